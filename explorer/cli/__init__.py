@@ -1,0 +1,1 @@
+"""What is called: one thin module for each command group."""

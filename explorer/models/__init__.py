@@ -1,0 +1,1 @@
+"""What is predicted: evaluators that add predicted columns to designs."""

@@ -1,0 +1,1 @@
+"""What is best: dominance, hypervolume, fronts, and results as a value."""

@@ -1,0 +1,1 @@
+"""What is asked: designs as columns, spaces, operating points, objectives, constraints, studies."""

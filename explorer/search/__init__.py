@@ -1,0 +1,1 @@
+"""What is tried: running a study with Optuna, resuming it, recording it."""

@@ -1,0 +1,63 @@
+"""People's units (GHz, nF, MB, mJ) to and from SI, at the edges only."""
+
+import math
+import re
+
+from explorer.errors import WrongUsage
+
+_PREFIXES = {
+    "": 1.0, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "c": 1e-2, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12,
+}
+_SYMBOLS = ("V", "Hz", "F", "J", "s", "W", "B", "J*s", "OPS", "OPS/W")
+# Bytes alone have binary prefixes; MB stays 10^6 bytes, as in the paper's tables and in SI.
+_BINARY = {"KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
+_QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S*)\s*")
+
+
+def factor(unit: str, symbol: str) -> float:
+    """Return what one `unit` is in the SI unit `symbol` ('' for a pure number, which also takes '%').
+
+    Raises:
+        WrongUsage: the unit is not a multiple of `symbol`.
+
+    >>> factor("GHz", "Hz")
+    1000000000.0
+    """
+    if symbol == "" and unit in {"", "1", "%"}:
+        return 0.01 if unit == "%" else 1.0
+    if symbol == "B" and unit in _BINARY:
+        return _BINARY[unit]
+    if symbol in _SYMBOLS and unit.endswith(symbol) and unit.removesuffix(symbol) in _PREFIXES:
+        return _PREFIXES[unit.removesuffix(symbol)]
+    allowed = "a pure number or %" if symbol == "" else f"{symbol} with an SI prefix, such as {_example(symbol)}"
+    raise WrongUsage(f"'{unit}' is not a unit of {symbol or 'a pure number'}", fix=f"write {allowed}")
+
+
+def parse_quantity(text: str, symbol: str) -> float:
+    """Read a number with an optional unit as SI; without a unit the number is taken as SI.
+
+    >>> parse_quantity("850 mV", "V")
+    0.85
+    """
+    match = _QUANTITY.fullmatch(text)
+    if match is None or not math.isfinite(float(match[1])):
+        raise WrongUsage(f"'{text}' is not a number with a unit", fix=f"write for example '1.5 {_example(symbol)}'")
+    return float(match[1]) * (factor(match[2], symbol) if match[2] else 1.0)
+
+
+def humanize(value: float, symbol: str) -> str:
+    """Print an SI value with the prefix that a person would choose, to four digits.
+
+    >>> humanize(2.3e9, "Hz"), humanize(0.15, "s"), humanize(0.94, "")
+    ('2.3 GHz', '150 ms', '0.94')
+    """
+    if symbol == "" or value == 0 or not math.isfinite(value) or symbol in {"V", "J*s"}:
+        return f"{value:.4g} {symbol}".rstrip()
+    scales = {p: s for p, s in _PREFIXES.items() if p not in {"c", "µ"}}
+    fitting = [p for p, s in scales.items() if abs(value) >= s * (1 - 1e-12)]
+    prefix = max(fitting, key=lambda p: scales[p]) if fitting else "p"
+    return f"{value / scales[prefix]:.4g} {prefix}{symbol}"
+
+
+def _example(symbol: str) -> str:
+    return {"Hz": "GHz", "V": "mV", "J": "mJ", "s": "ms", "W": "mW", "B": "MB", "F": "nF", "": ""}.get(symbol, symbol)

@@ -1,0 +1,54 @@
+"""The command line: which commands there are, and how an error leaves the program."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from explorer.cli import paper
+from explorer.errors import ExplorerError
+
+app = typer.Typer(
+    name="explorer",
+    help="Search, judge and choose energy-efficient deployments of a neural network.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"explorer {version('explorer')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("paper")(paper.paper)
+
+
+def main() -> None:
+    """Run the command line; a user's error is told in a few lines and ends with its exit code."""
+    try:
+        app()
+    except ExplorerError as error:
+        from explorer.cli.console import stderr
+
+        sys.stdout.flush()
+        stderr().print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # `explorer front x | head` is not an error; Python would complain once more while closing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -86,7 +86,8 @@ class Region:
         else:
             voltage = knobs["voltage_v"]
             low, high = self._clock_range(voltage)
-            frequency = low + knobs[CLOCK_SHARE] * (high - low)
+            # low + 1.0 * (high - low) may round above high, and a clock above its limit does not exist.
+            frequency = np.minimum(low + knobs[CLOCK_SHARE] * (high - low), high)
         return {
             "family": np.full(n, self.family, dtype=object),
             "pruning_ratio": knobs["pruning_ratio"],

@@ -98,8 +98,10 @@ def run(
         raise stopped
     if not results.is_front.any():
         misses = "".join(f"\n  {line}" for line in nearest_misses(results.table, prepared.assessment))
-        raise NoFeasibleDesign(f"none of {results.n_complete} designs meets every constraint{misses}",
-                               fix="loosen the constraint that is furthest from being met, or widen the space")
+        raise NoFeasibleDesign(
+            f"none of {results.n_complete} designs meets every constraint{misses}",
+            fix="loosen the constraint that is furthest from being met, or widen the space",
+        )
     return Outcome(results, folder, results.n_complete - before, seconds, kept)
 
 
@@ -127,5 +129,4 @@ def results_folder(study_or_folder: str | Path) -> Path:
     if given.is_dir():
         raise WrongUsage(f"{given}: holds no results", fix="give a folder that `explorer run` wrote")
     study = load_study(str(study_or_folder))  # an unknown name is told as such, with the nearest one
-    raise WrongUsage(f"{named}: study '{study.name}' has not been run here",
-                     fix=f"explorer run {study_or_folder}")
+    raise WrongUsage(f"{named}: study '{study.name}' has not been run here", fix=f"explorer run {study_or_folder}")

@@ -24,8 +24,16 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
     spaces = [{"name": p.stem, "title": title_of(p), "file": str(p)} for p in available("search_spaces")]
     objectives = [{"name": o.name, "direction": o.direction, "label": o.title} for o in OBJECTIVES.values()]
     if as_json:
-        print_json({"schema": "explorer.list/1", "studies": studies, "search_spaces": spaces, "models": ["paper"],
-                    "objectives": objectives, "samplers": list(SAMPLERS)})
+        print_json(
+            {
+                "schema": "explorer.list/1",
+                "studies": studies,
+                "search_spaces": spaces,
+                "models": ["paper"],
+                "objectives": objectives,
+                "samplers": list(SAMPLERS),
+            }
+        )
         return
     print_table(["study", "what it asks"], [[s["name"], s["title"]] for s in studies])
     print_text("")

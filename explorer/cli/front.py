@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-StudyOrFolder = Annotated[str, typer.Argument(metavar="STUDY_OR_DIR", help="A study that was run here, or a result folder.")]
+StudyOrFolder = Annotated[
+    str, typer.Argument(metavar="STUDY_OR_DIR", help="A study that was run here, or a result folder.")
+]
 
 
 class Format(StrEnum):
@@ -40,8 +42,10 @@ def front(
         return
     names = [n for n in front_order(columns) if n not in {"design_id", "origin", "throughput_ops", "frequency_max_hz"}]
     shown = [
-        [str(columns["design_id"][i]), *[columns[n][i] if n == "family" else float(columns[n][i]) / COLUMNS[n].scale
-                                         for n in names]]
+        [
+            str(columns["design_id"][i]),
+            *[columns[n][i] if n == "family" else float(columns[n][i]) / COLUMNS[n].scale for n in names],
+        ]
         for i in range(len(columns["design_id"]))
     ]
     print_table(["design", *[_short(COLUMNS[n].name, COLUMNS[n].shown_in or COLUMNS[n].symbol) for n in names]], shown)
@@ -52,7 +56,9 @@ def front(
 
 def report(
     study: StudyOrFolder,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The page.", show_default="DIR/report.html")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The page.", show_default="DIR/report.html")
+    ] = None,
     png: Annotated[bool, typer.Option("--png", help="Write the plot as PNG instead (needs a browser).")] = False,
     svg: Annotated[bool, typer.Option("--svg", help="Write the plot as SVG instead (needs a browser).")] = False,
 ) -> None:
@@ -67,9 +73,8 @@ def report(
     results = api.results(study)
     folder = api.results_folder(study)
     if png or svg:
-        kind = "png" if png else "svg"
-        path = output or folder / f"front.{kind}"
-        write_image(results, path, kind=kind)
+        path = output or folder / ("front.png" if png else "front.svg")
+        write_image(results, path, kind="png" if png else "svg")
     else:
         path = output or folder / "report.html"
         write_page(results, path)

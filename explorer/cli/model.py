@@ -9,7 +9,9 @@ from explorer.cli.front import Format
 
 
 def fit(
-    samples: Annotated[str, typer.Argument(metavar="SAMPLES.csv", help="A samples CSV, or `paper` for the paper's ten.")],
+    samples: Annotated[
+        str, typer.Argument(metavar="SAMPLES.csv", help="A samples CSV, or `paper` for the paper's ten.")
+    ],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the fitted model here (JSON).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
@@ -40,7 +42,13 @@ def fit(
     print_table(
         ["target", "n", "leave-one-out error", "family mean", "nearest sample"],
         [
-            [j.target, str(j.n), _error(j.target, j.model), _error(j.target, j.family_mean), _error(j.target, j.nearest_sample)]
+            [
+                j.target,
+                str(j.n),
+                _error(j.target, j.model),
+                _error(j.target, j.family_mean),
+                _error(j.target, j.nearest_sample),
+            ]
             for j in judged.values()
         ],
         title="What predictions are worth: each sample predicted by the others (mean error)",
@@ -49,9 +57,15 @@ def fit(
     print_table(
         ["target", "coefficient", "value", "90 % interval", "prior (median, 90 %)", "from data", "meaning"],
         [
-            [r["target"], r["name"], r["value"], f"{r['lo']:.3g} to {r['hi']:.3g}",
-             f"{r['prior']['value']:.3g} ({r['prior']['lo']:.2g} to {r['prior']['hi']:.2g})", f"{r['data_share']:.0%}",
-             r["prior"]["meaning"]]
+            [
+                r["target"],
+                r["name"],
+                r["value"],
+                f"{r['lo']:.3g} to {r['hi']:.3g}",
+                f"{r['prior']['value']:.3g} ({r['prior']['lo']:.2g} to {r['prior']['hi']:.2g})",
+                f"{r['data_share']:.0%}",
+                r["prior"]["meaning"],
+            ]
             for r in coefficient_rows(model)
         ],
         title="Coefficients (mode of the posterior); 'from data': how far the samples narrowed the prior",
@@ -61,8 +75,10 @@ def fit(
     for shape in model.fits.values():
         print_text(f"  {shape.shape.formula}")
     for law in law_rows(model):
-        print_text(f"  {law['family']}: f <= {law['constant'] / 1e9:.3g} GHz (V - {law['threshold_v']:.2g})"
-                   f"^{law['exponent']:.2g} / V")
+        print_text(
+            f"  {law['family']}: f <= {law['constant'] / 1e9:.3g} GHz (V - {law['threshold_v']:.2g})"
+            f"^{law['exponent']:.2g} / V"
+        )
     print_text("")
     print_text("Where the priors come from:")
     for row in coefficient_rows(model):
@@ -95,8 +111,13 @@ def predict(
     from explorer.pareto.folder import csv_text
     from explorer.problem.columns import COLUMNS
 
-    knobs = {"--family": family, "--pruning-ratio": pruning_ratio, "--quant-step": quant_step, "--voltage": voltage,
-             "--frequency": frequency}
+    knobs = {
+        "--family": family,
+        "--pruning-ratio": pruning_ratio,
+        "--quant-step": quant_step,
+        "--voltage": voltage,
+        "--frequency": frequency,
+    }
     given = [name for name, value in knobs.items() if value is not None]
     if designs is not None and given:
         raise WrongUsage(f"--designs stands beside {', '.join(given)}", fix="give a file, or one design's knobs")
@@ -107,8 +128,13 @@ def predict(
     if designs is not None:
         asked = read_designs(designs)
     else:
-        asked = one_design(family=str(family), pruning_ratio=float(pruning_ratio or 0.0), quant_step=float(quant_step or 0.0),
-                           voltage=str(voltage), frequency=str(frequency))
+        asked = one_design(
+            family=str(family),
+            pruning_ratio=float(pruning_ratio or 0.0),
+            quant_step=float(quant_step or 0.0),
+            voltage=str(voltage),
+            frequency=str(frequency),
+        )
     columns = predict_designs(surrogate, asked)
     n = len(columns["family"])
     if style is Format.csv:
@@ -117,9 +143,13 @@ def predict(
         rows = [{name: values[i] for name, values in columns.items()} for i in range(n)]
         print_json({"schema": "explorer.predict/1", "model": model, "designs": rows})
     else:
-        print_table([COLUMNS[name].title for name in columns],
-                    [[columns[c][i] if c == "family" else float(columns[c][i]) / COLUMNS[c].scale for c in columns]
-                     for i in range(n)])
+        print_table(
+            [COLUMNS[name].title for name in columns],
+            [
+                [columns[c][i] if c == "family" else float(columns[c][i]) / COLUMNS[c].scale for c in columns]
+                for i in range(n)
+            ],
+        )
     impossible = int((columns["frequency_hz"] > columns["frequency_max_hz"] * (1 + 1e-9)).sum())
     if impossible:
         note(f"note: {impossible} of {n} designs cannot exist: their clock is above what their voltage carries")

@@ -1,21 +1,31 @@
 """The progress bar of a search, on stderr, where somebody is there to see it."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from explorer.cli.console import stderr
 
+if TYPE_CHECKING:
+    from explorer.search.run import Progress as SearchProgress
+
 
 @contextmanager
-def search_progress() -> Iterator[Callable[[int, int, float], None]]:
-    """Show done and wanted trials, the best hypervolume so far, and the time left; nothing where stderr is no terminal."""
+def search_progress() -> Iterator["SearchProgress"]:
+    """Show trials, the best hypervolume so far and the time left; nothing where stderr is no terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = stderr()
     bar = Progress(
-        TextColumn("searching"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[best]}"),
-        TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal,
+        TextColumn("searching"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[best]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
     )
     with bar:
         task = bar.add_task("search", total=None, best="")

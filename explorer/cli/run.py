@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-Trials = Annotated[int | None, typer.Option("--trials", help="COMPLETE trials wanted in all.", show_default="the study's")]
+Trials = Annotated[
+    int | None, typer.Option("--trials", help="COMPLETE trials wanted in all.", show_default="the study's")
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of the search.", show_default="the study's")]
 Sampler = Annotated[
     str | None,
@@ -42,8 +44,15 @@ def run(
     try:
         with search_progress() as progress:
             outcome = api.run(
-                study, trials=trials, seed=seed, sampler=sampler, storage=storage, workers=workers, out=out,
-                recover=recover, progress=progress,
+                study,
+                trials=trials,
+                seed=seed,
+                sampler=sampler,
+                storage=storage,
+                workers=workers,
+                out=out,
+                recover=recover,
+                progress=progress,
             )
     except ExplorerError as error:
         if error.exit_code in {4, 130}:
@@ -59,12 +68,22 @@ def run(
         note(f"note: {text}")
     front_size = int(results.is_front.sum())
     if as_json:
-        print_json({
-            "schema": "explorer.run/1", "study": results.study, "out": str(folder), "n_complete": results.n_complete,
-            "n_added": outcome.n_added, "hypervolume": results.hypervolume, "front_size": front_size,
-            "search_seconds": round(outcome.search_seconds, 3),
-        }, one_line=True)
+        print_json(
+            {
+                "schema": "explorer.run/1",
+                "study": results.study,
+                "out": str(folder),
+                "n_complete": results.n_complete,
+                "n_added": outcome.n_added,
+                "hypervolume": results.hypervolume,
+                "front_size": front_size,
+                "search_seconds": round(outcome.search_seconds, 3),
+            },
+            one_line=True,
+        )
         return
-    print_text(f"{results.study}: {results.n_complete} trials ({outcome.n_added} added in {outcome.search_seconds:.1f} s), "
-               f"{front_size} designs on the front, hypervolume {results.hypervolume:.6g}")
+    print_text(
+        f"{results.study}: {results.n_complete} trials ({outcome.n_added} added in {outcome.search_seconds:.1f} s), "
+        f"{front_size} designs on the front, hypervolume {results.hypervolume:.6g}"
+    )
     print_text(f"{folder}/: report.html (open it in a browser), front.csv, front.json, trials.csv, provenance.json")

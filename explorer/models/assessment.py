@@ -87,23 +87,33 @@ def assessment_of(study: Study, evaluator: Evaluator) -> Assessment:
     faults = []
     for space in study.spaces:
         faults += [
-            Fault("families", f"model '{evaluator.name}' has no samples of '{family}'",
-                  suggestion(family, sorted(evaluator.families)))
-            for family in space.families if family not in evaluator.families
+            Fault(
+                "families",
+                f"model '{evaluator.name}' has no samples of '{family}'",
+                suggestion(family, sorted(evaluator.families)),
+            )
+            for family in space.families
+            if family not in evaluator.families
         ]
-    wanted = [objective for objective in study.objectives]
+    wanted = list(study.objectives)
     wanted += [OBJECTIVES[c.column] for c in study.constraints if c.column in OBJECTIVES]
     for objective in dict.fromkeys(wanted):
         lacking = missing_needs(objective, evaluator.targets)
         if lacking:
-            faults.append(Fault("objectives" if objective in study.objectives else "constraints",
-                                f"'{objective.name}' needs {', '.join(lacking)}, which model '{evaluator.name}' lacks",
-                                f"it offers {', '.join(evaluator.targets)}"))
+            faults.append(
+                Fault(
+                    "objectives" if objective in study.objectives else "constraints",
+                    f"'{objective.name}' needs {', '.join(lacking)}, which model '{evaluator.name}' lacks",
+                    f"it offers {', '.join(evaluator.targets)}",
+                )
+            )
     if faults:
         raise InvalidFile(study.path, faults)
     regions = {
-        family: build_region(space.file, path=space.path, family=family, spans=dict(evaluator.domain[family]),
-                             law=evaluator.law(family))
-        for space in study.spaces for family in space.families
+        family: build_region(
+            space.file, path=space.path, family=family, spans=dict(evaluator.domain[family]), law=evaluator.law(family)
+        )
+        for space in study.spaces
+        for family in space.families
     }
     return Assessment(study, evaluator, regions)

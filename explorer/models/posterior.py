@@ -41,16 +41,16 @@ class Fit:
     @property
     def spreads(self) -> Float:
         """Posterior standard deviation of each coefficient in its own scale, shape (p,)."""
-        return np.sqrt(np.diag(self.covariance)[len(self.levels) :])
+        return np.asarray(np.sqrt(np.diag(self.covariance)[len(self.levels) :]))
 
     @property
     def data_shares(self) -> Float:
-        """The share of each coefficient's uncertainty that the data removed, shape (p,): 1 - posterior sd / prior sd."""
+        """Share of each coefficient's uncertainty that the data removed, shape (p,): 1 - posterior sd / prior sd."""
         prior = np.array([p.width for p in self.shape.priors])
-        return np.clip(1 - self.spreads / prior, 0.0, 1.0)
+        return np.asarray(np.clip(1 - self.spreads / prior, 0.0, 1.0), dtype=np.float64)
 
     def predict(self, relative: Columns, family: Sequence[str]) -> Float:
-        """Return the target for designs given relative to their references, shape (n,); NaN for families without data."""
+        """Return the target of designs relative to their references, shape (n,); NaN for families without data."""
         names, index = np.unique(np.asarray(family, dtype=object).astype(str), return_inverse=True)
         levels = np.array([self.levels.get(name, np.nan) for name in names])
         return self.shape.unlinked(levels[index] + self.shape.effect(relative, self.coefficients))
@@ -98,7 +98,8 @@ def fit_shape(shape: Shape, relative: Columns, family: Sequence[str], values: Fl
         noise = updated
         if has_settled:
             break
-    covariance = np.linalg.inv(solution.jac.T @ solution.jac)
+    jacobian = np.asarray(solution.jac, dtype=np.float64)
+    covariance = np.asarray(np.linalg.inv(jacobian.T @ jacobian), dtype=np.float64)
     levels = {name: float(level) for name, level in zip(names, state[:n_levels], strict=True)}
     return Fit(shape, levels, state[n_levels:], covariance, noise, len(y))
 

@@ -5,13 +5,10 @@ import numpy as np
 from explorer.errors import OutOfRange
 from explorer.models.evaluator import Evaluator
 from explorer.problem.columns import NUMERIC_KNOBS, Columns, allowed_text, is_allowed, n_rows
-from explorer.problem.operating import AlphaPowerLaw
 from explorer.units import parse_quantity
 
 
-def one_design(
-    *, family: str, pruning_ratio: float, quant_step: float, voltage: str, frequency: str
-) -> Columns:
+def one_design(*, family: str, pruning_ratio: float, quant_step: float, voltage: str, frequency: str) -> Columns:
     """Return a table of one design; voltage and frequency may carry a unit.
 
     Raises:
@@ -39,7 +36,7 @@ def predict_designs(evaluator: Evaluator, designs: Columns) -> Columns:
     columns = evaluator.evaluate(designs)
     highest = np.full(n_rows(designs), np.nan)
     for family in set(designs["family"].tolist()):
-        law: AlphaPowerLaw | None = evaluator.law(family)
+        law = evaluator.law(family)
         rows = designs["family"] == family
         if law is not None:
             highest[rows] = law.frequency_max(designs["voltage_v"][rows])

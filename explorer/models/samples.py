@@ -56,9 +56,15 @@ def paper_samples() -> Samples:
     """
     table = paper_table()
     mapping = {
-        "pruning_ratio": "pruning_ratio", "quant_step": "quant_step", "voltage_v": "voltage_v",
-        "frequency_hz": "frequency_hz", "accuracy": "accuracy", "latency_s": "inference_time_s",
-        "energy_j": "total_energy_j", "power_w": "power_w", "size_bytes": "compressed_size_bytes",
+        "pruning_ratio": "pruning_ratio",
+        "quant_step": "quant_step",
+        "voltage_v": "voltage_v",
+        "frequency_hz": "frequency_hz",
+        "accuracy": "accuracy",
+        "latency_s": "inference_time_s",
+        "energy_j": "total_energy_j",
+        "power_w": "power_w",
+        "size_bytes": "compressed_size_bytes",
         "throughput_ops": "throughput_ops",
     }
     columns: Columns = {"family": table["family"].astype(object)}
@@ -115,7 +121,8 @@ def _rows(path: Path, text: str) -> tuple[list[str], list[list[str]]]:
     rows = [line for line in lines[1:] if any(cell.strip() for cell in line)]
     ragged = [
         Fault(f"row {i}", f"has {len(line)} cells, the header has {len(header)}", "give every row as many cells")
-        for i, line in enumerate(lines[1:], start=2) if len(line) != len(header) and any(c.strip() for c in line)
+        for i, line in enumerate(lines[1:], start=2)
+        if len(line) != len(header) and any(c.strip() for c in line)
     ]
     if ragged:
         raise InvalidFile(path, _shortened(ragged))
@@ -126,7 +133,8 @@ def _missing_knobs(header: Sequence[str]) -> list[Fault]:
     others = [name for name in header if name not in KNOBS]
     return [
         Fault("row 1", f"column '{knob}' is missing", f"add it{_meant(knob, others)}")
-        for knob in KNOBS if knob not in header
+        for knob in KNOBS
+        if knob not in header
     ]
 
 
@@ -134,7 +142,8 @@ def _header_faults(header: Sequence[str]) -> list[Fault]:
     faults = _missing_knobs(header)
     faults += [
         Fault("row 1", f"column '{name}' stands twice", "keep one of them")
-        for name in dict.fromkeys(header) if name and header.count(name) > 1
+        for name in dict.fromkeys(header)
+        if name and header.count(name) > 1
     ]
     if not set(header) & set(TARGETS):
         faults.append(Fault("row 1", "there is no measured column", f"add one or more of {', '.join(TARGETS)}"))
@@ -153,8 +162,11 @@ def _columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[Colu
         cells = [row[j].strip() for row in rows]
         if name == "family":
             columns[name] = np.array(cells, dtype=object)
-            faults += [Fault(f"row {i}, family", "is empty", "name the network family")
-                       for i, cell in enumerate(cells, start=2) if not cell]
+            faults += [
+                Fault(f"row {i}, family", "is empty", "name the network family")
+                for i, cell in enumerate(cells, start=2)
+                if not cell
+            ]
         elif name in NUMERIC_KNOBS or name in TARGETS:
             columns[name], wrong = _numbers(name, cells)
             faults += wrong

@@ -103,21 +103,45 @@ def relative_columns(designs: Columns, reference: Columns) -> Columns:
 _PRINTED_INTEGERS = Noise(0.05, 4, "assumed: the tables print two to three digits, and shapes are simplifications")
 
 ACCURACY = Shape(
-    "accuracy", "logit", "logit(accuracy) = A_family - b_R R/(1-R) - b_D D/0.02",
+    "accuracy",
+    "logit",
+    "logit(accuracy) = A_family - b_R R/(1-R) - b_D D/0.02",
     (
-        Prior("b_R", 0.35, 0.4, "log", "log-odds of a right answer lost for each unit of pruning odds R/(1-R)",
-              "assumed: pruning half of the weights costs about a third of a unit of log-odds"),
-        Prior("b_D", 0.17, 0.4, "log", "log-odds of a right answer lost for each step of 0.02",
-              "assumed: from 0.02 to 0.04 the step costs about half of what pruning half of the weights does"),
+        Prior(
+            "b_R",
+            0.35,
+            0.4,
+            "log",
+            "log-odds of a right answer lost for each unit of pruning odds R/(1-R)",
+            "assumed: pruning half of the weights costs about a third of a unit of log-odds",
+        ),
+        Prior(
+            "b_D",
+            0.17,
+            0.4,
+            "log",
+            "log-odds of a right answer lost for each step of 0.02",
+            "assumed: from 0.02 to 0.04 the step costs about half of what pruning half of the weights does",
+        ),
     ),
     Noise(0.05, 4, "accuracy is printed to 0.01: half a digit is 0.04 to 0.1 units of log-odds around 0.9"),
     lambda x, k: -k["b_R"] * x["pruning_odds"] - k["b_D"] * x["steps"],
 )
 
 LATENCY = Shape(
-    "latency_s", "log", "latency = T_family (r q)^a / c",
-    (Prior("a", 0.6, 0.5, "log", "how far fewer and shorter weights shorten the run",
-           "assumed: between a memory-bound run (1) and one that ignores compression (0)"),),
+    "latency_s",
+    "log",
+    "latency = T_family (r q)^a / c",
+    (
+        Prior(
+            "a",
+            0.6,
+            0.5,
+            "log",
+            "how far fewer and shorter weights shorten the run",
+            "assumed: between a memory-bound run (1) and one that ignores compression (0)",
+        ),
+    ),
     _PRINTED_INTEGERS,
     lambda x, k: k["a"] * np.log(x["r"] * x["q"]) - np.log(x["c"]),
 )
@@ -130,45 +154,87 @@ def _energy_effect(x: Columns, k: Coefficients) -> Float:
 
 
 ENERGY = Shape(
-    "energy_j", "log", "energy = E_family [1 - p + p ((1 - leak) r q v^2 + leak v latency_ratio)]",
+    "energy_j",
+    "log",
+    "energy = E_family [1 - p + p ((1 - leak) r q v^2 + leak v latency_ratio)]",
     (
-        Prior("p", 0.5, 1.0, "logit", "share of the energy that scales with compression and voltage; the rest is fixed",
-              "assumed: anything from a tenth to nine tenths"),
-        Prior("leak", 0.25, 0.3, "logit", "share of leakage in what scales",
-              "assumed: a fifth to a third at the nominal voltage of a recent process"),
+        Prior(
+            "p",
+            0.5,
+            1.0,
+            "logit",
+            "share of the energy that scales with compression and voltage; the rest is fixed",
+            "assumed: anything from a tenth to nine tenths",
+        ),
+        Prior(
+            "leak",
+            0.25,
+            0.3,
+            "logit",
+            "share of leakage in what scales",
+            "assumed: a fifth to a third at the nominal voltage of a recent process",
+        ),
     ),
     _PRINTED_INTEGERS,
     _energy_effect,
 )
 
 POWER = Shape(
-    "power_w", "log", "power = P_family [1 - s + s r^g v^2 c]",
+    "power_w",
+    "log",
+    "power = P_family [1 - s + s r^g v^2 c]",
     (
-        Prior("s", 0.5, 1.0, "logit", "share of the power that switches", "assumed: anything from a tenth to nine tenths"),
-        Prior("g", 0.5, 0.5, "log", "how far fewer weights lower the switching activity",
-              "assumed: unstructured zeros save only part of their share"),
+        Prior(
+            "s", 0.5, 1.0, "logit", "share of the power that switches", "assumed: anything from a tenth to nine tenths"
+        ),
+        Prior(
+            "g",
+            0.5,
+            0.5,
+            "log",
+            "how far fewer weights lower the switching activity",
+            "assumed: unstructured zeros save only part of their share",
+        ),
     ),
     _PRINTED_INTEGERS,
     lambda x, k: np.log(1 - k["s"] + k["s"] * x["r"] ** k["g"] * x["v"] ** 2 * x["c"]),
 )
 
 SIZE = Shape(
-    "size_bytes", "log", "size = S_family r q^z",
-    (Prior("z", 0.55, 0.1, "log", "share of a stored weight's bits that the step decides",
-           "assumed: about six bits of value beside five bits of index for each weight that is left"),),
+    "size_bytes",
+    "log",
+    "size = S_family r q^z",
+    (
+        Prior(
+            "z",
+            0.55,
+            0.1,
+            "log",
+            "share of a stored weight's bits that the step decides",
+            "assumed: about six bits of value beside five bits of index for each weight that is left",
+        ),
+    ),
     _PRINTED_INTEGERS,
     lambda x, k: np.log(x["r"]) + k["z"] * np.log(x["q"]),
 )
 
 THROUGHPUT = Shape(
-    "throughput_ops", "log", "throughput = H_family latency_ratio^-h",
-    (Prior("h", 0.5, 0.5, "log", "how far a shorter run raises the rate of operations",
-           "assumed: part of the operations vanish with the weights, so the rate rises less than the speed"),),
+    "throughput_ops",
+    "log",
+    "throughput = H_family latency_ratio^-h",
+    (
+        Prior(
+            "h",
+            0.5,
+            0.5,
+            "log",
+            "how far a shorter run raises the rate of operations",
+            "assumed: part of the operations vanish with the weights, so the rate rises less than the speed",
+        ),
+    ),
     _PRINTED_INTEGERS,
     lambda x, k: -k["h"] * np.log(x["latency_ratio"]),
 )
 
 # Latency first: energy and throughput take its ratio.
-SHAPES: Mapping[str, Shape] = {
-    shape.target: shape for shape in (LATENCY, ACCURACY, ENERGY, POWER, SIZE, THROUGHPUT)
-}
+SHAPES: Mapping[str, Shape] = {shape.target: shape for shape in (LATENCY, ACCURACY, ENERGY, POWER, SIZE, THROUGHPUT)}

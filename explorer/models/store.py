@@ -1,5 +1,6 @@
 """Models as files: a fitted surrogate to and from JSON, and finding a model by its name."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from explorer.problem.declare import read_json
 from explorer.problem.domain import domain_of
 from explorer.problem.model_file import FitFile, ModelFile
 from explorer.problem.operating import AlphaPowerLaw
+
+_AGAIN = "write it again with `explorer fit SAMPLES.csv -o model.json`"
 
 
 def load_model(name: str) -> Surrogate:
@@ -57,7 +60,8 @@ def model_to_json(model: Surrogate) -> dict[str, Any]:
             "family": columns["family"].tolist(),
             "columns": {
                 name: [value if np.isfinite(value) else None for value in columns[name].tolist()]
-                for name in (*NUMERIC_KNOBS, *TARGETS) if name in columns
+                for name in (*NUMERIC_KNOBS, *TARGETS)
+                if name in columns
             },
         },
         "references": {family: dict(reference) for family, reference in model.references.items()},
@@ -87,9 +91,7 @@ def model_from_file(path: Path) -> Surrogate:
     samples = Samples(columns, file.samples.labels, file.samples.source, file.samples.sha256)
     # JSON keeps no order that matters; latency comes first again because energy takes its ratio.
     fits = {target: _fit_from_file(target, file.targets[target]) for target in SHAPES if target in file.targets}
-    laws = {
-        family: AlphaPowerLaw(law.constant, law.threshold_v, law.exponent) for family, law in file.laws.items()
-    }
+    laws = {family: AlphaPowerLaw(law.constant, law.threshold_v, law.exponent) for family, law in file.laws.items()}
     return Surrogate(str(path), samples, file.references, fits, laws, domain_of(columns))
 
 
@@ -110,30 +112,39 @@ def _fit_from_file(target: str, file: FitFile) -> Fit:
 
 
 def _faults(file: ModelFile) -> list[Fault]:
-    faults = []
-    again = "write it again with `explorer fit SAMPLES.csv -o model.json`"
+    return [
+        Fault(where, what, _AGAIN) for where, what in (*_sample_faults(file), *_family_faults(file), *_fit_faults(file))
+    ]
+
+
+def _sample_faults(file: ModelFile) -> Iterator[tuple[str, str]]:
     n = len(file.samples.family)
     for name in NUMERIC_KNOBS:
         values = np.array([np.nan if v is None else v for v in file.samples.columns.get(name, ())], dtype=np.float64)
         if len(values) != n or not is_allowed(name, values).all():
-            faults.append(Fault(f"[samples] columns.{name}", "is missing, short or out of range", again))
+            yield f"[samples] columns.{name}", "is missing, short or out of range"
     for name, column in file.samples.columns.items():
         if len(column) != n or name not in (*NUMERIC_KNOBS, *TARGETS):
-            faults.append(Fault(f"[samples] columns.{name}", f"is unknown or has not {n} values", again))
+            yield f"[samples] columns.{name}", f"is unknown or has not {n} values"
     if len(file.samples.labels) != n or n == 0:
-        faults.append(Fault("[samples] labels", f"has {len(file.samples.labels)} names for {n} rows", again))
+        yield "[samples] labels", f"has {len(file.samples.labels)} names for {n} rows"
+
+
+def _family_faults(file: ModelFile) -> Iterator[tuple[str, str]]:
     families = set(file.samples.family)
     for place, names in (("references", set(file.references)), ("laws", set(file.laws))):
         if names != families:
-            faults.append(Fault(place, f"has {sorted(names)}, the samples have {sorted(families)}", again))
+            yield place, f"has {sorted(names)}, the samples have {sorted(families)}"
     for family, reference in file.references.items():
         if set(reference) != set(NUMERIC_KNOBS):
-            faults.append(Fault(f"[references] {family}", f"must have exactly {', '.join(NUMERIC_KNOBS)}", again))
+            yield f"[references] {family}", f"must have exactly {', '.join(NUMERIC_KNOBS)}"
+
+
+def _fit_faults(file: ModelFile) -> Iterator[tuple[str, str]]:
     for target, fit in file.targets.items():
         if target not in SHAPES:
-            faults.append(Fault(f"[targets] {target}", "is not a target of this version", again))
+            yield f"[targets] {target}", "is not a target of this version"
             continue
         size, p = len(fit.levels) + len(fit.mode), len(SHAPES[target].priors)
         if len(fit.mode) != p or [len(row) for row in fit.covariance] != [size] * size:
-            faults.append(Fault(f"[targets] {target}", "has other coefficients than this version's shape", again))
-    return faults
+            yield f"[targets] {target}", "has other coefficients than this version's shape"

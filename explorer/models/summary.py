@@ -18,32 +18,40 @@ def coefficient_rows(model: Surrogate) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for target, fit in model.fits.items():
         for prior, mode, spread, share in zip(fit.shape.priors, fit.mode, fit.spreads, fit.data_shares, strict=True):
-            rows.append({
-                "target": target,
-                "name": prior.name,
-                "value": float(prior.natural(mode)),
-                "lo": float(prior.natural(mode - _Z_90 * spread)),
-                "hi": float(prior.natural(mode + _Z_90 * spread)),
-                "prior": {
-                    "value": prior.value,
-                    "lo": float(prior.natural(prior.center - _Z_90 * prior.width)),
-                    "hi": float(prior.natural(prior.center + _Z_90 * prior.width)),
-                    "width": prior.width,
-                    "scale": prior.scale,
-                    "meaning": prior.meaning,
-                    "source": prior.source,
-                },
-                "data_share": float(share),
-            })
+            rows.append(
+                {
+                    "target": target,
+                    "name": prior.name,
+                    "value": float(prior.natural(mode)),
+                    "lo": float(prior.natural(mode - _Z_90 * spread)),
+                    "hi": float(prior.natural(mode + _Z_90 * spread)),
+                    "prior": {
+                        "value": prior.value,
+                        "lo": float(prior.natural(prior.center - _Z_90 * prior.width)),
+                        "hi": float(prior.natural(prior.center + _Z_90 * prior.width)),
+                        "width": prior.width,
+                        "scale": prior.scale,
+                        "meaning": prior.meaning,
+                        "source": prior.source,
+                    },
+                    "data_share": float(share),
+                }
+            )
     return rows
 
 
 def law_rows(model: Surrogate) -> list[dict[str, Any]]:
     """Return each family's V-f law; only its constant comes from the samples."""
     return [
-        {"family": family, "constant": law.constant, "threshold_v": law.threshold_v, "exponent": law.exponent,
-         "constant_source": "the smallest that lets every sample of the family exist",
-         "threshold_source": THRESHOLD_SOURCE, "exponent_source": EXPONENT_SOURCE}
+        {
+            "family": family,
+            "constant": law.constant,
+            "threshold_v": law.threshold_v,
+            "exponent": law.exponent,
+            "constant_source": "the smallest that lets every sample of the family exist",
+            "threshold_source": THRESHOLD_SOURCE,
+            "exponent_source": EXPONENT_SOURCE,
+        }
         for family, law in model.laws.items()
     ]
 
@@ -79,8 +87,10 @@ def fit_summary(model: Surrogate, judged: Mapping[str, Judged]) -> dict[str, Any
 def warnings_of(model: Surrogate, judged: Mapping[str, Judged]) -> list[str]:
     """Return what a user must know before using a fit."""
     texts = []
-    by_target = {target: [p.name for p, s in zip(fit.shape.priors, fit.data_shares, strict=True) if s < _PRIOR_DECIDES_BELOW]
-                 for target, fit in model.fits.items()}
+    by_target = {
+        target: [p.name for p, s in zip(fit.shape.priors, fit.data_shares, strict=True) if s < _PRIOR_DECIDES_BELOW]
+        for target, fit in model.fits.items()
+    }
     decided = [f"{', '.join(names)} of {target}" for target, names in by_target.items() if names]
     if decided:
         texts.append(f"mostly decided by priors, not by these samples: {'; '.join(decided)}")
@@ -88,10 +98,10 @@ def warnings_of(model: Surrogate, judged: Mapping[str, Judged]) -> list[str]:
         best = min(j.family_mean.mae, j.nearest_sample.mae)
         if np.isfinite(best) and j.model.mae >= best:
             texts.append(f"{target}: the model predicts no better than a baseline; do not trust its trade-offs")
-    for target in model.targets:
-        if target not in judged:
-            texts.append(f"{target}: too few samples to judge (each family has one)")
+    texts += [f"{t}: too few samples to judge (each family has one)" for t in model.targets if t not in judged]
     lonely = [f for f in model.families if int(np.sum(model.samples.columns["family"] == f)) == 1]
     if lonely:
-        texts.append(f"one sample each of {', '.join(lonely)}: their predictions lean on the other families' coefficients")
+        texts.append(
+            f"one sample each of {', '.join(lonely)}: their predictions lean on the other families' coefficients"
+        )
     return texts

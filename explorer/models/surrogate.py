@@ -144,7 +144,7 @@ def _law(samples: Samples, family: str) -> AlphaPowerLaw:
 
 
 def nearest_sample(samples: Samples, designs: Columns, domain: Domain) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """Return the row of the sample nearest to each design within its family (knobs in widths of their span), shape (n,).
+    """Return the sample nearest to each design within its family (knobs in widths of their span), shape (n,).
 
     A family without samples gets -1.
     """
@@ -153,7 +153,8 @@ def nearest_sample(samples: Samples, designs: Columns, domain: Domain) -> "np.nd
         here, there = np.flatnonzero(designs["family"] == family), np.flatnonzero(samples.columns["family"] == family)
         gap = sum(
             (_scaled(designs[k][here], spans[k].is_log)[:, None] - _scaled(samples.columns[k][there], spans[k].is_log))
-            ** 2 / spans[k].width ** 2
+            ** 2
+            / spans[k].width ** 2
             for k in NUMERIC_KNOBS
         )
         if here.size:

@@ -93,7 +93,9 @@ def _baselines(samples: Samples, table: Columns) -> tuple[Columns, Columns]:
         if not others.any():
             continue
         rest = samples.rows(others)
-        closest = np.flatnonzero(others)[nearest_sample(rest, take(samples.columns, np.array([i])), {family[i]: domain[family[i]]})[0]]
+        closest = np.flatnonzero(others)[
+            nearest_sample(rest, take(samples.columns, np.array([i])), {family[i]: domain[family[i]]})[0]
+        ]
         for target, values in table.items():
             if np.isfinite(values[others]).any():
                 mean[target][i] = np.nanmean(values[others])

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,7 @@ def front_json(results: Results) -> dict[str, Any]:
         "n_complete": results.n_complete,
         "front_size": n_rows(front),
         "notes": list(results.notes),
-        "designs": [
-            {name: _plain(front[name][i]) for name in names} for i in range(n_rows(front))
-        ],
+        "designs": [{name: _plain(front[name][i]) for name in names} for i in range(n_rows(front))],
         "samples": [
             {"name": label, **{name: _plain(values[i]) for name, values in results.samples.items()}}
             for i, label in enumerate(results.sample_labels)
@@ -85,7 +84,9 @@ def read_folder(folder: Path) -> Results:
         table = _read_csv(folder / TRIALS_CSV, read_text(folder / TRIALS_CSV, max_bytes=MAX_TABLE_BYTES))
         missing = [o.name for o in objectives if o.name not in table]
         if missing or "is_feasible" not in table:
-            raise InvalidFile(folder / TRIALS_CSV, [Fault("row 1", f"lacks {', '.join(missing) or 'is_feasible'}", again)])
+            raise InvalidFile(
+                folder / TRIALS_CSV, [Fault("row 1", f"lacks {', '.join(missing) or 'is_feasible'}", again)]
+            )
         return Results(
             study=str(data["study"]),
             title=str(data["title"]),
@@ -95,7 +96,8 @@ def read_folder(folder: Path) -> Results:
             reference_point=tuple(float(x) for x in data["reference_point"]),
             samples={
                 name: np.array([_number(row[name]) for row in samples], dtype=object if name == "family" else None)
-                for name in (samples[0] if samples else {}) if name != "name"
+                for name in (samples[0] if samples else {})
+                if name != "name"
             },
             sample_labels=tuple(str(row["name"]) for row in samples),
             notes=tuple(data["notes"]),
@@ -110,7 +112,7 @@ def csv_text(columns: Columns, names: list[str]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows(zip(*[["" if v != v else v for v in columns[name].tolist()] for name in names], strict=True))
+    writer.writerows(zip(*[[_cell(v) for v in columns[name].tolist()] for name in names], strict=True))
     return buffer.getvalue()
 
 
@@ -118,7 +120,9 @@ def _read_csv(path: Path, text: str) -> Columns:
     rows = list(csv.reader(io.StringIO(text)))
     header, body = rows[0], rows[1:]
     if any(len(row) != len(header) for row in body):
-        raise InvalidFile(path, [Fault("", "is cut off", "run the study again; the trials themselves are in its storage")])
+        raise InvalidFile(
+            path, [Fault("", "is cut off", "run the study again; the trials themselves are in its storage")]
+        )
     columns: Columns = {}
     for j, name in enumerate(header):
         cells = [row[j] for row in body]
@@ -132,6 +136,10 @@ def _read_csv(path: Path, text: str) -> Columns:
             columns[name] = np.array([float(cell) if cell else np.nan for cell in cells])
     columns.pop("is_front", None)
     return columns
+
+
+def _cell(value: Any) -> Any:
+    return "" if isinstance(value, float) and math.isnan(value) else value
 
 
 def _json_text(payload: dict[str, Any]) -> str:

@@ -31,13 +31,15 @@ def question_notes(assessment: Assessment) -> list[str]:
             correlation = float(spearmanr(turned[first.name], turned[second.name]).statistic)
             if other != "accuracy" and alpha < _ALPHA_BELOW_WHICH_COST_IS_ENERGY:
                 notes.append(
-                    f"alpha = {alpha:g}: below 0.5 the weighted cost is mostly energy, so {other} and weighted_cost ask "
-                    f"nearly the same question (rank correlation {correlation:.2f}) and the front collapses; they "
+                    f"alpha = {alpha:g}: below 0.5 the weighted cost is mostly energy, so {other} and weighted_cost "
+                    f"ask nearly the same question (rank correlation {correlation:.2f}) and the front collapses; they "
                     "conflict for alpha around 0.75 to 0.95"
                 )
             elif correlation > _RANK_CORRELATION_OF_ONE_QUESTION:
-                notes.append(f"{first.name} and {second.name} ask nearly the same question (rank correlation "
-                             f"{correlation:.2f}): the front will be short")
+                notes.append(
+                    f"{first.name} and {second.name} ask nearly the same question (rank correlation "
+                    f"{correlation:.2f}): the front will be short"
+                )
     return notes
 
 

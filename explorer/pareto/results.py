@@ -84,7 +84,9 @@ class Results:
 
 
 def front_order(columns: Columns) -> list[str]:
-    """Return a front's column names in the order of files and tables: identity, knobs, predictions, objectives, checks."""
+    """Return a front's column names in the order of files: identity, knobs, predictions, objectives, checks."""
     known = [name for name in COLUMNS if name in columns]
-    by_kind = {kind: [n for n in known if COLUMNS[n].kind == kind] for kind in ("knob", "prediction", "objective", "check")}
+    by_kind = {
+        kind: [n for n in known if COLUMNS[n].kind == kind] for kind in ("knob", "prediction", "objective", "check")
+    }
     return ["design_id", "origin", *by_kind["knob"], *by_kind["prediction"], *by_kind["objective"], *by_kind["check"]]

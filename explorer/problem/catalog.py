@@ -21,7 +21,9 @@ def find(kind: str, name: str, *, beside: Path | None = None) -> Path:
         path = (beside or Path()) / Path(name).expanduser()
         if path.is_file():
             return path
-        raise WrongUsage(f"{path}: no such {singular} file", fix="check the path, or name one that `explorer list` shows")
+        raise WrongUsage(
+            f"{path}: no such {singular} file", fix="check the path, or name one that `explorer list` shows"
+        )
     for folder in (Path(kind), *([beside.parent / kind, beside] if beside else []), shipped(kind)):
         if name and (folder / f"{name}.toml").is_file():
             return folder / f"{name}.toml"

@@ -4,7 +4,7 @@ import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -28,8 +28,8 @@ def refuse(what: str, *, fix: str) -> PydanticCustomError:
     return PydanticCustomError("explorer", "{what}", {"what": what, "fix": fix})
 
 
-def quantity(symbol: str) -> Any:
-    """Make a field type that takes a number in SI or text with a unit ('22 W'), and holds SI."""
+def quantity(symbol: str) -> BeforeValidator:
+    """Make a validator that lets a field take a number in SI or text with a unit ('22 W'), and hold SI."""
 
     def read(value: object) -> object:
         if not isinstance(value, str):
@@ -39,7 +39,7 @@ def quantity(symbol: str) -> Any:
         except ExplorerError as error:
             raise refuse(error.problem, fix=error.fix) from None
 
-    return Annotated[float, BeforeValidator(read)]
+    return BeforeValidator(read)
 
 
 def read_toml(path: Path, model: type[Declared]) -> tuple[Declared, str]:
@@ -53,7 +53,9 @@ def read_toml(path: Path, model: type[Declared]) -> tuple[Declared, str]:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InvalidFile(path, [Fault("", f"is not TOML: {error}", "mend the line it names (https://toml.io)")]) from None
+        raise InvalidFile(
+            path, [Fault("", f"is not TOML: {error}", "mend the line it names (https://toml.io)")]
+        ) from None
     except RecursionError:
         raise InvalidFile(path, [Fault("", "is nested too deeply", "keep tables at most a few levels deep")]) from None
     return check(data, model, path=path), text
@@ -70,7 +72,9 @@ def read_json(path: Path, model: type[Declared], *, max_bytes: int) -> Declared:
     try:
         data = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise InvalidFile(path, [Fault("", f"is not JSON: {error}", "write it again with the command that made it")]) from None
+        raise InvalidFile(
+            path, [Fault("", f"is not JSON: {error}", "write it again with the command that made it")]
+        ) from None
     return check(data, model, path=path)
 
 

@@ -53,8 +53,11 @@ def domain_of(samples: Columns) -> Domain:
     family = samples["family"]
     return {
         str(name): {
-            knob: Span(float(np.min(samples[knob][family == name])), float(np.max(samples[knob][family == name])),
-                       knob in _LOG_KNOBS)
+            knob: Span(
+                float(np.min(samples[knob][family == name])),
+                float(np.max(samples[knob][family == name])),
+                knob in _LOG_KNOBS,
+            )
             for knob in NUMERIC_KNOBS
         }
         for name in dict.fromkeys(family.tolist())
@@ -73,4 +76,4 @@ def knob_distances(designs: Columns, domain: Domain) -> Columns:
 
 def domain_distance(designs: Columns, domain: Domain) -> Float:
     """Return each design's largest knob distance, shape (n,); 0 inside the samples' box."""
-    return np.max(np.stack(list(knob_distances(designs, domain).values())), axis=0)
+    return np.asarray(np.max(np.stack(list(knob_distances(designs, domain).values())), axis=0))

@@ -64,7 +64,7 @@ class OperatingPoints:
         return tuple(f"{f / 1e9:.10g} GHz @ {v:.10g} V" for f, v in pairs)
 
     def frequency_max(self, voltage: ArrayLike) -> Float:
-        """Return the highest listed clock whose voltage is not above each voltage, same shape; 0 where there is none."""
+        """Return the highest listed clock that each voltage carries, same shape; 0 where there is none."""
         volts = np.asarray(voltage, dtype=np.float64)
         fits = np.asarray(self.voltage_v) <= volts[..., None] * (1 + RELATIVE_TOLERANCE)
         return np.asarray(np.max(np.where(fits, np.asarray(self.frequency_hz), 0.0), axis=-1))

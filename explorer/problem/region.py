@@ -4,6 +4,7 @@ Whatever a region makes exists: its clock is a share of what the voltage can car
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from explorer.errors import Fault, InvalidFile
 from explorer.problem.columns import COLUMNS, Columns, Float, n_rows
 from explorer.problem.domain import Span
-from explorer.problem.operating import AlphaPowerLaw, OperatingPoints, operating_excess
+from explorer.problem.operating import RELATIVE_TOLERANCE, AlphaPowerLaw, OperatingPoints, operating_excess
 from explorer.problem.space import SpaceFile
 from explorer.units import factor
 
@@ -130,7 +131,7 @@ class Region:
 
 
 def build_region(
-    space: SpaceFile, *, path: object, family: str, spans: dict[str, Span], law: AlphaPowerLaw | None
+    space: SpaceFile, *, path: object, family: str, spans: Mapping[str, Span], law: AlphaPowerLaw | None
 ) -> Region:
     """Make the region of one family: what the space declares, within the model's domain, without impossible points.
 
@@ -145,27 +146,28 @@ def build_region(
         InvalidFile: nothing is left of an axis; it says which and what the model knows.
     """
     widen = space.domain.widen if space.domain.enforce else math.inf
-    operating = _operating(space, law, path)
-    pruning = _limited("pruning_ratio", space.axes.pruning_ratio.si("pruning_ratio", "", ""), spans, widen, path, family)
-    step = _limited("quant_step", space.axes.quant_step.si("quant_step", "", ""), spans, widen, path, family)
+    declared = space.axes
     axes = [
-        Axis("pruning_ratio", *pruning, is_log=space.axes.pruning_ratio.scale == "log"),
-        Axis("quant_step", *step, is_log=space.axes.quant_step.scale == "log"),
+        Axis(name, *limited, is_log=axis.scale == "log")
+        for name, axis in (("pruning_ratio", declared.pruning_ratio), ("quant_step", declared.quant_step))
+        for limited in [_limited(name, axis.si(name, "", ""), span=spans[name], widen=widen, place=(path, family))]
     ]
+    operating = _operating(space, law, path)
     if isinstance(operating, OperatingPoints):
-        operating = _points_inside(operating, spans, widen, path, family)
+        operating = _points_inside(operating, spans=spans, widen=widen, place=(path, family))
         axes.append(Axis(OPERATING_POINT, 0.0, len(operating.labels) - 1.0, labels=operating.labels))
         return Region(family, tuple(axes), operating, (0.0, math.inf), widen)
-    declared_v, declared_f = space.axes.voltage, space.axes.frequency
-    if declared_v is None or declared_f is None:
+    if declared.voltage is None or declared.frequency is None:
         raise InvalidFile(path, [Fault("[axes]", "voltage and frequency are missing", "add both")])
-    voltage = _limited("voltage_v", declared_v.si("voltage_v", declared_v.unit, "V"), spans, widen, path, family)
-    clock = _limited("frequency_hz", declared_f.si("frequency_hz", declared_f.unit, "Hz"), spans, widen, path, family)
+    volts = declared.voltage.si("voltage_v", declared.voltage.unit, "V")
+    hertz = declared.frequency.si("frequency_hz", declared.frequency.unit, "Hz")
+    voltage = _limited("voltage_v", volts, span=spans["voltage_v"], widen=widen, place=(path, family))
+    clock = _limited("frequency_hz", hertz, span=spans["frequency_hz"], widen=widen, place=(path, family))
     lowest = operating.voltage_min(clock[0], below=voltage[1])
     if math.isnan(lowest):
-        text = f"no voltage up to {voltage[1]:.4g} V carries {clock[0] / 1e9:.4g} GHz, the lowest clock asked of {family}"
+        text = f"no voltage up to {voltage[1]:.4g} V carries {clock[0] / 1e9:.4g} GHz, the lowest clock of {family}"
         raise InvalidFile(path, [Fault("[axes]", text, "raise the voltage range or lower the frequency range")])
-    axes.append(Axis("voltage_v", max(voltage[0], lowest), voltage[1], is_log=declared_v.scale == "log"))
+    axes.append(Axis("voltage_v", max(voltage[0], lowest), voltage[1], is_log=declared.voltage.scale == "log"))
     axes.append(Axis(CLOCK_SHARE, *((0.0, 1.0) if clock[1] > clock[0] else (1.0, 1.0))))
     return Region(family, tuple(axes), operating, clock, widen)
 
@@ -177,31 +179,47 @@ def _operating(space: SpaceFile, law: AlphaPowerLaw | None, path: object) -> Alp
         pairs = sorted({(point.frequency * f_unit, point.voltage * v_unit) for point in declared.points})
         return OperatingPoints(tuple(v for _, v in pairs), tuple(f for f, _ in pairs))
     if law is None:
-        raise InvalidFile(path, [Fault("[operating_points] law", "the model has no V-f law: its samples lack V or f",
-                                       "list the device's operating points instead")])
+        raise InvalidFile(
+            path,
+            [
+                Fault(
+                    "[operating_points] law",
+                    "the model has no V-f law: its samples lack V or f",
+                    "list the device's operating points instead",
+                )
+            ],
+        )
     return law
 
 
 def _limited(
-    name: str, declared: tuple[float, float], spans: dict[str, Span], widen: float, path: object, family: str
+    name: str, declared: tuple[float, float], *, span: Span, widen: float, place: tuple[object, str]
 ) -> tuple[float, float]:
-    """Intersect a declared range with the domain."""
-    low, high = spans[name].widened(widen) if math.isfinite(widen) else (-math.inf, math.inf)
+    """Intersect a declared range with the domain; `place` is the file and the family, for messages."""
+    low, high = span.widened(widen) if math.isfinite(widen) else (-math.inf, math.inf)
     if declared[1] < low or declared[0] > high:
+        path, family = place
         show = COLUMNS[name].text
-        raise InvalidFile(path, [Fault(
-            f"[axes] {name}", f"{show(declared[0])} to {show(declared[1])} lies outside the model's domain for {family}, "
-            f"{show(low)} to {show(high)}", "move the range, measure samples there, or set [domain] enforce = false")])
+        what = (
+            f"{show(declared[0])} to {show(declared[1])} lies outside the model's domain for {family}, "
+            f"{show(low)} to {show(high)}"
+        )
+        fix = "move the range, measure samples there, or set [domain] enforce = false"
+        raise InvalidFile(path, [Fault(f"[axes] {name}", what, fix)])
     return max(declared[0], low), min(declared[1], high)
 
 
 def _points_inside(
-    points: OperatingPoints, spans: dict[str, Span], widen: float, path: object, family: str
+    points: OperatingPoints, *, spans: Mapping[str, Span], widen: float, place: tuple[object, str]
 ) -> OperatingPoints:
     v, f = np.asarray(points.voltage_v), np.asarray(points.frequency_hz)
     distance = np.maximum(spans["voltage_v"].distance(v), spans["frequency_hz"].distance(f))
-    inside = np.flatnonzero(distance <= widen * (1 + 1e-9))
+    inside = np.flatnonzero(distance <= widen * (1 + RELATIVE_TOLERANCE))
     if not inside.size:
-        raise InvalidFile(path, [Fault("[operating_points] points", f"none lies in the model's domain for {family}",
-                                       "measure samples there, or set [domain] enforce = false")])
+        path, family = place
+        what, fix = (
+            f"none lies in the model's domain for {family}",
+            "measure samples there, or set [domain] enforce = false",
+        )
+        raise InvalidFile(path, [Fault("[operating_points] points", what, fix)])
     return OperatingPoints(tuple(v[inside].tolist()), tuple(f[inside].tolist()))

@@ -37,8 +37,10 @@ class _Axis(Declaration):
             raise refuse(error.problem, fix=error.fix) from None
         for end in (low * scale, high * scale):
             if not is_allowed(name, np.array([end])).all():
-                raise refuse(f"{end:g} {symbol}".rstrip() + f" is outside {allowed_text(name)}",
-                             fix=f"keep {name} within {allowed_text(name)}" + (f" {symbol}" if symbol else ""))
+                raise refuse(
+                    f"{end:g} {symbol}".rstrip() + f" is outside {allowed_text(name)}",
+                    fix=f"keep {name} within {allowed_text(name)}" + (f" {symbol}" if symbol else ""),
+                )
         if self.scale == "log" and low <= 0:
             raise refuse("a log scale cannot start at 0", fix="start above 0 or use scale = 'linear'")
         return low * scale, high * scale
@@ -161,9 +163,10 @@ class SpaceFile(Declaration):
     def _check(self) -> Self:
         has_axes = self.axes.voltage is not None and self.axes.frequency is not None
         if self.operating_points.points is not None and (self.axes.voltage or self.axes.frequency):
-            raise refuse("[axes] voltage and frequency stand beside a table of operating points",
-                         fix="leave them out: the listed points say it all")
+            raise refuse(
+                "[axes] voltage and frequency stand beside a table of operating points",
+                fix="leave them out: the listed points say it all",
+            )
         if self.operating_points.points is None and not has_axes:
             raise refuse("[axes] voltage and frequency are missing", fix="add both, or list the device's points")
         return self
-

@@ -51,7 +51,9 @@ class Cost(Declaration):
     """What Eq. (10) leaves open."""
 
     alpha: Annotated[float, AfterValidator(_alpha)] = Field(0.9, description="weight of accuracy in J, 0 to 1")
-    energy_max: Annotated[quantity("J"), Field(gt=0)] = Field(39.6, description="E_max of J, in J or with a unit")
+    energy_max: Annotated[float, quantity("J"), Field(gt=0)] = Field(
+        39.6, description="E_max of J, in J or with a unit"
+    )
 
 
 class Search(Declaration):
@@ -76,9 +78,9 @@ class StudyFile(Declaration):
     objectives: Annotated[
         tuple[Annotated[str, AfterValidator(_objective_name)], ...], Field(min_length=2, max_length=6)
     ] = Field(description=f"two or more of {', '.join(OBJECTIVES)}")
-    constraints: Annotated[
-        tuple[Annotated[str, AfterValidator(_constraint_text)], ...], Field(max_length=50)
-    ] = Field((), description="floors and caps such as 'accuracy >= 0.9'")
+    constraints: Annotated[tuple[Annotated[str, AfterValidator(_constraint_text)], ...], Field(max_length=50)] = Field(
+        (), description="floors and caps such as 'accuracy >= 0.9'"
+    )
     cost: Cost = Field(default_factory=Cost, description="alpha and energy_max of Eq. (10)")
     search: Search = Field(default_factory=Search, description="sampler, trials, seed")
     reference_point: dict[str, float] | None = Field(
@@ -90,8 +92,10 @@ class StudyFile(Declaration):
         if len(set(self.objectives)) < len(self.objectives):
             raise refuse("an objective is listed twice", fix="list each objective once")
         if self.reference_point is not None and set(self.reference_point) != set(self.objectives):
-            raise refuse(f"[reference_point] has {sorted(self.reference_point)}, the objectives are "
-                         f"{sorted(self.objectives)}", fix="give one number for each objective, or leave it out")
+            raise refuse(
+                f"[reference_point] has {sorted(self.reference_point)}, the objectives are {sorted(self.objectives)}",
+                fix="give one number for each objective, or leave it out",
+            )
         return self
 
 
@@ -128,8 +132,7 @@ class Study:
     reference_point: tuple[float, ...] | None
 
     def declaration(self) -> dict[str, Any]:
-        """Return what defines the question (not how it is searched), as plain JSON values: two studies with the same
-        declaration may share their trials."""
+        """Return what defines the question, as plain JSON values; studies that agree in it may share their trials."""
         return {
             "spaces": [space.file.model_dump(mode="json", exclude={"title"}) for space in self.spaces],
             "families": [list(space.families) for space in self.spaces],
@@ -139,9 +142,7 @@ class Study:
             "energy_max_j": self.weights.energy_max_j,
         }
 
-    def with_search(
-        self, *, trials: int | None = None, seed: int | None = None, sampler: str | None = None
-    ) -> "Study":
+    def with_search(self, *, trials: int | None = None, seed: int | None = None, sampler: str | None = None) -> "Study":
         """Return the study with the command line's wishes in place of the file's.
 
         Raises:
@@ -153,8 +154,12 @@ class Study:
             raise WrongUsage(f"seed = {seed} is outside [0, {MAX_SEED:,}]", fix="take a whole number from that range")
         if sampler is not None and sampler not in SAMPLERS:
             raise WrongUsage(f"unknown sampler '{sampler}'", fix=suggestion(sampler, SAMPLERS))
-        return replace(self, trials=trials or self.trials, seed=self.seed if seed is None else seed,
-                       sampler=sampler or self.sampler)
+        return replace(
+            self,
+            trials=trials or self.trials,
+            seed=self.seed if seed is None else seed,
+            sampler=sampler or self.sampler,
+        )
 
 
 def load_study(name_or_path: str) -> Study:
@@ -215,15 +220,22 @@ def _spaces(declared: StudyFile, path: Path) -> tuple[Space, ...]:
             faults.append(Fault("space", error.problem, error.fix))
     covered = [family for space in spaces for family in space.families]
     if not faults and not covered:
-        faults.append(Fault("families", "neither the study nor its spaces name a family",
-                            "write families = [...] here, or family = '...' in the space"))
+        faults.append(
+            Fault(
+                "families",
+                "neither the study nor its spaces name a family",
+                "write families = [...] here, or family = '...' in the space",
+            )
+        )
     faults += [
         Fault("families", f"no space is for '{family}'", suggestion(family, sorted(set(covered))))
-        for family in declared.families or () if not faults and family not in covered
+        for family in declared.families or ()
+        if not faults and family not in covered
     ]
     faults += [
         Fault("space", f"family '{family}' stands in two spaces", "give each family one space")
-        for family in dict.fromkeys(covered) if covered.count(family) > 1
+        for family in dict.fromkeys(covered)
+        if covered.count(family) > 1
     ]
     if faults:
         raise InvalidFile(path, faults)

@@ -31,7 +31,11 @@ def write_image(results: Results, path: Path, *, kind: Literal["png", "svg"]) ->
     try:
         data: bytes = figure.to_image(format=kind, width=1200, scale=2 if kind == "png" else 1)
     except (ValueError, RuntimeError) as error:
-        part = "kaleido" if "kaleido" in str(error).lower() and "chrome" not in str(error).lower() else "a browser (chromium)"
+        part = (
+            "kaleido"
+            if "kaleido" in str(error).lower() and "chrome" not in str(error).lower()
+            else "a browser (chromium)"
+        )
         raise MissingPart(part, needed_for=f"a {kind.upper()} of the plot", extra="images") from None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,20 @@ if TYPE_CHECKING:
 
 MAX_BACKGROUND = 2000
 _PANEL_HEIGHT = 460
-_HOVER = ("family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz", "accuracy", "latency_s", "energy_j",
-          "power_w", "size_bytes", "edp_js", "weighted_cost")
+_HOVER = (
+    "family",
+    "pruning_ratio",
+    "quant_step",
+    "voltage_v",
+    "frequency_hz",
+    "accuracy",
+    "latency_s",
+    "energy_j",
+    "power_w",
+    "size_bytes",
+    "edp_js",
+    "weighted_cost",
+)
 
 
 def plot_front(results: Results) -> "go.Figure":
@@ -54,20 +66,43 @@ def _traces(results: Results, x: Objective, y: Objective, *, has_legend: bool) -
     shown = dominated[:: max(1, -(-len(dominated) // MAX_BACKGROUND))]
     name = f"dominated ({len(dominated):,}{'' if len(shown) == len(dominated) else f', {len(shown):,} shown'})"
     # SVG, not WebGL: a page from a mail attachment is opened where WebGL may be off, and then shows nothing at all.
-    traces = [go.Scatter(
-        x=_shown(table, x)[shown], y=_shown(table, y)[shown], mode="markers", name=name, legendgroup="dominated",
-        showlegend=has_legend, hoverinfo="skip", marker={"color": GREY, "size": 5, "opacity": 0.35},
-    )] if len(shown) else []
+    traces = (
+        [
+            go.Scatter(
+                x=_shown(table, x)[shown],
+                y=_shown(table, y)[shown],
+                mode="markers",
+                name=name,
+                legendgroup="dominated",
+                showlegend=has_legend,
+                hoverinfo="skip",
+                marker={"color": GREY, "size": 5, "opacity": 0.35},
+            )
+        ]
+        if len(shown)
+        else []
+    )
     front = results.front_columns
     styles = family_style([*front["family"].tolist(), *results.samples.get("family", np.array([])).tolist()])
     for family, style in styles.items():
         rows = take(front, front["family"] == family)
         if n_rows(rows):
-            traces.append(_marked(
-                rows, x, y, name=f"front, {family} ({n_rows(rows)})", show=has_legend,
-                marker={"color": style.colour, "symbol": style.symbol, "size": 8, "line": {"width": 0.5, "color": "white"}},
-                heading=[f"design {i} (predicted)" for i in rows["design_id"]],
-            ))
+            traces.append(
+                _marked(
+                    rows,
+                    x,
+                    y,
+                    name=f"front, {family} ({n_rows(rows)})",
+                    show=has_legend,
+                    marker={
+                        "color": style.colour,
+                        "symbol": style.symbol,
+                        "size": 8,
+                        "line": {"width": 0.5, "color": "white"},
+                    },
+                    heading=[f"design {i} (predicted)" for i in rows["design_id"]],
+                )
+            )
     if not results.sample_labels:
         return traces
     labels = np.array(results.sample_labels, dtype=object)
@@ -75,11 +110,22 @@ def _traces(results: Results, x: Objective, y: Objective, *, has_legend: bool) -
         mask = results.samples["family"] == family
         rows = take(results.samples, mask)
         if n_rows(rows) and np.isfinite(_shown(rows, x) * _shown(rows, y)).any():
-            traces.append(_marked(
-                rows, x, y, name=f"measured, {family}", show=has_legend,
-                marker={"color": style.colour, "symbol": f"{style.symbol}-open-dot", "size": 13, "line": {"width": 2}},
-                heading=[f"{label} (measured)" for label in labels[mask]],
-            ))
+            traces.append(
+                _marked(
+                    rows,
+                    x,
+                    y,
+                    name=f"measured, {family}",
+                    show=has_legend,
+                    marker={
+                        "color": style.colour,
+                        "symbol": f"{style.symbol}-open-dot",
+                        "size": 13,
+                        "line": {"width": 2},
+                    },
+                    heading=[f"{label} (measured)" for label in labels[mask]],
+                )
+            )
     return traces
 
 
@@ -89,8 +135,15 @@ def _marked(
     import plotly.graph_objects as go
 
     return go.Scatter(
-        x=_shown(rows, x), y=_shown(rows, y), mode="markers", name=name, legendgroup=name, showlegend=show,
-        marker=marker, text=hover_texts(rows, heading), hovertemplate="%{text}<extra></extra>",
+        x=_shown(rows, x),
+        y=_shown(rows, y),
+        mode="markers",
+        name=name,
+        legendgroup=name,
+        showlegend=show,
+        marker=marker,
+        text=hover_texts(rows, heading),
+        hovertemplate="%{text}<extra></extra>",
     )
 
 

@@ -40,7 +40,7 @@ class Encoding:
         for family, region in self.regions.items():
             rows = np.flatnonzero(families == family)
             if rows.size:
-                knobs = {axis.name: self._values(axis, [params[i] for i in rows]) for axis in region.axes}
+                knobs = {axis.name: self._values(axis, [params[i] for i in rows.tolist()]) for axis in region.axes}
                 parts.append(region.designs(knobs))
                 order.append(rows)
         place = np.argsort(np.concatenate(order))
@@ -55,7 +55,8 @@ class Encoding:
             knobs = region.knobs(row)
             params = {
                 self._key(axis): self._param(axis, float(np.clip(knobs[axis.name][0], axis.low, axis.high)))
-                for axis in region.axes if len(self.regions) > 1 or not axis.is_fixed
+                for axis in region.axes
+                if len(self.regions) > 1 or not axis.is_fixed
             }
             result.append({FAMILY: region.family, **params} if len(self.regions) > 1 else params)
         return result
@@ -71,7 +72,9 @@ class Encoding:
             return float(axis.to_unit(np.array([value]))[0])
         return axis.labels[int(value)] if axis.labels else value
 
-    def _values(self, axis: Axis, params: Sequence[Mapping[str, Any]]) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    def _values(
+        self, axis: Axis, params: Sequence[Mapping[str, Any]]
+    ) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
         key = self._key(axis)
         if len(self.regions) > 1:
             return np.asarray(axis.from_unit(np.array([p[key] for p in params], dtype=np.float64)))

@@ -29,8 +29,10 @@ def guard(optuna_study: OptunaStudy, declaration: dict[str, Any], *, path: objec
     stored = optuna_study.user_attrs
     if _HASH not in stored:
         if optuna_study.get_trials(deepcopy=False):
-            raise WrongUsage(f"{place}: holds a study '{optuna_study.study_name}' that explorer did not begin",
-                             fix="choose another folder with --out, or another --storage")
+            raise WrongUsage(
+                f"{place}: holds a study '{optuna_study.study_name}' that explorer did not begin",
+                fix="choose another folder with --out, or another --storage",
+            )
         optuna_study.set_user_attr(_DECLARATION, text)
         optuna_study.set_user_attr(_HASH, sha256(text))
         return

@@ -115,8 +115,10 @@ def search(
     with _stoppable() as is_interrupted:
         while done < wanted:
             if is_interrupted() or should_stop():
-                raise Interrupted(f"stopped after {done} of {wanted} trials; all of them are in {run.place}",
-                                  fix="run the same command again to go on")
+                raise Interrupted(
+                    f"stopped after {done} of {wanted} trials; all of them are in {run.place}",
+                    fix="run the same command again to go on",
+                )
             n = min(batch_size(study.sampler), wanted - done)
             front.add(*_batch(optuna_study, run.assessment, encoding, distributions, n))
             done += n
@@ -148,8 +150,14 @@ def logged(run: Run, *, clock: Clock) -> Iterator[None]:
     finally:
         done = len(_complete(optuna_study))
         if done > first:
-            entry = {"sampler": study.sampler, "seed": study.seed, "from": first, "to": done,
-                     "began": began.isoformat(timespec="seconds"), "ended": clock().isoformat(timespec="seconds")}
+            entry = {
+                "sampler": study.sampler,
+                "seed": study.seed,
+                "from": first,
+                "to": done,
+                "began": began.isoformat(timespec="seconds"),
+                "ended": clock().isoformat(timespec="seconds"),
+            }
             optuna_study.set_user_attr(RUNS_ATTR, [*optuna_study.user_attrs.get(RUNS_ATTR, []), entry])
 
 
@@ -202,13 +210,32 @@ def collect(run: Run) -> Results:
     table["design_id"] = np.array([trial.number for trial in trials], dtype=np.int64)
     table["origin"] = np.array([trial.user_attrs.get(ORIGIN_ATTR, "search") for trial in trials], dtype=object)
     samples, labels = _measured(assessment)
-    bare = Results(study.name, study.title, table, study.objectives, tuple(c.text for c in study.constraints),
-                   run.reference, samples, labels, ())
+    bare = Results(
+        study.name,
+        study.title,
+        table,
+        study.objectives,
+        tuple(c.text for c in study.constraints),
+        run.reference,
+        samples,
+        labels,
+        (),
+    )
     notes = (*question_notes(assessment), *front_notes(bare.front_columns, assessment))
     runs = optuna_study.user_attrs.get(RUNS_ATTR, [])
     origin = provenance(assessment, place=run.place, runs=runs, model=fingerprint(assessment.evaluator))
-    return Results(bare.study, bare.title, table, bare.objectives, bare.constraints, bare.reference_point, samples,
-                   labels, notes, origin)
+    return Results(
+        bare.study,
+        bare.title,
+        table,
+        bare.objectives,
+        bare.constraints,
+        bare.reference_point,
+        samples,
+        labels,
+        notes,
+        origin,
+    )
 
 
 def values_of(trials: Sequence[FrozenTrial]) -> Float:
@@ -224,7 +251,9 @@ def is_feasible_of(trials: Sequence[FrozenTrial]) -> "np.ndarray[tuple[int], np.
 def fingerprint(evaluator: object) -> dict[str, Any]:
     """Return what tells one model from another: its name, samples and coefficients."""
     if isinstance(evaluator, Surrogate):
-        coefficients = {t: {k: float(f"{v:.6g}") for k, v in fit.coefficients.items()} for t, fit in evaluator.fits.items()}
+        coefficients = {
+            t: {k: float(f"{v:.6g}") for k, v in fit.coefficients.items()} for t, fit in evaluator.fits.items()
+        }
         return {"samples_sha256": evaluator.samples.sha256, "coefficients": coefficients}
     return {"kind": type(evaluator).__name__}
 
@@ -255,7 +284,7 @@ def _batch(
     told = 0
     try:
         for _ in range(n):
-            asked.append(optuna_study.ask(dict(distributions)))
+            asked.append(optuna_study.ask(dict(distributions)))  # noqa: PERF401 - a half-asked batch must be known
         columns = assessment.assess(encoding.decode([trial.params for trial in asked]))
         excess, values = assessment.excess(columns), assessment.values(columns)
         for i, trial in enumerate(asked):
@@ -326,7 +355,7 @@ def _stoppable() -> Iterator[Callable[[], bool]]:
     asked = threading.Event()
     before = signal.getsignal(signal.SIGINT)
 
-    def remember(signum: int, frame: Any) -> None:
+    def remember(*_: object) -> None:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
 import numpy as np
@@ -19,7 +19,7 @@ from optuna.samplers import (
     TPESampler,
 )
 
-from explorer.errors import MissingPart, WrongUsage
+from explorer.errors import MissingPart, UnknownName
 
 POPULATION = 50
 _FREE_BATCH = 256
@@ -40,31 +40,26 @@ def make_sampler(
 
     Raises:
         MissingPart: `gp` needs torch.
-        WrongUsage: the name is none of a sampler.
+        UnknownName: there is no such sampler.
     """
     own = int(np.random.SeedSequence([seed, done, worker]).generate_state(1)[0])
+    if name == "gp" and find_spec("torch") is None:
+        raise MissingPart("torch", needed_for="sampler 'gp'", extra="gp")
+    makers: dict[str, Callable[[], BaseSampler]] = {
+        "tpe": lambda: TPESampler(seed=own, multivariate=True, constant_liar=worker > 0),
+        "nsga2": lambda: NSGAIISampler(population_size=POPULATION, seed=own),
+        "nsga3": lambda: NSGAIIISampler(population_size=POPULATION, seed=own),
+        # The sequence goes on where the study left it only under the same seed.
+        "qmc": lambda: QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False),
+        "random": lambda: RandomSampler(seed=own),
+        "grid": lambda: GridSampler(_grid(distributions, trials), seed=seed),
+        "gp": lambda: GPSampler(seed=own, deterministic_objective=True),
+    }
+    if name not in makers:
+        raise UnknownName("sampler", name, makers)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        match name:
-            case "tpe":
-                return TPESampler(seed=own, multivariate=True, constant_liar=worker > 0)
-            case "nsga2":
-                return NSGAIISampler(population_size=POPULATION, seed=own)
-            case "nsga3":
-                return NSGAIIISampler(population_size=POPULATION, seed=own)
-            case "qmc":
-                # The sequence goes on where the study left it only under the same seed.
-                return QMCSampler(qmc_type="sobol", scramble=True, seed=seed, independent_sampler=RandomSampler(seed=own),
-                                  warn_independent_sampling=False)
-            case "random":
-                return RandomSampler(seed=own)
-            case "grid":
-                return GridSampler(_grid(distributions, trials), seed=seed)
-            case "gp":
-                if find_spec("torch") is None:
-                    raise MissingPart("torch", needed_for="sampler 'gp'", extra="gp")
-                return GPSampler(seed=own, deterministic_objective=True)
-    raise WrongUsage(f"unknown sampler '{name}'", fix="name one that `explorer schema study` lists")
+        return makers[name]()
 
 
 def batch_size(name: str) -> int:

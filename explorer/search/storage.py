@@ -116,8 +116,10 @@ def refuse_parallel(url: str | None) -> None:
         WrongUsage: SQLite, which locks (Optuna's manual says not to).
     """
     if url is not None and url.startswith("sqlite"):
-        raise WrongUsage("SQLite cannot take several writers at once",
-                         fix="leave --storage out (a journal file), or use postgresql://")
+        raise WrongUsage(
+            "SQLite cannot take several writers at once",
+            fix="leave --storage out (a journal file), or use postgresql://",
+        )
 
 
 def _open_url(url: str) -> BaseStorage:
@@ -127,8 +129,10 @@ def _open_url(url: str) -> BaseStorage:
     try:
         return get_storage(url)
     except (ArgumentError, NoSuchModuleError, ValueError):
-        raise WrongUsage(f"storage '{shown}' is not a URL that Optuna can open",
-                         fix="write for example sqlite:///study.db, postgresql://user@host/name, or a file's path") from None
+        raise WrongUsage(
+            f"storage '{shown}' is not a URL that Optuna can open",
+            fix="write for example sqlite:///study.db, postgresql://user@host/name, or a file's path",
+        ) from None
     except ImportError as error:
         module = (error.name or "driver").split(".")[0]
         if url.startswith("postgresql"):
@@ -136,8 +140,10 @@ def _open_url(url: str) -> BaseStorage:
         raise MissingDriver(module, shown) from None
     except (SQLAlchemyError, StorageInternalError, OSError) as error:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise WrongUsage(f"storage '{shown}' cannot be opened: {cause}",
-                         fix="check that the database runs, the name and the password") from None
+        raise WrongUsage(
+            f"storage '{shown}' cannot be opened: {cause}",
+            fix="check that the database runs, the name and the password",
+        ) from None
 
 
 class MissingDriver(ExplorerError):
@@ -150,7 +156,14 @@ class MissingDriver(ExplorerError):
 
 
 def _damaged(path: Path, what: str) -> InvalidFile:
-    return InvalidFile(path, [Fault(
-        "", what,
-        "run again with --recover (keeps every whole record, and the damaged file beside it), or with --out DIR to begin anew",
-    )])
+    return InvalidFile(
+        path,
+        [
+            Fault(
+                "",
+                what,
+                "run again with --recover (it keeps every whole record, and the damaged file beside them), "
+                "or begin anew with --out DIR",
+            )
+        ],
+    )

@@ -58,7 +58,8 @@ def search_in_parallel(run: Run, *, workers: int, done: int, progress: Progress 
     quotas = [left // workers + (i < left % workers) for i in range(workers)]
     tasks = [
         _Task(str(study.path), study.trials, study.seed, study.sampler, run.out, run.storage_url, quota, i)
-        for i, quota in enumerate(quotas) if quota
+        for i, quota in enumerate(quotas)
+        if quota
     ]
     processes = [context.Process(target=_work, args=(task, stop, count, failures)) for task in tasks]
     for process in processes:
@@ -72,8 +73,9 @@ def search_in_parallel(run: Run, *, workers: int, done: int, progress: Progress 
         stop.set()
         for process in processes:
             process.join()
-        raise Interrupted(f"stopped; all finished trials are in {run.place}",
-                          fix="run the same command again to go on") from None
+        raise Interrupted(
+            f"stopped; all finished trials are in {run.place}", fix="run the same command again to go on"
+        ) from None
     if not failures.empty():
         problem, fix, code = failures.get()
         error = ExplorerError(f"a worker stopped: {problem}", fix=fix)

@@ -13,7 +13,7 @@ import numpy as np
 
 from explorer.problem.columns import Columns, Float
 
-Coefficients = Mapping[str, float]
+Coefficients = Mapping[str, float] | Mapping[str, Float]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The surrogate: fitted shapes for every target of some samples, with their V-f law and their domain."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from explorer.errors import UnknownName
 from explorer.models.posterior import Fit, fit_where_measured
 from explorer.models.samples import Samples
 from explorer.models.shapes import SHAPES, relative_columns
-from explorer.problem.columns import NUMERIC_KNOBS, Columns, Float, by_family
+from explorer.problem.columns import NUMERIC_KNOBS, Columns, Float, by_family, n_rows
 from explorer.problem.domain import Domain, domain_distance, domain_of
 from explorer.problem.operating import AlphaPowerLaw
 
@@ -32,6 +32,7 @@ class Surrogate:
         fits: one fit for each measured target.
         laws: each family's V-f law.
         domain: each family's span of samples in every knob.
+        widening: how much wider than the posterior's each target's scatter must be to cover (1 where it does).
     """
 
     name: str
@@ -40,6 +41,7 @@ class Surrogate:
     fits: Mapping[str, Fit]
     laws: Mapping[str, AlphaPowerLaw]
     domain: Domain
+    widening: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -140,24 +142,26 @@ def _law(samples: Samples, family: str) -> AlphaPowerLaw:
     return AlphaPowerLaw(float(np.max(clock / unit.frequency_max(volts))), threshold, EXPONENT)
 
 
-def nearest_sample(samples: Samples, designs: Columns, domain: Domain) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """Return the sample nearest to each design within its family (knobs in widths of their span), shape (n,).
+def nearest_sample(
+    samples: Samples, designs: Columns, domain: Domain
+) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]]", Float]:
+    """Return the sample nearest to each design within its family, and how far it is, shape (n,) each.
 
-    A family without samples gets -1.
+    Distance is Euclidean over the numeric knobs, each in widths of the family's span. A family without samples gets -1
+    and infinity.
     """
-    result = np.full(len(designs["family"]), -1, dtype=np.int64)
-    for family, spans in domain.items():
-        here, there = np.flatnonzero(designs["family"] == family), np.flatnonzero(samples.columns["family"] == family)
-        gap = sum(
-            (_scaled(designs[k][here], spans[k].is_log)[:, None] - _scaled(samples.columns[k][there], spans[k].is_log))
-            ** 2
+    row, distance = np.full(n_rows(designs), -1, dtype=np.int64), np.full(n_rows(designs), np.inf)
+    names, index = by_family(designs["family"])
+    for i, name in enumerate(names):
+        there = np.flatnonzero(samples.columns["family"] == name)
+        if not there.size or name not in domain:
+            continue
+        here, spans = np.flatnonzero(index == i), domain[name]
+        squares = sum(
+            (spans[k].scaled(designs[k][here])[:, None] - spans[k].scaled(samples.columns[k][there])) ** 2
             / spans[k].width ** 2
             for k in NUMERIC_KNOBS
         )
-        if here.size:
-            result[here] = there[np.argmin(gap, axis=1)]
-    return result
-
-
-def _scaled(values: Float, is_log: bool) -> Float:
-    return np.log(values) if is_log else values
+        row[here] = there[np.argmin(squares, axis=1)]
+        distance[here] = np.sqrt(np.min(squares, axis=1))
+    return row, distance

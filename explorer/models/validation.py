@@ -1,17 +1,23 @@
-"""Leave-one-out: what a surrogate's predictions are worth, beside two answers that need no model."""
+"""Leave-one-out: what a surrogate's predictions and intervals are worth, beside two answers that need no model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from explorer.models.draws import posterior_draws
+from explorer.models.intervals import LEVEL, add_intervals
 from explorer.models.samples import Samples
-from explorer.models.surrogate import fit_surrogate, nearest_sample, reference_designs
-from explorer.problem.columns import TARGETS, Columns, Float, take
+from explorer.models.surrogate import Surrogate, fit_surrogate, nearest_sample, reference_designs
+from explorer.problem.columns import KNOBS, TARGETS, Columns, Float, stack, take
 from explorer.problem.domain import domain_of
 from explorer.problem.objectives import CostWeights, add_objectives
 
 JUDGED = (*TARGETS, "edp_js")
+MAX_FOLDS = 60  # above this many samples ten folds stand in for leave-one-out
+_FEWER_FOLDS = 10
+# With fewer held-out residuals a 90 % quantile is not known well enough to correct anything with it.
+MIN_TO_CALIBRATE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,53 +30,114 @@ class Errors:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What leave-one-out says of one target: `n` rows judged, the model's errors, and those of the two baselines."""
+    """What leave-one-out says of one target.
+
+    Args:
+        target: the column.
+        n: number of rows judged.
+        model: the surrogate's errors.
+        family_mean: errors of the family's mean of the other rows.
+        nearest_sample: errors of the nearest other row of the family.
+        n_covered: rows that lie within their 90 % interval.
+        half_width: the intervals' mean half width: in accuracy as it is, in the others relative to the truth.
+    """
 
     target: str
     n: int
     model: Errors
     family_mean: Errors
     nearest_sample: Errors
+    n_covered: int
+    half_width: float
 
 
-def leave_one_out(samples: Samples) -> Mapping[str, Judged]:
-    """Predict every sample by the others and return the errors of every target, EDP included.
+def leave_one_out(samples: Samples, *, widening: Mapping[str, float] | None = None) -> Mapping[str, Judged]:
+    """Predict every sample by the others and return the errors and coverage of every target, EDP included.
 
     A sample whose family has no other row cannot be predicted and is left out of `n`. The reference designs stay those
-    of the full table: they are knobs, not measurements.
+    of the full table: they are knobs, not measurements. Above 60 rows ten folds stand in for single rows.
     """
     table = _with_derived(samples.columns)
-    predicted = _held_out(samples)
+    held_out = _held_out(samples, widening or {})
     mean, nearest = _baselines(samples, table)
     result = {}
-    for target in JUDGED:
-        if target not in table:
-            continue
+    for target in (t for t in JUDGED if t in table):
         truth = table[target]
-        rows = np.isfinite(truth) & np.isfinite(predicted[target])
+        rows = np.isfinite(truth) & np.isfinite(held_out[target])
         if rows.any():
-            errors = [_errors(truth[rows], guess[target][rows]) for guess in (predicted, mean, nearest)]
-            result[target] = Judged(target, int(rows.sum()), *errors)
+            guesses = (held_out[target], mean[target], nearest[target])
+            low, high = held_out[f"{target}_lo"][rows], held_out[f"{target}_hi"][rows]
+            inside = (low <= truth[rows]) & (truth[rows] <= high)
+            half = (high - low) / 2 / (1.0 if target == "accuracy" else np.abs(truth[rows]))
+            model, by_mean, by_nearest = (_errors(truth[rows], guess[rows]) for guess in guesses)
+            n, n_covered = int(rows.sum()), int(inside.sum())
+            result[target] = Judged(target, n, model, by_mean, by_nearest, n_covered, float(half.mean()))
     return result
 
 
-def _held_out(samples: Samples) -> Columns:
+def calibrated(model: Surrogate) -> Surrogate:
+    """Widen a model's intervals where its held-out residuals show that they cover too little.
+
+    Conformal calibration: each held-out residual is measured in its own interval's half width; where the 90 % quantile
+    of these (with the finite-sample correction) exceeds one, the scatter is widened by it. Needs 20 rows a target.
+    """
+    samples = model.samples
+    if len(samples.labels) < MIN_TO_CALIBRATE:
+        return model
+    held_out = _held_out(samples, {})
+    widening = {}
+    for target in model.targets:
+        truth = samples.columns[target]
+        rows = np.isfinite(truth) & np.isfinite(held_out[target])
+        n = int(rows.sum())
+        if n < MIN_TO_CALIBRATE:
+            continue
+        linked = model.fits[target].shape.linked
+        middle, low, high = (linked(held_out[f"{target}{end}"][rows]) for end in ("", "_lo", "_hi"))
+        residual = linked(truth[rows]) - middle
+        half = np.where(residual < 0, middle - low, high - middle)
+        score = np.abs(residual) / np.maximum(half, 1e-12)
+        quantile = float(np.quantile(score, min(1.0, LEVEL * (n + 1) / n), method="higher"))
+        if quantile > 1:
+            widening[target] = quantile
+    return replace(model, widening=widening)
+
+
+def _held_out(samples: Samples, widening: Mapping[str, float]) -> Columns:
     n = len(samples.labels)
     references = reference_designs(samples)
-    rows: list[Columns] = []
-    for i in range(n):
-        others = np.arange(n) != i
-        row = take(samples.columns, ~others)
-        family = row["family"][0]
-        if not np.any(samples.columns["family"][others] == family):
-            rows.append({target: np.array([np.nan]) for target in samples.targets})
-            continue
-        model = fit_surrogate(samples.rows(others), name="leave-one-out", references=references)
-        knobs = {name: values for name, values in row.items() if name not in TARGETS}
-        evaluated = model.evaluate(knobs)
-        rows.append({target: evaluated.get(target, np.array([np.nan])) for target in samples.targets})
-    table = {target: np.concatenate([row[target] for row in rows]) for target in samples.targets}
-    return _with_derived(table)
+    fold = np.arange(n) if n <= MAX_FOLDS else np.random.default_rng(0).permutation(n) % _FEWER_FOLDS
+    parts: list[Columns] = []
+    order: list[np.ndarray] = []
+    for k in range(int(fold.max()) + 1):
+        left_out = np.flatnonzero(fold == k)
+        known = samples.rows(fold != k)
+        can_be_predicted = np.isin(samples.columns["family"][left_out].astype(str), known.families)
+        for rows, is_known in ((left_out[can_be_predicted], True), (left_out[~can_be_predicted], False)):
+            if rows.size:
+                order.append(rows)
+                designs = take({name: samples.columns[name] for name in KNOBS}, rows)
+                parts.append(_predicted(known, designs, references, widening) if is_known else {})
+    blank = [name for name in dict.fromkeys(name for part in parts for name in part)]
+    filled = [
+        {name: part.get(name, np.full(len(rows), np.nan)) for name in blank}
+        for part, rows in zip(parts, order, strict=True)
+    ]
+    place = np.argsort(np.concatenate(order))
+    return take(stack(filled), place) if blank else {t: np.full(n, np.nan) for t in (*samples.targets, "edp_js")}
+
+
+def _predicted(
+    known: Samples, designs: Columns, references: Mapping[str, Mapping[str, float]], widening: Mapping[str, float]
+) -> Columns:
+    kept = {family: reference for family, reference in references.items() if family in known.families}
+    model = replace(fit_surrogate(known, name="held out", references=kept), widening=widening)
+    columns = {k: v for k, v in model.evaluate(designs).items() if k not in TARGETS or k in model.fits}
+    weights = CostWeights()
+    if {"energy_j", "latency_s"} <= columns.keys():
+        columns["edp_js"] = columns["energy_j"] * columns["latency_s"]
+    bounded = add_intervals(columns, model=model, draws=posterior_draws(model), weights=weights)
+    return {name: values for name, values in bounded.items() if name not in KNOBS}
 
 
 def _with_derived(columns: Columns) -> Columns:
@@ -92,10 +159,9 @@ def _baselines(samples: Samples, table: Columns) -> tuple[Columns, Columns]:
         others = (np.arange(n) != i) & (family == family[i])
         if not others.any():
             continue
-        rest = samples.rows(others)
-        closest = np.flatnonzero(others)[
-            nearest_sample(rest, take(samples.columns, np.array([i])), {family[i]: domain[family[i]]})[0]
-        ]
+        rest, here = samples.rows(others), take(samples.columns, np.array([i]))
+        row, _ = nearest_sample(rest, here, {family[i]: domain[family[i]]})
+        closest = np.flatnonzero(others)[row[0]]
         for target, values in table.items():
             if np.isfinite(values[others]).any():
                 mean[target][i] = np.nanmean(values[others])

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from explorer.problem.columns import NUMERIC_KNOBS, Columns, Float, by_family, n_rows
 
@@ -24,24 +25,26 @@ class Span:
     @property
     def width(self) -> float:
         """Width of the range in its own scale."""
-        width = self._scaled(self.high) - self._scaled(self.low)
+        width = float(self.scaled(self.high) - self.scaled(self.low))
         stand_in = math.log1p(_CONSTANT_KNOB_WIDTH) if self.is_log else _CONSTANT_KNOB_WIDTH * max(abs(self.high), 1e-9)
         return float(width if width > 0 else stand_in)
 
     def widened(self, share: float) -> tuple[float, float]:
         """Return the range with `share` of its width added on both sides."""
         margin = share * self.width
-        low, high = self._scaled(self.low) - margin, self._scaled(self.high) + margin
+        low, high = float(self.scaled(self.low)) - margin, float(self.scaled(self.high)) + margin
         return (math.exp(low), math.exp(high)) if self.is_log else (low, high)
 
     def distance(self, values: Float) -> Float:
         """Return how far outside the range each value lies, in widths, shape (n,); 0 inside."""
-        scaled = np.log(np.maximum(values, 1e-300)) if self.is_log else values
-        outside = np.maximum(self._scaled(self.low) - scaled, scaled - self._scaled(self.high))
+        scaled = self.scaled(values)
+        outside = np.maximum(self.scaled(self.low) - scaled, scaled - self.scaled(self.high))
         return np.asarray(np.maximum(outside, 0.0) / self.width)
 
-    def _scaled(self, value: float) -> float:
-        return math.log(value) if self.is_log else value
+    def scaled(self, values: ArrayLike) -> Float:
+        """Return values in the scale in which the width is measured, same shape."""
+        array = np.asarray(values, dtype=np.float64)
+        return np.log(np.maximum(array, 1e-300)) if self.is_log else array
 
 
 Domain = Mapping[str, Mapping[str, Span]]

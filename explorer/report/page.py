@@ -1,0 +1,174 @@
+"""One self-contained HTML page from headings, paragraphs, tables and plots: no network, light or dark, any width."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Literal
+
+Tone = Literal["good", "bad", "warn", "neutral"]
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading; level 2 opens a section, 3 a part of it."""
+
+    text: str
+    level: Literal[2, 3] = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """A paragraph of plain text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A short word in a table cell that is also coloured; the word alone says it all."""
+
+    text: str
+    tone: Tone = "neutral"
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table of text; columns of numbers are aligned to the right, wide tables scroll in their own box."""
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str | Tag]]
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A plotly figure with a caption that says what it shows."""
+
+    figure: Any
+    caption: str = ""
+
+
+Block = Heading | Paragraph | Grid | Plot
+
+# A page may run its own scripts and nothing may come from or go to a network.
+_POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:"
+
+_STYLE = """
+:root { color-scheme: light dark; --bg: #ffffff; --fg: #1f2328; --soft: #59636e; --line: #d1d9e0; --head: #f6f8fa;
+  --good: #1a7f37; --bad: #c2210f; --warn: #8a5a00; }
+@media (prefers-color-scheme: dark) { :root { --bg: #14171a; --fg: #e6e9ec; --soft: #9aa4ae; --line: #353b42;
+  --head: #1d2126; --good: #4cc26a; --bad: #ff7b6b; --warn: #e0a92e; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--bg); color: var(--fg); line-height: 1.5;
+  font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
+main { max-width: 75rem; margin: 0 auto; padding: 1rem clamp(0.75rem, 3vw, 2rem) 4rem; }
+h1 { font-size: clamp(1.5rem, 4vw, 2.1rem); line-height: 1.2; margin: 1rem 0 0.5rem; }
+h2 { font-size: 1.4rem; margin: 2.5rem 0 0.5rem; padding-top: 0.75rem; border-top: 1px solid var(--line); }
+h3 { font-size: 1.1rem; margin: 1.75rem 0 0.25rem; }
+p, figcaption { max-width: 48rem; overflow-wrap: anywhere; }
+.lead { font-size: 1.1rem; color: var(--soft); }
+figure { margin: 1rem 0 1.5rem; }
+figcaption { color: var(--soft); font-size: 0.9rem; margin: 0.25rem 0; }
+.plot { width: 100%; }
+.scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
+table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
+th, td { padding: 0.35rem 0.6rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
+thead th { background: var(--head); white-space: nowrap; }
+tbody tr:last-child td { border-bottom: 0; }
+td.wide { min-width: 15rem; }
+.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.tag { font-weight: 600; white-space: nowrap; }
+.good { color: var(--good); } .bad { color: var(--bad); } .warn { color: var(--warn); } .neutral { color: var(--soft); }
+/* Plotly writes its colours into the drawing; these follow the reader's choice of light or dark instead. */
+.plot :is(.xtick, .ytick, .cbtitle, .cbaxis, .slider-group, .legend, .annotation, .infolayer .g-gtitle) text,
+.plot :is(.xtitle, .ytitle, .gtitle, .legendtext, .legendtitletext, .annotation-text, .slider-label,
+  .slider-current-value, .cbtitle text) { fill: var(--fg) !important; }
+"""
+
+
+def render_page(*, title: str, lead: str, blocks: Sequence[Block]) -> str:
+    """Return a whole HTML file that shows the blocks in order, with plotly.js inside it (once, about 4 MB).
+
+    Args:
+        title: heading and window title.
+        lead: one or two sentences on what the page says.
+        blocks: `Heading`, `Paragraph`, `Grid` and `Plot` values; every text is escaped, never taken as HTML.
+
+    Returns:
+        The text of the file. It depends on the arguments only, so equal results make equal files.
+    """
+    body = "\n".join(_block(block, number) for number, block in enumerate(blocks))
+    has_plots = any(isinstance(block, Plot) for block in blocks)
+    script = _plotly_js() if has_plots else ""
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">\n'
+        f'<link rel="icon" href="data:,">\n<style>{_STYLE}</style>\n{script}</head>\n<body>\n'
+        f'<main>\n<h1>{escape(title)}</h1>\n<p class="lead">{escape(lead)}</p>\n{body}\n</main>\n</body>\n</html>\n'
+    )
+
+
+def _plotly_js() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return f"<script>{get_plotlyjs()}</script>\n"
+
+
+def _block(block: Block, number: int) -> str:
+    match block:
+        case Heading(text, level):
+            return f"<h{level}>{escape(text)}</h{level}>"
+        case Paragraph(text):
+            return f"<p>{escape(text)}</p>"
+        case Grid():
+            return _grid(block)
+        case Plot():
+            return _plot(block, number)
+
+
+def _plot(block: Plot, number: int) -> str:
+    # The number makes the same page the same text; plotly itself would draw a random id.
+    config = {"responsive": True, "displaylogo": False}
+    drawing = block.figure.to_html(
+        full_html=False, include_plotlyjs=False, div_id=f"plot-{number}", config=config, default_height="auto"
+    )
+    return f'<figure>\n<div class="plot">{drawing}</div>\n{_caption(block.caption)}</figure>'
+
+
+def _grid(block: Grid) -> str:
+    is_number = [all(_is_number(row[i]) for row in block.rows) for i in range(len(block.headers))]
+    head = "".join(
+        f"<th{_class(number)}>{escape(text)}</th>" for text, number in zip(block.headers, is_number, strict=True)
+    )
+    rows = "\n".join(
+        f"<tr>{''.join(_cell(cell, number) for cell, number in zip(row, is_number, strict=True))}</tr>"
+        for row in block.rows
+    )
+    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
+    # The box scrolls instead of the page; tabindex lets the keyboard scroll it too.
+    return f'<figure>\n{_caption(block.caption)}<div class="scroll" tabindex="0">{table}</div>\n</figure>'
+
+
+def _caption(text: str) -> str:
+    return f"<figcaption>{escape(text)}</figcaption>\n" if text else ""
+
+
+def _cell(cell: str | Tag, number: bool) -> str:
+    if isinstance(cell, Tag):
+        return f'<td><span class="tag {cell.tone}">{escape(cell.text)}</span></td>'
+    # Long texts keep a readable width on a phone, where the box scrolls.
+    kind = ' class="wide"' if len(cell) > 40 else _class(number)
+    return f"<td{kind}>{escape(cell)}</td>"
+
+
+def _class(number: bool) -> str:
+    return ' class="number"' if number else ""
+
+
+def _is_number(cell: str | Tag) -> bool:
+    try:
+        float(cell if isinstance(cell, str) else "x")
+    except ValueError:
+        return cell in {"", "-"}
+    return True

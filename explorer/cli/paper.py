@@ -27,7 +27,7 @@ _TABLE_2 = (
     ("sample", "name", 1.0), ("Δ", "quant_step", 1.0), ("MB", "original_size_bytes", 1e6),
     ("to MB", "compressed_size_bytes", 1e6), ("CR", "compression_ratio", 1.0), ("V", "voltage_v", 1.0),
     ("GHz", "frequency_hz", 1e9), ("nF", "capacitance_f", 1e-9), ("TOPS", "throughput_ops", 1e12),
-    ("W", "power_w", 1.0), ("acc", "accuracy", 1.0), ("E J", "total_energy_j", 1.0), ("EDP J s", "edp_js", 1.0),
+    ("W", "power_w", 1.0), ("acc", "accuracy", 1.0), ("E J", "total_energy_j", 1.0), ("EDP J·s", "edp_js", 1.0),
 )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def prints(table: Table, quantity: Quantity, printed: Mapping[str, str]) -> Find
     >>> from explorer.paper.quantities import EDP
     >>> from explorer.paper.tables import paper_table
     >>> prints(paper_table(), EDP, {"DNN3": "0.97"})
-    Finding(verdict='agrees', computed='EDP: DNN3 0.968 J s')
+    Finding(verdict='agrees', computed='EDP: DNN3 0.968 J·s')
     """
     values = {sample: value_of(table, quantity, sample) for sample in printed}
     holds = all(rounds_to(values[sample], text) for sample, text in printed.items())

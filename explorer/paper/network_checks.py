@@ -113,7 +113,7 @@ def best_edp_is_not_most_accurate(table: Table) -> Finding:
     """Check that the sample of the lowest EDP is not the one of the highest accuracy."""
     best, exact = int(q.EDP.of(table).argmin()), int(q.ACCURACY.of(table).argmax())
     parts = (
-        f"{names(table)[i]} {short(q.EDP.of(table)[i])} J s at {short(q.ACCURACY.of(table)[i])}" for i in (best, exact)
+        f"{names(table)[i]} {short(q.EDP.of(table)[i])} J·s at {short(q.ACCURACY.of(table)[i])}" for i in (best, exact)
     )
     return finding(best != exact, f"lowest EDP and highest accuracy: {', '.join(parts)}")
 

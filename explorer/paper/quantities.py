@@ -85,7 +85,7 @@ THROUGHPUT = _plain("throughput", "OPS", "throughput_ops")
 POWER = _plain("power", "W", "power_w")
 ACCURACY = _plain("accuracy", "", "accuracy")
 TOTAL_ENERGY = _plain("total energy", "J", "total_energy_j")
-PRINTED_EDP = _plain("printed EDP", "J s", "edp_js")
+PRINTED_EDP = _plain("printed EDP", "J·s", "edp_js")
 
 MAC_ENERGY = Quantity("computation energy", "J", _mac_part)
 MEMORY_ENERGY = Quantity("memory energy", "J", _memory_part)
@@ -112,4 +112,4 @@ EFFICIENCY = Quantity(
     "OPS/W",
     lambda table: eq.accelerator_efficiency(throughput=THROUGHPUT.of(table), power=POWER.of(table)),
 )
-EDP = Quantity("EDP", "J s", lambda table: eq.energy_delay_product(energy=TOTAL_ENERGY.of(table), time=TIME.of(table)))
+EDP = Quantity("EDP", "J·s", lambda table: eq.energy_delay_product(energy=TOTAL_ENERGY.of(table), time=TIME.of(table)))

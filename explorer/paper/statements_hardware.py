@@ -152,7 +152,7 @@ HARDWARE = (
     Statement(
         "edp-highest",
         "Abstract, 4.6, V",
-        "Transformer1 has the highest energy-delay product, 7.13 J s.",
+        "Transformer1 has the highest energy-delay product, 7.13 J·s.",
         lambda t: all_of(c.highest(t, q.EDP, "Transformer1"), c.prints(t, q.EDP, {"Transformer1": "7.13"})),
     ),
     Statement(

@@ -19,7 +19,7 @@ NETWORKS = (
     Statement(
         "dnn3-numbers",
         "Abstract, 4.6",
-        "DNN3 takes 12.1 J and 0.08 s, which makes an energy-delay product of 0.97 J s.",
+        "DNN3 takes 12.1 J and 0.08 s, which makes an energy-delay product of 0.97 J·s.",
         lambda t: all_of(
             c.prints(t, q.TOTAL_ENERGY, {"DNN3": "12.1"}),
             c.prints(t, q.TIME, {"DNN3": "0.08"}),

@@ -34,15 +34,15 @@ class PaperFigure:
 
 def figure_2(table: Table) -> Any:
     """Draw Fig. 2: the two terms of Eq. (1) for each sample, stacked, in joule."""
-    figure = go.Figure(layout=base_layout(x="sample", y="energy of one inference, eq. (1) (J)"))
-    style = family_style(map(str, table["family"]))
-    colours = [style[str(family)].colour for family in table["family"]]
+    figure = go.Figure(layout=base_layout(x="sample", y="energy, eq. (1) (J)"))
+    style, labels = family_style(groups(table)), np.array(names(table))
     for quantity, shape in ((q.MAC_ENERGY, ""), (q.MEMORY_ENERGY, "/")):
-        pattern = {"shape": shape, "fgcolor": colours, "fillmode": "overlay", "fgopacity": 1, "size": 6}
-        figure.add_bar(
-            x=names(table), y=quantity.of(table), name=quantity.name, hovertemplate=_hover(quantity, "%{x}"),
-            marker={"color": colours, "opacity": 0.9, "line": {"color": colours, "width": 1}, "pattern": pattern},
-        )  # fmt: skip
+        for family, rows in groups(table).items():
+            pattern = {"shape": shape, "fgcolor": "white", "fillmode": "overlay", "size": 6}
+            figure.add_bar(
+                x=labels[rows], y=quantity.of(table)[rows], name=quantity.name, showlegend=False,
+                marker={"color": style[family].colour, "pattern": pattern}, hovertemplate=_hover(quantity, "%{x}"),
+            )  # fmt: skip
     for trace in _by_family(table, None, q.MAC_MEM_ENERGY):
         figure.add_trace(trace)
     return figure.update_layout(barmode="stack", yaxis={"tickformat": "~s", "ticksuffix": "J"})
@@ -58,11 +58,17 @@ def figure_4(table: Table) -> Any:
     """Draw Fig. 4: total energy over compression ratio; the fill is accuracy, the outline the family."""
     figure = _over(table, q.COMPRESSION, q.TOTAL_ENERGY, x="compression ratio CR", y="total energy (J)")
     style = family_style(groups(table))
-    accuracy = q.ACCURACY.of(table)
-    for trace, (family, rows) in zip(figure.data, groups(table).items(), strict=True):
-        outline = {"color": style[family].colour, "width": 3}
-        trace.marker.update(color=accuracy[rows], coloraxis="coloraxis", size=16, line=outline)
-        trace.hovertemplate = _hover(q.TOTAL_ENERGY, "%{customdata}", q.COMPRESSION, extra="accuracy %{marker.color}")
+    figure.update_traces(marker_size=19)
+    # Accuracy is a trace of its own on top: a family's legend entry needs one colour, not a scale.
+    figure.add_scatter(
+        x=q.COMPRESSION.of(table), y=q.TOTAL_ENERGY.of(table), mode="markers", name="accuracy", showlegend=False,
+        customdata=names(table),
+        marker={
+            "color": q.ACCURACY.of(table), "coloraxis": "coloraxis", "size": 12,
+            "symbol": [style[str(family)].symbol for family in table["family"]],
+        },
+        hovertemplate=_hover(q.TOTAL_ENERGY, "%{customdata}", q.COMPRESSION, extra="accuracy %{marker.color}"),
+    )  # fmt: skip
     return figure.update_layout(coloraxis={"colorscale": "Cividis", "colorbar": {"title": "accuracy", "thickness": 14}})
 
 
@@ -70,11 +76,12 @@ def figure_5(table: Table) -> Any:
     """Draw Fig. 5: power over voltage; the dotted lines are P = k V^2 from each family's highest voltage."""
     figure = _over(table, q.VOLTAGE, q.POWER, x="supply voltage (V)", y="power (W)")
     voltage, power, style = q.VOLTAGE.of(table), q.POWER.of(table), family_style(groups(table))
-    for family, rows in groups(table).items():
+    for number, (family, rows) in enumerate(groups(table).items()):
         top = max(rows, key=lambda i: voltage[i])
         x = np.linspace(voltage[rows].min(), voltage[top], 21)
         figure.add_scatter(
-            x=x, y=power[top] * (x / voltage[top]) ** 2, mode="lines", hoverinfo="skip", name=f"{family}, V² law",
+            x=x, y=power[top] * (x / voltage[top]) ** 2, mode="lines", hoverinfo="skip", name="V² law",
+            legendgroup="law", showlegend=number == 0,
             line={"dash": "dot", "color": style[family].colour, "width": 1.5},
         )  # fmt: skip
     return figure
@@ -82,19 +89,19 @@ def figure_5(table: Table) -> Any:
 
 def figure_6(table: Table) -> Any:
     """Draw Fig. 6: operations per second and watt, Eq. (8), of each sample."""
-    figure = _stems(table, q.EFFICIENCY.of(table), q.EFFICIENCY, y="accelerator efficiency, eq. (8) (OPS/W)")
+    figure = _stems(table, q.EFFICIENCY.of(table), q.EFFICIENCY, y="efficiency (OPS/W)")
     return figure.update_layout(yaxis={"tickformat": "~s"})
 
 
 def figure_7(table: Table) -> Any:
     """Draw Fig. 7: the energy-delay product, Eq. (9), of each sample."""
-    return _stems(table, q.EDP.of(table), q.EDP, y="energy-delay product, eq. (9) (J·s)")
+    return _stems(table, q.EDP.of(table), q.EDP, y="energy-delay product (J·s)")
 
 
 def figure_8(table: Table) -> Any:
     """Draw Fig. 8: the cost J of Eq. (10) of each sample, with a slider for alpha; E_max is the largest energy."""
     start = cost(table, START_ALPHA)
-    figure = _stems(table, start, q.Quantity("J", "", lambda _: start), y="cost index J, eq. (10)")
+    figure = _stems(table, start, q.Quantity("J", "", lambda _: start), y="cost index J")
     steps = []
     for alpha in ALPHAS:
         values = [cost(table, alpha)[rows].tolist() for rows in groups(table).values()]
@@ -102,17 +109,15 @@ def figure_8(table: Table) -> Any:
         steps.append({"method": "restyle", "label": f"{alpha:.1f}", "args": [change]})
     slider = {
         "active": ALPHAS.index(START_ALPHA), "steps": steps, "currentvalue": {"prefix": "weight of accuracy α = "},
-        "pad": {"t": 70}, "bgcolor": GREY, "bordercolor": GREY, "tickcolor": GREY,
+        "pad": {"t": 130}, "bgcolor": GREY, "bordercolor": GREY, "tickcolor": GREY,
     }  # fmt: skip
     figure.add_hline(y=0.6, **_DOTTED)
-    # Below a slider there is no room for a legend on a phone; it goes on top.
-    legend = {"yanchor": "bottom", "y": 1.02}
-    return figure.update_layout(sliders=[slider], height=520, legend=legend, yaxis={"range": [0, 1.05]})
+    return figure.update_layout(sliders=[slider], height=580, yaxis={"range": [0, 1.05]})
 
 
 def figure_8_alphas(table: Table) -> Any:
     """Draw the cost J of every sample over all alpha; the dotted line is the 0.6 of section 4.8."""
-    figure = go.Figure(layout=base_layout(x="weight of accuracy α", y="cost index J, eq. (10)", height=480))
+    figure = go.Figure(layout=base_layout(x="weight of accuracy α", y="cost index J", height=480))
     costs = np.array([cost(table, alpha) for alpha in ALPHAS])
     style = family_style(groups(table))
     for family, rows in groups(table).items():
@@ -133,7 +138,7 @@ def figure_training(table: Table) -> Any:
         epochs=q.EPOCHS.of(table), batches=q.BATCHES.of(table), batch_energy=q.MAC_MEM_ENERGY.of(table)
     )
     quantity = q.Quantity("training energy", "J", lambda _: values)
-    return _stems(table, values, quantity, y="training energy, eq. (2), if E_batch = eq. (1) (J)")
+    return _stems(table, values, quantity, y="training energy, assumed E_batch (J)")
 
 
 def cost(table: Table, alpha: float) -> q.Float:
@@ -188,14 +193,14 @@ FIGURES = (
     PaperFigure(
         "figure-8-alphas",
         "Figure 8 for every alpha",
-        "The same cost over all weights: 0 counts energy only, 1 accuracy only. Samples trade places where lines cross.",
+        "The same cost over all weights: 0 counts energy only, 1 accuracy only. Ranks change where lines cross.",
         figure_8_alphas,
     ),
     PaperFigure(
         "training-energy",
         "Training energy, eq. (2), under an assumption",
         "The tables give epochs and batches, but not the energy of a batch. Assumed: one batch costs what eq. (1) "
-        "gives for one inference. Real batches hold many samples and run backwards too: only ratios mean something here.",
+        "gives for one inference. Real batches hold many samples and run backwards too: only ratios mean something.",
         figure_training,
     ),
 )

@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 
 # `results/paper` belongs to the study of that name.
 _DEFAULT_OUT = Path("results/paper-audit")
+_WIDE = 120
 
 Printed = Mapping[str, tuple[Sequence[str], Sequence[Sequence[str]]]]
 
 # Header, column, and what one printed unit is in SI.
 _TABLE_1 = (
-    ("#", "sample", 1.0), ("sample", "name", 1.0), ("epochs", "epochs", 1.0), ("batches", "batches", 1.0),
+    ("#", "sample", 1.0), ("sample", "name", 1.0), ("epochs", "epochs", 1.0), ("batch", "batches", 1.0),
     ("GMAC", "mac_ops", 1e9), ("Gmem", "mem_accesses", 1e9), ("pJ/MAC", "mac_energy_j", 1e-12),
     ("pJ/mem", "access_energy_j", 1e-12), ("P_avg W", "average_power_w", 1.0), ("T s", "inference_time_s", 1.0),
     ("R", "pruning_ratio", 1.0),
 )  # fmt: skip
 _TABLE_2 = (
     ("sample", "name", 1.0), ("Δ", "quant_step", 1.0), ("MB", "original_size_bytes", 1e6),
-    ("to MB", "compressed_size_bytes", 1e6), ("CR", "compression_ratio", 1.0), ("V", "voltage_v", 1.0),
+    ("→MB", "compressed_size_bytes", 1e6), ("CR", "compression_ratio", 1.0), ("V", "voltage_v", 1.0),
     ("GHz", "frequency_hz", 1e9), ("nF", "capacitance_f", 1e-9), ("TOPS", "throughput_ops", 1e12),
     ("W", "power_w", 1.0), ("acc", "accuracy", 1.0), ("E J", "total_energy_j", 1.0), ("EDP J·s", "edp_js", 1.0),
 )  # fmt: skip
@@ -78,7 +79,7 @@ def _printed(table: "Table") -> Printed:
     result = {}
     for title, columns in (
         ("Table 1: workload, energy of an operation, power, time, pruning", _TABLE_1),
-        ("Table 2: quantization, size, operating point, throughput, power, accuracy, energy", _TABLE_2),
+        ("Table 2: compression, operating point, throughput, power, accuracy, energy", _TABLE_2),
     ):
         cells = [[_cell(value, scale) for value in table[name].tolist()] for _, name, scale in columns]
         result[title] = ([header for header, _, _ in columns], list(zip(*cells, strict=True)))
@@ -90,14 +91,20 @@ def _cell(value: str | float, scale: float) -> str:
 
 
 def _print(tables: Printed, claims: Sequence["Claim"]) -> None:
-    from explorer.cli.console import print_table, print_text
+    from explorer.cli.console import print_table, print_text, stdout
     from explorer.report.paper_page import summary
 
     for title, (headers, rows) in tables.items():
         print_table(headers, rows, title=title)
         print_text("")
-    rows = [(claim.verdict, claim.section, claim.statement, claim.computed) for claim in claims]
-    print_table(("verdict", "where", "statement", "recomputed"), rows, title="What the paper says, recomputed")
+    title = "What the paper says, recomputed"
+    if stdout().width < _WIDE:
+        # Four columns of sentences would be slivers in a narrow terminal.
+        pairs = [(f"{c.verdict}\n{c.section}", f"{c.statement}\nrecomputed: {c.computed}\n") for c in claims]
+        print_table(("verdict, where", "statement"), pairs, title=title)
+    else:
+        rows = [(c.verdict, c.section, c.statement, c.computed) for c in claims]
+        print_table(("verdict", "where", "statement", "recomputed"), rows, title=title)
     print_text("")
     print_text(summary(claims))
 

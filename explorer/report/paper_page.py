@@ -32,7 +32,8 @@ def paper_page(
         claims: as `audit` gives them, for the same table.
         tables: headers and printed rows by title.
     """
-    blocks: list[Block] = [Heading("What the audit found"), Paragraph(summary(claims))]
+    meaning = "Conditional: true under the assumption named only. Uncheckable: the tables do not say."
+    blocks: list[Block] = [Heading("What the audit found"), Paragraph(f"{summary(claims)} {meaning}")]
     blocks.append(
         Grid(
             headers=("verdict", "where", "statement", "recomputed"),
@@ -58,11 +59,11 @@ def summary(claims: Sequence[Claim]) -> str:
     """Count the verdicts in one sentence.
 
     >>> summary([])
-    'Of 0 statements, 0 agree with the tables, 0 disagree, 0 hold under an assumption only, 0 cannot be checked.'
+    'Of 0 statements 0 agree, 0 disagree, 0 are conditional, 0 are uncheckable.'
     """
     count = Counter(claim.verdict for claim in claims)
     agree, disagree, conditional, uncheckable = (count[verdict] for verdict in VERDICTS)
     return (
-        f"Of {len(claims)} statements, {agree} agree with the tables, {disagree} disagree, {conditional} hold under an "
-        f"assumption only, {uncheckable} cannot be checked."
+        f"Of {len(claims)} statements {agree} agree, {disagree} disagree, {conditional} are conditional, "
+        f"{uncheckable} are uncheckable."
     )

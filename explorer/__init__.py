@@ -1,0 +1,68 @@
+"""Multi-objective design-space explorer for energy-efficient neural-network deployment.
+
+In a notebook:
+
+    import explorer
+    outcome = explorer.run("edp-accuracy", trials=500)
+    outcome.results.front()                 # a pandas DataFrame
+    explorer.plot_front(outcome.results)    # a plotly figure
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from explorer.api import Outcome, load, results, run
+    from explorer.errors import ExplorerError
+    from explorer.models.samples import Samples, paper_samples, read_samples
+    from explorer.models.store import load_model
+    from explorer.models.surrogate import Surrogate, fit_surrogate
+    from explorer.models.validation import leave_one_out
+    from explorer.pareto.results import Results
+    from explorer.report.front_plot import plot_front
+
+# Names are imported when they are first used: `import explorer` alone costs nothing.
+_HOMES = {
+    "ExplorerError": "explorer.errors",
+    "Outcome": "explorer.api",
+    "Results": "explorer.pareto.results",
+    "Samples": "explorer.models.samples",
+    "Surrogate": "explorer.models.surrogate",
+    "fit_surrogate": "explorer.models.surrogate",
+    "leave_one_out": "explorer.models.validation",
+    "load": "explorer.api",
+    "load_model": "explorer.models.store",
+    "paper_samples": "explorer.models.samples",
+    "plot_front": "explorer.report.front_plot",
+    "read_samples": "explorer.models.samples",
+    "results": "explorer.api",
+    "run": "explorer.api",
+}
+__all__ = [
+    "ExplorerError",
+    "Outcome",
+    "Results",
+    "Samples",
+    "Surrogate",
+    "fit_surrogate",
+    "leave_one_out",
+    "load",
+    "load_model",
+    "paper_samples",
+    "plot_front",
+    "read_samples",
+    "results",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'explorer' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -55,8 +55,9 @@ class InvalidFile(ExplorerError):
         self.faults = tuple(faults)
         if len(self.faults) == 1:
             fault = self.faults[0]
-            super().__init__(f"{path}: {fault.where}: {fault.what}" if fault.where else f"{path}: {fault.what}",
-                             fix=fault.fix)
+            super().__init__(
+                f"{path}: {fault.where}: {fault.what}" if fault.where else f"{path}: {fault.what}", fix=fault.fix
+            )
             return
         listing = "".join(f"\n  {fault}" for fault in self.faults)
         super().__init__(f"{path}: {len(self.faults)} faults{listing}", fix="mend all of the above, then run again")

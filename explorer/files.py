@@ -21,8 +21,10 @@ def read_text(path: Path, *, max_bytes: int) -> str:
     """
     try:
         if not path.is_file():
-            raise WrongUsage(f"{path}: {'is not a file' if path.exists() else 'no such file'}",
-                             fix="check the path; `explorer list` tells what ships")
+            raise WrongUsage(
+                f"{path}: {'is not a file' if path.exists() else 'no such file'}",
+                fix="check the path; `explorer list` tells what ships",
+            )
         size = path.stat().st_size
         if size > max_bytes:
             raise InvalidFile(path, [Fault("", f"has {size:,} bytes", f"keep it under {max_bytes:,} bytes")])
@@ -65,8 +67,9 @@ def write_text(path: Path, text: str) -> None:
 
 def cannot_write(path: Path, error: OSError) -> WrongUsage:
     """Say why a file or folder could not be written, and what to do."""
-    return WrongUsage(f"{path}: cannot write: {error.strerror or error}",
-                      fix="free the place or choose another folder with --out")
+    return WrongUsage(
+        f"{path}: cannot write: {error.strerror or error}", fix="free the place or choose another folder with --out"
+    )
 
 
 def sha256(text: str | bytes) -> str:

@@ -6,7 +6,17 @@ import re
 from explorer.errors import WrongUsage
 
 _PREFIXES = {
-    "": 1.0, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "c": 1e-2, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12,
+    "": 1.0,
+    "p": 1e-12,
+    "n": 1e-9,
+    "u": 1e-6,
+    "µ": 1e-6,
+    "m": 1e-3,
+    "c": 1e-2,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
 }
 _SYMBOLS = ("V", "Hz", "F", "J", "s", "W", "B", "J*s", "OPS", "OPS/W")
 # Bytes alone have binary prefixes; MB stays 10^6 bytes, as in the paper's tables and in SI.

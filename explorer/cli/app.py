@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli import paper
+from explorer.cli import catalog, front, model, paper
+from explorer.cli import run as running
 from explorer.errors import ExplorerError
 
 app = typer.Typer(
@@ -35,7 +36,14 @@ def _root(
     pass
 
 
+app.command("run")(running.run)
+app.command("front")(front.front)
+app.command("report")(front.report)
+app.command("fit")(model.fit)
+app.command("predict")(model.predict)
 app.command("paper")(paper.paper)
+app.command("list")(catalog.list_)
+app.command("schema")(catalog.schema)
 
 
 def main() -> None:

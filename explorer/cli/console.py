@@ -67,7 +67,9 @@ def finite(value: Any) -> Any:
 def _console(stream: Any) -> Console:
     is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb" or not stream.isatty()
     return Console(
-        file=stream, no_color=is_plain, force_terminal=False if is_plain else None,
+        file=stream,
+        no_color=is_plain,
+        force_terminal=False if is_plain else None,
         width=None if stream.isatty() else _PIPE_WIDTH,
     )
 
@@ -81,7 +83,7 @@ def _cell(value: object) -> str:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text.split(" ")[0].rstrip("%").replace(",", "") or "x")
+        float(text.partition(" ")[0].rstrip("%").replace(",", "") or "x")
     except ValueError:
         return text == "-"
     return True

@@ -1,7 +1,7 @@
 """Equations (1)-(10) of the paper as pure functions; every argument broadcasts, every unit is SI.
 
 Source of all of them: D. Ekpah and M. Abass, "Energy Efficient Mechanisms for Neural Networks", section III. The
-doctests take the paper's own numbers (Tables 1 and 2); where its table disagrees with its equation, the doctest says so.
+doctests take the paper's own numbers (Tables 1 and 2); where a table disagrees with its equation, they say so.
 """
 
 import numpy as np
@@ -113,8 +113,12 @@ def pruning_ratio(*, total_weights: ArrayLike, remaining_weights: ArrayLike) -> 
     """
     total, left = _above_zero("total_weights", total_weights), _at_least_zero("remaining_weights", remaining_weights)
     if np.any(left > total):
-        raise OutOfRange("remaining_weights", remaining_weights, allowed="[0, total_weights]",
-                         fix="pruning removes weights: count both on the same layers")
+        raise OutOfRange(
+            "remaining_weights",
+            remaining_weights,
+            allowed="[0, total_weights]",
+            fix="pruning removes weights: count both on the same layers",
+        )
     return np.asarray((total - left) / total)
 
 
@@ -162,9 +166,7 @@ def compression_ratio(*, original_size: ArrayLike, compressed_size: ArrayLike) -
     >>> round(float(compression_ratio(original_size=48e6, compressed_size=18e6)), 2)  # sample 1
     2.67
     """
-    return np.asarray(
-        _at_least_zero("original_size", original_size) / _above_zero("compressed_size", compressed_size)
-    )
+    return np.asarray(_at_least_zero("original_size", original_size) / _above_zero("compressed_size", compressed_size))
 
 
 def switching_energy(*, capacitance: ArrayLike, voltage: ArrayLike, frequency: ArrayLike, time: ArrayLike) -> Float:
@@ -263,14 +265,20 @@ def weighted_cost(accuracy: ArrayLike, energy: ArrayLike, *, energy_max: ArrayLi
     """
     a = _share("alpha", alpha, fix="0 counts energy only, 1 counts accuracy only; the paper leaves it open")
     acc = _share("accuracy", accuracy, fix="give accuracy as a share: 0.94, not 94")
-    return np.asarray(a * (1 - acc) + (1 - a) * _at_least_zero("energy", energy) / _above_zero("energy_max", energy_max))
+    return np.asarray(
+        a * (1 - acc) + (1 - a) * _at_least_zero("energy", energy) / _above_zero("energy_max", energy_max)
+    )
 
 
 def _finite(name: str, value: ArrayLike) -> Float:
     array = np.asarray(value, dtype=np.float64)
     if not np.all(np.isfinite(array)):
-        raise OutOfRange(name, _worst(array, np.isfinite(array)), allowed="the real numbers",
-                         fix="leave out rows that were not measured")
+        raise OutOfRange(
+            name,
+            _worst(array, np.isfinite(array)),
+            allowed="the real numbers",
+            fix="leave out rows that were not measured",
+        )
     return array
 
 

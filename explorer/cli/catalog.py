@@ -1,0 +1,55 @@
+"""`explorer list` and `explorer schema`: what ships, and what declarations may say."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Kind(StrEnum):
+    """The declarations that have a schema."""
+
+    study = "study"
+    space = "space"
+
+
+def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False) -> None:
+    """List the studies and search spaces that can be named, the shipped models, objectives and samplers."""
+    from explorer.cli.console import print_json, print_table, print_text
+    from explorer.problem.catalog import available, title_of
+    from explorer.problem.objectives import OBJECTIVES
+    from explorer.problem.study import SAMPLERS
+
+    studies = [{"name": p.stem, "title": title_of(p), "file": str(p)} for p in available("studies")]
+    spaces = [{"name": p.stem, "title": title_of(p), "file": str(p)} for p in available("search_spaces")]
+    objectives = [{"name": o.name, "direction": o.direction, "label": o.title} for o in OBJECTIVES.values()]
+    if as_json:
+        print_json(
+            {
+                "schema": "explorer.list/1",
+                "studies": studies,
+                "search_spaces": spaces,
+                "models": ["paper"],
+                "objectives": objectives,
+                "samplers": list(SAMPLERS),
+            }
+        )
+        return
+    print_table(["study", "what it asks"], [[s["name"], s["title"]] for s in studies])
+    print_text("")
+    print_table(["search space", "what it is"], [[s["name"], s["title"]] for s in spaces])
+    print_text("")
+    print_table(["objective", "direction", "meaning"], [[o["name"], o["direction"], o["label"]] for o in objectives])
+    print_text("")
+    print_text("models: paper (ten samples), or a model.json or samples CSV of your own")
+    print_text(f"samplers: {', '.join(SAMPLERS)}")
+
+
+def schema(kind: Annotated[Kind, typer.Argument(help="Which declaration.")]) -> None:
+    """Print the JSON schema of a study or search space, for an editor's completion and checks."""
+    from explorer.cli.console import print_json
+    from explorer.problem.space import SpaceFile
+    from explorer.problem.study import StudyFile
+
+    model = StudyFile if kind is Kind.study else SpaceFile
+    print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()})

@@ -1,0 +1,89 @@
+"""`explorer front` and `explorer report`: what a study has found."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StudyOrFolder = Annotated[
+    str, typer.Argument(metavar="STUDY_OR_DIR", help="A study that was run here, or a result folder.")
+]
+
+
+class Format(StrEnum):
+    """How data is printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+def front(
+    study: StudyOrFolder,
+    style: Annotated[Format, typer.Option("--format", help="For people, or for scripts.")] = Format.table,
+) -> None:
+    """Print the Pareto front: the feasible designs that no other one beats."""
+    import sys
+
+    from explorer import api
+    from explorer.cli.console import note, print_json, print_table
+    from explorer.pareto.folder import csv_text, front_json
+    from explorer.pareto.results import front_order
+    from explorer.problem.columns import COLUMNS
+
+    results = api.results(study)
+    columns = results.front_columns
+    if style is Format.json:
+        print_json(front_json(results))
+        return
+    if style is Format.csv:
+        sys.stdout.write(csv_text(columns, front_order(columns)))
+        return
+    names = [n for n in front_order(columns) if n not in {"design_id", "origin", "throughput_ops", "frequency_max_hz"}]
+    shown = [
+        [
+            str(columns["design_id"][i]),
+            *[columns[n][i] if n == "family" else float(columns[n][i]) / COLUMNS[n].scale for n in names],
+        ]
+        for i in range(len(columns["design_id"]))
+    ]
+    print_table(["design", *[_short(COLUMNS[n].name, COLUMNS[n].shown_in or COLUMNS[n].symbol) for n in names]], shown)
+    note(f"{len(shown)} of {results.n_complete} designs; hypervolume {results.hypervolume:.6g}")
+    for text in results.notes:
+        note(f"note: {text}")
+
+
+def report(
+    study: StudyOrFolder,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The page.", show_default="DIR/report.html")
+    ] = None,
+    png: Annotated[bool, typer.Option("--png", help="Write the plot as PNG instead (needs a browser).")] = False,
+    svg: Annotated[bool, typer.Option("--svg", help="Write the plot as SVG instead (needs a browser).")] = False,
+) -> None:
+    """Write the result page anew: one HTML file that opens without a network."""
+    from explorer import api
+    from explorer.cli.console import print_text
+    from explorer.errors import WrongUsage
+    from explorer.report.files import write_image, write_page
+
+    if png and svg:
+        raise WrongUsage("--png and --svg exclude each other", fix="ask for one of them, then for the other")
+    results = api.results(study)
+    folder = api.results_folder(study)
+    if png or svg:
+        path = output or folder / ("front.png" if png else "front.svg")
+        write_image(results, path, kind="png" if png else "svg")
+    else:
+        path = output or folder / "report.html"
+        write_page(results, path)
+    print_text(str(path))
+
+
+def _short(name: str, unit: str) -> str:
+    """Name a column for a narrow terminal: 'latency ms'."""
+    stem = name
+    for suffix in ("_ratio", "_v", "_hz", "_s", "_j", "_w", "_bytes", "_js", "_ops"):
+        stem = stem.removesuffix(suffix)
+    return f"{stem.replace('_', ' ')} {unit.replace('J*s', 'J·s')}".strip()

@@ -1,0 +1,89 @@
+"""`explorer run`: run or resume a study."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Trials = Annotated[
+    int | None, typer.Option("--trials", help="COMPLETE trials wanted in all.", show_default="the study's")
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of the search.", show_default="the study's")]
+Sampler = Annotated[
+    str | None,
+    typer.Option("--sampler", help="tpe, nsga2, nsga3, qmc, random, grid or gp.", show_default="the study's"),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option("--storage", help="Any Optuna URL, or a journal file's path.", show_default="a journal file in --out"),
+]
+
+
+def run(
+    study: Annotated[str, typer.Argument(help="A study's name (see `explorer list`), or the path of its TOML file.")],
+    trials: Trials = None,
+    seed: Seed = None,
+    sampler: Sampler = None,
+    storage: Storage = None,
+    workers: Annotated[int, typer.Option("--workers", help="Processes that search together.")] = 1,
+    out: Annotated[Path | None, typer.Option("--out", help="Result folder.", show_default="results/<study>/")] = None,
+    recover: Annotated[
+        bool, typer.Option("--recover", help="Mend a journal whose last write was cut off; the damaged file is kept.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")] = False,
+) -> None:
+    """Run a study, or go on where it stopped; write its front, its page and its provenance.
+
+    A second run adds only the trials that are missing. Ctrl-C saves what is finished; the same command goes on.
+    """
+    from explorer import api
+    from explorer.cli.console import note, print_json, print_text
+    from explorer.cli.progress import search_progress
+    from explorer.errors import ExplorerError
+
+    try:
+        with search_progress() as progress:
+            outcome = api.run(
+                study,
+                trials=trials,
+                seed=seed,
+                sampler=sampler,
+                storage=storage,
+                workers=workers,
+                out=out,
+                recover=recover,
+                progress=progress,
+            )
+    except ExplorerError as error:
+        if error.exit_code in {4, 130}:
+            folder = out or api.RESULTS_FOLDER / Path(study).stem
+            note(f"saved what was found so far in {folder}/")
+        raise
+    results, folder = outcome.results, outcome.out
+    if outcome.recovered_from:
+        note(f"recovered the journal; the damaged file is kept as {outcome.recovered_from}")
+    if not outcome.n_added:
+        note(f"nothing to add: {results.n_complete} trials are COMPLETE already; --trials N asks for more")
+    for text in results.notes:
+        note(f"note: {text}")
+    front_size = int(results.is_front.sum())
+    if as_json:
+        print_json(
+            {
+                "schema": "explorer.run/1",
+                "study": results.study,
+                "out": str(folder),
+                "n_complete": results.n_complete,
+                "n_added": outcome.n_added,
+                "hypervolume": results.hypervolume,
+                "front_size": front_size,
+                "search_seconds": round(outcome.search_seconds, 3),
+            },
+            one_line=True,
+        )
+        return
+    print_text(
+        f"{results.study}: {results.n_complete} trials ({outcome.n_added} added in {outcome.search_seconds:.1f} s), "
+        f"{front_size} designs on the front, hypervolume {results.hypervolume:.6g}"
+    )
+    print_text(f"{folder}/: report.html (open it in a browser), front.csv, front.json, trials.csv, provenance.json")

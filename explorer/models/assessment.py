@@ -1,0 +1,119 @@
+"""Assessing designs for one study: predictions, objectives, constraints and feasibility, all columns at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from explorer.errors import Fault, InvalidFile, suggestion
+from explorer.models.evaluator import Evaluator
+from explorer.problem.columns import Columns, Float, n_rows, stack, take
+from explorer.problem.objectives import OBJECTIVES, add_objectives, missing_needs
+from explorer.problem.region import Region, build_region
+from explorer.problem.study import Study
+
+OPERATING_POINT_LIMIT = "operating_point"
+DOMAIN_LIMIT = "domain"
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """A study with its evaluator and the regions it may search: everything needed to judge designs, and no Optuna."""
+
+    study: Study
+    evaluator: Evaluator
+    regions: Mapping[str, Region]
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """The names of the constraints that `excess` reports, in order: what can exist, the domain, the study's own."""
+        own = tuple(constraint.text for constraint in self.study.constraints)
+        domain = (DOMAIN_LIMIT,) if any(np.isfinite(region.widen) for region in self.regions.values()) else ()
+        return (OPERATING_POINT_LIMIT, *domain, *own)
+
+    def assess(self, designs: Columns) -> Columns:
+        """Return designs with predictions, `frequency_max_hz`, objectives and `is_feasible`, shape (n,) each."""
+        columns = self.evaluator.evaluate(designs)
+        columns["frequency_max_hz"] = self._by_region(designs, lambda region, rows: region.frequency_max(rows))
+        columns = add_objectives(columns, self.study.weights)
+        columns["is_feasible"] = np.all(np.stack(list(self.excess(columns).values())) <= 0, axis=0)
+        return columns
+
+    def excess(self, columns: Columns) -> Columns:
+        """Return, for each limit, by how much each assessed design misses it, shape (n,); feasible is at most 0."""
+        result: Columns = {
+            OPERATING_POINT_LIMIT: self._by_region(columns, lambda region, rows: region.operating_excess(rows))
+        }
+        if DOMAIN_LIMIT in self.limits:
+            widen = self._by_region(columns, lambda region, rows: np.full(n_rows(rows), region.widen))
+            # The widened edge itself is inside; its distance is subject to the rounding of a logarithm.
+            beyond = columns["domain_distance"] - widen
+            result[DOMAIN_LIMIT] = np.where(np.abs(beyond) < 1e-9, 0.0, np.maximum(beyond, -1e9))
+        for constraint in self.study.constraints:
+            result[constraint.text] = constraint.excess(columns)
+        return result
+
+    def values(self, columns: Columns) -> Float:
+        """Return the objectives of assessed designs, shape (n, number of objectives)."""
+        return np.stack([columns[objective.name] for objective in self.study.objectives], axis=-1)
+
+    def scan(self, n: int, *, seed: int = 0) -> Columns:
+        """Return about n designs spread evenly over the regions (scrambled Sobol points and all corners), assessed."""
+        from scipy.stats import qmc
+
+        tables = []
+        for region in self.regions.values():
+            d = len(region.axes)
+            points = qmc.Sobol(d, rng=seed).random_base2(max(1, int(np.ceil(np.log2(n / len(self.regions))))))
+            corners = np.stack(np.meshgrid(*[[0.0, 1.0]] * d, indexing="ij"), axis=-1).reshape(-1, d)
+            tables.append(region.from_unit(np.concatenate([points, corners])))
+        return self.assess(stack(tables))
+
+    def _by_region(self, columns: Columns, compute: object) -> Float:
+        result = np.zeros(n_rows(columns))
+        for family, region in self.regions.items():
+            rows = columns["family"] == family
+            if rows.any():
+                result[rows] = compute(region, take(columns, rows))  # type: ignore[operator]
+        return result
+
+
+def assessment_of(study: Study, evaluator: Evaluator) -> Assessment:
+    """Bring a study and an evaluator together.
+
+    Raises:
+        InvalidFile: the study asks for families, objectives or constraints that the model cannot serve.
+    """
+    faults = []
+    for space in study.spaces:
+        faults += [
+            Fault(
+                "families",
+                f"model '{evaluator.name}' has no samples of '{family}'",
+                suggestion(family, sorted(evaluator.families)),
+            )
+            for family in space.families
+            if family not in evaluator.families
+        ]
+    wanted = list(study.objectives)
+    wanted += [OBJECTIVES[c.column] for c in study.constraints if c.column in OBJECTIVES]
+    for objective in dict.fromkeys(wanted):
+        lacking = missing_needs(objective, evaluator.targets)
+        if lacking:
+            faults.append(
+                Fault(
+                    "objectives" if objective in study.objectives else "constraints",
+                    f"'{objective.name}' needs {', '.join(lacking)}, which model '{evaluator.name}' lacks",
+                    f"it offers {', '.join(evaluator.targets)}",
+                )
+            )
+    if faults:
+        raise InvalidFile(study.path, faults)
+    regions = {
+        family: build_region(
+            space.file, path=space.path, family=family, spans=dict(evaluator.domain[family]), law=evaluator.law(family)
+        )
+        for space in study.spaces
+        for family in space.families
+    }
+    return Assessment(study, evaluator, regions)

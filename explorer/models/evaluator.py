@@ -1,0 +1,34 @@
+"""What every evaluator offers: designs in, predicted columns out."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from explorer.problem.columns import Columns
+from explorer.problem.domain import Span
+from explorer.problem.operating import AlphaPowerLaw
+
+
+class Evaluator(Protocol):
+    """Adds predicted columns to a table of designs; all rows at once."""
+
+    @property
+    def name(self) -> str:
+        """What it was called: `paper`, or a path."""
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families it can predict."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns it adds."""
+
+    @property
+    def domain(self) -> Mapping[str, Mapping[str, Span]]:
+        """For each family, the span of each knob in which it has seen samples."""
+
+    def law(self, family: str) -> AlphaPowerLaw | None:
+        """The V-f law of a family, where it knows one."""
+
+    def evaluate(self, designs: Columns) -> Columns:
+        """Return the designs with the predicted columns and `domain_distance`, shape (n,) each."""

@@ -1,0 +1,240 @@
+"""Shapes: how each target depends on the knobs, and what was believed of its coefficients before the data.
+
+The shapes are physics, the coefficients are data plus priors, and every prior stands here with its value, its width
+and its source. All quantities are relative to a reference design of the same family (its least compressed sample):
+r remaining weights, q bits, v voltage, c clock, each as a ratio; bits = log2(2 / D).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from explorer.problem.columns import Columns, Float
+
+Coefficients = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What is believed of a coefficient: a normal in its own scale.
+
+    Args:
+        name: the coefficient.
+        value: its median.
+        width: standard deviation, of its logarithm (`log`: positive) or log-odds (`logit`: a share).
+        scale: which of the two.
+        meaning: what it is, in words.
+        source: where value and width come from.
+    """
+
+    name: str
+    value: float
+    width: float
+    scale: Literal["log", "logit"]
+    meaning: str
+    source: str
+
+    @property
+    def center(self) -> float:
+        """The median in the coefficient's own scale."""
+        return float(np.log(self.value) if self.scale == "log" else np.log(self.value / (1 - self.value)))
+
+    def natural(self, u: Float | float) -> Float:
+        """Return the coefficient from its own scale."""
+        return np.asarray(np.exp(u) if self.scale == "log" else 1 / (1 + np.exp(-np.asarray(u))))
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """What is believed of the scatter around a shape: a scaled inverse chi-square worth `weight` observations."""
+
+    value: float
+    weight: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How one target depends on the knobs.
+
+    `effect(relative, coefficients)` is the target's logarithm (or log-odds) less the family's own level, shape (n,).
+    """
+
+    target: str
+    link: Literal["log", "logit"]
+    formula: str
+    priors: tuple[Prior, ...]
+    noise: Noise
+    effect: Callable[[Columns, Coefficients], Float]
+
+    def linked(self, values: Float) -> Float:
+        """Map a target to the scale in which it is fitted."""
+        return np.log(values / (1 - values)) if self.link == "logit" else np.log(values)
+
+    def unlinked(self, values: Float) -> Float:
+        """Map back; whatever the coefficients, accuracy stays within (0, 1) and the others above 0."""
+        return np.asarray(1 / (1 + np.exp(-values)) if self.link == "logit" else np.exp(values))
+
+
+def relative_columns(designs: Columns, reference: Columns) -> Columns:
+    """Return designs relative to their family's reference design, shape (n,) each.
+
+    Args:
+        designs: the knobs, shape (n,).
+        reference: the numeric knobs of each design's reference, shape (n,) as well.
+    """
+
+    def bits(step: Float) -> Float:
+        return np.log2(2 / step)
+
+    kept, kept_there = 1 - designs["pruning_ratio"], 1 - reference["pruning_ratio"]
+    return {
+        "pruning_odds": designs["pruning_ratio"] / kept,
+        "steps": designs["quant_step"] / 0.02,
+        "r": kept / kept_there,
+        "q": bits(designs["quant_step"]) / bits(reference["quant_step"]),
+        "v": designs["voltage_v"] / reference["voltage_v"],
+        "c": designs["frequency_hz"] / reference["frequency_hz"],
+    }
+
+
+_PRINTED_INTEGERS = Noise(0.05, 4, "assumed: the tables print two to three digits, and shapes are simplifications")
+
+ACCURACY = Shape(
+    "accuracy",
+    "logit",
+    "logit(accuracy) = A_family - b_R R/(1-R) - b_D D/0.02",
+    (
+        Prior(
+            "b_R",
+            0.35,
+            0.4,
+            "log",
+            "log-odds of a right answer lost for each unit of pruning odds R/(1-R)",
+            "assumed: pruning half of the weights costs about a third of a unit of log-odds",
+        ),
+        Prior(
+            "b_D",
+            0.17,
+            0.4,
+            "log",
+            "log-odds of a right answer lost for each step of 0.02",
+            "assumed: from 0.02 to 0.04 the step costs about half of what pruning half of the weights does",
+        ),
+    ),
+    Noise(0.05, 4, "accuracy is printed to 0.01: half a digit is 0.04 to 0.1 units of log-odds around 0.9"),
+    lambda x, k: -k["b_R"] * x["pruning_odds"] - k["b_D"] * x["steps"],
+)
+
+LATENCY = Shape(
+    "latency_s",
+    "log",
+    "latency = T_family (r q)^a / c",
+    (
+        Prior(
+            "a",
+            0.6,
+            0.5,
+            "log",
+            "how far fewer and shorter weights shorten the run",
+            "assumed: between a memory-bound run (1) and one that ignores compression (0)",
+        ),
+    ),
+    _PRINTED_INTEGERS,
+    lambda x, k: k["a"] * np.log(x["r"] * x["q"]) - np.log(x["c"]),
+)
+
+
+def _energy_effect(x: Columns, k: Coefficients) -> Float:
+    switched = x["r"] * x["q"] * x["v"] ** 2
+    leaked = x["v"] * x["latency_ratio"]
+    return np.asarray(np.log(1 - k["p"] + k["p"] * ((1 - k["leak"]) * switched + k["leak"] * leaked)))
+
+
+ENERGY = Shape(
+    "energy_j",
+    "log",
+    "energy = E_family [1 - p + p ((1 - leak) r q v^2 + leak v latency_ratio)]",
+    (
+        Prior(
+            "p",
+            0.5,
+            1.0,
+            "logit",
+            "share of the energy that scales with compression and voltage; the rest is fixed",
+            "assumed: anything from a tenth to nine tenths",
+        ),
+        Prior(
+            "leak",
+            0.25,
+            0.3,
+            "logit",
+            "share of leakage in what scales",
+            "assumed: a fifth to a third at the nominal voltage of a recent process",
+        ),
+    ),
+    _PRINTED_INTEGERS,
+    _energy_effect,
+)
+
+POWER = Shape(
+    "power_w",
+    "log",
+    "power = P_family [1 - s + s r^g v^2 c]",
+    (
+        Prior(
+            "s", 0.5, 1.0, "logit", "share of the power that switches", "assumed: anything from a tenth to nine tenths"
+        ),
+        Prior(
+            "g",
+            0.5,
+            0.5,
+            "log",
+            "how far fewer weights lower the switching activity",
+            "assumed: unstructured zeros save only part of their share",
+        ),
+    ),
+    _PRINTED_INTEGERS,
+    lambda x, k: np.log(1 - k["s"] + k["s"] * x["r"] ** k["g"] * x["v"] ** 2 * x["c"]),
+)
+
+SIZE = Shape(
+    "size_bytes",
+    "log",
+    "size = S_family r q^z",
+    (
+        Prior(
+            "z",
+            0.55,
+            0.1,
+            "log",
+            "share of a stored weight's bits that the step decides",
+            "assumed: about six bits of value beside five bits of index for each weight that is left",
+        ),
+    ),
+    _PRINTED_INTEGERS,
+    lambda x, k: np.log(x["r"]) + k["z"] * np.log(x["q"]),
+)
+
+THROUGHPUT = Shape(
+    "throughput_ops",
+    "log",
+    "throughput = H_family latency_ratio^-h",
+    (
+        Prior(
+            "h",
+            0.5,
+            0.5,
+            "log",
+            "how far a shorter run raises the rate of operations",
+            "assumed: part of the operations vanish with the weights, so the rate rises less than the speed",
+        ),
+    ),
+    _PRINTED_INTEGERS,
+    lambda x, k: -k["h"] * np.log(x["latency_ratio"]),
+)
+
+# Latency first: energy and throughput take its ratio.
+SHAPES: Mapping[str, Shape] = {shape.target: shape for shape in (LATENCY, ACCURACY, ENERGY, POWER, SIZE, THROUGHPUT)}

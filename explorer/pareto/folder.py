@@ -1,0 +1,155 @@
+"""A result folder: writing results as files that people and scripts read, and reading them back."""
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from explorer.errors import Fault, InvalidFile, WrongUsage
+from explorer.files import MAX_TABLE_BYTES, read_text, write_text
+from explorer.pareto.results import Results, front_order
+from explorer.problem.columns import Columns, n_rows
+from explorer.problem.objectives import OBJECTIVES
+
+SCHEMA = "explorer.front/1"
+FRONT_CSV, FRONT_JSON, TRIALS_CSV, PROVENANCE_JSON = "front.csv", "front.json", "trials.csv", "provenance.json"
+_TEXT_COLUMNS = frozenset({"family", "origin"})
+_FLAG_COLUMNS = frozenset({"is_feasible", "is_front"})
+
+
+def write_folder(results: Results, folder: Path) -> list[Path]:
+    """Write front.csv, front.json, trials.csv and provenance.json, each in one step; return their paths.
+
+    Raises:
+        WrongUsage: the folder cannot be written.
+    """
+    front = results.front_columns
+    trials = {**results.table, "is_front": results.is_front}
+    texts = {
+        FRONT_CSV: csv_text(front, front_order(front)),
+        TRIALS_CSV: csv_text(trials, [*front_order(trials), "is_feasible", "is_front"]),
+        PROVENANCE_JSON: _json_text(dict(results.provenance)),
+        FRONT_JSON: _json_text(front_json(results)),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / name for name in texts]
+
+
+def front_json(results: Results) -> dict[str, Any]:
+    """Return a front with everything that a reader needs to judge it, as plain JSON values."""
+    front = results.front_columns
+    names = front_order(front)
+    return {
+        "schema": SCHEMA,
+        "study": results.study,
+        "title": results.title,
+        "objectives": [{"name": o.name, "direction": o.direction, "label": o.title} for o in results.objectives],
+        "constraints": list(results.constraints),
+        "reference_point": list(results.reference_point),
+        "hypervolume": results.hypervolume,
+        "n_complete": results.n_complete,
+        "front_size": n_rows(front),
+        "notes": list(results.notes),
+        "designs": [{name: _plain(front[name][i]) for name in names} for i in range(n_rows(front))],
+        "samples": [
+            {"name": label, **{name: _plain(values[i]) for name, values in results.samples.items()}}
+            for i, label in enumerate(results.sample_labels)
+        ],
+        "provenance": dict(results.provenance),
+    }
+
+
+def read_folder(folder: Path) -> Results:
+    """Read a result folder back.
+
+    Raises:
+        WrongUsage: it is not there, or holds no finished run.
+        InvalidFile: one of its files is damaged.
+    """
+    if not (folder / FRONT_JSON).is_file() or not (folder / TRIALS_CSV).is_file():
+        raise WrongUsage(f"{folder}: holds no results", fix="run the study first: `explorer run STUDY`")
+    path = folder / FRONT_JSON
+    again = "run the study again; the trials themselves are in its storage"
+    try:
+        data = json.loads(read_text(path, max_bytes=MAX_TABLE_BYTES))
+        if data.get("schema") != SCHEMA:
+            raise InvalidFile(path, [Fault("schema", f"is {data.get('schema')!r}, not '{SCHEMA}'", again)])
+        objectives = tuple(OBJECTIVES[o["name"]] for o in data["objectives"])
+        samples: list[dict[str, Any]] = data["samples"]
+        table = _read_csv(folder / TRIALS_CSV, read_text(folder / TRIALS_CSV, max_bytes=MAX_TABLE_BYTES))
+        missing = [o.name for o in objectives if o.name not in table]
+        if missing or "is_feasible" not in table:
+            raise InvalidFile(
+                folder / TRIALS_CSV, [Fault("row 1", f"lacks {', '.join(missing) or 'is_feasible'}", again)]
+            )
+        return Results(
+            study=str(data["study"]),
+            title=str(data["title"]),
+            table=table,
+            objectives=objectives,
+            constraints=tuple(data["constraints"]),
+            reference_point=tuple(float(x) for x in data["reference_point"]),
+            samples={
+                name: np.array([_number(row[name]) for row in samples], dtype=object if name == "family" else None)
+                for name in (samples[0] if samples else {})
+                if name != "name"
+            },
+            sample_labels=tuple(str(row["name"]) for row in samples),
+            notes=tuple(data["notes"]),
+            provenance=data["provenance"],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InvalidFile(path, [Fault("", f"is damaged: {type(error).__name__} {error}", again)]) from None
+
+
+def csv_text(columns: Columns, names: list[str]) -> str:
+    """Return columns as CSV; numbers keep every digit, so that reading gives back the same floats."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(zip(*[[_cell(v) for v in columns[name].tolist()] for name in names], strict=True))
+    return buffer.getvalue()
+
+
+def _read_csv(path: Path, text: str) -> Columns:
+    rows = list(csv.reader(io.StringIO(text)))
+    header, body = rows[0], rows[1:]
+    if any(len(row) != len(header) for row in body):
+        raise InvalidFile(
+            path, [Fault("", "is cut off", "run the study again; the trials themselves are in its storage")]
+        )
+    columns: Columns = {}
+    for j, name in enumerate(header):
+        cells = [row[j] for row in body]
+        if name in _TEXT_COLUMNS:
+            columns[name] = np.array(cells, dtype=object)
+        elif name in _FLAG_COLUMNS:
+            columns[name] = np.array([cell == "True" for cell in cells], dtype=np.bool_)
+        elif name == "design_id":
+            columns[name] = np.array([int(cell) for cell in cells], dtype=np.int64)
+        else:
+            columns[name] = np.array([float(cell) if cell else np.nan for cell in cells])
+    columns.pop("is_front", None)
+    return columns
+
+
+def _cell(value: Any) -> Any:
+    return "" if isinstance(value, float) and math.isnan(value) else value
+
+
+def _json_text(payload: dict[str, Any]) -> str:
+    return json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _number(value: Any) -> Any:
+    return np.nan if value is None else value
+
+
+def _plain(value: Any) -> Any:
+    plain = value.item() if hasattr(value, "item") else value
+    return None if isinstance(plain, float) and not np.isfinite(plain) else plain

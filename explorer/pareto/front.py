@@ -1,0 +1,65 @@
+"""Dominance and hypervolume, by moocore."""
+
+from collections.abc import Sequence
+
+import moocore
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.problem.columns import Float
+from explorer.problem.objectives import Objective
+
+
+def is_nondominated(values: Float, objectives: Sequence[Objective]) -> NDArray[np.bool_]:
+    """Tell which points no other dominates, shape (n,); of equal points only the first counts.
+
+    Args:
+        values: shape (n, m), one column for each objective.
+        objectives: m objectives, for their direction.
+    """
+    if not len(values):
+        return np.zeros(0, dtype=np.bool_)
+    return np.asarray(moocore.is_nondominated(minimized(values, objectives)), dtype=np.bool_)
+
+
+def hypervolume(values: Float, reference: Sequence[float], objectives: Sequence[Objective]) -> float:
+    """Return the volume that points dominate up to the reference point, in the product of the objectives' units.
+
+    Args:
+        values: shape (n, m).
+        reference: the reference point, length m; points that are not better in every objective add nothing.
+        objectives: m objectives, for their direction.
+    """
+    if not len(values):
+        return 0.0
+    signs = np.array([objective.sign for objective in objectives])
+    return float(moocore.hypervolume(minimized(values, objectives), ref=np.asarray(reference) * signs))
+
+
+def minimized(values: Float, objectives: Sequence[Objective]) -> Float:
+    """Return values turned so that less is better in every column, shape (n, m)."""
+    return np.ascontiguousarray(values * np.array([objective.sign for objective in objectives]))
+
+
+def feasible_front(values: Float, is_feasible: NDArray[np.bool_], objectives: Sequence[Objective]) -> NDArray[np.bool_]:
+    """Tell which designs are feasible and dominated by no feasible one, shape (n,)."""
+    front = np.zeros(len(values), dtype=np.bool_)
+    rows = np.flatnonzero(is_feasible)
+    front[rows[is_nondominated(values[rows], objectives)]] = True
+    return front
+
+
+def default_reference(values: Float, objectives: Sequence[Objective]) -> tuple[float, ...]:
+    """Return a reference point a tenth of the spread beyond the worst of a scan, rounded outward to two digits.
+
+    Args:
+        values: a scan's objectives, shape (n, m), all feasible designs.
+        objectives: m objectives.
+    """
+    turned = minimized(values, objectives)
+    worst, best = turned.max(axis=0), turned.min(axis=0)
+    spread = np.where(worst > best, worst - best, np.maximum(np.abs(worst), 1.0))
+    beyond = worst + 0.1 * spread
+    step = 10.0 ** (np.floor(np.log10(spread)) - 1)
+    outward = np.ceil(beyond / step) * step
+    return tuple(float(f"{value * objective.sign:.10g}") for value, objective in zip(outward, objectives, strict=True))

@@ -1,0 +1,92 @@
+"""Results: every finished design of a study as one table with its origin, free of how it was searched."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explorer.pareto.front import feasible_front, hypervolume
+from explorer.problem.columns import COLUMNS, Columns, Float, n_rows, take
+from explorer.problem.objectives import Objective
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a study has found.
+
+    Args:
+        study: the study's name.
+        title: one line for people.
+        table: one row a finished design: `design_id`, `origin` (sample or search), the knobs, predictions, objectives,
+            `frequency_max_hz`, `domain_distance`, `is_feasible`; shape (n,) each.
+        objectives: what was asked, in order.
+        constraints: the study's own floors and caps, as text.
+        reference_point: of the hypervolume, one number for each objective.
+        samples: the measured samples with their objectives, for comparison: the same column names.
+        sample_labels: a name for each of them.
+        notes: what a user must know before trusting the front.
+        provenance: where all of it comes from.
+    """
+
+    study: str
+    title: str
+    table: Columns
+    objectives: tuple[Objective, ...]
+    constraints: tuple[str, ...]
+    reference_point: tuple[float, ...]
+    samples: Columns
+    sample_labels: tuple[str, ...]
+    notes: tuple[str, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_complete(self) -> int:
+        """Number of finished designs."""
+        return n_rows(self.table)
+
+    @property
+    def values(self) -> Float:
+        """The objectives of all designs, shape (n, number of objectives)."""
+        return np.stack([self.table[o.name].astype(np.float64) for o in self.objectives], axis=-1)
+
+    @property
+    def is_front(self) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+        """Which designs are feasible and dominated by no feasible one, shape (n,)."""
+        return feasible_front(self.values, self.table["is_feasible"], self.objectives)
+
+    @property
+    def front_columns(self) -> Columns:
+        """The front, in order of the first objective."""
+        rows = np.flatnonzero(self.is_front)
+        return take(self.table, rows[np.argsort(self.table[self.objectives[0].name][rows], kind="stable")])
+
+    @property
+    def hypervolume(self) -> float:
+        """The volume that the front dominates up to the reference point."""
+        return hypervolume(self.values[self.is_front], self.reference_point, self.objectives)
+
+    def frame(self) -> "pd.DataFrame":
+        """Return all finished designs as a DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.table)
+
+    def front(self) -> "pd.DataFrame":
+        """Return the front as a DataFrame, in order of the first objective."""
+        import pandas as pd
+
+        columns = self.front_columns
+        return pd.DataFrame({name: columns[name] for name in front_order(columns)})
+
+
+def front_order(columns: Columns) -> list[str]:
+    """Return a front's column names in the order of files: identity, knobs, predictions, objectives, checks."""
+    known = [name for name in COLUMNS if name in columns]
+    by_kind = {
+        kind: [n for n in known if COLUMNS[n].kind == kind] for kind in ("knob", "prediction", "objective", "check")
+    }
+    return ["design_id", "origin", *by_kind["knob"], *by_kind["prediction"], *by_kind["objective"], *by_kind["check"]]

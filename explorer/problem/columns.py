@@ -1,0 +1,115 @@
+"""The names, units and meanings of the columns that everything passes on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.errors import UnknownName
+from explorer.units import factor, humanize
+
+Float = NDArray[np.float64]
+Columns = dict[str, NDArray[Any]]
+"""n designs as a table: column name to array of shape (n,), all of one length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What a column means: `symbol` is its SI unit, `shown_in` the unit that people read it in."""
+
+    name: str
+    label: str
+    kind: Literal["knob", "prediction", "objective", "check"]
+    symbol: str = ""
+    shown_in: str = ""
+
+    @property
+    def scale(self) -> float:
+        """What one shown unit is in SI."""
+        return factor(self.shown_in, self.symbol) if self.shown_in else 1.0
+
+    @property
+    def title(self) -> str:
+        """The label with the unit people read it in: 'Clock f (GHz)'."""
+        unit = (self.shown_in or self.symbol).replace("J*s", "J·s")
+        return f"{self.label} ({unit})" if unit else self.label
+
+    def text(self, value: float) -> str:
+        """Print an SI value of this column for a person."""
+        return humanize(value, self.symbol).replace("J*s", "J·s")
+
+
+_ALL = (
+    Column("family", "Network family", "knob"),
+    Column("pruning_ratio", "Pruning ratio R", "knob"),
+    Column("quant_step", "Quantization step D", "knob"),
+    Column("voltage_v", "Supply voltage V", "knob", "V", "V"),
+    Column("frequency_hz", "Clock f", "knob", "Hz", "GHz"),
+    Column("accuracy", "Accuracy", "prediction"),
+    Column("latency_s", "Latency T", "prediction", "s", "ms"),
+    Column("energy_j", "Energy E per inference", "prediction", "J", "J"),
+    Column("power_w", "Power P", "prediction", "W", "W"),
+    Column("size_bytes", "Model size", "prediction", "B", "MB"),
+    Column("throughput_ops", "Throughput", "prediction", "OPS", "GOPS"),
+    Column("frequency_max_hz", "Highest clock at this voltage", "check", "Hz", "GHz"),
+    Column("domain_distance", "Distance outside the samples' range (in its widths)", "check"),
+    Column("edp_js", "Energy-delay product E·T", "objective", "J*s", "J*s"),
+    Column("weighted_cost", "Weighted cost J", "objective"),
+    Column("ops_per_watt", "Accelerator efficiency", "objective", "OPS/W", "GOPS/W"),
+)
+COLUMNS: Mapping[str, Column] = {column.name: column for column in _ALL}
+KNOBS = ("family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz")
+NUMERIC_KNOBS = KNOBS[1:]
+TARGETS = ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes", "throughput_ops")
+
+# The values for which the equations and shapes have a meaning: (low, high, may equal low, may equal high).
+LIMITS: Mapping[str, tuple[float, float, bool, bool]] = {
+    "pruning_ratio": (0.0, 1.0, True, False),
+    "quant_step": (0.0, 1.0, False, True),
+    "voltage_v": (0.0, 100.0, False, True),
+    "frequency_hz": (0.0, 1e13, False, True),
+    "accuracy": (0.0, 1.0, False, False),
+}
+_POSITIVE = (0.0, float("inf"), False, False)
+
+
+def column(name: str, *, where: str) -> Column:
+    """Return what is known of a column.
+
+    Raises:
+        UnknownName: there is no such column; the nearest name is told.
+    """
+    if name not in COLUMNS:
+        raise UnknownName(where, name, COLUMNS)
+    return COLUMNS[name]
+
+
+def is_allowed(name: str, values: Float) -> NDArray[np.bool_]:
+    """Tell for each value of a numeric column whether it has a meaning, shape (n,); NaN has none."""
+    low, high, takes_low, takes_high = LIMITS.get(name, _POSITIVE)
+    above = values >= low if takes_low else values > low
+    below = values <= high if takes_high else values < high
+    return np.asarray(above & below & np.isfinite(values))
+
+
+def allowed_text(name: str) -> str:
+    """Print the allowed interval of a numeric column: '[0, 1)'."""
+    low, high, takes_low, takes_high = LIMITS.get(name, _POSITIVE)
+    return f"{'[' if takes_low else '('}{low:g}, {high:g}{']' if takes_high else ')'}"
+
+
+def n_rows(columns: Mapping[str, NDArray[Any]]) -> int:
+    """Return the number of designs in a table."""
+    return len(next(iter(columns.values()), np.empty(0)))
+
+
+def take(columns: Mapping[str, NDArray[Any]], rows: NDArray[Any]) -> Columns:
+    """Return some rows of a table, by index or mask."""
+    return {name: values[rows] for name, values in columns.items()}
+
+
+def stack(tables: Sequence[Mapping[str, NDArray[Any]]]) -> Columns:
+    """Return tables one below the other; all have the same columns."""
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}

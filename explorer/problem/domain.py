@@ -1,0 +1,79 @@
+"""The applicability domain: how far a design lies outside what was measured."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from explorer.problem.columns import NUMERIC_KNOBS, Columns, Float, n_rows
+
+# A knob that the samples never varied has no width of its own; a twentieth of its value stands in for it (assumed).
+_CONSTANT_KNOB_WIDTH = 0.05
+_LOG_KNOBS = frozenset({"quant_step"})
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The range of one knob over a family's samples; `is_log` measures its width in logarithms."""
+
+    low: float
+    high: float
+    is_log: bool
+
+    @property
+    def width(self) -> float:
+        """Width of the range in its own scale."""
+        width = self._scaled(self.high) - self._scaled(self.low)
+        stand_in = math.log1p(_CONSTANT_KNOB_WIDTH) if self.is_log else _CONSTANT_KNOB_WIDTH * max(abs(self.high), 1e-9)
+        return float(width if width > 0 else stand_in)
+
+    def widened(self, share: float) -> tuple[float, float]:
+        """Return the range with `share` of its width added on both sides."""
+        margin = share * self.width
+        low, high = self._scaled(self.low) - margin, self._scaled(self.high) + margin
+        return (math.exp(low), math.exp(high)) if self.is_log else (low, high)
+
+    def distance(self, values: Float) -> Float:
+        """Return how far outside the range each value lies, in widths, shape (n,); 0 inside."""
+        scaled = np.log(np.maximum(values, 1e-300)) if self.is_log else values
+        outside = np.maximum(self._scaled(self.low) - scaled, scaled - self._scaled(self.high))
+        return np.asarray(np.maximum(outside, 0.0) / self.width)
+
+    def _scaled(self, value: float) -> float:
+        return math.log(value) if self.is_log else value
+
+
+Domain = Mapping[str, Mapping[str, Span]]
+"""For each family, for each numeric knob, the span of its samples."""
+
+
+def domain_of(samples: Columns) -> Domain:
+    """Return the spans of samples that have all knobs, by family."""
+    family = samples["family"]
+    return {
+        str(name): {
+            knob: Span(
+                float(np.min(samples[knob][family == name])),
+                float(np.max(samples[knob][family == name])),
+                knob in _LOG_KNOBS,
+            )
+            for knob in NUMERIC_KNOBS
+        }
+        for name in dict.fromkeys(family.tolist())
+    }
+
+
+def knob_distances(designs: Columns, domain: Domain) -> Columns:
+    """Return, for each numeric knob, how far outside its family's samples each design lies, in widths, shape (n,)."""
+    distances = {knob: np.zeros(n_rows(designs)) for knob in NUMERIC_KNOBS}
+    for family, spans in domain.items():
+        rows = designs["family"] == family
+        for knob in NUMERIC_KNOBS:
+            distances[knob][rows] = spans[knob].distance(designs[knob][rows])
+    return distances
+
+
+def domain_distance(designs: Columns, domain: Domain) -> Float:
+    """Return each design's largest knob distance, shape (n,); 0 inside the samples' box."""
+    return np.asarray(np.max(np.stack(list(knob_distances(designs, domain).values())), axis=0))

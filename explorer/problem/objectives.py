@@ -1,0 +1,92 @@
+"""Objectives: pure functions of columns, with a direction and a unit."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from explorer.paper.equations import accelerator_efficiency, energy_delay_product, weighted_cost
+from explorer.problem.columns import COLUMNS, Columns, Float
+
+Direction = Literal["minimize", "maximize"]
+
+
+@dataclass(frozen=True, slots=True)
+class CostWeights:
+    """What Eq. (10) leaves open: the weight alpha in [0, 1] and E_max in joule.
+
+    The paper gives neither. 39.6 J is the largest Total Energy in its Table 2; alpha 0.9 lies where EDP and J conflict.
+    """
+
+    alpha: float = 0.9
+    energy_max_j: float = 39.6
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A quantity to minimize or maximize, computed from the columns `needs`."""
+
+    name: str
+    direction: Direction
+    needs: tuple[str, ...]
+    compute: Callable[[Columns, CostWeights], Float]
+
+    @property
+    def sign(self) -> float:
+        """1 where less is better, -1 where more is."""
+        return 1.0 if self.direction == "minimize" else -1.0
+
+    @property
+    def title(self) -> str:
+        """Label and unit, for axes and headers."""
+        return COLUMNS[self.name].title
+
+
+def _predicted(name: str, direction: Direction) -> Objective:
+    return Objective(name, direction, (name,), lambda columns, _: columns[name])
+
+
+OBJECTIVES = {
+    objective.name: objective
+    for objective in (
+        Objective(
+            "edp_js",
+            "minimize",
+            ("energy_j", "latency_s"),
+            lambda columns, _: energy_delay_product(energy=columns["energy_j"], time=columns["latency_s"]),
+        ),
+        Objective(
+            "weighted_cost",
+            "minimize",
+            ("accuracy", "energy_j"),
+            lambda columns, weights: weighted_cost(
+                columns["accuracy"], columns["energy_j"], energy_max=weights.energy_max_j, alpha=weights.alpha
+            ),
+        ),
+        _predicted("accuracy", "maximize"),
+        _predicted("energy_j", "minimize"),
+        _predicted("latency_s", "minimize"),
+        _predicted("power_w", "minimize"),
+        _predicted("size_bytes", "minimize"),
+        Objective(
+            "ops_per_watt",
+            "maximize",
+            ("throughput_ops", "power_w"),
+            lambda columns, _: accelerator_efficiency(throughput=columns["throughput_ops"], power=columns["power_w"]),
+        ),
+    )
+}
+
+
+def add_objectives(columns: Columns, weights: CostWeights) -> Columns:
+    """Return the table with every objective that its columns allow."""
+    derived = {
+        name: objective.compute(columns, weights)
+        for name, objective in OBJECTIVES.items()
+        if name not in columns and all(need in columns for need in objective.needs)
+    }
+    return {**columns, **derived}
+
+
+def missing_needs(objective: Objective, offered: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns that an objective needs and a model does not offer."""
+    return tuple(need for need in objective.needs if need not in set(offered))

@@ -1,0 +1,85 @@
+"""Optuna's samplers by name, with the batch in which each may be asked."""
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    GPSampler,
+    GridSampler,
+    NSGAIIISampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
+
+from explorer.errors import MissingPart, UnknownName
+
+POPULATION = 50
+_FREE_BATCH = 256
+
+
+def make_sampler(
+    name: str, *, seed: int, done: int, trials: int, worker: int, distributions: Mapping[str, BaseDistribution]
+) -> BaseSampler:
+    """Return a sampler.
+
+    Args:
+        name: one of the study's sampler names.
+        seed: the study's seed.
+        done: trials already COMPLETE: a resumed search must not propose the same designs again.
+        trials: trials wanted in all; decides the grid's size.
+        worker: index of this worker; each draws its own numbers.
+        distributions: what will be sampled.
+
+    Raises:
+        MissingPart: `gp` needs torch.
+        UnknownName: there is no such sampler.
+    """
+    own = int(np.random.SeedSequence([seed, done, worker]).generate_state(1)[0])
+    if name == "gp" and find_spec("torch") is None:
+        raise MissingPart("torch", needed_for="sampler 'gp'", extra="gp")
+    makers: dict[str, Callable[[], BaseSampler]] = {
+        "tpe": lambda: TPESampler(seed=own, multivariate=True, constant_liar=worker > 0),
+        "nsga2": lambda: NSGAIISampler(population_size=POPULATION, seed=own),
+        "nsga3": lambda: NSGAIIISampler(population_size=POPULATION, seed=own),
+        # The sequence goes on where the study left it only under the same seed.
+        "qmc": lambda: QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False),
+        "random": lambda: RandomSampler(seed=own),
+        "grid": lambda: GridSampler(_grid(distributions, trials), seed=seed),
+        "gp": lambda: GPSampler(seed=own, deterministic_objective=True),
+    }
+    if name not in makers:
+        raise UnknownName("sampler", name, makers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return makers[name]()
+
+
+def batch_size(name: str) -> int:
+    """Return how many trials to ask before telling: a generation, one for samplers that learn from each trial."""
+    if name in {"nsga2", "nsga3"}:
+        return POPULATION
+    return 1 if name in {"tpe", "gp"} else _FREE_BATCH
+
+
+def _grid(distributions: Mapping[str, BaseDistribution], trials: int) -> dict[str, list[float] | list[str]]:
+    """Return a full grid of at least `trials` points, edges included, as even as the number of axes allows."""
+    free = [name for name, d in distributions.items() if isinstance(d, FloatDistribution)]
+    cells = math.prod(len(d.choices) for d in distributions.values() if isinstance(d, CategoricalDistribution))
+    n = max(2, math.ceil((trials / cells) ** (1 / max(len(free), 1)) - 1e-9))
+    grid: dict[str, list[float] | list[str]] = {}
+    for name, distribution in distributions.items():
+        if isinstance(distribution, CategoricalDistribution):
+            grid[name] = [str(choice) for choice in distribution.choices]
+        elif isinstance(distribution, FloatDistribution):
+            low, high = distribution.low, distribution.high
+            points = np.geomspace(low, high, n) if distribution.log else np.linspace(low, high, n)
+            grid[name] = np.clip(points, low, high).tolist()
+    return grid

@@ -1,0 +1,169 @@
+"""Where trials are kept: a journal file by default, any Optuna storage by URL."""
+
+import json
+import re
+from pathlib import Path
+
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage, get_storage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+from explorer.errors import ExplorerError, Fault, InvalidFile, MissingPart, WrongUsage
+from explorer.files import cannot_write
+
+JOURNAL_NAME = "study.journal"
+_TAIL_BYTES = 1_000_000
+
+
+def open_storage(url: str | None, out: Path) -> BaseStorage:
+    """Open a study's storage: a journal file in `out`, a journal file by path, or an Optuna URL.
+
+    Raises:
+        WrongUsage: the place cannot be written, or the URL is not one that Optuna can open.
+        InvalidFile: the journal is damaged.
+        MissingPart: the database's driver is not installed.
+    """
+    path = journal_path(url, out)
+    if path is None:
+        return _open_url(str(url))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    check_tail(path)
+    try:
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+    except (json.JSONDecodeError, UnicodeDecodeError, ValueError, KeyError, TypeError, AssertionError) as error:
+        raise _damaged(path, f"has a record that cannot be read ({error})") from None
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def journal_path(url: str | None, out: Path) -> Path | None:
+    """Return the journal file that a storage argument means, or None where it means another kind of storage."""
+    if url is None:
+        return out / JOURNAL_NAME
+    if "://" not in url:
+        return Path(url).expanduser()
+    return Path(url.removeprefix("journal://")).expanduser() if url.startswith("journal://") else None
+
+
+def check_tail(path: Path) -> None:
+    """See that a journal ends with a whole record: appending to half a record would destroy the next one too.
+
+    Raises:
+        InvalidFile: it does not.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - _TAIL_BYTES))
+        tail = file.read()
+    if not tail:
+        return
+    if not tail.endswith(b"\n"):
+        raise _damaged(path, "ends within a record: its last write was cut off")
+    last = tail[:-1].rsplit(b"\n", 1)[-1]
+    try:
+        json.loads(last)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise _damaged(path, "ends with a record that is not JSON") from None
+
+
+def recover_journal(path: Path) -> Path | None:
+    """Cut the journal after its last whole record; the damaged file is kept beside it.
+
+    Returns:
+        The path of the kept copy, or None where nothing was damaged.
+
+    Raises:
+        WrongUsage: the file cannot be read or replaced.
+    """
+    try:
+        data = path.read_bytes()
+        whole = bytearray()
+        for line in data.splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                json.loads(line)
+            except (json.JSONDecodeError, UnicodeDecodeError):
+                break
+            whole += line
+        if len(whole) == len(data):
+            return None
+        kept = next(p for i in range(1, 10_000) if not (p := path.with_name(f"{path.name}.damaged{i}")).exists())
+        kept.write_bytes(data)
+        temporary = path.with_name(f".{path.name}.recovered")
+        temporary.write_bytes(bytes(whole))
+        temporary.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    return kept
+
+
+def shown_url(url: str | None, out: Path) -> str:
+    """Return a storage's name for people and files; a password is never shown."""
+    path = journal_path(url, out)
+    return str(path) if path else re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", str(url))
+
+
+def refuse_parallel(url: str | None) -> None:
+    """Refuse several workers on storages that cannot bear them.
+
+    Raises:
+        WrongUsage: SQLite, which locks (Optuna's manual says not to).
+    """
+    if url is not None and url.startswith("sqlite"):
+        raise WrongUsage(
+            "SQLite cannot take several writers at once",
+            fix="leave --storage out (a journal file), or use postgresql://",
+        )
+
+
+def _open_url(url: str) -> BaseStorage:
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+    shown = shown_url(url, Path())
+    try:
+        return get_storage(url)
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        raise WrongUsage(
+            f"storage '{shown}' is not a URL that Optuna can open",
+            fix="write for example sqlite:///study.db, postgresql://user@host/name, or a file's path",
+        ) from None
+    except ImportError as error:
+        module = (error.name or "driver").split(".")[0]
+        if url.startswith("postgresql"):
+            raise MissingPart(module, needed_for=f"storage '{shown}'", extra="postgresql") from None
+        raise MissingDriver(module, shown) from None
+    except (SQLAlchemyError, StorageInternalError, OSError) as error:
+        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise WrongUsage(
+            f"storage '{shown}' cannot be opened: {cause}",
+            fix="check that the database runs, the name and the password",
+        ) from None
+
+
+class MissingDriver(ExplorerError):
+    """A database driver that no extra of ours installs (exit 5)."""
+
+    exit_code = 5
+
+    def __init__(self, module: str, shown: str) -> None:
+        super().__init__(f"{module} is not installed; storage '{shown}' needs it", fix=f"pip install {module}")
+
+
+def _damaged(path: Path, what: str) -> InvalidFile:
+    return InvalidFile(
+        path,
+        [
+            Fault(
+                "",
+                what,
+                "run again with --recover (it keeps every whole record, and the damaged file beside them), "
+                "or begin anew with --out DIR",
+            )
+        ],
+    )

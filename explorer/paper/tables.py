@@ -32,6 +32,7 @@ _NUMBERS = (
     "pruning_ratio", "quant_step", "original_size_mb", "compressed_size_mb", "compression_ratio", "voltage_v",
     "frequency_ghz", "capacitance_nf", "throughput_ops", "power_w", "accuracy", "total_energy_j", "edp_js",
 )  # fmt: skip
+_EXPECTED = ("sample", "family", *_NUMBERS[1:])
 # Far outside anything physical, near enough that no product of columns overflows.
 _SMALLEST, _LARGEST = 1e-18, 1e18
 
@@ -76,27 +77,26 @@ def parse_table(text: str, *, path: object = "table.csv") -> Table:
         reason = "has no header" if isinstance(error, ValueError) else f"is not CSV: {error}"
         raise InvalidFile(path, [Fault("", reason, "start from a copy of the shipped table")]) from None
     header = [name.strip() for name in header]
-    faults = _header_faults(header) or _row_faults(header, rows)
+    faults = _header_faults(header) + _row_faults(header, rows)
     if faults:
         raise InvalidFile(path, faults)
     return _columns(header, rows)
 
 
 def _header_faults(header: Sequence[str]) -> list[Fault]:
-    expected = ("sample", "family", *_NUMBERS[1:])
     faults = [
-        Fault("header", f"unknown column '{name}'", suggestion(name, expected))
+        Fault("header", f"unknown column '{name}'", suggestion(name, _EXPECTED))
         for name in header
-        if name not in expected
+        if name not in _EXPECTED
     ]
     faults += [
         Fault("header", f"column '{name}' stands {header.count(name)} times", "leave one of them")
-        for name in expected
+        for name in _EXPECTED
         if header.count(name) > 1
     ]
     faults += [
         Fault("header", f"column '{name}' is missing", "restore it from the shipped table")
-        for name in expected
+        for name in _EXPECTED
         if name not in header
     ]
     return faults
@@ -112,7 +112,11 @@ def _row_faults(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Fa
             what = f"has {len(row)} cells, the header has {len(header)}"
             faults.append(Fault(f"sample {number}", what, "give each column one cell"))
             continue
-        cells = ((f"sample {number}, {name}", name, cell.strip()) for name, cell in zip(header, row, strict=True))
+        cells = (
+            (f"sample {number}, {name}", name, cell.strip())
+            for name, cell in zip(header, row, strict=True)
+            if name in _EXPECTED
+        )
         faults += [fault for where, name, cell in cells if (fault := _cell_fault(where, name, cell, number))]
     return faults
 
@@ -132,10 +136,10 @@ def _cell_fault(where: str, name: str, cell: str, number: int) -> Fault | None:
         is_good, allowed = 0 <= value < 1, "a share from 0 to less than 1"
     elif name == "accuracy":
         is_good, allowed = 0 <= value <= 1, "a share from 0 to 1"
+    elif name in _WHOLE:
+        is_good, allowed = 1 <= value <= _LARGEST and value.is_integer(), "a whole number, at least 1"
     else:
         is_good, allowed = _SMALLEST <= value <= _LARGEST, f"a number from {_SMALLEST:g} to {_LARGEST:g}"
-        if name in _WHOLE and is_good:
-            is_good, allowed = value.is_integer(), "a whole number"
     return None if is_good else Fault(where, f"{cell} is out of range", f"write {allowed}")
 
 

@@ -52,7 +52,7 @@ def write_images(figures: Mapping[str, Any], folder: Path, *, formats: Sequence[
                 # MathJax would come from the network, and no label needs it.
                 kaleido.write_fig_from_object_sync(jobs, kopts={"mathjax": False})
             except Exception as error:  # noqa: BLE001 - whatever a browser does wrong, the rest of the page is fine
-                raise NoBrowser(str(error).strip().split("\n", maxsplit=1)[0] or type(error).__name__) from None
+                raise NoBrowser(str(error).strip().partition(". ")[0] or type(error).__name__) from None
             return [path.replace(folder / path.name) for path in drawn]
     except OSError as error:
         raise cannot_write(folder, error) from None

@@ -55,7 +55,7 @@ def paper(
     samples = _table(table)
     claims = audit(samples)
     payload = {"schema": "explorer.paper/1", "claims": [asdict(claim) for claim in claims]}
-    tables = _printed(samples)
+    tables = printed_tables(samples)
     if as_json:
         print_json(payload)
     else:
@@ -74,7 +74,7 @@ def _table(path: Path | None) -> "Table":
     return parse_table(read_text(path, max_bytes=MAX_DECLARATION_BYTES), path=path)
 
 
-def _printed(table: "Table") -> Printed:
+def printed_tables(table: "Table") -> Printed:
     """Return Tables 1 and 2 in the paper's units, as text."""
     result = {}
     for title, columns in (

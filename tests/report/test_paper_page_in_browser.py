@@ -15,12 +15,17 @@ from explorer.paper.tables import paper_table
 from explorer.report.paper_figures import FIGURES
 from explorer.report.paper_page import paper_figures, paper_page
 
-WIDTHS = (400, 800, 1400)
+OPENED = (400, 800, 1400)
+# This frame opens wide and is drawn narrower once its plots are there, as a turned phone does.
+RESIZED = 600
+WIDTHS = (*OPENED, RESIZED)
 
 # A frame may be narrower than any window a browser opens, and its own media queries see the frame's width.
 FRAMES = """<!doctype html><body><pre id="found"></pre><script>
 addEventListener("message", (event) => {{ document.getElementById("found").textContent += event.data + "\\n"; }});
 </script>{frames}</body>"""
+RESIZING = f"""<iframe src="paper.html" width="1400" height="900"
+  onload="setTimeout(() => {{ this.width = {RESIZED}; }}, 500)"></iframe>"""
 PROBE = """<script>
 const faults = [];
 addEventListener("error", (event) => faults.push(String(event.message)));
@@ -32,7 +37,7 @@ addEventListener("load", () => setTimeout(() => parent.postMessage(JSON.stringif
   plots: [...document.querySelectorAll(".plot")].map((plot) =>
     [plot.clientWidth, Math.ceil(plot.querySelector("svg.main-svg")?.getBoundingClientRect().width ?? -1)]),
   boxes: [...document.querySelectorAll(".scroll")].map((box) => [box.clientWidth, box.scrollWidth]),
-}), "*"), 1500));
+}), "*"), 4000));
 </script>"""
 
 
@@ -52,7 +57,8 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[int, dict[str
     table = paper_table()
     page = paper_page(figures=paper_figures(table), claims=audit(table), tables=printed_tables(table))
     (folder / "paper.html").write_text(page.replace("<style>", PROBE + "<style>", 1), encoding="utf-8")
-    frames = "".join(f'<iframe src="paper.html" width="{width}" height="900"></iframe>' for width in WIDTHS)
+    frames = "".join(f'<iframe src="paper.html" width="{width}" height="900"></iframe>' for width in OPENED)
+    frames += RESIZING
     (folder / "frames.html").write_text(FRAMES.format(frames=frames), encoding="utf-8")
     done = subprocess.run(
         [

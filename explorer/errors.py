@@ -43,7 +43,8 @@ class Fault:
     fix: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}\n    fix: {self.fix}"
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{self.what}\n    fix: {self.fix}"
 
 
 class InvalidFile(ExplorerError):
@@ -55,9 +56,8 @@ class InvalidFile(ExplorerError):
         self.faults = tuple(faults)
         if len(self.faults) == 1:
             fault = self.faults[0]
-            super().__init__(
-                f"{path}: {fault.where}: {fault.what}" if fault.where else f"{path}: {fault.what}", fix=fault.fix
-            )
+            place = f"{fault.where}: " if fault.where else ""
+            super().__init__(f"{path}: {place}{fault.what}", fix=fault.fix)
             return
         listing = "".join(f"\n  {fault}" for fault in self.faults)
         super().__init__(f"{path}: {len(self.faults)} faults{listing}", fix="mend all of the above, then run again")

@@ -1,13 +1,13 @@
 """Assessing designs for one study: predictions, objectives, constraints and feasibility, all columns at once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from explorer.errors import Fault, InvalidFile, suggestion
 from explorer.models.evaluator import Evaluator
-from explorer.problem.columns import Columns, Float, n_rows, stack, take
+from explorer.problem.columns import Columns, Float, by_family, n_rows, stack, take
 from explorer.problem.objectives import OBJECTIVES, add_objectives, missing_needs
 from explorer.problem.region import Region, build_region
 from explorer.problem.study import Study
@@ -69,12 +69,14 @@ class Assessment:
             tables.append(region.from_unit(np.concatenate([points, corners])))
         return self.assess(stack(tables))
 
-    def _by_region(self, columns: Columns, compute: object) -> Float:
+    def _by_region(self, columns: Columns, compute: Callable[[Region, Columns], Float]) -> Float:
+        names, index = by_family(columns["family"])
+        if len(names) == 1:
+            return compute(self.regions[names[0]], columns)
         result = np.zeros(n_rows(columns))
-        for family, region in self.regions.items():
-            rows = columns["family"] == family
-            if rows.any():
-                result[rows] = compute(region, take(columns, rows))  # type: ignore[operator]
+        for i, name in enumerate(names):
+            rows = np.flatnonzero(index == i)
+            result[rows] = compute(self.regions[name], take(columns, rows))
         return result
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from explorer.models.shapes import Shape
-from explorer.problem.columns import Columns, Float, take
+from explorer.problem.columns import Columns, Float, by_family, take
 
 _MAX_NOISE_ROUNDS = 50
 _NOISE_TOLERANCE = 1e-10
@@ -49,9 +51,9 @@ class Fit:
         prior = np.array([p.width for p in self.shape.priors])
         return np.asarray(np.clip(1 - self.spreads / prior, 0.0, 1.0), dtype=np.float64)
 
-    def predict(self, relative: Columns, family: Sequence[str]) -> Float:
+    def predict(self, relative: Columns, families: NDArray[Any]) -> Float:
         """Return the target of designs relative to their references, shape (n,); NaN for families without data."""
-        names, index = np.unique(np.asarray(family, dtype=object).astype(str), return_inverse=True)
+        names, index = by_family(families)
         levels = np.array([self.levels.get(name, np.nan) for name in names])
         return self.shape.unlinked(levels[index] + self.shape.effect(relative, self.coefficients))
 

@@ -4,11 +4,12 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 
-from explorer.errors import Fault, InvalidFile, suggestion
+from explorer.errors import Fault, InvalidFile
 from explorer.files import MAX_TABLE_BYTES, read_text, sha256
 from explorer.paper.tables import SOURCE, paper_table
 from explorer.problem.columns import KNOBS, NUMERIC_KNOBS, TARGETS, Columns, allowed_text, is_allowed, take
@@ -151,8 +152,8 @@ def _header_faults(header: Sequence[str]) -> list[Fault]:
 
 
 def _meant(knob: str, others: Sequence[str]) -> str:
-    hint = suggestion(knob, [name for name in others if name])
-    return f" ('{hint.split(chr(39))[1]}' may be it)" if hint.startswith("did you mean") else ""
+    near = get_close_matches(knob, [name for name in others if name], n=1, cutoff=0.7)
+    return f" ('{near[0]}' may be it)" if near else ""
 
 
 def _columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[Columns, list[Fault]]:

@@ -9,7 +9,7 @@ from explorer.errors import UnknownName
 from explorer.models.posterior import Fit, fit_where_measured
 from explorer.models.samples import Samples
 from explorer.models.shapes import SHAPES, relative_columns
-from explorer.problem.columns import NUMERIC_KNOBS, Columns, Float
+from explorer.problem.columns import NUMERIC_KNOBS, Columns, Float, by_family
 from explorer.problem.domain import Domain, domain_distance, domain_of
 from explorer.problem.operating import AlphaPowerLaw
 
@@ -62,10 +62,7 @@ class Surrogate:
             UnknownName: a family that was never measured; the others cannot predict it.
         """
         relative = self._relative(designs)
-        families = designs["family"].tolist()
-        predicted: Columns = {}
-        for target, fit in self.fits.items():
-            predicted[target] = fit.predict(relative, families)
+        predicted = {target: fit.predict(relative, designs["family"]) for target, fit in self.fits.items()}
         ordered = {target: predicted[target] for target in self.targets}
         return {**designs, **ordered, "domain_distance": domain_distance(designs, self.domain)}
 
@@ -119,8 +116,8 @@ def relative_to(references: Mapping[str, Mapping[str, float]], designs: Columns)
     Raises:
         UnknownName: a family without a reference.
     """
-    names, index = np.unique(designs["family"].astype(str), return_inverse=True)
-    for name in names.tolist():
+    names, index = by_family(designs["family"])
+    for name in names:
         if name not in references:
             raise UnknownName("family", name, references)
     reference = {knob: np.array([references[name][knob] for name in names])[index] for knob in NUMERIC_KNOBS}

@@ -100,6 +100,18 @@ def allowed_text(name: str) -> str:
     return f"{'[' if takes_low else '('}{low:g}, {high:g}{']' if takes_high else ')'}"
 
 
+def by_family(families: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the distinct families and each row's index among them, shape (n,).
+
+    Tables of one family are the common case and large; comparing a hundred thousand strings would cost more than
+    predicting them. A broadcast column (stride 0) is of one family by construction.
+    """
+    if len(families) and (families.strides == (0,) or bool(np.all(families == families[0]))):
+        return [str(families[0])], np.zeros(len(families), dtype=np.int64)
+    names, index = np.unique(families.astype(str), return_inverse=True)
+    return names.tolist(), np.asarray(index, dtype=np.int64)
+
+
 def n_rows(columns: Mapping[str, NDArray[Any]]) -> int:
     """Return the number of designs in a table."""
     return len(next(iter(columns.values()), np.empty(0)))

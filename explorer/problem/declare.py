@@ -85,9 +85,13 @@ def check(data: object, model: type[Declared], *, path: object) -> Declared:
         InvalidFile: with every fault found, in the file's own words.
     """
     try:
-        return model.model_validate(data)
+        return model.model_validate(data, context={"path": path})
     except ValidationError as error:
-        faults = {str(fault): fault for fault in (_fault(detail, model) for detail in error.errors())}
+        details = error.errors()
+        # A list with a bad item is also "too short" to pydantic, which dropped the item; once is enough.
+        spoilt = {detail["loc"][: i + 1] for detail in details for i in range(len(detail["loc"]) - 1)}
+        told = [d for d in details if not (d["type"] == "too_short" and d["loc"] in spoilt)]
+        faults = {str(fault): fault for fault in (_fault(detail, model) for detail in told)}
         raise InvalidFile(path, list(faults.values())) from None
 
 
@@ -108,11 +112,12 @@ def _fault(detail: ErrorDetails, model: type[BaseModel]) -> Fault:
 
 
 def _where(loc: Sequence[int | str]) -> str:
-    """Name a place as TOML does: ('search', 'trials') is '[search] trials'."""
-    names = [str(part) for part in loc if not (isinstance(part, str) and part in _UNION_BRANCHES)]
-    if not names:
-        return ""
-    return names[0] if len(names) == 1 else f"[{names[0]}] {'.'.join(names[1:])}"
+    """Name a place as TOML does: ('search', 'trials') is '[search] trials', ('objectives', 0) 'objectives, item 1'."""
+    names = [part for part in loc if isinstance(part, str) and part not in _UNION_BRANCHES]
+    items = "".join(f", item {part + 1}" for part in loc if isinstance(part, int))
+    if len(names) < 2:
+        return "".join(names) + items
+    return f"[{names[0]}] {'.'.join(names[1:])}{items}"
 
 
 # pydantic names the branch of a union (str or list of str) in the place; a person's file has no such level.

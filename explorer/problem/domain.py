@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explorer.problem.columns import NUMERIC_KNOBS, Columns, Float, n_rows
+from explorer.problem.columns import NUMERIC_KNOBS, Columns, Float, by_family, n_rows
 
 # A knob that the samples never varied has no width of its own; a twentieth of its value stands in for it (assumed).
 _CONSTANT_KNOB_WIDTH = 0.05
@@ -66,11 +66,13 @@ def domain_of(samples: Columns) -> Domain:
 
 def knob_distances(designs: Columns, domain: Domain) -> Columns:
     """Return, for each numeric knob, how far outside its family's samples each design lies, in widths, shape (n,)."""
-    distances = {knob: np.zeros(n_rows(designs)) for knob in NUMERIC_KNOBS}
-    for family, spans in domain.items():
-        rows = designs["family"] == family
+    names, index = by_family(designs["family"])
+    if len(names) == 1:
+        return {knob: domain[names[0]][knob].distance(designs[knob]) for knob in NUMERIC_KNOBS}
+    distances: Columns = {knob: np.zeros(n_rows(designs)) for knob in NUMERIC_KNOBS}
+    for i, name in enumerate(names):
         for knob in NUMERIC_KNOBS:
-            distances[knob][rows] = spans[knob].distance(designs[knob][rows])
+            distances[knob][index == i] = domain[name][knob].distance(designs[knob][index == i])
     return distances
 
 

@@ -90,7 +90,7 @@ class Region:
             # low + 1.0 * (high - low) may round above high, and a clock above its limit does not exist.
             frequency = np.minimum(low + knobs[CLOCK_SHARE] * (high - low), high)
         return {
-            "family": np.full(n, self.family, dtype=object),
+            "family": np.broadcast_to(np.array(self.family, dtype=object), (n,)),
             "pruning_ratio": knobs["pruning_ratio"],
             "quant_step": knobs["quant_step"],
             "voltage_v": voltage,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from explorer.errors import ExplorerError, Fault, InvalidFile, WrongUsage, suggestion
 from explorer.files import sha256
@@ -86,6 +86,17 @@ class StudyFile(Declaration):
     reference_point: dict[str, float] | None = Field(
         None, description="the hypervolume's reference point, one number for each objective; default: computed"
     )
+
+    @field_validator("space")
+    @classmethod
+    def _find_spaces(cls, value: str | tuple[str, ...], info: ValidationInfo) -> str | tuple[str, ...]:
+        beside = Path(info.context["path"]).parent if info.context else None
+        for name in (value,) if isinstance(value, str) else value:
+            try:
+                find("search_spaces", name, beside=beside)
+            except WrongUsage as error:
+                raise refuse(error.problem, fix=error.fix) from None
+        return value
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -212,14 +223,10 @@ def declaration_text(declaration: dict[str, Any]) -> str:
 
 def _spaces(declared: StudyFile, path: Path) -> tuple[Space, ...]:
     names = (declared.space,) if isinstance(declared.space, str) else declared.space
-    spaces, faults = [], []
-    for name in names:
-        try:
-            spaces.append(load_space(name, families=declared.families, beside=path.parent))
-        except WrongUsage as error:
-            faults.append(Fault("space", error.problem, error.fix))
+    spaces = [load_space(name, families=declared.families, beside=path.parent) for name in names]
+    faults: list[Fault] = []
     covered = [family for space in spaces for family in space.families]
-    if not faults and not covered:
+    if not covered:
         faults.append(
             Fault(
                 "families",
@@ -230,7 +237,7 @@ def _spaces(declared: StudyFile, path: Path) -> tuple[Space, ...]:
     faults += [
         Fault("families", f"no space is for '{family}'", suggestion(family, sorted(set(covered))))
         for family in declared.families or ()
-        if not faults and family not in covered
+        if covered and family not in covered
     ]
     faults += [
         Fault("space", f"family '{family}' stands in two spaces", "give each family one space")

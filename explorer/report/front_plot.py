@@ -8,7 +8,7 @@ import numpy as np
 from explorer.pareto.results import Results
 from explorer.problem.columns import COLUMNS, Columns, n_rows, take
 from explorer.problem.objectives import Objective
-from explorer.report.style import GREY, base_layout, family_style
+from explorer.report.style import GREY, TEXT, base_layout, family_style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -47,7 +47,10 @@ def plot_front(results: Results) -> "go.Figure":
     layout = base_layout(x=pairs[0][0].title, y=pairs[0][1].title, height=40 + _PANEL_HEIGHT * len(pairs))
     axis = {key: value for key, value in layout["xaxis"].items() if key != "title"}
     figure.update_layout({key: value for key, value in layout.items() if key not in {"xaxis", "yaxis"}})
-    figure.update_layout(legend={"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0}, hovermode="closest")
+    # The legend stands above the plot, and the top margin keeps it clear of plotly's buttons.
+    legend = {"orientation": "h", "yanchor": "bottom", "y": 1, "x": 0}
+    figure.update_layout(legend=legend, hovermode="closest", margin={**layout["margin"], "t": 90})
+    figure.update_layout(modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": TEXT})
     for row, (x, y) in enumerate(pairs, start=1):
         figure.update_xaxes(axis, title_text=_axis_title(x), row=row, col=1)
         figure.update_yaxes(axis, title_text=_axis_title(y), row=row, col=1)

@@ -175,12 +175,17 @@ def open_study(run: Run) -> optuna.Study:
     """
     logging.getLogger("optuna").setLevel(logging.ERROR)
     study, evaluator = run.assessment.study, run.assessment.evaluator
-    optuna_study = optuna.create_study(
-        storage=open_storage(run.storage_url, run.out),
-        study_name=study.name,
-        directions=[objective.direction for objective in study.objectives],
-        load_if_exists=True,
-    )
+    storage = open_storage(run.storage_url, run.out)
+    try:
+        # Not create_study(load_if_exists=True): it writes a record even where the study is there and then refused.
+        optuna_study = optuna.load_study(study_name=study.name, storage=storage)
+    except KeyError:
+        optuna_study = optuna.create_study(
+            storage=storage,
+            study_name=study.name,
+            directions=[objective.direction for objective in study.objectives],
+            load_if_exists=True,
+        )
     declaration = {**study.declaration(), "model": fingerprint(evaluator)}
     guard(optuna_study, declaration, path=study.path, place=run.place)
     if optuna_study.metric_names is None:

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 
 import numpy as np
@@ -18,11 +18,22 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
 
 from explorer.errors import MissingPart, UnknownName
 
 POPULATION = 50
 _FREE_BATCH = 256
+
+
+class _AskedGrid(GridSampler):
+    """Optuna's grid for ask and tell: where every cell is visited it calls `study.stop`, which only `optimize` bears."""
+
+    def after_trial(
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """Do nothing: the number of trials ends the search."""
 
 
 def make_sampler(
@@ -52,7 +63,7 @@ def make_sampler(
         # The sequence goes on where the study left it only under the same seed.
         "qmc": lambda: QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False),
         "random": lambda: RandomSampler(seed=own),
-        "grid": lambda: GridSampler(_grid(distributions, trials), seed=seed),
+        "grid": lambda: _AskedGrid(_grid(distributions, trials), seed=seed),
         "gp": lambda: GPSampler(seed=own, deterministic_objective=True),
     }
     if name not in makers:

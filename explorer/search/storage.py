@@ -134,9 +134,9 @@ def _open_url(url: str) -> BaseStorage:
             fix="write for example sqlite:///study.db, postgresql://user@host/name, or a file's path",
         ) from None
     except ImportError as error:
-        module = (error.name or "driver").split(".")[0]
+        module = (error.name or "its driver").split(".")[0]
         if url.startswith("postgresql"):
-            raise MissingPart(module, needed_for=f"storage '{shown}'", extra="postgresql") from None
+            raise MissingPart("psycopg", needed_for=f"storage '{shown}'", extra="postgresql") from None
         raise MissingDriver(module, shown) from None
     except (SQLAlchemyError, StorageInternalError, OSError) as error:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]

@@ -1,0 +1,182 @@
+"""`explorer front`, `report`, `fit`, `predict`, `list` and `schema`."""
+
+import csv
+import io
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from explorer.models.samples import paper_samples
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_the_front_as_json_holds_what_scripts_rely_on(explorer_in: Cli, paper_run: Path) -> None:
+    done = explorer_in(paper_run, "front", "paper", "--format", "json")
+
+    front = json.loads(done.stdout)
+    promised = {"schema", "study", "objectives", "reference_point", "hypervolume", "designs", "provenance"}
+    assert promised <= front.keys()
+    assert front["objectives"][0]["name"] == "edp_js"
+    assert front["objectives"][0]["direction"] == "minimize"
+    knobs = {"family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz"}
+    assert all(knobs | {"accuracy", "energy_j", "edp_js", "weighted_cost"} <= d.keys() for d in front["designs"])
+
+
+def test_the_front_as_csv_is_the_file_that_the_run_wrote(explorer_in: Cli, paper_run: Path) -> None:
+    done = explorer_in(paper_run, "front", "paper", "--format", "csv")
+
+    assert done.stdout == (paper_run / "results/paper/front.csv").read_text(encoding="utf-8")
+
+
+def test_the_front_as_a_table_shows_every_design(explorer_in: Cli, paper_run: Path) -> None:
+    done = explorer_in(paper_run, "front", "paper")
+
+    written = (paper_run / "results/paper/front.csv").read_text(encoding="utf-8")
+    assert len(done.stdout.splitlines()) == len(written.splitlines())
+
+
+def test_a_study_that_was_not_run_is_told_with_the_command_that_runs_it(cli: Cli) -> None:
+    done = cli("front", "power-cap")
+
+    assert done.returncode == 2
+    assert "explorer run power-cap" in done.stderr
+
+
+def test_the_report_is_one_file_without_a_network_address_to_load(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
+    done = explorer_in(paper_run, "report", "paper", "-o", tmp_path / "page.html")
+
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert done.stdout.strip() == str(tmp_path / "page.html")
+    assert 'src="http' not in page
+    assert "<link rel=\"stylesheet\"" not in page
+
+
+def test_fit_tells_errors_beside_baselines_and_where_each_coefficient_comes_from(cli: Cli) -> None:
+    done = cli("fit", "paper", "--json")
+
+    fit = json.loads(done.stdout)
+    assert fit["schema"] == "explorer.fit/1"
+    for target, judged in fit["targets"].items():
+        assert {"n", "loo_mae", "loo_mape", "baseline_loo_mae"} <= judged.keys(), target
+        assert judged["loo_mae"] < judged["baseline_loo_mae"], target
+    for coefficient in fit["coefficients"]:
+        assert {"name", "value", "lo", "hi", "prior", "data_share"} <= coefficient.keys()
+        assert coefficient["lo"] < coefficient["value"] < coefficient["hi"]
+        assert coefficient["prior"]["source"]
+
+
+def test_fit_prints_the_same_for_people(cli: Cli) -> None:
+    done = cli("fit", "paper")
+
+    for said in ("leave-one-out error", "family mean", "nearest sample", "b_R", "assumed", "f <= "):
+        assert said in done.stdout
+
+
+def test_a_fitted_model_file_predicts_what_the_samples_do(cli: Cli, tmp_path: Path) -> None:
+    samples = paper_samples().columns
+    names = list(samples)
+    rows = [",".join(str(samples[name][i]) for name in names) for i in range(10)]
+    (tmp_path / "mine.csv").write_text("\n".join([",".join(names), *rows]) + "\n")
+
+    assert cli("fit", "mine.csv", "-o", "mine.json").returncode == 0
+    by_model = cli("predict", "mine.json", "--designs", "mine.csv", "--format", "csv").stdout
+    by_name = cli("predict", "paper", "--designs", "mine.csv", "--format", "csv").stdout
+
+    assert by_model == by_name
+
+
+def test_predicting_the_samples_reproduces_the_table_within_the_stated_errors(cli: Cli, tmp_path: Path) -> None:
+    samples = paper_samples().columns
+    knobs = ("family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz")
+    rows = [",".join(str(samples[name][i]) for name in knobs) for i in range(10)]
+    (tmp_path / "designs.csv").write_text("\n".join([",".join(knobs), *rows]) + "\n")
+    stated = json.loads(cli("fit", "paper", "--json").stdout)["targets"]
+
+    table = list(csv.DictReader(io.StringIO(cli("predict", "paper", "--designs", "designs.csv", "--format", "csv").stdout)))
+
+    assert list(table[0])[:5] == list(knobs)
+    for target in ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes"):
+        predicted = np.array([float(row[target]) for row in table])
+        error = np.abs(predicted - samples[target])
+        assert error.mean() <= stated[target]["loo_mae"], target
+
+
+def test_one_design_may_be_given_with_units(cli: Cli) -> None:
+    knobs = ["--family", "CNN", "--pruning-ratio", "0.46", "--quant-step", "0.03"]
+    si = cli("predict", "paper", *knobs, "--voltage", "0.9", "--frequency", "2.3e9", "--format", "json")
+    people = cli("predict", "paper", *knobs, "--voltage", "900mV", "--frequency", "2.3GHz", "--format", "json")
+
+    assert json.loads(si.stdout)["designs"] == json.loads(people.stdout)["designs"]
+
+
+def test_a_design_that_cannot_exist_is_marked(cli: Cli) -> None:
+    done = cli("predict", "paper", "--family", "CNN", "--pruning-ratio", 0.4, "--quant-step", 0.03,
+               "--voltage", "0.7V", "--frequency", "2.7GHz")  # fmt: skip
+
+    assert done.returncode == 0
+    assert "cannot exist" in done.stderr
+    assert "extrapolates" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        pytest.param(["predict", "paper", "--family", "CNN"], 2, "--frequency missing", id="knobs-missing"),
+        pytest.param(["predict", "nothing.json", "--designs", "x.csv"], 2, "no model is called", id="no-model"),
+        pytest.param(["predict", "paper", "--designs", "none.csv"], 2, "no such file", id="no-designs"),
+        pytest.param(["fit", "none.csv"], 2, "no such file", id="no-samples"),
+        pytest.param(["report", "paper", "--png", "--svg"], 2, "exclude each other", id="png-and-svg"),
+        pytest.param(["schema", "nothing"], 2, "study", id="no-schema"),
+        pytest.param(["front"], 2, "Missing argument", id="no-argument"),
+    ],
+)
+def test_wrong_usage_is_told_without_a_traceback(cli: Cli, args: list[str], code: int, said: str) -> None:
+    done = cli(*args)
+
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_fault_of_a_samples_file_is_told_with_its_row_and_column(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("family,pruning_ratio,quant_step,voltage_v,frequency\nCNN,x,.03,,2e9\n,.4,3,1,1\n")
+
+    done = cli("fit", "bad.csv")
+
+    assert done.returncode == 3
+    for said in ("'frequency' may be it", "row 2, pruning_ratio: 'x'", "row 2, voltage_v: is empty", "row 3, family",
+                 "row 3, quant_step: 3 is not allowed", "there is no measured column"):  # fmt: skip
+        assert said in done.stderr
+
+
+def test_list_names_everything_that_ships(cli: Cli) -> None:
+    listed = json.loads(cli("list", "--json").stdout)
+
+    assert {"paper", "edp-accuracy", "energy-latency-accuracy", "power-cap", "all-families"} <= {
+        s["name"] for s in listed["studies"]
+    }
+    assert {"cnn", "dnn", "rnn", "transformer"} <= {s["name"] for s in listed["search_spaces"]}
+
+
+@pytest.mark.parametrize("kind", ["study", "space"])
+def test_schemas_are_json_schemas(cli: Cli, kind: str) -> None:
+    schema = json.loads(cli("schema", kind).stdout)
+
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    assert schema["additionalProperties"] is False
+
+
+def test_output_into_a_closed_pipe_is_no_error(paper_run: Path) -> None:
+    import sys
+
+    command = f"{sys.executable} -m explorer front paper --format json | head -1"
+    done = subprocess.run(command, shell=True, cwd=paper_run, capture_output=True, text=True, check=False)
+
+    assert done.stdout == "{\n"
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr

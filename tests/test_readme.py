@@ -1,0 +1,92 @@
+"""The README is true: it names every command, its Python runs, and its declarations load."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from explorer.api import load
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    said = subprocess.run([sys.executable, "-m", "explorer", "--help"], capture_output=True, text=True, check=True).stdout
+    listing = said.split("Commands")[1]
+    return re.findall(r"^│ (\w+) ", listing, flags=re.MULTILINE)
+
+
+def test_the_two_setup_commands_stand_first_each_on_one_line() -> None:
+    quick_start = README.split("## Quick start")[1].split("\n## ")[0]
+    found = re.findall(r"^```sh\n(.*?)^```", quick_start, flags=re.MULTILINE | re.DOTALL)
+
+    assert README.index("## Quick start") == README.index("\n## ") + 1
+    assert [block.count("\n") for block in found] == [1, 1]
+    assert "explorer run paper" in found[0]
+    assert "pytest" in found[1]
+
+
+def test_every_command_has_help_and_stands_in_the_readme() -> None:
+    names = commands()
+
+    assert len(names) >= 8
+    for name in names:
+        said = subprocess.run([sys.executable, "-m", "explorer", name, "--help"], capture_output=True, text=True, check=True)
+        assert "Usage:" in said.stdout
+        assert f"`explorer {name}" in README, name
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_the_python_of_the_readme_runs(code: str, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_study_of_the_readme_loads_and_can_be_assessed(tmp_path: Path) -> None:
+    text = next(block for block in blocks("toml") if "objectives" in block)
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+
+    assessment = load(str(tmp_path / "mine.toml"))
+
+    assert assessment.scan(64)["is_feasible"].any()
+
+
+def test_the_search_space_of_the_readme_loads(tmp_path: Path) -> None:
+    text = next(block for block in blocks("toml") if "[axes]" in block)
+    (tmp_path / "space.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "study.toml").write_text('space = "./space.toml"\nobjectives = ["edp_js", "accuracy"]\n')
+
+    assert load(str(tmp_path / "study.toml")).regions.keys() == {"CNN"}
+
+
+def test_the_commands_of_the_five_minutes_run(tmp_path: Path) -> None:
+    tour = README.split("## Five minutes")[1].split("\n## ")[0]
+    lines = [line for block in re.findall(r"^```sh\n(.*?)^```", tour, flags=re.MULTILINE | re.DOTALL)
+             for line in block.splitlines()]  # fmt: skip
+
+    assert len(lines) >= 6
+    for line in lines:
+        typed = re.sub(r"^explorer", f"{sys.executable} -m explorer", line).replace("--trials 500", "--trials 80")
+        done = subprocess.run(typed, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S602
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+
+
+def test_the_errors_that_the_readme_states_are_those_that_fit_finds() -> None:
+    from explorer.models.samples import paper_samples
+    from explorer.models.validation import leave_one_out
+
+    judged = leave_one_out(paper_samples())
+    for label, target in (("latency", "latency_s"), ("energy", "energy_j"), ("power", "power_w"),
+                          ("size", "size_bytes"), ("EDP", "edp_js")):  # fmt: skip
+        row = re.search(rf"\| {label} \| ([\d.]+) % \| ([\d.]+) % \|", README)
+        assert row, label
+        assert float(row[1]) == round(judged[target].model.mape * 100, 1)
+        assert float(row[2]) == round(judged[target].family_mean.mape * 100, 1)

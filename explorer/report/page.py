@@ -76,6 +76,14 @@ th, td { padding: 0.35rem 0.6rem; text-align: left; vertical-align: top; border-
 thead th { background: var(--head); white-space: nowrap; }
 tbody tr:last-child td { border-bottom: 0; }
 td.wide { min-width: 15rem; }
+/* On a phone a table of sentences reads as a list: each row a block, each cell under its header's name. */
+@media (max-width: 40rem) {
+  .text thead { display: none; }
+  .text tr { display: block; padding: 0.4rem 0; border-bottom: 1px solid var(--line); }
+  .text td { display: block; border: 0; padding: 0.1rem 0.6rem; min-width: 0;
+    overflow-wrap: anywhere; text-align: left; }
+  .text td::before { content: attr(data-label) ": "; color: var(--soft); }
+}
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .tag { font-weight: 600; white-space: nowrap; }
 .good { color: var(--good); } .bad { color: var(--bad); } .warn { color: var(--warn); } .neutral { color: var(--soft); }
@@ -99,11 +107,12 @@ def render_page(*, title: str, lead: str, blocks: Sequence[Block]) -> str:
     """
     body = "\n".join(_block(block, number) for number, block in enumerate(blocks))
     has_plots = any(isinstance(block, Plot) for block in blocks)
+    script = _plotly_js() if has_plots else ""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">\n'
-        f'<link rel="icon" href="data:,">\n<style>{_STYLE}</style>\n{_plotly_js() if has_plots else ""}</head>\n<body>\n'
+        f'<link rel="icon" href="data:,">\n<style>{_STYLE}</style>\n{script}</head>\n<body>\n'
         f'<main>\n<h1>{escape(title)}</h1>\n<p class="lead">{escape(lead)}</p>\n{body}\n</main>\n</body>\n</html>\n'
     )
 
@@ -128,7 +137,8 @@ def _block(block: Block, number: int) -> str:
 
 def _plot(block: Plot, number: int) -> str:
     # The number makes the same page the same text; plotly itself would draw a random id.
-    config = {"responsive": True, "displaylogo": False}
+    # No mode bar: on a phone it would lie over the legend; dragging still zooms, a double click resets.
+    config = {"responsive": True, "displayModeBar": False}
     drawing = block.figure.to_html(
         full_html=False, include_plotlyjs=False, div_id=f"plot-{number}", config=config, default_height="auto"
     )
@@ -137,14 +147,15 @@ def _plot(block: Plot, number: int) -> str:
 
 def _grid(block: Grid) -> str:
     is_number = [all(_is_number(row[i]) for row in block.rows) for i in range(len(block.headers))]
-    head = "".join(
-        f"<th{_class(number)}>{escape(text)}</th>" for text, number in zip(block.headers, is_number, strict=True)
-    )
+    columns = list(zip(block.headers, is_number, strict=True))
+    head = "".join(f"<th{_class(number)}>{escape(name)}</th>" for name, number in columns)
     rows = "\n".join(
-        f"<tr>{''.join(_cell(cell, number) for cell, number in zip(row, is_number, strict=True))}</tr>"
+        f"<tr>{''.join(_cell(cell, *column) for cell, column in zip(row, columns, strict=True))}</tr>"
         for row in block.rows
     )
-    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
+    has_sentences = any(_is_long(cell) for row in block.rows for cell in row)
+    kind = ' class="text"' if has_sentences else ""
+    table = f"<table{kind}>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
     # The box scrolls instead of the page; tabindex lets the keyboard scroll it too.
     return f'<figure>\n{_caption(block.caption)}<div class="scroll" tabindex="0">{table}</div>\n</figure>'
 
@@ -153,12 +164,17 @@ def _caption(text: str) -> str:
     return f"<figcaption>{escape(text)}</figcaption>\n" if text else ""
 
 
-def _cell(cell: str | Tag, number: bool) -> str:
+def _cell(cell: str | Tag, header: str, number: bool) -> str:
+    label = f' data-label="{escape(header)}"'
     if isinstance(cell, Tag):
-        return f'<td><span class="tag {cell.tone}">{escape(cell.text)}</span></td>'
-    # Long texts keep a readable width on a phone, where the box scrolls.
-    kind = ' class="wide"' if len(cell) > 40 else _class(number)
-    return f"<td{kind}>{escape(cell)}</td>"
+        return f'<td{label}><span class="tag {cell.tone}">{escape(cell.text)}</span></td>'
+    kind = ' class="wide"' if _is_long(cell) else _class(number)
+    return f"<td{label}{kind}>{escape(cell)}</td>"
+
+
+def _is_long(cell: str | Tag) -> bool:
+    """Tell whether a cell is a sentence, which needs width to be read, rather than a name or a number."""
+    return isinstance(cell, str) and len(cell) > 40
 
 
 def _class(number: bool) -> str:

@@ -49,7 +49,7 @@ def family_style(families: Iterable[str]) -> Mapping[str, FamilyStyle]:
 
 
 def base_layout(*, x: str, y: str, height: int = 420) -> dict[str, Any]:
-    """Return the plotly layout that all figures share: transparent, a neutral grid, the legend below the plot.
+    """Return the plotly layout that all figures share: transparent, a neutral grid, the legend above the plot.
 
     Args:
         x: label of the x axis, with its unit.
@@ -66,9 +66,10 @@ def base_layout(*, x: str, y: str, height: int = 420) -> dict[str, Any]:
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": FONT, "size": 13, "color": TEXT},
         "hoverlabel": {"font": {"family": FONT, "size": 13}},
-        "legend": {"orientation": "h", "yanchor": "top", "y": -0.22, "x": 0},
-        "xaxis": {**axis, "title": {"text": x}},
-        "yaxis": {**axis, "title": {"text": y}},
+        # On top, because slanted tick labels need the room below on a narrow page.
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0, "traceorder": "normal"},
+        "xaxis": {**axis, "title": {"text": x, "standoff": 12}},
+        "yaxis": {**axis, "title": {"text": y, "standoff": 12}},
     }
 
 

@@ -18,7 +18,9 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    said = subprocess.run([sys.executable, "-m", "explorer", "--help"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-m", "explorer", "--help"], capture_output=True, text=True, check=True
+    ).stdout
     listing = said.split("Commands")[1]
     return re.findall(r"^│ (\w+) ", listing, flags=re.MULTILINE)
 
@@ -38,7 +40,9 @@ def test_every_command_has_help_and_stands_in_the_readme() -> None:
 
     assert len(names) >= 8
     for name in names:
-        said = subprocess.run([sys.executable, "-m", "explorer", name, "--help"], capture_output=True, text=True, check=True)
+        said = subprocess.run(
+            [sys.executable, "-m", "explorer", name, "--help"], capture_output=True, text=True, check=True
+        )
         assert "Usage:" in said.stdout
         assert f"`explorer {name}" in README, name
 

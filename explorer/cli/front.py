@@ -74,7 +74,7 @@ def report(
     folder = api.results_folder(study)
     if png or svg:
         path = output or folder / ("front.png" if png else "front.svg")
-        write_image(results, path, kind="png" if png else "svg")
+        path = write_image(results, path, kind="png" if png else "svg")
     else:
         path = output or folder / "report.html"
         write_page(results, path)

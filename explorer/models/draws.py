@@ -18,15 +18,15 @@ N_DRAWS = 400
 _PROPOSALS_PER_DRAW = 10
 _PROPOSAL_FREEDOM = 5  # a heavy-tailed proposal covers what the normal around the mode misses
 _BLOCK = 2_000  # designs at once: 400 draws of a block are 6 MB a target
-# Away from every sample the shapes themselves are in doubt, which no coefficient can tell. As a Gaussian process would
-# have it, that doubt is nothing at a sample and saturates a width of the samples' range away; its size beside the
-# scatter is assumed.
+# Away from every sample the shapes themselves are in doubt, which no coefficient can tell. As a Gaussian process
+# would have it, that doubt is nothing at a sample and saturates some widths of the samples' range away; its size
+# beside the scatter is assumed.
 _DISCREPANCY = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class FitDraws:
-    """Draws for one target, S of them: levels (S, number of families), coefficients (S,) each, noise and a unit scatter.
+    """Draws for one target, S of them: levels (S, number of families), coefficients (S,) each, noise, unit scatter.
 
     `scatter` is one standard normal a draw; it is the same for all designs, so a design's interval does not depend on
     which others are asked with it.

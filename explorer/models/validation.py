@@ -118,7 +118,7 @@ def _held_out(samples: Samples, widening: Mapping[str, float]) -> Columns:
                 order.append(rows)
                 designs = take({name: samples.columns[name] for name in KNOBS}, rows)
                 parts.append(_predicted(known, designs, references, widening) if is_known else {})
-    blank = [name for name in dict.fromkeys(name for part in parts for name in part)]
+    blank = list(dict.fromkeys(name for part in parts for name in part))
     filled = [
         {name: part.get(name, np.full(len(rows), np.nan)) for name in blank}
         for part, rows in zip(parts, order, strict=True)

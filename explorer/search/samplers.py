@@ -28,7 +28,7 @@ _FREE_BATCH = 256
 
 
 class _AskedGrid(GridSampler):
-    """Optuna's grid for ask and tell: where every cell is visited it calls `study.stop`, which only `optimize` bears."""
+    """Optuna's grid for ask and tell: once every cell is visited it would call `stop`, which only `optimize` bears."""
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Do nothing: the number of trials ends the search."""

@@ -47,13 +47,15 @@ def test_a_study_that_was_not_run_is_told_with_the_command_that_runs_it(cli: Cli
     assert "explorer run power-cap" in done.stderr
 
 
-def test_the_report_is_one_file_without_a_network_address_to_load(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
+def test_the_report_is_one_file_without_a_network_address_to_load(
+    explorer_in: Cli, paper_run: Path, tmp_path: Path
+) -> None:
     done = explorer_in(paper_run, "report", "paper", "-o", tmp_path / "page.html")
 
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert done.stdout.strip() == str(tmp_path / "page.html")
     assert 'src="http' not in page
-    assert "<link rel=\"stylesheet\"" not in page
+    assert '<link rel="stylesheet"' not in page
 
 
 def test_fit_tells_errors_beside_baselines_and_where_each_coefficient_comes_from(cli: Cli) -> None:
@@ -97,7 +99,9 @@ def test_predicting_the_samples_reproduces_the_table_within_the_stated_errors(cl
     (tmp_path / "designs.csv").write_text("\n".join([",".join(knobs), *rows]) + "\n")
     stated = json.loads(cli("fit", "paper", "--json").stdout)["targets"]
 
-    table = list(csv.DictReader(io.StringIO(cli("predict", "paper", "--designs", "designs.csv", "--format", "csv").stdout)))
+    table = list(
+        csv.DictReader(io.StringIO(cli("predict", "paper", "--designs", "designs.csv", "--format", "csv").stdout))
+    )
 
     assert list(table[0])[:5] == list(knobs)
     for target in ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes"):
@@ -144,7 +148,9 @@ def test_wrong_usage_is_told_without_a_traceback(cli: Cli, args: list[str], code
 
 
 def test_every_fault_of_a_samples_file_is_told_with_its_row_and_column(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "bad.csv").write_text("family,pruning_ratio,quant_step,voltage_v,frequency\nCNN,x,.03,,2e9\n,.4,3,1,1\n")
+    (tmp_path / "bad.csv").write_text(
+        "family,pruning_ratio,quant_step,voltage_v,frequency\nCNN,x,.03,,2e9\n,.4,3,1,1\n"
+    )
 
     done = cli("fit", "bad.csv")
 
@@ -175,7 +181,7 @@ def test_output_into_a_closed_pipe_is_no_error(paper_run: Path) -> None:
     import sys
 
     command = f"{sys.executable} -m explorer front paper --format json | head -1"
-    done = subprocess.run(command, shell=True, cwd=paper_run, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, shell=True, cwd=paper_run, capture_output=True, text=True, check=False)  # noqa: S602
 
     assert done.stdout == "{\n"
     assert "Traceback" not in done.stderr

@@ -116,7 +116,9 @@ def test_a_changed_question_is_refused_with_both_ways_out(explorer_in: Cli, pape
 
 
 @pytest.mark.parametrize("name", ["edp-accuracy", "energy-latency-accuracy", "power-cap", "all-families"])
-def test_no_shipped_study_combines_the_lowest_voltage_with_the_highest_clock(cli: Cli, tmp_path: Path, name: str) -> None:
+def test_no_shipped_study_combines_the_lowest_voltage_with_the_highest_clock(
+    cli: Cli, tmp_path: Path, name: str
+) -> None:
     done = cli("run", name, "--trials", 120)
 
     assert done.returncode == 0, done.stderr
@@ -242,7 +244,9 @@ def test_a_truncated_journal_is_refused_then_recovered_and_nothing_is_lost(
 
 def test_ctrl_c_saves_what_is_finished_and_the_same_command_goes_on(cli: Cli, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "explorer", "run", "paper", "--sampler", "tpe", "--trials", "5000"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"})
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"}
+    )
     journal = tmp_path / "results/paper/study.journal"
     until = time.monotonic() + 60
     while time.monotonic() < until and not (journal.is_file() and journal.stat().st_size > 100_000):

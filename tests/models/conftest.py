@@ -1,0 +1,24 @@
+"""The paper's samples and the model fitted to them, once for all tests of this folder."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from explorer.models.samples import Samples, paper_samples
+from explorer.models.surrogate import Surrogate, fit_surrogate
+from explorer.models.validation import Judged, leave_one_out
+
+
+@pytest.fixture(scope="session")
+def samples() -> Samples:
+    return paper_samples()
+
+
+@pytest.fixture(scope="session")
+def model(samples: Samples) -> Surrogate:
+    return fit_surrogate(samples, name="paper")
+
+
+@pytest.fixture(scope="session")
+def judged(samples: Samples) -> Mapping[str, Judged]:
+    return leave_one_out(samples)

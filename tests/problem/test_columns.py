@@ -1,0 +1,106 @@
+"""Columns: one name, unit and meaning for everything that is passed on."""
+
+import numpy as np
+import pytest
+
+from explorer.errors import UnknownName
+from explorer.problem.columns import (
+    COLUMNS,
+    KNOBS,
+    LIMITS,
+    TARGETS,
+    allowed_text,
+    column,
+    is_allowed,
+    n_rows,
+    stack,
+    take,
+)
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_column_with_a_unit_carries_it_in_its_name_or_is_a_rate(name: str) -> None:
+    suffixes = {"V": "_v", "Hz": "_hz", "s": "_s", "J": "_j", "W": "_w", "B": "_bytes", "J*s": "_js", "OPS": "_ops"}
+    known = COLUMNS[name]
+
+    assert name.endswith(suffixes.get(known.symbol, "")) or known.symbol == "OPS/W"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("frequency_hz", 2.3e9, "2.3 GHz"),
+        ("voltage_v", 0.85, "0.85 V"),
+        ("size_bytes", 18e6, "18 MB"),
+        ("edp_js", 3.375, "3.375 J·s"),
+        ("accuracy", 0.94, "0.94"),
+        ("latency_s", 0.15, "150 ms"),
+    ],
+)
+def test_a_value_is_printed_in_the_unit_that_people_read(name: str, value: float, text: str) -> None:
+    assert COLUMNS[name].text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [("frequency_hz", 1e9), ("size_bytes", 1e6), ("latency_s", 1e-3), ("energy_j", 1.0), ("edp_js", 1)],
+)
+def test_the_scale_is_what_one_shown_unit_is_in_si(name: str, scale: float) -> None:
+    assert COLUMNS[name].scale == scale
+
+
+def test_a_title_tells_the_unit() -> None:
+    assert COLUMNS["frequency_hz"].title == "Clock f (GHz)"
+    assert COLUMNS["edp_js"].title == "Energy-delay product E·T (J·s)"
+    assert COLUMNS["accuracy"].title == "Accuracy"
+
+
+def test_an_unknown_column_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UnknownName, match=r"front: unknown name 'edpjs'\n  fix: did you mean 'edp_js'\?"):
+        column("edpjs", where="front")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_good"),
+    [
+        ("pruning_ratio", 0.0, True),
+        ("pruning_ratio", 1.0, False),
+        ("pruning_ratio", -1e-9, False),
+        ("quant_step", 0.0, False),
+        ("quant_step", 1.0, True),
+        ("voltage_v", 0.0, False),
+        ("voltage_v", 1000.0, False),
+        ("frequency_hz", 1e13, True),
+        ("frequency_hz", 1e14, False),
+        ("accuracy", 0.0, False),
+        ("accuracy", 1.0, False),
+        ("energy_j", 0.0, False),
+        ("energy_j", float("inf"), False),
+        ("energy_j", float("nan"), False),
+        ("accuracy", float("nan"), False),
+    ],
+)
+def test_a_value_is_allowed_where_its_equation_has_a_meaning(name: str, value: float, is_good: bool) -> None:
+    assert is_allowed(name, np.array([value])).tolist() == [is_good]
+
+
+def test_the_allowed_interval_is_written_as_mathematics_does() -> None:
+    assert [allowed_text(name) for name in ("pruning_ratio", "quant_step", "accuracy", "energy_j")] == [
+        "[0, 1)",
+        "(0, 1]",
+        "(0, 1)",
+        "(0, inf)",
+    ]
+
+
+def test_limits_knobs_and_targets_are_known_columns() -> None:
+    assert {*LIMITS, *KNOBS, *TARGETS} <= set(COLUMNS)
+
+
+def test_taking_and_stacking_keep_rows_whole() -> None:
+    table = {"a": np.arange(5.0), "b": np.array(list("vwxyz"), dtype=object)}
+    back = stack([take(table, np.array([0, 1])), take(table, np.array([False, False, True, True, True]))])
+
+    assert {name: values.tolist() for name, values in back.items()} == {k: v.tolist() for k, v in table.items()}
+    assert n_rows(back) == 5
+    assert n_rows({}) == 0

@@ -1,0 +1,80 @@
+"""Objectives: the paper's equations as columns, with their direction."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from explorer.errors import OutOfRange
+from explorer.paper.equations import accelerator_efficiency, energy_delay_product, weighted_cost
+from explorer.problem.columns import COLUMNS, Columns
+from explorer.problem.objectives import OBJECTIVES, CostWeights, add_objectives, missing_needs
+
+PREDICTED: Columns = {
+    "accuracy": np.array([0.94, 0.93]),
+    "latency_s": np.array([0.15, 0.13]),
+    "energy_j": np.array([22.5, 20.8]),
+    "power_w": np.array([25.0, 22.0]),
+    "throughput_ops": np.array([8.5e11, 9.0e11]),
+}
+JOULES = st.floats(0, 1e3)
+SHARES = st.floats(0, 1)
+
+
+def test_derived_objectives_are_the_papers_equations() -> None:
+    columns = add_objectives(PREDICTED, CostWeights(alpha=0.7, energy_max_j=30.0))
+
+    assert (columns["edp_js"] == energy_delay_product(energy=PREDICTED["energy_j"], time=PREDICTED["latency_s"])).all()
+    cost = weighted_cost(PREDICTED["accuracy"], PREDICTED["energy_j"], energy_max=30.0, alpha=0.7)
+    assert (columns["weighted_cost"] == cost).all()
+    efficiency = accelerator_efficiency(throughput=PREDICTED["throughput_ops"], power=PREDICTED["power_w"])
+    assert (columns["ops_per_watt"] == efficiency).all()
+
+
+def test_the_edp_of_sample_one_is_the_papers() -> None:
+    """Table 2 rounds it to 3.38."""
+    assert add_objectives(PREDICTED, CostWeights())["edp_js"][0] == pytest.approx(3.375)
+
+
+@given(accuracy=SHARES, energy=JOULES)
+def test_alpha_one_counts_accuracy_only_and_alpha_zero_energy_only(accuracy: float, energy: float) -> None:
+    columns = {"accuracy": np.array([accuracy]), "energy_j": np.array([energy])}
+
+    assert add_objectives(columns, CostWeights(alpha=1.0))["weighted_cost"][0] == pytest.approx(1 - accuracy)
+    assert add_objectives(columns, CostWeights(alpha=0.0))["weighted_cost"][0] == pytest.approx(energy / 39.6)
+
+
+@pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan")])
+def test_alpha_outside_its_range_is_refused(alpha: float) -> None:
+    with pytest.raises(OutOfRange, match=r"alpha = .* is outside \[0, 1\]"):
+        add_objectives(PREDICTED, CostWeights(alpha=alpha))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_sign_turns_every_objective_to_less_is_better(name: str) -> None:
+    objective = OBJECTIVES[name]
+
+    assert objective.sign == (-1 if name in {"accuracy", "ops_per_watt"} else 1)
+    assert objective.direction == ("maximize" if objective.sign < 0 else "minimize")
+    assert objective.title == COLUMNS[name].title
+
+
+def test_an_objective_is_added_only_where_its_columns_are() -> None:
+    columns = add_objectives({"energy_j": np.array([1.0]), "power_w": np.array([2.0])}, CostWeights())
+
+    assert set(columns) == {"energy_j", "power_w"}
+
+
+def test_a_column_that_is_there_is_not_computed_anew() -> None:
+    columns = add_objectives({**PREDICTED, "edp_js": np.array([7.0, 8.0])}, CostWeights())
+
+    assert columns["edp_js"].tolist() == [7.0, 8.0]
+
+
+def test_what_an_objective_lacks_is_named() -> None:
+    assert missing_needs(OBJECTIVES["weighted_cost"], ("energy_j",)) == ("accuracy",)
+    assert missing_needs(OBJECTIVES["edp_js"], ("energy_j", "latency_s")) == ()
+
+
+def test_the_default_weights_are_those_that_the_readme_explains() -> None:
+    assert (CostWeights().alpha, CostWeights().energy_max_j) == (0.9, 39.6)

@@ -1,0 +1,178 @@
+"""The house: folders read from left to right, heavy libraries live in one place, and what ships is whole."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from explorer.files import shipped
+from explorer.models.assessment import assessment_of
+from explorer.models.store import load_model
+from explorer.problem.study import load_space, load_study
+
+ROOT = Path(__file__).parent.parent / "explorer"
+# known asked compressed predicted best tried shipped shown called
+LAYERS = ("paper", "problem", "network", "models", "pareto", "search", "deploy", "report", "api", "cli", "__main__")
+LEFT_OF_ALL = ("errors", "units", "files")
+# Which folders may import a library that is slow to import or that could be replaced. scipy: the fit and the Sobol scan
+# are in models/, the rank correlation of two objectives in pareto/notes.py.
+HOMES = {
+    "pydantic": {"problem"},
+    "pydantic_core": {"problem"},
+    "onnx": {"network"},
+    "onnxruntime": {"network"},
+    "scipy": {"models", "pareto"},
+    "pandas": {"pareto"},
+    "moocore": {"pareto"},
+    "optuna": {"search"},
+    "sqlalchemy": {"search"},
+    "plotly": {"report"},
+    "kaleido": {"report"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "torch": set(),
+}
+HEAVY = ("numpy", "pandas", "scipy", "optuna", "plotly", "pydantic", "moocore", "sqlalchemy")
+MODULES = sorted(path for path in ROOT.rglob("*.py") if "_shipped" not in path.parts)
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _folder(path: Path) -> str:
+    """Return the layer of a module: its folder, or its own name at the top."""
+    first = path.relative_to(ROOT).parts[0]
+    return first.removesuffix(".py")
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Yield the full name of everything that a module imports, inside functions and for the type checker too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{_name(path)} imports relatively: the full name says the layer"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _own_imports(path: Path) -> set[str]:
+    """Return the layers that a module imports; `from explorer import __version__` is none."""
+    parts = [name.split(".") for name in _imported(path) if name.split(".")[0] == "explorer"]
+    return {part[1] for part in parts if len(part) > 1 and part[1] != "__version__"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_a_folder_imports_only_from_itself_and_from_its_left(path: Path) -> None:
+    layer = _folder(path)
+    if layer == "__init__":  # names every public thing, each imported when it is first used
+        return
+    assert layer in (*LEFT_OF_ALL, *LAYERS), f"{layer} has no place in the row of folders"
+    allowed = LEFT_OF_ALL if layer in LEFT_OF_ALL else (*LEFT_OF_ALL, *LAYERS[: LAYERS.index(layer) + 1])
+
+    assert _own_imports(path) <= set(allowed)
+
+
+def test_importing_explorer_imports_nothing_else_of_ours() -> None:
+    """All of its imports stand under TYPE_CHECKING or happen when a name is first used."""
+    body = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8")).body
+    outside = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
+
+    assert {node.module for node in outside if isinstance(node, ast.ImportFrom)} == {"importlib", "typing"}
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_a_library_is_imported_only_at_home(library: str) -> None:
+    homes = {_folder(path) for path in MODULES if any(name.split(".")[0] == library for name in _imported(path))}
+
+    assert homes <= HOMES[library]
+
+
+def test_modules_do_not_import_each_other_in_circles() -> None:
+    graph = {
+        "explorer." + _name(path).removesuffix(".py").replace("/", "."): [
+            name for name in _imported(path) if name.startswith("explorer.")
+        ]
+        for path in MODULES
+        if path.name not in {"__init__.py", "__main__.py"}
+    }
+    edges = {
+        m: {n for n in (*names, *(x.rpartition(".")[0] for x in names)) if n in graph} for m, names in graph.items()
+    }
+    left = dict(edges)
+    while free := [m for m, targets in left.items() if not targets & left.keys()]:
+        for module in free:
+            del left[module]
+
+    assert not left, f"in a circle, or importing one: {sorted(left)}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_a_module_begins_with_one_sentence_that_says_what_it_owns(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+    assert docstring
+    assert docstring.splitlines()[0].endswith(".")
+
+
+def test_the_command_line_answers_without_heavy_imports() -> None:
+    code = f"import sys, explorer.cli.app; print(sorted(set(sys.modules) & set({HEAVY})))"
+
+    assert _python(code) == "[]"
+
+
+def test_importing_explorer_costs_nothing() -> None:
+    code = f"import sys, explorer; print(sorted(set(sys.modules) & {{*{HEAVY}, 'typer', 'rich'}}))"
+
+    assert _python(code) == "[]"
+
+
+def test_every_public_name_leads_somewhere() -> None:
+    """In a fresh interpreter: each is imported when it is first used, in any order."""
+    code = "import explorer; print(all(getattr(explorer, n) is not None for n in reversed(explorer.__all__)))"
+
+    assert _python(code) == "True"
+
+
+def test_an_unknown_public_name_is_an_attribute_error() -> None:
+    import explorer
+
+    with pytest.raises(AttributeError, match="module 'explorer' has no attribute 'beauty'"):
+        _ = explorer.beauty  # type: ignore[attr-defined]
+    assert set(explorer.__all__) < set(dir(explorer))
+
+
+@pytest.mark.parametrize("path", sorted(shipped("studies").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_shipped_study_loads_with_its_model(path: Path) -> None:
+    study = load_study(str(path))
+    assessment = assessment_of(study, load_model(study.model))
+
+    assert study.title
+    assert assessment.scan(16)["is_feasible"].any()
+    assert load_study(path.stem) == study or Path("studies").is_dir()
+
+
+@pytest.mark.parametrize("path", sorted(shipped("search_spaces").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_shipped_space_loads_and_has_a_family(path: Path) -> None:
+    space = load_space(str(path))
+
+    assert space.families
+    assert space.file.title
+
+
+def test_what_the_design_promises_ships() -> None:
+    studies = {path.stem for path in shipped("studies").glob("*.toml")}
+    spaces = {path.stem for path in shipped("search_spaces").glob("*.toml")}
+
+    assert studies >= {"paper", "edp-accuracy", "energy-latency-accuracy", "power-cap", "all-families"}
+    assert spaces >= {"cnn", "dnn", "rnn", "transformer"}
+
+
+def _python(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent, timeout=120
+    )
+    return done.stdout.strip()

@@ -1,0 +1,103 @@
+"""Units: people's to SI and back, and what is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from explorer.errors import WrongUsage
+from explorer.units import factor, humanize, parse_quantity
+
+SYMBOLS = ["V", "Hz", "F", "J", "s", "W", "B", "J*s", "OPS", "OPS/W"]
+PREFIXES = {"": 1, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+NUMBERS = st.floats(1e-11, 1e14) | st.floats(-1e14, -1e-11)
+
+
+@given(value=NUMBERS, symbol=st.sampled_from([*SYMBOLS, ""]))
+def test_what_is_printed_for_a_person_reads_back_as_the_number(value: float, symbol: str) -> None:
+    """To four digits."""
+    assert parse_quantity(humanize(value, symbol), symbol) == pytest.approx(value, rel=5.1e-4)
+
+
+@given(
+    number=NUMBERS,
+    prefix=st.sampled_from(list(PREFIXES)),
+    symbol=st.sampled_from(SYMBOLS),
+    gap=st.sampled_from(["", " "]),
+)
+def test_a_prefix_multiplies_whatever_the_unit(number: float, prefix: str, symbol: str, gap: str) -> None:
+    read = parse_quantity(f"{number!r}{gap}{prefix}{symbol}", symbol)
+
+    assert read == pytest.approx(number * PREFIXES[prefix], rel=1e-12)
+
+
+@given(number=NUMBERS, symbol=st.sampled_from([*SYMBOLS, ""]))
+def test_a_number_without_a_unit_is_si_to_the_last_digit(number: float, symbol: str) -> None:
+    assert parse_quantity(repr(number), symbol) == number
+
+
+@pytest.mark.parametrize(
+    ("unit", "symbol", "expected"),
+    [
+        ("MB", "B", 1e6),
+        ("kB", "B", 1e3),
+        ("GB", "B", 1e9),
+        ("KiB", "B", 2**10),
+        ("MiB", "B", 2**20),
+        ("GiB", "B", 2**30),
+        ("GHz", "Hz", 1e9),
+        ("nF", "F", 1e-9),
+        ("µs", "s", 1e-6),
+        ("mJ*s", "J*s", 1e-3),
+        ("GOPS/W", "OPS/W", 1e9),
+        ("%", "", 0.01),
+        ("1", "", 1.0),
+        ("", "", 1.0),
+    ],
+)
+def test_a_unit_is_worth_what_si_says(unit: str, symbol: str, expected: float) -> None:
+    """MB is 10^6 bytes, as the paper's tables have it; MiB is 2^20."""
+    assert factor(unit, symbol) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "symbol", "told"),
+    [
+        ("5 W", "J", r"'W' is not a unit of J\n  fix: write J with an SI prefix, such as mJ"),
+        ("5 GHz", "V", r"'GHz' is not a unit of V\n  fix: write V with an SI prefix, such as mV"),
+        ("5 ghz", "Hz", r"'ghz' is not a unit of Hz\n  fix: write Hz with an SI prefix, such as GHz"),
+        ("5 XHz", "Hz", "'XHz' is not a unit of Hz"),
+        ("5 MiV", "V", "'MiV' is not a unit of V"),
+        ("5 W", "", r"'W' is not a unit of a pure number\n  fix: write a pure number or %"),
+        ("5 %", "W", "'%' is not a unit of W"),
+        ("W", "W", r"'W' is not a number with a unit\n  fix: write for example '1.5 mW'"),
+        ("", "W", "'' is not a number"),
+        ("1,5 W", "W", "'1,5 W' is not a number"),
+        ("1 2 W", "W", "'1 2 W' is not a number"),
+        ("nan", "W", "'nan' is not a number"),
+        ("inf W", "W", "'inf W' is not a number"),
+        ("1e999 W", "W", "'1e999 W' is not a number"),
+    ],
+)
+def test_a_wrong_unit_or_number_is_refused_with_a_right_one(text: str, symbol: str, told: str) -> None:
+    with pytest.raises(WrongUsage, match=told):
+        parse_quantity(text, symbol)
+
+
+@pytest.mark.parametrize(
+    ("value", "symbol", "text"),
+    [
+        (2.5e9, "Hz", "2.5 GHz"),
+        (999.0, "Hz", "999 Hz"),
+        (1000.0, "Hz", "1 kHz"),
+        (0.15, "s", "150 ms"),
+        (0.0, "W", "0 W"),
+        (-0.02, "J", "-20 mJ"),
+        (0.85, "V", "0.85 V"),
+        (0.94, "", "0.94"),
+        (1e-15, "J", "0.001 pJ"),
+        (float("nan"), "W", "nan W"),
+        (float("inf"), "", "inf"),
+    ],
+)
+def test_a_person_reads_the_prefix_that_fits(value: float, symbol: str, text: str) -> None:
+    assert humanize(value, symbol) == text

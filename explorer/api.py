@@ -7,12 +7,13 @@ from pathlib import Path
 from explorer.errors import Interrupted, NoFeasibleDesign, WrongUsage
 from explorer.models.assessment import Assessment, assessment_of
 from explorer.models.store import load_model
+from explorer.pareto.certify import certify
 from explorer.pareto.folder import FRONT_JSON, read_folder, write_folder
 from explorer.pareto.notes import nearest_misses
 from explorer.pareto.results import Results
 from explorer.problem.study import load_study
 from explorer.report.files import write_page
-from explorer.search.run import Clock, Progress, collect, logged, prepare, search, utc_now
+from explorer.search.run import Clock, Progress, collect, logged, n_complete, prepare, search, utc_now
 from explorer.search.storage import journal_path, recover_journal
 from explorer.search.workers import search_in_parallel
 
@@ -79,7 +80,7 @@ def run(
     journal = journal_path(storage, folder)
     kept = recover_journal(journal) if recover and journal and journal.is_file() else None
     prepared = prepare(replace(loaded, study=asked), out=folder, storage_url=storage)
-    before = collect(prepared).n_complete
+    before = n_complete(prepared)
     began = time.perf_counter()
     stopped: Interrupted | None = None
     try:
@@ -91,7 +92,7 @@ def run(
     except Interrupted as error:
         stopped = error
     seconds = time.perf_counter() - began
-    results = collect(prepared)
+    results = certify(collect(prepared), prepared.assessment)
     write_folder(results, folder)
     write_page(results, folder / "report.html")
     if stopped:

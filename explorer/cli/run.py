@@ -67,6 +67,7 @@ def run(
     for text in results.notes:
         note(f"note: {text}")
     front_size = int(results.is_front.sum())
+    exact = results.exact
     if as_json:
         print_json(
             {
@@ -76,6 +77,9 @@ def run(
                 "n_complete": results.n_complete,
                 "n_added": outcome.n_added,
                 "hypervolume": results.hypervolume,
+                "exact_hypervolume": exact.hypervolume if exact else None,
+                "hypervolume_share": results.reached,
+                "exact_convergence": exact.convergence if exact else None,
                 "front_size": front_size,
                 "search_seconds": round(outcome.search_seconds, 3),
             },
@@ -86,4 +90,14 @@ def run(
         f"{results.study}: {results.n_complete} trials ({outcome.n_added} added in {outcome.search_seconds:.1f} s), "
         f"{front_size} designs on the front, hypervolume {results.hypervolume:.6g}"
     )
+    if exact:
+        print_text(
+            f"the search reached {results.reached:.1%} of the exact front's hypervolume ({exact.hypervolume:.6g}, "
+            f"known to {exact.convergence:.0e} from {exact.n_evaluated:,} evaluations)"
+        )
+        words = results.front_columns["certainty"]
+        n_sure, n_possible = int((words == "sure").sum()), int((results.table["certainty"] == "possible").sum())
+        print_text(f"given what the samples tell, {n_sure} designs are on the front for sure, {n_possible} possibly")
+    if results.advice:
+        print_text(results.advice)
     print_text(f"{folder}/: report.html (open it in a browser), front.csv, front.json, trials.csv, provenance.json")

@@ -11,13 +11,14 @@ import numpy as np
 
 from explorer.errors import Fault, InvalidFile, WrongUsage
 from explorer.files import MAX_TABLE_BYTES, read_text, write_text
+from explorer.pareto.reference import ExactFront
 from explorer.pareto.results import Results, front_order
 from explorer.problem.columns import Columns, n_rows
 from explorer.problem.objectives import OBJECTIVES
 
 SCHEMA = "explorer.front/1"
 FRONT_CSV, FRONT_JSON, TRIALS_CSV, PROVENANCE_JSON = "front.csv", "front.json", "trials.csv", "provenance.json"
-_TEXT_COLUMNS = frozenset({"family", "origin"})
+_TEXT_COLUMNS = frozenset({"family", "origin", "certainty"})
 _FLAG_COLUMNS = frozenset({"is_feasible", "is_front"})
 
 
@@ -44,6 +45,7 @@ def front_json(results: Results) -> dict[str, Any]:
     """Return a front with everything that a reader needs to judge it, as plain JSON values."""
     front = results.front_columns
     names = front_order(front)
+    exact = results.exact
     return {
         "schema": SCHEMA,
         "study": results.study,
@@ -52,9 +54,20 @@ def front_json(results: Results) -> dict[str, Any]:
         "constraints": list(results.constraints),
         "reference_point": list(results.reference_point),
         "hypervolume": results.hypervolume,
+        "exact_hypervolume": _plain(exact.hypervolume) if exact else None,
+        "hypervolume_share": _plain(results.reached),
+        "exact": {
+            "hypervolume": exact.hypervolume,
+            "convergence": exact.convergence,
+            "n_evaluated": exact.n_evaluated,
+            "values": exact.values.tolist(),
+        }
+        if exact
+        else None,
         "n_complete": results.n_complete,
         "front_size": n_rows(front),
         "notes": list(results.notes),
+        "advice": results.advice,
         "designs": [{name: _plain(front[name][i]) for name in names} for i in range(n_rows(front))],
         "samples": [
             {"name": label, **{name: _plain(values[i]) for name, values in results.samples.items()}}
@@ -102,9 +115,18 @@ def read_folder(folder: Path) -> Results:
             sample_labels=tuple(str(row["name"]) for row in samples),
             notes=tuple(data["notes"]),
             provenance=data["provenance"],
+            exact=_exact(data.get("exact")),
+            advice=str(data.get("advice", "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InvalidFile(path, [Fault("", f"is damaged: {type(error).__name__} {error}", again)]) from None
+
+
+def _exact(data: dict[str, Any] | None) -> ExactFront | None:
+    if data is None:
+        return None
+    values = np.array(data["values"], dtype=np.float64)
+    return ExactFront(float(data["hypervolume"]), float(data["convergence"]), int(data["n_evaluated"]), values)
 
 
 def csv_text(columns: Columns, names: list[str]) -> str:

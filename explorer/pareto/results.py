@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.pareto.front import feasible_front, hypervolume
-from explorer.problem.columns import COLUMNS, Columns, Float, n_rows, take
+from explorer.pareto.reference import ExactFront
+from explorer.problem.columns import COLUMNS, Columns, Float, bounds, n_rows, take
 from explorer.problem.objectives import Objective
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Results:
         sample_labels: a name for each of them.
         notes: what a user must know before trusting the front.
         provenance: where all of it comes from.
+        exact: the exact front of the question, where the evaluator is cheap enough to have one.
+        advice: what to measure next, in one line.
     """
 
     study: str
@@ -42,6 +45,8 @@ class Results:
     sample_labels: tuple[str, ...]
     notes: tuple[str, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    exact: ExactFront | None = None
+    advice: str = ""
 
     @property
     def n_complete(self) -> int:
@@ -69,6 +74,13 @@ class Results:
         """The volume that the front dominates up to the reference point."""
         return hypervolume(self.values[self.is_front], self.reference_point, self.objectives)
 
+    @property
+    def reached(self) -> float:
+        """The share of the exact front's hypervolume that the search reached; NaN where that is not known."""
+        if self.exact is None or self.exact.hypervolume <= 0:
+            return float("nan")
+        return self.hypervolume / self.exact.hypervolume
+
     def frame(self) -> "pd.DataFrame":
         """Return all finished designs as a DataFrame."""
         import pandas as pd
@@ -85,8 +97,7 @@ class Results:
 
 def front_order(columns: Columns) -> list[str]:
     """Return a front's column names in the order of files: identity, knobs, predictions, objectives, checks."""
-    known = [name for name in COLUMNS if name in columns]
-    by_kind = {
-        kind: [n for n in known if COLUMNS[n].kind == kind] for kind in ("knob", "prediction", "objective", "check")
-    }
-    return ["design_id", "origin", *by_kind["knob"], *by_kind["prediction"], *by_kind["objective"], *by_kind["check"]]
+    kinds = ("knob", "prediction", "objective", "check")
+    known = [name for kind in kinds for name, column in COLUMNS.items() if column.kind == kind and name in columns]
+    bounded = [own for name in known for own in (name, *(end for end in bounds(name) if end in columns))]
+    return ["design_id", "origin", *bounded, *(["certainty"] if "certainty" in columns else [])]

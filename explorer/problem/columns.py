@@ -55,6 +55,7 @@ _ALL = (
     Column("throughput_ops", "Throughput", "prediction", "OPS", "GOPS"),
     Column("frequency_max_hz", "Highest clock at this voltage", "check", "Hz", "GHz"),
     Column("domain_distance", "Distance outside the samples' range (in its widths)", "check"),
+    Column("p_front", "Probability of being on the front", "check"),
     Column("edp_js", "Energy-delay product E·T", "objective", "J*s", "J*s"),
     Column("weighted_cost", "Weighted cost J", "objective"),
     Column("ops_per_watt", "Accelerator efficiency", "objective", "OPS/W", "GOPS/W"),
@@ -110,6 +111,11 @@ def by_family(families: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
         return [str(families[0])], np.zeros(len(families), dtype=np.int64)
     names, index = np.unique(families.astype(str), return_inverse=True)
     return names.tolist(), np.asarray(index, dtype=np.int64)
+
+
+def bounds(name: str) -> tuple[str, str]:
+    """Return the names of a column's lower and upper bound."""
+    return f"{name}_lo", f"{name}_hi"
 
 
 def n_rows(columns: Mapping[str, NDArray[Any]]) -> int:

@@ -243,6 +243,15 @@ def collect(run: Run) -> Results:
     )
 
 
+def n_complete(run: Run) -> int:
+    """Return how many trials of a run are COMPLETE.
+
+    Raises:
+        WrongUsage, InvalidFile: the storage cannot be used.
+    """
+    return len(_complete(open_study(run)))
+
+
 def values_of(trials: Sequence[FrozenTrial]) -> Float:
     """Return the told objectives of trials, shape (n, m)."""
     return np.array([trial.values for trial in trials], dtype=np.float64)

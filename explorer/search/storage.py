@@ -6,10 +6,10 @@ from pathlib import Path
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, get_storage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from explorer.errors import ExplorerError, Fault, InvalidFile, MissingPart, WrongUsage
 from explorer.files import cannot_write
+from explorer.search.journal import SteadyJournal
 
 JOURNAL_NAME = "study.journal"
 _TAIL_BYTES = 1_000_000
@@ -34,7 +34,7 @@ def open_storage(url: str | None, out: Path) -> BaseStorage:
         raise cannot_write(path, error) from None
     check_tail(path)
     try:
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+        return JournalStorage(SteadyJournal(path))
     except (json.JSONDecodeError, UnicodeDecodeError, ValueError, KeyError, TypeError, AssertionError) as error:
         raise _damaged(path, f"has a record that cannot be read ({error})") from None
     except OSError as error:

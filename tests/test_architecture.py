@@ -152,7 +152,7 @@ def test_every_shipped_study_loads_with_its_model(path: Path) -> None:
 
     assert study.title
     assert assessment.scan(16)["is_feasible"].any()
-    assert load_study(path.stem) == study or Path("studies").is_dir()
+    assert load_study(path.stem).sha256 == study.sha256
 
 
 @pytest.mark.parametrize("path", sorted(shipped("search_spaces").glob("*.toml")), ids=lambda path: path.stem)

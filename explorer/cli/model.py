@@ -25,22 +25,37 @@ def fit(
     from explorer.cli.console import finite, note, print_json, print_table, print_text
     from explorer.files import write_text
     from explorer.models.store import load_samples, model_to_json
-    from explorer.models.summary import coefficient_rows, fit_summary, law_rows, warnings_of
+    from explorer.models.draws import posterior_draws
+    from explorer.models.summary import (
+        calibration_text,
+        coefficient_rows,
+        fit_summary,
+        identifiability,
+        law_rows,
+        warnings_of,
+    )
     from explorer.models.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE, fit_surrogate
-    from explorer.models.validation import leave_one_out
+    from explorer.models.validation import calibrated, leave_one_out
+    from explorer.pareto.advice import advice_for_model
 
     data = load_samples(samples)
-    model = fit_surrogate(data, name=samples)
-    judged = leave_one_out(data)
+    model = calibrated(fit_surrogate(data, name=samples))
+    judged = leave_one_out(data, widening=model.widening)
+    advice = advice_for_model(model, posterior_draws(model))
     if output is not None:
         write_text(output, json.dumps(finite(model_to_json(model)), indent=1, ensure_ascii=False) + "\n")
     if as_json:
-        print_json(fit_summary(model, judged))
+        print_json(
+            {
+                **fit_summary(model, judged),
+                "next_measurement": {"design": advice.design, "reduction": advice.reduction} if advice else None,
+            }
+        )
         return
     print_text(f"{len(data.labels)} samples of {', '.join(data.families)}: {data.source}")
     print_text("")
     print_table(
-        ["target", "n", "leave-one-out error", "family mean", "nearest sample"],
+        ["target", "n", "leave-one-out error", "family mean", "nearest sample", "in 90 % interval", "half width"],
         [
             [
                 j.target,
@@ -48,6 +63,8 @@ def fit(
                 _error(j.target, j.model),
                 _error(j.target, j.family_mean),
                 _error(j.target, j.nearest_sample),
+                f"{j.n_covered} of {j.n}",
+                f"{j.half_width:.4f}" if j.target == "accuracy" else f"{j.half_width:.1%}",
             ]
             for j in judged.values()
         ],
@@ -70,6 +87,14 @@ def fit(
         ],
         title="Coefficients (mode of the posterior); 'from data': how far the samples narrowed the prior",
     )
+    print_text("")
+    print_text(f"Intervals: {calibration_text(model)}.")
+    print_text("")
+    print_text("What these samples cannot tell:")
+    for text in identifiability(model):
+        print_text(f"  {text}")
+    if advice:
+        print_text(f"Next: {advice.text}.")
     print_text("")
     print_text("Shapes, relative to each family's least compressed sample (r weights, q bits, v voltage, c clock):")
     for shape in model.fits.values():

@@ -13,6 +13,7 @@ from explorer.models.posterior import Fit
 from explorer.models.samples import Samples, paper_samples, read_samples
 from explorer.models.shapes import SHAPES
 from explorer.models.surrogate import Surrogate, fit_surrogate
+from explorer.models.validation import calibrated
 from explorer.problem.columns import NUMERIC_KNOBS, TARGETS, Columns, is_allowed
 from explorer.problem.declare import read_json
 from explorer.problem.domain import domain_of
@@ -34,7 +35,7 @@ def load_model(name: str) -> Surrogate:
     path = Path(name).expanduser()
     if not path.is_file():
         raise WrongUsage(f"no model is called '{name}'", fix="name paper, a model.json or a samples CSV that exists")
-    return model_from_file(path) if path.suffix == ".json" else fit_surrogate(read_samples(path), name=name)
+    return model_from_file(path) if path.suffix == ".json" else calibrated(fit_surrogate(read_samples(path), name=name))
 
 
 def load_samples(name: str) -> Samples:
@@ -66,6 +67,7 @@ def model_to_json(model: Surrogate) -> dict[str, Any]:
         },
         "references": {family: dict(reference) for family, reference in model.references.items()},
         "targets": {target: _fit_to_json(fit) for target, fit in model.fits.items()},
+        "widening": dict(model.widening),
         "laws": {
             family: {"constant": law.constant, "threshold_v": law.threshold_v, "exponent": law.exponent}
             for family, law in model.laws.items()
@@ -92,7 +94,7 @@ def model_from_file(path: Path) -> Surrogate:
     # JSON keeps no order that matters; latency comes first again because energy takes its ratio.
     fits = {target: _fit_from_file(target, file.targets[target]) for target in SHAPES if target in file.targets}
     laws = {family: AlphaPowerLaw(law.constant, law.threshold_v, law.exponent) for family, law in file.laws.items()}
-    return Surrogate(str(path), samples, file.references, fits, laws, domain_of(columns))
+    return Surrogate(str(path), samples, file.references, fits, laws, domain_of(columns), file.widening)
 
 
 def _fit_to_json(fit: Fit) -> dict[str, Any]:

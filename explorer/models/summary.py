@@ -6,11 +6,15 @@ from typing import Any
 import numpy as np
 
 from explorer.models.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE, Surrogate
-from explorer.models.validation import Judged
+from explorer.models.validation import MIN_TO_CALIBRATE, Judged
+from explorer.problem.columns import COLUMNS, NUMERIC_KNOBS
 
 SCHEMA = "explorer.fit/1"
 _Z_90 = 1.6448536269514722  # standard normal quantile of 95 %: the interval holds 90 %
 _PRIOR_DECIDES_BELOW = 0.5
+_PRIOR_ALONE = 0.1
+_TRADED_OFF = 0.5
+_ONE_LINE = 0.9
 
 
 def coefficient_rows(model: Surrogate) -> list[dict[str, Any]]:
@@ -69,6 +73,8 @@ def fit_summary(model: Surrogate, judged: Mapping[str, Judged]) -> dict[str, Any
                 "n": j.n,
                 "loo_mae": j.model.mae,
                 "loo_mape": j.model.mape,
+                "coverage_90": j.n_covered / j.n,
+                "mean_half_width": j.half_width,
                 "baseline_loo_mae": min(j.family_mean.mae, j.nearest_sample.mae),
                 "baseline_loo_mape": min(j.family_mean.mape, j.nearest_sample.mape),
                 "family_mean_loo_mae": j.family_mean.mae,
@@ -78,10 +84,69 @@ def fit_summary(model: Surrogate, judged: Mapping[str, Judged]) -> dict[str, Any
             }
             for target, j in judged.items()
         },
+        "calibration": calibration_text(model),
+        "widening": dict(model.widening),
         "coefficients": coefficient_rows(model),
+        "identifiability": identifiability(model),
         "laws": law_rows(model),
         "warnings": warnings_of(model, judged),
     }
+
+
+def calibration_text(model: Surrogate) -> str:
+    """Say how the intervals were checked."""
+    n = len(model.samples.labels)
+    if n < MIN_TO_CALIBRATE:
+        return (
+            f"intervals are the posterior's; {n} samples are too few to correct them by held-out residuals "
+            f"({MIN_TO_CALIBRATE} would do)"
+        )
+    if not model.widening:
+        return "intervals are the posterior's; held-out residuals (conformal) confirm that they cover"
+    widened = ", ".join(f"{target} by {factor:.2g}" for target, factor in model.widening.items())
+    return f"intervals are the posterior's, widened by held-out residuals (conformal): {widened}"
+
+
+def identifiability(model: Surrogate) -> list[str]:
+    """Say in words what the samples cannot separate: coefficients whose errors trade off against each other."""
+    texts = []
+    for target, fit in model.fits.items():
+        k = len(fit.levels)
+        covariance = fit.covariance[k:, k:]
+        correlation = covariance / np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
+        priors, shares = fit.shape.priors, fit.data_shares
+        for i in range(len(priors)):
+            for j in range(i + 1, len(priors)):
+                if abs(correlation[i, j]) > _TRADED_OFF and max(shares[i], shares[j]) < _PRIOR_DECIDES_BELOW:
+                    texts.append(
+                        f"{target}: {priors[i].name} and {priors[j].name} cannot be separated by these samples "
+                        f"(correlation {correlation[i, j]:+.2f}); only their joint effect is measured, the split is the "
+                        "priors'"
+                    )
+        texts += [
+            f"{target}: {prior.name} is the prior's ({share:.0%} from data): {prior.meaning}"
+            for prior, share in zip(priors, shares, strict=True)
+            if share < _PRIOR_ALONE
+        ]
+    texts += [_ridge_text(model, family) for family in model.families]
+    return [text for text in texts if text]
+
+
+def _ridge_text(model: Surrogate, family: str) -> str:
+    """Say where a family's samples turned several knobs together, so that no form can tell them apart."""
+    rows = model.samples.columns["family"] == family
+    n = int(rows.sum())
+    if n < 2:
+        return f"{family}: one sample, so no knob's effect is measured in this family"
+    scaled = np.stack([model.domain[family][k].scaled(model.samples.columns[k][rows]) for k in NUMERIC_KNOBS])
+    moved = np.flatnonzero(np.ptp(scaled, axis=1) > 0)
+    if len(moved) < 2:
+        return ""
+    correlation = np.corrcoef(scaled[moved])
+    if n > len(moved) + 1 and np.min(np.abs(correlation)) < _ONE_LINE:
+        return ""
+    names = ", ".join(COLUMNS[NUMERIC_KNOBS[i]].label for i in moved)
+    return f"{family}: {n} samples turned {names} along one line; their separate effects are not in these data"
 
 
 def warnings_of(model: Surrogate, judged: Mapping[str, Judged]) -> list[str]:

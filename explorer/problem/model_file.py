@@ -48,3 +48,6 @@ class ModelFile(Declaration):
     references: dict[str, dict[str, float]] = Field(description="each family's reference design")
     targets: dict[str, FitFile] = Field(description="the fitted targets")
     laws: dict[str, LawFile] = Field(description="each family's V-f law")
+    widening: dict[str, Annotated[float, Field(ge=1)]] = Field(
+        default_factory=dict, description="how much wider than the posterior's each target's scatter must be"
+    )

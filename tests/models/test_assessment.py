@@ -78,6 +78,14 @@ def test_a_design_is_feasible_exactly_where_no_limit_is_missed(rows: list[tuple[
         assert columns["is_feasible"][i] == (exists and inside and cool)
 
 
+@pytest.mark.parametrize(("beyond", "is_inside"), [(0.0, True), (1e-6, False), (-1e-6, True)])
+def test_the_widened_edge_of_the_domain_is_inside_and_the_next_step_is_not(beyond: float, is_inside: bool) -> None:
+    """CNN: R from .33 to .54, widened by half of that width to .645."""
+    design = _designs([(0.645 + beyond, 0.03, 0.9, 1.9e9)])
+
+    assert CAP.assess(design)["is_feasible"].tolist() == [is_inside]
+
+
 @settings(max_examples=40, deadline=None)
 @given(row=st.tuples(st.floats(0.1, 0.8), st.floats(0.005, 0.3), st.floats(0.5, 1.3), st.floats(0.5e9, 4e9)))
 def test_objectives_are_the_papers_equations_of_the_predictions(row: tuple[float, ...]) -> None:

@@ -12,6 +12,14 @@ MAX_DECLARATION_BYTES = 1_000_000
 MAX_TABLE_BYTES = 200_000_000
 
 
+def is_file(path: Path) -> bool:
+    """Tell whether there is such a file; a name that no file can have is simply not there."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def read_text(path: Path, *, max_bytes: int) -> str:
     """Return a file's text.
 

@@ -33,6 +33,7 @@ def factor(unit: str, symbol: str) -> float:
     >>> factor("GHz", "Hz")
     1000000000.0
     """
+    unit = unit.replace("·", "*")  # as we print it ourselves
     if symbol == "" and unit in {"", "1", "%"}:
         return 0.01 if unit == "%" else 1.0
     if symbol == "B" and unit in _BINARY:

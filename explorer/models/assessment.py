@@ -1,14 +1,14 @@
 """Assessing designs for one study: predictions, objectives, constraints and feasibility, all columns at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from explorer.errors import Fault, InvalidFile, suggestion
 from explorer.models.evaluator import Evaluator
-from explorer.problem.columns import Columns, Float, by_family, n_rows, stack, take
-from explorer.problem.objectives import OBJECTIVES, add_objectives, missing_needs
+from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, stack, take
+from explorer.problem.objectives import OBJECTIVES, add_objectives
 from explorer.problem.region import Region, build_region
 from explorer.problem.study import Study
 
@@ -97,18 +97,7 @@ def assessment_of(study: Study, evaluator: Evaluator) -> Assessment:
             for family in space.families
             if family not in evaluator.families
         ]
-    wanted = list(study.objectives)
-    wanted += [OBJECTIVES[c.column] for c in study.constraints if c.column in OBJECTIVES]
-    for objective in dict.fromkeys(wanted):
-        lacking = missing_needs(objective, evaluator.targets)
-        if lacking:
-            faults.append(
-                Fault(
-                    "objectives" if objective in study.objectives else "constraints",
-                    f"'{objective.name}' needs {', '.join(lacking)}, which model '{evaluator.name}' lacks",
-                    f"it offers {', '.join(evaluator.targets)}",
-                )
-            )
+    faults += _lacking(study, evaluator)
     if faults:
         raise InvalidFile(study.path, faults)
     regions = {
@@ -119,3 +108,18 @@ def assessment_of(study: Study, evaluator: Evaluator) -> Assessment:
         for family in space.families
     }
     return Assessment(study, evaluator, regions)
+
+
+def _lacking(study: Study, evaluator: Evaluator) -> Iterator[Fault]:
+    """Say which objective or constraint needs a column that the model cannot predict for a family of the study."""
+    families = [family for space in study.spaces for family in space.families if family in evaluator.families]
+    asked = [("objectives", objective.name) for objective in study.objectives]
+    asked += [("constraints", constraint.column) for constraint in study.constraints]
+    for place, name in dict.fromkeys(asked):
+        needs = OBJECTIVES[name].needs if name in OBJECTIVES else (name,) if name in TARGETS else ()
+        for family in families:
+            offered = evaluator.targets_of(family)
+            lacking = [need for need in needs if need not in offered]
+            if lacking:
+                what = f"'{name}' needs {', '.join(lacking)}, which model '{evaluator.name}' lacks for {family}"
+                yield Fault(place, what, f"for {family} it offers {', '.join(offered)}")

@@ -23,6 +23,9 @@ class Evaluator(Protocol):
     def targets(self) -> tuple[str, ...]:
         """The columns it adds."""
 
+    def targets_of(self, family: str) -> tuple[str, ...]:
+        """The columns that it can predict for one family; the others are NaN there."""
+
     @property
     def domain(self) -> Mapping[str, Mapping[str, Span]]:
         """For each family, the span of each knob in which it has seen samples."""

@@ -12,7 +12,17 @@ import numpy as np
 from explorer.errors import Fault, InvalidFile
 from explorer.files import MAX_TABLE_BYTES, read_text, sha256
 from explorer.paper.tables import SOURCE, paper_table
-from explorer.problem.columns import KNOBS, NUMERIC_KNOBS, TARGETS, Columns, allowed_text, is_allowed, take
+from explorer.problem.columns import (
+    COLUMNS,
+    KNOBS,
+    NUMERIC_KNOBS,
+    TARGETS,
+    Columns,
+    allowed_text,
+    bounds,
+    is_allowed,
+    take,
+)
 
 MAX_FAULTS_SHOWN = 50
 
@@ -84,71 +94,85 @@ def read_samples(path: Path) -> Samples:
         InvalidFile: with every fault of the file: row, column, value, what is allowed.
     """
     text = read_text(path, max_bytes=MAX_TABLE_BYTES)
-    header, rows = _rows(path, text)
-    faults = _header_faults(header)
-    columns, cell_faults = _columns(header, rows)
+    table = _read_table(path, text)
+    faults = _header_faults(table.header)
+    if not set(table.header) & set(TARGETS):
+        faults.append(Fault("row 1", "there is no measured column", f"add one or more of {', '.join(TARGETS)}"))
+    columns, cell_faults = _columns(table, (*KNOBS, *TARGETS))
     faults += cell_faults
-    if not rows:
+    if not table.rows:
         faults.append(Fault("row 2", "there are no rows", "write one row for each measured configuration"))
     if faults:
         raise InvalidFile(path, _shortened(faults))
-    named = next((name for name in ("name", "label") if name in header), None)
-    labels = tuple(row[header.index(named)] if named else f"row {i + 2}" for i, row in enumerate(rows))
-    return Samples(columns, labels, str(path), sha256(text))
+    named = next((name for name in ("name", "label") if name in table.header), None)
+    labels = table.cells(named) if named else [f"row {number}" for number in table.numbers]
+    return Samples(columns, tuple(labels), str(path), sha256(text))
 
 
 def read_designs(path: Path) -> Columns:
-    """Read a CSV of designs to predict: the five knobs, SI; other columns are passed over.
+    """Read a CSV of designs to predict: the five knobs, SI; other columns stay as text, those to be predicted go.
 
     Raises:
         WrongUsage: the file is not there or may not be read.
         InvalidFile: with every fault of the file: row, column, value, what is allowed.
     """
-    header, rows = _rows(path, read_text(path, max_bytes=MAX_TABLE_BYTES))
-    faults = _missing_knobs(header)
-    columns, cell_faults = _columns([name if name in KNOBS else "" for name in header], rows)
+    table = _read_table(path, read_text(path, max_bytes=MAX_TABLE_BYTES))
+    faults = _header_faults(table.header)
+    columns, cell_faults = _columns(table, KNOBS)
     faults += cell_faults
+    if not table.rows:
+        faults.append(Fault("row 2", "there are no rows", "write one row for each design"))
     if faults:
         raise InvalidFile(path, _shortened(faults))
-    return columns
+    known = {*KNOBS, *(own for name in COLUMNS for own in (name, *bounds(name)))}
+    kept = {name: np.array(table.cells(name), dtype=object) for name in table.header if name and name not in known}
+    return {
+        name: columns.get(name, kept.get(name, np.empty(0))) for name in table.header if name in columns or name in kept
+    }
 
 
-def _rows(path: Path, text: str) -> tuple[list[str], list[list[str]]]:
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A CSV as text; `numbers` are the rows' own numbers in the file, blank lines counted."""
+
+    header: list[str]
+    rows: list[list[str]]
+    numbers: list[int]
+
+    def cells(self, name: str) -> list[str]:
+        return [row[self.header.index(name)].strip() for row in self.rows]
+
+
+def _read_table(path: Path, text: str) -> _Table:
     try:
         lines = list(csv.reader(io.StringIO(text), strict=True))
     except csv.Error as error:
         raise InvalidFile(path, [Fault("", f"is not CSV: {error}", "save it as comma-separated values")]) from None
     header = [name.strip() for name in lines[0]]
-    rows = [line for line in lines[1:] if any(cell.strip() for cell in line)]
+    numbered = [(i, line) for i, line in enumerate(lines[1:], start=2) if any(cell.strip() for cell in line)]
     ragged = [
         Fault(f"row {i}", f"has {len(line)} cells, the header has {len(header)}", "give every row as many cells")
-        for i, line in enumerate(lines[1:], start=2)
-        if len(line) != len(header) and any(c.strip() for c in line)
+        for i, line in numbered
+        if len(line) != len(header)
     ]
     if ragged:
         raise InvalidFile(path, _shortened(ragged))
-    return header, rows
+    return _Table(header, [line for _, line in numbered], [i for i, _ in numbered])
 
 
-def _missing_knobs(header: Sequence[str]) -> list[Fault]:
+def _header_faults(header: Sequence[str]) -> list[Fault]:
     others = [name for name in header if name not in KNOBS]
-    return [
+    missing = [
         Fault("row 1", f"column '{knob}' is missing", f"add it{_meant(knob, others)}")
         for knob in KNOBS
         if knob not in header
     ]
-
-
-def _header_faults(header: Sequence[str]) -> list[Fault]:
-    faults = _missing_knobs(header)
-    faults += [
+    twice = [
         Fault("row 1", f"column '{name}' stands twice", "keep one of them")
         for name in dict.fromkeys(header)
         if name and header.count(name) > 1
     ]
-    if not set(header) & set(TARGETS):
-        faults.append(Fault("row 1", "there is no measured column", f"add one or more of {', '.join(TARGETS)}"))
-    return faults
+    return [*missing, *twice]
 
 
 def _meant(knob: str, others: Sequence[str]) -> str:
@@ -156,28 +180,30 @@ def _meant(knob: str, others: Sequence[str]) -> str:
     return f" ('{near[0]}' may be it)" if near else ""
 
 
-def _columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[Columns, list[Fault]]:
+def _columns(table: _Table, wanted: Sequence[str]) -> tuple[Columns, list[Fault]]:
     columns: Columns = {}
     faults: list[Fault] = []
-    for j, name in enumerate(header):
-        cells = [row[j].strip() for row in rows]
+    for name in (name for name in table.header if name in wanted and name not in columns):
+        cells = table.cells(name)
         if name == "family":
             columns[name] = np.array(cells, dtype=object)
             faults += [
-                Fault(f"row {i}, family", "is empty", "name the network family")
-                for i, cell in enumerate(cells, start=2)
+                Fault(f"row {number}, family", "is empty", "name the network family")
+                for number, cell in zip(table.numbers, cells, strict=True)
                 if not cell
             ]
-        elif name in NUMERIC_KNOBS or name in TARGETS:
-            columns[name], wrong = _numbers(name, cells)
+        else:
+            columns[name], wrong = _numbers(name, cells, table.numbers)
             faults += wrong
     return columns, faults
 
 
-def _numbers(name: str, cells: Sequence[str]) -> tuple["np.ndarray[tuple[int], np.dtype[np.float64]]", list[Fault]]:
+def _numbers(
+    name: str, cells: Sequence[str], numbers: Sequence[int]
+) -> tuple["np.ndarray[tuple[int], np.dtype[np.float64]]", list[Fault]]:
     values, faults = np.full(len(cells), np.nan), []
-    for i, cell in enumerate(cells):
-        where = f"row {i + 2}, {name}"
+    for i, (number, cell) in enumerate(zip(numbers, cells, strict=True)):
+        where = f"row {number}, {name}"
         if not cell:
             if name in NUMERIC_KNOBS:
                 faults.append(Fault(where, "is empty", "every row needs all knobs; only targets may be left empty"))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.special import expit
 
 from explorer.problem.columns import Columns, Float
 
@@ -74,8 +75,8 @@ class Shape:
         return np.log(values / (1 - values)) if self.link == "logit" else np.log(values)
 
     def unlinked(self, values: Float) -> Float:
-        """Map back; whatever the coefficients, accuracy stays within (0, 1) and the others above 0."""
-        return np.asarray(1 / (1 + np.exp(-values)) if self.link == "logit" else np.exp(values))
+        """Map back; whatever the coefficients, accuracy stays within [0, 1] and the others above 0."""
+        return np.asarray(expit(values) if self.link == "logit" else np.exp(values))
 
 
 def relative_columns(designs: Columns, reference: Columns) -> Columns:

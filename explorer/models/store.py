@@ -8,7 +8,7 @@ import numpy as np
 
 from explorer import __version__
 from explorer.errors import Fault, InvalidFile, WrongUsage
-from explorer.files import MAX_TABLE_BYTES
+from explorer.files import MAX_TABLE_BYTES, is_file
 from explorer.models.posterior import Fit
 from explorer.models.samples import Samples, paper_samples, read_samples
 from explorer.models.shapes import SHAPES
@@ -33,7 +33,7 @@ def load_model(name: str) -> Surrogate:
     if name == "paper":
         return fit_surrogate(paper_samples(), name="paper")
     path = Path(name).expanduser()
-    if not path.is_file():
+    if not is_file(path):
         raise WrongUsage(f"no model is called '{name}'", fix="name paper, a model.json or a samples CSV that exists")
     return model_from_file(path) if path.suffix == ".json" else calibrated(fit_surrogate(read_samples(path), name=name))
 
@@ -140,9 +140,15 @@ def _family_faults(file: ModelFile) -> Iterator[tuple[str, str]]:
     for family, reference in file.references.items():
         if set(reference) != set(NUMERIC_KNOBS):
             yield f"[references] {family}", f"must have exactly {', '.join(NUMERIC_KNOBS)}"
+        elif not all(is_allowed(knob, np.array([value]))[0] for knob, value in reference.items()):
+            yield f"[references] {family}", "has a knob that is out of range"
 
 
 def _fit_faults(file: ModelFile) -> Iterator[tuple[str, str]]:
+    columns = file.samples.columns
+    measured = {name for name in TARGETS if any(value is not None for value in columns.get(name, ()))}
+    if measured != set(file.targets):
+        yield "targets", f"has {sorted(file.targets)}, the samples measure {sorted(measured)}"
     for target, fit in file.targets.items():
         if target not in SHAPES:
             yield f"[targets] {target}", "is not a target of this version"

@@ -53,6 +53,10 @@ class Surrogate:
         """The columns it adds."""
         return self.samples.targets
 
+    def targets_of(self, family: str) -> tuple[str, ...]:
+        """Return the targets that were measured in one family."""
+        return tuple(target for target in self.targets if family in self.fits[target].levels)
+
     def law(self, family: str) -> AlphaPowerLaw | None:
         """Return a family's V-f law."""
         return self.laws.get(family)

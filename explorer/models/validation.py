@@ -156,16 +156,13 @@ def _baselines(samples: Samples, table: Columns) -> tuple[Columns, Columns]:
     nearest = {target: np.full(n, np.nan) for target in table}
     domain = domain_of(samples.columns)
     for i in range(n):
-        others = (np.arange(n) != i) & (family == family[i])
-        if not others.any():
-            continue
-        rest, here = samples.rows(others), take(samples.columns, np.array([i]))
-        row, _ = nearest_sample(rest, here, {family[i]: domain[family[i]]})
-        closest = np.flatnonzero(others)[row[0]]
+        here = take(samples.columns, np.array([i]))
         for target, values in table.items():
-            if np.isfinite(values[others]).any():
-                mean[target][i] = np.nanmean(values[others])
-            nearest[target][i] = values[closest]
+            others = (np.arange(n) != i) & (family == family[i]) & np.isfinite(values)
+            if others.any():
+                mean[target][i] = values[others].mean()
+                row, _ = nearest_sample(samples.rows(others), here, {family[i]: domain[family[i]]})
+                nearest[target][i] = values[others][row[0]]
     return mean, nearest
 
 

@@ -13,13 +13,14 @@ from explorer.errors import Fault, InvalidFile, WrongUsage
 from explorer.files import MAX_TABLE_BYTES, read_text, write_text
 from explorer.pareto.reference import ExactFront
 from explorer.pareto.results import Results, front_order
-from explorer.problem.columns import Columns, n_rows
+from explorer.problem.columns import KNOBS, Columns, n_rows
 from explorer.problem.objectives import OBJECTIVES
 
 SCHEMA = "explorer.front/1"
 FRONT_CSV, FRONT_JSON, TRIALS_CSV, PROVENANCE_JSON = "front.csv", "front.json", "trials.csv", "provenance.json"
 _TEXT_COLUMNS = frozenset({"family", "origin", "certainty"})
 _FLAG_COLUMNS = frozenset({"is_feasible", "is_front"})
+_FLAGS = {"True": True, "False": False}
 
 
 def write_folder(results: Results, folder: Path) -> list[Path]:
@@ -86,21 +87,12 @@ def read_folder(folder: Path) -> Results:
     """
     if not (folder / FRONT_JSON).is_file() or not (folder / TRIALS_CSV).is_file():
         raise WrongUsage(f"{folder}: holds no results", fix="run the study first: `explorer run STUDY`")
-    path = folder / FRONT_JSON
-    again = "run the study again; the trials themselves are in its storage"
+    path, data = folder / FRONT_JSON, _read_front(folder / FRONT_JSON)
+    table = _read_trials(folder / TRIALS_CSV)
     try:
-        data = json.loads(read_text(path, max_bytes=MAX_TABLE_BYTES))
-        if data.get("schema") != SCHEMA:
-            raise InvalidFile(path, [Fault("schema", f"is {data.get('schema')!r}, not '{SCHEMA}'", again)])
         objectives = tuple(OBJECTIVES[o["name"]] for o in data["objectives"])
         samples: list[dict[str, Any]] = data["samples"]
-        table = _read_csv(folder / TRIALS_CSV, read_text(folder / TRIALS_CSV, max_bytes=MAX_TABLE_BYTES))
-        missing = [o.name for o in objectives if o.name not in table]
-        if missing or "is_feasible" not in table:
-            raise InvalidFile(
-                folder / TRIALS_CSV, [Fault("row 1", f"lacks {', '.join(missing) or 'is_feasible'}", again)]
-            )
-        return Results(
+        results = Results(
             study=str(data["study"]),
             title=str(data["title"]),
             table=table,
@@ -114,12 +106,46 @@ def read_folder(folder: Path) -> Results:
             },
             sample_labels=tuple(str(row["name"]) for row in samples),
             notes=tuple(data["notes"]),
-            provenance=data["provenance"],
+            provenance=dict(data["provenance"]),
             exact=_exact(data.get("exact")),
             advice=str(data.get("advice", "")),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InvalidFile(path, [Fault("", f"is damaged: {type(error).__name__} {error}", again)]) from None
+        n_told = int(data["n_complete"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path, f"is damaged: {type(error).__name__} {error}") from None
+    if len(results.reference_point) != len(objectives):
+        raise _damaged(path, f"has {len(results.reference_point)} reference values for {len(objectives)} objectives")
+    missing = [o.name for o in objectives if o.name not in table]
+    if missing:
+        raise _damaged(folder / TRIALS_CSV, f"lacks {', '.join(missing)}")
+    if n_told != n_rows(table):
+        raise _damaged(folder / TRIALS_CSV, f"has {n_rows(table)} rows, {FRONT_JSON} tells of {n_told}")
+    return results
+
+
+def _read_front(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(read_text(path, max_bytes=MAX_TABLE_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, f"is damaged: {error}") from None
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise _damaged(path, f"is not of schema '{SCHEMA}'")
+    return data
+
+
+def _read_trials(path: Path) -> Columns:
+    try:
+        table = _read_csv(read_text(path, max_bytes=MAX_TABLE_BYTES))
+    except (ValueError, KeyError, csv.Error) as error:
+        raise _damaged(path, f"is damaged: {error}") from None
+    missing = [name for name in ("design_id", "origin", *KNOBS, "is_feasible") if name not in table]
+    if missing:
+        raise _damaged(path, f"lacks {', '.join(missing)}")
+    return table
+
+
+def _damaged(path: Path, what: str) -> InvalidFile:
+    return InvalidFile(path, [Fault("", what, "run the study again; the trials themselves are in its storage")])
 
 
 def _exact(data: dict[str, Any] | None) -> ExactFront | None:
@@ -138,20 +164,18 @@ def csv_text(columns: Columns, names: list[str]) -> str:
     return buffer.getvalue()
 
 
-def _read_csv(path: Path, text: str) -> Columns:
+def _read_csv(text: str) -> Columns:
     rows = list(csv.reader(io.StringIO(text)))
     header, body = rows[0], rows[1:]
     if any(len(row) != len(header) for row in body):
-        raise InvalidFile(
-            path, [Fault("", "is cut off", "run the study again; the trials themselves are in its storage")]
-        )
+        raise ValueError("a row is cut off")
     columns: Columns = {}
     for j, name in enumerate(header):
         cells = [row[j] for row in body]
         if name in _TEXT_COLUMNS:
             columns[name] = np.array(cells, dtype=object)
         elif name in _FLAG_COLUMNS:
-            columns[name] = np.array([cell == "True" for cell in cells], dtype=np.bool_)
+            columns[name] = np.array([_FLAGS[cell] for cell in cells], dtype=np.bool_)
         elif name == "design_id":
             columns[name] = np.array([int(cell) for cell in cells], dtype=np.int64)
         else:

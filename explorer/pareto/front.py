@@ -53,7 +53,7 @@ def default_reference(values: Float, objectives: Sequence[Objective]) -> tuple[f
     """Return a reference point a tenth of the spread beyond the worst of a scan, rounded outward to two digits.
 
     Args:
-        values: a scan's objectives, shape (n, m), all feasible designs.
+        values: a scan's objectives, shape (n, m).
         objectives: m objectives.
     """
     turned = minimized(values, objectives)

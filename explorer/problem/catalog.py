@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 from explorer.errors import WrongUsage, suggestion
-from explorer.files import shipped
+from explorer.files import is_file, shipped
 
 
 def find(kind: str, name: str, *, beside: Path | None = None) -> Path:
@@ -19,13 +19,13 @@ def find(kind: str, name: str, *, beside: Path | None = None) -> Path:
     singular = {"studies": "study", "search_spaces": "search space"}[kind]
     if "/" in name or name.endswith(".toml"):
         path = (beside or Path()) / Path(name).expanduser()
-        if path.is_file():
+        if is_file(path):
             return path
         raise WrongUsage(
             f"{path}: no such {singular} file", fix="check the path, or name one that `explorer list` shows"
         )
     for folder in (Path(kind), *([beside.parent / kind, beside] if beside else []), shipped(kind)):
-        if name and (folder / f"{name}.toml").is_file():
+        if name and is_file(folder / f"{name}.toml"):
             return folder / f"{name}.toml"
     known = [path.stem for path in available(kind)]
     raise WrongUsage(f"no {singular} is called '{name}'", fix=suggestion(name, known) if known else "give a path")
@@ -44,5 +44,5 @@ def title_of(path: Path) -> str:
     """Return the title a declaration gives itself, or '' (a broken file must not break the list)."""
     try:
         return str(tomllib.loads(path.read_text(encoding="utf-8")).get("title", ""))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+    except (OSError, ValueError, RecursionError):
         return "(cannot be read)"

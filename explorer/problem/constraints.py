@@ -23,8 +23,12 @@ class Constraint:
 
     @property
     def text(self) -> str:
-        """The constraint as a person writes it."""
-        return f"{self.column} {self.sense} {column(self.column, where='constraint').text(self.limit)}"
+        """The constraint as a person writes it, with every digit of its limit: it also names it."""
+        known = column(self.column, where="constraint")
+        short = known.text(self.limit)
+        if parse_quantity(short, known.symbol) != self.limit:
+            short = f"{self.limit!r} {known.symbol}".rstrip()
+        return f"{self.column} {self.sense} {short}"
 
     def excess(self, columns: Columns) -> Float:
         """Return by how much each design misses the limit, relative to it, shape (n,); at most 0 where it is met."""

@@ -52,7 +52,7 @@ def read_toml(path: Path, model: type[Declared]) -> tuple[Declared, str]:
     text = read_text(path, max_bytes=MAX_DECLARATION_BYTES)
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # a TOMLDecodeError, or a number with too many digits
         raise InvalidFile(
             path, [Fault("", f"is not TOML: {error}", "mend the line it names (https://toml.io)")]
         ) from None
@@ -71,7 +71,7 @@ def read_json(path: Path, model: type[Declared], *, max_bytes: int) -> Declared:
     text = read_text(path, max_bytes=max_bytes)
     try:
         data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidFile(
             path, [Fault("", f"is not JSON: {error}", "write it again with the command that made it")]
         ) from None

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from explorer.paper.equations import accelerator_efficiency, energy_delay_product, weighted_cost
 from explorer.problem.columns import COLUMNS, Columns, Float
 
@@ -78,13 +80,26 @@ OBJECTIVES = {
 
 
 def add_objectives(columns: Columns, weights: CostWeights) -> Columns:
-    """Return the table with every objective that its columns allow."""
+    """Return the table with every objective that its columns allow; NaN where what it needs is not known.
+
+    Columns of shape (n,), or (S, n) for S draws.
+    """
     derived = {
-        name: objective.compute(columns, weights)
+        name: _where_known(objective, columns, weights)
         for name, objective in OBJECTIVES.items()
         if name not in columns and all(need in columns for need in objective.needs)
     }
     return {**columns, **derived}
+
+
+def _where_known(objective: Objective, columns: Columns, weights: CostWeights) -> Float:
+    needed = {need: np.asarray(columns[need], dtype=np.float64) for need in objective.needs}
+    is_known = np.all(np.stack([np.isfinite(values) for values in needed.values()]), axis=0)
+    if is_known.all():
+        return objective.compute(needed, weights)
+    result = np.full(is_known.shape, np.nan)
+    result[is_known] = objective.compute({need: values[is_known] for need, values in needed.items()}, weights)
+    return result
 
 
 def missing_needs(objective: Objective, offered: Iterable[str]) -> tuple[str, ...]:

@@ -226,7 +226,7 @@ def _spaces(declared: StudyFile, path: Path) -> tuple[Space, ...]:
     spaces = [load_space(name, families=declared.families, beside=path.parent) for name in names]
     faults: list[Fault] = []
     covered = [family for space in spaces for family in space.families]
-    if not covered:
+    if not covered and declared.families is None:
         faults.append(
             Fault(
                 "families",
@@ -235,9 +235,13 @@ def _spaces(declared: StudyFile, path: Path) -> tuple[Space, ...]:
             )
         )
     faults += [
-        Fault("families", f"no space is for '{family}'", suggestion(family, sorted(set(covered))))
+        Fault(
+            "families",
+            f"no space is for '{family}'",
+            suggestion(family, sorted({space.file.family or "" for space in spaces} - {""})),
+        )
         for family in declared.families or ()
-        if covered and family not in covered
+        if family not in covered
     ]
     faults += [
         Fault("space", f"family '{family}' stands in two spaces", "give each family one space")

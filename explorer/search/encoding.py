@@ -29,8 +29,7 @@ class Encoding:
         if len(self.regions) == 1:
             (region,) = self.regions.values()
             return {axis.name: _distribution(axis) for axis in region.axes if not axis.is_fixed}
-        names = dict.fromkeys(axis.name for region in self.regions.values() for axis in region.axes)
-        shares: dict[str, BaseDistribution] = {_share(name): FloatDistribution(0.0, 1.0) for name in names}
+        shares: dict[str, BaseDistribution] = {_share(name): FloatDistribution(0.0, 1.0) for name in self._axis_names()}
         return {FAMILY: CategoricalDistribution(tuple(self.regions)), **shares}
 
     def decode(self, params: Sequence[Mapping[str, Any]]) -> Columns:
@@ -53,13 +52,19 @@ class Encoding:
             row = take(designs, np.array([i]))
             region = self.regions[row[FAMILY][0]]
             knobs = region.knobs(row)
-            params = {
+            several = len(self.regions) > 1
+            # Every trial carries the axes of every family; those of the others mean nothing to it.
+            params = {_share(name): 0.5 for name in self._axis_names()} if several else {}
+            params |= {
                 self._key(axis): self._param(axis, float(np.clip(knobs[axis.name][0], axis.low, axis.high)))
                 for axis in region.axes
-                if len(self.regions) > 1 or not axis.is_fixed
+                if several or not axis.is_fixed
             }
-            result.append({FAMILY: region.family, **params} if len(self.regions) > 1 else params)
+            result.append({FAMILY: region.family, **params} if several else params)
         return result
+
+    def _axis_names(self) -> list[str]:
+        return list(dict.fromkeys(axis.name for region in self.regions.values() for axis in region.axes))
 
     def _family(self, params: Mapping[str, Any]) -> str:
         return str(params[FAMILY]) if len(self.regions) > 1 else next(iter(self.regions))

@@ -70,6 +70,7 @@ def prepare(assessment: Assessment, *, out: Path, storage_url: str | None = None
     study = assessment.study
     reference = study.reference_point
     if reference is None:
+        # Of all designs, feasible or not: constraints are not to move the point that fronts are compared by.
         reference = default_reference(assessment.values(assessment.scan(_REFERENCE_SCAN)), study.objectives)
     return Run(assessment, out, storage_url, reference)
 

@@ -36,7 +36,7 @@ def open_storage(url: str | None, out: Path) -> BaseStorage:
     try:
         return JournalStorage(SteadyJournal(path))
     except (json.JSONDecodeError, UnicodeDecodeError, ValueError, KeyError, TypeError, AssertionError) as error:
-        raise _damaged(path, f"has a record that cannot be read ({error})") from None
+        raise _damaged(path, f"has a record that cannot be read ({error})", is_tail=_has_broken_line(path)) from None
     except OSError as error:
         raise cannot_write(path, error) from None
 
@@ -46,6 +46,8 @@ def journal_path(url: str | None, out: Path) -> Path | None:
     if url is None:
         return out / JOURNAL_NAME
     if "://" not in url:
+        if re.match(r"[A-Za-z][\w+]+:", url):
+            raise WrongUsage(f"storage '{url}' looks like a URL without //", fix="write for example sqlite:///study.db")
         return Path(url).expanduser()
     return Path(url.removeprefix("journal://")).expanduser() if url.startswith("journal://") else None
 
@@ -71,6 +73,24 @@ def check_tail(path: Path) -> None:
         raise _damaged(path, "ends with a record that is not JSON") from None
 
 
+def _has_broken_line(path: Path) -> bool:
+    return len(_whole_records(path.read_bytes())) < path.stat().st_size
+
+
+def _whole_records(data: bytes) -> bytes:
+    """Return a journal up to its first record that is not whole."""
+    end = 0
+    for line in data.splitlines(keepends=True):
+        try:
+            is_whole = line.endswith(b"\n") and isinstance(json.loads(line), dict)
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            is_whole = False
+        if not is_whole:
+            break
+        end += len(line)
+    return data[:end]
+
+
 def recover_journal(path: Path) -> Path | None:
     """Cut the journal after its last whole record; the damaged file is kept beside it.
 
@@ -82,21 +102,13 @@ def recover_journal(path: Path) -> Path | None:
     """
     try:
         data = path.read_bytes()
-        whole = bytearray()
-        for line in data.splitlines(keepends=True):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                json.loads(line)
-            except (json.JSONDecodeError, UnicodeDecodeError):
-                break
-            whole += line
+        whole = _whole_records(data)
         if len(whole) == len(data):
             return None
         kept = next(p for i in range(1, 10_000) if not (p := path.with_name(f"{path.name}.damaged{i}")).exists())
         kept.write_bytes(data)
         temporary = path.with_name(f".{path.name}.recovered")
-        temporary.write_bytes(bytes(whole))
+        temporary.write_bytes(whole)
         temporary.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from None
@@ -106,7 +118,9 @@ def recover_journal(path: Path) -> Path | None:
 def shown_url(url: str | None, out: Path) -> str:
     """Return a storage's name for people and files; a password is never shown."""
     path = journal_path(url, out)
-    return str(path) if path else re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", str(url))
+    if path:
+        return str(path)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", str(url)))
 
 
 def refuse_parallel(url: str | None) -> None:
@@ -134,7 +148,8 @@ def _open_url(url: str) -> BaseStorage:
             fix="write for example sqlite:///study.db, postgresql://user@host/name, or a file's path",
         ) from None
     except ImportError as error:
-        module = (error.name or "its driver").split(".")[0]
+        # Optuna wraps the driver's own ImportError, which alone knows its name.
+        module = (getattr(error.__cause__, "name", None) or error.name or "the driver").split(".")[0]
         if url.startswith("postgresql"):
             raise MissingPart("psycopg", needed_for=f"storage '{shown}'", extra="postgresql") from None
         raise MissingDriver(module, shown) from None
@@ -155,15 +170,7 @@ class MissingDriver(ExplorerError):
         super().__init__(f"{module} is not installed; storage '{shown}' needs it", fix=f"pip install {module}")
 
 
-def _damaged(path: Path, what: str) -> InvalidFile:
-    return InvalidFile(
-        path,
-        [
-            Fault(
-                "",
-                what,
-                "run again with --recover (it keeps every whole record, and the damaged file beside them), "
-                "or begin anew with --out DIR",
-            )
-        ],
-    )
+def _damaged(path: Path, what: str, *, is_tail: bool = True) -> InvalidFile:
+    anew = "begin anew with --out DIR"
+    mend = f"run again with --recover (it keeps every whole record, and the damaged file beside them), or {anew}"
+    return InvalidFile(path, [Fault("", what, mend if is_tail else f"restore it from a copy, or {anew}")])

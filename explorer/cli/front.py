@@ -27,6 +27,7 @@ def front(
     import sys
 
     from explorer import api
+    from explorer.cli.cells import short_title, value_cell
     from explorer.cli.console import note, print_json, print_table
     from explorer.pareto.folder import csv_text, front_json
     from explorer.pareto.results import front_order
@@ -40,17 +41,19 @@ def front(
     if style is Format.csv:
         sys.stdout.write(csv_text(columns, front_order(columns)))
         return
-    names = [n for n in front_order(columns) if n not in {"design_id", "origin", "throughput_ops", "frequency_max_hz"}]
+    hidden = {"design_id", "origin", "throughput_ops", "ops_per_watt", "frequency_max_hz"}
+    asked = {o.name for o in results.objectives}
+    names = [n for n in front_order(columns) if n in COLUMNS and n not in hidden]
     shown = [
-        [
-            str(columns["design_id"][i]),
-            *[columns[n][i] if n == "family" else float(columns[n][i]) / COLUMNS[n].scale for n in names],
-        ]
+        [str(columns["design_id"][i]), *[value_cell(columns, n, i, with_bounds=n in asked) for n in names]]
         for i in range(len(columns["design_id"]))
     ]
-    print_table(["design", *[_short(COLUMNS[n].name, COLUMNS[n].shown_in or COLUMNS[n].symbol) for n in names]], shown)
-    note(f"{len(shown)} of {results.n_complete} designs; hypervolume {results.hypervolume:.6g}")
-    for text in results.notes:
+    print_table(["design", *[short_title(COLUMNS[n]) for n in names]], shown)
+    note(
+        f"{len(shown)} of {results.n_complete} designs, in brackets their 90 % intervals; "
+        f"hypervolume {results.hypervolume:.6g}"
+    )
+    for text in (*results.notes, *([results.advice] if results.advice else [])):
         note(f"note: {text}")
 
 
@@ -79,11 +82,3 @@ def report(
         path = output or folder / "report.html"
         write_page(results, path)
     print_text(str(path))
-
-
-def _short(name: str, unit: str) -> str:
-    """Name a column for a narrow terminal: 'latency ms'."""
-    stem = name
-    for suffix in ("_ratio", "_v", "_hz", "_s", "_j", "_w", "_bytes", "_js", "_ops"):
-        stem = stem.removesuffix(suffix)
-    return f"{stem.replace('_', ' ')} {unit.replace('J*s', 'J·s')}".strip()

@@ -24,8 +24,8 @@ def fit(
 
     from explorer.cli.console import finite, note, print_json, print_table, print_text
     from explorer.files import write_text
-    from explorer.models.store import load_samples, model_to_json
     from explorer.models.draws import posterior_draws
+    from explorer.models.store import load_samples, model_to_json
     from explorer.models.summary import (
         calibration_text,
         coefficient_rows,
@@ -128,6 +128,7 @@ def predict(
     """Predict accuracy, latency, energy, power and size of designs: one by its knobs, or many from a CSV."""
     import sys
 
+    from explorer.cli.cells import short_title, value_cell
     from explorer.cli.console import note, print_json, print_table
     from explorer.errors import WrongUsage
     from explorer.models.prediction import one_design, predict_designs
@@ -165,16 +166,17 @@ def predict(
     if style is Format.csv:
         sys.stdout.write(csv_text(columns, list(columns)))
     elif style is Format.json:
-        rows = [{name: values[i] for name, values in columns.items()} for i in range(n)]
-        print_json({"schema": "explorer.predict/1", "model": model, "designs": rows})
+        listed = [{name: values[i] for name, values in columns.items()} for i in range(n)]
+        print_json({"schema": "explorer.predict/1", "model": model, "designs": listed})
     else:
-        print_table(
-            [COLUMNS[name].title for name in columns],
-            [
-                [columns[c][i] if c == "family" else float(columns[c][i]) / COLUMNS[c].scale for c in columns]
-                for i in range(n)
-            ],
-        )
+        names = [name for name in columns if name in COLUMNS or name in asked]
+        titles = [short_title(COLUMNS[name]) if name in COLUMNS else name for name in names]
+        rows = [[value_cell(columns, name, i, with_bounds=True) for name in names] for i in range(n)]
+        if n == 1:
+            print_table(["quantity", "value"], list(zip(titles, rows[0], strict=True)))
+        else:
+            print_table(titles, rows)
+        note("in brackets: where 90 % of new measurements would lie")
     impossible = int((columns["frequency_hz"] > columns["frequency_max_hz"] * (1 + 1e-9)).sum())
     if impossible:
         note(f"note: {impossible} of {n} designs cannot exist: their clock is above what their voltage carries")

@@ -97,7 +97,9 @@ def run(
         )
         words = results.front_columns["certainty"]
         n_sure, n_possible = int((words == "sure").sum()), int((results.table["certainty"] == "possible").sum())
-        print_text(f"given what the samples tell, {n_sure} designs are on the front for sure, {n_possible} possibly")
+        print_text(
+            f"of the designs tried, {n_sure} are on the front for sure, {n_possible} possibly (given what samples tell)"
+        )
     if results.advice:
         print_text(results.advice)
     print_text(f"{folder}/: report.html (open it in a browser), front.csv, front.json, trials.csv, provenance.json")

@@ -3,8 +3,11 @@
 import numpy as np
 
 from explorer.errors import OutOfRange
-from explorer.models.evaluator import Evaluator
-from explorer.problem.columns import NUMERIC_KNOBS, Columns, allowed_text, is_allowed, n_rows
+from explorer.models.draws import posterior_draws
+from explorer.models.intervals import add_intervals
+from explorer.models.surrogate import Surrogate
+from explorer.problem.columns import NUMERIC_KNOBS, Columns, allowed_text, bounds, is_allowed, n_rows
+from explorer.problem.objectives import CostWeights
 from explorer.units import parse_quantity
 
 
@@ -27,18 +30,19 @@ def one_design(*, family: str, pruning_ratio: float, quant_step: float, voltage:
     return {"family": np.array([family], dtype=object), **{name: np.array([numbers[name]]) for name in NUMERIC_KNOBS}}
 
 
-def predict_designs(evaluator: Evaluator, designs: Columns) -> Columns:
-    """Return designs with predictions, the highest clock at their voltage (NaN where unknown), and domain distance.
+def predict_designs(model: Surrogate, designs: Columns) -> Columns:
+    """Return designs with predictions and their intervals, the highest clock at their voltage, and domain distance.
 
     Raises:
-        UnknownName: a family that the evaluator does not know.
+        UnknownName: a family that the model does not know.
     """
-    columns = evaluator.evaluate(designs)
+    columns = model.evaluate(designs)
+    bounded = add_intervals(columns, model=model, draws=posterior_draws(model), weights=CostWeights())
     highest = np.full(n_rows(designs), np.nan)
     for family in set(designs["family"].tolist()):
-        law = evaluator.law(family)
+        law = model.law(family)
         rows = designs["family"] == family
         if law is not None:
             highest[rows] = law.frequency_max(designs["voltage_v"][rows])
-    distance = columns.pop("domain_distance")
-    return {**columns, "frequency_max_hz": highest, "domain_distance": distance}
+    predicted = {own: bounded[own] for target in model.targets for own in (target, *bounds(target))}
+    return {**designs, **predicted, "frequency_max_hz": highest, "domain_distance": columns["domain_distance"]}

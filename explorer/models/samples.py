@@ -183,8 +183,10 @@ def _meant(knob: str, others: Sequence[str]) -> str:
 def _columns(table: _Table, wanted: Sequence[str]) -> tuple[Columns, list[Fault]]:
     columns: Columns = {}
     faults: list[Fault] = []
-    for name in (name for name in table.header if name in wanted and name not in columns):
-        cells = table.cells(name)
+    for j, name in enumerate(table.header):
+        if name not in wanted:
+            continue
+        cells = [row[j].strip() for row in table.rows]
         if name == "family":
             columns[name] = np.array(cells, dtype=object)
             faults += [

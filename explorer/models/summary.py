@@ -1,6 +1,7 @@
 """What a fit found, as rows and JSON: coefficients beside their priors, errors beside baselines, and warnings."""
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -111,21 +112,18 @@ def identifiability(model: Surrogate) -> list[str]:
     """Say in words what the samples cannot separate: coefficients whose errors trade off against each other."""
     texts = []
     for target, fit in model.fits.items():
-        k = len(fit.levels)
-        covariance = fit.covariance[k:, k:]
+        covariance = fit.covariance[len(fit.levels) :, len(fit.levels) :]
         correlation = covariance / np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
-        priors, shares = fit.shape.priors, fit.data_shares
-        for i in range(len(priors)):
-            for j in range(i + 1, len(priors)):
-                if abs(correlation[i, j]) > _TRADED_OFF and max(shares[i], shares[j]) < _PRIOR_DECIDES_BELOW:
-                    texts.append(
-                        f"{target}: {priors[i].name} and {priors[j].name} cannot be separated by these samples "
-                        f"(correlation {correlation[i, j]:+.2f}); only their joint effect is measured, the split is the "
-                        "priors'"
-                    )
+        known = list(zip(fit.shape.priors, fit.data_shares, strict=True))
+        texts += [
+            f"{target}: {one.name} and {other.name} cannot be separated by these samples (correlation "
+            f"{correlation[i, j]:+.2f}); only their joint effect is measured, the split is the priors'"
+            for (i, (one, share)), (j, (other, its_share)) in combinations(enumerate(known), 2)
+            if abs(correlation[i, j]) > _TRADED_OFF and max(share, its_share) < _PRIOR_DECIDES_BELOW
+        ]
         texts += [
             f"{target}: {prior.name} is the prior's ({share:.0%} from data): {prior.meaning}"
-            for prior, share in zip(priors, shares, strict=True)
+            for prior, share in known
             if share < _PRIOR_ALONE
         ]
     texts += [_ridge_text(model, family) for family in model.families]

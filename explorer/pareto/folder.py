@@ -106,7 +106,7 @@ def read_folder(folder: Path) -> Results:
             },
             sample_labels=tuple(str(row["name"]) for row in samples),
             notes=tuple(data["notes"]),
-            provenance=dict(data["provenance"]),
+            provenance=_object(data["provenance"]),
             exact=_exact(data.get("exact")),
             advice=str(data.get("advice", "")),
         )
@@ -146,6 +146,12 @@ def _read_trials(path: Path) -> Columns:
 
 def _damaged(path: Path, what: str) -> InvalidFile:
     return InvalidFile(path, [Fault("", what, "run the study again; the trials themselves are in its storage")])
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r:.40} is not an object")
+    return value
 
 
 def _exact(data: dict[str, Any] | None) -> ExactFront | None:

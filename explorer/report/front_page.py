@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
+
 from explorer.pareto.results import Results
-from explorer.problem.columns import COLUMNS, n_rows
+from explorer.problem.columns import COLUMNS, Columns, bounds, n_rows
 from explorer.report.front_plot import plot_front
 from explorer.report.page import Block, Grid, Heading, Paragraph, Plot, render_page
 
@@ -22,6 +24,7 @@ _TABLE = (
     "edp_js",
     "weighted_cost",
     "domain_distance",
+    "p_front",
 )
 
 
@@ -41,15 +44,18 @@ def front_page(results: Results) -> str:
     blocks.append(
         Plot(
             plot_front(results),
-            "Filled markers are designs as the model predicts them, open markers are measured samples. "
-            "Hover to see a whole configuration; click the legend to hide a group.",
+            "Designs are where the model predicts them: filled where no other one tried beats them (in 95 % of "
+            "what the samples allow), open where only possibly. Dotted markers are measured samples. Hover for a whole "
+            "configuration with its 90 % intervals; click the legend to hide a group or to show the intervals.",
         )
     )
+    if results.exact is not None:
+        blocks.append(Paragraph(_certificate(results)))
     blocks.append(Heading("Before you trust it"))
-    blocks += [Paragraph(note) for note in results.notes]
+    blocks += [Paragraph(f"{text[0].upper()}{text[1:]}.") for text in (*results.notes, results.advice) if text]
     blocks.append(
         Paragraph(
-            f"Predictions come from model '{model}'. They have the leave-one-out errors that `explorer fit` prints; "
+            f"Predictions come from model '{model}'. Intervals hold 90 % of what a new measurement would give; "
             "what few samples cannot separate is decided by the model's priors. Measure a design before you ship it."
         )
     )
@@ -60,13 +66,24 @@ def front_page(results: Results) -> str:
     return render_page(title=results.title, lead=lead, blocks=blocks)
 
 
+def _certificate(results: Results) -> str:
+    exact = results.exact
+    if exact is None:
+        return ""
+    words = results.table["certainty"]
+    return (
+        f"The search reached {results.reached:.1%} of the exact front's hypervolume ({exact.hypervolume:.5g}, known "
+        f"to {exact.convergence:.0e}). Of the designs tried, given what samples tell, {int(np.sum(words == 'sure'))} "
+        f"are on the front for sure and {int(np.sum(words == 'possible'))} possibly."
+    )
+
+
 def _table(results: Results) -> Grid:
     front = results.front_columns
     names = [name for name in _TABLE if name in front]
     n = n_rows(front)
     rows = [
-        [str(front["design_id"][i]), *[_cell(name, front[name][i]) for name in names]]
-        for i in range(min(n, MAX_TABLE_ROWS))
+        [str(front["design_id"][i]), *[_cell(front, name, i) for name in names]] for i in range(min(n, MAX_TABLE_ROWS))
     ]
     rest = f" The first {MAX_TABLE_ROWS} of {n}; all are in front.csv." if n > MAX_TABLE_ROWS else ""
     return Grid(
@@ -74,11 +91,17 @@ def _table(results: Results) -> Grid:
     )
 
 
-def _cell(name: str, value: object) -> str:
+def _cell(front: Columns, name: str, i: int) -> str:
+    value = front[name][i]
     if isinstance(value, str):
         return value
-    number = float(value)  # type: ignore[arg-type]
-    return "-" if math.isnan(number) else f"{number / COLUMNS[name].scale:.4g}"
+    scale, (low, high) = COLUMNS[name].scale, bounds(name)
+    if math.isnan(float(value)):
+        return "-"
+    text = f"{float(value) / scale:.4g}"
+    if low in front and math.isfinite(float(front[low][i])):
+        text += f" ({float(front[low][i]) / scale:.3g} to {float(front[high][i]) / scale:.3g})"
+    return text
 
 
 def _origin(results: Results) -> Grid:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.pareto.results import Results
-from explorer.problem.columns import COLUMNS, Columns, n_rows, take
+from explorer.problem.columns import COLUMNS, Columns, bounds, n_rows, take
 from explorer.problem.objectives import Objective
-from explorer.report.style import GREY, TEXT, base_layout, family_style
+from explorer.report.style import GREY, SKY, TEXT, FamilyStyle, base_layout, family_style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -28,6 +28,7 @@ _HOVER = (
     "size_bytes",
     "edp_js",
     "weighted_cost",
+    "p_front",
 )
 
 
@@ -62,78 +63,114 @@ def _axis_title(objective: Objective) -> str:
 
 
 def _traces(results: Results, x: Objective, y: Objective, *, has_legend: bool) -> list[Any]:
+    front = results.front_columns
+    families = [*front["family"].tolist(), *results.samples.get("family", np.array([])).tolist()]
+    styles = family_style(families)
+    traces = _background(results, x, y, has_legend=has_legend)
+    for family, style in styles.items():
+        own = take(front, front["family"] == family)
+        if n_rows(own):
+            traces += _front_traces(own, x, y, family=family, style=style, has_legend=has_legend)
+    labels = np.array(results.sample_labels, dtype=object)
+    for family, style in styles.items() if len(labels) else ():
+        mask = results.samples["family"] == family
+        rows = take(results.samples, mask)
+        if n_rows(rows) and np.isfinite(_shown(rows, x) * _shown(rows, y)).any():
+            marker = {"color": style.colour, "symbol": f"{style.symbol}-open-dot", "size": 13, "line": {"width": 2}}
+            heading = [f"{label} (measured)" for label in labels[mask]]
+            traces.append(_marked(rows, x, y, f"measured, {family}", marker, heading=heading, show=has_legend))
+    return traces
+
+
+def _background(results: Results, x: Objective, y: Objective, *, has_legend: bool) -> list[Any]:
+    """Draw what is not on the front: dominated designs, those that may still be on it, and the exact front's line."""
     import plotly.graph_objects as go
 
     table, is_front = results.table, results.is_front
-    dominated = np.flatnonzero(~is_front & table["is_feasible"].astype(bool))
-    shown = dominated[:: max(1, -(-len(dominated) // MAX_BACKGROUND))]
-    name = f"dominated ({len(dominated):,}{'' if len(shown) == len(dominated) else f', {len(shown):,} shown'})"
-    # SVG, not WebGL: a page from a mail attachment is opened where WebGL may be off, and then shows nothing at all.
-    traces = (
-        [
+    words = table.get("certainty", np.full(results.n_complete, "dominated", dtype=object))
+    traces = []
+    groups = (("dominated", "dominated", GREY, 0.35), ("possible", "possibly on the front", SKY, 0.6))
+    for word, name, colour, opacity in groups:
+        behind = np.flatnonzero(
+            ~is_front & table["is_feasible"].astype(bool) & ((words == "possible") == (word == "possible"))
+        )
+        shown = behind[:: max(1, -(-len(behind) // MAX_BACKGROUND))]
+        if not len(shown):
+            continue
+        count = f"{len(behind):,}" if len(shown) == len(behind) else f"{len(behind):,}, {len(shown):,} shown"
+        # SVG, not WebGL: a page from a mail attachment is opened where WebGL may be off, and then shows nothing at all.
+        traces.append(
             go.Scatter(
                 x=_shown(table, x)[shown],
                 y=_shown(table, y)[shown],
                 mode="markers",
-                name=name,
-                legendgroup="dominated",
+                name=f"{name} ({count})",
+                legendgroup=word,
                 showlegend=has_legend,
                 hoverinfo="skip",
-                marker={"color": GREY, "size": 5, "opacity": 0.35},
+                marker={"color": colour, "size": 5, "opacity": opacity},
             )
-        ]
-        if len(shown)
-        else []
-    )
-    front = results.front_columns
-    styles = family_style([*front["family"].tolist(), *results.samples.get("family", np.array([])).tolist()])
-    for family, style in styles.items():
-        rows = take(front, front["family"] == family)
-        if n_rows(rows):
-            traces.append(
-                _marked(
-                    rows,
-                    x,
-                    y,
-                    name=f"front, {family} ({n_rows(rows)})",
-                    show=has_legend,
-                    marker={
-                        "color": style.colour,
-                        "symbol": style.symbol,
-                        "size": 8,
-                        "line": {"width": 0.5, "color": "white"},
-                    },
-                    heading=[f"design {i} (predicted)" for i in rows["design_id"]],
-                )
-            )
-    if not results.sample_labels:
-        return traces
-    labels = np.array(results.sample_labels, dtype=object)
-    for family, style in styles.items():
-        mask = results.samples["family"] == family
-        rows = take(results.samples, mask)
-        if n_rows(rows) and np.isfinite(_shown(rows, x) * _shown(rows, y)).any():
-            traces.append(
-                _marked(
-                    rows,
-                    x,
-                    y,
-                    name=f"measured, {family}",
-                    show=has_legend,
-                    marker={
-                        "color": style.colour,
-                        "symbol": f"{style.symbol}-open-dot",
-                        "size": 13,
-                        "line": {"width": 2},
-                    },
-                    heading=[f"{label} (measured)" for label in labels[mask]],
-                )
-            )
+        )
+    if results.exact is not None and len(results.objectives) == 2:
+        drawn = {o.name: results.exact.values[:, j] / COLUMNS[o.name].scale for j, o in enumerate(results.objectives)}
+        line = {"color": GREY, "width": 1.5}
+        traces.append(
+            go.Scatter(x=drawn[x.name], y=drawn[y.name], mode="lines", name="exact front", line=line, hoverinfo="skip")
+        )
     return traces
 
 
+def _front_traces(
+    own: Columns, x: Objective, y: Objective, *, family: str, style: FamilyStyle, has_legend: bool
+) -> list[Any]:
+    """Draw one family's front: filled where it is sure, open where it is only possible, and the intervals on demand."""
+    import plotly.graph_objects as go
+
+    words = own.get("certainty", np.full(n_rows(own), "sure", dtype=object))
+    traces = []
+    if f"{x.name}_lo" in own:
+        traces.append(
+            go.Scatter(
+                x=_shown(own, x),
+                y=_shown(own, y),
+                error_x=_error_bar(own, x),
+                error_y=_error_bar(own, y),
+                mode="markers",
+                marker={"size": 1, "color": style.colour, "opacity": 0.4},
+                name=f"90 % intervals, {family}",
+                legendgroup=f"bars {family}",
+                showlegend=has_legend,
+                visible="legendonly",
+                hoverinfo="skip",
+            )
+        )
+    for is_sure, word in ((True, "front for sure"), (False, "front, possibly")):
+        rows = take(own, (words == "sure") == is_sure)
+        if not n_rows(rows):
+            continue
+        symbol = style.symbol if is_sure or "certainty" not in own else f"{style.symbol}-open"
+        marker = {"color": style.colour, "symbol": symbol, "size": 9 if is_sure else 8, "line": {"width": 1.5}}
+        name = f"{word if 'certainty' in own else 'front'}, {family} ({n_rows(rows)})"
+        heading = [f"design {i} (predicted)" for i in rows["design_id"]]
+        traces.append(_marked(rows, x, y, name, marker, heading=heading, show=has_legend))
+    return traces
+
+
+def _error_bar(rows: Columns, objective: Objective) -> dict[str, Any]:
+    middle, scale = _shown(rows, objective), COLUMNS[objective.name].scale
+    low, high = (rows[end].astype(np.float64) / scale for end in bounds(objective.name))
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": high - middle,
+        "arrayminus": middle - low,
+        "thickness": 0.7,
+        "width": 0,
+    }
+
+
 def _marked(
-    rows: Columns, x: Objective, y: Objective, *, name: str, show: bool, marker: dict[str, Any], heading: list[str]
+    rows: Columns, x: Objective, y: Objective, name: str, marker: dict[str, Any], *, heading: list[str], show: bool
 ) -> Any:
     import plotly.graph_objects as go
 
@@ -161,9 +198,16 @@ def hover_texts(rows: Columns, heading: list[str]) -> list[str]:
             if isinstance(value, str):
                 parts.append(str(value))
             elif np.isfinite(value):
-                parts.append(f"{COLUMNS[name].label}: {COLUMNS[name].text(float(value))}")
+                parts.append(f"{COLUMNS[name].label}: {COLUMNS[name].text(float(value))}{_range_text(rows, name, i)}")
         lines.append("<br>".join(parts))
     return lines
+
+
+def _range_text(rows: Columns, name: str, i: int) -> str:
+    low, high = bounds(name)
+    if low not in rows or not np.isfinite(rows[low][i]):
+        return ""
+    return f" ({COLUMNS[name].text(float(rows[low][i]))} to {COLUMNS[name].text(float(rows[high][i]))})"
 
 
 def _shown(columns: Columns, objective: Objective) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":

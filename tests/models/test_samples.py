@@ -179,7 +179,8 @@ def test_a_flood_of_faults_is_cut_short(tmp_path: Path) -> None:
 def test_designs_need_the_knobs_alone(tmp_path: Path) -> None:
     designs = read_designs(_csv(tmp_path, "note," + HEADER.partition(",accuracy")[0], "x," + ROW.partition(",0.94")[0]))
 
-    assert list(designs) == ["family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz"]
+    assert list(designs) == ["note", "family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz"]
+    assert designs["note"].tolist() == ["x"]
 
 
 def test_designs_may_carry_cells_that_would_be_wrong_as_measurements(tmp_path: Path) -> None:

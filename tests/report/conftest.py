@@ -1,9 +1,46 @@
 """What the report's tests share: the browser that opens pages and draws images."""
 
+import json
 import os
+import re
 import shutil
+import subprocess
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+
+# A frame may be narrower than any window a browser opens, and its own media queries see the frame's width. All frames
+# are low enough to be seen at once: a browser does not draw what is out of sight.
+FRAMES = """<!doctype html><body><pre id="found"></pre><script>
+addEventListener("message", (event) => {{ document.getElementById("found").textContent += event.data + "\\n"; }});
+</script>{frames}</body>"""
+PROBE = """<script>
+const faults = [], wanted = Number(location.hash.slice(1)) || innerWidth;
+addEventListener("error", (event) => faults.push(String(event.message)));
+addEventListener("securitypolicyviolation", (event) => faults.push(event.violatedDirective + " " + event.blockedURI));
+const measure = () => ({
+  width: wanted,
+  page: document.documentElement.scrollWidth,
+  faults,
+  plots: [...document.querySelectorAll(".plot")].map((plot) =>
+    [plot.clientWidth, Math.ceil(plot.querySelector("svg.main-svg")?.getBoundingClientRect().width ?? -1)]),
+  boxes: [...document.querySelectorAll(".scroll")].map((box) => [box.clientWidth, box.scrollWidth]),
+});
+// Plots are drawn, and drawn again after a resize, a moment later: look until they fit, or tell what does not.
+let isResized = wanted === innerWidth;
+const look = (tries) => setTimeout(() => {
+  const found = measure();
+  const fits = found.plots.every(([place, drawn]) => Math.abs(place - drawn) <= 1);
+  if (tries > 0 && !fits) return look(tries - 1);
+  if (isResized) return parent.postMessage(JSON.stringify(found), "*");
+  isResized = true;
+  document.body.style.width = wanted + "px";
+  dispatchEvent(new Event("resize"));
+  look(40);
+}, 250);
+addEventListener("load", () => look(40));
+</script>"""
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +52,36 @@ def chromium() -> str:
     if os.environ.get("CI"):
         pytest.fail("no chromium or chrome on the PATH; continuous integration must have one")
     pytest.skip("no chromium or chrome on the PATH")
+
+
+@pytest.fixture(scope="session")
+def open_page(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Return a function that opens a page at several widths with the network off.
+
+    It returns what each frame measured, by width, and the console's lines. A frame for `resized` opens wide and makes
+    its page narrower; it tells the plots itself, for without a screen a browser may keep a frame's new size to itself.
+    """
+
+    def open_at(page: str, *, widths: tuple[int, ...], resized: int) -> tuple[dict[int, dict[str, Any]], list[str]]:
+        folder = tmp_path_factory.mktemp("page")
+        (folder / "page.html").write_text(page.replace("<style>", PROBE + "<style>", 1), encoding="utf-8")
+        frames = "".join(f'<iframe src="page.html" width="{width}" height="250"></iframe>' for width in widths)
+        frames += f'<iframe src="page.html#{resized}" width="1400" height="250"></iframe>'
+        (folder / "frames.html").write_text(FRAMES.format(frames=frames), encoding="utf-8")
+        done = subprocess.run(
+            [
+                chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={folder / 'profile'}",
+                "--enable-logging=stderr", "--v=0", "--virtual-time-budget=40000", "--window-size=1600,1200",
+                "--dump-dom", (folder / "frames.html").as_uri(),
+            ],
+            capture_output=True, text=True, check=True, timeout=120,
+        )  # fmt: skip
+        found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
+        assert found, done.stderr
+        measured = [json.loads(line) for line in found[1].splitlines()]
+        console = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
+        return {frame["width"]: frame for frame in measured}, console
+
+    return open_at

@@ -71,8 +71,8 @@ def test_the_page_asks_nothing_of_a_network(page: str) -> None:
 def test_the_page_tells_notes_constraints_and_origin(page: str) -> None:
     for text in (
         "EDP against accuracy",
-        "the first note",
-        "a second one",
+        "The first note.",
+        "A second one.",
         "power_w &lt;= 22 W",
         "nsga2, seed 0",
         "x/study.journal",

@@ -1,0 +1,33 @@
+"""Columns in a terminal: short titles, and values with their intervals in the unit that people read."""
+
+from typing import TYPE_CHECKING
+
+from explorer.problem.columns import COLUMNS, Column, bounds
+
+if TYPE_CHECKING:
+    from explorer.problem.columns import Columns
+
+_UNIT_ENDINGS = ("_ratio", "_v", "_hz", "_s", "_j", "_w", "_bytes", "_js", "_ops")
+
+
+def short_title(column: Column) -> str:
+    """Name a column for a narrow terminal: 'latency ms'."""
+    stem = column.name
+    for ending in _UNIT_ENDINGS:
+        stem = stem.removesuffix(ending)
+    unit = (column.shown_in or column.symbol).replace("J*s", "J·s")
+    return f"{stem.replace('_', ' ')} {unit}".strip()
+
+
+def value_cell(columns: "Columns", name: str, row: int, *, with_bounds: bool) -> object:
+    """Return one value as it is shown: '128.2 [114.9, 142]', or a plain number where it has no interval."""
+    value = columns[name][row]
+    if isinstance(value, str):
+        return value
+    scale = COLUMNS[name].scale
+    low, high = bounds(name)
+    if not with_bounds or low not in columns:
+        return float(value) / scale
+    return (
+        f"{float(value) / scale:.4g} [{float(columns[low][row]) / scale:.3g}, {float(columns[high][row]) / scale:.3g}]"
+    )

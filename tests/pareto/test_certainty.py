@@ -1,0 +1,139 @@
+"""Probability of being on the front, and advice on what to measure: laws and oracles."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from explorer.api import load, results, run
+from explorer.models.assessment import Assessment
+from explorer.models.draws import Draws, drawn_targets, posterior_draws
+from explorer.models.surrogate import Surrogate
+from explorer.pareto.advice import advice_for_model, best_measurement
+from explorer.pareto.certainty import certainty, front_probability
+from explorer.problem.columns import KNOBS, Columns, take
+from explorer.problem.objectives import add_objectives
+
+
+@pytest.fixture(scope="module")
+def assessment() -> Assessment:
+    return load("edp-accuracy")
+
+
+@pytest.fixture(scope="module")
+def model(assessment: Assessment) -> Surrogate:
+    assert isinstance(assessment.evaluator, Surrogate)
+    return assessment.evaluator
+
+
+@pytest.fixture(scope="module")
+def draws(model: Surrogate) -> Draws:
+    return posterior_draws(model, n=60)
+
+
+@pytest.fixture(scope="module")
+def table(assessment: Assessment) -> Columns:
+    return assessment.scan(128)
+
+
+def test_the_probability_equals_that_of_a_slow_twin(
+    assessment: Assessment, model: Surrogate, draws: Draws, table: Columns
+) -> None:
+    fast = front_probability(table, assessment, model=model, draws=draws)
+
+    drawn = add_objectives(drawn_targets(model, draws, table, with_noise=False), assessment.study.weights)
+    values = np.stack([drawn["edp_js"], -drawn["accuracy"]], axis=-1)
+    slow = np.zeros(len(fast))
+    for world in values:
+        for i, one in enumerate(world):
+            beaten = np.all(world <= one, axis=1) & np.any(world < one, axis=1)
+            slow[i] += not beaten.any()
+    np.testing.assert_allclose(fast, slow / len(values))
+
+
+def test_a_design_that_another_beats_in_every_world_has_no_chance(
+    assessment: Assessment, model: Surrogate, draws: Draws
+) -> None:
+    """The same design at a lower clock is slower and no better in anything."""
+    fast = {
+        "family": np.array(["CNN"] * 2, dtype=object), "pruning_ratio": np.array([0.4, 0.4]),
+        "quant_step": np.array([0.03, 0.03]), "voltage_v": np.array([0.95, 0.95]),
+        "frequency_hz": np.array([2.3e9, 1.9e9]),
+    }  # fmt: skip
+
+    p = front_probability(assessment.assess(fast), assessment, model=model, draws=draws)
+
+    assert p.tolist() == [1.0, 0.0]
+    assert certainty(p).tolist() == ["sure", "dominated"]
+
+
+def test_infeasible_designs_have_no_chance(model: Surrogate, draws: Draws) -> None:
+    capped = load("power-cap")
+    table = capped.scan(128)
+
+    p = front_probability(table, capped, model=model, draws=draws)
+
+    assert np.all(p[table["power_w"] > 30] == 0)
+    assert p.max() > 0
+
+
+def test_the_words_follow_the_probabilities() -> None:
+    assert certainty(np.array([1.0, 0.95, 0.94, 0.05, 0.049, 0.0])).tolist() == [
+        "sure", "sure", "possible", "possible", "dominated", "dominated",
+    ]  # fmt: skip
+
+
+def test_advice_names_the_candidate_that_a_slow_twin_names(
+    assessment: Assessment, model: Surrogate, draws: Draws, table: Columns
+) -> None:
+    front = take(table, np.arange(0, 20))
+    candidates = take(table, np.arange(20, 50))
+    advice = best_measurement(
+        {k: candidates[k] for k in KNOBS}, {k: front[k] for k in KNOBS},
+        objectives=assessment.study.objectives, weights=assessment.study.weights, model=model, draws=draws,
+    )  # fmt: skip
+    assert advice is not None
+
+    drawn = add_objectives(drawn_targets(model, draws, front, with_noise=False), assessment.study.weights)
+    accuracy = drawn["accuracy"]
+    wanted = np.concatenate([np.log(drawn["edp_js"]), np.log(accuracy / (1 - accuracy))], axis=1)
+    told = drawn_targets(model, draws, candidates, with_noise=False)
+    removed = []
+    for c in range(30):
+        linked = [told[t][:, c] for t in draws]
+        linked = [np.log(x / (1 - x)) if t == "accuracy" else np.log(x) for t, x in zip(draws, linked, strict=True)]
+        noise = np.diag([np.median(draws[t].noise) ** 2 for t in draws])
+        own = np.cov(np.array(linked), bias=True) + noise
+        share = 0.0
+        for k in range(wanted.shape[1]):
+            cross = np.array([np.mean((x - x.mean()) * (wanted[:, k] - wanted[:, k].mean())) for x in linked])
+            share += cross @ np.linalg.solve(own, cross) / wanted[:, k].var()
+        removed.append(share / wanted.shape[1])
+    best = int(np.argmax(removed))
+    assert advice.design["pruning_ratio"] == candidates["pruning_ratio"][best]
+    assert advice.reduction == pytest.approx(removed[best], rel=1e-6)
+
+
+def test_advice_on_the_paper_points_off_the_samples_ridge(model: Surrogate) -> None:
+    """All samples have high R with high D; what would separate the two is one high and the other low."""
+    advice = advice_for_model(model, posterior_draws(model))
+
+    assert advice is not None
+    r, d = float(str(advice.design["pruning_ratio"])), float(str(advice.design["quant_step"]))
+    spans = model.domain[str(advice.design["family"])]
+    middle_r, middle_d = (spans["pruning_ratio"].low + spans["pruning_ratio"].high) / 2, 0.0316
+    assert (r > middle_r) != (d > middle_d)
+    assert 0 < advice.reduction < 1
+
+
+def test_certified_results_survive_the_folder(tmp_path: Path) -> None:
+    done = run("edp-accuracy", trials=80, out=tmp_path).results
+    back = results(tmp_path)
+
+    assert back.exact is not None
+    assert done.exact is not None
+    assert back.exact.hypervolume == done.exact.hypervolume
+    assert back.advice == done.advice
+    for name in ("p_front", "accuracy_lo", "edp_js_hi"):
+        np.testing.assert_array_equal(back.table[name], done.table[name])
+    assert back.front_columns["certainty"].tolist() == done.front_columns["certainty"].tolist()

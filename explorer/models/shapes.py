@@ -28,6 +28,7 @@ class Prior:
         scale: which of the two.
         meaning: what it is, in words.
         source: where value and width come from.
+        effect_of: what the coefficient is the effect of, in a word or two.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Prior:
     scale: Literal["log", "logit"]
     meaning: str
     source: str
+    effect_of: str
 
     @property
     def center(self) -> float:
@@ -115,6 +117,7 @@ ACCURACY = Shape(
             "log",
             "log-odds of a right answer lost for each unit of pruning odds R/(1-R)",
             "assumed: pruning half of the weights costs about a third of a unit of log-odds",
+            "pruning",
         ),
         Prior(
             "b_D",
@@ -123,6 +126,7 @@ ACCURACY = Shape(
             "log",
             "log-odds of a right answer lost for each step of 0.02",
             "assumed: from 0.02 to 0.04 the step costs about half of what pruning half of the weights does",
+            "the quantization step",
         ),
     ),
     Noise(0.05, 4, "accuracy is printed to 0.01: half a digit is 0.04 to 0.1 units of log-odds around 0.9"),
@@ -141,6 +145,7 @@ LATENCY = Shape(
             "log",
             "how far fewer and shorter weights shorten the run",
             "assumed: between a memory-bound run (1) and one that ignores compression (0)",
+            "compression",
         ),
     ),
     _PRINTED_INTEGERS,
@@ -166,6 +171,7 @@ ENERGY = Shape(
             "logit",
             "share of the energy that scales with compression and voltage; the rest is fixed",
             "assumed: anything from a tenth to nine tenths",
+            "compression and voltage",
         ),
         Prior(
             "leak",
@@ -174,6 +180,7 @@ ENERGY = Shape(
             "logit",
             "share of leakage in what scales",
             "assumed: a fifth to a third at the nominal voltage of a recent process",
+            "leakage",
         ),
     ),
     _PRINTED_INTEGERS,
@@ -186,7 +193,13 @@ POWER = Shape(
     "power = P_family [1 - s + s r^g v^2 c]",
     (
         Prior(
-            "s", 0.5, 1.0, "logit", "share of the power that switches", "assumed: anything from a tenth to nine tenths"
+            "s",
+            0.5,
+            1.0,
+            "logit",
+            "share of the power that switches",
+            "assumed: anything from a tenth to nine tenths",
+            "voltage, clock and pruning",
         ),
         Prior(
             "g",
@@ -195,6 +208,7 @@ POWER = Shape(
             "log",
             "how far fewer weights lower the switching activity",
             "assumed: unstructured zeros save only part of their share",
+            "pruning",
         ),
     ),
     _PRINTED_INTEGERS,
@@ -213,6 +227,7 @@ SIZE = Shape(
             "log",
             "share of a stored weight's bits that the step decides",
             "assumed: about six bits of value beside five bits of index for each weight that is left",
+            "the quantization step",
         ),
     ),
     _PRINTED_INTEGERS,
@@ -231,6 +246,7 @@ THROUGHPUT = Shape(
             "log",
             "how far a shorter run raises the rate of operations",
             "assumed: part of the operations vanish with the weights, so the rate rises less than the speed",
+            "speed",
         ),
     ),
     _PRINTED_INTEGERS,

@@ -116,13 +116,13 @@ def identifiability(model: Surrogate) -> list[str]:
         correlation = covariance / np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
         known = list(zip(fit.shape.priors, fit.data_shares, strict=True))
         texts += [
-            f"{target}: {one.name} and {other.name} cannot be separated by these samples (correlation "
-            f"{correlation[i, j]:+.2f}); only their joint effect is measured, the split is the priors'"
+            f"{target}: the effects of {one.effect_of} ({one.name}) and {other.effect_of} ({other.name}) cannot be "
+            f"separated by these samples (correlation {correlation[i, j]:+.2f}); their split is the priors'"
             for (i, (one, share)), (j, (other, its_share)) in combinations(enumerate(known), 2)
             if abs(correlation[i, j]) > _TRADED_OFF and max(share, its_share) < _PRIOR_DECIDES_BELOW
         ]
         texts += [
-            f"{target}: {prior.name} is the prior's ({share:.0%} from data): {prior.meaning}"
+            f"{target}: the effect of {prior.effect_of} ({prior.name}) is the prior's, {share:.0%} from data"
             for prior, share in known
             if share < _PRIOR_ALONE
         ]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from explorer.api import Outcome, load, results, run
+    from explorer.api import Outcome, choose, load, results, run
     from explorer.errors import ExplorerError
     from explorer.models.samples import Samples, paper_samples, read_samples
     from explorer.models.store import load_model
@@ -32,6 +32,7 @@ _HOMES = {
     "Surrogate": "explorer.models.surrogate",
     "fit_surrogate": "explorer.models.surrogate",
     "leave_one_out": "explorer.models.validation",
+    "choose": "explorer.api",
     "load": "explorer.api",
     "load_model": "explorer.models.store",
     "paper_samples": "explorer.models.samples",
@@ -46,6 +47,7 @@ __all__ = [
     "Results",
     "Samples",
     "Surrogate",
+    "choose",
     "fit_surrogate",
     "leave_one_out",
     "load",

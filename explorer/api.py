@@ -1,16 +1,23 @@
 """What the commands do, for Python: load a study, run it, look at its front, from a notebook or a script."""
 
+import math
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from explorer.errors import Interrupted, NoFeasibleDesign, WrongUsage
 from explorer.models.assessment import Assessment, assessment_of
 from explorer.models.store import load_model
+from explorer.pareto import decide
 from explorer.pareto.certify import certify
+from explorer.pareto.decide import Choice
 from explorer.pareto.folder import FRONT_JSON, read_folder, write_folder
 from explorer.pareto.notes import nearest_misses
 from explorer.pareto.results import Results
+from explorer.problem.columns import COLUMNS, bounds
+from explorer.problem.constraints import parse_constraint
 from explorer.problem.study import load_study
 from explorer.report.files import write_page
 from explorer.search.run import Clock, Progress, collect, logged, n_complete, prepare, search, utc_now
@@ -131,3 +138,79 @@ def results_folder(study_or_folder: str | Path) -> Path:
         raise WrongUsage(f"{given}: holds no results", fix="give a folder that `explorer run` wrote")
     study = load_study(str(study_or_folder))  # an unknown name is told as such, with the nearest one
     raise WrongUsage(f"{named}: study '{study.name}' has not been run here", fix=f"explorer run {study_or_folder}")
+
+
+def choose(
+    study_or_folder: str | Path,
+    *,
+    knee: bool = False,
+    alpha: float | None = None,
+    energy_max_j: float | None = None,
+    minimize: str | None = None,
+    design: int | None = None,
+    where: Sequence[str] = (),
+    allow_extrapolation: bool = False,
+) -> tuple[Choice, dict[str, Any]]:
+    """Choose one configuration from a front by one rule; return it, and what `chosen.json` holds of it.
+
+    Args:
+        study_or_folder: a study that was run here, or a result folder.
+        knee: choose where the front bends most.
+        alpha: choose the least weighted cost, Eq. (10).
+        energy_max_j: E_max of the weighted cost; default: the study's.
+        minimize: choose the best value of this column.
+        design: choose this design.
+        where: conditions such as 'accuracy >= 0.9'.
+        allow_extrapolation: take designs outside the model's domain as well.
+
+    Raises:
+        WrongUsage: there are no results, or a rule or condition cannot be used.
+        NoFeasibleDesign: no design meets the conditions inside the domain.
+    """
+    found = results(study_or_folder)
+    candidates = found.front_columns
+    if design is not None:
+        candidates, rule = decide.one_design(found, design)
+    elif alpha is not None:
+        question = found.provenance.get("question", {})
+        rule = decide.by_alpha(candidates, alpha=alpha, energy_max_j=energy_max_j or question.get("energy_max_j", 39.6))
+    elif minimize is not None:
+        rule = decide.by_column(candidates, minimize)
+    elif knee:
+        rule = decide.knee(found, candidates)
+    else:
+        raise WrongUsage("no rule given", fix="give one of knee, alpha, minimize, design")
+    conditions = [parse_constraint(text, where="--where") for text in where]
+    lacking = [c.column for c in conditions if c.column not in candidates]
+    if lacking:
+        raise WrongUsage(f"the results have no column {', '.join(lacking)}", fix=f"it has {', '.join(candidates)}")
+    choice = decide.choose(
+        found, rule=rule, candidates=candidates, conditions=conditions, allow_extrapolation=allow_extrapolation
+    )
+    payload = {
+        "schema": "explorer.chosen/1",
+        "study": found.study,
+        "rule": {"name": choice.rule, "text": choice.why, "where": [condition.text for condition in conditions]},
+        "design": choice.design,
+        "runner_up": choice.runner_up,
+        "price_of_accuracy": choice.price,
+        "is_extrapolated": choice.is_extrapolated,
+        "provenance": dict(found.provenance),
+    }
+    return choice, payload
+
+
+def describe(design: Mapping[str, Any]) -> list[str]:
+    """Return a design's columns as lines for people, with intervals where they are known."""
+    lines = []
+    for name, column in COLUMNS.items():
+        value = design.get(name)
+        if isinstance(value, str):
+            lines.append(f"{column.label}: {value}")
+        elif value is not None and math.isfinite(float(value)):
+            low, high = (design.get(end) for end in bounds(name))
+            span = ""
+            if low is not None and high is not None and math.isfinite(float(low)):
+                span = f" ({column.text(float(low))} to {column.text(float(high))})"
+            lines.append(f"{column.label}: {column.text(float(value))}{span}")
+    return lines

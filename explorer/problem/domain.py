@@ -11,6 +11,8 @@ from explorer.problem.columns import NUMERIC_KNOBS, Columns, Float, by_family, n
 
 # A knob that the samples never varied has no width of its own; a twentieth of its value stands in for it (assumed).
 _CONSTANT_KNOB_WIDTH = 0.05
+# Half a width beyond the samples is where a model is still asked by default; beyond that it extrapolates.
+EXTRAPOLATION = 0.5
 _LOG_KNOBS = frozenset({"quant_step"})
 
 

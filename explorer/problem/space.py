@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from explorer.errors import ExplorerError
 from explorer.problem.columns import allowed_text, is_allowed
 from explorer.problem.declare import Declaration, refuse
+from explorer.problem.domain import EXTRAPOLATION
 from explorer.units import factor
 
 
@@ -145,7 +146,9 @@ class DomainDeclaration(Declaration):
     """Where the model may be asked: the samples' range, widened on both sides."""
 
     enforce: bool = Field(True, description="false lets the search extrapolate; every such design is marked")
-    widen: float = Field(0.5, ge=0, le=10, description="widening on each side, in widths of the samples' range")
+    widen: float = Field(
+        EXTRAPOLATION, ge=0, le=10, description="widening on each side, in widths of the samples' range"
+    )
 
 
 class SpaceFile(Declaration):

@@ -1,0 +1,77 @@
+"""`explorer choose`: one configuration from the front."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from explorer.cli.front import StudyOrFolder
+
+
+def choose(
+    study: StudyOrFolder,
+    knee: Annotated[bool, typer.Option("--knee", help="Where the front bends most.")] = False,
+    alpha: Annotated[
+        float | None, typer.Option("--alpha", help="Least weighted cost J, eq. (10), at this alpha.")
+    ] = None,
+    energy_max: Annotated[
+        str | None, typer.Option("--energy-max", help="E_max of J.", show_default="the study's")
+    ] = None,
+    minimize: Annotated[
+        str | None, typer.Option("--minimize", metavar="COLUMN", help="The best value of one column.")
+    ] = None,
+    design: Annotated[int | None, typer.Option("--design", metavar="ID", help="This design.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="A condition, such as 'accuracy>=0.9'; may be repeated.")
+    ] = None,
+    allow_extrapolation: Annotated[
+        bool, typer.Option("--allow-extrapolation", help="Take designs outside the model's domain as well.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write it here.", show_default="DIR/chosen.json")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Choose one configuration from the front, say why, and write it as JSON.
+
+    Always among feasible designs inside the model's domain. The knee is the design at the greatest distance to the line
+    (or plane) through the front's extremes, after scaling every objective to [0, 1].
+    """
+    import json
+
+    from explorer import api
+    from explorer.cli.console import finite, print_json, print_text
+    from explorer.errors import WrongUsage
+    from explorer.files import write_text
+    from explorer.units import parse_quantity
+
+    asked = [flag for flag, is_given in (("--knee", knee), ("--alpha", alpha is not None),
+                                         ("--minimize", minimize is not None), ("--design", design is not None))
+             if is_given]  # fmt: skip
+    if len(asked) != 1:
+        raise WrongUsage(
+            f"{' and '.join(asked) or 'no rule'} given", fix="give one of --knee, --alpha, --minimize, --design"
+        )
+    if energy_max is not None and alpha is None:
+        raise WrongUsage("--energy-max stands without --alpha", fix="give both, or neither")
+    choice, payload = api.choose(
+        study, knee=knee, alpha=alpha, energy_max_j=None if energy_max is None else parse_quantity(energy_max, "J"),
+        minimize=minimize, design=design, where=where or (), allow_extrapolation=allow_extrapolation,
+    )  # fmt: skip
+    path = output or api.results_folder(study) / "chosen.json"
+    write_text(path, json.dumps(finite(payload), indent=2, ensure_ascii=False) + "\n")
+    if as_json:
+        print_json(payload)
+        return
+    print_text(f"design {choice.design['design_id']}: {choice.why}")
+    for line in api.describe(choice.design):
+        print_text(f"  {line}")
+    if choice.is_extrapolated:
+        print_text("EXTRAPOLATED: outside the model's domain; measure it before you believe it")
+    if choice.runner_up is not None:
+        print_text(
+            f"runner-up: design {choice.runner_up['design_id']}: {'; '.join(api.describe(choice.runner_up)[:5])}"
+        )
+    if choice.price:
+        print_text(choice.price)
+    print_text(str(path))

@@ -1,0 +1,53 @@
+"""Timings, in CPU time and as ratios within one run: `python tests/bench/bench.py`. Never asserted, never in CI."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import explorer
+from explorer.models.samples import paper_samples
+from explorer.models.surrogate import fit_surrogate
+from explorer.models.validation import leave_one_out
+from explorer.pareto.reference import exact_front
+
+
+def cpu(work: Callable[[], object], *, times: int = 3) -> float:
+    """Return the least CPU seconds of a few runs."""
+    spent = []
+    for _ in range(times):
+        began = time.process_time()
+        work()
+        spent.append(time.process_time() - began)
+    return min(spent)
+
+
+def main() -> None:
+    """Print one line a measurement."""
+    samples = paper_samples()
+    print(f"fit of ten samples        {cpu(lambda: fit_surrogate(samples, name='paper')) * 1e3:8.1f} ms")
+    print(f"leave-one-out with draws  {cpu(lambda: leave_one_out(samples)) * 1e3:8.1f} ms")
+    assessment = explorer.load("edp-accuracy")
+    (region,) = assessment.regions.values()
+    unit = np.random.default_rng(0).random((100_000, 4))
+    one = cpu(lambda: assessment.assess(region.from_unit(unit))) / len(unit)
+    print(f"assessing one of 100,000  {one * 1e6:8.3f} us")
+    for name in ("edp-accuracy", "energy-latency-accuracy"):
+        asked = explorer.load(name)
+        reference = asked.study.reference_point or ()
+        print(f"exact front, {len(reference)} objectives {cpu(lambda a=asked, r=reference: exact_front(a, r)):8.3f} s")
+    for sampler in ("random", "nsga2", "tpe"):
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.process_time()
+            done = explorer.run("edp-accuracy", trials=300, sampler=sampler, out=Path(folder))
+            trial = (time.process_time() - began) / 300
+            print(
+                f"a trial of {sampler:8}       {trial * 1e3:8.2f} ms = {trial / one:8.0f} x assessing, "
+                f"reached {done.results.reached:.1%} of the exact front"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""`explorer choose` as typed."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_the_choice_is_told_and_written(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
+    done = explorer_in(paper_run, "choose", "paper", "--knee", "-o", tmp_path / "chosen.json")
+
+    chosen = json.loads((tmp_path / "chosen.json").read_text(encoding="utf-8"))
+    assert done.returncode == 0, done.stderr
+    assert chosen["schema"] == "explorer.chosen/1"
+    assert {"design", "rule", "study", "provenance"} <= chosen.keys()
+    assert f"design {chosen['design']['design_id']}:" in done.stdout
+    for said in ("runner-up", "one more point of accuracy", "Supply voltage"):
+        assert said in done.stdout
+
+
+def test_the_same_as_json(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
+    done = explorer_in(paper_run, "choose", "paper", "--alpha", "0.9", "--json", "-o", tmp_path / "chosen.json")
+
+    assert json.loads(done.stdout) == json.loads((tmp_path / "chosen.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        pytest.param([], 2, "no rule given", id="no-rule"),
+        pytest.param(["--knee", "--alpha", "0.9"], 2, "--knee and --alpha given", id="two-rules"),
+        pytest.param(["--alpha", "1.5"], 2, "alpha = 1.5 is outside [0, 1]", id="alpha"),
+        pytest.param(["--alpha", "0.5", "--energy-max", "3 kg"], 2, "'kg' is not a unit of J", id="unit"),
+        pytest.param(["--minimize", "edp"], 2, "there is no numeric column 'edp'", id="column"),
+        pytest.param(["--knee", "--where", "accuracy=>0.9"], 2, "is not a floor or cap", id="condition"),
+        pytest.param(["--knee", "--where", "accuracy>=0.99"], 4, "nearest is", id="nothing-meets"),
+    ],
+)
+def test_what_cannot_be_chosen_is_told_with_its_cure(
+    explorer_in: Cli, paper_run: Path, args: list[str], code: int, said: str
+) -> None:
+    done = explorer_in(paper_run, "choose", "paper", *args)
+
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "fix:" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (paper_run / "results/paper/chosen.json").exists()

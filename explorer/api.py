@@ -20,7 +20,9 @@ from explorer.problem.columns import COLUMNS, bounds
 from explorer.problem.constraints import parse_constraint
 from explorer.problem.study import load_study
 from explorer.report.files import write_page
-from explorer.search.run import Clock, Progress, collect, logged, n_complete, prepare, search, utc_now
+from explorer.search.begin import n_complete, prepare
+from explorer.search.collect import collect
+from explorer.search.run import Clock, Progress, logged, search, utc_now
 from explorer.search.storage import journal_path, recover_journal
 from explorer.search.workers import search_in_parallel
 

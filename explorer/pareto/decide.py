@@ -20,7 +20,7 @@ ONE_POINT = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How to choose: the rule in words, each candidate's `score` (least is best), and what to show of it, shape (n,)."""
+    """How to choose: the rule in words, each candidate's `score` (least is best), and what to show of it."""
 
     name: str
     text: str
@@ -68,8 +68,8 @@ def choose(
     if not allow_extrapolation:
         if not (met & ~outside).any():
             raise NoFeasibleDesign(
-                f"all {int(met.sum())} designs that meet the conditions lie outside the model's domain: their predictions "
-                "are extrapolations",
+                f"all {int(met.sum())} designs that meet the conditions lie outside the model's domain: their "
+                "predictions are extrapolations",
                 fix="measure samples nearby, or take the risk with --allow-extrapolation",
             )
         met &= ~outside

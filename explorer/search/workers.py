@@ -11,7 +11,8 @@ from explorer.errors import ExplorerError, Interrupted, WrongUsage
 from explorer.models.assessment import assessment_of
 from explorer.models.store import load_model
 from explorer.problem.study import load_study
-from explorer.search.run import Progress, Run, begin, prepare, search
+from explorer.search.begin import Run, begin, prepare
+from explorer.search.run import Progress, search
 from explorer.search.storage import refuse_parallel
 
 MAX_WORKERS = 256

@@ -10,7 +10,7 @@ from explorer.models.assessment import Assessment, assessment_of
 from explorer.models.samples import paper_samples
 from explorer.models.surrogate import Surrogate, fit_surrogate
 from explorer.problem.study import load_study
-from explorer.search.run import Run, prepare
+from explorer.search.begin import Run, prepare
 
 TABLE = """\
 family = "CNN"

@@ -25,7 +25,9 @@ from explorer.pareto.folder import read_folder, write_folder
 from explorer.pareto.results import Results
 from explorer.problem.columns import NUMERIC_KNOBS
 from explorer.problem.study import load_study
-from explorer.search.run import Run, collect, logged, prepare, search
+from explorer.search.begin import Run, prepare
+from explorer.search.collect import collect
+from explorer.search.run import logged, search
 from explorer.search.samplers import batch_size, make_sampler
 from explorer.search.workers import search_in_parallel
 

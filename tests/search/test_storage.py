@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from explorer.errors import ExplorerError, InvalidFile, MissingPart, WrongUsage
-from explorer.search.run import Run, collect, search
+from explorer.search.begin import Run
+from explorer.search.collect import collect
+from explorer.search.run import search
 from explorer.search.storage import (
     JOURNAL_NAME,
     journal_path,

@@ -1,0 +1,145 @@
+"""Beginning a study's trials, and finding them again: the storage, the guard, the measured configurations first."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import FrozenTrial, TrialState
+
+from explorer.models.assessment import Assessment
+from explorer.models.surrogate import Surrogate
+from explorer.pareto.front import default_reference
+from explorer.problem.columns import KNOBS, Float
+from explorer.search.encoding import Encoding
+from explorer.search.guard import guard
+from explorer.search.storage import open_storage, shown_url
+
+RUNS_ATTR = "explorer:runs"
+ORIGIN_ATTR = "origin"
+_REFERENCE_SCAN = 2**14
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A study at its storage, ready to search.
+
+    Args:
+        assessment: the study with its evaluator and regions.
+        out: the result folder.
+        storage_url: where trials are kept; None for a journal file in `out`.
+        reference: the hypervolume's reference point.
+    """
+
+    assessment: Assessment
+    out: Path
+    storage_url: str | None
+    reference: tuple[float, ...]
+
+    @property
+    def place(self) -> str:
+        """Where the trials are kept, for people."""
+        return shown_url(self.storage_url, self.out)
+
+
+def prepare(assessment: Assessment, *, out: Path, storage_url: str | None = None) -> Run:
+    """Fix a run's reference point: the declared one, or one just beyond the worst of a scan of the regions."""
+    study = assessment.study
+    reference = study.reference_point
+    if reference is None:
+        # Of all designs, feasible or not: constraints are not to move the point that fronts are compared by.
+        reference = default_reference(assessment.values(assessment.scan(_REFERENCE_SCAN)), study.objectives)
+    return Run(assessment, out, storage_url, reference)
+
+
+def begin(run: Run) -> optuna.Study:
+    """Open or begin a run's Optuna study; the measured configurations become the first trials of a new one.
+
+    Raises:
+        WrongUsage, InvalidFile, MissingPart: the storage cannot be used, or holds another question.
+    """
+    optuna_study = open_study(run)
+    if not optuna_study.get_trials(deepcopy=False):
+        _enqueue_samples(optuna_study, run.assessment, Encoding(run.assessment.regions))
+    return optuna_study
+
+
+def open_study(run: Run) -> optuna.Study:
+    """Open or begin the Optuna study of a run, and see that it asks the same question.
+
+    Raises:
+        WrongUsage: it asks another one.
+        InvalidFile: its journal is damaged.
+    """
+    logging.getLogger("optuna").setLevel(logging.ERROR)
+    study, evaluator = run.assessment.study, run.assessment.evaluator
+    storage = open_storage(run.storage_url, run.out)
+    try:
+        # Not create_study(load_if_exists=True): it writes a record even where the study is there and then refused.
+        optuna_study = optuna.load_study(study_name=study.name, storage=storage)
+    except KeyError:
+        optuna_study = optuna.create_study(
+            storage=storage,
+            study_name=study.name,
+            directions=[objective.direction for objective in study.objectives],
+            load_if_exists=True,
+        )
+    declaration = {**study.declaration(), "model": fingerprint(evaluator)}
+    guard(optuna_study, declaration, path=study.path, place=run.place)
+    if optuna_study.metric_names is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            optuna_study.set_metric_names([objective.name for objective in study.objectives])
+    return optuna_study
+
+
+def n_complete(run: Run) -> int:
+    """Return how many trials of a run are COMPLETE.
+
+    Raises:
+        WrongUsage, InvalidFile: the storage cannot be used.
+    """
+    return len(complete_trials(open_study(run)))
+
+
+def complete_trials(optuna_study: optuna.Study) -> list[FrozenTrial]:
+    """Return the COMPLETE trials of a study, in order of number."""
+    return optuna_study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+def values_of(trials: Sequence[FrozenTrial]) -> Float:
+    """Return the told objectives of trials, shape (n, m)."""
+    return np.array([trial.values for trial in trials], dtype=np.float64)
+
+
+def is_feasible_of(trials: Sequence[FrozenTrial]) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    """Tell which trials meet all of their constraints, shape (n,)."""
+    return np.array([all(c <= 0 for c in trial.constraints.values()) for trial in trials], dtype=np.bool_)
+
+
+def fingerprint(evaluator: object) -> dict[str, Any]:
+    """Return what tells one model from another: its name, samples and coefficients."""
+    if isinstance(evaluator, Surrogate):
+        coefficients = {
+            t: {k: float(f"{v:.6g}") for k, v in fit.coefficients.items()} for t, fit in evaluator.fits.items()
+        }
+        return {"samples_sha256": evaluator.samples.sha256, "coefficients": coefficients}
+    return {"kind": type(evaluator).__name__}
+
+
+def _enqueue_samples(optuna_study: optuna.Study, assessment: Assessment, encoding: Encoding) -> None:
+    """Make the measured configurations the first trials: whatever the sampler does, they are among the designs."""
+    evaluator = assessment.evaluator
+    if not isinstance(evaluator, Surrogate):
+        return
+    columns = evaluator.samples.columns
+    for i, label in enumerate(evaluator.samples.labels):
+        region = assessment.regions.get(columns["family"][i])
+        knobs = {name: columns[name][i : i + 1] for name in KNOBS}
+        if region is not None and region.contains(knobs).all():
+            optuna_study.enqueue_trial(encoding.encode(knobs)[0], user_attrs={ORIGIN_ATTR: "sample", "sample": label})

@@ -1,0 +1,89 @@
+"""Collecting results: a study's finished trials as one table, beyond which nobody sees Optuna."""
+
+import numpy as np
+
+from explorer.models.assessment import Assessment
+from explorer.models.surrogate import Surrogate
+from explorer.pareto.notes import front_notes, question_notes
+from explorer.pareto.results import Results
+from explorer.problem.columns import Columns, stack, take
+from explorer.problem.objectives import OBJECTIVES, add_objectives
+from explorer.search.begin import (
+    ORIGIN_ATTR,
+    RUNS_ATTR,
+    Run,
+    complete_trials,
+    fingerprint,
+    open_study,
+    values_of,
+)
+from explorer.search.encoding import Encoding
+from explorer.search.provenance import provenance
+
+
+def collect(run: Run) -> Results:
+    """Read a study's finished trials back as results.
+
+    Raises:
+        WrongUsage, InvalidFile: the storage cannot be used.
+    """
+    study, assessment = run.assessment.study, run.assessment
+    optuna_study = open_study(run)
+    trials = complete_trials(optuna_study)
+    encoding = Encoding(assessment.regions)
+    if trials:
+        table = assessment.assess(encoding.decode([trial.params for trial in trials]))
+        # What was told is the record; a surrogate recomputes the same numbers from the same parameters.
+        for j, objective in enumerate(study.objectives):
+            table[objective.name] = values_of(trials)[:, j]
+    else:
+        table = take(assessment.scan(2), np.zeros(0, dtype=np.int64))
+    table["design_id"] = np.array([trial.number for trial in trials], dtype=np.int64)
+    table["origin"] = np.array([trial.user_attrs.get(ORIGIN_ATTR, "search") for trial in trials], dtype=object)
+    samples, labels = _measured(assessment)
+    bare = Results(
+        study.name,
+        study.title,
+        table,
+        study.objectives,
+        tuple(c.text for c in study.constraints),
+        run.reference,
+        samples,
+        labels,
+        (),
+    )
+    notes = (*question_notes(assessment), *front_notes(bare.front_columns, assessment))
+    runs = optuna_study.user_attrs.get(RUNS_ATTR, [])
+    origin = provenance(assessment, place=run.place, runs=runs, model=fingerprint(assessment.evaluator))
+    return Results(
+        bare.study,
+        bare.title,
+        table,
+        bare.objectives,
+        bare.constraints,
+        bare.reference_point,
+        samples,
+        labels,
+        notes,
+        origin,
+    )
+
+
+def _measured(assessment: Assessment) -> tuple[Columns, tuple[str, ...]]:
+    """Return the measured samples of the searched families, with the objectives that their own values give."""
+    evaluator = assessment.evaluator
+    if not isinstance(evaluator, Surrogate):
+        return {}, ()
+    rows = np.isin(evaluator.samples.columns["family"].astype(str), list(assessment.regions))
+    samples = evaluator.samples.rows(rows)
+    parts = []
+    for i in range(len(samples.labels)):
+        row = take(samples.columns, np.array([i]))
+        measured = {name: values for name, values in row.items() if values.dtype == object or np.isfinite(values).all()}
+        derived = add_objectives(measured, assessment.study.weights)
+        parts.append({name: derived.get(name, np.array([np.nan])) for name in _sample_columns(samples.columns)})
+    return (stack(parts) if parts else {}), samples.labels
+
+
+def _sample_columns(columns: Columns) -> list[str]:
+    return list(dict.fromkeys([*columns, *OBJECTIVES]))

@@ -51,7 +51,7 @@ class Budget:
 
 def default_budget(n_objectives: int) -> Budget:
     """Return what reaches 1e-4 of the limit for two objectives and 1e-3 for three, in a blink."""
-    return Budget(5e-5, 200_000) if n_objectives == 2 else Budget(5e-4, 400_000)
+    return Budget(8e-5, 200_000) if n_objectives == 2 else Budget(5e-4, 400_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,11 +35,20 @@ class SteadyJournal(BaseJournalBackend):
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         self._lock.acquire()
         try:
-            with self._path.open("ab") as file:
-                file.write(text.encode())
-                file.flush()
-                if time.monotonic() - self._synced > _SYNC_EVERY_S:
-                    os.fsync(file.fileno())
-                    self._synced = time.monotonic()
+            size = self._path.stat().st_size
+            try:
+                self._append(text)
+            except OSError:
+                # A full disk must not leave half a record behind: it would spoil the next one as well.
+                os.truncate(self._path, size)
+                raise
         finally:
             self._lock.release()
+
+    def _append(self, text: str) -> None:
+        with self._path.open("ab") as file:
+            file.write(text.encode())
+            file.flush()
+            if time.monotonic() - self._synced > _SYNC_EVERY_S:
+                os.fsync(file.fileno())
+                self._synced = time.monotonic()

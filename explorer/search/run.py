@@ -4,7 +4,8 @@ import datetime
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ import optuna
 from optuna.trial import Trial, TrialState
 
 from explorer.errors import Interrupted
+from explorer.files import cannot_write
 from explorer.models.assessment import Assessment
 from explorer.pareto.front import feasible_front, hypervolume
 from explorer.problem.columns import NUMERIC_KNOBS, TARGETS, Columns, Float
@@ -91,6 +93,8 @@ def logged(run: Run, *, clock: Clock) -> Iterator[None]:
     began, first = clock(), len(complete_trials(optuna_study))
     try:
         yield
+    except OSError as error:
+        raise cannot_write(Path(run.place), error) from None
     finally:
         done = len(complete_trials(optuna_study))
         if done > first:
@@ -102,7 +106,8 @@ def logged(run: Run, *, clock: Clock) -> Iterator[None]:
                 "began": began.isoformat(timespec="seconds"),
                 "ended": clock().isoformat(timespec="seconds"),
             }
-            optuna_study.set_user_attr(RUNS_ATTR, [*optuna_study.user_attrs.get(RUNS_ATTR, []), entry])
+            with suppress(OSError):
+                optuna_study.set_user_attr(RUNS_ATTR, [*optuna_study.user_attrs.get(RUNS_ATTR, []), entry])
 
 
 def utc_now() -> datetime.datetime:
@@ -144,9 +149,11 @@ def _batch(
             optuna_study.tell(trial, values[i].tolist())
             told += 1
     except BaseException:
-        # Whatever stops a batch, no trial stays RUNNING for ever: a later worker would take it for alive.
-        for trial in asked[told:]:
-            optuna_study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+        # Whatever stops a batch, no trial stays RUNNING for ever: a later worker would take it for alive. Where the
+        # storage itself is what fails, there is nothing more to do for them.
+        with suppress(OSError):
+            for trial in asked[told:]:
+                optuna_study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
         raise
     return values, columns["is_feasible"]
 

@@ -182,8 +182,9 @@ def _class(number: bool) -> str:
 
 
 def _is_number(cell: str | Tag) -> bool:
+    """Tell whether a cell is a number, alone or with its interval: '75.5 (66.7 to 87.5)'."""
     try:
-        float(cell if isinstance(cell, str) else "x")
+        float(cell.partition(" (")[0] if isinstance(cell, str) else "x")
     except ValueError:
         return cell in {"", "-"}
     return True

@@ -110,3 +110,9 @@ def test_a_page_without_blocks_still_says_what_it_is() -> None:
     texts = "".join(Outline(page()).texts)
     assert "A title" in texts
     assert "A lead." in texts
+
+
+def test_a_number_with_its_interval_stays_on_one_line_like_a_number() -> None:
+    page = render_page(title="t", lead="l", blocks=[Grid(["EDP"], [["1.41 (1.19 to 1.68)"], ["2 (1 to 3)"]])])
+
+    assert page.count('class="number"') == 3  # the header and both cells

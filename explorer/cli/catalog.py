@@ -45,11 +45,17 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
     print_text(f"samplers: {', '.join(SAMPLERS)}")
 
 
-def schema(kind: Annotated[Kind, typer.Argument(help="Which declaration.")]) -> None:
+def schema(
+    kind: Annotated[Kind | None, typer.Argument(help="Which declaration.", show_default="both, by name")] = None,
+) -> None:
     """Print the JSON schema of a study or search space, for an editor's completion and checks."""
     from explorer.cli.console import print_json
     from explorer.problem.space import SpaceFile
     from explorer.problem.study import StudyFile
 
-    model = StudyFile if kind is Kind.study else SpaceFile
-    print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()})
+    draft = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schemas = {Kind.study: StudyFile.model_json_schema(), Kind.space: SpaceFile.model_json_schema()}
+    if kind is None:
+        print_json({str(name): {**draft, **schema} for name, schema in schemas.items()})
+    else:
+        print_json({**draft, **schemas[kind]})

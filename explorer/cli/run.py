@@ -90,16 +90,20 @@ def run(
         f"{results.study}: {results.n_complete} trials ({outcome.n_added} added in {outcome.search_seconds:.1f} s), "
         f"{front_size} designs on the front, hypervolume {results.hypervolume:.6g}"
     )
-    if exact:
+    if exact and exact.hypervolume == 0:
+        print_text("no design is better than the reference point in every objective: move it in the study's file")
+    elif exact:
         print_text(
             f"the search reached {results.reached:.1%} of the exact front's hypervolume ({exact.hypervolume:.6g}, "
             f"known to {exact.convergence:.0e} from {exact.n_evaluated:,} evaluations)"
         )
-        words = results.front_columns["certainty"]
-        n_sure, n_possible = int((words == "sure").sum()), int((results.table["certainty"] == "possible").sum())
+        words = results.table["certainty"]
+        n_sure, n_possible = int((words == "sure").sum()), int((words == "possible").sum())
         print_text(
             f"of the designs tried, {n_sure} are on the front for sure, {n_possible} possibly (given what samples tell)"
         )
+    else:
+        print_text("the exact front is computed for two and three objectives; for more the search stands uncertified")
     if results.advice:
         print_text(results.advice)
     print_text(f"{folder}/: report.html (open it in a browser), front.csv, front.json, trials.csv, provenance.json")

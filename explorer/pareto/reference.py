@@ -31,13 +31,13 @@ _LEAST_ROUNDS = 6
 _SHRINK = 0.8
 _FACE_SHARE = 0.03
 _PARENTS_IF_NONE_FEASIBLE = 200
-# For two objectives an archive may grow freely; from four on, the hypervolume itself becomes the cost.
+# With four objectives a front is a solid: no archive that can be handled is dense enough to certify anything.
+MAX_OBJECTIVES = 3
 # Three objectives: a front is a surface, and its hypervolume converges only with the root of its points. Refinement
 # works on a spread of this many; a last generation between neighbours then fills the surface.
 _CELLS = 40_000
 _FILLING = 800_000
 _GOLDEN = (0.7548776662466927, 0.5698402909980532)
-_ARCHIVE = {4: 2_000, 5: 500, 6: 150}
 _SHOWN = 300
 
 
@@ -74,7 +74,9 @@ class ExactFront:
 def exact_front(
     assessment: Assessment, reference: Sequence[float], *, seed: int = 0, budget: Budget | None = None
 ) -> ExactFront | None:
-    """Return the exact front of an assessment over all of its regions; None where no design is feasible.
+    """Return the exact front of an assessment over all of its regions, for two or three objectives.
+
+    None where no design is feasible, and for more objectives: an archive that thins out would certify nothing.
 
     Args:
         assessment: the study with a vectorized evaluator.
@@ -83,6 +85,8 @@ def exact_front(
         budget: when to stop, for each region.
     """
     objectives = assessment.study.objectives
+    if len(objectives) > MAX_OBJECTIVES:
+        return None
     signs = np.array([objective.sign for objective in objectives])
     parts, half, n_evaluated = [], [], 0
     for region in assessment.regions.values():
@@ -132,13 +136,13 @@ def refine(
     corners = np.stack(np.meshgrid(*[[0.0, 1.0]] * n_axes, indexing="ij"), axis=-1).reshape(-1, n_axes)
     start = np.concatenate([qmc.Sobol(n_axes, rng=seed).random(_SCAN), corners])
     n, scale = len(start), 0.1
-    state = _survivors(_State(start, *evaluate(start)), rng, _CELLS)
+    state = _survivors(_State(start, *evaluate(start)), _CELLS)
     history = [(n, state)]
     while n < budget.n_evaluations:
         children = _children(state, scale, rng)
         n, scale = n + len(children), scale * _SHRINK
         together = _joined(state, _State(children, *evaluate(children)))
-        state = _survivors(together, rng, _CELLS)
+        state = _survivors(together, _CELLS)
         history.append((n, state))
         if len(history) > _LEAST_ROUNDS and len(history) % 2:
             now, before = (_hypervolume(s.values, reference) for s in (state, _at_half(history)))
@@ -148,8 +152,8 @@ def refine(
         filling = _between_neighbours(state, rng)
         together = _joined(state, _State(filling, *evaluate(filling)))
         n += len(filling)
-        half_filled = _survivors(_take(together, slice(0, len(state.unit) + len(filling) // 2)), rng, math.inf)
-        state = _survivors(together, rng, math.inf)
+        half_filled = _survivors(_take(together, slice(0, len(state.unit) + len(filling) // 2)), math.inf)
+        state = _survivors(together, math.inf)
         history.append((n // 2, half_filled))
         history.append((n, state))
     is_feasible, half = state.violation <= 0, _at_half(history)
@@ -173,16 +177,13 @@ def _joined(one: _State, other: _State) -> _State:
     )
 
 
-def _survivors(state: _State, rng: np.random.Generator, n_cells: float) -> _State:
+def _survivors(state: _State, n_cells: float) -> _State:
     feasible = np.flatnonzero(state.violation <= 0)
     if not feasible.size:
         kept = np.argsort(state.violation, kind="stable")[:_PARENTS_IF_NONE_FEASIBLE]
     else:
         kept = feasible[np.asarray(moocore.is_nondominated(state.values[feasible]), dtype=np.bool_)]
         kept = kept[_spread(state.values[kept], n_cells)] if state.values.shape[1] == 3 and n_cells < math.inf else kept
-        most = _ARCHIVE.get(state.values.shape[1], len(kept))
-        if len(kept) > most:
-            kept = np.sort(rng.choice(kept, most, replace=False))
     return _State(state.unit[kept], state.values[kept], state.violation[kept])
 
 

@@ -70,6 +70,8 @@ def _certificate(results: Results) -> str:
     exact = results.exact
     if exact is None:
         return ""
+    if exact.hypervolume == 0:
+        return "No design is better than the reference point in every objective: move it in the study's file."
     words = results.table["certainty"]
     return (
         f"The search reached {results.reached:.1%} of the exact front's hypervolume ({exact.hypervolume:.5g}, known "

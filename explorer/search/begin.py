@@ -126,7 +126,7 @@ def fingerprint(evaluator: object) -> dict[str, Any]:
     """Return what tells one model from another: its name, samples and coefficients."""
     if isinstance(evaluator, Surrogate):
         coefficients = {
-            t: {k: float(f"{v:.6g}") for k, v in fit.coefficients.items()} for t, fit in evaluator.fits.items()
+            t: {k: float(f"{v:.4g}") for k, v in fit.coefficients.items()} for t, fit in evaluator.fits.items()
         }
         return {"samples_sha256": evaluator.samples.sha256, "coefficients": coefficients}
     return {"kind": type(evaluator).__name__}

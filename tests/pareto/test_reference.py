@@ -76,6 +76,16 @@ def test_where_nothing_is_feasible_there_is_no_front() -> None:
     assert exact_front(replace(assessment, study=impossible), (5.0, 0.86), budget=Budget(0, 40_000)) is None
 
 
+def test_four_objectives_are_not_certified_and_the_run_says_nothing_it_cannot_know(tmp_path: Path) -> None:
+    study = tmp_path / "four.toml"
+    study.write_text('space = "cnn"\nobjectives = ["energy_j", "latency_s", "accuracy", "size_bytes"]\n')
+
+    results = run(str(study), trials=60, out=tmp_path / "out").results
+
+    assert results.exact is None
+    assert np.isnan(results.reached)
+
+
 @pytest.mark.parametrize("name", ["paper", "edp-accuracy", "power-cap"])
 def test_a_longer_run_of_the_exact_front_adds_less_than_one_in_ten_thousand(name: str) -> None:
     assessment = load(name)

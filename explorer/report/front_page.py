@@ -6,26 +6,11 @@ import numpy as np
 
 from explorer.pareto.results import Results
 from explorer.problem.columns import COLUMNS, Columns, bounds, n_rows
-from explorer.report.front_plot import plot_front
+from explorer.report.front_plot import CONFIGURATION, plot_front
 from explorer.report.page import Block, Grid, Heading, Paragraph, Plot, render_page
 
 MAX_TABLE_ROWS = 500
-_TABLE = (
-    "family",
-    "pruning_ratio",
-    "quant_step",
-    "voltage_v",
-    "frequency_hz",
-    "accuracy",
-    "latency_s",
-    "energy_j",
-    "power_w",
-    "size_bytes",
-    "edp_js",
-    "weighted_cost",
-    "domain_distance",
-    "p_front",
-)
+_TABLE = (*CONFIGURATION, "domain_distance", "p_front")
 
 
 def front_page(results: Results) -> str:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 MAX_BACKGROUND = 2000
 _PANEL_HEIGHT = 460
-_HOVER = (
+# What tells a design: its knobs, and what is predicted and computed of it.
+CONFIGURATION = (
     "family",
     "pruning_ratio",
     "quant_step",
@@ -28,8 +29,8 @@ _HOVER = (
     "size_bytes",
     "edp_js",
     "weighted_cost",
-    "p_front",
 )
+_HOVER = (*CONFIGURATION, "p_front")
 
 
 def plot_front(results: Results) -> "go.Figure":

@@ -87,6 +87,17 @@ def test_off_the_samples_ridge_accuracy_is_at_least_twice_as_uncertain(
     assert off > 2 * sample
 
 
+@pytest.mark.parametrize("corner", [(0.645, 0.0126), (0.225, 0.079)], ids=["high R, low D", "low R, high D"])
+@pytest.mark.parametrize(("target", "times"), [("latency_s", 1.7), ("edp_js", 1.5), ("energy_j", 1.2)])
+def test_off_the_samples_ridge_speed_and_energy_are_visibly_more_uncertain_too(
+    paper: Surrogate, target: str, times: float, corner: tuple[float, float]
+) -> None:
+    table = bounded(paper, designs([(0.46, 0.03, 0.9, 2.3e9), (*corner, 0.9, 2.3e9)]))
+
+    sample, off = ((table[f"{target}_hi"] - table[f"{target}_lo"]) / table[target]).tolist()
+    assert off > times * sample
+
+
 @pytest.mark.parametrize("target", ["latency_s", "energy_j", "power_w", "size_bytes"])
 def test_outside_the_samples_every_target_is_more_uncertain_than_at_a_sample(paper: Surrogate, target: str) -> None:
     table = bounded(paper, designs([(0.46, 0.03, 0.9, 2.3e9), (0.645, 0.079, 1.05, 2.6e9), (0.8, 0.15, 1.2, 3.0e9)]))

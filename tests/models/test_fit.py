@@ -78,11 +78,12 @@ def _accuracy(x: Columns, k: Mapping[str, float]) -> Float:
 
 
 def _latency(x: Columns, k: Mapping[str, float]) -> Float:
-    return k["a"] * np.log(x["r"] * x["q"]) - np.log(x["c"])
+    return k["a"] * (k["tilt"] * np.log(x["r"]) + np.log(x["q"]) / k["tilt"]) - np.log(x["c"])
 
 
 def _energy(x: Columns, k: Mapping[str, float]) -> Float:
-    moving = (1 - k["leak"]) * x["r"] * x["q"] * x["v"] ** 2 + k["leak"] * x["v"] * x["latency_ratio"]
+    work = x["r"] ** k["tilt"] * x["q"] ** (1 / k["tilt"])
+    moving = (1 - k["leak"]) * work * x["v"] ** 2 + k["leak"] * x["v"] * x["latency_ratio"]
     return np.log(1 - k["p"] + k["p"] * moving)
 
 
@@ -165,7 +166,8 @@ def test_the_data_narrow_what_they_see_and_leave_the_rest_to_the_prior(model: Su
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_known_coefficients_are_found_again_from_their_own_samples(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    truth = {"accuracy": {"b_R": 0.5, "b_D": 0.1}, "latency_s": {"a": 0.9}, "energy_j": {"p": 0.7, "leak": 0.2}}
+    truth = {"accuracy": {"b_R": 0.5, "b_D": 0.1}, "latency_s": {"a": 0.9, "tilt": 1.2}}
+    truth |= {"energy_j": {"p": 0.7, "leak": 0.2, "tilt": 0.9}}
     truth |= {"power_w": {"s": 0.3, "g": 0.8}, "size_bytes": {"z": 0.5}}
     levels = {"accuracy": 3.0, "latency_s": np.log(0.1), "energy_j": np.log(20), "power_w": 3.0, "size_bytes": 16.0}
     made = _synthetic(60, rng, truth, levels)
@@ -274,7 +276,7 @@ def _knobs_of(samples: Samples) -> Columns:
     return {name: samples.columns[name] for name in ("family", *NUMERIC_KNOBS)}
 
 
-def _relative(columns: Columns, references: Mapping[str, Mapping[str, float]], a: float) -> Columns:
+def _relative(columns: Columns, references: Mapping[str, Mapping[str, float]], latency: Mapping[str, float]) -> Columns:
     def there(knob: str) -> Float:
         return np.array([references[f][knob] for f in columns["family"]])
 
@@ -287,12 +289,12 @@ def _relative(columns: Columns, references: Mapping[str, Mapping[str, float]], a
         "v": columns["voltage_v"] / there("voltage_v"),
         "c": columns["frequency_hz"] / there("frequency_hz"),
     }
-    return {**x, "latency_ratio": (x["r"] * x["q"]) ** a / x["c"]}
+    return {**x, "latency_ratio": np.exp(_latency(x, latency))}
 
 
 def _data(model: Surrogate, fit: Fit) -> tuple[Float, Callable[[Mapping[str, float]], Float], list[str]]:
     columns = model.samples.columns
-    x = _relative(columns, model.references, model.fits["latency_s"].coefficients["a"])
+    x = _relative(columns, model.references, model.fits["latency_s"].coefficients)
     values = columns[fit.shape.target]
     y = np.log(values / (1 - values)) if fit.shape.target == "accuracy" else np.log(values)
     return y, lambda k: BY_HAND[fit.shape.target](x, k), columns["family"].tolist()
@@ -334,7 +336,7 @@ def _synthetic(
         "frequency_hz": rng.uniform(1e9, 3e9, n),
     }
     knobs = Samples(columns, tuple(str(i) for i in range(n)), "", "")
-    x = _relative(columns, references or reference_designs(knobs), truth["latency_s"]["a"])
+    x = _relative(columns, references or reference_designs(knobs), truth["latency_s"])
     shift = np.where(columns["family"] == "A", 0.0, 0.4)
     for target, coefficients in truth.items():
         linked = levels[target] + shift + BY_HAND[target](x, coefficients) + rng.normal(0, 1e-3, n)

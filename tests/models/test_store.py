@@ -101,7 +101,7 @@ def _set(value: Any, *keys: str | int) -> Callable[[dict[str, Any]], None]:
         pytest.param(_set(-1.0, "laws", "DNN", "constant"), r"DNN.*constant", id="a negative constant"),
         pytest.param(_set({}, "targets", "beauty"), "beauty", id="an unknown target"),
         pytest.param(_drop("targets", "accuracy"), "accuracy", id="a target is gone"),
-        pytest.param(_set([1.0, 2.0], "targets", "latency_s", "mode"), "latency_s", id="a coefficient too many"),
+        pytest.param(_set([1.0, 2.0, 3.0], "targets", "latency_s", "mode"), "latency_s", id="a coefficient too many"),
         pytest.param(_set([[1.0]], "targets", "latency_s", "covariance"), "latency_s", id="a small covariance"),
         pytest.param(_set(0, "targets", "latency_s", "noise"), r"latency_s.noise", id="no scatter"),
         pytest.param(_drop("targets", "latency_s", "levels", "CNN"), "latency_s", id="a level is gone"),
@@ -121,7 +121,7 @@ def test_a_damaged_model_is_refused_with_the_place_of_the_damage(
 def test_several_damages_are_told_at_once(tmp_path: Path, payload: dict[str, Any]) -> None:
     _set(["x"], "samples", "labels")(payload)
     _drop("laws", "DNN")(payload)
-    _set([1.0, 2.0], "targets", "latency_s", "mode")(payload)
+    _set([1.0, 2.0, 3.0], "targets", "latency_s", "mode")(payload)
     with pytest.raises(InvalidFile, match=r"(?s)labels.*laws.*latency_s") as caught:
         load_model(str(_written(tmp_path, payload)))
 

@@ -50,9 +50,11 @@ def test_each_family_has_a_law_whose_parts_say_where_they_come_from(model: Surro
 def test_what_priors_decide_is_said(model: Surrogate, judged: Mapping[str, Judged]) -> None:
     (text,) = [t for t in warnings_of(model, judged) if "priors" in t]
 
-    assert "leak of energy_j" in text
+    assert "leak, tilt of energy_j" in text
     assert "b_R, b_D of accuracy" in text
-    assert "latency_s" not in text
+    assert "tilt of latency_s" in text
+    assert "a, tilt of latency_s" not in text
+    assert "throughput_ops" not in text
 
 
 def test_a_model_that_predicts_no_better_than_a_baseline_is_called_out(samples: Samples) -> None:

@@ -8,16 +8,16 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from explorer.models.samples import Samples
-from explorer.models.shapes import LATENCY
+from explorer.models.shapes import SIZE
 from explorer.models.validation import Judged, leave_one_out
 
 Row = tuple[str, float, float, float, float]
 
 
-def test_latency_is_judged_as_a_slow_twin_judges_it(samples: Samples, judged: Mapping[str, Judged]) -> None:
+def test_size_is_judged_as_a_slow_twin_judges_it(samples: Samples, judged: Mapping[str, Judged]) -> None:
     """The twin fits one number by a scalar search over plain Python lists, the family levels being means."""
     columns = samples.columns
-    names = ("family", "pruning_ratio", "quant_step", "frequency_hz", "latency_s")
+    names = ("family", "pruning_ratio", "quant_step", "frequency_hz", "size_bytes")
     rows: list[Row] = list(zip(*[columns[name].tolist() for name in names], strict=True))
     gaps = []
     for i, row in enumerate(rows):
@@ -26,7 +26,7 @@ def test_latency_is_judged_as_a_slow_twin_judges_it(samples: Samples, judged: Ma
         own = [math.log(other[4]) - _effect(other, a) for other in rest if other[0] == row[0]]
         gaps.append(abs(math.exp(sum(own) / len(own) + _effect(row, a)) - row[4]))
 
-    assert judged["latency_s"].model.mae == pytest.approx(sum(gaps) / len(gaps), rel=1e-5)
+    assert judged["size_bytes"].model.mae == pytest.approx(sum(gaps) / len(gaps), rel=1e-5)
 
 
 def test_the_family_mean_is_the_mean_of_the_other_rows_of_the_family(judged: Mapping[str, Judged]) -> None:
@@ -77,12 +77,12 @@ def test_the_nearest_sample_baseline_asks_rows_that_measured_the_target(samples:
 
 
 def _effect(row: Row, a: float) -> float:
-    _, pruning_ratio, step, clock, _ = row
-    return a * math.log((1 - pruning_ratio) * math.log2(2 / step)) - math.log(clock)
+    _, pruning_ratio, step, _, _ = row
+    return math.log(1 - pruning_ratio) + a * math.log(math.log2(2 / step))
 
 
 def _fit_by_hand(rows: list[Row]) -> float:
-    (prior,), scatter = LATENCY.priors, LATENCY.noise
+    (prior,), scatter = SIZE.priors, SIZE.noise
     families = {row[0] for row in rows}
 
     def misfits(a: float) -> list[float]:

@@ -18,6 +18,7 @@ from explorer.pareto.notes import nearest_misses
 from explorer.pareto.results import Results
 from explorer.problem.columns import COLUMNS, bounds
 from explorer.problem.constraints import parse_constraint
+from explorer.problem.objectives import CostWeights
 from explorer.problem.study import load_study
 from explorer.report.files import write_page
 from explorer.search.begin import n_complete, prepare
@@ -174,8 +175,8 @@ def choose(
     if design is not None:
         candidates, rule = decide.one_design(found, design)
     elif alpha is not None:
-        question = found.provenance.get("question", {})
-        rule = decide.by_alpha(candidates, alpha=alpha, energy_max_j=energy_max_j or question.get("energy_max_j", 39.6))
+        asked = found.provenance.get("question", {}).get("energy_max_j", CostWeights().energy_max_j)
+        rule = decide.by_alpha(candidates, alpha=alpha, energy_max_j=asked if energy_max_j is None else energy_max_j)
     elif minimize is not None:
         rule = decide.by_column(candidates, minimize)
     elif knee:

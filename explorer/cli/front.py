@@ -32,6 +32,7 @@ def front(
     from explorer.pareto.folder import csv_text, front_json
     from explorer.pareto.results import front_order
     from explorer.problem.columns import COLUMNS
+    from explorer.problem.domain import is_extrapolated
 
     results = api.results(study)
     columns = results.front_columns
@@ -44,8 +45,12 @@ def front(
     hidden = {"design_id", "origin", "throughput_ops", "ops_per_watt", "frequency_max_hz"}
     asked = {o.name for o in results.objectives}
     names = [n for n in front_order(columns) if n in COLUMNS and n not in hidden]
+    outside = is_extrapolated(columns["domain_distance"])
     shown = [
-        [str(columns["design_id"][i]), *[value_cell(columns, n, i, with_bounds=n in asked) for n in names]]
+        [
+            f"{columns['design_id'][i]}{'*' if outside[i] else ''}",
+            *[value_cell(columns, n, i, with_bounds=n in asked) for n in names],
+        ]
         for i in range(len(columns["design_id"]))
     ]
     print_table(["design", *[short_title(COLUMNS[n]) for n in names]], shown)
@@ -53,6 +58,8 @@ def front(
         f"{len(shown)} of {results.n_complete} designs, in brackets their 90 % intervals; "
         f"hypervolume {results.hypervolume:.6g}"
     )
+    if outside.any():
+        note("* extrapolated: outside the model's domain")
     for text in (*results.notes, *([results.advice] if results.advice else [])):
         note(f"note: {text}")
 

@@ -1,5 +1,6 @@
 """Assessing designs for one study: predictions, objectives, constraints and feasibility, all columns at once."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -59,14 +60,8 @@ class Assessment:
 
     def scan(self, n: int, *, seed: int = 0) -> Columns:
         """Return about n designs spread evenly over the regions (scrambled Sobol points and all corners), assessed."""
-        from scipy.stats import qmc
-
-        tables = []
-        for region in self.regions.values():
-            d = len(region.axes)
-            points = qmc.Sobol(d, rng=seed).random_base2(max(1, int(np.ceil(np.log2(n / len(self.regions))))))
-            corners = np.stack(np.meshgrid(*[[0.0, 1.0]] * d, indexing="ij"), axis=-1).reshape(-1, d)
-            tables.append(region.from_unit(np.concatenate([points, corners])))
+        share = max(2, n // len(self.regions))
+        tables = [region.from_unit(spread(len(region.axes), share, seed=seed)) for region in self.regions.values()]
         return self.assess(stack(tables))
 
     def _by_region(self, columns: Columns, compute: Callable[[Region, Columns], Float]) -> Float:
@@ -78,6 +73,15 @@ class Assessment:
             rows = np.flatnonzero(index == i)
             result[rows] = compute(self.regions[name], take(columns, rows))
         return result
+
+
+def spread(n_axes: int, n: int, *, seed: int = 0) -> Float:
+    """Return at least n points spread evenly over the unit cube, shape (k, n_axes): Sobol points, then all corners."""
+    from scipy.stats import qmc
+
+    points = qmc.Sobol(n_axes, rng=seed).random_base2(math.ceil(math.log2(n)))
+    corners = np.stack(np.meshgrid(*[[0.0, 1.0]] * n_axes, indexing="ij"), axis=-1).reshape(-1, n_axes)
+    return np.concatenate([points, corners])
 
 
 def assessment_of(study: Study, evaluator: Evaluator) -> Assessment:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from explorer.models.assessment import spread
 from explorer.models.draws import Draws, drawn_targets
 from explorer.models.shapes import SHAPES
 from explorer.models.surrogate import Surrogate
@@ -85,7 +86,7 @@ def advice_for_model(model: Surrogate, draws: Draws) -> Advice | None:
         return None
     scans, fronts = [], []
     for region in _whole_domain(model):
-        designs = _scan(region, _N_CANDIDATES)
+        designs = region.from_unit(spread(len(region.axes), _N_CANDIDATES))
         columns = model.evaluate(designs)
         values = np.stack([columns[o.name] for o in objectives], axis=-1)
         if np.isfinite(values).all():
@@ -117,15 +118,6 @@ def _whole_domain(model: Surrogate) -> list[Region]:
         build_region(space, path=model.name, family=family, spans=model.domain[family], law=model.law(family))
         for family in model.families
     ]
-
-
-def _scan(region: Region, n: int) -> Columns:
-    from scipy.stats import qmc
-
-    d = len(region.axes)
-    corners = np.stack(np.meshgrid(*[[0.0, 1.0]] * d, indexing="ij"), axis=-1).reshape(-1, d)
-    unit = qmc.Sobol(d, rng=0).random_base2(int(np.ceil(np.log2(n))))
-    return region.from_unit(np.concatenate([unit, corners]))
 
 
 def _objective_draws(

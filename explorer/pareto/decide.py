@@ -12,7 +12,7 @@ from explorer.pareto.front import minimized
 from explorer.pareto.results import Results
 from explorer.problem.columns import COLUMNS, Columns, Float, n_rows, take
 from explorer.problem.constraints import Constraint
-from explorer.problem.domain import EXTRAPOLATION
+from explorer.problem.domain import is_extrapolated
 from explorer.problem.objectives import OBJECTIVES
 
 ONE_POINT = 0.01
@@ -64,7 +64,7 @@ def choose(
         misses = "".join(f"\n  {_nearest(condition, candidates)}" for condition in conditions)
         raise NoFeasibleDesign(f"no design of the front meets all conditions{misses}",
                                fix="loosen the condition that is furthest from being met")  # fmt: skip
-    outside = candidates["domain_distance"] > EXTRAPOLATION + 1e-9
+    outside = is_extrapolated(candidates["domain_distance"])
     if not allow_extrapolation:
         if not (met & ~outside).any():
             raise NoFeasibleDesign(

@@ -6,7 +6,7 @@ import numpy as np
 
 from explorer.models.assessment import Assessment
 from explorer.problem.columns import COLUMNS, Columns, n_rows, take
-from explorer.problem.domain import EXTRAPOLATION
+from explorer.problem.domain import is_extrapolated
 from explorer.problem.region import CLOCK_SHARE, OPERATING_POINT, Region
 
 _EDGE = 0.02  # within two percent of an axis' end counts as touching it: a search stops just short of the end
@@ -56,7 +56,7 @@ def front_notes(front: Columns, assessment: Assessment) -> list[str]:
             f"{n_touching} of {n} front designs touch the edge of the searched range ({'; '.join(touches)}): there the "
             "range decides the answer, not the model. Add a floor (accuracy >= ...), or measure samples further out"
         )
-    outside = int(np.sum(front["domain_distance"] > EXTRAPOLATION + 1e-9))
+    outside = int(np.sum(is_extrapolated(front["domain_distance"])))
     if outside:
         notes.append(f"{outside} of {n} front designs extrapolate: more than half a width outside the samples' range")
     return notes

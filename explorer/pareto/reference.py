@@ -14,7 +14,7 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.models.assessment import Assessment
+from explorer.models.assessment import Assessment, spread
 from explorer.pareto.front import minimized
 from explorer.problem.columns import Float
 from explorer.problem.region import Region
@@ -129,12 +129,9 @@ def refine(
         seed: of the scan and the refinement.
         budget: when to stop.
     """
-    from scipy.stats import qmc
-
     budget = budget or default_budget(len(reference))
     rng = np.random.default_rng(seed)
-    corners = np.stack(np.meshgrid(*[[0.0, 1.0]] * n_axes, indexing="ij"), axis=-1).reshape(-1, n_axes)
-    start = np.concatenate([qmc.Sobol(n_axes, rng=seed).random(_SCAN), corners])
+    start = spread(n_axes, _SCAN, seed=seed)
     n, scale = len(start), 0.1
     state = _survivors(_State(start, *evaluate(start)), _CELLS)
     history = [(n, state)]

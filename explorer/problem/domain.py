@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from explorer.problem.columns import NUMERIC_KNOBS, Columns, Float, by_family, n_rows
 
@@ -79,6 +79,11 @@ def knob_distances(designs: Columns, domain: Domain) -> Columns:
         for knob in NUMERIC_KNOBS:
             distances[knob][index == i] = domain[name][knob].distance(designs[knob][index == i])
     return distances
+
+
+def is_extrapolated(distance: ArrayLike) -> NDArray[np.bool_]:
+    """Tell which domain distances lie beyond where a model is asked, same shape; the widened edge itself does not."""
+    return np.asarray(distance, dtype=np.float64) > EXTRAPOLATION + 1e-9
 
 
 def domain_distance(designs: Columns, domain: Domain) -> Float:

@@ -6,6 +6,7 @@ import numpy as np
 
 from explorer.pareto.results import Results
 from explorer.problem.columns import COLUMNS, Columns, bounds, n_rows
+from explorer.problem.domain import is_extrapolated
 from explorer.report.front_plot import CONFIGURATION, plot_front
 from explorer.report.page import Block, Grid, Heading, Paragraph, Plot, render_page
 
@@ -69,13 +70,15 @@ def _table(results: Results) -> Grid:
     front = results.front_columns
     names = [name for name in _TABLE if name in front]
     n = n_rows(front)
-    rows = [
-        [str(front["design_id"][i]), *[_cell(front, name, i) for name in names]] for i in range(min(n, MAX_TABLE_ROWS))
-    ]
+    rows = [[_number(front, i), *[_cell(front, name, i) for name in names]] for i in range(min(n, MAX_TABLE_ROWS))]
     rest = f" The first {MAX_TABLE_ROWS} of {n}; all are in front.csv." if n > MAX_TABLE_ROWS else ""
     return Grid(
         ["Design", *[COLUMNS[name].title for name in names]], rows, f"In order of {results.objectives[0].name}.{rest}"
     )
+
+
+def _number(front: Columns, i: int) -> str:
+    return f"{front['design_id'][i]}{' (extrapolated)' if is_extrapolated(front['domain_distance'][i]) else ''}"
 
 
 def _cell(front: Columns, name: str, i: int) -> str:

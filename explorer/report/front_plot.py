@@ -7,6 +7,7 @@ import numpy as np
 
 from explorer.pareto.results import Results
 from explorer.problem.columns import COLUMNS, Columns, bounds, n_rows, take
+from explorer.problem.domain import is_extrapolated
 from explorer.problem.objectives import Objective
 from explorer.report.style import GREY, SKY, TEXT, FamilyStyle, base_layout, family_style
 
@@ -152,7 +153,11 @@ def _front_traces(
         symbol = style.symbol if is_sure or "certainty" not in own else f"{style.symbol}-open"
         marker = {"color": style.colour, "symbol": symbol, "size": 9 if is_sure else 8, "line": {"width": 1.5}}
         name = f"{word if 'certainty' in own else 'front'}, {family} ({n_rows(rows)})"
-        heading = [f"design {i} (predicted)" for i in rows["design_id"]]
+        outside = is_extrapolated(rows["domain_distance"]).tolist()
+        heading = [
+            f"design {i} ({'EXTRAPOLATED' if far else 'predicted'})"
+            for i, far in zip(rows["design_id"], outside, strict=True)
+        ]
         traces.append(_marked(rows, x, y, name, marker, heading=heading, show=has_legend))
     return traces
 

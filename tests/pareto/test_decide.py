@@ -9,6 +9,7 @@ from explorer.api import choose, results, run
 from explorer.errors import NoFeasibleDesign, WrongUsage
 from explorer.paper.equations import weighted_cost
 from explorer.pareto.results import Results
+from explorer.report.front_page import front_page
 
 UNENFORCED = """
 space = "./wide.toml"
@@ -111,6 +112,7 @@ def test_extrapolated_designs_are_refused_unless_asked_for(tmp_path: Path) -> No
     (tmp_path / "study.toml").write_text(UNENFORCED)
     done = run(str(tmp_path / "study.toml"), out=tmp_path / "out").results
     assert any("extrapolate" in note for note in done.notes)
+    assert "(extrapolated)" in front_page(done)
 
     with pytest.raises(NoFeasibleDesign, match="--allow-extrapolation"):
         choose(tmp_path / "out", knee=True)
@@ -118,3 +120,8 @@ def test_extrapolated_designs_are_refused_unless_asked_for(tmp_path: Path) -> No
     choice, payload = choose(tmp_path / "out", knee=True, allow_extrapolation=True)
     assert choice.is_extrapolated
     assert payload["is_extrapolated"] is True
+
+
+def test_an_energy_maximum_of_zero_is_refused_not_taken_for_the_default(folder: Path) -> None:
+    with pytest.raises(WrongUsage, match="energy_max = 0"):
+        choose(folder, alpha=0.5, energy_max_j=0.0)

@@ -104,7 +104,7 @@ def run(
     seconds = time.perf_counter() - began
     results = certify(collect(prepared), prepared.assessment)
     write_folder(results, folder)
-    write_page(results, folder / "report.html")
+    write_page(results, folder / "report.html", place=_place(results.study, folder))
     if stopped:
         raise stopped
     if not results.is_front.any():
@@ -141,6 +141,11 @@ def results_folder(study_or_folder: str | Path) -> Path:
         raise WrongUsage(f"{given}: holds no results", fix="give a folder that `explorer run` wrote")
     study = load_study(str(study_or_folder))  # an unknown name is told as such, with the nearest one
     raise WrongUsage(f"{named}: study '{study.name}' has not been run here", fix=f"explorer run {study_or_folder}")
+
+
+def _place(study: str, folder: Path) -> str:
+    """Return what a command typed where the study was run calls its results."""
+    return study if folder == RESULTS_FOLDER / study else str(folder)
 
 
 def choose(
@@ -201,6 +206,20 @@ def choose(
         "provenance": dict(found.provenance),
     }
     return choice, payload
+
+
+def write_report(study_or_folder: str | Path, path: Path | None = None) -> Path:
+    """Write the result page of a finished run anew; return its path, by default `report.html` in the result folder.
+
+    Raises:
+        WrongUsage: there are no results, or the file cannot be written.
+        InvalidFile: a file in the folder is damaged.
+    """
+    folder = results_folder(study_or_folder)
+    found = read_folder(folder)
+    written = path or folder / "report.html"
+    write_page(found, written, place=_place(found.study, folder))
+    return written
 
 
 def describe(design: Mapping[str, Any]) -> list[str]:

@@ -7,16 +7,10 @@ from explorer.problem.columns import COLUMNS, Column, bounds
 if TYPE_CHECKING:
     from explorer.problem.columns import Columns
 
-_UNIT_ENDINGS = ("_ratio", "_v", "_hz", "_s", "_j", "_w", "_bytes", "_js", "_ops")
-
-
 def short_title(column: Column) -> str:
     """Name a column for a narrow terminal: 'latency ms'."""
-    stem = column.name
-    for ending in _UNIT_ENDINGS:
-        stem = stem.removesuffix(ending)
     unit = (column.shown_in or column.symbol).replace("J*s", "J·s")
-    return f"{stem.replace('_', ' ')} {unit}".strip()
+    return f"{column.short} {unit}".strip()
 
 
 def value_cell(columns: "Columns", name: str, row: int, *, with_bounds: bool) -> object:

@@ -76,16 +76,12 @@ def report(
     from explorer import api
     from explorer.cli.console import print_text
     from explorer.errors import WrongUsage
-    from explorer.report.files import write_image, write_page
+    from explorer.report.files import write_image
 
     if png and svg:
         raise WrongUsage("--png and --svg exclude each other", fix="ask for one of them, then for the other")
-    results = api.results(study)
-    folder = api.results_folder(study)
-    if png or svg:
-        path = output or folder / ("front.png" if png else "front.svg")
-        path = write_image(results, path, kind="png" if png else "svg")
-    else:
-        path = output or folder / "report.html"
-        write_page(results, path)
-    print_text(str(path))
+    if not (png or svg):
+        print_text(str(api.write_report(study, output)))
+        return
+    path = output or api.results_folder(study) / ("front.png" if png else "front.svg")
+    print_text(str(write_image(api.results(study), path, kind="png" if png else "svg")))

@@ -1,15 +1,19 @@
 """Certifying results: intervals on the front, its probability, the exact front beside it, what to measure next."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from explorer.models.assessment import Assessment
 from explorer.models.draws import posterior_draws
 from explorer.models.intervals import add_intervals
-from explorer.models.surrogate import Surrogate
+from explorer.models.summary import fit_summary
+from explorer.models.surrogate import Surrogate, nearest_sample
+from explorer.models.validation import leave_one_out
 from explorer.pareto.advice import best_measurement, thinned
 from explorer.pareto.certainty import POSSIBLE, certainty, front_probability
+from explorer.pareto.importance import knob_importance
 from explorer.pareto.reference import exact_front
 from explorer.pareto.results import Results
 from explorer.problem.columns import Columns, n_rows, take
@@ -21,8 +25,9 @@ _N_CANDIDATES = 256
 def certify(results: Results, assessment: Assessment) -> Results:
     """Return results with what says how sure they are.
 
-    Every design gets `p_front` and `certainty`; those that may be on the front get intervals. The exact front and the
-    measurement that would help most come with the results. Where the model has no posterior, they stay as they are.
+    Every design gets `p_front`, `certainty` and its nearest sample; those that may be on the front get intervals. The
+    exact front, the measurement that would help most, each knob's importance and the model's leave-one-out errors come
+    with the results. Where the model has no posterior, they stay as they are.
     """
     model = assessment.evaluator
     if not isinstance(model, Surrogate) or not results.n_complete:
@@ -31,6 +36,7 @@ def certify(results: Results, assessment: Assessment) -> Results:
     table = dict(results.table)
     table["p_front"] = front_probability(table, assessment, model=model, draws=draws)
     table["certainty"] = certainty(table["p_front"])
+    table |= _nearest(model, table)
     is_front = results.is_front
     rows = np.flatnonzero(is_front | (table["p_front"] >= POSSIBLE))
     # The front first: where there are more than can be shown, the least likely of the others go without.
@@ -44,7 +50,22 @@ def certify(results: Results, assessment: Assessment) -> Results:
         objectives=assessment.study.objectives, weights=assessment.study.weights, model=model, draws=draws,
     )  # fmt: skip
     exact = exact_front(assessment, results.reference_point)
-    return replace(results, table=table, exact=exact, advice=advice.text if advice else "")
+    return replace(
+        results, table=table, exact=exact, advice=advice.text if advice else "",
+        importance=knob_importance(assessment), model_check=_model_check(model),
+    )  # fmt: skip
+
+
+def _model_check(model: Surrogate) -> dict[str, Any]:
+    summary = fit_summary(model, leave_one_out(model.samples, widening=model.widening))
+    return {name: summary[name] for name in ("n_samples", "targets", "calibration", "identifiability", "warnings")}
+
+
+def _nearest(model: Surrogate, table: Columns) -> Columns:
+    """Name the sample nearest to each design, and how far it is."""
+    row, distance = nearest_sample(model.samples, table, model.domain)
+    labels = np.array([*model.samples.labels, ""], dtype=object)  # row -1: a family without samples
+    return {"nearest_sample": labels[row], "sample_distance": np.where(row < 0, np.nan, distance)}
 
 
 def _candidates(assessment: Assessment) -> Columns:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,13 @@ import numpy as np
 from explorer.errors import Fault, InvalidFile, WrongUsage
 from explorer.files import MAX_TABLE_BYTES, read_text, write_text
 from explorer.pareto.reference import ExactFront
-from explorer.pareto.results import Results, front_order
+from explorer.pareto.results import WORDS, Results, front_order
 from explorer.problem.columns import KNOBS, Columns, n_rows
 from explorer.problem.objectives import OBJECTIVES
 
 SCHEMA = "explorer.front/1"
 FRONT_CSV, FRONT_JSON, TRIALS_CSV, PROVENANCE_JSON = "front.csv", "front.json", "trials.csv", "provenance.json"
-_TEXT_COLUMNS = frozenset({"family", "origin", "certainty"})
+_TEXT_COLUMNS = frozenset({"family", "origin", *WORDS})
 _FLAG_COLUMNS = frozenset({"is_feasible", "is_front"})
 _FLAGS = {"True": True, "False": False}
 
@@ -69,6 +70,8 @@ def front_json(results: Results) -> dict[str, Any]:
         "front_size": n_rows(front),
         "notes": list(results.notes),
         "advice": results.advice,
+        "importance": [{name: _plain(value) for name, value in row.items()} for row in results.importance],
+        "model_check": _finite(results.model_check),
         "designs": [{name: _plain(front[name][i]) for name in names} for i in range(n_rows(front))],
         "samples": [
             {"name": label, **{name: _plain(values[i]) for name, values in results.samples.items()}}
@@ -109,6 +112,8 @@ def read_folder(folder: Path) -> Results:
             provenance=_object(data["provenance"]),
             exact=_exact(data.get("exact")),
             advice=str(data.get("advice", "")),
+            importance=tuple(_object(row) for row in data.get("importance", ())),
+            model_check=_object(data.get("model_check", {})),
         )
         n_told = int(data["n_complete"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -200,6 +205,15 @@ def _json_text(payload: dict[str, Any]) -> str:
 
 def _number(value: Any) -> Any:
     return np.nan if value is None else value
+
+
+def _finite(value: Any) -> Any:
+    """Return a tree of JSON values with null for what JSON has no number for."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return _plain(value)
 
 
 def _plain(value: Any) -> Any:

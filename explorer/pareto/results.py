@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Columns of words that are told of a design beside its numbers: how sure its place is, the sample that lies nearest.
+WORDS = ("certainty", "nearest_sample")
+
+
 @dataclass(frozen=True, slots=True)
 class Results:
     """What a study has found.
@@ -33,6 +37,9 @@ class Results:
         provenance: where all of it comes from.
         exact: the exact front of the question, where the evaluator is cheap enough to have one.
         advice: what to measure next, in one line.
+        importance: rows of `explorer.pareto.importance.knob_importance`.
+        model_check: what the model is worth, as `explorer fit --json` tells it: `targets` with leave-one-out errors,
+            `identifiability`, `calibration`, `warnings`; empty where the model was not fitted.
     """
 
     study: str
@@ -47,6 +54,8 @@ class Results:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     exact: ExactFront | None = None
     advice: str = ""
+    importance: tuple[Mapping[str, Any], ...] = ()
+    model_check: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_complete(self) -> int:
@@ -100,4 +109,4 @@ def front_order(columns: Columns) -> list[str]:
     kinds = ("knob", "prediction", "objective", "check")
     known = [name for kind in kinds for name, column in COLUMNS.items() if column.kind == kind and name in columns]
     bounded = [own for name in known for own in (name, *(end for end in bounds(name) if end in columns))]
-    return ["design_id", "origin", *bounded, *(["certainty"] if "certainty" in columns else [])]
+    return ["design_id", "origin", *bounded, *(name for name in WORDS if name in columns)]

@@ -15,6 +15,9 @@ Columns = dict[str, NDArray[Any]]
 """n designs as a table: column name to array of shape (n,), all of one length."""
 
 
+_UNIT_ENDINGS = ("_ratio", "_v", "_hz", "_s", "_j", "_w", "_bytes", "_js", "_ops")
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """What a column means: `symbol` is its SI unit, `shown_in` the unit that people read it in."""
@@ -36,6 +39,14 @@ class Column:
         unit = (self.shown_in or self.symbol).replace("J*s", "J·s")
         return f"{self.label} ({unit})" if unit else self.label
 
+    @property
+    def short(self) -> str:
+        """The name without its unit's ending, for narrow places: 'latency'."""
+        stem = self.name
+        for ending in _UNIT_ENDINGS:
+            stem = stem.removesuffix(ending)
+        return stem.replace("_", " ")
+
     def text(self, value: float) -> str:
         """Print an SI value of this column for a person."""
         return humanize(value, self.symbol).replace("J*s", "J·s")
@@ -55,6 +66,7 @@ _ALL = (
     Column("throughput_ops", "Throughput", "prediction", "OPS", "GOPS"),
     Column("frequency_max_hz", "Highest clock at this voltage", "check", "Hz", "GHz"),
     Column("domain_distance", "Distance outside the samples' range (in its widths)", "check"),
+    Column("sample_distance", "Distance to the nearest sample (in widths of the samples' range)", "check"),
     Column("p_front", "Probability of being on the front", "check"),
     Column("edp_js", "Energy-delay product E·T", "objective", "J*s", "J*s"),
     Column("weighted_cost", "Weighted cost J", "objective"),

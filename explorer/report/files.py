@@ -10,13 +10,18 @@ from explorer.report.front_plot import plot_front
 from explorer.report.images import write_images
 
 
-def write_page(results: Results, path: Path) -> None:
+def write_page(results: Results, path: Path, *, place: str = "") -> None:
     """Write the result page in one step.
+
+    Args:
+        results: the study's results.
+        path: the file.
+        place: what the commands on the page call the results; default: the study's name.
 
     Raises:
         WrongUsage: the folder cannot be written.
     """
-    write_text(path, front_page(results))
+    write_text(path, front_page(results, place=place))
 
 
 def write_image(results: Results, path: Path, *, kind: Literal["png", "svg"]) -> Path:

@@ -1,6 +1,7 @@
 """One self-contained HTML page from headings, paragraphs, tables and plots: no network, light or dark, any width."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
@@ -48,7 +49,20 @@ class Plot:
     caption: str = ""
 
 
-Block = Heading | Paragraph | Grid | Plot
+@dataclass(frozen=True, slots=True)
+class App:
+    """A part of the page that answers its reader: our own markup, style and script, and data that the script reads.
+
+    Markup, style and script come from files of this package, never from a user; everything of a user's is in `data`.
+    """
+
+    markup: str
+    style: str
+    script: str
+    data: Mapping[str, Any]
+
+
+Block = Heading | Paragraph | Grid | Plot | App
 
 # A page may run its own scripts and nothing may come from or go to a network.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:"
@@ -89,7 +103,7 @@ td.wide { min-width: 15rem; }
 .good { color: var(--good); } .bad { color: var(--bad); } .warn { color: var(--warn); } .neutral { color: var(--soft); }
 /* Plotly writes its colours into the drawing; these follow the reader's choice of light or dark instead. */
 .plot :is(.xtick, .ytick, .cbtitle, .cbaxis, .slider-group, .legend, .annotation, .infolayer .g-gtitle) text,
-.plot :is(.xtitle, .ytitle, .gtitle, .legendtext, .legendtitletext, .annotation-text, .slider-label,
+.plot :is(.xtitle, .ytitle, .y2title, .gtitle, .legendtext, .legendtitletext, .annotation-text, .slider-label,
   .slider-current-value, .cbtitle text) { fill: var(--fg) !important; }
 """
 
@@ -100,19 +114,20 @@ def render_page(*, title: str, lead: str, blocks: Sequence[Block]) -> str:
     Args:
         title: heading and window title.
         lead: one or two sentences on what the page says.
-        blocks: `Heading`, `Paragraph`, `Grid` and `Plot` values; every text is escaped, never taken as HTML.
+        blocks: `Heading`, `Paragraph`, `Grid`, `Plot` and `App` values; every text is escaped, never taken as HTML.
 
     Returns:
         The text of the file. It depends on the arguments only, so equal results make equal files.
     """
     body = "\n".join(_block(block, number) for number, block in enumerate(blocks))
-    has_plots = any(isinstance(block, Plot) for block in blocks)
+    has_plots = any(isinstance(block, (Plot, App)) for block in blocks)
+    style = _STYLE + "".join(block.style for block in blocks if isinstance(block, App))
     script = _plotly_js() if has_plots else ""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">\n'
-        f'<link rel="icon" href="data:,">\n<style>{_STYLE}</style>\n{script}</head>\n<body>\n'
+        f'<link rel="icon" href="data:,">\n<style>{style}</style>\n{script}</head>\n<body>\n'
         f'<main>\n<h1>{escape(title)}</h1>\n<p class="lead">{escape(lead)}</p>\n{body}\n</main>\n</body>\n</html>\n'
     )
 
@@ -133,6 +148,18 @@ def _block(block: Block, number: int) -> str:
             return _grid(block)
         case Plot():
             return _plot(block, number)
+        case App():
+            return _app(block)
+
+
+def _app(block: App) -> str:
+    # No "<" is left in the data, so that nothing in it can end the element; to JSON the two spellings are the same.
+    data = json.dumps(block.data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return (
+        '<noscript><p class="bad">This part of the page needs JavaScript; front.csv holds the same numbers.</p>'
+        f'</noscript>\n{block.markup}\n<script type="application/json" id="live-data">{data}</script>\n'
+        f"<script>\n(() => {{\n{block.script}\n}})();\n</script>"
+    )
 
 
 def _plot(block: Plot, number: int) -> str:

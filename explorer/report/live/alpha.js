@@ -1,0 +1,37 @@
+// How the winner of J changes as alpha goes from 0 to 1.
+
+function drawAlpha() {
+  if (!hasCost || !payload.sweep.rows.length) return;
+  const begins = sweepBegins();
+  const edges = [...begins, 1];
+  const panel = (name, axis, color, dash) => ({
+    x: edges, y: [...payload.sweep.rows, payload.sweep.rows.at(-1)].map((row) => front.value[name][row] / columns[name].scale),
+    text: [...payload.sweep.rows, payload.sweep.rows.at(-1)].map((row) => `design ${front.id[row]}<br>${columns[name].label}: ${told(name, front.value[name][row])}`),
+    hovertemplate: "from alpha %{x:.3f}: %{text}<extra></extra>", type: "scatter", mode: "lines+markers", name: columns[name].label,
+    line: { shape: "hv", color, width: 2, dash }, marker: { size: 5 }, yaxis: axis,
+  });
+  const layout = structuredClone(payload.layout);
+  layout.height = 380;
+  layout.xaxis.title.text = "alpha (0: energy only, 1: accuracy only)";
+  layout.xaxis.range = [0, 1];
+  layout.xaxis.anchor = "y2";
+  layout.yaxis.title.text = "Accuracy";
+  layout.yaxis.domain = [0.55, 1];
+  layout.yaxis2 = { ...structuredClone(layout.yaxis), title: { text: columns.energy_j.title.replace(" per inference", ""), standoff: 12 }, domain: [0, 0.45] };
+  layout.shapes = [{ type: "line", x0: state.alpha, x1: state.alpha, y0: 0, y1: 1, yref: "paper", line: { color: colour("--good"), width: 2, dash: "dot" } }];
+  layout.showlegend = false;
+  Plotly.react("alpha-plot", [panel("accuracy", "y", "#0072B2"), panel("energy_j", "y2", "#D55E00")], layout, { responsive: true, displayModeBar: false });
+  byId("alpha-text").textContent = alphaText(begins);
+}
+
+/** Say what alpha can and cannot reach, for the E_max asked for. */
+function alphaText(begins) {
+  const total = payload.front.total, won = payload.sweep.rows.length;
+  const inner = begins.slice(1);
+  const span = inner.length ? ` The choice changes between alpha = ${plain(inner[0], 3)} and ${plain(inner.at(-1), 3)}; below and above it stands still.` : "";
+  const never = total - won;
+  const concave = never > 0
+    ? ` The other ${never} win for no alpha: in accuracy against energy they are beaten, or lie in a concave part of that front, and J, being linear, never picks from there. The knee and limits reach them.`
+    : "";
+  return `Over all alpha, J picks ${won} of ${total} front designs.${span}${concave}`;
+}

@@ -1,0 +1,107 @@
+// What was decided and what is selected, in words, with the commands that do the same.
+
+const CARD_COLUMNS = ["accuracy", "energy_j", "latency_s", "power_w", "edp_js"].filter((name) => name in front.value);
+
+function copyButton(text, label) {
+  const button = make("button", { type: "button", className: "copy", textContent: label });
+  button.addEventListener("click", async () => {
+    await copy(text());
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = label), 1500);
+  });
+  return button;
+}
+
+/** Put a text on the clipboard, also where a browser keeps its newer interface from files. */
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = make("textarea", { value: text });
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}
+
+function card(mark, title, row, why) {
+  const body = [make("h4", {}, [make("span", { className: `mark ${mark}`, textContent: title })])];
+  if (row === null) return make("div", { className: "card" }, [...body, make("p", { textContent: why })]);
+  const button = make("button", { type: "button", className: "link", textContent: `design ${front.id[row]}` });
+  button.addEventListener("click", () => select(row));
+  const values = CARD_COLUMNS.map((name) => `${columns[name].short} ${told(name, front.value[name][row])}`).join(", ");
+  const line = make("p", {}, [button, `: ${values}. ${why}`]);
+  line.dataset.mark = mark;
+  line.dataset.design = front.id[row];
+  return make("div", { className: "card" }, [...body, line, commandLine(() => choiceCommand(mark))]);
+}
+
+function commandLine(text) {
+  return make("div", { className: "command" }, [make("code", { textContent: text() }), copyButton(text, "Copy")]);
+}
+
+function bestName() {
+  return state.minimize === "cost" ? "J" : columns[state.minimize].label;
+}
+
+/** Say which limit stops every design, and how near the nearest one comes. */
+function nearestMiss(decision) {
+  const parts = [];
+  const misses = (name, isMet, better) => {
+    if (decision.inside.some(isMet)) return parts.push(`${columns[name].label}: met by some designs`);
+    parts.push(`${columns[name].label}: the nearest is ${told(name, front.value[name][least(decision.inside, better)])}`);
+  };
+  if (state.floor !== null) misses("accuracy", (row) => front.value.accuracy[row] >= state.floor, (row) => -front.value.accuracy[row]);
+  if (state.cap !== null) misses("power_w", (row) => front.value.power_w[row] <= state.cap, (row) => front.value.power_w[row]);
+  return `No design of the front meets the limits. ${parts.join("; ")}.`;
+}
+
+function drawCards(decision) {
+  const cards = [];
+  if (hasCost) {
+    const place = decision.winner === null ? "Every design lies outside the model's domain." : `J = ${plain(decision.cost[decision.winner])}.`;
+    cards.push(card("winner", "Least J", decision.winner, place));
+  }
+  const never = hasCost && decision.knee !== null && !payload.sweep.rows.includes(decision.knee);
+  cards.push(card("knee", "Knee", decision.knee, decision.knee === null ? "Every design lies outside the model's domain."
+    : never ? "No alpha makes J pick it." : "Furthest from the plane through the front's extremes."));
+  const isSame = hasCost && state.minimize === "cost" && decision.best === decision.winner;
+  const none = decision.inside.length ? nearestMiss(decision) : "Every design lies outside the model's domain.";
+  cards.push(card("best", `Least ${bestName()} within limits`, decision.best, decision.best === null ? none
+    : isSame ? "The limits do not change what J picks." : "The limits decide, not the weights."));
+  fill(byId("cards"), cards);
+}
+
+function drawSelected() {
+  const row = state.selected, box = byId("selected");
+  if (row === null) {
+    fill(box, [make("p", { className: "hint", textContent: "Select a design: click a point, use the arrow keys on the plot, or choose a number in a card or the table." })]);
+    return;
+  }
+  const lines = payload.detail.filter((name) => name in front.words || name in front.value).map((name) => {
+    const value = name in front.words ? front.words[name][row] : told(name, front.value[name][row]);
+    return make("tr", {}, [make("th", { scope: "row", textContent: columns[name]?.label ?? name }), make("td", { className: "number", textContent: value }),
+                           make("td", { className: "number soft", textContent: range(name, row) })]);
+  });
+  const head = make("tr", {}, ["", "Predicted", "90 % interval"].map((text) => make("th", { scope: "col", textContent: text })));
+  const parts = [make("h3", { textContent: `Design ${front.id[row]}` })];
+  if (!isInside(row)) parts.push(make("p", { className: "bad", textContent: "EXTRAPOLATED: outside the model's domain. Measure it before you believe it." }));
+  parts.push(make("p", { textContent: nearestText(row) }));
+  parts.push(make("div", { className: "scroll", tabIndex: 0 }, [make("table", {}, [make("thead", {}, [head]), make("tbody", {}, lines)])]));
+  parts.push(make("p", { className: "hint", textContent: "To ship it, run this where the study was run:" }));
+  const command = commandLine(() => deployCommand(row));
+  command.id = "deploy-command";
+  parts.push(command);
+  fill(box, parts);
+}
+
+/** Name the nearest real sample and set what was measured there beside what is predicted here. */
+function nearestText(row) {
+  const name = front.words.nearest_sample?.[row];
+  const sample = payload.samples.find((one) => one.name === name);
+  if (!sample) return "";
+  const values = CARD_COLUMNS.filter((column) => Number.isFinite(sample[column])).map((column) => `${columns[column].short} ${told(column, sample[column])}`);
+  const distance = plain(front.value.sample_distance[row], 2);
+  return `Nearest measured sample: ${name}, ${distance} widths of the samples' range away; measured there: ${values.join(", ")}.`;
+}

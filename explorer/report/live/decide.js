@@ -1,0 +1,77 @@
+// Deciding: the same rules as `explorer choose`, applied again whenever a control moves.
+
+/** Return the weighted cost J of every front design, equation (10), for the alpha and E_max asked for. */
+function costs() {
+  const { accuracy, energy_j: energy } = front.value;
+  return rows.map((row) => state.alpha * (1 - accuracy[row]) + (1 - state.alpha) * (energy[row] / state.energyMax));
+}
+
+/** Tell whether a design meets the floor and the cap. */
+function meetsLimits(row) {
+  const isAccurate = state.floor === null || front.value.accuracy[row] >= state.floor;
+  return isAccurate && (state.cap === null || front.value.power_w[row] <= state.cap);
+}
+
+const isInside = (row) => !front.isExtrapolated[row];
+
+function least(candidates, score) {
+  return candidates.reduce((best, row) => (best === null || score(row) < score(best) ? row : best), null);
+}
+
+/** Say how a column is turned so that less is better. */
+function sign(name) {
+  return columns[name].direction === "maximize" ? -1 : 1;
+}
+
+/** Apply the three rules and rank by J: what every part of the page then shows. */
+function decide() {
+  const inside = rows.filter(isInside);
+  const within = inside.filter(meetsLimits);
+  const cost = hasCost ? costs() : null;
+  const score = state.minimize === "cost" ? (row) => cost[row] : (row) => sign(state.minimize) * front.value[state.minimize][row];
+  const ranked = cost ? [...within].sort((a, b) => cost[a] - cost[b]) : [];
+  return {
+    inside,
+    within,
+    cost,
+    rank: new Map(ranked.map((row, place) => [row, place + 1])),
+    winner: cost ? least(inside, (row) => cost[row]) : null,
+    knee: least(inside, (row) => -front.value.knee_distance[row]),
+    best: least(within, score),
+  };
+}
+
+/** Return from which alpha on each corner of the hull wins, for the E_max asked for. */
+function sweepBegins() {
+  return payload.sweep.prices.map((price) => 1 / (1 + price * state.energyMax));
+}
+
+const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\"'\"'")}'`);
+
+function limitFlags() {
+  const parts = [];
+  if (state.floor !== null) parts.push(`--where 'accuracy>=${state.floor}'`);
+  if (state.cap !== null) parts.push(`--where 'power_w<=${state.cap}'`);
+  return parts.map((part) => ` ${part}`).join("");
+}
+
+const alphaFlags = () => `--alpha ${state.alpha} --energy-max ${state.energyMax}J`;
+
+/** Return the command that makes the same choice as a mark of the page. */
+function choiceCommand(mark) {
+  const base = `explorer choose ${quoted(payload.place)}`;
+  if (mark === "winner") return `${base} ${alphaFlags()}`;
+  if (mark === "knee") return `${base} --knee`;
+  return `${base} ${state.minimize === "cost" ? alphaFlags() : `--minimize ${state.minimize}`}${limitFlags()}`;
+}
+
+/** Return the command that ships a design. */
+function deployCommand(row) {
+  const id = front.id[row];
+  const risk = isInside(row) ? "" : " --allow-extrapolation";
+  const file = `chosen-${id}.json`;
+  return (
+    `explorer choose ${quoted(payload.place)} --design ${id}${risk} -o ${file} && ` +
+    `explorer deploy ${file}${risk} -o bundle-${id}`
+  );
+}

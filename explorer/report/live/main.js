@@ -1,0 +1,112 @@
+// The page's one loop: a control changes the state, the state is decided anew, every part is drawn.
+
+let decided = null;
+
+function draw() {
+  const decision = decide(), visible = brushed();
+  decided = { decision, visible };
+  drawScatter(decision, visible);
+  drawParallel(decision, visible);
+  drawTable(decision, visible);
+  drawCards(decision);
+  drawSelected();
+  drawAlpha();
+}
+
+let isWaiting = false;
+/** Draw once for all changes of one moment: a slider sends many. */
+function render() {
+  if (isWaiting) return;
+  isWaiting = true;
+  requestAnimationFrame(() => {
+    isWaiting = false;
+    draw();
+  });
+}
+
+function select(row) {
+  if (row === undefined) return;
+  state.selected = row;
+  render();
+}
+
+function options(element, choices, chosen) {
+  fill(element, choices.map(([value, text]) => make("option", { value, textContent: text, selected: value === chosen })));
+}
+
+/** Read a number from a field; an empty or meaningless one is none, and is marked where it has a meaning to miss. */
+function numberIn(field, { above = -Infinity, upTo = Infinity } = {}) {
+  const value = field.value.trim() === "" ? null : Number(field.value);
+  const isBad = value !== null && !(value > above && value <= upTo);
+  field.setAttribute("aria-invalid", String(isBad));
+  return isBad ? undefined : value;
+}
+
+function onNumber(id, bounds, change) {
+  byId(id)?.addEventListener("input", (event) => {
+    const value = numberIn(event.target, bounds);
+    if (value === undefined) return;
+    change(value);
+    render();
+  });
+}
+
+function bindControls() {
+  const axes = payload.choices.map((name) => [name, columns[name].title]);
+  options(byId("x-axis"), axes, state.x);
+  options(byId("y-axis"), axes, state.y);
+  options(byId("z-axis"), [["", "none"], ...axes], state.z);
+  byId("z-label").hidden = payload.objectives.length < 3;
+  const goals = payload.choices.map((name) => [name, `${columns[name].direction === "maximize" ? "greatest" : "least"} ${columns[name].label}`]);
+  options(byId("minimize"), [...(hasCost ? [["cost", "least J"]] : []), ...goals], state.minimize);
+  for (const [id, key] of [["x-axis", "x"], ["y-axis", "y"], ["z-axis", "z"], ["bars", "bars"], ["minimize", "minimize"]]) {
+    byId(id).addEventListener("change", (event) => {
+      const isTooDeep = key === "z" && event.target.value && !hasDepth();
+      byId("z-note").hidden = !isTooDeep;
+      if (isTooDeep) event.target.value = "";
+      state[key] = event.target.value;
+      if (key === "z") Plotly.purge("scatter"); // flat and deep plots do not turn into each other
+      render();
+    });
+  }
+  for (const [id, other] of [["alpha", "alpha-number"], ["alpha-number", "alpha"]]) {
+    onNumber(id, { above: -1e-9, upTo: 1 }, (value) => {
+      state.alpha = value ?? payload.alpha;
+      byId(other).value = state.alpha;
+    });
+    byId(id).value = state.alpha;
+  }
+  byId("energy-max").value = state.energyMax;
+  onNumber("energy-max", { above: 0 }, (value) => (state.energyMax = value ?? payload.energy_max_j));
+  onNumber("floor", { above: -1e-9, upTo: 1 }, (value) => (state.floor = value));
+  onNumber("cap", { above: 0 }, (value) => (state.cap = value));
+  byId("cost-controls").hidden = !hasCost;
+  byId("floor-label").hidden = !("accuracy" in front.value);
+  byId("cap-label").hidden = !("power_w" in front.value);
+  byId("alpha-section").hidden = !hasCost;
+}
+
+function bindKeys() {
+  byId("brush-clear").addEventListener("click", () => {
+    state.brushes = {};
+    render();
+  });
+  byId("front-more").addEventListener("click", () => {
+    state.n_rows += 100;
+    render();
+  });
+  byId("scatter-box").addEventListener("keydown", (event) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1, ArrowUp: 1, ArrowDown: -1, PageUp: 10, PageDown: -10 }[event.key];
+    if (!by || event.target !== event.currentTarget) return;
+    event.preventDefault();
+    step(by);
+  });
+}
+
+if (front.n) {
+  bindControls();
+  bindKeys();
+  draw();
+  addEventListener("resize", render);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", render);
+}

@@ -1,0 +1,174 @@
+// The Pareto scatter: any two columns (or three) against each other, with what is certain told apart.
+
+const MARKS = {
+  winner: { name: "least J", symbol: "star", size: 15, colour: "--winner" },
+  knee: { name: "knee", symbol: "diamond", size: 13, colour: "--knee" },
+  best: { name: "best within limits", symbol: "hexagon2-open", size: 21, colour: "--best" },
+};
+const hasDepth = () => {
+  const canvas = document.createElement("canvas");
+  return Boolean(canvas.getContext("webgl2") || canvas.getContext("webgl"));
+};
+
+/** Return a column in the unit people read, for some rows. */
+function coordinates(table, name, which) {
+  const values = table.value[name];
+  return which.map((row) => values[row] / columns[name].scale);
+}
+
+function placed(table, which) {
+  const at = { x: coordinates(table, state.x, which), y: coordinates(table, state.y, which) };
+  return state.z ? { ...at, z: coordinates(table, state.z, which), type: "scatter3d" } : { ...at, type: "scatter" };
+}
+
+function errorBar(name, which) {
+  if (!front.low[name]) return { visible: false };
+  const scale = columns[name].scale;
+  return {
+    type: "data",
+    symmetric: false,
+    array: which.map((row) => (front.high[name][row] - front.value[name][row]) / scale),
+    arrayminus: which.map((row) => (front.value[name][row] - front.low[name][row]) / scale),
+    thickness: 0.8,
+    width: 0,
+  };
+}
+
+/** Draw the 90 % intervals of the marked designs, or of all that are shown. */
+function barTraces(decision, visible) {
+  if (state.bars === "none" || state.z) return [];
+  const marked = [...new Set([decision.winner, decision.knee, decision.best, state.selected])].filter((row) => row !== null);
+  const which = state.bars === "all" ? visible : marked;
+  return [
+    {
+      ...placed(front, which),
+      error_x: errorBar(state.x, which),
+      error_y: errorBar(state.y, which),
+      mode: "markers",
+      marker: { size: 1, color: "#808080" },
+      name: state.bars === "all" ? "90 % intervals" : "90 % intervals of marked designs",
+      hoverinfo: "skip",
+    },
+  ];
+}
+
+/** Draw what is not on the front, thinned as the legend says. */
+function behindTraces() {
+  const groups = [
+    [false, "dominated", "#999999", 0.35],
+    [true, "possibly on the front", "#56B4E9", 0.6],
+  ];
+  return groups
+    .map(([isPossible, name, color, opacity]) => {
+      const which = behind.isPossible.flatMap((word, row) => (Boolean(word) === isPossible ? [row] : []));
+      const total = payload.behind.counts[isPossible ? "possible" : "dominated"];
+      const count = which.length === total ? total.toLocaleString("en") : `${total.toLocaleString("en")}, ${which.length.toLocaleString("en")} shown`;
+      return { ...placed(behind, which), mode: "markers", name: `${name} (${count})`, hoverinfo: "skip",
+               marker: { color, opacity, size: state.z ? 2 : 5 } };
+    })
+    .filter((trace) => trace.x.length && state.x in behind.value && state.y in behind.value);
+}
+
+function exactTrace() {
+  const [first, second] = payload.objectives.map((objective) => objective.name);
+  const isAcross = state.x === first && state.y === second;
+  if (!payload.exact || state.z || !(isAcross || (state.x === second && state.y === first))) return [];
+  const line = (name, at) => payload.exact[at].map((value) => value / columns[name].scale);
+  const [x, y] = isAcross ? [line(first, 0), line(second, 1)] : [line(second, 1), line(first, 0)];
+  return [{ x, y, type: "scatter", mode: "lines", name: "exact front", hoverinfo: "skip", line: { color: "#999999", width: 1.5 } }];
+}
+
+function hoverText(row) {
+  const lines = [`<b>design ${front.id[row]}</b>${isInside(row) ? "" : " (EXTRAPOLATED)"}`];
+  for (const name of new Set([state.x, state.y, state.z].filter(Boolean))) {
+    const span = range(name, row);
+    lines.push(`${columns[name].label}: ${told(name, front.value[name][row])}${span && ` (${span})`}`);
+  }
+  return lines.join("<br>");
+}
+
+function frontTraces(visible) {
+  const isVisible = new Set(visible);
+  const traces = [];
+  const hidden = rows.filter((row) => !isVisible.has(row));
+  if (hidden.length) {
+    traces.push({ ...placed(front, hidden), mode: "markers", name: `front, filtered out (${hidden.length})`, hoverinfo: "skip",
+                  marker: { color: "#999999", symbol: "circle-open", size: state.z ? 2 : 6, opacity: 0.3 } });
+  }
+  for (const [family, style] of Object.entries(payload.styles)) {
+    for (const isSure of [true, false]) {
+      const which = visible.filter((row) => front.words.family[row] === family && (front.words.certainty[row] === "sure") === isSure);
+      if (!which.length) continue;
+      const symbol = isSure ? style.symbol : `${style.symbol}-open`;
+      const word = payload.has_certainty ? (isSure ? "front for sure" : "front, possibly") : "front";
+      traces.push({ ...placed(front, which), mode: "markers", name: `${word}, ${family} (${which.length})`, customdata: which,
+                    marker: { color: style.colour, symbol: state.z ? `${style.symbol3d}${isSure ? "" : "-open"}` : symbol, size: state.z ? 5 : 8, line: { width: 1.5 } },
+                    text: which.map(hoverText), hovertemplate: "%{text}<extra></extra>" });
+    }
+  }
+  return traces;
+}
+
+function sampleTraces() {
+  return Object.entries(payload.styles).flatMap(([family, style]) => {
+    const own = payload.samples.filter((sample) => sample.family === family && Number.isFinite(sample[state.x] * sample[state.y]));
+    if (!own.length || (state.z && !own.every((sample) => Number.isFinite(sample[state.z])))) return [];
+    const axis = (name) => own.map((sample) => sample[name] / columns[name].scale);
+    const at = state.z ? { z: axis(state.z), type: "scatter3d" } : { type: "scatter" };
+    return [{ x: axis(state.x), y: axis(state.y), ...at, mode: "markers", name: `measured, ${family}`,
+              marker: { color: style.colour, symbol: state.z ? "cross" : `${style.symbol}-open-dot`, size: state.z ? 5 : 13, line: { width: 2 } },
+              text: own.map((sample) => `<b>${escaped(sample.name)}</b> (measured)`), hovertemplate: "%{text}<extra></extra>" }];
+  });
+}
+
+// Plotly reads a few tags in texts; a sample's name is a user's and must not be one of them.
+const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+
+function markTraces(decision) {
+  const traces = Object.entries(MARKS).flatMap(([mark, { name, symbol, size, colour: colourName }]) => {
+    const row = decision[mark];
+    if (row === null) return [];
+    const marker = { symbol: state.z ? "diamond-open" : symbol, size: state.z ? 9 : size, color: colour(colourName), line: { width: 2, color: symbol.endsWith("open") ? colour(colourName) : colour("--fg") } };
+    return [{ ...placed(front, [row]), mode: "markers", name: `${name}: ${front.id[row]}`, customdata: [row], marker,
+              text: [`<b>${name}</b><br>${hoverText(row)}`], hovertemplate: "%{text}<extra></extra>" }];
+  });
+  if (state.selected !== null) {
+    traces.push({ ...placed(front, [state.selected]), mode: "markers", name: `selected: ${front.id[state.selected]}`, hoverinfo: "skip",
+                  marker: { symbol: "circle-open", size: state.z ? 12 : 24, color: colour("--fg"), line: { width: 2.5, color: colour("--fg") } } });
+  }
+  return traces;
+}
+
+function axisTitle(name) {
+  const direction = columns[name].direction;
+  if (byId("scatter").clientWidth < 520) return `${columns[name].short} ${columns[name].unit}`.trim();
+  return direction ? `${columns[name].title}, ${direction === "minimize" ? "less" : "more"} is better` : columns[name].title;
+}
+
+function drawScatter(decision, visible) {
+  const traces = [...behindTraces(), ...exactTrace(), ...barTraces(decision, visible), ...frontTraces(visible), ...sampleTraces(),
+                  ...markTraces(decision)];
+  const layout = structuredClone(payload.layout);
+  layout.hovermode = "closest";
+  layout.uirevision = `${state.x} ${state.y} ${state.z}`; // a reader's zoom stays until the axes change
+  if (state.z) {
+    const axis = (name) => ({ title: { text: columns[name].title, font: { color: colour("--fg") } }, gridcolor: "#808080", tickfont: { color: colour("--fg") } });
+    layout.scene = { xaxis: axis(state.x), yaxis: axis(state.y), zaxis: axis(state.z), aspectmode: "cube", camera: { eye: { x: 1.6, y: 1.6, z: 0.9 } } };
+    layout.margin = { l: 0, r: 0, t: 24, b: 0 };
+    layout.height = 600;
+  } else {
+    layout.xaxis.title.text = axisTitle(state.x);
+    layout.yaxis.title.text = axisTitle(state.y);
+  }
+  const isNew = !byId("scatter").data;
+  Plotly.react("scatter", traces, layout, { responsive: true, displayModeBar: false });
+  if (isNew) byId("scatter").on("plotly_click", (event) => select(event.points[0]?.customdata));
+}
+
+/** Move the selection along the horizontal axis, among the designs that are shown. */
+function step(by) {
+  const order = [...decided.visible].sort((a, b) => front.value[state.x][a] - front.value[state.x][b] || a - b);
+  const place = order.indexOf(state.selected);
+  const next = place < 0 ? (by > 0 ? 0 : order.length - 1) : Math.min(Math.max(place + by, 0), order.length - 1);
+  select(order[next]);
+}

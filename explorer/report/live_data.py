@@ -1,0 +1,199 @@
+"""What the live page carries: the front with its intervals, a fair sample of the rest, and what the rules need."""
+
+import base64
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from explorer.pareto import decide
+from explorer.pareto.alpha import AlphaSweep, alpha_sweep
+from explorer.pareto.results import WORDS, Results
+from explorer.problem.columns import COLUMNS, Columns, bounds, n_rows, take
+from explorer.problem.domain import is_extrapolated
+from explorer.problem.objectives import OBJECTIVES, CostWeights
+from explorer.report.style import base_layout, family_style
+
+# 400 bytes a front design and 60 a dominated one: a page stays below 2 MB beyond plotly.js, however long the study.
+MAX_FRONT = 3_000
+MAX_BEHIND = 2_000
+# Values that repeat others and would only crowd the page.
+_LEFT_OUT = frozenset({"ops_per_watt", "throughput_ops", "frequency_max_hz"})
+# The symbols that plotly's 3-D plots have.
+_SYMBOLS_3D = {"circle": "circle", "square": "square", "diamond": "diamond", "cross": "cross", "x": "x"}
+
+
+def live_data(results: Results, *, place: str) -> dict[str, Any]:
+    """Return the page's data as plain JSON values; columns of numbers travel as base64 of their little-endian bytes.
+
+    A front of more than 3,000 designs is thinned evenly along its order, keeping the knee, the extremes and every
+    design that the weighted cost picks for some alpha; `front.total` tells how many there are. Of the designs behind it
+    every k-th is kept, and `behind.counts` tells how many there are of each kind.
+
+    Args:
+        results: the study's results.
+        place: what a command calls them: the study's name or the folder.
+    """
+    front = results.front_columns
+    asked = results.provenance.get("question", {})
+    weights = CostWeights()
+    alpha, energy_max = float(asked.get("alpha", weights.alpha)), float(asked.get("energy_max_j", weights.energy_max_j))
+    sweep = alpha_sweep(front, energy_max_j=1.0) if {"accuracy", "energy_j"} <= front.keys() else None
+    knee = decide.knee(results, front).shown if n_rows(front) else np.zeros(0)
+    kept = _kept(front, sweep, knee)
+    names = _numbers(front)
+    shown = [name for name in names if COLUMNS[name].kind in {"prediction", "objective"}]
+    return {
+        "study": results.study,
+        "place": place,
+        "objectives": [{"name": o.name, "direction": o.direction} for o in results.objectives],
+        "columns": [_column(name) for name in (*names, *_words(front), "family")],
+        "choices": shown,
+        "axes": [o.name for o in results.objectives[:2]],
+        "parallel": _parallel(results, front, shown),
+        "table": _table_columns(front, names, has_cost=sweep is not None),
+        "detail": [*_knobs(front), *shown, *(n for n in names if COLUMNS[n].kind == "check"), *_words(front)],
+        "alpha": alpha,
+        "energy_max_j": energy_max,
+        "front": _front(take(front, kept), names, shown, knee=knee[kept], total=n_rows(front)),
+        "behind": _behind(results, shown),
+        "has_certainty": "certainty" in front,
+        "sweep": _sweep(front, sweep, kept),
+        "samples": _samples(results),
+        "exact": results.exact.values.T.tolist() if results.exact and len(results.objectives) == 2 else None,
+        "styles": _styles(results, front),
+        "layout": _layout(),
+    }
+
+
+def _numbers(front: Columns) -> list[str]:
+    """Return the numeric columns that the page shows, in the order of the registry."""
+    return [n for n in COLUMNS if n in front and n not in _LEFT_OUT and front[n].dtype != object]
+
+
+def _words(front: Columns) -> list[str]:
+    return [name for name in WORDS if name in front]
+
+
+def _knobs(front: Columns) -> list[str]:
+    return [name for name, column in COLUMNS.items() if column.kind == "knob" and name in front]
+
+
+def _column(name: str) -> dict[str, Any]:
+    if name not in COLUMNS:
+        label = name.replace("_", " ")
+        return {"name": name, "short": label, "label": label.capitalize(), "title": label.capitalize(), "unit": "", "scale": 1.0}
+    column = COLUMNS[name]
+    unit = (column.shown_in or column.symbol).replace("J*s", "J·s")
+    told = {"name": name, "label": column.label, "title": column.title, "short": column.short, "unit": unit}
+    told["scale"] = column.scale
+    return {**told, "direction": OBJECTIVES[name].direction} if name in OBJECTIVES else told
+
+
+def _kept(front: Columns, sweep: AlphaSweep | None, knee: "NDArray[np.float64]") -> "NDArray[np.int64]":
+    n = n_rows(front)
+    if n <= MAX_FRONT:
+        return np.arange(n)
+    inside = np.where(is_extrapolated(front["domain_distance"]), -np.inf, knee)
+    must = [0, n - 1, int(np.argmax(inside)), *(sweep.rows.tolist() if sweep else ())]
+    return np.unique(np.concatenate([must, np.linspace(0, n - 1, MAX_FRONT - len(must)).round()]).astype(np.int64))
+
+
+def _front(
+    kept: Columns, names: list[str], shown: list[str], *, knee: "NDArray[np.float64]", total: int
+) -> dict[str, Any]:
+    low, high = ({name: bounds(name)[end] for name in shown if bounds(name)[end] in kept} for end in (0, 1))
+    values = {name: _packed(kept[name], "<f8") for name in names}
+    return {
+        "n": n_rows(kept),
+        "total": total,
+        "design_id": kept["design_id"].tolist(),
+        "values": {**values, "knee_distance": _packed(knee, "<f8")},
+        "low": {name: _packed(kept[end], "<f4") for name, end in low.items()},
+        "high": {name: _packed(kept[end], "<f4") for name, end in high.items()},
+        "words": {
+            "family": kept["family"].tolist(),
+            "certainty": kept.get("certainty", np.full(n_rows(kept), "sure", dtype=object)).tolist(),
+            **{name: kept[name].tolist() for name in _words(kept)},
+        },
+        "is_extrapolated": [bool(far) for far in is_extrapolated(kept["domain_distance"])],
+    }
+
+
+def _behind(results: Results, shown: list[str]) -> dict[str, Any]:
+    """Return a fair sample of the feasible designs behind the front: every k-th of each kind."""
+    table = results.table
+    words = table.get("certainty", np.full(results.n_complete, "dominated", dtype=object))
+    there = ~results.is_front & table["is_feasible"].astype(np.bool_)
+    kinds = {"possible": there & (words == "possible"), "dominated": there & (words != "possible")}
+    rows = {kind: _every_kth(np.flatnonzero(mask)) for kind, mask in kinds.items()}
+    which = np.concatenate(list(rows.values()))
+    return {
+        "n": len(which),
+        "counts": {kind: int(mask.sum()) for kind, mask in kinds.items()},
+        "is_possible": [int(i < len(rows["possible"])) for i in range(len(which))],
+        "values": {name: _packed(table[name][which], "<f4") for name in shown},
+    }
+
+
+def _every_kth(rows: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    return rows[:: max(1, -(-len(rows) // MAX_BEHIND))]
+
+
+def _sweep(front: Columns, sweep: AlphaSweep | None, kept: "NDArray[np.int64]") -> dict[str, Any]:
+    """Return the winners' rows and, between them, the accuracy that pays for a joule: alpha follows from E_max."""
+    if sweep is None:
+        return {"rows": [], "prices": []}
+    error, energy = 1 - front["accuracy"][sweep.rows], front["energy_j"][sweep.rows]
+    # The first winner wins from alpha = 0, whatever E_max: an infinite price of the step before it. JSON has no word
+    # for that, and a number this large makes 1 / (1 + price E_max) zero as well.
+    prices = [1e300, *(-np.diff(error) / np.diff(energy))]
+    return {"rows": np.searchsorted(kept, sweep.rows).tolist(), "prices": [float(price) for price in prices]}
+
+
+def _samples(results: Results) -> list[dict[str, Any]]:
+    return [
+        {"name": label, **{name: _plain(values[i]) for name, values in results.samples.items()}}
+        for i, label in enumerate(results.sample_labels)
+    ]
+
+
+def _styles(results: Results, front: Columns) -> dict[str, dict[str, str]]:
+    families = [*front["family"].tolist(), *results.samples.get("family", np.array([])).tolist()]
+    return {
+        name: {"colour": style.colour, "symbol": style.symbol, "symbol3d": _SYMBOLS_3D.get(style.symbol, "diamond")}
+        for name, style in family_style(families).items()
+    }
+
+
+def _parallel(results: Results, front: Columns, shown: list[str]) -> list[str]:
+    """Return the axes of the parallel coordinates: the knobs that vary, the objectives, and what else varies."""
+    several = ["family"] if len(set(front["family"].tolist())) > 1 else []
+    knobs = [name for name in _knobs(front) if name != "family"]
+    asked = [o.name for o in results.objectives]
+    others = [name for name in ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes") if name not in asked]
+    names = [*knobs, *asked, *(name for name in others if name in shown)]
+    return (
+        [*several, *(name for name in names if front[name].dtype != object and np.ptp(front[name]) > 0)]
+        if n_rows(front)
+        else []
+    )
+
+
+def _table_columns(front: Columns, names: list[str], *, has_cost: bool) -> list[str]:
+    several = ["family"] if len(set(front["family"].tolist())) > 1 else []
+    return ["design_id", *several, *(["rank", "cost"] if has_cost else []), *names]
+
+
+def _layout() -> dict[str, Any]:
+    return base_layout(x="", y="", height=520)
+
+
+def _packed(values: "NDArray[Any]", kind: DTypeLike) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, dtype=kind).tobytes()).decode("ascii")
+
+
+def _plain(value: Any) -> Any:
+    plain = value.item() if hasattr(value, "item") else value
+    return None if isinstance(plain, float) and not math.isfinite(plain) else plain

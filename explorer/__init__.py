@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from explorer.models.surrogate import Surrogate, fit_surrogate
     from explorer.models.validation import leave_one_out
     from explorer.pareto.results import Results
+    from explorer.report.figures import plot_alpha, plot_convergence, plot_front_3d, plot_importance, plot_parallel
     from explorer.report.front_plot import plot_front
 
 # Names are imported when they are first used: `import explorer` alone costs nothing.
@@ -36,7 +37,12 @@ _HOMES = {
     "load": "explorer.api",
     "load_model": "explorer.models.store",
     "paper_samples": "explorer.models.samples",
+    "plot_alpha": "explorer.report.figures",
+    "plot_convergence": "explorer.report.figures",
     "plot_front": "explorer.report.front_plot",
+    "plot_front_3d": "explorer.report.figures",
+    "plot_importance": "explorer.report.figures",
+    "plot_parallel": "explorer.report.figures",
     "read_samples": "explorer.models.samples",
     "results": "explorer.api",
     "run": "explorer.api",
@@ -53,7 +59,12 @@ __all__ = [
     "load",
     "load_model",
     "paper_samples",
+    "plot_alpha",
+    "plot_convergence",
     "plot_front",
+    "plot_front_3d",
+    "plot_importance",
+    "plot_parallel",
     "read_samples",
     "results",
     "run",

@@ -7,6 +7,7 @@ from explorer.problem.columns import COLUMNS, Column, bounds
 if TYPE_CHECKING:
     from explorer.problem.columns import Columns
 
+
 def short_title(column: Column) -> str:
     """Name a column for a narrow terminal: 'latency ms'."""
     unit = (column.shown_in or column.symbol).replace("J*s", "J·s")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explorer.errors import WrongUsage
 from explorer.pareto.alpha import alpha_sweep
 from explorer.pareto.convergence import hypervolume_history
 from explorer.pareto.results import Results
@@ -31,9 +32,7 @@ def plot_convergence(results: Results) -> "go.Figure":
     if is_share:
         figure.add_hline(y=1.0, line={"color": GREY, "dash": "dot"}, annotation_text="exact front")
     figure.update_layout(
-        base_layout(
-            x="Designs tried", y="Share of exact hypervolume" if is_share else "Hypervolume", height=320
-        )
+        base_layout(x="Designs tried", y="Share of exact hypervolume" if is_share else "Hypervolume", height=320)
     )
     figure.update_layout(xaxis={"type": "log", "dtick": 1}, yaxis={"rangemode": "tozero"}, showlegend=False)
     return figure
@@ -118,10 +117,12 @@ def plot_front_3d(results: Results, *, axes: tuple[str, str, str] | None = None)
         axes: the names of three columns; default: the objectives.
 
     Raises:
-        ValueError: fewer than three columns.
+        WrongUsage: the study has fewer than three objectives, and no axes are given.
     """
     import plotly.graph_objects as go
 
+    if axes is None and len(results.objectives) < 3:
+        raise WrongUsage(f"study '{results.study}' has two objectives", fix="name three columns: axes=(x, y, z)")
     x, y, z = axes or tuple(o.name for o in results.objectives[:3])
     front = results.front_columns
     figure = go.Figure()

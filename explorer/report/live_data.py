@@ -83,11 +83,23 @@ def _knobs(front: Columns) -> list[str]:
 def _column(name: str) -> dict[str, Any]:
     if name not in COLUMNS:
         label = name.replace("_", " ")
-        return {"name": name, "short": label, "label": label.capitalize(), "title": label.capitalize(), "unit": "", "scale": 1.0}
+        return {
+            "name": name,
+            "short": label,
+            "label": label.capitalize(),
+            "title": label.capitalize(),
+            "unit": "",
+            "scale": 1.0,
+        }
     column = COLUMNS[name]
-    unit = (column.shown_in or column.symbol).replace("J*s", "J·s")
-    told = {"name": name, "label": column.label, "title": column.title, "short": column.short, "unit": unit}
-    told["scale"] = column.scale
+    told: dict[str, Any] = {
+        "name": name,
+        "label": column.label,
+        "title": column.title,
+        "short": column.short,
+        "unit": (column.shown_in or column.symbol).replace("J*s", "J·s"),
+        "scale": column.scale,
+    }
     return {**told, "direction": OBJECTIVES[name].direction} if name in OBJECTIVES else told
 
 

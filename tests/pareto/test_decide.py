@@ -9,7 +9,7 @@ from explorer.api import choose, results, run
 from explorer.errors import NoFeasibleDesign, WrongUsage
 from explorer.paper.equations import weighted_cost
 from explorer.pareto.results import Results
-from explorer.report.front_page import front_page
+from explorer.report.live_data import live_data
 
 UNENFORCED = """
 space = "./wide.toml"
@@ -112,7 +112,7 @@ def test_extrapolated_designs_are_refused_unless_asked_for(tmp_path: Path) -> No
     (tmp_path / "study.toml").write_text(UNENFORCED)
     done = run(str(tmp_path / "study.toml"), out=tmp_path / "out").results
     assert any("extrapolate" in note for note in done.notes)
-    assert "(extrapolated)" in front_page(done)
+    assert any(live_data(done, place="x")["front"]["is_extrapolated"])
 
     with pytest.raises(NoFeasibleDesign, match="--allow-extrapolation"):
         choose(tmp_path / "out", knee=True)

@@ -5,10 +5,13 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 # A frame may be narrower than any window a browser opens, and its own media queries see the frame's width. All frames
 # are low enough to be seen at once: a browser does not draw what is out of sight.
@@ -85,3 +88,29 @@ def open_page(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Callab
         return {frame["width"]: frame for frame in measured}, console
 
     return open_at
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Chrome]":
+    """Return a real browser that a test can click and type in, with the network off and software 3-D drawing."""
+    driver = shutil.which("chromedriver")
+    if driver is None:
+        if os.environ.get("CI"):
+            pytest.fail("no chromedriver on the PATH; continuous integration must have one")
+        pytest.skip("no chromedriver on the PATH")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (
+        "--headless=new", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+        "--host-resolver-rules=MAP * ~NOTFOUND", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):  # fmt: skip
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    yield chrome
+    chrome.quit()

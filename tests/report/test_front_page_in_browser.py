@@ -1,4 +1,4 @@
-"""The result page in a real browser: no network, the plot drawn at every width, a silent console."""
+"""The result page in a real browser: no network, its plots drawn at every width, a silent console."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,10 +35,10 @@ def test_the_page_never_scrolls_sideways(opened: Opened, width: int) -> None:
 
 
 @pytest.mark.parametrize("width", [*OPENED, RESIZED])
-def test_the_plot_is_drawn_as_wide_as_its_place(opened: Opened, width: int) -> None:
+def test_every_plot_is_drawn_as_wide_as_its_place(opened: Opened, width: int) -> None:
     plots = opened[0][width]["plots"]
 
-    assert len(plots) == 1
-    place, drawn = plots[0]
-    assert 0 < place <= width
-    assert abs(drawn - place) <= 1
+    assert len(plots) == 4  # the front, alpha, the convergence, the importance
+    for place, drawn in plots:
+        assert 0 < place <= width
+        assert abs(drawn - place) <= 1

@@ -4,6 +4,7 @@ const CARD_COLUMNS = ["accuracy", "energy_j", "latency_s", "power_w", "edp_js"].
 
 function copyButton(text, label) {
   const button = make("button", { type: "button", className: "copy", textContent: label });
+  button.dataset.focus = `copy ${text()}`;
   button.addEventListener("click", async () => {
     await copy(text());
     button.textContent = "Copied";
@@ -29,6 +30,7 @@ function card(mark, title, row, why) {
   const body = [make("h4", {}, [make("span", { className: `mark ${mark}`, textContent: title })])];
   if (row === null) return make("div", { className: "card" }, [...body, make("p", { textContent: why })]);
   const button = make("button", { type: "button", className: "link", textContent: `design ${front.id[row]}` });
+  button.dataset.focus = `card ${mark}`;
   button.addEventListener("click", () => select(row));
   const values = CARD_COLUMNS.map((name) => `${columns[name].short} ${told(name, front.value[name][row])}`).join(", ");
   const line = make("p", {}, [button, `: ${values}. ${why}`]);

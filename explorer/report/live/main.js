@@ -3,6 +3,7 @@
 let decided = null;
 
 function draw() {
+  const focused = document.activeElement?.dataset.focus;
   const decision = decide(), visible = brushed();
   decided = { decision, visible };
   drawScatter(decision, visible);
@@ -11,6 +12,8 @@ function draw() {
   drawCards(decision);
   drawSelected();
   drawAlpha();
+  // Parts are drawn anew; whoever works by keyboard stays where they were.
+  if (focused) document.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }
 
 let isWaiting = false;

@@ -12,7 +12,7 @@ function cellValue(name, row, decision) {
 function cell(name, row, decision) {
   if (name === "design_id") {
     const button = make("button", { type: "button", className: "link", textContent: `${front.id[row]}${isInside(row) ? "" : "*"}` });
-    button.dataset.row = row;
+    button.dataset.focus = `row ${row}`;
     button.addEventListener("click", () => select(row));
     return make("td", {}, [button]);
   }
@@ -29,7 +29,6 @@ const tableTitle = (name) => ({ design_id: "Design", rank: "Rank by J now", cost
 function sortBy(name) {
   state.sort = { by: name, isDown: state.sort.by === name ? !state.sort.isDown : false };
   render();
-  byId("front-head").querySelector(`button[data-column="${name}"]`).focus();
 }
 
 function drawHead() {
@@ -37,7 +36,7 @@ function drawHead() {
     const isBy = state.sort.by === name;
     const arrow = isBy ? (state.sort.isDown ? " ▼" : " ▲") : "";
     const button = make("button", { type: "button", className: "sort", textContent: `${tableTitle(name)}${arrow}` });
-    button.dataset.column = name;
+    button.dataset.focus = `column ${name}`;
     button.addEventListener("click", () => sortBy(name));
     const head = make("th", { scope: "col" }, [button]);
     head.title = columns[name]?.title ?? "";

@@ -32,8 +32,9 @@ function card(mark, title, row, why) {
   const button = make("button", { type: "button", className: "link", textContent: `design ${front.id[row]}` });
   button.dataset.focus = `card ${mark}`;
   button.addEventListener("click", () => select(row));
+  const family = Object.keys(payload.styles).length > 1 ? `${front.words.family[row]}, ` : "";
   const values = CARD_COLUMNS.map((name) => `${columns[name].short} ${told(name, front.value[name][row])}`).join(", ");
-  const line = make("p", {}, [button, `: ${values}. ${why}`]);
+  const line = make("p", {}, [button, `: ${family}${values}. ${why}`]);
   line.dataset.mark = mark;
   line.dataset.design = front.id[row];
   return make("div", { className: "card" }, [...body, line, commandLine(() => choiceCommand(mark))]);

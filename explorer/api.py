@@ -13,6 +13,8 @@ from explorer.models.store import load_model
 from explorer.pareto import decide
 from explorer.pareto.certify import certify
 from explorer.pareto.decide import Choice
+from explorer.pareto.explain import Explanation
+from explorer.pareto.explain import explain as explain_design
 from explorer.pareto.folder import FRONT_JSON, read_folder, write_folder
 from explorer.pareto.notes import nearest_misses
 from explorer.pareto.results import Results
@@ -21,6 +23,7 @@ from explorer.problem.constraints import parse_constraint
 from explorer.problem.objectives import CostWeights
 from explorer.problem.study import load_study
 from explorer.report.files import write_page
+from explorer.search.again import changes_since, study_file
 from explorer.search.begin import n_complete, prepare
 from explorer.search.collect import collect
 from explorer.search.run import Clock, Progress, logged, search, utc_now
@@ -201,6 +204,25 @@ def choose(
         "provenance": dict(found.provenance),
     }
     return choice, payload
+
+
+def explain(study_or_folder: str | Path, *, design: int, study: str | None = None) -> Explanation:
+    """Explain one finished design: what beats it, what each knob would change, what holds it, the nearest sample.
+
+    Args:
+        study_or_folder: a study that was run here, or a result folder.
+        design: the design's number.
+        study: the study file of the results; default: the one that their provenance names.
+
+    Raises:
+        WrongUsage: there are no such results or design, or their study or model is gone.
+        InvalidFile: a file is damaged.
+    """
+    found, folder = results(study_or_folder), results_folder(study_or_folder)
+    file = study or study_file(found.provenance, folder=folder, asked=str(study_or_folder))
+    assessment = load(file)
+    changes = changes_since(found.provenance, assessment)
+    return explain_design(found, design, assessment=assessment, warnings=changes)
 
 
 def describe(design: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,5 @@
+"""`explorer deploy`: the bundle of a chosen configuration."""
+
+
+def deploy() -> None:
+    """x."""

@@ -1,0 +1,154 @@
+"""`explorer explain`: why a design is where it is."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explorer.cli.front import StudyOrFolder
+
+if TYPE_CHECKING:
+    from explorer.pareto.explain import Explanation
+    from explorer.pareto.moves import Move
+    from explorer.pareto.rates import Rate
+
+_SIGNS = {"+": "up, sure", "-": "down, sure", "?": "not known", "0": "no effect"}
+
+
+def explain(
+    study: StudyOrFolder,
+    design: Annotated[int, typer.Option("--design", metavar="ID", help="Its number, as `explorer front` shows it.")],
+    study_file: Annotated[
+        str | None,
+        typer.Option("--study", metavar="FILE", help="The study of the results.", show_default="as they recorded it"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Explain one design: what each knob would change, what holds the design where it is, and what beats it.
+
+    Rates are the first-order change for a small step of one knob, with the interval in which they lie with 90 %
+    probability, given the samples and the priors. The design can be any that was tried, on the front or not.
+    """
+    from explorer import api
+    from explorer.cli.console import note, print_json, print_text
+    from explorer.pareto.explain import explanation_json
+
+    explanation = api.explain(study, design=design, study=study_file)
+    for text in explanation.warnings:
+        note(f"WARNING: {text}")
+    if as_json:
+        print_json(explanation_json(explanation))
+        return
+    _print_design(explanation)
+    _print_rates(explanation)
+    _print_limits(explanation)
+    _print_nearest(explanation)
+    print_text("What this means, where it is certain:")
+    for text in explanation.meaning:
+        print_text(f"  {text}")
+
+
+def _print_design(e: "Explanation") -> None:
+    from explorer import api
+    from explorer.cli.console import print_text
+    from explorer.problem.columns import COLUMNS
+
+    place = "on the front" if e.is_front else "not on the front" if e.design["is_feasible"] else "not feasible"
+    chance = e.design.get("p_front")
+    sure = "" if chance is None else f"; probability of being on the front {chance:.2f} ({e.design['certainty']})"
+    print_text(f"design {e.design['design_id']} of {e.study}: {place}{sure}")
+    if e.is_extrapolated:
+        print_text("EXTRAPOLATED: outside the model's domain; measure it before you believe it")
+    for line in api.describe(e.design):
+        print_text(f"  {line}")
+    if e.rival is not None:
+        others = "one design beats" if e.rival.n == 1 else f"{e.rival.n} designs beat"
+        print_text(
+            f"{others} it; design {e.rival.design_id} by most (in {e.rival.probability:.0%} of what the samples allow):"
+        )
+        for name, (change, low, high) in e.rival.gains.items():
+            text = f"{_signed(name, change)} ({_signed(name, low)} to {_signed(name, high)})"
+            print_text(f"  {COLUMNS[name].label}: {text}")
+    print_text("")
+
+
+def _print_rates(e: "Explanation") -> None:
+    from explorer.cli.console import print_table, print_text
+    from explorer.problem.columns import COLUMNS
+
+    constrained = [limit.text.split()[0] for limit in e.limits if limit.kind == "constraint"]
+    shown = list(dict.fromkeys([*(o.name for o in e.objectives), *constrained]))
+    for name in shown:
+        column = COLUMNS[name]
+        rows = [_rate_row(move, e.rates[name][move.name], column.scale) for move in e.moves]
+        print_table(
+            ["move", "step", "change [90 %]", "% per % [90 %]", "sign"],
+            rows,
+            title=f"What a small step changes: {column.title}, here {column.text(float(e.design[name]))}",
+        )
+        print_text("")
+    if any(move.step and move.room != "both" for move in e.moves):
+        print_text("* one way only is open, or none (see the limits); the rate is for the step as it is written")
+    others = ", ".join(name for name in e.rates if name not in shown)
+    print_text(f"with --json also: {others}")
+    print_text(
+        "Which sign and shape an effect can have is physics that the model assumes; an interval without width is"
+    )
+    print_text("assumed altogether. How much of each coefficient the samples tell: `explorer fit`.")
+    print_text("")
+
+
+def _rate_row(move: "Move", rate: "Rate", scale: float) -> list[object]:
+    mark = "" if move.room == "both" or not move.step else "*"
+    sign = "+" if move.step else ""
+    change = f"{rate.change / scale:+.3g} [{rate.lo / scale:+.2g}, {rate.hi / scale:+.2g}]"
+    share = f"{rate.elasticity:+.2g} [{rate.elasticity_lo:+.2g}, {rate.elasticity_hi:+.2g}]" if move.step else "-"
+    if rate.sign == "0":
+        change, share = "0", "0"
+    return [move.label, f"{sign}{move.step}{mark}", change, share, _SIGNS[rate.sign]]
+
+
+def _print_limits(e: "Explanation") -> None:
+    from explorer.cli.console import print_table, print_text
+
+    labels = {move.name: move.label for move in e.moves}
+    shown = [limit for limit in e.limits if limit.touches or limit.kind in {"constraint", "voltage and clock"}]
+    rows = [
+        [
+            limit.text,
+            limit.left_text + ("" if limit.p_met is None else f" (met with probability {limit.p_met:.2f})"),
+            "yes" if limit.touches else "no",
+            ", ".join(f"{n} ({labels[m]} {'up' if way > 0 else 'down'})" for n, (m, way) in limit.improves.items())
+            or "-",
+        ]
+        for limit in shown
+    ]
+    title = "What holds it: limits less than one step away, and the study's own"
+    print_table(["limit", "left", "holds", "loosened, would improve"], rows, title=title)
+    rest = len(e.limits) - len(shown)
+    if rest:
+        print_text(f"{rest} other ends of axes and edges of the domain are further away (--json lists them)")
+    print_text("")
+
+
+def _print_nearest(e: "Explanation") -> None:
+    from explorer.cli.console import print_table, print_text
+    from explorer.problem.columns import COLUMNS
+
+    sample = e.nearest
+    where = "here" if sample.distance == 0 else f"{sample.distance:.2f} widths of the samples' range away"
+    rows = [
+        [COLUMNS[name].label, COLUMNS[name].text(value), *[COLUMNS[name].text(v) for v in sample.predicted[name]]]
+        for name, value in sample.measured.items()
+    ]
+    print_table(
+        ["", "measured", "model there", "90 % from", "to"], rows, title=f"Nearest sample: {sample.label}, {where}"
+    )
+    print_text("  (the model was fitted to it; `explorer fit` tells the errors on samples left out)")
+    print_text("")
+
+
+def _signed(name: str, change: float) -> str:
+    from explorer.problem.columns import COLUMNS
+
+    text = COLUMNS[name].text(abs(change))
+    return text if change == 0 else f"{'+' if change > 0 else '-'}{text}"

@@ -75,7 +75,7 @@ def _print_rates(e: "Explanation") -> None:
     from explorer.cli.console import print_table, print_text
     from explorer.problem.columns import COLUMNS
 
-    constrained = [limit.text.split()[0] for limit in e.limits if limit.kind == "constraint"]
+    constrained = [limit.column for limit in e.limits if limit.kind == "constraint"]
     shown = list(dict.fromkeys([*(o.name for o in e.objectives), *constrained]))
     for name in shown:
         column = COLUMNS[name]

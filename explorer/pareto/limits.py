@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -30,6 +30,7 @@ class Limit:
     Args:
         kind: the study's own constraint, what the voltage can carry, an end of the space's axis, the edge of the
             model's domain, or the end of a table of operating points.
+        column: the column that is limited.
         text: the limit in words.
         left: how much is left, in the SI unit of its column; negative where it is missed.
         left_text: the same in words.
@@ -40,6 +41,7 @@ class Limit:
     """
 
     kind: Literal["constraint", "voltage and clock", "axis", "domain", "operating points"]
+    column: str
     text: str
     left: float
     left_text: str
@@ -75,10 +77,7 @@ def limits_at(
             found += _axis_ends(axis, here, region, spans[axis.name], moves)
     if math.isfinite(region.clock_hz[1]):
         found += _axis_ends(Axis("frequency_hz", *region.clock_hz), here, region, spans["frequency_hz"], moves)
-    return tuple(
-        Limit(f.kind, f.text, f.left, f.left_text, f.touches, f.p_met, f.stopped, _gains(f.stopped, rates, objectives))
-        for f in found
-    )
+    return tuple(replace(f, improves=_gains(f.stopped, rates, objectives)) for f in found)
 
 
 def improves(objective: Objective, rates: Rates, way: Way) -> bool:
@@ -108,7 +107,9 @@ def _constraint(constraint: Constraint, here: Columns, drawn: Columns, moves: Se
     depends = bool(np.ptp(drawn[constraint.column]) > 0)
     met = float(np.mean(constraint.excess(drawn) <= 0)) if depends else None
     reach = max(abs(own[move.name].change) for move in moves)
-    return Limit("constraint", constraint.text, left, _amount(column.name, left), left < reach, met, stopped, {})
+    return Limit(
+        "constraint", column.name, constraint.text, left, _amount(column.name, left), left < reach, met, stopped, {}
+    )
 
 
 def _clock_limit(region: Region, here: Columns, moves: Sequence[Move]) -> Limit:
@@ -118,7 +119,7 @@ def _clock_limit(region: Region, here: Columns, moves: Sequence[Move]) -> Limit:
     step = next(move.size for move in moves if move.name == "frequency_hz")
     text = f"highest clock that {volts} carries, {clock.text(highest)}"
     stopped = (("frequency_hz", 1), ("voltage_v", -1))
-    return Limit("voltage and clock", text, left, _amount(clock.name, left), left < step, None, stopped, {})
+    return Limit("voltage and clock", clock.name, text, left, _amount(clock.name, left), left < step, None, stopped, {})
 
 
 def _axis_ends(axis: Axis, here: Columns, region: Region, span: Span, moves: Sequence[Move]) -> Iterator[Limit]:
@@ -134,7 +135,7 @@ def _axis_ends(axis: Axis, here: Columns, region: Region, span: Span, moves: Seq
             ways.append((VOLTAGE_WITH_CLOCK, way))
         text = f"{word} {column.label} {column.text(end)} ({place})"
         kind: Literal["domain", "axis"] = "domain" if is_domain else "axis"
-        yield Limit(kind, text, left, _amount(axis.name, left), left < step, None, tuple(ways), {})
+        yield Limit(kind, axis.name, text, left, _amount(axis.name, left), left < step, None, tuple(ways), {})
 
 
 def _place(axis: Axis, region: Region, way: int) -> str:
@@ -150,7 +151,9 @@ def _table_ends(region: Region, moves: Sequence[Move]) -> Iterator[Limit]:
     for word, name, index in (("first", PREVIOUS_POINT, 0), ("last", NEXT_POINT, -1)):
         if name not in names:
             label = region.axes[-1].labels[index]
-            yield Limit("operating points", f"{word} operating point, {label}", 0.0, "none", True, None, (), {})
+            yield Limit(
+                "operating points", OPERATING_POINT, f"{word} operating point, {label}", 0.0, "none", True, None, (), {}
+            )
 
 
 def _amount(name: str, left: float) -> str:

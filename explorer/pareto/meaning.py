@@ -100,7 +100,7 @@ def _used(way: Way, limits: Sequence[Limit], rates: Rates) -> str:
     """Say what a way takes of the constraints that it comes nearer to."""
     said = []
     for limit in (limit for limit in limits if limit.kind == "constraint" and way in limit.stopped):
-        column = COLUMNS[limit.text.split()[0]]
+        column = COLUMNS[limit.column]
         takes = column.text(float(f"{abs(rates[column.name][way[0]].change):.2g}"))
         said.append(f"; it takes {takes} of the {limit.left_text} that {limit.text} leaves")
     return "".join(said)

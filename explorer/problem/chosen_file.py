@@ -96,10 +96,7 @@ class StudyOrigin(Declaration):
 
     name: Text = Field(description="the study's name")
     file: Text = Field(description="where its file lay")
-    sha256: Text = Annotated[str, AfterValidator(_printable)]
-
-
-Sha256 = Field(description="of the file, 64 hexadecimal digits")
+    sha256: Sha256 = Field(description="of the file, 64 hexadecimal digits")
 
 
 class ModelOrigin(Declaration):

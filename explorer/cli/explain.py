@@ -1,5 +1,6 @@
 """`explorer explain`: why a design is where it is."""
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from explorer.pareto.moves import Move
     from explorer.pareto.rates import Rate
 
-_SIGNS = {"+": "up, sure", "-": "down, sure", "?": "not known", "0": "no effect"}
+_SIGNS = {"+": "up", "-": "down", "?": "not known", "0": "no effect"}
 
 
 def explain(
@@ -29,7 +30,7 @@ def explain(
     probability, given the samples and the priors. The design can be any that was tried, on the front or not.
     """
     from explorer import api
-    from explorer.cli.console import note, print_json, print_text
+    from explorer.cli.console import note, print_json, print_prose, print_text
     from explorer.pareto.explain import explanation_json
 
     explanation = api.explain(study, design=design, study=study_file)
@@ -44,25 +45,25 @@ def explain(
     _print_nearest(explanation)
     print_text("What this means, where it is certain:")
     for text in explanation.meaning:
-        print_text(f"  {text}")
+        print_prose(text, indent="  ")
 
 
 def _print_design(e: "Explanation") -> None:
     from explorer import api
-    from explorer.cli.console import print_text
+    from explorer.cli.console import print_prose, print_text
     from explorer.problem.columns import COLUMNS
 
     place = "on the front" if e.is_front else "not on the front" if e.design["is_feasible"] else "not feasible"
     chance = e.design.get("p_front")
     sure = "" if chance is None else f"; probability of being on the front {chance:.2f} ({e.design['certainty']})"
-    print_text(f"design {e.design['design_id']} of {e.study}: {place}{sure}")
+    print_prose(f"design {e.design['design_id']} of {e.study}: {place}{sure}")
     if e.is_extrapolated:
         print_text("EXTRAPOLATED: outside the model's domain; measure it before you believe it")
     for line in api.describe(e.design):
         print_text(f"  {line}")
     if e.rival is not None:
         others = "one design beats" if e.rival.n == 1 else f"{e.rival.n} designs beat"
-        print_text(
+        print_prose(
             f"{others} it; design {e.rival.design_id} by most (in {e.rival.probability:.0%} of what the samples allow):"
         )
         for name, (change, low, high) in e.rival.gains.items():
@@ -72,43 +73,50 @@ def _print_design(e: "Explanation") -> None:
 
 
 def _print_rates(e: "Explanation") -> None:
-    from explorer.cli.console import print_table, print_text
+    from explorer.cli.console import print_prose, print_table, print_text
     from explorer.problem.columns import COLUMNS
 
     constrained = [limit.column for limit in e.limits if limit.kind == "constraint"]
     shown = list(dict.fromkeys([*(o.name for o in e.objectives), *constrained]))
     for name in shown:
-        column = COLUMNS[name]
-        rows = [_rate_row(move, e.rates[name][move.name], column.scale) for move in e.moves]
+        column, rates = COLUMNS[name], e.rates[name]
+        largest = max(abs(bound) for rate in rates.values() for bound in (rate.lo, rate.hi)) / column.scale
+        power = min(3 * math.floor(math.log10(largest) / 3), 0) if largest > 0 else 0
+        unit = f"{f'10^{power} ' if power else ''}{(column.shown_in or column.symbol).replace('J*s', 'J·s')}".strip()
         print_table(
-            ["move", "step", "change [90 %]", "% per % [90 %]", "sign"],
-            rows,
-            title=f"What a small step changes: {column.title}, here {column.text(float(e.design[name]))}",
+            ["step", f"change{f', {unit}' if unit else ''} [90 %]", "% per % [90 %]", "sure sign"],
+            [_rate_row(move, rates[move.name], column.scale * 10.0**power) for move in e.moves],
+            title=f"What a small step changes: {column.label}, here {column.text(float(e.design[name]))}",
         )
         print_text("")
     if any(move.step and move.room != "both" for move in e.moves):
-        print_text("* one way only is open, or none (see the limits); the rate is for the step as it is written")
+        print_prose("* only one way is open, or none (see the limits); the rate is for the step as it is written")
     others = ", ".join(name for name in e.rates if name not in shown)
-    print_text(f"with --json also: {others}")
-    print_text(
-        "Which sign and shape an effect can have is physics that the model assumes; an interval without width is"
+    print_prose(
+        f"The signs and shapes that effects can have are physics that the model assumes, and an interval without "
+        f"width is assumed altogether; how much of each coefficient the samples tell: `explorer fit`. Also with "
+        f"--json: {others}."
     )
-    print_text("assumed altogether. How much of each coefficient the samples tell: `explorer fit`.")
     print_text("")
 
 
 def _rate_row(move: "Move", rate: "Rate", scale: float) -> list[object]:
-    mark = "" if move.room == "both" or not move.step else "*"
-    sign = "+" if move.step else ""
-    change = f"{rate.change / scale:+.3g} [{rate.lo / scale:+.2g}, {rate.hi / scale:+.2g}]"
-    share = f"{rate.elasticity:+.2g} [{rate.elasticity_lo:+.2g}, {rate.elasticity_hi:+.2g}]" if move.step else "-"
-    if rate.sign == "0":
-        change, share = "0", "0"
-    return [move.label, f"{sign}{move.step}{mark}", change, share, _SIGNS[rate.sign]]
+    change, share = "0", "0"
+    if rate.sign != "0":
+        change = f"{rate.change / scale:+.3g} [{_short(rate.lo / scale)}, {_short(rate.hi / scale)}]"
+        share = f"{rate.elasticity:+.2g} [{_short(rate.elasticity_lo)}, {_short(rate.elasticity_hi)}]"
+    if not move.step:
+        return [move.label, change, "-", _SIGNS[rate.sign]]
+    return [f"{move.label} +{move.step}{'' if move.room == 'both' else '*'}", change, share, _SIGNS[rate.sign]]
+
+
+def _short(value: float) -> str:
+    """Print a bound to two digits, without a power of ten where there need be none: 110, not 1.1e+02."""
+    return f"{float(f'{value:.2g}'):g}"
 
 
 def _print_limits(e: "Explanation") -> None:
-    from explorer.cli.console import print_table, print_text
+    from explorer.cli.console import print_prose, print_table, print_text
 
     labels = {move.name: move.label for move in e.moves}
     shown = [limit for limit in e.limits if limit.touches or limit.kind in {"constraint", "voltage and clock"}]
@@ -126,12 +134,12 @@ def _print_limits(e: "Explanation") -> None:
     print_table(["limit", "left", "holds", "loosened, would improve"], rows, title=title)
     rest = len(e.limits) - len(shown)
     if rest:
-        print_text(f"{rest} other ends of axes and edges of the domain are further away (--json lists them)")
+        print_prose(f"{rest} other ends of axes and edges of the domain are further away (--json lists them)")
     print_text("")
 
 
 def _print_nearest(e: "Explanation") -> None:
-    from explorer.cli.console import print_table, print_text
+    from explorer.cli.console import print_prose, print_table, print_text
     from explorer.problem.columns import COLUMNS
 
     sample = e.nearest
@@ -143,7 +151,7 @@ def _print_nearest(e: "Explanation") -> None:
     print_table(
         ["", "measured", "model there", "90 % from", "to"], rows, title=f"Nearest sample: {sample.label}, {where}"
     )
-    print_text("  (the model was fitted to it; `explorer fit` tells the errors on samples left out)")
+    print_prose("(the model was fitted to it; `explorer fit` tells the errors on samples left out)", indent="  ")
     print_text("")
 
 

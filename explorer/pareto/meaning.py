@@ -14,44 +14,53 @@ _SUBJECTS = {VOLTAGE_WITH_CLOCK: "V, with the clock following,", "frequency_hz":
 
 @dataclass(frozen=True, slots=True)
 class _Trade:
-    """A way that improves one objective for sure: what it worsens for sure or perhaps, and at what relative price."""
+    """A way that improves objectives for sure: what it worsens for sure or perhaps, what it costs for what it gains."""
 
     way: Way
+    helps: tuple[Objective, ...]
     worsens: tuple[Objective, ...]
     unsure: tuple[Objective, ...]
     price: float
+    gain: float
 
 
 def meaning(
     moves: Sequence[Move], rates: Rates, limits: Sequence[Limit], objectives: Sequence[Objective]
 ) -> tuple[str, ...]:
-    """Return one sentence for each objective: a way that improves it for sure, with what that costs; or why none does.
+    """Return a sentence for each objective: a way that improves it for sure, with what that costs; or why none does.
 
-    Of several ways the one is named that costs least in the other objectives at the posterior's mode. Ways that the
-    region closes, or that a touched constraint stops, are not open.
+    Of several ways the one is named that costs least in the other objectives for what it gains, at the posterior's
+    mode. Ways that the region closes, or that a touched limit stops, are not open.
     """
     by_name = {move.name: move for move in moves}
     stops: dict[Way, list[str]] = {}
     for limit in (limit for limit in limits if limit.touches):
         for way in limit.stopped:
             stops.setdefault(way, []).append(limit.text)
-    said: dict[str, str] = {}
+    said: dict[object, str] = {}
     for objective in objectives:
-        trades = sorted(
-            _trades(objective, moves, rates, objectives), key=lambda t: (len(t.worsens + t.unsure), t.price)
-        )
+        trades = sorted(_trades(objective, moves, rates, objectives), key=_preference)
         is_open = [t for t in trades if by_name[t.way[0]].can(t.way[1]) and t.way not in stops]
-        if is_open:
-            told = _open(objective, is_open[0], by_name, rates)
-            said[objective.name] = f"{told}{_used(is_open[0].way, limits, rates)}."
-        elif any(t.way in stops for t in trades):
-            held = dict.fromkeys(text for t in trades for text in stops.get(t.way, ()))
-            said[objective.name] = f"{_label(objective)} could improve only past a limit: {'; '.join(held)}."
-        elif any(rate.sign == "?" for rate in rates[objective.name].values()):
-            said[objective.name] = f"Which way {_label(objective)} would improve is not known from these samples."
+        if is_open:  # the same way may serve two objectives: one sentence tells of both
+            told = _open(is_open[0], by_name, rates)
+            said[is_open[0].way] = f"{told}{_used(is_open[0].way, limits, rates)}."
         else:
-            said[objective.name] = f"No small step improves {_label(objective)}."
+            said[objective.name] = _closed(objective, trades, stops, rates)
     return tuple(said.values())
+
+
+def _preference(trade: _Trade) -> tuple[int, float, float]:
+    return len(trade.worsens) + len(trade.unsure), trade.price, -trade.gain
+
+
+def _closed(objective: Objective, trades: Sequence[_Trade], stops: Mapping[Way, Sequence[str]], rates: Rates) -> str:
+    label = _label(objective)
+    held = dict.fromkeys(text for trade in trades for text in stops.get(trade.way, ()))
+    if held:
+        return f"{label[0].upper()}{label[1:]} could improve only past a limit: {'; '.join(held)}."
+    if any(rate.sign == "?" for rate in rates[objective.name].values()):
+        return f"Which way {label} would improve is not known from these samples."
+    return f"No small step improves {label}."
 
 
 def change_text(name: str, rate: Rate) -> str:
@@ -74,11 +83,13 @@ def _trades(
             own = {other.name: rates[other.name][move.name] for other in others}
             worsens = tuple(o for o in others if o.sign * direction * own[o.name].direction > 0)
             unsure = tuple(o for o in others if own[o.name].sign == "?")
+            helps = (objective, *(o for o in others if improves(o, rates, way)))
             cost = sum(abs(own[o.name].relative) for o in (*worsens, *unsure))
-            yield _Trade(way, worsens, unsure, cost / abs(rates[objective.name][move.name].relative))
+            gain = abs(rates[objective.name][move.name].relative)
+            yield _Trade(way, helps, worsens, unsure, cost / gain, gain)
 
 
-def _open(objective: Objective, trade: _Trade, moves: Mapping[str, Move], rates: Rates) -> str:
+def _open(trade: _Trade, moves: Mapping[str, Move], rates: Rates) -> str:
     name, direction = trade.way
     move = moves[name]
     if name in {NEXT_POINT, PREVIOUS_POINT}:
@@ -86,7 +97,7 @@ def _open(objective: Objective, trade: _Trade, moves: Mapping[str, Move], rates:
     else:
         subject = _SUBJECTS.get(name, move.label)
         start = f"{'Raising' if direction > 0 else 'Lowering'} {subject} by {move.step}"
-    text = f"{start} would {_effect(objective, trade.way, rates)}"
+    text = f"{start} would {' and '.join(_effect(helped, trade.way, rates) for helped in trade.helps)}"
     if trade.worsens:
         text += f", but {' and '.join(_effect(other, trade.way, rates) for other in trade.worsens)}"
     elif not trade.unsure:

@@ -11,32 +11,15 @@ from explorer.models.assessment import Assessment
 from explorer.models.draws import Draws, posterior_draws
 from explorer.models.intervals import add_intervals
 from explorer.models.surrogate import Surrogate, nearest_sample
-from explorer.pareto.front import minimized
 from explorer.pareto.limits import Limit, Way, limits_at
 from explorer.pareto.meaning import meaning
 from explorer.pareto.moves import Move, moves_at
-from explorer.pareto.rates import Rates, interval, is_known, marginal_rates, worlds
+from explorer.pareto.rates import Rates, is_known, marginal_rates, worlds
 from explorer.pareto.results import Results
+from explorer.pareto.rival import Rival, rival_of
 from explorer.problem.columns import KNOBS, NUMERIC_KNOBS, Columns, bounds, take
 from explorer.problem.domain import is_extrapolated
 from explorer.problem.objectives import OBJECTIVES, Objective
-
-
-@dataclass(frozen=True, slots=True)
-class Rival:
-    """The design that beats another most: of all that dominate it, the one that gains most over all objectives.
-
-    Args:
-        design_id: its number.
-        n: how many designs dominate the explained one.
-        gains: for each objective, what changes from the explained design to this one: (change, lo, hi), SI.
-        probability: the share of the posterior's draws in which it dominates.
-    """
-
-    design_id: int
-    n: int
-    gains: Mapping[str, tuple[float, float, float]]
-    probability: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +94,13 @@ def explain(results: Results, design_id: int, *, assessment: Assessment, warning
         raise WrongUsage(f"model '{model.name}' has no posterior to explain by",
                          fix="fit one to its measurements: `explorer fit SAMPLES.csv -o model.json`")  # fmt: skip
     knobs = {name: results.table[name][row : row + 1] for name in KNOBS}
-    family = str(knobs["family"][0])
-    if family not in assessment.regions:
-        raise WrongUsage(f"design {design_id} is of family '{family}', which {assessment.study.path} does not search",
+    unknown = sorted(set(results.table["family"].tolist()) - set(assessment.regions))
+    if unknown:
+        raise WrongUsage(f"{assessment.study.path} does not search {', '.join(unknown)}, which these results did",
                          fix="give the study file that these results were made from with --study FILE")  # fmt: skip
     draws = posterior_draws(model)
     here = _design(results, row, knobs, assessment, model, draws)
-    moves = moves_at(assessment.regions[family], knobs)
+    moves = moves_at(assessment.regions[str(knobs["family"][0])], knobs)
     asked = [*(o.name for o in results.objectives), *(c.column for c in assessment.study.constraints), *OBJECTIVES]
     quantities = [name for name in dict.fromkeys(asked) if is_known(here, name)]
     rates = marginal_rates(knobs, moves, quantities=quantities, assessment=assessment, model=model, draws=draws)
@@ -129,7 +112,7 @@ def explain(results: Results, design_id: int, *, assessment: Assessment, warning
         objectives=results.objectives,
         is_front=bool(results.is_front[row]),
         is_extrapolated=bool(is_extrapolated(here["domain_distance"])[0]),
-        rival=_rival(results, row, assessment, model, draws),
+        rival=rival_of(results, row, assessment=assessment, model=model, draws=draws),
         moves=moves,
         rates=rates,
         limits=limits,
@@ -200,28 +183,6 @@ def _design(
     known = [name for name in ("design_id", "origin", "p_front", "certainty") if name in results.table]
     kept: Columns = {name: results.table[name][row : row + 1] for name in known}
     return {**kept, **here}
-
-
-def _rival(results: Results, row: int, assessment: Assessment, model: Surrogate, draws: Draws) -> Rival | None:
-    turned = minimized(results.values, results.objectives)
-    gains = turned[row] - turned
-    beats = results.table["is_feasible"] & np.all(gains >= 0, axis=1) & np.any(gains > 0, axis=1)
-    if not beats.any():
-        return None
-    front = turned[results.is_front] if results.is_front.any() else turned
-    spread = np.ptp(front, axis=0)
-    total = np.sum(gains / np.where(spread > 0, spread, 1.0), axis=1)
-    best = int(np.argmax(np.where(beats, total, -np.inf)))
-    pair = take({name: results.table[name] for name in KNOBS}, np.array([row, best]))
-    mode, drawn = worlds(pair, assessment=assessment, model=model, draws=draws)
-    changes = {o.name: drawn[o.name][:, 1] - drawn[o.name][:, 0] for o in results.objectives}
-    better = np.stack([o.sign * changes[o.name] for o in results.objectives], axis=-1)
-    wins = np.all(better <= 0, axis=1) & np.any(better < 0, axis=1)
-    told = {}
-    for o in results.objectives:
-        change = float(mode[o.name][1] - mode[o.name][0])
-        told[o.name] = (change, *interval(change, changes[o.name]))
-    return Rival(int(results.table["design_id"][best]), int(beats.sum()), told, float(wins.mean()))
 
 
 def _nearest(knobs: Columns, model: Surrogate, draws: Draws, assessment: Assessment) -> NearestSample:

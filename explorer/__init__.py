@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from explorer.api import Outcome, choose, load, results, run
+    from explorer.api import Outcome, choose, deploy, explain, load, results, run
     from explorer.errors import ExplorerError
     from explorer.models.samples import Samples, paper_samples, read_samples
     from explorer.models.store import load_model
@@ -34,6 +34,8 @@ _HOMES = {
     "fit_surrogate": "explorer.models.surrogate",
     "leave_one_out": "explorer.models.validation",
     "choose": "explorer.api",
+    "deploy": "explorer.api",
+    "explain": "explorer.api",
     "load": "explorer.api",
     "load_model": "explorer.models.store",
     "paper_samples": "explorer.models.samples",
@@ -54,6 +56,8 @@ __all__ = [
     "Samples",
     "Surrogate",
     "choose",
+    "deploy",
+    "explain",
     "fit_surrogate",
     "leave_one_out",
     "load",

@@ -7,20 +7,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from explorer.deploy.bundle import Bundle, write_bundle
+from explorer.deploy.chosen import read_chosen, refuse_what_nobody_should_ship
+from explorer.deploy.manifest import bundle_texts, manifest
 from explorer.errors import Interrupted, NoFeasibleDesign, WrongUsage
 from explorer.models.assessment import Assessment, assessment_of
 from explorer.models.store import load_model
 from explorer.pareto import decide
 from explorer.pareto.certify import certify
 from explorer.pareto.decide import Choice
+from explorer.pareto.explain import Explanation
+from explorer.pareto.explain import explain as explain_design
 from explorer.pareto.folder import FRONT_JSON, read_folder, write_folder
 from explorer.pareto.notes import nearest_misses
 from explorer.pareto.results import Results
 from explorer.problem.columns import COLUMNS, bounds
 from explorer.problem.constraints import parse_constraint
+from explorer.problem.manifest_file import ManifestFile
 from explorer.problem.objectives import CostWeights
 from explorer.problem.study import load_study
 from explorer.report.files import write_page
+from explorer.search.again import changes_since, study_file
 from explorer.search.begin import n_complete, prepare
 from explorer.search.collect import collect
 from explorer.search.run import Clock, Progress, logged, search, utc_now
@@ -220,6 +227,47 @@ def write_report(study_or_folder: str | Path, path: Path | None = None) -> Path:
     written = path or folder / "report.html"
     write_page(found, written, place=_place(found.study, folder))
     return written
+
+
+def explain(study_or_folder: str | Path, *, design: int, study: str | None = None) -> Explanation:
+    """Explain one finished design: what beats it, what each knob would change, what holds it, the nearest sample.
+
+    Args:
+        study_or_folder: a study that was run here, or a result folder.
+        design: the design's number.
+        study: the study file of the results; default: the one that their provenance names.
+
+    Raises:
+        WrongUsage: there are no such results or design, or their study or model is gone.
+        InvalidFile: a file is damaged.
+    """
+    found, folder = results(study_or_folder), results_folder(study_or_folder)
+    file = study or study_file(found.provenance, folder=folder, asked=str(study_or_folder))
+    assessment = load(file)
+    changes = changes_since(found.provenance, assessment)
+    return explain_design(found, design, assessment=assessment, warnings=changes)
+
+
+def deploy(
+    chosen: str | Path, *, out: str | Path, force: bool = False, allow_extrapolation: bool = False
+) -> tuple[ManifestFile, Bundle]:
+    """Write the deployment bundle of a chosen configuration; return its manifest, and what was written.
+
+    Args:
+        chosen: the chosen.json that `choose` wrote.
+        out: the bundle's folder, to be made.
+        force: replace a bundle that is there already.
+        allow_extrapolation: take a design outside the model's domain as well.
+
+    Raises:
+        WrongUsage: there is no such file, or the folder exists or cannot be written.
+        InvalidFile: the file is not what `choose` writes; all faults at once.
+        NoFeasibleDesign: the design breaks its study's constraints, or lies outside the model's domain.
+    """
+    read = read_chosen(Path(chosen).expanduser())
+    refuse_what_nobody_should_ship(read, allow_extrapolation=allow_extrapolation)
+    made = manifest(read)
+    return made, write_bundle(bundle_texts(made), Path(out).expanduser(), force=force)
 
 
 def describe(design: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli import catalog, front, model, paper
+from explorer.cli import catalog, deploy, explain, front, model, paper
 from explorer.cli import choose as choosing
 from explorer.cli import run as running
 from explorer.errors import ExplorerError
@@ -41,6 +41,8 @@ app.command("run")(running.run)
 app.command("front")(front.front)
 app.command("report")(front.report)
 app.command("choose")(choosing.choose)
+app.command("explain")(explain.explain)
+app.command("deploy")(deploy.deploy)
 app.command("fit")(model.fit)
 app.command("predict")(model.predict)
 app.command("paper")(paper.paper)

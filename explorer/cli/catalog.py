@@ -7,10 +7,11 @@ import typer
 
 
 class Kind(StrEnum):
-    """The declarations that have a schema."""
+    """The files that have a schema."""
 
     study = "study"
     space = "space"
+    deploy = "deploy"
 
 
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False) -> None:
@@ -46,15 +47,20 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
 
 
 def schema(
-    kind: Annotated[Kind | None, typer.Argument(help="Which declaration.", show_default="both, by name")] = None,
+    kind: Annotated[Kind | None, typer.Argument(help="Which kind of file.", show_default="all, by name")] = None,
 ) -> None:
-    """Print the JSON schema of a study or search space, for an editor's completion and checks."""
+    """Print the JSON schema of a study or search space, for an editor's completion, or of a bundle's manifest."""
     from explorer.cli.console import print_json
+    from explorer.problem.manifest_file import ManifestFile
     from explorer.problem.space import SpaceFile
     from explorer.problem.study import StudyFile
 
     draft = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    schemas = {Kind.study: StudyFile.model_json_schema(), Kind.space: SpaceFile.model_json_schema()}
+    schemas = {
+        Kind.study: StudyFile.model_json_schema(),
+        Kind.space: SpaceFile.model_json_schema(),
+        Kind.deploy: ManifestFile.model_json_schema(),
+    }
     if kind is None:
         print_json({str(name): {**draft, **schema} for name, schema in schemas.items()})
     else:

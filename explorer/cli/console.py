@@ -4,6 +4,7 @@ import json
 import math
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,12 @@ def note(text: str) -> None:
 def print_text(text: str) -> None:
     """Print one line of data, unwrapped and uninterpreted."""
     stdout().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_prose(text: str, *, indent: str = "") -> None:
+    """Print a sentence: broken between words in a terminal, one line in a pipe."""
+    width = stdout().width if sys.stdout.isatty() else sys.maxsize
+    print_text(textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent))
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:

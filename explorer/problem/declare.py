@@ -99,7 +99,7 @@ def _fault(detail: ErrorDetails, model: type[BaseModel]) -> Fault:
     kind, loc, value = detail["type"], detail["loc"], detail["input"]
     key = str(loc[-1]) if loc else ""
     if kind == "extra_forbidden":
-        known = [name for name in _fields_at(model, loc[:-1]) if name != "schema"]
+        known = [name for name in _fields_at(model, loc[:-1]) if name != "schema_"]
         return Fault(_where(loc[:-1]), f"unknown name '{key}'", suggestion(key, sorted(known)))
     if kind == "missing":
         return Fault(_where(loc[:-1]), f"'{key}' is missing", f"add {key} = ... ({_meaning(model, loc)})")
@@ -107,7 +107,7 @@ def _fault(detail: ErrorDetails, model: type[BaseModel]) -> Fault:
         context = detail["ctx"]
         return Fault(_where(loc), str(context["what"]), str(context["fix"]))
     shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
-    message = detail["msg"].replace("Input should be", "must be").replace("valid ", "")
+    message = detail["msg"].replace("Input should be", "must be").replace("valid ", "").partition(" or instance of")[0]
     return Fault(_where(loc), f"{shown} is not allowed: {message}", _meaning(model, loc) or "change the value")
 
 

@@ -1,0 +1,92 @@
+"""Finding the study of old results again, and saying what changed since they were made."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from explorer.errors import ExplorerError, WrongUsage
+from explorer.files import MAX_DECLARATION_BYTES, is_file, read_text, sha256
+from explorer.models.assessment import Assessment
+from explorer.problem.catalog import find
+from explorer.search.begin import fingerprint
+
+_SHOWN = 12
+
+
+def study_file(provenance: Mapping[str, Any], *, folder: Path, asked: str) -> str:
+    """Return the study file that results were made from: that of the recorded SHA-256, else the first that exists.
+
+    Args:
+        provenance: of the results.
+        folder: where the results lie; a run keeps its paths relative to where it was started.
+        asked: what the user called the results by: perhaps the study's name or path.
+
+    Raises:
+        WrongUsage: it is gone; it says how to name it.
+    """
+    origin = _origin(provenance)
+    there = [path for path in _candidates(origin, folder, asked) if is_file(path)]
+    if not there:
+        known = f" (SHA-256 {origin['sha256'][:_SHOWN]}...)" if origin["sha256"] else ""
+        name = origin["file"] or "the study of these results"
+        raise WrongUsage(f"{name}: the study file that these results were made from is gone",
+                         fix=f"give it with --study FILE{known}")  # fmt: skip
+    same = [path for path in there if _sha256(path) == origin["sha256"]]
+    return str((same or there)[0].absolute())
+
+
+def changes_since(provenance: Mapping[str, Any], assessment: Assessment) -> tuple[str, ...]:
+    """Say what differs between the study and model at hand and those that results were made from, in sentences."""
+    study, then = assessment.study, _origin(provenance)
+    question, now = provenance.get("question"), study.declaration()
+    said = []
+    if not isinstance(question, Mapping):
+        said.append("the results do not tell which question they answer: nothing below can be checked against them")
+    elif other := [name for name in now if question.get(name) != now[name]]:
+        said.append(
+            f"{study.path} asks another question than these results answer: {', '.join(other)} changed since the run; "
+            "what follows is about the present one"
+        )
+    if then["sha256"] != study.sha256:
+        which = "" if said else ", though it still asks the same question"
+        said.append(
+            f"{study.path} is not the file of the run{which} "
+            f"(SHA-256 {then['sha256'][:_SHOWN] or 'unknown'} then, {study.sha256[:_SHOWN]} now)"
+        )
+    return (*said, *_model_changes(provenance.get("model"), assessment))
+
+
+def _model_changes(recorded: object, assessment: Assessment) -> Iterator[str]:
+    name = assessment.evaluator.name
+    then = recorded if isinstance(recorded, Mapping) else {}
+    now = fingerprint(assessment.evaluator)
+    words = {"samples_sha256": "its samples", "coefficients": "its coefficients"}
+    changed = [words.get(key, key) for key in now if then.get(key) != now[key]]
+    if changed:
+        yield (
+            f"model '{name}' is not that of the run: {' and '.join(changed)} changed; "
+            "every number below is the present model's"
+        )
+
+
+def _origin(provenance: Mapping[str, Any]) -> dict[str, str]:
+    recorded = provenance.get("study")
+    known = recorded if isinstance(recorded, Mapping) else {}
+    return {key: str(known.get(key) or "") for key in ("name", "file", "sha256")}
+
+
+def _candidates(origin: Mapping[str, str], folder: Path, asked: str) -> Sequence[Path]:
+    paths = [Path(origin["file"]), folder.parent.parent / origin["file"]] if origin["file"] else []
+    for name in (asked, origin["name"]):
+        try:
+            paths.append(find("studies", name))
+        except ExplorerError:
+            continue
+    return paths
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return sha256(read_text(path, max_bytes=MAX_DECLARATION_BYTES))
+    except ExplorerError:
+        return ""

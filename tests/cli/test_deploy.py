@@ -1,0 +1,101 @@
+"""`explorer deploy` as typed: from a choice to a bundle that can be checked."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def place(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> Path:
+    """A folder that holds chosen.json."""
+    done = explorer_in(paper_run, "choose", "paper", "--knee", "-o", tmp_path / "chosen.json")
+    assert done.returncode == 0, done.stderr
+    return tmp_path
+
+
+def test_a_choice_becomes_a_bundle_that_sha256sum_accepts(explorer_in: Cli, place: Path) -> None:
+    done = explorer_in(place, "deploy", "chosen.json", "-o", "bundle/")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["bundle/manifest.json", "bundle/README.txt", "bundle/SHA256SUMS"]
+    assert "NOT been checked" in done.stderr
+    checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=place / "bundle", capture_output=True, check=False)
+    assert checked.returncode == 0
+    (place / "bundle/manifest.json").write_bytes((place / "bundle/manifest.json").read_bytes() + b" ")
+    checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=place / "bundle", capture_output=True, check=False)
+    assert checked.returncode == 1
+
+
+def test_the_manifest_tells_its_origin_and_never_to_set_a_voltage(explorer_in: Cli, place: Path) -> None:
+    explorer_in(place, "deploy", "chosen.json", "-o", "bundle")
+
+    chosen = json.loads((place / "chosen.json").read_text(encoding="utf-8"))
+    manifest = json.loads((place / "bundle/manifest.json").read_text(encoding="utf-8"))
+    said = subprocess.run(["sha256sum", place / "chosen.json"], capture_output=True, text=True, check=True).stdout
+    assert manifest["chosen_sha256"] == said.split()[0]
+    assert manifest["operating_point"]["asked"] == {"frequency_hz": chosen["design"]["frequency_hz"]}
+    assert "for information only" in manifest["operating_point"]["information"]["note"]
+    assert manifest["provenance"] == chosen["provenance"]
+    assert "never an instruction to set a voltage" in (place / "bundle/README.txt").read_text(encoding="utf-8")
+
+
+def test_a_bundle_is_replaced_only_by_force(explorer_in: Cli, place: Path) -> None:
+    explorer_in(place, "deploy", "chosen.json", "-o", "bundle")
+
+    again = explorer_in(place, "deploy", "chosen.json", "-o", "bundle")
+    forced = explorer_in(place, "deploy", "chosen.json", "-o", "bundle", "--force")
+
+    assert (again.returncode, forced.returncode) == (2, 0)
+    assert "bundle: exists already\n  fix: choose another name with -o, or replace it with --force" in again.stderr
+
+
+def test_an_extrapolation_is_shipped_only_when_asked_for_and_says_so(explorer_in: Cli, place: Path) -> None:
+    chosen = json.loads((place / "chosen.json").read_text(encoding="utf-8"))
+    chosen["design"]["domain_distance"] = 0.8
+    (place / "far.json").write_text(json.dumps(chosen), encoding="utf-8")
+
+    refused = explorer_in(place, "deploy", "far.json", "-o", "far")
+    taken = explorer_in(place, "deploy", "far.json", "-o", "far", "--allow-extrapolation")
+
+    assert (refused.returncode, taken.returncode) == (4, 0)
+    assert "fix: measure samples nearby, or take the risk with --allow-extrapolation" in refused.stderr
+    assert "EXTRAPOLATED" in taken.stderr
+    assert "EXTRAPOLATED" in (place / "far/README.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        pytest.param(None, 2, "no such file", id="missing"),
+        pytest.param("", 3, "the file is empty", id="empty"),
+        pytest.param('{"schema":', 3, "is not JSON", id="cut"),
+        pytest.param('{"schema": "explorer.front/1"}', 3, "must be 'explorer.chosen/1'", id="schema"),
+        pytest.param("[1]", 3, "must be a dictionary", id="list"),
+    ],
+)
+def test_what_cannot_be_deployed_is_told_and_nothing_is_written(
+    cli: Cli, tmp_path: Path, text: str | None, code: int, said: str
+) -> None:
+    if text is not None:
+        (tmp_path / "chosen.json").write_text(text, encoding="utf-8")
+    before = sorted(tmp_path.iterdir())
+
+    done = cli("deploy", "chosen.json", "-o", "bundle")
+
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "fix:" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_schema_of_the_manifest_is_printed(cli: Cli) -> None:
+    schema = json.loads(cli("schema", "deploy").stdout)
+
+    assert schema["properties"]["schema"]["const"] == "explorer.deploy/1"
+    assert {"design", "operating_point", "predicted", "objectives", "provenance"} <= set(schema["required"])

@@ -1,0 +1,37 @@
+"""A chosen configuration as `explorer choose` writes it, and a way to spoil it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from explorer.api import choose, run
+from explorer.cli.console import finite
+
+Change = Callable[[dict[str, Any]], object]
+Write = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def payload(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    out = tmp_path_factory.mktemp("deployed")
+    run("edp-accuracy", trials=60, out=out)
+    chosen: dict[str, Any] = finite(choose(out, knee=True, where=["accuracy >= 0.9"])[1])
+    return chosen
+
+
+@pytest.fixture
+def write(payload: dict[str, Any], tmp_path: Path) -> Write:
+    """Return a function that writes chosen.json, after a change to it if one is given, and returns its path."""
+
+    def write_changed(change: Change | None = None) -> Path:
+        copy = json.loads(json.dumps(payload))
+        if change is not None:
+            change(copy)
+        path = tmp_path / "chosen.json"
+        path.write_text(json.dumps(copy), encoding="utf-8")
+        return path
+
+    return write_changed

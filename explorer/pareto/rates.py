@@ -22,8 +22,8 @@ class Rate:
     """What one step of a move changes in one quantity (first order), in SI, with its 90 % interval over the posterior.
 
     `relative` is the change as a share of the quantity (NaN where that is 0). `elasticity` is in % per % of the knob
-    (of the voltage, where the clock follows it); NaN for an operating point of a table. `sign` is `?` where the interval
-    holds 0, `0` where the model's shapes know no such effect.
+    (of the voltage, where the clock follows it); NaN for an operating point of a table. `sign` is `?` where the
+    interval holds 0, `0` where the model's shapes know no such effect.
     """
 
     change: float

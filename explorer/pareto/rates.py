@@ -21,9 +21,9 @@ Sign = Literal["+", "-", "0", "?"]
 class Rate:
     """What one step of a move changes in one quantity (first order), in SI, with its 90 % interval over the posterior.
 
-    `relative` is the change as a share of the quantity. `elasticity` is in % per % of the knob (of the voltage, where
-    the clock follows it); NaN for an operating point of a table. `sign` is `?` where the interval holds 0, `0` where
-    the model's shapes know no such effect.
+    `relative` is the change as a share of the quantity (NaN where that is 0). `elasticity` is in % per % of the knob
+    (of the voltage, where the clock follows it); NaN for an operating point of a table. `sign` is `?` where the
+    interval holds 0, `0` where the model's shapes know no such effect.
     """
 
     change: float
@@ -97,9 +97,9 @@ def interval(mode: float, drawn: Float) -> tuple[float, float]:
 
 def _rate(changes: Float, values: Float, move: Move) -> Rate:
     """Make a rate from the changes and the values here, shape (1 + S,): first at the mode, then in each draw."""
-    with np.errstate(divide="ignore", invalid="ignore"):  # a knob or a quantity that is 0 has no share of itself
-        relative = changes / values
-        elasticities = relative / move.share
+    relative = np.full(len(changes), np.nan)  # what is 0 has no share of itself
+    np.divide(changes, values, out=relative, where=values != 0)
+    elasticities = relative / move.share
     low, high = interval(float(changes[0]), changes[1:])
     sign: Sign = "0" if not changes.any() else "+" if low > 0 else "-" if high < 0 else "?"
     elasticity = float(elasticities[0])

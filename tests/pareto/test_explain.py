@@ -146,6 +146,20 @@ def test_a_sign_is_certain_only_where_the_interval_leaves_out_zero(
     assert rates["accuracy"]["voltage_v"] == Rate(0, 0, 0, 0, 0, 0, 0, "0")
 
 
+def test_a_quantity_that_is_zero_here_has_a_change_but_no_share_of_itself(
+    assessment: Assessment, model: Surrogate, draws: Draws
+) -> None:
+    """At the samples' own edge the distance outside their range is 0, and begins to grow on one side."""
+    here = design(r=0.54)
+    moves = moves_at(assessment.regions["CNN"], here)
+    rates = marginal_rates(
+        here, moves, quantities=["domain_distance"], assessment=assessment, model=model, draws=draws
+    )  # fmt: skip
+
+    assert rates["domain_distance"]["pruning_ratio"].change > 0
+    assert math.isnan(rates["domain_distance"]["pruning_ratio"].elasticity)
+
+
 def test_at_the_highest_clock_voltage_can_only_rise_and_the_clock_only_fall(assessment: Assessment) -> None:
     law = assessment.regions["CNN"].operating
 

@@ -14,17 +14,20 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from explorer.api import Outcome, choose, load, results, run
+    from explorer.api import Outcome, choose, compare, load, results, run
     from explorer.errors import ExplorerError
     from explorer.models.samples import Samples, paper_samples, read_samples
     from explorer.models.store import load_model
     from explorer.models.surrogate import Surrogate, fit_surrogate
     from explorer.models.validation import leave_one_out
+    from explorer.pareto.compare import Comparison
     from explorer.pareto.results import Results
+    from explorer.report.compare_plot import plot_fronts
     from explorer.report.front_plot import plot_front
 
 # Names are imported when they are first used: `import explorer` alone costs nothing.
 _HOMES = {
+    "Comparison": "explorer.pareto.compare",
     "ExplorerError": "explorer.errors",
     "Outcome": "explorer.api",
     "Results": "explorer.pareto.results",
@@ -33,27 +36,32 @@ _HOMES = {
     "fit_surrogate": "explorer.models.surrogate",
     "leave_one_out": "explorer.models.validation",
     "choose": "explorer.api",
+    "compare": "explorer.api",
     "load": "explorer.api",
     "load_model": "explorer.models.store",
     "paper_samples": "explorer.models.samples",
     "plot_front": "explorer.report.front_plot",
+    "plot_fronts": "explorer.report.compare_plot",
     "read_samples": "explorer.models.samples",
     "results": "explorer.api",
     "run": "explorer.api",
 }
 __all__ = [
+    "Comparison",
     "ExplorerError",
     "Outcome",
     "Results",
     "Samples",
     "Surrogate",
     "choose",
+    "compare",
     "fit_surrogate",
     "leave_one_out",
     "load",
     "load_model",
     "paper_samples",
     "plot_front",
+    "plot_fronts",
     "read_samples",
     "results",
     "run",

@@ -12,6 +12,8 @@ from explorer.models.assessment import Assessment, assessment_of
 from explorer.models.store import load_model
 from explorer.pareto import decide
 from explorer.pareto.certify import certify
+from explorer.pareto.compare import Comparison
+from explorer.pareto.compare import compare as compare_fronts
 from explorer.pareto.decide import Choice
 from explorer.pareto.folder import FRONT_JSON, read_folder, write_folder
 from explorer.pareto.notes import nearest_misses
@@ -201,6 +203,28 @@ def choose(
         "provenance": dict(found.provenance),
     }
     return choice, payload
+
+
+def compare(studies_or_folders: Sequence[str | Path], *, objectives: Sequence[str] | None = None) -> Comparison:
+    """Compare the fronts of two or more studies that were run here, or result folders.
+
+    Args:
+        studies_or_folders: two or more; each is called by its study's name, or, where two have the same, as given.
+        objectives: compare by these; default: those that all declare, or else those that any declares and all hold.
+
+    Raises:
+        WrongUsage: there are no results, or they cannot be compared; it says by what they can.
+        InvalidFile: a file of a folder is damaged.
+        NoFeasibleDesign: no study has a feasible design.
+    """
+    folders = [results_folder(given) for given in studies_or_folders]
+    found = [read_folder(folder) for folder in folders]
+    labels = [one.study for one in found]
+    if len(set(labels)) < len(labels):
+        labels = [str(given) for given in studies_or_folders]
+    if twice := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
+        raise WrongUsage(f"'{twice[0]}' is given twice", fix="give each study or folder once")
+    return compare_fronts(found, labels=labels, objectives=objectives)
 
 
 def describe(design: Mapping[str, Any]) -> list[str]:

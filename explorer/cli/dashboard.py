@@ -1,0 +1,5 @@
+"""x."""
+
+
+def dashboard() -> None:
+    """X."""

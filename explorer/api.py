@@ -25,8 +25,9 @@ from explorer.problem.study import load_study
 from explorer.report.files import write_page
 from explorer.search.begin import n_complete, prepare
 from explorer.search.collect import collect
+from explorer.search.dashboard import Dashboard, find_study, open_dashboard
 from explorer.search.run import Clock, Progress, logged, search, utc_now
-from explorer.search.storage import journal_path, recover_journal
+from explorer.search.storage import JOURNAL_NAME, journal_path, recover_journal
 from explorer.search.workers import search_in_parallel
 
 RESULTS_FOLDER = Path("results")
@@ -134,8 +135,7 @@ def results_folder(study_or_folder: str | Path) -> Path:
     Raises:
         WrongUsage: there is none; it says how to make it.
     """
-    given = Path(study_or_folder).expanduser()
-    named = RESULTS_FOLDER / given.stem if given.suffix == ".toml" else RESULTS_FOLDER / given
+    given, named = _folders(study_or_folder)
     for folder in (given, named):
         if (folder / FRONT_JSON).is_file():
             return folder
@@ -143,6 +143,12 @@ def results_folder(study_or_folder: str | Path) -> Path:
         raise WrongUsage(f"{given}: holds no results", fix="give a folder that `explorer run` wrote")
     study = load_study(str(study_or_folder))  # an unknown name is told as such, with the nearest one
     raise WrongUsage(f"{named}: study '{study.name}' has not been run here", fix=f"explorer run {study_or_folder}")
+
+
+def _folders(study_or_folder: str | Path) -> tuple[Path, Path]:
+    """Return the folders that an argument may mean: itself, and a study's default one."""
+    given = Path(study_or_folder).expanduser()
+    return given, RESULTS_FOLDER / given.stem if given.suffix == ".toml" else RESULTS_FOLDER / given
 
 
 def choose(
@@ -225,6 +231,30 @@ def compare(studies_or_folders: Sequence[str | Path], *, objectives: Sequence[st
     if twice := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
         raise WrongUsage(f"'{twice[0]}' is given twice", fix="give each study or folder once")
     return compare_fronts(found, labels=labels, objectives=objectives)
+
+
+def dashboard(
+    study_or_folder: str | Path, *, storage: str | None = None, host: str = "127.0.0.1", port: int = 8080
+) -> Dashboard:
+    """Make optuna-dashboard listen for a study's trials, also while it runs; `serve` then answers.
+
+    Args:
+        study_or_folder: a study that was run or is running here, or a result folder.
+        storage: where its trials are kept; default: the journal file in its folder.
+        host: the address to listen on.
+        port: the port; 0 takes a free one.
+
+    Raises:
+        MissingPart: optuna-dashboard is not installed.
+        WrongUsage: there are no trials, or the port cannot be had.
+        InvalidFile: a file is damaged.
+    """
+    folders = _folders(study_or_folder)
+    begun = [folder for folder in folders if any((folder / name).is_file() for name in (JOURNAL_NAME, FRONT_JSON))]
+    if not begun and storage is None:
+        results_folder(study_or_folder)  # tells what is missing
+    stored, name = find_study(begun[0] if begun else folders[1], storage)
+    return open_dashboard(stored, name, host=host, port=port)
 
 
 def describe(design: Mapping[str, Any]) -> list[str]:

@@ -35,7 +35,7 @@ def comparison_page(comparison: Comparison) -> str:
     blocks += [Heading("How far each front reaches"), _sizes(comparison)]
     blocks += [Heading("Who covers whom"), _coverage(comparison, labels)]
     blocks += [Heading("What changed"), _changes(comparison, labels)]
-    return render_page(title=f"{' against '.join(labels)}", lead=f"The fronts of {wanted}.", blocks=blocks)
+    return render_page(title=", ".join(labels), lead=f"The fronts of {wanted}.", blocks=blocks)
 
 
 def _sizes(comparison: Comparison) -> Grid:
@@ -79,7 +79,7 @@ def _coverage(comparison: Comparison, labels: list[str]) -> Grid:
         for label, line in zip(labels, comparison.coverage.tolist(), strict=True)
     ]
     return Grid(
-        ["Front", *[f"covers of {label}" for label in labels]],
+        ["Front", *[f"% covered of {label}" for label in labels]],
         rows,
         "The share of the other front's designs that a design of the row's front dominates or equals (C metric of "
         "Zitzler and Thiele, 1999). It counts designs and does not say by how much.",
@@ -94,9 +94,9 @@ def _changes(comparison: Comparison, labels: list[str]) -> Block:
 
 
 def share_text(share: float) -> str:
-    """Print a share; '-' where it is not defined.
+    """Print a share in percent; '-' where it is not defined.
 
     >>> share_text(0.5), share_text(math.nan)
-    ('50.0%', '-')
+    ('50.0', '-')
     """
-    return "-" if math.isnan(share) else f"{share:.1%}"
+    return "-" if math.isnan(share) else f"{share * 100:.1f}"

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 MAX_SHOWN = 1000
 # In all panels together: each marker carries its text, and a page is to stay small enough for a mail.
-_MAX_MARKERS = 6000
-_LEAST_SHOWN = 100
+_MAX_MARKERS = 3000
+_LEAST_SHOWN = 20
 _PANEL_HEIGHT = 440
-_LEGEND_ROW = 24
+_LEGEND_ROW, _PHONE_PX, _MARK_PX, _LETTER_PX = 22, 320, 50, 8
 _COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, GREY)
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down")
 
@@ -48,8 +48,8 @@ def plot_fronts(
 def plot_comparison(comparison: Comparison) -> "go.Figure":
     """Return the fronts of a comparison as one plotly figure, a panel for each pair of objectives.
 
-    Markers are open, so that a design that two fronts share shows both. Of a front of more than 1,000 designs (100 in
-    the worst case of many studies and panels) evenly many are drawn, and the legend says so.
+    Markers are open, so that a design that two fronts share shows both. Of a front of more than 1,000 designs (of
+    fewer where there are many studies and panels) an even part is drawn, and the legend says so.
     """
     from plotly.subplots import make_subplots
 
@@ -59,8 +59,7 @@ def plot_comparison(comparison: Comparison) -> "go.Figure":
         for i, side in enumerate(comparison.sides):
             figure.add_trace(_front_trace(side, x, y, study_style(i), comparison, show=row == 1), row=row, col=1)
         figure.add_trace(_reference_trace(comparison, x, y, show=row == 1), row=row, col=1)
-    # On a phone each study has a line of its own in the legend.
-    above = 40 + _LEGEND_ROW * (len(comparison.sides) + 1)
+    above = 16 + _LEGEND_ROW * _legend_rows([trace.name for trace in figure.data if trace.showlegend])
     layout = base_layout(x="", y="", height=above + 48 + _PANEL_HEIGHT * len(pairs))
     axis = {key: value for key, value in layout["xaxis"].items() if key != "title"}
     figure.update_layout({key: value for key, value in layout.items() if key not in {"xaxis", "yaxis"}})
@@ -68,7 +67,8 @@ def plot_comparison(comparison: Comparison) -> "go.Figure":
     figure.update_layout(legend=legend, hovermode="closest", margin={**layout["margin"], "t": above})
     figure.update_layout(modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": TEXT})
     for row, (x, y) in enumerate(pairs, start=1):
-        figure.update_xaxes(axis, title_text=_axis_title(x), row=row, col=1)
+        # In two lines, for a phone is narrower than one.
+        figure.update_xaxes(axis, title_text=_axis_title(x).replace(", ", ",<br>"), row=row, col=1)
         figure.update_yaxes(axis, title_text=_axis_title(y), row=row, col=1)
     return figure
 
@@ -134,6 +134,15 @@ def _reference_trace(comparison: Comparison, x: Objective, y: Objective, *, show
         marker={"color": GREY, "symbol": "asterisk-open", "size": 12, "line": {"width": 1.5}},
         hovertemplate="reference point<extra></extra>",
     )
+
+
+def _legend_rows(names: Sequence[str]) -> int:
+    """Return how many lines a legend of these names takes on a phone, the narrowest page there is."""
+    rows, used = 1, 0
+    for name in names:
+        width = _MARK_PX + _LETTER_PX * len(name)
+        rows, used = (rows, used + width) if used + width <= _PHONE_PX or not used else (rows + 1, width)
+    return rows
 
 
 def _told(comparison: Comparison) -> list[str]:

@@ -29,6 +29,8 @@ def dashboard(
     server = api.dashboard(study, storage=storage, host=host, port=port)
     print_text(server.url)
     note("Ctrl-C ends it")
+    if host not in {"127.0.0.1", "localhost"}:
+        note(f"note: whoever reaches {host} can read the study and write notes")
     if not no_browser:
         # Beside the server: a browser in the terminal holds its caller until it is closed.
         threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()

@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from explorer.api import Outcome, choose, deploy, explain, load, results, run
+    from explorer.api import Outcome, choose, compare, deploy, explain, load, results, run
     from explorer.errors import ExplorerError
     from explorer.models.samples import Samples, paper_samples, read_samples
     from explorer.models.store import load_model
     from explorer.models.surrogate import Surrogate, fit_surrogate
     from explorer.models.validation import leave_one_out
+    from explorer.pareto.compare import Comparison
     from explorer.pareto.results import Results
+    from explorer.report.compare_plot import plot_fronts
     from explorer.report.figures import plot_alpha, plot_convergence, plot_front_3d, plot_importance, plot_parallel
     from explorer.report.front_plot import plot_front
 
 # Names are imported when they are first used: `import explorer` alone costs nothing.
 _HOMES = {
+    "Comparison": "explorer.pareto.compare",
     "ExplorerError": "explorer.errors",
     "Outcome": "explorer.api",
     "Results": "explorer.pareto.results",
@@ -34,6 +37,7 @@ _HOMES = {
     "fit_surrogate": "explorer.models.surrogate",
     "leave_one_out": "explorer.models.validation",
     "choose": "explorer.api",
+    "compare": "explorer.api",
     "deploy": "explorer.api",
     "explain": "explorer.api",
     "load": "explorer.api",
@@ -43,6 +47,7 @@ _HOMES = {
     "plot_convergence": "explorer.report.figures",
     "plot_front": "explorer.report.front_plot",
     "plot_front_3d": "explorer.report.figures",
+    "plot_fronts": "explorer.report.compare_plot",
     "plot_importance": "explorer.report.figures",
     "plot_parallel": "explorer.report.figures",
     "read_samples": "explorer.models.samples",
@@ -50,12 +55,14 @@ _HOMES = {
     "run": "explorer.api",
 }
 __all__ = [
+    "Comparison",
     "ExplorerError",
     "Outcome",
     "Results",
     "Samples",
     "Surrogate",
     "choose",
+    "compare",
     "deploy",
     "explain",
     "fit_surrogate",
@@ -67,6 +74,7 @@ __all__ = [
     "plot_convergence",
     "plot_front",
     "plot_front_3d",
+    "plot_fronts",
     "plot_importance",
     "plot_parallel",
     "read_samples",

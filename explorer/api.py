@@ -15,6 +15,8 @@ from explorer.models.assessment import Assessment, assessment_of
 from explorer.models.store import load_model
 from explorer.pareto import decide
 from explorer.pareto.certify import certify
+from explorer.pareto.compare import Comparison
+from explorer.pareto.compare import compare as compare_fronts
 from explorer.pareto.decide import Choice
 from explorer.pareto.explain import Explanation
 from explorer.pareto.explain import explain as explain_design
@@ -30,8 +32,9 @@ from explorer.report.files import write_page
 from explorer.search.again import changes_since, study_file
 from explorer.search.begin import n_complete, prepare
 from explorer.search.collect import collect
+from explorer.search.dashboard import Dashboard, find_study, open_dashboard
 from explorer.search.run import Clock, Progress, logged, search, utc_now
-from explorer.search.storage import journal_path, recover_journal
+from explorer.search.storage import JOURNAL_NAME, journal_path, recover_journal
 from explorer.search.workers import search_in_parallel
 
 RESULTS_FOLDER = Path("results")
@@ -139,8 +142,7 @@ def results_folder(study_or_folder: str | Path) -> Path:
     Raises:
         WrongUsage: there is none; it says how to make it.
     """
-    given = Path(study_or_folder).expanduser()
-    named = RESULTS_FOLDER / given.stem if given.suffix == ".toml" else RESULTS_FOLDER / given
+    given, named = _folders(study_or_folder)
     for folder in (given, named):
         if (folder / FRONT_JSON).is_file():
             return folder
@@ -153,6 +155,12 @@ def results_folder(study_or_folder: str | Path) -> Path:
 def _place(study: str, folder: Path) -> str:
     """Return what a command typed where the study was run calls its results."""
     return study if folder == RESULTS_FOLDER / study else str(folder)
+
+
+def _folders(study_or_folder: str | Path) -> tuple[Path, Path]:
+    """Return the folders that an argument may mean: itself, and a study's default one."""
+    given = Path(study_or_folder).expanduser()
+    return given, RESULTS_FOLDER / given.stem if given.suffix == ".toml" else RESULTS_FOLDER / given
 
 
 def choose(
@@ -268,6 +276,52 @@ def deploy(
     refuse_what_nobody_should_ship(read, allow_extrapolation=allow_extrapolation)
     made = manifest(read)
     return made, write_bundle(bundle_texts(made), Path(out).expanduser(), force=force)
+
+
+def compare(studies_or_folders: Sequence[str | Path], *, objectives: Sequence[str] | None = None) -> Comparison:
+    """Compare the fronts of two or more studies that were run here, or result folders.
+
+    Args:
+        studies_or_folders: two or more; each is called by its study's name, or, where two have the same, as given.
+        objectives: compare by these; default: those that all declare, or else those that any declares and all hold.
+
+    Raises:
+        WrongUsage: there are no results, or they cannot be compared; it says by what they can.
+        InvalidFile: a file of a folder is damaged.
+        NoFeasibleDesign: no study has a feasible design.
+    """
+    folders = [results_folder(given) for given in studies_or_folders]
+    found = [read_folder(folder) for folder in folders]
+    labels = [one.study for one in found]
+    if len(set(labels)) < len(labels):
+        labels = [str(given) for given in studies_or_folders]
+    if twice := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
+        raise WrongUsage(f"'{twice[0]}' is given twice", fix="give each study or folder once")
+    return compare_fronts(found, labels=labels, objectives=objectives)
+
+
+def dashboard(
+    study_or_folder: str | Path, *, storage: str | None = None, host: str = "127.0.0.1", port: int = 8080
+) -> Dashboard:
+    """Make optuna-dashboard listen for a study's trials, also while it runs; `serve` then answers.
+
+    Args:
+        study_or_folder: a study that was run or is running here, or a result folder.
+        storage: where its trials are kept; default: the journal file in its folder.
+        host: the address to listen on.
+        port: the port; 0 takes a free one.
+
+    Raises:
+        MissingPart: optuna-dashboard is not installed.
+        WrongUsage: there are no trials, or the port cannot be had.
+        InvalidFile: a file is damaged.
+    """
+    folders = _folders(study_or_folder)
+    begun = [folder for folder in folders if any((folder / name).is_file() for name in (JOURNAL_NAME, FRONT_JSON))]
+    if not begun and storage is None:
+        results_folder(study_or_folder)  # tells what is missing
+    stored, name = find_study(begun[0] if begun else folders[1], storage)
+    return open_dashboard(stored, name, host=host, port=port)
 
 
 def describe(design: Mapping[str, Any]) -> list[str]:

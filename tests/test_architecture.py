@@ -28,6 +28,7 @@ HOMES = {
     "pandas": {"pareto"},
     "moocore": {"pareto"},
     "optuna": {"search"},
+    "optuna_dashboard": {"search"},
     "sqlalchemy": {"search"},
     "plotly": {"report"},
     "kaleido": {"report"},

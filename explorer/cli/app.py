@@ -8,6 +8,8 @@ import typer
 
 from explorer.cli import catalog, deploy, explain, front, model, paper
 from explorer.cli import choose as choosing
+from explorer.cli import compare as comparing
+from explorer.cli import dashboard as dashboards
 from explorer.cli import run as running
 from explorer.errors import ExplorerError
 
@@ -43,6 +45,8 @@ app.command("report")(front.report)
 app.command("choose")(choosing.choose)
 app.command("explain")(explain.explain)
 app.command("deploy")(deploy.deploy)
+app.command("compare")(comparing.compare)
+app.command("dashboard")(dashboards.dashboard)
 app.command("fit")(model.fit)
 app.command("predict")(model.predict)
 app.command("paper")(paper.paper)

@@ -128,6 +128,21 @@ def read_folder(folder: Path) -> Results:
     return results
 
 
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """Return what a folder tells of where its results come from; nothing while its first run goes on.
+
+    Raises:
+        InvalidFile: the file is damaged.
+    """
+    path = folder / PROVENANCE_JSON
+    if not path.is_file():
+        return {}
+    try:
+        return _object(json.loads(read_text(path, max_bytes=MAX_TABLE_BYTES)))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _damaged(path, f"is damaged: {error}") from None
+
+
 def _read_front(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(read_text(path, max_bytes=MAX_TABLE_BYTES))

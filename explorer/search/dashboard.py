@@ -1,0 +1,176 @@
+"""optuna-dashboard on one stored study: the server on this machine, and what may be asked of it."""
+
+import importlib
+import importlib.util
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import numpy as np
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from explorer.errors import MissingPart, WrongUsage, suggestion
+from explorer.pareto.folder import read_provenance
+from explorer.pareto.front import feasible_front
+from explorer.problem.objectives import OBJECTIVES
+from explorer.search.begin import is_feasible_of
+from explorer.search.dashboard_view import StudyView
+from explorer.search.storage import JOURNAL_NAME, journal_path, open_storage
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+_NOTE_PATH = re.compile(r"/api/studies/\d+(/\d+)?/note/?")
+_READING = frozenset({"GET", "HEAD"})
+_MAX_BODY = 1_000_000
+_REFUSAL = "explorer shows this study for reading; only notes are kept"
+# The module that finds the best trials, and its function that we replace: see `feasible_best`.
+_APP, _BEST = "optuna_dashboard._app", "get_pareto_front_trials"
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """optuna-dashboard, listening on this machine but not yet answering."""
+
+    url: str
+    server: WSGIServer
+
+    def serve(self) -> None:
+        """Answer until interrupted."""
+        self.server.serve_forever()
+
+    def close(self) -> None:
+        """Free the port."""
+        self.server.server_close()
+
+
+def open_dashboard(storage: BaseStorage, study_name: str, *, host: str, port: int) -> Dashboard:
+    """Make optuna-dashboard listen for one study.
+
+    Args:
+        storage: where the study is.
+        study_name: which of its studies to show.
+        host: the address to listen on.
+        port: the port; 0 takes a free one.
+
+    Raises:
+        MissingPart: optuna-dashboard is not installed.
+        WrongUsage: there is no such study, or the port cannot be had.
+    """
+    app = dashboard_app(storage, study_name)
+    study_id = storage.get_study_id_from_name(study_name)
+    try:
+        server = make_server(host, port, app, server_class=_Server, handler_class=_QuietHandler)
+    except (OSError, OverflowError) as error:
+        cause = getattr(error, "strerror", None) or error
+        raise WrongUsage(
+            f"cannot listen on {host}:{port}: {cause}", fix="choose another port with --port (0 takes a free one)"
+        ) from None
+    return Dashboard(f"http://{host}:{server.server_port}/dashboard/studies/{study_id}", server)
+
+
+def dashboard_app(storage: BaseStorage, study_name: str) -> "WSGIApplication":
+    """Return optuna-dashboard for one study as a WSGI application that changes nothing but notes.
+
+    Raises:
+        MissingPart: optuna-dashboard is not installed.
+        WrongUsage: there is no such study, or this optuna-dashboard is one that we do not know.
+    """
+    if importlib.util.find_spec("optuna_dashboard") is None:
+        raise MissingPart("optuna-dashboard", needed_for="`explorer dashboard`", extra="dashboard")
+    import optuna_dashboard
+
+    names = [study.study_name for study in storage.get_all_studies()]
+    if study_name not in names:
+        raise WrongUsage(f"the storage holds no study '{study_name}'", fix=suggestion(study_name, names or ["none"]))
+    module = importlib.import_module(_APP)
+    if not hasattr(module, _BEST):
+        raise WrongUsage(
+            f"optuna-dashboard {optuna_dashboard.__version__} would show infeasible trials among the best",
+            fix="pip install 'explorer[dashboard]'",
+        )
+    setattr(module, _BEST, feasible_best)
+    return _for_reading(optuna_dashboard.wsgi(StudyView(storage, storage.get_study_id_from_name(study_name))))
+
+
+def feasible_best(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
+    """Return the COMPLETE trials that meet their constraints and that no other such trial dominates.
+
+    optuna-dashboard 0.21 finds its best trials without a look at constraints, so that infeasible ones are called best
+    and hide those that are; and with three objectives it compares all trials with all others.
+    """
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if not complete:
+        return []
+    signs = np.array([-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in directions])
+    turned = np.array([trial.values for trial in complete], dtype=np.float64) * signs
+    minimized = [OBJECTIVES["energy_j"]] * len(signs)  # any objective to be minimized: values are turned already
+    best = feasible_front(turned, is_feasible_of(complete), minimized)
+    return [complete[i] for i in np.flatnonzero(best)]
+
+
+def find_study(folder: Path, storage_url: str | None) -> tuple[BaseStorage, str]:
+    """Return the storage that holds a result folder's trials, and the study's name in it.
+
+    Args:
+        folder: a result folder, or where one would be.
+        storage_url: where the trials are kept; None for the folder's journal file.
+
+    Raises:
+        WrongUsage: no trials are kept there: unlike a run, looking never begins a new storage.
+        InvalidFile: a file is damaged.
+        MissingPart: the database's driver is not installed.
+    """
+    told = read_provenance(folder)
+    if storage_url is None and not (folder / JOURNAL_NAME).is_file():
+        raise WrongUsage(
+            f"{folder}: its trials are kept elsewhere", fix=f"say where: --storage {told.get('storage', 'URL')}"
+        )
+    path = journal_path(storage_url, folder)
+    if storage_url is not None and storage_url.startswith("sqlite:///"):
+        path = Path(storage_url.removeprefix("sqlite:///").partition("?")[0])
+    if path is not None and not path.is_file():
+        raise WrongUsage(f"{path}: no trials are kept there", fix="give the --storage that the study was run with")
+    storage = open_storage(storage_url, folder)
+    study = told.get("study")
+    name = str(study["name"]) if isinstance(study, dict) and "name" in study else folder.name
+    names = [stored.study_name for stored in storage.get_all_studies()]
+    # A folder may have any name, and tells its study's only when its first run has ended.
+    return storage, names[0] if storage_url is None and len(names) == 1 else name
+
+
+def _for_reading(app: "WSGIApplication") -> "WSGIApplication":
+    """Refuse every request that would change more than a note, with a reason that the page shows."""
+
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        is_note = environ["REQUEST_METHOD"] == "PUT" and _NOTE_PATH.fullmatch(environ["PATH_INFO"])
+        if environ["REQUEST_METHOD"] in _READING or is_note:
+            return app(environ, start_response)
+        length = environ.get("CONTENT_LENGTH") or "0"
+        # Unread, the request would make the system reset the connection before the answer is read.
+        environ["wsgi.input"].read(min(int(length), _MAX_BODY) if length.isdecimal() else 0)
+        body = json.dumps({"reason": _REFUSAL}).encode()
+        start_response("403 Forbidden", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+        return [body]
+
+    return answer
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """A thread for each request: a page asks for many things at once. None of them keeps the program alive."""
+
+    daemon_threads = True
+
+
+class _QuietHandler(WSGIRequestHandler):
+    """Answers without a line in the terminal for each request."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
+        """Say nothing."""

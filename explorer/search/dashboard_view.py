@@ -1,0 +1,112 @@
+"""One stored study as optuna-dashboard can read it: a view that never changes what a search relies on."""
+
+import copy
+import re
+from collections.abc import Container
+from typing import Any, NoReturn
+
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+
+# optuna-dashboard 0.21 reads one list under this key, and no names; Optuna 5 keeps each constraint under `key:name`.
+LEGACY_CONSTRAINTS = "constraints"
+LIMIT_ATTR = "limit: "
+# Notes are the dashboard's own attributes of the study (see its _note.py); nothing that searches reads them.
+_NOTE = re.compile(r"dashboard:(\d+:)?note_(ver|str:\d+)")
+
+
+class ReadOnly(Exception):
+    """Something tried to change a study through its view; it was refused and the study is as it was."""
+
+
+def _refuse(*_: object, **__: object) -> NoReturn:
+    """Stand for every method that would write, whatever it is called with."""
+    raise ReadOnly("this view of the study is for reading; only notes are kept")
+
+
+class StudyView(BaseStorage):
+    """One study of a storage, for reading: trials as optuna-dashboard understands them, and notes.
+
+    Each trial's named constraints become the nameless list that optuna-dashboard reads, and with their names
+    attributes `limit: NAME`. Both exist in the view only: written into the study, a list beside the named constraints
+    would make samplers count every violation twice. Other studies of the storage are not shown. Of all writes only
+    notes pass; everything else raises `ReadOnly`.
+    """
+
+    def __init__(self, storage: BaseStorage, study_id: int) -> None:
+        self._storage = storage
+        self._study_id = study_id
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """Return the one study."""
+        return [study for study in self._storage.get_all_studies() if study._study_id == self._study_id]  # noqa: SLF001
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """Return the study's number."""
+        return self._known(self._storage.get_study_id_from_name(study_name))
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        """Return the study's name."""
+        return self._storage.get_study_name_from_id(self._known(study_id))
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """Return the objectives' directions."""
+        return self._storage.get_study_directions(self._known(study_id))
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return the study's attributes."""
+        return self._storage.get_study_user_attrs(self._known(study_id))
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return Optuna's own attributes of the study, the metric names and notes among them."""
+        return self._storage.get_study_system_attrs(self._known(study_id))
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Return one trial, translated."""
+        return as_shown(self._storage.get_trial(trial_id))
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """Return all trials, translated."""
+        trials = self._storage.get_all_trials(self._known(study_id), deepcopy=deepcopy, states=states)
+        return [as_shown(trial) for trial in trials]
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Keep a note with the study."""
+        if not _NOTE.fullmatch(key):
+            _refuse()
+        self._storage.set_study_system_attr(self._known(study_id), key, value)
+
+    def remove_session(self) -> None:
+        """Close the storage's connection of this thread."""
+        self._storage.remove_session()
+
+    create_new_study = _refuse
+    delete_study = _refuse
+    set_study_user_attr = _refuse
+    create_new_trial = _refuse
+    set_trial_param = _refuse
+    set_trial_state_values = _refuse
+    set_trial_intermediate_value = _refuse
+    set_trial_user_attr = _refuse
+    set_trial_system_attr = _refuse
+
+    def _known(self, study_id: int) -> int:
+        if study_id != self._study_id:
+            raise KeyError(study_id)
+        return study_id
+
+
+def as_shown(trial: FrozenTrial) -> FrozenTrial:
+    """Return a copy of a trial whose named constraints are a list and attributes; the trial itself stays as it is."""
+    constraints = trial.constraints
+    if not constraints:
+        return trial
+    shown = copy.copy(trial)
+    others = {key: value for key, value in trial.system_attrs.items() if not key.startswith(f"{LEGACY_CONSTRAINTS}:")}
+    shown.system_attrs = {**others, LEGACY_CONSTRAINTS: list(constraints.values())}
+    shown.user_attrs = {**trial.user_attrs, **{f"{LIMIT_ATTR}{name}": value for name, value in constraints.items()}}
+    return shown

@@ -92,6 +92,8 @@ function drawSelected() {
   if (!isInside(row)) parts.push(make("p", { className: "bad", textContent: "EXTRAPOLATED: outside the model's domain. Measure it before you believe it." }));
   parts.push(make("p", { textContent: nearestText(row) }));
   parts.push(make("div", { className: "scroll", tabIndex: 0 }, [make("table", {}, [make("thead", {}, [head]), make("tbody", {}, lines)])]));
+  parts.push(make("p", { className: "hint", textContent: "Why it is here, and what each knob would change:" }));
+  parts.push(commandLine(() => explainCommand(row)));
   parts.push(make("p", { className: "hint", textContent: "To ship it, run this where the study was run:" }));
   const command = commandLine(() => deployCommand(row));
   command.id = "deploy-command";

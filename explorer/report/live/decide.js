@@ -65,6 +65,9 @@ function choiceCommand(mark) {
   return `${base} ${state.minimize === "cost" ? alphaFlags() : `--minimize ${state.minimize}`}${limitFlags()}`;
 }
 
+/** Return the command that tells why a design is where it is. */
+const explainCommand = (row) => `explorer explain ${quoted(payload.place)} --design ${front.id[row]}`;
+
 /** Return the command that ships a design. */
 function deployCommand(row) {
   const id = front.id[row];

@@ -1,4 +1,4 @@
-"""Compressing a network: its weights as integer codes of Eq. (5), with DequantizeLinear nodes of scale D before them."""
+"""Compressing a network: weights become integer codes of Eq. (5) with DequantizeLinear nodes of scale D."""
 
 import hashlib
 from collections.abc import Mapping
@@ -28,12 +28,14 @@ class Recipe:
         quant_step: the step D of Eq. (5), in the weights' unit, more than 0.
         per_tensor: prune each tensor by R alone, instead of all together.
         clip_to: clip codes to this container; None (the default) widens the container instead.
+        full_int8: activations become int8 as well, so that every code must be held by int8.
     """
 
     pruning_ratio: float
     quant_step: float
     per_tensor: bool = False
     clip_to: Container | None = None
+    full_int8: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,10 @@ def codes_of(network: Network, recipe: Recipe) -> Compression:
         [weight.values for weight in network.weights], ratio=recipe.pruning_ratio, per_tensor=recipe.per_tensor
     )
     tensors = {
-        weight.name: coded(values, step=recipe.quant_step, clip_to=recipe.clip_to)
+        weight.name: _contained(coded(values, step=recipe.quant_step, clip_to=recipe.clip_to), recipe)
         for weight, values in zip(network.weights, left, strict=True)
     }
-    digest = hashlib.sha256(f"{network.sha256} {recipe.quant_step!r}".encode())
+    digest = hashlib.sha256(f"{network.sha256} {recipe.quant_step!r} {recipe.full_int8}".encode())
     for name, tensor in tensors.items():
         digest.update(f" {name} {tensor.container} ".encode() + packed(tensor.codes, tensor.container))
     return Compression(
@@ -85,6 +87,13 @@ def codes_of(network: Network, recipe: Recipe) -> Compression:
         sum(tensor.n_clipped for tensor in tensors.values()),
         digest.hexdigest(),
     )
+
+
+def _contained(tensor: Coded, recipe: Recipe) -> Coded:
+    """Put int4 codes into int8 where activations are int8: there is no kernel for int8 times int4."""
+    if not recipe.full_int8 or tensor.container != "int4":
+        return tensor
+    return Coded(tensor.codes, "int8", tensor.n_clipped)
 
 
 def compressed_onnx(network: Network, compression: Compression) -> bytes:
@@ -98,17 +107,23 @@ def compressed_onnx(network: Network, compression: Compression) -> bytes:
 
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
+    put_codes(model, network, compression)
+    note_recipe(model, network, compression)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def put_codes(model: "ModelProto", network: Network, compression: Compression) -> None:
+    """Replace, in place, every float weight that a model still stores by its codes and a DequantizeLinear node."""
+    from onnx import helper
+
     opset = next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), 1)
     by_name = {weight.name: weight for weight in network.weights}
     for graph in subgraphs(model.graph):
         _replace(graph, by_name, compression=compression, opset=opset)
     domains = {node.domain for graph in subgraphs(model.graph) for node in graph.node}
     if "com.microsoft" in domains and not any(entry.domain == "com.microsoft" for entry in model.opset_import):
-        model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+        model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     model.ir_version = max(model.ir_version, 10)  # the first that knows int4
-    model.producer_name = "explorer"
-    _note(model, network, compression)
-    return bytes(model.SerializeToString(deterministic=True))
 
 
 def sizes(network: Network, compression: Compression, *, onnx: bytes) -> Sizes:
@@ -158,16 +173,13 @@ def _dequantized(
     return stored, nodes
 
 
-def _note(model: "ModelProto", network: Network, compression: Compression) -> None:
-    """Write into the file itself what it was made from and how."""
-    recipe = compression.recipe
+def note_recipe(model: "ModelProto", network: Network, compression: Compression) -> None:
+    """Write into the file what it was made from, and nothing that the codes do not decide: same codes, same file."""
+    model.producer_name, model.producer_version = "explorer", ""
     said: dict[str, Any] = {
         "explorer.source_sha256": network.sha256,
-        "explorer.pruning_ratio": repr(recipe.pruning_ratio),
-        "explorer.quant_step": repr(recipe.quant_step),
-        "explorer.pruning": "per tensor" if recipe.per_tensor else "global",
+        "explorer.quant_step": repr(compression.recipe.quant_step),
         "explorer.r_effective": repr(compression.r_effective),
-        "explorer.n_clipped": str(compression.n_clipped),
     }
     for key, value in said.items():
         entry = model.metadata_props.add()

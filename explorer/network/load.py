@@ -78,8 +78,9 @@ def _parse(path: Path, data: bytes) -> "ModelProto":
     import onnx
     from google.protobuf.message import DecodeError
 
+    model = onnx.ModelProto()
     try:
-        model = onnx.ModelProto.FromString(data)
+        model.ParseFromString(data)
     except DecodeError:
         raise InvalidFile(path, [Fault("", "is not an ONNX file", _EXPORT_AGAIN)]) from None
     if not model.graph.node:
@@ -142,16 +143,13 @@ def _external_bytes(tensor: "TensorProto", folder: Path, *, budget: int) -> byte
     try:
         offset, length = int(said.get("offset", "0")), said.get("length")
         wanted = int(length) if length is not None else max(source.stat().st_size - offset, 0)
-    except ValueError:
-        return Fault(where, "offset or length of its external data is not a number", _EXPORT_AGAIN)
-    except OSError:
-        return Fault(where, f"its external data '{location}' is missing", "put that file beside the ONNX file")
-    if offset < 0 or not 0 <= wanted <= budget:
-        return Fault(where, f"asks for {wanted:,} bytes of external data", f"keep all under {MAX_NETWORK_BYTES:,}")
-    try:
+        if offset < 0 or not 0 <= wanted <= budget:
+            return Fault(where, f"asks for {wanted:,} bytes of external data", f"keep all under {MAX_NETWORK_BYTES:,}")
         with source.open("rb") as file:
             file.seek(offset)
             data = file.read(wanted)
+    except (ValueError, OverflowError):
+        return Fault(where, "offset or length of its external data is not a number", _EXPORT_AGAIN)
     except OSError:
         return Fault(where, f"its external data '{location}' is missing", "put that file beside the ONNX file")
     if len(data) != wanted:

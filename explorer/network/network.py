@@ -118,7 +118,7 @@ def fold_constants(model: "ModelProto", *, path: Path) -> "ModelProto":
     with tempfile.TemporaryDirectory(prefix="explorer-") as folder:
         try:
             folded = offline_optimized(source.SerializeToString(), Path(folder) / "folded.onnx")
-        except Exception as error:  # onnxruntime's errors have no common base of their own
+        except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base of their own
             fault = Fault("", f"onnxruntime cannot load it: {first_line(error)}", "use operators that it supports")
             raise InvalidFile(path, [fault]) from None
     used = {node.domain for graph in subgraphs(folded.graph) for node in graph.node} | {""}

@@ -1,7 +1,7 @@
 """onnxruntime sessions: how they are opened, stopped in time, and what is said when a run fails."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,11 @@ class Session:
     inputs: tuple[Input, ...]
     outputs: tuple[str, ...]
 
+    def bound(self, feeds: Mapping[str, Array]) -> Callable[[], object]:
+        """Return a run on fixed feeds with nothing around it, to be timed."""
+        names, values, inner = list(self.outputs), dict(feeds), self.inner
+        return lambda: inner.run(names, values)
+
     def run(self, feeds: Mapping[str, Array], *, seconds: float | None = None) -> dict[str, Array]:
         """Run once; after `seconds` the run is told to stop.
 
@@ -64,9 +69,11 @@ class Session:
             timer.start()
         try:
             values = self.inner.run(list(self.outputs), dict(feeds), options)
-        except Exception as error:  # onnxruntime's errors have no common base of their own
+        except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base of their own
             if options.terminate:
-                raise MeasurementFailed(f"the run was stopped after {seconds:.3g} s", fix="raise --time-limit") from None
+                raise MeasurementFailed(
+                    f"the run was stopped after {seconds:.3g} s", fix="raise --time-limit"
+                ) from None
             raise MeasurementFailed(
                 f"onnxruntime cannot run the network: {first_line(error)}", fix="check that the data fits its inputs"
             ) from None
@@ -76,8 +83,17 @@ class Session:
         return dict(zip(self.outputs, values, strict=True))
 
 
-def open_session(model: bytes, *, threads: int = 1, device: str = "cpu", optimize: bool = True) -> Session:
-    """Load a model for running; dequantized weights are folded at load, as they would be in a deployment.
+def open_session(
+    model: bytes, *, threads: int = 1, device: str = "cpu", optimize: bool = True, fold_weights: bool = True
+) -> Session:
+    """Load a model for running.
+
+    Args:
+        model: an ONNX file's bytes.
+        threads: how many compute.
+        device: 'cpu' or 'cuda'.
+        optimize: as onnxruntime would; False keeps every operator as it stands in the file.
+        fold_weights: dequantize weights once, at load. Must be off for int8 activations, which need the codes.
 
     Raises:
         MeasurementFailed: onnxruntime cannot load it.
@@ -91,11 +107,12 @@ def open_session(model: bytes, *, threads: int = 1, device: str = "cpu", optimiz
     options = _options(threads=threads)
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    # Without this, weights are dequantized again in every run, which costs 1.3 to 1.8 times the latency.
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    if fold_weights:
+        # Without this, weights are dequantized again in every run, which costs 1.3 to 1.8 times the latency.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
         inner = onnxruntime.InferenceSession(model, options, providers=[PROVIDERS[device]])
-    except Exception as error:  # onnxruntime's errors have no common base of their own
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base of their own
         raise MeasurementFailed(
             f"onnxruntime cannot load the network: {first_line(error)}", fix="use operators that it supports"
         ) from None
@@ -115,7 +132,9 @@ def offline_optimized(model: bytes, path: Path) -> "ModelProto":
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(path)
     onnxruntime.InferenceSession(model, options, providers=[PROVIDERS["cpu"]])
-    return onnx.ModelProto.FromString(path.read_bytes())
+    optimized = onnx.ModelProto()
+    optimized.ParseFromString(path.read_bytes())
+    return optimized
 
 
 def _options(*, threads: int) -> Any:

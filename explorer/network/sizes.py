@@ -14,7 +14,7 @@ CODECS: dict[Codec, str] = {
     "file": "the ONNX file as written",
     "dense": "integer codes in their containers, bit by bit, and the other parameters as they are; zeros cost as much",
     "deflate": "the ONNX file deflated (zlib, level 9), as in a .zip or .gz",
-    "entropy": "lower bound of a coder without context: each tensor's entropy of codes, the other parameters as they are",
+    "entropy": "bound of a coder without context: the entropy of each tensor's codes, the other parameters as they are",
 }
 
 

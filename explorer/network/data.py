@@ -4,7 +4,6 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,12 @@ from numpy.typing import NDArray
 
 from explorer.errors import Fault, InvalidFile, UnknownName, WrongUsage
 from explorer.network.network import ZOO
+from explorer.network.npz import read_arrays
 from explorer.network.session import Input
 
 Array = NDArray[Any]
 Predict = Callable[[Callable[[Mapping[str, Array]], Mapping[str, Array]], Mapping[str, Array]], Array]
-MAX_DATA_BYTES = 4_000_000_000
 PYTHON = "python:"
-_MAX_HEADER_BYTES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,41 +69,15 @@ def load_data(text: str) -> LabelledData:
 
 
 def read_npz(path: Path) -> LabelledData:
-    """Read labelled data from an npz; nothing in it is executed, and no more is read than fits the bound.
+    """Read labelled data from an npz.
 
     Raises:
         WrongUsage: there is no such file, or it may not be read.
         InvalidFile: it is not an npz of plain numbers, too large, or its labels do not match.
     """
-    if not path.is_file():
-        raise WrongUsage(
-            f"{path}: {'is not a file' if path.exists() else 'no such file'}",
-            fix="give the path of an npz with x and y, or 'digits'",
-        )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            faults = _archive_faults(archive)
-        arrays = {} if faults else _arrays(path)
-    except OSError as error:
-        raise WrongUsage(f"{path}: {error.strerror or error}", fix="check that it may be read") from None
-    except (
-        zipfile.BadZipFile,
-        ValueError,
-        EOFError,
-        KeyError,
-        NotImplementedError,
-        RuntimeError,
-        SyntaxError,
-    ) as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        fault = Fault("", f"is not a readable npz: {reason}", "write it with numpy.savez(path, x=x, y=y)")
-        raise InvalidFile(path, [fault]) from None
-    except Exception as error:  # noqa: BLE001 - damaged streams: zlib, lzma and bz2 have errors of their own
-        raise InvalidFile(path, [Fault("", f"is damaged: {error}", "copy it again")]) from None
-    if not faults and "y" not in arrays:
-        faults = [Fault("", "has no array 'y'", "store the right classes as y, integers from 0")]
-    if faults:
-        raise InvalidFile(path, faults[:20])
+    arrays = read_arrays(path)
+    if "y" not in arrays:
+        raise InvalidFile(path, [Fault("", "has no array 'y'", "store the right classes as y, integers from 0")])
     return labelled(arrays, source=str(path))
 
 
@@ -169,30 +141,6 @@ def _misfit(entry: Input, array: Array) -> Fault | None:
     if not np.can_cast(array.dtype, entry.dtype, "same_kind"):
         return Fault(where, f"is {array.dtype}", f"the network takes {entry.dtype}")
     return None
-
-
-def _arrays(path: Path) -> dict[str, Array]:
-    with np.load(path, allow_pickle=False, max_header_size=_MAX_HEADER_BYTES) as file:
-        return {name: file[name] for name in file.files}
-
-
-def _archive_faults(archive: zipfile.ZipFile) -> list[Fault]:
-    """Compare what each member says it is with the bytes it has, before any memory is asked for."""
-    total = sum(info.file_size for info in archive.infolist())
-    if total > MAX_DATA_BYTES:
-        return [Fault("", f"unpacks to {total:,} bytes", f"keep it under {MAX_DATA_BYTES:,} bytes")]
-    faults = []
-    for info in archive.infolist():
-        with archive.open(info) as member:
-            version = np.lib.format.read_magic(member)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(member, max_header_size=_MAX_HEADER_BYTES)
-            n_bytes = int(np.prod([int(length) for length in shape], dtype=object)) * dtype.itemsize
-            if dtype.kind not in "biuf":
-                faults.append(Fault(f"array '{info.filename}'", f"is of type {dtype}", "store plain numbers"))
-            elif n_bytes != info.file_size - member.tell():
-                faults.append(Fault(f"array '{info.filename}'", "is shorter than it says", "copy the file again"))
-    return faults
 
 
 def _faults(inputs: Mapping[str, Array], labels: Array) -> list[Fault]:

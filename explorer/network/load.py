@@ -162,6 +162,8 @@ def _check(path: Path, model: "ModelProto") -> None:
     import onnx
     from onnx import checker, shape_inference
 
+    if _has_garbled_names(model):
+        raise InvalidFile(path, [Fault("", "is damaged: it has names that are not UTF-8", _EXPORT_AGAIN)])
     stored = [tensor.name for tensor in _tensors(model) if _n_elements(tensor.dims) > MAX_TENSOR_ELEMENTS]
     if stored:
         raise InvalidFile(path, [_too_large(name) for name in stored[:20]])
@@ -181,6 +183,17 @@ def _check(path: Path, model: "ModelProto") -> None:
     ]
     if large:
         raise InvalidFile(path, [_too_large(name) for name in large[:20]])
+
+
+def _has_garbled_names(model: "ModelProto") -> bool:
+    """Tell whether a name is no text: protobuf then gives bytes, on which everything later would stumble."""
+    for graph in subgraphs(model.graph):
+        names = [value.name for value in (*graph.input, *graph.output, *graph.initializer)]
+        for node in graph.node:
+            names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        if any(not isinstance(name, str) for name in names):
+            return True
+    return False
 
 
 def _n_elements(dims: Sequence[int]) -> int:

@@ -1,6 +1,5 @@
 """What a technology pays for a MAC and for a bit of memory, and Eq. (1) with it."""
 
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from explorer.network.count import Counts
 from explorer.paper.equations import mac_memory_energy
 
 SHIPPED = Path(__file__).parent / "technology.toml"
+_TOO_MUCH = 1e12  # more than a joule for one access, or a terabit in one
 ACTIVATION_BITS = {"float32": 32, "float16": 16, "int8": 8}
 
 
@@ -106,10 +106,10 @@ def _faults(kind: str, name: str, entry: Any) -> list[Fault]:
     if kind == "mac" and name not in ACTIVATION_BITS:
         faults.append(Fault(where, "is not an arithmetic known here", f"choose of {', '.join(ACTIVATION_BITS)}"))
     for key in ("pj", "bits") if kind == "memory" else ("pj",):
-        value = entry.get(key)
+        value: Any = entry.get(key)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or not 0 < float(value or 0) < math.inf:
-            faults.append(Fault(f"{where}.{key}", f"is {value!r}", "give a positive number"))
+        if not is_number or not 0 < value < _TOO_MUCH:
+            faults.append(Fault(f"{where}.{key}", f"is {value!r}", "give a positive number, at most 1e12"))
     if not isinstance(entry.get("source"), str) or not entry["source"].strip():
         faults.append(Fault(f"{where}.source", "is missing", "say who measured or published the number"))
     return faults

@@ -6,8 +6,8 @@ How to run it again (torch and scikit-learn are not dependencies of the project)
     python tests/networks/train_digits.py explorer/network/zoo
 
 The digits are those of E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits" (UCI, 1998, CC BY 4.0),
-as scikit-learn ships them: 1,797 images of 8 x 8 pixels, 0 to 16. 40 % of them (719), stratified by digit with seed 0, are
-held out and never trained on. The networks take raw pixels; the scaling to [0, 1] is part of them.
+as scikit-learn ships them: 1,797 images of 8 x 8 pixels, 0 to 16. 40 % of them (719), stratified by digit with seed 0,
+are held out and never trained on. The networks take raw pixels; the scaling to [0, 1] is part of them.
 """
 
 import sys

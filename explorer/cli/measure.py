@@ -97,7 +97,7 @@ def measure(
     except KeyboardInterrupt:
         if output is not None and rows:
             _write(bench, rows, output=output)
-        kept = f"the {len(rows)} designs measured so far are in {output}" if output else "nothing was written"
+        kept = f"the {len(rows)} designs measured so far are in {output}" if output and rows else "nothing was written"
         raise Interrupted(f"stopped; {kept}", fix="the same command measures all of them again") from None
     failed = [row for row in rows if row["error"]]
     if len(failed) == len(rows):
@@ -121,12 +121,14 @@ def _measure_all(bench: "Bench", designs: Any, *, rows: "list[Row]", output: Pat
     from explorer.cli.progress import counting_progress
     from explorer.network.measure import measure_table
 
-    saved = time.monotonic()
+    saved = time.monotonic() - 2 * SAVE_EVERY_S
     with counting_progress("measuring", total=len(designs["family"])) as advance:
         for row in measure_table(bench, designs):
             rows.append(row)
             advance()
-            if output is not None and time.monotonic() - saved > SAVE_EVERY_S:
+            # The first good row at once: a place that cannot be written shows before the work is done.
+            is_due = time.monotonic() - saved > SAVE_EVERY_S and not all(row["error"] for row in rows)
+            if output is not None and is_due:
                 _write(bench, rows, output=output)
                 saved = time.monotonic()
 

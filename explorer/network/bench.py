@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.errors import Fault, InvalidFile, MeasurementFailed, WrongUsage
+from explorer.errors import Fault, InvalidFile, MeasurementFailed, UnknownName, WrongUsage
 from explorer.network.accuracy import classes_of
 from explorer.network.codes import Container
 from explorer.network.count import Counts, count
@@ -99,6 +99,8 @@ def prepare(
     if conditions.seconds is not None and not 0 < conditions.seconds < math.inf:
         raise WrongUsage(f"a time limit of {conditions.seconds} s", fix="give a positive number of seconds")
     technology = load_technology(conditions.technology)
+    if conditions.level not in technology.bit_j:
+        raise UnknownName(technology.title, conditions.level, technology.bit_j)
     session = open_session(network.model.SerializeToString(), device=conditions.device)
     inputs = feeds(data, session.inputs)
     batch = next((entry.shape[0] for entry in session.inputs if entry.shape and entry.shape[0]), 1) or 1

@@ -36,9 +36,10 @@ def grid_designs(text: str, *, family: str) -> Columns:
         if match is None or match[1] in axes:
             raise WrongUsage(f"'{part.strip()}' is no axis of a grid, or stands twice", fix=example)
         low, high, n = float(match[2]), float(match[3] or match[2]), int(match[4] or 1)
-        values = _axis(low, high, n=n, is_log=bool(match[5]))
         name = _COLUMNS[match[1]]
-        if not n or not is_allowed(name, values).all():
+        can_be = n > 0 and bool(is_allowed(name, np.array([low, high])).all())
+        values = _axis(low, high, n=n, is_log=bool(match[5])) if can_be else np.empty(0)
+        if not values.size:
             raise WrongUsage(f"'{part.strip()}': {match[1]} must be within {allowed_text(name)}", fix=example)
         axes[match[1]] = values
     if set(axes) != set(_COLUMNS):
@@ -89,10 +90,10 @@ def _table(ratios: NDArray[np.float64], steps: NDArray[np.float64], *, family: s
 
 
 def _axis(low: float, high: float, *, n: int, is_log: bool) -> NDArray[np.float64]:
-    if is_log and low > 0 and high > 0:
-        # Ten digits: enough for any step, and a CSV that people can read.
-        return np.array([float(f"{value:.10g}") for value in np.geomspace(low, high, n)])
-    return np.array([np.nan]) if is_log else np.linspace(low, high, n)
+    if not is_log:
+        return np.linspace(low, high, n)
+    # Ten digits: enough for any step, and a CSV that people can read. From zero there is no logarithm.
+    return np.array([float(f"{value:.10g}") for value in np.geomspace(low, high, n)]) if low > 0 else np.empty(0)
 
 
 def _number(cell: str | None) -> float:

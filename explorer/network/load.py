@@ -168,8 +168,9 @@ def _check(path: Path, model: "ModelProto") -> None:
     if stored:
         raise InvalidFile(path, [_too_large(name) for name in stored[:20]])
     try:
-        checker.check_model(model)
+        # Inferred first: the checker wants a shape for every output, which exporters may leave open.
         inferred = shape_inference.infer_shapes(model, data_prop=True)
+        checker.check_model(inferred)
     except (checker.ValidationError, shape_inference.InferenceError) as error:
         raise InvalidFile(path, [Fault("", f"is damaged: {first_line(error)}", _EXPORT_AGAIN)]) from None
     except (ValueError, RuntimeError, onnx.parser.ParseError) as error:

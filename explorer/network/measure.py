@@ -29,7 +29,7 @@ MEASURED = (
     "latency_s", "latency_s_lo", "latency_s_hi", "latency_source_s", "latency_batch",
     "size_bytes", "size_codec", "size_file_bytes", "size_dense_bytes", "size_deflate_bytes", "size_entropy_bytes",
     "r_effective", "n_clipped", "container", "n_macs", "n_accesses", "energy_mac_mem_j",
-    "energy_j", "power_w", "energy_basis", "energy_meter", "energy_window_s", "effective", "error",
+    "energy_j", "power_w", "energy_basis", "energy_meter", "energy_window_s", "energy_runs", "effective", "error",
 )  # fmt: skip
 KNOBS = ("family", "pruning_ratio", "quant_step")
 
@@ -167,4 +167,5 @@ def _energy(bench: Bench, session: Session) -> Mapping[str, Any]:
         "energy_basis": "measured",
         "energy_meter": bench.meter.name,
         "energy_window_s": window.seconds,
+        "energy_runs": window.n_runs,
     }

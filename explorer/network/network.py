@@ -99,7 +99,8 @@ def load_network(name: str | Path) -> Network:
 def fold_constants(model: "ModelProto", *, path: Path) -> "ModelProto":
     """Return the model as onnxruntime's basic optimizations leave it, in standard operators.
 
-    Before folding, weights hide behind Transpose, Reshape and Concat nodes: in a GRU, nine tenths of them.
+    Before folding, weights hide behind Transpose, Reshape and Concat nodes: in a GRU, nine tenths of them. Where a CPU
+    has no float16 arithmetic, onnxruntime puts casts around it; a second pass folds those of the weights.
 
     Raises:
         InvalidFile: onnxruntime cannot load the model.
@@ -115,9 +116,12 @@ def fold_constants(model: "ModelProto", *, path: Path) -> "ModelProto":
     inputs = [value for value in source.graph.input if value.name not in stored]
     del source.graph.input[:]
     source.graph.input.extend(inputs)
+    has_half = any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in source.graph.initializer)
+    folded = source
     with tempfile.TemporaryDirectory(prefix="explorer-") as folder:
         try:
-            folded = offline_optimized(source.SerializeToString(), Path(folder) / "folded.onnx")
+            for _ in range(2 if has_half else 1):
+                folded = offline_optimized(folded.SerializeToString(), Path(folder) / "folded.onnx")
         except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base of their own
             fault = Fault("", f"onnxruntime cannot load it: {first_line(error)}", "use operators that it supports")
             raise InvalidFile(path, [fault]) from None

@@ -111,11 +111,14 @@ def open_session(
         # Without this, weights are dequantized again in every run, which costs 1.3 to 1.8 times the latency.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
-        inner = onnxruntime.InferenceSession(model, options, providers=[PROVIDERS[device]])
+        # Without fallback: onnxruntime would print to stdout, and a GPU's number might be a processor's.
+        inner = onnxruntime.InferenceSession(model, options, providers=[PROVIDERS[device]], enable_fallback=0)
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base of their own
         raise MeasurementFailed(
             f"onnxruntime cannot load the network: {first_line(error)}", fix="use operators that it supports"
         ) from None
+    if inner.get_providers()[0] != PROVIDERS[device]:
+        raise MeasurementFailed(f"onnxruntime did not start on '{device}'", fix="mend the driver, or leave out --device")
     inputs = tuple(
         Input(value.name, np.dtype(_DTYPES.get(value.type, np.object_)), _shape(value.shape))
         for value in inner.get_inputs()
@@ -131,7 +134,7 @@ def offline_optimized(model: bytes, path: Path) -> "ModelProto":
     options = _options(threads=1)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(path)
-    onnxruntime.InferenceSession(model, options, providers=[PROVIDERS["cpu"]])
+    onnxruntime.InferenceSession(model, options, providers=[PROVIDERS["cpu"]], enable_fallback=0)
     optimized = onnx.ModelProto()
     optimized.ParseFromString(path.read_bytes())
     return optimized

@@ -2,8 +2,8 @@
 
     python tests/networks/measure_digits.py explorer/network/zoo
 
-The same as `explorer measure NAME --data digits` for each of them. Accuracies and sizes come out the same on any machine
-up to the last bit of its arithmetic; latencies are those of the machine named in the provenance.
+The same as `explorer measure NAME --data digits` for each of them. Accuracies and sizes come out the same on any
+machine up to the last bit of its arithmetic; latencies are those of the machine named in the provenance.
 """
 
 import datetime

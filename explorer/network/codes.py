@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from explorer.errors import OutOfRange
 from explorer.paper.equations import pruning_ratio, quantize
 
-Codes = NDArray[np.int64]
+Codes = NDArray[np.signedinteger[Any]]
 Weights = NDArray[np.floating[Any]]
 Container = Literal["int4", "int8", "int16"]
 BITS: Mapping[Container, int] = {"int4": 4, "int8": 8, "int16": 16}
@@ -81,6 +81,11 @@ def integer_codes(weights: Weights, *, step: float) -> Codes:
     return np.asarray(np.rint(quantize(weights, step=step) / step), dtype=np.int64)
 
 
+def _stored(codes: Codes) -> Codes:
+    """Return codes in the smallest type of numpy's that holds them: a network has millions of them."""
+    return codes.astype(np.int8 if np.abs(codes).max(initial=0) <= largest_code("int8") else np.int16)
+
+
 def narrowest(codes: Codes, *, step: float) -> Container:
     """Return the narrowest container that holds all codes: int4 up to 7, int8 up to 127, int16 up to 32767.
 
@@ -107,11 +112,11 @@ def coded(weights: Weights, *, step: float, clip_to: Container | None = None) ->
     """
     codes = integer_codes(weights, step=step)
     if clip_to is None:
-        return Coded(codes, narrowest(codes, step=step), 0)
+        return Coded(_stored(codes), narrowest(codes, step=step), 0)
     limit = largest_code(clip_to)
     n_clipped = int((np.abs(codes) > limit).sum())
     clipped = np.clip(codes, -limit, limit)
-    return Coded(clipped, narrowest(clipped, step=step), n_clipped)
+    return Coded(_stored(clipped), narrowest(clipped, step=step), n_clipped)
 
 
 def effective_ratio(codes: Sequence[Codes]) -> float:

@@ -118,7 +118,9 @@ def open_session(
             f"onnxruntime cannot load the network: {first_line(error)}", fix="use operators that it supports"
         ) from None
     if inner.get_providers()[0] != PROVIDERS[device]:
-        raise MeasurementFailed(f"onnxruntime did not start on '{device}'", fix="mend the driver, or leave out --device")
+        raise MeasurementFailed(
+            f"onnxruntime did not start on '{device}'", fix="mend the driver, or leave out --device"
+        )
     inputs = tuple(
         Input(value.name, np.dtype(_DTYPES.get(value.type, np.object_)), _shape(value.shape))
         for value in inner.get_inputs()

@@ -21,7 +21,7 @@ from explorer.network.session import Array, Session, open_session
 from explorer.network.sizes import CODECS, Codec
 from explorer.network.technology import SHIPPED, Technology, load_technology
 
-CHUNK = 256
+MAX_CHUNK, MAX_CHUNK_BYTES = 256, 4_000_000  # activations are many times larger than the inputs they come from
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,8 @@ def in_chunks(
 ) -> dict[str, Array]:
     """Run all samples, so many at a time as memory easily holds, and join those outputs that are one per sample."""
     n = len(next(iter(feeds.values())))
-    size = batch if batch > 1 else CHUNK
+    n_bytes = sum(values.nbytes for values in feeds.values()) // n
+    size = batch if batch > 1 else max(1, min(MAX_CHUNK, MAX_CHUNK_BYTES // max(n_bytes, 1)))
     parts: list[dict[str, Array]] = []
     for start in range(0, n, size):
         stop = min(start + size, n)

@@ -21,17 +21,22 @@ class Latency:
     n_runs: int
 
 
-def interleaved(runs: Sequence[Callable[[], object]], *, clock: Callable[[], float]) -> Float:
+def interleaved(
+    runs: Sequence[Callable[[], object]], *, clock: Callable[[], float], check: Callable[[], object] = lambda: None
+) -> Float:
     """Time several runs in turn: a, b, a, b, ...; shape (rounds, len(runs)), seconds.
 
-    Three rounds warm up. Then there are at least 7 and at most 101 rounds, for about a second in all.
+    Three rounds warm up. Then there are at least 7 and at most 101 rounds, for about a second in all. `check` is called
+    before each round, outside what is timed; it raises when there is no more time.
     """
     for _ in range(WARM_UP):
+        check()
         for run in runs:
             run()
     rounds: list[list[float]] = []
     began = clock()
     while len(rounds) < MIN_ROUNDS or (len(rounds) < MAX_ROUNDS and clock() - began < BUDGET_S):
+        check()
         times = []
         for run in runs:
             before = clock()

@@ -103,7 +103,6 @@ def _measured(bench: Bench, compression: Compression, *, left: Callable[[], floa
     session = open_session(onnx, device=bench.conditions.device, fold_weights=bench.calibration is None)
     is_right = right(session, bench.data, inputs=bench.inputs, batch=bench.batch, left=left)
     low, high = wilson(is_right.sum(), is_right.size)
-    left()
     by_codec = sizes(bench.network, compression, onnx=onnx)
     return {
         "accuracy": float(is_right.mean()),
@@ -113,7 +112,7 @@ def _measured(bench: Bench, compression: Compression, *, left: Callable[[], floa
         "n_samples": int(is_right.size),
         "n_lost": int((bench.is_right & ~is_right).sum()),
         "n_gained": int((~bench.is_right & is_right).sum()),
-        **_latency(bench, session),
+        **_latency(bench, session, left=left),
         "size_bytes": by_codec.of(bench.conditions.codec),
         "size_codec": bench.conditions.codec,
         "size_file_bytes": by_codec.file,
@@ -125,7 +124,7 @@ def _measured(bench: Bench, compression: Compression, *, left: Callable[[], floa
         "n_macs": bench.counts.n_macs,
         "n_accesses": bench.counts.n_accesses,
         "energy_mac_mem_j": eq1_energy(bench, compression),
-        **_energy(bench, session),
+        **_energy(bench, session, left=left),
         "effective": compression.key[:16],
         "error": "",
     }
@@ -142,9 +141,9 @@ def eq1_energy(bench: Bench, compression: Compression) -> float:
     )
 
 
-def _latency(bench: Bench, session: Session) -> Row:
+def _latency(bench: Bench, session: Session, *, left: Callable[[], object]) -> Row:
     feeds = bench.first()
-    times = interleaved([session.bound(feeds), bench.session.bound(feeds)], clock=time.perf_counter)
+    times = interleaved([session.bound(feeds), bench.session.bound(feeds)], clock=time.perf_counter, check=left)
     mine, source = latency_of(times[:, 0]), latency_of(times[:, 1])
     return {
         "latency_s": mine.median,
@@ -155,7 +154,8 @@ def _latency(bench: Bench, session: Session) -> Row:
     }
 
 
-def _energy(bench: Bench, session: Session) -> Mapping[str, Any]:
+def _energy(bench: Bench, session: Session, *, left: Callable[[], object]) -> Mapping[str, Any]:
+    left()
     if bench.meter is None:
         return {"energy_basis": "none", "energy_meter": ""}
     window = measure_energy(bench.meter, session.bound(bench.first()), clock=time.perf_counter)

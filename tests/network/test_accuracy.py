@@ -81,6 +81,13 @@ def test_fast_runs_get_the_most_rounds() -> None:
     assert interleaved([lambda: None], clock=lambda: float(next(now))).shape == (101, 1)
 
 
+def test_timing_ends_when_there_is_no_more_time() -> None:
+    rounds = iter([None] * 5)
+
+    with pytest.raises(StopIteration):
+        interleaved([lambda: None], clock=lambda: 0.0, check=lambda: next(rounds))
+
+
 @given(seconds=st.lists(st.floats(1e-6, 10), min_size=7, max_size=101))
 def test_the_median_lies_within_its_interval(seconds: list[float]) -> None:
     latency = latency_of(np.array(seconds))

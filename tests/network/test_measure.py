@@ -246,7 +246,7 @@ def test_energy_is_measured_with_a_meter_named_and_its_window(small: Callable[..
             (place / "energy_uj").write_text(str(int((place / "energy_uj").read_text()) + 20_000))
             return inner.run(*arguments)
 
-    row = measure._energy(bench, replace(bench.session, inner=Counted()))  # noqa: SLF001 - the window takes 2 s
+    row = measure._energy(bench, replace(bench.session, inner=Counted()), left=lambda: None)  # noqa: SLF001 - the window takes 2 s
 
     assert row["energy_j"] == pytest.approx(0.02, rel=0.01)
     assert (row["energy_basis"], row["energy_meter"]) == ("measured", "RAPL package-0")

@@ -152,8 +152,9 @@ def right(
         return in_chunks(session, feeds, batch=batch, left=left)
 
     n = data.n_samples
-    if data.predict is not None:
-        said = np.asarray(_asked(data, run, inputs))
+    predict = data.predict
+    if predict is not None:
+        said = np.asarray(_asked(lambda: predict(run, inputs), source=data.source))
         if said.shape != (n,):
             raise MeasurementFailed(
                 f"predict of {data.source} returned shape {said.shape}", fix=f"return one class for each of {n} samples"
@@ -193,15 +194,14 @@ def in_chunks(
     return {name: np.concatenate([part[name] for part in parts]) for name in shared}
 
 
-def _asked(data: LabelledData, run: Callable[[Mapping[str, Array]], dict[str, Array]], inputs: Any) -> Any:
-    assert data.predict is not None  # noqa: S101 - for the type checker; the caller has looked
+def _asked(call: Callable[[], Array], *, source: str) -> Array:
     try:
-        return data.predict(run, inputs)
+        return call()
     except MeasurementFailed:
         raise
     except Exception as error:
         raise MeasurementFailed(
-            f"predict of {data.source}: {type(error).__name__}: {error}", fix="mend that module"
+            f"predict of {source}: {type(error).__name__}: {error}", fix="mend that module"
         ) from error
 
 

@@ -69,6 +69,12 @@ class NoFeasibleDesign(ExplorerError):
     exit_code = 4
 
 
+class MeasurementFailed(ExplorerError):
+    """A network could not be run, or gave what no accuracy can be taken from (exit 4)."""
+
+    exit_code = 4
+
+
 class MissingPart(ExplorerError):
     """An optional part is not installed (exit 5)."""
 

@@ -1,5 +1,7 @@
 """The README is true: it names every command, its Python runs, and its declarations load."""
 
+import csv
+import json
 import re
 import subprocess
 import sys
@@ -94,3 +96,35 @@ def test_the_errors_that_the_readme_states_are_those_that_fit_finds() -> None:
         assert row, label
         assert float(row[1]) == round(judged[target].model.mape * 100, 1)
         assert float(row[2]) == round(judged[target].family_mean.mape * 100, 1)
+
+
+def test_the_table_of_shipped_networks_is_the_committed_surface() -> None:
+    from explorer.network.accuracy import wilson
+    from explorer.network.network import ZOO, load_network
+
+    with (ZOO / "digits-surface.csv").open(encoding="utf-8") as file:
+        surface = list(csv.DictReader(file))
+    origins = json.loads((ZOO / "digits-surface.provenance.json").read_text(encoding="utf-8"))
+    rows = re.findall(r"^\| `(digits-\w+)` \| (.*) \|$", README, flags=re.MULTILINE)
+
+    assert {name for name, _ in rows} == set(origins)
+    for name, said in rows:
+        network, right = load_network(name), origins[name]["network"]["n_right"]
+        low, high = wilson(right, 719)
+        cell = next(row for row in surface if row["family"] == name and row["pruning_ratio"] == "0.6"
+                    and row["quant_step"].startswith("0.0629"))  # fmt: skip
+        ratio = int(cell["n_accesses"]) / int(cell["n_macs"])
+        assert said == (
+            f"{network.n_weights:,} | {right} ({low:.3f}-{high:.3f}) | {network.n_bytes / 1e3:.0f} kB | "
+            f"{cell['n_right']}, {int(cell['size_deflate_bytes']) / 1e3:.0f} kB | {int(cell['n_macs']):,} | {ratio:.2f}"
+        ).replace("0.", ".", 2)
+
+
+def test_the_measurement_of_the_readme_runs(tmp_path: Path) -> None:
+    section = README.split("## Your own network")[1].split("\n## ")[0]
+    (line,) = re.findall(r"^```sh\nexplorer (.*)\n```", section, flags=re.MULTILINE)
+    typed = f"{sys.executable} -m explorer {line}"
+    done = subprocess.run(typed, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S602
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "cnn.csv").read_text(encoding="utf-8").count("\n") == 17

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli import catalog, deploy, explain, front, model, paper
+from explorer.cli import catalog, deploy, explain, front, measure, model, paper
 from explorer.cli import choose as choosing
 from explorer.cli import compare as comparing
 from explorer.cli import dashboard as dashboards
@@ -49,6 +49,7 @@ app.command("compare")(comparing.compare)
 app.command("dashboard")(dashboards.dashboard)
 app.command("fit")(model.fit)
 app.command("predict")(model.predict)
+app.command("measure")(measure.measure)
 app.command("paper")(paper.paper)
 app.command("list")(catalog.list_)
 app.command("schema")(catalog.schema)

@@ -15,8 +15,9 @@ class Kind(StrEnum):
 
 
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False) -> None:
-    """List the studies and search spaces that can be named, the shipped models, objectives and samplers."""
+    """List the studies and search spaces that can be named, the shipped models, networks, objectives and samplers."""
     from explorer.cli.console import print_json, print_table, print_text
+    from explorer.network.network import shipped_networks
     from explorer.problem.catalog import available, title_of
     from explorer.problem.objectives import OBJECTIVES
     from explorer.problem.study import SAMPLERS
@@ -31,6 +32,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
                 "studies": studies,
                 "search_spaces": spaces,
                 "models": ["paper"],
+                "networks": list(shipped_networks()),
                 "objectives": objectives,
                 "samplers": list(SAMPLERS),
             }
@@ -43,6 +45,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
     print_table(["objective", "direction", "meaning"], [[o["name"], o["direction"], o["label"]] for o in objectives])
     print_text("")
     print_text("models: paper (ten samples), or a model.json or samples CSV of your own")
+    print_text(f"networks to measure, on the data `digits`: {', '.join(shipped_networks())}")
     print_text(f"samplers: {', '.join(SAMPLERS)}")
 
 

@@ -1,7 +1,7 @@
-"""The progress bar of a search, on stderr, where somebody is there to see it."""
+"""Progress bars on stderr, where somebody is there to see them."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -35,3 +35,15 @@ def search_progress() -> Iterator["SearchProgress"]:
             bar.update(task, completed=done, total=wanted, best=best)
 
         yield show
+
+
+@contextmanager
+def counting_progress(title: str, *, total: int) -> Iterator[Callable[[], None]]:
+    """Show how many of a known number are done and the time left; call what it yields after each."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = stderr()
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda: bar.advance(task)

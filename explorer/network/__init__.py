@@ -1,0 +1,1 @@
+"""What is compressed: a user's own ONNX network, pruned, quantized, counted and run on labelled data."""

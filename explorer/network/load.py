@@ -1,0 +1,210 @@
+"""Reading an ONNX file that nobody vouches for: bounded, complete, from its own folder, and checked."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from explorer.errors import Fault, InvalidFile, WrongUsage
+from explorer.network.parts import need_onnx
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, TensorProto
+
+MAX_NETWORK_BYTES = 1_000_000_000  # a protobuf ends at 2 GB, and folding holds a second copy
+MAX_TENSOR_ELEMENTS = 1_000_000_000
+_EXPORT_AGAIN = "export it again from where it was trained"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFile:
+    """An ONNX file that passed every check, with its external data inside; `sha256` is of both."""
+
+    path: Path
+    model: "ModelProto"
+    sha256: str
+    n_bytes: int
+
+
+def read_network_file(path: Path) -> NetworkFile:
+    """Read and check an ONNX file. Nothing in it is executed.
+
+    Raises:
+        MissingPart: onnx is not installed.
+        WrongUsage: there is no such file, or it may not be read.
+        InvalidFile: it is not ONNX, too large, damaged, or its external data is missing or outside its folder.
+    """
+    need_onnx()
+    data = _read_bounded(path)
+    model = _parse(path, data)
+    digest = hashlib.sha256(data)
+    n_external = _take_in_external_data(model, path, budget=MAX_NETWORK_BYTES - len(data), digest=digest)
+    _check(path, model)
+    return NetworkFile(path, model, digest.hexdigest(), len(data) + n_external)
+
+
+def subgraphs(graph: "GraphProto") -> Iterator["GraphProto"]:
+    """Yield a graph and every graph inside its nodes (branches and loop bodies)."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from subgraphs(inner)
+
+
+def first_line(error: Exception) -> str:
+    """Return what a library complains of, in one line of bearable length."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def _read_bounded(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise WrongUsage(
+                f"{path}: {'is not a file' if path.exists() else 'no such file'}",
+                fix="give the path of an ONNX file, or the name of a shipped network: `explorer list` tells them",
+            )
+        size = path.stat().st_size
+        if size > MAX_NETWORK_BYTES:
+            raise InvalidFile(path, [Fault("", f"has {size:,} bytes", f"keep it under {MAX_NETWORK_BYTES:,} bytes")])
+        return path.read_bytes()
+    except OSError as error:
+        raise WrongUsage(f"{path}: {error.strerror}", fix="check that the path is right and may be read") from None
+
+
+def _parse(path: Path, data: bytes) -> "ModelProto":
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError:
+        raise InvalidFile(path, [Fault("", "is not an ONNX file", _EXPORT_AGAIN)]) from None
+    if not model.graph.node:
+        raise InvalidFile(path, [Fault("", "is not an ONNX file, or has no operator in it", _EXPORT_AGAIN)])
+    return model
+
+
+def _tensors(model: "ModelProto") -> Iterator["TensorProto"]:
+    """Yield every tensor that a model stores: initializers, sparse ones, attributes, in all graphs and functions."""
+    nodes = [node for function in model.functions for node in function.node]
+    graphs = list(subgraphs(model.graph))
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                graphs += subgraphs(attribute.g)
+    for graph in graphs:
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+        nodes += graph.node
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def _take_in_external_data(model: "ModelProto", path: Path, *, budget: int, digest: Any) -> int:
+    """Replace references to external data by the data; return how many bytes that was."""
+    import onnx
+
+    faults, n_bytes = [], 0
+    for tensor in _tensors(model):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        found = _external_bytes(tensor, path.parent, budget=budget - n_bytes)
+        if isinstance(found, Fault):
+            faults.append(found)
+            continue
+        n_bytes += len(found)
+        digest.update(found)
+        tensor.raw_data = found
+        tensor.data_location = onnx.TensorProto.DEFAULT
+        del tensor.external_data[:]
+    if faults:
+        raise InvalidFile(path, faults[:20])
+    return n_bytes
+
+
+def _external_bytes(tensor: "TensorProto", folder: Path, *, budget: int) -> bytes | Fault:
+    where = f"tensor '{tensor.name[:80]}'"
+    said = {entry.key: entry.value for entry in tensor.external_data}
+    location = said.get("location", "")
+    place = Path(location)
+    # A link inside the folder that leads out of it would betray any file to whoever sees the result.
+    is_inside = location and not place.is_absolute() and (folder / place).resolve().is_relative_to(folder.resolve())
+    if not is_inside or "\0" in location:
+        return Fault(where, f"its data is said to be in '{location[:80]}', outside the file's folder", _EXPORT_AGAIN)
+    source = folder / place
+    try:
+        offset, length = int(said.get("offset", "0")), said.get("length")
+        wanted = int(length) if length is not None else max(source.stat().st_size - offset, 0)
+        if offset < 0 or not 0 <= wanted <= budget:
+            return Fault(where, f"asks for {wanted:,} bytes of external data", f"keep all under {MAX_NETWORK_BYTES:,}")
+        with source.open("rb") as file:
+            file.seek(offset)
+            data = file.read(wanted)
+    except (ValueError, OverflowError):
+        return Fault(where, "offset or length of its external data is not a number", _EXPORT_AGAIN)
+    except OSError:
+        return Fault(where, f"its external data '{location}' is missing", "put that file beside the ONNX file")
+    if len(data) != wanted:
+        return Fault(where, f"its external data '{location}' ends too early", "copy that file again")
+    return data
+
+
+def _check(path: Path, model: "ModelProto") -> None:
+    """Refuse what onnx's own checker refuses, and tensors that no memory could hold."""
+    import onnx
+    from onnx import checker, shape_inference
+
+    if _has_garbled_names(model):
+        raise InvalidFile(path, [Fault("", "is damaged: it has names that are not UTF-8", _EXPORT_AGAIN)])
+    stored = [tensor.name for tensor in _tensors(model) if _n_elements(tensor.dims) > MAX_TENSOR_ELEMENTS]
+    if stored:
+        raise InvalidFile(path, [_too_large(name) for name in stored[:20]])
+    try:
+        # Inferred first: the checker wants a shape for every output, which exporters may leave open.
+        inferred = shape_inference.infer_shapes(model, data_prop=True)
+        checker.check_model(inferred)
+    except (checker.ValidationError, shape_inference.InferenceError) as error:
+        raise InvalidFile(path, [Fault("", f"is damaged: {first_line(error)}", _EXPORT_AGAIN)]) from None
+    except (ValueError, RuntimeError, onnx.parser.ParseError) as error:
+        raise InvalidFile(path, [Fault("", f"cannot be checked: {first_line(error)}", _EXPORT_AGAIN)]) from None
+    large = [
+        value.name
+        for graph in subgraphs(inferred.graph)
+        for value in (*graph.value_info, *graph.output)
+        if _n_elements([dim.dim_value for dim in value.type.tensor_type.shape.dim if dim.dim_value])
+        > MAX_TENSOR_ELEMENTS
+    ]
+    if large:
+        raise InvalidFile(path, [_too_large(name) for name in large[:20]])
+
+
+def _has_garbled_names(model: "ModelProto") -> bool:
+    """Tell whether a name is no text: protobuf then gives bytes, on which everything later would stumble."""
+    for graph in subgraphs(model.graph):
+        names = [value.name for value in (*graph.input, *graph.output, *graph.initializer)]
+        for node in graph.node:
+            names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        if any(not isinstance(name, str) for name in names):
+            return True
+    return False
+
+
+def _n_elements(dims: Sequence[int]) -> int:
+    count = 1
+    for dim in dims:
+        count *= max(int(dim), 0)
+    return count
+
+
+def _too_large(name: str) -> Fault:
+    return Fault(
+        f"tensor '{name[:80]}'", f"has more than {MAX_TENSOR_ELEMENTS:,} elements", "take a network that fits in memory"
+    )

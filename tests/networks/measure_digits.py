@@ -1,0 +1,40 @@
+"""Measures the (R, D) surface of the four shipped networks and writes it as one samples CSV with its provenance.
+
+    python tests/networks/measure_digits.py explorer/network/zoo
+
+The same as `explorer measure NAME --data digits` for each of them. Accuracies and sizes come out the same on any
+machine up to the last bit of its arithmetic; latencies are those of the machine named in the provenance.
+"""
+
+import datetime
+import json
+import sys
+from pathlib import Path
+
+from explorer.files import write_text
+from explorer.network.bench import Conditions, prepare
+from explorer.network.data import load_data
+from explorer.network.designs import DEFAULT_GRID, grid_designs
+from explorer.network.measure import Row, as_columns, measure_table
+from explorer.network.network import load_network, shipped_networks
+from explorer.network.provenance import provenance
+from explorer.pareto.folder import csv_text
+
+
+def main(folder: Path) -> None:
+    """Measure all four and write digits-surface.csv and digits-surface.provenance.json."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    rows: list[Row] = []
+    origins = {}
+    for name in shipped_networks():
+        bench = prepare(load_network(name), load_data("digits"), conditions=Conditions(energy="none"))
+        rows += measure_table(bench, grid_designs(DEFAULT_GRID, family=name))
+        origins[name] = provenance(bench, when=now)
+    columns = as_columns(rows)
+    write_text(folder / "digits-surface.csv", csv_text(columns, list(columns)))
+    text = json.dumps(origins, indent=1, ensure_ascii=False) + "\n"
+    write_text(folder / "digits-surface.provenance.json", text)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from explorer.errors import Interrupted, NoFeasibleDesign, WrongUsage
 from explorer.models.assessment import Assessment, assessment_of
 from explorer.models.store import load_model
@@ -16,7 +18,8 @@ from explorer.pareto.decide import Choice
 from explorer.pareto.folder import FRONT_JSON, read_folder, write_folder
 from explorer.pareto.notes import nearest_misses
 from explorer.pareto.results import Results
-from explorer.problem.columns import COLUMNS, bounds
+from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
+from explorer.problem.columns import describe as meaning_of
 from explorer.problem.constraints import parse_constraint
 from explorer.problem.objectives import CostWeights
 from explorer.problem.study import load_study
@@ -203,11 +206,18 @@ def choose(
     return choice, payload
 
 
-def describe(design: Mapping[str, Any]) -> list[str]:
-    """Return a design's columns as lines for people, with intervals where they are known."""
+def describe(design: Mapping[str, Any], columns: Mapping[str, Column] | None = None) -> list[str]:
+    """Return a design's columns as lines for people, with intervals where they are known.
+
+    Args:
+        design: its columns.
+        columns: what the user's own knobs mean; default: what their names tell.
+    """
     lines = []
-    for name, column in COLUMNS.items():
-        value = design.get(name)
+    own = [name for name in design if name in own_knobs(dict.fromkeys(design, np.empty(0)))]
+    known = [name for name, column in COLUMNS.items() if column.kind == "knob"]
+    for name in [*known, *own, *[name for name in COLUMNS if name not in known]]:
+        value, column = design.get(name), (columns or {}).get(name) or meaning_of(name)
         if isinstance(value, str):
             lines.append(f"{column.label}: {value}")
         elif value is not None and math.isfinite(float(value)):

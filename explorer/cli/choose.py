@@ -63,15 +63,15 @@ def choose(
     if as_json:
         print_json(payload)
         return
+    columns = api.results(study).own_columns
     print_text(f"design {choice.design['design_id']}: {choice.why}")
-    for line in api.describe(choice.design):
+    for line in api.describe(choice.design, columns):
         print_text(f"  {line}")
     if choice.is_extrapolated:
         print_text("EXTRAPOLATED: outside the model's domain; measure it before you believe it")
     if choice.runner_up is not None:
-        print_text(
-            f"runner-up: design {choice.runner_up['design_id']}: {'; '.join(api.describe(choice.runner_up)[:5])}"
-        )
+        configuration = "; ".join(api.describe(choice.runner_up, columns)[:5])
+        print_text(f"runner-up: design {choice.runner_up['design_id']}: {configuration}")
     if choice.price:
         print_text(choice.price)
     print_text(str(path))

@@ -57,6 +57,11 @@ class Surrogate:
         """Return the targets that were measured in one family."""
         return tuple(target for target in self.targets if family in self.fits[target].levels)
 
+    def choices(self, family: str) -> Mapping[str, tuple[str, ...]]:
+        """Return no categories: the shapes know the four numeric knobs and the family."""
+        del family
+        return {}
+
     def law(self, family: str) -> AlphaPowerLaw | None:
         """Return a family's V-f law."""
         return self.laws.get(family)

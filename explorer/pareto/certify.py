@@ -22,11 +22,13 @@ def certify(results: Results, assessment: Assessment) -> Results:
     """Return results with what says how sure they are.
 
     Every design gets `p_front` and `certainty`; those that may be on the front get intervals. The exact front and the
-    measurement that would help most come with the results. Where the model has no posterior, they stay as they are.
+    measurement that would help most come with the results. Where the model has no posterior, only the exact front does.
     """
     model = assessment.evaluator
-    if not isinstance(model, Surrogate) or not results.n_complete:
+    if not results.n_complete:
         return results
+    if not isinstance(model, Surrogate):
+        return replace(results, exact=exact_front(assessment, results.reference_point))
     draws = posterior_draws(model)
     table = dict(results.table)
     table["p_front"] = front_probability(table, assessment, model=model, draws=draws)

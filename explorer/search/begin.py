@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from explorer.models.assessment import Assessment
 from explorer.models.surrogate import Surrogate
 from explorer.pareto.front import default_reference
-from explorer.problem.columns import KNOBS, Float
+from explorer.problem.columns import Float, knobs_of
 from explorer.search.encoding import Encoding
 from explorer.search.guard import guard
 from explorer.search.storage import open_storage, shown_url
@@ -140,6 +140,6 @@ def _enqueue_samples(optuna_study: optuna.Study, assessment: Assessment, encodin
     columns = evaluator.samples.columns
     for i, label in enumerate(evaluator.samples.labels):
         region = assessment.regions.get(columns["family"][i])
-        knobs = {name: columns[name][i : i + 1] for name in KNOBS}
+        knobs = {name: columns[name][i : i + 1] for name in knobs_of(columns)}
         if region is not None and region.contains(knobs).all():
             optuna_study.enqueue_trial(encoding.encode(knobs)[0], user_attrs={ORIGIN_ATTR: "sample", "sample": label})

@@ -66,6 +66,7 @@ def collect(run: Run) -> Results:
         labels,
         notes,
         origin,
+        own_columns=study.own_columns,
     )
 
 

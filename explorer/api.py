@@ -11,7 +11,7 @@ import numpy as np
 
 from explorer.errors import Interrupted, NoFeasibleDesign, WrongUsage
 from explorer.models.assessment import Assessment, assessment_of
-from explorer.models.store import load_model
+from explorer.models.store import load_evaluator
 from explorer.pareto import decide
 from explorer.pareto.certify import certify
 from explorer.pareto.decide import Choice
@@ -52,7 +52,7 @@ def load(study: str) -> Assessment:
         InvalidFile: a file is not what it should be; all of its faults at once.
     """
     declared = load_study(study)
-    return assessment_of(declared, load_model(declared.model))
+    return assessment_of(declared, load_evaluator(declared))
 
 
 def run(

@@ -1,5 +1,6 @@
 """Columns in a terminal: short titles, and values with their intervals in the unit that people read."""
 
+import math
 from typing import TYPE_CHECKING
 
 from explorer.problem.columns import Column, bounds, describe
@@ -26,7 +27,7 @@ def value_cell(columns: "Columns", name: str, row: int, *, with_bounds: bool, co
         return value
     scale = (column or describe(name)).scale
     low, high = bounds(name)
-    if not with_bounds or low not in columns:
+    if not with_bounds or low not in columns or math.isnan(float(columns[low][row])):
         return float(value) / scale
     return (
         f"{float(value) / scale:.4g} [{float(columns[low][row]) / scale:.3g}, {float(columns[high][row]) / scale:.3g}]"

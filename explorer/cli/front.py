@@ -54,10 +54,8 @@ def front(
         for i in range(len(columns["design_id"]))
     ]
     print_table(["design", *[short_title(results.column(n)) for n in names]], shown)
-    note(
-        f"{len(shown)} of {results.n_complete} designs, in brackets their 90 % intervals; "
-        f"hypervolume {results.hypervolume:.6g}"
-    )
+    brackets = "their 90 % intervals" if "certainty" in columns else "the range of repeated readings"
+    note(f"{len(shown)} of {results.n_complete} designs, in brackets {brackets}; hypervolume {results.hypervolume:.6g}")
     if outside.any():
         note("* extrapolated: outside the model's domain")
     for text in (*results.notes, *([results.advice] if results.advice else [])):

@@ -8,6 +8,7 @@ import numpy as np
 
 from explorer.errors import Fault, InvalidFile, suggestion
 from explorer.models.evaluator import Evaluator
+from explorer.models.lookup import Lookup
 from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, stack, take
 from explorer.problem.domain import constant_knobs
 from explorer.problem.objectives import OBJECTIVES, add_objectives
@@ -113,19 +114,21 @@ def assessment_of(study: Study, evaluator: Evaluator) -> Assessment:
         InvalidFile: the study asks for families, objectives or constraints that the model cannot serve.
     """
     faults = []
-    for space in study.spaces:
-        faults += [
-            Fault(
-                "families",
-                f"model '{evaluator.name}' has no samples of '{family}'",
-                suggestion(family, sorted(evaluator.families)),
-            )
-            for family in space.families
-            if family not in evaluator.families
-        ]
+    faults += [
+        Fault(
+            "families",
+            f"model '{evaluator.name}' has no samples of '{family}'",
+            suggestion(family, sorted(evaluator.families)),
+        )
+        for family in _families(study, evaluator)
+        if family not in evaluator.families
+    ]
     faults += _lacking(study, evaluator)
     if faults:
         raise InvalidFile(study.path, faults)
+    if isinstance(evaluator, Lookup):
+        rows = {family: evaluator.region(family) for family in _families(study, evaluator)}
+        return Assessment(study, evaluator, rows)
     constant = constant_knobs(evaluator.domain)
     regions = {
         family: build_region(
@@ -143,9 +146,16 @@ def assessment_of(study: Study, evaluator: Evaluator) -> Assessment:
     return Assessment(study, evaluator, regions)
 
 
+def _families(study: Study, evaluator: Evaluator) -> list[str]:
+    """Return the families to search: those of the spaces; of a table's rows those that the study names, or all."""
+    if not study.spaces:
+        return list(study.families or evaluator.families)
+    return [family for space in study.spaces for family in space.families]
+
+
 def _lacking(study: Study, evaluator: Evaluator) -> Iterator[Fault]:
     """Say which objective or constraint needs a column that the model cannot predict for a family of the study."""
-    families = [family for space in study.spaces for family in space.families if family in evaluator.families]
+    families = [family for family in _families(study, evaluator) if family in evaluator.families]
     asked = [("objectives", objective.name) for objective in study.objectives]
     asked += [("constraints", constraint.column) for constraint in study.constraints]
     for place, name in dict.fromkeys(asked):

@@ -36,5 +36,9 @@ class Evaluator(Protocol):
     def law(self, family: str) -> AlphaPowerLaw | None:
         """The V-f law of a family, where it knows one."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user must know of the samples behind it."""
+
     def evaluate(self, designs: Columns) -> Columns:
         """Return the designs with the predicted columns and `domain_distance`, shape (n,) each."""

@@ -66,6 +66,11 @@ class Surrogate:
         """Return a family's V-f law."""
         return self.laws.get(family)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done with the samples' file that its user should know."""
+        return self.samples.notes
+
     def evaluate(self, designs: Columns) -> Columns:
         """Return the designs with predicted columns and their distance outside the samples' range, shape (n,) each.
 

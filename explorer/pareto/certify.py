@@ -7,6 +7,7 @@ import numpy as np
 from explorer.models.assessment import Assessment
 from explorer.models.draws import posterior_draws
 from explorer.models.intervals import add_intervals
+from explorer.models.lookup import Lookup
 from explorer.models.surrogate import Surrogate
 from explorer.pareto.advice import best_measurement, thinned
 from explorer.pareto.certainty import POSSIBLE, certainty, front_probability
@@ -27,6 +28,8 @@ def certify(results: Results, assessment: Assessment) -> Results:
     model = assessment.evaluator
     if not results.n_complete:
         return results
+    if isinstance(model, Lookup):
+        results = replace(results, table=model.add_intervals(results.table, weights=assessment.study.weights))
     if not isinstance(model, Surrogate):
         return replace(results, exact=exact_front(assessment, results.reference_point))
     draws = posterior_draws(model)

@@ -173,6 +173,16 @@ def by_family(families: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
     return names.tolist(), np.asarray(index, dtype=np.int64)
 
 
+def by_configuration(knobs: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """Return for each row the index of its configuration, shape (n,), in order of first appearance.
+
+    Rows are one configuration where all knobs are equal.
+    """
+    rows = list(zip(*[values.tolist() for values in knobs.values()], strict=True))
+    place: dict[tuple[Any, ...], int] = {}
+    return np.array([place.setdefault(row, len(place)) for row in rows], dtype=np.int64)
+
+
 def bounds(name: str) -> tuple[str, str]:
     """Return the names of a column's lower and upper bound."""
     return f"{name}_lo", f"{name}_hi"

@@ -102,6 +102,9 @@ class SpaceFile(Declaration):
     title: str = Field("", max_length=200, description="one line for people")
     family: str | None = Field(None, max_length=100, description="the network family; without it the study names it")
     axes: Axes = Field(description="the knobs: pruning_ratio, quant_step, voltage, frequency, and any of your own")
+    ignore: Annotated[tuple[str, ...], Field(max_length=100)] = Field(
+        (), description="columns of the samples that are no knobs here, though they are called so"
+    )
     operating_points: Operating = Field(
         default_factory=lambda: Operating(law="alpha-power"), description="which (V, f) can exist"
     )

@@ -160,7 +160,7 @@ def load_space(name_or_path: str, *, families: tuple[str, ...] | None = None, be
 
 
 # What was added after studies were first stored: left out where it says nothing, so that they can be gone on with.
-_LATER = frozenset({"values", "device", "bin", "power"})
+_LATER = frozenset({"values", "device", "bin", "power", "ignore"})
 
 
 def _dump(space: SpaceFile) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def _dump(space: SpaceFile) -> dict[str, Any]:
 
 def _without_empty(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _without_empty(v) for k, v in value.items() if not (k in _LATER and v in (None, ""))}
+        return {k: _without_empty(v) for k, v in value.items() if not (k in _LATER and v in (None, "", []))}
     return [_without_empty(v) for v in value] if isinstance(value, list) else value
 
 

@@ -81,6 +81,9 @@ class TableModel(Declaration):
     knobs: Annotated[tuple[str, ...], Field(max_length=50)] = Field(
         (), description="further columns that tell one configuration from another, such as 'resolution'"
     )
+    ignore: Annotated[tuple[str, ...], Field(max_length=100)] = Field(
+        (), description="columns of the table that are no knobs, though they are called so"
+    )
 
 
 class StudyFile(Declaration):

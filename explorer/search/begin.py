@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.models.assessment import Assessment
+from explorer.models.lookup import Lookup
 from explorer.models.surrogate import Surrogate
 from explorer.pareto.front import default_reference
 from explorer.problem.columns import Float, knobs_of
@@ -64,8 +65,11 @@ def begin(run: Run) -> optuna.Study:
         WrongUsage, InvalidFile, MissingPart: the storage cannot be used, or holds another question.
     """
     optuna_study = open_study(run)
+    encoding = Encoding(run.assessment.regions)
     if not optuna_study.get_trials(deepcopy=False):
-        _enqueue_samples(optuna_study, run.assessment, Encoding(run.assessment.regions))
+        _enqueue_samples(optuna_study, run.assessment, encoding)
+    if run.assessment.n_designs <= run.assessment.study.trials:
+        _enqueue_rest(optuna_study, run.assessment, encoding)
     return optuna_study
 
 
@@ -129,7 +133,28 @@ def fingerprint(evaluator: object) -> dict[str, Any]:
             t: {k: float(f"{v:.4g}") for k, v in fit.coefficients.items()} for t, fit in evaluator.fits.items()
         }
         return {"samples_sha256": evaluator.samples.sha256, "coefficients": coefficients}
+    if isinstance(evaluator, Lookup):
+        return {"kind": "table", "samples_sha256": evaluator.samples.sha256}
     return {"kind": type(evaluator).__name__}
+
+
+def wanted_trials(assessment: Assessment) -> int:
+    """Return how many trials a study is searched for: those asked for, but no more than there are designs."""
+    return int(min(assessment.study.trials, assessment.n_designs))
+
+
+def _enqueue_rest(optuna_study: optuna.Study, assessment: Assessment, encoding: Encoding) -> None:
+    """Where every design can be tried, have each of them tried: whatever the sampler, none is left out."""
+    trials = optuna_study.get_trials(deepcopy=False)
+    known = {_key(t.params or t.system_attrs.get("fixed_params", {})) for t in trials if t.state != TrialState.FAIL}
+    for params in encoding.encode(assessment.every_design()):
+        if _key(params) not in known:
+            optuna_study.enqueue_trial(params)
+
+
+def _key(params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Return parameters as a key; shares of a family's axis are told to the digits that their encoding has."""
+    return tuple(sorted((name, round(v, 9) if isinstance(v, float) else v) for name, v in params.items()))
 
 
 def _enqueue_samples(optuna_study: optuna.Study, assessment: Assessment, encoding: Encoding) -> None:

@@ -18,7 +18,7 @@ from explorer.models.assessment import Assessment
 from explorer.pareto.front import feasible_front, hypervolume
 from explorer.problem.columns import TARGETS, Columns, Float, knobs_of
 from explorer.problem.objectives import OBJECTIVES
-from explorer.search.begin import RUNS_ATTR, Run, begin, complete_trials, is_feasible_of, values_of
+from explorer.search.begin import RUNS_ATTR, Run, begin, complete_trials, is_feasible_of, values_of, wanted_trials
 from explorer.search.encoding import Encoding
 from explorer.search.samplers import batch_size, make_sampler
 
@@ -60,7 +60,7 @@ def search(
     encoding = Encoding(run.assessment.regions)
     history = complete_trials(optuna_study)
     done = first = len(history)
-    wanted = study.trials if quota is None else done + quota
+    wanted = wanted_trials(run.assessment) if quota is None else done + quota
     if done >= wanted:
         return 0
     distributions = encoding.distributions()

@@ -13,6 +13,7 @@ from explorer.errors import Interrupted, NoFeasibleDesign, WrongUsage
 from explorer.models.assessment import Assessment, assessment_of
 from explorer.models.store import load_evaluator
 from explorer.pareto import decide
+from explorer.pareto.applied import apply_to
 from explorer.pareto.certify import certify
 from explorer.pareto.decide import Choice
 from explorer.pareto.folder import FRONT_JSON, read_folder, write_folder
@@ -21,10 +22,11 @@ from explorer.pareto.results import Results
 from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
 from explorer.problem.columns import describe as meaning_of
 from explorer.problem.constraints import parse_constraint
+from explorer.problem.device import device_points
 from explorer.problem.objectives import CostWeights
 from explorer.problem.study import load_study
 from explorer.report.files import write_page
-from explorer.search.begin import n_complete, prepare
+from explorer.search.begin import fingerprint, n_complete, prepare
 from explorer.search.collect import collect
 from explorer.search.run import Clock, Progress, logged, search, utc_now
 from explorer.search.storage import journal_path, recover_journal
@@ -156,6 +158,8 @@ def choose(
     design: int | None = None,
     where: Sequence[str] = (),
     allow_extrapolation: bool = False,
+    device: str | None = None,
+    bin_name: str = "",
 ) -> tuple[Choice, dict[str, Any]]:
     """Choose one configuration from a front by one rule; return it, and what `chosen.json` holds of it.
 
@@ -168,9 +172,12 @@ def choose(
         design: choose this design.
         where: conditions such as 'accuracy >= 0.9'.
         allow_extrapolation: take designs outside the model's domain as well.
+        device: apply the choice to this device: the point of its own table with the nearest clock. What was asked and
+            what is applied, evaluated again, both come with the payload.
+        bin_name: the device's speed bin, where its table has several.
 
     Raises:
-        WrongUsage: there are no results, or a rule or condition cannot be used.
+        WrongUsage: there are no results, or a rule, condition or device cannot be used.
         NoFeasibleDesign: no design meets the conditions inside the domain.
     """
     found = results(study_or_folder)
@@ -203,7 +210,34 @@ def choose(
         "is_extrapolated": choice.is_extrapolated,
         "provenance": dict(found.provenance),
     }
+    if device is not None:
+        points = device_points(device, bin_name=bin_name)
+        applied = apply_to(
+            choice.design, assessment=_asked_of(found), points=points, conditions=conditions,
+            allow_extrapolation=allow_extrapolation,
+        )  # fmt: skip
+        payload["applied"] = {
+            "device": device,
+            "bin": bin_name,
+            "operating_point": applied.point,
+            "design": applied.design,
+            "is_extrapolated": applied.is_extrapolated,
+        }
     return choice, payload
+
+
+def _asked_of(found: Results) -> Assessment:
+    """Load the study that results are of, and see that its model still rests on the same samples.
+
+    Raises:
+        WrongUsage: the study is not where it was, or its samples have changed.
+    """
+    path = str(found.provenance.get("study", {}).get("file", found.study))
+    loaded = load(path)
+    now, then = fingerprint(loaded.evaluator), found.provenance.get("model", {})
+    if now.get("samples_sha256") != then.get("samples_sha256"):
+        raise WrongUsage(f"{path}: its samples have changed since the run", fix=f"explorer run {path}")
+    return loaded
 
 
 def describe(design: Mapping[str, Any], columns: Mapping[str, Column] | None = None) -> list[str]:

@@ -9,17 +9,6 @@ import numpy as np
 
 from explorer.errors import Fault, InvalidFile, suggestion
 from explorer.files import sha256
-from explorer.models.csv_table import (
-    MAX_FAULTS_SHOWN,
-    UNIT_COLUMNS,
-    CsvTable,
-    header_faults,
-    is_numeric,
-    numbers,
-    read_csv,
-    shortened,
-    texts,
-)
 from explorer.paper.tables import SOURCE, paper_table
 from explorer.problem.columns import (
     COLUMNS,
@@ -31,6 +20,17 @@ from explorer.problem.columns import (
     describe,
     knobs_of,
     take,
+)
+from explorer.problem.csv_table import (
+    MAX_FAULTS_SHOWN,
+    UNIT_COLUMNS,
+    CsvTable,
+    header_faults,
+    is_numeric,
+    numbers,
+    read_csv,
+    shortened,
+    texts,
 )
 
 __all__ = ["MAX_FAULTS_SHOWN", "ONE_FAMILY", "Samples", "paper_samples", "read_designs", "read_samples"]

@@ -53,12 +53,12 @@ def device_points(name_or_path: str, *, bin_name: str = "") -> OperatingPoints:
         InvalidFile: its file is not what it should be, or its bins leave a choice that was not made.
     """
     space = SpaceFile.model_validate({"axes": {}, "operating_points": {"device": name_or_path, "bin": bin_name}})
-    return points_of(with_device(space, path=Path("device.toml")))
+    return points_of(with_device(space, path=find(DEVICES, name_or_path)))
 
 
 def _of_bin(operating: Operating, path: Path) -> Operating:
     bins = sorted({point.bin for point in operating.points or ()} - {""})
-    shown = operating.device or path
+    shown = operating.device or path.name
     if operating.bin and operating.bin not in bins:
         what = f"there is no bin '{operating.bin}'" + (f" in {shown}" if bins else f": {shown} has no bins")
         raise InvalidFile(path, [Fault("[operating_points] bin", what, _say(bins))])
@@ -70,4 +70,4 @@ def _of_bin(operating: Operating, path: Path) -> Operating:
 
 
 def _say(bins: list[str]) -> str:
-    return f"write bin = '...', one of: {', '.join(bins)}" if bins else "leave bin out"
+    return f"name it, bin = '...' or --bin, one of: {', '.join(bins)}" if bins else "leave bin out"

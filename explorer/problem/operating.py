@@ -86,6 +86,11 @@ class OperatingPoints:
                 (self.voltage_v, self.frequency_hz, self.power_w))  # fmt: skip
         return OperatingPoints(*kept)
 
+    def nearest(self, frequency: ArrayLike) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
+        """Return the index of the point whose clock is nearest to each frequency, by ratio, same shape."""
+        gap = np.log(np.asarray(frequency, dtype=np.float64)[..., None]) - np.log(np.asarray(self.frequency_hz))
+        return np.asarray(np.argmin(np.abs(gap), axis=-1))
+
     def frequency_max(self, voltage: ArrayLike | None) -> Float:
         """Return the highest listed clock that each voltage carries, same shape; 0 where there is none.
 

@@ -193,7 +193,8 @@ def choose(
         rule = decide.knee(found, candidates)
     else:
         raise WrongUsage("no rule given", fix="give one of knee, alpha, minimize, design")
-    conditions = [parse_constraint(text, where="--where") for text in where]
+    own = [name for name in own_knobs(candidates) if candidates[name].dtype != object]
+    conditions = [parse_constraint(text, where="--where", own=own) for text in where]
     lacking = [c.column for c in conditions if c.column not in candidates]
     if lacking:
         raise WrongUsage(f"the results have no column {', '.join(lacking)}", fix=f"it has {', '.join(candidates)}")

@@ -44,6 +44,15 @@ def factor(unit: str, symbol: str) -> float:
     raise WrongUsage(f"'{unit}' is not a unit of {symbol or 'a pure number'}", fix=f"write {allowed}")
 
 
+def scaled(value: float, scale: float) -> float:
+    """Return a declared number in SI without the dust of its multiplication: 950 mV is 0.95 V, not 0.9500000000000001.
+
+    >>> scaled(950, 1e-3)
+    0.95
+    """
+    return value if scale == 1 else float(f"{value * scale:.14g}")
+
+
 def parse_quantity(text: str, symbol: str) -> float:
     """Read a number with an optional unit as SI; without a unit the number is taken as SI.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli import catalog, front, model, opp, paper
+from explorer.cli import catalog, front, init, model, opp, paper
 from explorer.cli import choose as choosing
 from explorer.cli import run as running
 from explorer.errors import ExplorerError
@@ -44,6 +44,7 @@ app.command("choose")(choosing.choose)
 app.command("fit")(model.fit)
 app.command("predict")(model.predict)
 app.command("paper")(paper.paper)
+app.command("init")(init.init)
 app.command("import-opp")(opp.import_opp)
 app.command("list")(catalog.list_)
 app.command("schema")(catalog.schema)

@@ -39,6 +39,7 @@ __all__ = ["MAX_FAULTS_SHOWN", "ONE_FAMILY", "Samples", "paper_samples", "read_d
 ONE_FAMILY = "network"
 # How alike a column's name must be to be taken for a misspelt knob.
 _MISSPELT = 0.84
+_ALIKE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,10 +267,10 @@ def _notes(columns: Columns, table: CsvTable, scaled: dict[str, tuple[str, float
     for target in (t for t in TARGETS if t in columns and not np.isfinite(columns[t]).any()):
         yield f"{target} was measured in no row: it is not offered"
     passed_over = [n for n in table.header if n and n not in columns and n not in COLUMNS and n not in scaled]
-    for target in (t for t in TARGETS if t not in columns):
-        near = get_close_matches(target, passed_over, n=1, cutoff=_MISSPELT)
+    for name in (n for n in (*KNOBS[1:], *TARGETS) if n not in columns):
+        near = get_close_matches(name, passed_over, n=1, cutoff=_MISSPELT if name in TARGETS else _ALIKE)
         if near:
-            yield f"column '{near[0]}' is passed over; {target} may be meant"
+            yield f"column '{near[0]}' is passed over; {name} may be meant: rename it then"
     yield from _repeat_notes(columns, table, passed_over)
 
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from explorer.errors import ExplorerError, suggestion
 from explorer.problem.columns import COLUMNS, RESERVED, Column, allowed_text, describe, is_allowed
 from explorer.problem.declare import Declaration, refuse
-from explorer.units import SYMBOLS, factor
+from explorer.units import SYMBOLS, factor, scaled
 
 MAX_CHOICES = 1000
 OWN_NAME = r"[a-z][a-z0-9_]{0,49}"
@@ -61,7 +61,7 @@ class _Axis(Declaration):
                 )
         if self.scale == "log" and min(declared) <= 0:
             raise refuse("a log scale cannot start at 0", fix="start above 0 or use scale = 'linear'")
-        return tuple(sorted(number * scale for number in declared))
+        return tuple(sorted(scaled(number, scale) for number in declared))
 
     def _is_range_or_value(self) -> None:
         if sum(given is not None for given in (self.range, self.value, self.values)) != 1:

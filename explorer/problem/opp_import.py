@@ -1,6 +1,7 @@
 """Importing a device's operating points: from a device tree or a CSV to the TOML that a search space can name."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from explorer.errors import Fault, InvalidFile, WrongUsage, suggestion
@@ -38,7 +39,7 @@ def import_points(path: Path, *, cluster: str | None = None, bin_name: str | Non
     faults = list(_twice(table))
     if faults:
         raise InvalidFile(path, shortened(faults))
-    return _of_bin(table, path, bin_name)
+    return _whole(_of_bin(table, path, bin_name), path)
 
 
 def device_toml(table: OppTable, *, title: str, source: str) -> str:
@@ -70,6 +71,19 @@ def _of_bin(table: OppTable, path: Path, bin_name: str | None) -> OppTable:
     return OppTable(table.name, points, (*table.notes, f"speed bin {bin_name}"))
 
 
+def _whole(table: OppTable, path: Path) -> OppTable:
+    """Return a table in which every point tells the same: half a column of powers is worth a note, of volts nothing."""
+    n, n_volts = len(table.points), sum(point.voltage_v is not None for point in table.points)
+    n_watts = sum(point.power_w is not None for point in table.points)
+    if n_volts not in {0, n}:
+        what = f"{n - n_volts} of {n} points have no voltage, the others have"
+        raise InvalidFile(path, [Fault(f"table {table.name}", what, "give every point a voltage, or none")])
+    if n_watts in {0, n}:
+        return table
+    points = tuple(replace(point, power_w=None) for point in table.points)
+    return OppTable(table.name, points, (*table.notes, f"only {n_watts} of {n} points state a power: left out"))
+
+
 def _csv_tables(path: Path) -> list[OppTable]:
     """Read a CSV with frequency_hz; where known voltage_v, power_w, bin (speed_bin), soc, table (cluster), source."""
     csv = read_csv(path)
@@ -97,11 +111,8 @@ def _csv_tables(path: Path) -> list[OppTable]:
 
 def _groups(csv: CsvTable) -> list[str]:
     """Name the table that each row belongs to, by the columns that tell tables apart: device, cluster, source."""
-    told = [
-        _words(csv, "soc", "device"),
-        _words(csv, "table", "cluster"),
-        [word.rsplit("/", 1)[-1] for word in _words(csv, "source")],
-    ]
+    sources = [word.rsplit("/", 1)[-1] for word in _words(csv, "source")]
+    told = [_words(csv, "soc", "device"), _words(csv, "table", "cluster"), sources]
     kept = [words for words in told if len(set(words)) > 1] or told[1:2]
     return [" ".join(filter(None, row)) for row in zip(*kept, strict=True)]
 

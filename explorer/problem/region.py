@@ -12,7 +12,7 @@ from explorer.problem.domain import Span
 from explorer.problem.operating import RELATIVE_TOLERANCE, AlphaPowerLaw, OperatingPoints
 from explorer.problem.proposals import CLOCK_SHARE, OPERATING_POINT, Axis, Region, choice
 from explorer.problem.space import SpaceFile
-from explorer.units import factor
+from explorer.units import factor, scaled
 
 __all__ = ["CLOCK_SHARE", "OPERATING_POINT", "Axis", "Known", "Region", "build_region", "points_of"]
 
@@ -84,7 +84,7 @@ def points_of(space: SpaceFile) -> OperatingPoints:
     declared = space.operating_points
     v_unit, f_unit = factor(declared.voltage_unit, "V"), factor(declared.frequency_unit, "Hz")
     points = sorted(
-        {(p.frequency * f_unit, (p.voltage or 0.0) * v_unit, p.power or 0.0) for p in declared.points or ()}
+        {(scaled(p.frequency, f_unit), scaled(p.voltage or 0.0, v_unit), p.power or 0.0) for p in declared.points or ()}
     )
     columns = [tuple(column) for column in zip(*points, strict=True)]
     kept = [column if any(column) else () for column in columns]

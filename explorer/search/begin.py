@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from explorer.models.assessment import Assessment
 from explorer.models.lookup import Lookup
 from explorer.models.surrogate import Surrogate
 from explorer.pareto.front import default_reference
-from explorer.problem.columns import Float, knobs_of
+from explorer.problem.columns import Columns, Float, knobs_of, take
 from explorer.search.encoding import Encoding
 from explorer.search.guard import guard
 from explorer.search.storage import open_storage, shown_url
@@ -68,8 +68,7 @@ def begin(run: Run) -> optuna.Study:
     encoding = Encoding(run.assessment.regions)
     if not optuna_study.get_trials(deepcopy=False):
         _enqueue_samples(optuna_study, run.assessment, encoding)
-    if run.assessment.n_designs <= run.assessment.study.trials:
-        _enqueue_rest(optuna_study, run.assessment, encoding)
+    _enqueue_rest(optuna_study, run.assessment, encoding)
     return optuna_study
 
 
@@ -138,23 +137,43 @@ def fingerprint(evaluator: object) -> dict[str, Any]:
     return {"kind": type(evaluator).__name__}
 
 
-def wanted_trials(assessment: Assessment) -> int:
-    """Return how many trials a study is searched for: those asked for, but no more than there are designs."""
-    return int(min(assessment.study.trials, assessment.n_designs))
+def wanted_trials(optuna_study: optuna.Study, assessment: Assessment) -> int:
+    """Return how many COMPLETE trials a study is searched for: those asked for.
+
+    Where as many were asked for as there are designs, it is for all designs to be tried: fewer trials where that is
+    enough, more where some were tried twice before.
+    """
+    if not _wants_all(assessment):
+        return assessment.study.trials
+    complete = complete_trials(optuna_study)
+    left = _keys(assessment.every_design()) - _keys(_decoded(assessment, complete))
+    return len(complete) + len(left)
+
+
+def _wants_all(assessment: Assessment) -> bool:
+    return assessment.n_designs <= assessment.study.trials
 
 
 def _enqueue_rest(optuna_study: optuna.Study, assessment: Assessment, encoding: Encoding) -> None:
     """Where every design can be tried, have each of them tried: whatever the sampler, none is left out."""
-    trials = optuna_study.get_trials(deepcopy=False)
-    known = {_key(t.params or t.system_attrs.get("fixed_params", {})) for t in trials if t.state != TrialState.FAIL}
-    for params in encoding.encode(assessment.every_design()):
-        if _key(params) not in known:
+    if not _wants_all(assessment):
+        return
+    trials = [t for t in optuna_study.get_trials(deepcopy=False) if t.state != TrialState.FAIL]
+    known, every = _keys(_decoded(assessment, trials)), assessment.every_design()
+    for i, params in enumerate(encoding.encode(every)):
+        if not _keys(take(every, np.array([i]))) <= known:
             optuna_study.enqueue_trial(params)
 
 
-def _key(params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """Return parameters as a key; shares of a family's axis are told to the digits that their encoding has."""
-    return tuple(sorted((name, round(v, 9) if isinstance(v, float) else v) for name, v in params.items()))
+def _decoded(assessment: Assessment, trials: Sequence[FrozenTrial]) -> Columns:
+    """Return the designs that trials mean, those that wait to be tried included."""
+    params = [trial.params or trial.system_attrs.get("fixed_params", {}) for trial in trials]
+    return Encoding(assessment.regions).decode(params) if params else {}
+
+
+def _keys(designs: Columns) -> set[tuple[Any, ...]]:
+    """Return each design's knobs as a key; designs of choices repeat to the last digit."""
+    return set(zip(*[values.tolist() for values in designs.values()], strict=True))
 
 
 def _enqueue_samples(optuna_study: optuna.Study, assessment: Assessment, encoding: Encoding) -> None:

@@ -60,7 +60,7 @@ def search(
     encoding = Encoding(run.assessment.regions)
     history = complete_trials(optuna_study)
     done = first = len(history)
-    wanted = wanted_trials(run.assessment) if quota is None else done + quota
+    wanted = wanted_trials(optuna_study, run.assessment) if quota is None else done + quota
     if done >= wanted:
         return 0
     distributions = encoding.distributions()

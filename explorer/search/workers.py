@@ -51,9 +51,9 @@ def search_in_parallel(run: Run, *, workers: int, done: int, progress: Progress 
     if not 1 <= workers <= MAX_WORKERS:
         raise WrongUsage(f"workers = {workers} is outside [1, {MAX_WORKERS}]", fix="take one for each processor")
     refuse_parallel(run.storage_url)
-    begin(run)
+    optuna_study = begin(run)
     study = run.assessment.study
-    left = max(0, wanted_trials(run.assessment) - done)
+    left = max(0, wanted_trials(optuna_study, run.assessment) - done)
     context = multiprocessing.get_context("spawn")
     stop, count, failures = context.Event(), context.Value("q", 0), context.SimpleQueue()
     quotas = [left // workers + (i < left % workers) for i in range(workers)]

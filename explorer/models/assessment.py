@@ -128,7 +128,7 @@ def assessment_of(study: Study, evaluator: Evaluator) -> Assessment:
         raise InvalidFile(study.path, faults)
     if isinstance(evaluator, Lookup):
         rows = {family: evaluator.region(family) for family in _families(study, evaluator)}
-        return Assessment(study, evaluator, rows)
+        return _checked(Assessment(study, evaluator, rows))
     constant = constant_knobs(evaluator.domain)
     regions = {
         family: build_region(
@@ -143,7 +143,28 @@ def assessment_of(study: Study, evaluator: Evaluator) -> Assessment:
         for space in study.spaces
         for family in space.families
     }
-    return Assessment(study, evaluator, regions)
+    return _checked(Assessment(study, evaluator, regions))
+
+
+def _checked(assessment: Assessment) -> Assessment:
+    """See that every constraint compares a number that the study's designs have.
+
+    Raises:
+        InvalidFile: one does not.
+    """
+    faults, study = [], assessment.study
+    for family, region in assessment.regions.items():
+        knobs = region.from_unit(np.full((1, len(region.axes)), 0.5))
+        numbers = {name for name, values in knobs.items() if values.dtype != object}
+        numbers |= {*TARGETS, *OBJECTIVES, "domain_distance", *(["frequency_max_hz"] if region.operating else [])}
+        for constraint in study.constraints:
+            if constraint.column not in numbers:
+                holds = "holds names" if constraint.column in knobs else f"is no column of the designs of {family}"
+                what = f"'{constraint.column}' {holds}: it cannot be compared"
+                faults.append(Fault("constraints", what, f"compare one of: {', '.join(sorted(numbers))}"))
+    if faults:
+        raise InvalidFile(study.path, list(dict.fromkeys(faults)))
+    return assessment
 
 
 def _families(study: Study, evaluator: Evaluator) -> list[str]:

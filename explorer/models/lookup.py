@@ -56,8 +56,10 @@ class Lookup:
         return tuple(target for target in self.targets if np.isfinite(self.rows[target][there]).all())
 
     def choices(self, family: str) -> Mapping[str, tuple[str, ...]]:
-        """Return the rows of one family: the only thing to choose."""
-        return {ROW: tuple(self.rows[ROW][self.rows["family"] == family].tolist())}
+        """Return the rows of one family, the only thing to choose, and the names that its other columns hold."""
+        own = take(self.rows, self.rows["family"] == family)
+        names = [ROW, *[knob for knob in self.samples.knobs if knob != "family" and own[knob].dtype == object]]
+        return {name: tuple(dict.fromkeys(own[name].tolist())) for name in names}
 
     def law(self, family: str) -> AlphaPowerLaw | None:
         """Return no law: every measured row exists."""

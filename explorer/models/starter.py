@@ -140,7 +140,7 @@ def _space_lines(samples: Samples, path: Path, *, others: Sequence[str]) -> Iter
     if len(pairs) == 1:
         only = next(iter(pairs))
         yield f"{'voltage' if only == 'voltage_v' else 'frequency'} = {_clock_axis(only, moved)}"
-        yield f'# (where {only} was only measured, not turned: leave it out, and write ignore = ["{only}"] above [axes])'
+        yield f'# (where {only} was measured, not turned: leave it out, and write ignore = ["{only}"] above [axes])'
     yield from _operating_lines(columns if len(pairs) == 2 else {}, moved)
 
 

@@ -121,7 +121,7 @@ def _where(loc: Sequence[int | str]) -> str:
 
 
 # pydantic names the branch of a union (str or list of str) in the place; a person's file has no such level.
-_UNION_BRANCHES = {"str", "float", "int", "list[str]", "tuple[str, ...]"}
+_UNION_BRANCHES = {"str", "dict", "float", "int", "list[str]", "tuple[str, ...]"}
 
 
 def _fields_at(model: type[BaseModel], loc: Sequence[int | str]) -> dict[str, Any]:

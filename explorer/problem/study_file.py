@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from explorer.errors import ExplorerError, WrongUsage, suggestion
 from explorer.problem.catalog import find
@@ -93,7 +93,10 @@ class StudyFile(Declaration):
     space: str | Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = Field(
         None, description="a search space, or a list of them for their union; none where the model is a table"
     )
-    model: Annotated[str, Field(min_length=1)] | TableModel = Field(
+    model: Annotated[
+        Annotated[str, Field(min_length=1), Tag("str")] | Annotated[TableModel, Tag("dict")],
+        Discriminator(lambda value: "dict" if isinstance(value, (dict, TableModel)) else "str"),
+    ] = Field(
         "paper", description="paper, a model.json, a samples CSV; or { table = 'my.csv' } to search its rows themselves"
     )
     families: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = Field(

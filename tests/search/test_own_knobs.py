@@ -190,6 +190,19 @@ def test_a_constraint_on_a_knob_that_nobody_declared_is_refused(tmp_path: Path) 
         asked(tmp_path, study=STUDY + 'constraints = ["resolutoin <= 160"]\n')
 
 
+@pytest.mark.parametrize(
+    ("constraint", "told"),
+    [
+        pytest.param("precision <= 8", "'precision' holds names", id="names"),
+        pytest.param("quant_step <= 0.1", "'quant_step' is no column of the designs of Camera", id="an absent knob"),
+        pytest.param("frequency_max_hz >= 1", "'frequency_max_hz' is no column", id="no operating points"),
+    ],
+)
+def test_a_constraint_on_what_designs_do_not_have_is_refused(tmp_path: Path, constraint: str, told: str) -> None:
+    with pytest.raises(InvalidFile, match=told):
+        asked(tmp_path, study=STUDY + f'constraints = ["{constraint}"]\n')
+
+
 def test_a_knob_that_no_sample_varies_is_fixed_without_being_declared(tmp_path: Path) -> None:
     spans = {**SPANS, "power_limit_w": Span(200.0, 200.0, is_log=False)}
     table = asked(tmp_path, evaluator=Camera(spans, CAMERA.words)).scan(64)

@@ -9,6 +9,7 @@ import numpy as np
 
 from explorer.errors import Fault, InvalidFile, suggestion
 from explorer.files import sha256
+from explorer.models.sample_notes import ONE_FAMILY, misspelt_faults, reading_notes
 from explorer.paper.tables import SOURCE, paper_table
 from explorer.problem.columns import (
     COLUMNS,
@@ -16,8 +17,6 @@ from explorer.problem.columns import (
     TARGETS,
     Columns,
     bounds,
-    by_configuration,
-    describe,
     knobs_of,
     take,
 )
@@ -34,12 +33,6 @@ from explorer.problem.csv_table import (
 )
 
 __all__ = ["MAX_FAULTS_SHOWN", "ONE_FAMILY", "Samples", "paper_samples", "read_designs", "read_samples"]
-
-# What the family is called where a file has none.
-ONE_FAMILY = "network"
-# How alike a column's name must be to be taken for a misspelt knob.
-_MISSPELT = 0.84
-_ALIKE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +116,7 @@ def read_samples(path: Path, *, own: Sequence[str] = (), ignore: Sequence[str] =
         InvalidFile: with every fault of the file: row, column, value, what is allowed.
     """
     table, notes = _with_own(read_csv(path).without(ignore), own)
-    faults = [*header_faults(table.header), *_misspelt(table.header, own), *_own_faults(table, own)]
+    faults = [*header_faults(table.header), *misspelt_faults(table.header, own), *_own_faults(table, own)]
     scaled = {n: s for n, s in UNIT_COLUMNS.items() if n in table.header and s[0] not in table.header and n not in own}
     found = {*table.header, *(name for name, _, _ in scaled.values())}
     if not found & set(TARGETS):
@@ -142,7 +135,7 @@ def read_samples(path: Path, *, own: Sequence[str] = (), ignore: Sequence[str] =
     named = next((name for name in ("name", "label") if name in table.header and name not in own), None)
     labels = table.cells(named) if named else [f"row {number}" for number in table.numbers]
     ordered = {name: columns[name] for name in (*knobs_of(columns), *TARGETS) if name in columns}
-    notes += _notes(ordered, table, scaled)
+    notes += reading_notes(ordered, table, scaled)
     return Samples(ordered, tuple(labels), str(path), sha256(table.text), tuple(notes))
 
 
@@ -217,17 +210,6 @@ def _own_faults(table: CsvTable, own: Sequence[str]) -> Iterator[Fault]:
             yield Fault(f"row {table.numbers[first]}, {name}", what, "write numbers only, or names only (b8, b16)")
 
 
-def _misspelt(header: Sequence[str], own: Sequence[str]) -> Iterator[Fault]:
-    """Name the columns that are nearly a knob's name, where the knob itself is not there: silence would drop it."""
-    others = [name for name in header if name not in COLUMNS and name not in own and name not in UNIT_COLUMNS]
-    for knob in KNOBS:
-        near = get_close_matches(knob, [name for name in others if name], n=1, cutoff=_MISSPELT)
-        if knob not in header and near:
-            unit = f" in {COLUMNS[knob].symbol}" if COLUMNS[knob].symbol else ""
-            fix = f"'{near[0]}' may be it: rename it to {knob}{unit}, or to something else"
-            yield Fault("row 1", f"column '{knob}' is missing", fix)
-
-
 def _meant(knob: str, others: Sequence[str]) -> str:
     near = get_close_matches(knob, [name for name in others if name], n=1, cutoff=0.7)
     return f" ('{near[0]}' may be it)" if near else ""
@@ -250,43 +232,3 @@ def _columns(
             columns[name], wrong = numbers(name, table, place=place, is_knob=name not in TARGETS)
         faults += wrong
     return columns, faults
-
-
-def _notes(columns: Columns, table: CsvTable, scaled: dict[str, tuple[str, float, str]]) -> Iterator[str]:
-    """Say what a user should know of how a file was understood."""
-    if "family" not in table.header:
-        yield f"there is no family column: all rows are of one family, '{ONE_FAMILY}'"
-    if "weight_bits" in columns:
-        yield "weight_bits is a knob of its own, not turned into a step D: only bits that are listed are proposed"
-    if len(table.rows) > 1:
-        for name in knobs_of(columns):
-            values = columns[name]
-            if name != "family" and (values == values[0]).all():
-                shown = values[0] if isinstance(values[0], str) else describe(name).text(float(values[0]))
-                yield f"{name} is {shown} in every row: it is fixed there, and its effect is not in these data"
-    for target in (t for t in TARGETS if t in columns and not np.isfinite(columns[t]).any()):
-        yield f"{target} was measured in no row: it is not offered"
-    passed_over = [n for n in table.header if n and n not in columns and n not in COLUMNS and n not in scaled]
-    for name in (n for n in (*KNOBS[1:], *TARGETS) if n not in columns):
-        near = get_close_matches(name, passed_over, n=1, cutoff=_MISSPELT if name in TARGETS else _ALIKE)
-        if near:
-            yield f"column '{near[0]}' is passed over; {name} may be meant: rename it then"
-    yield from _repeat_notes(columns, table, passed_over)
-
-
-def _repeat_notes(columns: Columns, table: CsvTable, passed_over: Sequence[str]) -> Iterator[str]:
-    """Say that configurations were measured more than once, and what else tells those rows apart."""
-    index = by_configuration({name: columns[name] for name in knobs_of(columns)})
-    n_more = len(index) - (int(index.max()) + 1 if len(index) else 0)
-    if not n_more:
-        return
-    order = np.argsort(index, kind="stable")
-    is_repeat = np.diff(index[order]) == 0
-    differ = [
-        name
-        for name in passed_over
-        if name not in {"name", "label", "repeat", "source"}
-        and bool(np.any((np.diff(np.unique(table.cells(name), return_inverse=True)[1][order]) != 0) & is_repeat))
-    ]
-    told = f"; they differ in {', '.join(differ)}: name those that matter as knobs" if differ else ""
-    yield f"{n_more} rows measure a configuration again: they count as repeats{told}"

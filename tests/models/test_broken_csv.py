@@ -101,7 +101,7 @@ KINDS: dict[str, Break] = {
     "bars": lambda table, _: text_of(table, mark="|"),
     "semicolons with decimal commas": lambda table, _: text_of(table, mark=";").replace(".", ","),
     "decimal commas": cell("0,33"),
-    "an open quote": inserted('"'),
+    "an open quote": cell('"0.5'),
     "an open quote at the end": lambda table, _: text_of(table) + '"CNN,0.5',
     "text after a quote": cell('"0.5"x'),
     "a newline in a number": cell('"0.\n5"'),

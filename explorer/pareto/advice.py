@@ -10,10 +10,12 @@ from explorer.models.draws import Draws, drawn_targets
 from explorer.models.shapes import SHAPES
 from explorer.models.surrogate import Surrogate
 from explorer.pareto.front import is_nondominated
+from explorer.problem.axes import Axes, FrequencyAxis, PruningAxis, StepAxis, VoltageAxis
 from explorer.problem.columns import COLUMNS, KNOBS, NUMERIC_KNOBS, Columns, Float, n_rows, stack, take
 from explorer.problem.objectives import OBJECTIVES, CostWeights, Objective, add_objectives, missing_needs
-from explorer.problem.region import Region, build_region
-from explorer.problem.space import Axes, FrequencyAxis, PruningAxis, SpaceFile, StepAxis, VoltageAxis
+from explorer.problem.proposals import Region
+from explorer.problem.region import build_region
+from explorer.problem.space import SpaceFile
 
 _N_CANDIDATES = 256
 _N_FRONT = 60

@@ -101,6 +101,11 @@ class Response:
         """Return how far outside the samples' ranges each design lies, in half ranges, shape (n,); 0 inside."""
         return self.coordinates.outside(self.coordinates.place(designs))
 
+    @property
+    def noise(self) -> float:
+        """Standard deviation of a measurement around the function, linked."""
+        return float(np.hypot(np.exp(self.fit.scales.scatter), self.repeat_sd))
+
     def _linked(self, designs: Columns, pull: Float) -> Float:
         placed = self.coordinates.place(designs)
         around = kernel(self.coordinates.points(placed), self.table.points, self.fit.scales) @ pull

@@ -130,7 +130,7 @@ def _prepared(
     kept, linked = take({knob.name: designs[knob.name] for knob in knobs}, has_all), link(target, values[has_all])
     if not np.isfinite(linked).all():
         raise WrongUsage(f"{target}: a value is not positive", fix="leave the cell empty where nothing was measured")
-    first, index = _configurations(kept, knobs)
+    first, index = configurations(kept, knobs)
     if len(first) > MAX_CONFIGURATIONS:
         warnings.append(f"{target}: {len(first)} configurations; every form is fitted to {MAX_CONFIGURATIONS} of them")
     counts = np.bincount(index)
@@ -147,7 +147,7 @@ def _prepared(
     return _Data(samples, counts, coordinates, placed, table, repeat_sd, fold), tuple(warnings)
 
 
-def _configurations(designs: Columns, knobs: Sequence[Knob]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def configurations(designs: Columns, knobs: Sequence[Knob]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the first row of each distinct configuration, and which one each row is; in order of appearance."""
     keys = [np.unique(designs[knob.name].astype(str if knob.kind == "category" else np.float64), return_inverse=True)[1]
             for knob in knobs]  # fmt: skip
@@ -171,8 +171,8 @@ def _judged(fit: FormFit, data: _Data, fold: NDArray[np.int64], *, relearn: bool
     error = float(np.mean(gap if fit.target == "accuracy" else gap / truth))
     total = float(np.sum((table.values[can_be] - table.values[can_be].mean()) ** 2))
     r2 = 1 - float(residual @ residual) / total if total > 0 else 0.0
-    score = np.abs(residual) / (half_width(freedom_of(fit, data.coordinates, data.placed, table)) * sd)
-    return Candidate(fit.form.name, error, r2, float(np.mean(score <= 1))), needed(score, LEVEL)
+    z, reach = residual / sd, half_width(freedom_of(fit, data.coordinates, data.placed, table))
+    return Candidate(fit.form.name, error, r2, float(np.mean(np.abs(z) <= reach))), needed(z, reach, LEVEL)
 
 
 def _can_be_predicted(data: _Data, fold: NDArray[np.int64]) -> NDArray[np.bool_]:

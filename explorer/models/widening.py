@@ -18,6 +18,7 @@ MIN_LEVELS, MAX_LEVELS = 3, 16
 _TWO_LEVELS = 1.5
 KNOWN_CURVES = ("voltage_v", "frequency_hz")
 _MOST = 5.0
+_MOST_OF_FEW = 3.0  # one row of five that fits badly is no reason to know nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +72,21 @@ def knobs_with_levels(coordinates: Coordinates, placed: Placed) -> dict[str, NDA
     }  # fmt: skip
 
 
-def needed(score: Float, level: float) -> float:
-    """Return the factor (at least 1) at which a share `level` of held-out rows are covered, by conformal calibration.
+def needed(z: Float, reach: float, level: float) -> float:
+    """Return the factor (at least 1) at which a share `level` of held-out rows are covered.
+
+    By conformal calibration; with fewer than 20 rows by the root mean square, which needs no quantile.
 
     Args:
-        score: distance of each row from its prediction, in half widths of its interval, shape (n,).
+        z: distance of each row from its prediction, in standard deviations, shape (n,).
+        reach: half width of the interval, in standard deviations.
         level: the share; with few rows a larger one is taken, as the finite sample demands.
     """
-    n = len(score)
+    n = len(z)
     if n < MIN_TO_CALIBRATE:
-        return 1.0
-    return max(1.0, float(np.quantile(score, min(1.0, level * (n + 1) / n), method="higher")))
+        return min(max(1.0, float(np.sqrt(np.mean(z**2)))), _MOST_OF_FEW)
+    quantile = np.quantile(np.abs(z), min(1.0, level * (n + 1) / n), method="higher")
+    return max(1.0, float(quantile) / reach)
 
 
 def away_from_levels(

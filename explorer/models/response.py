@@ -136,6 +136,11 @@ class ResponseDraws:
     scatter: Float
     stretch: Float
 
+    @property
+    def noise(self) -> Float:
+        """Standard deviation of a measurement around the function in each draw, linked, shape (S,)."""
+        return np.asarray(self.response.noise * self.stretch)
+
     def at(self, designs: Columns, *, with_noise: bool) -> Float:
         """Return the target of the designs in every draw, shape (S, number of designs).
 

@@ -8,24 +8,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import UnknownName, WrongUsage
+from explorer.files import sha256
 from explorer.models.coordinates import Knob
 from explorer.models.response import N_DRAWS, Response, ResponseDraws, draw_response
-from explorer.models.response_file import response_from_json, response_to_json
 from explorer.models.response_fit import fit_response
-from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, take
+from explorer.models.samples import Samples
+from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, stack, take
 from explorer.problem.domain import Span
 from explorer.problem.operating import AlphaPowerLaw
 
-SCHEMA = "explorer.responses/1"
 _ALL = "all"  # what the one family is called where no knob tells families apart
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A table of measurements: knobs and targets, shape (n,) each, and which rows are left out together (if any)."""
+    """A table of measurements.
 
-    designs: Columns
-    targets: Columns
+    Args:
+        samples: knobs and targets, shape (n,) each.
+        knobs: which columns are knobs, and what they are.
+        groups: rows that are left out together when forms are judged, shape (n,).
+    """
+
+    samples: Samples
     knobs: tuple[Knob, ...]
     groups: NDArray[Any] | None = None
 
@@ -36,10 +41,12 @@ class Responses:
 
     Args:
         name: how it was named.
+        samples: all tables one below the other; a knob or target that a table lacks is NaN (a category: empty).
         responses: one for each target.
     """
 
     name: str
+    samples: Samples
     responses: Mapping[str, Response]
 
     @property
@@ -86,15 +93,33 @@ class Responses:
         predicted = {target: self._filled(target, designs) for target in self.targets}
         return {**designs, **predicted, "domain_distance": self._distance(designs)}
 
-    def posterior(self, *, n: int = N_DRAWS, seed: int = 0) -> "ResponsesDraws":
+    def choices(self, family: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the levels of each category knob but the family that all of a family's targets were measured at."""
+        found: dict[str, tuple[str, ...]] = {}
+        for target in self.targets_of(family):
+            for name, levels in self.responses[target].coordinates.levels.items():
+                if name != "family":
+                    found[name] = tuple(level for level in found.get(name, levels) if level in levels)
+        return found
+
+    def posterior(self, *, n: int = N_DRAWS, seed: int = 0) -> Mapping[str, ResponseDraws]:
         """Return n draws of every target, independent between targets; the same seed gives the same draws."""
-        seeds = np.random.SeedSequence(seed).generate_state(len(self.responses))
+        seeds = np.random.SeedSequence(seed).generate_state(len(self.responses)).tolist()
         drawn = zip(self.targets, seeds, strict=True)
-        return ResponsesDraws(self, {t: draw_response(self.responses[t], n=n, seed=int(s)) for t, s in drawn})
+        return {target: draw_response(self.responses[target], n=n, seed=seed) for target, seed in drawn}
+
+    def drawn(self, draws: Mapping[str, ResponseDraws], designs: Columns, *, with_noise: bool) -> Columns:
+        """Return every target of the designs in every draw, shape (S, n) each; NaN for families without data."""
+        result = {}
+        for target, drawn in draws.items():
+            rows = self.known(target, designs)
+            result[target] = np.full((len(drawn.theta), n_rows(designs)), np.nan)
+            result[target][:, rows] = drawn.at(take(designs, rows), with_noise=with_noise)
+        return result
 
     def draws(self, designs: Columns, *, n: int = N_DRAWS, seed: int = 0, with_noise: bool = True) -> Columns:
         """Return every target of the designs in every draw, shape (n, number of designs) each."""
-        return self.posterior(n=n, seed=seed).at(designs, with_noise=with_noise)
+        return self.drawn(self.posterior(n=n, seed=seed), designs, with_noise=with_noise)
 
     def known(self, target: str, designs: Columns) -> NDArray[np.bool_]:
         """Tell for which designs a target was measured in their family, shape (n,)."""
@@ -140,38 +165,6 @@ class Responses:
         return result
 
 
-@dataclass(frozen=True, slots=True)
-class ResponsesDraws:
-    """Draws of several targets.
-
-    Args:
-        model: what they are draws of.
-        drawn: each target's.
-    """
-
-    model: Responses
-    drawn: Mapping[str, ResponseDraws]
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The targets, in the model's order."""
-        return tuple(self.drawn)
-
-    @property
-    def noise(self) -> Mapping[str, float]:
-        """Standard deviation of a measurement of each target, in its link."""
-        return {t: d.response.noise for t, d in self.drawn.items()}
-
-    def at(self, designs: Columns, *, with_noise: bool) -> Columns:
-        """Return every target of the designs in every draw, shape (S, n) each; NaN for families without data."""
-        result = {}
-        for target, drawn in self.drawn.items():
-            rows = self.model.known(target, designs)
-            result[target] = np.full((len(drawn.theta), n_rows(designs)), np.nan)
-            result[target][:, rows] = drawn.at(take(designs, rows), with_noise=with_noise)
-        return result
-
-
 def fit_responses(tables: Sequence[Measured], *, name: str) -> Responses:
     """Fit every target of some tables; each table tells of its own targets alone.
 
@@ -180,33 +173,34 @@ def fit_responses(tables: Sequence[Measured], *, name: str) -> Responses:
     """
     responses: dict[str, Response] = {}
     for table in tables:
-        for target, values in table.targets.items():
+        columns = table.samples.columns
+        for target in table.samples.targets:
             if target in responses:
                 raise WrongUsage(f"two tables measure {target}", fix="put its rows into one table, or drop one column")
-            if np.isfinite(values).any():
-                responses[target] = fit_response(target, table.designs, values, knobs=table.knobs, groups=table.groups)
+            responses[target] = fit_response(target, columns, columns[target], knobs=table.knobs, groups=table.groups)
     if not responses:
         raise WrongUsage("no target was measured", fix=f"give one of {', '.join(TARGETS)}")
-    return Responses(name, responses)
+    return Responses(name, stacked([table.samples for table in tables]), responses)
 
 
-def responses_to_json(model: Responses) -> dict[str, Any]:
-    """Return a model as plain JSON values."""
-    responses = [response_to_json(model.responses[target]) for target in model.targets]
-    return {"schema": SCHEMA, "name": model.name, "responses": responses}
-
-
-def responses_from_json(data: Mapping[str, Any]) -> Responses:
-    """Return the model that `responses_to_json` wrote.
-
-    Raises:
-        WrongUsage: the values are not those of a model.
-    """
-    listed = data.get("responses")
-    if data.get("schema") != SCHEMA or not isinstance(listed, list) or not listed:
-        raise WrongUsage(f"not a fitted model: its schema is not {SCHEMA}, or it has no responses", fix="fit it again")
-    responses = [response_from_json(one) for one in listed]
-    return Responses(str(data.get("name", "")), {response.target: response for response in responses})
+def stacked(tables: Sequence[Samples]) -> Samples:
+    """Return tables of samples one below the other; what a table lacks is NaN, in columns of text empty."""
+    names = dict.fromkeys(name for table in tables for name in table.columns)
+    is_text = {name: any(t.columns[name].dtype == object for t in tables if name in t.columns) for name in names}
+    filled = [
+        {
+            name: table.columns[name]
+            if name in table.columns
+            else np.full(
+                len(table.labels), "" if is_text[name] else np.nan, dtype=object if is_text[name] else np.float64
+            )
+            for name in names
+        }
+        for table in tables
+    ]
+    labels = tuple(label for table in tables for label in table.labels)
+    source = "; ".join(dict.fromkeys(table.source for table in tables))
+    return Samples(stack(filled), labels, source, sha256("".join(table.sha256 for table in tables)))
 
 
 def _has_family(response: Response) -> bool:

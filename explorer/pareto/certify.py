@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from explorer.models.assessment import Assessment
-from explorer.models.draws import posterior_draws
+from explorer.models.draws import PosteriorModel, posterior_draws
 from explorer.models.intervals import add_intervals
-from explorer.models.surrogate import Surrogate
 from explorer.pareto.advice import best_measurement, thinned
 from explorer.pareto.certainty import POSSIBLE, certainty, front_probability
 from explorer.pareto.reference import exact_front
@@ -25,7 +24,7 @@ def certify(results: Results, assessment: Assessment) -> Results:
     measurement that would help most come with the results. Where the model has no posterior, they stay as they are.
     """
     model = assessment.evaluator
-    if not isinstance(model, Surrogate) or not results.n_complete:
+    if not isinstance(model, PosteriorModel) or not results.n_complete:
         return results
     draws = posterior_draws(model)
     table = dict(results.table)

@@ -13,6 +13,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.models.assessment import Assessment
+from explorer.models.draws import PosteriorModel
 from explorer.models.surrogate import Surrogate
 from explorer.pareto.front import default_reference
 from explorer.problem.columns import KNOBS, Float
@@ -129,13 +130,16 @@ def fingerprint(evaluator: object) -> dict[str, Any]:
             t: {k: float(f"{v:.4g}") for k, v in fit.coefficients.items()} for t, fit in evaluator.fits.items()
         }
         return {"samples_sha256": evaluator.samples.sha256, "coefficients": coefficients}
+    if isinstance(evaluator, PosteriorModel):
+        forms = {t: r.fit.form.name for t, r in evaluator.responses.items()}
+        return {"samples_sha256": evaluator.samples.sha256, "forms": forms}
     return {"kind": type(evaluator).__name__}
 
 
 def _enqueue_samples(optuna_study: optuna.Study, assessment: Assessment, encoding: Encoding) -> None:
     """Make the measured configurations the first trials: whatever the sampler does, they are among the designs."""
     evaluator = assessment.evaluator
-    if not isinstance(evaluator, Surrogate):
+    if not isinstance(evaluator, PosteriorModel):
         return
     columns = evaluator.samples.columns
     for i, label in enumerate(evaluator.samples.labels):

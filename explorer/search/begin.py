@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from explorer.models.assessment import Assessment
 from explorer.models.draws import PosteriorModel
+from explorer.models.responses import Responses
 from explorer.models.surrogate import Surrogate
 from explorer.pareto.front import default_reference
 from explorer.problem.columns import KNOBS, Float
@@ -130,7 +131,7 @@ def fingerprint(evaluator: object) -> dict[str, Any]:
             t: {k: float(f"{v:.4g}") for k, v in fit.coefficients.items()} for t, fit in evaluator.fits.items()
         }
         return {"samples_sha256": evaluator.samples.sha256, "coefficients": coefficients}
-    if isinstance(evaluator, PosteriorModel):
+    if isinstance(evaluator, Responses):
         forms = {t: r.fit.form.name for t, r in evaluator.responses.items()}
         return {"samples_sha256": evaluator.samples.sha256, "forms": forms}
     return {"kind": type(evaluator).__name__}

@@ -63,7 +63,8 @@ def candidate_forms(target: str, coordinates: Coordinates, values: Float, placed
         if len(parts) > 1:
             forms.append(_mixed(target, coordinates, parts, common))
         if target == "accuracy" and {"quant_step", "pruning_ratio"} & set(axes):
-            forms.append(_cliff(coordinates, values, placed))
+            cliff = _cliff(coordinates, values, placed)
+            forms += [cliff] if cliff else []
     if n >= MIN_FOR_PROCESS and (axes or coordinates.categories):
         forms += [replace(form, name=f"{form.name} + Gaussian process", has_process=True) for form in forms[1:]]
     return tuple(forms)
@@ -90,7 +91,7 @@ def _parts(target: str, coordinates: Coordinates) -> list[tuple[str, dict[str, f
         ],
         "power_w": [
             ("fixed", {}),
-            ("work", {"pruning_ratio": 1, "voltage_v": 2, "frequency_hz": 1}),
+            ("work", {"voltage_v": 2, "frequency_hz": 1}),
             ("leakage", {"voltage_v": 1}),
         ],
         "size_bytes": [("fixed", {}), ("work", {"pruning_ratio": 1})],
@@ -118,7 +119,7 @@ def _mixed(
     return Form("fixed + scaling parts", "shares", tuple(terms), tuple(powers for _, powers in parts))
 
 
-def _cliff(coordinates: Coordinates, values: Float, placed: Placed) -> Form:
+def _cliff(coordinates: Coordinates, values: Float, placed: Placed) -> Form | None:
     low, high = float(np.min(values)), float(np.quantile(values, 0.9))
     others = tuple(axis for axis in coordinates.varied if axis != "quant_step")
     plateau = pooled(coordinates, "plateau", center=high, spread=0.4, axes=others, degree=1, intercept=1.0)
@@ -137,12 +138,14 @@ def _cliff(coordinates: Coordinates, values: Float, placed: Placed) -> Form:
         fine = (
             placed.z["quant_step"] < 0 if "quant_step" in coordinates.varied else np.full(len(values), fill_value=True)
         )
-        survives = bool(np.all(values[fine] > middle))
-        # Nothing fell: the edge is somewhere beyond the hardest pruning that was measured.
-        center = (1 + float(ratio.max())) / 2 if survives else _edge(ratio[fine], values[fine] > middle)
-        free = tuple(a for a in others if a != "pruning_ratio")
-        terms += pooled(coordinates, "pruning edge", center=center, spread=0.05, axes=free, degree=1, intercept=0.1)
-        terms += [Term("pruning width", center=float(np.log(0.05)), width=0.5, is_learned=False)]
+        # Where no pruning brought the accuracy down, rows near the plateau would place an edge by their scatter alone.
+        if fine.any() and not np.all(values[fine] > middle):
+            center = _edge(ratio[fine], values[fine] > middle)
+            free = tuple(a for a in others if a != "pruning_ratio")
+            terms += pooled(coordinates, "pruning edge", center=center, spread=0.05, axes=free, degree=1, intercept=0.1)
+            terms += [Term("pruning width", center=float(np.log(0.05)), width=0.5, is_learned=False)]
+    if not any(term.predictor.endswith("edge") for term in terms):
+        return None
     return Form("cliff", "cliff", tuple(terms))
 
 

@@ -94,13 +94,18 @@ def term_of_columns(form: Form, coordinates: Coordinates) -> NDArray[np.int64]:
 
 
 def belief_of(form: Form, target: str, coordinates: Coordinates, spread: float) -> Belief:
-    """Return what is believed of a form's scales; the process is first believed to be a fifth of the values' spread."""
+    """Return what is believed of a form's scales.
+
+    Beside terms that are summed the process is a trend of its own: a fifth of the values' spread, over the whole range.
+    Beside a law it is what the law leaves, local and small: a trend would bend the law where it must extrapolate.
+    """
     widths = np.log([max(term.width, 1e-9) for term in form.terms])
-    amplitude = float(np.log(0.2 * spread)) if form.has_process else -np.inf
+    size, reach = (0.2 * spread, 1.0) if form.law == "sum" else (_SCATTER.get(target, 0.05), 0.4)
+    amplitude = float(np.log(size)) if form.has_process else -np.inf
     scatter = float(np.log(_SCATTER.get(target, 0.05)))
     tie = coordinates.tie
     # A category's levels are further apart than the ends of a number.
-    lengths = np.where(tie < len(coordinates.varied), 0.0, np.log(1.5))
+    lengths = np.log(reach * np.where(tie < len(coordinates.varied), 1.0, 1.5))
     is_learned = np.array([term.is_learned for term in form.terms])
     return Belief(Scales(widths, scatter, amplitude, lengths), is_learned, tie)
 

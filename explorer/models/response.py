@@ -34,12 +34,20 @@ class Candidate:
         error: mean absolute for accuracy, mean relative for all others.
         r2: share of the variance (linked) that it explained; 0 is no better than the mean, below 0 worse.
         coverage: share of the rows within their 90 % interval.
+        between: error where each measured value of a knob is left out whole, for knobs with four values or more
+            (geometric mean over them); NaN without such knobs.
     """
 
     name: str
     error: float
     r2: float
     coverage: float
+    between: float = np.nan
+
+    @property
+    def score(self) -> float:
+        """What forms are chosen by: unseen rows and unseen values count alike (geometric mean)."""
+        return float(np.sqrt(self.error * self.between)) if np.isfinite(self.between) else self.error
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,13 +128,14 @@ def _scales(data: Mapping[str, Any], *, has_process: bool) -> Scales:
 
 def _candidate_to_json(candidate: Candidate) -> dict[str, Any]:
     numbers = {"error": candidate.error, "r2": candidate.r2, "coverage": candidate.coverage}
+    numbers["between"] = candidate.between
     return {"name": candidate.name, **{k: v if np.isfinite(v) else None for k, v in numbers.items()}}
 
 
 def _candidate(data: Mapping[str, Any]) -> Candidate:
-    absent = {"error": np.inf, "r2": -np.inf, "coverage": np.nan}
+    absent = {"error": np.inf, "r2": -np.inf, "coverage": np.nan, "between": np.nan}
     numbers = {k: missing if data[k] is None else float(data[k]) for k, missing in absent.items()}
-    return Candidate(str(data["name"]), numbers["error"], numbers["r2"], numbers["coverage"])
+    return Candidate(str(data["name"]), numbers["error"], numbers["r2"], numbers["coverage"], numbers["between"])
 
 
 def _finite(values: Any, name: str) -> Float:

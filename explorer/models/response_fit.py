@@ -1,6 +1,6 @@
 """Fitting a response: repeats to configurations, a few forms tried, one chosen by the rows that it had not seen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from explorer.errors import WrongUsage
 from explorer.models.candidates import candidate_forms
 from explorer.models.coordinates import Coordinates, Knob, Placed, coordinates_of
 from explorer.models.fitting import FormFit, fit_form, held_out
-from explorer.models.forms import link, unlink
+from explorer.models.forms import Form, link, unlink
 from explorer.models.process import Table
 from explorer.models.response import LEVEL, Candidate, Response, freedom_of, half_width
 from explorer.models.widening import Widening, away_from_levels, knobs_with_levels, needed
@@ -21,6 +21,9 @@ from explorer.problem.columns import Columns, Float, take
 MAX_CONFIGURATIONS = 1_000  # the algebra is cubic in them; more are thinned evenly
 # A simpler form whose error is within this factor of the best is preferred: such differences are chance.
 _AS_GOOD = 1.02
+_AS_GOOD_WITH_LAW = 1.05
+# Of three values, two are left when one is left out: they tell a slope, and no form from another.
+_LEVELS_TO_JUDGE = 4
 _EXPLAINS_NOTHING = 0.1
 # Up to this many folds everything is learned anew in each; above, ten folds stand in.
 _MAX_TO_RELEARN = 40
@@ -63,14 +66,13 @@ def _fitted(
 ) -> Response:
     data, warnings = _prepared(target, designs, values, knobs, groups)
     fits = _fits(target, data)
-    candidates = tuple(_judged(fit, data, data.fold, relearn=len(data.fold) <= _MAX_TO_RELEARN)[0] for fit in fits)
-    chosen = _chosen(candidates, has_axes=bool(data.coordinates.varied))
+    levels = knobs_with_levels(data.coordinates, data.placed)
+    judged_by = {name: level for name, level in levels.items() if level.max() + 1 >= _LEVELS_TO_JUDGE}
+    candidates = tuple(_candidate(fit, data, judged_by if groups is None else {}) for fit in fits)
+    chosen = _chosen(candidates, [fit.form for fit in fits], has_axes=bool(data.coordinates.varied))
     fit = fits[chosen]
     checked, factor = _judged(fit, data, _few_folds(data.fold), relearn=True)
-    without = {
-        name: _judged(fit, data, level, relearn=False)[1]
-        for name, level in knobs_with_levels(data.coordinates, data.placed).items()
-    }
+    without = {name: _judged(fit, data, level, relearn=False)[1] for name, level in levels.items()}
     widening = Widening(factor, away_from_levels(data.coordinates, data.placed, without, factor))
     return Response(
         target, tuple(knobs), data.coordinates, data.samples, data.counts, data.table, data.repeat_sd, fit, widening,
@@ -79,15 +81,23 @@ def _fitted(
     )  # fmt: skip
 
 
-def _chosen(candidates: Sequence[Candidate], *, has_axes: bool) -> int:
-    """Return which form to keep: the simplest that is as good as the best.
+def _candidate(fit: FormFit, data: _Data, levels: Mapping[str, NDArray[np.int64]]) -> Candidate:
+    one = _judged(fit, data, data.fold, relearn=len(data.fold) <= _MAX_TO_RELEARN)[0]
+    between = [_judged(fit, data, level, relearn=False)[0].error for level in levels.values()]
+    return replace(one, between=float(np.exp(np.mean(np.log(between))))) if between else one
 
-    The mean of the categories is what the others are measured by; where a number varies it is not offered, since a
-    knob that does nothing shrinks to nothing in the others too, and physics is in them.
+
+def _chosen(candidates: Sequence[Candidate], forms: Sequence[Form], *, has_axes: bool) -> int:
+    """Return which form to keep: of those as good as the best, one with a law, else the simplest.
+
+    A law holds outside the rows as well, which no score can see. The mean of the categories is what the others are
+    measured by; where a number varies it is not offered, since a knob that does nothing shrinks to nothing in the
+    others too, and physics is in them.
     """
-    offered = range(1 if has_axes and len(candidates) > 1 else 0, len(candidates))
-    best = min(candidates[i].error for i in offered)
-    return next(i for i in offered if candidates[i].error <= _AS_GOOD * best)
+    offered = list(range(1 if has_axes and len(candidates) > 1 else 0, len(candidates)))
+    best = min(candidates[i].score for i in offered)
+    lawful = [i for i in offered if forms[i].law != "sum" and candidates[i].score <= _AS_GOOD_WITH_LAW * best]
+    return (lawful or [i for i in offered if candidates[i].score <= _AS_GOOD * best] or offered)[0]
 
 
 def _few_folds(fold: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -190,11 +200,14 @@ def _choice(target: str, chosen: Candidate, candidates: Sequence[Candidate], dat
     n_folds = len(np.unique(data.fold))
     how = "each configuration" if n_folds == len(data.fold) else f"each of {n_folds} groups"
     text = f"{target}: '{chosen.name}', {_error_text(target, chosen.error)} off when {how} is predicted by the others"
-    best = min(candidates, key=lambda c: c.error)
-    if best != chosen:
-        return f"{text}; '{best.name}' is too little better ({_error_text(target, best.error)}) to be worth its terms"
-    others = sorted((c for c in candidates if c != chosen), key=lambda c: c.error)
-    return f"{text}; next best is '{others[0].name}' ({_error_text(target, others[0].error)})" if others else text
+    if np.isfinite(chosen.between):
+        text += f", {_error_text(target, chosen.between)} when every row with one value of a knob is"
+    others = sorted((c for c in candidates if c != chosen), key=lambda c: c.score)
+    if not others:
+        return text
+    errors = " and ".join(_error_text(target, e) for e in (others[0].error, others[0].between) if np.isfinite(e))
+    is_better = others[0].score < chosen.score
+    return f"{text}; '{others[0].name}' {'is not enough better to prefer it' if is_better else 'is next'} ({errors})"
 
 
 def _error_text(target: str, error: float) -> str:

@@ -20,7 +20,7 @@ from explorer.models.process import (
 from explorer.problem.columns import Float
 
 _FIRST_ROUNDS, _LATER_ROUNDS = 60, 15
-_RELINEARIZED = 4
+_RELINEARIZED, _RELINEARIZED_AGAIN = 4, 2
 _STEP = 1e-5
 # The scatter that is first believed: 5 % of a measured quantity; of accuracy .15 units of log-odds.
 _SCATTER = {"accuracy": 0.15}
@@ -121,7 +121,7 @@ def fit_form(
     scales = start.scales if start else belief.centers
     if not start and form.law != "sum":
         theta = _solved(design, table, centers, term, scales, theta)
-    rounds = 1 if form.law == "sum" else _RELINEARIZED
+    rounds = 1 if form.law == "sum" else _RELINEARIZED if start is None else _RELINEARIZED_AGAIN
     for i in range(rounds):
         columns = design.jacobian(theta)
         offset = table.values - design.mean(theta) + columns @ (theta - centers)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from scipy.special import expit, logit, logsumexp
+from scipy.special import expit, logit
 
 from explorer.models.coordinates import Coordinates, Placed
 from explorer.problem.columns import Float
@@ -105,7 +105,7 @@ def _shares(form: Form, sums: Mapping[str, Float], coordinates: Coordinates, pla
         powers.append(power)
     ahead = np.stack(np.broadcast_arrays(*[w + p for w, p in zip(weights, powers, strict=True)]))
     alone = np.stack(np.broadcast_arrays(*weights))
-    return np.asarray(sums["level"] + logsumexp(ahead, axis=0) - logsumexp(alone, axis=0))
+    return np.asarray(sums["level"] + np.logaddexp.reduce(ahead, axis=0) - np.logaddexp.reduce(alone, axis=0))
 
 
 def _cliff(sums: Mapping[str, Float], placed: Placed) -> Float:

@@ -199,7 +199,7 @@ def solve_coefficients(
         columns = jacobian(centers + widths * u) * widths
         return np.concatenate([-solve_triangular(root, columns, lower=True), np.eye(len(centers))])
 
-    solution = least_squares(residuals, (start - centers) / widths, jac=slopes, method="lm", max_nfev=200)
+    solution = least_squares(residuals, (start - centers) / widths, jac=slopes, method="lm", max_nfev=60)
     return np.asarray(centers + widths * solution.x)
 
 

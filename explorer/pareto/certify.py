@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from explorer.models.assessment import Assessment
-from explorer.models.draws import posterior_draws
+from explorer.models.draws import PosteriorModel, posterior_draws
 from explorer.models.intervals import add_intervals
 from explorer.models.lookup import Lookup
 from explorer.models.summary import fit_summary
@@ -35,7 +35,7 @@ def certify(results: Results, assessment: Assessment) -> Results:
         return results
     if isinstance(model, Lookup):
         results = replace(results, table=model.add_intervals(results.table, weights=assessment.study.weights))
-    if not isinstance(model, Surrogate):
+    if not isinstance(model, PosteriorModel):
         return replace(results, exact=exact_front(assessment, results.reference_point))
     draws = posterior_draws(model)
     table = dict(results.table)

@@ -13,7 +13,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.models.assessment import Assessment
+from explorer.models.draws import PosteriorModel
 from explorer.models.lookup import Lookup
+from explorer.models.responses import Responses
 from explorer.models.surrogate import Surrogate
 from explorer.pareto.front import default_reference
 from explorer.problem.columns import Columns, Float, knobs_of, take
@@ -134,6 +136,9 @@ def fingerprint(evaluator: object) -> dict[str, Any]:
         return {"samples_sha256": evaluator.samples.sha256, "coefficients": coefficients}
     if isinstance(evaluator, Lookup):
         return {"kind": "table", "samples_sha256": evaluator.samples.sha256}
+    if isinstance(evaluator, Responses):
+        forms = {t: r.fit.form.name for t, r in evaluator.responses.items()}
+        return {"samples_sha256": evaluator.samples.sha256, "forms": forms}
     return {"kind": type(evaluator).__name__}
 
 
@@ -179,7 +184,7 @@ def _keys(designs: Columns) -> set[tuple[Any, ...]]:
 def _enqueue_samples(optuna_study: optuna.Study, assessment: Assessment, encoding: Encoding) -> None:
     """Make the measured configurations the first trials: whatever the sampler does, they are among the designs."""
     evaluator = assessment.evaluator
-    if not isinstance(evaluator, Surrogate):
+    if not isinstance(evaluator, PosteriorModel):
         return
     columns = evaluator.samples.columns
     for i, label in enumerate(evaluator.samples.labels):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from explorer.models.assessment import Assessment
-from explorer.models.surrogate import Surrogate
+from explorer.models.draws import PosteriorModel
 from explorer.pareto.notes import front_notes, question_notes
 from explorer.pareto.results import Results
 from explorer.problem.columns import Columns, by_configuration, knobs_of, stack, take
@@ -91,7 +91,7 @@ def _coverage(assessment: Assessment, table: Columns) -> list[str]:
 def _measured(assessment: Assessment) -> tuple[Columns, tuple[str, ...]]:
     """Return the measured samples of the searched families, with the objectives that their own values give."""
     evaluator = assessment.evaluator
-    if not isinstance(evaluator, Surrogate):
+    if not isinstance(evaluator, PosteriorModel):
         return {}, ()
     rows = np.isin(evaluator.samples.columns["family"].astype(str), list(assessment.regions))
     samples = evaluator.samples.rows(rows)

@@ -17,6 +17,7 @@ from explorer.problem.columns import (
     TARGETS,
     Columns,
     bounds,
+    is_free_name,
     knobs_of,
     take,
 )
@@ -200,7 +201,9 @@ def _with_own(table: CsvTable, own: Sequence[str]) -> tuple[CsvTable, list[str]]
 
 def _own_faults(table: CsvTable, own: Sequence[str]) -> Iterator[Fault]:
     for name in own:
-        if name not in table.header:
+        if not is_free_name(name):
+            yield Fault("row 1", f"'{name}' cannot be a knob: explorer calls something else so", "rename the column")
+        elif name not in table.header:
             others = [column for column in table.header if column and column not in COLUMNS]
             fix = f"add it, or leave it out of the knobs; {suggestion(name, others)}" if others else "add it"
             yield Fault("row 1", f"column '{name}' is missing, which is declared as a knob", fix)

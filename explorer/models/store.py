@@ -78,7 +78,7 @@ def load_evaluator(study: Study) -> Evaluator:
         asked += [c.column for c in study.constraints if c.column in TARGETS]
         return lookup_of(samples, name=study.model, needs=list(dict.fromkeys(asked)))
     ignore = [name for space in study.spaces for name in space.file.ignore]
-    return load_model(study.model, own=[name for name in study.own_columns if name != "weight_bits"], ignore=ignore)
+    return load_model(study.model, own=list(study.own_columns), ignore=ignore)
 
 
 def load_samples(name: str, *, own: Sequence[str] = (), ignore: Sequence[str] = ()) -> Samples:

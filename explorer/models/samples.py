@@ -46,6 +46,7 @@ class Samples:
         source: where they come from, for people.
         sha256: of the file they were read from.
         notes: what was done with the file that its user should know.
+        numbers: the row of the file that each row stands in; empty where there is no file.
     """
 
     columns: Columns
@@ -53,6 +54,7 @@ class Samples:
     source: str
     sha256: str
     notes: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
 
     @property
     def knobs(self) -> tuple[str, ...]:
@@ -72,7 +74,8 @@ class Samples:
     def rows(self, which: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]") -> "Samples":
         """Return some of the rows, by mask."""
         labels = tuple(label for label, keep in zip(self.labels, which, strict=True) if keep)
-        return replace(self, columns=take(self.columns, which), labels=labels)
+        numbers = tuple(n for n, keep in zip(self.numbers, which, strict=True) if keep) if self.numbers else ()
+        return replace(self, columns=take(self.columns, which), labels=labels, numbers=numbers)
 
 
 def paper_samples() -> Samples:
@@ -137,7 +140,7 @@ def read_samples(path: Path, *, own: Sequence[str] = (), ignore: Sequence[str] =
     labels = table.cells(named) if named else [f"row {number}" for number in table.numbers]
     ordered = {name: columns[name] for name in (*knobs_of(columns), *TARGETS) if name in columns}
     notes += reading_notes(ordered, table, scaled)
-    return Samples(ordered, tuple(labels), str(path), sha256(table.text), tuple(notes))
+    return Samples(ordered, tuple(labels), str(path), sha256(table.text), tuple(notes), tuple(table.numbers))
 
 
 def read_designs(path: Path, *, knobs: Sequence[str] = KNOBS, categories: Sequence[str] = ()) -> Columns:

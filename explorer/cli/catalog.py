@@ -50,9 +50,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
     print_text("")
     print_table(["objective", "direction", "meaning"], [[o["name"], o["direction"], o["label"]] for o in objectives])
     print_text("")
-    print_text(
-        "models: paper (ten samples), h100 (360 rows measured on an accelerator), or a model.json or samples CSV of your own"
-    )
+    print_text("models: paper (ten samples), h100 (360 measured rows), or a model.json or samples CSV of your own")
     print_text(f"networks to measure, on the data `digits`: {', '.join(shipped_networks())}")
     print_text(f"samplers: {', '.join(SAMPLERS)}")
 

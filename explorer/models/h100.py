@@ -9,7 +9,6 @@ from explorer.files import read_text, sha256
 from explorer.models.coordinates import Knob
 from explorer.models.responses import Measured
 from explorer.models.samples import Samples
-from explorer.problem.columns import Columns
 from explorer.problem.csv_table import CsvTable, read_csv
 
 _HERE = Path(__file__).parent
@@ -41,7 +40,7 @@ def h100_tables() -> tuple[Measured, Measured]:
 def _table(file: str, knobs: Sequence[Knob], targets: Sequence[str]) -> Measured:
     path = _HERE / file
     table = read_csv(path)
-    columns: Columns = {knob.name: _values(table, knob) for knob in knobs}
+    columns = {knob.name: _values(table, knob) for knob in knobs}
     columns |= {name: np.array([float(cell) for cell in table.cells(name)]) for name in targets}
     labels = tuple(f"{family} {width}, row {n} of {file}" for family, width, n in zip(
         table.cells("family"), table.cells("width"), table.numbers, strict=True))  # fmt: skip

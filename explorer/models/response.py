@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,8 @@ class Candidate:
         return float(np.sqrt(self.error * self.between)) if np.isfinite(self.between) else self.error
 
 
-@dataclass(frozen=True, slots=True)
+# Equal only to itself: what is derived of a fit (see `_pull`) is kept by identity, and arrays have no hash.
+@dataclass(frozen=True, slots=True, eq=False)
 class Response:
     """A fitted form with its samples.
 
@@ -116,8 +118,11 @@ class Response:
 
     def _linked(self, designs: Columns, pull: Float) -> Float:
         placed = self.coordinates.place(designs)
+        mean = design_of(self.fit.form, self.coordinates, placed).mean(self.fit.theta)
+        if not np.isfinite(self.fit.scales.amplitude):
+            return np.asarray(mean)
         around = kernel(self.coordinates.points(placed), self.table.points, self.fit.scales) @ pull
-        return np.asarray(design_of(self.fit.form, self.coordinates, placed).mean(self.fit.theta) + around)
+        return np.asarray(mean + around)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +241,7 @@ def _cosines(points: Float, frequencies: Float, phases: Float) -> Float:
     return np.asarray(np.cos(points @ frequencies + phases))
 
 
+@lru_cache(maxsize=32)
 def _pull(response: Response) -> Float:
     """Return what each sample adds to the residual process, shape (n,)."""
     fit, table = response.fit, response.table

@@ -24,6 +24,7 @@ _AS_GOOD = 1.02
 _AS_GOOD_WITH_LAW = 1.05
 # Of three values, two are left when one is left out: they tell a slope, and no form from another.
 _LEVELS_TO_JUDGE = 4
+_LEAST_ERROR = 1e-12  # a table without noise can be fitted without error, which has no logarithm
 _EXPLAINS_NOTHING = 0.1
 # Up to this many folds everything is learned anew in each; above, ten folds stand in.
 _MAX_TO_RELEARN = 15
@@ -84,7 +85,7 @@ def _fitted(
 def _candidate(fit: FormFit, data: _Data, levels: Mapping[str, NDArray[np.int64]]) -> Candidate:
     one = _judged(fit, data, data.fold, relearn=len(data.fold) <= _MAX_TO_RELEARN)[0]
     between = [_judged(fit, data, level, relearn=False)[0].error for level in levels.values()]
-    return replace(one, between=float(np.exp(np.mean(np.log(between))))) if between else one
+    return replace(one, between=float(np.exp(np.mean(np.log(np.maximum(between, _LEAST_ERROR)))))) if between else one
 
 
 def _chosen(candidates: Sequence[Candidate], forms: Sequence[Form], *, has_axes: bool) -> int:
@@ -172,7 +173,7 @@ def configurations(designs: Columns, knobs: Sequence[Knob]) -> tuple[NDArray[np.
 def _judged(fit: FormFit, data: _Data, fold: NDArray[np.int64], *, relearn: bool) -> tuple[Candidate, float]:
     """Return how well a form predicts rows left out by fold, and how much wider its intervals must be to cover."""
     table, can_be = data.table, _can_be_predicted(data, fold)
-    if not can_be.any():
+    if not can_be.any() or len(np.unique(fold)) < 2:
         return Candidate(fit.form.name, np.inf, -np.inf, np.nan), 1.0
     middle, variance = held_out(fit, data.coordinates, data.placed, table, fold, relearn=relearn)
     residual, sd = (table.values - middle)[can_be], np.sqrt(variance[can_be])

@@ -11,11 +11,11 @@ from threadpoolctl import threadpool_limits
 from explorer.errors import WrongUsage
 from explorer.models.candidates import candidate_forms
 from explorer.models.coordinates import Coordinates, Knob, Placed, coordinates_of
-from explorer.models.fitting import FormFit, fit_form, held_out
+from explorer.models.fitting import FormFit, fit_form, freedom_of, held_out
 from explorer.models.forms import Form, link, unlink
 from explorer.models.process import Table
-from explorer.models.response import LEVEL, Candidate, Response, freedom_of, half_width
-from explorer.models.widening import Widening, away_from_levels, knobs_with_levels, needed
+from explorer.models.response import LEVEL, Candidate, Response
+from explorer.models.widening import Widening, away_from_levels, half_width, knobs_with_levels, needed
 from explorer.problem.columns import Columns, Float, take
 
 MAX_CONFIGURATIONS = 1_000  # the algebra is cubic in them; more are thinned evenly
@@ -108,17 +108,6 @@ def _few_folds(fold: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray((np.random.default_rng(0).permutation(n_folds) % _FEWER_FOLDS)[fold])
 
 
-def refitted(response: Response, designs: Columns, values: Float) -> Response:
-    """Fit the chosen form of a response again, to other rows: nothing is chosen anew, nothing is calibrated."""
-    data, _ = _prepared(response.target, designs, np.asarray(values, dtype=np.float64), response.knobs, None)
-    with threadpool_limits(1):
-        fit = fit_form(response.fit.form, response.target, data.coordinates, data.placed, data.table)
-    return replace(
-        response, coordinates=data.coordinates, samples=data.samples, counts=data.counts, table=data.table,
-        repeat_sd=data.repeat_sd, fit=fit,
-    )  # fmt: skip
-
-
 def _fits(target: str, data: _Data) -> list[FormFit]:
     forms = candidate_forms(target, data.coordinates, data.table.values, data.placed)
     return [fit_form(form, target, data.coordinates, data.placed, data.table) for form in forms]
@@ -182,7 +171,7 @@ def _judged(fit: FormFit, data: _Data, fold: NDArray[np.int64], *, relearn: bool
     error = float(np.mean(gap if fit.target == "accuracy" else gap / truth))
     total = float(np.sum((table.values[can_be] - table.values[can_be].mean()) ** 2))
     r2 = 1 - float(residual @ residual) / total if total > 0 else 0.0
-    z, reach = residual / sd, half_width(freedom_of(fit, data.coordinates, data.placed, table))
+    z, reach = residual / sd, half_width(freedom_of(fit, data.coordinates, data.placed, table), LEVEL)
     return Candidate(fit.form.name, error, r2, float(np.mean(np.abs(z) <= reach))), needed(z, reach, LEVEL)
 
 

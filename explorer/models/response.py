@@ -7,10 +7,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtri
 
-from explorer.models.coordinates import Coordinates, Knob, Placed
-from explorer.models.fitting import Design, FormFit, design_of, term_of_columns
+from explorer.models.coordinates import Coordinates, Knob
+from explorer.models.fitting import Design, FormFit, design_of, freedom_of, term_of_columns
 from explorer.models.forms import unlink
 from explorer.models.process import Table, kernel, residual_covariance
 from explorer.models.widening import Widening
@@ -20,7 +20,6 @@ N_DRAWS = 400
 LEVEL = 0.9
 _BLOCK = 10_000  # designs at once: the columns of a hundred terms are 8 MB
 _FREQUENCIES = 256  # cosines that stand for a draw of the residual process
-_LEAST_FREEDOM = 3.0
 # Beyond the samples no law is known to hold: each half range outside adds this share of the values' spread (assumed;
 # a seventh is what leaving out the outermost width of a real device's table cost).
 _OUTSIDE = 0.1
@@ -106,10 +105,6 @@ class Response:
         parts = [np.quantile(drawn.at(block, with_noise=True), [tail, 1 - tail], axis=0) for block in _blocks(designs)]
         low, high = np.concatenate(parts, axis=1) if parts else (np.empty(0), np.empty(0))
         return low, high
-
-    def outside(self, designs: Columns) -> Float:
-        """Return how far outside the samples' ranges each design lies, in half ranges, shape (n,); 0 inside."""
-        return self.coordinates.outside(self.coordinates.place(designs))
 
     @property
     def noise(self) -> float:
@@ -250,21 +245,6 @@ def _pull(response: Response) -> Float:
     return np.asarray(cho_solve(cho_factor(around, lower=True), table.values - design.mean(fit.theta)))
 
 
-def half_width(freedom: float, level: float = LEVEL) -> float:
-    """Return how many standard deviations an interval reaches, where the deviation itself is known by `freedom`."""
-    return float(stdtrit(freedom, (1 + level) / 2))
-
-
 def _blocks(designs: Columns) -> Iterator[Columns]:
     for start in range(0, n_rows(designs), _BLOCK):
         yield take(designs, np.arange(start, min(start + _BLOCK, n_rows(designs))))
-
-
-def freedom_of(fit: FormFit, coordinates: Coordinates, placed: Placed, table: Table) -> float:
-    """Return how many rows are left to tell the size of the deviations once the coefficients are paid for."""
-    columns = design_of(fit.form, coordinates, placed).jacobian(fit.theta)
-    weighted = columns * np.exp(fit.scales.widths)[term_of_columns(fit.form, coordinates)]
-    around = residual_covariance(table, fit.scales)
-    own = np.diag(around) - np.diag(kernel(table.points, table.points, fit.scales))
-    inverse = np.linalg.inv(around + weighted @ weighted.T)
-    return max(float(own @ np.diag(inverse)), _LEAST_FREEDOM)

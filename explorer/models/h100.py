@@ -30,7 +30,6 @@ def h100_tables() -> tuple[Measured, Measured]:
     """Return the two tables: energy, latency and power by precision and batch; accuracy by step; both by width.
 
     `latency_s` is of a whole batch, `energy_j` of one inference. `quant_step` 0 is a network that was not quantized.
-    Rows are left out by width when a fit is judged: a study asks for widths that nobody has trained.
     """
     energy = _table("h100_energy.csv", _ENERGY_KNOBS, ("latency_s", "energy_j", "power_w"))
     accuracy = _table("h100_accuracy.csv", _ACCURACY_KNOBS, ("accuracy",))
@@ -45,9 +44,7 @@ def _table(file: str, knobs: Sequence[Knob], targets: Sequence[str]) -> Measured
     labels = tuple(f"{family} {width}, row {n} of {file}" for family, width, n in zip(
         table.cells("family"), table.cells("width"), table.numbers, strict=True))  # fmt: skip
     digest = sha256(read_text(path, max_bytes=1_000_000))
-    groups = np.array([f"{family} {width}" for family, width in
-                       zip(table.cells("family"), table.cells("width"), strict=True)])  # fmt: skip
-    return Measured(Samples(columns, labels, SOURCE, digest, (), tuple(table.numbers)), tuple(knobs), groups)
+    return Measured(Samples(columns, labels, SOURCE, digest, (), tuple(table.numbers)), tuple(knobs))
 
 
 def _values(table: CsvTable, knob: Knob) -> "np.ndarray[tuple[int], np.dtype[np.object_ | np.float64]]":

@@ -8,7 +8,7 @@ from explorer.errors import WrongUsage
 from explorer.pareto.alpha import alpha_sweep
 from explorer.pareto.convergence import hypervolume_history
 from explorer.pareto.results import Results
-from explorer.problem.columns import COLUMNS, bounds
+from explorer.problem.columns import COLUMNS, bounds, knobs_of
 from explorer.problem.objectives import CostWeights
 from explorer.report.front_plot import CONFIGURATION
 from explorer.report.style import BLUE, GREY, ORANGE, VERMILLION, base_layout, family_style
@@ -16,6 +16,12 @@ from explorer.report.style import BLUE, GREY, ORANGE, VERMILLION, base_layout, f
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+# How the search moves the clock, a device's (V, f), or through a table: axes that are no column of designs.
+_SEARCHED = {
+    "clock_share": "Clock f, as a share of what V carries",
+    "operating_point": "Operating point (V, f)",
+    "row": "Row of the table",
+}
 _BAR_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", VERMILLION)
 
 
@@ -54,7 +60,7 @@ def plot_importance(results: Results) -> "go.Figure":
         error = {"type": "data", "symmetric": False, "array": high - total, "arrayminus": total - low,
                  "color": GREY, "thickness": 1.2, "width": 3}  # fmt: skip
         figure.add_bar(
-            y=[f"{row['family']}: {_knob(row['knob'])}" if several else _knob(row["knob"]) for row in rows],
+            y=[(f"{row['family']}: " if several else "") + _knob(results, row["knob"]) for row in rows],
             x=total, name=objective.title, orientation="h", error_x=error,
             marker={"color": _BAR_COLOURS[i % len(_BAR_COLOURS)], "pattern": {"shape": ("", "/", "x", ".")[i % 4]}},
             hovertemplate="%{y}: %{x:.2f}<extra></extra>",
@@ -98,9 +104,10 @@ def plot_parallel(results: Results) -> "go.Figure":
     import plotly.graph_objects as go
 
     front = results.front_columns
-    names = [n for n in (*CONFIGURATION, *(o.name for o in results.objectives)) if n in front and n != "family"]
-    varying = [name for name in dict.fromkeys(names) if len(front[name]) and np.ptp(front[name]) > 0]
-    dimensions = [{"label": COLUMNS[n].title, "values": front[n] / COLUMNS[n].scale} for n in varying]
+    asked = (*knobs_of(front), *CONFIGURATION, *(o.name for o in results.objectives))
+    names = [n for n in dict.fromkeys(asked) if n in front and front[n].dtype != object]
+    varying = [name for name in names if len(front[name]) and np.ptp(front[name]) > 0]
+    dimensions = [{"label": results.column(n).title, "values": front[n] / results.column(n).scale} for n in varying]
     first = results.objectives[0]
     line = {"color": front[first.name] / COLUMNS[first.name].scale, "colorscale": "Cividis", "showscale": True,
             "colorbar": {"title": {"text": first.title, "side": "right"}}}  # fmt: skip
@@ -142,13 +149,8 @@ def plot_front_3d(results: Results, *, axes: tuple[str, str, str] | None = None)
     return figure
 
 
-def _knob(name: str) -> str:
-    if name in COLUMNS:
-        return COLUMNS[name].label
-    # How the search moves the clock, or a device's (V, f): not a column of designs.
-    return {"clock_share": "Clock f, as a share of what V carries", "operating_point": "Operating point (V, f)"}.get(
-        name, name.replace("_", " ")
-    )
+def _knob(results: Results, name: str) -> str:
+    return _SEARCHED.get(name) or results.column(name).label
 
 
 def _number(value: Any) -> float:

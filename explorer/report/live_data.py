@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 from explorer.pareto import decide
 from explorer.pareto.alpha import AlphaSweep, alpha_sweep
 from explorer.pareto.results import WORDS, Results
-from explorer.problem.columns import COLUMNS, Columns, bounds, n_rows, take
+from explorer.problem.columns import COLUMNS, Column, Columns, bounds, knobs_of, n_rows, take
 from explorer.problem.domain import is_extrapolated
 from explorer.problem.objectives import OBJECTIVES, CostWeights
 from explorer.report.style import base_layout, family_style
@@ -20,6 +20,8 @@ MAX_FRONT = 3_000
 MAX_BEHIND = 2_000
 # Values that repeat others and would only crowd the page.
 _LEFT_OUT = frozenset({"ops_per_watt", "throughput_ops", "frequency_max_hz"})
+_SCALABLE = frozenset({"J", "s", "W", "B", "J*s", "Hz"})
+_PREFIXES = ("p", "n", "µ", "m", "", "k", "M", "G", "T")
 # The symbols that plotly's 3-D plots have.
 _SYMBOLS_3D = {"circle": "circle", "square": "square", "diamond": "diamond", "cross": "cross", "x": "x"}
 
@@ -43,17 +45,20 @@ def live_data(results: Results, *, place: str) -> dict[str, Any]:
     knee = decide.knee(results, front).shown if n_rows(front) else np.zeros(0)
     kept = _kept(front, sweep, knee)
     names = _numbers(front)
-    shown = [name for name in names if COLUMNS[name].kind in {"prediction", "objective"}]
+    shown = [name for name in names if name in COLUMNS and COLUMNS[name].kind in {"prediction", "objective"}]
+    checks = [name for name in names if name in COLUMNS and COLUMNS[name].kind == "check"]
     return {
         "study": results.study,
         "place": place,
         "objectives": [{"name": o.name, "direction": o.direction} for o in results.objectives],
-        "columns": [_column(name) for name in (*names, *_words(front), "family")],
+        "columns": [
+            _column(results, front, name) for name in dict.fromkeys((*names, *_words(front), *knobs_of(front)))
+        ],
         "choices": shown,
         "axes": [o.name for o in results.objectives[:2]],
         "parallel": _parallel(results, front, shown),
         "table": _table_columns(front, names, has_cost=sweep is not None),
-        "detail": [*_knobs(front), *shown, *(n for n in names if COLUMNS[n].kind == "check"), *_words(front)],
+        "detail": [*knobs_of(front), *shown, *checks, *_words(front)],
         "alpha": alpha,
         "energy_max_j": energy_max,
         "front": _front(take(front, kept), names, shown, knee=knee[kept], total=n_rows(front)),
@@ -68,39 +73,49 @@ def live_data(results: Results, *, place: str) -> dict[str, Any]:
 
 
 def _numbers(front: Columns) -> list[str]:
-    """Return the numeric columns that the page shows, in the order of the registry."""
-    return [n for n in COLUMNS if n in front and n not in _LEFT_OUT and front[n].dtype != object]
+    """Return the numeric columns that the page shows: knobs, the user's own among them, then what is known of them."""
+    known = [n for n in COLUMNS if n in front and n not in _LEFT_OUT]
+    return [n for n in dict.fromkeys((*knobs_of(front), *known)) if front[n].dtype != object]
 
 
 def _words(front: Columns) -> list[str]:
     return [name for name in WORDS if name in front]
 
 
-def _knobs(front: Columns) -> list[str]:
-    return [name for name, column in COLUMNS.items() if column.kind == "knob" and name in front]
+def _categories(front: Columns) -> list[str]:
+    """Return the knobs that are names; the family only where there are several."""
+    several = len(set(front["family"].tolist())) > 1
+    return [n for n in knobs_of(front) if front[n].dtype == object and (n != "family" or several)]
 
 
-def _column(name: str) -> dict[str, Any]:
-    if name not in COLUMNS:
-        label = name.replace("_", " ")
-        return {
-            "name": name,
-            "short": label,
-            "label": label.capitalize(),
-            "title": label.capitalize(),
-            "unit": "",
-            "scale": 1.0,
-        }
-    column = COLUMNS[name]
+def _column(results: Results, front: Columns, name: str) -> dict[str, Any]:
+    column = results.column(name)
+    unit, scale = _unit(column, front.get(name))
     told: dict[str, Any] = {
         "name": name,
         "label": column.label,
-        "title": column.title,
+        "title": f"{column.label} ({unit})" if unit else column.label,
         "short": column.short,
-        "unit": (column.shown_in or column.symbol).replace("J*s", "J·s"),
-        "scale": column.scale,
+        "unit": unit,
+        "scale": scale,
     }
     return {**told, "direction": OBJECTIVES[name].direction} if name in OBJECTIVES else told
+
+
+def _unit(column: Column, values: "NDArray[Any] | None") -> tuple[str, float]:
+    """Return the unit that a column is read in, and what it is in SI: a thousandth or so where numbers are that small.
+
+    What ten rows of a server-sized paper need (joule, millisecond) is not what a microcontroller needs.
+    """
+    unit = (column.shown_in or column.symbol).replace("J*s", "J·s")
+    if values is None or values.dtype == object or column.symbol not in _SCALABLE:
+        return unit, column.scale
+    known = np.abs(values[np.isfinite(values) & (values != 0)].astype(np.float64))
+    middle = float(np.median(known)) if known.size else 1.0
+    if 0.05 <= middle / column.scale < 5e4:
+        return unit, column.scale
+    thousands = min(max(math.floor(math.log10(middle) / 3), -4), 4)
+    return f"{_PREFIXES[thousands + 4]}{column.symbol.replace('J*s', 'J·s')}", 1000.0**thousands
 
 
 def _kept(front: Columns, sweep: AlphaSweep | None, knee: "NDArray[np.float64]") -> "NDArray[np.int64]":
@@ -125,7 +140,7 @@ def _front(
         "low": {name: _packed(kept[end], "<f4") for name, end in low.items()},
         "high": {name: _packed(kept[end], "<f4") for name, end in high.items()},
         "words": {
-            "family": kept["family"].tolist(),
+            **{name: kept[name].tolist() for name in knobs_of(kept) if kept[name].dtype == object},
             "certainty": kept.get("certainty", np.full(n_rows(kept), "sure", dtype=object)).tolist(),
             **{name: kept[name].tolist() for name in _words(kept)},
         },
@@ -181,21 +196,17 @@ def _styles(results: Results, front: Columns) -> dict[str, dict[str, str]]:
 
 def _parallel(results: Results, front: Columns, shown: list[str]) -> list[str]:
     """Return the axes of the parallel coordinates: the knobs that vary, the objectives, and what else varies."""
-    several = ["family"] if len(set(front["family"].tolist())) > 1 else []
-    knobs = [name for name in _knobs(front) if name != "family"]
+    if not n_rows(front):
+        return []
     asked = [o.name for o in results.objectives]
     others = [name for name in ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes") if name not in asked]
-    names = [*knobs, *asked, *(name for name in others if name in shown)]
-    return (
-        [*several, *(name for name in names if front[name].dtype != object and np.ptp(front[name]) > 0)]
-        if n_rows(front)
-        else []
-    )
+    numbers = [name for name in knobs_of(front) if front[name].dtype != object]
+    names = [*numbers, *asked, *(name for name in others if name in shown)]
+    return [*_categories(front), *(name for name in names if np.ptp(front[name]) > 0)]
 
 
 def _table_columns(front: Columns, names: list[str], *, has_cost: bool) -> list[str]:
-    several = ["family"] if len(set(front["family"].tolist())) > 1 else []
-    return ["design_id", *several, *(["rank", "cost"] if has_cost else []), *names]
+    return ["design_id", *_categories(front), *(["rank", "cost"] if has_cost else []), *names]
 
 
 def _layout() -> dict[str, Any]:

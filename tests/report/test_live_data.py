@@ -109,6 +109,19 @@ def test_a_study_without_energy_has_no_weighted_cost_to_move(small: Results) -> 
     assert "cost" not in data["table"]
 
 
+@pytest.mark.parametrize(
+    ("factor", "unit"), [(1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"), (1e5, "MJ")], ids=str
+)
+def test_numbers_are_shown_in_a_unit_that_suits_them(small: Results, factor: float, unit: str) -> None:
+    table = {**small.table, "energy_j": small.table["energy_j"] * factor}
+    data = live_data(replace(small, table=table), place="x")
+    (column,) = [c for c in data["columns"] if c["name"] == "energy_j"]
+
+    assert column["unit"] == unit
+    assert 0.05 <= float(np.median(table["energy_j"])) / column["scale"] < 5e4
+    assert column["title"].endswith(f"({unit})")
+
+
 def _with_intervals(results: Results) -> Results:
     """Give every prediction a pair of bounds, as a certified study has them: they weigh most on the page."""
     table = dict(results.table)

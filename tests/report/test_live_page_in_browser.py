@@ -282,6 +282,15 @@ def test_three_objectives_can_be_seen_in_space_and_flat_again(page: Callable[...
         )
 
 
+def test_an_axis_can_be_logarithmic(page: Callable[..., Page]) -> None:
+    opened = page()
+    kind = "return document.getElementById('scatter').layout.xaxis.type"
+    assert opened.execute_script(kind) == "linear"
+
+    _one(opened, "#x-log").click()
+    _until(opened, lambda: opened.execute_script(kind) == "log")
+
+
 def test_two_objectives_offer_no_third_axis(page: Callable[..., Page]) -> None:
     assert not _one(page(), "#z-label").is_displayed()
 

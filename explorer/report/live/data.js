@@ -37,6 +37,8 @@ const state = {
   x: payload.axes[0],
   y: payload.axes[1],
   z: "",
+  isLogX: false,
+  isLogY: false,
   bars: "marked",
   brushes: {},
   sort: { by: payload.objectives[0].name, isDown: false },

@@ -54,7 +54,21 @@ function onNumber(id, bounds, change) {
   });
 }
 
+/** Take the scale that suits a newly chosen axis; the reader may change it. */
+function chooseScale(axis) {
+  const name = axis === "x" ? "isLogX" : "isLogY";
+  state[name] = spansDecades(state[axis]);
+  byId(`${axis}-log`).checked = state[name];
+}
+
 function bindControls() {
+  for (const [axis, name] of [["x", "isLogX"], ["y", "isLogY"]]) {
+    chooseScale(axis);
+    byId(`${axis}-log`).addEventListener("change", (event) => {
+      state[name] = event.target.checked;
+      render();
+    });
+  }
   const axes = payload.choices.map((name) => [name, columns[name].title]);
   options(byId("x-axis"), axes, state.x);
   options(byId("y-axis"), axes, state.y);
@@ -68,6 +82,7 @@ function bindControls() {
       byId("z-note").hidden = !isTooDeep;
       if (isTooDeep) event.target.value = "";
       state[key] = event.target.value;
+      if (key === "x" || key === "y") chooseScale(key);
       if (key === "z") Plotly.purge("scatter"); // flat and deep plots do not turn into each other
       render();
     });

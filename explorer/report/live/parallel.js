@@ -3,8 +3,8 @@
 const PARALLEL = { height: 300, top: 46, bottom: 26, side: 48, gap: 92 };
 const NS = "http://www.w3.org/2000/svg";
 const parallelAxes = payload.parallel.map((name) => {
-  const words = name === "family" ? [...new Set(front.words.family)] : null;
-  const values = words ? front.words.family.map((word) => words.indexOf(word)) : Array.from(front.value[name]);
+  const words = name in front.words ? [...new Set(front.words[name])] : null;
+  const values = words ? front.words[name].map((word) => words.indexOf(word)) : Array.from(front.value[name]);
   const finite = values.filter(Number.isFinite);
   const low = finite.reduce((a, b) => Math.min(a, b), Infinity);
   const high = finite.reduce((a, b) => Math.max(a, b), -Infinity);

@@ -111,7 +111,7 @@ function frontTraces(visible) {
 
 function sampleTraces() {
   return Object.entries(payload.styles).flatMap(([family, style]) => {
-    const own = payload.samples.filter((sample) => sample.family === family && Number.isFinite(sample[state.x] * sample[state.y]));
+    const own = payload.samples.filter((sample) => sample.family === family && Number.isFinite(sample[state.x]) && Number.isFinite(sample[state.y]));
     if (!own.length || (state.z && !own.every((sample) => Number.isFinite(sample[state.z])))) return [];
     const axis = (name) => own.map((sample) => sample[name] / columns[name].scale);
     const at = state.z ? { z: axis(state.z), type: "scatter3d" } : { type: "scatter" };
@@ -145,12 +145,19 @@ function axisTitle(name) {
   return direction ? `${columns[name].title}, ${direction === "minimize" ? "less" : "more"} is better` : columns[name].title;
 }
 
+/** Tell whether a column's front spans more than a linear axis can show. */
+function spansDecades(name) {
+  const values = front.value[name];
+  const [low, high] = values.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
+  return low > 0 && high > 50 * low;
+}
+
 function drawScatter(decision, visible) {
   const traces = [...behindTraces(), ...exactTrace(), ...barTraces(decision, visible), ...frontTraces(visible), ...sampleTraces(),
                   ...markTraces(decision)];
   const layout = structuredClone(payload.layout);
   layout.hovermode = "closest";
-  layout.uirevision = `${state.x} ${state.y} ${state.z}`; // a reader's zoom stays until the axes change
+  layout.uirevision = `${state.x} ${state.y} ${state.z} ${state.isLogX} ${state.isLogY}`; // a reader's zoom stays until the axes change
   if (state.z) {
     const axis = (name) => ({ title: { text: columns[name].title, font: { color: colour("--fg") } }, gridcolor: "#808080", tickfont: { color: colour("--fg") } });
     layout.scene = { xaxis: axis(state.x), yaxis: axis(state.y), zaxis: axis(state.z), aspectmode: "cube", camera: { eye: { x: 1.6, y: 1.6, z: 0.9 } } };
@@ -159,6 +166,8 @@ function drawScatter(decision, visible) {
   } else {
     layout.xaxis.title.text = axisTitle(state.x);
     layout.yaxis.title.text = axisTitle(state.y);
+    layout.xaxis.type = state.isLogX ? "log" : "linear";
+    layout.yaxis.type = state.isLogY ? "log" : "linear";
   }
   const isNew = !byId("scatter").data;
   Plotly.react("scatter", traces, layout, { responsive: true, displayModeBar: false });

@@ -10,7 +10,7 @@ _PARTS = Path(__file__).parent / "sh"
 _USAGE = "usage: sh {name} [--apply] [--policy NAME] [--sysfs ROOT] [--state FILE]"
 _USAGE_NVIDIA = "usage: sh {name} [--apply] [--gpu N]"
 # Which files of Linux set a clock, and in which unit they count.
-_SYSFS: Mapping[Control, Mapping[str, str]] = {
+SYSFS: Mapping[Control, Mapping[str, str]] = {
     "cpufreq": {
         "PARENT": "devices/system/cpu/cpufreq", "LISTED": "scaling_available_frequencies",
         "LOWEST": "scaling_min_freq", "HIGHEST": "scaling_max_freq",
@@ -44,7 +44,7 @@ def scripts(target: Target) -> dict[str, str]:
         name: _script(
             name,
             ("common", "sysfs"),
-            {"USAGE": _USAGE.format(name=name), "DEVICE": target.title, **clock, **_SYSFS[target.control]},
+            {"USAGE": _USAGE.format(name=name), "DEVICE": target.title, **clock, **SYSFS[target.control]},
             target,
         )
         for name in ("apply.sh", "undo.sh")

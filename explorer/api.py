@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from explorer.deploy.bundle import Bundle, write_bundle
 from explorer.deploy.chosen import read_chosen, refuse_what_nobody_should_ship
 from explorer.deploy.manifest import bundle_texts, manifest
 from explorer.errors import Interrupted, NoFeasibleDesign, WrongUsage
 from explorer.models.assessment import Assessment, assessment_of
-from explorer.models.store import load_model
+from explorer.models.store import load_evaluator
 from explorer.pareto import decide
+from explorer.pareto.applied import apply_to
 from explorer.pareto.certify import certify
 from explorer.pareto.compare import Comparison
 from explorer.pareto.compare import compare as compare_fronts
@@ -23,14 +26,16 @@ from explorer.pareto.explain import explain as explain_design
 from explorer.pareto.folder import FRONT_JSON, read_folder, write_folder
 from explorer.pareto.notes import nearest_misses
 from explorer.pareto.results import Results
-from explorer.problem.columns import COLUMNS, bounds
+from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
+from explorer.problem.columns import describe as meaning_of
 from explorer.problem.constraints import parse_constraint
+from explorer.problem.device import device_points
 from explorer.problem.manifest_file import ManifestFile
 from explorer.problem.objectives import CostWeights
 from explorer.problem.study import load_study
 from explorer.report.files import write_page
 from explorer.search.again import changes_since, study_file
-from explorer.search.begin import n_complete, prepare
+from explorer.search.begin import fingerprint, n_complete, prepare
 from explorer.search.collect import collect
 from explorer.search.dashboard import Dashboard, find_study, open_dashboard
 from explorer.search.run import Clock, Progress, logged, search, utc_now
@@ -59,7 +64,7 @@ def load(study: str) -> Assessment:
         InvalidFile: a file is not what it should be; all of its faults at once.
     """
     declared = load_study(study)
-    return assessment_of(declared, load_model(declared.model))
+    return assessment_of(declared, load_evaluator(declared))
 
 
 def run(
@@ -173,6 +178,8 @@ def choose(
     design: int | None = None,
     where: Sequence[str] = (),
     allow_extrapolation: bool = False,
+    device: str | None = None,
+    bin_name: str = "",
 ) -> tuple[Choice, dict[str, Any]]:
     """Choose one configuration from a front by one rule; return it, and what `chosen.json` holds of it.
 
@@ -185,9 +192,12 @@ def choose(
         design: choose this design.
         where: conditions such as 'accuracy >= 0.9'.
         allow_extrapolation: take designs outside the model's domain as well.
+        device: apply the choice to this device: the point of its own table with the nearest clock. What was asked and
+            what is applied, evaluated again, both come with the payload.
+        bin_name: the device's speed bin, where its table has several.
 
     Raises:
-        WrongUsage: there are no results, or a rule or condition cannot be used.
+        WrongUsage: there are no results, or a rule, condition or device cannot be used.
         NoFeasibleDesign: no design meets the conditions inside the domain.
     """
     found = results(study_or_folder)
@@ -203,7 +213,8 @@ def choose(
         rule = decide.knee(found, candidates)
     else:
         raise WrongUsage("no rule given", fix="give one of knee, alpha, minimize, design")
-    conditions = [parse_constraint(text, where="--where") for text in where]
+    own = [name for name in own_knobs(candidates) if candidates[name].dtype != object]
+    conditions = [parse_constraint(text, where="--where", own=own) for text in where]
     lacking = [c.column for c in conditions if c.column not in candidates]
     if lacking:
         raise WrongUsage(f"the results have no column {', '.join(lacking)}", fix=f"it has {', '.join(candidates)}")
@@ -220,6 +231,19 @@ def choose(
         "is_extrapolated": choice.is_extrapolated,
         "provenance": dict(found.provenance),
     }
+    if device is not None:
+        points = device_points(device, bin_name=bin_name)
+        applied = apply_to(
+            choice.design, assessment=_asked_of(found), points=points, conditions=conditions,
+            allow_extrapolation=allow_extrapolation,
+        )  # fmt: skip
+        payload["applied"] = {
+            "device": device,
+            "bin": bin_name,
+            "operating_point": applied.point,
+            "design": applied.design,
+            "is_extrapolated": applied.is_extrapolated,
+        }
     return choice, payload
 
 
@@ -324,11 +348,32 @@ def dashboard(
     return open_dashboard(stored, name, host=host, port=port)
 
 
-def describe(design: Mapping[str, Any]) -> list[str]:
-    """Return a design's columns as lines for people, with intervals where they are known."""
+def _asked_of(found: Results) -> Assessment:
+    """Load the study that results are of, and see that its model still rests on the same samples.
+
+    Raises:
+        WrongUsage: the study is not where it was, or its samples have changed.
+    """
+    path = str(found.provenance.get("study", {}).get("file", found.study))
+    loaded = load(path)
+    now, then = fingerprint(loaded.evaluator), found.provenance.get("model", {})
+    if now.get("samples_sha256") != then.get("samples_sha256"):
+        raise WrongUsage(f"{path}: its samples have changed since the run", fix=f"explorer run {path}")
+    return loaded
+
+
+def describe(design: Mapping[str, Any], columns: Mapping[str, Column] | None = None) -> list[str]:
+    """Return a design's columns as lines for people, with intervals where they are known.
+
+    Args:
+        design: its columns.
+        columns: what the user's own knobs mean; default: what their names tell.
+    """
     lines = []
-    for name, column in COLUMNS.items():
-        value = design.get(name)
+    own = [name for name in design if name in own_knobs(dict.fromkeys(design, np.empty(0)))]
+    known = [name for name, column in COLUMNS.items() if column.kind == "knob"]
+    for name in [*known, *own, *[name for name in COLUMNS if name not in known]]:
+        value, column = design.get(name), (columns or {}).get(name) or meaning_of(name)
         if isinstance(value, str):
             lines.append(f"{column.label}: {value}")
         elif value is not None and math.isfinite(float(value)):

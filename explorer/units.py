@@ -18,7 +18,7 @@ _PREFIXES = {
     "G": 1e9,
     "T": 1e12,
 }
-_SYMBOLS = ("V", "Hz", "F", "J", "s", "W", "B", "J*s", "OPS", "OPS/W")
+SYMBOLS = ("V", "Hz", "F", "J", "s", "W", "B", "J*s", "OPS", "OPS/W")
 # Bytes alone have binary prefixes; MB stays 10^6 bytes, as in the paper's tables and in SI.
 _BINARY = {"KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
 _QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S*)\s*")
@@ -38,10 +38,19 @@ def factor(unit: str, symbol: str) -> float:
         return 0.01 if unit == "%" else 1.0
     if symbol == "B" and unit in _BINARY:
         return _BINARY[unit]
-    if symbol in _SYMBOLS and unit.endswith(symbol) and unit.removesuffix(symbol) in _PREFIXES:
+    if symbol in SYMBOLS and unit.endswith(symbol) and unit.removesuffix(symbol) in _PREFIXES:
         return _PREFIXES[unit.removesuffix(symbol)]
     allowed = "a pure number or %" if symbol == "" else f"{symbol} with an SI prefix, such as {_example(symbol)}"
     raise WrongUsage(f"'{unit}' is not a unit of {symbol or 'a pure number'}", fix=f"write {allowed}")
+
+
+def scaled(value: float, scale: float) -> float:
+    """Return a declared number in SI without the dust of its multiplication: 950 mV is 0.95 V, not 0.9500000000000001.
+
+    >>> scaled(950, 1e-3)
+    0.95
+    """
+    return value if scale == 1 else float(f"{value * scale:.14g}")
 
 
 def parse_quantity(text: str, symbol: str) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from explorer.api import load
+from explorer.problem.study import load_space
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -71,6 +72,25 @@ def test_the_search_space_of_the_readme_loads(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text('space = "./space.toml"\nobjectives = ["edp_js", "accuracy"]\n')
 
     assert load(str(tmp_path / "study.toml")).regions.keys() == {"CNN"}
+
+
+def test_every_search_space_of_the_readme_is_one(tmp_path: Path) -> None:
+    texts = [block for block in blocks("toml") if "[axes]" in block]
+
+    assert len(texts) >= 2
+    for text in texts:
+        (tmp_path / "space.toml").write_text(text, encoding="utf-8")
+        assert load_space(str(tmp_path / "space.toml")).file.axes
+
+
+def test_the_table_study_of_the_readme_runs_on_such_a_table(tmp_path: Path) -> None:
+    text = next(block for block in blocks("toml") if "table =" in block)
+    (tmp_path / "study.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "my.csv").write_text(
+        "resolution,precision,energy_j,accuracy\n96,a,1,0.5\n128,b,2,0.6\n", encoding="utf-8"
+    )
+
+    assert load(str(tmp_path / "study.toml")).n_designs == 2
 
 
 def test_the_commands_of_the_five_minutes_run(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli import catalog, deploy, explain, front, measure, model, paper
+from explorer.cli import catalog, deploy, explain, front, init, measure, model, opp, paper
 from explorer.cli import choose as choosing
 from explorer.cli import compare as comparing
 from explorer.cli import dashboard as dashboards
@@ -51,6 +51,8 @@ app.command("fit")(model.fit)
 app.command("predict")(model.predict)
 app.command("measure")(measure.measure)
 app.command("paper")(paper.paper)
+app.command("init")(init.init)
+app.command("import-opp")(opp.import_opp)
 app.command("list")(catalog.list_)
 app.command("schema")(catalog.schema)
 

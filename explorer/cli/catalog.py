@@ -11,11 +11,12 @@ class Kind(StrEnum):
 
     study = "study"
     space = "space"
+    device = "device"
     deploy = "deploy"
 
 
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False) -> None:
-    """List the studies and search spaces that can be named, the shipped models, networks, objectives and samplers."""
+    """List what can be named: studies, search spaces, devices, models, networks, objectives and samplers."""
     from explorer.cli.console import print_json, print_table, print_text
     from explorer.network.network import shipped_networks
     from explorer.problem.catalog import available, title_of
@@ -24,6 +25,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
 
     studies = [{"name": p.stem, "title": title_of(p), "file": str(p)} for p in available("studies")]
     spaces = [{"name": p.stem, "title": title_of(p), "file": str(p)} for p in available("search_spaces")]
+    devices = [{"name": p.stem, "title": title_of(p), "file": str(p)} for p in available("search_spaces/devices")]
     objectives = [{"name": o.name, "direction": o.direction, "label": o.title} for o in OBJECTIVES.values()]
     if as_json:
         print_json(
@@ -31,6 +33,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
                 "schema": "explorer.list/1",
                 "studies": studies,
                 "search_spaces": spaces,
+                "devices": devices,
                 "models": ["paper"],
                 "networks": list(shipped_networks()),
                 "objectives": objectives,
@@ -42,6 +45,8 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
     print_text("")
     print_table(["search space", "what it is"], [[s["name"], s["title"]] for s in spaces])
     print_text("")
+    print_table(["device", "whose operating points"], [[d["name"], d["title"]] for d in devices])
+    print_text("")
     print_table(["objective", "direction", "meaning"], [[o["name"], o["direction"], o["label"]] for o in objectives])
     print_text("")
     print_text("models: paper (ten samples), or a model.json or samples CSV of your own")
@@ -52,10 +57,10 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
 def schema(
     kind: Annotated[Kind | None, typer.Argument(help="Which kind of file.", show_default="all, by name")] = None,
 ) -> None:
-    """Print the JSON schema of a study or search space, for an editor's completion, or of a bundle's manifest."""
+    """Print the JSON schema of a study, search space or device, for an editor, or of a bundle's manifest."""
     from explorer.cli.console import print_json
     from explorer.problem.manifest_file import ManifestFile
-    from explorer.problem.space import SpaceFile
+    from explorer.problem.space import DeviceFile, SpaceFile
     from explorer.problem.study import StudyFile
 
     draft = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
@@ -63,6 +68,7 @@ def schema(
         Kind.study: StudyFile.model_json_schema(),
         Kind.space: SpaceFile.model_json_schema(),
         Kind.deploy: ManifestFile.model_json_schema(),
+        Kind.device: DeviceFile.model_json_schema(),
     }
     if kind is None:
         print_json({str(name): {**draft, **schema} for name, schema in schemas.items()})

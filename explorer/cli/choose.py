@@ -1,11 +1,18 @@
 """`explorer choose`: one configuration from the front."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from explorer.cli.front import StudyOrFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from explorer.pareto.decide import Choice
+    from explorer.problem.columns import Column
 
 
 def choose(
@@ -27,6 +34,11 @@ def choose(
     allow_extrapolation: Annotated[
         bool, typer.Option("--allow-extrapolation", help="Take designs outside the model's domain as well.")
     ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="Apply it to this device: its point with the nearest clock, evaluated again."),
+    ] = None,
+    bin_name: Annotated[str, typer.Option("--bin", help="The device's speed bin.", show_default=False)] = "",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write it here.", show_default="DIR/chosen.json")
     ] = None,
@@ -57,21 +69,34 @@ def choose(
     choice, payload = api.choose(
         study, knee=knee, alpha=alpha, energy_max_j=None if energy_max is None else parse_quantity(energy_max, "J"),
         minimize=minimize, design=design, where=where or (), allow_extrapolation=allow_extrapolation,
+        device=device, bin_name=bin_name,
     )  # fmt: skip
     path = output or api.results_folder(study) / "chosen.json"
     write_text(path, json.dumps(finite(payload), indent=2, ensure_ascii=False) + "\n")
     if as_json:
         print_json(payload)
         return
-    print_text(f"design {choice.design['design_id']}: {choice.why}")
-    for line in api.describe(choice.design):
-        print_text(f"  {line}")
-    if choice.is_extrapolated:
-        print_text("EXTRAPOLATED: outside the model's domain; measure it before you believe it")
-    if choice.runner_up is not None:
-        print_text(
-            f"runner-up: design {choice.runner_up['design_id']}: {'; '.join(api.describe(choice.runner_up)[:5])}"
-        )
-    if choice.price:
-        print_text(choice.price)
+    for line in _told(choice, payload, api.results(study).own_columns):
+        print_text(line)
     print_text(str(path))
+
+
+def _told(choice: "Choice", payload: "Mapping[str, Any]", columns: "Mapping[str, Column]") -> "Iterator[str]":
+    """Say what was chosen and why, where it is applied, the runner-up, and what more accuracy would cost."""
+    from explorer.api import describe
+
+    yield f"design {choice.design['design_id']}: {choice.why}"
+    yield from (f"  {line}" for line in describe(choice.design, columns))
+    if choice.is_extrapolated:
+        yield "EXTRAPOLATED: outside the model's domain; measure it before you believe it"
+    if "applied" in payload:
+        applied = payload["applied"]
+        yield f"applied to {applied['device']} at {applied['operating_point']}, evaluated again:"
+        yield from (f"  {line}" for line in describe(applied["design"], columns))
+        if applied["is_extrapolated"]:
+            yield "EXTRAPOLATED there: outside the model's domain; measure it before you believe it"
+    if choice.runner_up is not None:
+        configuration = "; ".join(describe(choice.runner_up, columns)[:5])
+        yield f"runner-up: design {choice.runner_up['design_id']}: {configuration}"
+    if choice.price:
+        yield choice.price

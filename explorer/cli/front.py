@@ -31,7 +31,7 @@ def front(
     from explorer.cli.console import note, print_json, print_table
     from explorer.pareto.folder import csv_text, front_json
     from explorer.pareto.results import front_order
-    from explorer.problem.columns import COLUMNS
+    from explorer.problem.columns import COLUMNS, own_knobs
     from explorer.problem.domain import is_extrapolated
 
     results = api.results(study)
@@ -44,20 +44,18 @@ def front(
         return
     hidden = {"design_id", "origin", "throughput_ops", "ops_per_watt", "frequency_max_hz"}
     asked = {o.name for o in results.objectives}
-    names = [n for n in front_order(columns) if n in COLUMNS and n not in hidden]
+    names = [n for n in front_order(columns) if n in {*COLUMNS, *own_knobs(columns)} and n not in hidden]
     outside = is_extrapolated(columns["domain_distance"])
     shown = [
         [
             f"{columns['design_id'][i]}{'*' if outside[i] else ''}",
-            *[value_cell(columns, n, i, with_bounds=n in asked) for n in names],
+            *[value_cell(columns, n, i, with_bounds=n in asked, column=results.column(n)) for n in names],
         ]
         for i in range(len(columns["design_id"]))
     ]
-    print_table(["design", *[short_title(COLUMNS[n]) for n in names]], shown)
-    note(
-        f"{len(shown)} of {results.n_complete} designs, in brackets their 90 % intervals; "
-        f"hypervolume {results.hypervolume:.6g}"
-    )
+    print_table(["design", *[short_title(results.column(n)) for n in names]], shown)
+    brackets = "their 90 % intervals" if "certainty" in columns else "the range of repeated readings"
+    note(f"{len(shown)} of {results.n_complete} designs, in brackets {brackets}; hypervolume {results.hypervolume:.6g}")
     if outside.any():
         note("* extrapolated: outside the model's domain")
     for text in (*results.notes, *([results.advice] if results.advice else [])):

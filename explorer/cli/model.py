@@ -13,6 +13,12 @@ def fit(
         str, typer.Argument(metavar="SAMPLES.csv", help="A samples CSV, or `paper` for the paper's ten.")
     ],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the fitted model here (JSON).")] = None,
+    knob: Annotated[
+        list[str] | None, typer.Option("--knob", help="A further column that is a knob; may be repeated.")
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option("--ignore", help="A column to pass over; may be repeated.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Fit surrogates to measured samples; tell their coefficients and what they are worth.
@@ -25,7 +31,7 @@ def fit(
     from explorer.cli.console import finite, note, print_json, print_table, print_text
     from explorer.files import write_text
     from explorer.models.draws import posterior_draws
-    from explorer.models.store import load_samples, model_to_json
+    from explorer.models.store import fit_samples, load_samples, model_to_json
     from explorer.models.summary import (
         calibration_text,
         coefficient_rows,
@@ -34,12 +40,12 @@ def fit(
         law_rows,
         warnings_of,
     )
-    from explorer.models.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE, fit_surrogate
-    from explorer.models.validation import calibrated, leave_one_out
+    from explorer.models.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE
+    from explorer.models.validation import leave_one_out
     from explorer.pareto.advice import advice_for_model
 
-    data = load_samples(samples)
-    model = calibrated(fit_surrogate(data, name=samples))
+    data = load_samples(samples, own=knob or (), ignore=ignore or ())
+    model = fit_samples(data, name=samples)
     judged = leave_one_out(data, widening=model.widening)
     advice = advice_for_model(model, posterior_draws(model))
     if output is not None:
@@ -109,7 +115,7 @@ def fit(
     for row in coefficient_rows(model):
         print_text(f"  {row['name']}: {row['prior']['source']}")
     print_text(f"  V_th: {THRESHOLD_SOURCE}; exponent: {EXPONENT_SOURCE}; K: the smallest that lets every sample exist")
-    for text in warnings_of(model, judged):
+    for text in (*data.notes, *warnings_of(model, judged)):
         note(f"note: {text}")
     if output is not None:
         note(f"wrote {output}")
@@ -135,7 +141,7 @@ def predict(
     from explorer.models.samples import read_designs
     from explorer.models.store import load_model
     from explorer.pareto.folder import csv_text
-    from explorer.problem.columns import COLUMNS
+    from explorer.problem.columns import COLUMNS, describe
 
     knobs = {
         "--family": family,
@@ -152,7 +158,9 @@ def predict(
         raise WrongUsage(f"{', '.join(missing)} missing", fix="give all five knobs, or --designs FILE.csv")
     surrogate = load_model(model)
     if designs is not None:
-        asked = read_designs(designs)
+        family_ = surrogate.families[0]
+        categories = tuple(surrogate.choices(family_))
+        asked = read_designs(designs, knobs=("family", *surrogate.domain[family_], *categories), categories=categories)
     else:
         asked = one_design(
             family=str(family),
@@ -170,7 +178,7 @@ def predict(
         print_json({"schema": "explorer.predict/1", "model": model, "designs": listed})
     else:
         names = [name for name in columns if name in COLUMNS or name in asked]
-        titles = [short_title(COLUMNS[name]) if name in COLUMNS else name for name in names]
+        titles = [short_title(describe(name)) if name in COLUMNS else name for name in names]
         rows = [[value_cell(columns, name, i, with_bounds=True) for name in names] for i in range(n)]
         if n == 1:
             print_table(["quantity", "value"], list(zip(titles, rows[0], strict=True)))

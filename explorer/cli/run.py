@@ -1,9 +1,13 @@
 """`explorer run`: run or resume a study."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from explorer.pareto.results import Results
 
 Trials = Annotated[
     int | None, typer.Option("--trials", help="COMPLETE trials wanted in all.", show_default="the study's")
@@ -90,20 +94,30 @@ def run(
         f"{results.study}: {results.n_complete} trials ({outcome.n_added} added in {outcome.search_seconds:.1f} s), "
         f"{front_size} designs on the front, hypervolume {results.hypervolume:.6g}"
     )
-    if exact and exact.hypervolume == 0:
-        print_text("no design is better than the reference point in every objective: move it in the study's file")
-    elif exact:
-        print_text(
-            f"the search reached {results.reached:.1%} of the exact front's hypervolume ({exact.hypervolume:.6g}, "
-            f"known to {exact.convergence:.0e} from {exact.n_evaluated:,} evaluations)"
-        )
-        words = results.table["certainty"]
-        n_sure, n_possible = int((words == "sure").sum()), int((words == "possible").sum())
-        print_text(
-            f"of the designs tried, {n_sure} are on the front for sure, {n_possible} possibly (given what samples tell)"
-        )
-    else:
-        print_text("the exact front is computed for two and three objectives; for more the search stands uncertified")
+    for text in _certificate(results):
+        print_text(text)
     if results.advice:
         print_text(results.advice)
     print_text(f"{folder}/: report.html (open it in a browser), front.csv, front.json, trials.csv, provenance.json")
+
+
+def _certificate(results: "Results") -> Iterator[str]:
+    """Say how much of the exact front was found, and how sure it is."""
+    exact = results.exact
+    if exact is None:
+        yield "the exact front is computed for two and three objectives; for more the search stands uncertified"
+        return
+    if exact.hypervolume == 0:
+        yield "no design is better than the reference point in every objective: move it in the study's file"
+        return
+    how = "known exactly: all" if exact.convergence == 0 else f"known to {exact.convergence:.0e} from"
+    yield (
+        f"the search reached {results.reached:.1%} of the exact front's hypervolume ({exact.hypervolume:.6g}, {how} "
+        f"{exact.n_evaluated:,} {'designs' if exact.convergence == 0 else 'evaluations'})"
+    )
+    if "certainty" in results.table:
+        words = results.table["certainty"]
+        n_sure, n_possible = int((words == "sure").sum()), int((words == "possible").sum())
+        yield (
+            f"of the designs tried, {n_sure} are on the front for sure, {n_possible} possibly (given what samples tell)"
+        )

@@ -8,13 +8,16 @@ import numpy as np
 
 from explorer.errors import Fault, InvalidFile, suggestion
 from explorer.models.evaluator import Evaluator
+from explorer.models.lookup import Lookup
 from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, stack, take
+from explorer.problem.domain import constant_knobs
 from explorer.problem.objectives import OBJECTIVES, add_objectives
 from explorer.problem.region import Region, build_region
 from explorer.problem.study import Study
 
 OPERATING_POINT_LIMIT = "operating_point"
 DOMAIN_LIMIT = "domain"
+_CORNER_AXES = 12  # 2^12 corners; beyond that, the corners of the first twelve axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +32,35 @@ class Assessment:
     def limits(self) -> tuple[str, ...]:
         """The names of the constraints that `excess` reports, in order: what can exist, the domain, the study's own."""
         own = tuple(constraint.text for constraint in self.study.constraints)
-        domain = (DOMAIN_LIMIT,) if any(np.isfinite(region.widen) for region in self.regions.values()) else ()
-        return (OPERATING_POINT_LIMIT, *domain, *own)
+        regions = self.regions.values()
+        operating = (OPERATING_POINT_LIMIT,) if any(region.operating is not None for region in regions) else ()
+        domain = (DOMAIN_LIMIT,) if any(np.isfinite(region.widen) for region in regions) else ()
+        return (*operating, *domain, *own)
+
+    @property
+    def n_designs(self) -> float:
+        """How many different designs there are to propose: infinitely many where a knob is continuous."""
+        return sum(region.n_designs for region in self.regions.values())
+
+    def every_design(self) -> Columns:
+        """Return all designs of a study that has finitely many, region by region."""
+        return stack([region.every_design() for region in self.regions.values()])
 
     def assess(self, designs: Columns) -> Columns:
         """Return designs with predictions, `frequency_max_hz`, objectives and `is_feasible`, shape (n,) each."""
         columns = self.evaluator.evaluate(designs)
-        columns["frequency_max_hz"] = self._by_region(designs, lambda region, rows: region.frequency_max(rows))
+        if OPERATING_POINT_LIMIT in self.limits:
+            columns["frequency_max_hz"] = self._by_region(designs, lambda region, rows: region.frequency_max(rows))
         columns = add_objectives(columns, self.study.weights)
-        columns["is_feasible"] = np.all(np.stack(list(self.excess(columns).values())) <= 0, axis=0)
+        met = [misses <= 0 for misses in self.excess(columns).values()]
+        columns["is_feasible"] = np.all(met, axis=0) if met else np.ones(n_rows(columns), dtype=np.bool_)
         return columns
 
     def excess(self, columns: Columns) -> Columns:
         """Return, for each limit, by how much each assessed design misses it, shape (n,); feasible is at most 0."""
-        result: Columns = {
-            OPERATING_POINT_LIMIT: self._by_region(columns, lambda region, rows: region.operating_excess(rows))
-        }
+        result: Columns = {}
+        if OPERATING_POINT_LIMIT in self.limits:
+            result[OPERATING_POINT_LIMIT] = self._by_region(columns, lambda region, rows: region.operating_excess(rows))
         if DOMAIN_LIMIT in self.limits:
             widen = self._by_region(columns, lambda region, rows: np.full(n_rows(rows), region.widen))
             # The widened edge itself is inside; its distance is subject to the rounding of a logarithm.
@@ -61,7 +77,12 @@ class Assessment:
     def scan(self, n: int, *, seed: int = 0) -> Columns:
         """Return about n designs spread evenly over the regions (scrambled Sobol points and all corners), assessed."""
         share = max(2, n // len(self.regions))
-        tables = [region.from_unit(spread(len(region.axes), share, seed=seed)) for region in self.regions.values()]
+        tables = [
+            region.every_design()
+            if region.n_designs <= share
+            else region.from_unit(spread(len(region.axes), share, seed=seed))
+            for region in self.regions.values()
+        ]
         return self.assess(stack(tables))
 
     def _by_region(self, columns: Columns, compute: Callable[[Region, Columns], Float]) -> Float:
@@ -80,8 +101,10 @@ def spread(n_axes: int, n: int, *, seed: int = 0) -> Float:
     from scipy.stats import qmc
 
     points = qmc.Sobol(n_axes, rng=seed).random_base2(math.ceil(math.log2(n)))
-    corners = np.stack(np.meshgrid(*[[0.0, 1.0]] * n_axes, indexing="ij"), axis=-1).reshape(-1, n_axes)
-    return np.concatenate([points, corners])
+    corners = np.stack(np.meshgrid(*[[0.0, 1.0]] * min(n_axes, _CORNER_AXES), indexing="ij"), axis=-1)
+    corners = corners.reshape(-1, min(n_axes, _CORNER_AXES))
+    middle = np.full((len(corners), n_axes - corners.shape[1]), 0.5)
+    return np.concatenate([points, np.concatenate([corners, middle], axis=1)])
 
 
 def assessment_of(study: Study, evaluator: Evaluator) -> Assessment:
@@ -91,32 +114,69 @@ def assessment_of(study: Study, evaluator: Evaluator) -> Assessment:
         InvalidFile: the study asks for families, objectives or constraints that the model cannot serve.
     """
     faults = []
-    for space in study.spaces:
-        faults += [
-            Fault(
-                "families",
-                f"model '{evaluator.name}' has no samples of '{family}'",
-                suggestion(family, sorted(evaluator.families)),
-            )
-            for family in space.families
-            if family not in evaluator.families
-        ]
+    faults += [
+        Fault(
+            "families",
+            f"model '{evaluator.name}' has no samples of '{family}'",
+            suggestion(family, sorted(evaluator.families)),
+        )
+        for family in _families(study, evaluator)
+        if family not in evaluator.families
+    ]
     faults += _lacking(study, evaluator)
     if faults:
         raise InvalidFile(study.path, faults)
+    if isinstance(evaluator, Lookup):
+        rows = {family: evaluator.region(family) for family in _families(study, evaluator)}
+        return _checked(Assessment(study, evaluator, rows))
+    constant = constant_knobs(evaluator.domain)
     regions = {
         family: build_region(
-            space.file, path=space.path, family=family, spans=dict(evaluator.domain[family]), law=evaluator.law(family)
+            space.file,
+            path=space.path,
+            family=family,
+            spans=dict(evaluator.domain[family]),
+            law=evaluator.law(family),
+            choices=evaluator.choices(family),
+            constant=constant,
         )
         for space in study.spaces
         for family in space.families
     }
-    return Assessment(study, evaluator, regions)
+    return _checked(Assessment(study, evaluator, regions))
+
+
+def _checked(assessment: Assessment) -> Assessment:
+    """See that every constraint compares a number that the study's designs have.
+
+    Raises:
+        InvalidFile: one does not.
+    """
+    faults, study = [], assessment.study
+    for family, region in assessment.regions.items():
+        knobs = region.from_unit(np.full((1, len(region.axes)), 0.5))
+        numbers = {name for name, values in knobs.items() if values.dtype != object}
+        numbers |= {*TARGETS, *OBJECTIVES, "domain_distance", *(["frequency_max_hz"] if region.operating else [])}
+        for constraint in study.constraints:
+            if constraint.column not in numbers:
+                holds = "holds names" if constraint.column in knobs else f"is no column of the designs of {family}"
+                what = f"'{constraint.column}' {holds}: it cannot be compared"
+                faults.append(Fault("constraints", what, f"compare one of: {', '.join(sorted(numbers))}"))
+    if faults:
+        raise InvalidFile(study.path, list(dict.fromkeys(faults)))
+    return assessment
+
+
+def _families(study: Study, evaluator: Evaluator) -> list[str]:
+    """Return the families to search: those of the spaces; of a table's rows those that the study names, or all."""
+    if not study.spaces:
+        return list(study.families or evaluator.families)
+    return [family for space in study.spaces for family in space.families]
 
 
 def _lacking(study: Study, evaluator: Evaluator) -> Iterator[Fault]:
     """Say which objective or constraint needs a column that the model cannot predict for a family of the study."""
-    families = [family for space in study.spaces for family in space.families if family in evaluator.families]
+    families = [family for family in _families(study, evaluator) if family in evaluator.families]
     asked = [("objectives", objective.name) for objective in study.objectives]
     asked += [("constraints", constraint.column) for constraint in study.constraints]
     for place, name in dict.fromkeys(asked):

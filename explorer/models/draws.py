@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from explorer.models.posterior import Fit
+from explorer.models.response import ResponseDraws
+from explorer.models.responses import Responses
 from explorer.models.shapes import SHAPES, Shape
 from explorer.models.surrogate import Surrogate, nearest_sample, relative_to, with_latency_ratio
 from explorer.problem.columns import Columns, Float, by_family, n_rows, take
@@ -40,11 +42,15 @@ class FitDraws:
     effective: float
 
 
-Draws = Mapping[str, FitDraws]
+# What intervals, certainty and advice need of a model: these two answer for draws, for samples and for a domain.
+PosteriorModel = Surrogate | Responses
+Draws = Mapping[str, FitDraws] | Mapping[str, ResponseDraws]
 
 
-def posterior_draws(model: Surrogate, *, n: int = N_DRAWS, seed: int = 0) -> Draws:
+def posterior_draws(model: PosteriorModel, *, n: int = N_DRAWS, seed: int = 0) -> Draws:
     """Return n draws of every target's coefficients; the same seed gives the same draws."""
+    if isinstance(model, Responses):
+        return model.posterior(n=n, seed=seed)
     columns = model.samples.columns
     relative = with_latency_ratio(relative_to(model.references, columns), model.fits.get("latency_s"))
     streams = np.random.SeedSequence(seed).spawn(len(SHAPES))
@@ -59,15 +65,23 @@ def posterior_draws(model: Surrogate, *, n: int = N_DRAWS, seed: int = 0) -> Dra
     return result
 
 
-def drawn_targets(model: Surrogate, draws: Draws, designs: Columns, *, with_noise: bool) -> Columns:
+def drawn_targets(model: PosteriorModel, draws: Draws, designs: Columns, *, with_noise: bool) -> Columns:
     """Return every target of the designs in every draw, shape (S, n) each; NaN for families without data.
 
     Args:
-        model: the surrogate.
+        model: the model.
         draws: its draws.
         designs: the knobs, shape (n,) each.
         with_noise: include the scatter around the shapes, as a new measurement would have it.
     """
+    if isinstance(model, Responses):
+        return model.drawn(
+            {t: d for t, d in draws.items() if isinstance(d, ResponseDraws)}, designs, with_noise=with_noise
+        )
+    return _drawn_shapes(model, {t: d for t, d in draws.items() if isinstance(d, FitDraws)}, designs, with_noise)
+
+
+def _drawn_shapes(model: Surrogate, draws: Mapping[str, FitDraws], designs: Columns, with_noise: bool) -> Columns:
     relative = relative_to(model.references, designs)
     latency = SHAPES["latency_s"]
     if "latency_s" in draws:

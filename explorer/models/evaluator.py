@@ -28,10 +28,17 @@ class Evaluator(Protocol):
 
     @property
     def domain(self) -> Mapping[str, Mapping[str, Span]]:
-        """For each family, the span of each knob in which it has seen samples."""
+        """For each family, the span of each numeric knob in which it has seen samples: exactly the knobs it needs."""
+
+    def choices(self, family: str) -> Mapping[str, tuple[str, ...]]:
+        """The values of each category knob that were measured in one family; without categories empty."""
 
     def law(self, family: str) -> AlphaPowerLaw | None:
         """The V-f law of a family, where it knows one."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user must know of the samples behind it."""
 
     def evaluate(self, designs: Columns) -> Columns:
         """Return the designs with the predicted columns and `domain_distance`, shape (n,) each."""

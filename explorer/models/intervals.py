@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from explorer.models.draws import Draws, blocks_of, drawn_targets
-from explorer.models.surrogate import Surrogate
+from explorer.models.draws import Draws, PosteriorModel, blocks_of, drawn_targets
 from explorer.problem.columns import TARGETS, Columns, n_rows, stack
 from explorer.problem.objectives import OBJECTIVES, CostWeights, add_objectives
 
@@ -11,7 +10,7 @@ LEVEL = 0.9
 
 
 def add_intervals(
-    columns: Columns, *, model: Surrogate, draws: Draws, weights: CostWeights, level: float = LEVEL
+    columns: Columns, *, model: PosteriorModel, draws: Draws, weights: CostWeights, level: float = LEVEL
 ) -> Columns:
     """Return a table with `_lo` and `_hi` beside every predicted column and objective that it has, shape (n,) each.
 
@@ -20,7 +19,7 @@ def add_intervals(
 
     Args:
         columns: designs with predictions and `domain_distance`.
-        model: the surrogate that predicted them.
+        model: the model that predicted them.
         draws: its draws.
         weights: alpha and E_max of the weighted cost.
         level: probability, between 0 and 1.
@@ -31,7 +30,7 @@ def add_intervals(
     return {**columns, **bounds}
 
 
-def _block_bounds(block: Columns, model: Surrogate, draws: Draws, weights: CostWeights, level: float) -> Columns:
+def _block_bounds(block: Columns, model: PosteriorModel, draws: Draws, weights: CostWeights, level: float) -> Columns:
     drawn = add_objectives(drawn_targets(model, draws, block, with_noise=True), weights)
     tail = (1 - level) / 2
     bounds: Columns = {}

@@ -1,30 +1,38 @@
 """Samples: measured configurations, from the paper's tables or a user's CSV."""
 
-import csv
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 
-from explorer.errors import Fault, InvalidFile
-from explorer.files import MAX_TABLE_BYTES, read_text, sha256
+from explorer.errors import Fault, InvalidFile, suggestion
+from explorer.files import sha256
+from explorer.models.sample_notes import ONE_FAMILY, misspelt_faults, reading_notes
 from explorer.paper.tables import SOURCE, paper_table
 from explorer.problem.columns import (
     COLUMNS,
     KNOBS,
-    NUMERIC_KNOBS,
     TARGETS,
     Columns,
-    allowed_text,
     bounds,
-    is_allowed,
+    knobs_of,
     take,
 )
+from explorer.problem.csv_table import (
+    MAX_FAULTS_SHOWN,
+    UNIT_COLUMNS,
+    CsvTable,
+    header_faults,
+    is_numeric,
+    numbers,
+    read_csv,
+    shortened,
+    texts,
+)
 
-MAX_FAULTS_SHOWN = 50
+__all__ = ["MAX_FAULTS_SHOWN", "ONE_FAMILY", "Samples", "paper_samples", "read_designs", "read_samples"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +40,23 @@ class Samples:
     """Measured configurations as columns, shape (n,) each.
 
     Args:
-        columns: the five knobs and any of the targets, SI; NaN where a target was not measured.
+        columns: the family, any of the knobs and any of the targets, SI; NaN where a target was not measured.
         labels: a name for each row.
         source: where they come from, for people.
         sha256: of the file they were read from.
+        notes: what was done with the file that its user should know.
     """
 
     columns: Columns
     labels: tuple[str, ...]
     source: str
     sha256: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def knobs(self) -> tuple[str, ...]:
+        """The knobs that the samples have, family first."""
+        return tuple(knobs_of(self.columns))
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -56,7 +71,7 @@ class Samples:
     def rows(self, which: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]") -> "Samples":
         """Return some of the rows, by mask."""
         labels = tuple(label for label, keep in zip(self.labels, which, strict=True) if keep)
-        return Samples(take(self.columns, which), labels, self.source, self.sha256)
+        return replace(self, columns=take(self.columns, which), labels=labels)
 
 
 def paper_samples() -> Samples:
@@ -84,95 +99,115 @@ def paper_samples() -> Samples:
     return Samples(columns, tuple(table["name"].tolist()), SOURCE, sha256(text))
 
 
-def read_samples(path: Path) -> Samples:
-    """Read a samples CSV: the five knobs, and at least one target; SI units; an empty cell was not measured.
+def read_samples(path: Path, *, own: Sequence[str] = (), ignore: Sequence[str] = ()) -> Samples:
+    """Read a samples CSV: any of the knobs, and at least one target; SI units; an empty cell was not measured.
 
-    Further columns (names, notes) are kept out. A `name` or `label` column names the rows.
+    Without a `family` column all rows are of one family. `weight_bits` stands where `quant_step` does not, as a knob of
+    its own: only bits that were measured can be proposed, while a step of D = 2 / 2^bits could be anything between.
+    Further columns are kept out unless they are named. A `name` or `label` column names the rows.
+
+    Args:
+        path: the file.
+        own: names of further columns that are knobs of the user's own, numbers or names.
+        ignore: names of columns to pass over, though explorer knows them.
 
     Raises:
         WrongUsage: the file is not there or may not be read.
         InvalidFile: with every fault of the file: row, column, value, what is allowed.
     """
-    text = read_text(path, max_bytes=MAX_TABLE_BYTES)
-    table = _read_table(path, text)
-    faults = _header_faults(table.header)
-    if not set(table.header) & set(TARGETS):
+    table, notes = _with_own(read_csv(path).without(ignore), own)
+    faults = [*header_faults(table.header), *misspelt_faults(table.header, own), *_own_faults(table, own)]
+    scaled = {n: s for n, s in UNIT_COLUMNS.items() if n in table.header and s[0] not in table.header and n not in own}
+    found = {*table.header, *(name for name, _, _ in scaled.values())}
+    if not found & set(TARGETS):
         faults.append(Fault("row 1", "there is no measured column", f"add one or more of {', '.join(TARGETS)}"))
-    columns, cell_faults = _columns(table, (*KNOBS, *TARGETS))
+    columns, cell_faults = _columns(table, (*_knobs_in(table), *own, *TARGETS))
     faults += cell_faults
+    for source, (name, scale, unit) in scaled.items():
+        columns[name], wrong = numbers(name, table, source=source, scale=scale, is_knob=name not in TARGETS)
+        faults += wrong
+        notes.append(f"{source} is read as {name}, in {unit}")
     if not table.rows:
         faults.append(Fault("row 2", "there are no rows", "write one row for each measured configuration"))
     if faults:
-        raise InvalidFile(path, _shortened(faults))
-    named = next((name for name in ("name", "label") if name in table.header), None)
+        raise InvalidFile(path, shortened(faults))
+    columns.setdefault("family", np.full(len(table.rows), ONE_FAMILY, dtype=object))
+    named = next((name for name in ("name", "label") if name in table.header and name not in own), None)
     labels = table.cells(named) if named else [f"row {number}" for number in table.numbers]
-    return Samples(columns, tuple(labels), str(path), sha256(text))
+    ordered = {name: columns[name] for name in (*knobs_of(columns), *TARGETS) if name in columns}
+    notes += reading_notes(ordered, table, scaled)
+    return Samples(ordered, tuple(labels), str(path), sha256(table.text), tuple(notes))
 
 
-def read_designs(path: Path) -> Columns:
-    """Read a CSV of designs to predict: the five knobs, SI; other columns stay as text, those to be predicted go.
+def read_designs(path: Path, *, knobs: Sequence[str] = KNOBS, categories: Sequence[str] = ()) -> Columns:
+    """Read a CSV of designs to predict: a model's knobs, SI; other columns stay as text, those to be predicted go.
+
+    Args:
+        path: the file.
+        knobs: the columns that every design must have.
+        categories: those of them that hold names, beside the family.
 
     Raises:
         WrongUsage: the file is not there or may not be read.
         InvalidFile: with every fault of the file: row, column, value, what is allowed.
     """
-    table = _read_table(path, read_text(path, max_bytes=MAX_TABLE_BYTES))
-    faults = _header_faults(table.header)
-    columns, cell_faults = _columns(table, KNOBS)
+    table = read_csv(path)
+    others = [name for name in table.header if name not in knobs]
+    faults = [
+        Fault("row 1", f"column '{knob}' is missing", f"add it{_meant(knob, others)}")
+        for knob in knobs
+        if knob not in table.header
+    ]
+    faults += header_faults(table.header)
+    columns, cell_faults = _columns(table, knobs, categories=categories)
     faults += cell_faults
     if not table.rows:
         faults.append(Fault("row 2", "there are no rows", "write one row for each design"))
     if faults:
-        raise InvalidFile(path, _shortened(faults))
-    known = {*KNOBS, *(own for name in COLUMNS for own in (name, *bounds(name)))}
+        raise InvalidFile(path, shortened(faults))
+    known = {*knobs, *(own for name in COLUMNS for own in (name, *bounds(name)))}
     kept = {name: np.array(table.cells(name), dtype=object) for name in table.header if name and name not in known}
     return {
         name: columns.get(name, kept.get(name, np.empty(0))) for name in table.header if name in columns or name in kept
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """A CSV as text; `numbers` are the rows' own numbers in the file, blank lines counted."""
-
-    header: list[str]
-    rows: list[list[str]]
-    numbers: list[int]
-
-    def cells(self, name: str) -> list[str]:
-        return [row[self.header.index(name)].strip() for row in self.rows]
-
-
-def _read_table(path: Path, text: str) -> _Table:
-    try:
-        lines = list(csv.reader(io.StringIO(text), strict=True))
-    except csv.Error as error:
-        raise InvalidFile(path, [Fault("", f"is not CSV: {error}", "save it as comma-separated values")]) from None
-    header = [name.strip() for name in lines[0]]
-    numbered = [(i, line) for i, line in enumerate(lines[1:], start=2) if any(cell.strip() for cell in line)]
-    ragged = [
-        Fault(f"row {i}", f"has {len(line)} cells, the header has {len(header)}", "give every row as many cells")
-        for i, line in numbered
-        if len(line) != len(header)
+def _knobs_in(table: CsvTable) -> list[str]:
+    """Return the knobs of explorer's that a file has; one without any cell filled in is as good as not there."""
+    bits = () if "quant_step" in table.header else ("weight_bits",)
+    return [
+        name
+        for name in (*KNOBS, *bits)
+        if name in table.header and (len(table.rows) < 2 or any(table.cells(name)) or table.header.count(name) > 1)
     ]
-    if ragged:
-        raise InvalidFile(path, _shortened(ragged))
-    return _Table(header, [line for _, line in numbered], [i for i, _ in numbered])
 
 
-def _header_faults(header: Sequence[str]) -> list[Fault]:
-    others = [name for name in header if name not in KNOBS]
-    missing = [
-        Fault("row 1", f"column '{knob}' is missing", f"add it{_meant(knob, others)}")
-        for knob in KNOBS
-        if knob not in header
-    ]
-    twice = [
-        Fault("row 1", f"column '{name}' stands twice", "keep one of them")
-        for name in dict.fromkeys(header)
-        if name and header.count(name) > 1
-    ]
-    return [*missing, *twice]
+def _with_own(table: CsvTable, own: Sequence[str]) -> tuple[CsvTable, list[str]]:
+    """Pass over the rows that leave a knob empty, where a table has knobs of its own; say so.
+
+    Such tables are put together from several sources, and what a row is silent about does not apply to it.
+    """
+    there = [name for name in (*_knobs_in(table), *own) if name in table.header] if own else []
+    has_all = [all(cells) for cells in zip(*[table.cells(name) for name in there], strict=True)]
+    if not has_all or all(has_all) or not any(has_all):
+        return table, []
+    left_out = [number for number, keep in zip(table.numbers, has_all, strict=True) if not keep]
+    shown = ", ".join(map(str, left_out[:5])) + (", ..." if len(left_out) > 5 else "")
+    lacking = " or ".join(name for name in there if not all(table.cells(name)))
+    note = f"{len(left_out)} of {len(has_all)} rows say nothing of {lacking} and are passed over (rows {shown})"
+    return table.keep(has_all), [note]
+
+
+def _own_faults(table: CsvTable, own: Sequence[str]) -> Iterator[Fault]:
+    for name in own:
+        if name not in table.header:
+            others = [column for column in table.header if column and column not in COLUMNS]
+            fix = f"add it, or leave it out of the knobs; {suggestion(name, others)}" if others else "add it"
+            yield Fault("row 1", f"column '{name}' is missing, which is declared as a knob", fix)
+        elif is_numeric(table.cells(name)) is None:
+            first = next(i for i, cell in enumerate(table.cells(name)) if is_numeric([cell]) is False)
+            what = f"'{table.cells(name)[first][:40]}' is a name among numbers"
+            yield Fault(f"row {table.numbers[first]}, {name}", what, "write numbers only, or names only (b8, b16)")
 
 
 def _meant(knob: str, others: Sequence[str]) -> str:
@@ -180,48 +215,20 @@ def _meant(knob: str, others: Sequence[str]) -> str:
     return f" ('{near[0]}' may be it)" if near else ""
 
 
-def _columns(table: _Table, wanted: Sequence[str]) -> tuple[Columns, list[Fault]]:
+def _columns(
+    table: CsvTable, wanted: Sequence[str], *, categories: Sequence[str] | None = None
+) -> tuple[Columns, list[Fault]]:
+    """Return the wanted columns that a file has; which of the user's own hold names their cells tell, unless given."""
     columns: Columns = {}
     faults: list[Fault] = []
-    for j, name in enumerate(table.header):
+    for place, name in enumerate(table.header):
         if name not in wanted:
             continue
-        cells = [row[j].strip() for row in table.rows]
-        if name == "family":
-            columns[name] = np.array(cells, dtype=object)
-            faults += [
-                Fault(f"row {number}, family", "is empty", "name the network family")
-                for number, cell in zip(table.numbers, cells, strict=True)
-                if not cell
-            ]
+        is_own = name not in COLUMNS
+        is_text = is_numeric(table.cells(name)) is False if categories is None else name in categories
+        if name == "family" or (is_own and is_text):
+            columns[name], wrong = texts(name, table, place=place)
         else:
-            columns[name], wrong = _numbers(name, cells, table.numbers)
-            faults += wrong
+            columns[name], wrong = numbers(name, table, place=place, is_knob=name not in TARGETS)
+        faults += wrong
     return columns, faults
-
-
-def _numbers(
-    name: str, cells: Sequence[str], numbers: Sequence[int]
-) -> tuple["np.ndarray[tuple[int], np.dtype[np.float64]]", list[Fault]]:
-    values, faults = np.full(len(cells), np.nan), []
-    for i, (number, cell) in enumerate(zip(numbers, cells, strict=True)):
-        where = f"row {number}, {name}"
-        if not cell:
-            if name in NUMERIC_KNOBS:
-                faults.append(Fault(where, "is empty", "every row needs all knobs; only targets may be left empty"))
-            continue
-        try:
-            values[i] = float(cell)
-        except ValueError:
-            faults.append(Fault(where, f"'{cell[:40]}' is not a number", "write a plain number in SI, such as 0.15"))
-            continue
-        if not is_allowed(name, values[i : i + 1])[0]:
-            faults.append(Fault(where, f"{cell[:40]} is not allowed", f"keep it within {allowed_text(name)}, SI units"))
-    return values, faults
-
-
-def _shortened(faults: list[Fault]) -> list[Fault]:
-    if len(faults) <= MAX_FAULTS_SHOWN:
-        return faults
-    rest = len(faults) - MAX_FAULTS_SHOWN
-    return [*faults[:MAX_FAULTS_SHOWN], Fault(f"and {rest} more", "like these", "mend the first ones, then run again")]

@@ -1,6 +1,6 @@
 """Models as files: a fitted surrogate to and from JSON, and finding a model by its name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +9,30 @@ import numpy as np
 from explorer import __version__
 from explorer.errors import Fault, InvalidFile, WrongUsage
 from explorer.files import MAX_TABLE_BYTES, is_file
+from explorer.models.evaluator import Evaluator
+from explorer.models.lookup import lookup_of
 from explorer.models.posterior import Fit
 from explorer.models.samples import Samples, paper_samples, read_samples
 from explorer.models.shapes import SHAPES
 from explorer.models.surrogate import Surrogate, fit_surrogate
 from explorer.models.validation import calibrated
-from explorer.problem.columns import NUMERIC_KNOBS, TARGETS, Columns, is_allowed
+from explorer.problem.columns import KNOBS, NUMERIC_KNOBS, TARGETS, Columns, is_allowed
 from explorer.problem.declare import read_json
 from explorer.problem.domain import domain_of
 from explorer.problem.model_file import FitFile, ModelFile
 from explorer.problem.operating import AlphaPowerLaw
+from explorer.problem.study import Study
 
 _AGAIN = "write it again with `explorer fit SAMPLES.csv -o model.json`"
 
 
-def load_model(name: str) -> Surrogate:
+def load_model(name: str, *, own: Sequence[str] = (), ignore: Sequence[str] = ()) -> Surrogate:
     """Return a model by name: `paper`, a model.json written by `explorer fit -o`, or a samples CSV to fit now.
+
+    Args:
+        name: what to load.
+        own: for a samples CSV, its further columns that are knobs.
+        ignore: for a samples CSV, columns to pass over.
 
     Raises:
         WrongUsage: there is no such model.
@@ -35,17 +43,54 @@ def load_model(name: str) -> Surrogate:
     path = Path(name).expanduser()
     if not is_file(path):
         raise WrongUsage(f"no model is called '{name}'", fix="name paper, a model.json or a samples CSV that exists")
-    return model_from_file(path) if path.suffix == ".json" else calibrated(fit_surrogate(read_samples(path), name=name))
+    if path.suffix == ".json":
+        return model_from_file(path)
+    return fit_samples(read_samples(path, own=own, ignore=ignore), name=name)
 
 
-def load_samples(name: str) -> Samples:
-    """Return samples by name: `paper`, or a samples CSV.
+def fit_samples(samples: Samples, *, name: str) -> Surrogate:
+    """Fit the model that suits a table's knobs, with its intervals checked where there are rows enough.
+
+    Raises:
+        InvalidFile: the table lacks one of the five knobs that the shapes are made of, or has others.
+    """
+    lacking = [knob for knob in KNOBS if knob not in samples.columns]
+    others = [knob for knob in samples.knobs if knob not in KNOBS]
+    if lacking or others:
+        told = [f"has no {', '.join(lacking)}"] if lacking else []
+        told += [f"has knobs that the shapes do not know ({', '.join(others)})"] if others else []
+        what = f"{' and '.join(told)}; the fitted shapes take exactly {', '.join(KNOBS)}"
+        fix = "add the columns, or search the measured rows themselves: model = { table = 'FILE.csv', knobs = [...] }"
+        raise InvalidFile(name, [Fault("", what, fix)])
+    return calibrated(fit_surrogate(samples, name=name))
+
+
+def load_evaluator(study: Study) -> Evaluator:
+    """Return the evaluator that a study asks for: the rows of a table, or a model with the knobs of its spaces.
+
+    Raises:
+        WrongUsage: there is no such model.
+        InvalidFile: its file is not what it should be; all faults at once.
+    """
+    if study.table is not None:
+        samples = read_samples(Path(study.model), own=study.table.knobs, ignore=study.table.ignore)
+        asked = [need for objective in study.objectives for need in objective.needs]
+        asked += [c.column for c in study.constraints if c.column in TARGETS]
+        return lookup_of(samples, name=study.model, needs=list(dict.fromkeys(asked)))
+    ignore = [name for space in study.spaces for name in space.file.ignore]
+    return load_model(study.model, own=[name for name in study.own_columns if name != "weight_bits"], ignore=ignore)
+
+
+def load_samples(name: str, *, own: Sequence[str] = (), ignore: Sequence[str] = ()) -> Samples:
+    """Return samples by name: `paper`, or a samples CSV with its knobs of the user's own.
 
     Raises:
         WrongUsage: there is no such file.
         InvalidFile: it is not a samples CSV; all faults at once.
     """
-    return paper_samples() if name == "paper" else read_samples(Path(name).expanduser())
+    if name == "paper":
+        return paper_samples()
+    return read_samples(Path(name).expanduser(), own=own, ignore=ignore)
 
 
 def model_to_json(model: Surrogate) -> dict[str, Any]:

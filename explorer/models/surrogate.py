@@ -57,9 +57,19 @@ class Surrogate:
         """Return the targets that were measured in one family."""
         return tuple(target for target in self.targets if family in self.fits[target].levels)
 
+    def choices(self, family: str) -> Mapping[str, tuple[str, ...]]:
+        """Return no categories: the shapes know the four numeric knobs and the family."""
+        del family
+        return {}
+
     def law(self, family: str) -> AlphaPowerLaw | None:
         """Return a family's V-f law."""
         return self.laws.get(family)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done with the samples' file that its user should know."""
+        return self.samples.notes
 
     def evaluate(self, designs: Columns) -> Columns:
         """Return the designs with predicted columns and their distance outside the samples' range, shape (n,) each.

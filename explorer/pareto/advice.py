@@ -6,14 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from explorer.models.assessment import spread
-from explorer.models.draws import Draws, drawn_targets
+from explorer.models.draws import Draws, PosteriorModel, drawn_targets
 from explorer.models.shapes import SHAPES
-from explorer.models.surrogate import Surrogate
 from explorer.pareto.front import is_nondominated
+from explorer.problem.axes import Axes, FrequencyAxis, PruningAxis, StepAxis, VoltageAxis
 from explorer.problem.columns import COLUMNS, KNOBS, NUMERIC_KNOBS, Columns, Float, n_rows, stack, take
 from explorer.problem.objectives import OBJECTIVES, CostWeights, Objective, add_objectives, missing_needs
-from explorer.problem.region import Region, build_region
-from explorer.problem.space import Axes, FrequencyAxis, PruningAxis, SpaceFile, StepAxis, VoltageAxis
+from explorer.problem.proposals import Region
+from explorer.problem.region import build_region
+from explorer.problem.space import SpaceFile
 
 _N_CANDIDATES = 256
 _N_FRONT = 60
@@ -38,7 +39,7 @@ class Advice:
 
 def best_measurement(
     candidates: Columns, front: Columns, *, objectives: Sequence[Objective], weights: CostWeights,
-    model: Surrogate, draws: Draws,
+    model: PosteriorModel, draws: Draws,
 ) -> Advice | None:  # fmt: skip
     """Return the candidate whose measurement is expected to reduce the front's uncertainty most.
 
@@ -52,7 +53,7 @@ def best_measurement(
         front: the designs whose objectives matter, knobs of shape (k,).
         objectives: which objectives.
         weights: alpha and E_max of the weighted cost.
-        model: the surrogate.
+        model: the model.
         draws: its draws.
     """
     if not n_rows(candidates) or not n_rows(front):
@@ -72,7 +73,7 @@ def best_measurement(
     return Advice({k: v if k == "family" else float(v) for k, v in design.items()}, float(min(removed[best], 1.0)))
 
 
-def advice_for_model(model: Surrogate, draws: Draws) -> Advice | None:
+def advice_for_model(model: PosteriorModel, draws: Draws) -> Advice | None:
     """Return the best next measurement for a model alone, with energy, latency and accuracy as the objectives.
 
     The front is that of a scan of each family's domain, the candidates are the scan itself.
@@ -106,7 +107,7 @@ def thinned(front: Columns) -> Columns:
     return take({name: front[name] for name in KNOBS}, rows)
 
 
-def _whole_domain(model: Surrogate) -> list[Region]:
+def _whole_domain(model: PosteriorModel) -> list[Region]:
     axes = Axes(
         pruning_ratio=PruningAxis(range=(0.0, 0.999)),
         quant_step=StepAxis(range=(1e-6, 1.0)),
@@ -121,7 +122,7 @@ def _whole_domain(model: Surrogate) -> list[Region]:
 
 
 def _objective_draws(
-    front: Columns, objectives: Sequence[Objective], weights: CostWeights, model: Surrogate, draws: Draws
+    front: Columns, objectives: Sequence[Objective], weights: CostWeights, model: PosteriorModel, draws: Draws
 ) -> Float:
     drawn = add_objectives(drawn_targets(model, draws, front, with_noise=False), weights)
     linked = [

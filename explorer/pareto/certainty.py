@@ -3,8 +3,7 @@
 import numpy as np
 
 from explorer.models.assessment import Assessment
-from explorer.models.draws import Draws, blocks_of, drawn_targets
-from explorer.models.surrogate import Surrogate
+from explorer.models.draws import Draws, PosteriorModel, blocks_of, drawn_targets
 from explorer.pareto.front import is_nondominated
 from explorer.problem.columns import Columns, Float, n_rows, take
 from explorer.problem.objectives import add_objectives
@@ -15,7 +14,7 @@ POSSIBLE = 0.05
 _MAX_CANDIDATES = 1_500
 
 
-def front_probability(table: Columns, assessment: Assessment, *, model: Surrogate, draws: Draws) -> Float:
+def front_probability(table: Columns, assessment: Assessment, *, model: PosteriorModel, draws: Draws) -> Float:
     """Return for each design the posterior probability that it is feasible and no other design beats it, shape (n,).
 
     In each draw of the coefficients all designs are compared with the same coefficients, without the scatter of single
@@ -25,7 +24,7 @@ def front_probability(table: Columns, assessment: Assessment, *, model: Surrogat
     Args:
         table: assessed designs.
         assessment: the study.
-        model: the surrogate that predicted them.
+        model: the model that predicted them.
         draws: its draws.
     """
     rows = _candidates(table, assessment)
@@ -63,7 +62,7 @@ def _candidates(table: Columns, assessment: Assessment) -> "np.ndarray[tuple[int
 
 
 def _drawn(
-    designs: Columns, assessment: Assessment, model: Surrogate, draws: Draws
+    designs: Columns, assessment: Assessment, model: PosteriorModel, draws: Draws
 ) -> tuple[Float, "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]"]:
     """Return objectives, shape (S, n, m), and feasibility, shape (S, n), of designs in every draw."""
     study = assessment.study

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from explorer.models.assessment import Assessment
-from explorer.models.draws import posterior_draws
+from explorer.models.draws import PosteriorModel, posterior_draws
 from explorer.models.intervals import add_intervals
+from explorer.models.lookup import Lookup
 from explorer.models.summary import fit_summary
 from explorer.models.surrogate import Surrogate, nearest_sample
 from explorer.models.validation import leave_one_out
@@ -27,11 +28,15 @@ def certify(results: Results, assessment: Assessment) -> Results:
 
     Every design gets `p_front`, `certainty` and its nearest sample; those that may be on the front get intervals. The
     exact front, the measurement that would help most, each knob's importance and the model's leave-one-out errors come
-    with the results. Where the model has no posterior, they stay as they are.
+    with the results. Where the model has no posterior, only the exact front does.
     """
     model = assessment.evaluator
-    if not isinstance(model, Surrogate) or not results.n_complete:
+    if not results.n_complete:
         return results
+    if isinstance(model, Lookup):
+        results = replace(results, table=model.add_intervals(results.table, weights=assessment.study.weights))
+    if not isinstance(model, PosteriorModel):
+        return replace(results, exact=exact_front(assessment, results.reference_point))
     draws = posterior_draws(model)
     table = dict(results.table)
     table["p_front"] = front_probability(table, assessment, model=model, draws=draws)

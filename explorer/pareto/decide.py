@@ -10,7 +10,7 @@ from explorer.errors import NoFeasibleDesign, WrongUsage
 from explorer.paper.equations import weighted_cost
 from explorer.pareto.front import minimized
 from explorer.pareto.results import Results
-from explorer.problem.columns import COLUMNS, Columns, Float, n_rows, take
+from explorer.problem.columns import COLUMNS, Columns, Float, describe, n_rows, own_knobs, take
 from explorer.problem.constraints import Constraint
 from explorer.problem.domain import is_extrapolated
 from explorer.problem.objectives import OBJECTIVES
@@ -119,8 +119,8 @@ def by_column(candidates: Columns, name: str) -> Rule:
     Raises:
         WrongUsage: there is no such numeric column.
     """
-    if name not in candidates or name not in COLUMNS or name == "family":
-        numeric = sorted(n for n in candidates if n in COLUMNS and n != "family")
+    numeric = sorted({*COLUMNS, *own_knobs(candidates)} & {n for n in candidates if candidates[n].dtype != object})
+    if name not in numeric:
         raise WrongUsage(f"there is no numeric column '{name}'", fix=f"name one of: {', '.join(numeric)}")
     values = candidates[name].astype(np.float64)
     if name in OBJECTIVES and OBJECTIVES[name].direction == "maximize":
@@ -174,7 +174,7 @@ def _values(results: Results, candidates: Columns) -> Float:
 def _nearest(condition: Constraint, candidates: Columns) -> str:
     excess = condition.excess(candidates)
     best = float(candidates[condition.column][int(np.argmin(excess))])
-    told = "met by some" if excess.min() <= 0 else f"nearest is {COLUMNS[condition.column].text(best)}"
+    told = "met by some" if excess.min() <= 0 else f"nearest is {describe(condition.column).text(best)}"
     return f"{condition.text}: {told}"
 
 

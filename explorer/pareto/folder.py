@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from explorer.errors import Fault, InvalidFile, WrongUsage
 from explorer.files import MAX_TABLE_BYTES, read_text, write_text
 from explorer.pareto.reference import ExactFront
 from explorer.pareto.results import WORDS, Results, front_order
-from explorer.problem.columns import KNOBS, Columns, n_rows
+from explorer.problem.columns import COLUMNS, KNOBS, Column, Columns, describe, knobs_of, n_rows, own_knobs
 from explorer.problem.objectives import OBJECTIVES
 
 SCHEMA = "explorer.front/1"
@@ -72,6 +72,7 @@ def front_json(results: Results) -> dict[str, Any]:
         "advice": results.advice,
         "importance": [{name: _plain(value) for name, value in row.items()} for row in results.importance],
         "model_check": _finite(results.model_check),
+        "knobs": [_knob_json(results.column(name)) for name in knobs_of(results.table)],
         "designs": [{name: _plain(front[name][i]) for name in names} for i in range(n_rows(front))],
         "samples": [
             {"name": label, **{name: _plain(values[i]) for name, values in results.samples.items()}}
@@ -91,7 +92,13 @@ def read_folder(folder: Path) -> Results:
     if not (folder / FRONT_JSON).is_file() or not (folder / TRIALS_CSV).is_file():
         raise WrongUsage(f"{folder}: holds no results", fix="run the study first: `explorer run STUDY`")
     path, data = folder / FRONT_JSON, _read_front(folder / FRONT_JSON)
-    table = _read_trials(folder / TRIALS_CSV)
+    try:
+        knobs = [
+            describe(str(knob["name"]), label=str(knob["label"]), unit=str(knob["unit"])) for knob in data["knobs"]
+        ] if "knobs" in data else [COLUMNS[name] for name in KNOBS]  # fmt: skip
+    except (KeyError, TypeError) as error:
+        raise _damaged(path, f"is damaged: {type(error).__name__} {error}") from None
+    table = _read_trials(folder / TRIALS_CSV, [column.name for column in knobs])
     try:
         objectives = tuple(OBJECTIVES[o["name"]] for o in data["objectives"])
         samples: list[dict[str, Any]] = data["samples"]
@@ -103,7 +110,7 @@ def read_folder(folder: Path) -> Results:
             constraints=tuple(data["constraints"]),
             reference_point=tuple(float(x) for x in data["reference_point"]),
             samples={
-                name: np.array([_number(row[name]) for row in samples], dtype=object if name == "family" else None)
+                name: _sample_column([row[name] for row in samples])
                 for name in (samples[0] if samples else {})
                 if name != "name"
             },
@@ -114,6 +121,7 @@ def read_folder(folder: Path) -> Results:
             advice=str(data.get("advice", "")),
             importance=tuple(_object(row) for row in data.get("importance", ())),
             model_check=_object(data.get("model_check", {})),
+            own_columns={column.name: column for column in knobs if column.name not in COLUMNS},
         )
         n_told = int(data["n_complete"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -153,12 +161,12 @@ def _read_front(path: Path) -> dict[str, Any]:
     return data
 
 
-def _read_trials(path: Path) -> Columns:
+def _read_trials(path: Path, knobs: Sequence[str]) -> Columns:
     try:
         table = _read_csv(read_text(path, max_bytes=MAX_TABLE_BYTES))
     except (ValueError, KeyError, csv.Error) as error:
         raise _damaged(path, f"is damaged: {error}") from None
-    missing = [name for name in ("design_id", "origin", *KNOBS, "is_feasible") if name not in table]
+    missing = [name for name in ("design_id", "origin", *knobs, "is_feasible") if name not in table]
     if missing:
         raise _damaged(path, f"lacks {', '.join(missing)}")
     return table
@@ -166,6 +174,10 @@ def _read_trials(path: Path) -> Columns:
 
 def _damaged(path: Path, what: str) -> InvalidFile:
     return InvalidFile(path, [Fault("", what, "run the study again; the trials themselves are in its storage")])
+
+
+def _knob_json(column: Column) -> dict[str, str]:
+    return {"name": column.name, "label": column.label, "unit": column.shown_in or column.symbol}
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -196,6 +208,7 @@ def _read_csv(text: str) -> Columns:
     if any(len(row) != len(header) for row in body):
         raise ValueError("a row is cut off")
     columns: Columns = {}
+    own = set(own_knobs(dict.fromkeys(header, np.empty(0))))
     for j, name in enumerate(header):
         cells = [row[j] for row in body]
         if name in _TEXT_COLUMNS:
@@ -204,10 +217,20 @@ def _read_csv(text: str) -> Columns:
             columns[name] = np.array([_FLAGS[cell] for cell in cells], dtype=np.bool_)
         elif name == "design_id":
             columns[name] = np.array([int(cell) for cell in cells], dtype=np.int64)
+        elif name in own and not all(map(_is_number, cells)):
+            columns[name] = np.array(cells, dtype=object)
         else:
             columns[name] = np.array([float(cell) if cell else np.nan for cell in cells])
     columns.pop("is_front", None)
     return columns
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell or "nan")
+    except ValueError:
+        return False
+    return True
 
 
 def _cell(value: Any) -> Any:
@@ -218,8 +241,10 @@ def _json_text(payload: dict[str, Any]) -> str:
     return json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _number(value: Any) -> Any:
-    return np.nan if value is None else value
+def _sample_column(values: list[Any]) -> "np.ndarray[tuple[int], np.dtype[Any]]":
+    if any(isinstance(value, str) for value in values):
+        return np.array(values, dtype=object)
+    return np.array([np.nan if value is None else value for value in values])
 
 
 def _finite(value: Any) -> Any:

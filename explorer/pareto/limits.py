@@ -14,7 +14,7 @@ from explorer.problem.columns import COLUMNS, Columns
 from explorer.problem.constraints import Constraint
 from explorer.problem.domain import Span
 from explorer.problem.objectives import Objective
-from explorer.problem.operating import OperatingPoints
+from explorer.problem.operating import AlphaPowerLaw, OperatingPoints
 from explorer.problem.region import CLOCK_SHARE, OPERATING_POINT, Axis, Region
 
 _SAME_END = 1e-9
@@ -139,7 +139,7 @@ def _axis_ends(axis: Axis, here: Columns, region: Region, span: Span, moves: Seq
 
 
 def _place(axis: Axis, region: Region, way: int) -> str:
-    if axis.name == "voltage_v" and way < 0 and not isinstance(region.operating, OperatingPoints):
+    if axis.name == "voltage_v" and way < 0 and isinstance(region.operating, AlphaPowerLaw):
         lowest = region.operating.voltage_min(region.clock_hz[0], below=axis.high)
         if math.isclose(axis.low, lowest, rel_tol=_SAME_END):
             return f"carries no less than the lowest clock, {COLUMNS['frequency_hz'].text(region.clock_hz[0])}"

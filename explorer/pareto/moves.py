@@ -75,9 +75,11 @@ def moves_at(region: Region, design: Columns) -> tuple[Move, ...]:
     ]  # fmt: skip
     if isinstance(region.operating, OperatingPoints):
         return (*moves, *_neighbours(region, region.operating, design))
-    step_f = _clock_step(f)
-    share = f / float(region.operating.frequency_max(v))
     law = region.operating
+    if law is None:
+        return tuple(moves)
+    step_f = _clock_step(f)
+    share = f / float(law.frequency_max(v))
 
     def together(here: Columns, t: Float) -> Columns:
         moved = _alone("voltage_v", _STEP_V)(here, t)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from explorer.models.assessment import Assessment
-from explorer.problem.columns import COLUMNS, Columns, n_rows, take
+from explorer.problem.columns import COLUMNS, Columns, describe, n_rows, take
 from explorer.problem.domain import is_extrapolated
-from explorer.problem.region import CLOCK_SHARE, OPERATING_POINT, Region
+from explorer.problem.proposals import CLOCK_SHARE, Region
 
 _EDGE = 0.02  # within two percent of an axis' end counts as touching it: a search stops just short of the end
 _SCAN = 4096
@@ -69,7 +69,7 @@ def nearest_misses(table: Columns, assessment: Assessment) -> list[str]:
     for constraint in assessment.study.constraints:
         miss = excess[constraint.text]
         best = float(table[constraint.column][int(np.argmin(miss))])
-        met = "met by some designs" if miss.min() <= 0 else f"nearest is {COLUMNS[constraint.column].text(best)}"
+        met = "met by some designs" if miss.min() <= 0 else f"nearest is {describe(constraint.column).text(best)}"
         lines.append(f"{constraint.text}: {met}")
     return lines
 
@@ -91,10 +91,10 @@ def _edges(region: Region, front: Columns) -> Sequence[tuple[str, "np.ndarray[tu
     edges = []
     for axis in region.axes:
         # The fastest clock that a voltage carries is where the best designs belong, not an edge of the samples.
-        if axis.name in {CLOCK_SHARE, OPERATING_POINT} or axis.is_fixed:
+        if axis.name == CLOCK_SHARE or axis.labels or axis.is_fixed:
             continue
         unit = axis.to_unit(knobs[axis.name])
-        column = COLUMNS[axis.name]
+        column = describe(axis.name)
         edges.append((f"lowest {column.label} {column.text(axis.low)}", unit < _EDGE))
         edges.append((f"highest {column.label} {column.text(axis.high)}", unit > 1 - _EDGE))
     high = region.clock_hz[1]

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from explorer.models.assessment import Assessment, spread
 from explorer.pareto.front import minimized
-from explorer.problem.columns import Float
-from explorer.problem.region import Region
+from explorer.problem.columns import Columns, Float
+from explorer.problem.proposals import Region
 
 Evaluate = Callable[[Float], tuple[Float, Float]]
 """Points of the unit cube, shape (n, d), to values to be minimized, shape (n, m), and violations, shape (n,): at most 0
@@ -30,6 +30,7 @@ _LARGE_BLOCK = 40_000
 _LEAST_ROUNDS = 6
 _SHRINK = 0.8
 _FACE_SHARE = 0.03
+_OTHER_CHOICE_SHARE = 0.15
 _PARENTS_IF_NONE_FEASIBLE = 200
 # With four objectives a front is a solid: no archive that can be handled is dense enough to certify anything.
 MAX_OBJECTIVES = 3
@@ -90,9 +91,13 @@ def exact_front(
     signs = np.array([objective.sign for objective in objectives])
     parts, half, n_evaluated = [], [], 0
     for region in assessment.regions.values():
-        found = refine(
-            _evaluator(assessment, region), len(region.axes), np.asarray(reference) * signs, seed=seed, budget=budget
-        )
+        if region.n_designs <= _SCAN:
+            found = _everything(_assessed(assessment, region.every_design()))
+        else:
+            found = refine(
+                _evaluator(assessment, region), len(region.axes), np.asarray(reference) * signs,
+                seed=seed, budget=budget, n_choices=[len(axis.labels) for axis in region.axes],
+            )  # fmt: skip
         n_evaluated += found.n_evaluated
         parts.append(found.values)
         half.append(found.half_values)
@@ -118,9 +123,18 @@ class Refined:
 
 
 def refine(
-    evaluate: Evaluate, n_axes: int, reference: Float, *, seed: int = 0, budget: Budget | None = None
+    evaluate: Evaluate,
+    n_axes: int,
+    reference: Float,
+    *,
+    seed: int = 0,
+    budget: Budget | None = None,
+    n_choices: Sequence[int] = (),
 ) -> Refined:
     """Find the front of a vectorized function on the unit cube, all objectives to be minimized.
+
+    An axis of choices (a category, a list of values, operating points) is a staircase: between two designs there is
+    nothing. There a child keeps its parent's choice, and some children try another one, near or far alike.
 
     Args:
         evaluate: the function.
@@ -128,7 +142,9 @@ def refine(
         reference: the reference point, shape (m,).
         seed: of the scan and the refinement.
         budget: when to stop.
+        n_choices: the number of choices on each axis, 0 where it is continuous; default: all are.
     """
+    is_choice = np.array([n > 0 for n in n_choices], dtype=np.bool_) if any(n_choices) else None
     budget = budget or default_budget(len(reference))
     rng = np.random.default_rng(seed)
     start = spread(n_axes, _SCAN, seed=seed)
@@ -136,7 +152,7 @@ def refine(
     state = _survivors(_State(start, *evaluate(start)), _CELLS)
     history = [(n, state)]
     while n < budget.n_evaluations:
-        children = _children(state, scale, rng)
+        children = _children(state, scale, rng, is_choice)
         n, scale = n + len(children), scale * _SHRINK
         together = _joined(state, _State(children, *evaluate(children)))
         state = _survivors(together, _CELLS)
@@ -146,7 +162,7 @@ def refine(
             if now > 0 and abs(1 - before / now) < budget.tolerance:
                 break
     if len(reference) == 3 and _is_feasible(state):
-        filling = _between_neighbours(state, rng)
+        filling = _between_neighbours(state, rng, is_choice)
         together = _joined(state, _State(filling, *evaluate(filling)))
         n += len(filling)
         half_filled = _survivors(_take(together, slice(0, len(state.unit) + len(filling) // 2)), math.inf)
@@ -208,7 +224,9 @@ def _cells(values: Float, n_cells: float) -> tuple[NDArray[np.int64], Float, int
     return column * stride + row, depth, stride
 
 
-def _children(state: _State, scale: float, rng: np.random.Generator) -> Float:
+def _children(
+    state: _State, scale: float, rng: np.random.Generator, is_choice: "NDArray[np.bool_] | None" = None
+) -> Float:
     """Draw a generation of designs around and between the kept ones, shape (k, d)."""
     n, d = state.unit.shape
     k = _BLOCK.get(state.values.shape[1], _LARGE_BLOCK)
@@ -226,10 +244,13 @@ def _children(state: _State, scale: float, rng: np.random.Generator) -> Float:
     kind = rng.random((k, 1))
     moved = state.unit[parent] + np.where(kind < 0.4, step, np.where(kind < 0.8, between, between + 0.3 * step))
     on_face = rng.random((k, d)) < _FACE_SHARE
+    if is_choice is not None:
+        elsewhere = np.where(rng.random((k, d)) < _OTHER_CHOICE_SHARE, rng.random((k, d)), state.unit[parent])
+        moved, on_face = np.where(is_choice, elsewhere, moved), on_face & ~is_choice
     return np.clip(np.where(on_face, np.round(moved), moved), 0.0, 1.0)
 
 
-def _between_neighbours(state: _State, rng: np.random.Generator) -> Float:
+def _between_neighbours(state: _State, rng: np.random.Generator, is_choice: "NDArray[np.bool_] | None" = None) -> Float:
     """Draw designs in the triangles between designs that are neighbours in the front's plane, shape (_FILLING, d)."""
     n = len(state.unit)
     cell, _, stride = _cells(state.values, _CELLS)
@@ -243,7 +264,8 @@ def _between_neighbours(state: _State, rng: np.random.Generator) -> Float:
     first, second = ((start + np.outer(_GOLDEN, turn // 4)) % 1)[:, :, None]
     is_outside = first + second > 1
     first, second = np.where(is_outside, 1 - first, first), np.where(is_outside, 1 - second, second)
-    return np.asarray(unit[parent] + first * (unit[beside] - unit[parent]) + second * (unit[across] - unit[parent]))
+    between = unit[parent] + first * (unit[beside] - unit[parent]) + second * (unit[across] - unit[parent])
+    return np.asarray(between if is_choice is None else np.where(is_choice, unit[parent], between))
 
 
 def _is_feasible(state: _State) -> bool:
@@ -265,11 +287,20 @@ def _hypervolume(values: Float, reference: Float) -> float:
 
 
 def _evaluator(assessment: Assessment, region: Region) -> Evaluate:
-    objectives = assessment.study.objectives
+    return lambda unit: _assessed(assessment, region.from_unit(unit))
 
-    def evaluate(unit: Float) -> tuple[Float, Float]:
-        columns = assessment.assess(region.from_unit(unit))
-        excess = np.maximum(np.stack(list(assessment.excess(columns).values())), 0.0)
-        return minimized(assessment.values(columns), objectives), np.sum(excess, axis=0)
 
-    return evaluate
+def _assessed(assessment: Assessment, designs: Columns) -> tuple[Float, Float]:
+    """Return the values to be minimized, shape (n, m), and the violations, shape (n,), of designs."""
+    columns = assessment.assess(designs)
+    excess = [np.maximum(misses, 0.0) for misses in assessment.excess(columns).values()]
+    values = minimized(assessment.values(columns), assessment.study.objectives)
+    return values, np.sum(excess, axis=0) if excess else np.zeros(len(values))
+
+
+def _everything(assessed: tuple[Float, Float]) -> Refined:
+    """Return the front of all designs that there are: exact, with nothing left to converge."""
+    values, violation = assessed
+    kept = values[violation <= 0]
+    kept = kept[np.asarray(moocore.is_nondominated(kept), dtype=np.bool_)] if len(kept) else kept
+    return Refined(np.empty((len(kept), 0)), kept, kept, len(values))

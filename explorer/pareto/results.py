@@ -8,7 +8,7 @@ import numpy as np
 
 from explorer.pareto.front import feasible_front, hypervolume
 from explorer.pareto.reference import ExactFront
-from explorer.problem.columns import COLUMNS, Columns, Float, bounds, n_rows, take
+from explorer.problem.columns import COLUMNS, Column, Columns, Float, bounds, describe, knobs_of, n_rows, take
 from explorer.problem.objectives import Objective
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Results:
         importance: rows of `explorer.pareto.importance.knob_importance`.
         model_check: what the model is worth, as `explorer fit --json` tells it: `targets` with leave-one-out errors,
             `identifiability`, `calibration`, `warnings`; empty where the model was not fitted.
+        own_columns: what the user's own knobs mean, by name.
     """
 
     study: str
@@ -56,6 +57,11 @@ class Results:
     advice: str = ""
     importance: tuple[Mapping[str, Any], ...] = ()
     model_check: Mapping[str, Any] = field(default_factory=dict)
+    own_columns: Mapping[str, Column] = field(default_factory=dict)
+
+    def column(self, name: str) -> Column:
+        """Return what a column means: a knob of the user's own as it was declared, any other as it is known."""
+        return self.own_columns.get(name) or describe(name)
 
     @property
     def n_complete(self) -> int:
@@ -106,7 +112,8 @@ class Results:
 
 def front_order(columns: Columns) -> list[str]:
     """Return a front's column names in the order of files: identity, knobs, predictions, objectives, checks."""
-    kinds = ("knob", "prediction", "objective", "check")
-    known = [name for kind in kinds for name, column in COLUMNS.items() if column.kind == kind and name in columns]
+    kinds = ("prediction", "objective", "check")
+    others = [name for kind in kinds for name, column in COLUMNS.items() if column.kind == kind and name in columns]
+    known = [*knobs_of(columns), *others]
     bounded = [own for name in known for own in (name, *(end for end in bounds(name) if end in columns))]
     return ["design_id", "origin", *bounded, *(name for name in WORDS if name in columns)]

@@ -1,4 +1,4 @@
-"""Finding studies and search spaces by name: the user's own first, then those that ship."""
+"""Finding studies, search spaces and devices by name: the user's own first, then those that ship."""
 
 import tomllib
 from pathlib import Path
@@ -8,7 +8,7 @@ from explorer.files import is_file, shipped
 
 
 def find(kind: str, name: str, *, beside: Path | None = None) -> Path:
-    """Return the file of a study or space (`kind` is the folder's name).
+    """Return the file of a study, space or device (`kind` is the folder's name).
 
     An argument with a slash or ending in .toml is a path (relative to `beside`, where given); a bare name is looked up
     in the working directory's folder of that kind, then among the shipped ones.
@@ -16,7 +16,7 @@ def find(kind: str, name: str, *, beside: Path | None = None) -> Path:
     Raises:
         WrongUsage: there is none; the nearest known name is told.
     """
-    singular = {"studies": "study", "search_spaces": "search space"}[kind]
+    singular = {"studies": "study", "search_spaces": "search space", "search_spaces/devices": "device"}[kind]
     if "/" in name or name.endswith(".toml"):
         path = (beside or Path()) / Path(name).expanduser()
         if is_file(path):

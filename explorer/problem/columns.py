@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import UnknownName
-from explorer.units import factor, humanize
+from explorer.units import SYMBOLS, factor, humanize
 
 Float = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
@@ -20,7 +20,10 @@ _UNIT_ENDINGS = ("_ratio", "_v", "_hz", "_s", "_j", "_w", "_bytes", "_js", "_ops
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What a column means: `symbol` is its SI unit, `shown_in` the unit that people read it in."""
+    """What a column means: `symbol` is its SI unit, `shown_in` the unit that people read it in.
+
+    A knob of the user's own may have any unit as its `symbol` (px): it is printed as it is, without a prefix.
+    """
 
     name: str
     label: str
@@ -49,6 +52,8 @@ class Column:
 
     def text(self, value: float) -> str:
         """Print an SI value of this column for a person."""
+        if self.name not in COLUMNS and self.symbol not in SYMBOLS:
+            return f"{value:.6g} {self.symbol}".rstrip()
         return humanize(value, self.symbol).replace("J*s", "J·s")
 
 
@@ -56,6 +61,7 @@ _ALL = (
     Column("family", "Network family", "knob"),
     Column("pruning_ratio", "Pruning ratio R", "knob"),
     Column("quant_step", "Quantization step D", "knob"),
+    Column("weight_bits", "Weight bits", "knob"),
     Column("voltage_v", "Supply voltage V", "knob", "V", "V"),
     Column("frequency_hz", "Clock f", "knob", "Hz", "GHz"),
     Column("accuracy", "Accuracy", "prediction"),
@@ -73,6 +79,19 @@ _ALL = (
     Column("ops_per_watt", "Accelerator efficiency", "objective", "OPS/W", "GOPS/W"),
 )
 COLUMNS: Mapping[str, Column] = {column.name: column for column in _ALL}
+# The units that a name's ending tells: (ending, SI unit, unit that people read).
+_ENDINGS = (
+    ("_bytes", "B", "MB"),
+    ("_ops", "OPS", "GOPS"),
+    ("_hz", "Hz", "GHz"),
+    ("_js", "J*s", "J*s"),
+    ("_s", "s", "ms"),
+    ("_j", "J", "J"),
+    ("_w", "W", "W"),
+    ("_v", "V", "V"),
+)
+# Columns that results add to designs, which no knob may be called.
+RESERVED = ("design_id", "origin", "certainty", "is_feasible", "is_front", "name", "label")
 KNOBS = ("family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz")
 NUMERIC_KNOBS = KNOBS[1:]
 TARGETS = ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes", "throughput_ops")
@@ -81,11 +100,13 @@ TARGETS = ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes", "throug
 LIMITS: Mapping[str, tuple[float, float, bool, bool]] = {
     "pruning_ratio": (0.0, 1.0, True, False),
     "quant_step": (0.0, 1.0, False, True),
+    "weight_bits": (0.0, 64.0, False, True),
     "voltage_v": (0.0, 100.0, False, True),
     "frequency_hz": (0.0, 1e13, False, True),
     "accuracy": (0.0, 1.0, False, False),
 }
 _POSITIVE = (0.0, float("inf"), False, False)
+_ANY = (-float("inf"), float("inf"), False, False)
 
 
 def column(name: str, *, where: str) -> Column:
@@ -99,9 +120,43 @@ def column(name: str, *, where: str) -> Column:
     return COLUMNS[name]
 
 
+def describe(name: str, *, label: str = "", unit: str = "") -> Column:
+    """Return what a column means, of whatever name: the known ones as they are, any other as a knob of the user's own.
+
+    Its label and unit are those that were declared; otherwise the name tells: `power_limit_w` is a power limit in watt.
+
+    >>> describe("power_limit_w").title, describe("resolution", unit="px").title
+    ('Power limit (W)', 'Resolution (px)')
+    """
+    if name in COLUMNS:
+        return COLUMNS[name]
+    for ending, symbol, shown_in in _ENDINGS:
+        if name.endswith(ending):
+            stem = name.removesuffix(ending).replace("_", " ")
+            return Column(name, label or stem.capitalize(), "knob", symbol, unit or shown_in)
+    return Column(name, label or name.replace("_", " ").capitalize(), "knob", unit)
+
+
+def own_knobs(columns: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Return the names of a table's knobs that are the user's own: everything that explorer neither knows nor adds."""
+    known = {*RESERVED, *COLUMNS, *(end for name in COLUMNS for end in bounds(name))}
+    return [name for name in columns if name not in known]
+
+
+def knobs_of(columns: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Return the names of a table's knobs: the known ones that it has, then the user's own."""
+    known = [name for name, column in COLUMNS.items() if column.kind == "knob" and name in columns]
+    return [*known, *own_knobs(columns)]
+
+
+def numeric_knobs(columns: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Return the names of a table's knobs that are numbers, not categories."""
+    return [name for name in knobs_of(columns) if columns[name].dtype != object]
+
+
 def is_allowed(name: str, values: Float) -> NDArray[np.bool_]:
     """Tell for each value of a numeric column whether it has a meaning, shape (n,); NaN has none."""
-    low, high, takes_low, takes_high = LIMITS.get(name, _POSITIVE)
+    low, high, takes_low, takes_high = _limits(name)
     above = values >= low if takes_low else values > low
     below = values <= high if takes_high else values < high
     return np.asarray(above & below & np.isfinite(values))
@@ -109,8 +164,13 @@ def is_allowed(name: str, values: Float) -> NDArray[np.bool_]:
 
 def allowed_text(name: str) -> str:
     """Print the allowed interval of a numeric column: '[0, 1)'."""
-    low, high, takes_low, takes_high = LIMITS.get(name, _POSITIVE)
+    low, high, takes_low, takes_high = _limits(name)
     return f"{'[' if takes_low else '('}{low:g}, {high:g}{']' if takes_high else ')'}"
+
+
+def _limits(name: str) -> tuple[float, float, bool, bool]:
+    """Return a column's limits; what has a physical unit is positive, a knob of the user's own may be any number."""
+    return LIMITS.get(name, _POSITIVE if name in COLUMNS or describe(name).symbol else _ANY)
 
 
 def by_family(families: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
@@ -123,6 +183,16 @@ def by_family(families: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
         return [str(families[0])], np.zeros(len(families), dtype=np.int64)
     names, index = np.unique(families.astype(str), return_inverse=True)
     return names.tolist(), np.asarray(index, dtype=np.int64)
+
+
+def by_configuration(knobs: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """Return for each row the index of its configuration, shape (n,), in order of first appearance.
+
+    Rows are one configuration where all knobs are equal.
+    """
+    rows = list(zip(*[values.tolist() for values in knobs.values()], strict=True))
+    place: dict[tuple[Any, ...], int] = {}
+    return np.array([place.setdefault(row, len(place)) for row in rows], dtype=np.int64)
 
 
 def bounds(name: str) -> tuple[str, str]:

@@ -1,13 +1,14 @@
 """Constraints: floors and caps on columns, read from text such as 'power_w <= 22 W'."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from explorer.errors import WrongUsage
-from explorer.problem.columns import Columns, Float, column
+from explorer.errors import UnknownName, WrongUsage
+from explorer.problem.columns import COLUMNS, Columns, Float, describe
 from explorer.units import parse_quantity
 
 _TEXT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|==|!=|<|>|=)\s*(.+?)\s*")
@@ -24,7 +25,7 @@ class Constraint:
     @property
     def text(self) -> str:
         """The constraint as a person writes it, with every digit of its limit: it also names it."""
-        known = column(self.column, where="constraint")
+        known = describe(self.column)
         short = known.text(self.limit)
         if parse_quantity(short, known.symbol) != self.limit:
             short = f"{self.limit!r} {known.symbol}".rstrip()
@@ -37,8 +38,13 @@ class Constraint:
         return np.asarray(sign * (columns[self.column] - self.limit) / scale, dtype=np.float64)
 
 
-def parse_constraint(text: str, *, where: str = "constraint") -> Constraint:
+def parse_constraint(text: str, *, where: str = "constraint", own: Collection[str] = ()) -> Constraint:
     """Read a floor or cap on a numeric column; the limit may carry a unit, without one it is SI.
+
+    Args:
+        text: the constraint.
+        where: what to call it in messages.
+        own: names of the user's own knobs, which may be compared as well.
 
     Raises:
         WrongUsage: the text is not of the form COLUMN <= NUMBER [UNIT], or its unit does not fit the column.
@@ -50,7 +56,9 @@ def parse_constraint(text: str, *, where: str = "constraint") -> Constraint:
     match = _TEXT.fullmatch(text)
     if match is None or match[2] not in {"<=", ">="}:
         raise WrongUsage(f"{where}: '{text}' is not a floor or cap", fix="write for example 'accuracy >= 0.9'")
-    known = column(match[1], where=f"{where} '{text}'")
+    if match[1] not in COLUMNS and match[1] not in own:
+        raise UnknownName(f"{where} '{text}'", match[1], [*COLUMNS, *own])
+    known = describe(match[1])
     if known.name == "family":
         raise WrongUsage(f"{where}: '{text}' compares a family", fix="choose families with the study's 'families'")
     try:

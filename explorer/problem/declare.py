@@ -121,17 +121,19 @@ def _where(loc: Sequence[int | str]) -> str:
 
 
 # pydantic names the branch of a union (str or list of str) in the place; a person's file has no such level.
-_UNION_BRANCHES = {"str", "float", "int", "list[str]", "tuple[str, ...]"}
+_UNION_BRANCHES = {"str", "dict", "float", "int", "list[str]", "tuple[str, ...]"}
 
 
 def _fields_at(model: type[BaseModel], loc: Sequence[int | str]) -> dict[str, Any]:
-    fields: dict[str, Any] = dict(model.model_fields)
+    inner: type[BaseModel] | None = model
     for part in loc:
-        if isinstance(part, int) or part not in fields:
+        if isinstance(part, int) or inner is None:
             continue
-        inner = _model_in(fields[part].annotation)
-        fields = dict(inner.model_fields) if inner else {}
-    return fields
+        if part in inner.model_fields:
+            inner = _model_in(inner.model_fields[part].annotation)
+        elif inner.model_config.get("extra") == "allow":
+            inner = _model_in(inner.__annotations__["__pydantic_extra__"])
+    return dict(inner.model_fields) if inner else {}
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

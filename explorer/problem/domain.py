@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from explorer.problem.columns import NUMERIC_KNOBS, Columns, Float, by_family, n_rows
+from explorer.problem.columns import Columns, Float, by_family, n_rows, numeric_knobs
 
 # A knob that the samples never varied has no width of its own; a twentieth of its value stands in for it (assumed).
 _CONSTANT_KNOB_WIDTH = 0.05
@@ -54,8 +54,8 @@ Domain = Mapping[str, Mapping[str, Span]]
 
 
 def domain_of(samples: Columns) -> Domain:
-    """Return the spans of samples that have all knobs, by family."""
-    family = samples["family"]
+    """Return the spans of the numeric knobs that samples have, by family; every row has all of them."""
+    family, knobs = samples["family"], numeric_knobs(samples)
     return {
         str(name): {
             knob: Span(
@@ -63,22 +63,33 @@ def domain_of(samples: Columns) -> Domain:
                 float(np.max(samples[knob][family == name])),
                 knob in _LOG_KNOBS,
             )
-            for knob in NUMERIC_KNOBS
+            for knob in knobs
         }
         for name in dict.fromkeys(family.tolist())
     }
 
 
 def knob_distances(designs: Columns, domain: Domain) -> Columns:
-    """Return, for each numeric knob, how far outside its family's samples each design lies, in widths, shape (n,)."""
+    """Return, for each knob of the domain, how far outside its samples each design lies, in widths, shape (n,)."""
     names, index = by_family(designs["family"])
     if len(names) == 1:
-        return {knob: domain[names[0]][knob].distance(designs[knob]) for knob in NUMERIC_KNOBS}
-    distances: Columns = {knob: np.zeros(n_rows(designs)) for knob in NUMERIC_KNOBS}
+        return {knob: span.distance(designs[knob]) for knob, span in domain[names[0]].items()}
+    distances: Columns = {knob: np.zeros(n_rows(designs)) for name in names for knob in domain[name]}
     for i, name in enumerate(names):
-        for knob in NUMERIC_KNOBS:
-            distances[knob][index == i] = domain[name][knob].distance(designs[knob][index == i])
+        for knob, span in domain[name].items():
+            distances[knob][index == i] = span.distance(designs[knob][index == i])
     return distances
+
+
+def constant_knobs(domain: Domain) -> dict[str, float]:
+    """Return the knobs that no sample of any family varies, with their value.
+
+    Where nothing varies at all (one configuration) none is constant: there is no choice yet that it could be out of.
+    """
+    knobs = dict.fromkeys(knob for spans in domain.values() for knob in spans)
+    ends = {knob: {end for spans in domain.values() for end in (spans[knob].low, spans[knob].high)} for knob in knobs}
+    constant = {knob: next(iter(values)) for knob, values in ends.items() if len(values) == 1}
+    return constant if len(constant) < len(knobs) else {}
 
 
 def is_extrapolated(distance: ArrayLike) -> NDArray[np.bool_]:
@@ -88,4 +99,5 @@ def is_extrapolated(distance: ArrayLike) -> NDArray[np.bool_]:
 
 def domain_distance(designs: Columns, domain: Domain) -> Float:
     """Return each design's largest knob distance, shape (n,); 0 inside the samples' box."""
-    return np.asarray(np.max(np.stack(list(knob_distances(designs, domain).values())), axis=0))
+    distances = list(knob_distances(designs, domain).values())
+    return np.asarray(np.max(np.stack(distances), axis=0)) if distances else np.zeros(n_rows(designs))

@@ -10,6 +10,8 @@ from explorer.problem.columns import Float
 # A clock within this relative distance of its limit counts as reaching it: it is far below any meter's resolution
 # and far above the rounding of one multiplication.
 RELATIVE_TOLERANCE = 1e-9
+# The column of a point's own power, as the device's table states it: no prediction.
+POINT_POWER = "point_power_w"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +54,65 @@ class AlphaPowerLaw:
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoints:
-    """A device's table of operating points, shape (m,) each, in rising order of the clock."""
+    """A device's table of operating points, shape (m,) each, in rising order of the clock.
+
+    Args:
+        voltage_v: their voltages; empty where the device shows none.
+        frequency_hz: their clocks.
+        power_w: the power that the device's table states for each; empty where it states none.
+    """
 
     voltage_v: tuple[float, ...]
     frequency_hz: tuple[float, ...]
+    power_w: tuple[float, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
         """One name for each point: '1.8 GHz @ 0.7 V'."""
-        pairs = zip(self.frequency_hz, self.voltage_v, strict=True)
-        return tuple(f"{f / 1e9:.10g} GHz @ {v:.10g} V" for f, v in pairs)
+        clocks = [f"{f / 1e9:.10g} GHz" for f in self.frequency_hz]
+        if not self.voltage_v:
+            return tuple(clocks)
+        return tuple(f"{clock} @ {v:.10g} V" for clock, v in zip(clocks, self.voltage_v, strict=True))
 
-    def frequency_max(self, voltage: ArrayLike) -> Float:
-        """Return the highest listed clock that each voltage carries, same shape; 0 where there is none."""
+    @property
+    def columns(self) -> dict[str, tuple[float, ...]]:
+        """What choosing a point decides: its clock, and its voltage and stated power where they are known."""
+        told = {"voltage_v": self.voltage_v, "frequency_hz": self.frequency_hz, POINT_POWER: self.power_w}
+        return {name: values for name, values in told.items() if values}
+
+    def rows(self, which: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> "OperatingPoints":
+        """Return some of the points, by index."""
+        kept = (tuple(values[i] for i in which.tolist() if values) for values in
+                (self.voltage_v, self.frequency_hz, self.power_w))  # fmt: skip
+        return OperatingPoints(*kept)
+
+    def nearest(self, frequency: ArrayLike) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
+        """Return the index of the point whose clock is nearest to each frequency, by ratio, same shape."""
+        gap = np.log(np.asarray(frequency, dtype=np.float64)[..., None]) - np.log(np.asarray(self.frequency_hz))
+        return np.asarray(np.argmin(np.abs(gap), axis=-1))
+
+    def frequency_max(self, voltage: ArrayLike | None) -> Float:
+        """Return the highest listed clock that each voltage carries, same shape; 0 where there is none.
+
+        Without voltages it is the highest clock listed.
+        """
+        if not self.voltage_v or voltage is None:
+            return np.asarray(max(self.frequency_hz))
         volts = np.asarray(voltage, dtype=np.float64)
         fits = np.asarray(self.voltage_v) <= volts[..., None] * (1 + RELATIVE_TOLERANCE)
         return np.asarray(np.max(np.where(fits, np.asarray(self.frequency_hz), 0.0), axis=-1))
 
-    def excess(self, voltage: ArrayLike, frequency: ArrayLike) -> Float:
+    def excess(self, voltage: ArrayLike | None, frequency: ArrayLike) -> Float:
         """Return how far each (V, f) is from the nearest listed point, relative, same shape; 0 where it is listed."""
-        v, f = np.asarray(voltage, dtype=np.float64)[..., None], np.asarray(frequency, dtype=np.float64)[..., None]
-        distance = np.abs(v / np.asarray(self.voltage_v) - 1) + np.abs(f / np.asarray(self.frequency_hz) - 1)
+        distance = np.abs(np.asarray(frequency, dtype=np.float64)[..., None] / np.asarray(self.frequency_hz) - 1)
+        if self.voltage_v and voltage is not None:
+            distance = distance + np.abs(
+                np.asarray(voltage, dtype=np.float64)[..., None] / np.asarray(self.voltage_v) - 1
+            )
         return np.asarray(np.min(distance, axis=-1))
 
 
-def operating_excess(law: AlphaPowerLaw | OperatingPoints, voltage: ArrayLike, frequency: ArrayLike) -> Float:
+def operating_excess(law: AlphaPowerLaw | OperatingPoints, voltage: ArrayLike | None, frequency: ArrayLike) -> Float:
     """Return by how much (V, f) cannot exist, relative, same shape: at most 0 where it can.
 
     By law: f / f_max(V) - 1. By table: distance to the nearest listed point.
@@ -84,6 +120,6 @@ def operating_excess(law: AlphaPowerLaw | OperatingPoints, voltage: ArrayLike, f
     if isinstance(law, OperatingPoints):
         excess = law.excess(voltage, frequency)
     else:
-        reachable = np.maximum(law.frequency_max(voltage), 1e-3)
+        reachable = np.maximum(law.frequency_max(0.0 if voltage is None else voltage), 1e-3)
         excess = np.asarray(frequency, dtype=np.float64) / reachable - 1
     return np.where(np.abs(excess) <= RELATIVE_TOLERANCE, 0.0, excess)

@@ -1,137 +1,50 @@
-"""Regions: the part of a space that a search may propose, one family each, and its map to designs.
-
-Whatever a region makes exists: its clock is a share of what the voltage can carry, or its operating point is listed.
-"""
+"""Regions from declarations: what a space declares, within the model's domain, without impossible points."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from explorer.errors import Fault, InvalidFile
-from explorer.problem.columns import COLUMNS, Columns, Float, n_rows
+from explorer.errors import Fault, InvalidFile, suggestion
+from explorer.problem.columns import describe
 from explorer.problem.domain import Span
-from explorer.problem.operating import RELATIVE_TOLERANCE, AlphaPowerLaw, OperatingPoints, operating_excess
+from explorer.problem.operating import RELATIVE_TOLERANCE, AlphaPowerLaw, OperatingPoints
+from explorer.problem.proposals import CLOCK_SHARE, OPERATING_POINT, Axis, Region, choice
 from explorer.problem.space import SpaceFile
-from explorer.units import factor
+from explorer.units import factor, scaled
 
-CLOCK_SHARE = "clock_share"
-OPERATING_POINT = "operating_point"
+__all__ = ["CLOCK_SHARE", "OPERATING_POINT", "Axis", "Known", "Region", "build_region", "points_of"]
 
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """One thing that a search moves; `labels` make it a choice among named points (its values are their indices)."""
-
-    name: str
-    low: float
-    high: float
-    is_log: bool = False
-    labels: tuple[str, ...] = ()
-
-    @property
-    def is_fixed(self) -> bool:
-        """Whether there is nothing to search."""
-        return self.high <= self.low
-
-    def from_unit(self, unit: Float) -> Float:
-        """Map [0, 1] to the axis, shape (n,)."""
-        if self.labels:
-            return np.minimum(np.floor(unit * len(self.labels)), len(self.labels) - 1.0)
-        if self.is_log:
-            spread = math.log(self.high / self.low)
-            return np.clip(self.low * np.exp(unit * spread), self.low, self.high)
-        return np.clip(self.low + unit * (self.high - self.low), self.low, self.high)
-
-    def to_unit(self, values: Float) -> Float:
-        """Map values on the axis to [0, 1], shape (n,)."""
-        if self.is_fixed:
-            return np.full(np.shape(values), 0.5)
-        if self.labels:
-            return np.asarray((values + 0.5) / len(self.labels))
-        if self.is_log:
-            return np.clip(np.log(values / self.low) / math.log(self.high / self.low), 0.0, 1.0)
-        return np.clip((values - self.low) / (self.high - self.low), 0.0, 1.0)
+_AXIS_NAMES = {"voltage_v": "voltage", "frequency_hz": "frequency"}
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
-    """What one family's search may propose.
+class Known:
+    """What a model knows of one family.
 
     Args:
-        family: the network family.
-        axes: what a search moves: R, D, V and the share of the reachable clocks; or R, D and the operating point.
-        operating: the law or table that says which (V, f) exist.
-        clock_hz: lowest and highest clock wanted, in hertz (with a law).
-        widen: how far the domain reaches beyond the samples, in widths of their range; infinite where not enforced.
+        spans: the samples' span of each numeric knob.
+        choices: the values of each category that were measured.
+        constant: the knobs that no sample varies, with their value.
+        law: the V-f law, where there is one.
     """
 
-    family: str
-    axes: tuple[Axis, ...]
-    operating: AlphaPowerLaw | OperatingPoints
-    clock_hz: tuple[float, float]
-    widen: float
-
-    def from_unit(self, unit: Float) -> Columns:
-        """Map points of the unit cube, shape (n, number of axes), to designs."""
-        return self.designs({axis.name: axis.from_unit(unit[:, i]) for i, axis in enumerate(self.axes)})
-
-    def designs(self, knobs: Columns) -> Columns:
-        """Return designs (the five knob columns) for values of the axes."""
-        n = n_rows(knobs)
-        if isinstance(self.operating, OperatingPoints):
-            index = knobs[OPERATING_POINT].astype(np.int64)
-            voltage = np.asarray(self.operating.voltage_v)[index]
-            frequency = np.asarray(self.operating.frequency_hz)[index]
-        else:
-            voltage = knobs["voltage_v"]
-            low, high = self._clock_range(voltage)
-            # low + 1.0 * (high - low) may round above high, and a clock above its limit does not exist.
-            frequency = np.minimum(low + knobs[CLOCK_SHARE] * (high - low), high)
-        return {
-            "family": np.broadcast_to(np.array(self.family, dtype=object), (n,)),
-            "pruning_ratio": knobs["pruning_ratio"],
-            "quant_step": knobs["quant_step"],
-            "voltage_v": voltage,
-            "frequency_hz": frequency,
-        }
-
-    def knobs(self, designs: Columns) -> Columns:
-        """Return the axes' values of designs of this family: the inverse of `designs`."""
-        knobs = {name: designs[name] for name in ("pruning_ratio", "quant_step")}
-        if isinstance(self.operating, OperatingPoints):
-            points = np.stack([self.operating.voltage_v, self.operating.frequency_hz], axis=-1)
-            asked = np.stack([designs["voltage_v"], designs["frequency_hz"]], axis=-1)
-            gap = np.sum(np.abs(asked[:, None, :] / points[None, :, :] - 1), axis=-1)
-            return {**knobs, OPERATING_POINT: np.argmin(gap, axis=1).astype(np.float64)}
-        low, high = self._clock_range(designs["voltage_v"])
-        share = np.clip((designs["frequency_hz"] - low) / np.maximum(high - low, 1e-3), 0.0, 1.0)
-        return {**knobs, "voltage_v": designs["voltage_v"], CLOCK_SHARE: share}
-
-    def contains(self, designs: Columns) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
-        """Tell which designs the region can make itself, shape (n,)."""
-        knobs = self.knobs(designs)
-        back = self.designs({axis.name: np.clip(knobs[axis.name], axis.low, axis.high) for axis in self.axes})
-        numeric = ("pruning_ratio", "quant_step", "voltage_v", "frequency_hz")
-        close = [np.isclose(back[name], designs[name], rtol=1e-6, atol=1e-12) for name in numeric]
-        return np.asarray(np.all(close, axis=0) & (designs["family"] == self.family))
-
-    def frequency_max(self, designs: Columns) -> Float:
-        """Return the highest clock that each design's voltage carries, in hertz, shape (n,)."""
-        return self.operating.frequency_max(designs["voltage_v"])
-
-    def operating_excess(self, designs: Columns) -> Float:
-        """Return by how much each design's (V, f) cannot exist, shape (n,): at most 0 where it can."""
-        return operating_excess(self.operating, designs["voltage_v"], designs["frequency_hz"])
-
-    def _clock_range(self, voltage: Float) -> tuple[Float, Float]:
-        high = np.minimum(self.operating.frequency_max(voltage), self.clock_hz[1])
-        return np.minimum(self.clock_hz[0], high), high
+    spans: Mapping[str, Span]
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    constant: Mapping[str, float] = field(default_factory=dict)
+    law: AlphaPowerLaw | None = None
 
 
 def build_region(
-    space: SpaceFile, *, path: object, family: str, spans: Mapping[str, Span], law: AlphaPowerLaw | None
+    space: SpaceFile,
+    *,
+    path: object,
+    family: str,
+    spans: Mapping[str, Span],
+    law: AlphaPowerLaw | None,
+    choices: Mapping[str, tuple[str, ...]] | None = None,
+    constant: Mapping[str, float] | None = None,
 ) -> Region:
     """Make the region of one family: what the space declares, within the model's domain, without impossible points.
 
@@ -139,87 +52,197 @@ def build_region(
         space: the declaration.
         path: its file, for messages.
         family: the family to search.
-        spans: the samples' span of each numeric knob.
+        spans: the samples' span of each numeric knob of the model.
         law: the family's V-f law, where the model has one.
+        choices: the measured values of each category knob of the model.
+        constant: the knobs that the samples never vary: they are fixed, unless the domain is not enforced.
 
     Raises:
-        InvalidFile: nothing is left of an axis; it says which and what the model knows.
+        InvalidFile: a knob is missing or unknown to the model, or nothing is left of an axis; all of them at once.
     """
-    widen = space.domain.widen if space.domain.enforce else math.inf
-    declared = space.axes
-    axes = [
-        Axis(name, *limited, is_log=axis.scale == "log")
-        for name, axis in (("pruning_ratio", declared.pruning_ratio), ("quant_step", declared.quant_step))
-        for limited in [_limited(name, axis.si(name, "", ""), span=spans[name], widen=widen, place=(path, family))]
-    ]
-    operating = _operating(space, law, path)
-    if isinstance(operating, OperatingPoints):
-        operating = _points_inside(operating, spans=spans, widen=widen, place=(path, family))
-        axes.append(Axis(OPERATING_POINT, 0.0, len(operating.labels) - 1.0, labels=operating.labels))
-        return Region(family, tuple(axes), operating, (0.0, math.inf), widen)
-    if declared.voltage is None or declared.frequency is None:
-        raise InvalidFile(path, [Fault("[axes]", "voltage and frequency are missing", "add both")])
-    volts = declared.voltage.si("voltage_v", declared.voltage.unit, "V")
-    hertz = declared.frequency.si("frequency_hz", declared.frequency.unit, "Hz")
-    voltage = _limited("voltage_v", volts, span=spans["voltage_v"], widen=widen, place=(path, family))
-    clock = _limited("frequency_hz", hertz, span=spans["frequency_hz"], widen=widen, place=(path, family))
-    lowest = operating.voltage_min(clock[0], below=voltage[1])
-    if math.isnan(lowest):
-        text = f"no voltage up to {voltage[1]:.4g} V carries {clock[0] / 1e9:.4g} GHz, the lowest clock of {family}"
-        raise InvalidFile(path, [Fault("[axes]", text, "raise the voltage range or lower the frequency range")])
-    axes.append(Axis("voltage_v", max(voltage[0], lowest), voltage[1], is_log=declared.voltage.scale == "log"))
-    axes.append(Axis(CLOCK_SHARE, *((0.0, 1.0) if clock[1] > clock[0] else (1.0, 1.0))))
-    return Region(family, tuple(axes), operating, clock, widen)
+    place = _Place(space, path, family, Known(spans, choices or {}, constant or {}, law))
+    faults = [*_strangers(place), *_lacking(place)]
+    if faults:
+        raise InvalidFile(path, faults)
+    axes = [_axis(place, name) for name in ("pruning_ratio", "quant_step") if name in place.numbers]
+    own = [_own_axis(place, name) for name in space.axes.own]
+    own += [Axis(name, value, value) for name, value in place.implied.items()]
+    own += [choice(name, values) for name, values in place.known.choices.items() if name not in space.axes.own]
+    if space.operating_points.law == "alpha-power":
+        pair, operating, clock = _by_law(place)
+        return Region(family, (*axes, *pair, *own), operating, clock, place.widen)
+    if space.operating_points.law == "none":
+        axes += [_axis(place, name) for name in ("voltage_v", "frequency_hz") if name in place.numbers]
+        return Region(family, (*axes, *own), None, (0.0, math.inf), place.widen)
+    points = _points_inside(place, points_of(space))
+    point = Axis(OPERATING_POINT, 0.0, len(points.labels) - 1.0, labels=points.labels, columns=points.columns)
+    return Region(family, (*axes, point, *own), points, (0.0, math.inf), place.widen)
 
 
-def _operating(space: SpaceFile, law: AlphaPowerLaw | None, path: object) -> AlphaPowerLaw | OperatingPoints:
+def points_of(space: SpaceFile) -> OperatingPoints:
+    """Return a space's listed operating points in SI, in rising order of the clock, each once."""
     declared = space.operating_points
-    if declared.points is not None:
-        v_unit, f_unit = factor(declared.voltage_unit, "V"), factor(declared.frequency_unit, "Hz")
-        pairs = sorted({(point.frequency * f_unit, point.voltage * v_unit) for point in declared.points})
-        return OperatingPoints(tuple(v for _, v in pairs), tuple(f for f, _ in pairs))
+    v_unit, f_unit = factor(declared.voltage_unit, "V"), factor(declared.frequency_unit, "Hz")
+    points = sorted(
+        {(scaled(p.frequency, f_unit), scaled(p.voltage or 0.0, v_unit), p.power or 0.0) for p in declared.points or ()}
+    )
+    columns = [tuple(column) for column in zip(*points, strict=True)]
+    kept = [column if any(column) else () for column in columns]
+    return OperatingPoints(voltage_v=kept[1], frequency_hz=kept[0], power_w=kept[2])
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One family of one space beside what the model knows of it."""
+
+    space: SpaceFile
+    path: object
+    family: str
+    known: Known
+
+    @property
+    def widen(self) -> float:
+        return self.space.domain.widen if self.space.domain.enforce else math.inf
+
+    @property
+    def numbers(self) -> dict[str, tuple[float, ...]]:
+        """The declared numbers of each axis with a name of explorer's, in SI: two ends, one value, or a list."""
+        axes = self.space.axes
+        known = {
+            "pruning_ratio": axes.pruning_ratio and axes.pruning_ratio.listed("pruning_ratio", "", ""),
+            "quant_step": axes.quant_step and axes.quant_step.listed("quant_step", "", ""),
+            "voltage_v": axes.voltage and axes.voltage.listed("voltage_v", axes.voltage.unit, "V"),
+            "frequency_hz": axes.frequency and axes.frequency.listed("frequency_hz", axes.frequency.unit, "Hz"),
+        }
+        return {name: numbers for name, numbers in known.items() if numbers}
+
+    @property
+    def declared(self) -> set[str]:
+        """The columns that the space decides."""
+        decided = set(points_of(self.space).columns) if self.space.operating_points.points else set()
+        return {*self.numbers, *self.space.axes.own, *decided}
+
+    @property
+    def implied(self) -> dict[str, float]:
+        """The knobs that the space leaves out and the samples never vary: there is one value that they can have."""
+        return {name: value for name, value in self.known.constant.items() if name not in self.declared}
+
+    def refuse(self, where: str, what: str, fix: str) -> InvalidFile:
+        return InvalidFile(self.path, [Fault(where, what, fix)])
+
+
+def _strangers(place: _Place) -> Iterator[Fault]:
+    """Name the axes that the model has no knob for."""
+    known = [*place.known.spans, *place.known.choices]
+    for name in (*place.numbers, *place.space.axes.own):
+        if name not in known:
+            what = f"the model has no knob '{name}': its samples have no such column"
+            yield Fault(f"[axes] {_AXIS_NAMES.get(name, name)}", what, f"leave it out, or {suggestion(name, known)}")
+    for name, axis in place.space.axes.own.items():
+        is_text = name in place.known.choices
+        if name in known and is_text != (axis.choices is not None):
+            holds, write = ("names", "choices = ['...']") if is_text else ("numbers", "range, value or values")
+            yield Fault(f"[axes] {name}", f"the samples hold {holds} there", f"write {write}")
+
+
+def _lacking(place: _Place) -> Iterator[Fault]:
+    """Name the knobs that the model needs and the space leaves out, unless there is only one value they can have."""
+    for name in (*place.known.spans, *place.known.choices):
+        only = name in place.known.constant or len(place.known.choices.get(name, ())) == 1
+        if name not in place.declared and not only:
+            where, axis = "[axes]", _AXIS_NAMES.get(name, name)
+            yield Fault(where, f"'{axis}' is missing: the model's samples vary it", f"add {axis} = {{ ... }}")
+
+
+def _axis(place: _Place, name: str) -> Axis:
+    """Return the axis of a knob with a name of explorer's."""
+    declared = getattr(place.space.axes, _AXIS_NAMES.get(name, name))
+    numbers = place.numbers[name]
+    if declared.values is not None:
+        return _discrete(place, name, numbers)
+    return Axis(name, *_limited(place, name, (numbers[0], numbers[-1])), is_log=declared.scale == "log")
+
+
+def _own_axis(place: _Place, name: str) -> Axis:
+    declared = place.space.axes.own[name]
+    if declared.choices is not None:
+        measured = place.known.choices[name]
+        for word in declared.choices:
+            if word not in measured:
+                fix = f"{suggestion(word, measured)}; or measure it"
+                raise place.refuse(f"[axes] {name}", f"'{word}' was never measured, so nothing can be said of it", fix)
+        return choice(name, declared.choices)
+    numbers = declared.numbers(name)
+    if declared.values is not None:
+        return _discrete(place, name, numbers)
+    return Axis(name, *_limited(place, name, (numbers[0], numbers[-1])), is_log=declared.scale == "log")
+
+
+def _discrete(place: _Place, name: str, numbers: Sequence[float]) -> Axis:
+    """Return the axis of the listed values that lie in the domain."""
+    low, high = _limited(place, name, (numbers[0], numbers[-1]))
+    inside = tuple(number for number in numbers if low <= number <= high)
+    if not inside:
+        low, high = place.known.spans[name].widened(place.widen)
+        show = describe(name).text
+        what = f"none of the values lies in the model's domain for {place.family}, {show(low)} to {show(high)}"
+        raise place.refuse(f"[axes] {name}", what, _MEASURE)
+    return choice(name, inside)
+
+
+def _by_law(place: _Place) -> tuple[list[Axis], AlphaPowerLaw, tuple[float, float]]:
+    """Return the axes of voltage and clock share, the law, and the clocks wanted."""
+    law = place.known.law
     if law is None:
-        raise InvalidFile(
-            path,
-            [
-                Fault(
-                    "[operating_points] law",
-                    "the model has no V-f law: its samples lack V or f",
-                    "list the device's operating points instead",
-                )
-            ],
+        what, fix = "the model has no V-f law: its samples lack V or f", "list the device's operating points instead"
+        raise place.refuse("[operating_points] law", what, fix)
+    voltage, clocks = _axis(place, "voltage_v"), place.numbers["frequency_hz"]
+    clock = _limited(place, "frequency_hz", (clocks[0], clocks[-1]))
+    values = voltage.columns.get("voltage_v", (voltage.low, voltage.high))
+    lowest = law.voltage_min(clock[0], below=values[-1])
+    if math.isnan(lowest):
+        text = (
+            f"no voltage up to {values[-1]:.4g} V carries {clock[0] / 1e9:.4g} GHz, the lowest clock of {place.family}"
         )
-    return law
+        raise place.refuse("[axes]", text, "raise the voltage range or lower the frequency range")
+    if voltage.columns:
+        voltage = choice("voltage_v", tuple(v for v in values if v >= lowest * (1 - RELATIVE_TOLERANCE)))
+    else:
+        voltage = Axis("voltage_v", max(voltage.low, lowest), voltage.high, is_log=voltage.is_log)
+    share = Axis(CLOCK_SHARE, *((0.0, 1.0) if clock[1] > clock[0] else (1.0, 1.0)))
+    return [voltage, share], law, clock
 
 
-def _limited(
-    name: str, declared: tuple[float, float], *, span: Span, widen: float, place: tuple[object, str]
-) -> tuple[float, float]:
-    """Intersect a declared range with the domain; `place` is the file and the family, for messages."""
+_MEASURE = "move the range, measure samples there, or set [domain] enforce = false"
+
+
+def _limited(place: _Place, name: str, declared: tuple[float, float]) -> tuple[float, float]:
+    """Intersect a declared range with the domain."""
+    span, widen = place.known.spans[name], place.widen
     low, high = span.widened(widen) if math.isfinite(widen) else (-math.inf, math.inf)
     if declared[1] < low or declared[0] > high:
-        path, family = place
-        show = COLUMNS[name].text
+        show = describe(name).text
         what = (
-            f"{show(declared[0])} to {show(declared[1])} lies outside the model's domain for {family}, "
+            f"{show(declared[0])} to {show(declared[1])} lies outside the model's domain for {place.family}, "
             f"{show(low)} to {show(high)}"
         )
-        fix = "move the range, measure samples there, or set [domain] enforce = false"
-        raise InvalidFile(path, [Fault(f"[axes] {name}", what, fix)])
+        raise place.refuse(f"[axes] {name}", what, _MEASURE)
+    only = place.known.constant.get(name)
+    if only is not None and math.isfinite(widen) and declared[0] <= only <= declared[1]:
+        return only, only
     return max(declared[0], low), min(declared[1], high)
 
 
-def _points_inside(
-    points: OperatingPoints, *, spans: Mapping[str, Span], widen: float, place: tuple[object, str]
-) -> OperatingPoints:
-    v, f = np.asarray(points.voltage_v), np.asarray(points.frequency_hz)
-    distance = np.maximum(spans["voltage_v"].distance(v), spans["frequency_hz"].distance(f))
-    inside = np.flatnonzero(distance <= widen * (1 + RELATIVE_TOLERANCE))
+def _points_inside(place: _Place, points: OperatingPoints) -> OperatingPoints:
+    outside = [
+        place.known.spans[name].distance(np.asarray(values))
+        for name, values in points.columns.items()
+        if name in place.known.spans
+    ]
+    inside = np.flatnonzero(
+        np.max([np.zeros(len(points.frequency_hz)), *outside], axis=0) <= place.widen * (1 + RELATIVE_TOLERANCE)
+    )
     if not inside.size:
-        path, family = place
-        what, fix = (
-            f"none lies in the model's domain for {family}",
-            "measure samples there, or set [domain] enforce = false",
-        )
-        raise InvalidFile(path, [Fault("[operating_points] points", what, fix)])
-    return OperatingPoints(tuple(v[inside].tolist()), tuple(f[inside].tolist()))
+        what = f"none lies in the model's domain for {place.family}"
+        raise place.refuse("[operating_points] points", what, "measure samples there, or set [domain] enforce = false")
+    return points.rows(inside)

@@ -1,144 +1,89 @@
 """Search spaces: the TOML declaration of a network's knobs, its operating points and its domain."""
 
-import math
 from typing import Annotated, Literal, Self
 
-import numpy as np
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from explorer.errors import ExplorerError
-from explorer.problem.columns import allowed_text, is_allowed
+from explorer.problem.axes import Axes
 from explorer.problem.declare import Declaration, refuse
 from explorer.problem.domain import EXTRAPOLATION
 from explorer.units import factor
 
-
-def _as_pair(value: tuple[float, float]) -> tuple[float, float]:
-    if value[0] > value[1]:
-        raise refuse(f"range {list(value)} runs backwards", fix="write the lower end first")
-    return value
-
-
-_Range = Annotated[tuple[float, float], AfterValidator(_as_pair)]
-
-
-class _Axis(Declaration):
-    range: _Range | None = Field(None, description="[lowest, highest] in the axis' unit")
-    value: float | None = Field(None, description="one fixed value instead of a range, in the axis' unit")
-    scale: Literal["linear", "log"] = Field("linear", description="how the search spreads over the range")
-
-    def si(self, name: str, unit: str, symbol: str) -> tuple[float, float]:
-        """Return (low, high) in SI; both are the value where it is fixed."""
-        low, high = (self.value, self.value) if self.value is not None else self.range or (math.nan, math.nan)
-        if low is None or high is None:  # pragma: no cover - the validator below has seen to it
-            raise refuse("neither range nor value", fix="give one of them")
-        try:
-            scale = factor(unit, symbol)
-        except ExplorerError as error:
-            raise refuse(error.problem, fix=error.fix) from None
-        for end in (low * scale, high * scale):
-            if not is_allowed(name, np.array([end])).all():
-                raise refuse(
-                    f"{end:g} {symbol}".rstrip() + f" is outside {allowed_text(name)}",
-                    fix=f"keep {name} within {allowed_text(name)}" + (f" {symbol}" if symbol else ""),
-                )
-        if self.scale == "log" and low <= 0:
-            raise refuse("a log scale cannot start at 0", fix="start above 0 or use scale = 'linear'")
-        return low * scale, high * scale
-
-    def _is_range_or_value(self) -> None:
-        if (self.range is None) == (self.value is None):
-            raise refuse("needs either a range or a value", fix="write range = [low, high], or value = x to fix it")
-
-
-class PureAxis(_Axis):
-    """An axis without a unit."""
-
-    unit: Literal["", "1"] = Field("", description="the axis is a pure number: leave the unit out")
-
-
-class PruningAxis(PureAxis):
-    """The pruning ratio R, Eq. (4), a share in [0, 1)."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self._is_range_or_value()
-        self.si("pruning_ratio", "", "")
-        return self
-
-
-class StepAxis(PureAxis):
-    """The quantization step D, Eq. (5), in (0, 1]: the unit of the weights."""
-
-    scale: Literal["linear", "log"] = Field("log", description="how the search spreads over the range")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self._is_range_or_value()
-        self.si("quant_step", "", "")
-        return self
-
-
-class VoltageAxis(_Axis):
-    """The supply voltage V."""
-
-    unit: str = Field("V", description="unit of the range: V or mV")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self._is_range_or_value()
-        self.si("voltage_v", self.unit, "V")
-        return self
-
-
-class FrequencyAxis(_Axis):
-    """The clock f."""
-
-    unit: str = Field("GHz", description="unit of the range: GHz, MHz, kHz or Hz")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        self._is_range_or_value()
-        self.si("frequency_hz", self.unit, "Hz")
-        return self
-
-
-class Axes(Declaration):
-    """The knobs and how far each may be turned."""
-
-    pruning_ratio: PruningAxis = Field(description="pruning ratio R of Eq. (4)")
-    quant_step: StepAxis = Field(description="quantization step D of Eq. (5)")
-    voltage: VoltageAxis | None = Field(None, description="supply voltage; leave out with a table of points")
-    frequency: FrequencyAxis | None = Field(None, description="clock; leave out with a table of points")
+MAX_POINTS = 10_000
 
 
 class PointDeclaration(Declaration):
     """One listed operating point."""
 
-    voltage: float = Field(gt=0, description="supply voltage in the table's voltage_unit")
-    frequency: float = Field(gt=0, description="clock in the table's frequency_unit")
-
-
-class Operating(Declaration):
-    """Which (V, f) can exist: the alpha-power law fitted to the samples, or exactly the listed points."""
-
-    law: Literal["alpha-power"] | None = Field(None, description="f <= K (V - V_th)^a / V, K from the samples")
-    points: Annotated[tuple[PointDeclaration, ...], Field(min_length=1, max_length=10_000)] | None = Field(
-        None, description="a list of { voltage = ..., frequency = ... }"
+    voltage: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="supply voltage in the table's voltage_unit; leave out where the device shows none"
     )
+    frequency: float = Field(gt=0, description="clock in the table's frequency_unit")
+    power: Annotated[float, Field(gt=0)] | None = Field(None, description="power at this point in W, where it is known")
+    bin: Annotated[str, Field(max_length=60)] = Field("", description="the speed bin of the chips that have this point")
+
+
+Points = Annotated[tuple[PointDeclaration, ...], Field(min_length=1, max_length=MAX_POINTS)]
+
+
+class Table(Declaration):
+    """A table of operating points with its units and its source."""
+
+    points: Points | None = Field(None, description="a list of { voltage = ..., frequency = ... }")
     voltage_unit: str = Field("V", description="unit of the listed voltages")
     frequency_unit: str = Field("GHz", description="unit of the listed clocks")
     source: str = Field("", max_length=1000, description="where the listed points come from")
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.law is None) == (self.points is None):
-            raise refuse("needs either a law or points", fix="write law = 'alpha-power', or list the device's points")
+    def check_points(self) -> None:
+        """Refuse units that are none, and points that only partly have a voltage or a power."""
         for unit, symbol in ((self.voltage_unit, "V"), (self.frequency_unit, "Hz")):
             try:
                 factor(unit, symbol)
             except ExplorerError as error:
                 raise refuse(error.problem, fix=error.fix) from None
+        for name in ("voltage", "power"):
+            n_given = sum(getattr(point, name) is not None for point in self.points or ())
+            if n_given not in {0, len(self.points or ())}:
+                raise refuse(
+                    f"{n_given} of {len(self.points or ())} points have a {name}",
+                    fix=f"give every point a {name}, or none",
+                )
+
+
+class DeviceFile(Table):
+    """A device's table of operating points as its TOML file declares it."""
+
+    title: str = Field("", max_length=200, description="one line for people")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.points is None:
+            raise refuse("has no points", fix="write points = [{ frequency = 1.8, voltage = 1.2 }, ...]")
+        self.check_points()
+        return self
+
+
+class Operating(Table):
+    """Which (V, f) can exist: the alpha-power law fitted to the samples, or exactly the listed points."""
+
+    law: Literal["alpha-power", "none"] | None = Field(
+        None,
+        description="'alpha-power': f <= K (V - V_th)^a / V, K from the samples; 'none': V and f are not both knobs",
+    )
+    device: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="a device's table instead of points: a name that `explorer list` shows, or a file's path"
+    )
+    bin: Annotated[str, Field(max_length=60)] = Field("", description="only the points of this speed bin")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if sum(given is not None for given in (self.law, self.points, self.device)) != 1:
+            raise refuse(
+                "needs either a law or points",
+                fix="write law = 'alpha-power', name a device, or list the device's points",
+            )
+        self.check_points()
         return self
 
 
@@ -156,7 +101,10 @@ class SpaceFile(Declaration):
 
     title: str = Field("", max_length=200, description="one line for people")
     family: str | None = Field(None, max_length=100, description="the network family; without it the study names it")
-    axes: Axes = Field(description="the knobs: pruning_ratio, quant_step, voltage, frequency")
+    axes: Axes = Field(description="the knobs: pruning_ratio, quant_step, voltage, frequency, and any of your own")
+    ignore: Annotated[tuple[str, ...], Field(max_length=100)] = Field(
+        (), description="columns of the samples that are no knobs here, though they are called so"
+    )
     operating_points: Operating = Field(
         default_factory=lambda: Operating(law="alpha-power"), description="which (V, f) can exist"
     )
@@ -164,12 +112,35 @@ class SpaceFile(Declaration):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        has_axes = self.axes.voltage is not None and self.axes.frequency is not None
-        if self.operating_points.points is not None and (self.axes.voltage or self.axes.frequency):
+        axes, operating = self.axes, self.operating_points
+        if "operating_points" not in self.model_fields_set:
+            missing = [name for name in ("pruning_ratio", "quant_step") if getattr(axes, name) is None]
+            if missing:
+                raise refuse(
+                    " and ".join(f"[axes] '{name}' is missing" for name in missing),
+                    fix=f"add {missing[0]} = {{ range = [...] }}; a space that leaves a knob out says what the device "
+                    "can do: [operating_points] law = 'alpha-power', 'none', a device, or points",
+                )
+        both = axes.voltage is not None and axes.frequency is not None
+        if operating.law is None and (axes.voltage or axes.frequency):
             raise refuse(
                 "[axes] voltage and frequency stand beside a table of operating points",
                 fix="leave them out: the listed points say it all",
             )
-        if self.operating_points.points is None and not has_axes:
-            raise refuse("[axes] voltage and frequency are missing", fix="add both, or list the device's points")
+        if operating.law == "alpha-power" and not both:
+            raise refuse(
+                "[axes] voltage and frequency are missing",
+                fix="add both, list the device's points, or write [operating_points] law = 'none' where neither is a "
+                "knob",
+            )
+        if operating.law == "alpha-power" and axes.frequency and axes.frequency.values is not None:
+            raise refuse(
+                "[axes] frequency lists values beside a law",
+                fix="list the pairs instead: [operating_points] points = [{ voltage = ..., frequency = ... }, ...]",
+            )
+        if operating.law == "none" and both:
+            raise refuse(
+                "[axes] voltage and frequency stand together without a law: most pairs of them cannot exist",
+                fix="list the device's points, name a device, or write law = 'alpha-power'",
+            )
         return self

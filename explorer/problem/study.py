@@ -1,113 +1,22 @@
-"""Studies: the TOML declaration of what to search for, and the same thing resolved for use."""
+"""Studies: what to search for, resolved for use from the TOML declarations of a study and its spaces."""
 
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, cast
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
-
-from explorer.errors import ExplorerError, Fault, InvalidFile, WrongUsage, suggestion
+from explorer.errors import Fault, InvalidFile, WrongUsage, suggestion
 from explorer.files import sha256
 from explorer.problem.catalog import find
+from explorer.problem.columns import Column, describe
 from explorer.problem.constraints import Constraint, parse_constraint
-from explorer.problem.declare import Declaration, quantity, read_toml, refuse
+from explorer.problem.declare import read_toml
+from explorer.problem.device import with_device
 from explorer.problem.objectives import OBJECTIVES, CostWeights, Objective
 from explorer.problem.space import SpaceFile
+from explorer.problem.study_file import MAX_SEED, MAX_TRIALS, SAMPLERS, StudyFile, TableModel
 
-SamplerName = Literal["tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp"]
-SAMPLERS: tuple[SamplerName, ...] = ("tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp")
-MAX_TRIALS = 10_000_000
-MAX_SEED = 2**32 - 1
-
-
-def _objective_name(name: str) -> str:
-    if name not in OBJECTIVES:
-        raise refuse(f"unknown name '{name}'", fix=suggestion(name, sorted(OBJECTIVES)))
-    return name
-
-
-def _constraint_text(text: str) -> str:
-    try:
-        parse_constraint(text, where="constraint")
-    except ExplorerError as error:
-        raise refuse(error.problem.removeprefix("constraint: "), fix=error.fix) from None
-    return text
-
-
-def _alpha(value: float) -> float:
-    if not 0 <= value <= 1:
-        raise refuse(f"alpha = {value:g} is outside [0, 1]", fix="0 counts energy only, 1 counts accuracy only")
-    return value
-
-
-def _sampler(name: str) -> str:
-    if name not in SAMPLERS:
-        raise refuse(f"unknown sampler '{name}'", fix=suggestion(name, SAMPLERS))
-    return name
-
-
-class Cost(Declaration):
-    """What Eq. (10) leaves open."""
-
-    alpha: Annotated[float, AfterValidator(_alpha)] = Field(0.9, description="weight of accuracy in J, 0 to 1")
-    energy_max: Annotated[float, quantity("J"), Field(gt=0)] = Field(
-        39.6, description="E_max of J, in J or with a unit"
-    )
-
-
-class Search(Declaration):
-    """How to search."""
-
-    sampler: Annotated[str, AfterValidator(_sampler)] = Field("nsga2", description=f"one of {', '.join(SAMPLERS)}")
-    trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)] = Field(1000, description="number of COMPLETE trials wanted")
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = Field(0, description="the same file and seed give the same front")
-
-
-class StudyFile(Declaration):
-    """A study as its TOML file declares it."""
-
-    title: str = Field("", max_length=200, description="one line for people")
-    space: str | Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] = Field(
-        description="a search space, or a list of them for their union"
-    )
-    model: str = Field("paper", min_length=1, description="paper, a model.json, or a samples CSV")
-    families: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = Field(
-        None, description="the families to search; default: those of the spaces"
-    )
-    objectives: Annotated[
-        tuple[Annotated[str, AfterValidator(_objective_name)], ...], Field(min_length=2, max_length=6)
-    ] = Field(description=f"two or more of {', '.join(OBJECTIVES)}")
-    constraints: Annotated[tuple[Annotated[str, AfterValidator(_constraint_text)], ...], Field(max_length=50)] = Field(
-        (), description="floors and caps such as 'accuracy >= 0.9'"
-    )
-    cost: Cost = Field(default_factory=Cost, description="alpha and energy_max of Eq. (10)")
-    search: Search = Field(default_factory=Search, description="sampler, trials, seed")
-    reference_point: dict[str, float] | None = Field(
-        None, description="the hypervolume's reference point, one number for each objective; default: computed"
-    )
-
-    @field_validator("space")
-    @classmethod
-    def _find_spaces(cls, value: str | tuple[str, ...], info: ValidationInfo) -> str | tuple[str, ...]:
-        beside = Path(info.context["path"]).parent if info.context else None
-        for name in (value,) if isinstance(value, str) else value:
-            try:
-                find("search_spaces", name, beside=beside)
-            except WrongUsage as error:
-                raise refuse(error.problem, fix=error.fix) from None
-        return value
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if len(set(self.objectives)) < len(self.objectives):
-            raise refuse("an objective is listed twice", fix="list each objective once")
-        if self.reference_point is not None and set(self.reference_point) != set(self.objectives):
-            raise refuse(
-                f"[reference_point] has {sorted(self.reference_point)}, the objectives are {sorted(self.objectives)}",
-                fix="give one number for each objective, or leave it out",
-            )
-        return self
+__all__ = ["SAMPLERS", "Space", "Study", "StudyFile", "declaration_text", "load_space", "load_study"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +34,22 @@ class Space:
 class Study:
     """A study, read, checked and with its spaces at hand.
 
-    `model` is `paper` or the path of a model.json or samples CSV. `reference_point` is in the objectives' order.
+    Args:
+        name: its file's stem.
+        title: one line for people.
+        path: its file.
+        sha256: of its file's text.
+        spaces: its search spaces; none where the rows of a table are the designs.
+        model: `paper` or the path of a model.json or samples CSV.
+        objectives: what is asked, in order.
+        constraints: its floors and caps.
+        weights: alpha and E_max of the weighted cost.
+        sampler: how it is searched.
+        trials: how many trials are wanted.
+        seed: of the search.
+        reference_point: of the hypervolume, in the objectives' order.
+        table: the table's declaration where its rows are the designs.
+        families: the families to search; none for all that there are.
     """
 
     name: str
@@ -141,11 +65,24 @@ class Study:
     trials: int
     seed: int
     reference_point: tuple[float, ...] | None
+    table: TableModel | None = None
+    families: tuple[str, ...] | None = None
+
+    @property
+    def own_columns(self) -> dict[str, Column]:
+        """What the user's own knobs mean, by name, as the spaces declare them."""
+        found: dict[str, Column] = {}
+        for space in self.spaces:
+            for name, axis in space.file.axes.own.items():
+                found.setdefault(name, axis.column(name))
+        return found or {name: describe(name) for name in (self.table.knobs if self.table else ())}
 
     def declaration(self) -> dict[str, Any]:
         """Return what defines the question, as plain JSON values; studies that agree in it may share their trials."""
+        table = {"table": self.table.model_dump(mode="json", exclude={"table"})} if self.table else {}
         return {
-            "spaces": [space.file.model_dump(mode="json", exclude={"title"}) for space in self.spaces],
+            **table,
+            "spaces": [_dump(space.file) for space in self.spaces],
             "families": [list(space.families) for space in self.spaces],
             "objectives": [objective.name for objective in self.objectives],
             "constraints": sorted(constraint.text for constraint in self.constraints),
@@ -182,7 +119,10 @@ def load_study(name_or_path: str) -> Study:
     """
     path = find("studies", name_or_path)
     declared, text = read_toml(path, StudyFile)
-    spaces = _spaces(declared, path)
+    spaces = _spaces(declared, path) if declared.space is not None else ()
+    table = declared.model if isinstance(declared.model, TableModel) else None
+    model = declared.model if isinstance(declared.model, str) else declared.model.table
+    own = [name for space in spaces for name in space.file.axes.own] + list(table.knobs if table else ())
     weights = CostWeights(declared.cost.alpha, declared.cost.energy_max)
     reference = declared.reference_point
     return Study(
@@ -191,14 +131,16 @@ def load_study(name_or_path: str) -> Study:
         path=path,
         sha256=sha256(text),
         spaces=spaces,
-        model=declared.model if declared.model == "paper" else str(_beside(path, declared.model)),
+        model=model if model == "paper" and table is None else str(_beside(path, model)),
         objectives=tuple(OBJECTIVES[name] for name in declared.objectives),
-        constraints=tuple(parse_constraint(text) for text in declared.constraints),
+        constraints=tuple(parse_constraint(text, own=own) for text in declared.constraints),
         weights=weights,
         sampler=declared.search.sampler,
         trials=declared.search.trials,
         seed=declared.search.seed,
         reference_point=tuple(reference[name] for name in declared.objectives) if reference else None,
+        table=table,
+        families=declared.families,
     )
 
 
@@ -211,9 +153,25 @@ def load_space(name_or_path: str, *, families: tuple[str, ...] | None = None, be
     """
     path = find("search_spaces", name_or_path, beside=beside)
     declared, text = read_toml(path, SpaceFile)
+    declared = with_device(declared, path=path)
     own = (declared.family,) if declared.family else families or ()
     wanted = tuple(family for family in own if families is None or family in families)
     return Space(path.stem, path, sha256(text), declared, wanted)
+
+
+# What was added after studies were first stored: left out where it says nothing, so that they can be gone on with.
+_LATER = frozenset({"values", "device", "bin", "power", "ignore"})
+
+
+def _dump(space: SpaceFile) -> dict[str, Any]:
+    """Return what a space declares as plain JSON values, without its title."""
+    return cast("dict[str, Any]", _without_empty(space.model_dump(mode="json", exclude={"title"})))
+
+
+def _without_empty(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_empty(v) for k, v in value.items() if not (k in _LATER and v in (None, "", []))}
+    return [_without_empty(v) for v in value] if isinstance(value, list) else value
 
 
 def declaration_text(declaration: dict[str, Any]) -> str:
@@ -222,7 +180,7 @@ def declaration_text(declaration: dict[str, Any]) -> str:
 
 
 def _spaces(declared: StudyFile, path: Path) -> tuple[Space, ...]:
-    names = (declared.space,) if isinstance(declared.space, str) else declared.space
+    names = (declared.space,) if isinstance(declared.space, str) else declared.space or ()
     spaces = [load_space(name, families=declared.families, beside=path.parent) for name in names]
     faults: list[Fault] = []
     covered = [family for space in spaces for family in space.families]

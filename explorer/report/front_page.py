@@ -73,6 +73,8 @@ def _certificate(results: Results) -> str:
         return ""
     if exact.hypervolume == 0:
         return "No design is better than the reference point in every objective: move it in the study's file."
+    if "certainty" not in results.table:
+        return f"The search reached {results.reached:.1%} of the hypervolume of all designs that there are."
     words = results.table["certainty"]
     return (
         f"The search reached {results.reached:.1%} of the exact front's hypervolume ({exact.hypervolume:.5g}, known "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.pareto.results import Results
-from explorer.problem.columns import COLUMNS, Columns, bounds, n_rows, take
+from explorer.problem.columns import COLUMNS, Columns, bounds, describe, knobs_of, n_rows, take
 from explorer.problem.domain import is_extrapolated
 from explorer.problem.objectives import Objective
 from explorer.report.style import GREY, SKY, TEXT, FamilyStyle, base_layout, family_style
@@ -195,7 +195,7 @@ def _marked(
 
 def hover_texts(rows: Columns, heading: list[str]) -> list[str]:
     """Return one text a row that tells its whole configuration and what is known of it."""
-    names = [name for name in _HOVER if name in rows]
+    names = [name for name in (*knobs_of(rows), *_HOVER[5:]) if name in rows]
     lines = []
     for i in range(n_rows(rows)):
         parts = [f"<b>{heading[i]}</b>"]
@@ -204,7 +204,7 @@ def hover_texts(rows: Columns, heading: list[str]) -> list[str]:
             if isinstance(value, str):
                 parts.append(str(value))
             elif np.isfinite(value):
-                parts.append(f"{COLUMNS[name].label}: {COLUMNS[name].text(float(value))}{_range_text(rows, name, i)}")
+                parts.append(f"{describe(name).label}: {describe(name).text(float(value))}{_range_text(rows, name, i)}")
         lines.append("<br>".join(parts))
     return lines
 

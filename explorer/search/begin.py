@@ -13,9 +13,12 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.models.assessment import Assessment
+from explorer.models.draws import PosteriorModel
+from explorer.models.lookup import Lookup
+from explorer.models.responses import Responses
 from explorer.models.surrogate import Surrogate
 from explorer.pareto.front import default_reference
-from explorer.problem.columns import KNOBS, Float
+from explorer.problem.columns import Columns, Float, knobs_of, take
 from explorer.search.encoding import Encoding
 from explorer.search.guard import guard
 from explorer.search.storage import open_storage, shown_url
@@ -64,8 +67,10 @@ def begin(run: Run) -> optuna.Study:
         WrongUsage, InvalidFile, MissingPart: the storage cannot be used, or holds another question.
     """
     optuna_study = open_study(run)
+    encoding = Encoding(run.assessment.regions)
     if not optuna_study.get_trials(deepcopy=False):
-        _enqueue_samples(optuna_study, run.assessment, Encoding(run.assessment.regions))
+        _enqueue_samples(optuna_study, run.assessment, encoding)
+    _enqueue_rest(optuna_study, run.assessment, encoding)
     return optuna_study
 
 
@@ -129,17 +134,61 @@ def fingerprint(evaluator: object) -> dict[str, Any]:
             t: {k: float(f"{v:.4g}") for k, v in fit.coefficients.items()} for t, fit in evaluator.fits.items()
         }
         return {"samples_sha256": evaluator.samples.sha256, "coefficients": coefficients}
+    if isinstance(evaluator, Lookup):
+        return {"kind": "table", "samples_sha256": evaluator.samples.sha256}
+    if isinstance(evaluator, Responses):
+        forms = {t: r.fit.form.name for t, r in evaluator.responses.items()}
+        return {"samples_sha256": evaluator.samples.sha256, "forms": forms}
     return {"kind": type(evaluator).__name__}
+
+
+def wanted_trials(optuna_study: optuna.Study, assessment: Assessment) -> int:
+    """Return how many COMPLETE trials a study is searched for: those asked for.
+
+    Where as many were asked for as there are designs, it is for all designs to be tried: fewer trials where that is
+    enough, more where some were tried twice before.
+    """
+    if not _wants_all(assessment):
+        return assessment.study.trials
+    complete = complete_trials(optuna_study)
+    left = _keys(assessment.every_design()) - _keys(_decoded(assessment, complete))
+    return len(complete) + len(left)
+
+
+def _wants_all(assessment: Assessment) -> bool:
+    return assessment.n_designs <= assessment.study.trials
+
+
+def _enqueue_rest(optuna_study: optuna.Study, assessment: Assessment, encoding: Encoding) -> None:
+    """Where every design can be tried, have each of them tried: whatever the sampler, none is left out."""
+    if not _wants_all(assessment):
+        return
+    trials = [t for t in optuna_study.get_trials(deepcopy=False) if t.state != TrialState.FAIL]
+    known, every = _keys(_decoded(assessment, trials)), assessment.every_design()
+    for i, params in enumerate(encoding.encode(every)):
+        if not _keys(take(every, np.array([i]))) <= known:
+            optuna_study.enqueue_trial(params)
+
+
+def _decoded(assessment: Assessment, trials: Sequence[FrozenTrial]) -> Columns:
+    """Return the designs that trials mean, those that wait to be tried included."""
+    params = [trial.params or trial.system_attrs.get("fixed_params", {}) for trial in trials]
+    return Encoding(assessment.regions).decode(params) if params else {}
+
+
+def _keys(designs: Columns) -> set[tuple[Any, ...]]:
+    """Return each design's knobs as a key; designs of choices repeat to the last digit."""
+    return set(zip(*[values.tolist() for values in designs.values()], strict=True))
 
 
 def _enqueue_samples(optuna_study: optuna.Study, assessment: Assessment, encoding: Encoding) -> None:
     """Make the measured configurations the first trials: whatever the sampler does, they are among the designs."""
     evaluator = assessment.evaluator
-    if not isinstance(evaluator, Surrogate):
+    if not isinstance(evaluator, PosteriorModel):
         return
     columns = evaluator.samples.columns
     for i, label in enumerate(evaluator.samples.labels):
         region = assessment.regions.get(columns["family"][i])
-        knobs = {name: columns[name][i : i + 1] for name in KNOBS}
+        knobs = {name: columns[name][i : i + 1] for name in knobs_of(columns)}
         if region is not None and region.contains(knobs).all():
             optuna_study.enqueue_trial(encoding.encode(knobs)[0], user_attrs={ORIGIN_ATTR: "sample", "sample": label})

@@ -3,10 +3,10 @@
 import numpy as np
 
 from explorer.models.assessment import Assessment
-from explorer.models.surrogate import Surrogate
+from explorer.models.draws import PosteriorModel
 from explorer.pareto.notes import front_notes, question_notes
 from explorer.pareto.results import Results
-from explorer.problem.columns import Columns, stack, take
+from explorer.problem.columns import Columns, by_configuration, knobs_of, stack, take
 from explorer.problem.objectives import OBJECTIVES, add_objectives
 from explorer.search.begin import (
     ORIGIN_ATTR,
@@ -52,7 +52,12 @@ def collect(run: Run) -> Results:
         labels,
         (),
     )
-    notes = (*question_notes(assessment), *front_notes(bare.front_columns, assessment))
+    notes = (
+        *assessment.evaluator.notes,
+        *_coverage(assessment, table),
+        *question_notes(assessment),
+        *front_notes(bare.front_columns, assessment),
+    )
     runs = optuna_study.user_attrs.get(RUNS_ATTR, [])
     origin = provenance(assessment, place=run.place, runs=runs, model=fingerprint(assessment.evaluator))
     return Results(
@@ -66,13 +71,27 @@ def collect(run: Run) -> Results:
         labels,
         notes,
         origin,
+        own_columns=study.own_columns,
     )
+
+
+def _coverage(assessment: Assessment, table: Columns) -> list[str]:
+    """Say which share of finitely many designs was tried."""
+    n = assessment.n_designs
+    if not np.isfinite(n):
+        return []
+    tried = {name: table[name] for name in knobs_of(table)}
+    n_tried = int(by_configuration(tried).max(initial=-1)) + 1
+    what = "rows of the table" if not assessment.study.spaces else "designs that there are"
+    if n_tried == n:
+        return [f"all {n:.0f} {what} were tried: no other can be on the front"]
+    return [f"{n_tried} of {n:.0f} {what} were tried ({n_tried / n:.0%}): ask for {n:.0f} trials to try them all"]
 
 
 def _measured(assessment: Assessment) -> tuple[Columns, tuple[str, ...]]:
     """Return the measured samples of the searched families, with the objectives that their own values give."""
     evaluator = assessment.evaluator
-    if not isinstance(evaluator, Surrogate):
+    if not isinstance(evaluator, PosteriorModel):
         return {}, ()
     rows = np.isin(evaluator.samples.columns["family"].astype(str), list(assessment.regions))
     samples = evaluator.samples.rows(rows)

@@ -8,7 +8,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from explorer.problem.columns import Columns, n_rows, take
-from explorer.problem.region import CLOCK_SHARE, Axis, Region
+from explorer.problem.proposals import CLOCK_SHARE, Axis, Region
 
 FAMILY = "family"
 

@@ -16,9 +16,9 @@ from explorer.errors import Interrupted
 from explorer.files import cannot_write
 from explorer.models.assessment import Assessment
 from explorer.pareto.front import feasible_front, hypervolume
-from explorer.problem.columns import NUMERIC_KNOBS, TARGETS, Columns, Float
+from explorer.problem.columns import TARGETS, Columns, Float, knobs_of
 from explorer.problem.objectives import OBJECTIVES
-from explorer.search.begin import RUNS_ATTR, Run, begin, complete_trials, is_feasible_of, values_of
+from explorer.search.begin import RUNS_ATTR, Run, begin, complete_trials, is_feasible_of, values_of, wanted_trials
 from explorer.search.encoding import Encoding
 from explorer.search.samplers import batch_size, make_sampler
 
@@ -60,7 +60,7 @@ def search(
     encoding = Encoding(run.assessment.regions)
     history = complete_trials(optuna_study)
     done = first = len(history)
-    wanted = study.trials if quota is None else done + quota
+    wanted = wanted_trials(optuna_study, run.assessment) if quota is None else done + quota
     if done >= wanted:
         return 0
     distributions = encoding.distributions()
@@ -162,9 +162,10 @@ def _record(trial: Trial, columns: Columns, excess: Columns, i: int) -> None:
     for name, misses in excess.items():
         trial.set_constraint(name, float(misses[i]))
     # Scalars, so that optuna-dashboard shows them; the knobs that are not parameters themselves are among them.
-    for name in (*NUMERIC_KNOBS, *TARGETS, *OBJECTIVES, "domain_distance"):
+    for name in (*[k for k in knobs_of(columns) if k != "family"], *TARGETS, *OBJECTIVES, "domain_distance"):
         if name in columns and name not in trial.params:
-            trial.set_user_attr(name, float(columns[name][i]))
+            value = columns[name][i]
+            trial.set_user_attr(name, value if isinstance(value, str) else float(value))
     trial.set_user_attr("is_feasible", bool(columns["is_feasible"][i]))
 
 

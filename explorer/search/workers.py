@@ -9,9 +9,9 @@ from typing import Any
 
 from explorer.errors import ExplorerError, Interrupted, WrongUsage
 from explorer.models.assessment import assessment_of
-from explorer.models.store import load_model
+from explorer.models.store import load_evaluator
 from explorer.problem.study import load_study
-from explorer.search.begin import Run, begin, prepare
+from explorer.search.begin import Run, begin, prepare, wanted_trials
 from explorer.search.run import Progress, search
 from explorer.search.storage import refuse_parallel
 
@@ -51,9 +51,9 @@ def search_in_parallel(run: Run, *, workers: int, done: int, progress: Progress 
     if not 1 <= workers <= MAX_WORKERS:
         raise WrongUsage(f"workers = {workers} is outside [1, {MAX_WORKERS}]", fix="take one for each processor")
     refuse_parallel(run.storage_url)
-    begin(run)
+    optuna_study = begin(run)
     study = run.assessment.study
-    left = study.trials - done
+    left = max(0, wanted_trials(optuna_study, run.assessment) - done)
     context = multiprocessing.get_context("spawn")
     stop, count, failures = context.Event(), context.Value("q", 0), context.SimpleQueue()
     quotas = [left // workers + (i < left % workers) for i in range(workers)]
@@ -99,7 +99,7 @@ def _work(task: _Task, stop: Any, count: Any, failures: Any) -> None:
 
     try:
         study = load_study(task.study).with_search(trials=task.trials, seed=task.seed, sampler=task.sampler)
-        run = prepare(assessment_of(study, load_model(study.model)), out=task.out, storage_url=task.storage_url)
+        run = prepare(assessment_of(study, load_evaluator(study)), out=task.out, storage_url=task.storage_url)
         search(run, quota=task.quota, worker=task.worker, progress=tell, should_stop=stop.is_set)
     except Interrupted:
         return

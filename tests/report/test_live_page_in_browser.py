@@ -266,9 +266,9 @@ def test_axes_can_be_any_two_columns(page: Callable[..., Page]) -> None:
     for axis, column in (("#x-axis", "size_bytes"), ("#y-axis", "power_w")):
         opened.execute_script("arguments[0].value = arguments[1]", _one(opened, axis), column)
         opened.execute_script("arguments[0].dispatchEvent(new Event('change'))", _one(opened, axis))
-    _until(opened, lambda: "Model size (MB)" in _one(opened, "#scatter .xtitle").text)
+    _until(opened, lambda: "Power P (W)" in _one(opened, "#scatter .ytitle").text)
 
-    assert "Power P (W)" in _one(opened, "#scatter .ytitle").text
+    assert "Model size (MB)" in _one(opened, "#scatter .xtitle").text
 
 
 def test_three_objectives_can_be_seen_in_space_and_flat_again(page: Callable[..., Page]) -> None:

@@ -1,0 +1,50 @@
+"""`explorer init`: a space and a study to start from, for a user's own samples."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def init(
+    samples: Annotated[Path, typer.Argument(metavar="SAMPLES.csv", help="Your measurements.")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="What to call the space and the study.", show_default="the file's name")
+    ] = None,
+    knob: Annotated[
+        list[str] | None,
+        typer.Option("--knob", help="A further column that is a knob; may be repeated.", show_default="by its name"),
+    ] = None,
+    table: Annotated[
+        bool, typer.Option("--table", help="Search the measured rows themselves, without a model.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Write a commented space and study for your samples: search_spaces/NAME.toml and studies/NAME.toml.
+
+    Knobs are the columns that explorer knows and those that look like knobs; objectives are what was measured in every
+    row; ranges and lists are those of the samples. Look through both files, then `explorer run NAME`.
+    """
+    import re
+
+    from explorer.cli.console import note, print_text
+    from explorer.errors import WrongUsage
+    from explorer.files import write_text
+    from explorer.models.starter import write_starter
+
+    called = name or re.sub(r"[^A-Za-z0-9_-]+", "-", samples.stem).strip("-") or "mine"
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", called):
+        raise WrongUsage(f"--name {called}: a name has letters, digits, - and _", fix="give another one")
+    starter = write_starter(samples, name=called, folder=Path("studies"), knobs=knob or (), is_table=table)
+    texts = {Path("studies") / f"{called}.toml": starter.study}
+    if starter.space is not None:
+        texts = {Path("search_spaces") / f"{called}.toml": starter.space, **texts}
+    there = [str(path) for path in texts if path.exists()]
+    if there and not force:
+        raise WrongUsage(f"{' and '.join(there)}: there already", fix="take another --name, or --force to replace")
+    for path, text in texts.items():
+        write_text(path, text)
+        print_text(str(path))
+    for text in starter.notes:
+        note(f"note: {text}")
+    note(f"look through {'it' if len(texts) == 1 else 'them'}, then: explorer run {called}")

@@ -1,0 +1,193 @@
+"""A space and a study to start from, written for a user's samples: which knobs, which objectives, which ranges."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.errors import Fault, InvalidFile
+from explorer.models.samples import ONE_FAMILY, Samples, read_samples
+from explorer.problem.columns import COLUMNS, KNOBS, describe
+from explorer.problem.csv_table import UNIT_COLUMNS, CsvTable, is_numeric, read_csv
+
+# Words in the names of columns that are usually turned on purpose, not measured beside.
+_KNOB_WORDS = (
+    "batch", "resolution", "width", "depth", "precision", "power_limit", "memory_clock", "thread", "core", "device",
+    "model", "runtime", "scheme", "input", "channel", "bits", "task", "backend",
+)  # fmt: skip
+_FEW = 12  # so few distinct numbers are a list; more are a range
+_MAX_POINTS = 64
+_LOG_RATIO = 20
+_PREFERRED = ("energy_j", "latency_s", "accuracy", "size_bytes", "power_w")
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """The texts of a space (None where the rows themselves are searched) and a study, and what to say of them."""
+
+    space: str | None
+    study: str
+    notes: tuple[str, ...]
+
+
+def write_starter(path: Path, *, name: str, folder: Path, knobs: Sequence[str] = (), is_table: bool = False) -> Starter:
+    """Return a commented space and study for a samples CSV.
+
+    Args:
+        path: the CSV.
+        name: what the space and the study will be called.
+        folder: the folder that the study will stand in, from which it names the CSV.
+        knobs: further columns that are knobs; default: those whose names look like knobs and that vary.
+        is_table: search the measured rows themselves instead of a model fitted to them.
+
+    Raises:
+        WrongUsage: there is no such file.
+        InvalidFile: it is no samples CSV, or fewer than two targets were measured throughout.
+    """
+    csv = read_csv(path)
+    candidates = _candidates(csv)
+    own = list(knobs) or [c for c in candidates if any(word in c for word in _KNOB_WORDS) and not _is_echo(csv, c)]
+    samples = read_samples(path, own=own)
+    targets = [t for t in _PREFERRED if t in samples.targets and np.isfinite(samples.columns[t]).all()]
+    if len(targets) < 2:
+        told = f"measured in every row: {', '.join(targets) or 'nothing'}; a front needs two of {', '.join(_PREFERRED)}"
+        raise InvalidFile(path, [Fault("", told, "measure another one, or leave out the rows that lack it")])
+    first = [target for target in targets if target in _PREFERRED[:3]]
+    asked = first if len(first) > 1 else targets[:2]
+    file = os.path.relpath(path, folder)
+    study = _study_lines(samples, file, name=name, own=own, objectives=asked, is_table=is_table)
+    space = None if is_table else _text(_space_lines(samples, path, others=[c for c in candidates if c not in own]))
+    return Starter(space, _text(study), samples.notes)
+
+
+def _text(lines: Iterator[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def _candidates(csv: CsvTable) -> list[str]:
+    """Return the further columns that could be knobs: they vary, hold one kind of thing, and repeat their values."""
+    known = {*COLUMNS, *UNIT_COLUMNS, "name", "label", "source", "repeat", ""}
+    found = []
+    for column in dict.fromkeys(csv.header):
+        if column in known:
+            continue
+        values = [cell for cell in csv.cells(column) if cell]
+        if is_numeric(values) is not None and 1 < len(set(values)) <= max(2, len(values) // 2):
+            found.append(column)
+    return found
+
+
+def _is_echo(csv: CsvTable, column: str) -> bool:
+    """Tell whether a column only says again what a knob of explorer's says, within each family."""
+    family = csv.cells("family") if "family" in csv.header else [""] * len(csv.rows)
+    cells = csv.cells(column)
+    for knob in (k for k in (*KNOBS[1:], "weight_bits") if k in csv.header):
+        rows = [(f, a, b) for f, a, b in zip(family, csv.cells(knob), cells, strict=True) if a and b]
+        pairs = len({(f, a, b) for f, a, b in rows})
+        if len({(f, a) for f, a, _ in rows}) == pairs == len({(f, b) for f, _, b in rows}):
+            return True
+    return False
+
+
+def _study_lines(
+    samples: Samples, file: str, *, name: str, own: Sequence[str], objectives: Sequence[str], is_table: bool
+) -> Iterator[str]:
+    table = f"{{ table = {_quoted(file)}, knobs = [{', '.join(map(_quoted, own))}] }}"
+    yield f"title = {_quoted(f'{name}: ' + ' against '.join(objectives))}"
+    if is_table:
+        yield f"model = {table}    # the measured rows are the designs; nothing is predicted"
+    else:
+        yield f"space = {_quoted(name)}"
+        yield f"model = {_quoted(file)}"
+        yield f"# model = {table}    # to search the measured rows themselves; then without space"
+    if samples.families != (ONE_FAMILY,):
+        yield f"families = [{', '.join(map(_quoted, samples.families))}]"
+    measured = [t for t in _PREFERRED if t in samples.targets]
+    both = {"energy_j", "latency_s"} <= set(measured)
+    yield f"objectives = [{', '.join(map(_quoted, objectives))}]    # measured: {', '.join(measured)}" + (
+        "; edp_js follows from energy and latency" if both else ""
+    )
+    yield from _constraint_lines(samples, measured)
+    yield from ("", "[search]", 'sampler = "nsga2"', "trials = 1000", "seed = 0")
+
+
+def _constraint_lines(samples: Samples, measured: Sequence[str]) -> Iterator[str]:
+    target = "accuracy" if "accuracy" in measured else measured[0]
+    middle = float(np.nanmedian(samples.columns[target]))
+    limit = f"{target} {'>=' if target == 'accuracy' else '<='} {describe(target).text(float(f'{middle:.2g}'))}"
+    yield f"# constraints = [{_quoted(limit)}]    # floors and caps, on knobs as well"
+
+
+def _space_lines(samples: Samples, path: Path, *, others: Sequence[str]) -> Iterator[str]:
+    yield f"title = {_quoted(f'What {path.name} turned')}"
+    if samples.families == (ONE_FAMILY,):
+        yield f"family = {_quoted(ONE_FAMILY)}    # the file has no family column"
+    yield from ("", "# Ranges are those of the samples; lists hold every value that was measured.", "[axes]")
+    columns = {knob: samples.columns[knob] for knob in samples.knobs if knob != "family"}
+    moved = {knob: values for knob, values in columns.items() if len(set(values.tolist())) > 1}
+    pairs = {"voltage_v", "frequency_hz"} & moved.keys()
+    for knob, values in moved.items():
+        if knob not in {"voltage_v", "frequency_hz"}:
+            yield f"{knob} = {_axis(knob, values)}"
+    for knob in columns.keys() - moved.keys():
+        yield f"# {knob}: {_value(knob, columns[knob][0])} in every row, so it is fixed"
+    for knob in others:
+        yield f"# {knob} = {{ ... }}    # a column that varies: a knob, or only measured beside?"
+    if len(pairs) == 1:
+        only = next(iter(pairs))
+        yield f"{'voltage' if only == 'voltage_v' else 'frequency'} = {_clock_axis(only, moved)}"
+        yield f'# (where {only} was measured, not turned: leave it out, and write ignore = ["{only}"] above [axes])'
+    yield from _operating_lines(columns if len(pairs) == 2 else {}, moved)
+
+
+def _operating_lines(columns: dict[str, NDArray[Any]], moved: dict[str, NDArray[Any]]) -> Iterator[str]:
+    found = sorted({*zip(columns.get("frequency_hz", ()), columns.get("voltage_v", ()), strict=False)})
+    if found and len(found) > _MAX_POINTS:
+        yield f"voltage = {_clock_axis('voltage_v', moved)}"
+        yield f"frequency = {_clock_axis('frequency_hz', moved)}"
+        yield from ("", "[operating_points]", 'law = "alpha-power"')
+        return
+    yield from ("", '# `explorer list` shows devices whose tables can stand here: device = "rk3399-big"')
+    yield "[operating_points]"
+    if not found:
+        yield 'law = "none"    # voltage and clock are not both turned'
+        return
+    yield "points = ["
+    for hertz, volts in found:
+        yield f"    {{ frequency = {hertz / 1e9:.10g}, voltage = {volts:.10g} }},"
+    yield "]"
+
+
+def _axis(knob: str, values: NDArray[Any]) -> str:
+    """Return an axis: names as choices, few numbers as a list, many as a range; R and D are never a list."""
+    if values.dtype == object:
+        return f"{{ choices = [{', '.join(map(_quoted, sorted(set(values.tolist()))))}] }}"
+    distinct, column = sorted(set(values.tolist())), describe(knob)
+    unit = f', unit = "{column.symbol}"' if column.symbol else ""
+    if len(distinct) <= _FEW and knob not in {"pruning_ratio", "quant_step"}:
+        return f"{{ values = [{', '.join(f'{v:.12g}' for v in distinct)}]{unit} }}"
+    is_log = distinct[0] > 0 and distinct[-1] / distinct[0] >= _LOG_RATIO
+    scale = ', scale = "log"' if is_log else ""
+    return f"{{ range = [{distinct[0]:.12g}, {distinct[-1]:.12g}]{unit}{scale} }}"
+
+
+def _clock_axis(knob: str, moved: dict[str, NDArray[Any]]) -> str:
+    distinct = sorted({float(value) for value in moved[knob]})
+    unit = "V" if knob == "voltage_v" else "Hz"
+    if len(distinct) <= _MAX_POINTS and len(moved.keys() & {"voltage_v", "frequency_hz"}) == 1:
+        return f'{{ values = [{", ".join(f"{v:.12g}" for v in distinct)}], unit = "{unit}" }}'
+    return f'{{ range = [{distinct[0]:.12g}, {distinct[-1]:.12g}], unit = "{unit}" }}'
+
+
+def _value(knob: str, value: Any) -> str:
+    return value if isinstance(value, str) else describe(knob).text(float(value))
+
+
+def _quoted(text: str) -> str:
+    """Return a TOML basic string."""
+    plain = "".join(c if c.isprintable() else " " for c in text)
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,209 @@
+"""Device trees: a bounded reader of their source text, as far as tables of operating points need it.
+
+It knows nodes, labels, references to labels, properties, cells and strings. What the C preprocessor or an included file
+would have to tell is not known, and is said so where it matters.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from explorer.errors import Fault, InvalidFile
+
+MAX_BYTES = 8_000_000
+MAX_DEPTH = 64
+MAX_TOKENS = 2_000_000
+_MAX_DIGITS = 20
+_TOKEN = re.compile(
+    r"""(?P<skip>\s+|/\*.*?\*/|//[^\n]*
+        |^[ \t]*\#[ \t]*(?:include|define|undef|ifn?def|if|elif|else|endif|pragma|line|\d)[^\n]*)
+      |(?P<string>"(?:[^"\\\n]|\\.)*")
+      |(?P<bytes>\[[0-9a-fA-F\s]*\])
+      |(?P<bits>/bits/)|(?P<directive>/[a-z0-9-]+/)
+      |(?P<label>[A-Za-z_]\w*:)
+      |(?P<reference>&(?:[A-Za-z_]\w*|\{[^}\n]*\}))
+      |(?P<number>0[xX][0-9a-fA-F]+[uUlL]*(?![\w,.+#@-])|\d+[uUlL]*(?![\w,.+#@-]))
+      |(?P<name>[\w,.+?\#@-]+|/(?=\s*\{))
+      |(?P<mark>[{}<>;=,])
+      |(?P<expression>\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))""",
+    re.VERBOSE | re.DOTALL | re.MULTILINE,
+)
+
+
+@dataclass(slots=True)
+class Node:
+    """A node: `cells` holds the properties that are numbers, `strings` those that are text, `flags` the empty ones.
+
+    A cell that is no plain number (a macro, a reference, an expression) is None. Cells of 64 bits are one number.
+    """
+
+    name: str
+    label: str
+    line: int
+    cells: dict[str, list[int | None]] = field(default_factory=dict)
+    strings: dict[str, list[str]] = field(default_factory=dict)
+    flags: set[str] = field(default_factory=set)
+    is_wide: set[str] = field(default_factory=set)
+    children: list["Node"] = field(default_factory=list)
+
+    def walk(self) -> Iterator["Node"]:
+        """Yield this node and all below it."""
+        waiting = [self]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting.extend(reversed(node.children))
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    line: int
+
+
+def parse_device_tree(text: str, *, path: object) -> Node:
+    """Return the root of a device tree; what is added to a node by its label (`&label { ... }`) is merged into it.
+
+    Raises:
+        InvalidFile: the text is not a device tree's source; it tells the line.
+    """
+    root = _Parser(list(_tokens(text, path)), path).parse()
+    labels = {node.label: node for node in root.walk() if node.label}
+    for node in [child for child in root.children if child.name.startswith("&")]:
+        target = labels.get(node.name[1:])
+        if target is not None and target is not node:
+            root.children.remove(node)
+            _merge(target, node)
+    return root
+
+
+def _tokens(text: str, path: object) -> Iterator[_Token]:
+    place, line, n = 0, 1, 0
+    while place < len(text):
+        match = _TOKEN.match(text, place)
+        if match is None or n > MAX_TOKENS:
+            shown = text[place : place + 20].split("\n", maxsplit=1)[0]
+            what = f"'{shown}' is not device tree source" if match is None else "has too many tokens"
+            fix = "give a .dts or .dtsi, or decompile a blob: dtc -I dtb -O dts"
+            raise InvalidFile(path, [Fault(f"line {line}", what, fix)])
+        kind = str(match.lastgroup)
+        if kind != "skip":
+            yield _Token(kind, match.group(), line)
+            n += 1
+        line += match.group().count("\n")
+        place = match.end()
+
+
+class _Parser:
+    """One pass over the tokens, with the place where it stands."""
+
+    def __init__(self, tokens: list[_Token], path: object) -> None:
+        self._tokens, self._place, self._path = tokens, 0, path
+
+    def parse(self) -> Node:
+        root = Node("", "", 1)
+        while self._peek() is not None:
+            token = self._next()
+            if token.kind == "directive" or token.text == ";":  # /dts-v1/; /plugin/; /delete-node/ &x;
+                while token.text != ";":
+                    token = self._next()
+                continue
+            label = ""
+            while token.kind == "label":
+                label, token = token.text[:-1], self._next()
+            if token.kind not in {"name", "reference"}:
+                raise self._unexpected(token, "a node")
+            self._expect("{")
+            self._node(root, Node(token.text, label, token.line), depth=1)
+        return root
+
+    def _node(self, parent: Node, node: Node, *, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise InvalidFile(self._path, [Fault(f"line {node.line}", "is nested too deeply", "check the braces")])
+        parent.children.append(node)
+        while (token := self._next()).text != "}":
+            if token.kind == "directive":
+                while token.text != ";":
+                    token = self._next()
+                continue
+            label = ""
+            while token.kind == "label":
+                label, token = token.text[:-1], self._next()
+            if token.kind not in {"name", "number"}:
+                raise self._unexpected(token, "a property or a node")
+            after = self._next()
+            if after.text == "{":
+                self._node(node, Node(token.text, label, token.line), depth=depth + 1)
+            elif after.text == ";":
+                node.flags.add(token.text)
+            elif after.text == "=":
+                self._property(node, token.text)
+            else:
+                raise self._unexpected(after, f"'=', ';' or '{{' after '{token.text}'")
+        self._expect(";")
+
+    def _property(self, node: Node, name: str) -> None:
+        cells: list[int | None] = []
+        strings: list[str] = []
+        is_open = False
+        while (token := self._next()).text != ";" or is_open:
+            if token.kind == "bits":
+                node.is_wide |= {name} if self._next().text == "64" else set()
+            elif token.text in {"<", ">"}:
+                is_open = token.text == "<"
+            elif token.text in {"{", "}", "=", ";"}:
+                raise self._unexpected(token, f"the value of '{name}'")
+            elif token.kind == "string":
+                strings.append(token.text[1:-1])
+            elif is_open and token.kind != "label":
+                cells.append(self._cell(token))
+        node.cells.pop(name, None)
+        node.strings.pop(name, None)
+        if strings:
+            node.strings[name] = strings
+        if cells:
+            node.cells[name] = cells
+
+    def _cell(self, token: _Token) -> int | None:
+        if token.kind != "number":
+            return None
+        digits = token.text.rstrip("uUlL")
+        if len(digits) > _MAX_DIGITS:
+            raise self._unexpected(token, "a number of at most 64 bits")
+        return int(digits, 16 if digits[:2] in {"0x", "0X"} else 10)
+
+    def _peek(self) -> _Token | None:
+        return self._tokens[self._place] if self._place < len(self._tokens) else None
+
+    def _next(self) -> _Token:
+        token = self._peek()
+        if token is None:
+            line = self._tokens[-1].line if self._tokens else 1
+            raise InvalidFile(self._path, [Fault(f"line {line}", "the text ends within a node", "restore the rest")])
+        self._place += 1
+        return token
+
+    def _expect(self, text: str) -> None:
+        token = self._next()
+        if token.text != text:
+            raise self._unexpected(token, f"'{text}'")
+
+    def _unexpected(self, token: _Token, wanted: str) -> InvalidFile:
+        what = f"'{token.text[:40]}' stands where {wanted} should"
+        return InvalidFile(
+            self._path, [Fault(f"line {token.line}", what, "check it with dtc, the device tree compiler")]
+        )
+
+
+def _merge(target: Node, other: Node) -> None:
+    target.cells |= other.cells
+    target.strings |= other.strings
+    target.flags |= other.flags
+    target.is_wide |= other.is_wide
+    named = {child.name: child for child in target.children}
+    for child in other.children:
+        if child.name in named:
+            _merge(named[child.name], child)
+        else:
+            target.children.append(child)

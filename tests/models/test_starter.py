@@ -1,0 +1,88 @@
+"""Starting from a user's samples: files that load at once, with what was measured and nothing else."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from explorer.errors import InvalidFile
+from explorer.models.assessment import assessment_of
+from explorer.models.samples import paper_samples
+from explorer.models.starter import write_starter
+from explorer.models.store import load_evaluator
+from explorer.problem.study import load_study
+
+OWN = """\
+name,family,pruning_ratio,width,resolution,precision,operator,accuracy,latency_s,energy_j,board_temperature
+"""
+
+
+def own_table() -> str:
+    rng = random.Random(1)
+    rows = []
+    for i in range(24):
+        knobs = (
+            f"{'AB'[i % 2]},{0.25 * (i % 3)},{1 - 0.25 * (i % 3)},{96 + 32 * (i % 4)},{('fp32', 'int8')[i // 4 % 2]}"
+        )
+        targets = f"{rng.uniform(0.5, 0.9)},{rng.uniform(0.01, 0.1)},{rng.uniform(1, 2)}"
+        rows.append(f"n{i},{knobs},me,{targets},{20 + i % 5}")
+    return OWN + "\n".join(rows) + "\n"
+
+
+def started(folder: Path, text: str, *, is_table: bool = False, knobs: tuple[str, ...] = ()) -> tuple[str, str]:
+    (folder / "mine.csv").write_text(text)
+    (folder / "studies").mkdir(exist_ok=True)
+    (folder / "search_spaces").mkdir(exist_ok=True)
+    starter = write_starter(folder / "mine.csv", name="mine", folder=folder / "studies", knobs=knobs, is_table=is_table)
+    (folder / "studies/mine.toml").write_text(starter.study)
+    if starter.space is not None:
+        (folder / "search_spaces/mine.toml").write_text(starter.space)
+    return starter.space or "", starter.study
+
+
+def test_five_knobs_become_a_study_that_runs(tmp_path: Path) -> None:
+    """The paper's own table as a user's CSV: what is written is ready, its points are the measured ones."""
+    columns = paper_samples().columns
+    lines = [",".join(columns), *[",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]]
+    space, _ = started(tmp_path, "\n".join(lines) + "\n")
+    study = load_study(str(tmp_path / "studies/mine.toml"))
+    assessment = assessment_of(study, load_evaluator(study))
+
+    assert "points = [" in space
+    assert assessment.scan(64)["is_feasible"].any()
+    assert set(assessment.regions) == {"CNN", "DNN", "RNN", "Transformer"}
+    assert [o.name for o in study.objectives] == ["energy_j", "latency_s", "accuracy"]
+
+
+def test_knobs_are_what_varies_and_looks_like_one(tmp_path: Path) -> None:
+    space, _ = started(tmp_path, own_table())
+
+    assert "resolution = { values = [96, 128, 160, 192] }" in space
+    assert 'precision = { choices = ["fp32", "int8"] }' in space
+    assert "pruning_ratio = { range = [0, 0.5] }" in space
+    assert "# board_temperature = { ... }" in space
+    assert "# width = { ... }" in space  # says again what the pruning ratio says
+    assert "operator" not in space
+    assert load_study(str(tmp_path / "studies/mine.toml")).own_columns.keys() == {"resolution", "precision"}
+
+
+def test_a_table_is_searched_as_it_is(tmp_path: Path) -> None:
+    started(tmp_path, own_table(), is_table=True)
+    study = load_study(str(tmp_path / "studies/mine.toml"))
+    assessment = assessment_of(study, load_evaluator(study))
+
+    assert study.table is not None
+    assert assessment.n_designs == assessment.every_design()["row"].size
+    assert {"resolution", "precision"} <= set(assessment.every_design())
+
+
+def test_knobs_can_be_chosen(tmp_path: Path) -> None:
+    space, _ = started(tmp_path, own_table(), knobs=("board_temperature",))
+
+    assert "board_temperature = { values = [20, 21, 22, 23, 24] }" in space
+    assert "# resolution = { ... }" in space
+
+
+def test_a_file_with_one_measured_target_has_no_front(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFile, match="measured in every row: accuracy; a front needs two"):
+        started(tmp_path, "resolution,accuracy\n96,0.5\n128,0.6\n")

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-State = Literal["kept", "broken", "not measured", "not promised"]
+State = Literal["kept", "broken", "not measured", "not promised", "not judged"]
 _TOLERANCE = 1e-9  # relative; one measured row promised to itself is not broken by its last digit
 
 

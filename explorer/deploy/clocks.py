@@ -27,11 +27,15 @@ def clock_check(point: AppliedPoint, *, sysfs: Path = ROOT) -> Check:
     parts = sorted(folder.iterdir()) if folder.is_dir() else []
     mine = [part for part in parts if set(_numbers(part / names["LISTED"])) == table]
     if not mine:
-        return Check("clock", promised, None, "not measured", f"this machine is not a {point.title}, or lists no clocks")
+        return Check(
+            "clock", promised, None, "not measured", f"this machine is not a {point.title}, or lists no clocks"
+        )
     found = {part.name: (*_numbers(part / names["LOWEST"]), *_numbers(part / names["HIGHEST"])) for part in mine}
     told = ", ".join(f"{name} {' to '.join(str(n) for n in sorted(set(ends)))}" for name, ends in found.items())
     is_set = all(ends == (clock, clock) for ends in found.values())
-    return Check("clock", promised, told, "kept" if is_set else "broken", "" if is_set else "sh apply.sh --apply sets it")
+    return Check(
+        "clock", promised, told, "kept" if is_set else "broken", "" if is_set else "sh apply.sh --apply sets it"
+    )
 
 
 def _numbers(path: Path) -> list[int]:
@@ -53,4 +57,6 @@ def _nvidia(point: AppliedPoint) -> Check:
     except (OSError, subprocess.TimeoutExpired):
         return Check("clock", promised, None, "not measured", "nvidia-smi does not answer")
     found = ", ".join(said.stdout.split("\n")[:-1]) or None
-    return Check("clock", promised, found, "not measured", "a lock cannot be read back; this is the clock of the moment")
+    return Check(
+        "clock", promised, found, "not measured", "a lock cannot be read back; this is the clock of the moment"
+    )

@@ -4,11 +4,9 @@ import json
 
 from explorer.files import sha256
 
-MAX_BYTES = 1_048_576  # Kubernetes takes no larger ConfigMap
-
 
 def config_map(manifest: str, *, title: str) -> str:
-    """Return the ConfigMap as YAML; '' where the manifest is too large for one.
+    """Return the ConfigMap as YAML.
 
     Its name tells its content, because an immutable one can only be replaced by another. Every character of the
     manifest is printable ASCII, so that a block of YAML holds it as it is.
@@ -17,13 +15,11 @@ def config_map(manifest: str, *, title: str) -> str:
         manifest: the text of manifest.json.
         title: what it is of, for people.
     """
-    if len(manifest) > MAX_BYTES:
-        return ""
     digest = sha256(manifest)
     block = "".join(f"    {line}\n" for line in manifest.splitlines())
     return (
         "apiVersion: v1\nkind: ConfigMap\nmetadata:\n"
         f"  name: explorer-{digest[:16]}\n"
-        f"  annotations:\n    explorer/title: {json.dumps(title)}\n    explorer/manifest-sha256: "{digest}"\n"
+        f"  annotations:\n    explorer/title: {json.dumps(title)}\n    explorer/manifest-sha256: {json.dumps(digest)}\n"
         f"immutable: true\ndata:\n  manifest.json: |\n{block}"
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from explorer import __version__
-from explorer.deploy.chosen import Chosen, number
+from explorer.deploy.chosen import Chosen, is_far, number
 from explorer.deploy.overlay import points_above
 from explorer.deploy.target import Target
 from explorer.problem.columns import COLUMNS, bounds
@@ -97,7 +97,7 @@ def promise(columns: Mapping[str, Any], chosen: Chosen) -> Promise:
             name: ShippedObjective(**_quantity(columns, name), direction=OBJECTIVES[name].direction)
             for name in chosen.file.provenance.question.objectives
         },
-        is_extrapolated=chosen.is_far(columns),
+        is_extrapolated=is_far(columns),
         domain_distance=distance,
     )
 
@@ -141,9 +141,9 @@ def _not_checked(chosen: Chosen, *, network: ShippedNetwork | None, target: Targ
 
 
 def _of_network(chosen: Chosen, network: ShippedNetwork) -> Iterator[str]:
-    family = chosen.file.design.family
-    if family != network.source.name:
-        yield f"the model's samples are of '{family}'; that they are of the network '{network.source.name}' is not known"
+    family, name = chosen.file.design.family, network.source.name
+    if family != name:
+        yield f"the model's samples are of '{family}'; that they are of the network '{name}' is not known"
     yield "the compressed network was loaded, but not run on labelled data: explorer verify does that"
     if network.energy_mac_mem is None:
         yield "Eq. (1) was not computed: an input of the network leaves a length open"

@@ -57,9 +57,8 @@ def _script(name: str, parts: tuple[str, ...], settings: Mapping[str, str], targ
     used = {key: value for key, value in settings.items() if any(f"${key}" in body for body in bodies)}
     lines = [
         "#!/bin/sh",
-        f"# {'Sets' if name.startswith('apply') else 'Restores'} a clock through {target.control}. A dry run unless "
-        "--apply is given. No voltage is set:",
-        "# the device takes the one of its own table.",
+        f"# {'Sets' if name.startswith('apply') else 'Restores'} a clock through {target.control}.",
+        "# A dry run unless --apply is given. No voltage is set: the device takes the one of its own table.",
         "set -eu",
         "",
         *[f"{key}={shlex.quote(value)}" for key, value in used.items()],

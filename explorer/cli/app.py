@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli import catalog, deploy, explain, front, init, measure, model, opp, paper, verify
+from explorer.cli import catalog, deploy, explain, fit, front, init, measure, opp, paper, predict, verify
 from explorer.cli import choose as choosing
 from explorer.cli import compare as comparing
 from explorer.cli import dashboard as dashboards
@@ -48,8 +48,8 @@ app.command("deploy")(deploy.deploy)
 app.command("verify")(verify.verify)
 app.command("compare")(comparing.compare)
 app.command("dashboard")(dashboards.dashboard)
-app.command("fit")(model.fit)
-app.command("predict")(model.predict)
+app.command("fit")(fit.fit)
+app.command("predict")(predict.predict)
 app.command("measure")(measure.measure)
 app.command("paper")(paper.paper)
 app.command("init")(init.init)

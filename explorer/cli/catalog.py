@@ -34,7 +34,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
                 "studies": studies,
                 "search_spaces": spaces,
                 "devices": devices,
-                "models": ["paper"],
+                "models": ["paper", "h100"],
                 "networks": list(shipped_networks()),
                 "objectives": objectives,
                 "samplers": list(SAMPLERS),

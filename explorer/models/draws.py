@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from explorer.models.nearest import nearest_sample
 from explorer.models.posterior import Fit
 from explorer.models.response import ResponseDraws
 from explorer.models.responses import Responses
 from explorer.models.shapes import SHAPES, Shape
-from explorer.models.surrogate import Surrogate, nearest_sample, relative_to, with_latency_ratio
+from explorer.models.surrogate import Surrogate, relative_to, with_latency_ratio
 from explorer.problem.columns import Columns, Float, by_family, n_rows, take
 
 N_DRAWS = 400

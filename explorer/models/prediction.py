@@ -1,36 +1,65 @@
 """Predicting single designs or tables of them, as asked from outside."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from explorer.errors import OutOfRange
-from explorer.models.draws import posterior_draws
+from explorer.errors import OutOfRange, UnknownName, WrongUsage
+from explorer.models.draws import PosteriorModel, posterior_draws
 from explorer.models.intervals import add_intervals
-from explorer.models.surrogate import Surrogate
-from explorer.problem.columns import NUMERIC_KNOBS, Columns, allowed_text, bounds, is_allowed, n_rows
+from explorer.problem.columns import Columns, allowed_text, bounds, describe, is_allowed, n_rows
 from explorer.problem.objectives import CostWeights
-from explorer.units import parse_quantity
+from explorer.units import SYMBOLS, parse_quantity
 
 
-def one_design(*, family: str, pruning_ratio: float, quant_step: float, voltage: str, frequency: str) -> Columns:
-    """Return a table of one design; voltage and frequency may carry a unit.
+def one_design(model: PosteriorModel, asked: Mapping[str, str]) -> Columns:
+    """Return a table of one design from texts; numbers may carry a unit.
+
+    Args:
+        model: the model, for the knobs that it has.
+        asked: each knob's text, by name; a knob that the samples never vary may be left out.
 
     Raises:
-        WrongUsage: a text is not a quantity of its unit.
+        WrongUsage: a knob is missing or unknown, or a text is not a quantity of its unit.
         OutOfRange: a knob has no meaning there.
     """
-    numbers = {
-        "pruning_ratio": pruning_ratio,
-        "quant_step": quant_step,
-        "voltage_v": parse_quantity(voltage, "V"),
-        "frequency_hz": parse_quantity(frequency, "Hz"),
-    }
-    for name, value in numbers.items():
-        if not is_allowed(name, np.array([value]))[0]:
-            raise OutOfRange(name, f"{value:g}", allowed=allowed_text(name), fix="check its unit: numbers are SI")
-    return {"family": np.array([family], dtype=object), **{name: np.array([numbers[name]]) for name in NUMERIC_KNOBS}}
+    family = asked.get("family") or (model.families[0] if len(model.families) == 1 else "")
+    if not family:
+        raise WrongUsage("the family is missing", fix=f"--family with one of {', '.join(model.families)}")
+    if family not in model.families:
+        raise UnknownName("--family", family, model.families)
+    spans, choices = model.domain[family], model.choices(family)
+    implied = {name: f"{span.low!r}" for name, span in spans.items() if span.low == span.high}
+    implied |= {name: names[0] for name, names in choices.items() if len(names) == 1}
+    missing = [name for name in (*spans, *choices) if name not in asked and name not in implied]
+    strange = [name for name in asked if name not in ("family", *spans, *choices)]
+    if missing or strange:
+        told = [f"{', '.join(missing)} missing"] if missing else []
+        told += [f"the model has no knob {', '.join(strange)}"] if strange else []
+        raise WrongUsage(
+            "; ".join(told), fix=f"give {', '.join(map(_flag, (*spans, *choices)))}, or --designs FILE.csv"
+        )
+    texts = {**implied, **asked}
+    numbers = {name: _number(name, texts[name]) for name in spans}
+    table: Columns = {"family": np.array([family], dtype=object)}
+    table |= {name: np.array([value]) for name, value in numbers.items()}
+    return table | {name: np.array([texts[name]], dtype=object) for name in choices}
 
 
-def predict_designs(model: Surrogate, designs: Columns) -> Columns:
+def _number(name: str, text: str) -> float:
+    value = parse_quantity(text, describe(name).symbol if describe(name).symbol in SYMBOLS else "")
+    if not is_allowed(name, np.array([value]))[0]:
+        raise OutOfRange(name, f"{value:g}", allowed=allowed_text(name), fix="check its unit: numbers are SI")
+    return value
+
+
+def _flag(name: str) -> str:
+    known = {"pruning_ratio": "--pruning-ratio", "quant_step": "--quant-step", "voltage_v": "--voltage",
+             "frequency_hz": "--frequency"}  # fmt: skip
+    return known.get(name, f"--set {name}=...")
+
+
+def predict_designs(model: PosteriorModel, designs: Columns) -> Columns:
     """Return designs with predictions and their intervals, the highest clock at their voltage, and domain distance.
 
     Raises:
@@ -45,4 +74,5 @@ def predict_designs(model: Surrogate, designs: Columns) -> Columns:
         if law is not None:
             highest[rows] = law.frequency_max(designs["voltage_v"][rows])
     predicted = {own: bounded[own] for target in model.targets for own in (target, *bounds(target))}
-    return {**designs, **predicted, "frequency_max_hz": highest, "domain_distance": columns["domain_distance"]}
+    limit = {"frequency_max_hz": highest} if "voltage_v" in designs and "frequency_hz" in designs else {}
+    return {**designs, **predicted, **limit, "domain_distance": columns["domain_distance"]}

@@ -1,7 +1,7 @@
 """Responses: several fitted targets as one evaluator, each from its own table of measurements."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from explorer.errors import UnknownName, WrongUsage
 from explorer.files import sha256
 from explorer.models.coordinates import Knob
+from explorer.models.data_warnings import duplicated_knobs, outlier_warnings, target_warnings
 from explorer.models.response import N_DRAWS, Response, ResponseDraws, draw_response
 from explorer.models.response_fit import fit_response
 from explorer.models.samples import Samples
@@ -17,6 +18,7 @@ from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows,
 from explorer.problem.domain import Span
 from explorer.problem.operating import AlphaPowerLaw
 
+_LOG_RATIO = 4.0
 _ALL = "all"  # what the one family is called where no knob tells families apart
 
 
@@ -76,6 +78,11 @@ class Responses:
     def domain(self) -> Mapping[str, Mapping[str, Span]]:
         """For each family, the span of each numeric knob in which all of its targets have samples."""
         return {family: self._spans(family) for family in self.families}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user must know of the samples, and of fits that explain little."""
+        return self.samples.notes
 
     def law(self, family: str) -> AlphaPowerLaw | None:  # noqa: ARG002 - an Evaluator is asked by family
         """Return None: tables of any knobs tell of operating points, not of a V-f law."""
@@ -147,7 +154,10 @@ class Responses:
             own = response.samples["family"] == family if _has_family(response) else slice(None)
             for name, axis in response.coordinates.axes.items():
                 values = response.samples[name][own]
-                span = Span(float(values.min()), float(values.max()), axis.scale in {"log", "step"})
+                is_log = axis.scale in {"log", "step"}
+                # A step of 0 is "not quantized": a logarithm starts at the floor that stands for it.
+                low = max(float(values.min()), axis.floor) if is_log else float(values.min())
+                span = Span(low, float(values.max()), is_log)
                 spans[name] = _common(spans[name], span) if name in spans else span
         return spans
 
@@ -165,6 +175,42 @@ class Responses:
         return result
 
 
+def measured_knobs(samples: Samples) -> tuple[Knob, ...]:
+    """Return what each knob is: names are a category, numbers spread over a factor of four or more count by factors."""
+    columns = samples.columns
+    return tuple(
+        Knob(name, "category") if columns[name].dtype == object else Knob(name, "number", _is_log(columns[name]))
+        for name in samples.knobs
+    )
+
+
+def measured(samples: Samples) -> Measured:
+    """Return samples with their knobs; one that another determines in every row is left out.
+
+    It would take half of the other's effect, and a search that moves both would ask for what cannot be.
+    """
+    knobs = measured_knobs(samples)
+    copies = duplicated_knobs(samples.columns, knobs=knobs)
+    return Measured(samples, tuple(knob for knob in knobs if knob.name not in copies or knob.name == "family"))
+
+
+def _is_log(values: NDArray[Any]) -> bool:
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    return low > 0 and high > _LOG_RATIO * low
+
+
+def _remarks(table: Measured, responses: Mapping[str, Response]) -> Iterator[str]:
+    """Yield what is odd about a table's measurements, with the rows' numbers in its file."""
+    columns, numbers = table.samples.columns, table.samples.numbers or None
+    for name, source in duplicated_knobs(columns, knobs=measured_knobs(table.samples)).items():
+        yield f"{name} is a function of {source} in every row: it adds nothing and is left out"
+    for target in table.samples.targets:
+        values = columns[target]
+        yield from target_warnings(target, columns, values, knobs=table.knobs, numbers=numbers)
+        yield from outlier_warnings(responses[target], columns, values, numbers=numbers)
+        yield from responses[target].warnings
+
+
 def fit_responses(tables: Sequence[Measured], *, name: str) -> Responses:
     """Fit every target of some tables; each table tells of its own targets alone.
 
@@ -180,7 +226,9 @@ def fit_responses(tables: Sequence[Measured], *, name: str) -> Responses:
             responses[target] = fit_response(target, columns, columns[target], knobs=table.knobs, groups=table.groups)
     if not responses:
         raise WrongUsage("no target was measured", fix=f"give one of {', '.join(TARGETS)}")
-    return Responses(name, stacked([table.samples for table in tables]), responses)
+    samples = stacked([table.samples for table in tables])
+    remarks = [text for table in tables for text in _remarks(table, responses)]
+    return Responses(name, replace(samples, notes=tuple(dict.fromkeys((*samples.notes, *remarks)))), responses)
 
 
 def stacked(tables: Sequence[Samples]) -> Samples:
@@ -200,7 +248,9 @@ def stacked(tables: Sequence[Samples]) -> Samples:
     ]
     labels = tuple(label for table in tables for label in table.labels)
     source = "; ".join(dict.fromkeys(table.source for table in tables))
-    return Samples(stack(filled), labels, source, sha256("".join(table.sha256 for table in tables)))
+    notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
+    digest = tables[0].sha256 if len(tables) == 1 else sha256("".join(table.sha256 for table in tables))
+    return Samples(stack(filled), labels, source, digest, notes)
 
 
 def _has_family(response: Response) -> bool:

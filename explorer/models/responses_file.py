@@ -24,6 +24,7 @@ def responses_to_json(model: Responses) -> dict[str, Any]:
             "labels": list(samples.labels),
             "source": samples.source,
             "sha256": samples.sha256,
+            "notes": list(samples.notes),
             "columns": {name: _plain(values) for name, values in samples.columns.items()},
         },
         "responses": [response_to_json(model.responses[target]) for target in model.targets],
@@ -65,4 +66,5 @@ def _samples(data: Mapping[str, Any]) -> Samples:
             if is_text
             else np.array([np.nan if value is None else float(value) for value in values], dtype=np.float64)
         )
-    return Samples(columns, labels, str(data["source"]), str(data["sha256"]))
+    return Samples(columns, labels, str(data["source"]), str(data["sha256"]),
+                   tuple(str(note) for note in data.get("notes", ())))  # fmt: skip

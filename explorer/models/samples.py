@@ -17,6 +17,7 @@ from explorer.problem.columns import (
     TARGETS,
     Columns,
     bounds,
+    is_free_name,
     knobs_of,
     take,
 )
@@ -45,6 +46,7 @@ class Samples:
         source: where they come from, for people.
         sha256: of the file they were read from.
         notes: what was done with the file that its user should know.
+        numbers: the row of the file that each row stands in; empty where there is no file.
     """
 
     columns: Columns
@@ -52,6 +54,7 @@ class Samples:
     source: str
     sha256: str
     notes: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
 
     @property
     def knobs(self) -> tuple[str, ...]:
@@ -71,7 +74,8 @@ class Samples:
     def rows(self, which: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]") -> "Samples":
         """Return some of the rows, by mask."""
         labels = tuple(label for label, keep in zip(self.labels, which, strict=True) if keep)
-        return replace(self, columns=take(self.columns, which), labels=labels)
+        numbers = tuple(n for n, keep in zip(self.numbers, which, strict=True) if keep) if self.numbers else ()
+        return replace(self, columns=take(self.columns, which), labels=labels, numbers=numbers)
 
 
 def paper_samples() -> Samples:
@@ -136,7 +140,7 @@ def read_samples(path: Path, *, own: Sequence[str] = (), ignore: Sequence[str] =
     labels = table.cells(named) if named else [f"row {number}" for number in table.numbers]
     ordered = {name: columns[name] for name in (*knobs_of(columns), *TARGETS) if name in columns}
     notes += reading_notes(ordered, table, scaled)
-    return Samples(ordered, tuple(labels), str(path), sha256(table.text), tuple(notes))
+    return Samples(ordered, tuple(labels), str(path), sha256(table.text), tuple(notes), tuple(table.numbers))
 
 
 def read_designs(path: Path, *, knobs: Sequence[str] = KNOBS, categories: Sequence[str] = ()) -> Columns:
@@ -200,7 +204,9 @@ def _with_own(table: CsvTable, own: Sequence[str]) -> tuple[CsvTable, list[str]]
 
 def _own_faults(table: CsvTable, own: Sequence[str]) -> Iterator[Fault]:
     for name in own:
-        if name not in table.header:
+        if not is_free_name(name):
+            yield Fault("row 1", f"'{name}' cannot be a knob: explorer calls something else so", "rename the column")
+        elif name not in table.header:
             others = [column for column in table.header if column and column not in COLUMNS]
             fix = f"add it, or leave it out of the knobs; {suggestion(name, others)}" if others else "add it"
             yield Fault("row 1", f"column '{name}' is missing, which is declared as a knob", fix)

@@ -9,7 +9,7 @@ from explorer.errors import UnknownName
 from explorer.models.posterior import Fit, fit_where_measured
 from explorer.models.samples import Samples
 from explorer.models.shapes import SHAPES, relative_columns
-from explorer.problem.columns import NUMERIC_KNOBS, Columns, Float, by_family, n_rows
+from explorer.problem.columns import NUMERIC_KNOBS, Columns, by_family
 from explorer.problem.domain import Domain, domain_distance, domain_of
 from explorer.problem.operating import AlphaPowerLaw
 
@@ -154,28 +154,3 @@ def _law(samples: Samples, family: str) -> AlphaPowerLaw:
     threshold = min(THRESHOLD_V, 0.9 * float(volts.min()))
     unit = AlphaPowerLaw(1.0, threshold, EXPONENT)
     return AlphaPowerLaw(float(np.max(clock / unit.frequency_max(volts))), threshold, EXPONENT)
-
-
-def nearest_sample(
-    samples: Samples, designs: Columns, domain: Domain
-) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]]", Float]:
-    """Return the sample nearest to each design within its family, and how far it is, shape (n,) each.
-
-    Distance is Euclidean over the numeric knobs, each in widths of the family's span. A family without samples gets -1
-    and infinity.
-    """
-    row, distance = np.full(n_rows(designs), -1, dtype=np.int64), np.full(n_rows(designs), np.inf)
-    names, index = by_family(designs["family"])
-    for i, name in enumerate(names):
-        there = np.flatnonzero(samples.columns["family"] == name)
-        if not there.size or name not in domain:
-            continue
-        here, spans = np.flatnonzero(index == i), domain[name]
-        squares = sum(
-            (spans[k].scaled(designs[k][here])[:, None] - spans[k].scaled(samples.columns[k][there])) ** 2
-            / spans[k].width ** 2
-            for k in NUMERIC_KNOBS
-        )
-        row[here] = there[np.argmin(squares, axis=1)]
-        distance[here] = np.sqrt(np.min(squares, axis=1))
-    return row, distance

@@ -7,8 +7,9 @@ import numpy as np
 
 from explorer.models.draws import posterior_draws
 from explorer.models.intervals import LEVEL, add_intervals
+from explorer.models.nearest import nearest_sample
 from explorer.models.samples import Samples
-from explorer.models.surrogate import Surrogate, fit_surrogate, nearest_sample, reference_designs
+from explorer.models.surrogate import Surrogate, fit_surrogate, reference_designs
 from explorer.problem.columns import KNOBS, TARGETS, Columns, Float, stack, take
 from explorer.problem.domain import domain_of
 from explorer.problem.objectives import CostWeights, add_objectives

@@ -7,10 +7,11 @@ import numpy as np
 
 from explorer.models.assessment import spread
 from explorer.models.draws import Draws, PosteriorModel, drawn_targets
-from explorer.models.shapes import SHAPES
+from explorer.models.forms import link
+from explorer.models.surrogate import Surrogate
 from explorer.pareto.front import is_nondominated
 from explorer.problem.axes import Axes, FrequencyAxis, PruningAxis, StepAxis, VoltageAxis
-from explorer.problem.columns import COLUMNS, KNOBS, NUMERIC_KNOBS, Columns, Float, n_rows, stack, take
+from explorer.problem.columns import Columns, Float, describe, knobs_of, n_rows, stack, take
 from explorer.problem.objectives import OBJECTIVES, CostWeights, Objective, add_objectives, missing_needs
 from explorer.problem.proposals import Region
 from explorer.problem.region import build_region
@@ -30,7 +31,11 @@ class Advice:
     @property
     def text(self) -> str:
         """The advice in one line."""
-        knobs = ", ".join(f"{COLUMNS[k].label} {COLUMNS[k].text(float(str(self.design[k])))}" for k in NUMERIC_KNOBS)
+        knobs = ", ".join(
+            f"{describe(name).label} {value if isinstance(value, str) else describe(name).text(float(str(value)))}"
+            for name, value in self.design.items()
+            if name != "family"
+        )
         return (
             f"to know the front better, measure {self.design['family']} at {knobs}: expected to remove "
             f"{self.reduction:.0%} of the variance of its objectives"
@@ -62,15 +67,15 @@ def best_measurement(
     wanted = wanted / np.maximum(np.std(wanted, axis=0), 1e-12)
     targets = list(draws)
     told = drawn_targets(model, draws, candidates, with_noise=False)
-    linked = _centered(np.stack([SHAPES[t].linked(told[t]) for t in targets], axis=-1))  # (S, c, T)
+    linked = _centered(np.stack([link(t, told[t]) for t in targets], axis=-1))  # (S, c, T)
     n_draws = len(linked)
     noise = np.diag([float(np.median(draws[t].noise)) ** 2 for t in targets])
     own = np.einsum("sct,scu->ctu", linked, linked) / n_draws + noise
     shared = np.einsum("sct,sk->ctk", linked, wanted) / n_draws
     removed = np.einsum("ctk,ctk->c", shared, np.linalg.solve(own, shared)) / wanted.shape[1]
     best = int(np.argmax(removed))
-    design = {k: candidates[k][best] for k in KNOBS}
-    return Advice({k: v if k == "family" else float(v) for k, v in design.items()}, float(min(removed[best], 1.0)))
+    design = {k: candidates[k][best] for k in knobs_of(candidates)}
+    return Advice({k: v if isinstance(v, str) else float(v) for k, v in design.items()}, float(min(removed[best], 1.0)))
 
 
 def advice_for_model(model: PosteriorModel, draws: Draws) -> Advice | None:
@@ -83,8 +88,8 @@ def advice_for_model(model: PosteriorModel, draws: Draws) -> Advice | None:
         for name in ("energy_j", "latency_s", "accuracy")
         if not missing_needs(OBJECTIVES[name], model.targets)
     ] or [OBJECTIVES[name] for name in model.targets if name in OBJECTIVES]
-    if not objectives:
-        return None
+    if not objectives or not isinstance(model, Surrogate):
+        return None  # what may be asked of other knobs is the space's to say, which a model alone does not have
     scans, fronts = [], []
     for region in _whole_domain(model):
         designs = region.from_unit(spread(len(region.axes), _N_CANDIDATES))
@@ -104,10 +109,10 @@ def thinned(front: Columns) -> Columns:
     """Return at most 60 designs of a front, evenly picked."""
     n = n_rows(front)
     rows = np.unique(np.linspace(0, n - 1, min(n, _N_FRONT)).astype(np.int64)) if n else np.empty(0, dtype=np.int64)
-    return take({name: front[name] for name in KNOBS}, rows)
+    return take({name: front[name] for name in knobs_of(front)}, rows)
 
 
-def _whole_domain(model: PosteriorModel) -> list[Region]:
+def _whole_domain(model: Surrogate) -> list[Region]:
     axes = Axes(
         pruning_ratio=PruningAxis(range=(0.0, 0.999)),
         quant_step=StepAxis(range=(1e-6, 1.0)),
@@ -125,10 +130,7 @@ def _objective_draws(
     front: Columns, objectives: Sequence[Objective], weights: CostWeights, model: PosteriorModel, draws: Draws
 ) -> Float:
     drawn = add_objectives(drawn_targets(model, draws, front, with_noise=False), weights)
-    linked = [
-        SHAPES[o.name].linked(drawn[o.name]) if o.name in SHAPES else np.log(np.maximum(drawn[o.name], 1e-300))
-        for o in objectives
-    ]
+    linked = [link(o.name, np.maximum(drawn[o.name], 1e-300)) for o in objectives]
     return np.concatenate(linked, axis=1)
 
 

@@ -15,6 +15,7 @@ from explorer.problem.columns import Columns, knobs_of
 from explorer.problem.constraints import Constraint
 from explorer.problem.domain import is_extrapolated
 from explorer.problem.operating import POINT_POWER, OperatingPoints
+from explorer.problem.proposals import ROW
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,12 @@ def snap(designs: Columns, points: OperatingPoints) -> Columns:
     A rule on both V and f often has no answer on a real table: the same clock needs another voltage on another chip.
 
     Raises:
-        WrongUsage: the designs have no clock, or a voltage where the table has none.
+        WrongUsage: the designs have no clock, or a voltage where the table has none, or are measured rows.
     """
+    if ROW in designs:
+        raise WrongUsage(
+            "the designs are rows of a table, measured at operating points of their own", fix="leave --device out"
+        )
     if "frequency_hz" not in designs:
         raise WrongUsage("the designs have no clock to choose an operating point by", fix="leave --device out")
     index = points.nearest(designs["frequency_hz"])

@@ -9,9 +9,8 @@ from explorer.models.assessment import Assessment
 from explorer.models.draws import PosteriorModel, posterior_draws
 from explorer.models.intervals import add_intervals
 from explorer.models.lookup import Lookup
-from explorer.models.summary import fit_summary
-from explorer.models.surrogate import Surrogate, nearest_sample
-from explorer.models.validation import leave_one_out
+from explorer.models.nearest import nearest_sample
+from explorer.models.worth import model_summary
 from explorer.pareto.advice import best_measurement, thinned
 from explorer.pareto.certainty import POSSIBLE, certainty, front_probability
 from explorer.pareto.importance import knob_importance
@@ -61,12 +60,12 @@ def certify(results: Results, assessment: Assessment) -> Results:
     )  # fmt: skip
 
 
-def _model_check(model: Surrogate) -> dict[str, Any]:
-    summary = fit_summary(model, leave_one_out(model.samples, widening=model.widening))
+def _model_check(model: PosteriorModel) -> dict[str, Any]:
+    summary = model_summary(model)
     return {name: summary[name] for name in ("n_samples", "targets", "calibration", "identifiability", "warnings")}
 
 
-def _nearest(model: Surrogate, table: Columns) -> Columns:
+def _nearest(model: PosteriorModel, table: Columns) -> Columns:
     """Name the sample nearest to each design, and how far it is."""
     row, distance = nearest_sample(model.samples, table, model.domain)
     labels = np.array([*model.samples.labels, ""], dtype=object)  # row -1: a family without samples

@@ -10,7 +10,8 @@ from explorer.errors import WrongUsage
 from explorer.models.assessment import Assessment
 from explorer.models.draws import Draws, posterior_draws
 from explorer.models.intervals import add_intervals
-from explorer.models.surrogate import Surrogate, nearest_sample
+from explorer.models.nearest import nearest_sample
+from explorer.models.surrogate import Surrogate
 from explorer.pareto.limits import Limit, Way, limits_at
 from explorer.pareto.meaning import meaning
 from explorer.pareto.moves import Move, moves_at

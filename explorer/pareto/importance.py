@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from explorer.models.assessment import Assessment
-from explorer.models.draws import blocks_of, drawn_targets, posterior_draws
-from explorer.models.surrogate import Surrogate
+from explorer.models.draws import PosteriorModel, blocks_of, drawn_targets, posterior_draws
 from explorer.problem.columns import Columns, Float
 from explorer.problem.objectives import add_objectives
 from explorer.problem.region import Region
@@ -70,7 +69,7 @@ def _indices(assessment: Assessment, region: Region, seed: int) -> dict[str, Flo
 def _drawn(assessment: Assessment, designs: Columns) -> list[Float]:
     """Return the objectives of some draws, each of shape (objectives, n); none where the model has no posterior."""
     model = assessment.evaluator
-    if not isinstance(model, Surrogate):
+    if not isinstance(model, PosteriorModel):
         return []
     draws = posterior_draws(model, n=_N_DRAWS)
     parts = []

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from explorer.errors import ExplorerError, suggestion
-from explorer.problem.columns import COLUMNS, RESERVED, Column, allowed_text, describe, is_allowed
+from explorer.problem.columns import Column, allowed_text, describe, is_allowed, is_free_name
 from explorer.problem.declare import Declaration, refuse
 from explorer.units import SYMBOLS, factor, scaled
 
@@ -197,7 +197,7 @@ def _name_fault(name: str) -> str:
     """Say what to write instead of a name that no knob of the user's own can have; '' where it can."""
     if name in _AXIS_OF_COLUMN:
         return f"did you mean '{_AXIS_OF_COLUMN[name]}'?"
-    if name in RESERVED or (name in COLUMNS and COLUMNS[name].kind != "knob") or name in {"family", "row"}:
+    if not is_free_name(name):
         return "this is not a knob: leave it out"
     if not re.fullmatch(OWN_NAME, name):
         return "name a column of the samples: small letters, digits and _, at most 50"

@@ -92,6 +92,8 @@ _ENDINGS = (
 )
 # Columns that results add to designs, which no knob may be called.
 RESERVED = ("design_id", "origin", "certainty", "is_feasible", "is_front", "name", "label")
+# What a search calls its own axes and choices.
+SEARCH_NAMES = ("row", "clock_share", "operating_point", "point_power_w")
 KNOBS = ("family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz")
 NUMERIC_KNOBS = KNOBS[1:]
 TARGETS = ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes", "throughput_ops")
@@ -135,6 +137,12 @@ def describe(name: str, *, label: str = "", unit: str = "") -> Column:
             stem = name.removesuffix(ending).replace("_", " ")
             return Column(name, label or stem.capitalize(), "knob", symbol, unit or shown_in)
     return Column(name, label or name.replace("_", " ").capitalize(), "knob", unit)
+
+
+def is_free_name(name: str) -> bool:
+    """Tell whether a knob of the user's own may be called so: not like anything that explorer knows or adds."""
+    taken = {*RESERVED, *SEARCH_NAMES, *(end for known in COLUMNS for end in bounds(known))}
+    return name not in taken and (name not in COLUMNS or (COLUMNS[name].kind == "knob" and name != "family"))
 
 
 def own_knobs(columns: Mapping[str, NDArray[Any]]) -> list[str]:

@@ -15,8 +15,8 @@ MAX_DEPTH = 64
 MAX_TOKENS = 2_000_000
 _MAX_DIGITS = 20
 _TOKEN = re.compile(
-    r"""(?P<skip>\s+|/\*.*?\*/|//[^\n]*
-        |^[ \t]*\#[ \t]*(?:include|define|undef|ifn?def|if|elif|else|endif|pragma|line|\d)[^\n]*)
+    r"""(?P<skip>\s+|\\\n|/\*.*?\*/|//[^\n]*
+        |^[ \t]*\#[ \t]*(?:include|define|undef|ifn?def|if|elif|else|endif|pragma|line|\d)(?:\\\n|[^\n])*)
       |(?P<string>"(?:[^"\\\n]|\\.)*")
       |(?P<bytes>\[[0-9a-fA-F\s]*\])
       |(?P<bits>/bits/)|(?P<directive>/[a-z0-9-]+/)
@@ -105,9 +105,7 @@ class _Parser:
         root = Node("", "", 1)
         while self._peek() is not None:
             token = self._next()
-            if token.kind == "directive" or token.text == ";":  # /dts-v1/; /plugin/; /delete-node/ &x;
-                while token.text != ";":
-                    token = self._next()
+            if self._is_passed_over(token):
                 continue
             label = ""
             while token.kind == "label":
@@ -123,9 +121,7 @@ class _Parser:
             raise InvalidFile(self._path, [Fault(f"line {node.line}", "is nested too deeply", "check the braces")])
         parent.children.append(node)
         while (token := self._next()).text != "}":
-            if token.kind == "directive":
-                while token.text != ";":
-                    token = self._next()
+            if self._is_passed_over(token):
                 continue
             label = ""
             while token.kind == "label":
@@ -139,13 +135,15 @@ class _Parser:
                 node.flags.add(token.text)
             elif after.text == "=":
                 self._property(node, token.text)
+            elif after.kind == "expression":  # a macro of pins and the like, which tells nothing of clocks
+                self._skip_statement(after)
             else:
                 raise self._unexpected(after, f"'=', ';' or '{{' after '{token.text}'")
         self._expect(";")
 
     def _property(self, node: Node, name: str) -> None:
         cells: list[int | None] = []
-        strings: list[str] = []
+        texts: list[str] = []
         is_open = False
         while (token := self._next()).text != ";" or is_open:
             if token.kind == "bits":
@@ -154,16 +152,32 @@ class _Parser:
                 is_open = token.text == "<"
             elif token.text in {"{", "}", "=", ";"}:
                 raise self._unexpected(token, f"the value of '{name}'")
-            elif token.kind == "string":
-                strings.append(token.text[1:-1])
+            elif token.kind in {"string", "bytes"}:
+                texts.append(token.text)
             elif is_open and token.kind != "label":
                 cells.append(self._cell(token))
         node.cells.pop(name, None)
         node.strings.pop(name, None)
+        strings, raw = [text[1:-1] for text in texts if text[0] == '"'], b"".join(map(_bytes_of, texts))
         if strings:
             node.strings[name] = strings
+        if not cells and len(raw) % 4 == 0:
+            # dtc prints cells as text where their bytes happen to be letters: 800000 is "", "\f5".
+            cells = [int.from_bytes(raw[i : i + 4]) for i in range(0, len(raw), 4)]
         if cells:
             node.cells[name] = cells
+
+    def _is_passed_over(self, token: _Token) -> bool:
+        """Pass over what is neither a node nor a property: /dts-v1/; /delete-node/ &x; /include/ "x" and the like."""
+        if token.text == "/include/":
+            self._next()
+        elif token.kind == "directive" and token.text != "/omit-if-no-ref/":  # which stands before a node
+            self._skip_statement(token)
+        return token.kind == "directive" or token.text == ";"
+
+    def _skip_statement(self, token: _Token) -> None:
+        while token.text != ";":
+            token = self._next()
 
     def _cell(self, token: _Token) -> int | None:
         if token.kind != "number":
@@ -194,6 +208,27 @@ class _Parser:
         return InvalidFile(
             self._path, [Fault(f"line {token.line}", what, "check it with dtc, the device tree compiler")]
         )
+
+
+_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", re.DOTALL)
+_LETTERS = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
+
+
+def _bytes_of(text: str) -> bytes:
+    """Return the bytes of [00 0a], or of a string with its escapes, ended by NUL as a tree stores it."""
+    if text[0] == "[":
+        digits = "".join(text[1:-1].split())
+        return bytes.fromhex(digits if len(digits) % 2 == 0 else "")
+
+    def one(match: "re.Match[str]") -> str:
+        code = match[1]
+        if code[0] == "x" and len(code) > 1:
+            return chr(int(code[1:], 16))
+        if code[0] in "01234567":
+            return chr(int(code, 8) & 0xFF)
+        return chr(_LETTERS.get(code, ord(code)))
+
+    return _ESCAPE.sub(one, text[1:-1]).encode("latin-1", errors="replace") + b"\0"
 
 
 def _merge(target: Node, other: Node) -> None:

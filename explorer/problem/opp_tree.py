@@ -1,14 +1,16 @@
 """Tables of operating points in a device tree: the operating-points-v2 binding and the old one before it."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.errors import Fault, InvalidFile
-from explorer.files import read_text
+from explorer.files import is_file, read_text
 from explorer.problem.csv_table import shortened
 from explorer.problem.device_tree import MAX_BYTES, Node, parse_device_tree
 
 _BINS = "opp-microvolt-"
+_BLOB = b"\xd0\x0d\xfe\xed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def tree_tables(path: Path) -> list[OppTable]:
         WrongUsage: there is no such file.
         InvalidFile: it is no device tree, or points lack what the binding demands; all faults at once.
     """
-    root = parse_device_tree(read_text(path, max_bytes=MAX_BYTES), path=path)
+    root = parse_device_tree(_source(path), path=path)
     faults: list[Fault] = []
     tables: dict[str, OppTable] = {}
     for node in root.walk():
@@ -53,6 +55,16 @@ def tree_tables(path: Path) -> list[OppTable]:
     if faults:
         raise InvalidFile(path, shortened(faults))
     return list(tables.values())
+
+
+def _source(path: Path) -> str:
+    """Return a device tree's source text; a blob is refused with the command that decompiles it."""
+    if is_file(path):
+        with suppress(OSError), path.open("rb") as file:
+            if file.read(4) == _BLOB:
+                fix = f"decompile it: dtc -I dtb -O dts {path.name} -o {path.stem}.dts"
+                raise InvalidFile(path, [Fault("", "is a device tree blob", fix)])
+    return read_text(path, max_bytes=MAX_BYTES)
 
 
 def _table_of(node: Node, name: str, faults: list[Fault]) -> OppTable | None:

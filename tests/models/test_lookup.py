@@ -73,6 +73,11 @@ def test_a_table_in_which_nothing_was_measured_together_is_refused(tmp_path: Pat
         table(tmp_path, text, own=(), needs=("energy_j", "accuracy"))
 
 
+def test_a_column_that_is_called_as_explorer_calls_its_own_is_no_knob(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFile, match="'row' cannot be a knob"):
+        table(tmp_path, "row,accuracy,energy_j\n1,0.7,1\n", own=("row",))
+
+
 def test_a_row_that_the_table_does_not_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="unknown name 'z'"):
         table(tmp_path).evaluate({ROW: np.array(["z"], dtype=object)})

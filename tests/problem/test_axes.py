@@ -31,6 +31,8 @@ DEVICES = sorted(path.stem for path in (shipped("search_spaces") / "devices").gl
         pytest.param("voltage_v = { range = [0.5, 1] }", "did you mean 'voltage'", id="a column's name"),
         pytest.param("accuracy = { range = [0.5, 1] }", "this is not a knob", id="a target"),
         pytest.param("certainty = { range = [0.5, 1] }", "this is not a knob", id="a column of results"),
+        pytest.param("accuracy_lo = { range = [0.5, 1] }", "this is not a knob", id="a bound"),
+        pytest.param("clock_share = { range = [0.5, 1] }", "this is not a knob", id="the search's own name"),
         pytest.param('"Batch Size" = { range = [1, 2] }', "small letters", id="a name with a space"),
         pytest.param("batch = { }", "needs either a range or a value", id="nothing said"),
         pytest.param("batch = { values = [] }", "at least 1 item", id="no values"),

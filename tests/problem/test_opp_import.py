@@ -1,7 +1,9 @@
 """Operating points from device trees and CSVs: what the bindings say, what other files have, and every fault."""
 
+import subprocess
 import tomllib
 from pathlib import Path
+from shutil import which
 
 import pytest
 from hypothesis import given, settings
@@ -82,6 +84,19 @@ def test_a_voltage_that_only_some_points_have_is_a_fault(tmp_path: Path) -> None
     tree = "/ { t { opp-1 { opp-hz = <1000>; }; opp-2 { opp-hz = <2000>; opp-microvolt = <9>; }; }; };"
     with pytest.raises(InvalidFile, match="1 of 2 points have no voltage"):
         import_points(written(tmp_path, tree))
+
+
+def test_what_real_trees_have_beside_is_passed_over(tmp_path: Path) -> None:
+    tree = (
+        '/dts-v1/;\n/plugin/;\n/include/ "soc.dtsi"\n#define PIN(a, b) \\\n  a { b; }\n/memreserve/ 0x0 0x1000;\n'
+        "/ {\n\tinterrupts = <GIC_SPI 96 IRQ_TYPE_LEVEL_HIGH>, <(1 + (2 << 3))>;\n\tmac = [00 0a ff];\n"
+        "\tPIN_SLP(gpa0-0, OUT0, DOWN);\n\t/omit-if-no-ref/ pin: pin-state { bias-disable; };\n"
+        "\t/delete-property/ x;\n\t/delete-node/ y;\n\treg = <0x0 0xff &cpu0>;\n};\n&{/cpus} { a; };\n"
+        "/ { t: opp-table { opp-1 { opp-hz = /bits/ 64 <1000000>; opp-microvolt = < 912500 912500 1500000>; }; }; };\n"
+    )
+    table = import_points(written(tmp_path, tree))
+
+    assert table.points == (Point(1e6, pytest.approx(0.9125)),)
 
 
 def test_several_tables_are_told_by_name_and_size(tmp_path: Path) -> None:
@@ -166,6 +181,24 @@ def test_what_is_no_device_tree_is_refused(tmp_path: Path, text: str, told: str)
         import_points(written(tmp_path, text))
 
     assert "fix:" in str(caught.value)
+
+
+def test_a_blob_is_told_how_to_be_decompiled(tmp_path: Path) -> None:
+    (tmp_path / "board.dtb").write_bytes(b"\xd0\x0d\xfe\xed\x00\x00\x02\x00")
+    with pytest.raises(InvalidFile, match=r"is a device tree blob\n  fix: decompile it: dtc -I dtb -O dts board.dtb"):
+        import_points(tmp_path / "board.dtb")
+
+
+@pytest.mark.skipif(which("dtc") is None, reason="needs dtc, the device tree compiler")
+def test_what_dtc_decompiles_says_the_same(tmp_path: Path) -> None:
+    tree = TREE.replace("#include <dt-bindings/clock/some.h>\n", "").replace("clocks = <&cru ARMCLK>; ", "")
+    path = written(tmp_path, tree)
+    blob = subprocess.run(["dtc", "-q", "-I", "dts", "-O", "dtb", path], capture_output=True, check=True).stdout
+    again = subprocess.run(["dtc", "-q", "-I", "dtb", "-O", "dts"], input=blob, capture_output=True, check=True).stdout
+    (tmp_path / "again.dts").write_bytes(again)
+    for label, node in (("little", "opp-table-0"), ("binned", "opp-table-1"), ("fused", "opp-table-2")):
+        before, after = import_points(path, cluster=label), import_points(tmp_path / "again.dts", cluster=node)
+        assert sorted(map(str, before.points)) == sorted(map(str, after.points))
 
 
 PIECES = st.sampled_from(

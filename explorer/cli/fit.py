@@ -1,0 +1,165 @@
+"""`explorer fit`: a model from measurements, and what it is worth."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from explorer.models.responses import Responses
+    from explorer.models.surrogate import Surrogate
+
+
+def fit(
+    samples: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SAMPLES.csv...", help="Samples CSVs, each with targets of its own; or `paper`, `h100`."
+        ),
+    ],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the fitted model here (JSON).")] = None,
+    knob: Annotated[
+        list[str] | None, typer.Option("--knob", help="A further column that is a knob; may be repeated.")
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option("--ignore", help="A column to pass over; may be repeated.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Fit a model to measured samples; tell what it is worth on rows that it has not seen.
+
+    Exactly the paper's five knobs are fitted by the paper's shapes, whose priors are written down; any other table by
+    the form that predicts unseen rows best. Several files compose: accuracy from one, energy from another.
+    """
+    import json
+
+    from explorer.cli.console import finite, note, print_json
+    from explorer.files import write_text
+    from explorer.models.draws import posterior_draws
+    from explorer.models.responses import Responses
+    from explorer.models.store import fit_samples, load_samples, model_to_json
+    from explorer.models.worth import model_summary
+    from explorer.pareto.advice import advice_for_model
+
+    model = fit_samples(load_samples(samples, own=knob or (), ignore=ignore or ()), name=" + ".join(samples))
+    summary = model_summary(model)
+    advice = advice_for_model(model, posterior_draws(model))
+    if output is not None:
+        write_text(output, json.dumps(finite(model_to_json(model)), indent=1, ensure_ascii=False) + "\n")
+    if as_json:
+        told = {"design": advice.design, "reduction": advice.reduction} if advice else None
+        print_json({**summary, "next_measurement": told})
+        return
+    if isinstance(model, Responses):
+        _print_responses(model, summary)
+    else:
+        _print_shapes(model, summary, advice.text if advice else "")
+    for text in dict.fromkeys((*model.notes, *summary["warnings"])):
+        note(f"note: {text}")
+    if output is not None:
+        note(f"wrote {output}")
+
+
+def _print_worth(summary: dict[str, Any], *, baseline: str) -> None:
+    from explorer.cli.console import print_table
+
+    rows = []
+    for target, judged in summary["targets"].items():
+        inside = round(judged["coverage_90"] * judged.get("n_configurations", judged["n"]))
+        rows.append(
+            [
+                target,
+                str(judged["n"]),
+                _error(target, judged["loo_mae"], judged["loo_mape"]),
+                _error(target, judged["baseline_loo_mae"], judged["baseline_loo_mape"]),
+                f"{inside} of {judged.get('n_configurations', judged['n'])}",
+                _error(target, judged["mean_half_width"], judged["mean_half_width"]),
+            ]
+        )
+    print_table(
+        ["target", "n", "leave-one-out error", baseline, "in 90 % interval", "half width"], rows,
+        title="What predictions are worth: each sample predicted by the others (mean error)",
+    )  # fmt: skip
+
+
+def _print_responses(model: "Responses", summary: dict[str, Any]) -> None:
+    from explorer.cli.console import print_table, print_text
+    from explorer.models.response_summary import candidate_rows
+
+    print_text(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")
+    print_text("")
+    _print_worth(summary, baseline="mean of the category")
+    print_text("")
+    rows = [
+        [r["target"], r["form"] + (" *" if r["is_kept"] else ""), _error(r["target"], r["error"], r["error"]),
+         _error(r["target"], r["between"], r["between"]), f"{r['r2']:.3f}"]
+        for r in candidate_rows(model)
+    ]  # fmt: skip
+    print_table(
+        ["target", "form (* kept)", "error, unseen rows", "error, unseen values", "R^2, unseen rows"], rows,
+        title="Forms tried; an unseen value is one of a knob that was left out whole",
+    )  # fmt: skip
+    print_text("")
+    for target in model.targets:
+        print_text(f"{model.responses[target].choice}.")
+    print_text("")
+    print_text(f"Intervals: {summary['calibration']}.")
+    for text in summary["identifiability"]:
+        print_text(f"  {text}")
+
+
+def _print_shapes(model: "Surrogate", summary: dict[str, Any], advice: str) -> None:
+    from explorer.cli.console import print_table, print_text
+    from explorer.models.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE
+
+    coefficients = summary["coefficients"]
+    print_text(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")
+    print_text("")
+    _print_worth(summary, baseline="best guess without a model")
+    print_text("")
+    print_table(
+        ["target", "coefficient", "value", "90 % interval", "prior (median, 90 %)", "from data", "meaning"],
+        [
+            [
+                r["target"],
+                r["name"],
+                r["value"],
+                f"{r['lo']:.3g} to {r['hi']:.3g}",
+                f"{r['prior']['value']:.3g} ({r['prior']['lo']:.2g} to {r['prior']['hi']:.2g})",
+                f"{r['data_share']:.0%}",
+                r["prior"]["meaning"],
+            ]
+            for r in coefficients
+        ],
+        title="Coefficients (mode of the posterior); 'from data': how far the samples narrowed the prior",
+    )
+    print_text("")
+    print_text(f"Intervals: {summary['calibration']}.")
+    print_text("")
+    print_text("What these samples cannot tell:")
+    for text in summary["identifiability"]:
+        print_text(f"  {text}")
+    if advice:
+        print_text(f"Next: {advice}.")
+    print_text("")
+    print_text("Shapes, relative to each family's least compressed sample (r weights, q bits, v voltage, c clock):")
+    for shape in model.fits.values():
+        print_text(f"  {shape.shape.formula}")
+    for law in summary["laws"]:
+        print_text(
+            f"  {law['family']}: f <= {law['constant'] / 1e9:.3g} GHz (V - {law['threshold_v']:.2g})"
+            f"^{law['exponent']:.2g} / V"
+        )
+    print_text("")
+    print_text("Where the priors come from:")
+    for row in coefficients:
+        print_text(f"  {row['name']}: {row['prior']['source']}")
+    print_text(f"  V_th: {THRESHOLD_SOURCE}; exponent: {EXPONENT_SOURCE}; K: the smallest that lets every sample exist")
+
+
+def _error(target: str, absolute: float | None, relative: float | None) -> str:
+    # Accuracy is a share already; its relative error would only confuse.
+    value = absolute if target == "accuracy" else relative
+    if value is None or value != value:  # noqa: PLR0124 - NaN is the number that differs from itself
+        return "-"
+    return f"{value:.4f}" if target == "accuracy" else f"{value:.1%}"

@@ -49,5 +49,6 @@ def judged(name: str, promised: Span | None, found: Span | None, *, note: str = 
     if found is None:
         return Check(name, promised, None, "not measured", note)
     slack = _TOLERANCE * max(abs(promised.value), abs(found.value))
-    is_kept = found.lo <= promised.hi + slack and found.hi >= promised.lo - slack
-    return Check(name, promised, found, "kept" if is_kept else "broken", note)
+    side = "above it" if found.lo > promised.hi + slack else "below it" if found.hi < promised.lo - slack else ""
+    told = "; ".join(filter(None, (side, note)))
+    return Check(name, promised, found, "broken" if side else "kept", told)

@@ -9,6 +9,7 @@ import numpy as np
 
 from explorer.errors import Fault, InvalidFile, NoFeasibleDesign
 from explorer.files import MAX_DECLARATION_BYTES, sha256
+from explorer.pareto.results import WORDS
 from explorer.problem.chosen_file import ChosenFile
 from explorer.problem.columns import COLUMNS, bounds, own_knobs
 from explorer.problem.declare import read_json
@@ -40,8 +41,8 @@ class Chosen:
         """The knobs that are the study's own, and those that no network is compressed by."""
         columns = self.columns
         own = own_knobs(dict.fromkeys(columns, np.empty(0)))
-        return {name: columns[name] for name in ("weight_bits", *own)
-                if name in columns and name != POINT_POWER and not isinstance(columns[name], bool)}  # fmt: skip
+        added = {*WORDS, POINT_POWER}  # what results and tables add
+        return {name: columns[name] for name in ("weight_bits", *own) if name in columns and name not in added}
 
 
 def is_far(columns: Mapping[str, Any]) -> bool:

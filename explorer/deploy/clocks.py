@@ -28,7 +28,7 @@ def clock_check(point: AppliedPoint, *, sysfs: Path = ROOT) -> Check:
     mine = [part for part in parts if set(_numbers(part / names["LISTED"])) == table]
     if not mine:
         return Check(
-            "clock", promised, None, "not measured", f"this machine is not a {point.title}, or lists no clocks"
+            "clock", promised, None, "not measured", "this machine does not list the clocks of the device"
         )
     found = {part.name: (*_numbers(part / names["LOWEST"]), *_numbers(part / names["HIGHEST"])) for part in mine}
     told = ", ".join(f"{name} {' to '.join(str(n) for n in sorted(set(ends)))}" for name, ends in found.items())

@@ -61,6 +61,8 @@ def manifest(
     """
     file = chosen.file
     asked = promise(chosen.columns, chosen)
+    applied = None if there is None else promise(there, chosen)
+    far = ("at the applied clock the design is EXTRAPOLATED",) if applied and applied.is_extrapolated else ()
     return ManifestFile(
         schema="explorer.deploy/1",
         explorer_version=__version__,
@@ -73,9 +75,9 @@ def manifest(
         objectives=asked.objectives,
         is_extrapolated=chosen.is_extrapolated,
         domain_distance=asked.domain_distance,
-        applied=None if there is None else promise(there, chosen),
+        applied=applied,
         files=dict(files or {}),
-        not_checked=(*_not_checked(chosen, network=network, target=target), *remarks),
+        not_checked=(*_not_checked(chosen, network=network, target=target), *far, *remarks),
         chosen_sha256=chosen.sha256,
         provenance=file.provenance,
     )
@@ -150,7 +152,7 @@ def _of_network(chosen: Chosen, network: ShippedNetwork) -> Iterator[str]:
 
 
 def _of_target(target: Target) -> Iterator[str]:
-    yield f"that this machine is a {target.title} has not been seen; the scripts check what the device offers"
+    yield f"the device ({target.title}) has not been looked at; the scripts check what it offers"
     above = points_above(target)
     if target.control == "cpufreq" and above is None:
         yield "no overlay: the device's file does not tell what the device tree calls its operating points"

@@ -60,9 +60,10 @@ def place(
     target = _target(device, bin_name, file, points=points, clock=clock)
     if before is not None and before.device == device and before.design.get("frequency_hz") == target.clock_hz:
         return Placement(target, before.design)
+    origin = chosen.file.provenance.model_dump(mode="json")
     try:
-        assessment = load(study_file(chosen.file.provenance.model_dump(), folder=folder, asked=chosen.file.study))
-        changes = changes_since(chosen.file.provenance.model_dump(), assessment)
+        assessment = load(study_file(origin, folder=folder, asked=chosen.file.study))
+        changes = changes_since(origin, assessment)
         if changes:
             return Placement(
                 target, None, tuple(f"not evaluated again at the applied clock: {said}" for said in changes)

@@ -22,6 +22,7 @@ from explorer.problem.manifest_file import ManifestFile, ShippedNetwork
 MAX_MANIFEST_BYTES = 10_000_000
 # These are a device's at its clock: elsewhere they are told, and not judged.
 _OF_DEVICE = ("latency_s", "energy_j", "power_w")
+_UNMEASURED = {"energy_j": "no meter was read", "power_w": "no meter was read"}
 _ELSEWHERE = "this machine is not known to be the device at its clock"
 
 
@@ -146,7 +147,7 @@ def _promises(manifest: ManifestFile, found: dict[str, tuple[Span, str]], *, on_
     promised = {name: span(said.value, said.lo, said.hi) for name, said in manifest.promise.predicted.items()}
     checks = []
     for name in (*found, *(name for name in promised if name not in found)):
-        measured, how = found.get(name, (None, ""))
+        measured, how = found.get(name, (None, _UNMEASURED.get(name, "")))
         if name in _OF_DEVICE and name in promised and measured is not None and not on_target:
             checks.append(Check(name, promised[name], measured, "not judged", f"{how}; {_ELSEWHERE}"))
         else:

@@ -18,7 +18,7 @@ class ShippedDesign(Declaration):
     family: str = Field(description="the network family")
     pruning_ratio: float | None = Field(None, description="pruning ratio R, Eq. (4): share of the weights to remove")
     quant_step: float | None = Field(None, description="quantization step D, Eq. (5), in units of the weights")
-    knobs: dict[str, float | str | None] = Field(default_factory=dict, description="knobs of the study's own")
+    knobs: dict[str, bool | float | str | None] = Field(default_factory=dict, description="knobs of the study's own")
 
 
 class SourceNetwork(Declaration):

@@ -22,7 +22,8 @@ def test_a_choice_becomes_a_bundle_that_sha256sum_accepts(explorer_in: Cli, plac
     done = explorer_in(place, "deploy", "chosen.json", "-o", "bundle/")
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["bundle/manifest.json", "bundle/README.txt", "bundle/SHA256SUMS"]
+    names = ["manifest.json", "configmap.yaml", "README.txt", "SHA256SUMS"]
+    assert done.stdout.split() == [f"bundle/{name}" for name in names]
     assert "NOT been checked" in done.stderr
     checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=place / "bundle", capture_output=True, check=False)
     assert checked.returncode == 0
@@ -98,4 +99,5 @@ def test_the_schema_of_the_manifest_is_printed(cli: Cli) -> None:
     schema = json.loads(cli("schema", "deploy").stdout)
 
     assert schema["properties"]["schema"]["const"] == "explorer.deploy/1"
-    assert {"design", "operating_point", "predicted", "objectives", "provenance"} <= set(schema["required"])
+    assert {"design", "predicted", "objectives", "not_checked", "provenance"} <= set(schema["required"])
+    assert {"network", "operating_point", "applied", "files"} <= set(schema["properties"])

@@ -3,7 +3,7 @@
 [ -r "$state" ] || fail 4 "$state: no former values" "apply.sh --apply writes them; a restart restores the clocks too"
 while read -r name lowest highest; do
     case $name in '' | */* | .*) fail 4 "$state: is damaged" "restart the device: that restores the clocks" ;; esac
-    case $lowest$highest in *[!0-9]* | '') fail 4 "$state: is damaged" "restart the device: that restores the clocks" ;; esac
+    case $lowest:$highest in *[!0-9:]* | :* | *:) fail 4 "$state: is damaged" "restart the device: that restores the clocks" ;; esac
     [ -r "$root/$PARENT/$name/$LOWEST" ] || fail 4 "$root/$PARENT/$name: is gone" "restart the device"
     printf '%s: %s to %s and %s to %s %s\n' "$root/$PARENT/$name" "$LOWEST" "$lowest" "$HIGHEST" "$highest" "$UNIT"
 done <"$state"

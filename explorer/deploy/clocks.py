@@ -27,9 +27,7 @@ def clock_check(point: AppliedPoint, *, sysfs: Path = ROOT) -> Check:
     parts = sorted(folder.iterdir()) if folder.is_dir() else []
     mine = [part for part in parts if set(_numbers(part / names["LISTED"])) == table]
     if not mine:
-        return Check(
-            "clock", promised, None, "not measured", "this machine does not list the clocks of the device"
-        )
+        return Check("clock", promised, None, "not measured", "this machine does not list the clocks of the device")
     found = {part.name: (*_numbers(part / names["LOWEST"]), *_numbers(part / names["HIGHEST"])) for part in mine}
     told = ", ".join(f"{name} {' to '.join(str(n) for n in sorted(set(ends)))}" for name, ends in found.items())
     is_set = all(ends == (clock, clock) for ends in found.values())

@@ -97,7 +97,9 @@ def test_apply_pins_the_cluster_with_the_table_s_clocks_and_no_other(sh: Sh, tre
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
-def test_apply_then_undo_restores_every_byte_whatever_the_clock(sh: Sh, tree: Path, tmp_path: Path, clock: float) -> None:
+def test_apply_then_undo_restores_every_byte_whatever_the_clock(
+    sh: Sh, tree: Path, tmp_path: Path, clock: float
+) -> None:
     before = contents(tree)
 
     applied = sh("apply.sh", "--apply", target=replace(BIG, clock_hz=clock))
@@ -223,7 +225,9 @@ case $* in *supported-clocks*) printf '1980\\n1965\\n345\\n' ;; esac
 """
 
 
-def nvidia(folder: Path, name: str, *args: str, clock: float = 1965e6, env: Mapping[str, str] | None = None) -> tuple[int, str]:
+def nvidia(
+    folder: Path, name: str, *args: str, clock: float = 1965e6, env: Mapping[str, str] | None = None
+) -> tuple[int, str]:
     target = replace(BIG, control="nvidia-smi", clocks_hz=(345e6, 1965e6, 1980e6), clock_hz=clock)
     tools = folder / "bin"
     tools.mkdir(exist_ok=True)

@@ -25,6 +25,7 @@ HOMES = {
     "onnx": {"network"},
     "onnxruntime": {"network"},
     "scipy": {"models", "pareto"},
+    "threadpoolctl": {"models"},
     "pandas": {"pareto"},
     "moocore": {"pareto"},
     "optuna": {"search"},

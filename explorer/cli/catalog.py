@@ -22,6 +22,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
     from explorer.problem.catalog import available, title_of
     from explorer.problem.objectives import OBJECTIVES
     from explorer.problem.study import SAMPLERS
+    from explorer.problem.study_file import SHIPPED_MODELS
 
     studies = [{"name": p.stem, "title": title_of(p), "file": str(p)} for p in available("studies")]
     spaces = [{"name": p.stem, "title": title_of(p), "file": str(p)} for p in available("search_spaces")]
@@ -34,7 +35,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
                 "studies": studies,
                 "search_spaces": spaces,
                 "devices": devices,
-                "models": ["paper", "h100"],
+                "models": [*SHIPPED_MODELS],
                 "networks": list(shipped_networks()),
                 "objectives": objectives,
                 "samplers": list(SAMPLERS),
@@ -49,7 +50,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
     print_text("")
     print_table(["objective", "direction", "meaning"], [[o["name"], o["direction"], o["label"]] for o in objectives])
     print_text("")
-    print_text("models: paper (ten samples), or a model.json or samples CSV of your own")
+    print_text("models: paper (ten samples), h100 (360 measured rows), or a model.json or samples CSV of your own")
     print_text(f"networks to measure, on the data `digits`: {', '.join(shipped_networks())}")
     print_text(f"samplers: {', '.join(SAMPLERS)}")
 

@@ -48,7 +48,7 @@ def candidate_forms(target: str, coordinates: Coordinates, values: Float, placed
     own = tuple(axis for axis in axes if axis not in KNOWN_CURVES)
 
     def summed(name: str, degree: int) -> Form:
-        terms = pooled(coordinates, "level", axes=own if degree < 2 else axes, degree=degree, **common)
+        terms = pooled(coordinates, "level", axes=own if degree < 2 else axes, degree=degree, **common, n=n)
         slopes = _physical(target, coordinates, with_varied=degree >= 1)
         known = {term.powers for term in slopes}
         return Form(name, "sum", (*(t for t in terms if t.categories or t.powers not in known), *slopes))
@@ -61,7 +61,7 @@ def candidate_forms(target: str, coordinates: Coordinates, values: Float, placed
     if n >= MIN_TO_CURVE:
         parts = _parts(target, coordinates)
         if len(parts) > 1:
-            forms.append(_mixed(target, coordinates, parts, common))
+            forms.append(_mixed(target, coordinates, parts, common, n))
         if target == "accuracy" and {"quant_step", "pruning_ratio"} & set(axes):
             cliff = _cliff(coordinates, values, placed)
             forms += [cliff] if cliff else []
@@ -105,24 +105,28 @@ def _parts(target: str, coordinates: Coordinates) -> list[tuple[str, dict[str, f
 
 
 def _mixed(
-    target: str, coordinates: Coordinates, parts: Sequence[tuple[str, dict[str, float]]], common: Mapping[str, float]
+    target: str,
+    coordinates: Coordinates,
+    parts: Sequence[tuple[str, dict[str, float]]],
+    common: Mapping[str, float],
+    n: int,
 ) -> Form:
     """Return a fixed part plus parts that scale with the knobs; which share each has may differ by category."""
     used = {knob for _, powers in parts for knob in powers}
     others = [axis for axis in coordinates.varied if axis not in used]
-    terms = list(pooled(coordinates, "level", axes=others, degree=2, **common))
+    terms = list(pooled(coordinates, "level", axes=others, degree=2, **common, n=n))
     terms += _physical(target, coordinates, with_varied=False)
     for name, _ in parts[1:]:
         # Half to nine tenths of everything scales; leakage is a fifth of what switches (assumed).
         center = 1.0 if name == "work" else -0.5
-        terms += pooled(coordinates, name, center=center, spread=0.7, axes=others, degree=2, intercept=1.5)
+        terms += pooled(coordinates, name, center=center, spread=0.7, axes=others, degree=2, intercept=1.5, n=n)
     return Form("fixed + scaling parts", "shares", tuple(terms), tuple(powers for _, powers in parts))
 
 
 def _cliff(coordinates: Coordinates, values: Float, placed: Placed) -> Form | None:
     low, high = float(np.min(values)), float(np.quantile(values, 0.9))
     others = tuple(axis for axis in coordinates.varied if axis != "quant_step")
-    plateau = pooled(coordinates, "plateau", center=high, spread=0.4, axes=others, degree=1, intercept=1.0)
+    plateau = pooled(coordinates, "plateau", center=high, spread=0.4, axes=others, degree=1, intercept=1.0, n=placed.n)
     floor = max(low - 0.2, float(np.log(2 * LEAST_ACCURACY)))
     terms = [*plateau, Term("chance", center=floor, width=0.5, is_learned=False)]
     middle = (low + high) / 2
@@ -130,9 +134,13 @@ def _cliff(coordinates: Coordinates, values: Float, placed: Placed) -> Form | No
         edge = _edge(placed.z["quant_step"], values > middle)
         axis = coordinates.axes["quant_step"]
         center = axis.center + axis.half * edge
-        terms += pooled(coordinates, "step edge", center=center, spread=0.3, axes=others, degree=1, intercept=1.0)
+        terms += pooled(
+            coordinates, "step edge", center=center, spread=0.3, axes=others, degree=1, intercept=1.0, n=placed.n
+        )
         # Measured on small networks: from the plateau to chance within a factor of three to ten of D.
-        terms += pooled(coordinates, "step width", center=np.log(0.25), spread=0.2, axes=(), degree=0, intercept=0.5)
+        terms += pooled(
+            coordinates, "step width", center=np.log(0.25), spread=0.2, axes=(), degree=0, intercept=0.5, n=placed.n
+        )
     if "pruning_ratio" in coordinates.varied:
         ratio = placed.raw["pruning_ratio"]
         fine = (
@@ -142,7 +150,9 @@ def _cliff(coordinates: Coordinates, values: Float, placed: Placed) -> Form | No
         if fine.any() and not np.all(values[fine] > middle):
             center = _edge(ratio[fine], values[fine] > middle)
             free = tuple(a for a in others if a != "pruning_ratio")
-            terms += pooled(coordinates, "pruning edge", center=center, spread=0.05, axes=free, degree=1, intercept=0.1)
+            terms += pooled(
+                coordinates, "pruning edge", center=center, spread=0.05, axes=free, degree=1, intercept=0.1, n=placed.n
+            )
             terms += [Term("pruning width", center=float(np.log(0.05)), width=0.5, is_learned=False)]
     if not any(term.predictor.endswith("edge") for term in terms):
         return None

@@ -22,7 +22,7 @@ _PHYSICAL = frozenset({"voltage_v", "frequency_hz"})
 
 
 def knob_warnings(designs: Columns, *, knobs: Sequence[Knob]) -> tuple[str, ...]:
-    """Say which knobs never vary, and which are the same knob twice.
+    """Say which knobs never vary, which are labels, and which are the same knob twice.
 
     Args:
         designs: the knobs of each measurement, shape (n,) each.
@@ -34,6 +34,12 @@ def knob_warnings(designs: Columns, *, knobs: Sequence[Knob]) -> tuple[str, ...]
         if code.size and not code.any():
             warnings.append(
                 f"{name} is {_shown(designs[name][0])} in every row: it is fixed, and nothing tells what it does"
+            )
+    for knob in knobs:
+        n_levels = int(codes[knob.name].max()) + 1 if codes[knob.name].size else 0
+        if knob.kind == "category" and 2 * n_levels > len(codes[knob.name]) > 3:
+            warnings.append(
+                f"{knob.name} has {n_levels} values in {len(codes[knob.name])} rows: a label rather than a knob"
             )
     for name, source in duplicated_knobs(designs, knobs=knobs).items():
         warnings.append(f"{name} is a function of {source} in every row: it adds nothing and is better left out")

@@ -22,6 +22,7 @@ from explorer.problem.columns import Float
 _FIRST_ROUNDS, _LATER_ROUNDS = 60, 15
 _RELINEARIZED, _RELINEARIZED_AGAIN = 4, 2
 _STEP = 1e-5
+_LEAST_FREEDOM = 3.0
 # The scatter that is first believed: 5 % of a measured quantity; of accuracy .15 units of log-odds.
 _SCATTER = {"accuracy": 0.15}
 
@@ -195,3 +196,13 @@ def conditional(
     amplitude = np.exp(2 * fit.scales.amplitude) if np.isfinite(fit.scales.amplitude) else 0.0
     prior = amplitude + np.sum(other**2, axis=1)
     return middle, np.maximum(prior - explained, 0.0) + np.exp(2 * fit.scales.scatter)
+
+
+def freedom_of(fit: FormFit, coordinates: Coordinates, placed: Placed, table: Table) -> float:
+    """Return how many rows are left to tell the size of the deviations once the coefficients are paid for."""
+    columns = design_of(fit.form, coordinates, placed).jacobian(fit.theta)
+    weighted = columns * np.exp(fit.scales.widths)[term_of_columns(fit.form, coordinates)]
+    around = residual_covariance(table, fit.scales)
+    own = np.diag(around) - np.diag(kernel(table.points, table.points, fit.scales))
+    inverse = np.linalg.inv(around + weighted @ weighted.T)
+    return max(float(own @ np.diag(inverse)), _LEAST_FREEDOM)

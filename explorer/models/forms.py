@@ -1,5 +1,6 @@
 """Forms: how a target may depend on any knobs, as sums of terms put into a law; every prior stands here."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -12,6 +13,7 @@ from explorer.problem.columns import Float
 
 Law = Literal["sum", "shares", "cliff"]
 LAWS: tuple[Law, ...] = get_args(Law)
+_MAX_CROSSED = 6  # products of more axes than these are more terms than tables have rows
 LEAST_ACCURACY = 1e-4  # log-odds of 0 and of 1 are infinite; a share of right answers is not known closer than this
 
 
@@ -131,6 +133,7 @@ def pooled(
     axes: Sequence[str],
     degree: int,
     intercept: float,
+    n: int,
 ) -> tuple[Term, ...]:
     """Return terms that let a predictor differ by category and along axes, each kind with a width of its own.
 
@@ -142,20 +145,25 @@ def pooled(
         axes: the numeric knobs that may move it.
         degree: 0 categories alone; 1 with slopes, shared and by category; 2 with curvature and interactions.
         intercept: standard deviation of the belief in `center`.
+        n: number of rows; what has more combinations of levels than they can tell apart is left out.
     """
     categories = coordinates.categories
+    alone: list[tuple[str, ...]] = [(name,) for name in categories]
     pairs = [(a, b) for i, a in enumerate(categories) for b in categories[i + 1 :]]
-    crossed = [(name,) for name in categories] + pairs
+    sizes = {names: math.prod(len(coordinates.levels[name]) for name in names) for names in [*alone, *pairs]}
+    crossed = [names for names in sizes if sizes[names] <= max(n, 24) or len(names) == 1]
+    sloped = [names for names in sizes if 4 * sizes[names] <= n]
+    curved = [names for names in sizes if 8 * sizes[names] <= n]
     terms = [Term(predictor, center=center, width=intercept, is_learned=False)]
     terms += [Term(predictor, names, width=spread) for names in crossed]
     if degree >= 1:
         for axis in axes:
             terms += [Term(predictor, (), (axis,), width=spread)]
-            terms += [Term(predictor, names, (axis,), width=spread / 2) for names in crossed]
+            terms += [Term(predictor, names, (axis,), width=spread / 2) for names in sloped]
     if degree >= 2:
         squares = [(axis, axis) for axis in axes]
-        products = [(a, b) for i, a in enumerate(axes) for b in axes[i + 1 :]]
+        products = [(a, b) for i, a in enumerate(axes) for b in axes[i + 1 :]] if len(axes) <= _MAX_CROSSED else []
         for powers in (*squares, *products):
             terms += [Term(predictor, (), powers, width=spread / 3)]
-            terms += [Term(predictor, names, powers, width=spread / 6) for names in crossed]
+            terms += [Term(predictor, names, powers, width=spread / 6) for names in curved]
     return tuple(terms)

@@ -9,7 +9,6 @@ from explorer.files import read_text, sha256
 from explorer.models.coordinates import Knob
 from explorer.models.responses import Measured
 from explorer.models.samples import Samples
-from explorer.problem.columns import Columns
 from explorer.problem.csv_table import CsvTable, read_csv
 
 _HERE = Path(__file__).parent
@@ -31,7 +30,6 @@ def h100_tables() -> tuple[Measured, Measured]:
     """Return the two tables: energy, latency and power by precision and batch; accuracy by step; both by width.
 
     `latency_s` is of a whole batch, `energy_j` of one inference. `quant_step` 0 is a network that was not quantized.
-    Rows are left out by width when a fit is judged: a study asks for widths that nobody has trained.
     """
     energy = _table("h100_energy.csv", _ENERGY_KNOBS, ("latency_s", "energy_j", "power_w"))
     accuracy = _table("h100_accuracy.csv", _ACCURACY_KNOBS, ("accuracy",))
@@ -41,14 +39,12 @@ def h100_tables() -> tuple[Measured, Measured]:
 def _table(file: str, knobs: Sequence[Knob], targets: Sequence[str]) -> Measured:
     path = _HERE / file
     table = read_csv(path)
-    columns: Columns = {knob.name: _values(table, knob) for knob in knobs}
+    columns = {knob.name: _values(table, knob) for knob in knobs}
     columns |= {name: np.array([float(cell) for cell in table.cells(name)]) for name in targets}
     labels = tuple(f"{family} {width}, row {n} of {file}" for family, width, n in zip(
         table.cells("family"), table.cells("width"), table.numbers, strict=True))  # fmt: skip
     digest = sha256(read_text(path, max_bytes=1_000_000))
-    groups = np.array([f"{family} {width}" for family, width in
-                       zip(table.cells("family"), table.cells("width"), strict=True)])  # fmt: skip
-    return Measured(Samples(columns, labels, SOURCE, digest, (), tuple(table.numbers)), tuple(knobs), groups)
+    return Measured(Samples(columns, labels, SOURCE, digest, (), tuple(table.numbers)), tuple(knobs))
 
 
 def _values(table: CsvTable, knob: Knob) -> "np.ndarray[tuple[int], np.dtype[np.object_ | np.float64]]":

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtri
 
-from explorer.models.coordinates import Coordinates, Knob, Placed
-from explorer.models.fitting import Design, FormFit, design_of, term_of_columns
+from explorer.models.coordinates import Coordinates, Knob
+from explorer.models.fitting import Design, FormFit, design_of, freedom_of, term_of_columns
 from explorer.models.forms import unlink
 from explorer.models.process import Table, kernel, residual_covariance
 from explorer.models.widening import Widening
@@ -19,7 +20,6 @@ N_DRAWS = 400
 LEVEL = 0.9
 _BLOCK = 10_000  # designs at once: the columns of a hundred terms are 8 MB
 _FREQUENCIES = 256  # cosines that stand for a draw of the residual process
-_LEAST_FREEDOM = 3.0
 # Beyond the samples no law is known to hold: each half range outside adds this share of the values' spread (assumed;
 # a seventh is what leaving out the outermost width of a real device's table cost).
 _OUTSIDE = 0.1
@@ -50,7 +50,8 @@ class Candidate:
         return float(np.sqrt(self.error * self.between)) if np.isfinite(self.between) else self.error
 
 
-@dataclass(frozen=True, slots=True)
+# Equal only to itself: what is derived of a fit (see `_pull`) is kept by identity, and arrays have no hash.
+@dataclass(frozen=True, slots=True, eq=False)
 class Response:
     """A fitted form with its samples.
 
@@ -105,10 +106,6 @@ class Response:
         low, high = np.concatenate(parts, axis=1) if parts else (np.empty(0), np.empty(0))
         return low, high
 
-    def outside(self, designs: Columns) -> Float:
-        """Return how far outside the samples' ranges each design lies, in half ranges, shape (n,); 0 inside."""
-        return self.coordinates.outside(self.coordinates.place(designs))
-
     @property
     def noise(self) -> float:
         """Standard deviation of a measurement around the function, linked."""
@@ -116,8 +113,11 @@ class Response:
 
     def _linked(self, designs: Columns, pull: Float) -> Float:
         placed = self.coordinates.place(designs)
+        mean = design_of(self.fit.form, self.coordinates, placed).mean(self.fit.theta)
+        if not np.isfinite(self.fit.scales.amplitude):
+            return np.asarray(mean)
         around = kernel(self.coordinates.points(placed), self.table.points, self.fit.scales) @ pull
-        return np.asarray(design_of(self.fit.form, self.coordinates, placed).mean(self.fit.theta) + around)
+        return np.asarray(mean + around)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +236,7 @@ def _cosines(points: Float, frequencies: Float, phases: Float) -> Float:
     return np.asarray(np.cos(points @ frequencies + phases))
 
 
+@lru_cache(maxsize=32)
 def _pull(response: Response) -> Float:
     """Return what each sample adds to the residual process, shape (n,)."""
     fit, table = response.fit, response.table
@@ -244,21 +245,6 @@ def _pull(response: Response) -> Float:
     return np.asarray(cho_solve(cho_factor(around, lower=True), table.values - design.mean(fit.theta)))
 
 
-def half_width(freedom: float, level: float = LEVEL) -> float:
-    """Return how many standard deviations an interval reaches, where the deviation itself is known by `freedom`."""
-    return float(stdtrit(freedom, (1 + level) / 2))
-
-
 def _blocks(designs: Columns) -> Iterator[Columns]:
     for start in range(0, n_rows(designs), _BLOCK):
         yield take(designs, np.arange(start, min(start + _BLOCK, n_rows(designs))))
-
-
-def freedom_of(fit: FormFit, coordinates: Coordinates, placed: Placed, table: Table) -> float:
-    """Return how many rows are left to tell the size of the deviations once the coefficients are paid for."""
-    columns = design_of(fit.form, coordinates, placed).jacobian(fit.theta)
-    weighted = columns * np.exp(fit.scales.widths)[term_of_columns(fit.form, coordinates)]
-    around = residual_covariance(table, fit.scales)
-    own = np.diag(around) - np.diag(kernel(table.points, table.points, fit.scales))
-    inverse = np.linalg.inv(around + weighted @ weighted.T)
-    return max(float(own @ np.diag(inverse)), _LEAST_FREEDOM)

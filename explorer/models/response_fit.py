@@ -11,11 +11,11 @@ from threadpoolctl import threadpool_limits
 from explorer.errors import WrongUsage
 from explorer.models.candidates import candidate_forms
 from explorer.models.coordinates import Coordinates, Knob, Placed, coordinates_of
-from explorer.models.fitting import FormFit, fit_form, held_out
+from explorer.models.fitting import FormFit, fit_form, freedom_of, held_out
 from explorer.models.forms import Form, link, unlink
 from explorer.models.process import Table
-from explorer.models.response import LEVEL, Candidate, Response, freedom_of, half_width
-from explorer.models.widening import Widening, away_from_levels, knobs_with_levels, needed
+from explorer.models.response import LEVEL, Candidate, Response
+from explorer.models.widening import Widening, away_from_levels, half_width, knobs_with_levels, needed
 from explorer.problem.columns import Columns, Float, take
 
 MAX_CONFIGURATIONS = 1_000  # the algebra is cubic in them; more are thinned evenly
@@ -24,6 +24,7 @@ _AS_GOOD = 1.02
 _AS_GOOD_WITH_LAW = 1.05
 # Of three values, two are left when one is left out: they tell a slope, and no form from another.
 _LEVELS_TO_JUDGE = 4
+_LEAST_ERROR = 1e-12  # a table without noise can be fitted without error, which has no logarithm
 _EXPLAINS_NOTHING = 0.1
 # Up to this many folds everything is learned anew in each; above, ten folds stand in.
 _MAX_TO_RELEARN = 15
@@ -84,7 +85,7 @@ def _fitted(
 def _candidate(fit: FormFit, data: _Data, levels: Mapping[str, NDArray[np.int64]]) -> Candidate:
     one = _judged(fit, data, data.fold, relearn=len(data.fold) <= _MAX_TO_RELEARN)[0]
     between = [_judged(fit, data, level, relearn=False)[0].error for level in levels.values()]
-    return replace(one, between=float(np.exp(np.mean(np.log(between))))) if between else one
+    return replace(one, between=float(np.exp(np.mean(np.log(np.maximum(between, _LEAST_ERROR)))))) if between else one
 
 
 def _chosen(candidates: Sequence[Candidate], forms: Sequence[Form], *, has_axes: bool) -> int:
@@ -105,17 +106,6 @@ def _few_folds(fold: NDArray[np.int64]) -> NDArray[np.int64]:
     if n_folds <= _MAX_TO_RELEARN:
         return fold
     return np.asarray((np.random.default_rng(0).permutation(n_folds) % _FEWER_FOLDS)[fold])
-
-
-def refitted(response: Response, designs: Columns, values: Float) -> Response:
-    """Fit the chosen form of a response again, to other rows: nothing is chosen anew, nothing is calibrated."""
-    data, _ = _prepared(response.target, designs, np.asarray(values, dtype=np.float64), response.knobs, None)
-    with threadpool_limits(1):
-        fit = fit_form(response.fit.form, response.target, data.coordinates, data.placed, data.table)
-    return replace(
-        response, coordinates=data.coordinates, samples=data.samples, counts=data.counts, table=data.table,
-        repeat_sd=data.repeat_sd, fit=fit,
-    )  # fmt: skip
 
 
 def _fits(target: str, data: _Data) -> list[FormFit]:
@@ -172,7 +162,7 @@ def configurations(designs: Columns, knobs: Sequence[Knob]) -> tuple[NDArray[np.
 def _judged(fit: FormFit, data: _Data, fold: NDArray[np.int64], *, relearn: bool) -> tuple[Candidate, float]:
     """Return how well a form predicts rows left out by fold, and how much wider its intervals must be to cover."""
     table, can_be = data.table, _can_be_predicted(data, fold)
-    if not can_be.any():
+    if not can_be.any() or len(np.unique(fold)) < 2:
         return Candidate(fit.form.name, np.inf, -np.inf, np.nan), 1.0
     middle, variance = held_out(fit, data.coordinates, data.placed, table, fold, relearn=relearn)
     residual, sd = (table.values - middle)[can_be], np.sqrt(variance[can_be])
@@ -181,7 +171,7 @@ def _judged(fit: FormFit, data: _Data, fold: NDArray[np.int64], *, relearn: bool
     error = float(np.mean(gap if fit.target == "accuracy" else gap / truth))
     total = float(np.sum((table.values[can_be] - table.values[can_be].mean()) ** 2))
     r2 = 1 - float(residual @ residual) / total if total > 0 else 0.0
-    z, reach = residual / sd, half_width(freedom_of(fit, data.coordinates, data.placed, table))
+    z, reach = residual / sd, half_width(freedom_of(fit, data.coordinates, data.placed, table), LEVEL)
     return Candidate(fit.form.name, error, r2, float(np.mean(np.abs(z) <= reach))), needed(z, reach, LEVEL)
 
 

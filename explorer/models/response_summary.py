@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from explorer.models.fitting import held_out
+from explorer.models.fitting import freedom_of, held_out
 from explorer.models.forms import unlink
-from explorer.models.response import Response, freedom_of, half_width
+from explorer.models.response import LEVEL, Response
 from explorer.models.responses import Responses
-from explorer.models.widening import MIN_TO_CALIBRATE
+from explorer.models.widening import MIN_TO_CALIBRATE, half_width
 from explorer.problem.columns import Float
 
 
@@ -34,7 +34,7 @@ def unseen(response: Response) -> Unseen:
     with threadpool_limits(1):
         middle, variance = held_out(response.fit, response.coordinates, placed, response.table, fold, relearn=False)
         freedom = freedom_of(response.fit, response.coordinates, placed, response.table)
-    reach = half_width(freedom) * response.widening.factor * np.sqrt(variance)
+    reach = half_width(freedom, LEVEL) * response.widening.factor * np.sqrt(variance)
     low, predicted, high = (unlink(response.target, middle + sign * reach) for sign in (-1.0, 0.0, 1.0))
     return Unseen(unlink(response.target, response.table.values), predicted, low, high)
 

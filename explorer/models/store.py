@@ -22,10 +22,10 @@ from explorer.models.surrogate_file import surrogate_from_file, surrogate_to_jso
 from explorer.models.validation import calibrated, leave_one_out
 from explorer.problem.columns import KNOBS, TARGETS
 from explorer.problem.study import Study
+from explorer.problem.study_file import SHIPPED_MODELS
 
 __all__ = ["fit_samples", "load_evaluator", "load_model", "load_samples", "model_from_file", "model_to_json"]
 
-SHIPPED = ("paper", "h100")
 # Below this many rows only the written-down priors of the shapes can tell knobs apart.
 _ROWS_FOR_RESPONSES = 20
 _AS_GOOD = 0.95  # responses must be this much better to replace shapes, whose coefficients mean something
@@ -44,7 +44,7 @@ def load_model(name: str, *, own: Sequence[str] = (), ignore: Sequence[str] = ()
         InvalidFile: its file is not what it should be; all faults at once.
     """
     path = Path(name).expanduser()
-    if name not in SHIPPED and path.suffix == ".json" and is_file(path):
+    if name not in SHIPPED_MODELS and path.suffix == ".json" and is_file(path):
         return model_from_file(path)
     return fit_samples(load_samples([name], own=own, ignore=ignore), name=name)
 
@@ -66,7 +66,7 @@ def load_samples(names: Sequence[str], *, own: Sequence[str] = (), ignore: Seque
         elif name == "h100":
             tables += h100_tables()
         elif not is_file(path):
-            known = ", ".join(SHIPPED)
+            known = ", ".join(SHIPPED_MODELS)
             raise WrongUsage(f"no model is called '{name}'", fix=f"name {known}, a model.json or a samples CSV")
         else:
             tables.append(measured(read_samples(path, own=own, ignore=ignore)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from explorer.models.coordinates import Coordinates, Placed
 from explorer.problem.columns import Float
@@ -54,6 +55,11 @@ class Widening:
         """Return by what the deviations from the prediction are multiplied at some designs, shape (n,)."""
         factors = [away.at(placed.z[name]) for name, away in self.away.items()]
         return np.asarray(self.factor * np.max(np.stack([np.ones(placed.n), *factors]), axis=0))
+
+
+def half_width(freedom: float, level: float) -> float:
+    """Return how many standard deviations an interval reaches, where the deviation itself is known by `freedom`."""
+    return float(stdtrit(freedom, (1 + level) / 2))
 
 
 def level_of(z: Float) -> NDArray[np.int64]:

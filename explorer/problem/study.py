@@ -14,7 +14,7 @@ from explorer.problem.declare import read_toml
 from explorer.problem.device import with_device
 from explorer.problem.objectives import OBJECTIVES, CostWeights, Objective
 from explorer.problem.space import SpaceFile
-from explorer.problem.study_file import MAX_SEED, MAX_TRIALS, SAMPLERS, StudyFile, TableModel
+from explorer.problem.study_file import MAX_SEED, MAX_TRIALS, SAMPLERS, SHIPPED_MODELS, StudyFile, TableModel
 
 __all__ = ["SAMPLERS", "Space", "Study", "StudyFile", "declaration_text", "load_space", "load_study"]
 
@@ -131,7 +131,7 @@ def load_study(name_or_path: str) -> Study:
         path=path,
         sha256=sha256(text),
         spaces=spaces,
-        model=model if model == "paper" and table is None else str(_beside(path, model)),
+        model=model if model in SHIPPED_MODELS and table is None else str(_beside(path, model)),
         objectives=tuple(OBJECTIVES[name] for name in declared.objectives),
         constraints=tuple(parse_constraint(text, own=own) for text in declared.constraints),
         weights=weights,

@@ -14,6 +14,8 @@ from explorer.problem.space import SpaceFile
 
 SamplerName = Literal["tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp"]
 SAMPLERS: tuple[SamplerName, ...] = ("tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp")
+# What a study may call a model without a file of the user's.
+SHIPPED_MODELS = ("paper", "h100")
 MAX_TRIALS = 10_000_000
 MAX_SEED = 2**32 - 1
 
@@ -97,7 +99,8 @@ class StudyFile(Declaration):
         Annotated[str, Field(min_length=1), Tag("str")] | Annotated[TableModel, Tag("dict")],
         Discriminator(lambda value: "dict" if isinstance(value, (dict, TableModel)) else "str"),
     ] = Field(
-        "paper", description="paper, a model.json, a samples CSV; or { table = 'my.csv' } to search its rows themselves"
+        "paper",
+        description="paper, h100, a model.json, a samples CSV; or { table = 'my.csv' } to search its rows themselves",
     )
     families: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = Field(
         None, description="the families to search; default: those of the spaces"

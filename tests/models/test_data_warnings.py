@@ -26,6 +26,14 @@ def test_a_knob_that_never_varies_is_said_to_be_fixed() -> None:
     assert told == ("bits is 8 in every row: it is fixed, and nothing tells what it does",)
 
 
+def test_a_category_that_is_new_in_every_row_is_a_label() -> None:
+    designs = {**widths(), "file": np.array([f"run {i}" for i in range(12)], dtype=object)}
+
+    assert knob_warnings(designs, knobs=(WIDTH, Knob("file", "category"))) == (
+        "file has 12 values in 12 rows: a label rather than a knob",
+    )
+
+
 def test_the_later_of_two_knobs_that_say_the_same_is_the_copy() -> None:
     assert duplicated_knobs(widths(), knobs=(FAMILY, WIDTH, RATIO)) == {"pruning_ratio": "width"}
     assert duplicated_knobs(widths(), knobs=(FAMILY, RATIO, WIDTH)) == {"width": "pruning_ratio"}

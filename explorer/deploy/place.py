@@ -88,7 +88,7 @@ def _evaluated(
 def _target(device: str, bin_name: str, file: DeviceFile, *, points: OperatingPoints, clock: float) -> Target:
     index = int(points.nearest(clock))
     hertz = factor(file.frequency_unit, "Hz")
-    nodes = {point.frequency * hertz: point.node for point in file.points or ()}
+    named = {(point.frequency * hertz, point.node) for point in file.points or ()}
     clocks = sorted(set(points.frequency_hz))
     return Target(
         device=Path(device).stem,  # a path would tell where somebody keeps his files
@@ -100,5 +100,10 @@ def _target(device: str, bin_name: str, file: DeviceFile, *, points: OperatingPo
         clock_hz=points.frequency_hz[index],
         point=points.labels[index],
         opp_table=file.opp_table,
-        nodes=tuple(nodes.get(each, "") for each in clocks),
+        nodes=tuple(_node({node for frequency, node in named if frequency == each}) for each in clocks),
     )
+
+
+def _node(names: set[str]) -> str:
+    """Return the one name of a clock's node; chips of several bins may have several, and then none is known."""
+    return names.pop() if len(names) == 1 else ""

@@ -12,11 +12,14 @@ from explorer.deploy.overlay import overlay
 from explorer.deploy.target import Target
 from explorer.files import shipped
 from explorer.problem.device import read_device
+from explorer.problem.opp_import import device_toml, import_points
 
 needs_dtc = pytest.mark.skipif(
     shutil.which("dtc") is None and not os.environ.get("CI"), reason="needs dtc (Debian: device-tree-compiler)"
 )
-BOARD = Target("board", "A board", "", "", "cpufreq", (408e6, 816e6, 1.2e9), 816e6, "", "cluster1_opp", ("opp00", "opp01", "opp02"))  # fmt: skip
+BOARD = Target(
+    "board", "A board", "", "", "cpufreq", (408e6, 816e6, 1.2e9), 816e6, "", "cluster1_opp", ("opp00", "opp01", "opp02")
+)
 TREE = """/dts-v1/;
 / {
     cluster1_opp: opp-table-1 {
@@ -77,3 +80,13 @@ def test_where_nothing_can_be_capped_there_is_no_overlay(target: Target) -> None
 
 def test_an_overlay_names_no_voltage() -> None:
     assert "volt" not in overlay(BOARD)
+
+
+def test_a_board_s_own_tree_tells_what_its_overlay_calls_its_points(tmp_path: Path) -> None:
+    (tmp_path / "board.dts").write_text(TREE, encoding="ascii")
+    (tmp_path / "board.toml").write_text(device_toml(import_points(tmp_path / "board.dts"), title="t", source="s"))
+
+    device = read_device(str(tmp_path / "board.toml"))
+
+    assert device.opp_table == BOARD.opp_table
+    assert tuple(point.node for point in device.points or ()) == BOARD.nodes

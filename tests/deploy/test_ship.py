@@ -148,7 +148,7 @@ def test_a_title_is_data_to_the_shell_whatever_it_says(write: Write, tmp_path: P
     table.write_text("""title = "'; touch owned; $(touch owned) `touch owned`"
 points = [{ frequency = 2.3, voltage = 0.9 }]
 """)
-    _, done = deploy(write(), out=tmp_path / "b", device=str(table))
+    deploy(write(), out=tmp_path / "b", device=str(table))
     (tmp_path / "devices/system/cpu/cpufreq").mkdir(parents=True)
 
     said = subprocess.run(["sh", "b/apply.sh", "--sysfs", "."], cwd=tmp_path, capture_output=True, check=False)

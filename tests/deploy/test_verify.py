@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import helper, numpy_helper
 
 from explorer.api import deploy, verify
 from explorer.deploy.bundle import with_sums
@@ -206,7 +207,7 @@ def test_a_damaged_manifest_is_an_invalid_file(
 
 def test_a_network_that_does_not_load_is_a_broken_promise(mine: Path) -> None:
     (mine / "network.onnx").write_bytes(b"hello")
-    resealed(mine, lambda m: None)
+    resealed(mine, dict)
 
     runs = next(check for check in verify(mine).checks if check.name == "runs")
 
@@ -214,13 +215,20 @@ def test_a_network_that_does_not_load_is_a_broken_promise(mine: Path) -> None:
     assert "not an ONNX file" in str(runs.found)
 
 
-def test_outputs_that_are_no_numbers_are_a_broken_promise(mine: Path, digits: LabelledData) -> None:
-    huge = labelled({"x": np.full_like(digits.inputs["x"], 3e38, dtype=np.float32), "y": digits.labels}, source="huge")
+def test_outputs_that_are_no_numbers_are_a_broken_promise(write: Write, tmp_path: Path) -> None:
+    value = helper.make_tensor_value_info
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["z"]), helper.make_node("Log", ["z"], ["y"])]
+    weights = numpy_helper.from_array(np.eye(3, 2, dtype=np.float32), "w")
+    graph = helper.make_graph(nodes, "log", [value("x", 1, ["n", 3])], [value("y", 1, ["n", 2])], [weights])
+    net = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    (tmp_path / "log.onnx").write_bytes(net.SerializeToString())
+    _, done = deploy(write(), out=tmp_path / "b", model=tmp_path / "log.onnx")
+    negative = labelled({"x": np.full((4, 3), -1.0, dtype=np.float32), "y": np.zeros(4, dtype=int)}, source="negative")
 
-    runs = next(check for check in verify(mine, data=huge).checks if check.name == "runs")
+    verdict = verify(done.folder, data=negative)
 
-    assert runs.state == "broken"
-    assert "NaN or infinite" in str(runs.found)
+    assert states(verdict.checks)["runs"] == "broken"
+    assert "NaN or infinite for 4 of 4 samples" in str(verdict.broken[0].found)
 
 
 def test_labels_that_do_not_match_are_the_data_s_fault_not_the_bundle_s(promised: Path, digits: LabelledData) -> None:

@@ -60,7 +60,7 @@ def fit(
         note(f"wrote {output}")
 
 
-def _print_worth(summary: dict[str, Any], *, baseline: str) -> None:
+def _print_worth(summary: dict[str, Any], *, baselines: dict[str, str]) -> None:
     from explorer.cli.console import print_table
 
     rows = []
@@ -71,13 +71,13 @@ def _print_worth(summary: dict[str, Any], *, baseline: str) -> None:
                 target,
                 str(judged["n"]),
                 _error(target, judged["loo_mae"], judged["loo_mape"]),
-                _error(target, judged["baseline_loo_mae"], judged["baseline_loo_mape"]),
+                *(_error(target, judged[f"{key}_loo_mae"], judged[f"{key}_loo_mape"]) for key in baselines.values()),
                 f"{inside} of {judged.get('n_configurations', judged['n'])}",
                 _error(target, judged["mean_half_width"], judged["mean_half_width"]),
             ]
         )
     print_table(
-        ["target", "n", "leave-one-out error", baseline, "in 90 % interval", "half width"], rows,
+        ["target", "n", "leave-one-out error", *baselines, "in 90 % interval", "half width"], rows,
         title="What predictions are worth: each sample predicted by the others (mean error)",
     )  # fmt: skip
 
@@ -88,7 +88,7 @@ def _print_responses(model: "Responses", summary: dict[str, Any]) -> None:
 
     print_text(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")
     print_text("")
-    _print_worth(summary, baseline="mean of the category")
+    _print_worth(summary, baselines={"mean of the category": "baseline"})
     print_text("")
     rows = [
         [r["target"], r["form"] + (" *" if r["is_kept"] else ""), _error(r["target"], r["error"], r["error"]),
@@ -115,7 +115,7 @@ def _print_shapes(model: "Surrogate", summary: dict[str, Any], advice: str) -> N
     coefficients = summary["coefficients"]
     print_text(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")
     print_text("")
-    _print_worth(summary, baseline="best guess without a model")
+    _print_worth(summary, baselines={"family mean": "family_mean", "nearest sample": "nearest_sample"})
     print_text("")
     print_table(
         ["target", "coefficient", "value", "90 % interval", "prior (median, 90 %)", "from data", "meaning"],

@@ -42,7 +42,15 @@ def front(
     if style is Format.csv:
         sys.stdout.write(csv_text(columns, front_order(columns)))
         return
-    hidden = {"design_id", "origin", "throughput_ops", "ops_per_watt", "frequency_max_hz"}
+    hidden = {
+        "design_id",
+        "origin",
+        "throughput_ops",
+        "ops_per_watt",
+        "frequency_max_hz",
+        "sample_distance",
+        "nearest_sample",
+    }
     asked = {o.name for o in results.objectives}
     names = [n for n in front_order(columns) if n in {*COLUMNS, *own_knobs(columns)} and n not in hidden]
     outside = is_extrapolated(columns["domain_distance"])

@@ -65,7 +65,7 @@ def load_samples(names: Sequence[str], *, own: Sequence[str] = (), ignore: Seque
             tables.append(measured(paper_samples()))
         elif name == "h100":
             tables += h100_tables()
-        elif not is_file(path):
+        elif not is_file(path) and path.suffix != ".csv":
             known = ", ".join(SHIPPED_MODELS)
             raise WrongUsage(f"no model is called '{name}'", fix=f"name {known}, a model.json or a samples CSV")
         else:

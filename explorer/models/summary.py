@@ -79,7 +79,9 @@ def fit_summary(model: Surrogate, judged: Mapping[str, Judged]) -> dict[str, Any
                 "baseline_loo_mae": min(j.family_mean.mae, j.nearest_sample.mae),
                 "baseline_loo_mape": min(j.family_mean.mape, j.nearest_sample.mape),
                 "family_mean_loo_mae": j.family_mean.mae,
+                "family_mean_loo_mape": j.family_mean.mape,
                 "nearest_sample_loo_mae": j.nearest_sample.mae,
+                "nearest_sample_loo_mape": j.nearest_sample.mape,
                 "noise": model.fits[target].noise if target in model.fits else None,
                 "formula": model.fits[target].shape.formula if target in model.fits else None,
             }

@@ -91,7 +91,7 @@ _ENDINGS = (
     ("_v", "V", "V"),
 )
 # Columns that results add to designs, which no knob may be called.
-RESERVED = ("design_id", "origin", "certainty", "is_feasible", "is_front", "name", "label")
+RESERVED = ("design_id", "origin", "certainty", "nearest_sample", "is_feasible", "is_front", "name", "label")
 # What a search calls its own axes and choices.
 SEARCH_NAMES = ("row", "clock_share", "operating_point", "point_power_w")
 KNOBS = ("family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz")

@@ -130,7 +130,7 @@ def test_a_design_that_cannot_exist_is_marked(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        pytest.param(["predict", "paper", "--family", "CNN"], 2, "--frequency missing", id="knobs-missing"),
+        pytest.param(["predict", "paper", "--family", "CNN"], 2, "frequency_hz missing", id="knobs-missing"),
         pytest.param(["predict", "nothing.json", "--designs", "x.csv"], 2, "no model is called", id="no-model"),
         pytest.param(["predict", "paper", "--designs", "none.csv"], 2, "no such file", id="no-designs"),
         pytest.param(["fit", "none.csv"], 2, "no such file", id="no-samples"),

@@ -123,13 +123,17 @@ def test_an_imported_device_is_searched_by_its_own_points(cli: Cli, tmp_path: Pa
     assert {r["quant_step"] for r in table} == {"0.02", "0.05"}
 
 
-def test_a_table_that_lacks_knobs_names_them_and_a_way_out(cli: Cli, tmp_path: Path) -> None:
+def test_a_table_of_other_knobs_is_fitted_by_what_predicts_unseen_rows(cli: Cli, tmp_path: Path) -> None:
     write_table(tmp_path)
-    done = cli("fit", "rows.csv", "--knob", "resolution", "--knob", "precision")
+    done = cli("fit", "rows.csv", "--knob", "resolution", "--knob", "precision", "-o", "model.json")
+    asked = cli("predict", "model.json", "--family", "A", "--set", "resolution=100", "--set", "precision=int8",
+                "--format", "json")  # fmt: skip
 
-    assert done.returncode == 3
-    assert "has no pruning_ratio, quant_step, voltage_v, frequency_hz" in done.stderr
-    assert "model = { table =" in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "error, unseen rows" in done.stdout
+    assert asked.returncode == 0, asked.stderr
+    (design,) = json.loads(asked.stdout)["designs"]
+    assert design["energy_j_lo"] < design["energy_j"] < design["energy_j_hi"]
 
 
 def test_from_a_file_to_a_front_in_two_commands(cli: Cli, tmp_path: Path) -> None:

@@ -157,7 +157,9 @@ def test_a_name_longer_than_the_disk_allows_is_refused_like_any_other() -> None:
 
 
 def test_paper_names_the_ten_samples() -> None:
-    assert load_samples("paper").labels[5] == "DNN3"
+    (table,) = load_samples(["paper"])
+
+    assert table.samples.labels[5] == "DNN3"
 
 
 def _written(folder: Path, payload: dict[str, Any]) -> Path:

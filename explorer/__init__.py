@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from explorer.api import Outcome, choose, compare, deploy, explain, load, results, run
+    from explorer.api import Outcome, choose, compare, deploy, explain, load, results, run, verify
     from explorer.errors import ExplorerError
     from explorer.models.samples import Samples, paper_samples, read_samples
     from explorer.models.store import load_model
@@ -53,6 +53,7 @@ _HOMES = {
     "read_samples": "explorer.models.samples",
     "results": "explorer.api",
     "run": "explorer.api",
+    "verify": "explorer.api",
 }
 __all__ = [
     "Comparison",
@@ -80,6 +81,7 @@ __all__ = [
     "read_samples",
     "results",
     "run",
+    "verify",
 ]
 
 

@@ -75,6 +75,12 @@ class MeasurementFailed(ExplorerError):
     exit_code = 4
 
 
+class PromiseBroken(ExplorerError):
+    """A bundle is not what it promises (exit 4)."""
+
+    exit_code = 4
+
+
 class MissingPart(ExplorerError):
     """An optional part is not installed (exit 5)."""
 

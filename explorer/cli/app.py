@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli import catalog, deploy, explain, fit, front, init, measure, opp, paper, predict
+from explorer.cli import catalog, deploy, explain, fit, front, init, measure, opp, paper, predict, verify
 from explorer.cli import choose as choosing
 from explorer.cli import compare as comparing
 from explorer.cli import dashboard as dashboards
@@ -45,6 +45,7 @@ app.command("report")(front.report)
 app.command("choose")(choosing.choose)
 app.command("explain")(explain.explain)
 app.command("deploy")(deploy.deploy)
+app.command("verify")(verify.verify)
 app.command("compare")(comparing.compare)
 app.command("dashboard")(dashboards.dashboard)
 app.command("fit")(fit.fit)

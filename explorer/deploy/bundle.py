@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from explorer.deploy.manifest import SUMS
 from explorer.errors import ExplorerError, WrongUsage
-from explorer.files import MAX_DECLARATION_BYTES, cannot_write, read_text, write_text
+from explorer.files import MAX_DECLARATION_BYTES, cannot_write, read_text, sha256, write_bytes
+
+SUMS = "SHA256SUMS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +20,24 @@ class Bundle:
     names: tuple[str, ...]
 
 
-def write_bundle(texts: Mapping[str, str], folder: Path, *, force: bool) -> Bundle:
+def with_sums(files: Mapping[str, str | bytes]) -> dict[str, bytes]:
+    """Return files with the list of their SHA-256, as `sha256sum -c` reads it."""
+    contents = {name: file.encode() if isinstance(file, str) else file for name, file in files.items()}
+    return {**contents, SUMS: "".join(f"{sha256(content)}  {name}\n" for name, content in contents.items()).encode()}
+
+
+def write_bundle(contents: Mapping[str, bytes], folder: Path, *, force: bool) -> Bundle:
     """Write files as a new folder: whoever looks sees the whole bundle, the one before, or none.
 
     Args:
-        texts: the files by name.
+        contents: the files by name.
         folder: where.
         force: replace a bundle that is already there; a folder with anything else in it is never replaced.
 
     Raises:
         WrongUsage: the folder exists, holds what is not ours, or cannot be written.
     """
-    _check_place(folder, force=force)
+    check_place(folder, force=force)
     place = folder.absolute()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -40,14 +47,14 @@ def write_bundle(texts: Mapping[str, str], folder: Path, *, force: bool) -> Bund
     try:
         made = work / "new"
         made.mkdir()
-        for name, text in texts.items():
-            write_text(made / name, text)
+        for name, content in contents.items():
+            write_bytes(made / name, content)
         _put(made, place, aside=work / "old")
     except OSError as error:
         raise cannot_write(folder, error) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return Bundle(folder, tuple(texts))
+    return Bundle(folder, tuple(contents))
 
 
 def _put(made: Path, place: Path, *, aside: Path) -> None:
@@ -61,7 +68,12 @@ def _put(made: Path, place: Path, *, aside: Path) -> None:
         raise
 
 
-def _check_place(folder: Path, *, force: bool) -> None:
+def check_place(folder: Path, *, force: bool) -> None:
+    """Make sure that a bundle may be put there.
+
+    Raises:
+        WrongUsage: the folder exists and may not be replaced, or holds what is not ours.
+    """
     if not folder.exists() and not folder.is_symlink():
         return
     if folder.is_symlink() or not folder.is_dir():

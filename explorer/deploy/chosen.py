@@ -1,17 +1,20 @@
 """Reading a chosen configuration: an untrusted file, checked before anything is made of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from explorer.errors import Fault, InvalidFile, NoFeasibleDesign
 from explorer.files import MAX_DECLARATION_BYTES, sha256
+from explorer.pareto.results import WORDS
 from explorer.problem.chosen_file import ChosenFile
-from explorer.problem.columns import COLUMNS, KNOBS, bounds
+from explorer.problem.columns import COLUMNS, bounds, own_knobs
 from explorer.problem.declare import read_json
 from explorer.problem.domain import is_extrapolated
-from explorer.problem.operating import RELATIVE_TOLERANCE
+from explorer.problem.operating import POINT_POWER, RELATIVE_TOLERANCE
 
 _AGAIN = "choose again with `explorer choose`; do not edit the file by hand"
 
@@ -24,10 +27,28 @@ class Chosen:
     sha256: str
 
     @property
+    def columns(self) -> dict[str, Any]:
+        """The design's columns by name."""
+        return self.file.design.columns
+
+    @property
     def is_extrapolated(self) -> bool:
         """Whether the file says so, or its distance to the samples does."""
-        distance = self.file.design.columns.get("domain_distance")
-        return self.file.is_extrapolated or (distance is not None and bool(is_extrapolated(distance)))
+        return self.file.is_extrapolated or is_far(self.columns)
+
+    @property
+    def own_knobs(self) -> dict[str, Any]:
+        """The knobs that are the study's own, and those that no network is compressed by."""
+        columns = self.columns
+        own = own_knobs(dict.fromkeys(columns, np.empty(0)))
+        added = {*WORDS, POINT_POWER}  # what results and tables add
+        return {name: columns[name] for name in ("weight_bits", *own) if name in columns and name not in added}
+
+
+def is_far(columns: Mapping[str, Any]) -> bool:
+    """Tell whether a design's distance to the samples says that it is an extrapolation."""
+    distance = columns.get("domain_distance")
+    return distance is not None and bool(is_extrapolated(distance))
 
 
 def read_chosen(path: Path) -> Chosen:
@@ -38,7 +59,12 @@ def read_chosen(path: Path) -> Chosen:
         InvalidFile: it is not what `explorer choose` writes; all faults at once.
     """
     file = read_json(path, ChosenFile, max_bytes=MAX_DECLARATION_BYTES)
-    faults = [Fault(f"[design] {name}", what, _AGAIN) for name, what in _faults(file)]
+    places = {"design": file.design.columns, **({"applied.design": file.applied.design} if file.applied else {})}
+    faults = [
+        Fault(f"[{place}] {name}", what, _AGAIN)
+        for place, columns in places.items()
+        for name, what in _faults(columns, file.provenance.question.objectives)
+    ]
     if faults:
         raise InvalidFile(path, faults)
     return Chosen(file, sha256(path.read_bytes()))
@@ -63,9 +89,8 @@ def refuse_what_nobody_should_ship(chosen: Chosen, *, allow_extrapolation: bool)
         )
 
 
-def _faults(file: ChosenFile) -> Iterator[tuple[str, str]]:
-    columns = file.design.columns
-    numeric = {name for name in COLUMNS if name not in KNOBS}
+def _faults(columns: Mapping[str, Any], objectives: Iterable[str]) -> Iterator[tuple[str, str]]:
+    numeric = {name for name in COLUMNS if name != "family"}
     ends = {end for name in numeric for end in bounds(name)}
     known: dict[str, float] = {}
     for name in (name for name in columns if name in numeric | ends):
@@ -74,16 +99,15 @@ def _faults(file: ChosenFile) -> Iterator[tuple[str, str]]:
             yield name, f"is {value!r:.40}, not a number"
         elif value is not None:
             known[name] = float(value)
-    yield from _impossible(file, known)
-    for name in file.provenance.question.objectives:
+    yield from _impossible(known)
+    for name in objectives:
         if name not in columns or columns[name] is None:
             yield name, "is missing, though it is an objective of the study"
 
 
-def _impossible(file: ChosenFile, known: Mapping[str, float]) -> Iterator[tuple[str, str]]:
-    highest = known.get("frequency_max_hz")
-    asked = file.design.frequency_hz
-    if highest is not None and asked > highest * (1 + RELATIVE_TOLERANCE):
+def _impossible(known: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    highest, asked = known.get("frequency_max_hz"), known.get("frequency_hz")
+    if highest is not None and asked is not None and asked > highest * (1 + RELATIVE_TOLERANCE):
         text = COLUMNS["frequency_hz"].text
         yield "frequency_hz", f"{text(asked)} cannot exist: its voltage carries at most {text(highest)}"
     for name, value in known.items():

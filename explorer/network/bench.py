@@ -81,7 +81,7 @@ class Bench:
 
     def first(self) -> dict[str, Array]:
         """Return the feeds of one run."""
-        return {name: _filled(values[: self.batch], self.batch) for name, values in self.inputs.items()}
+        return first_run(self.inputs, batch=self.batch)
 
 
 def prepare(
@@ -106,13 +106,18 @@ def prepare(
     batch = next((entry.shape[0] for entry in session.inputs if entry.shape and entry.shape[0]), 1) or 1
     stop = deadline(conditions.seconds)
     is_right = right(session, data, inputs=inputs, batch=batch, left=stop)
-    one_run = {name: _filled(values[:batch], batch) for name, values in inputs.items()}
+    one_run = first_run(inputs, batch=batch)
     return Bench(
         network=network, data=data, inputs=inputs, batch=batch, session=session, is_right=is_right,
         counts=count(network.model, one_run, seconds=stop()), conditions=conditions, technology=technology,
         meter=meter_of(conditions.device) if conditions.energy == "auto" else None,
         calibration=feeds(calibration, session.inputs) if calibration else None,
     )  # fmt: skip
+
+
+def first_run(inputs: Mapping[str, Array], *, batch: int) -> dict[str, Array]:
+    """Return the feeds of the first run: so many samples as a batch takes."""
+    return {name: _filled(values[:batch], batch) for name, values in inputs.items()}
 
 
 def deadline(seconds: float | None) -> Callable[[], float | None]:

@@ -80,15 +80,25 @@ class ChosenDesign(Declaration):
 
     design_id: Annotated[int, Field(ge=0)] = Field(description="its number in its study")
     family: Annotated[Text, Field(min_length=1, max_length=100)] = Field(description="the network family")
-    pruning_ratio: Annotated[float, _knob("pruning_ratio")] = Field(description="pruning ratio R, Eq. (4)")
-    quant_step: Annotated[float, _knob("quant_step")] = Field(description="quantization step D, Eq. (5)")
-    voltage_v: Annotated[float, _knob("voltage_v")] = Field(description="supply voltage, in volt")
-    frequency_hz: Annotated[float, _knob("frequency_hz")] = Field(description="clock, in hertz")
+    pruning_ratio: Annotated[float, _knob("pruning_ratio")] | None = Field(None, description="pruning ratio R, Eq. (4)")
+    quant_step: Annotated[float, _knob("quant_step")] | None = Field(None, description="quantization step D, Eq. (5)")
+    voltage_v: Annotated[float, _knob("voltage_v")] | None = Field(None, description="supply voltage, in volt")
+    frequency_hz: Annotated[float, _knob("frequency_hz")] | None = Field(None, description="clock, in hertz")
 
     @property
     def columns(self) -> dict[str, Any]:
-        """All of its columns by name."""
-        return self.model_dump()
+        """All of its columns by name; a knob that its study does not have is left out."""
+        return self.model_dump(exclude_unset=True)
+
+
+class AppliedFile(Declaration):
+    """The same design at a device's own operating point, evaluated there."""
+
+    device: Annotated[Text, Field(min_length=1, max_length=500)] = Field(description="name or file of the device")
+    bin: Annotated[Text, Field(max_length=60)] = Field("", description="its speed bin")
+    operating_point: Annotated[Text, Field(max_length=200)] = Field(description="the operating point's name")
+    design: dict[str, Annotated[Any, AfterValidator(_cell)]] = Field(description="every column of the design there, SI")
+    is_extrapolated: bool = Field(description="whether the model was asked outside its domain there")
 
 
 class StudyOrigin(Declaration):
@@ -140,4 +150,5 @@ class ChosenFile(Declaration):
     runner_up: Annotated[dict[str, Any], AfterValidator(_plain)] | None = Field(None, description="the second best")
     price_of_accuracy: str = Field("", description="what one more point of accuracy costs, in words")
     is_extrapolated: bool = Field(description="whether the model was asked outside its domain")
+    applied: AppliedFile | None = Field(None, description="the design as a device can run it, if one was named")
     provenance: Origin = Field(description="where it comes from")

@@ -47,12 +47,16 @@ def device_toml(table: OppTable, *, title: str, source: str) -> str:
     lines = [f"title = {_quoted(title)}", f"source = {_quoted(source)}", 'frequency_unit = "MHz"']
     if any(point.voltage_v is not None for point in table.points):
         lines.append('voltage_unit = "mV"')
+    has_names = bool(table.label) and all(point.node for point in table.points)
+    if has_names:
+        lines.append(f"opp_table = {_quoted(table.label)}")
     lines += ["", *[f"# {note}" for note in table.notes], "points = ["]
     for point in sorted(table.points, key=lambda p: (p.bin, p.frequency_hz, p.voltage_v or 0.0)):
         cells = [f"frequency = {point.frequency_hz / 1e6:.10g}"]
         cells += [f"voltage = {point.voltage_v * 1e3:.10g}"] if point.voltage_v is not None else []
         cells += [f"power = {point.power_w:.10g}"] if point.power_w is not None else []
         cells += [f"bin = {_quoted(point.bin)}"] if point.bin else []
+        cells += [f"node = {_quoted(point.node)}"] if has_names else []
         lines.append(f"    {{ {', '.join(cells)} }},")
     return "\n".join([*lines, "]"]) + "\n"
 
@@ -67,8 +71,8 @@ def _of_bin(table: OppTable, path: Path, bin_name: str | None) -> OppTable:
     # A point without a bin is every chip's, unless the bin has its own voltage for that clock.
     own = {point.frequency_hz for point in table.points if point.bin == bin_name}
     kept = [p for p in table.points if p.bin == bin_name or (not p.bin and p.frequency_hz not in own)]
-    points = tuple(Point(p.frequency_hz, p.voltage_v, p.power_w) for p in kept)
-    return OppTable(table.name, points, (*table.notes, f"speed bin {bin_name}"))
+    points = tuple(replace(p, bin="") for p in kept)
+    return replace(table, points=points, notes=(*table.notes, f"speed bin {bin_name}"))
 
 
 def _whole(table: OppTable, path: Path) -> OppTable:
@@ -81,7 +85,7 @@ def _whole(table: OppTable, path: Path) -> OppTable:
     if n_watts in {0, n}:
         return table
     points = tuple(replace(point, power_w=None) for point in table.points)
-    return OppTable(table.name, points, (*table.notes, f"only {n_watts} of {n} points state a power: left out"))
+    return replace(table, points=points, notes=(*table.notes, f"only {n_watts} of {n} points state a power: left out"))
 
 
 def _csv_tables(path: Path) -> list[OppTable]:

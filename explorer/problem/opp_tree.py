@@ -1,7 +1,7 @@
 """Tables of operating points in a device tree: the operating-points-v2 binding and the old one before it."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from explorer.errors import Fault, InvalidFile
@@ -15,21 +15,26 @@ _BLOB = b"\xd0\x0d\xfe\xed"
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One operating point, SI; None where the table does not tell."""
+    """One operating point, SI; None where the table does not tell. `node` is its node's name in the tree."""
 
     frequency_hz: float
     voltage_v: float | None = None
     power_w: float | None = None
     bin: str = ""
+    node: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class OppTable:
-    """A table of operating points as a file has it, with what its user should know of how it was read."""
+    """A table of operating points as a file has it, with what its user should know of how it was read.
+
+    `label` is what an overlay can call it by, '' where the tree gives it none.
+    """
 
     name: str
     points: tuple[Point, ...]
     notes: tuple[str, ...] = ()
+    label: str = ""
 
 
 def tree_tables(path: Path) -> list[OppTable]:
@@ -51,7 +56,7 @@ def tree_tables(path: Path) -> list[OppTable]:
         if found is not None and found.points:
             key = name if name not in tables else f"{name}@line{node.line}"
             if found.points not in {table.points for table in tables.values()} or is_table:
-                tables[key] = OppTable(key, found.points, found.notes)
+                tables[key] = replace(found, name=key)
     if faults:
         raise InvalidFile(path, shortened(faults))
     return list(tables.values())
@@ -93,10 +98,11 @@ def _table_of(node: Node, name: str, faults: list[Fault]) -> OppTable | None:
             if key == "opp-microvolt" or key.startswith(_BINS)
         }
         voltages = volts or {supported: None}
-        points += [Point(clock, volt, watt, label) for label, volt in voltages.items()]
+        points += [Point(clock, volt, watt, label, child.name) for label, volt in voltages.items()]
     if any("opp-supported-hw" in child.cells for child in children):
         notes.append("opp-supported-hw: which of these points a chip may use its fuses say")
-    return OppTable(name, tuple(points), tuple(notes))
+    label = node.label or (node.name[1:] if node.name.startswith("&") else "")
+    return OppTable(name, tuple(points), tuple(notes), label)
 
 
 def _hex(cell: int | None) -> str:

@@ -22,6 +22,9 @@ class PointDeclaration(Declaration):
     frequency: float = Field(gt=0, description="clock in the table's frequency_unit")
     power: Annotated[float, Field(gt=0)] | None = Field(None, description="power at this point in W, where it is known")
     bin: Annotated[str, Field(max_length=60)] = Field("", description="the speed bin of the chips that have this point")
+    node: Annotated[str, Field(max_length=60, pattern=r"^([A-Za-z0-9][A-Za-z0-9,._+@-]*)?$")] = Field(
+        "", description="its node's name in the device tree, for an overlay that caps the clock"
+    )
 
 
 Points = Annotated[tuple[PointDeclaration, ...], Field(min_length=1, max_length=MAX_POINTS)]
@@ -55,6 +58,12 @@ class DeviceFile(Table):
     """A device's table of operating points as its TOML file declares it."""
 
     title: str = Field("", max_length=200, description="one line for people")
+    control: Literal["cpufreq", "devfreq", "nvidia-smi"] = Field(
+        "cpufreq", description="what sets the clock: cpufreq for processors, devfreq for other parts, or nvidia-smi"
+    )
+    opp_table: Annotated[str, Field(max_length=60, pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")] = Field(
+        "", description="the label of its table of operating points in the device tree"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -22,7 +22,8 @@ def test_a_choice_becomes_a_bundle_that_sha256sum_accepts(explorer_in: Cli, plac
     done = explorer_in(place, "deploy", "chosen.json", "-o", "bundle/")
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["bundle/manifest.json", "bundle/README.txt", "bundle/SHA256SUMS"]
+    names = ["manifest.json", "configmap.yaml", "README.txt", "SHA256SUMS"]
+    assert done.stdout.split() == [f"bundle/{name}" for name in names]
     assert "NOT been checked" in done.stderr
     checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=place / "bundle", capture_output=True, check=False)
     assert checked.returncode == 0
@@ -98,4 +99,38 @@ def test_the_schema_of_the_manifest_is_printed(cli: Cli) -> None:
     schema = json.loads(cli("schema", "deploy").stdout)
 
     assert schema["properties"]["schema"]["const"] == "explorer.deploy/1"
-    assert {"design", "operating_point", "predicted", "objectives", "provenance"} <= set(schema["required"])
+    assert {"design", "predicted", "objectives", "not_checked", "provenance"} <= set(schema["required"])
+    assert {"network", "operating_point", "applied", "files"} <= set(schema["properties"])
+
+
+def test_a_network_and_a_device_make_a_whole_bundle(explorer_in: Cli, place: Path) -> None:
+    done = explorer_in(place, "deploy", "chosen.json", "--model", "digits-mlp", "--device", "rk3588-big",
+                       "--allow-extrapolation", "-o", "whole/")  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    names = {line.removeprefix("whole/") for line in done.stdout.split()}
+    assert {"network.onnx", "apply.sh", "undo.sh", "configmap.yaml"} <= names
+    manifest = json.loads((place / "whole/manifest.json").read_text(encoding="utf-8"))
+    assert manifest["operating_point"]["applied"]["title"].startswith("Rockchip RK3588")
+    assert manifest["network"]["energy_mac_mem"]["basis"] == "modelled"
+    checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=place / "whole", capture_output=True, check=False)
+    assert checked.returncode == 0
+    helped = subprocess.run(["sh", "whole/apply.sh", "--help"], cwd=place, capture_output=True, text=True, check=False)
+    assert "usage: sh apply.sh [--apply]" in helped.stdout
+
+
+def test_a_device_without_the_clock_refuses_on_the_device(explorer_in: Cli, place: Path) -> None:
+    explorer_in(place, "deploy", "chosen.json", "--device", "rk3588-big", "--allow-extrapolation", "-o", "there")
+    policy = place / "sys/devices/system/cpu/cpufreq/policy0"
+    policy.mkdir(parents=True)
+    for name, text in (("scaling_available_frequencies", "600000 800000\n"), ("scaling_min_freq", "600000\n"),
+                       ("scaling_max_freq", "800000\n")):  # fmt: skip
+        (policy / name).write_text(text, encoding="ascii")
+
+    done = subprocess.run(
+        ["sh", "there/apply.sh", "--apply", "--sysfs", "sys"], cwd=place, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 3
+    assert "policy0: 600000 800000" in done.stderr
+    assert (policy / "scaling_max_freq").read_text(encoding="ascii") == "800000\n"

@@ -18,7 +18,7 @@ from explorer.problem.declare import read_json
 from explorer.problem.manifest_file import ManifestFile
 
 Write = Callable[..., Path]
-TEXTS = {"a.txt": "one\n", "SHA256SUMS": "0  a.txt\n"}
+FILES = {"a.txt": b"one\n", "SHA256SUMS": b"0  a.txt\n"}
 
 
 def test_predictions_and_objectives_carry_value_interval_and_unit(
@@ -72,19 +72,19 @@ def test_a_column_without_an_interval_says_so(write: Write, tmp_path: Path) -> N
 
 
 def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, text: str) -> None:
-        path.write_text(text[:1], encoding="utf-8")
+    def full(path: Path, content: bytes) -> None:
+        path.write_bytes(content[:1])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(bundle, "write_text", full)
+    monkeypatch.setattr(bundle, "write_bytes", full)
     with pytest.raises(WrongUsage, match="No space left on device"):
-        write_bundle(TEXTS, tmp_path / "b", force=False)
+        write_bundle(FILES, tmp_path / "b", force=False)
 
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_replacement_leaves_the_old_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_bundle(TEXTS, tmp_path / "b", force=False)
+    write_bundle(FILES, tmp_path / "b", force=False)
     rename = Path.rename
 
     def interrupted(self: Path, target: Path) -> Path:
@@ -94,26 +94,26 @@ def test_a_failed_replacement_leaves_the_old_bundle(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(Path, "rename", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_bundle({**TEXTS, "a.txt": "two\n"}, tmp_path / "b", force=True)
+        write_bundle({**FILES, "a.txt": b"two\n"}, tmp_path / "b", force=True)
 
     assert (tmp_path / "b/a.txt").read_text(encoding="utf-8") == "one\n"
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
 def test_force_replaces_a_whole_bundle(tmp_path: Path) -> None:
-    write_bundle({**TEXTS, "old.txt": "", "SHA256SUMS": "0  a.txt\n0  old.txt\n"}, tmp_path / "b", force=False)
+    write_bundle({**FILES, "old.txt": b"", "SHA256SUMS": b"0  a.txt\n0  old.txt\n"}, tmp_path / "b", force=False)
 
-    write_bundle(TEXTS, tmp_path / "b", force=True)
+    write_bundle(FILES, tmp_path / "b", force=True)
 
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["SHA256SUMS", "a.txt"]
 
 
 def test_force_never_replaces_a_folder_with_anything_else_in_it(tmp_path: Path) -> None:
-    write_bundle(TEXTS, tmp_path / "b", force=False)
+    write_bundle(FILES, tmp_path / "b", force=False)
     (tmp_path / "b/notes.txt").write_text("mine", encoding="utf-8")
 
     with pytest.raises(WrongUsage, match=r"holds what is not of one: notes\.txt\n  fix: .*move these away"):
-        write_bundle(TEXTS, tmp_path / "b", force=True)
+        write_bundle(FILES, tmp_path / "b", force=True)
     assert (tmp_path / "b/notes.txt").exists()
 
 
@@ -126,13 +126,13 @@ def test_what_is_not_a_folder_is_never_replaced(tmp_path: Path, kind: str) -> No
         place.symlink_to(tmp_path if kind == "link" else tmp_path / "nowhere")
 
     with pytest.raises(WrongUsage, match="exists and is not a folder"):
-        write_bundle(TEXTS, place, force=True)
+        write_bundle(FILES, place, force=True)
 
 
 def test_a_bundle_can_be_read_by_whom_the_umask_allows(tmp_path: Path) -> None:
     umask = os.umask(0o022)
     try:
-        write_bundle(TEXTS, tmp_path / "b", force=False)
+        write_bundle(FILES, tmp_path / "b", force=False)
     finally:
         os.umask(umask)
 

@@ -1,0 +1,74 @@
+"""`explorer verify`: a bundle held against what it promises."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from explorer.deploy.checks import Check, Span
+
+_INSIDE = {"kept": "yes", "broken": "NO"}
+
+
+def verify(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder that `explorer deploy` wrote.")],
+    data: Annotated[
+        str | None, typer.Option("--data", help="VALIDATION.npz with x and y; `digits`; or python:MODULE.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="The network it was made from: every code is compared with Eq. (5).")
+    ] = None,
+    samples: Annotated[
+        Path | None, typer.Option("--samples", help="Append what was measured to this samples CSV.")
+    ] = None,
+    sysfs: Annotated[Path, typer.Option("--sysfs", help="Where this machine shows its clocks.")] = Path("/sys"),
+    no_energy: Annotated[bool, typer.Option("--no-energy", help="Read no energy meter.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Hold a bundle against what it promises: checksums, codes, and predictions against measurements.
+
+    A promise is broken, and the exit code 4, where a file was changed, the network does not run, its codes are not
+    those of Eq. (5), or all that was measured lies outside the predicted 90 % interval: for accuracy, where that and
+    the measured 95 % Wilson interval have nothing in common. Latency, energy and the clock are judged on the device
+    alone. What was not measured is told, and breaks nothing.
+    """
+    from explorer import api
+    from explorer.cli.console import note, print_json, print_table
+    from explorer.errors import PromiseBroken
+
+    verdict = api.verify(bundle, data=data, model=model, samples=samples, sysfs=sysfs, energy=not no_energy)
+    if as_json:
+        print_json(verdict.payload())
+    else:
+        rows = [[_title(check), _text(check, check.promised), _text(check, check.found),
+                 _INSIDE.get(check.state, check.state), check.note] for check in verdict.checks]  # fmt: skip
+        print_table(["what", "predicted", "measured", "inside?", ""], rows)
+    if verdict.samples:
+        note(f"one row added to {verdict.samples}: `explorer fit {verdict.samples}` learns from it")
+    elif samples is not None:
+        note(f"nothing was added to {samples}: the network is not what was promised, or did not run")
+    if not verdict.is_kept:
+        names = ", ".join(check.name for check in verdict.broken)
+        raise PromiseBroken(f"{bundle}: broken: {names}", fix=_fix(verdict.broken))
+
+
+def _fix(broken: "tuple[Check, ...]") -> str:
+    notes = [check.note for check in broken if check.state == "broken" and isinstance(check.promised, str)]
+    told = "; ".join(dict.fromkeys(filter(None, notes)))
+    return told or "measure samples of this network (--samples), fit and choose again: the model does not know it"
+
+
+def _title(check: "Check") -> str:
+    from explorer.problem.columns import COLUMNS
+
+    return COLUMNS[check.name].label if check.name in COLUMNS else check.name
+
+
+def _text(check: "Check", value: "Span | str | None") -> str:
+    from explorer.problem.columns import COLUMNS
+
+    if value is None or isinstance(value, str):
+        return value or "-"
+    text = COLUMNS[check.name].text
+    return text(value.value) if value.lo == value.hi else f"{text(value.value)} ({text(value.lo)} to {text(value.hi)})"

@@ -1,0 +1,20 @@
+
+act=no gpu=0
+while [ $# -gt 0 ]; do
+    case $1 in
+        --apply) act=yes ;;
+        --gpu)
+            [ $# -ge 2 ] || fail 2 "$1 needs a value" "$USAGE"
+            gpu=$2
+            shift
+            ;;
+        -h | --help)
+            printf '%s\n' "$USAGE"
+            exit 0
+            ;;
+        *) fail 2 "unknown option '$1'" "$USAGE" ;;
+    esac
+    shift
+done
+case $gpu in '' | *[!0-9]*) fail 2 "'$gpu' is no number of a GPU" "$USAGE" ;; esac
+command -v nvidia-smi >/dev/null || fail 3 "nvidia-smi is not here" "run this where the GPU and its driver are"

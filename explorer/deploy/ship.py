@@ -1,0 +1,97 @@
+"""Shipping a chosen configuration: everything of its bundle made and checked first, then written in one step."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from explorer.deploy.artifact import NETWORK, Artifact, NetworkOptions, make_artifact
+from explorer.deploy.bundle import Bundle, check_place, with_sums, write_bundle
+from explorer.deploy.chosen import read_chosen, refuse_what_nobody_should_ship
+from explorer.deploy.configmap import config_map
+from explorer.deploy.manifest import MANIFEST, manifest, manifest_text, shipped_design
+from explorer.deploy.overlay import overlay
+from explorer.deploy.page import README, readme
+from explorer.deploy.place import Load, place
+from explorer.deploy.scripts import scripts
+from explorer.deploy.target import Target
+from explorer.errors import WrongUsage
+from explorer.problem.manifest_file import ManifestFile
+
+CONFIG_MAP, OVERLAY = "configmap.yaml", "cap.dts"
+_MEANING = {
+    NETWORK: "the compressed network",
+    "apply.sh": "sets the clock; a dry run unless --apply is given",
+    "undo.sh": "restores the clock that was set before",
+    "apply-nvidia.sh": "locks the GPU's clock; a dry run unless --apply is given",
+    "undo-nvidia.sh": "takes the lock away",
+    OVERLAY: "device-tree overlay that caps the clock, for boards that should never run faster",
+    CONFIG_MAP: "the manifest as an immutable Kubernetes ConfigMap",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is asked of a bundle besides the configuration.
+
+    Args:
+        model: the user's network, or a shipped one's name; None ships none.
+        network: how the network is sized and its energy modelled.
+        device: name or file of the device; None takes the one of chosen.json, if any.
+        bin_name: its speed bin.
+        force: replace a bundle that is there already.
+        allow_extrapolation: take a design outside the model's domain as well.
+    """
+
+    model: str | Path | None = None
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    device: str | None = None
+    bin_name: str = ""
+    force: bool = False
+    allow_extrapolation: bool = False
+
+
+def ship(chosen: Path, out: Path, *, wishes: Wishes, load: Load) -> tuple[ManifestFile, Bundle]:
+    """Write the bundle of a chosen configuration.
+
+    Args:
+        chosen: the chosen.json.
+        out: the bundle's folder, to be made.
+        wishes: what else is asked.
+        load: loads a study with its model.
+
+    Raises:
+        MissingPart: a network is asked for and onnx is not installed.
+        WrongUsage: there is no such file, network or device, or the folder exists or cannot be written.
+        InvalidFile: a file is not what it should be; all faults at once.
+        NoFeasibleDesign: the design breaks its study's constraints, or lies outside the model's domain.
+        MeasurementFailed: the network cannot be run.
+    """
+    read = read_chosen(chosen)
+    refuse_what_nobody_should_ship(read, allow_extrapolation=wishes.allow_extrapolation)
+    check_place(out, force=wishes.force)
+    if wishes.bin_name and wishes.device is None and read.file.applied is None:
+        raise WrongUsage("--bin stands without --device", fix="name the device too")
+    placed = place(
+        read, folder=chosen.absolute().parent, device=wishes.device, bin_name=wishes.bin_name, load=load,
+        allow_extrapolation=wishes.allow_extrapolation,
+    )  # fmt: skip
+    artifact = (
+        None if wishes.model is None else make_artifact(wishes.model, shipped_design(read), options=wishes.network)
+    )
+    files = _files(artifact, placed.target)
+    names = (*files, CONFIG_MAP)
+    made = manifest(
+        read, network=artifact.network if artifact else None, target=placed.target, there=placed.there,
+        files={name: _MEANING[name] for name in names}, remarks=placed.remarks,
+    )  # fmt: skip
+    text = manifest_text(made)
+    title = f"{made.study}, design {made.design.design_id}"
+    written = {MANIFEST: text, **files, CONFIG_MAP: config_map(text, title=title), README: readme(made)}
+    return made, write_bundle(with_sums(written), out, force=wishes.force)
+
+
+def _files(artifact: Artifact | None, target: Target | None) -> dict[str, str | bytes]:
+    files: dict[str, str | bytes] = {} if artifact is None else {NETWORK: artifact.onnx}
+    if target is not None:
+        cap = overlay(target) if target.control == "cpufreq" else ""
+        files |= {**scripts(target), **({OVERLAY: cap} if cap else {})}
+    return files

@@ -1,0 +1,139 @@
+"""Choosing one configuration, and saying what a configuration is."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from explorer.api.place import results
+from explorer.api.running import load
+from explorer.errors import WrongUsage
+from explorer.models.assessment import Assessment
+from explorer.pareto import decide
+from explorer.pareto.applied import apply_to
+from explorer.pareto.decide import Choice
+from explorer.pareto.results import Results
+from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
+from explorer.problem.columns import describe as meaning_of
+from explorer.problem.constraints import parse_constraint
+from explorer.problem.device import device_points
+from explorer.problem.objectives import CostWeights
+from explorer.search.begin import fingerprint
+
+
+def choose(
+    study_or_folder: str | Path,
+    *,
+    knee: bool = False,
+    alpha: float | None = None,
+    energy_max_j: float | None = None,
+    minimize: str | None = None,
+    design: int | None = None,
+    where: Sequence[str] = (),
+    allow_extrapolation: bool = False,
+    device: str | None = None,
+    bin_name: str = "",
+) -> tuple[Choice, dict[str, Any]]:
+    """Choose one configuration from a front by one rule; return it, and what `chosen.json` holds of it.
+
+    Args:
+        study_or_folder: a study that was run here, or a result folder.
+        knee: choose where the front bends most.
+        alpha: choose the least weighted cost, Eq. (10).
+        energy_max_j: E_max of the weighted cost; default: the study's.
+        minimize: choose the best value of this column.
+        design: choose this design.
+        where: conditions such as 'accuracy >= 0.9'.
+        allow_extrapolation: take designs outside the model's domain as well.
+        device: apply the choice to this device: the point of its own table with the nearest clock. What was asked and
+            what is applied, evaluated again, both come with the payload.
+        bin_name: the device's speed bin, where its table has several.
+
+    Raises:
+        WrongUsage: there are no results, or a rule, condition or device cannot be used.
+        NoFeasibleDesign: no design meets the conditions inside the domain.
+    """
+    found = results(study_or_folder)
+    candidates = found.front_columns
+    if design is not None:
+        candidates, rule = decide.one_design(found, design)
+    elif alpha is not None:
+        asked = found.provenance.get("question", {}).get("energy_max_j", CostWeights().energy_max_j)
+        rule = decide.by_alpha(candidates, alpha=alpha, energy_max_j=asked if energy_max_j is None else energy_max_j)
+    elif minimize is not None:
+        rule = decide.by_column(candidates, minimize)
+    elif knee:
+        rule = decide.knee(found, candidates)
+    else:
+        raise WrongUsage("no rule given", fix="give one of knee, alpha, minimize, design")
+    own = [name for name in own_knobs(candidates) if candidates[name].dtype != object]
+    conditions = [parse_constraint(text, where="--where", own=own) for text in where]
+    lacking = [c.column for c in conditions if c.column not in candidates]
+    if lacking:
+        raise WrongUsage(f"the results have no column {', '.join(lacking)}", fix=f"it has {', '.join(candidates)}")
+    choice = decide.choose(
+        found, rule=rule, candidates=candidates, conditions=conditions, allow_extrapolation=allow_extrapolation
+    )
+    payload = {
+        "schema": "explorer.chosen/1",
+        "study": found.study,
+        "rule": {"name": choice.rule, "text": choice.why, "where": [condition.text for condition in conditions]},
+        "design": choice.design,
+        "runner_up": choice.runner_up,
+        "price_of_accuracy": choice.price,
+        "is_extrapolated": choice.is_extrapolated,
+        "provenance": dict(found.provenance),
+    }
+    if device is not None:
+        points = device_points(device, bin_name=bin_name)
+        applied = apply_to(
+            choice.design, assessment=_asked_of(found), points=points, conditions=conditions,
+            allow_extrapolation=allow_extrapolation,
+        )  # fmt: skip
+        payload["applied"] = {
+            "device": device,
+            "bin": bin_name,
+            "operating_point": applied.point,
+            "design": applied.design,
+            "is_extrapolated": applied.is_extrapolated,
+        }
+    return choice, payload
+
+
+def _asked_of(found: Results) -> Assessment:
+    """Load the study that results are of, and see that its model still rests on the same samples.
+
+    Raises:
+        WrongUsage: the study is not where it was, or its samples have changed.
+    """
+    path = str(found.provenance.get("study", {}).get("file", found.study))
+    loaded = load(path)
+    now, then = fingerprint(loaded.evaluator), found.provenance.get("model", {})
+    if now.get("samples_sha256") != then.get("samples_sha256"):
+        raise WrongUsage(f"{path}: its samples have changed since the run", fix=f"explorer run {path}")
+    return loaded
+
+
+def describe(design: Mapping[str, Any], columns: Mapping[str, Column] | None = None) -> list[str]:
+    """Return a design's columns as lines for people, with intervals where they are known.
+
+    Args:
+        design: its columns.
+        columns: what the user's own knobs mean; default: what their names tell.
+    """
+    lines = []
+    own = [name for name in design if name in own_knobs(dict.fromkeys(design, np.empty(0)))]
+    known = [name for name, column in COLUMNS.items() if column.kind == "knob"]
+    for name in [*known, *own, *[name for name in COLUMNS if name not in known]]:
+        value, column = design.get(name), (columns or {}).get(name) or meaning_of(name)
+        if isinstance(value, str):
+            lines.append(f"{column.label}: {value}")
+        elif value is not None and math.isfinite(float(value)):
+            low, high = (design.get(end) for end in bounds(name))
+            span = ""
+            if low is not None and high is not None and math.isfinite(float(low)):
+                span = f" ({column.text(float(low))} to {column.text(float(high))})"
+            lines.append(f"{column.label}: {column.text(float(value))}{span}")
+    return lines

@@ -161,18 +161,6 @@ def test_a_part_that_lists_no_clocks_is_taken_by_its_range_when_named(sh: Sh, tr
     assert sh("apply.sh", "--policy", "policy4", target=replace(BIG, clock_hz=2e9)).returncode == 3
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
-def test_a_tree_that_cannot_be_written_is_left_as_it_was(sh: Sh, tree: Path, tmp_path: Path) -> None:
-    before = contents(tree)
-    (tree / POLICIES / "policy4/scaling_max_freq").chmod(0o444)
-
-    done = sh("apply.sh", "--apply", target=replace(BIG, clock_hz=408e6))
-
-    assert done.returncode == 4
-    assert contents(tree) == before
-    assert not (tmp_path / "state").exists()
-
-
 def test_a_file_that_does_not_take_the_clock_is_told_and_the_rest_is_put_back(sh: Sh, tree: Path) -> None:
     before = contents(tree)
     stuck = tree / POLICIES / "policy4/scaling_max_freq"

@@ -8,11 +8,23 @@ import typer
 from explorer.cli.front import StudyOrFolder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from explorer.pareto.explain import Explanation
     from explorer.pareto.moves import Move
     from explorer.pareto.rates import Rate
 
 _SIGNS = {"+": "up", "-": "down", "?": "not known", "0": "no effect"}
+# A form knows no effect of a knob that its samples lack: that is not to have measured that there is none.
+_SIGNS_OF = {"shapes": _SIGNS, "responses": {**_SIGNS, "0": "none modelled"}, "prediction": _SIGNS,
+             "readings": {**_SIGNS, "0": "same reading"}}  # fmt: skip
+_MOST_CHOICES = 6  # of one knob in one table
+_TITLES = {
+    "shapes": ("What a small step changes", "[90 %]", "sure sign"),
+    "responses": ("What a small step or another choice changes", "[90 %]", "sure sign"),
+    "prediction": ("What a small step changes", "", "sign"),
+    "readings": ("What the rows beside it have otherwise", "[range of repeats]", "sign"),
+}
 
 
 def explain(
@@ -26,8 +38,9 @@ def explain(
 ) -> None:
     """Explain one design: what each knob would change, what holds the design where it is, and what beats it.
 
-    Rates are the first-order change for a small step of one knob, with the interval in which they lie with 90 %
-    probability, given the samples and the priors. The design can be any that was tried, on the front or not.
+    Rates are the first-order change for a small step of one knob, or the whole change for another choice, with the
+    interval in which they lie with 90 % probability, given the samples and the priors. Of a table's rows the change is
+    that to the rows that differ in one knob alone. The design can be any that was tried, on the front or not.
     """
     from explorer import api
     from explorer.cli.console import note, print_json, print_prose, print_text
@@ -43,7 +56,7 @@ def explain(
     _print_rates(explanation)
     _print_limits(explanation)
     _print_nearest(explanation)
-    print_text("What this means, where it is certain:")
+    print_text("What the rows say:" if explanation.basis == "readings" else "What this means, where it is certain:")
     for text in explanation.meaning:
         print_prose(text, indent="  ")
 
@@ -51,7 +64,6 @@ def explain(
 def _print_design(e: "Explanation") -> None:
     from explorer import api
     from explorer.cli.console import print_prose, print_text
-    from explorer.problem.columns import COLUMNS
 
     place = "on the front" if e.is_front else "not on the front" if e.design["is_feasible"] else "not feasible"
     chance = e.design.get("p_front")
@@ -59,55 +71,94 @@ def _print_design(e: "Explanation") -> None:
     print_prose(f"design {e.design['design_id']} of {e.study}: {place}{sure}")
     if e.is_extrapolated:
         print_text("EXTRAPOLATED: outside the model's domain; measure it before you believe it")
-    for line in api.describe(e.design):
+    for line in api.describe(e.design, e.own_columns):
         print_text(f"  {line}")
     if e.rival is not None:
         others = "one design beats" if e.rival.n == 1 else f"{e.rival.n} designs beat"
-        print_prose(
-            f"{others} it; design {e.rival.design_id} by most (in {e.rival.probability:.0%} of what the samples allow):"
-        )
+        p = e.rival.probability
+        sure = "" if math.isnan(p) else f" (in {p:.0%} of what the samples allow)"
+        print_prose(f"{others} it; design {e.rival.design_id} by most{sure}:")
         for name, (change, low, high) in e.rival.gains.items():
-            text = f"{_signed(name, change)} ({_signed(name, low)} to {_signed(name, high)})"
-            print_text(f"  {COLUMNS[name].label}: {text}")
+            span = "" if math.isnan(low) else f" ({_signed(e, name, low)} to {_signed(e, name, high)})"
+            print_text(f"  {e.column(name).label}: {_signed(e, name, change)}{span}")
     print_text("")
 
 
 def _print_rates(e: "Explanation") -> None:
     from explorer.cli.console import print_prose, print_table, print_text
-    from explorer.problem.columns import COLUMNS
 
     constrained = [limit.column for limit in e.limits if limit.kind == "constraint"]
     shown = list(dict.fromkeys([*(o.name for o in e.objectives), *constrained]))
-    for name in shown:
-        column, rates = COLUMNS[name], e.rates[name]
-        largest = max(abs(bound) for rate in rates.values() for bound in (rate.lo, rate.hi)) / column.scale
+    title, held, sign = _TITLES[e.basis]
+    left_out: dict[str, int] = {}
+    for name in shown if e.moves else []:
+        column, rates = e.column(name), e.rates[name]
+        reached = [end for rate in rates.values() for end in (rate.change, rate.lo, rate.hi) if not math.isnan(end)]
+        largest = max(map(abs, reached)) / column.scale
         power = min(3 * math.floor(math.log10(largest) / 3), 0) if largest > 0 else 0
         unit = f"{f'10^{power} ' if power else ''}{(column.shown_in or column.symbol).replace('J*s', 'J·s')}".strip()
-        print_table(
-            ["step", f"change{f', {unit}' if unit else ''} [90 %]", "% per % [90 %]", "sure sign"],
-            [_rate_row(move, rates[move.name], column.scale * 10.0**power) for move in e.moves],
-            title=f"What a small step changes: {column.label}, here {column.text(float(e.design[name]))}",
-        )
+        moves = _most_told(e.moves, rates, left_out)
+        rows = [
+            _rate_row(move, rates[move.name], column.scale * 10.0**power, signs=_SIGNS_OF[e.basis]) for move in moves
+        ]
+        headers = ["step", f"change{f', {unit}' if unit else ''} {held}".rstrip(), f"% per % {held}".rstrip(), sign]
+        if all(move.is_choice for move in moves):
+            headers, rows = [headers[0], headers[1], sign], [[row[0], row[1], row[3]] for row in rows]
+        print_table(headers, rows, title=f"{title}: {column.label}, here {column.text(float(e.design[name]))}")
         print_text("")
     if any(move.step and move.room != "both" for move in e.moves):
         print_prose("* only one way is open, or none (see the limits); the rate is for the step as it is written")
-    others = ", ".join(name for name in e.rates if name not in shown)
-    print_prose(
-        f"The signs and shapes that effects can have are physics that the model assumes, and an interval without "
-        f"width is assumed altogether; how much of each coefficient the samples tell: `explorer fit`. Also with "
-        f"--json: {others}."
-    )
+    for knob, n in left_out.items():
+        print_prose(f"{n} other choices of {e.column(knob).label} change each of them less (--json lists them)")
+    print_prose(_caveat(e, ", ".join(name for name in e.rates if name not in shown)))
     print_text("")
 
 
-def _rate_row(move: "Move", rate: "Rate", scale: float) -> list[object]:
+def _caveat(e: "Explanation", others: str) -> str:
+    if e.basis == "readings":
+        if not e.moves:
+            return "No other row differs from it in one knob alone: the table does not tell what one knob does."
+        said = "Rows that differ in one knob alone; a row that was measured once has no interval, and none is invented."
+    elif e.basis == "prediction":
+        said = "The model has no posterior: how sure these changes are is not known."
+    elif e.basis == "responses":
+        said = (
+            "Intervals are what the samples and the form fitted to them leave open (its errors: `explorer fit`). Where "
+            "none is modelled, that column's samples lack the knob, or its form found no use for it."
+        )
+    else:
+        said = (
+            "The signs and shapes that effects can have are physics that the model assumes, and an interval without "
+            "width is assumed altogether; how much of each coefficient the samples tell: `explorer fit`."
+        )
+    return f"{said} Also with --json: {others}." if others else said
+
+
+def _most_told(moves: "Sequence[Move]", rates: "Mapping[str, Rate]", left_out: dict[str, int]) -> "list[Move]":
+    """Return the moves in order; of many choices on one knob those that change most, and count the others."""
+    kept = []
+    for move in moves:
+        rivals = [rates[other.name] for other in moves if other.is_choice and other.knob == move.knob]
+        n_larger = sum(abs(rate.change) > abs(rates[move.name].change) for rate in rivals)
+        if not move.is_choice or n_larger < _MOST_CHOICES:
+            kept.append(move)
+        else:
+            left_out[move.knob] = len(rivals) - _MOST_CHOICES
+    return kept
+
+
+def _rate_row(move: "Move", rate: "Rate", scale: float, *, signs: "Mapping[str, str]") -> list[object]:
     change, share = "0", "0"
     if rate.sign != "0":
-        change = f"{rate.change / scale:+.3g} [{_short(rate.lo / scale)}, {_short(rate.hi / scale)}]"
-        share = f"{rate.elasticity:+.2g} [{_short(rate.elasticity_lo)}, {_short(rate.elasticity_hi)}]"
-    if not move.step:
-        return [move.label, change, "-", _SIGNS[rate.sign]]
-    return [f"{move.label} +{move.step}{'' if move.room == 'both' else '*'}", change, share, _SIGNS[rate.sign]]
+        held = "" if math.isnan(rate.lo) else f" [{_short(rate.lo / scale)}, {_short(rate.hi / scale)}]"
+        change = f"{rate.change / scale:+.3g}{held}"
+        held = (
+            "" if math.isnan(rate.elasticity_lo) else f" [{_short(rate.elasticity_lo)}, {_short(rate.elasticity_hi)}]"
+        )
+        share = f"{rate.elasticity:+.2g}{held}"
+    if move.is_choice:
+        return [move.label, change, "-", signs[rate.sign]]
+    return [f"{move.label} +{move.step}{'' if move.room == 'both' else '*'}", change, share, signs[rate.sign]]
 
 
 def _short(value: float) -> str:
@@ -118,45 +169,53 @@ def _short(value: float) -> str:
 def _print_limits(e: "Explanation") -> None:
     from explorer.cli.console import print_prose, print_table, print_text
 
-    labels = {move.name: move.label for move in e.moves}
+    by_name = {move.name: move for move in e.moves}
     shown = [limit for limit in e.limits if limit.touches or limit.kind in {"constraint", "voltage and clock"}]
     rows = [
         [
             limit.text,
             limit.left_text + ("" if limit.p_met is None else f" (met with probability {limit.p_met:.2f})"),
             "yes" if limit.touches else "no",
-            ", ".join(f"{n} ({labels[m]} {'up' if way > 0 else 'down'})" for n, (m, way) in limit.improves.items())
-            or "-",
+            ", ".join(f"{name} ({_way_text(by_name[way[0]], way[1])})" for name, way in limit.improves.items()) or "-",
         ]
         for limit in shown
     ]
     title = "What holds it: limits less than one step away, and the study's own"
-    print_table(["limit", "left", "holds", "loosened, would improve"], rows, title=title)
+    if rows:
+        print_table(["limit", "left", "holds", "loosened, would improve"], rows, title=title)
     rest = len(e.limits) - len(shown)
     if rest:
         print_prose(f"{rest} other ends of axes and edges of the domain are further away (--json lists them)")
-    print_text("")
+    if e.limits:
+        print_text("")
+
+
+def _way_text(move: "Move", direction: int) -> str:
+    return move.label if move.is_choice else f"{move.label} {'up' if direction > 0 else 'down'}"
 
 
 def _print_nearest(e: "Explanation") -> None:
     from explorer.cli.console import print_prose, print_table, print_text
-    from explorer.problem.columns import COLUMNS
 
-    sample = e.nearest
-    where = "here" if sample.distance == 0 else f"{sample.distance:.2f} widths of the samples' range away"
-    rows = [
-        [COLUMNS[name].label, COLUMNS[name].text(value), *[COLUMNS[name].text(v) for v in sample.predicted[name]]]
-        for name, value in sample.measured.items()
-    ]
-    print_table(
-        ["", "measured", "model there", "90 % from", "to"], rows, title=f"Nearest sample: {sample.label}, {where}"
-    )
-    print_prose("(the model was fitted to it; `explorer fit` tells the errors on samples left out)", indent="  ")
-    print_text("")
+    for sample in [e.nearest, *e.also_near] if e.nearest else []:
+        where = "here" if sample.distance == 0 else f"{sample.distance:.2f} widths of the samples' range away"
+        rows = [
+            [e.column(name).label, *[e.column(name).text(v) for v in (value, *sample.predicted[name])]]
+            for name, value in sample.measured.items()
+        ]
+        what = "Nearest sample" if sample is e.nearest else f"Nearest sample of {', '.join(sample.measured)}"
+        print_table(["", "measured", "model there", "90 % from", "to"], rows, title=f"{what}: {sample.label}, {where}")
+        if any(name in e.own_columns for name in sample.knobs):
+            told = [
+                f"{e.column(name).label} {value if isinstance(value, str) else e.column(name).text(value)}"
+                for name, value in sample.knobs.items()
+            ]
+            print_prose(f"(measured at {', '.join(told)})", indent="  ")
+    if e.nearest:
+        print_prose("(the model was fitted to it; `explorer fit` tells the errors on samples left out)", indent="  ")
+        print_text("")
 
 
-def _signed(name: str, change: float) -> str:
-    from explorer.problem.columns import COLUMNS
-
-    text = COLUMNS[name].text(abs(change))
+def _signed(e: "Explanation", name: str, change: float) -> str:
+    text = e.column(name).text(abs(change))
     return text if change == 0 else f"{'+' if change > 0 else '-'}{text}"

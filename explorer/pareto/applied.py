@@ -8,9 +8,8 @@ import numpy as np
 
 from explorer.errors import NoFeasibleDesign, WrongUsage
 from explorer.models.assessment import Assessment
-from explorer.models.draws import posterior_draws
+from explorer.models.draws import PosteriorModel, posterior_draws
 from explorer.models.intervals import add_intervals
-from explorer.models.surrogate import Surrogate
 from explorer.problem.columns import Columns, knobs_of
 from explorer.problem.constraints import Constraint
 from explorer.problem.domain import is_extrapolated
@@ -78,7 +77,7 @@ def apply_to(
     regions = {family: replace(region, operating=points) for family, region in assessment.regions.items()}
     columns = replace(assessment, regions=regions).assess(knobs)
     model = assessment.evaluator
-    if isinstance(model, Surrogate):
+    if isinstance(model, PosteriorModel):
         weights = assessment.study.weights
         columns = add_intervals(columns, model=model, draws=posterior_draws(model), weights=weights)
     point = points.labels[int(points.nearest(knobs["frequency_hz"])[0])]

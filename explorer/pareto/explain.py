@@ -1,45 +1,33 @@
 """Explaining one design: what beats it, what each knob would change, what holds it, and which sample is nearest."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 
 from explorer.errors import WrongUsage
 from explorer.models.assessment import Assessment
-from explorer.models.draws import Draws, posterior_draws
+from explorer.models.draws import Draws, PosteriorModel, posterior_draws
+from explorer.models.evaluator import Evaluator
 from explorer.models.intervals import add_intervals
-from explorer.models.nearest import nearest_sample
+from explorer.models.lookup import Lookup
+from explorer.models.responses import Responses
 from explorer.models.surrogate import Surrogate
 from explorer.pareto.limits import Limit, Way, limits_at
 from explorer.pareto.meaning import meaning
 from explorer.pareto.moves import Move, moves_at
+from explorer.pareto.near import NearestSample, nearest_measured
 from explorer.pareto.rates import Rates, is_known, marginal_rates, worlds
 from explorer.pareto.results import Results
 from explorer.pareto.rival import Rival, rival_of
-from explorer.problem.columns import KNOBS, NUMERIC_KNOBS, Columns, bounds, take
+from explorer.problem.columns import Column, Columns, describe, take
 from explorer.problem.domain import is_extrapolated
 from explorer.problem.objectives import OBJECTIVES, Objective
 
-
-@dataclass(frozen=True, slots=True)
-class NearestSample:
-    """The measured sample nearest to a design, in its family.
-
-    Args:
-        label: its name.
-        distance: how far the design is from it, in widths of the samples' range.
-        knobs: its knobs.
-        measured: its measured columns, SI.
-        predicted: what the model, which was fitted to it, says there: (value, lo, hi), SI.
-    """
-
-    label: str
-    distance: float
-    knobs: Mapping[str, float]
-    measured: Mapping[str, float]
-    predicted: Mapping[str, tuple[float, float, float]]
+# What the changes rest on: the posterior of physical shapes, or of forms that were fitted to any knobs; a model without
+# a posterior; or the readings of measured rows.
+Basis = Literal["shapes", "responses", "prediction", "readings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +44,13 @@ class Explanation:
         moves: the small steps from it.
         rates: what they change, for every objective that the model knows and every constrained column.
         limits: what holds it.
-        nearest: the nearest measured sample.
+        nearest: the nearest measured sample; None where the model has none, or the designs are measured rows.
         meaning: all that is certain of it, in a sentence or two for each objective.
         warnings: what changed since the run.
         provenance: of the results.
+        also_near: where that sample was not measured for all of the objectives, the nearest ones that were.
+        basis: what the changes rest on.
+        own_columns: what the user's own knobs mean, by name.
     """
 
     study: str
@@ -71,14 +62,23 @@ class Explanation:
     moves: tuple[Move, ...]
     rates: Rates
     limits: tuple[Limit, ...]
-    nearest: NearestSample
+    nearest: NearestSample | None
     meaning: tuple[str, ...]
     warnings: tuple[str, ...]
     provenance: Mapping[str, Any]
+    also_near: tuple[NearestSample, ...] = ()
+    basis: Basis = "shapes"
+    own_columns: Mapping[str, Column] = field(default_factory=dict)
+
+    def column(self, name: str) -> Column:
+        """Return what a column means: a knob of the user's own as it was declared, any other as it is known."""
+        return self.own_columns.get(name) or describe(name)
 
 
 def explain(results: Results, design_id: int, *, assessment: Assessment, warnings: tuple[str, ...] = ()) -> Explanation:
     """Explain one finished design of some results.
+
+    Of measured rows, whose table has no posterior, the other rows tell what a change of one knob does.
 
     Args:
         results: the results.
@@ -87,26 +87,21 @@ def explain(results: Results, design_id: int, *, assessment: Assessment, warning
         warnings: what changed since the run.
 
     Raises:
-        WrongUsage: there is no such design, or the study's model has no posterior or no such family.
+        WrongUsage: there is no such design, or the study does not search the results' families or knobs.
     """
-    row = _row_of(results, design_id)
-    model = assessment.evaluator
-    if not isinstance(model, Surrogate):
-        raise WrongUsage(f"model '{model.name}' has no posterior to explain by",
-                         fix="fit one to its measurements: `explorer fit SAMPLES.csv -o model.json`")  # fmt: skip
-    knobs = {name: results.table[name][row : row + 1] for name in KNOBS}
-    unknown = sorted(set(results.table["family"].tolist()) - set(assessment.regions))
-    if unknown:
-        raise WrongUsage(f"{assessment.study.path} does not search {', '.join(unknown)}, which these results did",
-                         fix="give the study file that these results were made from with --study FILE")  # fmt: skip
-    draws = posterior_draws(model)
-    here = _design(results, row, knobs, assessment, model, draws)
-    moves = moves_at(assessment.regions[str(knobs["family"][0])], knobs)
+    row, model = _row_of(results, design_id), assessment.evaluator
+    knobs = _knobs(results, row, assessment)
+    region, column = assessment.regions[str(knobs["family"][0])], results.column
+    draws = posterior_draws(model) if isinstance(model, PosteriorModel) else None
+    here = _design(results, row, knobs, assessment, draws)
+    moves = moves_at(region, knobs, spans=model.domain[region.family], column=column)
     asked = [*(o.name for o in results.objectives), *(c.column for c in assessment.study.constraints), *OBJECTIVES]
     quantities = [name for name in dict.fromkeys(asked) if is_known(here, name)]
     rates = marginal_rates(knobs, moves, quantities=quantities, assessment=assessment, model=model, draws=draws)
     _, drawn = worlds(knobs, assessment=assessment, model=model, draws=draws)
-    limits = limits_at(here, drawn, moves=moves, rates=rates, objectives=results.objectives, assessment=assessment)
+    limits = limits_at(here, drawn, moves=moves, rates=rates, objectives=results.objectives, assessment=assessment,
+                       column=column)  # fmt: skip
+    near = nearest_measured(knobs, draws, assessment) if draws is not None else ()
     return Explanation(
         study=results.study,
         design={name: values[0].item() if hasattr(values[0], "item") else values[0] for name, values in here.items()},
@@ -117,17 +112,19 @@ def explain(results: Results, design_id: int, *, assessment: Assessment, warning
         moves=moves,
         rates=rates,
         limits=limits,
-        nearest=_nearest(knobs, model, draws, assessment),
-        meaning=meaning(moves, rates, limits, results.objectives),
+        nearest=near[0] if near else None,
+        meaning=meaning(moves, rates, limits, results.objectives, column=column),
         warnings=(*warnings, *_differences(results, row, here)),
         provenance=results.provenance,
+        also_near=near[1:],
+        basis=_basis(model),
+        own_columns=results.own_columns,
     )
 
 
 def explanation_json(explanation: Explanation) -> dict[str, Any]:
     """Return an explanation as plain values (NaN where there is no number)."""
     e = explanation
-    nearest = {name: getattr(e.nearest, name) for name in ("label", "distance", "knobs", "measured")}
     return {
         "schema": "explorer.explain/1",
         "study": e.study,
@@ -148,13 +145,18 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
             }
             for limit in e.limits
         ],
-        "nearest_sample": {
-            **nearest, "predicted": {name: _bounded(value, "value") for name, value in e.nearest.predicted.items()},
-        },
+        "nearest_sample": None if e.nearest is None else _sample(e.nearest),
+        "also_near": [_sample(sample) for sample in e.also_near],
+        "basis": e.basis,
         "meaning": list(e.meaning),
         "warnings": list(e.warnings),
         "provenance": dict(e.provenance),
     }  # fmt: skip
+
+
+def _sample(sample: NearestSample) -> dict[str, Any]:
+    predicted = {name: _bounded(value, "value") for name, value in sample.predicted.items()}
+    return {**asdict(sample), "predicted": predicted}
 
 
 def _way(way: Way) -> dict[str, str | int]:
@@ -176,36 +178,44 @@ def _row_of(results: Results, design_id: int) -> int:
     raise WrongUsage(f"there is no design {design_id}: {span}", fix="take a number from `explorer front`")
 
 
-def _design(
-    results: Results, row: int, knobs: Columns, assessment: Assessment, model: Surrogate, draws: Draws
-) -> Columns:
+def _basis(model: Evaluator) -> Basis:
+    if isinstance(model, Surrogate):
+        return "shapes"
+    if isinstance(model, Responses):
+        return "responses"
+    return "readings" if isinstance(model, Lookup) else "prediction"
+
+
+def _knobs(results: Results, row: int, assessment: Assessment) -> Columns:
+    """Return a design's knobs: those that its region makes.
+
+    Raises:
+        WrongUsage: the study does not search the families or the knobs of the results.
+    """
+    fix = "give the study file that these results were made from with --study FILE"
+    unknown = sorted(set(results.table["family"].tolist()) - set(assessment.regions))
+    if unknown:
+        raise WrongUsage(f"{assessment.study.path} does not search {', '.join(unknown)}, which these results did",
+                         fix=fix)  # fmt: skip
+    region = assessment.regions[str(results.table["family"][row])]
+    needed = region.from_unit(np.full((1, len(region.axes)), 0.5))
+    lacking = [name for name in needed if name not in results.table]
+    if lacking:
+        raise WrongUsage(f"{assessment.study.path} searches {', '.join(lacking)}, which these results did not",
+                         fix=fix)  # fmt: skip
+    return take({name: results.table[name] for name in needed}, np.array([row]))
+
+
+def _design(results: Results, row: int, knobs: Columns, assessment: Assessment, draws: Draws | None) -> Columns:
     """Return a design as the present model assesses it, with its intervals, and what the run knew of it alone."""
-    here = add_intervals(assessment.assess(knobs), model=model, draws=draws, weights=assessment.study.weights)
+    here, model, weights = assessment.assess(knobs), assessment.evaluator, assessment.study.weights
+    if isinstance(model, Lookup):
+        here = model.add_intervals(here, weights=weights)
+    elif isinstance(model, PosteriorModel) and draws is not None:
+        here = add_intervals(here, model=model, draws=draws, weights=weights)
     known = [name for name in ("design_id", "origin", "p_front", "certainty") if name in results.table]
     kept: Columns = {name: results.table[name][row : row + 1] for name in known}
     return {**kept, **here}
-
-
-def _nearest(knobs: Columns, model: Surrogate, draws: Draws, assessment: Assessment) -> NearestSample:
-    rows, distances = nearest_sample(model.samples, knobs, model.domain)
-    sample = take(model.samples.columns, rows)
-    there = add_intervals(
-        model.evaluate({name: sample[name] for name in KNOBS}), model=model, draws=draws,
-        weights=assessment.study.weights,
-    )  # fmt: skip
-    known = [target for target in model.targets if is_known(sample, target)]
-    return NearestSample(
-        label=model.samples.labels[int(rows[0])],
-        distance=float(distances[0]),
-        knobs={name: float(sample[name][0]) for name in NUMERIC_KNOBS},
-        measured={name: float(sample[name][0]) for name in known},
-        predicted={name: _held(there, name) for name in known},
-    )
-
-
-def _held(columns: Columns, name: str) -> tuple[float, float, float]:
-    low, high = bounds(name)
-    return float(columns[name][0]), float(columns[low][0]), float(columns[high][0])
 
 
 def _differences(results: Results, row: int, here: Columns) -> tuple[str, ...]:

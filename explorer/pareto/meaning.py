@@ -1,13 +1,15 @@
 """Meaning: what certain rates and limits say about one design, in sentences; what is not certain is called unknown."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from explorer.pareto.limits import Limit, Way, improves
-from explorer.pareto.moves import NEXT_POINT, PREVIOUS_POINT, VOLTAGE_WITH_CLOCK, Move
+from explorer.pareto.limits import Limit, Way, closes, improves
+from explorer.pareto.moves import VOLTAGE_WITH_CLOCK, Move
 from explorer.pareto.rates import Rate, Rates
-from explorer.problem.columns import COLUMNS
+from explorer.problem.columns import COLUMNS, Column, describe
 from explorer.problem.objectives import Objective
+from explorer.problem.proposals import ROW
 
 _SUBJECTS = {VOLTAGE_WITH_CLOCK: "V, with the clock following,", "frequency_hz": "f alone", "voltage_v": "V alone"}
 
@@ -25,8 +27,9 @@ class _Trade:
 
 
 def meaning(
-    moves: Sequence[Move], rates: Rates, limits: Sequence[Limit], objectives: Sequence[Objective]
-) -> tuple[str, ...]:
+    moves: Sequence[Move], rates: Rates, limits: Sequence[Limit], objectives: Sequence[Objective], *,
+    column: Callable[[str], Column] = describe,
+) -> tuple[str, ...]:  # fmt: skip
     """Return a sentence for each objective: a way that improves it for sure, with what that costs; or why none does.
 
     Of several ways the one is named that costs least in the other objectives for what it gains, at the posterior's
@@ -34,18 +37,19 @@ def meaning(
     """
     by_name = {move.name: move for move in moves}
     stops: dict[Way, list[str]] = {}
-    for limit in (limit for limit in limits if limit.touches):
+    for limit in limits:
         for way in limit.stopped:
-            stops.setdefault(way, []).append(limit.text)
+            if closes(limit, by_name[way[0]], way[1], moves=moves, rates=rates):
+                stops.setdefault(way, []).append(limit.text)
     said: dict[object, str] = {}
     for objective in objectives:
         trades = sorted(_trades(objective, moves, rates, objectives), key=_preference)
         is_open = [t for t in trades if by_name[t.way[0]].can(t.way[1]) and t.way not in stops]
         if is_open:  # the same way may serve two objectives: one sentence tells of both
             told = _open(is_open[0], by_name, rates)
-            said[is_open[0].way] = f"{told}{_used(is_open[0].way, limits, rates)}."
+            said[is_open[0].way] = f"{told}{_used(is_open[0].way, limits, rates, column)}."
         else:
-            said[objective.name] = _closed(objective, trades, stops, rates)
+            said[objective.name] = _closed(objective, moves, trades, stops, rates)
     return tuple(said.values())
 
 
@@ -53,18 +57,26 @@ def _preference(trade: _Trade) -> tuple[int, float, float]:
     return len(trade.worsens) + len(trade.unsure), trade.price, -trade.gain
 
 
-def _closed(objective: Objective, trades: Sequence[_Trade], stops: Mapping[Way, Sequence[str]], rates: Rates) -> str:
+def _closed(
+    objective: Objective, moves: Sequence[Move], trades: Sequence[_Trade], stops: Mapping[Way, Sequence[str]],
+    rates: Rates,
+) -> str:  # fmt: skip
     label = _label(objective)
     held = dict.fromkeys(text for trade in trades for text in stops.get(trade.way, ()))
     if held:
         return f"{label[0].upper()}{label[1:]} could improve only past a limit: {'; '.join(held)}."
     if any(rate.sign == "?" for rate in rates[objective.name].values()):
         return f"Which way {label} would improve is not known from these samples."
-    return f"No small step improves {label}."
+    if all(move.knob == ROW for move in moves):
+        return f"No row that differs from this one in one knob alone is better in {label}."
+    others = " and no other choice" if any(move.is_choice for move in moves) else ""
+    return f"No small step{others} improves {label}."
 
 
 def change_text(name: str, rate: Rate) -> str:
-    """Print how much a step changes, with its interval: 'by 1.3 ms (1 to 1.6 ms)'."""
+    """Print how much a step changes, with its interval where it is known: 'by 1.3 ms (1 to 1.6 ms)'."""
+    if math.isnan(rate.lo):
+        return f"by {COLUMNS[name].text(float(f'{abs(rate.change):.2g}'))}"
     low, high = sorted((abs(rate.lo), abs(rate.hi)))
     texts = [COLUMNS[name].text(float(f"{value:.2g}")) for value in (abs(rate.change), low, high)]
     same_unit = texts[1].partition(" ")[2] == texts[2].partition(" ")[2]
@@ -76,7 +88,7 @@ def _trades(
 ) -> Iterator[_Trade]:
     others = [other for other in objectives if other is not objective]
     for move in moves:
-        for direction in (1, -1) if move.name not in {NEXT_POINT, PREVIOUS_POINT} else (1,):
+        for direction in (1,) if move.is_choice else (1, -1):
             way = (move.name, direction)
             if not improves(objective, rates, way):
                 continue
@@ -92,10 +104,10 @@ def _trades(
 def _open(trade: _Trade, moves: Mapping[str, Move], rates: Rates) -> str:
     name, direction = trade.way
     move = moves[name]
-    if name in {NEXT_POINT, PREVIOUS_POINT}:
-        start = f"Going {move.label}"
+    if move.is_choice:
+        start = f"Going {move.label}" if move.label.startswith("to ") else f"Changing {_small(move.label)}"
     else:
-        subject = _SUBJECTS.get(name, move.label)
+        subject = _SUBJECTS.get(name, _small(move.label))
         start = f"{'Raising' if direction > 0 else 'Lowering'} {subject} by {move.step}"
     text = f"{start} would {' and '.join(_effect(helped, trade.way, rates) for helped in trade.helps)}"
     if trade.worsens:
@@ -107,12 +119,11 @@ def _open(trade: _Trade, moves: Mapping[str, Move], rates: Rates) -> str:
     return text
 
 
-def _used(way: Way, limits: Sequence[Limit], rates: Rates) -> str:
+def _used(way: Way, limits: Sequence[Limit], rates: Rates, column: Callable[[str], Column]) -> str:
     """Say what a way takes of the constraints that it comes nearer to."""
     said = []
     for limit in (limit for limit in limits if limit.kind == "constraint" and way in limit.stopped):
-        column = COLUMNS[limit.column]
-        takes = column.text(float(f"{abs(rates[column.name][way[0]].change):.2g}"))
+        takes = column(limit.column).text(float(f"{abs(rates[limit.column][way[0]].change):.2g}"))
         said.append(f"; it takes {takes} of the {limit.left_text} that {limit.text} leaves")
     return "".join(said)
 
@@ -124,5 +135,9 @@ def _effect(objective: Objective, way: Way, rates: Rates) -> str:
 
 
 def _label(objective: Objective) -> str:
-    label = COLUMNS[objective.name].label
-    return label if label.split()[0].isupper() else label[0].lower() + label[1:]
+    return _small(COLUMNS[objective.name].label)
+
+
+def _small(label: str) -> str:
+    """Return a label as it stands within a sentence."""
+    return label if label.partition(" ")[0].isupper() else label[0].lower() + label[1:]

@@ -1,5 +1,6 @@
 """`explorer fit`: a model from measurements, and what it is worth."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,7 @@ def fit(
     ],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the fitted model here (JSON).")] = None,
     knob: Annotated[
-        list[str] | None, typer.Option("--knob", help="A further column that is a knob; may be repeated.")
+        list[str] | None, typer.Option("--knob", help="A further column that is a knob; may be repeated.", show_default="by its name")
     ] = None,
     ignore: Annotated[
         list[str] | None, typer.Option("--ignore", help="A column to pass over; may be repeated.")
@@ -41,7 +42,7 @@ def fit(
     from explorer.models.worth import model_summary
     from explorer.pareto.advice import advice_for_model
 
-    model = fit_samples(load_samples(samples, own=knob or (), ignore=ignore or ()), name=" + ".join(samples))
+    model = fit_samples(load_samples(samples, own=knob, ignore=ignore or ()), name=" + ".join(samples))
     summary = model_summary(model)
     advice = advice_for_model(model, posterior_draws(model))
     if output is not None:
@@ -160,6 +161,6 @@ def _print_shapes(model: "Surrogate", summary: dict[str, Any], advice: str) -> N
 def _error(target: str, absolute: float | None, relative: float | None) -> str:
     # Accuracy is a share already; its relative error would only confuse.
     value = absolute if target == "accuracy" else relative
-    if value is None or value != value:  # noqa: PLR0124 - NaN is the number that differs from itself
+    if value is None or not math.isfinite(value):
         return "-"
     return f"{value:.4f}" if target == "accuracy" else f"{value:.1%}"

@@ -201,6 +201,8 @@ def _choice(target: str, chosen: Candidate, candidates: Sequence[Candidate], dat
 
 
 def _error_text(target: str, error: float) -> str:
+    if not np.isfinite(error):
+        return "nobody knows how far"
     return f"{error:.4f}" if target == "accuracy" else f"{error:.1%}"
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from explorer.errors import Fault, InvalidFile, WrongUsage
 from explorer.files import MAX_TABLE_BYTES, is_file, read_text
 from explorer.models.draws import PosteriorModel
 from explorer.models.evaluator import Evaluator
+from explorer.models.guess import guess_knobs
 from explorer.models.h100 import h100_tables
 from explorer.models.lookup import lookup_of
 from explorer.models.responses import Measured, Responses, fit_responses, measured
@@ -21,6 +23,7 @@ from explorer.models.surrogate import Surrogate, fit_surrogate
 from explorer.models.surrogate_file import surrogate_from_file, surrogate_to_json
 from explorer.models.validation import calibrated, leave_one_out
 from explorer.problem.columns import KNOBS, TARGETS
+from explorer.problem.csv_table import read_csv
 from explorer.problem.study import Study
 from explorer.problem.study_file import SHIPPED_MODELS
 
@@ -31,12 +34,12 @@ _ROWS_FOR_RESPONSES = 20
 _AS_GOOD = 0.95  # responses must be this much better to replace shapes, whose coefficients mean something
 
 
-def load_model(name: str, *, own: Sequence[str] = (), ignore: Sequence[str] = ()) -> PosteriorModel:
+def load_model(name: str, *, own: Sequence[str] | None = None, ignore: Sequence[str] = ()) -> PosteriorModel:
     """Return a model by name: `paper`, `h100`, a model.json written by `explorer fit -o`, or a samples CSV to fit now.
 
     Args:
         name: what to load.
-        own: for a samples CSV, its further columns that are knobs.
+        own: for a samples CSV, its further columns that are knobs; None: guess them by their names.
         ignore: for a samples CSV, columns to pass over.
 
     Raises:
@@ -49,10 +52,13 @@ def load_model(name: str, *, own: Sequence[str] = (), ignore: Sequence[str] = ()
     return fit_samples(load_samples([name], own=own, ignore=ignore), name=name)
 
 
-def load_samples(names: Sequence[str], *, own: Sequence[str] = (), ignore: Sequence[str] = ()) -> tuple[Measured, ...]:
+def load_samples(
+    names: Sequence[str], *, own: Sequence[str] | None = None, ignore: Sequence[str] = ()
+) -> tuple[Measured, ...]:
     """Return tables of samples by name: `paper`, `h100` (two tables), or samples CSVs with knobs of the user's own.
 
-    A further column that only some of the files have is a knob in those.
+    A further column that only some of the files have is a knob in those. Where none are named (None), those that look
+    like knobs are taken, and the samples' notes say so.
 
     Raises:
         WrongUsage: there is no such file.
@@ -69,8 +75,21 @@ def load_samples(names: Sequence[str], *, own: Sequence[str] = (), ignore: Seque
             known = ", ".join(SHIPPED_MODELS)
             raise WrongUsage(f"no model is called '{name}'", fix=f"name {known}, a model.json or a samples CSV")
         else:
-            tables.append(measured(read_samples(path, own=own, ignore=ignore)))
+            tables.append(measured(_from_csv(path, own, ignore, is_one_of_several=len(names) > 1)))
+    unused = [k for k in own or () if not any(k in table.samples.columns for table in tables)] if len(names) > 1 else []
+    if unused:
+        raise WrongUsage(f"none of the files has a column {', '.join(unused)}", fix="check how the column is called")
     return tuple(tables)
+
+
+def _from_csv(path: Path, own: Sequence[str] | None, ignore: Sequence[str], *, is_one_of_several: bool) -> Samples:
+    """Read a samples CSV; its own knobs are the named ones (of several files, those that it has), or guessed."""
+    if own is None:
+        guess = guess_knobs(read_csv(path).without(ignore))
+        samples = read_samples(path, own=guess.knobs, ignore=ignore)
+        return replace(samples, notes=(*guess.notes, *samples.notes))
+    there = [name for name in own if name in read_csv(path).header] if is_one_of_several else own
+    return read_samples(path, own=there, ignore=ignore)
 
 
 def fit_samples(tables: Sequence[Measured], *, name: str) -> PosteriorModel:

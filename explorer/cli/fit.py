@@ -20,7 +20,8 @@ def fit(
     ],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the fitted model here (JSON).")] = None,
     knob: Annotated[
-        list[str] | None, typer.Option("--knob", help="A further column that is a knob; may be repeated.", show_default="by its name")
+        list[str] | None,
+        typer.Option("--knob", help="A further column that is a knob; may be repeated.", show_default="by its name"),
     ] = None,
     ignore: Annotated[
         list[str] | None, typer.Option("--ignore", help="A column to pass over; may be repeated.")
@@ -88,6 +89,7 @@ def _print_responses(model: "Responses", summary: dict[str, Any]) -> None:
     from explorer.models.response_summary import candidate_rows
 
     print_text(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")
+    print_text("Fitted by responses: the form that predicts unseen rows best, for each target.")
     print_text("")
     _print_worth(summary, baselines={"mean of the category": "baseline"})
     print_text("")
@@ -115,6 +117,7 @@ def _print_shapes(model: "Surrogate", summary: dict[str, Any], advice: str) -> N
 
     coefficients = summary["coefficients"]
     print_text(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")
+    print_text("Fitted by the paper's shapes, whose priors are written down: the knobs are exactly its five.")
     print_text("")
     _print_worth(summary, baselines={"family mean": "family_mean", "nearest sample": "nearest_sample"})
     print_text("")

@@ -124,10 +124,8 @@ def outlier_warnings(
     if not told:
         return ()
     more = f" and {int(far.sum()) - len(told)} more" if far.sum() > len(told) else ""
-    return (
-        f"{response.target}: far from what the other rows tell, the worst first: {'; '.join(told)}{more}: measure "
-        f"again, or take out",
-    )
+    rows_told = f"far from what the other rows tell, the worst first: {'; '.join(told)}{more}"
+    return (f"{response.target}: {rows_told}: measure again, or take out",)
 
 
 def _same(designs: Columns, response: Response, i: int) -> NDArray[np.bool_]:
@@ -158,8 +156,8 @@ def _hangs(target: str, designs: Columns, values: Float, knobs: Sequence[Knob], 
     worst = [f"{row} ({times:.1f} times)" for times, row in sorted(found, reverse=True)]
     if len(found) > max(1, n_repeated * _MANY_HANGS):
         yield (
-            f"{target}: repeats of one configuration differ by up to {max(found)[0]:.1f} times (rows {_listed(worst)}): "
-            f"something that matters is not among the knobs; name its column"
+            f"{target}: repeats of one configuration differ by up to {max(found)[0]:.1f} times (rows "
+            f"{_listed(worst)}): something that matters is not among the knobs; name its column"
         )
     else:
         yield f"{target} is several times that of its repeat in row {_listed(worst)}: a hang? take it out"

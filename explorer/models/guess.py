@@ -49,7 +49,7 @@ def guess_knobs(csv: CsvTable) -> Guess:
     ('batch',)
     """
     candidates = list(_candidates(csv))
-    named = [c for c in candidates if any(w in c for w in _KNOB_WORDS) and not c.endswith(_MEASURED_ENDINGS)]
+    named = [column for column in candidates if _is_named(column)]
     apart = _apart(csv, named) if "family" not in csv.header else None
     knobs: list[str] = []
     for column in named:
@@ -71,15 +71,23 @@ def _apart(csv: CsvTable, named: list[str]) -> tuple[str, str] | None:
 
 
 def _candidates(csv: CsvTable) -> Iterator[str]:
-    """Yield the further columns that could be knobs: they vary, hold one kind of thing, and repeat their values."""
+    """Yield the further columns that could be knobs: they vary, hold one kind of thing, and repeat their values.
+
+    Numbers that are called like a knob need not come back: they may have been drawn from a range.
+    """
     known = {*COLUMNS, *UNIT_COLUMNS, *_NO_KNOBS}
     for column in dict.fromkeys(csv.header):
         if column in known or csv.header.count(column) > 1:
             continue
         values = [cell for cell in csv.cells(column) if cell]
         kind, most = is_numeric(values), max(2, int(_FREE_TEXT * len(values)))
-        if kind is not None and 1 < len(set(values)) <= most:
+        is_knob = kind is True and _is_named(column)
+        if kind is not None and 1 < len(set(values)) <= (len(values) if is_knob else most):
             yield column
+
+
+def _is_named(column: str) -> bool:
+    return any(word in column for word in _KNOB_WORDS) and not column.endswith(_MEASURED_ENDINGS)
 
 
 def _is_echo(csv: CsvTable, column: str, taken: list[str]) -> bool:

@@ -18,7 +18,7 @@ from explorer.problem.columns import describe
 from explorer.problem.csv_table import read_csv
 
 _FEW = 12  # so few distinct numbers that come back are settings, and a list; others are a range
-_MAX_POINTS = 64
+_MAX_POINTS = 256
 _LOG_RATIO = 20
 _PREFERRED = ("energy_j", "latency_s", "accuracy", "size_bytes", "power_w")
 
@@ -59,7 +59,11 @@ def write_starter(path: Path, *, name: str, folder: Path, knobs: Sequence[str] =
     asked = first if len(first) > 1 else targets[:2]
     file = os.path.relpath(path, folder)
     study = _study_lines(samples, file, name=name, own=own, objectives=asked, is_table=is_table)
-    space = None if is_table else _text(_space_lines(samples, path, others=[c for c in (*guess.knobs, *guess.others) if c not in own]))
+    space = (
+        None
+        if is_table
+        else _text(_space_lines(samples, path, others=[c for c in (*guess.knobs, *guess.others) if c not in own]))
+    )
     return Starter(space, _text(study), (*(() if knobs else guess.notes), *samples.notes))
 
 
@@ -82,7 +86,7 @@ def _study_lines(
     else:
         yield f"space = {_quoted(name)}"
         yield f"model = {_quoted(file)}"
-        yield f"# model = {_quoted(fitted_name(file))}    # as `explorer fit` writes it; says the same, without fitting anew"
+        yield f"# model = {_quoted(fitted_name(file))}    # the same, once `explorer fit` has written it"
         yield f"# model = {table}    # the measured rows themselves; then without space"
     if samples.families != (ONE_FAMILY,):
         yield f"families = [{', '.join(map(_quoted, samples.families))}]"

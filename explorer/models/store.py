@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from explorer.models.evaluator import Evaluator
 from explorer.models.guess import guess_knobs
 from explorer.models.h100 import h100_tables
 from explorer.models.lookup import lookup_of
+from explorer.models.response_fit import error_text
 from explorer.models.responses import Measured, Responses, fit_responses, measured
 from explorer.models.responses_file import SCHEMA, responses_from_json, responses_to_json
 from explorer.models.samples import Samples, paper_samples, read_samples
@@ -29,6 +30,7 @@ from explorer.problem.study_file import SHIPPED_MODELS
 
 __all__ = ["fit_samples", "load_evaluator", "load_model", "load_samples", "model_from_file", "model_to_json"]
 
+_Model = TypeVar("_Model", Responses, Surrogate)
 # Below this many rows only the written-down priors of the shapes can tell knobs apart.
 _ROWS_FOR_RESPONSES = 20
 _AS_GOOD = 0.95  # responses must be this much better to replace shapes, whose coefficients mean something
@@ -103,33 +105,52 @@ def fit_samples(tables: Sequence[Measured], *, name: str) -> PosteriorModel:
         InvalidFile: nothing can be fitted to the tables.
     """
     try:
-        if len(tables) > 1 or set(tables[0].samples.knobs) != set(KNOBS) or _has_unquantized(tables[0].samples):
+        if len(tables) > 1 or set(tables[0].samples.knobs) != set(KNOBS):
             return fit_responses(tables, name=name)
         samples = tables[0].samples
+        beyond = _beyond_shapes(samples)
+        if beyond:
+            return _with_note(fit_responses(tables, name=name), f"not fitted by the paper's shapes: {beyond}")
         shapes = calibrated(fit_surrogate(samples, name=name))
         if len(samples.labels) < _ROWS_FOR_RESPONSES:
             return shapes
         responses = fit_responses(tables, name=name)
     except WrongUsage as error:
         raise InvalidFile(name, [Fault("", error.problem, error.fix)]) from None
-    return responses if _error_ratio(responses, shapes) < _AS_GOOD else shapes
+    errors = _errors(responses, shapes)
+    ratio = math.exp(sum(math.log(own / other) for _, own, other in errors) / len(errors)) if errors else math.inf
+    told = ", ".join(f"{t} {error_text(t, own)} and {error_text(t, other)}" for t, own, other in errors)
+    if ratio < _AS_GOOD:
+        text = f"fitted by responses: they err less on unseen rows than the paper's shapes ({told})"
+        return _with_note(responses, text)
+    text = f"fitted by the paper's shapes: responses are no better on unseen rows, or not by enough ({told})"
+    return _with_note(shapes, text)
 
 
-def _has_unquantized(samples: Samples) -> bool:
-    """Tell whether a row is of a network that was not quantized, which the paper's shapes have no bits for."""
-    return bool(np.any(samples.columns["quant_step"] == 0))
+def _with_note(model: _Model, text: str) -> _Model:
+    """Return a model that also tells why it is what it is."""
+    return replace(model, samples=replace(model.samples, notes=(text, *model.samples.notes)))
 
 
-def _error_ratio(responses: Responses, shapes: Surrogate) -> float:
-    """Return how far responses err on unseen rows, as a share of what shapes do: geometric mean over the targets."""
+def _beyond_shapes(samples: Samples) -> str:
+    """Say why the paper's shapes cannot take some samples; empty where they can."""
+    if (samples.columns["quant_step"] == 0).any():
+        return "they have no bits for a network that was not quantized (quant_step 0)"
+    accuracy = samples.columns.get("accuracy", np.empty(0))
+    if (accuracy == 0).any() or (accuracy == 1).any():
+        return "an accuracy of exactly 0 or 1 has no log-odds, and they do not clip it"
+    return ""
+
+
+def _errors(responses: Responses, shapes: Surrogate) -> list[tuple[str, float, float]]:
+    """Return each target's error on unseen rows: of responses, then of shapes."""
     judged = leave_one_out(shapes.samples, widening=shapes.widening)
-    ratios = []
-    for target in responses.targets:
-        if target in judged:
-            errors = judged[target].model
-            own = errors.mae if target == "accuracy" else errors.mape
-            ratios.append(math.log(max(responses.responses[target].checked.error, 1e-12) / max(own, 1e-12)))
-    return math.exp(sum(ratios) / len(ratios)) if ratios else math.inf
+    found = []
+    for target in (target for target in responses.targets if target in judged):
+        errors = judged[target].model
+        shape = errors.mae if target == "accuracy" else errors.mape
+        found.append((target, max(responses.responses[target].checked.error, 1e-12), max(shape, 1e-12)))
+    return found
 
 
 def load_evaluator(study: Study) -> Evaluator:

@@ -1,5 +1,6 @@
 """`explorer fit`: a model from measurements, and what it is worth."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,8 @@ def fit(
     ],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the fitted model here (JSON).")] = None,
     knob: Annotated[
-        list[str] | None, typer.Option("--knob", help="A further column that is a knob; may be repeated.")
+        list[str] | None,
+        typer.Option("--knob", help="A further column that is a knob; may be repeated.", show_default="by its name"),
     ] = None,
     ignore: Annotated[
         list[str] | None, typer.Option("--ignore", help="A column to pass over; may be repeated.")
@@ -41,7 +43,7 @@ def fit(
     from explorer.models.worth import model_summary
     from explorer.pareto.advice import advice_for_model
 
-    model = fit_samples(load_samples(samples, own=knob or (), ignore=ignore or ()), name=" + ".join(samples))
+    model = fit_samples(load_samples(samples, own=knob, ignore=ignore or ()), name=" + ".join(samples))
     summary = model_summary(model)
     advice = advice_for_model(model, posterior_draws(model))
     if output is not None:
@@ -87,6 +89,7 @@ def _print_responses(model: "Responses", summary: dict[str, Any]) -> None:
     from explorer.models.response_summary import candidate_rows
 
     print_text(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")
+    print_text("Fitted by responses: the form that predicts unseen rows best, for each target.")
     print_text("")
     _print_worth(summary, baselines={"mean of the category": "baseline"})
     print_text("")
@@ -114,6 +117,7 @@ def _print_shapes(model: "Surrogate", summary: dict[str, Any], advice: str) -> N
 
     coefficients = summary["coefficients"]
     print_text(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")
+    print_text("Fitted by the paper's shapes, whose priors are written down: the knobs are exactly its five.")
     print_text("")
     _print_worth(summary, baselines={"family mean": "family_mean", "nearest sample": "nearest_sample"})
     print_text("")
@@ -160,6 +164,6 @@ def _print_shapes(model: "Surrogate", summary: dict[str, Any], advice: str) -> N
 def _error(target: str, absolute: float | None, relative: float | None) -> str:
     # Accuracy is a share already; its relative error would only confuse.
     value = absolute if target == "accuracy" else relative
-    if value is None or value != value:  # noqa: PLR0124 - NaN is the number that differs from itself
+    if value is None or not math.isfinite(value):
         return "-"
     return f"{value:.4f}" if target == "accuracy" else f"{value:.1%}"

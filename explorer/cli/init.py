@@ -26,11 +26,12 @@ def init(
     row; ranges and lists are those of the samples. Look through both files, then `explorer run NAME`.
     """
     import re
+    import shlex
 
     from explorer.cli.console import note, print_text
     from explorer.errors import WrongUsage
     from explorer.files import write_text
-    from explorer.models.starter import write_starter
+    from explorer.models.starter import fitted_name, write_starter
 
     called = name or re.sub(r"[^A-Za-z0-9_-]+", "-", samples.stem).strip("-") or "mine"
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", called):
@@ -47,4 +48,10 @@ def init(
         print_text(str(path))
     for text in starter.notes:
         note(f"note: {text}")
-    note(f"look through {'it' if len(texts) == 1 else 'them'}, then: explorer run {called}")
+    note(f"look through {'it' if len(texts) == 1 else 'them'}, then:")
+    if not table:
+        columns = "".join(f" --knob {shlex.quote(column)}" for column in knob or ())
+        model = shlex.quote(fitted_name(samples.name))
+        note(f"  explorer fit {shlex.quote(str(samples))}{columns} -o {model}    # what the model is worth")
+    note(f"  explorer run {called}")
+    note(f"  explorer choose {called} --knee")

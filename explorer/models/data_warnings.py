@@ -16,7 +16,8 @@ _HANG = 3.0  # times its like
 _FALLS = 0.03  # a power that falls by less with a higher clock is within a meter's error
 _CLIFF = 0.25  # of accuracy, between one value of a knob and the next
 _FAR, _FAR_SHARE = 5.0, 0.1  # robust standard deviations, and share of the value, off what the other rows tell
-_SHOWN = 5
+_MANY_HANGS = 0.25  # a device does not hang that often: then it is another configuration
+_SHOWN, _SHOWN_FAR = 5, 3
 # Voltage follows the clock on a device: neither is a copy of the other, and physics tells them apart.
 _PHYSICAL = frozenset({"voltage_v", "frequency_hz"})
 
@@ -114,17 +115,17 @@ def outlier_warnings(
     z = (response.table.values - middle) / np.sqrt(variance)
     robust = np.abs(z) / max(1.4826 * float(np.median(np.abs(z))), 1e-12)
     far = (robust > _FAR) & (np.abs(response.table.values - middle) > _FAR_SHARE)
-    warnings = []
-    for i in np.flatnonzero(far)[np.argsort(-robust[far])][:_SHOWN]:
+    told = []
+    for i in np.flatnonzero(far)[np.argsort(-robust[far])][:_SHOWN_FAR]:
         own = np.flatnonzero(_same(designs, response, int(i)) & np.isfinite(values))
         where = f"row{'s' if len(own) > 1 else ''} {', '.join(str(rows[k]) for k in own)}"
-        told = float(response.predict({name: column[[i]] for name, column in response.samples.items()})[0])
-        measured = float(np.median(values[own]))
-        warnings.append(
-            f"{where}: {response.target} {measured:.4g} lies far from what the other rows tell (the fit, which has "
-            f"seen it, says {told:.4g}): measure it again, or take it out"
-        )
-    return tuple(warnings)
+        fitted = float(response.predict({name: column[[i]] for name, column in response.samples.items()})[0])
+        told.append(f"{where} ({float(np.median(values[own])):.4g}; the fit, which has seen it: {fitted:.4g})")
+    if not told:
+        return ()
+    more = f" and {int(far.sum()) - len(told)} more" if far.sum() > len(told) else ""
+    rows_told = f"far from what the other rows tell, the worst first: {'; '.join(told)}{more}"
+    return (f"{response.target}: {rows_told}: measure again, or take out",)
 
 
 def _same(designs: Columns, response: Response, i: int) -> NDArray[np.bool_]:
@@ -143,12 +144,23 @@ def _hangs(target: str, designs: Columns, values: Float, knobs: Sequence[Knob], 
     if not measured.size:
         return
     _, index = configurations({k.name: designs[k.name][measured] for k in knobs}, knobs)
+    found: list[tuple[float, int]] = []
+    n_repeated = 0
     for i in np.flatnonzero(np.bincount(index) > 1):
         own = measured[index == i]
-        usual = float(np.min(values[own]))
-        for k in own[values[own] > _HANG * usual]:
-            times = values[k] / usual
-            yield f"row {rows[k]}: {target} is {times:.1f} times that of its repeat: a hang? take the row out"
+        times = values[own] / float(np.min(values[own]))
+        n_repeated += len(own)
+        found += [(float(t), int(rows[k])) for t, k in zip(times, own, strict=True) if t > _HANG]
+    if not found:
+        return
+    worst = [f"{row} ({times:.1f} times)" for times, row in sorted(found, reverse=True)]
+    if len(found) > max(1, n_repeated * _MANY_HANGS):
+        yield (
+            f"{target}: repeats of one configuration differ by up to {max(found)[0]:.1f} times (rows "
+            f"{_listed(worst)}): something that matters is not among the knobs; name its column"
+        )
+    else:
+        yield f"{target} is several times that of its repeat in row {_listed(worst)}: a hang? take it out"
 
 
 def _falling_power(designs: Columns, values: Float, knobs: Sequence[Knob], rows: NDArray[Any]) -> Iterator[str]:

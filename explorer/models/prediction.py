@@ -7,6 +7,7 @@ import numpy as np
 from explorer.errors import OutOfRange, UnknownName, WrongUsage
 from explorer.models.draws import PosteriorModel, posterior_draws
 from explorer.models.intervals import add_intervals
+from explorer.models.responses import Responses
 from explorer.problem.columns import Columns, allowed_text, bounds, describe, is_allowed, n_rows
 from explorer.problem.objectives import CostWeights
 from explorer.units import SYMBOLS, parse_quantity
@@ -40,16 +41,22 @@ def one_design(model: PosteriorModel, asked: Mapping[str, str]) -> Columns:
             "; ".join(told), fix=f"give {', '.join(map(_flag, (*spans, *choices)))}, or --designs FILE.csv"
         )
     texts = {**implied, **asked}
-    numbers = {name: _number(name, texts[name]) for name in spans}
+    numbers = {name: _number(name, texts[name], is_measured=takes_unquantized(model)) for name in spans}
     table: Columns = {"family": np.array([family], dtype=object)}
     table |= {name: np.array([value]) for name, value in numbers.items()}
     return table | {name: np.array([texts[name]], dtype=object) for name in choices}
 
 
-def _number(name: str, text: str) -> float:
+def takes_unquantized(model: PosteriorModel) -> bool:
+    """Tell whether a model predicts networks that were not quantized (a step of 0): the paper's shapes cannot."""
+    return isinstance(model, Responses)
+
+
+def _number(name: str, text: str, *, is_measured: bool) -> float:
     value = parse_quantity(text, describe(name).symbol if describe(name).symbol in SYMBOLS else "")
-    if not is_allowed(name, np.array([value]))[0]:
-        raise OutOfRange(name, f"{value:g}", allowed=allowed_text(name), fix="check its unit: numbers are SI")
+    if not is_allowed(name, np.array([value]), is_measured=is_measured)[0]:
+        allowed = allowed_text(name, is_measured=is_measured)
+        raise OutOfRange(name, f"{value:g}", allowed=allowed, fix="check its unit: numbers are SI")
     return value
 
 

@@ -189,18 +189,21 @@ def _can_be_predicted(data: _Data, fold: NDArray[np.int64]) -> NDArray[np.bool_]
 def _choice(target: str, chosen: Candidate, candidates: Sequence[Candidate], data: _Data) -> str:
     n_folds = len(np.unique(data.fold))
     how = "each configuration" if n_folds == len(data.fold) else f"each of {n_folds} groups"
-    text = f"{target}: '{chosen.name}', {_error_text(target, chosen.error)} off when {how} is predicted by the others"
+    text = f"{target}: '{chosen.name}', {error_text(target, chosen.error)} off when {how} is predicted by the others"
     if np.isfinite(chosen.between):
-        text += f", {_error_text(target, chosen.between)} when every row with one value of a knob is"
+        text += f", {error_text(target, chosen.between)} when every row with one value of a knob is"
     others = sorted((c for c in candidates if c != chosen), key=lambda c: c.score)
     if not others:
         return text
-    errors = " and ".join(_error_text(target, e) for e in (others[0].error, others[0].between) if np.isfinite(e))
+    errors = " and ".join(error_text(target, e) for e in (others[0].error, others[0].between) if np.isfinite(e))
     is_better = others[0].score < chosen.score
     return f"{text}; '{others[0].name}' {'is not enough better to prefer it' if is_better else 'is next'} ({errors})"
 
 
-def _error_text(target: str, error: float) -> str:
+def error_text(target: str, error: float) -> str:
+    """Return an error as people read it: of accuracy absolute, of all others relative."""
+    if not np.isfinite(error):
+        return "nobody knows how far"
     return f"{error:.4f}" if target == "accuracy" else f"{error:.1%}"
 
 
@@ -214,6 +217,6 @@ def _fit_warnings(target: str, chosen: Candidate, mean: Candidate, data: _Data) 
         )
         return [text]
     if data.coordinates.varied and chosen.error > 0.95 * mean.error:
-        as_good = f"the mean of each category is as good ({_error_text(target, mean.error)})"
+        as_good = f"the mean of each category is as good ({error_text(target, mean.error)})"
         return [f"{target}: the numeric knobs explain next to nothing: {as_good}"]
     return []

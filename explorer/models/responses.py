@@ -169,10 +169,16 @@ class Responses:
         for i, name in enumerate(names):
             rows = index == i
             for knob, span in domain[name].items():
-                result[rows] = np.maximum(
-                    result[rows], span.distance(np.asarray(designs[knob][rows], dtype=np.float64))
-                )
+                values = np.asarray(designs[knob][rows], dtype=np.float64)
+                if knob == "quant_step" and self._knows_unquantized:
+                    values = np.where(values == 0, span.low, values)
+                result[rows] = np.maximum(result[rows], span.distance(values))
         return result
+
+    @property
+    def _knows_unquantized(self) -> bool:
+        """Whether a step of 0 was measured: then it is no extrapolation, far as its logarithm is from all others."""
+        return any((r.samples["quant_step"] == 0).any() for r in self.responses.values() if "quant_step" in r.samples)
 
 
 def measured_knobs(samples: Samples) -> tuple[Knob, ...]:

@@ -33,6 +33,8 @@ def reading_notes(columns: Columns, table: CsvTable, scaled: dict[str, tuple[str
         yield f"there is no family column: all rows are of one family, '{ONE_FAMILY}'"
     if "weight_bits" in columns:
         yield "weight_bits is a knob of its own, not turned into a step D: only bits that are listed are proposed"
+    if "quant_step" in columns and (n_zero := int((columns["quant_step"] == 0).sum())):
+        yield f"quant_step is 0 in {n_zero} of {len(table.rows)} rows: read as not quantized"
     if len(table.rows) > 1:
         for name in knobs_of(columns):
             values = columns[name]

@@ -143,13 +143,16 @@ def read_samples(path: Path, *, own: Sequence[str] = (), ignore: Sequence[str] =
     return Samples(ordered, tuple(labels), str(path), sha256(table.text), tuple(notes), tuple(table.numbers))
 
 
-def read_designs(path: Path, *, knobs: Sequence[str] = KNOBS, categories: Sequence[str] = ()) -> Columns:
+def read_designs(
+    path: Path, *, knobs: Sequence[str] = KNOBS, categories: Sequence[str] = (), is_measured: bool = False
+) -> Columns:
     """Read a CSV of designs to predict: a model's knobs, SI; other columns stay as text, those to be predicted go.
 
     Args:
         path: the file.
         knobs: the columns that every design must have.
         categories: those of them that hold names, beside the family.
+        is_measured: whether a step of 0 (not quantized) is allowed, as among samples.
 
     Raises:
         WrongUsage: the file is not there or may not be read.
@@ -163,7 +166,7 @@ def read_designs(path: Path, *, knobs: Sequence[str] = KNOBS, categories: Sequen
         if knob not in table.header
     ]
     faults += header_faults(table.header)
-    columns, cell_faults = _columns(table, knobs, categories=categories)
+    columns, cell_faults = _columns(table, knobs, categories=categories, is_measured=is_measured)
     faults += cell_faults
     if not table.rows:
         faults.append(Fault("row 2", "there are no rows", "write one row for each design"))
@@ -222,7 +225,7 @@ def _meant(knob: str, others: Sequence[str]) -> str:
 
 
 def _columns(
-    table: CsvTable, wanted: Sequence[str], *, categories: Sequence[str] | None = None
+    table: CsvTable, wanted: Sequence[str], *, categories: Sequence[str] | None = None, is_measured: bool = True
 ) -> tuple[Columns, list[Fault]]:
     """Return the wanted columns that a file has; which of the user's own hold names their cells tell, unless given."""
     columns: Columns = {}
@@ -235,6 +238,7 @@ def _columns(
         if name == "family" or (is_own and is_text):
             columns[name], wrong = texts(name, table, place=place)
         else:
-            columns[name], wrong = numbers(name, table, place=place, is_knob=name not in TARGETS)
+            is_knob = name not in TARGETS
+            columns[name], wrong = numbers(name, table, place=place, is_knob=is_knob, is_measured=is_measured)
         faults += wrong
     return columns, faults

@@ -10,17 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import Fault, InvalidFile
+from explorer.models.data_warnings import duplicated_knobs
+from explorer.models.guess import guess_knobs
+from explorer.models.responses import measured_knobs
 from explorer.models.samples import ONE_FAMILY, Samples, read_samples
-from explorer.problem.columns import COLUMNS, KNOBS, describe
-from explorer.problem.csv_table import UNIT_COLUMNS, CsvTable, is_numeric, read_csv
+from explorer.problem.columns import describe
+from explorer.problem.csv_table import read_csv
 
-# Words in the names of columns that are usually turned on purpose, not measured beside.
-_KNOB_WORDS = (
-    "batch", "resolution", "width", "depth", "precision", "power_limit", "memory_clock", "thread", "core", "device",
-    "model", "runtime", "scheme", "input", "channel", "bits", "task", "backend",
-)  # fmt: skip
-_FEW = 12  # so few distinct numbers are a list; more are a range
-_MAX_POINTS = 64
+_FEW = 12  # so few distinct numbers that come back are settings, and a list; others are a range
+_MAX_POINTS = 256
 _LOG_RATIO = 20
 _PREFERRED = ("energy_j", "latency_s", "accuracy", "size_bytes", "power_w")
 
@@ -48,11 +46,12 @@ def write_starter(path: Path, *, name: str, folder: Path, knobs: Sequence[str] =
         WrongUsage: there is no such file.
         InvalidFile: it is no samples CSV, or fewer than two targets were measured throughout.
     """
-    csv = read_csv(path)
-    candidates = _candidates(csv)
-    own = list(knobs) or [c for c in candidates if any(word in c for word in _KNOB_WORDS) and not _is_echo(csv, c)]
+    guess = guess_knobs(read_csv(path))
+    own = list(knobs or guess.knobs)
     samples = read_samples(path, own=own)
     targets = [t for t in _PREFERRED if t in samples.targets and np.isfinite(samples.columns[t]).all()]
+    # What is the same in every row has nothing to gain.
+    targets = [t for t in targets if np.ptp(samples.columns[t]) > 0] or targets
     if len(targets) < 2:
         told = f"measured in every row: {', '.join(targets) or 'nothing'}; a front needs two of {', '.join(_PREFERRED)}"
         raise InvalidFile(path, [Fault("", told, "measure another one, or leave out the rows that lack it")])
@@ -60,37 +59,21 @@ def write_starter(path: Path, *, name: str, folder: Path, knobs: Sequence[str] =
     asked = first if len(first) > 1 else targets[:2]
     file = os.path.relpath(path, folder)
     study = _study_lines(samples, file, name=name, own=own, objectives=asked, is_table=is_table)
-    space = None if is_table else _text(_space_lines(samples, path, others=[c for c in candidates if c not in own]))
-    return Starter(space, _text(study), samples.notes)
+    space = (
+        None
+        if is_table
+        else _text(_space_lines(samples, path, others=[c for c in (*guess.knobs, *guess.others) if c not in own]))
+    )
+    return Starter(space, _text(study), (*(() if knobs else guess.notes), *samples.notes))
+
+
+def fitted_name(path: str) -> str:
+    """Return the name that a model fitted to a samples CSV is given: `my.csv` becomes `my-model.json`."""
+    return f"{path.removesuffix('.csv')}-model.json"
 
 
 def _text(lines: Iterator[str]) -> str:
     return "\n".join(lines) + "\n"
-
-
-def _candidates(csv: CsvTable) -> list[str]:
-    """Return the further columns that could be knobs: they vary, hold one kind of thing, and repeat their values."""
-    known = {*COLUMNS, *UNIT_COLUMNS, "name", "label", "source", "repeat", ""}
-    found = []
-    for column in dict.fromkeys(csv.header):
-        if column in known:
-            continue
-        values = [cell for cell in csv.cells(column) if cell]
-        if is_numeric(values) is not None and 1 < len(set(values)) <= max(2, len(values) // 2):
-            found.append(column)
-    return found
-
-
-def _is_echo(csv: CsvTable, column: str) -> bool:
-    """Tell whether a column only says again what a knob of explorer's says, within each family."""
-    family = csv.cells("family") if "family" in csv.header else [""] * len(csv.rows)
-    cells = csv.cells(column)
-    for knob in (k for k in (*KNOBS[1:], "weight_bits") if k in csv.header):
-        rows = [(f, a, b) for f, a, b in zip(family, csv.cells(knob), cells, strict=True) if a and b]
-        pairs = len({(f, a, b) for f, a, b in rows})
-        if len({(f, a) for f, a, _ in rows}) == pairs == len({(f, b) for f, _, b in rows}):
-            return True
-    return False
 
 
 def _study_lines(
@@ -103,7 +86,8 @@ def _study_lines(
     else:
         yield f"space = {_quoted(name)}"
         yield f"model = {_quoted(file)}"
-        yield f"# model = {table}    # to search the measured rows themselves; then without space"
+        yield f"# model = {_quoted(fitted_name(file))}    # the same, once `explorer fit` has written it"
+        yield f"# model = {table}    # the measured rows themselves; then without space"
     if samples.families != (ONE_FAMILY,):
         yield f"families = [{', '.join(map(_quoted, samples.families))}]"
     measured = [t for t in _PREFERRED if t in samples.targets]
@@ -128,12 +112,15 @@ def _space_lines(samples: Samples, path: Path, *, others: Sequence[str]) -> Iter
         yield f"family = {_quoted(ONE_FAMILY)}    # the file has no family column"
     yield from ("", "# Ranges are those of the samples; lists hold every value that was measured.", "[axes]")
     columns = {knob: samples.columns[knob] for knob in samples.knobs if knob != "family"}
-    moved = {knob: values for knob, values in columns.items() if len(set(values.tolist())) > 1}
+    copies = duplicated_knobs(samples.columns, knobs=measured_knobs(samples))
+    moved = {k: values for k, values in columns.items() if len(set(values.tolist())) > 1 and k not in copies}
     pairs = {"voltage_v", "frequency_hz"} & moved.keys()
     for knob, values in moved.items():
         if knob not in {"voltage_v", "frequency_hz"}:
             yield f"{knob} = {_axis(knob, values)}"
-    for knob in columns.keys() - moved.keys():
+    for knob, source in copies.items():
+        yield f"# {knob}: {source} decides it in every row, so it is left out"
+    for knob in (name for name in columns if name not in moved and name not in copies):
         yield f"# {knob}: {_value(knob, columns[knob][0])} in every row, so it is fixed"
     for knob in others:
         yield f"# {knob} = {{ ... }}    # a column that varies: a knob, or only measured beside?"
@@ -163,16 +150,22 @@ def _operating_lines(columns: dict[str, NDArray[Any]], moved: dict[str, NDArray[
 
 
 def _axis(knob: str, values: NDArray[Any]) -> str:
-    """Return an axis: names as choices, few numbers as a list, many as a range; R and D are never a list."""
+    """Return an axis: names as choices, settings that come back as a list, other numbers as a range."""
     if values.dtype == object:
         return f"{{ choices = [{', '.join(map(_quoted, sorted(set(values.tolist()))))}] }}"
-    distinct, column = sorted(set(values.tolist())), describe(knob)
+    column = describe(knob)
     unit = f', unit = "{column.symbol}"' if column.symbol else ""
-    if len(distinct) <= _FEW and knob not in {"pruning_ratio", "quant_step"}:
-        return f"{{ values = [{', '.join(f'{v:.12g}' for v in distinct)}]{unit} }}"
+    # A step of 0 is "not quantized", which no other step is near to: not a place to search.
+    distinct = sorted({v for v in values.tolist() if v > 0 or knob != "quant_step"})
     is_log = distinct[0] > 0 and distinct[-1] / distinct[0] >= _LOG_RATIO
-    scale = ', scale = "log"' if is_log else ""
-    return f"{{ range = [{distinct[0]:.12g}, {distinct[-1]:.12g}]{unit}{scale} }}"
+    ends = f"range = [{distinct[0]:.12g}, {distinct[-1]:.12g}]" + (', scale = "log"' if is_log else "")
+    comes_back = 2 * len(distinct) <= len(values) or all(v == int(v) for v in distinct)
+    if len(distinct) == 1:
+        return f"{{ value = {distinct[0]:.12g}{unit} }}"
+    if len(distinct) > _FEW or not comes_back:
+        return f"{{ {ends}{unit} }}"
+    between = "" if knob == "weight_bits" else f"    # or between them: {ends}"
+    return f"{{ values = [{', '.join(f'{v:.12g}' for v in distinct)}]{unit} }}{between}"
 
 
 def _clock_axis(knob: str, moved: dict[str, NDArray[Any]]) -> str:

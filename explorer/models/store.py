@@ -3,8 +3,9 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,8 +13,10 @@ from explorer.errors import Fault, InvalidFile, WrongUsage
 from explorer.files import MAX_TABLE_BYTES, is_file, read_text
 from explorer.models.draws import PosteriorModel
 from explorer.models.evaluator import Evaluator
+from explorer.models.guess import guess_knobs
 from explorer.models.h100 import h100_tables
 from explorer.models.lookup import lookup_of
+from explorer.models.response_fit import error_text
 from explorer.models.responses import Measured, Responses, fit_responses, measured
 from explorer.models.responses_file import SCHEMA, responses_from_json, responses_to_json
 from explorer.models.samples import Samples, paper_samples, read_samples
@@ -21,22 +24,24 @@ from explorer.models.surrogate import Surrogate, fit_surrogate
 from explorer.models.surrogate_file import surrogate_from_file, surrogate_to_json
 from explorer.models.validation import calibrated, leave_one_out
 from explorer.problem.columns import KNOBS, TARGETS
+from explorer.problem.csv_table import read_csv
 from explorer.problem.study import Study
 from explorer.problem.study_file import SHIPPED_MODELS
 
 __all__ = ["fit_samples", "load_evaluator", "load_model", "load_samples", "model_from_file", "model_to_json"]
 
+_Model = TypeVar("_Model", Responses, Surrogate)
 # Below this many rows only the written-down priors of the shapes can tell knobs apart.
 _ROWS_FOR_RESPONSES = 20
 _AS_GOOD = 0.95  # responses must be this much better to replace shapes, whose coefficients mean something
 
 
-def load_model(name: str, *, own: Sequence[str] = (), ignore: Sequence[str] = ()) -> PosteriorModel:
+def load_model(name: str, *, own: Sequence[str] | None = None, ignore: Sequence[str] = ()) -> PosteriorModel:
     """Return a model by name: `paper`, `h100`, a model.json written by `explorer fit -o`, or a samples CSV to fit now.
 
     Args:
         name: what to load.
-        own: for a samples CSV, its further columns that are knobs.
+        own: for a samples CSV, its further columns that are knobs; None: guess them by their names.
         ignore: for a samples CSV, columns to pass over.
 
     Raises:
@@ -49,10 +54,13 @@ def load_model(name: str, *, own: Sequence[str] = (), ignore: Sequence[str] = ()
     return fit_samples(load_samples([name], own=own, ignore=ignore), name=name)
 
 
-def load_samples(names: Sequence[str], *, own: Sequence[str] = (), ignore: Sequence[str] = ()) -> tuple[Measured, ...]:
+def load_samples(
+    names: Sequence[str], *, own: Sequence[str] | None = None, ignore: Sequence[str] = ()
+) -> tuple[Measured, ...]:
     """Return tables of samples by name: `paper`, `h100` (two tables), or samples CSVs with knobs of the user's own.
 
-    A further column that only some of the files have is a knob in those.
+    A further column that only some of the files have is a knob in those. Where none are named (None), those that look
+    like knobs are taken, and the samples' notes say so.
 
     Raises:
         WrongUsage: there is no such file.
@@ -69,8 +77,21 @@ def load_samples(names: Sequence[str], *, own: Sequence[str] = (), ignore: Seque
             known = ", ".join(SHIPPED_MODELS)
             raise WrongUsage(f"no model is called '{name}'", fix=f"name {known}, a model.json or a samples CSV")
         else:
-            tables.append(measured(read_samples(path, own=own, ignore=ignore)))
+            tables.append(measured(_from_csv(path, own, ignore, is_one_of_several=len(names) > 1)))
+    unused = [k for k in own or () if not any(k in table.samples.columns for table in tables)] if len(names) > 1 else []
+    if unused:
+        raise WrongUsage(f"none of the files has a column {', '.join(unused)}", fix="check how the column is called")
     return tuple(tables)
+
+
+def _from_csv(path: Path, own: Sequence[str] | None, ignore: Sequence[str], *, is_one_of_several: bool) -> Samples:
+    """Read a samples CSV; its own knobs are the named ones (of several files, those that it has), or guessed."""
+    if own is None:
+        guess = guess_knobs(read_csv(path).without(ignore))
+        samples = read_samples(path, own=guess.knobs, ignore=ignore)
+        return replace(samples, notes=(*guess.notes, *samples.notes))
+    there = [name for name in own if name in read_csv(path).header] if is_one_of_several else own
+    return read_samples(path, own=there, ignore=ignore)
 
 
 def fit_samples(tables: Sequence[Measured], *, name: str) -> PosteriorModel:
@@ -84,33 +105,52 @@ def fit_samples(tables: Sequence[Measured], *, name: str) -> PosteriorModel:
         InvalidFile: nothing can be fitted to the tables.
     """
     try:
-        if len(tables) > 1 or set(tables[0].samples.knobs) != set(KNOBS) or _has_unquantized(tables[0].samples):
+        if len(tables) > 1 or set(tables[0].samples.knobs) != set(KNOBS):
             return fit_responses(tables, name=name)
         samples = tables[0].samples
+        beyond = _beyond_shapes(samples)
+        if beyond:
+            return _with_note(fit_responses(tables, name=name), f"not fitted by the paper's shapes: {beyond}")
         shapes = calibrated(fit_surrogate(samples, name=name))
         if len(samples.labels) < _ROWS_FOR_RESPONSES:
             return shapes
         responses = fit_responses(tables, name=name)
     except WrongUsage as error:
         raise InvalidFile(name, [Fault("", error.problem, error.fix)]) from None
-    return responses if _error_ratio(responses, shapes) < _AS_GOOD else shapes
+    errors = _errors(responses, shapes)
+    ratio = math.exp(sum(math.log(own / other) for _, own, other in errors) / len(errors)) if errors else math.inf
+    told = ", ".join(f"{t} {error_text(t, own)} and {error_text(t, other)}" for t, own, other in errors)
+    if ratio < _AS_GOOD:
+        text = f"fitted by responses: they err less on unseen rows than the paper's shapes ({told})"
+        return _with_note(responses, text)
+    text = f"fitted by the paper's shapes: responses are no better on unseen rows, or not by enough ({told})"
+    return _with_note(shapes, text)
 
 
-def _has_unquantized(samples: Samples) -> bool:
-    """Tell whether a row is of a network that was not quantized, which the paper's shapes have no bits for."""
-    return bool(np.any(samples.columns["quant_step"] == 0))
+def _with_note(model: _Model, text: str) -> _Model:
+    """Return a model that also tells why it is what it is."""
+    return replace(model, samples=replace(model.samples, notes=(text, *model.samples.notes)))
 
 
-def _error_ratio(responses: Responses, shapes: Surrogate) -> float:
-    """Return how far responses err on unseen rows, as a share of what shapes do: geometric mean over the targets."""
+def _beyond_shapes(samples: Samples) -> str:
+    """Say why the paper's shapes cannot take some samples; empty where they can."""
+    if (samples.columns["quant_step"] == 0).any():
+        return "they have no bits for a network that was not quantized (quant_step 0)"
+    accuracy = samples.columns.get("accuracy", np.empty(0))
+    if (accuracy == 0).any() or (accuracy == 1).any():
+        return "an accuracy of exactly 0 or 1 has no log-odds, and they do not clip it"
+    return ""
+
+
+def _errors(responses: Responses, shapes: Surrogate) -> list[tuple[str, float, float]]:
+    """Return each target's error on unseen rows: of responses, then of shapes."""
     judged = leave_one_out(shapes.samples, widening=shapes.widening)
-    ratios = []
-    for target in responses.targets:
-        if target in judged:
-            errors = judged[target].model
-            own = errors.mae if target == "accuracy" else errors.mape
-            ratios.append(math.log(max(responses.responses[target].checked.error, 1e-12) / max(own, 1e-12)))
-    return math.exp(sum(ratios) / len(ratios)) if ratios else math.inf
+    found = []
+    for target in (target for target in responses.targets if target in judged):
+        errors = judged[target].model
+        shape = errors.mae if target == "accuracy" else errors.mape
+        found.append((target, max(responses.responses[target].checked.error, 1e-12), max(shape, 1e-12)))
+    return found
 
 
 def load_evaluator(study: Study) -> Evaluator:

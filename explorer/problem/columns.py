@@ -107,6 +107,13 @@ LIMITS: Mapping[str, tuple[float, float, bool, bool]] = {
     "frequency_hz": (0.0, 1e13, False, True),
     "accuracy": (0.0, 1.0, False, False),
 }
+# What was measured may stand at the ends: a network that was not quantized has the step 0, and all answers of a small
+# test may be right, or none. Equations and shapes take neither.
+MEASURED_LIMITS: Mapping[str, tuple[float, float, bool, bool]] = {
+    **LIMITS,
+    "quant_step": (0.0, 1.0, True, True),
+    "accuracy": (0.0, 1.0, True, True),
+}
 _POSITIVE = (0.0, float("inf"), False, False)
 _ANY = (-float("inf"), float("inf"), False, False)
 
@@ -162,23 +169,31 @@ def numeric_knobs(columns: Mapping[str, NDArray[Any]]) -> list[str]:
     return [name for name in knobs_of(columns) if columns[name].dtype != object]
 
 
-def is_allowed(name: str, values: Float) -> NDArray[np.bool_]:
-    """Tell for each value of a numeric column whether it has a meaning, shape (n,); NaN has none."""
-    low, high, takes_low, takes_high = _limits(name)
+def is_allowed(name: str, values: Float, *, is_measured: bool = False) -> NDArray[np.bool_]:
+    """Tell for each value of a numeric column whether it has a meaning, shape (n,); NaN has none.
+
+    Args:
+        name: the column.
+        values: shape (n,).
+        is_measured: samples may hold more than equations take: a step of 0 (not quantized), accuracies of 0 and 1.
+    """
+    low, high, takes_low, takes_high = _limits(name, is_measured=is_measured)
     above = values >= low if takes_low else values > low
     below = values <= high if takes_high else values < high
     return np.asarray(above & below & np.isfinite(values))
 
 
-def allowed_text(name: str) -> str:
+def allowed_text(name: str, *, is_measured: bool = False) -> str:
     """Print the allowed interval of a numeric column: '[0, 1)'."""
-    low, high, takes_low, takes_high = _limits(name)
+    low, high, takes_low, takes_high = _limits(name, is_measured=is_measured)
     return f"{'[' if takes_low else '('}{low:g}, {high:g}{']' if takes_high else ')'}"
 
 
-def _limits(name: str) -> tuple[float, float, bool, bool]:
+def _limits(name: str, *, is_measured: bool) -> tuple[float, float, bool, bool]:
     """Return a column's limits; what has a physical unit is positive, a knob of the user's own may be any number."""
-    return LIMITS.get(name, _POSITIVE if name in COLUMNS or describe(name).symbol else _ANY)
+    return (MEASURED_LIMITS if is_measured else LIMITS).get(
+        name, _POSITIVE if name in COLUMNS or describe(name).symbol else _ANY
+    )
 
 
 def by_family(families: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:

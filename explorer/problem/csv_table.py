@@ -126,6 +126,7 @@ def numbers(
     source: str | None = None,
     scale: float = 1.0,
     is_knob: bool = False,
+    is_measured: bool = True,
     place: int | None = None,
 ) -> tuple[Float, list[Fault]]:
     """Return a column of numbers in SI, shape (n,), NaN where a cell is empty, and a fault for each cell that is none.
@@ -136,6 +137,7 @@ def numbers(
         source: its name in the file, where that is another.
         scale: what one unit of the file is in SI.
         is_knob: whether an empty cell is a fault.
+        is_measured: whether the ends that only measurements reach are allowed (see `MEASURED_LIMITS`).
         place: its index in the header, where a name stands twice.
     """
     shown = source or name
@@ -153,8 +155,9 @@ def numbers(
             faults.append(Fault(where, f"'{cell[:40]}' is not a number", "write a plain number in SI, such as 0.15"))
             continue
         values[i] = value * scale
-        if not is_allowed(name, values[i : i + 1])[0]:
-            faults.append(Fault(where, f"{cell[:40]} is not allowed", f"keep it within {allowed_text(name)}, SI units"))
+        if not is_allowed(name, values[i : i + 1], is_measured=is_measured)[0]:
+            allowed = allowed_text(name, is_measured=is_measured)
+            faults.append(Fault(where, f"{cell[:40]} is not allowed", f"keep it within {allowed}, SI units"))
     return values, faults
 
 

@@ -182,13 +182,17 @@ def _keys(designs: Columns) -> set[tuple[Any, ...]]:
 
 
 def _enqueue_samples(optuna_study: optuna.Study, assessment: Assessment, encoding: Encoding) -> None:
-    """Make the measured configurations the first trials: whatever the sampler does, they are among the designs."""
+    """Make the measured configurations the first trials, each once: whatever the sampler does, they are designs."""
     evaluator = assessment.evaluator
     if not isinstance(evaluator, PosteriorModel):
         return
     columns = evaluator.samples.columns
+    known: list[dict[str, Any]] = []
     for i, label in enumerate(evaluator.samples.labels):
         region = assessment.regions.get(columns["family"][i])
         knobs = {name: columns[name][i : i + 1] for name in knobs_of(columns)}
         if region is not None and region.contains(knobs).all():
-            optuna_study.enqueue_trial(encoding.encode(knobs)[0], user_attrs={ORIGIN_ATTR: "sample", "sample": label})
+            params = encoding.encode(knobs)[0]
+            if params not in known:
+                optuna_study.enqueue_trial(params, user_attrs={ORIGIN_ATTR: "sample", "sample": label})
+            known.append(params)

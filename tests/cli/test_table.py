@@ -143,7 +143,7 @@ def test_from_a_file_to_a_front_in_two_commands(cli: Cli, tmp_path: Path) -> Non
 
     assert began.returncode == 0, began.stderr
     assert began.stdout.splitlines() == ["studies/rows.toml"]
-    assert "then: explorer run rows" in began.stderr
+    assert "\n  explorer run rows\n" in began.stderr
     assert ran.returncode == 0, ran.stderr
     assert (tmp_path / "results/rows/report.html").stat().st_size > 1000
     assert again.returncode == 2

@@ -70,7 +70,17 @@ def test_a_repeat_that_took_many_times_as_long_is_a_hang() -> None:
     designs = {"frequency_hz": np.array([1e9, 1e9, 1e9, 2e9])}
     told = target_warnings("latency_s", designs, np.array([0.1, 0.11, 1.0, 0.05]), knobs=(CLOCK,))
 
-    assert told == ("row 4: latency_s is 10.0 times that of its repeat: a hang? take the row out",)
+    assert told == ("latency_s is several times that of its repeat in row 4 (10.0 times): a hang? take it out",)
+
+
+def test_repeats_that_differ_again_and_again_lack_a_knob_and_are_told_in_one_line() -> None:
+    designs = {"frequency_hz": np.full(12, 1e9)}
+    values = np.array([1.0, 5.0, 9.0, 1.1, 7.0, 4.0, 1.2, 1.0, 3.5, 8.0, 1.1, 6.0])
+    told = target_warnings("latency_s", designs, values, knobs=(CLOCK,))
+
+    assert len(told) == 1
+    assert told[0].startswith("latency_s: repeats of one configuration differ by up to 9.0 times (rows 4 (9.0 times)")
+    assert "and 2 more): something that matters is not among the knobs" in told[0]
 
 
 def test_a_cliff_is_told_with_where_it_stands() -> None:
@@ -98,7 +108,7 @@ def test_a_single_row_that_does_not_belong_is_found_among_many() -> None:
     response = fit_response("latency_s", designs, values, knobs=(CLOCK,))
     told = outlier_warnings(response, designs, values)
 
-    assert told[0].startswith("row 20: latency_s")
+    assert "the worst first: row 20 (" in told[0]
     assert all(line.startswith("row 20") for line in told)
 
 

@@ -108,8 +108,8 @@ def test_a_target_column_without_any_number_is_no_target(tmp_path: Path) -> None
         pytest.param([HEADER, ROW.replace("0.33", "abc")], r"row 2, pruning_ratio: 'abc' is not a number", id="text"),
         pytest.param([HEADER, ROW.replace("0.33", "1.0")], r"row 2, pruning_ratio: 1.0 is not allowed", id="R of 1"),
         pytest.param([HEADER, ROW.replace("0.33", "-0.1")], r"pruning_ratio: -0.1 .*\n.*\[0, 1\)", id="negative R"),
-        pytest.param([HEADER, ROW.replace("0.02", "0")], r"quant_step: 0 is not allowed.*\n.*\(0, 1\]", id="D of 0"),
-        pytest.param([HEADER, ROW.replace("0.94", "94")], r"accuracy: 94 is not allowed.*\n.*\(0, 1\)", id="percent"),
+        pytest.param([HEADER, ROW.replace("0.02", "2")], r"quant_step: 2 is not allowed.*\n.*\[0, 1\]", id="D of 2"),
+        pytest.param([HEADER, ROW.replace("0.94", "94")], r"accuracy: 94 is not allowed.*\n.*\[0, 1\]", id="percent"),
         pytest.param([HEADER, ROW.replace("0.15", "0")], r"latency_s: 0 is not allowed", id="no time at all"),
         pytest.param([HEADER, ROW.replace("0.15", "nan")], r"latency_s: nan is not allowed", id="nan"),
         pytest.param([HEADER, ROW.replace("0.15", "inf")], r"latency_s: inf is not allowed", id="inf"),
@@ -207,6 +207,27 @@ def test_faults_of_designs_are_told_at_once(tmp_path: Path) -> None:
 def test_a_missing_file_is_told(tmp_path: Path, read: object) -> None:
     with pytest.raises(WrongUsage, match="no such file"):
         read(tmp_path / "none.csv")  # type: ignore[operator]
+
+
+def test_what_was_not_quantized_has_the_step_0_and_it_is_said(tmp_path: Path) -> None:
+    samples = read_samples(_csv(tmp_path, HEADER, ROW.replace("0.02", "0"), ROW))
+
+    assert samples.columns["quant_step"].tolist() == [0.0, 0.02]
+    assert "quant_step is 0 in 1 of 2 rows: read as not quantized" in samples.notes
+
+
+def test_all_answers_may_be_right_or_wrong(tmp_path: Path) -> None:
+    samples = read_samples(_csv(tmp_path, HEADER, ROW.replace("0.94", "1"), ROW.replace("0.94", "0")))
+
+    assert samples.columns["accuracy"].tolist() == [1.0, 0.0]
+
+
+def test_a_design_without_quantization_is_refused_where_the_model_has_shapes(tmp_path: Path) -> None:
+    path = _csv(tmp_path, HEADER.partition(",accuracy")[0], ROW.partition(",0.94")[0].replace("0.02", "0"))
+    with pytest.raises(InvalidFile, match=r"quant_step: 0 is not allowed"):
+        read_designs(path)
+
+    assert read_designs(path, is_measured=True)["quant_step"].tolist() == [0.0]
 
 
 def test_rows_keeps_labels_and_columns_together() -> None:

@@ -59,7 +59,7 @@ def test_knobs_are_what_varies_and_looks_like_one(tmp_path: Path) -> None:
 
     assert "resolution = { values = [96, 128, 160, 192] }" in space
     assert 'precision = { choices = ["fp32", "int8"] }' in space
-    assert "pruning_ratio = { range = [0, 0.5] }" in space
+    assert "pruning_ratio = { values = [0, 0.25, 0.5] }    # or between them: range = [0, 0.5]" in space
     assert "# board_temperature = { ... }" in space
     assert "# width = { ... }" in space  # says again what the pruning ratio says
     assert "operator" not in space

@@ -84,6 +84,15 @@ def test_a_value_is_allowed_where_its_equation_has_a_meaning(name: str, value: f
     assert is_allowed(name, np.array([value])).tolist() == [is_good]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "is_good"),
+    [("quant_step", 0.0, True), ("quant_step", -1e-9, False), ("accuracy", 0.0, True), ("accuracy", 1.0, True),
+     ("accuracy", 1.01, False), ("energy_j", 0.0, False), ("pruning_ratio", 1.0, False)],
+)  # fmt: skip
+def test_a_measurement_may_stand_at_the_ends_that_equations_leave_out(name: str, value: float, is_good: bool) -> None:
+    assert is_allowed(name, np.array([value]), is_measured=True).tolist() == [is_good]
+
+
 def test_the_allowed_interval_is_written_as_mathematics_does() -> None:
     assert [allowed_text(name) for name in ("pruning_ratio", "quant_step", "accuracy", "energy_j")] == [
         "[0, 1)",

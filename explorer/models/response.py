@@ -12,7 +12,9 @@ from scipy.special import ndtri
 from explorer.models.coordinates import Coordinates, Knob
 from explorer.models.fitting import Design, FormFit, design_of, freedom_of, term_of_columns
 from explorer.models.forms import unlink
+from explorer.models.gaps import Gaps
 from explorer.models.process import Table, kernel, residual_covariance
+from explorer.models.trials import sampling_variance
 from explorer.models.widening import Widening
 from explorer.problem.columns import Columns, Float, n_rows, take
 
@@ -63,8 +65,10 @@ class Response:
         counts: how often each was measured, shape (n,).
         table: their linked values.
         repeat_sd: standard deviation of repeats of one configuration, linked; 0 where there are none.
+        trials: on how many samples each accuracy was counted, shape (n,); 0 where that is not known.
         fit: the chosen form.
         widening: how much wider than the posterior's the intervals must be to cover.
+        gaps: what a fall between two measured values of a knob adds to that.
         candidates: all forms tried, with scales fitted once.
         checked: the chosen form once more, everything fitted again in each of at most ten folds.
         choice: why this one, in a sentence.
@@ -78,8 +82,10 @@ class Response:
     counts: NDArray[np.int64]
     table: Table
     repeat_sd: float
+    trials: Float
     fit: FormFit
     widening: Widening
+    gaps: Gaps
     candidates: tuple[Candidate, ...]
     checked: Candidate
     choice: str
@@ -91,8 +97,7 @@ class Response:
         Raises:
             UnknownName: a level of a category that was never measured.
         """
-        pull = _pull(self)
-        parts = [self._linked(block, pull) for block in _blocks(designs)]
+        parts = [self.linked(block) for block in _blocks(designs)]
         return unlink(self.target, np.concatenate(parts)) if parts else np.empty(0)
 
     def draws(self, designs: Columns, *, n: int = N_DRAWS, seed: int = 0, with_noise: bool = True) -> Float:
@@ -111,12 +116,13 @@ class Response:
         """Standard deviation of a measurement around the function, linked."""
         return float(np.hypot(np.exp(self.fit.scales.scatter), self.repeat_sd))
 
-    def _linked(self, designs: Columns, pull: Float) -> Float:
+    def linked(self, designs: Columns) -> Float:
+        """Return the most probable linked value of each design, shape (n,)."""
         placed = self.coordinates.place(designs)
         mean = design_of(self.fit.form, self.coordinates, placed).mean(self.fit.theta)
         if not np.isfinite(self.fit.scales.amplitude):
             return np.asarray(mean)
-        around = kernel(self.coordinates.points(placed), self.table.points, self.fit.scales) @ pull
+        around = kernel(self.coordinates.points(placed), self.table.points, self.fit.scales) @ _pull(self)
         return np.asarray(mean + around)
 
 
@@ -132,6 +138,7 @@ class ResponseDraws:
         amplitudes: shape (S, m).
         pull: what the samples add to the process, shape (S, n).
         scatter: one standard normal for each draw, shape (S,).
+        bridge: another, for falls between measured values: in one draw all of them come early, or all late.
         stretch: doubt of the size of all deviations (few rows know it badly), shape (S,).
     """
 
@@ -142,6 +149,7 @@ class ResponseDraws:
     amplitudes: Float
     pull: Float
     scatter: Float
+    bridge: Float
     stretch: Float
 
     @property
@@ -174,12 +182,16 @@ class ResponseDraws:
         if np.isfinite(scales.amplitude):
             values = values + self.amplitudes @ _cosines(points, self.frequencies, self.phases).T
             values = values + self.pull @ kernel(response.table.points, points, scales)
-        middle = response._linked(designs, _pull(response))  # noqa: SLF001 - one value, two classes
+        middle = response.linked(designs)
         deviation = values - middle
+        if response.gaps.shares:
+            doubt = response.gaps.doubt(designs, coordinates, response.samples, linked=response.linked)
+            deviation = deviation + self.bridge[:, None] * doubt
         if with_noise:
             spread = max(float(np.std(response.table.values)), 0.02)
             doubt = _OUTSIDE * spread * coordinates.outside(placed)
             scatter = np.exp(2 * scales.scatter) + response.repeat_sd**2 + doubt**2
+            scatter = scatter + sampling_variance(middle, float(np.median(response.trials)))
             deviation = deviation + self.scatter[:, None] * np.sqrt(scatter)
         return np.asarray(middle + response.widening.at(placed) * self.stretch[:, None] * deviation)
 
@@ -213,8 +225,8 @@ def draw_response(response: Response, *, n: int = N_DRAWS, seed: int = 0) -> Res
     freedom = freedom_of(fit, response.coordinates, response.coordinates.place(response.samples), table)
     stretch = np.sqrt(freedom / rng.chisquare(freedom, n))
     # One normal from each n-th of the distribution: quantiles of few draws stay steady.
-    scatter = rng.permutation(ndtri((np.arange(n) + 0.5) / n))
-    return ResponseDraws(response, theta, frequencies, phases, amplitudes, pull, scatter, stretch)
+    scatter, bridge = (rng.permutation(ndtri((np.arange(n) + 0.5) / n)) for _ in range(2))
+    return ResponseDraws(response, theta, frequencies, phases, amplitudes, pull, scatter, bridge, stretch)
 
 
 def _mean(design: Design, theta: Float, columns: Float, fit: FormFit) -> Float:

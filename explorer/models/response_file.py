@@ -10,8 +10,10 @@ from explorer.errors import WrongUsage
 from explorer.models.coordinates import Knob, coordinates_of
 from explorer.models.fitting import FormFit, term_of_columns
 from explorer.models.forms import LAWS, Form, Term
+from explorer.models.gaps import Gaps
 from explorer.models.process import Scales, Table
 from explorer.models.response import Candidate, Response
+from explorer.models.trials import sampling_variance
 from explorer.models.widening import Away, Widening
 from explorer.problem.columns import Columns, Float
 
@@ -29,6 +31,7 @@ def response_to_json(response: Response) -> dict[str, Any]:
         "counts": response.counts.tolist(),
         "values": response.table.values.tolist(),
         "repeat_sd": response.repeat_sd,
+        "trials": response.trials.tolist(),
         "form": {
             "name": fit.form.name,
             "law": fit.form.law,
@@ -47,6 +50,7 @@ def response_to_json(response: Response) -> dict[str, Any]:
             "factor": response.widening.factor,
             "away": {name: asdict(away) for name, away in response.widening.away.items()},
         },
+        "gaps": dict(response.gaps.shares),
         "candidates": [_candidate_to_json(candidate) for candidate in response.candidates],
         "checked": _candidate_to_json(response.checked),
         "choice": response.choice,
@@ -80,7 +84,10 @@ def _read(data: Mapping[str, Any]) -> Response:
     values, counts = _finite(data["values"], "values"), np.array([int(c) for c in data["counts"]], dtype=np.int64)
     coordinates = coordinates_of(samples, knobs)
     repeat_sd = float(_finite([data["repeat_sd"]], "repeat_sd")[0])
-    table = Table(values, repeat_sd**2 / counts, coordinates.points(coordinates.place(samples)))
+    trials = _finite(data["trials"], "trials")
+    _require(len(trials) == len(values) and bool((trials >= 0).all()), "trials do not fit the values")
+    variance = repeat_sd**2 / counts + sampling_variance(values, trials)
+    table = Table(values, variance, coordinates.points(coordinates.place(samples)))
     form = _form(data["form"])
     scales = _scales(data["scales"], has_process=form.has_process)
     theta = _finite(data["theta"], "theta")
@@ -94,9 +101,11 @@ def _read(data: Mapping[str, Any]) -> Response:
         for name, a in data["widening"]["away"].items()
     }
     _require(set(away) <= set(coordinates.axes), "widening names an unknown knob")
+    gaps = dict(zip(data["gaps"], _finite(data["gaps"].values(), "gaps").tolist(), strict=True))
+    _require(set(gaps) <= set(coordinates.varied), "gaps name an unknown knob")
     return Response(
-        str(data["target"]), knobs, coordinates, samples, counts, table, repeat_sd,
-        FormFit(form, str(data["target"]), theta, scales), Widening(float(data["widening"]["factor"]), away),
+        str(data["target"]), knobs, coordinates, samples, counts, table, repeat_sd, trials,
+        FormFit(form, str(data["target"]), theta, scales), Widening(float(data["widening"]["factor"]), away), Gaps(gaps),
         tuple(_candidate(c) for c in data["candidates"]), _candidate(data["checked"]), str(data["choice"]),
         tuple(str(w) for w in data["warnings"]),
     )  # fmt: skip

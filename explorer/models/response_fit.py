@@ -11,10 +11,12 @@ from threadpoolctl import threadpool_limits
 from explorer.errors import WrongUsage
 from explorer.models.candidates import candidate_forms
 from explorer.models.coordinates import Coordinates, Knob, Placed, coordinates_of
-from explorer.models.fitting import FormFit, fit_form, freedom_of, held_out
+from explorer.models.fitting import FormFit, conditional, fit_form, freedom_of, held_out
 from explorer.models.forms import Form, link, unlink
+from explorer.models.gaps import Gaps, knobs_with_gaps, learned_share, left_changes
 from explorer.models.process import Table
 from explorer.models.response import LEVEL, Candidate, Response
+from explorer.models.trials import countable, sampling_variance
 from explorer.models.widening import Widening, away_from_levels, half_width, knobs_with_levels, needed
 from explorer.problem.columns import Columns, Float, take
 
@@ -39,11 +41,18 @@ class _Data:
     placed: Placed
     table: Table
     repeat_sd: float
+    trials: Float
     fold: NDArray[np.int64]
 
 
 def fit_response(
-    target: str, designs: Columns, values: Float, *, knobs: Sequence[Knob], groups: NDArray[Any] | None = None
+    target: str,
+    designs: Columns,
+    values: Float,
+    *,
+    knobs: Sequence[Knob],
+    groups: NDArray[Any] | None = None,
+    trials: Float | None = None,
 ) -> Response:
     """Fit the few forms that the knobs allow to one target and keep the one that predicts unseen rows best.
 
@@ -53,31 +62,36 @@ def fit_response(
         values: the measurements, shape (n,); NaN was not measured. Positive; accuracy within [0, 1].
         knobs: what each column of the designs is.
         groups: rows that are left out together when forms are judged, shape (n,); default: each configuration alone.
+        trials: on how many samples each accuracy was counted, shape (n,); NaN where that is not known.
 
     Raises:
         WrongUsage: fewer than two rows have the target and all knobs, or a value has no logarithm.
     """
     # Thousands of solves of a hundred rows: threads cost ten times what they save where anything else runs as well.
     with threadpool_limits(1):
-        return _fitted(target, designs, np.asarray(values, dtype=np.float64), knobs, groups)
+        counted = np.zeros(len(values)) if trials is None or target != "accuracy" else np.nan_to_num(trials)
+        data, warnings = _prepared(target, designs, np.asarray(values, dtype=np.float64), knobs, groups, counted)
+        return _fitted(target, data, warnings, knobs=knobs, is_grouped=groups is not None)
 
 
 def _fitted(
-    target: str, designs: Columns, values: Float, knobs: Sequence[Knob], groups: NDArray[Any] | None
+    target: str, data: _Data, warnings: tuple[str, ...], *, knobs: Sequence[Knob], is_grouped: bool
 ) -> Response:
-    data, warnings = _prepared(target, designs, values, knobs, groups)
     fits = _fits(target, data)
     levels = knobs_with_levels(data.coordinates, data.placed)
     judged_by = {name: level for name, level in levels.items() if level.max() + 1 >= _LEVELS_TO_JUDGE}
-    candidates = tuple(_candidate(fit, data, judged_by if groups is None else {}) for fit in fits)
+    candidates = tuple(_candidate(fit, data, {} if is_grouped else judged_by) for fit in fits)
     chosen = _chosen(candidates, [fit.form for fit in fits], has_axes=bool(data.coordinates.varied))
     fit = fits[chosen]
     checked, factor = _judged(fit, data, _few_folds(data.fold), relearn=True)
-    without = {name: _judged(fit, data, level, relearn=False)[1] for name, level in levels.items()}
+    gaps, doubt = _gaps(fit, data, levels)
+    without = {
+        name: _judged(fit, data, level, relearn=False, doubt=doubt.get(name, 0.0))[1] for name, level in levels.items()
+    }
     widening = Widening(factor, away_from_levels(data.coordinates, data.placed, without, factor))
     return Response(
-        target, tuple(knobs), data.coordinates, data.samples, data.counts, data.table, data.repeat_sd, fit, widening,
-        candidates, checked, _choice(target, candidates[chosen], candidates, data),
+        target, tuple(knobs), data.coordinates, data.samples, data.counts, data.table, data.repeat_sd, data.trials,
+        fit, widening, gaps, candidates, checked, _choice(target, candidates[chosen], candidates, data),
         (*warnings, *_fit_warnings(target, checked, candidates[0], data)),
     )  # fmt: skip
 
@@ -114,7 +128,7 @@ def _fits(target: str, data: _Data) -> list[FormFit]:
 
 
 def _prepared(
-    target: str, designs: Columns, values: Float, knobs: Sequence[Knob], groups: NDArray[Any] | None
+    target: str, designs: Columns, values: Float, knobs: Sequence[Knob], groups: NDArray[Any] | None, trials: Float
 ) -> tuple[_Data, tuple[str, ...]]:
     has_all = np.isfinite(values)
     for knob in knobs:
@@ -129,7 +143,8 @@ def _prepared(
         raise WrongUsage(f"{target}: fewer than two rows have it and all knobs", fix="measure more configurations")
     if target != "accuracy" and values[has_all].min() <= 0:
         raise WrongUsage(f"{target}: a value is not positive", fix="leave the cell empty where nothing was measured")
-    kept, linked = take({knob.name: designs[knob.name] for knob in knobs}, has_all), link(target, values[has_all])
+    kept, trials = take({knob.name: designs[knob.name] for knob in knobs}, has_all), trials[has_all]
+    linked = link(target, countable(values[has_all], trials) if trials.any() else values[has_all])
     first, index = configurations(kept, knobs)
     if len(first) > MAX_CONFIGURATIONS:
         warnings.append(f"{target}: {len(first)} configurations; every form is fitted to {MAX_CONFIGURATIONS} of them")
@@ -139,12 +154,14 @@ def _prepared(
     repeat_sd = float(np.sqrt(np.sum((linked - means[index]) ** 2) / freedom)) if freedom else 0.0
     picked = np.unique(np.linspace(0, len(first) - 1, min(len(first), MAX_CONFIGURATIONS)).astype(np.int64))
     samples, counts, means = take(kept, first[picked]), counts[picked], means[picked]
+    trials = trials[first[picked]]
     coordinates = coordinates_of(samples, knobs)
     placed = coordinates.place(samples)
     own = groups[has_all][first[picked]].astype(str) if groups is not None else np.arange(len(picked))
     fold = np.unique(own, return_inverse=True)[1]
-    table = Table(means, repeat_sd**2 / counts, coordinates.points(placed))
-    return _Data(samples, counts, coordinates, placed, table, repeat_sd, fold), tuple(warnings)
+    # Repeats on the same samples say nothing of other samples: their number does not lower this part.
+    table = Table(means, repeat_sd**2 / counts + sampling_variance(means, trials), coordinates.points(placed))
+    return _Data(samples, counts, coordinates, placed, table, repeat_sd, trials, fold), tuple(warnings)
 
 
 def configurations(designs: Columns, knobs: Sequence[Knob]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -159,13 +176,37 @@ def configurations(designs: Columns, knobs: Sequence[Knob]) -> tuple[NDArray[np.
     return first[order], rank[index.reshape(-1)]
 
 
-def _judged(fit: FormFit, data: _Data, fold: NDArray[np.int64], *, relearn: bool) -> tuple[Candidate, float]:
+def _gaps(fit: FormFit, data: _Data, levels: Mapping[str, NDArray[np.int64]]) -> tuple[Gaps, dict[str, Float]]:
+    """Return the gaps of a fit, and what they add to each row's standard deviation where its level is left out."""
+
+    def linked(designs: Columns) -> Float:
+        asked = data.coordinates.place(designs)
+        points = data.coordinates.points(asked)
+        return conditional(fit, data.coordinates, data.placed, data.table, asked, points)[0]
+
+    shares: dict[str, float] = {}
+    doubt: dict[str, Float] = {}
+    for name in knobs_with_gaps(fit.target, data.coordinates):
+        level, change = levels.get(name), np.zeros(0)
+        if level is None:
+            shares[name] = learned_share(change, change, change, level=np.zeros(0, dtype=np.int64))
+            continue
+        middle, variance = held_out(fit, data.coordinates, data.placed, data.table, level, relearn=False)
+        change = left_changes(data.samples, name, coordinates=data.coordinates, level=level, linked=linked)
+        shares[name] = learned_share(data.table.values - middle, variance, change, level=level)
+        doubt[name] = shares[name] * change
+    return Gaps(shares), doubt
+
+
+def _judged(
+    fit: FormFit, data: _Data, fold: NDArray[np.int64], *, relearn: bool, doubt: Float | float = 0.0
+) -> tuple[Candidate, float]:
     """Return how well a form predicts rows left out by fold, and how much wider its intervals must be to cover."""
     table, can_be = data.table, _can_be_predicted(data, fold)
     if not can_be.any() or len(np.unique(fold)) < 2:
         return Candidate(fit.form.name, np.inf, -np.inf, np.nan), 1.0
     middle, variance = held_out(fit, data.coordinates, data.placed, table, fold, relearn=relearn)
-    residual, sd = (table.values - middle)[can_be], np.sqrt(variance[can_be])
+    residual, sd = (table.values - middle)[can_be], np.sqrt(variance + np.square(doubt))[can_be]
     truth = unlink(fit.target, table.values[can_be])
     gap = np.abs(unlink(fit.target, middle[can_be]) - truth)
     error = float(np.mean(gap if fit.target == "accuracy" else gap / truth))

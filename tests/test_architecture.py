@@ -10,7 +10,7 @@ import pytest
 
 from explorer.files import shipped
 from explorer.models.assessment import assessment_of
-from explorer.models.store import load_model
+from explorer.models.store import load_evaluator
 from explorer.problem.study import load_space, load_study
 
 ROOT = Path(__file__).parent.parent / "explorer"
@@ -150,7 +150,7 @@ def test_an_unknown_public_name_is_an_attribute_error() -> None:
 @pytest.mark.parametrize("path", sorted(shipped("studies").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_study_loads_with_its_model(path: Path) -> None:
     study = load_study(str(path))
-    assessment = assessment_of(study, load_model(study.model))
+    assessment = assessment_of(study, load_evaluator(study))
 
     assert study.title
     assert assessment.scan(16)["is_feasible"].any()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from explorer.api.place import RESULTS_FOLDER, place_of
-from explorer.errors import Interrupted, NoFeasibleDesign
+from explorer.errors import Interrupted, MeasurementFailed, NoFeasibleDesign
 from explorer.models.assessment import Assessment, assessment_of
 from explorer.models.store import load_evaluator
 from explorer.pareto.certify import certify
@@ -73,6 +73,7 @@ def run(
     Raises:
         WrongUsage, InvalidFile, MissingPart: something asked for cannot be done; nothing was lost.
         NoFeasibleDesign: no design meets the constraints; the result folder is written all the same.
+        MeasurementFailed: designs are measured, and none of many in a row could be; the folder holds what was found.
         Interrupted: Ctrl-C; the result folder holds what was found so far.
     """
     loaded = load(study) if isinstance(study, str) else study
@@ -83,14 +84,14 @@ def run(
     prepared = prepare(replace(loaded, study=asked), out=folder, storage_url=storage)
     before = n_complete(prepared)
     began = time.perf_counter()
-    stopped: Interrupted | None = None
+    stopped: Interrupted | MeasurementFailed | None = None
     try:
         with logged(prepared, clock=clock):
             if workers == 1:
                 search(prepared, progress=progress)
             else:
                 search_in_parallel(prepared, workers=workers, done=before, progress=progress)
-    except Interrupted as error:
+    except (Interrupted, MeasurementFailed) as error:
         stopped = error
     seconds = time.perf_counter() - began
     results = certify(collect(prepared), prepared.assessment)

@@ -10,6 +10,9 @@ from explorer.cli.console import stderr
 if TYPE_CHECKING:
     from explorer.search.run import Progress as SearchProgress
 
+# One measured design may take minutes: over rich's own 30 s there would be no speed to tell the time left by.
+_SPEED_OVER_S = 3600.0
+
 
 @contextmanager
 def search_progress() -> Iterator["SearchProgress"]:
@@ -23,6 +26,7 @@ def search_progress() -> Iterator["SearchProgress"]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[best]}"),
         TimeRemainingColumn(),
+        speed_estimate_period=_SPEED_OVER_S,
         console=console,
         transient=True,
         disable=not console.is_terminal,
@@ -44,6 +48,7 @@ def counting_progress(title: str, *, total: int) -> Iterator[Callable[[], None]]
 
     console = stderr()
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    is_hidden, period = not console.is_terminal, _SPEED_OVER_S
+    with Progress(*columns, console=console, transient=True, disable=is_hidden, speed_estimate_period=period) as bar:
         task = bar.add_task(title, total=total)
         yield lambda: bar.advance(task)

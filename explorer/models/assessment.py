@@ -8,6 +8,7 @@ import numpy as np
 
 from explorer.errors import Fault, InvalidFile, suggestion
 from explorer.models.evaluator import Evaluator
+from explorer.models.live import Live
 from explorer.models.lookup import Lookup
 from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, stack, take
 from explorer.problem.domain import constant_knobs
@@ -27,6 +28,11 @@ class Assessment:
     study: Study
     evaluator: Evaluator
     regions: Mapping[str, Region]
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether thousands of designs can be assessed in a blink: not where each of them is measured."""
+        return not isinstance(self.evaluator, Live)
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -84,6 +90,11 @@ class Assessment:
             for region in self.regions.values()
         ]
         return self.assess(stack(tables))
+
+    def nothing(self) -> Columns:
+        """Return the columns of assessed designs, without a design."""
+        empty = [region.from_unit(np.zeros((0, len(region.axes)))) for region in self.regions.values()]
+        return self.assess(stack(empty))
 
     def _by_region(self, columns: Columns, compute: Callable[[Region, Columns], Float]) -> Float:
         names, index = by_family(columns["family"])

@@ -15,6 +15,7 @@ from explorer.models.draws import PosteriorModel
 from explorer.models.evaluator import Evaluator
 from explorer.models.guess import guess_knobs
 from explorer.models.h100 import h100_tables
+from explorer.models.live import live_of
 from explorer.models.lookup import lookup_of
 from explorer.models.response_fit import error_text
 from explorer.models.responses import Measured, Responses, fit_responses, measured
@@ -154,12 +155,16 @@ def _errors(responses: Responses, shapes: Surrogate) -> list[tuple[str, float, f
 
 
 def load_evaluator(study: Study) -> Evaluator:
-    """Return the evaluator that a study asks for: the rows of a table, or a model with the knobs of its spaces.
+    """Return the evaluator that a study asks for: a network to measure, a table's rows, or a model of its spaces' knobs.
 
     Raises:
         WrongUsage: there is no such model.
         InvalidFile: its file is not what it should be; all faults at once.
+        MissingPart: a network is to be measured and onnx is not installed.
+        MeasurementFailed: the network cannot be run.
     """
+    if study.live is not None:
+        return live_of(study)
     if study.table is not None:
         samples = read_samples(Path(study.model), own=study.table.knobs, ignore=study.table.ignore)
         asked = [need for objective in study.objectives for need in objective.needs]

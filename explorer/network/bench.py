@@ -37,6 +37,7 @@ class Conditions:
         device: 'cpu' or 'cuda'.
         level: the memory level of Eq. (1).
         technology: the table of Eq. (1).
+        latency: whether to time runs, which takes about a second a design.
     """
 
     codec: Codec = "deflate"
@@ -47,6 +48,7 @@ class Conditions:
     device: str = "cpu"
     level: str = "dram"
     technology: Path = SHIPPED
+    latency: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,9 @@ def deadline(seconds: float | None) -> Callable[[], float | None]:
             return None
         rest = seconds - (time.monotonic() - began)
         if rest <= 0:
-            raise MeasurementFailed(f"the time limit of {seconds:g} s is over", fix="raise --time-limit")
+            raise MeasurementFailed(
+                f"the time limit of {seconds:g} s is over", fix="raise --time-limit, or time_limit in a study"
+            )
         return rest
 
     return left

@@ -34,6 +34,11 @@ MEASURED = (
 KNOBS = ("family", "pruning_ratio", "quant_step")
 
 
+def effective_of(compression: Compression) -> str:
+    """Return what the `effective` column holds: designs that share it are one network, measured once."""
+    return compression.key[:16]
+
+
 def artifact(bench: Bench, compression: Compression) -> bytes:
     """Return the ONNX file of a compression, with float or int8 activations as the bench says."""
     if bench.calibration is not None:
@@ -59,10 +64,11 @@ def measure_design(bench: Bench, *, pruning_ratio: float, quant_step: float, cac
     )  # fmt: skip
     left = deadline(conditions.seconds)
     compression = codes_of(bench.network, recipe)
-    if compression.key not in cache:
-        cache[compression.key] = _measured(bench, compression, left=left)
+    effective = effective_of(compression)
+    if effective not in cache:
+        cache[effective] = _measured(bench, compression, left=left)
     # Clipping is not in the codes: 1,000 clipped to 127 looks like a 127.
-    return {**cache[compression.key], "n_clipped": compression.n_clipped}
+    return {**cache[effective], "n_clipped": compression.n_clipped}
 
 
 def measure_table(bench: Bench, designs: Columns, *, cache: Cache | None = None) -> Iterator[Row]:
@@ -112,7 +118,7 @@ def _measured(bench: Bench, compression: Compression, *, left: Callable[[], floa
         "n_samples": int(is_right.size),
         "n_lost": int((bench.is_right & ~is_right).sum()),
         "n_gained": int((~bench.is_right & is_right).sum()),
-        **_latency(bench, session, left=left),
+        **(_latency(bench, session, left=left) if bench.conditions.latency else {}),
         "size_bytes": by_codec.of(bench.conditions.codec),
         "size_codec": bench.conditions.codec,
         "size_file_bytes": by_codec.file,
@@ -125,7 +131,7 @@ def _measured(bench: Bench, compression: Compression, *, left: Callable[[], floa
         "n_accesses": bench.counts.n_accesses,
         "energy_mac_mem_j": eq1_energy(bench, compression),
         **_energy(bench, session, left=left),
-        "effective": compression.key[:16],
+        "effective": effective_of(compression),
         "error": "",
     }
 

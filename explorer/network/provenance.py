@@ -47,7 +47,7 @@ def provenance(bench: Bench, *, when: str) -> dict[str, Any]:
             "basis": "modelled", "equation": "Eq. (1)", "technology": bench.technology.title, "level": conditions.level,
             "uncounted": list(bench.counts.uncounted),
         },
-        "machine": {"processor": _processor(), "n_processors": os.cpu_count(), "platform": platform.platform()},
+        "machine": {"processor": processor(), "n_processors": os.cpu_count(), "platform": platform.platform()},
         "packages": {name: version(name) for name in ("numpy", "onnx", "onnxruntime")},
         "python": platform.python_version(),
         "measured": when,
@@ -59,7 +59,7 @@ def _short(source: str) -> str:
     return source.rpartition("/")[2]
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return the processor's name, where Linux tells it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - endless only in Path.read_text's hands

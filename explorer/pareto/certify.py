@@ -27,10 +27,11 @@ def certify(results: Results, assessment: Assessment) -> Results:
 
     Every design gets `p_front`, `certainty` and its nearest sample; those that may be on the front get intervals. The
     exact front, the measurement that would help most, each knob's importance and the model's leave-one-out errors come
-    with the results. Where the model has no posterior, only the exact front does.
+    with the results. Where the model has no posterior, only the exact front does; where every design is measured, nothing:
+    what is known was measured, and no more is.
     """
     model = assessment.evaluator
-    if not results.n_complete:
+    if not results.n_complete or not assessment.is_cheap:
         return results
     if isinstance(model, Lookup):
         results = replace(results, table=model.add_intervals(results.table, weights=assessment.study.weights))

@@ -16,9 +16,11 @@ _RANK_CORRELATION_OF_ONE_QUESTION = 0.9
 
 
 def question_notes(assessment: Assessment) -> list[str]:
-    """Say where two objectives ask nearly the same question, from a scan of the regions."""
+    """Say where two objectives ask nearly the same question, from a scan of the regions (where it costs nothing)."""
     from scipy.stats import spearmanr
 
+    if not assessment.is_cheap:
+        return []
     objectives = assessment.study.objectives
     scan = assessment.scan(_SCAN)
     turned = {o.name: o.sign * scan[o.name] for o in objectives}

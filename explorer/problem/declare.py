@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Tag, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from explorer.errors import ExplorerError, Fault, InvalidFile, suggestion
@@ -121,16 +121,20 @@ def _where(loc: Sequence[int | str]) -> str:
 
 
 # pydantic names the branch of a union (str or list of str) in the place; a person's file has no such level.
-_UNION_BRANCHES = {"str", "dict", "float", "int", "list[str]", "tuple[str, ...]"}
+_UNION_BRANCHES = {"str", "dict", "live", "float", "int", "list[str]", "tuple[str, ...]"}
 
 
 def _fields_at(model: type[BaseModel], loc: Sequence[int | str]) -> dict[str, Any]:
     inner: type[BaseModel] | None = model
+    annotation: Any = None
     for part in loc:
         if isinstance(part, int) or inner is None:
             continue
         if part in inner.model_fields:
-            inner = _model_in(inner.model_fields[part].annotation)
+            annotation = inner.model_fields[part].annotation
+            inner = _model_in(annotation)
+        elif part in _UNION_BRANCHES:
+            inner = _branch(annotation, part) or inner
         elif inner.model_config.get("extra") == "allow":
             inner = _model_in(inner.__annotations__["__pydantic_extra__"])
     return dict(inner.model_fields) if inner else {}
@@ -144,7 +148,17 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next((found for arg in get_args(annotation) if (found := _model_in(arg))), None)
 
 
+def _branch(annotation: Any, tag: str) -> type[BaseModel] | None:
+    """Return the model that a union's tag stands for."""
+    for arg in get_args(annotation):
+        if any(isinstance(mark, Tag) and mark.tag == tag for mark in get_args(arg)[1:]):
+            return _model_in(arg)
+    return None
+
+
 def _meaning(model: type[BaseModel], loc: Sequence[int | str]) -> str:
-    names = [part for part in loc if isinstance(part, str) and part not in _UNION_BRANCHES]
+    names = [part for part in loc if isinstance(part, str)]
+    while names and names[-1] in _UNION_BRANCHES:
+        names.pop()
     field = _fields_at(model, names[:-1]).get(names[-1]) if names else None
     return (field.description or "") if field else ""

@@ -14,7 +14,7 @@ from explorer.problem.declare import read_toml
 from explorer.problem.device import with_device
 from explorer.problem.objectives import OBJECTIVES, CostWeights, Objective
 from explorer.problem.space import SpaceFile
-from explorer.problem.study_file import MAX_SEED, MAX_TRIALS, SAMPLERS, SHIPPED_MODELS, StudyFile, TableModel
+from explorer.problem.study_file import MAX_SEED, MAX_TRIALS, SAMPLERS, SHIPPED_MODELS, LiveModel, StudyFile, TableModel
 
 __all__ = ["SAMPLERS", "Space", "Study", "StudyFile", "declaration_text", "load_space", "load_study"]
 
@@ -49,6 +49,7 @@ class Study:
         seed: of the search.
         reference_point: of the hypervolume, in the objectives' order.
         table: the table's declaration where its rows are the designs.
+        live: the network's declaration where every design is measured, its paths ready to be opened.
         families: the families to search; none for all that there are.
     """
 
@@ -66,6 +67,7 @@ class Study:
     seed: int
     reference_point: tuple[float, ...] | None
     table: TableModel | None = None
+    live: LiveModel | None = None
     families: tuple[str, ...] | None = None
 
     @property
@@ -80,8 +82,11 @@ class Study:
     def declaration(self) -> dict[str, Any]:
         """Return what defines the question, as plain JSON values; studies that agree in it may share their trials."""
         table = {"table": self.table.model_dump(mode="json", exclude={"table"})} if self.table else {}
+        # Files by their SHA-256 (the model's fingerprint), wherever they lie; and a longer limit asks nothing else.
+        live = {"live": self.live.model_dump(mode="json", exclude=_NO_QUESTION)} if self.live else {}
         return {
             **table,
+            **live,
             "spaces": [_dump(space.file) for space in self.spaces],
             "families": [list(space.families) for space in self.spaces],
             "objectives": [objective.name for objective in self.objectives],
@@ -121,7 +126,7 @@ def load_study(name_or_path: str) -> Study:
     declared, text = read_toml(path, StudyFile)
     spaces = _spaces(declared, path) if declared.space is not None else ()
     table = declared.model if isinstance(declared.model, TableModel) else None
-    model = declared.model if isinstance(declared.model, str) else declared.model.table
+    live = _opened(declared.model, path) if isinstance(declared.model, LiveModel) else None
     own = [name for space in spaces for name in space.file.axes.own] + list(table.knobs if table else ())
     weights = CostWeights(declared.cost.alpha, declared.cost.energy_max)
     reference = declared.reference_point
@@ -131,7 +136,7 @@ def load_study(name_or_path: str) -> Study:
         path=path,
         sha256=sha256(text),
         spaces=spaces,
-        model=model if model in SHIPPED_MODELS and table is None else str(_beside(path, model)),
+        model=_model_name(declared, path),
         objectives=tuple(OBJECTIVES[name] for name in declared.objectives),
         constraints=tuple(parse_constraint(text, own=own) for text in declared.constraints),
         weights=weights,
@@ -140,6 +145,7 @@ def load_study(name_or_path: str) -> Study:
         seed=declared.search.seed,
         reference_point=tuple(reference[name] for name in declared.objectives) if reference else None,
         table=table,
+        live=live,
         families=declared.families,
     )
 
@@ -159,6 +165,8 @@ def load_space(name_or_path: str, *, families: tuple[str, ...] | None = None, be
     return Space(path.stem, path, sha256(text), declared, wanted)
 
 
+# What of a live model does not change what is asked.
+_NO_QUESTION = {"onnx", "data", "time_limit"}
 # What was added after studies were first stored: left out where it says nothing, so that they can be gone on with.
 _LATER = frozenset({"values", "device", "bin", "power", "ignore"})
 
@@ -182,6 +190,9 @@ def declaration_text(declaration: dict[str, Any]) -> str:
 def _spaces(declared: StudyFile, path: Path) -> tuple[Space, ...]:
     names = (declared.space,) if isinstance(declared.space, str) else declared.space or ()
     spaces = [load_space(name, families=declared.families, beside=path.parent) for name in names]
+    if isinstance(declared.model, LiveModel) and declared.families is None and not any(s.families for s in spaces):
+        # One network is one family: where nobody named it, it is called like its file.
+        spaces = [load_space(name, families=(Path(declared.model.onnx).stem,), beside=path.parent) for name in names]
     faults: list[Fault] = []
     covered = [family for space in spaces for family in space.families]
     if not covered and declared.families is None:
@@ -209,6 +220,24 @@ def _spaces(declared: StudyFile, path: Path) -> tuple[Space, ...]:
     if faults:
         raise InvalidFile(path, faults)
     return tuple(space for space in spaces if space.families)
+
+
+def _model_name(declared: StudyFile, path: Path) -> str:
+    model = declared.model
+    if isinstance(model, LiveModel):
+        return _opened(model, path).onnx
+    if isinstance(model, TableModel):
+        return str(_beside(path, model.table))
+    return model if model in SHIPPED_MODELS else str(_beside(path, model))
+
+
+def _opened(live: LiveModel, path: Path) -> LiveModel:
+    """Return a live model with its files relative to the study; names of what ships stay names."""
+
+    def place(name: str, ending: str) -> str:
+        return str(_beside(path, name)) if "/" in name or name.endswith(ending) else name
+
+    return live.model_copy(update={"onnx": place(live.onnx, ".onnx"), "data": place(live.data, ".npz")})
 
 
 def _beside(path: Path, name: str) -> Path:

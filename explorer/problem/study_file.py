@@ -88,6 +88,41 @@ class TableModel(Declaration):
     )
 
 
+def _labelled(data: str) -> str:
+    if data.startswith("python:"):
+        raise refuse(
+            "names Python code, which a study file never runs", fix="store the samples as an npz with arrays x and y"
+        )
+    return data
+
+
+class LiveModel(Declaration):
+    """A network of the user's own, measured anew for every design: nothing is predicted."""
+
+    onnx: str = Field(min_length=1, description="an ONNX file beside the study, or a shipped network's name")
+    data: Annotated[str, Field(min_length=1), AfterValidator(_labelled)] = Field(
+        description="labelled data: an npz with x and y beside the study, or 'digits'"
+    )
+    codec: Literal["file", "dense", "deflate", "entropy"] = Field(
+        "deflate", description="which size is size_bytes: file, dense, deflate or entropy"
+    )
+    per_tensor: bool = Field(False, description="prune each tensor by R alone")
+    clip: Literal["int4", "int8", "int16"] | None = Field(
+        None, description="clip codes to int4, int8 or int16 instead of widening"
+    )
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where it runs: cpu or cuda")
+    time_limit: Annotated[float, quantity("s"), Field(gt=0)] | None = Field(
+        None, description="for each design, in s or with a unit; a trial that takes longer fails"
+    )
+
+
+def _kind(model: object) -> str:
+    """Name the branch of a study's model, by the keys that only one of them has."""
+    if isinstance(model, LiveModel) or (isinstance(model, dict) and {"onnx", "data"} & model.keys()):
+        return "live"
+    return "dict" if isinstance(model, (dict, TableModel)) else "str"
+
+
 class StudyFile(Declaration):
     """A study as its TOML file declares it."""
 
@@ -96,11 +131,14 @@ class StudyFile(Declaration):
         None, description="a search space, or a list of them for their union; none where the model is a table"
     )
     model: Annotated[
-        Annotated[str, Field(min_length=1), Tag("str")] | Annotated[TableModel, Tag("dict")],
-        Discriminator(lambda value: "dict" if isinstance(value, (dict, TableModel)) else "str"),
+        Annotated[str, Field(min_length=1), Tag("str")]
+        | Annotated[TableModel, Tag("dict")]
+        | Annotated[LiveModel, Tag("live")],
+        Discriminator(_kind),
     ] = Field(
         "paper",
-        description="paper, h100, a model.json, a samples CSV; or { table = 'my.csv' } to search its rows themselves",
+        description="paper, h100, a model.json, a samples CSV; { table = 'my.csv' } to search its rows themselves; or "
+        "{ onnx = 'net.onnx', data = 'val.npz' } to measure every design",
     )
     families: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = Field(
         None, description="the families to search; default: those of the spaces"
@@ -133,7 +171,7 @@ class StudyFile(Declaration):
     def _needs_space(cls, data: Any) -> Any:
         """A space is as required as it ever was, unless the rows of a table are the designs."""
         if isinstance(data, dict):
-            is_table = isinstance(data.get("model"), dict)
+            is_table = _kind(data.get("model")) == "dict"
             if "space" not in data and not is_table:
                 raise refuse("'space' is missing", fix="add space = ... (a search space, or a list of them)")
             if "space" in data and is_table:
@@ -148,5 +186,10 @@ class StudyFile(Declaration):
             raise refuse(
                 f"[reference_point] has {sorted(self.reference_point)}, the objectives are {sorted(self.objectives)}",
                 fix="give one number for each objective, or leave it out",
+            )
+        if isinstance(self.model, LiveModel) and self.reference_point is None:
+            raise refuse(
+                "[reference_point] is missing: where every design is measured, there is no scan to take it from",
+                fix=f"add it, with the worst that still counts of each of {', '.join(self.objectives)}",
             )
         return self

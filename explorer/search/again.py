@@ -60,7 +60,8 @@ def _model_changes(recorded: object, assessment: Assessment) -> Iterator[str]:
     name = assessment.evaluator.name
     then = recorded if isinstance(recorded, Mapping) else {}
     now = fingerprint(assessment.evaluator)
-    words = {"samples_sha256": "its samples", "coefficients": "its coefficients"}
+    words = {"samples_sha256": "its samples", "coefficients": "its coefficients", "network_sha256": "its network",
+             "data_sha256": "its data", "machine": "the machine"}  # fmt: skip
     changed = [words.get(key, key) for key in now if then.get(key) != now[key]]
     if changed:
         yield (

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from explorer.models.assessment import Assessment
 from explorer.models.draws import PosteriorModel
+from explorer.models.live import Live
 from explorer.models.lookup import Lookup
 from explorer.models.responses import Responses
 from explorer.models.surrogate import Surrogate
@@ -25,6 +27,8 @@ from explorer.search.storage import open_storage, shown_url
 
 RUNS_ATTR = "explorer:runs"
 ORIGIN_ATTR = "origin"
+MEASURED_ATTR = "explorer:measured"
+FAILED_ATTR = "explorer:failed"
 _REFERENCE_SCAN = 2**14
 
 
@@ -51,7 +55,10 @@ class Run:
 
 
 def prepare(assessment: Assessment, *, out: Path, storage_url: str | None = None) -> Run:
-    """Fix a run's reference point: the declared one, or one just beyond the worst of a scan of the regions."""
+    """Fix a run's reference point: the declared one, or one just beyond the worst of a scan of the regions.
+
+    A study that measures every design has to declare it.
+    """
     study = assessment.study
     reference = study.reference_point
     if reference is None:
@@ -96,11 +103,20 @@ def open_study(run: Run) -> optuna.Study:
         )
     declaration = {**study.declaration(), "model": fingerprint(evaluator)}
     guard(optuna_study, declaration, path=study.path, place=run.place)
+    if isinstance(evaluator, Live):
+        for trial in complete_trials(optuna_study):
+            evaluator.recall(trial.user_attrs.get(MEASURED_ATTR))
     if optuna_study.metric_names is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             optuna_study.set_metric_names([objective.name for objective in study.objectives])
     return optuna_study
+
+
+def failures(optuna_study: optuna.Study) -> Counter[str]:
+    """Return why trials could not be measured, and how many for each reason."""
+    trials = optuna_study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    return Counter(str(t.user_attrs[FAILED_ATTR]) for t in trials if FAILED_ATTR in t.user_attrs)
 
 
 def n_complete(run: Run) -> int:
@@ -134,6 +150,8 @@ def fingerprint(evaluator: object) -> dict[str, Any]:
             t: {k: float(f"{v:.4g}") for k, v in fit.coefficients.items()} for t, fit in evaluator.fits.items()
         }
         return {"samples_sha256": evaluator.samples.sha256, "coefficients": coefficients}
+    if isinstance(evaluator, Live):
+        return evaluator.fingerprint
     if isinstance(evaluator, Lookup):
         return {"kind": "table", "samples_sha256": evaluator.samples.sha256}
     if isinstance(evaluator, Responses):

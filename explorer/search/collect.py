@@ -1,9 +1,12 @@
 """Collecting results: a study's finished trials as one table, beyond which nobody sees Optuna."""
 
+from collections import Counter
+
 import numpy as np
 
 from explorer.models.assessment import Assessment
 from explorer.models.draws import PosteriorModel
+from explorer.models.live import Live
 from explorer.pareto.notes import front_notes, question_notes
 from explorer.pareto.results import Results
 from explorer.problem.columns import Columns, by_configuration, knobs_of, stack, take
@@ -13,12 +16,15 @@ from explorer.search.begin import (
     RUNS_ATTR,
     Run,
     complete_trials,
+    failures,
     fingerprint,
     open_study,
     values_of,
 )
 from explorer.search.encoding import Encoding
 from explorer.search.provenance import provenance
+
+_SHOWN_REASONS = 5
 
 
 def collect(run: Run) -> Results:
@@ -37,7 +43,7 @@ def collect(run: Run) -> Results:
         for j, objective in enumerate(study.objectives):
             table[objective.name] = values_of(trials)[:, j]
     else:
-        table = take(assessment.scan(2), np.zeros(0, dtype=np.int64))
+        table = assessment.nothing()
     table["design_id"] = np.array([trial.number for trial in trials], dtype=np.int64)
     table["origin"] = np.array([trial.user_attrs.get(ORIGIN_ATTR, "search") for trial in trials], dtype=object)
     samples, labels = _measured(assessment)
@@ -54,12 +60,15 @@ def collect(run: Run) -> Results:
     )
     notes = (
         *assessment.evaluator.notes,
+        *_failed(failures(optuna_study)),
         *_coverage(assessment, table),
         *question_notes(assessment),
         *front_notes(bare.front_columns, assessment),
     )
     runs = optuna_study.user_attrs.get(RUNS_ATTR, [])
     origin = provenance(assessment, place=run.place, runs=runs, model=fingerprint(assessment.evaluator))
+    if isinstance(assessment.evaluator, Live):
+        origin["measurement"] = assessment.evaluator.provenance(when=str(origin["ended"] or ""))
     return Results(
         bare.study,
         bare.title,
@@ -73,6 +82,15 @@ def collect(run: Run) -> Results:
         origin,
         own_columns=study.own_columns,
     )
+
+
+def _failed(reasons: Counter[str]) -> list[str]:
+    """Say how many trials could not be measured, and why."""
+    if not reasons:
+        return []
+    why = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(_SHOWN_REASONS))
+    more = f"; and {len(reasons) - _SHOWN_REASONS} other reasons" if len(reasons) > _SHOWN_REASONS else ""
+    return [f"{reasons.total()} trials failed and are not among the results: {why}{more}"]
 
 
 def _coverage(assessment: Assessment, table: Columns) -> list[str]:

@@ -3,7 +3,7 @@
 import datetime
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,17 +12,30 @@ import numpy as np
 import optuna
 from optuna.trial import Trial, TrialState
 
-from explorer.errors import Interrupted
+from explorer.errors import ExplorerError, Interrupted, MeasurementFailed
 from explorer.files import cannot_write
 from explorer.models.assessment import Assessment
+from explorer.models.live import Live
 from explorer.pareto.front import feasible_front, hypervolume
-from explorer.problem.columns import TARGETS, Columns, Float, knobs_of
+from explorer.problem.columns import TARGETS, Columns, Float, bounds, knobs_of
 from explorer.problem.objectives import OBJECTIVES
-from explorer.search.begin import RUNS_ATTR, Run, begin, complete_trials, is_feasible_of, values_of, wanted_trials
+from explorer.search.begin import (
+    FAILED_ATTR,
+    MEASURED_ATTR,
+    RUNS_ATTR,
+    Run,
+    begin,
+    complete_trials,
+    is_feasible_of,
+    values_of,
+    wanted_trials,
+)
 from explorer.search.encoding import Encoding
 from explorer.search.samplers import batch_size, make_sampler
 
 Clock = Callable[[], datetime.datetime]
+# A network that cannot be run at all must not be tried for ever; one in twenty that can keeps a search alive.
+MAX_FAILURES_IN_A_ROW = 20
 
 
 class Progress(Protocol):
@@ -42,7 +55,8 @@ def search(
 ) -> int:
     """Search until the wanted number of trials is COMPLETE; return how many were added.
 
-    Ctrl-C ends it after the batch at hand: everything told so far is stored.
+    Ctrl-C ends it after the batch at hand: everything told so far is stored. Where every design is measured, a batch is
+    one design, and one that cannot be measured is told as failed and does not count.
 
     Args:
         run: the study at its storage.
@@ -53,6 +67,7 @@ def search(
 
     Raises:
         Interrupted: it was stopped before it was done.
+        MeasurementFailed: so many designs in a row could not be measured that none will be.
         WrongUsage, InvalidFile, MissingPart: the storage or sampler cannot be used, or holds another question.
     """
     study = run.assessment.study
@@ -70,6 +85,7 @@ def search(
     front = _Front(run, values_of(history), is_feasible_of(history))
     if progress:
         progress(done, wanted, front.hypervolume)
+    n_failed = 0
     with _stoppable() as is_interrupted:
         while done < wanted:
             if is_interrupted() or should_stop():
@@ -77,12 +93,23 @@ def search(
                     f"stopped after {done} of {wanted} trials; all of them are in {run.place}",
                     fix="run the same command again to go on",
                 )
-            n = min(batch_size(study.sampler), wanted - done)
-            front.add(*_batch(optuna_study, run.assessment, encoding, distributions, n))
-            done += n
+            n = min(batch_size(study.sampler) if run.assessment.is_cheap else 1, wanted - done)
+            try:
+                front.add(*_batch(optuna_study, run.assessment, encoding, distributions, n))
+            except MeasurementFailed as error:
+                n_failed += 1
+                if n_failed >= MAX_FAILURES_IN_A_ROW:
+                    raise _hopeless(error, place=run.place) from None
+                continue
+            done, n_failed = done + n, 0
             if progress:
                 progress(done, wanted, front.hypervolume)
     return done - first
+
+
+def _hopeless(error: MeasurementFailed, *, place: str) -> MeasurementFailed:
+    what = f"{MAX_FAILURES_IN_A_ROW} designs in a row could not be measured, the last one because: {error.problem}"
+    return MeasurementFailed(f"{what}; all finished trials are in {place}", fix=error.fix)
 
 
 @contextmanager
@@ -142,7 +169,7 @@ def _batch(
     try:
         for _ in range(n):
             asked.append(optuna_study.ask(dict(distributions)))  # noqa: PERF401 - a half-asked batch must be known
-        columns = assessment.assess(encoding.decode([trial.params for trial in asked]))
+        columns = _assessed(assessment, encoding.decode([trial.params for trial in asked]), asked)
         excess, values = assessment.excess(columns), assessment.values(columns)
         for i, trial in enumerate(asked):
             _record(trial, columns, excess, i)
@@ -158,11 +185,32 @@ def _batch(
     return values, columns["is_feasible"]
 
 
+def _assessed(assessment: Assessment, designs: Columns, asked: Sequence[Trial]) -> Columns:
+    """Assess designs; what was measured is kept with its trial, whole, and why one could not be, too.
+
+    Raises:
+        MeasurementFailed: the one design of a live batch could not be measured.
+    """
+    evaluator = assessment.evaluator
+    if not isinstance(evaluator, Live):
+        return assessment.assess(designs)
+    try:
+        columns = assessment.assess(designs)
+    except ExplorerError as error:
+        for trial in asked:
+            trial.set_user_attr(FAILED_ATTR, error.problem)
+        raise MeasurementFailed(error.problem, fix=error.fix) from None
+    for trial, row in zip(asked, evaluator.recorded(designs), strict=True):
+        trial.set_user_attr(MEASURED_ATTR, row)
+    return columns
+
+
 def _record(trial: Trial, columns: Columns, excess: Columns, i: int) -> None:
     for name, misses in excess.items():
         trial.set_constraint(name, float(misses[i]))
     # Scalars, so that optuna-dashboard shows them; the knobs that are not parameters themselves are among them.
-    for name in (*[k for k in knobs_of(columns) if k != "family"], *TARGETS, *OBJECTIVES, "domain_distance"):
+    targets = [own for name in TARGETS for own in (name, *bounds(name))]
+    for name in (*[k for k in knobs_of(columns) if k != "family"], *targets, *OBJECTIVES, "domain_distance"):
         if name in columns and name not in trial.params:
             value = columns[name][i]
             trial.set_user_attr(name, value if isinstance(value, str) else float(value))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from explorer.errors import ExplorerError, Interrupted, WrongUsage
+from explorer.errors import ExplorerError, Interrupted, MeasurementFailed, WrongUsage
 from explorer.models.assessment import assessment_of
 from explorer.models.store import load_evaluator
 from explorer.problem.study import load_study
@@ -47,6 +47,7 @@ def search_in_parallel(run: Run, *, workers: int, done: int, progress: Progress 
     Raises:
         WrongUsage: the storage cannot take several writers, or the number is out of range.
         Interrupted: Ctrl-C; everything told so far is stored.
+        MeasurementFailed: a worker found that no design can be measured.
     """
     if not 1 <= workers <= MAX_WORKERS:
         raise WrongUsage(f"workers = {workers} is outside [1, {MAX_WORKERS}]", fix="take one for each processor")
@@ -79,7 +80,8 @@ def search_in_parallel(run: Run, *, workers: int, done: int, progress: Progress 
         ) from None
     if not failures.empty():
         problem, fix, code = failures.get()
-        error = ExplorerError(f"a worker stopped: {problem}", fix=fix)
+        kind = MeasurementFailed if code == MeasurementFailed.exit_code else ExplorerError
+        error = kind(f"a worker stopped: {problem}", fix=fix)
         error.exit_code = code
         raise error
     if any(process.exitcode for process in processes):

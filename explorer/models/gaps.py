@@ -77,7 +77,12 @@ def learned_share(residual: Float, variance: Float, change: Float, *, level: NDA
 
 
 def left_changes(
-    samples: Columns, name: str, *, coordinates: Coordinates, level: NDArray[np.int64], linked: Callable[[Columns], Float]
+    samples: Columns,
+    name: str,
+    *,
+    coordinates: Coordinates,
+    level: NDArray[np.int64],
+    linked: Callable[[Columns], Float],
 ) -> Float:
     """Return what the linked target changes by over the gap that each row leaves with its level, shape (n,).
 

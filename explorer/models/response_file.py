@@ -105,7 +105,8 @@ def _read(data: Mapping[str, Any]) -> Response:
     _require(set(gaps) <= set(coordinates.varied), "gaps name an unknown knob")
     return Response(
         str(data["target"]), knobs, coordinates, samples, counts, table, repeat_sd, trials,
-        FormFit(form, str(data["target"]), theta, scales), Widening(float(data["widening"]["factor"]), away), Gaps(gaps),
+        FormFit(form, str(data["target"]), theta, scales),
+        Widening(float(data["widening"]["factor"]), away), Gaps(gaps),
         tuple(_candidate(c) for c in data["candidates"]), _candidate(data["checked"]), str(data["choice"]),
         tuple(str(w) for w in data["warnings"]),
     )  # fmt: skip

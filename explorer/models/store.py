@@ -155,7 +155,7 @@ def _errors(responses: Responses, shapes: Surrogate) -> list[tuple[str, float, f
 
 
 def load_evaluator(study: Study) -> Evaluator:
-    """Return the evaluator that a study asks for: a network to measure, a table's rows, or a model of its spaces' knobs.
+    """Return the evaluator that a study asks for: a network to measure, the rows of a table, or a model.
 
     Raises:
         WrongUsage: there is no such model.

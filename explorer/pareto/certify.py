@@ -27,8 +27,8 @@ def certify(results: Results, assessment: Assessment) -> Results:
 
     Every design gets `p_front`, `certainty` and its nearest sample; those that may be on the front get intervals. The
     exact front, the measurement that would help most, each knob's importance and the model's leave-one-out errors come
-    with the results. Where the model has no posterior, only the exact front does; where every design is measured, nothing:
-    what is known was measured, and no more is.
+    with the results. Where the model has no posterior, only the exact front does; where every design is measured, not
+    even that: it would have to be measured too.
     """
     model = assessment.evaluator
     if not results.n_complete or not assessment.is_cheap:

@@ -109,7 +109,7 @@ def test_a_single_row_that_does_not_belong_is_found_among_many() -> None:
     told = outlier_warnings(response, designs, values)
 
     assert "the worst first: row 20 (" in told[0]
-    assert all(line.startswith("row 20") for line in told)
+    assert len(told) == 1
 
 
 def test_a_clean_table_has_no_outliers() -> None:

@@ -77,6 +77,11 @@ def _type(page: Page, field: str, text: str) -> None:
     _one(page, field).send_keys(text)
 
 
+def _drawn(page: Page) -> None:
+    """Wait until what was asked for is drawn: the page draws once a frame."""
+    page.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+
+
 def _ids(page: Page) -> list[int]:
     texts = page.execute_script("return [...document.querySelectorAll('#front-body button')].map((b) => b.textContent)")
     return [int(text.rstrip("*")) for text in texts]
@@ -132,10 +137,21 @@ def test_limits_that_no_design_meets_tell_the_nearest_miss(page: Callable[..., P
 def test_a_meaningless_number_is_marked_and_changes_nothing(page: Callable[..., Page]) -> None:
     opened = page()
     before = _design(opened, "winner")
-    _type(opened, "#alpha-number", "1.5")
-    _until(opened, lambda: _one(opened, "#alpha-number").get_attribute("aria-invalid") == "true")
+    _type(opened, "#alpha-number", "1")  # a person's fingers: "1" has a meaning of its own, and is drawn on the way
+    _drawn(opened)
+    assert _design(opened, "winner") != before
+    _one(opened, "#alpha-number").send_keys(".5")
+    _drawn(opened)
+    assert _one(opened, "#alpha-number").get_attribute("aria-invalid") == "true"
+    assert "1.5 is not between 0 and 1: the page goes on with 0.9" in _one(opened, "#number-note").text
 
     assert _design(opened, "winner") == before
+    assert _one(opened, "#alpha").get_property("value") == "0.9"
+
+    _type(opened, "#alpha-number", "0.1")
+    _drawn(opened)
+    assert not _one(opened, "#number-note").is_displayed()
+    assert _design(opened, "winner") != before
 
 
 def test_brushing_an_axis_shrinks_the_table_and_the_plot(page: Callable[..., Page]) -> None:

@@ -45,11 +45,20 @@ function numberIn(field, { above = -Infinity, upTo = Infinity } = {}) {
   return isBad ? undefined : value;
 }
 
-function onNumber(id, bounds, change) {
-  byId(id)?.addEventListener("input", (event) => {
-    const value = numberIn(event.target, bounds);
-    if (value === undefined) return;
-    change(value);
+/**
+ * Follow a number field while it is typed in. "1.5" is typed as "1" first, which may have a meaning of its own: as soon as
+ * what stands there has none, the page goes back to what it showed before, and says so.
+ */
+function onNumber(id, bounds, key, { none, after = () => {} }) {
+  const field = byId(id), note = byId("number-note");
+  let before = state[key];
+  field.addEventListener("focus", () => (before = state[key]));
+  field.addEventListener("input", () => {
+    const value = numberIn(field, bounds);
+    state[key] = value === undefined ? before : value ?? none;
+    note.hidden = value !== undefined;
+    note.textContent = note.hidden ? "" : `${field.value} is not ${bounds.words}: the page goes on with ${before ?? "none"}.`;
+    after();
     render();
   });
 }
@@ -87,17 +96,15 @@ function bindControls() {
       render();
     });
   }
+  const share = { above: -1e-9, upTo: 1, words: "between 0 and 1" }, positive = { above: 0, words: "above 0" };
   for (const [id, other] of [["alpha", "alpha-number"], ["alpha-number", "alpha"]]) {
-    onNumber(id, { above: -1e-9, upTo: 1 }, (value) => {
-      state.alpha = value ?? payload.alpha;
-      byId(other).value = state.alpha;
-    });
+    onNumber(id, share, "alpha", { none: payload.alpha, after: () => (byId(other).value = state.alpha) });
     byId(id).value = state.alpha;
   }
   byId("energy-max").value = state.energyMax;
-  onNumber("energy-max", { above: 0 }, (value) => (state.energyMax = value ?? payload.energy_max_j));
-  onNumber("floor", { above: -1e-9, upTo: 1 }, (value) => (state.floor = value));
-  onNumber("cap", { above: 0 }, (value) => (state.cap = value));
+  onNumber("energy-max", positive, "energyMax", { none: payload.energy_max_j });
+  onNumber("floor", share, "floor", { none: null });
+  onNumber("cap", positive, "cap", { none: null });
   byId("cost-controls").hidden = !hasCost;
   byId("floor-label").hidden = !("accuracy" in front.value);
   byId("cap-label").hidden = !("power_w" in front.value);

@@ -117,14 +117,14 @@ class Region:
 
     def every_design(self) -> Columns:
         """Return all designs of a region that has finitely many, in order of its axes."""
+        return self.from_unit(self.every_point())
+
+    def every_point(self) -> Float:
+        """Return the points of the unit cube that all designs lie at, where they are finitely many, shape (n, d)."""
         sizes = [len(axis.labels) or 1 for axis in self.axes]
         index = np.unravel_index(np.arange(math.prod(sizes)), sizes) if sizes else ()
-        return self.designs(
-            {
-                a.name: i.astype(np.float64) if a.labels else np.full(len(i), a.low)
-                for a, i in zip(self.axes, index, strict=True)
-            }
-        )
+        places = [(i + 0.5) / size for i, size in zip(index, sizes, strict=True)]
+        return np.stack(places, axis=-1) if places else np.zeros((1, 0))
 
     def from_unit(self, unit: Float) -> Columns:
         """Map points of the unit cube, shape (n, number of axes), to designs."""

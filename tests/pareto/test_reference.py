@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from explorer.api import load, run
-from explorer.pareto.reference import Budget, exact_front, refine
+from explorer.pareto.reference import exact_front
+from explorer.pareto.refine import Budget, refine
 from explorer.problem.columns import Float
 from explorer.problem.constraints import parse_constraint
 

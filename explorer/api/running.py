@@ -14,7 +14,7 @@ from explorer.pareto.notes import nearest_misses
 from explorer.pareto.results import Results
 from explorer.problem.study import load_study
 from explorer.report.files import write_page
-from explorer.search.begin import n_complete, prepare
+from explorer.search.begin import prepare
 from explorer.search.collect import collect
 from explorer.search.run import Clock, Progress, logged, search, utc_now
 from explorer.search.storage import journal_path, recover_journal
@@ -82,7 +82,7 @@ def run(
     journal = journal_path(storage, folder)
     kept = recover_journal(journal) if recover and journal and journal.is_file() else None
     prepared = prepare(replace(loaded, study=asked), out=folder, storage_url=storage)
-    before = n_complete(prepared)
+    before = prepared.tried.n
     began = time.perf_counter()
     stopped: Interrupted | MeasurementFailed | None = None
     try:

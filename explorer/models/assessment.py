@@ -8,7 +8,6 @@ import numpy as np
 
 from explorer.errors import Fault, InvalidFile, suggestion
 from explorer.models.evaluator import Evaluator
-from explorer.models.live import Live
 from explorer.models.lookup import Lookup
 from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, stack, take
 from explorer.problem.domain import constant_knobs
@@ -32,7 +31,7 @@ class Assessment:
     @property
     def is_cheap(self) -> bool:
         """Whether thousands of designs can be assessed in a blink: not where each of them is measured."""
-        return not isinstance(self.evaluator, Live)
+        return self.evaluator.is_cheap
 
     @property
     def limits(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What every evaluator offers: designs in, predicted columns out."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from explorer.problem.columns import Columns
 from explorer.problem.domain import Span
@@ -14,6 +14,10 @@ class Evaluator(Protocol):
     @property
     def name(self) -> str:
         """What it was called: `paper`, or a path."""
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether thousands of designs can be assessed in a blink: not where each of them is measured."""
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -42,3 +46,25 @@ class Evaluator(Protocol):
 
     def evaluate(self, designs: Columns) -> Columns:
         """Return the designs with the predicted columns and `domain_distance`, shape (n,) each."""
+
+
+class Measurer(Evaluator, Protocol):
+    """An evaluator that measures: what it has measured is kept, whole, and never measured again."""
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells one measurement's conditions from another's, as plain JSON values."""
+
+    def recorded(self, designs: Columns) -> list[dict[str, Any]]:
+        """Return all that was measured of designs, as plain JSON values; measure what was not yet."""
+
+    def recall(self, row: object) -> None:
+        """Take over what an earlier run measured; what is no such row is passed over."""
+
+    def provenance(self, *, when: str) -> dict[str, Any]:
+        """Return the conditions of the measurements, as plain JSON values."""
+
+
+def measurer(evaluator: Evaluator) -> Measurer | None:
+    """Return an evaluator as what it is: one that measures; None where it predicts."""
+    return None if evaluator.is_cheap else cast("Measurer", evaluator)

@@ -36,6 +36,11 @@ class Lookup:
     domain: Domain
 
     @property
+    def is_cheap(self) -> bool:
+        """Nothing is measured again."""
+        return True
+
+    @property
     def families(self) -> tuple[str, ...]:
         """The families that were measured."""
         return self.samples.families

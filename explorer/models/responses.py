@@ -52,6 +52,11 @@ class Responses:
     responses: Mapping[str, Response]
 
     @property
+    def is_cheap(self) -> bool:
+        """Thousands of designs are predicted in a blink."""
+        return True
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """The columns it adds, in the project's order."""
         known = tuple(name for name in TARGETS if name in self.responses)

@@ -1,8 +1,9 @@
 """Covering a front: which of its points, one after the other, add the most hypervolume to those taken before.
 
-Greedy by hypervolume: each prefix of the order is within 1 - 1/e of the best choice of so many points (Nemhauser, Wolsey
-and Fisher 1978: hypervolume is submodular), and on smooth fronts within a percent. Exact gains throughout: with two
-objectives a staircase tells them, with three the boxes that a new point adds are subtracted from every other's gain.
+Greedy by hypervolume: each prefix of the order reaches at least 1 - 1/e of what the best choice of so many points does
+(Nemhauser, Wolsey and Fisher 1978: hypervolume is submodular), and on smooth fronts all but a small share of it. Gains
+are exact: with two objectives a staircase tells them, with three the boxes that a new point adds are taken from every
+other's gain.
 """
 
 from bisect import bisect_left, bisect_right
@@ -72,7 +73,7 @@ class _Largest:
 
 
 def _flat(points: Float, corner: Float, n: int, there: Float) -> Index:
-    """Choose with two objectives: what is dominated so far is bounded by a staircase, and a new step changes it near by.
+    """Choose with two objectives: a staircase bounds what is dominated so far, and a new step changes it near by.
 
     Args:
         points: shape (k, 2), each below the corner.

@@ -22,6 +22,16 @@ def is_nondominated(values: Float, objectives: Sequence[Objective]) -> NDArray[n
     return np.asarray(moocore.is_nondominated(minimized(values, objectives)), dtype=np.bool_)
 
 
+def ranks(values: Float, objectives: Sequence[Objective]) -> NDArray[np.int64]:
+    """Return the layer that each point lies on, shape (n,): 0 for the front, 1 for the front of the others, and so on.
+
+    Args:
+        values: shape (n, m), one column for each objective.
+        objectives: m objectives, for their direction.
+    """
+    return np.asarray(moocore.pareto_rank(minimized(values, objectives)), dtype=np.int64)
+
+
 def hypervolume(values: Float, reference: Sequence[float], objectives: Sequence[Objective]) -> float:
     """Return the volume that points dominate up to the reference point, in the product of the objectives' units.
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import moocore
 import numpy as np
-from numpy.typing import NDArray
 
 from explorer.models.assessment import Assessment
 from explorer.pareto.cover import Index, cover_order
@@ -60,9 +59,11 @@ def plan_designs(
 def _budget(n_objectives: int, n: int) -> Budget:
     """Return what gives some ten times as many designs of the front as are wanted, and never few."""
     if n_objectives == 2:
-        n_evaluations = max(30_000, 30 * n)
+        n_evaluations = max(20_000, min(20 * n, 200_000 + 6 * n))
         return Budget(0.0, n_evaluations, n_scanned=2**10, n_children=max(2_000, n_evaluations // 15))
-    return Budget(0.0, max(200_000, 5 * n), n_scanned=2**12, n_children=20_000, n_filling=20 * max(0, n - _MOST_DEEP))
+    n_evaluations = min(max(50_000, 20 * n), 400_000)
+    filling = 20 * max(0, n - _MOST_DEEP)
+    return Budget(0.0, n_evaluations, n_scanned=2**12, n_children=n_evaluations // 10, n_filling=filling)
 
 
 def _values(assessment: Assessment, tried: Columns | None) -> Float | None:
@@ -113,15 +114,14 @@ def _untried(designs: Columns, tried: Columns | None, n: int) -> Columns:
     """Return the first n designs that are none of those tried, each once."""
     names = [name for name in designs if tried is None or name in tried]
     seen = set(_keys(tried, names)) if tried else set()
-    is_new: NDArray[np.bool_] = np.zeros(n_rows(designs), dtype=np.bool_)
-    n_found = 0
+    rows: list[int] = []
     for i, key in enumerate(_keys(designs, names)):
-        if n_found == n:
+        if len(rows) == n:
             break
         if key not in seen:
             seen.add(key)
-            is_new[i], n_found = True, n_found + 1
-    return take(designs, np.flatnonzero(is_new))
+            rows.append(i)
+    return take(designs, np.array(rows, dtype=np.int64))
 
 
 def _keys(designs: Columns, names: Sequence[str]) -> "zip[tuple[object, ...]]":

@@ -196,9 +196,7 @@ def _children(
     return np.clip(np.where(on_face, np.round(moved), moved), 0.0, 1.0)
 
 
-def _between_neighbours(
-    state: _State, k: int, rng: np.random.Generator, is_choice: NDArray[np.bool_] | None
-) -> Float:
+def _between_neighbours(state: _State, k: int, rng: np.random.Generator, is_choice: NDArray[np.bool_] | None) -> Float:
     """Draw designs in the triangles between designs that are neighbours in the front's plane, shape (k, d)."""
     n = len(state.unit)
     cell, _, stride = _cells(state.values, _CELLS)

@@ -12,8 +12,8 @@ from explorer.problem.declare import Declaration, quantity, read_toml, refuse
 from explorer.problem.objectives import OBJECTIVES
 from explorer.problem.space import SpaceFile
 
-SamplerName = Literal["tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp"]
-SAMPLERS: tuple[SamplerName, ...] = ("tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp")
+SamplerName = Literal["auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp"]
+SAMPLERS: tuple[SamplerName, ...] = ("auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp")
 # What a study may call a model without a file of the user's.
 SHIPPED_MODELS = ("paper", "h100")
 MAX_TRIALS = 10_000_000
@@ -71,7 +71,7 @@ class Cost(Declaration):
 class Search(Declaration):
     """How to search."""
 
-    sampler: Annotated[str, AfterValidator(_sampler)] = Field("nsga2", description=f"one of {', '.join(SAMPLERS)}")
+    sampler: Annotated[str, AfterValidator(_sampler)] = Field("auto", description=f"one of {', '.join(SAMPLERS)}")
     trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)] = Field(1000, description="number of COMPLETE trials wanted")
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = Field(0, description="the same file and seed give the same front")
 

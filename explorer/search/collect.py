@@ -6,22 +6,12 @@ import numpy as np
 
 from explorer.models.assessment import Assessment
 from explorer.models.draws import PosteriorModel
-from explorer.models.live import Live
+from explorer.models.evaluator import measurer
 from explorer.pareto.notes import front_notes, question_notes
 from explorer.pareto.results import Results
 from explorer.problem.columns import Columns, by_configuration, knobs_of, stack, take
 from explorer.problem.objectives import OBJECTIVES, add_objectives
-from explorer.search.begin import (
-    ORIGIN_ATTR,
-    RUNS_ATTR,
-    Run,
-    complete_trials,
-    failures,
-    fingerprint,
-    open_study,
-    values_of,
-)
-from explorer.search.encoding import Encoding
+from explorer.search.begin import RUNS_ATTR, Run, failures, fingerprint
 from explorer.search.provenance import provenance
 
 _SHOWN_REASONS = 5
@@ -33,19 +23,8 @@ def collect(run: Run) -> Results:
     Raises:
         WrongUsage, InvalidFile: the storage cannot be used.
     """
-    study, assessment = run.assessment.study, run.assessment
-    optuna_study = open_study(run)
-    trials = complete_trials(optuna_study)
-    encoding = Encoding(assessment.regions)
-    if trials:
-        table = assessment.assess(encoding.decode([trial.params for trial in trials]))
-        # What was told is the record; a surrogate recomputes the same numbers from the same parameters.
-        for j, objective in enumerate(study.objectives):
-            table[objective.name] = values_of(trials)[:, j]
-    else:
-        table = assessment.nothing()
-    table["design_id"] = np.array([trial.number for trial in trials], dtype=np.int64)
-    table["origin"] = np.array([trial.user_attrs.get(ORIGIN_ATTR, "search") for trial in trials], dtype=object)
+    study, assessment, tried = run.assessment.study, run.assessment, run.tried
+    table = {**tried.table, "design_id": tried.numbers, "origin": tried.origin}
     samples, labels = _measured(assessment)
     bare = Results(
         study.name,
@@ -60,15 +39,15 @@ def collect(run: Run) -> Results:
     )
     notes = (
         *assessment.evaluator.notes,
-        *_failed(failures(optuna_study)),
+        *_failed(failures(run.study)),
         *_coverage(assessment, table),
         *question_notes(assessment),
         *front_notes(bare.front_columns, assessment),
     )
-    runs = optuna_study.user_attrs.get(RUNS_ATTR, [])
+    runs = run.study.user_attrs.get(RUNS_ATTR, [])
     origin = provenance(assessment, place=run.place, runs=runs, model=fingerprint(assessment.evaluator))
-    if isinstance(assessment.evaluator, Live):
-        origin["measurement"] = assessment.evaluator.provenance(when=str(origin["ended"] or ""))
+    if measuring := measurer(assessment.evaluator):
+        origin["measurement"] = measuring.provenance(when=str(origin["ended"] or ""))
     return Results(
         bare.study,
         bare.title,

@@ -20,9 +20,9 @@ from explorer.errors import MissingPart, WrongUsage, suggestion
 from explorer.pareto.folder import read_provenance
 from explorer.pareto.front import feasible_front
 from explorer.problem.objectives import OBJECTIVES
-from explorer.search.begin import is_feasible_of
 from explorer.search.dashboard_view import StudyView
 from explorer.search.storage import JOURNAL_NAME, journal_path, open_storage
+from explorer.search.tried import is_feasible_of
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

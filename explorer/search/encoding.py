@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from explorer.problem.columns import Columns, n_rows, take
+from explorer.problem.columns import Columns, Float, n_rows, take
 from explorer.problem.proposals import CLOCK_SHARE, Axis, Region
 
 FAMILY = "family"
+Params = Mapping[str, Sequence[Any]]
+"""Parameters of n trials: for each name n values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,63 +34,71 @@ class Encoding:
         shares: dict[str, BaseDistribution] = {_share(name): FloatDistribution(0.0, 1.0) for name in self._axis_names()}
         return {FAMILY: CategoricalDistribution(tuple(self.regions)), **shares}
 
-    def decode(self, params: Sequence[Mapping[str, Any]]) -> Columns:
-        """Return the designs that trials' parameters mean, shape (n,) each, in their order."""
-        families = np.array([self._family(p) for p in params], dtype=object)
+    def decode(self, params: Params, *, n: int | None = None) -> Columns:
+        """Return the designs that parameters mean, shape (n,) each, in their order.
+
+        Args:
+            params: for each name n values.
+            n: how many there are, where nothing is searched and so nothing tells.
+        """
+        if len(self.regions) == 1:
+            (region,) = self.regions.values()
+            n = len(next(iter(params.values()))) if params else n or 0
+            return region.designs({axis.name: self._values(axis, params, np.arange(n)) for axis in region.axes})
+        families = np.array(params[FAMILY], dtype=object)
         parts, order = [], []
         for family, region in self.regions.items():
             rows = np.flatnonzero(families == family)
             if rows.size:
-                knobs = {axis.name: self._values(axis, [params[i] for i in rows.tolist()]) for axis in region.axes}
-                parts.append(region.designs(knobs))
+                parts.append(region.designs({axis.name: self._values(axis, params, rows) for axis in region.axes}))
                 order.append(rows)
         place = np.argsort(np.concatenate(order))
         return {name: np.concatenate([part[name] for part in parts])[place] for name in parts[0]}
 
-    def encode(self, designs: Columns) -> list[dict[str, Any]]:
-        """Return the parameters of designs that their regions contain, in their order."""
-        result: list[dict[str, Any]] = []
-        for i in range(n_rows(designs)):
-            row = take(designs, np.array([i]))
-            region = self.regions[row[FAMILY][0]]
-            knobs = region.knobs(row)
-            several = len(self.regions) > 1
-            # Every trial carries the axes of every family; those of the others mean nothing to it.
-            params = {_share(name): 0.5 for name in self._axis_names()} if several else {}
-            params |= {
-                self._key(axis): self._param(axis, float(np.clip(knobs[axis.name][0], axis.low, axis.high)))
-                for axis in region.axes
-                if several or not axis.is_fixed
-            }
-            result.append({FAMILY: region.family, **params} if several else params)
-        return result
+    def encode(self, designs: Columns) -> Params:
+        """Return the parameters of designs that their regions contain, in their order, n values for each name."""
+        if len(self.regions) == 1:
+            (region,) = self.regions.values()
+            knobs = region.knobs(designs)
+            return {axis.name: _params(axis, knobs[axis.name]) for axis in region.axes if not axis.is_fixed}
+        n = n_rows(designs)
+        # Every trial carries the axes of every family; those of the others mean nothing to it.
+        shares = {_share(name): np.full(n, 0.5) for name in self._axis_names()}
+        for family, region in self.regions.items():
+            rows = np.flatnonzero(designs[FAMILY] == family)
+            knobs = region.knobs(take(designs, rows))
+            for axis in region.axes:
+                shares[_share(axis.name)][rows] = axis.to_unit(np.clip(knobs[axis.name], axis.low, axis.high))
+        return {FAMILY: designs[FAMILY].tolist(), **{name: values.tolist() for name, values in shares.items()}}
 
     def _axis_names(self) -> list[str]:
         return list(dict.fromkeys(axis.name for region in self.regions.values() for axis in region.axes))
 
-    def _family(self, params: Mapping[str, Any]) -> str:
-        return str(params[FAMILY]) if len(self.regions) > 1 else next(iter(self.regions))
-
-    def _key(self, axis: Axis) -> str:
-        return _share(axis.name) if len(self.regions) > 1 else axis.name
-
-    def _param(self, axis: Axis, value: float) -> Any:
+    def _values(self, axis: Axis, params: Params, rows: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> Float:
         if len(self.regions) > 1:
-            return float(axis.to_unit(np.array([value]))[0])
-        return axis.labels[int(value)] if axis.labels else value
-
-    def _values(
-        self, axis: Axis, params: Sequence[Mapping[str, Any]]
-    ) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-        key = self._key(axis)
-        if len(self.regions) > 1:
-            return np.asarray(axis.from_unit(np.array([p[key] for p in params], dtype=np.float64)))
+            return axis.from_unit(np.array(params[_share(axis.name)], dtype=np.float64)[rows])
         if axis.is_fixed:
-            return np.full(len(params), axis.low)
+            return np.full(len(rows), axis.low)
         if axis.labels:
             index = {label: float(i) for i, label in enumerate(axis.labels)}
-            return np.array([index[p[key]] for p in params])
-        return np.array([p[key] for p in params], dtype=np.float64)
+            return np.array([index[label] for label in params[axis.name]], dtype=np.float64)
+        return np.array(params[axis.name], dtype=np.float64)
+
+
+def columns_of(params: Sequence[Mapping[str, Any]]) -> Params:
+    """Return trials' parameters by name: one mapping a trial to one list a parameter."""
+    return {name: [one[name] for one in params] for name in params[0]} if params else {}
+
+
+def rows_of(params: Params) -> list[dict[str, Any]]:
+    """Return parameters by trial: one list a parameter to one mapping a trial."""
+    return [dict(zip(params, values, strict=True)) for values in zip(*params.values(), strict=True)]
+
+
+def _params(axis: Axis, values: Float) -> list[Any]:
+    if axis.labels:
+        return [axis.labels[i] for i in values.astype(np.int64).tolist()]
+    return list(np.clip(values, axis.low, axis.high).tolist())
 
 
 def _distribution(axis: Axis) -> BaseDistribution:

@@ -34,13 +34,18 @@ class _AskedGrid(GridSampler):
         """Do nothing: the number of trials ends the search."""
 
 
+def own_seed(seed: int, *, done: int, worker: int = 0) -> int:
+    """Return the seed of one search: a resumed one, or another worker, must not propose the same designs again."""
+    return int(np.random.SeedSequence([seed, done, worker]).generate_state(1)[0])
+
+
 def make_sampler(
-    name: str, *, seed: int, done: int, trials: int, worker: int, distributions: Mapping[str, BaseDistribution]
+    name: str, *, seed: int, done: int, trials: int, distributions: Mapping[str, BaseDistribution], worker: int = 0
 ) -> BaseSampler:
-    """Return a sampler.
+    """Return one of Optuna's samplers.
 
     Args:
-        name: one of the study's sampler names.
+        name: one of the study's sampler names, but for `auto`.
         seed: the study's seed.
         done: trials already COMPLETE: a resumed search must not propose the same designs again.
         trials: trials wanted in all; decides the grid's size.
@@ -51,7 +56,7 @@ def make_sampler(
         MissingPart: `gp` needs torch.
         UnknownName: there is no such sampler.
     """
-    own = int(np.random.SeedSequence([seed, done, worker]).generate_state(1)[0])
+    own = own_seed(seed, done=done, worker=worker)
     if name == "gp" and find_spec("torch") is None:
         raise MissingPart("torch", needed_for="sampler 'gp'", extra="gp")
     makers: dict[str, Callable[[], BaseSampler]] = {

@@ -11,7 +11,8 @@ from explorer.errors import ExplorerError, Interrupted, MeasurementFailed, Wrong
 from explorer.models.assessment import assessment_of
 from explorer.models.store import load_evaluator
 from explorer.problem.study import load_study
-from explorer.search.begin import Run, begin, prepare, wanted_trials
+from explorer.search.begin import Run, prepare
+from explorer.search.first import enqueue_first, wanted_trials
 from explorer.search.run import Progress, search
 from explorer.search.storage import refuse_parallel
 
@@ -52,9 +53,9 @@ def search_in_parallel(run: Run, *, workers: int, done: int, progress: Progress 
     if not 1 <= workers <= MAX_WORKERS:
         raise WrongUsage(f"workers = {workers} is outside [1, {MAX_WORKERS}]", fix="take one for each processor")
     refuse_parallel(run.storage_url)
-    optuna_study = begin(run)
+    enqueue_first(run)
     study = run.assessment.study
-    left = max(0, wanted_trials(optuna_study, run.assessment) - done)
+    left = max(0, wanted_trials(run) - done)
     context = multiprocessing.get_context("spawn")
     stop, count, failures = context.Event(), context.Value("q", 0), context.SimpleQueue()
     quotas = [left // workers + (i < left % workers) for i in range(workers)]
@@ -78,6 +79,7 @@ def search_in_parallel(run: Run, *, workers: int, done: int, progress: Progress 
         raise Interrupted(
             f"stopped; all finished trials are in {run.place}", fix="run the same command again to go on"
         ) from None
+    run.forget()
     if not failures.empty():
         problem, fix, code = failures.get()
         kind = MeasurementFailed if code == MeasurementFailed.exit_code else ExplorerError

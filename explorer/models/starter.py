@@ -96,7 +96,7 @@ def _study_lines(
         "; edp_js follows from energy and latency" if both else ""
     )
     yield from _constraint_lines(samples, measured)
-    yield from ("", "[search]", 'sampler = "nsga2"', "trials = 1000", "seed = 0")
+    yield from ("", "[search]", 'sampler = "auto"', "trials = 400", "seed = 0")
 
 
 def _constraint_lines(samples: Samples, measured: Sequence[str]) -> Iterator[str]:

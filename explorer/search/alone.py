@@ -19,7 +19,8 @@ from explorer.search.shared import n_waiting, try_next
 from explorer.search.sources import Asked, Listed, Proposal, Source
 from explorer.search.tried import ORIGIN_ATTR, SAMPLE, SEARCH, Tried, attributes, keys_of
 
-_WITH_HISTORY = ("tpe", "gp", "grid")
+# What a sampler has to know of history: all that it learns from or has given out; the sequence only its first trial.
+_HISTORY: Mapping[str, int | None] = {"tpe": None, "gp": None, "grid": None, "qmc": 1, "random": 0}
 
 
 def search_alone(run: Run, *, progress: Progress | None, should_stop: Callable[[], bool]) -> int:
@@ -63,7 +64,7 @@ def _source(run: Run, n: int) -> Source:
         return Generational(name, run.study, assessment, tried, seed=seed)
     distributions = Encoding(assessment.regions).distributions()
     sampler = make_sampler(name, seed=study.seed, done=tried.n, trials=study.trials, distributions=distributions)
-    return Asked(sampler, run.study, assessment, batch=batch_size(name), with_history=name in _WITH_HISTORY)
+    return Asked(sampler, run.study, assessment, batch=batch_size(name), n_history=_HISTORY[name])
 
 
 def _try_first(run: Run) -> None:
@@ -77,14 +78,9 @@ def _try_first(run: Run) -> None:
         return
     designs, labels = measured_designs(run.assessment)
     if designs:
-        params = Encoding(run.assessment.regions).encode(designs)
         n = n_rows(designs)
-        _try(
-            run,
-            Proposal(params, n, _as_parents(run, n)),
-            origin=SAMPLE,
-            attrs={ORIGIN_ATTR: [SAMPLE] * n, "sample": labels},
-        )
+        proposal = Proposal(Encoding(run.assessment.regions).encode(designs), n, _as_parents(run, n))
+        _try(run, proposal, origin=SAMPLE, attrs={ORIGIN_ATTR: [SAMPLE] * n, "sample": labels})
 
 
 def _as_parents(run: Run, n: int) -> Mapping[str, Sequence[Any]]:

@@ -13,8 +13,9 @@ from explorer.search.tried import ORIGIN_ATTR, SAMPLE, keys_of
 
 
 def measured_designs(assessment: Assessment) -> tuple[Columns | None, list[str]]:
-    """Return the model's samples that the regions can make, each once, with their labels: whatever the sampler does,
-    they are designs.
+    """Return the model's samples that the regions can make, each once, with their labels.
+
+    They are tried first: whatever a sampler does, they are designs.
     """
     found = list(_samples(assessment))
     return (stack([row for row, _ in found]) if found else None), [label for _, label in found]

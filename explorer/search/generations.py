@@ -1,11 +1,13 @@
 """Generations of Optuna's NSGA samplers whose parents are known, so that no trial makes them read the whole history."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import NSGAIIISampler, NSGAIISampler
 from optuna.trial import FrozenTrial, create_trial
 
@@ -76,7 +78,9 @@ class Generational:
         self._study, self._key = study, GENERATION_KEYS[name]
         self._encoding = Encoding(assessment.regions)
         self._distributions = self._encoding.distributions()
-        self._sampler = _MAKERS[name](seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            self._sampler = _MAKERS[name](seed)
         self._sampler.generation, self._sampler.parents = 0, []
         self._sampler.children = _parents(assessment, tried, self._encoding)
         self._number = tried.n

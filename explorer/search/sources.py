@@ -82,19 +82,19 @@ class Asked:
         study: the stored study, for its directions and for what samplers keep with it.
         assessment: for the parameters.
         batch: how many to ask for at once.
-        with_history: whether the sampler learns from what is finished, or has to know which designs it gave out.
+        n_history: how many finished trials the sampler has to know; None for all.
     """
 
     def __init__(
-        self, sampler: BaseSampler, study: optuna.Study, assessment: Assessment, *, batch: int, with_history: bool
+        self, sampler: BaseSampler, study: optuna.Study, assessment: Assessment, *, batch: int, n_history: int | None
     ) -> None:
         self.batch = batch
         self._distributions = Encoding(assessment.regions).distributions()
         self._stored = study
         self._mirror = optuna.create_study(directions=study.directions, sampler=sampler)
         _copy_attributes(study, self._mirror)
-        if with_history:
-            self._mirror.add_trials([t for t in study.get_trials(deepcopy=False) if t.state.is_finished()])
+        finished = [] if n_history == 0 else [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
+        self._mirror.add_trials(finished[:n_history])
         self._asked: list[Trial] = []
 
     def propose(self, n: int) -> Proposal:

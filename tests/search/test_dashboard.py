@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from explorer.errors import WrongUsage
 from explorer.pareto.results import Results
 from explorer.search import dashboard
-from explorer.search.begin import Run, open_study
+from explorer.search.begin import Run
 from explorer.search.collect import collect
 from explorer.search.dashboard import Dashboard, feasible_best, find_study, open_dashboard
 from explorer.search.dashboard_view import ReadOnly, StudyView, as_shown
@@ -291,6 +291,6 @@ def test_looking_never_begins_a_storage(tmp_path: Path, url: str | None) -> None
 
 
 def test_a_study_that_the_storage_lacks_is_told_with_the_nearest(storage: BaseStorage, capped: Run) -> None:
-    assert open_study(capped).study_name == "capped"
+    assert capped.study.study_name == "capped"
     with pytest.raises(WrongUsage, match=r"holds no study 'caped'(.|\n)*did you mean 'capped'"):
         open_dashboard(storage, "caped", host="127.0.0.1", port=0)

@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from explorer.models.assessment import Assessment
 from explorer.problem.columns import NUMERIC_KNOBS
-from explorer.search.encoding import Encoding
+from explorer.search.encoding import Encoding, columns_of, rows_of
 
 QUESTIONS = ["cnn", "union", "table", "mixed"]
 
@@ -29,7 +29,7 @@ def test_parameters_are_what_optuna_samples_from(assessment: Callable[..., Asses
     asked = assessment(question)
     encoding = Encoding(asked.regions)
     distributions = encoding.distributions()
-    for params in encoding.encode(asked.scan(64)):
+    for params in rows_of(encoding.encode(asked.scan(64))):
         assert set(params) == set(distributions)
         for name, distribution in distributions.items():
             assert distribution._contains(distribution.to_internal_repr(params[name])), (name, params)  # noqa: SLF001
@@ -46,7 +46,7 @@ def test_any_parameters_mean_a_design_that_can_exist(assessment: Callable[..., A
         }
         for _ in range(50)
     ]
-    columns = asked.assess(encoding.decode(params))
+    columns = asked.assess(encoding.decode(columns_of(params)))
 
     assert columns["is_feasible"].all()
     assert (columns["frequency_hz"] <= columns["frequency_max_hz"] * (1 + 1e-9)).all()
@@ -58,7 +58,7 @@ def test_designs_come_back_in_the_order_of_their_trials(assessment: Callable[...
     half = {"pruning_ratio_share": 0.5, "quant_step_share": 0.5, "voltage_v_share": 0.5, "clock_share": 0.5}
     families = ["RNN", "CNN", "Transformer", "CNN", "DNN", "RNN"]
 
-    assert encoding.decode([{"family": f, **half} for f in families])["family"].tolist() == families
+    assert encoding.decode(columns_of([{"family": f, **half} for f in families]))["family"].tolist() == families
 
 
 def test_one_region_shows_its_axes_under_their_own_names_and_units(assessment: Callable[..., Assessment]) -> None:
@@ -91,4 +91,4 @@ def test_a_trial_of_one_family_ignores_the_axes_of_another(assessment: Callable[
     encoding = Encoding(assessment("mixed").regions)
     every = dict.fromkeys(encoding.distributions(), 0.0)
 
-    assert encoding.decode([{**every, "family": "CNN"}])["voltage_v"].tolist() == [0.85]
+    assert encoding.decode(columns_of([{**every, "family": "CNN"}]))["voltage_v"].tolist() == [0.85]

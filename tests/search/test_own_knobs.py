@@ -24,7 +24,7 @@ from explorer.search.begin import Run, prepare
 from explorer.search.collect import collect
 from explorer.search.run import search
 
-SAMPLERS = ["tpe", "nsga2", "nsga3", "qmc", "random", "grid"]
+SAMPLERS = ["auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid"]
 PRECISION = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}
 
 
@@ -38,6 +38,7 @@ class Camera:
     families: tuple[str, ...] = ("Camera",)
     targets: tuple[str, ...] = ("energy_j", "latency_s", "accuracy")
     notes: tuple[str, ...] = ()
+    is_cheap: bool = True
 
     def targets_of(self, family: str) -> tuple[str, ...]:  # noqa: ARG002
         return self.targets

@@ -32,7 +32,7 @@ from explorer.search.samplers import batch_size, make_sampler
 from explorer.search.workers import search_in_parallel
 
 MakeRun = Callable[..., Run]
-SAMPLERS = ["tpe", "nsga2", "nsga3", "qmc", "random", "grid"]
+SAMPLERS = ["auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid"]
 QUESTIONS = ["capped", "three", "union", "table"]
 
 
@@ -151,7 +151,7 @@ def test_progress_is_told_from_the_start_to_the_end_and_the_hypervolume_only_gro
     run = make_run(sampler="tpe", trials=15)
     search(run, progress=lambda done, wanted, volume: told.append((done, wanted, volume)))
 
-    assert [done for done, _, _ in told] == list(range(16))
+    assert [done for done, _, _ in told] == list(range(3, 16))  # the three samples together, then one after the other
     assert {wanted for _, wanted, _ in told} == {15}
     volumes = [volume for _, _, volume in told]
     assert volumes == sorted(volumes)
@@ -266,7 +266,7 @@ def test_a_study_that_explorer_did_not_begin_is_left_alone(make_run: MakeRun, tm
 def test_a_stop_between_batches_keeps_everything_told_and_leaves_nothing_running(
     make_run: MakeRun, tmp_path: Path
 ) -> None:
-    answers = iter([False] * 7 + [True])
+    answers = iter([False] * 4 + [True])  # after the three samples
     with pytest.raises(Interrupted, match=r"stopped after 7 of 30 trials(.|\n)*run the same command again") as caught:
         search(make_run(sampler="tpe"), should_stop=lambda: next(answers))
 
@@ -309,13 +309,12 @@ def test_whatever_stops_a_batch_leaves_no_trial_running(
     make_run: MakeRun, tmp_path: Path, error: BaseException
 ) -> None:
     run = make_run("cnn", sampler="tpe", trials=10)
-    broken = replace(run.assessment, evaluator=_Broken(run.assessment.evaluator, 4, error))
+    # Asked for a study without trials, and for four designs: then it breaks.
+    broken = replace(run.assessment, evaluator=_Broken(run.assessment.evaluator, 5, error))
     with pytest.raises(type(error)):
         search(replace(run, assessment=broken))
 
-    states = _states(tmp_path, "cnn")
-    assert TrialState.RUNNING not in states
-    assert states[TrialState.COMPLETE] == 4
+    assert _states(tmp_path, "cnn") == {TrialState.COMPLETE: 4}
 
 
 def test_failed_trials_do_not_count_and_do_not_show(make_run: MakeRun, tmp_path: Path) -> None:
@@ -347,10 +346,10 @@ def test_every_run_is_logged_with_its_sampler_seed_and_times(make_run: MakeRun) 
 def test_an_interrupted_run_is_logged_too(make_run: MakeRun) -> None:
     run = make_run(sampler="tpe")
     answers = iter([False] * 4 + [True])
-    with pytest.raises(Interrupted, match="stopped after 4"), logged(run, clock=_noon):
+    with pytest.raises(Interrupted, match="stopped after 7"), logged(run, clock=_noon):
         search(run, should_stop=lambda: next(answers))
 
-    assert [(r["from"], r["to"]) for r in collect(run).provenance["runs"]] == [(0, 4)]
+    assert [(r["from"], r["to"]) for r in collect(run).provenance["runs"]] == [(0, 7)]
 
 
 @pytest.mark.parametrize("question", ["cnn", "capped", "union", "table"])

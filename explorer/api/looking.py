@@ -11,6 +11,7 @@ from explorer.pareto.compare import compare as compare_fronts
 from explorer.pareto.explain import Explanation
 from explorer.pareto.explain import explain as explain_design
 from explorer.pareto.folder import FRONT_JSON, read_folder
+from explorer.pareto.refit import predicting
 from explorer.report.files import write_page
 from explorer.search.again import changes_since, study_file
 from explorer.search.dashboard import Dashboard, find_study, open_dashboard
@@ -47,6 +48,9 @@ def explain(study_or_folder: str | Path, *, design: int, study: str | None = Non
     file = study or study_file(found.provenance, folder=folder, asked=str(study_or_folder))
     assessment = load(file)
     changes = changes_since(found.provenance, assessment)
+    if not assessment.is_cheap:
+        assessment, said = predicting(assessment, found)
+        changes = (*changes, said)
     return explain_design(found, design, assessment=assessment, warnings=changes)
 
 

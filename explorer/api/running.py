@@ -7,6 +7,7 @@ from pathlib import Path
 from explorer.api.place import RESULTS_FOLDER, place_of
 from explorer.errors import Interrupted, MeasurementFailed, NoFeasibleDesign
 from explorer.models.assessment import Assessment, assessment_of
+from explorer.models.function import Measure
 from explorer.models.store import load_evaluator
 from explorer.pareto.certify import certify
 from explorer.pareto.folder import write_folder
@@ -32,15 +33,20 @@ class Outcome:
     recovered_from: Path | None = None
 
 
-def load(study: str) -> Assessment:
+def load(study: str, *, measure: Measure | str | None = None) -> Assessment:
     """Load a study by name or path, with its model: ready to run, or to assess designs without searching.
+
+    Args:
+        study: its name or path.
+        measure: for a study whose model is `{ measures = [...] }`: the function that measures a design, given its
+            knobs by name (SI), or FILE.py:NAME.
 
     Raises:
         WrongUsage: there is no such study or model.
         InvalidFile: a file is not what it should be; all of its faults at once.
     """
     declared = load_study(study)
-    return assessment_of(declared, load_evaluator(declared))
+    return assessment_of(declared, load_evaluator(declared, measure=measure))
 
 
 def run(
@@ -50,6 +56,7 @@ def run(
     seed: int | None = None,
     sampler: str | None = None,
     storage: str | None = None,
+    measure: Measure | str | None = None,
     workers: int = 1,
     out: str | Path | None = None,
     recover: bool = False,
@@ -64,6 +71,8 @@ def run(
         seed: default: the study's. The same file and seed give the same front (with one worker).
         sampler: default: the study's.
         storage: any Optuna URL, or a journal file's path; default: a journal file in the result folder.
+        measure: for a study whose model is `{ measures = [...] }`: the function that measures a design, given its
+            knobs by name (SI), or FILE.py:NAME.
         workers: processes that search together.
         out: the result folder; default `results/<study>/`.
         recover: mend a journal whose last write was cut off; the damaged file is kept.
@@ -76,7 +85,7 @@ def run(
         MeasurementFailed: designs are measured, and none of many in a row could be; the folder holds what was found.
         Interrupted: Ctrl-C; the result folder holds what was found so far.
     """
-    loaded = load(study) if isinstance(study, str) else study
+    loaded = load(study, measure=measure) if isinstance(study, str) else study
     asked = loaded.study.with_search(trials=trials, seed=seed, sampler=sampler)
     folder = Path(out) if out is not None else RESULTS_FOLDER / asked.name
     journal = journal_path(storage, folder)

@@ -15,7 +15,7 @@ Trials = Annotated[
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of the search.", show_default="the study's")]
 Sampler = Annotated[
     str | None,
-    typer.Option("--sampler", help="tpe, nsga2, nsga3, qmc, random, grid or gp.", show_default="the study's"),
+    typer.Option("--sampler", help="auto, tpe, nsga2, nsga3, qmc, random, grid or gp.", show_default="the study's"),
 ]
 Storage = Annotated[
     str | None,
@@ -29,6 +29,9 @@ def run(
     seed: Seed = None,
     sampler: Sampler = None,
     storage: Storage = None,
+    measure: Annotated[
+        str | None, typer.Option("--measure", metavar="FILE.py:NAME", help="Your function that measures a design.")
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", help="Processes that search together.")] = 1,
     out: Annotated[Path | None, typer.Option("--out", help="Result folder.", show_default="results/<study>/")] = None,
     recover: Annotated[
@@ -53,6 +56,7 @@ def run(
                 seed=seed,
                 sampler=sampler,
                 storage=storage,
+                measure=measure,
                 workers=workers,
                 out=out,
                 recover=recover,
@@ -104,7 +108,7 @@ def run(
 def _certificate(results: "Results") -> Iterator[str]:
     """Say how much of the exact front was found, and how sure it is."""
     exact = results.exact
-    if exact is None and results.provenance["model"].get("kind") == "live":
+    if exact is None and "measurement" in results.provenance:
         yield "every design was measured: no exact front to hold the search against, it would have to be measured too"
         return
     if exact is None:

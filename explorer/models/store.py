@@ -13,6 +13,7 @@ from explorer.errors import Fault, InvalidFile, WrongUsage
 from explorer.files import MAX_TABLE_BYTES, is_file, read_text
 from explorer.models.draws import PosteriorModel
 from explorer.models.evaluator import Evaluator
+from explorer.models.function import Measure, function_of
 from explorer.models.guess import guess_knobs
 from explorer.models.h100 import h100_tables
 from explorer.models.live import live_of
@@ -154,15 +155,25 @@ def _errors(responses: Responses, shapes: Surrogate) -> list[tuple[str, float, f
     return found
 
 
-def load_evaluator(study: Study) -> Evaluator:
-    """Return the evaluator that a study asks for: a network to measure, the rows of a table, or a model.
+def load_evaluator(study: Study, *, measure: Measure | str | None = None) -> Evaluator:
+    """Return the evaluator that a study asks for: a network or a function to measure by, a table's rows, or a model.
+
+    Args:
+        study: the study.
+        measure: the function of a study that measures by one, or FILE.py:NAME; without it results can be looked at.
 
     Raises:
-        WrongUsage: there is no such model.
+        WrongUsage: there is no such model or function, or the study does not ask for one.
         InvalidFile: its file is not what it should be; all faults at once.
         MissingPart: a network is to be measured and onnx is not installed.
         MeasurementFailed: the network cannot be run.
     """
+    if study.function is not None:
+        return function_of(study, measure)
+    if measure is not None:
+        raise WrongUsage(
+            f"{study.path} measures by no function", fix="leave --measure out, or write model = { measures = [...] }"
+        )
     if study.live is not None:
         return live_of(study)
     if study.table is not None:

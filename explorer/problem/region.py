@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from explorer.errors import Fault, InvalidFile, suggestion
-from explorer.problem.columns import describe
+from explorer.problem.columns import KNOBS, describe
 from explorer.problem.domain import Span
 from explorer.problem.operating import RELATIVE_TOLERANCE, AlphaPowerLaw, OperatingPoints
 from explorer.problem.proposals import CLOCK_SHARE, OPERATING_POINT, Axis, Region, choice
@@ -77,6 +77,30 @@ def build_region(
     points = _points_inside(place, points_of(space))
     point = Axis(OPERATING_POINT, 0.0, len(points.labels) - 1.0, labels=points.labels, columns=points.columns)
     return Region(family, (*axes, point, *own), points, (0.0, math.inf), place.widen)
+
+
+def declared_knobs(space: SpaceFile, *, path: object) -> tuple[dict[str, Span], dict[str, tuple[str, ...]]]:
+    """Return what a space declares where no samples limit it: the span of each number, the choices of each category.
+
+    Args:
+        space: the declaration.
+        path: its file, for messages.
+    """
+    place = _Place(space, path, "", Known({}))
+    points = points_of(space).columns if space.operating_points.points else {}
+    own = {name: axis.numbers(name) for name, axis in space.axes.own.items() if axis.choices is None}
+    listed: dict[str, Sequence[float]] = {**place.numbers, **points, **own}
+    spans = {
+        name: Span(min(values), max(values), is_log=_is_log(space, name))
+        for name, values in listed.items()
+        if name in KNOBS or name in own
+    }
+    return spans, {name: axis.choices for name, axis in space.axes.own.items() if axis.choices is not None}
+
+
+def _is_log(space: SpaceFile, name: str) -> bool:
+    axis = getattr(space.axes, _AXIS_NAMES.get(name, name), None) or space.axes.own.get(name)
+    return axis is not None and axis.scale == "log"
 
 
 def points_of(space: SpaceFile) -> OperatingPoints:

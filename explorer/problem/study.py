@@ -14,7 +14,16 @@ from explorer.problem.declare import read_toml
 from explorer.problem.device import with_device
 from explorer.problem.objectives import OBJECTIVES, CostWeights, Objective
 from explorer.problem.space import SpaceFile
-from explorer.problem.study_file import MAX_SEED, MAX_TRIALS, SAMPLERS, SHIPPED_MODELS, LiveModel, StudyFile, TableModel
+from explorer.problem.study_file import (
+    MAX_SEED,
+    MAX_TRIALS,
+    SAMPLERS,
+    SHIPPED_MODELS,
+    FunctionModel,
+    LiveModel,
+    StudyFile,
+    TableModel,
+)
 
 __all__ = ["SAMPLERS", "Space", "Study", "StudyFile", "declaration_text", "load_space", "load_study"]
 
@@ -50,6 +59,7 @@ class Study:
         reference_point: of the hypervolume, in the objectives' order.
         table: the table's declaration where its rows are the designs.
         live: the network's declaration where every design is measured, its paths ready to be opened.
+        function: what is measured, where a function of the user's own measures every design.
         families: the families to search; none for all that there are.
     """
 
@@ -68,6 +78,7 @@ class Study:
     reference_point: tuple[float, ...] | None
     table: TableModel | None = None
     live: LiveModel | None = None
+    function: FunctionModel | None = None
     families: tuple[str, ...] | None = None
 
     @property
@@ -87,6 +98,7 @@ class Study:
         return {
             **table,
             **live,
+            **({"measures": list(self.function.measures)} if self.function else {}),
             "spaces": [_dump(space.file) for space in self.spaces],
             "families": [list(space.families) for space in self.spaces],
             "objectives": [objective.name for objective in self.objectives],
@@ -146,6 +158,7 @@ def load_study(name_or_path: str) -> Study:
         reference_point=tuple(reference[name] for name in declared.objectives) if reference else None,
         table=table,
         live=live,
+        function=declared.model if isinstance(declared.model, FunctionModel) else None,
         families=declared.families,
     )
 
@@ -226,6 +239,8 @@ def _model_name(declared: StudyFile, path: Path) -> str:
     model = declared.model
     if isinstance(model, LiveModel):
         return _opened(model, path).onnx
+    if isinstance(model, FunctionModel):
+        return "a function"
     if isinstance(model, TableModel):
         return str(_beside(path, model.table))
     return model if model in SHIPPED_MODELS else str(_beside(path, model))

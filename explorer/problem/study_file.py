@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, 
 
 from explorer.errors import ExplorerError, WrongUsage, suggestion
 from explorer.problem.catalog import find
+from explorer.problem.columns import TARGETS
 from explorer.problem.constraints import parse_constraint
 from explorer.problem.declare import Declaration, quantity, read_toml, refuse
 from explorer.problem.objectives import OBJECTIVES
@@ -116,8 +117,24 @@ class LiveModel(Declaration):
     )
 
 
+def _target(name: str) -> str:
+    if name not in TARGETS:
+        raise refuse(f"unknown name '{name}'", fix=suggestion(name, TARGETS))
+    return name
+
+
+class FunctionModel(Declaration):
+    """A function of the user's own measures every design; the command names it, for a file must not run code."""
+
+    measures: Annotated[
+        tuple[Annotated[str, AfterValidator(_target)], ...], Field(min_length=1, max_length=len(TARGETS))
+    ] = Field(description=f"what the function gives for a design: any of {', '.join(TARGETS)}")
+
+
 def _kind(model: object) -> str:
     """Name the branch of a study's model, by the keys that only one of them has."""
+    if isinstance(model, FunctionModel) or (isinstance(model, dict) and "measures" in model):
+        return "function"
     if isinstance(model, LiveModel) or (isinstance(model, dict) and {"onnx", "data"} & model.keys()):
         return "live"
     return "dict" if isinstance(model, (dict, TableModel)) else "str"
@@ -133,12 +150,14 @@ class StudyFile(Declaration):
     model: Annotated[
         Annotated[str, Field(min_length=1), Tag("str")]
         | Annotated[TableModel, Tag("dict")]
-        | Annotated[LiveModel, Tag("live")],
+        | Annotated[LiveModel, Tag("live")]
+        | Annotated[FunctionModel, Tag("function")],
         Discriminator(_kind),
     ] = Field(
         "paper",
         description="paper, h100, a model.json, a samples CSV; { table = 'my.csv' } to search its rows themselves; or "
-        "{ onnx = 'net.onnx', data = 'val.npz' } to measure every design",
+        "{ onnx = 'net.onnx', data = 'val.npz' } to measure every design of a network; { measures = ['energy_j'] } to "
+        "measure by a function of your own",
     )
     families: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = Field(
         None, description="the families to search; default: those of the spaces"
@@ -187,7 +206,7 @@ class StudyFile(Declaration):
                 f"[reference_point] has {sorted(self.reference_point)}, the objectives are {sorted(self.objectives)}",
                 fix="give one number for each objective, or leave it out",
             )
-        if isinstance(self.model, LiveModel) and self.reference_point is None:
+        if isinstance(self.model, LiveModel | FunctionModel) and self.reference_point is None:
             raise refuse(
                 "[reference_point] is missing: where every design is measured, there is no scan to take it from",
                 fix=f"add it, with the worst that still counts of each of {', '.join(self.objectives)}",

@@ -1,4 +1,4 @@
-"""Searching alone: generations without reading history again, parents of every origin, what plain Optuna goes on from."""
+"""Searching alone: generations that read no history, parents of every origin, what plain Optuna goes on from."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -49,9 +49,8 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
     print_text("")
     print_table(["search space", "what it is"], [[s["name"], s["title"]] for s in spaces])
     print_text("")
-    print_table(
-        ["device", "whose operating points"], [[" or ".join([d["name"], *d["also"]]), d["title"]] for d in devices]
-    )
+    called = [[" or ".join((p.stem, *other_names(p))), title_of(p)] for p in available("search_spaces/devices")]
+    print_table(["device", "whose operating points"], called)
     print_text("")
     print_table(["objective", "direction", "meaning"], [[o["name"], o["direction"], o["label"]] for o in objectives])
     print_text("")

@@ -26,8 +26,10 @@ def find(kind: str, name: str, *, beside: Path | None = None) -> Path:
             f"{path}: no such {singular} file", fix="check the path, or name one that `explorer list` shows"
         )
     for folder in (Path(kind), *([beside.parent / kind, beside] if beside else []), shipped(kind)):
-        if name and is_file(folder / f"{name}.toml"):
-            return folder / f"{name}.toml"
+        path = folder / f"{name}.toml"
+        # A study may be called like the space that it names, and lie beside itself.
+        if name and is_file(path) and not (kind != "studies" and folder == beside and "objectives" in _table(path)):
+            return path
     listed = available(kind)
     for path in listed:
         if name in other_names(path):

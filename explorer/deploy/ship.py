@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from explorer.deploy.artifact import NETWORK, Artifact, NetworkOptions, make_artifact
+from explorer.deploy.artifact import NETWORK, Artifact, NetworkOptions, as_measured, make_artifact
 from explorer.deploy.bundle import Bundle, check_place, with_sums, write_bundle
 from explorer.deploy.chosen import read_chosen, refuse_what_nobody_should_ship
 from explorer.deploy.configmap import config_map
@@ -70,13 +70,14 @@ def ship(chosen: Path, out: Path, *, wishes: Wishes, load: Load) -> tuple[Manife
     check_place(out, force=wishes.force)
     if wishes.bin_name and wishes.device is None and read.file.applied is None:
         raise WrongUsage("--bin stands without --device", fix="name the device too")
+    if wishes.model is None and not wishes.network.says_nothing:
+        raise WrongUsage("how to compress a network is told, but no network", fix="name it with --model")
     placed = place(
         read, folder=chosen.absolute().parent, device=wishes.device, bin_name=wishes.bin_name, load=load,
         allow_extrapolation=wishes.allow_extrapolation,
     )  # fmt: skip
-    artifact = (
-        None if wishes.model is None else make_artifact(wishes.model, shipped_design(read), options=wishes.network)
-    )
+    options = as_measured(wishes.network, read.file.provenance.question.live)
+    artifact = None if wishes.model is None else make_artifact(wishes.model, shipped_design(read), options=options)
     files = _files(artifact, placed.target)
     names = (*files, CONFIG_MAP)
     made = manifest(

@@ -52,8 +52,13 @@ def test_a_live_study_measures_its_trials_and_goes_on_where_it_stopped(cli: Cli,
         assert float(row["accuracy_lo"]) <= float(row["accuracy"]) <= float(row["accuracy_hi"])
         assert abs(float(row["accuracy"]) * 719 % 1 - 0.5) > 0.499  # counted, not predicted
 
-    chosen = cli("choose", "digits-cnn-live", "--minimize", "size_bytes", "--where", "accuracy>=0.9", "-o", "c.json")
-    assert chosen.returncode == 0, chosen.stderr
+    for command in (
+        ("choose", "digits-cnn-live", "--minimize", "size_bytes", "--where", "accuracy>=0.9", "-o", "c.json"),
+        ("deploy", "c.json", "--model", "digits-cnn", "-o", "bundle"),
+        ("verify", "bundle", "--data", "digits", "--model", "digits-cnn"),
+    ):
+        done = cli(*command)
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
 
 
 def _measured(folder: Path) -> list[str]:

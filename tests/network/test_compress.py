@@ -15,6 +15,7 @@ from explorer.network.data import LabelledData
 from explorer.network.int8 import full_int8_onnx
 from explorer.network.network import Network, fold_constants, load_network
 from explorer.network.session import Array, open_session
+from explorer.network.stored import stored_weights
 from explorer.paper.equations import quantize
 from tests.network.conftest import NAMES, Build, Save
 
@@ -88,6 +89,28 @@ def test_almost_all_parameters_are_found_as_weights(zoo: Mapping[str, Network], 
     n_floats = sum(v.size for v in stored(network.model).values() if v.dtype == np.float32)
 
     assert network.n_weights / n_floats > 0.9
+
+
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+@pytest.mark.parametrize(("operator", "gates"), [("RNN", 1), ("GRU", 3), ("LSTM", 4)])
+def test_input_and_recurrent_weights_become_codes_and_can_be_read_back(
+    build: Build, save: Save, operator: str, gates: int, direction: str
+) -> None:
+    rng, n = np.random.default_rng(0), 2 if direction == "bidirectional" else 1
+    shapes = {"w": (n, gates * 4, 3), "r": (n, gates * 4, 4), "b": (n, gates * 8)}
+    kept = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    node = helper.make_node(operator, ["x", "w", "r", "b"], ["y"], hidden_size=4, direction=direction)
+    network = load_network(save(build([node], stored=kept, inputs={"x": [5, "n", 3]}, output=[5, n, "n", 4])))
+    recipe = Recipe(0.3, 0.05)
+
+    model = onnx.ModelProto.FromString(compressed_onnx(network, codes_of(network, recipe)))
+    read = {weight.name: weight.coded.codes for weight in stored_weights(model)}
+
+    assert {weight.name for weight in network.weights} == read.keys() == {"w", "r"}
+    for name, values in expected_weights(network, recipe).items():
+        assert np.array_equal(read[name], np.rint(values / recipe.quant_step))
+    assert np.array_equal(stored(model)["b"], kept["b"])
+    assert np.isfinite(output_of(model.SerializeToString(), np.ones((5, 2, 3), dtype=np.float32))).all()
 
 
 def test_same_codes_give_the_same_key_and_the_same_bytes(zoo: Mapping[str, Network]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 LONGER = "raise --time-limit, or time_limit in a study"
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_QUIET = 4  # fatal only: onnxruntime writes its complaints to stderr besides raising them
+QUIET = 4  # fatal only: onnxruntime writes its complaints to stderr besides raising them
 _DTYPES = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
@@ -63,7 +63,7 @@ class Session:
         import onnxruntime
 
         options = onnxruntime.RunOptions()
-        options.log_severity_level = _QUIET
+        options.log_severity_level = QUIET
         timer = threading.Timer(seconds, lambda: setattr(options, "terminate", True)) if seconds is not None else None
         if timer:
             timer.daemon = True
@@ -150,7 +150,7 @@ def _options(*, threads: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _QUIET
+    options.log_severity_level = QUIET
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL

@@ -245,6 +245,20 @@ def test_full_int8_keeps_our_codes_and_nearly_the_accuracy(
     assert abs(is_right.mean() - is_right_before.mean()) < 0.02
 
 
+def test_full_int8_of_a_network_with_a_fixed_batch(build: Build, save: Save) -> None:
+    """Ten samples for batches of four: the last one is filled up."""
+    weights = np.arange(6, dtype=np.float32).reshape(3, 2) / 10
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    network = load_network(save(build([node], stored={"w": weights}, inputs={"x": [4, 3]}, output=[4, 2])))
+    compression = codes_of(network, Recipe(0.0, 0.1, full_int8=True))
+    x = np.random.default_rng(0).random((10, 3), dtype=np.float32)
+
+    model = full_int8_onnx(network, compression, calibration={"x": x})
+
+    session = open_session(model, fold_weights=False)
+    assert np.allclose(session.run({"x": x[:4]})["y"], x[:4] @ weights, atol=0.02)
+
+
 def test_full_int8_needs_codes_that_int8_holds(zoo: Mapping[str, Network]) -> None:
     network = zoo["digits-mlp"]
     compression = codes_of(network, Recipe(0.0, 0.001, full_int8=True))

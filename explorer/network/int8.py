@@ -97,7 +97,8 @@ def _quantized(
 
     step = np.float32(compression.recipe.quant_step)
     override = {"scale": step, "zero_point": np.int8(0), "quant_type": QuantType.QInt8}
-    mine = {weight.name for weight in network.weights if weight.operator in _QUANTIZED}
+    top = {tensor.name for tensor in model.graph.initializer}  # it leaves branches and loop bodies alone
+    mine = {weight.name for weight in network.weights if weight.operator in _QUANTIZED and weight.name in top}
     silent_before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # it advises steps that have been taken (folding)
     onnxruntime.set_default_logger_severity(QUIET)  # its sessions tell of what it has just replaced

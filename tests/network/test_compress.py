@@ -259,6 +259,30 @@ def test_full_int8_of_a_network_with_a_fixed_batch(build: Build, save: Save) -> 
     assert np.allclose(session.run({"x": x[:4]})["y"], x[:4] @ weights, atol=0.02)
 
 
+def test_full_int8_leaves_the_weights_of_branches_in_their_codes(build: Build, save: Save) -> None:
+    """onnxruntime's quantizer does not look into branches: those weights are ours alone, and of step D as well."""
+    value = helper.make_tensor_value_info
+    weights = np.arange(6, dtype=np.float32).reshape(3, 2) / 10
+    inside = numpy_helper.from_array(weights, "inside")
+    branch = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "inside"], ["a"])], "a", [], [value("a", 1, ["n", 2])], [inside]
+    )
+    other = helper.make_graph([helper.make_node("MatMul", ["x", "outside"], ["b"])], "b", [], [value("b", 1, ["n", 2])])
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Greater", ["sum", "zero"], ["is_more"]),
+        helper.make_node("If", ["is_more"], ["y"], then_branch=branch, else_branch=other),
+    ]
+    network = load_network(save(build(nodes, stored={"outside": weights[::-1].copy(), "zero": np.float32(0)})))
+    compression = codes_of(network, Recipe(0.0, 0.1, full_int8=True))
+
+    model = full_int8_onnx(network, compression, calibration={"x": np.ones((4, 3), dtype=np.float32)})
+
+    read = {weight.name: weight for weight in stored_weights(onnx.ModelProto.FromString(model))}
+    assert len(network.weights) == len(read) == 2
+    assert all(np.array_equal(read[name].coded.codes, t.codes) for name, t in compression.tensors.items())
+
+
 def test_full_int8_needs_codes_that_int8_holds(zoo: Mapping[str, Network]) -> None:
     network = zoo["digits-mlp"]
     compression = codes_of(network, Recipe(0.0, 0.001, full_int8=True))

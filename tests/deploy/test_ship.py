@@ -1,6 +1,7 @@
 """A whole bundle: the compressed network, the device at its own clock, and what each is promised to be."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +76,15 @@ def test_the_config_map_is_immutable_and_carries_the_manifest_unchanged(write: W
     assert json.loads(text)["provenance"]["note"].startswith("naïve \x7f")
     assert said["metadata"]["annotations"]["explorer/manifest-sha256"] == sha256(text)
     assert said["metadata"]["name"] == f"explorer-{sha256(text)[:16]}"
+
+
+def test_a_manifest_that_kubernetes_would_not_take_has_no_config_map_and_says_so(write: Write, tmp_path: Path) -> None:
+    """Beyond 1 MiB; every number of a list has a line of its own."""
+    made, done = deploy(write(lambda p: p["provenance"].update(note=[1] * 200_000)), out=tmp_path / "b")
+
+    assert "configmap.yaml" not in {*done.names, *made.files}
+    assert re.search("no configmap.yaml: it would have .* and Kubernetes takes 1,048,576", made.not_checked[-1])
+    assert verify(done.folder).is_kept
 
 
 def test_on_a_device_its_own_nearest_clock_is_applied_and_the_design_evaluated_there(

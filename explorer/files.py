@@ -85,7 +85,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 def cannot_write(path: Path, error: OSError) -> WrongUsage:
     """Say why a file or folder could not be written, and what to do."""
     return WrongUsage(
-        f"{path}: cannot write: {error.strerror or error}", fix="free the place or choose another folder with --out"
+        f"{path}: cannot write: {error.strerror or error}", fix="free the place or choose another folder (--out, -o)"
     )
 
 

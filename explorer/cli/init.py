@@ -36,6 +36,11 @@ def init(
     called = name or re.sub(r"[^A-Za-z0-9_-]+", "-", samples.stem).strip("-") or "mine"
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", called):
         raise WrongUsage(f"--name {called}: a name has letters, digits, - and _", fix="give another one")
+    if _ships(called) and not force:
+        if name is not None:
+            fix = "take another --name, or --force: in this folder it then stands before the one that ships"
+            raise WrongUsage(f"--name {called}: something that ships is called so", fix=fix)
+        called = f"my-{called}"
     starter = write_starter(samples, name=called, folder=Path("studies"), knobs=knob or (), is_table=table)
     texts = {Path("studies") / f"{called}.toml": starter.study}
     if starter.space is not None:
@@ -55,3 +60,10 @@ def init(
         note(f"  explorer fit {shlex.quote(str(samples))}{columns} -o {model}    # what the model is worth")
     note(f"  explorer run {called}")
     note(f"  explorer choose {called} --knee")
+
+
+def _ships(name: str) -> bool:
+    """Tell whether a study or space of this name ships: one's own would be read in its place by all that name it."""
+    from explorer.files import shipped
+
+    return any((shipped(kind) / f"{name}.toml").is_file() for kind in ("studies", "search_spaces"))

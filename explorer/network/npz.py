@@ -57,8 +57,9 @@ def _archive_faults(archive: zipfile.ZipFile) -> list[Fault]:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(member, max_header_size=_MAX_HEADER_BYTES)
             n_bytes = int(np.prod([int(length) for length in shape], dtype=object)) * dtype.itemsize
+            where = f"array '{info.filename.removesuffix('.npy')}'"
             if dtype.kind not in "biuf":
-                faults.append(Fault(f"array '{info.filename}'", f"is of type {dtype}", "store plain numbers"))
+                faults.append(Fault(where, f"is of type {dtype}", "store plain numbers"))
             elif n_bytes != info.file_size - member.tell():
-                faults.append(Fault(f"array '{info.filename}'", "is shorter than it says", "copy the file again"))
+                faults.append(Fault(where, "is shorter than it says", "copy the file again"))
     return faults

@@ -150,6 +150,18 @@ def test_from_a_file_to_a_front_in_two_commands(cli: Cli, tmp_path: Path) -> Non
     assert "there already" in again.stderr
 
 
+def test_what_init_writes_never_stands_in_the_place_of_what_ships(cli: Cli, tmp_path: Path) -> None:
+    """Else the studies that ship would ask something else in that folder."""
+    (tmp_path / "cnn.csv").write_text("resolution,energy_j,accuracy\n1,1,0.5\n2,2,0.6\n3,3,0.7\n")
+
+    untold, told = cli("init", "cnn.csv"), cli("init", "cnn.csv", "--name", "cnn")
+
+    assert untold.returncode == 0, untold.stderr
+    assert untold.stdout.split() == ["search_spaces/my-cnn.toml", "studies/my-cnn.toml"]
+    assert (told.returncode, "something that ships is called so" in told.stderr) == (2, True)
+    assert not (tmp_path / "search_spaces/cnn.toml").exists()
+
+
 def test_devices_are_listed_with_their_titles(cli: Cli) -> None:
     listed = json.loads(cli("list", "--json").stdout)
 

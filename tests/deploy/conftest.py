@@ -9,6 +9,7 @@ import pytest
 
 from explorer.api import choose, run
 from explorer.cli.console import finite
+from explorer.network.data import LabelledData, labelled, load_data
 
 Change = Callable[[dict[str, Any]], object]
 Write = Callable[..., Path]
@@ -20,6 +21,13 @@ def payload(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     run("edp-accuracy", trials=60, out=out)
     chosen: dict[str, Any] = finite(choose(out, knee=True, where=["accuracy >= 0.9"])[1])
     return chosen
+
+
+@pytest.fixture(scope="session")
+def digits() -> LabelledData:
+    """A fifth of the held-out digits: enough for a verdict, quick to run."""
+    whole = load_data("digits")
+    return labelled({"x": whole.inputs["x"][::5], "y": whole.labels[::5]}, source="digits.npz")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Several responses as one model: parts from different tables, and what intervals and certainty need of them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,6 +129,18 @@ def test_a_model_is_the_same_after_a_trip_to_a_file(model: Responses) -> None:
 def test_a_broken_file_is_refused_with_a_way_out(model: Responses, change: dict[str, object]) -> None:
     with pytest.raises(WrongUsage, match=r"not a fitted model[\s\S]*fix: fit it again"):
         responses_from_json({**responses_to_json(model), **change})
+
+
+def test_accuracies_counted_on_few_samples_have_wider_intervals() -> None:
+    """Of 100 answers, 95 +- 2 are right by chance alone; of 10,000, 9,500 +- 22."""
+    table, widths = accuracy_table(), []
+    for n in (100, 10_000):
+        counted = replace(table.samples, trials=np.full(30, float(n)))
+        fitted = fit_responses([replace(table, samples=counted)], name="counted")
+        low, high = fitted.responses["accuracy"].interval(asked())
+        widths.append(float(high[0] - low[0]))
+
+    assert widths[0] > 2 * 1.6 * 0.02 > widths[1]
 
 
 def test_two_tables_of_one_target_are_refused() -> None:

@@ -230,6 +230,16 @@ def test_a_design_without_quantization_is_refused_where_the_model_has_shapes(tmp
     assert read_designs(path, is_measured=True)["quant_step"].tolist() == [0.0]
 
 
+def test_a_table_of_measure_tells_on_how_many_samples_each_accuracy_was_counted(tmp_path: Path) -> None:
+    header = HEADER.replace("latency_s", "n_right,n_samples")
+    start = ROW.removesuffix("0.94,0.15")
+    samples = read_samples(_csv(tmp_path, header, f"{start}0.94,94,100", f"{start}0.9,,", f"{start}0.9,94,100"))
+
+    assert samples.trials.tolist() == [100, 0, 0], "the last row's counts are of another accuracy"
+    assert samples.rows(np.array([True, False, True])).trials.tolist() == [100, 0]
+    assert "n_samples" not in samples.columns
+
+
 def test_rows_keeps_labels_and_columns_together() -> None:
     last = paper_samples().rows(np.arange(10) >= 8)
 

@@ -33,6 +33,13 @@ def test_a_study_of_two_lines_has_the_documented_defaults(write_study: Write) ->
     assert study.constraints == ()
 
 
+def test_a_study_may_be_called_like_the_space_that_it_names(tmp_path: Path) -> None:
+    path = tmp_path / "dnn.toml"
+    path.write_text('space = "dnn"\nobjectives = ["edp_js", "accuracy"]\n', encoding="utf-8")
+
+    assert [space.families for space in load_study(str(path)).spaces] == [("DNN",)]
+
+
 def test_everything_that_a_study_can_say_is_read(write_study: Write) -> None:
     study = load_study(
         write_study(

@@ -75,7 +75,9 @@ def postgres() -> Iterator[PostgreSQL]:
         server = PostgreSQL(programs, Path(name), port, _user())
         if server.user is not None:
             shutil.chown(name, server.user)
-        server.run("initdb", "-D", f"{name}/data", "-U", "explorer", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+        server.run(
+            "initdb", "-D", f"{name}/data", "-U", "explorer", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"
+        )
         # A crash of the server loses nothing without fsync, only one of the whole machine does.
         options = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off"}
         with (server.folder / "data" / "postgresql.auto.conf").open("a", encoding="utf-8") as file:

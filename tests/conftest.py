@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,14 +33,28 @@ class PostgreSQL:
     port: int
     user: str | None
 
-    def new_database(self) -> str:
-        """Make an empty database and return its URL."""
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Make an empty database and give its URL; what is left connected at the end is closed."""
         import psycopg
+        from sqlalchemy import event
+        from sqlalchemy.pool import Pool
 
-        name = f"test_{uuid.uuid4().hex}"
+        name, opened = f"test_{uuid.uuid4().hex}", []
+
+        def remember(connection: object, _: object) -> None:
+            if isinstance(connection, psycopg.Connection):
+                opened.append(connection)
+
         with psycopg.connect(self._url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
-        return self._url(name)
+        event.listen(Pool, "connect", remember)
+        try:
+            yield self._url(name)
+        finally:
+            event.remove(Pool, "connect", remember)
+            for left in opened:
+                left.close()
 
     def restart(self, mode: str = "fast") -> None:
         """Stop and start it again; every connection is lost. `immediate` is as a crash."""
@@ -87,6 +102,13 @@ def postgres() -> Iterator[PostgreSQL]:
             yield server
         finally:
             server.control("stop", "-m", "immediate")
+
+
+@pytest.fixture
+def database(postgres: PostgreSQL) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    with postgres.database() as url:
+        yield url
 
 
 def _programs() -> Path | None:

@@ -10,6 +10,7 @@ from optuna.storages import BaseStorage, JournalStorage, get_storage
 from explorer.errors import ExplorerError, Fault, InvalidFile, MissingPart, WrongUsage
 from explorer.files import cannot_write
 from explorer.search.journal import SteadyJournal
+from explorer.search.journal_lock import journal_lock
 
 JOURNAL_NAME = "study.journal"
 _TAIL_BYTES = 1_000_000
@@ -58,19 +59,28 @@ def check_tail(path: Path) -> None:
     Raises:
         InvalidFile: it does not.
     """
+    if _tail_fault(path):
+        # Perhaps somebody is just writing: nobody is while the lock is ours.
+        with journal_lock(path):
+            fault = _tail_fault(path)
+        if fault:
+            raise _damaged(path, fault)
+
+
+def _tail_fault(path: Path) -> str:
     size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(max(0, size - _TAIL_BYTES))
         tail = file.read()
     if not tail:
-        return
+        return ""
     if not tail.endswith(b"\n"):
-        raise _damaged(path, "ends within a record: its last write was cut off")
-    last = tail[:-1].rsplit(b"\n", 1)[-1]
+        return "ends within a record: its last write was cut off"
     try:
-        json.loads(last)
+        json.loads(tail[:-1].rsplit(b"\n", 1)[-1])
     except (json.JSONDecodeError, UnicodeDecodeError):
-        raise _damaged(path, "ends with a record that is not JSON") from None
+        return "ends with a record that is not JSON"
+    return ""
 
 
 def _has_broken_line(path: Path) -> bool:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import NSGAIISampler, TPESampler
-from optuna.storages import InMemoryStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
 from explorer.search.block import BLOCK_KEY
 from explorer.search.record import Block, record
@@ -32,6 +33,8 @@ from explorer.search.storage import open_storage, recover_journal
 
 HERE = Path(__file__).parent
 ON_SERVER = pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))
+
+Kept = tuple[BaseStorage, Callable[[], Any]]
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +44,7 @@ def _quiet() -> None:
 
 def new_url(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
     if kind == "postgresql":
-        return str(request.getfixturevalue("postgres").new_database())
+        return str(request.getfixturevalue("database"))
     return {"journal": f"{folder}/study.journal", "sqlite": f"sqlite:///{folder}/study.db"}[kind]
 
 
@@ -53,6 +56,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def plainly(url: str) -> Any:
     """Open a storage as a user of plain Optuna does."""
+    if url.startswith("postgresql"):
+        return RDBStorage(url, engine_kwargs={"poolclass": NullPool})  # a server takes a hundred connections, no more
     if "://" in url:
         return url
     return JournalStorage(JournalFileBackend(url, lock_obj=JournalFileOpenLock(url)))
@@ -169,18 +174,23 @@ def blocks(draw: st.DrawFn) -> Block:
 
 
 @pytest.fixture(scope="module", params=["memory", "journal", "sqlite", ON_SERVER])
-def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Callable[[], Any]]:
+def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     """A storage that many examples share, and how to open it anew."""
     if request.param == "memory":
         storage = InMemoryStorage()
-        return storage, lambda: storage
+        yield storage, lambda: storage
+        return
+    if request.param == "postgresql":
+        with request.getfixturevalue("postgres").database() as url:
+            yield open_storage(url, Path()), partial(plainly, url)
+            return
     url = new_url(request.param, tmp_path_factory.mktemp("kept"), request)
-    return open_storage(url, Path()), lambda: plainly(url)
+    yield open_storage(url, Path()), partial(plainly, url)
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(block=blocks())
-def test_a_block_is_what_add_trial_would_have_made_of_it(kept: tuple[Any, Callable[[], Any]], block: Block) -> None:
+def test_a_block_is_what_add_trial_would_have_made_of_it(kept: Kept, block: Block) -> None:
     storage, anew = kept
     directions = ["minimize"] * block.values.shape[1]
     ours, theirs = (optuna.create_study(storage=storage, directions=directions) for _ in range(2))
@@ -438,7 +448,7 @@ def test_a_block_that_is_recorded_again_is_found(url: str) -> None:
 def test_a_connection_lost_in_commit_stores_a_block_once(
     kind: str, is_stored: bool, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether the server got as far as storing it, nobody can tell; the connection's end is staged, the rest is real."""
+    """Whether the server got as far as storing it, nobody can tell; only the connection's end is staged."""
     from sqlalchemy import Connection
 
     url = new_url(kind, tmp_path, request)

@@ -1,7 +1,6 @@
 """What all tests share: hypothesis without deadlines (machines are shared), and a PostgreSQL server of their own."""
 
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -124,4 +123,6 @@ def _user() -> str | None:
     """Return whom to run it as: root may not."""
     if os.geteuid() != 0:
         return None
+    import pwd
+
     return next(name for name in ("postgres", "nobody") if name in {entry.pw_name for entry in pwd.getpwall()})

@@ -63,13 +63,12 @@ def lines(sheet: Sheet, *, worker_id: str, study_id: int) -> bytes:
     ).encode()
 
 
-def check_journal(storage: JournalStorage, sheet: Sheet, trial: FrozenTrial) -> None:
-    """See that the installed Optuna writes a trial into this storage's journal as `lines` does.
+def check_journal(storage: JournalStorage, specimens: Sequence[tuple[Sheet, FrozenTrial]]) -> None:
+    """See that the installed Optuna writes trials into this storage's journal as `lines` does.
 
     Args:
-        storage: where it is to be written; nothing is.
-        sheet: a block of one trial of two objectives.
-        trial: the same trial.
+        storage: where they are to be written; nothing is.
+        specimens: blocks of one trial, each with the same trial.
 
     Raises:
         Unknown: it does not, or the storage is not one of the kinds that are known.
@@ -77,18 +76,15 @@ def check_journal(storage: JournalStorage, sheet: Sheet, trial: FrozenTrial) -> 
     if type(storage._backend) not in {SteadyJournal, JournalFileBackend}:
         raise Unknown(f"a {type(storage._backend).__name__}")
     twin = JournalStorage(_Kept())
-    study = {
-        "op_code": _CREATE_STUDY,
-        "worker_id": "",
-        "study_name": "twin",
-        "directions": [StudyDirection.MINIMIZE] * 2,
-    }
+    directions = [StudyDirection.MINIMIZE] * 2
+    study = {"op_code": _CREATE_STUDY, "worker_id": "", "study_name": "twin", "directions": directions}
     twin._backend.append_logs([study])
-    twin.create_new_trial(0, template_trial=trial)
-    (*_, theirs) = twin._backend.read_logs(0)
-    worker_id = twin._replay_result.worker_id
-    if json.loads(json.dumps(theirs)) != json.loads(lines(sheet, worker_id=worker_id, study_id=0)):
-        raise Unknown("how the installed Optuna writes a trial into a journal")
+    for sheet, trial in specimens:
+        twin.create_new_trial(0, template_trial=trial)
+        (*_, theirs) = twin._backend.read_logs(0)
+        worker_id = twin._replay_result.worker_id
+        if json.loads(json.dumps(theirs)) != json.loads(lines(sheet, worker_id=worker_id, study_id=0)):
+            raise Unknown("how the installed Optuna writes a trial into a journal")
 
 
 class _Kept(BaseJournalBackend):

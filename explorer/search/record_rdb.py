@@ -15,6 +15,7 @@ from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError, Program
 from sqlalchemy.orm import scoped_session, sessionmaker
 
 from explorer.search.block import BLOCK_KEY, Unknown, earlier
+from explorer.search.record_read import read_trials
 from explorer.search.record_sheet import Sheet, frozen_trials
 from explorer.search.record_sql import DIALECTS, Dialect, insert_block
 
@@ -45,13 +46,12 @@ def write_rdb(storage: RDBStorage | _CachedStorage, study_id: int, sheet: Sheet,
     return numbers
 
 
-def check_rdb(storage: RDBStorage | _CachedStorage, sheet: Sheet, trial: FrozenTrial) -> None:
-    """See that the installed Optuna stores a trial in the same rows as `write_rdb`, in a database in memory.
+def check_rdb(storage: RDBStorage | _CachedStorage, specimens: Sequence[tuple[Sheet, FrozenTrial]]) -> None:
+    """See that the installed Optuna stores trials in the same rows as `write_rdb`, in a database in memory.
 
     Args:
-        storage: where it is to be written; nothing is.
-        sheet: a block of one trial of two objectives.
-        trial: the same trial.
+        storage: where they are to be written; nothing is.
+        specimens: blocks of one trial, each with the same trial.
 
     Raises:
         Unknown: it does not, or the database or its driver is not one of those that are known.
@@ -67,13 +67,14 @@ def check_rdb(storage: RDBStorage | _CachedStorage, sheet: Sheet, trial: FrozenT
             connection.execute(text("INSERT INTO studies (study_id, study_name) VALUES (1, 'theirs'), (2, 'ours')"))
         # Not RDBStorage("sqlite://"): loading all of its migrations costs more than storing a thousand trials.
         twin = object.__new__(RDBStorage)
-        twin.__dict__.update(
-            backend.__dict__ | {"engine": engine, "scoped_session": scoped_session(sessionmaker(engine))}
-        )
-        twin.create_new_trial(1, template_trial=trial)
-        write_rdb(twin, 2, sheet, is_retry=False)
+        own = {"engine": engine, "scoped_session": scoped_session(sessionmaker(engine))}
+        twin.__dict__.update(backend.__dict__ | own)
+        for sheet, trial in specimens:
+            twin.create_new_trial(1, template_trial=trial)
+            write_rdb(twin, 2, sheet, is_retry=False)
         with engine.connect() as connection:
-            if _rows_of(connection, study_id=1) != _rows_of(connection, study_id=2):
+            is_same = _rows_of(connection, study_id=1) == _rows_of(connection, study_id=2)
+            if not is_same or read_trials(connection, 1, after=0)[0] != twin.get_all_trials(1):
                 raise Unknown("how the installed Optuna stores a trial in a database")
         twin.remove_session()
     finally:

@@ -28,7 +28,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from explorer.search.block import BLOCK_KEY
-from explorer.search.record import Block, record
+from explorer.search.record import Block, read_ahead, record
 from explorer.search.storage import open_storage, recover_journal
 
 HERE = Path(__file__).parent
@@ -280,6 +280,50 @@ def test_several_studies_in_one_storage_keep_their_own_numbers(url: str) -> None
     assert list(record(two, block_of(3)).numbers) == [0, 1, 2]
     assert list(record(one, block_of(2)).numbers) == [2, 3]
     assert len(reopened(url, "two").trials) == 3
+
+
+@pytest.mark.parametrize("kind", ["sqlite", ON_SERVER])
+def test_trials_of_any_kind_read_ahead_are_what_optuna_reads(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = new_url(kind, tmp_path, request)
+    new_study(url, "other").add_trial(create_trial(values=[1.0, 2.0]))
+    study = optuna.create_study(study_name="study", storage=plainly(url))
+    study.enqueue_trial({"x": 1})
+
+    def objective(trial: optuna.Trial) -> float:
+        x = trial.suggest_int("x", 0, 9)
+        trial.suggest_categorical("c", [None, "ä", True])
+        trial.set_user_attr("whole", {"a": [x, None, float("inf")]})
+        for step, value in enumerate([0.5, float("inf"), float("nan")]):
+            trial.report(value, step)
+        if trial.number == 1:
+            raise optuna.TrialPruned
+        return float("-inf") if trial.number == 2 else x
+
+    study.optimize(objective, n_trials=4)
+    study.optimize(lambda _: 1 / 0, n_trials=1, catch=(ZeroDivisionError,))
+    running = study.ask()
+    study.enqueue_trial({"x": 2})
+    ahead, plain = reopened(url), reopened(url)
+    read_ahead(ahead)
+
+    assert bare(ahead.trials) == bare(plain.trials)
+    study.tell(running, 0.5)
+    study.add_trial(create_trial(value=3.0))
+    read_ahead(ahead)
+    assert bare(ahead.trials) == bare(reopened(url).trials)
+    assert [trial.state.name for trial in ahead.trials] == [
+        "COMPLETE", "PRUNED", "COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "WAITING", "COMPLETE"
+    ]  # fmt: skip
+
+
+def test_reading_ahead_does_nothing_where_nothing_is_gained(tmp_path: Path) -> None:
+    study = new_study(f"{tmp_path}/study.journal")
+    record(study, block_of(2))
+    read_ahead(study)
+
+    assert len(study.trials) == 2
 
 
 # --- what Optuna refuses ----------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def append_whole(path: Path, lines: bytes, *, is_synced: bool) -> None:
     Raises:
         OSError: the disk is full, or cannot be written.
     """
-    with path.open("a+b", buffering=0) as file:
+    with open(path, "a+b", buffering=0, opener=_open_existing) as file:
         size = _end_of_last_line(file)
         try:
             if size < file.seek(0, os.SEEK_END):
@@ -76,6 +76,11 @@ def append_whole(path: Path, lines: bytes, *, is_synced: bool) -> None:
             # A full disk must not leave half a record behind.
             file.truncate(size)
             raise
+
+
+def _open_existing(path: str, flags: int) -> int:
+    """Open a file that is there: a deleted journal must not begin anew without its study."""
+    return os.open(path, flags & ~os.O_CREAT)
 
 
 def _end_of_last_line(file: FileIO) -> int:

@@ -4,16 +4,15 @@ import contextlib
 import functools
 import os
 import platform
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from optuna.storages.journal import JournalFileOpenLock
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows: Optuna's lock file alone
-    fcntl = None  # type: ignore[assignment]
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -45,15 +44,21 @@ def journal_lock(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _flock(path: Path) -> Iterator[bool]:
-    """Hold a file's `flock`; False where the file system has none."""
-    with path.open("ab") as file:
-        try:
-            if fcntl is not None:
+    """Hold a file's `flock`; False where there is none, as on Windows and some shared disks."""
+    if sys.platform == "win32":
+        yield False
+        return
+    while True:
+        with path.open("r+b") as file:
+            try:
                 fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:
-            yield False
-        else:
-            yield fcntl is not None
+            except OSError:
+                yield False
+                return
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                yield True
+                return
+        # Recovered while we waited: the file that we hold is no longer the journal.
 
 
 def _is_marked(left: Path) -> bool:

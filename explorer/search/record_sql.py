@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
+from explorer.search.block import Unknown
 from explorer.search.record_sheet import Sheet
 
 Rows = Mapping[str, Sequence[Any]]
@@ -138,7 +139,10 @@ def _lock_postgresql(connection: Connection, study_id: int) -> None:
 
 def _reserve_postgresql(connection: Connection, n: int) -> Sequence[int]:
     ids = text("SELECT nextval(pg_get_serial_sequence('trials', 'trial_id')) FROM generate_series(1, :n)")
-    return sorted(connection.execute(ids, {"n": n}).scalars())
+    reserved = list(connection.execute(ids, {"n": n}).scalars())
+    if None in reserved:
+        raise Unknown("where this database takes its numbers from")
+    return sorted(reserved)
 
 
 def _insert_postgresql(connection: Connection, table: str, rows: Rows, same: Mapping[str, str]) -> None:

@@ -111,15 +111,16 @@ def recover_journal(path: Path) -> Path | None:
         WrongUsage: the file cannot be read or replaced.
     """
     try:
-        data = path.read_bytes()
-        whole = _whole_records(data)
-        if len(whole) == len(data):
-            return None
-        kept = next(p for i in range(1, 10_000) if not (p := path.with_name(f"{path.name}.damaged{i}")).exists())
-        kept.write_bytes(data)
-        temporary = path.with_name(f".{path.name}.recovered")
-        temporary.write_bytes(whole)
-        temporary.replace(path)
+        with journal_lock(path):
+            data = path.read_bytes()
+            whole = _whole_records(data)
+            if len(whole) == len(data):
+                return None
+            kept = next(p for i in range(1, 10_000) if not (p := path.with_name(f"{path.name}.damaged{i}")).exists())
+            kept.write_bytes(data)
+            temporary = path.with_name(f".{path.name}.recovered")
+            temporary.write_bytes(whole)
+            temporary.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from None
     return kept

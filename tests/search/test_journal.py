@@ -168,3 +168,27 @@ def test_a_journal_that_may_only_be_read_is_not_touched(path: Path) -> None:
         path.chmod(0o400)
     with pytest.raises(OSError, match=r"denied|No such file"), journal_lock(path):
         pass
+
+
+def test_a_journal_that_was_deleted_does_not_begin_anew_without_its_study(path: Path) -> None:
+    journal = SteadyJournal(path)
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        journal.append_logs(LOGS)
+
+    assert not list(path.parent.iterdir())
+
+
+def test_who_waits_while_the_journal_is_recovered_appends_to_the_recovered_one(path: Path) -> None:
+    path.write_bytes(b"{}\n{")
+    with journal_lock(path):
+        threads = [threading.Thread(target=SteadyJournal(path).append_logs, args=(LOGS,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.1)
+        path.rename(path.with_name("old"))
+        path.write_bytes(b"{}\n")
+    for thread in threads:
+        thread.join()
+
+    assert read(path) == [{}, *LOGS * 3]

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import NSGAIISampler, TPESampler
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
@@ -381,6 +381,18 @@ def test_a_deleted_study_takes_no_block(url: str) -> None:
     optuna.delete_study(study_name="study", storage=plainly(url))
     with pytest.raises(KeyError, match="Record does not exist"):
         record(study, block_of(2))
+
+
+@pytest.mark.parametrize("lock", [JournalFileOpenLock, JournalFileSymlinkLock])
+def test_optunas_own_journal_takes_a_block_at_once(tmp_path: Path, lock: Any) -> None:
+    url = f"{tmp_path}/study.journal"
+    storage = JournalStorage(JournalFileBackend(url, lock_obj=lock(url)))
+    study = optuna.create_study(study_name="study", storage=storage, directions=["minimize"] * 2)
+    recorded = record(study, block_of(3))
+
+    assert recorded.note == ""
+    assert bare(reopened(url).trials) == bare(study.trials)
+    assert [file.name for file in tmp_path.iterdir()] == ["study.journal"]
 
 
 # --- several at once, and killed --------------------------------------------------------------------------------------

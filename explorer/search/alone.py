@@ -105,6 +105,7 @@ def _try(
         began=began,
         ended=datetime.datetime.now(datetime.UTC),
     )
-    numbers = np.array(record(run.study, block).numbers, dtype=np.int64)
-    run.add(Tried(numbers, columns, np.full(proposal.n, origin, dtype=object)))
+    recorded = record(run.study, block)
+    run.say(recorded.note)
+    run.add(Tried(np.array(recorded.numbers, dtype=np.int64), columns, np.full(proposal.n, origin, dtype=object)))
     return columns

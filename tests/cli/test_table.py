@@ -78,7 +78,7 @@ def test_a_choice_is_applied_at_the_devices_own_point_and_both_are_recorded(cli:
     assert (applied["frequency_hz"], applied["voltage_v"]) in {
         (2.208e9, 0.9875), (2.016e9, 0.925), (2.4e9, 1.0), (1.8e9, 0.85),
     }  # fmt: skip
-    assert abs(applied["frequency_hz"] / payload["design"]["frequency_hz"] - 1) < 0.1
+    assert abs(applied["frequency_hz"] / payload["design"]["frequency_hz"] - 1) < 0.12  # its highest clock is 2.4 GHz
     assert applied["pruning_ratio"] == payload["design"]["pruning_ratio"]
     assert applied["energy_j"] != payload["design"]["energy_j"]
     assert applied["energy_j_lo"] <= applied["energy_j"] <= applied["energy_j_hi"]
@@ -88,13 +88,13 @@ def test_a_device_at_which_the_choice_misses_a_constraint_is_refused(cli: Cli, t
     (tmp_path / "asked.toml").write_text('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n[search]\ntrials = 60\n')
     cli("run", "./asked.toml")
     slow = cli("choose", "asked", "--knee", "--device", "exynos5422-little", "--allow-extrapolation",
-               "--where", "latency_s <= 200 ms")  # fmt: skip
+               "--where", "latency_s <= 150 ms")  # fmt: skip
     far = cli("choose", "asked", "--knee", "--device", "exynos5422-little")
     unknown = cli("choose", "asked", "--knee", "--device", "rk3588")
     bins = cli("choose", "asked", "--knee", "--device", "h6")
 
     assert (slow.returncode, far.returncode, unknown.returncode, bins.returncode) == (4, 4, 2, 3)
-    assert "misses latency_s <= 200 ms" in slow.stderr
+    assert "misses latency_s <= 150 ms" in slow.stderr
     assert "outside the model's domain" in far.stderr
     assert "did you mean 'rk3588-big'?" in unknown.stderr
     assert "3 speed bins" in bins.stderr
@@ -112,7 +112,7 @@ def test_an_imported_device_is_searched_by_its_own_points(cli: Cli, tmp_path: Pa
         '[operating_points]\ndevice = "./board.toml"\n'
     )
     (tmp_path / "asked.toml").write_text(
-        'space = "./space.toml"\nobjectives = ["edp_js", "accuracy"]\n[search]\ntrials = 40\n'
+        'space = "./space.toml"\nobjectives = ["edp_js", "accuracy"]\n[search]\ntrials = 40\nsampler = "random"\n'
     )
     ran = cli("run", "./asked.toml")
     table = list(csv.DictReader((tmp_path / "results/asked/trials.csv").read_text().splitlines()))

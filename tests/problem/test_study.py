@@ -26,7 +26,7 @@ def test_a_study_of_two_lines_has_the_documented_defaults(write_study: Write) ->
     study = load_study(write_study(PLAIN))
 
     assert (study.name, study.title, study.model) == ("study", "study", "paper")
-    assert (study.sampler, study.trials, study.seed) == ("nsga2", 1000, 0)
+    assert (study.sampler, study.trials, study.seed) == ("auto", 1000, 0)
     assert (study.weights.alpha, study.weights.energy_max_j) == (0.9, 39.6)
     assert [space.families for space in study.spaces] == [("CNN",)]
     assert study.reference_point is None
@@ -361,4 +361,4 @@ def test_the_declaration_is_plain_json() -> None:
 
 def test_every_objective_is_a_column_and_every_sampler_has_a_name() -> None:
     assert set(OBJECTIVES) <= set(COLUMNS)
-    assert SAMPLERS == ("tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp")
+    assert SAMPLERS == ("auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp")

@@ -136,6 +136,20 @@ def test_a_table_of_other_knobs_is_fitted_by_what_predicts_unseen_rows(cli: Cli,
     assert design["energy_j_lo"] < design["energy_j"] < design["energy_j_hi"]
 
 
+def test_designs_to_predict_need_only_the_knobs_that_the_samples_vary(cli: Cli, tmp_path: Path) -> None:
+    """No family column, all rows of 8 bits: neither is asked for again."""
+    rows = [f"{side},8,{side * 1e-3},{side * 2e-4}" for side in (96, 128, 160, 192, 224)]
+    (tmp_path / "rows.csv").write_text("\n".join(["resolution,weight_bits,energy_j,latency_s", *rows]) + "\n")
+    (tmp_path / "asked.csv").write_text("resolution\n112\n176\n")
+    done = cli("predict", "rows.csv", "--designs", "asked.csv", "--format", "csv")
+
+    assert done.returncode == 0, done.stderr
+    (first, second) = csv.DictReader(done.stdout.splitlines())
+    assert list(first)[:3] == ["resolution", "family", "weight_bits"]
+    assert 0.1 < float(first["energy_j"]) < 0.125
+    assert float(second["weight_bits"]) == 8
+
+
 def test_from_a_file_to_a_front_in_two_commands(cli: Cli, tmp_path: Path) -> None:
     write_table(tmp_path)
     began, ran = cli("init", "rows.csv", "--table"), cli("run", "rows")

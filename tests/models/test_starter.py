@@ -7,8 +7,8 @@ import pytest
 
 from explorer.errors import InvalidFile, WrongUsage
 from explorer.models.assessment import assessment_of
-from explorer.models.samples import paper_samples
 from explorer.models.guess import guess_knobs
+from explorer.models.samples import paper_samples
 from explorer.models.starter import starter_name, write_starter
 from explorer.models.store import load_evaluator
 from explorer.problem.csv_table import CsvTable

@@ -164,6 +164,19 @@ def test_from_a_file_to_a_front_in_two_commands(cli: Cli, tmp_path: Path) -> Non
     assert "there already" in again.stderr
 
 
+def test_one_knob_and_three_objectives_are_enough_for_a_front(cli: Cli, tmp_path: Path) -> None:
+    rows = [f"{i / 25},{10 - i / 4},{5 - i / 10},{0.95 - (i / 25) ** 2 / 10}" for i in range(20)]
+    (tmp_path / "rows.csv").write_text("\n".join(["pruning_ratio,latency_ms,energy_mj,accuracy", *rows]) + "\n")
+    began, ran = cli("init", "rows.csv"), cli("run", "rows", "--trials", "60")
+    found = json.loads((tmp_path / "results/rows/front.json").read_text())
+
+    assert (began.returncode, ran.returncode) == (0, 0), began.stderr + ran.stderr
+    assert [(row["objective"], row["total"]) for row in found["importance"]] == [
+        ("energy_j", pytest.approx(1, abs=0.05)), ("latency_s", pytest.approx(1, abs=0.05)),
+        ("accuracy", pytest.approx(1, abs=0.05)),
+    ]  # fmt: skip
+
+
 def test_devices_are_listed_with_their_titles(cli: Cli) -> None:
     listed = json.loads(cli("list", "--json").stdout)
 

@@ -100,7 +100,7 @@ def run(
     if stopped:
         raise stopped
     if not results.is_front.any():
-        misses = "".join(f"\n  {line}" for line in nearest_misses(results.table, prepared.assessment))
+        misses = "".join(f"\n  {line}" for line in nearest_misses(results.table, prepared.assessment.study.constraints))
         raise NoFeasibleDesign(
             f"none of {results.n_complete} designs meets every constraint{misses}",
             fix="loosen the constraint that is furthest from being met, or widen the space",

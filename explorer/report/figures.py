@@ -1,5 +1,6 @@
 """Figures of a study beside its front: each takes results and returns a plotly figure, for pages and notebooks."""
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ _SEARCHED = {
     "operating_point": "Operating point (V, f)",
     "row": "Row of the table",
 }
+_LABEL_WIDTH = 24
 _BAR_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", VERMILLION)
 
 
@@ -60,13 +62,13 @@ def plot_importance(results: Results) -> "go.Figure":
         error = {"type": "data", "symmetric": False, "array": high - total, "arrayminus": total - low,
                  "color": GREY, "thickness": 1.2, "width": 3}  # fmt: skip
         figure.add_bar(
-            y=[(f"{row['family']}: " if several else "") + _knob(results, row["knob"]) for row in rows],
+            y=[_wrapped((f"{row['family']}: " if several else "") + _knob(results, row["knob"])) for row in rows],
             x=total, name=objective.title, orientation="h", error_x=error,
             marker={"color": _BAR_COLOURS[i % len(_BAR_COLOURS)], "pattern": {"shape": ("", "/", "x", ".")[i % 4]}},
             hovertemplate="%{y}: %{x:.2f}<extra></extra>",
         )  # fmt: skip
     n_bars = max(len(results.importance), 1)
-    figure.update_layout(base_layout(x="Share of the variance (total Sobol index)", y="", height=160 + 26 * n_bars))
+    figure.update_layout(base_layout(x="Total Sobol index", y="", height=160 + 26 * n_bars))
     figure.update_layout(barmode="group", xaxis={"range": [0, 1.02]}, yaxis={"autorange": "reversed"})
     return figure
 
@@ -151,6 +153,11 @@ def plot_front_3d(results: Results, *, axes: tuple[str, str, str] | None = None)
 
 def _knob(results: Results, name: str) -> str:
     return _SEARCHED.get(name) or results.column(name).label
+
+
+def _wrapped(label: str) -> str:
+    """Break a long label into lines, so that on a phone the bars keep some of the width."""
+    return "<br>".join(textwrap.wrap(label, _LABEL_WIDTH))
 
 
 def _number(value: Any) -> float:

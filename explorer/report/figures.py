@@ -77,11 +77,19 @@ def plot_alpha(results: Results) -> "go.Figure":
     """Return accuracy and energy of the design with the least weighted cost, Eq. (10), as alpha goes from 0 to 1.
 
     E_max is the study's. Steps are where the winner changes.
+
+    Raises:
+        WrongUsage: the results lack accuracy or energy, of which the weighted cost is made.
     """
     from plotly.subplots import make_subplots
 
     asked = results.provenance.get("question", {}).get("energy_max_j", CostWeights().energy_max_j)
     front = results.front_columns
+    lacking = [name for name in ("accuracy", "energy_j") if name not in front]
+    if lacking:
+        raise WrongUsage(
+            f"study '{results.study}' has no {', '.join(lacking)}, of which J is made", fix="plot its front"
+        )
     sweep = alpha_sweep(front, energy_max_j=float(asked))
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     rows = [*sweep.rows.tolist(), *sweep.rows[-1:].tolist()]

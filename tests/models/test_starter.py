@@ -117,3 +117,15 @@ def test_how_many_batches_were_run_is_no_knob_as_their_size_is() -> None:
     rows = [["8", "1000", "0.9"], ["16", "600", "0.8"], ["8", "990", "0.9"]]
 
     assert guess_knobs(CsvTable(["batch_size", "n_batches", "accuracy"], rows, [2, 3, 4], "")).knobs == ("batch_size",)
+
+
+def test_a_knob_that_is_the_same_in_every_row_is_fixed_though_only_names_vary(tmp_path: Path) -> None:
+    """All at 1 V, and nothing but the arithmetic varies: what is written must run."""
+    rows = [f"1.0,{'abc'[i % 3]},{0.9 - 0.1 * (i % 3)},{5 - i % 3}" for i in range(12)]
+    space, _ = started(tmp_path, "\n".join(["voltage_v,precision,accuracy,power_w", *rows]), knobs=("precision",))
+    study = load_study(str(tmp_path / "studies/mine.toml"))
+    designs = assessment_of(study, load_evaluator(study)).every_design()
+
+    assert "# voltage_v: 1 V in every row, so it is fixed" in space
+    assert designs["voltage_v"].tolist() == [1.0, 1.0, 1.0]
+    assert sorted(designs["precision"].tolist()) == ["a", "b", "c"]

@@ -14,6 +14,7 @@ from explorer.models.assessment import Assessment
 from explorer.pareto import decide
 from explorer.pareto.applied import apply_to
 from explorer.pareto.decide import Choice
+from explorer.pareto.notes import nothing_feasible
 from explorer.pareto.results import Results
 from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
 from explorer.problem.columns import describe as meaning_of
@@ -57,6 +58,8 @@ def choose(
     """
     found = results(study_or_folder)
     candidates = found.front_columns
+    if design is None and not found.is_front.any():
+        raise nothing_feasible(found)
     if design is not None:
         candidates, rule = decide.one_design(found, design)
     elif alpha is not None:

@@ -1,10 +1,14 @@
 """`explorer front` and `explorer report`: what a study has found."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from explorer.problem.columns import Columns
 
 StudyOrFolder = Annotated[
     str, typer.Argument(metavar="STUDY_OR_DIR", help="A study that was run here, or a result folder.")
@@ -61,13 +65,30 @@ def front(
         ]
         for i in range(len(columns["design_id"]))
     ]
-    print_table(["design", *[short_title(results.column(n)) for n in names]], shown)
+    titles = {n: short_title(results.column(n)) for n in names}
+    spare = [titles[name] for name in _spare(columns, names) if name not in asked]
+    left_out = print_table(["design", *titles.values()], shown, spare=spare)
     brackets = "their 90 % intervals" if "certainty" in columns else "the range of repeated readings"
     note(f"{len(shown)} of {results.n_complete} designs, in brackets {brackets}; hypervolume {results.hypervolume:.6g}")
+    if left_out:
+        note(f"left out for want of width: {', '.join(left_out)}; --format csv has all")
     if outside.any():
         note("* extrapolated: outside the model's domain")
     for text in (*results.notes, *([results.advice] if results.advice else [])):
         note(f"note: {text}")
+
+
+# What a narrow terminal does without, the first ones first, unless it is an objective.
+_SPARE = ("domain_distance", "weighted_cost", "edp_js", "size_bytes", "power_w", "latency_s", "energy_j", "accuracy",
+          "p_front")  # fmt: skip
+
+
+def _spare(columns: "Columns", names: Sequence[str]) -> list[str]:
+    """Return the columns that can be done without: knobs that are the same in all designs, then `_SPARE`."""
+    from explorer.problem.columns import knobs_of
+
+    same = [name for name in knobs_of(columns) if name in names and len(set(columns[name].tolist())) == 1]
+    return [*same, *(name for name in _SPARE if name in names)]
 
 
 def report(

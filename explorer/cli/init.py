@@ -25,22 +25,14 @@ def init(
     Knobs are the columns that explorer knows and those that look like knobs; objectives are what was measured in every
     row; ranges and lists are those of the samples. Look through both files, then `explorer run NAME`.
     """
-    import re
     import shlex
 
     from explorer.cli.console import note, print_text
     from explorer.errors import WrongUsage
     from explorer.files import write_text
-    from explorer.models.starter import fitted_name, write_starter
+    from explorer.models.starter import fitted_name, starter_name, write_starter
 
-    called = name or re.sub(r"[^A-Za-z0-9_-]+", "-", samples.stem).strip("-") or "mine"
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", called):
-        raise WrongUsage(f"--name {called}: a name has letters, digits, - and _", fix="give another one")
-    if _ships(called) and not force:
-        if name is not None:
-            fix = "take another --name, or --force: in this folder it then stands before the one that ships"
-            raise WrongUsage(f"--name {called}: something that ships is called so", fix=fix)
-        called = f"my-{called}"
+    called = starter_name(samples, asked=name)
     starter = write_starter(samples, name=called, folder=Path("studies"), knobs=knob or (), is_table=table)
     texts = {Path("studies") / f"{called}.toml": starter.study}
     if starter.space is not None:
@@ -51,6 +43,8 @@ def init(
     for path, text in texts.items():
         write_text(path, text)
         print_text(str(path))
+    if called == f"my-{samples.stem}":
+        note(f"note: called '{called}', for what ships as '{samples.stem}' would no longer be found here")
     for text in starter.notes:
         note(f"note: {text}")
     note(f"look through {'it' if len(texts) == 1 else 'them'}, then:")
@@ -60,10 +54,3 @@ def init(
         note(f"  explorer fit {shlex.quote(str(samples))}{columns} -o {model}    # what the model is worth")
     note(f"  explorer run {called}")
     note(f"  explorer choose {called} --knee")
-
-
-def _ships(name: str) -> bool:
-    """Tell whether a study or space of this name ships: one's own would be read in its place by all that name it."""
-    from explorer.files import shipped
-
-    return any((shipped(kind) / f"{name}.toml").is_file() for kind in ("studies", "search_spaces"))

@@ -162,7 +162,7 @@ class Responses:
                 is_log = axis.scale in {"log", "step"}
                 # A step of 0 is "not quantized": a logarithm starts at the floor that stands for it.
                 low = max(float(values.min()), axis.floor) if is_log else float(values.min())
-                span = Span(low, float(values.max()), is_log)
+                span = Span(low, max(float(values.max()), low), is_log)
                 spans[name] = _common(spans[name], span) if name in spans else span
         return spans
 

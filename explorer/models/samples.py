@@ -1,6 +1,6 @@
 """Samples: measured configurations, from the paper's tables or a user's CSV."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -150,7 +150,12 @@ def read_samples(path: Path, *, own: Sequence[str] = (), ignore: Sequence[str] =
 
 
 def read_designs(
-    path: Path, *, knobs: Sequence[str] = KNOBS, categories: Sequence[str] = (), is_measured: bool = False
+    path: Path,
+    *,
+    knobs: Sequence[str] = KNOBS,
+    categories: Sequence[str] = (),
+    implied: Mapping[str, str] | None = None,
+    is_measured: bool = False,
 ) -> Columns:
     """Read a CSV of designs to predict: a model's knobs, SI; other columns stay as text, those to be predicted go.
 
@@ -158,6 +163,7 @@ def read_designs(
         path: the file.
         knobs: the columns that every design must have.
         categories: those of them that hold names, beside the family.
+        implied: what a column stands for that is not there; then it need not be.
         is_measured: whether a step of 0 (not quantized) is allowed, as among samples.
 
     Raises:
@@ -165,6 +171,8 @@ def read_designs(
         InvalidFile: with every fault of the file: row, column, value, what is allowed.
     """
     table = read_csv(path)
+    missing = {name: text for name, text in (implied or {}).items() if name not in table.header}
+    table = replace(table, header=[*table.header, *missing], rows=[[*row, *missing.values()] for row in table.rows])
     others = [name for name in table.header if name not in knobs]
     faults = [
         Fault("row 1", f"column '{knob}' is missing", f"add it{_meant(knob, others)}")

@@ -56,7 +56,7 @@ def certify(results: Results, assessment: Assessment) -> Results:
     )  # fmt: skip
     exact = exact_front(assessment, results.reference_point)
     return replace(
-        results, table=table, exact=exact, advice=advice.text if advice else "",
+        results, table=table, exact=exact, advice=advice.text(assessment.study.own_columns) if advice else "",
         importance=knob_importance(assessment), model_check=_model_check(model),
     )  # fmt: skip
 

@@ -47,6 +47,11 @@ def available(kind: str) -> list[Path]:
     return [found[name] for name in sorted(found)]
 
 
+def is_shipped(name: str) -> bool:
+    """Tell whether a study or space of this name ships: a file of the user's so called would stand before it."""
+    return any((shipped(kind) / f"{name}.toml").is_file() for kind in ("studies", "search_spaces"))
+
+
 def title_of(path: Path) -> str:
     """Return the title a declaration gives itself, or ''."""
     return str(_table(path).get("title", ""))

@@ -1,5 +1,6 @@
 """Figures of a study beside its front: each takes results and returns a plotly figure, for pages and notebooks."""
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ _SEARCHED = {
     "operating_point": "Operating point (V, f)",
     "row": "Row of the table",
 }
+_LABEL_WIDTH = 24
 _BAR_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", VERMILLION)
 
 
@@ -60,13 +62,13 @@ def plot_importance(results: Results) -> "go.Figure":
         error = {"type": "data", "symmetric": False, "array": high - total, "arrayminus": total - low,
                  "color": GREY, "thickness": 1.2, "width": 3}  # fmt: skip
         figure.add_bar(
-            y=[(f"{row['family']}: " if several else "") + _knob(results, row["knob"]) for row in rows],
+            y=[_wrapped((f"{row['family']}: " if several else "") + _knob(results, row["knob"])) for row in rows],
             x=total, name=objective.title, orientation="h", error_x=error,
             marker={"color": _BAR_COLOURS[i % len(_BAR_COLOURS)], "pattern": {"shape": ("", "/", "x", ".")[i % 4]}},
             hovertemplate="%{y}: %{x:.2f}<extra></extra>",
         )  # fmt: skip
     n_bars = max(len(results.importance), 1)
-    figure.update_layout(base_layout(x="Share of the variance (total Sobol index)", y="", height=160 + 26 * n_bars))
+    figure.update_layout(base_layout(x="Total Sobol index", y="", height=160 + 26 * n_bars))
     figure.update_layout(barmode="group", xaxis={"range": [0, 1.02]}, yaxis={"autorange": "reversed"})
     return figure
 
@@ -75,11 +77,19 @@ def plot_alpha(results: Results) -> "go.Figure":
     """Return accuracy and energy of the design with the least weighted cost, Eq. (10), as alpha goes from 0 to 1.
 
     E_max is the study's. Steps are where the winner changes.
+
+    Raises:
+        WrongUsage: the results lack accuracy or energy, of which the weighted cost is made.
     """
     from plotly.subplots import make_subplots
 
     asked = results.provenance.get("question", {}).get("energy_max_j", CostWeights().energy_max_j)
     front = results.front_columns
+    lacking = [name for name in ("accuracy", "energy_j") if name not in front]
+    if lacking:
+        raise WrongUsage(
+            f"study '{results.study}' has no {', '.join(lacking)}, of which J is made", fix="plot its front"
+        )
     sweep = alpha_sweep(front, energy_max_j=float(asked))
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     rows = [*sweep.rows.tolist(), *sweep.rows[-1:].tolist()]
@@ -151,6 +161,11 @@ def plot_front_3d(results: Results, *, axes: tuple[str, str, str] | None = None)
 
 def _knob(results: Results, name: str) -> str:
     return _SEARCHED.get(name) or results.column(name).label
+
+
+def _wrapped(label: str) -> str:
+    """Break a long label into lines, so that on a phone the bars keep some of the width."""
+    return "<br>".join(textwrap.wrap(label, _LABEL_WIDTH))
 
 
 def _number(value: Any) -> float:

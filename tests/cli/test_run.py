@@ -158,6 +158,12 @@ def test_an_infeasible_study_tells_the_nearest_miss_and_exits_4(cli: Cli, tmp_pa
     assert "Traceback" not in done.stderr
     assert (tmp_path / "results/power-cap/trials.csv").is_file()
 
+    for rule in (["--knee"], ["--alpha", "0.5"], ["--minimize", "energy_j"]):
+        chosen = cli("choose", "power-cap", *rule)
+
+        assert chosen.returncode == 4
+        assert "power_w <= 5 W: nearest is" in chosen.stderr
+
 
 def test_a_misspelt_study_is_told_with_the_nearest_name(cli: Cli) -> None:
     done = cli("run", "edp-acuracy")

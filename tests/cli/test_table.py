@@ -136,6 +136,20 @@ def test_a_table_of_other_knobs_is_fitted_by_what_predicts_unseen_rows(cli: Cli,
     assert design["energy_j_lo"] < design["energy_j"] < design["energy_j_hi"]
 
 
+def test_designs_to_predict_need_only_the_knobs_that_the_samples_vary(cli: Cli, tmp_path: Path) -> None:
+    """No family column, all rows of 8 bits: neither is asked for again."""
+    rows = [f"{side},8,{side * 1e-3},{side * 2e-4}" for side in (96, 128, 160, 192, 224)]
+    (tmp_path / "rows.csv").write_text("\n".join(["resolution,weight_bits,energy_j,latency_s", *rows]) + "\n")
+    (tmp_path / "asked.csv").write_text("resolution\n112\n176\n")
+    done = cli("predict", "rows.csv", "--designs", "asked.csv", "--format", "csv")
+
+    assert done.returncode == 0, done.stderr
+    (first, second) = csv.DictReader(done.stdout.splitlines())
+    assert list(first)[:3] == ["resolution", "family", "weight_bits"]
+    assert 0.1 < float(first["energy_j"]) < 0.125
+    assert float(second["weight_bits"]) == 8
+
+
 def test_from_a_file_to_a_front_in_two_commands(cli: Cli, tmp_path: Path) -> None:
     write_table(tmp_path)
     began, ran = cli("init", "rows.csv", "--table"), cli("run", "rows")
@@ -150,16 +164,17 @@ def test_from_a_file_to_a_front_in_two_commands(cli: Cli, tmp_path: Path) -> Non
     assert "there already" in again.stderr
 
 
-def test_what_init_writes_never_stands_in_the_place_of_what_ships(cli: Cli, tmp_path: Path) -> None:
-    """Else the studies that ship would ask something else in that folder."""
-    (tmp_path / "cnn.csv").write_text("resolution,energy_j,accuracy\n1,1,0.5\n2,2,0.6\n3,3,0.7\n")
+def test_one_knob_and_three_objectives_are_enough_for_a_front(cli: Cli, tmp_path: Path) -> None:
+    rows = [f"{i / 25},{10 - i / 4},{5 - i / 10},{0.95 - (i / 25) ** 2 / 10}" for i in range(20)]
+    (tmp_path / "rows.csv").write_text("\n".join(["pruning_ratio,latency_ms,energy_mj,accuracy", *rows]) + "\n")
+    began, ran = cli("init", "rows.csv"), cli("run", "rows", "--trials", "60")
+    found = json.loads((tmp_path / "results/rows/front.json").read_text())
 
-    untold, told = cli("init", "cnn.csv"), cli("init", "cnn.csv", "--name", "cnn")
-
-    assert untold.returncode == 0, untold.stderr
-    assert untold.stdout.split() == ["search_spaces/my-cnn.toml", "studies/my-cnn.toml"]
-    assert (told.returncode, "something that ships is called so" in told.stderr) == (2, True)
-    assert not (tmp_path / "search_spaces/cnn.toml").exists()
+    assert (began.returncode, ran.returncode) == (0, 0), began.stderr + ran.stderr
+    assert [(row["objective"], row["total"]) for row in found["importance"]] == [
+        ("energy_j", pytest.approx(1, abs=0.05)), ("latency_s", pytest.approx(1, abs=0.05)),
+        ("accuracy", pytest.approx(1, abs=0.05)),
+    ]  # fmt: skip
 
 
 def test_devices_are_listed_with_their_titles(cli: Cli) -> None:

@@ -190,6 +190,15 @@ def test_designs_may_carry_cells_that_would_be_wrong_as_measurements(tmp_path: P
     assert "accuracy" not in designs
 
 
+def test_a_column_that_can_stand_for_one_value_only_may_be_left_out_of_designs(tmp_path: Path) -> None:
+    path = _csv(tmp_path, "pruning_ratio,voltage_v,frequency_hz", "0.5,1.0,2e9", "0.6,1.1,2e9")
+    designs = read_designs(path, implied={"family": "CNN", "quant_step": "0.02", "voltage_v": "9"})
+
+    assert designs["family"].tolist() == ["CNN", "CNN"]
+    assert designs["quant_step"].tolist() == [0.02, 0.02]
+    assert designs["voltage_v"].tolist() == [1.0, 1.1]
+
+
 def test_a_knob_that_stands_twice_among_designs_is_refused(tmp_path: Path) -> None:
     """Which of the two voltages was meant nobody can tell: never a silent choice."""
     with pytest.raises(InvalidFile, match="column 'voltage_v' stands twice"):

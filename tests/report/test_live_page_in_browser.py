@@ -113,8 +113,20 @@ def test_the_knee_and_the_best_within_limits_are_what_choose_gives(page: Callabl
     _until(opened, lambda: "--minimize edp_js" in _one(opened, "#cards").text)
     limits = ("--where", "accuracy>=0.915", "--where", "power_w<=21.5")
 
+    assert "Least edp within limits" in _one(opened, "#cards").text
     assert _design(opened, "knee") == _chosen(folder, "paper", "--knee")
     assert _design(opened, "best") == _chosen(folder, "paper", "--minimize", "edp_js", *limits) != before
+
+
+def test_the_most_accurate_is_called_the_greatest_and_commands_break_between_words(page: Callable[..., Page]) -> None:
+    opened = page(400)
+    opened.execute_script("arguments[0].value = 'accuracy'", _one(opened, "#minimize"))
+    opened.execute_script("arguments[0].dispatchEvent(new Event('change'))", _one(opened, "#minimize"))
+    _until(opened, lambda: "--minimize accuracy" in _one(opened, "#cards").text)
+    heights = opened.execute_script("return [...document.querySelectorAll('#cards .word')].map((w) => w.offsetHeight)")
+
+    assert "Greatest accuracy within limits" in _one(opened, "#cards").text
+    assert len(set(heights)) == 1
 
 
 def test_another_energy_max_moves_the_winner_as_choose_does(page: Callable[..., Page], folder: Path) -> None:

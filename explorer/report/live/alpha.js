@@ -27,11 +27,13 @@ function drawAlpha() {
 /** Say what alpha can and cannot reach, for the E_max asked for. */
 function alphaText(begins) {
   const total = payload.front.total, won = payload.sweep.rows.length;
-  const inner = begins.slice(1);
-  const span = inner.length ? ` The choice changes between alpha = ${plain(inner[0], 3)} and ${plain(inner.at(-1), 3)}; below and above it stands still.` : "";
+  const inner = begins.slice(1).map((alpha) => plain(alpha, 3));
+  const span = inner.length > 1 ? ` The choice changes between alpha = ${inner[0]} and ${inner.at(-1)}; below and above it stands still.`
+    : inner.length ? ` The choice changes once, at alpha = ${inner[0]}.` : "";
   const never = total - won;
-  const concave = never > 0
-    ? ` The other ${never} win for no alpha: in accuracy against energy they are beaten, or lie in a concave part of that front, and J, being linear, never picks from there. The knee and limits reach them.`
-    : "";
-  return `Over all alpha, J picks ${won} of ${total} front designs.${span}${concave}`;
+  const others = never === 1 ? "The other one wins for no alpha: in accuracy against energy it is beaten, or lies"
+    : `The other ${never} win for no alpha: in accuracy against energy they are beaten, or lie`;
+  const concave = `${others} in a concave part of that front, and J, being linear, never picks from there. The knee and limits reach ${never === 1 ? "it" : "them"}.`;
+  if (total === 1) return "The front has one design: J picks it for every alpha.";
+  return `Over all alpha, J picks ${won} of ${total} front designs.${span}${never > 0 ? ` ${concave}` : ""}`;
 }

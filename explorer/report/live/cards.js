@@ -40,12 +40,15 @@ function card(mark, title, row, why) {
   return make("div", { className: "card" }, [...body, line, commandLine(() => choiceCommand(mark))]);
 }
 
+/** Show a command so that a narrow place breaks it between words, never within "--alpha". */
 function commandLine(text) {
-  return make("div", { className: "command" }, [make("code", { textContent: text() }), copyButton(text, "Copy")]);
+  const words = text().split(/( )/).map((word) => (word === " " ? word : make("span", { className: "word", textContent: word })));
+  return make("div", { className: "command" }, [make("code", {}, words), copyButton(text, "Copy")]);
 }
 
-function bestName() {
-  return state.minimize === "cost" ? "J" : columns[state.minimize].label;
+/** Say what the limits leave to be chosen by: "least J", "greatest accuracy". */
+function goalName(name) {
+  return name === "cost" ? "least J" : `${columns[name].direction === "maximize" ? "greatest" : "least"} ${columns[name].short}`;
 }
 
 /** Say which limit stops every design, and how near the nearest one comes. */
@@ -71,7 +74,8 @@ function drawCards(decision) {
     : never ? "No alpha makes J pick it." : "Furthest from the plane through the front's extremes."));
   const isSame = hasCost && state.minimize === "cost" && decision.best === decision.winner;
   const none = decision.inside.length ? nearestMiss(decision) : "Every design lies outside the model's domain.";
-  cards.push(card("best", `Least ${bestName()} within limits`, decision.best, decision.best === null ? none
+  const goal = goalName(state.minimize);
+  cards.push(card("best", `${goal[0].toUpperCase()}${goal.slice(1)} within limits`, decision.best, decision.best === null ? none
     : isSame ? "The limits do not change what J picks." : "The limits decide, not the weights."));
   fill(byId("cards"), cards);
 }

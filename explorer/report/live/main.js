@@ -83,8 +83,8 @@ function bindControls() {
   options(byId("y-axis"), axes, state.y);
   options(byId("z-axis"), [["", "none"], ...axes], state.z);
   byId("z-label").hidden = payload.objectives.length < 3;
-  const goals = payload.choices.map((name) => [name, `${columns[name].direction === "maximize" ? "greatest" : "least"} ${columns[name].label}`]);
-  options(byId("minimize"), [...(hasCost ? [["cost", "least J"]] : []), ...goals], state.minimize);
+  const goals = [...(hasCost ? ["cost"] : []), ...payload.choices];
+  options(byId("minimize"), goals.map((name) => [name, goalName(name)]), state.minimize);
   for (const [id, key] of [["x-axis", "x"], ["y-axis", "y"], ["z-axis", "z"], ["bars", "bars"], ["minimize", "minimize"]]) {
     byId(id).addEventListener("change", (event) => {
       const isTooDeep = key === "z" && event.target.value && !hasDepth();
@@ -109,6 +109,7 @@ function bindControls() {
   byId("floor-label").hidden = !("accuracy" in front.value);
   byId("cap-label").hidden = !("power_w" in front.value);
   byId("alpha-section").hidden = !hasCost;
+  byId("parallel-section").hidden = parallelAxes.length < 2; // one design, or designs that differ in nothing else
 }
 
 function bindKeys() {

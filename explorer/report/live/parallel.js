@@ -161,6 +161,6 @@ function drawParallel(decision, visible) {
   drawnAxes.forEach(placeAxis);
   drawLines(decision, visible);
   const n = Object.keys(state.brushes).length;
-  byId("brush-count").textContent = n ? `${visible.length} of ${front.n} designs lie within ${n === 1 ? "the range" : `${n} ranges`}.` : `All ${front.n} designs are shown.`;
+  byId("brush-count").textContent = n ? `${visible.length} of ${front.n} designs lie within ${n === 1 ? "the range" : `${n} ranges`}.` : front.n === 1 ? "The only design is shown." : `All ${front.n} designs are shown.`;
   byId("brush-clear").disabled = !n;
 }

@@ -101,7 +101,7 @@ function frontTraces(visible) {
       if (!which.length) continue;
       const symbol = isSure ? style.symbol : `${style.symbol}-open`;
       const word = payload.has_certainty ? (isSure ? "front for sure" : "front, possibly") : "front";
-      traces.push({ ...placed(front, which), mode: "markers", name: `${word}, ${family} (${which.length})`, customdata: which,
+      traces.push({ ...placed(front, which), mode: "markers", name: `${word}, ${escaped(family)} (${which.length})`, customdata: which,
                     marker: { color: style.colour, symbol: state.z ? `${style.symbol3d}${isSure ? "" : "-open"}` : symbol, size: state.z ? 5 : 8, line: { width: 1.5 } },
                     text: which.map(hoverText), hovertemplate: "%{text}<extra></extra>" });
     }
@@ -115,7 +115,7 @@ function sampleTraces() {
     if (!own.length || (state.z && !own.every((sample) => Number.isFinite(sample[state.z])))) return [];
     const axis = (name) => own.map((sample) => sample[name] / columns[name].scale);
     const at = state.z ? { z: axis(state.z), type: "scatter3d" } : { type: "scatter" };
-    return [{ x: axis(state.x), y: axis(state.y), ...at, mode: "markers", name: `measured, ${family}`,
+    return [{ x: axis(state.x), y: axis(state.y), ...at, mode: "markers", name: `measured, ${escaped(family)}`,
               marker: { color: style.colour, symbol: state.z ? "cross" : `${style.symbol}-open-dot`, size: state.z ? 5 : 13, line: { width: 2 } },
               text: own.map((sample) => `<b>${escaped(sample.name)}</b> (measured)`), hovertemplate: "%{text}<extra></extra>" }];
   });

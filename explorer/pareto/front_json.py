@@ -2,18 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from explorer.pareto.csv_columns import BLOCK, cells_of
+from explorer.pareto.exact import ExactFront
 from explorer.pareto.results import Results, front_order
 from explorer.problem.columns import COLUMNS, KNOBS, Column, Columns, describe, knobs_of, n_rows
 from explorer.problem.objectives import OBJECTIVES
-
-if TYPE_CHECKING:
-    from explorer.pareto.reference import ExactFront
 
 SCHEMA = "explorer.front/1"
 # No string of JSON holds a bare line break, so this stands where the designs belong and nowhere else.
@@ -168,12 +166,9 @@ def _knob_json(column: Column) -> dict[str, str]:
     return {"name": column.name, "label": column.label, "unit": column.shown_in or column.symbol}
 
 
-def _exact(data: "Mapping[str, Any] | None") -> "ExactFront | None":
+def _exact(data: Mapping[str, Any] | None) -> ExactFront | None:
     if data is None:
         return None
-    # Not at the top: who only reads results needs none of the models that the exact front is computed from.
-    from explorer.pareto.reference import ExactFront
-
     values = np.array(data["values"], dtype=np.float64)
     return ExactFront(float(data["hypervolume"]), float(data["convergence"]), int(data["n_evaluated"]), values)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.models.assessment import Assessment, spread
+from explorer.pareto.exact import ExactFront
 from explorer.pareto.front import minimized
 from explorer.problem.columns import Columns, Float
 from explorer.problem.proposals import Region
@@ -53,23 +54,6 @@ class Budget:
 def default_budget(n_objectives: int) -> Budget:
     """Return what reaches 1e-4 of the limit for two objectives and 1e-3 for three, in a blink."""
     return Budget(8e-5, 200_000) if n_objectives == 2 else Budget(5e-4, 400_000)
-
-
-@dataclass(frozen=True, slots=True)
-class ExactFront:
-    """The exact front of a question.
-
-    Args:
-        hypervolume: what it dominates up to the reference point.
-        convergence: the share of that which the last half of the evaluations added.
-        n_evaluated: number of designs evaluated.
-        values: some of its points for drawing, in the objectives' order, shape (k, m).
-    """
-
-    hypervolume: float
-    convergence: float
-    n_evaluated: int
-    values: Float
 
 
 def exact_front(

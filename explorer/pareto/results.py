@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.pareto.exact import ExactFront
 from explorer.pareto.front import feasible_front, hypervolume
 from explorer.problem.columns import COLUMNS, Column, Columns, Float, bounds, describe, knobs_of, n_rows, take
 from explorer.problem.objectives import Objective
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from explorer.pareto.reference import ExactFront
 
 
 # Columns of words that are told of a design beside its numbers: how sure its place is, the sample that lies nearest.
@@ -55,7 +54,7 @@ class Results:
     sample_labels: tuple[str, ...]
     notes: tuple[str, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    exact: "ExactFront | None" = None
+    exact: ExactFront | None = None
     advice: str = ""
     importance: tuple[Mapping[str, Any], ...] = ()
     model_check: Mapping[str, Any] = field(default_factory=dict)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 import explorer
 from explorer.pareto import folder as folders
+from explorer.pareto.exact import ExactFront
 from explorer.pareto.folder import FRONT_JSON, TRIALS_CSV, read_folder, write_folder
-from explorer.pareto.reference import ExactFront
 from explorer.pareto.results import Results
 from explorer.pareto.sidecar import SIDECAR, read_sidecar
 from explorer.problem.columns import Column, Columns

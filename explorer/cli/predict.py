@@ -30,7 +30,7 @@ def predict(
     from explorer.models.prediction import implied_knobs, one_design, predict_designs, takes_unquantized
     from explorer.models.samples import read_designs
     from explorer.models.store import load_model
-    from explorer.pareto.folder import csv_text
+    from explorer.pareto.csv_columns import csv_text
     from explorer.problem.columns import COLUMNS, describe
 
     knobs = {

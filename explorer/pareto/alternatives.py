@@ -1,14 +1,13 @@
 """Alternatives: untried designs that a front has to be held against, for a search tries what its model likes best.
 
-In one draw of what the samples allow, the designs that were tried lie somewhere behind the front that is true there: the
-model's own front was proposed, and the draw has another. Designs around the front, in every direction that a knob can
-take, and a scan of the whole space stand for what was not tried.
+In one draw of what the samples allow, the designs that were tried lie somewhere behind the front that is true there:
+the model's own front was proposed, and the draw has another. Designs around the front, in every direction that a knob
+can take, and a scan of the whole space stand for what was not tried.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from explorer.models.assessment import Assessment, spread
+from explorer.models.assessment import Assessment
 from explorer.problem.columns import Columns, Float, n_rows, stack, take
 from explorer.problem.proposals import Region
 

@@ -58,12 +58,14 @@ def front_notes(front: Columns, assessment: Assessment) -> list[str]:
     touches, n_touching = _touches(front, assessment)
     if touches:
         notes.append(
-            f"{n_touching} of {n} front designs touch the edge of the searched range ({'; '.join(touches)}): there the "
-            "range decides the answer, not the model. Add a floor (accuracy >= ...), or measure samples further out"
+            f"{n_touching:,} of {n:,} front designs touch the edge of the searched range ({'; '.join(touches)}): there "
+            "the range decides the answer, not the model. Add a floor (accuracy >= ...), or measure samples further out"
         )
     outside = int(np.sum(is_extrapolated(front["domain_distance"])))
     if outside:
-        notes.append(f"{outside} of {n} front designs extrapolate: more than half a width outside the samples' range")
+        notes.append(
+            f"{outside:,} of {n:,} front designs extrapolate: more than half a width outside the samples' range"
+        )
     return notes
 
 

@@ -9,8 +9,9 @@ from explorer.errors import WrongUsage
 from explorer.pareto.alpha import alpha_sweep
 from explorer.pareto.convergence import hypervolume_history
 from explorer.pareto.results import Results
-from explorer.problem.columns import COLUMNS, bounds, knobs_of
+from explorer.problem.columns import COLUMNS, Columns, bounds, knobs_of, n_rows, take
 from explorer.problem.objectives import CostWeights
+from explorer.report.carried import MAX_FRONT, evenly
 from explorer.report.front_plot import CONFIGURATION
 from explorer.report.style import BLUE, GREY, ORANGE, VERMILLION, base_layout, family_style
 
@@ -109,11 +110,12 @@ def plot_alpha(results: Results) -> "go.Figure":
 def plot_parallel(results: Results) -> "go.Figure":
     """Return the front's knobs, objectives and predictions as parallel coordinates; drag along an axis to filter.
 
-    Plotly draws these with WebGL; the report page has its own drawing that needs none.
+    Plotly draws these with WebGL; the report page has its own drawing that needs none. Of a front of more than 3,000
+    designs an even selection is drawn.
     """
     import plotly.graph_objects as go
 
-    front = results.front_columns
+    front = _drawn(results)
     asked = (*knobs_of(front), *CONFIGURATION, *(o.name for o in results.objectives))
     names = [n for n in dict.fromkeys(asked) if n in front and front[n].dtype != object]
     varying = [name for name in names if len(front[name]) and np.ptp(front[name]) > 0]
@@ -129,6 +131,8 @@ def plot_parallel(results: Results) -> "go.Figure":
 def plot_front_3d(results: Results, *, axes: tuple[str, str, str] | None = None) -> "go.Figure":
     """Return the front in space, by default over the first three objectives, with the intervals of `axes[2]` as bars.
 
+    Of a front of more than 3,000 designs an even selection is drawn.
+
     Args:
         results: a study's results.
         axes: the names of three columns; default: the objectives.
@@ -141,7 +145,7 @@ def plot_front_3d(results: Results, *, axes: tuple[str, str, str] | None = None)
     if axes is None and len(results.objectives) < 3:
         raise WrongUsage(f"study '{results.study}' has two objectives", fix="name three columns: axes=(x, y, z)")
     x, y, z = axes or tuple(o.name for o in results.objectives[:3])
-    front = results.front_columns
+    front = _drawn(results)
     figure = go.Figure()
     for family, style in family_style(front["family"].tolist()).items():
         own = {name: values[front["family"] == family] for name, values in front.items()}
@@ -157,6 +161,12 @@ def plot_front_3d(results: Results, *, axes: tuple[str, str, str] | None = None)
     scene = {f"{axis}axis": {"title": {"text": COLUMNS[name].title}} for axis, name in (("x", x), ("y", y), ("z", z))}
     figure.update_layout(template="none", height=560, scene=scene, margin={"l": 0, "r": 0, "t": 24, "b": 0})
     return figure
+
+
+def _drawn(results: Results) -> Columns:
+    """Return the front; of a long one an even selection."""
+    front = results.front_columns
+    return take(front, evenly(n_rows(front), MAX_FRONT))
 
 
 def _knob(results: Results, name: str) -> str:

@@ -1,6 +1,8 @@
 """The result page: look at the front, move what matters, choose; and what to know before trusting any of it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -8,13 +10,14 @@ from explorer.pareto.notes import nearest_misses
 from explorer.pareto.results import Results
 from explorer.problem.columns import COLUMNS, n_rows, own_knobs
 from explorer.problem.constraints import parse_constraint
+from explorer.report.carried import MAX_FRONT
 from explorer.report.figures import plot_convergence, plot_importance
-from explorer.report.live_data import MAX_BEHIND, MAX_FRONT, live_data
+from explorer.report.live_data import MAX_BEHIND, live_data
 from explorer.report.page import App, Block, Grid, Heading, Paragraph, Plot, render_page
 
 _LIVE = Path(__file__).parent / "live"
 # In the order in which they read each other's names.
-_SCRIPTS = ("data", "decide", "scatter", "parallel", "table", "cards", "alpha", "main")
+_SCRIPTS = ("data", "decide", "scatter", "marks", "parallel", "table", "cards", "alpha", "main")
 
 
 def front_page(results: Results, *, place: str = "") -> str:
@@ -27,7 +30,7 @@ def front_page(results: Results, *, place: str = "") -> str:
     n = n_rows(results.front_columns)
     wanted = " against ".join(f"{o.name} ({o.direction[:3]}.)" for o in results.objectives)
     lead = (
-        f"{n} of {results.n_complete:,} designs {'is' if n == 1 else 'are'} on the front of {wanted}; hypervolume "
+        f"{n:,} of {results.n_complete:,} designs {'is' if n == 1 else 'are'} on the front of {wanted}; hypervolume "
         f"{results.hypervolume:.5g} up to the reference point {', '.join(f'{x:g}' for x in results.reference_point)}."
     )
     blocks: list[Block] = []
@@ -56,19 +59,27 @@ def _misses(results: Results) -> list[Block]:
 def _live(results: Results, place: str, n: int) -> list[Block]:
     script = "\n".join((_LIVE / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
     markup, style = ((_LIVE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css"))
-    blocks: list[Block] = [App(markup, style, script, live_data(results, place=place))]
-    if n > MAX_FRONT:
-        blocks.append(
-            Paragraph(
-                f"This page carries about {MAX_FRONT:,} of {n:,} front designs, evenly chosen, with the knee and every "
-                "design that J can pick; front.csv and `explorer choose` know them all."
-            )
-        )
+    data = live_data(results, place=place)
+    blocks: list[Block] = [Paragraph(_thinned(data["front"]["n"], n, data["sweep"]))] if n > MAX_FRONT else []
+    blocks.append(App(markup, style, script, data))
     if results.n_complete > MAX_BEHIND:
         blocks.append(
             Paragraph(f"Of the designs behind the front at most {MAX_BEHIND:,} of a kind are drawn; the legend counts.")
         )
     return blocks
+
+
+def _thinned(n_carried: int, n: int, sweep: Mapping[str, Any]) -> str:
+    """Say which designs of a long front the page carries, and where its marks are those of the whole front."""
+    carried, won = len(sweep["rows"]), sweep["total"]
+    winners = "" if not won else ", and every design that J can pick"
+    if carried < won:
+        winners = f", and {carried:,} of the {won:,} designs that J can pick"
+    return (
+        f"This page carries {n_carried:,} of {n:,} front designs: an even cover, with both ends, the knee, the best of "
+        f"every column{winners}. What it marks is what `explorer choose` gives, except where it says that it looks at "
+        "these designs alone: the command beside the mark looks at all. front.csv holds every design."
+    )
 
 
 def _search(results: Results) -> list[Block]:
@@ -91,8 +102,8 @@ def _certificate(results: Results) -> str:
     words = results.table["certainty"]
     return (
         f"The search reached {results.reached:.1%} of the exact front's hypervolume ({exact.hypervolume:.5g}, known "
-        f"to {exact.convergence:.0e}). Of the designs tried, given what samples tell, {int(np.sum(words == 'sure'))} "
-        f"are on the front for sure and {int(np.sum(words == 'possible'))} possibly."
+        f"to {exact.convergence:.0e}). Of the designs tried, given what samples tell, {int(np.sum(words == 'sure')):,} "
+        f"are on the front for sure and {int(np.sum(words == 'possible')):,} possibly."
     )
 
 

@@ -16,9 +16,9 @@ from explorer.models.samples import paper_samples
 from explorer.models.surrogate import fit_surrogate
 from explorer.pareto.results import Results
 from explorer.problem.study import load_study
+from explorer.report.carried import MAX_FRONT
 from explorer.report.files import write_page
 from explorer.report.front_page import front_page
-from explorer.report.live_data import MAX_FRONT
 from explorer.search.provenance import provenance
 
 EVIL = "<script>alert('x')</script>"
@@ -109,7 +109,7 @@ def test_a_long_front_is_thinned_and_says_where_the_rest_is(results: Results) ->
     table["is_feasible"] = np.ones(n, dtype=bool)
     page = front_page(replace(results, table=table))
 
-    assert f"about {MAX_FRONT:,} of {n:,} front designs" in page
+    assert f"This page carries {MAX_FRONT:,} of {n:,} front designs" in page
 
 
 def test_a_page_without_a_front_is_written_all_the_same(results: Results) -> None:

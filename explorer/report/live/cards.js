@@ -26,8 +26,14 @@ async function copy(text) {
   }
 }
 
+/** Say that the front may hold a better design than the page carries, where it may. */
+function caveat(isOfThese) {
+  const [n, total] = [front.n, payload.front.total].map((count) => count.toLocaleString("en"));
+  return isOfThese ? ` The best of the ${n} designs on this page; the command looks at all ${total}.` : "";
+}
+
 function card(mark, title, row, why) {
-  const body = [make("h4", {}, [make("span", { className: `mark ${mark}`, textContent: title })])];
+  const body = [make("h4", {}, [glyphIcon(mark), title])];
   if (row === null) return make("div", { className: "card" }, [...body, make("p", { textContent: why })]);
   const button = make("button", { type: "button", className: "link", textContent: `design ${front.id[row]}` });
   button.dataset.focus = `card ${mark}`;
@@ -65,18 +71,22 @@ function nearestMiss(decision) {
 
 function drawCards(decision) {
   const cards = [];
+  const isThinned = front.n < payload.front.total;
+  const areWinnersThinned = payload.sweep.rows.length < payload.sweep.total;
+  const isLimited = isThinned && (state.floor !== null || state.cap !== null);
   if (hasCost) {
-    const place = decision.winner === null ? "Every design lies outside the model's domain." : `J = ${plain(decision.cost[decision.winner])}.`;
+    const place = decision.winner === null ? "Every design lies outside the model's domain." : `J = ${plain(decision.cost[decision.winner])}.${caveat(areWinnersThinned)}`;
     cards.push(card("winner", "Least J", decision.winner, place));
   }
-  const never = hasCost && decision.knee !== null && !payload.sweep.rows.includes(decision.knee);
+  const never = hasCost && decision.knee !== null && !areWinnersThinned && !payload.sweep.rows.includes(decision.knee);
   cards.push(card("knee", "Knee", decision.knee, decision.knee === null ? "Every design lies outside the model's domain."
     : never ? "No alpha makes J pick it." : "Furthest from the plane through the front's extremes."));
   const isSame = hasCost && state.minimize === "cost" && decision.best === decision.winner;
   const none = decision.inside.length ? nearestMiss(decision) : "Every design lies outside the model's domain.";
   const goal = goalName(state.minimize);
-  cards.push(card("best", `${goal[0].toUpperCase()}${goal.slice(1)} within limits`, decision.best, decision.best === null ? none
-    : isSame ? "The limits do not change what J picks." : "The limits decide, not the weights."));
+  const isOfThese = isLimited || (state.minimize === "cost" && areWinnersThinned);
+  cards.push(card("best", `${goal[0].toUpperCase()}${goal.slice(1)} within limits`, decision.best, decision.best === null ? `${none}${caveat(isLimited)}`
+    : `${isSame ? "The limits do not change what J picks." : "The limits decide, not the weights."}${caveat(isOfThese)}`));
   fill(byId("cards"), cards);
 }
 

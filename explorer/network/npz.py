@@ -13,12 +13,12 @@ MAX_DATA_BYTES = 4_000_000_000
 _MAX_HEADER_BYTES = 10_000
 
 
-def read_arrays(path: Path, *, max_bytes: int = MAX_DATA_BYTES) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path, *, max_bytes: int | None = None) -> dict[str, NDArray[Any]]:
     """Return an npz's arrays by name. Nothing in it is executed; sizes are checked before memory is asked for.
 
     Args:
         path: the file.
-        max_bytes: how much it may unpack to.
+        max_bytes: how much it may unpack to; default: what labelled data may.
 
     Raises:
         WrongUsage: there is no such file, or it may not be read.
@@ -31,7 +31,7 @@ def read_arrays(path: Path, *, max_bytes: int = MAX_DATA_BYTES) -> dict[str, NDA
         )
     try:
         with zipfile.ZipFile(path) as archive:
-            faults = _archive_faults(archive, max_bytes)
+            faults = _archive_faults(archive, MAX_DATA_BYTES if max_bytes is None else max_bytes)
         arrays = {} if faults else _arrays(path)
     except PermissionError as error:
         raise WrongUsage(f"{path}: {error.strerror}", fix="check that it may be read") from None

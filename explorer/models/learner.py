@@ -1,0 +1,282 @@
+"""The learner: a fast fit of few measurements, refitted after each, and draws of what else could be measured."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
+from threadpoolctl import threadpool_limits
+
+from explorer.models.beliefs import believed_forms, believed_scales
+from explorer.models.coordinates import Coordinates, Placed
+from explorer.models.fitting import Design, design_of, term_of_columns
+from explorer.models.forms import Form, link, unlink
+from explorer.models.ground import Ground
+from explorer.models.particles import posterior_particles
+from explorer.models.process import Belief, Scales, Table, kernel, learn_scales, residual_covariance
+from explorer.models.trials import countable, sampling_variance
+from explorer.problem.columns import Columns, Float, take
+
+N_DRAWS = 64
+_PARTICLES = 256
+_ROUNDS = 20
+_COSINES = 256
+# Designs that are measured on the same samples share most of their luck. A third of the binomial deviation is left
+# between neighbours (measured on the digits networks); where the number of samples is not known, this much accuracy.
+_OWN_LUCK = 0.3
+_LUCK = 0.003
+_LEAST_SHARE = 0.2
+
+Drawn = Callable[[Columns], Columns]
+"""Designs, n of them, to each target in every draw, shape (S, n)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedForm:
+    """One form of a target as it was learned.
+
+    Args:
+        form: the believed form.
+        design: the form's columns at the measured designs.
+        scales: of residual process and scatter.
+        theta: the form's coefficients where its law is not a sum, as particles, shape (k, p); else empty.
+        evidence: logarithm of the probability of what was measured.
+    """
+
+    form: Form
+    design: Design
+    scales: Scales
+    theta: Float
+    evidence: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedTarget:
+    """One target as it was learned: what was measured, linked, and its forms."""
+
+    target: str
+    table: Table
+    forms: tuple[LearnedForm, ...]
+
+    @property
+    def shares(self) -> Float:
+        """How much each form is believed, shape (number of forms,): by evidence, but none is given up."""
+        evidence = np.array([one.evidence for one in self.forms])
+        weights = np.exp(evidence - evidence.max())
+        return _LEAST_SHARE + (1 - _LEAST_SHARE * len(weights)) * weights / weights.sum()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """What a few measurements tell of all designs on a ground."""
+
+    ground: Ground
+    targets: Mapping[str, LearnedTarget]
+
+    def draws(self, n: int = N_DRAWS, *, seed: int = 0) -> Drawn:
+        """Return n functions that could be the truth; whatever is asked of them and how often, they stay the same."""
+        streams = np.random.SeedSequence(seed).spawn(len(self.targets))
+        drawn = [
+            _draw(learned, n, np.random.default_rng(stream))
+            for learned, stream in zip(self.targets.values(), streams, strict=True)
+        ]
+
+        def at(designs: Columns) -> Columns:
+            with threadpool_limits(1):
+                placed = self.ground.coordinates.place(designs)
+                points = self.ground.coordinates.points(placed)
+                return {one.target: one.at(placed, points) for one in drawn}
+
+        return at
+
+
+def learn(
+    measured: Columns, targets: Sequence[str], ground: Ground, *, seed: int = 0, trials: Float | None = None
+) -> Learned:
+    """Fit each target to what was measured of it.
+
+    Args:
+        measured: knobs and targets of measured designs, shape (n,) each; NaN was not measured.
+        targets: which to fit.
+        ground: of the search.
+        seed: of the particles.
+        trials: on how many samples each accuracy was counted, shape (n,); 0 where that is not known.
+
+    Raises:
+        ValueError, numpy.linalg.LinAlgError: a target cannot be fitted to these rows.
+    """
+    streams = np.random.SeedSequence(seed).spawn(len(targets))
+    counted = np.zeros(len(measured[targets[0]])) if trials is None else trials
+    with threadpool_limits(1):
+        return Learned(
+            ground,
+            {
+                target: _learned(target, measured, ground, counted, np.random.default_rng(stream))
+                for target, stream in zip(targets, streams, strict=True)
+            },
+        )
+
+
+def _learned(
+    target: str, measured: Columns, ground: Ground, trials: Float, rng: np.random.Generator
+) -> LearnedTarget:
+    values = np.asarray(measured[target], dtype=np.float64)
+    is_known = np.isfinite(values)
+    if not is_known.any():
+        raise ValueError(f"{target} was never measured")
+    if target != "accuracy" and values[is_known].min() <= 0:
+        raise ValueError(f"{target} is not positive")
+    designs = take({knob.name: measured[knob.name] for knob in ground.knobs}, is_known)
+    placed = ground.coordinates.place(designs)
+    table = _table(target, values[is_known], trials[is_known], ground.coordinates.points(placed))
+    forms = believed_forms(target, ground.coordinates, table.values)
+    return LearnedTarget(target, table, tuple(_learned_form(form, target, placed, table, ground, rng) for form in forms))
+
+
+def _learned_form(
+    form: Form, target: str, placed: Placed, table: Table, ground: Ground, rng: np.random.Generator
+) -> LearnedForm:
+    design = design_of(form, ground.coordinates, placed)
+    belief = believed_scales(form, target, ground.coordinates)
+    if form.law == "sum":
+        centers = _centers(form, ground.coordinates)
+        scales = _scales(design, table, centers, belief)
+        return LearnedForm(form, design, scales, np.zeros((0, len(centers))), _evidence(design, table, scales))
+    theta, _ = _particles(design, table, belief.centers, ground.coordinates, rng)
+    scales = _scales(design, table, _best(theta, design, table, belief.centers), belief)
+    theta, evidence = _particles(design, table, scales, ground.coordinates, rng)
+    return LearnedForm(form, design, scales, theta, evidence)
+
+
+def _evidence(design: Design, table: Table, scales: Scales) -> float:
+    """Return the logarithm of the marginal likelihood of terms that are summed."""
+    columns = design.blocks["level"] * np.exp(scales.widths)[term_of_columns(design.form, design.coordinates)]
+    gap = table.values - design.mean(_centers(design.form, design.coordinates))
+    return _log_normal(gap[None, :], residual_covariance(table, scales) + columns @ columns.T)[0]
+
+
+def _log_normal(gaps: Float, covariance: Float) -> Float:
+    """Return the logarithm of normal densities, shape (k,), of rows of shape (k, n); without the constant."""
+    root = cholesky(covariance, lower=True)
+    return -0.5 * np.sum(solve_triangular(root, gaps.T, lower=True) ** 2, axis=0) - np.sum(np.log(np.diag(root)))
+
+
+def _table(target: str, values: Float, trials: Float, points: Float) -> Table:
+    if target != "accuracy":
+        return Table(link(target, values), np.zeros(len(values)), points)
+    linked = link(target, countable(values, trials) if trials.any() else values)
+    share = np.clip(values, 0.01, 0.99)
+    luck = (_LUCK / (share * (1 - share))) ** 2
+    return Table(linked, np.where(trials > 0, _OWN_LUCK**2 * sampling_variance(linked, trials), luck), points)
+
+
+def _centers(form: Form, coordinates: Coordinates) -> Float:
+    return np.array([form.terms[i].center for i in term_of_columns(form, coordinates)])
+
+
+def _scales(design: Design, table: Table, around: Float, belief: Belief) -> Scales:
+    """Return the most probable scales with the coefficients integrated out, to first order around some."""
+    form, coordinates = design.form, design.coordinates
+    columns, term = design.jacobian(around), term_of_columns(form, coordinates)
+    offset = table.values - design.mean(around) + columns @ (around - _centers(form, coordinates))
+    return learn_scales(table, columns, term, offset, belief=belief, start=belief.centers, rounds=_ROUNDS)
+
+
+def _particles(
+    design: Design, table: Table, scales: Scales, coordinates: Coordinates, rng: np.random.Generator
+) -> tuple[Float, float]:
+    covariance = residual_covariance(table, scales)
+    widths = np.exp(scales.widths)[term_of_columns(design.form, coordinates)]
+    return posterior_particles(
+        lambda theta: _log_normal(table.values - design.mean(theta), covariance),
+        centers=_centers(design.form, coordinates), widths=widths, n=_PARTICLES, rng=rng,
+    )  # fmt: skip
+
+
+def _best(theta: Float, design: Design, table: Table, scales: Scales) -> Float:
+    root = cholesky(residual_covariance(table, scales), lower=True)
+    gap = solve_triangular(root, (table.values - design.mean(theta)).T, lower=True)
+    return np.asarray(theta[np.argmin(np.sum(gap**2, axis=0))])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Draws:
+    """Draws of one form: coefficients, cosines that make the residual process, and what the samples add to it."""
+
+    learned: LearnedForm
+    points: Float
+    theta: Float
+    frequencies: Float
+    phases: Float
+    amplitudes: Float
+    pull: Float
+
+    def at(self, placed: Placed, points: Float) -> Float:
+        learned = self.learned
+        values = design_of(learned.form, learned.design.coordinates, placed).mean(self.theta)
+        values = values + self.amplitudes @ np.cos(points @ self.frequencies + self.phases).T
+        return np.asarray(values + self.pull @ kernel(self.points, points, learned.scales))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _TargetDraws:
+    """Draws of one target from all of its forms, in an order of their own."""
+
+    target: str
+    parts: tuple[_Draws, ...]
+    order: "np.ndarray[tuple[int], np.dtype[np.int64]]"
+
+    def at(self, placed: Placed, points: Float) -> Float:
+        linked = np.concatenate([part.at(placed, points) for part in self.parts])
+        return unlink(self.target, linked[self.order])
+
+
+def _draw(learned: LearnedTarget, n: int, rng: np.random.Generator) -> _TargetDraws:
+    ends = np.round(np.cumsum(learned.shares) * n).astype(np.int64)
+    counts = np.diff(ends, prepend=0)
+    parts = tuple(
+        _draw_form(one, learned.table, int(count), rng)
+        for one, count in zip(learned.forms, counts, strict=True)
+        if count
+    )
+    return _TargetDraws(learned.target, parts, rng.permutation(n))
+
+
+def _draw_form(learned: LearnedForm, table: Table, n: int, rng: np.random.Generator) -> _Draws:
+    """Draw by Matheron's rule: a draw from before the data, moved by what the data then lacks (Wilson and others 2020)."""
+    scales, design = learned.scales, learned.design
+    around = residual_covariance(table, scales)
+    own = np.sqrt(np.diag(around) - np.exp(2 * scales.amplitude))
+    frequencies, phases, amplitudes = _prior_process(table.points.shape[1], scales, n, rng)
+    process = amplitudes @ np.cos(table.points @ frequencies + phases).T
+    noise = rng.standard_normal((n, len(table.values))) * own
+    if learned.form.law == "sum":
+        theta = _coefficients(learned, table, around, process + noise, rng)
+    else:
+        theta = learned.theta[rng.permutation(len(learned.theta))[np.arange(n) % len(learned.theta)]]
+    left = table.values - design.mean(theta) - process - noise
+    pull = cho_solve(cho_factor(around, lower=True), left.T).T
+    return _Draws(learned, table.points, theta, frequencies, phases, amplitudes, pull)
+
+
+def _coefficients(
+    learned: LearnedForm, table: Table, around: Float, beside: Float, rng: np.random.Generator
+) -> Float:
+    """Draw the coefficients of terms that are summed, shape (n, p)."""
+    design, coordinates = learned.design, learned.design.coordinates
+    columns = design.blocks["level"]
+    widths = np.exp(learned.scales.widths)[term_of_columns(learned.form, coordinates)]
+    before = _centers(learned.form, coordinates) + widths * rng.standard_normal((len(beside), columns.shape[1]))
+    weighted = columns * widths
+    whole = cho_factor(around + weighted @ weighted.T, lower=True)
+    lacking = table.values - before @ columns.T - beside
+    return np.asarray(before + cho_solve(whole, lacking.T).T @ columns * widths**2)
+
+
+def _prior_process(d: int, scales: Scales, n: int, rng: np.random.Generator) -> tuple[Float, Float, Float]:
+    """Return cosines whose random sums have the process's covariance: Matern 5/2 is t-distributed in frequency."""
+    heavy = np.sqrt(5 / rng.chisquare(5, _COSINES))
+    frequencies = rng.standard_normal((d, _COSINES)) * heavy / np.exp(scales.lengths)[:, None]
+    phases = rng.uniform(0, 2 * np.pi, _COSINES)
+    size = np.exp(scales.amplitude) * np.sqrt(2 / _COSINES)
+    return frequencies, phases, size * rng.standard_normal((n, _COSINES))

@@ -32,7 +32,11 @@ _CURVATURE = 0.15  # assumed: what a square or a product of two coordinates adds
 _BY_CATEGORY = 0.7  # assumed: categories differ by a factor of two
 _LEVEL = 1.5  # assumed: how far the mean of all designs may be from the mean of those that were measured
 # Standard deviations, linked: (scatter, residual process). Assumed: one percent, and a tenth.
-_SIZES = {("accuracy", "strain"): (0.05, 0.3), ("accuracy", "sum"): (0.05, 1.0)}
+_SIZES = {
+    ("size_bytes", "stored"): (0.01, 0.1),
+    ("accuracy", "strain"): (0.2, 0.3),
+    ("accuracy", "sum"): (0.2, 1.0),
+}
 _OTHER_SIZES = (0.01, 0.1)
 # Lengths of the residual process, in half ranges. Assumed: half the range for what a target depends on, far more for
 # what should do nothing to it.
@@ -51,6 +55,8 @@ def believed_forms(target: str, coordinates: Coordinates, values: Float) -> tupl
     bent = _bent(target, coordinates, values)
     if target == "accuracy" and {"pruning_ratio", "quant_step"} & set(coordinates.varied):
         return _strain(coordinates, values), bent
+    if target == "size_bytes" and {"pruning_ratio", "quant_step"} <= set(coordinates.varied):
+        return _stored(coordinates, values), bent
     return (bent,)
 
 
@@ -108,6 +114,18 @@ def _strain(coordinates: Coordinates, values: Float) -> Form:
         # Assumed: anything from edges that know nothing of each other to shares of one margin that add up.
         terms.append(Term("corner", center=0.5, width=0.7))
     return Form("strain + Gaussian process", "strain", tuple(terms), has_process=True)
+
+
+def _stored(coordinates: Coordinates, values: Float) -> Form:
+    """Return the stored weights; assumed: codes that are packed, beside a twentieth that is always there."""
+    terms = [Term("level", center=float(np.max(values)), width=_LEVEL)]
+    terms += [Term("level", (name,), width=_BY_CATEGORY) for name in coordinates.categories]
+    others = [name for name in coordinates.varied if name not in {"pruning_ratio", "quant_step"}]
+    terms += [Term("level", (), (name,), *_slope("size_bytes", name, coordinates)) for name in others]
+    terms += [Term("always", center=-3.0, width=1.0), Term("spread", center=float(np.log(0.15)), width=1.0)]
+    terms += [Term("weights power", center=float(np.log(0.7)), width=0.3)]
+    terms += [Term("bits power", center=float(np.log(0.7)), width=0.5)]
+    return Form("stored weights + Gaussian process", "stored", tuple(terms), has_process=True)
 
 
 def _plateau_slope(name: str) -> float:

@@ -11,9 +11,10 @@ from scipy.special import expit, logit
 from explorer.models.coordinates import Coordinates, Placed
 from explorer.problem.columns import Float
 
-Law = Literal["sum", "shares", "cliff", "strain"]
+Law = Literal["sum", "shares", "cliff", "strain", "stored"]
 LAWS: tuple[Law, ...] = get_args(Law)
 _MAX_CROSSED = 6  # products of more axes than these are more terms than tables have rows
+_MIN_POWER = 6.0
 LEAST_ACCURACY = 1e-4  # log-odds of 0 and of 1 are infinite; a share of right answers is not known closer than this
 
 
@@ -58,7 +59,8 @@ class Form:
     Args:
         name: short, for tables.
         law: `sum` adds the terms up; `shares` mixes powers of the knobs by shares; `cliff` is a plateau with edges;
-            `strain` is one from which the strains of pruning and step together push off.
+            `strain` is one from which the strains of pruning and step together push off; `stored` is what is left
+            of the weights in so many bits, beside what is always stored.
         terms: all terms of all predictors.
         parts: for `shares`, each part's exponents of numeric knobs (in factors of their middle).
         has_process: with a residual Gaussian process.
@@ -96,6 +98,8 @@ def combined(form: Form, sums: Mapping[str, Float], coordinates: Coordinates, pl
         return _shares(form, sums, coordinates, placed)
     if form.law == "strain":
         return _strain(sums, placed)
+    if form.law == "stored":
+        return _stored(sums, placed)
     return _cliff(sums, placed) if form.law == "cliff" else sums["level"]
 
 
@@ -145,6 +149,22 @@ def _strain(sums: Mapping[str, Float], placed: Placed) -> Float:
     chance, plateau = expit(sums["chance"]), expit(sums["plateau"])
     share = chance + (plateau - chance) * expit(-strain)
     return np.asarray(logit(np.clip(share, LEAST_ACCURACY, 1 - LEAST_ACCURACY)))
+
+
+def _stored(sums: Mapping[str, Float], placed: Placed) -> Float:
+    """Return the logarithm of S (p + (1 - p) w^a (bits / 8)^b), with w the smaller of 1 - R and exp(-D / d).
+
+    Rounding makes zeros too: weights below half a step are gone whether they were pruned or not, exp(-D / d) are left
+    (d is the weights' spread). The smaller of both is rounded off: tensors differ.
+    """
+    log_kept = np.log(np.maximum(1 - placed.raw["pruning_ratio"], 1e-3))
+    step = np.maximum(placed.raw["quant_step"], 1e-9)
+    log_left = -step / np.exp(sums["spread"])
+    kept = -np.logaddexp(-_MIN_POWER * log_kept, -_MIN_POWER * log_left) / _MIN_POWER
+    log_bits = np.log(np.log2(1 + 2 / step) / 8)
+    varying = np.exp(sums["weights power"]) * kept + np.exp(sums["bits power"]) * log_bits
+    always = expit(sums["always"])
+    return np.asarray(sums["level"] + np.log(always + (1 - always) * np.exp(varying)))
 
 
 def pooled(

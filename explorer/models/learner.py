@@ -1,11 +1,15 @@
 """The learner: a fast fit of few measurements, refitted after each, and draws of what else could be measured."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
+from typing import Any, cast
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
-from threadpoolctl import threadpool_limits
+from scipy.special import expit, ndtri
+from threadpoolctl import ThreadpoolController
 
 from explorer.models.beliefs import believed_forms, believed_scales
 from explorer.models.coordinates import Coordinates, Placed
@@ -14,18 +18,29 @@ from explorer.models.forms import Form, link, unlink
 from explorer.models.ground import Ground
 from explorer.models.particles import posterior_particles
 from explorer.models.process import Belief, Scales, Table, kernel, learn_scales, residual_covariance
-from explorer.models.trials import countable, sampling_variance
+from explorer.models.trials import countable
 from explorer.problem.columns import Columns, Float, take
 
 N_DRAWS = 64
-_PARTICLES = 256
+_PARTICLES, _FEW_PARTICLES = 256, 96  # the few find the place around which the scales are learned
 _ROUNDS = 20
-_COSINES = 256
+_COSINES = 160
 # Designs that are measured on the same samples share most of their luck. A third of the binomial deviation is left
 # between neighbours (measured on the digits networks); where the number of samples is not known, this much accuracy.
 _OWN_LUCK = 0.3
 _LUCK = 0.003
 _LEAST_SHARE = 0.2
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Finding the libraries' threads costs more than a fit of few rows: it is done once."""
+    return ThreadpoolController()
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Thousands of solves of a hundred rows: threads cost ten times what they save where anything else runs as well."""
+    return cast("AbstractContextManager[Any]", _controller().limit(limits=1))
+
 
 Drawn = Callable[[Columns], Columns]
 """Designs, n of them, to each target in every draw, shape (S, n)."""
@@ -57,6 +72,7 @@ class LearnedTarget:
     target: str
     table: Table
     forms: tuple[LearnedForm, ...]
+    trials: float
 
     @property
     def shares(self) -> Float:
@@ -74,7 +90,11 @@ class Learned:
     targets: Mapping[str, LearnedTarget]
 
     def draws(self, n: int = N_DRAWS, *, seed: int = 0) -> Drawn:
-        """Return n functions that could be the truth; whatever is asked of them and how often, they stay the same."""
+        """Return n functions that could be the truth; whatever is asked of them and how often, they stay the same.
+
+        A measurement has luck of its own beside the function. In each draw all designs have the same luck: what one
+        design may turn out to be is right, and none is preferred because it drew better luck than its neighbour.
+        """
         streams = np.random.SeedSequence(seed).spawn(len(self.targets))
         drawn = [
             _draw(learned, n, np.random.default_rng(stream))
@@ -82,7 +102,7 @@ class Learned:
         ]
 
         def at(designs: Columns) -> Columns:
-            with threadpool_limits(1):
+            with _one_thread():
                 placed = self.ground.coordinates.place(designs)
                 points = self.ground.coordinates.points(placed)
                 return {one.target: one.at(placed, points) for one in drawn}
@@ -107,7 +127,7 @@ def learn(
     """
     streams = np.random.SeedSequence(seed).spawn(len(targets))
     counted = np.zeros(len(measured[targets[0]])) if trials is None else trials
-    with threadpool_limits(1):
+    with _one_thread():
         return Learned(
             ground,
             {
@@ -130,7 +150,10 @@ def _learned(
     placed = ground.coordinates.place(designs)
     table = _table(target, values[is_known], trials[is_known], ground.coordinates.points(placed))
     forms = believed_forms(target, ground.coordinates, table.values)
-    return LearnedTarget(target, table, tuple(_learned_form(form, target, placed, table, ground, rng) for form in forms))
+    return LearnedTarget(
+        target, table, tuple(_learned_form(form, target, placed, table, ground, rng) for form in forms),
+        float(np.median(trials[is_known])),
+    )  # fmt: skip
 
 
 def _learned_form(
@@ -142,9 +165,9 @@ def _learned_form(
         centers = _centers(form, ground.coordinates)
         scales = _scales(design, table, centers, belief)
         return LearnedForm(form, design, scales, np.zeros((0, len(centers))), _evidence(design, table, scales))
-    theta, _ = _particles(design, table, belief.centers, ground.coordinates, rng)
+    theta, _ = _particles(design, table, belief.centers, ground.coordinates, rng, n=_FEW_PARTICLES)
     scales = _scales(design, table, _best(theta, design, table, belief.centers), belief)
-    theta, evidence = _particles(design, table, scales, ground.coordinates, rng)
+    theta, evidence = _particles(design, table, scales, ground.coordinates, rng, n=_PARTICLES)
     return LearnedForm(form, design, scales, theta, evidence)
 
 
@@ -162,12 +185,17 @@ def _log_normal(gaps: Float, covariance: Float) -> Float:
 
 
 def _table(target: str, values: Float, trials: Float, points: Float) -> Table:
+    linked = link(target, countable(values, trials) if target == "accuracy" and trials.any() else values)
+    return Table(linked, _own_variance(target, linked, trials), points)
+
+
+def _own_variance(target: str, linked: Float, trials: Float) -> Float:
+    """Return the variance of what a design's accuracy has for itself, linked, same shape; 0 for other targets."""
     if target != "accuracy":
-        return Table(link(target, values), np.zeros(len(values)), points)
-    linked = link(target, countable(values, trials) if trials.any() else values)
-    share = np.clip(values, 0.01, 0.99)
-    luck = (_LUCK / (share * (1 - share))) ** 2
-    return Table(linked, np.where(trials > 0, _OWN_LUCK**2 * sampling_variance(linked, trials), luck), points)
+        return np.zeros(linked.shape)
+    share = np.clip(expit(linked), 0.01, 0.99)
+    own = 1 / (share * (1 - share))
+    return np.where(trials > 0, _OWN_LUCK**2 * own / np.maximum(trials, 1.0), (_LUCK * own) ** 2)
 
 
 def _centers(form: Form, coordinates: Coordinates) -> Float:
@@ -183,13 +211,13 @@ def _scales(design: Design, table: Table, around: Float, belief: Belief) -> Scal
 
 
 def _particles(
-    design: Design, table: Table, scales: Scales, coordinates: Coordinates, rng: np.random.Generator
+    design: Design, table: Table, scales: Scales, coordinates: Coordinates, rng: np.random.Generator, *, n: int
 ) -> tuple[Float, float]:
     covariance = residual_covariance(table, scales)
     widths = np.exp(scales.widths)[term_of_columns(design.form, coordinates)]
     return posterior_particles(
         lambda theta: _log_normal(table.values - design.mean(theta), covariance),
-        centers=_centers(design.form, coordinates), widths=widths, n=_PARTICLES, rng=rng,
+        centers=_centers(design.form, coordinates), widths=widths, n=n, rng=rng,
     )  # fmt: skip
 
 
@@ -225,10 +253,14 @@ class _TargetDraws:
     target: str
     parts: tuple[_Draws, ...]
     order: "np.ndarray[tuple[int], np.dtype[np.int64]]"
+    luck: Float
+    trials: float
 
     def at(self, placed: Placed, points: Float) -> Float:
         linked = np.concatenate([part.at(placed, points) for part in self.parts])
-        return unlink(self.target, linked[self.order])
+        scatter = np.concatenate([np.full(len(part.theta), np.exp(2 * part.learned.scales.scatter)) for part in self.parts])
+        variance = scatter[:, None] + _own_variance(self.target, linked, np.full(linked.shape, self.trials))
+        return unlink(self.target, linked[self.order] + self.luck[:, None] * np.sqrt(variance[self.order]))
 
 
 def _draw(learned: LearnedTarget, n: int, rng: np.random.Generator) -> _TargetDraws:
@@ -239,7 +271,8 @@ def _draw(learned: LearnedTarget, n: int, rng: np.random.Generator) -> _TargetDr
         for one, count in zip(learned.forms, counts, strict=True)
         if count
     )
-    return _TargetDraws(learned.target, parts, rng.permutation(n))
+    luck = rng.permutation(ndtri((np.arange(n) + 0.5) / n))
+    return _TargetDraws(learned.target, parts, rng.permutation(n), luck, learned.trials)
 
 
 def _draw_form(learned: LearnedForm, table: Table, n: int, rng: np.random.Generator) -> _Draws:

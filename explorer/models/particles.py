@@ -15,7 +15,7 @@ from explorer.problem.columns import Float
 _KEEP = 0.5  # share of the particles that a step may leave effective
 _MOVES = 2
 _MAX_STEPS = 40
-_HALVINGS = 30
+_HALVINGS = 12
 
 
 def posterior_particles(

@@ -19,8 +19,8 @@ from explorer.pareto.pool import Key, Pool, scanned
 from explorer.problem.columns import Columns, Float, n_rows
 from explorer.problem.objectives import add_objectives
 
-_SCAN = 1024
-_CHILDREN = 256
+_SCAN = 512
+_CHILDREN = 192
 _PARENTS = 24
 # Around each candidate front: a twentieth of an axis, then ever closer.
 _SCALES = (0.05, 0.02, 0.007)
@@ -174,14 +174,23 @@ def _hope(judged: Judged, reference: Float) -> Float:
 def _gains_on_fronts(judged: Judged, boxes: Sequence[Boxes]) -> Float:
     """Return each design's mean gain counted only in draws where it is on the draw's own front, shape (n,)."""
     n_draws, n, _ = judged.values.shape
+    fronts = [_front_of(judged, s) for s in range(n_draws)]
     total = np.zeros(n)
-    for s in range(n_draws):
-        rows = np.flatnonzero(judged.violation[s] <= 0)
-        if rows.size:
-            values = np.ascontiguousarray(judged.values[s, rows])
-            front = rows[np.asarray(moocore.is_nondominated(values), dtype=np.bool_)]
-            total[front] += gains(judged.values[s, front], boxes[s % len(boxes)])
-    return total / n_draws
+    if len(boxes) > 1:
+        for s, front in enumerate(fronts):
+            total[front] += gains(judged.values[s, front], boxes[s])
+        return total / n_draws
+    draw = np.repeat(np.arange(n_draws), [len(front) for front in fronts])
+    design = np.concatenate(fronts)
+    return np.bincount(design, gains(judged.values[draw, design], boxes[0]), minlength=n) / n_draws
+
+
+def _front_of(judged: Judged, s: int) -> NDArray[np.int64]:
+    """Return the designs on the front of one draw, as indices."""
+    rows = np.flatnonzero(judged.violation[s] <= 0)
+    if not rows.size:
+        return rows
+    return rows[np.asarray(moocore.is_nondominated(np.ascontiguousarray(judged.values[s, rows])), dtype=np.bool_)]
 
 
 def _gains(judged: Judged, boxes: Sequence[Boxes]) -> Float:

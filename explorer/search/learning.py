@@ -59,7 +59,7 @@ class LearningSampler(BaseSampler):
         a = self._assessment
         designs = self._encoding.decode([t.params for t in done])
         columns = {**designs, **{t: np.array([d.user_attrs[t] for d in done]) for t in self.targets}}
-        learned = learn(columns, self.targets, self._ground, seed=self._seed)
+        trials_n=np.array([float(d.user_attrs.get('explorer:measured',{}).get('n_samples',0)) for d in done]); learned = learn(columns, self.targets, self._ground, seed=self._seed, trials=trials_n)
         objectives = a.study.objectives
         signs = np.array([o.sign for o in objectives])
         values = np.array([t.values for t in done])*signs

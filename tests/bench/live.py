@@ -22,9 +22,11 @@ import optuna
 from live_problems import NETWORKS, PROBLEMS, Problem, problem
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 
+from explorer.models.live import Live
 from explorer.pareto.front import minimized
 from explorer.pareto.reference import Budget, exact_front
 from explorer.problem.columns import stack, take
+from explorer.search.begin import MEASURED_ATTR
 from explorer.search.encoding import Encoding
 from explorer.search.learning import LearningSampler
 
@@ -67,11 +69,15 @@ def run(asked: Problem, sampler: BaseSampler, n: int) -> Trace:
         began = time.process_time()
         trial = study.ask(dict(distributions))
         seconds.append(time.process_time() - began)
-        columns = assessment.assess(encoding.decode([trial.params]))
+        designs = encoding.decode([trial.params])
+        columns = assessment.assess(designs)
         for name, misses in assessment.excess(columns).items():
             trial.set_constraint(name, float(misses[0]))
         for name in assessment.evaluator.targets:
             trial.set_user_attr(name, float(columns[name][0]))
+        if isinstance(assessment.evaluator, Live):
+            (row,) = assessment.evaluator.recorded(designs)
+            trial.set_user_attr(MEASURED_ATTR, row)
         values.append(assessment.values(columns)[0].tolist())
         is_feasible.append(bool(columns["is_feasible"][0]))
         study.tell(trial, values[-1])

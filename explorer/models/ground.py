@@ -36,9 +36,7 @@ def ground_of(regions: Mapping[str, Region]) -> Ground:
     names = [name for name in knobs_of(shown) if name != ROW]
     varied = [name for name in names if len(np.unique(shown[name].astype(str))) > 1]
     kept = names if varied or ROW not in shown else [ROW, *names]
-    knobs = tuple(
-        Knob(name, "category" if shown[name].dtype == object else "number", name in is_log) for name in kept
-    )
+    knobs = tuple(Knob(name, "category" if shown[name].dtype == object else "number", name in is_log) for name in kept)
     return Ground(knobs, coordinates_of({name: shown[name] for name in kept}, knobs))
 
 

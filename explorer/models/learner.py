@@ -31,6 +31,7 @@ _OWN_LUCK = 0.3
 _LUCK = 0.003
 _LEAST_SHARE = 0.2
 
+
 @cache
 def _controller() -> ThreadpoolController:
     """Finding the libraries' threads costs more than a fit of few rows: it is done once."""
@@ -79,7 +80,7 @@ class LearnedTarget:
         """How much each form is believed, shape (number of forms,): by evidence, but none is given up."""
         evidence = np.array([one.evidence for one in self.forms])
         weights = np.exp(evidence - evidence.max())
-        return _LEAST_SHARE + (1 - _LEAST_SHARE * len(weights)) * weights / weights.sum()
+        return np.asarray(_LEAST_SHARE + (1 - _LEAST_SHARE * len(weights)) * weights / weights.sum())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,9 +138,7 @@ def learn(
         )
 
 
-def _learned(
-    target: str, measured: Columns, ground: Ground, trials: Float, rng: np.random.Generator
-) -> LearnedTarget:
+def _learned(target: str, measured: Columns, ground: Ground, trials: Float, rng: np.random.Generator) -> LearnedTarget:
     values = np.asarray(measured[target], dtype=np.float64)
     is_known = np.isfinite(values)
     if not is_known.any():
@@ -175,13 +174,14 @@ def _evidence(design: Design, table: Table, scales: Scales) -> float:
     """Return the logarithm of the marginal likelihood of terms that are summed."""
     columns = design.blocks["level"] * np.exp(scales.widths)[term_of_columns(design.form, design.coordinates)]
     gap = table.values - design.mean(_centers(design.form, design.coordinates))
-    return _log_normal(gap[None, :], residual_covariance(table, scales) + columns @ columns.T)[0]
+    return float(_log_normal(gap[None, :], residual_covariance(table, scales) + columns @ columns.T)[0])
 
 
 def _log_normal(gaps: Float, covariance: Float) -> Float:
     """Return the logarithm of normal densities, shape (k,), of rows of shape (k, n); without the constant."""
     root = cholesky(covariance, lower=True)
-    return -0.5 * np.sum(solve_triangular(root, gaps.T, lower=True) ** 2, axis=0) - np.sum(np.log(np.diag(root)))
+    squares = np.sum(solve_triangular(root, gaps.T, lower=True) ** 2, axis=0)
+    return np.asarray(-0.5 * squares - np.sum(np.log(np.diag(root))))
 
 
 def _table(target: str, values: Float, trials: Float, points: Float) -> Table:
@@ -258,7 +258,9 @@ class _TargetDraws:
 
     def at(self, placed: Placed, points: Float) -> Float:
         linked = np.concatenate([part.at(placed, points) for part in self.parts])
-        scatter = np.concatenate([np.full(len(part.theta), np.exp(2 * part.learned.scales.scatter)) for part in self.parts])
+        scatter = np.concatenate(
+            [np.full(len(part.theta), np.exp(2 * part.learned.scales.scatter)) for part in self.parts]
+        )
         variance = scatter[:, None] + _own_variance(self.target, linked, np.full(linked.shape, self.trials))
         return unlink(self.target, linked[self.order] + self.luck[:, None] * np.sqrt(variance[self.order]))
 
@@ -276,7 +278,7 @@ def _draw(learned: LearnedTarget, n: int, rng: np.random.Generator) -> _TargetDr
 
 
 def _draw_form(learned: LearnedForm, table: Table, n: int, rng: np.random.Generator) -> _Draws:
-    """Draw by Matheron's rule: a draw from before the data, moved by what the data then lacks (Wilson and others 2020)."""
+    """Draw by Matheron's rule: a draw from before the data, moved by what the data then lacks (see `draw_response`)."""
     scales, design = learned.scales, learned.design
     around = residual_covariance(table, scales)
     own = np.sqrt(np.diag(around) - np.exp(2 * scales.amplitude))
@@ -292,9 +294,7 @@ def _draw_form(learned: LearnedForm, table: Table, n: int, rng: np.random.Genera
     return _Draws(learned, table.points, theta, frequencies, phases, amplitudes, pull)
 
 
-def _coefficients(
-    learned: LearnedForm, table: Table, around: Float, beside: Float, rng: np.random.Generator
-) -> Float:
+def _coefficients(learned: LearnedForm, table: Table, around: Float, beside: Float, rng: np.random.Generator) -> Float:
     """Draw the coefficients of terms that are summed, shape (n, p)."""
     design, coordinates = learned.design, learned.design.coordinates
     columns = design.blocks["level"]

@@ -81,9 +81,9 @@ def open_boxes(points: Float, reference: Sequence[float] | Float) -> Boxes:
     # The points beyond everything that stand in for those that are not there: at the reference in one objective.
     dummies = np.where(np.eye(m, dtype=np.bool_), far, -np.inf)
     boxes = Boxes(far[None, :], dummies[None, :, :])
-    order = np.lexsort(points.T[::-1]) if len(points) else []
-    for i in order:
-        boxes = boxes.with_point(points[i])
+    # In order of the first objective few bounds are cut twice.
+    for point in points[np.argsort(points[:, 0], kind="stable")]:
+        boxes = boxes.with_point(point)
     return boxes
 
 

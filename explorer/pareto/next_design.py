@@ -24,12 +24,14 @@ _CHILDREN = 192
 _PARENTS = 24
 # Around each candidate front: a twentieth of an axis, then ever closer.
 _SCALES = (0.05, 0.02, 0.007)
-_SCORED = 160  # candidates whose gain is computed in all draws; the others are known by their gains on the draws' fronts
+_SCORED = (
+    160  # candidates whose gain is computed in all draws; the others are known by their gains on the draws' fronts
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Designs in draws: what is to be minimized, shape (S, n, m), and violations, shape (S, n); feasible is at most 0."""
+    """Designs in draws: what is to be minimized, shape (S, n, m), violations, shape (S, n); at most 0 is feasible."""
 
     values: Float
     violation: Float
@@ -168,7 +170,7 @@ def _hope(judged: Judged, reference: Float) -> Float:
     missed = judged.violation + np.sum(np.maximum(judged.values - reference, 0.0) / scale, axis=-1)
     counts = (judged.violation <= 0) & np.all(judged.values < reference, axis=-1)
     away = np.mean(missed, axis=0)
-    return np.mean(counts, axis=0) - 1e-3 * away / (1 + away)
+    return np.asarray(np.mean(counts, axis=0) - 1e-3 * away / (1 + away))
 
 
 def _gains_on_fronts(judged: Judged, boxes: Sequence[Boxes]) -> Float:
@@ -179,10 +181,11 @@ def _gains_on_fronts(judged: Judged, boxes: Sequence[Boxes]) -> Float:
     if len(boxes) > 1:
         for s, front in enumerate(fronts):
             total[front] += gains(judged.values[s, front], boxes[s])
-        return total / n_draws
+        return np.asarray(total / n_draws)
     draw = np.repeat(np.arange(n_draws), [len(front) for front in fronts])
     design = np.concatenate(fronts)
-    return np.bincount(design, gains(judged.values[draw, design], boxes[0]), minlength=n) / n_draws
+    alone = gains(judged.values[draw, design], boxes[0])
+    return np.asarray(np.bincount(design, alone, minlength=n) / n_draws)
 
 
 def _front_of(judged: Judged, s: int) -> NDArray[np.int64]:

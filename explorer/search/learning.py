@@ -1,83 +1,148 @@
 """The learning sampler: an Optuna sampler that proposes the design with the greatest expected gain of hypervolume."""
 
+import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from explorer.models.assessment import Assessment
 from explorer.models.ground import ground_of
 from explorer.models.learner import learn
-from explorer.pareto.front import feasible_front
 from explorer.pareto.next_design import Known, judge_of, next_designs
-from explorer.pareto.pool import Pool, placed, pooled, scanned
-from explorer.problem.columns import TARGETS, Columns, Float, take
-from explorer.problem.objectives import OBJECTIVES
+from explorer.pareto.pool import Key, Pool, scanned
+from explorer.problem.columns import Float, take
 from explorer.search.encoding import Encoding
+from explorer.search.history import History, history_of
 
 N_STARTUP = 4
 N_DRAWS = 64
+_STARTS = 64
 
 
 class LearningSampler(BaseSampler):
-    """Proto."""
+    """Optuna's sampler for evaluations that cost: refit to what was measured, draw, propose what gains most.
 
-    def __init__(self, assessment, *, reference, seed, n_startup=N_STARTUP):
-        self._assessment, self._reference = assessment, reference
+    A few designs spread over the ground come first. Then each suggestion fits the targets that the trials record in
+    their user attributes under their column names (or the objectives themselves, where they record none), draws what
+    the targets could be everywhere, and takes the design that is expected to add most hypervolume to what was
+    measured. Trials that are running count as measured in each draw as that draw has them; no design is proposed
+    twice while another one is left. The same seed and the same trials give the same design.
+
+    Args:
+        assessment: the question; its evaluator is never called.
+        reference: the hypervolume's reference point, in the objectives' order.
+        seed: of draws and candidates. Each of several workers needs its own.
+        n_startup: designs before the first fit.
+
+    Attributes:
+        fallbacks: why TPE had to propose instead, and how often.
+    """
+
+    def __init__(
+        self, assessment: Assessment, *, reference: Sequence[float], seed: int, n_startup: int = N_STARTUP
+    ) -> None:
+        self._assessment = assessment
+        self._signs = np.array([objective.sign for objective in assessment.study.objectives])
+        self._reference: Float = np.asarray(reference, dtype=np.float64) * self._signs
         self._seed = seed
-        self._n_startup = n_startup
+        self._n_startup = max(1, n_startup)
         self._encoding = Encoding(assessment.regions)
+        self._space = self._encoding.distributions()
         self._ground = ground_of(assessment.regions)
-        self._tpe = TPESampler(seed=seed, multivariate=True)
         self.fallbacks: Counter[str] = Counter()
-        self.targets = _targets_of(assessment)
 
-    def infer_relative_search_space(self, study, trial):
-        return self._encoding.distributions()
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the parameters of the question, whatever was sampled before."""
+        del study, trial
+        return dict(self._space)
 
-    def sample_relative(self, study, trial, search_space):
-        params = self._proposed(study, trial)
-        return params
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the parameters of the next design."""
+        if search_space.keys() <= trial.system_attrs.get("fixed_params", {}).keys():
+            return {}
+        history = history_of(study.get_trials(deepcopy=False), self._assessment, own=trial.number)
+        if len(history.values) < self._n_startup:
+            return self._params(self._start(history, trial.number))
+        try:
+            chosen = self._proposed(history, trial.number)
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            self.fallbacks[f"{type(error).__name__}: {error}"] += 1
+            return self._by_tpe(study, trial, search_space)
+        return self._params(chosen)
 
-    def sample_independent(self, study, trial, param_name, param_distribution):
-        return self._tpe.sample_independent(study, trial, param_name, param_distribution)
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return a parameter that is none of the question's, or is asked in another range, by TPE."""
+        return self._tpe(trial.number).sample_independent(study, trial, param_name, param_distribution)
 
-    def _proposed(self, study, trial):
-        trials = study.get_trials(deepcopy=False)
-        done = [t for t in trials if t.state == TrialState.COMPLETE]
-        regions = self._assessment.regions
-        rng = np.random.default_rng([self._seed, trial.number])
-        if len(done) < self._n_startup:
-            pool = scanned(regions, 16, seed=self._seed)
-            return self._encoding.encode(take(pool.designs, np.array([trial.number])))[0]
-        a = self._assessment
-        designs = self._encoding.decode([t.params for t in done])
-        columns = {**designs, **{t: np.array([d.user_attrs[t] for d in done]) for t in self.targets}}
-        trials_n=np.array([float(d.user_attrs.get('explorer:measured',{}).get('n_samples',0)) for d in done]); learned = learn(columns, self.targets, self._ground, seed=self._seed, trials=trials_n)
-        objectives = a.study.objectives
-        signs = np.array([o.sign for o in objectives])
-        values = np.array([t.values for t in done])*signs
-        ok = np.array([all(c <= 0 for c in t.constraints.values()) for t in done])
-        pool = placed(regions, designs)
-        pending = [t for t in trials if t.state == TrialState.RUNNING and t.params]
-        front = feasible_front(values*signs, ok, objectives)
-        best = pool.rows(front) if front.any() else pool
-        empty = pool.rows(np.zeros(0, dtype=np.int64))
-        known = Known(values[ok], best, placed(regions, self._encoding.decode([t.params for t in pending])) if pending else empty, set(pool.keys))
-        judge = judge_of(a, learned.draws(N_DRAWS, seed=self._seed + trial.number))
-        found = next_designs(judge, known, np.array(self._reference)*signs, n=1, rng=rng, seed=self._seed)
-        return self._encoding.encode(found.designs)[0]
+    def reseed_rng(self) -> None:
+        """Draw other numbers from now on, as Optuna asks of samplers that threads share; the seed itself stays."""
+        self._seed = int(np.random.SeedSequence([self._seed, 1]).generate_state(1)[0])
+
+    def _proposed(self, history: History, number: int) -> Pool:
+        """Return the design that is expected to gain most.
+
+        Raises:
+            ValueError, ArithmeticError, LinAlgError: the measurements cannot be learned from, or draws make no sense.
+        """
+        rows = history.rows_to_learn
+        learned = learn(
+            take(history.measured, rows), history.learned, self._ground, seed=self._seed, trials=history.trials[rows]
+        )
+        judge = judge_of(self._assessment, learned.draws(N_DRAWS, seed=self._own(number)))
+        known = Known(history.values[history.is_feasible], _best(history), history.pending, _taken(history))
+        rng = np.random.default_rng(self._own(number))
+        chosen = next_designs(judge, known, self._reference, n=1, rng=rng, seed=self._seed)
+        # Where everything was measured there is nothing new to propose.
+        return chosen if chosen.n else self._start(history, number)
+
+    def _start(self, history: History, number: int) -> Pool:
+        """Return a design of an even spread, or any one left."""
+        pool = scanned(self._assessment.regions, _STARTS, seed=self._seed)
+        left = pool.without(_taken(history))
+        pool = left if left.n else pool
+        return pool.rows(np.array([0 if left.n else number % pool.n]))
+
+    def _params(self, chosen: Pool) -> dict[str, Any]:
+        params = self._encoding.encode(chosen.designs)[0]
+        return {name: params[name] for name in self._space}
+
+    def _by_tpe(self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution]) -> dict[str, Any]:
+        return self._tpe(trial.number).sample_relative(study, trial, space)
+
+    def _tpe(self, number: int) -> TPESampler:
+        """Return a TPE that knows nothing of earlier suggestions but what the study tells it."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return TPESampler(
+                seed=self._own(number), multivariate=True, constant_liar=True, warn_independent_sampling=False
+            )
+
+    def _own(self, number: int) -> int:
+        """Return the seed of one suggestion."""
+        return int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
 
 
-def _targets_of(assessment):
-    names = []
-    for o in assessment.study.objectives: names += list(o.needs)
-    for c in assessment.study.constraints:
-        names += list(OBJECTIVES[c.column].needs) if c.column in OBJECTIVES else [c.column]
-    return [n for n in dict.fromkeys(names) if n in TARGETS]
+def _best(history: History) -> Pool:
+    """Return the designs to look around: the measured front, or everything while nothing is feasible."""
+    feasible = np.flatnonzero(history.is_feasible)
+    if not feasible.size:
+        return history.done
+    values = history.values[feasible]
+    beaten = np.array([np.any(np.all(values <= one, axis=1) & np.any(values < one, axis=1)) for one in values])
+    return history.done.rows(feasible[~beaten])
+
+
+def _taken(history: History) -> set[Key]:
+    """Return the designs that are not to be proposed again."""
+    return {*history.done.keys, *history.pending.keys, *history.failed.keys}

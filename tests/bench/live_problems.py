@@ -101,7 +101,7 @@ def _roofline(designs: Columns) -> Columns:
 
 
 def _kinked(designs: Columns) -> Columns:
-    """Containers of 4, 8 and 16 bits, zeros skipped only above half, retention below 0.75 V, bit flips, Gompertz cliffs."""
+    """Containers of 4, 8 and 16 bits, zeros skipped above half, retention below 0.75 V, bit flips, Gompertz cliffs."""
     kept, bits, volts, clock = _physics(designs)
     ratio, log_step = designs["pruning_ratio"], np.log(designs["quant_step"])
     container = 1 + expit((bits - 4.5) / 0.3) + 2 * expit((bits - 8.5) / 0.3)

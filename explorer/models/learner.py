@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
-from scipy.special import expit, ndtri
+from scipy.special import ndtri
 from threadpoolctl import ThreadpoolController
 
 from explorer.models.beliefs import believed_forms, believed_scales
@@ -16,8 +16,9 @@ from explorer.models.coordinates import Coordinates, Placed
 from explorer.models.fitting import Design, design_of, term_of_columns
 from explorer.models.forms import Form, link, unlink
 from explorer.models.ground import Ground
+from explorer.models.luck import Luck, luck_of, own_variance
 from explorer.models.particles import posterior_particles
-from explorer.models.process import Belief, Scales, Table, kernel, learn_scales, residual_covariance
+from explorer.models.process import Belief, Scales, Table, kernel, learn_scales
 from explorer.models.trials import countable
 from explorer.problem.columns import Columns, Float, take
 
@@ -25,10 +26,6 @@ N_DRAWS = 64
 _PARTICLES, _FEW_PARTICLES = 256, 96  # the few find the place around which the scales are learned
 _ROUNDS = 20
 _COSINES = 160
-# Designs that are measured on the same samples share most of their luck. A third of the binomial deviation is left
-# between neighbours (measured on the digits networks); where the number of samples is not known, this much accuracy.
-_OWN_LUCK = 0.3
-_LUCK = 0.003
 _LEAST_SHARE = 0.2
 
 
@@ -174,7 +171,7 @@ def _evidence(design: Design, table: Table, scales: Scales) -> float:
     """Return the logarithm of the marginal likelihood of terms that are summed."""
     columns = design.blocks["level"] * np.exp(scales.widths)[term_of_columns(design.form, design.coordinates)]
     gap = table.values - design.mean(_centers(design.form, design.coordinates))
-    return float(_log_normal(gap[None, :], residual_covariance(table, scales) + columns @ columns.T)[0])
+    return float(_log_normal(gap[None, :], _covariance(table, scales) + columns @ columns.T)[0])
 
 
 def _log_normal(gaps: Float, covariance: Float) -> Float:
@@ -186,16 +183,12 @@ def _log_normal(gaps: Float, covariance: Float) -> Float:
 
 def _table(target: str, values: Float, trials: Float, points: Float) -> Table:
     linked = link(target, countable(values, trials) if target == "accuracy" and trials.any() else values)
-    return Table(linked, _own_variance(target, linked, trials), points)
+    return Table(linked, own_variance(target, linked, trials), points)
 
 
-def _own_variance(target: str, linked: Float, trials: Float) -> Float:
-    """Return the variance of what a design's accuracy has for itself, linked, same shape; 0 for other targets."""
-    if target != "accuracy":
-        return np.zeros(linked.shape)
-    share = np.clip(expit(linked), 0.01, 0.99)
-    own = 1 / (share * (1 - share))
-    return np.where(trials > 0, _OWN_LUCK**2 * own / np.maximum(trials, 1.0), (_LUCK * own) ** 2)
+def _covariance(table: Table, scales: Scales) -> Float:
+    """Return the covariance of what was measured around the terms: residual process and luck, shape (n, n)."""
+    return kernel(table.points, table.points, scales) + luck_of(table, scales).covariance
 
 
 def _centers(form: Form, coordinates: Coordinates) -> Float:
@@ -213,7 +206,7 @@ def _scales(design: Design, table: Table, around: Float, belief: Belief) -> Scal
 def _particles(
     design: Design, table: Table, scales: Scales, coordinates: Coordinates, rng: np.random.Generator, *, n: int
 ) -> tuple[Float, float]:
-    covariance = residual_covariance(table, scales)
+    covariance = _covariance(table, scales)
     widths = np.exp(scales.widths)[term_of_columns(design.form, coordinates)]
     return posterior_particles(
         lambda theta: _log_normal(table.values - design.mean(theta), covariance),
@@ -222,7 +215,7 @@ def _particles(
 
 
 def _best(theta: Float, design: Design, table: Table, scales: Scales) -> Float:
-    root = cholesky(residual_covariance(table, scales), lower=True)
+    root = cholesky(_covariance(table, scales), lower=True)
     gap = solve_triangular(root, (table.values - design.mean(theta)).T, lower=True)
     return np.asarray(theta[np.argmin(np.sum(gap**2, axis=0))])
 
@@ -232,18 +225,23 @@ class _Draws:
     """Draws of one form: coefficients, cosines that make the residual process, and what the samples add to it."""
 
     learned: LearnedForm
-    points: Float
     theta: Float
     frequencies: Float
     phases: Float
     amplitudes: Float
     pull: Float
+    luck: Luck
+    found: Float
 
-    def at(self, placed: Placed, points: Float) -> Float:
+    def at(self, placed: Placed, points: Float, open_luck: Float, own: Callable[[Float], Float]) -> Float:
+        """Return linked values, shape (S, m): the function, and luck; `open_luck` is one number a draw."""
         learned = self.learned
         values = design_of(learned.form, learned.design.coordinates, placed).mean(self.theta)
         values = values + self.amplitudes @ np.cos(points @ self.frequencies + self.phases).T
-        return np.asarray(values + self.pull @ kernel(self.points, points, learned.scales))
+        values = values + self.pull @ kernel(self.luck.points, points, learned.scales)
+        near, left = self.luck.near(points, self.found)
+        size = np.sqrt(np.exp(2 * learned.scales.scatter) + own(values))
+        return np.asarray(values + size * (near + open_luck[:, None] * left))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -257,12 +255,15 @@ class _TargetDraws:
     trials: float
 
     def at(self, placed: Placed, points: Float) -> Float:
-        linked = np.concatenate([part.at(placed, points) for part in self.parts])
-        scatter = np.concatenate(
-            [np.full(len(part.theta), np.exp(2 * part.learned.scales.scatter)) for part in self.parts]
-        )
-        variance = scatter[:, None] + _own_variance(self.target, linked, np.full(linked.shape, self.trials))
-        return unlink(self.target, linked[self.order] + self.luck[:, None] * np.sqrt(variance[self.order]))
+        """Return the target's values, shape (S, m)."""
+        ends = np.cumsum([0, *(len(part.theta) for part in self.parts)])
+        linked = [
+            part.at(placed, points, self.luck[ends[i] : ends[i + 1]], self._own) for i, part in enumerate(self.parts)
+        ]
+        return unlink(self.target, np.concatenate(linked)[self.order])
+
+    def _own(self, linked: Float) -> Float:
+        return own_variance(self.target, linked, self.trials)
 
 
 def _draw(learned: LearnedTarget, n: int, rng: np.random.Generator) -> _TargetDraws:
@@ -279,19 +280,20 @@ def _draw(learned: LearnedTarget, n: int, rng: np.random.Generator) -> _TargetDr
 
 def _draw_form(learned: LearnedForm, table: Table, n: int, rng: np.random.Generator) -> _Draws:
     """Draw by Matheron's rule: a draw from before the data, moved by what the data then lacks (see `draw_response`)."""
-    scales, design = learned.scales, learned.design
-    around = residual_covariance(table, scales)
-    own = np.sqrt(np.diag(around) - np.exp(2 * scales.amplitude))
+    scales, design, luck = learned.scales, learned.design, luck_of(table, learned.scales)
+    within = kernel(table.points, table.points, scales)
+    around = within + luck.covariance
     frequencies, phases, amplitudes = _prior_process(table.points.shape[1], scales, n, rng)
     process = amplitudes @ np.cos(table.points @ frequencies + phases).T
-    noise = rng.standard_normal((n, len(table.values))) * own
+    noise = luck.drawn(n, rng)
     if learned.form.law == "sum":
         theta = _coefficients(learned, table, around, process + noise, rng)
     else:
         theta = learned.theta[rng.permutation(len(learned.theta))[np.arange(n) % len(learned.theta)]]
     left = table.values - design.mean(theta) - process - noise
     pull = cho_solve(cho_factor(around, lower=True), left.T).T
-    return _Draws(learned, table.points, theta, frequencies, phases, amplitudes, pull)
+    found = left + noise - pull @ within
+    return _Draws(learned, theta, frequencies, phases, amplitudes, pull, luck, found)
 
 
 def _coefficients(learned: LearnedForm, table: Table, around: Float, beside: Float, rng: np.random.Generator) -> Float:

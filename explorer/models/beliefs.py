@@ -25,6 +25,9 @@ _COMPRESSION: Mapping[tuple[str, str], tuple[float, float]] = {
     ("energy_j", "quant_step"): (-0.1, 0.15),
     ("power_w", "pruning_ratio"): (0.2, 0.3),
     ("power_w", "quant_step"): (0.0, 0.15),
+    # In log-odds, where no shape is: less accuracy the fewer weights and the wider the step.
+    ("accuracy", "pruning_ratio"): (1.5, 1.0),
+    ("accuracy", "quant_step"): (-0.7, 0.5),
 }
 _UNKNOWN_EXPONENT = (0.0, 0.5)  # assumed: a knob that is counted in factors, of which nothing is known
 _UNKNOWN_SLOPE = (0.0, 0.7)  # assumed: the same for one that is not, from its middle to its end

@@ -1,8 +1,9 @@
 """The learner: a fast fit of few measurements, refitted after each, and draws of what else could be measured."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, cast
 
@@ -26,7 +27,12 @@ N_DRAWS = 64
 _PARTICLES, _FEW_PARTICLES = 256, 96  # the few find the place around which the scales are learned
 _ROUNDS = 20
 _COSINES = 160
-_LEAST_SHARE = 0.2
+_DISBELIEF = 3.0
+_LEAST_SHARE = 0.1
+_KNOWN_SPREAD = 0.3  # of its logarithm; before the data it is 1
+# Assumed: no device and no network follows a smooth law closer than this, whatever few rows say; linked.
+_LEAST_SCATTER = {"accuracy": 0.02}
+_OTHER_LEAST_SCATTER = 0.003
 
 
 @cache
@@ -74,10 +80,15 @@ class LearnedTarget:
 
     @property
     def shares(self) -> Float:
-        """How much each form is believed, shape (number of forms,): by evidence, but none is given up."""
+        """How much each form is believed, shape (number of forms,).
+
+        By evidence, a third of it: none is right, and what a wrong one misses, it misses in many rows at once. One that
+        is hardly believed is dropped: far from all rows it would promise what no other does.
+        """
         evidence = np.array([one.evidence for one in self.forms])
-        weights = np.exp(evidence - evidence.max())
-        return np.asarray(_LEAST_SHARE + (1 - _LEAST_SHARE * len(weights)) * weights / weights.sum())
+        weights = np.exp((evidence - evidence.max()) / _DISBELIEF)
+        weights = np.where(weights < _LEAST_SHARE * weights.sum(), 0.0, weights)
+        return np.asarray(weights / weights.sum())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +97,7 @@ class Learned:
 
     ground: Ground
     targets: Mapping[str, LearnedTarget]
+    spread: float
 
     def draws(self, n: int = N_DRAWS, *, seed: int = 0) -> Drawn:
         """Return n functions that could be the truth; whatever is asked of them and how often, they stay the same.
@@ -101,9 +113,11 @@ class Learned:
 
         def at(designs: Columns) -> Columns:
             with _one_thread():
-                placed = self.ground.coordinates.place(designs)
-                points = self.ground.coordinates.points(placed)
-                return {one.target: one.at(placed, points) for one in drawn}
+                coordinates = self.ground.coordinates
+                bare = coordinates.place(designs)
+                rounded = coordinates.place(with_rounded_zeros(designs, self.spread))
+                place = {one.target: rounded if one.target == "accuracy" else bare for one in drawn}
+                return {one.target: one.at(place[one.target], coordinates.points(place[one.target])) for one in drawn}
 
         return at
 
@@ -123,16 +137,34 @@ def learn(
     Raises:
         ValueError, numpy.linalg.LinAlgError: a target cannot be fitted to these rows.
     """
-    streams = np.random.SeedSequence(seed).spawn(len(targets))
+    streams = dict(zip(targets, np.random.SeedSequence(seed).spawn(len(targets)), strict=True))
     counted = np.zeros(len(measured[targets[0]])) if trials is None else trials
+    learned: dict[str, LearnedTarget] = {}
+    spread = np.inf
     with _one_thread():
-        return Learned(
-            ground,
-            {
-                target: _learned(target, measured, ground, counted, np.random.default_rng(stream))
-                for target, stream in zip(targets, streams, strict=True)
-            },
-        )
+        # Sizes first: they show which weights rounding alone makes zero, and accuracy depends on no others.
+        for target in sorted(targets, key=lambda name: name != "size_bytes"):
+            rows = with_rounded_zeros(measured, spread) if target == "accuracy" else measured
+            learned[target] = _learned(target, rows, ground, counted, np.random.default_rng(streams[target]))
+            spread = _spread_of(learned[target]) if target == "size_bytes" else spread
+    return Learned(ground, {target: learned[target] for target in targets}, spread)
+
+
+def with_rounded_zeros(designs: Columns, spread: float) -> Columns:
+    """Return designs that prune what rounding makes zero anyway: 1 - exp(-D / spread) of the weights."""
+    if not math.isfinite(spread):
+        return designs
+    rounded = -np.expm1(-designs["quant_step"] / spread)
+    return {**designs, "pruning_ratio": np.maximum(designs["pruning_ratio"], rounded)}
+
+
+def _spread_of(sizes: LearnedTarget) -> float:
+    """Return the spread of the weights, infinite where the sizes do not tell it."""
+    best = sizes.forms[int(np.argmax(sizes.shares))]
+    if best.form.law != "stored":
+        return math.inf
+    logs = best.theta[:, best.design.slices["spread"]]
+    return float(np.exp(np.mean(logs))) if np.std(logs) < _KNOWN_SPREAD else math.inf
 
 
 def _learned(target: str, measured: Columns, ground: Ground, trials: Float, rng: np.random.Generator) -> LearnedTarget:
@@ -157,12 +189,13 @@ def _learned_form(
 ) -> LearnedForm:
     design = design_of(form, ground.coordinates, placed)
     belief = believed_scales(form, target, ground.coordinates)
+    least = float(np.log(_LEAST_SCATTER.get(target, _OTHER_LEAST_SCATTER)))
     if form.law == "sum":
         centers = _centers(form, ground.coordinates)
-        scales = _scales(design, table, centers, belief)
+        scales = _scales(design, table, centers, belief, least=least)
         return LearnedForm(form, design, scales, np.zeros((0, len(centers))), _evidence(design, table, scales))
     theta, _ = _particles(design, table, belief.centers, ground.coordinates, rng, n=_FEW_PARTICLES)
-    scales = _scales(design, table, _best(theta, design, table, belief.centers), belief)
+    scales = _scales(design, table, _best(theta, design, table, belief.centers), belief, least=least)
     theta, evidence = _particles(design, table, scales, ground.coordinates, rng, n=_PARTICLES)
     return LearnedForm(form, design, scales, theta, evidence)
 
@@ -195,12 +228,13 @@ def _centers(form: Form, coordinates: Coordinates) -> Float:
     return np.array([form.terms[i].center for i in term_of_columns(form, coordinates)])
 
 
-def _scales(design: Design, table: Table, around: Float, belief: Belief) -> Scales:
+def _scales(design: Design, table: Table, around: Float, belief: Belief, *, least: float) -> Scales:
     """Return the most probable scales with the coefficients integrated out, to first order around some."""
     form, coordinates = design.form, design.coordinates
     columns, term = design.jacobian(around), term_of_columns(form, coordinates)
     offset = table.values - design.mean(around) + columns @ (around - _centers(form, coordinates))
-    return learn_scales(table, columns, term, offset, belief=belief, start=belief.centers, rounds=_ROUNDS)
+    scales = learn_scales(table, columns, term, offset, belief=belief, start=belief.centers, rounds=_ROUNDS)
+    return replace(scales, scatter=max(scales.scatter, least))
 
 
 def _particles(

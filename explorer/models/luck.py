@@ -15,9 +15,9 @@ from explorer.models.process import Scales, Table, kernel
 from explorer.problem.columns import Float
 
 # Designs measured on the same samples share most of what these samples are. A third of the binomial deviation is left
-# between neighbours (measured on the digits networks); where the number of samples is not known, this much accuracy.
+# between neighbours (measured on the digits networks); where the number of samples is not known, half of what a third digit tells.
 _OWN_SHARE = 0.3
-_OWN_ACCURACY = 0.003
+_OWN_ACCURACY = 0.0005
 # Neighbours within a thirtieth of a knob's range are alike in all but a third of it (assumed; digits networks: accuracy
 # rises and falls with the step within a fifth of its value, which is a twentieth of the steps searched).
 _LENGTH = 0.06

@@ -11,17 +11,22 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, cholesky
 from scipy.special import expit
 
+from explorer.models.coordinates import Coordinates
 from explorer.models.process import Scales, Table, kernel
 from explorer.problem.columns import Float
 
 # Designs measured on the same samples share most of what these samples are. A third of the binomial deviation is left
-# between neighbours (measured on the digits networks); where the number of samples is not known, half of what a third digit tells.
+# between neighbours (so it is, roughly, on the digits networks); where the number of samples is not known, half of what
+# a third digit tells.
 _OWN_SHARE = 0.3
 _OWN_ACCURACY = 0.0005
-# Neighbours within a thirtieth of a knob's range are alike in all but a third of it (assumed; digits networks: accuracy
-# rises and falls with the step within a fifth of its value, which is a twentieth of the steps searched).
-_LENGTH = 0.06
-_ALONE = 0.3
+# Rounding leaves the same residues whatever was pruned, and pruning takes the same weights whatever the step: a lucky
+# step is lucky at any ratio nearby, and a lucky ratio at any step nearby. Luck changes within a sixtieth of the range of
+# the knob that makes it, within a sixth along the others, and two fifths of it are a design's own (assumed; so it is,
+# roughly, on the digits networks).
+_SHORT, _LONG = 0.03, 0.3
+_ALONE = 0.4
+_SHUFFLING = ("pruning_ratio", "quant_step")
 
 
 def own_variance(target: str, linked: Float, trials: Float | float) -> Float:
@@ -47,11 +52,13 @@ class Luck:
         points: their coordinates, shape (n, d).
         size: standard deviation of each one's luck, linked, shape (n,).
         correlation: between them, shape (n, n).
+        lengths: of the parts that luck is made of, along each coordinate, shape (parts, d).
     """
 
     points: Float
     size: Float
     correlation: Float
+    lengths: Float
 
     @property
     def covariance(self) -> Float:
@@ -71,21 +78,33 @@ class Luck:
             points: of the designs, shape (m, d).
             found: luck of the measured designs in each draw, shape (S, n).
         """
-        across = (1 - _ALONE) * _alike(points, self.points)
+        across = (1 - _ALONE) * _alike(points, self.points, self.lengths)
         factor = cho_factor(self.correlation, lower=True)
         mean = cho_solve(factor, (found / self.size).T).T @ across.T
         left = 1 - np.sum(across * cho_solve(factor, across.T).T, axis=1)
         return mean, np.sqrt(np.maximum(left, 0.0))
 
 
-def luck_of(table: Table, scales: Scales) -> Luck:
+def luck_of(table: Table, scales: Scales, lengths: Float) -> Luck:
     """Return the luck of measured designs: their scatter, and what is theirs alone."""
-    correlation = (1 - _ALONE) * _alike(table.points, table.points)
+    correlation = (1 - _ALONE) * _alike(table.points, table.points, lengths)
     correlation[np.diag_indices_from(correlation)] = 1.0
     size = np.sqrt(np.exp(2 * scales.scatter) + table.repeat_variance) + 1e-9
-    return Luck(table.points, size, correlation)
+    return Luck(table.points, size, correlation, lengths)
 
 
-def _alike(a: Float, b: Float) -> Float:
-    d = a.shape[1]
-    return kernel(a, b, Scales(np.zeros(0), 0.0, 0.0, np.full(d, np.log(_LENGTH))))
+def luck_lengths(target: str, coordinates: Coordinates) -> Float:
+    """Return how far luck reaches along each coordinate, shape (parts, d): a part for each knob that makes it."""
+    names = coordinates.varied
+    makers = [names.index(name) for name in _SHUFFLING if name in names and target in {"accuracy", "size_bytes"}]
+    d = len(coordinates.tie)
+    if not makers:
+        return np.full((1, d), _SHORT)
+    lengths = np.full((len(makers), d), _LONG)
+    lengths[np.arange(len(makers)), makers] = _SHORT
+    return lengths
+
+
+def _alike(a: Float, b: Float, lengths: Float) -> Float:
+    parts = [kernel(a, b, Scales(np.zeros(0), 0.0, 0.0, np.log(one))) for one in lengths]
+    return np.asarray(np.mean(parts, axis=0))

@@ -9,7 +9,7 @@ from explorer.models.beliefs import believed_scales
 from explorer.models.coordinates import Coordinates, Placed
 from explorer.models.fitting import Design, design_of, term_of_columns
 from explorer.models.forms import Form, link
-from explorer.models.luck import Luck, luck_lengths, luck_of, own_variance
+from explorer.models.luck import Luck, Reach, luck_of, own_variance, reach_of
 from explorer.models.particles import posterior_particles
 from explorer.models.process import Scales, Table, kernel, learn_scales
 from explorer.models.trials import countable
@@ -31,18 +31,18 @@ class Rows:
         coordinates: of the ground.
         placed: the measured designs.
         table: their values, linked.
-        luck_reach: how far luck reaches, shape (parts, d).
+        reach: how far luck reaches.
     """
 
     target: str
     coordinates: Coordinates
     placed: Placed
     table: Table
-    luck_reach: Float
+    reach: Reach
 
     def luck(self, scales: Scales) -> Luck:
         """Return what the rows have for themselves."""
-        return luck_of(self.table, scales, self.luck_reach)
+        return luck_of(self.table, scales, self.reach)
 
     def covariance(self, scales: Scales) -> Float:
         """Return the covariance of the rows around the terms: residual process and luck, shape (n, n)."""
@@ -90,7 +90,7 @@ def rows_of(target: str, values: Float, trials: Float, *, placed: Placed, coordi
     """
     linked = link(target, countable(values, trials) if target == "accuracy" and trials.any() else values)
     table = Table(linked, own_variance(target, linked, trials), coordinates.points(placed))
-    return Rows(target, coordinates, placed, table, luck_lengths(target, coordinates))
+    return Rows(target, coordinates, placed, table, reach_of(target, coordinates))
 
 
 def learn_form(form: Form, rows: Rows, rng: np.random.Generator) -> LearnedForm:

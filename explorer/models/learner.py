@@ -81,10 +81,11 @@ class Learned:
             with _one_thread():
                 bare = coordinates.place(designs)
                 rounded = coordinates.place(with_rounded_zeros(designs, self.spread))
-                place = {target: rounded if target == "accuracy" else bare for target in drawn}
-                return {
-                    target: one.at(place[target], coordinates.points(place[target])) for target, one in drawn.items()
-                }
+                found: Columns = {}
+                for target, one in drawn.items():
+                    placed = rounded if target == "accuracy" else bare
+                    found[target] = one.at(placed, coordinates.points(placed))
+                return found
 
         return at
 

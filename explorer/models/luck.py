@@ -21,11 +21,13 @@ from explorer.problem.columns import Float
 _OWN_SHARE = 0.3
 _OWN_ACCURACY = 0.0005
 # Rounding leaves the same residues whatever was pruned, and pruning takes the same weights whatever the step: a lucky
-# step is lucky at any ratio nearby, and a lucky ratio at any step nearby. Luck changes within a sixtieth of the range of
-# the knob that makes it, within a sixth along the others, and two fifths of it are a design's own (assumed; so it is,
-# roughly, on the digits networks).
-_SHORT, _LONG = 0.03, 0.3
-_ALONE = 0.4
+# step is lucky at any ratio nearby, and a lucky ratio at any step nearby. Luck changes within a sixtieth of the range
+# of the knob that makes it, within a sixth along the others. A part of it hangs on single weights and is shared by next
+# to nobody: two fifths of an accuracy's, a tenth of all others (assumed; so it is, roughly, on the digits networks).
+_SHORT, _LONG, _OWN = 0.03, 0.3, 0.004
+_ALONE = {"accuracy": 0.4}
+_OTHERS_ALONE = 0.1
+_JITTER = 1e-6
 _SHUFFLING = ("pruning_ratio", "quant_step")
 
 
@@ -45,6 +47,26 @@ def own_variance(target: str, linked: Float, trials: Float | float) -> Float:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Reach:
+    """How far luck reaches.
+
+    Args:
+        shares: of the parts that it is made of, shape (parts,); they sum to 1.
+        lengths: of each part along each coordinate, in half ranges, shape (parts, d).
+    """
+
+    shares: Float
+    lengths: Float
+
+    def alike(self, a: Float, b: Float) -> Float:
+        """Return the correlation of luck between designs, shape (n, m)."""
+        result = np.zeros((len(a), len(b)))
+        for share, lengths in zip(self.shares, self.lengths, strict=True):
+            result += kernel(a, b, Scales(np.zeros(0), 0.0, 0.5 * float(np.log(share)), np.log(lengths)))
+        return result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Luck:
     """The luck of measured designs.
 
@@ -52,13 +74,13 @@ class Luck:
         points: their coordinates, shape (n, d).
         size: standard deviation of each one's luck, linked, shape (n,).
         correlation: between them, shape (n, n).
-        lengths: of the parts that luck is made of, along each coordinate, shape (parts, d).
+        reach: of its parts.
     """
 
     points: Float
     size: Float
     correlation: Float
-    lengths: Float
+    reach: "Reach"
 
     @property
     def covariance(self) -> Float:
@@ -78,33 +100,29 @@ class Luck:
             points: of the designs, shape (m, d).
             found: luck of the measured designs in each draw, shape (S, n).
         """
-        across = (1 - _ALONE) * _alike(points, self.points, self.lengths)
+        across = self.reach.alike(points, self.points)
         factor = cho_factor(self.correlation, lower=True)
         mean = cho_solve(factor, (found / self.size).T).T @ across.T
         left = 1 - np.sum(across * cho_solve(factor, across.T).T, axis=1)
         return mean, np.sqrt(np.maximum(left, 0.0))
 
 
-def luck_of(table: Table, scales: Scales, lengths: Float) -> Luck:
+def luck_of(table: Table, scales: Scales, reach: Reach) -> Luck:
     """Return the luck of measured designs: their scatter, and what is theirs alone."""
-    correlation = (1 - _ALONE) * _alike(table.points, table.points, lengths)
-    correlation[np.diag_indices_from(correlation)] = 1.0
+    correlation = reach.alike(table.points, table.points)
+    correlation[np.diag_indices_from(correlation)] += _JITTER
     size = np.sqrt(np.exp(2 * scales.scatter) + table.repeat_variance) + 1e-9
-    return Luck(table.points, size, correlation, lengths)
+    return Luck(table.points, size, correlation, reach)
 
 
-def luck_lengths(target: str, coordinates: Coordinates) -> Float:
-    """Return how far luck reaches along each coordinate, shape (parts, d): a part for each knob that makes it."""
-    names = coordinates.varied
+def reach_of(target: str, coordinates: Coordinates) -> Reach:
+    """Return how far a target's luck reaches: a part for each knob that makes it, and what is a design's alone."""
+    names, d = coordinates.varied, len(coordinates.tie)
     makers = [names.index(name) for name in _SHUFFLING if name in names and target in {"accuracy", "size_bytes"}]
-    d = len(coordinates.tie)
-    if not makers:
-        return np.full((1, d), _SHORT)
-    lengths = np.full((len(makers), d), _LONG)
+    lengths = np.full((max(len(makers), 1) + 1, d), _LONG if makers else _SHORT)
     lengths[np.arange(len(makers)), makers] = _SHORT
-    return lengths
-
-
-def _alike(a: Float, b: Float, lengths: Float) -> Float:
-    parts = [kernel(a, b, Scales(np.zeros(0), 0.0, 0.0, np.log(one))) for one in lengths]
-    return np.asarray(np.mean(parts, axis=0))
+    lengths[-1] = _OWN
+    alone = _ALONE.get(target, _OTHERS_ALONE)
+    shares = np.full(len(lengths), (1 - alone) / (len(lengths) - 1))
+    shares[-1] = alone
+    return Reach(shares, lengths)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from explorer.models.assessment import spread
 from explorer.problem.columns import Columns, Float, stack
-from explorer.problem.proposals import Axis, Region
+from explorer.problem.proposals import Region
 
 Key = tuple[Any, ...]
 
@@ -131,19 +131,12 @@ def _of_region(region: Region, n: int, seed: int) -> Float:
     if not region.axes:
         return np.zeros((1, 0))
     if region.n_designs <= 4 * n:
-        return _every(region.axes)
+        return region.every_point()
     points = spread(len(region.axes), n, seed=seed)
     even = 2 ** math.ceil(math.log2(n))
     corners = points[even:]
     stride = max(1, len(corners) // _MOST_CORNERS)
     return np.concatenate([points[:even], corners[::stride]])
-
-
-def _every(axes: tuple[Axis, ...]) -> Float:
-    """Return every point of axes of choices, shape (number of designs, axes)."""
-    places = [(np.arange(len(axis.labels)) + 0.5) / len(axis.labels) if axis.labels else np.array([0.5])
-              for axis in axes]  # fmt: skip
-    return np.stack(np.meshgrid(*places, indexing="ij"), axis=-1).reshape(-1, len(axes))
 
 
 def _is_choice(regions: Mapping[str, Region], d: int) -> NDArray[np.bool_]:

@@ -12,8 +12,9 @@ from explorer.pareto.front import minimized
 from explorer.pareto.pool import Pool, placed, pooled
 from explorer.problem.columns import TARGETS, Columns, Float, take
 from explorer.problem.objectives import OBJECTIVES
-from explorer.search.begin import MEASURED_ATTR, is_feasible_of, values_of
-from explorer.search.encoding import Encoding
+from explorer.search.begin import MEASURED_ATTR
+from explorer.search.encoding import Encoding, columns_of
+from explorer.search.tried import is_feasible_of
 
 # Fits are cubic in rows; of more, those on the front and the latest are the ones that matter.
 MAX_ROWS = 150
@@ -67,8 +68,9 @@ def history_of(trials: Sequence[FrozenTrial], assessment: Assessment, *, own: in
     complete = [t for t in trials if t.state == TrialState.COMPLETE and names <= t.params.keys() and _is_told(t)]
     waiting = [t for t in trials if t.state in {TrialState.RUNNING, TrialState.WAITING} and t.number != own]
     failed = [t for t in trials if t.state == TrialState.FAIL]
-    designs = encoding.decode([t.params for t in complete]) if complete else _nothing(assessment)
-    told = values_of(complete).reshape(len(complete), len(objectives))
+    params = columns_of([t.params for t in complete])
+    designs = encoding.decode(params, n=len(complete)) if complete else _nothing(assessment)
+    told = np.array([t.values for t in complete], dtype=np.float64).reshape(len(complete), len(objectives))
     learned = learned_columns(complete, assessment)
     columns = {name: _column(name, complete, told, assessment) for name in learned}
     return History(
@@ -133,7 +135,8 @@ def _pool(trials: Sequence[FrozenTrial], names: set[str], assessment: Assessment
     """Return the designs of trials that have all parameters, or were enqueued with all of them."""
     params = [{**t.system_attrs.get("fixed_params", {}), **t.params} for t in trials]
     params = [p for p in params if names <= p.keys()]
-    designs = Encoding(assessment.regions).decode(params) if params else _nothing(assessment)
+    encoding = Encoding(assessment.regions)
+    designs = encoding.decode(columns_of(params), n=len(params)) if params else _nothing(assessment)
     return placed(assessment.regions, designs)
 
 

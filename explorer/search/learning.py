@@ -114,8 +114,8 @@ class LearningSampler(BaseSampler):
         return pool.rows(np.array([0 if left.n else number % pool.n]))
 
     def _params(self, chosen: Pool) -> dict[str, Any]:
-        params = self._encoding.encode(chosen.designs)[0]
-        return {name: params[name] for name in self._space}
+        params = self._encoding.encode(chosen.designs)
+        return {name: params[name][0] for name in self._space}
 
     def _by_tpe(self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution]) -> dict[str, Any]:
         return self._tpe(trial.number).sample_relative(study, trial, space)

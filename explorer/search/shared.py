@@ -15,9 +15,10 @@ from explorer.problem.columns import Columns
 from explorer.search.begin import FAILED_ATTR, MEASURED_ATTR, Run, complete_trials
 from explorer.search.encoding import Encoding, columns_of
 from explorer.search.first import enqueue_first, wanted_trials
+from explorer.search.learning import LearningSampler
 from explorer.search.model_sampler import ModelSampler
 from explorer.search.progress import FrontSoFar, Progress, stopped
-from explorer.search.samplers import make_sampler
+from explorer.search.samplers import make_sampler, own_seed
 from explorer.search.tried import ORIGIN_ATTR, SEARCH, Tried, attributes
 
 # A network that cannot be run at all must not be tried for ever; one in twenty that can keeps a search alive.
@@ -63,8 +64,11 @@ def _sampler(run: Run, *, done: int, worker: int) -> BaseSampler:
     name = study.sampler
     if name == "auto" and assessment.is_cheap and len(study.objectives) <= MAX_OBJECTIVES:
         return ModelSampler(assessment, n_trials=study.trials, reference=run.reference, seed=study.seed)
+    if name == "auto" and not assessment.is_cheap:
+        # One plan for all of a study's runs, and another one for each worker: history decides the rest.
+        return LearningSampler(assessment, reference=run.reference, seed=own_seed(study.seed, done=0, worker=worker))
     if name == "auto":
-        name = "nsga3" if assessment.is_cheap else "tpe"
+        name = "nsga3"
     return make_sampler(
         name, seed=study.seed, done=done, trials=study.trials, worker=worker,
         distributions=Encoding(assessment.regions).distributions(),

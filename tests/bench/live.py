@@ -24,10 +24,11 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 
 from explorer.models.live import Live
 from explorer.pareto.front import minimized
-from explorer.pareto.reference import Budget, exact_front
+from explorer.pareto.reference import exact_front
+from explorer.pareto.refine import Budget
 from explorer.problem.columns import stack, take
 from explorer.search.begin import MEASURED_ATTR
-from explorer.search.encoding import Encoding
+from explorer.search.encoding import Encoding, columns_of
 from explorer.search.learning import LearningSampler
 
 SHARES = (0.9, 0.95, 0.98)
@@ -69,7 +70,7 @@ def run(asked: Problem, sampler: BaseSampler, n: int) -> Trace:
         began = time.process_time()
         trial = study.ask(dict(distributions))
         seconds.append(time.process_time() - began)
-        designs = encoding.decode([trial.params])
+        designs = encoding.decode(columns_of([trial.params]), n=1)
         columns = assessment.assess(designs)
         for name, misses in assessment.excess(columns).items():
             trial.set_constraint(name, float(misses[0]))
@@ -139,7 +140,9 @@ def check(name: str) -> None:
     (region,) = assessment.regions.values()
     designs = region.from_unit(np.random.default_rng(0).random((8, len(region.axes))))
     encoding = Encoding(assessment.regions)
-    one_by_one = [assessment.assess(encoding.decode(encoding.encode(take(designs, np.array([i]))))) for i in range(8)]
+    one_by_one = [
+        assessment.assess(encoding.decode(encoding.encode(take(designs, np.array([i]))), n=1)) for i in range(8)
+    ]
     together = assessment.assess(designs)
     np.testing.assert_allclose(assessment.values(stack(one_by_one)), assessment.values(together), rtol=1e-9)
 

@@ -58,6 +58,7 @@ class Device:
     families: tuple[str, ...] = ("CNN",)
     targets: tuple[str, ...] = ("accuracy", "latency_s", "energy_j", "power_w")
     notes: tuple[str, ...] = ()
+    is_cheap: bool = True  # for whoever looks for the truth; samplers never ask it
 
     @property
     def domain(self) -> Mapping[str, Mapping[str, Span]]:

@@ -142,14 +142,14 @@ def _after(boxes: Boxes, points: Float, is_feasible: NDArray[np.bool_]) -> Boxes
     return boxes
 
 
-def _has_found(boxes: Sequence[Boxes]) -> bool:
+def _has_found(boxes: Sequence[Boxes], reference: Float) -> bool:
     """Tell whether a design is known that counts: feasible and better than the reference."""
-    return any(len(one.upper) > 1 for one in boxes)
+    return any(bool(np.any(one.upper < reference)) for one in boxes)
 
 
 def _scores(judged: Judged, boxes: Sequence[Boxes], reference: Float) -> Float:
     """Return how much each design is worth measuring, shape (n,)."""
-    if not _has_found(boxes):
+    if not _has_found(boxes, reference):
         return _hope(judged, reference)
     sure = _gains_on_fronts(judged, boxes)
     best = np.argsort(-sure, kind="stable")[:_SCORED]
@@ -215,7 +215,7 @@ def _greedy(judged: Judged, score: Float, boxes: Sequence[Boxes], reference: Flo
             score = score.copy()
             score[left] = (
                 np.mean(_gains(judged.rows(left), boxes), axis=0)
-                if _has_found(boxes)
+                if _has_found(boxes, reference)
                 else _hope(judged.rows(left), reference)
             )
     return np.array(chosen, dtype=np.int64)

@@ -36,7 +36,9 @@ def slow_gains(points: Float, front: Float) -> list[float]:
 def test_a_gain_is_the_difference_of_two_hypervolumes(m: int, data: st.DataObject) -> None:
     front, points = data.draw(tables(m, 12)), data.draw(tables(m, 6, least=1))
 
-    assert gains(points, open_boxes(front, np.full(m, REFERENCE))) == pytest.approx(slow_gains(points, front), abs=1e-12)
+    assert gains(points, open_boxes(front, np.full(m, REFERENCE))) == pytest.approx(
+        slow_gains(points, front), abs=1e-12
+    )
 
 
 @given(front=tables(1, 8), points=tables(1, 6, least=1))

@@ -15,13 +15,13 @@ OPEN = (0.0, np.inf)
 # The lowest wanted clock is more than the lower voltages carry: there, each of them has that one clock.
 CLOCKED = {"CNN": Region("CNN", (R, D, Axis("voltage_v", 0.5, 1.3), Axis(CLOCK_SHARE, 0.0, 1.0)), LAW, (2e9, 4e9), 1.0)}
 POINTS = Axis("operating_point", 0.0, 1.0, labels=("slow", "fast"), columns={"voltage_v": (0.6, 0.9)})
-# Two families, one of them with fewer axes.
+PAIRS = Axis("pair", 0.0, 1.0, labels=("a", "b"), columns={"quant_step": (0.01, 0.02), "voltage_v": (1.0, 1.1)})
+# Three families, one of them with fewer axes.
 FAMILIES = {
     "CNN": Region("CNN", (R, D, Axis("voltage_v", 0.5, 1.3)), None, OPEN, 1.0),
     "RNN": Region("RNN", (D, Axis("pruning_ratio", 0.5, 0.5), POINTS), None, OPEN, 1.0),
-    "DNN": Region("DNN", (R, Axis("point", 0, 1, labels=("a", "b"), columns={"quant_step": (0.01, 0.02),
-                                                                            "voltage_v": (1.0, 1.1)})), None, OPEN, 1.0),
-}  # fmt: skip
+    "DNN": Region("DNN", (R, PAIRS), None, OPEN, 1.0),
+}
 CHOICES = {"CNN": Region("CNN", (choice("side", (96.0, 128.0, 224.0)), choice("kind", ("a", "b"))), None, OPEN, 1.0)}
 GROUNDS = [
     pytest.param(CLOCKED, id="clocks"),

@@ -148,9 +148,7 @@ class LearningSampler(BaseSampler):
         """Return a TPE that knows nothing of earlier suggestions but what the study tells it."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return TPESampler(
-                seed=self._own(number), multivariate=True, constant_liar=True, warn_independent_sampling=False
-            )
+            return TPESampler(seed=self._own(number), multivariate=True, constant_liar=True)
 
     def _own(self, number: int) -> int:
         """Return the seed of one suggestion."""

@@ -1,4 +1,4 @@
-"""The learner: draws that keep to what was measured, differ where nothing was, and hold the truth as often as they say."""
+"""The learner: draws keep to what was measured, differ where nothing was, and hold the truth as often as they say."""
 
 from collections.abc import Callable, Mapping
 

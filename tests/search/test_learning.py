@@ -10,6 +10,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
+import explorer
 from explorer.models.assessment import Assessment
 from explorer.pareto.front import minimized
 from explorer.problem.columns import Columns, Float, n_rows
@@ -452,3 +453,15 @@ def test_what_is_missing_in_some_trials_is_learned_from_the_others() -> None:
     assert np.isfinite(history.measured["energy_j"]).tolist() == [False] * 5 + [True] * 5
     assert np.isfinite(history.measured["accuracy"]).all()
     assert not sampler.fallbacks
+
+
+def test_it_is_offered_from_python() -> None:
+    assert explorer.LearningSampler is LearningSampler
+
+
+def test_parameters_are_named_for_whoever_asks_by_hand() -> None:
+    asked = question(FAMILIES)
+    study = study_of(asked, sampler := learner(asked))
+
+    assert study.ask(sampler.distributions).params.keys() == sampler.distributions.keys()
+    assert sampler.distributions == Encoding(FAMILIES).distributions()

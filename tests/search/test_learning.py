@@ -215,10 +215,10 @@ def test_every_kind_of_question_is_learned_and_no_design_repeated(
     asked: Assessment, reference: tuple[float, ...]
 ) -> None:
     study = study_of(asked, sampler := learner(asked, reference=reference))
-    study.optimize(plain(asked), n_trials=9)
+    study.optimize(plain(asked), n_trials=7)
 
     assert not sampler.fallbacks
-    assert len(set(designs(study, asked))) == 9
+    assert len(set(designs(study, asked))) == 7
 
 
 def test_most_designs_keep_a_limit_once_it_is_learned_where_few_at_random_do() -> None:
@@ -237,7 +237,7 @@ def test_the_same_seed_and_trials_give_the_same_design_and_another_seed_another(
     asked = question()
     one, again, other = (study_of(asked, learner(asked, seed=seed)) for seed in (5, 5, 6))
     for study in (one, again, other):
-        study.optimize(plain(asked), n_trials=6)
+        study.optimize(plain(asked), n_trials=5)
 
     assert designs(one, asked) == designs(again, asked)
     assert not set(designs(one, asked)) & set(designs(other, asked))
@@ -259,10 +259,10 @@ def test_another_process_goes_on_as_the_first_would_have() -> None:
 def test_it_goes_on_after_any_other_sampler_and_needs_no_start_of_its_own() -> None:
     asked = question()
     study = study_of(asked, optuna.samplers.RandomSampler(seed=1))
-    study.optimize(plain(asked), n_trials=10)
+    study.optimize(plain(asked), n_trials=7)
     before = reached(study, asked)
     study.sampler = learner(asked)
-    study.optimize(plain(asked), n_trials=10)
+    study.optimize(plain(asked), n_trials=7)
 
     assert reached(study, asked) > max(0.9, before)
 

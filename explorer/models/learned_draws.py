@@ -12,7 +12,7 @@ from explorer.models.coordinates import Placed
 from explorer.models.fitting import design_of
 from explorer.models.forms import unlink
 from explorer.models.learned_form import LearnedForm, Rows
-from explorer.models.luck import Luck, own_variance
+from explorer.models.luck import Luck, own_variance, roughness
 from explorer.models.process import Scales, kernel
 from explorer.problem.columns import Float
 
@@ -80,8 +80,10 @@ class TargetDraws:
 
     def _with_luck(self, part: FormDraws, values: Float, points: Float, open_luck: Float) -> Float:
         near, left = part.luck.near(points, part.found)
-        size = np.sqrt(np.exp(2 * part.learned.scales.scatter) + own_variance(self.target, values, self.trials))
-        return np.asarray(values + size * (near + open_luck[:, None] * left))
+        likely = values + near
+        scatter = np.exp(part.learned.scales.scatter) * roughness(self.target, likely)
+        size = np.sqrt(scatter**2 + own_variance(self.target, likely, self.trials))
+        return np.asarray(likely + size * open_luck[:, None] * left)
 
 
 def draw_target(

@@ -9,7 +9,7 @@ from explorer.models.beliefs import believed_scales
 from explorer.models.coordinates import Coordinates, Placed
 from explorer.models.fitting import Design, design_of, term_of_columns
 from explorer.models.forms import Form, link
-from explorer.models.luck import Luck, Reach, luck_of, own_variance, reach_of
+from explorer.models.luck import Luck, Reach, luck_of, own_variance, reach_of, roughness
 from explorer.models.particles import posterior_particles
 from explorer.models.process import Scales, Table, kernel, learn_scales
 from explorer.models.trials import countable
@@ -92,7 +92,7 @@ def rows_of(target: str, values: Float, trials: Float, *, placed: Placed, coordi
         coordinates: of the ground.
     """
     linked = link(target, countable(values, trials) if target == "accuracy" and trials.any() else values)
-    table = Table(linked, own_variance(target, linked, trials), coordinates.points(placed))
+    table = Table(linked, own_variance(target, linked, trials), coordinates.points(placed), roughness(target, linked))
     return Rows(target, coordinates, placed, table, reach_of(target, coordinates))
 
 

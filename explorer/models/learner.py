@@ -21,6 +21,7 @@ N_DRAWS = 64
 _DISBELIEF = 3.0
 _LEAST_SHARE = 0.1
 _SAME = 9  # digits of coordinates: designs that agree in all of them are one
+_OF_WEIGHTS = {"accuracy", "size_bytes"}  # what does not know why a weight is zero
 _KNOWN_SPREAD = 0.3  # of its logarithm; before the data it is 1
 
 Drawn = Callable[[Columns], Columns]
@@ -85,7 +86,7 @@ class Learned:
                 rounded = coordinates.place(with_rounded_zeros(designs, self.spread))
                 found: Columns = {}
                 for target, one in drawn.items():
-                    placed = rounded if target == "accuracy" else bare
+                    placed = rounded if target in _OF_WEIGHTS else bare
                     found[target] = one.at(placed, coordinates.points(placed))
                 return found
 
@@ -112,11 +113,13 @@ def learn(
     learned: dict[str, LearnedTarget] = {}
     spread = math.inf
     with _one_thread():
-        # Sizes first: they show which weights rounding alone makes zero, and accuracy depends on no others.
-        for target in sorted(targets, key=lambda name: name != "size_bytes"):
-            rows = with_rounded_zeros(measured, spread) if target == "accuracy" else measured
+        # Sizes first: they show which weights rounding alone makes zero; then neither they nor accuracy know of these.
+        if "size_bytes" in targets:
+            rng = np.random.default_rng(streams["size_bytes"].spawn(1)[0])
+            spread = _spread_of(_learned("size_bytes", measured, ground, counted, rng))
+        for target in targets:
+            rows = with_rounded_zeros(measured, spread) if target in _OF_WEIGHTS else measured
             learned[target] = _learned(target, rows, ground, counted, np.random.default_rng(streams[target]))
-            spread = _spread_of(learned[target]) if target == "size_bytes" else spread
     return Learned(ground, {target: learned[target] for target in targets}, spread)
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, cholesky
+from scipy.spatial.distance import cdist
 from scipy.special import expit
 
 from explorer.models.coordinates import Coordinates
-from explorer.models.process import Scales, Table, kernel
+from explorer.models.process import Scales, Table
 from explorer.problem.columns import Float
 
 # Designs measured on the same samples share most of what these samples are. A third of the binomial deviation is left
@@ -20,18 +21,19 @@ from explorer.problem.columns import Float
 # a third digit tells.
 _OWN_SHARE = 0.3
 _OWN_ACCURACY = 0.0005
-# Rounding leaves the same residues whatever was pruned, and pruning takes the same weights whatever the step: a lucky
-# step is lucky at any ratio nearby, and a lucky ratio at any step nearby. Luck changes within a sixtieth of the range
-# of the knob that makes it, within a sixth along the others. A part of it hangs on single weights and is shared by next
-# to nobody: two fifths of an accuracy's, a tenth of all others (assumed; so it is, roughly, on the digits networks).
-_SHORT, _LONG, _OWN = 0.03, 0.3, 0.004
-_ALONE = {"accuracy": 0.4}
-_OTHERS_ALONE = 0.1
-# Of its variance, a part that neighbours never share, however close: what is told of designs (which weights rounding
-# makes zero) is an estimate, so two that look the same need not measure the same. With next to nothing here such a pair
-# is a contradiction, and whatever is learned from it runs wild.
-_JITTER = 0.03
-_SHUFFLING = ("pruning_ratio", "quant_step")
+# How far luck reaches along a knob, in half ranges: the variance between two designs grows in proportion to their
+# distance, along the step four times as fast as along the ratio (measured on the digits networks). Knobs that change no
+# weight change luck slowly; luck of other targets hardly reaches anywhere (assumed).
+_REACH = {
+    "accuracy": {"quant_step": 0.06, "pruning_ratio": 0.25},
+    "size_bytes": {"quant_step": 0.03, "pruning_ratio": 0.1},
+}
+_OTHER_KNOBS, _OTHER_TARGETS = 1.0, 0.03
+# Half as much of an accuracy is luck where nearly all is right as on its cliff, linked (on the digits networks).
+_LEAST_ROUGHNESS = 0.3
+# Of its variance, a part that neighbours never share, however close: which weights rounding makes zero is an estimate,
+# so two that look nearly the same need not measure the same. Nobody hopes for this part: it is no place to search in.
+_JITTER = 1e-3
 
 
 def own_variance(target: str, linked: Float, trials: Float | float) -> Float:
@@ -49,24 +51,32 @@ def own_variance(target: str, linked: Float, trials: Float | float) -> Float:
     return np.where(np.asarray(trials) > 0, _OWN_SHARE**2 * own / np.maximum(trials, 1.0), (_OWN_ACCURACY * own) ** 2)
 
 
+def roughness(target: str, linked: Float) -> Float:
+    """Return how large luck is, relative to where it is largest, same shape: on an accuracy's cliff.
+
+    Args:
+        target: the column.
+        linked: its values.
+    """
+    if target != "accuracy":
+        return np.ones(linked.shape)
+    share = expit(linked)
+    return np.asarray(np.maximum(2 * np.sqrt(share * (1 - share)), _LEAST_ROUGHNESS))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Reach:
     """How far luck reaches.
 
     Args:
-        shares: of the parts that it is made of, shape (parts,); they sum to 1.
-        lengths: of each part along each coordinate, in half ranges, shape (parts, d).
+        lengths: along each coordinate, in half ranges, shape (d,).
     """
 
-    shares: Float
     lengths: Float
 
     def alike(self, a: Float, b: Float) -> Float:
-        """Return the correlation of luck between designs, shape (n, m)."""
-        result = np.zeros((len(a), len(b)))
-        for share, lengths in zip(self.shares, self.lengths, strict=True):
-            result += kernel(a, b, Scales(np.zeros(0), 0.0, 0.5 * float(np.log(share)), np.log(lengths)))
-        return result
+        """Return the correlation of luck between designs, shape (n, m): it falls off exponentially along each knob."""
+        return np.asarray(np.exp(-cdist(a / self.lengths, b / self.lengths, "cityblock")))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,13 +87,13 @@ class Luck:
         points: their coordinates, shape (n, d).
         size: standard deviation of each one's luck, linked, shape (n,).
         correlation: between them, shape (n, n).
-        reach: of its parts.
+        reach: how far it reaches.
     """
 
     points: Float
     size: Float
     correlation: Float
-    reach: "Reach"
+    reach: Reach
 
     @property
     def covariance(self) -> Float:
@@ -95,18 +105,19 @@ class Luck:
         return rng.standard_normal((n, len(self.size))) @ (cholesky(self.correlation, lower=True).T * self.size)
 
     def near(self, points: Float, found: Float) -> tuple[Float, Float]:
-        """Return what luck designs have from their neighbours, shape (S, m), and how much is left open, shape (m,).
+        """Return what luck designs have from their neighbours, linked, shape (S, m), and how much of theirs is open.
 
-        Both in units of the designs' own size of luck.
+        What neighbours have is taken over as it is: how large luck is changes slowly from one to the next. The share of
+        its deviation that is open has shape (m,).
 
         Args:
             points: of the designs, shape (m, d).
-            found: luck of the measured designs in each draw, shape (S, n).
+            found: luck of the measured designs in each draw, linked, shape (S, n).
         """
         across = self.reach.alike(points, self.points)
         factor = cho_factor(self.correlation, lower=True)
-        mean = cho_solve(factor, (found / self.size).T).T @ across.T
-        left = 1 - np.sum(across * cho_solve(factor, across.T).T, axis=1)
+        mean = cho_solve(factor, found.T).T @ across.T
+        left = 1 - _JITTER - np.sum(across * cho_solve(factor, across.T).T, axis=1)
         return mean, np.sqrt(np.maximum(left, 0.0))
 
 
@@ -114,18 +125,16 @@ def luck_of(table: Table, scales: Scales, reach: Reach) -> Luck:
     """Return the luck of measured designs: their scatter, and what is theirs alone."""
     correlation = reach.alike(table.points, table.points)
     correlation[np.diag_indices_from(correlation)] += _JITTER
-    size = np.sqrt(np.exp(2 * scales.scatter) + table.repeat_variance) + 1e-9
+    size = np.sqrt(table.scatter_variance(scales) + table.repeat_variance) + 1e-9
     return Luck(table.points, size, correlation, reach)
 
 
 def reach_of(target: str, coordinates: Coordinates) -> Reach:
-    """Return how far a target's luck reaches: a part for each knob that makes it, and what is a design's alone."""
-    names, d = coordinates.varied, len(coordinates.tie)
-    makers = [names.index(name) for name in _SHUFFLING if name in names and target in {"accuracy", "size_bytes"}]
-    lengths = np.full((max(len(makers), 1) + 1, d), _LONG if makers else _SHORT)
-    lengths[np.arange(len(makers)), makers] = _SHORT
-    lengths[-1] = _OWN
-    alone = _ALONE.get(target, _OTHERS_ALONE)
-    shares = np.full(len(lengths), (1 - alone) / (len(lengths) - 1))
-    shares[-1] = alone
-    return Reach(shares, lengths)
+    """Return how far a target's luck reaches."""
+    names = coordinates.varied
+    known = _REACH.get(target, {})
+    other = _OTHER_KNOBS if any(name in known for name in names) else _OTHER_TARGETS
+    lengths = np.full(len(coordinates.tie), other)
+    for i, name in enumerate(names):
+        lengths[i] = known.get(name, other)
+    return Reach(lengths)

@@ -1,7 +1,7 @@
 """Gaussian algebra: the marginal likelihood of terms, residual process and scatter, and what follows from a fit."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,15 +85,22 @@ class Table:
         values: means of each configuration's repeats, linked, shape (n,).
         repeat_variance: of each of these means, shape (n,).
         points: coordinates of the configurations, shape (n, d).
+        roughness: how large the scatter is at each configuration, relative to the scales', shape (n,) or ().
     """
 
     values: Float
     repeat_variance: Float
     points: Float
+    roughness: Float = field(default_factory=lambda: np.ones(()))
 
     def rows(self, which: NDArray[np.bool_]) -> "Table":
         """Return some of the configurations."""
-        return Table(self.values[which], self.repeat_variance[which], self.points[which])
+        roughness = np.broadcast_to(self.roughness, self.values.shape)[which]
+        return Table(self.values[which], self.repeat_variance[which], self.points[which], roughness)
+
+    def scatter_variance(self, scales: Scales) -> Float:
+        """Return the variance of each value by scatter, without what repeats show, shape (n,) or ()."""
+        return np.asarray(np.exp(2 * scales.scatter) * self.roughness**2)
 
 
 def kernel(a: Float, b: Float, scales: Scales) -> Float:
@@ -109,7 +116,7 @@ def kernel(a: Float, b: Float, scales: Scales) -> Float:
 def residual_covariance(table: Table, scales: Scales) -> Float:
     """Return the covariance of the values around the terms: process, scatter and repeats, shape (n, n)."""
     matrix = kernel(table.points, table.points, scales)
-    matrix[np.diag_indices_from(matrix)] += np.exp(2 * scales.scatter) + table.repeat_variance + _JITTER
+    matrix[np.diag_indices_from(matrix)] += table.scatter_variance(scales) + table.repeat_variance + _JITTER
     return matrix
 
 
@@ -156,7 +163,7 @@ def _evidence(
     faded = np.exp(2 * scales.amplitude) * np.exp(-r) if belief.has_process else np.zeros((n, n))
     process = faded * (1 + r + r**2 / 3)
     matrix = process + weighted @ weighted.T
-    matrix[np.diag_indices_from(matrix)] += np.exp(2 * scales.scatter) + table.repeat_variance + _JITTER
+    matrix[np.diag_indices_from(matrix)] += table.scatter_variance(scales) + table.repeat_variance + _JITTER
     root = cholesky(matrix, lower=True)
     inverse = _inverse(root)
     alpha = inverse @ offset
@@ -164,7 +171,7 @@ def _evidence(
     by_column = (weighted.T @ alpha) ** 2 - np.sum((inverse @ weighted) * weighted, axis=0)
     by_term = np.bincount(term, by_column, minlength=len(scales.widths))[belief.is_learned]
     pull = np.outer(alpha, alpha) - inverse
-    parts = [by_term, np.array([np.exp(2 * scales.scatter) * np.trace(pull)])]
+    parts = [by_term, np.array([np.sum(table.scatter_variance(scales) * np.diag(pull))])]
     if belief.has_process:
         slope = pull * faded * (1 + r) * (5 / 6)
         by_length = np.bincount(belief.tie, squares.reshape(len(lengths), -1) @ slope.ravel() / lengths)

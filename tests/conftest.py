@@ -1,7 +1,18 @@
-"""What all tests share: hypothesis without deadlines (machines are shared), the same examples in every CI run."""
+"""What all tests share: hypothesis without deadlines (machines are shared), and a PostgreSQL server of their own."""
 
 import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("here", deadline=None)
@@ -10,3 +21,108 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 # Scripts that trained and measured the shipped networks: they need torch, and are no tests.
 collect_ignore = ["networks"]
+
+
+@dataclass(frozen=True, slots=True)
+class PostgreSQL:
+    """A server in a folder of its own, on this machine's loopback only."""
+
+    programs: Path
+    folder: Path
+    port: int
+    user: str | None
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Make an empty database and give its URL; what is left connected at the end is closed."""
+        import psycopg
+        from sqlalchemy import event
+        from sqlalchemy.pool import Pool
+
+        name, opened = f"test_{uuid.uuid4().hex}", []
+
+        def remember(connection: object, _: object) -> None:
+            if isinstance(connection, psycopg.Connection):
+                opened.append(connection)
+
+        with psycopg.connect(self._url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        event.listen(Pool, "connect", remember)
+        try:
+            yield self._url(name)
+        finally:
+            event.remove(Pool, "connect", remember)
+            for left in opened:
+                left.close()
+
+    def restart(self, mode: str = "fast") -> None:
+        """Stop and start it again; every connection is lost. `immediate` is as a crash."""
+        self.control("restart", "-m", mode)
+
+    def control(self, action: str, *options: str) -> None:
+        """Run pg_ctl and wait for what it does."""
+        log = self.folder / "log"
+        self.run("pg_ctl", action, "-w", "-t", "60", "-D", str(self.folder / "data"), "-l", str(log), *options)
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's programs, none of which works as root."""
+        subprocess.run(
+            [self.programs / program, *arguments],
+            check=True, cwd=self.folder, user=self.user, extra_groups=None if self.user is None else [],
+            stdout=subprocess.DEVNULL, timeout=120, env={**os.environ, "LC_ALL": "C"},
+        )  # fmt: skip
+
+    def _url(self, name: str) -> str:
+        return f"postgresql+psycopg://explorer@127.0.0.1:{self.port}/{name}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server; without its programs or driver tests skip, but never in CI."""
+    programs = _programs()
+    if programs is None or find_spec("psycopg") is None:
+        reason = "needs PostgreSQL's programs (apt-get install postgresql) and psycopg (the extra 'postgresql')"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        server = PostgreSQL(programs, Path(name), port, _user())
+        if server.user is not None:
+            shutil.chown(name, server.user)
+        server.run(
+            "initdb", "-D", f"{name}/data", "-U", "explorer", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"
+        )
+        # A crash of the server loses nothing without fsync, only one of the whole machine does.
+        options = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off"}
+        with (server.folder / "data" / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
+            file.writelines(f"{option} = '{value}'\n" for option, value in options.items())
+        server.control("start")
+        try:
+            yield server
+        finally:
+            server.control("stop", "-m", "immediate")
+
+
+@pytest.fixture
+def database(postgres: PostgreSQL) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    with postgres.database() as url:
+        yield url
+
+
+def _programs() -> Path | None:
+    """Return the folder of PostgreSQL's programs; Debian keeps them off the PATH, one folder a version."""
+    on_path = shutil.which("pg_ctl")
+    if on_path is not None:
+        return Path(on_path).resolve().parent
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
+    return found[-1].parent if found else None
+
+
+def _user() -> str | None:
+    """Return whom to run it as: root may not."""
+    if os.geteuid() != 0:
+        return None
+    import pwd
+
+    return next(name for name in ("postgres", "nobody") if name in {entry.pw_name for entry in pwd.getpwall()})

@@ -4,12 +4,17 @@ import json
 import os
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalFileOpenLock
 
+from explorer.search.journal_lock import journal_lock
+
 _SYNC_EVERY_S = 0.5
+_LOOK_BACK_BYTES = 65_536
 
 
 class SteadyJournal(BaseJournalBackend):
@@ -22,8 +27,8 @@ class SteadyJournal(BaseJournalBackend):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = JournalFileOpenLock(str(path))
-        self._reader = JournalFileBackend(str(path), lock_obj=self._lock)
+        # The reader never locks; without a lock of its own it would choose the one made of symbolic links.
+        self._reader = JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path)))
         self._synced = time.monotonic()
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
@@ -33,22 +38,57 @@ class SteadyJournal(BaseJournalBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append whole records under the lock."""
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        self._lock.acquire()
-        try:
-            size = self._path.stat().st_size
-            try:
-                self._append(text)
-            except OSError:
-                # A full disk must not leave half a record behind: it would spoil the next one as well.
-                os.truncate(self._path, size)
-                raise
-        finally:
-            self._lock.release()
+        with self.locked():
+            self.append(text.encode())
 
-    def _append(self, text: str) -> None:
-        with self._path.open("ab") as file:
-            file.write(text.encode())
-            file.flush()
-            if time.monotonic() - self._synced > _SYNC_EVERY_S:
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the lock: nobody else appends meanwhile."""
+        return journal_lock(self._path)
+
+    def append(self, lines: bytes) -> None:
+        """Append whole lines, all or none, to a journal that is locked."""
+        is_due = time.monotonic() - self._synced > _SYNC_EVERY_S
+        append_whole(self._path, lines, is_synced=is_due)
+        if is_due:
+            self._synced = time.monotonic()
+
+
+def append_whole(path: Path, lines: bytes, *, is_synced: bool) -> None:
+    """Append whole lines to a locked journal in one write, or leave it as it was.
+
+    Half a line at its end is cut off first: since the lock is ours, whoever wrote it was killed before anybody could
+    rely on it, and what follows would be spoilt by it.
+
+    Raises:
+        OSError: the disk is full, or cannot be written.
+    """
+    with open(path, "a+b", buffering=0, opener=_open_existing) as file:
+        size = _end_of_last_line(file)
+        try:
+            if size < file.seek(0, os.SEEK_END):
+                file.truncate(size)
+            rest = memoryview(lines)
+            while rest:
+                rest = rest[file.write(rest) :]
+            if is_synced:
                 os.fsync(file.fileno())
-                self._synced = time.monotonic()
+        except BaseException:
+            # A full disk must not leave half a record behind.
+            file.truncate(size)
+            raise
+
+
+def _open_existing(path: str, flags: int) -> int:
+    """Open a file that is there: a deleted journal must not begin anew without its study."""
+    return os.open(path, flags & ~os.O_CREAT)
+
+
+def _end_of_last_line(file: FileIO) -> int:
+    end, step = file.seek(0, os.SEEK_END), 1  # as a rule the last byte is a newline
+    while end > 0:
+        begin = max(0, end - step)
+        file.seek(begin)
+        if (newline := file.read(end - begin).rfind(b"\n")) >= 0:
+            return begin + newline + 1
+        end, step = begin, _LOOK_BACK_BYTES
+    return 0

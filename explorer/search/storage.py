@@ -10,6 +10,7 @@ from optuna.storages import BaseStorage, JournalStorage, get_storage
 from explorer.errors import ExplorerError, Fault, InvalidFile, MissingPart, WrongUsage
 from explorer.files import cannot_write
 from explorer.search.journal import SteadyJournal
+from explorer.search.journal_lock import journal_lock
 
 JOURNAL_NAME = "study.journal"
 _TAIL_BYTES = 1_000_000
@@ -58,19 +59,28 @@ def check_tail(path: Path) -> None:
     Raises:
         InvalidFile: it does not.
     """
+    if _tail_fault(path):
+        # Perhaps somebody is just writing: nobody is while the lock is ours.
+        with journal_lock(path):
+            fault = _tail_fault(path)
+        if fault:
+            raise _damaged(path, fault)
+
+
+def _tail_fault(path: Path) -> str:
     size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(max(0, size - _TAIL_BYTES))
         tail = file.read()
     if not tail:
-        return
+        return ""
     if not tail.endswith(b"\n"):
-        raise _damaged(path, "ends within a record: its last write was cut off")
-    last = tail[:-1].rsplit(b"\n", 1)[-1]
+        return "ends within a record: its last write was cut off"
     try:
-        json.loads(last)
+        json.loads(tail[:-1].rsplit(b"\n", 1)[-1])
     except (json.JSONDecodeError, UnicodeDecodeError):
-        raise _damaged(path, "ends with a record that is not JSON") from None
+        return "ends with a record that is not JSON"
+    return ""
 
 
 def _has_broken_line(path: Path) -> bool:
@@ -101,15 +111,16 @@ def recover_journal(path: Path) -> Path | None:
         WrongUsage: the file cannot be read or replaced.
     """
     try:
-        data = path.read_bytes()
-        whole = _whole_records(data)
-        if len(whole) == len(data):
-            return None
-        kept = next(p for i in range(1, 10_000) if not (p := path.with_name(f"{path.name}.damaged{i}")).exists())
-        kept.write_bytes(data)
-        temporary = path.with_name(f".{path.name}.recovered")
-        temporary.write_bytes(whole)
-        temporary.replace(path)
+        with journal_lock(path):
+            data = path.read_bytes()
+            whole = _whole_records(data)
+            if len(whole) == len(data):
+                return None
+            kept = next(p for i in range(1, 10_000) if not (p := path.with_name(f"{path.name}.damaged{i}")).exists())
+            kept.write_bytes(data)
+            temporary = path.with_name(f".{path.name}.recovered")
+            temporary.write_bytes(whole)
+            temporary.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from None
     return kept

@@ -1,6 +1,7 @@
 """Storages: what an argument means, what is damaged and how it is mended, and that no password is shown."""
 
 import json
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -195,8 +196,11 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         open_storage(f"sqlite:///{tmp_path}/x.db", tmp_path)
 
 
-@pytest.mark.skipif(find_spec("psycopg2") is not None, reason="the driver is installed")
-def test_a_missing_driver_is_named_with_the_line_that_installs_it(tmp_path: Path) -> None:
+def test_a_missing_driver_is_named_with_the_line_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for driver in ("psycopg", "psycopg2"):
+        monkeypatch.setitem(sys.modules, driver, None)
     with pytest.raises(MissingPart, match=r"pip install 'explorer\[postgresql\]'") as caught:
         open_storage("postgresql://me:sEcReT@localhost/db", tmp_path)
 

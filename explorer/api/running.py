@@ -99,7 +99,7 @@ def run(
             if workers == 1:
                 search(prepared, progress=progress)
             else:
-                search_in_parallel(prepared, workers=workers, done=before, progress=progress)
+                search_in_parallel(prepared, workers=workers, measure=measure, progress=progress)
     except (Interrupted, MeasurementFailed) as error:
         stopped = error
     seconds = time.perf_counter() - began

@@ -15,7 +15,7 @@ from explorer.search.generations import GENERATION_KEYS, Generational
 from explorer.search.progress import FrontSoFar, Progress, stopped
 from explorer.search.record import Block, record
 from explorer.search.samplers import POPULATION, batch_size, make_sampler, own_seed
-from explorer.search.shared import n_waiting, try_next
+from explorer.search.shared import is_given, search_shared
 from explorer.search.sources import Asked, Listed, Proposal, Source
 from explorer.search.tried import ORIGIN_ATTR, SAMPLE, SEARCH, Tried, attributes, keys_of
 
@@ -68,12 +68,9 @@ def _source(run: Run, n: int) -> Source:
 
 
 def _try_first(run: Run) -> None:
-    """Try what waits in Optuna's own queue, and in a new study the measured configurations, before any sampler."""
-    waiting = n_waiting(run.study)
-    for _ in range(waiting):
-        try_next(run)
-    if waiting:
-        run.forget()
+    """Try what somebody enqueued or a killed run left, and in a new study the measured configurations, first of all."""
+    if is_given(run.study):
+        search_shared(run, should_stop=lambda: False, only_given=True)
     if run.tried.n:
         return
     designs, labels = measured_designs(run.assessment)

@@ -2,9 +2,10 @@
 
 import json
 import os
+import threading
 import time
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class SteadyJournal(BaseJournalBackend):
         # The reader never locks; without a lock of its own it would choose the one made of symbolic links.
         self._reader = JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path)))
         self._synced = time.monotonic()
+        self._own = threading.local()  # how often this thread has locked it, and what it holds back
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
         """Return the records from a number on, as Optuna reads them."""
@@ -37,13 +39,40 @@ class SteadyJournal(BaseJournalBackend):
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append whole records under the lock."""
-        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
+        held_back = getattr(self._own, "lines", None)
+        if held_back is not None:
+            held_back.append(lines)
+            return
         with self.locked():
-            self.append(text.encode())
+            self.append(lines)
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Hold the lock: nobody else appends meanwhile."""
-        return journal_lock(self._path)
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock: nobody else appends meanwhile. Who holds it may take it again."""
+        depth = getattr(self._own, "depth", 0)
+        if depth:
+            yield
+            return
+        with journal_lock(self._path):
+            self._own.depth = 1
+            try:
+                yield
+            finally:
+                self._own.depth = 0
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Hold the lock, and append all records of the block in one write at its end; none where it fails."""
+        with self.locked():
+            self._own.lines = []
+            try:
+                yield
+                lines = b"".join(self._own.lines)
+            finally:
+                self._own.lines = None
+            if lines:
+                self.append(lines)
 
     def append(self, lines: bytes) -> None:
         """Append whole lines, all or none, to a journal that is locked."""

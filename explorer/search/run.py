@@ -8,8 +8,9 @@ from pathlib import Path
 from explorer.files import cannot_write
 from explorer.search.alone import search_alone
 from explorer.search.begin import RUNS_ATTR, Run
+from explorer.search.marks import ALONE
 from explorer.search.progress import Progress, stoppable
-from explorer.search.shared import search_shared
+from explorer.search.shared import are_others_at_work, search_shared
 
 __all__ = ["Clock", "Progress", "logged", "search", "utc_now"]
 
@@ -19,26 +20,28 @@ Clock = Callable[[], datetime.datetime]
 def search(
     run: Run,
     *,
-    quota: int | None = None,
-    worker: int = 0,
+    worker: int | None = None,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Search until the wanted number of trials is COMPLETE; return how many were added.
 
     Ctrl-C ends it after the batch at hand: everything told so far is stored. Where every design is measured, a batch is
-    one design, and one that cannot be measured is told as failed and does not count.
+    one design, and one that cannot be measured is told as failed and does not count. Where others work on the same
+    study, their trials count as well, and nobody tries a design that somebody else does.
 
     Args:
         run: the study at its storage.
-        quota: add this many trials instead, as one of several workers.
-        worker: the index of this worker; each draws its own numbers.
+        worker: the index of this worker where several share the study; each draws its own numbers.
         progress: who wants to know how far it is.
         should_stop: asked between batches.
+        say: tells the user what happened.
 
     Raises:
         Interrupted: it was stopped before it was done.
         MeasurementFailed: so many designs in a row could not be measured that none will be.
+        StorageLost: the storage went away in the middle, and did not come back.
         WrongUsage, InvalidFile, MissingPart: the storage or sampler cannot be used, or holds another question.
     """
     with stoppable() as is_interrupted:
@@ -46,9 +49,10 @@ def search(
         def is_stopped() -> bool:
             return is_interrupted() or should_stop()
 
-        if quota is None and run.assessment.is_cheap:
+        if worker is None and run.assessment.is_cheap and not are_others_at_work(run.study):
             return search_alone(run, progress=progress, should_stop=is_stopped)
-        return search_shared(run, quota=quota, worker=worker, progress=progress, should_stop=is_stopped)
+        index = ALONE if worker is None else worker
+        return search_shared(run, index=index, progress=progress, should_stop=is_stopped, say=say)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ class Board:
         self._assessment, self._encoding = assessment, Encoding(assessment.regions)
         self._names = self._encoding.distributions().keys()
         self._seen: list[FrozenTrial] = []
+        self._open: set[int] = set()  # by number, those that are not finished
         self._keys: dict[int, Key] = {}  # by number
         self._new: list[FrozenTrial] = []
         self.complete: dict[Key, int] = {}
@@ -47,9 +48,12 @@ class Board:
     def take_in(self, trials: Sequence[FrozenTrial]) -> None:
         """Take in what changed since the last time."""
         known = len(self._seen)
-        changed = [t for i, t in enumerate(trials) if i >= known or t is not self._seen[i]]
-        changed = [t for t in changed if t.number >= known or not self._seen[t.number].state.is_finished()]
-        self._seen = list(trials)
+        # What is finished does not change any more.
+        changed = [trials[number] for number in sorted(self._open) if trials[number] is not self._seen[number]]
+        for trial in changed:
+            self._seen[trial.number] = trial
+        changed += trials[known:]
+        self._seen += trials[known:]
         self._decode(changed)
         for trial in changed:
             self._note(trial)
@@ -145,6 +149,7 @@ class Board:
 
     def _note(self, trial: FrozenTrial) -> None:
         number, key = trial.number, self._keys.get(trial.number)
+        (self._open.discard if trial.state.is_finished() else self._open.add)(number)
         self.running.pop(number, None)
         self.waiting.pop(number, None)
         if trial.state == TrialState.RUNNING:

@@ -83,6 +83,8 @@ class _Draft(BaseStorage):
     ) -> list[FrozenTrial]:
         """Return what is known; what waits is not for samplers."""
         del study_id, deepcopy
+        if states == (TrialState.WAITING,):
+            return []
         known = [t for t in self._trials if t.state != TrialState.WAITING and (states is None or t.state in states)]
         return [*known, self.trial] if states is None or TrialState.RUNNING in states else known
 

@@ -21,8 +21,10 @@ def ledger_of(study: optuna.Study, distributions: Mapping[str, BaseDistribution]
     storage = study._storage
     if isinstance(storage, JournalStorage) and isinstance(storage._backend, SteadyJournal):
         return JournalLedger(study, distributions)
-    if isinstance(storage, _CachedStorage) and is_known(storage):
-        from explorer.search.ledger_rdb import DatabaseLedger
+    if isinstance(storage, _CachedStorage):
+        engine = storage._backend.engine
+        if (engine.dialect.name, engine.dialect.driver) == ("postgresql", "psycopg") and is_known(storage):
+            from explorer.search.ledger_postgres import PostgresLedger
 
-        return DatabaseLedger(study, storage._backend, distributions)
+            return PostgresLedger(study, engine, distributions)
     return OpenLedger(study, distributions)

@@ -47,10 +47,11 @@ def _why_lost(trial: FrozenTrial, mark: Mark, *, me: Mark, watch: Watch) -> str:
     """Return why a trial is lost; empty where it may be alive."""
     if mark.worker == me.worker:
         return "it is no longer at it"
-    if mark.is_gone:
-        return "its process has ended"
+    is_gone = mark.is_gone
+    if is_gone is not None:
+        return "its process has ended" if is_gone else ""
     silence = watch.silence_of(trial._trial_id)  # noqa: SLF001
-    return f"no sign of life for {silence:.0f} s" if mark.is_gone is None and silence > GRACE_S else ""
+    return f"no sign of life for {silence:.0f} s" if silence > GRACE_S else ""
 
 
 def _what_now(ending: Ending) -> str:

@@ -87,6 +87,8 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, ConnectionError):
         return True
     module = type(error).__module__.partition(".")[0]
+    if module == "psycopg":
+        return any(kind.__name__ in {"InterfaceError", "OperationalError"} for kind in type(error).__mro__)
     if module == "sqlalchemy":
         from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
         from sqlalchemy.exc import TimeoutError as PoolTimeout

@@ -21,6 +21,7 @@ from explorer.search.watch import Watch, watching
 # A network that cannot be run at all must not be tried for ever; one in twenty that can keeps a search alive.
 MAX_FAILURES_IN_A_ROW = 20
 _LOOK_AGAIN_S = 0.2
+_CHECK_EVERY_S = 0.5
 
 Say = Callable[[str], None]
 
@@ -66,6 +67,7 @@ class _Worker:
     def __init__(self, view: View, me: Mark, *, watch: Watch, say: Say) -> None:
         self._view, self._me, self._watch, self._say = view, me, watch, say
         self._trier = Trier(view, me, watch=watch, say=say)
+        self._checked = -_CHECK_EVERY_S
 
     def work(self, should_stop: Callable[[], bool], *, only_given: bool) -> int:
         run, board = self._view.run, self._view.board
@@ -94,8 +96,11 @@ class _Worker:
         return n_added
 
     def _look(self) -> None:
-        """See what others did, and end the trials of those that are gone."""
+        """See what others did, and once in a while end the trials of those that are gone."""
         self._view.look()
+        if time.monotonic() - self._checked < _CHECK_EVERY_S:
+            return
+        self._checked = time.monotonic()
         while end_lost(self._view, me=self._me, watch=self._watch, say=self._say):
             self._view.look()
 

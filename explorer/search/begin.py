@@ -19,6 +19,7 @@ from explorer.models.responses import Responses
 from explorer.models.surrogate import Surrogate
 from explorer.pareto.front import default_reference
 from explorer.search.guard import guard
+from explorer.search.record import read_ahead
 from explorer.search.storage import open_storage, shown_url
 from explorer.search.tried import Tried, tried_of
 
@@ -112,6 +113,7 @@ def _open_study(run: Run) -> optuna.Study:
         )
     declaration = {**study.declaration(), "model": fingerprint(evaluator)}
     guard(optuna_study, declaration, path=study.path, place=run.place)
+    read_ahead(optuna_study)
     if measuring := measurer(evaluator):
         for trial in complete_trials(optuna_study):
             measuring.recall(trial.user_attrs.get(MEASURED_ATTR))

@@ -35,7 +35,7 @@ def guard(optuna_study: OptunaStudy, declaration: dict[str, Any], *, path: objec
             )
         optuna_study.set_user_attr(_DECLARATION, text)
         optuna_study.set_user_attr(_HASH, sha256(text))
-        return
+        stored = optuna_study.user_attrs  # another worker may have begun it, with another question, at the same moment
     if stored[_HASH] == sha256(text):
         return
     changed = _differences(json.loads(stored.get(_DECLARATION, "{}")), declaration)

@@ -94,7 +94,8 @@ class Reader:
         before = next((t for t in reversed(self.trials) if t._trial_id == trial_id), None)
         if before is not None:
             trial = copy.copy(before)
-            trial.state, trial.values, trial.datetime_complete = ending.state, ending.values, datetime.datetime.now()
+            trial.state, trial.values = ending.state, None if ending.values is None else list(ending.values)
+            trial.datetime_complete = datetime.datetime.now()  # noqa: DTZ005 - as Optuna's
             trial.user_attrs = {**before.user_attrs, **ending.user_attrs}
             trial.system_attrs = {**before.system_attrs, **ending.system_attrs}
             self._put(trial)

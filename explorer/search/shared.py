@@ -24,6 +24,12 @@ _LOOK_AGAIN_S = 0.2
 _CHECK_EVERY_S = 0.5
 
 Say = Callable[[str], None]
+Count = Callable[[int, int, int], None]
+"""Told how many trials are COMPLETE, how many are wanted, and how many of them this worker has added."""
+
+
+def ignored(n_complete: int, n_wanted: int, n_added: int) -> None:
+    """Hear of trials, and do nothing."""
 
 
 def search_shared(
@@ -32,6 +38,7 @@ def search_shared(
     index: int = ALONE,
     progress: Progress | None = None,
     should_stop: Callable[[], bool],
+    count: Count = ignored,
     say: Say = lambda _: None,
     patience_s: float = PATIENCE_S,
     only_given: bool = False,
@@ -43,6 +50,7 @@ def search_shared(
         index: of this worker; each draws its own numbers.
         progress: who wants to know how far the study is.
         should_stop: asked between designs.
+        count: told how many trials there are, after each.
         say: tells the user what happened.
         patience_s: how long a storage may be away.
         only_given: try only what was given: designs that somebody enqueued, and those of lost trials.
@@ -54,7 +62,7 @@ def search_shared(
     """
     view = View(run, patience=Patience(run.place, say=say, seconds=patience_s), progress=progress)
     with at_work(index) as me, watching(view.ledger) as watch:
-        worker = _Worker(view, me, watch=watch, say=say)
+        worker = _Worker(view, me, watch=watch, count=count, say=say)
         try:
             return worker.work(should_stop, only_given=only_given)
         finally:
@@ -64,8 +72,9 @@ def search_shared(
 class _Worker:
     """One worker of a study: a resource for as long as it works."""
 
-    def __init__(self, view: View, me: Mark, *, watch: Watch, say: Say) -> None:
-        self._view, self._me, self._watch, self._say = view, me, watch, say
+    def __init__(self, view: View, me: Mark, *, watch: Watch, count: Count, say: Say) -> None:
+        self._view, self._me, self._watch, self._count, self._say = view, me, watch, count, say
+        self._n_added = 0
         self._trier = Trier(view, me, watch=watch, say=say)
         self._checked = -_CHECK_EVERY_S
 
@@ -74,7 +83,7 @@ class _Worker:
         self._view.recall(unstored(run.out))
         self._look()
         steps = Steps(run, board, index=self._me.index)
-        n_added = n_failed = 0
+        n_failed = 0
         while board.n_complete < board.wanted:
             if should_stop():
                 raise stopped(run, board.n_complete, board.wanted)
@@ -85,7 +94,7 @@ class _Worker:
                 time.sleep(_LOOK_AGAIN_S)
             else:
                 try:
-                    n_added += self._trier.try_design(step)
+                    self._n_added += self._trier.try_design(step)
                     n_failed = 0
                 except MeasurementFailed as error:
                     n_failed += 1
@@ -93,11 +102,13 @@ class _Worker:
                         raise _hopeless(error, place=run.place) from None
             self._look()
         drop_stored(run.out, self._view.ledger.trials)
-        return n_added
+        return self._n_added
 
     def _look(self) -> None:
         """See what others did, and once in a while end the trials of those that are gone."""
         self._view.look()
+        board = self._view.board
+        self._count(board.n_complete, board.wanted, self._n_added)
         if time.monotonic() - self._checked < _CHECK_EVERY_S:
             return
         self._checked = time.monotonic()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from multiprocessing.connection import wait
 
 from explorer.errors import ExplorerError, Interrupted, MeasurementFailed, WrongUsage
-from explorer.models.function import Measure
+from explorer.models.function import Function, Measure
 from explorer.search.begin import Run
 from explorer.search.patience import Patience, StorageLost
 from explorer.search.progress import Progress, stoppable
@@ -53,7 +53,9 @@ def search_in_parallel(
     if not 1 <= workers <= MAX_WORKERS:
         raise WrongUsage(f"workers = {workers} is outside [1, {MAX_WORKERS}]", fix="take one for each processor")
     refuse_parallel(run.storage_url)
-    study = run.assessment.study
+    study, evaluator = run.assessment.study, run.assessment.evaluator
+    if measure is None and isinstance(evaluator, Function):
+        measure = evaluator.name if ".py:" in evaluator.name else evaluator.function
     view = View(run, patience=Patience(run.place, say=say), progress=progress)
     view.look()
     left = view.board.wanted - view.board.n_complete

@@ -9,7 +9,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from explorer.errors import Fault, InvalidFile, WrongUsage
 from explorer.files import cannot_write
 from explorer.search.connect import open_url
-from explorer.search.journal import SteadyJournal
+from explorer.search.journal import SteadyJournal, mend_tail
 from explorer.search.journal_lock import journal_lock
 
 JOURNAL_NAME = "study.journal"
@@ -31,6 +31,7 @@ def open_storage(url: str | None, out: Path) -> BaseStorage:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab"):
             pass
+        mend_tail(path)
     except OSError as error:
         raise cannot_write(path, error) from None
     check_tail(path)
@@ -55,8 +56,6 @@ def journal_path(url: str | None, out: Path) -> Path | None:
 
 def check_tail(path: Path) -> None:
     """See that a journal's last whole line is a record: after anything else there is no telling what else is damaged.
-
-    Half a line after it does no harm: nobody reads it, and it is cut off before the next record is written.
 
     Raises:
         InvalidFile: it is not.

@@ -68,6 +68,9 @@ class Ledger(Protocol):
     def beats(self) -> Iterable[tuple[int, Any]]:
         """Return the ids of the RUNNING trials, and their workers' latest signs of life."""
 
+    def close(self) -> None:
+        """Let go of what it holds open; it opens again when it is needed."""
+
 
 class OpenLedger:
     """A ledger over Optuna's public calls, for every storage.
@@ -157,6 +160,9 @@ class OpenLedger:
         with self._turn:
             running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return [(trial._trial_id, trial.system_attrs.get(BEAT_ATTR)) for trial in running]
+
+    def close(self) -> None:
+        """Do nothing: the storage is somebody else's."""
 
     def _create(self, template: FrozenTrial) -> FrozenTrial:
         trial_id = self._storage.create_new_trial(self._study._study_id, template_trial=template)

@@ -15,8 +15,8 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
-from sqlalchemy import Engine
 
 from explorer.search.ledger import Ending, IsFree
 from explorer.search.ledger_read import Reader
@@ -58,16 +58,15 @@ class PostgresLedger:
 
     Args:
         study: the study at its storage.
-        engine: of its storage, by the driver psycopg.
+        backend: Optuna's storage, by the driver psycopg.
         distributions: of the parameters.
     """
 
-    def __init__(self, study: optuna.Study, engine: Engine, distributions: Mapping[str, BaseDistribution]) -> None:
-        self._study, self._engine, self._distributions = study._study_id, engine, distributions
+    def __init__(self, study: optuna.Study, backend: RDBStorage, distributions: Mapping[str, BaseDistribution]) -> None:
+        self._study, self._backend, self._distributions = study._study_id, backend, distributions
         self._written = {name: distribution_to_json(one) for name, one in distributions.items()}
         self._turn = threading.RLock()
         self._reader = Reader(self._study)
-        self._lent: Any = None
         self._connection: Any = None
 
     @property
@@ -133,10 +132,10 @@ class PostgresLedger:
     def close(self) -> None:
         """Close the connection; it opens again when it is needed."""
         with self._turn:
-            if self._lent is not None:
+            if self._connection is not None:
                 with suppress(Exception):
-                    self._lent.close()
-            self._lent = self._connection = None
+                    self._connection.close()
+            self._connection = None
 
     @contextmanager
     def _connected(self) -> Iterator[Any]:
@@ -144,15 +143,18 @@ class PostgresLedger:
         with self._turn:
             try:
                 if self._connection is None:
-                    self._lent = self._engine.raw_connection()
-                    self._connection = self._lent.driver_connection
-                    self._lent.detach()  # it is ours, as long as we keep hold of it
+                    self._connection = self._connect()
                     self._connection.autocommit = True
                     self._connection.execute(_SETTINGS, prepare=False)
                 yield self._connection
             except BaseException:
                 self.close()
                 raise
+
+    def _connect(self) -> Any:
+        dialect = self._backend.engine.dialect
+        args, options = dialect.create_connect_args(self._backend.engine.url)
+        return dialect.connect(*args, **{**options, **self._backend.engine_kwargs.get("connect_args", {})})
 
     def _params(self, params: Mapping[str, Any]) -> str:
         return json.dumps(

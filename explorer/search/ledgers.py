@@ -22,9 +22,9 @@ def ledger_of(study: optuna.Study, distributions: Mapping[str, BaseDistribution]
     if isinstance(storage, JournalStorage) and isinstance(storage._backend, SteadyJournal):
         return JournalLedger(study, distributions)
     if isinstance(storage, _CachedStorage):
-        engine = storage._backend.engine
-        if (engine.dialect.name, engine.dialect.driver) == ("postgresql", "psycopg") and is_known(storage):
+        dialect = storage._backend.engine.dialect
+        if (dialect.name, dialect.driver) == ("postgresql", "psycopg") and is_known(storage):
             from explorer.search.ledger_postgres import PostgresLedger
 
-            return PostgresLedger(study, engine, distributions)
+            return PostgresLedger(study, storage._backend, distributions)
     return OpenLedger(study, distributions)

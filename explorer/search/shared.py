@@ -66,6 +66,7 @@ def search_shared(
         try:
             return worker.work(should_stop, only_given=only_given)
         finally:
+            view.ledger.close()
             run.forget()
 
 

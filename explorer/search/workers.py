@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from multiprocessing.connection import wait
 
@@ -57,13 +57,14 @@ def search_in_parallel(
     if measure is None and isinstance(evaluator, Function):
         measure = evaluator.name if ".py:" in evaluator.name else evaluator.function
     view = View(run, patience=Patience(run.place, say=say), progress=progress)
-    view.look()
-    left = view.board.wanted - view.board.n_complete
-    if left > 0:
-        task = Task(
-            str(study.path), study.trials, study.seed, study.sampler, run.out, run.storage_url, measure, index=0
-        )
-        _Crew(view, task, say).work(min(workers, left))
+    with closing(view.ledger):
+        view.look()
+        left = view.board.wanted - view.board.n_complete
+        if left > 0:
+            task = Task(
+                str(study.path), study.trials, study.seed, study.sampler, run.out, run.storage_url, measure, index=0
+            )
+            _Crew(view, task, say).work(min(workers, left))
     run.forget()
 
 

@@ -4,12 +4,21 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from explorer.errors import Fault, InvalidFile, WrongUsage
 
 MAX_DECLARATION_BYTES = 1_000_000
 MAX_TABLE_BYTES = 200_000_000
+
+
+class Mark(NamedTuple):
+    """What a file is known by: its size, and the SHA-256 of its bytes in hex."""
+
+    n_bytes: int
+    sha256: str
 
 
 def is_file(path: Path) -> bool:
@@ -27,6 +36,31 @@ def read_text(path: Path, *, max_bytes: int) -> str:
         WrongUsage: there is no such file, or it may not be read.
         InvalidFile: it is larger than `max_bytes`, empty, or not UTF-8.
     """
+    return text_of(path, read_bytes(path, max_bytes=max_bytes))
+
+
+def text_of(path: Path, content: bytes) -> str:
+    """Return the text that a file's bytes are.
+
+    Raises:
+        InvalidFile: there is none, or it is not UTF-8.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidFile(path, [Fault(f"byte {error.start}", "is not UTF-8 text", "save it as UTF-8")]) from None
+    if not text.strip():
+        raise InvalidFile(path, [Fault("", "the file is empty", "write a declaration or restore it from a copy")])
+    return text
+
+
+def read_bytes(path: Path, *, max_bytes: int) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        WrongUsage: there is no such file, or it may not be read.
+        InvalidFile: it is larger than `max_bytes`.
+    """
     try:
         if not path.is_file():
             raise WrongUsage(
@@ -36,14 +70,9 @@ def read_text(path: Path, *, max_bytes: int) -> str:
         size = path.stat().st_size
         if size > max_bytes:
             raise InvalidFile(path, [Fault("", f"has {size:,} bytes", f"keep it under {max_bytes:,} bytes")])
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidFile(path, [Fault(f"byte {error.start}", "is not UTF-8 text", "save it as UTF-8")]) from None
+        return path.read_bytes()
     except OSError as error:
         raise WrongUsage(f"{path}: {error.strerror}", fix="check that the path is right and may be read") from None
-    if not text.strip():
-        raise InvalidFile(path, [Fault("", "the file is empty", "write a declaration or restore it from a copy")])
-    return text
 
 
 def write_text(path: Path, text: str) -> None:
@@ -52,7 +81,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         WrongUsage: the folder cannot be written.
     """
-    write_bytes(path, text.encode())
+    write_parts(path, [text])
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -61,12 +90,28 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         WrongUsage: the folder cannot be written.
     """
+    _replace(path, [content])
+
+
+def write_parts(path: Path, parts: Iterable[str]) -> Mark:
+    """Replace a file in one step, as `write_text` does, by a text that comes in parts; return what it is known by.
+
+    Raises:
+        WrongUsage: the folder cannot be written.
+    """
+    return _replace(path, (part.encode() for part in parts))
+
+
+def _replace(path: Path, parts: Iterable[bytes]) -> Mark:
+    digest, n_bytes = hashlib.sha256(), 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                for part in parts:
+                    n_bytes += file.write(part)
+                    digest.update(part)
                 file.flush()
                 os.fsync(file.fileno())
             # mkstemp makes files private; results are meant to be read by colleagues, as the umask allows.
@@ -80,12 +125,30 @@ def write_bytes(path: Path, content: bytes) -> None:
             raise
     except OSError as error:
         raise cannot_write(path, error) from None
+    return Mark(n_bytes, digest.hexdigest())
+
+
+def mark_of(content: bytes) -> Mark:
+    """Return what a file of these bytes is known by."""
+    return Mark(len(content), sha256(content))
+
+
+def is_marked(path: Path, mark: Mark) -> bool:
+    """Tell whether a file is the one that is known by a mark; it may be larger than memory.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if path.stat().st_size != mark.n_bytes:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == mark.sha256
 
 
 def cannot_write(path: Path, error: OSError) -> WrongUsage:
     """Say why a file or folder could not be written, and what to do."""
     return WrongUsage(
-        f"{path}: cannot write: {error.strerror or error}", fix="free the place or choose another folder with --out"
+        f"{path}: cannot write: {error.strerror or error}", fix="free the place or choose another folder (--out, -o)"
     )
 
 

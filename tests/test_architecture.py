@@ -132,6 +132,13 @@ def test_importing_explorer_costs_nothing() -> None:
     assert _python(code) == "[]"
 
 
+def test_reading_results_and_choosing_wait_for_no_model_and_no_search() -> None:
+    slow = set(HEAVY) - {"numpy", "moocore"}
+    code = f"import sys, explorer; explorer.results, explorer.choose; print(sorted(set(sys.modules) & {slow}))"
+
+    assert _python(code) == "[]"
+
+
 def test_every_public_name_leads_somewhere() -> None:
     """In a fresh interpreter: each is imported when it is first used, in any order."""
     code = "import explorer; print(all(getattr(explorer, n) is not None for n in reversed(explorer.__all__)))"

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -148,3 +149,41 @@ def test_the_measurement_of_the_readme_runs(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "cnn.csv").read_text(encoding="utf-8").count("\n") == 17
+
+
+def test_the_example_on_the_h100_leads_to_the_answer_that_it_states(tmp_path: Path) -> None:
+    section = README.split("## Bring your own measurements")[1].split("\n## ")[0]
+    fit = re.findall(r"^```sh\n(explorer fit h100_accuracy.*?)^```", section, flags=re.MULTILINE | re.DOTALL)[0]
+    study = re.findall(r"^```toml\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)[0]
+    choose = re.search(r"`(explorer choose mine [^`]*)`", section)
+    stated = re.search(r"(\w+), batch (\d+), R = ([\d.]+), D = ([\d.]+), with ([\d.]+) .* at ([\d.]+) mJ", section)
+    assert choose
+    assert stated
+    for name in ("h100_accuracy.csv", "h100_energy.csv"):
+        shutil.copy(ROOT / "explorer/models" / name, tmp_path / name)
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies/mine.toml").write_text(study, encoding="utf-8")
+    told = ""
+    for line in (fit, "explorer run mine", choose[1]):
+        typed = line.replace("explorer", f"{sys.executable} -m explorer", 1)
+        done = subprocess.run(typed, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S602
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+        told += done.stdout
+    design = json.loads((tmp_path / "results/mine/chosen.json").read_text(encoding="utf-8"))["design"]
+    rows = [
+        row for row in told.splitlines() if " of " in row and row.startswith(("accuracy ", "latency_s ", "energy_j "))
+    ]
+
+    assert (design["precision"], f"{design['batch_size']:g}") == (stated[1], stated[2])
+    numbers = [design[name] for name in ("pruning_ratio", "quant_step", "accuracy", "energy_j")]
+    assert numbers == pytest.approx(
+        [float(stated[3]), float(stated[4]), float(stated[5]), float(stated[6]) / 1e3], rel=0.06
+    )
+    said = re.findall(r"^((?:accuracy|latency_s|energy_j) .*)$", section, flags=re.MULTILINE)
+    assert len(said) == len(rows[:3]) == 3
+    for line, row in zip(said, rows, strict=False):
+        assert _numbers(row) == pytest.approx(_numbers(line), rel=0.03), line
+
+
+def _numbers(line: str) -> list[float]:
+    return [float(number) for number in re.findall(r"\d+\.?\d*", line.partition(" ")[2])]

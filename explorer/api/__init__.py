@@ -1,12 +1,36 @@
 """What the commands do, for Python: load a study, run it, look at its front, choose one design, ship it."""
 
-from explorer.api.choosing import choose, describe
-from explorer.api.looking import compare, dashboard, explain, write_report
-from explorer.api.place import RESULTS_FOLDER, results, results_folder
-from explorer.api.running import Outcome, load, run
-from explorer.api.shipping import deploy, verify
-from explorer.api.working import Work, proxy, worker
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from explorer.api.choosing import choose, describe
+    from explorer.api.looking import compare, dashboard, explain, write_report
+    from explorer.api.place import RESULTS_FOLDER, results, results_folder
+    from explorer.api.running import Outcome, load, run
+    from explorer.api.shipping import deploy, verify
+    from explorer.api.working import Work, proxy, worker
+
+# A module is imported when one of its names is first used: who reads results waits for no search and no model.
+_HOMES = {
+    "RESULTS_FOLDER": "place",
+    "Outcome": "running",
+    "Work": "working",
+    "choose": "choosing",
+    "compare": "looking",
+    "dashboard": "looking",
+    "deploy": "shipping",
+    "describe": "choosing",
+    "explain": "looking",
+    "load": "running",
+    "proxy": "working",
+    "results": "place",
+    "results_folder": "place",
+    "run": "running",
+    "verify": "shipping",
+    "worker": "working",
+    "write_report": "looking",
+}
 __all__ = [
     "RESULTS_FOLDER",
     "Outcome",
@@ -26,3 +50,13 @@ __all__ = [
     "worker",
     "write_report",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'explorer.api' has no attribute '{name}'")
+    return getattr(import_module(f"explorer.api.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -8,23 +8,19 @@ from typing import Any
 import numpy as np
 
 from explorer.api.place import results
-from explorer.api.running import load
 from explorer.errors import WrongUsage
-from explorer.models.assessment import Assessment
 from explorer.pareto import decide
-from explorer.pareto.applied import apply_to
 from explorer.pareto.decide import Choice
+from explorer.pareto.notes import nothing_feasible
 from explorer.pareto.results import Results
 from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
 from explorer.problem.columns import describe as meaning_of
 from explorer.problem.constraints import parse_constraint
-from explorer.problem.device import device_points
 from explorer.problem.objectives import CostWeights
-from explorer.search.begin import fingerprint
 
 
 def choose(
-    study_or_folder: str | Path,
+    study_or_folder: str | Path | Results,
     *,
     knee: bool = False,
     alpha: float | None = None,
@@ -39,7 +35,7 @@ def choose(
     """Choose one configuration from a front by one rule; return it, and what `chosen.json` holds of it.
 
     Args:
-        study_or_folder: a study that was run here, or a result folder.
+        study_or_folder: a study that was run here, a result folder, or results that are read already.
         knee: choose where the front bends most.
         alpha: choose the least weighted cost, Eq. (10).
         energy_max_j: E_max of the weighted cost; default: the study's.
@@ -55,8 +51,10 @@ def choose(
         WrongUsage: there are no results, or a rule, condition or device cannot be used.
         NoFeasibleDesign: no design meets the conditions inside the domain.
     """
-    found = results(study_or_folder)
+    found = study_or_folder if isinstance(study_or_folder, Results) else results(study_or_folder)
     candidates = found.front_columns
+    if design is None and not found.is_front.any():
+        raise nothing_feasible(found)
     if design is not None:
         candidates, rule = decide.one_design(found, design)
     elif alpha is not None:
@@ -87,33 +85,14 @@ def choose(
         "provenance": dict(found.provenance),
     }
     if device is not None:
-        points = device_points(device, bin_name=bin_name)
-        applied = apply_to(
-            choice.design, assessment=_asked_of(found), points=points, conditions=conditions,
+        # Not at the top: of all choices this one alone needs the model, and with it the whole engine.
+        from explorer.api.applying import applied
+
+        payload["applied"] = applied(
+            found, choice.design, device=device, bin_name=bin_name, conditions=conditions,
             allow_extrapolation=allow_extrapolation,
         )  # fmt: skip
-        payload["applied"] = {
-            "device": device,
-            "bin": bin_name,
-            "operating_point": applied.point,
-            "design": applied.design,
-            "is_extrapolated": applied.is_extrapolated,
-        }
     return choice, payload
-
-
-def _asked_of(found: Results) -> Assessment:
-    """Load the study that results are of, and see that its model still rests on the same samples.
-
-    Raises:
-        WrongUsage: the study is not where it was, or its samples have changed.
-    """
-    path = str(found.provenance.get("study", {}).get("file", found.study))
-    loaded = load(path)
-    now, then = fingerprint(loaded.evaluator), found.provenance.get("model", {})
-    if now.get("samples_sha256") != then.get("samples_sha256"):
-        raise WrongUsage(f"{path}: its samples have changed since the run", fix=f"explorer run {path}")
-    return loaded
 
 
 def describe(design: Mapping[str, Any], columns: Mapping[str, Column] | None = None) -> list[str]:

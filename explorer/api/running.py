@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from explorer.api.place import RESULTS_FOLDER, place_of
-from explorer.errors import Interrupted, MeasurementFailed, NoFeasibleDesign
+from explorer.errors import Interrupted, MeasurementFailed
 from explorer.files import cannot_write
 from explorer.models.assessment import Assessment, assessment_of
 from explorer.models.function import Measure
 from explorer.models.store import load_evaluator
 from explorer.pareto.certify import certify
 from explorer.pareto.folder import write_folder
-from explorer.pareto.notes import nearest_misses
+from explorer.pareto.notes import nothing_feasible
 from explorer.pareto.results import Results
 from explorer.problem.study import load_study
 from explorer.report.files import write_page
@@ -156,9 +156,5 @@ def _searched(
     if stopped:
         raise stopped
     if not results.is_front.any():
-        misses = "".join(f"\n  {line}" for line in nearest_misses(results.table, prepared.assessment))
-        raise NoFeasibleDesign(
-            f"none of {results.n_complete} designs meets every constraint{misses}",
-            fix="loosen the constraint that is furthest from being met, or widen the space",
-        )
+        raise nothing_feasible(results)
     return Outcome(results, prepared.out, results.n_complete - before, seconds)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli import catalog, deploy, explain, fit, front, init, measure, opp, paper, predict, verify
+from explorer.cli import catalog, deploy, doctor, explain, fit, front, init, measure, opp, paper, predict, verify
 from explorer.cli import choose as choosing
 from explorer.cli import compare as comparing
 from explorer.cli import dashboard as dashboards
@@ -59,6 +59,7 @@ app.command("init")(init.init)
 app.command("import-opp")(opp.import_opp)
 app.command("list")(catalog.list_)
 app.command("schema")(catalog.schema)
+app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:

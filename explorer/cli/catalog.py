@@ -19,14 +19,17 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
     """List what can be named: studies, search spaces, devices, models, networks, objectives and samplers."""
     from explorer.cli.console import print_json, print_table, print_text
     from explorer.network.network import shipped_networks
-    from explorer.problem.catalog import available, title_of
+    from explorer.problem.catalog import available, other_names, title_of
     from explorer.problem.objectives import OBJECTIVES
     from explorer.problem.study import SAMPLERS
     from explorer.problem.study_file import SHIPPED_MODELS
 
     studies = [{"name": p.stem, "title": title_of(p), "file": str(p)} for p in available("studies")]
     spaces = [{"name": p.stem, "title": title_of(p), "file": str(p)} for p in available("search_spaces")]
-    devices = [{"name": p.stem, "title": title_of(p), "file": str(p)} for p in available("search_spaces/devices")]
+    devices = [
+        {"name": p.stem, "also": list(other_names(p)), "title": title_of(p), "file": str(p)}
+        for p in available("search_spaces/devices")
+    ]
     objectives = [{"name": o.name, "direction": o.direction, "label": o.title} for o in OBJECTIVES.values()]
     if as_json:
         print_json(
@@ -46,7 +49,8 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
     print_text("")
     print_table(["search space", "what it is"], [[s["name"], s["title"]] for s in spaces])
     print_text("")
-    print_table(["device", "whose operating points"], [[d["name"], d["title"]] for d in devices])
+    called = [[" or ".join((p.stem, *other_names(p))), title_of(p)] for p in available("search_spaces/devices")]
+    print_table(["device", "whose operating points"], called)
     print_text("")
     print_table(["objective", "direction", "meaning"], [[o["name"], o["direction"], o["label"]] for o in objectives])
     print_text("")

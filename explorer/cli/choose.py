@@ -66,8 +66,9 @@ def choose(
         )
     if energy_max is not None and alpha is None:
         raise WrongUsage("--energy-max stands without --alpha", fix="give both, or neither")
+    found = api.results(study)
     choice, payload = api.choose(
-        study, knee=knee, alpha=alpha, energy_max_j=None if energy_max is None else parse_quantity(energy_max, "J"),
+        found, knee=knee, alpha=alpha, energy_max_j=None if energy_max is None else parse_quantity(energy_max, "J"),
         minimize=minimize, design=design, where=where or (), allow_extrapolation=allow_extrapolation,
         device=device, bin_name=bin_name,
     )  # fmt: skip
@@ -76,7 +77,7 @@ def choose(
     if as_json:
         print_json(payload)
         return
-    for line in _told(choice, payload, api.results(study).own_columns):
+    for line in _told(choice, payload, found.own_columns):
         print_text(line)
     print_text(str(path))
 

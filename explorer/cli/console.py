@@ -6,11 +6,13 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+_GAP = 2  # spaces between two columns of a table
 _PIPE_WIDTH = 200  # a pipe has no width of its own; rows wider than a default of 80 would be cut
 
 
@@ -40,16 +42,78 @@ def print_prose(text: str, *, indent: str = "") -> None:
     print_text(textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent))
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """Print rows under headers; numbers are aligned to the right."""
-    body = [[_cell(value) for value in row] for row in rows]
+def print_table(
+    headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, spare: Sequence[str] = ()
+) -> list[str]:
+    """Print rows under headers; numbers are aligned to the right and never broken, if that can be.
+
+    Where a terminal is too narrow for that, intervals go below their values; where it still is, the spare columns are
+    left out, the first ones first.
+
+    Args:
+        headers: of the columns.
+        rows: what stands under them.
+        title: above all.
+        spare: headers of columns that a narrow terminal may do without.
+
+    Returns:
+        The headers of what was left out.
+    """
+    names, body, width = list(headers), [[_cell(value) for value in row] for row in rows], stdout().width
+    if _total(_widths(names, body)) > width:
+        body = [[cell.replace(" [", "\n[") for cell in row] for row in body]
+    left_out = []
+    for name in spare:
+        if _total(_widths(names, body)) <= width:
+            break
+        place = names.index(name)
+        left_out.append(names.pop(place))
+        body = [row[:place] + row[place + 1 :] for row in body]
+    widths = _fitted(names, body, width)
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
-    for index, header in enumerate(headers):
-        is_number = bool(body) and all(_is_number(row[index]) for row in body)
-        table.add_column(header, justify="right" if is_number else "left", overflow="fold")
+    for i, name in enumerate(names):
+        is_number = bool(body) and all(_is_number(row[i]) for row in body)
+        justify: Literal["left", "right"] = "right" if is_number else "left"
+        table.add_column(name, justify=justify, overflow="fold", width=widths[i] if widths else None)
     for row in body:
         table.add_row(*row)
     stdout().print(table, markup=False, highlight=False)
+    return left_out
+
+
+def _fitted(names: Sequence[str], body: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Return a width for each column that breaks no word; none where the table fits as it is, or cannot be made to.
+
+    What is to spare goes to cells before headers, and first to those that lack least: long texts are broken, names not.
+    """
+    cells = [
+        max((cell_len(line) for row in body for line in row[i].splitlines()), default=0) for i in range(len(names))
+    ]
+    whole = [max(cell, cell_len(name)) for cell, name in zip(cells, names, strict=True)]
+    tries = (_widths(names, body), _widths(names, body, is_whole=False))
+    widths = next((least for least in tries if _total(least) <= width), [])
+    if _total(whole) <= width or not widths:
+        return []
+    for wanted in (cells, whole):
+        lacking = [max(want - has, 0) for want, has in zip(wanted, widths, strict=True)]
+        for i in sorted(range(len(names)), key=lacking.__getitem__):
+            widths[i] += min(lacking[i], width - _total(widths))
+    return widths
+
+
+def _widths(names: Sequence[str], body: Sequence[Sequence[str]], *, is_whole: bool = True) -> list[int]:
+    """Return the least width of each column: of its longest word; a number is one with its interval (`is_whole`)."""
+    widths = []
+    for i, name in enumerate(names):
+        cells = [row[i] for row in body]
+        is_number = is_whole and bool(cells) and all(map(_is_number, cells))
+        words = [part for cell in cells for part in (cell.splitlines() if is_number else cell.split())]
+        widths.append(max(map(cell_len, [*name.split(), *words]), default=0))
+    return widths
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + _GAP * (len(widths) - 1)
 
 
 def print_json(payload: Mapping[str, Any], *, one_line: bool = False) -> None:
@@ -90,7 +154,7 @@ def _cell(value: object) -> str:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text.partition(" ")[0].rstrip("%").replace(",", "") or "x")
+        float((text.split() or ["x"])[0].rstrip("%").replace(",", ""))
     except ValueError:
         return text == "-"
     return True

@@ -16,6 +16,14 @@ class Codec(StrEnum):
     entropy = "entropy"
 
 
+class Container(StrEnum):
+    """What codes may be clipped to."""
+
+    int4 = "int4"
+    int8 = "int8"
+    int16 = "int16"
+
+
 def deploy(
     chosen: Annotated[Path, typer.Argument(metavar="CHOSEN.json", help="What `explorer choose` wrote.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="BUNDLE", help="The bundle's folder, to be made.")],
@@ -31,7 +39,14 @@ def deploy(
     allow_extrapolation: Annotated[
         bool, typer.Option("--allow-extrapolation", help="Take a design outside the model's domain as well.")
     ] = False,
-    codec: Annotated[Codec, typer.Option("--codec", help="Which size size_bytes promises.")] = Codec.deflate,
+    codec: Annotated[
+        Codec | None, typer.Option("--codec", help="Which size size_bytes is.", show_default="the study's, or deflate")
+    ] = None,
+    per_tensor: Annotated[bool, typer.Option("--per-tensor", help="Prune each tensor by R alone.")] = False,
+    clip: Annotated[Container | None, typer.Option("--clip", help="Clip codes to this instead of widening.")] = None,
+    full_int8: Annotated[
+        str | None, typer.Option("--full-int8", metavar="CALIBRATION", help="int8 activations, set on this data.")
+    ] = None,
     technology: Annotated[
         Path | None, typer.Option("--technology", help="TOML of pJ per MAC and access.", show_default="45 nm")
     ] = None,
@@ -39,18 +54,24 @@ def deploy(
 ) -> None:
     """Write the deployment bundle of a chosen configuration: manifest, checksums, and what has not been checked.
 
-    With --model it holds your network, pruned and quantized at the chosen R and D; with --device, scripts that set the
-    device's nearest clock and restore the former one. It never tells to set a voltage: that is for the device to
-    choose.
+    With --model it holds your network, pruned and quantized at the chosen R and D, and else as a live study measured
+    it; where samples were measured with --codec, --per-tensor, --clip or --full-int8, tell the same here. With --device
+    it holds scripts that set the device's nearest clock and restore the former one. It never tells to set a voltage:
+    that is for the device to choose.
     """
     from explorer import api
     from explorer.cli.console import note, print_text
     from explorer.deploy.artifact import NetworkOptions
+    from explorer.network.data import load_data
     from explorer.network.technology import SHIPPED
 
+    options = NetworkOptions(
+        codec.value if codec else None, level, technology or SHIPPED, per_tensor=per_tensor,
+        clip_to=clip.value if clip else None, calibration=load_data(full_int8) if full_int8 else None,
+    )  # fmt: skip
     made, bundle = api.deploy(
         chosen, out=output, model=model, device=device, bin_name=bin_name, force=force,
-        allow_extrapolation=allow_extrapolation, network=NetworkOptions(codec.value, level, technology or SHIPPED),
+        allow_extrapolation=allow_extrapolation, network=options,
     )  # fmt: skip
     for name in bundle.names:
         print_text(str(bundle.folder / name))

@@ -55,7 +55,7 @@ def fit(
     if isinstance(model, Responses):
         _print_responses(model, summary)
     else:
-        _print_shapes(model, summary, advice.text if advice else "")
+        _print_shapes(model, summary, advice.text() if advice else "")
     for text in dict.fromkeys((*model.notes, *summary["warnings"])):
         note(f"note: {text}")
     if output is not None:

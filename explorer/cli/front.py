@@ -1,10 +1,18 @@
 """`explorer front` and `explorer report`: what a study has found."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from explorer.pareto.results import Results
+    from explorer.problem.columns import Columns
+
+# A front of a few dozen designs is read row by row; of a thousand, a screenful says as much.
+_MOST, _SOME = 100, 40
 
 StudyOrFolder = Annotated[
     str, typer.Argument(metavar="STUDY_OR_DIR", help="A study that was run here, or a result folder.")
@@ -22,26 +30,38 @@ class Format(StrEnum):
 def front(
     study: StudyOrFolder,
     style: Annotated[Format, typer.Option("--format", help="For people, or for scripts.")] = Format.table,
+    is_all: Annotated[bool, typer.Option("--all", help="A row for every design, in a table too.")] = False,
 ) -> None:
-    """Print the Pareto front: the feasible designs that no other one beats."""
+    """Print the Pareto front: the feasible designs that no other one beats.
+
+    A table of more than 100 designs shows 40, evenly along the front; CSV and JSON are always complete.
+    """
     import sys
 
     from explorer import api
-    from explorer.cli.cells import short_title, value_cell
-    from explorer.cli.console import note, print_json, print_table
-    from explorer.pareto.folder import csv_text, front_json
+    from explorer.pareto.csv_columns import csv_parts
+    from explorer.pareto.front_json import front_head, front_parts
     from explorer.pareto.results import front_order
-    from explorer.problem.columns import COLUMNS, own_knobs
-    from explorer.problem.domain import is_extrapolated
 
     results = api.results(study)
     columns = results.front_columns
     if style is Format.json:
-        print_json(front_json(results))
-        return
-    if style is Format.csv:
-        sys.stdout.write(csv_text(columns, front_order(columns)))
-        return
+        sys.stdout.writelines(front_parts(columns, front_head(results)))
+    elif style is Format.csv:
+        sys.stdout.writelines(csv_parts(columns, front_order(columns)))
+    else:
+        _print_front(results, columns, is_all=is_all)
+
+
+def _print_front(results: "Results", columns: "Columns", *, is_all: bool) -> None:
+    from explorer.cli.cells import short_title, value_cell
+    from explorer.cli.console import note, print_table
+    from explorer.pareto.results import front_order
+    from explorer.problem.columns import COLUMNS, n_rows, own_knobs
+    from explorer.problem.domain import is_extrapolated
+
+    n = n_rows(columns)
+    shown = range(n) if is_all or n <= _MOST else [round(i * (n - 1) / (_SOME - 1)) for i in range(_SOME)]
     hidden = {
         "design_id",
         "origin",
@@ -52,22 +72,45 @@ def front(
         "nearest_sample",
     }
     asked = {o.name for o in results.objectives}
-    names = [n for n in front_order(columns) if n in {*COLUMNS, *own_knobs(columns)} and n not in hidden]
+    told = {*COLUMNS, *own_knobs(columns)} - hidden
+    names = [name for name in front_order(columns) if name in told]
     outside = is_extrapolated(columns["domain_distance"])
-    shown = [
+    rows = [
         [
             f"{columns['design_id'][i]}{'*' if outside[i] else ''}",
-            *[value_cell(columns, n, i, with_bounds=n in asked, column=results.column(n)) for n in names],
+            *[value_cell(columns, name, i, with_bounds=name in asked, column=results.column(name)) for name in names],
         ]
-        for i in range(len(columns["design_id"]))
+        for i in shown
     ]
-    print_table(["design", *[short_title(results.column(n)) for n in names]], shown)
+    titles = {n: short_title(results.column(n)) for n in names}
+    spare = [titles[name] for name in _spare(columns, names) if name not in asked]
+    left_out = print_table(["design", *titles.values()], rows, spare=spare)
+    if len(rows) < n:
+        note(
+            f"{len(rows)} of the front's {n:,} designs are shown, evenly along {results.objectives[0].name}; "
+            "--all shows every one, --format csv or json writes them"
+        )
     brackets = "their 90 % intervals" if "certainty" in columns else "the range of repeated readings"
-    note(f"{len(shown)} of {results.n_complete} designs, in brackets {brackets}; hypervolume {results.hypervolume:.6g}")
+    note(f"{n:,} of {results.n_complete:,} designs, in brackets {brackets}; hypervolume {results.hypervolume:.6g}")
+    if left_out:
+        note(f"left out for want of width: {', '.join(left_out)}; --format csv has all")
     if outside.any():
         note("* extrapolated: outside the model's domain")
     for text in (*results.notes, *([results.advice] if results.advice else [])):
         note(f"note: {text}")
+
+
+# What a narrow terminal does without, the first ones first, unless it is an objective.
+_SPARE = ("domain_distance", "weighted_cost", "edp_js", "size_bytes", "power_w", "latency_s", "energy_j", "accuracy",
+          "p_front")  # fmt: skip
+
+
+def _spare(columns: "Columns", names: Sequence[str]) -> list[str]:
+    """Return the columns that can be done without: knobs that are the same in all designs, then `_SPARE`."""
+    from explorer.problem.columns import knobs_of
+
+    same = [name for name in knobs_of(columns) if name in names and len(set(columns[name].tolist())) == 1]
+    return [*same, *(name for name in _SPARE if name in names)]
 
 
 def report(

@@ -25,17 +25,14 @@ def init(
     Knobs are the columns that explorer knows and those that look like knobs; objectives are what was measured in every
     row; ranges and lists are those of the samples. Look through both files, then `explorer run NAME`.
     """
-    import re
     import shlex
 
     from explorer.cli.console import note, print_text
     from explorer.errors import WrongUsage
     from explorer.files import write_text
-    from explorer.models.starter import fitted_name, write_starter
+    from explorer.models.starter import fitted_name, starter_name, write_starter
 
-    called = name or re.sub(r"[^A-Za-z0-9_-]+", "-", samples.stem).strip("-") or "mine"
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", called):
-        raise WrongUsage(f"--name {called}: a name has letters, digits, - and _", fix="give another one")
+    called = starter_name(samples, asked=name)
     starter = write_starter(samples, name=called, folder=Path("studies"), knobs=knob or (), is_table=table)
     texts = {Path("studies") / f"{called}.toml": starter.study}
     if starter.space is not None:
@@ -46,6 +43,8 @@ def init(
     for path, text in texts.items():
         write_text(path, text)
         print_text(str(path))
+    if called == f"my-{samples.stem}":
+        note(f"note: called '{called}', for what ships as '{samples.stem}' would no longer be found here")
     for text in starter.notes:
         note(f"note: {text}")
     note(f"look through {'it' if len(texts) == 1 else 'them'}, then:")

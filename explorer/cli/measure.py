@@ -144,7 +144,7 @@ def _write(bench: "Bench", rows: "list[Row]", *, output: Path) -> None:
     from explorer.files import write_text
     from explorer.network.measure import as_columns
     from explorer.network.provenance import provenance
-    from explorer.pareto.folder import csv_text
+    from explorer.pareto.csv_columns import csv_text
 
     columns = as_columns(rows)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -27,10 +27,10 @@ def predict(
     from explorer.cli.cells import short_title, value_cell
     from explorer.cli.console import note, print_json, print_table
     from explorer.errors import WrongUsage
-    from explorer.models.prediction import one_design, predict_designs, takes_unquantized
+    from explorer.models.prediction import implied_knobs, one_design, predict_designs, takes_unquantized
     from explorer.models.samples import read_designs
     from explorer.models.store import load_model
-    from explorer.pareto.folder import csv_text
+    from explorer.pareto.csv_columns import csv_text
     from explorer.problem.columns import COLUMNS, describe
 
     knobs = {
@@ -49,8 +49,8 @@ def predict(
         family_ = surrogate.families[0]
         categories = tuple(surrogate.choices(family_))
         needed = ("family", *surrogate.domain[family_], *categories)
-        may_be_zero = takes_unquantized(surrogate)
-        asked = read_designs(designs, knobs=needed, categories=categories, is_measured=may_be_zero)
+        may_be_zero, implied = takes_unquantized(surrogate), implied_knobs(surrogate)
+        asked = read_designs(designs, knobs=needed, categories=categories, implied=implied, is_measured=may_be_zero)
     else:
         asked = one_design(surrogate, given)
     columns = predict_designs(surrogate, asked)

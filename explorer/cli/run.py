@@ -103,7 +103,7 @@ def run(
         return
     print_text(
         f"{results.study}: {results.n_complete} trials ({outcome.n_added} added in {outcome.search_seconds:.1f} s), "
-        f"{front_size} designs on the front, hypervolume {results.hypervolume:.6g}"
+        f"{front_size} {'design' if front_size == 1 else 'designs'} on the front, hypervolume {results.hypervolume:.6g}"
     )
     for text in _certificate(results):
         print_text(text)

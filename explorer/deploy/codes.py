@@ -56,7 +56,11 @@ def _differences(
     if source.sha256 != network.source.sha256:
         yield f"it was made from another network than {source.path}"
         return
-    mine = codes_of(source, Recipe(design.pruning_ratio, design.quant_step)).tensors
+    recipe = Recipe(
+        design.pruning_ratio, design.quant_step, per_tensor=network.per_tensor, clip_to=network.clip,
+        full_int8=network.activations == "int8",
+    )  # fmt: skip
+    mine = codes_of(source, recipe).tensors
     stored = {weight.name: weight.coded.codes for weight in weights}
     if mine.keys() != stored.keys():
         yield f"it stores the tensors {', '.join(sorted(stored))}"

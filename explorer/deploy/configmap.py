@@ -4,6 +4,8 @@ import json
 
 from explorer.files import sha256
 
+MAX_CONFIG_MAP_BYTES = 1 << 20  # what Kubernetes keeps of one
+
 
 def config_map(manifest: str, *, title: str) -> str:
     """Return the ConfigMap as YAML.

@@ -127,7 +127,10 @@ def _quantity(columns: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _not_checked(chosen: Chosen, *, network: ShippedNetwork | None, target: Target | None) -> Iterator[str]:
     if network is None:
         yield "no network is in this bundle: nothing has been pruned or quantized"
-    yield "accuracy, latency, energy, power and size are predictions of a model, not measurements of your network"
+    if chosen.file.provenance.question.live is None:
+        yield "accuracy, latency, energy, power and size are predictions of a model, not measurements of your network"
+    else:
+        yield "what is promised was measured when the study ran, not of the file in this bundle"
     if network is not None:
         yield from _of_network(chosen, network)
     if chosen.file.design.frequency_hz is None:
@@ -146,6 +149,11 @@ def _of_network(chosen: Chosen, network: ShippedNetwork) -> Iterator[str]:
     family, name = chosen.file.design.family, network.source.name
     if family != name:
         yield f"the model's samples are of '{family}'; that they are of the network '{name}' is not known"
+    measured = (chosen.file.provenance.model.model_extra or {}).get("network_sha256")
+    if measured not in {None, network.source.sha256}:
+        yield f"the study measured another network than '{name}': SHA-256 {str(measured)[:16]}..."
+    if network.activations == "int8":
+        yield "activations are int8: that the samples were measured so is not known"
     yield "the compressed network was loaded, but not run on labelled data: explorer verify does that"
     if network.energy_mac_mem is None:
         yield "Eq. (1) was not computed: an input of the network leaves a length open"

@@ -20,7 +20,7 @@ def readme(made: ManifestFile) -> str:
         *_configuration(made),
         *_network(made),
         "",
-        "Predicted, with the interval in which 90 % of new measurements are expected:",
+        _basis(made),
         *_promise(Promise(predicted=made.predicted, objectives=made.objectives, is_extrapolated=made.is_extrapolated)),
         *(["", "The same at the applied clock:", *_promise(made.applied)] if made.applied else []),
         "",
@@ -33,6 +33,12 @@ def readme(made: ManifestFile) -> str:
         "Check the promise against the real thing: explorer verify FOLDER --data VALIDATION.npz",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _basis(made: ManifestFile) -> str:
+    if made.provenance.question.live is None:
+        return "Predicted, with the interval in which 90 % of new measurements are expected:"
+    return "Measured by the study; of accuracy with its 95 % Wilson interval:"
 
 
 def _configuration(made: ManifestFile) -> Iterator[str]:
@@ -62,7 +68,11 @@ def _network(made: ManifestFile) -> Iterator[str]:
     yield ""
     yield f"Network                {network.file}, made from '{network.source.name}' (SHA-256 {network.source.sha256})"
     yield f"  zero weights R_eff   {network.r_effective:.6g}"
-    yield f"  codes                {network.container}, {network.n_clipped} clipped"
+    yield f"  pruned               {'each tensor by R alone' if network.per_tensor else 'all tensors together'}"
+    clipped = f"clipped to {network.clip}: {network.n_clipped}" if network.clip else "none clipped"
+    yield f"  codes                {network.container}, {clipped}"
+    if network.calibration_sha256:
+        yield f"  activations          int8, set on data with SHA-256 {network.calibration_sha256}"
     sizes = ", ".join(f"{codec} {n:,}" for codec, n in network.sizes.items())
     yield f"  bytes by codec       {sizes}"
     if network.energy_mac_mem:

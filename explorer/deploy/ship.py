@@ -1,16 +1,16 @@
 """Shipping a chosen configuration: everything of its bundle made and checked first, then written in one step."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from explorer.deploy.artifact import NETWORK, Artifact, NetworkOptions, make_artifact
+from explorer.deploy.artifact import NETWORK, Artifact, NetworkOptions, as_measured, make_artifact
 from explorer.deploy.bundle import Bundle, check_place, with_sums, write_bundle
-from explorer.deploy.chosen import read_chosen, refuse_what_nobody_should_ship
-from explorer.deploy.configmap import config_map
+from explorer.deploy.chosen import Chosen, read_chosen, refuse_what_nobody_should_ship
+from explorer.deploy.configmap import MAX_CONFIG_MAP_BYTES, config_map
 from explorer.deploy.manifest import MANIFEST, manifest, manifest_text, shipped_design
 from explorer.deploy.overlay import overlay
 from explorer.deploy.page import README, readme
-from explorer.deploy.place import Load, place
+from explorer.deploy.place import Load, Placement, place
 from explorer.deploy.scripts import scripts
 from explorer.deploy.target import Target
 from explorer.errors import WrongUsage
@@ -70,23 +70,34 @@ def ship(chosen: Path, out: Path, *, wishes: Wishes, load: Load) -> tuple[Manife
     check_place(out, force=wishes.force)
     if wishes.bin_name and wishes.device is None and read.file.applied is None:
         raise WrongUsage("--bin stands without --device", fix="name the device too")
+    if wishes.model is None and not wishes.network.says_nothing:
+        raise WrongUsage("how to compress a network is told, but no network", fix="name it with --model")
     placed = place(
         read, folder=chosen.absolute().parent, device=wishes.device, bin_name=wishes.bin_name, load=load,
         allow_extrapolation=wishes.allow_extrapolation,
     )  # fmt: skip
-    artifact = (
-        None if wishes.model is None else make_artifact(wishes.model, shipped_design(read), options=wishes.network)
-    )
+    options = as_measured(wishes.network, read.file.provenance.question.live)
+    artifact = None if wishes.model is None else make_artifact(wishes.model, shipped_design(read), options=options)
     files = _files(artifact, placed.target)
-    names = (*files, CONFIG_MAP)
+    made, text, config = _told(read, artifact, placed, names=(*files, CONFIG_MAP))
+    if len(config) > MAX_CONFIG_MAP_BYTES:
+        note = f"no {CONFIG_MAP}: it would have {len(config):,} bytes, and Kubernetes takes {MAX_CONFIG_MAP_BYTES:,}"
+        made, text, _ = _told(read, artifact, replace(placed, remarks=(*placed.remarks, note)), names=tuple(files))
+        config = ""
+    written = {MANIFEST: text, **files, **({CONFIG_MAP: config} if config else {}), README: readme(made)}
+    return made, write_bundle(with_sums(written), out, force=wishes.force)
+
+
+def _told(
+    chosen: Chosen, artifact: Artifact | None, placed: Placement, *, names: tuple[str, ...]
+) -> tuple[ManifestFile, str, str]:
+    """Return the manifest of a bundle with these files, its text, and the ConfigMap that carries it."""
     made = manifest(
-        read, network=artifact.network if artifact else None, target=placed.target, there=placed.there,
+        chosen, network=artifact.network if artifact else None, target=placed.target, there=placed.there,
         files={name: _MEANING[name] for name in names}, remarks=placed.remarks,
     )  # fmt: skip
     text = manifest_text(made)
-    title = f"{made.study}, design {made.design.design_id}"
-    written = {MANIFEST: text, **files, CONFIG_MAP: config_map(text, title=title), README: readme(made)}
-    return made, write_bundle(with_sums(written), out, force=wishes.force)
+    return made, text, config_map(text, title=f"{made.study}, design {made.design.design_id}")
 
 
 def _files(artifact: Artifact | None, target: Target | None) -> dict[str, str | bytes]:

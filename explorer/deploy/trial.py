@@ -40,8 +40,12 @@ class Trial:
     data: str
 
 
-def load_artifact(path: Path) -> Loaded:
+def load_artifact(path: Path, *, is_int8: bool) -> Loaded:
     """Read, check and load a compressed network.
+
+    Args:
+        path: its file.
+        is_int8: whether it computes in int8: then its weights stay codes.
 
     Raises:
         MissingPart: onnx is not installed.
@@ -52,7 +56,7 @@ def load_artifact(path: Path) -> Loaded:
     onnx = path.read_bytes()
     weights = tuple(stored_weights(file.model))
     by_codec = sizes_of(onnx, coded=[weight.coded for weight in weights], n_other_bytes=n_other_bytes(file.model))
-    return Loaded(weights, open_session(onnx), by_codec)
+    return Loaded(weights, open_session(onnx, fold_weights=not is_int8), by_codec)
 
 
 def run_on(loaded: Loaded, data: LabelledData, *, with_energy: bool, seconds: float | None = None) -> Trial:

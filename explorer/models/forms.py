@@ -11,9 +11,10 @@ from scipy.special import expit, logit
 from explorer.models.coordinates import Coordinates, Placed
 from explorer.problem.columns import Float
 
-Law = Literal["sum", "shares", "cliff"]
+Law = Literal["sum", "shares", "cliff", "strain", "stored"]
 LAWS: tuple[Law, ...] = get_args(Law)
 _MAX_CROSSED = 6  # products of more axes than these are more terms than tables have rows
+_MIN_POWER = 6.0
 LEAST_ACCURACY = 1e-4  # log-odds of 0 and of 1 are infinite; a share of right answers is not known closer than this
 
 
@@ -57,7 +58,9 @@ class Form:
 
     Args:
         name: short, for tables.
-        law: `sum` adds the terms up; `shares` mixes powers of the knobs by shares; `cliff` is a plateau with edges.
+        law: `sum` adds the terms up; `shares` mixes powers of the knobs by shares; `cliff` is a plateau with edges;
+            `strain` is one from which the strains of pruning and step together push off; `stored` is what is left
+            of the weights in so many bits, beside what is always stored.
         terms: all terms of all predictors.
         parts: for `shares`, each part's exponents of numeric knobs (in factors of their middle).
         has_process: with a residual Gaussian process.
@@ -93,6 +96,10 @@ def combined(form: Form, sums: Mapping[str, Float], coordinates: Coordinates, pl
     """Put predictors into the form's law, shape (..., n), in the target's link."""
     if form.law == "shares":
         return _shares(form, sums, coordinates, placed)
+    if form.law == "strain":
+        return _strain(sums, placed)
+    if form.law == "stored":
+        return _stored(sums, placed)
     return _cliff(sums, placed) if form.law == "cliff" else sums["level"]
 
 
@@ -122,6 +129,42 @@ def _cliff(sums: Mapping[str, Float], placed: Placed) -> Float:
         fallen = fallen + np.exp(np.clip(above / np.exp(sums["pruning width"]), -700, 50))
     share = chance + (plateau - chance) / (1 + fallen)
     return np.asarray(logit(np.clip(share, LEAST_ACCURACY, 1 - LEAST_ACCURACY)))
+
+
+def _strain(sums: Mapping[str, Float], placed: Placed) -> Float:
+    """Return log-odds of c + (a - c) / (1 + ((w0 / w)^(1/(k s_w)) + (D / D0)^(1/(k s_D)))^k), w = 1 - R.
+
+    Unlike the cliff it ends at chance where no weight is left. s_w and s_D are the widths of the edges in logarithms,
+    where the other knob is mild; k rounds the corner between them: at 1 the edges know nothing of each other, and the
+    larger it is, the earlier pruning and step feel each other.
+    """
+    corner, strains = np.exp(sums["corner"]) if "corner" in sums else 1.0, []
+    if "step edge" in sums:
+        log_step = np.log(np.maximum(placed.raw["quant_step"], 1e-300))
+        strains.append((log_step - sums["step edge"]) / np.exp(sums["step width"]))
+    if "pruning edge" in sums:
+        log_kept = np.log(np.maximum(1 - placed.raw["pruning_ratio"], 1e-300))
+        strains.append((sums["pruning edge"] - log_kept) / np.exp(sums["pruning width"]))
+    strain = strains[0] if len(strains) == 1 else corner * np.logaddexp(strains[0] / corner, strains[1] / corner)
+    chance, plateau = expit(sums["chance"]), expit(sums["plateau"])
+    share = chance + (plateau - chance) * expit(-strain)
+    return np.asarray(logit(np.clip(share, LEAST_ACCURACY, 1 - LEAST_ACCURACY)))
+
+
+def _stored(sums: Mapping[str, Float], placed: Placed) -> Float:
+    """Return the logarithm of S (p + (1 - p) w^a (bits / 8)^b), with w the smaller of 1 - R and exp(-D / d).
+
+    Rounding makes zeros too: weights below half a step are gone whether they were pruned or not, exp(-D / d) are left
+    (d is the weights' spread). The smaller of both is rounded off: tensors differ.
+    """
+    log_kept = np.log(np.maximum(1 - placed.raw["pruning_ratio"], 1e-3))
+    step = np.maximum(placed.raw["quant_step"], 1e-9)
+    log_left = -step / np.exp(sums["spread"])
+    kept = -np.logaddexp(-_MIN_POWER * log_kept, -_MIN_POWER * log_left) / _MIN_POWER
+    log_bits = np.log(np.log2(1 + 2 / step) / 8)
+    varying = np.exp(sums["weights power"]) * kept + np.exp(sums["bits power"]) * log_bits
+    always = expit(sums["always"])
+    return np.asarray(sums["level"] + np.log(always + (1 - always) * np.exp(varying)))
 
 
 def pooled(

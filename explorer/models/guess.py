@@ -11,8 +11,8 @@ _KNOB_WORDS = frozenset({
     "batch", "resolution", "width", "depth", "precision", "power_limit", "memory_clock", "thread", "core", "device",
     "model", "runtime", "scheme", "input", "channel", "bits", "task", "backend", "board", "accelerator",
 })  # fmt: skip
-# The name of a column ends so where it was measured or computed, whatever it was measured of.
-_MEASURED_ENDINGS = ("_avg", "_mean", "_max", "_min", "_std", "_temperature", "_version")
+# The name of a column ends so where it was measured, counted or computed, whatever it was measured of.
+_MEASURED_ENDINGS = ("_avg", "_mean", "_max", "_min", "_std", "_temperature", "_version", "batches")
 _NO_KNOBS = frozenset({"name", "label", "source", "repeat", ""})
 _FREE_TEXT = 0.5  # names that are new in more than every second row are labels
 

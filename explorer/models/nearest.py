@@ -7,6 +7,8 @@ from explorer.models.samples import Samples
 from explorer.problem.columns import Columns, Float, by_family, n_rows, own_knobs
 from explorer.problem.domain import Domain
 
+_PAIRS = 2_000_000  # distances at once: 16 MB
+
 
 def nearest_sample(samples: Samples, designs: Columns, domain: Domain) -> tuple[NDArray[np.int64], Float]:
     """Return the sample nearest to each design within its family, and how far it is, shape (n,) each.
@@ -23,14 +25,15 @@ def nearest_sample(samples: Samples, designs: Columns, domain: Domain) -> tuple[
         there = np.flatnonzero(columns["family"] == name)
         if not there.size or name not in domain:
             continue
-        here = np.flatnonzero(index == i)
-        squares = np.zeros((len(here), len(there)))
-        for knob, span in domain[name].items():
-            gap = span.scaled(designs[knob][here])[:, None] - span.scaled(columns[knob][there])
-            squares += np.nan_to_num(gap / span.width) ** 2
-        for knob in categories:
-            known = columns[knob][there]
-            squares += (designs[knob][here][:, None] != known) & (known != "")
-        row[here] = there[np.argmin(squares, axis=1)]
-        distance[here] = np.sqrt(np.min(squares, axis=1))
+        members, size = np.flatnonzero(index == i), max(_PAIRS // len(there), 1)
+        for here in (members[first : first + size] for first in range(0, len(members), size)):
+            squares = np.zeros((len(here), len(there)))
+            for knob, span in domain[name].items():
+                gap = span.scaled(designs[knob][here])[:, None] - span.scaled(columns[knob][there])
+                squares += np.nan_to_num(gap / span.width) ** 2
+            for knob in categories:
+                known = columns[knob][there]
+                squares += (designs[knob][here][:, None] != known) & (known != "")
+            row[here] = there[np.argmin(squares, axis=1)]
+            distance[here] = np.sqrt(np.min(squares, axis=1))
     return row, distance

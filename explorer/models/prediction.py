@@ -29,9 +29,7 @@ def one_design(model: PosteriorModel, asked: Mapping[str, str]) -> Columns:
         raise WrongUsage("the family is missing", fix=f"--family with one of {', '.join(model.families)}")
     if family not in model.families:
         raise UnknownName("--family", family, model.families)
-    spans, choices = model.domain[family], model.choices(family)
-    implied = {name: f"{span.low!r}" for name, span in spans.items() if span.low == span.high}
-    implied |= {name: names[0] for name, names in choices.items() if len(names) == 1}
+    spans, choices, implied = model.domain[family], model.choices(family), _implied(model, family)
     missing = [name for name in (*spans, *choices) if name not in asked and name not in implied]
     strange = [name for name in asked if name not in ("family", *spans, *choices)]
     if missing or strange:
@@ -45,6 +43,18 @@ def one_design(model: PosteriorModel, asked: Mapping[str, str]) -> Columns:
     table: Columns = {"family": np.array([family], dtype=object)}
     table |= {name: np.array([value]) for name, value in numbers.items()}
     return table | {name: np.array([texts[name]], dtype=object) for name in choices}
+
+
+def implied_knobs(model: PosteriorModel) -> dict[str, str]:
+    """Return the knobs that need not be given, as texts: those with one value in all samples, of every family."""
+    first, *others = [{"family": family, **_implied(model, family)} for family in model.families]
+    return {name: text for name, text in first.items() if all(other.get(name) == text for other in others)}
+
+
+def _implied(model: PosteriorModel, family: str) -> dict[str, str]:
+    """Return the knobs that a family's samples never vary."""
+    fixed = {name: f"{span.low!r}" for name, span in model.domain[family].items() if span.low == span.high}
+    return fixed | {name: names[0] for name, names in model.choices(family).items() if len(names) == 1}
 
 
 def takes_unquantized(model: PosteriorModel) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtri
+from threadpoolctl import threadpool_limits
 
 from explorer.models.coordinates import Coordinates, Knob
 from explorer.models.fitting import Design, FormFit, design_of, freedom_of, term_of_columns
@@ -203,7 +204,12 @@ def draw_response(response: Response, *, n: int = N_DRAWS, seed: int = 0) -> Res
     (Wilson and others 2020, "Efficiently sampling functions from Gaussian process posteriors"). Exact for terms that
     are summed, to first order around the mode for the others, but for the process's finite number of cosines.
     """
-    rng = np.random.default_rng(seed)
+    # Small matrices: threads that wait for each other cost more than they save, on a busy machine ten times as much.
+    with threadpool_limits(1):
+        return _drawn(response, n, np.random.default_rng(seed))
+
+
+def _drawn(response: Response, n: int, rng: np.random.Generator) -> ResponseDraws:
     fit, table = response.fit, response.table
     design = design_of(fit.form, response.coordinates, response.coordinates.place(response.samples))
     term = term_of_columns(fit.form, response.coordinates)
@@ -254,7 +260,8 @@ def _pull(response: Response) -> Float:
     fit, table = response.fit, response.table
     design = design_of(fit.form, response.coordinates, response.coordinates.place(response.samples))
     around = residual_covariance(table, fit.scales)
-    return np.asarray(cho_solve(cho_factor(around, lower=True), table.values - design.mean(fit.theta)))
+    with threadpool_limits(1):
+        return np.asarray(cho_solve(cho_factor(around, lower=True), table.values - design.mean(fit.theta)))
 
 
 def _blocks(designs: Columns) -> Iterator[Columns]:

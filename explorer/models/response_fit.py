@@ -62,14 +62,16 @@ def fit_response(
         values: the measurements, shape (n,); NaN was not measured. Positive; accuracy within [0, 1].
         knobs: what each column of the designs is.
         groups: rows that are left out together when forms are judged, shape (n,); default: each configuration alone.
-        trials: on how many samples each accuracy was counted, shape (n,); NaN where that is not known.
+        trials: on how many samples each accuracy was counted, shape (n,); 0 or NaN where that is not known, empty or
+            None where it is nowhere.
 
     Raises:
         WrongUsage: fewer than two rows have the target and all knobs, or a value has no logarithm.
     """
     # Thousands of solves of a hundred rows: threads cost ten times what they save where anything else runs as well.
     with threadpool_limits(1):
-        counted = np.zeros(len(values)) if trials is None or target != "accuracy" else np.nan_to_num(trials)
+        is_counted = target == "accuracy" and trials is not None and trials.size > 0
+        counted = np.nan_to_num(np.asarray(trials)) if is_counted else np.zeros(len(values))
         data, warnings = _prepared(target, designs, np.asarray(values, dtype=np.float64), knobs, groups, counted)
         return _fitted(target, data, warnings, knobs=knobs, is_grouped=groups is not None)
 

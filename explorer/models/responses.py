@@ -162,7 +162,7 @@ class Responses:
                 is_log = axis.scale in {"log", "step"}
                 # A step of 0 is "not quantized": a logarithm starts at the floor that stands for it.
                 low = max(float(values.min()), axis.floor) if is_log else float(values.min())
-                span = Span(low, float(values.max()), is_log)
+                span = Span(low, max(float(values.max()), low), is_log)
                 spans[name] = _common(spans[name], span) if name in spans else span
         return spans
 
@@ -234,7 +234,10 @@ def fit_responses(tables: Sequence[Measured], *, name: str) -> Responses:
         for target in table.samples.targets:
             if target in responses:
                 raise WrongUsage(f"two tables measure {target}", fix="put its rows into one table, or drop one column")
-            responses[target] = fit_response(target, columns, columns[target], knobs=table.knobs, groups=table.groups)
+            responses[target] = fit_response(
+                target, columns, columns[target], knobs=table.knobs, groups=table.groups,
+                trials=table.samples.trials,
+            )  # fmt: skip
     if not responses:
         raise WrongUsage("no target was measured", fix=f"give one of {', '.join(TARGETS)}")
     samples = stacked([table.samples for table in tables])

@@ -1,7 +1,7 @@
 """Samples: measured configurations, from the paper's tables or a user's CSV."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -10,12 +10,14 @@ import numpy as np
 from explorer.errors import Fault, InvalidFile, suggestion
 from explorer.files import sha256
 from explorer.models.sample_notes import ONE_FAMILY, misspelt_faults, reading_notes
+from explorer.models.trials import trials_of
 from explorer.paper.tables import SOURCE, paper_table
 from explorer.problem.columns import (
     COLUMNS,
     KNOBS,
     TARGETS,
     Columns,
+    Float,
     bounds,
     is_free_name,
     knobs_of,
@@ -47,6 +49,7 @@ class Samples:
         sha256: of the file they were read from.
         notes: what was done with the file that its user should know.
         numbers: the row of the file that each row stands in; empty where there is no file.
+        trials: on how many samples each accuracy was counted, shape (n,), 0 where not known; empty where it never is.
     """
 
     columns: Columns
@@ -55,6 +58,7 @@ class Samples:
     sha256: str
     notes: tuple[str, ...] = ()
     numbers: tuple[int, ...] = ()
+    trials: Float = field(default_factory=lambda: np.empty(0))
 
     @property
     def knobs(self) -> tuple[str, ...]:
@@ -75,7 +79,8 @@ class Samples:
         """Return some of the rows, by mask."""
         labels = tuple(label for label, keep in zip(self.labels, which, strict=True) if keep)
         numbers = tuple(n for n, keep in zip(self.numbers, which, strict=True) if keep) if self.numbers else ()
-        return replace(self, columns=take(self.columns, which), labels=labels, numbers=numbers)
+        trials = self.trials[which] if self.trials.size else self.trials
+        return replace(self, columns=take(self.columns, which), labels=labels, numbers=numbers, trials=trials)
 
 
 def paper_samples() -> Samples:
@@ -140,11 +145,17 @@ def read_samples(path: Path, *, own: Sequence[str] = (), ignore: Sequence[str] =
     labels = table.cells(named) if named else [f"row {number}" for number in table.numbers]
     ordered = {name: columns[name] for name in (*knobs_of(columns), *TARGETS) if name in columns}
     notes += reading_notes(ordered, table, scaled)
-    return Samples(ordered, tuple(labels), str(path), sha256(table.text), tuple(notes), tuple(table.numbers))
+    counted = trials_of(table, ordered.get("accuracy"))
+    return Samples(ordered, tuple(labels), str(path), sha256(table.text), tuple(notes), tuple(table.numbers), counted)
 
 
 def read_designs(
-    path: Path, *, knobs: Sequence[str] = KNOBS, categories: Sequence[str] = (), is_measured: bool = False
+    path: Path,
+    *,
+    knobs: Sequence[str] = KNOBS,
+    categories: Sequence[str] = (),
+    implied: Mapping[str, str] | None = None,
+    is_measured: bool = False,
 ) -> Columns:
     """Read a CSV of designs to predict: a model's knobs, SI; other columns stay as text, those to be predicted go.
 
@@ -152,6 +163,7 @@ def read_designs(
         path: the file.
         knobs: the columns that every design must have.
         categories: those of them that hold names, beside the family.
+        implied: what a column stands for that is not there; then it need not be.
         is_measured: whether a step of 0 (not quantized) is allowed, as among samples.
 
     Raises:
@@ -159,6 +171,8 @@ def read_designs(
         InvalidFile: with every fault of the file: row, column, value, what is allowed.
     """
     table = read_csv(path)
+    missing = {name: text for name, text in (implied or {}).items() if name not in table.header}
+    table = replace(table, header=[*table.header, *missing], rows=[[*row, *missing.values()] for row in table.rows])
     others = [name for name in table.header if name not in knobs]
     faults = [
         Fault("row 1", f"column '{knob}' is missing", f"add it{_meant(knob, others)}")

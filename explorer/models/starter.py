@@ -1,6 +1,7 @@
 """A space and a study to start from, written for a user's samples: which knobs, which objectives, which ranges."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.errors import Fault, InvalidFile
+from explorer.errors import Fault, InvalidFile, WrongUsage
 from explorer.models.data_warnings import duplicated_knobs
 from explorer.models.guess import guess_knobs
 from explorer.models.responses import measured_knobs
 from explorer.models.samples import ONE_FAMILY, Samples, read_samples
+from explorer.problem.catalog import is_shipped
 from explorer.problem.columns import describe
 from explorer.problem.csv_table import read_csv
 
 _FEW = 12  # so few distinct numbers that come back are settings, and a list; others are a range
 _MAX_POINTS = 256
+_LONGEST_NAME = 80
 _LOG_RATIO = 20
 _PREFERRED = ("energy_j", "latency_s", "accuracy", "size_bytes", "power_w")
 
@@ -54,7 +57,9 @@ def write_starter(path: Path, *, name: str, folder: Path, knobs: Sequence[str] =
     targets = [t for t in targets if np.ptp(samples.columns[t]) > 0] or targets
     if len(targets) < 2:
         told = f"measured in every row: {', '.join(targets) or 'nothing'}; a front needs two of {', '.join(_PREFERRED)}"
-        raise InvalidFile(path, [Fault("", told, "measure another one, or leave out the rows that lack it")])
+        fix = "measure another one, or leave out the rows that lack it; what several tables measure is fitted together "
+        fix += "by `explorer fit A.csv B.csv -o model.json`, for a study of your own that names model.json"
+        raise InvalidFile(path, [Fault("", told, fix)])
     first = [target for target in targets if target in _PREFERRED[:3]]
     asked = first if len(first) > 1 else targets[:2]
     file = os.path.relpath(path, folder)
@@ -65,6 +70,28 @@ def write_starter(path: Path, *, name: str, folder: Path, knobs: Sequence[str] =
         else _text(_space_lines(samples, path, others=[c for c in (*guess.knobs, *guess.others) if c not in own]))
     )
     return Starter(space, _text(study), (*(() if knobs else guess.notes), *samples.notes))
+
+
+def starter_name(path: Path, *, asked: str | None = None) -> str:
+    """Return what to call the space and the study for a samples CSV: the file's name, unless that ships.
+
+    A file so called would stand before the shipped one wherever that is named in this folder.
+
+    Raises:
+        WrongUsage: the asked name ships, or is none.
+
+    >>> starter_name(Path("my rows.csv")), starter_name(Path("cnn.csv"))
+    ('my-rows', 'my-cnn')
+    """
+    name = asked or re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).strip("-")[:_LONGEST_NAME] or "mine"
+    if not re.fullmatch(rf"[A-Za-z0-9_-]{{1,{_LONGEST_NAME}}}", name):
+        raise WrongUsage(f"--name {name}: a name has letters, digits, - and _", fix="give another one")
+    if not is_shipped(name):
+        return name
+    if asked:
+        what = f"--name {name}: a study or space of this name ships, and would no longer be found here"
+        raise WrongUsage(what, fix=f"--name my-{name}")
+    return f"my-{name}"
 
 
 def fitted_name(path: str) -> str:
@@ -96,6 +123,13 @@ def _study_lines(
         "; edp_js follows from energy and latency" if both else ""
     )
     yield from _constraint_lines(samples, measured)
+    if {"energy_j", "accuracy"} <= set(measured):
+        largest = describe("energy_j").text(float(np.nanmax(samples.columns["energy_j"])))
+        yield from (
+            "",
+            "[cost]",
+            f"energy_max = {_quoted(largest)}    # E_max of the weighted cost J: the largest measured",
+        )
     yield from ("", "[search]", 'sampler = "auto"', "trials = 400", "seed = 0")
 
 

@@ -202,7 +202,4 @@ def model_from_file(path: Path) -> PosteriorModel:
         data = None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         return surrogate_from_file(path)  # it tells what is wrong with a file that is neither
-    try:
-        return responses_from_json({**data, "name": str(path)})
-    except WrongUsage as error:
-        raise InvalidFile(path, [Fault("", error.problem, error.fix)]) from None
+    return responses_from_json(data, path=path)

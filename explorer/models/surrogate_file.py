@@ -9,16 +9,18 @@ import numpy as np
 from explorer import __version__
 from explorer.errors import Fault, InvalidFile
 from explorer.files import MAX_TABLE_BYTES
+from explorer.models.draws import drawn_targets, posterior_draws
 from explorer.models.posterior import Fit
 from explorer.models.samples import Samples
 from explorer.models.shapes import SHAPES
 from explorer.models.surrogate import Surrogate
-from explorer.problem.columns import NUMERIC_KNOBS, TARGETS, Columns, is_allowed
+from explorer.problem.columns import KNOBS, NUMERIC_KNOBS, TARGETS, Columns, is_allowed, take
 from explorer.problem.declare import read_json
 from explorer.problem.domain import domain_of
 from explorer.problem.model_file import FitFile, ModelFile
 from explorer.problem.operating import AlphaPowerLaw
 
+_TRIED = 4  # samples and draws by which a model is tried when it is read
 _AGAIN = "write it again with `explorer fit SAMPLES.csv -o model.json`"
 
 
@@ -68,7 +70,11 @@ def surrogate_from_file(path: Path) -> Surrogate:
     # JSON keeps no order that matters; latency comes first again because energy takes its ratio.
     fits = {target: _fit_from_file(target, file.targets[target]) for target in SHAPES if target in file.targets}
     laws = {family: AlphaPowerLaw(law.constant, law.threshold_v, law.exponent) for family, law in file.laws.items()}
-    return Surrogate(str(path), samples, file.references, fits, laws, domain_of(columns), file.widening)
+    model = Surrogate(str(path), samples, file.references, fits, laws, domain_of(columns), file.widening)
+    wrong = _use_fault(model)
+    if wrong:
+        raise InvalidFile(path, [Fault("[targets]", wrong, _AGAIN)])
+    return model
 
 
 def _fit_to_json(fit: Fit) -> dict[str, Any]:
@@ -102,6 +108,8 @@ def _sample_faults(file: ModelFile) -> Iterator[tuple[str, str]]:
     for name, column in file.samples.columns.items():
         if len(column) != n or name not in (*NUMERIC_KNOBS, *TARGETS):
             yield f"[samples] columns.{name}", f"is unknown or has not {n} values"
+        elif name in TARGETS and not is_allowed(name, np.array([v for v in column if v is not None])).all():
+            yield f"[samples] columns.{name}", "is out of range"
     if len(file.samples.labels) != n or n == 0:
         yield "[samples] labels", f"has {len(file.samples.labels)} names for {n} rows"
 
@@ -130,3 +138,26 @@ def _fit_faults(file: ModelFile) -> Iterator[tuple[str, str]]:
         size, p = len(fit.levels) + len(fit.mode), len(SHAPES[target].priors)
         if len(fit.mode) != p or [len(row) for row in fit.covariance] != [size] * size:
             yield f"[targets] {target}", "has other coefficients than this version's shape"
+        rows = [
+            family
+            for family, value in zip(file.samples.family, columns.get(target, ()), strict=False)
+            if value is not None
+        ]
+        if set(fit.levels) != set(rows) or fit.n != len(rows):
+            yield (
+                f"[targets] {target}",
+                f"has other families or another number of samples than the {len(rows)} measured",
+            )
+
+
+def _use_fault(model: Surrogate) -> str:
+    """Say why a model does not predict its own samples with an interval; empty where it does."""
+    few = take({name: model.samples.columns[name] for name in KNOBS}, np.arange(min(len(model.samples.labels), _TRIED)))
+    try:
+        with np.errstate(over="raise", divide="raise", invalid="raise"):
+            drawn = drawn_targets(model, posterior_draws(model, n=_TRIED), few, with_noise=True)
+            predicted = model.evaluate(few)
+    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+        return f"do not predict the model's own samples: {error}"
+    is_known = all((predicted[target] > 0).any() and (drawn[target] > 0).any() for target in model.targets)
+    return "" if is_known else "do not predict the model's own samples"

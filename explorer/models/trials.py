@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from explorer.problem.columns import Float
+from explorer.problem.csv_table import CsvTable, number_of
+
+_SAME = 1e-3  # accuracies are often printed with three or four digits
 
 
 def countable(shares: Float, trials: Float) -> Float:
@@ -28,3 +31,21 @@ def sampling_variance(linked: Float, trials: NDArray[Any] | float) -> Float:
     known = np.maximum(n, 1.0)
     p = countable(np.asarray(expit(linked)), known)
     return np.where(n > 0, 1 / (known * np.maximum(p * (1 - p), 0.25 / known)), 0.0)
+
+
+def trials_of(table: CsvTable, accuracy: Float | None) -> Float:
+    """Return on how many samples each accuracy of a table was counted, shape (n,); 0 where the table does not tell.
+
+    It does in the columns n_right and n_samples, as `explorer measure` writes them, where their ratio is the accuracy:
+    a column that is only called so counts nothing.
+
+    >>> rows = [["0.9", "90", "100"], ["0.5", "90", "100"], ["0.7", "", ""]]
+    >>> trials_of(CsvTable(["accuracy", "n_right", "n_samples"], rows, [2, 3, 4], ""), np.array([0.9, 0.5, 0.7]))
+    array([100.,   0.,   0.])
+    """
+    if accuracy is None or not {"n_right", "n_samples"} <= set(table.header):
+        return np.empty(0)
+    right, counted = (np.array([number_of(cell) or 0.0 for cell in table.cells(n)]) for n in ("n_right", "n_samples"))
+    is_counted = (counted >= 1) & np.isfinite(counted)
+    is_same = np.abs(right / np.where(is_counted, counted, 1.0) - accuracy) <= _SAME
+    return np.where(is_counted & is_same, counted, 0.0)

@@ -59,6 +59,6 @@ def classes_of(outputs: Mapping[str, Array], *, n: int) -> Array:
             return values
     shapes = ", ".join(f"'{name}' {getattr(values, 'shape', '?')}" for name, values in outputs.items())
     raise MeasurementFailed(
-        f"no output tells classes for {n:,} samples: {shapes}",
+        f"no output tells classes for {n:,} samples: {shapes or 'none has a row for each'}",
         fix="the explorer takes (n, classes) scores or (n,) classes; otherwise name a module: --data python:MODULE",
     )

@@ -17,7 +17,7 @@ from explorer.network.count import Counts, count
 from explorer.network.data import LabelledData, feeds
 from explorer.network.meters import Meter, meter_of
 from explorer.network.network import Network
-from explorer.network.session import Array, Session, open_session
+from explorer.network.session import LONGER, Array, Session, open_session
 from explorer.network.sizes import CODECS, Codec
 from explorer.network.technology import SHIPPED, Technology, load_technology
 
@@ -134,9 +134,7 @@ def deadline(seconds: float | None) -> Callable[[], float | None]:
             return None
         rest = seconds - (time.monotonic() - began)
         if rest <= 0:
-            raise MeasurementFailed(
-                f"the time limit of {seconds:g} s is over", fix="raise --time-limit, or time_limit in a study"
-            )
+            raise MeasurementFailed(f"the time limit of {seconds:g} s is over", fix=LONGER)
         return rest
 
     return left

@@ -11,6 +11,7 @@ from explorer.network.codes import Coded, Container, coded, effective_ratio, pru
 from explorer.network.load import subgraphs
 from explorer.network.network import Network, Weight
 from explorer.network.sizes import Sizes, packed, sizes_of
+from explorer.network.stored import n_other_bytes
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
@@ -128,7 +129,12 @@ def put_codes(model: "ModelProto", network: Network, compression: Compression) -
 
 def sizes(network: Network, compression: Compression, *, onnx: bytes) -> Sizes:
     """Return the compressed file's bytes by codec."""
-    return sizes_of(onnx, coded=list(compression.tensors.values()), n_other_bytes=network.n_other_bytes)
+    import onnx as onnx_module
+
+    coded, others = list(compression.tensors.values()), network.n_other_bytes
+    if compression.recipe.full_int8:  # other parameters became integers too
+        others = n_other_bytes(onnx_module.load_model_from_string(onnx))
+    return sizes_of(onnx, coded=coded, n_other_bytes=others)
 
 
 def _replace(graph: "GraphProto", weights: Mapping[str, Weight], *, compression: Compression, opset: int) -> None:

@@ -183,6 +183,12 @@ def _from_module(name: str) -> LabelledData:
 def _module(name: str) -> ModuleType:
     """Import what the user named: a file (`./task.py`) or a module on Python's path."""
     if not name.endswith(".py"):
+        try:
+            found = importlib.util.find_spec(name)
+        except (ImportError, ValueError):
+            found = None
+        if found is None:
+            raise WrongUsage(f"{PYTHON}{name}: no such module", fix=f"name one that is installed, or {PYTHON}./FILE.py")
         module: ModuleType = _guarded(name, lambda: importlib.import_module(name))
         return module
     path = Path(name)
@@ -193,6 +199,7 @@ def _module(name: str) -> ModuleType:
         raise WrongUsage(f"{path}: cannot be imported", fix="give the path of a Python file with data()")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    sys.path.insert(0, str(path.parent.absolute()))  # so that it finds what lies beside it, as a script would
     _guarded(name, lambda: spec.loader.exec_module(module))  # type: ignore[union-attr]
     return module
 

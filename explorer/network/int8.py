@@ -14,11 +14,13 @@ from explorer.network.codes import largest_code
 from explorer.network.compress import Compression, note_recipe, put_codes
 from explorer.network.load import first_line, subgraphs
 from explorer.network.network import Network
+from explorer.network.session import QUIET
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 _QUANTIZED = ("Conv", "Gemm", "MatMul")
+_USUAL = 2  # onnxruntime's own level: warnings
 
 
 def full_int8_onnx(network: Network, compression: Compression, *, calibration: Mapping[str, NDArray[Any]]) -> bytes:
@@ -83,20 +85,23 @@ def _quantized(
     folder: Path,
 ) -> "ModelProto":
     import onnx
+    import onnxruntime
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.samples = _samples(calibration)
+            self.samples = _batches(calibration, n=_batch_of(network))
 
         def get_next(self) -> dict[str, NDArray[Any]] | None:
             return next(self.samples, None)
 
     step = np.float32(compression.recipe.quant_step)
     override = {"scale": step, "zero_point": np.int8(0), "quant_type": QuantType.QInt8}
-    mine = {weight.name for weight in network.weights if weight.operator in _QUANTIZED}
+    top = {tensor.name for tensor in model.graph.initializer}  # it leaves branches and loop bodies alone
+    mine = {weight.name for weight in network.weights if weight.operator in _QUANTIZED and weight.name in top}
     silent_before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # it advises steps that have been taken (folding)
+    onnxruntime.set_default_logger_severity(QUIET)  # its sessions tell of what it has just replaced
     try:
         quantize_static(
             model,
@@ -109,15 +114,24 @@ def _quantized(
         )
     finally:
         logging.disable(silent_before)
+        onnxruntime.set_default_logger_severity(_USUAL)
     quantized = onnx.ModelProto()
     quantized.ParseFromString((folder / "int8.onnx").read_bytes())
     return quantized
 
 
-def _samples(calibration: Mapping[str, NDArray[Any]]) -> Iterator[dict[str, NDArray[Any]]]:
-    n = min(len(values) for values in calibration.values())
-    for i in range(n):
-        yield {name: values[i : i + 1] for name, values in calibration.items()}
+def _batch_of(network: Network) -> int:
+    """Return how many samples a network takes at once where it fixes that, else 1."""
+    dims = [value.type.tensor_type.shape.dim for value in network.model.graph.input]
+    return max((dim[0].dim_value for dim in dims if dim), default=1) or 1
+
+
+def _batches(calibration: Mapping[str, NDArray[Any]], *, n: int) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield the samples, n at a time; the last one stands in for those that a whole batch lacks."""
+    n_samples = min(len(values) for values in calibration.values())
+    for start in range(0, n_samples, n):
+        rows = np.minimum(np.arange(start, start + n), n_samples - 1)
+        yield {name: values[rows] for name, values in calibration.items()}
 
 
 def _kept(model: "ModelProto", name: str, compression: Compression) -> bool:

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.errors import Fault, InvalidFile, WrongUsage
+from explorer.network.external import EXPORT_AGAIN, MAX_NETWORK_BYTES, external_bytes
 from explorer.network.parts import need_onnx
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto
 
-MAX_NETWORK_BYTES = 1_000_000_000  # a protobuf ends at 2 GB, and folding holds a second copy
-MAX_TENSOR_ELEMENTS = 1_000_000_000
-_EXPORT_AGAIN = "export it again from where it was trained"
+MAX_TENSOR_ELEMENTS = 500_000_000  # 2 GB of float32, which no protobuf holds
+MAX_CONSTANT_ELEMENTS = 1_000_000_000  # all that folding computes, together
+_SMALLER = "take a network that fits in memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,9 @@ def _parse(path: Path, data: bytes) -> "ModelProto":
     try:
         model.ParseFromString(data)
     except DecodeError:
-        raise InvalidFile(path, [Fault("", "is not an ONNX file", _EXPORT_AGAIN)]) from None
+        raise InvalidFile(path, [Fault("", "is not an ONNX file", EXPORT_AGAIN)]) from None
     if not model.graph.node:
-        raise InvalidFile(path, [Fault("", "is not an ONNX file, or has no operator in it", _EXPORT_AGAIN)])
+        raise InvalidFile(path, [Fault("", "is not an ONNX file, or has no operator in it", EXPORT_AGAIN)])
     return model
 
 
@@ -116,7 +117,7 @@ def _take_in_external_data(model: "ModelProto", path: Path, *, budget: int, dige
     for tensor in _tensors(model):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
-        found = _external_bytes(tensor, path.parent, budget=budget - n_bytes)
+        found = external_bytes(tensor, path.parent, budget=budget - n_bytes)
         if isinstance(found, Fault):
             faults.append(found)
             continue
@@ -130,40 +131,13 @@ def _take_in_external_data(model: "ModelProto", path: Path, *, budget: int, dige
     return n_bytes
 
 
-def _external_bytes(tensor: "TensorProto", folder: Path, *, budget: int) -> bytes | Fault:
-    where = f"tensor '{tensor.name[:80]}'"
-    said = {entry.key: entry.value for entry in tensor.external_data}
-    location = said.get("location", "")
-    place = Path(location)
-    # A link inside the folder that leads out of it would betray any file to whoever sees the result.
-    is_inside = location and not place.is_absolute() and (folder / place).resolve().is_relative_to(folder.resolve())
-    if not is_inside or "\0" in location:
-        return Fault(where, f"its data is said to be in '{location[:80]}', outside the file's folder", _EXPORT_AGAIN)
-    source = folder / place
-    try:
-        offset, length = int(said.get("offset", "0")), said.get("length")
-        wanted = int(length) if length is not None else max(source.stat().st_size - offset, 0)
-        if offset < 0 or not 0 <= wanted <= budget:
-            return Fault(where, f"asks for {wanted:,} bytes of external data", f"keep all under {MAX_NETWORK_BYTES:,}")
-        with source.open("rb") as file:
-            file.seek(offset)
-            data = file.read(wanted)
-    except (ValueError, OverflowError):
-        return Fault(where, "offset or length of its external data is not a number", _EXPORT_AGAIN)
-    except OSError:
-        return Fault(where, f"its external data '{location}' is missing", "put that file beside the ONNX file")
-    if len(data) != wanted:
-        return Fault(where, f"its external data '{location}' ends too early", "copy that file again")
-    return data
-
-
 def _check(path: Path, model: "ModelProto") -> None:
     """Refuse what onnx's own checker refuses, and tensors that no memory could hold."""
     import onnx
     from onnx import checker, shape_inference
 
     if _has_garbled_names(model):
-        raise InvalidFile(path, [Fault("", "is damaged: it has names that are not UTF-8", _EXPORT_AGAIN)])
+        raise InvalidFile(path, [Fault("", "is damaged: it has names that are not UTF-8", EXPORT_AGAIN)])
     stored = [tensor.name for tensor in _tensors(model) if _n_elements(tensor.dims) > MAX_TENSOR_ELEMENTS]
     if stored:
         raise InvalidFile(path, [_too_large(name) for name in stored[:20]])
@@ -172,9 +146,9 @@ def _check(path: Path, model: "ModelProto") -> None:
         inferred = shape_inference.infer_shapes(model, data_prop=True)
         checker.check_model(inferred)
     except (checker.ValidationError, shape_inference.InferenceError) as error:
-        raise InvalidFile(path, [Fault("", f"is damaged: {first_line(error)}", _EXPORT_AGAIN)]) from None
+        raise InvalidFile(path, [Fault("", f"is damaged: {first_line(error)}", EXPORT_AGAIN)]) from None
     except (ValueError, RuntimeError, onnx.parser.ParseError) as error:
-        raise InvalidFile(path, [Fault("", f"cannot be checked: {first_line(error)}", _EXPORT_AGAIN)]) from None
+        raise InvalidFile(path, [Fault("", f"cannot be checked: {first_line(error)}", EXPORT_AGAIN)]) from None
     large = [
         value.name
         for graph in subgraphs(inferred.graph)
@@ -184,6 +158,21 @@ def _check(path: Path, model: "ModelProto") -> None:
     ]
     if large:
         raise InvalidFile(path, [_too_large(name) for name in large[:20]])
+    n_constant = _n_constant_elements(inferred.graph)
+    if n_constant > MAX_CONSTANT_ELEMENTS:
+        what = f"its constants unfold to {n_constant:,} elements, more than {MAX_CONSTANT_ELEMENTS:,}"
+        raise InvalidFile(path, [Fault("", what, _SMALLER)])
+
+
+def _n_constant_elements(graph: "GraphProto") -> int:
+    """Return how many elements the nodes compute that depend on stored tensors alone: folding holds all of them."""
+    shapes = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in graph.value_info}
+    constant, count = {"", *(tensor.name for tensor in graph.initializer)}, 0
+    for node in graph.node:
+        if constant.issuperset(node.input):
+            constant.update(node.output)
+            count += sum(_n_elements(shapes[name]) for name in node.output if name in shapes)
+    return count
 
 
 def _has_garbled_names(model: "ModelProto") -> bool:
@@ -205,6 +194,4 @@ def _n_elements(dims: Sequence[int]) -> int:
 
 
 def _too_large(name: str) -> Fault:
-    return Fault(
-        f"tensor '{name[:80]}'", f"has more than {MAX_TENSOR_ELEMENTS:,} elements", "take a network that fits in memory"
-    )
+    return Fault(f"tensor '{name[:80]}'", f"has more than {MAX_TENSOR_ELEMENTS:,} elements", _SMALLER)

@@ -1,6 +1,7 @@
 """Energy meters of this machine: RAPL for a processor, NVML for a GPU; where there is none, there is no number."""
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,25 +95,32 @@ def rapl_meter(root: Path = POWERCAP) -> RaplMeter | None:
     return RaplMeter(name, tuple(path for _, path, _ in found), tuple(span for _, _, span in found))
 
 
-def nvml_meter(index: int = 0) -> NvmlMeter | None:
-    """Return the meter of a GPU, or None where nvidia-ml-py, a driver, the GPU or its counter is missing."""
+def nvml_meter(visible: str = "") -> NvmlMeter | None:
+    """Return the meter of the first GPU that CUDA sees; None where nvidia-ml-py, a driver, it or a counter is missing.
+
+    Args:
+        visible: what CUDA_VISIBLE_DEVICES says: NVML sees all GPUs whatever that is.
+    """
     try:
         import pynvml
     except ImportError:
         return None
     try:
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        first = visible.partition(",")[0].strip()
+        by_uuid = first.startswith(("GPU-", "MIG-"))
+        find = pynvml.nvmlDeviceGetHandleByUUID if by_uuid else pynvml.nvmlDeviceGetHandleByIndex
+        handle = find(first if by_uuid else int(first or "0"))
         pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
         name = pynvml.nvmlDeviceGetName(handle)
-    except pynvml.NVMLError:
+    except (pynvml.NVMLError, ValueError):
         return None
     return NvmlMeter(f"NVML {name}", lambda: int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)))
 
 
 def meter_of(device: str, *, root: Path = POWERCAP) -> Meter | None:
     """Return the meter that sees what runs on a device: 'cpu' or 'cuda'; None where there is none."""
-    return nvml_meter() if device == "cuda" else rapl_meter(root)
+    return nvml_meter(os.environ.get("CUDA_VISIBLE_DEVICES", "")) if device == "cuda" else rapl_meter(root)
 
 
 def measure_energy(

@@ -137,13 +137,13 @@ def find_weights(model: "ModelProto") -> Iterator[Weight]:
     from onnx import numpy_helper
 
     for graph in subgraphs(model.graph):
-        users = _weight_users(graph)
+        users = weight_users(graph)
         for tensor in graph.initializer:
             if tensor.name in users and tensor.data_type in _float_types():
                 yield Weight(tensor.name, users[tensor.name], numpy_helper.to_array(tensor))
 
 
-def _weight_users(graph: "GraphProto") -> dict[str, str]:
+def weight_users(graph: "GraphProto") -> dict[str, str]:
     """Map the names that are used as weights in a graph, or in graphs inside it, to the operator that does."""
     return {
         node.input[place]: node.op_type

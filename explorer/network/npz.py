@@ -13,8 +13,12 @@ MAX_DATA_BYTES = 4_000_000_000
 _MAX_HEADER_BYTES = 10_000
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path, *, max_bytes: int | None = None) -> dict[str, NDArray[Any]]:
     """Return an npz's arrays by name. Nothing in it is executed; sizes are checked before memory is asked for.
+
+    Args:
+        path: the file.
+        max_bytes: how much it may unpack to; default: what labelled data may.
 
     Raises:
         WrongUsage: there is no such file, or it may not be read.
@@ -27,7 +31,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         )
     try:
         with zipfile.ZipFile(path) as archive:
-            faults = _archive_faults(archive)
+            faults = _archive_faults(archive, MAX_DATA_BYTES if max_bytes is None else max_bytes)
         arrays = {} if faults else _arrays(path)
     except PermissionError as error:
         raise WrongUsage(f"{path}: {error.strerror}", fix="check that it may be read") from None
@@ -45,11 +49,11 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         return {name: file[name] for name in file.files}
 
 
-def _archive_faults(archive: zipfile.ZipFile) -> list[Fault]:
+def _archive_faults(archive: zipfile.ZipFile, max_bytes: int) -> list[Fault]:
     """Compare what each member says it is with the bytes it has, before any memory is asked for."""
     total = sum(info.file_size for info in archive.infolist())
-    if total > MAX_DATA_BYTES:
-        return [Fault("", f"unpacks to {total:,} bytes", f"keep it under {MAX_DATA_BYTES:,} bytes")]
+    if total > max_bytes:
+        return [Fault("", f"unpacks to {total:,} bytes", f"keep it under {max_bytes:,} bytes")]
     faults = []
     for info in archive.infolist():
         with archive.open(info) as member:
@@ -57,8 +61,9 @@ def _archive_faults(archive: zipfile.ZipFile) -> list[Fault]:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(member, max_header_size=_MAX_HEADER_BYTES)
             n_bytes = int(np.prod([int(length) for length in shape], dtype=object)) * dtype.itemsize
+            where = f"array '{info.filename.removesuffix('.npy')}'"
             if dtype.kind not in "biuf":
-                faults.append(Fault(f"array '{info.filename}'", f"is of type {dtype}", "store plain numbers"))
+                faults.append(Fault(where, f"is of type {dtype}", "store plain numbers"))
             elif n_bytes != info.file_size - member.tell():
-                faults.append(Fault(f"array '{info.filename}'", "is shorter than it says", "copy the file again"))
+                faults.append(Fault(where, "is shorter than it says", "copy the file again"))
     return faults

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 Array = NDArray[Any]
+LONGER = "raise --time-limit, or time_limit in a study"
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_QUIET = 4  # fatal only: onnxruntime writes its complaints to stderr besides raising them
+QUIET = 4  # fatal only: onnxruntime writes its complaints to stderr besides raising them
 _DTYPES = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
@@ -62,7 +63,7 @@ class Session:
         import onnxruntime
 
         options = onnxruntime.RunOptions()
-        options.log_severity_level = _QUIET
+        options.log_severity_level = QUIET
         timer = threading.Timer(seconds, lambda: setattr(options, "terminate", True)) if seconds is not None else None
         if timer:
             timer.daemon = True
@@ -71,8 +72,11 @@ class Session:
             values = self.inner.run(list(self.outputs), dict(feeds), options)
         except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base of their own
             if options.terminate:
+                raise MeasurementFailed("the time limit was over during a run", fix=LONGER) from None
+            if "Failed to allocate memory" in str(error):
                 raise MeasurementFailed(
-                    f"the run was stopped after {seconds:.3g} s", fix="raise --time-limit"
+                    "a run of the network needs more memory than there is",
+                    fix="take a smaller network, or smaller inputs",
                 ) from None
             raise MeasurementFailed(
                 f"onnxruntime cannot run the network: {first_line(error)}", fix="check that the data fits its inputs"
@@ -146,7 +150,7 @@ def _options(*, threads: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _QUIET
+    options.log_severity_level = QUIET
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL

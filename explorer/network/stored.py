@@ -8,9 +8,10 @@ import numpy as np
 
 from explorer.network.codes import BITS, Coded, Container
 from explorer.network.load import subgraphs
+from explorer.network.network import weight_users
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import GraphProto, ModelProto, NodeProto
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,30 +25,48 @@ class StoredWeight:
 
 
 def stored_weights(model: "ModelProto") -> Iterator[StoredWeight]:
-    """Yield every tensor that a DequantizeLinear node makes of stored integer codes."""
+    """Yield every weight that a DequantizeLinear node makes of stored integer codes."""
     from onnx import numpy_helper
 
     kinds = _containers()
     for graph in subgraphs(model.graph):
         stored = {tensor.name: tensor for tensor in graph.initializer}
-        for node in graph.node:
-            is_weight = node.op_type == "DequantizeLinear" and len(node.input) == 3 and set(node.input) <= set(stored)
-            if not is_weight or stored[node.input[0]].data_type not in kinds:
+        for node in _dequantized_weights(graph):
+            if len(node.input) != 3 or not set(node.input) <= set(stored):
+                continue
+            if stored[node.input[0]].data_type not in kinds:
                 continue
             codes, step, zero = (numpy_helper.to_array(stored[name]) for name in node.input)
             if step.size != 1 or zero.size != 1:
                 continue
             coded = Coded(codes.astype(np.int64), kinds[stored[node.input[0]].data_type], 0)
-            yield StoredWeight(node.input[0].removesuffix("/codes"), coded, float(step), int(zero))
+            yield StoredWeight(_source(node.input[0]), coded, float(step), int(zero))
+
+
+def _dequantized_weights(graph: "GraphProto") -> Iterator["NodeProto"]:
+    """Yield the nodes whose output is a weight, at once or after a cast: full int8 dequantizes other constants too."""
+    users = weight_users(graph)
+    cast = {node.input[0] for node in graph.node if node.op_type == "Cast" and node.output[0] in users}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and (node.output[0] in users or node.output[0] in cast):
+            yield node
+
+
+def _source(name: str) -> str:
+    """Return the weight that codes were made of: ours end in /codes, those of onnxruntime's quantizer in _quantized."""
+    ours = name.removesuffix("/codes")
+    return ours if ours != name else name.removesuffix("_quantized")
 
 
 def n_other_bytes(model: "ModelProto") -> int:
-    """Return the bytes of the parameters that are not codes, nor steps and zero points of codes."""
+    """Return the bytes of the parameters that are not weights, nor steps and zero points of quantized tensors."""
     from onnx import numpy_helper
 
     total = 0
     for graph in subgraphs(model.graph):
-        mine = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.input}
+        pairs = [node for node in graph.node if node.op_type in {"DequantizeLinear", "QuantizeLinear"}]
+        mine = {name for node in pairs for name in node.input[1:]}
+        mine |= {node.input[0] for node in _dequantized_weights(graph)}
         total += sum(int(numpy_helper.to_array(t).nbytes) for t in graph.initializer if t.name not in mine)
     return total
 

@@ -1,6 +1,6 @@
 """Advice on what to measure next: the design whose measurement would make the front most certain."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from explorer.models.forms import link
 from explorer.models.surrogate import Surrogate
 from explorer.pareto.front import is_nondominated
 from explorer.problem.axes import Axes, FrequencyAxis, PruningAxis, StepAxis, VoltageAxis
-from explorer.problem.columns import Columns, Float, describe, knobs_of, n_rows, stack, take
+from explorer.problem.columns import Column, Columns, Float, describe, knobs_of, n_rows, stack, take
 from explorer.problem.objectives import OBJECTIVES, CostWeights, Objective, add_objectives, missing_needs
 from explorer.problem.proposals import Region
 from explorer.problem.region import build_region
@@ -28,11 +28,11 @@ class Advice:
     design: dict[str, object]
     reduction: float
 
-    @property
-    def text(self) -> str:
-        """The advice in one line."""
+    def text(self, own: Mapping[str, Column] | None = None) -> str:
+        """Return the advice in one line; `own` tells what the user's own knobs mean, otherwise their names do."""
+        columns = {name: (own or {}).get(name) or describe(name) for name in self.design}
         knobs = ", ".join(
-            f"{describe(name).label} {value if isinstance(value, str) else describe(name).text(float(str(value)))}"
+            f"{columns[name].label} {value if isinstance(value, str) else columns[name].text(float(str(value)))}"
             for name, value in self.design.items()
             if name != "family"
         )

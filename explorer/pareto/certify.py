@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from explorer.models.assessment import Assessment
 from explorer.models.draws import PosteriorModel, posterior_draws
@@ -12,14 +13,22 @@ from explorer.models.lookup import Lookup
 from explorer.models.nearest import nearest_sample
 from explorer.models.worth import model_summary
 from explorer.pareto.advice import best_measurement, thinned
-from explorer.pareto.certainty import POSSIBLE, certainty, front_probability
+from explorer.pareto.alternatives import alternatives
+from explorer.pareto.certainty import (
+    affordable_draws,
+    certainty,
+    certainty_notes,
+    contenders,
+    front_odds,
+)
 from explorer.pareto.importance import knob_importance
 from explorer.pareto.reference import exact_front
 from explorer.pareto.results import Results
-from explorer.problem.columns import Columns, n_rows, take
+from explorer.problem.columns import Columns, knobs_of, n_rows, take
 
-_MAX_BOUNDED = 3_000
 _N_CANDIDATES = 256
+_N_UNTRIED = 1_000
+_N_PARENTS = 500
 
 
 def certify(results: Results, assessment: Assessment) -> Results:
@@ -37,28 +46,52 @@ def certify(results: Results, assessment: Assessment) -> Results:
         results = replace(results, table=model.add_intervals(results.table, weights=assessment.study.weights))
     if not isinstance(model, PosteriorModel):
         return replace(results, exact=exact_front(assessment, results.reference_point))
-    draws = posterior_draws(model)
+    rows, n_layers = contenders(results.table, assessment)
+    draws = posterior_draws(model, n=affordable_draws(len(rows)))
     table = dict(results.table)
-    table["p_front"] = front_probability(table, assessment, model=model, draws=draws)
-    table["certainty"] = certainty(table["p_front"])
+    odds = front_odds(table, assessment, model=model, draws=draws, rows=rows, others=_untried(results, assessment))
+    table |= {"p_front": odds.p_front, "certainty": certainty(odds)}
     table |= _nearest(model, table)
-    is_front = results.is_front
-    rows = np.flatnonzero(is_front | (table["p_front"] >= POSSIBLE))
-    # The front first: where there are more than can be shown, the least likely of the others go without.
-    rows = rows[np.lexsort((-table["p_front"][rows], ~is_front[rows]))][:_MAX_BOUNDED]
-    bounded = add_intervals(take(table, rows), model=model, draws=draws, weights=assessment.study.weights)
-    for name in (n for n in bounded if n not in table):
-        table[name] = np.full(n_rows(table), np.nan)
-        table[name][rows] = bounded[name]
+    bounded = np.flatnonzero(results.is_front | (table["certainty"] != "dominated"))
+    table |= _intervals(table, bounded, assessment, model)
     advice = best_measurement(
-        _candidates(assessment), thinned(take(table, np.flatnonzero(is_front))),
-        objectives=assessment.study.objectives, weights=assessment.study.weights, model=model, draws=draws,
+        _candidates(assessment), thinned(take(table, np.flatnonzero(results.is_front))),
+        objectives=assessment.study.objectives, weights=assessment.study.weights, model=model,
+        draws=posterior_draws(model),
     )  # fmt: skip
-    exact = exact_front(assessment, results.reference_point)
+    notes = certainty_notes(
+        n_designs=results.n_complete, n_computed=len(rows), n_layers=n_layers, n_bounded=len(bounded)
+    )
     return replace(
-        results, table=table, exact=exact, advice=advice.text if advice else "",
-        importance=knob_importance(assessment), model_check=_model_check(model),
-    )  # fmt: skip
+        results,
+        table=table,
+        exact=exact_front(assessment, results.reference_point),
+        notes=(*results.notes, *notes),
+        advice=advice.text(assessment.study.own_columns) if advice else "",
+        importance=knob_importance(assessment),
+        model_check=_model_check(model),
+    )
+
+
+def _untried(results: Results, assessment: Assessment) -> Columns | None:
+    """Return designs that were not tried, around the front and anywhere; None where there is no front."""
+    front = np.flatnonzero(results.is_front)
+    if not front.size:
+        return None
+    some = front[np.unique(np.linspace(0, len(front) - 1, _N_PARENTS).astype(np.int64))]
+    names = knobs_of(results.table)
+    return alternatives(take({name: results.table[name] for name in names}, some), assessment, n=_N_UNTRIED)
+
+
+def _intervals(table: Columns, rows: NDArray[np.int64], assessment: Assessment, model: PosteriorModel) -> Columns:
+    """Return the intervals of some designs as columns of all; NaN where there is none."""
+    draws = posterior_draws(model, n=affordable_draws(len(rows)))
+    bounded = add_intervals(take(table, rows), model=model, draws=draws, weights=assessment.study.weights)
+    columns: Columns = {}
+    for name in (n for n in bounded if n not in table):
+        columns[name] = np.full(n_rows(table), np.nan)
+        columns[name][rows] = bounded[name]
+    return columns
 
 
 def _model_check(model: PosteriorModel) -> dict[str, Any]:

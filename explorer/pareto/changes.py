@@ -30,9 +30,10 @@ def changes(results: Sequence[Results]) -> tuple[Change, ...]:
     told = [dict(_told(one, shared)) for one in results]
     rows = [Change(what, tuple(one.get(what, _NONE) for one in told)) for what in dict.fromkeys(chain(*told))]
     found = [row for row in rows if len(set(row.values)) > 1]
-    first = _coefficients(results[0])
-    counts = [_n_different(first, _coefficients(one)) for one in results]
-    if any(counts):
+    # A table has no coefficients, nor has one model those of another kind.
+    first, *others = (_coefficients(one) for one in results)
+    counts = [0, *(_n_different(first, other) for other in others)]
+    if any(counts) and all(other.keys() == first.keys() for other in others):
         texts = ("the first one's", *[f"{n} of {len(first)} differ" if n else "the same" for n in counts[1:]])
         found.append(Change("model: coefficients", texts))
     return tuple(found)

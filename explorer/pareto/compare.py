@@ -17,7 +17,6 @@ from explorer.problem.columns import Columns, Float, n_rows, take
 from explorer.problem.objectives import Objective
 
 SCHEMA = "explorer.compare/1"
-_BLOCK = 2**22
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +149,14 @@ def coverage(first: Float, second: Float, objectives: Sequence[Objective]) -> fl
     if not len(second):
         return math.nan
     one, other = minimized(first, objectives), minimized(second, objectives)
-    step = max(1, _BLOCK // max(1, len(one)))
-    n_covered = 0
-    for start in range(0, len(other), step):
-        block = other[start : start + step]
-        is_as_good = np.ones((len(one), len(block)), dtype=np.bool_)
-        for j in range(len(objectives)):  # far faster than one comparison of three axes
-            is_as_good &= one[:, j, None] <= block[None, :, j]
-        n_covered += int(is_as_good.any(axis=0).sum())
-    return n_covered / len(second)
+    # Two more coordinates, in which every point of the first is better than any of the second and no two of the second
+    # can be compared: then the filter leaves of the second just what no point of the first is as good as.
+    place = np.arange(len(other), dtype=np.float64)
+    extra = np.concatenate([np.full((len(one), 2), -1.0 - len(other)), np.column_stack([place, -place])])
+    is_left = np.asarray(
+        moocore.is_nondominated(np.column_stack([np.concatenate([one, other]), extra])), dtype=np.bool_
+    )
+    return int(np.sum(~is_left[len(one) :])) / len(second)
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:

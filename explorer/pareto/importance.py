@@ -78,7 +78,8 @@ def _sobol(values: Callable[[Float], Float], region: Region, *, n: int, seed: in
     found = sobol_indices(func=values, n=n, dists=dists, rng=np.random.default_rng(seed))
     # A constant objective has no variance to explain; what is left of a small negative index is noise of the estimate.
     first, total = (np.clip(np.nan_to_num(order), 0.0, 1.0) for order in (found.first_order, found.total_order))
-    return np.atleast_2d(first), np.atleast_2d(total)
+    # scipy drops an axis of length one, be it of functions or of knobs.
+    return first.reshape(-1, len(region.axes)), total.reshape(-1, len(region.axes))
 
 
 def _designs(region: Region, unit: Float) -> Columns:

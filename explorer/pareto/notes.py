@@ -1,11 +1,14 @@
 """Notes: what a user must know before trusting a front."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from explorer.errors import NoFeasibleDesign
 from explorer.models.assessment import Assessment
-from explorer.problem.columns import COLUMNS, Columns, describe, n_rows, take
+from explorer.pareto.results import Results
+from explorer.problem.columns import COLUMNS, Column, Columns, describe, n_rows, own_knobs, take
+from explorer.problem.constraints import Constraint, parse_constraint
 from explorer.problem.domain import is_extrapolated
 from explorer.problem.proposals import CLOCK_SHARE, Region
 
@@ -55,40 +58,54 @@ def front_notes(front: Columns, assessment: Assessment) -> list[str]:
     touches, n_touching = _touches(front, assessment)
     if touches:
         notes.append(
-            f"{n_touching} of {n} front designs touch the edge of the searched range ({'; '.join(touches)}): there the "
-            "range decides the answer, not the model. Add a floor (accuracy >= ...), or measure samples further out"
+            f"{n_touching:,} of {n:,} front designs touch the edge of the searched range ({'; '.join(touches)}): there "
+            "the range decides the answer, not the model. Add a floor (accuracy >= ...), or measure samples further out"
         )
     outside = int(np.sum(is_extrapolated(front["domain_distance"])))
     if outside:
-        notes.append(f"{outside} of {n} front designs extrapolate: more than half a width outside the samples' range")
+        notes.append(
+            f"{outside:,} of {n:,} front designs extrapolate: more than half a width outside the samples' range"
+        )
     return notes
 
 
-def nearest_misses(table: Columns, assessment: Assessment) -> list[str]:
+def nearest_misses(table: Columns, constraints: Sequence[Constraint]) -> list[str]:
     """Say, for each limit, how near the best design came to it, where no design meets them all."""
-    excess = assessment.excess(table)
     lines = []
-    for constraint in assessment.study.constraints:
-        miss = excess[constraint.text]
+    for constraint in constraints:
+        miss = constraint.excess(table)
         best = float(table[constraint.column][int(np.argmin(miss))])
         met = "met by some designs" if miss.min() <= 0 else f"nearest is {describe(constraint.column).text(best)}"
         lines.append(f"{constraint.text}: {met}")
     return lines
 
 
+def nothing_feasible(results: Results) -> NoFeasibleDesign:
+    """Return the error of results without a front: how near the designs came to each constraint, and what to do."""
+    own = own_knobs(results.table)
+    asked = [parse_constraint(text, own=own) for text in results.constraints]
+    misses = "".join(f"\n  {line}" for line in nearest_misses(results.table, asked)) if results.n_complete else ""
+    return NoFeasibleDesign(
+        f"none of {results.n_complete} designs meets every constraint{misses}",
+        fix="loosen the constraint that is furthest from being met, or widen the space",
+    )
+
+
 def _touches(front: Columns, assessment: Assessment) -> tuple[list[str], int]:
     counts: dict[str, int] = {}
     touching = np.zeros(n_rows(front), dtype=np.bool_)
-    several = len(assessment.regions) > 1
+    several, own = len(assessment.regions) > 1, assessment.study.own_columns
     for family, region in assessment.regions.items():
         rows = np.flatnonzero(front["family"] == family)
-        for text, mask in _edges(region, take(front, rows)) if rows.size else []:
+        for text, mask in _edges(region, take(front, rows), own) if rows.size else []:
             counts[f"{family}: {text}" if several else text] = int(mask.sum())
             touching[rows[mask]] = True
     return [f"{text}: {count}" for text, count in counts.items() if count], int(touching.sum())
 
 
-def _edges(region: Region, front: Columns) -> Sequence[tuple[str, "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]"]]:
+def _edges(
+    region: Region, front: Columns, own: Mapping[str, Column]
+) -> Sequence[tuple[str, "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]"]]:
     knobs = region.knobs(front)
     edges = []
     for axis in region.axes:
@@ -96,7 +113,7 @@ def _edges(region: Region, front: Columns) -> Sequence[tuple[str, "np.ndarray[tu
         if axis.name == CLOCK_SHARE or axis.labels or axis.is_fixed:
             continue
         unit = axis.to_unit(knobs[axis.name])
-        column = describe(axis.name)
+        column = own.get(axis.name) or describe(axis.name)
         edges.append((f"lowest {column.label} {column.text(axis.low)}", unit < _EDGE))
         edges.append((f"highest {column.label} {column.text(axis.high)}", unit > 1 - _EDGE))
     high = region.clock_hz[1]

@@ -7,6 +7,7 @@ import moocore
 import numpy as np
 
 from explorer.models.assessment import Assessment
+from explorer.pareto.exact import ExactFront
 from explorer.pareto.front import minimized
 from explorer.pareto.refine import Budget, Refined, refine
 from explorer.problem.columns import Columns, Float, stack, take
@@ -16,23 +17,6 @@ from explorer.problem.proposals import Region
 MAX_OBJECTIVES = 3
 MAX_LISTED = 2**14  # a region of fewer designs is not searched: all of them are assessed
 _SHOWN = 300
-
-
-@dataclass(frozen=True, slots=True)
-class ExactFront:
-    """The exact front of a question.
-
-    Args:
-        hypervolume: what it dominates up to the reference point.
-        convergence: the share of that which the last half of the evaluations added.
-        n_evaluated: number of designs evaluated.
-        values: some of its points for drawing, in the objectives' order, shape (k, m).
-    """
-
-    hypervolume: float
-    convergence: float
-    n_evaluated: int
-    values: Float
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
+from explorer.pareto.exact import ExactFront
 from explorer.pareto.front import feasible_front, hypervolume
-from explorer.pareto.reference import ExactFront
 from explorer.problem.columns import COLUMNS, Column, Columns, Float, bounds, describe, knobs_of, n_rows, take
 from explorer.problem.objectives import Objective
 
@@ -58,6 +59,8 @@ class Results:
     importance: tuple[Mapping[str, Any], ...] = ()
     model_check: Mapping[str, Any] = field(default_factory=dict)
     own_columns: Mapping[str, Column] = field(default_factory=dict)
+    # What follows from the table and is asked for often: of a hundred thousand designs it takes a while.
+    _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def column(self, name: str) -> Column:
         """Return what a column means: a knob of the user's own as it was declared, any other as it is known."""
@@ -74,9 +77,13 @@ class Results:
         return np.stack([self.table[o.name].astype(np.float64) for o in self.objectives], axis=-1)
 
     @property
-    def is_front(self) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+    def is_front(self) -> NDArray[np.bool_]:
         """Which designs are feasible and dominated by no feasible one, shape (n,)."""
-        return feasible_front(self.values, self.table["is_feasible"], self.objectives)
+        if "is_front" not in self._known:
+            found = feasible_front(self.values, self.table["is_feasible"], self.objectives)
+            found.flags.writeable = False
+            self._known["is_front"] = found
+        return cast("NDArray[np.bool_]", self._known["is_front"])
 
     @property
     def front_columns(self) -> Columns:
@@ -87,7 +94,10 @@ class Results:
     @property
     def hypervolume(self) -> float:
         """The volume that the front dominates up to the reference point."""
-        return hypervolume(self.values[self.is_front], self.reference_point, self.objectives)
+        if "hypervolume" not in self._known:
+            values = self.values[self.is_front]
+            self._known["hypervolume"] = hypervolume(values, self.reference_point, self.objectives)
+        return float(self._known["hypervolume"])
 
     @property
     def reached(self) -> float:

@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from explorer.errors import WrongUsage, suggestion
 from explorer.files import is_file, shipped
@@ -25,9 +26,15 @@ def find(kind: str, name: str, *, beside: Path | None = None) -> Path:
             f"{path}: no such {singular} file", fix="check the path, or name one that `explorer list` shows"
         )
     for folder in (Path(kind), *([beside.parent / kind, beside] if beside else []), shipped(kind)):
-        if name and is_file(folder / f"{name}.toml"):
-            return folder / f"{name}.toml"
-    known = [path.stem for path in available(kind)]
+        path = folder / f"{name}.toml"
+        # A study may be called like the space that it names, and lie beside itself.
+        if name and is_file(path) and not (kind != "studies" and folder == beside and "objectives" in _table(path)):
+            return path
+    listed = available(kind)
+    for path in listed:
+        if name in other_names(path):
+            return path
+    known = [called for path in listed for called in (path.stem, *other_names(path))]
     raise WrongUsage(f"no {singular} is called '{name}'", fix=suggestion(name, known) if known else "give a path")
 
 
@@ -40,9 +47,25 @@ def available(kind: str) -> list[Path]:
     return [found[name] for name in sorted(found)]
 
 
+def is_shipped(name: str) -> bool:
+    """Tell whether a study or space of this name ships: a file of the user's so called would stand before it."""
+    return any((shipped(kind) / f"{name}.toml").is_file() for kind in ("studies", "search_spaces"))
+
+
 def title_of(path: Path) -> str:
-    """Return the title a declaration gives itself, or '' (a broken file must not break the list)."""
+    """Return the title a declaration gives itself, or ''."""
+    return str(_table(path).get("title", ""))
+
+
+def other_names(path: Path) -> tuple[str, ...]:
+    """Return what else a declaration may be called by: a device by its cores."""
+    names = _table(path).get("also")
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """Return a declaration as it stands; a broken file must not break a list."""
     try:
-        return str(tomllib.loads(path.read_text(encoding="utf-8")).get("title", ""))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return "(cannot be read)"
+        return {"title": "(cannot be read)"}

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from explorer.problem.columns import allowed_text, is_allowed
 from explorer.problem.declare import Declaration, refuse
@@ -118,6 +118,17 @@ class ModelOrigin(Declaration):
     name: Text = Field(description="paper, or a file")
 
 
+class LiveOrigin(Declaration):
+    """How a study that measures a network compressed it; what else it tells is kept as it is."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_plain)]] = Field(init=False)
+
+    codec: Literal["file", "dense", "deflate", "entropy"] = Field("deflate", description="which size is size_bytes")
+    per_tensor: bool = Field(False, description="each tensor was pruned by R alone")
+    clip: Literal["int4", "int8", "int16"] | None = Field(None, description="what codes were clipped to; null: nothing")
+
+
 class QuestionOrigin(Declaration):
     """The question that was asked; what else belongs to it is kept as it is."""
 
@@ -127,6 +138,13 @@ class QuestionOrigin(Declaration):
     objectives: Annotated[tuple[Annotated[str, AfterValidator(_objective)], ...], Field(min_length=1, max_length=6)] = (
         Field(description="the objectives, in order")
     )
+    live: LiveOrigin | None = Field(None, description="how the network was measured; null where it was predicted")
+
+    @model_serializer(mode="wrap")
+    def _as_read(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A provenance goes on as it came: what it does not tell is not told as null."""
+        said: dict[str, Any] = serialized(self)
+        return said if self.live else {name: value for name, value in said.items() if name != "live"}
 
 
 class Origin(Declaration):

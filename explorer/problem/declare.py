@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from explorer.errors import ExplorerError, Fault, InvalidFile, suggestion
 from explorer.files import MAX_DECLARATION_BYTES, read_text
+from explorer.problem.csv_table import shortened
 from explorer.units import parse_quantity
 
 
@@ -92,7 +93,7 @@ def check(data: object, model: type[Declared], *, path: object) -> Declared:
         spoilt = {detail["loc"][: i + 1] for detail in details for i in range(len(detail["loc"]) - 1)}
         told = [d for d in details if not (d["type"] == "too_short" and d["loc"] in spoilt)]
         faults = {str(fault): fault for fault in (_fault(detail, model) for detail in told)}
-        raise InvalidFile(path, list(faults.values())) from None
+        raise InvalidFile(path, shortened(list(faults.values()))) from None
 
 
 def _fault(detail: ErrorDetails, model: type[BaseModel]) -> Fault:

@@ -82,14 +82,10 @@ def knob_distances(designs: Columns, domain: Domain) -> Columns:
 
 
 def constant_knobs(domain: Domain) -> dict[str, float]:
-    """Return the knobs that no sample of any family varies, with their value.
-
-    Where nothing varies at all (one configuration) none is constant: there is no choice yet that it could be out of.
-    """
+    """Return the knobs that no sample of any family varies, with their value."""
     knobs = dict.fromkeys(knob for spans in domain.values() for knob in spans)
     ends = {knob: {end for spans in domain.values() for end in (spans[knob].low, spans[knob].high)} for knob in knobs}
-    constant = {knob: next(iter(values)) for knob, values in ends.items() if len(values) == 1}
-    return constant if len(constant) < len(knobs) else {}
+    return {knob: next(iter(values)) for knob, values in ends.items() if len(values) == 1}
 
 
 def is_extrapolated(distance: ArrayLike) -> NDArray[np.bool_]:

@@ -7,6 +7,9 @@ from pydantic import Field
 from explorer.problem.declare import Declaration
 
 _MAX_ROWS = 1_000_000
+# Logarithms and log-odds of what a float can hold lie within 745.
+Linked = Annotated[float, Field(ge=-750, le=750)]
+Widening = Annotated[float, Field(ge=1, le=1e6)]
 
 
 class FitFile(Declaration):
@@ -14,18 +17,20 @@ class FitFile(Declaration):
 
     formula: str = Field(description="the shape, for people")
     coefficients: dict[str, float] = Field(description="coefficients at the mode, in natural units")
-    levels: dict[str, float] = Field(description="each family's level, in the link's scale")
-    mode: tuple[float, ...] = Field(description="coefficients at the mode, each in its own scale")
-    covariance: tuple[tuple[float, ...], ...] = Field(description="of levels then coefficients")
-    noise: Annotated[float, Field(gt=0)] = Field(description="scatter, in the link's scale")
-    n: Annotated[int, Field(ge=1)] = Field(description="number of samples")
+    levels: dict[str, Linked] = Field(description="each family's level, in the link's scale")
+    mode: tuple[Linked, ...] = Field(description="coefficients at the mode, each in its own scale")
+    covariance: tuple[tuple[Annotated[float, Field(ge=-1e12, le=1e12)], ...], ...] = Field(
+        description="of levels then coefficients"
+    )
+    noise: Annotated[float, Field(gt=0, le=750)] = Field(description="scatter, in the link's scale")
+    n: Annotated[int, Field(ge=1, le=_MAX_ROWS)] = Field(description="number of samples")
 
 
 class LawFile(Declaration):
     """A V-f law: f_max(V) = constant (V - threshold_v)^exponent / V, SI."""
 
-    constant: Annotated[float, Field(gt=0)] = Field(description="K")
-    threshold_v: Annotated[float, Field(ge=0)] = Field(description="V_th in volt")
+    constant: Annotated[float, Field(gt=0, le=1e30)] = Field(description="K")
+    threshold_v: Annotated[float, Field(ge=0, le=100)] = Field(description="V_th in volt")
     exponent: Annotated[float, Field(ge=1, le=2)] = Field(description="velocity saturation index")
 
 
@@ -48,6 +53,6 @@ class ModelFile(Declaration):
     references: dict[str, dict[str, float]] = Field(description="each family's reference design")
     targets: dict[str, FitFile] = Field(description="the fitted targets")
     laws: dict[str, LawFile] = Field(description="each family's V-f law")
-    widening: dict[str, Annotated[float, Field(ge=1)]] = Field(
+    widening: dict[str, Widening] = Field(
         default_factory=dict, description="how much wider than the posterior's each target's scatter must be"
     )

@@ -34,6 +34,7 @@ def import_points(path: Path, *, cluster: str | None = None, bin_name: str | Non
         raise WrongUsage(f"{path}: has no table '{cluster}'", fix=f"{suggestion(str(cluster), names)}; it has {shown}")
     if len(found) > 1:
         several = ", ".join(f"'{table.name}' ({len(table.points)} points)" for table in found[:20])
+        several += f" and {len(found) - 20} more" if len(found) > 20 else ""
         raise WrongUsage(f"{path}: has {len(found)} tables: {several}", fix=f"name one: --cluster '{found[0].name}'")
     table = found[0]
     faults = list(_twice(table))

@@ -251,7 +251,8 @@ def _limited(place: _Place, name: str, declared: tuple[float, float]) -> tuple[f
             f"{show(low)} to {show(high)}"
         )
         raise place.refuse(f"[axes] {name}", what, _MEASURE)
-    only = place.known.constant.get(name)
+    # Where nothing varies at all (one configuration), no choice was left out yet that a range could ask for in vain.
+    only = place.known.constant.get(name) if len(place.known.constant) < len(place.known.spans) else None
     if only is not None and math.isfinite(widen) and declared[0] <= only <= declared[1]:
         return only, only
     return max(declared[0], low), min(declared[1], high)

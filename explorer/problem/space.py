@@ -58,6 +58,9 @@ class DeviceFile(Table):
     """A device's table of operating points as its TOML file declares it."""
 
     title: str = Field("", max_length=200, description="one line for people")
+    also: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=60)], ...], Field(max_length=20)] = Field(
+        (), description="what else it may be called by, such as the cores of a cluster: rk3399-a72"
+    )
     control: Literal["cpufreq", "devfreq", "nvidia-smi"] = Field(
         "cpufreq", description="what sets the clock: cpufreq for processors, devfreq for other parts, or nvidia-smi"
     )

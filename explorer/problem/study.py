@@ -1,6 +1,7 @@
 """Studies: what to search for, resolved for use from the TOML declarations of a study and its spaces."""
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -256,5 +257,10 @@ def _opened(live: LiveModel, path: Path) -> LiveModel:
 
 
 def _beside(path: Path, name: str) -> Path:
-    """A model's path is relative to the study that names it."""
-    return path.parent / Path(name).expanduser()
+    """A model's path is relative to the study that names it; told without detours where that is the same file."""
+    found = path.parent / Path(name).expanduser()
+    short = Path(os.path.normpath(found))
+    try:
+        return short if short.resolve() == found.resolve() else found
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or no path at all: whoever opens it will tell
+        return found

@@ -1,5 +1,6 @@
 """Figures of a study beside its front: each takes results and returns a plotly figure, for pages and notebooks."""
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,8 +9,9 @@ from explorer.errors import WrongUsage
 from explorer.pareto.alpha import alpha_sweep
 from explorer.pareto.convergence import hypervolume_history
 from explorer.pareto.results import Results
-from explorer.problem.columns import COLUMNS, bounds, knobs_of
+from explorer.problem.columns import COLUMNS, Columns, bounds, knobs_of, n_rows, take
 from explorer.problem.objectives import CostWeights
+from explorer.report.carried import MAX_FRONT, evenly
 from explorer.report.front_plot import CONFIGURATION
 from explorer.report.style import BLUE, GREY, ORANGE, VERMILLION, base_layout, family_style
 
@@ -22,6 +24,7 @@ _SEARCHED = {
     "operating_point": "Operating point (V, f)",
     "row": "Row of the table",
 }
+_LABEL_WIDTH = 24
 _BAR_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", VERMILLION)
 
 
@@ -60,13 +63,13 @@ def plot_importance(results: Results) -> "go.Figure":
         error = {"type": "data", "symmetric": False, "array": high - total, "arrayminus": total - low,
                  "color": GREY, "thickness": 1.2, "width": 3}  # fmt: skip
         figure.add_bar(
-            y=[(f"{row['family']}: " if several else "") + _knob(results, row["knob"]) for row in rows],
+            y=[_wrapped((f"{row['family']}: " if several else "") + _knob(results, row["knob"])) for row in rows],
             x=total, name=objective.title, orientation="h", error_x=error,
             marker={"color": _BAR_COLOURS[i % len(_BAR_COLOURS)], "pattern": {"shape": ("", "/", "x", ".")[i % 4]}},
             hovertemplate="%{y}: %{x:.2f}<extra></extra>",
         )  # fmt: skip
     n_bars = max(len(results.importance), 1)
-    figure.update_layout(base_layout(x="Share of the variance (total Sobol index)", y="", height=160 + 26 * n_bars))
+    figure.update_layout(base_layout(x="Total Sobol index", y="", height=160 + 26 * n_bars))
     figure.update_layout(barmode="group", xaxis={"range": [0, 1.02]}, yaxis={"autorange": "reversed"})
     return figure
 
@@ -75,11 +78,19 @@ def plot_alpha(results: Results) -> "go.Figure":
     """Return accuracy and energy of the design with the least weighted cost, Eq. (10), as alpha goes from 0 to 1.
 
     E_max is the study's. Steps are where the winner changes.
+
+    Raises:
+        WrongUsage: the results lack accuracy or energy, of which the weighted cost is made.
     """
     from plotly.subplots import make_subplots
 
     asked = results.provenance.get("question", {}).get("energy_max_j", CostWeights().energy_max_j)
     front = results.front_columns
+    lacking = [name for name in ("accuracy", "energy_j") if name not in front]
+    if lacking:
+        raise WrongUsage(
+            f"study '{results.study}' has no {', '.join(lacking)}, of which J is made", fix="plot its front"
+        )
     sweep = alpha_sweep(front, energy_max_j=float(asked))
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     rows = [*sweep.rows.tolist(), *sweep.rows[-1:].tolist()]
@@ -99,11 +110,12 @@ def plot_alpha(results: Results) -> "go.Figure":
 def plot_parallel(results: Results) -> "go.Figure":
     """Return the front's knobs, objectives and predictions as parallel coordinates; drag along an axis to filter.
 
-    Plotly draws these with WebGL; the report page has its own drawing that needs none.
+    Plotly draws these with WebGL; the report page has its own drawing that needs none. Of a front of more than 3,000
+    designs an even selection is drawn.
     """
     import plotly.graph_objects as go
 
-    front = results.front_columns
+    front = _drawn(results)
     asked = (*knobs_of(front), *CONFIGURATION, *(o.name for o in results.objectives))
     names = [n for n in dict.fromkeys(asked) if n in front and front[n].dtype != object]
     varying = [name for name in names if len(front[name]) and np.ptp(front[name]) > 0]
@@ -119,6 +131,8 @@ def plot_parallel(results: Results) -> "go.Figure":
 def plot_front_3d(results: Results, *, axes: tuple[str, str, str] | None = None) -> "go.Figure":
     """Return the front in space, by default over the first three objectives, with the intervals of `axes[2]` as bars.
 
+    Of a front of more than 3,000 designs an even selection is drawn.
+
     Args:
         results: a study's results.
         axes: the names of three columns; default: the objectives.
@@ -131,7 +145,7 @@ def plot_front_3d(results: Results, *, axes: tuple[str, str, str] | None = None)
     if axes is None and len(results.objectives) < 3:
         raise WrongUsage(f"study '{results.study}' has two objectives", fix="name three columns: axes=(x, y, z)")
     x, y, z = axes or tuple(o.name for o in results.objectives[:3])
-    front = results.front_columns
+    front = _drawn(results)
     figure = go.Figure()
     for family, style in family_style(front["family"].tolist()).items():
         own = {name: values[front["family"] == family] for name, values in front.items()}
@@ -149,8 +163,19 @@ def plot_front_3d(results: Results, *, axes: tuple[str, str, str] | None = None)
     return figure
 
 
+def _drawn(results: Results) -> Columns:
+    """Return the front; of a long one an even selection."""
+    front = results.front_columns
+    return take(front, evenly(n_rows(front), MAX_FRONT))
+
+
 def _knob(results: Results, name: str) -> str:
     return _SEARCHED.get(name) or results.column(name).label
+
+
+def _wrapped(label: str) -> str:
+    """Break a long label into lines, so that on a phone the bars keep some of the width."""
+    return "<br>".join(textwrap.wrap(label, _LABEL_WIDTH))
 
 
 def _number(value: Any) -> float:

@@ -1,18 +1,23 @@
 """The result page: look at the front, move what matters, choose; and what to know before trusting any of it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from explorer.pareto.notes import nearest_misses
 from explorer.pareto.results import Results
-from explorer.problem.columns import COLUMNS, n_rows
+from explorer.problem.columns import COLUMNS, n_rows, own_knobs
+from explorer.problem.constraints import parse_constraint
+from explorer.report.carried import MAX_FRONT
 from explorer.report.figures import plot_convergence, plot_importance
-from explorer.report.live_data import MAX_BEHIND, MAX_FRONT, live_data
+from explorer.report.live_data import MAX_BEHIND, live_data
 from explorer.report.page import App, Block, Grid, Heading, Paragraph, Plot, render_page
 
 _LIVE = Path(__file__).parent / "live"
 # In the order in which they read each other's names.
-_SCRIPTS = ("data", "decide", "scatter", "parallel", "table", "cards", "alpha", "main")
+_SCRIPTS = ("data", "decide", "scatter", "marks", "parallel", "table", "cards", "alpha", "main")
 
 
 def front_page(results: Results, *, place: str = "") -> str:
@@ -25,37 +30,56 @@ def front_page(results: Results, *, place: str = "") -> str:
     n = n_rows(results.front_columns)
     wanted = " against ".join(f"{o.name} ({o.direction[:3]}.)" for o in results.objectives)
     lead = (
-        f"{n} of {results.n_complete:,} designs are on the front of {wanted}; hypervolume {results.hypervolume:.5g} up "
-        f"to the reference point {', '.join(f'{x:g}' for x in results.reference_point)}."
+        f"{n:,} of {results.n_complete:,} designs {'is' if n == 1 else 'are'} on the front of {wanted}; hypervolume "
+        f"{results.hypervolume:.5g} up to the reference point {', '.join(f'{x:g}' for x in results.reference_point)}."
     )
     blocks: list[Block] = []
-    if results.constraints:
-        blocks.append(Paragraph(f"Every design meets: {'; '.join(results.constraints)}."))
     if n:
-        blocks += _live(results, place or results.study, n)
+        if results.constraints:
+            blocks.append(Paragraph(f"Every design meets: {'; '.join(results.constraints)}."))
+        blocks += [*_live(results, place or results.study, n), *_search(results)]
     else:
         blocks.append(Paragraph("No design meets every constraint, so there is no front to show."))
-    blocks += [*_search(results), *_importance(results), *_trust(results), Heading("Where it comes from")]
+        blocks += _misses(results)
+    blocks += [*_importance(results), *_trust(results), Heading("Where it comes from")]
     blocks.append(_origin(results))
     return render_page(title=results.title, lead=lead, blocks=blocks)
+
+
+def _misses(results: Results) -> list[Block]:
+    """Say how near the designs came to each constraint."""
+    if not results.n_complete:
+        return []
+    own = own_knobs(results.table)
+    asked = [parse_constraint(text, own=own) for text in results.constraints]
+    rows = [line.split(": ", 1) for line in nearest_misses(results.table, asked)]
+    return [Grid(["Constraint", "Of the designs tried"], rows)] if rows else []
 
 
 def _live(results: Results, place: str, n: int) -> list[Block]:
     script = "\n".join((_LIVE / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
     markup, style = ((_LIVE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css"))
-    blocks: list[Block] = [App(markup, style, script, live_data(results, place=place))]
-    if n > MAX_FRONT:
-        blocks.append(
-            Paragraph(
-                f"This page carries about {MAX_FRONT:,} of {n:,} front designs, evenly chosen, with the knee and every "
-                "design that J can pick; front.csv and `explorer choose` know them all."
-            )
-        )
+    data = live_data(results, place=place)
+    blocks: list[Block] = [Paragraph(_thinned(data["front"]["n"], n, data["sweep"]))] if n > MAX_FRONT else []
+    blocks.append(App(markup, style, script, data))
     if results.n_complete > MAX_BEHIND:
         blocks.append(
             Paragraph(f"Of the designs behind the front at most {MAX_BEHIND:,} of a kind are drawn; the legend counts.")
         )
     return blocks
+
+
+def _thinned(n_carried: int, n: int, sweep: Mapping[str, Any]) -> str:
+    """Say which designs of a long front the page carries, and where its marks are those of the whole front."""
+    carried, won = len(sweep["rows"]), sweep["total"]
+    winners = "" if not won else ", and every design that J can pick"
+    if carried < won:
+        winners = f", and {carried:,} of the {won:,} designs that J can pick"
+    return (
+        f"This page carries {n_carried:,} of {n:,} front designs: an even cover, with both ends, the knee, the best of "
+        f"every column{winners}. What it marks is what `explorer choose` gives, except where it says that it looks at "
+        "these designs alone: the command beside the mark looks at all. front.csv holds every design."
+    )
 
 
 def _search(results: Results) -> list[Block]:
@@ -78,8 +102,8 @@ def _certificate(results: Results) -> str:
     words = results.table["certainty"]
     return (
         f"The search reached {results.reached:.1%} of the exact front's hypervolume ({exact.hypervolume:.5g}, known "
-        f"to {exact.convergence:.0e}). Of the designs tried, given what samples tell, {int(np.sum(words == 'sure'))} "
-        f"are on the front for sure and {int(np.sum(words == 'possible'))} possibly."
+        f"to {exact.convergence:.0e}). Of the designs tried, given what samples tell, {int(np.sum(words == 'sure')):,} "
+        f"are on the front for sure and {int(np.sum(words == 'possible')):,} possibly."
     )
 
 
@@ -99,23 +123,42 @@ def _importance(results: Results) -> list[Block]:
 
 
 def _trust(results: Results) -> list[Block]:
-    model = results.provenance.get("model", {}).get("name", "unknown")
     blocks: list[Block] = [Heading("Before you trust it")]
-    blocks += [Paragraph(f"{text[0].upper()}{text[1:]}.") for text in (*results.notes, results.advice) if text]
-    blocks.append(
-        Paragraph(
-            f"Predictions come from model '{model}'. Intervals hold 90 % of what a new measurement would give; "
-            "what few samples cannot separate is decided by the model's priors. Measure a design before you ship it."
-        )
-    )
+    blocks += [Paragraph(_sentence(text)) for text in (*results.notes, results.advice) if text]
+    blocks.append(Paragraph(_source(results)))
     check = results.model_check
     if not check:
         return blocks
     blocks += [Heading("What the model is worth", 3), _errors(results)]
     blocks += [Heading("What it cannot tell", 3)]
     sentences = (str(check.get("calibration", "")), *check.get("identifiability", ()), *check.get("warnings", ()))
-    blocks += [Paragraph(f"{text[0].upper()}{text[1:]}.") for text in map(str, sentences) if text]
-    return blocks
+    told = set(results.notes)
+    return blocks + [Paragraph(_sentence(text)) for text in map(str, sentences) if text and text not in told]
+
+
+def _source(results: Results) -> str:
+    """Say what the numbers are: predictions, or measurements."""
+    model = results.provenance.get("model", {})
+    name = model.get("name", "unknown")
+    if model.get("kind") == "table":
+        return (
+            f"The designs are the rows of '{name}', and nothing is predicted: their numbers are what was measured. An "
+            "interval is the range of repeated readings of one row."
+        )
+    if model.get("kind") == "live":
+        return f"Every design was measured: '{name}' was compressed and run for each of them."
+    return (
+        f"Predictions come from model '{name}'. Intervals hold 90 % of what a new measurement would give; what few "
+        "samples cannot separate is decided by the model's priors. Measure a design before you ship it."
+    )
+
+
+def _sentence(text: str) -> str:
+    """Make a note a sentence of its own; a column that it begins with is called as people call it."""
+    name, colon, rest = text.partition(":")
+    if colon and name in COLUMNS:
+        return f"{COLUMNS[name].label}:{rest}."
+    return f"{text}." if "_" in text.split(maxsplit=1)[0] else f"{text[0].upper()}{text[1:]}."
 
 
 def _errors(results: Results) -> Grid:

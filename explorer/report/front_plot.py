@@ -9,12 +9,14 @@ from explorer.pareto.results import Results
 from explorer.problem.columns import COLUMNS, Columns, bounds, describe, knobs_of, n_rows, take
 from explorer.problem.domain import is_extrapolated
 from explorer.problem.objectives import Objective
+from explorer.report.carried import evenly
 from explorer.report.style import GREY, SKY, TEXT, FamilyStyle, base_layout, family_style
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 MAX_BACKGROUND = 2000
+MAX_DRAWN = 1500  # of one kind of front design: each carries its whole configuration as a text
 _PANEL_HEIGHT = 460
 # What tells a design: its knobs, and what is predicted and computed of it.
 CONFIGURATION = (
@@ -37,8 +39,8 @@ _HOVER = (*CONFIGURATION, "p_front")
 def plot_front(results: Results) -> "go.Figure":
     """Return the front as a plotly figure: one panel for two objectives, one for each pair where there are more.
 
-    Hovering over a design tells its whole configuration. Of more than 2,000 dominated designs every k-th is drawn, and
-    the legend says so.
+    Hovering over a design tells its whole configuration. Of more than 2,000 dominated designs, and of more than
+    1,500 front designs of a kind, an even selection is drawn, and the legend says so.
     """
     from plotly.subplots import make_subplots
 
@@ -99,14 +101,13 @@ def _background(results: Results, x: Objective, y: Objective, *, has_legend: boo
         shown = behind[:: max(1, -(-len(behind) // MAX_BACKGROUND))]
         if not len(shown):
             continue
-        count = f"{len(behind):,}" if len(shown) == len(behind) else f"{len(behind):,}, {len(shown):,} shown"
         # SVG, not WebGL: a page from a mail attachment is opened where WebGL may be off, and then shows nothing at all.
         traces.append(
             go.Scatter(
                 x=_shown(table, x)[shown],
                 y=_shown(table, y)[shown],
                 mode="markers",
-                name=f"{name} ({count})",
+                name=f"{name} ({_count(len(behind), len(shown))})",
                 legendgroup=word,
                 showlegend=has_legend,
                 hoverinfo="skip",
@@ -130,13 +131,14 @@ def _front_traces(
 
     words = own.get("certainty", np.full(n_rows(own), "sure", dtype=object))
     traces = []
+    drawn = take(own, evenly(n_rows(own), MAX_DRAWN))
     if f"{x.name}_lo" in own:
         traces.append(
             go.Scatter(
-                x=_shown(own, x),
-                y=_shown(own, y),
-                error_x=_error_bar(own, x),
-                error_y=_error_bar(own, y),
+                x=_shown(drawn, x),
+                y=_shown(drawn, y),
+                error_x=_error_bar(drawn, x),
+                error_y=_error_bar(drawn, y),
                 mode="markers",
                 marker={"size": 1, "color": style.colour, "opacity": 0.4},
                 name=f"90 % intervals, {family}",
@@ -147,12 +149,13 @@ def _front_traces(
             )
         )
     for is_sure, word in ((True, "front for sure"), (False, "front, possibly")):
-        rows = take(own, (words == "sure") == is_sure)
-        if not n_rows(rows):
+        every = np.flatnonzero((words == "sure") == is_sure)
+        rows = take(own, every[evenly(len(every), MAX_DRAWN)])
+        if not len(every):
             continue
         symbol = style.symbol if is_sure or "certainty" not in own else f"{style.symbol}-open"
         marker = {"color": style.colour, "symbol": symbol, "size": 9 if is_sure else 8, "line": {"width": 1.5}}
-        name = f"{word if 'certainty' in own else 'front'}, {family} ({n_rows(rows)})"
+        name = f"{word if 'certainty' in own else 'front'}, {family} ({_count(len(every), n_rows(rows))})"
         outside = is_extrapolated(rows["domain_distance"]).tolist()
         heading = [
             f"design {i} ({'EXTRAPOLATED' if far else 'predicted'})"
@@ -160,6 +163,10 @@ def _front_traces(
         ]
         traces.append(_marked(rows, x, y, name, marker, heading=heading, show=has_legend))
     return traces
+
+
+def _count(n: int, n_shown: int) -> str:
+    return f"{n:,}" if n == n_shown else f"{n:,}, {n_shown:,} shown"
 
 
 def _error_bar(rows: Columns, objective: Objective) -> dict[str, Any]:

@@ -8,16 +8,15 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from explorer.pareto import decide
-from explorer.pareto.alpha import AlphaSweep, alpha_sweep
+from explorer.pareto.alpha import alpha_sweep
 from explorer.pareto.results import WORDS, Results
 from explorer.problem.columns import COLUMNS, Column, Columns, bounds, knobs_of, n_rows, take
 from explorer.problem.domain import is_extrapolated
 from explorer.problem.objectives import OBJECTIVES, CostWeights
+from explorer.report.carried import carried_rows
 from explorer.report.style import base_layout, family_style
 
-# 400 bytes a front design and 60 a dominated one: a page stays below 2 MB beyond plotly.js, however long the study.
-MAX_FRONT = 3_000
-MAX_BEHIND = 2_000
+MAX_BEHIND = 2_000  # 60 bytes each
 # Values that repeat others and would only crowd the page.
 _LEFT_OUT = frozenset({"ops_per_watt", "throughput_ops", "frequency_max_hz"})
 _SCALABLE = frozenset({"J", "s", "W", "B", "J*s", "Hz"})
@@ -29,9 +28,9 @@ _SYMBOLS_3D = {"circle": "circle", "square": "square", "diamond": "diamond", "cr
 def live_data(results: Results, *, place: str) -> dict[str, Any]:
     """Return the page's data as plain JSON values; columns of numbers travel as base64 of their little-endian bytes.
 
-    A front of more than 3,000 designs is thinned evenly along its order, keeping the knee, the extremes and every
-    design that the weighted cost picks for some alpha; `front.total` tells how many there are. Of the designs behind it
-    every k-th is kept, and `behind.counts` tells how many there are of each kind.
+    A front of more than 3,000 designs is thinned (see `carried_rows`); `front.total` tells how many there are, and
+    `sweep.total` how many of them the weighted cost picks for some alpha. Of the designs behind the front every k-th is
+    kept, and `behind.counts` tells how many there are of each kind.
 
     Args:
         results: the study's results.
@@ -43,9 +42,10 @@ def live_data(results: Results, *, place: str) -> dict[str, Any]:
     alpha, energy_max = float(asked.get("alpha", weights.alpha)), float(asked.get("energy_max_j", weights.energy_max_j))
     sweep = alpha_sweep(front, energy_max_j=1.0) if {"accuracy", "energy_j"} <= front.keys() else None
     knee = decide.knee(results, front).shown if n_rows(front) else np.zeros(0)
-    kept = _kept(front, sweep, knee)
     names = _numbers(front)
     shown = [name for name in names if name in COLUMNS and COLUMNS[name].kind in {"prediction", "objective"}]
+    kept = carried_rows(front, columns=shown, sweep=sweep, knee=knee)
+    carried = take(front, kept)
     checks = [name for name in names if name in COLUMNS and COLUMNS[name].kind == "check"]
     return {
         "study": results.study,
@@ -61,10 +61,10 @@ def live_data(results: Results, *, place: str) -> dict[str, Any]:
         "detail": [*knobs_of(front), *shown, *checks, *_words(front)],
         "alpha": alpha,
         "energy_max_j": energy_max,
-        "front": _front(take(front, kept), names, shown, knee=knee[kept], total=n_rows(front)),
+        "front": _front(carried, names, shown, knee=knee[kept], total=n_rows(front)),
         "behind": _behind(results, shown),
         "has_certainty": "certainty" in front,
-        "sweep": _sweep(front, sweep, kept),
+        "sweep": _sweep(carried, 0 if sweep is None else len(sweep.rows)),
         "samples": _samples(results),
         "exact": results.exact.values.T.tolist() if results.exact and len(results.objectives) == 2 else None,
         "styles": _styles(results, front),
@@ -118,15 +118,6 @@ def _unit(column: Column, values: "NDArray[Any] | None") -> tuple[str, float]:
     return f"{_PREFIXES[thousands + 4]}{column.symbol.replace('J*s', 'J·s')}", 1000.0**thousands
 
 
-def _kept(front: Columns, sweep: AlphaSweep | None, knee: "NDArray[np.float64]") -> "NDArray[np.int64]":
-    n = n_rows(front)
-    if n <= MAX_FRONT:
-        return np.arange(n)
-    inside = np.where(is_extrapolated(front["domain_distance"]), -np.inf, knee)
-    must = [0, n - 1, int(np.argmax(inside)), *(sweep.rows.tolist() if sweep else ())]
-    return np.unique(np.concatenate([must, np.linspace(0, n - 1, MAX_FRONT - len(must)).round()]).astype(np.int64))
-
-
 def _front(
     kept: Columns, names: list[str], shown: list[str], *, knee: "NDArray[np.float64]", total: int
 ) -> dict[str, Any]:
@@ -168,15 +159,21 @@ def _every_kth(rows: "NDArray[np.int64]") -> "NDArray[np.int64]":
     return rows[:: max(1, -(-len(rows) // MAX_BEHIND))]
 
 
-def _sweep(front: Columns, sweep: AlphaSweep | None, kept: "NDArray[np.int64]") -> dict[str, Any]:
-    """Return the winners' rows and, between them, the accuracy that pays for a joule: alpha follows from E_max."""
-    if sweep is None:
-        return {"rows": [], "prices": []}
-    error, energy = 1 - front["accuracy"][sweep.rows], front["energy_j"][sweep.rows]
+def _sweep(carried: Columns, total: int) -> dict[str, Any]:
+    """Return the winners' rows and, between them, the accuracy that pays for a joule: alpha follows from E_max.
+
+    Args:
+        carried: the designs that the page carries.
+        total: how many winners the whole front has.
+    """
+    if not total:
+        return {"rows": [], "prices": [], "total": 0}
+    rows = alpha_sweep(carried, energy_max_j=1.0).rows
+    error, energy = 1 - carried["accuracy"][rows], carried["energy_j"][rows]
     # The first winner wins from alpha = 0, whatever E_max: an infinite price of the step before it. JSON has no word
     # for that, and a number this large makes 1 / (1 + price E_max) zero as well.
     prices = [1e300, *(-np.diff(error) / np.diff(energy))]
-    return {"rows": np.searchsorted(kept, sweep.rows).tolist(), "prices": [float(price) for price in prices]}
+    return {"rows": rows.tolist(), "prices": [float(price) for price in prices], "total": total}
 
 
 def _samples(results: Results) -> list[dict[str, Any]]:

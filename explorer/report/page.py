@@ -102,8 +102,8 @@ td.wide { min-width: 15rem; }
 .tag { font-weight: 600; white-space: nowrap; }
 .good { color: var(--good); } .bad { color: var(--bad); } .warn { color: var(--warn); } .neutral { color: var(--soft); }
 /* Plotly writes its colours into the drawing; these follow the reader's choice of light or dark instead. */
-.plot :is(.xtick, .ytick, .cbtitle, .cbaxis, .slider-group, .legend, .annotation, .infolayer .g-gtitle) text,
-.plot :is(.xtitle, .ytitle, .y2title, .gtitle, .legendtext, .legendtitletext, .annotation-text, .slider-label,
+.plot :is([class$="tick"], .cbtitle, .cbaxis, .slider-group, .legend, .annotation, .infolayer .g-gtitle) text,
+.plot :is([class$="title"], .legendtext, .legendtitletext, .annotation-text, .slider-label,
   .slider-current-value, .cbtitle text) { fill: var(--fg) !important; }
 """
 

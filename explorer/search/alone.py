@@ -112,6 +112,7 @@ def _try(
         began=began,
         ended=datetime.datetime.now(datetime.UTC),
     )
-    numbers = np.array(patience(lambda: record(run.study, block)).numbers, dtype=np.int64)
-    run.add(Tried(numbers, columns, np.full(proposal.n, origin, dtype=object)))
+    recorded = patience(lambda: record(run.study, block))
+    run.say(recorded.note)
+    run.add(Tried(np.array(recorded.numbers, dtype=np.int64), columns, np.full(proposal.n, origin, dtype=object)))
     return columns

@@ -44,6 +44,7 @@ class Run:
     out: Path
     storage_url: str | None
     reference: tuple[float, ...]
+    said: list[str] = field(default_factory=list, init=False, repr=False)
     _opened: optuna.Study | None = field(default=None, init=False, repr=False)
     _tried: Tried | None = field(default=None, init=False, repr=False)
 
@@ -69,6 +70,11 @@ class Run:
         """Remember what this process has recorded."""
         before = self.tried  # read before or after it was recorded
         self._tried = before if np.isin(more.numbers, before.numbers).all() else before.and_then(more)
+
+    def say(self, note: str) -> None:
+        """Keep what the user should know of how trials are stored, once."""
+        if note and note not in self.said:
+            self.said.append(note)
 
     def forget(self) -> None:
         """Read again what is finished when it is next asked for: others have recorded trials."""
@@ -111,6 +117,7 @@ def _open_study(run: Run) -> optuna.Study:
             directions=[objective.direction for objective in study.objectives],
             load_if_exists=True,
         )
+    read_ahead(optuna_study)
     declaration = {**study.declaration(), "model": fingerprint(evaluator)}
     guard(optuna_study, declaration, path=study.path, place=run.place)
     read_ahead(optuna_study)

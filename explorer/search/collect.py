@@ -40,6 +40,7 @@ def collect(run: Run) -> Results:
     )
     notes = (
         *assessment.evaluator.notes,
+        *run.said,
         *_failed(failures(run.study)),
         *_coverage(assessment, table),
         *question_notes(assessment),

@@ -13,6 +13,7 @@ from explorer.search.begin import Run
 from explorer.search.board import Board, asked_params
 from explorer.search.draft import Drafter, Proposed
 from explorer.search.encoding import Encoding
+from explorer.search.learning import LearningSampler
 from explorer.search.marks import ALONE, RETRY_ATTR
 from explorer.search.model_sampler import ModelSampler
 from explorer.search.samplers import make_sampler, own_seed
@@ -108,8 +109,12 @@ def _sampler(run: Run, *, done: int, index: int) -> BaseSampler:
     name = study.sampler
     if name == "auto" and assessment.is_cheap and len(study.objectives) <= MAX_OBJECTIVES:
         return ModelSampler(assessment, n_trials=study.trials, reference=run.reference, seed=study.seed)
+    if name == "auto" and not assessment.is_cheap:
+        # One plan for all of a study's runs, and another one for each worker: history decides the rest.
+        seed = own_seed(study.seed, done=0, worker=index + 1)
+        return LearningSampler(assessment, reference=run.reference, seed=seed)
     if name == "auto":
-        name = "nsga3" if assessment.is_cheap else "tpe"
+        name = "nsga3"
     return make_sampler(
         name, seed=study.seed, done=done, trials=study.trials, worker=index + 1,
         distributions=Encoding(assessment.regions).distributions(),

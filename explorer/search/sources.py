@@ -14,7 +14,7 @@ from explorer.search.encoding import Encoding, Params, columns_of
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-_BLOCK = 1_000
+_BLOCK = 250
 _CONSTRAINTS = "constraints"  # where Optuna keeps them among a trial's own attributes
 
 

@@ -119,6 +119,16 @@ def test_a_network_and_a_device_make_a_whole_bundle(explorer_in: Cli, place: Pat
     assert "usage: sh apply.sh [--apply]" in helped.stdout
 
 
+def test_a_network_is_compressed_in_the_way_that_measure_was_told(explorer_in: Cli, place: Path) -> None:
+    done = explorer_in(place, "deploy", "chosen.json", "--model", "digits-mlp", "--per-tensor", "--clip", "int8",
+                       "--full-int8", "digits", "--codec", "dense", "-o", "told")  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    said = json.loads((place / "told/manifest.json").read_text(encoding="utf-8"))["network"]
+    assert (said["per_tensor"], said["clip"]) == (True, "int8")
+    assert (said["activations"], said["size_codec"]) == ("int8", "dense")
+
+
 def test_a_device_without_the_clock_refuses_on_the_device(explorer_in: Cli, place: Path) -> None:
     explorer_in(place, "deploy", "chosen.json", "--device", "rk3588-big", "--allow-extrapolation", "-o", "there")
     policy = place / "sys/devices/system/cpu/cpufreq/policy0"

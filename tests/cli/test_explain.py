@@ -22,7 +22,7 @@ def test_a_design_is_explained_to_people(explorer_in: Cli, paper_run: Path) -> N
 
 
 def test_a_beaten_design_is_told_which_one_beats_it(explorer_in: Cli, paper_run: Path) -> None:
-    done = explorer_in(paper_run, "explain", "paper", "--design", 3)
+    done = explorer_in(paper_run, "explain", "paper", "--design", 0)
 
     assert "not on the front" in done.stdout
     assert "beat it; design" in done.stdout

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from explorer.models.samples import paper_samples
+from explorer.pareto.folder import write_folder
+from explorer.pareto.results import Results
+from explorer.problem.objectives import OBJECTIVES
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -34,10 +37,60 @@ def test_the_front_as_csv_is_the_file_that_the_run_wrote(explorer_in: Cli, paper
 
 
 def test_the_front_as_a_table_shows_every_design(explorer_in: Cli, paper_run: Path) -> None:
-    done = explorer_in(paper_run, "front", "paper")
+    done = explorer_in(paper_run, "front", "paper", "--all")
 
     written = (paper_run / "results/paper/front.csv").read_text(encoding="utf-8")
     assert len(done.stdout.splitlines()) == len(written.splitlines())
+    assert "are shown" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def long_front(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the results of a study whose front has 1,234 designs, and of one with 100."""
+    place = tmp_path_factory.mktemp("long")
+    for name, n in (("long", 1234), ("short", 100)):
+        table = {
+            "family": np.full(n, "A", dtype=object),
+            "pruning_ratio": np.linspace(0, 0.9, n),
+            "energy_j": np.linspace(1, 2, n),
+            "accuracy": np.linspace(0.5, 0.9, n),
+            "domain_distance": np.zeros(n),
+            "design_id": np.arange(n),
+            "origin": np.full(n, "search", dtype=object),
+            "is_feasible": np.ones(n, dtype=np.bool_),
+        }
+        objectives = (OBJECTIVES["energy_j"], OBJECTIVES["accuracy"])
+        write_folder(Results(name, name, table, objectives, (), (3.0, 0.1), {}, (), ()), place / "results" / name)
+    return place
+
+
+def test_a_long_front_as_a_table_is_a_screenful_that_says_how_to_see_the_rest(
+    explorer_in: Cli, long_front: Path
+) -> None:
+    done = explorer_in(long_front, "front", "long")
+    shown = [int(line.split()[0]) for line in done.stdout.splitlines()[1:]]
+
+    assert len(shown) == 40
+    assert (shown[0], shown[-1]) == (0, 1233)
+    assert set(np.diff(shown)) <= {31, 32}
+    assert "40 of the front's 1,234 designs are shown, evenly along energy_j; --all shows every one" in done.stderr
+    assert "1,234 of 1,234 designs" in done.stderr
+
+
+def test_a_front_of_a_hundred_designs_is_shown_whole(explorer_in: Cli, long_front: Path) -> None:
+    done = explorer_in(long_front, "front", "short")
+
+    assert len(done.stdout.splitlines()) == 101
+    assert "are shown" not in done.stderr
+
+
+@pytest.mark.parametrize("style", ["csv", "json"])
+def test_a_long_front_for_scripts_is_the_file_that_the_run_wrote(
+    explorer_in: Cli, long_front: Path, style: str
+) -> None:
+    done = explorer_in(long_front, "front", "long", "--format", style)
+
+    assert done.stdout == (long_front / f"results/long/front.{style}").read_text(encoding="utf-8")
 
 
 def test_a_study_that_was_not_run_is_told_with_the_command_that_runs_it(cli: Cli) -> None:

@@ -78,7 +78,7 @@ def test_a_choice_is_applied_at_the_devices_own_point_and_both_are_recorded(cli:
     assert (applied["frequency_hz"], applied["voltage_v"]) in {
         (2.208e9, 0.9875), (2.016e9, 0.925), (2.4e9, 1.0), (1.8e9, 0.85),
     }  # fmt: skip
-    assert abs(applied["frequency_hz"] / payload["design"]["frequency_hz"] - 1) < 0.1
+    assert abs(applied["frequency_hz"] / payload["design"]["frequency_hz"] - 1) < 0.12  # its highest clock is 2.4 GHz
     assert applied["pruning_ratio"] == payload["design"]["pruning_ratio"]
     assert applied["energy_j"] != payload["design"]["energy_j"]
     assert applied["energy_j_lo"] <= applied["energy_j"] <= applied["energy_j_hi"]
@@ -88,13 +88,13 @@ def test_a_device_at_which_the_choice_misses_a_constraint_is_refused(cli: Cli, t
     (tmp_path / "asked.toml").write_text('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n[search]\ntrials = 60\n')
     cli("run", "./asked.toml")
     slow = cli("choose", "asked", "--knee", "--device", "exynos5422-little", "--allow-extrapolation",
-               "--where", "latency_s <= 200 ms")  # fmt: skip
+               "--where", "latency_s <= 150 ms")  # fmt: skip
     far = cli("choose", "asked", "--knee", "--device", "exynos5422-little")
     unknown = cli("choose", "asked", "--knee", "--device", "rk3588")
     bins = cli("choose", "asked", "--knee", "--device", "h6")
 
     assert (slow.returncode, far.returncode, unknown.returncode, bins.returncode) == (4, 4, 2, 3)
-    assert "misses latency_s <= 200 ms" in slow.stderr
+    assert "misses latency_s <= 150 ms" in slow.stderr
     assert "outside the model's domain" in far.stderr
     assert "did you mean 'rk3588-big'?" in unknown.stderr
     assert "3 speed bins" in bins.stderr
@@ -112,7 +112,7 @@ def test_an_imported_device_is_searched_by_its_own_points(cli: Cli, tmp_path: Pa
         '[operating_points]\ndevice = "./board.toml"\n'
     )
     (tmp_path / "asked.toml").write_text(
-        'space = "./space.toml"\nobjectives = ["edp_js", "accuracy"]\n[search]\ntrials = 40\n'
+        'space = "./space.toml"\nobjectives = ["edp_js", "accuracy"]\n[search]\ntrials = 40\nsampler = "random"\n'
     )
     ran = cli("run", "./asked.toml")
     table = list(csv.DictReader((tmp_path / "results/asked/trials.csv").read_text().splitlines()))
@@ -136,6 +136,20 @@ def test_a_table_of_other_knobs_is_fitted_by_what_predicts_unseen_rows(cli: Cli,
     assert design["energy_j_lo"] < design["energy_j"] < design["energy_j_hi"]
 
 
+def test_designs_to_predict_need_only_the_knobs_that_the_samples_vary(cli: Cli, tmp_path: Path) -> None:
+    """No family column, all rows of 8 bits: neither is asked for again."""
+    rows = [f"{side},8,{side * 1e-3},{side * 2e-4}" for side in (96, 128, 160, 192, 224)]
+    (tmp_path / "rows.csv").write_text("\n".join(["resolution,weight_bits,energy_j,latency_s", *rows]) + "\n")
+    (tmp_path / "asked.csv").write_text("resolution\n112\n176\n")
+    done = cli("predict", "rows.csv", "--designs", "asked.csv", "--format", "csv")
+
+    assert done.returncode == 0, done.stderr
+    (first, second) = csv.DictReader(done.stdout.splitlines())
+    assert list(first)[:3] == ["resolution", "family", "weight_bits"]
+    assert 0.1 < float(first["energy_j"]) < 0.125
+    assert float(second["weight_bits"]) == 8
+
+
 def test_from_a_file_to_a_front_in_two_commands(cli: Cli, tmp_path: Path) -> None:
     write_table(tmp_path)
     began, ran = cli("init", "rows.csv", "--table"), cli("run", "rows")
@@ -148,6 +162,19 @@ def test_from_a_file_to_a_front_in_two_commands(cli: Cli, tmp_path: Path) -> Non
     assert (tmp_path / "results/rows/report.html").stat().st_size > 1000
     assert again.returncode == 2
     assert "there already" in again.stderr
+
+
+def test_one_knob_and_three_objectives_are_enough_for_a_front(cli: Cli, tmp_path: Path) -> None:
+    rows = [f"{i / 25},{10 - i / 4},{5 - i / 10},{0.95 - (i / 25) ** 2 / 10}" for i in range(20)]
+    (tmp_path / "rows.csv").write_text("\n".join(["pruning_ratio,latency_ms,energy_mj,accuracy", *rows]) + "\n")
+    began, ran = cli("init", "rows.csv"), cli("run", "rows", "--trials", "60")
+    found = json.loads((tmp_path / "results/rows/front.json").read_text())
+
+    assert (began.returncode, ran.returncode) == (0, 0), began.stderr + ran.stderr
+    assert [(row["objective"], row["total"]) for row in found["importance"]] == [
+        ("energy_j", pytest.approx(1, abs=0.05)), ("latency_s", pytest.approx(1, abs=0.05)),
+        ("accuracy", pytest.approx(1, abs=0.05)),
+    ]  # fmt: skip
 
 
 def test_devices_are_listed_with_their_titles(cli: Cli) -> None:

@@ -1,6 +1,7 @@
 """A whole bundle: the compressed network, the device at its own clock, and what each is promised to be."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +13,15 @@ import pytest
 import yaml
 from onnx import helper, numpy_helper
 
-from explorer.api import deploy
+from explorer.api import deploy, verify
 from explorer.deploy.artifact import NetworkOptions
+from explorer.deploy.trial import load_artifact
 from explorer.errors import ExplorerError, InvalidFile, NoFeasibleDesign, UnknownName, WrongUsage
 from explorer.files import sha256
 from explorer.network.compress import Recipe, codes_of, compressed_onnx
-from explorer.network.network import ZOO, load_network
+from explorer.network.data import LabelledData
+from explorer.network.network import ZOO, load_network, shipped_networks
+from explorer.network.sizes import CODECS
 
 Write = Callable[..., Path]
 ORIGINAL = (ZOO / "digits-mlp.onnx").read_bytes()
@@ -72,6 +76,15 @@ def test_the_config_map_is_immutable_and_carries_the_manifest_unchanged(write: W
     assert json.loads(text)["provenance"]["note"].startswith("naïve \x7f")
     assert said["metadata"]["annotations"]["explorer/manifest-sha256"] == sha256(text)
     assert said["metadata"]["name"] == f"explorer-{sha256(text)[:16]}"
+
+
+def test_a_manifest_that_kubernetes_would_not_take_has_no_config_map_and_says_so(write: Write, tmp_path: Path) -> None:
+    """Beyond 1 MiB; every number of a list has a line of its own."""
+    made, done = deploy(write(lambda p: p["provenance"].update(note=[1] * 200_000)), out=tmp_path / "b")
+
+    assert "configmap.yaml" not in {*done.names, *made.files}
+    assert re.search("no configmap.yaml: it would have .* and Kubernetes takes 1,048,576", made.not_checked[-1])
+    assert verify(done.folder).is_kept
 
 
 def test_on_a_device_its_own_nearest_clock_is_applied_and_the_design_evaluated_there(
@@ -208,6 +221,76 @@ def test_faults_of_what_was_applied_are_told_too(write: Write, tmp_path: Path) -
         deploy(write(spoil), out=tmp_path / "b")
 
 
+def measured_live(**how: Any) -> Callable[[dict[str, Any]], None]:
+    """Change a configuration to one of a study that measured the MLP in some way."""
+
+    def change(p: dict[str, Any]) -> None:
+        p["design"] |= {"pruning_ratio": 0.5, "quant_step": 0.05}
+        p["provenance"]["question"]["live"] = {"device": "cpu", **how}
+        p["provenance"]["model"]["network_sha256"] = sha256(ORIGINAL)
+
+    return change
+
+
+def test_a_network_is_compressed_as_its_live_study_measured_it(write: Write, tmp_path: Path) -> None:
+    """Otherwise the bundle would hold another network than the one that was chosen."""
+    path = write(measured_live(codec="dense", per_tensor=True, clip="int4"))
+
+    made, done = deploy(path, out=tmp_path / "b", model="digits-mlp")
+
+    source, network = load_network("digits-mlp"), made.network
+    assert network is not None
+    recipe = Recipe(0.5, 0.05, per_tensor=True, clip_to="int4")
+    assert (done.folder / "network.onnx").read_bytes() == compressed_onnx(source, codes_of(source, recipe))
+    assert (network.size_codec, network.per_tensor, network.clip) == ("dense", True, "int4")
+    assert states(done.folder)["codes"] == "kept"
+    page = (done.folder / "README.txt").read_text(encoding="utf-8")
+    assert "pruned               each tensor by R alone" in page
+    assert "Measured by the study" in page
+    assert "predictions of a model" not in page
+
+
+def test_what_is_asked_for_goes_before_what_the_study_did(write: Write, tmp_path: Path) -> None:
+    path = write(measured_live(codec="dense", clip="int4"))
+    options = NetworkOptions(codec="file", clip_to="int8")
+
+    made, _ = deploy(path, out=tmp_path / "b", model="digits-mlp", network=options)
+
+    assert made.network is not None
+    assert (made.network.size_codec, made.network.clip, made.network.per_tensor) == ("file", "int8", False)
+
+
+def test_another_network_than_the_study_measured_is_told(write: Write, tmp_path: Path) -> None:
+    made, _ = deploy(write(measured_live()), out=tmp_path / "b", model="digits-cnn")
+
+    assert any("the study measured another network than 'digits-cnn'" in text for text in made.not_checked)
+
+
+@pytest.mark.parametrize("name", shipped_networks())
+def test_full_int8_ships_the_same_codes_and_computes_in_int8(
+    write: Write, tmp_path: Path, name: str, digits: LabelledData
+) -> None:
+    """Other constants (norms, biases) become integers of other steps there: they are no weights of Eq. (5)."""
+    options = NetworkOptions(calibration=digits)
+
+    made, done = deploy(write(measured_live()), out=tmp_path / "b", model=name, network=options)
+
+    network = made.network
+    assert network is not None
+    assert (network.activations, network.calibration_sha256) == ("int8", digits.sha256)
+    assert network.container == "int8"
+    loaded = load_artifact(done.folder / "network.onnx", is_int8=True)
+    assert {codec: loaded.sizes.of(codec) for codec in CODECS} == network.sizes
+    assert states(done.folder, model=name)["codes"] == "kept"
+    operators = {node.op_type for node in onnx.load(done.folder / "network.onnx").graph.node}
+    assert "QuantizeLinear" in operators
+    assert any("activations are int8" in text for text in made.not_checked)
+
+
+def states(folder: Path, *, model: str = "digits-mlp") -> dict[str, str]:
+    return {check.name: check.state for check in verify(folder, model=model).checks}
+
+
 def _open_length() -> onnx.ModelProto:
     weights = numpy_helper.from_array(np.eye(3, 2, dtype=np.float32), "w")
     value = helper.make_tensor_value_info
@@ -237,6 +320,7 @@ def test_where_an_input_s_length_is_open_no_energy_is_made_up(write: Write, tmp_
         pytest.param({"device": "rk3399-bug"}, WrongUsage, "rk3399-big", id="device"),
         pytest.param({"device": "h6"}, InvalidFile, "has 3 speed bins", id="bins"),
         pytest.param({"bin_name": "speed0"}, WrongUsage, "--bin stands without --device", id="bin"),
+        pytest.param({"network": NetworkOptions(clip_to="int8")}, WrongUsage, "name it with --model", id="no network"),
         pytest.param(
             {"model": "digits-mlp", "network": NetworkOptions(level="moon")},
             UnknownName,

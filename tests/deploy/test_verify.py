@@ -19,18 +19,11 @@ from explorer.deploy.bundle import with_sums
 from explorer.deploy.checks import Check, Span, judged, span
 from explorer.errors import ExplorerError, InvalidFile, WrongUsage
 from explorer.models.samples import read_samples
-from explorer.network.data import LabelledData, labelled, load_data
+from explorer.network.data import LabelledData, labelled
 from explorer.network.network import load_network
 
 Write = Callable[..., Path]
 finite = st.floats(-1e6, 1e6)
-
-
-@pytest.fixture(scope="session")
-def digits() -> LabelledData:
-    """A fifth of the held-out digits: enough for a verdict, quick to run."""
-    whole = load_data("digits")
-    return labelled({"x": whole.inputs["x"][::5], "y": whole.labels[::5]}, source="digits.npz")
 
 
 @pytest.fixture(scope="session")

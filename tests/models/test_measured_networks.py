@@ -10,8 +10,10 @@ from explorer.network.bench import Conditions, prepare
 from explorer.network.data import load_data
 from explorer.network.measure import measure_design
 from explorer.network.network import ZOO, load_network
+from explorer.problem.columns import Columns
 
 NETWORKS = ("digits-cnn", "digits-gru", "digits-mlp", "digits-transformer")
+SEEDS = range(10)
 
 
 @pytest.fixture(scope="module")
@@ -22,17 +24,26 @@ def model() -> Responses:
     return fitted
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_measured_accuracy_lies_inside_at_least_eight_intervals_of_ten(model: Responses, name: str) -> None:
-    rng = np.random.default_rng(7)
-    designs = {
+def unseen(name: str, seed: int) -> Columns:
+    rng = np.random.default_rng(seed)
+    return {
         "family": np.full(10, name, dtype=object),
         "pruning_ratio": rng.uniform(0, 0.9, 10),
         "quant_step": np.exp(rng.uniform(np.log(0.002), np.log(0.3), 10)),
     }
-    bench, cache = prepare(load_network(name), load_data("digits"), conditions=Conditions(energy="none")), {}
-    pairs = zip(designs["pruning_ratio"].tolist(), designs["quant_step"].tolist(), strict=True)
-    truth = np.array([measure_design(bench, pruning_ratio=r, quant_step=d, cache=cache)["accuracy"] for r, d in pairs])
-    low, high = model.responses["accuracy"].interval(designs)
 
-    assert int(np.sum((low <= truth) & (truth <= high))) >= 8
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_measured_accuracy_lies_inside_at_least_eight_intervals_of_ten(model: Responses, name: str) -> None:
+    """Over ten draws of ten designs. Of true 90 % intervals, one draw of fourteen has fewer than eight inside."""
+    conditions = Conditions(energy="none", latency=False)
+    bench, cache = prepare(load_network(name), load_data("digits"), conditions=conditions), {}
+    inside = []
+    for designs in (unseen(name, seed) for seed in SEEDS):
+        pairs = zip(designs["pruning_ratio"].tolist(), designs["quant_step"].tolist(), strict=True)
+        measured = [measure_design(bench, pruning_ratio=r, quant_step=d, cache=cache)["accuracy"] for r, d in pairs]
+        low, high = model.responses["accuracy"].interval(designs)
+        inside.append(int(np.sum((low <= measured) & (measured <= high))))
+
+    assert sum(n >= 8 for n in inside) >= 9, inside
+    assert sum(inside) >= 85, inside

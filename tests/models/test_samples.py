@@ -190,6 +190,15 @@ def test_designs_may_carry_cells_that_would_be_wrong_as_measurements(tmp_path: P
     assert "accuracy" not in designs
 
 
+def test_a_column_that_can_stand_for_one_value_only_may_be_left_out_of_designs(tmp_path: Path) -> None:
+    path = _csv(tmp_path, "pruning_ratio,voltage_v,frequency_hz", "0.5,1.0,2e9", "0.6,1.1,2e9")
+    designs = read_designs(path, implied={"family": "CNN", "quant_step": "0.02", "voltage_v": "9"})
+
+    assert designs["family"].tolist() == ["CNN", "CNN"]
+    assert designs["quant_step"].tolist() == [0.02, 0.02]
+    assert designs["voltage_v"].tolist() == [1.0, 1.1]
+
+
 def test_a_knob_that_stands_twice_among_designs_is_refused(tmp_path: Path) -> None:
     """Which of the two voltages was meant nobody can tell: never a silent choice."""
     with pytest.raises(InvalidFile, match="column 'voltage_v' stands twice"):
@@ -228,6 +237,16 @@ def test_a_design_without_quantization_is_refused_where_the_model_has_shapes(tmp
         read_designs(path)
 
     assert read_designs(path, is_measured=True)["quant_step"].tolist() == [0.0]
+
+
+def test_a_table_of_measure_tells_on_how_many_samples_each_accuracy_was_counted(tmp_path: Path) -> None:
+    header = HEADER.replace("latency_s", "n_right,n_samples")
+    start = ROW.removesuffix("0.94,0.15")
+    samples = read_samples(_csv(tmp_path, header, f"{start}0.94,94,100", f"{start}0.9,,", f"{start}0.9,94,100"))
+
+    assert samples.trials.tolist() == [100, 0, 0], "the last row's counts are of another accuracy"
+    assert samples.rows(np.array([True, False, True])).trials.tolist() == [100, 0]
+    assert "n_samples" not in samples.columns
 
 
 def test_rows_keeps_labels_and_columns_together() -> None:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from explorer.errors import InvalidFile
+from explorer.errors import InvalidFile, WrongUsage
 from explorer.models.assessment import assessment_of
+from explorer.models.guess import guess_knobs
 from explorer.models.samples import paper_samples
-from explorer.models.starter import write_starter
+from explorer.models.starter import starter_name, write_starter
 from explorer.models.store import load_evaluator
+from explorer.problem.csv_table import CsvTable
 from explorer.problem.study import load_study
 
 OWN = """\
@@ -86,3 +88,44 @@ def test_knobs_can_be_chosen(tmp_path: Path) -> None:
 def test_a_file_with_one_measured_target_has_no_front(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match="measured in every row: accuracy; a front needs two"):
         started(tmp_path, "resolution,accuracy\n96,0.5\n128,0.6\n")
+
+
+def test_the_largest_energy_measured_is_e_max_of_the_weighted_cost(tmp_path: Path) -> None:
+    text = own_table()
+    started(tmp_path, text)
+    study = load_study(str(tmp_path / "studies/mine.toml"))
+    energies = [float(line.split(",")[9]) for line in text.splitlines()[1:]]
+
+    assert study.weights.energy_max_j == pytest.approx(max(energies), rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["cnn", "paper", "h100"])
+def test_a_file_called_like_what_ships_does_not_hide_it(name: str) -> None:
+    """search_spaces/cnn.toml in this folder would be what every study here that names `cnn` gets."""
+    assert starter_name(Path(f"{name}.csv")) == f"my-{name}"
+    with pytest.raises(WrongUsage, match=rf"--name {name}: [^\n]* ships[^\n]*\n  fix: --name my-{name}"):
+        starter_name(Path("rows.csv"), asked=name)
+
+
+@pytest.mark.parametrize("name", ["a b", "../x", "x" * 81])
+def test_a_name_that_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(WrongUsage, match="a name has letters"):
+        starter_name(Path("rows.csv"), asked=name)
+
+
+def test_how_many_batches_were_run_is_no_knob_as_their_size_is() -> None:
+    rows = [["8", "1000", "0.9"], ["16", "600", "0.8"], ["8", "990", "0.9"]]
+
+    assert guess_knobs(CsvTable(["batch_size", "n_batches", "accuracy"], rows, [2, 3, 4], "")).knobs == ("batch_size",)
+
+
+def test_a_knob_that_is_the_same_in_every_row_is_fixed_though_only_names_vary(tmp_path: Path) -> None:
+    """All at 1 V, and nothing but the arithmetic varies: what is written must run."""
+    rows = [f"1.0,{'abc'[i % 3]},{0.9 - 0.1 * (i % 3)},{5 - i % 3}" for i in range(12)]
+    space, _ = started(tmp_path, "\n".join(["voltage_v,precision,accuracy,power_w", *rows]), knobs=("precision",))
+    study = load_study(str(tmp_path / "studies/mine.toml"))
+    designs = assessment_of(study, load_evaluator(study)).every_design()
+
+    assert "# voltage_v: 1 V in every row, so it is fixed" in space
+    assert designs["voltage_v"].tolist() == [1.0, 1.0, 1.0]
+    assert sorted(designs["precision"].tolist()) == ["a", "b", "c"]

@@ -15,6 +15,7 @@ from explorer.network.data import LabelledData
 from explorer.network.int8 import full_int8_onnx
 from explorer.network.network import Network, fold_constants, load_network
 from explorer.network.session import Array, open_session
+from explorer.network.stored import stored_weights
 from explorer.paper.equations import quantize
 from tests.network.conftest import NAMES, Build, Save
 
@@ -88,6 +89,28 @@ def test_almost_all_parameters_are_found_as_weights(zoo: Mapping[str, Network], 
     n_floats = sum(v.size for v in stored(network.model).values() if v.dtype == np.float32)
 
     assert network.n_weights / n_floats > 0.9
+
+
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+@pytest.mark.parametrize(("operator", "gates"), [("RNN", 1), ("GRU", 3), ("LSTM", 4)])
+def test_input_and_recurrent_weights_become_codes_and_can_be_read_back(
+    build: Build, save: Save, operator: str, gates: int, direction: str
+) -> None:
+    rng, n = np.random.default_rng(0), 2 if direction == "bidirectional" else 1
+    shapes = {"w": (n, gates * 4, 3), "r": (n, gates * 4, 4), "b": (n, gates * 8)}
+    kept = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    node = helper.make_node(operator, ["x", "w", "r", "b"], ["y"], hidden_size=4, direction=direction)
+    network = load_network(save(build([node], stored=kept, inputs={"x": [5, "n", 3]}, output=[5, n, "n", 4])))
+    recipe = Recipe(0.3, 0.05)
+
+    model = onnx.ModelProto.FromString(compressed_onnx(network, codes_of(network, recipe)))
+    read = {weight.name: weight.coded.codes for weight in stored_weights(model)}
+
+    assert {weight.name for weight in network.weights} == read.keys() == {"w", "r"}
+    for name, values in expected_weights(network, recipe).items():
+        assert np.array_equal(read[name], np.rint(values / recipe.quant_step))
+    assert np.array_equal(stored(model)["b"], kept["b"])
+    assert np.isfinite(output_of(model.SerializeToString(), np.ones((5, 2, 3), dtype=np.float32))).all()
 
 
 def test_same_codes_give_the_same_key_and_the_same_bytes(zoo: Mapping[str, Network]) -> None:
@@ -220,6 +243,44 @@ def test_full_int8_keeps_our_codes_and_nearly_the_accuracy(
         assert np.array_equal(codes.astype(np.int64), np.rint(values / 0.02))
         assert scale == np.float32(0.02)
     assert abs(is_right.mean() - is_right_before.mean()) < 0.02
+
+
+def test_full_int8_of_a_network_with_a_fixed_batch(build: Build, save: Save) -> None:
+    """Ten samples for batches of four: the last one is filled up."""
+    weights = np.arange(6, dtype=np.float32).reshape(3, 2) / 10
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    network = load_network(save(build([node], stored={"w": weights}, inputs={"x": [4, 3]}, output=[4, 2])))
+    compression = codes_of(network, Recipe(0.0, 0.1, full_int8=True))
+    x = np.random.default_rng(0).random((10, 3), dtype=np.float32)
+
+    model = full_int8_onnx(network, compression, calibration={"x": x})
+
+    session = open_session(model, fold_weights=False)
+    assert np.allclose(session.run({"x": x[:4]})["y"], x[:4] @ weights, atol=0.02)
+
+
+def test_full_int8_leaves_the_weights_of_branches_in_their_codes(build: Build, save: Save) -> None:
+    """onnxruntime's quantizer does not look into branches: those weights are ours alone, and of step D as well."""
+    value = helper.make_tensor_value_info
+    weights = np.arange(6, dtype=np.float32).reshape(3, 2) / 10
+    inside = numpy_helper.from_array(weights, "inside")
+    branch = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "inside"], ["a"])], "a", [], [value("a", 1, ["n", 2])], [inside]
+    )
+    other = helper.make_graph([helper.make_node("MatMul", ["x", "outside"], ["b"])], "b", [], [value("b", 1, ["n", 2])])
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Greater", ["sum", "zero"], ["is_more"]),
+        helper.make_node("If", ["is_more"], ["y"], then_branch=branch, else_branch=other),
+    ]
+    network = load_network(save(build(nodes, stored={"outside": weights[::-1].copy(), "zero": np.float32(0)})))
+    compression = codes_of(network, Recipe(0.0, 0.1, full_int8=True))
+
+    model = full_int8_onnx(network, compression, calibration={"x": np.ones((4, 3), dtype=np.float32)})
+
+    read = {weight.name: weight for weight in stored_weights(onnx.ModelProto.FromString(model))}
+    assert len(network.weights) == len(read) == 2
+    assert all(np.array_equal(read[name].coded.codes, t.codes) for name, t in compression.tensors.items())
 
 
 def test_full_int8_needs_codes_that_int8_holds(zoo: Mapping[str, Network]) -> None:

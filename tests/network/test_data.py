@@ -102,7 +102,7 @@ def test_an_array_that_claims_more_than_it_has_gets_no_memory(tmp_path: Path) ->
     with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
         archive.writestr("x.npy", buffer.getvalue())
 
-    with pytest.raises(InvalidFile, match=r"array 'x.npy': is shorter than it says"):
+    with pytest.raises(InvalidFile, match=r"array 'x': is shorter than it says"):
         read_npz(tmp_path / "d.npz")
 
 
@@ -206,5 +206,13 @@ def test_a_module_that_cannot_give_data_is_told(tmp_path: Path, text: str, messa
 def test_a_module_that_is_not_there_is_told() -> None:
     with pytest.raises(WrongUsage, match="no such file"):
         load_data("python:./nowhere.py")
-    with pytest.raises(WrongUsage, match="ModuleNotFoundError"):
+    with pytest.raises(WrongUsage, match=r"no such module\n  fix: name one that is installed, or python:./FILE.py"):
         load_data("python:no_such_module_anywhere")
+
+
+def test_a_python_file_finds_what_lies_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "beside_my_task.py").write_text(TASK)
+    (tmp_path / "task.py").write_text("from beside_my_task import data")
+
+    assert load_data(f"python:{tmp_path / 'task.py'}").n_samples == 4

@@ -105,6 +105,34 @@ def test_without_a_gpu_there_is_no_gpu_meter(monkeypatch: pytest.MonkeyPatch) ->
     assert meter_of("cuda") is None
 
 
+@pytest.mark.parametrize(
+    ("visible", "asked"),
+    [("", 0), ("2", 2), ("1,0", 1), ("GPU-8a1f,GPU-77", "GPU-8a1f"), ("-1", None), ("none", None)],
+)
+def test_the_gpu_that_is_metered_is_the_one_that_cuda_uses(
+    monkeypatch: pytest.MonkeyPatch, visible: str, asked: int | str | None
+) -> None:
+    """NVML counts all GPUs of the machine, CUDA those that CUDA_VISIBLE_DEVICES leaves it."""
+    pynvml = pytest.importorskip("pynvml")
+    found: list[int | str] = []
+
+    def by_index(index: int) -> int:
+        if index < 0:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        found.append(index)
+        return index
+
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", by_index)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: found.append(uuid) or uuid)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", lambda _: 1000)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda handle: f"card {handle}")
+    meter = nvml_meter(visible)
+
+    assert found == ([] if asked is None else [asked])
+    assert (meter.name if meter else None) == (None if asked is None else f"NVML card {asked}")
+
+
 def test_a_window_is_at_least_two_seconds_of_whole_runs(powercap: Path) -> None:
     meter = rapl_meter(powercap)
     assert meter is not None

@@ -18,7 +18,7 @@ from explorer.network.designs import DEFAULT_GRID, grid_designs
 from explorer.network.measure import Row, as_columns, measure_table
 from explorer.network.network import load_network, shipped_networks
 from explorer.network.provenance import provenance
-from explorer.pareto.folder import csv_text
+from explorer.pareto.csv_columns import csv_text
 
 
 def main(folder: Path) -> None:

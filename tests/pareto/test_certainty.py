@@ -9,8 +9,10 @@ from explorer.api import load, results, run
 from explorer.models.assessment import Assessment
 from explorer.models.draws import Draws, drawn_targets, posterior_draws
 from explorer.models.surrogate import Surrogate
+from explorer.pareto import certainty as certainty_module
 from explorer.pareto.advice import advice_for_model, best_measurement
-from explorer.pareto.certainty import certainty, front_probability
+from explorer.pareto.certainty import Odds, certainty, contenders, front_odds
+from explorer.pareto.front import feasible_front, minimized
 from explorer.problem.columns import KNOBS, Columns, take
 from explorer.problem.objectives import add_objectives
 
@@ -39,7 +41,7 @@ def table(assessment: Assessment) -> Columns:
 def test_the_probability_equals_that_of_a_slow_twin(
     assessment: Assessment, model: Surrogate, draws: Draws, table: Columns
 ) -> None:
-    fast = front_probability(table, assessment, model=model, draws=draws)
+    fast = front_odds(table, assessment, model=model, draws=draws).p_front
 
     drawn = add_objectives(drawn_targets(model, draws, table, with_noise=False), assessment.study.weights)
     values = np.stack([drawn["edp_js"], -drawn["accuracy"]], axis=-1)
@@ -61,26 +63,121 @@ def test_a_design_that_another_beats_in_every_world_has_no_chance(
         "frequency_hz": np.array([2.3e9, 1.9e9]),
     }  # fmt: skip
 
-    p = front_probability(assessment.assess(fast), assessment, model=model, draws=draws)
+    odds = front_odds(assessment.assess(fast), assessment, model=model, draws=draws)
 
-    assert p.tolist() == [1.0, 0.0]
-    assert certainty(p).tolist() == ["sure", "dominated"]
+    assert odds.p_front.tolist() == odds.p_tried.tolist() == [1.0, 0.0]
+    assert certainty(odds).tolist() == ["sure", "dominated"]
 
 
 def test_infeasible_designs_have_no_chance(model: Surrogate, draws: Draws) -> None:
     capped = load("power-cap")
     table = capped.scan(128)
 
-    p = front_probability(table, capped, model=model, draws=draws)
+    p = front_odds(table, capped, model=model, draws=draws).p_front
 
     assert np.all(p[table["power_w"] > 30] == 0)
     assert p.max() > 0
 
 
+@pytest.mark.parametrize("study", ["edp-accuracy", "power-cap", "energy-latency-accuracy"])
+def test_every_design_of_the_front_is_a_contender_and_what_is_left_out_lies_behind_layers_of_others(study: str) -> None:
+    """Also where the study's constraints shut out whatever would be best without them."""
+    asked = load(study)
+    table = asked.scan(8192)
+    rows, n_layers = contenders(table, asked)
+    objectives = asked.study.objectives
+    values = minimized(asked.values(table), objectives)
+    left = np.setdiff1d(np.flatnonzero(table["is_feasible"]), rows)
+
+    assert n_layers >= 3
+    assert set(np.flatnonzero(feasible_front(asked.values(table), table["is_feasible"], objectives))) <= set(rows)
+    assert len(left) > 1000
+    for one in left[:50]:
+        beats = np.all(values <= values[one], axis=1) & np.any(values < values[one], axis=1) & table["is_feasible"]
+        assert beats.sum() >= n_layers
+
+
+def test_a_design_that_misses_a_constraint_by_little_may_be_a_contender() -> None:
+    """In some worlds it meets it, and then it beats what meets it in all of them."""
+    capped = load("power-cap")
+    table = capped.scan(4096)
+    rows, _ = contenders(table, capped)
+
+    assert (~table["is_feasible"][rows]).any()
+
+
+def test_of_a_long_front_every_design_has_its_p_front_and_its_intervals_and_the_notes_tell_of_fewer_draws(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(certainty_module, "_AFFORDABLE", 20_000)
+    found = run("edp-accuracy", trials=100, out=tmp_path).results
+    front = found.front_columns
+    told = "; ".join(found.notes)
+
+    assert np.isfinite(front["edp_js_lo"]).all()
+    assert np.isfinite(front["edp_js_hi"]).all()
+    assert "p_front of 100 designs rest on 200 draws of what samples allow, not on 400" in told
+    assert set(np.round(front["p_front"] * 200, 9) % 1) == {0.0}
+
+
+def test_where_everything_was_computed_in_all_draws_no_note_says_otherwise(tmp_path: Path) -> None:
+    told = "; ".join(run("edp-accuracy", trials=60, out=tmp_path).results.notes)
+
+    assert "draws" not in told
+    assert "not computed" not in told
+
+
+def test_what_was_not_computed_is_told(assessment: Assessment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(certainty_module, "_FEW", 1)
+    found = run("edp-accuracy", trials=200, sampler="random", out=tmp_path).results
+    rows, n_layers = contenders(found.table, assessment)
+    left = 200 - len(rows)
+
+    assert left > 0
+    assert (
+        f"{left} designs cannot exist or lie behind {n_layers} or more better ones: their p_front was not computed "
+        "and stands as 0"
+    ) in found.notes
+
+
 def test_the_words_follow_the_probabilities() -> None:
-    assert certainty(np.array([1.0, 0.95, 0.94, 0.05, 0.049, 0.0])).tolist() == [
-        "sure", "sure", "possible", "possible", "dominated", "dominated",
-    ]  # fmt: skip
+    odds = Odds(np.array([1.0, 0.95, 0.94, 0.01, 0.0]), np.array([1.0, 1.0, 1.0, 0.05, 0.049]))
+
+    assert certainty(odds).tolist() == ["sure", "sure", "possible", "possible", "dominated"]
+
+
+def test_untried_designs_count_as_a_slow_twin_counts_them(
+    assessment: Assessment, model: Surrogate, draws: Draws, table: Columns
+) -> None:
+    tried, untried = take(table, np.arange(60)), take(table, np.arange(60, len(table["family"])))
+    odds = front_odds(tried, assessment, model=model, draws=draws, others=untried)
+
+    front = assessment.values(tried)[
+        feasible_front(assessment.values(tried), tried["is_feasible"], assessment.study.objectives)
+    ]
+    slack = 0.01 * np.ptp(front, axis=0)
+    drawn = add_objectives(drawn_targets(model, draws, table, with_noise=False), assessment.study.weights)
+    slow = np.zeros(60)
+    for world in np.stack([drawn["edp_js"], -drawn["accuracy"]], axis=-1):
+        for i, one in enumerate(world[:60]):
+            beaten = np.all(world[:60] <= one, axis=1) & np.any(world[:60] < one, axis=1)
+            better, step = world[60:], one - slack
+            beaten_by_more = np.all(better <= step, axis=1) & np.any(better < step, axis=1)
+            slow[i] += not (beaten.any() or beaten_by_more.any())
+    np.testing.assert_allclose(odds.p_front, slow / 60)
+    assert (odds.p_front <= odds.p_tried).all()
+
+
+def test_what_the_model_likes_best_is_not_sure_only_because_nothing_else_was_tried(tmp_path: Path) -> None:
+    """The front of `auto` is the model's own: held against what was not tried, most of it is only possible."""
+    assessment = load("edp-accuracy")
+    found = run("edp-accuracy", trials=100, out=tmp_path).results
+    assert isinstance(assessment.evaluator, Surrogate)
+    own = front_odds(found.table, assessment, model=assessment.evaluator, draws=posterior_draws(assessment.evaluator))
+
+    alone = int((own.p_front[found.is_front] >= 0.95).sum())
+    held = int((found.table["certainty"][found.is_front] == "sure").sum())
+    assert held < 0.5 * alone
 
 
 def test_advice_names_the_candidate_that_a_slow_twin_names(

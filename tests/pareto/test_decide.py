@@ -51,6 +51,13 @@ def test_by_alpha_no_design_of_the_front_has_a_lower_cost(folder: Path, found: R
     assert mine == costs.min()
 
 
+def test_results_that_are_read_already_can_be_chosen_from_again_and_again(folder: Path, found: Results) -> None:
+    once, again = choose(folder, knee=True), choose(found, knee=True)
+
+    assert once[0].design["design_id"] == again[0].design["design_id"]
+    assert once[1]["rule"] == again[1]["rule"]
+
+
 def test_the_knee_is_furthest_from_the_line_through_the_extremes(folder: Path, found: Results) -> None:
     choice, _ = choose(folder, knee=True)
 

@@ -121,7 +121,7 @@ def test_where_no_design_is_feasible_the_nearest_is_told(ask: Ask) -> None:
         'constraints = ["power_w <= 1 W", "accuracy >= 0.99", "latency_s <= 1"]\n'
     )
     scan = assessment.scan(64)
-    cap, floor, late = nearest_misses(scan, assessment)
+    cap, floor, late = nearest_misses(scan, assessment.study.constraints)
 
     assert cap == f"power_w <= 1 W: nearest is {scan['power_w'].min():.4g} W"
     assert floor == f"accuracy >= 0.99: nearest is {scan['accuracy'].max():.4g}"

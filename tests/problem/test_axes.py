@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.errors import InvalidFile
+from explorer.errors import InvalidFile, WrongUsage
 from explorer.files import shipped
+from explorer.problem.catalog import available, other_names
 from explorer.problem.columns import describe
 from explorer.problem.device import device_points, read_device
 from explorer.problem.domain import Span
@@ -154,6 +155,18 @@ def test_every_shipped_device_has_a_source_and_points_in_order(name: str) -> Non
     assert list(points.frequency_hz) == sorted(set(points.frequency_hz))
     assert all(1e7 < f < 1e10 for f in points.frequency_hz)
     assert all(0.5 < v < 1.5 for v in points.voltage_v)
+
+
+def test_a_cluster_is_also_called_by_its_cores() -> None:
+    assert read_device("rk3399-a72") == read_device("rk3399-big")
+    with pytest.raises(WrongUsage, match="no device is called 'rk3399-a73'\n  fix: did you mean 'rk3399-a72'"):
+        read_device("rk3399-a73")
+
+
+def test_no_two_devices_are_called_the_same() -> None:
+    names = [name for path in available("search_spaces/devices") for name in (path.stem, *other_names(path))]
+
+    assert len(set(names)) == len(names) > 13
 
 
 def test_the_big_cluster_of_the_rk3399_runs_at_its_device_trees_points() -> None:

@@ -26,11 +26,18 @@ def test_a_study_of_two_lines_has_the_documented_defaults(write_study: Write) ->
     study = load_study(write_study(PLAIN))
 
     assert (study.name, study.title, study.model) == ("study", "study", "paper")
-    assert (study.sampler, study.trials, study.seed) == ("nsga2", 1000, 0)
+    assert (study.sampler, study.trials, study.seed) == ("auto", 1000, 0)
     assert (study.weights.alpha, study.weights.energy_max_j) == (0.9, 39.6)
     assert [space.families for space in study.spaces] == [("CNN",)]
     assert study.reference_point is None
     assert study.constraints == ()
+
+
+def test_a_study_may_be_called_like_the_space_that_it_names(tmp_path: Path) -> None:
+    path = tmp_path / "dnn.toml"
+    path.write_text('space = "dnn"\nobjectives = ["edp_js", "accuracy"]\n', encoding="utf-8")
+
+    assert [space.families for space in load_study(str(path)).spaces] == [("DNN",)]
 
 
 def test_everything_that_a_study_can_say_is_read(write_study: Write) -> None:
@@ -354,4 +361,4 @@ def test_the_declaration_is_plain_json() -> None:
 
 def test_every_objective_is_a_column_and_every_sampler_has_a_name() -> None:
     assert set(OBJECTIVES) <= set(COLUMNS)
-    assert SAMPLERS == ("tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp")
+    assert SAMPLERS == ("auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp")

@@ -99,3 +99,9 @@ def test_results_read_back_from_a_folder_draw_the_same(tmp_path: Path) -> None:
 
     assert explorer.plot_importance(again).to_json() == explorer.plot_importance(done).to_json()
     assert explorer.plot_convergence(again).to_json() == explorer.plot_convergence(done).to_json()
+
+
+def test_without_accuracy_there_is_no_j_to_draw_over_alpha(paper: Results) -> None:
+    table = {name: values for name, values in paper.table.items() if name != "accuracy"}
+    with pytest.raises(explorer.ExplorerError, match="has no accuracy, of which J is made"):
+        explorer.plot_alpha(replace(paper, table=table))

@@ -16,9 +16,9 @@ from explorer.models.samples import paper_samples
 from explorer.models.surrogate import fit_surrogate
 from explorer.pareto.results import Results
 from explorer.problem.study import load_study
+from explorer.report.carried import MAX_FRONT
 from explorer.report.files import write_page
 from explorer.report.front_page import front_page
-from explorer.report.live_data import MAX_FRONT
 from explorer.search.provenance import provenance
 
 EVIL = "<script>alert('x')</script>"
@@ -109,7 +109,7 @@ def test_a_long_front_is_thinned_and_says_where_the_rest_is(results: Results) ->
     table["is_feasible"] = np.ones(n, dtype=bool)
     page = front_page(replace(results, table=table))
 
-    assert f"about {MAX_FRONT:,} of {n:,} front designs" in page
+    assert f"This page carries {MAX_FRONT:,} of {n:,} front designs" in page
 
 
 def test_a_page_without_a_front_is_written_all_the_same(results: Results) -> None:
@@ -118,6 +118,27 @@ def test_a_page_without_a_front_is_written_all_the_same(results: Results) -> Non
 
     assert "0 of " in page
     assert "there is no front to show" in page
+    assert "Every design meets" not in page
+    assert ["Constraint", "Of the designs tried"] in _rows(page)
+    assert any(row[0] == "power_w <= 22 W" for row in _rows(page))
+
+
+def test_a_table_s_page_does_not_speak_of_predictions(results: Results) -> None:
+    model = {"name": "rows.csv", "kind": "table", "samples_sha256": "0"}
+    page = front_page(replace(results, provenance={**results.provenance, "model": model}))
+
+    assert "nothing is predicted" in page
+    assert "Predictions come from" not in page
+
+
+def test_a_note_stands_once_and_begins_as_people_call_a_column(results: Results) -> None:
+    note = "latency_s: far from what the other rows tell"
+    check = {"targets": {}, "warnings": [note, "weight_bits was never turned"], "identifiability": ["voltage_v alone"]}
+    page = front_page(replace(results, notes=(note,), model_check=check))
+
+    assert page.count("Latency T: far from what the other rows tell.") == 1
+    assert "latency_s: far" not in page
+    assert "<p>voltage_v alone.</p>" in page
 
 
 def test_results_without_provenance_make_a_page(results: Results) -> None:

@@ -17,8 +17,9 @@ from explorer.pareto.certify import certify
 from explorer.pareto.results import Results
 from explorer.problem.columns import take
 from explorer.problem.study import load_study
+from explorer.report.carried import MAX_FRONT
 from explorer.report.front_page import front_page
-from explorer.report.live_data import MAX_BEHIND, MAX_FRONT, live_data
+from explorer.report.live_data import MAX_BEHIND, live_data
 
 TWO_MEGABYTES = 2_000_000
 
@@ -105,7 +106,7 @@ def test_a_study_without_energy_has_no_weighted_cost_to_move(small: Results) -> 
     table = {name: values for name, values in small.table.items() if not name.startswith(("energy_j", "weighted"))}
     data = live_data(replace(small, table=table), place="x")
 
-    assert data["sweep"] == {"rows": [], "prices": []}
+    assert data["sweep"] == {"rows": [], "prices": [], "total": 0}
     assert "cost" not in data["table"]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import ActionChains, Chrome
@@ -18,6 +19,10 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 import explorer
+from explorer.pareto.folder import write_folder
+from explorer.pareto.results import Results
+from explorer.report.carried import MAX_FRONT
+from explorer.report.files import write_page
 
 Page = Chrome
 
@@ -31,6 +36,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         command = [sys.executable, "-m", "explorer", "report", study]  # written as from there: commands name the study
         subprocess.run(command, cwd=place, check=True, capture_output=True)
     return place
+
+
+@pytest.fixture(scope="module")
+def long_fronts(folder: Path) -> Path:
+    """The same folder with two more results: fronts of a thousand designs, and of more than a page carries."""
+    assessment = explorer.load("energy-latency-accuracy")
+    for name, n in (("thousand", 2**14), ("thousands", 2**17)):
+        table = assessment.scan(n)
+        table["design_id"] = np.arange(len(table["family"]))
+        table["origin"] = np.full(len(table["family"]), "search", dtype=object)
+        results = Results(name, name, table, assessment.study.objectives, (), (28.0, 0.23, 0.86), {}, (), ())
+        write_folder(results, folder / "results" / name)
+        write_page(results, folder / "results" / name / "report.html", place=name)
+    return folder
 
 
 @pytest.fixture
@@ -113,8 +132,20 @@ def test_the_knee_and_the_best_within_limits_are_what_choose_gives(page: Callabl
     _until(opened, lambda: "--minimize edp_js" in _one(opened, "#cards").text)
     limits = ("--where", "accuracy>=0.915", "--where", "power_w<=21.5")
 
+    assert "Least edp within limits" in _one(opened, "#cards").text
     assert _design(opened, "knee") == _chosen(folder, "paper", "--knee")
     assert _design(opened, "best") == _chosen(folder, "paper", "--minimize", "edp_js", *limits) != before
+
+
+def test_the_most_accurate_is_called_the_greatest_and_commands_break_between_words(page: Callable[..., Page]) -> None:
+    opened = page(400)
+    opened.execute_script("arguments[0].value = 'accuracy'", _one(opened, "#minimize"))
+    opened.execute_script("arguments[0].dispatchEvent(new Event('change'))", _one(opened, "#minimize"))
+    _until(opened, lambda: "--minimize accuracy" in _one(opened, "#cards").text)
+    heights = opened.execute_script("return [...document.querySelectorAll('#cards .word')].map((w) => w.offsetHeight)")
+
+    assert "Greatest accuracy within limits" in _one(opened, "#cards").text
+    assert len(set(heights)) == 1
 
 
 def test_another_energy_max_moves_the_winner_as_choose_does(page: Callable[..., Page], folder: Path) -> None:
@@ -124,6 +155,125 @@ def test_another_energy_max_moves_the_winner_as_choose_does(page: Callable[..., 
     _until(opened, lambda: "--energy-max 12J" in _one(opened, "#cards").text)
 
     assert _design(opened, "winner") == _chosen(folder, "paper", "--alpha", "0.9", "--energy-max", "12") != before
+
+
+def _minimize(page: Page, column: str) -> None:
+    page.execute_script("arguments[0].value = arguments[1]", _one(page, "#minimize"), column)
+    page.execute_script("arguments[0].dispatchEvent(new Event('change'))", _one(page, "#minimize"))
+
+
+def _best_is_thorough(page: Page) -> bool:
+    return "the command looks at all" not in _one(page, "#cards .card:last-child").text
+
+
+def test_on_a_front_of_a_thousand_designs_every_mark_is_what_choose_gives(
+    page: Callable[..., Page], long_fronts: Path
+) -> None:
+    opened = page(study="thousand")
+    n = json.loads((long_fronts / "results/thousand/front.json").read_text())["front_size"]
+    _type(opened, "#alpha-number", "0.73")
+    _type(opened, "#floor", "0.915")
+    _type(opened, "#cap", "21.5")
+    _minimize(opened, "latency_s")
+    _until(opened, lambda: "--minimize latency_s" in _one(opened, "#cards").text)
+    limits = ("--where", "accuracy>=0.915", "--where", "power_w<=21.5")
+
+    assert 900 < n < MAX_FRONT
+    assert _design(opened, "winner") == _chosen(long_fronts, "thousand", "--alpha", "0.73")
+    assert _design(opened, "knee") == _chosen(long_fronts, "thousand", "--knee")
+    assert _design(opened, "best") == _chosen(long_fronts, "thousand", "--minimize", "latency_s", *limits)
+    assert _best_is_thorough(opened)
+
+
+def test_where_a_page_does_not_carry_the_whole_front_its_marks_are_still_what_choose_gives(
+    page: Callable[..., Page], long_fronts: Path
+) -> None:
+    opened = page(study="thousands")
+    n = json.loads((long_fronts / "results/thousands/front.json").read_text())["front_size"]
+    told = opened.find_element(By.TAG_NAME, "main").text
+
+    assert f"This page carries {MAX_FRONT:,} of {n:,} front designs" in told
+    assert _design(opened, "knee") == _chosen(long_fronts, "thousands", "--knee")
+    for alpha in ("0.3", "0.86"):
+        _type(opened, "#alpha-number", alpha)
+        _until(opened, lambda a=alpha: f"--alpha {a} " in _one(opened, "#cards").text)
+        assert _design(opened, "winner") == _chosen(long_fronts, "thousands", "--alpha", alpha)
+    for column in ("accuracy", "power_w", "size_bytes"):
+        _minimize(opened, column)
+        _until(opened, lambda c=column: f"--minimize {c}" in _one(opened, "#cards").text)
+        assert _design(opened, "best") == _chosen(long_fronts, "thousands", "--minimize", column)
+        assert _best_is_thorough(opened)
+
+
+def test_where_a_mark_looks_only_at_what_the_page_carries_it_says_so(
+    page: Callable[..., Page], long_fronts: Path
+) -> None:
+    opened = page(study="thousands")
+    n = json.loads((long_fronts / "results/thousands/front.json").read_text())["front_size"]
+    _type(opened, "#floor", "0.915")
+
+    _until(
+        opened,
+        lambda: (
+            f"The best of the {MAX_FRONT:,} designs on this page; the command looks at all {n:,}."
+            in _one(opened, "#cards .card:last-child").text
+        ),
+    )
+    assert "the command looks at all" not in _one(opened, "#cards .card:first-child").text
+
+
+def test_moving_a_slider_leaves_the_points_as_they_are(page: Callable[..., Page], long_fronts: Path) -> None:
+    """Plotly would draw thousands of them anew: only the marks move."""
+    opened = page(study="thousands")
+    opened.execute_script(
+        "window.n = 0; for (const id of ['scatter', 'alpha-plot'])"
+        " document.getElementById(id).on('plotly_afterplot', () => (window.n += 1))"
+    )
+    before, place = _design(opened, "winner"), _centre(opened, "#marks .winner")
+    _type(opened, "#alpha-number", "0.2")
+    _until(opened, lambda: _design(opened, "winner") != before)
+    _until(opened, lambda: _centre(opened, "#marks .winner") != place)
+
+    assert opened.execute_script("return window.n") == 0
+    opened.execute_script("arguments[0].click()", _one(opened, "#x-log"))
+    _until(opened, lambda: opened.execute_script("return window.n") > 0)
+
+
+def _centre(page: Page, selector: str) -> list[float]:
+    return list(
+        page.execute_script(
+            "const r = document.querySelector(arguments[0]).getBoundingClientRect();"
+            "return [r.x + r.width / 2, r.y + r.height / 2]",
+            selector,
+        )
+    )
+
+
+@pytest.mark.parametrize("is_log", [False, True], ids=["linear", "logarithmic"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_a_mark_stands_on_its_design(page: Callable[..., Page], width: int, is_log: bool) -> None:
+    opened = page(width)
+    if is_log:
+        opened.execute_script("arguments[0].click()", _one(opened, "#x-log"))
+        _until(
+            opened,
+            lambda: opened.execute_script("return document.getElementById('scatter').layout.xaxis.type") == "log",
+        )
+    _drawn(opened)
+    knee = _design(opened, "knee")
+    point = opened.execute_script(
+        """
+        for (const [i, trace] of document.getElementById('scatter').data.entries()) {
+          const at = (trace.text ?? []).findIndex((text) => text.includes(`<b>design ${arguments[0]}</b>`));
+          if (at < 0) continue;
+          const uid = document.getElementById('scatter')._fullData[i].uid;
+          const r = document.querySelectorAll(`#scatter .trace${uid} .point`)[at].getBoundingClientRect();
+          return [r.x + r.width / 2, r.y + r.height / 2];
+        }""",
+        knee,
+    )
+
+    assert _centre(opened, "#marks .knee") == pytest.approx(point, abs=1)
 
 
 def test_limits_that_no_design_meets_tell_the_nearest_miss(page: Callable[..., Page]) -> None:
@@ -162,11 +312,13 @@ def test_brushing_an_axis_shrinks_the_table_and_the_plot(page: Callable[..., Pag
         axis, 0, -90
     ).click_and_hold().move_by_offset(0, 60).release().perform()
     _until(opened, lambda: "lie within the range" in _one(opened, "#brush-count").text)
-    kept, total = map(int, re.findall(r"\d+", _one(opened, "#front-count").text)[:2])
-    legend = opened.execute_script("return document.querySelector('#scatter .legend').textContent")
+    kept, total = map(int, re.findall(r"\d+", _one(opened, "#brush-count").text)[:2])
+    legend = "return document.querySelector('#scatter .legend').textContent"
 
     assert 0 < kept < all_of_them == total
-    assert f"front, filtered out ({total - kept})" in legend
+    # What is out of sight, and the plot, follow when the range stands still.
+    _until(opened, lambda: f"front, filtered out ({total - kept})" in opened.execute_script(legend))
+    _until(opened, lambda: _one(opened, "#front-count").text.startswith(f"{kept} of {total} front designs"))
 
     _one(opened, "#brush-clear").click()
     _until(opened, lambda: f"All {total} designs" in _one(opened, "#brush-count").text)

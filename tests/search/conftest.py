@@ -33,6 +33,7 @@ QUESTIONS = {
     "cnn": 'space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n',
     "capped": 'space = "cnn"\nobjectives = ["edp_js", "accuracy"]\nconstraints = ["power_w <= 22 W"]\n',
     "three": 'space = "cnn"\nobjectives = ["energy_j", "latency_s", "accuracy"]\n',
+    "four": 'space = "cnn"\nobjectives = ["energy_j", "latency_s", "accuracy", "size_bytes"]\n',
     "union": 'space = ["cnn", "dnn", "rnn", "transformer"]\nobjectives = ["edp_js", "accuracy"]\n',
     "table": 'space = "./points.toml"\nobjectives = ["edp_js", "accuracy"]\n',
     "new": 'space = "./unmeasured.toml"\nobjectives = ["edp_js", "accuracy"]\n',

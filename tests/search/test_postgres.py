@@ -1,4 +1,4 @@
-"""PostgreSQL under many workers: killed, restarted, gone for good; and eight workers are eight times as quick, nearly."""
+"""PostgreSQL under many workers: killed, restarted, gone for good; and eight workers are many times as quick as one."""
 
 import json
 import time

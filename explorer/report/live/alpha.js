@@ -1,7 +1,14 @@
 // How the winner of J changes as alpha goes from 0 to 1.
 
+let alphaFor = "";
+
+/** Draw the winners over alpha; where only alpha moves, its line alone. */
 function drawAlpha() {
   if (!hasCost || !payload.sweep.rows.length) return;
+  const isFor = `${state.energyMax} ${look}`;
+  if (alphaFor === isFor) return drawAlphaLine();
+  const isNew = !alphaFor;
+  alphaFor = isFor;
   const begins = sweepBegins();
   const edges = [...begins, 1];
   const panel = (name, axis, color, dash) => ({
@@ -18,20 +25,30 @@ function drawAlpha() {
   layout.yaxis.title.text = "Accuracy";
   layout.yaxis.domain = [0.55, 1];
   layout.yaxis2 = { ...structuredClone(layout.yaxis), title: { text: columns.energy_j.title.replace(" per inference", ""), standoff: 12 }, domain: [0, 0.45] };
-  layout.shapes = [{ type: "line", x0: state.alpha, x1: state.alpha, y0: 0, y1: 1, yref: "paper", line: { color: colour("--good"), width: 2, dash: "dot" } }];
   layout.showlegend = false;
   Plotly.react("alpha-plot", [panel("accuracy", "y", "#0072B2"), panel("energy_j", "y2", "#D55E00")], layout, { responsive: true, displayModeBar: false });
   byId("alpha-text").textContent = alphaText(begins);
+  if (isNew) byId("alpha-plot").on("plotly_afterplot", drawAlphaLine);
+}
+
+/** Draw where alpha stands, over plotly's lines: plotly would draw all of them anew. */
+function drawAlphaLine() {
+  const { xaxis, yaxis, yaxis2 } = byId("alpha-plot")._fullLayout ?? {};
+  if (!xaxis?._length || !yaxis2?._length) return;
+  const x = xaxis._offset + xaxis.d2p(state.alpha);
+  fill(byId("alpha-line"), [svgElement("line", { x1: x, x2: x, y1: yaxis._offset, y2: yaxis2._offset + yaxis2._length })]);
 }
 
 /** Say what alpha can and cannot reach, for the E_max asked for. */
 function alphaText(begins) {
-  const total = payload.front.total, won = payload.sweep.rows.length;
-  const inner = begins.slice(1);
-  const span = inner.length ? ` The choice changes between alpha = ${plain(inner[0], 3)} and ${plain(inner.at(-1), 3)}; below and above it stands still.` : "";
+  const total = payload.front.total, won = payload.sweep.total;
+  const inner = begins.slice(1).map((alpha) => plain(alpha, 3));
+  const span = inner.length > 1 ? ` The choice changes between alpha = ${inner[0]} and ${inner.at(-1)}; below and above it stands still.`
+    : inner.length ? ` The choice changes once, at alpha = ${inner[0]}.` : "";
   const never = total - won;
-  const concave = never > 0
-    ? ` The other ${never} win for no alpha: in accuracy against energy they are beaten, or lie in a concave part of that front, and J, being linear, never picks from there. The knee and limits reach them.`
-    : "";
-  return `Over all alpha, J picks ${won} of ${total} front designs.${span}${concave}`;
+  const others = never === 1 ? "The other one wins for no alpha: in accuracy against energy it is beaten, or lies"
+    : `The other ${never.toLocaleString("en")} win for no alpha: in accuracy against energy they are beaten, or lie`;
+  const concave = `${others} in a concave part of that front, and J, being linear, never picks from there. The knee and limits reach ${never === 1 ? "it" : "them"}.`;
+  if (total === 1) return "The front has one design: J picks it for every alpha.";
+  return `Over all alpha, J picks ${won.toLocaleString("en")} of ${total.toLocaleString("en")} front designs.${span}${never > 0 ? ` ${concave}` : ""}`;
 }

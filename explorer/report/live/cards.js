@@ -26,8 +26,14 @@ async function copy(text) {
   }
 }
 
+/** Say that the front may hold a better design than the page carries, where it may. */
+function caveat(isOfThese) {
+  const [n, total] = [front.n, payload.front.total].map((count) => count.toLocaleString("en"));
+  return isOfThese ? ` The best of the ${n} designs on this page; the command looks at all ${total}.` : "";
+}
+
 function card(mark, title, row, why) {
-  const body = [make("h4", {}, [make("span", { className: `mark ${mark}`, textContent: title })])];
+  const body = [make("h4", {}, [glyphIcon(mark), title])];
   if (row === null) return make("div", { className: "card" }, [...body, make("p", { textContent: why })]);
   const button = make("button", { type: "button", className: "link", textContent: `design ${front.id[row]}` });
   button.dataset.focus = `card ${mark}`;
@@ -40,12 +46,15 @@ function card(mark, title, row, why) {
   return make("div", { className: "card" }, [...body, line, commandLine(() => choiceCommand(mark))]);
 }
 
+/** Show a command so that a narrow place breaks it between words, never within "--alpha". */
 function commandLine(text) {
-  return make("div", { className: "command" }, [make("code", { textContent: text() }), copyButton(text, "Copy")]);
+  const words = text().split(/( )/).map((word) => (word === " " ? word : make("span", { className: "word", textContent: word })));
+  return make("div", { className: "command" }, [make("code", {}, words), copyButton(text, "Copy")]);
 }
 
-function bestName() {
-  return state.minimize === "cost" ? "J" : columns[state.minimize].label;
+/** Say what the limits leave to be chosen by: "least J", "greatest accuracy". */
+function goalName(name) {
+  return name === "cost" ? "least J" : `${columns[name].direction === "maximize" ? "greatest" : "least"} ${columns[name].short}`;
 }
 
 /** Say which limit stops every design, and how near the nearest one comes. */
@@ -62,17 +71,22 @@ function nearestMiss(decision) {
 
 function drawCards(decision) {
   const cards = [];
+  const isThinned = front.n < payload.front.total;
+  const areWinnersThinned = payload.sweep.rows.length < payload.sweep.total;
+  const isLimited = isThinned && (state.floor !== null || state.cap !== null);
   if (hasCost) {
-    const place = decision.winner === null ? "Every design lies outside the model's domain." : `J = ${plain(decision.cost[decision.winner])}.`;
+    const place = decision.winner === null ? "Every design lies outside the model's domain." : `J = ${plain(decision.cost[decision.winner])}.${caveat(areWinnersThinned)}`;
     cards.push(card("winner", "Least J", decision.winner, place));
   }
-  const never = hasCost && decision.knee !== null && !payload.sweep.rows.includes(decision.knee);
+  const never = hasCost && decision.knee !== null && !areWinnersThinned && !payload.sweep.rows.includes(decision.knee);
   cards.push(card("knee", "Knee", decision.knee, decision.knee === null ? "Every design lies outside the model's domain."
     : never ? "No alpha makes J pick it." : "Furthest from the plane through the front's extremes."));
   const isSame = hasCost && state.minimize === "cost" && decision.best === decision.winner;
   const none = decision.inside.length ? nearestMiss(decision) : "Every design lies outside the model's domain.";
-  cards.push(card("best", `Least ${bestName()} within limits`, decision.best, decision.best === null ? none
-    : isSame ? "The limits do not change what J picks." : "The limits decide, not the weights."));
+  const goal = goalName(state.minimize);
+  const isOfThese = isLimited || (state.minimize === "cost" && areWinnersThinned);
+  cards.push(card("best", `${goal[0].toUpperCase()}${goal.slice(1)} within limits`, decision.best, decision.best === null ? `${none}${caveat(isLimited)}`
+    : `${isSame ? "The limits do not change what J picks." : "The limits decide, not the weights."}${caveat(isOfThese)}`));
   fill(byId("cards"), cards);
 }
 

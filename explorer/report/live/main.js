@@ -1,19 +1,60 @@
-// The page's one loop: a control changes the state, the state is decided anew, every part is drawn.
+// The page's one loop: a control changes the state, the state is decided anew, every part that depends on it is drawn.
 
 let decided = null;
+let look = 0; // counts changes of width and of light and dark
 
-function draw() {
+const decisionKey = () => [state.alpha, state.energyMax, state.floor, state.cap, state.minimize].join(" ");
+const scatterKey = () => {
+  const axes = [state.x, state.y, state.z, state.isLogX, state.isLogY, state.bars === "all", look];
+  return [...axes, ...(state.z ? [decisionKey(), state.selected] : [])].join(" ");
+};
+
+/** The parts: where each stands, what it is drawn from, and how. */
+const PARTS = [
+  { place: "cards", key: decisionKey, draw: ({ decision }) => drawCards(decision) },
+  { place: "scatter-box", key: () => `${scatterKey()} ${brushKey()}`, draw: ({ decision, visible }) => drawScatter(decision, visible) },
+  { place: "marks", key: () => `${scatterKey()} ${state.bars} ${decisionKey()} ${state.selected}`, draw: ({ decision }) => drawMarks(decision) },
+  { place: "selected", key: () => String(state.selected), draw: drawSelected },
+  { place: "parallel", key: () => `${decisionKey()} ${brushKey()} ${state.selected} ${look}`, draw: ({ decision, visible }) => drawParallel(decision, visible) },
+  { place: "front-table", key: () => `${decisionKey()} ${brushKey()} ${state.selected} ${JSON.stringify(state.sort)} ${state.n_rows}`,
+    draw: ({ decision, visible }) => drawTable(decision, visible) },
+  { place: "alpha-section", key: () => `${state.alpha} ${state.energyMax} ${look}`, draw: drawAlpha },
+];
+const inSight = new Set();
+const sight = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => (isIntersecting ? inSight.add(target.id) : inSight.delete(target.id))));
+
+function drawPart(part) {
+  if (part.drawnFor === part.wanted) return;
+  part.drawnFor = part.wanted;
   const focused = document.activeElement?.dataset.focus;
-  const decision = decide(), visible = brushed();
-  decided = { decision, visible };
-  drawScatter(decision, visible);
-  drawParallel(decision, visible);
-  drawTable(decision, visible);
-  drawCards(decision);
-  drawSelected();
-  drawAlpha();
-  // Parts are drawn anew; whoever works by keyboard stays where they were.
-  if (focused) document.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  part.draw(decided);
+  // A part is drawn anew; whoever works by keyboard stays where they were.
+  if (focused && !document.activeElement?.dataset.focus) document.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+}
+
+/** Tell whether a part can wait until the reader pauses: it is out of sight, or it is the scatter while a range is drawn. */
+function canWait(part) {
+  if (part.drawnFor === undefined || part.place === "marks") return false;
+  const isOnlyFiltered = part.place === "scatter-box" && part.drawnFor.startsWith(`${scatterKey()} `);
+  return isOnlyFiltered || !inSight.has(part.place);
+}
+
+let pause = 0;
+function draw() {
+  decided = { decision: decide(), visible: brushed() };
+  // What is decided belongs to the state of this moment: what is drawn later is drawn for it, though the state moves on.
+  for (const part of PARTS) part.wanted = part.key();
+  PARTS.filter((part) => !canWait(part)).forEach(drawPart);
+  clearTimeout(pause);
+  pause = setTimeout(drawWaiting, 80);
+}
+
+/** Draw what has waited, a part at a time. */
+function drawWaiting() {
+  const part = PARTS.find((one) => one.drawnFor !== one.wanted);
+  if (!part) return;
+  drawPart(part);
+  pause = setTimeout(drawWaiting, 0);
 }
 
 let isWaiting = false;
@@ -83,8 +124,8 @@ function bindControls() {
   options(byId("y-axis"), axes, state.y);
   options(byId("z-axis"), [["", "none"], ...axes], state.z);
   byId("z-label").hidden = payload.objectives.length < 3;
-  const goals = payload.choices.map((name) => [name, `${columns[name].direction === "maximize" ? "greatest" : "least"} ${columns[name].label}`]);
-  options(byId("minimize"), [...(hasCost ? [["cost", "least J"]] : []), ...goals], state.minimize);
+  const goals = [...(hasCost ? ["cost"] : []), ...payload.choices];
+  options(byId("minimize"), goals.map((name) => [name, goalName(name)]), state.minimize);
   for (const [id, key] of [["x-axis", "x"], ["y-axis", "y"], ["z-axis", "z"], ["bars", "bars"], ["minimize", "minimize"]]) {
     byId(id).addEventListener("change", (event) => {
       const isTooDeep = key === "z" && event.target.value && !hasDepth();
@@ -109,6 +150,7 @@ function bindControls() {
   byId("floor-label").hidden = !("accuracy" in front.value);
   byId("cap-label").hidden = !("power_w" in front.value);
   byId("alpha-section").hidden = !hasCost;
+  byId("parallel-section").hidden = parallelAxes.length < 2; // one design, or designs that differ in nothing else
 }
 
 function bindKeys() {
@@ -128,10 +170,16 @@ function bindKeys() {
   });
 }
 
+function lookAgain() {
+  look += 1;
+  render();
+}
+
 if (front.n) {
   bindControls();
   bindKeys();
   draw();
-  addEventListener("resize", render);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", render);
+  PARTS.forEach(({ place }) => sight.observe(byId(place)));
+  addEventListener("resize", lookAgain);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", lookAgain);
 }

@@ -1,6 +1,7 @@
 // Parallel coordinates: a line for each front design over its knobs and objectives; a range on an axis is a filter.
 
 const PARALLEL = { height: 300, top: 46, bottom: 26, side: 48, gap: 92 };
+const brushKey = () => JSON.stringify(state.brushes);
 const NS = "http://www.w3.org/2000/svg";
 const parallelAxes = payload.parallel.map((name) => {
   const words = name in front.words ? [...new Set(front.words[name])] : null;
@@ -43,39 +44,54 @@ function axisText(axis, value) {
   return axis.words ? axis.words[Math.round(value)] : shown(axis.name, value, 3);
 }
 
-/** Draw the lines: pale where a filter leaves a design out, on top where it is marked. */
-function drawLines(decision, visible) {
-  const canvas = byId("parallel-lines");
-  const width = 2 * PARALLEL.side + (parallelAxes.length - 1) * parallelGap();
-  const ratio = window.devicePixelRatio || 1;
-  Object.assign(canvas, { width: width * ratio, height: PARALLEL.height * ratio });
-  Object.assign(canvas.style, { width: `${width}px`, height: `${PARALLEL.height}px` });
-  const pen = canvas.getContext("2d");
+const unmarked = document.createElement("canvas"); // the lines without any mark: thousands are drawn once, not at every move
+let unmarkedFor = "";
+
+function strokeRow(pen, row) {
+  pen.beginPath();
+  parallelAxes.forEach((axis, index) => pen.lineTo(axisX(index), axisY(axis, axis.values[row])));
+  pen.stroke();
+}
+
+/** Draw the lines: pale where a filter leaves a design out. */
+function drawUnmarked(visible) {
+  const pen = unmarked.getContext("2d"), ratio = window.devicePixelRatio || 1;
   pen.scale(ratio, ratio);
-  const line = (row) => {
-    pen.beginPath();
-    parallelAxes.forEach((axis, index) => pen.lineTo(axisX(index), axisY(axis, axis.values[row])));
-    pen.stroke();
-  };
   const isVisible = new Set(visible);
   Object.assign(pen, { strokeStyle: "#999999", globalAlpha: 0.12, lineWidth: 1 });
-  rows.filter((row) => !isVisible.has(row)).forEach(line);
-  pen.globalAlpha = Math.min(0.75, Math.max(0.15, 40 / Math.max(visible.length, 1)));
+  rows.filter((row) => !isVisible.has(row)).forEach((row) => strokeRow(pen, row));
+  pen.globalAlpha = Math.min(0.75, Math.max(0.05, 40 / Math.max(visible.length, 1)));
   for (const row of visible) {
     pen.strokeStyle = payload.styles[front.words.family[row]].colour;
-    line(row);
+    strokeRow(pen, row);
   }
-  pen.globalAlpha = 1;
+}
+
+/** Draw the lines, and on top those that are marked. */
+function drawLines(decision, visible) {
+  const canvas = byId("parallel-lines"), ratio = window.devicePixelRatio || 1;
+  const width = 2 * PARALLEL.side + (parallelAxes.length - 1) * parallelGap();
+  const isFor = `${width} ${ratio} ${brushKey()}`;
+  Object.assign(canvas, { width: width * ratio, height: PARALLEL.height * ratio });
+  Object.assign(canvas.style, { width: `${width}px`, height: `${PARALLEL.height}px` });
+  if (unmarkedFor !== isFor) {
+    unmarkedFor = isFor;
+    Object.assign(unmarked, { width: canvas.width, height: canvas.height });
+    drawUnmarked(visible);
+  }
+  const pen = canvas.getContext("2d");
+  pen.drawImage(unmarked, 0, 0);
+  pen.scale(ratio, ratio);
   for (const [mark, { colour: name }] of Object.entries(MARKS)) {
     if (decision[mark] === null) continue;
     Object.assign(pen, { strokeStyle: colour(name), lineWidth: 2.5 });
     pen.setLineDash(mark === "best" ? [6, 5] : []);
-    line(decision[mark]);
+    strokeRow(pen, decision[mark]);
   }
   pen.setLineDash([]);
   if (state.selected !== null) {
     Object.assign(pen, { strokeStyle: colour("--fg"), lineWidth: 3 });
-    line(state.selected);
+    strokeRow(pen, state.selected);
   }
 }
 
@@ -161,6 +177,7 @@ function drawParallel(decision, visible) {
   drawnAxes.forEach(placeAxis);
   drawLines(decision, visible);
   const n = Object.keys(state.brushes).length;
-  byId("brush-count").textContent = n ? `${visible.length} of ${front.n} designs lie within ${n === 1 ? "the range" : `${n} ranges`}.` : `All ${front.n} designs are shown.`;
+  const [kept, all] = [visible.length, front.n].map((count) => count.toLocaleString("en"));
+  byId("brush-count").textContent = n ? `${kept} of ${all} designs lie within ${n === 1 ? "the range" : `${n} ranges`}.` : front.n === 1 ? "The only design is shown." : `All ${all} designs ${front.n < payload.front.total ? "that this page carries " : ""}are shown.`;
   byId("brush-clear").disabled = !n;
 }

@@ -1,9 +1,11 @@
-// The Pareto scatter: any two columns (or three) against each other, with what is certain told apart.
+// The Pareto scatter: any two columns (or three) against each other, with what is certain told apart. On the flat plot
+// marks are drawn over it (marks.js): points are redrawn only when the axes or the ranges change.
 
+const MOST_DRAWN = 1500, MOST_FILTERED = 400, CROWD = 300; // a browser draws so many points in a blink
 const MARKS = {
-  winner: { name: "least J", symbol: "star", size: 15, colour: "--winner" },
-  knee: { name: "knee", symbol: "diamond", size: 13, colour: "--knee" },
-  best: { name: "best within limits", symbol: "hexagon2-open", size: 21, colour: "--best" },
+  winner: { name: "least J", colour: "--winner" },
+  knee: { name: "knee", colour: "--knee" },
+  best: { name: "best within limits", colour: "--best" },
 };
 const hasDepth = () => {
   const canvas = document.createElement("canvas");
@@ -34,11 +36,9 @@ function errorBar(name, which) {
   };
 }
 
-/** Draw the 90 % intervals of the marked designs, or of all that are shown. */
-function barTraces(decision, visible) {
-  if (state.bars === "none" || state.z) return [];
-  const marked = [...new Set([decision.winner, decision.knee, decision.best, state.selected])].filter((row) => row !== null);
-  const which = state.bars === "all" ? visible : marked;
+/** Draw the 90 % intervals of all designs that are drawn; those of marked ones come with the marks. */
+function barTraces(which) {
+  if (state.bars !== "all" || state.z) return [];
   return [
     {
       ...placed(front, which),
@@ -46,11 +46,26 @@ function barTraces(decision, visible) {
       error_y: errorBar(state.y, which),
       mode: "markers",
       marker: { size: 1, color: "#808080" },
-      name: state.bars === "all" ? "90 % intervals" : "90 % intervals of marked designs",
+      name: "90 % intervals",
       hoverinfo: "skip",
     },
   ];
 }
+
+/** Return at most so many of some rows, evenly, and those that are marked now. */
+function thinned(which, most, decision) {
+  if (which.length <= most) return which;
+  const step = (which.length - 1) / (most - 1);
+  const marked = markedRows(decision).filter((row) => which.includes(row));
+  return [...new Set([...Array.from({ length: most }, (_, place) => which[Math.round(place * step)]), ...marked])].sort((a, b) => a - b);
+}
+
+function markedRows(decision) {
+  return [...new Set([decision.winner, decision.knee, decision.best, state.selected])].filter((row) => row !== null);
+}
+
+/** Say how many there are, and how many of them are drawn. */
+const countText = (total, n_drawn) => (n_drawn < total ? `${total.toLocaleString("en")}, ${n_drawn.toLocaleString("en")} drawn` : total.toLocaleString("en"));
 
 /** Draw what is not on the front, thinned as the legend says. */
 function behindTraces() {
@@ -62,8 +77,7 @@ function behindTraces() {
     .map(([isPossible, name, color, opacity]) => {
       const which = behind.isPossible.flatMap((word, row) => (Boolean(word) === isPossible ? [row] : []));
       const total = payload.behind.counts[isPossible ? "possible" : "dominated"];
-      const count = which.length === total ? total.toLocaleString("en") : `${total.toLocaleString("en")}, ${which.length.toLocaleString("en")} shown`;
-      return { ...placed(behind, which), mode: "markers", name: `${name} (${count})`, hoverinfo: "skip",
+      return { ...placed(behind, which), mode: "markers", name: `${name} (${countText(total, which.length)})`, hoverinfo: "skip",
                marker: { color, opacity, size: state.z ? 2 : 5 } };
     })
     .filter((trace) => trace.x.length && state.x in behind.value && state.y in behind.value);
@@ -87,22 +101,24 @@ function hoverText(row) {
   return lines.join("<br>");
 }
 
-function frontTraces(visible) {
+function frontTraces(visible, isDrawn, decision) {
   const isVisible = new Set(visible);
   const traces = [];
+  const [size, width] = isDrawn.size > CROWD ? [6, 0.7] : [8, 1.5]; // outlines of a crowd would run into a black band
   const hidden = rows.filter((row) => !isVisible.has(row));
   if (hidden.length) {
-    traces.push({ ...placed(front, hidden), mode: "markers", name: `front, filtered out (${hidden.length})`, hoverinfo: "skip",
+    traces.push({ ...placed(front, thinned(hidden, MOST_FILTERED, decision)), mode: "markers", name: `front, filtered out (${hidden.length.toLocaleString("en")})`, hoverinfo: "skip",
                   marker: { color: "#999999", symbol: "circle-open", size: state.z ? 2 : 6, opacity: 0.3 } });
   }
   for (const [family, style] of Object.entries(payload.styles)) {
     for (const isSure of [true, false]) {
-      const which = visible.filter((row) => front.words.family[row] === family && (front.words.certainty[row] === "sure") === isSure);
+      const own = visible.filter((row) => front.words.family[row] === family && (front.words.certainty[row] === "sure") === isSure);
+      const which = own.filter((row) => isDrawn.has(row));
       if (!which.length) continue;
       const symbol = isSure ? style.symbol : `${style.symbol}-open`;
       const word = payload.has_certainty ? (isSure ? "front for sure" : "front, possibly") : "front";
-      traces.push({ ...placed(front, which), mode: "markers", name: `${word}, ${family} (${which.length})`, customdata: which,
-                    marker: { color: style.colour, symbol: state.z ? `${style.symbol3d}${isSure ? "" : "-open"}` : symbol, size: state.z ? 5 : 8, line: { width: 1.5 } },
+      traces.push({ ...placed(front, which), mode: "markers", name: `${word}, ${escaped(family)} (${countText(own.length, which.length)})`, customdata: which,
+                    marker: { color: style.colour, symbol: state.z ? `${style.symbol3d}${isSure ? "" : "-open"}` : symbol, size: state.z ? 5 : size, line: { width: isSure ? width : Math.max(width, 1) } },
                     text: which.map(hoverText), hovertemplate: "%{text}<extra></extra>" });
     }
   }
@@ -115,7 +131,7 @@ function sampleTraces() {
     if (!own.length || (state.z && !own.every((sample) => Number.isFinite(sample[state.z])))) return [];
     const axis = (name) => own.map((sample) => sample[name] / columns[name].scale);
     const at = state.z ? { z: axis(state.z), type: "scatter3d" } : { type: "scatter" };
-    return [{ x: axis(state.x), y: axis(state.y), ...at, mode: "markers", name: `measured, ${family}`,
+    return [{ x: axis(state.x), y: axis(state.y), ...at, mode: "markers", name: `measured, ${escaped(family)}`,
               marker: { color: style.colour, symbol: state.z ? "cross" : `${style.symbol}-open-dot`, size: state.z ? 5 : 13, line: { width: 2 } },
               text: own.map((sample) => `<b>${escaped(sample.name)}</b> (measured)`), hovertemplate: "%{text}<extra></extra>" }];
   });
@@ -124,17 +140,19 @@ function sampleTraces() {
 // Plotly reads a few tags in texts; a sample's name is a user's and must not be one of them.
 const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 
+/** Draw the marks as points of the deep plot. */
 function markTraces(decision) {
-  const traces = Object.entries(MARKS).flatMap(([mark, { name, symbol, size, colour: colourName }]) => {
+  if (!state.z) return [];
+  const traces = Object.entries(MARKS).flatMap(([mark, { name, colour: colourName }]) => {
     const row = decision[mark];
     if (row === null) return [];
-    const marker = { symbol: state.z ? "diamond-open" : symbol, size: state.z ? 9 : size, color: colour(colourName), line: { width: 2, color: symbol.endsWith("open") ? colour(colourName) : colour("--fg") } };
+    const marker = { symbol: "diamond-open", size: 9, color: colour(colourName), line: { width: 2, color: colour("--fg") } };
     return [{ ...placed(front, [row]), mode: "markers", name: `${name}: ${front.id[row]}`, customdata: [row], marker,
               text: [`<b>${name}</b><br>${hoverText(row)}`], hovertemplate: "%{text}<extra></extra>" }];
   });
   if (state.selected !== null) {
     traces.push({ ...placed(front, [state.selected]), mode: "markers", name: `selected: ${front.id[state.selected]}`, hoverinfo: "skip",
-                  marker: { symbol: "circle-open", size: state.z ? 12 : 24, color: colour("--fg"), line: { width: 2.5, color: colour("--fg") } } });
+                  marker: { symbol: "circle-open", size: 12, color: colour("--fg"), line: { width: 2.5, color: colour("--fg") } } });
   }
   return traces;
 }
@@ -153,7 +171,8 @@ function spansDecades(name) {
 }
 
 function drawScatter(decision, visible) {
-  const traces = [...behindTraces(), ...exactTrace(), ...barTraces(decision, visible), ...frontTraces(visible), ...sampleTraces(),
+  const which = thinned(visible, MOST_DRAWN, decision);
+  const traces = [...behindTraces(), ...exactTrace(), ...barTraces(which), ...frontTraces(visible, new Set(which), decision), ...sampleTraces(),
                   ...markTraces(decision)];
   const layout = structuredClone(payload.layout);
   layout.hovermode = "closest";
@@ -171,7 +190,9 @@ function drawScatter(decision, visible) {
   }
   const isNew = !byId("scatter").data;
   Plotly.react("scatter", traces, layout, { responsive: true, displayModeBar: false });
-  if (isNew) byId("scatter").on("plotly_click", (event) => select(event.points[0]?.customdata));
+  if (!isNew) return;
+  byId("scatter").on("plotly_click", (event) => select(event.points[0]?.customdata));
+  for (const event of ["plotly_afterplot", "plotly_relayouting"]) byId("scatter").on(event, () => drawMarks(decided.decision));
 }
 
 /** Move the selection along the horizontal axis, among the designs that are shown. */

@@ -62,7 +62,7 @@ function drawTable(decision, visible) {
   });
   fill(byId("front-body"), body);
   const left = sorted.length - body.length;
-  byId("front-count").textContent = `${sorted.length} of ${payload.front.total.toLocaleString("en")} front designs` + (left > 0 ? `, the first ${body.length} shown.` : ".");
+  byId("front-count").textContent = `${sorted.length.toLocaleString("en")} of ${payload.front.total.toLocaleString("en")} front ${payload.front.total === 1 ? "design" : "designs"}` + (left > 0 ? `, the first ${body.length} shown.` : ".");
   byId("front-more").hidden = left <= 0;
   byId("front-more").textContent = `Show ${Math.min(left, 100)} more`;
 }

@@ -1,0 +1,20 @@
+"""`explorer doctor`: what this machine can do."""
+
+from typing import Annotated
+
+import typer
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False) -> None:
+    """Tell what this machine can do: optional parts, energy meters, clocks; and how to get what is missing."""
+    from dataclasses import asdict
+
+    from explorer.api.doctor import doctor as look
+    from explorer.cli.console import print_json, print_table
+
+    findings = look()
+    if as_json:
+        print_json({"schema": "explorer.doctor/1", "findings": [asdict(finding) for finding in findings]})
+        return
+    print_table(["part", "here", "what", "to get it"],
+                [[f.part, "yes" if f.is_there else "no", f.told, f.fix] for f in findings])  # fmt: skip

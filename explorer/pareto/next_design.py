@@ -1,0 +1,227 @@
+"""The next designs to measure: those whose expected gain of hypervolume is greatest, over draws of what may be.
+
+In each draw the function is known, so its front over a scan is exact and a design's gain is a volume. A design's
+expected gain is the mean over draws; what is infeasible in a draw gains nothing there. Where no design is feasible yet,
+the most probable one to be is next.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import moocore
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.models.assessment import Assessment
+from explorer.pareto.boxes import Boxes, gains, open_boxes
+from explorer.pareto.front import minimized
+from explorer.pareto.pool import Key, Pool, scanned
+from explorer.problem.columns import Columns, Float, n_rows
+from explorer.problem.objectives import add_objectives
+
+_SCAN = 512
+_CHILDREN = 192
+_PARENTS = 24
+# Around each candidate front: a twentieth of an axis, then ever closer.
+_SCALES = (0.05, 0.02, 0.007)
+_SCORED = (
+    160  # candidates whose gain is computed in all draws; the others are known by their gains on the draws' fronts
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Designs in draws: what is to be minimized, shape (S, n, m), violations, shape (S, n); at most 0 is feasible."""
+
+    values: Float
+    violation: Float
+
+    def joined(self, other: "Judged") -> "Judged":
+        """Return both."""
+        return Judged(
+            np.concatenate([self.values, other.values], axis=1),
+            np.concatenate([self.violation, other.violation], axis=1),
+        )
+
+    def rows(self, which: NDArray[np.int64]) -> "Judged":
+        """Return some of the designs."""
+        return Judged(self.values[:, which], self.violation[:, which])
+
+
+Judge = Callable[[Columns], Judged]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a search knows.
+
+    Args:
+        front: measured objectives of feasible designs, to be minimized, shape (n, m).
+        best: designs to look around: those of the front, or while there are none those that miss by least.
+        pending: designs that are being measured.
+        taken: keys of what is not to be proposed again: measured, pending, or failed.
+    """
+
+    front: Float
+    best: Pool
+    pending: Pool
+    taken: Collection[Key]
+
+
+def judge_of(assessment: Assessment, drawn: Callable[[Columns], Columns]) -> Judge:
+    """Return how draws of targets are judged: objectives follow from targets, draw by draw, and so do constraints."""
+    study = assessment.study
+
+    def judge(designs: Columns) -> Judged:
+        targets = drawn(designs)
+        n = n_rows(designs)
+        columns = add_objectives({**designs, **targets}, study.weights)
+        columns.setdefault("domain_distance", np.zeros(n))
+        shape = next(iter(targets.values())).shape
+        missed = np.zeros(shape)
+        for constraint in study.constraints:
+            missed = missed + np.maximum(constraint.excess(columns), 0.0)
+        values = np.stack([np.broadcast_to(columns[o.name], shape) for o in study.objectives], axis=-1)
+        return Judged(minimized(values, study.objectives), missed)
+
+    return judge
+
+
+def next_designs(
+    judge: Judge,
+    known: Known,
+    reference: Sequence[float] | Float,
+    *,
+    n: int,
+    rng: np.random.Generator,
+    seed: int = 0,
+) -> Pool:
+    """Return the designs to measure next, at most n: fewer only where nothing else is left.
+
+    Args:
+        judge: draws.
+        known: what was measured and is being measured.
+        reference: of the hypervolume, to be minimized, shape (m,).
+        n: how many.
+        rng: moves the candidates.
+        seed: of the scan.
+    """
+    far = np.asarray(reference, dtype=np.float64)
+    pool = scanned(known.best.regions, _SCAN, seed=seed)
+    is_finite = _is_finite(pool)
+    if known.best.n and not is_finite:
+        for scale in _SCALES:
+            pool = pool.joined(known.best.moved(_CHILDREN // 2, scale, rng))
+    pool = pool.without(known.taken)
+    if not pool.n:
+        return pool
+    judged = judge(pool.designs)
+    boxes = _boxes_of_draws(known, judge, far, n_draws=len(judged.values))
+    score = _scores(judged, boxes, far)
+    for scale in () if is_finite else _SCALES:
+        parents = pool.rows(np.argsort(-score, kind="stable")[:_PARENTS])
+        children = parents.moved(_CHILDREN, scale, rng).without({*known.taken, *pool.keys})
+        if not children.n:
+            break
+        there = judge(children.designs)
+        pool, judged = pool.joined(children), judged.joined(there)
+        score = np.concatenate([score, _scores(there, boxes, far)])
+    return pool.rows(_greedy(judged, score, boxes, far, n=n))
+
+
+def _is_finite(pool: Pool) -> bool:
+    return all(np.isfinite(region.n_designs) for region in pool.regions.values())
+
+
+def _boxes_of_draws(known: Known, judge: Judge, reference: Float, *, n_draws: int) -> list[Boxes]:
+    """Return what is left to gain: one for all draws, or, where designs are pending, one for each."""
+    measured = open_boxes(known.front, reference)
+    if not known.pending.n:
+        return [measured]
+    waiting = judge(known.pending.designs)
+    return [_after(measured, waiting.values[s], waiting.violation[s] <= 0) for s in range(n_draws)]
+
+
+def _after(boxes: Boxes, points: Float, is_feasible: NDArray[np.bool_]) -> Boxes:
+    for point in points[is_feasible]:
+        boxes = boxes.with_point(point)
+    return boxes
+
+
+def _has_found(boxes: Sequence[Boxes]) -> bool:
+    """Tell whether a design is known that counts: feasible and better than the reference."""
+    return any(len(one.upper) > 1 for one in boxes)
+
+
+def _scores(judged: Judged, boxes: Sequence[Boxes], reference: Float) -> Float:
+    """Return how much each design is worth measuring, shape (n,)."""
+    if not _has_found(boxes):
+        return _hope(judged, reference)
+    sure = _gains_on_fronts(judged, boxes)
+    best = np.argsort(-sure, kind="stable")[:_SCORED]
+    score = sure.copy()
+    score[best] = np.mean(_gains(judged.rows(best), boxes), axis=0)
+    return score
+
+
+def _hope(judged: Judged, reference: Float) -> Float:
+    """Return the probability that a design counts, less a little for the share by which it is expected to miss."""
+    scale = np.maximum(np.abs(reference), 1e-300)
+    missed = judged.violation + np.sum(np.maximum(judged.values - reference, 0.0) / scale, axis=-1)
+    counts = (judged.violation <= 0) & np.all(judged.values < reference, axis=-1)
+    away = np.mean(missed, axis=0)
+    return np.asarray(np.mean(counts, axis=0) - 1e-3 * away / (1 + away))
+
+
+def _gains_on_fronts(judged: Judged, boxes: Sequence[Boxes]) -> Float:
+    """Return each design's mean gain counted only in draws where it is on the draw's own front, shape (n,)."""
+    n_draws, n, _ = judged.values.shape
+    fronts = [_front_of(judged, s) for s in range(n_draws)]
+    total = np.zeros(n)
+    if len(boxes) > 1:
+        for s, front in enumerate(fronts):
+            total[front] += gains(judged.values[s, front], boxes[s])
+        return np.asarray(total / n_draws)
+    draw = np.repeat(np.arange(n_draws), [len(front) for front in fronts])
+    design = np.concatenate(fronts)
+    alone = gains(judged.values[draw, design], boxes[0])
+    return np.asarray(np.bincount(design, alone, minlength=n) / n_draws)
+
+
+def _front_of(judged: Judged, s: int) -> NDArray[np.int64]:
+    """Return the designs on the front of one draw, as indices."""
+    rows = np.flatnonzero(judged.violation[s] <= 0)
+    if not rows.size:
+        return rows
+    return rows[np.asarray(moocore.is_nondominated(np.ascontiguousarray(judged.values[s, rows])), dtype=np.bool_)]
+
+
+def _gains(judged: Judged, boxes: Sequence[Boxes]) -> Float:
+    """Return each design's gain in each draw, shape (S, n)."""
+    if len(boxes) == 1:
+        found = gains(judged.values, boxes[0])
+    else:
+        found = np.stack([gains(values, one) for values, one in zip(judged.values, boxes, strict=True)])
+    return np.where(judged.violation <= 0, found, 0.0)
+
+
+def _greedy(judged: Judged, score: Float, boxes: Sequence[Boxes], reference: Float, *, n: int) -> NDArray[np.int64]:
+    """Return the best design, then the best beside it, and so on; each counts as measured in every draw."""
+    chosen: list[int] = []
+    left = np.argsort(-score, kind="stable")[: max(_SCORED, n)]
+    while len(chosen) < n and left.size:
+        best = int(left[np.argmax(score[left])])
+        chosen.append(best)
+        left = left[left != best]
+        if len(chosen) < n and left.size:
+            draws = range(len(judged.values))
+            boxes = [
+                _after(boxes[s % len(boxes)], judged.values[s, [best]], judged.violation[s, [best]] <= 0) for s in draws
+            ]
+            score = score.copy()
+            score[left] = (
+                np.mean(_gains(judged.rows(left), boxes), axis=0)
+                if _has_found(boxes)
+                else _hope(judged.rows(left), reference)
+            )
+    return np.array(chosen, dtype=np.int64)

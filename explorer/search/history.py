@@ -1,0 +1,147 @@
+"""History: what a study's trials tell of designs: measured, being measured, and failed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.trial import FrozenTrial, TrialState
+
+from explorer.models.assessment import Assessment
+from explorer.pareto.front import minimized
+from explorer.pareto.pool import Pool, placed, pooled
+from explorer.problem.columns import TARGETS, Columns, Float, take
+from explorer.problem.objectives import OBJECTIVES
+from explorer.search.begin import MEASURED_ATTR
+from explorer.search.encoding import Encoding, columns_of
+from explorer.search.tried import is_feasible_of
+
+# Fits are cubic in rows; of more, those on the front and the latest are the ones that matter.
+MAX_ROWS = 150
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the trials of a study say.
+
+    Args:
+        measured: knobs and learned columns of the COMPLETE trials, shape (n,) each; NaN was not recorded.
+        learned: which of the columns are to be learned: the objectives follow from them, and so do the constraints.
+        trials: on how many samples each accuracy was counted, shape (n,); 0 where that is not known.
+        values: objectives as told, to be minimized, shape (n, m).
+        is_feasible: which of them meet all constraints, shape (n,).
+        done: the measured designs.
+        pending: designs that are being measured or wait for it.
+        failed: designs that could not be measured.
+    """
+
+    measured: Columns
+    learned: tuple[str, ...]
+    trials: Float
+    values: Float
+    is_feasible: NDArray[np.bool_]
+    done: Pool
+    pending: Pool
+    failed: Pool
+
+    @property
+    def rows_to_learn(self) -> NDArray[np.int64]:
+        """Return the rows that a fit is made of, all of them where they are few."""
+        n = len(self.values)
+        if n <= MAX_ROWS:
+            return np.arange(n)
+        # Rank by how many designs are better in every objective: the front first, and of equals the latest.
+        beaten = np.sum(np.all(self.values[:, None, :] > self.values[None, :, :], axis=-1), axis=1)
+        return np.sort(np.lexsort((-np.arange(n), beaten))[:MAX_ROWS])
+
+
+def history_of(trials: Sequence[FrozenTrial], assessment: Assessment, *, own: int) -> History:
+    """Return what trials tell.
+
+    Args:
+        trials: of the study.
+        assessment: the question.
+        own: the number of the trial that is to be proposed for: it is none of the pending ones.
+    """
+    encoding, objectives = Encoding(assessment.regions), assessment.study.objectives
+    names = set(encoding.distributions())
+    complete = [t for t in trials if t.state == TrialState.COMPLETE and names <= t.params.keys() and _is_told(t)]
+    waiting = [t for t in trials if t.state in {TrialState.RUNNING, TrialState.WAITING} and t.number != own]
+    failed = [t for t in trials if t.state == TrialState.FAIL]
+    params = columns_of([t.params for t in complete])
+    designs = encoding.decode(params, n=len(complete)) if complete else _nothing(assessment)
+    told = np.array([t.values for t in complete], dtype=np.float64).reshape(len(complete), len(objectives))
+    learned = learned_columns(complete, assessment)
+    columns = {name: _column(name, complete, told, assessment) for name in learned}
+    return History(
+        measured={**designs, **columns},
+        learned=learned,
+        trials=np.array([_n_samples(t) for t in complete], dtype=np.float64),
+        values=minimized(told, objectives),
+        is_feasible=is_feasible_of(complete),
+        done=placed(assessment.regions, designs),
+        pending=_pool(waiting, names, assessment),
+        failed=_pool(failed, names, assessment),
+    )
+
+
+def learned_columns(complete: Sequence[FrozenTrial], assessment: Assessment) -> tuple[str, ...]:
+    """Return what is learned: the targets that objectives and constraints need; where trials lack one, what needs it.
+
+    Targets are preferred: an energy-delay product is learned better as the product of two shapes.
+    """
+    study = assessment.study
+    asked = [objective.name for objective in study.objectives]
+    asked += [constraint.column for constraint in study.constraints]
+    names: list[str] = []
+    for name in asked:
+        needs = OBJECTIVES[name].needs if name in OBJECTIVES else (name,) if name in TARGETS else ()
+        is_recorded = all(any(_recorded(t, need) is not None for t in complete) for need in needs)
+        names += needs if is_recorded or name in TARGETS else [name]
+    return tuple(dict.fromkeys(names))
+
+
+def _column(name: str, complete: Sequence[FrozenTrial], told: Float, assessment: Assessment) -> Float:
+    """Return a column of the trials: as recorded, else as told, else from how far its constraint was missed."""
+    study = assessment.study
+    result = np.array([_recorded(t, name) for t in complete], dtype=np.float64)
+    for j, objective in enumerate(study.objectives):
+        if objective.name == name:
+            result = np.where(np.isfinite(result), result, told[:, j])
+    for constraint in study.constraints:
+        if constraint.column == name:
+            misses = np.array([t.constraints.get(constraint.text, np.nan) for t in complete], dtype=np.float64)
+            sign, scale = (1.0 if constraint.sense == "<=" else -1.0), abs(constraint.limit) or 1.0
+            result = np.where(np.isfinite(result), result, constraint.limit + sign * scale * misses)
+    return result
+
+
+def _recorded(trial: FrozenTrial, name: str) -> float | None:
+    value = trial.user_attrs.get(name)
+    return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
+
+
+def _n_samples(trial: FrozenTrial) -> float:
+    row = trial.user_attrs.get(MEASURED_ATTR)
+    n = row.get("n_samples") if isinstance(row, dict) else None
+    return float(n) if isinstance(n, int | float) and n > 0 else 0.0
+
+
+def _is_told(trial: FrozenTrial) -> bool:
+    return bool(np.all(np.isfinite(trial.values)))
+
+
+def _pool(trials: Sequence[FrozenTrial], names: set[str], assessment: Assessment) -> Pool:
+    """Return the designs of trials that have all parameters, or were enqueued with all of them."""
+    params = [{**t.system_attrs.get("fixed_params", {}), **t.params} for t in trials]
+    params = [p for p in params if names <= p.keys()]
+    encoding = Encoding(assessment.regions)
+    designs = encoding.decode(columns_of(params), n=len(params)) if params else _nothing(assessment)
+    return placed(assessment.regions, designs)
+
+
+def _nothing(assessment: Assessment) -> Columns:
+    regions = assessment.regions
+    return take(
+        pooled(regions, [np.full((1, len(r.axes)), 0.5) for r in regions.values()]).designs, np.zeros(0, dtype=np.int64)
+    )

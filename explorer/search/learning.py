@@ -1,0 +1,148 @@
+"""The learning sampler: an Optuna sampler that proposes the design with the greatest expected gain of hypervolume."""
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from explorer.models.assessment import Assessment
+from explorer.models.ground import ground_of
+from explorer.models.learner import learn
+from explorer.pareto.next_design import Known, judge_of, next_designs
+from explorer.pareto.pool import Key, Pool, scanned
+from explorer.problem.columns import Float, take
+from explorer.search.encoding import Encoding
+from explorer.search.history import History, history_of
+
+N_STARTUP = 4
+N_DRAWS = 64
+_STARTS = 64
+
+
+class LearningSampler(BaseSampler):
+    """Optuna's sampler for evaluations that cost: refit to what was measured, draw, propose what gains most.
+
+    A few designs spread over the ground come first. Then each suggestion fits the targets that the trials record in
+    their user attributes under their column names (or the objectives themselves, where they record none), draws what
+    the targets could be everywhere, and takes the design that is expected to add most hypervolume to what was
+    measured. Trials that are running count as measured in each draw as that draw has them; no design is proposed
+    twice while another one is left. The same seed and the same trials give the same design.
+
+    Args:
+        assessment: the question; its evaluator is never called.
+        reference: the hypervolume's reference point, in the objectives' order.
+        seed: of draws and candidates. Each of several workers needs its own.
+        n_startup: designs before the first fit.
+
+    Attributes:
+        fallbacks: why TPE had to propose instead, and how often.
+    """
+
+    def __init__(
+        self, assessment: Assessment, *, reference: Sequence[float], seed: int, n_startup: int = N_STARTUP
+    ) -> None:
+        self._assessment = assessment
+        self._signs = np.array([objective.sign for objective in assessment.study.objectives])
+        self._reference: Float = np.asarray(reference, dtype=np.float64) * self._signs
+        self._seed = seed
+        self._n_startup = max(1, n_startup)
+        self._encoding = Encoding(assessment.regions)
+        self._space = self._encoding.distributions()
+        self._ground = ground_of(assessment.regions)
+        self.fallbacks: Counter[str] = Counter()
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the parameters of the question, whatever was sampled before."""
+        del study, trial
+        return dict(self._space)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the parameters of the next design."""
+        if search_space.keys() <= trial.system_attrs.get("fixed_params", {}).keys():
+            return {}
+        history = history_of(study.get_trials(deepcopy=False), self._assessment, own=trial.number)
+        if len(history.values) < self._n_startup:
+            return self._params(self._start(history, trial.number))
+        try:
+            chosen = self._proposed(history, trial.number)
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            self.fallbacks[f"{type(error).__name__}: {error}"] += 1
+            return self._by_tpe(study, trial, search_space)
+        return self._params(chosen)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return a parameter that is none of the question's, or is asked in another range, by TPE."""
+        return self._tpe(trial.number).sample_independent(study, trial, param_name, param_distribution)
+
+    def reseed_rng(self) -> None:
+        """Draw other numbers from now on, as Optuna asks of samplers that threads share; the seed itself stays."""
+        self._seed = int(np.random.SeedSequence([self._seed, 1]).generate_state(1)[0])
+
+    def _proposed(self, history: History, number: int) -> Pool:
+        """Return the design that is expected to gain most.
+
+        Raises:
+            ValueError, ArithmeticError, LinAlgError: the measurements cannot be learned from, or draws make no sense.
+        """
+        rows = history.rows_to_learn
+        learned = learn(
+            take(history.measured, rows), history.learned, self._ground, seed=self._seed, trials=history.trials[rows]
+        )
+        judge = judge_of(self._assessment, learned.draws(N_DRAWS, seed=self._own(number)))
+        known = Known(history.values[history.is_feasible], _best(history), history.pending, _taken(history))
+        rng = np.random.default_rng(self._own(number))
+        chosen = next_designs(judge, known, self._reference, n=1, rng=rng, seed=self._seed)
+        # Where everything was measured there is nothing new to propose.
+        return chosen if chosen.n else self._start(history, number)
+
+    def _start(self, history: History, number: int) -> Pool:
+        """Return a design of an even spread, or any one left."""
+        pool = scanned(self._assessment.regions, _STARTS, seed=self._seed)
+        left = pool.without(_taken(history))
+        pool = left if left.n else pool
+        return pool.rows(np.array([0 if left.n else number % pool.n]))
+
+    def _params(self, chosen: Pool) -> dict[str, Any]:
+        params = self._encoding.encode(chosen.designs)
+        return {name: params[name][0] for name in self._space}
+
+    def _by_tpe(self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution]) -> dict[str, Any]:
+        return self._tpe(trial.number).sample_relative(study, trial, space)
+
+    def _tpe(self, number: int) -> TPESampler:
+        """Return a TPE that knows nothing of earlier suggestions but what the study tells it."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return TPESampler(
+                seed=self._own(number), multivariate=True, constant_liar=True, warn_independent_sampling=False
+            )
+
+    def _own(self, number: int) -> int:
+        """Return the seed of one suggestion."""
+        return int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
+
+
+def _best(history: History) -> Pool:
+    """Return the designs to look around: the measured front, or everything while nothing is feasible."""
+    feasible = np.flatnonzero(history.is_feasible)
+    if not feasible.size:
+        return history.done
+    values = history.values[feasible]
+    beaten = np.array([np.any(np.all(values <= one, axis=1) & np.any(values < one, axis=1)) for one in values])
+    return history.done.rows(feasible[~beaten])
+
+
+def _taken(history: History) -> set[Key]:
+    """Return the designs that are not to be proposed again."""
+    return {*history.done.keys, *history.pending.keys, *history.failed.keys}

@@ -1,0 +1,124 @@
+"""How long large studies take to certify, write, read and show: `python tests/bench/results.py [N]`. Never in CI.
+
+CPU seconds, each the least of a few runs, for a thin front (random designs) and a fat one (designs between those of the
+exact front, all of them on it). Whole commands and reading count their imports, in a process of their own.
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import explorer
+from explorer.models.assessment import Assessment
+from explorer.pareto.certify import certify
+from explorer.pareto.folder import FRONT_JSON, read_folder, write_folder
+from explorer.pareto.front import is_nondominated
+from explorer.pareto.results import Results
+from explorer.pareto.sidecar import SIDECAR
+from explorer.problem.columns import Columns, n_rows, take
+from explorer.report.files import write_page
+
+STUDIES = ("edp-accuracy", "energy-latency-accuracy")
+READ = "import explorer; found = explorer.results({!r}); found.front_columns; found.provenance"
+
+
+def cpu(work: Callable[[], object], *, times: int = 3) -> float:
+    """Return the least CPU seconds of a few runs."""
+    spent = []
+    for _ in range(times):
+        began = time.process_time()
+        work()
+        spent.append(time.process_time() - began)
+    return min(spent)
+
+
+def process_cpu(*command: str, times: int = 3) -> float:
+    """Return the least CPU seconds of a few runs of a process, its imports included."""
+    spent = []
+    for _ in range(times):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(spent)
+
+
+def thin(assessment: Assessment, n: int) -> Columns:
+    """Return random designs: few of them are on the front."""
+    (region,) = assessment.regions.values()
+    return region.from_unit(np.random.default_rng(0).random((n, len(region.axes))))
+
+
+def fat(assessment: Assessment, n: int) -> Columns:
+    """Return designs of which nearly all are on the front: generations of children between those that are."""
+    (region,) = assessment.regions.values()
+    rng = np.random.default_rng(0)
+    unit = rng.random((20_000, len(region.axes)))
+    scale, kept = 0.1, unit
+    while True:
+        columns = assessment.assess(region.from_unit(unit))
+        rows = np.flatnonzero(columns["is_feasible"])
+        kept = unit[rows[is_nondominated(assessment.values(take(columns, rows)), assessment.study.objectives)]]
+        if len(kept) >= n:
+            return region.from_unit(kept[rng.choice(len(kept), n, replace=False)])
+        order = np.argsort(kept[:, 0], kind="stable")
+        near = order[np.clip(np.arange(len(kept)) + rng.integers(-3, 4, len(kept)), 0, len(kept) - 1)]
+        copies = max(60_000 // len(kept), 2)
+        mixed = np.repeat(kept[order], copies, axis=0)
+        mixed += np.repeat(kept[near] - kept[order], copies, axis=0) * rng.uniform(-1.2, 1.2, (len(mixed), 1))
+        mixed += rng.normal(size=mixed.shape) * scale * (rng.random(mixed.shape) < 0.3)
+        scale = max(scale * 0.8, 1e-7)
+        unit = np.concatenate([kept, np.clip(mixed, 0, 1)])
+
+
+def results_of(assessment: Assessment, designs: Columns) -> Results:
+    """Return designs as a finished search would have them, not yet certified."""
+    table = assessment.assess(designs)
+    n = n_rows(table)
+    table |= {"design_id": np.arange(n, dtype=np.int64), "origin": np.full(n, "search", dtype=object)}
+    study, reference = assessment.study, assessment.study.reference_point or ()
+    return Results(study.name, study.title, table, study.objectives, (), reference, {}, (), ())
+
+
+def measure(study: str, kind: Callable[[Assessment, int], Columns], n: int, folder: Path) -> None:
+    """Print one line a measurement."""
+    assessment = explorer.load(study)
+    found = results_of(assessment, kind(assessment, n))
+    print(f"\n{study}, {n:,} trials, a front of {int(found.is_front.sum()):,}")
+    certified = certify(found, assessment)
+    fresh = {"certify": lambda: certify(results_of(assessment, found.table), assessment),
+             "write the files": lambda: write_folder(certified, folder),
+             "write the page": lambda: write_page(certified, folder / "report.html")}  # fmt: skip
+    for what, work in fresh.items():
+        print(f"  {what:42} {cpu(work, times=1):8.2f} s")
+    fast = cpu(lambda: read_folder(folder).front_columns)
+    slow = cpu(lambda: ((folder / SIDECAR).unlink(), read_folder(folder).front_columns), times=1)
+    print(f"  {'read, front and provenance':42} {fast:8.2f} s, {slow / fast:.0f} times as fast as from the files alone")
+    print(f"  {'  the same in a new process':42} {process_cpu(sys.executable, '-c', READ.format(str(folder))):8.2f} s")
+    for command in (
+        ["choose", str(folder), "--knee"],
+        *(["front", str(folder), "--format", f] for f in ("csv", "json")),
+    ):
+        told = f"explorer {command[0]} {' '.join(command[2:])}"
+        print(f"  {told:42} {process_cpu(sys.executable, '-m', 'explorer', *command):8.2f} s")
+    sizes = ", ".join(f"{name} {(folder / name).stat().st_size / 1e6:.1f} MB" for name in (FRONT_JSON, SIDECAR))
+    print(f"  {sizes}; peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+
+
+def main() -> None:
+    """Measure both kinds of front for two and three objectives."""
+    n = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    for study in STUDIES:
+        for kind in (thin, fat):
+            with tempfile.TemporaryDirectory() as folder:
+                measure(study, kind, n, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,6 @@
 """A study that measures every design by a function in a file, for tests that run real processes and kill them."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -142,8 +141,10 @@ def until(is_true: Callable[[], bool], *, seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
+def kill(process: "subprocess.Popen[str]") -> None:
+    """Kill a process as no process can prevent, and see it gone."""
+    process.kill()
+    process.communicate()
 
 
 def ended(process: "subprocess.Popen[str]", *, seconds: float = 90.0) -> tuple[int, str, str]:

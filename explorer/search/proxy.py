@@ -75,11 +75,10 @@ def open_proxy(storage: str, *, host: str, port: int) -> Proxy:
     if storage.startswith(GRPC):
         raise WrongUsage(f"storage '{storage}' is a proxy itself", fix="name the database behind it")
     need_grpc("`explorer proxy`")
-    place = shown_url(storage, Path())
+    place, port = shown_url(storage, Path()), _free_port(host, port)
     opened = open_url(storage, place)
     from optuna.storages._grpc.server import make_server
 
-    port = port or _free_port(host)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -92,9 +91,12 @@ def open_proxy(storage: str, *, host: str, port: int) -> Proxy:
     return Proxy(f"{GRPC}{host}:{port}", place, host in {"127.0.0.1", "localhost", "::1", "[::1]"}, server)
 
 
-def _free_port(host: str) -> int:
+def _free_port(host: str, port: int) -> int:
+    """See that a port is free, and choose one for 0: gRPC itself would share it with whoever listens there already."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.create_server((host, 0)) as free:
+        with socket.create_server((host.strip("[]"), port), family=family) as free:
             return int(free.getsockname()[1])
     except OSError as error:
-        raise WrongUsage(f"{host}: cannot listen: {error.strerror or error}", fix="choose another --host") from None
+        told = f"{host}:{port}: cannot listen: {error.strerror or error}"
+        raise WrongUsage(told, fix="choose another --port or --host") from None

@@ -6,6 +6,7 @@ import threading
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from optuna.exceptions import ExperimentalWarning
@@ -65,8 +66,6 @@ def open_proxy(storage: str, *, host: str, port: int) -> Proxy:
         WrongUsage: the storage cannot stand behind a proxy, or the address cannot be taken.
         MissingPart: gRPC or the database's driver is not installed.
     """
-    from pathlib import Path
-
     if journal_path(storage, Path()) is not None:
         raise WrongUsage(
             "a journal file cannot stand behind a proxy: Optuna's does not support it (optuna/optuna#6084)",
@@ -75,6 +74,7 @@ def open_proxy(storage: str, *, host: str, port: int) -> Proxy:
     if storage.startswith(GRPC):
         raise WrongUsage(f"storage '{storage}' is a proxy itself", fix="name the database behind it")
     need_grpc("`explorer proxy`")
+    host = f"[{host}]" if ":" in host and not host.startswith("[") else host
     place, port = shown_url(storage, Path()), _free_port(host, port)
     opened = open_url(storage, place)
     from optuna.storages._grpc.server import make_server
@@ -88,7 +88,7 @@ def open_proxy(storage: str, *, host: str, port: int) -> Proxy:
         with suppress(AttributeError):
             opened.remove_session()
         raise WrongUsage(f"{host}:{port}: cannot listen: {error}", fix="choose another --port or --host") from None
-    return Proxy(f"{GRPC}{host}:{port}", place, host in {"127.0.0.1", "localhost", "::1", "[::1]"}, server)
+    return Proxy(f"{GRPC}{host}:{port}", place, host in {"127.0.0.1", "localhost", "[::1]"}, server)
 
 
 def _free_port(host: str, port: int) -> int:

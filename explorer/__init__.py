@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from explorer.report.compare_plot import plot_fronts
     from explorer.report.figures import plot_alpha, plot_convergence, plot_front_3d, plot_importance, plot_parallel
     from explorer.report.front_plot import plot_front
+    from explorer.search.learning import LearningSampler
     from explorer.search.model_sampler import ModelSampler
 
 # Names are imported when they are first used: `import explorer` alone costs nothing.
 _HOMES = {
     "Comparison": "explorer.pareto.compare",
     "ExplorerError": "explorer.errors",
+    "LearningSampler": "explorer.search.learning",
     "ModelSampler": "explorer.search.model_sampler",
     "Outcome": "explorer.api",
     "Results": "explorer.pareto.results",
@@ -61,6 +63,7 @@ _HOMES = {
 __all__ = [
     "Comparison",
     "ExplorerError",
+    "LearningSampler",
     "ModelSampler",
     "Outcome",
     "Results",

@@ -11,7 +11,7 @@ from explorer.api.place import results
 from explorer.errors import WrongUsage
 from explorer.pareto import decide
 from explorer.pareto.decide import Choice
-from explorer.pareto.notes import nothing_feasible
+from explorer.pareto.misses import nothing_feasible
 from explorer.pareto.results import Results
 from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
 from explorer.problem.columns import describe as meaning_of

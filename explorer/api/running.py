@@ -13,7 +13,7 @@ from explorer.models.function import Measure
 from explorer.models.store import load_evaluator
 from explorer.pareto.certify import certify
 from explorer.pareto.folder import write_folder
-from explorer.pareto.notes import nothing_feasible
+from explorer.pareto.misses import nothing_feasible
 from explorer.pareto.results import Results
 from explorer.problem.study import load_study
 from explorer.report.files import write_page

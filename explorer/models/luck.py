@@ -27,7 +27,10 @@ _OWN_ACCURACY = 0.0005
 _SHORT, _LONG, _OWN = 0.03, 0.3, 0.004
 _ALONE = {"accuracy": 0.4}
 _OTHERS_ALONE = 0.1
-_JITTER = 1e-6
+# Of its variance, a part that neighbours never share, however close: what is told of designs (which weights rounding
+# makes zero) is an estimate, so two that look the same need not measure the same. With next to nothing here such a pair
+# is a contradiction, and whatever is learned from it runs wild.
+_JITTER = 0.03
 _SHUFFLING = ("pruning_ratio", "quant_step")
 
 

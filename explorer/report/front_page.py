@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.pareto.notes import nearest_misses
+from explorer.pareto.misses import nearest_misses
 from explorer.pareto.results import Results
 from explorer.problem.columns import COLUMNS, n_rows, own_knobs
 from explorer.problem.constraints import parse_constraint

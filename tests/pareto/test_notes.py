@@ -9,7 +9,8 @@ import pytest
 from explorer.models.assessment import Assessment, assessment_of
 from explorer.models.samples import paper_samples
 from explorer.models.surrogate import fit_surrogate
-from explorer.pareto.notes import front_notes, nearest_misses, question_notes
+from explorer.pareto.misses import nearest_misses
+from explorer.pareto.notes import front_notes, question_notes
 from explorer.problem.columns import Columns, take
 from explorer.problem.study import load_study
 

@@ -289,7 +289,7 @@ def test_a_meaningless_number_is_marked_and_changes_nothing(page: Callable[..., 
     before = _design(opened, "winner")
     _type(opened, "#alpha-number", "1")  # a person's fingers: "1" has a meaning of its own, and is drawn on the way
     _drawn(opened)
-    assert _design(opened, "winner") != before
+    assert _one(opened, "#alpha").get_property("value") == "1"
     _one(opened, "#alpha-number").send_keys(".5")
     _drawn(opened)
     assert _one(opened, "#alpha-number").get_attribute("aria-invalid") == "true"

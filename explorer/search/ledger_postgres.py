@@ -94,8 +94,10 @@ class PostgresLedger:
             times = (_utc(template.datetime_start), _utc(template.datetime_complete))
             row = (number, self._study, template.state.name, *times, self._params(template.params))
             parts = (_attrs(template.user_attrs), _attrs(template.system_attrs), _values(template.values))
-            ((trial_id,),) = _ask(connection, _CREATE, (*row, *parts))
-            connection.execute("COMMIT")
+            with connection.pipeline():  # one round trip, while all others wait
+                created = connection.execute(_CREATE, (*row, *parts))
+                connection.execute("COMMIT")
+            ((trial_id,),) = created.fetchall()
             return self._reader.add(template, number=number, trial_id=trial_id)
 
     def take_waiting(self, trial: FrozenTrial, mark: Mark) -> bool:

@@ -16,7 +16,8 @@ from explorer.search.begin import Run, prepare
 from explorer.search.board import Board
 from explorer.search.claiming import Claims
 from explorer.search.draft import Drafter
-from explorer.search.encoding import Encoding
+from explorer.search.encoding import Encoding, rows_of
+from explorer.search.history import history_of
 from explorer.search.learning import LearningSampler
 from explorer.search.ledger import Ending, JournalLedger, Ledger, OpenLedger
 from explorer.search.ledgers import ledger_of
@@ -75,10 +76,9 @@ def opened(request: pytest.FixtureRequest, assessment: Assessment, tmp_path: Pat
         ledger.close()
 
 
-def template(run: Run, params: dict[str, object] | None = None) -> FrozenTrial:
+def template(run: Run, params: dict[str, Any] | None = None) -> FrozenTrial:
     encoding = Encoding(run.assessment.regions)
-    designs = encoding.encode(run.assessment.every_design())
-    given = params or {name: values[0] for name, values in designs.items()}
+    given = params or rows_of(encoding.encode(run.assessment.every_design()))[0]
     return optuna.trial.create_trial(
         state=TrialState.RUNNING, params=given, distributions=encoding.distributions(), user_attrs={"origin": "search"}
     )
@@ -89,19 +89,15 @@ def as_optuna_reads(run: Run) -> list[FrozenTrial]:
     return again.study.get_trials(deepcopy=False)
 
 
-def claims_of(run: Run, ledger: Ledger, me: Mark) -> Claims:
-    return Claims(me, ledger, Board(run.assessment), Patience("here", say=lambda _: None))
-
-
 def test_of_many_workers_one_gets_a_design(opened: Opens) -> None:
     views = [opened() for _ in range(4)]
 
     def claim(view: tuple[Run, Ledger]) -> list[FrozenTrial]:
         run, ledger = view
-        designs = Encoding(run.assessment.regions).encode(run.assessment.every_design())
+        designs = rows_of(Encoding(run.assessment.regions).encode(run.assessment.every_design()))
         with at_work(0) as me:
-            claims = claims_of(run, ledger, me)
-            made = [claims.make(template(run, {k: v[i] for k, v in designs.items()})) for i in range(12)]
+            claims = Claims(me, ledger, Board(run.assessment), Patience("here", say=lambda _: None))
+            made = [claims.make(template(run, params)) for params in designs]
         return [trial for trial in made if trial is not None]
 
     with ThreadPoolExecutor(4) as pool:
@@ -208,23 +204,39 @@ def test_a_measurement_whose_trial_was_taken_for_lost_is_kept_once(
     assert said == ["trial 0 was taken for lost while it was measured; its measurement is kept all the same"]
 
 
-def test_the_learning_sampler_sees_what_others_are_measuring(opened: Opens) -> None:
-    """Of twelve designs four are measured and seven are at work: it proposes the twelfth."""
+def test_samplers_see_what_others_are_measuring(opened: Opens) -> None:
     run, ledger = opened()
-    designs = Encoding(run.assessment.regions).encode(run.assessment.every_design())
-    rows = [{name: values[i] for name, values in designs.items()} for i in range(12)]
-    for i, params in enumerate(rows[:11]):
+    _, other = opened()
+    _measure(run, ledger, n_done=4, n_at_work=7)
+    other.refresh()
+    history = history_of(other.trials, run.assessment, own=11)
+
+    assert len(history.done.keys) == len(history.values) == 4
+    assert len(history.pending.keys) == 7
+
+
+def test_the_learning_sampler_proposes_what_nobody_measures(assessment: Assessment, tmp_path: Path) -> None:
+    """Of twelve designs four are measured and seven are at work."""
+    run = prepare(assessment, out=tmp_path / "out")
+    distributions = Encoding(assessment.regions).distributions()
+    ledger = ledger_of(run.study, distributions)
+    rows = _measure(run, ledger, n_done=4, n_at_work=7)
+    ledger.refresh()
+    sampler = LearningSampler(assessment, reference=run.reference, seed=3)
+
+    assert Drafter(run.study, sampler, distributions).propose(ledger.trials, number=11).params == rows[11]
+    assert not sampler.fallbacks
+
+
+def _measure(run: Run, ledger: Ledger, *, n_done: int, n_at_work: int) -> list[dict[str, Any]]:
+    """Try the first of all designs; return all of them."""
+    rows = rows_of(Encoding(run.assessment.regions).encode(run.assessment.every_design()))
+    for i, params in enumerate(rows[: n_done + n_at_work]):
         trial = ledger.claim(template(run, params), lambda _: True)
         assert trial
-        if i < 4:
+        if i < n_done:
             ledger.end(trial._trial_id, Ending(TrialState.COMPLETE, [0.1 * i + 0.1, 0.1 * i + 0.1]))
-    _, other = opened()
-    other.refresh()
-    sampler = LearningSampler(run.assessment, reference=run.reference, seed=3)
-    drafter = Drafter(run.study, sampler, Encoding(run.assessment.regions).distributions())
-
-    assert drafter.propose(other.trials, number=11).params == rows[11]
-    assert not sampler.fallbacks
+    return rows
 
 
 def test_a_journal_of_ours_is_written_in_one_go(assessment: Assessment, tmp_path: Path) -> None:

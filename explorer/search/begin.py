@@ -120,7 +120,6 @@ def _open_study(run: Run) -> optuna.Study:
     read_ahead(optuna_study)
     declaration = {**study.declaration(), "model": fingerprint(evaluator)}
     guard(optuna_study, declaration, path=study.path, place=run.place)
-    read_ahead(optuna_study)
     if measuring := measurer(evaluator):
         for trial in complete_trials(optuna_study):
             measuring.recall(trial.user_attrs.get(MEASURED_ATTR))

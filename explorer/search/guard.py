@@ -28,7 +28,8 @@ def guard(optuna_study: OptunaStudy, declaration: dict[str, Any], *, path: objec
     text = declaration_text(declaration)
     stored = optuna_study.user_attrs
     if _HASH not in stored:
-        if optuna_study.get_trials(deepcopy=False):
+        # Who finds trials looks again: another worker may have begun the study, and its first trials, in between.
+        if optuna_study.get_trials(deepcopy=False) and _HASH not in optuna_study.user_attrs:
             raise WrongUsage(
                 f"{place}: holds a study '{optuna_study.study_name}' that explorer did not begin",
                 fix="choose another folder with --out, or another --storage",

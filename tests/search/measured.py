@@ -103,7 +103,7 @@ class Measured:
     def run(self, *args: object) -> "subprocess.CompletedProcess[str]":
         """Run `explorer ARGS` to its end."""
         return subprocess.run(
-            self.command(*args), cwd=self.folder, env=environment(), text=True, capture_output=True, timeout=120,
+            self.command(*args), cwd=self.folder, env=environment(), text=True, capture_output=True, timeout=240,
             check=False,
         )  # fmt: skip
 
@@ -133,7 +133,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "NO_COLOR": "1", "PYTHONPATH": str(ROOT)}
 
 
-def until(is_true: Callable[[], bool], *, seconds: float = 60.0) -> None:
+def until(is_true: Callable[[], bool], *, seconds: float = 180.0) -> None:
     """Wait until something is so, but not for ever."""
     end = time.monotonic() + seconds
     while not is_true():
@@ -147,7 +147,7 @@ def kill(process: "subprocess.Popen[str]") -> None:
     process.communicate()
 
 
-def ended(process: "subprocess.Popen[str]", *, seconds: float = 90.0) -> tuple[int, str, str]:
+def ended(process: "subprocess.Popen[str]", *, seconds: float = 240.0) -> tuple[int, str, str]:
     """Wait for a process; return its exit code and what it said."""
     out, err = process.communicate(timeout=seconds)
     assert "Traceback" not in err, err

@@ -35,7 +35,7 @@ def start_proxy(database: str, port: int = 0) -> "tuple[subprocess.Popen[str], s
 @pytest.mark.xdist_group("postgresql")
 def test_workers_behind_a_proxy_that_is_started_again_lose_nothing(database: str, tmp_path: Path) -> None:
     """One of them is killed at a design, one is asked to stop; a run behind the proxy collects what they did."""
-    boards = make_measured(tmp_path, trials=40, seconds=0.05)
+    boards = make_measured(tmp_path, trials=25, seconds=0.05)
     proxy, url = start_proxy(database)
     with boards.held():
         workers = [boards.start("worker", "--storage", url, "--index", i, "--json") for i in range(3)]
@@ -53,9 +53,9 @@ def test_workers_behind_a_proxy_that_is_started_again_lose_nothing(database: str
 
     assert ended(proxy)[0] == 0
     assert [code for code, _, _ in ends] == [130, 0], ends
-    assert json.loads(ends[1][1])["n_complete"] == 40
+    assert json.loads(ends[1][1])["n_complete"] == 25
     assert json.loads(done.stdout)["n_added"] == 0
-    assert len(complete(trials)) == 40
+    assert len(complete(trials)) == 25
     assert len(lost(trials)) == 1
     assert sum(boards.repeated.values()) == 2
     assert_right(trials)

@@ -10,7 +10,7 @@ from explorer.errors import Fault, InvalidFile, suggestion
 from explorer.models.evaluator import Evaluator
 from explorer.models.lookup import Lookup
 from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, stack, take
-from explorer.problem.domain import constant_knobs
+from explorer.problem.domain import constant_knobs, domain_distance
 from explorer.problem.objectives import OBJECTIVES, add_objectives
 from explorer.problem.region import Region, build_region
 from explorer.problem.study import Study
@@ -55,10 +55,19 @@ class Assessment:
         """Return designs with predictions, `frequency_max_hz`, objectives and `is_feasible`, shape (n,) each."""
         columns = self.evaluator.evaluate(designs)
         if OPERATING_POINT_LIMIT in self.limits:
-            columns["frequency_max_hz"] = self._by_region(designs, lambda region, rows: region.frequency_max(rows))
+            columns["frequency_max_hz"] = self._frequency_max(designs)
         columns = add_objectives(columns, self.study.weights)
         met = [misses <= 0 for misses in self.excess(columns).values()]
         columns["is_feasible"] = np.all(met, axis=0) if met else np.ones(n_rows(columns), dtype=np.bool_)
+        return columns
+
+    def checked(self, designs: Columns) -> Columns:
+        """Return designs with what their limits need and nobody has to evaluate; measurements are nowhere outside."""
+        is_measured = not self.evaluator.is_cheap
+        distance = np.zeros(n_rows(designs)) if is_measured else domain_distance(designs, self.evaluator.domain)
+        columns = {**designs, "domain_distance": distance}
+        if OPERATING_POINT_LIMIT in self.limits:
+            columns["frequency_max_hz"] = self._frequency_max(designs)
         return columns
 
     def excess(self, columns: Columns) -> Columns:
@@ -94,6 +103,9 @@ class Assessment:
         """Return the columns of assessed designs, without a design."""
         empty = [region.from_unit(np.zeros((0, len(region.axes)))) for region in self.regions.values()]
         return self.assess(stack(empty))
+
+    def _frequency_max(self, designs: Columns) -> Float:
+        return self._by_region(designs, lambda region, rows: region.frequency_max(rows))
 
     def _by_region(self, columns: Columns, compute: Callable[[Region, Columns], Float]) -> Float:
         names, index = by_family(columns["family"])

@@ -55,8 +55,16 @@ class Design:
     slices: dict[str, slice]
 
     def sums(self, theta: Float) -> dict[str, Float]:
-        """Return each predictor, shape (..., n), of coefficients of shape (..., p)."""
-        return {name: theta[..., self.slices[name]] @ block.T for name, block in self.blocks.items()}
+        """Return each predictor, shape (..., n), of coefficients of shape (..., p).
+
+        In a law, one that is the same for all designs has the shape (..., 1): exponentials are what a law costs.
+        """
+        vary = {term.predictor for term in self.form.terms if term.categories or term.powers}
+        is_law = self.form.law in {"strain", "stored"}
+        return {
+            name: theta[..., self.slices[name]] @ (block[:1] if is_law and name not in vary else block).T
+            for name, block in self.blocks.items()
+        }
 
     def mean(self, theta: Float) -> Float:
         """Return the linked target, shape (..., n), of coefficients of shape (..., p)."""

@@ -17,6 +17,9 @@ from explorer.problem.columns import Float
 
 _PARTICLES, _FEW_PARTICLES = 256, 96  # the few find the place around which the scales are learned
 _ROUNDS = 20
+# Of many rows an even choice tells the scales as well, which are few numbers: learning them is cubic in rows and done
+# over and over, all else that is cubic is done once.
+_SCALED = 80
 # Assumed: no device and no network follows a smooth law closer than this, whatever few rows say; linked.
 _LEAST_SCATTER = {"accuracy": 0.02}
 _OTHER_LEAST_SCATTER = 0.003
@@ -122,21 +125,27 @@ def _scales(design: Design, rows: Rows, around: Float) -> Scales:
     belief = believed_scales(design.form, rows.target, rows.coordinates)
     columns, term = design.jacobian(around), term_of_columns(design.form, design.coordinates)
     offset = rows.table.values - design.mean(around) + columns @ (around - _centers(design))
-    scales = learn_scales(rows.table, columns, term, offset, belief=belief, start=belief.centers, rounds=_ROUNDS)
+    n = len(offset)
+    some = np.isin(np.arange(n), np.linspace(0, n - 1, min(n, _SCALED)).astype(np.int64))
+    scales = learn_scales(
+        rows.table.rows(some), columns[some], term, offset[some],
+        belief=belief, start=belief.centers, rounds=_ROUNDS,
+    )  # fmt: skip
     least = float(np.log(_LEAST_SCATTER.get(rows.target, _OTHER_LEAST_SCATTER)))
     return replace(scales, scatter=max(scales.scatter, least))
 
 
 def _particles(design: Design, rows: Rows, scales: Scales, rng: np.random.Generator, *, n: int) -> tuple[Float, float]:
-    covariance = rows.covariance(scales)
+    root = cholesky(rows.covariance(scales), lower=True)
     return posterior_particles(
-        lambda theta: _log_normal(rows.table.values - design.mean(theta), covariance),
+        lambda theta: _log_normal(rows.table.values - design.mean(theta), root),
         centers=_centers(design), widths=_widths(design, scales), n=n, rng=rng,
     )  # fmt: skip
 
 
 def _best(theta: Float, design: Design, rows: Rows, scales: Scales) -> Float:
-    likelihood = _log_normal(rows.table.values - design.mean(theta), rows.covariance(scales))
+    root = cholesky(rows.covariance(scales), lower=True)
+    likelihood = _log_normal(rows.table.values - design.mean(theta), root)
     return np.asarray(theta[int(np.argmax(likelihood))])
 
 
@@ -144,11 +153,15 @@ def _evidence(design: Design, rows: Rows, scales: Scales) -> float:
     """Return the logarithm of the marginal likelihood of terms that are summed."""
     columns = design.blocks["level"] * _widths(design, scales)
     gap = rows.table.values - design.mean(_centers(design))
-    return float(_log_normal(gap[None, :], rows.covariance(scales) + columns @ columns.T)[0])
+    return float(_log_normal(gap[None, :], cholesky(rows.covariance(scales) + columns @ columns.T, lower=True))[0])
 
 
-def _log_normal(gaps: Float, covariance: Float) -> Float:
-    """Return the logarithm of normal densities, shape (k,), of rows of shape (k, n); without the constant."""
-    root = cholesky(covariance, lower=True)
+def _log_normal(gaps: Float, root: Float) -> Float:
+    """Return the logarithm of normal densities, shape (k,), of rows of shape (k, n); without the constant.
+
+    Args:
+        gaps: from the mean.
+        root: of the covariance, lower, shape (n, n).
+    """
     squares = np.sum(solve_triangular(root, gaps.T, lower=True) ** 2, axis=0)
     return np.asarray(-0.5 * squares - np.sum(np.log(np.diag(root))))

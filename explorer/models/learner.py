@@ -8,17 +8,19 @@ from functools import cache
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from explorer.models.beliefs import believed_forms
 from explorer.models.ground import Ground
 from explorer.models.learned_draws import TargetDraws, draw_target
 from explorer.models.learned_form import LearnedForm, Rows, learn_form, rows_of
-from explorer.problem.columns import Columns, Float, take
+from explorer.problem.columns import Columns, Float, by_configuration, take
 
 N_DRAWS = 64
 _DISBELIEF = 3.0
 _LEAST_SHARE = 0.1
+_SAME = 9  # digits of coordinates: designs that agree in all of them are one
 _KNOWN_SPREAD = 0.3  # of its logarithm; before the data it is 1
 
 Drawn = Callable[[Columns], Columns]
@@ -134,9 +136,21 @@ def _learned(target: str, measured: Columns, ground: Ground, trials: Float, rng:
     if target != "accuracy" and values[is_known].min() <= 0:
         raise ValueError(f"{target} is not positive")
     placed = ground.coordinates.place(take({knob.name: measured[knob.name] for knob in ground.knobs}, is_known))
-    rows = rows_of(target, values[is_known], trials[is_known], placed=placed, coordinates=ground.coordinates)
+    first, (means, counted) = _averaged(ground.coordinates.points(placed), (values[is_known], trials[is_known]))
+    rows = rows_of(target, means, counted, placed=placed.rows(first), coordinates=ground.coordinates)
     forms = believed_forms(target, ground.coordinates, rows.table.values)
     return LearnedTarget(rows, tuple(learn_form(f, rows, rng) for f in forms), float(np.median(trials[is_known])))
+
+
+def _averaged(points: Float, columns: Sequence[Float]) -> tuple[NDArray[np.int64], list[Float]]:
+    """Return the first row of each design, shape (k,), and the means of columns over its repeats, shape (k,) each.
+
+    A design's luck is its own for ever: repeats that disagree would contradict that, beyond what any fit can mend.
+    """
+    n = len(points)
+    same = by_configuration({str(j): np.round(z, _SAME) for j, z in enumerate(points.T)}) if points.size else [0] * n
+    _, first, count = np.unique(same, return_index=True, return_counts=True)
+    return first, [np.bincount(same, column) / count for column in columns]
 
 
 def _spread_of(sizes: LearnedTarget) -> float:

@@ -16,7 +16,7 @@ from explorer.models.assessment import Assessment
 from explorer.pareto.boxes import Boxes, gains, open_boxes
 from explorer.pareto.front import minimized
 from explorer.pareto.pool import Key, Pool, scanned
-from explorer.problem.columns import Columns, Float, n_rows
+from explorer.problem.columns import Columns, Float
 from explorer.problem.objectives import add_objectives
 
 _SCAN = 512
@@ -74,13 +74,11 @@ def judge_of(assessment: Assessment, drawn: Callable[[Columns], Columns]) -> Jud
 
     def judge(designs: Columns) -> Judged:
         targets = drawn(designs)
-        n = n_rows(designs)
-        columns = add_objectives({**designs, **targets}, study.weights)
-        columns.setdefault("domain_distance", np.zeros(n))
+        columns = add_objectives({**assessment.checked(designs), **targets}, study.weights)
         shape = next(iter(targets.values())).shape
         missed = np.zeros(shape)
-        for constraint in study.constraints:
-            missed = missed + np.maximum(constraint.excess(columns), 0.0)
+        for misses in assessment.excess(columns).values():
+            missed = missed + np.maximum(misses, 0.0)
         values = np.stack([np.broadcast_to(columns[o.name], shape) for o in study.objectives], axis=-1)
         return Judged(minimized(values, study.objectives), missed)
 
@@ -108,8 +106,8 @@ def next_designs(
     """
     far = np.asarray(reference, dtype=np.float64)
     pool = scanned(known.best.regions, _SCAN, seed=seed)
-    is_finite = _is_finite(pool)
-    if known.best.n and not is_finite:
+    is_whole = pool.is_whole
+    if known.best.n and not is_whole:
         for scale in _SCALES:
             pool = pool.joined(known.best.moved(_CHILDREN // 2, scale, rng))
     pool = pool.without(known.taken)
@@ -118,7 +116,7 @@ def next_designs(
     judged = judge(pool.designs)
     boxes = _boxes_of_draws(known, judge, far, n_draws=len(judged.values))
     score = _scores(judged, boxes, far)
-    for scale in () if is_finite else _SCALES:
+    for scale in () if is_whole else _SCALES:
         parents = pool.rows(np.argsort(-score, kind="stable")[:_PARENTS])
         children = parents.moved(_CHILDREN, scale, rng).without({*known.taken, *pool.keys})
         if not children.n:
@@ -127,10 +125,6 @@ def next_designs(
         pool, judged = pool.joined(children), judged.joined(there)
         score = np.concatenate([score, _scores(there, boxes, far)])
     return pool.rows(_greedy(judged, score, boxes, far, n=n))
-
-
-def _is_finite(pool: Pool) -> bool:
-    return all(np.isfinite(region.n_designs) for region in pool.regions.values())
 
 
 def _boxes_of_draws(known: Known, judge: Judge, reference: Float, *, n_draws: int) -> list[Boxes]:
@@ -148,14 +142,14 @@ def _after(boxes: Boxes, points: Float, is_feasible: NDArray[np.bool_]) -> Boxes
     return boxes
 
 
-def _has_found(boxes: Sequence[Boxes]) -> bool:
+def _has_found(boxes: Sequence[Boxes], reference: Float) -> bool:
     """Tell whether a design is known that counts: feasible and better than the reference."""
-    return any(len(one.upper) > 1 for one in boxes)
+    return any(bool(np.any(one.upper < reference)) for one in boxes)
 
 
 def _scores(judged: Judged, boxes: Sequence[Boxes], reference: Float) -> Float:
     """Return how much each design is worth measuring, shape (n,)."""
-    if not _has_found(boxes):
+    if not _has_found(boxes, reference):
         return _hope(judged, reference)
     sure = _gains_on_fronts(judged, boxes)
     best = np.argsort(-sure, kind="stable")[:_SCORED]
@@ -221,7 +215,7 @@ def _greedy(judged: Judged, score: Float, boxes: Sequence[Boxes], reference: Flo
             score = score.copy()
             score[left] = (
                 np.mean(_gains(judged.rows(left), boxes), axis=0)
-                if _has_found(boxes)
+                if _has_found(boxes, reference)
                 else _hope(judged.rows(left), reference)
             )
     return np.array(chosen, dtype=np.int64)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from explorer.models.assessment import spread
 from explorer.problem.columns import Columns, Float, stack
-from explorer.problem.proposals import Region
+from explorer.problem.proposals import CLOCK_SHARE, Region
 
 Key = tuple[Any, ...]
 
@@ -57,13 +57,22 @@ class Pool:
     @property
     def keys(self) -> list[Key]:
         """What tells designs apart: the region, choices by index, numbers by their first digits."""
-        shown = np.round(self.unit, _DIGITS)
+        shown = np.full(self.unit.shape, 0.5)
         for i, region in enumerate(self.regions.values()):
-            rows = self.region == i
+            rows = np.flatnonzero(self.region == i)
             for j, axis in enumerate(region.axes):
-                if axis.labels or axis.is_fixed:
-                    shown[rows, j] = axis.from_unit(self.unit[rows, j])
+                place = self.unit[rows, j]
+                if axis.name == CLOCK_SHARE:
+                    # A voltage that carries one clock only has the same design at every share.
+                    place = region.knobs(region.from_unit(self.unit[rows, : len(region.axes)]))[CLOCK_SHARE]
+                is_named = axis.labels or axis.is_fixed
+                shown[rows, j] = axis.from_unit(place) if is_named else np.round(place, _DIGITS)
         return list(zip(self.region.tolist(), *shown.T.tolist(), strict=True))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether these designs, each of them once, are all that there are."""
+        return self.n == sum(region.n_designs for region in self.regions.values())
 
     def rows(self, which: NDArray[Any]) -> "Pool":
         """Return some of the designs, by index or mask."""
@@ -100,9 +109,14 @@ class Pool:
 
 
 def scanned(regions: Mapping[str, Region], n: int, *, seed: int) -> Pool:
-    """Return about n designs spread evenly over the regions and at their corners; all of those that are few."""
+    """Return about n designs spread evenly over the regions and at their corners; all of those that are few.
+
+    Each once, the regions in turns: the first few are spread as well.
+    """
     share = max(2, n // len(regions))
-    return pooled(regions, [_of_region(region, share, seed) for region in regions.values()])
+    units = [_of_region(region, share, seed) for region in regions.values()]
+    turn = np.concatenate([np.arange(len(unit)) for unit in units])
+    return pooled(regions, units).rows(np.argsort(turn, kind="stable")).without(())
 
 
 def pooled(regions: Mapping[str, Region], units: Collection[Float]) -> Pool:
@@ -130,9 +144,9 @@ def placed(regions: Mapping[str, Region], designs: Columns) -> Pool:
 def _of_region(region: Region, n: int, seed: int) -> Float:
     if not region.axes:
         return np.zeros((1, 0))
-    if region.n_designs <= 4 * n:
-        return region.every_point()
     points = spread(len(region.axes), n, seed=seed)
+    if region.n_designs <= 4 * n:
+        return np.concatenate([points, region.every_point()])
     even = 2 ** math.ceil(math.log2(n))
     corners = points[even:]
     stride = max(1, len(corners) // _MOST_CORNERS)

@@ -34,6 +34,14 @@ class Encoding:
         shares: dict[str, BaseDistribution] = {_share(name): FloatDistribution(0.0, 1.0) for name in self._axis_names()}
         return {FAMILY: CategoricalDistribution(tuple(self.regions)), **shares}
 
+    def has_choices(self, params: Mapping[str, Any]) -> bool:
+        """Tell whether one trial's choices are among those that there are: what people enqueue may be misspelt."""
+        return all(
+            params[name] in distribution.choices
+            for name, distribution in self.distributions().items()
+            if isinstance(distribution, CategoricalDistribution)
+        )
+
     def decode(self, params: Params, *, n: int | None = None) -> Columns:
         """Return the designs that parameters mean, shape (n,) each, in their order.
 

@@ -16,6 +16,9 @@ from explorer.search.begin import MEASURED_ATTR
 from explorer.search.encoding import Encoding, columns_of
 from explorer.search.tried import is_feasible_of
 
+# What a trial was proposed, from before its parameters are: an objective suggests them one by one, and meanwhile other
+# threads and processes ask.
+PROPOSED_ATTR = "explorer:proposed"
 # Fits are cubic in rows; of more, those on the front and the latest are the ones that matter.
 MAX_ROWS = 150
 
@@ -32,7 +35,7 @@ class History:
         is_feasible: which of them meet all constraints, shape (n,).
         done: the measured designs.
         pending: designs that are being measured or wait for it.
-        failed: designs that could not be measured.
+        failed: designs that could not be measured, whose trials were pruned, or that were told an infinite value.
     """
 
     measured: Columns
@@ -67,7 +70,7 @@ def history_of(trials: Sequence[FrozenTrial], assessment: Assessment, *, own: in
     names = set(encoding.distributions())
     complete = [t for t in trials if t.state == TrialState.COMPLETE and names <= t.params.keys() and _is_told(t)]
     waiting = [t for t in trials if t.state in {TrialState.RUNNING, TrialState.WAITING} and t.number != own]
-    failed = [t for t in trials if t.state == TrialState.FAIL]
+    failed = [t for t in trials if t.state.is_finished() and not (t.state == TrialState.COMPLETE and _is_told(t))]
     params = columns_of([t.params for t in complete])
     designs = encoding.decode(params, n=len(complete)) if complete else _nothing(assessment)
     told = np.array([t.values for t in complete], dtype=np.float64).reshape(len(complete), len(objectives))
@@ -132,10 +135,11 @@ def _is_told(trial: FrozenTrial) -> bool:
 
 
 def _pool(trials: Sequence[FrozenTrial], names: set[str], assessment: Assessment) -> Pool:
-    """Return the designs of trials that have all parameters, or were enqueued with all of them."""
-    params = [{**t.system_attrs.get("fixed_params", {}), **t.params} for t in trials]
-    params = [p for p in params if names <= p.keys()]
+    """Return the designs of trials that have all parameters, or were proposed or enqueued with all of them."""
     encoding = Encoding(assessment.regions)
+    attrs = [[t.system_attrs.get(kind, {}) for kind in (PROPOSED_ATTR, "fixed_params")] for t in trials]
+    params = [{**proposed, **fixed, **t.params} for (proposed, fixed), t in zip(attrs, trials, strict=True)]
+    params = [p for p in params if names <= p.keys() and encoding.has_choices(p)]
     designs = encoding.decode(columns_of(params), n=len(params)) if params else _nothing(assessment)
     return placed(assessment.regions, designs)
 

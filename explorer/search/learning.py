@@ -3,6 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,16 @@ from explorer.models.assessment import Assessment
 from explorer.models.ground import ground_of
 from explorer.models.learner import learn
 from explorer.pareto.next_design import Known, judge_of, next_designs
-from explorer.pareto.pool import Key, Pool, scanned
+from explorer.pareto.pool import Key, Pool, placed, scanned
 from explorer.problem.columns import Float, take
-from explorer.search.encoding import Encoding
-from explorer.search.history import History, history_of
+from explorer.search.encoding import Encoding, columns_of
+from explorer.search.history import PROPOSED_ATTR, History, history_of
 
 N_STARTUP = 4
 N_DRAWS = 64
-_STARTS = 64
+_STARTS = (64, 1024, 16384)  # designs of an even spread; a closer one where all of it is taken
+# Threads that share a study ask one after the other: who asks sees what the others were given.
+_ONE_AT_A_TIME = Lock()
 
 
 class LearningSampler(BaseSampler):
@@ -58,6 +61,11 @@ class LearningSampler(BaseSampler):
         self._ground = ground_of(assessment.regions)
         self.fallbacks: Counter[str] = Counter()
 
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """What a trial's parameters are: names and ranges."""
+        return dict(self._space)
+
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters of the question, whatever was sampled before."""
         del study, trial
@@ -69,15 +77,10 @@ class LearningSampler(BaseSampler):
         """Return the parameters of the next design."""
         if search_space.keys() <= trial.system_attrs.get("fixed_params", {}).keys():
             return {}
-        history = history_of(study.get_trials(deepcopy=False), self._assessment, own=trial.number)
-        if len(history.values) < self._n_startup:
-            return self._params(self._start(history, trial.number))
-        try:
-            chosen = self._proposed(history, trial.number)
-        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-            self.fallbacks[f"{type(error).__name__}: {error}"] += 1
-            return self._by_tpe(study, trial, search_space)
-        return self._params(chosen)
+        with _ONE_AT_A_TIME:
+            params = self._next(study, trial)
+            study._storage.set_trial_system_attr(trial._trial_id, PROPOSED_ATTR, params)  # noqa: SLF001 - as Optuna's own do
+        return params
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -88,6 +91,16 @@ class LearningSampler(BaseSampler):
     def reseed_rng(self) -> None:
         """Draw other numbers from now on, as Optuna asks of samplers that threads share; the seed itself stays."""
         self._seed = int(np.random.SeedSequence([self._seed, 1]).generate_state(1)[0])
+
+    def _next(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
+        history = history_of(study.get_trials(deepcopy=False), self._assessment, own=trial.number)
+        if len(history.values) < self._n_startup:
+            return self._params(self._start(history, trial.number))
+        try:
+            return self._params(self._proposed(history, trial.number))
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            self.fallbacks[f"{type(error).__name__}: {error}"] += 1
+            return self._by_tpe(study, trial, history)
 
     def _proposed(self, history: History, number: int) -> Pool:
         """Return the design that is expected to gain most.
@@ -107,26 +120,35 @@ class LearningSampler(BaseSampler):
         return chosen if chosen.n else self._start(history, number)
 
     def _start(self, history: History, number: int) -> Pool:
-        """Return a design of an even spread, or any one left."""
-        pool = scanned(self._assessment.regions, _STARTS, seed=self._seed)
-        left = pool.without(_taken(history))
-        pool = left if left.n else pool
-        return pool.rows(np.array([0 if left.n else number % pool.n]))
+        """Return a design of an even spread, of a closer one where all are taken; the same again where none is left."""
+        taken = _taken(history)
+        for n in _STARTS:
+            pool = scanned(self._assessment.regions, n, seed=self._seed)
+            left = pool.without(taken)
+            if left.n:
+                return left.rows(np.array([0]))
+            if pool.is_whole:
+                break
+        return pool.rows(np.array([number % pool.n]))
 
     def _params(self, chosen: Pool) -> dict[str, Any]:
         params = self._encoding.encode(chosen.designs)
         return {name: params[name][0] for name in self._space}
 
-    def _by_tpe(self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution]) -> dict[str, Any]:
-        return self._tpe(trial.number).sample_relative(study, trial, space)
+    def _by_tpe(self, study: Study, trial: FrozenTrial, history: History) -> dict[str, Any]:
+        """Return what TPE proposes; where it would draw at random, or what is taken, one of the spread."""
+        params = self._tpe(trial.number).sample_relative(study, trial, self._space)
+        if self._space.keys() <= params.keys():
+            (key,) = placed(self._assessment.regions, self._encoding.decode(columns_of([params]), n=1)).keys
+            if key not in _taken(history):
+                return params
+        return self._params(self._start(history, trial.number))
 
     def _tpe(self, number: int) -> TPESampler:
         """Return a TPE that knows nothing of earlier suggestions but what the study tells it."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return TPESampler(
-                seed=self._own(number), multivariate=True, constant_liar=True, warn_independent_sampling=False
-            )
+            return TPESampler(seed=self._own(number), multivariate=True, constant_liar=True)
 
     def _own(self, number: int) -> int:
         """Return the seed of one suggestion."""

@@ -34,7 +34,7 @@ from explorer.search.learning import LearningSampler
 SHARES = (0.9, 0.95, 0.98)
 RIVALS = ("tpe", "gp", "nsga2")
 # How many evaluations each may have, for two and for three objectives; the GP of three costs many seconds each.
-BUDGET = {"learn": (60, 120), "tpe": (240, 300), "gp": (100, 160), "nsga2": (200, 400)}
+BUDGET = {"learn": (120, 120), "tpe": (240, 300), "gp": (100, 160), "nsga2": (200, 400)}
 _GRID = 72  # of R and of D, where every design is a measurement
 
 

@@ -1,0 +1,467 @@
+"""The sampler that learns, in plain Optuna: `optimize`, ask and tell, threads, queues, failures, unlearnable trials."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import moocore
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState, create_trial
+
+import explorer
+from explorer.models.assessment import Assessment
+from explorer.pareto.front import minimized
+from explorer.problem.columns import Columns, Float, n_rows
+from explorer.problem.constraints import parse_constraint
+from explorer.problem.domain import Span
+from explorer.problem.objectives import OBJECTIVES
+from explorer.problem.operating import AlphaPowerLaw
+from explorer.problem.proposals import CLOCK_SHARE, Axis, Region, choice
+from explorer.problem.study import load_study
+from explorer.search.encoding import Encoding, columns_of
+from explorer.search.history import MAX_ROWS, history_of
+from explorer.search.learning import LearningSampler
+
+OPEN = (0.0, np.inf)
+R, D = Axis("pruning_ratio", 0.0, 0.95), Axis("quant_step", 0.001, 0.5, is_log=True)
+PLANE = {"CNN": Region("CNN", (R, D), None, OPEN, np.inf)}
+FEW = {
+    "CNN": Region(
+        "CNN",
+        (choice("pruning_ratio", (0.0, 0.4, 0.8)), choice("quant_step", (0.01, 0.1)), choice("kind", ("a", "b"))),
+        None, OPEN, np.inf,
+    )
+}  # fmt: skip
+PAIRS = Axis("pair", 0.0, 1.0, labels=("p", "q"), columns={"quant_step": (0.02, 0.05), "side": (1.0, 1.5)})
+FAMILIES = {
+    "CNN": Region("CNN", (R, D, Axis("side", 0.5, 2.0)), None, OPEN, np.inf),
+    "RNN": Region("RNN", (R, PAIRS), None, OPEN, np.inf),
+}
+LAW = AlphaPowerLaw(4.0e9, 0.3, 1.3)
+CLOCKED = {"CNN": Region("CNN", (R, Axis("voltage_v", 0.5, 1.3), Axis(CLOCK_SHARE, 0.0, 1.0)), LAW, (2e9, 4e9), np.inf)}
+SIZE = ("size_bytes", "accuracy")
+REFERENCE = (1e6, 0.3)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device and a network in closed form, measured design by design: a cliff of accuracy, sizes by power laws."""
+
+    regions: Mapping[str, Region]
+    name: str = "device"
+    targets: tuple[str, ...] = ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes")
+    notes: tuple[str, ...] = ()
+    is_cheap: bool = False
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        return tuple(self.regions)
+
+    @property
+    def domain(self) -> Mapping[str, Mapping[str, Span]]:
+        return {family: {} for family in self.regions}
+
+    def targets_of(self, family: str) -> tuple[str, ...]:  # noqa: ARG002
+        return self.targets
+
+    def choices(self, family: str) -> Mapping[str, tuple[str, ...]]:  # noqa: ARG002
+        return {}
+
+    def law(self, family: str) -> AlphaPowerLaw | None:  # noqa: ARG002
+        return None
+
+    def evaluate(self, designs: Columns) -> Columns:
+        one = np.ones(n_rows(designs))
+        ratio, step = designs["pruning_ratio"], designs.get("quant_step", 0.03 * one)
+        side, volts = designs.get("side", one), designs.get("voltage_v", one)
+        clock = designs.get("frequency_hz", 2e9 * one) / 2e9
+        factor = np.where(designs.get("kind", one) == "b", 1.5, 1.0) * np.where(designs["family"] == "RNN", 0.8, 1.0)
+        size = 1e6 * factor * np.sqrt(side) * (0.05 + (1 - ratio) * np.log2(2 / step) / 8)
+        right = factor**0.05 * side**0.1 / (1 + (ratio / 0.8) ** 8 + (step / 0.15) ** 2)
+        latency, energy = 0.01 * np.sqrt(size / 1e6) / clock, 0.01 + 0.1 * volts**2 * (size / 1e6) ** 0.7
+        return {
+            **designs, "size_bytes": size, "accuracy": np.clip(0.1 + 0.8 * right, 0.01, 0.99), "latency_s": latency,
+            "energy_j": energy, "power_w": energy / latency, "domain_distance": 0.0 * one,
+        }  # fmt: skip
+
+
+def question(
+    regions: Mapping[str, Region] = PLANE, objectives: tuple[str, ...] = SIZE, constraints: tuple[str, ...] = ()
+) -> Assessment:
+    study = replace(
+        load_study("edp-accuracy"),
+        objectives=tuple(OBJECTIVES[name] for name in objectives),
+        constraints=tuple(parse_constraint(text) for text in constraints),
+        reference_point=None,
+    )
+    return Assessment(study, Device(regions), regions)
+
+
+def study_of(asked: Assessment, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+    return optuna.create_study(directions=[o.direction for o in asked.study.objectives], sampler=sampler)
+
+
+def learner(asked: Assessment, *, reference: tuple[float, ...] = REFERENCE, seed: int = 0) -> LearningSampler:
+    return LearningSampler(asked, reference=reference, seed=seed)
+
+
+def suggest(asked: Assessment, trial: optuna.Trial) -> dict[str, object]:
+    """What a user of plain Optuna writes: suggest by name and range."""
+    params: dict[str, object] = {}
+    for name, one in Encoding(asked.regions).distributions().items():
+        if isinstance(one, CategoricalDistribution):
+            params[name] = trial.suggest_categorical(name, one.choices)
+        elif isinstance(one, FloatDistribution):
+            params[name] = trial.suggest_float(name, one.low, one.high, log=one.log)
+    return params
+
+
+def plain(asked: Assessment, *, is_recorded: bool = True) -> Callable[[optuna.Trial], list[float]]:
+    """Return a plain objective: it suggests, measures, records what it measured if asked to, and returns the values."""
+
+    def objective(trial: optuna.Trial) -> list[float]:
+        params = suggest(asked, trial)
+        columns = asked.assess(Encoding(asked.regions).decode(columns_of([params]), n=1))
+        for name, misses in asked.excess(columns).items():
+            trial.set_constraint(name, float(misses[0]))
+        if is_recorded:
+            for name in asked.evaluator.targets:
+                trial.set_user_attr(name, float(columns[name][0]))
+        return [float(value) for value in asked.values(columns)[0]]
+
+    return objective
+
+
+def designs(study: optuna.Study, asked: Assessment) -> list[tuple[object, ...]]:
+    """Return what each trial's design is, not how it was asked for."""
+    params = columns_of([trial.params for trial in study.trials])
+    table = Encoding(asked.regions).decode(params, n=len(study.trials))
+    shown = [v.tolist() if v.dtype == object else np.round(v, 12).tolist() for v in table.values()]
+    return list(zip(*shown, strict=True))
+
+
+def volume(values: Float, asked: Assessment, reference: tuple[float, ...]) -> float:
+    objectives = asked.study.objectives
+    far = np.array([o.sign for o in objectives]) * reference
+    return float(moocore.hypervolume(minimized(values, objectives), ref=far)) if len(values) else 0.0
+
+
+def reached(study: optuna.Study, asked: Assessment, reference: tuple[float, ...] = REFERENCE) -> float:
+    """Return the share of the hypervolume that 40,000 designs reach."""
+    unit = np.stack(np.meshgrid(*[np.linspace(0, 1, 200)] * 2), axis=-1).reshape(-1, 2)
+    every = asked.assess(asked.regions["CNN"].from_unit(unit))
+    whole = volume(asked.values(every)[every["is_feasible"]], asked, reference)
+    feasible = [t.values for t in study.trials if all(c <= 0 for c in t.constraints.values())]
+    return volume(np.array(feasible), asked, reference) / whole
+
+
+@pytest.mark.parametrize(
+    ("objectives", "reference", "is_recorded"),
+    [
+        pytest.param(SIZE, REFERENCE, True, id="targets recorded"),
+        # A product whose factors nobody recorded: it is learned as it was told.
+        pytest.param(("edp_js", "accuracy"), (0.001, 0.3), False, id="objectives only"),
+    ],
+)
+def test_twenty_evaluations_reach_what_a_hundred_at_random_do_not(
+    objectives: tuple[str, ...], reference: tuple[float, ...], is_recorded: bool
+) -> None:
+    asked = question(objectives=objectives)
+    study = study_of(asked, sampler := learner(asked, reference=reference))
+    study.optimize(plain(asked, is_recorded=is_recorded), n_trials=20)
+    random = study_of(asked, optuna.samplers.RandomSampler(seed=0))
+    random.optimize(plain(asked), n_trials=100)
+
+    assert reached(study, asked, reference) > 0.97
+    assert reached(random, asked, reference) < 0.97
+    assert len(set(designs(study, asked))) == 20
+    assert not sampler.fallbacks
+
+
+def test_one_objective_is_searched_as_well() -> None:
+    """The smallest network that keeps an accuracy, against the best of 40,000."""
+    asked = question(objectives=("size_bytes",), constraints=("accuracy >= 0.8",))
+    study = study_of(asked, learner(asked, reference=(3e6,)))
+    study.optimize(plain(asked), n_trials=14)
+    random = study_of(asked, optuna.samplers.RandomSampler(seed=0))
+    random.optimize(plain(asked), n_trials=60)
+
+    assert reached(study, asked, (3e6,)) > 0.995
+    assert reached(random, asked, (3e6,)) < 0.995
+
+
+@pytest.mark.parametrize(
+    ("asked", "reference"),
+    [
+        pytest.param(
+            question(objectives=("size_bytes", "energy_j", "accuracy")), (1e6, 0.2, 0.3), id="three objectives"
+        ),
+        pytest.param(question(FAMILIES), REFERENCE, id="families of other axes"),
+        pytest.param(
+            question(CLOCKED, ("edp_js", "accuracy"), ("frequency_max_hz >= 1.5 GHz",)), (0.1, 0.3), id="clocks"
+        ),
+        pytest.param(
+            question(objectives=("edp_js", "accuracy"), constraints=("power_w <= 8 W",)), (0.1, 0.3), id="caps"
+        ),
+        pytest.param(question(constraints=("accuracy >= 0.99",)), REFERENCE, id="nothing is ever feasible"),
+        pytest.param(
+            question(constraints=("accuracy >= 0.88", "size_bytes <= 0.7 MB")), REFERENCE, id="hardly anything"
+        ),
+    ],
+)
+def test_every_kind_of_question_is_learned_and_no_design_repeated(
+    asked: Assessment, reference: tuple[float, ...]
+) -> None:
+    study = study_of(asked, sampler := learner(asked, reference=reference))
+    study.optimize(plain(asked), n_trials=7)
+
+    assert not sampler.fallbacks
+    assert len(set(designs(study, asked))) == 7
+
+
+def test_most_designs_keep_a_limit_once_it_is_learned_where_few_at_random_do() -> None:
+    asked = question(constraints=("accuracy >= 0.7",))
+    study = study_of(asked, learner(asked))
+    study.optimize(plain(asked), n_trials=16)
+    random = study_of(asked, optuna.samplers.RandomSampler(seed=0))
+    random.optimize(plain(asked), n_trials=100)
+    met = [all(c <= 0 for c in t.constraints.values()) for t in study.trials[4:]]
+
+    assert np.mean(met) > 0.75
+    assert np.mean([all(c <= 0 for c in t.constraints.values()) for t in random.trials]) < 0.65
+
+
+def test_the_same_seed_and_trials_give_the_same_design_and_another_seed_another() -> None:
+    asked = question()
+    one, again, other = (study_of(asked, learner(asked, seed=seed)) for seed in (5, 5, 6))
+    for study in (one, again, other):
+        study.optimize(plain(asked), n_trials=5)
+
+    assert designs(one, asked) == designs(again, asked)
+    assert not set(designs(one, asked)) & set(designs(other, asked))
+
+
+def test_another_process_goes_on_as_the_first_would_have() -> None:
+    """A new sampler that is given the trials so far proposes what the old one would: it holds nothing of its own."""
+    asked = question()
+    study = study_of(asked, learner(asked))
+    study.optimize(plain(asked), n_trials=7)
+    resumed = study_of(asked, learner(asked))
+    resumed.add_trials(study.trials)
+    for each in (study, resumed):
+        each.optimize(plain(asked), n_trials=2)
+
+    assert designs(resumed, asked) == designs(study, asked)
+
+
+def test_it_goes_on_after_any_other_sampler_and_needs_no_start_of_its_own() -> None:
+    asked = question()
+    study = study_of(asked, optuna.samplers.RandomSampler(seed=1))
+    study.optimize(plain(asked), n_trials=7)
+    before = reached(study, asked)
+    study.sampler = learner(asked)
+    study.optimize(plain(asked), n_trials=7)
+
+    assert reached(study, asked) > max(0.9, before)
+
+
+def test_all_designs_of_a_finite_question_are_tried_once_and_then_again() -> None:
+    asked = question(FEW)
+    study = study_of(asked, learner(asked))
+    study.optimize(plain(asked), n_trials=14)
+    tried = designs(study, asked)
+
+    assert len(set(tried[:12])) == 12
+    assert set(tried[12:]) <= set(tried[:12])
+
+
+def test_the_first_designs_of_a_finite_question_are_not_all_neighbours() -> None:
+    asked = question(FEW)
+    for seed in range(5):
+        study = study_of(asked, learner(asked, seed=seed))
+        study.optimize(plain(asked), n_trials=4)
+
+        assert all(len({trial.params[name] for trial in study.trials}) > 1 for name in Encoding(FEW).distributions())
+
+
+@pytest.mark.parametrize("n_before", [0, 5], ids=["at the start", "when it has learned"])
+def test_trials_that_have_not_suggested_yet_are_seen_by_those_asked_after_them(n_before: int) -> None:
+    """Each trial suggests its first parameter, then each its second, as threads do that run side by side."""
+    asked = question(FEW)
+    study = study_of(asked, learner(asked))
+    study.optimize(plain(asked), n_trials=n_before)
+    running = [study.ask() for _ in range(12 - n_before)]
+    for name, one in Encoding(FEW).distributions().items():
+        assert isinstance(one, CategoricalDistribution)
+        for trial in running:
+            trial.suggest_categorical(name, one.choices)
+
+    assert len(set(designs(study, asked))) == 12
+
+
+def test_threads_never_try_a_design_twice_while_another_is_left() -> None:
+    asked = question(FEW)
+    study = study_of(asked, learner(asked))
+    study.optimize(plain(asked), n_trials=12, n_jobs=4)
+
+    assert len(set(designs(study, asked))) == 12
+
+
+def test_what_is_enqueued_is_tried_first_and_proposed_to_nobody_else() -> None:
+    asked = question(FEW)
+    study = study_of(asked, learner(asked))
+    wanted = [{"pruning_ratio": ratio, "quant_step": "0.1", "kind": "b"} for ratio in ("0.4", "0", "0.8")]
+    for params in wanted:
+        study.enqueue_trial(params)
+    study.optimize(plain(asked), n_trials=12)
+
+    assert [trial.params for trial in study.trials[:3]] == wanted
+    assert len(set(designs(study, asked))) == 12
+
+
+def test_a_trial_enqueued_in_part_is_filled_in() -> None:
+    asked = question()
+    study = study_of(asked, learner(asked))
+    study.optimize(plain(asked), n_trials=5)
+    study.enqueue_trial({"pruning_ratio": 0.123})
+    study.optimize(plain(asked), n_trials=2)
+
+    assert study.trials[5].params["pruning_ratio"] == 0.123
+    assert study.trials[5].params.keys() == study.trials[6].params.keys() == {"pruning_ratio", "quant_step"}
+
+
+def test_a_choice_misspelt_in_the_queue_harms_no_other_trial() -> None:
+    asked = question(FEW)
+    study = study_of(asked, learner(asked))
+    study.enqueue_trial({"pruning_ratio": "0.4", "quant_step": "0.1", "kind": "c"})
+
+    assert history_of(study.trials, asked, own=1).pending.n == 0
+
+
+@pytest.mark.parametrize("state", [TrialState.FAIL, TrialState.PRUNED])
+def test_a_design_that_could_not_be_measured_is_not_proposed_again(state: TrialState) -> None:
+    asked = question(FEW, ("size_bytes",))
+    study = study_of(asked, learner(asked, reference=(3e6,)))
+    for i in range(12):
+        trial = study.ask(Encoding(FEW).distributions())
+        if i % 2:
+            study.tell(trial, state=state)
+        else:
+            study.tell(trial, plain(asked)(trial))
+
+    assert len(set(designs(study, asked))) == 12
+
+
+def test_a_search_in_which_everything_fails_never_tries_a_design_twice() -> None:
+    asked = question()
+    study = study_of(asked, learner(asked))
+    for _ in range(100):
+        study.tell(study.ask(Encoding(PLANE).distributions()), state=TrialState.FAIL)
+
+    assert len(set(designs(study, asked))) == 100
+
+
+def test_what_was_told_to_be_infinite_is_neither_learned_nor_proposed_again() -> None:
+    asked = question(FEW)
+    study = study_of(asked, sampler := learner(asked))
+    for i in range(12):
+        trial = study.ask(Encoding(FEW).distributions())
+        study.tell(trial, [np.inf, 0.5] if i % 4 == 0 else plain(asked)(trial))
+
+    assert len(set(designs(study, asked))) == 12
+    assert not sampler.fallbacks
+
+
+def test_where_nothing_can_be_learned_tpe_proposes_and_says_why() -> None:
+    """A meter that reads zero joule tells no energy that is a factor of another."""
+    asked = question(objectives=("energy_j", "accuracy"))
+    study = study_of(asked, sampler := learner(asked, reference=(0.2, 0.3)))
+    for _ in range(14):
+        trial = study.ask(Encoding(PLANE).distributions())
+        study.tell(trial, [0.0, 0.5])
+
+    assert dict(sampler.fallbacks) == {"ValueError: energy_j is not positive": 10}
+    assert len(set(designs(study, asked))) == 14
+
+
+def test_what_tpe_would_repeat_is_replaced_by_a_design_that_is_left() -> None:
+    asked = question(FEW, ("energy_j", "accuracy"))
+    study = study_of(asked, sampler := learner(asked, reference=(0.2, 0.3)))
+    for _ in range(12):
+        study.tell(study.ask(Encoding(FEW).distributions()), [0.0, 0.5])
+
+    assert sampler.fallbacks.total() == 8
+    assert len(set(designs(study, asked))) == 12
+
+
+def test_a_limit_that_no_trial_tells_of_cannot_be_learned_and_is_named() -> None:
+    """Neither recorded nor told how far it was missed: nothing is pretended."""
+    asked = question(constraints=("power_w <= 8 W",))
+    study = study_of(asked, sampler := learner(asked))
+    for _ in range(5):
+        trial = study.ask(Encoding(PLANE).distributions())
+        study.tell(trial, [1e6, 0.5])
+
+    assert list(sampler.fallbacks) == ["ValueError: power_w was never measured"]
+
+
+def test_parameters_of_other_names_are_drawn_beside() -> None:
+    asked = question()
+
+    def with_more(trial: optuna.Trial) -> list[float]:
+        trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True)
+        return plain(asked)(trial)
+
+    study = study_of(asked, learner(asked))
+    study.optimize(with_more, n_trials=6)
+
+    assert {len(trial.params) for trial in study.trials} == {3}
+    assert len({trial.params["learning_rate"] for trial in study.trials}) == 6
+
+
+def test_of_many_trials_the_front_and_the_latest_are_learned() -> None:
+    asked, rng = question(), np.random.default_rng(0)
+    distributions = Encoding(PLANE).distributions()
+    table = asked.assess(PLANE["CNN"].from_unit(rng.random((MAX_ROWS + 60, 2))))
+    values = asked.values(table).tolist()
+    study = study_of(asked, sampler := learner(asked))
+    for i, told in enumerate(values):
+        params = {name: float(table[name][i]) for name in distributions}
+        study.add_trial(create_trial(params=params, distributions=distributions, values=told))
+    history = history_of(study.trials, asked, own=-1)
+    on_front = np.flatnonzero(moocore.is_nondominated(history.values))
+    study.tell(study.ask(distributions), [1e6, 0.5])
+
+    assert len(history.rows_to_learn) == MAX_ROWS
+    assert set(on_front.tolist()) <= set(history.rows_to_learn.tolist())
+    assert len(history.values) == MAX_ROWS + 60
+    assert not sampler.fallbacks
+    assert len(set(designs(study, asked))) == MAX_ROWS + 61
+
+
+def test_what_is_missing_in_some_trials_is_learned_from_the_others() -> None:
+    """The first trials came from elsewhere and hold objectives only; those after them record what they measured."""
+    asked = question(objectives=("edp_js", "accuracy"))
+    study = study_of(asked, sampler := learner(asked, reference=(0.1, 0.3)))
+    study.optimize(plain(asked, is_recorded=False), n_trials=5)
+    study.optimize(plain(asked), n_trials=5)
+    history = history_of(study.trials, asked, own=-1)
+
+    assert set(history.learned) == {"energy_j", "latency_s", "accuracy"}
+    assert np.isfinite(history.measured["energy_j"]).tolist() == [False] * 5 + [True] * 5
+    assert np.isfinite(history.measured["accuracy"]).all()
+    assert not sampler.fallbacks
+
+
+def test_it_is_offered_from_python() -> None:
+    assert explorer.LearningSampler is LearningSampler
+
+
+def test_parameters_are_named_for_whoever_asks_by_hand() -> None:
+    asked = question(FAMILIES)
+    study = study_of(asked, sampler := learner(asked))
+
+    assert study.ask(sampler.distributions).params.keys() == sampler.distributions.keys()
+    assert sampler.distributions == Encoding(FAMILIES).distributions()

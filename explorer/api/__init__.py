@@ -9,11 +9,13 @@ if TYPE_CHECKING:
     from explorer.api.place import RESULTS_FOLDER, results, results_folder
     from explorer.api.running import Outcome, load, run
     from explorer.api.shipping import deploy, verify
+    from explorer.api.working import Work, proxy, worker
 
 # A module is imported when one of its names is first used: who reads results waits for no search and no model.
 _HOMES = {
     "RESULTS_FOLDER": "place",
     "Outcome": "running",
+    "Work": "working",
     "choose": "choosing",
     "compare": "looking",
     "dashboard": "looking",
@@ -21,15 +23,18 @@ _HOMES = {
     "describe": "choosing",
     "explain": "looking",
     "load": "running",
+    "proxy": "working",
     "results": "place",
     "results_folder": "place",
     "run": "running",
     "verify": "shipping",
+    "worker": "working",
     "write_report": "looking",
 }
 __all__ = [
     "RESULTS_FOLDER",
     "Outcome",
+    "Work",
     "choose",
     "compare",
     "dashboard",
@@ -37,10 +42,12 @@ __all__ = [
     "describe",
     "explain",
     "load",
+    "proxy",
     "results",
     "results_folder",
     "run",
     "verify",
+    "worker",
     "write_report",
 ]
 

@@ -1,11 +1,13 @@
 """Loading a study and running it."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from explorer.api.place import RESULTS_FOLDER, place_of
 from explorer.errors import Interrupted, MeasurementFailed
+from explorer.files import cannot_write
 from explorer.models.assessment import Assessment, assessment_of
 from explorer.models.function import Measure
 from explorer.models.store import load_evaluator
@@ -15,16 +17,27 @@ from explorer.pareto.misses import nothing_feasible
 from explorer.pareto.results import Results
 from explorer.problem.study import load_study
 from explorer.report.files import write_page
-from explorer.search.begin import prepare
+from explorer.search.begin import Run, prepare
 from explorer.search.collect import collect
+from explorer.search.journal import mend_tail
+from explorer.search.patience import told_as_lost
 from explorer.search.run import Clock, Progress, logged, search, utc_now
+from explorer.search.run_lock import run_lock
 from explorer.search.storage import journal_path, recover_journal
 from explorer.search.workers import search_in_parallel
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run did: its results, the folder, how many trials were added, the seconds of search, and any recovery."""
+    """What a run did.
+
+    Args:
+        results: what it found.
+        out: the result folder.
+        n_added: how many trials were added.
+        search_seconds: how long the search took.
+        recovered_from: the damaged journal that was recovered, kept beside it.
+    """
 
     results: Results
     out: Path
@@ -60,7 +73,9 @@ def run(
     workers: int = 1,
     out: str | Path | None = None,
     recover: bool = False,
+    wait: bool = False,
     progress: Progress | None = None,
+    say: Callable[[str], None] = lambda _: None,
     clock: Clock = utc_now,
 ) -> Outcome:
     """Run or resume a study and write its result folder.
@@ -75,8 +90,10 @@ def run(
             knobs by name (SI), or FILE.py:NAME.
         workers: processes that search together.
         out: the result folder; default `results/<study>/`.
-        recover: mend a journal whose last write was cut off; the damaged file is kept.
+        recover: mend a damaged journal; the damaged file is kept.
+        wait: where another run is at work in the folder, wait for it to end.
         progress: called after each batch of trials.
+        say: told what happens: workers that die, a storage that is away.
         clock: tells the time for provenance.
 
     Raises:
@@ -84,30 +101,60 @@ def run(
         NoFeasibleDesign: no design meets the constraints; the result folder is written all the same.
         MeasurementFailed: designs are measured, and none of many in a row could be; the folder holds what was found.
         Interrupted: Ctrl-C; the result folder holds what was found so far.
+        StorageLost: the storage went away in the middle, and did not come back; it holds all that was told.
     """
     loaded = load(study, measure=measure) if isinstance(study, str) else study
     asked = loaded.study.with_search(trials=trials, seed=seed, sampler=sampler)
     folder = Path(out) if out is not None else RESULTS_FOLDER / asked.name
     journal = journal_path(storage, folder)
-    kept = recover_journal(journal) if recover and journal and journal.is_file() else None
-    prepared = prepare(replace(loaded, study=asked), out=folder, storage_url=storage)
-    before = prepared.tried.n
+    with run_lock(folder, journal, is_patient=wait, say=say):
+        kept = recover_journal(journal) if recover and journal and journal.is_file() else None
+        mend(journal, say=say)
+        prepared = prepare(replace(loaded, study=asked), out=folder, storage_url=storage)
+        found = _searched(prepared, workers=workers, measure=measure, progress=progress, say=say, clock=clock)
+        return replace(found, recovered_from=kept)
+
+
+def mend(journal: Path | None, *, say: Callable[[str], None]) -> None:
+    """Cut off the half record that a killed writer left at a journal's end, and tell of it."""
+    try:
+        cut = mend_tail(journal) if journal and journal.is_file() else None
+    except OSError as error:
+        raise cannot_write(journal or Path(), error) from None
+    if cut:
+        say(
+            f"the last write to {journal} was cut off by a crash; its {cut.stat().st_size} bytes are kept in {cut.name}"
+        )
+
+
+def _searched(
+    prepared: Run,
+    *,
+    workers: int,
+    measure: Measure | str | None,
+    progress: Progress | None,
+    say: Callable[[str], None],
+    clock: Clock,
+) -> Outcome:
+    with told_as_lost(prepared.place):
+        before = prepared.tried.n
     began = time.perf_counter()
     stopped: Interrupted | MeasurementFailed | None = None
     try:
         with logged(prepared, clock=clock):
             if workers == 1:
-                search(prepared, progress=progress)
+                search(prepared, progress=progress, say=say)
             else:
-                search_in_parallel(prepared, workers=workers, done=before, progress=progress)
+                search_in_parallel(prepared, workers=workers, measure=measure, progress=progress, say=say)
     except (Interrupted, MeasurementFailed) as error:
         stopped = error
     seconds = time.perf_counter() - began
-    results = certify(collect(prepared), prepared.assessment)
-    write_folder(results, folder)
-    write_page(results, folder / "report.html", place=place_of(results.study, folder))
+    with told_as_lost(prepared.place):
+        results = certify(collect(prepared), prepared.assessment)
+    write_folder(results, prepared.out)
+    write_page(results, prepared.out / "report.html", place=place_of(results.study, prepared.out))
     if stopped:
         raise stopped
     if not results.is_front.any():
         raise nothing_feasible(results)
-    return Outcome(results, folder, results.n_complete - before, seconds, kept)
+    return Outcome(results, prepared.out, results.n_complete - before, seconds)

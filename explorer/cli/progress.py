@@ -52,3 +52,23 @@ def counting_progress(title: str, *, total: int) -> Iterator[Callable[[], None]]
     with Progress(*columns, console=console, transient=True, disable=is_hidden, speed_estimate_period=period) as bar:
         task = bar.add_task(title, total=total)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def work_progress() -> Iterator[Callable[[int, int, int], None]]:
+    """Show how far a shared study is; nothing where stderr is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = stderr()
+    columns = (
+        TextColumn("working"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[own]} by this worker"),
+    )
+    hidden, period = not console.is_terminal, _SPEED_OVER_S
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden, speed_estimate_period=period
+    ) as bar:
+        task = bar.add_task("work", total=None, own=0)
+        yield lambda done, wanted, own: bar.update(task, completed=done, total=wanted, own=own)

@@ -21,21 +21,26 @@ Storage = Annotated[
     str | None,
     typer.Option("--storage", help="Any Optuna URL, or a journal file's path.", show_default="a journal file in --out"),
 ]
+StudyName = Annotated[str, typer.Argument(help="A study's name (see `explorer list`), or the path of its TOML file.")]
+Measured = Annotated[
+    str | None, typer.Option("--measure", metavar="FILE.py:NAME", help="Your function that measures a design.")
+]
 
 
 def run(
-    study: Annotated[str, typer.Argument(help="A study's name (see `explorer list`), or the path of its TOML file.")],
+    study: StudyName,
     trials: Trials = None,
     seed: Seed = None,
     sampler: Sampler = None,
     storage: Storage = None,
-    measure: Annotated[
-        str | None, typer.Option("--measure", metavar="FILE.py:NAME", help="Your function that measures a design.")
-    ] = None,
+    measure: Measured = None,
     workers: Annotated[int, typer.Option("--workers", help="Processes that search together.")] = 1,
     out: Annotated[Path | None, typer.Option("--out", help="Result folder.", show_default="results/<study>/")] = None,
     recover: Annotated[
-        bool, typer.Option("--recover", help="Mend a journal whose last write was cut off; the damaged file is kept.")
+        bool, typer.Option("--recover", help="Mend a damaged journal up to the damage; the damaged file is kept.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Where another run is at work in the folder, wait for it to end.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")] = False,
 ) -> None:
@@ -60,7 +65,9 @@ def run(
                 workers=workers,
                 out=out,
                 recover=recover,
+                wait=wait,
                 progress=progress,
+                say=note,
             )
     except ExplorerError as error:
         if error.exit_code in {4, 130}:

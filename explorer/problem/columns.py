@@ -154,14 +154,12 @@ def is_free_name(name: str) -> bool:
 
 def own_knobs(columns: Mapping[str, NDArray[Any]]) -> list[str]:
     """Return the names of a table's knobs that are the user's own: everything that explorer neither knows nor adds."""
-    known = {*RESERVED, *COLUMNS, *(end for name in COLUMNS for end in bounds(name))}
-    return [name for name in columns if name not in known]
+    return [name for name in columns if name not in _NOT_OWN]
 
 
 def knobs_of(columns: Mapping[str, NDArray[Any]]) -> list[str]:
     """Return the names of a table's knobs: the known ones that it has, then the user's own."""
-    known = [name for name, column in COLUMNS.items() if column.kind == "knob" and name in columns]
-    return [*known, *own_knobs(columns)]
+    return [*(name for name in _KNOWN_KNOBS if name in columns), *own_knobs(columns)]
 
 
 def numeric_knobs(columns: Mapping[str, NDArray[Any]]) -> list[str]:
@@ -236,3 +234,7 @@ def take(columns: Mapping[str, NDArray[Any]], rows: NDArray[Any]) -> Columns:
 def stack(tables: Sequence[Mapping[str, NDArray[Any]]]) -> Columns:
     """Return tables one below the other; all have the same columns."""
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+
+
+_KNOWN_KNOBS = tuple(name for name, column in COLUMNS.items() if column.kind == "knob")
+_NOT_OWN = frozenset({*RESERVED, *COLUMNS, *(end for name in COLUMNS for end in bounds(name))})

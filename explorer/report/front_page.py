@@ -192,7 +192,10 @@ def _origin(results: Results) -> Grid:
         return Grid(["What", "Which"], [])
     versions = [f"explorer {p['explorer_version']}", f"Python {p['python']}"]
     versions += [f"{name} {number}" for name, number in p["packages"].items()]
-    runs = [f"trials {r['from']} to {r['to']} by {r['sampler']}, seed {r['seed']}" for r in p["runs"]]
+    runs = [f"trials {r['from']} to {r['to']} by {r['sampler']}, seed {r['seed']}" for r in p["runs"] if "from" in r]
+    if shared := [r for r in p["runs"] if "worker" in r]:
+        hosts = {r["host"] for r in shared}
+        runs.append(f"{sum(r['added'] for r in shared)} trials by {len(shared)} workers on {len(hosts)} hosts")
     rows = [
         ["Study", f"{p['study']['file']} (SHA-256 {p['study']['sha256'][:12]}...)"],
         ["Model", f"{p['model']['name']} (samples' SHA-256 {str(p['model'].get('samples_sha256', ''))[:12]}...)"],

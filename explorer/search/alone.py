@@ -12,10 +12,11 @@ from explorer.search.begin import Run
 from explorer.search.encoding import Encoding
 from explorer.search.first import measured_designs, wanted_trials, wants_all
 from explorer.search.generations import GENERATION_KEYS, Generational
+from explorer.search.patience import Patience
 from explorer.search.progress import FrontSoFar, Progress, stopped
 from explorer.search.record import Block, record
 from explorer.search.samplers import POPULATION, batch_size, make_sampler, own_seed
-from explorer.search.shared import n_waiting, try_next
+from explorer.search.shared import is_given, search_shared
 from explorer.search.sources import Asked, Listed, Proposal, Source
 from explorer.search.tried import ORIGIN_ATTR, SAMPLE, SEARCH, Tried, attributes, keys_of
 
@@ -23,14 +24,18 @@ from explorer.search.tried import ORIGIN_ATTR, SAMPLE, SEARCH, Tried, attributes
 _HISTORY: Mapping[str, int | None] = {"tpe": None, "gp": None, "grid": None, "qmc": 1, "random": 0}
 
 
-def search_alone(run: Run, *, progress: Progress | None, should_stop: Callable[[], bool]) -> int:
+def search_alone(
+    run: Run, *, progress: Progress | None, should_stop: Callable[[], bool], say: Callable[[str], None]
+) -> int:
     """Search until the wanted number of trials is COMPLETE; return how many were added.
 
     Raises:
         Interrupted: it was stopped before it was done; everything told is recorded.
+        StorageLost: the storage went away and did not come back.
     """
+    patience = Patience(run.place, say=say)
     first, front = run.tried.n, FrontSoFar(run, progress)
-    _try_first(run)
+    _try_first(run, patience, say)
     wanted = wanted_trials(run)
     front.look(wanted)
     source = _source(run, wanted - run.tried.n) if run.tried.n < wanted else None
@@ -40,7 +45,7 @@ def search_alone(run: Run, *, progress: Progress | None, should_stop: Callable[[
         proposal = source.propose(min(source.batch, wanted - run.tried.n))
         if not proposal.n:
             break  # there are no more designs than that
-        columns = _try(run, proposal)
+        columns = _try(run, proposal, patience)
         source.learn(proposal, run.assessment.values(columns), run.assessment.excess(columns))
         front.look(wanted)
     return run.tried.n - first
@@ -67,20 +72,17 @@ def _source(run: Run, n: int) -> Source:
     return Asked(sampler, run.study, assessment, batch=batch_size(name), n_history=_HISTORY[name])
 
 
-def _try_first(run: Run) -> None:
-    """Try what waits in Optuna's own queue, and in a new study the measured configurations, before any sampler."""
-    waiting = n_waiting(run.study)
-    for _ in range(waiting):
-        try_next(run)
-    if waiting:
-        run.forget()
+def _try_first(run: Run, patience: Patience, say: Callable[[str], None]) -> None:
+    """Try what somebody enqueued or a killed run left, and in a new study the measured configurations, first of all."""
+    if is_given(run.study):
+        search_shared(run, should_stop=lambda: False, say=say, only_given=True)
     if run.tried.n:
         return
     designs, labels = measured_designs(run.assessment)
     if designs:
         n = n_rows(designs)
         proposal = Proposal(Encoding(run.assessment.regions).encode(designs), n, _as_parents(run, n))
-        _try(run, proposal, origin=SAMPLE, attrs={ORIGIN_ATTR: [SAMPLE] * n, "sample": labels})
+        _try(run, proposal, patience, origin=SAMPLE, attrs={ORIGIN_ATTR: [SAMPLE] * n, "sample": labels})
 
 
 def _as_parents(run: Run, n: int) -> Mapping[str, Sequence[Any]]:
@@ -89,7 +91,12 @@ def _as_parents(run: Run, n: int) -> Mapping[str, Sequence[Any]]:
 
 
 def _try(
-    run: Run, proposal: Proposal, *, origin: str = SEARCH, attrs: Mapping[str, Sequence[Any]] | None = None
+    run: Run,
+    proposal: Proposal,
+    patience: Patience,
+    *,
+    origin: str = SEARCH,
+    attrs: Mapping[str, Sequence[Any]] | None = None,
 ) -> Columns:
     """Assess a proposal and record it; return the assessed designs."""
     began = datetime.datetime.now(datetime.UTC)
@@ -105,7 +112,7 @@ def _try(
         began=began,
         ended=datetime.datetime.now(datetime.UTC),
     )
-    recorded = record(run.study, block)
+    recorded = patience(lambda: record(run.study, block))
     run.say(recorded.note)
     run.add(Tried(np.array(recorded.numbers, dtype=np.int64), columns, np.full(proposal.n, origin, dtype=object)))
     return columns

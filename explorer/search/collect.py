@@ -11,8 +11,9 @@ from explorer.pareto.notes import front_notes, question_notes
 from explorer.pareto.results import Results
 from explorer.problem.columns import Columns, by_configuration, knobs_of, stack, take
 from explorer.problem.objectives import OBJECTIVES, add_objectives
-from explorer.search.begin import RUNS_ATTR, Run, failures, fingerprint
+from explorer.search.begin import Run, failures, fingerprint
 from explorer.search.provenance import provenance
+from explorer.search.run_log import runs_of
 
 _SHOWN_REASONS = 5
 
@@ -45,8 +46,7 @@ def collect(run: Run) -> Results:
         *question_notes(assessment),
         *front_notes(bare.front_columns, assessment),
     )
-    runs = run.study.user_attrs.get(RUNS_ATTR, [])
-    origin = provenance(assessment, place=run.place, runs=runs, model=fingerprint(assessment.evaluator))
+    origin = provenance(assessment, place=run.place, runs=runs_of(run), model=fingerprint(assessment.evaluator))
     if measuring := measurer(assessment.evaluator):
         origin["measurement"] = measuring.provenance(when=str(origin["ended"] or ""))
     return Results(

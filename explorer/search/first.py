@@ -8,8 +8,7 @@ from explorer.models.assessment import Assessment
 from explorer.models.draws import PosteriorModel
 from explorer.problem.columns import Columns, knobs_of, stack
 from explorer.search.begin import Run
-from explorer.search.encoding import Encoding, columns_of, rows_of
-from explorer.search.tried import ORIGIN_ATTR, SAMPLE, keys_of
+from explorer.search.tried import keys_of
 
 
 def measured_designs(assessment: Assessment) -> tuple[Columns | None, list[str]]:
@@ -38,25 +37,6 @@ def _samples(assessment: Assessment) -> Iterator[tuple[Columns, str]]:
         if key not in seen:
             seen.add(key)
             yield made, label
-
-
-def enqueue_first(run: Run) -> None:
-    """Have workers that share a storage try first what is to be tried whatever the sampler, in Optuna's own queue."""
-    assessment, optuna_study = run.assessment, run.study
-    encoding = Encoding(assessment.regions)
-    trials = optuna_study.get_trials(deepcopy=False)
-    if not trials:
-        designs, labels = measured_designs(assessment)
-        rows = rows_of(encoding.encode(designs)) if designs else []
-        for params, label in zip(rows, labels, strict=True):
-            optuna_study.enqueue_trial(params, user_attrs={ORIGIN_ATTR: SAMPLE, "sample": label})
-    if wants_all(assessment):
-        asked = [trial.params or trial.system_attrs.get("fixed_params", {}) for trial in trials]
-        known = set(keys_of(encoding.decode(columns_of(asked), n=len(asked)))) if asked else set()
-        every = assessment.every_design()
-        for params, key in zip(rows_of(encoding.encode(every)), keys_of(every), strict=True):
-            if key not in known:
-                optuna_study.enqueue_trial(params)
 
 
 def wants_all(assessment: Assessment) -> bool:

@@ -28,14 +28,15 @@ def guard(optuna_study: OptunaStudy, declaration: dict[str, Any], *, path: objec
     text = declaration_text(declaration)
     stored = optuna_study.user_attrs
     if _HASH not in stored:
-        if optuna_study.get_trials(deepcopy=False):
+        # Who finds trials looks again: another worker may have begun the study, and its first trials, in between.
+        if optuna_study.get_trials(deepcopy=False) and _HASH not in optuna_study.user_attrs:
             raise WrongUsage(
                 f"{place}: holds a study '{optuna_study.study_name}' that explorer did not begin",
                 fix="choose another folder with --out, or another --storage",
             )
         optuna_study.set_user_attr(_DECLARATION, text)
         optuna_study.set_user_attr(_HASH, sha256(text))
-        return
+        stored = optuna_study.user_attrs  # another worker may have begun it, with another question, at the same moment
     if stored[_HASH] == sha256(text):
         return
     changed = _differences(json.loads(stored.get(_DECLARATION, "{}")), declaration)

@@ -66,20 +66,26 @@ def stopped(run: Run, done: int, wanted: int) -> Interrupted:
 
 @contextmanager
 def stoppable() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a question that the loop asks between batches; the second one stops at once."""
+    """Turn the first Ctrl-C or SIGTERM into a question that the loop asks between batches; the second stops at once.
+
+    A signal that the process was started to ignore stays ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
     asked = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
 
     def remember(*_: object) -> None:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
 
-    signal.signal(signal.SIGINT, remember)
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    heard = {one: handler for one, handler in before.items() if handler not in {signal.SIG_IGN, None}}
+    for one in heard:
+        signal.signal(one, remember)
     try:
         yield asked.is_set
     finally:
-        signal.signal(signal.SIGINT, before)
+        for one, handler in heard.items():
+            signal.signal(one, handler)

@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBSto
 from explorer.search.block import BLOCK_KEY, Block, Recorded, Unknown, earlier
 from explorer.search.record_sheet import one_trial, serialize
 
-__all__ = ["Block", "Recorded", "read_ahead", "record"]
+__all__ = ["Block", "Recorded", "is_known", "read_ahead", "record"]
 
 _Write = Callable[..., Sequence[int]]
 _Check = Callable[..., None]
@@ -64,6 +64,14 @@ def read_ahead(study: optuna.Study) -> None:
         from explorer.search.record_read import fill_cache
 
         fill_cache(storage, study._study_id)
+
+
+def is_known(storage: BaseStorage) -> bool:
+    """Tell whether a storage is one into which trials are written and from which they are read at once."""
+    try:
+        return not _checked(storage, _ways(storage)[1])
+    except Unknown:
+        return False
 
 
 def _at_once(study: optuna.Study, block: Block, *, is_retry: bool) -> Sequence[int]:

@@ -1,132 +1,138 @@
-"""Searching on a shared storage, or where every design is measured: one trial after the other, asked and told."""
+"""Searching beside others, or where every design is measured: one design after the other, until all have enough."""
 
+import time
 from collections.abc import Callable
-from contextlib import suppress
 
-import numpy as np
 import optuna
-from optuna.samplers import BaseSampler
-from optuna.trial import Trial, TrialState
+from optuna.trial import TrialState
 
-from explorer.errors import ExplorerError, MeasurementFailed
-from explorer.models.evaluator import measurer
-from explorer.pareto.plan import MAX_OBJECTIVES
-from explorer.problem.columns import Columns
-from explorer.search.begin import FAILED_ATTR, MEASURED_ATTR, Run, complete_trials
-from explorer.search.encoding import Encoding, columns_of
-from explorer.search.first import enqueue_first, wanted_trials
-from explorer.search.learning import LearningSampler
-from explorer.search.model_sampler import ModelSampler
-from explorer.search.progress import FrontSoFar, Progress, stopped
-from explorer.search.samplers import make_sampler, own_seed
-from explorer.search.tried import ORIGIN_ATTR, SEARCH, Tried, attributes
+from explorer.errors import MeasurementFailed
+from explorer.search.begin import Run
+from explorer.search.losses import end_lost
+from explorer.search.marks import ALONE, LOST_ATTR, Mark, at_work, mark_of
+from explorer.search.next_step import Steps
+from explorer.search.patience import PATIENCE_S, Patience
+from explorer.search.progress import Progress, stopped
+from explorer.search.trying import Trier
+from explorer.search.unstored import drop_stored, unstored
+from explorer.search.view import View
+from explorer.search.watch import Watch, watching
 
 # A network that cannot be run at all must not be tried for ever; one in twenty that can keeps a search alive.
 MAX_FAILURES_IN_A_ROW = 20
+_LOOK_AGAIN_S = 0.2
+_CHECK_EVERY_S = 0.5
+
+Say = Callable[[str], None]
+Count = Callable[[int, int, int], None]
+"""Told how many trials are COMPLETE, how many are wanted, and how many of them this worker has added."""
+
+
+def ignored(n_complete: int, n_wanted: int, n_added: int) -> None:
+    """Hear of trials, and do nothing."""
 
 
 def search_shared(
-    run: Run, *, quota: int | None, worker: int, progress: Progress | None, should_stop: Callable[[], bool]
+    run: Run,
+    *,
+    index: int = ALONE,
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool],
+    count: Count = ignored,
+    say: Say = lambda _: None,
+    patience_s: float = PATIENCE_S,
+    only_given: bool = False,
 ) -> int:
-    """Search until the wanted number of trials is COMPLETE, or a quota was added; return how many were added.
+    """Search, beside others, until the wanted number of trials is COMPLETE over all; return how many were added here.
+
+    Args:
+        run: the study at its storage.
+        index: of this worker; each draws its own numbers.
+        progress: who wants to know how far the study is.
+        should_stop: asked between designs.
+        count: told how many trials there are, after each.
+        say: tells the user what happened.
+        patience_s: how long a storage may be away.
+        only_given: try only what was given: designs that somebody enqueued, and those of lost trials.
 
     Raises:
         Interrupted: it was stopped before it was done; everything told is recorded.
         MeasurementFailed: so many designs in a row could not be measured that none will be.
+        StorageLost: the storage went away and did not come back.
     """
-    enqueue_first(run)
-    run.forget()
-    first = done = len(complete_trials(run.study))
-    wanted = wanted_trials(run) if quota is None else done + quota
-    if done >= wanted:
-        return 0
-    run.study.sampler = _sampler(run, done=done, worker=worker)
-    front = FrontSoFar(run, progress)
-    front.look(wanted)
-    n_failed = 0
-    while done < wanted:
-        if should_stop():
-            raise stopped(run, done, wanted)
+    view = View(run, patience=Patience(run.place, say=say, seconds=patience_s), progress=progress)
+    with at_work(index) as me, watching(view.ledger) as watch:
+        worker = _Worker(view, me, watch=watch, count=count, say=say)
         try:
-            try_next(run)
-        except MeasurementFailed as error:
-            n_failed += 1
-            if n_failed >= MAX_FAILURES_IN_A_ROW:
-                raise _hopeless(error, place=run.place) from None
-            continue
-        done, n_failed = done + 1, 0
-        front.look(wanted)
-    return done - first
+            return worker.work(should_stop, only_given=only_given)
+        finally:
+            view.ledger.close()
+            run.forget()
 
 
-def _sampler(run: Run, *, done: int, worker: int) -> BaseSampler:
-    assessment, study = run.assessment, run.assessment.study
-    name = study.sampler
-    if name == "auto" and assessment.is_cheap and len(study.objectives) <= MAX_OBJECTIVES:
-        return ModelSampler(assessment, n_trials=study.trials, reference=run.reference, seed=study.seed)
-    if name == "auto" and not assessment.is_cheap:
-        # One plan for all of a study's runs, and another one for each worker: history decides the rest.
-        return LearningSampler(assessment, reference=run.reference, seed=own_seed(study.seed, done=0, worker=worker))
-    if name == "auto":
-        name = "nsga3"
-    return make_sampler(
-        name, seed=study.seed, done=done, trials=study.trials, worker=worker,
-        distributions=Encoding(assessment.regions).distributions(),
+class _Worker:
+    """One worker of a study: a resource for as long as it works."""
+
+    def __init__(self, view: View, me: Mark, *, watch: Watch, count: Count, say: Say) -> None:
+        self._view, self._me, self._watch, self._count, self._say = view, me, watch, count, say
+        self._n_added = 0
+        self._trier = Trier(view, me, watch=watch, say=say)
+        self._checked = -_CHECK_EVERY_S
+
+    def work(self, should_stop: Callable[[], bool], *, only_given: bool) -> int:
+        run, board = self._view.run, self._view.board
+        self._view.recall(unstored(run.out))
+        self._look()
+        steps = Steps(run, board, index=self._me.index)
+        n_failed = 0
+        while board.n_complete < board.wanted:
+            if should_stop():
+                raise stopped(run, board.n_complete, board.wanted)
+            step = self._view.patience(lambda: steps.next(self._view.ledger.trials, only_given=only_given))
+            if step is None:
+                if only_given or not board.n_tried:
+                    break  # there are no more designs than that
+                time.sleep(_LOOK_AGAIN_S)
+            else:
+                try:
+                    self._n_added += self._trier.try_design(step)
+                    n_failed = 0
+                except MeasurementFailed as error:
+                    n_failed += 1
+                    if n_failed >= MAX_FAILURES_IN_A_ROW:
+                        raise _hopeless(error, place=run.place) from None
+            self._look()
+        drop_stored(run.out, self._view.ledger.trials)
+        return self._n_added
+
+    def _look(self) -> None:
+        """See what others did, and once in a while end the trials of those that are gone."""
+        self._view.look()
+        board = self._view.board
+        self._count(board.n_complete, board.wanted, self._n_added)
+        if time.monotonic() - self._checked < _CHECK_EVERY_S:
+            return
+        self._checked = time.monotonic()
+        while end_lost(self._view, me=self._me, watch=self._watch, say=self._say):
+            self._view.look()
+
+
+def is_given(study: optuna.Study) -> bool:
+    """Tell whether designs wait that somebody enqueued, or that a worker left behind."""
+    trials = study.get_trials(deepcopy=False)
+    return any(
+        t.state == TrialState.WAITING or LOST_ATTR in t.system_attrs
+        or (t.state == TrialState.RUNNING and mark_of(t) is not None)
+        for t in trials
     )  # fmt: skip
 
 
-def n_waiting(optuna_study: optuna.Study) -> int:
-    """Return how many trials wait to be tried: those that somebody enqueued."""
-    return len(optuna_study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
-
-
-def try_next(run: Run) -> None:
-    """Try one design: the first that waits, else what the sampler proposes.
-
-    Raises:
-        MeasurementFailed: it could not be measured; its trial is told as failed.
-    """
-    encoding = Encoding(run.assessment.regions)
-    trial = run.study.ask(dict(encoding.distributions()))
-    try:
-        columns = _assessed(run, encoding.decode(columns_of([trial.params]), n=1), trial)
-        _record(run, trial, columns)
-        run.study.tell(trial, run.assessment.values(columns)[0].tolist())
-        origin = trial.user_attrs.get(ORIGIN_ATTR, SEARCH)
-        run.add(Tried(np.array([trial.number]), columns, np.array([origin], dtype=object)))
-    except BaseException:
-        # Whatever stops a trial, it does not stay RUNNING for ever: a later worker would take it for alive. Where the
-        # storage itself is what fails, there is nothing more to do for it.
-        with suppress(OSError):
-            run.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
-        raise
+def are_others_at_work(study: optuna.Study) -> bool:
+    """Tell whether workers try designs of a study now, as far as can be told at once."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return any(mark.is_gone is not True for trial in running if (mark := mark_of(trial)))
 
 
 def _hopeless(error: MeasurementFailed, *, place: str) -> MeasurementFailed:
     what = f"{MAX_FAILURES_IN_A_ROW} designs in a row could not be measured, the last one because: {error.problem}"
     return MeasurementFailed(f"{what}; all finished trials are in {place}", fix=error.fix)
-
-
-def _assessed(run: Run, design: Columns, trial: Trial) -> Columns:
-    """Assess a design; what was measured is kept with its trial, whole, and why one could not be, too.
-
-    Raises:
-        MeasurementFailed: it could not be measured.
-    """
-    measuring = measurer(run.assessment.evaluator)
-    if measuring is None:
-        return run.assessment.assess(design)
-    try:
-        columns = run.assessment.assess(design)
-    except ExplorerError as error:
-        trial.set_user_attr(FAILED_ATTR, error.problem)
-        raise MeasurementFailed(error.problem, fix=error.fix) from None
-    trial.set_user_attr(MEASURED_ATTR, measuring.recorded(design)[0])
-    return columns
-
-
-def _record(run: Run, trial: Trial, columns: Columns) -> None:
-    for name, misses in run.assessment.excess(columns).items():
-        trial.set_constraint(name, float(misses[0]))
-    for name, values in attributes(columns, {name: [value] for name, value in trial.params.items()}).items():
-        trial.set_user_attr(name, values[0])

@@ -4,12 +4,12 @@ import json
 import re
 from pathlib import Path
 
-from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, JournalStorage, get_storage
+from optuna.storages import BaseStorage, JournalStorage
 
-from explorer.errors import ExplorerError, Fault, InvalidFile, MissingPart, WrongUsage
+from explorer.errors import Fault, InvalidFile, WrongUsage
 from explorer.files import cannot_write
-from explorer.search.journal import SteadyJournal
+from explorer.search.connect import open_url
+from explorer.search.journal import SteadyJournal, mend_tail
 from explorer.search.journal_lock import journal_lock
 
 JOURNAL_NAME = "study.journal"
@@ -26,11 +26,12 @@ def open_storage(url: str | None, out: Path) -> BaseStorage:
     """
     path = journal_path(url, out)
     if path is None:
-        return _open_url(str(url))
+        return open_url(str(url), shown_url(url, out))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab"):
             pass
+        mend_tail(path)
     except OSError as error:
         raise cannot_write(path, error) from None
     check_tail(path)
@@ -54,10 +55,10 @@ def journal_path(url: str | None, out: Path) -> Path | None:
 
 
 def check_tail(path: Path) -> None:
-    """See that a journal ends with a whole record: appending to half a record would destroy the next one too.
+    """See that a journal's last whole line is a record: after anything else there is no telling what else is damaged.
 
     Raises:
-        InvalidFile: it does not.
+        InvalidFile: it is not.
     """
     if _tail_fault(path):
         # Perhaps somebody is just writing: nobody is while the lock is ours.
@@ -72,12 +73,11 @@ def _tail_fault(path: Path) -> str:
     with path.open("rb") as file:
         file.seek(max(0, size - _TAIL_BYTES))
         tail = file.read()
-    if not tail:
+    whole = tail[: tail.rfind(b"\n") + 1]
+    if not whole:
         return ""
-    if not tail.endswith(b"\n"):
-        return "ends within a record: its last write was cut off"
     try:
-        json.loads(tail[:-1].rsplit(b"\n", 1)[-1])
+        json.loads(whole[:-1].rsplit(b"\n", 1)[-1])
     except (json.JSONDecodeError, UnicodeDecodeError):
         return "ends with a record that is not JSON"
     return ""
@@ -145,40 +145,6 @@ def refuse_parallel(url: str | None) -> None:
             "SQLite cannot take several writers at once",
             fix="leave --storage out (a journal file), or use postgresql://",
         )
-
-
-def _open_url(url: str) -> BaseStorage:
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
-
-    shown = shown_url(url, Path())
-    try:
-        return get_storage(url)
-    except (ArgumentError, NoSuchModuleError, ValueError):
-        raise WrongUsage(
-            f"storage '{shown}' is not a URL that Optuna can open",
-            fix="write for example sqlite:///study.db, postgresql://user@host/name, or a file's path",
-        ) from None
-    except ImportError as error:
-        # Optuna wraps the driver's own ImportError, which alone knows its name.
-        module = (getattr(error.__cause__, "name", None) or error.name or "the driver").split(".")[0]
-        if url.startswith("postgresql"):
-            raise MissingPart("psycopg", needed_for=f"storage '{shown}'", extra="postgresql") from None
-        raise MissingDriver(module, shown) from None
-    except (SQLAlchemyError, StorageInternalError, OSError) as error:
-        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise WrongUsage(
-            f"storage '{shown}' cannot be opened: {cause}",
-            fix="check that the database runs, the name and the password",
-        ) from None
-
-
-class MissingDriver(ExplorerError):
-    """A database driver that no extra of ours installs (exit 5)."""
-
-    exit_code = 5
-
-    def __init__(self, module: str, shown: str) -> None:
-        super().__init__(f"{module} is not installed; storage '{shown}' needs it", fix=f"pip install {module}")
 
 
 def _damaged(path: Path, what: str, *, is_tail: bool = True) -> InvalidFile:

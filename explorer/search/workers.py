@@ -1,111 +1,155 @@
-"""Several workers on one study: processes that share its storage, each with its own quota and its own numbers."""
+"""Several workers on one study: processes that share its storage, started and watched by the one that the user sees."""
 
-import multiprocessing
-import signal
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import replace
+from multiprocessing.connection import wait
 
 from explorer.errors import ExplorerError, Interrupted, MeasurementFailed, WrongUsage
-from explorer.models.assessment import assessment_of
-from explorer.models.store import load_evaluator
-from explorer.problem.study import load_study
-from explorer.search.begin import Run, prepare
-from explorer.search.first import enqueue_first, wanted_trials
-from explorer.search.run import Progress, search
+from explorer.models.function import Function, Measure
+from explorer.search.begin import Run
+from explorer.search.patience import Patience, StorageLost
+from explorer.search.progress import Progress, stoppable
 from explorer.search.storage import refuse_parallel
+from explorer.search.view import View
+from explorer.search.worker_process import Task, WorkerProcess, start
 
 MAX_WORKERS = 256
-_LOOK_EVERY_S = 0.2
+_MOST_REPLACED = 3
+"""How often in a row a worker is started anew, where all have died and no trial is added."""
+_LOOK_EVERY_S = 0.5
+_SAY_AGAIN_S = 30.0
+
+Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """What a worker process needs to build its own run: plain values, since processes share nothing."""
-
-    study: str
-    trials: int
-    seed: int
-    sampler: str
-    out: Path
-    storage_url: str | None
-    quota: int
-    worker: int
-
-
-def search_in_parallel(run: Run, *, workers: int, done: int, progress: Progress | None = None) -> None:
+def search_in_parallel(
+    run: Run,
+    *,
+    workers: int,
+    measure: Measure | str | None = None,
+    progress: Progress | None = None,
+    say: Say = lambda _: None,
+) -> None:
     """Search with several processes until the wanted number of trials is COMPLETE.
 
-    Which trial a worker sees before it proposes depends on timing: only one worker gives the same front again.
+    What a worker knows before it proposes depends on timing: only one worker gives the same front again. A worker that
+    dies costs only time: the others try its design again and do its share; where all have died another one is started.
 
     Args:
-        run: the study at its storage, begun.
+        run: the study at its storage.
         workers: number of processes.
-        done: trials already COMPLETE.
-        progress: who wants to know how far it is; the hypervolume is not known while workers run (NaN).
+        measure: the function that measures a design, where the study measures by one.
+        progress: who wants to know how far it is.
+        say: tells the user what happened.
 
     Raises:
         WrongUsage: the storage cannot take several writers, or the number is out of range.
         Interrupted: Ctrl-C; everything told so far is stored.
-        MeasurementFailed: a worker found that no design can be measured.
+        MeasurementFailed: no design can be measured, or all workers died again and again.
+        StorageLost: the storage went away in the middle, and did not come back.
     """
     if not 1 <= workers <= MAX_WORKERS:
         raise WrongUsage(f"workers = {workers} is outside [1, {MAX_WORKERS}]", fix="take one for each processor")
     refuse_parallel(run.storage_url)
-    enqueue_first(run)
-    study = run.assessment.study
-    left = max(0, wanted_trials(run) - done)
-    context = multiprocessing.get_context("spawn")
-    stop, count, failures = context.Event(), context.Value("q", 0), context.SimpleQueue()
-    quotas = [left // workers + (i < left % workers) for i in range(workers)]
-    tasks = [
-        _Task(str(study.path), study.trials, study.seed, study.sampler, run.out, run.storage_url, quota, i)
-        for i, quota in enumerate(quotas)
-        if quota
-    ]
-    processes = [context.Process(target=_work, args=(task, stop, count, failures)) for task in tasks]
-    for process in processes:
-        process.start()
-    try:
-        while any(process.is_alive() for process in processes):
-            time.sleep(_LOOK_EVERY_S)
-            if progress:
-                progress(done + count.value, study.trials, float("nan"))
-    except KeyboardInterrupt:
-        stop.set()
-        for process in processes:
-            process.join()
-        raise Interrupted(
-            f"stopped; all finished trials are in {run.place}", fix="run the same command again to go on"
-        ) from None
+    study, evaluator = run.assessment.study, run.assessment.evaluator
+    if measure is None and isinstance(evaluator, Function):
+        measure = evaluator.name if ".py:" in evaluator.name else evaluator.function
+    view = View(run, patience=Patience(run.place, say=say), progress=progress)
+    with closing(view.ledger):
+        view.look()
+        left = view.board.wanted - view.board.n_complete
+        if left > 0:
+            task = Task(
+                str(study.path), study.trials, study.seed, study.sampler, run.out, run.storage_url, measure, index=0
+            )
+            _Crew(view, task, say).work(min(workers, left))
     run.forget()
-    if not failures.empty():
-        problem, fix, code = failures.get()
-        kind = MeasurementFailed if code == MeasurementFailed.exit_code else ExplorerError
-        error = kind(f"a worker stopped: {problem}", fix=fix)
-        error.exit_code = code
-        raise error
-    if any(process.exitcode for process in processes):
-        raise WrongUsage("a worker process died", fix="see its message above; run the same command again to go on")
 
 
-def _work(task: _Task, stop: Any, count: Any, failures: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and asks us to stop
+class _Crew:
+    """The worker processes of a run."""
 
-    seen: list[int] = []  # what this worker has reported so far; its first report is where it began
+    def __init__(self, view: View, task: Task, say: Say) -> None:
+        self._view, self._task, self._say = view, task, say
+        # The workers have patience with the storage, and tell of it; who only looks can look again later.
+        view.patience = Patience(view.run.place, say=lambda _: None, seconds=0)
+        self._said: dict[str, float] = {}
+        self._workers: list[WorkerProcess] = []
+        self._failures: list[ExplorerError] = []
+        self._n_started = self._n_replaced = self._n_before = 0
+        self._is_done = self._is_stopping = False
 
-    def tell(done: int, wanted: int, best_hypervolume: float) -> None:
-        del wanted, best_hypervolume
-        with count.get_lock():
-            count.value += done - (seen[-1] if seen else done)
-        seen.append(done)
+    def work(self, n: int) -> None:
+        try:
+            with stoppable() as is_interrupted:
+                for _ in range(n):
+                    self._start()
+                while self._workers:
+                    self._attend(is_interrupted)
+        except KeyboardInterrupt:
+            self._is_stopping = True
+        finally:
+            for worker in self._workers:
+                worker.process.kill()  # what it was at is tried again by the next run
+                worker.process.join()
+        if self._is_stopping:
+            told = f"stopped; all finished trials are in {self._view.run.place}"
+            raise Interrupted(told, fix="run the same command again to go on")
+        if self._failures and not self._is_done:
+            raise self._failures[0]
 
-    try:
-        study = load_study(task.study).with_search(trials=task.trials, seed=task.seed, sampler=task.sampler)
-        run = prepare(assessment_of(study, load_evaluator(study)), out=task.out, storage_url=task.storage_url)
-        search(run, quota=task.quota, worker=task.worker, progress=tell, should_stop=stop.is_set)
-    except Interrupted:
-        return
-    except ExplorerError as error:
-        failures.put((error.problem, error.fix, error.exit_code))
+    def _attend(self, is_interrupted: Callable[[], bool]) -> None:
+        wait([end for worker in self._workers for end in (worker.process.sentinel, worker.pipe)], _LOOK_EVERY_S)
+        if is_interrupted() and not self._is_stopping:
+            self._is_stopping = True
+            for worker in self._workers:
+                worker.ask_to_stop()
+        for worker in list(self._workers):
+            self._hear(worker)
+        with suppress(StorageLost):
+            self._view.look()
+        if not self._workers and not (self._is_stopping or self._is_done or self._failures):
+            self._replace()
+
+    def _start(self) -> None:
+        self._workers.append(start(replace(self._task, index=self._n_started)))
+        self._n_started += 1
+
+    def _hear(self, worker: WorkerProcess) -> None:
+        is_alive = worker.process.is_alive()  # before its last words are heard
+        for text in worker.hear():
+            self._tell(text)
+        if is_alive:
+            return
+        worker.process.join()
+        worker.pipe.close()
+        self._workers.remove(worker)
+        if worker.failure:
+            self._failures.append(worker.failure)
+        elif worker.process.exitcode == 0:
+            self._is_done = self._is_done or not self._is_stopping
+        elif not self._is_stopping:
+            left = "the others go on" if self._workers else "nobody is left"
+            self._tell(f"worker {worker.index} (process {worker.process.pid}) died of {worker.cause}; {left}")
+
+    def _replace(self) -> None:
+        """Start another worker where all have died, but not for ever."""
+        n = self._view.board.n_complete
+        self._n_replaced = 0 if n > self._n_before else self._n_replaced + 1
+        self._n_before = n
+        if self._n_replaced > _MOST_REPLACED:
+            told = f"every worker died, {self._n_started} in all; all finished trials are in {self._view.run.place}"
+            fix = "see above what they died of; the same command goes on"
+            self._failures.append(MeasurementFailed(told, fix=fix))
+            return
+        self._start()
+        self._tell(f"worker {self._workers[-1].index} is started in their place")
+
+    def _tell(self, text: str) -> None:
+        """Say something, once where several workers say it at a time."""
+        now = time.monotonic()
+        if now - self._said.get(text, -_SAY_AGAIN_S) >= _SAY_AGAIN_S:
+            self._said[text] = now
+            self._say(text)

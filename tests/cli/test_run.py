@@ -229,12 +229,28 @@ def test_a_file_that_is_no_study_exits_3(cli: Cli, tmp_path: Path, text: str, sa
     assert said in done.stderr
 
 
-def test_a_truncated_journal_is_refused_then_recovered_and_nothing_is_lost(
+def test_half_a_record_that_a_crash_left_is_kept_aside_and_told(
     explorer_in: Cli, paper_run: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(paper_run / "results", tmp_path / "results")
     journal = tmp_path / "results/paper/study.journal"
-    journal.write_bytes(journal.read_bytes()[:-20])
+    half = b'{"op_code":4,"worker_id":"half a rec'
+    journal.write_bytes(journal.read_bytes() + half)
+
+    done = explorer_in(tmp_path, "run", "paper", "--trials", 310, "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["n_complete"] == 310
+    assert "was cut off by a crash; its 36 bytes are kept in study.journal.cut1" in done.stderr
+    assert journal.with_name("study.journal.cut1").read_bytes() == half
+
+
+def test_a_damaged_journal_is_refused_then_recovered_and_no_whole_record_is_lost(
+    explorer_in: Cli, paper_run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(paper_run / "results", tmp_path / "results")
+    journal = tmp_path / "results/paper/study.journal"
+    journal.write_bytes(journal.read_bytes() + b"{not json}\n")
     damaged = journal.read_bytes()
 
     refused = explorer_in(tmp_path, "run", "paper", "--trials", 310)

@@ -33,14 +33,24 @@ def journal(make_run: MakeRun, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("n_bytes", CUTS)
-def test_a_cut_off_journal_is_refused_and_not_touched(make_run: MakeRun, journal: Path, n_bytes: int) -> None:
-    damaged = journal.read_bytes()[:-n_bytes]
-    journal.write_bytes(damaged)
-    with pytest.raises(InvalidFile, match=r"study\.journal: ends (within|with) a record(.|\n)*--recover") as caught:
-        search(make_run(trials=12))
+def test_half_a_record_that_a_killed_run_left_is_kept_aside_and_the_study_goes_on(
+    make_run: MakeRun, journal: Path, n_bytes: int
+) -> None:
+    cut = journal.read_bytes()[:-n_bytes]
+    journal.write_bytes(cut)
+    whole, _, half = cut.rpartition(b"\n")
+    added = search(make_run(trials=12))
+    kept = journal.with_name("study.journal.cut1")
 
-    assert caught.value.exit_code == 3
-    assert journal.read_bytes() == damaged
+    assert journal.read_bytes().startswith(whole + b"\n")
+    assert collect(make_run()).n_complete == 12
+    if n_bytes == 1:  # all but its newline: nothing is lost
+        assert journal.read_bytes().startswith(cut + b"\n")
+        assert not kept.exists()
+        assert added == 4
+    else:
+        assert kept.read_bytes() == half
+        assert added in {4, 5}
 
 
 @pytest.mark.parametrize("n_bytes", CUTS)

@@ -1,0 +1,75 @@
+"""What was measured but could not be stored: kept in a file, and taken up by the next run."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from explorer.errors import ExplorerError
+from explorer.files import read_text
+from explorer.search.begin import MEASURED_ATTR
+
+UNSTORED_NAME = "unstored.jsonl"
+_MAX_BYTES = 100_000_000
+
+
+def keep_unstored(folder: Path, row: Mapping[str, Any]) -> Path | None:
+    """Append a measurement to the file in a result folder, or elsewhere where that is full; None where nothing can be.
+
+    Args:
+        folder: the result folder.
+        row: what was measured, as it would have been stored.
+    """
+    line = json.dumps(dict(row)) + "\n"
+    for is_here in (True, False):
+        try:
+            path = _in(folder) if is_here else _anywhere()
+            with path.open("a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError:
+            continue
+        return path
+    return None
+
+
+def _in(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / UNSTORED_NAME
+
+
+def _anywhere() -> Path:
+    handle, name = tempfile.mkstemp(prefix="explorer-", suffix=f"-{UNSTORED_NAME}")
+    os.close(handle)
+    return Path(name)
+
+
+def unstored(folder: Path) -> list[dict[str, Any]]:
+    """Return what a result folder keeps of this kind; a line that was cut off is passed over."""
+    path = folder / UNSTORED_NAME
+    if not path.is_file():
+        return []
+    rows = []
+    try:
+        lines = read_text(path, max_bytes=_MAX_BYTES).splitlines()
+    except ExplorerError:
+        return []
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows
+
+
+def drop_stored(folder: Path, trials: Sequence[FrozenTrial]) -> None:
+    """Remove the file once all that it keeps is stored with the study's trials."""
+    if rows := unstored(folder):
+        stored = [trial.user_attrs.get(MEASURED_ATTR) for trial in trials]
+        if all(row in stored for row in rows):
+            (folder / UNSTORED_NAME).unlink(missing_ok=True)

@@ -186,13 +186,19 @@ def _error(value: float | None, kind: str) -> str:
     return f"{value:.2g}" if kind == "mae" else f"{100 * value:.3g} %"
 
 
+def _sampler(run: Mapping[str, Any]) -> str:
+    """Return what proposed the designs of a run: of `auto`, what it stood for."""
+    named, did = str(run["sampler"]), str(run.get("proposed_by", run["sampler"]))
+    return named if named == did else f"{named} ({did})"
+
+
 def _origin(results: Results) -> Grid:
     p = results.provenance
     if not p:
         return Grid(["What", "Which"], [])
     versions = [f"explorer {p['explorer_version']}", f"Python {p['python']}"]
     versions += [f"{name} {number}" for name, number in p["packages"].items()]
-    runs = [f"trials {r['from']} to {r['to']} by {r['sampler']}, seed {r['seed']}" for r in p["runs"] if "from" in r]
+    runs = [f"trials {r['from']} to {r['to']} by {_sampler(r)}, seed {r['seed']}" for r in p["runs"] if "from" in r]
     if shared := [r for r in p["runs"] if "worker" in r]:
         hosts = {r["host"] for r in shared}
         runs.append(f"{sum(r['added'] for r in shared)} trials by {len(shared)} workers on {len(hosts)} hosts")

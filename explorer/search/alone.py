@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.pareto.plan import MAX_OBJECTIVES, plan_designs
+from explorer.pareto.plan import plan_designs
 from explorer.problem.columns import Columns, n_rows, take
 from explorer.search.begin import Run
 from explorer.search.encoding import Encoding
@@ -15,7 +15,7 @@ from explorer.search.generations import GENERATION_KEYS, Generational
 from explorer.search.patience import Patience
 from explorer.search.progress import FrontSoFar, Progress, stopped
 from explorer.search.record import Block, record
-from explorer.search.samplers import POPULATION, batch_size, make_sampler, own_seed
+from explorer.search.samplers import MODEL, POPULATION, batch_size, make_sampler, own_seed, proposed_by
 from explorer.search.shared import is_given, search_shared
 from explorer.search.sources import Asked, Listed, Proposal, Source
 from explorer.search.tried import ORIGIN_ATTR, SAMPLE, SEARCH, Tried, attributes, keys_of
@@ -54,10 +54,8 @@ def search_alone(
 def _source(run: Run, n: int) -> Source:
     """Return what proposes the n designs that are missing."""
     assessment, study, tried = run.assessment, run.assessment.study, run.tried
-    name = study.sampler
-    if name == "auto":
-        name = "plan" if len(study.objectives) <= MAX_OBJECTIVES else "nsga3"
-    if name == "plan":
+    name = proposed_by(assessment)
+    if name == MODEL:
         planned = plan_designs(assessment, run.reference, n, seed=study.seed, known=tried.table)
         return Listed(planned, assessment, system_attrs=_as_parents(run, max(0, POPULATION - tried.n)))
     if wants_all(assessment):

@@ -20,7 +20,7 @@ from explorer.search.tried import is_feasible_of
 # threads and processes ask.
 PROPOSED_ATTR = "explorer:proposed"
 # Fits are cubic in rows; of more, those on the front and the latest are the ones that matter.
-MAX_ROWS = 150
+MAX_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from typing import Any
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
-from explorer.pareto.plan import MAX_OBJECTIVES
 from explorer.search.begin import Run
 from explorer.search.board import Board, asked_params
 from explorer.search.draft import Drafter, Proposed
@@ -16,7 +15,7 @@ from explorer.search.encoding import Encoding
 from explorer.search.learning import LearningSampler
 from explorer.search.marks import ALONE, RETRY_ATTR
 from explorer.search.model_sampler import ModelSampler
-from explorer.search.samplers import make_sampler, own_seed
+from explorer.search.samplers import LEARNING, MODEL, make_sampler, own_seed, proposed_by
 from explorer.search.tried import ORIGIN_ATTR, SAMPLE
 
 _MOST_DRAFTS = 16
@@ -106,15 +105,13 @@ class Steps:
 
 def _sampler(run: Run, *, done: int, index: int) -> BaseSampler:
     assessment, study = run.assessment, run.assessment.study
-    name = study.sampler
-    if name == "auto" and assessment.is_cheap and len(study.objectives) <= MAX_OBJECTIVES:
+    name = proposed_by(assessment)
+    if name == MODEL:
         return ModelSampler(assessment, n_trials=study.trials, reference=run.reference, seed=study.seed)
-    if name == "auto" and not assessment.is_cheap:
+    if name == LEARNING:
         # One plan for all of a study's runs, and another one for each worker: history decides the rest.
         seed = own_seed(study.seed, done=0, worker=index + 1)
         return LearningSampler(assessment, reference=run.reference, seed=seed)
-    if name == "auto":
-        name = "nsga3"
     return make_sampler(
         name, seed=study.seed, done=done, trials=study.trials, worker=index + 1,
         distributions=Encoding(assessment.regions).distributions(),

@@ -11,6 +11,7 @@ from typing import Any
 from explorer.files import cannot_write
 from explorer.search.begin import RUNS_ATTR, Run
 from explorer.search.patience import StorageLost, told_as_lost
+from explorer.search.samplers import proposed_by
 
 Clock = Callable[[], datetime.datetime]
 
@@ -26,9 +27,9 @@ def logged(run: Run, *, clock: Clock) -> Iterator[None]:
     first = run.tried.n
 
     def keep(times: dict[str, str]) -> None:
-        done, study = run.tried.n, run.assessment.study
+        done = run.tried.n
         if done > first:
-            entry = {"sampler": study.sampler, "seed": study.seed, "from": first, "to": done, **times}
+            entry = {**_how(run), "from": first, "to": done, **times}
             run.study.set_user_attr(RUNS_ATTR, [*run.study.user_attrs.get(RUNS_ATTR, []), entry])
 
     with _logged(run, clock, keep):
@@ -50,10 +51,10 @@ def logged_worker(run: Run, *, index: int, n_added: Callable[[], int], clock: Cl
     """
 
     def keep(times: dict[str, str]) -> None:
-        n, study = n_added(), run.assessment.study
+        n = n_added()
         if n:
             who = {"worker": index, "host": platform.node()}
-            entry = {**who, "sampler": study.sampler, "seed": study.seed, "added": n, **times}
+            entry = {**who, **_how(run), "added": n, **times}
             run.study.set_user_attr(f"{RUNS_ATTR}/{uuid.uuid4().hex[:12]}", entry)
 
     with _logged(run, clock, keep):
@@ -65,6 +66,11 @@ def runs_of(run: Run) -> list[dict[str, Any]]:
     attrs = run.study.user_attrs
     workers = [entry for name, entry in attrs.items() if name.startswith(f"{RUNS_ATTR}/")]
     return sorted([*attrs.get(RUNS_ATTR, []), *workers], key=lambda entry: str(entry["began"]))
+
+
+def _how(run: Run) -> dict[str, Any]:
+    study = run.assessment.study
+    return {"sampler": study.sampler, "proposed_by": proposed_by(run.assessment), "seed": study.seed}
 
 
 @contextmanager

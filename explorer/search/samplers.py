@@ -22,8 +22,12 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.errors import MissingPart, UnknownName
+from explorer.models.assessment import Assessment
+from explorer.pareto.plan import MAX_OBJECTIVES
 
 POPULATION = 50
+MODEL, LEARNING = "model", "learning"
+"""What `auto` stands for where designs are predicted, and where they are measured."""
 _FREE_BATCH = 256
 
 
@@ -39,13 +43,27 @@ def own_seed(seed: int, *, done: int, worker: int = 0) -> int:
     return int(np.random.SeedSequence([seed, done, worker]).generate_state(1)[0])
 
 
+def proposed_by(assessment: Assessment) -> str:
+    """Return what proposes a study's designs: its sampler, or what `auto` stands for there.
+
+    Where designs are predicted it is "model", the cover of the exact front, up to three objectives, and else "nsga3";
+    where they are measured it is "learning".
+    """
+    study = assessment.study
+    if study.sampler != "auto":
+        return study.sampler
+    if not assessment.is_cheap:
+        return LEARNING
+    return MODEL if len(study.objectives) <= MAX_OBJECTIVES else "nsga3"
+
+
 def make_sampler(
     name: str, *, seed: int, done: int, trials: int, distributions: Mapping[str, BaseDistribution], worker: int = 0
 ) -> BaseSampler:
     """Return one of Optuna's samplers.
 
     Args:
-        name: one of the study's sampler names, but for `auto`.
+        name: one of Optuna's, as studies call them.
         seed: the study's seed.
         done: trials already COMPLETE: a resumed search must not propose the same designs again.
         trials: trials wanted in all; decides the grid's size.

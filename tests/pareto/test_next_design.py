@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from explorer.api import load
 from explorer.models.assessment import Assessment
-from explorer.pareto.next_design import Judged, Known, judge_of, next_designs
+from explorer.pareto.next_design import Judged, Known, expected_gain, judge_of, next_designs
 from explorer.pareto.pool import Key, Pool, placed, pooled, scanned
 from explorer.problem.columns import Columns, Float
 from explorer.problem.constraints import parse_constraint
@@ -293,3 +293,28 @@ def test_limits_that_are_known_without_a_measurement_hold_in_every_draw(
 
     assert (violation[:, 0] > 0).all()
     assert (violation[:, 1] == 0).all()
+
+
+@given(gains=arrays(np.float64, st.tuples(st.integers(1, 90), st.integers(1, 5)), elements=st.floats(0, 1)))
+def test_what_few_draws_promise_is_not_expected(gains: Float) -> None:
+    """The mean where draws agree; less where few promise much; nothing where only one in twenty promises anything."""
+    found = expected_gain(gains)
+    lottery = np.zeros((64, 1))
+    lottery[:3] = 1.0
+
+    assert np.all(found <= np.mean(gains, axis=0) + 1e-12)
+    assert np.all(found >= np.min(gains, axis=0) * 0.95 - 1e-12)
+    np.testing.assert_allclose(expected_gain(gains + 1) - found, expected_gain(np.ones_like(gains)))
+    assert expected_gain(lottery)[0] == 0.0 < expected_gain(np.vstack([lottery, [[1.0]]]))[0]
+
+
+def test_a_design_that_one_draw_in_sixty_praises_waits() -> None:
+    """A sure small gain comes before a great one that hardly any draw has."""
+    values = np.full((64, 2, 2), 0.99)
+    values[:, 0] = 0.405  # always a little better than the front
+    values[0, 1] = 0.0  # once much better: on average by more
+    draws = Table(values, np.zeros((64, 2)))
+    front = np.array([[0.41, 0.41]])
+    asked = next_designs(draws, draws.known(front), np.ones(2), n=1, rng=np.random.default_rng(0))
+
+    assert chosen(asked) == [0]

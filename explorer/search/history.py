@@ -19,8 +19,9 @@ from explorer.search.tried import is_feasible_of
 # What a trial was proposed, from before its parameters are: an objective suggests them one by one, and meanwhile other
 # threads and processes ask.
 PROPOSED_ATTR = "explorer:proposed"
-# Fits are cubic in rows; of more, those on the front and the latest are the ones that matter.
-MAX_ROWS = 100
+# What a suggestion costs grows with the rows of its fit. Of more, a third are the latest: whatever was hoped for where
+# they lie, it is known by now. A third lie on the front or next to it; the others are spread over all that there was.
+MAX_ROWS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,14 @@ class History:
             return np.arange(n)
         # Rank by how many designs are better in every objective: the front first, and of equals the latest.
         beaten = np.sum(np.all(self.values[:, None, :] > self.values[None, :, :], axis=-1), axis=1)
-        return np.sort(np.lexsort((-np.arange(n), beaten))[:MAX_ROWS])
+        third = MAX_ROWS // 3
+        before = n - third
+        kept = np.zeros(n, dtype=np.bool_)
+        kept[before:] = True
+        kept[np.lexsort((-np.arange(before), beaten[:before]))[:third]] = True
+        left = np.flatnonzero(~kept)
+        kept[left[np.linspace(0, len(left) - 1, MAX_ROWS - 2 * third).astype(np.int64)]] = True
+        return np.flatnonzero(kept)
 
 
 def history_of(trials: Sequence[FrozenTrial], assessment: Assessment, *, own: int) -> History:

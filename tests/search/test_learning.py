@@ -435,6 +435,8 @@ def test_of_many_trials_the_front_and_the_latest_are_learned() -> None:
     study.tell(study.ask(distributions), [1e6, 0.5])
 
     assert len(history.rows_to_learn) == MAX_ROWS
+    # What disappointed is learned as well: or it would be hoped for again and again.
+    assert set(range(MAX_ROWS + 60 - MAX_ROWS // 3, MAX_ROWS + 60)) <= set(history.rows_to_learn.tolist())
     assert set(on_front.tolist()) <= set(history.rows_to_learn.tolist())
     assert len(history.values) == MAX_ROWS + 60
     assert not sampler.fallbacks

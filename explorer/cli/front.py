@@ -90,8 +90,8 @@ def _print_front(results: "Results", columns: "Columns", *, is_all: bool) -> Non
             f"{len(rows)} of the front's {n:,} designs are shown, evenly along {results.objectives[0].name}; "
             "--all shows every one, --format csv or json writes them"
         )
-    brackets = "their 90 % intervals" if "certainty" in columns else "the range of repeated readings"
-    note(f"{n:,} of {results.n_complete:,} designs, in brackets {brackets}; hypervolume {results.hypervolume:.6g}")
+    brackets = f", in brackets {_brackets(results, columns)}" if any(f"{name}_lo" in columns for name in names) else ""
+    note(f"{n:,} of {results.n_complete:,} designs{brackets}; hypervolume {results.hypervolume:.6g}")
     if left_out:
         note(f"left out for want of width: {', '.join(left_out)}; --format csv has all")
     if outside.any():
@@ -103,6 +103,15 @@ def _print_front(results: "Results", columns: "Columns", *, is_all: bool) -> Non
 # What a narrow terminal does without, the first ones first, unless it is an objective.
 _SPARE = ("domain_distance", "weighted_cost", "edp_js", "size_bytes", "power_w", "latency_s", "energy_j", "accuracy",
           "p_front")  # fmt: skip
+
+
+def _brackets(results: "Results", columns: "Columns") -> str:
+    """Say what the intervals are."""
+    if "certainty" in columns:
+        return "their 90 % intervals"
+    kind = results.provenance.get("model", {}).get("kind", "")
+    by_kind = {"live": "the 95 % Wilson interval of what was counted", "table": "the range of repeated readings"}
+    return by_kind.get(kind, "the intervals that were measured with them")
 
 
 def _spare(columns: "Columns", names: Sequence[str]) -> list[str]:

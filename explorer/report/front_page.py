@@ -147,6 +147,8 @@ def _source(results: Results) -> str:
         )
     if model.get("kind") == "live":
         return f"Every design was measured: '{name}' was compressed and run for each of them."
+    if model.get("kind") == "function":
+        return f"Every design was measured by '{name}', and nothing is predicted. Intervals are those that it gave."
     return (
         f"Predictions come from model '{name}'. Intervals hold 90 % of what a new measurement would give; what few "
         "samples cannot separate is decided by the model's priors. Measure a design before you ship it."

@@ -64,12 +64,20 @@ def live_data(results: Results, *, place: str) -> dict[str, Any]:
         "front": _front(carried, names, shown, knee=knee[kept], total=n_rows(front)),
         "behind": _behind(results, shown),
         "has_certainty": "certainty" in front,
+        "intervals": _interval_word(front, shown),
         "sweep": _sweep(carried, 0 if sweep is None else len(sweep.rows)),
         "samples": _samples(results),
         "exact": results.exact.values.T.tolist() if results.exact and len(results.objectives) == 2 else None,
         "styles": _styles(results, front),
         "layout": _layout(),
     }
+
+
+def _interval_word(front: Columns, shown: list[str]) -> str:
+    """Say what intervals are: of predictions 90 %, of measurements what came with them; empty where there are none."""
+    if not any(bounds(name)[0] in front for name in shown):
+        return ""
+    return "90 % intervals" if "certainty" in front else "Intervals"
 
 
 def _numbers(front: Columns) -> list[str]:

@@ -42,11 +42,13 @@ def _trials(folder: Path) -> list[dict[str, str]]:
 def test_a_live_study_measures_its_trials_and_goes_on_where_it_stopped(cli: Cli, tmp_path: Path) -> None:
     begun = cli("run", "digits-cnn-live", "--trials", 12)
     first = _trials(tmp_path)
+    shown = cli("front", "digits-cnn-live")
     resumed = cli("run", "digits-cnn-live", "--trials", 40)
     every = _trials(tmp_path)
 
     assert begun.returncode == 0, begun.stderr
     assert resumed.returncode == 0, resumed.stderr
+    assert "in brackets the 95 % Wilson interval of what was counted" in shown.stderr
     assert len(first) == 12
     assert len(every) == 40
     assert every[:12] == [{**row, "is_front": every[i]["is_front"]} for i, row in enumerate(first)]

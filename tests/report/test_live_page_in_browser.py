@@ -29,9 +29,9 @@ Page = Chrome
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which two studies were run: two objectives, and three."""
+    """A folder in which studies were run: two objectives, three, and one whose designs were all measured."""
     place = tmp_path_factory.mktemp("studies")
-    for study, trials in (("paper", 200), ("energy-latency-accuracy", 150)):
+    for study, trials in (("paper", 200), ("energy-latency-accuracy", 150), ("digits-cnn-live", 12)):
         explorer.run(study, trials=trials, out=place / "results" / study)
         command = [sys.executable, "-m", "explorer", "report", study]  # written as from there: commands name the study
         subprocess.run(command, cwd=place, check=True, capture_output=True)
@@ -72,7 +72,7 @@ def page(browser: Chrome, folder: Path) -> Iterator[Callable[..., Page]]:
 
 def _until(browser: Chrome, is_done: Callable[[], Any]) -> Any:
     # Parts are drawn anew while a test looks: an element found a moment ago may be gone.
-    waiting = WebDriverWait(browser, 20, poll_frequency=0.05, ignored_exceptions=[StaleElementReferenceException])
+    waiting = WebDriverWait(browser, 60, poll_frequency=0.05, ignored_exceptions=[StaleElementReferenceException])
     return waiting.until(lambda _: is_done())
 
 
@@ -302,6 +302,18 @@ def test_a_meaningless_number_is_marked_and_changes_nothing(page: Callable[..., 
     _drawn(opened)
     assert not _one(opened, "#number-note").is_displayed()
     assert _design(opened, "winner") != before
+
+
+def test_a_page_of_measurements_speaks_of_no_predictions(page: Callable[..., Page]) -> None:
+    opened = page(study="digits-cnn-live")
+    _one(opened, "#scatter-box").send_keys(Keys.ARROW_RIGHT)
+    _until(opened, lambda: opened.find_elements(By.CSS_SELECTOR, "#selected h3"))
+    shown = opened.find_element(By.TAG_NAME, "body").text
+
+    assert _one(opened, "#selected thead").text.split() == ["Measured", "Interval"]
+    assert _one(opened, "#bars-label .interval-word").text == "Intervals"
+    assert "Small print: Intervals." in shown
+    assert not re.search("for sure|90 % interval|Predicted", shown)
 
 
 def test_brushing_an_axis_shrinks_the_table_and_the_plot(page: Callable[..., Page]) -> None:

@@ -101,7 +101,7 @@ function drawSelected() {
     return make("tr", {}, [make("th", { scope: "row", textContent: columns[name]?.label ?? name }), make("td", { className: "number", textContent: value }),
                            make("td", { className: "number soft", textContent: range(name, row) })]);
   });
-  const head = make("tr", {}, ["", "Predicted", "90 % interval"].map((text) => make("th", { scope: "col", textContent: text })));
+  const head = make("tr", {}, ["", ...(payload.has_certainty ? ["Predicted", "90 % interval"] : ["Measured", "Interval"])].map((text) => make("th", { scope: "col", textContent: text })));
   const parts = [make("h3", { textContent: `Design ${front.id[row]}` })];
   if (!isInside(row)) parts.push(make("p", { className: "bad", textContent: "EXTRAPOLATED: outside the model's domain. Measure it before you believe it." }));
   parts.push(make("p", { textContent: nearestText(row) }));

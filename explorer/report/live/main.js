@@ -146,6 +146,9 @@ function bindControls() {
   onNumber("energy-max", positive, "energyMax", { none: payload.energy_max_j });
   onNumber("floor", share, "floor", { none: null });
   onNumber("cap", positive, "cap", { none: null });
+  byId("certainty-hint").hidden = !payload.has_certainty;
+  for (const id of ["bars-label", "interval-hint"]) byId(id).hidden = !payload.intervals;
+  for (const word of document.querySelectorAll(".interval-word")) word.textContent = payload.intervals;
   byId("cost-controls").hidden = !hasCost;
   byId("floor-label").hidden = !("accuracy" in front.value);
   byId("cap-label").hidden = !("power_w" in front.value);

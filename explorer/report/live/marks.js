@@ -38,7 +38,7 @@ function drawMarks(decision) {
   fill(byId("marks"), [area]);
 }
 
-/** Draw the 90 % intervals of one design, where they are known. */
+/** Draw the intervals of one design, where they are known. */
 function intervalLines(row, [x, y], at, xaxis, yaxis) {
   const ends = (axis, name) => [front.low[name]?.[row], front.high[name]?.[row]].map((value) => (Number.isFinite(value) ? at(axis, name, value) : NaN));
   const [[left, right], [low, high]] = [ends(xaxis, state.x), ends(yaxis, state.y)];

@@ -36,9 +36,9 @@ function errorBar(name, which) {
   };
 }
 
-/** Draw the 90 % intervals of all designs that are drawn; those of marked ones come with the marks. */
+/** Draw the intervals of all designs that are drawn; those of marked ones come with the marks. */
 function barTraces(which) {
-  if (state.bars !== "all" || state.z) return [];
+  if (state.bars !== "all" || state.z || !payload.intervals) return [];
   return [
     {
       ...placed(front, which),
@@ -46,7 +46,7 @@ function barTraces(which) {
       error_y: errorBar(state.y, which),
       mode: "markers",
       marker: { size: 1, color: "#808080" },
-      name: "90 % intervals",
+      name: payload.intervals,
       hoverinfo: "skip",
     },
   ];

@@ -172,6 +172,28 @@ def with_optuna(make: Callable[[int], optuna.samplers.BaseSampler], trials: dict
     return search_with
 
 
+def with_rustuna(make: Callable[[int], object], trials: dict[int, int]) -> Callable[..., Trace]:
+    """Search by Optuna written in Rust, over the same parameters."""
+    import rustuna
+
+    def search_with(question: Question, seed: int) -> Trace:
+        encoding = Encoding(question.assessment.regions)
+        distributions = encoding.distributions()
+        study = rustuna.create_study(directions=["minimize"] * len(question.reference), sampler=make(seed))
+        trace, watch = Trace([], [], []), Watch()
+        for i in range(trials[len(question.reference)]):
+            trial = study.ask()
+            params = {name: trial.suggest_float(name, d.low, d.high, log=d.log) for name, d in distributions.items()}
+            values = optuna_values(question, encoding, params)
+            study.tell(trial.number, values[0].tolist())
+            trace.n.append(i + 1)
+            trace.found.append(values)
+            trace.seconds.append(watch())
+        return trace
+
+    return search_with
+
+
 def optuna_values(question: Question, encoding: Encoding, params: dict[str, float]) -> Float:
     return assessed_values(question.assessment, encoding.decode(columns_of([params]), n=1))[0]
 
@@ -214,11 +236,28 @@ def rivals(question: Question) -> Iterator[tuple[str, Callable[[Question, int], 
         with_optuna(lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True), {2: 1_000, 3: 600}),
     )
     yield "Optuna GP", with_optuna(_gp, {2: 100, 3: 60}) if has_torch else None
+    has_botorch = has_torch and find_spec("botorch") is not None and find_spec("optuna_integration") is not None
+    yield "BoTorch", with_optuna(_botorch, {2: 50, 3: 30}) if has_botorch else None
+    if find_spec("rustuna") is None:
+        yield "Rustuna NSGA-II", None
+        yield "Rustuna TPE", None
+    else:
+        from rustuna import samplers as rust
+
+        yield "Rustuna NSGA-II", with_rustuna(lambda seed: rust.NSGAIISampler(seed=seed), {2: 5_000, 3: 5_000})
+        by_tpe = with_rustuna(lambda seed: rust.TPESampler(seed=seed, multivariate=True), {2: 1_000, 3: 1_000})
+        yield "Rustuna TPE", by_tpe
     yield "pymoo NSGA-II", pymoo_nsga2 if find_spec("pymoo") else None
 
 
 def _gp(seed: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
+
+
+def _botorch(seed: int) -> optuna.samplers.BaseSampler:
+    from optuna_integration import BoTorchSampler
+
+    return BoTorchSampler(seed=seed)
 
 
 def check_equal(question: Question) -> None:

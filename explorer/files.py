@@ -50,7 +50,7 @@ def text_of(path: Path, content: bytes) -> str:
     except UnicodeDecodeError as error:
         raise InvalidFile(path, [Fault(f"byte {error.start}", "is not UTF-8 text", "save it as UTF-8")]) from None
     if not text.strip():
-        raise InvalidFile(path, [Fault("", "the file is empty", "write a declaration or restore it from a copy")])
+        raise InvalidFile(path, [Fault("", "the file is empty", "write it, or restore it from a copy")])
     return text
 
 

@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.search.ledger import Ending
-from explorer.search.record_read import _INFINITE, _local
+from explorer.search.record_read import INFINITE, local_time
 
 Ask = Callable[[str, Mapping[str, Any]], Sequence[Any]]
 """Runs a query with its parameters, and returns its rows."""
@@ -74,7 +74,7 @@ class Reader:
             own = parts[trial_id]
             values = own.get(_VALUE)
             trial = FrozenTrial(
-                number, _STATES[state], None, _local(began), _local(ended), own[_PARAM], own[-1], own[_USER],
+                number, _STATES[state], None, local_time(began), local_time(ended), own[_PARAM], own[-1], own[_USER],
                 own[_SYSTEM], {int(step): value for step, value in own[_STEP].items()}, trial_id,
                 values=[values[key] for key in sorted(values, key=int)] if values else None,
             )  # fmt: skip
@@ -140,7 +140,7 @@ class Reader:
                 parts[trial_id][_PARAM][name] = distribution.to_external_repr(number)
                 parts[trial_id][-1][name] = distribution
             elif kind in {_VALUE, _STEP}:
-                parts[trial_id][kind][name] = _INFINITE.get(word, number)
+                parts[trial_id][kind][name] = INFINITE.get(word, number)
 
     def _distribution(self, written: str) -> BaseDistribution:
         if written not in self._distributions:

@@ -11,7 +11,7 @@ from optuna.storages._cached_storage import _StudyInfo
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, text
 
-_INFINITE = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
+INFINITE = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
 _STATES = {state.name: state for state in TrialState}
 _FINISHED = ", ".join(f"'{state.name}'" for state in TrialState if state.is_finished())
 _MINE = "JOIN trials t ON t.trial_id = c.trial_id WHERE t.study_id = :study AND t.trial_id > :after"
@@ -48,7 +48,7 @@ def read_trials(connection: Connection, study_id: int, *, after: int) -> tuple[l
     user, system = (_attributes(connection, which, f"trial_{kind}_attributes") for kind in ("user", "system"))
     finished = [
         FrozenTrial(
-            number, _STATES[state], None, _local(began), _local(ended), params.pop(i, {}), distributions.pop(i, {}),
+            number, _STATES[state], None, local_time(began), local_time(ended), params.pop(i, {}), distributions.pop(i, {}),
             user.pop(i, {}), system.pop(i, {}), intermediate.pop(i, {}), i,
             values=[value for _, value in sorted(values[i].items())] if i in values else None,
         )
@@ -78,7 +78,7 @@ def _params(connection: Connection, which: dict[str, int]) -> tuple[_Parts, dict
 def _numbers(connection: Connection, which: dict[str, int], table: str, columns: str) -> _Parts:
     parts: _Parts = defaultdict(dict)
     for i, place, value, kind in connection.execute(text(_SELECT % (columns, table)), which):
-        parts[i][place] = _INFINITE.get(kind, value)
+        parts[i][place] = INFINITE.get(kind, value)
     return parts
 
 
@@ -92,7 +92,7 @@ def _attributes(connection: Connection, which: dict[str, int], table: str) -> _P
     return parts
 
 
-def _local(moment: Any) -> datetime.datetime | None:
+def local_time(moment: Any) -> datetime.datetime | None:
     """Return naive local time from a database's naive UTC, which SQLite gives as text."""
     if moment is None:
         return None

@@ -48,8 +48,8 @@ def read_trials(connection: Connection, study_id: int, *, after: int) -> tuple[l
     user, system = (_attributes(connection, which, f"trial_{kind}_attributes") for kind in ("user", "system"))
     finished = [
         FrozenTrial(
-            number, _STATES[state], None, local_time(began), local_time(ended), params.pop(i, {}), distributions.pop(i, {}),
-            user.pop(i, {}), system.pop(i, {}), intermediate.pop(i, {}), i,
+            number, _STATES[state], None, local_time(began), local_time(ended), params.pop(i, {}),
+            distributions.pop(i, {}), user.pop(i, {}), system.pop(i, {}), intermediate.pop(i, {}), i,
             values=[value for _, value in sorted(values[i].items())] if i in values else None,
         )
         for i, number, state, began, ended in rows

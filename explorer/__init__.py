@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from explorer.api import Outcome, choose, compare, deploy, explain, load, results, run, verify, worker
+    from explorer.api import Outcome, choose, compare, deploy, explain, load, results, run, verify
     from explorer.errors import ExplorerError
     from explorer.models.samples import Samples, paper_samples, read_samples
     from explorer.models.store import load_model
@@ -58,7 +58,6 @@ _HOMES = {
     "results": "explorer.api",
     "run": "explorer.api",
     "verify": "explorer.api",
-    "worker": "explorer.api",
 }
 __all__ = [
     "Comparison",
@@ -89,7 +88,6 @@ __all__ = [
     "results",
     "run",
     "verify",
-    "worker",
 ]
 
 

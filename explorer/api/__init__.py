@@ -9,13 +9,11 @@ if TYPE_CHECKING:
     from explorer.api.place import RESULTS_FOLDER, results, results_folder
     from explorer.api.running import Outcome, load, run
     from explorer.api.shipping import deploy, verify
-    from explorer.api.working import Work, proxy, worker
 
 # A module is imported when one of its names is first used: who reads results waits for no search and no model.
 _HOMES = {
     "RESULTS_FOLDER": "place",
     "Outcome": "running",
-    "Work": "working",
     "choose": "choosing",
     "compare": "looking",
     "dashboard": "looking",
@@ -23,18 +21,15 @@ _HOMES = {
     "describe": "choosing",
     "explain": "looking",
     "load": "running",
-    "proxy": "working",
     "results": "place",
     "results_folder": "place",
     "run": "running",
     "verify": "shipping",
-    "worker": "working",
     "write_report": "looking",
 }
 __all__ = [
     "RESULTS_FOLDER",
     "Outcome",
-    "Work",
     "choose",
     "compare",
     "dashboard",
@@ -42,12 +37,10 @@ __all__ = [
     "describe",
     "explain",
     "load",
-    "proxy",
     "results",
     "results_folder",
     "run",
     "verify",
-    "worker",
     "write_report",
 ]
 

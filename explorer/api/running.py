@@ -1,12 +1,12 @@
 """Loading a study and running it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from explorer.api.place import RESULTS_FOLDER, place_of
-from explorer.errors import Interrupted, MeasurementFailed
+from explorer.errors import Interrupted, MeasurementFailed, WrongUsage
 from explorer.files import cannot_write
 from explorer.models.assessment import Assessment, assessment_of
 from explorer.models.function import Measure
@@ -21,10 +21,12 @@ from explorer.search.begin import Run, prepare
 from explorer.search.collect import collect
 from explorer.search.journal import mend_tail
 from explorer.search.patience import told_as_lost
-from explorer.search.run import Clock, Progress, logged, search, utc_now
+from explorer.search.progress import Progress
+from explorer.search.run import Execution, search, utc_now
 from explorer.search.run_lock import run_lock
 from explorer.search.storage import journal_path, recover_journal
-from explorer.search.workers import search_in_parallel
+from explorer.units import parse_quantity
+from explorer.search.run_log import Clock, logged
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,11 @@ def run(
     sampler: str | None = None,
     storage: str | None = None,
     measure: Measure | str | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    cluster: str | None = None,
+    resources: Mapping[str, float] | None = None,
+    upload: Sequence[str | Path] = (),
+    time_limit: float | str | None = None,
     out: str | Path | None = None,
     recover: bool = False,
     wait: bool = False,
@@ -88,12 +94,18 @@ def run(
         storage: any Optuna URL, or a journal file's path; default: a journal file in the result folder.
         measure: for a study whose model is `{ measures = [...] }`: the function that measures a design, given its
             knobs by name (SI), or FILE.py:NAME.
-        workers: processes that search together.
+        workers: number of isolated processes of this machine in which designs are measured; default: this process.
+        cluster: address of a Dask scheduler (`tcp://HOST:8786`, `tls://...`) on whose workers designs are measured
+            instead (extra `cluster`).
+        resources: what each design takes of a cluster's worker: {"board": 1} for one design at a time on each board.
+        upload: files that the cluster's workers need.
+        time_limit: for one design, in seconds or with a unit ("30 s"); who takes longer is ended, tried again up to
+            three times, and given up. Without `workers` and `cluster` it implies one worker process.
         out: the result folder; default `results/<study>/`.
         recover: mend a damaged journal; the damaged file is kept.
         wait: where another run is at work in the folder, wait for it to end.
         progress: called after each batch of trials.
-        say: told what happens: workers that die, a storage that is away.
+        say: told what a user should know: workers that die, a storage that is away.
         clock: tells the time for provenance.
 
     Raises:
@@ -105,14 +117,24 @@ def run(
     """
     loaded = load(study, measure=measure) if isinstance(study, str) else study
     asked = loaded.study.with_search(trials=trials, seed=seed, sampler=sampler)
+    seconds = parse_quantity(time_limit, "s") if isinstance(time_limit, str) else time_limit
+    uploads = tuple(_existing(path) for path in upload)
+    execution = Execution(workers, cluster, dict(resources or {}), uploads, seconds)
     folder = Path(out) if out is not None else RESULTS_FOLDER / asked.name
     journal = journal_path(storage, folder)
     with run_lock(folder, journal, is_patient=wait, say=say):
         kept = recover_journal(journal) if recover and journal and journal.is_file() else None
         mend(journal, say=say)
         prepared = prepare(replace(loaded, study=asked), out=folder, storage_url=storage)
-        found = _searched(prepared, workers=workers, measure=measure, progress=progress, say=say, clock=clock)
+        found = _searched(prepared, execution, progress=progress, say=say, clock=clock)
         return replace(found, recovered_from=kept)
+
+
+def _existing(path: str | Path) -> Path:
+    found = Path(path).expanduser()
+    if not found.is_file():
+        raise WrongUsage(f"{found}: no such file to upload", fix="give the path of a file")
+    return found
 
 
 def mend(journal: Path | None, *, say: Callable[[str], None]) -> None:
@@ -128,24 +150,15 @@ def mend(journal: Path | None, *, say: Callable[[str], None]) -> None:
 
 
 def _searched(
-    prepared: Run,
-    *,
-    workers: int,
-    measure: Measure | str | None,
-    progress: Progress | None,
-    say: Callable[[str], None],
-    clock: Clock,
+    prepared: Run, execution: Execution, *, progress: Progress | None, say: Callable[[str], None], clock: Clock
 ) -> Outcome:
     with told_as_lost(prepared.place):
         before = prepared.tried.n
     began = time.perf_counter()
     stopped: Interrupted | MeasurementFailed | None = None
     try:
-        with logged(prepared, clock=clock):
-            if workers == 1:
-                search(prepared, progress=progress, say=say)
-            else:
-                search_in_parallel(prepared, workers=workers, measure=measure, progress=progress, say=say)
+        with logged(prepared, clock=clock, execution=execution.as_json()):
+            search(prepared, execution=execution, progress=progress, notify=say)
     except (Interrupted, MeasurementFailed) as error:
         stopped = error
     seconds = time.perf_counter() - began

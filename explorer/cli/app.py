@@ -11,7 +11,6 @@ from explorer.cli import choose as choosing
 from explorer.cli import compare as comparing
 from explorer.cli import dashboard as dashboards
 from explorer.cli import run as running
-from explorer.cli import worker as working
 from explorer.errors import ExplorerError
 
 app = typer.Typer(
@@ -41,8 +40,6 @@ def _root(
 
 
 app.command("run")(running.run)
-app.command("worker")(working.worker)
-app.command("proxy")(working.proxy)
 app.command("front")(front.front)
 app.command("report")(front.report)
 app.command("choose")(choosing.choose)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from explorer.cli.console import stderr
 
 if TYPE_CHECKING:
-    from explorer.search.run import Progress as SearchProgress
+    from explorer.search.progress import Progress as SearchProgress
 
 # One measured design may take minutes: over rich's own 30 s there would be no speed to tell the time left by.
 _SPEED_OVER_S = 3600.0
@@ -52,23 +52,3 @@ def counting_progress(title: str, *, total: int) -> Iterator[Callable[[], None]]
     with Progress(*columns, console=console, transient=True, disable=is_hidden, speed_estimate_period=period) as bar:
         task = bar.add_task(title, total=total)
         yield lambda: bar.advance(task)
-
-
-@contextmanager
-def work_progress() -> Iterator[Callable[[int, int, int], None]]:
-    """Show how far a shared study is; nothing where stderr is no terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = stderr()
-    columns = (
-        TextColumn("working"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[own]} by this worker"),
-    )
-    hidden, period = not console.is_terminal, _SPEED_OVER_S
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden, speed_estimate_period=period
-    ) as bar:
-        task = bar.add_task("work", total=None, own=0)
-        yield lambda done, wanted, own: bar.update(task, completed=done, total=wanted, own=own)

@@ -34,7 +34,24 @@ def run(
     sampler: Sampler = None,
     storage: Storage = None,
     measure: Measured = None,
-    workers: Annotated[int, typer.Option("--workers", help="Processes that search together.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", help="Measure N designs at a time, each in a process of its own."),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option("--cluster", metavar="URL", help="Measure on the workers of a Dask scheduler: tcp://HOST:8786."),
+    ] = None,
+    resource: Annotated[
+        list[str] | None,
+        typer.Option("--resource", metavar="NAME=N", help="What a design takes of a cluster's worker: board=1."),
+    ] = None,
+    upload: Annotated[
+        list[Path] | None, typer.Option("--upload", metavar="FILE", help="A file that the cluster's workers need.")
+    ] = None,
+    time_limit: Annotated[
+        str | None, typer.Option("--time-limit", metavar="T", help="For one design, such as '30 s' or '500 ms'.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Result folder.", show_default="results/<study>/")] = None,
     recover: Annotated[
         bool, typer.Option("--recover", help="Mend a damaged journal up to the damage; the damaged file is kept.")
@@ -63,6 +80,10 @@ def run(
                 storage=storage,
                 measure=measure,
                 workers=workers,
+                cluster=cluster,
+                resources=_resources(resource or []),
+                upload=upload or [],
+                time_limit=time_limit,
                 out=out,
                 recover=recover,
                 wait=wait,
@@ -110,6 +131,26 @@ def run(
     if results.advice:
         print_text(results.advice)
     print_text(f"{folder}/: report.html (open it in a browser), front.csv, front.json, trials.csv, provenance.json")
+
+
+def _resources(given: list[str]) -> dict[str, float]:
+    """Return amounts by name.
+
+    Raises:
+        WrongUsage: one is not NAME=N.
+    """
+    from explorer.errors import WrongUsage
+
+    found = {}
+    for text in given:
+        name, _, amount = text.partition("=")
+        try:
+            found[name.strip()] = float(amount)
+        except ValueError:
+            found[""] = 0.0
+        if not name.strip() or not 0 < found.get(name.strip(), 0.0) < float("inf"):
+            raise WrongUsage(f"--resource {text}: is not NAME=N", fix="write for example --resource board=1")
+    return found
 
 
 def _certificate(results: "Results") -> Iterator[str]:

@@ -1,6 +1,7 @@
 """What every evaluator offers: designs in, predicted columns out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 from explorer.problem.columns import Columns
@@ -58,8 +59,31 @@ class Measurer(Evaluator, Protocol):
     def recorded(self, designs: Columns) -> list[dict[str, Any]]:
         """Return all that was measured of designs, as plain JSON values; measure what was not yet."""
 
+    def measure(self, design: Mapping[str, Any]) -> Any:
+        """Measure one design in this process; return it raw, as `accept` takes it."""
+
+    def task(self) -> Callable[[Mapping[str, Any]], Any]:
+        """Return a picklable callable that does the same in another process."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files of the user that the task reads."""
+
+    def accept(self, design: Mapping[str, Any], raw: Any) -> dict[str, Any]:
+        """Check a raw measurement and keep it, so that `evaluate` knows it; return it as plain JSON values.
+
+        Raises:
+            MeasurementFailed: it is no measurement.
+        """
+
+    def knows(self, design: Mapping[str, Any]) -> bool:
+        """Tell whether a design was measured."""
+
     def recall(self, row: object) -> None:
         """Take over what an earlier run measured; what is no such row is passed over."""
+
+    def design_of(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the knobs of a kept row; None where it is none."""
 
     def provenance(self, *, when: str) -> dict[str, Any]:
         """Return the conditions of the measurements, as plain JSON values."""

@@ -1,9 +1,8 @@
 """Function: an evaluator that measures every design by a function of the user's own: their board, their meter."""
 
-import importlib.util
+import ast
 import math
 import numbers
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from explorer.errors import MeasurementFailed, WrongUsage, suggestion
-from explorer.files import sha256
+from explorer.files import read_text, sha256
+from explorer.models.task import SourceFunction
 from explorer.network.provenance import processor
 from explorer.problem.columns import TARGETS, Columns, allowed_text, bounds, is_allowed, knobs_of, n_rows
 from explorer.problem.domain import Domain
@@ -24,6 +24,7 @@ Measure = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """A design's knobs by name, in SI, to what was measured of it: a number for each target, `_lo` and `_hi` if known."""
 
 _MAX_TEXT = 1_000
+_MAX_SOURCE_BYTES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,22 +120,56 @@ class Function:
     def _values(self, designs: Columns, names: list[str]) -> "zip[tuple[Any, ...]]":
         return zip(*[designs[name].tolist() for name in names], strict=True)
 
-    def _row(self, knobs: dict[str, Any]) -> dict[str, Any]:
-        key = _key(knobs)
-        if key not in self.rows:
-            self.rows[key] = {**self._measured(knobs), "knobs": knobs}
-        return self.rows[key]
+    def measure(self, design: Mapping[str, Any]) -> Any:
+        """Return what the function gives for one design, in this process.
 
-    def _measured(self, knobs: dict[str, Any]) -> dict[str, Any]:
-        if self.function is None:
-            raise WrongUsage("the study measures by a function of yours", fix="name it: --measure FILE.py:NAME")
+        Raises:
+            MeasurementFailed: it failed.
+        """
+        function = self.task()
         try:
-            given = self.function(dict(knobs))
+            return function(dict(design))
         except Exception as error:  # whatever the user's code does, the search survives it
             raise MeasurementFailed(f"{self.name}: {type(error).__name__}: {error}"[:_MAX_TEXT], fix=_FIX) from error
-        if not isinstance(given, Mapping):
-            raise MeasurementFailed(f"{self.name} returned no mapping but {type(given).__name__}", fix=_FIX)
-        return {**_extras(given, self.targets), **self._numbers(given)}
+
+    def task(self) -> Measure:
+        """Return the function itself.
+
+        Raises:
+            WrongUsage: none was named.
+        """
+        if self.function is None:
+            raise WrongUsage("the study measures by a function of yours", fix="name it: --measure FILE.py:NAME")
+        return self.function
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """No files: what the function reads, only its author knows."""
+        return ()
+
+    def accept(self, design: Mapping[str, Any], raw: Any) -> dict[str, Any]:
+        """Check what the function gave for a design, and keep it with its knobs, as plain JSON values.
+
+        Raises:
+            MeasurementFailed: it is no measurement.
+        """
+        if not isinstance(raw, Mapping):
+            raise MeasurementFailed(f"{self.name} returned no mapping but {type(raw).__name__}", fix=_FIX)
+        row = {**_extras(raw, self.targets), **self._numbers(raw), "knobs": dict(design)}
+        return self.rows.setdefault(_key(design), row)
+
+    def knows(self, design: Mapping[str, Any]) -> bool:
+        """Tell whether a design was measured."""
+        return _key(design) in self.rows
+
+    def design_of(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the knobs of a kept row; None where it has none."""
+        knobs = row.get("knobs")
+        return dict(knobs) if isinstance(knobs, Mapping) else None
+
+    def _row(self, knobs: dict[str, Any]) -> dict[str, Any]:
+        key = _key(knobs)
+        return self.rows[key] if key in self.rows else self.accept(knobs, self.measure(knobs))
 
     def _numbers(self, given: Mapping[str, Any]) -> dict[str, float]:
         found = {}
@@ -168,7 +203,7 @@ def function_of(study: Study, measure: Measure | str | None) -> Function:
     """
     if study.function is None:
         raise TypeError(f"{study.path} measures by no function")
-    named = load_function(measure) if isinstance(measure, str) else (measure, "")
+    function = load_function(measure) if isinstance(measure, str) else measure
     name = measure if isinstance(measure, str) else getattr(measure, "__qualname__", "a function")
     domain, words = {}, {}
     for space in study.spaces:
@@ -176,14 +211,15 @@ def function_of(study: Study, measure: Measure | str | None) -> Function:
         for family in space.families:
             domain[family], words[family] = spans, choices
     targets = tuple(t for t in TARGETS if t in study.function.measures)
-    return Function(str(name), named[0], targets, domain, words, named[1])
+    digest = sha256(function.source) if isinstance(function, SourceFunction) else ""
+    return Function(str(name), function, targets, domain, words, digest)
 
 
-def load_function(text: str) -> tuple[Measure, str]:
-    """Load FILE.py:NAME, which the user named and so trusts; return the function and the SHA-256 of its file.
+def load_function(text: str) -> SourceFunction:
+    """Read FILE.py:NAME without running it: it runs where it measures, in this process or in another one.
 
     Raises:
-        WrongUsage: there is no such file or function, or the file cannot be run.
+        WrongUsage: there is no such file or function, or the file is no Python.
     """
     file, _, name = text.rpartition(":")
     path = Path(file).expanduser()
@@ -191,20 +227,31 @@ def load_function(text: str) -> tuple[Measure, str]:
         raise WrongUsage(f"'{text}' names no function", fix="write FILE.py:NAME, such as task.py:measure")
     if not path.is_file():
         raise WrongUsage(f"{path}: no such file", fix="give the path of a Python file")
-    spec = importlib.util.spec_from_file_location(f"explorer_measure_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise WrongUsage(f"{path}: cannot be imported", fix="give the path of a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
     try:
-        spec.loader.exec_module(module)
+        source = read_text(path, max_bytes=_MAX_SOURCE_BYTES)
+        body = ast.parse(source, filename=str(path)).body
+    except (SyntaxError, ValueError) as error:
+        raise WrongUsage(f"{path}: {type(error).__name__}: {error}", fix="mend that file") from None
+    known = [node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    # Only a plain file tells its names unrun: one that assigns or imports them may hold any.
+    if name not in known and all(isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Expr) for node in body):
+        raise WrongUsage(f"{path}: has no function '{name}'", fix=suggestion(name, known) if known else f"def {name}")
+    return SourceFunction(str(path.absolute()), name, source)
+
+
+def run_source(function: SourceFunction) -> None:
+    """Run the file of a function in this process, so that its faults show before a search begins.
+
+    Raises:
+        WrongUsage: it cannot be run, or does not define the function.
+    """
+    path = Path(function.file)
+    try:
+        function.load()
+    except AttributeError:
+        raise WrongUsage(f"{path}: has no function '{function.name}'", fix=f"def {function.name}") from None
     except Exception as error:
         raise WrongUsage(f"{path}: {type(error).__name__}: {error}", fix="mend that file") from error
-    found = getattr(module, name, None)
-    if not callable(found):
-        known = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
-        raise WrongUsage(f"{path}: has no function '{name}'", fix=suggestion(name, known) if known else f"def {name}")
-    return found, sha256(path.read_text(encoding="utf-8"))
 
 
 def _key(knobs: Mapping[str, Any]) -> tuple[Any, ...]:

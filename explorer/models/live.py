@@ -1,13 +1,17 @@
 """Live: an evaluator that prunes, quantizes and runs a network for every design; nothing is predicted."""
 
+import functools
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from explorer.errors import Fault, InvalidFile
+from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed
+from explorer.models.task import UPLOADS_VARIABLE
 from explorer.network.bench import Bench, Conditions, prepare
 from explorer.network.data import load_data
 from explorer.network.measure import KNOBS, Cache, Row, measure_design
@@ -43,6 +47,7 @@ class Live:
         family: what the study calls the network.
         bench: the network on its data, ready to be measured.
         targets: the columns that are measured: accuracy, size_bytes, and those that the study asks for besides.
+        elsewhere: what measures the same in another process.
         rows: what was measured, by R and D; grows.
         cache: the same by effective configuration, so that designs with the same codes are measured once; grows.
     """
@@ -51,6 +56,7 @@ class Live:
     family: str
     bench: Bench
     targets: tuple[str, ...]
+    elsewhere: "LiveTask"
     rows: dict[tuple[float, float], Row] = field(default_factory=dict)
     cache: Cache = field(default_factory=dict)
 
@@ -135,6 +141,37 @@ class Live:
         """
         return [self._row(*knobs) for knobs in zip(*(designs[name].tolist() for name in KNOBS[1:]), strict=True)]
 
+    def measure(self, design: Mapping[str, Any]) -> Row:
+        """Compress and run the network for one design, in this process.
+
+        Raises:
+            OutOfRange, MeasurementFailed: it cannot be made, or not be run, or not in time.
+        """
+        knobs = {name: design[name] for name in KNOBS[1:]}
+        return measure_design(self.bench, **knobs, cache=self.cache)
+
+    def task(self) -> "LiveTask":
+        """Return what measures the same network in another process."""
+        return self.elsewhere
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of network and data that are the user's own."""
+        names = (self.elsewhere.onnx, self.elsewhere.data)
+        return tuple(path for name in names if (path := Path(name)).is_file())
+
+    def accept(self, design: Mapping[str, Any], raw: Any) -> Row:
+        """Keep what was measured of a design, as plain JSON values.
+
+        Raises:
+            MeasurementFailed: another process could not measure it.
+        """
+        if "failed" in raw:
+            raise MeasurementFailed(raw["failed"], fix=raw["fix"])
+        key = (design["pruning_ratio"], design["quant_step"])
+        self.cache.setdefault(raw["effective"], raw)
+        return self.rows.setdefault(key, {"pruning_ratio": key[0], "quant_step": key[1], **raw})
+
     def recall(self, row: object) -> None:
         """Take over what an earlier run measured (and its storage kept); what is no such row is passed over."""
         if not isinstance(row, dict) or not isinstance(row.get("effective"), str):
@@ -144,12 +181,55 @@ class Live:
             self.rows.setdefault((row["pruning_ratio"], row["quant_step"]), row)
             self.cache.setdefault(row["effective"], row)
 
+    def knows(self, design: Mapping[str, Any]) -> bool:
+        """Tell whether a design was measured."""
+        return (design["pruning_ratio"], design["quant_step"]) in self.rows
+
+    def design_of(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the knobs of a kept row; None where it has none."""
+        if not all(name in row for name in KNOBS[1:]):
+            return None
+        return {"family": self.family, **{name: row[name] for name in KNOBS[1:]}}
+
     def _row(self, pruning_ratio: float, quant_step: float) -> Row:
         key = (pruning_ratio, quant_step)
-        if key not in self.rows:
-            own = {"pruning_ratio": pruning_ratio, "quant_step": quant_step}
-            self.rows[key] = {**own, **measure_design(self.bench, **own, cache=self.cache)}
-        return self.rows[key]
+        design = {"pruning_ratio": pruning_ratio, "quant_step": quant_step}
+        return self.rows[key] if key in self.rows else self.accept(design, self.measure(design))
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTask:
+    """Picklable task that measures designs of a network, loaded once in each process that it comes to.
+
+    Args:
+        onnx: name or path of the network.
+        data: name or path of the labelled data.
+        conditions: what is measured.
+    """
+
+    onnx: str
+    data: str
+    conditions: Conditions
+
+    def __call__(self, design: Mapping[str, Any]) -> Row:
+        """Measure one design; where that fails, return the reason as `failed` and `fix`."""
+        try:
+            bench, cache = _bench_of(self)
+            return measure_design(bench, **{name: design[name] for name in KNOBS[1:]}, cache=cache)
+        except ExplorerError as error:
+            return {"failed": error.problem, "fix": error.fix}
+
+
+@functools.cache
+def _bench_of(task: LiveTask) -> tuple[Bench, Cache]:
+    network, data = load_network(_at_hand(task.onnx)), load_data(_at_hand(task.data))
+    return prepare(network, data, conditions=task.conditions), {}
+
+
+def _at_hand(name: str) -> str:
+    """Return the path of an uploaded file of this name where the path itself leads nowhere: on another machine."""
+    uploaded = Path(os.environ.get(UPLOADS_VARIABLE, "")) / Path(name).name
+    return str(uploaded) if UPLOADS_VARIABLE in os.environ and not Path(name).exists() and uploaded.is_file() else name
 
 
 def live_of(study: Study, *, find_meter: FindMeter = meter_of) -> Live:
@@ -182,7 +262,7 @@ def live_of(study: Study, *, find_meter: FindMeter = meter_of) -> Live:
     bench = replace(prepare(network, load_data(live.data), conditions=conditions), meter=meter)
     (family,) = (family for space in study.spaces for family in space.families)
     targets = tuple(t for t in TARGETS if t in _ALWAYS or (t in asked and t in _TIMED))
-    return Live(live.onnx, family, bench, targets)
+    return Live(live.onnx, family, bench, targets, LiveTask(live.onnx, live.data, conditions))
 
 
 def _asked(study: Study) -> set[str]:

@@ -5,27 +5,30 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
 
 from explorer.pareto.plan import plan_designs
 from explorer.problem.columns import Columns, n_rows, take
 from explorer.search.begin import Run
-from explorer.search.encoding import Encoding
+from explorer.search.encoding import Encoding, columns_of
+from explorer.search.enqueued import is_enqueued, with_drawn
 from explorer.search.first import measured_designs, wanted_trials, wants_all
 from explorer.search.generations import GENERATION_KEYS, Generational
+from explorer.search.mirror import Mirror
 from explorer.search.patience import Patience
 from explorer.search.progress import FrontSoFar, Progress, stopped
-from explorer.search.record import Block, record
+from explorer.search.bulk import Block, finish_enqueued, record
 from explorer.search.samplers import MODEL, POPULATION, batch_size, make_sampler, own_seed, proposed_by
-from explorer.search.shared import is_given, search_shared
 from explorer.search.sources import Asked, Listed, Proposal, Source
-from explorer.search.tried import ORIGIN_ATTR, SAMPLE, SEARCH, Tried, attributes, keys_of
+from explorer.search.tried import ORIGIN_ATTR, SAMPLE, SEARCH, Tried, attributes, keys_of, row_of
 
 # What a sampler has to know of history: all that it learns from or has given out; the sequence only its first trial.
 _HISTORY: Mapping[str, int | None] = {"tpe": None, "gp": None, "grid": None, "qmc": 1, "random": 0}
 
 
 def search_alone(
-    run: Run, *, progress: Progress | None, should_stop: Callable[[], bool], say: Callable[[str], None]
+    run: Run, *, progress: Progress | None, should_stop: Callable[[], bool], notify: Callable[[str], None]
 ) -> int:
     """Search until the wanted number of trials is COMPLETE; return how many were added.
 
@@ -33,9 +36,9 @@ def search_alone(
         Interrupted: it was stopped before it was done; everything told is recorded.
         StorageLost: the storage went away and did not come back.
     """
-    patience = Patience(run.place, say=say)
+    patience = Patience(run.place, say=notify)
     first, front = run.tried.n, FrontSoFar(run, progress)
-    _try_first(run, patience, say)
+    _try_first(run, patience)
     wanted = wanted_trials(run)
     front.look(wanted)
     source = _source(run, wanted - run.tried.n) if run.tried.n < wanted else None
@@ -67,13 +70,12 @@ def _source(run: Run, n: int) -> Source:
         return Generational(name, run.study, assessment, tried, seed=seed)
     distributions = Encoding(assessment.regions).distributions()
     sampler = make_sampler(name, seed=study.seed, done=tried.n, trials=study.trials, distributions=distributions)
-    return Asked(sampler, run.study, assessment, batch=batch_size(name), n_history=_HISTORY[name])
+    return Asked(Mirror(sampler, run.study, distributions, n_history=_HISTORY[name]), batch=batch_size(name))
 
 
-def _try_first(run: Run, patience: Patience, say: Callable[[str], None]) -> None:
-    """Try what somebody enqueued or a killed run left, and in a new study the measured configurations, first of all."""
-    if is_given(run.study):
-        search_shared(run, should_stop=lambda: False, say=say, only_given=True)
+def _try_first(run: Run, patience: Patience) -> None:
+    """Try what somebody enqueued, and in a new study the measured configurations, first of all."""
+    _try_enqueued(run, patience)
     if run.tried.n:
         return
     designs, labels = measured_designs(run.assessment)
@@ -81,6 +83,30 @@ def _try_first(run: Run, patience: Patience, say: Callable[[str], None]) -> None
         n = n_rows(designs)
         proposal = Proposal(Encoding(run.assessment.regions).encode(designs), n, _as_parents(run, n))
         _try(run, proposal, patience, origin=SAMPLE, attrs={ORIGIN_ATTR: [SAMPLE] * n, "sample": labels})
+
+
+def _try_enqueued(run: Run, patience: Patience) -> None:
+    """Assess the designs that somebody enqueued, each under its own number; what nobody fixed is drawn at random."""
+    enqueued = [trial for trial in run.study.get_trials(deepcopy=False) if is_enqueued(trial)]
+    if not enqueued:
+        return
+    assessment, encoding = run.assessment, Encoding(run.assessment.regions)
+    distributions = encoding.distributions()
+    seed = own_seed(assessment.study.seed, done=run.tried.n)
+    drawn = Mirror(RandomSampler(seed=seed), None, distributions)
+    params = columns_of([with_drawn(trial, drawn.ask().params) for trial in enqueued])
+    columns = assessment.assess(encoding.decode(params, n=len(enqueued)))
+    values, excess, attrs = assessment.values(columns), assessment.excess(columns), attributes(columns, params)
+    for i, trial in enumerate(enqueued):
+        patience(
+            lambda i=i, trial=trial: finish_enqueued(  # type: ignore[misc]
+                run.study, trial, params=row_of(params, i), distributions=distributions, state=TrialState.COMPLETE,
+                values=values[i].tolist(), constraints={name: float(of[i]) for name, of in excess.items()},
+                user_attrs=row_of(attrs, i), system_attrs={},
+            )
+        )  # fmt: skip
+    numbers = np.array([trial.number for trial in enqueued], dtype=np.int64)
+    run.add(Tried(numbers, columns, np.full(len(enqueued), SEARCH, dtype=object)))
 
 
 def _as_parents(run: Run, n: int) -> Mapping[str, Sequence[Any]]:

@@ -1,56 +1,126 @@
-"""Running a study: search until the wanted number of trials is COMPLETE, and go on where it stopped."""
+"""Search of a study until the wanted number of trials is COMPLETE; a later one goes on where it stopped."""
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
+from explorer.errors import WrongUsage
+from explorer.models.evaluator import measurer
+from explorer.models.function import run_source
+from explorer.models.task import SourceFunction
 from explorer.search.alone import search_alone
 from explorer.search.begin import Run
-from explorer.search.marks import ALONE
+from explorer.search.execution.coordinator import search_measured
+from explorer.search.execution.executor import DesignExecutor
+from explorer.search.execution.local import InlineExecutor, LocalExecutor
 from explorer.search.progress import Progress, stoppable
-from explorer.search.run_log import Clock, logged
-from explorer.search.shared import Count, are_others_at_work, ignored, search_shared
 
-__all__ = ["Clock", "Progress", "logged", "search", "utc_now"]
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """Where the designs of a measured study are evaluated.
+
+    Args:
+        workers: number of isolated processes of this machine; None for the coordinator's own process.
+        cluster: address of a Dask scheduler, instead.
+        resources: what each design takes of a cluster's worker, by name.
+        uploads: files that every worker of a cluster gets.
+        time_limit: seconds for one design; it needs a process that can be ended, so that it implies one worker.
+    """
+
+    workers: int | None = None
+    cluster: str | None = None
+    resources: Mapping[str, float] = field(default_factory=dict)
+    uploads: Sequence[Path] = ()
+    time_limit: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.cluster is not None and self.workers is not None:
+            raise WrongUsage("--workers and --cluster exclude each other", fix="a cluster brings its own workers")
+        if self.cluster is None and (self.resources or self.uploads):
+            raise WrongUsage("--resource and --upload are for a cluster", fix="add --cluster URL, or leave them out")
+        if self.time_limit is not None and not 0 < self.time_limit < float("inf"):
+            raise WrongUsage(f"a time limit of {self.time_limit:g} s", fix="give a positive time, such as '30 s'")
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether designs are evaluated in the coordinator's own process."""
+        return self.workers is None and self.cluster is None and self.time_limit is None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as provenance keeps it."""
+        if self.cluster is not None:
+            return {"cluster": self.cluster}
+        return {} if self.is_inline else {"workers": self.workers or 1}
+
+    def executor(self, *, files: Sequence[Path], notify: Notify) -> DesignExecutor:
+        """Return the executor.
+
+        Args:
+            files: further files that the workers of a cluster need.
+            notify: told what a user should know of it.
+
+        Raises:
+            WrongUsage, MissingPart: there is no such cluster, or what talks to it is not installed.
+        """
+        if self.cluster is not None:
+            from explorer.search.execution.cluster import ClusterExecutor
+
+            return ClusterExecutor(
+                self.cluster, resources=self.resources, uploads=(*self.uploads, *files), time_limit=self.time_limit,
+                notify=notify,
+            )  # fmt: skip
+        if self.is_inline:
+            return InlineExecutor()
+        return LocalExecutor(1 if self.workers is None else self.workers, time_limit=self.time_limit)
 
 
 def search(
     run: Run,
     *,
-    worker: int | None = None,
+    execution: Execution | None = None,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-    count: Count = ignored,
-    say: Callable[[str], None] = lambda _: None,
+    notify: Notify = lambda _: None,
 ) -> int:
     """Search until the wanted number of trials is COMPLETE; return how many were added.
 
-    Ctrl-C ends it after the batch at hand: everything told so far is stored. Where every design is measured, a batch is
-    one design, and one that cannot be measured is told as failed and does not count. Where others work on the same
-    study, their trials count as well, and nobody tries a design that somebody else does.
+    The first Ctrl-C ends it after the designs at hand, the second at once: everything measured is stored.
 
     Args:
         run: the study at its storage.
-        worker: the index of this worker where several share the study; each draws its own numbers.
-        progress: who wants to know how far it is.
-        should_stop: asked between batches.
-        count: told, as a worker, how many trials are COMPLETE, wanted, and added by it.
-        say: tells the user what happened.
+        execution: where designs are evaluated; default: in this process.
+        progress: told how far it is.
+        should_stop: asked between designs.
+        notify: told what a user should know.
 
     Raises:
         Interrupted: it was stopped before it was done.
         MeasurementFailed: so many designs in a row could not be measured that none will be.
-        StorageLost: the storage went away in the middle, and did not come back.
-        WrongUsage, InvalidFile, MissingPart: the storage or sampler cannot be used, or holds another question.
+        StorageLost, SchedulerUnavailable: storage or scheduler went away and did not come back.
+        WrongUsage, InvalidFile, MissingPart: the storage, sampler or cluster cannot be used.
     """
+    execution = execution or Execution()
     with stoppable() as is_interrupted:
 
         def is_stopped() -> bool:
             return is_interrupted() or should_stop()
 
-        if worker is None and run.assessment.is_cheap and not are_others_at_work(run.study):
-            return search_alone(run, progress=progress, should_stop=is_stopped, say=say)
-        index = ALONE if worker is None else worker
-        return search_shared(run, index=index, progress=progress, should_stop=is_stopped, count=count, say=say)
+        measuring = measurer(run.assessment.evaluator)
+        if measuring is None:
+            if not execution.is_inline:
+                notify("note: designs are predicted, by the thousand, in this process: workers are for measured studies")
+            return search_alone(run, progress=progress, should_stop=is_stopped, notify=notify)
+        _ = run.study  # a study that is refused starts no worker
+        function = getattr(measuring, "function", None)
+        if execution.is_inline and isinstance(function, SourceFunction):
+            run_source(function)
+        executor = execution.executor(files=measuring.files, notify=notify)
+        return search_measured(run, executor, progress=progress, should_stop=is_stopped, notify=notify)
 
 
 def utc_now() -> datetime.datetime:

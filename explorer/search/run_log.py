@@ -1,9 +1,8 @@
-"""Who searched a study, with what, and when: kept with the study, however a search ends."""
+"""Log of the runs of a study: sampler, seed, execution and times, kept with the study however a search ends."""
 
 import datetime
 import platform
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,65 +16,19 @@ Clock = Callable[[], datetime.datetime]
 
 
 @contextmanager
-def logged(run: Run, *, clock: Clock) -> Iterator[None]:
+def logged(run: Run, *, clock: Clock, execution: Mapping[str, Any]) -> Iterator[None]:
     """Keep with the study what a run did.
+
+    Args:
+        run: the study at its storage.
+        clock: tells the time.
+        execution: where designs were evaluated, as plain JSON values; empty for this process.
 
     Raises:
         WrongUsage: the disk is full, or cannot be written.
         StorageLost: the storage went away where nothing could be repeated.
     """
-    first = run.tried.n
-
-    def keep(times: dict[str, str]) -> None:
-        done = run.tried.n
-        if done > first:
-            entry = {**_how(run), "from": first, "to": done, **times}
-            run.study.set_user_attr(RUNS_ATTR, [*run.study.user_attrs.get(RUNS_ATTR, []), entry])
-
-    with _logged(run, clock, keep):
-        yield
-
-
-@contextmanager
-def logged_worker(run: Run, *, index: int, n_added: Callable[[], int], clock: Clock) -> Iterator[None]:
-    """Keep with the study what one worker did, under a name of its own: many may end at once.
-
-    Args:
-        run: the study at its storage.
-        index: of the worker.
-        n_added: tells how many trials it has added.
-        clock: tells the time.
-
-    Raises:
-        WrongUsage, StorageLost: as above.
-    """
-
-    def keep(times: dict[str, str]) -> None:
-        n = n_added()
-        if n:
-            who = {"worker": index, "host": platform.node()}
-            entry = {**who, **_how(run), "added": n, **times}
-            run.study.set_user_attr(f"{RUNS_ATTR}/{uuid.uuid4().hex[:12]}", entry)
-
-    with _logged(run, clock, keep):
-        yield
-
-
-def runs_of(run: Run) -> list[dict[str, Any]]:
-    """Return who searched a study, in order of their beginnings."""
-    attrs = run.study.user_attrs
-    workers = [entry for name, entry in attrs.items() if name.startswith(f"{RUNS_ATTR}/")]
-    return sorted([*attrs.get(RUNS_ATTR, []), *workers], key=lambda entry: str(entry["began"]))
-
-
-def _how(run: Run) -> dict[str, Any]:
-    study = run.assessment.study
-    return {"sampler": study.sampler, "proposed_by": proposed_by(run.assessment), "seed": study.seed}
-
-
-@contextmanager
-def _logged(run: Run, clock: Clock, keep: Callable[[dict[str, str]], None]) -> Iterator[None]:
-    began = clock()
+    began, first = clock(), run.tried.n
     try:
         with told_as_lost(run.place):
             yield
@@ -83,4 +36,19 @@ def _logged(run: Run, clock: Clock, keep: Callable[[dict[str, str]], None]) -> I
         raise cannot_write(Path(run.place), error) from None
     finally:
         with suppress(OSError, StorageLost), told_as_lost(run.place):
-            keep({"began": began.isoformat(timespec="seconds"), "ended": clock().isoformat(timespec="seconds")})
+            if run.tried.n > first:
+                study = run.assessment.study
+                entry = {
+                    "sampler": study.sampler, "proposed_by": proposed_by(run.assessment), "seed": study.seed,
+                    "from": first, "to": run.tried.n,
+                    **({"host": platform.node(), **execution} if execution else {}),
+                    "began": began.isoformat(timespec="seconds"), "ended": clock().isoformat(timespec="seconds"),
+                }  # fmt: skip
+                run.study.set_user_attr(RUNS_ATTR, [*run.study.user_attrs.get(RUNS_ATTR, []), entry])
+
+
+def runs_of(run: Run) -> list[dict[str, Any]]:
+    """Return the runs of a study in order of their beginnings; earlier versions kept an entry for each worker too."""
+    attrs = run.study.user_attrs
+    workers = [entry for name, entry in attrs.items() if name.startswith(f"{RUNS_ATTR}/")]
+    return sorted([*attrs.get(RUNS_ATTR, []), *workers], key=lambda entry: str(entry["began"]))

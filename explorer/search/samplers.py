@@ -38,9 +38,9 @@ class _AskedGrid(GridSampler):
         """Do nothing: the number of trials ends the search."""
 
 
-def own_seed(seed: int, *, done: int, worker: int = 0) -> int:
-    """Return the seed of one search: a resumed one, or another worker, must not propose the same designs again."""
-    return int(np.random.SeedSequence([seed, done, worker]).generate_state(1)[0])
+def own_seed(seed: int, *, done: int) -> int:
+    """Return the seed of one search: a resumed one must not propose the same designs again."""
+    return int(np.random.SeedSequence([seed, done, 0]).generate_state(1)[0])
 
 
 def proposed_by(assessment: Assessment) -> str:
@@ -58,7 +58,13 @@ def proposed_by(assessment: Assessment) -> str:
 
 
 def make_sampler(
-    name: str, *, seed: int, done: int, trials: int, distributions: Mapping[str, BaseDistribution], worker: int = 0
+    name: str,
+    *,
+    seed: int,
+    done: int,
+    trials: int,
+    distributions: Mapping[str, BaseDistribution],
+    is_parallel: bool = False,
 ) -> BaseSampler:
     """Return one of Optuna's samplers.
 
@@ -67,18 +73,18 @@ def make_sampler(
         seed: the study's seed.
         done: trials already COMPLETE: a resumed search must not propose the same designs again.
         trials: trials wanted in all; decides the grid's size.
-        worker: index of this worker; each draws its own numbers.
         distributions: what will be sampled.
+        is_parallel: whether several designs are in flight at a time.
 
     Raises:
         MissingPart: `gp` needs torch.
         UnknownName: there is no such sampler.
     """
-    own = own_seed(seed, done=done, worker=worker)
+    own = own_seed(seed, done=done)
     if name == "gp" and find_spec("torch") is None:
         raise MissingPart("torch", needed_for="sampler 'gp'", extra="gp")
     makers: dict[str, Callable[[], BaseSampler]] = {
-        "tpe": lambda: TPESampler(seed=own, multivariate=True, constant_liar=worker > 0),
+        "tpe": lambda: TPESampler(seed=own, multivariate=True, constant_liar=is_parallel),
         "nsga2": lambda: NSGAIISampler(population_size=POPULATION, seed=own),
         "nsga3": lambda: NSGAIIISampler(population_size=POPULATION, seed=own),
         # The sequence goes on where the study left it only under the same seed.

@@ -4,18 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-import optuna
-from optuna.samplers import BaseSampler
-
 from explorer.models.assessment import Assessment
 from explorer.problem.columns import Columns, Float, n_rows
 from explorer.search.encoding import Encoding, Params, columns_of
+from explorer.search.mirror import Mirror
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
 _BLOCK = 250
-_CONSTRAINTS = "constraints"  # where Optuna keeps them among a trial's own attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,33 +72,21 @@ class Listed:
 
 
 class Asked:
-    """One of Optuna's samplers, asked on a study in memory: no storage stands between a trial and the next.
+    """One of Optuna's samplers, asked on a mirror of the study: no storage stands between a trial and the next.
 
     Args:
-        sampler: the sampler.
-        study: the stored study, for its directions and for what samplers keep with it.
-        assessment: for the parameters.
+        mirror: the sampler with what it knows.
         batch: how many to ask for at once.
-        n_history: how many finished trials the sampler has to know; None for all.
     """
 
-    def __init__(
-        self, sampler: BaseSampler, study: optuna.Study, assessment: Assessment, *, batch: int, n_history: int | None
-    ) -> None:
-        self.batch = batch
-        self._distributions = Encoding(assessment.regions).distributions()
-        self._stored = study
-        self._mirror = optuna.create_study(directions=study.directions, sampler=sampler)
-        _copy_attributes(study, self._mirror)
-        finished = [] if n_history == 0 else [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
-        self._mirror.add_trials(finished[:n_history])
+    def __init__(self, mirror: Mirror, *, batch: int) -> None:
+        self._mirror, self.batch = mirror, batch
         self._asked: list[Trial] = []
 
     def propose(self, n: int) -> Proposal:
         """Ask for n designs."""
-        self._asked = [self._mirror.ask(dict(self._distributions)) for _ in range(n)]
-        last = self._mirror.get_trials(deepcopy=False)[-n:]
-        kept = [{k: v for k, v in trial.system_attrs.items() if not k.startswith(_CONSTRAINTS)} for trial in last]
+        self._asked = [self._mirror.ask() for _ in range(n)]
+        kept = [self._mirror.attributes_of(trial) for trial in self._asked]
         names = dict.fromkeys(name for one in kept for name in one)
         attrs = {name: [one.get(name) for one in kept] for name in names}
         return Proposal(columns_of([trial.params for trial in self._asked]), n, attrs)
@@ -110,18 +95,9 @@ class Asked:
         """Tell the sampler what became of its designs."""
         del proposal
         for i, trial in enumerate(self._asked):
-            for name, misses in constraints.items():
-                trial.set_constraint(name, float(misses[i]))
-            self._mirror.tell(trial, values[i].tolist())
-        _copy_attributes(self._mirror, self._stored)
-
-
-def _copy_attributes(source: optuna.Study, target: optuna.Study) -> None:
-    """Copy what samplers keep with a study: where a sequence of quasi-random points has come to."""
-    there = target._storage.get_study_system_attrs(target._study_id)  # noqa: SLF001
-    for key, value in source._storage.get_study_system_attrs(source._study_id).items():  # noqa: SLF001
-        if there.get(key) != value:
-            target._storage.set_study_system_attr(target._study_id, key, value)  # noqa: SLF001
+            missed = {name: float(misses[i]) for name, misses in constraints.items()}
+            self._mirror.tell(trial, values[i].tolist(), constraints=missed)
+        self._mirror.store_attributes()
 
 
 def _padded(values: list[Any], n: int) -> list[Any]:

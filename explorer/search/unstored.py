@@ -9,9 +9,10 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, WrongUsage
 from explorer.files import read_text
 from explorer.search.begin import MEASURED_ATTR
+from explorer.search.patience import StorageLost
 
 UNSTORED_NAME = "unstored.jsonl"
 _MAX_BYTES = 100_000_000
@@ -73,3 +74,27 @@ def drop_stored(folder: Path, trials: Sequence[FrozenTrial]) -> None:
         stored = [trial.user_attrs.get(MEASURED_ATTR) for trial in trials]
         if all(row in stored for row in rows):
             (folder / UNSTORED_NAME).unlink(missing_ok=True)
+
+
+def said_of_unstored(
+    error: BaseException, kept: Sequence[Path | None], *, out: Path, place: str
+) -> ExplorerError | None:
+    """Return the error that tells where unstored measurements are kept; None for errors that are none of the storage's.
+
+    Args:
+        error: why they could not be stored.
+        kept: the file of each of them; None where it could not be kept.
+        out: the result folder.
+        place: the storage, for people.
+    """
+    n_lost = sum(path is None for path in kept)
+    where = f"{n_lost} measurements are lost: they could not be kept in a file either" if n_lost else ""
+    for path in dict.fromkeys(path for path in kept if path is not None):
+        moved = ", where the next run finds them" if path.parent == out else f": move it to {out / UNSTORED_NAME}"
+        where += f"{'; ' if where else ''}what was measured since is kept in {path}{moved}"
+    if isinstance(error, StorageLost):
+        return StorageLost(f"{error.problem}; {where}", fix=error.fix)
+    if isinstance(error, OSError):
+        said = f"{place}: cannot write: {error.strerror or error}; {where}"
+        return WrongUsage(said, fix="free the place, then run the same command again")
+    return None

@@ -1,0 +1,198 @@
+"""Candidates of a measured study: enqueued designs, the rest of a finite space, or what the sampler proposes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from explorer.models.assessment import Assessment
+from explorer.problem.columns import Columns, n_rows
+from explorer.search.begin import FAILED_ATTR, Run
+from explorer.search.encoding import Encoding, columns_of, rows_of
+from explorer.search.enqueued import asked_params, is_enqueued, with_drawn
+from explorer.search.first import wants_all
+from explorer.search.learning import LearningSampler
+from explorer.search.mirror import Mirror
+from explorer.search.samplers import LEARNING, make_sampler, own_seed, proposed_by
+from explorer.search.tried import keys_of
+
+_MAX_REDRAWS = 16
+_MAX_LISTED = 10_000
+
+Key = tuple[Any, ...]
+"""A design's knobs."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A design to be measured.
+
+    Args:
+        params: its Optuna parameters.
+        design: its knobs, shape (1,) each.
+        key: the same as a tuple.
+        trial: its RUNNING trial in the mirror; None where all designs are measured and no sampler is asked.
+        enqueued: the stored trial that somebody enqueued for it, to be finished under its own number.
+    """
+
+    params: Mapping[str, Any]
+    design: Columns
+    key: Key
+    trial: Trial | None = None
+    enqueued: FrozenTrial | None = None
+
+
+class Candidates:
+    """Next designs of a study, and which ones are complete, in flight or failed.
+
+    Args:
+        run: the study at its storage.
+        n_slots: how many designs are measured at a time; above 1 TPE penalizes designs in flight (constant liar).
+    """
+
+    def __init__(self, run: Run, *, n_slots: int) -> None:
+        self._assessment = run.assessment
+        self._encoding = Encoding(run.assessment.regions)
+        self.distributions = self._encoding.distributions()
+        self.complete: set[Key] = set(keys_of(run.tried.table))
+        self.in_flight: set[Key] = set()
+        self.n_complete = run.tried.n
+        stored = run.study.get_trials(deepcopy=False)
+        self.failed = self._failed(stored)
+        self._enqueued = [t for t in stored if is_enqueued(t)]
+        self._every = self._every_design()
+        seed = run.assessment.study.seed
+        self._sampler = _sampler(run, n_slots=n_slots)
+        self._mirror = Mirror(self._sampler, run.study, self.distributions)
+        self._random = Mirror(RandomSampler(seed=own_seed(seed, done=self.n_complete)), None, self.distributions)
+
+    @property
+    def n_wanted(self) -> int:
+        """Number of COMPLETE trials in the end: those asked for, or those that complete a finite space."""
+        if wants_all(self._assessment):
+            return self.n_complete + len(self.in_flight) + len(self._untried())
+        return self._assessment.study.trials
+
+    def next(self, n: int) -> list[Candidate]:
+        """Return at most n designs, marked as in flight; none where there is nothing left to measure."""
+        found: list[Candidate] = []
+        while self._enqueued and len(found) < n:
+            found += self._next_enqueued(self._enqueued.pop(0))
+        n = min(n - len(found), self.n_wanted - self.n_complete - len(self.in_flight))
+        if n <= 0:
+            return found
+        if wants_all(self._assessment):
+            return found + [self._started(self.candidate(params)) for params in self._untried()[:n]]
+        if isinstance(self._sampler, LearningSampler):
+            getattr(self._sampler, "expect", lambda _: None)(n)
+        for _ in range(n):
+            proposed = self._proposed()
+            if proposed is None:
+                break
+            found.append(self._started(proposed))
+        return found
+
+    def candidate(self, params: Mapping[str, Any], *, trial: Trial | None = None) -> Candidate:
+        """Return the design that parameters mean."""
+        design = self._encoding.decode(columns_of([params]), n=1)
+        return Candidate(params, design, keys_of(design)[0], trial)
+
+    def from_knobs(self, knobs: Mapping[str, Any]) -> Candidate | None:
+        """Return a design by its knobs; None where it is complete, or the study's regions do not hold exactly it."""
+        design = {n: np.array([v], dtype=object if isinstance(v, str) else np.float64) for n, v in knobs.items()}
+        try:
+            params = rows_of(self._encoding.encode(design)) or [{}]
+            found = self.candidate(params[0])
+        except (KeyError, ValueError, TypeError, IndexError):
+            return None
+        if found.key != keys_of(design)[0] or found.key in self.complete:
+            return None
+        return Candidate(found.params, found.design, found.key, self._mirror.enqueue(found.params))
+
+    def attributes_of(self, candidate: Candidate) -> dict[str, Any]:
+        """Return what the sampler keeps with a trial."""
+        return self._mirror.attributes_of(candidate.trial) if candidate.trial else {}
+
+    def tell(
+        self,
+        candidate: Candidate,
+        values: Sequence[float],
+        *,
+        constraints: Mapping[str, float],
+        user_attrs: Mapping[str, Any],
+    ) -> None:
+        """Tell the sampler what was measured."""
+        self.in_flight.discard(candidate.key)
+        self.complete.add(candidate.key)
+        self.n_complete += 1
+        if candidate.trial:
+            self._mirror.tell(candidate.trial, values, constraints=constraints, user_attrs=user_attrs)
+            self._mirror.store_attributes()
+
+    def fail(self, candidate: Candidate) -> None:
+        """Tell the sampler that a design cannot be measured: it is not proposed again."""
+        self.in_flight.discard(candidate.key)
+        self.failed.add(candidate.key)
+        if candidate.trial:
+            self._mirror.fail(candidate.trial)
+
+    def _started(self, candidate: Candidate) -> Candidate:
+        self.in_flight.add(candidate.key)
+        return candidate
+
+    def _next_enqueued(self, stored: FrozenTrial) -> list[Candidate]:
+        """Return an enqueued design, parameters that nobody fixed drawn at random; none where it is in flight."""
+        params = with_drawn(stored, self._random.draw())
+        found = self.candidate(params)
+        if found.key in self.in_flight:
+            return []  # its trial waits: the next run finds the measurement
+        trial = self._mirror.enqueue(params)
+        return [self._started(Candidate(params, found.design, found.key, trial, stored))]
+
+    def _proposed(self) -> Candidate | None:
+        """Ask the sampler until it proposes a new design, then draw at random, then take any that is left."""
+        for mirror in (self._mirror, self._random):
+            for _ in range(_MAX_REDRAWS):
+                trial = mirror.ask()
+                found = self.candidate(trial.params, trial=trial)
+                if found.key not in self.complete | self.in_flight | self.failed:
+                    own = trial if mirror is self._mirror else self._mirror.enqueue(found.params)
+                    return Candidate(found.params, found.design, found.key, own)
+                mirror.fail(trial)
+            if self._every:
+                break
+        left = self._untried()
+        return self.candidate(left[0], trial=self._mirror.enqueue(left[0])) if left else None
+
+    def _untried(self) -> list[Mapping[str, Any]]:
+        taken = self.complete | self.in_flight | self.failed
+        return [params for key, params in self._every.items() if key not in taken]
+
+    def _every_design(self) -> dict[Key, Mapping[str, Any]]:
+        """Return all designs where they can be listed, by key."""
+        if self._assessment.n_designs > max(_MAX_LISTED, self._assessment.study.trials):
+            return {}
+        designs = self._assessment.every_design()
+        params = rows_of(self._encoding.encode(designs)) or [{}] * n_rows(designs)
+        return dict(zip(keys_of(designs), params, strict=True))
+
+    def _failed(self, stored: Sequence[FrozenTrial]) -> set[Key]:
+        names = self.distributions.keys()
+        params = [asked_params(t) for t in stored if t.state == TrialState.FAIL and FAILED_ATTR in t.user_attrs]
+        known = [{name: one[name] for name in names} for one in params if names <= one.keys()]
+        return set(keys_of(self._encoding.decode(columns_of(known), n=len(known)))) if known else set()
+
+
+def _sampler(run: Run, *, n_slots: int) -> BaseSampler:
+    assessment, study = run.assessment, run.assessment.study
+    name = proposed_by(assessment)
+    if name == LEARNING:
+        # One plan for all of a study's runs: what is stored decides the rest.
+        return LearningSampler(assessment, reference=run.reference, seed=own_seed(study.seed, done=0))
+    return make_sampler(
+        name, seed=study.seed, done=run.tried.n, trials=study.trials, is_parallel=n_slots > 1,
+        distributions=Encoding(assessment.regions).distributions(),
+    )  # fmt: skip

@@ -1,0 +1,291 @@
+"""The coordinator of a measured study: ask, submit, tell, and be the only writer of its storage."""
+
+import datetime
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from optuna.trial import TrialState
+
+from explorer.errors import ExplorerError, MeasurementFailed
+from explorer.models.evaluator import Measurer, measurer
+from explorer.models.task import call_task, dump_task
+from explorer.problem.columns import Columns
+from explorer.search.begin import FAILED_ATTR, MEASURED_ATTR, Run
+from explorer.search.bulk import Block, finish_enqueued, record
+from explorer.search.encoding import columns_of
+from explorer.search.execution.candidates import Candidate, Candidates
+from explorer.search.execution.executor import DesignExecutor, SchedulerUnavailable, WorkerLost
+from explorer.search.execution.local import InlineExecutor
+from explorer.search.patience import Patience
+from explorer.search.progress import FrontSoFar, Progress, stopped
+from explorer.search.tried import ORIGIN_ATTR, SEARCH, Tried, attributes
+from explorer.search.unstored import drop_stored, keep_unstored, said_of_unstored, unstored
+
+MAX_RETRIES = 3
+"""How often a design is tried again whose worker was lost: it may be what kills workers."""
+MAX_FAILURES_IN_A_ROW = 20
+"""One design in twenty that can be measured keeps a search alive; a board that is unplugged must not be tried for ever."""
+_POLL_S = 0.5
+_SMOOTHING = 0.2
+
+Notify = Callable[[str], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A design on its way to its measurement."""
+
+    candidate: Candidate
+    knobs: Mapping[str, Any]
+    n_lost: int = 0
+    began: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
+
+
+def search_measured(
+    run: Run, executor: DesignExecutor, *, progress: Progress | None, should_stop: Callable[[], bool], notify: Notify
+) -> int:
+    """Measure designs until the wanted number of trials is COMPLETE; return how many were added.
+
+    Args:
+        run: the study at its storage.
+        executor: where designs are measured.
+        progress: told how far the search is.
+        should_stop: asked between designs; then those that have begun are finished.
+        notify: told what a user should know: lost workers, a storage that is away.
+
+    Raises:
+        Interrupted: it was stopped before it was done; everything measured is stored.
+        MeasurementFailed: so many designs in a row could not be measured that none will be.
+        StorageLost, SchedulerUnavailable: storage or scheduler went away and did not come back.
+    """
+    coordinator = _Coordinator(run, executor, progress=progress, notify=notify)
+    try:
+        return coordinator.search(should_stop)
+    finally:
+        executor.shutdown(wait=coordinator.is_done, cancel_futures=True)
+
+
+class _Coordinator:
+    def __init__(self, run: Run, executor: DesignExecutor, *, progress: Progress | None, notify: Notify) -> None:
+        measuring = measurer(run.assessment.evaluator)
+        if measuring is None:
+            raise TypeError("predicted designs need no executor")
+        self._run, self._executor, self._notify = run, executor, notify
+        self._measuring: Measurer = measuring
+        self._patience = Patience(run.place, say=notify)
+        self._first = run.tried.n
+        self._candidates = Candidates(run, n_slots=executor.n_slots)
+        self._front = FrontSoFar(run, progress)
+        self._jobs: dict[Future[Any], _Job] = {}
+        self._retries: deque[_Job] = deque()
+        self._payload = b"" if isinstance(executor, InlineExecutor) else dump_task(measuring.task())
+        self._n_failed_in_a_row = 0
+        self._propose_s = self._measure_s = 0.0
+        self.is_done = False
+
+    def search(self, should_stop: Callable[[], bool]) -> int:
+        self._replay_unstored()
+        self._front.look(self._candidates.n_wanted)
+        while True:
+            is_stopping = should_stop()
+            if is_stopping:
+                self._withdraw()
+            else:
+                self._fill()
+            if not self._jobs:
+                break
+            self._collect()
+            self._front.look(self._candidates.n_wanted)
+        done, wanted = self._candidates.n_complete, self._candidates.n_wanted
+        if is_stopping and done < wanted:
+            raise stopped(self._run, done, wanted)
+        drop_stored(self._run.out, self._run.study.get_trials(deepcopy=False))
+        self.is_done = True
+        return self._run.tried.n - self._first
+
+    def _fill(self) -> None:
+        """Submit as many designs as there are free slots, and a few more where proposing is slow beside measuring."""
+        n = self._executor.n_slots + self._n_queued() - len(self._jobs)
+        while n > 0 and self._retries:
+            self._submit(self._retries.popleft())
+            n -= 1
+        if n <= 0:
+            return
+        began = time.perf_counter()
+        found = self._candidates.next(n)
+        if found:
+            self._propose_s = _smoothed(self._propose_s, (time.perf_counter() - began) / len(found))
+        for candidate in found:
+            knobs = {name: values[0].item() if isinstance(values[0], np.generic) else values[0]
+                     for name, values in candidate.design.items()}  # fmt: skip
+            self._submit(_Job(candidate, knobs))
+
+    def _n_queued(self) -> int:
+        """Return how many designs wait beside the running ones, so that no worker waits for the sampler."""
+        n = self._executor.n_slots
+        if n == 1 or not self._measure_s:
+            return 0
+        return min(n, math.ceil(n * self._propose_s / self._measure_s))
+
+    def _submit(self, job: _Job) -> None:
+        job.began = datetime.datetime.now(datetime.UTC)
+        if self._measuring.knows(job.knobs):  # an earlier run measured it and could not store it
+            future: Future[Any] = Future()
+            future.set_result(None)
+        elif self._payload:
+            future = self._executor.submit(call_task, self._payload, dict(job.knobs))
+        else:
+            future = self._executor.submit(self._measuring.measure, job.knobs)
+        self._jobs[future] = job
+
+    def _withdraw(self) -> None:
+        """Take back what has not begun: a stopped search finishes only what is being measured."""
+        self._retries.clear()
+        for future in list(self._jobs):
+            if future.cancel():
+                del self._jobs[future]
+
+    def _collect(self) -> None:
+        done, _ = wait(self._jobs, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+        finished = [future for future in self._jobs if future in done]  # in the order of their submission
+        rows: list[tuple[_Job, Mapping[str, Any]]] = []
+        for future in finished:
+            job = self._jobs.pop(future)
+            try:
+                rows.append((job, self._row(job, future)))
+                self._n_failed_in_a_row = 0
+            except WorkerLost as error:
+                self._retry(job, error)
+            except SchedulerUnavailable:
+                self._store(rows)
+                raise
+            except ExplorerError as error:
+                self._fail(job, error)
+        self._store(rows)
+
+    def _row(self, job: _Job, future: Future[Any]) -> Mapping[str, Any]:
+        """Return what was measured of a design, checked and kept by the evaluator.
+
+        Raises:
+            WorkerLost, SchedulerUnavailable: it was not measured.
+            ExplorerError: it cannot be measured.
+        """
+        raw = future.result()
+        if self._measuring.knows(job.knobs):
+            return self._measuring.recorded(job.candidate.design)[0]
+        if self._payload:
+            kind, raw = raw
+            if kind != "ok":
+                name = self._run.assessment.evaluator.name
+                raise MeasurementFailed(f"{name}: {raw}", fix="mend what measures, or leave such designs out")
+        seconds = (datetime.datetime.now(datetime.UTC) - job.began).total_seconds()
+        self._measure_s = _smoothed(self._measure_s, seconds)
+        return self._measuring.accept(job.knobs, raw)
+
+    def _retry(self, job: _Job, error: WorkerLost) -> None:
+        job.n_lost += 1
+        shown = ", ".join(f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
+                          for name, value in job.knobs.items() if name != "family")  # fmt: skip
+        if job.n_lost > MAX_RETRIES or error.is_final:
+            times = "" if error.is_final else f" ({job.n_lost} times)"
+            self._notify(f"warning: {shown}: {error}{times}; this design is given up")
+            self._fail(job, MeasurementFailed(f"given up: {error}{times}", fix="see what such a design does to a worker"))
+            return
+        self._notify(f"warning: {shown}: {error}; it is tried again ({job.n_lost} of {MAX_RETRIES})")
+        self._count_failure(MeasurementFailed(str(error), fix="see what its workers die of"))
+        self._retries.append(job)
+
+    def _fail(self, job: _Job, error: ExplorerError) -> None:
+        """Record a design that cannot be measured."""
+        self._record(job, None, {FAILED_ATTR: error.problem})
+        self._candidates.fail(job.candidate)
+        self._count_failure(error)
+
+    def _count_failure(self, error: ExplorerError) -> None:
+        self._n_failed_in_a_row += 1
+        if self._n_failed_in_a_row >= MAX_FAILURES_IN_A_ROW:
+            what = f"{MAX_FAILURES_IN_A_ROW} designs in a row could not be measured, the last one because: "
+            raise MeasurementFailed(
+                f"{what}{error.problem}; all finished trials are in {self._run.place}", fix=error.fix
+            ) from None
+
+    def _store(self, rows: list[tuple[_Job, Mapping[str, Any]]]) -> None:
+        """Record measured designs; what cannot be stored is kept in a file.
+
+        Raises:
+            StorageLost, WrongUsage: the storage is away, or the disk is full.
+        """
+        for i, (job, row) in enumerate(rows):
+            try:
+                self._store_one(job, row)
+            except BaseException as error:
+                kept = [keep_unstored(self._run.out, other) for _, other in rows[i:]]
+                if told := said_of_unstored(error, kept, out=self._run.out, place=self._run.place):
+                    raise told from error
+                raise
+
+    def _store_one(self, job: _Job, row: Mapping[str, Any]) -> None:
+        assessment, candidate = self._run.assessment, job.candidate
+        columns = assessment.assess(candidate.design)
+        values = assessment.values(columns)
+        if np.isnan(values).any():
+            fix = "see what such a design is assessed by"
+            self._fail(job, MeasurementFailed("an objective is not a number", fix=fix))
+            return
+        kept = {name: of[0] for name, of in attributes(columns, columns_of([candidate.params])).items()}
+        kept[MEASURED_ATTR] = dict(row)
+        number = self._record(job, columns, kept)
+        self._run.add(Tried(np.array([number], dtype=np.int64), columns, np.array([SEARCH], dtype=object)))
+        excess = {name: float(misses[0]) for name, misses in assessment.excess(columns).items()}
+        self._candidates.tell(candidate, values[0].tolist(), constraints=excess, user_attrs=kept)
+
+    def _record(self, job: _Job, columns: Columns | None, user_attrs: Mapping[str, Any]) -> int:
+        """Record a trial, COMPLETE with columns, else FAIL; return its number."""
+        run, candidate = self._run, job.candidate
+        state = TrialState.FAIL if columns is None else TrialState.COMPLETE
+        values = None if columns is None else run.assessment.values(columns)
+        excess = {} if columns is None else run.assessment.excess(columns)
+        if candidate.enqueued is not None:
+            enqueued = candidate.enqueued
+            self._patience(
+                lambda: finish_enqueued(
+                    run.study, enqueued, params=candidate.params, distributions=self._candidates.distributions,
+                    state=state, values=None if values is None else values[0].tolist(),
+                    constraints={name: float(misses[0]) for name, misses in excess.items()}, user_attrs=user_attrs,
+                    system_attrs=self._candidates.attributes_of(candidate),
+                )
+            )  # fmt: skip
+            return enqueued.number
+        block = Block(
+            params=columns_of([candidate.params]),
+            distributions=self._candidates.distributions,
+            values=np.empty((1, 0)) if values is None else values,
+            constraints=excess,
+            user_attrs={name: [value] for name, value in user_attrs.items()},
+            system_attrs={name: [value] for name, value in self._candidates.attributes_of(candidate).items()},
+            began=job.began,
+            ended=datetime.datetime.now(datetime.UTC),
+            state=state,
+        )
+        recorded = self._patience(lambda: record(run.study, block))
+        run.say(recorded.note)
+        return recorded.numbers[0]
+
+    def _replay_unstored(self) -> None:
+        """Store what an earlier run measured but could not store."""
+        for row in unstored(self._run.out):
+            self._measuring.recall(row)
+            knobs = self._measuring.design_of(row)
+            candidate = self._candidates.from_knobs(knobs) if knobs else None
+            if knobs and candidate and self._measuring.knows(knobs):
+                self._store([(_Job(candidate, knobs), row)])
+
+
+def _smoothed(before: float, now: float) -> float:
+    return now if not before else (1 - _SMOOTHING) * before + _SMOOTHING * now

@@ -1,0 +1,194 @@
+"""Local execution: in the coordinator's own process, or in isolated worker processes of this machine."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, BinaryIO, TypeVar, cast
+
+from explorer.errors import WrongUsage
+from explorer.search.execution.executor import DesignExecutor, WorkerLost
+from explorer.search.execution.worker import READY, read_frame, write_frame
+
+MAX_WORKERS = 256
+T = TypeVar("T")
+_STOP = b""
+_STOP_S = 5.0
+# The worker sees the modules that the coordinator sees, and imports none of them before a call needs it.
+_BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from explorer.search.execution.worker import main; main()"
+
+
+class InlineExecutor(DesignExecutor):
+    """Executor that evaluates at once, in the calling thread."""
+
+    @property
+    def n_slots(self) -> int:
+        """One: nothing runs beside it."""
+        return 1
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Call a function; Ctrl-C and the end of the program are raised here, every other exception by the future."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - an executor's contract
+            future.set_exception(error)
+        return future
+
+
+class LocalExecutor(DesignExecutor):
+    """Executor of isolated child processes, started when they are first needed.
+
+    Whatever happens to one of them (crash, `kill -9`, out of memory, time limit) fails the one call that it was at with
+    `WorkerLost`; the next call gets a new process. Processes share no lock and no queue: each has two pipes of its own.
+
+    Args:
+        n_workers: the number of processes.
+        time_limit: seconds for one call; None for no limit.
+    """
+
+    def __init__(self, n_workers: int, *, time_limit: float | None = None) -> None:
+        if not 1 <= n_workers <= MAX_WORKERS:
+            raise WrongUsage(f"workers = {n_workers} is outside [1, {MAX_WORKERS}]", fix="take one for each processor")
+        self._n_workers, self._time_limit = n_workers, time_limit
+        self._threads = ThreadPoolExecutor(n_workers, thread_name_prefix="explorer-worker")
+        self._own = threading.local()
+        self._lock = threading.Lock()
+        self._processes: set[_Process] = set()
+        self._is_closed = False
+
+    @property
+    def n_slots(self) -> int:
+        """The number of processes."""
+        return self._n_workers
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Call a picklable function in a worker process."""
+        import cloudpickle
+
+        return self._threads.submit(self._call, cloudpickle.dumps((fn, args, kwargs)))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the processes: after the calls at hand with `wait`, else at once."""
+        with self._lock:
+            self._is_closed = not wait
+            processes = [] if wait else list(self._processes)
+        for process in processes:
+            process.kill()
+        self._threads.shutdown(wait=True, cancel_futures=cancel_futures or not wait)
+        for process in list(self._processes):
+            process.stop()
+        self._processes.clear()
+
+    def _call(self, call: bytes) -> Any:
+        process: _Process | None = getattr(self._own, "process", None)
+        if process is None or not process.is_alive:
+            process = self._own.process = self._start()
+        try:
+            is_result, value = process.call(call, time_limit=self._time_limit)
+        except WorkerLost:
+            self._processes.discard(process)
+            self._own.process = None
+            raise
+        if not is_result:
+            raise RuntimeError(value)
+        return value
+
+    def _start(self) -> "_Process":
+        with self._lock:
+            if self._is_closed:
+                raise WorkerLost("it was stopped")
+            process = _Process()
+            self._processes.add(process)
+            return process
+
+
+class _Process:
+    """A worker process in a session of its own, so that Ctrl-C does not reach it and it dies with all its children."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-c", _BOOT, json.dumps(sys.path)]
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        self._inbox = cast("BinaryIO", self._process.stdout)
+        self._outbox = cast("BinaryIO", self._process.stdin)
+        self._is_ready = self._is_late = False
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def call(self, call: bytes, *, time_limit: float | None) -> tuple[bool, Any]:
+        """Return whether a call returned, and its result or the text of its exception.
+
+        Raises:
+            WorkerLost: the process ended before it answered.
+        """
+        if not self._is_ready and read_frame(self._inbox) != READY:
+            raise WorkerLost(f"its worker process could not be started ({self._cause()})")
+        self._is_ready = True
+        timer = threading.Timer(time_limit, self._expire) if time_limit else None
+        try:
+            if timer:
+                timer.start()
+            write_frame(self._outbox, call)
+            answer = read_frame(self._inbox)
+        except OSError:
+            answer = None
+        finally:
+            if timer:
+                timer.cancel()
+        if answer is None:
+            late = f"it took longer than {time_limit:g} s" if self._is_late else ""
+            raise WorkerLost(late or f"its worker process ended ({self._cause()})")
+        return cast("tuple[bool, Any]", pickle.loads(answer))  # noqa: S301 - from our own process
+
+    def kill(self) -> None:
+        """End the process and everything that it has started."""
+        if self._process.returncode is not None:
+            return  # its number may be another process's by now
+        with suppress(ProcessLookupError, PermissionError):
+            if sys.platform == "win32":
+                self._process.kill()
+            else:
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Have an idle process end by itself, so that what a measurement opened is closed; kill it where it does not."""
+        with suppress(OSError):
+            write_frame(self._outbox, _STOP)
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+        self._close()
+
+    def _expire(self) -> None:
+        self._is_late = True
+        self.kill()
+
+    def _cause(self) -> str:
+        """Return what the process died of."""
+        self.kill()  # what it had started
+        code = self._process.wait()
+        self._close()
+        if code >= 0:
+            return f"exit code {code}"
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        return f"{name}, perhaps for lack of memory" if name == "SIGKILL" else name
+
+    def _close(self) -> None:
+        for stream in (self._inbox, self._outbox):
+            with suppress(OSError):
+                stream.close()

@@ -1,0 +1,74 @@
+"""Main loop of a local worker process: one call at a time over standard input and output; starts in milliseconds.
+
+Frames are eight bytes of length and a pickle. The process lives as long as its standard input: when the coordinator is
+gone, however it ended, the worker kills its own process group, and so every program that a measurement had started.
+"""
+
+import os
+import pickle
+import signal
+import struct
+import sys
+import threading
+from queue import SimpleQueue
+from typing import BinaryIO
+
+HEADER = struct.Struct("<Q")
+READY = b"ready"
+
+
+def write_frame(stream: BinaryIO, payload: bytes) -> None:
+    """Write one frame.
+
+    Raises:
+        OSError: the other end is gone.
+    """
+    stream.write(HEADER.pack(len(payload)) + payload)
+    stream.flush()
+
+
+def read_frame(stream: BinaryIO) -> bytes | None:
+    """Read one frame; None where the stream ended, also within a frame."""
+    header = stream.read(HEADER.size)
+    if len(header) < HEADER.size:
+        return None
+    (n,) = HEADER.unpack(header)
+    payload = stream.read(n)
+    return payload if len(payload) == n else None
+
+
+def main() -> None:
+    """Answer calls until an empty frame says that there are no more."""
+    inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    # What a measurement prints must not end up among the frames, and what it reads must not eat them.
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    calls: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_receive, args=(inbox, calls), daemon=True).start()
+    write_frame(outbox, READY)
+    while call := calls.get():
+        write_frame(outbox, _answer(call))
+
+
+def _answer(call: bytes) -> bytes:
+    """Return the pickled result of a call, or the exception that it raised."""
+    try:
+        function, args, kwargs = pickle.loads(call)  # noqa: S301 - from the coordinator's own pipe
+        return pickle.dumps((True, function(*args, **kwargs)))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the coordinator decides
+        return pickle.dumps((False, f"{type(error).__name__}: {error}"))
+
+
+def _receive(inbox: BinaryIO, calls: "SimpleQueue[bytes]") -> None:
+    while (frame := read_frame(inbox)) is not None:
+        calls.put(frame)
+        if not frame:
+            return
+    if sys.platform != "win32" and os.getpgid(0) == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

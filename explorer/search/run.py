@@ -6,15 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import TrialState
+
 from explorer.errors import WrongUsage
 from explorer.models.evaluator import measurer
 from explorer.models.function import run_source
 from explorer.models.task import SourceFunction
 from explorer.search.alone import search_alone
-from explorer.search.begin import Run
+from explorer.search.begin import FAILED_ATTR, Run
+from explorer.search.bulk import finish_enqueued
+from explorer.search.encoding import Encoding
+from explorer.search.enqueued import fault_of, is_enqueued
 from explorer.search.execution.coordinator import search_measured
 from explorer.search.execution.executor import DesignExecutor
-from explorer.search.execution.local import InlineExecutor, LocalExecutor
+from explorer.search.execution.local import MAX_WORKERS, InlineExecutor, LocalExecutor
 from explorer.search.progress import Progress, stoppable
 
 Notify = Callable[[str], None]
@@ -39,6 +44,9 @@ class Execution:
     time_limit: float | None = None
 
     def __post_init__(self) -> None:
+        if self.workers is not None and not 1 <= self.workers <= MAX_WORKERS:
+            what = f"workers = {self.workers} is outside [1, {MAX_WORKERS}]"
+            raise WrongUsage(what, fix="take one for each processor, or for each board")
         if self.cluster is not None and self.workers is not None:
             raise WrongUsage("--workers and --cluster exclude each other", fix="a cluster brings its own workers")
         if self.cluster is None and (self.resources or self.uploads):
@@ -111,16 +119,27 @@ def search(
             return is_interrupted() or should_stop()
 
         measuring = measurer(run.assessment.evaluator)
+        fail_faulty(run)
         if measuring is None:
             if not execution.is_inline:
                 notify("note: designs are predicted, by the thousand, in this process: workers are for measured studies")
             return search_alone(run, progress=progress, should_stop=is_stopped, notify=notify)
-        _ = run.study  # a study that is refused starts no worker
         function = getattr(measuring, "function", None)
         if execution.is_inline and isinstance(function, SourceFunction):
             run_source(function)
         executor = execution.executor(files=measuring.files, notify=notify)
         return search_measured(run, executor, progress=progress, should_stop=is_stopped, notify=notify)
+
+
+def fail_faulty(run: Run) -> None:
+    """Fail the trials that somebody enqueued with values that their knobs cannot have: they would wait for ever."""
+    distributions = Encoding(run.assessment.regions).distributions()
+    for trial in run.study.get_trials(deepcopy=False):
+        if is_enqueued(trial) and (fault := fault_of(trial, distributions)):
+            finish_enqueued(
+                run.study, trial, params={}, distributions={}, state=TrialState.FAIL, values=None, constraints={},
+                user_attrs={FAILED_ATTR: fault}, system_attrs={},
+            )  # fmt: skip
 
 
 def utc_now() -> datetime.datetime:

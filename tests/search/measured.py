@@ -17,8 +17,6 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.pool import NullPool
 
-from explorer.search.marks import LOST_ATTR
-
 SPACE = """\
 family = "Board"
 [axes]
@@ -166,10 +164,6 @@ def stored(place: str | Path, name: str = "boards") -> list[FrozenTrial]:
 
 def complete(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     return [trial for trial in trials if trial.state == TrialState.COMPLETE]
-
-
-def lost(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    return [trial for trial in trials if LOST_ATTR in trial.system_attrs]
 
 
 def states(trials: list[FrozenTrial]) -> dict[TrialState, int]:

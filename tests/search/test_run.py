@@ -27,9 +27,9 @@ from explorer.problem.columns import NUMERIC_KNOBS
 from explorer.problem.study import load_study
 from explorer.search.begin import Run, prepare
 from explorer.search.collect import collect
-from explorer.search.run import logged, search
+from explorer.search.run import Execution, search
+from explorer.search.run_log import logged
 from explorer.search.samplers import batch_size, make_sampler
-from explorer.search.workers import search_in_parallel
 
 MakeRun = Callable[..., Run]
 SAMPLERS = ["auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid"]
@@ -330,7 +330,7 @@ def test_every_run_is_logged_with_its_sampler_seed_and_times(make_run: MakeRun) 
     times = iter(datetime.datetime(2026, 1, day, tzinfo=datetime.UTC) for day in range(1, 9))
     for trials, sampler in ((5, "random"), (5, "random"), (9, "tpe")):
         run = make_run(trials=trials, sampler=sampler, seed=3)
-        with logged(run, clock=lambda: next(times)):
+        with logged(run, clock=lambda: next(times), execution={}):
             search(run)
     origin = collect(run).provenance
 
@@ -346,7 +346,7 @@ def test_every_run_is_logged_with_its_sampler_seed_and_times(make_run: MakeRun) 
 def test_an_interrupted_run_is_logged_too(make_run: MakeRun) -> None:
     run = make_run(sampler="tpe")
     answers = iter([False] * 4 + [True])
-    with pytest.raises(Interrupted, match="stopped after 7"), logged(run, clock=_noon):
+    with pytest.raises(Interrupted, match="stopped after 7"), logged(run, clock=_noon, execution={}):
         search(run, should_stop=lambda: next(answers))
 
     assert [(r["from"], r["to"]) for r in collect(run).provenance["runs"]] == [(0, 7)]
@@ -371,7 +371,7 @@ def test_the_front_of_a_run_holds_only_feasible_designs_that_nothing_dominates(
 
 def test_the_results_of_a_run_survive_their_folder(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run("capped", trials=20)
-    with logged(run, clock=_noon):
+    with logged(run, clock=_noon, execution={}):
         search(run)
     results = collect(run)
     write_folder(results, tmp_path / "out")
@@ -412,7 +412,7 @@ def test_gp_without_torch_names_the_line_that_installs_it(make_run: MakeRun) -> 
 
 def test_an_unknown_sampler_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UnknownName, match=r"unknown name 'nsga4'\n  fix: did you mean 'nsga"):
-        make_sampler("nsga4", seed=0, done=0, trials=1, worker=0, distributions={})
+        make_sampler("nsga4", seed=0, done=0, trials=1, distributions={})
 
 
 def test_samplers_that_learn_from_every_trial_are_asked_one_by_one() -> None:
@@ -424,26 +424,17 @@ def test_samplers_that_learn_from_every_trial_are_asked_one_by_one() -> None:
     }
 
 
-def test_two_workers_reach_exactly_the_asked_number(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(sampler="random", trials=31)
-    search_in_parallel(run, workers=2)
-    results = collect(run)
-
-    assert _states(tmp_path, "cnn") == {TrialState.COMPLETE: 31}
-    assert (results.table["origin"] == "sample").sum() == 3
-    assert max(Counter(_designs(results.table)).values()) == 1
-
-
-def test_sqlite_is_refused_for_several_workers(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(url=f"sqlite:///{tmp_path / 'x.db'}")
-    with pytest.raises(WrongUsage, match=r"SQLite cannot take several writers at once\n  fix: leave --storage out"):
-        search_in_parallel(run, workers=2)
-
-
 @pytest.mark.parametrize("workers", [0, -1, 1000])
-def test_a_number_of_workers_that_cannot_be_is_refused(make_run: MakeRun, workers: int) -> None:
+def test_a_number_of_workers_that_cannot_be_is_refused(workers: int) -> None:
     with pytest.raises(WrongUsage, match=rf"workers = {workers} is outside \[1, 256\]"):
-        search_in_parallel(make_run(), workers=workers)
+        Execution(workers=workers)
+
+
+def test_predicted_designs_need_no_workers_and_it_is_said(make_run: MakeRun) -> None:
+    told: list[str] = []
+
+    assert search(make_run(trials=5), execution=Execution(workers=8), notify=told.append) == 5
+    assert told == ["note: designs are predicted, by the thousand, in this process: workers are for measured studies"]
 
 
 def _noon() -> datetime.datetime:

@@ -12,7 +12,7 @@ from explorer.models.assessment import Assessment
 from explorer.problem.columns import Columns, n_rows
 from explorer.search.begin import FAILED_ATTR, Run
 from explorer.search.encoding import Encoding, columns_of, rows_of
-from explorer.search.enqueued import asked_params, is_enqueued, with_drawn
+from explorer.search.enqueued import asked_params, fault_of, is_enqueued, with_drawn
 from explorer.search.first import wants_all
 from explorer.search.learning import LearningSampler
 from explorer.search.mirror import Mirror
@@ -62,7 +62,7 @@ class Candidates:
         self.n_complete = run.tried.n
         stored = run.study.get_trials(deepcopy=False)
         self.failed = self._failed(stored)
-        self._enqueued = [t for t in stored if is_enqueued(t)]
+        self._enqueued = [t for t in stored if is_enqueued(t) and not fault_of(t, self.distributions)]
         self._every = self._every_design()
         seed = run.assessment.study.seed
         self._sampler = _sampler(run, n_slots=n_slots)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from optuna.trial import TrialState
 
-from explorer.errors import ExplorerError, MeasurementFailed
+from explorer.errors import ExplorerError, MeasurementFailed, WrongUsage
 from explorer.models.evaluator import Measurer, measurer
 from explorer.models.task import call_task, dump_task
 from explorer.problem.columns import Columns
@@ -84,7 +84,7 @@ class _Coordinator:
         self._front = FrontSoFar(run, progress)
         self._jobs: dict[Future[Any], _Job] = {}
         self._retries: deque[_Job] = deque()
-        self._payload = b"" if isinstance(executor, InlineExecutor) else dump_task(measuring.task())
+        self._payload = b"" if isinstance(executor, InlineExecutor) else _payload(measuring)
         self._n_failed_in_a_row = 0
         self._propose_s = self._measure_s = 0.0
         self.is_done = False
@@ -285,6 +285,14 @@ class _Coordinator:
             candidate = self._candidates.from_knobs(knobs) if knobs else None
             if knobs and candidate and self._measuring.knows(knobs):
                 self._store([(_Job(candidate, knobs), row)])
+
+
+def _payload(measuring: Measurer) -> bytes:
+    try:
+        return dump_task(measuring.task())
+    except TypeError as error:
+        what = f"{measuring.name} cannot be handed to other processes: {error}"
+        raise WrongUsage(what, fix="name it as FILE.py:NAME, or leave --workers out") from None
 
 
 def _smoothed(before: float, now: float) -> float:

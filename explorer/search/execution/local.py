@@ -12,7 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, BinaryIO, TypeVar, cast
 
-from explorer.errors import WrongUsage
 from explorer.search.execution.executor import DesignExecutor, WorkerLost
 from explorer.search.execution.worker import READY, read_frame, write_frame
 
@@ -54,8 +53,6 @@ class LocalExecutor(DesignExecutor):
     """
 
     def __init__(self, n_workers: int, *, time_limit: float | None = None) -> None:
-        if not 1 <= n_workers <= MAX_WORKERS:
-            raise WrongUsage(f"workers = {n_workers} is outside [1, {MAX_WORKERS}]", fix="take one for each processor")
         self._n_workers, self._time_limit = n_workers, time_limit
         self._threads = ThreadPoolExecutor(n_workers, thread_name_prefix="explorer-worker")
         self._own = threading.local()
@@ -88,17 +85,25 @@ class LocalExecutor(DesignExecutor):
 
     def _call(self, call: bytes) -> Any:
         process: _Process | None = getattr(self._own, "process", None)
-        if process is None or not process.is_alive:
+        if process is not None and not process.is_alive:  # killed while it was idle
+            self._discard(process)
+            process = None
+        if process is None:
             process = self._own.process = self._start()
         try:
             is_result, value = process.call(call, time_limit=self._time_limit)
         except WorkerLost:
-            self._processes.discard(process)
-            self._own.process = None
+            self._discard(process)
             raise
         if not is_result:
             raise RuntimeError(value)
         return value
+
+    def _discard(self, process: "_Process") -> None:
+        with self._lock:
+            self._processes.discard(process)
+        self._own.process = None
+        process.close()
 
     def _start(self) -> "_Process":
         with self._lock:
@@ -146,8 +151,9 @@ class _Process:
             if timer:
                 timer.cancel()
         if answer is None:
+            cause = self._cause()
             late = f"it took longer than {time_limit:g} s" if self._is_late else ""
-            raise WorkerLost(late or f"its worker process ended ({self._cause()})")
+            raise WorkerLost(late or f"its worker process ended ({cause})")
         return cast("tuple[bool, Any]", pickle.loads(answer))  # noqa: S301 - from our own process
 
     def kill(self) -> None:
@@ -169,7 +175,7 @@ class _Process:
         except subprocess.TimeoutExpired:
             self.kill()
             self._process.wait()
-        self._close()
+        self.close()
 
     def _expire(self) -> None:
         self._is_late = True
@@ -179,7 +185,6 @@ class _Process:
         """Return what the process died of."""
         self.kill()  # what it had started
         code = self._process.wait()
-        self._close()
         if code >= 0:
             return f"exit code {code}"
         try:
@@ -188,7 +193,8 @@ class _Process:
             name = f"signal {-code}"
         return f"{name}, perhaps for lack of memory" if name == "SIGKILL" else name
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the pipes."""
         for stream in (self._inbox, self._outbox):
             with suppress(OSError):
                 stream.close()

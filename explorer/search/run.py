@@ -122,7 +122,9 @@ def search(
         fail_faulty(run)
         if measuring is None:
             if not execution.is_inline:
-                notify("note: designs are predicted, by the thousand, in this process: workers are for measured studies")
+                notify(
+                    "note: designs are predicted, by the thousand, in this process: workers are for measured studies"
+                )
             return search_alone(run, progress=progress, should_stop=is_stopped, notify=notify)
         function = getattr(measuring, "function", None)
         if execution.is_inline and isinstance(function, SourceFunction):

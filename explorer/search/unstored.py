@@ -76,22 +76,19 @@ def drop_stored(folder: Path, trials: Sequence[FrozenTrial]) -> None:
             (folder / UNSTORED_NAME).unlink(missing_ok=True)
 
 
-def said_of_unstored(
-    error: BaseException, kept: Sequence[Path | None], *, out: Path, place: str
-) -> ExplorerError | None:
-    """Return the error that tells where unstored measurements are kept; None for errors that are none of the storage's.
+def said_of_unstored(error: BaseException, kept: Path | None, *, out: Path, place: str) -> ExplorerError | None:
+    """Return the error that tells where a measurement is kept; None for an error that is not the storage's.
 
     Args:
-        error: why they could not be stored.
-        kept: the file of each of them; None where it could not be kept.
+        error: why it could not be stored.
+        kept: the file that keeps it; None where none could.
         out: the result folder.
         place: the storage, for people.
     """
-    n_lost = sum(path is None for path in kept)
-    where = f"{n_lost} measurements are lost: they could not be kept in a file either" if n_lost else ""
-    for path in dict.fromkeys(path for path in kept if path is not None):
-        moved = ", where the next run finds them" if path.parent == out else f": move it to {out / UNSTORED_NAME}"
-        where += f"{'; ' if where else ''}what was measured since is kept in {path}{moved}"
+    where = "the last measurement is lost: it could not be kept in a file either"
+    if kept is not None:
+        where = f"the last measurement is kept in {kept}"
+        where += ", where the next run finds it" if kept.parent == out else f": move it to {out / UNSTORED_NAME}"
     if isinstance(error, StorageLost):
         return StorageLost(f"{error.problem}; {where}", fix=error.fix)
     if isinstance(error, OSError):

@@ -329,7 +329,10 @@ def test_a_live_network_is_measured_by_workers_as_in_one_process(tmp_path: Path)
     one, two = (explorer.results(tmp_path / name).table for name in "ab")
 
     assert len(two["design_id"]) == 6
-    alike = {(r, d): (a, s) for r, d, a, s in zip(one["pruning_ratio"], one["quant_step"], one["accuracy"], one["size_bytes"])}
+    alike = {
+        (r, d): (a, s)
+        for r, d, a, s in zip(one["pruning_ratio"], one["quant_step"], one["accuracy"], one["size_bytes"])
+    }
     same = [
         alike[r, d] == (a, s)
         for r, d, a, s in zip(two["pruning_ratio"], two["quant_step"], two["accuracy"], two["size_bytes"])

@@ -2,11 +2,14 @@
 
 import datetime
 import math
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,7 @@ from optuna.trial import TrialState
 from explorer.errors import ExplorerError, MeasurementFailed, WrongUsage
 from explorer.models.evaluator import Measurer, measurer
 from explorer.models.task import call_task, dump_task
-from explorer.problem.columns import Columns
+from explorer.problem.columns import Columns, Float
 from explorer.search.begin import FAILED_ATTR, MEASURED_ATTR, Run
 from explorer.search.bulk import Block, finish_enqueued, record
 from explorer.search.encoding import columns_of
@@ -44,7 +47,29 @@ class _Job:
     candidate: Candidate
     knobs: Mapping[str, Any]
     n_lost: int = 0
+    future: Future[Any] | None = None
     began: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A COMPLETE trial as it was stored."""
+
+    number: int
+    columns: Columns
+    values: Sequence[float]
+    constraints: Mapping[str, float]
+    user_attrs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A design that cannot be measured."""
+
+    error: ExplorerError
+
+
+_Outcome = _Stored | _Failed | BaseException
 
 
 def search_measured(
@@ -82,7 +107,10 @@ class _Coordinator:
         self._first = run.tried.n
         self._candidates = Candidates(run, n_slots=executor.n_slots)
         self._front = FrontSoFar(run, progress)
-        self._jobs: dict[Future[Any], _Job] = {}
+        self._jobs: set[_Job] = set()
+        self._arrived: SimpleQueue[tuple[_Job, _Outcome]] = SimpleQueue()
+        self._turn = threading.RLock()  # one thread at a time writes
+        self._storage_error: BaseException | None = None
         self._retries: deque[_Job] = deque()
         self._payload = b"" if isinstance(executor, InlineExecutor) else _payload(measuring)
         self._n_failed_in_a_row = 0
@@ -142,32 +170,52 @@ class _Coordinator:
             future = self._executor.submit(call_task, self._payload, dict(job.knobs))
         else:
             future = self._executor.submit(self._measuring.measure, job.knobs)
-        self._jobs[future] = job
+        self._jobs.add(job)
+        job.future = future
+        future.add_done_callback(lambda arrived: self._receive(job, arrived))
 
     def _withdraw(self) -> None:
         """Take back what has not begun: a stopped search finishes only what is being measured."""
         self._retries.clear()
-        for future in list(self._jobs):
-            if future.cancel():
-                del self._jobs[future]
+        for job in list(self._jobs):
+            if job.future and job.future.cancel():
+                self._jobs.discard(job)
 
-    def _collect(self) -> None:
-        done, _ = wait(self._jobs, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-        finished = [future for future in self._jobs if future in done]  # in the order of their submission
-        rows: list[tuple[_Job, Mapping[str, Any]]] = []
-        for future in finished:
-            job = self._jobs.pop(future)
+    def _receive(self, job: _Job, future: Future[Any]) -> None:
+        """Store what arrives in the executor's thread: the main thread may be busy with the sampler."""
+        if future.cancelled():
+            return
+        with self._turn:
             try:
-                rows.append((job, self._row(job, future)))
-                self._n_failed_in_a_row = 0
-            except WorkerLost as error:
-                self._retry(job, error)
-            except SchedulerUnavailable:
-                self._store(rows)
-                raise
-            except ExplorerError as error:
-                self._fail(job, error)
-        self._store(rows)
+                outcome: _Outcome = self._finished(job, future)
+            except BaseException as error:  # noqa: BLE001 - raised again by the main thread
+                outcome = error
+        self._arrived.put((job, outcome))
+
+    def _finished(self, job: _Job, future: Future[Any]) -> "_Outcome":
+        """Return a job's stored trial, or why there is none.
+
+        Raises:
+            StorageLost, WrongUsage: it cannot be stored; what was measured is kept in a file.
+        """
+        try:
+            row = self._row(job, future)
+        except WorkerLost as error:
+            return error
+        except SchedulerUnavailable:
+            raise
+        except ExplorerError as error:
+            return _Failed(error)
+        try:
+            if self._storage_error is not None:  # others have waited for it already
+                raise self._storage_error
+            return self._stored(job, row)
+        except BaseException as error:
+            self._storage_error = error
+            path = keep_unstored(self._run.out, row)
+            if told := said_of_unstored(error, path, out=self._run.out, place=self._run.place):
+                raise told from error
+            raise
 
     def _row(self, job: _Job, future: Future[Any]) -> Mapping[str, Any]:
         """Return what was measured of a design, checked and kept by the evaluator.
@@ -176,17 +224,64 @@ class _Coordinator:
             WorkerLost, SchedulerUnavailable: it was not measured.
             ExplorerError: it cannot be measured.
         """
-        raw = future.result()
+        name, fix = self._measuring.name, "mend what measures, or leave such designs out"
+        try:
+            raw = future.result()
+        except (WorkerLost, ExplorerError):
+            raise
+        except Exception as error:
+            if not self._payload:
+                raise
+            raise MeasurementFailed(f"{name}: {error}", fix=fix) from error
         if self._measuring.knows(job.knobs):
             return self._measuring.recorded(job.candidate.design)[0]
         if self._payload:
             kind, raw = raw
             if kind != "ok":
-                name = self._run.assessment.evaluator.name
-                raise MeasurementFailed(f"{name}: {raw}", fix="mend what measures, or leave such designs out")
+                raise MeasurementFailed(f"{name}: {raw}", fix=fix)
         seconds = (datetime.datetime.now(datetime.UTC) - job.began).total_seconds()
         self._measure_s = _smoothed(self._measure_s, seconds)
         return self._measuring.accept(job.knobs, raw)
+
+    def _stored(self, job: _Job, row: Mapping[str, Any]) -> "_Outcome":
+        assessment, candidate = self._run.assessment, job.candidate
+        columns = assessment.assess(candidate.design)
+        values = assessment.values(columns)
+        if np.isnan(values).any():
+            fix = "see what such a design is assessed by"
+            return _Failed(MeasurementFailed("an objective is not a number", fix=fix))
+        kept = {name: of[0] for name, of in attributes(columns, columns_of([candidate.params])).items()}
+        kept[MEASURED_ATTR] = dict(row)
+        excess = assessment.excess(columns)
+        number = self._record(job, TrialState.COMPLETE, kept, values=values, excess=excess)
+        missed = {name: float(misses[0]) for name, misses in excess.items()}
+        return _Stored(number, columns, values[0].tolist(), missed, kept)
+
+    def _collect(self) -> None:
+        """Take in at least one outcome, if any arrives in time, and all that have arrived."""
+        with suppress(Empty):
+            outcome = self._arrived.get(timeout=_POLL_S)
+            while True:
+                self._take_in(*outcome)
+                outcome = self._arrived.get_nowait()
+
+    def _take_in(self, job: _Job, outcome: "_Outcome") -> None:
+        if job not in self._jobs:  # withdrawn
+            return
+        self._jobs.discard(job)
+        if isinstance(outcome, _Stored):
+            self._n_failed_in_a_row = 0
+            number, origin = np.array([outcome.number], dtype=np.int64), np.array([SEARCH], dtype=object)
+            self._run.add(Tried(number, outcome.columns, origin))
+            self._candidates.tell(
+                job.candidate, outcome.values, constraints=outcome.constraints, user_attrs=outcome.user_attrs
+            )
+        elif isinstance(outcome, _Failed):
+            self._fail(job, outcome.error)
+        elif isinstance(outcome, WorkerLost):
+            self._retry(job, outcome)
+        else:
+            raise outcome
 
     def _retry(self, job: _Job, error: WorkerLost) -> None:
         job.n_lost += 1
@@ -195,7 +290,9 @@ class _Coordinator:
         if job.n_lost > MAX_RETRIES or error.is_final:
             times = "" if error.is_final else f" ({job.n_lost} times)"
             self._notify(f"warning: {shown}: {error}{times}; this design is given up")
-            self._fail(job, MeasurementFailed(f"given up: {error}{times}", fix="see what such a design does to a worker"))
+            self._fail(
+                job, MeasurementFailed(f"given up: {error}{times}", fix="see what such a design does to a worker")
+            )
             return
         self._notify(f"warning: {shown}: {error}; it is tried again ({job.n_lost} of {MAX_RETRIES})")
         self._count_failure(MeasurementFailed(str(error), fix="see what its workers die of"))
@@ -203,7 +300,8 @@ class _Coordinator:
 
     def _fail(self, job: _Job, error: ExplorerError) -> None:
         """Record a design that cannot be measured."""
-        self._record(job, None, {FAILED_ATTR: error.problem})
+        with self._turn:
+            self._record(job, TrialState.FAIL, {FAILED_ATTR: error.problem})
         self._candidates.fail(job.candidate)
         self._count_failure(error)
 
@@ -215,60 +313,34 @@ class _Coordinator:
                 f"{what}{error.problem}; all finished trials are in {self._run.place}", fix=error.fix
             ) from None
 
-    def _store(self, rows: list[tuple[_Job, Mapping[str, Any]]]) -> None:
-        """Record measured designs; what cannot be stored is kept in a file.
-
-        Raises:
-            StorageLost, WrongUsage: the storage is away, or the disk is full.
-        """
-        for i, (job, row) in enumerate(rows):
-            try:
-                self._store_one(job, row)
-            except BaseException as error:
-                kept = [keep_unstored(self._run.out, other) for _, other in rows[i:]]
-                if told := said_of_unstored(error, kept, out=self._run.out, place=self._run.place):
-                    raise told from error
-                raise
-
-    def _store_one(self, job: _Job, row: Mapping[str, Any]) -> None:
-        assessment, candidate = self._run.assessment, job.candidate
-        columns = assessment.assess(candidate.design)
-        values = assessment.values(columns)
-        if np.isnan(values).any():
-            fix = "see what such a design is assessed by"
-            self._fail(job, MeasurementFailed("an objective is not a number", fix=fix))
-            return
-        kept = {name: of[0] for name, of in attributes(columns, columns_of([candidate.params])).items()}
-        kept[MEASURED_ATTR] = dict(row)
-        number = self._record(job, columns, kept)
-        self._run.add(Tried(np.array([number], dtype=np.int64), columns, np.array([SEARCH], dtype=object)))
-        excess = {name: float(misses[0]) for name, misses in assessment.excess(columns).items()}
-        self._candidates.tell(candidate, values[0].tolist(), constraints=excess, user_attrs=kept)
-
-    def _record(self, job: _Job, columns: Columns | None, user_attrs: Mapping[str, Any]) -> int:
-        """Record a trial, COMPLETE with columns, else FAIL; return its number."""
-        run, candidate = self._run, job.candidate
-        state = TrialState.FAIL if columns is None else TrialState.COMPLETE
-        values = None if columns is None else run.assessment.values(columns)
-        excess = {} if columns is None else run.assessment.excess(columns)
-        if candidate.enqueued is not None:
-            enqueued = candidate.enqueued
+    def _record(
+        self,
+        job: _Job,
+        state: TrialState,
+        user_attrs: Mapping[str, Any],
+        *,
+        values: Float | None = None,
+        excess: Columns | None = None,
+    ) -> int:
+        """Record a finished trial; return its number."""
+        run, candidate, missed = self._run, job.candidate, excess or {}
+        distributions, kept = self._candidates.distributions, self._candidates.attributes_of(candidate)
+        if (enqueued := candidate.enqueued) is not None:
             self._patience(
                 lambda: finish_enqueued(
-                    run.study, enqueued, params=candidate.params, distributions=self._candidates.distributions,
-                    state=state, values=None if values is None else values[0].tolist(),
-                    constraints={name: float(misses[0]) for name, misses in excess.items()}, user_attrs=user_attrs,
-                    system_attrs=self._candidates.attributes_of(candidate),
+                    run.study, enqueued, params=candidate.params, distributions=distributions, state=state,
+                    values=None if values is None else values[0].tolist(), user_attrs=user_attrs, system_attrs=kept,
+                    constraints={name: float(misses[0]) for name, misses in missed.items()},
                 )
             )  # fmt: skip
             return enqueued.number
         block = Block(
             params=columns_of([candidate.params]),
-            distributions=self._candidates.distributions,
+            distributions=distributions,
             values=np.empty((1, 0)) if values is None else values,
-            constraints=excess,
+            constraints=missed,
             user_attrs={name: [value] for name, value in user_attrs.items()},
-            system_attrs={name: [value] for name, value in self._candidates.attributes_of(candidate).items()},
+            system_attrs={name: [value] for name, value in kept.items()},
             began=job.began,
             ended=datetime.datetime.now(datetime.UTC),
             state=state,
@@ -284,7 +356,9 @@ class _Coordinator:
             knobs = self._measuring.design_of(row)
             candidate = self._candidates.from_knobs(knobs) if knobs else None
             if knobs and candidate and self._measuring.knows(knobs):
-                self._store([(_Job(candidate, knobs), row)])
+                job = _Job(candidate, knobs)
+                self._jobs.add(job)
+                self._take_in(job, self._stored(job, row))
 
 
 def _payload(measuring: Measurer) -> bytes:

@@ -20,7 +20,9 @@ T = TypeVar("T")
 _STOP = b""
 _STOP_S = 5.0
 # The worker sees the modules that the coordinator sees, and imports none of them before a call needs it.
-_BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from explorer.search.execution.worker import main; main()"
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from explorer.search.execution.worker import main; main()"
+)
 
 
 class InlineExecutor(DesignExecutor):

@@ -1,0 +1,1 @@
+"""Executors that evaluate designs: in this process, in child processes, and on a Dask cluster."""

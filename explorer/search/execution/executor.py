@@ -1,0 +1,41 @@
+"""Interface of the executors that evaluate designs, and the errors that they raise."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import ParamSpec, TypeVar
+
+from explorer.errors import ExplorerError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class DesignExecutor(Executor):
+    """Executor that tells how many designs it can evaluate at the same time."""
+
+    @property
+    @abstractmethod
+    def n_slots(self) -> int:
+        """Number of designs that can be evaluated at this moment, at least 1."""
+
+    @abstractmethod
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Schedule fn(*args, **kwargs) and return its future, as `concurrent.futures.Executor.submit`."""
+
+
+class WorkerLost(Exception):
+    """A worker died while it evaluated a design: crash, kill, memory or time limit.
+
+    Args:
+        reason: what happened, for the user.
+        is_final: the executor has tried the design again already; the coordinator must not.
+    """
+
+    def __init__(self, reason: str, *, is_final: bool = False) -> None:
+        super().__init__(reason)
+        self.is_final = is_final
+
+
+class SchedulerUnavailable(ExplorerError):
+    """The scheduler of a cluster went away and did not come back (exit 2)."""

@@ -31,13 +31,16 @@ HOMES = {
     "optuna": {"search"},
     "optuna_dashboard": {"search"},
     "sqlalchemy": {"search"},
+    "distributed": {"search"},
+    "dask": {"search"},
+    "cloudpickle": {"models", "search"},
     "plotly": {"report"},
     "kaleido": {"report"},
     "typer": {"cli"},
     "rich": {"cli"},
     "torch": set(),
 }
-HEAVY = ("numpy", "pandas", "scipy", "optuna", "plotly", "pydantic", "moocore", "sqlalchemy")
+HEAVY = ("numpy", "pandas", "scipy", "optuna", "plotly", "pydantic", "moocore", "sqlalchemy", "distributed")
 MODULES = sorted(path for path in ROOT.rglob("*.py") if "_shipped" not in path.parts)
 
 

@@ -1,1 +1,1 @@
-"""Execution of designs that are measured: one coordinator, and executors that evaluate elsewhere."""
+"""Executors that evaluate designs: in this process, in child processes, and on a Dask cluster."""

@@ -1,25 +1,35 @@
-"""Executors of designs: `concurrent.futures.Executor` with a number of slots, and what can go wrong beside the task."""
+"""Interface of the executors that evaluate designs, and the errors that they raise."""
 
 from abc import abstractmethod
-from concurrent.futures import Executor
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import ParamSpec, TypeVar
 
 from explorer.errors import ExplorerError
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 class DesignExecutor(Executor):
-    """Executor that knows how many designs it evaluates at a time."""
+    """Executor that tells how many designs it can evaluate at the same time."""
 
     @property
     @abstractmethod
     def n_slots(self) -> int:
         """Number of designs that can be evaluated at this moment, at least 1."""
 
+    @abstractmethod
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Schedule fn(*args, **kwargs) and return its future, as `concurrent.futures.Executor.submit`."""
+
 
 class WorkerLost(Exception):
-    """A worker died while it evaluated a design: crash, kill, memory, or the time limit.
+    """A worker died while it evaluated a design: crash, kill, memory or time limit.
 
-    Attributes:
-        is_final: whether the executor has tried the design again itself, so that nobody else should.
+    Args:
+        reason: what happened, for the user.
+        is_final: the executor has tried the design again already; the coordinator must not.
     """
 
     def __init__(self, reason: str, *, is_final: bool = False) -> None:

@@ -1,0 +1,61 @@
+"""Calls as bytes that a Dask worker without explorer can run."""
+
+import functools
+import hashlib
+import inspect
+import pickle
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from explorer.models import task
+
+
+def portable_call(
+    function: Callable[..., object],
+    args: tuple[object, ...],
+    kwargs: Mapping[str, object],
+    *,
+    time_limit: float | None,
+    uploads: Mapping[str, str],
+) -> bytes:
+    """Serialize a call so that `pickle.loads(...)()` runs it where nothing but Dask is installed.
+
+    Dask pickles by reference whatever the submitting process can import, also where cloudpickle was told to take a
+    module by value, and it unpickles every task in the scheduler as well. So it gets bytes, and `pickle.loads` to call.
+
+    Args:
+        function: of `explorer.models.task`, or anything that the workers can import.
+        args: its arguments.
+        kwargs: its keyword arguments.
+        time_limit: see `run_on_worker`.
+        uploads: see `run_on_worker`.
+    """
+    import cloudpickle
+    from distributed import get_worker
+
+    call = cloudpickle.dumps((function, args, dict(kwargs)))
+    run = functools.partial(_RunOnWorker(), call, time_limit=time_limit, uploads=dict(uploads), worker=get_worker)
+    return pickle.dumps(run)
+
+
+class _RunOnWorker:
+    """`explorer.models.task.run_on_worker`, unpickled as the function of a module made from that module's text.
+
+    Text is good for every version of Python, cloudpickle's bytecode for one.
+    """
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return eval, (_expression(),)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> object:
+        """Run a call in this process."""
+        return task.run_on_worker(*args, **kwargs)
+
+
+@functools.cache
+def _expression() -> str:
+    """Return a Python expression for the function; it executes the module's text once a process."""
+    text = inspect.getsource(task)
+    name = f"explorer_task_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    module = f"__import__('sys').modules.setdefault({name!r}, __import__('types').ModuleType({name!r}))"
+    return f"(lambda m: (hasattr(m, 'IS_WHOLE') or exec({text!r}, m.__dict__), m.run_on_worker)[1])({module})"

@@ -5,7 +5,7 @@ compute the hypervolume indicator", Computers & Operations Research 79, 2017: ea
 corner that no point dominates and that any point below would) owns one box, told by the points that define it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from explorer.problem.columns import Float
 
 _BLOCK = 2_000_000  # point-box pairs at once: 16 MB for each array of them
+_DRAWN_BLOCK = 60_000  # point-box pairs of several draws at once: their arrays stay in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +51,87 @@ class Boxes:
         is_cut = np.all(point < self.upper, axis=1)
         if not is_cut.any():
             return self
-        old, held = self.upper[is_cut], self.defining[is_cut]
-        uppers, definings = [self.upper[~is_cut]], [self.defining[~is_cut]]
-        m = len(point)
-        for j in range(m):
-            others = [i for i in range(m) if i != j]
-            # A new bound counts only where the points that hold its other coordinates lie before the new one in j.
-            counts = np.max(held[:, others, j], axis=1) <= point[j] if m > 1 else np.ones(len(old), dtype=np.bool_)
-            upper, defining = old[counts].copy(), held[counts].copy()
-            upper[:, j] = point[j]
-            defining[:, j] = point
-            uppers.append(upper)
-            definings.append(defining)
+        old = Boxes(self.upper[is_cut], self.defining[is_cut])
+        parts = [(self.upper[~is_cut], self.defining[~is_cut])]
+        parts += [(new.upper, new.defining) for new, _ in _cut(old, np.broadcast_to(point, old.upper.shape))]
+        uppers, definings = zip(*parts, strict=True)
         return Boxes(np.concatenate(uppers), np.concatenate(definings))
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnBoxes:
+    """Box decompositions of several posterior draws, which differ in the points that are known in each.
+
+    Args:
+        n_draws: the number of draws S.
+        draw: the draw of each box, ascending, shape (k,).
+        boxes: the boxes of all draws, k in total.
+    """
+
+    n_draws: int
+    draw: NDArray[np.int64]
+    boxes: Boxes
+
+    @classmethod
+    def repeated(cls, boxes: Boxes, n_draws: int) -> "DrawnBoxes":
+        """Return the same boxes in each draw."""
+        k = len(boxes.upper)
+        each = np.tile(np.arange(k), n_draws)
+        return cls(n_draws, np.repeat(np.arange(n_draws), k), Boxes(boxes.upper[each], boxes.defining[each]))
+
+    @property
+    def upper(self) -> Float:
+        """Return the local upper bounds of all draws, shape (k, m)."""
+        return self.boxes.upper
+
+    def cut_by(self, points: Float, is_feasible: NDArray[np.bool_]) -> "DrawnBoxes":
+        """Return the boxes that one point a draw lies in or below: those that change when it is known.
+
+        Args:
+            points: shape (S, m).
+            is_feasible: which of the points count, shape (S,).
+        """
+        return self._rows(self._is_cut(points, is_feasible))
+
+    def with_points(self, points: Float, is_feasible: NDArray[np.bool_]) -> "DrawnBoxes":
+        """Return what is left once one point a draw is known as well.
+
+        Args:
+            points: shape (S, m).
+            is_feasible: which of the points count, shape (S,).
+        """
+        is_cut = self._is_cut(points, is_feasible)
+        old, kept = self._rows(is_cut), self._rows(~is_cut)
+        parts = [(kept.draw, kept.upper, kept.boxes.defining)]
+        parts += [(old.draw[r], new.upper, new.defining) for new, r in _cut(old.boxes, points[old.draw])]
+        draw, upper, defining = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = np.argsort(draw, kind="stable")
+        return DrawnBoxes(self.n_draws, draw[order], Boxes(upper[order], defining[order]))
+
+    def _is_cut(self, points: Float, is_feasible: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        below = np.all(points[self.draw] < self.upper, axis=1)
+        return np.asarray(is_feasible[self.draw] & below, dtype=np.bool_)
+
+    def _rows(self, which: NDArray[np.bool_]) -> "DrawnBoxes":
+        return DrawnBoxes(self.n_draws, self.draw[which], Boxes(self.upper[which], self.boxes.defining[which]))
+
+
+def _cut(old: Boxes, points: Float) -> Iterator[tuple[Boxes, NDArray[np.bool_]]]:
+    """Yield for each objective the boxes that replace those which a point lies below, and which ones they replace.
+
+    Args:
+        old: boxes above the points.
+        points: the point in each box, shape (k, m).
+    """
+    m = points.shape[1]
+    for j in range(m):
+        others = [i for i in range(m) if i != j]
+        # A new bound counts only where the points that hold its other coordinates lie before the new one in j.
+        is_before = np.max(old.defining[:, others, j], axis=1) <= points[:, j] if others else np.ones(len(points)) > 0
+        upper, defining = old.upper[is_before].copy(), old.defining[is_before].copy()
+        upper[:, j] = points[is_before, j]
+        defining[:, j] = points[is_before]
+        yield Boxes(upper, defining), is_before
 
 
 def open_boxes(points: Float, reference: Sequence[float] | Float) -> Boxes:
@@ -103,6 +172,42 @@ def gains(points: Float, boxes: Boxes) -> Float:
         rows = inside[start : start + step]
         result[rows] = _volume(flat[rows], lower, upper)
     return result.reshape(points.shape[:-1])
+
+
+def gains_in_draws(points: Float, draw: NDArray[np.int64], boxes: DrawnBoxes) -> Float:
+    """Return the hypervolume that each point alone would add in its draw, shape (p,).
+
+    Args:
+        points: shape (p, m).
+        draw: the draw of each point, ascending, shape (p,).
+        boxes: what is left to gain in each draw.
+    """
+    n_draws = boxes.n_draws
+    # Rows of equal length, one a draw: what fills them up has no volume.
+    place, width = _places(draw, n_draws)
+    there = np.full((points.shape[1], n_draws, width), np.inf)
+    there[:, draw, place] = points.T
+    of_box, n_boxes = _places(boxes.draw, n_draws)
+    upper = np.full((points.shape[1], n_draws, n_boxes), -np.inf)
+    lower = np.zeros(upper.shape)
+    upper[:, boxes.draw, of_box], lower[:, boxes.draw, of_box] = boxes.upper.T, boxes.boxes.lower.T
+    result = np.zeros((n_draws, width))
+    step = max(1, _DRAWN_BLOCK // max(width * n_boxes, 1))
+    for start in range(0, n_draws, step):
+        s = slice(start, start + step)
+        product = np.ones(1)
+        for one, low, up in zip(there, lower, upper, strict=True):
+            edge = np.maximum(one[s, :, None], low[s, None, :])
+            np.subtract(up[s, None, :], edge, out=edge)
+            product = product * np.maximum(edge, 0.0, out=edge)
+        result[s] = product.sum(axis=-1)
+    return np.asarray(result[draw, place])
+
+
+def _places(draw: NDArray[np.int64], n_draws: int) -> tuple[NDArray[np.int64], int]:
+    """Return each item's place within its draw, shape (p,), and the most items of a draw; draws ascend."""
+    count = np.bincount(draw, minlength=n_draws)
+    return np.arange(len(draw)) - (np.cumsum(count) - count)[draw], int(count.max())
 
 
 def _volume(points: Float, lower: Float, upper: Float) -> Float:

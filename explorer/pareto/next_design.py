@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.models.assessment import Assessment
-from explorer.pareto.boxes import Boxes, gains, open_boxes
+from explorer.pareto.boxes import Boxes, DrawnBoxes, gains, gains_in_draws, open_boxes
 from explorer.pareto.front import minimized
 from explorer.pareto.pool import Key, Pool, scanned
 from explorer.problem.columns import Columns, Float
@@ -127,27 +127,24 @@ def next_designs(
     return pool.rows(_greedy(judged, score, boxes, far, n=n))
 
 
-def _boxes_of_draws(known: Known, judge: Judge, reference: Float, *, n_draws: int) -> list[Boxes]:
-    """Return what is left to gain: one for all draws, or, where designs are pending, one for each."""
+def _boxes_of_draws(known: Known, judge: Judge, reference: Float, *, n_draws: int) -> Boxes | DrawnBoxes:
+    """Return what is left to gain: the same in all draws, or, where designs are pending, for each."""
     measured = open_boxes(known.front, reference)
     if not known.pending.n:
-        return [measured]
+        return measured
     waiting = judge(known.pending.designs)
-    return [_after(measured, waiting.values[s], waiting.violation[s] <= 0) for s in range(n_draws)]
-
-
-def _after(boxes: Boxes, points: Float, is_feasible: NDArray[np.bool_]) -> Boxes:
-    for point in points[is_feasible]:
-        boxes = boxes.with_point(point)
+    boxes = DrawnBoxes.repeated(measured, n_draws)
+    for i in range(known.pending.n):
+        boxes = boxes.with_points(waiting.values[:, i], waiting.violation[:, i] <= 0)
     return boxes
 
 
-def _has_found(boxes: Sequence[Boxes], reference: Float) -> bool:
+def _has_found(boxes: Boxes | DrawnBoxes, reference: Float) -> bool:
     """Tell whether a design is known that counts: feasible and better than the reference."""
-    return any(bool(np.any(one.upper < reference)) for one in boxes)
+    return bool(np.any(boxes.upper < reference))
 
 
-def _scores(judged: Judged, boxes: Sequence[Boxes], reference: Float) -> Float:
+def _scores(judged: Judged, boxes: Boxes | DrawnBoxes, reference: Float) -> Float:
     """Return how much each design is worth measuring, shape (n,)."""
     if not _has_found(boxes, reference):
         return _hope(judged, reference)
@@ -167,18 +164,14 @@ def _hope(judged: Judged, reference: Float) -> Float:
     return np.asarray(np.mean(counts, axis=0) - 1e-3 * away / (1 + away))
 
 
-def _gains_on_fronts(judged: Judged, boxes: Sequence[Boxes]) -> Float:
+def _gains_on_fronts(judged: Judged, boxes: Boxes | DrawnBoxes) -> Float:
     """Return each design's mean gain counted only in draws where it is on the draw's own front, shape (n,)."""
     n_draws, n, _ = judged.values.shape
     fronts = [_front_of(judged, s) for s in range(n_draws)]
-    total = np.zeros(n)
-    if len(boxes) > 1:
-        for s, front in enumerate(fronts):
-            total[front] += gains(judged.values[s, front], boxes[s])
-        return np.asarray(total / n_draws)
     draw = np.repeat(np.arange(n_draws), [len(front) for front in fronts])
     design = np.concatenate(fronts)
-    alone = gains(judged.values[draw, design], boxes[0])
+    points = judged.values[draw, design]
+    alone = gains(points, boxes) if isinstance(boxes, Boxes) else gains_in_draws(points, draw, boxes)
     return np.asarray(np.bincount(design, alone, minlength=n) / n_draws)
 
 
@@ -190,13 +183,16 @@ def _front_of(judged: Judged, s: int) -> NDArray[np.int64]:
     return rows[np.asarray(moocore.is_nondominated(np.ascontiguousarray(judged.values[s, rows])), dtype=np.bool_)]
 
 
-def _gains(judged: Judged, boxes: Sequence[Boxes]) -> Float:
+def _gains(judged: Judged, boxes: Boxes | DrawnBoxes) -> Float:
     """Return each design's gain in each draw, shape (S, n)."""
-    if len(boxes) == 1:
-        found = gains(judged.values, boxes[0])
-    else:
-        found = np.stack([gains(values, one) for values, one in zip(judged.values, boxes, strict=True)])
+    found = gains(judged.values, boxes) if isinstance(boxes, Boxes) else _drawn_gains(judged.values, boxes)
     return np.where(judged.violation <= 0, found, 0.0)
+
+
+def _drawn_gains(values: Float, boxes: DrawnBoxes) -> Float:
+    n_draws, n, m = values.shape
+    draw = np.repeat(np.arange(n_draws), n)
+    return gains_in_draws(values.reshape(-1, m), draw, boxes).reshape(n_draws, n)
 
 
 def expected_gain(gains_in_draws: Float) -> Float:
@@ -213,23 +209,25 @@ def expected_gain(gains_in_draws: Float) -> Float:
     return np.asarray(np.sum(lowest, axis=0) / n_draws)
 
 
-def _greedy(judged: Judged, score: Float, boxes: Sequence[Boxes], reference: Float, *, n: int) -> NDArray[np.int64]:
-    """Return the best design, then the best beside it, and so on; each counts as measured in every draw."""
-    chosen: list[int] = []
+def _greedy(judged: Judged, score: Float, boxes: Boxes | DrawnBoxes, reference: Float, *, n: int) -> NDArray[np.int64]:
+    """Return the best design, then the best beside it, and so on; each counts as measured in every draw.
+
+    Gains are not added up anew: each falls by what it shares with the chosen design, which is what the worse of the
+    two in every objective would gain. That lies in the few boxes which the chosen design cuts.
+    """
     left = np.argsort(-score, kind="stable")[: max(_SCORED, n)]
-    while len(chosen) < n and left.size:
-        best = int(left[np.argmax(score[left])])
-        chosen.append(best)
-        left = left[left != best]
-        if len(chosen) < n and left.size:
-            draws = range(len(judged.values))
-            boxes = [
-                _after(boxes[s % len(boxes)], judged.values[s, [best]], judged.violation[s, [best]] <= 0) for s in draws
-            ]
-            score = score.copy()
-            score[left] = (
-                expected_gain(_gains(judged.rows(left), boxes))
-                if _has_found(boxes, reference)
-                else _hope(judged.rows(left), reference)
-            )
-    return np.array(chosen, dtype=np.int64)
+    chosen = [int(left[np.argmax(score[left])])]
+    if n == 1:
+        return np.array(chosen)
+    drawn = boxes if isinstance(boxes, DrawnBoxes) else DrawnBoxes.repeated(boxes, len(judged.values))
+    gained = _gains(judged.rows(left), drawn)
+    while len(chosen) < min(n, judged.values.shape[1]):
+        point, is_feasible = judged.values[:, chosen[-1]], judged.violation[:, chosen[-1]] <= 0
+        is_left = left != chosen[-1]
+        left, gained = left[is_left], gained[:, is_left]
+        shared = _drawn_gains(np.maximum(judged.values[:, left], point[:, None]), drawn.cut_by(point, is_feasible))
+        gained = np.maximum(gained - shared, 0.0)
+        drawn = drawn.with_points(point, is_feasible)
+        score = expected_gain(gained) if _has_found(drawn, reference) else _hope(judged.rows(left), reference)
+        chosen.append(int(left[np.argmax(score)]))
+    return np.array(chosen)

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 
 from explorer.models.assessment import Assessment
 from explorer.models.ground import ground_of
-from explorer.models.learner import learn
+from explorer.models.learner import Learned, learn
 from explorer.pareto.next_design import Known, judge_of, next_designs
 from explorer.pareto.pool import Key, Pool, placed, scanned
 from explorer.problem.columns import Float, take
@@ -36,7 +36,8 @@ class LearningSampler(BaseSampler):
     their user attributes under their column names (or the objectives themselves, where they record none), draws what
     the targets could be everywhere, and takes the design that is expected to add most hypervolume to what was
     measured. Trials that are running count as measured in each draw as that draw has them; no design is proposed
-    twice while another one is left. The same seed and the same trials give the same design.
+    twice while another one is left. The same seed and the same trials give the same design. Whoever asks for several
+    trials at once says so first by `expect`: they then share one fit.
 
     Args:
         assessment: the question; its evaluator is never called.
@@ -59,12 +60,28 @@ class LearningSampler(BaseSampler):
         self._encoding = Encoding(assessment.regions)
         self._space = self._encoding.distributions()
         self._ground = ground_of(assessment.regions)
+        self._n_expected = 0
+        self._batch: list[Pool] = []  # designs selected beside the last one that was fitted for
+        self._n_seen = 0  # trials when they were
+        self._fit: tuple[str, Learned] | None = None  # the last fit, and what it was made of
         self.fallbacks: Counter[str] = Counter()
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
         """What a trial's parameters are: names and ranges."""
         return dict(self._space)
+
+    def expect(self, n: int) -> None:
+        """Let the next n suggestions share one fit, until anything is expected anew.
+
+        The first of them selects n designs; each counts as measured in every draw when the next is selected. The
+        others are handed out without a fit unless they are taken by then. Suggestions beyond n share nothing.
+
+        Args:
+            n: the number of trials that are asked for before any of them is told.
+        """
+        with _ONE_AT_A_TIME:
+            self._n_expected, self._batch = n, []
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters of the question, whatever was sampled before."""
@@ -93,31 +110,57 @@ class LearningSampler(BaseSampler):
         self._seed = int(np.random.SeedSequence([self._seed, 1]).generate_state(1)[0])
 
     def _next(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
-        history = history_of(study.get_trials(deepcopy=False), self._assessment, own=trial.number)
+        trials = study.get_trials(deepcopy=False)
+        n, self._n_expected = max(1, self._n_expected), max(0, self._n_expected - 1)
+        if params := self._selected(trials, own=trial.number):
+            return params
+        history = history_of(trials, self._assessment, own=trial.number)
         if len(history.values) < self._n_startup:
             return self._params(self._start(history, trial.number))
         try:
-            return self._params(self._proposed(history, trial.number))
+            chosen = self._proposed(history, trial.number, n=n)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             self.fallbacks[f"{type(error).__name__}: {error}"] += 1
             return self._by_tpe(study, trial, history)
+        self._batch, self._n_seen = [chosen.rows(np.array([i])) for i in range(1, chosen.n)], len(trials)
+        return self._params(chosen)
 
-    def _proposed(self, history: History, number: int) -> Pool:
-        """Return the design that is expected to gain most.
+    def _selected(self, trials: Sequence[FrozenTrial], *, own: int) -> dict[str, Any] | None:
+        """Return the next design of the batch that no trial has taken since it was selected, or None."""
+        if not self._batch:
+            return None
+        # Finished trials of before the selection cannot take anything more.
+        since = [t for t in trials if t.number >= self._n_seen or not t.state.is_finished()]
+        taken = _taken(history_of(since, self._assessment, own=own))
+        while self._batch:
+            design = self._batch.pop(0)
+            if design.keys[0] not in taken:
+                return self._params(design)
+        return None
+
+    def _proposed(self, history: History, number: int, *, n: int) -> Pool:
+        """Return the n designs that are expected to gain most together, fewer where no more are left, at least one.
 
         Raises:
             ValueError, ArithmeticError, LinAlgError: the measurements cannot be learned from, or draws make no sense.
         """
-        rows = history.rows_to_learn
-        learned = learn(
-            take(history.measured, rows), history.learned, self._ground, seed=self._seed, trials=history.trials[rows]
-        )
-        judge = judge_of(self._assessment, learned.draws(N_DRAWS, seed=self._own(number)))
+        judge = judge_of(self._assessment, self._learned(history).draws(N_DRAWS, seed=self._own(number)))
         known = Known(history.values[history.is_feasible], _best(history), history.pending, _taken(history))
         rng = np.random.default_rng(self._own(number))
-        chosen = next_designs(judge, known, self._reference, n=1, rng=rng, seed=self._seed)
+        chosen = next_designs(judge, known, self._reference, n=n, rng=rng, seed=self._seed)
         # Where everything was measured there is nothing new to propose.
         return chosen if chosen.n else self._start(history, number)
+
+    def _learned(self, history: History) -> Learned:
+        """Return the fit to the measurements, the last one where nothing was measured since."""
+        rows = history.rows_to_learn
+        measured, trials = take(history.measured, rows), history.trials[rows]
+        columns = tuple((name, tuple(values.tolist())) for name, values in measured.items())
+        key = repr((self._seed, history.learned, trials.tolist(), columns))  # as text NaN equals NaN
+        if self._fit is None or self._fit[0] != key:
+            fit = learn(measured, history.learned, self._ground, seed=self._seed, trials=trials)
+            self._fit = key, fit
+        return self._fit[1]
 
     def _start(self, history: History, number: int) -> Pool:
         """Return a design of an even spread, of a closer one where all are taken; the same again where none is left."""

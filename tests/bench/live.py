@@ -1,9 +1,11 @@
 """Evaluations to a share of the reachable hypervolume: the learner against Optuna's samplers. Never in CI.
 
     OMP_NUM_THREADS=1 python tests/bench/live.py --keep FOLDER [--problems ...] [--samplers ...] [--seeds 0 1 2 3 4]
+    OMP_NUM_THREADS=1 python tests/bench/live.py --keep FOLDER --samplers learn --in-flight 8 [--at 40 80 120]
 
 Each run (a problem, a sampler, a seed) is kept in FOLDER as one file and not repeated; the table is made of all that is
-kept there. `gp` needs torch. Suggestions are timed in CPU seconds of the whole process.
+kept there. `gp` needs torch. Suggestions are timed in CPU seconds of the whole process. `--in-flight 8` compares eight
+workers with one at equal evaluations: evaluations of random durations, and synchronous batches.
 """
 
 import argparse
@@ -60,37 +62,76 @@ class Trace:
     seconds: np.ndarray[Any, Any]
 
 
-def run(asked: Problem, sampler: BaseSampler, n: int) -> Trace:
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """How many designs are evaluated at the same time.
+
+    Args:
+        n: designs in flight.
+        is_even: whether all evaluations take equally long, which makes synchronous batches; else half to one and a half
+            times the mean, in steps of an eighth: those that end in the same step are replaced together.
+        seed: of the durations.
+    """
+
+    n: int = 1
+    is_even: bool = False
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """The name of these runs in files and tables."""
+        return "" if self.n == 1 else f"-{'sync' if self.is_even else 'async'}{self.n}"
+
+
+def run(asked: Problem, sampler: BaseSampler, n: int, flight: Flight) -> Trace:
     """Search with one sampler; every sampler is asked, told and constrained in the same way."""
-    assessment, encoding = asked.assessment, Encoding(asked.assessment.regions)
-    objectives, distributions = assessment.study.objectives, encoding.distributions()
+    assessment = asked.assessment
+    objectives, distributions = assessment.study.objectives, Encoding(assessment.regions).distributions()
     study = optuna.create_study(directions=[o.direction for o in objectives], sampler=sampler)
-    values, is_feasible, seconds = [], [], []
-    for _ in range(n):
-        began = time.process_time()
-        trial = study.ask(dict(distributions))
-        seconds.append(time.process_time() - began)
-        designs = encoding.decode(columns_of([trial.params]), n=1)
-        columns = assessment.assess(designs)
-        for name, misses in assessment.excess(columns).items():
-            trial.set_constraint(name, float(misses[0]))
-        for name in assessment.evaluator.targets:
-            trial.set_user_attr(name, float(columns[name][0]))
-        if isinstance(assessment.evaluator, Live):
-            (row,) = assessment.evaluator.recorded(designs)
-            trial.set_user_attr(MEASURED_ATTR, row)
-        values.append(assessment.values(columns)[0].tolist())
-        is_feasible.append(bool(columns["is_feasible"][0]))
-        study.tell(trial, values[-1])
+    rng = np.random.default_rng(flight.seed)
+    running: list[tuple[int, optuna.Trial]] = []
+    values, is_feasible, seconds, step = [], [], [], 0
+    while len(values) < n:
+        free = min(flight.n, n - len(values)) - len(running)
+        if flight.n > 1 and isinstance(sampler, LearningSampler):
+            sampler.expect(free)
+        for _ in range(free):
+            began = time.process_time()
+            trial = study.ask(dict(distributions))
+            seconds.append(time.process_time() - began)
+            running.append((step + (8 if flight.is_even else int(rng.integers(4, 13))), trial))
+        step = min(end for end, _ in running)
+        for trial in [trial for end, trial in running if end == step]:
+            told, is_met = tell(asked, study, trial)
+            values.append(told)
+            is_feasible.append(is_met)
+        running = [(end, trial) for end, trial in running if end > step]
     return Trace(np.array(values), np.array(is_feasible), np.array(seconds))
 
 
-def kept(folder: Path, name: str, sampler: str, seed: int, n: int) -> Trace:
-    """Return a run from its file, or make it."""
-    path = folder / f"{name}.{sampler}.{seed}.json"
-    if not path.exists():
+def tell(asked: Problem, study: optuna.Study, trial: optuna.Trial) -> tuple[list[float], bool]:
+    """Measure a trial's design and record it; return its objectives and whether it is feasible."""
+    assessment = asked.assessment
+    designs = Encoding(assessment.regions).decode(columns_of([trial.params]), n=1)
+    columns = assessment.assess(designs)
+    for name, misses in assessment.excess(columns).items():
+        trial.set_constraint(name, float(misses[0]))
+    for name in assessment.evaluator.targets:
+        trial.set_user_attr(name, float(columns[name][0]))
+    if isinstance(assessment.evaluator, Live):
+        (row,) = assessment.evaluator.recorded(designs)
+        trial.set_user_attr(MEASURED_ATTR, row)
+    values = assessment.values(columns)[0].tolist()
+    study.tell(trial, values)
+    return values, bool(columns["is_feasible"][0])
+
+
+def kept(folder: Path, name: str, sampler: str, seed: int, n: int, flight: Flight = Flight()) -> Trace:
+    """Return a run of at least n evaluations from its file, or make it."""
+    path = folder / f"{name}.{sampler}{flight.name}.{seed}.json"
+    if not path.exists() or len(json.loads(path.read_text(encoding="utf-8"))["values"]) < n:
         asked = problem(name)
-        trace = run(asked, make(sampler, asked, seed), n)
+        trace = run(asked, make(sampler, asked, seed), n, flight)
         path.write_text(json.dumps({k: getattr(trace, k).tolist() for k in Trace.__slots__}), encoding="utf-8")
     told = json.loads(path.read_text(encoding="utf-8"))
     return Trace(*(np.array(told[k]) for k in Trace.__slots__))
@@ -166,6 +207,26 @@ def report(folder: Path, names: Sequence[str], samplers: Sequence[str], seeds: S
             print(f"{line} {seconds:8.3f}  {np.median([r[-1] for r in reached]):.3f} at {len(reached[0])}")
 
 
+def compare(folder: Path, name: str, sampler: str, seeds: Sequence[int], n: int, at: Sequence[int]) -> None:
+    """Print what designs in flight lose of the hypervolume that one at a time reaches with as many evaluations."""
+    asked = problem(name)
+    alone = [kept(folder, name, sampler, seed, max(at)) for seed in seeds]
+    for is_even in (False, True):
+        flights = [kept(folder, name, sampler, seed, max(at), Flight(n, is_even, seed)) for seed in seeds]
+        line = f"{name:20} {sampler + Flight(n, is_even).name:14}"
+        for count in at:
+            pairs = [
+                (volumes(asked, a)[count - 1], volumes(asked, f)[count - 1])
+                for a, f in zip(alone, flights, strict=True)
+            ]
+            ones, others = np.array(pairs).T
+            # Seeds are not pairs: the median of all runs, and the worst run, against the median of one at a time.
+            loss = 1 - others / np.median(ones)
+            line += f"   {np.median(loss):6.2%} [{loss.max():6.2%}; alone {1 - ones.min() / np.median(ones):6.2%}]"
+        cpu = [np.mean([trace.seconds.mean() for trace in traces]) for traces in (alone, flights)]
+        print(f"{line}   CPU s {cpu[0]:.3f} -> {cpu[1]:.3f}", flush=True)
+
+
 def main() -> None:
     """Make the runs that are missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -173,17 +234,26 @@ def main() -> None:
     parser.add_argument("--problems", nargs="+", default=list(PROBLEMS))
     parser.add_argument("--samplers", nargs="+", default=["learn", *RIVALS])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--in-flight", type=int, default=1)
+    parser.add_argument("--at", nargs="+", type=int, default=[40, 80, 120])
     asked = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     asked.keep.mkdir(parents=True, exist_ok=True)
+    if asked.in_flight > 1:
+        print(f"{'problem':20} {'sampler':14}" + "".join(f"{f'median [worst] loss at {n}':>37}" for n in asked.at))
     for name in asked.problems:
         check(name)
+        if asked.in_flight > 1:
+            for sampler in asked.samplers:
+                compare(asked.keep, name, sampler, asked.seeds, asked.in_flight, asked.at)
+            continue
         for sampler in asked.samplers:
             is_three = len(problem(name).reference) > 2
             for seed in asked.seeds:
                 kept(asked.keep, name, sampler, seed, BUDGET[sampler][is_three])
-    report(asked.keep, asked.problems, asked.samplers, asked.seeds)
+    if asked.in_flight == 1:
+        report(asked.keep, asked.problems, asked.samplers, asked.seeds)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed
-from explorer.models.task import UPLOADS_VARIABLE
 from explorer.network.bench import Bench, Conditions, prepare
 from explorer.network.data import load_data
 from explorer.network.measure import KNOBS, Cache, Row, measure_design
@@ -228,8 +226,8 @@ def _bench_of(task: LiveTask) -> tuple[Bench, Cache]:
 
 def _at_hand(name: str) -> str:
     """Return the path of an uploaded file of this name where the path itself leads nowhere: on another machine."""
-    uploaded = Path(os.environ.get(UPLOADS_VARIABLE, "")) / Path(name).name
-    return str(uploaded) if UPLOADS_VARIABLE in os.environ and not Path(name).exists() and uploaded.is_file() else name
+    uploaded = Path(name).name
+    return uploaded if not Path(name).exists() and Path(uploaded).is_file() else name
 
 
 def live_of(study: Study, *, find_meter: FindMeter = meter_of) -> Live:

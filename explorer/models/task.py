@@ -11,6 +11,7 @@ import linecache
 import numbers
 import os
 import pickle
+import platform
 import shutil
 import sys
 import sysconfig
@@ -50,9 +51,17 @@ class SourceFunction:
     name: str
     source: str
 
-    def __call__(self, design: dict[str, Any]) -> object:
+    def __call__(self, design: Mapping[str, Any]) -> Any:
         """Call the function with a design; the file is executed once a process."""
-        return getattr(self._module(), self.name)(design)
+        return self.load()(design)
+
+    def load(self) -> Callable[[Mapping[str, Any]], Any]:
+        """Return the function; the file is executed once a process.
+
+        Raises:
+            AttributeError: the file does not define it.
+        """
+        return getattr(self._module(), self.name)  # type: ignore[no-any-return]
 
     def _module(self) -> types.ModuleType:
         digest = hashlib.sha256(f"{self.file}\0{self.source}".encode()).hexdigest()
@@ -73,7 +82,7 @@ class SourceFunction:
             return module
 
 
-def dump_task(function: Callable[[dict[str, Any]], object]) -> bytes:
+def dump_task(function: Callable[[Mapping[str, Any]], Any]) -> bytes:
     """Serialize a function of a design.
 
     A `SourceFunction` runs under every version of Python. Other functions need the minor version of this process. Those
@@ -101,18 +110,19 @@ def dump_task(function: Callable[[dict[str, Any]], object]) -> bytes:
         raise TypeError(f"{name} cannot be sent to another process: {error}") from error
 
 
-def call_task(payload: bytes, design: dict[str, Any]) -> tuple[str, object]:
+def call_task(payload: bytes, design: dict[str, Any]) -> tuple[str, object, str]:
     """Call a function that `dump_task` serialized, with a design.
 
     Returns:
-        "ok" and the value as plain Python objects, or "failed" and the exception in at most 1,000 characters.
+        "ok" and the value as plain Python objects, or "failed" and the exception in at most 1,000 characters; then the
+        name of this machine.
     """
     try:
-        return "ok", _plain(_load_task(payload)(dict(design)))
+        return "ok", _plain(_load_task(payload)(dict(design))), platform.node()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a user's function fails one design
-        return "failed", describe(error)
+        return "failed", describe(error), platform.node()
 
 
 def describe(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 from explorer.pareto.plan import plan_designs
 from explorer.problem.columns import Columns, n_rows, take
 from explorer.search.begin import Run
+from explorer.search.bulk import Block, finish_enqueued, record
 from explorer.search.encoding import Encoding, columns_of
 from explorer.search.enqueued import is_enqueued, with_drawn
 from explorer.search.first import measured_designs, wanted_trials, wants_all
@@ -18,7 +19,6 @@ from explorer.search.generations import GENERATION_KEYS, Generational
 from explorer.search.mirror import Mirror
 from explorer.search.patience import Patience
 from explorer.search.progress import FrontSoFar, Progress, stopped
-from explorer.search.bulk import Block, finish_enqueued, record
 from explorer.search.samplers import MODEL, POPULATION, batch_size, make_sampler, own_seed, proposed_by
 from explorer.search.sources import Asked, Listed, Proposal, Source
 from explorer.search.tried import ORIGIN_ATTR, SAMPLE, SEARCH, Tried, attributes, keys_of, row_of

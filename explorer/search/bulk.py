@@ -1,8 +1,9 @@
 """TEMPORARY: replaced by the storage branch."""
 
-from dataclasses import dataclass
 from optuna.trial import TrialState, create_trial
-from explorer.search.block import Block as _B, Recorded
+
+from explorer.search.block import Block as _B
+from explorer.search.block import Recorded
 from explorer.search.record import record as _record
 
 

@@ -73,6 +73,10 @@ class Patience:
                     self._say(f"{self._place} answers again")
                 return result
 
+    def give_up(self) -> None:
+        """Repeat nothing from now on: the storage has been waited for."""
+        self._seconds = 0.0
+
     def _lost(self, error: Exception) -> StorageLost:
         return StorageLost(
             f"{self._place} has not answered for {self._seconds:g} s: {reason_of(error)}",

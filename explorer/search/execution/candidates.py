@@ -8,7 +8,6 @@ import numpy as np
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from explorer.models.assessment import Assessment
 from explorer.problem.columns import Columns, n_rows
 from explorer.search.begin import FAILED_ATTR, Run
 from explorer.search.encoding import Encoding, columns_of, rows_of
@@ -87,7 +86,7 @@ class Candidates:
         if wants_all(self._assessment):
             return found + [self._started(self.candidate(params)) for params in self._untried()[:n]]
         if isinstance(self._sampler, LearningSampler):
-            getattr(self._sampler, "expect", lambda _: None)(n)
+            self._sampler.expect(n)
         for _ in range(n):
             proposed = self._proposed()
             if proposed is None:

@@ -46,6 +46,9 @@ class ClusterExecutor(DesignExecutor):
         MissingPart: `distributed` is not installed.
     """
 
+    cancels_running = True
+    min_queued = 1
+
     def __init__(
         self,
         url: str,

@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import platform
 import threading
 import time
 from collections import deque
@@ -27,13 +28,13 @@ from explorer.search.execution.executor import DesignExecutor, SchedulerUnavaila
 from explorer.search.execution.local import InlineExecutor
 from explorer.search.patience import Patience
 from explorer.search.progress import FrontSoFar, Progress, stopped
-from explorer.search.tried import ORIGIN_ATTR, SEARCH, Tried, attributes
+from explorer.search.tried import SEARCH, Tried, attributes
 from explorer.search.unstored import drop_stored, keep_unstored, said_of_unstored, unstored
 
 MAX_RETRIES = 3
 """How often a design is tried again whose worker was lost: it may be what kills workers."""
 MAX_FAILURES_IN_A_ROW = 20
-"""One design in twenty that can be measured keeps a search alive; a board that is unplugged must not be tried for ever."""
+"""One design in twenty that can be measured keeps a search alive; an unplugged board must not be tried for ever."""
 _POLL_S = 0.5
 _SMOOTHING = 0.2
 
@@ -110,7 +111,6 @@ class _Coordinator:
         self._jobs: set[_Job] = set()
         self._arrived: SimpleQueue[tuple[_Job, _Outcome]] = SimpleQueue()
         self._turn = threading.RLock()  # one thread at a time writes
-        self._storage_error: BaseException | None = None
         self._retries: deque[_Job] = deque()
         self._payload = b"" if isinstance(executor, InlineExecutor) else _payload(measuring)
         self._n_failed_in_a_row = 0
@@ -156,10 +156,10 @@ class _Coordinator:
 
     def _n_queued(self) -> int:
         """Return how many designs wait beside the running ones, so that no worker waits for the sampler."""
-        n = self._executor.n_slots
+        n, least = self._executor.n_slots, self._executor.min_queued
         if n == 1 or not self._measure_s:
-            return 0
-        return min(n, math.ceil(n * self._propose_s / self._measure_s))
+            return least
+        return max(least, min(n, math.ceil(n * self._propose_s / self._measure_s)))
 
     def _submit(self, job: _Job) -> None:
         job.began = datetime.datetime.now(datetime.UTC)
@@ -177,6 +177,8 @@ class _Coordinator:
     def _withdraw(self) -> None:
         """Take back what has not begun: a stopped search finishes only what is being measured."""
         self._retries.clear()
+        if self._executor.cancels_running:
+            return
         for job in list(self._jobs):
             if job.future and job.future.cancel():
                 self._jobs.discard(job)
@@ -207,11 +209,9 @@ class _Coordinator:
         except ExplorerError as error:
             return _Failed(error)
         try:
-            if self._storage_error is not None:  # others have waited for it already
-                raise self._storage_error
             return self._stored(job, row)
         except BaseException as error:
-            self._storage_error = error
+            self._patience.give_up()  # what arrives from now on need not wait for the same storage
             path = keep_unstored(self._run.out, row)
             if told := said_of_unstored(error, path, out=self._run.out, place=self._run.place):
                 raise told from error
@@ -236,9 +236,11 @@ class _Coordinator:
         if self._measuring.knows(job.knobs):
             return self._measuring.recorded(job.candidate.design)[0]
         if self._payload:
-            kind, raw = raw
+            kind, raw, host = raw
             if kind != "ok":
                 raise MeasurementFailed(f"{name}: {raw}", fix=fix)
+            if host != platform.node() and isinstance(raw, dict):
+                raw = {"host": host, **raw}
         seconds = (datetime.datetime.now(datetime.UTC) - job.began).total_seconds()
         self._measure_s = _smoothed(self._measure_s, seconds)
         return self._measuring.accept(job.knobs, raw)

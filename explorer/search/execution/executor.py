@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import ParamSpec, TypeVar
+from typing import ClassVar, ParamSpec, TypeVar
 
 from explorer.errors import ExplorerError
 
@@ -12,7 +12,15 @@ T = TypeVar("T")
 
 
 class DesignExecutor(Executor):
-    """Executor that tells how many designs it can evaluate at the same time."""
+    """Executor that tells how many designs it can evaluate at the same time.
+
+    Attributes:
+        cancels_running: whether `cancel` of a future also drops a call that has begun.
+        min_queued: how many designs beside the running ones it should hold: an adaptive cluster grows only by demand.
+    """
+
+    cancels_running: ClassVar[bool] = False
+    min_queued: ClassVar[int] = 0
 
     @property
     @abstractmethod

@@ -10,12 +10,13 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, ParamSpec, TypeVar, cast
 
 from explorer.search.execution.executor import DesignExecutor, WorkerLost
 from explorer.search.execution.worker import READY, read_frame, write_frame
 
 MAX_WORKERS = 256
+P = ParamSpec("P")
 T = TypeVar("T")
 _STOP = b""
 _STOP_S = 5.0
@@ -33,7 +34,7 @@ class InlineExecutor(DesignExecutor):
         """One: nothing runs beside it."""
         return 1
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call a function; Ctrl-C and the end of the program are raised here, every other exception by the future."""
         future: Future[T] = Future()
         try:
@@ -67,7 +68,7 @@ class LocalExecutor(DesignExecutor):
         """The number of processes."""
         return self._n_workers
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call a picklable function in a worker process."""
         import cloudpickle
 
@@ -169,7 +170,7 @@ class _Process:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def stop(self) -> None:
-        """Have an idle process end by itself, so that what a measurement opened is closed; kill it where it does not."""
+        """Have an idle process end by itself, which closes what a measurement opened; kill it where it does not."""
         with suppress(OSError):
             write_frame(self._outbox, _STOP)
         try:

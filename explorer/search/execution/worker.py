@@ -10,6 +10,7 @@ import signal
 import struct
 import sys
 import threading
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import BinaryIO
 
@@ -46,9 +47,10 @@ def main() -> None:
     os.dup2(2, 1)
     calls: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_receive, args=(inbox, calls), daemon=True).start()
-    write_frame(outbox, READY)
-    while call := calls.get():
-        write_frame(outbox, _answer(call))
+    with suppress(BrokenPipeError):  # the coordinator is gone: nobody is left to tell
+        write_frame(outbox, READY)
+        while call := calls.get():
+            write_frame(outbox, _answer(call))
 
 
 def _answer(call: bytes) -> bytes:

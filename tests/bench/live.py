@@ -221,8 +221,8 @@ def compare(folder: Path, name: str, sampler: str, seeds: Sequence[int], n: int,
             ]
             ones, others = np.array(pairs).T
             # Seeds are not pairs: the median of all runs, and the worst run, against the median of one at a time.
-            loss = 1 - others / np.median(ones)
-            line += f"   {np.median(loss):6.2%} [{loss.max():6.2%}; alone {1 - ones.min() / np.median(ones):6.2%}]"
+            loss = 1 - np.array(others) / np.median(ones)
+            line += f"   {np.median(loss):6.2%} [{loss.max():6.2%}; alone {1 - min(ones) / np.median(ones):6.2%}]"
         cpu = [np.mean([trace.seconds.mean() for trace in traces]) for traces in (alone, flights)]
         print(f"{line}   CPU s {cpu[0]:.3f} -> {cpu[1]:.3f}", flush=True)
 

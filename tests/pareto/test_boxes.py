@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from explorer.pareto.boxes import gains, open_boxes
+from explorer.pareto.boxes import DrawnBoxes, gains, gains_in_draws, open_boxes
 from explorer.problem.columns import Float
 
 # Tenths: points that are equal, or lie on one line, are what a cut into boxes stumbles over.
@@ -97,3 +97,26 @@ def test_many_draws_are_counted_as_if_one_after_the_other() -> None:
     drawn = np.random.default_rng(2).random((5, 7, 3))
 
     np.testing.assert_array_equal(gains(drawn, boxes), np.stack([gains(one, boxes) for one in drawn]))
+
+
+@pytest.mark.parametrize("m", [1, 2, 3])
+@given(data=st.data())
+def test_points_that_differ_from_draw_to_draw_cut_the_boxes_of_their_own_draw(m: int, data: st.DataObject) -> None:
+    """All draws at once against one after the other: boxes, gains, and gains that fall by what is shared."""
+    front, n_draws = data.draw(tables(m, 6)), data.draw(st.integers(1, 4))
+    more = data.draw(arrays(np.float64, (n_draws, 3, m), elements=tenths))
+    points = data.draw(arrays(np.float64, (n_draws, 5, m), elements=tenths))
+    counts = data.draw(arrays(np.bool_, (n_draws, 3)))
+    alone = [open_boxes(front, np.full(m, REFERENCE))] * n_draws
+    drawn = DrawnBoxes.repeated(alone[0], n_draws)
+    draw = np.repeat(np.arange(n_draws), 5)
+    gained = gains_in_draws(points.reshape(-1, m), draw, drawn)
+    for i in range(3):
+        worse = np.maximum(points, more[:, [i]]).reshape(-1, m)
+        gained = gained - gains_in_draws(worse, draw, drawn.cut_by(more[:, i], counts[:, i]))
+        drawn = drawn.with_points(more[:, i], counts[:, i])
+        alone = [one.with_point(more[s, i]) if counts[s, i] else one for s, one in enumerate(alone)]
+    expected = np.concatenate([gains(points[s], one) for s, one in enumerate(alone)])
+
+    assert gains_in_draws(points.reshape(-1, m), draw, drawn) == pytest.approx(expected, abs=1e-12)
+    assert gained == pytest.approx(expected, abs=1e-12)

@@ -1,7 +1,9 @@
 """The sampler that learns, in plain Optuna: `optimize`, ask and tell, threads, queues, failures, unlearnable trials."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import moocore
 import numpy as np
@@ -12,7 +14,9 @@ from optuna.trial import TrialState, create_trial
 
 import explorer
 from explorer.models.assessment import Assessment
+from explorer.models.learner import learn
 from explorer.pareto.front import minimized
+from explorer.pareto.next_design import next_designs
 from explorer.problem.columns import Columns, Float, n_rows
 from explorer.problem.constraints import parse_constraint
 from explorer.problem.domain import Span
@@ -244,16 +248,86 @@ def test_the_same_seed_and_trials_give_the_same_design_and_another_seed_another(
 
 
 def test_another_process_goes_on_as_the_first_would_have() -> None:
-    """A new sampler that is given the trials so far proposes what the old one would: it holds nothing of its own."""
+    """A new sampler that is given the trials so far proposes what the old one would: what it keeps changes nothing."""
     asked = question()
     study = study_of(asked, learner(asked))
     study.optimize(plain(asked), n_trials=7)
-    resumed = study_of(asked, learner(asked))
+    resumed = study_of(asked, another := learner(asked))
     resumed.add_trials(study.trials)
-    for each in (study, resumed):
-        each.optimize(plain(asked), n_trials=2)
+    study.optimize(plain(asked), n_trials=2)
+    for _ in range(2):
+        another.expect(1)
+        resumed.optimize(plain(asked), n_trials=1)
 
     assert designs(resumed, asked) == designs(study, asked)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Return how often a fit was made and designs were selected."""
+    counts: Counter[str] = Counter()
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            counts[function.__name__] += 1
+            return function(*args, **kwargs)
+
+        return wrapped
+
+    for function in (learn, next_designs):
+        monkeypatch.setattr(f"explorer.search.learning.{function.__name__}", counted(function))
+    return counts
+
+
+def test_a_batch_shares_one_fit_and_asks_beyond_it_do_not(calls: Counter[str]) -> None:
+    asked = question()
+    study = study_of(asked, sampler := learner(asked))
+    study.optimize(plain(asked), n_trials=5)
+    calls.clear()
+    sampler.expect(4)
+    running = [study.ask(sampler.distributions) for _ in range(4)]
+    assert calls == {"learn": 1, "next_designs": 1}
+
+    # Beyond the batch designs are selected anew, from the same fit as long as nothing else is measured.
+    study.ask(sampler.distributions)
+    assert calls == {"learn": 1, "next_designs": 2}
+
+    study.tell(running[2], plain(asked)(running[2]))
+    study.ask(sampler.distributions)
+    assert calls == {"learn": 2, "next_designs": 3}
+    assert len(set(designs(study, asked))) == 11
+
+
+def test_a_design_of_the_batch_that_was_enqueued_meanwhile_is_left_out(calls: Counter[str]) -> None:
+    asked = question()
+    batches = []
+    for is_enqueued in (False, True):
+        study = study_of(asked, sampler := learner(asked))
+        study.optimize(plain(asked), n_trials=5)
+        sampler.expect(4)
+        study.ask(sampler.distributions)
+        if is_enqueued:
+            study.enqueue_trial(batches[0][1])
+        batches.append([trial.params for trial in study.trials[5:6]])
+        batches[-1] += [study.ask(sampler.distributions).params for _ in range(3)]
+
+    assert batches[0] == batches[1]
+    assert calls == {"learn": 4, "next_designs": 4}
+
+
+def test_batches_of_eight_reach_nearly_as_much_as_one_at_a_time(calls: Counter[str]) -> None:
+    asked = question()
+    one, many = (study_of(asked, learner(asked)) for _ in range(2))
+    one.optimize(plain(asked), n_trials=24)
+    calls.clear()
+    for _ in range(3):
+        many.sampler.expect(8)
+        for trial in [many.ask(many.sampler.distributions) for _ in range(8)]:
+            many.tell(trial, plain(asked)(trial))
+
+    assert reached(many, asked) > 0.97 * reached(one, asked)
+    assert calls == {"learn": 2, "next_designs": 2}
+    assert len(set(designs(many, asked))) == 24
 
 
 def test_it_goes_on_after_any_other_sampler_and_needs_no_start_of_its_own() -> None:
@@ -286,12 +360,14 @@ def test_the_first_designs_of_a_finite_question_are_not_all_neighbours() -> None
         assert all(len({trial.params[name] for trial in study.trials}) > 1 for name in Encoding(FEW).distributions())
 
 
+@pytest.mark.parametrize("n_expected", [0, 4, 12])
 @pytest.mark.parametrize("n_before", [0, 5], ids=["at the start", "when it has learned"])
-def test_trials_that_have_not_suggested_yet_are_seen_by_those_asked_after_them(n_before: int) -> None:
+def test_trials_that_have_not_suggested_yet_are_seen_by_those_asked_after_them(n_before: int, n_expected: int) -> None:
     """Each trial suggests its first parameter, then each its second, as threads do that run side by side."""
     asked = question(FEW)
-    study = study_of(asked, learner(asked))
+    study = study_of(asked, sampler := learner(asked))
     study.optimize(plain(asked), n_trials=n_before)
+    sampler.expect(n_expected)
     running = [study.ask() for _ in range(12 - n_before)]
     for name, one in Encoding(FEW).distributions().items():
         assert isinstance(one, CategoricalDistribution)
@@ -457,13 +533,10 @@ def test_what_is_missing_in_some_trials_is_learned_from_the_others() -> None:
     assert not sampler.fallbacks
 
 
-def test_it_is_offered_from_python() -> None:
-    assert explorer.LearningSampler is LearningSampler
-
-
 def test_parameters_are_named_for_whoever_asks_by_hand() -> None:
     asked = question(FAMILIES)
     study = study_of(asked, sampler := learner(asked))
 
+    assert explorer.LearningSampler is LearningSampler
     assert study.ask(sampler.distributions).params.keys() == sampler.distributions.keys()
     assert sampler.distributions == Encoding(FAMILIES).distributions()

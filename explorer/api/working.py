@@ -12,12 +12,11 @@ from explorer.errors import WrongUsage
 from explorer.models.assessment import Assessment
 from explorer.models.function import Measure
 from explorer.search.begin import prepare
-from explorer.search.connect import DEFAULT_PROXY_PORT
 from explorer.search.patience import told_as_lost
 from explorer.search.proxy import Proxy, open_proxy
 from explorer.search.run import Clock, search, utc_now
 from explorer.search.run_log import logged_worker
-from explorer.search.storage import journal_path, refuse_parallel
+from explorer.search.storage import journal_path
 
 INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 """Where Kubernetes tells each pod of an indexed Job which one it is."""
@@ -90,7 +89,6 @@ def worker(
     """
     loaded = load(study, measure=measure) if isinstance(study, str) else study
     asked = loaded.study.with_search(trials=trials, seed=seed, sampler=sampler)
-    refuse_parallel(storage)
     folder = RESULTS_FOLDER / asked.name
     run = prepare(replace(loaded, study=asked), out=folder, storage_url=storage)
     work = Work(asked.name, run.place, index_of(index))
@@ -109,7 +107,7 @@ def worker(
     return work
 
 
-def proxy(storage: str, *, host: str = "127.0.0.1", port: int = DEFAULT_PROXY_PORT) -> Proxy:
+def proxy(storage: str, *, host: str = "127.0.0.1", port: int = 13000) -> Proxy:
     """Open a proxy between very many workers and one database; its `serve` answers until Ctrl-C.
 
     Args:

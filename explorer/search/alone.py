@@ -9,12 +9,12 @@ import numpy as np
 from explorer.pareto.plan import plan_designs
 from explorer.problem.columns import Columns, n_rows, take
 from explorer.search.begin import Run
+from explorer.search.bulk import Block, record
 from explorer.search.encoding import Encoding
 from explorer.search.first import measured_designs, wanted_trials, wants_all
 from explorer.search.generations import GENERATION_KEYS, Generational
 from explorer.search.patience import Patience
 from explorer.search.progress import FrontSoFar, Progress, stopped
-from explorer.search.record import Block, record
 from explorer.search.samplers import MODEL, POPULATION, batch_size, make_sampler, own_seed, proposed_by
 from explorer.search.shared import is_given, search_shared
 from explorer.search.sources import Asked, Listed, Proposal, Source

@@ -11,12 +11,12 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.search.ledger import Ending
-from explorer.search.record_read import INFINITE, local_time
 
 Ask = Callable[[str, Mapping[str, Any]], Sequence[Any]]
 """Runs a query with its parameters, and returns its rows."""
 
 _STATES: Mapping[str, TrialState] = {state.name: state for state in TrialState}
+INFINITE = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
 _PARAM, _VALUE, _USER, _SYSTEM, _STEP = range(5)
 # One statement for all parts of some trials: a round trip costs more than a row.
 _BEGUN = f"""
@@ -146,3 +146,8 @@ class Reader:
         if written not in self._distributions:
             self._distributions[written] = json_to_distribution(written)
         return self._distributions[written]
+
+
+def local_time(moment: Any) -> datetime.datetime | None:
+    """Return naive local time from a database's naive UTC."""
+    return None if moment is None else moment.replace(tzinfo=datetime.UTC).astimezone().replace(tzinfo=None)

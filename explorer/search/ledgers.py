@@ -8,7 +8,6 @@ from optuna.storages import JournalStorage, _CachedStorage
 
 from explorer.search.journal import SteadyJournal
 from explorer.search.ledger import JournalLedger, Ledger, OpenLedger
-from explorer.search.record import is_known
 
 
 def ledger_of(study: optuna.Study, distributions: Mapping[str, BaseDistribution]) -> Ledger:
@@ -23,7 +22,7 @@ def ledger_of(study: optuna.Study, distributions: Mapping[str, BaseDistribution]
         return JournalLedger(study, distributions)
     if isinstance(storage, _CachedStorage):
         dialect = storage._backend.engine.dialect
-        if (dialect.name, dialect.driver) == ("postgresql", "psycopg") and is_known(storage):
+        if (dialect.name, dialect.driver) == ("postgresql", "psycopg"):
             from explorer.search.ledger_postgres import PostgresLedger
 
             return PostgresLedger(study, storage._backend, distributions)

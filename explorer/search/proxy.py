@@ -12,10 +12,11 @@ from typing import Any
 from optuna.exceptions import ExperimentalWarning
 
 from explorer.errors import WrongUsage
-from explorer.search.connect import GRPC, need_grpc, open_url
+from explorer.search.connect import open_url
 from explorer.search.storage import journal_path, shown_url
 
 _GRACE_S = 5.0
+GRPC = "grpc://"
 
 
 @dataclass(slots=True)
@@ -73,7 +74,6 @@ def open_proxy(storage: str, *, host: str, port: int) -> Proxy:
         )
     if storage.startswith(GRPC):
         raise WrongUsage(f"storage '{storage}' is a proxy itself", fix="name the database behind it")
-    need_grpc("`explorer proxy`")
     host = f"[{host}]" if ":" in host and not host.startswith("[") else host
     place, port = shown_url(storage, Path()), _free_port(host, port)
     opened = open_url(storage, place)

@@ -9,6 +9,7 @@ from optuna.samplers import BaseSampler
 
 from explorer.models.assessment import Assessment
 from explorer.problem.columns import Columns, Float, n_rows
+from explorer.search.bulk import copy_system_attrs
 from explorer.search.encoding import Encoding, Params, columns_of
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class Asked:
         self._distributions = Encoding(assessment.regions).distributions()
         self._stored = study
         self._mirror = optuna.create_study(directions=study.directions, sampler=sampler)
-        _copy_attributes(study, self._mirror)
+        # Samplers keep there, for instance, how far a sequence of quasi-random points has come.
+        copy_system_attrs(study, self._mirror)
         finished = [] if n_history == 0 else [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
         self._mirror.add_trials(finished[:n_history])
         self._asked: list[Trial] = []
@@ -113,15 +115,7 @@ class Asked:
             for name, misses in constraints.items():
                 trial.set_constraint(name, float(misses[i]))
             self._mirror.tell(trial, values[i].tolist())
-        _copy_attributes(self._mirror, self._stored)
-
-
-def _copy_attributes(source: optuna.Study, target: optuna.Study) -> None:
-    """Copy what samplers keep with a study: where a sequence of quasi-random points has come to."""
-    there = target._storage.get_study_system_attrs(target._study_id)  # noqa: SLF001
-    for key, value in source._storage.get_study_system_attrs(source._study_id).items():  # noqa: SLF001
-        if there.get(key) != value:
-            target._storage.set_study_system_attr(target._study_id, key, value)  # noqa: SLF001
+        copy_system_attrs(self._mirror, self._stored)
 
 
 def _padded(values: list[Any], n: int) -> list[Any]:

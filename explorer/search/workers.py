@@ -11,7 +11,6 @@ from explorer.models.function import Function, Measure
 from explorer.search.begin import Run
 from explorer.search.patience import Patience, StorageLost
 from explorer.search.progress import Progress, stoppable
-from explorer.search.storage import refuse_parallel
 from explorer.search.view import View
 from explorer.search.worker_process import Task, WorkerProcess, start
 
@@ -52,7 +51,6 @@ def search_in_parallel(
     """
     if not 1 <= workers <= MAX_WORKERS:
         raise WrongUsage(f"workers = {workers} is outside [1, {MAX_WORKERS}]", fix="take one for each processor")
-    refuse_parallel(run.storage_url)
     study, evaluator = run.assessment.study, run.assessment.evaluator
     if measure is None and isinstance(evaluator, Function):
         measure = evaluator.name if ".py:" in evaluator.name else evaluator.function

@@ -122,7 +122,7 @@ def run(
     execution = Execution(workers, cluster, dict(resources or {}), uploads, seconds)
     folder = Path(out) if out is not None else RESULTS_FOLDER / asked.name
     journal = journal_path(storage, folder)
-    with run_lock(folder, journal, is_patient=wait, say=say):
+    with run_lock(folder, storage, study=asked.name, is_patient=wait, say=say):
         kept = recover_journal(journal) if recover and journal and journal.is_file() else None
         mend(journal, say=say)
         prepared = prepare(replace(loaded, study=asked), out=folder, storage_url=storage)

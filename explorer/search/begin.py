@@ -19,7 +19,6 @@ from explorer.models.responses import Responses
 from explorer.models.surrogate import Surrogate
 from explorer.pareto.front import default_reference
 from explorer.search.guard import guard
-from explorer.search.record import read_ahead
 from explorer.search.storage import open_storage, shown_url
 from explorer.search.tried import Tried, tried_of
 
@@ -117,7 +116,6 @@ def _open_study(run: Run) -> optuna.Study:
             directions=[objective.direction for objective in study.objectives],
             load_if_exists=True,
         )
-    read_ahead(optuna_study)
     declaration = {**study.declaration(), "model": fingerprint(evaluator)}
     guard(optuna_study, declaration, path=study.path, place=run.place)
     if measuring := measurer(evaluator):

@@ -1,21 +1,18 @@
-"""Opening storages by URL: databases, and Optuna's gRPC proxies in front of them."""
+"""Opening databases by URL, and saying what is wrong where that fails."""
 
 import random
 import re
 import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 
 from explorer.errors import ExplorerError, MissingPart, WrongUsage
 
-GRPC = "grpc://"
-DEFAULT_PROXY_PORT = 13000
-_PROXY_WAIT_S = 10.0
 _ATTEMPTS = 20
 # A server that has vanished without a word is noticed within a minute, not after hours.
 _POSTGRES_ARGS: dict[str, Any] = {
@@ -29,7 +26,7 @@ _POSTGRES_ARGS: dict[str, Any] = {
 
 
 def open_url(url: str, shown: str) -> BaseStorage:
-    """Open a database or a proxy.
+    """Open a database.
 
     Args:
         url: where it is.
@@ -39,65 +36,30 @@ def open_url(url: str, shown: str) -> BaseStorage:
         WrongUsage: it cannot be reached, or the URL is not one that Optuna can open.
         MissingPart, MissingDriver: what talks to it is not installed.
     """
-    return _open_proxy(url) if url.startswith(GRPC) else _open_database(url, shown)
+    with opening(url, shown):
+        return _begun(lambda: get_storage(RDBStorage(driver_url(url), engine_kwargs=engine_args(url))))
 
 
-def proxy_address(url: str) -> tuple[str, int]:
-    """Return host and port of a proxy's URL.
-
-    Raises:
-        WrongUsage: it is none.
-
-    >>> proxy_address("grpc://head-node:13000")
-    ('head-node', 13000)
-    """
-    found = re.fullmatch(r"grpc://(?P<host>\[[0-9a-fA-F:]+\]|[^:/@\[\]]+)(:(?P<port>\d{1,5}))?/?", url)
-    if not found:
-        raise WrongUsage(f"storage '{url}' is no proxy's address", fix="write grpc://HOST:PORT")
-    return found["host"], int(found["port"] or DEFAULT_PROXY_PORT)
-
-
-def need_grpc(what: str) -> None:
-    """See that gRPC is installed.
+@contextmanager
+def opening(url: str, shown: str) -> Iterator[None]:
+    """Turn the errors of opening a database into those of the user.
 
     Raises:
-        MissingPart: it is not.
+        WrongUsage, MissingPart, MissingDriver: as of `open_url`.
     """
-    for module, part in (("grpc", "grpcio"), ("google.protobuf", "protobuf")):
-        try:
-            is_there = find_spec(module) is not None
-        except ModuleNotFoundError:
-            is_there = False
-        if not is_there:
-            raise MissingPart(part, needed_for=what, extra="grpc")
-
-
-def _open_proxy(url: str) -> BaseStorage:
-    from optuna.storages import GrpcStorageProxy
-
-    host, port = proxy_address(url)
-    need_grpc(f"storage '{url}'")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        storage = GrpcStorageProxy(host=host, port=port)
-    try:
-        storage.wait_server_ready(timeout=_PROXY_WAIT_S)
-    except ConnectionError:
-        storage.close()
-        fix = "see that `explorer proxy` runs there and that the address is right"
-        raise WrongUsage(f"storage '{url}' does not answer", fix=fix) from None
-    return storage
-
-
-def _open_database(url: str, shown: str) -> BaseStorage:
+    if url.startswith("grpc://"):
+        raise WrongUsage(
+            f"storage '{url}' is a gRPC proxy: explorer writes from one process, which needs none",
+            fix="give the URL of the database behind it, for example postgresql://user@host/name",
+        )
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
     try:
-        return _begun(lambda: get_storage(RDBStorage(_with_driver(url), engine_kwargs=_engine_args(url))))
+        yield
     except (ArgumentError, NoSuchModuleError, ValueError):
         raise WrongUsage(
             f"storage '{shown}' is not a URL that Optuna can open",
-            fix="write sqlite:///study.db, postgresql://user@host/name, grpc://host:13000, or a file's path",
+            fix="write sqlite:///study.db, postgresql://user@host/name, or a file's path",
         ) from None
     except ImportError as error:
         # Optuna wraps the driver's own ImportError, which alone knows its name.
@@ -128,14 +90,15 @@ def _begun(opened: Callable[[], BaseStorage]) -> BaseStorage:
     raise AssertionError
 
 
-def _with_driver(url: str) -> str:
+def driver_url(url: str) -> str:
     """Name the driver where none is named: the one that our extra installs, unless only the older one is there."""
     is_old = find_spec("psycopg") is None and find_spec("psycopg2") is not None
     return re.sub(r"^postgresql://", f"postgresql+psycopg{'2' if is_old else ''}://", url)
 
 
-def _engine_args(url: str) -> dict[str, Any]:
-    if not _with_driver(url).startswith("postgresql+psycopg:"):
+def engine_args(url: str) -> dict[str, Any]:
+    """Return what SQLAlchemy's `create_engine` is given beside the URL."""
+    if not driver_url(url).startswith("postgresql+psycopg:"):
         return {}
     return {
         "pool_pre_ping": True,

@@ -7,7 +7,6 @@ from typing import Any, NoReturn
 
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 # optuna-dashboard 0.21 reads one list under this key, and no names; Optuna 5 keeps each constraint under `key:name`.
@@ -39,9 +38,10 @@ class StudyView(BaseStorage):
         self._storage = storage
         self._study_id = study_id
 
-    def get_all_studies(self) -> list[FrozenStudy]:
+    def get_all_studies(self) -> list[Any]:  # of Optuna's FrozenStudy, a private name
         """Return the one study."""
-        return [study for study in self._storage.get_all_studies() if study._study_id == self._study_id]  # noqa: SLF001
+        name = self._storage.get_study_name_from_id(self._study_id)
+        return [study for study in self._storage.get_all_studies() if study.study_name == name]
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """Return the study's number."""

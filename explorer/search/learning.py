@@ -19,6 +19,7 @@ from explorer.models.learner import Learned, learn
 from explorer.pareto.next_design import Known, judge_of, next_designs
 from explorer.pareto.pool import Key, Pool, placed, scanned
 from explorer.problem.columns import Float, take
+from explorer.search.bulk import set_system_attr
 from explorer.search.encoding import Encoding, columns_of
 from explorer.search.history import PROPOSED_ATTR, History, history_of
 
@@ -96,7 +97,7 @@ class LearningSampler(BaseSampler):
             return {}
         with _ONE_AT_A_TIME:
             params = self._next(study, trial)
-            study._storage.set_trial_system_attr(trial._trial_id, PROPOSED_ATTR, params)  # noqa: SLF001 - as Optuna's own do
+            set_system_attr(study, trial, PROPOSED_ATTR, params)
         return params
 
     def sample_independent(

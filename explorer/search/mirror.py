@@ -8,6 +8,8 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import Trial, TrialState
 
+from explorer.search.bulk import copy_system_attrs
+
 # Where Optuna keeps a trial's constraints and fixed parameters among its own attributes.
 _NOT_THE_SAMPLERS = ("constraints", "fixed_params")
 
@@ -34,7 +36,7 @@ class Mirror:
         self._stored, self._distributions = stored, dict(distributions)
         self._study = optuna.create_study(directions=stored.directions if stored else None, sampler=sampler)
         if stored:
-            copy_sampler_attributes(stored, self._study)
+            copy_system_attrs(stored, self._study)
             finished = [] if n_history == 0 else [t for t in stored.get_trials(deepcopy=False) if t.state.is_finished()]
             self._study.add_trials(finished[:n_history])
 
@@ -87,12 +89,4 @@ class Mirror:
     def store_attributes(self) -> None:
         """Write what the sampler keeps with the study into the storage: how far a quasi-random sequence is."""
         if self._stored:
-            copy_sampler_attributes(self._study, self._stored)
-
-
-def copy_sampler_attributes(source: optuna.Study, target: optuna.Study) -> None:
-    """Copy what samplers keep with a study."""
-    there = target._storage.get_study_system_attrs(target._study_id)  # noqa: SLF001
-    for key, value in source._storage.get_study_system_attrs(source._study_id).items():  # noqa: SLF001
-        if there.get(key) != value:
-            target._storage.set_study_system_attr(target._study_id, key, value)  # noqa: SLF001
+            copy_system_attrs(self._study, self._stored)

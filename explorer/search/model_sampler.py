@@ -14,6 +14,7 @@ from explorer.models.assessment import Assessment
 from explorer.pareto.plan import MAX_OBJECTIVES, plan_designs
 from explorer.problem.columns import Columns, n_rows, stack
 from explorer.search.begin import prepare_reference
+from explorer.search.bulk import set_system_attr
 from explorer.search.encoding import Encoding, rows_of
 from explorer.search.tried import tried_of
 
@@ -81,7 +82,7 @@ class ModelSampler(BaseSampler):
             self._look(study, before=trial.number)
         place = trial.number - int(np.searchsorted(self._others, trial.number))
         params = self._at(place)
-        study._storage.set_trial_system_attr(trial._trial_id, PLANNED_ATTR, place)  # noqa: SLF001 - as Optuna's own do
+        set_system_attr(study, trial, PLANNED_ATTR, place)
         return {name: params[name] for name in search_space if name in params}
 
     def sample_independent(

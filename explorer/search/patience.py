@@ -11,8 +11,6 @@ from explorer.errors import ExplorerError
 
 PATIENCE_S = 180.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
-# What an Optuna proxy says when it, or the database behind it, is away.
-_AWAY = {"ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "UNKNOWN"}
 T = TypeVar("T")
 
 
@@ -99,16 +97,14 @@ def is_away(error: BaseException) -> bool:
 
         is_cut = isinstance(error, DBAPIError) and error.connection_invalidated
         return is_cut or isinstance(error, InterfaceError | OperationalError | PoolTimeout)
-    code = getattr(error, "code", None)
-    return module == "grpc" and callable(code) and getattr(code(), "name", "") in _AWAY
+    return False
 
 
 def reason_of(error: BaseException) -> str:
     """Return the first line of what a storage said."""
     if isinstance(error, StorageInternalError) and error.__cause__ is not None:
         return reason_of(error.__cause__)
-    details = getattr(error, "details", None)
-    said = details() if callable(details) else getattr(error, "orig", None) or error
+    said = getattr(error, "orig", None) or error
     return (str(said).strip() or type(error).__name__).splitlines()[0]
 
 

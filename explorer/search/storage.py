@@ -134,19 +134,6 @@ def shown_url(url: str | None, out: Path) -> str:
     return re.sub(r"([?&]password=)[^&]*", r"\1***", re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", str(url)))
 
 
-def refuse_parallel(url: str | None) -> None:
-    """Refuse several workers on storages that cannot bear them.
-
-    Raises:
-        WrongUsage: SQLite, which locks (Optuna's manual says not to).
-    """
-    if url is not None and url.startswith("sqlite"):
-        raise WrongUsage(
-            "SQLite cannot take several writers at once",
-            fix="leave --storage out (a journal file), or use postgresql://",
-        )
-
-
 def _damaged(path: Path, what: str, *, is_tail: bool = True) -> InvalidFile:
     anew = "begin anew with --out DIR"
     mend = f"run again with --recover (it keeps every whole record, and the damaged file beside them), or {anew}"

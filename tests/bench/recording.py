@@ -21,8 +21,7 @@ from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, create_trial
 
-from explorer.search.block import BLOCK_KEY
-from explorer.search.record import Block, read_ahead, record
+from explorer.search.bulk import BLOCK_KEY, Block, record
 from explorer.search.storage import open_storage
 
 PARAMS = ("a", "b", "c", "d")
@@ -156,17 +155,14 @@ def _new(name: str, work: Callable[[optuna.Study, Block], None], block: Block, s
 
 
 def _read(storage: BaseStorage | str) -> None:
-    study = optuna.load_study(study_name="study", storage=storage)
-    if not isinstance(storage, str):
-        read_ahead(study)
-    study.get_trials(deepcopy=False)
+    optuna.load_study(study_name="study", storage=storage).get_trials(deepcopy=False)
 
 
 def main(sizes: list[int], *, is_whole: bool) -> None:
     """Print one line a storage, number of trials and way."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     check_equal(block_of(30))
-    print(f"{'storage':8} {'trials':>7} {'way':17} {'us/trial':>9} {'ratio':>7}   to read them: Optuna, explorer")
+    print(f"{'storage':8} {'trials':>7} {'way':17} {'us/trial':>9} {'ratio':>7}   to read them")
     for n in sizes:
         for place, url in PLACES.items():
             spent: dict[str, float] = {}
@@ -177,10 +173,9 @@ def main(sizes: list[int], *, is_whole: bool) -> None:
                     where = url(Path(folder))
                     study = _new("study", _nothing, block, open_storage(where, Path(folder)))
                     spent[way] = timed(lambda s=study, b=block, w=work: w(s, b), m)
-                    ahead = timed(lambda w=where, f=folder: _read(open_storage(w, Path(f))), m)
                     back = timed(lambda w=where: _read(plainly(w)), m)
                 ratio = f"{spent[way] / spent['explorer']:6.0f}x"
-                note = f"{back * m / 1e6:9.2f} s {ahead * m / 1e6:9.2f} s" if work is at_once else ""
+                note = f"{back * m / 1e6:9.2f} s" if work is at_once else ""
                 print(f"{place:8} {m:7} {way:17} {spent[way]:9.0f} {ratio}   {note}", flush=True)
 
 

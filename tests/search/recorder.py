@@ -11,7 +11,7 @@ import numpy as np
 import optuna
 from optuna.distributions import FloatDistribution
 
-from explorer.search.record import Block, record
+from explorer.search.bulk import Block, record
 from explorer.search.storage import open_storage
 
 

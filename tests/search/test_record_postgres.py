@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-from explorer.search.record import Block, record
+from explorer.search.bulk import Block, record
 
 pytestmark = pytest.mark.xdist_group("postgresql")
 HERE = Path(__file__).parent

@@ -339,13 +339,13 @@ class _Coordinator:
         block = Block(
             params=columns_of([candidate.params]),
             distributions=distributions,
-            values=np.empty((1, 0)) if values is None else values,
+            values=np.full((1, len(run.assessment.study.objectives)), np.nan) if values is None else values,
             constraints=missed,
             user_attrs={name: [value] for name, value in user_attrs.items()},
             system_attrs={name: [value] for name, value in kept.items()},
             began=job.began,
             ended=datetime.datetime.now(datetime.UTC),
-            state=state,
+            states=[state],
         )
         recorded = self._patience(lambda: record(run.study, block))
         run.say(recorded.note)

@@ -1,0 +1,103 @@
+"""Advisory lock of a run in PostgreSQL: held by a session of its own, whose name tells who holds it."""
+
+import datetime
+import hashlib
+import os
+import platform
+import re
+import time
+from contextlib import suppress
+
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from explorer.search.connect import driver_url, engine_args
+from explorer.search.patience import is_away
+
+_TRIES, _PAUSE_S = 20, 0.1
+_MAX_HOST = 24  # PostgreSQL cuts an application_name after 63 bytes
+# The server frees the lock of a machine that vanished after 40 s, not after the two hours of Linux.
+_NAME = text(
+    "SELECT set_config('application_name', :name, false), set_config('tcp_keepalives_idle', '20', false),"
+    " set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '4', false)"
+)
+_TAKE = text("SELECT pg_try_advisory_lock(:key)")
+_HOLDER = text(
+    "SELECT a.pid, a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
+    " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+    " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND CAST(l.classid AS bigint) = :high AND CAST(l.objid AS bigint) = :low"
+)
+
+
+class AdvisoryLock:
+    """Session-level advisory lock on a study in a PostgreSQL database.
+
+    The server frees it with the session: when the process ends in any way, and when the server restarts. It needs a
+    session to the server itself: a connection pooler in transaction mode gives none.
+
+    Args:
+        url: the database.
+        study: the study's name; other studies of the database have locks of their own.
+    """
+
+    def __init__(self, url: str, study: str) -> None:
+        self._engine = create_engine(
+            driver_url(url), poolclass=NullPool, isolation_level="AUTOCOMMIT", **engine_args(url)
+        )
+        digest = hashlib.sha256(f"explorer run\0{study}".encode()).digest()
+        self._key = int.from_bytes(digest[:8], signed=True)
+        since = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._name = f"explorer {os.getpid()} {platform.node()[:_MAX_HOST]} {since}"
+        self._session: Connection | None = None
+
+    def take(self) -> str:
+        """Take the lock.
+
+        Returns:
+            Empty where it was taken, else who holds it.
+
+        Raises:
+            SQLAlchemyError: the server cannot be reached.
+        """
+        if self._session is None:
+            self._session = self._engine.connect()
+            self._session.execute(_NAME, {"name": self._name})
+        key = {"high": self._key >> 32 & 0xFFFFFFFF, "low": self._key & 0xFFFFFFFF}
+        for _ in range(_TRIES):
+            if self._session.execute(_TAKE, {"key": self._key}).scalar():
+                return ""
+            row = self._session.execute(_HOLDER, key).first()
+            if row is not None and row.application_name != self._name:
+                return _shown(row.pid, row.application_name)
+            if row is not None:  # our own session, whose connection was cut without the server's knowledge
+                self._session.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": row.pid})
+            time.sleep(_PAUSE_S)
+        return "a session that does not end"
+
+    def is_held(self) -> bool:
+        """Tell whether the session that holds the lock is alive; where it is not, it is closed."""
+        if self._session is None:
+            return False
+        try:
+            self._session.exec_driver_sql("SELECT 1")
+        except SQLAlchemyError as error:
+            if not is_away(error):
+                raise
+            self.close()
+            return False
+        return True
+
+    def close(self) -> None:
+        """Free the lock."""
+        session, self._session = self._session, None
+        if session is not None:
+            with suppress(SQLAlchemyError):
+                session.invalidate()
+                session.close()
+
+
+def _shown(pid: int, name: str) -> str:
+    holder = re.fullmatch(r"explorer (\d+) (.*) (\S+)", name)
+    return "process {} on {}, since {}".format(*holder.groups()) if holder else f"session {pid} of '{name}'"

@@ -122,10 +122,11 @@ def run(
     execution = Execution(workers, cluster, dict(resources or {}), uploads, seconds)
     folder = Path(out) if out is not None else RESULTS_FOLDER / asked.name
     journal = journal_path(storage, folder)
-    with run_lock(folder, storage, study=asked.name, is_patient=wait, say=say):
+    with run_lock(folder, storage, study=asked.name, is_patient=wait, say=say) as ensure_lock:
         kept = recover_journal(journal) if recover and journal and journal.is_file() else None
         mend(journal, say=say)
         prepared = prepare(replace(loaded, study=asked), out=folder, storage_url=storage)
+        prepared.ensure_lock = ensure_lock
         found = _searched(prepared, execution, progress=progress, say=say, clock=clock)
         return replace(found, recovered_from=kept)
 

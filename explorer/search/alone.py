@@ -36,7 +36,7 @@ def search_alone(
         Interrupted: it was stopped before it was done; everything told is recorded.
         StorageLost: the storage went away and did not come back.
     """
-    patience = Patience(run.place, say=notify)
+    patience = Patience(run.place, say=notify, ensure_lock=run.ensure_lock)
     first, front = run.tried.n, FrontSoFar(run, progress)
     _try_first(run, patience)
     wanted = wanted_trials(run)

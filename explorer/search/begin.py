@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,14 @@ class Run:
         out: the result folder.
         storage_url: where trials are kept; None for a journal file in `out`.
         reference: the hypervolume's reference point.
+        ensure_lock: sees, before something is written, that no other run works on the study.
     """
 
     assessment: Assessment
     out: Path
     storage_url: str | None
     reference: tuple[float, ...]
+    ensure_lock: Callable[[], None] = lambda: None
     said: list[str] = field(default_factory=list, init=False, repr=False)
     _opened: optuna.Study | None = field(default=None, init=False, repr=False)
     _tried: Tried | None = field(default=None, init=False, repr=False)
@@ -74,10 +77,6 @@ class Run:
         """Keep what the user should know of how trials are stored, once."""
         if note and note not in self.said:
             self.said.append(note)
-
-    def forget(self) -> None:
-        """Read again what is finished when it is next asked for: others have recorded trials."""
-        self._tried = None
 
     @property
     def place(self) -> str:

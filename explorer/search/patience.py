@@ -27,6 +27,7 @@ class Patience:
         place: the storage, for people.
         say: tells the user something.
         seconds: how long to try before it is given up.
+        ensure_lock: called before each attempt: a server that restarted has freed the lock of this run.
         sleep: waits.
         clock: tells seconds that only grow.
     """
@@ -37,11 +38,12 @@ class Patience:
         *,
         say: Callable[[str], None],
         seconds: float = PATIENCE_S,
+        ensure_lock: Callable[[], None] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._place, self._say, self._seconds = place, say, seconds
-        self._sleep, self._clock = sleep, clock
+        self._ensure_lock, self._sleep, self._clock = ensure_lock, sleep, clock
 
     def __call__(self, do: Callable[[], T]) -> T:
         """Return what `do` returns, as soon as the storage lets it.
@@ -53,6 +55,7 @@ class Patience:
         is_told = False
         while True:
             try:
+                self._ensure_lock()
                 result = do()
             except Exception as error:
                 if not is_away(error):

@@ -104,7 +104,7 @@ class _Coordinator:
             raise TypeError("predicted designs need no executor")
         self._run, self._executor, self._notify = run, executor, notify
         self._measuring: Measurer = measuring
-        self._patience = Patience(run.place, say=notify)
+        self._patience = Patience(run.place, say=notify, ensure_lock=run.ensure_lock)
         self._first = run.tried.n
         self._candidates = Candidates(run, n_slots=executor.n_slots)
         self._front = FrontSoFar(run, progress)

@@ -10,7 +10,7 @@ import pytest
 
 import explorer
 from explorer.errors import InvalidFile, MeasurementFailed, WrongUsage
-from explorer.models.function import load_function
+from explorer.models.function import load_function, run_source
 from explorer.problem.study import load_study
 
 SPACE = """
@@ -146,10 +146,10 @@ def test_a_function_that_always_fails_ends_the_run_with_its_reason(study: str, t
 )
 def test_a_function_that_cannot_be_loaded_is_told(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "task.py").write_text("def measure(design):\n    return {}\n", encoding="utf-8")
-    (tmp_path / "broken.py").write_text("1 / 0\n", encoding="utf-8")
+    (tmp_path / "broken.py").write_text("1 / 0\ndef measure(design):\n    return {}\n", encoding="utf-8")
 
     with pytest.raises(WrongUsage, match=said):
-        load_function(text.format(folder=tmp_path))
+        run_source(load_function(text.format(folder=tmp_path)))
 
 
 def test_only_a_study_that_measures_by_a_function_takes_one() -> None:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import platform
 import re
+import secrets
 import time
 from contextlib import suppress
 
@@ -16,7 +17,7 @@ from explorer.search.connect import driver_url, engine_args
 from explorer.search.patience import is_away
 
 _TRIES, _PAUSE_S = 20, 0.1
-_MAX_HOST = 24  # PostgreSQL cuts an application_name after 63 bytes
+_MAX_HOST = 20  # PostgreSQL cuts an application_name after 63 bytes
 # The server frees the lock of a machine that vanished after 40 s, not after the two hours of Linux.
 _NAME = text(
     "SELECT set_config('application_name', :name, false), set_config('tcp_keepalives_idle', '20', false),"
@@ -49,7 +50,7 @@ class AdvisoryLock:
         digest = hashlib.sha256(f"explorer run\0{study}".encode()).digest()
         self._key = int.from_bytes(digest[:8], signed=True)
         since = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._name = f"explorer {os.getpid()} {platform.node()[:_MAX_HOST]} {since}"
+        self._name = f"explorer {os.getpid()} {platform.node()[:_MAX_HOST]} {since} {secrets.token_hex(2)}"
         self._session: Connection | None = None
 
     def take(self) -> str:
@@ -99,5 +100,5 @@ class AdvisoryLock:
 
 
 def _shown(pid: int, name: str) -> str:
-    holder = re.fullmatch(r"explorer (\d+) (.*) (\S+)", name)
+    holder = re.fullmatch(r"explorer (\d+) (.*) (\S+) \w{4}", name)
     return "process {} on {}, since {}".format(*holder.groups()) if holder else f"session {pid} of '{name}'"

@@ -1,57 +1,169 @@
-"""The lock of a run: held by one at a time, released however its holder ends."""
+"""Lock of a run: held by one at a time on any storage, freed however its holder ends, taken again after a restart."""
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from explorer.errors import WrongUsage
-from explorer.search.run_lock import LOCK_NAME, run_lock
+from explorer.search.advisory_lock import AdvisoryLock
+from explorer.search.patience import Patience
+from explorer.search.run_lock import run_lock, sqlite_file
 from tests.search.measured import environment
 
 HOLD = """\
 import pathlib, sys, time
 from explorer.search.run_lock import run_lock
-with run_lock(pathlib.Path(sys.argv[1]), None):
+with run_lock(pathlib.Path(sys.argv[1]), sys.argv[2], study="study"):
     print("held", flush=True)
     time.sleep(60)
 """
+ON_SERVER = pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))
 
 
-def test_who_comes_second_hears_who_holds_it(tmp_path: Path) -> None:
+@pytest.fixture(params=["journal", "sqlite", ON_SERVER])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A storage that two result folders share."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("database"))
+    return {"journal": f"{tmp_path}/shared.journal", "sqlite": f"sqlite:///{tmp_path}/shared.db?timeout=9"}[
+        request.param
+    ]
+
+
+@contextmanager
+def holder(folder: Path, storage: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that holds the lock."""
+    command = [sys.executable, "-c", HOLD, str(folder), storage]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_second_run_on_a_study_is_told_who_is_there(tmp_path: Path, storage: str) -> None:
     with (
-        run_lock(tmp_path, None),
+        run_lock(tmp_path / "a", storage, study="study"),
         pytest.raises(WrongUsage, match=rf"another run is at work here: process {os.getpid()} on .*, since 20") as told,
-        run_lock(tmp_path, None),
+        run_lock(tmp_path / "b", storage, study="study"),
     ):
         pass
 
     assert told.value.exit_code == 2
-    assert "--wait" in told.value.fix
-
-
-def test_it_is_free_again_after_its_holder_was_killed(tmp_path: Path) -> None:
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], env=environment(), stdout=subprocess.PIPE)
-    assert holder.stdout
-    assert holder.stdout.readline() == b"held\n"
-    with pytest.raises(WrongUsage, match=f"process {holder.pid} "), run_lock(tmp_path, None):
-        pass
-    holder.kill()
-    holder.communicate()
-
-    with run_lock(tmp_path, None):
+    assert told.value.fix.startswith("wait for it with --wait, or choose another folder with --out")
+    with run_lock(tmp_path / "b", storage, study="study"):
         pass
 
 
-def test_two_folders_that_share_a_journal_share_its_lock(tmp_path: Path) -> None:
-    journal = tmp_path / "shared.journal"
-    with (
-        run_lock(tmp_path / "a", journal),
-        pytest.raises(WrongUsage, match="another run is at work here"),
-        run_lock(tmp_path / "b", journal),
-    ):
+def test_a_result_folder_has_one_run(tmp_path: Path) -> None:
+    with run_lock(tmp_path, None, study="a"):
+        with pytest.raises(WrongUsage, match="another run is at work here"), run_lock(tmp_path, None, study="b"):
+            pass
+        with run_lock(tmp_path / "elsewhere", None, study="a"):
+            pass
+
+
+def test_two_studies_of_a_database_run_at_the_same_time(tmp_path: Path, storage: str) -> None:
+    if "://" not in storage:
+        pytest.skip("a journal is locked as a whole")
+    with run_lock(tmp_path / "a", storage, study="one"), run_lock(tmp_path / "b", storage, study="two") as ensure:
+        ensure()
+
+
+def test_a_lock_is_free_after_its_holder_was_killed_and_waited_for(tmp_path: Path, storage: str) -> None:
+    said: list[str] = []
+    with holder(tmp_path / "a", storage) as process:
+        with (
+            pytest.raises(WrongUsage, match=f"process {process.pid} "),
+            run_lock(tmp_path / "b", storage, study="study"),
+        ):
+            pass
+
+        def end(message: str) -> None:
+            said.append(message)
+            process.send_signal(signal.SIGKILL)
+
+        with run_lock(tmp_path / "b", storage, study="study", is_patient=True, say=end):
+            assert len(said) == 1
+            assert "waiting for another run of" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("sqlite:///relative.db", Path("relative.db").resolve()),
+        ("sqlite:////data/studies.db", Path("/data/studies.db")),
+        ("sqlite+pysqlite:////data/studies.db?timeout=60", Path("/data/studies.db")),
+        ("sqlite:///file:/data/studies.db?mode=ro&uri=true", Path("/data/studies.db")),
+        ("sqlite:///file:///data/studies.db?uri=true", Path("/data/studies.db")),
+        ("sqlite://", None),
+        ("sqlite:///:memory:", None),
+        ("sqlite:///file:shared?mode=memory&uri=true", None),
+        ("mysql://me@host/name", None),
+    ],
+)
+def test_the_file_of_an_sqlite_url(url: str, file: Path | None, tmp_path: Path) -> None:
+    assert sqlite_file(url) == file
+    if file is None:
+        with run_lock(tmp_path / "a", url, study="study"), run_lock(tmp_path / "b", url, study="study") as ensure:
+            ensure()
+
+
+def test_a_server_that_cannot_be_reached_is_refused_without_the_password(tmp_path: Path) -> None:
+    url = "postgresql://me:sEcReT@127.0.0.1:9/name"
+    with pytest.raises(WrongUsage, match="cannot be opened: ") as told, run_lock(tmp_path, url, study="study"):
         pass
-    with run_lock(tmp_path / "a", None), run_lock(tmp_path / "b", None):
-        assert (tmp_path / "a" / LOCK_NAME).exists()
+
+    assert "sEcReT" not in str(told.value)
+
+
+@pytest.mark.xdist_group("postgresql")
+def test_a_lock_lost_in_a_restart_is_taken_again(postgres: Any, database: str, tmp_path: Path) -> None:
+    with run_lock(tmp_path / "a", database, study="study") as ensure:
+        ensure()
+        postgres.control("stop", "-m", "fast")
+        try:
+            with pytest.raises(OperationalError):
+                ensure()
+        finally:
+            postgres.control("start")
+        Patience("x", say=lambda _: None)(ensure)
+        with (
+            pytest.raises(WrongUsage, match="another run is at work"),
+            run_lock(tmp_path / "b", database, study="study"),
+        ):
+            pass
+
+
+@pytest.mark.xdist_group("postgresql")
+def test_a_session_that_was_cut_off_gives_way_to_its_own_process(database: str) -> None:
+    """As after a network failure that the server has not noticed."""
+    lock = AdvisoryLock(database, "study")
+    assert lock.take() == ""
+    cut, lock._session = lock._session, None  # noqa: SLF001
+    assert lock.take() == ""
+    assert lock.is_held()
+    with pytest.raises(OperationalError), cut:  # type: ignore[union-attr]
+        cut.exec_driver_sql("SELECT 1")  # type: ignore[union-attr]
+    lock.close()
+
+
+@pytest.mark.xdist_group("postgresql")
+def test_a_lock_that_another_run_took_meanwhile_is_not_ours(postgres: Any, database: str, tmp_path: Path) -> None:
+    with run_lock(tmp_path / "a", database, study="study") as ensure:
+        postgres.restart("immediate")
+        with (
+            holder(tmp_path / "b", database) as process,
+            pytest.raises(WrongUsage, match=f"another run has begun here while .* away: process {process.pid} on"),
+        ):
+            Patience("x", say=lambda _: None)(ensure)

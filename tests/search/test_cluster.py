@@ -136,7 +136,7 @@ def test_uploads_reach_a_worker_that_joins_later(
     future = submit(executor, read="calibration.txt")
     until(lambda: messages)
 
-    worker = f"dask worker {empty.url} --nthreads 1 --resources board=1"
+    worker = f"dask worker {empty.url} --nthreads 1 --resources 'board=1'"
     assert messages == [f"{empty.url}: it has no worker; designs wait for `{worker}`"]
     empty.start_worker("--no-nanny", "--resources", "board=1")
     assert future.result(60) == ("ok", {"text": "1.02"})

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 _POLL_S = 0.5
 _POLL_S_PER_WORKER = 0.005
-_PATIENCE_S = 10.0  # without a worker, before the user is told
+_PATIENCE_S = 10.0  # without a worker, before the user is notified
 
 
 class ClusterExecutor(DesignExecutor):
@@ -191,7 +191,7 @@ class ClusterExecutor(DesignExecutor):
 
     async def _watch(self) -> None:
         """Count the slots, and notice a scheduler that goes away while no design is in flight."""
-        waiting_since, told = self._loop.time(), set()
+        waiting_since, notified = self._loop.time(), set()
         with suppress(SchedulerUnavailable):
             while True:
                 workers = await self._connection.workers()
@@ -199,12 +199,12 @@ class ClusterExecutor(DesignExecutor):
                 self._n_slots = max(1, n_slots)
                 if n_slots:
                     waiting_since = self._loop.time()
-                    told.discard("waiting")
-                elif "waiting" not in told and self._loop.time() - waiting_since > _PATIENCE_S:
-                    told.add("waiting")
+                    notified.discard("waiting")
+                elif "waiting" not in notified and self._loop.time() - waiting_since > _PATIENCE_S:
+                    notified.add("waiting")
                     self._notify(self._without_workers(len(workers)))
-                if "threads" not in told and n_slots > sum(min(1, count_slots([w], self._resources)) for w in workers):
-                    told.add("threads")
+                if "threads" not in notified and n_slots > sum(min(1, count_slots([w], self._resources)) for w in workers):
+                    notified.add("threads")
                     self._notify(
                         "note: some workers evaluate several designs at once, in threads of one process; "
                         "start them with --nthreads 1 if the function is not made for threads"
@@ -212,7 +212,8 @@ class ClusterExecutor(DesignExecutor):
                 await asyncio.sleep(_POLL_S + _POLL_S_PER_WORKER * len(workers))
 
     def _without_workers(self, n: int) -> str:
-        options = "".join(f" --resources {name}={amount:g}" for name, amount in self._resources.items())
+        needs = " ".join(f"{name}={amount:g}" for name, amount in self._resources.items())
+        options = f" --resources '{needs}'" if needs else ""
         have = f"none of its {n} workers can take a design" if n else "it has no worker"
         return f"{self._url}: {have}; designs wait for `dask worker {self._url} --nthreads 1{options}`"
 

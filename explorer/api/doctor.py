@@ -18,7 +18,7 @@ _EXTRAS = (
     ("images", ("kaleido",), "still pictures of plots"),
     ("dashboard", ("optuna-dashboard",), "optuna-dashboard on a study"),
     ("postgresql", ("psycopg",), "workers on several hosts"),
-    ("grpc", ("grpcio", "protobuf"), "a proxy between very many workers and a database"),
+    ("cluster", ("distributed",), "measurements on the workers of a Dask scheduler"),
     ("nvml", ("nvidia-ml-py",), "energy of a GPU"),
     ("gp", ("torch",), "the sampler gp"),
 )

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import platform
 import socket
 import subprocess
 import sys
@@ -36,7 +37,9 @@ def stops(design):
 
 
 def call(name: str, source: str = SOURCE) -> tuple[str, Any]:
-    return call_task(dump_task(SourceFunction("/home/user/task.py", name, source)), {"x": 2.5})
+    kind, value, host = call_task(dump_task(SourceFunction("/home/user/task.py", name, source)), {"x": 2.5})
+    assert host == platform.node()
+    return kind, value
 
 
 def test_source_is_executed_once_a_process() -> None:
@@ -67,9 +70,10 @@ def test_traceback_shows_lines_of_a_file_that_is_not_there() -> None:
 def test_values_come_back_as_plain_objects() -> None:
     given = {"a": np.float32(0.5), "b": np.int64(3), "c": (True, None), "d": Path("x"), "e": np.str_("word")}
 
-    status, value = call_task(dump_task(lambda _: given), {})
+    status, value, _ = call_task(dump_task(lambda _: given), {})
 
     assert (status, value) == ("ok", {"a": 0.5, "b": 3, "c": [True, None], "d": repr(Path("x")), "e": "word"})
+    assert isinstance(value, dict)
     assert type(value["a"]) is float
     assert type(value["b"]) is int
     assert type(value["e"]) is str
@@ -79,7 +83,7 @@ def test_functions_of_this_file_and_closures_travel_by_value() -> None:
     scale = 3.0
     payload = dump_task(lambda design: {"energy_j": scale * math.sqrt(design["x"])})
 
-    code = f"import sys; from explorer.models.task import call_task; print(call_task({payload!r}, {{'x': 4.0}}))"
+    code = f"import sys; from explorer.models.task import call_task; print(call_task({payload!r}, {{'x': 4.0}})[:2])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
 
     assert done.stdout == "('ok', {'energy_j': 6.0})\n"
@@ -87,7 +91,7 @@ def test_functions_of_this_file_and_closures_travel_by_value() -> None:
 
 def test_function_of_another_python_is_refused() -> None:
     payload = dump_task(lambda _: {})
-    assert call_task(b"3.9\n" + payload.partition(b"\n")[2], {})[1].startswith(
+    assert str(call_task(b"3.9\n" + payload.partition(b"\n")[2], {})[1]).startswith(
         "RuntimeError: the function comes from Python 3.9, this worker runs Python 3."
     )
 

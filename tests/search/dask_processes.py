@@ -134,6 +134,6 @@ def until(is_true: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def submit(executor: DesignExecutor, **design: Any) -> "Future[tuple[str, Any]]":
+def submit(executor: DesignExecutor, **design: Any) -> "Future[tuple[str, Any, str]]":
     """Submit a design to the function above."""
     return executor.submit(call_task, TASK, {"x": 1.0, **design})

@@ -2,16 +2,20 @@
 
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 
-from tests.search.dask_processes import Cluster
-from tests.search.measured import Measured, assert_right, ended, kill, make_measured, states, stored, until
+from tests.search.dask_processes import Cluster, free_port
+from tests.search.measured import FINITE, assert_right, ended, kill, make_measured, states, stored, until
 
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 pytest.importorskip("distributed", reason="needs the extra 'cluster'")
 pytestmark = pytest.mark.xdist_group("dask")
 
@@ -25,15 +29,6 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     started.start_worker("--nworkers", "3", "--resources", "board=1")
     yield started
     started.stop()
-
-
-def is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
-
-
-def n_in_flight(boards: Measured) -> int:
-    """Return how many measurements have no stored trial."""
-    return len(boards.calls) - len(stored(boards.folder / "results/boards/study.journal"))
 
 
 def test_worker_scheduler_and_coordinator_die_and_every_trial_completes_once(tmp_path: Path, cluster: Cluster) -> None:
@@ -82,8 +77,6 @@ def test_ctrl_c_waits_for_the_boards_and_gives_them_back(tmp_path: Path, cluster
 
 
 def test_a_hung_design_is_given_up_and_the_others_are_measured(tmp_path: Path, cluster: Cluster) -> None:
-    from tests.search.measured import FINITE
-
     hang = 'if design["quant_step"] == 0.2 and design["mode"] == "eco" and design["frequency_hz"] < 7e8: time.sleep(99)'
     boards = make_measured(tmp_path, trials=12, space=FINITE, extra=hang)
     done = boards.run("run", "--cluster", cluster.url, "--resource", "board=1", "--time-limit", "1 s", "--json")
@@ -92,3 +85,37 @@ def test_a_hung_design_is_given_up_and_the_others_are_measured(tmp_path: Path, c
     assert json.loads(done.stdout)["n_complete"] == 11
     assert boards.repeated == {(0.2, 6e8, "eco"): 4}
     assert "longer than 1 s, or its worker was lost, 4 times" in done.stderr
+
+
+SBATCH = """#!/bin/sh
+setsid sh "$1" > "$1.log" 2>&1 < /dev/null &
+echo "Submitted batch job $!"
+"""
+
+
+def test_the_readme_s_script_for_slurm_gives_a_cluster(tmp_path: Path) -> None:
+    """Slurm itself is not here: `sbatch` starts the job's script at once, and `scancel` ends it."""
+    pytest.importorskip("dask_jobqueue", reason="needs dask-jobqueue")
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "SLURMCluster" in code]
+    queue = tmp_path / "bin"
+    queue.mkdir()
+    for name, text in (("sbatch", SBATCH), ("scancel", '#!/bin/sh\nkill -9 -- "-$1"\n')):
+        (queue / name).write_text(text, encoding="ascii")
+        (queue / name).chmod(0o755)
+    code = code.replace("8786", str(free_port())).replace("jobs=20", "jobs=2")
+    env = {**os.environ, "PATH": f"{queue}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
+    boards = make_measured(tmp_path, trials=12, seconds=0.1)
+    head = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert head.stdout
+        url = head.stdout.readline().strip()
+        done = boards.run("run", "--cluster", url, "--json")
+        until(lambda: len({pid for pid, _ in boards.calls}) == 2)
+    finally:
+        head.send_signal(signal.SIGINT)
+        head.wait(60)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["n_complete"] == 12

@@ -11,8 +11,9 @@ from optuna.trial import TrialState
 
 from explorer.api import load
 from explorer.search.begin import Run, prepare
+from explorer.search.execution.coordinator import search_measured
+from explorer.search.execution.local import InlineExecutor
 from explorer.search.patience import StorageLost
-from explorer.search.shared import search_shared
 from explorer.search.unstored import UNSTORED_NAME
 from tests.search.measured import Measured, assert_right, ended, make_measured, states, stored, until
 
@@ -76,7 +77,7 @@ def test_a_measurement_whose_server_went_for_good_is_kept_in_a_file(
     thread.start()
     try:
         with pytest.raises(StorageLost, match="has not answered for 1 s") as caught:
-            search_shared(prepared, should_stop=lambda: False, say=said.append, patience_s=1)
+            search_measured(prepared, InlineExecutor(), notify=said.append, patience_s=1)
     finally:
         thread.join()
         postgres.control("start")
@@ -85,10 +86,10 @@ def test_a_measurement_whose_server_went_for_good_is_kept_in_a_file(
     assert f"the last measurement is kept in {kept}, where the next run finds it" in str(caught.value)
     assert any("does not answer" in text for text in said)
     again = prepare(prepared.assessment, out=prepared.out, storage_url=database)
-    assert search_shared(again, should_stop=lambda: False) == 6
+    assert search_measured(again, InlineExecutor()) == 6
     assert (boards.repeated, len(boards.calls)) == ({}, 6)
     assert not kept.exists()
     assert states(stored(database))[TrialState.COMPLETE] == 6
     began = time.monotonic()
-    assert search_shared(again, should_stop=lambda: False) == 0  # a complete study is only read
+    assert search_measured(again, InlineExecutor()) == 0  # a complete study is only read
     assert time.monotonic() - began < 10

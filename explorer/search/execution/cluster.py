@@ -203,7 +203,9 @@ class ClusterExecutor(DesignExecutor):
                 elif "waiting" not in notified and self._loop.time() - waiting_since > _PATIENCE_S:
                     notified.add("waiting")
                     self._notify(self._without_workers(len(workers)))
-                if "threads" not in notified and n_slots > sum(min(1, count_slots([w], self._resources)) for w in workers):
+                if "threads" not in notified and n_slots > sum(
+                    min(1, count_slots([w], self._resources)) for w in workers
+                ):
                     notified.add("threads")
                     self._notify(
                         "note: some workers evaluate several designs at once, in threads of one process; "

@@ -26,7 +26,7 @@ from explorer.search.encoding import columns_of
 from explorer.search.execution.candidates import Candidate, Candidates
 from explorer.search.execution.executor import DesignExecutor, SchedulerUnavailable, WorkerLost
 from explorer.search.execution.local import InlineExecutor
-from explorer.search.patience import Patience
+from explorer.search.patience import PATIENCE_S, Patience
 from explorer.search.progress import FrontSoFar, Progress, stopped
 from explorer.search.tried import SEARCH, Tried, attributes
 from explorer.search.unstored import drop_stored, keep_unstored, said_of_unstored, unstored
@@ -74,7 +74,13 @@ _Outcome = _Stored | _Failed | BaseException
 
 
 def search_measured(
-    run: Run, executor: DesignExecutor, *, progress: Progress | None, should_stop: Callable[[], bool], notify: Notify
+    run: Run,
+    executor: DesignExecutor,
+    *,
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    notify: Notify = lambda _: None,
+    patience_s: float = PATIENCE_S,
 ) -> int:
     """Measure designs until the wanted number of trials is COMPLETE; return how many were added.
 
@@ -84,13 +90,15 @@ def search_measured(
         progress: told how far the search is.
         should_stop: asked between designs; then those that have begun are finished.
         notify: told what a user should know: lost workers, a storage that is away.
+        patience_s: how long a storage may be away.
 
     Raises:
         Interrupted: it was stopped before it was done; everything measured is stored.
         MeasurementFailed: so many designs in a row could not be measured that none will be.
         StorageLost, SchedulerUnavailable: storage or scheduler went away and did not come back.
     """
-    coordinator = _Coordinator(run, executor, progress=progress, notify=notify)
+    patience = Patience(run.place, say=notify, ensure_lock=run.ensure_lock, seconds=patience_s)
+    coordinator = _Coordinator(run, executor, patience, progress=progress, notify=notify)
     try:
         return coordinator.search(should_stop)
     finally:
@@ -98,13 +106,14 @@ def search_measured(
 
 
 class _Coordinator:
-    def __init__(self, run: Run, executor: DesignExecutor, *, progress: Progress | None, notify: Notify) -> None:
+    def __init__(
+        self, run: Run, executor: DesignExecutor, patience: Patience, *, progress: Progress | None, notify: Notify
+    ) -> None:
         measuring = measurer(run.assessment.evaluator)
         if measuring is None:
             raise TypeError("predicted designs need no executor")
-        self._run, self._executor, self._notify = run, executor, notify
+        self._run, self._executor, self._patience, self._notify = run, executor, patience, notify
         self._measuring: Measurer = measuring
-        self._patience = Patience(run.place, say=notify, ensure_lock=run.ensure_lock)
         self._first = run.tried.n
         self._candidates = Candidates(run, n_slots=executor.n_slots)
         self._front = FrontSoFar(run, progress)

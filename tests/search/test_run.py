@@ -434,12 +434,6 @@ def test_two_workers_reach_exactly_the_asked_number(make_run: MakeRun, tmp_path:
     assert max(Counter(_designs(results.table)).values()) == 1
 
 
-def test_sqlite_is_refused_for_several_workers(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(url=f"sqlite:///{tmp_path / 'x.db'}")
-    with pytest.raises(WrongUsage, match=r"SQLite cannot take several writers at once\n  fix: leave --storage out"):
-        search_in_parallel(run, workers=2)
-
-
 @pytest.mark.parametrize("workers", [0, -1, 1000])
 def test_a_number_of_workers_that_cannot_be_is_refused(make_run: MakeRun, workers: int) -> None:
     with pytest.raises(WrongUsage, match=rf"workers = {workers} is outside \[1, 256\]"):

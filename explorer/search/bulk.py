@@ -113,6 +113,7 @@ def record(study: optuna.Study, block: Block) -> Recorded:
         reason = f"a {type(getattr(storage, '_backend', storage)).__name__}"
     except _Unsupported as error:
         reason = str(error)
+    json.dumps([[trial.user_attrs, trial.system_attrs] for trial in trials])  # raises TypeError before any is stored
     _attempted.add(block)
     study.add_trials(trial for i, trial in enumerate(trials) if i not in stored)
     is_quick = isinstance(storage, InMemoryStorage) or len(stored) == block.n
@@ -159,7 +160,7 @@ def finish_enqueued(
             storage.set_trial_user_attr(trial_id, key, value)
         for key, value in done.system_attrs.items():
             storage.set_trial_system_attr(trial_id, key, value)
-        for name in done.params.keys() - stored.params.keys():  # a database takes a parameter once
+        for name in (name for name in done.params if name not in stored.params):  # a database takes each once
             distribution = done.distributions[name]
             storage.set_trial_param(trial_id, name, distribution.to_internal_repr(done.params[name]), distribution)
         if stored.state == TrialState.WAITING:

@@ -112,7 +112,6 @@ def test_the_readme_s_script_for_slurm_gives_a_cluster(tmp_path: Path) -> None:
         assert head.stdout
         url = head.stdout.readline().strip()
         done = boards.run("run", "--cluster", url, "--json")
-        until(lambda: len({pid for pid, _ in boards.calls}) == 2)
     finally:
         head.send_signal(signal.SIGINT)
         head.wait(60)

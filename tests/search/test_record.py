@@ -266,7 +266,10 @@ def test_numbers_go_on_among_trials_of_others(url: str) -> None:
         ({"user_attrs": {"x": [1.0, object()]}}, TypeError, "not JSON serializable"),
     ],
 )
-def test_a_refused_trial_leaves_nothing_recorded(url: str, change: Any, error: Any, message: str) -> None:
+def test_a_refused_trial_leaves_nothing_recorded(
+    url: str, change: Any, error: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "_compared", set())
     study = new_study(url)
     with pytest.raises(error, match=message):
         record(study, replace(block_of(2), **change))

@@ -129,7 +129,10 @@ class Candidates:
         self.n_complete += 1
         if candidate.trial:
             self._mirror.tell(candidate.trial, values, constraints=constraints, user_attrs=user_attrs)
-            self._mirror.store_attributes()
+
+    def store_attributes(self) -> None:
+        """Write what the sampler keeps with the study into the storage."""
+        self._mirror.store_attributes()
 
     def fail(self, candidate: Candidate) -> None:
         """Tell the sampler that a design cannot be measured: it is not proposed again."""

@@ -88,7 +88,8 @@ def test_a_hung_design_is_given_up_and_the_others_are_measured(tmp_path: Path, c
 
 
 SBATCH = """#!/bin/sh
-setsid sh "$1" > "$1.log" 2>&1 < /dev/null &
+cp "$1" "$TMPDIR/job.$$"
+setsid sh "$TMPDIR/job.$$" > "$TMPDIR/job.$$.log" 2>&1 < /dev/null &
 echo "Submitted batch job $!"
 """
 
@@ -102,7 +103,7 @@ def test_the_readme_s_script_for_slurm_gives_a_cluster(tmp_path: Path) -> None:
     for name, text in (("sbatch", SBATCH), ("scancel", '#!/bin/sh\nkill -9 -- "-$1"\n')):
         (queue / name).write_text(text, encoding="ascii")
         (queue / name).chmod(0o755)
-    code = code.replace("8786", str(free_port())).replace("jobs=20", "jobs=2")
+    code = code.replace('"port": 8786', f'"port": {free_port()}, "host": "127.0.0.1"').replace("jobs=20", "jobs=2")
     env = {**os.environ, "PATH": f"{queue}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
     boards = make_measured(tmp_path, trials=12, seconds=0.1)
     head = subprocess.Popen(

@@ -424,19 +424,6 @@ def test_samplers_that_learn_from_every_trial_are_asked_one_by_one() -> None:
     }
 
 
-<<<<<<< HEAD
-=======
-def test_two_workers_reach_exactly_the_asked_number(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run(sampler="random", trials=31)
-    search_in_parallel(run, workers=2)
-    results = collect(run)
-
-    assert _states(tmp_path, "cnn") == {TrialState.COMPLETE: 31}
-    assert (results.table["origin"] == "sample").sum() == 3
-    assert max(Counter(_designs(results.table)).values()) == 1
-
-
->>>>>>> wt-a
 @pytest.mark.parametrize("workers", [0, -1, 1000])
 def test_a_number_of_workers_that_cannot_be_is_refused(workers: int) -> None:
     with pytest.raises(WrongUsage, match=rf"workers = {workers} is outside \[1, 256\]"):

@@ -106,16 +106,14 @@ def test_the_readme_s_script_for_slurm_gives_a_cluster(tmp_path: Path) -> None:
     code = code.replace('"port": 8786', f'"port": {free_port()}, "host": "127.0.0.1"').replace("jobs=20", "jobs=2")
     env = {**os.environ, "PATH": f"{queue}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
     boards = make_measured(tmp_path, trials=12, seconds=0.1)
-    head = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert head.stdout
-        url = head.stdout.readline().strip()
-        done = boards.run("run", "--cluster", url, "--json")
-    finally:
-        head.send_signal(signal.SIGINT)
-        head.wait(60)
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    with subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True) as head:
+        try:
+            assert head.stdout
+            done = boards.run("run", "--cluster", head.stdout.readline().strip(), "--json")
+        finally:
+            head.send_signal(signal.SIGINT)
+            head.wait(60)
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["n_complete"] == 12

@@ -311,6 +311,23 @@ def test_a_design_of_the_batch_that_was_enqueued_meanwhile_is_left_out(calls: Co
     assert calls == {"fit": 1, "selection": 1}
 
 
+@pytest.mark.parametrize(("n_expected", "n_fits"), [(1, 0), (8, 1)])
+def test_two_designs_are_enough_to_learn_from_while_many_are_in_flight(
+    calls: Counter[str], n_expected: int, n_fits: int
+) -> None:
+    asked = question()
+    study = study_of(asked, sampler := learner(asked))
+    sampler.expect(n_expected)
+    running = [study.ask(sampler.distributions) for _ in range(8)]
+    for trial in running[3:5]:
+        study.ask(sampler.distributions)
+        study.tell(trial, plain(asked)(trial))
+    study.ask(sampler.distributions)
+
+    assert calls["fit"] == n_fits
+    assert len(set(designs(study, asked))) == 11
+
+
 def test_three_batches_of_eight_reach_what_a_hundred_at_random_do_not(calls: Counter[str]) -> None:
     asked = question()
     study = study_of(asked, sampler := learner(asked))

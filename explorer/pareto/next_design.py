@@ -26,6 +26,9 @@ _PARENTS = 24
 _SCALES = (0.05, 0.02, 0.007)
 # Candidates whose gain is computed in all draws; the others are known by their gains on the draws' fronts.
 _SCORED = 160
+# Candidates for the later designs of a batch. The best alone lie side by side: with 160 of them batches of
+# eight gained two thirds of what they gain with 600 or with all 1,400.
+_SCORED_BESIDE = 600
 _DOUBTED = 0.05  # the share of draws, those that promise a design most, that are not believed
 
 
@@ -215,8 +218,8 @@ def _greedy(judged: Judged, score: Float, boxes: Boxes | DrawnBoxes, reference: 
     Gains are not added up anew: each falls by what it shares with the chosen design, which is what the worse of the
     two in every objective would gain. That lies in the few boxes which the chosen design cuts.
     """
-    left = np.argsort(-score, kind="stable")[: max(_SCORED, n)]
-    chosen = [int(left[np.argmax(score[left])])]
+    left = np.argsort(-score, kind="stable")[: max(_SCORED_BESIDE, n)]
+    chosen = [int(left[0])]
     if n == 1:
         return np.array(chosen)
     drawn = boxes if isinstance(boxes, DrawnBoxes) else DrawnBoxes.repeated(boxes, len(judged.values))

@@ -24,6 +24,8 @@ from explorer.search.encoding import Encoding, columns_of
 from explorer.search.history import PROPOSED_ATTR, History, history_of
 
 N_STARTUP = 4
+# With eight in flight a fit to the first two of them proposes better designs than a wider spread is.
+_FEWEST_TO_LEARN, _ENOUGH_IN_FLIGHT = 2, 8
 N_DRAWS = 64
 _STARTS = (64, 1024, 16384)  # designs of an even spread; a closer one where all of it is taken
 # Threads that share a study ask one after the other: who asks sees what the others were given.
@@ -62,6 +64,7 @@ class LearningSampler(BaseSampler):
         self._space = self._encoding.distributions()
         self._ground = ground_of(assessment.regions)
         self._n_expected = 0
+        self._is_batched = False  # whether several designs were ever asked for at once
         self._batch: list[Pool] = []  # designs selected beside the last one that was fitted for
         self._n_seen = 0  # trials when they were
         self._fit: tuple[str, Learned] | None = None  # the last fit, and what it was made of
@@ -83,6 +86,7 @@ class LearningSampler(BaseSampler):
         """
         with _ONE_AT_A_TIME:
             self._n_expected, self._batch = n, []
+            self._is_batched |= n > 1
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters of the question, whatever was sampled before."""
@@ -116,7 +120,7 @@ class LearningSampler(BaseSampler):
         if params := self._selected(trials, own=trial.number):
             return params
         history = history_of(trials, self._assessment, own=trial.number)
-        if len(history.values) < self._n_startup:
+        if not self._can_learn(history):
             return self._params(self._start(history, trial.number))
         try:
             chosen = self._proposed(history, trial.number, n=n)
@@ -125,6 +129,12 @@ class LearningSampler(BaseSampler):
             return self._by_tpe(study, trial, history)
         self._batch, self._n_seen = [chosen.rows(np.array([i])) for i in range(1, chosen.n)], len(trials)
         return self._params(chosen)
+
+    def _can_learn(self, history: History) -> bool:
+        """Tell whether it is time for a fit: after the start-up designs, or earlier where many are in flight."""
+        n = len(history.values)
+        has_many = self._is_batched and n + history.pending.n >= max(_ENOUGH_IN_FLIGHT, self._n_startup)
+        return n >= self._n_startup or (has_many and n >= _FEWEST_TO_LEARN)
 
     def _selected(self, trials: Sequence[FrozenTrial], *, own: int) -> dict[str, Any] | None:
         """Return the next design of the batch that no trial has taken since it was selected, or None."""

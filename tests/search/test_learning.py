@@ -267,15 +267,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Return how often a fit was made and designs were selected."""
     counts: Counter[str] = Counter()
 
-    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            counts[function.__name__] += 1
-            return function(*args, **kwargs)
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **kwargs: (counts.update([name]), function(*args, **kwargs))[1]
 
-        return wrapped
-
-    for function in (learn, next_designs):
-        monkeypatch.setattr(f"explorer.search.learning.{function.__name__}", counted(function))
+    monkeypatch.setattr("explorer.search.learning.learn", counted("fit", learn))
+    monkeypatch.setattr("explorer.search.learning.next_designs", counted("selection", next_designs))
     return counts
 
 
@@ -286,48 +282,63 @@ def test_a_batch_shares_one_fit_and_asks_beyond_it_do_not(calls: Counter[str]) -
     calls.clear()
     sampler.expect(4)
     running = [study.ask(sampler.distributions) for _ in range(4)]
-    assert calls == {"learn": 1, "next_designs": 1}
+    assert calls == {"fit": 1, "selection": 1}
 
     # Beyond the batch designs are selected anew, from the same fit as long as nothing else is measured.
     study.ask(sampler.distributions)
-    assert calls == {"learn": 1, "next_designs": 2}
+    assert calls == {"fit": 1, "selection": 2}
 
     study.tell(running[2], plain(asked)(running[2]))
     study.ask(sampler.distributions)
-    assert calls == {"learn": 2, "next_designs": 3}
+    assert calls == {"fit": 2, "selection": 3}
     assert len(set(designs(study, asked))) == 11
 
 
 def test_a_design_of_the_batch_that_was_enqueued_meanwhile_is_left_out(calls: Counter[str]) -> None:
     asked = question()
-    batches = []
+    batches: list[list[dict[str, Any]]] = []
     for is_enqueued in (False, True):
         study = study_of(asked, sampler := learner(asked))
         study.optimize(plain(asked), n_trials=5)
+        calls.clear()
         sampler.expect(4)
-        study.ask(sampler.distributions)
+        batches.append([study.ask(sampler.distributions).params])
         if is_enqueued:
             study.enqueue_trial(batches[0][1])
-        batches.append([trial.params for trial in study.trials[5:6]])
         batches[-1] += [study.ask(sampler.distributions).params for _ in range(3)]
 
     assert batches[0] == batches[1]
-    assert calls == {"learn": 4, "next_designs": 4}
+    assert calls == {"fit": 1, "selection": 1}
 
 
-def test_batches_of_eight_reach_nearly_as_much_as_one_at_a_time(calls: Counter[str]) -> None:
+@pytest.mark.parametrize(("n_expected", "n_fits"), [(1, 0), (8, 1)])
+def test_two_designs_are_enough_to_learn_from_while_many_are_in_flight(
+    calls: Counter[str], n_expected: int, n_fits: int
+) -> None:
     asked = question()
-    one, many = (study_of(asked, learner(asked)) for _ in range(2))
-    one.optimize(plain(asked), n_trials=24)
-    calls.clear()
-    for _ in range(3):
-        many.sampler.expect(8)
-        for trial in [many.ask(many.sampler.distributions) for _ in range(8)]:
-            many.tell(trial, plain(asked)(trial))
+    study = study_of(asked, sampler := learner(asked))
+    sampler.expect(n_expected)
+    running = [study.ask(sampler.distributions) for _ in range(8)]
+    for trial in running[3:5]:
+        study.ask(sampler.distributions)
+        study.tell(trial, plain(asked)(trial))
+    study.ask(sampler.distributions)
 
-    assert reached(many, asked) > 0.97 * reached(one, asked)
-    assert calls == {"learn": 2, "next_designs": 2}
-    assert len(set(designs(many, asked))) == 24
+    assert calls["fit"] == n_fits
+    assert len(set(designs(study, asked))) == 11
+
+
+def test_three_batches_of_eight_reach_what_a_hundred_at_random_do_not(calls: Counter[str]) -> None:
+    asked = question()
+    study = study_of(asked, sampler := learner(asked))
+    for _ in range(3):
+        sampler.expect(8)
+        for trial in [study.ask(sampler.distributions) for _ in range(8)]:
+            study.tell(trial, plain(asked)(trial))
+
+    assert reached(study, asked) > 0.97
+    assert calls == {"fit": 2, "selection": 2}
+    assert len(set(designs(study, asked))) == 24
 
 
 def test_it_goes_on_after_any_other_sampler_and_needs_no_start_of_its_own() -> None:
@@ -450,26 +461,16 @@ def test_what_was_told_to_be_infinite_is_neither_learned_nor_proposed_again() ->
     assert not sampler.fallbacks
 
 
-def test_where_nothing_can_be_learned_tpe_proposes_and_says_why() -> None:
+@pytest.mark.parametrize(("regions", "n"), [(PLANE, 14), (FEW, 12)], ids=["a plane", "TPE would repeat itself"])
+def test_where_nothing_can_be_learned_tpe_proposes_what_is_new(regions: Mapping[str, Region], n: int) -> None:
     """A meter that reads zero joule tells no energy that is a factor of another."""
-    asked = question(objectives=("energy_j", "accuracy"))
+    asked = question(regions, objectives=("energy_j", "accuracy"))
     study = study_of(asked, sampler := learner(asked, reference=(0.2, 0.3)))
-    for _ in range(14):
-        trial = study.ask(Encoding(PLANE).distributions())
-        study.tell(trial, [0.0, 0.5])
+    for _ in range(n):
+        study.tell(study.ask(Encoding(regions).distributions()), [0.0, 0.5])
 
-    assert dict(sampler.fallbacks) == {"ValueError: energy_j is not positive": 10}
-    assert len(set(designs(study, asked))) == 14
-
-
-def test_what_tpe_would_repeat_is_replaced_by_a_design_that_is_left() -> None:
-    asked = question(FEW, ("energy_j", "accuracy"))
-    study = study_of(asked, sampler := learner(asked, reference=(0.2, 0.3)))
-    for _ in range(12):
-        study.tell(study.ask(Encoding(FEW).distributions()), [0.0, 0.5])
-
-    assert sampler.fallbacks.total() == 8
-    assert len(set(designs(study, asked))) == 12
+    assert dict(sampler.fallbacks) == {"ValueError: energy_j is not positive": n - 4}
+    assert len(set(designs(study, asked))) == n
 
 
 def test_a_limit_that_no_trial_tells_of_cannot_be_learned_and_is_named() -> None:

@@ -49,10 +49,10 @@ class Candidates:
 
     Args:
         run: the study at its storage.
-        n_slots: how many designs are measured at a time; above 1 TPE penalizes designs in flight (constant liar).
+        is_parallel: whether several designs are measured at a time: then TPE penalizes those in flight (constant liar).
     """
 
-    def __init__(self, run: Run, *, n_slots: int) -> None:
+    def __init__(self, run: Run, *, is_parallel: bool) -> None:
         self._assessment = run.assessment
         self._encoding = Encoding(run.assessment.regions)
         self.distributions = self._encoding.distributions()
@@ -64,7 +64,7 @@ class Candidates:
         self._enqueued = [t for t in stored if is_enqueued(t) and not fault_of(t, self.distributions)]
         self._every = self._every_design()
         seed = run.assessment.study.seed
-        self._sampler = _sampler(run, n_slots=n_slots)
+        self._sampler = _sampler(run, is_parallel=is_parallel)
         self._mirror = Mirror(self._sampler, run.study, self.distributions)
         self._random = Mirror(RandomSampler(seed=own_seed(seed, done=self.n_complete)), None, self.distributions)
 
@@ -188,13 +188,13 @@ class Candidates:
         return set(keys_of(self._encoding.decode(columns_of(known), n=len(known)))) if known else set()
 
 
-def _sampler(run: Run, *, n_slots: int) -> BaseSampler:
+def _sampler(run: Run, *, is_parallel: bool) -> BaseSampler:
     assessment, study = run.assessment, run.assessment.study
     name = proposed_by(assessment)
     if name == LEARNING:
         # One plan for all of a study's runs: what is stored decides the rest.
         return LearningSampler(assessment, reference=run.reference, seed=own_seed(study.seed, done=0))
     return make_sampler(
-        name, seed=study.seed, done=run.tried.n, trials=study.trials, is_parallel=n_slots > 1,
+        name, seed=study.seed, done=run.tried.n, trials=study.trials, is_parallel=is_parallel,
         distributions=Encoding(assessment.regions).distributions(),
     )  # fmt: skip

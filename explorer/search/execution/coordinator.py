@@ -102,6 +102,8 @@ def search_measured(
     try:
         return coordinator.search(should_stop)
     finally:
+        if not coordinator.is_done:
+            patience.give_up()  # what arrives from now on is stored at once, or kept in a file
         executor.shutdown(wait=coordinator.is_done, cancel_futures=True)
 
 
@@ -115,7 +117,7 @@ class _Coordinator:
         self._run, self._executor, self._patience, self._notify = run, executor, patience, notify
         self._measuring: Measurer = measuring
         self._first = run.tried.n
-        self._candidates = Candidates(run, n_slots=executor.n_slots)
+        self._candidates = Candidates(run, is_parallel=executor.n_slots > 1 or executor.cancels_running)
         self._front = FrontSoFar(run, progress)
         self._jobs: set[_Job] = set()
         self._arrived: SimpleQueue[tuple[_Job, _Outcome]] = SimpleQueue()
@@ -157,14 +159,14 @@ class _Coordinator:
         began = time.perf_counter()
         found = self._candidates.next(n)
         if found:
-            self._propose_s = _smoothed(self._propose_s, (time.perf_counter() - began) / len(found))
+            self._propose_s = _smoothed(self._propose_s, time.perf_counter() - began)
         for candidate in found:
             knobs = {name: values[0].item() if isinstance(values[0], np.generic) else values[0]
                      for name, values in candidate.design.items()}  # fmt: skip
             self._submit(_Job(candidate, knobs))
 
     def _n_queued(self) -> int:
-        """Return how many designs wait beside the running ones, so that no worker waits for the sampler."""
+        """Return how many designs wait beside the running ones: as many as finish while the sampler proposes."""
         n, least = self._executor.n_slots, self._executor.min_queued
         if n == 1 or not self._measure_s:
             return least

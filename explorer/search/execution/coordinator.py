@@ -159,7 +159,8 @@ class _Coordinator:
         began = time.perf_counter()
         found = self._candidates.next(n)
         if found:
-            self._propose_s = _smoothed(self._propose_s, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            self._propose_s = max(seconds, _smoothed(self._propose_s, seconds))  # the first fit takes longer at once
         for candidate in found:
             knobs = {name: values[0].item() if isinstance(values[0], np.generic) else values[0]
                      for name, values in candidate.design.items()}  # fmt: skip

@@ -64,10 +64,10 @@ def main() -> None:
     try:
         app()
     except ExplorerError as error:
-        from explorer.cli.console import stderr
+        from explorer.cli.console import note
 
         sys.stdout.flush()
-        stderr().print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        note(f"error: {error}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -26,9 +26,9 @@ def stderr() -> Console:
     return _console(sys.stderr)
 
 
-def note(text: str) -> None:
-    """Tell the user something that is not data."""
-    stderr().print(text, markup=False, highlight=False, soft_wrap=True)
+def note(text: str, *, console: Console | None = None) -> None:
+    """Tell the user something that is not data, on the console of a progress bar where there is one."""
+    (console or stderr()).print(_wrapped(text, sys.stderr), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_text(text: str) -> None:
@@ -38,8 +38,21 @@ def print_text(text: str) -> None:
 
 def print_prose(text: str, *, indent: str = "") -> None:
     """Print a sentence: broken between words in a terminal, one line in a pipe."""
-    width = stdout().width if sys.stdout.isatty() else sys.maxsize
-    print_text(textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent))
+    print_text(_wrapped(text, sys.stdout, indent=indent))
+
+
+def _wrapped(text: str, stream: Any, *, indent: str = "") -> str:
+    """Return lines of prose broken between words, where the stream is a terminal; paths and URLs are never broken."""
+    if not stream.isatty():
+        return "\n".join(indent + line for line in text.splitlines())
+    width, lines = _console(stream).width, []
+    for line in text.splitlines():
+        own = indent + line[: len(line) - len(line.lstrip())]
+        lines += textwrap.wrap(
+            line.strip(), width, initial_indent=own, subsequent_indent=own, break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]  # fmt: skip
+    return "\n".join(lines)
 
 
 def print_table(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from explorer.cli.console import stderr
+from explorer.cli.console import note, stderr
 
 if TYPE_CHECKING:
     from explorer.search.progress import Progress as SearchProgress
@@ -15,8 +15,12 @@ _SPEED_OVER_S = 3600.0
 
 
 @contextmanager
-def search_progress() -> Iterator["SearchProgress"]:
-    """Show trials, the best hypervolume so far and the time left; nothing where stderr is no terminal."""
+def search_progress() -> Iterator[tuple["SearchProgress", Callable[[str], None]]]:
+    """Show trials, the best hypervolume so far and the time left; nothing where stderr is no terminal.
+
+    Yields:
+        What to call with the progress, and with a note: it stands above the bar.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = stderr()
@@ -38,7 +42,7 @@ def search_progress() -> Iterator["SearchProgress"]:
             best = "" if math.isnan(best_hypervolume) else f"hypervolume {best_hypervolume:.5g}"
             bar.update(task, completed=done, total=wanted, best=best)
 
-        yield show
+        yield show, lambda text: note(text, console=console)
 
 
 @contextmanager

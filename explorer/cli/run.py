@@ -66,12 +66,12 @@ def run(
     A second run adds only the trials that are missing. Ctrl-C saves what is finished; the same command goes on.
     """
     from explorer import api
-    from explorer.cli.console import note, print_json, print_text
+    from explorer.cli.console import note, print_json, print_prose
     from explorer.cli.progress import search_progress
     from explorer.errors import ExplorerError
 
     try:
-        with search_progress() as progress:
+        with search_progress() as (progress, say):
             outcome = api.run(
                 study,
                 trials=trials,
@@ -88,7 +88,7 @@ def run(
                 recover=recover,
                 wait=wait,
                 progress=progress,
-                say=note,
+                say=say,
             )
     except ExplorerError as error:
         if error.exit_code in {4, 130}:
@@ -122,15 +122,15 @@ def run(
             one_line=True,
         )
         return
-    print_text(
+    print_prose(
         f"{results.study}: {results.n_complete} trials ({outcome.n_added} added in {outcome.search_seconds:.1f} s), "
         f"{front_size} {'design' if front_size == 1 else 'designs'} on the front, hypervolume {results.hypervolume:.6g}"
     )
     for text in _certificate(results):
-        print_text(text)
+        print_prose(text)
     if results.advice:
-        print_text(results.advice)
-    print_text(f"{folder}/: report.html (open it in a browser), front.csv, front.json, trials.csv, provenance.json")
+        print_prose(results.advice)
+    print_prose(f"{folder}/: report.html (open it in a browser), front.csv, front.json, trials.csv, provenance.json")
 
 
 def _resources(given: list[str]) -> dict[str, float]:

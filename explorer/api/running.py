@@ -24,7 +24,7 @@ from explorer.search.patience import told_as_lost
 from explorer.search.progress import Progress
 from explorer.search.run import Execution, search, utc_now
 from explorer.search.run_lock import run_lock
-from explorer.search.run_log import Clock, logged
+from explorer.search.provenance import Clock, logged
 from explorer.search.storage import journal_path, recover_journal
 from explorer.units import parse_quantity
 

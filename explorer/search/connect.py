@@ -1,9 +1,7 @@
-"""Opening databases by URL, and saying what is wrong where that fails."""
+"""Connections to databases by URL, and the errors when one cannot be opened."""
 
-import random
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -13,8 +11,7 @@ from optuna.storages import BaseStorage, RDBStorage, get_storage
 
 from explorer.errors import ExplorerError, MissingPart, WrongUsage
 
-_ATTEMPTS = 20
-# A server that has vanished without a word is noticed within a minute, not after hours.
+# A server that vanished is noticed within a minute, not after the hours of TCP's defaults.
 _POSTGRES_ARGS: dict[str, Any] = {
     "connect_timeout": 10,
     "keepalives": 1,
@@ -26,27 +23,19 @@ _POSTGRES_ARGS: dict[str, Any] = {
 
 
 def open_url(url: str, shown: str) -> BaseStorage:
-    """Open a database.
-
-    Args:
-        url: where it is.
-        shown: the same without its password.
+    """Open a database; `shown` is its URL without the password.
 
     Raises:
-        WrongUsage: it cannot be reached, or the URL is not one that Optuna can open.
-        MissingPart, MissingDriver: what talks to it is not installed.
+        WrongUsage: it cannot be reached, or Optuna cannot open such a URL.
+        MissingPart, MissingDriver: its driver is not installed.
     """
     with opening(url, shown):
-        return _begun(lambda: get_storage(RDBStorage(driver_url(url), engine_kwargs=engine_args(url))))
+        return get_storage(RDBStorage(driver_url(url), engine_kwargs=engine_args(url)))
 
 
 @contextmanager
 def opening(url: str, shown: str) -> Iterator[None]:
-    """Turn the errors of opening a database into those of the user.
-
-    Raises:
-        WrongUsage, MissingPart, MissingDriver: as of `open_url`.
-    """
+    """Translate the errors of opening a database to those that `open_url` raises."""
     if url.startswith("grpc://"):
         raise WrongUsage(
             f"storage '{url}' is a gRPC proxy: explorer writes from one process, which needs none",
@@ -62,7 +51,7 @@ def opening(url: str, shown: str) -> Iterator[None]:
             fix="write sqlite:///study.db, postgresql://user@host/name, or a file's path",
         ) from None
     except ImportError as error:
-        # Optuna wraps the driver's own ImportError, which alone knows its name.
+        # Optuna wraps the driver's own ImportError, which has its name.
         module = (getattr(error.__cause__, "name", None) or error.name or "the driver").split(".")[0]
         if url.startswith("postgresql"):
             raise MissingPart("psycopg", needed_for=f"storage '{shown}'", extra="postgresql") from None
@@ -75,29 +64,14 @@ def opening(url: str, shown: str) -> Iterator[None]:
         ) from None
 
 
-def _begun(opened: Callable[[], BaseStorage]) -> BaseStorage:
-    """Open a database whose tables others may be making at this moment."""
-    from sqlalchemy.exc import IntegrityError, ProgrammingError
-
-    for attempt in range(_ATTEMPTS):
-        try:
-            return opened()
-        except (IntegrityError, ProgrammingError, StorageInternalError) as error:
-            met = error.__cause__ if isinstance(error, StorageInternalError) else error
-            if not isinstance(met, IntegrityError | ProgrammingError) or attempt + 1 == _ATTEMPTS:
-                raise
-            time.sleep(random.uniform(0.05, 0.5))  # noqa: S311 - not all at the same time again
-    raise AssertionError
-
-
 def driver_url(url: str) -> str:
-    """Name the driver where none is named: the one that our extra installs, unless only the older one is there."""
+    """Add a driver to a PostgreSQL URL without one: psycopg 3 of our extra, unless only psycopg2 is installed."""
     is_old = find_spec("psycopg") is None and find_spec("psycopg2") is not None
     return re.sub(r"^postgresql://", f"postgresql+psycopg{'2' if is_old else ''}://", url)
 
 
 def engine_args(url: str) -> dict[str, Any]:
-    """Return what SQLAlchemy's `create_engine` is given beside the URL."""
+    """Return the keyword arguments of SQLAlchemy's `create_engine` for a URL."""
     if not driver_url(url).startswith("postgresql+psycopg:"):
         return {}
     return {
@@ -107,7 +81,7 @@ def engine_args(url: str) -> dict[str, Any]:
 
 
 class MissingDriver(ExplorerError):
-    """A database driver that no extra of ours installs (exit 5)."""
+    """Missing database driver that no extra of ours installs (exit 5)."""
 
     exit_code = 5
 

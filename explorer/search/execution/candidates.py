@@ -1,4 +1,4 @@
-"""Candidates of a measured study: enqueued designs, the rest of a finite space, or what the sampler proposes."""
+"""Candidates of a measured study: enqueued designs, the rest of a finite space, or proposals of the sampler."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,29 +12,28 @@ from explorer.problem.columns import Columns, n_rows
 from explorer.search.begin import FAILED_ATTR, Run
 from explorer.search.encoding import Encoding, columns_of, rows_of
 from explorer.search.enqueued import asked_params, fault_of, is_enqueued, with_drawn
-from explorer.search.first import wants_all
 from explorer.search.learning import LearningSampler
 from explorer.search.mirror import Mirror
-from explorer.search.samplers import LEARNING, make_sampler, own_seed, proposed_by
+from explorer.search.samplers import LEARNING, make_sampler, own_seed, proposed_by, wants_all
 from explorer.search.tried import keys_of
 
 _MAX_REDRAWS = 16
 _MAX_LISTED = 10_000
 
 Key = tuple[Any, ...]
-"""A design's knobs."""
+"""Knobs of a design."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A design to be measured.
+    """Design to be measured.
 
     Args:
         params: its Optuna parameters.
         design: its knobs, shape (1,) each.
-        key: the same as a tuple.
-        trial: its RUNNING trial in the mirror; None where all designs are measured and no sampler is asked.
-        enqueued: the stored trial that somebody enqueued for it, to be finished under its own number.
+        key: its knobs as a tuple.
+        trial: its RUNNING trial in the mirror; None where no sampler is asked.
+        enqueued: its stored trial, if it was enqueued.
     """
 
     params: Mapping[str, Any]
@@ -45,11 +44,11 @@ class Candidate:
 
 
 class Candidates:
-    """Next designs of a study, and which ones are complete, in flight or failed.
+    """Next designs of a study, and the sets of those that are complete, in flight or failed.
 
     Args:
         run: the study at its storage.
-        n_slots: how many designs are measured at a time; above 1 TPE penalizes designs in flight (constant liar).
+        n_slots: number of designs measured at a time; above 1 TPE penalizes designs in flight (constant liar).
     """
 
     def __init__(self, run: Run, *, n_slots: int) -> None:
@@ -70,13 +69,13 @@ class Candidates:
 
     @property
     def n_wanted(self) -> int:
-        """Number of COMPLETE trials in the end: those asked for, or those that complete a finite space."""
+        """Number of COMPLETE trials at which the search ends: those asked for, or those of a finite space."""
         if wants_all(self._assessment):
             return self.n_complete + len(self.in_flight) + len(self._untried())
         return self._assessment.study.trials
 
     def next(self, n: int) -> list[Candidate]:
-        """Return at most n designs, marked as in flight; none where there is nothing left to measure."""
+        """Return at most n designs, in flight from now on; none where no more are left."""
         found: list[Candidate] = []
         while self._enqueued and len(found) < n:
             found += self._next_enqueued(self._enqueued.pop(0))
@@ -95,12 +94,12 @@ class Candidates:
         return found
 
     def candidate(self, params: Mapping[str, Any], *, trial: Trial | None = None) -> Candidate:
-        """Return the design that parameters mean."""
+        """Return the candidate with these parameters."""
         design = self._encoding.decode(columns_of([params]), n=1)
         return Candidate(params, design, keys_of(design)[0], trial)
 
     def from_knobs(self, knobs: Mapping[str, Any]) -> Candidate | None:
-        """Return a design by its knobs; None where it is complete, or the study's regions do not hold exactly it."""
+        """Return the candidate with these knobs; None where it is complete, or not exactly in the regions."""
         design = {n: np.array([v], dtype=object if isinstance(v, str) else np.float64) for n, v in knobs.items()}
         try:
             params = rows_of(self._encoding.encode(design)) or [{}]
@@ -112,18 +111,14 @@ class Candidates:
         return Candidate(found.params, found.design, found.key, self._mirror.enqueue(found.params))
 
     def attributes_of(self, candidate: Candidate) -> dict[str, Any]:
-        """Return what the sampler keeps with a trial."""
+        """Return the sampler's system attributes of a candidate's trial."""
         return self._mirror.attributes_of(candidate.trial) if candidate.trial else {}
 
     def tell(
-        self,
-        candidate: Candidate,
-        values: Sequence[float],
-        *,
-        constraints: Mapping[str, float],
-        user_attrs: Mapping[str, Any],
-    ) -> None:
-        """Tell the sampler what was measured."""
+        self, candidate: Candidate, values: Sequence[float], *,
+        constraints: Mapping[str, float], user_attrs: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        """Tell the sampler a measurement."""
         self.in_flight.discard(candidate.key)
         self.complete.add(candidate.key)
         self.n_complete += 1
@@ -131,11 +126,11 @@ class Candidates:
             self._mirror.tell(candidate.trial, values, constraints=constraints, user_attrs=user_attrs)
 
     def store_attributes(self) -> None:
-        """Write what the sampler keeps with the study into the storage."""
+        """Copy the sampler's attributes of the study to the storage."""
         self._mirror.store_attributes()
 
     def fail(self, candidate: Candidate) -> None:
-        """Tell the sampler that a design cannot be measured: it is not proposed again."""
+        """Tell the sampler that a design failed; it is not proposed again."""
         self.in_flight.discard(candidate.key)
         self.failed.add(candidate.key)
         if candidate.trial:
@@ -146,16 +141,16 @@ class Candidates:
         return candidate
 
     def _next_enqueued(self, stored: FrozenTrial) -> list[Candidate]:
-        """Return an enqueued design, parameters that nobody fixed drawn at random; none where it is in flight."""
+        """Return an enqueued design, parameters without a value drawn at random; none where it is in flight."""
         params = with_drawn(stored, self._random.draw())
         found = self.candidate(params)
         if found.key in self.in_flight:
-            return []  # its trial waits: the next run finds the measurement
+            return []  # the next run completes its trial with the measurement
         trial = self._mirror.enqueue(params)
         return [self._started(Candidate(params, found.design, found.key, trial, stored))]
 
     def _proposed(self) -> Candidate | None:
-        """Ask the sampler until it proposes a new design, then draw at random, then take any that is left."""
+        """Return a new design: of the sampler, else drawn at random, else any that is left; None where none is."""
         for mirror in (self._mirror, self._random):
             for _ in range(_MAX_REDRAWS):
                 trial = mirror.ask()
@@ -192,7 +187,7 @@ def _sampler(run: Run, *, n_slots: int) -> BaseSampler:
     assessment, study = run.assessment, run.assessment.study
     name = proposed_by(assessment)
     if name == LEARNING:
-        # One plan for all of a study's runs: what is stored decides the rest.
+        # One seed for all runs of a study: the stored trials decide the rest.
         return LearningSampler(assessment, reference=run.reference, seed=own_seed(study.seed, done=0))
     return make_sampler(
         name, seed=study.seed, done=run.tried.n, trials=study.trials, is_parallel=n_slots > 1,

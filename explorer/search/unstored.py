@@ -31,8 +31,9 @@ def keep_unstored(folder: Path, row: Mapping[str, Any]) -> Path | None:
             if parent:
                 parent.mkdir(parents=True, exist_ok=True)
             path = parent / UNSTORED_NAME if parent else Path(mkdtemp(prefix="explorer-")) / UNSTORED_NAME
-            with path.open("a", encoding="utf-8") as file:
-                file.write(line)
+            with path.open("ab") as file:
+                is_cut = file.tell() and not path.read_bytes().endswith(b"\n")  # by a disk that was full
+                file.write(f"\n{line}".encode() if is_cut else line.encode())
             return path
     return None
 

@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 class DesignExecutor(Executor):
-    """Executor that tells how many designs it can evaluate at the same time.
+    """Executor with a number of slots.
 
     Attributes:
         cancels_running: whether `cancel` of a future also drops a call that has begun.
-        min_queued: how many designs beside the running ones it should hold: an adaptive cluster grows only by demand.
+        min_queued: least number of queued designs: an adaptive cluster grows only by demand.
     """
 
     cancels_running: ClassVar[bool] = False
@@ -36,8 +36,8 @@ class WorkerLost(Exception):
     """A worker died while it evaluated a design: crash, kill, memory or time limit.
 
     Args:
-        reason: what happened, for the user.
-        is_final: the executor has tried the design again already; the coordinator must not.
+        reason: the cause, for the user.
+        is_final: the executor has retried the design already; the coordinator must not.
     """
 
     def __init__(self, reason: str, *, is_final: bool = False) -> None:

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from explorer.search.connect import driver_url, engine_args
 from explorer.search.patience import is_away
+from explorer.search.storage import driver_url, engine_args
 
 _TRIES, _PAUSE_S = 20, 0.1
 _MAX_HOST = 20  # PostgreSQL cuts an application_name after 63 bytes

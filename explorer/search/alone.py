@@ -15,13 +15,13 @@ from explorer.problem.columns import Columns, knobs_of, n_rows, stack, take
 from explorer.search.begin import Run
 from explorer.search.bulk import Block, finish_enqueued, record
 from explorer.search.encoding import Encoding, columns_of
-from explorer.search.enqueued import is_enqueued, with_drawn
+from explorer.search.enqueued import fill_params, is_enqueued
 from explorer.search.generations import GENERATION_KEYS, Generational
 from explorer.search.mirror import Mirror
 from explorer.search.patience import Patience
 from explorer.search.progress import FrontSoFar, Progress, stopped
 from explorer.search.samplers import MODEL, POPULATION, batch_size, make_sampler, own_seed, proposed_by, wants_all
-from explorer.search.sources import Asked, Listed, Proposal, Source
+from explorer.search.sources import Asked, Listed, Proposal
 from explorer.search.tried import ORIGIN_ATTR, SAMPLE, SEARCH, Tried, attributes, keys_of, row_of
 
 # Number of finished trials that each sampler has to know; None: all. The sequence of `qmc` needs the first one only.
@@ -71,7 +71,7 @@ def _untried(run: Run) -> Columns:
     return take(every, np.array([*rows.values()], dtype=np.int64))
 
 
-def _source(run: Run, n: int) -> Source:
+def _source(run: Run, n: int) -> Listed | Asked | Generational:
     """Return the source of the n designs that are missing."""
     assessment, study, tried = run.assessment, run.assessment.study, run.tried
     name = proposed_by(assessment)
@@ -99,7 +99,7 @@ def _record_samples(run: Run, patience: Patience) -> None:
 
 def _samples(assessment: Assessment) -> list[tuple[str, Columns]]:
     """Return label and design of the model's samples within the regions, each design once, shape (1,) each."""
-    evaluator, found = assessment.evaluator, dict[tuple[Any, ...], tuple[str, Columns]]()
+    evaluator, unique = assessment.evaluator, dict[tuple[Any, ...], tuple[str, Columns]]()
     if isinstance(evaluator, PosteriorModel):
         columns = evaluator.samples.columns
         for i, label in enumerate(evaluator.samples.labels):
@@ -108,8 +108,8 @@ def _samples(assessment: Assessment) -> list[tuple[str, Columns]]:
             if region is not None and region.contains(row).all():
                 knobs = region.knobs(row)
                 made = region.designs({a.name: np.clip(knobs[a.name], a.low, a.high) for a in region.axes})
-                found.setdefault(keys_of(made)[0], (label, made))
-    return [*found.values()]
+                unique.setdefault(keys_of(made)[0], (label, made))
+    return [*unique.values()]
 
 
 def _record_enqueued(run: Run, patience: Patience) -> None:
@@ -121,7 +121,7 @@ def _record_enqueued(run: Run, patience: Patience) -> None:
     distributions = encoding.distributions()
     sampler = RandomSampler(seed=own_seed(assessment.study.seed, done=run.tried.n))
     random = Mirror(sampler, None, distributions)
-    params = columns_of([with_drawn(trial, random.draw()) for trial in enqueued])
+    params = columns_of([fill_params(trial, random.draw()) for trial in enqueued])
     columns = assessment.assess(encoding.decode(params, n=len(enqueued)))
     values, excess, attrs = assessment.values(columns), assessment.excess(columns), attributes(columns, params)
     for i, trial in enumerate(enqueued):

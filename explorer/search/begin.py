@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ _DECLARATION, _HASH = "explorer:declaration", "explorer:declaration_sha256"
 _REFERENCE_SCAN = 2**14
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Run:
     """Study at its storage, which is opened once: reading a large one takes time.
 
@@ -51,31 +52,25 @@ class Run:
     reference: tuple[float, ...]
     ensure_lock: Callable[[], None] = lambda: None
     said: list[str] = field(default_factory=list, init=False, repr=False)
-    _opened: optuna.Study | None = field(default=None, init=False, repr=False)
-    _tried: Tried | None = field(default=None, init=False, repr=False)
 
-    @property
+    @cached_property
     def study(self) -> optuna.Study:
         """The Optuna study, loaded or created at first use.
 
         Raises:
             WrongUsage, InvalidFile, MissingPart: the storage cannot be used, or holds another question.
         """
-        if self._opened is None:
-            self._opened = _open_study(self)
-        return self._opened
+        return _open_study(self)
 
-    @property
+    @cached_property
     def tried(self) -> Tried:
         """COMPLETE trials that this process has read or recorded."""
-        if self._tried is None:
-            self._tried = tried_of(complete_trials(self.study), self.assessment)
-        return self._tried
+        return tried_of(complete_trials(self.study), self.assessment)
 
     def add(self, more: Tried) -> None:
         """Add trials that this process has recorded."""
         before = self.tried  # if it is read only now, it has them already
-        self._tried = before if np.isin(more.numbers, before.numbers).all() else before.and_then(more)
+        self.tried = before if np.isin(more.numbers, before.numbers).all() else before.and_then(more)
 
     def say(self, note: str) -> None:
         """Keep a note on the storage for the results, once."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from explorer.problem.columns import Columns, Float, n_rows, take
+from explorer.problem.columns import Columns, Float, n_rows, stack, take
 from explorer.problem.proposals import CLOCK_SHARE, Axis, Region
 
 FAMILY = "family"
@@ -43,9 +43,11 @@ class Encoding:
 
     def decode(self, params: Params, *, n: int | None = None) -> Columns:
         """Return the designs of n trials, shape (n,) each; give n where there may be no parameters."""
+        n = len(next(iter(params.values()))) if params else n or 0
+        if not n:
+            return stack([region.from_unit(np.zeros((0, len(region.axes)))) for region in self.regions.values()])
         if len(self.regions) == 1:
             (region,) = self.regions.values()
-            n = len(next(iter(params.values()))) if params else n or 0
             return region.designs({axis.name: self._values(axis, params, np.arange(n)) for axis in region.axes})
         families = np.array(params[FAMILY], dtype=object)
         parts, order = [], []

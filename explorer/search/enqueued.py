@@ -1,4 +1,4 @@
-"""Trials that somebody enqueued with plain Optuna, and their parameters."""
+"""Trials enqueued with plain Optuna, and their parameters."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,20 +13,20 @@ def is_enqueued(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.WAITING or is_begun
 
 
-def asked_params(trial: FrozenTrial) -> dict[str, Any]:
+def params_of(trial: FrozenTrial) -> dict[str, Any]:
     """Return the parameters of a trial, those included that were fixed when it was enqueued."""
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
-def with_drawn(trial: FrozenTrial, drawn: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a trial, those without a value from `drawn`."""
-    params = asked_params(trial)
-    return {name: params.get(name, value) for name, value in drawn.items()}
+def fill_params(trial: FrozenTrial, random: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a trial, those without a value from `random`."""
+    params = params_of(trial)
+    return {name: params.get(name, value) for name, value in random.items()}
 
 
 def fault_of(trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]) -> str:
     """Return the reason why a trial's parameters are not in their distributions, or ''."""
-    for name, value in asked_params(trial).items():
+    for name, value in params_of(trial).items():
         if name in distributions:
             try:
                 create_trial(values=[0.0], params={name: value}, distributions={name: distributions[name]})

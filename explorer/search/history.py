@@ -9,8 +9,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from explorer.models.assessment import Assessment
 from explorer.pareto.front import minimized
-from explorer.pareto.pool import Pool, placed, pooled
-from explorer.problem.columns import TARGETS, Columns, Float, take
+from explorer.pareto.pool import Pool, placed
+from explorer.problem.columns import TARGETS, Columns, Float
 from explorer.problem.objectives import OBJECTIVES
 from explorer.search.begin import MEASURED_ATTR
 from explorer.search.encoding import Encoding, columns_of
@@ -73,7 +73,7 @@ def history_of(trials: Sequence[FrozenTrial], assessment: Assessment, *, own: in
     waiting = [t for t in trials if t.state in {TrialState.RUNNING, TrialState.WAITING} and t.number != own]
     failed = [t for t in trials if t.state.is_finished() and not (t.state == TrialState.COMPLETE and _is_finite(t))]
     params = columns_of([t.params for t in complete])
-    designs = encoding.decode(params, n=len(complete)) if complete else _nothing(assessment)
+    designs = encoding.decode(params, n=len(complete))
     values = np.array([t.values for t in complete], dtype=np.float64).reshape(len(complete), len(objectives))
     learned = learned_columns(complete, assessment)
     columns = {name: _column(name, complete, values, assessment) for name in learned}
@@ -140,12 +140,4 @@ def _pool(trials: Sequence[FrozenTrial], names: set[str], assessment: Assessment
     attrs = [[t.system_attrs.get(kind, {}) for kind in (PROPOSED_ATTR, "fixed_params")] for t in trials]
     params = [{**proposed, **fixed, **t.params} for (proposed, fixed), t in zip(attrs, trials, strict=True)]
     params = [p for p in params if names <= p.keys() and encoding.has_choices(p)]
-    designs = encoding.decode(columns_of(params), n=len(params)) if params else _nothing(assessment)
-    return placed(assessment.regions, designs)
-
-
-def _nothing(assessment: Assessment) -> Columns:
-    regions = assessment.regions
-    return take(
-        pooled(regions, [np.full((1, len(r.axes)), 0.5) for r in regions.values()]).designs, np.zeros(0, dtype=np.int64)
-    )
+    return placed(assessment.regions, encoding.decode(columns_of(params), n=len(params)))

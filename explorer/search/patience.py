@@ -83,10 +83,7 @@ def is_away(error: BaseException) -> bool:
         return error.__cause__ is not None and is_away(error.__cause__)
     if isinstance(error, ConnectionError):
         return True
-    module = type(error).__module__.partition(".")[0]
-    if module == "psycopg":
-        return any(kind.__name__ in {"InterfaceError", "OperationalError"} for kind in type(error).__mro__)
-    if module == "sqlalchemy":
+    if type(error).__module__.startswith("sqlalchemy"):
         from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
         from sqlalchemy.exc import TimeoutError as PoolTimeout
 

@@ -1,4 +1,4 @@
-"""Search of a study until the wanted number of trials is COMPLETE; a later one goes on where it stopped."""
+"""Search of a study until the wanted number of trials is COMPLETE; a later search resumes."""
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence

@@ -16,8 +16,7 @@ from typing import IO
 
 from explorer.errors import WrongUsage
 from explorer.files import cannot_write
-from explorer.search.connect import opening
-from explorer.search.storage import journal_path, shown_url
+from explorer.search.storage import journal_path, opening, shown_url
 
 if sys.platform != "win32":
     import fcntl

@@ -1,8 +1,13 @@
-"""Sources of predicted designs: listed ones, and Optuna's samplers asked on a mirror of the study."""
+"""Sources of predicted designs: listed ones, and Optuna's samplers asked on a mirror of the study.
+
+Each has `batch`, the number of designs to propose before their outcome is known; `propose`, which returns at most n
+designs, none where no more are left; and `learn`, which gets their objectives, shape (n, m), and their excess over each
+limit, shape (n,) each.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from explorer.models.assessment import Assessment
 from explorer.problem.columns import Columns, Float, n_rows
@@ -22,20 +27,6 @@ class Proposal:
     params: Params
     n: int
     system_attrs: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-
-
-class Source(Protocol):
-    """Source of designs: `propose`, then `learn` their outcome."""
-
-    @property
-    def batch(self) -> int:
-        """Number of designs to propose before their outcome is known."""
-
-    def propose(self, n: int) -> Proposal:
-        """Return at most n designs; none where no more are left."""
-
-    def learn(self, proposal: Proposal, values: Float, constraints: Mapping[str, Float]) -> None:
-        """Update with the outcome of a proposal: objectives, shape (n, m), and excess over each limit, (n,) each."""
 
 
 class Listed:

@@ -2,18 +2,31 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from optuna.storages import BaseStorage, JournalStorage
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 
-from explorer.errors import Fault, InvalidFile, WrongUsage
+from explorer.errors import ExplorerError, Fault, InvalidFile, MissingPart, WrongUsage
 from explorer.files import cannot_write
-from explorer.search.connect import open_url
 from explorer.search.journal import SteadyJournal, free_name, is_record, mend_tail
 from explorer.search.journal_lock import journal_lock
 
 JOURNAL_NAME = "study.journal"
 _TAIL_BYTES = 1_000_000
+# A server that vanished is noticed within a minute, not after the hours of TCP's defaults.
+_POSTGRES_ARGS: dict[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 20,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 40_000,
+}
 
 
 def open_storage(url: str | None, out: Path) -> BaseStorage:
@@ -22,11 +35,12 @@ def open_storage(url: str | None, out: Path) -> BaseStorage:
     Raises:
         WrongUsage: the file cannot be written, or Optuna cannot open the URL.
         InvalidFile: the journal is damaged.
-        MissingPart: the database's driver is not installed.
+        MissingPart, MissingDriver: the database's driver is not installed.
     """
     path = journal_path(url, out)
     if path is None:
-        return open_url(str(url), shown_url(url, out))
+        with opening(str(url), shown_url(url, out)):
+            return get_storage(RDBStorage(driver_url(str(url)), engine_kwargs=engine_args(str(url))))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab"):
@@ -126,3 +140,59 @@ def _damaged(path: Path, what: str, *, is_mendable: bool = True) -> InvalidFile:
     anew = "begin anew with --out DIR"
     mend = f"run again with --recover (it keeps every whole record, and the damaged file beside them), or {anew}"
     return InvalidFile(path, [Fault("", what, mend if is_mendable else f"restore it from a copy, or {anew}")])
+
+
+@contextmanager
+def opening(url: str, shown: str) -> Iterator[None]:
+    """Translate the errors of opening a database to those of `open_storage`; `shown` is its URL without a password."""
+    if url.startswith("grpc://"):
+        raise WrongUsage(
+            f"storage '{url}' is a gRPC proxy: explorer writes from one process, which needs none",
+            fix="give the URL of the database behind it, for example postgresql://user@host/name",
+        )
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+    try:
+        yield
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        raise WrongUsage(
+            f"storage '{shown}' is not a URL that Optuna can open",
+            fix="write sqlite:///study.db, postgresql://user@host/name, or a file's path",
+        ) from None
+    except ImportError as error:
+        # Optuna wraps the driver's own ImportError, which has its name.
+        module = (getattr(error.__cause__, "name", None) or error.name or "the driver").split(".")[0]
+        if url.startswith("postgresql"):
+            raise MissingPart("psycopg", needed_for=f"storage '{shown}'", extra="postgresql") from None
+        raise MissingDriver(module, shown) from None
+    except (SQLAlchemyError, StorageInternalError, OSError) as error:
+        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise WrongUsage(
+            f"storage '{shown}' cannot be opened: {cause}",
+            fix="check that the database runs, the name and the password",
+        ) from None
+
+
+def driver_url(url: str) -> str:
+    """Add a driver to a PostgreSQL URL without one: psycopg 3 of our extra, unless only psycopg2 is installed."""
+    is_old = find_spec("psycopg") is None and find_spec("psycopg2") is not None
+    return re.sub(r"^postgresql://", f"postgresql+psycopg{'2' if is_old else ''}://", url)
+
+
+def engine_args(url: str) -> dict[str, Any]:
+    """Return the keyword arguments of SQLAlchemy's `create_engine` for a URL."""
+    if not driver_url(url).startswith("postgresql+psycopg:"):
+        return {}
+    return {
+        "pool_pre_ping": True,
+        "connect_args": {name: value for name, value in _POSTGRES_ARGS.items() if f"{name}=" not in url},
+    }
+
+
+class MissingDriver(ExplorerError):
+    """Missing database driver that no extra of ours installs (exit 5)."""
+
+    exit_code = 5
+
+    def __init__(self, module: str, shown: str) -> None:
+        super().__init__(f"{module} is not installed; storage '{shown}' needs it", fix=f"pip install {module}")

@@ -49,14 +49,13 @@ class Tried:
 
 def tried_of(trials: Sequence[FrozenTrial], assessment: Assessment) -> Tried:
     """Return COMPLETE trials as a table: objectives as stored, other columns computed from the parameters."""
-    names = Encoding(assessment.regions).distributions().keys()
+    encoding, objectives = Encoding(assessment.regions), assessment.study.objectives
+    names = encoding.distributions().keys()
     trials = [trial for trial in trials if names <= trial.params.keys()]  # one added by hand may lack some
-    if not trials:
-        return Tried(np.empty(0, dtype=np.int64), assessment.nothing(), np.empty(0, dtype=object))
-    designs = Encoding(assessment.regions).decode(columns_of([trial.params for trial in trials]), n=len(trials))
-    table = assessment.assess(designs)
-    values = np.array([trial.values for trial in trials], dtype=np.float64)
-    for j, objective in enumerate(assessment.study.objectives):
+    n = len(trials)
+    table = assessment.assess(encoding.decode(columns_of([trial.params for trial in trials]), n=n))
+    values = np.array([trial.values for trial in trials], dtype=np.float64).reshape(n, len(objectives))
+    for j, objective in enumerate(objectives):
         table[objective.name] = values[:, j]
     origin = np.array([trial.user_attrs.get(ORIGIN_ATTR, SEARCH) for trial in trials], dtype=object)
     return Tried(np.array([trial.number for trial in trials], dtype=np.int64), table, origin)

@@ -56,7 +56,7 @@ def drop_stored(folder: Path, trials: Sequence[FrozenTrial]) -> None:
             (folder / UNSTORED_NAME).unlink(missing_ok=True)
 
 
-def said_of_unstored(error: BaseException, kept: Path | None, *, out: Path, place: str) -> ExplorerError | None:
+def unstored_error(error: BaseException, kept: Path | None, *, out: Path, place: str) -> ExplorerError | None:
     """Return the error for a measurement that could not be stored; None for an error that is not the storage's.
 
     Args:
@@ -65,13 +65,13 @@ def said_of_unstored(error: BaseException, kept: Path | None, *, out: Path, plac
         out: the result folder.
         place: name of the storage in messages.
     """
-    where = "the last measurement is lost: it could not be kept in a file either"
+    note = "the last measurement is lost: it could not be kept in a file either"
     if kept is not None:
-        where = f"the last measurement is kept in {kept}"
-        where += ", where the next run finds it" if kept.parent == out else f": move it to {out / UNSTORED_NAME}"
+        note = f"the last measurement is kept in {kept}"
+        note += ", where the next run finds it" if kept.parent == out else f": move it to {out / UNSTORED_NAME}"
     if isinstance(error, StorageLost):
-        return StorageLost(f"{error.problem}; {where}", fix=error.fix)
+        return StorageLost(f"{error.problem}; {note}", fix=error.fix)
     if isinstance(error, OSError):
-        said = f"{place}: cannot write: {error.strerror or error}; {where}"
-        return WrongUsage(said, fix="free the place, then run the same command again")
+        problem = f"{place}: cannot write: {error.strerror or error}; {note}"
+        return WrongUsage(problem, fix="free the place, then run the same command again")
     return None

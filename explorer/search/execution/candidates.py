@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from explorer.problem.columns import Columns, n_rows
 from explorer.search.begin import FAILED_ATTR, Run
 from explorer.search.encoding import Encoding, columns_of, rows_of
-from explorer.search.enqueued import asked_params, fault_of, is_enqueued, with_drawn
+from explorer.search.enqueued import fault_of, fill_params, is_enqueued, params_of
 from explorer.search.learning import LearningSampler
 from explorer.search.mirror import Mirror
 from explorer.search.samplers import LEARNING, make_sampler, own_seed, proposed_by, wants_all
@@ -76,22 +76,22 @@ class Candidates:
 
     def next(self, n: int) -> list[Candidate]:
         """Return at most n designs, in flight from now on; none where no more are left."""
-        found: list[Candidate] = []
-        while self._enqueued and len(found) < n:
-            found += self._next_enqueued(self._enqueued.pop(0))
-        n = min(n - len(found), self.n_wanted - self.n_complete - len(self.in_flight))
+        chosen: list[Candidate] = []
+        while self._enqueued and len(chosen) < n:
+            chosen += self._next_enqueued(self._enqueued.pop(0))
+        n = min(n - len(chosen), self.n_wanted - self.n_complete - len(self.in_flight))
         if n <= 0:
-            return found
+            return chosen
         if wants_all(self._assessment):
-            return found + [self._started(self.candidate(params)) for params in self._untried()[:n]]
+            return chosen + [self._started(self.candidate(params)) for params in self._untried()[:n]]
         if isinstance(self._sampler, LearningSampler):
             self._sampler.expect(n)
         for _ in range(n):
             proposed = self._proposed()
             if proposed is None:
                 break
-            found.append(self._started(proposed))
-        return found
+            chosen.append(self._started(proposed))
+        return chosen
 
     def candidate(self, params: Mapping[str, Any], *, trial: Trial | None = None) -> Candidate:
         """Return the candidate with these parameters."""
@@ -103,12 +103,12 @@ class Candidates:
         design = {n: np.array([v], dtype=object if isinstance(v, str) else np.float64) for n, v in knobs.items()}
         try:
             params = rows_of(self._encoding.encode(design)) or [{}]
-            found = self.candidate(params[0])
+            candidate = self.candidate(params[0])
         except (KeyError, ValueError, TypeError, IndexError):
             return None
-        if found.key != keys_of(design)[0] or found.key in self.complete:
+        if candidate.key != keys_of(design)[0] or candidate.key in self.complete:
             return None
-        return Candidate(found.params, found.design, found.key, self._mirror.enqueue(found.params))
+        return Candidate(candidate.params, candidate.design, candidate.key, self._mirror.enqueue(candidate.params))
 
     def attributes_of(self, candidate: Candidate) -> dict[str, Any]:
         """Return the sampler's system attributes of a candidate's trial."""
@@ -142,22 +142,22 @@ class Candidates:
 
     def _next_enqueued(self, stored: FrozenTrial) -> list[Candidate]:
         """Return an enqueued design, parameters without a value drawn at random; none where it is in flight."""
-        params = with_drawn(stored, self._random.draw())
-        found = self.candidate(params)
-        if found.key in self.in_flight:
+        params = fill_params(stored, self._random.draw())
+        candidate = self.candidate(params)
+        if candidate.key in self.in_flight:
             return []  # the next run completes its trial with the measurement
         trial = self._mirror.enqueue(params)
-        return [self._started(Candidate(params, found.design, found.key, trial, stored))]
+        return [self._started(Candidate(params, candidate.design, candidate.key, trial, stored))]
 
     def _proposed(self) -> Candidate | None:
         """Return a new design: of the sampler, else drawn at random, else any that is left; None where none is."""
         for mirror in (self._mirror, self._random):
             for _ in range(_MAX_REDRAWS):
                 trial = mirror.ask()
-                found = self.candidate(trial.params, trial=trial)
-                if found.key not in self.complete | self.in_flight | self.failed:
-                    own = trial if mirror is self._mirror else self._mirror.enqueue(found.params)
-                    return Candidate(found.params, found.design, found.key, own)
+                candidate = self.candidate(trial.params, trial=trial)
+                if self._is_new(candidate.key):
+                    own = trial if mirror is self._mirror else self._mirror.enqueue(candidate.params)
+                    return Candidate(candidate.params, candidate.design, candidate.key, own)
                 mirror.fail(trial)
             if self._every:
                 break
@@ -165,8 +165,10 @@ class Candidates:
         return self.candidate(left[0], trial=self._mirror.enqueue(left[0])) if left else None
 
     def _untried(self) -> list[Mapping[str, Any]]:
-        taken = self.complete | self.in_flight | self.failed
-        return [params for key, params in self._every.items() if key not in taken]
+        return [params for key, params in self._every.items() if self._is_new(key)]
+
+    def _is_new(self, key: Key) -> bool:
+        return not any(key in keys for keys in (self.complete, self.in_flight, self.failed))
 
     def _every_design(self) -> dict[Key, Mapping[str, Any]]:
         """Return all designs where they can be listed, by key."""
@@ -178,9 +180,9 @@ class Candidates:
 
     def _failed(self, stored: Sequence[FrozenTrial]) -> set[Key]:
         names = self.distributions.keys()
-        params = [asked_params(t) for t in stored if t.state == TrialState.FAIL and FAILED_ATTR in t.user_attrs]
-        known = [{name: one[name] for name in names} for one in params if names <= one.keys()]
-        return set(keys_of(self._encoding.decode(columns_of(known), n=len(known)))) if known else set()
+        params = [params_of(t) for t in stored if t.state == TrialState.FAIL and FAILED_ATTR in t.user_attrs]
+        whole = [{name: one[name] for name in names} for one in params if names <= one.keys()]
+        return set(keys_of(self._encoding.decode(columns_of(whole), n=len(whole))))
 
 
 def _sampler(run: Run, *, n_slots: int) -> BaseSampler:

@@ -124,16 +124,12 @@ class ClusterExecutor(DesignExecutor):
         if not is_first:
             return
         if wait or cancel_futures:
-            wait_for_futures(futures)
-            self._end()
+            self._end(futures)
         else:
-            threading.Thread(target=self._end_after, args=(futures,), daemon=True).start()
+            threading.Thread(target=self._end, args=(futures,), daemon=True).start()
 
-    def _end_after(self, futures: list[Future[Any]]) -> None:
+    def _end(self, futures: list[Future[Any]]) -> None:
         wait_for_futures(futures)
-        self._end()
-
-    def _end(self) -> None:
         self._watching.cancel()
         with suppress(Exception):
             self._await(self._connection.close(), timeout=2 * CLOSE_S)

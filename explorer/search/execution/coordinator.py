@@ -1,4 +1,4 @@
-"""Coordinator of a measured study: asks, submits, tells, and is the only writer of its storage."""
+"""Coordinator of a measured study: asks the sampler, submits designs, and is the only writer of the storage."""
 
 import datetime
 import functools
@@ -31,7 +31,7 @@ from explorer.search.execution.local import InlineExecutor
 from explorer.search.patience import PATIENCE_S, Patience
 from explorer.search.progress import FrontSoFar, Progress, stopped
 from explorer.search.tried import SEARCH, Tried, attributes
-from explorer.search.unstored import drop_stored, keep_unstored, said_of_unstored, unstored
+from explorer.search.unstored import drop_stored, keep_unstored, unstored, unstored_error
 
 MAX_RETRIES = 3
 """Retries of a design whose worker was lost: it may be the cause."""
@@ -159,10 +159,10 @@ class _Coordinator:
         if n <= 0:
             return
         began = time.perf_counter()
-        found = self._candidates.next(n)
-        if found:
-            self._propose_s = _smoothed(self._propose_s, (time.perf_counter() - began) / len(found))
-        for candidate in found:
+        designs = self._candidates.next(n)
+        if designs:
+            self._propose_s = _smoothed(self._propose_s, (time.perf_counter() - began) / len(designs))
+        for candidate in designs:
             self._submit(_Job(candidate, {name: values.tolist()[0] for name, values in candidate.design.items()}))
 
     def _n_queued(self) -> int:
@@ -227,7 +227,7 @@ class _Coordinator:
         except BaseException as error:
             self._patience.give_up()  # later results need not wait for the same storage
             path = keep_unstored(self._run.out, row)
-            if lost := said_of_unstored(error, path, out=self._run.out, place=self._run.place):
+            if lost := unstored_error(error, path, out=self._run.out, place=self._run.place):
                 raise lost from error
             raise
 

@@ -1,14 +1,10 @@
 """Interface of the executors that evaluate designs, and the errors that they raise."""
 
 from abc import abstractmethod
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
-from typing import ClassVar, ParamSpec, TypeVar
+from concurrent.futures import Executor
+from typing import ClassVar
 
 from explorer.errors import ExplorerError
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class DesignExecutor(Executor):
@@ -26,10 +22,6 @@ class DesignExecutor(Executor):
     @abstractmethod
     def n_slots(self) -> int:
         """Number of designs that can be evaluated at this moment, at least 1."""
-
-    @abstractmethod
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Schedule fn(*args, **kwargs) and return its future, as `concurrent.futures.Executor.submit`."""
 
 
 class WorkerLost(Exception):

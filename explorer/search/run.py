@@ -66,11 +66,7 @@ class Execution:
         return {} if self.is_inline else {"workers": self.workers or 1}
 
     def executor(self, *, files: Sequence[Path], notify: Notify) -> DesignExecutor:
-        """Return the executor.
-
-        Args:
-            files: further files for the workers of a cluster.
-            notify: called with messages for the user.
+        """Return the executor; `files` are sent to the workers of a cluster.
 
         Raises:
             WrongUsage, MissingPart: there is no such cluster, or Dask is not installed.

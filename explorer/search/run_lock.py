@@ -1,4 +1,4 @@
-"""Lock of a run: one run at a time works on a study, and a second one is told the holder."""
+"""Lock of a run: one at a time works on a study; the error of a second one names the holder."""
 
 import datetime
 import functools

@@ -74,12 +74,12 @@ def make_sampler(
     """Return one of Optuna's samplers.
 
     Args:
-        name: one of Optuna's, as studies call them.
+        name: a study's name of the sampler.
         seed: the study's seed.
         done: number of COMPLETE trials, for the seed.
         trials: number of trials wanted in all, for the size of the grid.
         distributions: of the parameters.
-        is_parallel: whether several designs are in flight at a time.
+        is_parallel: True for several designs in flight.
 
     Raises:
         MissingPart: `gp` needs torch.

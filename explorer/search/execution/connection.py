@@ -23,13 +23,9 @@ _TLS_VARIABLES = f"{_TLS}CA_FILE, {_TLS}CLIENT__CERT and {_TLS}CLIENT__KEY"
 
 
 class Connection:
-    """Client of a scheduler, for the coroutines of one event loop.
+    """Client of a scheduler for one event loop; arguments as of `ClusterExecutor`, `uploads` as of `named_by_content`.
 
-    Args:
-        url: address of the scheduler.
-        uploads: files for the workers, by their names there.
-        notify: called with messages for the user.
-        retry_s: seconds to wait for a scheduler that went away.
+    After a scheduler was away for `retry_s` seconds, all methods but `close` raise SchedulerUnavailable.
     """
 
     def __init__(self, url: str, *, uploads: dict[str, Path], notify: Callable[[str], None], retry_s: float) -> None:
@@ -56,22 +52,14 @@ class Connection:
             )
 
     async def client(self) -> Any:
-        """Return the current `distributed.Client`.
-
-        Raises:
-            SchedulerUnavailable: the scheduler went away and did not come back.
-        """
+        """Return the current `distributed.Client`."""
         async with self._lock:
             if self._failure is not None:
                 raise self._failure
             return self._client
 
     async def workers(self) -> list[dict[str, Any]]:
-        """Return the workers of the scheduler, as of `WorkerState.identity`.
-
-        Raises:
-            SchedulerUnavailable: the scheduler went away and did not come back.
-        """
+        """Return the workers of the scheduler, as of `WorkerState.identity`."""
         while True:
             client = await self.client()
             try:

@@ -22,9 +22,9 @@ from explorer.search.collect import collect
 from explorer.search.journal import mend_tail
 from explorer.search.patience import told_as_lost
 from explorer.search.progress import Progress
+from explorer.search.provenance import Clock, logged
 from explorer.search.run import Execution, search, utc_now
 from explorer.search.run_lock import run_lock
-from explorer.search.run_log import Clock, logged
 from explorer.search.storage import journal_path, recover_journal
 from explorer.units import parse_quantity
 

@@ -1,1 +1,1 @@
-"""What is tried: running a study with Optuna, resuming it, recording it."""
+"""Search of a study with Optuna: samplers, executors, storage, and the table of its COMPLETE trials."""

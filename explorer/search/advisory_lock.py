@@ -1,4 +1,4 @@
-"""Advisory lock of a run in PostgreSQL: held by a session of its own, whose name tells who holds it."""
+"""Advisory lock of a run in PostgreSQL: held by a session whose application name is the holder."""
 
 import datetime
 import hashlib
@@ -13,12 +13,12 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from explorer.search.connect import driver_url, engine_args
 from explorer.search.patience import is_away
+from explorer.search.storage import driver_url, engine_args
 
 _TRIES, _PAUSE_S = 20, 0.1
 _MAX_HOST = 20  # PostgreSQL cuts an application_name after 63 bytes
-# The server frees the lock of a machine that vanished after 40 s, not after the two hours of Linux.
+# The server frees the lock of a machine that vanished after 40 s, not after the two hours of Linux's default.
 _NAME = text(
     "SELECT set_config('application_name', :name, false), set_config('tcp_keepalives_idle', '20', false),"
     " set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '4', false)"
@@ -35,12 +35,8 @@ _HOLDER = text(
 class AdvisoryLock:
     """Session-level advisory lock on a study in a PostgreSQL database.
 
-    The server frees it with the session: when the process ends in any way, and when the server restarts. It needs a
-    session to the server itself: a connection pooler in transaction mode gives none.
-
-    Args:
-        url: the database.
-        study: the study's name; other studies of the database have locks of their own.
+    The server frees it with the session: when the process ends, and when the server restarts. A connection pooler in
+    transaction mode cannot hold it.
     """
 
     def __init__(self, url: str, study: str) -> None:
@@ -54,10 +50,7 @@ class AdvisoryLock:
         self._session: Connection | None = None
 
     def take(self) -> str:
-        """Take the lock.
-
-        Returns:
-            Empty where it was taken, else who holds it.
+        """Take the lock; return '' or its holder.
 
         Raises:
             SQLAlchemyError: the server cannot be reached.
@@ -72,13 +65,13 @@ class AdvisoryLock:
             row = self._session.execute(_HOLDER, key).first()
             if row is not None and row.application_name != self._name:
                 return _shown(row.pid, row.application_name)
-            if row is not None:  # our own session, whose connection was cut without the server's knowledge
+            if row is not None:  # this process's session, cut off unnoticed by the server
                 self._session.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": row.pid})
             time.sleep(_PAUSE_S)
         return "a session that does not end"
 
     def is_held(self) -> bool:
-        """Tell whether the session that holds the lock is alive; where it is not, it is closed."""
+        """Return True while the session of the lock is alive; close a dead one."""
         if self._session is None:
             return False
         try:

@@ -1,4 +1,4 @@
-"""Finding the study of old results again, and saying what changed since they were made."""
+"""Study of existing results: find its file, and list the changes since the run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,46 +14,46 @@ _SHOWN = 12
 
 
 def study_file(provenance: Mapping[str, Any], *, folder: Path, asked: str) -> str:
-    """Return the study file that results were made from: that of the recorded SHA-256, else the first that exists.
+    """Return the study file of results: that of the recorded SHA-256, else the first that exists.
 
     Args:
         provenance: of the results.
-        folder: where the results lie; a run keeps its paths relative to where it was started.
-        asked: what the user called the results by: perhaps the study's name or path.
+        folder: the result folder; recorded paths are relative to the folder of the run.
+        asked: name of the results as the user typed it: perhaps the study's name or path.
 
     Raises:
-        WrongUsage: it is gone; it says how to name it.
+        WrongUsage: no such file exists.
     """
     origin = _origin(provenance)
-    there = [path for path in _candidates(origin, folder, asked) if is_file(path)]
-    if not there:
+    existing = [path for path in _candidates(origin, folder, asked) if is_file(path)]
+    if not existing:
         known = f" (SHA-256 {origin['sha256'][:_SHOWN]}...)" if origin["sha256"] else ""
         name = origin["file"] or "the study of these results"
         raise WrongUsage(f"{name}: the study file that these results were made from is gone",
                          fix=f"give it with --study FILE{known}")  # fmt: skip
-    same = [path for path in there if _sha256(path) == origin["sha256"]]
-    return str((same or there)[0].absolute())
+    same = [path for path in existing if _sha256(path) == origin["sha256"]]
+    return str((same or existing)[0].absolute())
 
 
 def changes_since(provenance: Mapping[str, Any], assessment: Assessment) -> tuple[str, ...]:
-    """Say what differs between the study and model at hand and those that results were made from, in sentences."""
+    """Return the differences between this study and model and those of results, as sentences."""
     study, then = assessment.study, _origin(provenance)
     question, now = provenance.get("question"), study.declaration()
-    said = []
+    changes = []
     if not isinstance(question, Mapping):
-        said.append("the results do not tell which question they answer: nothing below can be checked against them")
+        changes.append("the results do not tell which question they answer: nothing below can be checked against them")
     elif other := [name for name in now if question.get(name) != now[name]]:
-        said.append(
+        changes.append(
             f"{study.path} asks another question than these results answer: {', '.join(other)} changed since the run; "
             "what follows is about the present one"
         )
     if then["sha256"] != study.sha256:
-        which = "" if said else ", though it still asks the same question"
-        said.append(
+        which = "" if changes else ", though it still asks the same question"
+        changes.append(
             f"{study.path} is not the file of the run{which} "
             f"(SHA-256 {then['sha256'][:_SHOWN] or 'unknown'} then, {study.sha256[:_SHOWN]} now)"
         )
-    return (*said, *_model_changes(provenance.get("model"), assessment))
+    return (*changes, *_model_changes(provenance.get("model"), assessment))
 
 
 def _model_changes(recorded: object, assessment: Assessment) -> Iterator[str]:

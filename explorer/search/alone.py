@@ -1,4 +1,4 @@
-"""Searching alone: where designs cost nothing to assess, many are proposed, assessed and recorded at once."""
+"""Search of a study with predicted designs: propose, assess and record them in blocks."""
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
@@ -8,22 +8,23 @@ import numpy as np
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
+from explorer.models.assessment import Assessment
+from explorer.models.draws import PosteriorModel
 from explorer.pareto.plan import plan_designs
-from explorer.problem.columns import Columns, n_rows, take
+from explorer.problem.columns import Columns, knobs_of, n_rows, stack, take
 from explorer.search.begin import Run
 from explorer.search.bulk import Block, finish_enqueued, record
 from explorer.search.encoding import Encoding, columns_of
-from explorer.search.enqueued import is_enqueued, with_drawn
-from explorer.search.first import measured_designs, wanted_trials, wants_all
+from explorer.search.enqueued import fill_params, is_enqueued
 from explorer.search.generations import GENERATION_KEYS, Generational
 from explorer.search.mirror import Mirror
 from explorer.search.patience import Patience
 from explorer.search.progress import FrontSoFar, Progress, stopped
-from explorer.search.samplers import MODEL, POPULATION, batch_size, make_sampler, own_seed, proposed_by
-from explorer.search.sources import Asked, Listed, Proposal, Source
+from explorer.search.samplers import MODEL, POPULATION, batch_size, make_sampler, own_seed, proposed_by, wants_all
+from explorer.search.sources import Asked, Listed, Proposal
 from explorer.search.tried import ORIGIN_ATTR, SAMPLE, SEARCH, Tried, attributes, keys_of, row_of
 
-# What a sampler has to know of history: all that it learns from or has given out; the sequence only its first trial.
+# Number of finished trials that each sampler has to know; None: all. The sequence of `qmc` needs the first one only.
 _HISTORY: Mapping[str, int | None] = {"tpe": None, "gp": None, "grid": None, "qmc": 1, "random": 0}
 
 
@@ -33,13 +34,15 @@ def search_alone(
     """Search until the wanted number of trials is COMPLETE; return how many were added.
 
     Raises:
-        Interrupted: it was stopped before it was done; everything told is recorded.
+        Interrupted: `should_stop` returned True before that; all assessed designs are recorded.
         StorageLost: the storage went away and did not come back.
     """
     patience = Patience(run.place, say=notify, ensure_lock=run.ensure_lock)
     first, front = run.tried.n, FrontSoFar(run, progress)
-    _try_first(run, patience)
-    wanted = wanted_trials(run)
+    _record_enqueued(run, patience)
+    if not run.tried.n:
+        _record_samples(run, patience)
+    wanted = _n_wanted(run)
     front.look(wanted)
     source = _source(run, wanted - run.tried.n) if run.tried.n < wanted else None
     while source and run.tried.n < wanted:
@@ -47,54 +50,78 @@ def search_alone(
             raise stopped(run, run.tried.n, wanted)
         proposal = source.propose(min(source.batch, wanted - run.tried.n))
         if not proposal.n:
-            break  # there are no more designs than that
-        columns = _try(run, proposal, patience)
+            break
+        columns = _record(run, proposal, patience)
         source.learn(proposal, run.assessment.values(columns), run.assessment.excess(columns))
         front.look(wanted)
     return run.tried.n - first
 
 
-def _source(run: Run, n: int) -> Source:
-    """Return what proposes the n designs that are missing."""
+def _n_wanted(run: Run) -> int:
+    """Return the number of COMPLETE trials at which a search ends: those asked for, or those of a finite space."""
+    if not wants_all(run.assessment):
+        return run.assessment.study.trials
+    return run.tried.n + n_rows(_untried(run))  # some designs may have two trials
+
+
+def _untried(run: Run) -> Columns:
+    """Return the designs of a finite space that have no COMPLETE trial."""
+    every, complete = run.assessment.every_design(), set(keys_of(run.tried.table))
+    rows = {key: i for i, key in enumerate(keys_of(every)) if key not in complete}
+    return take(every, np.array([*rows.values()], dtype=np.int64))
+
+
+def _source(run: Run, n: int) -> Listed | Asked | Generational:
+    """Return the source of the n designs that are missing."""
     assessment, study, tried = run.assessment, run.assessment.study, run.tried
     name = proposed_by(assessment)
     if name == MODEL:
         planned = plan_designs(assessment, run.reference, n, seed=study.seed, known=tried.table)
         return Listed(planned, assessment, system_attrs=_as_parents(run, max(0, POPULATION - tried.n)))
     if wants_all(assessment):
-        every, known = assessment.every_design(), set(keys_of(tried.table))
-        rows = [i for i, key in enumerate(keys_of(every)) if key not in known]
-        return Listed(take(every, np.array(rows, dtype=np.int64)), assessment)
-    seed = own_seed(study.seed, done=tried.n)
+        return Listed(_untried(run), assessment)
     if name in GENERATION_KEYS:
-        return Generational(name, run.study, assessment, tried, seed=seed)
+        return Generational(name, run.study, assessment, tried, seed=own_seed(study.seed, done=tried.n))
     distributions = Encoding(assessment.regions).distributions()
     sampler = make_sampler(name, seed=study.seed, done=tried.n, trials=study.trials, distributions=distributions)
     return Asked(Mirror(sampler, run.study, distributions, n_history=_HISTORY[name]), batch=batch_size(name))
 
 
-def _try_first(run: Run, patience: Patience) -> None:
-    """Try what somebody enqueued, and in a new study the measured configurations, first of all."""
-    _try_enqueued(run, patience)
-    if run.tried.n:
+def _record_samples(run: Run, patience: Patience) -> None:
+    """Record the measured samples of a new study as its first designs, whatever its sampler."""
+    samples = _samples(run.assessment)
+    if not samples:
         return
-    designs, labels = measured_designs(run.assessment)
-    if designs:
-        n = n_rows(designs)
-        proposal = Proposal(Encoding(run.assessment.regions).encode(designs), n, _as_parents(run, n))
-        _try(run, proposal, patience, origin=SAMPLE, attrs={ORIGIN_ATTR: [SAMPLE] * n, "sample": labels})
+    n, params = len(samples), Encoding(run.assessment.regions).encode(stack([design for _, design in samples]))
+    attrs = {ORIGIN_ATTR: [SAMPLE] * n, "sample": [label for label, _ in samples]}
+    _record(run, Proposal(params, n, _as_parents(run, n)), patience, origin=SAMPLE, attrs=attrs)
 
 
-def _try_enqueued(run: Run, patience: Patience) -> None:
-    """Assess the designs that somebody enqueued, each under its own number; what nobody fixed is drawn at random."""
+def _samples(assessment: Assessment) -> list[tuple[str, Columns]]:
+    """Return label and design of the model's samples within the regions, each design once, shape (1,) each."""
+    evaluator, unique = assessment.evaluator, dict[tuple[Any, ...], tuple[str, Columns]]()
+    if isinstance(evaluator, PosteriorModel):
+        columns = evaluator.samples.columns
+        for i, label in enumerate(evaluator.samples.labels):
+            region = assessment.regions.get(columns["family"][i])
+            row = {name: columns[name][i : i + 1] for name in knobs_of(columns)}
+            if region is not None and region.contains(row).all():
+                knobs = region.knobs(row)
+                made = region.designs({a.name: np.clip(knobs[a.name], a.low, a.high) for a in region.axes})
+                unique.setdefault(keys_of(made)[0], (label, made))
+    return [*unique.values()]
+
+
+def _record_enqueued(run: Run, patience: Patience) -> None:
+    """Assess and record the enqueued designs under their own numbers; parameters without a value are drawn."""
     enqueued = [trial for trial in run.study.get_trials(deepcopy=False) if is_enqueued(trial)]
     if not enqueued:
         return
     assessment, encoding = run.assessment, Encoding(run.assessment.regions)
     distributions = encoding.distributions()
-    seed = own_seed(assessment.study.seed, done=run.tried.n)
-    drawn = Mirror(RandomSampler(seed=seed), None, distributions)
-    params = columns_of([with_drawn(trial, drawn.ask().params) for trial in enqueued])
+    sampler = RandomSampler(seed=own_seed(assessment.study.seed, done=run.tried.n))
+    random = Mirror(sampler, None, distributions)
+    params = columns_of([fill_params(trial, random.draw()) for trial in enqueued])
     columns = assessment.assess(encoding.decode(params, n=len(enqueued)))
     values, excess, attrs = assessment.values(columns), assessment.excess(columns), attributes(columns, params)
     for i, trial in enumerate(enqueued):
@@ -110,11 +137,11 @@ def _try_enqueued(run: Run, patience: Patience) -> None:
 
 
 def _as_parents(run: Run, n: int) -> Mapping[str, Sequence[Any]]:
-    """Return what marks n trials as a first generation, so that plain Optuna's NSGA samplers go on from them."""
+    """Return the attributes that make n trials the first generation of plain Optuna's NSGA samplers."""
     return {GENERATION_KEYS.get(run.assessment.study.sampler, GENERATION_KEYS["nsga2"]): [0] * n}
 
 
-def _try(
+def _record(
     run: Run,
     proposal: Proposal,
     patience: Patience,
@@ -122,7 +149,7 @@ def _try(
     origin: str = SEARCH,
     attrs: Mapping[str, Sequence[Any]] | None = None,
 ) -> Columns:
-    """Assess a proposal and record it; return the assessed designs."""
+    """Assess and record a proposal; return the assessed designs."""
     began = datetime.datetime.now(datetime.UTC)
     assessment, encoding = run.assessment, Encoding(run.assessment.regions)
     columns = assessment.assess(encoding.decode(proposal.params, n=proposal.n))

@@ -1,10 +1,12 @@
-"""Beginning a study's trials, and finding them again: the storage, the guard, what is finished."""
+"""A study at its storage: create or load it, check that it asks the same question, read its finished trials."""
 
+import json
 import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +15,35 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
+from explorer.errors import WrongUsage
+from explorer.files import sha256
 from explorer.models.assessment import Assessment
 from explorer.models.evaluator import Evaluator, measurer
 from explorer.models.lookup import Lookup
 from explorer.models.responses import Responses
 from explorer.models.surrogate import Surrogate
 from explorer.pareto.front import default_reference
-from explorer.search.guard import guard
+from explorer.problem.study import declaration_text
 from explorer.search.storage import open_storage, shown_url
 from explorer.search.tried import Tried, tried_of
 
 RUNS_ATTR = "explorer:runs"
 MEASURED_ATTR = "explorer:measured"
 FAILED_ATTR = "explorer:failed"
+_DECLARATION, _HASH = "explorer:declaration", "explorer:declaration_sha256"
 _REFERENCE_SCAN = 2**14
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Run:
-    """A study at its storage, ready to search. Opened once: reading a large storage takes its time.
+    """Study at its storage, which is opened once: reading a large one takes time.
 
     Args:
         assessment: the study with its evaluator and regions.
         out: the result folder.
-        storage_url: where trials are kept; None for a journal file in `out`.
-        reference: the hypervolume's reference point.
-        ensure_lock: sees, before something is written, that no other run works on the study.
+        storage_url: storage of the trials; None for a journal file in `out`.
+        reference: reference point of the hypervolume.
+        ensure_lock: checks, before a write, that no other run works on the study.
     """
 
     assessment: Assessment
@@ -47,76 +52,62 @@ class Run:
     reference: tuple[float, ...]
     ensure_lock: Callable[[], None] = lambda: None
     said: list[str] = field(default_factory=list, init=False, repr=False)
-    _opened: optuna.Study | None = field(default=None, init=False, repr=False)
-    _tried: Tried | None = field(default=None, init=False, repr=False)
 
-    @property
+    @cached_property
     def study(self) -> optuna.Study:
-        """The Optuna study, opened or begun when it is first asked for.
+        """The Optuna study, loaded or created at first use.
 
         Raises:
             WrongUsage, InvalidFile, MissingPart: the storage cannot be used, or holds another question.
         """
-        if self._opened is None:
-            self._opened = _open_study(self)
-        return self._opened
+        return _open_study(self)
 
-    @property
+    @cached_property
     def tried(self) -> Tried:
-        """What is finished, as this process has read or recorded it."""
-        if self._tried is None:
-            self._tried = tried_of(complete_trials(self.study), self.assessment)
-        return self._tried
+        """COMPLETE trials that this process has read or recorded."""
+        return tried_of(complete_trials(self.study), self.assessment)
 
     def add(self, more: Tried) -> None:
-        """Remember what this process has recorded."""
-        before = self.tried  # read before or after it was recorded
-        self._tried = before if np.isin(more.numbers, before.numbers).all() else before.and_then(more)
+        """Add trials that this process has recorded."""
+        before = self.tried  # if it is read only now, it has them already
+        self.tried = before if np.isin(more.numbers, before.numbers).all() else before.and_then(more)
 
     def say(self, note: str) -> None:
-        """Keep what the user should know of how trials are stored, once."""
+        """Keep a note on the storage for the results, once."""
         if note and note not in self.said:
             self.said.append(note)
 
     @property
     def place(self) -> str:
-        """Where the trials are kept, for people."""
+        """Name of the storage in messages, without a password."""
         return shown_url(self.storage_url, self.out)
 
 
 def prepare(assessment: Assessment, *, out: Path, storage_url: str | None = None) -> Run:
-    """Fix a run's reference point: the declared one, or one just beyond the worst of a scan of the regions.
-
-    A study that measures every design has to declare it.
-    """
+    """Return a run with its reference point."""
     return Run(assessment, out, storage_url, prepare_reference(assessment))
 
 
 def prepare_reference(assessment: Assessment) -> tuple[float, ...]:
-    """Return the declared reference point, or one just beyond the worst of a scan of the regions."""
+    """Return the declared reference point (a measured study has one), or one just beyond the worst of a scan."""
     if assessment.study.reference_point is not None:
         return assessment.study.reference_point
-    # Of all designs, feasible or not: constraints are not to move the point that fronts are compared by.
+    # Of all designs, feasible or not: constraints must not move the point that fronts are compared by.
     return default_reference(assessment.values(assessment.scan(_REFERENCE_SCAN)), assessment.study.objectives)
 
 
 def _open_study(run: Run) -> optuna.Study:
-    """Open or begin the Optuna study of a run, and see that it asks the same question."""
+    """Load or create the Optuna study of a run, and restore what was measured."""
     logging.getLogger("optuna").setLevel(logging.ERROR)
     study, evaluator = run.assessment.study, run.assessment.evaluator
     storage = open_storage(run.storage_url, run.out)
     try:
-        # Not create_study(load_if_exists=True): it writes a record even where the study is there and then refused.
+        # Not create_study(load_if_exists=True), which writes a record to a study that is then refused.
         optuna_study = optuna.load_study(study_name=study.name, storage=storage)
     except KeyError:
-        optuna_study = optuna.create_study(
-            storage=storage,
-            study_name=study.name,
-            directions=[objective.direction for objective in study.objectives],
-            load_if_exists=True,
-        )
-    declaration = {**study.declaration(), "model": fingerprint(evaluator)}
-    guard(optuna_study, declaration, path=study.path, place=run.place)
+        directions = [objective.direction for objective in study.objectives]
+        optuna_study = optuna.create_study(storage=storage, study_name=study.name, directions=directions)
+    _check_question(optuna_study, {**study.declaration(), "model": fingerprint(evaluator)}, run)
     if measuring := measurer(evaluator):
         for trial in complete_trials(optuna_study):
             measuring.recall(trial.user_attrs.get(MEASURED_ATTR))
@@ -127,19 +118,52 @@ def _open_study(run: Run) -> optuna.Study:
     return optuna_study
 
 
+def _check_question(optuna_study: optuna.Study, declaration: dict[str, Any], run: Run) -> None:
+    """Store the declaration with a new study, or compare it with the stored one.
+
+    Raises:
+        WrongUsage: the stored study asks another question, or was not created by explorer.
+    """
+    text, stored = declaration_text(declaration), optuna_study.user_attrs
+    if _HASH not in stored:
+        if optuna_study.get_trials(deepcopy=False):
+            raise WrongUsage(
+                f"{run.place}: holds a study '{optuna_study.study_name}' that explorer did not begin",
+                fix="choose another folder with --out, or another --storage",
+            )
+        optuna_study.set_user_attr(_DECLARATION, text)
+        optuna_study.set_user_attr(_HASH, sha256(text))
+    elif stored[_HASH] != sha256(text):
+        changed = _differences(json.loads(stored.get(_DECLARATION, "{}")), declaration)
+        raise WrongUsage(
+            f"{run.assessment.study.path}: the question has changed since {run.place} was begun "
+            f"({', '.join(changed) or 'its declaration'}); trials of two questions must not be mixed",
+            fix="put the declaration back to go on, or begin anew with --out DIR (nothing is overwritten)",
+        )
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    result = []
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            old, new = json.dumps(before.get(key)), json.dumps(now.get(key))
+            result.append(f"{key}: {old} -> {new}" if len(old) + len(new) < 100 else key)
+    return result
+
+
 def failures(optuna_study: optuna.Study) -> Counter[str]:
-    """Return why trials could not be measured, and how many for each reason."""
+    """Count the reasons why trials could not be measured."""
     trials = optuna_study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
     return Counter(str(t.user_attrs[FAILED_ATTR]) for t in trials if FAILED_ATTR in t.user_attrs)
 
 
 def complete_trials(optuna_study: optuna.Study) -> list[FrozenTrial]:
-    """Return the COMPLETE trials of a study, in order of number."""
+    """Return the COMPLETE trials of a study, ordered by number."""
     return optuna_study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
 def fingerprint(evaluator: Evaluator) -> dict[str, Any]:
-    """Return what tells one model from another: its name, samples and coefficients."""
+    """Return the identity of a model as plain JSON values: its samples and coefficients."""
     if measuring := measurer(evaluator):
         return measuring.fingerprint
     if isinstance(evaluator, Surrogate):

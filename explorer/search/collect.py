@@ -1,6 +1,7 @@
-"""Collecting results: a study's finished trials as one table, beyond which nobody sees Optuna."""
+"""Results of a study: its COMPLETE trials as one table, with notes and provenance."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,14 +13,13 @@ from explorer.pareto.results import Results
 from explorer.problem.columns import Columns, by_configuration, knobs_of, stack, take
 from explorer.problem.objectives import OBJECTIVES, add_objectives
 from explorer.search.begin import Run, failures, fingerprint
-from explorer.search.provenance import provenance
-from explorer.search.run_log import runs_of
+from explorer.search.provenance import provenance, runs_of
 
 _SHOWN_REASONS = 5
 
 
 def collect(run: Run) -> Results:
-    """Read a study's finished trials back as results.
+    """Return the COMPLETE trials of a study as results.
 
     Raises:
         WrongUsage, InvalidFile: the storage cannot be used.
@@ -27,17 +27,11 @@ def collect(run: Run) -> Results:
     study, assessment, tried = run.assessment.study, run.assessment, run.tried
     table = {**tried.table, "design_id": tried.numbers, "origin": tried.origin}
     samples, labels = _measured(assessment)
+    constraints = tuple(c.text for c in study.constraints)
     bare = Results(
-        study.name,
-        study.title,
-        table,
-        study.objectives,
-        tuple(c.text for c in study.constraints),
-        run.reference,
-        samples,
-        labels,
-        (),
-    )
+        study.name, study.title, table, study.objectives, constraints, run.reference, samples, labels, (),
+        own_columns=study.own_columns,
+    )  # fmt: skip
     notes = (
         *assessment.evaluator.notes,
         *run.said,
@@ -49,23 +43,11 @@ def collect(run: Run) -> Results:
     origin = provenance(assessment, place=run.place, runs=runs_of(run), model=fingerprint(assessment.evaluator))
     if measuring := measurer(assessment.evaluator):
         origin["measurement"] = measuring.provenance(when=str(origin["ended"] or ""))
-    return Results(
-        bare.study,
-        bare.title,
-        table,
-        bare.objectives,
-        bare.constraints,
-        bare.reference_point,
-        samples,
-        labels,
-        notes,
-        origin,
-        own_columns=study.own_columns,
-    )
+    return replace(bare, notes=notes, provenance=origin)
 
 
 def _failed(reasons: Counter[str]) -> list[str]:
-    """Say how many trials could not be measured, and why."""
+    """Return a note on the FAIL trials and their reasons."""
     if not reasons:
         return []
     why = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(_SHOWN_REASONS))
@@ -74,7 +56,7 @@ def _failed(reasons: Counter[str]) -> list[str]:
 
 
 def _coverage(assessment: Assessment, table: Columns) -> list[str]:
-    """Say which share of finitely many designs was tried."""
+    """Return a note on the share of a finite space that is complete."""
     n = assessment.n_designs
     if not np.isfinite(n):
         return []

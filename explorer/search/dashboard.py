@@ -1,4 +1,4 @@
-"""optuna-dashboard on one stored study: the server on this machine, and what may be asked of it."""
+"""Server of optuna-dashboard for one stored study, which accepts notes and no other changes."""
 
 import importlib
 import importlib.util
@@ -31,19 +31,19 @@ _NOTE_PATH = re.compile(r"/api/studies/\d+(/\d+)?/note/?")
 _READING = frozenset({"GET", "HEAD"})
 _MAX_BODY = 1_000_000
 _REFUSAL = "explorer shows this study for reading; only notes are kept"
-# The module that finds the best trials, and its function that we replace: see `feasible_best`.
+# Module and function that find the best trials, replaced by `feasible_best`.
 _APP, _BEST = "optuna_dashboard._app", "get_pareto_front_trials"
 
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """optuna-dashboard, listening on this machine but not yet answering."""
+    """optuna-dashboard on a port that is open; `serve` answers requests."""
 
     url: str
     server: WSGIServer
 
     def serve(self) -> None:
-        """Answer until interrupted."""
+        """Answer requests until interrupted."""
         self.server.serve_forever()
 
     def close(self) -> None:
@@ -52,17 +52,11 @@ class Dashboard:
 
 
 def open_dashboard(storage: BaseStorage, study_name: str, *, host: str, port: int) -> Dashboard:
-    """Make optuna-dashboard listen for one study.
-
-    Args:
-        storage: where the study is.
-        study_name: which of its studies to show.
-        host: the address to listen on.
-        port: the port; 0 takes a free one.
+    """Open a port for optuna-dashboard with one study; port 0 takes a free one.
 
     Raises:
         MissingPart: optuna-dashboard is not installed.
-        WrongUsage: there is no such study, or the port cannot be had.
+        WrongUsage: there is no such study, or the port cannot be opened.
     """
     app = dashboard_app(storage, study_name)
     study_id = storage.get_study_id_from_name(study_name)
@@ -77,11 +71,11 @@ def open_dashboard(storage: BaseStorage, study_name: str, *, host: str, port: in
 
 
 def dashboard_app(storage: BaseStorage, study_name: str) -> "WSGIApplication":
-    """Return optuna-dashboard for one study as a WSGI application that changes nothing but notes.
+    """Return optuna-dashboard for one study as a WSGI application.
 
     Raises:
         MissingPart: optuna-dashboard is not installed.
-        WrongUsage: there is no such study, or this optuna-dashboard is one that we do not know.
+        WrongUsage: there is no such study, or the version of optuna-dashboard is unknown.
     """
     if importlib.util.find_spec("optuna_dashboard") is None:
         raise MissingPart("optuna-dashboard", needed_for="`explorer dashboard`", extra="dashboard")
@@ -101,37 +95,33 @@ def dashboard_app(storage: BaseStorage, study_name: str) -> "WSGIApplication":
 
 
 def feasible_best(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
-    """Return the COMPLETE trials that meet their constraints and that no other such trial dominates.
-
-    optuna-dashboard 0.21 finds its best trials without a look at constraints, so that infeasible ones are called best
-    and hide those that are; and with three objectives it compares all trials with all others.
-    """
+    """Return the non-dominated feasible COMPLETE trials; optuna-dashboard 0.21 ignores constraints."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if not complete:
         return []
     signs = np.array([-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in directions])
-    turned = np.array([trial.values for trial in complete], dtype=np.float64) * signs
-    minimized = [OBJECTIVES["energy_j"]] * len(signs)  # any objective to be minimized: values are turned already
-    best = feasible_front(turned, is_feasible_of(complete), minimized)
+    losses = np.array([trial.values for trial in complete], dtype=np.float64) * signs
+    any_minimized = [OBJECTIVES["energy_j"]] * len(signs)
+    best = feasible_front(losses, is_feasible_of(complete), any_minimized)
     return [complete[i] for i in np.flatnonzero(best)]
 
 
 def find_study(folder: Path, storage_url: str | None) -> tuple[BaseStorage, str]:
-    """Return the storage that holds a result folder's trials, and the study's name in it.
+    """Return the storage of a result folder's trials, and the study's name in it; never create one.
 
     Args:
-        folder: a result folder, or where one would be.
-        storage_url: where the trials are kept; None for the folder's journal file.
+        folder: a result folder, or the path of a future one.
+        storage_url: storage of the trials; None for the folder's journal file.
 
     Raises:
-        WrongUsage: no trials are kept there: unlike a run, looking never begins a new storage.
+        WrongUsage: there are no trials.
         InvalidFile: a file is damaged.
         MissingPart: the database's driver is not installed.
     """
-    told = read_provenance(folder)
+    provenance = read_provenance(folder)
     if storage_url is None and not (folder / JOURNAL_NAME).is_file():
         raise WrongUsage(
-            f"{folder}: its trials are kept elsewhere", fix=f"say where: --storage {told.get('storage', 'URL')}"
+            f"{folder}: its trials are kept elsewhere", fix=f"say where: --storage {provenance.get('storage', 'URL')}"
         )
     path = journal_path(storage_url, folder)
     if storage_url is not None and storage_url.startswith("sqlite:///"):
@@ -139,22 +129,22 @@ def find_study(folder: Path, storage_url: str | None) -> tuple[BaseStorage, str]
     if path is not None and not path.is_file():
         raise WrongUsage(f"{path}: no trials are kept there", fix="give the --storage that the study was run with")
     storage = open_storage(storage_url, folder)
-    study = told.get("study")
+    study = provenance.get("study")
     name = str(study["name"]) if isinstance(study, dict) and "name" in study else folder.name
     names = [stored.study_name for stored in storage.get_all_studies()]
-    # A folder may have any name, and tells its study's only when its first run has ended.
+    # A folder may have any name, and has a provenance only after its first run.
     return storage, names[0] if storage_url is None and len(names) == 1 else name
 
 
 def _for_reading(app: "WSGIApplication") -> "WSGIApplication":
-    """Refuse every request that would change more than a note, with a reason that the page shows."""
+    """Refuse each request that would change more than a note; the page shows the reason."""
 
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         is_note = environ["REQUEST_METHOD"] == "PUT" and _NOTE_PATH.fullmatch(environ["PATH_INFO"])
         if environ["REQUEST_METHOD"] in _READING or is_note:
             return app(environ, start_response)
         length = environ.get("CONTENT_LENGTH") or "0"
-        # Unread, the request would make the system reset the connection before the answer is read.
+        # An unread body makes the system reset the connection before the answer is read.
         environ["wsgi.input"].read(min(int(length), _MAX_BODY) if length.isdecimal() else 0)
         body = json.dumps({"reason": _REFUSAL}).encode()
         start_response("403 Forbidden", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
@@ -164,13 +154,13 @@ def _for_reading(app: "WSGIApplication") -> "WSGIApplication":
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A thread for each request: a page asks for many things at once. None of them keeps the program alive."""
+    """Server with a daemon thread for each request: a page sends several at once."""
 
     daemon_threads = True
 
 
 class _QuietHandler(WSGIRequestHandler):
-    """Answers without a line in the terminal for each request."""
+    """Handler without a log in the terminal."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-        """Say nothing."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""One stored study as optuna-dashboard can read it: a view that never changes what a search relies on."""
+"""Read-only view of one stored study for optuna-dashboard, in which constraints are visible."""
 
 import copy
 import re
@@ -17,21 +17,18 @@ _NOTE = re.compile(r"dashboard:(\d+:)?note_(ver|str:\d+)")
 
 
 class ReadOnly(Exception):
-    """Something tried to change a study through its view; it was refused and the study is as it was."""
+    """Refused attempt to change a study through its view."""
 
 
 def _refuse(*_: object, **__: object) -> NoReturn:
-    """Stand for every method that would write, whatever it is called with."""
     raise ReadOnly("this view of the study is for reading; only notes are kept")
 
 
 class StudyView(BaseStorage):
-    """One study of a storage, for reading: trials as optuna-dashboard understands them, and notes.
+    """Read-only storage with one study of another storage; only notes can be written, all else raises `ReadOnly`.
 
-    Each trial's named constraints become the nameless list that optuna-dashboard reads, and with their names
-    attributes `limit: NAME`. Both exist in the view only: written into the study, a list beside the named constraints
-    would make samplers count every violation twice. Other studies of the storage are not shown. Of all writes only
-    notes pass; everything else raises `ReadOnly`.
+    A trial's named constraints appear as the nameless list that optuna-dashboard reads, and as user attributes
+    `limit: NAME`. Both are in the view only: stored, the list would make samplers count each violation twice.
     """
 
     def __init__(self, storage: BaseStorage, study_id: int) -> None:
@@ -44,7 +41,7 @@ class StudyView(BaseStorage):
         return [study for study in self._storage.get_all_studies() if study.study_name == name]
 
     def get_study_id_from_name(self, study_name: str) -> int:
-        """Return the study's number."""
+        """Return the study's id."""
         return self._known(self._storage.get_study_id_from_name(study_name))
 
     def get_study_name_from_id(self, study_id: int) -> str:
@@ -64,18 +61,18 @@ class StudyView(BaseStorage):
         return self._storage.get_study_system_attrs(self._known(study_id))
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return one trial, translated."""
+        """Return one trial, as of `as_shown`."""
         return as_shown(self._storage.get_trial(trial_id))
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Return all trials, translated."""
+        """Return all trials, as of `as_shown`."""
         trials = self._storage.get_all_trials(self._known(study_id), deepcopy=deepcopy, states=states)
         return [as_shown(trial) for trial in trials]
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        """Keep a note with the study."""
+        """Store a note."""
         if not _NOTE.fullmatch(key):
             _refuse()
         self._storage.set_study_system_attr(self._known(study_id), key, value)
@@ -84,15 +81,9 @@ class StudyView(BaseStorage):
         """Close the storage's connection of this thread."""
         self._storage.remove_session()
 
-    create_new_study = _refuse
-    delete_study = _refuse
-    set_study_user_attr = _refuse
-    create_new_trial = _refuse
-    set_trial_param = _refuse
-    set_trial_state_values = _refuse
-    set_trial_intermediate_value = _refuse
-    set_trial_user_attr = _refuse
-    set_trial_system_attr = _refuse
+    create_new_study = delete_study = set_study_user_attr = create_new_trial = _refuse
+    set_trial_param = set_trial_state_values = set_trial_intermediate_value = _refuse
+    set_trial_user_attr = set_trial_system_attr = _refuse
 
     def _known(self, study_id: int) -> int:
         if study_id != self._study_id:
@@ -101,7 +92,7 @@ class StudyView(BaseStorage):
 
 
 def as_shown(trial: FrozenTrial) -> FrozenTrial:
-    """Return a copy of a trial whose named constraints are a list and attributes; the trial itself stays as it is."""
+    """Return a copy of a trial with its named constraints as a list and as user attributes."""
     constraints = trial.constraints
     if not constraints:
         return trial

@@ -1,4 +1,4 @@
-"""The map between an Optuna trial's parameters and designs."""
+"""Encoding of designs as parameters of Optuna trials."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,27 +7,26 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from explorer.problem.columns import Columns, Float, n_rows, take
+from explorer.problem.columns import Columns, Float, n_rows, stack, take
 from explorer.problem.proposals import CLOCK_SHARE, Axis, Region
 
 FAMILY = "family"
 Params = Mapping[str, Sequence[Any]]
-"""Parameters of n trials: for each name n values."""
+"""Parameters of n trials: n values for each name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How the regions of a study look to Optuna.
+    """Encoding of the regions of a study.
 
-    One region: its axes under their own names and units, and `clock_share` for the clock, so that no trial can ask for
-    a clock that its voltage does not carry. Several: the family, and each axis as a share of that family's range, so
-    that every trial lies within its family's domain.
+    One region: its axes under their own names and units, and `clock_share` for the clock, so that every voltage allows
+    the clock of its trial. Several: the family, and each axis as a share of that family's range.
     """
 
     regions: Mapping[str, Region]
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Return what Optuna samples from."""
+        """Return the distributions of the parameters."""
         if len(self.regions) == 1:
             (region,) = self.regions.values()
             return {axis.name: _distribution(axis) for axis in region.axes if not axis.is_fixed}
@@ -35,7 +34,7 @@ class Encoding:
         return {FAMILY: CategoricalDistribution(tuple(self.regions)), **shares}
 
     def has_choices(self, params: Mapping[str, Any]) -> bool:
-        """Tell whether one trial's choices are among those that there are: what people enqueue may be misspelt."""
+        """Return True where all choices of a trial exist: enqueued ones may be misspelt."""
         return all(
             params[name] in distribution.choices
             for name, distribution in self.distributions().items()
@@ -43,15 +42,12 @@ class Encoding:
         )
 
     def decode(self, params: Params, *, n: int | None = None) -> Columns:
-        """Return the designs that parameters mean, shape (n,) each, in their order.
-
-        Args:
-            params: for each name n values.
-            n: how many there are, where nothing is searched and so nothing tells.
-        """
+        """Return the designs of n trials, shape (n,) each; give n where there may be no parameters."""
+        n = len(next(iter(params.values()))) if params else n or 0
+        if not n:
+            return stack([region.from_unit(np.zeros((0, len(region.axes)))) for region in self.regions.values()])
         if len(self.regions) == 1:
             (region,) = self.regions.values()
-            n = len(next(iter(params.values()))) if params else n or 0
             return region.designs({axis.name: self._values(axis, params, np.arange(n)) for axis in region.axes})
         families = np.array(params[FAMILY], dtype=object)
         parts, order = [], []
@@ -64,13 +60,13 @@ class Encoding:
         return {name: np.concatenate([part[name] for part in parts])[place] for name in parts[0]}
 
     def encode(self, designs: Columns) -> Params:
-        """Return the parameters of designs that their regions contain, in their order, n values for each name."""
+        """Return the parameters of n designs within their regions."""
         if len(self.regions) == 1:
             (region,) = self.regions.values()
             knobs = region.knobs(designs)
             return {axis.name: _params(axis, knobs[axis.name]) for axis in region.axes if not axis.is_fixed}
         n = n_rows(designs)
-        # Every trial carries the axes of every family; those of the others mean nothing to it.
+        # Every trial has the axes of every family; those of the others are ignored.
         shares = {_share(name): np.full(n, 0.5) for name in self._axis_names()}
         for family, region in self.regions.items():
             rows = np.flatnonzero(designs[FAMILY] == family)
@@ -94,12 +90,12 @@ class Encoding:
 
 
 def columns_of(params: Sequence[Mapping[str, Any]]) -> Params:
-    """Return trials' parameters by name: one mapping a trial to one list a parameter."""
+    """Return one list a parameter from one mapping a trial."""
     return {name: [one[name] for one in params] for name in params[0]} if params else {}
 
 
 def rows_of(params: Params) -> list[dict[str, Any]]:
-    """Return parameters by trial: one list a parameter to one mapping a trial."""
+    """Return one mapping a trial from one list a parameter."""
     return [dict(zip(params, values, strict=True)) for values in zip(*params.values(), strict=True)]
 
 

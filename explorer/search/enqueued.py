@@ -1,4 +1,4 @@
-"""Trials that somebody enqueued with plain Optuna: which ones, and with which parameters."""
+"""Trials enqueued with plain Optuna, and their parameters."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,25 +8,25 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 
 def is_enqueued(trial: FrozenTrial) -> bool:
-    """Tell whether somebody enqueued a trial with plain Optuna and it is not finished."""
+    """Return True for an enqueued trial that is not finished."""
     is_begun = trial.state == TrialState.RUNNING and "fixed_params" in trial.system_attrs
     return trial.state == TrialState.WAITING or is_begun
 
 
-def asked_params(trial: FrozenTrial) -> dict[str, Any]:
-    """Return a trial's parameters, those included that were fixed when it was enqueued."""
+def params_of(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the parameters of a trial, those included that were fixed when it was enqueued."""
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
-def with_drawn(trial: FrozenTrial, drawn: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters of which those that were fixed are the trial's, and the others drawn."""
-    asked = asked_params(trial)
-    return {name: asked.get(name, value) for name, value in drawn.items()}
+def fill_params(trial: FrozenTrial, random: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a trial, those without a value from `random`."""
+    params = params_of(trial)
+    return {name: params.get(name, value) for name, value in random.items()}
 
 
 def fault_of(trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]) -> str:
-    """Return why a trial was enqueued with a value that its knob cannot have; empty where it was not."""
-    for name, value in asked_params(trial).items():
+    """Return the reason why a trial's parameters are not in their distributions, or ''."""
+    for name, value in params_of(trial).items():
         if name in distributions:
             try:
                 create_trial(values=[0.0], params={name: value}, distributions={name: distributions[name]})

@@ -1,4 +1,4 @@
-"""History: what a study's trials tell of designs: measured, being measured, and failed."""
+"""History of a study for the learning sampler: designs that are measured, pending and failed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,34 +9,33 @@ from optuna.trial import FrozenTrial, TrialState
 
 from explorer.models.assessment import Assessment
 from explorer.pareto.front import minimized
-from explorer.pareto.pool import Pool, placed, pooled
-from explorer.problem.columns import TARGETS, Columns, Float, take
+from explorer.pareto.pool import Pool, placed
+from explorer.problem.columns import TARGETS, Columns, Float
 from explorer.problem.objectives import OBJECTIVES
 from explorer.search.begin import MEASURED_ATTR
 from explorer.search.encoding import Encoding, columns_of
 from explorer.search.tried import is_feasible_of
 
-# What a trial was proposed, from before its parameters are: an objective suggests them one by one, and meanwhile other
-# threads and processes ask.
+# Parameters of a proposal: an objective suggests them one by one, and meanwhile other threads and processes ask.
 PROPOSED_ATTR = "explorer:proposed"
-# What a suggestion costs grows with the rows of its fit. Of more, a third are the latest: whatever was hoped for where
-# they lie, it is known by now. A third lie on the front or next to it; the others are spread over all that there was.
+# The time of a suggestion grows with the rows of its fit. Of more rows, a third are the latest, a third are on the
+# front or next to it, and the others are spread evenly over the rest.
 MAX_ROWS = 120
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the trials of a study say.
+    """Trials of a study as tables.
 
     Args:
-        measured: knobs and learned columns of the COMPLETE trials, shape (n,) each; NaN was not recorded.
-        learned: which of the columns are to be learned: the objectives follow from them, and so do the constraints.
-        trials: on how many samples each accuracy was counted, shape (n,); 0 where that is not known.
-        values: objectives as told, to be minimized, shape (n, m).
-        is_feasible: which of them meet all constraints, shape (n,).
+        measured: knobs and learned columns of the COMPLETE trials, shape (n,) each; NaN where not recorded.
+        learned: names of the columns to be learned, from which objectives and constraints are computed.
+        trials: number of samples behind each accuracy, shape (n,); 0 where unknown.
+        values: objectives, to be minimized, shape (n, m).
+        is_feasible: shape (n,).
         done: the measured designs.
-        pending: designs that are being measured or wait for it.
-        failed: designs that could not be measured, whose trials were pruned, or that were told an infinite value.
+        pending: designs of RUNNING and WAITING trials.
+        failed: designs of FAIL and PRUNED trials, and of those with an infinite value.
     """
 
     measured: Columns
@@ -50,7 +49,7 @@ class History:
 
     @property
     def rows_to_learn(self) -> NDArray[np.int64]:
-        """Return the rows that a fit is made of, all of them where they are few."""
+        """Indices of the rows for a fit: all of them, or MAX_ROWS."""
         n = len(self.values)
         if n <= MAX_ROWS:
             return np.arange(n)
@@ -67,28 +66,22 @@ class History:
 
 
 def history_of(trials: Sequence[FrozenTrial], assessment: Assessment, *, own: int) -> History:
-    """Return what trials tell.
-
-    Args:
-        trials: of the study.
-        assessment: the question.
-        own: the number of the trial that is to be proposed for: it is none of the pending ones.
-    """
+    """Return the history of trials; the number `own` is that of the trial being proposed, which is not pending."""
     encoding, objectives = Encoding(assessment.regions), assessment.study.objectives
     names = set(encoding.distributions())
-    complete = [t for t in trials if t.state == TrialState.COMPLETE and names <= t.params.keys() and _is_told(t)]
+    complete = [t for t in trials if t.state == TrialState.COMPLETE and names <= t.params.keys() and _is_finite(t)]
     waiting = [t for t in trials if t.state in {TrialState.RUNNING, TrialState.WAITING} and t.number != own]
-    failed = [t for t in trials if t.state.is_finished() and not (t.state == TrialState.COMPLETE and _is_told(t))]
+    failed = [t for t in trials if t.state.is_finished() and not (t.state == TrialState.COMPLETE and _is_finite(t))]
     params = columns_of([t.params for t in complete])
-    designs = encoding.decode(params, n=len(complete)) if complete else _nothing(assessment)
-    told = np.array([t.values for t in complete], dtype=np.float64).reshape(len(complete), len(objectives))
+    designs = encoding.decode(params, n=len(complete))
+    values = np.array([t.values for t in complete], dtype=np.float64).reshape(len(complete), len(objectives))
     learned = learned_columns(complete, assessment)
-    columns = {name: _column(name, complete, told, assessment) for name in learned}
+    columns = {name: _column(name, complete, values, assessment) for name in learned}
     return History(
         measured={**designs, **columns},
         learned=learned,
         trials=np.array([_n_samples(t) for t in complete], dtype=np.float64),
-        values=minimized(told, objectives),
+        values=minimized(values, objectives),
         is_feasible=is_feasible_of(complete),
         done=placed(assessment.regions, designs),
         pending=_pool(waiting, names, assessment),
@@ -97,33 +90,32 @@ def history_of(trials: Sequence[FrozenTrial], assessment: Assessment, *, own: in
 
 
 def learned_columns(complete: Sequence[FrozenTrial], assessment: Assessment) -> tuple[str, ...]:
-    """Return what is learned: the targets that objectives and constraints need; where trials lack one, what needs it.
+    """Return the targets that objectives and constraints need, or these themselves where trials lack a target.
 
-    Targets are preferred: an energy-delay product is learned better as the product of two shapes.
+    Targets are preferred: an energy-delay product is learned better as the product of two forms.
     """
     study = assessment.study
-    asked = [objective.name for objective in study.objectives]
-    asked += [constraint.column for constraint in study.constraints]
+    columns = [*(one.name for one in study.objectives), *(one.column for one in study.constraints)]
     names: list[str] = []
-    for name in asked:
+    for name in columns:
         needs = OBJECTIVES[name].needs if name in OBJECTIVES else (name,) if name in TARGETS else ()
         is_recorded = all(any(_recorded(t, need) is not None for t in complete) for need in needs)
         names += needs if is_recorded or name in TARGETS else [name]
     return tuple(dict.fromkeys(names))
 
 
-def _column(name: str, complete: Sequence[FrozenTrial], told: Float, assessment: Assessment) -> Float:
-    """Return a column of the trials: as recorded, else as told, else from how far its constraint was missed."""
+def _column(name: str, complete: Sequence[FrozenTrial], values: Float, assessment: Assessment) -> Float:
+    """Return a column of the trials: recorded, else from the objectives, else from the excess over its limit."""
     study = assessment.study
     result = np.array([_recorded(t, name) for t in complete], dtype=np.float64)
     for j, objective in enumerate(study.objectives):
         if objective.name == name:
-            result = np.where(np.isfinite(result), result, told[:, j])
+            result = np.where(np.isfinite(result), result, values[:, j])
     for constraint in study.constraints:
         if constraint.column == name:
-            misses = np.array([t.constraints.get(constraint.text, np.nan) for t in complete], dtype=np.float64)
+            excess = np.array([t.constraints.get(constraint.text, np.nan) for t in complete], dtype=np.float64)
             sign, scale = (1.0 if constraint.sense == "<=" else -1.0), abs(constraint.limit) or 1.0
-            result = np.where(np.isfinite(result), result, constraint.limit + sign * scale * misses)
+            result = np.where(np.isfinite(result), result, constraint.limit + sign * scale * excess)
     return result
 
 
@@ -138,22 +130,14 @@ def _n_samples(trial: FrozenTrial) -> float:
     return float(n) if isinstance(n, int | float) and n > 0 else 0.0
 
 
-def _is_told(trial: FrozenTrial) -> bool:
+def _is_finite(trial: FrozenTrial) -> bool:
     return bool(np.all(np.isfinite(trial.values)))
 
 
 def _pool(trials: Sequence[FrozenTrial], names: set[str], assessment: Assessment) -> Pool:
-    """Return the designs of trials that have all parameters, or were proposed or enqueued with all of them."""
+    """Return the designs of the trials whose parameters were all suggested, proposed or enqueued."""
     encoding = Encoding(assessment.regions)
     attrs = [[t.system_attrs.get(kind, {}) for kind in (PROPOSED_ATTR, "fixed_params")] for t in trials]
     params = [{**proposed, **fixed, **t.params} for (proposed, fixed), t in zip(attrs, trials, strict=True)]
     params = [p for p in params if names <= p.keys() and encoding.has_choices(p)]
-    designs = encoding.decode(columns_of(params), n=len(params)) if params else _nothing(assessment)
-    return placed(assessment.regions, designs)
-
-
-def _nothing(assessment: Assessment) -> Columns:
-    regions = assessment.regions
-    return take(
-        pooled(regions, [np.full((1, len(r.axes)), 0.5) for r in regions.values()]).designs, np.zeros(0, dtype=np.int64)
-    )
+    return placed(assessment.regions, encoding.decode(columns_of(params), n=len(params)))

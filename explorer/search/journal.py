@@ -1,4 +1,4 @@
-"""A journal file in Optuna's own format that waits for the disk once in a while, not twenty times a trial."""
+"""Journal file in Optuna's own format: appends of whole records, synced to the disk every half second."""
 
 import json
 import os
@@ -21,49 +21,46 @@ _LOOK_BACK_BYTES = 65_536
 class SteadyJournal(BaseJournalBackend):
     """Optuna's journal file, synced to the disk every half second instead of at every record.
 
-    Each record is still appended whole, under Optuna's own lock, so that other processes see it at once and a killed
-    program loses nothing; only a crash of the whole machine can cost the last half second. A trial makes some twenty
-    records, and on a slow disk waiting for each of them costs more than the search.
+    Records are appended whole, under Optuna's own lock: other processes see them at once, and a killed process loses
+    none. Only a crash of the machine can cost the last half second.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # The reader never locks; without a lock of its own it would choose the one made of symbolic links.
+        # The reader never locks; its default lock would need symbolic links.
         self._reader = JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path)))
         self._synced = time.monotonic()
-        self._own = threading.local()  # how often this thread has locked it, and what it holds back
+        self._own = threading.local()  # of this thread: whether it holds the lock, and lines for one write
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        """Return the records from a number on, as Optuna reads them."""
+        """Return the records from a number on."""
         return self._reader.read_logs(log_number_from)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append whole records under the lock."""
+        """Append records, all or none, in one write; within `together` at the end of its block."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
-        held_back = getattr(self._own, "lines", None)
-        if held_back is not None:
-            held_back.append(lines)
+        if (pending := getattr(self._own, "lines", None)) is not None:
+            pending.append(lines)
             return
         with self.locked():
-            self.append(lines)
+            self._append(lines)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock: nobody else appends meanwhile. Who holds it may take it again."""
-        depth = getattr(self._own, "depth", 0)
-        if depth:
+        """Hold the lock; a thread that holds it may take it again."""
+        if getattr(self._own, "is_locked", False):
             yield
             return
         with journal_lock(self._path):
-            self._own.depth = 1
+            self._own.is_locked = True
             try:
                 yield
             finally:
-                self._own.depth = 0
+                self._own.is_locked = False
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Hold the lock, and append all records of the block in one write at its end; none where it fails."""
+        """Hold the lock, and append all records of the block in one write at its end; none after an error."""
         with self.locked():
             self._own.lines = []
             try:
@@ -72,43 +69,29 @@ class SteadyJournal(BaseJournalBackend):
             finally:
                 self._own.lines = None
             if lines:
-                self.append(lines)
+                self._append(lines)
 
-    def append(self, lines: bytes) -> None:
-        """Append whole lines, all or none, to a journal that is locked."""
+    def _append(self, lines: bytes) -> None:
+        """Append whole lines in one write, or leave the file as it was."""
         is_due = time.monotonic() - self._synced > _SYNC_EVERY_S
-        append_whole(self._path, lines, is_synced=is_due)
-        if is_due:
-            self._synced = time.monotonic()
-
-
-def append_whole(path: Path, lines: bytes, *, is_synced: bool) -> None:
-    """Append whole lines to a locked journal in one write, or leave it as it was.
-
-    Half a line at its end is cut off first and kept beside it: since the lock is ours, whoever wrote it was killed
-    before anybody could rely on it, and what follows would be spoilt by it.
-
-    Raises:
-        OSError: the disk is full, or cannot be written.
-    """
-    with open(path, "a+b", buffering=0, opener=_open_existing) as file:
-        _mend(path, file)
-        size = file.seek(0, os.SEEK_END)
-        try:
-            _write(file, lines)
-            if is_synced:
-                os.fsync(file.fileno())
-        except BaseException:
-            # A full disk must not leave half a record behind.
-            file.truncate(size)
-            raise
+        with open(self._path, "a+b", buffering=0, opener=_open_existing) as file:
+            _cut_half_line(self._path, file)
+            size = file.seek(0, os.SEEK_END)
+            try:
+                _write(file, lines)
+                if is_due:
+                    os.fsync(file.fileno())
+                    self._synced = time.monotonic()
+            except BaseException:  # such as a full disk
+                file.truncate(size)
+                raise
 
 
 def mend_tail(path: Path) -> Path | None:
     """Cut off the half line that a killed writer left at a journal's end.
 
     Returns:
-        The file beside the journal that keeps it; None where there was none.
+        The file next to the journal with the half line; None where there was none.
 
     Raises:
         OSError: the journal cannot be read or written.
@@ -118,28 +101,41 @@ def mend_tail(path: Path) -> Path | None:
         file.seek(max(0, size - 1))
         if file.read() in {b"", b"\n"}:
             return None
-    # Perhaps somebody is just writing: nobody is while the lock is ours.
+    # Another process may be in the middle of a write: not while the lock is held here.
     with journal_lock(path), open(path, "a+b", buffering=0, opener=_open_existing) as file:
-        return _mend(path, file)
+        return _cut_half_line(path, file)
 
 
-def _mend(path: Path, file: FileIO) -> Path | None:
-    """End a locked journal with its last whole record; return the file that keeps what was cut off."""
+def _cut_half_line(path: Path, file: FileIO) -> Path | None:
+    """Cut off half a line at the end of a locked journal: its writer is dead. Return the file that keeps it."""
     end, size = _end_of_last_line(file), file.seek(0, os.SEEK_END)
     if end == size:
         return None
     file.seek(end)
-    rest = file.read()
-    if _is_record(rest):  # all but its newline
+    half = file.read()
+    if is_record(half):  # whole but for its newline
         _write(file, b"\n")
         return None
-    kept = None
-    with suppress(OSError):  # half a record is worth nothing but a look: a full disk must not stop the rest
-        names = (path.with_name(f"{path.name}.cut{i}") for i in range(1, 10_000))
-        kept = next(name for name in names if not name.exists())
-        kept.write_bytes(rest)
+    copy = None
+    with suppress(OSError):  # a full disk must not prevent the cut
+        copy = free_name(path, "cut")
+        copy.write_bytes(half)
     file.truncate(end)
-    return kept
+    return copy
+
+
+def is_record(line: bytes) -> bool:
+    """Return True for a line of JSON with an object."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def free_name(path: Path, kind: str) -> Path:
+    """Return the first free name of the form `study.journal.cut1`."""
+    names = (path.with_name(f"{path.name}.{kind}{i}") for i in range(1, 10_000))
+    return next(name for name in names if not name.exists())
 
 
 def _write(file: FileIO, lines: bytes) -> None:
@@ -148,20 +144,13 @@ def _write(file: FileIO, lines: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def _is_record(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
-
-
 def _open_existing(path: str, flags: int) -> int:
-    """Open a file that is there: a deleted journal must not begin anew without its study."""
+    """Open an existing file: a deleted journal must not come back without its study."""
     return os.open(path, flags & ~os.O_CREAT)
 
 
 def _end_of_last_line(file: FileIO) -> int:
-    end, step = file.seek(0, os.SEEK_END), 1  # as a rule the last byte is a newline
+    end, step = file.seek(0, os.SEEK_END), 1  # nearly always the last byte is a newline
     while end > 0:
         begin = max(0, end - step)
         file.seek(begin)

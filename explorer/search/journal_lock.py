@@ -1,4 +1,4 @@
-"""The lock of a journal: Optuna's own lock file, taken over at once from an explorer process that was killed."""
+"""Lock of a journal: Optuna's lock file, taken over at once from an explorer process that was killed."""
 
 import contextlib
 import functools
@@ -19,23 +19,22 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @contextmanager
 def journal_lock(path: Path) -> Iterator[None]:
-    """Hold the lock of a journal, against plain Optuna processes as well.
+    """Hold the lock of a journal, also against plain Optuna processes.
 
-    Optuna's lock is a file: whoever is killed leaves it behind, and everybody else waits for half a minute. Ours takes
-    the journal's `flock` first, which the kernel releases with its process, and then marks the lock file. Who holds the
-    `flock` and meets a file with the mark of this very kernel knows that its maker is dead.
+    Optuna's lock is a file: a killed process leaves it behind, and all others wait for half a minute. So the journal's
+    `flock` is taken first, which the kernel frees with its process, and the lock file gets a mark. The holder of the
+    `flock` that finds a file with the mark of its own kernel knows that its maker is dead.
     """
     lock = JournalFileOpenLock(str(path))
-    left = Path(f"{path}.lock")
+    lock_file = Path(f"{path}.lock")
     with _flock(path) as is_alone:
-        if is_alone and _is_marked(left):
-            os.utime(left)  # so that a plain Optuna process sees it change hands, and does not force it open
+        if is_alone and _is_marked(lock_file):
+            os.utime(lock_file)  # an older file would be removed by a plain Optuna process that waits
         else:
             lock.acquire()
             if is_alone:
-                # Only a convenience: on a full disk the lock holds without it.
-                with contextlib.suppress(OSError):
-                    left.write_text(_mark(), encoding="utf-8")
+                with contextlib.suppress(OSError):  # on a full disk it is held without a mark
+                    lock_file.write_text(_mark(), encoding="utf-8")
         try:
             yield
         finally:
@@ -44,7 +43,7 @@ def journal_lock(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _flock(path: Path) -> Iterator[bool]:
-    """Hold a file's `flock`; False where there is none, as on Windows and some shared disks."""
+    """Hold a file's `flock`; yield False where there is none, as on Windows and some shared disks."""
     if sys.platform == "win32":
         yield False
         return
@@ -58,19 +57,19 @@ def _flock(path: Path) -> Iterator[bool]:
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 yield True
                 return
-        # Recovered while we waited: the file that we hold is no longer the journal.
+        # The journal was recovered meanwhile: this file is no longer the journal.
 
 
-def _is_marked(left: Path) -> bool:
+def _is_marked(lock_file: Path) -> bool:
     try:
-        return left.read_text(encoding="utf-8") == _mark()
+        return lock_file.read_text(encoding="utf-8") == _mark()
     except (OSError, UnicodeDecodeError):
         return False
 
 
 @functools.cache
 def _mark() -> str:
-    """Return what only processes under this running kernel write: a file system may share files but not `flock`."""
+    """Return the mark of this running kernel: some file systems share files between machines, but not `flock`."""
     try:
         boot = _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""The learning sampler: an Optuna sampler that proposes the design with the greatest expected gain of hypervolume."""
+"""Learning sampler: an Optuna sampler that proposes the design of greatest expected hypervolume improvement."""
 
 import warnings
 from collections import Counter
@@ -24,32 +24,31 @@ from explorer.search.encoding import Encoding, columns_of
 from explorer.search.history import PROPOSED_ATTR, History, history_of
 
 N_STARTUP = 4
-# With eight in flight a fit to the first two of them proposes better designs than a wider spread is.
+# With eight in flight, a fit to the first two of them is better than more designs of the spread.
 _FEWEST_TO_LEARN, _ENOUGH_IN_FLIGHT = 2, 8
 N_DRAWS = 64
-_STARTS = (64, 1024, 16384)  # designs of an even spread; a closer one where all of it is taken
-# Threads that share a study ask one after the other: who asks sees what the others were given.
+_STARTS = (64, 1024, 16384)  # sizes of even spreads: the next one where all designs of the last are taken
+# Threads that share a study ask in turn, so that each sees the proposals of the others.
 _ONE_AT_A_TIME = Lock()
 
 
 class LearningSampler(BaseSampler):
-    """Optuna's sampler for evaluations that cost: refit to what was measured, draw, propose what gains most.
+    """Optuna sampler for expensive evaluations: fit the trials, draw from the posterior, propose the best gain.
 
-    A few designs spread over the ground come first. Then each suggestion fits the targets that the trials record in
-    their user attributes under their column names (or the objectives themselves, where they record none), draws what
-    the targets could be everywhere, and takes the design that is expected to add most hypervolume to what was
-    measured. Trials that are running count as measured in each draw as that draw has them; no design is proposed
-    twice while another one is left. The same seed and the same trials give the same design. Whoever asks for several
-    trials at once says so first by `expect`: they then share one fit.
+    The initial designs are an even spread. Then each suggestion fits the targets that trials record as user attributes
+    under their column names (or the objectives, where they record none), and selects the design of greatest expected
+    hypervolume improvement over posterior draws. RUNNING trials count as measured in each draw, at its own values. No
+    design is proposed twice while another is left. The same seed and trials give the same design. Call `expect` before
+    several trials are asked for at once: they share one fit.
 
     Args:
         assessment: the question; its evaluator is never called.
         reference: the hypervolume's reference point, in the objectives' order.
-        seed: of draws and candidates. Each of several workers needs its own.
-        n_startup: designs before the first fit.
+        seed: of draws and candidates. Several workers need different ones.
+        n_startup: number of initial designs.
 
     Attributes:
-        fallbacks: why TPE had to propose instead, and how often.
+        fallbacks: number of proposals of TPE instead, by error.
     """
 
     def __init__(
@@ -64,22 +63,21 @@ class LearningSampler(BaseSampler):
         self._space = self._encoding.distributions()
         self._ground = ground_of(assessment.regions)
         self._n_expected = 0
-        self._is_batched = False  # whether several designs were ever asked for at once
-        self._batch: list[Pool] = []  # designs selected beside the last one that was fitted for
-        self._n_seen = 0  # trials when they were
-        self._fit: tuple[str, Learned] | None = None  # the last fit, and what it was made of
+        self._is_batched = False  # whether several designs were ever expected
+        self._batch: list[Pool] = []  # selected and not yet proposed
+        self._n_seen = 0  # number of trials at their selection
+        self._fit: tuple[str, Learned] | None = None  # last fit, with a key of its data
         self.fallbacks: Counter[str] = Counter()
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """What a trial's parameters are: names and ranges."""
+        """Names and ranges of a trial's parameters."""
         return dict(self._space)
 
     def expect(self, n: int) -> None:
-        """Let the next n suggestions share one fit, until anything is expected anew.
+        """Let the next n suggestions share one fit.
 
-        The first of them selects n designs; each counts as measured in every draw when the next is selected. The
-        others are handed out without a fit unless they are taken by then. Suggestions beyond n share nothing.
+        The first of them selects n designs, each of which counts as measured in every draw when the next is selected.
 
         Args:
             n: the number of trials that are asked for before any of them is told.
@@ -89,7 +87,7 @@ class LearningSampler(BaseSampler):
             self._is_batched |= n > 1
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return the parameters of the question, whatever was sampled before."""
+        """Return the parameters of the study."""
         del study, trial
         return dict(self._space)
 
@@ -107,11 +105,11 @@ class LearningSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Return a parameter that is none of the question's, or is asked in another range, by TPE."""
+        """Return, by TPE, a parameter that the study does not have, or not in this range."""
         return self._tpe(trial.number).sample_independent(study, trial, param_name, param_distribution)
 
     def reseed_rng(self) -> None:
-        """Draw other numbers from now on, as Optuna asks of samplers that threads share; the seed itself stays."""
+        """Change the random numbers, as Optuna does for samplers that threads share."""
         self._seed = int(np.random.SeedSequence([self._seed, 1]).generate_state(1)[0])
 
     def _next(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
@@ -131,16 +129,16 @@ class LearningSampler(BaseSampler):
         return self._params(chosen)
 
     def _can_learn(self, history: History) -> bool:
-        """Tell whether it is time for a fit: after the start-up designs, or earlier where many are in flight."""
+        """Return True after the initial designs, or earlier with many in flight."""
         n = len(history.values)
         has_many = self._is_batched and n + history.pending.n >= max(_ENOUGH_IN_FLIGHT, self._n_startup)
         return n >= self._n_startup or (has_many and n >= _FEWEST_TO_LEARN)
 
     def _selected(self, trials: Sequence[FrozenTrial], *, own: int) -> dict[str, Any] | None:
-        """Return the next design of the batch that no trial has taken since it was selected, or None."""
+        """Return the next design of the batch that no trial has meanwhile, or None."""
         if not self._batch:
             return None
-        # Finished trials of before the selection cannot take anything more.
+        # Trials that were finished before the selection cannot have one of its designs.
         since = [t for t in trials if t.number >= self._n_seen or not t.state.is_finished()]
         taken = _taken(history_of(since, self._assessment, own=own))
         while self._batch:
@@ -150,20 +148,19 @@ class LearningSampler(BaseSampler):
         return None
 
     def _proposed(self, history: History, number: int, *, n: int) -> Pool:
-        """Return the n designs that are expected to gain most together, fewer where no more are left, at least one.
+        """Return at most n designs, at least one, of the greatest expected improvement together.
 
         Raises:
-            ValueError, ArithmeticError, LinAlgError: the measurements cannot be learned from, or draws make no sense.
+            ValueError, ArithmeticError, LinAlgError: the fit or its draws failed.
         """
         judge = judge_of(self._assessment, self._learned(history).draws(N_DRAWS, seed=self._own(number)))
         known = Known(history.values[history.is_feasible], _best(history), history.pending, _taken(history))
         rng = np.random.default_rng(self._own(number))
         chosen = next_designs(judge, known, self._reference, n=n, rng=rng, seed=self._seed)
-        # Where everything was measured there is nothing new to propose.
         return chosen if chosen.n else self._start(history, number)
 
     def _learned(self, history: History) -> Learned:
-        """Return the fit to the measurements, the last one where nothing was measured since."""
+        """Return the fit to the measurements; the last one where they are the same."""
         rows = history.rows_to_learn
         measured, trials = take(history.measured, rows), history.trials[rows]
         columns = tuple((name, tuple(values.tolist())) for name, values in measured.items())
@@ -174,7 +171,7 @@ class LearningSampler(BaseSampler):
         return self._fit[1]
 
     def _start(self, history: History, number: int) -> Pool:
-        """Return a design of an even spread, of a closer one where all are taken; the same again where none is left."""
+        """Return an untaken design of an even spread; a taken one where no other is left."""
         taken = _taken(history)
         for n in _STARTS:
             pool = scanned(self._assessment.regions, n, seed=self._seed)
@@ -190,7 +187,7 @@ class LearningSampler(BaseSampler):
         return {name: params[name][0] for name in self._space}
 
     def _by_tpe(self, study: Study, trial: FrozenTrial, history: History) -> dict[str, Any]:
-        """Return what TPE proposes; where it would draw at random, or what is taken, one of the spread."""
+        """Return a proposal of TPE; of the spread where TPE draws at random or proposes a taken design."""
         params = self._tpe(trial.number).sample_relative(study, trial, self._space)
         if self._space.keys() <= params.keys():
             (key,) = placed(self._assessment.regions, self._encoding.decode(columns_of([params]), n=1)).keys
@@ -199,7 +196,7 @@ class LearningSampler(BaseSampler):
         return self._params(self._start(history, trial.number))
 
     def _tpe(self, number: int) -> TPESampler:
-        """Return a TPE that knows nothing of earlier suggestions but what the study tells it."""
+        """Return a TPE sampler without a state."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             return TPESampler(seed=self._own(number), multivariate=True, constant_liar=True)
@@ -210,15 +207,15 @@ class LearningSampler(BaseSampler):
 
 
 def _best(history: History) -> Pool:
-    """Return the designs to look around: the measured front, or everything while nothing is feasible."""
+    """Return the measured front, or all measured designs while none is feasible."""
     feasible = np.flatnonzero(history.is_feasible)
     if not feasible.size:
         return history.done
     values = history.values[feasible]
-    beaten = np.array([np.any(np.all(values <= one, axis=1) & np.any(values < one, axis=1)) for one in values])
-    return history.done.rows(feasible[~beaten])
+    is_dominated = np.array([np.any(np.all(values <= one, axis=1) & np.any(values < one, axis=1)) for one in values])
+    return history.done.rows(feasible[~is_dominated])
 
 
 def _taken(history: History) -> set[Key]:
-    """Return the designs that are not to be proposed again."""
+    """Return the measured, pending and failed designs."""
     return {*history.done.keys, *history.pending.keys, *history.failed.keys}

@@ -1,4 +1,4 @@
-"""Mirror of a study in memory: Optuna's samplers are asked on it, and the storage is written only when a trial ends."""
+"""Mirror of a study in memory, on which samplers are asked: the storage is written only when a trial ends."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,8 +10,8 @@ from optuna.trial import Trial, TrialState
 
 from explorer.search.bulk import copy_system_attrs
 
-# Where Optuna keeps a trial's constraints and fixed parameters among its own attributes.
-_NOT_THE_SAMPLERS = ("constraints", "fixed_params")
+# Optuna's own system attributes of a trial, by prefix; the others are the sampler's.
+_OPTUNAS = ("constraints", "fixed_params")
 
 
 class Mirror:
@@ -19,10 +19,10 @@ class Mirror:
 
     Args:
         sampler: the sampler.
-        stored: the stored study, for its directions, its finished trials and what samplers keep with it; None for a
-            sampler that learns nothing.
+        stored: the stored study, for its directions, finished trials and system attributes; None for a sampler that
+            learns nothing.
         distributions: of the parameters.
-        n_history: how many finished trials the sampler has to know; None for all.
+        n_history: number of finished trials that the sampler has to know; None for all.
     """
 
     def __init__(
@@ -41,24 +41,24 @@ class Mirror:
             self._study.add_trials(finished[:n_history])
 
     def ask(self) -> Trial:
-        """Return a trial that the sampler proposes, RUNNING from now on."""
+        """Return a new RUNNING trial that the sampler proposes."""
         return self._study.ask(dict(self._distributions))
 
     def draw(self) -> dict[str, Any]:
-        """Return parameters without a trial."""
+        """Return the parameters of a proposal that is not used."""
         trial = self.ask()
         self.fail(trial)
         return trial.params
 
     def enqueue(self, params: Mapping[str, Any]) -> Trial:
-        """Return a RUNNING trial of given parameters."""
+        """Return a new RUNNING trial of given parameters."""
         self._study.enqueue_trial(dict(params))
         return self.ask()
 
     def attributes_of(self, trial: Trial) -> dict[str, Any]:
-        """Return what the sampler keeps with a trial."""
-        kept = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
-        return {key: value for key, value in kept.items() if not key.startswith(_NOT_THE_SAMPLERS)}
+        """Return the sampler's system attributes of a trial."""
+        attrs = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
+        return {key: value for key, value in attrs.items() if not key.startswith(_OPTUNAS)}
 
     def tell(
         self,
@@ -68,14 +68,7 @@ class Mirror:
         constraints: Mapping[str, float],
         user_attrs: Mapping[str, Any] | None = None,
     ) -> None:
-        """Finish a trial.
-
-        Args:
-            trial: the trial.
-            values: its objectives.
-            constraints: by how much it misses each limit.
-            user_attrs: what else was measured.
-        """
+        """Finish a trial with its objectives and its excess over each limit."""
         for name, value in (user_attrs or {}).items():
             trial.set_user_attr(name, value)
         for name, excess in constraints.items():
@@ -83,10 +76,10 @@ class Mirror:
         self._study.tell(trial, list(values))
 
     def fail(self, trial: Trial) -> None:
-        """Finish a trial without values."""
+        """Finish a trial as FAIL."""
         self._study.tell(trial, state=TrialState.FAIL)
 
     def store_attributes(self) -> None:
-        """Write what the sampler keeps with the study into the storage: how far a quasi-random sequence is."""
+        """Copy the sampler's attributes of the study, such as the state of a quasi-random sequence, to the storage."""
         if self._stored:
             copy_system_attrs(self._study, self._stored)

@@ -1,4 +1,4 @@
-"""An ordinary Optuna sampler that knows the model: it proposes from the exact front of the evaluator's surrogate."""
+"""Optuna sampler of the designs of the exact front of a model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,23 +23,20 @@ _FIRST = 256
 
 
 class ModelSampler(BaseSampler):
-    """Proposes the designs that together show the exact front of a model best, each where it adds most to the others.
+    """Optuna sampler that proposes designs of the exact front in order of their marginal hypervolume gain.
 
-    Any number of trials is a good picture of the front: the n-th trial is the n-th design of one plan, whichever
-    process asks for it, so that workers with the same seed never repeat each other. What a study held before counts as
-    tried.
-
-    In plain Optuna an objective suggests the parameters under the names and ranges of `distributions`, or a trial is
-    asked with them: `study.ask(sampler.distributions)`. Parameters of other names are drawn at random.
+    The n-th trial is the n-th design of one plan, whichever process asks for it: workers with the same seed never
+    repeat each other. Trials that the study had before count as measured. In plain Optuna an objective suggests the
+    parameters of `distributions`, or call `study.ask(sampler.distributions)`; other parameters are drawn at random.
 
     Args:
-        assessment: the study with a vectorized evaluator, of two or three objectives: `explorer.load("edp-accuracy")`.
-        n_trials: how many trials are expected; more are planned when they are asked for.
+        assessment: a study of two or three objectives with predicted designs: `explorer.load("edp-accuracy")`.
+        n_trials: number of designs to plan first.
         reference: the hypervolume's reference point, in the objectives' order; default: the study's.
-        seed: the same one gives the same plan.
+        seed: of the plan.
 
     Raises:
-        WrongUsage: every design would have to be measured, or there are more than three objectives.
+        WrongUsage: designs are measured, or there are more than three objectives.
     """
 
     def __init__(
@@ -66,33 +63,33 @@ class ModelSampler(BaseSampler):
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """What a trial's parameters are: names and ranges."""
+        """Names and ranges of a trial's parameters."""
         return self._encoding.distributions()
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return the parameters that are proposed together: all of the model's."""
+        """Return the parameters of the study."""
         del study, trial
         return self.distributions
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return the design of the plan that is this trial's."""
+        """Return the parameters of this trial's design of the plan."""
         if self._plan is None:
-            self._look(study, before=trial.number)
-        place = trial.number - int(np.searchsorted(self._others, trial.number))
-        params = self._at(place)
-        set_system_attr(study, trial, PLANNED_ATTR, place)
+            self._read_others(study, before=trial.number)
+        index = trial.number - int(np.searchsorted(self._others, trial.number))
+        params = self._at(index)
+        set_system_attr(study, trial, PLANNED_ATTR, index)
         return {name: params[name] for name in search_space if name in params}
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Draw a parameter that the model has no name for."""
+        """Draw a parameter that the study does not have."""
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
-    def _look(self, study: optuna.Study, *, before: int) -> None:
-        """Take in what is there that no such plan has proposed: whoever looks, and whenever, sees the same."""
+    def _read_others(self, study: optuna.Study, *, before: int) -> None:
+        """Read the earlier trials without a plan's mark: they are the same for every process and at any time."""
         trials = study.get_trials(deepcopy=False)
         others = [t for t in trials if t.number < before and PLANNED_ATTR not in t.system_attrs]
         self._others = [t.number for t in others]
@@ -100,18 +97,18 @@ class ModelSampler(BaseSampler):
         self._known = tried.table if tried.n else None
         self._plan = []
 
-    def _at(self, place: int) -> dict[str, Any]:
+    def _at(self, index: int) -> dict[str, Any]:
         plan = self._plan or []
-        while place >= len(plan):
+        while index >= len(plan):
             known = [part for part in (self._known, self._designs) if part is not None]
             more = plan_designs(
                 self._assessment, self._reference, max(self._n_planned, len(plan)), seed=self._seed,
                 known=stack(known) if known else None,
             )  # fmt: skip
-            if not n_rows(more):  # there are no more designs: begin again
-                return plan[place % len(plan)]
+            if not n_rows(more):  # no design is left: repeat
+                return plan[index % len(plan)]
             assessed = self._assessment.assess(more)
             self._designs = assessed if self._designs is None else stack([self._designs, assessed])
             plan += rows_of(self._encoding.encode(more))
         self._plan = plan
-        return plan[place]
+        return plan[index]

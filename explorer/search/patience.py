@@ -1,4 +1,4 @@
-"""Patience with a storage that is away: a database that restarts, a connection that is lost."""
+"""Retry policy for a storage that does not answer: a database that restarts, a connection that is lost."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,21 +15,19 @@ T = TypeVar("T")
 
 
 class StorageLost(ExplorerError):
-    """A storage went away in the middle, and did not come back (exit 2)."""
+    """Storage that went away and did not come back (exit 2)."""
 
 
 class Patience:
-    """Repeats what a storage could not do while it was away.
-
-    What is repeated must do no harm where it was done already and only its answer was lost.
+    """Repeats an idempotent call while the storage does not answer.
 
     Args:
-        place: the storage, for people.
-        say: tells the user something.
-        seconds: how long to try before it is given up.
+        place: name of the storage in messages.
+        say: called with messages for the user.
+        seconds: for how long.
         ensure_lock: called before each attempt: a server that restarted has freed the lock of this run.
-        sleep: waits.
-        clock: tells seconds that only grow.
+        sleep: `time.sleep` or a substitute.
+        clock: a monotonic clock.
     """
 
     def __init__(
@@ -46,13 +44,13 @@ class Patience:
         self._ensure_lock, self._sleep, self._clock = ensure_lock, sleep, clock
 
     def __call__(self, do: Callable[[], T]) -> T:
-        """Return what `do` returns, as soon as the storage lets it.
+        """Return the result of `do`.
 
         Raises:
-            StorageLost: it did not within the time.
+            StorageLost: the storage did not answer in time.
         """
         began, wait = self._clock(), _FIRST_WAIT_S
-        is_told = False
+        is_notified = False
         while True:
             try:
                 self._ensure_lock()
@@ -61,40 +59,31 @@ class Patience:
                 if not is_away(error):
                     raise
                 if self._clock() - began > self._seconds:
-                    raise self._lost(error) from error
-                if not is_told and wait > _FIRST_WAIT_S:  # the first time may be a connection that was merely cut
+                    raise _lost(f"{self._place} has not answered for {self._seconds:g} s", error) from error
+                if not is_notified and wait > _FIRST_WAIT_S:  # not for a single cut connection
                     self._say(
                         f"{self._place} does not answer ({reason_of(error)}); trying again for {self._seconds:g} s"
                     )
-                    is_told = True
+                    is_notified = True
                 self._sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT_S)
             else:
-                if is_told:
+                if is_notified:
                     self._say(f"{self._place} answers again")
                 return result
 
     def give_up(self) -> None:
-        """Repeat nothing from now on: the storage has been waited for."""
+        """Repeat nothing from now on."""
         self._seconds = 0.0
-
-    def _lost(self, error: Exception) -> StorageLost:
-        return StorageLost(
-            f"{self._place} has not answered for {self._seconds:g} s: {reason_of(error)}",
-            fix="see that it runs and can be reached, then run the same command again: every stored trial is kept",
-        )
 
 
 def is_away(error: BaseException) -> bool:
-    """Tell whether an error says that the storage is away for now, and not that something is wrong."""
+    """Return True for an error of a storage that may answer later."""
     if isinstance(error, StorageInternalError):
         return error.__cause__ is not None and is_away(error.__cause__)
     if isinstance(error, ConnectionError):
         return True
-    module = type(error).__module__.partition(".")[0]
-    if module == "psycopg":
-        return any(kind.__name__ in {"InterfaceError", "OperationalError"} for kind in type(error).__mro__)
-    if module == "sqlalchemy":
+    if type(error).__module__.startswith("sqlalchemy"):
         from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
         from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -104,7 +93,7 @@ def is_away(error: BaseException) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the first line of what a storage said."""
+    """Return the first line of a storage's error message."""
     if isinstance(error, StorageInternalError) and error.__cause__ is not None:
         return reason_of(error.__cause__)
     said = getattr(error, "orig", None) or error
@@ -113,17 +102,19 @@ def reason_of(error: BaseException) -> str:
 
 @contextmanager
 def told_as_lost(place: str) -> Iterator[None]:
-    """Tell of a storage that goes away where nothing is repeated.
+    """Translate the errors of a storage that does not answer, without a retry.
 
     Raises:
-        StorageLost: it went away.
+        StorageLost: it does not answer.
     """
     try:
         yield
     except Exception as error:
         if not is_away(error):
             raise
-        raise StorageLost(
-            f"{place} does not answer: {reason_of(error)}",
-            fix="see that it runs and can be reached, then run the same command again: every stored trial is kept",
-        ) from None
+        raise _lost(f"{place} does not answer", error) from None
+
+
+def _lost(problem: str, error: BaseException) -> StorageLost:
+    fix = "see that it runs and can be reached, then run the same command again: every stored trial is kept"
+    return StorageLost(f"{problem}: {reason_of(error)}", fix=fix)

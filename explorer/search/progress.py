@@ -1,4 +1,4 @@
-"""How far a search is, and stopping it: between batches, with everything told stored."""
+"""Progress of a search, and its interruption between batches."""
 
 import signal
 import threading
@@ -16,26 +16,21 @@ from explorer.search.begin import Run
 
 
 class Progress(Protocol):
-    """Whoever wants to know how far a run is."""
+    """Callback of a run."""
 
     def __call__(self, done: int, wanted: int, best_hypervolume: float) -> None:
-        """Called after each batch, with COMPLETE trials so far and the front's hypervolume."""
+        """Receive the number of COMPLETE trials, the wanted number and the hypervolume, after each batch."""
 
 
 class FrontSoFar:
-    """The front of a run, kept small: only its own points are compared with new ones.
-
-    Args:
-        run: whose front.
-        progress: who wants to know; where nobody does, nothing is computed.
-    """
+    """Front of a run, updated with new trials; without a callback nothing is computed."""
 
     def __init__(self, run: Run, progress: Progress | None) -> None:
         self._run, self._progress, self._n_seen = run, progress, 0
         self._values: Float = np.empty((0, len(run.assessment.study.objectives)))
 
     def look(self, wanted: int) -> None:
-        """Take in what was added since, and tell how far the run is."""
+        """Update the front with the new trials, and call the callback."""
         if self._progress is None:
             return
         tried = self._run.tried
@@ -52,12 +47,12 @@ class FrontSoFar:
 
     @property
     def hypervolume(self) -> float:
-        """The volume that it dominates up to the run's reference point."""
+        """Hypervolume up to the run's reference point."""
         return hypervolume(self._values, self._run.reference, self._run.assessment.study.objectives)
 
 
 def stopped(run: Run, done: int, wanted: int) -> Interrupted:
-    """Return the error that tells of a stop between batches."""
+    """Return the error of a search that was stopped between batches."""
     return Interrupted(
         f"stopped after {done} of {wanted} trials; all of them are in {run.place}",
         fix="run the same command again to go on",
@@ -66,26 +61,26 @@ def stopped(run: Run, done: int, wanted: int) -> Interrupted:
 
 @contextmanager
 def stoppable() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or SIGTERM into a question that the loop asks between batches; the second stops at once.
+    """Yield a function that returns True after Ctrl-C or SIGTERM; the second one raises KeyboardInterrupt.
 
-    A signal that the process was started to ignore stays ignored.
+    A signal that the process ignores stays ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    asked = threading.Event()
+    is_stopped = threading.Event()
 
     def remember(*_: object) -> None:
-        if asked.is_set():
+        if is_stopped.is_set():
             raise KeyboardInterrupt
-        asked.set()
+        is_stopped.set()
 
     before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
-    heard = {one: handler for one, handler in before.items() if handler not in {signal.SIG_IGN, None}}
-    for one in heard:
+    handled = {one: handler for one, handler in before.items() if handler not in {signal.SIG_IGN, None}}
+    for one in handled:
         signal.signal(one, remember)
     try:
-        yield asked.is_set
+        yield is_stopped.is_set
     finally:
-        for one, handler in heard.items():
+        for one, handler in handled.items():
             signal.signal(one, handler)

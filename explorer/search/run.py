@@ -1,4 +1,4 @@
-"""Search of a study until the wanted number of trials is COMPLETE; a later one goes on where it stopped."""
+"""Search of a study until the wanted number of trials is COMPLETE; a later search resumes."""
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
@@ -27,14 +27,14 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """Where the designs of a measured study are evaluated.
+    """Executor settings of a measured study.
 
     Args:
         workers: number of isolated processes of this machine; None for the coordinator's own process.
         cluster: address of a Dask scheduler, instead.
-        resources: what each design takes of a cluster's worker, by name.
-        uploads: files that every worker of a cluster gets.
-        time_limit: seconds for one design; it needs a process that can be ended, so that it implies one worker.
+        resources: amount of a cluster worker's resources for each design, by name.
+        uploads: files for every worker of a cluster.
+        time_limit: seconds for one design; it implies a worker, as only a process can be killed.
     """
 
     workers: int | None = None
@@ -60,20 +60,16 @@ class Execution:
         return self.workers is None and self.cluster is None and self.time_limit is None
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as provenance keeps it."""
+        """Return the settings for the log of runs."""
         if self.cluster is not None:
             return {"cluster": self.cluster}
         return {} if self.is_inline else {"workers": self.workers or 1}
 
     def executor(self, *, files: Sequence[Path], notify: Notify) -> DesignExecutor:
-        """Return the executor.
-
-        Args:
-            files: further files that the workers of a cluster need.
-            notify: told what a user should know of it.
+        """Return the executor; `files` are sent to the workers of a cluster.
 
         Raises:
-            WrongUsage, MissingPart: there is no such cluster, or what talks to it is not installed.
+            WrongUsage, MissingPart: there is no such cluster, or Dask is not installed.
         """
         if self.cluster is not None:
             from explorer.search.execution.cluster import ClusterExecutor
@@ -97,18 +93,18 @@ def search(
 ) -> int:
     """Search until the wanted number of trials is COMPLETE; return how many were added.
 
-    The first Ctrl-C ends it after the designs at hand, the second at once: everything measured is stored.
+    The first Ctrl-C ends it after the running designs, the second at once; everything measured is stored.
 
     Args:
         run: the study at its storage.
-        execution: where designs are evaluated; default: in this process.
-        progress: told how far it is.
-        should_stop: asked between designs.
-        notify: told what a user should know.
+        execution: executor settings; default: this process.
+        progress: called after each batch.
+        should_stop: called between designs.
+        notify: called with messages for the user.
 
     Raises:
-        Interrupted: it was stopped before it was done.
-        MeasurementFailed: so many designs in a row could not be measured that none will be.
+        Interrupted: it was stopped before the end.
+        MeasurementFailed: too many designs in a row failed.
         StorageLost, SchedulerUnavailable: storage or scheduler went away and did not come back.
         WrongUsage, InvalidFile, MissingPart: the storage, sampler or cluster cannot be used.
     """
@@ -134,7 +130,7 @@ def search(
 
 
 def fail_faulty(run: Run) -> None:
-    """Fail the trials that somebody enqueued with values that their knobs cannot have: they would wait for ever."""
+    """Record FAIL for enqueued trials with impossible parameters: they would wait for ever."""
     distributions = Encoding(run.assessment.regions).distributions()
     for trial in run.study.get_trials(deepcopy=False):
         if is_enqueued(trial) and (fault := fault_of(trial, distributions)):
@@ -145,5 +141,5 @@ def fail_faulty(run: Run) -> None:
 
 
 def utc_now() -> datetime.datetime:
-    """Return the time, for provenance."""
+    """Return the time with its zone."""
     return datetime.datetime.now(datetime.UTC)

@@ -1,4 +1,4 @@
-"""Optuna's samplers by name, with the batch in which each may be asked."""
+"""Samplers of a study by name, and their batch sizes."""
 
 import math
 import warnings
@@ -27,27 +27,27 @@ from explorer.pareto.plan import MAX_OBJECTIVES
 
 POPULATION = 50
 MODEL, LEARNING = "model", "learning"
-"""What `auto` stands for where designs are predicted, and where they are measured."""
+"""Meaning of `auto` where designs are predicted, and where they are measured."""
 _FREE_BATCH = 256
 
 
 class _AskedGrid(GridSampler):
-    """Optuna's grid for ask and tell: once every cell is visited it would call `stop`, which only `optimize` bears."""
+    """Optuna's grid for ask and tell: at its end it would call `Study.stop`, which works in `optimize` only."""
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """Do nothing: the number of trials ends the search."""
+        """Do nothing."""
 
 
 def own_seed(seed: int, *, done: int) -> int:
-    """Return the seed of one search: a resumed one must not propose the same designs again."""
+    """Return the seed of a search that begins with `done` trials: a resumed one must propose other designs."""
     return int(np.random.SeedSequence([seed, done, 0]).generate_state(1)[0])
 
 
 def proposed_by(assessment: Assessment) -> str:
-    """Return what proposes a study's designs: its sampler, or what `auto` stands for there.
+    """Return the name of a study's sampler; `auto` is resolved.
 
-    Where designs are predicted it is "model", the cover of the exact front, up to three objectives, and else "nsga3";
-    where they are measured it is "learning".
+    For predicted designs it means "model" (the cover of the exact front) up to three objectives, and else "nsga3"; for
+    measured ones "learning".
     """
     study = assessment.study
     if study.sampler != "auto":
@@ -55,6 +55,11 @@ def proposed_by(assessment: Assessment) -> str:
     if not assessment.is_cheap:
         return LEARNING
     return MODEL if len(study.objectives) <= MAX_OBJECTIVES else "nsga3"
+
+
+def wants_all(assessment: Assessment) -> bool:
+    """Return True where at least as many trials are asked for as there are designs: then all designs are tried."""
+    return assessment.n_designs <= assessment.study.trials
 
 
 def make_sampler(
@@ -69,12 +74,12 @@ def make_sampler(
     """Return one of Optuna's samplers.
 
     Args:
-        name: one of Optuna's, as studies call them.
+        name: a study's name of the sampler.
         seed: the study's seed.
-        done: trials already COMPLETE: a resumed search must not propose the same designs again.
-        trials: trials wanted in all; decides the grid's size.
-        distributions: what will be sampled.
-        is_parallel: whether several designs are in flight at a time.
+        done: number of COMPLETE trials, for the seed.
+        trials: number of trials wanted in all, for the size of the grid.
+        distributions: of the parameters.
+        is_parallel: True for several designs in flight.
 
     Raises:
         MissingPart: `gp` needs torch.
@@ -101,7 +106,7 @@ def make_sampler(
 
 
 def batch_size(name: str) -> int:
-    """Return how many trials to ask before telling: a generation, one for samplers that learn from each trial."""
+    """Return how many trials to ask for at once: a generation, or one where a sampler learns from each trial."""
     if name in {"nsga2", "nsga3"}:
         return POPULATION
     return 1 if name in {"tpe", "gp"} else _FREE_BATCH

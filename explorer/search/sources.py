@@ -1,8 +1,13 @@
-"""Where a search that is alone in its process gets its designs from."""
+"""Sources of predicted designs: listed ones, and Optuna's samplers asked on a mirror of the study.
+
+Each has `batch`, the number of designs to propose before their outcome is known; `propose`, which returns at most n
+designs, none where no more are left; and `learn`, which gets their objectives, shape (n, m), and their excess over each
+limit, shape (n,) each.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from explorer.models.assessment import Assessment
 from explorer.problem.columns import Columns, Float, n_rows
@@ -17,35 +22,17 @@ _BLOCK = 250
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Designs that are to be tried: for each parameter n values, and what the sampler keeps with each trial."""
+    """Parameters of n designs, and the system attributes of their trials: n values for each name."""
 
     params: Params
     n: int
     system_attrs: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
-class Source(Protocol):
-    """Whatever proposes designs."""
-
-    @property
-    def batch(self) -> int:
-        """How many to ask for before the next are told."""
-
-    def propose(self, n: int) -> Proposal:
-        """Return at most n designs; none where there are no more."""
-
-    def learn(self, proposal: Proposal, values: Float, constraints: Mapping[str, Float]) -> None:
-        """Hear what became of a proposal: objectives, shape (n, m), and by how much it misses each limit, (n,) each."""
-
-
 class Listed:
-    """Designs that are known beforehand, in their order.
+    """Designs in the order of a table; the first trials get system attributes, for each name as many values."""
 
-    Args:
-        designs: their knobs, shape (n,) each.
-        assessment: for their parameters.
-        system_attrs: what the first trials keep: for each name as many values.
-    """
+    batch = _BLOCK  # one write; a stop has to wait for it
 
     def __init__(
         self, designs: Columns, assessment: Assessment, *, system_attrs: Mapping[str, Sequence[Any]] | None = None
@@ -53,31 +40,20 @@ class Listed:
         self._designs, self._encoding, self._at = designs, Encoding(assessment.regions), 0
         self._attrs = system_attrs or {}
 
-    @property
-    def batch(self) -> int:
-        """As many as are recorded together: what a stop may have to wait for."""
-        return _BLOCK
-
     def propose(self, n: int) -> Proposal:
         """Return the next n designs."""
         rows = slice(self._at, min(self._at + n, n_rows(self._designs)))
-        self._at = rows.stop
-        n_taken = rows.stop - rows.start
+        self._at, n = rows.stop, rows.stop - rows.start
         part = {name: values[rows] for name, values in self._designs.items()}
-        attrs = {name: _padded(list(values[rows]), n_taken) for name, values in self._attrs.items()}
-        return Proposal(self._encoding.encode(part) if n_taken else {}, n_taken, attrs)
+        attrs = {name: [*values[rows], *[None] * (n - len(values[rows]))] for name, values in self._attrs.items()}
+        return Proposal(self._encoding.encode(part) if n else {}, n, attrs)
 
     def learn(self, proposal: Proposal, values: Float, constraints: Mapping[str, Float]) -> None:
-        """Change nothing: what follows is settled."""
+        """Do nothing."""
 
 
 class Asked:
-    """One of Optuna's samplers, asked on a mirror of the study: no storage stands between a trial and the next.
-
-    Args:
-        mirror: the sampler with what it knows.
-        batch: how many to ask for at once.
-    """
+    """Optuna sampler on a mirror, asked for `batch` designs at a time."""
 
     def __init__(self, mirror: Mirror, *, batch: int) -> None:
         self._mirror, self.batch = mirror, batch
@@ -86,19 +62,15 @@ class Asked:
     def propose(self, n: int) -> Proposal:
         """Ask for n designs."""
         self._asked = [self._mirror.ask() for _ in range(n)]
-        kept = [self._mirror.attributes_of(trial) for trial in self._asked]
-        names = dict.fromkeys(name for one in kept for name in one)
-        attrs = {name: [one.get(name) for one in kept] for name in names}
-        return Proposal(columns_of([trial.params for trial in self._asked]), n, attrs)
+        attrs = [self._mirror.attributes_of(trial) for trial in self._asked]
+        names = dict.fromkeys(name for one in attrs for name in one)
+        columns = {name: [one.get(name) for one in attrs] for name in names}
+        return Proposal(columns_of([trial.params for trial in self._asked]), n, columns)
 
     def learn(self, proposal: Proposal, values: Float, constraints: Mapping[str, Float]) -> None:
-        """Tell the sampler what became of its designs."""
+        """Tell the sampler the outcome of its designs."""
         del proposal
         for i, trial in enumerate(self._asked):
-            missed = {name: float(misses[i]) for name, misses in constraints.items()}
-            self._mirror.tell(trial, values[i].tolist(), constraints=missed)
+            excess = {name: float(of[i]) for name, of in constraints.items()}
+            self._mirror.tell(trial, values[i].tolist(), constraints=excess)
         self._mirror.store_attributes()
-
-
-def _padded(values: list[Any], n: int) -> list[Any]:
-    return [*values, *[None] * (n - len(values))]

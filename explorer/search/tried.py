@@ -1,4 +1,4 @@
-"""What was tried: a study's finished trials as columns, in order of their numbers."""
+"""COMPLETE trials of a study as a table of columns, ordered by trial number."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ SEARCH, SAMPLE = "search", "sample"
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """Finished designs.
+    """Table of COMPLETE trials.
 
     Args:
-        numbers: of their trials, shape (n,).
-        table: the designs, assessed, with the objectives as they were told, shape (n,) each.
-        origin: `sample` where the design was measured before the search, shape (n,).
+        numbers: trial numbers, shape (n,).
+        table: the assessed designs, with the objectives as they are stored, shape (n,) each.
+        origin: `sample` for a sample of the model, else `search`, shape (n,).
     """
 
     numbers: NDArray[np.int64]
@@ -33,11 +33,11 @@ class Tried:
 
     @property
     def n(self) -> int:
-        """How many there are."""
+        """Number of trials."""
         return len(self.numbers)
 
     def and_then(self, other: "Tried") -> "Tried":
-        """Return these with others after them."""
+        """Return the trials of both tables."""
         if not self.n:
             return other
         return Tried(
@@ -48,36 +48,26 @@ class Tried:
 
 
 def tried_of(trials: Sequence[FrozenTrial], assessment: Assessment) -> Tried:
-    """Return COMPLETE trials as columns; what was told is the record, the rest follows from the parameters."""
-    known = [trial for trial in trials if _has_all(trial, assessment)]
-    if not known:
-        return Tried(np.empty(0, dtype=np.int64), assessment.nothing(), np.empty(0, dtype=object))
-    designs = Encoding(assessment.regions).decode(columns_of([trial.params for trial in known]), n=len(known))
-    table = assessment.assess(designs)
-    told = np.array([trial.values for trial in known], dtype=np.float64)
-    for j, objective in enumerate(assessment.study.objectives):
-        table[objective.name] = told[:, j]
-    origin = np.array([trial.user_attrs.get(ORIGIN_ATTR, SEARCH) for trial in known], dtype=object)
-    return Tried(np.array([trial.number for trial in known], dtype=np.int64), table, origin)
-
-
-def _has_all(trial: FrozenTrial, assessment: Assessment) -> bool:
-    """Tell whether a trial says which design it is: one that was added by hand may not."""
-    return Encoding(assessment.regions).distributions().keys() <= trial.params.keys()
+    """Return COMPLETE trials as a table: objectives as stored, other columns computed from the parameters."""
+    encoding, objectives = Encoding(assessment.regions), assessment.study.objectives
+    names = encoding.distributions().keys()
+    trials = [trial for trial in trials if names <= trial.params.keys()]  # one added by hand may lack some
+    n = len(trials)
+    table = assessment.assess(encoding.decode(columns_of([trial.params for trial in trials]), n=n))
+    values = np.array([trial.values for trial in trials], dtype=np.float64).reshape(n, len(objectives))
+    for j, objective in enumerate(objectives):
+        table[objective.name] = values[:, j]
+    origin = np.array([trial.user_attrs.get(ORIGIN_ATTR, SEARCH) for trial in trials], dtype=object)
+    return Tried(np.array([trial.number for trial in trials], dtype=np.int64), table, origin)
 
 
 def is_feasible_of(trials: Sequence[FrozenTrial]) -> NDArray[np.bool_]:
-    """Tell which trials meet all of their recorded constraints, shape (n,)."""
+    """Return a mask of the trials that meet all of their stored constraints, shape (n,)."""
     return np.array([all(c <= 0 for c in trial.constraints.values()) for trial in trials], dtype=np.bool_)
 
 
 def attributes(columns: Columns, params: Params) -> dict[str, list[Any]]:
-    """Return what each trial keeps beside its parameters: scalars, so that optuna-dashboard shows them.
-
-    Args:
-        columns: the assessed designs, shape (n,) each.
-        params: their parameters: a knob that is one is not kept twice.
-    """
+    """Return the user attributes of assessed designs: scalars, as optuna-dashboard shows them, without parameters."""
     targets = [own for name in TARGETS for own in (name, *bounds(name))]
     names = (*[k for k in knobs_of(columns) if k != "family"], *targets, *OBJECTIVES, "domain_distance", "is_feasible")
     return {name: columns[name].tolist() for name in names if name in columns and name not in params}
@@ -89,7 +79,7 @@ def row_of(columns: Mapping[str, Sequence[Any]], i: int) -> dict[str, Any]:
 
 
 def keys_of(designs: Columns) -> list[tuple[Any, ...]]:
-    """Return each design's knobs as a key; designs of choices repeat to the last digit."""
+    """Return the knobs of each design as a tuple."""
     if not n_rows(designs):
         return []
     return list(zip(*[designs[name].tolist() for name in knobs_of(designs)], strict=True))

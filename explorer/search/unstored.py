@@ -1,10 +1,10 @@
-"""What was measured but could not be stored: kept in a file, and taken up by the next run."""
+"""Measurements that could not be stored: kept in a file, which the next run reads."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -19,79 +19,59 @@ _MAX_BYTES = 100_000_000
 
 
 def keep_unstored(folder: Path, row: Mapping[str, Any]) -> Path | None:
-    """Append a measurement to the file in a result folder, or elsewhere where that is full; None where nothing can be.
+    """Append a measurement to a file in the result folder, or in a temporary one; return the file, None without any.
 
     Args:
         folder: the result folder.
-        row: what was measured, as it would have been stored.
+        row: the measurement, as it would have been stored.
     """
     line = json.dumps(dict(row)) + "\n"
-    for is_here in (True, False):
-        try:
-            path = _in(folder) if is_here else _anywhere()
-            with path.open("a", encoding="utf-8") as file:
-                file.write(line)
-        except OSError:
-            continue
-        return path
+    for parent in (folder, None):
+        with suppress(OSError):
+            if parent:
+                parent.mkdir(parents=True, exist_ok=True)
+            path = parent / UNSTORED_NAME if parent else Path(mkdtemp(prefix="explorer-")) / UNSTORED_NAME
+            with path.open("ab") as file:
+                is_cut = file.tell() and not path.read_bytes().endswith(b"\n")  # by a disk that was full
+                file.write(f"\n{line}".encode() if is_cut else line.encode())
+            return path
     return None
 
 
-def _in(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / UNSTORED_NAME
-
-
-def _anywhere() -> Path:
-    handle, name = tempfile.mkstemp(prefix="explorer-", suffix=f"-{UNSTORED_NAME}")
-    os.close(handle)
-    return Path(name)
-
-
 def unstored(folder: Path) -> list[dict[str, Any]]:
-    """Return what a result folder keeps of this kind; a line that was cut off is passed over."""
-    path = folder / UNSTORED_NAME
-    if not path.is_file():
-        return []
-    rows = []
-    try:
-        lines = read_text(path, max_bytes=_MAX_BYTES).splitlines()
-    except ExplorerError:
-        return []
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(row, dict):
-            rows.append(row)
-    return rows
+    """Return the measurements in a result folder's file, without a half line."""
+    path, rows = folder / UNSTORED_NAME, []
+    with suppress(ExplorerError):
+        for line in read_text(path, max_bytes=_MAX_BYTES).splitlines() if path.is_file() else ():
+            with suppress(json.JSONDecodeError):
+                rows.append(json.loads(line))
+    return [row for row in rows if isinstance(row, dict)]
 
 
 def drop_stored(folder: Path, trials: Sequence[FrozenTrial]) -> None:
-    """Remove the file once all that it keeps is stored with the study's trials."""
+    """Remove the file once all of its measurements are stored."""
     if rows := unstored(folder):
         stored = [trial.user_attrs.get(MEASURED_ATTR) for trial in trials]
         if all(row in stored for row in rows):
             (folder / UNSTORED_NAME).unlink(missing_ok=True)
 
 
-def said_of_unstored(error: BaseException, kept: Path | None, *, out: Path, place: str) -> ExplorerError | None:
-    """Return the error that tells where a measurement is kept; None for an error that is not the storage's.
+def unstored_error(error: BaseException, kept: Path | None, *, out: Path, place: str) -> ExplorerError | None:
+    """Return the error for a measurement that could not be stored; None for an error that is not the storage's.
 
     Args:
-        error: why it could not be stored.
-        kept: the file that keeps it; None where none could.
+        error: the storage's error.
+        kept: the file of the measurement; None where none could be written.
         out: the result folder.
-        place: the storage, for people.
+        place: name of the storage in messages.
     """
-    where = "the last measurement is lost: it could not be kept in a file either"
+    note = "the last measurement is lost: it could not be kept in a file either"
     if kept is not None:
-        where = f"the last measurement is kept in {kept}"
-        where += ", where the next run finds it" if kept.parent == out else f": move it to {out / UNSTORED_NAME}"
+        note = f"the last measurement is kept in {kept}"
+        note += ", where the next run finds it" if kept.parent == out else f": move it to {out / UNSTORED_NAME}"
     if isinstance(error, StorageLost):
-        return StorageLost(f"{error.problem}; {where}", fix=error.fix)
+        return StorageLost(f"{error.problem}; {note}", fix=error.fix)
     if isinstance(error, OSError):
-        said = f"{place}: cannot write: {error.strerror or error}; {where}"
-        return WrongUsage(said, fix="free the place, then run the same command again")
+        problem = f"{place}: cannot write: {error.strerror or error}; {note}"
+        return WrongUsage(problem, fix="free the place, then run the same command again")
     return None

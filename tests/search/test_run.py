@@ -27,8 +27,8 @@ from explorer.problem.columns import NUMERIC_KNOBS
 from explorer.problem.study import load_study
 from explorer.search.begin import Run, prepare
 from explorer.search.collect import collect
+from explorer.search.provenance import logged
 from explorer.search.run import Execution, search
-from explorer.search.run_log import logged
 from explorer.search.samplers import batch_size, make_sampler
 
 MakeRun = Callable[..., Run]

@@ -1,4 +1,4 @@
-"""Candidates of a measured study: enqueued designs, the rest of a finite space, or what the sampler proposes."""
+"""Candidates of a measured study: enqueued designs, the rest of a finite space, or proposals of the sampler."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,30 +11,29 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from explorer.problem.columns import Columns, n_rows
 from explorer.search.begin import FAILED_ATTR, Run
 from explorer.search.encoding import Encoding, columns_of, rows_of
-from explorer.search.enqueued import asked_params, fault_of, is_enqueued, with_drawn
-from explorer.search.first import wants_all
+from explorer.search.enqueued import fault_of, fill_params, is_enqueued, params_of
 from explorer.search.learning import LearningSampler
 from explorer.search.mirror import Mirror
-from explorer.search.samplers import LEARNING, make_sampler, own_seed, proposed_by
+from explorer.search.samplers import LEARNING, make_sampler, own_seed, proposed_by, wants_all
 from explorer.search.tried import keys_of
 
 _MAX_REDRAWS = 16
 _MAX_LISTED = 10_000
 
 Key = tuple[Any, ...]
-"""A design's knobs."""
+"""Knobs of a design."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A design to be measured.
+    """Design to be measured.
 
     Args:
         params: its Optuna parameters.
         design: its knobs, shape (1,) each.
-        key: the same as a tuple.
-        trial: its RUNNING trial in the mirror; None where all designs are measured and no sampler is asked.
-        enqueued: the stored trial that somebody enqueued for it, to be finished under its own number.
+        key: its knobs as a tuple.
+        trial: its RUNNING trial in the mirror; None where no sampler is asked.
+        enqueued: its stored trial, if it was enqueued.
     """
 
     params: Mapping[str, Any]
@@ -45,11 +44,11 @@ class Candidate:
 
 
 class Candidates:
-    """Next designs of a study, and which ones are complete, in flight or failed.
+    """Next designs of a study, and the sets of those that are complete, in flight or failed.
 
     Args:
         run: the study at its storage.
-        is_parallel: whether several designs are measured at a time: then TPE penalizes those in flight (constant liar).
+        is_parallel: several designs are measured at a time: TPE then penalizes those in flight (constant liar).
     """
 
     def __init__(self, run: Run, *, is_parallel: bool) -> None:
@@ -70,60 +69,56 @@ class Candidates:
 
     @property
     def n_wanted(self) -> int:
-        """Number of COMPLETE trials in the end: those asked for, or those that complete a finite space."""
+        """Number of COMPLETE trials at which the search ends: those asked for, or those of a finite space."""
         if wants_all(self._assessment):
             return self.n_complete + len(self.in_flight) + len(self._untried())
         return self._assessment.study.trials
 
     def next(self, n: int) -> list[Candidate]:
-        """Return at most n designs, marked as in flight; none where there is nothing left to measure."""
-        found: list[Candidate] = []
-        while self._enqueued and len(found) < n:
-            found += self._next_enqueued(self._enqueued.pop(0))
-        n = min(n - len(found), self.n_wanted - self.n_complete - len(self.in_flight))
+        """Return at most n designs, in flight from now on; none where no more are left."""
+        chosen: list[Candidate] = []
+        while self._enqueued and len(chosen) < n:
+            chosen += self._next_enqueued(self._enqueued.pop(0))
+        n = min(n - len(chosen), self.n_wanted - self.n_complete - len(self.in_flight))
         if n <= 0:
-            return found
+            return chosen
         if wants_all(self._assessment):
-            return found + [self._started(self.candidate(params)) for params in self._untried()[:n]]
+            return chosen + [self._started(self.candidate(params)) for params in self._untried()[:n]]
         if isinstance(self._sampler, LearningSampler):
             self._sampler.expect(n)
         for _ in range(n):
             proposed = self._proposed()
             if proposed is None:
                 break
-            found.append(self._started(proposed))
-        return found
+            chosen.append(self._started(proposed))
+        return chosen
 
     def candidate(self, params: Mapping[str, Any], *, trial: Trial | None = None) -> Candidate:
-        """Return the design that parameters mean."""
+        """Return the candidate with these parameters."""
         design = self._encoding.decode(columns_of([params]), n=1)
         return Candidate(params, design, keys_of(design)[0], trial)
 
     def from_knobs(self, knobs: Mapping[str, Any]) -> Candidate | None:
-        """Return a design by its knobs; None where it is complete, or the study's regions do not hold exactly it."""
+        """Return the candidate with these knobs; None where it is complete, or not exactly in the regions."""
         design = {n: np.array([v], dtype=object if isinstance(v, str) else np.float64) for n, v in knobs.items()}
         try:
             params = rows_of(self._encoding.encode(design)) or [{}]
-            found = self.candidate(params[0])
+            candidate = self.candidate(params[0])
         except (KeyError, ValueError, TypeError, IndexError):
             return None
-        if found.key != keys_of(design)[0] or found.key in self.complete:
+        if candidate.key != keys_of(design)[0] or candidate.key in self.complete:
             return None
-        return Candidate(found.params, found.design, found.key, self._mirror.enqueue(found.params))
+        return Candidate(candidate.params, candidate.design, candidate.key, self._mirror.enqueue(candidate.params))
 
     def attributes_of(self, candidate: Candidate) -> dict[str, Any]:
-        """Return what the sampler keeps with a trial."""
+        """Return the sampler's system attributes of a candidate's trial."""
         return self._mirror.attributes_of(candidate.trial) if candidate.trial else {}
 
     def tell(
-        self,
-        candidate: Candidate,
-        values: Sequence[float],
-        *,
-        constraints: Mapping[str, float],
-        user_attrs: Mapping[str, Any],
-    ) -> None:
-        """Tell the sampler what was measured."""
+        self, candidate: Candidate, values: Sequence[float], *,
+        constraints: Mapping[str, float], user_attrs: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        """Tell the sampler a measurement."""
         self.in_flight.discard(candidate.key)
         self.complete.add(candidate.key)
         self.n_complete += 1
@@ -131,11 +126,11 @@ class Candidates:
             self._mirror.tell(candidate.trial, values, constraints=constraints, user_attrs=user_attrs)
 
     def store_attributes(self) -> None:
-        """Write what the sampler keeps with the study into the storage."""
+        """Copy the sampler's attributes of the study to the storage."""
         self._mirror.store_attributes()
 
     def fail(self, candidate: Candidate) -> None:
-        """Tell the sampler that a design cannot be measured: it is not proposed again."""
+        """Tell the sampler that a design failed; it is not proposed again."""
         self.in_flight.discard(candidate.key)
         self.failed.add(candidate.key)
         if candidate.trial:
@@ -146,23 +141,23 @@ class Candidates:
         return candidate
 
     def _next_enqueued(self, stored: FrozenTrial) -> list[Candidate]:
-        """Return an enqueued design, parameters that nobody fixed drawn at random; none where it is in flight."""
-        params = with_drawn(stored, self._random.draw())
-        found = self.candidate(params)
-        if found.key in self.in_flight:
-            return []  # its trial waits: the next run finds the measurement
+        """Return an enqueued design, parameters without a value drawn at random; none where it is in flight."""
+        params = fill_params(stored, self._random.draw())
+        candidate = self.candidate(params)
+        if candidate.key in self.in_flight:
+            return []  # the next run completes its trial with the measurement
         trial = self._mirror.enqueue(params)
-        return [self._started(Candidate(params, found.design, found.key, trial, stored))]
+        return [self._started(Candidate(params, candidate.design, candidate.key, trial, stored))]
 
     def _proposed(self) -> Candidate | None:
-        """Ask the sampler until it proposes a new design, then draw at random, then take any that is left."""
+        """Return a new design: of the sampler, else drawn at random, else any that is left; None where none is."""
         for mirror in (self._mirror, self._random):
             for _ in range(_MAX_REDRAWS):
                 trial = mirror.ask()
-                found = self.candidate(trial.params, trial=trial)
-                if found.key not in self.complete | self.in_flight | self.failed:
-                    own = trial if mirror is self._mirror else self._mirror.enqueue(found.params)
-                    return Candidate(found.params, found.design, found.key, own)
+                candidate = self.candidate(trial.params, trial=trial)
+                if self._is_new(candidate.key):
+                    own = trial if mirror is self._mirror else self._mirror.enqueue(candidate.params)
+                    return Candidate(candidate.params, candidate.design, candidate.key, own)
                 mirror.fail(trial)
             if self._every:
                 break
@@ -170,8 +165,10 @@ class Candidates:
         return self.candidate(left[0], trial=self._mirror.enqueue(left[0])) if left else None
 
     def _untried(self) -> list[Mapping[str, Any]]:
-        taken = self.complete | self.in_flight | self.failed
-        return [params for key, params in self._every.items() if key not in taken]
+        return [params for key, params in self._every.items() if self._is_new(key)]
+
+    def _is_new(self, key: Key) -> bool:
+        return not any(key in keys for keys in (self.complete, self.in_flight, self.failed))
 
     def _every_design(self) -> dict[Key, Mapping[str, Any]]:
         """Return all designs where they can be listed, by key."""
@@ -183,16 +180,16 @@ class Candidates:
 
     def _failed(self, stored: Sequence[FrozenTrial]) -> set[Key]:
         names = self.distributions.keys()
-        params = [asked_params(t) for t in stored if t.state == TrialState.FAIL and FAILED_ATTR in t.user_attrs]
-        known = [{name: one[name] for name in names} for one in params if names <= one.keys()]
-        return set(keys_of(self._encoding.decode(columns_of(known), n=len(known)))) if known else set()
+        params = [params_of(t) for t in stored if t.state == TrialState.FAIL and FAILED_ATTR in t.user_attrs]
+        whole = [{name: one[name] for name in names} for one in params if names <= one.keys()]
+        return set(keys_of(self._encoding.decode(columns_of(whole), n=len(whole))))
 
 
 def _sampler(run: Run, *, is_parallel: bool) -> BaseSampler:
     assessment, study = run.assessment, run.assessment.study
     name = proposed_by(assessment)
     if name == LEARNING:
-        # One plan for all of a study's runs: what is stored decides the rest.
+        # One seed for all runs of a study: the stored trials decide the rest.
         return LearningSampler(assessment, reference=run.reference, seed=own_seed(study.seed, done=0))
     return make_sampler(
         name, seed=study.seed, done=run.tried.n, trials=study.trials, is_parallel=is_parallel,

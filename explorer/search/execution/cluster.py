@@ -1,4 +1,4 @@
-"""Executor that evaluates designs on the workers of a Dask cluster, whatever starts them."""
+"""Executor that evaluates designs on the workers of a Dask cluster."""
 
 import asyncio
 import logging
@@ -27,19 +27,19 @@ _PATIENCE_S = 10.0  # without a worker, before the user is notified
 
 
 class ClusterExecutor(DesignExecutor):
-    """Executor on a Dask scheduler that somebody else has started.
+    """Executor on a running Dask scheduler.
 
-    `distributed.Client.get_executor` is not used: its futures never end where the connection breaks while a result is
-    fetched, and it reports a lost connection as a cancelled task. Here every call is a coroutine that submits, waits,
-    and submits again on a new connection. One thread runs them all.
+    Every call is a coroutine in one thread that submits, waits, and submits again on a new connection.
+    `distributed.Client.get_executor` does not: its futures never end where the connection breaks while a result is
+    fetched, and it reports a lost connection as a cancelled task.
 
     Args:
         url: address of the scheduler, such as tcp://head:8786.
-        resources: what one design takes of the resources that workers declare (`dask worker --resources board=1`).
+        resources: amount for one design of the resources that workers declare (`dask worker --resources board=1`).
         uploads: files that a function finds in its working directory; Python files there can be imported.
         time_limit: seconds that one evaluation may take. A worker that exceeds it ends.
         notify: called with messages for the user, from another thread.
-        retry_s: how long to wait for a scheduler that went away.
+        retry_s: seconds to wait for a scheduler that went away.
 
     Raises:
         WrongUsage: the address is wrong, nothing answers there, or an upload is no file.
@@ -71,7 +71,7 @@ class ClusterExecutor(DesignExecutor):
         self._levels = silence_dask()
         self._connection = Connection(url, uploads=files, notify=notify, retry_s=retry_s)
         self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(lambda _loop, _context: None)  # what is left of broken connections
+        self._loop.set_exception_handler(lambda _loop, _context: None)  # remains of broken connections
         self._thread = threading.Thread(target=self._loop.run_forever, name="explorer-cluster", daemon=True)
         self._thread.start()
         try:
@@ -83,7 +83,7 @@ class ClusterExecutor(DesignExecutor):
 
     @property
     def n_slots(self) -> int:
-        """Number of designs that the workers can evaluate at this moment, at least 1."""
+        """Number of designs that the workers can evaluate now, at least 1."""
         return self._n_slots
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -124,23 +124,19 @@ class ClusterExecutor(DesignExecutor):
         if not is_first:
             return
         if wait or cancel_futures:
-            wait_for_futures(futures)
-            self._end()
+            self._end(futures)
         else:
-            threading.Thread(target=self._end_after, args=(futures,), daemon=True).start()
+            threading.Thread(target=self._end, args=(futures,), daemon=True).start()
 
-    def _end_after(self, futures: list[Future[Any]]) -> None:
+    def _end(self, futures: list[Future[Any]]) -> None:
         wait_for_futures(futures)
-        self._end()
-
-    def _end(self) -> None:
         self._watching.cancel()
         with suppress(Exception):
             self._await(self._connection.close(), timeout=2 * CLOSE_S)
         self._stop()
 
     def _stop(self) -> None:
-        """End the thread, and what still waits in it."""
+        """End the thread and its coroutines."""
         with suppress(Exception):
             self._await(_cancel_all(), timeout=CLOSE_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -154,7 +150,7 @@ class ClusterExecutor(DesignExecutor):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout)
 
     async def _evaluate(self, call: bytes) -> object:
-        """Submit a call until a scheduler has kept it to its end."""
+        """Submit a call, again on each new connection, until it ends."""
         import operator
         import pickle
 

@@ -1,4 +1,4 @@
-"""Connection to a Dask scheduler that is replaced when it breaks."""
+"""Connection to a Dask scheduler, replaced when it breaks."""
 
 import asyncio
 import hashlib
@@ -15,7 +15,7 @@ from explorer.search.execution.executor import SchedulerUnavailable
 
 CLOSE_S = 5.0
 _CONNECT_S = 10.0
-_ANSWER_S = 30.0  # as long as Dask itself waits before it takes a connection for dead
+_ANSWER_S = 30.0  # Dask's own timeout for a dead connection
 _RETRY_S = 0.5
 _LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application")
 _TLS = "DASK_DISTRIBUTED__COMM__TLS__"
@@ -23,22 +23,16 @@ _TLS_VARIABLES = f"{_TLS}CA_FILE, {_TLS}CLIENT__CERT and {_TLS}CLIENT__KEY"
 
 
 class Connection:
-    """Client of a scheduler, for the coroutines of one event loop.
+    """Client of a scheduler for one event loop; arguments as of `ClusterExecutor`, `uploads` as of `named_by_content`.
 
-    Args:
-        url: address of the scheduler.
-        uploads: files for the workers, by the names under which they are stored there.
-        notify: called with messages for the user.
-        retry_s: how long to wait for a scheduler that went away.
+    After a scheduler was away for `retry_s` seconds, all methods but `close` raise SchedulerUnavailable.
     """
 
-    def __init__(
-        self, url: str, *, uploads: dict[str, Path], notify: Callable[[str], None], retry_s: float
-    ) -> None:  # fmt: skip
+    def __init__(self, url: str, *, uploads: dict[str, Path], notify: Callable[[str], None], retry_s: float) -> None:
         self._url, self._uploads, self._notify, self._retry_s = url, uploads, notify, retry_s
         self._client: Any = None
         self._failure: SchedulerUnavailable | None = None
-        self._lock = asyncio.Lock()  # held while the client is replaced: all who need one wait
+        self._lock = asyncio.Lock()  # held while the client is replaced
 
     async def open(self) -> None:
         """Connect for the first time.
@@ -58,22 +52,14 @@ class Connection:
             )
 
     async def client(self) -> Any:
-        """Return the `distributed.Client` of this moment.
-
-        Raises:
-            SchedulerUnavailable: the scheduler went away and did not come back.
-        """
+        """Return the current `distributed.Client`."""
         async with self._lock:
             if self._failure is not None:
                 raise self._failure
             return self._client
 
     async def workers(self) -> list[dict[str, Any]]:
-        """Return what the scheduler tells of its workers, as `WorkerState.identity` gives it.
-
-        Raises:
-            SchedulerUnavailable: the scheduler went away and did not come back.
-        """
+        """Return the workers of the scheduler, as of `WorkerState.identity`."""
         while True:
             client = await self.client()
             try:
@@ -84,7 +70,7 @@ class Connection:
                 await self.replace(client)
 
     async def replace(self, lost: Any) -> None:
-        """Connect again where a client is of no use any more, and wait for the scheduler; otherwise do nothing."""
+        """Wait for the scheduler and connect again, unless the client still works or was replaced."""
         async with self._lock:
             if self._client is not lost or self._failure is not None or await _answers(lost):
                 return
@@ -129,21 +115,21 @@ class Connection:
 
 
 def named_by_content(uploads: Sequence[Path]) -> dict[str, Path]:
-    """Return files by names that tell their content, so that runs on the same workers do not mix them up.
+    """Return files by names with a digest of their content, for runs that share workers.
 
     Raises:
         WrongUsage: one is no file, or two have the same name.
     """
-    found: dict[str, Path] = {}
+    named: dict[str, Path] = {}
     for path in uploads:
         if not path.is_file():
             raise WrongUsage(f"--upload {path}: no such file", fix="give the path of a file")
-        if any(path.name == other.name for other in found.values()):
+        if any(path.name == other.name for other in named.values()):
             raise WrongUsage(f"--upload {path}: another file is named {path.name}", fix="rename one of them")
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        found[f"explorer-{digest[:16]}-{path.name}"] = path
-    return found
+        named[f"explorer-{digest[:16]}-{path.name}"] = path
+    return named
 
 
 def is_private(url: str) -> bool:
@@ -177,7 +163,7 @@ def silence_dask() -> dict[str, int]:
 
 
 async def _answers(client: Any) -> bool:
-    """Return True where a client still has its scheduler, which forgets all tasks when its workers are restarted."""
+    """Return True where a client still has its scheduler; one that restarted its workers has no tasks."""
     with suppress(Exception):
         if client.status == "running":
             await asyncio.wait_for(client.scheduler.identity(n_workers=0), _CONNECT_S)

@@ -1,6 +1,7 @@
-"""The coordinator of a measured study: ask, submit, tell, and be the only writer of its storage."""
+"""Coordinator of a measured study: asks the sampler, submits designs, and is the only writer of the storage."""
 
 import datetime
+import functools
 import math
 import platform
 import threading
@@ -11,6 +12,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from optuna.trial import TrialState
 from explorer.errors import ExplorerError, MeasurementFailed, WrongUsage
 from explorer.models.evaluator import Measurer, measurer
 from explorer.models.task import call_task, dump_task
-from explorer.problem.columns import Columns, Float
+from explorer.problem.columns import Columns
 from explorer.search.begin import FAILED_ATTR, MEASURED_ATTR, Run
 from explorer.search.bulk import Block, finish_enqueued, record
 from explorer.search.encoding import columns_of
@@ -29,12 +31,12 @@ from explorer.search.execution.local import InlineExecutor
 from explorer.search.patience import PATIENCE_S, Patience
 from explorer.search.progress import FrontSoFar, Progress, stopped
 from explorer.search.tried import SEARCH, Tried, attributes
-from explorer.search.unstored import drop_stored, keep_unstored, said_of_unstored, unstored
+from explorer.search.unstored import drop_stored, keep_unstored, unstored, unstored_error
 
 MAX_RETRIES = 3
-"""How often a design is tried again whose worker was lost: it may be what kills workers."""
+"""Retries of a design whose worker was lost: it may be the cause."""
 MAX_FAILURES_IN_A_ROW = 20
-"""One design in twenty that can be measured keeps a search alive; an unplugged board must not be tried for ever."""
+"""Limit after which a search ends: an unplugged board must not be tried for ever."""
 _POLL_S = 0.5
 _SMOOTHING = 0.2
 
@@ -43,7 +45,7 @@ Notify = Callable[[str], None]
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """A design on its way to its measurement."""
+    """Design that was submitted, and how often its worker was lost."""
 
     candidate: Candidate
     knobs: Mapping[str, Any]
@@ -54,7 +56,7 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A COMPLETE trial as it was stored."""
+    """COMPLETE trial that was stored."""
 
     number: int
     columns: Columns
@@ -63,14 +65,16 @@ class _Stored:
     user_attrs: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    """A design that cannot be measured."""
-
-    error: ExplorerError
+_Outcome = _Stored | BaseException
+"""Of the errors, WorkerLost leads to a retry and _Failed to a FAIL trial; any other ends the search."""
 
 
-_Outcome = _Stored | _Failed | BaseException
+class _Failed(Exception):
+    """Design that cannot be measured, for the reason of an ExplorerError."""
+
+    def __init__(self, error: ExplorerError) -> None:
+        super().__init__(error.problem)
+        self.error = error
 
 
 def search_measured(
@@ -86,15 +90,15 @@ def search_measured(
 
     Args:
         run: the study at its storage.
-        executor: where designs are measured.
-        progress: told how far the search is.
-        should_stop: asked between designs; then those that have begun are finished.
-        notify: told what a user should know: lost workers, a storage that is away.
-        patience_s: how long a storage may be away.
+        executor: evaluates the designs; it is shut down at the end.
+        progress: called after each batch.
+        should_stop: called between designs; after True, running designs are finished.
+        notify: called with messages for the user: lost workers, a storage that is away.
+        patience_s: for how long a storage may be away.
 
     Raises:
-        Interrupted: it was stopped before it was done; everything measured is stored.
-        MeasurementFailed: so many designs in a row could not be measured that none will be.
+        Interrupted: `should_stop` returned True before the end; everything measured is stored.
+        MeasurementFailed: MAX_FAILURES_IN_A_ROW designs failed.
         StorageLost, SchedulerUnavailable: storage or scheduler went away and did not come back.
     """
     patience = Patience(run.place, say=notify, ensure_lock=run.ensure_lock, seconds=patience_s)
@@ -149,7 +153,7 @@ class _Coordinator:
         return self._run.tried.n - self._first
 
     def _fill(self) -> None:
-        """Submit as many designs as there are free slots, and a few more where proposing is slow beside measuring."""
+        """Submit a design to each free slot, and some more where proposals are slow compared with measurements."""
         n = self._executor.n_slots + self._n_queued() - len(self._jobs)
         while n > 0 and self._retries:
             self._submit(self._retries.popleft())
@@ -157,17 +161,15 @@ class _Coordinator:
         if n <= 0:
             return
         began = time.perf_counter()
-        found = self._candidates.next(n)
-        if found:
+        designs = self._candidates.next(n)
+        if designs:
             seconds = time.perf_counter() - began
             self._propose_s = max(seconds, _smoothed(self._propose_s, seconds))  # the first fit takes longer at once
-        for candidate in found:
-            knobs = {name: values[0].item() if isinstance(values[0], np.generic) else values[0]
-                     for name, values in candidate.design.items()}  # fmt: skip
-            self._submit(_Job(candidate, knobs))
+        for candidate in designs:
+            self._submit(_Job(candidate, {name: values.tolist()[0] for name, values in candidate.design.items()}))
 
     def _n_queued(self) -> int:
-        """Return how many designs wait beside the running ones: as many as finish while the sampler proposes."""
+        """Return the number of queued designs: as many as finish while the sampler proposes."""
         n, least = self._executor.n_slots, self._executor.min_queued
         if n == 1 or not self._measure_s:
             return least
@@ -175,7 +177,7 @@ class _Coordinator:
 
     def _submit(self, job: _Job) -> None:
         job.began = datetime.datetime.now(datetime.UTC)
-        if self._measuring.knows(job.knobs):  # an earlier run measured it and could not store it
+        if self._measuring.knows(job.knobs):  # measured by an earlier run that could not store it
             future: Future[Any] = Future()
             future.set_result(None)
         elif self._payload:
@@ -187,7 +189,7 @@ class _Coordinator:
         future.add_done_callback(lambda arrived: self._receive(job, arrived))
 
     def _withdraw(self) -> None:
-        """Take back what has not begun: a stopped search finishes only what is being measured."""
+        """Withdraw the designs that no worker has begun: a stopped search finishes only the running ones."""
         self._retries.clear()
         if self._executor.cancels_running:
             return
@@ -196,45 +198,48 @@ class _Coordinator:
                 self._jobs.discard(job)
 
     def _receive(self, job: _Job, future: Future[Any]) -> None:
-        """Store what arrives in the executor's thread: the main thread may be busy with the sampler."""
-        if future.cancelled():
-            return
+        """Store a result in the executor's thread: the main thread may be busy with the sampler."""
+        if not future.cancelled():
+            self._arrived.put((job, self._outcome(lambda: self._finished(job, future))))
+
+    def _outcome(self, store: Callable[[], _Stored]) -> _Outcome:
         with self._turn:
             try:
-                outcome: _Outcome = self._finished(job, future)
-            except BaseException as error:  # noqa: BLE001 - raised again by the main thread
-                outcome = error
-        self._arrived.put((job, outcome))
+                return store()
+            except BaseException as error:  # noqa: BLE001 - the main thread raises it again
+                return error
 
-    def _finished(self, job: _Job, future: Future[Any]) -> "_Outcome":
-        """Return a job's stored trial, or why there is none.
+    def _finished(self, job: _Job, future: Future[Any]) -> _Stored:
+        """Store the measurement of a job.
 
         Raises:
-            StorageLost, WrongUsage: it cannot be stored; what was measured is kept in a file.
+            _Failed: the design cannot be measured.
+            WorkerLost, SchedulerUnavailable: it was not measured.
+            StorageLost, WrongUsage: it cannot be stored; the measurement is kept in a file.
         """
         try:
             row = self._row(job, future)
-        except WorkerLost as error:
-            return error
         except SchedulerUnavailable:
             raise
         except ExplorerError as error:
-            return _Failed(error)
+            raise _Failed(error) from error
         try:
             return self._stored(job, row)
+        except _Failed:
+            raise
         except BaseException as error:
-            self._patience.give_up()  # what arrives from now on need not wait for the same storage
+            self._patience.give_up()  # later results need not wait for the same storage
             path = keep_unstored(self._run.out, row)
-            if told := said_of_unstored(error, path, out=self._run.out, place=self._run.place):
-                raise told from error
+            if lost := unstored_error(error, path, out=self._run.out, place=self._run.place):
+                raise lost from error
             raise
 
     def _row(self, job: _Job, future: Future[Any]) -> Mapping[str, Any]:
-        """Return what was measured of a design, checked and kept by the evaluator.
+        """Return the measurement of a design, checked by the evaluator.
 
         Raises:
-            WorkerLost, SchedulerUnavailable: it was not measured.
-            ExplorerError: it cannot be measured.
+            WorkerLost, SchedulerUnavailable: there is none.
+            ExplorerError: the design cannot be measured.
         """
         name, fix = self._measuring.name, "mend what measures, or leave such designs out"
         try:
@@ -257,29 +262,28 @@ class _Coordinator:
         self._measure_s = _smoothed(self._measure_s, seconds)
         return self._measuring.accept(job.knobs, raw)
 
-    def _stored(self, job: _Job, row: Mapping[str, Any]) -> "_Outcome":
-        assessment, candidate = self._run.assessment, job.candidate
-        columns = assessment.assess(candidate.design)
-        values = assessment.values(columns)
+    def _stored(self, job: _Job, row: Mapping[str, Any]) -> _Stored:
+        assessment, params = self._run.assessment, job.candidate.params
+        columns = assessment.assess(job.candidate.design)
+        values = assessment.values(columns)[0].tolist()
         if np.isnan(values).any():
             fix = "see what such a design is assessed by"
-            return _Failed(MeasurementFailed("an objective is not a number", fix=fix))
-        kept = {name: of[0] for name, of in attributes(columns, columns_of([candidate.params])).items()}
-        kept[MEASURED_ATTR] = dict(row)
-        excess = assessment.excess(columns)
-        number = self._record(job, TrialState.COMPLETE, kept, values=values, excess=excess)
-        missed = {name: float(misses[0]) for name, misses in excess.items()}
-        return _Stored(number, columns, values[0].tolist(), missed, kept)
+            raise _Failed(MeasurementFailed("an objective is not a number", fix=fix))
+        attrs = {name: of[0] for name, of in attributes(columns, columns_of([params])).items()}
+        attrs[MEASURED_ATTR] = dict(row)
+        constraints = {name: float(of[0]) for name, of in assessment.excess(columns).items()}
+        number = self._record(job, TrialState.COMPLETE, attrs, values=values, constraints=constraints)
+        return _Stored(number, columns, values, constraints, attrs)
 
     def _collect(self) -> None:
-        """Take in at least one outcome, if any arrives in time, and all that have arrived."""
+        """Wait for an outcome, for a limited time, and process all that have arrived."""
         with suppress(Empty):
             outcome = self._arrived.get(timeout=_POLL_S)
             while True:
-                self._take_in(*outcome)
+                self._process(*outcome)
                 outcome = self._arrived.get_nowait()
 
-    def _take_in(self, job: _Job, outcome: "_Outcome") -> None:
+    def _process(self, job: _Job, outcome: _Outcome) -> None:
         if job not in self._jobs:  # withdrawn
             return
         self._jobs.discard(job)
@@ -315,7 +319,7 @@ class _Coordinator:
         self._retries.append(job)
 
     def _fail(self, job: _Job, error: ExplorerError) -> None:
-        """Record a design that cannot be measured."""
+        """Record a FAIL trial."""
         with self._turn:
             self._record(job, TrialState.FAIL, {FAILED_ATTR: error.problem})
         self._candidates.fail(job.candidate)
@@ -335,38 +339,37 @@ class _Coordinator:
         state: TrialState,
         user_attrs: Mapping[str, Any],
         *,
-        values: Float | None = None,
-        excess: Columns | None = None,
+        values: Sequence[float] | None = None,
+        constraints: Mapping[str, float] = MappingProxyType({}),
     ) -> int:
         """Record a finished trial; return its number."""
-        run, candidate, missed = self._run, job.candidate, excess or {}
-        distributions, kept = self._candidates.distributions, self._candidates.attributes_of(candidate)
+        study, candidate, distributions = self._run.study, job.candidate, self._candidates.distributions
+        system_attrs = self._candidates.attributes_of(candidate)
         if (enqueued := candidate.enqueued) is not None:
             self._patience(
                 lambda: finish_enqueued(
-                    run.study, enqueued, params=candidate.params, distributions=distributions, state=state,
-                    values=None if values is None else values[0].tolist(), user_attrs=user_attrs, system_attrs=kept,
-                    constraints={name: float(misses[0]) for name, misses in missed.items()},
+                    study, enqueued, params=candidate.params, distributions=distributions, state=state, values=values,
+                    constraints=constraints, user_attrs=user_attrs, system_attrs=system_attrs,
                 )
             )  # fmt: skip
             return enqueued.number
         block = Block(
             params=columns_of([candidate.params]),
             distributions=distributions,
-            values=np.full((1, len(run.assessment.study.objectives)), np.nan) if values is None else values,
-            constraints=missed,
-            user_attrs={name: [value] for name, value in user_attrs.items()},
-            system_attrs={name: [value] for name, value in kept.items()},
+            values=np.array([values or [np.nan] * len(study.directions)]),
+            constraints={name: np.array([excess]) for name, excess in constraints.items()},
+            user_attrs=columns_of([user_attrs]),
+            system_attrs=columns_of([system_attrs]),
             began=job.began,
             ended=datetime.datetime.now(datetime.UTC),
             states=[state],
         )
-        recorded = self._patience(lambda: record(run.study, block))
-        run.say(recorded.note)
+        recorded = self._patience(lambda: record(study, block))
+        self._run.say(recorded.note)
         return recorded.numbers[0]
 
     def _replay_unstored(self) -> None:
-        """Store what an earlier run measured but could not store."""
+        """Store the measurements that an earlier run could not store."""
         for row in unstored(self._run.out):
             self._measuring.recall(row)
             knobs = self._measuring.design_of(row)
@@ -374,7 +377,7 @@ class _Coordinator:
             if knobs and candidate and self._measuring.knows(knobs):
                 job = _Job(candidate, knobs)
                 self._jobs.add(job)
-                self._take_in(job, self._stored(job, row))
+                self._process(job, self._outcome(functools.partial(self._stored, job, row)))
 
 
 def _payload(measuring: Measurer) -> bytes:

@@ -1,22 +1,18 @@
 """Interface of the executors that evaluate designs, and the errors that they raise."""
 
 from abc import abstractmethod
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
-from typing import ClassVar, ParamSpec, TypeVar
+from concurrent.futures import Executor
+from typing import ClassVar
 
 from explorer.errors import ExplorerError
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 
 class DesignExecutor(Executor):
-    """Executor that tells how many designs it can evaluate at the same time.
+    """Executor with a number of slots.
 
     Attributes:
         cancels_running: whether `cancel` of a future also drops a call that has begun.
-        min_queued: how many designs beside the running ones it should hold: an adaptive cluster grows only by demand.
+        min_queued: least number of queued designs: an adaptive cluster grows only by demand.
     """
 
     cancels_running: ClassVar[bool] = False
@@ -27,17 +23,13 @@ class DesignExecutor(Executor):
     def n_slots(self) -> int:
         """Number of designs that can be evaluated at this moment, at least 1."""
 
-    @abstractmethod
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Schedule fn(*args, **kwargs) and return its future, as `concurrent.futures.Executor.submit`."""
-
 
 class WorkerLost(Exception):
     """A worker died while it evaluated a design: crash, kill, memory or time limit.
 
     Args:
-        reason: what happened, for the user.
-        is_final: the executor has tried the design again already; the coordinator must not.
+        reason: the cause, for the user.
+        is_final: the executor has retried the design already; the coordinator must not.
     """
 
     def __init__(self, reason: str, *, is_final: bool = False) -> None:

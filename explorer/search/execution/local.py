@@ -20,7 +20,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _STOP = b""
 _STOP_S = 5.0
-# The worker sees the modules that the coordinator sees, and imports none of them before a call needs it.
+# The worker has the coordinator's path of modules, and imports none before a call needs it.
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from explorer.search.execution.worker import main; main()"
 )
@@ -31,11 +31,11 @@ class InlineExecutor(DesignExecutor):
 
     @property
     def n_slots(self) -> int:
-        """One: nothing runs beside it."""
+        """Always 1."""
         return 1
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Call a function; Ctrl-C and the end of the program are raised here, every other exception by the future."""
+        """Call a function; KeyboardInterrupt and SystemExit are raised here, other exceptions by the future."""
         future: Future[T] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
@@ -45,10 +45,10 @@ class InlineExecutor(DesignExecutor):
 
 
 class LocalExecutor(DesignExecutor):
-    """Executor of isolated child processes, started when they are first needed.
+    """Executor of isolated child processes, started at first use.
 
-    Whatever happens to one of them (crash, `kill -9`, out of memory, time limit) fails the one call that it was at with
-    `WorkerLost`; the next call gets a new process. Processes share no lock and no queue: each has two pipes of its own.
+    The end of a process (crash, `kill -9`, out of memory, time limit) fails its current call with `WorkerLost`; the
+    next call gets a new process. Processes share no lock and no queue: each has two pipes of its own.
 
     Args:
         n_workers: the number of processes.
@@ -75,7 +75,7 @@ class LocalExecutor(DesignExecutor):
         return self._threads.submit(self._call, cloudpickle.dumps((fn, args, kwargs)))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the processes: after the calls at hand with `wait`, else at once."""
+        """End the processes: after their current calls with `wait`, else at once."""
         with self._lock:
             self._is_closed = not wait
             processes = [] if wait else list(self._processes)
@@ -88,7 +88,7 @@ class LocalExecutor(DesignExecutor):
 
     def _call(self, call: bytes) -> Any:
         process: _Process | None = getattr(self._own, "process", None)
-        if process is not None and not process.is_alive:  # killed while it was idle
+        if process is not None and not process.is_alive:  # killed while idle
             self._discard(process)
             process = None
         if process is None:
@@ -118,7 +118,7 @@ class LocalExecutor(DesignExecutor):
 
 
 class _Process:
-    """A worker process in a session of its own, so that Ctrl-C does not reach it and it dies with all its children."""
+    """Worker process in its own session: Ctrl-C does not reach it, and it is killed with its children."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-c", _BOOT, json.dumps(sys.path)]
@@ -134,7 +134,7 @@ class _Process:
         return self._process.poll() is None
 
     def call(self, call: bytes, *, time_limit: float | None) -> tuple[bool, Any]:
-        """Return whether a call returned, and its result or the text of its exception.
+        """Return (True, result) of a call, or (False, text of its exception).
 
         Raises:
             WorkerLost: the process ended before it answered.
@@ -160,7 +160,7 @@ class _Process:
         return cast("tuple[bool, Any]", pickle.loads(answer))  # noqa: S301 - from our own process
 
     def kill(self) -> None:
-        """End the process and everything that it has started."""
+        """Kill the process and its children."""
         if self._process.returncode is not None:
             return  # its number may be another process's by now
         with suppress(ProcessLookupError, PermissionError):
@@ -170,7 +170,7 @@ class _Process:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def stop(self) -> None:
-        """Have an idle process end by itself, which closes what a measurement opened; kill it where it does not."""
+        """Let an idle process exit, which closes what a measurement opened; kill it after a while."""
         with suppress(OSError):
             write_frame(self._outbox, _STOP)
         try:
@@ -185,8 +185,8 @@ class _Process:
         self.kill()
 
     def _cause(self) -> str:
-        """Return what the process died of."""
-        self.kill()  # what it had started
+        """Return the cause of death."""
+        self.kill()  # its children
         code = self._process.wait()
         if code >= 0:
             return f"exit code {code}"

@@ -18,17 +18,11 @@ def portable_call(
     time_limit: float | None,
     uploads: Mapping[str, str],
 ) -> bytes:
-    """Serialize a call so that `pickle.loads(...)()` runs it where nothing but Dask is installed.
+    """Serialize a call so that `pickle.loads(...)()` runs it where only Dask is installed.
 
-    Dask pickles by reference whatever the submitting process can import, also where cloudpickle was told to take a
-    module by value, and it unpickles every task in the scheduler as well. So it gets bytes, and `pickle.loads` to call.
-
-    Args:
-        function: of `explorer.models.task`, or anything that the workers can import.
-        args: its arguments.
-        kwargs: its keyword arguments.
-        time_limit: see `run_on_worker`.
-        uploads: see `run_on_worker`.
+    The function is of `explorer.models.task`, or importable on the workers; `time_limit` and `uploads` are those of
+    `run_on_worker`. Dask pickles by reference what the submitting process can import, even modules registered with
+    cloudpickle by value, and the scheduler unpickles every task too. So it gets bytes, and `pickle.loads` to call.
     """
     import cloudpickle
     from distributed import get_worker
@@ -39,10 +33,7 @@ def portable_call(
 
 
 class _RunOnWorker:
-    """`explorer.models.task.run_on_worker`, unpickled as the function of a module made from that module's text.
-
-    Text is good for every version of Python, cloudpickle's bytecode for one.
-    """
+    """`explorer.models.task.run_on_worker`, pickled as source text: cloudpickle's bytecode fits one Python version."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
         return eval, (_expression(),)

@@ -41,13 +41,13 @@ def read_frame(stream: BinaryIO) -> bytes | None:
 def main() -> None:
     """Answer calls until an empty frame says that there are no more."""
     inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    # What a measurement prints must not end up among the frames, and what it reads must not eat them.
+    # Prints of a measurement must not get among the frames, and its reads must not consume them.
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(2, 1)
     calls: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_receive, args=(inbox, calls), daemon=True).start()
-    with suppress(BrokenPipeError):  # the coordinator is gone: nobody is left to tell
+    with suppress(BrokenPipeError):  # the coordinator is gone
         write_frame(outbox, READY)
         while call := calls.get():
             write_frame(outbox, _answer(call))
@@ -58,7 +58,7 @@ def _answer(call: bytes) -> bytes:
     try:
         function, args, kwargs = pickle.loads(call)  # noqa: S301 - from the coordinator's own pipe
         return pickle.dumps((True, function(*args, **kwargs)))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the coordinator decides
+    except Exception as error:  # noqa: BLE001 - the coordinator decides
         return pickle.dumps((False, f"{type(error).__name__}: {error}"))
 
 

@@ -1,6 +1,5 @@
-"""Designs on a real Dask cluster: processes of this machine, with workers that cannot import explorer."""
+"""Executor on a real Dask cluster of processes on this machine, with workers that cannot import explorer."""
 
-import itertools
 import os
 import signal
 import subprocess
@@ -16,10 +15,12 @@ import pytest
 from explorer.errors import WrongUsage
 from explorer.search.execution.cluster import ClusterExecutor
 from explorer.search.execution.executor import SchedulerUnavailable, WorkerLost
-from tests.search.dask_processes import Cluster, end, ssh_server, submit, until
+from tests.search.dask_processes import Cluster, end, ssh_server, submit
+from tests.search.measured import ENVIRONMENT, until
 
 pytest.importorskip("distributed", reason="needs the extra 'cluster'")
 pytestmark = pytest.mark.xdist_group("dask")
+Connect = Callable[..., ClusterExecutor]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def empty(tmp_path: Path) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def connect() -> Iterator[Callable[..., ClusterExecutor]]:
+def connect() -> Iterator[Connect]:
     """Connect to a scheduler that may be starting; `messages` has what the user is told."""
     opened: list[ClusterExecutor] = []
 
@@ -56,7 +57,7 @@ def connect() -> Iterator[Callable[..., ClusterExecutor]]:
     assert "explorer-cluster" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_workers_need_no_explorer(cluster: Cluster, connect: Callable[..., ClusterExecutor]) -> None:
+def test_workers_need_no_explorer(cluster: Cluster, connect: Connect) -> None:
     executor = connect(cluster.url, slots=2)
 
     results = [submit(executor, x=float(x)) for x in range(5)]
@@ -65,7 +66,7 @@ def test_workers_need_no_explorer(cluster: Cluster, connect: Callable[..., Clust
     assert submit(executor, **{"raise": "no board"}).result(60)[:2] == ("failed", "SystemExit: no board")
 
 
-def test_one_design_at_a_time_for_each_board(cluster: Cluster, connect: Callable[..., ClusterExecutor]) -> None:
+def test_one_design_at_a_time_for_each_board(cluster: Cluster, connect: Connect) -> None:
     executor = connect(cluster.url, slots=2, resources={"board": 0.5 + 0.5})
 
     rows = [future.result(60)[1] for future in [submit(executor, sleep=0.1) for _ in range(6)]]
@@ -77,7 +78,7 @@ def test_one_design_at_a_time_for_each_board(cluster: Cluster, connect: Callable
 
 
 def test_design_of_a_killed_worker_is_evaluated_again(
-    cluster: Cluster, connect: Callable[..., ClusterExecutor], tmp_path: Path
+    cluster: Cluster, connect: Connect, tmp_path: Path
 ) -> None:
     executor = connect(cluster.url, slots=2)
     log, go = tmp_path / "log", tmp_path / "go"
@@ -93,7 +94,7 @@ def test_design_of_a_killed_worker_is_evaluated_again(
     until(lambda: executor.n_slots == 2)
 
 
-def test_time_limit_ends_the_worker_and_says_so(cluster: Cluster, connect: Callable[..., ClusterExecutor]) -> None:
+def test_time_limit_ends_the_worker_and_says_so(cluster: Cluster, connect: Connect) -> None:
     executor = connect(cluster.url, slots=2, time_limit=0.5)
 
     slow = submit(executor, sleep=600)
@@ -105,7 +106,7 @@ def test_time_limit_ends_the_worker_and_says_so(cluster: Cluster, connect: Calla
 
 
 def test_shutdown_releases_everything_on_the_scheduler(
-    cluster: Cluster, connect: Callable[..., ClusterExecutor], tmp_path: Path
+    cluster: Cluster, connect: Connect, tmp_path: Path
 ) -> None:
     from distributed import Client
 
@@ -125,7 +126,7 @@ def test_shutdown_releases_everything_on_the_scheduler(
 
 
 def test_uploads_reach_a_worker_that_joins_later(
-    empty: Cluster, connect: Callable[..., ClusterExecutor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty: Cluster, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("explorer.search.execution.cluster._PATIENCE_S", 0.2)
     (tmp_path / "mine").mkdir()
@@ -142,7 +143,7 @@ def test_uploads_reach_a_worker_that_joins_later(
     assert future.result(60)[:2] == ("ok", {"text": "1.02"})
 
 
-def test_three_boards_by_ssh(empty: Cluster, connect: Callable[..., ClusterExecutor], tmp_path: Path) -> None:
+def test_three_boards_by_ssh(empty: Cluster, connect: Connect, tmp_path: Path) -> None:
     (tmp_path / "ssh").mkdir()
     with ssh_server(tmp_path / "ssh") as login:
         logins = [empty.start_worker("--no-nanny", "--resources", "board=1", before=login) for _ in range(3)]
@@ -156,7 +157,7 @@ def test_three_boards_by_ssh(empty: Cluster, connect: Callable[..., ClusterExecu
 
 
 def test_designs_outlive_a_restart_of_the_scheduler(
-    empty: Cluster, connect: Callable[..., ClusterExecutor], tmp_path: Path
+    empty: Cluster, connect: Connect, tmp_path: Path
 ) -> None:
     messages: list[str] = []
     worker = empty.start_worker()
@@ -181,7 +182,7 @@ def test_designs_outlive_a_restart_of_the_scheduler(
     assert worker.wait(60) is not None
 
 
-def test_scheduler_that_stays_away_ends_every_design(empty: Cluster, connect: Callable[..., ClusterExecutor]) -> None:
+def test_scheduler_that_stays_away_ends_every_design(empty: Cluster, connect: Connect) -> None:
     executor = connect(empty.url, retry_s=1.0)
     futures = [submit(executor) for _ in range(3)]
 
@@ -206,7 +207,7 @@ def test_upload_that_is_no_file_is_wrong_usage(tmp_path: Path) -> None:
         ClusterExecutor("tcp://127.0.0.1:1", notify=print, uploads=[tmp_path / "none.npz"])
 
 
-def test_open_address_is_warned_of(empty: Cluster, connect: Callable[..., ClusterExecutor]) -> None:
+def test_open_address_is_warned_of(empty: Cluster, connect: Connect) -> None:
     messages: list[str] = []
     connect(empty.url.replace("127.0.0.1", "0.0.0.0"), messages=messages)  # noqa: S104 - leads to this machine
 

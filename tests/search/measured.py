@@ -123,11 +123,11 @@ class Measured:
 
 
 def make_measured(
-    folder: Path, *, trials: int = 40, seconds: float = 0.0, space: str = SPACE, sampler: str = "random",
+    folder: Path, *, trials: int = 40, seconds: float = 0.0, is_finite: bool = False, sampler: str = "random",
     extra: str = "pass",
 ) -> Measured:  # fmt: skip
-    """Write a study, its space and the function that measures."""
-    (folder / "space.toml").write_text(space, encoding="utf-8")
+    """Write a study, its space (of twelve designs, or a continuous one) and the function that measures."""
+    (folder / "space.toml").write_text(FINITE if is_finite else SPACE, encoding="utf-8")
     (folder / "boards.toml").write_text(STUDY.format(trials=trials, sampler=sampler), encoding="utf-8")
     (folder / "task.py").write_text(TASK.format(seconds=seconds, extra=extra), encoding="utf-8")
     return Measured(folder)
@@ -151,12 +151,6 @@ def is_alive(pid: int) -> bool:
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     return False
-
-
-def kill(process: "subprocess.Popen[str]") -> None:
-    """Kill a process and wait for its end."""
-    process.kill()
-    process.communicate()
 
 
 def ended(process: "subprocess.Popen[str]", *, seconds: float = 240.0) -> Done:

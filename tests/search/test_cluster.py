@@ -71,9 +71,7 @@ def test_workers_without_explorer_evaluate_one_design_a_board(cluster: Cluster, 
     assert connect(cluster.url, resources={"board": 2}).n_slots == 1
 
 
-def test_design_of_a_killed_worker_is_evaluated_again(
-    cluster: Cluster, connect: Connect, tmp_path: Path
-) -> None:
+def test_design_of_a_killed_worker_is_evaluated_again(cluster: Cluster, connect: Connect, tmp_path: Path) -> None:
     executor = connect(cluster.url, slots=2)
     log, go = tmp_path / "log", tmp_path / "go"
     future = submit(executor, log=str(log), wait_for=str(go))
@@ -99,9 +97,7 @@ def test_time_limit_ends_the_worker_four_times(cluster: Cluster, connect: Connec
     assert submit(executor).result(60)[0] == "ok"
 
 
-def test_shutdown_releases_everything_on_the_scheduler(
-    cluster: Cluster, connect: Connect, tmp_path: Path
-) -> None:
+def test_shutdown_releases_everything_on_the_scheduler(cluster: Cluster, connect: Connect, tmp_path: Path) -> None:
     from distributed import Client
 
     executor = connect(cluster.url, slots=2)
@@ -148,9 +144,7 @@ def test_three_boards_by_ssh(empty: Cluster, connect: Connect, tmp_path: Path) -
         assert [login.wait(60) for login in logins] == [0, 0, 0]
 
 
-def test_designs_outlive_a_restart_of_the_scheduler(
-    empty: Cluster, connect: Connect, tmp_path: Path
-) -> None:
+def test_designs_outlive_a_restart_of_the_scheduler(empty: Cluster, connect: Connect, tmp_path: Path) -> None:
     messages: list[str] = []
     worker = empty.start_worker()
     executor = connect(empty.url, messages=messages)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.search.dask_processes import Cluster, end
-from tests.search.measured import FINITE, ROOT, assert_measured, ended, free_port, kill, make_measured, until
+from tests.search.measured import ROOT, assert_measured, ended, free_port, make_measured, until
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SBATCH = """#!/bin/sh
@@ -51,7 +51,8 @@ def test_every_trial_completes_once_whoever_is_killed(
     cluster.scheduler = cluster.start_scheduler()
     cluster.start_worker("--nworkers", "3", "--resources", "board=1")
     until(lambda: len(boards.calls) >= n_before + 15)
-    kill(run)
+    run.kill()
+    ended(run)
     done = boards.run(*on_cluster)
 
     assert done.returncode == 0, done.stderr
@@ -81,7 +82,7 @@ def test_ctrl_c_waits_for_the_boards_and_releases_them(tmp_path: Path, on_cluste
 
 def test_hung_design_is_given_up_and_the_others_are_measured(tmp_path: Path, on_cluster: tuple[str, ...]) -> None:
     hang = 'if design["quant_step"] == 0.2 and design["mode"] == "eco" and design["frequency_hz"] < 7e8: time.sleep(99)'
-    boards = make_measured(tmp_path, trials=12, space=FINITE, extra=hang)
+    boards = make_measured(tmp_path, trials=12, is_finite=True, extra=hang)
     done = boards.run(*on_cluster, "--time-limit", "1 s")
 
     assert done.returncode == 0, done.stderr

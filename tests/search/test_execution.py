@@ -21,8 +21,15 @@ from explorer.search.execution.executor import WorkerLost
 from explorer.search.execution.local import InlineExecutor, LocalExecutor
 from explorer.search.run import Execution
 from tests.search.measured import (
-    ENVIRONMENT, FINITE, Measured, assert_measured, ended, is_alive, kill, make_measured, plain_study, states, until,
-)  # fmt: skip
+    ENVIRONMENT,
+    Measured,
+    assert_measured,
+    ended,
+    is_alive,
+    make_measured,
+    plain_study,
+    until,
+)
 
 
 def pids(boards: Measured) -> set[int]:
@@ -129,7 +136,7 @@ def test_design_that_kills_or_hangs_its_workers_is_given_up(tmp_path: Path) -> N
         'os.kill(os.getpid(), signal.SIGKILL) if design["frequency_hz"] > 1.7e9 '
         'else time.sleep(60 if design["frequency_hz"] < 7e8 else 0)'
     )
-    boards = make_measured(tmp_path, trials=12, space=FINITE, extra=deadly)
+    boards = make_measured(tmp_path, trials=12, is_finite=True, extra=deadly)
     done = boards.run("--workers", 2, "--time-limit", "0.7 s", "--json")
     again = boards.run("--workers", 2, "--json")
 
@@ -159,7 +166,8 @@ def test_killed_coordinator_leaves_no_process_and_loses_no_trial(tmp_path: Path)
     boards = make_measured(tmp_path, trials=60, seconds=0.02)
     run = boards.start("--workers", 2)
     until(lambda: len(boards.calls) > 20)
-    kill(run)
+    run.kill()
+    ended(run)
     until(lambda: not any(is_alive(pid) for pid in pids(boards)))
     before, n_called = boards.trials, len(boards.calls)
     done = boards.run("--workers", 2, "--json")
@@ -184,7 +192,7 @@ def test_ctrl_c_finishes_running_designs_and_the_next_run_goes_on(tmp_path: Path
 
     assert done.returncode == 130, done.stderr
     assert "run the same command again to go on" in done.stderr
-    assert states(boards.trials) == {TrialState.COMPLETE: n}
+    assert_measured(boards.trials, n)
     more = json.loads(boards.run(*workers, "--trials", n + 3, "--json").stdout)
     assert (more["n_complete"], more["n_added"]) == (n + 3, 3)
     assert boards.repeated == {}

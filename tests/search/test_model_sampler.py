@@ -53,9 +53,7 @@ def n_different(study: optuna.Study) -> int:
 
 
 @pytest.mark.parametrize(("n_planned", "n", "least"), [(100, 100, 0.985), (10, 75, 0.98)])
-def test_optimize_reaches_nearly_the_exact_front(
-    assessment: Assessment, n_planned: int, n: int, least: float
-) -> None:
+def test_optimize_reaches_nearly_the_exact_front(assessment: Assessment, n_planned: int, n: int, least: float) -> None:
     """Also with more trials than were planned."""
     study = study_of(explorer.ModelSampler(assessment, n_trials=n_planned))
     optimize(study, assessment, n)

@@ -3,9 +3,12 @@
 import io
 import math
 import os
+import resource
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -92,25 +95,34 @@ class Measured:
         command = [sys.executable, "-m", "explorer", "run", "./boards.toml", "--measure", "task.py:measure"]
         return [*command, *map(str, args)]
 
-    def start(self, *args: object, before: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
+    def start(self, *args: object) -> "subprocess.Popen[str]":
         """Start `explorer run ARGS` in a process of its own."""
         return subprocess.Popen(
-            [*before, *self.command(*args)], cwd=self.folder, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE,
+            self.command(*args), cwd=self.folder, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )  # fmt: skip
 
-    def run(self, *args: object) -> Done:
-        """Run `explorer run ARGS` in this process."""
-        out, err, before = io.StringIO(), io.StringIO(), sys.argv
+    def run(self, *args: object, meanwhile: Callable[[], object] = lambda: None) -> Done:
+        """Run `explorer run ARGS` in this process, and a function in a thread beside it."""
+        out, err, before, thread = io.StringIO(), io.StringIO(), sys.argv, threading.Thread(target=meanwhile)
         with chdir(self.folder), redirect_stdout(out), redirect_stderr(err):
+            thread.start()
             try:
                 sys.argv = self.command(*args)[2:]
                 main()
+                code = 0
             except SystemExit as end:
-                return Done(sys.argv, int(end.code or 0), out.getvalue(), err.getvalue())
+                code = int(end.code or 0)
             finally:
                 sys.argv = before
-        raise AssertionError("the command did not exit")
+                thread.join()
+        assert "Traceback" not in err.getvalue()
+        return Done(args, code, out.getvalue(), err.getvalue())
+
+    def interrupt(self, n: int) -> None:
+        """Press Ctrl-C when n measurements have begun."""
+        until(lambda: len(self.calls) >= n)
+        os.kill(os.getpid(), signal.SIGINT)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -153,11 +165,15 @@ def is_alive(pid: int) -> bool:
     return False
 
 
-def ended(process: "subprocess.Popen[str]", *, seconds: float = 240.0) -> Done:
-    """Wait for the end of a process that shows no traceback."""
-    out, err = process.communicate(timeout=seconds)
-    assert "Traceback" not in err, err
-    return Done(process.args, process.returncode, out, err)
+@contextmanager
+def disk_of(n_bytes: int) -> Iterator[None]:
+    """Limit the size of files, as a full disk does, for this process and those that it starts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def plain_storage(place: str | Path) -> BaseStorage:

@@ -1,7 +1,9 @@
 """Study of old results: found by its SHA-256, with a warning where something changed and the fix where it is gone."""
 
 import json
+import shutil
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +27,26 @@ objectives = ["edp_js", "accuracy"]
 GONE = r"(.|\n)* is gone\n  fix: give it with --study FILE"
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder in which the study `mine` was run for 20 trials, by a relative path."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "space.toml").write_text(SPACE, encoding="utf-8")
-    (tmp_path / "mine.toml").write_text(STUDY, encoding="utf-8")
-    run("./mine.toml", trials=20)
-    return tmp_path
+    folder = tmp_path_factory.mktemp("original") / "place"
+    folder.mkdir()
+    (folder / "space.toml").write_text(SPACE, encoding="utf-8")
+    (folder / "mine.toml").write_text(STUDY, encoding="utf-8")
+    with chdir(folder):
+        run("./mine.toml", trials=20)
+    shutil.copytree(folder, folder.with_name("backup"))
+    return folder
+
+
+@pytest.fixture
+def folder(original: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same folder, as it was after the run."""
+    shutil.rmtree(original)
+    shutil.copytree(original.with_name("backup"), original)
+    monkeypatch.chdir(original)
+    return original
 
 
 def warnings_of(results: str | Path = "results/mine", study: str | None = None) -> tuple[str, ...]:

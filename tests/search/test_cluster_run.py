@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.search.dask_processes import Cluster, end
-from tests.search.measured import ROOT, assert_measured, ended, free_port, make_measured, until
+from tests.search.measured import ROOT, assert_measured, free_port, make_measured, until
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SBATCH = """#!/bin/sh
@@ -42,17 +42,16 @@ def test_every_trial_completes_once_whoever_is_killed(
     tmp_path: Path, cluster: Cluster, on_cluster: tuple[str, ...]
 ) -> None:
     boards = make_measured(tmp_path, trials=90, seconds=0.1)
-    run = boards.start(*on_cluster)
-    until(lambda: len(boards.calls) >= 15)
-    os.kill(boards.calls[-1][0], signal.SIGKILL)  # the nanny starts another worker
-    until(lambda: len(boards.calls) >= 30)
-    end(cluster.scheduler)
-    n_before = len(boards.calls)
-    cluster.scheduler = cluster.start_scheduler()
-    cluster.start_worker("--nworkers", "3", "--resources", "board=1")
-    until(lambda: len(boards.calls) >= n_before + 15)
-    run.kill()
-    ended(run)
+    with boards.start(*on_cluster) as run:
+        until(lambda: len(boards.calls) >= 15)
+        os.kill(boards.calls[-1][0], signal.SIGKILL)  # the nanny starts another worker
+        until(lambda: len(boards.calls) >= 30)
+        end(cluster.scheduler)
+        n_before = len(boards.calls)
+        cluster.scheduler = cluster.start_scheduler()
+        cluster.start_worker("--nworkers", "3", "--resources", "board=1")
+        until(lambda: len(boards.calls) >= n_before + 15)
+        run.kill()
     done = boards.run(*on_cluster)
 
     assert done.returncode == 0, done.stderr
@@ -67,10 +66,7 @@ def test_every_trial_completes_once_whoever_is_killed(
 
 def test_ctrl_c_waits_for_the_boards_and_releases_them(tmp_path: Path, on_cluster: tuple[str, ...]) -> None:
     boards = make_measured(tmp_path, trials=500, seconds=0.2)
-    run = boards.start(*on_cluster)
-    until(lambda: len(boards.calls) >= 9)
-    run.send_signal(signal.SIGINT)
-    done = ended(run)
+    done = boards.run(*on_cluster, meanwhile=lambda: boards.interrupt(9))
     n = len(boards.calls)
     more = boards.run(*on_cluster, "--trials", n + 4)
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Future, wait
 from pathlib import Path
@@ -24,7 +25,7 @@ from tests.search.measured import (
     ENVIRONMENT,
     Measured,
     assert_measured,
-    ended,
+    disk_of,
     is_alive,
     make_measured,
     plain_study,
@@ -114,18 +115,20 @@ def test_one_worker_gives_the_same_trials_as_none(tmp_path: Path, sampler: str) 
 
 def test_design_of_a_killed_worker_is_measured_again(tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=40, seconds=0.01)
-    with boards.held():
-        run = boards.start("--workers", 3, "--json")
-        until(lambda: len(pids(boards)) == 3)
-        victim, design = boards.calls[0]
-        os.kill(victim, signal.SIGKILL)
-        until(lambda: not is_alive(victim))
-    done = ended(run)
+
+    def kill_one() -> None:
+        with boards.held():
+            until(lambda: len(pids(boards)) == 3)
+            victim = boards.calls[0][0]
+            os.kill(victim, signal.SIGKILL)
+            until(lambda: not is_alive(victim))
+
+    done = boards.run("--workers", 3, "--json", meanwhile=kill_one)
 
     assert done.returncode == 0, done.stderr
     assert "SIGKILL, perhaps for lack of memory); it is tried again (1 of 3)" in done.stderr
     assert json.loads(done.stdout)["n_complete"] == 40
-    assert boards.repeated == {design: 2}
+    assert boards.repeated == {boards.calls[0][1]: 2}
     assert_complete(boards, 40)
 
 
@@ -164,10 +167,9 @@ def test_twenty_lost_designs_in_a_row_end_the_run(tmp_path: Path) -> None:
 
 def test_killed_coordinator_leaves_no_process_and_loses_no_trial(tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=60, seconds=0.02)
-    run = boards.start("--workers", 2)
-    until(lambda: len(boards.calls) > 20)
-    run.kill()
-    ended(run)
+    with boards.start("--workers", 2) as run:
+        until(lambda: len(boards.calls) > 20)
+        run.kill()
     until(lambda: not any(is_alive(pid) for pid in pids(boards)))
     before, n_called = boards.trials, len(boards.calls)
     done = boards.run("--workers", 2, "--json")
@@ -184,10 +186,7 @@ def test_killed_coordinator_leaves_no_process_and_loses_no_trial(tmp_path: Path)
 @pytest.mark.parametrize("workers", [(), ("--workers", 2)])
 def test_ctrl_c_finishes_running_designs_and_the_next_run_goes_on(tmp_path: Path, workers: tuple[object, ...]) -> None:
     boards = make_measured(tmp_path, trials=500, seconds=0.05)
-    run = boards.start(*workers)
-    until(lambda: len(boards.calls) > 10)
-    run.send_signal(signal.SIGINT)
-    done = ended(run)
+    done = boards.run(*workers, meanwhile=lambda: boards.interrupt(10))
     n = len(boards.calls)
 
     assert done.returncode == 130, done.stderr
@@ -200,30 +199,29 @@ def test_ctrl_c_finishes_running_designs_and_the_next_run_goes_on(tmp_path: Path
 
 def test_second_run_of_a_folder_is_refused_or_waits(tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=30)
-    with boards.held():
-        first = boards.start("--workers", 2, "--json")
+    hold = boards.folder / "HOLD"
+    hold.touch()
+    with boards.start("--workers", 2) as first:
         until(lambda: len(boards.calls) == 2)
         refused = boards.run()
-        patient = boards.start("--wait", "--json")
-        assert patient.stderr
-        assert "waiting for another run" in patient.stderr.readline()
-    runs = [ended(first), ended(patient)]
+        timer = threading.Timer(1.0, hold.unlink)
+        waited = boards.run("--wait", "--json", meanwhile=timer.start)
 
     assert refused.returncode == 2
     assert f"another run is at work here: process {first.pid} on " in refused.stderr
     assert "--wait" in refused.stderr
-    assert [run.returncode for run in runs] == [0, 0], runs
-    lines = [json.loads(run.stdout) for run in runs]
-    assert [(line["n_complete"], line["n_added"]) for line in lines] == [(30, 30), (30, 0)]
+    assert (first.returncode, waited.returncode) == (0, 0)
+    assert "waiting for another run" in waited.stderr
+    assert [json.loads(waited.stdout)[key] for key in ("n_complete", "n_added")] == [30, 0]
     assert boards.repeated == {}
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", 4)])
 def test_measurement_that_a_full_disk_refuses_is_kept_in_a_file(tmp_path: Path, workers: tuple[object, ...]) -> None:
-    """A limit on the file's size stands in for the disk."""
     boards = make_measured(tmp_path, trials=60)
     kept = tmp_path / "results/boards/unstored.jsonl"
-    full = ended(boards.start(*workers, before=("bash", "-c", 'ulimit -f 40; exec "$@"', "bash")))
+    with disk_of(40 * 1024):
+        full = boards.run(*workers)
     n_kept = len(kept.read_text(encoding="utf-8").splitlines())
     done = boards.run("--json")
 

@@ -1,6 +1,7 @@
 """Run with its storage in PostgreSQL: restarted under it, gone for good, wanted by a second run."""
 
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -14,19 +15,22 @@ from explorer.search.begin import prepare
 from explorer.search.execution.coordinator import search_measured
 from explorer.search.execution.local import InlineExecutor
 from explorer.search.patience import StorageLost
+from explorer.search.run_lock import run_lock
 from explorer.search.unstored import UNSTORED_NAME
-from tests.search.measured import assert_measured, ended, make_measured, plain_study, states, until
+from tests.search.measured import assert_measured, make_measured, plain_study, states, until
 
 pytestmark = pytest.mark.xdist_group("postgresql")
 
 
 def test_a_server_that_restarts_twice_is_waited_for(postgres: Any, database: str, tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=60, seconds=0.05)
-    process = boards.start("--storage", database, "--json")
-    for n, mode in ((10, "fast"), (30, "immediate")):
-        until(lambda n=n: len(boards.calls) > n)  # type: ignore[misc]
-        postgres.restart(mode)
-    done = ended(process)
+
+    def restart_twice() -> None:
+        for n, mode in ((10, "fast"), (30, "immediate")):
+            until(lambda n=n: len(boards.calls) > n)  # type: ignore[misc]
+            postgres.restart(mode)
+
+    done = boards.run("--storage", database, "--json", meanwhile=restart_twice)
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["n_complete"] == 60
@@ -37,17 +41,15 @@ def test_a_server_that_restarts_twice_is_waited_for(postgres: Any, database: str
 def test_a_second_run_is_refused_without_the_password(database: str, tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=6)
     url = database.replace("explorer@", "explorer:sEcReT@")  # the server trusts everybody
-    with boards.held():
-        first = boards.start("--storage", url)
-        until(lambda: len(boards.calls) == 1)
-        refused = boards.run("--storage", url, "--out", "other")
-    done = ended(first)
+    with run_lock(tmp_path / "first", url, study="boards"):
+        refused = boards.run("--storage", url)
+    done = boards.run("--storage", url)
     front = (tmp_path / "results/boards/front.json").read_text(encoding="utf-8")
 
-    assert (done.returncode, refused.returncode) == (0, 2)
-    assert f"another run is at work here: process {first.pid} on " in refused.stderr
+    assert (refused.returncode, done.returncode) == (2, 0)
+    assert f"another run is at work here: process {os.getpid()} on " in refused.stderr
     assert "explorer:***@" in refused.stderr
-    assert "sEcReT" not in refused.stderr + done.stderr + front
+    assert "sEcReT" not in refused.stderr + done.stdout + done.stderr + front
 
 
 def test_a_measurement_without_its_server_is_kept_in_a_file(postgres: Any, database: str, tmp_path: Path) -> None:
@@ -65,8 +67,8 @@ def test_a_measurement_without_its_server_is_kept_in_a_file(postgres: Any, datab
     thread = threading.Thread(target=pull_the_plug)
     thread.start()
     try:
-        with pytest.raises(StorageLost, match="has not answered for 1 s") as caught:
-            search_measured(run, InlineExecutor(), notify=messages.append, patience_s=1)
+        with pytest.raises(StorageLost, match="has not answered for 3 s") as caught:
+            search_measured(run, InlineExecutor(), notify=messages.append, patience_s=3)
     finally:
         thread.join()
         postgres.control("start")

@@ -11,7 +11,7 @@ import explorer
 from explorer.errors import MissingPart, UnknownName
 from explorer.search.generations import GENERATION_KEYS
 from explorer.search.run import search
-from explorer.search.samplers import batch_size, make_sampler, proposed_by
+from explorer.search.samplers import make_sampler, proposed_by
 from tests.search.conftest import MakeRun
 from tests.search.measured import plain_study
 
@@ -59,7 +59,3 @@ def test_gp_without_torch_names_the_line_that_installs_it(make_run: MakeRun) -> 
 def test_an_unknown_sampler_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UnknownName, match=r"unknown name 'nsga4'\n  fix: did you mean 'nsga"):
         make_sampler("nsga4", seed=0, done=0, trials=1, distributions={})
-
-
-def test_samplers_that_learn_from_every_trial_have_batches_of_one() -> None:
-    assert [batch_size(name) for name in ("tpe", "gp", "nsga2", "nsga3")] == [1, 1, 50, 50]

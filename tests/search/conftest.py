@@ -1,5 +1,6 @@
 """Studies small enough to search in a test, at a storage of the test's choice."""
 
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,6 +50,14 @@ def tmp_path() -> Iterator[Path]:
     memory = Path("/dev/shm")  # noqa: S108 - the folder inside it is private and has a random name
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         yield Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c() -> Iterator[None]:
+    """Have Ctrl-C raise, though pytest was started to ignore it or a library has taken it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

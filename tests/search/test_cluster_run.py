@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -87,9 +88,9 @@ def test_hung_design_is_given_up_and_the_others_are_measured(tmp_path: Path, on_
     assert "longer than 1 s, or its worker was lost, 4 times" in done.stderr
 
 
+@pytest.mark.skipif(find_spec("dask_jobqueue") is None, reason="needs dask-jobqueue")
 def test_script_for_slurm_in_the_readme_gives_a_cluster(tmp_path: Path) -> None:
     """Slurm itself is not here: `sbatch` starts the job's script at once, and `scancel` ends it."""
-    pytest.importorskip("dask_jobqueue", reason="needs dask-jobqueue")
     (code,) = [code for code in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "SLURMCluster" in code]
     for name, text in (("sbatch", SBATCH), ("scancel", '#!/bin/sh\nkill -9 -- "-$1"\n')):
         (tmp_path / name).write_text(text, encoding="ascii")

@@ -6,14 +6,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
 
-from explorer.errors import InvalidFile
 from explorer.search.journal import SteadyJournal
 from explorer.search.journal_lock import journal_lock
 from explorer.search.storage import check_tail
@@ -38,20 +39,14 @@ def read(path: Path) -> list[dict[str, Any]]:
     return list(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))).read_logs(0))
 
 
-def append_in_threads(path: Path, n: int, times: int = 1) -> list[threading.Thread]:
-    def append() -> None:
-        journal = SteadyJournal(path)
-        for _ in range(times):
-            journal.append_logs(LOGS)
-
-    threads = [threading.Thread(target=append) for _ in range(n)]
-    for thread in threads:
-        thread.start()
-    return threads
+def append(path: Path, n: int = 1) -> None:
+    journal = SteadyJournal(path)
+    for _ in range(n):
+        journal.append_logs(LOGS)
 
 
 @contextmanager
-def open_lock(path: Path, kind: type[Any] = JournalFileOpenLock) -> Iterator[None]:
+def optuna_lock(kind: Any, path: Path) -> Iterator[None]:
     lock = kind(str(path))
     lock.acquire()
     try:
@@ -60,10 +55,7 @@ def open_lock(path: Path, kind: type[Any] = JournalFileOpenLock) -> Iterator[Non
         lock.release()
 
 
-@contextmanager
-def symlink_lock(path: Path) -> Iterator[None]:
-    with open_lock(path, JournalFileSymlinkLock):
-        yield
+LOCKS = [journal_lock, partial(optuna_lock, JournalFileOpenLock), partial(optuna_lock, JournalFileSymlinkLock)]
 
 
 def test_optuna_reads_our_records_and_we_read_its(path: Path) -> None:
@@ -75,29 +67,28 @@ def test_optuna_reads_our_records_and_we_read_its(path: Path) -> None:
     assert list(ours.read_logs(4)) == LOGS[1:]
 
 
-@pytest.mark.parametrize("first", [journal_lock, open_lock, symlink_lock])
-@pytest.mark.parametrize("second", [journal_lock, open_lock, symlink_lock])
+@pytest.mark.parametrize("first", LOCKS)
+@pytest.mark.parametrize("second", LOCKS)
 def test_one_holds_the_lock_at_a_time_explorer_or_optuna(path: Path, first: Any, second: Any) -> None:
-    order = []
+    has_second = threading.Event()
 
     def wait() -> None:
         with second(path):
-            order.append("second")
+            has_second.set()
 
     with first(path):
         thread = threading.Thread(target=wait)
         thread.start()
-        time.sleep(0.1)
-        order.append("first")
+        assert not has_second.wait(0.1)
     thread.join()
 
-    assert order == ["first", "second"]
+    assert has_second.is_set()
     assert [file.name for file in path.parent.iterdir()] == ["x.journal"]
 
 
 def test_threads_that_append_lose_no_record(path: Path) -> None:
-    for thread in append_in_threads(path, 4, times=50):
-        thread.join()
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(append, [path] * 4, [50] * 4))
 
     assert read(path) == LOGS * 200
 
@@ -107,7 +98,7 @@ def test_the_lock_of_a_killed_process_is_taken_over_at_once(path: Path) -> None:
     assert killed.returncode == -9
     assert path.with_name("x.journal.lock").exists()
     began = time.monotonic()
-    SteadyJournal(path).append_logs(LOGS)
+    append(path)
 
     assert time.monotonic() - began < 5  # Optuna waits for half a minute
     assert [file.name for file in path.parent.iterdir()] == ["x.journal"]
@@ -120,7 +111,7 @@ def test_a_lock_whose_holder_may_be_alive_is_waited_for(path: Path, content: str
     lock.write_text(content, encoding="utf-8")
     threading.Timer(0.3, lock.unlink).start()
     began = time.monotonic()
-    SteadyJournal(path).append_logs(LOGS)
+    append(path)
 
     assert time.monotonic() - began > 0.25
     assert read(path) == LOGS
@@ -140,23 +131,13 @@ def test_half_a_line_of_a_killed_writer_is_cut_off(path: Path, before: list[Any]
 
 
 def test_a_line_that_is_being_written_is_no_damage(path: Path) -> None:
-    faults: list[Exception] = []
-
-    def check() -> None:
-        try:
-            check_tail(path)
-        except InvalidFile as error:
-            faults.append(error)
-
-    with journal_lock(path):
-        path.write_bytes(b'{"op_c')
-        thread = threading.Thread(target=check)
-        thread.start()
-        time.sleep(0.2)
-        path.write_bytes(b'{"op_code":0}\n')
-    thread.join()
-
-    assert not faults
+    with ThreadPoolExecutor() as pool:
+        with journal_lock(path):
+            path.write_bytes(b'{"op_c')
+            check = pool.submit(check_tail, path)
+            time.sleep(0.2)
+            path.write_bytes(b'{"op_code":0}\n')
+        check.result()
 
 
 def test_a_journal_that_cannot_be_written_or_is_gone_is_not_made(path: Path) -> None:
@@ -177,12 +158,13 @@ def test_a_journal_that_cannot_be_written_or_is_gone_is_not_made(path: Path) -> 
 
 def test_writers_that_wait_append_to_the_recovered_journal(path: Path) -> None:
     path.write_bytes(b"{}\n{")
-    with journal_lock(path):
-        threads = append_in_threads(path, 3)
-        time.sleep(0.1)
-        path.rename(path.with_name("old"))
-        path.write_bytes(b"{}\n")
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor() as pool:
+        with journal_lock(path):
+            appends = [pool.submit(append, path) for _ in range(3)]
+            time.sleep(0.1)
+            path.rename(path.with_name("old"))
+            path.write_bytes(b"{}\n")
+        for one in appends:
+            one.result()
 
     assert read(path) == [{}, *LOGS * 3]

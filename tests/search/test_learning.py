@@ -206,25 +206,18 @@ def test_few_evaluations_reach_more_than_many_at_random(
     assert not sampler.fallbacks
 
 
-@pytest.mark.parametrize(
-    ("asked", "reference"),
-    [
-        pytest.param(
-            question(objectives=("size_bytes", "energy_j", "accuracy")), (1e6, 0.2, 0.3), id="three objectives"
-        ),
-        pytest.param(question(FAMILIES), REFERENCE, id="families of other axes"),
-        pytest.param(
-            question(CLOCKED, ("edp_js", "accuracy"), ("frequency_max_hz >= 1.5 GHz",)), (0.1, 0.3), id="clocks"
-        ),
-        pytest.param(
-            question(objectives=("edp_js", "accuracy"), constraints=("power_w <= 8 W",)), (0.1, 0.3), id="caps"
-        ),
-        pytest.param(question(constraints=("accuracy >= 0.99",)), REFERENCE, id="nothing is ever feasible"),
-        pytest.param(
-            question(constraints=("accuracy >= 0.88", "size_bytes <= 0.7 MB")), REFERENCE, id="hardly anything"
-        ),
-    ],
-)
+EDP = ("edp_js", "accuracy")
+KINDS = {
+    "three objectives": (question(objectives=("size_bytes", "energy_j", "accuracy")), (1e6, 0.2, 0.3)),
+    "families of other axes": (question(FAMILIES), REFERENCE),
+    "clocks": (question(CLOCKED, EDP, ("frequency_max_hz >= 1.5 GHz",)), (0.1, 0.3)),
+    "caps": (question(objectives=EDP, constraints=("power_w <= 8 W",)), (0.1, 0.3)),
+    "nothing is ever feasible": (question(constraints=("accuracy >= 0.99",)), REFERENCE),
+    "hardly anything": (question(constraints=("accuracy >= 0.88", "size_bytes <= 0.7 MB")), REFERENCE),
+}
+
+
+@pytest.mark.parametrize(("asked", "reference"), KINDS.values(), ids=KINDS)
 def test_every_kind_of_study_is_learned_without_repetition(asked: Assessment, reference: tuple[float, ...]) -> None:
     study, sampler = learned(asked, 7, reference=reference)
 

@@ -40,19 +40,11 @@ ON_SERVER = pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql
 URLS = {"journal": "{}/study.journal", "sqlite": "sqlite:///{}/study.db"}
 
 
-def new_url(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
-    return URLS[kind].format(folder) if kind in URLS else str(request.getfixturevalue("database"))
-
-
 @pytest.fixture(params=[*URLS, ON_SERVER])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Storage of a study, in each of the formats that take a block at once."""
-    return new_url(request.param, tmp_path, request)
-
-
-@pytest.fixture(params=["sqlite", ON_SERVER])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return new_url(request.param, tmp_path, request)
+    kind = request.param
+    return URLS[kind].format(tmp_path) if kind in URLS else str(request.getfixturevalue("database"))
 
 
 def new_study(url: str, name: str = "study", n_objectives: int = 2) -> optuna.Study:
@@ -321,12 +313,13 @@ def test_a_block_recorded_again_is_found(url: str) -> None:
     assert len(reopened(url).trials) == 7
 
 
+@pytest.mark.parametrize("url", ["sqlite", ON_SERVER], indirect=True)
 @pytest.mark.parametrize("is_stored", [True, False])
 def test_a_connection_lost_in_commit_stores_a_block_once(
-    database_url: str, is_stored: bool, monkeypatch: pytest.MonkeyPatch
+    url: str, is_stored: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody can tell how far the server got; only the connection's end is staged."""
-    study, block = new_study(database_url), block_of(3)
+    study, block = new_study(url), block_of(3)
     record(study, block_of(2, seed=1))
     commit = Connection.commit
 
@@ -341,17 +334,16 @@ def test_a_connection_lost_in_commit_stores_a_block_once(
             record(study, block)
 
     assert list(record(study, block).numbers) == [2, 3, 4]
-    assert bare(reopened(database_url).trials) == bare(study.trials)
+    assert bare(reopened(url).trials) == bare(study.trials)
     assert len(study.trials) == 5
 
 
-@pytest.mark.parametrize(("kind", "error"), [("journal", OSError), ("sqlite", OperationalError)])
-def test_a_full_disk_leaves_the_file_as_it_was(kind: str, error: type[Exception], tmp_path: Path) -> None:
-    url = URLS[kind].format(tmp_path)
+@pytest.mark.parametrize("url", URLS, indirect=True)
+def test_a_full_disk_leaves_the_file_as_it_was(url: str) -> None:
     study, block, file = new_study(url), block_of(2000), Path(url.removeprefix("sqlite:///"))
     record(study, block_of(5))
     before = file.read_bytes()
-    with disk_of(len(before) + 100_000), pytest.raises(error):
+    with disk_of(len(before) + 100_000), pytest.raises(OperationalError if "://" in url else OSError):
         record(study, block)
 
     assert file.read_bytes() == before

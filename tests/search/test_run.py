@@ -17,13 +17,11 @@ from explorer.errors import Interrupted, WrongUsage
 from explorer.models.assessment import assessment_of
 from explorer.models.samples import paper_samples
 from explorer.models.surrogate import Surrogate, fit_surrogate
-from explorer.pareto.folder import read_folder, write_folder
-from explorer.pareto.results import Results
 from explorer.problem.columns import NUMERIC_KNOBS
 from explorer.problem.study import load_study
 from explorer.search.begin import prepare
 from explorer.search.collect import collect
-from explorer.search.run import Execution, search
+from explorer.search.run import Execution, search, utc_now
 from explorer.search.run_log import logged
 from tests.search.conftest import MakeRun, designs_of
 from tests.search.measured import plain_storage, plain_study, states
@@ -35,10 +33,6 @@ COMPLETE = TrialState.COMPLETE
 
 def plain(folder: Path, name: str = "cnn") -> optuna.Study:
     return plain_study(folder / "out/study.journal", name)
-
-
-def noon() -> datetime.datetime:
-    return datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +219,7 @@ def test_every_run_is_logged_with_sampler_seed_and_times(make_run: MakeRun) -> N
 def test_a_stopped_run_keeps_and_logs_every_finished_trial(make_run: MakeRun, tmp_path: Path) -> None:
     run, answers = make_run(sampler="tpe"), iter([False] * 4 + [True])  # after the three samples
     message = r"stopped after 7 of 30 trials(.|\n)*run the same command again"
-    with pytest.raises(Interrupted, match=message) as caught, logged(run, clock=noon, execution={}):
+    with pytest.raises(Interrupted, match=message) as caught, logged(run, clock=utc_now, execution={}):
         search(run, should_stop=lambda: next(answers))
 
     assert caught.value.exit_code == 130
@@ -274,20 +268,6 @@ def test_an_error_within_a_batch_leaves_no_trial_running(
         search(replace(run, assessment=broken))
 
     assert states(plain(tmp_path).trials) == {COMPLETE: 4}
-
-
-def test_results_survive_their_folder(make_run: MakeRun, tmp_path: Path) -> None:
-    run = make_run("capped", trials=20)
-    with logged(run, clock=noon, execution={}):
-        search(run)
-    results = collect(run)
-    write_folder(results, tmp_path / "out")
-    again = read_folder(tmp_path / "out")
-
-    assert isinstance(again, Results)
-    assert (again.provenance, again.notes) == (results.provenance, results.notes)
-    for name, values in results.table.items():
-        assert again.table[name].tolist() == values.tolist(), name
 
 
 def test_an_unsearched_study_has_no_designs(make_run: MakeRun) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from explorer.errors import WrongUsage
 from explorer.search.execution.cluster import ClusterExecutor
-from explorer.search.execution.executor import SchedulerUnavailable, WorkerLost
+from explorer.search.execution.executor import SchedulerUnavailable
 from tests.search.dask_processes import Cluster, end, ssh_server, submit
 from tests.search.measured import ENVIRONMENT, until
 
@@ -84,17 +84,6 @@ def test_design_of_a_killed_worker_is_evaluated_again(cluster: Cluster, connect:
     assert future.result(60)[0] == "ok"
     assert len(set(log.read_text().split())) == 2
     until(lambda: executor.n_slots == 2)
-
-
-def test_time_limit_ends_the_worker_four_times(cluster: Cluster, connect: Connect) -> None:
-    executor = connect(cluster.url, slots=2, time_limit=0.5)
-
-    slow = submit(executor, sleep=600)
-
-    with pytest.raises(WorkerLost, match=r"^longer than 0.5 s, or its worker was lost, 4 times") as caught:
-        slow.result(120)
-    assert caught.value.is_final
-    assert submit(executor).result(60)[0] == "ok"
 
 
 def test_shutdown_releases_everything_on_the_scheduler(cluster: Cluster, connect: Connect, tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from optuna.trial import TrialState, create_trial
 import explorer
 from explorer.models.assessment import Assessment
 from explorer.models.learner import learn
-from explorer.pareto.front import minimized
+from explorer.pareto.front import hypervolume
 from explorer.pareto.next_design import next_designs
-from explorer.problem.columns import Columns, Float, n_rows
+from explorer.problem.columns import Columns, n_rows
 from explorer.problem.constraints import parse_constraint
 from explorer.problem.domain import Span
 from explorer.problem.objectives import OBJECTIVES
@@ -167,19 +167,14 @@ def is_feasible(study: optuna.Study) -> list[bool]:
     return [all(c <= 0 for c in trial.constraints.values()) for trial in study.trials]
 
 
-def volume(values: Float, asked: Assessment, reference: tuple[float, ...]) -> float:
-    objectives = asked.study.objectives
-    far = np.array([o.sign for o in objectives]) * reference
-    return float(moocore.hypervolume(minimized(values, objectives), ref=far)) if len(values) else 0.0
-
-
 def reached(study: optuna.Study, asked: Assessment, reference: tuple[float, ...] = REFERENCE) -> float:
     """Return the share of the hypervolume that 40,000 designs reach."""
     unit = np.stack(np.meshgrid(*[np.linspace(0, 1, 200)] * 2), axis=-1).reshape(-1, 2)
     every = asked.assess(asked.regions["CNN"].from_unit(unit))
-    whole = volume(asked.values(every)[every["is_feasible"]], asked, reference)
-    feasible = np.array([t.values for t in study.trials])[is_feasible(study)]
-    return volume(feasible, asked, reference) / whole
+    values = np.array([trial.values for trial in study.trials])
+    feasible = [values[is_feasible(study)], asked.values(every)[every["is_feasible"]]]
+    found, whole = (hypervolume(rows, reference, asked.study.objectives) for rows in feasible)
+    return found / whole
 
 
 @pytest.mark.parametrize(

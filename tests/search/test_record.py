@@ -191,16 +191,18 @@ def test_plain_optuna_resumes_and_plots_a_recorded_study(
     assert all(block.constraints["c"][t.number] <= 0 for t in study.best_trials if t.number < 20)
 
 
-def test_numbers_go_on_among_trials_of_others(url: str) -> None:
+def test_numbers_go_on_and_a_block_recorded_again_is_found(url: str) -> None:
     study, other = new_study(url), reopened(url)
+    block = replace(block_of(3), states=[COMPLETE, FAIL, COMPLETE])
     other.add_trial(create_trial(values=[1.0, 2.0]))
-    first = record(study, block_of(3))
+    first = record(study, block)
     other.add_trial(create_trial(values=[1.0, 2.0]))
     running = other.ask(AB)
     second = record(study, block_of(2, seed=1))
     elsewhere = new_study(url, "elsewhere")
 
     assert (list(first.numbers), list(second.numbers)) == ([1, 2, 3], [6, 7])
+    assert record(study, block) == first
     assert list(record(elsewhere, block_of(2)).numbers) == [0, 1]
     assert [t.number for t in other.get_trials()] == list(range(8))
     assert bare(study.get_trials()) == bare(reopened(url).get_trials())
@@ -299,18 +301,6 @@ def test_each_trial_is_one_line_of_a_journal(tmp_path: Path) -> None:
     assert recover_journal(Path(url)) is not None
     assert [trial.number for trial in reopened(url).trials] == list(range(19))
     assert whole.startswith(Path(url).read_bytes())
-
-
-def test_a_block_recorded_again_is_found(url: str) -> None:
-    study = new_study(url)
-    record(study, block_of(2))
-    block = replace(block_of(3, seed=1), states=[COMPLETE, FAIL, COMPLETE])
-    first = record(study, block)
-    record(study, block_of(2, seed=2))
-
-    assert record(study, block) == first
-    assert list(first.numbers) == [2, 3, 4]
-    assert len(reopened(url).trials) == 7
 
 
 @pytest.mark.parametrize("url", ["sqlite", ON_SERVER], indirect=True)

@@ -43,12 +43,12 @@ def empty(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 def connect() -> Iterator[Connect]:
-    """Connect to a scheduler that may be starting; `messages` has what the user is told."""
+    """Connect to a scheduler that may be starting; `messages` gets the messages for the user."""
     opened: list[ClusterExecutor] = []
 
     def connected(url: str, slots: int = 1, messages: list[str] | None = None, **options: Any) -> ClusterExecutor:
-        told = [] if messages is None else messages
-        opened.append(ClusterExecutor(url, notify=told.append, **options))
+        received = [] if messages is None else messages
+        opened.append(ClusterExecutor(url, notify=received.append, **options))
         until(lambda: opened[-1].n_slots == slots)
         return opened[-1]
 

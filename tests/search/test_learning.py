@@ -420,7 +420,7 @@ def test_where_everything_fails_no_design_is_repeated() -> None:
         # A meter that reads zero joule tells no energy that is a factor of another. TPE alone would repeat `FEW`.
         (question(PLANE, ("energy_j", "accuracy")), 14, [0.0, 0.5], "energy_j is not positive"),
         (question(FEW, ("energy_j", "accuracy")), 12, [0.0, 0.5], "energy_j is not positive"),
-        # Neither recorded nor told how far it was missed: nothing is pretended.
+        # Neither the target nor the violation was recorded: no fit without data.
         (question(constraints=("power_w <= 8 W",)), 5, [1e6, 0.5], "power_w was never measured"),
     ],
 )

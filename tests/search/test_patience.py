@@ -28,7 +28,7 @@ class Storage:
         return patience(self)
 
 
-def test_two_minutes_are_waited_through_and_told() -> None:
+def test_an_outage_of_two_minutes_is_waited_for_with_messages() -> None:
     storage, cut = Storage(until=120.0), Storage(until=0.1)
 
     assert storage.call() == cut.call() == "done"

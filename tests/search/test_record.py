@@ -359,7 +359,7 @@ def test_a_locked_or_read_only_database_says_so(tmp_path: Path) -> None:
     assert len(reopened(url).trials) == 4
 
 
-def test_an_optuna_that_writes_otherwise_takes_the_public_way(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_optuna_writes_otherwise_its_own_methods_are_used(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     journal, table = JournalStorage._write_log, RDBStorage._get_prepared_new_trial  # noqa: SLF001
 
     def write(self: Any, op_code: int, fields: dict[str, Any]) -> None:
@@ -400,7 +400,7 @@ class OwnBackend(JournalFileBackend):
         super().append_logs(logs)
 
 
-def test_another_storage_takes_the_public_way_and_retries(tmp_path: Path) -> None:
+def test_another_storage_is_written_publicly_and_retried(tmp_path: Path) -> None:
     backend = OwnBackend(f"{tmp_path}/study.journal")
     study, other = (optuna.create_study(storage=JournalStorage(backend), directions=["minimize"] * 2) for _ in range(2))
     block = replace(block_of(5), states=[COMPLETE, FAIL, COMPLETE, COMPLETE, FAIL])
@@ -419,8 +419,8 @@ def test_another_storage_takes_the_public_way_and_retries(tmp_path: Path) -> Non
     assert [trial.state for trial in study.trials if trial.params] == block.states
 
 
-def test_tables_of_another_shape_take_the_public_way(tmp_path: Path) -> None:
-    """A trigger refuses what is inserted at once: the transaction is rolled back, and the reason told."""
+def test_for_tables_of_another_shape_its_own_methods_are_used(tmp_path: Path) -> None:
+    """A trigger refuses a bulk insert: the transaction is rolled back, and the note gives the reason."""
     url = f"sqlite:///{tmp_path}/study.db"
     study = new_study(url)
     with sqlite3.connect(tmp_path / "study.db") as database:

@@ -70,7 +70,7 @@ RECORDS = {
 
 
 @pytest.mark.parametrize(("record", "is_recoverable"), RECORDS.items())
-def test_a_foreign_record_is_refused_and_recovery_advised_if_it_helps(
+def test_a_foreign_record_is_refused_and_recovered_where_possible(
     make_run: MakeRun, journal: Path, record: bytes, is_recoverable: bool
 ) -> None:
     journal.write_bytes(journal.read_bytes() + record)

@@ -392,11 +392,19 @@ def test_enqueued_trials_come_first_and_are_completed() -> None:
 
 
 @pytest.mark.parametrize(
-    "outcome", [{"state": TrialState.FAIL}, {"state": TrialState.PRUNED}, {"values": [np.inf]}], ids=str
+    ("outcome", "objectives", "reference"),
+    [
+        ({"state": TrialState.FAIL}, ("size_bytes",), (3e6,)),
+        ({"state": TrialState.PRUNED}, ("size_bytes",), (3e6,)),
+        ({"values": [np.inf, 0.5]}, SIZE, REFERENCE),
+    ],
+    ids=["failed", "pruned", "infinite"],
 )
-def test_a_design_without_a_usable_value_is_not_repeated(outcome: dict[str, Any]) -> None:
-    asked = question(FEW, ("size_bytes",))
-    study, sampler = learned(asked, reference=(3e6,))
+def test_a_design_without_a_usable_value_is_not_repeated(
+    outcome: dict[str, Any], objectives: tuple[str, ...], reference: tuple[float, ...]
+) -> None:
+    asked = question(FEW, objectives)
+    study, sampler = learned(asked, reference=reference)
     for i in range(12):
         trial = study.ask(sampler.distributions)
         study.tell(trial, **(outcome if i % 2 else {"values": plain(asked)(trial)}))

@@ -1,8 +1,10 @@
-"""Studies small enough to run in a test, and a way to run them at a storage of one's choice."""
+"""Studies small enough to search in a test, at a storage of the test's choice."""
 
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from explorer.models.surrogate import Surrogate, fit_surrogate
 from explorer.problem.study import load_study
 from explorer.search.begin import Run, prepare
 
+MakeRun = Callable[..., Run]
 TABLE = """\
 family = "CNN"
 [axes]
@@ -20,7 +23,7 @@ quant_step = { value = 0.03 }
 [operating_points]
 points = [{ voltage = 0.85, frequency = 2.1 }, { voltage = 0.9, frequency = 2.3 }, { voltage = 1.0, frequency = 2.5 }]
 """
-# No sample has this step: a search of it begins with nothing measured.
+# No sample has this quantization step: nothing is measured when a search of it begins.
 UNMEASURED = """\
 family = "CNN"
 [axes]
@@ -29,15 +32,15 @@ quant_step = { value = 0.04 }
 voltage = { range = [0.5, 1.3] }
 frequency = { range = [0.5, 4.0] }
 """
-QUESTIONS = {
-    "cnn": 'space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n',
-    "capped": 'space = "cnn"\nobjectives = ["edp_js", "accuracy"]\nconstraints = ["power_w <= 22 W"]\n',
+TWO = 'objectives = ["edp_js", "accuracy"]\n'
+STUDIES = {
+    "cnn": f'space = "cnn"\n{TWO}',
+    "capped": f'space = "cnn"\n{TWO}constraints = ["power_w <= 22 W"]\n',
     "three": 'space = "cnn"\nobjectives = ["energy_j", "latency_s", "accuracy"]\n',
-    "four": 'space = "cnn"\nobjectives = ["energy_j", "latency_s", "accuracy", "size_bytes"]\n',
-    "union": 'space = ["cnn", "dnn", "rnn", "transformer"]\nobjectives = ["edp_js", "accuracy"]\n',
-    "table": 'space = "./points.toml"\nobjectives = ["edp_js", "accuracy"]\n',
-    "new": 'space = "./unmeasured.toml"\nobjectives = ["edp_js", "accuracy"]\n',
-    "mixed": 'space = ["./points.toml", "dnn"]\nobjectives = ["edp_js", "accuracy"]\n',
+    "union": f'space = ["cnn", "dnn", "rnn", "transformer"]\n{TWO}',
+    "table": f'space = "./points.toml"\n{TWO}',
+    "new": f'space = "./unmeasured.toml"\n{TWO}',
+    "mixed": f'space = ["./points.toml", "dnn"]\n{TWO}',
 }
 
 
@@ -49,6 +52,14 @@ def tmp_path() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c() -> Iterator[None]:
+    """Have Ctrl-C raise, though pytest was started to ignore it or a library has taken it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="session")
 def model() -> Surrogate:
     return fit_surrogate(paper_samples(), name="paper")
@@ -56,33 +67,29 @@ def model() -> Surrogate:
 
 @pytest.fixture
 def assessment(tmp_path: Path, model: Surrogate) -> Callable[..., Assessment]:
-    """Return a question by name with its model, for so many trials by a sampler."""
+    """Return a study by name with its model, for so many trials of a sampler."""
 
-    def build(question: str, *, trials: int = 30, seed: int = 0, sampler: str = "random") -> Assessment:
+    def build(name: str, *, trials: int = 30, seed: int = 0, sampler: str = "random") -> Assessment:
         (tmp_path / "points.toml").write_text(TABLE, encoding="utf-8")
         (tmp_path / "unmeasured.toml").write_text(UNMEASURED, encoding="utf-8")
-        path = tmp_path / f"{question}.toml"
-        path.write_text(QUESTIONS[question], encoding="utf-8")
-        study = load_study(str(path)).with_search(trials=trials, seed=seed, sampler=sampler)
-        return assessment_of(study, model)
+        path = tmp_path / f"{name}.toml"
+        path.write_text(STUDIES[name], encoding="utf-8")
+        return assessment_of(load_study(str(path)).with_search(trials=trials, seed=seed, sampler=sampler), model)
 
     return build
 
 
 @pytest.fixture
-def make_run(tmp_path: Path, assessment: Callable[..., Assessment]) -> Callable[..., Run]:
-    """Prepare a question at a storage: a journal in a folder, or a URL."""
+def make_run(tmp_path: Path, assessment: Callable[..., Assessment]) -> MakeRun:
+    """Prepare a study at a storage: a journal in a folder, or a URL."""
 
-    def build(
-        question: str = "cnn",
-        *,
-        trials: int = 30,
-        seed: int = 0,
-        sampler: str = "random",
-        folder: str = "out",
-        url: str | None = None,
-    ) -> Run:
-        asked = assessment(question, trials=trials, seed=seed, sampler=sampler)
-        return prepare(asked, out=tmp_path / folder, storage_url=url)
+    def build(name: str = "cnn", *, folder: str = "out", url: str | None = None, **search: Any) -> Run:
+        return prepare(assessment(name, **search), out=tmp_path / folder, storage_url=url)
 
     return build
+
+
+def designs_of(table: Any, *names: str) -> list[tuple[Any, ...]]:
+    """Return the knobs of each design of a table."""
+    names = names or ("family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz")
+    return list(zip(*[table[name].tolist() for name in names], strict=True))

@@ -1,13 +1,11 @@
-"""A Dask cluster of processes on this machine, none of which can import explorer."""
+"""Dask cluster of processes on this machine, none of which can import explorer."""
 
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 
 from explorer.models.task import SourceFunction, call_task, dump_task
 from explorer.search.execution.executor import DesignExecutor
+from tests.search.measured import free_port, until
 
 BLOCK = """
 import sys
@@ -49,7 +48,7 @@ TASK = dump_task(SourceFunction("/home/user/task.py", "measure", FUNCTION))
 
 
 class Cluster:
-    """Scheduler and workers in processes of their own."""
+    """Scheduler and workers, each in a process of its own."""
 
     def __init__(self, folder: Path, scheme: str = "tcp", env: Mapping[str, str] | None = None) -> None:
         self.port = free_port()
@@ -113,25 +112,11 @@ def ssh_server(folder: Path) -> Iterator[list[str]]:
         end(server)
 
 
-def free_port() -> int:
-    """Return a port of the loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
 def end(process: "subprocess.Popen[bytes]") -> None:
     """Kill a process with its whole session: a nanny's worker too."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def until(is_true: Callable[[], object], seconds: float = 60) -> None:
-    """Wait until something is true."""
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
 
 
 def submit(executor: DesignExecutor, **design: Any) -> "Future[tuple[str, Any, str]]":

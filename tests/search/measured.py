@@ -1,21 +1,29 @@
-"""A study that measures every design by a function in a file, for tests that run real processes and kill them."""
+"""Study that measures designs by a function in a file, run by the command line in this process or in one of its own."""
 
+import io
+import math
 import os
+import resource
+import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.pool import NullPool
+
+from explorer.cli.app import main
 
 SPACE = """\
 family = "Board"
@@ -26,16 +34,7 @@ mode = { choices = ["eco", "turbo"] }
 [operating_points]
 law = "none"
 """
-# Two by three by two designs.
-FINITE = """\
-family = "Board"
-[axes]
-quant_step = { values = [0.1, 0.2] }
-frequency = { values = [600, 1200, 1800], unit = "MHz" }
-mode = { choices = ["eco", "turbo"] }
-[operating_points]
-law = "none"
-"""
+FINITE = SPACE.replace("range = [0.01, 0.3]", "values = [0.1, 0.2]").replace("range = [600,", "values = [600, 1200,")
 STUDY = """\
 space = "./space.toml"
 model = {{ measures = ["accuracy", "energy_j"] }}
@@ -47,7 +46,7 @@ accuracy = 0.0
 trials = {trials}
 sampler = "{sampler}"
 """
-# Every call leaves a line: which process measures which design. `HOLD` keeps all of them until it is gone.
+# Every call appends its process and design to the file `calls`, and waits while the file `HOLD` exists.
 TASK = """\
 import math, os, pathlib, signal, time
 HERE = pathlib.Path(__file__).parent
@@ -63,123 +62,142 @@ def measure(design):
     return {{"accuracy": math.exp(-3 * design["quant_step"]), "energy_j": design["frequency_hz"] / 1e9 * factor}}
 """
 ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "NO_COLOR": "1", "PYTHONPATH": str(ROOT)}
 Design = tuple[float, float, str]
+Done = subprocess.CompletedProcess[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A study that measures, in a folder of its own."""
+    """Study that measures, in a folder of its own."""
 
     folder: Path
-    study: str = "./boards.toml"
-    measure: str = "task.py:measure"
 
     @property
     def calls(self) -> list[tuple[int, Design]]:
-        """Which process was asked for which design, in order."""
+        """Process and design of each measurement, in order."""
         path = self.folder / "calls"
         rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
         return [(int(pid), (float(step), float(clock), mode)) for pid, step, clock, mode in rows]
 
     @property
     def repeated(self) -> dict[Design, int]:
-        """The designs that were measured more than once."""
+        """Number of measurements of each design that was measured more than once."""
         return {design: n for design, n in Counter(design for _, design in self.calls).items() if n > 1}
 
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """Stored trials, as plain Optuna reads them."""
+        return plain_study(self.folder / "results/boards/study.journal", "boards").trials
+
     def command(self, *args: object) -> list[str]:
-        """Return `explorer ARGS` as this study is called."""
-        first, *rest = args
-        return [sys.executable, "-m", "explorer", str(first), self.study, "--measure", self.measure, *map(str, rest)]
+        """Return `explorer run ARGS` for this study."""
+        command = [sys.executable, "-m", "explorer", "run", "./boards.toml", "--measure", "task.py:measure"]
+        return [*command, *map(str, args)]
 
     def start(self, *args: object) -> "subprocess.Popen[str]":
-        """Start `explorer ARGS` and go on."""
+        """Start `explorer run ARGS` in a process of its own."""
         return subprocess.Popen(
-            self.command(*args), cwd=self.folder, env=environment(), text=True, stdout=subprocess.PIPE,
+            self.command(*args), cwd=self.folder, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )  # fmt: skip
 
-    def run(self, *args: object) -> "subprocess.CompletedProcess[str]":
-        """Run `explorer ARGS` to its end."""
-        return subprocess.run(
-            self.command(*args), cwd=self.folder, env=environment(), text=True, capture_output=True, timeout=240,
-            check=False,
-        )  # fmt: skip
+    def run(self, *args: object, meanwhile: Callable[[], object] = lambda: None) -> Done:
+        """Run `explorer run ARGS` in this process, and a function in a thread beside it."""
+        out, err, before, thread = io.StringIO(), io.StringIO(), sys.argv, threading.Thread(target=meanwhile)
+        with chdir(self.folder), redirect_stdout(out), redirect_stderr(err):
+            thread.start()
+            try:
+                sys.argv = self.command(*args)[2:]
+                main()
+                code = 0
+            except SystemExit as end:
+                code = int(end.code or 0)
+            finally:
+                sys.argv = before
+                thread.join()
+        assert "Traceback" not in err.getvalue()
+        return Done(args, code, out.getvalue(), err.getvalue())
+
+    def interrupt(self, n: int) -> None:
+        """Press Ctrl-C when n measurements have begun."""
+        until(lambda: len(self.calls) >= n)
+        os.kill(os.getpid(), signal.SIGINT)
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep every measurement from ending within the block."""
-        hold = self.folder / "HOLD"
-        hold.touch()
+        (self.folder / "HOLD").touch()
         try:
             yield
         finally:
-            hold.unlink()
+            (self.folder / "HOLD").unlink()
 
 
 def make_measured(
-    folder: Path, *, trials: int = 40, seconds: float = 0.0, space: str = SPACE, sampler: str = "random",
+    folder: Path, *, trials: int = 40, seconds: float = 0.0, is_finite: bool = False, sampler: str = "random",
     extra: str = "pass",
 ) -> Measured:  # fmt: skip
-    """Write a study, its space and the function that measures."""
-    (folder / "space.toml").write_text(space, encoding="utf-8")
+    """Write a study, its space (of twelve designs, or a continuous one) and the function that measures."""
+    (folder / "space.toml").write_text(FINITE if is_finite else SPACE, encoding="utf-8")
     (folder / "boards.toml").write_text(STUDY.format(trials=trials, sampler=sampler), encoding="utf-8")
     (folder / "task.py").write_text(TASK.format(seconds=seconds, extra=extra), encoding="utf-8")
     return Measured(folder)
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "NO_COLOR": "1", "PYTHONPATH": str(ROOT)}
-
-
-def until(is_true: Callable[[], bool], *, seconds: float = 180.0) -> None:
-    """Wait until something is so, but not for ever."""
-    end = time.monotonic() + seconds
+def until(is_true: Callable[[], object], seconds: float = 180.0) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + seconds
     while not is_true():
-        assert time.monotonic() < end, "it did not happen in time"
+        assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.02)
 
 
-def kill(process: "subprocess.Popen[str]") -> None:
-    """Kill a process as no process can prevent, and see it gone."""
-    process.kill()
-    process.communicate()
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
-def ended(process: "subprocess.Popen[str]", *, seconds: float = 240.0) -> tuple[int, str, str]:
-    """Wait for a process; return its exit code and what it said."""
-    out, err = process.communicate(timeout=seconds)
-    assert "Traceback" not in err, err
-    return process.returncode, out, err
+def is_alive(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
-def stored(place: str | Path, name: str = "boards") -> list[FrozenTrial]:
-    """Return a study's trials as plain Optuna reads them."""
+@contextmanager
+def disk_of(n_bytes: int) -> Iterator[None]:
+    """Limit the size of files, as a full disk does, for this process and those that it starts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def plain_storage(place: str | Path) -> BaseStorage:
+    """Open a journal file or a database as a user of plain Optuna does."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if isinstance(place, Path):
-        backend = JournalFileBackend(str(place), lock_obj=JournalFileOpenLock(str(place)))
-        return optuna.load_study(study_name=name, storage=JournalStorage(backend)).trials
-    storage = RDBStorage(place, engine_kwargs={"poolclass": NullPool})
-    return optuna.load_study(study_name=name, storage=storage).trials
+    if "://" in str(place):
+        return RDBStorage(str(place), engine_kwargs={"poolclass": NullPool})
+    return JournalStorage(JournalFileBackend(str(place), lock_obj=JournalFileOpenLock(str(place))))
 
 
-def complete(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    return [trial for trial in trials if trial.state == TrialState.COMPLETE]
+def plain_study(place: str | Path, name: str, **options: Any) -> optuna.Study:
+    """Load a study as a user of plain Optuna does."""
+    return optuna.load_study(study_name=name, storage=plain_storage(place), **options)
 
 
 def states(trials: list[FrozenTrial]) -> dict[TrialState, int]:
     return dict(Counter(trial.state for trial in trials))
 
 
-def design_of(trial: FrozenTrial) -> Design:
-    told: dict[str, Any] = {**trial.user_attrs, **trial.params}
-    return told["quant_step"], told["frequency_hz"], told["mode"]
-
-
-def assert_right(trials: list[FrozenTrial]) -> None:
-    """See that every COMPLETE trial holds what its design measures."""
-    import math
-
-    for trial in complete(trials):
-        step, clock, mode = design_of(trial)
-        assert trial.values == [clock / 1e9 * (2 if mode == "turbo" else 1), math.exp(-3 * step)]
-        assert trial.user_attrs["explorer:measured"]["knobs"]["mode"] == mode
+def assert_measured(trials: list[FrozenTrial], n: int) -> None:
+    """Assert that n trials are stored, all COMPLETE, each with the values that its design measures."""
+    assert states(trials) == {TrialState.COMPLETE: n}
+    for trial in trials:
+        knobs: dict[str, Any] = {**trial.user_attrs, **trial.params}
+        energy = knobs["frequency_hz"] / 1e9 * (2 if knobs["mode"] == "turbo" else 1)
+        assert trial.values == [energy, math.exp(-3 * knobs["quant_step"])]
+        assert trial.user_attrs["explorer:measured"]["knobs"]["mode"] == knobs["mode"]

@@ -1,7 +1,11 @@
-"""Finding the study of old results again: by its SHA-256, loudly where something changed, clearly where it is gone."""
+"""Study of old results: found by its SHA-256, with a warning where something changed and the fix where it is gone."""
 
 import json
+import shutil
+from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,82 +24,93 @@ STUDY = """
 space = "./space.toml"
 objectives = ["edp_js", "accuracy"]
 """
+GONE = r"(.|\n)* is gone\n  fix: give it with --study FILE"
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder in which the study `mine` was run for 20 trials, by a relative path."""
+    folder = tmp_path_factory.mktemp("original") / "place"
+    folder.mkdir()
+    (folder / "space.toml").write_text(SPACE, encoding="utf-8")
+    (folder / "mine.toml").write_text(STUDY, encoding="utf-8")
+    with chdir(folder):
+        run("./mine.toml", trials=20)
+    shutil.copytree(folder, folder.with_name("backup"))
+    return folder
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which the study `mine` was run for 20 trials, called by a relative path."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "space.toml").write_text(SPACE, encoding="utf-8")
-    (tmp_path / "mine.toml").write_text(STUDY, encoding="utf-8")
-    run("./mine.toml", trials=20)
-    return tmp_path
+def folder(original: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same folder, as it was after the run."""
+    shutil.rmtree(original)
+    shutil.copytree(original.with_name("backup"), original)
+    monkeypatch.chdir(original)
+    return original
 
 
-def test_an_unchanged_study_is_found_again_without_a_word(place: Path) -> None:
-    assert explain("results/mine", design=1).warnings == ()
-    assert explain("mine.toml", design=1).warnings == ()
+def warnings_of(results: str | Path = "results/mine", study: str | None = None) -> tuple[str, ...]:
+    return explain(results, design=1, study=study).warnings
 
 
-def test_results_are_explained_from_anywhere(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(place.parent)
-
-    assert explain(place / "results/mine", design=1).warnings == ()
-
-
-def test_a_file_that_asks_the_same_in_other_words_is_told(place: Path) -> None:
-    (place / "mine.toml").write_text(f"# looked at again\n{STUDY}", encoding="utf-8")
-
-    (said,) = explain("results/mine", design=1).warnings
-
-    assert "mine.toml is not the file of the run, though it still asks the same question (SHA-256" in said
+def change(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    edit(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def test_another_question_is_told_with_what_changed(place: Path) -> None:
-    (place / "mine.toml").write_text(f'{STUDY}constraints = ["accuracy >= 0.9"]\n', encoding="utf-8")
-
-    first, second = explain("results/mine", design=1).warnings
-
-    assert "asks another question than these results answer: constraints changed since the run" in first
-    assert "is not the file of the run (SHA-256" in second
+def test_an_unchanged_study_is_found_from_anywhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert warnings_of() == warnings_of("mine.toml") == ()
+    monkeypatch.chdir(folder.parent)
+    assert warnings_of(folder / "results/mine") == ()
 
 
-def test_a_space_that_changed_is_another_question_too(place: Path) -> None:
-    (place / "space.toml").write_text(SPACE.replace("0.6]", "0.5]"), encoding="utf-8")
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        (
+            "mine.toml", f"# looked at again\n{STUDY}",
+            ["mine.toml is not the file of the run, though it still asks the same question (SHA-256"],
+        ),
+        (
+            "mine.toml", f'{STUDY}constraints = ["accuracy >= 0.9"]\n',
+            ["asks another question than these results answer: constraints changed since the run",
+             "is not the file of the run (SHA-256"],
+        ),
+        ("space.toml", SPACE.replace("0.6]", "0.5]"), ["spaces changed since the run"]),
+    ],
+    ids=["same question", "other constraints", "other space"],
+)  # fmt: skip
+def test_a_changed_file_is_warned_of(folder: Path, name: str, text: str, expected: list[str]) -> None:
+    (folder / name).write_text(text, encoding="utf-8")
 
-    (said,) = explain("results/mine", design=1).warnings
-
-    assert "spaces changed since the run" in said
-
-
-def test_another_model_is_told(place: Path) -> None:
-    path = place / "results/mine/front.json"
-    front = json.loads(path.read_text(encoding="utf-8"))
-    front["provenance"]["model"]["coefficients"]["accuracy"]["b_R"] = 0.5
-    path.write_text(json.dumps(front), encoding="utf-8")
-
-    (said,) = explain("results/mine", design=1).warnings
-
-    assert "model 'paper' is not that of the run: its coefficients changed" in said
-
-
-def test_a_study_that_is_gone_can_be_given(place: Path) -> None:
-    moved = place / "elsewhere"
-    moved.mkdir()
-    (place / "mine.toml").rename(moved / "theirs.toml")
-    (place / "space.toml").rename(moved / "space.toml")
-
-    with pytest.raises(WrongUsage, match=r"made from is gone\n  fix: give it with --study FILE \(SHA-256 [0-9a-f]{12}"):
-        explain("results/mine", design=1)
-    assert explain("results/mine", design=1, study="elsewhere/theirs.toml").warnings == ()
+    for warning, part in zip(warnings_of(), expected, strict=True):
+        assert part in warning
 
 
-def test_results_without_provenance_say_that_nothing_can_be_checked(place: Path) -> None:
-    path = place / "results/mine/front.json"
-    front = {**json.loads(path.read_text(encoding="utf-8")), "provenance": {}}
-    path.write_text(json.dumps(front), encoding="utf-8")
+def test_a_changed_model_is_warned_of(folder: Path) -> None:
+    change(
+        folder / "results/mine/front.json",
+        lambda front: front["provenance"]["model"]["coefficients"]["accuracy"].update(b_R=0.5),
+    )
 
-    with pytest.raises(WrongUsage, match=r"the study of these results: .* is gone\n  fix: give it with --study FILE"):
-        explain("results/mine", design=1)
-    said = explain("results/mine", design=1, study="./mine.toml").warnings
-    assert "do not tell which question they answer" in said[0]
+    (warning,) = warnings_of()
+    assert "model 'paper' is not that of the run: its coefficients changed" in warning
+
+
+def test_a_study_that_is_gone_can_be_given(folder: Path) -> None:
+    (folder / "elsewhere").mkdir()
+    (folder / "mine.toml").rename(folder / "elsewhere/theirs.toml")
+    (folder / "space.toml").rename(folder / "elsewhere/space.toml")
+
+    with pytest.raises(WrongUsage, match=rf"made from{GONE} \(SHA-256 [0-9a-f]{{12}}"):
+        warnings_of()
+    assert warnings_of(study="elsewhere/theirs.toml") == ()
+
+
+def test_results_without_provenance_cannot_be_checked(folder: Path) -> None:
+    change(folder / "results/mine/front.json", lambda front: front.update(provenance={}))
+
+    with pytest.raises(WrongUsage, match=f"the study of these results: {GONE}"):
+        warnings_of()
+    assert "do not tell which question they answer" in warnings_of(study="./mine.toml")[0]

@@ -1,23 +1,21 @@
-"""The real optuna-dashboard on a study: what it is told is true, and nothing it does can harm the study."""
+"""The real optuna-dashboard on a study: it shows what is true, and nothing that it is asked for changes the study."""
 
 import json
 import os
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import pytest
 from optuna.storages import BaseStorage, InMemoryStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
 from explorer.errors import WrongUsage
-from explorer.pareto.results import Results
 from explorer.search import dashboard
 from explorer.search.begin import Run
 from explorer.search.collect import collect
@@ -25,14 +23,14 @@ from explorer.search.dashboard import Dashboard, feasible_best, find_study, open
 from explorer.search.dashboard_view import ReadOnly, StudyView, as_shown
 from explorer.search.run import search
 from explorer.search.storage import JOURNAL_NAME, open_storage
+from tests.search.conftest import MakeRun
 
-MakeRun = Callable[..., Run]
 N = 40
 
 
 @pytest.fixture
 def capped(make_run: MakeRun) -> Run:
-    """A finished study with a cap that many of its designs miss."""
+    """Finished study with a cap that many of its designs miss."""
     run = make_run("capped", trials=N)
     search(run)
     return run
@@ -44,13 +42,8 @@ def storage(capped: Run) -> BaseStorage:
 
 
 @pytest.fixture
-def found(capped: Run) -> Results:
-    return collect(capped)
-
-
-@pytest.fixture
 def server(storage: BaseStorage) -> Iterator[Dashboard]:
-    """The real dashboard, answering on a free port of this machine."""
+    """The dashboard, answering on a free port of this machine."""
     if find_spec("optuna_dashboard") is None:
         if os.environ.get("CI"):
             pytest.fail("optuna-dashboard is not installed; continuous integration must have it (extra `dev`)")
@@ -64,7 +57,7 @@ def server(storage: BaseStorage) -> Iterator[Dashboard]:
     opened.close()
 
 
-def ask(server: Dashboard, path: str, *, method: str = "GET", body: Any = None) -> tuple[int, Any]:
+def ask(server: Dashboard, path: str, method: str = "GET", body: Any = None) -> tuple[int, Any]:
     """Return the status and the answer of a request, JSON where it is."""
     origin = server.url.partition("/dashboard/")[0]
     data = None if body is None else json.dumps(body).encode()
@@ -79,61 +72,46 @@ def ask(server: Dashboard, path: str, *, method: str = "GET", body: Any = None) 
         return error.code, json.loads(error.read())
 
 
-def test_the_study_is_named_with_its_metrics_and_their_directions(server: Dashboard) -> None:
+def test_study_is_shown_with_metrics_plots_and_csv(server: Dashboard) -> None:
     _, studies = ask(server, "/api/studies")
     _, detail = ask(server, "/api/studies/0")
+    _, table = ask(server, "/csv/0")
 
     assert [study["study_name"] for study in studies["study_summaries"]] == ["capped"]
     assert server.url.endswith("/dashboard/studies/0")
-    assert detail["name"] == "capped"
+    assert (detail["name"], len(detail["trials"])) == ("capped", N)
     assert detail["objective_names"] == ["edp_js", "accuracy"]
     assert detail["directions"] == ["minimize", "maximize"]
-    assert len(detail["trials"]) == N
-
-
-def test_infeasible_trials_are_told_as_infeasible_and_their_limits_by_name(server: Dashboard, found: Results) -> None:
-    """The dashboard's page calls a trial infeasible where one of its `constraints` is above 0."""
-    _, detail = ask(server, "/api/studies/0")
-    is_feasible = {trial["number"]: all(c <= 0 for c in trial["constraints"]) for trial in detail["trials"]}
-    limits = {attr["key"]: attr["sortable"] for attr in detail["union_user_attrs"] if attr["key"].startswith("limit")}
-
-    assert is_feasible == dict(zip(found.table["design_id"], found.table["is_feasible"], strict=True))
-    assert len(set(is_feasible.values())) == 2
-    assert limits == {"limit: operating_point": True, "limit: domain": True, "limit: power_w <= 22 W": True}
-    for trial in detail["trials"]:
-        told = {attr["key"]: float(attr["value"]) for attr in trial["user_attrs"] if attr["key"] in limits}
-        assert sorted(told.values()) == sorted(trial["constraints"])
-
-
-def test_predictions_are_attributes_that_can_be_sorted(server: Dashboard, found: Results) -> None:
-    _, detail = ask(server, "/api/studies/0")
-    sortable = {attr["key"] for attr in detail["union_user_attrs"] if attr["sortable"]}
-    power = [float(attr["value"]) for t in detail["trials"] for attr in t["user_attrs"] if attr["key"] == "power_w"]
-
-    assert {"power_w", "energy_j", "frequency_hz", "weighted_cost"} <= sortable
-    assert power == pytest.approx(found.table["power_w"].tolist())
-
-
-def test_the_best_trials_are_the_front(server: Dashboard, found: Results) -> None:
-    _, detail = ask(server, "/api/studies/0")
-
-    best = sorted(trial["number"] for trial in detail["best_trials"])
-    assert best == sorted(found.front_columns["design_id"].tolist())
-
-
-def test_its_plots_and_its_csv_are_served(server: Dashboard) -> None:
     for path in ("param_importances", "plot/pareto_front", "plot/rank", "plot/edf", "plot/timeline"):
         assert ask(server, f"/api/studies/0/{path}")[0] == 200
-    status, table = ask(server, "/csv/0")
-
-    assert status == 200
     assert table.splitlines()[0].startswith("Number,State,edp_js,accuracy")
     assert table.count("\n") == N + 1
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
+def test_constraints_predictions_and_front_are_those_of_explorer(server: Dashboard, capped: Run) -> None:
+    """The dashboard's page calls a trial infeasible where one of its `constraints` is above 0."""
+    results, (_, detail) = collect(capped), ask(server, "/api/studies/0")
+    trials = detail["trials"]
+    is_sortable = {attr["key"]: attr["sortable"] for attr in detail["union_user_attrs"]}
+    limits = ["limit: domain", "limit: operating_point", "limit: power_w <= 22 W"]
+    attrs = [{attr["key"]: attr["value"] for attr in trial["user_attrs"]} for trial in trials]
+    is_feasible = {trial["number"]: all(c <= 0 for c in trial["constraints"]) for trial in trials}
+
+    assert is_feasible == dict(zip(results.table["design_id"], results.table["is_feasible"], strict=True))
+    assert len(set(is_feasible.values())) == 2
+    assert sorted(key for key in is_sortable if key.startswith("limit")) == limits
+    for trial, own in zip(trials, attrs, strict=True):
+        assert sorted(float(own[key]) for key in limits) == sorted(trial["constraints"])
+    names = {*limits, "power_w", "energy_j", "frequency_hz", "weighted_cost"}
+    assert names <= {key for key, sortable in is_sortable.items() if sortable}
+    assert [float(own["power_w"]) for own in attrs] == pytest.approx(results.table["power_w"].tolist())
+    best = sorted(trial["number"] for trial in detail["best_trials"])
+    assert best == sorted(results.front_columns["design_id"].tolist())
+
+
+def test_changes_of_the_study_are_refused_with_a_reason(server: Dashboard, capped: Run) -> None:
+    before = (capped.out / JOURNAL_NAME).read_bytes()
+    for method, path, body in (
         ("POST", "/api/trials/3/tell", {"state": "Fail"}),
         ("POST", "/api/trials/3/user-attrs", {"user_attrs": {"power_w": 1.0}}),
         ("POST", "/api/studies/0/rename", {"study_name": "other"}),
@@ -142,96 +120,60 @@ def test_its_plots_and_its_csv_are_served(server: Dashboard) -> None:
         ("POST", "/api/studies/0/preference", {"mode": "ChooseWorst", "candidates": [1, 2], "clicked": 1}),
         ("PUT", "/api/studies/0/preference_feedback_component", {"output_type": "note"}),
         ("POST", "/api/artifacts/0/3", {"file": "data:text/plain;base64,aGk=", "filename": "x.txt"}),
-    ],
-)
-def test_what_would_change_the_study_is_refused_with_a_reason(
-    server: Dashboard, capped: Run, method: str, path: str, body: Any
-) -> None:
-    before = (capped.out / JOURNAL_NAME).read_bytes()
-    status, said = ask(server, path, method=method, body=body)
+    ):
+        status, said = ask(server, path, method, body)
+        assert (path, status) == (path, 403)
+        assert "only notes are kept" in said["reason"]
 
-    assert status == 403
-    assert "only notes are kept" in said["reason"]
     assert (capped.out / JOURNAL_NAME).read_bytes() == before
 
 
-def test_notes_are_kept_and_the_search_goes_on_as_without_them(
-    server: Dashboard, capped: Run, make_run: MakeRun
-) -> None:
+def test_notes_are_kept_and_change_no_search_that_goes_on(server: Dashboard, make_run: MakeRun) -> None:
     for path in ("/api/studies/0/note", "/api/studies/0/3/note"):
-        assert ask(server, path, method="PUT", body={"version": 1, "body": "look **here**"})[0] == 204
+        assert ask(server, path, "PUT", {"version": 1, "body": "look **here**"})[0] == 204
+    for folder, trials in (("out", N + 10), ("without", N), ("without", N + 10)):
+        search(make_run("capped", trials=trials, folder=folder))
     _, detail = ask(server, "/api/studies/0")
+    with_notes, without = (collect(make_run("capped", folder=folder)) for folder in ("out", "without"))
 
     assert detail["note"] == {"version": 1, "body": "look **here**"}
     assert detail["trials"][3]["note"]["body"] == "look **here**"
-    for run in (make_run("capped", trials=N + 10), make_run("capped", trials=N, folder="without")):
-        search(run)
-    search(make_run("capped", trials=N + 10, folder="without"))
-    with_notes, without = (collect(make_run("capped", folder=folder)) for folder in ("out", "without"))
+    assert len(detail["trials"]) == N + 10  # what a run adds meanwhile is shown
     assert with_notes.values.tolist() == without.values.tolist()
 
 
-def test_a_run_that_goes_on_is_seen(server: Dashboard, make_run: MakeRun) -> None:
-    search(make_run("capped", trials=N + 5))
-
-    assert len(ask(server, "/api/studies/0")[1]["trials"]) == N + 5
-
-
-def test_a_port_in_use_is_told(server: Dashboard, storage: BaseStorage) -> None:
-    port = server.server.server_port
-    with pytest.raises(WrongUsage, match=rf"cannot listen on 127.0.0.1:{port}: (.|\n)*fix: choose another port"):
-        open_dashboard(storage, "capped", host="127.0.0.1", port=port)
-
-
-def test_a_dashboard_that_finds_its_best_trials_elsewhere_is_refused(
+def test_dashboard_that_cannot_be_right_is_not_opened(
     server: Dashboard, storage: BaseStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Shown by another version, infeasible trials would be called best: better to say so."""
+    port = server.server.server_port
+    for name, own_port, message in (
+        ("capped", port, rf"cannot listen on 127.0.0.1:{port}: (.|\n)*fix: choose another port"),
+        ("caped", 0, r"holds no study 'caped'(.|\n)*did you mean 'capped'"),
+    ):
+        with pytest.raises(WrongUsage, match=message):
+            open_dashboard(storage, name, host="127.0.0.1", port=own_port)
+    # Another version, which finds its best trials elsewhere, would call infeasible trials the best.
     monkeypatch.setattr(dashboard, "_BEST", "renamed_in_a_later_version")
     with pytest.raises(WrongUsage, match=r"infeasible trials among the best(.|\n)*explorer\[dashboard\]"):
         open_dashboard(storage, "capped", host="127.0.0.1", port=0)
 
 
-def test_the_view_leaves_the_stored_trials_as_they_are(storage: BaseStorage) -> None:
+def test_view_shows_constraints_once_and_refuses_writes(storage: BaseStorage) -> None:
     view = StudyView(storage, 0)
-    before = [(dict(t.system_attrs), dict(t.user_attrs)) for t in storage.get_all_trials(0, deepcopy=False)]
+    stored = storage.get_all_trials(0, deepcopy=False)
+    before = [(dict(t.system_attrs), dict(t.user_attrs)) for t in stored]
     shown = view.get_all_trials(0, deepcopy=False)
+    for write in (name for name in BaseStorage.__abstractmethods__ if name.startswith(("create", "delete", "set"))):
+        for key in ("study:metric_names", "dashboard:preference"):
+            with pytest.raises(ReadOnly, match="only notes"):
+                getattr(view, write)(0, key, None)
 
     assert [(t.system_attrs, t.user_attrs) for t in storage.get_all_trials(0, deepcopy=False)] == before
     assert all("constraints" in trial.system_attrs for trial in shown)
     assert view.get_trial(shown[5]._trial_id).system_attrs == shown[5].system_attrs  # noqa: SLF001
-
-
-def test_in_the_view_no_violation_counts_twice(storage: BaseStorage) -> None:
-    for trial in storage.get_all_trials(0, deepcopy=False):
-        assert sorted(as_shown(trial).constraints.values()) == sorted(trial.constraints.values())
-
-
-def test_a_trial_without_constraints_is_shown_as_it_is() -> None:
-    trial = create_trial(values=[1.0])
-
-    assert as_shown(trial) is trial
-
-
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda view: view.create_new_study([optuna.study.StudyDirection.MINIMIZE], study_name="x"),
-        lambda view: view.delete_study(0),
-        lambda view: view.set_study_user_attr(0, "explorer:runs", []),
-        lambda view: view.set_study_system_attr(0, "study:metric_names", ["a", "b"]),
-        lambda view: view.set_study_system_attr(0, "dashboard:preference", "x"),
-        lambda view: view.create_new_trial(0, template_trial=None),
-        lambda view: view.set_trial_state_values(3, TrialState.FAIL, values=None),
-        lambda view: view.set_trial_user_attr(3, "power_w", 1.0),
-        lambda view: view.set_trial_system_attr(3, "constraints", [0.0]),
-        lambda view: view.set_trial_param(3, "x", 1.0, None),
-        lambda view: view.set_trial_intermediate_value(3, 0, 1.0),
-    ],
-)
-def test_the_view_itself_refuses_every_write_but_notes(storage: BaseStorage, write: Callable[[Any], None]) -> None:
-    with pytest.raises(ReadOnly, match="only notes"):
-        write(StudyView(storage, 0))
+    assert all(sorted(as_shown(t).constraints.values()) == sorted(t.constraints.values()) for t in stored)
+    unconstrained = create_trial(values=[1.0])
+    assert as_shown(unconstrained) is unconstrained
 
 
 def test_other_studies_of_the_storage_are_not_shown() -> None:
@@ -248,8 +190,8 @@ def test_other_studies_of_the_storage_are_not_shown() -> None:
         view.get_study_id_from_name("one")
 
 
-def test_infeasible_trials_neither_are_the_best_nor_hide_them() -> None:
-    minimize = [optuna.study.StudyDirection.MINIMIZE, optuna.study.StudyDirection.MAXIMIZE]
+def test_best_trials_are_feasible_and_those_of_optuna(storage: BaseStorage) -> None:
+    study = optuna.load_study(study_name="capped", storage=storage)
     trials = [
         create_trial(values=[0.0, 9.0], constraints={"cap": 1.0}),
         create_trial(values=[1.0, 2.0], constraints={"cap": 0.0}),
@@ -257,24 +199,15 @@ def test_infeasible_trials_neither_are_the_best_nor_hide_them() -> None:
         create_trial(state=TrialState.FAIL),
     ]
 
-    assert feasible_best(trials, minimize) == [trials[1]]
-    assert feasible_best(trials[-1:], minimize) == []
+    assert feasible_best(trials, study.directions) == [trials[1]]
+    assert feasible_best(trials[-1:], study.directions) == []
+    best = {trial.number for trial in feasible_best(study.trials, study.directions)}
+    assert best == {trial.number for trial in study.best_trials}
 
 
-def test_the_best_trials_are_those_of_optuna(storage: BaseStorage) -> None:
-    study = optuna.load_study(study_name="capped", storage=storage)
-    best = feasible_best(study.trials, study.directions)
-
-    assert np.unique(numbers(best)).tolist() == np.unique(numbers(study.best_trials)).tolist()
-
-
-def numbers(trials: list[FrozenTrial]) -> list[int]:
-    return [trial.number for trial in trials]
-
-
-def test_a_study_is_found_in_its_folder_or_where_it_is_said_to_be(make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_study_is_found_in_its_folder_or_by_its_storage(make_run: MakeRun, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'trials.db'}"
-    for run in (make_run("cnn", trials=3, folder="any-name"), make_run("cnn", trials=3, url=url)):
+    for run in (make_run(trials=3, folder="any-name"), make_run(trials=3, url=url)):
         search(run)
 
     assert find_study(tmp_path / "any-name", None)[1] == "cnn"
@@ -283,14 +216,8 @@ def test_a_study_is_found_in_its_folder_or_where_it_is_said_to_be(make_run: Make
 
 
 @pytest.mark.parametrize("url", ["sqlite:///{}/none.db", "{}/none.journal", "journal://{}/none.journal", None])
-def test_looking_never_begins_a_storage(tmp_path: Path, url: str | None) -> None:
+def test_a_storage_that_is_missing_is_not_created(tmp_path: Path, url: str | None) -> None:
     with pytest.raises(WrongUsage, match=r"kept (there|elsewhere)(.|\n)*fix: (.|\n)*--storage"):
         find_study(tmp_path, url and url.format(tmp_path))
 
     assert not list(tmp_path.iterdir())
-
-
-def test_a_study_that_the_storage_lacks_is_told_with_the_nearest(storage: BaseStorage, capped: Run) -> None:
-    assert capped.study.study_name == "capped"
-    with pytest.raises(WrongUsage, match=r"holds no study 'caped'(.|\n)*did you mean 'capped'"):
-        open_dashboard(storage, "caped", host="127.0.0.1", port=0)

@@ -1,4 +1,4 @@
-"""The sampler that learns, in plain Optuna: `optimize`, ask and tell, threads, queues, failures, unlearnable trials."""
+"""Learning sampler in plain Optuna: `optimize`, ask and tell, threads, queues, failures, trials without a fit."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,9 +15,9 @@ from optuna.trial import TrialState, create_trial
 import explorer
 from explorer.models.assessment import Assessment
 from explorer.models.learner import learn
-from explorer.pareto.front import minimized
+from explorer.pareto.front import hypervolume
 from explorer.pareto.next_design import next_designs
-from explorer.problem.columns import Columns, Float, n_rows
+from explorer.problem.columns import Columns, n_rows
 from explorer.problem.constraints import parse_constraint
 from explorer.problem.domain import Span
 from explorer.problem.objectives import OBJECTIVES
@@ -51,7 +51,7 @@ REFERENCE = (1e6, 0.3)
 
 @dataclass(frozen=True)
 class Device:
-    """A device and a network in closed form, measured design by design: a cliff of accuracy, sizes by power laws."""
+    """Device and network in closed form, measured design by design: a cliff of accuracy, sizes by power laws."""
 
     regions: Mapping[str, Region]
     name: str = "device"
@@ -107,12 +107,25 @@ def study_of(asked: Assessment, sampler: optuna.samplers.BaseSampler) -> optuna.
     return optuna.create_study(directions=[o.direction for o in asked.study.objectives], sampler=sampler)
 
 
-def learner(asked: Assessment, *, reference: tuple[float, ...] = REFERENCE, seed: int = 0) -> LearningSampler:
-    return LearningSampler(asked, reference=reference, seed=seed)
+def learned(
+    asked: Assessment, n: int = 0, *, reference: tuple[float, ...] = REFERENCE, seed: int = 0, is_recorded: bool = True
+) -> tuple[optuna.Study, LearningSampler]:
+    """Return a study of n trials by the learning sampler."""
+    sampler = LearningSampler(asked, reference=reference, seed=seed)
+    study = study_of(asked, sampler)
+    study.optimize(plain(asked, is_recorded=is_recorded), n_trials=n)
+    return study, sampler
+
+
+def randomly(asked: Assessment, n: int, *, seed: int = 0) -> optuna.Study:
+    """Return a study of n trials at random."""
+    study = study_of(asked, optuna.samplers.RandomSampler(seed=seed))
+    study.optimize(plain(asked), n_trials=n)
+    return study
 
 
 def suggest(asked: Assessment, trial: optuna.Trial) -> dict[str, object]:
-    """What a user of plain Optuna writes: suggest by name and range."""
+    """Suggest by name and range, as a user of plain Optuna does."""
     params: dict[str, object] = {}
     for name, one in Encoding(asked.regions).distributions().items():
         if isinstance(one, CategoricalDistribution):
@@ -123,7 +136,7 @@ def suggest(asked: Assessment, trial: optuna.Trial) -> dict[str, object]:
 
 
 def plain(asked: Assessment, *, is_recorded: bool = True) -> Callable[[optuna.Trial], list[float]]:
-    """Return a plain objective: it suggests, measures, records what it measured if asked to, and returns the values."""
+    """Return a plain objective: it suggests, measures, records the targets if asked to, and returns the values."""
 
     def objective(trial: optuna.Trial) -> list[float]:
         params = suggest(asked, trial)
@@ -139,127 +152,99 @@ def plain(asked: Assessment, *, is_recorded: bool = True) -> Callable[[optuna.Tr
 
 
 def designs(study: optuna.Study, asked: Assessment) -> list[tuple[object, ...]]:
-    """Return what each trial's design is, not how it was asked for."""
+    """Return the design of each trial."""
     params = columns_of([trial.params for trial in study.trials])
     table = Encoding(asked.regions).decode(params, n=len(study.trials))
     shown = [v.tolist() if v.dtype == object else np.round(v, 12).tolist() for v in table.values()]
     return list(zip(*shown, strict=True))
 
 
-def volume(values: Float, asked: Assessment, reference: tuple[float, ...]) -> float:
-    objectives = asked.study.objectives
-    far = np.array([o.sign for o in objectives]) * reference
-    return float(moocore.hypervolume(minimized(values, objectives), ref=far)) if len(values) else 0.0
+def n_different(study: optuna.Study, asked: Assessment) -> int:
+    return len(set(designs(study, asked)))
+
+
+def is_feasible(study: optuna.Study) -> list[bool]:
+    return [all(c <= 0 for c in trial.constraints.values()) for trial in study.trials]
 
 
 def reached(study: optuna.Study, asked: Assessment, reference: tuple[float, ...] = REFERENCE) -> float:
     """Return the share of the hypervolume that 40,000 designs reach."""
     unit = np.stack(np.meshgrid(*[np.linspace(0, 1, 200)] * 2), axis=-1).reshape(-1, 2)
     every = asked.assess(asked.regions["CNN"].from_unit(unit))
-    whole = volume(asked.values(every)[every["is_feasible"]], asked, reference)
-    feasible = [t.values for t in study.trials if all(c <= 0 for c in t.constraints.values())]
-    return volume(np.array(feasible), asked, reference) / whole
+    values = np.array([trial.values for trial in study.trials])
+    feasible = [values[is_feasible(study)], asked.values(every)[every["is_feasible"]]]
+    found, whole = (hypervolume(rows, reference, asked.study.objectives) for rows in feasible)
+    return found / whole
 
 
 @pytest.mark.parametrize(
-    ("objectives", "reference", "is_recorded"),
+    ("asked", "reference", "is_recorded", "n", "n_random", "least"),
     [
-        pytest.param(SIZE, REFERENCE, True, id="targets recorded"),
-        # A product whose factors nobody recorded: it is learned as it was told.
-        pytest.param(("edp_js", "accuracy"), (0.001, 0.3), False, id="objectives only"),
+        pytest.param(question(), REFERENCE, True, 20, 100, 0.97, id="targets recorded"),
+        # A product whose factors nobody recorded is learned as one target.
+        pytest.param(
+            question(objectives=("edp_js", "accuracy")), (0.001, 0.3), False, 20, 100, 0.97, id="objectives only"
+        ),
+        pytest.param(
+            question(objectives=("size_bytes",), constraints=("accuracy >= 0.8",)), (3e6,), True, 14, 60, 0.995,
+            id="one objective",
+        ),
     ],
-)
-def test_twenty_evaluations_reach_what_a_hundred_at_random_do_not(
-    objectives: tuple[str, ...], reference: tuple[float, ...], is_recorded: bool
+)  # fmt: skip
+def test_few_evaluations_reach_more_than_many_at_random(
+    asked: Assessment, reference: tuple[float, ...], is_recorded: bool, n: int, n_random: int, least: float
 ) -> None:
-    asked = question(objectives=objectives)
-    study = study_of(asked, sampler := learner(asked, reference=reference))
-    study.optimize(plain(asked, is_recorded=is_recorded), n_trials=20)
-    random = study_of(asked, optuna.samplers.RandomSampler(seed=0))
-    random.optimize(plain(asked), n_trials=100)
+    study, sampler = learned(asked, n, reference=reference, is_recorded=is_recorded)
 
-    assert reached(study, asked, reference) > 0.97
-    assert reached(random, asked, reference) < 0.97
-    assert len(set(designs(study, asked))) == 20
+    assert reached(study, asked, reference) > least > reached(randomly(asked, n_random), asked, reference)
+    assert n_different(study, asked) == n
     assert not sampler.fallbacks
 
 
-def test_one_objective_is_searched_as_well() -> None:
-    """The smallest network that keeps an accuracy, against the best of 40,000."""
-    asked = question(objectives=("size_bytes",), constraints=("accuracy >= 0.8",))
-    study = study_of(asked, learner(asked, reference=(3e6,)))
-    study.optimize(plain(asked), n_trials=14)
-    random = study_of(asked, optuna.samplers.RandomSampler(seed=0))
-    random.optimize(plain(asked), n_trials=60)
+EDP = ("edp_js", "accuracy")
+KINDS = {
+    "three objectives": (question(objectives=("size_bytes", "energy_j", "accuracy")), (1e6, 0.2, 0.3)),
+    "families of other axes": (question(FAMILIES), REFERENCE),
+    "clocks": (question(CLOCKED, EDP, ("frequency_max_hz >= 1.5 GHz",)), (0.1, 0.3)),
+    "caps": (question(objectives=EDP, constraints=("power_w <= 8 W",)), (0.1, 0.3)),
+    "nothing is ever feasible": (question(constraints=("accuracy >= 0.99",)), REFERENCE),
+    "hardly anything": (question(constraints=("accuracy >= 0.88", "size_bytes <= 0.7 MB")), REFERENCE),
+}
 
-    assert reached(study, asked, (3e6,)) > 0.995
-    assert reached(random, asked, (3e6,)) < 0.995
 
+@pytest.mark.parametrize(("asked", "reference"), KINDS.values(), ids=KINDS)
+def test_every_kind_of_study_is_learned_without_repetition(asked: Assessment, reference: tuple[float, ...]) -> None:
+    study, sampler = learned(asked, 7, reference=reference)
 
-@pytest.mark.parametrize(
-    ("asked", "reference"),
-    [
-        pytest.param(
-            question(objectives=("size_bytes", "energy_j", "accuracy")), (1e6, 0.2, 0.3), id="three objectives"
-        ),
-        pytest.param(question(FAMILIES), REFERENCE, id="families of other axes"),
-        pytest.param(
-            question(CLOCKED, ("edp_js", "accuracy"), ("frequency_max_hz >= 1.5 GHz",)), (0.1, 0.3), id="clocks"
-        ),
-        pytest.param(
-            question(objectives=("edp_js", "accuracy"), constraints=("power_w <= 8 W",)), (0.1, 0.3), id="caps"
-        ),
-        pytest.param(question(constraints=("accuracy >= 0.99",)), REFERENCE, id="nothing is ever feasible"),
-        pytest.param(
-            question(constraints=("accuracy >= 0.88", "size_bytes <= 0.7 MB")), REFERENCE, id="hardly anything"
-        ),
-    ],
-)
-def test_every_kind_of_question_is_learned_and_no_design_repeated(
-    asked: Assessment, reference: tuple[float, ...]
-) -> None:
-    study = study_of(asked, sampler := learner(asked, reference=reference))
-    study.optimize(plain(asked), n_trials=7)
-
+    assert explorer.LearningSampler is LearningSampler
     assert not sampler.fallbacks
-    assert len(set(designs(study, asked))) == 7
+    assert n_different(study, asked) == 7
+    assert sampler.distributions == Encoding(asked.regions).distributions()
+    assert study.ask(sampler.distributions).params.keys() == sampler.distributions.keys()
 
 
-def test_most_designs_keep_a_limit_once_it_is_learned_where_few_at_random_do() -> None:
+def test_a_learned_constraint_is_met_by_most_designs() -> None:
     asked = question(constraints=("accuracy >= 0.7",))
-    study = study_of(asked, learner(asked))
-    study.optimize(plain(asked), n_trials=16)
-    random = study_of(asked, optuna.samplers.RandomSampler(seed=0))
-    random.optimize(plain(asked), n_trials=100)
-    met = [all(c <= 0 for c in t.constraints.values()) for t in study.trials[4:]]
+    study, _ = learned(asked, 16)
 
-    assert np.mean(met) > 0.75
-    assert np.mean([all(c <= 0 for c in t.constraints.values()) for t in random.trials]) < 0.65
+    assert np.mean(is_feasible(study)[4:]) > 0.75
+    assert np.mean(is_feasible(randomly(asked, 100))) < 0.65
 
 
-def test_the_same_seed_and_trials_give_the_same_design_and_another_seed_another() -> None:
+def test_seed_and_trials_determine_the_next_design() -> None:
+    """Also for another sampler that is given the trials: what one keeps changes nothing."""
     asked = question()
-    one, again, other = (study_of(asked, learner(asked, seed=seed)) for seed in (5, 5, 6))
-    for study in (one, again, other):
-        study.optimize(plain(asked), n_trials=5)
-
-    assert designs(one, asked) == designs(again, asked)
-    assert not set(designs(one, asked)) & set(designs(other, asked))
-
-
-def test_another_process_goes_on_as_the_first_would_have() -> None:
-    """A new sampler that is given the trials so far proposes what the old one would: what it keeps changes nothing."""
-    asked = question()
-    study = study_of(asked, learner(asked))
-    study.optimize(plain(asked), n_trials=7)
-    resumed = study_of(asked, another := learner(asked))
+    study, _ = learned(asked, 7, seed=5)
+    other, _ = learned(asked, 5, seed=6)
+    resumed, another = learned(asked, seed=5)
     resumed.add_trials(study.trials)
     study.optimize(plain(asked), n_trials=2)
     for _ in range(2):
         another.expect(1)
         resumed.optimize(plain(asked), n_trials=1)
 
-    assert designs(resumed, asked) == designs(study, asked)
+    assert designs(resumed, asked) == designs(study, asked) == designs(learned(asked, 9, seed=5)[0], asked)
+    assert not set(designs(study, asked)) & set(designs(other, asked))
 
 
 @pytest.fixture
@@ -275,10 +260,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
-def test_a_batch_shares_one_fit_and_asks_beyond_it_do_not(calls: Counter[str]) -> None:
+def test_a_batch_shares_one_fit_and_one_selection(calls: Counter[str]) -> None:
     asked = question()
-    study = study_of(asked, sampler := learner(asked))
-    study.optimize(plain(asked), n_trials=5)
+    study, sampler = learned(asked, 5)
     calls.clear()
     sampler.expect(4)
     running = [study.ask(sampler.distributions) for _ in range(4)]
@@ -291,15 +275,14 @@ def test_a_batch_shares_one_fit_and_asks_beyond_it_do_not(calls: Counter[str]) -
     study.tell(running[2], plain(asked)(running[2]))
     study.ask(sampler.distributions)
     assert calls == {"fit": 2, "selection": 3}
-    assert len(set(designs(study, asked))) == 11
+    assert n_different(study, asked) == 11
 
 
-def test_a_design_of_the_batch_that_was_enqueued_meanwhile_is_left_out(calls: Counter[str]) -> None:
+def test_an_enqueued_design_is_left_out_of_the_batch(calls: Counter[str]) -> None:
     asked = question()
     batches: list[list[dict[str, Any]]] = []
     for is_enqueued in (False, True):
-        study = study_of(asked, sampler := learner(asked))
-        study.optimize(plain(asked), n_trials=5)
+        study, sampler = learned(asked, 5)
         calls.clear()
         sampler.expect(4)
         batches.append([study.ask(sampler.distributions).params])
@@ -312,11 +295,11 @@ def test_a_design_of_the_batch_that_was_enqueued_meanwhile_is_left_out(calls: Co
 
 
 @pytest.mark.parametrize(("n_expected", "n_fits"), [(1, 0), (8, 1)])
-def test_two_designs_are_enough_to_learn_from_while_many_are_in_flight(
+def test_two_designs_are_enough_to_learn_from_with_many_in_flight(
     calls: Counter[str], n_expected: int, n_fits: int
 ) -> None:
     asked = question()
-    study = study_of(asked, sampler := learner(asked))
+    study, sampler = learned(asked)
     sampler.expect(n_expected)
     running = [study.ask(sampler.distributions) for _ in range(8)]
     for trial in running[3:5]:
@@ -325,12 +308,12 @@ def test_two_designs_are_enough_to_learn_from_while_many_are_in_flight(
     study.ask(sampler.distributions)
 
     assert calls["fit"] == n_fits
-    assert len(set(designs(study, asked))) == 11
+    assert n_different(study, asked) == 11
 
 
-def test_three_batches_of_eight_reach_what_a_hundred_at_random_do_not(calls: Counter[str]) -> None:
+def test_three_batches_of_eight_reach_what_one_by_one_does(calls: Counter[str]) -> None:
     asked = question()
-    study = study_of(asked, sampler := learner(asked))
+    study, sampler = learned(asked)
     for _ in range(3):
         sampler.expect(8)
         for trial in [study.ask(sampler.distributions) for _ in range(8)]:
@@ -338,46 +321,37 @@ def test_three_batches_of_eight_reach_what_a_hundred_at_random_do_not(calls: Cou
 
     assert reached(study, asked) > 0.97
     assert calls == {"fit": 2, "selection": 2}
-    assert len(set(designs(study, asked))) == 24
+    assert n_different(study, asked) == 24
 
 
-def test_it_goes_on_after_any_other_sampler_and_needs_no_start_of_its_own() -> None:
+def test_it_goes_on_after_any_other_sampler() -> None:
     asked = question()
-    study = study_of(asked, optuna.samplers.RandomSampler(seed=1))
-    study.optimize(plain(asked), n_trials=7)
+    study = randomly(asked, 7, seed=1)
     before = reached(study, asked)
-    study.sampler = learner(asked)
+    study.sampler = learned(asked)[1]
     study.optimize(plain(asked), n_trials=7)
 
     assert reached(study, asked) > max(0.9, before)
 
 
-def test_all_designs_of_a_finite_question_are_tried_once_and_then_again() -> None:
+def test_a_finite_study_begins_spread_and_has_each_design_once() -> None:
     asked = question(FEW)
-    study = study_of(asked, learner(asked))
-    study.optimize(plain(asked), n_trials=14)
+    for seed in range(5):
+        study, _ = learned(asked, 4, seed=seed)
+        assert all(len({trial.params[name] for trial in study.trials}) > 1 for name in Encoding(FEW).distributions())
+    study.optimize(plain(asked), n_trials=10)
     tried = designs(study, asked)
 
     assert len(set(tried[:12])) == 12
     assert set(tried[12:]) <= set(tried[:12])
 
 
-def test_the_first_designs_of_a_finite_question_are_not_all_neighbours() -> None:
-    asked = question(FEW)
-    for seed in range(5):
-        study = study_of(asked, learner(asked, seed=seed))
-        study.optimize(plain(asked), n_trials=4)
-
-        assert all(len({trial.params[name] for trial in study.trials}) > 1 for name in Encoding(FEW).distributions())
-
-
 @pytest.mark.parametrize("n_expected", [0, 4, 12])
-@pytest.mark.parametrize("n_before", [0, 5], ids=["at the start", "when it has learned"])
-def test_trials_that_have_not_suggested_yet_are_seen_by_those_asked_after_them(n_before: int, n_expected: int) -> None:
+@pytest.mark.parametrize("n_before", [0, 5], ids=["initial designs", "learned"])
+def test_trials_see_those_that_have_not_suggested_yet(n_before: int, n_expected: int) -> None:
     """Each trial suggests its first parameter, then each its second, as threads do that run side by side."""
     asked = question(FEW)
-    study = study_of(asked, sampler := learner(asked))
-    study.optimize(plain(asked), n_trials=n_before)
+    study, sampler = learned(asked, n_before)
     sampler.expect(n_expected)
     running = [study.ask() for _ in range(12 - n_before)]
     for name, one in Encoding(FEW).distributions().items():
@@ -385,113 +359,98 @@ def test_trials_that_have_not_suggested_yet_are_seen_by_those_asked_after_them(n
         for trial in running:
             trial.suggest_categorical(name, one.choices)
 
-    assert len(set(designs(study, asked))) == 12
+    assert n_different(study, asked) == 12
 
 
-def test_threads_never_try_a_design_twice_while_another_is_left() -> None:
+def test_threads_repeat_no_design_while_another_is_left() -> None:
     asked = question(FEW)
-    study = study_of(asked, learner(asked))
+    study, _ = learned(asked)
     study.optimize(plain(asked), n_trials=12, n_jobs=4)
 
-    assert len(set(designs(study, asked))) == 12
+    assert n_different(study, asked) == 12
 
 
-def test_what_is_enqueued_is_tried_first_and_proposed_to_nobody_else() -> None:
+def test_enqueued_trials_come_first_and_are_completed() -> None:
     asked = question(FEW)
-    study = study_of(asked, learner(asked))
+    study, _ = learned(asked)
+    study.enqueue_trial({"pruning_ratio": "0.4", "quant_step": "0.1", "kind": "c"})  # misspelt: harms no other trial
+    assert history_of(study.trials, asked, own=1).pending.n == 0
+
+    study, _ = learned(asked)
     wanted = [{"pruning_ratio": ratio, "quant_step": "0.1", "kind": "b"} for ratio in ("0.4", "0", "0.8")]
     for params in wanted:
         study.enqueue_trial(params)
     study.optimize(plain(asked), n_trials=12)
-
     assert [trial.params for trial in study.trials[:3]] == wanted
-    assert len(set(designs(study, asked))) == 12
+    assert n_different(study, asked) == 12
 
-
-def test_a_trial_enqueued_in_part_is_filled_in() -> None:
-    asked = question()
-    study = study_of(asked, learner(asked))
-    study.optimize(plain(asked), n_trials=5)
+    study, _ = learned(question(), 5)
     study.enqueue_trial({"pruning_ratio": 0.123})
-    study.optimize(plain(asked), n_trials=2)
-
+    study.optimize(plain(question()), n_trials=2)
     assert study.trials[5].params["pruning_ratio"] == 0.123
     assert study.trials[5].params.keys() == study.trials[6].params.keys() == {"pruning_ratio", "quant_step"}
 
 
-def test_a_choice_misspelt_in_the_queue_harms_no_other_trial() -> None:
-    asked = question(FEW)
-    study = study_of(asked, learner(asked))
-    study.enqueue_trial({"pruning_ratio": "0.4", "quant_step": "0.1", "kind": "c"})
-
-    assert history_of(study.trials, asked, own=1).pending.n == 0
-
-
-@pytest.mark.parametrize("state", [TrialState.FAIL, TrialState.PRUNED])
-def test_a_design_that_could_not_be_measured_is_not_proposed_again(state: TrialState) -> None:
-    asked = question(FEW, ("size_bytes",))
-    study = study_of(asked, learner(asked, reference=(3e6,)))
+@pytest.mark.parametrize(
+    ("outcome", "objectives", "reference"),
+    [
+        ({"state": TrialState.FAIL}, ("size_bytes",), (3e6,)),
+        ({"state": TrialState.PRUNED}, ("size_bytes",), (3e6,)),
+        ({"values": [np.inf, 0.5]}, SIZE, REFERENCE),
+    ],
+    ids=["failed", "pruned", "infinite"],
+)
+def test_a_design_without_a_usable_value_is_not_repeated(
+    outcome: dict[str, Any], objectives: tuple[str, ...], reference: tuple[float, ...]
+) -> None:
+    asked = question(FEW, objectives)
+    study, sampler = learned(asked, reference=reference)
     for i in range(12):
-        trial = study.ask(Encoding(FEW).distributions())
-        if i % 2:
-            study.tell(trial, state=state)
-        else:
-            study.tell(trial, plain(asked)(trial))
+        trial = study.ask(sampler.distributions)
+        study.tell(trial, **(outcome if i % 2 else {"values": plain(asked)(trial)}))
 
-    assert len(set(designs(study, asked))) == 12
-
-
-def test_a_search_in_which_everything_fails_never_tries_a_design_twice() -> None:
-    asked = question()
-    study = study_of(asked, learner(asked))
-    for _ in range(100):
-        study.tell(study.ask(Encoding(PLANE).distributions()), state=TrialState.FAIL)
-
-    assert len(set(designs(study, asked))) == 100
-
-
-def test_what_was_told_to_be_infinite_is_neither_learned_nor_proposed_again() -> None:
-    asked = question(FEW)
-    study = study_of(asked, sampler := learner(asked))
-    for i in range(12):
-        trial = study.ask(Encoding(FEW).distributions())
-        study.tell(trial, [np.inf, 0.5] if i % 4 == 0 else plain(asked)(trial))
-
-    assert len(set(designs(study, asked))) == 12
+    assert n_different(study, asked) == 12
     assert not sampler.fallbacks
 
 
-@pytest.mark.parametrize(("regions", "n"), [(PLANE, 14), (FEW, 12)], ids=["a plane", "TPE would repeat itself"])
-def test_where_nothing_can_be_learned_tpe_proposes_what_is_new(regions: Mapping[str, Region], n: int) -> None:
-    """A meter that reads zero joule tells no energy that is a factor of another."""
-    asked = question(regions, objectives=("energy_j", "accuracy"))
-    study = study_of(asked, sampler := learner(asked, reference=(0.2, 0.3)))
+def test_where_everything_fails_no_design_is_repeated() -> None:
+    asked = question()
+    study, sampler = learned(asked)
+    for _ in range(100):
+        study.tell(study.ask(sampler.distributions), state=TrialState.FAIL)
+
+    assert n_different(study, asked) == 100
+
+
+@pytest.mark.parametrize(
+    ("asked", "n", "values", "reason"),
+    [
+        # A meter that reads zero joule tells no energy that is a factor of another. TPE alone would repeat `FEW`.
+        (question(PLANE, ("energy_j", "accuracy")), 14, [0.0, 0.5], "energy_j is not positive"),
+        (question(FEW, ("energy_j", "accuracy")), 12, [0.0, 0.5], "energy_j is not positive"),
+        # Neither the target nor the violation was recorded: no fit without data.
+        (question(constraints=("power_w <= 8 W",)), 5, [1e6, 0.5], "power_w was never measured"),
+    ],
+)
+def test_where_no_fit_is_possible_tpe_proposes_new_designs(
+    asked: Assessment, n: int, values: list[float], reason: str
+) -> None:
+    study, sampler = learned(asked, reference=(0.2, 0.3))
     for _ in range(n):
-        study.tell(study.ask(Encoding(regions).distributions()), [0.0, 0.5])
+        study.tell(study.ask(sampler.distributions), values)
 
-    assert dict(sampler.fallbacks) == {"ValueError: energy_j is not positive": n - 4}
-    assert len(set(designs(study, asked))) == n
-
-
-def test_a_limit_that_no_trial_tells_of_cannot_be_learned_and_is_named() -> None:
-    """Neither recorded nor told how far it was missed: nothing is pretended."""
-    asked = question(constraints=("power_w <= 8 W",))
-    study = study_of(asked, sampler := learner(asked))
-    for _ in range(5):
-        trial = study.ask(Encoding(PLANE).distributions())
-        study.tell(trial, [1e6, 0.5])
-
-    assert list(sampler.fallbacks) == ["ValueError: power_w was never measured"]
+    assert dict(sampler.fallbacks) == {f"ValueError: {reason}": n - 4}
+    assert n_different(study, asked) == n
 
 
-def test_parameters_of_other_names_are_drawn_beside() -> None:
+def test_parameters_of_other_names_are_drawn_at_random() -> None:
     asked = question()
 
     def with_more(trial: optuna.Trial) -> list[float]:
         trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True)
         return plain(asked)(trial)
 
-    study = study_of(asked, learner(asked))
+    study, _ = learned(asked)
     study.optimize(with_more, n_trials=6)
 
     assert {len(trial.params) for trial in study.trials} == {3}
@@ -499,32 +458,29 @@ def test_parameters_of_other_names_are_drawn_beside() -> None:
 
 
 def test_of_many_trials_the_front_and_the_latest_are_learned() -> None:
-    asked, rng = question(), np.random.default_rng(0)
+    asked, rng, n = question(), np.random.default_rng(0), MAX_ROWS + 60
     distributions = Encoding(PLANE).distributions()
-    table = asked.assess(PLANE["CNN"].from_unit(rng.random((MAX_ROWS + 60, 2))))
-    values = asked.values(table).tolist()
-    study = study_of(asked, sampler := learner(asked))
-    for i, told in enumerate(values):
+    table = asked.assess(PLANE["CNN"].from_unit(rng.random((n, 2))))
+    study, sampler = learned(asked)
+    for i, values in enumerate(asked.values(table).tolist()):
         params = {name: float(table[name][i]) for name in distributions}
-        study.add_trial(create_trial(params=params, distributions=distributions, values=told))
+        study.add_trial(create_trial(params=params, distributions=distributions, values=values))
     history = history_of(study.trials, asked, own=-1)
-    on_front = np.flatnonzero(moocore.is_nondominated(history.values))
+    rows = set(history.rows_to_learn.tolist())
     study.tell(study.ask(distributions), [1e6, 0.5])
 
-    assert len(history.rows_to_learn) == MAX_ROWS
-    # What disappointed is learned as well: or it would be hoped for again and again.
-    assert set(range(MAX_ROWS + 60 - MAX_ROWS // 3, MAX_ROWS + 60)) <= set(history.rows_to_learn.tolist())
-    assert set(on_front.tolist()) <= set(history.rows_to_learn.tolist())
-    assert len(history.values) == MAX_ROWS + 60
+    assert (len(rows), len(history.values)) == (MAX_ROWS, n)
+    # The latest too, which may have disappointed: their like would be proposed again and again.
+    assert set(range(n - MAX_ROWS // 3, n)) <= rows
+    assert set(np.flatnonzero(moocore.is_nondominated(history.values)).tolist()) <= rows
     assert not sampler.fallbacks
-    assert len(set(designs(study, asked))) == MAX_ROWS + 61
+    assert n_different(study, asked) == n + 1
 
 
-def test_what_is_missing_in_some_trials_is_learned_from_the_others() -> None:
-    """The first trials came from elsewhere and hold objectives only; those after them record what they measured."""
+def test_a_target_missing_in_some_trials_is_learned_from_others() -> None:
+    """The first trials came from elsewhere and hold objectives only; those after them record their targets."""
     asked = question(objectives=("edp_js", "accuracy"))
-    study = study_of(asked, sampler := learner(asked, reference=(0.1, 0.3)))
-    study.optimize(plain(asked, is_recorded=False), n_trials=5)
+    study, sampler = learned(asked, 5, reference=(0.1, 0.3), is_recorded=False)
     study.optimize(plain(asked), n_trials=5)
     history = history_of(study.trials, asked, own=-1)
 
@@ -532,12 +488,3 @@ def test_what_is_missing_in_some_trials_is_learned_from_the_others() -> None:
     assert np.isfinite(history.measured["energy_j"]).tolist() == [False] * 5 + [True] * 5
     assert np.isfinite(history.measured["accuracy"]).all()
     assert not sampler.fallbacks
-
-
-def test_parameters_are_named_for_whoever_asks_by_hand() -> None:
-    asked = question(FAMILIES)
-    study = study_of(asked, sampler := learner(asked))
-
-    assert explorer.LearningSampler is LearningSampler
-    assert study.ask(sampler.distributions).params.keys() == sampler.distributions.keys()
-    assert sampler.distributions == Encoding(FAMILIES).distributions()

@@ -1,9 +1,9 @@
-"""Bulk recording: the same study as Optuna's own way gives, whoever else writes and whatever fails."""
+"""Bulk recording: it stores what Optuna's own methods store, whoever else writes and whatever fails."""
 
 import datetime
 import functools
 import json
-import signal
+import random
 import sqlite3
 import subprocess
 import sys
@@ -23,51 +23,28 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import NSGAIISampler, TPESampler
 from optuna.storages import JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.pool import NullPool
 
 from explorer.search import bulk
 from explorer.search.bulk import BLOCK_KEY, Block, Recorded, finish_enqueued, record
 from explorer.search.storage import open_storage, recover_journal
+from tests.search.measured import ENVIRONMENT, disk_of, plain_storage, plain_study
+from tests.search.recorder import block_of
 
-HERE = Path(__file__).parent
 COMPLETE, FAIL = TrialState.COMPLETE, TrialState.FAIL
 AB: Any = {"a": FloatDistribution(0, 1), "b": FloatDistribution(0, 1)}
 ON_SERVER = pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))
+URLS = {"journal": "{}/study.journal", "sqlite": "sqlite:///{}/study.db"}
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-
-def new_url(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
-    if kind == "postgresql":
-        return str(request.getfixturevalue("database"))
-    return {"journal": f"{folder}/study.journal", "sqlite": f"sqlite:///{folder}/study.db"}[kind]
-
-
-@pytest.fixture(params=["journal", "sqlite", ON_SERVER])
+@pytest.fixture(params=[*URLS, ON_SERVER])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a study is kept: in each of the formats that take a block at once."""
-    return new_url(request.param, tmp_path, request)
-
-
-@pytest.fixture(params=["sqlite", ON_SERVER])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return new_url(request.param, tmp_path, request)
-
-
-def plainly(url: str) -> Any:
-    """Open a storage as a user of plain Optuna does."""
-    if url.startswith("postgresql"):
-        return RDBStorage(url, engine_kwargs={"poolclass": NullPool})  # a server takes a hundred connections, no more
-    if "://" in url:
-        return url
-    return JournalStorage(JournalFileBackend(url, lock_obj=JournalFileOpenLock(url)))
+    """Storage of a study, in each of the formats that take a block at once."""
+    kind = request.param
+    return URLS[kind].format(tmp_path) if kind in URLS else str(request.getfixturevalue("database"))
 
 
 def new_study(url: str, name: str = "study", n_objectives: int = 2) -> optuna.Study:
@@ -75,27 +52,12 @@ def new_study(url: str, name: str = "study", n_objectives: int = 2) -> optuna.St
     return optuna.create_study(study_name=name, storage=storage, directions=["minimize"] * n_objectives)
 
 
-def reopened(url: str, name: str = "study", **options: Any) -> optuna.Study:
-    return optuna.load_study(study_name=name, storage=plainly(url), **options)
-
-
-def block_of(n: int, *, seed: int = 0) -> Block:
-    x = np.random.default_rng(seed).random((n, 4))
-    moment = datetime.datetime.now(datetime.UTC)
-    return Block(
-        params={"a": x[:, 0].tolist(), "b": x[:, 1].tolist()},
-        distributions=AB,
-        values=x[:, 2:],
-        constraints={"c": x[:, 0] - 0.7},
-        user_attrs={"a": x[:, 0].tolist()},
-        system_attrs={},
-        began=moment,
-        ended=moment,
-    )
+def reopened(url: str, **options: Any) -> optuna.Study:
+    return plain_study(url, "study", **options)
 
 
 def bare(trials: list[FrozenTrial]) -> list[str]:
-    """Return all that trials hold but their ids and their block's mark; as text, in which 1, 1.0 and True differ."""
+    """Return all of trials but their ids and their block's key; as text, in which 1, 1.0 and True differ."""
     result = []
     for trial in trials:
         held = {key.lstrip("_"): value for key, value in trial.__dict__.items() if key != "_trial_id"}
@@ -106,8 +68,8 @@ def bare(trials: list[FrozenTrial]) -> list[str]:
     return result
 
 
-def publicly(study: optuna.Study, block: Block) -> None:
-    """Add a block's trials as a user of plain Optuna would."""
+def add_publicly(study: optuna.Study, block: Block) -> None:
+    """Add a block's trials as a user of plain Optuna does."""
     for i, state in enumerate(block.states or [COMPLETE] * block.n):
         columns = {"user_attrs": block.user_attrs, "system_attrs": block.system_attrs}
         attrs = {kind: {k: v[i] for k, v in c.items() if v[i] is not None} for kind, c in columns.items()}
@@ -123,8 +85,6 @@ def publicly(study: optuna.Study, block: Block) -> None:
         trial.datetime_complete = block.ended.astimezone().replace(tzinfo=None)
         study.add_trial(trial)
 
-
-# --- the same study ---------------------------------------------------------------------------------------------------
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 numbers = st.floats(allow_nan=False).map(lambda x: x + 0.0)  # SQLite keeps no -0.0 in a column of numbers
@@ -193,8 +153,8 @@ def test_a_block_equals_what_add_trial_stores(url: str, block: Block) -> None:
     )
     assert record(memory, block) == Recorded([*range(block.n)], "")
     recorded = record(ours, block)
-    publicly(theirs, block)
-    ours_anew, theirs_anew = (reopened(url, study.study_name) for study in (ours, theirs))
+    add_publicly(theirs, block)
+    ours_anew, theirs_anew = (plain_study(url, study.study_name) for study in (ours, theirs))
 
     assert recorded.note == ""
     assert list(recorded.numbers) == list(range(block.n))
@@ -203,13 +163,12 @@ def test_a_block_equals_what_add_trial_stores(url: str, block: Block) -> None:
     assert [t.number for t in ours_anew.best_trials] == [t.number for t in theirs_anew.best_trials]
 
 
-def test_columns_may_be_numpy_arrays(url: str) -> None:
-    block = block_of(3)
-    attrs: Any = {"a": [1.0, 2.0, 3.0], "b": [True, False, True]}
+def test_columns_may_be_numpy_arrays_or_empty(url: str) -> None:
+    block = replace(block_of(3), user_attrs={"a": [1.0, 2.0, 3.0], "b": [True, False, True]})
+    arrays: Any = [{key: np.array(column) for key, column in old.items()} for old in (block.params, block.user_attrs)]
     study, other = new_study(url), new_study(url, "other")
-    record(study, replace(block, params={k: np.array(v) for k, v in block.params.items()},
-                          user_attrs={k: np.array(v) for k, v in attrs.items()}))  # fmt: skip
-    record(other, replace(block, user_attrs=attrs))
+    record(study, replace(block, params=arrays[0], user_attrs=arrays[1]))
+    record(other, block)
 
     assert bare(study.trials) == bare(other.trials)
     assert list(record(study, block_of(0)).numbers) == []
@@ -232,16 +191,18 @@ def test_plain_optuna_resumes_and_plots_a_recorded_study(
     assert all(block.constraints["c"][t.number] <= 0 for t in study.best_trials if t.number < 20)
 
 
-def test_numbers_go_on_among_trials_of_others(url: str) -> None:
+def test_numbers_go_on_and_a_block_recorded_again_is_found(url: str) -> None:
     study, other = new_study(url), reopened(url)
+    block = replace(block_of(3), states=[COMPLETE, FAIL, COMPLETE])
     other.add_trial(create_trial(values=[1.0, 2.0]))
-    first = record(study, block_of(3))
+    first = record(study, block)
     other.add_trial(create_trial(values=[1.0, 2.0]))
     running = other.ask(AB)
     second = record(study, block_of(2, seed=1))
     elsewhere = new_study(url, "elsewhere")
 
     assert (list(first.numbers), list(second.numbers)) == ([1, 2, 3], [6, 7])
+    assert record(study, block) == first
     assert list(record(elsewhere, block_of(2)).numbers) == [0, 1]
     assert [t.number for t in other.get_trials()] == list(range(8))
     assert bare(study.get_trials()) == bare(reopened(url).get_trials())
@@ -249,99 +210,81 @@ def test_numbers_go_on_among_trials_of_others(url: str) -> None:
     assert study.get_trials()[running.number].state == COMPLETE
 
 
-# --- what Optuna refuses ----------------------------------------------------------------------------------------------
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"params": {"a": [0.5, 1.5], "b": [0.1, 0.2]}}, "1.5 of parameter 'a' isn't contained"),
+    ({"params": {"a": [0.5, "x"], "b": [0.1, 0.2]}}, "'x' is not a valid type"),
+    ({"params": {"a": [0.5, 0.6]}}, "Inconsistent parameters"),
+    ({"params": {"a": [0.5], "b": [0.1, 0.2]}}, "'a' has 1 values for 2 trials"),
+    ({"values": np.array([[1.0, 2.0], [np.nan, 1.0]])}, "should not contain NaN"),
+    ({"values": np.array([[1.0], [2.0]])}, r"shape \(2, 1\), but the study has 2"),
+    ({"constraints": {"c": np.array([0.0, np.nan])}}, "NaN is not allowed"),
+    ({"states": [COMPLETE, TrialState.RUNNING]}, "COMPLETE or FAIL"),
+    ({"user_attrs": {"x": [1.0, object()]}}, "not JSON serializable"),
+]
 
 
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"params": {"a": [0.5, 1.5], "b": [0.1, 0.2]}}, ValueError, "1.5 of parameter 'a' isn't contained"),
-        ({"params": {"a": [0.5, "x"], "b": [0.1, 0.2]}}, ValueError, "'x' is not a valid type"),
-        ({"params": {"a": [0.5, 0.6]}}, ValueError, "Inconsistent parameters"),
-        ({"params": {"a": [0.5], "b": [0.1, 0.2]}}, ValueError, "'a' has 1 values for 2 trials"),
-        ({"values": np.array([[1.0, 2.0], [np.nan, 1.0]])}, ValueError, "should not contain NaN"),
-        ({"values": np.array([[1.0], [2.0]])}, ValueError, r"shape \(2, 1\), but the study has 2"),
-        ({"constraints": {"c": np.array([0.0, np.nan])}}, ValueError, "NaN is not allowed"),
-        ({"states": [COMPLETE, TrialState.RUNNING]}, ValueError, "COMPLETE or FAIL"),
-        ({"user_attrs": {"x": [1.0, object()]}}, TypeError, "not JSON serializable"),
-    ],
-)
-def test_a_refused_trial_leaves_nothing_recorded(
-    url: str, change: Any, error: Any, message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bulk, "_compared", set())
+def test_a_refused_block_leaves_nothing_recorded(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     study = new_study(url)
-    with pytest.raises(error, match=message):
-        record(study, replace(block_of(2), **change))
+    for change, message in REFUSED:
+        monkeypatch.setattr(bulk, "_compared", set())
+        with pytest.raises(TypeError if "JSON" in message else ValueError, match=message):
+            record(study, replace(block_of(2), **change))
+        assert reopened(url).trials == []
 
-    assert reopened(url).trials == []
-
-
-def test_a_deleted_study_takes_no_block(url: str) -> None:
-    study = new_study(url)
-    optuna.delete_study(study_name="study", storage=plainly(url))
+    optuna.delete_study(study_name="study", storage=plain_storage(url))
     with pytest.raises(KeyError, match="Record does not exist"):
         record(study, block_of(2))
 
 
-# --- killed, and once however often -----------------------------------------------------------------------------------
-
-
 def recorder(url: str, token: str, *, n_blocks: int, n_trials: int) -> "subprocess.Popen[str]":
-    command = [sys.executable, str(HERE / "recorder.py"), url, "study", token, str(n_blocks), str(n_trials)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HERE.parent.parent)
+    command = [sys.executable, "-m", "tests.search.recorder", url, "study", token, str(n_blocks), str(n_trials)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
 
 
 def is_whole(trial: FrozenTrial) -> bool:
-    """Tell whether all that a recorder gave a trial is there."""
+    """Return True for a trial with all that a recorder gave it."""
     a, b = trial.params["a"], trial.params["b"]
     system = {key: value for key, value in trial.system_attrs.items() if key != BLOCK_KEY}
-    is_told = trial.user_attrs["a"] == a and {"recorder", "block"} < trial.user_attrs.keys()
-    return is_told and trial.values == [a, b] and system == {"b": b, "constraints:c": a - b}
+    has_attrs = trial.user_attrs["a"] == a and {"recorder", "block"} < trial.user_attrs.keys()
+    return has_attrs and trial.values == [a, b] and system == {"b": b, "constraints:c": a - 0.7}
 
 
-def test_two_recorders_and_plain_optuna_lose_nothing(url: str) -> None:
+def test_recorders_lose_nothing_though_one_is_killed(url: str) -> None:
     """Two studies of one database may be recorded at once, and a user's own script may add to ours."""
     study = new_study(url)
-    recorders = [recorder(url, token, n_blocks=8, n_trials=25) for token in ("one", "two")]
+    killed, other = (
+        recorder(url, "killed", n_blocks=10_000, n_trials=100),
+        recorder(url, "other", n_blocks=8, n_trials=25),
+    )
     plain, n_plain = reopened(url), 0
-    while any(process.poll() is None for process in recorders):
+    assert killed.stdout
+    confirmed = [killed.stdout.readline()]
+    moment = time.monotonic() + random.uniform(0.0, 0.2)
+    while other.poll() is None or time.monotonic() < moment:
         plain.add_trial(create_trial(values=[0.0, 0.0]))
         n_plain += 1
-    firsts = [int(line) for process in recorders for line in process.communicate()[0].split()]
-    trials = reopened(url).trials
-    ours = [trial for trial in trials if trial.params]
-
-    assert [process.returncode for process in recorders] == [0, 0]
-    assert [trial.number for trial in trials] == list(range(400 + n_plain))
-    assert all(is_whole(trial) for trial in ours)
-    by_block = Counter((trial.user_attrs["recorder"], trial.user_attrs["block"]) for trial in ours)
-    assert by_block == {(token, i): 25 for token in ("one", "two") for i in range(8)}
-    assert sorted(firsts) == [trial.number for trial in ours if trial.system_attrs[BLOCK_KEY][1] == 0]
-    assert bare(study.trials) == bare(trials)
-
-
-@pytest.mark.parametrize("delay_s", [0.0, 0.07])
-def test_a_killed_recorder_leaves_whole_trials_only(url: str, delay_s: float) -> None:
-    study = new_study(url)
-    process = recorder(url, "killed", n_blocks=10_000, n_trials=500)
-    assert process.stdout is not None
-    told = [process.stdout.readline()]
-    time.sleep(delay_s)
-    process.send_signal(signal.SIGKILL)
-    told += process.communicate()[0].split()
-    # Others go on at once: they neither wait for the dead one's lock nor write behind half a line.
+        if time.monotonic() > moment:
+            killed.kill()
+    confirmed += killed.communicate()[0].split()
+    firsts = [int(line) for line in [*confirmed, *other.communicate()[0].split()]]
+    # A killed process leaves neither its lock nor half a line in the way of others.
     began = time.monotonic()
     numbers = record(study, block_of(3)).numbers
     assert time.monotonic() - began < 20
     trials = reopened(url).trials
-    killed = [trial for trial in trials if "recorder" in trial.user_attrs]
+    ours = [trial for trial in trials if "recorder" in trial.user_attrs]
+    by_block = Counter((trial.user_attrs["recorder"], trial.user_attrs["block"]) for trial in ours)
+    n_killed = sum(n for (name, _), n in by_block.items() if name == "killed")
 
-    assert [trial.number for trial in trials] == list(range(len(trials)))
-    assert all(is_whole(trial) for trial in killed)
-    assert len(killed) >= 500 * len(told)
-    assert "://" not in url or len(killed) % 500 == 0
-    assert list(numbers) == list(range(len(killed), len(killed) + 3))
+    assert other.returncode == 0
+    assert [trial.number for trial in trials] == list(range(len(ours) + n_plain + 3))
+    assert list(numbers) == [len(trials) - 3, len(trials) - 2, len(trials) - 1]
+    assert all(is_whole(trial) for trial in ours)
+    assert [by_block["other", i] for i in range(8)] == [25] * 8
+    assert n_killed >= 100 * len(confirmed)
+    assert "://" not in url or n_killed % 100 == 0
+    assert set(firsts) <= {trial.number for trial in ours if trial.system_attrs[BLOCK_KEY][1] == 0}
+    assert bare(study.trials) == bare(trials)
 
 
 def test_each_trial_is_one_line_of_a_journal(tmp_path: Path) -> None:
@@ -360,24 +303,13 @@ def test_each_trial_is_one_line_of_a_journal(tmp_path: Path) -> None:
     assert whole.startswith(Path(url).read_bytes())
 
 
-def test_a_block_recorded_again_is_found(url: str) -> None:
-    study = new_study(url)
-    record(study, block_of(2))
-    block = replace(block_of(3, seed=1), states=[COMPLETE, FAIL, COMPLETE])
-    first = record(study, block)
-    record(study, block_of(2, seed=2))
-
-    assert record(study, block) == first
-    assert list(first.numbers) == [2, 3, 4]
-    assert len(reopened(url).trials) == 7
-
-
+@pytest.mark.parametrize("url", ["sqlite", ON_SERVER], indirect=True)
 @pytest.mark.parametrize("is_stored", [True, False])
 def test_a_connection_lost_in_commit_stores_a_block_once(
-    database_url: str, is_stored: bool, monkeypatch: pytest.MonkeyPatch
+    url: str, is_stored: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody can tell how far the server got; only the connection's end is staged."""
-    study, block = new_study(database_url), block_of(3)
+    study, block = new_study(url), block_of(3)
     record(study, block_of(2, seed=1))
     commit = Connection.commit
 
@@ -392,39 +324,22 @@ def test_a_connection_lost_in_commit_stores_a_block_once(
             record(study, block)
 
     assert list(record(study, block).numbers) == [2, 3, 4]
-    assert bare(reopened(database_url).trials) == bare(study.trials)
+    assert bare(reopened(url).trials) == bare(study.trials)
     assert len(study.trials) == 5
 
 
-# --- full, locked, not to be written ----------------------------------------------------------------------------------
+@pytest.mark.parametrize("url", URLS, indirect=True)
+def test_a_full_disk_leaves_the_file_as_it_was(url: str) -> None:
+    study, block, file = new_study(url), block_of(2000), Path(url.removeprefix("sqlite:///"))
+    record(study, block_of(5))
+    before = file.read_bytes()
+    with disk_of(len(before) + 100_000), pytest.raises(OperationalError if "://" in url else OSError):
+        record(study, block)
 
-FULL = """
-import resource, sys, pathlib
-sys.path.insert(0, sys.argv[2])
-import test_record as t
-study, block = t.new_study(sys.argv[1]), t.block_of(2000)
-t.record(study, t.block_of(5))
-file = pathlib.Path(sys.argv[1].removeprefix("sqlite:///"))
-before = file.read_bytes()
-soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100_000, hard))
-try:
-    t.record(study, block)
-except (OSError, t.OperationalError) as error:
-    print(type(error).__name__, file.read_bytes() == before, len(study.trials), len(t.reopened(sys.argv[1]).trials))
-resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-print(list(t.record(study, block).numbers)[:2], len(t.reopened(sys.argv[1]).trials))
-"""
-
-
-@pytest.mark.parametrize(("kind", "error"), [("journal", "OSError"), ("sqlite", "OperationalError")])
-def test_a_full_disk_leaves_the_file_as_it_was(
-    kind: str, error: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    command = [sys.executable, "-c", FULL, new_url(kind, tmp_path, request), str(HERE)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=HERE.parent.parent, timeout=120)
-
-    assert done.stdout.splitlines() == [f"{error} True 5 5", "[5, 6] 2005"]
+    assert file.read_bytes() == before
+    assert len(study.trials) == len(reopened(url).trials) == 5
+    assert list(record(study, block).numbers)[:2] == [5, 6]
+    assert len(reopened(url).trials) == 2005
 
 
 def test_a_locked_or_read_only_database_says_so(tmp_path: Path) -> None:
@@ -444,10 +359,7 @@ def test_a_locked_or_read_only_database_says_so(tmp_path: Path) -> None:
     assert len(reopened(url).trials) == 4
 
 
-# --- the public way ---------------------------------------------------------------------------------------------------
-
-
-def test_an_optuna_that_writes_otherwise_takes_the_public_way(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_optuna_writes_otherwise_its_own_methods_are_used(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     journal, table = JournalStorage._write_log, RDBStorage._get_prepared_new_trial  # noqa: SLF001
 
     def write(self: Any, op_code: int, fields: dict[str, Any]) -> None:
@@ -488,11 +400,11 @@ class OwnBackend(JournalFileBackend):
         super().append_logs(logs)
 
 
-def test_another_storage_takes_the_public_way_and_a_retry_adds_what_is_missing(tmp_path: Path) -> None:
+def test_another_storage_is_written_publicly_and_retried(tmp_path: Path) -> None:
     backend = OwnBackend(f"{tmp_path}/study.journal")
     study, other = (optuna.create_study(storage=JournalStorage(backend), directions=["minimize"] * 2) for _ in range(2))
     block = replace(block_of(5), states=[COMPLETE, FAIL, COMPLETE, COMPLETE, FAIL])
-    publicly(other, block)
+    add_publicly(other, block)
     backend.fails_after = 3
     with pytest.raises(OSError, match="no more"):
         record(study, block)
@@ -507,8 +419,8 @@ def test_another_storage_takes_the_public_way_and_a_retry_adds_what_is_missing(t
     assert [trial.state for trial in study.trials if trial.params] == block.states
 
 
-def test_tables_of_another_shape_take_the_public_way(tmp_path: Path) -> None:
-    """A trigger refuses what is inserted at once: the transaction is rolled back, and the reason told."""
+def test_for_tables_of_another_shape_its_own_methods_are_used(tmp_path: Path) -> None:
+    """A trigger refuses a bulk insert: the transaction is rolled back, and the note gives the reason."""
     url = f"sqlite:///{tmp_path}/study.db"
     study = new_study(url)
     with sqlite3.connect(tmp_path / "study.db") as database:
@@ -521,9 +433,6 @@ def test_tables_of_another_shape_take_the_public_way(tmp_path: Path) -> None:
     assert "the tables of this database (no)" in recorded.note
     assert list(recorded.numbers) == [0, 1, 2]
     assert len(reopened(url).trials) == 3
-
-
-# --- enqueued trials --------------------------------------------------------------------------------------------------
 
 
 def finished(state: TrialState) -> dict[str, Any]:
@@ -583,9 +492,6 @@ def test_a_kill_leaves_the_measurement_of_an_enqueued_trial(
     assert [t.values for t in reopened(url).trials] == [finished(COMPLETE)["values"]]
 
 
-# --- a server that restarts -------------------------------------------------------------------------------------------
-
-
 @pytest.mark.xdist_group("postgresql")
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_after_a_restart_the_second_call_records_once(postgres: Any, database: str, mode: str) -> None:
@@ -607,11 +513,11 @@ def test_a_server_that_crashes_keeps_each_block_it_confirmed(postgres: Any, data
     new_study(database)
     process = recorder(database, "one", n_blocks=10_000, n_trials=300)
     assert process.stdout is not None
-    told = [process.stdout.readline()]
+    confirmed = [process.stdout.readline()]
     time.sleep(0.2)
     postgres.restart("immediate")
     rest, problem = process.communicate(timeout=60)
-    told += rest.split()
+    confirmed += rest.split()
     trials = reopened(database).trials
     by_block = Counter(trial.user_attrs["block"] for trial in trials)
 
@@ -619,4 +525,4 @@ def test_a_server_that_crashes_keeps_each_block_it_confirmed(postgres: Any, data
     assert [trial.number for trial in trials] == list(range(len(trials)))
     assert set(by_block.values()) == {300}
     # At most one block was stored without its recorder living to hear of it.
-    assert len(told) <= len(by_block) <= len(told) + 1
+    assert len(confirmed) <= len(by_block) <= len(confirmed) + 1

@@ -16,7 +16,7 @@ from explorer.errors import WrongUsage
 from explorer.search.advisory_lock import AdvisoryLock
 from explorer.search.patience import Patience
 from explorer.search.run_lock import run_lock, sqlite_file
-from tests.search.measured import environment
+from tests.search.measured import ENVIRONMENT
 
 HOLD = """\
 import pathlib, sys, time
@@ -28,21 +28,17 @@ with run_lock(pathlib.Path(sys.argv[1]), sys.argv[2], study="study"):
 ON_SERVER = pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))
 
 
-@pytest.fixture(params=["journal", "sqlite", ON_SERVER])
+@pytest.fixture(params=["{}/shared.journal", "sqlite:///{}/shared.db?timeout=9", ON_SERVER])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A storage that two result folders share."""
-    if request.param == "postgresql":
-        return str(request.getfixturevalue("database"))
-    return {"journal": f"{tmp_path}/shared.journal", "sqlite": f"sqlite:///{tmp_path}/shared.db?timeout=9"}[
-        request.param
-    ]
+    """Storage that two result folders share."""
+    return str(request.getfixturevalue("database") if request.param == "postgresql" else request.param.format(tmp_path))
 
 
 @contextmanager
 def holder(folder: Path, storage: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that holds the lock."""
+    """Process that holds the lock."""
     command = [sys.executable, "-c", HOLD, str(folder), storage]
-    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline() == b"held\n"
         try:
@@ -51,51 +47,46 @@ def holder(folder: Path, storage: str) -> Iterator["subprocess.Popen[bytes]"]:
             process.kill()
 
 
-def test_a_second_run_on_a_study_is_told_who_is_there(tmp_path: Path, storage: str) -> None:
-    with (
-        run_lock(tmp_path / "a", storage, study="study"),
-        pytest.raises(WrongUsage, match=rf"another run is at work here: process {os.getpid()} on .*, since 20") as told,
-        run_lock(tmp_path / "b", storage, study="study"),
-    ):
+def refused(folder: Path, storage: str | None, message: str, study: str = "study") -> WrongUsage:
+    """Return the error of a run that cannot take the lock."""
+    with pytest.raises(WrongUsage, match=message) as caught, run_lock(folder, storage, study=study):
         pass
+    return caught.value
 
-    assert told.value.exit_code == 2
-    assert told.value.fix.startswith("wait for it with --wait, or choose another folder with --out")
+
+def test_a_second_run_on_a_study_is_told_of_the_first(tmp_path: Path, storage: str) -> None:
+    with run_lock(tmp_path / "a", storage, study="study"):
+        message = rf"another run is at work here: process {os.getpid()} on .*, since 20"
+        error = refused(tmp_path / "b", storage, message)
+        if "://" in storage:  # a journal is locked as a whole
+            with run_lock(tmp_path / "c", storage, study="another") as ensure:
+                ensure()
+
+    assert error.exit_code == 2
+    assert error.fix.startswith("wait for it with --wait, or choose another folder with --out")
     with run_lock(tmp_path / "b", storage, study="study"):
         pass
 
 
 def test_a_result_folder_has_one_run(tmp_path: Path) -> None:
     with run_lock(tmp_path, None, study="a"):
-        with pytest.raises(WrongUsage, match="another run is at work here"), run_lock(tmp_path, None, study="b"):
-            pass
+        refused(tmp_path, None, "another run is at work here", study="b")
         with run_lock(tmp_path / "elsewhere", None, study="a"):
             pass
 
 
-def test_two_studies_of_a_database_run_at_the_same_time(tmp_path: Path, storage: str) -> None:
-    if "://" not in storage:
-        pytest.skip("a journal is locked as a whole")
-    with run_lock(tmp_path / "a", storage, study="one"), run_lock(tmp_path / "b", storage, study="two") as ensure:
-        ensure()
-
-
-def test_a_lock_is_free_after_its_holder_was_killed_and_waited_for(tmp_path: Path, storage: str) -> None:
-    said: list[str] = []
+def test_a_lock_is_free_after_its_holder_was_killed(tmp_path: Path, storage: str) -> None:
+    messages: list[str] = []
     with holder(tmp_path / "a", storage) as process:
-        with (
-            pytest.raises(WrongUsage, match=f"process {process.pid} "),
-            run_lock(tmp_path / "b", storage, study="study"),
-        ):
-            pass
+        refused(tmp_path / "b", storage, f"process {process.pid} ")
 
         def end(message: str) -> None:
-            said.append(message)
+            messages.append(message)
             process.send_signal(signal.SIGKILL)
 
         with run_lock(tmp_path / "b", storage, study="study", is_patient=True, say=end):
-            assert len(said) == 1
-            assert "waiting for another run of" in said[0]
+            assert len(messages) == 1
+            assert "waiting for another run of" in messages[0]
 
 
 @pytest.mark.parametrize(
@@ -112,19 +103,17 @@ def test_a_lock_is_free_after_its_holder_was_killed_and_waited_for(tmp_path: Pat
         ("mysql://me@host/name", None),
     ],
 )
-def test_the_file_of_an_sqlite_url(url: str, file: Path | None, tmp_path: Path) -> None:
+def test_the_file_of_an_sqlite_url_is_locked(url: str, file: Path | None, tmp_path: Path) -> None:
     assert sqlite_file(url) == file
     if file is None:
         with run_lock(tmp_path / "a", url, study="study"), run_lock(tmp_path / "b", url, study="study") as ensure:
             ensure()
 
 
-def test_a_server_that_cannot_be_reached_is_refused_without_the_password(tmp_path: Path) -> None:
-    url = "postgresql://me:sEcReT@127.0.0.1:9/name"
-    with pytest.raises(WrongUsage, match="cannot be opened: ") as told, run_lock(tmp_path, url, study="study"):
-        pass
+def test_an_unreachable_server_is_refused_without_the_password(tmp_path: Path) -> None:
+    error = refused(tmp_path, "postgresql://me:sEcReT@127.0.0.1:9/name", "cannot be opened: ")
 
-    assert "sEcReT" not in str(told.value)
+    assert "sEcReT" not in str(error)
 
 
 @pytest.mark.xdist_group("postgresql")
@@ -138,15 +127,11 @@ def test_a_lock_lost_in_a_restart_is_taken_again(postgres: Any, database: str, t
         finally:
             postgres.control("start")
         Patience("x", say=lambda _: None)(ensure)
-        with (
-            pytest.raises(WrongUsage, match="another run is at work"),
-            run_lock(tmp_path / "b", database, study="study"),
-        ):
-            pass
+        refused(tmp_path / "b", database, "another run is at work")
 
 
 @pytest.mark.xdist_group("postgresql")
-def test_a_session_that_was_cut_off_gives_way_to_its_own_process(database: str) -> None:
+def test_a_session_cut_off_gives_way_to_its_own_process(database: str) -> None:
     """As after a network failure that the server has not noticed."""
     lock = AdvisoryLock(database, "study")
     assert lock.take() == ""
@@ -159,7 +144,7 @@ def test_a_session_that_was_cut_off_gives_way_to_its_own_process(database: str) 
 
 
 @pytest.mark.xdist_group("postgresql")
-def test_a_lock_that_another_run_took_meanwhile_is_not_ours(postgres: Any, database: str, tmp_path: Path) -> None:
+def test_a_lock_that_another_run_took_meanwhile_is_lost(postgres: Any, database: str, tmp_path: Path) -> None:
     with run_lock(tmp_path / "a", database, study="study") as ensure:
         postgres.restart("immediate")
         with (

@@ -1,6 +1,8 @@
 """`explorer run`: run or resume a study."""
 
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,7 +73,8 @@ def run(
     from explorer.errors import ExplorerError
 
     try:
-        with search_progress() as (progress, say):
+        # What a function of the user's prints is not data.
+        with redirect_stdout(sys.stderr), search_progress() as (progress, say):
             outcome = api.run(
                 study,
                 trials=trials,

@@ -12,7 +12,7 @@ import numpy as np
 
 from explorer.errors import MeasurementFailed, WrongUsage, suggestion
 from explorer.files import read_text, sha256
-from explorer.models.task import SourceFunction
+from explorer.models.task import SourceFunction, describe
 from explorer.network.provenance import processor
 from explorer.problem.columns import TARGETS, Columns, allowed_text, bounds, is_allowed, knobs_of, n_rows
 from explorer.problem.domain import Domain
@@ -129,8 +129,8 @@ class Function:
         function = self.task()
         try:
             return function(dict(design))
-        except Exception as error:  # whatever the user's code does, the search survives it
-            raise MeasurementFailed(f"{self.name}: {type(error).__name__}: {error}"[:_MAX_TEXT], fix=_FIX) from error
+        except (Exception, SystemExit) as error:  # whatever the user's code does, the search survives it
+            raise MeasurementFailed(f"{self.name}: {describe(error)}", fix=_FIX) from error
 
     def task(self) -> Measure:
         """Return the function itself.
@@ -250,8 +250,8 @@ def run_source(function: SourceFunction) -> None:
         function.load()
     except AttributeError:
         raise WrongUsage(f"{path}: has no function '{function.name}'", fix=f"def {function.name}") from None
-    except Exception as error:
-        raise WrongUsage(f"{path}: {type(error).__name__}: {error}", fix="mend that file") from error
+    except (Exception, SystemExit) as error:
+        raise WrongUsage(f"{path}: {describe(error)}", fix="mend that file") from error
 
 
 def _key(knobs: Mapping[str, Any]) -> tuple[Any, ...]:

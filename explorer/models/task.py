@@ -114,15 +114,20 @@ def call_task(payload: bytes, design: dict[str, Any]) -> tuple[str, object, str]
     """Call a function that `dump_task` serialized, with a design.
 
     Returns:
-        "ok" and the value as plain Python objects, or "failed" and the exception in at most 1,000 characters; then the
-        name of this machine.
+        "ok" and the value as plain Python objects, or "failed" and the exception in at most 1,000 characters, or
+        "unusable" and the exception where the function could not even be loaded; then the name of this machine.
     """
+    kind = "unusable"
     try:
-        return "ok", _plain(_load_task(payload)(dict(design))), platform.node()
+        function = _load_task(payload)
+        if isinstance(function, SourceFunction):
+            function.load()
+        kind = "failed"
+        return "ok", _plain(function(dict(design))), platform.node()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a user's function fails one design
-        return "failed", describe(error), platform.node()
+        return kind, describe(error), platform.node()
 
 
 def describe(error: BaseException) -> str:

@@ -123,9 +123,9 @@ def search(
                 )
             return search_alone(run, progress=progress, should_stop=is_stopped, notify=notify)
         function = getattr(measuring, "function", None)
-        if execution.is_inline and isinstance(function, SourceFunction):
-            run_source(function)
         executor = execution.executor(files=measuring.files, notify=notify)
+        if isinstance(executor, InlineExecutor) and isinstance(function, SourceFunction):
+            executor.submit(run_source, function).result()
         return search_measured(run, executor, progress=progress, should_stop=is_stopped, notify=notify)
 
 

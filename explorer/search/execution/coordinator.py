@@ -77,6 +77,10 @@ class _Failed(Exception):
         self.error = error
 
 
+class _Unusable(WrongUsage):
+    """The function that measures cannot be loaded where it is to run (exit 2)."""
+
+
 def search_measured(
     run: Run,
     executor: DesignExecutor,
@@ -135,21 +139,24 @@ class _Coordinator:
     def search(self, should_stop: Callable[[], bool]) -> int:
         self._replay_unstored()
         self._front.look(self._candidates.n_wanted)
+        is_stopping = False
         while True:
-            is_stopping = should_stop()
+            was_stopping, is_stopping = is_stopping, should_stop()
             if is_stopping:
                 self._withdraw()
             else:
                 self._fill()
             if not self._jobs:
                 break
+            if is_stopping and not was_stopping:
+                self._notify(f"stopping after the designs in flight ({len(self._jobs)}); Ctrl-C again ends at once")
             self._collect()
             self._front.look(self._candidates.n_wanted)
+        self.is_done = True
         done, wanted = self._candidates.n_complete, self._candidates.n_wanted
         if is_stopping and done < wanted:
             raise stopped(self._run, done, wanted)
         drop_stored(self._run.out, self._run.study.get_trials(deepcopy=False))
-        self.is_done = True
         return self._run.tried.n - self._first
 
     def _fill(self) -> None:
@@ -219,7 +226,7 @@ class _Coordinator:
         """
         try:
             row = self._row(job, future)
-        except SchedulerUnavailable:
+        except (SchedulerUnavailable, _Unusable):
             raise
         except ExplorerError as error:
             raise _Failed(error) from error
@@ -239,6 +246,7 @@ class _Coordinator:
 
         Raises:
             WorkerLost, SchedulerUnavailable: there is none.
+            WrongUsage: the function cannot be loaded.
             ExplorerError: the design cannot be measured.
         """
         name, fix = self._measuring.name, "mend what measures, or leave such designs out"
@@ -254,6 +262,10 @@ class _Coordinator:
             return self._measuring.recorded(job.candidate.design)[0]
         if self._payload:
             kind, raw, host = raw
+            if kind == "unusable" and self._measure_s:  # a worker that has lost something since, such as its device
+                raise WorkerLost(f"{name} could not be loaded on {host}: {raw}")
+            if kind == "unusable":
+                raise _Unusable(f"{name}: cannot be loaded on {host}: {raw}", fix="mend it, or install what it imports")
             if kind != "ok":
                 raise MeasurementFailed(f"{name}: {raw}", fix=fix)
             if host != platform.node() and isinstance(raw, dict):
@@ -384,8 +396,7 @@ def _payload(measuring: Measurer) -> bytes:
     try:
         return dump_task(measuring.task())
     except TypeError as error:
-        what = f"{measuring.name} cannot be handed to other processes: {error}"
-        raise WrongUsage(what, fix="name it as FILE.py:NAME, or leave --workers out") from None
+        raise WrongUsage(str(error), fix="name it as FILE.py:NAME, or leave --workers and --cluster out") from None
 
 
 def _smoothed(before: float, now: float) -> float:

@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import chdir, suppress
+from pathlib import Path
 from typing import Any, BinaryIO, ParamSpec, TypeVar, cast
 
 from explorer.search.execution.executor import DesignExecutor, WorkerLost
@@ -27,7 +29,13 @@ _BOOT = (
 
 
 class InlineExecutor(DesignExecutor):
-    """Executor that evaluates at once, in the calling thread."""
+    """Executor that evaluates at once, in the calling thread.
+
+    What it calls has a working directory of its own: the result folder and the storage may be relative to another one.
+    """
+
+    def __init__(self) -> None:
+        self._directory = Path.cwd()
 
     @property
     def n_slots(self) -> int:
@@ -37,10 +45,13 @@ class InlineExecutor(DesignExecutor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call a function; KeyboardInterrupt and SystemExit are raised here, other exceptions by the future."""
         future: Future[T] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - an executor's contract
-            future.set_exception(error)
+        with chdir(self._directory):
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except Exception as error:  # noqa: BLE001 - an executor's contract
+                future.set_exception(error)
+            with suppress(OSError):  # it was deleted
+                self._directory = Path.cwd()
         return future
 
 
@@ -82,8 +93,11 @@ class LocalExecutor(DesignExecutor):
         for process in processes:
             process.kill()
         self._threads.shutdown(wait=True, cancel_futures=cancel_futures or not wait)
-        for process in list(self._processes):
-            process.stop()
+        deadline = time.monotonic() + _STOP_S
+        for process in self._processes:
+            process.ask_to_stop()
+        for process in self._processes:
+            process.stop(deadline)
         self._processes.clear()
 
     def _call(self, call: bytes) -> Any:
@@ -163,21 +177,29 @@ class _Process:
         """Kill the process and its children."""
         if self._process.returncode is not None:
             return  # its number may be another process's by now
-        with suppress(ProcessLookupError, PermissionError):
-            if sys.platform == "win32":
-                self._process.kill()
-            else:
+        if sys.platform == "win32":
+            self._process.kill()
+        self._kill_group()
+
+    def _kill_group(self) -> None:
+        """End what the process has started and left behind."""
+        if sys.platform != "win32":
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
-    def stop(self) -> None:
-        """Let an idle process exit, which closes what a measurement opened; kill it after a while."""
+    def ask_to_stop(self) -> None:
+        """Let an idle process exit, which closes what a measurement opened."""
         with suppress(OSError):
             write_frame(self._outbox, _STOP)
+
+    def stop(self, deadline: float) -> None:
+        """Wait for the process to end by itself, and kill it where it does not."""
         try:
-            self._process.wait(_STOP_S)
+            self._process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.kill()
             self._process.wait()
+        self._kill_group()
         self.close()
 
     def _expire(self) -> None:
@@ -186,7 +208,9 @@ class _Process:
 
     def _cause(self) -> str:
         """Return the cause of death."""
-        self.kill()  # its children
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_STOP_S)
+        self._kill_group()
         code = self._process.wait()
         if code >= 0:
             return f"exit code {code}"

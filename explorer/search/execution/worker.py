@@ -10,7 +10,6 @@ import signal
 import struct
 import sys
 import threading
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import BinaryIO
 
@@ -42,15 +41,20 @@ def main() -> None:
     """Answer calls until an empty frame says that there are no more."""
     inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     # Prints of a measurement must not get among the frames, and its reads must not consume them.
-    null = os.open(os.devnull, os.O_RDONLY)
+    null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(2, 1)
+    if sys.platform != "win32":
+        # A forked child that outlives this process must not keep the pipes open: nobody would notice that it died.
+        os.register_at_fork(after_in_child=lambda: [os.dup2(null, file.fileno()) for file in (inbox, outbox)])
     calls: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_receive, args=(inbox, calls), daemon=True).start()
-    with suppress(BrokenPipeError):  # the coordinator is gone
+    try:
         write_frame(outbox, READY)
         while call := calls.get():
             write_frame(outbox, _answer(call))
+    except (OSError, KeyboardInterrupt):  # nobody is left to tell, a measurement closed the pipe, or somebody's SIGINT
+        os._exit(1)
 
 
 def _answer(call: bytes) -> bytes:

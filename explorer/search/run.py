@@ -122,6 +122,7 @@ def search(
                     "note: designs are predicted, by the thousand, in this process: workers are for measured studies"
                 )
             return search_alone(run, progress=progress, should_stop=is_stopped, notify=notify)
+        measuring.task()  # refuses a study whose function was not named
         function = getattr(measuring, "function", None)
         executor = execution.executor(files=measuring.files, notify=notify)
         if isinstance(executor, InlineExecutor) and isinstance(function, SourceFunction):

@@ -70,6 +70,9 @@ def main() -> None:
         note(f"error: {error}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
+        from explorer.cli.console import note
+
+        note("interrupted; what was stored is kept")
         sys.exit(130)
     except BrokenPipeError:
         # `explorer front x | head` is not an error; Python would complain once more while closing stdout.

@@ -178,6 +178,7 @@ class Function:
                 if name not in given and name != target:
                     continue
                 value = given.get(name)
+                value = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
                 if not isinstance(value, numbers.Real) or not math.isfinite(value):
                     raise MeasurementFailed(f"{self.name} gave {value!r:.40} for {name}", fix="return a finite number")
                 if not is_allowed(target, np.array([float(value)]), is_measured=True)[0]:

@@ -189,6 +189,8 @@ def _load_task(payload: bytes) -> Callable[[dict[str, Any]], object]:
 
 def _plain(value: object) -> object:
     """Return a value as objects that every Python can unpickle: without numpy's scalars and classes of the user."""
+    if getattr(value, "size", 0) == 1 and hasattr(value, "item"):  # numpy's scalars, and arrays of one number
+        value = value.item()
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -23,6 +23,7 @@ from explorer.search.execution.local import MAX_WORKERS, InlineExecutor, LocalEx
 from explorer.search.progress import Progress, stoppable
 
 Notify = Callable[[str], None]
+_OLD_WORKER_ATTR = "explorer:worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +132,18 @@ def search(
 
 
 def fail_faulty(run: Run) -> None:
-    """Record FAIL for enqueued trials with impossible parameters: they would wait for ever."""
+    """Record FAIL for trials that would stay unfinished for ever: enqueued with impossible parameters, or abandoned.
+
+    Earlier versions stored RUNNING trials, with a mark of their worker; a killed one left them so.
+    """
     distributions = Encoding(run.assessment.regions).distributions()
     for trial in run.study.get_trials(deepcopy=False):
-        if is_enqueued(trial) and (fault := fault_of(trial, distributions)):
+        fault = fault_of(trial, distributions) if is_enqueued(trial) else ""
+        is_abandoned = trial.state == TrialState.RUNNING and _OLD_WORKER_ATTR in trial.system_attrs
+        if fault or is_abandoned:
             finish_enqueued(
                 run.study, trial, params={}, distributions={}, state=TrialState.FAIL, values=None, constraints={},
-                user_attrs={FAILED_ATTR: fault}, system_attrs={},
+                user_attrs={FAILED_ATTR: fault} if fault else {}, system_attrs={},
             )  # fmt: skip
 
 

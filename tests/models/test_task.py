@@ -53,7 +53,7 @@ def test_exceptions_of_the_function_are_bounded_text() -> None:
     assert (status, len(text)) == ("failed", 1000)
     assert text.startswith("KeyError: 'xxx")
     assert call("leaves") == ("failed", "SystemExit: 3")
-    assert call("missing")[0] == "failed"
+    assert call("missing")[0] == "unusable"
     assert call("measure", "def measure(:")[1].startswith("SyntaxError: ")
     with pytest.raises(KeyboardInterrupt):
         call("stops")
@@ -68,11 +68,18 @@ def test_traceback_shows_lines_of_a_file_that_is_not_there() -> None:
 
 
 def test_values_come_back_as_plain_objects() -> None:
-    given = {"a": np.float32(0.5), "b": np.int64(3), "c": (True, None), "d": Path("x"), "e": np.str_("word")}
+    given = {
+        "a": np.float32(0.5),
+        "b": np.int64(3),
+        "c": (True, None),
+        "d": Path("x"),
+        "e": np.str_("word"),
+        "f": np.array(0.5),
+    }
 
     status, value, _ = call_task(dump_task(lambda _: given), {})
 
-    assert (status, value) == ("ok", {"a": 0.5, "b": 3, "c": [True, None], "d": repr(Path("x")), "e": "word"})
+    assert (status, value) == ("ok", {"a": 0.5, "b": 3, "c": [True, None], "d": repr(Path("x")), "e": "word", "f": 0.5})
     assert isinstance(value, dict)
     assert type(value["a"]) is float
     assert type(value["b"]) is int

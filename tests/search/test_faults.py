@@ -1,14 +1,142 @@
-"""Functions of the user that misbehave: whatever they do costs a design, or ends the run with its reason."""
+"""Functions of the user's that do what they should not: fork, leave threads, exit, print, change the directory."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from optuna.trial import TrialState
 
+import explorer
+from explorer.errors import WrongUsage
 from explorer.search.begin import FAILED_ATTR
-from tests.search.measured import ENVIRONMENT, is_alive, make_measured, until
+from explorer.search.execution import local
+from explorer.search.execution.local import LocalExecutor
+from tests.search.measured import ENVIRONMENT, is_alive, make_measured, plain_study, states, until
+
+
+def failing(error: BaseException) -> Callable[[Mapping[str, Any]], dict[str, float]]:
+    """Return a function that fails for some designs."""
+
+    def measure(design: Mapping[str, Any]) -> dict[str, float]:
+        if design["quant_step"] > 0.15:
+            raise error
+        return {"accuracy": 0.5, "energy_j": 1.0}
+
+    return measure
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+def test_a_forked_child_does_not_hide_that_its_worker_died(tmp_path: Path) -> None:
+    """A pool of processes whose parent is killed for lack of memory would hold the pipes open for ever."""
+
+    def forks_and_dies() -> None:
+        if (pid := os.fork()) == 0:
+            time.sleep(120)
+            os._exit(0)
+        (tmp_path / "child").write_text(str(pid), encoding="ascii")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    executor = LocalExecutor(1)
+    error = executor.submit(forks_and_dies).exception(60)
+    executor.shutdown()
+
+    assert "SIGKILL" in str(error)
+    until(lambda: not is_alive(int((tmp_path / "child").read_text(encoding="ascii"))))
+
+
+def test_what_a_measurement_leaves_running_ends_with_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the worker ends by itself; workers that do not are waited for together."""
+
+    def leaves_something() -> tuple[int, int]:
+        threading.Thread(target=time.sleep, args=(120,)).start()
+        time.sleep(0.2)
+        return os.getpid(), subprocess.Popen(["sleep", "120"]).pid
+
+    monkeypatch.setattr(local, "_STOP_S", 2.0)
+    executor = LocalExecutor(4)
+    calls = [executor.submit(leaves_something) for _ in range(4)]
+    calls.append(executor.submit(lambda: (os.getpid(), subprocess.Popen(["sleep", "120"]).pid)))
+    pids = {pid for call in calls for pid in call.result(60)}
+    began = time.monotonic()
+    executor.shutdown()
+
+    assert time.monotonic() - began < 6
+    until(lambda: not any(map(is_alive, pids)))
+
+
+def test_an_interrupted_worker_says_so_without_a_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    executor = LocalExecutor(1)
+    errors = [
+        executor.submit(signal.raise_signal, signal.SIGINT).exception(60),
+        executor.submit(os.closerange, 3, 256).exception(60),
+    ]
+    executor.shutdown()
+
+    assert [str(error) for error in errors] == ["its worker process ended (exit code 1)"] * 2
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), Unprintable(), RecursionError("deep")])
+@pytest.mark.parametrize("workers", [None, 1])
+def test_an_exception_fails_one_design(tmp_path: Path, error: BaseException, workers: int | None) -> None:
+    make_measured(tmp_path, trials=4)
+    explorer.run(str(tmp_path / "boards.toml"), measure=failing(error), workers=workers, out=tmp_path / "out")
+    trials = plain_study(tmp_path / "out/study.journal", "boards").trials
+
+    assert states(trials)[TrialState.COMPLETE] == 4
+    reasons = {trial.user_attrs[FAILED_ATTR] for trial in trials if trial.state == TrialState.FAIL}
+    assert all(type(error).__name__ in reason for reason in reasons)
+    assert reasons
+
+
+def test_a_function_has_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it changes there does not move the result folder; it finds it changed at its next call."""
+    (tmp_path / "data").mkdir()
+    make_measured(tmp_path, trials=4, extra="assert (HERE / 'data').samefile('.')")
+    source = (tmp_path / "task.py").read_text(encoding="utf-8")
+    (tmp_path / "task.py").write_text(f"import os\nos.chdir('data')\n{source}", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    explorer.run("./boards.toml", measure="task.py:measure", out="out")
+
+    assert Path.cwd() == tmp_path
+    assert states(plain_study(tmp_path / "out/study.journal", "boards").trials) == {TrialState.COMPLETE: 4}
+
+
+def test_a_file_that_cannot_be_loaded_fails_no_design(tmp_path: Path) -> None:
+    """A missing package is not the designs' fault: they would never be proposed again."""
+    make_measured(tmp_path, trials=4)
+    (tmp_path / "task.py").write_text("import nowhere_installed\ndef measure(design): ...", encoding="utf-8")
+    with pytest.raises(WrongUsage, match=r"cannot be loaded on .*nowhere_installed"):
+        explorer.run(str(tmp_path / "boards.toml"), measure=str(tmp_path / "task.py:measure"), workers=2, out=tmp_path)
+
+    assert not plain_study(tmp_path / "study.journal", "boards").trials
+
+
+def test_prints_stay_out_of_the_data_and_ctrl_c_tells_what_it_waits_for(tmp_path: Path) -> None:
+    boards = make_measured(tmp_path, trials=4, extra="print('hello')")
+    assert json.loads(boards.run("--json").stdout)["n_complete"] == 4
+    with boards.held():
+        run = boards.start("--workers", 2, "--trials", 9)
+        until(lambda: len(boards.calls) == 6)
+        run.send_signal(signal.SIGINT)
+        assert run.stderr is not None
+        first = run.stderr.readline()
+    _, err = run.communicate(timeout=240)
+
+    assert first == "stopping after the designs in flight (2); Ctrl-C again ends at once\n"
+    assert (run.returncode, len(boards.trials)) == (130, 6), err
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["inline", "workers"])
@@ -31,32 +159,6 @@ def test_output_input_directory_and_exit_of_a_function_do_no_harm(tmp_path: Path
     assert "on standard output" in done.stderr
     assert failed
     assert {t.user_attrs[FAILED_ATTR] for t in failed} == {"task.py:measure: SystemExit: 3"}
-
-
-def test_forked_children_neither_hide_the_death_of_a_worker_nor_outlive_the_run(tmp_path: Path) -> None:
-    extra = (
-        "pid = os.fork(); pid or (time.sleep(120), os._exit(0)); "
-        '(HERE / "children").open("a").write(f"{{pid}}\\n"); '
-        'len((HERE / "children").open().readlines()) == 2 and os._exit(9)'
-    )
-    boards = make_measured(tmp_path, trials=5, extra=extra.replace("{{", "{").replace("}}", "}"))
-    done = boards.run("--workers", "1", "--json")
-    children = [int(line) for line in (tmp_path / "children").read_text(encoding="ascii").split()]
-
-    assert done.returncode == 0, done.stderr
-    assert "exit code 9); it is tried again (1 of 3)" in done.stderr
-    until(lambda: not any(map(is_alive, children)))
-
-
-@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["inline", "workers"])
-def test_a_file_that_cannot_be_loaded_ends_the_run_with_its_reason(tmp_path: Path, workers: tuple[str, ...]) -> None:
-    boards = make_measured(tmp_path, trials=5)
-    (tmp_path / "task.py").write_text("import no_such_board\ndef measure(design): return {}\n", encoding="utf-8")
-    done = boards.run(*workers)
-
-    assert done.returncode == 2
-    assert "ModuleNotFoundError: No module named 'no_such_board'" in done.stderr
-    assert "in a row" not in done.stderr
 
 
 def test_a_study_whose_function_was_not_named_is_refused_before_anything_is_proposed(tmp_path: Path) -> None:

@@ -283,7 +283,10 @@ def test_function_of_a_notebook_travels_by_value(tmp_path: Path) -> None:
 
 def test_function_that_no_other_process_can_take_is_refused(tmp_path: Path) -> None:
     study = str(make_measured(tmp_path).folder / "boards.toml")
-    with socket.socket() as board, pytest.raises(WrongUsage, match=r"cannot be sent to another process(.|\n)*FILE.py:NAME"):
+    with (
+        socket.socket() as board,
+        pytest.raises(WrongUsage, match=r"cannot be sent to another process(.|\n)*FILE.py:NAME"),
+    ):
         explorer.run(study, measure=lambda _: {"accuracy": board.fileno()}, workers=2, out=tmp_path / "out")
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from explorer.search.run_log import logged
 from optuna.trial import TrialState, create_trial
 
 from explorer.errors import Interrupted, WrongUsage
@@ -22,6 +21,7 @@ from explorer.problem.columns import NUMERIC_KNOBS
 from explorer.problem.study import load_study
 from explorer.search.begin import prepare
 from explorer.search.collect import collect
+from explorer.search.provenance import logged
 from explorer.search.run import Execution, search, utc_now
 from tests.search.conftest import MakeRun, designs_of
 from tests.search.measured import plain_storage, plain_study, states

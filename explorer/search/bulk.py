@@ -178,6 +178,11 @@ def set_system_attr(study: optuna.Study, trial: Trial | FrozenTrial, key: str, v
     study._storage.set_trial_system_attr(trial._trial_id, key, value)
 
 
+def system_attrs_of(study: optuna.Study) -> dict[str, Any]:
+    """Return the system attributes of a study, in which samplers keep their state."""
+    return dict(study._storage.get_study_system_attrs(study._study_id))
+
+
 def copy_system_attrs(source: optuna.Study, target: optuna.Study) -> None:
     """Copy the system attributes of a study, in which samplers keep their state, to another study."""
     present = target._storage.get_study_system_attrs(target._study_id)

@@ -8,7 +8,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import Trial, TrialState
 
-from explorer.search.bulk import copy_system_attrs
+from explorer.search.bulk import copy_system_attrs, system_attrs_of
 
 # Optuna's own system attributes of a trial, by prefix; the others are the sampler's.
 _OPTUNAS = ("constraints", "fixed_params")
@@ -39,6 +39,7 @@ class Mirror:
             copy_system_attrs(stored, self._study)
             finished = [] if n_history == 0 else [t for t in stored.get_trials(deepcopy=False) if t.state.is_finished()]
             self._study.add_trials(finished[:n_history])
+        self._attributes = system_attrs_of(self._study)  # as they are in the storage
 
     def ask(self) -> Trial:
         """Return a new RUNNING trial that the sampler proposes."""
@@ -81,5 +82,11 @@ class Mirror:
 
     def store_attributes(self) -> None:
         """Copy the sampler's attributes of the study, such as the state of a quasi-random sequence, to the storage."""
-        if self._stored:
+        if self._stored and self.is_changed:
             copy_system_attrs(self._study, self._stored)
+            self._attributes = system_attrs_of(self._study)
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the sampler has changed its attributes of the study since they were stored."""
+        return system_attrs_of(self._study) != self._attributes

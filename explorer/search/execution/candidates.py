@@ -129,6 +129,11 @@ class Candidates:
         """Copy the sampler's attributes of the study to the storage."""
         self._mirror.store_attributes()
 
+    @property
+    def is_sampler_changed(self) -> bool:
+        """Whether there is something for `store_attributes` to copy."""
+        return self._mirror.is_changed
+
     def fail(self, candidate: Candidate) -> None:
         """Tell the sampler that a design failed; it is not proposed again."""
         self.in_flight.discard(candidate.key)

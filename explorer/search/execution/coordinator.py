@@ -306,8 +306,9 @@ class _Coordinator:
             self._candidates.tell(
                 job.candidate, outcome.values, constraints=outcome.constraints, user_attrs=outcome.user_attrs
             )
-            with self._turn:
-                self._patience(self._candidates.store_attributes)
+            if self._candidates.is_sampler_changed:  # seldom: other threads may be writing
+                with self._turn:
+                    self._patience(self._candidates.store_attributes)
         elif isinstance(outcome, _Failed):
             self._fail(job, outcome.error)
         elif isinstance(outcome, WorkerLost):

@@ -71,7 +71,11 @@ class Function:
 
     def provenance(self, *, when: str) -> dict[str, Any]:
         """Return what measured, where and when, as plain JSON values."""
-        return {"function": self.name, "sha256": self.sha256, "processor": processor(), "when": when}
+        hosts = sorted({row["host"] for row in self.rows.values() if "host" in row})
+        # Rows without a host come from this machine.
+        is_local = not self.rows or any("host" not in row for row in self.rows.values())
+        here, there = {"processor": processor()} if is_local else {}, {"hosts": hosts} if hosts else {}
+        return {"function": self.name, "sha256": self.sha256, **here, **there, "when": when}
 
     def targets_of(self, family: str) -> tuple[str, ...]:
         """Return the columns that are measured."""

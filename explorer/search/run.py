@@ -124,6 +124,9 @@ def search(
                 )
             return search_alone(run, progress=progress, should_stop=is_stopped, notify=notify)
         measuring.task()  # refuses a study whose function was not named
+        if execution.cluster is not None and "machine" in measuring.fingerprint:
+            what = "latency and energy of a network hold for one machine, and a cluster has others"
+            raise WrongUsage(what, fix="run the study on that machine, or measure by a function of yours (--measure)")
         function = getattr(measuring, "function", None)
         executor = execution.executor(files=measuring.files, notify=notify)
         if isinstance(executor, InlineExecutor) and isinstance(function, SourceFunction):

@@ -10,7 +10,7 @@ import pytest
 
 import explorer
 from explorer.errors import InvalidFile, MeasurementFailed, WrongUsage
-from explorer.models.function import load_function, run_source
+from explorer.models.function import Function, load_function, run_source
 from explorer.problem.study import load_study
 
 SPACE = """
@@ -180,3 +180,31 @@ def test_an_objective_that_is_not_measured_is_refused(tmp_path: Path, study: str
 
     with pytest.raises(InvalidFile, match="'edp_js' needs latency_s, which model"):
         explorer.load(str(tmp_path / "other.toml"), measure=board)
+
+
+def test_measurements_of_other_machines_do_not_claim_this_processor(study: str) -> None:
+    asked = explorer.load(study, measure=board)
+    function = asked.evaluator
+    assert isinstance(function, Function)
+    design = {"family": "Board", "quant_step": 0.1, "frequency_hz": 1e9, "mode": "eco"}
+    function.accept(design, {"host": "pi1", **board(design)})
+    elsewhere = function.provenance(when="")
+    function.accept({**design, "quant_step": 0.2}, board(design))
+    both = function.provenance(when="")
+
+    assert (elsewhere["hosts"], "processor" in elsewhere) == (["pi1"], False)
+    assert (both["hosts"], "processor" in both) == (["pi1"], True)
+
+
+def test_latency_of_a_network_is_not_measured_on_a_cluster(tmp_path: Path) -> None:
+    (tmp_path / "space.toml").write_text(
+        'family = "CNN"\n[axes]\npruning_ratio = { range = [0.0, 0.9] }\nquant_step = { range = [0.01, 0.3] }\n'
+        '[operating_points]\nlaw = "none"\n', encoding="utf-8",
+    )  # fmt: skip
+    (tmp_path / "live.toml").write_text(
+        'space = "./space.toml"\nmodel = { onnx = "digits-cnn", data = "digits" }\n'
+        'objectives = ["latency_s", "accuracy"]\n[reference_point]\nlatency_s = 1.0\naccuracy = 0.0\n',
+        encoding="utf-8",
+    )
+    with pytest.raises(WrongUsage, match="hold for one machine, and a cluster has others"):
+        explorer.run(str(tmp_path / "live.toml"), cluster="tcp://127.0.0.1:9", out=tmp_path / "out")

@@ -67,10 +67,13 @@ def _answer(call: bytes) -> bytes:
 
 
 def _receive(inbox: BinaryIO, calls: "SimpleQueue[bytes]") -> None:
-    while (frame := read_frame(inbox)) is not None:
-        calls.put(frame)
-        if not frame:
-            return
+    try:
+        while (frame := read_frame(inbox)) is not None:
+            calls.put(frame)
+            if not frame:
+                return
+    except OSError:  # a measurement closed the pipe: its answer could not be sent either
+        os._exit(1)
     if sys.platform != "win32" and os.getpgid(0) == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)

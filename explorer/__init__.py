@@ -16,45 +16,51 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from explorer.api import Outcome, choose, compare, deploy, explain, load, results, run, verify
     from explorer.errors import ExplorerError
-    from explorer.models.samples import Samples, paper_samples, read_samples
-    from explorer.models.store import load_model
-    from explorer.models.surrogate import Surrogate, fit_surrogate
-    from explorer.models.validation import leave_one_out
-    from explorer.pareto.compare import Comparison
-    from explorer.pareto.results import Results
-    from explorer.report.compare_plot import plot_fronts
-    from explorer.report.figures import plot_alpha, plot_convergence, plot_front_3d, plot_importance, plot_parallel
-    from explorer.report.front_plot import plot_front
-    from explorer.search.learning import LearningSampler
-    from explorer.search.model_sampler import ModelSampler
+    from explorer.models.loading import load_model
+    from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
+    from explorer.models.quality.leave_one_out import leave_one_out
+    from explorer.models.samples.samples import Samples, paper_samples, read_samples
+    from explorer.pareto.comparison.compare import Comparison
+    from explorer.pareto.results.results import Results
+    from explorer.report.plots.comparison import plot_fronts
+    from explorer.report.plots.figures import (
+        plot_alpha,
+        plot_convergence,
+        plot_front_3d,
+        plot_importance,
+        plot_parallel,
+    )
+    from explorer.report.plots.front import plot_front
+    from explorer.search.samplers.learning_sampler import LearningSampler
+    from explorer.search.samplers.model_sampler import ModelSampler
 
 # Names are imported when they are first used: `import explorer` alone costs nothing.
 _HOMES = {
-    "Comparison": "explorer.pareto.compare",
+    "Comparison": "explorer.pareto.comparison.compare",
     "ExplorerError": "explorer.errors",
-    "LearningSampler": "explorer.search.learning",
-    "ModelSampler": "explorer.search.model_sampler",
+    "LearningSampler": "explorer.search.samplers.learning_sampler",
+    "ModelSampler": "explorer.search.samplers.model_sampler",
     "Outcome": "explorer.api",
-    "Results": "explorer.pareto.results",
-    "Samples": "explorer.models.samples",
-    "Surrogate": "explorer.models.surrogate",
-    "fit_surrogate": "explorer.models.surrogate",
-    "leave_one_out": "explorer.models.validation",
+    "Results": "explorer.pareto.results.results",
+    "Samples": "explorer.models.samples.samples",
+    "Surrogate": "explorer.models.parametric.surrogate",
+    "fit_surrogate": "explorer.models.parametric.surrogate",
+    "leave_one_out": "explorer.models.quality.leave_one_out",
     "choose": "explorer.api",
     "compare": "explorer.api",
     "deploy": "explorer.api",
     "explain": "explorer.api",
     "load": "explorer.api",
-    "load_model": "explorer.models.store",
-    "paper_samples": "explorer.models.samples",
-    "plot_alpha": "explorer.report.figures",
-    "plot_convergence": "explorer.report.figures",
-    "plot_front": "explorer.report.front_plot",
-    "plot_front_3d": "explorer.report.figures",
-    "plot_fronts": "explorer.report.compare_plot",
-    "plot_importance": "explorer.report.figures",
-    "plot_parallel": "explorer.report.figures",
-    "read_samples": "explorer.models.samples",
+    "load_model": "explorer.models.loading",
+    "paper_samples": "explorer.models.samples.samples",
+    "plot_alpha": "explorer.report.plots.figures",
+    "plot_convergence": "explorer.report.plots.figures",
+    "plot_front": "explorer.report.plots.front",
+    "plot_front_3d": "explorer.report.plots.figures",
+    "plot_fronts": "explorer.report.plots.comparison",
+    "plot_importance": "explorer.report.plots.figures",
+    "plot_parallel": "explorer.report.plots.figures",
+    "read_samples": "explorer.models.samples.samples",
     "results": "explorer.api",
     "run": "explorer.api",
     "verify": "explorer.api",

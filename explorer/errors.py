@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+MAX_FAULTS_SHOWN = 50
+
 
 class ExplorerError(Exception):
     """Base of all errors below; the command line prints it without a traceback and exits with `exit_code`."""
@@ -104,3 +106,11 @@ def suggestion(name: str, known: Sequence[str]) -> str:
     """
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"choose one of: {', '.join(known)}"
+
+
+def shortened(faults: list[Fault]) -> list[Fault]:
+    """Cut a flood of faults short."""
+    if len(faults) <= MAX_FAULTS_SHOWN:
+        return faults
+    rest = len(faults) - MAX_FAULTS_SHOWN
+    return [*faults[:MAX_FAULTS_SHOWN], Fault(f"and {rest} more", "like these", "mend the first ones, then run again")]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from explorer.files import shipped
-from explorer.models.assessment import assessment_of
-from explorer.models.store import load_evaluator
+from explorer.io.files import shipped
+from explorer.models.evaluation import assessment_of
+from explorer.models.loading import load_evaluator
 from explorer.problem.study import load_space, load_study
 
 ROOT = Path(__file__).parent.parent / "explorer"

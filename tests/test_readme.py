@@ -108,8 +108,8 @@ def test_the_commands_of_the_five_minutes_run(tmp_path: Path) -> None:
 
 
 def test_the_errors_that_the_readme_states_are_those_that_fit_finds() -> None:
-    from explorer.models.samples import paper_samples
-    from explorer.models.validation import leave_one_out
+    from explorer.models.quality.leave_one_out import leave_one_out
+    from explorer.models.samples.samples import paper_samples
 
     judged = leave_one_out(paper_samples())
     for label, target in (("latency", "latency_s"), ("energy", "energy_j"), ("power", "power_w"),
@@ -121,8 +121,8 @@ def test_the_errors_that_the_readme_states_are_those_that_fit_finds() -> None:
 
 
 def test_the_table_of_shipped_networks_is_the_committed_surface() -> None:
-    from explorer.network.accuracy import wilson
-    from explorer.network.network import ZOO, load_network
+    from explorer.network.graph.model import ZOO, load_network
+    from explorer.network.measurement.accuracy import wilson
 
     with (ZOO / "digits-surface.csv").open(encoding="utf-8") as file:
         surface = list(csv.DictReader(file))

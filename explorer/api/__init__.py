@@ -4,11 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from explorer.api.choosing import choose, describe
-    from explorer.api.looking import compare, dashboard, explain, write_report
-    from explorer.api.place import RESULTS_FOLDER, results, results_folder
-    from explorer.api.running import Outcome, load, run
-    from explorer.api.shipping import deploy, verify
+    from explorer.api.analysis import compare, dashboard, explain, write_report
+    from explorer.api.deployment import deploy, verify
+    from explorer.api.results import RESULTS_FOLDER, results, results_folder
+    from explorer.api.selection import choose, describe
+    from explorer.api.studies import Outcome, load, run
 
 # A module is imported when one of its names is first used: who reads results waits for no search and no model.
 _HOMES = {

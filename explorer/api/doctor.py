@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from explorer.files import shipped
-from explorer.network.meters import nvml_meter, rapl_meter
+from explorer.devices.meters import nvml_meter, rapl_meter
+from explorer.io.files import shipped
 
 _CORE = ("optuna", "numpy", "scipy", "pandas", "moocore", "plotly")
 # What each extra brings, and what it is for.

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli import catalog, deploy, doctor, explain, fit, front, init, measure, opp, paper, predict, verify
 from explorer.cli import choose as choosing
 from explorer.cli import compare as comparing
 from explorer.cli import dashboard as dashboards
+from explorer.cli import deploy, doctor, explain, fit, front, init, measure, paper, predict, verify
+from explorer.cli import import_opp as opp
+from explorer.cli import listing as catalog
 from explorer.cli import run as running
 from explorer.errors import ExplorerError
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from explorer.pareto.decide import Choice
+    from explorer.pareto.decision.rules import Choice
     from explorer.problem.columns import Column
 
 
@@ -54,7 +54,7 @@ def choose(
     from explorer import api
     from explorer.cli.console import finite, print_json, print_text
     from explorer.errors import WrongUsage
-    from explorer.files import write_text
+    from explorer.io.files import write_text
     from explorer.units import parse_quantity
 
     asked = [flag for flag, is_given in (("--knee", knee), ("--alpha", alpha is not None),

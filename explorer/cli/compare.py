@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from explorer.pareto.compare import Comparison
+    from explorer.pareto.comparison.compare import Comparison
 
 
 def compare(
@@ -25,12 +25,12 @@ def compare(
     """
     from explorer import api
     from explorer.cli.console import note, print_json, print_text
-    from explorer.pareto.compare import comparison_json
+    from explorer.pareto.comparison.compare import comparison_json
 
     asked = [name.strip() for name in objectives.split(",")] if objectives is not None else None
     comparison = api.compare(studies, objectives=asked)
     if output is not None:
-        from explorer.report.compare_page import write_comparison
+        from explorer.report.pages.comparison import write_comparison
 
         write_comparison(comparison, output)
     if as_json:

@@ -6,11 +6,13 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+
+from explorer.problem.columns import Column, bounds, describe
 
 _GAP = 2  # spaces between two columns of a table
 _PIPE_WIDTH = 200  # a pipe has no width of its own; rows wider than a default of 80 would be cut
@@ -171,3 +173,27 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return text == "-"
     return True
+
+
+if TYPE_CHECKING:
+    from explorer.problem.columns import Columns
+
+
+def short_title(column: Column) -> str:
+    """Name a column for a narrow terminal: 'latency ms'."""
+    unit = (column.shown_in or column.symbol).replace("J*s", "J·s")
+    return f"{column.short} {unit}".strip()
+
+
+def value_cell(columns: "Columns", name: str, row: int, *, with_bounds: bool, column: Column | None = None) -> object:
+    """Return one value as it is shown: '128.2 [114.9, 142]', or a plain number where it has no interval."""
+    value = columns[name][row]
+    if isinstance(value, str):
+        return value
+    scale = (column or describe(name)).scale
+    low, high = bounds(name)
+    if not with_bounds or low not in columns or math.isnan(float(columns[low][row])):
+        return float(value) / scale
+    return (
+        f"{float(value) / scale:.4g} [{float(columns[low][row]) / scale:.3g}, {float(columns[high][row]) / scale:.3g}]"
+    )

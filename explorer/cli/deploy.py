@@ -61,9 +61,9 @@ def deploy(
     """
     from explorer import api
     from explorer.cli.console import note, print_text
-    from explorer.deploy.artifact import NetworkOptions
-    from explorer.network.data import load_data
-    from explorer.network.technology import SHIPPED
+    from explorer.deploy.bundle.network_artifact import NetworkOptions
+    from explorer.network.measurement.labelled_data import load_data
+    from explorer.network.measurement.technology import SHIPPED
 
     options = NetworkOptions(
         codec.value if codec else None, level, technology or SHIPPED, per_tensor=per_tensor,

@@ -10,9 +10,9 @@ from explorer.cli.front import StudyOrFolder
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from explorer.pareto.explain import Explanation
-    from explorer.pareto.moves import Move
-    from explorer.pareto.rates import Rate
+    from explorer.pareto.explanation.explain import Explanation
+    from explorer.pareto.explanation.local_sensitivity import Rate
+    from explorer.pareto.explanation.perturbations import Move
 
 _SIGNS = {"+": "up", "-": "down", "?": "not known", "0": "no effect"}
 # A form knows no effect of a knob that its samples lack: that is not to have measured that there is none.
@@ -44,7 +44,7 @@ def explain(
     """
     from explorer import api
     from explorer.cli.console import note, print_json, print_prose, print_text
-    from explorer.pareto.explain import explanation_json
+    from explorer.pareto.explanation.explain import explanation_json
 
     explanation = api.explain(study, design=design, study=study_file)
     for text in explanation.warnings:

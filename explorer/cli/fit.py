@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from explorer.models.responses import Responses
-    from explorer.models.surrogate import Surrogate
+    from explorer.models.parametric.surrogate import Surrogate
+    from explorer.models.response.multi_target import Responses
 
 
 def fit(
@@ -36,12 +36,12 @@ def fit(
     import json
 
     from explorer.cli.console import finite, note, print_json
-    from explorer.files import write_text
-    from explorer.models.draws import posterior_draws
-    from explorer.models.responses import Responses
-    from explorer.models.store import fit_samples, load_samples, model_to_json
-    from explorer.models.worth import model_summary
-    from explorer.pareto.advice import advice_for_model
+    from explorer.io.files import write_text
+    from explorer.models.loading import fit_samples, load_samples, model_to_json
+    from explorer.models.posterior_draws import posterior_draws
+    from explorer.models.quality.summary import model_summary
+    from explorer.models.response.multi_target import Responses
+    from explorer.pareto.uncertainty.next_measurement import advice_for_model
 
     model = fit_samples(load_samples(samples, own=knob, ignore=ignore or ()), name=" + ".join(samples))
     summary = model_summary(model)
@@ -86,7 +86,7 @@ def _print_worth(summary: dict[str, Any], *, baselines: dict[str, str]) -> None:
 
 def _print_responses(model: "Responses", summary: dict[str, Any]) -> None:
     from explorer.cli.console import print_table, print_text
-    from explorer.models.response_summary import candidate_rows
+    from explorer.models.quality.summary import candidate_rows
 
     print_text(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")
     print_text("Fitted by responses: the form that predicts unseen rows best, for each target.")
@@ -113,7 +113,7 @@ def _print_responses(model: "Responses", summary: dict[str, Any]) -> None:
 
 def _print_shapes(model: "Surrogate", summary: dict[str, Any], advice: str) -> None:
     from explorer.cli.console import print_table, print_text
-    from explorer.models.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE
+    from explorer.models.parametric.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE
 
     coefficients = summary["coefficients"]
     print_text(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from explorer.pareto.results import Results
+    from explorer.pareto.results.results import Results
     from explorer.problem.columns import Columns
 
 # A front of a few dozen designs is read row by row; of a thousand, a screenful says as much.
@@ -39,9 +39,9 @@ def front(
     import sys
 
     from explorer import api
-    from explorer.pareto.csv_columns import csv_parts
-    from explorer.pareto.front_json import front_head, front_parts
-    from explorer.pareto.results import front_order
+    from explorer.pareto.results.csv_text import csv_parts
+    from explorer.pareto.results.front_json import front_head, front_parts
+    from explorer.pareto.results.results import front_order
 
     results = api.results(study)
     columns = results.front_columns
@@ -54,11 +54,10 @@ def front(
 
 
 def _print_front(results: "Results", columns: "Columns", *, is_all: bool) -> None:
-    from explorer.cli.cells import short_title, value_cell
-    from explorer.cli.console import note, print_table
-    from explorer.pareto.results import front_order
+    from explorer.cli.console import note, print_table, short_title, value_cell
+    from explorer.pareto.results.results import front_order
+    from explorer.problem.applicability import is_extrapolated
     from explorer.problem.columns import COLUMNS, n_rows, own_knobs
-    from explorer.problem.domain import is_extrapolated
 
     n = n_rows(columns)
     shown = range(n) if is_all or n <= _MOST else [round(i * (n - 1) / (_SOME - 1)) for i in range(_SOME)]
@@ -134,7 +133,7 @@ def report(
     from explorer import api
     from explorer.cli.console import print_text
     from explorer.errors import WrongUsage
-    from explorer.report.files import write_image
+    from explorer.report.pages.write import write_image
 
     if png and svg:
         raise WrongUsage("--png and --svg exclude each other", fix="ask for one of them, then for the other")

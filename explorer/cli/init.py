@@ -29,8 +29,8 @@ def init(
 
     from explorer.cli.console import note, print_text
     from explorer.errors import WrongUsage
-    from explorer.files import write_text
-    from explorer.models.starter import fitted_name, starter_name, write_starter
+    from explorer.io.files import write_text
+    from explorer.models.scaffold import fitted_name, starter_name, write_starter
 
     called = starter_name(samples, asked=name)
     starter = write_starter(samples, name=called, folder=Path("studies"), knobs=knob or (), is_table=table)

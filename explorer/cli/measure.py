@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from explorer.network.bench import Bench
-    from explorer.network.measure import Row
+    from explorer.network.measurement.measure import Row
+    from explorer.network.measurement.setup import Bench
 
 SAVE_EVERY_S = 5.0
 
@@ -74,11 +74,11 @@ def measure(
     """
     from explorer.cli.console import note, print_json
     from explorer.errors import Interrupted, MeasurementFailed, WrongUsage
-    from explorer.network.bench import Conditions, prepare
-    from explorer.network.data import load_data
-    from explorer.network.designs import DEFAULT_GRID, grid_designs, read_grid
-    from explorer.network.network import load_network
-    from explorer.network.technology import SHIPPED
+    from explorer.network.graph.model import load_network
+    from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs, read_grid
+    from explorer.network.measurement.labelled_data import load_data
+    from explorer.network.measurement.setup import Conditions, prepare
+    from explorer.network.measurement.technology import SHIPPED
 
     if designs is not None and grid is not None:
         raise WrongUsage("--designs stands beside --grid", fix="give one of them")
@@ -119,7 +119,7 @@ def _measure_all(bench: "Bench", designs: Any, *, rows: "list[Row]", output: Pat
     import time
 
     from explorer.cli.progress import counting_progress
-    from explorer.network.measure import measure_table
+    from explorer.network.measurement.measure import measure_table
 
     saved = time.monotonic() - 2 * SAVE_EVERY_S
     with counting_progress("measuring", total=len(designs["family"])) as advance:
@@ -141,10 +141,10 @@ def _write(bench: "Bench", rows: "list[Row]", *, output: Path) -> None:
     import datetime
     import json
 
-    from explorer.files import write_text
-    from explorer.network.measure import as_columns
-    from explorer.network.provenance import provenance
-    from explorer.pareto.csv_columns import csv_text
+    from explorer.io.files import write_text
+    from explorer.network.measurement.measure import as_columns
+    from explorer.network.measurement.provenance import provenance
+    from explorer.pareto.results.csv_text import csv_text
 
     columns = as_columns(rows)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -155,7 +155,7 @@ def _write(bench: "Bench", rows: "list[Row]", *, output: Path) -> None:
 def _payload(bench: "Bench", rows: "list[Row]") -> dict[str, Any]:
     import datetime
 
-    from explorer.network.provenance import provenance
+    from explorer.network.measurement.provenance import provenance
 
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     operators = [

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from explorer.paper.audit.checks import Claim
     from explorer.paper.tables import Table
-    from explorer.paper.verdicts import Claim
 
 # `results/paper` belongs to the study of that name.
 _DEFAULT_OUT = Path("results/paper-audit")
@@ -50,7 +50,7 @@ def paper(
     kaleido and a browser are there to draw them.
     """
     from explorer.cli.console import note, print_json
-    from explorer.paper.claims import audit
+    from explorer.paper.audit.statements import audit
 
     samples = _table(table)
     claims = audit(samples)
@@ -66,7 +66,7 @@ def paper(
 
 
 def _table(path: Path | None) -> "Table":
-    from explorer.files import MAX_DECLARATION_BYTES, read_text
+    from explorer.io.files import MAX_DECLARATION_BYTES, read_text
     from explorer.paper.tables import paper_table, parse_table
 
     if path is None:
@@ -92,7 +92,7 @@ def _cell(value: str | float, scale: float) -> str:
 
 def _print(tables: Printed, claims: Sequence["Claim"]) -> None:
     from explorer.cli.console import print_table, print_text, stdout
-    from explorer.report.paper_page import summary
+    from explorer.report.pages.paper import summary
 
     for title, (headers, rows) in tables.items():
         print_table(headers, rows, title=title)
@@ -116,9 +116,9 @@ def _write(
     import json
 
     from explorer.errors import MissingPart
-    from explorer.files import write_text
-    from explorer.report.images import NoBrowser, write_images
-    from explorer.report.paper_page import paper_figures, paper_page
+    from explorer.io.files import write_text
+    from explorer.report.pages.paper import paper_figures, paper_page
+    from explorer.report.plots.images import NoBrowser, write_images
 
     figures = paper_figures(table)
     write_text(folder / "paper.html", paper_page(figures=figures, claims=claims, tables=tables))

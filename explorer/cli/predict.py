@@ -24,13 +24,12 @@ def predict(
     """Predict accuracy, latency, energy, power and size of designs: one by its knobs, or many from a CSV."""
     import sys
 
-    from explorer.cli.cells import short_title, value_cell
-    from explorer.cli.console import note, print_json, print_table
+    from explorer.cli.console import note, print_json, print_table, short_title, value_cell
     from explorer.errors import WrongUsage
-    from explorer.models.prediction import implied_knobs, one_design, predict_designs, takes_unquantized
-    from explorer.models.samples import read_designs
-    from explorer.models.store import load_model
-    from explorer.pareto.csv_columns import csv_text
+    from explorer.models.loading import load_model
+    from explorer.models.predict import implied_knobs, one_design, predict_designs, takes_unquantized
+    from explorer.models.samples.samples import read_designs
+    from explorer.pareto.results.csv_text import csv_text
     from explorer.problem.columns import COLUMNS, describe
 
     knobs = {

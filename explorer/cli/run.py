@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from explorer.pareto.results import Results
+    from explorer.pareto.results.results import Results
 
 Trials = Annotated[
     int | None, typer.Option("--trials", help="COMPLETE trials wanted in all.", show_default="the study's")

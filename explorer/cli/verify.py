@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from explorer.deploy.checks import Check, Span
+    from explorer.deploy.verification.check import Check, Span
 
 _INSIDE = {"kept": "yes", "broken": "NO"}
 

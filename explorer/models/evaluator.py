@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from explorer.devices.operating_points import AlphaPowerLaw
+from explorer.problem.applicability import Span
 from explorer.problem.columns import Columns
-from explorer.problem.domain import Span
-from explorer.problem.operating import AlphaPowerLaw
 
 
 class Evaluator(Protocol):

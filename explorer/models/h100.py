@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from explorer.files import read_text, sha256
-from explorer.models.coordinates import Knob
-from explorer.models.responses import Measured
-from explorer.models.samples import Samples
-from explorer.problem.csv_table import CsvTable, read_csv
+from explorer.io.csv_text import CsvTable, read_csv
+from explorer.io.files import read_text, sha256
+from explorer.models.response.input_scaling import Knob
+from explorer.models.response.multi_target import Measured
+from explorer.models.samples.samples import Samples
 
 _HERE = Path(__file__).parent
 SOURCE = (

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from explorer.models.draws import Draws, PosteriorModel, blocks_of, drawn_targets
+from explorer.models.posterior_draws import Draws, PosteriorModel, blocks_of, drawn_targets
 from explorer.problem.columns import TARGETS, Columns, n_rows, stack
 from explorer.problem.objectives import OBJECTIVES, CostWeights, add_objectives
 

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from explorer.errors import Fault, InvalidFile, WrongUsage, suggestion
-from explorer.problem.csv_table import UNIT_COLUMNS, CsvTable, header_faults, numbers, read_csv, shortened
-from explorer.problem.opp_tree import OppTable, Point, tree_tables
-from explorer.problem.space import MAX_POINTS
+from explorer.devices.device import MAX_POINTS
+from explorer.devices.opp_tables import OppTable, Point, tree_tables
+from explorer.errors import Fault, InvalidFile, WrongUsage, shortened, suggestion
+from explorer.io.csv_text import CsvTable, header_faults, read_csv
+from explorer.problem.csv_columns import UNIT_COLUMNS, numbers
 
 
 def import_points(path: Path, *, cluster: str | None = None, bin_name: str | None = None) -> OppTable:

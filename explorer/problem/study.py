@@ -6,16 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from explorer.devices.device import points_of_bin, read_device
 from explorer.errors import Fault, InvalidFile, WrongUsage, suggestion
-from explorer.files import sha256
-from explorer.problem.catalog import find
+from explorer.io.catalog import find
+from explorer.io.declarations import read_toml
+from explorer.io.files import sha256
 from explorer.problem.columns import Column, describe
 from explorer.problem.constraints import Constraint, parse_constraint
-from explorer.problem.declare import read_toml
-from explorer.problem.device import with_device
-from explorer.problem.objectives import OBJECTIVES, CostWeights, Objective
-from explorer.problem.space import SpaceFile
-from explorer.problem.study_file import (
+from explorer.problem.declarations.space import SpaceFile
+from explorer.problem.declarations.study import (
     MAX_SEED,
     MAX_TRIALS,
     SAMPLERS,
@@ -25,6 +24,7 @@ from explorer.problem.study_file import (
     StudyFile,
     TableModel,
 )
+from explorer.problem.objectives import OBJECTIVES, CostWeights, Objective
 
 __all__ = ["SAMPLERS", "Space", "Study", "StudyFile", "declaration_text", "load_space", "load_study"]
 
@@ -264,3 +264,27 @@ def _beside(path: Path, name: str) -> Path:
         return short if short.resolve() == found.resolve() else found
     except (OSError, RuntimeError, ValueError):  # a loop of links, or no path at all: whoever opens it will tell
         return found
+
+
+def with_device(space: SpaceFile, *, path: Path) -> SpaceFile:
+    """Return a space with the points of the device and bin that it names; any other space as it is.
+
+    Raises:
+        WrongUsage: there is no such device.
+        InvalidFile: its file is not what it should be, or the space names a bin that it lacks, or none of several.
+    """
+    operating = space.operating_points
+    if operating.device is not None:
+        file = read_device(operating.device, beside=path.parent)
+        operating = operating.model_copy(
+            update={
+                "points": file.points,
+                "voltage_unit": file.voltage_unit,
+                "frequency_unit": file.frequency_unit,
+                "source": operating.source or file.source,
+            }
+        )
+    if operating.points is None:
+        return space
+    points = points_of_bin(operating.points, operating.bin, label=operating.device or path.name, path=path)
+    return space.model_copy(update={"operating_points": operating.model_copy(update={"points": points})})

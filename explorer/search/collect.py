@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from explorer.models.assessment import Assessment
-from explorer.models.draws import PosteriorModel
+from explorer.models.evaluation import Assessment, fingerprint
 from explorer.models.evaluator import measurer
-from explorer.pareto.notes import front_notes, question_notes
-from explorer.pareto.results import Results
+from explorer.models.posterior_draws import PosteriorModel
+from explorer.pareto.results.results import Results
+from explorer.pareto.uncertainty.front_warnings import front_notes, question_notes
 from explorer.problem.columns import Columns, by_configuration, knobs_of, stack, take
 from explorer.problem.objectives import OBJECTIVES, add_objectives
-from explorer.search.begin import Run, failures, fingerprint
-from explorer.search.provenance import provenance, runs_of
+from explorer.search.run_log import provenance, runs_of
+from explorer.search.session import Run, failures
 
 _SHOWN_REASONS = 5
 

@@ -8,7 +8,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from explorer.problem.columns import Columns, Float, n_rows, stack, take
-from explorer.problem.proposals import CLOCK_SHARE, Axis, Region
+from explorer.problem.design_space import CLOCK_SHARE, Axis, Region
 
 FAMILY = "family"
 Params = Mapping[str, Sequence[Any]]

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import Interrupted
-from explorer.pareto.front import feasible_front, hypervolume
+from explorer.pareto.geometry.dominance import feasible_front, hypervolume
 from explorer.problem.columns import Float
-from explorer.search.begin import Run
+from explorer.search.session import Run
 
 
 class Progress(Protocol):

@@ -10,17 +10,17 @@ from optuna.trial import TrialState
 
 from explorer.errors import WrongUsage
 from explorer.models.evaluator import measurer
-from explorer.models.function import run_source
-from explorer.models.task import SourceFunction
-from explorer.search.alone import search_alone
-from explorer.search.begin import FAILED_ATTR, Run
-from explorer.search.bulk import finish_enqueued
+from explorer.models.measured.function import run_source
+from explorer.models.measured.task import SourceFunction
 from explorer.search.encoding import Encoding
 from explorer.search.enqueued import fault_of, is_enqueued
 from explorer.search.execution.coordinator import search_measured
 from explorer.search.execution.executor import DesignExecutor
 from explorer.search.execution.local import MAX_WORKERS, InlineExecutor, LocalExecutor
 from explorer.search.progress import Progress, stoppable
+from explorer.search.session import FAILED_ATTR, Run
+from explorer.search.single_process import search_alone
+from explorer.search.storage.bulk import finish_enqueued
 
 Notify = Callable[[str], None]
 _OLD_WORKER_ATTR = "explorer:worker"

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 import explorer
-from explorer.models.samples import paper_samples
-from explorer.models.surrogate import fit_surrogate
-from explorer.models.validation import leave_one_out
-from explorer.pareto.reference import exact_front
+from explorer.models.parametric.surrogate import fit_surrogate
+from explorer.models.quality.leave_one_out import leave_one_out
+from explorer.models.samples.samples import paper_samples
+from explorer.pareto.exact_front import exact_front
 
 
 def cpu(work: Callable[[], object], *, times: int = 3) -> float:

@@ -24,14 +24,14 @@ import optuna
 from live_problems import NETWORKS, PROBLEMS, Problem, problem
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 
-from explorer.models.live import Live
-from explorer.pareto.front import minimized
-from explorer.pareto.reference import exact_front
-from explorer.pareto.refine import Budget
+from explorer.models.measured.network import Live
+from explorer.pareto.exact_front import exact_front
+from explorer.pareto.geometry.dominance import minimized
+from explorer.pareto.geometry.refinement import Budget
 from explorer.problem.columns import stack, take
-from explorer.search.begin import MEASURED_ATTR
 from explorer.search.encoding import Encoding, columns_of
-from explorer.search.learning import LearningSampler
+from explorer.search.samplers.learning_sampler import LearningSampler
+from explorer.search.session import MEASURED_ATTR
 
 SHARES = (0.9, 0.95, 0.98)
 RIVALS = ("tpe", "gp", "nsga2")

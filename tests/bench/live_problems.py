@@ -11,14 +11,14 @@ from functools import cache
 import numpy as np
 from scipy.special import erfc, expit
 
-from explorer.models.assessment import Assessment, assessment_of
-from explorer.models.live import live_of
+from explorer.devices.operating_points import AlphaPowerLaw
+from explorer.models.evaluation import Assessment, assessment_of
+from explorer.models.measured.network import live_of
+from explorer.problem.applicability import Span
 from explorer.problem.columns import Columns, Float, n_rows
 from explorer.problem.constraints import parse_constraint
-from explorer.problem.domain import Span
+from explorer.problem.design_space import CLOCK_SHARE, Axis, Region
 from explorer.problem.objectives import OBJECTIVES
-from explorer.problem.operating import AlphaPowerLaw
-from explorer.problem.proposals import CLOCK_SHARE, Axis, Region
 from explorer.problem.study import Study, load_study
 
 NETWORKS = ("digits-cnn", "digits-gru", "digits-mlp", "digits-transformer")

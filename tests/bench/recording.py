@@ -21,8 +21,8 @@ from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, create_trial
 
-from explorer.search.bulk import BLOCK_KEY, Block, record
-from explorer.search.storage import open_storage
+from explorer.search.storage.bulk import BLOCK_KEY, Block, record
+from explorer.search.storage.open import open_storage
 
 PARAMS = ("a", "b", "c", "d")
 DISTRIBUTIONS: dict[str, BaseDistribution] = {name: FloatDistribution(0, 1) for name in PARAMS}

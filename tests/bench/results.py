@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 
 import explorer
-from explorer.models.assessment import Assessment
-from explorer.pareto.certify import certify
-from explorer.pareto.folder import FRONT_JSON, read_folder, write_folder
-from explorer.pareto.front import is_nondominated
-from explorer.pareto.results import Results
-from explorer.pareto.sidecar import SIDECAR
+from explorer.models.evaluation import Assessment
+from explorer.pareto.geometry.dominance import is_nondominated
+from explorer.pareto.results.folder import FRONT_JSON, read_folder, write_folder
+from explorer.pareto.results.npz_cache import SIDECAR
+from explorer.pareto.results.results import Results
+from explorer.pareto.uncertainty.annotate import certify
 from explorer.problem.columns import Columns, n_rows, take
-from explorer.report.files import write_page
+from explorer.report.pages.write import write_page
 
 STUDIES = ("edp-accuracy", "energy-latency-accuracy")
 READ = "import explorer; found = explorer.results({!r}); found.front_columns; found.provenance"

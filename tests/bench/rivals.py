@@ -23,13 +23,13 @@ import optuna
 from threadpoolctl import threadpool_limits
 
 import explorer
-from explorer.models.assessment import Assessment
-from explorer.pareto.reference import assessed_values
-from explorer.pareto.refine import Budget, refine
+from explorer.models.evaluation import Assessment
+from explorer.pareto.exact_front import assessed_values
+from explorer.pareto.geometry.refinement import Budget, refine
 from explorer.problem.columns import Float
-from explorer.search.begin import prepare
 from explorer.search.encoding import Encoding, columns_of
 from explorer.search.run import search
+from explorer.search.session import prepare
 
 SHARES = (0.95, 0.98, 0.99, 0.999)
 

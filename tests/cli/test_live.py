@@ -9,15 +9,15 @@ from typing import Any
 
 import optuna
 
-from explorer.search.begin import MEASURED_ATTR
-from explorer.search.storage import open_storage
+from explorer.search.session import MEASURED_ATTR
+from explorer.search.storage.open import open_storage
 from tests.cli.conftest import Cli
 
 # The command itself, but every network that is measured leaves a line, and after the twelfth it waits to be killed.
 COUNTED = """
 import time
 from explorer.cli.app import main
-from explorer.network import measure
+from explorer.network.measurement import measure
 
 inner = measure._measured
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from explorer.cli.measure import Codec
-from explorer.network.sizes import CODECS
+from explorer.network.compression.sizes import CODECS
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 GRID = "R=0:0.9:3,D=0.01:0.3:2(log)"

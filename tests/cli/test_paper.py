@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.paper.claims import audit
+from explorer.paper.audit.statements import audit
 from explorer.paper.tables import shipped_text
 
 NO_BROWSER = {"BROWSER_PATH": "/no/such/browser"}

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explorer.files import shipped
-from explorer.models.store import load_model
+from explorer.io.files import shipped
+from explorer.models.loading import load_model
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 ALPHA_03 = {"alpha = 0.9": "alpha = 0.3"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.models.samples import read_samples
+from explorer.models.samples.samples import read_samples
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 SPACE = """[axes]

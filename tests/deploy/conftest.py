@@ -9,7 +9,7 @@ import pytest
 
 from explorer.api import choose, run
 from explorer.cli.console import finite
-from explorer.network.data import LabelledData, labelled, load_data
+from explorer.network.measurement.labelled_data import LabelledData, labelled, load_data
 
 Change = Callable[[dict[str, Any]], object]
 Write = Callable[..., Path]

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from explorer.models.samples import Samples, paper_samples
-from explorer.models.surrogate import Surrogate, fit_surrogate
-from explorer.models.validation import Judged, leave_one_out
+from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
+from explorer.models.quality.leave_one_out import Judged, leave_one_out
+from explorer.models.samples.samples import Samples, paper_samples
 
 
 @pytest.fixture(scope="session")

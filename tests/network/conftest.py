@@ -10,9 +10,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from explorer.errors import ExplorerError
-from explorer.network.bench import Bench, Conditions, prepare
-from explorer.network.data import LabelledData, load_data
-from explorer.network.network import Network, load_network, shipped_networks
+from explorer.network.graph.model import Network, load_network, shipped_networks
+from explorer.network.measurement.labelled_data import LabelledData, load_data
+from explorer.network.measurement.setup import Bench, Conditions, prepare
 
 NAMES = ("digits-cnn", "digits-gru", "digits-mlp", "digits-transformer")
 Build = Callable[..., onnx.ModelProto]

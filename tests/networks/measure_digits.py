@@ -11,14 +11,14 @@ import json
 import sys
 from pathlib import Path
 
-from explorer.files import write_text
-from explorer.network.bench import Conditions, prepare
-from explorer.network.data import load_data
-from explorer.network.designs import DEFAULT_GRID, grid_designs
-from explorer.network.measure import Row, as_columns, measure_table
-from explorer.network.network import load_network, shipped_networks
-from explorer.network.provenance import provenance
-from explorer.pareto.csv_columns import csv_text
+from explorer.io.files import write_text
+from explorer.network.graph.model import load_network, shipped_networks
+from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs
+from explorer.network.measurement.labelled_data import load_data
+from explorer.network.measurement.measure import Row, as_columns, measure_table
+from explorer.network.measurement.provenance import provenance
+from explorer.network.measurement.setup import Conditions, prepare
+from explorer.pareto.results.csv_text import csv_text
 
 
 def main(folder: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from explorer.problem.domain import Span
-from explorer.problem.operating import AlphaPowerLaw
+from explorer.devices.operating_points import AlphaPowerLaw
+from explorer.problem.applicability import Span
 
 SPACE = """\
 family = "CNN"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from explorer.errors import InvalidFile, WrongUsage
-from explorer.problem.catalog import available, find, title_of
+from explorer.io.catalog import available, find, title_of
 from explorer.problem.columns import COLUMNS
 from explorer.problem.objectives import OBJECTIVES
 from explorer.problem.study import SAMPLERS, Study, declaration_text, load_space, load_study

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from explorer.models.assessment import Assessment, assessment_of
-from explorer.models.samples import paper_samples
-from explorer.models.surrogate import Surrogate, fit_surrogate
+from explorer.models.evaluation import Assessment, assessment_of
+from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
+from explorer.models.samples.samples import paper_samples
 from explorer.problem.study import load_study
-from explorer.search.begin import Run, prepare
+from explorer.search.session import Run, prepare
 
 MakeRun = Callable[..., Run]
 TABLE = """\

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from explorer.models.assessment import Assessment
+from explorer.models.evaluation import Assessment
 from explorer.problem.columns import NUMERIC_KNOBS, take
 from explorer.search.encoding import Encoding, columns_of, rows_of
 

@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from explorer.devices.device import device_points
+from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import InvalidFile
-from explorer.files import shipped
-from explorer.models.assessment import Assessment, assessment_of
-from explorer.pareto.certify import certify
-from explorer.pareto.folder import read_folder, write_folder
-from explorer.pareto.front import hypervolume
-from explorer.pareto.reference import exact_front
+from explorer.io.files import shipped
+from explorer.models.evaluation import Assessment, assessment_of
+from explorer.pareto.exact_front import exact_front
+from explorer.pareto.geometry.dominance import hypervolume
+from explorer.pareto.results.folder import read_folder, write_folder
+from explorer.pareto.uncertainty.annotate import certify
+from explorer.problem.applicability import Span, domain_distance
 from explorer.problem.columns import Columns, n_rows
-from explorer.problem.device import device_points
-from explorer.problem.domain import Span, domain_distance
-from explorer.problem.operating import AlphaPowerLaw
 from explorer.problem.study import load_study
-from explorer.search.begin import Run, prepare
 from explorer.search.collect import collect
 from explorer.search.run import search
+from explorer.search.session import Run, prepare
 from tests.search.conftest import designs_of
 from tests.search.measured import plain_study
 

@@ -14,15 +14,15 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from explorer.errors import Interrupted, WrongUsage
-from explorer.models.assessment import assessment_of
-from explorer.models.samples import paper_samples
-from explorer.models.surrogate import Surrogate, fit_surrogate
+from explorer.models.evaluation import assessment_of
+from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
+from explorer.models.samples.samples import paper_samples
 from explorer.problem.columns import NUMERIC_KNOBS
 from explorer.problem.study import load_study
-from explorer.search.begin import prepare
 from explorer.search.collect import collect
-from explorer.search.provenance import logged
 from explorer.search.run import Execution, search, utc_now
+from explorer.search.run_log import logged
+from explorer.search.session import prepare
 from tests.search.conftest import MakeRun, designs_of
 from tests.search.measured import plain_storage, plain_study, states
 

@@ -9,13 +9,13 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from explorer.problem.columns import Columns, n_rows
-from explorer.search.begin import FAILED_ATTR, Run
 from explorer.search.encoding import Encoding, columns_of, rows_of
 from explorer.search.enqueued import fault_of, fill_params, is_enqueued, params_of
-from explorer.search.learning import LearningSampler
-from explorer.search.mirror import Mirror
-from explorer.search.samplers import LEARNING, make_sampler, own_seed, proposed_by, wants_all
-from explorer.search.tried import keys_of
+from explorer.search.samplers.learning_sampler import LearningSampler
+from explorer.search.samplers.mirror import Mirror
+from explorer.search.samplers.registry import LEARNING, make_sampler, own_seed, proposed_by, wants_all
+from explorer.search.session import FAILED_ATTR, Run
+from explorer.search.trial_table import keys_of
 
 _MAX_REDRAWS = 16
 _MAX_LISTED = 10_000

@@ -89,7 +89,7 @@ class ClusterExecutor(DesignExecutor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Send a call to the cluster.
 
-        Functions of `explorer.models.task` run on workers without explorer. Others must be importable there.
+        Functions of `explorer.models.measured.task` run on workers without explorer. Others must be importable there.
 
         Returns:
             A future. Its exception is WorkerLost where workers died of the call, SchedulerUnavailable where the

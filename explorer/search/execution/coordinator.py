@@ -20,18 +20,18 @@ from optuna.trial import TrialState
 
 from explorer.errors import ExplorerError, MeasurementFailed, WrongUsage
 from explorer.models.evaluator import Measurer, measurer
-from explorer.models.task import call_task, dump_task
+from explorer.models.measured.task import call_task, dump_task
 from explorer.problem.columns import Columns
-from explorer.search.begin import FAILED_ATTR, MEASURED_ATTR, Run
-from explorer.search.bulk import Block, finish_enqueued, record
 from explorer.search.encoding import columns_of
 from explorer.search.execution.candidates import Candidate, Candidates
 from explorer.search.execution.executor import DesignExecutor, SchedulerUnavailable, WorkerLost
 from explorer.search.execution.local import InlineExecutor
-from explorer.search.patience import PATIENCE_S, Patience
+from explorer.search.execution.spool import drop_stored, keep_unstored, unstored, unstored_error
 from explorer.search.progress import FrontSoFar, Progress, stopped
-from explorer.search.tried import SEARCH, Tried, attributes
-from explorer.search.unstored import drop_stored, keep_unstored, unstored, unstored_error
+from explorer.search.session import FAILED_ATTR, MEASURED_ATTR, Run
+from explorer.search.storage.bulk import Block, finish_enqueued, record
+from explorer.search.storage.retry import PATIENCE_S, Patience
+from explorer.search.trial_table import SEARCH, Tried, attributes
 
 MAX_RETRIES = 3
 """Retries of a design whose worker was lost: it may be the cause."""

@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from explorer.models import task
+from explorer.models.measured import task
 
 
 def portable_call(
@@ -20,7 +20,7 @@ def portable_call(
 ) -> bytes:
     """Serialize a call so that `pickle.loads(...)()` runs it where only Dask is installed.
 
-    The function is of `explorer.models.task`, or importable on the workers; `time_limit` and `uploads` are those of
+    The function is of `models.measured.task`, or importable on the workers; `time_limit` and `uploads` are those of
     `run_on_worker`. Dask pickles by reference what the submitting process can import, even modules registered with
     cloudpickle by value, and the scheduler unpickles every task too. So it gets bytes, and `pickle.loads` to call.
     """
@@ -33,7 +33,7 @@ def portable_call(
 
 
 class _RunOnWorker:
-    """`explorer.models.task.run_on_worker`, pickled as source text: cloudpickle's bytecode fits one Python version."""
+    """`run_on_worker` of the module `task`, pickled as source text: cloudpickle's bytecode fits one Python version."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
         return eval, (_expression(),)

@@ -1,0 +1,76 @@
+"""Shipping a chosen configuration, and holding the bundle against what it promises."""
+
+from pathlib import Path
+
+from explorer.api.studies import load
+from explorer.deploy.bundle.build import Wishes, ship
+from explorer.deploy.bundle.network_artifact import NetworkOptions
+from explorer.deploy.bundle.schema import ManifestFile
+from explorer.deploy.bundle.write import Bundle
+from explorer.deploy.verification.verify import Verdict, verified
+from explorer.network.measurement.labelled_data import LabelledData, load_data
+
+
+def deploy(
+    chosen: str | Path,
+    *,
+    out: str | Path,
+    model: str | Path | None = None,
+    device: str | None = None,
+    bin_name: str = "",
+    force: bool = False,
+    allow_extrapolation: bool = False,
+    network: NetworkOptions | None = None,
+) -> tuple[ManifestFile, Bundle]:
+    """Write the deployment bundle of a chosen configuration; return its manifest, and what was written.
+
+    Args:
+        chosen: the chosen.json that `choose` wrote.
+        out: the bundle's folder, to be made.
+        model: an ONNX file, or a shipped network's name: it is compressed at the design's R and D.
+        device: name or file of a device: its nearest clock is applied, and its scripts are written.
+        bin_name: the device's speed bin, where its table has several.
+        force: replace a bundle that is there already.
+        allow_extrapolation: take a design outside the model's domain as well.
+        network: how the network is sized and its energy modelled.
+
+    Raises:
+        MissingPart: a network is given and onnx is not installed.
+        WrongUsage: there is no such file, network or device, or the folder exists or cannot be written.
+        InvalidFile: a file is not what it should be; all faults at once.
+        NoFeasibleDesign: the design breaks its study's constraints, or lies outside the model's domain.
+        MeasurementFailed: the network cannot be run.
+    """
+    wishes = Wishes(
+        model, network or NetworkOptions(), device, bin_name, force=force, allow_extrapolation=allow_extrapolation
+    )
+    return ship(Path(chosen).expanduser(), Path(out).expanduser(), wishes=wishes, load=load)
+
+
+def verify(
+    bundle: str | Path,
+    *,
+    data: str | LabelledData | None = None,
+    model: str | Path | None = None,
+    samples: str | Path | None = None,
+    sysfs: str | Path = "/sys",
+    energy: bool = True,
+) -> Verdict:
+    """Hold a bundle against what it promises; nothing is raised for a broken promise: `is_kept` tells.
+
+    Args:
+        bundle: the folder that `deploy` wrote.
+        data: labelled data, or what `measure --data` takes; None measures nothing.
+        model: the network that the bundle was made from: every code is then compared with Eq. (5).
+        samples: a samples CSV to which what was measured is appended.
+        sysfs: where this machine shows its clocks.
+        energy: read an energy meter where there is one.
+
+    Raises:
+        MissingPart: the bundle holds a network and onnx is not installed.
+        WrongUsage: there is no such bundle or data, or the samples cannot be written.
+        InvalidFile: the manifest or the data is damaged, or the samples have other columns.
+    """
+    return verified(Path(bundle).expanduser(), data=load_data(data) if isinstance(data, str) else data,
+                    model=model, samples=None if samples is None else Path(samples).expanduser(),
+                    sysfs=Path(sysfs), energy=energy)  # fmt: skip

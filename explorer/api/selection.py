@@ -1,0 +1,164 @@
+"""Choosing one configuration, and saying what a configuration is."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from explorer.api.results import results
+from explorer.api.studies import load
+from explorer.devices.device import device_points
+from explorer.errors import WrongUsage
+from explorer.models.evaluation import Assessment, fingerprint
+from explorer.pareto.decision import rules as decide
+from explorer.pareto.decision.device_point import apply_to
+from explorer.pareto.decision.rules import Choice
+from explorer.pareto.results.results import Results, nothing_feasible
+from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
+from explorer.problem.columns import describe as meaning_of
+from explorer.problem.constraints import Constraint, parse_constraint
+from explorer.problem.objectives import CostWeights
+
+
+def applied(
+    found: Results,
+    design: dict[str, Any],
+    *,
+    device: str,
+    bin_name: str,
+    conditions: Sequence[Constraint],
+    allow_extrapolation: bool,
+) -> dict[str, Any]:
+    """Return what `chosen.json` holds of a design at a device's point with the nearest clock.
+
+    Raises:
+        WrongUsage: the device, or the study with its samples, is not there or not usable.
+        NoFeasibleDesign: there, a condition is not met, or the model extrapolates.
+    """
+    points = device_points(device, bin_name=bin_name)
+    there = apply_to(
+        design, assessment=_asked_of(found), points=points, conditions=conditions,
+        allow_extrapolation=allow_extrapolation,
+    )  # fmt: skip
+    return {
+        "device": device,
+        "bin": bin_name,
+        "operating_point": there.point,
+        "design": there.design,
+        "is_extrapolated": there.is_extrapolated,
+    }
+
+
+def _asked_of(found: Results) -> Assessment:
+    """Load the study that results are of, and see that its model still rests on the same samples.
+
+    Raises:
+        WrongUsage: the study is not where it was, or its samples have changed.
+    """
+    path = str(found.provenance.get("study", {}).get("file", found.study))
+    loaded = load(path)
+    now, then = fingerprint(loaded.evaluator), found.provenance.get("model", {})
+    if now.get("samples_sha256") != then.get("samples_sha256"):
+        raise WrongUsage(f"{path}: its samples have changed since the run", fix=f"explorer run {path}")
+    return loaded
+
+
+def choose(
+    study_or_folder: str | Path | Results,
+    *,
+    knee: bool = False,
+    alpha: float | None = None,
+    energy_max_j: float | None = None,
+    minimize: str | None = None,
+    design: int | None = None,
+    where: Sequence[str] = (),
+    allow_extrapolation: bool = False,
+    device: str | None = None,
+    bin_name: str = "",
+) -> tuple[Choice, dict[str, Any]]:
+    """Choose one configuration from a front by one rule; return it, and what `chosen.json` holds of it.
+
+    Args:
+        study_or_folder: a study that was run here, a result folder, or results that are read already.
+        knee: choose where the front bends most.
+        alpha: choose the least weighted cost, Eq. (10).
+        energy_max_j: E_max of the weighted cost; default: the study's.
+        minimize: choose the best value of this column.
+        design: choose this design.
+        where: conditions such as 'accuracy >= 0.9'.
+        allow_extrapolation: take designs outside the model's domain as well.
+        device: apply the choice to this device: the point of its own table with the nearest clock. What was asked and
+            what is applied, evaluated again, both come with the payload.
+        bin_name: the device's speed bin, where its table has several.
+
+    Raises:
+        WrongUsage: there are no results, or a rule, condition or device cannot be used.
+        NoFeasibleDesign: no design meets the conditions inside the domain.
+    """
+    found = study_or_folder if isinstance(study_or_folder, Results) else results(study_or_folder)
+    candidates = found.front_columns
+    if design is None and not found.is_front.any():
+        raise nothing_feasible(found)
+    if design is not None:
+        candidates, rule = decide.one_design(found, design)
+    elif alpha is not None:
+        asked = found.provenance.get("question", {}).get("energy_max_j", CostWeights().energy_max_j)
+        rule = decide.by_alpha(candidates, alpha=alpha, energy_max_j=asked if energy_max_j is None else energy_max_j)
+    elif minimize is not None:
+        rule = decide.by_column(candidates, minimize)
+    elif knee:
+        rule = decide.knee(found, candidates)
+    else:
+        raise WrongUsage("no rule given", fix="give one of knee, alpha, minimize, design")
+    own = [name for name in own_knobs(candidates) if candidates[name].dtype != object]
+    conditions = [parse_constraint(text, where="--where", own=own) for text in where]
+    lacking = [c.column for c in conditions if c.column not in candidates]
+    if lacking:
+        raise WrongUsage(f"the results have no column {', '.join(lacking)}", fix=f"it has {', '.join(candidates)}")
+    choice = decide.choose(
+        found, rule=rule, candidates=candidates, conditions=conditions, allow_extrapolation=allow_extrapolation
+    )
+    payload = {
+        "schema": "explorer.chosen/1",
+        "study": found.study,
+        "rule": {"name": choice.rule, "text": choice.why, "where": [condition.text for condition in conditions]},
+        "design": choice.design,
+        "runner_up": choice.runner_up,
+        "price_of_accuracy": choice.price,
+        "is_extrapolated": choice.is_extrapolated,
+        "provenance": dict(found.provenance),
+    }
+    if device is not None:
+        # Not at the top: of all choices this one alone needs the model, and with it the whole engine.
+        from explorer.api.selection import applied
+
+        payload["applied"] = applied(
+            found, choice.design, device=device, bin_name=bin_name, conditions=conditions,
+            allow_extrapolation=allow_extrapolation,
+        )  # fmt: skip
+    return choice, payload
+
+
+def describe(design: Mapping[str, Any], columns: Mapping[str, Column] | None = None) -> list[str]:
+    """Return a design's columns as lines for people, with intervals where they are known.
+
+    Args:
+        design: its columns.
+        columns: what the user's own knobs mean; default: what their names tell.
+    """
+    lines = []
+    own = [name for name in design if name in own_knobs(dict.fromkeys(design, np.empty(0)))]
+    known = [name for name, column in COLUMNS.items() if column.kind == "knob"]
+    for name in [*known, *own, *[name for name in COLUMNS if name not in known]]:
+        value, column = design.get(name), (columns or {}).get(name) or meaning_of(name)
+        if isinstance(value, str):
+            lines.append(f"{column.label}: {value}")
+        elif value is not None and math.isfinite(float(value)):
+            low, high = (design.get(end) for end in bounds(name))
+            span = ""
+            if low is not None and high is not None and math.isfinite(float(low)):
+                span = f" ({column.text(float(low))} to {column.text(float(high))})"
+            lines.append(f"{column.label}: {column.text(float(value))}{span}")
+    return lines

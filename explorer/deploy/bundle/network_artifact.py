@@ -1,0 +1,162 @@
+"""The network of a bundle: compressed at the chosen R and D, sized by codec, its energy modelled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from explorer.deploy.bundle.schema import ModelledEnergy, ShippedDesign, ShippedNetwork, SourceNetwork
+from explorer.errors import UnknownName, WrongUsage
+from explorer.io.files import sha256
+from explorer.network.compression.compress import Compression, Recipe, codes_of, compressed_onnx, sizes
+from explorer.network.compression.int8 import full_int8_onnx
+from explorer.network.compression.quantization import BITS, Container
+from explorer.network.compression.sizes import CODECS, Codec
+from explorer.network.graph.model import Network, load_network
+from explorer.network.graph.op_counts import count
+from explorer.network.graph.session import Array, Session, open_session
+from explorer.network.measurement.labelled_data import LabelledData, feeds
+from explorer.network.measurement.technology import SHIPPED, Technology, load_technology, modelled_energy
+from explorer.pareto.decision.schema import LiveOrigin
+
+NETWORK = "network.onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """How the network is compressed besides R and D, sized, and its energy modelled.
+
+    Args:
+        codec: which size `size_bytes` is; None: as the study measured it, else deflate.
+        level: the memory level of Eq. (1).
+        technology: the table of Eq. (1).
+        per_tensor: prune each tensor by R alone; a study that measured so is followed without being told.
+        clip_to: clip codes to this container; None: as the study measured it, else nothing is clipped.
+        calibration: data on which int8 activations are set; None keeps them in float.
+    """
+
+    codec: Codec | None = None
+    level: str = "dram"
+    technology: Path = SHIPPED
+    per_tensor: bool = False
+    clip_to: Container | None = None
+    calibration: LabelledData | None = None
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether no way of compressing is asked for."""
+        return not self.per_tensor and self.clip_to is None and self.calibration is None
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A compressed network: what the manifest says of it, and the file."""
+
+    network: ShippedNetwork
+    onnx: bytes
+
+
+def as_measured(options: NetworkOptions, live: LiveOrigin | None) -> NetworkOptions:
+    """Return options that follow the study where they say nothing: what it measured is what is to be shipped."""
+    study = live or LiveOrigin()
+    return replace(
+        options, codec=options.codec or study.codec, per_tensor=options.per_tensor or study.per_tensor,
+        clip_to=options.clip_to or study.clip,
+    )  # fmt: skip
+
+
+def make_artifact(model: str | Path, design: ShippedDesign, *, options: NetworkOptions) -> Artifact:
+    """Compress a network by a design's R and D, and see that onnxruntime loads and runs what comes out.
+
+    Raises:
+        MissingPart: onnx is not installed.
+        WrongUsage: there is no such network, codec or memory level, or the design does not say R and D.
+        InvalidFile: the network, its calibration data or the technology table cannot be used.
+        OutOfRange: D is so small that int16 (int8, where activations are) does not hold the codes.
+        MeasurementFailed: onnxruntime cannot load, run or quantize it.
+    """
+    recipe, codec = recipe_of(design, options), options.codec or "deflate"
+    if codec not in CODECS:
+        raise UnknownName("codec", codec, CODECS)
+    technology = load_technology(options.technology)
+    if options.level not in technology.bit_j:
+        raise UnknownName(technology.title, options.level, technology.bit_j)
+    network = load_network(model)
+    compression = codes_of(network, recipe)
+    onnx = _onnx(network, compression, calibration=options.calibration)
+    session = open_session(onnx, fold_weights=not recipe.full_int8)
+    made = _made_inputs(session)
+    if made is not None:
+        session.run(made)
+    by_codec = sizes(network, compression, onnx=onnx)
+    block = ShippedNetwork(
+        file=NETWORK,
+        sha256=sha256(onnx),
+        source=SourceNetwork(name=network.name, sha256=network.sha256, n_bytes=network.n_bytes,
+                             n_weights=network.n_weights),
+        r_effective=compression.r_effective,
+        n_clipped=compression.n_clipped,
+        container=compression.container,
+        per_tensor=recipe.per_tensor,
+        clip=recipe.clip_to,
+        activations="int8" if recipe.full_int8 else "float32",
+        calibration_sha256=options.calibration.sha256 if options.calibration else None,
+        sizes={name: by_codec.of(name) for name in CODECS},
+        size_codec=codec,
+        energy_mac_mem=None if made is None else _energy(network, compression, technology, made=made,
+                                                         level=options.level),
+    )  # fmt: skip
+    return Artifact(block, onnx)
+
+
+def recipe_of(design: ShippedDesign, options: NetworkOptions) -> Recipe:
+    """Return how a design's network is compressed.
+
+    Raises:
+        WrongUsage: the design does not say R and D.
+    """
+    if design.pruning_ratio is None or design.quant_step is None:
+        lacking = [k for k in ("pruning_ratio", "quant_step") if getattr(design, k) is None]
+        raise WrongUsage(
+            f"design {design.design_id} does not say {' and '.join(lacking)}: nothing tells how to compress a network",
+            fix="deploy it without --model, or search these knobs too",
+        )
+    return Recipe(
+        design.pruning_ratio, design.quant_step, per_tensor=options.per_tensor, clip_to=options.clip_to,
+        full_int8=options.calibration is not None,
+    )  # fmt: skip
+
+
+def _onnx(network: Network, compression: Compression, *, calibration: LabelledData | None) -> bytes:
+    if calibration is None:
+        return compressed_onnx(network, compression)
+    source = open_session(network.model.SerializeToString())
+    return full_int8_onnx(network, compression, calibration=feeds(calibration, source.inputs))
+
+
+def _energy(
+    network: Network, compression: Compression, technology: Technology, *, made: Mapping[str, Array], level: str
+) -> ModelledEnergy:
+    counts = count(network.model, made)
+    return ModelledEnergy(
+        value=modelled_energy(
+            counts, technology, level=level,
+            weight_bits={name: BITS[tensor.container] for name, tensor in compression.tensors.items()},
+            arithmetic="int8" if compression.recipe.full_int8 else "float32",
+        ),
+        basis="modelled", equation="Eq. (1)", technology=technology.title, level=level,
+        n_macs=counts.n_macs, n_accesses=counts.n_accesses, uncounted=counts.uncounted,
+    )  # fmt: skip
+
+
+def _made_inputs(session: Session) -> dict[str, Array] | None:
+    """Return zeros for one sample; None where an input leaves more than its batch open: a length cannot be guessed."""
+    if any(length is None for entry in session.inputs for length in entry.shape[1:]):
+        return None
+    if any(entry.dtype == np.object_ for entry in session.inputs):
+        return None
+    return {
+        entry.name: np.zeros([1 if length is None else length for length in entry.shape], dtype=entry.dtype)
+        for entry in session.inputs
+    }

@@ -1,0 +1,88 @@
+"""Scripts that set a device's clock and restore the former one: dry runs unless told otherwise, never a voltage."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from explorer.deploy.device.target import Control, Target
+
+_PARTS = Path(__file__).parent.parent / "sh"
+_USAGE = "usage: sh {name} [--apply] [--policy NAME] [--sysfs ROOT] [--state FILE]"
+_USAGE_NVIDIA = "usage: sh {name} [--apply] [--gpu N]"
+# Which files of Linux set a clock, and in which unit they count.
+SYSFS: Mapping[Control, Mapping[str, str]] = {
+    "cpufreq": {
+        "PARENT": "devices/system/cpu/cpufreq", "LISTED": "scaling_available_frequencies",
+        "LOWEST": "scaling_min_freq", "HIGHEST": "scaling_max_freq",
+        "RANGE_LOW": "cpuinfo_min_freq", "RANGE_HIGH": "cpuinfo_max_freq", "UNIT": "kHz",
+    },
+    "devfreq": {
+        "PARENT": "class/devfreq", "LISTED": "available_frequencies", "LOWEST": "min_freq", "HIGHEST": "max_freq",
+        "RANGE_LOW": "", "RANGE_HIGH": "", "UNIT": "Hz",
+    },
+}  # fmt: skip
+_HERTZ: Mapping[Control, int] = {"cpufreq": 1_000, "devfreq": 1, "nvidia-smi": 1_000_000}
+
+
+def counted(hertz: float, control: Control) -> int:
+    """Return a clock as what sets it counts: cpufreq in whole kHz, devfreq in Hz, nvidia-smi in whole MHz.
+
+    Linux divides by 1000 and drops the rest.
+    """
+    return round(hertz) // _HERTZ[control]
+
+
+def scripts(target: Target) -> dict[str, str]:
+    """Return the scripts for a device, by file name: one that applies its clock, one that undoes that."""
+    if target.control == "nvidia-smi":
+        clock = {"CLOCK": str(counted(target.clock_hz, target.control))}
+        return {name: _script(name, ("common", "nvidia"), {"USAGE": _USAGE_NVIDIA.format(name=name), **clock}, target)
+                for name in ("apply-nvidia.sh", "undo-nvidia.sh")}  # fmt: skip
+    table = " ".join(str(counted(hertz, target.control)) for hertz in target.clocks_hz)
+    clock = {"CLOCK": str(counted(target.clock_hz, target.control)), "TABLE": table}
+    return {
+        name: _script(
+            name,
+            ("common", "sysfs"),
+            {"USAGE": _USAGE.format(name=name), "DEVICE": target.title, **clock, **SYSFS[target.control]},
+            target,
+        )
+        for name in ("apply.sh", "undo.sh")
+    }
+
+
+def _script(name: str, parts: tuple[str, ...], settings: Mapping[str, str], target: Target) -> str:
+    """Return one script: its settings, then the parts that read them."""
+    bodies = [(_PARTS / f"{part}.sh").read_text(encoding="utf-8") for part in (*parts, Path(name).stem)]
+    used = {key: value for key, value in settings.items() if any(f"${key}" in body for body in bodies)}
+    lines = [
+        "#!/bin/sh",
+        f"# {'Sets' if name.startswith('apply') else 'Restores'} a clock through {target.control}.",
+        "# A dry run unless --apply is given. No voltage is set: the device takes the one of its own table.",
+        "set -eu",
+        "",
+        *[f"{key}={shlex.quote(value)}" for key, value in used.items()],
+    ]
+    return "\n".join(lines) + "\n" + "".join(bodies)
+
+
+def points_above(target: Target) -> list[str] | None:
+    """Return the nodes of the operating points above the applied one; None where the tree's names are not known."""
+    above = [node for hertz, node in zip(target.clocks_hz, target.nodes, strict=True) if hertz > target.clock_hz]
+    return above if target.opp_table and all(above) else None
+
+
+def overlay(target: Target) -> str:
+    """Return the overlay's source, for `dtc -@`; '' where there is nothing above, or the tree's names are not known.
+
+    Linux passes over operating points whose node has status = "disabled".
+    """
+    above = points_above(target)
+    if not above:
+        return ""
+    nodes = "\n".join(f'\t{node} {{\n\t\tstatus = "disabled";\n\t}};\n' for node in above)
+    return (
+        "/dts-v1/;\n/plugin/;\n\n"
+        f"/* Caps the clock at {target.clock_hz / 1e6:.10g} MHz. Build: dtc -@ -I dts -O dtb -o cap.dtbo cap.dts */\n"
+        f"&{target.opp_table} {{\n{nodes}}};\n"
+    )

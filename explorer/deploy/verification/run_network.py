@@ -1,0 +1,89 @@
+"""Running a bundle's network on labelled data: accuracy, latency, size and, with a meter, energy."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from explorer.deploy.verification.check import Span
+from explorer.devices.meters import Window, measure_energy, meter_of
+from explorer.errors import Fault, InvalidFile
+from explorer.network.compression.sizes import Sizes, sizes_of
+from explorer.network.compression.stored_weights import StoredWeight, n_other_bytes, stored_weights
+from explorer.network.graph.loading import read_network_file
+from explorer.network.graph.session import Session, open_session
+from explorer.network.measurement.accuracy import wilson
+from explorer.network.measurement.labelled_data import LabelledData, feeds
+from explorer.network.measurement.latency import Latency, interleaved, latency_of
+from explorer.network.measurement.setup import deadline, first_run, right
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A bundle's network, loaded: what it stores, its session and its bytes by codec."""
+
+    weights: tuple[StoredWeight, ...]
+    session: Session
+    sizes: Sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a run on labelled data measured; accuracy with its 95 % Wilson interval, energy only by a meter."""
+
+    accuracy: Span
+    n_right: int
+    n_samples: int
+    latency: Latency
+    batch: int
+    window: Window | None
+    meter: str
+    data: str
+
+
+def load_artifact(path: Path, *, is_int8: bool) -> Loaded:
+    """Read, check and load a compressed network.
+
+    Args:
+        path: its file.
+        is_int8: whether it computes in int8: then its weights stay codes.
+
+    Raises:
+        MissingPart: onnx is not installed.
+        InvalidFile: it is no ONNX file that can be used.
+        MeasurementFailed: onnxruntime cannot load it.
+    """
+    file = read_network_file(path)
+    onnx = path.read_bytes()
+    weights = tuple(stored_weights(file.model))
+    by_codec = sizes_of(onnx, coded=[weight.coded for weight in weights], n_other_bytes=n_other_bytes(file.model))
+    return Loaded(weights, open_session(onnx, fold_weights=not is_int8), by_codec)
+
+
+def run_on(loaded: Loaded, data: LabelledData, *, with_energy: bool, seconds: float | None = None) -> Trial:
+    """Run a network on labelled data.
+
+    Args:
+        loaded: the network.
+        data: labelled samples.
+        with_energy: read a meter where there is one.
+        seconds: the time limit; None sets none.
+
+    Raises:
+        InvalidFile: the data does not fit the network.
+        MeasurementFailed: the network cannot be run, or its outputs are not classes, or are NaN.
+    """
+    session, left = loaded.session, deadline(seconds)
+    inputs = feeds(data, session.inputs)
+    if not inputs:
+        raise InvalidFile(data.source, [Fault("", "the network has no inputs", "take another network")])
+    batch = next((entry.shape[0] for entry in session.inputs if entry.shape and entry.shape[0]), 1) or 1
+    is_right = right(session, data, inputs=inputs, batch=batch, left=left)
+    low, high = wilson(is_right.sum(), is_right.size)
+    bound = session.bound(first_run(inputs, batch=batch))
+    times = interleaved([bound], clock=time.perf_counter, check=left)
+    meter = meter_of("cpu") if with_energy else None
+    window = measure_energy(meter, bound, clock=time.perf_counter) if meter else None
+    return Trial(
+        Span(float(is_right.mean()), float(low), float(high)), int(is_right.sum()), int(is_right.size),
+        latency_of(times[:, 0]), batch, window, meter.name if meter else "", data.source,
+    )  # fmt: skip

@@ -1,0 +1,101 @@
+"""CSV files as text: bounded reading, ragged rows and duplicate headers as faults."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from explorer.errors import Fault, InvalidFile, shortened
+from explorer.io.files import MAX_TABLE_BYTES, read_text
+
+MAX_ROWS = 1_000_000
+MAX_COLUMNS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class CsvTable:
+    """A CSV as text; `numbers` are the rows' own numbers in the file, blank lines counted."""
+
+    header: list[str]
+    rows: list[list[str]]
+    numbers: list[int]
+    text: str
+
+    def cells(self, name: str, *, place: int | None = None) -> list[str]:
+        """Return one column's cells, stripped; `place` is its index where a name stands twice."""
+        at = self.header.index(name) if place is None else place
+        return [row[at].strip() for row in self.rows]
+
+    def without(self, names: Sequence[str]) -> "CsvTable":
+        """Return the table with some columns unnamed, so that nobody finds them."""
+        return CsvTable(["" if name in names else name for name in self.header], self.rows, self.numbers, self.text)
+
+    def keep(self, which: Sequence[bool]) -> "CsvTable":
+        """Return some of the rows."""
+        rows = [row for row, keep in zip(self.rows, which, strict=True) if keep]
+        numbers = [number for number, keep in zip(self.numbers, which, strict=True) if keep]
+        return CsvTable(self.header, rows, numbers, self.text)
+
+
+def read_csv(path: Path) -> CsvTable:
+    """Read a CSV with a header; blank lines are passed over.
+
+    Raises:
+        WrongUsage: the file is not there or may not be read.
+        InvalidFile: it is not a comma-separated table of UTF-8 text, too large, or has rows of unequal length.
+    """
+    text = read_text(path, max_bytes=MAX_TABLE_BYTES)
+    if "\0" in text:
+        place = f"row {text[: text.index(chr(0))].count(chr(10)) + 1}"
+        raise InvalidFile(path, [Fault(place, "holds a NUL byte: this is not a text file", "save it as UTF-8 CSV")])
+    try:
+        lines = list(csv.reader(io.StringIO(text), strict=True))
+    except csv.Error as error:
+        raise InvalidFile(path, [Fault("", f"is not CSV: {error}", "save it as comma-separated values")]) from None
+    header = [name.strip() for name in lines[0]]
+    _see_that_commas_part(path, header)
+    if len(header) > MAX_COLUMNS or len(lines) > MAX_ROWS:
+        what = f"has {len(lines):,} rows of {len(header):,} columns"
+        raise InvalidFile(path, [Fault("", what, f"keep it under {MAX_ROWS:,} rows and {MAX_COLUMNS:,} columns")])
+    numbered = [(i, line) for i, line in enumerate(lines[1:], start=2) if any(cell.strip() for cell in line)]
+    ragged = [
+        Fault(f"row {i}", f"has {len(line)} cells, the header has {len(header)}", "give every row as many cells")
+        for i, line in numbered
+        if len(line) != len(header)
+    ]
+    if ragged:
+        raise InvalidFile(path, shortened(ragged))
+    return CsvTable(header, [line for _, line in numbered], [i for i, _ in numbered], text)
+
+
+def _see_that_commas_part(path: Path, header: Sequence[str]) -> None:
+    for mark, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if len(header) == 1 and mark in header[0]:
+            what = f"its columns are parted by {name}"
+            raise InvalidFile(path, [Fault("row 1", what, "save it with commas between columns and points in numbers")])
+
+
+def header_faults(header: Sequence[str]) -> list[Fault]:
+    """Name the columns that stand twice: which of the two was meant nobody can tell."""
+    return [
+        Fault("row 1", f"column '{name}' stands twice", "keep one of them")
+        for name in dict.fromkeys(header)
+        if name and header.count(name) > 1
+    ]
+
+
+def number_of(cell: str) -> float | None:
+    """Read a cell as a number; None where it is none. Python's own liberties (1_000, ١٢) are no numbers here."""
+    if "_" in cell or not cell.isascii():
+        return None
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def is_numeric(cells: Sequence[str]) -> bool | None:
+    """Tell whether cells hold numbers (True), names (False) or a mixture (None); empty cells are either."""
+    kinds = {number_of(cell) is not None for cell in cells if cell}
+    return None if len(kinds) == 2 else kinds != {False}

@@ -1,0 +1,164 @@
+"""Reading declarations (TOML, JSON): all faults of a file at once, each with its place and its cure."""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Tag, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from explorer.errors import ExplorerError, Fault, InvalidFile, shortened, suggestion
+from explorer.io.files import MAX_DECLARATION_BYTES, read_text
+from explorer.units import parse_quantity
+
+
+class Declaration(BaseModel):
+    """Base of everything that a file can declare: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=False)
+
+
+Declared = TypeVar("Declared", bound=Declaration)
+
+
+def refuse(what: str, *, fix: str) -> PydanticCustomError:
+    """Make the error that a validator raises; `what` and `fix` reach the user as they are."""
+    return PydanticCustomError("explorer", "{what}", {"what": what, "fix": fix})
+
+
+def quantity(symbol: str) -> BeforeValidator:
+    """Make a validator that lets a field take a number in SI or text with a unit ('22 W'), and hold SI."""
+
+    def read(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_quantity(value, symbol)
+        except ExplorerError as error:
+            raise refuse(error.problem, fix=error.fix) from None
+
+    return BeforeValidator(read)
+
+
+def read_toml(path: Path, model: type[Declared]) -> tuple[Declared, str]:
+    """Read and check a TOML declaration; return it with the file's text.
+
+    Raises:
+        WrongUsage: the file is not there or may not be read.
+        InvalidFile: it is empty, too large, not TOML, or not this kind of declaration; all faults at once.
+    """
+    text = read_text(path, max_bytes=MAX_DECLARATION_BYTES)
+    try:
+        data = tomllib.loads(text)
+    except ValueError as error:  # a TOMLDecodeError, or a number with too many digits
+        raise InvalidFile(
+            path, [Fault("", f"is not TOML: {error}", "mend the line it names (https://toml.io)")]
+        ) from None
+    except RecursionError:
+        raise InvalidFile(path, [Fault("", "is nested too deeply", "keep tables at most a few levels deep")]) from None
+    return check(data, model, path=path), text
+
+
+def read_json(path: Path, model: type[Declared], *, max_bytes: int) -> Declared:
+    """Read and check a JSON file of ours.
+
+    Raises:
+        WrongUsage: the file is not there or may not be read.
+        InvalidFile: it is not JSON or not this kind of file; all faults at once.
+    """
+    text = read_text(path, max_bytes=max_bytes)
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidFile(
+            path, [Fault("", f"is not JSON: {error}", "write it again with the command that made it")]
+        ) from None
+    return check(data, model, path=path)
+
+
+def check(data: object, model: type[Declared], *, path: object) -> Declared:
+    """Turn parsed data into a declaration.
+
+    Raises:
+        InvalidFile: with every fault found, in the file's own words.
+    """
+    try:
+        return model.model_validate(data, context={"path": path})
+    except ValidationError as error:
+        details = error.errors()
+        # A list with a bad item is also "too short" to pydantic, which dropped the item; once is enough.
+        spoilt = {detail["loc"][: i + 1] for detail in details for i in range(len(detail["loc"]) - 1)}
+        told = [d for d in details if not (d["type"] == "too_short" and d["loc"] in spoilt)]
+        faults = {str(fault): fault for fault in (_fault(detail, model) for detail in told)}
+        raise InvalidFile(path, shortened(list(faults.values()))) from None
+
+
+def _fault(detail: ErrorDetails, model: type[BaseModel]) -> Fault:
+    kind, loc, value = detail["type"], detail["loc"], detail["input"]
+    key = str(loc[-1]) if loc else ""
+    if kind == "extra_forbidden":
+        known = [name for name in _fields_at(model, loc[:-1]) if name != "schema_"]
+        return Fault(_where(loc[:-1]), f"unknown name '{key}'", suggestion(key, sorted(known)))
+    if kind == "missing":
+        return Fault(_where(loc[:-1]), f"'{key}' is missing", f"add {key} = ... ({_meaning(model, loc)})")
+    if kind == "explorer":
+        context = detail["ctx"]
+        return Fault(_where(loc), str(context["what"]), str(context["fix"]))
+    shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
+    message = detail["msg"].replace("Input should be", "must be").replace("valid ", "").partition(" or instance of")[0]
+    return Fault(_where(loc), f"{shown} is not allowed: {message}", _meaning(model, loc) or "change the value")
+
+
+def _where(loc: Sequence[int | str]) -> str:
+    """Name a place as TOML does: ('search', 'trials') is '[search] trials', ('objectives', 0) 'objectives, item 1'."""
+    names = [part for part in loc if isinstance(part, str) and part not in _UNION_BRANCHES]
+    items = "".join(f", item {part + 1}" for part in loc if isinstance(part, int))
+    if len(names) < 2:
+        return "".join(names) + items
+    return f"[{names[0]}] {'.'.join(names[1:])}{items}"
+
+
+# pydantic names the branch of a union (str or list of str) in the place; a person's file has no such level.
+_UNION_BRANCHES = {"str", "dict", "live", "float", "int", "list[str]", "tuple[str, ...]"}
+
+
+def _fields_at(model: type[BaseModel], loc: Sequence[int | str]) -> dict[str, Any]:
+    inner: type[BaseModel] | None = model
+    annotation: Any = None
+    for part in loc:
+        if isinstance(part, int) or inner is None:
+            continue
+        if part in inner.model_fields:
+            annotation = inner.model_fields[part].annotation
+            inner = _model_in(annotation)
+        elif part in _UNION_BRANCHES:
+            inner = _branch(annotation, part) or inner
+        elif inner.model_config.get("extra") == "allow":
+            inner = _model_in(inner.__annotations__["__pydantic_extra__"])
+    return dict(inner.model_fields) if inner else {}
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) is Literal:
+        return None
+    return next((found for arg in get_args(annotation) if (found := _model_in(arg))), None)
+
+
+def _branch(annotation: Any, tag: str) -> type[BaseModel] | None:
+    """Return the model that a union's tag stands for."""
+    for arg in get_args(annotation):
+        if any(isinstance(mark, Tag) and mark.tag == tag for mark in get_args(arg)[1:]):
+            return _model_in(arg)
+    return None
+
+
+def _meaning(model: type[BaseModel], loc: Sequence[int | str]) -> str:
+    names = [part for part in loc if isinstance(part, str)]
+    while names and names[-1] in _UNION_BRANCHES:
+        names.pop()
+    field = _fields_at(model, names[:-1]).get(names[-1]) if names else None
+    return (field.description or "") if field else ""

@@ -1,0 +1,231 @@
+"""Assessing designs for one study: predictions, objectives, constraints and feasibility, all columns at once."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from explorer.errors import Fault, InvalidFile, suggestion
+from explorer.models.evaluator import Evaluator, measurer
+from explorer.models.measured.table import Lookup
+from explorer.models.parametric.surrogate import Surrogate
+from explorer.models.response.multi_target import Responses
+from explorer.problem.applicability import constant_knobs, domain_distance
+from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, stack, take
+from explorer.problem.objectives import OBJECTIVES, add_objectives
+from explorer.problem.space_builder import Region, build_region
+from explorer.problem.study import Study
+
+OPERATING_POINT_LIMIT = "operating_point"
+DOMAIN_LIMIT = "domain"
+_CORNER_AXES = 12  # 2^12 corners; beyond that, the corners of the first twelve axes
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """A study with its evaluator and the regions it may search: everything needed to judge designs, and no Optuna."""
+
+    study: Study
+    evaluator: Evaluator
+    regions: Mapping[str, Region]
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether thousands of designs can be assessed in a blink: not where each of them is measured."""
+        return self.evaluator.is_cheap
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """The names of the constraints that `excess` reports, in order: what can exist, the domain, the study's own."""
+        own = tuple(constraint.text for constraint in self.study.constraints)
+        regions = self.regions.values()
+        operating = (OPERATING_POINT_LIMIT,) if any(region.operating is not None for region in regions) else ()
+        domain = (DOMAIN_LIMIT,) if any(np.isfinite(region.widen) for region in regions) else ()
+        return (*operating, *domain, *own)
+
+    @property
+    def n_designs(self) -> float:
+        """How many different designs there are to propose: infinitely many where a knob is continuous."""
+        return sum(region.n_designs for region in self.regions.values())
+
+    def every_design(self) -> Columns:
+        """Return all designs of a study that has finitely many, region by region."""
+        return stack([region.every_design() for region in self.regions.values()])
+
+    def assess(self, designs: Columns) -> Columns:
+        """Return designs with predictions, `frequency_max_hz`, objectives and `is_feasible`, shape (n,) each."""
+        columns = self.evaluator.evaluate(designs)
+        if OPERATING_POINT_LIMIT in self.limits:
+            columns["frequency_max_hz"] = self._frequency_max(designs)
+        columns = add_objectives(columns, self.study.weights)
+        met = [misses <= 0 for misses in self.excess(columns).values()]
+        columns["is_feasible"] = np.all(met, axis=0) if met else np.ones(n_rows(columns), dtype=np.bool_)
+        return columns
+
+    def checked(self, designs: Columns) -> Columns:
+        """Return designs with what their limits need and nobody has to evaluate; measurements are nowhere outside."""
+        is_measured = not self.evaluator.is_cheap
+        distance = np.zeros(n_rows(designs)) if is_measured else domain_distance(designs, self.evaluator.domain)
+        columns = {**designs, "domain_distance": distance}
+        if OPERATING_POINT_LIMIT in self.limits:
+            columns["frequency_max_hz"] = self._frequency_max(designs)
+        return columns
+
+    def excess(self, columns: Columns) -> Columns:
+        """Return, for each limit, by how much each assessed design misses it, shape (n,); feasible is at most 0."""
+        result: Columns = {}
+        if OPERATING_POINT_LIMIT in self.limits:
+            result[OPERATING_POINT_LIMIT] = self._by_region(columns, lambda region, rows: region.operating_excess(rows))
+        if DOMAIN_LIMIT in self.limits:
+            widen = self._by_region(columns, lambda region, rows: np.full(n_rows(rows), region.widen))
+            # The widened edge itself is inside; its distance is subject to the rounding of a logarithm.
+            beyond = columns["domain_distance"] - widen
+            result[DOMAIN_LIMIT] = np.where(np.abs(beyond) < 1e-9, 0.0, np.maximum(beyond, -1e9))
+        for constraint in self.study.constraints:
+            result[constraint.text] = constraint.excess(columns)
+        return result
+
+    def values(self, columns: Columns) -> Float:
+        """Return the objectives of assessed designs, shape (n, number of objectives)."""
+        return np.stack([columns[objective.name] for objective in self.study.objectives], axis=-1)
+
+    def scan(self, n: int, *, seed: int = 0) -> Columns:
+        """Return about n designs spread evenly over the regions (scrambled Sobol points and all corners), assessed."""
+        share = max(2, n // len(self.regions))
+        tables = [
+            region.every_design()
+            if region.n_designs <= share
+            else region.from_unit(spread(len(region.axes), share, seed=seed))
+            for region in self.regions.values()
+        ]
+        return self.assess(stack(tables))
+
+    def nothing(self) -> Columns:
+        """Return the columns of assessed designs, without a design."""
+        empty = [region.from_unit(np.zeros((0, len(region.axes)))) for region in self.regions.values()]
+        return self.assess(stack(empty))
+
+    def _frequency_max(self, designs: Columns) -> Float:
+        return self._by_region(designs, lambda region, rows: region.frequency_max(rows))
+
+    def _by_region(self, columns: Columns, compute: Callable[[Region, Columns], Float]) -> Float:
+        names, index = by_family(columns["family"])
+        if len(names) == 1:
+            return compute(self.regions[names[0]], columns)
+        result = np.zeros(n_rows(columns))
+        for i, name in enumerate(names):
+            rows = np.flatnonzero(index == i)
+            result[rows] = compute(self.regions[name], take(columns, rows))
+        return result
+
+
+def spread(n_axes: int, n: int, *, seed: int = 0) -> Float:
+    """Return at least n points spread evenly over the unit cube, shape (k, n_axes): Sobol points, then all corners."""
+    from scipy.stats import qmc
+
+    points = qmc.Sobol(n_axes, rng=seed).random_base2(math.ceil(math.log2(n)))
+    corners = np.stack(np.meshgrid(*[[0.0, 1.0]] * min(n_axes, _CORNER_AXES), indexing="ij"), axis=-1)
+    corners = corners.reshape(-1, min(n_axes, _CORNER_AXES))
+    middle = np.full((len(corners), n_axes - corners.shape[1]), 0.5)
+    return np.concatenate([points, np.concatenate([corners, middle], axis=1)])
+
+
+def assessment_of(study: Study, evaluator: Evaluator) -> Assessment:
+    """Bring a study and an evaluator together.
+
+    Raises:
+        InvalidFile: the study asks for families, objectives or constraints that the model cannot serve.
+    """
+    faults = []
+    faults += [
+        Fault(
+            "families",
+            f"model '{evaluator.name}' has no samples of '{family}'",
+            suggestion(family, sorted(evaluator.families)),
+        )
+        for family in _families(study, evaluator)
+        if family not in evaluator.families
+    ]
+    faults += _lacking(study, evaluator)
+    if faults:
+        raise InvalidFile(study.path, faults)
+    if isinstance(evaluator, Lookup):
+        rows = {family: evaluator.region(family) for family in _families(study, evaluator)}
+        return _checked(Assessment(study, evaluator, rows))
+    constant = constant_knobs(evaluator.domain)
+    regions = {
+        family: build_region(
+            space.file,
+            path=space.path,
+            family=family,
+            spans=dict(evaluator.domain[family]),
+            law=evaluator.law(family),
+            choices=evaluator.choices(family),
+            constant=constant,
+        )
+        for space in study.spaces
+        for family in space.families
+    }
+    return _checked(Assessment(study, evaluator, regions))
+
+
+def _checked(assessment: Assessment) -> Assessment:
+    """See that every constraint compares a number that the study's designs have.
+
+    Raises:
+        InvalidFile: one does not.
+    """
+    faults, study = [], assessment.study
+    for family, region in assessment.regions.items():
+        knobs = region.from_unit(np.full((1, len(region.axes)), 0.5))
+        numbers = {name for name, values in knobs.items() if values.dtype != object}
+        numbers |= {*TARGETS, *OBJECTIVES, "domain_distance", *(["frequency_max_hz"] if region.operating else [])}
+        for constraint in study.constraints:
+            if constraint.column not in numbers:
+                holds = "holds names" if constraint.column in knobs else f"is no column of the designs of {family}"
+                what = f"'{constraint.column}' {holds}: it cannot be compared"
+                faults.append(Fault("constraints", what, f"compare one of: {', '.join(sorted(numbers))}"))
+    if faults:
+        raise InvalidFile(study.path, list(dict.fromkeys(faults)))
+    return assessment
+
+
+def _families(study: Study, evaluator: Evaluator) -> list[str]:
+    """Return the families to search: those of the spaces; of a table's rows those that the study names, or all."""
+    if not study.spaces:
+        return list(study.families or evaluator.families)
+    return [family for space in study.spaces for family in space.families]
+
+
+def _lacking(study: Study, evaluator: Evaluator) -> Iterator[Fault]:
+    """Say which objective or constraint needs a column that the model cannot predict for a family of the study."""
+    families = [family for family in _families(study, evaluator) if family in evaluator.families]
+    asked = [("objectives", objective.name) for objective in study.objectives]
+    asked += [("constraints", constraint.column) for constraint in study.constraints]
+    for place, name in dict.fromkeys(asked):
+        needs = OBJECTIVES[name].needs if name in OBJECTIVES else (name,) if name in TARGETS else ()
+        for family in families:
+            offered = evaluator.targets_of(family)
+            lacking = [need for need in needs if need not in offered]
+            if lacking:
+                what = f"'{name}' needs {', '.join(lacking)}, which model '{evaluator.name}' lacks for {family}"
+                yield Fault(place, what, f"for {family} it offers {', '.join(offered)}")
+
+
+def fingerprint(evaluator: Evaluator) -> dict[str, Any]:
+    """Return the identity of a model as plain JSON values: its samples and coefficients."""
+    if measuring := measurer(evaluator):
+        return measuring.fingerprint
+    if isinstance(evaluator, Surrogate):
+        coefficients = {
+            t: {k: float(f"{v:.4g}") for k, v in fit.coefficients.items()} for t, fit in evaluator.fits.items()
+        }
+        return {"samples_sha256": evaluator.samples.sha256, "coefficients": coefficients}
+    if isinstance(evaluator, Lookup):
+        return {"kind": "table", "samples_sha256": evaluator.samples.sha256}
+    if isinstance(evaluator, Responses):
+        forms = {t: r.fit.form.name for t, r in evaluator.responses.items()}
+        return {"samples_sha256": evaluator.samples.sha256, "forms": forms}
+    return {"kind": type(evaluator).__name__}

@@ -1,0 +1,289 @@
+"""Responses as JSON values: samples, form and what was learned; plain numbers from which all else is computed again."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.errors import Fault, InvalidFile, shortened
+from explorer.io.declarations import check
+from explorer.models.model_files.response_schema import CandidateFile, ResponseFile, ResponsesFile, TableFile
+from explorer.models.response.calibration import Away, Gaps, Widening
+from explorer.models.response.fitting import FormFit
+from explorer.models.response.forms import Form, Term
+from explorer.models.response.gaussian_process import Scales, Table
+from explorer.models.response.input_scaling import Knob, coordinates_of
+from explorer.models.response.multi_target import Responses
+from explorer.models.response.response import Candidate, Response, draw_response
+from explorer.models.response.selection import MAX_CONFIGURATIONS
+from explorer.models.samples.binomial import sampling_variance
+from explorer.models.samples.samples import Samples
+from explorer.problem.columns import COLUMNS, TARGETS, Columns, is_allowed, is_free_name, take
+
+SCHEMA = "explorer.response/1"
+
+
+def response_to_json(response: Response) -> dict[str, Any]:
+    """Return a response as plain JSON values; `response_from_file` gives back what predicts and draws the same."""
+    fit, scales = response.fit, response.fit.scales
+    return {
+        "schema": SCHEMA,
+        "target": response.target,
+        "knobs": [asdict(knob) for knob in response.knobs],
+        "samples": {name: values.tolist() for name, values in response.samples.items()},
+        "counts": response.counts.tolist(),
+        "values": response.table.values.tolist(),
+        "repeat_sd": response.repeat_sd,
+        "trials": response.trials.tolist(),
+        "form": {
+            "name": fit.form.name,
+            "law": fit.form.law,
+            "has_process": fit.form.has_process,
+            "parts": [dict(part) for part in fit.form.parts],
+            "terms": [asdict(term) for term in fit.form.terms],
+        },
+        "theta": fit.theta.tolist(),
+        "scales": {
+            "widths": scales.widths.tolist(),
+            "scatter": scales.scatter,
+            "amplitude": scales.amplitude if fit.form.has_process else None,
+            "lengths": scales.lengths.tolist(),
+        },
+        "widening": {
+            "factor": response.widening.factor,
+            "away": {name: asdict(away) for name, away in response.widening.away.items()},
+        },
+        "gaps": dict(response.gaps.shares),
+        "candidates": [_candidate_to_json(candidate) for candidate in response.candidates],
+        "checked": _candidate_to_json(response.checked),
+        "choice": response.choice,
+        "warnings": list(response.warnings),
+    }
+
+
+def response_from_file(file: ResponseFile) -> Response:
+    """Return the response that `response_to_json` wrote; see first that it has no faults."""
+    knobs, samples = knobs_in(file), samples_in(file)
+    values, counts = np.array(file.values), np.array(file.counts, dtype=np.int64)
+    trials = np.array(file.trials, dtype=np.float64)
+    coordinates = coordinates_of(samples, knobs)
+    variance = file.repeat_sd**2 / counts + sampling_variance(values, trials)
+    table = Table(values, variance, coordinates.points(coordinates.place(samples)))
+    terms = tuple(Term(**term.model_dump()) for term in file.form.terms)
+    form = Form(file.form.name, file.form.law, terms, file.form.parts, has_process=file.form.has_process)
+    amplitude = -np.inf if file.scales.amplitude is None else file.scales.amplitude
+    scales = Scales(np.array(file.scales.widths), file.scales.scatter, amplitude, np.array(file.scales.lengths))
+    away = {name: Away(one.factor, one.levels, one.reach) for name, one in file.widening.away.items()}
+    return Response(
+        file.target, knobs, coordinates, samples, counts, table, file.repeat_sd, trials,
+        FormFit(form, file.target, np.array(file.theta), scales),
+        Widening(file.widening.factor, away), Gaps(file.gaps),
+        tuple(_candidate(c) for c in file.candidates), _candidate(file.checked), file.choice, file.warnings,
+    )  # fmt: skip
+
+
+def knobs_in(file: ResponseFile) -> tuple[Knob, ...]:
+    """Return the knobs that a file tells."""
+    return tuple(Knob(knob.name, knob.kind, is_log=knob.is_log) for knob in file.knobs)
+
+
+def samples_in(file: ResponseFile) -> Columns:
+    """Return the measured configurations that a file tells, shape (n,) for each knob."""
+    return {
+        knob.name: np.array(file.samples[knob.name], dtype=object if knob.kind == "category" else np.float64)
+        for knob in file.knobs
+    }
+
+
+def _candidate_to_json(candidate: Candidate) -> dict[str, Any]:
+    numbers = {"error": candidate.error, "r2": candidate.r2, "coverage": candidate.coverage}
+    numbers["between"] = candidate.between
+    return {"name": candidate.name, **{k: v if np.isfinite(v) else None for k, v in numbers.items()}}
+
+
+def _candidate(file: CandidateFile) -> Candidate:
+    return Candidate(
+        file.name,
+        np.inf if file.error is None else file.error,
+        -np.inf if file.r2 is None else file.r2,
+        np.nan if file.coverage is None else file.coverage,
+        np.nan if file.between is None else file.between,
+    )
+
+
+_TRIED = 4  # samples and draws by which a response is tried
+_MOST_CELLS = 100_000_000  # numbers in the columns of all terms: 800 MB
+
+
+def response_faults(file: ResponseFile) -> list[str]:
+    """Say what keeps a file's entry from being a response, as far as it can be told; nothing where it is one."""
+    faults = [*_knob_faults(file), *_length_faults(file)]
+    # Each of these would fail on what the ones before have found.
+    for further in (_form_faults, _size_faults, _use_faults):
+        faults = faults or [*further(file)]
+    return faults
+
+
+def _knob_faults(file: ResponseFile) -> Iterator[str]:
+    names = [knob.name for knob in file.knobs]
+    if file.target not in TARGETS:
+        yield f"'{file.target}' is no target"
+    if set(names) != set(file.samples) or len(set(names)) < len(names):
+        yield f"knobs are {', '.join(names)}, samples have {', '.join(file.samples)}"
+    for knob in file.knobs:
+        if knob.name != "family" and not is_free_name(knob.name):
+            yield f"'{knob.name}' cannot be a knob"
+        if knob.kind != "category" if knob.name == "family" else knob.kind == "category" and knob.name in COLUMNS:
+            yield f"knob '{knob.name}' is a {knob.kind}"
+        kind = str if knob.kind == "category" else float
+        if not all(isinstance(value, kind) for value in file.samples.get(knob.name, ())):
+            yield f"samples of knob '{knob.name}' are not all of the kind {knob.kind}"
+
+
+def _length_faults(file: ResponseFile) -> Iterator[str]:
+    n = len(file.values)
+    for name, column in {**file.samples, "counts": file.counts, "trials": file.trials}.items():
+        if len(column) != n:
+            yield f"{name} has {len(column)} numbers for {n} values"
+    if n > MAX_CONFIGURATIONS:
+        yield f"{n:,} configurations are more than the {MAX_CONFIGURATIONS:,} that are ever fitted"
+    if len(file.scales.widths) != len(file.form.terms):
+        yield f"{len(file.scales.widths)} widths do not fit {len(file.form.terms)} terms"
+    if (file.scales.amplitude is None) == file.form.has_process:
+        yield "amplitude and has_process disagree"
+
+
+def _form_faults(file: ResponseFile) -> Iterator[str]:
+    """See that the form names nothing that the samples do not have, and has what its law takes."""
+    form, coordinates = file.form, coordinates_of(samples_in(file), knobs_in(file))
+    for term in form.terms:
+        if not set(term.categories) <= set(coordinates.levels) or not set(term.powers) <= set(coordinates.axes):
+            yield f"a term of '{term.predictor}' names an unknown knob"
+    if any(not set(part) <= set(coordinates.axes) for part in form.parts):
+        yield "a part names an unknown knob"
+    predictors = set(dict.fromkeys(term.predictor for term in form.terms))
+    cliff = {"plateau", "chance"}
+    cliff |= {"step edge", "step width"} if "step edge" in predictors else set()
+    cliff |= {"pruning edge", "pruning width"} if "pruning edge" in predictors else set()
+    needs = {"sum": {"level"}, "shares": predictors | {"level"}, "cliff": cliff}[form.law]
+    edges = {"quant_step"} if "step edge" in needs else set()
+    edges |= {"pruning_ratio"} if "pruning edge" in needs else set()
+    if predictors != needs or not edges <= set(coordinates.axes):
+        yield f"the law '{form.law}' does not take {', '.join(sorted(predictors))}"
+    if form.law == "shares" and len(form.parts) != len(predictors):
+        yield f"{len(form.parts)} parts do not fit {len(predictors)} predictors"
+    if not set(file.widening.away) <= set(coordinates.axes) or any(
+        sorted(set(away.levels)) != list(away.levels) for away in file.widening.away.values()
+    ):
+        yield "widening names an unknown knob, or values out of order"
+    if not set(file.gaps) <= set(coordinates.varied):
+        yield "gaps name an unknown knob"
+
+
+def _size_faults(file: ResponseFile) -> Iterator[str]:
+    """See that coefficients and lengths are as many as the form has; counted without making its columns."""
+    coordinates = coordinates_of(samples_in(file), knobs_in(file))
+    n = sum(math.prod(len(coordinates.levels[c]) for c in term.categories) for term in file.form.terms)
+    if len(file.theta) != n:
+        yield f"{len(file.theta)} numbers in theta for {n} coefficients"
+    if n * len(file.values) > _MOST_CELLS:
+        yield f"{n:,} coefficients are more than could have been fitted"
+    if len(file.scales.lengths) != len(coordinates.tie):
+        yield f"{len(file.scales.lengths)} lengths for {len(coordinates.tie)} coordinates"
+
+
+def _use_faults(file: ResponseFile) -> Iterator[str]:
+    """See that the response predicts its own samples, with an interval: then all that it is made of fits together."""
+    response = response_from_file(file)
+    few = take(response.samples, np.arange(min(len(file.values), _TRIED)))
+    try:
+        with np.errstate(over="raise", divide="raise", invalid="raise"):
+            drawn = draw_response(response, n=_TRIED).at(few, with_noise=True)
+            is_finite = bool(np.isfinite(drawn).all() and np.isfinite(response.predict(few)).all())
+    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+        yield f"does not predict its own samples: {error}"
+    else:
+        if not is_finite:
+            yield "does not predict its own samples"
+
+
+MULTI_SCHEMA = "explorer.responses/1"
+_AGAIN = "write it again with `explorer fit SAMPLES.csv -o model.json`"
+
+
+def responses_to_json(model: Responses) -> dict[str, Any]:
+    """Return a model as plain JSON values."""
+    samples = model.samples
+    return {
+        "schema": MULTI_SCHEMA,
+        "name": model.name,
+        "samples": {
+            "labels": list(samples.labels),
+            "source": samples.source,
+            "sha256": samples.sha256,
+            "notes": list(samples.notes),
+            "columns": {name: _plain(values) for name, values in samples.columns.items()},
+        },
+        "responses": [response_to_json(model.responses[target]) for target in model.targets],
+    }
+
+
+def responses_from_json(data: object, *, path: object) -> Responses:
+    """Return the model that `responses_to_json` wrote, called by its file.
+
+    Raises:
+        InvalidFile: the values are not those of a model; all faults at once.
+    """
+    file = check(data, ResponsesFile, path=path)
+    faults = [
+        *(("[samples]", what) for what in _sample_faults(file)),
+        *((f"[responses] {one.target}", what) for one in file.responses for what in response_faults(one)),
+    ]
+    if faults:
+        raise InvalidFile(path, shortened([Fault(where, what, _AGAIN) for where, what in faults]))
+    responses = {one.target: response_from_file(one) for one in file.responses}
+    return Responses(str(path), _samples(file.samples), responses)
+
+
+def _sample_faults(file: ResponsesFile) -> Iterator[str]:
+    """See that the samples have what the responses need of them, each column of one kind and as long as the labels."""
+    columns, n = file.samples.columns, len(file.samples.labels)
+    targets = [one.target for one in file.responses]
+    knobs = {"family": "category", **{knob.name: knob.kind for one in file.responses for knob in one.knobs}}
+    kinds = {**dict.fromkeys(TARGETS, "number"), **knobs}
+    if len(set(targets)) < len(targets):
+        yield f"two responses are of one target: {', '.join(targets)}"
+    for name in [name for name in (*knobs, *targets) if name not in columns]:
+        yield f"column '{name}' is missing"
+    for one in file.responses:
+        strange = [k for k, values in one.samples.items() if not set(values) <= set(columns.get(k, values))]
+        if strange:
+            yield f"response '{one.target}' was fitted to other values of {', '.join(strange)}"
+    for name, values in columns.items():
+        is_text = [isinstance(value, str) for value in values]
+        numbers = np.array([value for value in values if isinstance(value, float)])
+        if len(values) != n:
+            yield f"{name} has {len(values)} values for {n} rows"
+        if any(is_text) != all(is_text) or (name in kinds and any(is_text) != (kinds[name] == "category")):
+            yield f"{name} has names and numbers in one column, or one for the other"
+        if name in (*COLUMNS, *kinds) and not is_allowed(name, numbers, is_measured=True).all():
+            yield f"{name} is out of range"
+
+
+def _plain(values: NDArray[Any]) -> list[Any]:
+    if values.dtype == object:
+        return [str(value) for value in values.tolist()]
+    return [value if np.isfinite(value) else None for value in values.tolist()]
+
+
+def _samples(file: TableFile) -> Samples:
+    columns: dict[str, NDArray[Any]] = {
+        name: np.array(values, dtype=object)
+        if any(isinstance(value, str) for value in values)
+        else np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+        for name, values in file.columns.items()
+    }
+    return Samples(columns, file.labels, file.source, file.sha256, file.notes)

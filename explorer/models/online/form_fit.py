@@ -1,0 +1,167 @@
+"""A learned form: one believed form of a target, fitted to few rows with what it leaves to a process and to luck."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+
+from explorer.models.online.nugget import Luck, Reach, luck_of, own_variance, reach_of, roughness
+from explorer.models.online.priors import believed_scales
+from explorer.models.online.smc import posterior_particles
+from explorer.models.response.fitting import Design, design_of, term_of_columns
+from explorer.models.response.forms import Form, link
+from explorer.models.response.gaussian_process import Scales, Table, kernel, learn_scales
+from explorer.models.response.input_scaling import Coordinates, Placed
+from explorer.models.samples.binomial import countable
+from explorer.problem.columns import Float
+
+_PARTICLES, _FEW_PARTICLES = 256, 96  # the few find the place around which the scales are learned
+_ROUNDS = 20
+# Of many rows an even choice tells the scales as well, which are few numbers: learning them is cubic in rows and done
+# over and over, all else that is cubic is done once.
+_SCALED = 80
+# Assumed: no device and no network follows a smooth law closer than this, whatever few rows say; linked.
+_LEAST_SCATTER = {"accuracy": 0.02}
+_OTHER_LEAST_SCATTER = 0.003
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """What was measured of one target.
+
+    Args:
+        target: the column.
+        coordinates: of the ground.
+        placed: the measured designs.
+        table: their values, linked.
+        reach: how far luck reaches.
+    """
+
+    target: str
+    coordinates: Coordinates
+    placed: Placed
+    table: Table
+    reach: Reach
+
+    def luck(self, scales: Scales) -> Luck:
+        """Return what the rows have for themselves."""
+        return luck_of(self.table, scales, self.reach)
+
+    def covariance(self, scales: Scales) -> Float:
+        """Return the covariance of the rows around the terms: residual process and luck, shape (n, n)."""
+        return kernel(self.table.points, self.table.points, scales) + self.luck(scales).covariance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedForm:
+    """One form of a target as it was learned.
+
+    Args:
+        form: the believed form.
+        design: the form's columns at the measured designs.
+        scales: of residual process and scatter.
+        theta: the form's coefficients where its law is not a sum, as particles, shape (k, p); else empty.
+        evidence: logarithm of the probability of what was measured.
+    """
+
+    form: Form
+    design: Design
+    scales: Scales
+    theta: Float
+    evidence: float
+
+    @property
+    def centers(self) -> Float:
+        """Prior means of the coefficients, shape (p,)."""
+        return _centers(self.design)
+
+    @property
+    def widths(self) -> Float:
+        """Prior standard deviations of the coefficients, shape (p,)."""
+        return _widths(self.design, self.scales)
+
+
+def rows_of(target: str, values: Float, trials: Float, *, placed: Placed, coordinates: Coordinates) -> Rows:
+    """Return the rows of one target.
+
+    Args:
+        target: the column.
+        values: what was measured, shape (n,).
+        trials: on how many samples each accuracy was counted, shape (n,); 0 where that is not known.
+        placed: the measured designs.
+        coordinates: of the ground.
+    """
+    linked = link(target, countable(values, trials) if target == "accuracy" and trials.any() else values)
+    table = Table(linked, own_variance(target, linked, trials), coordinates.points(placed), roughness(target, linked))
+    return Rows(target, coordinates, placed, table, reach_of(target, coordinates))
+
+
+def learn_form(form: Form, rows: Rows, rng: np.random.Generator) -> LearnedForm:
+    """Fit a form: in closed form where its terms are summed, else as particles, the scales learned around the best."""
+    design = design_of(form, rows.coordinates, rows.placed)
+    if form.law == "sum":
+        scales = _scales(design, rows, _centers(design))
+        return LearnedForm(form, design, scales, np.zeros((0, len(_centers(design)))), _evidence(design, rows, scales))
+    first = believed_scales(form, rows.target, rows.coordinates).centers
+    few, _ = _particles(design, rows, first, rng, n=_FEW_PARTICLES)
+    scales = _scales(design, rows, _best(few, design, rows, first))
+    theta, evidence = _particles(design, rows, scales, rng, n=_PARTICLES)
+    return LearnedForm(form, design, scales, theta, evidence)
+
+
+def _centers(design: Design) -> Float:
+    return np.array([design.form.terms[i].center for i in term_of_columns(design.form, design.coordinates)])
+
+
+def _widths(design: Design, scales: Scales) -> Float:
+    return np.asarray(np.exp(scales.widths)[term_of_columns(design.form, design.coordinates)])
+
+
+def _scales(design: Design, rows: Rows, around: Float) -> Scales:
+    """Return the most probable scales with the coefficients integrated out, to first order around some.
+
+    Luck counts as if every row had its own: rows that are close enough to share it are few when this matters.
+    """
+    belief = believed_scales(design.form, rows.target, rows.coordinates)
+    columns, term = design.jacobian(around), term_of_columns(design.form, design.coordinates)
+    offset = rows.table.values - design.mean(around) + columns @ (around - _centers(design))
+    n = len(offset)
+    some = np.isin(np.arange(n), np.linspace(0, n - 1, min(n, _SCALED)).astype(np.int64))
+    scales = learn_scales(
+        rows.table.rows(some), columns[some], term, offset[some],
+        belief=belief, start=belief.centers, rounds=_ROUNDS,
+    )  # fmt: skip
+    least = float(np.log(_LEAST_SCATTER.get(rows.target, _OTHER_LEAST_SCATTER)))
+    return replace(scales, scatter=max(scales.scatter, least))
+
+
+def _particles(design: Design, rows: Rows, scales: Scales, rng: np.random.Generator, *, n: int) -> tuple[Float, float]:
+    root = cholesky(rows.covariance(scales), lower=True)
+    return posterior_particles(
+        lambda theta: _log_normal(rows.table.values - design.mean(theta), root),
+        centers=_centers(design), widths=_widths(design, scales), n=n, rng=rng,
+    )  # fmt: skip
+
+
+def _best(theta: Float, design: Design, rows: Rows, scales: Scales) -> Float:
+    root = cholesky(rows.covariance(scales), lower=True)
+    likelihood = _log_normal(rows.table.values - design.mean(theta), root)
+    return np.asarray(theta[int(np.argmax(likelihood))])
+
+
+def _evidence(design: Design, rows: Rows, scales: Scales) -> float:
+    """Return the logarithm of the marginal likelihood of terms that are summed."""
+    columns = design.blocks["level"] * _widths(design, scales)
+    gap = rows.table.values - design.mean(_centers(design))
+    return float(_log_normal(gap[None, :], cholesky(rows.covariance(scales) + columns @ columns.T, lower=True))[0])
+
+
+def _log_normal(gaps: Float, root: Float) -> Float:
+    """Return the logarithm of normal densities, shape (k,), of rows of shape (k, n); without the constant.
+
+    Args:
+        gaps: from the mean.
+        root: of the covariance, lower, shape (n, n).
+    """
+    squares = np.sum(solve_triangular(root, gaps.T, lower=True) ** 2, axis=0)
+    return np.asarray(-0.5 * squares - np.sum(np.log(np.diag(root))))

@@ -1,0 +1,220 @@
+"""A space and a study to start from, written for a user's samples: which knobs, which objectives, which ranges."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.errors import Fault, InvalidFile, WrongUsage
+from explorer.io.catalog import is_shipped
+from explorer.io.csv_text import read_csv
+from explorer.models.response.diagnostics import duplicated_knobs
+from explorer.models.response.multi_target import measured_knobs
+from explorer.models.samples.knob_inference import guess_knobs
+from explorer.models.samples.samples import ONE_FAMILY, Samples, read_samples
+from explorer.problem.columns import describe
+
+_FEW = 12  # so few distinct numbers that come back are settings, and a list; others are a range
+_MAX_POINTS = 256
+_LONGEST_NAME = 80
+_LOG_RATIO = 20
+_PREFERRED = ("energy_j", "latency_s", "accuracy", "size_bytes", "power_w")
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """The texts of a space (None where the rows themselves are searched) and a study, and what to say of them."""
+
+    space: str | None
+    study: str
+    notes: tuple[str, ...]
+
+
+def write_starter(path: Path, *, name: str, folder: Path, knobs: Sequence[str] = (), is_table: bool = False) -> Starter:
+    """Return a commented space and study for a samples CSV.
+
+    Args:
+        path: the CSV.
+        name: what the space and the study will be called.
+        folder: the folder that the study will stand in, from which it names the CSV.
+        knobs: further columns that are knobs; default: those whose names look like knobs and that vary.
+        is_table: search the measured rows themselves instead of a model fitted to them.
+
+    Raises:
+        WrongUsage: there is no such file.
+        InvalidFile: it is no samples CSV, or fewer than two targets were measured throughout.
+    """
+    guess = guess_knobs(read_csv(path))
+    own = list(knobs or guess.knobs)
+    samples = read_samples(path, own=own)
+    targets = [t for t in _PREFERRED if t in samples.targets and np.isfinite(samples.columns[t]).all()]
+    # What is the same in every row has nothing to gain.
+    targets = [t for t in targets if np.ptp(samples.columns[t]) > 0] or targets
+    if len(targets) < 2:
+        told = f"measured in every row: {', '.join(targets) or 'nothing'}; a front needs two of {', '.join(_PREFERRED)}"
+        fix = "measure another one, or leave out the rows that lack it; what several tables measure is fitted together "
+        fix += "by `explorer fit A.csv B.csv -o model.json`, for a study of your own that names model.json"
+        raise InvalidFile(path, [Fault("", told, fix)])
+    first = [target for target in targets if target in _PREFERRED[:3]]
+    asked = first if len(first) > 1 else targets[:2]
+    file = os.path.relpath(path, folder)
+    study = _study_lines(samples, file, name=name, own=own, objectives=asked, is_table=is_table)
+    space = (
+        None
+        if is_table
+        else _text(_space_lines(samples, path, others=[c for c in (*guess.knobs, *guess.others) if c not in own]))
+    )
+    return Starter(space, _text(study), (*(() if knobs else guess.notes), *samples.notes))
+
+
+def starter_name(path: Path, *, asked: str | None = None) -> str:
+    """Return what to call the space and the study for a samples CSV: the file's name, unless that ships.
+
+    A file so called would stand before the shipped one wherever that is named in this folder.
+
+    Raises:
+        WrongUsage: the asked name ships, or is none.
+
+    >>> starter_name(Path("my rows.csv")), starter_name(Path("cnn.csv"))
+    ('my-rows', 'my-cnn')
+    """
+    name = asked or re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).strip("-")[:_LONGEST_NAME] or "mine"
+    if not re.fullmatch(rf"[A-Za-z0-9_-]{{1,{_LONGEST_NAME}}}", name):
+        raise WrongUsage(f"--name {name}: a name has letters, digits, - and _", fix="give another one")
+    if not is_shipped(name):
+        return name
+    if asked:
+        what = f"--name {name}: a study or space of this name ships, and would no longer be found here"
+        raise WrongUsage(what, fix=f"--name my-{name}")
+    return f"my-{name}"
+
+
+def fitted_name(path: str) -> str:
+    """Return the name that a model fitted to a samples CSV is given: `my.csv` becomes `my-model.json`."""
+    return f"{path.removesuffix('.csv')}-model.json"
+
+
+def _text(lines: Iterator[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def _study_lines(
+    samples: Samples, file: str, *, name: str, own: Sequence[str], objectives: Sequence[str], is_table: bool
+) -> Iterator[str]:
+    table = f"{{ table = {_quoted(file)}, knobs = [{', '.join(map(_quoted, own))}] }}"
+    yield f"title = {_quoted(f'{name}: ' + ' against '.join(objectives))}"
+    if is_table:
+        yield f"model = {table}    # the measured rows are the designs; nothing is predicted"
+    else:
+        yield f"space = {_quoted(name)}"
+        yield f"model = {_quoted(file)}"
+        yield f"# model = {_quoted(fitted_name(file))}    # the same, once `explorer fit` has written it"
+        yield f"# model = {table}    # the measured rows themselves; then without space"
+    if samples.families != (ONE_FAMILY,):
+        yield f"families = [{', '.join(map(_quoted, samples.families))}]"
+    measured = [t for t in _PREFERRED if t in samples.targets]
+    both = {"energy_j", "latency_s"} <= set(measured)
+    yield f"objectives = [{', '.join(map(_quoted, objectives))}]    # measured: {', '.join(measured)}" + (
+        "; edp_js follows from energy and latency" if both else ""
+    )
+    yield from _constraint_lines(samples, measured)
+    if {"energy_j", "accuracy"} <= set(measured):
+        largest = describe("energy_j").text(float(np.nanmax(samples.columns["energy_j"])))
+        yield from (
+            "",
+            "[cost]",
+            f"energy_max = {_quoted(largest)}    # E_max of the weighted cost J: the largest measured",
+        )
+    yield from ("", "[search]", 'sampler = "auto"', "trials = 400", "seed = 0")
+
+
+def _constraint_lines(samples: Samples, measured: Sequence[str]) -> Iterator[str]:
+    target = "accuracy" if "accuracy" in measured else measured[0]
+    middle = float(np.nanmedian(samples.columns[target]))
+    limit = f"{target} {'>=' if target == 'accuracy' else '<='} {describe(target).text(float(f'{middle:.2g}'))}"
+    yield f"# constraints = [{_quoted(limit)}]    # floors and caps, on knobs as well"
+
+
+def _space_lines(samples: Samples, path: Path, *, others: Sequence[str]) -> Iterator[str]:
+    yield f"title = {_quoted(f'What {path.name} turned')}"
+    if samples.families == (ONE_FAMILY,):
+        yield f"family = {_quoted(ONE_FAMILY)}    # the file has no family column"
+    yield from ("", "# Ranges are those of the samples; lists hold every value that was measured.", "[axes]")
+    columns = {knob: samples.columns[knob] for knob in samples.knobs if knob != "family"}
+    copies = duplicated_knobs(samples.columns, knobs=measured_knobs(samples))
+    moved = {k: values for k, values in columns.items() if len(set(values.tolist())) > 1 and k not in copies}
+    pairs = {"voltage_v", "frequency_hz"} & moved.keys()
+    for knob, values in moved.items():
+        if knob not in {"voltage_v", "frequency_hz"}:
+            yield f"{knob} = {_axis(knob, values)}"
+    for knob, source in copies.items():
+        yield f"# {knob}: {source} decides it in every row, so it is left out"
+    for knob in (name for name in columns if name not in moved and name not in copies):
+        yield f"# {knob}: {_value(knob, columns[knob][0])} in every row, so it is fixed"
+    for knob in others:
+        yield f"# {knob} = {{ ... }}    # a column that varies: a knob, or only measured beside?"
+    if len(pairs) == 1:
+        only = next(iter(pairs))
+        yield f"{'voltage' if only == 'voltage_v' else 'frequency'} = {_clock_axis(only, moved)}"
+        yield f'# (where {only} was measured, not turned: leave it out, and write ignore = ["{only}"] above [axes])'
+    yield from _operating_lines(columns if len(pairs) == 2 else {}, moved)
+
+
+def _operating_lines(columns: dict[str, NDArray[Any]], moved: dict[str, NDArray[Any]]) -> Iterator[str]:
+    found = sorted({*zip(columns.get("frequency_hz", ()), columns.get("voltage_v", ()), strict=False)})
+    if found and len(found) > _MAX_POINTS:
+        yield f"voltage = {_clock_axis('voltage_v', moved)}"
+        yield f"frequency = {_clock_axis('frequency_hz', moved)}"
+        yield from ("", "[operating_points]", 'law = "alpha-power"')
+        return
+    yield from ("", '# `explorer list` shows devices whose tables can stand here: device = "rk3399-big"')
+    yield "[operating_points]"
+    if not found:
+        yield 'law = "none"    # voltage and clock are not both turned'
+        return
+    yield "points = ["
+    for hertz, volts in found:
+        yield f"    {{ frequency = {hertz / 1e9:.10g}, voltage = {volts:.10g} }},"
+    yield "]"
+
+
+def _axis(knob: str, values: NDArray[Any]) -> str:
+    """Return an axis: names as choices, settings that come back as a list, other numbers as a range."""
+    if values.dtype == object:
+        return f"{{ choices = [{', '.join(map(_quoted, sorted(set(values.tolist()))))}] }}"
+    column = describe(knob)
+    unit = f', unit = "{column.symbol}"' if column.symbol else ""
+    # A step of 0 is "not quantized", which no other step is near to: not a place to search.
+    distinct = sorted({v for v in values.tolist() if v > 0 or knob != "quant_step"})
+    is_log = distinct[0] > 0 and distinct[-1] / distinct[0] >= _LOG_RATIO
+    ends = f"range = [{distinct[0]:.12g}, {distinct[-1]:.12g}]" + (', scale = "log"' if is_log else "")
+    comes_back = 2 * len(distinct) <= len(values) or all(v == int(v) for v in distinct)
+    if len(distinct) == 1:
+        return f"{{ value = {distinct[0]:.12g}{unit} }}"
+    if len(distinct) > _FEW or not comes_back:
+        return f"{{ {ends}{unit} }}"
+    between = "" if knob == "weight_bits" else f"    # or between them: {ends}"
+    return f"{{ values = [{', '.join(f'{v:.12g}' for v in distinct)}]{unit} }}{between}"
+
+
+def _clock_axis(knob: str, moved: dict[str, NDArray[Any]]) -> str:
+    distinct = sorted({float(value) for value in moved[knob]})
+    unit = "V" if knob == "voltage_v" else "Hz"
+    if len(distinct) <= _MAX_POINTS and len(moved.keys() & {"voltage_v", "frequency_hz"}) == 1:
+        return f'{{ values = [{", ".join(f"{v:.12g}" for v in distinct)}], unit = "{unit}" }}'
+    return f'{{ range = [{distinct[0]:.12g}, {distinct[-1]:.12g}], unit = "{unit}" }}'
+
+
+def _value(knob: str, value: Any) -> str:
+    return value if isinstance(value, str) else describe(knob).text(float(value))
+
+
+def _quoted(text: str) -> str:
+    """Return a TOML basic string."""
+    plain = "".join(c if c.isprintable() else " " for c in text)
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,192 @@
+"""Compressing a network: weights become integer codes of Eq. (5) with DequantizeLinear nodes of scale D."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explorer.network.compression.quantization import Coded, Container, coded, effective_ratio, pruned
+from explorer.network.compression.sizes import Sizes, packed, sizes_of
+from explorer.network.compression.stored_weights import n_other_bytes
+from explorer.network.graph.loading import subgraphs
+from explorer.network.graph.model import Network, Weight
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+
+_NEW_TYPES_SINCE = 21  # the opset in which DequantizeLinear learned int4 and int16
+_STANDARD_SINCE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to compress: the two knobs, and what else is decided.
+
+    Args:
+        pruning_ratio: the share R of weights to remove, in [0, 1).
+        quant_step: the step D of Eq. (5), in the weights' unit, more than 0.
+        per_tensor: prune each tensor by R alone, instead of all together.
+        clip_to: clip codes to this container; None (the default) widens the container instead.
+        full_int8: activations become int8 as well, so that every code must be held by int8.
+    """
+
+    pruning_ratio: float
+    quant_step: float
+    per_tensor: bool = False
+    clip_to: Container | None = None
+    full_int8: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """A network's weights as codes, before anything is written.
+
+    Args:
+        recipe: how they were made.
+        tensors: each weight tensor's codes, by its name.
+        r_effective: R_eff, the share of weights that are zero after pruning and rounding.
+        n_clipped: how many codes were clipped.
+        key: the same for two recipes that give the same network: what was measured of one holds for the other.
+    """
+
+    recipe: Recipe
+    tensors: Mapping[str, Coded]
+    r_effective: float
+    n_clipped: int
+    key: str
+
+    @property
+    def container(self) -> Container:
+        """The widest container in use."""
+        widths: tuple[Container, ...] = ("int16", "int8", "int4")
+        used = {tensor.container for tensor in self.tensors.values()}
+        return next(name for name in widths if name in used)
+
+
+def codes_of(network: Network, recipe: Recipe) -> Compression:
+    """Prune, then quantize every weight tensor of a network.
+
+    Raises:
+        OutOfRange: R or D is outside its range, or D is so small that int16 does not hold the codes.
+    """
+    left = pruned(
+        [weight.values for weight in network.weights], ratio=recipe.pruning_ratio, per_tensor=recipe.per_tensor
+    )
+    tensors = {
+        weight.name: _contained(coded(values, step=recipe.quant_step, clip_to=recipe.clip_to), recipe)
+        for weight, values in zip(network.weights, left, strict=True)
+    }
+    digest = hashlib.sha256(f"{network.sha256} {recipe.quant_step!r} {recipe.full_int8}".encode())
+    for name, tensor in tensors.items():
+        digest.update(f" {name} {tensor.container} ".encode() + packed(tensor.codes, tensor.container))
+    return Compression(
+        recipe,
+        tensors,
+        effective_ratio([tensor.codes for tensor in tensors.values()]),
+        sum(tensor.n_clipped for tensor in tensors.values()),
+        digest.hexdigest(),
+    )
+
+
+def _contained(tensor: Coded, recipe: Recipe) -> Coded:
+    """Put int4 codes into int8 where activations are int8: there is no kernel for int8 times int4."""
+    if not recipe.full_int8 or tensor.container != "int4":
+        return tensor
+    return Coded(tensor.codes, "int8", tensor.n_clipped)
+
+
+def compressed_onnx(network: Network, compression: Compression) -> bytes:
+    """Return the compressed network as an ONNX file; the same codes give the same bytes.
+
+    Each weight tensor becomes an integer initializer and a DequantizeLinear node with scale D and zero point 0, whose
+    output has the old tensor's name: nothing else in the graph changes. Opsets before 21 lack int4 and int16 there;
+    for those the node is onnxruntime's own (domain com.microsoft).
+    """
+    import onnx
+
+    model = onnx.ModelProto()
+    model.CopyFrom(network.model)
+    put_codes(model, network, compression)
+    note_recipe(model, network, compression)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def put_codes(model: "ModelProto", network: Network, compression: Compression) -> None:
+    """Replace, in place, every float weight that a model still stores by its codes and a DequantizeLinear node."""
+    from onnx import helper
+
+    opset = next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), 1)
+    by_name = {weight.name: weight for weight in network.weights}
+    for graph in subgraphs(model.graph):
+        _replace(graph, by_name, compression=compression, opset=opset)
+    domains = {node.domain for graph in subgraphs(model.graph) for node in graph.node}
+    if "com.microsoft" in domains and not any(entry.domain == "com.microsoft" for entry in model.opset_import):
+        model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    model.ir_version = max(model.ir_version, 10)  # the first that knows int4
+
+
+def sizes(network: Network, compression: Compression, *, onnx: bytes) -> Sizes:
+    """Return the compressed file's bytes by codec."""
+    import onnx as onnx_module
+
+    coded, others = list(compression.tensors.values()), network.n_other_bytes
+    if compression.recipe.full_int8:  # other parameters became integers too
+        others = n_other_bytes(onnx_module.load_model_from_string(onnx))
+    return sizes_of(onnx, coded=coded, n_other_bytes=others)
+
+
+def _replace(graph: "GraphProto", weights: Mapping[str, Weight], *, compression: Compression, opset: int) -> None:
+    """Replace the weights stored in one graph."""
+    mine = [tensor for tensor in graph.initializer if tensor.name in weights]
+    others = [tensor for tensor in graph.initializer if tensor.name not in weights]
+    nodes: list[NodeProto] = []
+    for tensor in mine:
+        stored, added = _dequantized(weights[tensor.name], compression=compression, opset=opset)
+        others += stored
+        nodes += added
+    if not mine:
+        return
+    nodes += list(graph.node)
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(others)
+    graph.node.extend(nodes)
+
+
+def _dequantized(
+    weight: Weight, *, compression: Compression, opset: int
+) -> tuple[list["TensorProto"], list["NodeProto"]]:
+    """Return the stored tensors and the nodes that give a weight's name the value D codes."""
+    from onnx import TensorProto, helper
+
+    tensor = compression.tensors[weight.name]
+    kind = {"int4": TensorProto.INT4, "int8": TensorProto.INT8, "int16": TensorProto.INT16}[tensor.container]
+    names = [f"{weight.name}/{part}" for part in ("codes", "step", "zero")]
+    stored = [
+        helper.make_tensor(names[0], kind, weight.values.shape, packed(tensor.codes, tensor.container), raw=True),
+        helper.make_tensor(names[1], TensorProto.FLOAT, [], [compression.recipe.quant_step]),
+        helper.make_tensor(names[2], kind, [], packed(np.zeros(1, dtype=np.int64), tensor.container), raw=True),
+    ]
+    is_standard = opset >= (_STANDARD_SINCE if tensor.container == "int8" else _NEW_TYPES_SINCE)
+    is_single = weight.values.dtype == np.float32
+    output = weight.name if is_single else f"{weight.name}/float"
+    domain = "" if is_standard else "com.microsoft"
+    nodes = [helper.make_node("DequantizeLinear", names, [output], name=f"{weight.name}/dequantize", domain=domain)]
+    if not is_single:
+        wanted = helper.np_dtype_to_tensor_dtype(weight.values.dtype)
+        nodes.append(helper.make_node("Cast", [output], [weight.name], name=f"{weight.name}/cast", to=wanted))
+    return stored, nodes
+
+
+def note_recipe(model: "ModelProto", network: Network, compression: Compression) -> None:
+    """Write into the file what it was made from, and nothing that the codes do not decide: same codes, same file."""
+    model.producer_name, model.producer_version = "explorer", ""
+    said: dict[str, Any] = {
+        "explorer.source_sha256": network.sha256,
+        "explorer.quant_step": repr(compression.recipe.quant_step),
+        "explorer.r_effective": repr(compression.r_effective),
+    }
+    for key, value in said.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value

@@ -1,0 +1,149 @@
+"""Full int8: activations quantized too, from calibration data, with every weight's scale kept at the step D."""
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.errors import MeasurementFailed, OutOfRange
+from explorer.network.compression.compress import Compression, note_recipe, put_codes
+from explorer.network.compression.quantization import largest_code
+from explorer.network.graph.loading import first_line, subgraphs
+from explorer.network.graph.model import Network
+from explorer.network.graph.session import QUIET
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+_QUANTIZED = ("Conv", "Gemm", "MatMul")
+_USUAL = 2  # onnxruntime's own level: warnings
+
+
+def full_int8_onnx(network: Network, compression: Compression, *, calibration: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return the network with int8 weights and int8 activations.
+
+    onnxruntime's static quantizer would choose its own scale for every weight; it is overridden by D, and the codes it
+    writes are compared with ours. Recurrent operators have no int8 form there: their weights become int8 codes, they
+    compute in float32.
+
+    Args:
+        network: the source.
+        compression: its codes, all within int8.
+        calibration: inputs that stand for what the network will see, at least one sample each.
+
+    Raises:
+        OutOfRange: a code does not fit int8.
+        MeasurementFailed: the quantizer failed or changed a code.
+    """
+    if compression.container == "int16":
+        raise OutOfRange(
+            "quant_step", compression.recipe.quant_step, allowed="what int8 can hold",
+            fix="take a larger step, or allow clipping to int8",
+        )  # fmt: skip
+    rounded = _with_rounded_weights(network, compression)
+    with tempfile.TemporaryDirectory(prefix="explorer-") as folder:
+        try:
+            model = _quantized(rounded, network, compression, calibration=calibration, folder=Path(folder))
+        except Exception as error:  # noqa: BLE001 - the quantizer raises whatever it meets
+            raise MeasurementFailed(
+                f"onnxruntime cannot quantize the activations: {first_line(error)}", fix="leave out full int8"
+            ) from None
+    wrong = [name for name in compression.tensors if not _kept(model, name, compression)]
+    if wrong:
+        raise MeasurementFailed(f"onnxruntime changed the codes of {', '.join(wrong)}", fix="leave out full int8")
+    put_codes(model, network, compression)
+    note_recipe(model, network, compression)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _with_rounded_weights(network: Network, compression: Compression) -> "ModelProto":
+    """Return the float model with each weight at D times its code."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.ModelProto()
+    model.CopyFrom(network.model)
+    dtypes = {weight.name: weight.values.dtype for weight in network.weights}
+    for graph in subgraphs(model.graph):
+        for tensor in graph.initializer:
+            if tensor.name in dtypes:
+                values = compression.tensors[tensor.name].codes * compression.recipe.quant_step
+                tensor.CopyFrom(numpy_helper.from_array(values.astype(dtypes[tensor.name]), tensor.name))
+    return model
+
+
+def _quantized(
+    model: "ModelProto",
+    network: Network,
+    compression: Compression,
+    *,
+    calibration: Mapping[str, NDArray[Any]],
+    folder: Path,
+) -> "ModelProto":
+    import onnx
+    import onnxruntime
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.samples = _batches(calibration, n=_batch_of(network))
+
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
+            return next(self.samples, None)
+
+    step = np.float32(compression.recipe.quant_step)
+    override = {"scale": step, "zero_point": np.int8(0), "quant_type": QuantType.QInt8}
+    top = {tensor.name for tensor in model.graph.initializer}  # it leaves branches and loop bodies alone
+    mine = {weight.name for weight in network.weights if weight.operator in _QUANTIZED and weight.name in top}
+    silent_before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # it advises steps that have been taken (folding)
+    onnxruntime.set_default_logger_severity(QUIET)  # its sessions tell of what it has just replaced
+    try:
+        quantize_static(
+            model,
+            folder / "int8.onnx",
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            extra_options={"TensorQuantOverrides": {name: [dict(override)] for name in mine}, "WeightSymmetric": True},
+        )
+    finally:
+        logging.disable(silent_before)
+        onnxruntime.set_default_logger_severity(_USUAL)
+    quantized = onnx.ModelProto()
+    quantized.ParseFromString((folder / "int8.onnx").read_bytes())
+    return quantized
+
+
+def _batch_of(network: Network) -> int:
+    """Return how many samples a network takes at once where it fixes that, else 1."""
+    dims = [value.type.tensor_type.shape.dim for value in network.model.graph.input]
+    return max((dim[0].dim_value for dim in dims if dim), default=1) or 1
+
+
+def _batches(calibration: Mapping[str, NDArray[Any]], *, n: int) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield the samples, n at a time; the last one stands in for those that a whole batch lacks."""
+    n_samples = min(len(values) for values in calibration.values())
+    for start in range(0, n_samples, n):
+        rows = np.minimum(np.arange(start, start + n), n_samples - 1)
+        yield {name: values[rows] for name, values in calibration.items()}
+
+
+def _kept(model: "ModelProto", name: str, compression: Compression) -> bool:
+    """Tell whether a weight that the quantizer took over has exactly our codes, scale and zero point."""
+    from onnx import numpy_helper
+
+    stored = {tensor.name: tensor for graph in subgraphs(model.graph) for tensor in graph.initializer}
+    if f"{name}_quantized" not in stored:
+        return name in stored  # left in float: gets our own DequantizeLinear
+    codes, scale, zero = (
+        numpy_helper.to_array(stored[f"{name}_{part}"]) for part in ("quantized", "scale", "zero_point")
+    )
+    ours = np.clip(compression.tensors[name].codes, -largest_code("int8"), largest_code("int8"))
+    is_exact = np.array_equal(codes.ravel(), ours.ravel())
+    return bool(is_exact and scale == np.float32(compression.recipe.quant_step) and zero == 0)

@@ -1,0 +1,192 @@
+"""Counting an ONNX network's multiply-accumulates and memory accesses, operator by operator."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.network.graph.session import open_session
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+Shapes = Mapping[str, tuple[int, ...]]
+# These only give memory a new name or shape: nothing is moved.
+_FREE = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Shape", "Size", "Constant", "Dropout"})
+# These read what they pick, not all that they pick from.
+_PICKING = frozenset({"Gather", "GatherElements", "GatherND", "Slice"})
+_RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
+# Standard operators that multiply and accumulate in ways not counted here.
+_UNKNOWN = frozenset({"Attention", "DeformConv", "DFT", "STFT"})
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorCount:
+    """One operator in one run: `weight_reads` by stored tensor; everything in elements."""
+
+    name: str
+    operator: str
+    n_macs: int
+    weight_reads: Mapping[str, int]
+    n_activation_accesses: int
+
+    @property
+    def n_accesses(self) -> int:
+        """All elements read and written."""
+        return sum(self.weight_reads.values()) + self.n_activation_accesses
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A network in one run: its operators, and those whose multiply-accumulates are not known."""
+
+    operators: tuple[OperatorCount, ...]
+    uncounted: tuple[str, ...]
+
+    @property
+    def n_macs(self) -> int:
+        """N_MAC of Eq. (1)."""
+        return sum(operator.n_macs for operator in self.operators)
+
+    @property
+    def n_accesses(self) -> int:
+        """N_mem of Eq. (1)."""
+        return sum(operator.n_accesses for operator in self.operators)
+
+
+def count(model: "ModelProto", feeds: Mapping[str, NDArray[Any]], *, seconds: float | None = None) -> Counts:
+    """Run a network once on `feeds`, see every shape, and count.
+
+    What counts. A MAC is one multiplication with its addition in Conv, ConvTranspose, Gemm, MatMul, Einsum, their
+    quantized kin, and the gates of GRU, LSTM and RNN; adding biases, activations and norms count none. An access is one
+    element read or written: every operator reads each input once and writes each output once, so nothing is assumed
+    to stay in registers from one operator to the next. Recurrent operators read their input weights once and their
+    recurrent weights and states in every step. Reshapes are free, Gather and Slice read what they pick. Zeros count as
+    any other weight: dense hardware does not skip them.
+
+    Raises:
+        MeasurementFailed: the network cannot be run on these feeds.
+    """
+    shapes = _all_shapes(model, feeds, seconds=seconds)
+    stored = {tensor.name for tensor in model.graph.initializer}
+    operators, uncounted = [], []
+    for i, node in enumerate(model.graph.node):
+        has_body = any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
+        macs = None if has_body or node.domain not in {"", "ai.onnx"} else _macs(node, shapes)
+        if macs is None:
+            uncounted.append(f"{node.op_type} '{node.name or i}'")
+        weights, activations = _accesses(node, shapes, stored=stored)
+        operators.append(OperatorCount(node.name or str(i), node.op_type, macs or 0, weights, activations))
+    return Counts(tuple(operators), tuple(uncounted))
+
+
+def _all_shapes(model: "ModelProto", feeds: Mapping[str, NDArray[Any]], *, seconds: float | None) -> Shapes:
+    """Return the shape of every tensor in the main graph, by running it with all of them as outputs."""
+    import onnx
+
+    seen = onnx.ModelProto()
+    seen.CopyFrom(model)
+    known = {output.name for output in seen.graph.output}
+    seen.graph.output.extend(
+        onnx.ValueInfoProto(name=name)
+        for node in model.graph.node
+        for name in node.output
+        if name and name not in known
+    )
+    values = open_session(seen.SerializeToString(), optimize=False).run(feeds, seconds=seconds)
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    shapes |= {name: tuple(value.shape) for name, value in {**feeds, **values}.items() if isinstance(value, np.ndarray)}
+    return shapes
+
+
+def _macs(node: "NodeProto", shapes: Shapes) -> int | None:
+    """Return a standard operator's MACs, 0 if it has none, None if nobody knows."""
+    if node.op_type in _UNKNOWN:
+        return None
+    rule = _RULES.get(node.op_type)
+    return rule(node, shapes) if rule else 0
+
+
+def _convolution(weight: int) -> Callable[["NodeProto", Shapes], int]:
+    return lambda node, shapes: math.prod(shapes[node.output[0]]) * math.prod(shapes[node.input[weight]][1:])
+
+
+def _transposed_convolution(node: "NodeProto", shapes: Shapes) -> int:
+    return math.prod(shapes[node.input[0]]) * math.prod(shapes[node.input[1]][1:])
+
+
+def _gemm(node: "NodeProto", shapes: Shapes) -> int:
+    is_transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+    return math.prod(shapes[node.output[0]]) * shapes[node.input[0]][0 if is_transposed else 1]
+
+
+def _matmul(node: "NodeProto", shapes: Shapes) -> int:
+    return math.prod(shapes[node.output[0]]) * shapes[node.input[0]][-1]
+
+
+def _recurrent(node: "NodeProto", shapes: Shapes) -> int:
+    steps, batch = _steps_and_batch(node, shapes)
+    return steps * batch * (math.prod(shapes[node.input[1]]) + math.prod(shapes[node.input[2]]))
+
+
+def _einsum(node: "NodeProto", shapes: Shapes) -> int | None:
+    equation = next(attribute.s.decode() for attribute in node.attribute if attribute.name == "equation")
+    terms = equation.replace(" ", "").split("->")[0].split(",")
+    if "..." in equation or len(terms) != 2:
+        return None
+    lengths: dict[str, int] = {}
+    for term, name in zip(terms, node.input, strict=True):
+        lengths |= dict(zip(term, shapes[name], strict=True))
+    return math.prod(lengths.values())
+
+
+_RULES: Mapping[str, Callable[["NodeProto", Shapes], int | None]] = {
+    "Conv": _convolution(1),
+    "ConvInteger": _convolution(1),
+    "QLinearConv": _convolution(3),
+    "ConvTranspose": _transposed_convolution,
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "MatMulInteger": _matmul,
+    "QLinearMatMul": _matmul,
+    "Einsum": _einsum,
+    "GRU": _recurrent,
+    "LSTM": _recurrent,
+    "RNN": _recurrent,
+}
+
+
+def _accesses(node: "NodeProto", shapes: Shapes, *, stored: set[str]) -> tuple[dict[str, int], int]:
+    """Return elements read of each stored tensor, and elements of activations read and written."""
+    if node.op_type in _FREE:
+        return {}, 0
+    written = sum(_size(node.output, shapes))
+    reads = dict(zip(node.input, _size(node.input, shapes), strict=True))
+    if node.op_type in _PICKING:
+        reads[node.input[0]] = written
+    if node.op_type in _RECURRENT:
+        steps, batch = _steps_and_batch(node, shapes)
+        directions, _, width = shapes[node.input[2]]
+        state = steps * batch * directions * width * (2 if node.op_type == "LSTM" else 1)
+        reads = {name: n for name, n in reads.items() if name in {node.input[0], *node.input[1:4]}}
+        reads[node.input[2]] *= steps
+        return _split(reads, stored=stored, others=2 * state)
+    return _split(reads, stored=stored, others=written)
+
+
+def _split(reads: Mapping[str, int], *, stored: set[str], others: int) -> tuple[dict[str, int], int]:
+    weights = {name: n for name, n in reads.items() if name in stored}
+    return weights, others + sum(n for name, n in reads.items() if name not in stored)
+
+
+def _steps_and_batch(node: "NodeProto", shapes: Shapes) -> tuple[int, int]:
+    first, second = shapes[node.input[0]][:2]
+    is_batch_first = any(attribute.name == "layout" and attribute.i for attribute in node.attribute)
+    return (second, first) if is_batch_first else (first, second)
+
+
+def _size(names: Sequence[str], shapes: Shapes) -> list[int]:
+    return [math.prod(shapes[name]) if name in shapes else 0 for name in names]

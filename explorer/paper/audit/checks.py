@@ -1,0 +1,254 @@
+"""The ways in which a statement about the samples is recomputed: a value, an order, a trend, an equality."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from explorer.paper.audit.quantities import Float, Quantity, short
+from explorer.paper.tables import Table
+
+Verdict = Literal["agrees", "disagrees", "conditional", "uncheckable"]
+VERDICTS: tuple[Verdict, ...] = ("agrees", "disagrees", "conditional", "uncheckable")
+
+# Decimal fractions such as 3.375 are not exact in binary; a half unit must not fail by the last bit.
+_LAST_BIT = 1 + 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What recomputing a statement gave: the verdict, and the numbers behind it in one line."""
+
+    verdict: Verdict
+    computed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One thing that the paper says, in our own words, and how to recompute it from a table."""
+
+    id: str
+    section: str
+    statement: str
+    check: Callable[[Table], Finding]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A statement with the verdict that one table gives it; `section` is where the paper says it."""
+
+    id: str
+    section: str
+    statement: str
+    computed: str
+    verdict: Verdict
+
+
+def finding(holds: bool, computed: str) -> Finding:
+    """Return `agrees` or `disagrees`."""
+    return Finding("agrees" if holds else "disagrees", computed)
+
+
+def all_of(*findings: Finding) -> Finding:
+    """Join the parts of one statement: it agrees only if every part does."""
+    return finding(all(part.verdict == "agrees" for part in findings), "; ".join(part.computed for part in findings))
+
+
+def half_unit(printed: str) -> float:
+    """Return half a unit of the last digit printed: the most by which rounding alone can move a number.
+
+    >>> half_unit("0.0435"), half_unit("6.0e10"), half_unit("30")
+    (5e-05, 500000000.0, 0.5)
+    """
+    exponent = Decimal(printed).as_tuple().exponent
+    return 0.5 * 10.0 ** int(exponent)
+
+
+def rounds_to(value: float, printed: str) -> bool:
+    """Tell whether a recomputed value may be printed so, rounding half up or half to even.
+
+    >>> rounds_to(3.375, "3.38"), rounds_to(0.968, "0.97"), rounds_to(39.6, "0.435")
+    (True, True, False)
+    """
+    return abs(value - float(printed)) <= half_unit(printed) * _LAST_BIT
+
+
+# Our convention where the paper says "strong" or "clear" of a relation: |Pearson's r| of at least this.
+STRONG = 0.7
+
+
+def names(table: Table) -> list[str]:
+    """Return the samples' names, in the table's order."""
+    return [str(name) for name in table["name"]]
+
+
+def value_of(table: Table, quantity: Quantity, sample: str) -> float:
+    """Return a quantity of one sample."""
+    return float(quantity.of(table)[names(table).index(sample)])
+
+
+def groups(table: Table) -> dict[str, list[int]]:
+    """Return the rows of each family, in the table's order."""
+    families = [str(family) for family in table["family"]]
+    return {family: [i for i, f in enumerate(families) if f == family] for family in dict.fromkeys(families)}
+
+
+def prints(table: Table, quantity: Quantity, printed: Mapping[str, str]) -> Finding:
+    """Check that a quantity of each named sample rounds to the number the paper prints for it.
+
+    >>> from explorer.paper.audit.quantities import EDP
+    >>> from explorer.paper.tables import paper_table
+    >>> prints(paper_table(), EDP, {"DNN3": "0.97"})
+    Finding(verdict='agrees', computed='EDP: DNN3 0.968 J·s')
+    """
+    values = {sample: value_of(table, quantity, sample) for sample in printed}
+    holds = all(rounds_to(values[sample], text) for sample, text in printed.items())
+    parts = ", ".join(f"{sample} {quantity.text(value)}" for sample, value in values.items())
+    return finding(holds, f"{quantity.name}: {parts}")
+
+
+def highest(table: Table, quantity: Quantity, *samples: str) -> Finding:
+    """Check that each of the samples has more of a quantity than every other sample; a tie is no fault."""
+    return _extreme(table, quantity, samples, sign=1)
+
+
+def lowest(table: Table, quantity: Quantity, *samples: str) -> Finding:
+    """Check that each of the samples has less of a quantity than every other sample; a tie is no fault."""
+    return _extreme(table, quantity, samples, sign=-1)
+
+
+def _extreme(table: Table, quantity: Quantity, samples: Sequence[str], *, sign: int) -> Finding:
+    values = dict(zip(names(table), (sign * quantity.of(table)).tolist(), strict=True))
+    worst = min(samples, key=values.__getitem__)
+    rest = {name: value for name, value in values.items() if name not in samples}
+    rival = max(rest, key=rest.__getitem__)
+    holds = values[worst] >= rest[rival]
+    order = "=" if values[worst] == rest[rival] else ">" if holds == (sign > 0) else "<"
+    text = f"{worst} {quantity.text(sign * values[worst])} {order} {rival} {quantity.text(sign * rest[rival])}"
+    return finding(holds, f"{quantity.name}: {text}")
+
+
+def above_median(table: Table, quantity: Quantity, *samples: str) -> Finding:
+    """Check that each of the samples has more of a quantity than the median sample."""
+    median = float(np.median(quantity.of(table)))
+    values = {sample: value_of(table, quantity, sample) for sample in samples}
+    parts = ", ".join(f"{sample} {quantity.text(value)}" for sample, value in values.items())
+    return finding(min(values.values()) > median, f"{quantity.name}: {parts}, median {quantity.text(median)}")
+
+
+def exceeds(table: Table, quantity: Quantity, sample: str, *others: str) -> Finding:
+    """Check that one sample has more of a quantity than each of the others."""
+    value = value_of(table, quantity, sample)
+    rivals = {other: value_of(table, quantity, other) for other in others}
+    parts = ", ".join(f"{name} {quantity.text(number)}" for name, number in rivals.items())
+    holds = all(value > number for number in rivals.values())
+    return finding(holds, f"{quantity.name}: {sample} {quantity.text(value)}, {parts}")
+
+
+def changes(table: Table, quantity: Quantity, first: str, last: str, *, printed: str) -> Finding:
+    """Check the relative change of a quantity from one sample to another, as a share (0.20 is 20 % less)."""
+    start, end = value_of(table, quantity, first), value_of(table, quantity, last)
+    fall = 1 - end / start
+    text = f"{quantity.name} falls by {fall:.1%}, from {quantity.text(start)} to {quantity.text(end)}"
+    return finding(rounds_to(fall, printed), text)
+
+
+def follows(table: Table, quantity: Quantity, by: Quantity, *, sign: int, family: str = "") -> Finding:
+    """Check that within each family (or one) a quantity strictly rises (sign 1) or falls (-1) as another rises."""
+    y, x = quantity.of(table), by.of(table)
+    steps = broken = 0
+    parts = []
+    for name, rows in groups(table).items():
+        if family in {"", name}:
+            order = sorted(rows, key=lambda i: x[i])
+            # Two samples at one place of `by` order nothing: such a step shows no trend.
+            bad = sum(not (x[i] < x[j] and sign * (y[j] - y[i]) > 0) for i, j in pairwise(order))
+            steps, broken = steps + len(order) - 1, broken + bad
+            parts.append(f"{name} {short(y[order[0]])} to {short(y[order[-1]])}")
+    verb = "rises" if sign > 0 else "falls"
+    text = f"{quantity.name} {verb} with {by.name} in {steps - broken} of {steps} steps ({', '.join(parts)})"
+    return finding(broken == 0, text)
+
+
+def equals(table: Table, quantity: Quantity, other: Quantity, *, tolerance: float) -> Finding:
+    """Check that two quantities are the same in every row, up to the rounding of the printed one.
+
+    Args:
+        table: the samples.
+        quantity: the printed column.
+        other: what an equation makes of other columns.
+        tolerance: half a unit of the last digit that `quantity` is printed with, in its unit.
+    """
+    printed, made = quantity.of(table), other.of(table)
+    agree = np.abs(printed - made) <= tolerance * (1 + 1e-9)
+    ratio = printed / made
+    text = f"equal in {int(agree.sum())} of {agree.size} rows; {quantity.name} is {short(ratio.min())}"
+    return finding(bool(agree.all()), f"{text}-{short(ratio.max())} times {other.name}")
+
+
+def correlation(x: Float, y: Float) -> float:
+    """Return Pearson's r of two columns of shape (n,); NaN where one of them does not vary."""
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    dx, dy = (x - x.mean()) / np.ptp(x), (y - y.mean()) / np.ptp(y)
+    return float((dx * dy).sum() / np.sqrt((dx**2).sum() * (dy**2).sum()))
+
+
+def correlates(table: Table, quantity: Quantity, by: Quantity, *, sign: int) -> Finding:
+    """Check that two quantities are strongly correlated over all samples, with the sign told."""
+    r = correlation(quantity.of(table), by.of(table))
+    text = f"r = {r:+.2f} between {by.name} and {quantity.name} over all samples; strong means |r| >= {STRONG}"
+    return finding(sign * r >= STRONG, text)
+
+
+def family_means(table: Table, quantity: Quantity) -> dict[str, float]:
+    """Return a quantity's mean in each family."""
+    values = quantity.of(table)
+    return {family: float(values[rows].mean()) for family, rows in groups(table).items()}
+
+
+def higher_family_mean(table: Table, quantity: Quantity, family: str, other: str) -> Finding:
+    """Check that one family's mean exceeds another's; samples that go against it are named."""
+    means = family_means(table, quantity)
+    parts = ", ".join(f"{name} {quantity.text(value)}" for name, value in means.items())
+    values, rows = quantity.of(table), groups(table)
+    best = float(values[rows[other]].max())
+    against = [names(table)[i] for i in rows[family] if values[i] <= best]
+    text = f"mean {quantity.name}: {parts}"
+    text += f"; below the best {other}: {', '.join(against)}" if against else ""
+    return finding(means[family] > means[other], text)
+
+
+def peak(table: Table, quantity: Quantity, printed: str, *samples: str) -> Finding:
+    """Check that the most that any of the samples has of a quantity rounds to the number the paper prints."""
+    best = max(samples, key=lambda name: value_of(table, quantity, name))
+    value = value_of(table, quantity, best)
+    return finding(rounds_to(value, printed), f"the highest is {best}'s {quantity.text(value)}")
+
+
+def beside(table: Table, quantity: Quantity, sample: str) -> Finding:
+    """Say what a related quantity is, for comparison; decides nothing."""
+    return finding(holds=True, computed=f"its {quantity.name} is {quantity.text(value_of(table, quantity, sample))}")
+
+
+def numbered(table: Table, samples: Mapping[int, str]) -> Finding:
+    """Check which names the numbered samples have within their families."""
+    found = {number: names(table)[int(np.flatnonzero(table["sample"] == number)[0])] for number in samples}
+    return finding(found == dict(samples), ", ".join(f"sample {number} is {name}" for number, name in found.items()))
+
+
+def needs(table: Table, *columns: str, lacking: str) -> Finding:
+    """Ask whether the table has the columns that a statement is about; without them it cannot be checked."""
+    if all(name in table for name in columns):
+        return Finding("conditional", f"only as far as {', '.join(columns)} speak of it; no equation of the paper does")
+    return Finding("uncheckable", f"the tables say nothing of {lacking}")
+
+
+def grows_more(table: Table, quantity: Quantity, other: Quantity, first: str, last: str) -> Finding:
+    """Check that from one sample to another a quantity grows by a larger factor than another quantity."""
+    factor, rival = (value_of(table, each, last) / value_of(table, each, first) for each in (quantity, other))
+    text = f"from {first} to {last} {quantity.name} grows {factor:.2f} times, {other.name} {rival:.2f} times"
+    return finding(factor > rival, text)

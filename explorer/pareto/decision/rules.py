@@ -1,0 +1,182 @@
+"""Decisions: one configuration from a front, by a stated rule, with the runner-up and the price of more accuracy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from explorer.errors import NoFeasibleDesign, WrongUsage
+from explorer.paper.equations import weighted_cost
+from explorer.pareto.geometry.dominance import minimized
+from explorer.pareto.results.results import Results
+from explorer.problem.applicability import is_extrapolated
+from explorer.problem.columns import COLUMNS, Columns, Float, describe, n_rows, own_knobs, take
+from explorer.problem.constraints import Constraint
+from explorer.problem.objectives import OBJECTIVES
+
+ONE_POINT = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How to choose: the rule in words, each candidate's `score` (least is best), and what to show of it."""
+
+    name: str
+    text: str
+    score: Float
+    shown: Float
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A chosen configuration.
+
+    Args:
+        design: its columns.
+        rule: the rule's name.
+        why: the rule in words, with the winning score.
+        runner_up: the second best design's columns; None where there is no other.
+        price: what one more point of accuracy costs, in words.
+        is_extrapolated: whether the model was asked outside its domain.
+    """
+
+    design: dict[str, Any]
+    rule: str
+    why: str
+    runner_up: dict[str, Any] | None
+    price: str
+    is_extrapolated: bool
+
+
+def choose(
+    results: Results, *, rule: Rule, candidates: Columns, conditions: Sequence[Constraint], allow_extrapolation: bool
+) -> Choice:
+    """Choose the candidate of least score among those that meet the conditions and lie in the model's domain.
+
+    Raises:
+        NoFeasibleDesign: none does; it tells the nearest miss of each condition.
+    """
+    met = np.ones(n_rows(candidates), dtype=np.bool_)
+    for condition in conditions:
+        met &= condition.excess(candidates) <= 0
+    if not met.any():
+        misses = "".join(f"\n  {_nearest(condition, candidates)}" for condition in conditions)
+        raise NoFeasibleDesign(f"no design of the front meets all conditions{misses}",
+                               fix="loosen the condition that is furthest from being met")  # fmt: skip
+    outside = is_extrapolated(candidates["domain_distance"])
+    if not allow_extrapolation:
+        if not (met & ~outside).any():
+            raise NoFeasibleDesign(
+                f"all {int(met.sum())} designs that meet the conditions lie outside the model's domain: their "
+                "predictions are extrapolations",
+                fix="measure samples nearby, or take the risk with --allow-extrapolation",
+            )
+        met &= ~outside
+    rows = np.flatnonzero(met)
+    order = rows[np.argsort(rule.score[rows], kind="stable")]
+    best = int(order[0])
+    return Choice(
+        design=_row(candidates, best),
+        rule=rule.name,
+        why=f"{rule.text}: {rule.shown[best]:.5g}" if np.isfinite(rule.shown[best]) else rule.text,
+        runner_up=_row(candidates, int(order[1])) if len(order) > 1 else None,
+        price=price_of_accuracy(results, candidates, best, rows),
+        is_extrapolated=bool(outside[best]),
+    )
+
+
+def knee(results: Results, candidates: Columns) -> Rule:
+    """Return the knee rule: furthest below the plane through the extremes, objectives scaled to [0, 1].
+
+    For two objectives the plane is the line through the best designs of either one. A front that bulges the other way
+    has no knee; then the rule takes the design nearest to that line.
+    """
+    values = minimized(_values(results, candidates), results.objectives)
+    front = minimized(results.values[results.is_front], results.objectives)
+    low, high = front.min(axis=0), front.max(axis=0)
+    scaled = (values - low) / np.where(high > low, high - low, 1.0)
+    distance = (1 - scaled.sum(axis=1)) / np.sqrt(scaled.shape[1])
+    return Rule("knee", "the knee, furthest from the plane through the front's extremes", -distance, distance)
+
+
+def by_alpha(candidates: Columns, *, alpha: float, energy_max_j: float) -> Rule:
+    """Return the rule of least weighted cost, Eq. (10).
+
+    Raises:
+        WrongUsage: accuracy or energy is not among the results.
+        OutOfRange: alpha or E_max is out of range.
+    """
+    if not {"accuracy", "energy_j"} <= candidates.keys():
+        raise WrongUsage("the weighted cost needs accuracy and energy_j", fix="choose by --knee or --minimize COLUMN")
+    cost = weighted_cost(candidates["accuracy"], candidates["energy_j"], energy_max=energy_max_j, alpha=alpha)
+    return Rule("alpha", f"least weighted cost J at alpha = {alpha:g}, E_max = {energy_max_j:g} J", cost, cost)
+
+
+def by_column(candidates: Columns, name: str) -> Rule:
+    """Return the rule of the least value of one column; of the greatest, where more is better.
+
+    Raises:
+        WrongUsage: there is no such numeric column.
+    """
+    numeric = sorted({*COLUMNS, *own_knobs(candidates)} & {n for n in candidates if candidates[n].dtype != object})
+    if name not in numeric:
+        raise WrongUsage(f"there is no numeric column '{name}'", fix=f"name one of: {', '.join(numeric)}")
+    values = candidates[name].astype(np.float64)
+    if name in OBJECTIVES and OBJECTIVES[name].direction == "maximize":
+        return Rule("minimize", f"greatest {name} (more is better)", -values, values)
+    return Rule("minimize", f"least {name}", values, values)
+
+
+def one_design(results: Results, design_id: int) -> tuple[Columns, Rule]:
+    """Return one finished design as the only candidate.
+
+    Raises:
+        WrongUsage: there is no design of that number.
+        NoFeasibleDesign: it does not meet the study's constraints.
+    """
+    rows = np.flatnonzero(results.table["design_id"] == design_id)
+    if not rows.size:
+        raise WrongUsage(f"there is no design {design_id}", fix="take a number from `explorer front`")
+    if not results.table["is_feasible"][rows[0]]:
+        raise NoFeasibleDesign(f"design {design_id} does not meet the study's constraints",
+                               fix="take a number from `explorer front`")  # fmt: skip
+    is_front = bool(results.is_front[rows[0]])
+    text = f"design {design_id}, {'on the front' if is_front else 'NOT on the front: another design beats it'}"
+    return take(results.table, rows), Rule("design", text, rows.astype(np.float64), np.full(len(rows), np.nan))
+
+
+def price_of_accuracy(results: Results, candidates: Columns, best: int, rows: "np.ndarray[Any, Any]") -> str:
+    """Say what the cheapest candidate with one more point of accuracy costs in every other objective."""
+    if "accuracy" not in candidates:
+        return ""
+    others = [o for o in results.objectives if o.name != "accuracy"]
+    accuracy = candidates["accuracy"]
+    better = rows[accuracy[rows] >= accuracy[best] + ONE_POINT]
+    if not better.size or not others:
+        return f"no candidate is one point more accurate than {accuracy[best]:.4g}"
+    first = others[0]
+    other = int(better[np.argmin(first.sign * candidates[first.name][better])])
+    changes = []
+    for objective in others:
+        now, then = (float(candidates[objective.name][i]) for i in (best, other))
+        changes.append(f"{objective.name} {COLUMNS[objective.name].text(now)} -> {COLUMNS[objective.name].text(then)} "
+                       f"({(then - now) / abs(now):+.1%})")  # fmt: skip
+    gained = float(accuracy[other] - accuracy[best])
+    which = f"+{gained:.4f}, design {candidates['design_id'][other]}"
+    return f"one more point of accuracy ({which}) costs {'; '.join(changes)}"
+
+
+def _values(results: Results, candidates: Columns) -> Float:
+    return np.stack([candidates[o.name] for o in results.objectives], axis=-1)
+
+
+def _nearest(condition: Constraint, candidates: Columns) -> str:
+    excess = condition.excess(candidates)
+    best = float(candidates[condition.column][int(np.argmin(excess))])
+    told = "met by some" if excess.min() <= 0 else f"nearest is {describe(condition.column).text(best)}"
+    return f"{condition.text}: {told}"
+
+
+def _row(columns: Columns, row: int) -> dict[str, Any]:
+    return {name: values[row] for name, values in columns.items()}

@@ -1,0 +1,232 @@
+"""Explaining one design: what beats it, what each knob would change, what holds it, and which sample is nearest."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from explorer.errors import WrongUsage
+from explorer.models.evaluation import Assessment
+from explorer.models.evaluator import Evaluator
+from explorer.models.intervals import add_intervals
+from explorer.models.measured.table import Lookup
+from explorer.models.parametric.surrogate import Surrogate
+from explorer.models.posterior_draws import Draws, PosteriorModel, posterior_draws
+from explorer.models.response.multi_target import Responses
+from explorer.pareto.explanation.active_limits import Limit, Way, limits_at
+from explorer.pareto.explanation.local_sensitivity import Rates, is_known, marginal_rates, worlds
+from explorer.pareto.explanation.narrative import meaning
+from explorer.pareto.explanation.neighbours import NearestSample, Rival, nearest_measured, rival_of
+from explorer.pareto.explanation.perturbations import Move, moves_at
+from explorer.pareto.results.results import Results
+from explorer.problem.applicability import is_extrapolated
+from explorer.problem.columns import Column, Columns, describe, take
+from explorer.problem.objectives import OBJECTIVES, Objective
+
+# What the changes rest on: the posterior of physical shapes, or of forms that were fitted to any knobs; a model without
+# a posterior; or the readings of measured rows.
+Basis = Literal["shapes", "responses", "prediction", "readings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a design is where it is.
+
+    Args:
+        study: the study's name.
+        design: its columns, with `_lo` and `_hi`, `p_front`, `certainty` and `is_feasible`.
+        objectives: what was asked.
+        is_front: whether it is on the front.
+        is_extrapolated: whether the model was asked outside its domain.
+        rival: the design that beats it most; None where none does.
+        moves: the small steps from it.
+        rates: what they change, for every objective that the model knows and every constrained column.
+        limits: what holds it.
+        nearest: the nearest measured sample; None where the model has none, or the designs are measured rows.
+        meaning: all that is certain of it, in a sentence or two for each objective.
+        warnings: what changed since the run.
+        provenance: of the results.
+        also_near: where that sample was not measured for all of the objectives, the nearest ones that were.
+        basis: what the changes rest on.
+        own_columns: what the user's own knobs mean, by name.
+    """
+
+    study: str
+    design: Mapping[str, Any]
+    objectives: tuple[Objective, ...]
+    is_front: bool
+    is_extrapolated: bool
+    rival: Rival | None
+    moves: tuple[Move, ...]
+    rates: Rates
+    limits: tuple[Limit, ...]
+    nearest: NearestSample | None
+    meaning: tuple[str, ...]
+    warnings: tuple[str, ...]
+    provenance: Mapping[str, Any]
+    also_near: tuple[NearestSample, ...] = ()
+    basis: Basis = "shapes"
+    own_columns: Mapping[str, Column] = field(default_factory=dict)
+
+    def column(self, name: str) -> Column:
+        """Return what a column means: a knob of the user's own as it was declared, any other as it is known."""
+        return self.own_columns.get(name) or describe(name)
+
+
+def explain(results: Results, design_id: int, *, assessment: Assessment, warnings: tuple[str, ...] = ()) -> Explanation:
+    """Explain one finished design of some results.
+
+    Of measured rows, whose table has no posterior, the other rows tell what a change of one knob does.
+
+    Args:
+        results: the results.
+        design_id: the design's number.
+        assessment: the study of the results, with its model.
+        warnings: what changed since the run.
+
+    Raises:
+        WrongUsage: there is no such design, or the study does not search the results' families or knobs.
+    """
+    row, model = _row_of(results, design_id), assessment.evaluator
+    knobs = _knobs(results, row, assessment)
+    region, column = assessment.regions[str(knobs["family"][0])], results.column
+    draws = posterior_draws(model) if isinstance(model, PosteriorModel) else None
+    here = _design(results, row, knobs, assessment, draws)
+    moves = moves_at(region, knobs, spans=model.domain[region.family], column=column)
+    asked = [*(o.name for o in results.objectives), *(c.column for c in assessment.study.constraints), *OBJECTIVES]
+    quantities = [name for name in dict.fromkeys(asked) if is_known(here, name)]
+    rates = marginal_rates(knobs, moves, quantities=quantities, assessment=assessment, model=model, draws=draws)
+    _, drawn = worlds(knobs, assessment=assessment, model=model, draws=draws)
+    limits = limits_at(here, drawn, moves=moves, rates=rates, objectives=results.objectives, assessment=assessment,
+                       column=column)  # fmt: skip
+    near = nearest_measured(knobs, draws, assessment) if draws is not None else ()
+    return Explanation(
+        study=results.study,
+        design={name: values[0].item() if hasattr(values[0], "item") else values[0] for name, values in here.items()},
+        objectives=results.objectives,
+        is_front=bool(results.is_front[row]),
+        is_extrapolated=bool(is_extrapolated(here["domain_distance"])[0]),
+        rival=rival_of(results, row, assessment=assessment, model=model, draws=draws),
+        moves=moves,
+        rates=rates,
+        limits=limits,
+        nearest=near[0] if near else None,
+        meaning=meaning(moves, rates, limits, results.objectives, column=column),
+        warnings=(*warnings, *_differences(results, row, here)),
+        provenance=results.provenance,
+        also_near=near[1:],
+        basis=_basis(model),
+        own_columns=results.own_columns,
+    )
+
+
+def explanation_json(explanation: Explanation) -> dict[str, Any]:
+    """Return an explanation as plain values (NaN where there is no number)."""
+    e = explanation
+    return {
+        "schema": "explorer.explain/1",
+        "study": e.study,
+        "design": dict(e.design),
+        "objectives": [{"name": o.name, "direction": o.direction} for o in e.objectives],
+        "is_front": e.is_front,
+        "is_extrapolated": e.is_extrapolated,
+        "beaten_by": None if e.rival is None else {
+            "design_id": e.rival.design_id, "n_beating": e.rival.n, "probability": e.rival.probability,
+            "gains": {name: _bounded(gain, "change") for name, gain in e.rival.gains.items()},
+        },
+        "moves": {m.name: {"step": m.step, "size": m.size, "room": m.room} for m in e.moves},
+        "rates": {quantity: {name: asdict(rate) for name, rate in own.items()} for quantity, own in e.rates.items()},
+        "limits": [
+            {
+                **asdict(limit), "stopped": [_way(way) for way in limit.stopped],
+                "improves": {name: _way(way) for name, way in limit.improves.items()},
+            }
+            for limit in e.limits
+        ],
+        "nearest_sample": None if e.nearest is None else _sample(e.nearest),
+        "also_near": [_sample(sample) for sample in e.also_near],
+        "basis": e.basis,
+        "meaning": list(e.meaning),
+        "warnings": list(e.warnings),
+        "provenance": dict(e.provenance),
+    }  # fmt: skip
+
+
+def _sample(sample: NearestSample) -> dict[str, Any]:
+    predicted = {name: _bounded(value, "value") for name, value in sample.predicted.items()}
+    return {**asdict(sample), "predicted": predicted}
+
+
+def _way(way: Way) -> dict[str, str | int]:
+    return {"move": way[0], "direction": way[1]}
+
+
+def _bounded(value: tuple[float, float, float], name: str) -> dict[str, float]:
+    return {name: value[0], "lo": value[1], "hi": value[2]}
+
+
+def _row_of(results: Results, design_id: int) -> int:
+    rows = np.flatnonzero(results.table["design_id"] == design_id)
+    if rows.size:
+        return int(rows[0])
+    ids = results.table["design_id"]
+    span = (
+        f"these results have {len(ids)} finished designs, {ids.min()} to {ids.max()}" if len(ids) else "there are none"
+    )
+    raise WrongUsage(f"there is no design {design_id}: {span}", fix="take a number from `explorer front`")
+
+
+def _basis(model: Evaluator) -> Basis:
+    if isinstance(model, Surrogate):
+        return "shapes"
+    if isinstance(model, Responses):
+        return "responses"
+    return "readings" if isinstance(model, Lookup) else "prediction"
+
+
+def _knobs(results: Results, row: int, assessment: Assessment) -> Columns:
+    """Return a design's knobs: those that its region makes.
+
+    Raises:
+        WrongUsage: the study does not search the families or the knobs of the results.
+    """
+    fix = "give the study file that these results were made from with --study FILE"
+    unknown = sorted(set(results.table["family"].tolist()) - set(assessment.regions))
+    if unknown:
+        raise WrongUsage(f"{assessment.study.path} does not search {', '.join(unknown)}, which these results did",
+                         fix=fix)  # fmt: skip
+    region = assessment.regions[str(results.table["family"][row])]
+    needed = region.from_unit(np.full((1, len(region.axes)), 0.5))
+    lacking = [name for name in needed if name not in results.table]
+    if lacking:
+        raise WrongUsage(f"{assessment.study.path} searches {', '.join(lacking)}, which these results did not",
+                         fix=fix)  # fmt: skip
+    return take({name: results.table[name] for name in needed}, np.array([row]))
+
+
+def _design(results: Results, row: int, knobs: Columns, assessment: Assessment, draws: Draws | None) -> Columns:
+    """Return a design as the present model assesses it, with its intervals, and what the run knew of it alone."""
+    here, model, weights = assessment.assess(knobs), assessment.evaluator, assessment.study.weights
+    if isinstance(model, Lookup):
+        here = model.add_intervals(here, weights=weights)
+    elif isinstance(model, PosteriorModel) and draws is not None:
+        here = add_intervals(here, model=model, draws=draws, weights=weights)
+    known = [name for name in ("design_id", "origin", "p_front", "certainty") if name in results.table]
+    kept: Columns = {name: results.table[name][row : row + 1] for name in known}
+    return {**kept, **here}
+
+
+def _differences(results: Results, row: int, here: Columns) -> tuple[str, ...]:
+    """Say where the present model says something else than the run recorded.
+
+    Where the run measured, the model is fitted to what it recorded and never says just the same.
+    """
+    if "measurement" in results.provenance:
+        return ()
+    found = []
+    for objective in results.objectives:
+        then, now = float(results.table[objective.name][row]), float(here[objective.name][0])
+        if not np.isclose(then, now, rtol=1e-6):
+            found.append(f"{objective.name} is {now:.6g} by the present model; the run recorded {then:.6g}")
+    return tuple(found)

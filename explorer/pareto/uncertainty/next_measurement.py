@@ -1,0 +1,138 @@
+"""Advice on what to measure next: the design whose measurement would make the front most certain."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from explorer.models.evaluation import spread
+from explorer.models.parametric.surrogate import Surrogate
+from explorer.models.posterior_draws import Draws, PosteriorModel, drawn_targets
+from explorer.models.response.forms import link
+from explorer.pareto.geometry.dominance import is_nondominated
+from explorer.problem.columns import Column, Columns, Float, describe, knobs_of, n_rows, stack, take
+from explorer.problem.declarations.axes import Axes, FrequencyAxis, PruningAxis, StepAxis, VoltageAxis
+from explorer.problem.declarations.space import SpaceFile
+from explorer.problem.design_space import Region
+from explorer.problem.objectives import OBJECTIVES, CostWeights, Objective, add_objectives, missing_needs
+from explorer.problem.space_builder import build_region
+
+_N_CANDIDATES = 256
+_N_FRONT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """The design to measure next, and the share of the front's variance that its measurement is expected to remove."""
+
+    design: dict[str, object]
+    reduction: float
+
+    def text(self, own: Mapping[str, Column] | None = None) -> str:
+        """Return the advice in one line; `own` tells what the user's own knobs mean, otherwise their names do."""
+        columns = {name: (own or {}).get(name) or describe(name) for name in self.design}
+        knobs = ", ".join(
+            f"{columns[name].label} {value if isinstance(value, str) else columns[name].text(float(str(value)))}"
+            for name, value in self.design.items()
+            if name != "family"
+        )
+        return (
+            f"to know the front better, measure {self.design['family']} at {knobs}: expected to remove "
+            f"{self.reduction:.0%} of the variance of its objectives"
+        )
+
+
+def best_measurement(
+    candidates: Columns, front: Columns, *, objectives: Sequence[Objective], weights: CostWeights,
+    model: PosteriorModel, draws: Draws,
+) -> Advice | None:  # fmt: skip
+    """Return the candidate whose measurement is expected to reduce the front's uncertainty most.
+
+    Measuring a design tells all of its targets, each with the scatter that the fit found. To first order the posterior
+    is normal, so the variance that a measurement removes does not depend on its outcome: it is
+    Cov(objective, targets) (Cov(targets) + scatter)^-1 Cov(targets, objective), computed from the draws, in logarithms
+    (accuracy in log-odds), as a share of the objectives' variance, averaged over objectives and designs of the front.
+
+    Args:
+        candidates: designs that could be measured, knobs of shape (c,).
+        front: the designs whose objectives matter, knobs of shape (k,).
+        objectives: which objectives.
+        weights: alpha and E_max of the weighted cost.
+        model: the model.
+        draws: its draws.
+    """
+    if not n_rows(candidates) or not n_rows(front):
+        return None
+    wanted = _centered(_objective_draws(front, objectives, weights, model, draws))
+    wanted = wanted / np.maximum(np.std(wanted, axis=0), 1e-12)
+    targets = list(draws)
+    told = drawn_targets(model, draws, candidates, with_noise=False)
+    linked = _centered(np.stack([link(t, told[t]) for t in targets], axis=-1))  # (S, c, T)
+    n_draws = len(linked)
+    noise = np.diag([float(np.median(draws[t].noise)) ** 2 for t in targets])
+    own = np.einsum("sct,scu->ctu", linked, linked) / n_draws + noise
+    shared = np.einsum("sct,sk->ctk", linked, wanted) / n_draws
+    removed = np.einsum("ctk,ctk->c", shared, np.linalg.solve(own, shared)) / wanted.shape[1]
+    best = int(np.argmax(removed))
+    design = {k: candidates[k][best] for k in knobs_of(candidates)}
+    return Advice({k: v if isinstance(v, str) else float(v) for k, v in design.items()}, float(min(removed[best], 1.0)))
+
+
+def advice_for_model(model: PosteriorModel, draws: Draws) -> Advice | None:
+    """Return the best next measurement for a model alone, with energy, latency and accuracy as the objectives.
+
+    The front is that of a scan of each family's domain, the candidates are the scan itself.
+    """
+    objectives = [
+        OBJECTIVES[name]
+        for name in ("energy_j", "latency_s", "accuracy")
+        if not missing_needs(OBJECTIVES[name], model.targets)
+    ] or [OBJECTIVES[name] for name in model.targets if name in OBJECTIVES]
+    if not objectives or not isinstance(model, Surrogate):
+        return None  # what may be asked of other knobs is the space's to say, which a model alone does not have
+    scans, fronts = [], []
+    for region in _whole_domain(model):
+        designs = region.from_unit(spread(len(region.axes), _N_CANDIDATES))
+        columns = model.evaluate(designs)
+        values = np.stack([columns[o.name] for o in objectives], axis=-1)
+        if np.isfinite(values).all():
+            scans.append(designs)
+            fronts.append(thinned(take(designs, is_nondominated(values, objectives))))
+    if not scans:
+        return None
+    return best_measurement(
+        stack(scans), stack(fronts), objectives=objectives, weights=CostWeights(), model=model, draws=draws
+    )
+
+
+def thinned(front: Columns) -> Columns:
+    """Return at most 60 designs of a front, evenly picked."""
+    n = n_rows(front)
+    rows = np.unique(np.linspace(0, n - 1, min(n, _N_FRONT)).astype(np.int64)) if n else np.empty(0, dtype=np.int64)
+    return take({name: front[name] for name in knobs_of(front)}, rows)
+
+
+def _whole_domain(model: Surrogate) -> list[Region]:
+    axes = Axes(
+        pruning_ratio=PruningAxis(range=(0.0, 0.999)),
+        quant_step=StepAxis(range=(1e-6, 1.0)),
+        voltage=VoltageAxis(range=(1e-3, 100.0)),
+        frequency=FrequencyAxis(range=(1.0, 1e13), unit="Hz"),
+    )
+    space = SpaceFile(axes=axes)
+    return [
+        build_region(space, path=model.name, family=family, spans=model.domain[family], law=model.law(family))
+        for family in model.families
+    ]
+
+
+def _objective_draws(
+    front: Columns, objectives: Sequence[Objective], weights: CostWeights, model: PosteriorModel, draws: Draws
+) -> Float:
+    drawn = add_objectives(drawn_targets(model, draws, front, with_noise=False), weights)
+    linked = [link(o.name, np.maximum(drawn[o.name], 1e-300)) for o in objectives]
+    return np.concatenate(linked, axis=1)
+
+
+def _centered(values: Float) -> Float:
+    return np.asarray(values - values.mean(axis=0))

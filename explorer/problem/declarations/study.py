@@ -1,0 +1,214 @@
+"""A study as its TOML file declares it, checked as far as one file can be."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
+
+from explorer.errors import ExplorerError, WrongUsage, suggestion
+from explorer.io.catalog import find
+from explorer.io.declarations import Declaration, quantity, read_toml, refuse
+from explorer.problem.columns import TARGETS
+from explorer.problem.constraints import parse_constraint
+from explorer.problem.declarations.space import SpaceFile
+from explorer.problem.objectives import OBJECTIVES
+
+SamplerName = Literal["auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp"]
+SAMPLERS: tuple[SamplerName, ...] = ("auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp")
+# What a study may call a model without a file of the user's.
+SHIPPED_MODELS = ("paper", "h100")
+MAX_TRIALS = 10_000_000
+MAX_SEED = 2**32 - 1
+
+
+def _objective_name(name: str) -> str:
+    if name not in OBJECTIVES:
+        raise refuse(f"unknown name '{name}'", fix=suggestion(name, sorted(OBJECTIVES)))
+    return name
+
+
+def _constraint_text(text: str, info: ValidationInfo) -> str:
+    try:
+        parse_constraint(text, where="constraint", own=_own_names(info))
+    except ExplorerError as error:
+        raise refuse(error.problem.removeprefix("constraint: "), fix=error.fix) from None
+    return text
+
+
+def _own_names(info: ValidationInfo) -> list[str]:
+    """Return the user's own knobs of the study's spaces, as far as their files can be read at this point."""
+    space, beside = info.data.get("space"), Path(info.context["path"]).parent if info.context else None
+    names: list[str] = []
+    for name in (space,) if isinstance(space, str) else space or ():
+        try:
+            names += read_toml(find("search_spaces", name, beside=beside), SpaceFile)[0].axes.own
+        except ExplorerError:  # told when the space itself is read
+            continue
+    model = info.data.get("model")
+    return [*names, *(model.knobs if isinstance(model, TableModel) else ())]
+
+
+def _alpha(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise refuse(f"alpha = {value:g} is outside [0, 1]", fix="0 counts energy only, 1 counts accuracy only")
+    return value
+
+
+def _sampler(name: str) -> str:
+    if name not in SAMPLERS:
+        raise refuse(f"unknown sampler '{name}'", fix=suggestion(name, SAMPLERS))
+    return name
+
+
+class Cost(Declaration):
+    """What Eq. (10) leaves open."""
+
+    alpha: Annotated[float, AfterValidator(_alpha)] = Field(0.9, description="weight of accuracy in J, 0 to 1")
+    energy_max: Annotated[float, quantity("J"), Field(gt=0)] = Field(
+        39.6, description="E_max of J, in J or with a unit"
+    )
+
+
+class Search(Declaration):
+    """How to search."""
+
+    sampler: Annotated[str, AfterValidator(_sampler)] = Field("auto", description=f"one of {', '.join(SAMPLERS)}")
+    trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)] = Field(1000, description="number of COMPLETE trials wanted")
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = Field(0, description="the same file and seed give the same front")
+
+
+class TableModel(Declaration):
+    """A table of measured configurations that are the designs themselves: nothing is predicted."""
+
+    table: str = Field(min_length=1, description="a samples CSV: its rows are all the designs there are")
+    knobs: Annotated[tuple[str, ...], Field(max_length=50)] = Field(
+        (), description="further columns that tell one configuration from another, such as 'resolution'"
+    )
+    ignore: Annotated[tuple[str, ...], Field(max_length=100)] = Field(
+        (), description="columns of the table that are no knobs, though they are called so"
+    )
+
+
+def _labelled(data: str) -> str:
+    if data.startswith("python:"):
+        raise refuse(
+            "names Python code, which a study file never runs", fix="store the samples as an npz with arrays x and y"
+        )
+    return data
+
+
+class LiveModel(Declaration):
+    """A network of the user's own, measured anew for every design: nothing is predicted."""
+
+    onnx: str = Field(min_length=1, description="an ONNX file beside the study, or a shipped network's name")
+    data: Annotated[str, Field(min_length=1), AfterValidator(_labelled)] = Field(
+        description="labelled data: an npz with x and y beside the study, or 'digits'"
+    )
+    codec: Literal["file", "dense", "deflate", "entropy"] = Field(
+        "deflate", description="which size is size_bytes: file, dense, deflate or entropy"
+    )
+    per_tensor: bool = Field(False, description="prune each tensor by R alone")
+    clip: Literal["int4", "int8", "int16"] | None = Field(
+        None, description="clip codes to int4, int8 or int16 instead of widening"
+    )
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where it runs: cpu or cuda")
+    time_limit: Annotated[float, quantity("s"), Field(gt=0)] | None = Field(
+        None, description="for each design, in s or with a unit; a trial that takes longer fails"
+    )
+
+
+def _target(name: str) -> str:
+    if name not in TARGETS:
+        raise refuse(f"unknown name '{name}'", fix=suggestion(name, TARGETS))
+    return name
+
+
+class FunctionModel(Declaration):
+    """A function of the user's own measures every design; the command names it, for a file must not run code."""
+
+    measures: Annotated[
+        tuple[Annotated[str, AfterValidator(_target)], ...], Field(min_length=1, max_length=len(TARGETS))
+    ] = Field(description=f"what the function gives for a design: any of {', '.join(TARGETS)}")
+
+
+def _kind(model: object) -> str:
+    """Name the branch of a study's model, by the keys that only one of them has."""
+    if isinstance(model, FunctionModel) or (isinstance(model, dict) and "measures" in model):
+        return "function"
+    if isinstance(model, LiveModel) or (isinstance(model, dict) and {"onnx", "data"} & model.keys()):
+        return "live"
+    return "dict" if isinstance(model, (dict, TableModel)) else "str"
+
+
+class StudyFile(Declaration):
+    """A study as its TOML file declares it."""
+
+    title: str = Field("", max_length=200, description="one line for people")
+    space: str | Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = Field(
+        None, description="a search space, or a list of them for their union; none where the model is a table"
+    )
+    model: Annotated[
+        Annotated[str, Field(min_length=1), Tag("str")]
+        | Annotated[TableModel, Tag("dict")]
+        | Annotated[LiveModel, Tag("live")]
+        | Annotated[FunctionModel, Tag("function")],
+        Discriminator(_kind),
+    ] = Field(
+        "paper",
+        description="paper, h100, a model.json, a samples CSV; { table = 'my.csv' } to search its rows themselves; or "
+        "{ onnx = 'net.onnx', data = 'val.npz' } to measure every design of a network; { measures = ['energy_j'] } to "
+        "measure by a function of your own",
+    )
+    families: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = Field(
+        None, description="the families to search; default: those of the spaces"
+    )
+    objectives: Annotated[
+        tuple[Annotated[str, AfterValidator(_objective_name)], ...], Field(min_length=2, max_length=6)
+    ] = Field(description=f"two or more of {', '.join(OBJECTIVES)}")
+    constraints: Annotated[tuple[Annotated[str, AfterValidator(_constraint_text)], ...], Field(max_length=50)] = Field(
+        (), description="floors and caps such as 'accuracy >= 0.9'"
+    )
+    cost: Cost = Field(default_factory=Cost, description="alpha and energy_max of Eq. (10)")
+    search: Search = Field(default_factory=Search, description="sampler, trials, seed")
+    reference_point: dict[str, float] | None = Field(
+        None, description="the hypervolume's reference point, one number for each objective; default: computed"
+    )
+
+    @field_validator("space")
+    @classmethod
+    def _find_spaces(cls, value: str | tuple[str, ...] | None, info: ValidationInfo) -> str | tuple[str, ...] | None:
+        beside = Path(info.context["path"]).parent if info.context else None
+        for name in (value,) if isinstance(value, str) else value or ():
+            try:
+                find("search_spaces", name, beside=beside)
+            except WrongUsage as error:
+                raise refuse(error.problem, fix=error.fix) from None
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _needs_space(cls, data: Any) -> Any:
+        """A space is as required as it ever was, unless the rows of a table are the designs."""
+        if isinstance(data, dict):
+            is_table = _kind(data.get("model")) == "dict"
+            if "space" not in data and not is_table:
+                raise refuse("'space' is missing", fix="add space = ... (a search space, or a list of them)")
+            if "space" in data and is_table:
+                raise refuse("space stands beside a table", fix="leave it out: the table's rows are all the designs")
+        return data
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(set(self.objectives)) < len(self.objectives):
+            raise refuse("an objective is listed twice", fix="list each objective once")
+        if self.reference_point is not None and set(self.reference_point) != set(self.objectives):
+            raise refuse(
+                f"[reference_point] has {sorted(self.reference_point)}, the objectives are {sorted(self.objectives)}",
+                fix="give one number for each objective, or leave it out",
+            )
+        if isinstance(self.model, LiveModel | FunctionModel) and self.reference_point is None:
+            raise refuse(
+                "[reference_point] is missing: where every design is measured, there is no scan to take it from",
+                fix=f"add it, with the worst that still counts of each of {', '.join(self.objectives)}",
+            )
+        return self

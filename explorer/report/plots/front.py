@@ -1,0 +1,228 @@
+"""The Pareto plot: the front over a light background of dominated designs, with the measured samples marked."""
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explorer.pareto.results.results import Results
+from explorer.problem.applicability import is_extrapolated
+from explorer.problem.columns import COLUMNS, Columns, bounds, describe, knobs_of, n_rows, take
+from explorer.problem.objectives import Objective
+from explorer.report.plots.style import GREY, SKY, TEXT, FamilyStyle, base_layout, family_style
+from explorer.report.plots.thinning import evenly
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+MAX_BACKGROUND = 2000
+MAX_DRAWN = 1500  # of one kind of front design: each carries its whole configuration as a text
+_PANEL_HEIGHT = 460
+# What tells a design: its knobs, and what is predicted and computed of it.
+CONFIGURATION = (
+    "family",
+    "pruning_ratio",
+    "quant_step",
+    "voltage_v",
+    "frequency_hz",
+    "accuracy",
+    "latency_s",
+    "energy_j",
+    "power_w",
+    "size_bytes",
+    "edp_js",
+    "weighted_cost",
+)
+_HOVER = (*CONFIGURATION, "p_front")
+
+
+def plot_front(results: Results) -> "go.Figure":
+    """Return the front as a plotly figure: one panel for two objectives, one for each pair where there are more.
+
+    Hovering over a design tells its whole configuration. Of more than 2,000 dominated designs, and of more than
+    1,500 front designs of a kind, an even selection is drawn, and the legend says so.
+    """
+    from plotly.subplots import make_subplots
+
+    pairs = list(combinations(results.objectives, 2))
+    figure = make_subplots(rows=len(pairs), cols=1, vertical_spacing=0.4 / max(len(pairs), 2) * 0.6)
+    for row, (x, y) in enumerate(pairs, start=1):
+        for trace in _traces(results, x, y, has_legend=row == 1):
+            figure.add_trace(trace, row=row, col=1)
+    layout = base_layout(x=pairs[0][0].title, y=pairs[0][1].title, height=40 + _PANEL_HEIGHT * len(pairs))
+    axis = {key: value for key, value in layout["xaxis"].items() if key != "title"}
+    figure.update_layout({key: value for key, value in layout.items() if key not in {"xaxis", "yaxis"}})
+    # The legend stands above the plot, and the top margin keeps it clear of plotly's buttons.
+    legend = {"orientation": "h", "yanchor": "bottom", "y": 1, "x": 0}
+    figure.update_layout(legend=legend, hovermode="closest", margin={**layout["margin"], "t": 90})
+    figure.update_layout(modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": TEXT})
+    for row, (x, y) in enumerate(pairs, start=1):
+        figure.update_xaxes(axis, title_text=_axis_title(x), row=row, col=1)
+        figure.update_yaxes(axis, title_text=_axis_title(y), row=row, col=1)
+    return figure
+
+
+def _axis_title(objective: Objective) -> str:
+    return f"{objective.title}, {'less' if objective.direction == 'minimize' else 'more'} is better"
+
+
+def _traces(results: Results, x: Objective, y: Objective, *, has_legend: bool) -> list[Any]:
+    front = results.front_columns
+    families = [*front["family"].tolist(), *results.samples.get("family", np.array([])).tolist()]
+    styles = family_style(families)
+    traces = _background(results, x, y, has_legend=has_legend)
+    for family, style in styles.items():
+        own = take(front, front["family"] == family)
+        if n_rows(own):
+            traces += _front_traces(own, x, y, family=family, style=style, has_legend=has_legend)
+    labels = np.array(results.sample_labels, dtype=object)
+    for family, style in styles.items() if len(labels) else ():
+        mask = results.samples["family"] == family
+        rows = take(results.samples, mask)
+        if n_rows(rows) and np.isfinite(_shown(rows, x) * _shown(rows, y)).any():
+            marker = {"color": style.colour, "symbol": f"{style.symbol}-open-dot", "size": 13, "line": {"width": 2}}
+            heading = [f"{label} (measured)" for label in labels[mask]]
+            traces.append(_marked(rows, x, y, f"measured, {family}", marker, heading=heading, show=has_legend))
+    return traces
+
+
+def _background(results: Results, x: Objective, y: Objective, *, has_legend: bool) -> list[Any]:
+    """Draw what is not on the front: dominated designs, those that may still be on it, and the exact front's line."""
+    import plotly.graph_objects as go
+
+    table, is_front = results.table, results.is_front
+    words = table.get("certainty", np.full(results.n_complete, "dominated", dtype=object))
+    traces = []
+    groups = (("dominated", "dominated", GREY, 0.35), ("possible", "possibly on the front", SKY, 0.6))
+    for word, name, colour, opacity in groups:
+        behind = np.flatnonzero(
+            ~is_front & table["is_feasible"].astype(bool) & ((words == "possible") == (word == "possible"))
+        )
+        shown = behind[:: max(1, -(-len(behind) // MAX_BACKGROUND))]
+        if not len(shown):
+            continue
+        # SVG, not WebGL: a page from a mail attachment is opened where WebGL may be off, and then shows nothing at all.
+        traces.append(
+            go.Scatter(
+                x=_shown(table, x)[shown],
+                y=_shown(table, y)[shown],
+                mode="markers",
+                name=f"{name} ({_count(len(behind), len(shown))})",
+                legendgroup=word,
+                showlegend=has_legend,
+                hoverinfo="skip",
+                marker={"color": colour, "size": 5, "opacity": opacity},
+            )
+        )
+    if results.exact is not None and len(results.objectives) == 2:
+        drawn = {o.name: results.exact.values[:, j] / COLUMNS[o.name].scale for j, o in enumerate(results.objectives)}
+        line = {"color": GREY, "width": 1.5}
+        traces.append(
+            go.Scatter(x=drawn[x.name], y=drawn[y.name], mode="lines", name="exact front", line=line, hoverinfo="skip")
+        )
+    return traces
+
+
+def _front_traces(
+    own: Columns, x: Objective, y: Objective, *, family: str, style: FamilyStyle, has_legend: bool
+) -> list[Any]:
+    """Draw one family's front: filled where it is sure, open where it is only possible, and the intervals on demand."""
+    import plotly.graph_objects as go
+
+    words = own.get("certainty", np.full(n_rows(own), "sure", dtype=object))
+    traces = []
+    drawn = take(own, evenly(n_rows(own), MAX_DRAWN))
+    if f"{x.name}_lo" in own:
+        traces.append(
+            go.Scatter(
+                x=_shown(drawn, x),
+                y=_shown(drawn, y),
+                error_x=_error_bar(drawn, x),
+                error_y=_error_bar(drawn, y),
+                mode="markers",
+                marker={"size": 1, "color": style.colour, "opacity": 0.4},
+                name=f"90 % intervals, {family}",
+                legendgroup=f"bars {family}",
+                showlegend=has_legend,
+                visible="legendonly",
+                hoverinfo="skip",
+            )
+        )
+    for is_sure, word in ((True, "front for sure"), (False, "front, possibly")):
+        every = np.flatnonzero((words == "sure") == is_sure)
+        rows = take(own, every[evenly(len(every), MAX_DRAWN)])
+        if not len(every):
+            continue
+        symbol = style.symbol if is_sure or "certainty" not in own else f"{style.symbol}-open"
+        marker = {"color": style.colour, "symbol": symbol, "size": 9 if is_sure else 8, "line": {"width": 1.5}}
+        name = f"{word if 'certainty' in own else 'front'}, {family} ({_count(len(every), n_rows(rows))})"
+        outside = is_extrapolated(rows["domain_distance"]).tolist()
+        heading = [
+            f"design {i} ({'EXTRAPOLATED' if far else 'predicted'})"
+            for i, far in zip(rows["design_id"], outside, strict=True)
+        ]
+        traces.append(_marked(rows, x, y, name, marker, heading=heading, show=has_legend))
+    return traces
+
+
+def _count(n: int, n_shown: int) -> str:
+    return f"{n:,}" if n == n_shown else f"{n:,}, {n_shown:,} shown"
+
+
+def _error_bar(rows: Columns, objective: Objective) -> dict[str, Any]:
+    middle, scale = _shown(rows, objective), COLUMNS[objective.name].scale
+    low, high = (rows[end].astype(np.float64) / scale for end in bounds(objective.name))
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": high - middle,
+        "arrayminus": middle - low,
+        "thickness": 0.7,
+        "width": 0,
+    }
+
+
+def _marked(
+    rows: Columns, x: Objective, y: Objective, name: str, marker: dict[str, Any], *, heading: list[str], show: bool
+) -> Any:
+    import plotly.graph_objects as go
+
+    return go.Scatter(
+        x=_shown(rows, x),
+        y=_shown(rows, y),
+        mode="markers",
+        name=name,
+        legendgroup=name,
+        showlegend=show,
+        marker=marker,
+        text=hover_texts(rows, heading),
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def hover_texts(rows: Columns, heading: list[str]) -> list[str]:
+    """Return one text a row that tells its whole configuration and what is known of it."""
+    names = [name for name in (*knobs_of(rows), *_HOVER[5:]) if name in rows]
+    lines = []
+    for i in range(n_rows(rows)):
+        parts = [f"<b>{heading[i]}</b>"]
+        for name in names:
+            value = rows[name][i]
+            if isinstance(value, str):
+                parts.append(str(value))
+            elif np.isfinite(value):
+                parts.append(f"{describe(name).label}: {describe(name).text(float(value))}{_range_text(rows, name, i)}")
+        lines.append("<br>".join(parts))
+    return lines
+
+
+def _range_text(rows: Columns, name: str, i: int) -> str:
+    low, high = bounds(name)
+    if low not in rows or not np.isfinite(rows[low][i]):
+        return ""
+    return f" ({COLUMNS[name].text(float(rows[low][i]))} to {COLUMNS[name].text(float(rows[high][i]))})"
+
+
+def _shown(columns: Columns, objective: Objective) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """Return an objective in the unit that people read."""
+    return columns[objective.name].astype(np.float64) / COLUMNS[objective.name].scale

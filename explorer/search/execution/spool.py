@@ -1,0 +1,77 @@
+"""Measurements that could not be stored: kept in a file, which the next run reads."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from explorer.errors import ExplorerError, WrongUsage
+from explorer.io.files import read_text
+from explorer.search.session import MEASURED_ATTR
+from explorer.search.storage.retry import StorageLost
+
+UNSTORED_NAME = "unstored.jsonl"
+_MAX_BYTES = 100_000_000
+
+
+def keep_unstored(folder: Path, row: Mapping[str, Any]) -> Path | None:
+    """Append a measurement to a file in the result folder, or in a temporary one; return the file, None without any.
+
+    Args:
+        folder: the result folder.
+        row: the measurement, as it would have been stored.
+    """
+    line = json.dumps(dict(row)) + "\n"
+    for parent in (folder, None):
+        with suppress(OSError):
+            if parent:
+                parent.mkdir(parents=True, exist_ok=True)
+            path = parent / UNSTORED_NAME if parent else Path(mkdtemp(prefix="explorer-")) / UNSTORED_NAME
+            with path.open("ab") as file:
+                is_cut = file.tell() and not path.read_bytes().endswith(b"\n")  # by a disk that was full
+                file.write(f"\n{line}".encode() if is_cut else line.encode())
+            return path
+    return None
+
+
+def unstored(folder: Path) -> list[dict[str, Any]]:
+    """Return the measurements in a result folder's file, without a half line."""
+    path, rows = folder / UNSTORED_NAME, []
+    with suppress(ExplorerError):
+        for line in read_text(path, max_bytes=_MAX_BYTES).splitlines() if path.is_file() else ():
+            with suppress(json.JSONDecodeError):
+                rows.append(json.loads(line))
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def drop_stored(folder: Path, trials: Sequence[FrozenTrial]) -> None:
+    """Remove the file once all of its measurements are stored."""
+    if rows := unstored(folder):
+        stored = [trial.user_attrs.get(MEASURED_ATTR) for trial in trials]
+        if all(row in stored for row in rows):
+            (folder / UNSTORED_NAME).unlink(missing_ok=True)
+
+
+def unstored_error(error: BaseException, kept: Path | None, *, out: Path, place: str) -> ExplorerError | None:
+    """Return the error for a measurement that could not be stored; None for an error that is not the storage's.
+
+    Args:
+        error: the storage's error.
+        kept: the file of the measurement; None where none could be written.
+        out: the result folder.
+        place: name of the storage in messages.
+    """
+    note = "the last measurement is lost: it could not be kept in a file either"
+    if kept is not None:
+        note = f"the last measurement is kept in {kept}"
+        note += ", where the next run finds it" if kept.parent == out else f": move it to {out / UNSTORED_NAME}"
+    if isinstance(error, StorageLost):
+        return StorageLost(f"{error.problem}; {note}", fix=error.fix)
+    if isinstance(error, OSError):
+        problem = f"{place}: cannot write: {error.strerror or error}; {note}"
+        return WrongUsage(problem, fix="free the place, then run the same command again")
+    return None

@@ -1,0 +1,91 @@
+"""Provenance of results: the log of a study's runs, and everything that is needed to repeat them."""
+
+import datetime
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from explorer import __version__
+from explorer.io.files import cannot_write
+from explorer.models.evaluation import Assessment
+from explorer.search.samplers.registry import proposed_by
+from explorer.search.session import RUNS_ATTR, Run
+from explorer.search.storage.retry import StorageLost, told_as_lost
+
+_PACKAGES = ("moocore", "numpy", "optuna", "pandas", "plotly", "pydantic", "scipy")
+
+Clock = Callable[[], datetime.datetime]
+
+
+def provenance(
+    assessment: Assessment, *, place: str, runs: Sequence[Mapping[str, Any]], model: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the provenance of a study's results as plain JSON values.
+
+    Args:
+        assessment: the study with its evaluator.
+        place: name of the storage, without a password.
+        runs: the runs so far, as of `runs_of`.
+        model: the evaluator's fingerprint.
+    """
+    study = assessment.study
+    return {
+        "schema": "explorer.provenance/1",
+        "explorer_version": __version__,
+        "study": {"name": study.name, "file": str(study.path), "sha256": study.sha256},
+        "spaces": [{"name": s.name, "file": str(s.path), "sha256": s.sha256} for s in study.spaces],
+        "model": {"name": assessment.evaluator.name, **model},
+        "question": study.declaration(),
+        "sampler": study.sampler,
+        "seed": study.seed,
+        "trials": study.trials,
+        "storage": place,
+        "runs": [dict(run) for run in runs],
+        "began": runs[0]["began"] if runs else None,
+        "ended": runs[-1]["ended"] if runs else None,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version(name) for name in _PACKAGES},
+    }
+
+
+@contextmanager
+def logged(run: Run, *, clock: Clock, execution: Mapping[str, Any]) -> Iterator[None]:
+    """Add an entry to the study's log of runs when the block ends, also by an error.
+
+    Args:
+        run: the study at its storage.
+        clock: returns the time.
+        execution: `Execution.as_json`; empty for this process.
+
+    Raises:
+        WrongUsage: the disk is full, or cannot be written.
+        StorageLost: the storage went away.
+    """
+    began, first = clock(), run.tried.n
+    try:
+        with told_as_lost(run.place):
+            yield
+    except OSError as error:
+        raise cannot_write(Path(run.place), error) from None
+    finally:
+        with suppress(OSError, StorageLost), told_as_lost(run.place):
+            if run.tried.n > first:
+                study = run.assessment.study
+                entry = {
+                    "sampler": study.sampler, "proposed_by": proposed_by(run.assessment), "seed": study.seed,
+                    "from": first, "to": run.tried.n,
+                    **({"host": platform.node(), **execution} if execution else {}),
+                    "began": began.isoformat(timespec="seconds"), "ended": clock().isoformat(timespec="seconds"),
+                }  # fmt: skip
+                run.study.set_user_attr(RUNS_ATTR, [*run.study.user_attrs.get(RUNS_ATTR, []), entry])
+
+
+def runs_of(run: Run) -> list[dict[str, Any]]:
+    """Return the runs of a study, ordered by start; earlier versions stored an entry for each worker too."""
+    attrs = run.study.user_attrs
+    workers = [entry for name, entry in attrs.items() if name.startswith(f"{RUNS_ATTR}/")]
+    return sorted([*attrs.get(RUNS_ATTR, []), *workers], key=lambda entry: str(entry["began"]))

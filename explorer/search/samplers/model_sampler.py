@@ -1,0 +1,114 @@
+"""Optuna sampler of the designs of the exact front of a model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from explorer.errors import WrongUsage
+from explorer.models.evaluation import Assessment
+from explorer.pareto.acquisition.batch_plan import MAX_OBJECTIVES, plan_designs
+from explorer.problem.columns import Columns, n_rows, stack
+from explorer.search.encoding import Encoding, rows_of
+from explorer.search.session import prepare_reference
+from explorer.search.storage.bulk import set_system_attr
+from explorer.search.trial_table import tried_of
+
+PLANNED_ATTR = "explorer:planned"
+_FIRST = 256
+
+
+class ModelSampler(BaseSampler):
+    """Optuna sampler that proposes designs of the exact front in order of their marginal hypervolume gain.
+
+    The n-th trial is the n-th design of one plan, whichever process asks for it: workers with the same seed never
+    repeat each other. Trials that the study had before count as measured. In plain Optuna an objective suggests the
+    parameters of `distributions`, or call `study.ask(sampler.distributions)`; other parameters are drawn at random.
+
+    Args:
+        assessment: a study of two or three objectives with predicted designs: `explorer.load("edp-accuracy")`.
+        n_trials: number of designs to plan first.
+        reference: the hypervolume's reference point, in the objectives' order; default: the study's.
+        seed: of the plan.
+
+    Raises:
+        WrongUsage: designs are measured, or there are more than three objectives.
+    """
+
+    def __init__(
+        self,
+        assessment: Assessment,
+        *,
+        n_trials: int = _FIRST,
+        reference: Sequence[float] | None = None,
+        seed: int = 0,
+    ) -> None:
+        if not assessment.is_cheap:
+            raise WrongUsage("every design would have to be measured", fix="use LearningSampler")
+        if len(assessment.study.objectives) > MAX_OBJECTIVES:
+            raise WrongUsage("the exact front of more than three objectives is not known", fix="use NSGAIIISampler")
+        self._assessment, self._seed = assessment, seed
+        self._reference = prepare_reference(assessment) if reference is None else tuple(reference)
+        self._encoding = Encoding(assessment.regions)
+        self._independent = RandomSampler(seed=seed)
+        self._n_planned = max(1, n_trials)
+        self._others: list[int] = []
+        self._plan: list[dict[str, Any]] | None = None
+        self._known: Columns | None = None
+        self._designs: Columns | None = None
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Names and ranges of a trial's parameters."""
+        return self._encoding.distributions()
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the parameters of the study."""
+        del study, trial
+        return self.distributions
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the parameters of this trial's design of the plan."""
+        if self._plan is None:
+            self._read_others(study, before=trial.number)
+        index = trial.number - int(np.searchsorted(self._others, trial.number))
+        params = self._at(index)
+        set_system_attr(study, trial, PLANNED_ATTR, index)
+        return {name: params[name] for name in search_space if name in params}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Draw a parameter that the study does not have."""
+        return self._independent.sample_independent(study, trial, param_name, param_distribution)
+
+    def _read_others(self, study: optuna.Study, *, before: int) -> None:
+        """Read the earlier trials without a plan's mark: they are the same for every process and at any time."""
+        trials = study.get_trials(deepcopy=False)
+        others = [t for t in trials if t.number < before and PLANNED_ATTR not in t.system_attrs]
+        self._others = [t.number for t in others]
+        tried = tried_of([t for t in others if t.state == TrialState.COMPLETE], self._assessment)
+        self._known = tried.table if tried.n else None
+        self._plan = []
+
+    def _at(self, index: int) -> dict[str, Any]:
+        plan = self._plan or []
+        while index >= len(plan):
+            known = [part for part in (self._known, self._designs) if part is not None]
+            more = plan_designs(
+                self._assessment, self._reference, max(self._n_planned, len(plan)), seed=self._seed,
+                known=stack(known) if known else None,
+            )  # fmt: skip
+            if not n_rows(more):  # no design is left: repeat
+                return plan[index % len(plan)]
+            assessed = self._assessment.assess(more)
+            self._designs = assessed if self._designs is None else stack([self._designs, assessed])
+            plan += rows_of(self._encoding.encode(more))
+        self._plan = plan
+        return plan[index]

@@ -1,0 +1,128 @@
+"""Samplers of a study by name, and their batch sizes."""
+
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    GPSampler,
+    GridSampler,
+    NSGAIIISampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from explorer.errors import MissingPart, UnknownName
+from explorer.models.evaluation import Assessment
+from explorer.pareto.acquisition.batch_plan import MAX_OBJECTIVES
+
+POPULATION = 50
+MODEL, LEARNING = "model", "learning"
+"""Meaning of `auto` where designs are predicted, and where they are measured."""
+_FREE_BATCH = 256
+
+
+class _AskedGrid(GridSampler):
+    """Optuna's grid for ask and tell: at its end it would call `Study.stop`, which works in `optimize` only."""
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """Do nothing."""
+
+
+def own_seed(seed: int, *, done: int) -> int:
+    """Return the seed of a search that begins with `done` trials: a resumed one must propose other designs."""
+    return int(np.random.SeedSequence([seed, done, 0]).generate_state(1)[0])
+
+
+def proposed_by(assessment: Assessment) -> str:
+    """Return the name of a study's sampler; `auto` is resolved.
+
+    For predicted designs it means "model" (the cover of the exact front) up to three objectives, and else "nsga3"; for
+    measured ones "learning".
+    """
+    study = assessment.study
+    if study.sampler != "auto":
+        return study.sampler
+    if not assessment.is_cheap:
+        return LEARNING
+    return MODEL if len(study.objectives) <= MAX_OBJECTIVES else "nsga3"
+
+
+def wants_all(assessment: Assessment) -> bool:
+    """Return True where at least as many trials are asked for as there are designs: then all designs are tried."""
+    return assessment.n_designs <= assessment.study.trials
+
+
+def make_sampler(
+    name: str,
+    *,
+    seed: int,
+    done: int,
+    trials: int,
+    distributions: Mapping[str, BaseDistribution],
+    is_parallel: bool = False,
+) -> BaseSampler:
+    """Return one of Optuna's samplers.
+
+    Args:
+        name: a study's name of the sampler.
+        seed: the study's seed.
+        done: number of COMPLETE trials, for the seed.
+        trials: number of trials wanted in all, for the size of the grid.
+        distributions: of the parameters.
+        is_parallel: True for several designs in flight.
+
+    Raises:
+        MissingPart: `gp` needs torch.
+        UnknownName: there is no such sampler.
+    """
+    own = own_seed(seed, done=done)
+    if name == "gp" and find_spec("torch") is None:
+        raise MissingPart("torch", needed_for="sampler 'gp'", extra="gp")
+    makers: dict[str, Callable[[], BaseSampler]] = {
+        "tpe": lambda: TPESampler(seed=own, multivariate=True, constant_liar=is_parallel),
+        "nsga2": lambda: NSGAIISampler(population_size=POPULATION, seed=own),
+        "nsga3": lambda: NSGAIIISampler(population_size=POPULATION, seed=own),
+        # The sequence goes on where the study left it only under the same seed.
+        "qmc": lambda: QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False),
+        "random": lambda: RandomSampler(seed=own),
+        "grid": lambda: _AskedGrid(_grid(distributions, trials), seed=seed),
+        "gp": lambda: GPSampler(seed=own, deterministic_objective=True),
+    }
+    if name not in makers:
+        raise UnknownName("sampler", name, makers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return makers[name]()
+
+
+def batch_size(name: str) -> int:
+    """Return how many trials to ask for at once: a generation, or one where a sampler learns from each trial."""
+    if name in {"nsga2", "nsga3"}:
+        return POPULATION
+    return 1 if name in {"tpe", "gp"} else _FREE_BATCH
+
+
+def _grid(distributions: Mapping[str, BaseDistribution], trials: int) -> dict[str, list[float] | list[str]]:
+    """Return a full grid of at least `trials` points, edges included, as even as the number of axes allows."""
+    free = [name for name, d in distributions.items() if isinstance(d, FloatDistribution)]
+    cells = math.prod(len(d.choices) for d in distributions.values() if isinstance(d, CategoricalDistribution))
+    n = max(2, math.ceil((trials / cells) ** (1 / max(len(free), 1)) - 1e-9))
+    grid: dict[str, list[float] | list[str]] = {}
+    for name, distribution in distributions.items():
+        if isinstance(distribution, CategoricalDistribution):
+            grid[name] = [str(choice) for choice in distribution.choices]
+        elif isinstance(distribution, FloatDistribution):
+            low, high = distribution.low, distribution.high
+            points = np.geomspace(low, high, n) if distribution.log else np.linspace(low, high, n)
+            grid[name] = np.clip(points, low, high).tolist()
+    return grid

@@ -1,0 +1,159 @@
+"""A study at its storage: create or load it, check that it asks the same question, read its finished trials."""
+
+import json
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import FrozenTrial, TrialState
+
+from explorer.errors import WrongUsage
+from explorer.io.files import sha256
+from explorer.models.evaluation import Assessment, fingerprint
+from explorer.models.evaluator import measurer
+from explorer.pareto.geometry.dominance import default_reference
+from explorer.problem.study import declaration_text
+from explorer.search.storage.open import open_storage, shown_url
+from explorer.search.trial_table import Tried, tried_of
+
+RUNS_ATTR = "explorer:runs"
+MEASURED_ATTR = "explorer:measured"
+FAILED_ATTR = "explorer:failed"
+_DECLARATION, _HASH = "explorer:declaration", "explorer:declaration_sha256"
+_REFERENCE_SCAN = 2**14
+
+
+@dataclass(eq=False)
+class Run:
+    """Study at its storage, which is opened once: reading a large one takes time.
+
+    Args:
+        assessment: the study with its evaluator and regions.
+        out: the result folder.
+        storage_url: storage of the trials; None for a journal file in `out`.
+        reference: reference point of the hypervolume.
+        ensure_lock: checks, before a write, that no other run works on the study.
+    """
+
+    assessment: Assessment
+    out: Path
+    storage_url: str | None
+    reference: tuple[float, ...]
+    ensure_lock: Callable[[], None] = lambda: None
+    said: list[str] = field(default_factory=list, init=False, repr=False)
+
+    @cached_property
+    def study(self) -> optuna.Study:
+        """The Optuna study, loaded or created at first use.
+
+        Raises:
+            WrongUsage, InvalidFile, MissingPart: the storage cannot be used, or holds another question.
+        """
+        return _open_study(self)
+
+    @cached_property
+    def tried(self) -> Tried:
+        """COMPLETE trials that this process has read or recorded."""
+        return tried_of(complete_trials(self.study), self.assessment)
+
+    def add(self, more: Tried) -> None:
+        """Add trials that this process has recorded."""
+        before = self.tried  # if it is read only now, it has them already
+        self.tried = before if np.isin(more.numbers, before.numbers).all() else before.and_then(more)
+
+    def say(self, note: str) -> None:
+        """Keep a note on the storage for the results, once."""
+        if note and note not in self.said:
+            self.said.append(note)
+
+    @property
+    def place(self) -> str:
+        """Name of the storage in messages, without a password."""
+        return shown_url(self.storage_url, self.out)
+
+
+def prepare(assessment: Assessment, *, out: Path, storage_url: str | None = None) -> Run:
+    """Return a run with its reference point."""
+    return Run(assessment, out, storage_url, prepare_reference(assessment))
+
+
+def prepare_reference(assessment: Assessment) -> tuple[float, ...]:
+    """Return the declared reference point (a measured study has one), or one just beyond the worst of a scan."""
+    if assessment.study.reference_point is not None:
+        return assessment.study.reference_point
+    # Of all designs, feasible or not: constraints must not move the point that fronts are compared by.
+    return default_reference(assessment.values(assessment.scan(_REFERENCE_SCAN)), assessment.study.objectives)
+
+
+def _open_study(run: Run) -> optuna.Study:
+    """Load or create the Optuna study of a run, and restore what was measured."""
+    logging.getLogger("optuna").setLevel(logging.ERROR)
+    study, evaluator = run.assessment.study, run.assessment.evaluator
+    storage = open_storage(run.storage_url, run.out)
+    try:
+        # Not create_study(load_if_exists=True), which writes a record to a study that is then refused.
+        optuna_study = optuna.load_study(study_name=study.name, storage=storage)
+    except KeyError:
+        directions = [objective.direction for objective in study.objectives]
+        optuna_study = optuna.create_study(storage=storage, study_name=study.name, directions=directions)
+    _check_question(optuna_study, {**study.declaration(), "model": fingerprint(evaluator)}, run)
+    if measuring := measurer(evaluator):
+        for trial in complete_trials(optuna_study):
+            measuring.recall(trial.user_attrs.get(MEASURED_ATTR))
+    if optuna_study.metric_names is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            optuna_study.set_metric_names([objective.name for objective in study.objectives])
+    return optuna_study
+
+
+def _check_question(optuna_study: optuna.Study, declaration: dict[str, Any], run: Run) -> None:
+    """Store the declaration with a new study, or compare it with the stored one.
+
+    Raises:
+        WrongUsage: the stored study asks another question, or was not created by explorer.
+    """
+    text, stored = declaration_text(declaration), optuna_study.user_attrs
+    if _HASH not in stored:
+        if optuna_study.get_trials(deepcopy=False):
+            raise WrongUsage(
+                f"{run.place}: holds a study '{optuna_study.study_name}' that explorer did not begin",
+                fix="choose another folder with --out, or another --storage",
+            )
+        optuna_study.set_user_attr(_DECLARATION, text)
+        optuna_study.set_user_attr(_HASH, sha256(text))
+    elif stored[_HASH] != sha256(text):
+        changed = _differences(json.loads(stored.get(_DECLARATION, "{}")), declaration)
+        raise WrongUsage(
+            f"{run.assessment.study.path}: the question has changed since {run.place} was begun "
+            f"({', '.join(changed) or 'its declaration'}); trials of two questions must not be mixed",
+            fix="put the declaration back to go on, or begin anew with --out DIR (nothing is overwritten)",
+        )
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    result = []
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            old, new = json.dumps(before.get(key)), json.dumps(now.get(key))
+            result.append(f"{key}: {old} -> {new}" if len(old) + len(new) < 100 else key)
+    return result
+
+
+def failures(optuna_study: optuna.Study) -> Counter[str]:
+    """Count the reasons why trials could not be measured."""
+    trials = optuna_study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    return Counter(str(t.user_attrs[FAILED_ATTR]) for t in trials if FAILED_ATTR in t.user_attrs)
+
+
+def complete_trials(optuna_study: optuna.Study) -> list[FrozenTrial]:
+    """Return the COMPLETE trials of a study, ordered by number."""
+    return optuna_study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))

@@ -1,0 +1,177 @@
+"""Search of a study with predicted designs: propose, assess and record them in blocks."""
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
+
+from explorer.models.evaluation import Assessment
+from explorer.models.posterior_draws import PosteriorModel
+from explorer.pareto.acquisition.batch_plan import plan_designs
+from explorer.problem.columns import Columns, knobs_of, n_rows, stack, take
+from explorer.search.encoding import Encoding, columns_of
+from explorer.search.enqueued import fill_params, is_enqueued
+from explorer.search.progress import FrontSoFar, Progress, stopped
+from explorer.search.samplers.generators import Asked, Listed, Proposal
+from explorer.search.samplers.mirror import Mirror
+from explorer.search.samplers.nsga import GENERATION_KEYS, Generational
+from explorer.search.samplers.registry import (
+    MODEL,
+    POPULATION,
+    batch_size,
+    make_sampler,
+    own_seed,
+    proposed_by,
+    wants_all,
+)
+from explorer.search.session import Run
+from explorer.search.storage.bulk import Block, finish_enqueued, record
+from explorer.search.storage.retry import Patience
+from explorer.search.trial_table import ORIGIN_ATTR, SAMPLE, SEARCH, Tried, attributes, keys_of, row_of
+
+# Number of finished trials that each sampler has to know; None: all. The sequence of `qmc` needs the first one only.
+_HISTORY: Mapping[str, int | None] = {"tpe": None, "gp": None, "grid": None, "qmc": 1, "random": 0}
+
+
+def search_alone(
+    run: Run, *, progress: Progress | None, should_stop: Callable[[], bool], notify: Callable[[str], None]
+) -> int:
+    """Search until the wanted number of trials is COMPLETE; return how many were added.
+
+    Raises:
+        Interrupted: `should_stop` returned True before that; all assessed designs are recorded.
+        StorageLost: the storage went away and did not come back.
+    """
+    patience = Patience(run.place, say=notify, ensure_lock=run.ensure_lock)
+    first, front = run.tried.n, FrontSoFar(run, progress)
+    _record_enqueued(run, patience)
+    if not run.tried.n:
+        _record_samples(run, patience)
+    wanted = _n_wanted(run)
+    front.look(wanted)
+    source = _source(run, wanted - run.tried.n) if run.tried.n < wanted else None
+    while source and run.tried.n < wanted:
+        if should_stop():
+            raise stopped(run, run.tried.n, wanted)
+        proposal = source.propose(min(source.batch, wanted - run.tried.n))
+        if not proposal.n:
+            break
+        columns = _record(run, proposal, patience)
+        source.learn(proposal, run.assessment.values(columns), run.assessment.excess(columns))
+        front.look(wanted)
+    return run.tried.n - first
+
+
+def _n_wanted(run: Run) -> int:
+    """Return the number of COMPLETE trials at which a search ends: those asked for, or those of a finite space."""
+    if not wants_all(run.assessment):
+        return run.assessment.study.trials
+    return run.tried.n + n_rows(_untried(run))  # some designs may have two trials
+
+
+def _untried(run: Run) -> Columns:
+    """Return the designs of a finite space that have no COMPLETE trial."""
+    every, complete = run.assessment.every_design(), set(keys_of(run.tried.table))
+    rows = {key: i for i, key in enumerate(keys_of(every)) if key not in complete}
+    return take(every, np.array([*rows.values()], dtype=np.int64))
+
+
+def _source(run: Run, n: int) -> Listed | Asked | Generational:
+    """Return the source of the n designs that are missing."""
+    assessment, study, tried = run.assessment, run.assessment.study, run.tried
+    name = proposed_by(assessment)
+    if name == MODEL:
+        planned = plan_designs(assessment, run.reference, n, seed=study.seed, known=tried.table)
+        return Listed(planned, assessment, system_attrs=_as_parents(run, max(0, POPULATION - tried.n)))
+    if wants_all(assessment):
+        return Listed(_untried(run), assessment)
+    if name in GENERATION_KEYS:
+        return Generational(name, run.study, assessment, tried, seed=own_seed(study.seed, done=tried.n))
+    distributions = Encoding(assessment.regions).distributions()
+    sampler = make_sampler(name, seed=study.seed, done=tried.n, trials=study.trials, distributions=distributions)
+    return Asked(Mirror(sampler, run.study, distributions, n_history=_HISTORY[name]), batch=batch_size(name))
+
+
+def _record_samples(run: Run, patience: Patience) -> None:
+    """Record the measured samples of a new study as its first designs, whatever its sampler."""
+    samples = _samples(run.assessment)
+    if not samples:
+        return
+    n, params = len(samples), Encoding(run.assessment.regions).encode(stack([design for _, design in samples]))
+    attrs = {ORIGIN_ATTR: [SAMPLE] * n, "sample": [label for label, _ in samples]}
+    _record(run, Proposal(params, n, _as_parents(run, n)), patience, origin=SAMPLE, attrs=attrs)
+
+
+def _samples(assessment: Assessment) -> list[tuple[str, Columns]]:
+    """Return label and design of the model's samples within the regions, each design once, shape (1,) each."""
+    evaluator, unique = assessment.evaluator, dict[tuple[Any, ...], tuple[str, Columns]]()
+    if isinstance(evaluator, PosteriorModel):
+        columns = evaluator.samples.columns
+        for i, label in enumerate(evaluator.samples.labels):
+            region = assessment.regions.get(columns["family"][i])
+            row = {name: columns[name][i : i + 1] for name in knobs_of(columns)}
+            if region is not None and region.contains(row).all():
+                knobs = region.knobs(row)
+                made = region.designs({a.name: np.clip(knobs[a.name], a.low, a.high) for a in region.axes})
+                unique.setdefault(keys_of(made)[0], (label, made))
+    return [*unique.values()]
+
+
+def _record_enqueued(run: Run, patience: Patience) -> None:
+    """Assess and record the enqueued designs under their own numbers; parameters without a value are drawn."""
+    enqueued = [trial for trial in run.study.get_trials(deepcopy=False) if is_enqueued(trial)]
+    if not enqueued:
+        return
+    assessment, encoding = run.assessment, Encoding(run.assessment.regions)
+    distributions = encoding.distributions()
+    sampler = RandomSampler(seed=own_seed(assessment.study.seed, done=run.tried.n))
+    random = Mirror(sampler, None, distributions)
+    params = columns_of([fill_params(trial, random.draw()) for trial in enqueued])
+    columns = assessment.assess(encoding.decode(params, n=len(enqueued)))
+    values, excess, attrs = assessment.values(columns), assessment.excess(columns), attributes(columns, params)
+    for i, trial in enumerate(enqueued):
+        patience(
+            lambda i=i, trial=trial: finish_enqueued(  # type: ignore[misc]
+                run.study, trial, params=row_of(params, i), distributions=distributions, state=TrialState.COMPLETE,
+                values=values[i].tolist(), constraints={name: float(of[i]) for name, of in excess.items()},
+                user_attrs=row_of(attrs, i), system_attrs={},
+            )
+        )  # fmt: skip
+    numbers = np.array([trial.number for trial in enqueued], dtype=np.int64)
+    run.add(Tried(numbers, columns, np.full(len(enqueued), SEARCH, dtype=object)))
+
+
+def _as_parents(run: Run, n: int) -> Mapping[str, Sequence[Any]]:
+    """Return the attributes that make n trials the first generation of plain Optuna's NSGA samplers."""
+    return {GENERATION_KEYS.get(run.assessment.study.sampler, GENERATION_KEYS["nsga2"]): [0] * n}
+
+
+def _record(
+    run: Run,
+    proposal: Proposal,
+    patience: Patience,
+    *,
+    origin: str = SEARCH,
+    attrs: Mapping[str, Sequence[Any]] | None = None,
+) -> Columns:
+    """Assess and record a proposal; return the assessed designs."""
+    began = datetime.datetime.now(datetime.UTC)
+    assessment, encoding = run.assessment, Encoding(run.assessment.regions)
+    columns = assessment.assess(encoding.decode(proposal.params, n=proposal.n))
+    block = Block(
+        params=proposal.params,
+        distributions=encoding.distributions(),
+        values=assessment.values(columns),
+        constraints=assessment.excess(columns),
+        user_attrs={**attributes(columns, proposal.params), **(attrs or {})},
+        system_attrs=proposal.system_attrs,
+        began=began,
+        ended=datetime.datetime.now(datetime.UTC),
+    )
+    recorded = patience(lambda: record(run.study, block))
+    run.say(recorded.note)
+    run.add(Tried(np.array(recorded.numbers, dtype=np.int64), columns, np.full(proposal.n, origin, dtype=object)))
+    return columns

@@ -1,0 +1,97 @@
+"""Advisory lock of a run in PostgreSQL: held by a session whose application name is the holder."""
+
+import datetime
+import hashlib
+import os
+import platform
+import re
+import secrets
+import time
+from contextlib import suppress
+
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from explorer.search.storage.open import driver_url, engine_args
+from explorer.search.storage.retry import is_away
+
+_TRIES, _PAUSE_S = 20, 0.1
+_MAX_HOST = 20  # PostgreSQL cuts an application_name after 63 bytes
+# The server frees the lock of a machine that vanished after 40 s, not after the two hours of Linux's default.
+_NAME = text(
+    "SELECT set_config('application_name', :name, false), set_config('tcp_keepalives_idle', '20', false),"
+    " set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '4', false)"
+)
+_TAKE = text("SELECT pg_try_advisory_lock(:key)")
+_HOLDER = text(
+    "SELECT a.pid, a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
+    " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+    " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND CAST(l.classid AS bigint) = :high AND CAST(l.objid AS bigint) = :low"
+)
+
+
+class AdvisoryLock:
+    """Session-level advisory lock on a study in a PostgreSQL database.
+
+    The server frees it with the session: when the process ends, and when the server restarts. A connection pooler in
+    transaction mode cannot hold it.
+    """
+
+    def __init__(self, url: str, study: str) -> None:
+        self._engine = create_engine(
+            driver_url(url), poolclass=NullPool, isolation_level="AUTOCOMMIT", **engine_args(url)
+        )
+        digest = hashlib.sha256(f"explorer run\0{study}".encode()).digest()
+        self._key = int.from_bytes(digest[:8], signed=True)
+        since = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._name = f"explorer {os.getpid()} {platform.node()[:_MAX_HOST]} {since} {secrets.token_hex(2)}"
+        self._session: Connection | None = None
+
+    def take(self) -> str:
+        """Take the lock; return '' or its holder.
+
+        Raises:
+            SQLAlchemyError: the server cannot be reached.
+        """
+        if self._session is None:
+            self._session = self._engine.connect()
+            self._session.execute(_NAME, {"name": self._name})
+        key = {"high": self._key >> 32 & 0xFFFFFFFF, "low": self._key & 0xFFFFFFFF}
+        for _ in range(_TRIES):
+            if self._session.execute(_TAKE, {"key": self._key}).scalar():
+                return ""
+            row = self._session.execute(_HOLDER, key).first()
+            if row is not None and row.application_name != self._name:
+                return _shown(row.pid, row.application_name)
+            if row is not None:  # this process's session, cut off unnoticed by the server
+                self._session.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": row.pid})
+            time.sleep(_PAUSE_S)
+        return "a session that does not end"
+
+    def is_held(self) -> bool:
+        """Return True while the session of the lock is alive; close a dead one."""
+        if self._session is None:
+            return False
+        try:
+            self._session.exec_driver_sql("SELECT 1")
+        except SQLAlchemyError as error:
+            if not is_away(error):
+                raise
+            self.close()
+            return False
+        return True
+
+    def close(self) -> None:
+        """Free the lock."""
+        session, self._session = self._session, None
+        if session is not None:
+            with suppress(SQLAlchemyError):
+                session.invalidate()
+                session.close()
+
+
+def _shown(pid: int, name: str) -> str:
+    holder = re.fullmatch(r"explorer (\d+) (.*) (\S+) \w{4}", name)
+    return "process {} on {}, since {}".format(*holder.groups()) if holder else f"session {pid} of '{name}'"

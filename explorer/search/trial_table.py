@@ -1,0 +1,85 @@
+"""COMPLETE trials of a study as a table of columns, ordered by trial number."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.trial import FrozenTrial
+
+from explorer.models.evaluation import Assessment
+from explorer.problem.columns import TARGETS, Columns, bounds, knobs_of, n_rows, stack
+from explorer.problem.objectives import OBJECTIVES
+from explorer.search.encoding import Encoding, Params, columns_of
+
+ORIGIN_ATTR = "origin"
+SEARCH, SAMPLE = "search", "sample"
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """Table of COMPLETE trials.
+
+    Args:
+        numbers: trial numbers, shape (n,).
+        table: the assessed designs, with the objectives as they are stored, shape (n,) each.
+        origin: `sample` for a sample of the model, else `search`, shape (n,).
+    """
+
+    numbers: NDArray[np.int64]
+    table: Columns
+    origin: NDArray[Any]
+
+    @property
+    def n(self) -> int:
+        """Number of trials."""
+        return len(self.numbers)
+
+    def and_then(self, other: "Tried") -> "Tried":
+        """Return the trials of both tables."""
+        if not self.n:
+            return other
+        return Tried(
+            np.concatenate([self.numbers, other.numbers]),
+            stack([self.table, other.table]),
+            np.concatenate([self.origin, other.origin]),
+        )
+
+
+def tried_of(trials: Sequence[FrozenTrial], assessment: Assessment) -> Tried:
+    """Return COMPLETE trials as a table: objectives as stored, other columns computed from the parameters."""
+    encoding, objectives = Encoding(assessment.regions), assessment.study.objectives
+    names = encoding.distributions().keys()
+    trials = [trial for trial in trials if names <= trial.params.keys()]  # one added by hand may lack some
+    n = len(trials)
+    table = assessment.assess(encoding.decode(columns_of([trial.params for trial in trials]), n=n))
+    values = np.array([trial.values for trial in trials], dtype=np.float64).reshape(n, len(objectives))
+    for j, objective in enumerate(objectives):
+        table[objective.name] = values[:, j]
+    origin = np.array([trial.user_attrs.get(ORIGIN_ATTR, SEARCH) for trial in trials], dtype=object)
+    return Tried(np.array([trial.number for trial in trials], dtype=np.int64), table, origin)
+
+
+def is_feasible_of(trials: Sequence[FrozenTrial]) -> NDArray[np.bool_]:
+    """Return a mask of the trials that meet all of their stored constraints, shape (n,)."""
+    return np.array([all(c <= 0 for c in trial.constraints.values()) for trial in trials], dtype=np.bool_)
+
+
+def attributes(columns: Columns, params: Params) -> dict[str, list[Any]]:
+    """Return the user attributes of assessed designs: scalars, as optuna-dashboard shows them, without parameters."""
+    targets = [own for name in TARGETS for own in (name, *bounds(name))]
+    names = (*[k for k in knobs_of(columns) if k != "family"], *targets, *OBJECTIVES, "domain_distance", "is_feasible")
+    return {name: columns[name].tolist() for name in names if name in columns and name not in params}
+
+
+def row_of(columns: Mapping[str, Sequence[Any]], i: int) -> dict[str, Any]:
+    """Return one row of a table of lists."""
+    return {name: values[i] for name, values in columns.items()}
+
+
+def keys_of(designs: Columns) -> list[tuple[Any, ...]]:
+    """Return the knobs of each design as a tuple."""
+    if not n_rows(designs):
+        return []
+    return list(zip(*[designs[name].tolist() for name in knobs_of(designs)], strict=True))

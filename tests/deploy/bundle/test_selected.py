@@ -1,0 +1,109 @@
+"""Reading chosen.json: an untrusted file; all of its faults at once, and nothing shipped that nobody should ship."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from explorer.deploy.bundle.selected import read_chosen, refuse_what_nobody_should_ship
+from explorer.errors import InvalidFile, NoFeasibleDesign
+
+Write = Callable[..., Path]
+
+
+def test_what_choose_writes_is_read_back(write: Write, payload: dict[str, Any]) -> None:
+    chosen = read_chosen(write())
+
+    assert chosen.file.design.columns == payload["design"]
+    assert chosen.file.rule.where == ("accuracy >= 0.9",)
+    assert not chosen.is_extrapolated
+    refuse_what_nobody_should_ship(chosen, allow_extrapolation=False)
+
+
+def test_all_faults_of_single_values_are_told_at_once(write: Write) -> None:
+    def spoil(p: dict[str, Any]) -> None:
+        p["colour"] = "blue"
+        p["design"] |= {"pruning_ratio": 1.5, "quant_step": math.nan, "energy_j": math.inf, "note": [1]}
+        p["provenance"]["study"]["sha256"] = "abc"
+        p["provenance"]["question"]["objectives"] = ["beauty", "edp_js"]
+        del p["provenance"]["model"]
+
+    with pytest.raises(InvalidFile) as caught:
+        read_chosen(write(spoil))
+
+    told = {fault.where: fault.what for fault in caught.value.faults}
+    assert len(caught.value.faults) == 8
+    assert told["[design] pruning_ratio"] == "1.5 is outside [0, 1)"
+    assert "finite" in told["[design] quant_step"]
+    assert "not finite" in told["[design] energy_j"]
+    assert "single value" in told["[design] note"]
+    assert "[provenance] study.sha256" in told
+    assert "'beauty' is not an objective" in told["[provenance] question.objectives, item 1"]
+
+
+def test_numbers_that_contradict_each_other_are_told_at_once(write: Write) -> None:
+    def spoil(p: dict[str, Any]) -> None:
+        p["design"] |= {"accuracy": 0.2, "power_w": "lots", "frequency_hz": 3e9, "frequency_max_hz": 2e9}
+        del p["design"]["edp_js"], p["design"]["domain_distance"]
+
+    with pytest.raises(InvalidFile) as caught:
+        read_chosen(write(spoil))
+
+    told = {fault.where: fault.what for fault in caught.value.faults}
+    assert told.keys() == {
+        f"[design] {n}" for n in ("accuracy", "power_w", "frequency_hz", "edp_js", "domain_distance")
+    }
+    assert told["[design] frequency_hz"] == "3 GHz cannot exist: its voltage carries at most 2 GHz"
+    assert "lies outside its own interval" in told["[design] accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(lambda p: p["provenance"].update(x={"y": [math.nan]}), "not finite", id="deep-nan"),
+        pytest.param(lambda p: p.update(runner_up={"energy_j": -math.inf}), "not finite", id="runner-up"),
+        pytest.param(lambda p: p["rule"].update(text="\x1b[2J"), "cannot be printed", id="control"),
+        pytest.param(lambda p: p.update(study="a\nb"), "cannot be printed", id="newline"),
+        pytest.param(lambda p: p["design"].update(design_id=-1), "design_id", id="negative"),
+        pytest.param(lambda p: p.update(is_extrapolated="perhaps"), "is_extrapolated", id="flag"),
+        pytest.param(lambda p: p["provenance"].update(x=" " * 1_000_001), "keep it under 1,000,000 bytes", id="size"),
+    ],
+)
+def test_a_spoilt_file_is_refused(write: Write, change: Callable[[dict[str, Any]], object], said: str) -> None:
+    with pytest.raises(InvalidFile, match=said):
+        read_chosen(write(change))
+
+
+def test_deep_nesting_is_refused_without_exhausting_anything(write: Write) -> None:
+    nested: Any = 0
+    for _ in range(300):
+        nested = [nested]
+
+    with pytest.raises(InvalidFile, match="nested too deeply"):
+        read_chosen(write(lambda p: p["provenance"].update(x=nested)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda p: p.update(is_extrapolated=True), id="flag"),
+        pytest.param(lambda p: p["design"].update(domain_distance=0.6), id="distance"),
+    ],
+)
+def test_an_extrapolation_is_one_by_its_flag_or_by_its_distance(
+    write: Write, change: Callable[[dict[str, Any]], object]
+) -> None:
+    chosen = read_chosen(write(change))
+
+    with pytest.raises(NoFeasibleDesign, match=r"extrapolations\n  fix: .*--allow-extrapolation"):
+        refuse_what_nobody_should_ship(chosen, allow_extrapolation=False)
+    refuse_what_nobody_should_ship(chosen, allow_extrapolation=True)
+
+
+def test_a_design_that_breaks_its_constraints_is_never_shipped(write: Write) -> None:
+    chosen = read_chosen(write(lambda p: p["design"].update(is_feasible=False)))
+
+    with pytest.raises(NoFeasibleDesign, match="does not meet the constraints"):
+        refuse_what_nobody_should_ship(chosen, allow_extrapolation=True)

@@ -1,0 +1,369 @@
+"""Verifying a bundle: what was changed is found, what was promised is measured, what was not measured is told."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
+
+from explorer.api import deploy, verify
+from explorer.deploy.bundle.write import with_sums
+from explorer.deploy.verification.check import Check, Span, judged, span
+from explorer.errors import ExplorerError, InvalidFile, WrongUsage
+from explorer.models.samples.samples import read_samples
+from explorer.network.graph.model import load_network
+from explorer.network.measurement.labelled_data import LabelledData, labelled
+
+Write = Callable[..., Path]
+finite = st.floats(-1e6, 1e6)
+
+
+@pytest.fixture(scope="session")
+def promised(payload: dict[str, Any], digits: LabelledData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the MLP whose promises are those that it keeps, on a device; tests must not change it."""
+    folder = tmp_path_factory.mktemp("promised")
+    copy = json.loads(json.dumps(payload))
+    copy["design"] |= {"family": "digits-mlp", "accuracy": 0.95, "accuracy_lo": 0.9, "accuracy_hi": 0.99,
+                       "size_bytes": 9_000.0, "size_bytes_lo": 5_000.0, "size_bytes_hi": 12_000.0,
+                       "frequency_hz": 2.208e9}  # fmt: skip
+    copy["study"] = copy["provenance"]["study"]["name"] = copy["provenance"]["study"]["file"] = "gone"
+    (folder / "chosen.json").write_text(json.dumps(copy), encoding="utf-8")
+    return deploy(folder / "chosen.json", out=folder / "b", model="digits-mlp", device="rk3588-big")[1].folder
+
+
+@pytest.fixture
+def mine(promised: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be spoilt."""
+    return Path(shutil.copytree(promised, tmp_path / "b"))
+
+
+def states(checks: tuple[Check, ...]) -> dict[str, str]:
+    return {check.name: check.state for check in checks}
+
+
+def resealed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a manifest and write the checksums anew, as somebody who means it would."""
+    path = folder / "manifest.json"
+    said = json.loads(path.read_text(encoding="utf-8"))
+    change(said)
+    path.write_text(json.dumps(said), encoding="utf-8")
+    files = {p.name: p.read_bytes() for p in folder.iterdir() if p.name != "SHA256SUMS"}
+    (folder / "SHA256SUMS").write_bytes(with_sums(files)["SHA256SUMS"])
+
+
+def test_a_bundle_that_keeps_its_promise_is_found_to(promised: Path, digits: LabelledData) -> None:
+    verdict = verify(promised, data=digits, model="digits-mlp")
+
+    assert verdict.is_kept
+    found = states(verdict.checks)
+    assert {found[name] for name in ("files", "runs", "codes", "accuracy", "size_bytes")} == {"kept"}
+    assert found["latency_s"] == "not judged", "this machine is not the device"
+    assert {found["energy_j"], found["power_w"]} <= {"not measured", "not judged"}
+
+
+def test_the_measured_accuracy_is_that_of_the_network_itself(promised: Path, digits: LabelledData) -> None:
+    """By plain numpy: the codes times D, two products and a rectifier."""
+    verdict = verify(promised, data=digits)
+
+    accuracy = next(check.found for check in verdict.checks if check.name == "accuracy")
+    assert isinstance(accuracy, Span)
+    assert accuracy.value == _numpy_accuracy(promised / "network.onnx", digits)
+    assert accuracy.lo < accuracy.value < accuracy.hi
+
+
+def _numpy_accuracy(path: Path, data: LabelledData) -> float:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    scores = session.run(None, {name: data.inputs["x"].astype(np.float32)})[0]
+    return float((scores.argmax(axis=1) == data.labels).mean())
+
+
+def test_a_promise_the_network_does_not_keep_is_broken(write: Write, tmp_path: Path, digits: LabelledData) -> None:
+    """The paper's CNN has 93 % and 13 MB; this is another network."""
+    _, done = deploy(write(), out=tmp_path / "b", model="digits-mlp")
+
+    verdict = verify(done.folder, data=digits)
+
+    assert [check.name for check in verdict.broken] == ["size_bytes"] or "accuracy" in states(verdict.broken)
+    assert verdict.broken[-1].note.startswith("below it")
+
+
+@contextmanager
+def flipped(path: Path, place: int, bit: int) -> Iterator[None]:
+    content = path.read_bytes()
+    changed = bytearray(content)
+    changed[place % len(content)] ^= 1 << bit
+    path.write_bytes(changed)
+    try:
+        yield
+    finally:
+        path.write_bytes(content)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), place=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_any_bit_that_was_flipped_in_any_file_is_found(mine: Path, data: st.DataObject, place: int, bit: int) -> None:
+    name = data.draw(st.sampled_from(sorted(path.name for path in mine.iterdir())))
+
+    with flipped(mine / name, place, bit):
+        verdict = verify(mine)
+
+    assert states(verdict.checks) == {"files": "broken"}
+    assert not verdict.is_kept
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(lambda b: (b / "apply.sh").unlink(), "apply.sh is missing", id="missing"),
+        pytest.param(lambda b: (b / "more.txt").touch(), "more.txt is not of this bundle", id="more"),
+        pytest.param(lambda b: (b / "folder").mkdir(), "folder is not of this bundle", id="folder"),
+        pytest.param(lambda b: (b / "SHA256SUMS").unlink(), "SHA256SUMS is missing or damaged", id="no-sums"),
+        pytest.param(lambda b: (b / "SHA256SUMS").write_text(""), "SHA256SUMS is missing or damaged", id="empty-sums"),
+        pytest.param(
+            lambda b: (b / "SHA256SUMS").write_text(f"{'0' * 64}  ../chosen.json\n"), "missing or damaged", id="path"
+        ),
+    ],
+)
+def test_a_bundle_with_another_set_of_files_is_broken(mine: Path, change: Callable[[Path], object], said: str) -> None:
+    change(mine)
+
+    (check,) = verify(mine).checks
+
+    assert check.state == "broken"
+    assert said in str(check.found)
+
+
+def test_a_link_in_place_of_a_file_is_not_what_was_written(mine: Path) -> None:
+    (mine / "README.txt").rename(mine.parent / "elsewhere.txt")
+    (mine / "README.txt").symlink_to(mine.parent / "elsewhere.txt")
+
+    assert "README.txt was changed" in str(verify(mine).checks[0].found)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(lambda m: m["design"].update(quant_step=0.031), "has scale 0.03", id="step"),
+        pytest.param(lambda m: m["network"].update(r_effective=0.9), "R_eff is 0.4", id="zeros"),
+        pytest.param(lambda m: m["network"].update(sha256="0" * 64), "not the one that the manifest tells", id="file"),
+    ],
+)
+def test_codes_other_than_the_manifest_s_are_broken_though_every_sum_agrees(
+    mine: Path, change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    resealed(mine, change)
+
+    codes = next(check for check in verify(mine).checks if check.name == "codes")
+
+    assert codes.state == "broken"
+    assert said in str(codes.found)
+
+
+def test_the_source_shows_every_code_that_is_not_its_own(promised: Path, mine: Path) -> None:
+    other = verify(promised, model="digits-cnn")
+    resealed(mine, lambda m: m["design"].update(pruning_ratio=0.2))
+    pruned = verify(mine, model="digits-mlp")
+
+    assert "made from another network" in str(next(c.found for c in other.broken))
+    assert "other codes than Eq. (5) gives" in str(next(c.found for c in pruned.broken))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(lambda m: m.update(schema="explorer.deploy/9"), "must be 'explorer.deploy/1'", id="schema"),
+        pytest.param(lambda m: m["predicted"]["accuracy"].update(value="high"), "'high' is not allowed", id="text"),
+        pytest.param(lambda m: m["network"].update(file="../../etc/passwd"), "file", id="path"),
+        pytest.param(lambda m: m["network"].update(file="gone.onnx"), "'gone.onnx' is not in the bundle", id="gone"),
+    ],
+)
+def test_a_damaged_manifest_is_an_invalid_file(
+    mine: Path, change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    resealed(mine, change)
+
+    with pytest.raises(InvalidFile, match=said) as caught:
+        verify(mine)
+    assert caught.value.exit_code == 3
+
+
+def test_a_network_that_does_not_load_is_a_broken_promise(mine: Path) -> None:
+    (mine / "network.onnx").write_bytes(b"hello")
+    resealed(mine, dict)
+
+    runs = next(check for check in verify(mine).checks if check.name == "runs")
+
+    assert runs.state == "broken"
+    assert "not an ONNX file" in str(runs.found)
+
+
+def test_outputs_that_are_no_numbers_are_a_broken_promise(write: Write, tmp_path: Path) -> None:
+    value = helper.make_tensor_value_info
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["z"]), helper.make_node("Log", ["z"], ["y"])]
+    weights = numpy_helper.from_array(np.eye(3, 2, dtype=np.float32), "w")
+    graph = helper.make_graph(nodes, "log", [value("x", 1, ["n", 3])], [value("y", 1, ["n", 2])], [weights])
+    net = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    (tmp_path / "log.onnx").write_bytes(net.SerializeToString())
+    _, done = deploy(write(), out=tmp_path / "b", model=tmp_path / "log.onnx")
+    negative = labelled({"x": np.full((4, 3), -1.0, dtype=np.float32), "y": np.zeros(4, dtype=int)}, source="negative")
+
+    verdict = verify(done.folder, data=negative)
+
+    assert states(verdict.checks)["runs"] == "broken"
+    assert "NaN or infinite for 4 of 4 samples" in str(verdict.broken[0].found)
+
+
+def test_labels_that_do_not_match_are_the_data_s_fault_not_the_bundle_s(promised: Path, digits: LabelledData) -> None:
+    shifted = labelled({"x": digits.inputs["x"], "y": digits.labels + 5}, source="shifted")
+
+    with pytest.raises(InvalidFile, match="the network tells 10 classes"):
+        verify(promised, data=shifted)
+
+
+def test_nothing_is_measured_without_data_and_that_breaks_nothing(promised: Path) -> None:
+    verdict = verify(promised)
+
+    assert verdict.is_kept
+    assert states(verdict.checks)["accuracy"] == "not measured"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        pytest.param({"samples": "x.csv"}, "--samples stands without --data", id="samples"),
+        pytest.param({"data": "digitz"}, "did you mean 'digits'", id="data"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_refused(promised: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(WrongUsage, match=said):
+        verify(promised, **options)
+
+
+def test_a_folder_without_a_bundle_is_told(tmp_path: Path) -> None:
+    with pytest.raises(WrongUsage, match="holds no bundle"):
+        verify(tmp_path)
+    with pytest.raises(WrongUsage, match="no such folder"):
+        verify(tmp_path / "b")
+
+
+def sysfs(root: Path, *, lowest: int, highest: int) -> Path:
+    folder = root / "devices/system/cpu/cpufreq/policy4"
+    folder.mkdir(parents=True)
+    clocks = "1200000 1416000 1608000 1800000 2016000 2208000 2400000 \n"
+    for name, text in (("scaling_available_frequencies", clocks), ("scaling_min_freq", f"{lowest}\n"),
+                       ("scaling_max_freq", f"{highest}\n")):  # fmt: skip
+        (folder / name).write_text(text, encoding="ascii")
+    return root
+
+
+def test_on_the_device_the_clock_is_judged_and_with_it_the_latency(
+    promised: Path, digits: LabelledData, tmp_path: Path
+) -> None:
+    loose = verify(promised, data=digits, sysfs=sysfs(tmp_path / "loose", lowest=1_200_000, highest=2_400_000))
+    pinned = verify(promised, data=digits, sysfs=sysfs(tmp_path / "pinned", lowest=2_208_000, highest=2_208_000))
+
+    assert states(loose.broken) == {"clock": "broken"}
+    assert loose.broken[0].note == "sh apply.sh --apply sets it"
+    assert states(pinned.checks)["clock"] == "kept"
+    assert states(pinned.checks)["latency_s"] == "broken", (
+        "the paper's CNN takes a tenth of a second, the MLP microseconds"
+    )
+
+
+def test_what_was_measured_becomes_a_row_that_fit_can_read(
+    promised: Path, digits: LabelledData, tmp_path: Path
+) -> None:
+    path = tmp_path / "more.csv"
+
+    first = verify(promised, data=digits, samples=path, energy=False)
+    before = path.read_bytes()
+    verify(promised, data=digits, samples=path, energy=False)
+
+    assert first.samples == path
+    assert path.read_bytes().startswith(before)
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 2
+    assert rows[0]["family"] == "digits-mlp"
+    assert float(rows[0]["pruning_ratio"]) == 0.46
+    assert int(rows[0]["size_bytes"]) == int(rows[0]["size_deflate_bytes"])
+    assert rows[0]["energy_j"] == ""
+    samples = read_samples(path)
+    assert samples.columns["accuracy"].tolist() == [float(row["accuracy"]) for row in rows]
+
+
+def test_in_a_table_with_clocks_latency_off_the_device_is_left_empty(
+    promised: Path, digits: LabelledData, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("family,frequency_hz,latency_s,accuracy,colour", encoding="utf-8")
+
+    verify(promised, data=digits, samples=path, energy=False)
+
+    (row,) = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    assert (float(row["frequency_hz"]), row["latency_s"], row["colour"]) == (2.208e9, "", "")
+    assert 0.9 < float(row["accuracy"]) < 1
+
+
+def test_no_row_is_made_of_a_network_that_is_not_what_was_promised(
+    mine: Path, digits: LabelledData, tmp_path: Path
+) -> None:
+    path = tmp_path / "more.csv"
+    resealed(mine, lambda m: m["design"].update(quant_step=0.031))
+
+    assert verify(mine, data=digits, samples=path).samples is None
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("text", ["x,y\n1,2\n", '"a\n', "\xff"])
+def test_a_table_that_is_no_samples_is_refused_and_left_alone(promised: Path, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "other.csv"
+    path.write_bytes(text.encode("latin-1"))
+
+    with pytest.raises(ExplorerError) as caught:
+        verify(promised, data="digits", samples=path)
+    assert caught.value.exit_code == 3
+    assert path.read_bytes() == text.encode("latin-1")
+
+
+@given(a=st.tuples(finite, finite), b=st.tuples(finite, finite))
+def test_a_promise_is_broken_just_where_two_intervals_have_nothing_in_common(
+    a: tuple[float, float], b: tuple[float, float]
+) -> None:
+    (lo, hi), (low, high) = sorted(a), sorted(b)
+    said = judged("accuracy", Span(lo, lo, hi), Span(low, low, high))
+
+    slack = 1e-9 * max(abs(lo), abs(low))
+    assert (said.state == "broken") == (max(lo, low) > min(hi, high) + slack)
+
+
+def test_a_number_without_an_interval_is_its_own() -> None:
+    assert judged("accuracy", span(0.9), span(0.9)).state == "kept"
+    assert judged("accuracy", span(0.9), span(0.91)).note == "above it"
+    assert judged("accuracy", None, span(0.9)).state == "not promised"
+    assert judged("accuracy", span(0.9), None).state == "not measured"
+
+
+def test_what_a_file_stores_is_what_was_put_in(promised: Path) -> None:
+    from explorer.network.compression.compress import Recipe, codes_of
+    from explorer.network.compression.stored_weights import stored_weights
+    from explorer.network.graph.loading import read_network_file
+
+    stored = {weight.name: weight for weight in stored_weights(read_network_file(promised / "network.onnx").model)}
+    mine = codes_of(load_network("digits-mlp"), Recipe(0.46, 0.03)).tensors
+
+    assert stored.keys() == mine.keys()
+    for name, tensor in mine.items():
+        assert np.array_equal(stored[name].coded.codes, tensor.codes)
+        assert stored[name].coded.container == tensor.container
+        assert (stored[name].step, stored[name].zero) == (np.float32(0.03), 0)

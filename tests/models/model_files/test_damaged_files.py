@@ -1,0 +1,136 @@
+"""Damaged model files: wherever a file is damaged, it is refused in words or still predicts; it never just breaks."""
+
+import copy
+import json
+import random
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from explorer.errors import InvalidFile
+from explorer.models.loading import load_model, model_to_json
+from explorer.models.parametric.surrogate import fit_surrogate
+from explorer.models.posterior_draws import PosteriorModel
+from explorer.models.predict import predict_designs
+from explorer.models.response.input_scaling import Knob
+from explorer.models.response.multi_target import Measured, fit_responses
+from explorer.models.samples.samples import Samples, paper_samples
+from explorer.problem.columns import Columns, take
+
+KNOBS = (
+    Knob("family", "category"),
+    Knob("pruning_ratio", "number"),
+    Knob("quant_step", "number", is_log=True),
+    Knob("batch_size", "number", is_log=True),
+    Knob("precision", "category"),
+)
+
+
+def measured() -> Samples:
+    """Return 36 rows: accuracy falls off a cliff, energy and latency scale with what remains."""
+    rng = np.random.default_rng(0)
+    place = np.arange(36)
+    columns: Columns = {
+        "family": np.array(["CNN", "RNN"], dtype=object)[place % 2],
+        "pruning_ratio": np.array([0.0, 0.3, 0.6, 0.8])[place % 4],
+        "quant_step": np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.3])[place // 6],
+        "batch_size": 2.0 ** (place % 5),
+        "precision": np.array(["fp32", "fp16"], dtype=object)[place // 3 % 2],
+    }
+    remains, step = 1 - columns["pruning_ratio"], columns["quant_step"]
+    columns["accuracy"] = 0.1 + 0.85 / (1 + (step / 0.1) ** 4) + 0.005 * rng.standard_normal(36)
+    columns["latency_s"] = (0.01 + 0.02 * remains) * np.exp(0.02 * rng.standard_normal(36))
+    columns["energy_j"] = remains**0.6 / columns["batch_size"] ** 0.3 * np.exp(0.02 * rng.standard_normal(36))
+    return Samples(columns, tuple(f"row {i}" for i in place), "made", "0")
+
+
+@cache
+def text_of(kind: str) -> str:
+    """Return the file of a model fitted by the paper's shapes, or by responses."""
+    if kind == "shapes":
+        return json.dumps(model_to_json(fit_surrogate(paper_samples(), name="paper")))
+    return json.dumps(model_to_json(fit_responses([Measured(measured(), KNOBS)], name="made")))
+
+
+def use(model: PosteriorModel) -> None:
+    """Do with a model what a run does: ask for its domain, its knobs' levels, predictions with intervals."""
+    names = ("family", *model.domain[model.families[0]], *model.choices(model.families[0]))
+    designs = take({name: model.samples.columns[name] for name in names}, np.arange(3))
+    assert all(isinstance(note, str) for note in model.notes)
+    for values in predict_designs(model, designs).values():
+        assert len(values) == 3
+
+
+WRONG: tuple[Any, ...] = (
+    None, True, False, "", "x", "0", "NaN", 0, -1, 1, 2, 0.5, 1e12, -1e308, 1e308, 10**400, float("nan"), float("inf"),
+    -float("inf"), [], {}, [[]], [0.0], ["x"], {"x": 1}, [None] * 3, [1.0] * 5_000, ["x"] * 5_000, [[1.0] * 50] * 50,
+)  # fmt: skip
+NAMES = ("x", "", "family", "level", "energy_j", "voltage_v", "pruning_ratio")
+
+
+def damage(node: Any, rng: random.Random) -> str:
+    """Damage one place of a JSON value, at any depth, and tell what was done."""
+    keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+    key = rng.choice(keys)
+    if isinstance(node[key], (dict, list)) and node[key] and rng.random() < 0.75:
+        return f"{key}.{damage(node[key], rng)}"
+    how = rng.choice(["delete", "replace", "replace", "another", "swap"])
+    if how == "delete":
+        del node[key]
+    elif how == "replace":
+        node[key] = copy.deepcopy(rng.choice(WRONG))
+    elif how == "swap":
+        other = rng.choice(keys)
+        node[key], node[other] = node[other], node[key]
+    elif isinstance(node, list):
+        node.insert(key, copy.deepcopy(node[key]))
+    else:
+        node[rng.choice(NAMES)] = node.pop(key)
+    return f"{key}: {how} ({str(node)[:60]})"
+
+
+def damaged(kind: str, seed: int) -> Any:
+    """Return a model's file with one to three places deleted, replaced, doubled, exchanged or called otherwise."""
+    rng = random.Random(seed)
+    data = json.loads(text_of(kind))
+    for _ in range(rng.choice([1, 1, 1, 2, 3])):
+        if data:
+            note(damage(data, rng))
+    return data
+
+
+def refused_or_used(data: Any, path: Path) -> None:
+    path.write_text(json.dumps(data), encoding="utf-8")
+    told = ""
+    try:
+        use(load_model(str(path)))
+    except InvalidFile as error:
+        told = str(error)
+
+    assert not told or "fix: " in told
+    assert len(told) < 20_000
+
+
+@pytest.mark.parametrize("kind", ["responses", "shapes"])
+def test_the_files_that_are_damaged_below_are_right_before(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "model.json"
+    path.write_text(text_of(kind), encoding="utf-8")
+
+    use(load_model(str(path)))
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32))
+def test_damaged_responses_are_refused_in_words_or_still_predict(tmp_path: Path, seed: int) -> None:
+    refused_or_used(damaged("responses", seed), tmp_path / "model.json")
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32))
+def test_a_damaged_surrogate_is_refused_in_words_or_still_predicts(tmp_path: Path, seed: int) -> None:
+    refused_or_used(damaged("shapes", seed), tmp_path / "model.json")

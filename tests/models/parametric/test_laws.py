@@ -1,0 +1,140 @@
+"""What must hold for every design, whatever the coefficients: monotonicity, signs and ranges."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
+from explorer.models.samples.samples import paper_samples
+from explorer.problem.columns import Columns
+
+MODEL = fit_surrogate(paper_samples(), name="paper")
+FAMILIES = st.sampled_from(MODEL.families)
+KNOBS = {
+    "pruning_ratio": st.floats(0.0, 0.95),
+    "quant_step": st.floats(0.001, 0.5),
+    "voltage_v": st.floats(0.5, 1.3),
+    "frequency_hz": st.floats(0.5e9, 4e9),
+}
+DESIGNS = st.fixed_dictionaries(KNOBS)
+# A step too small to move a float by more than rounding proves nothing.
+STEPS = st.floats(1e-6, 1.0)
+LAWS = settings(max_examples=60, deadline=None)
+
+
+@LAWS
+@given(family=FAMILIES, design=DESIGNS, step=STEPS, knob=st.sampled_from(["pruning_ratio", "quant_step"]))
+def test_accuracy_never_rises_with_compression(family: str, design: dict[str, float], step: float, knob: str) -> None:
+    less, more = _pair(family, design, knob, step)["accuracy"]
+
+    assert more <= less
+
+
+@LAWS
+@given(family=FAMILIES, design=DESIGNS, step=STEPS, knob=st.sampled_from(["pruning_ratio", "quant_step"]))
+def test_size_falls_with_compression(family: str, design: dict[str, float], step: float, knob: str) -> None:
+    less, more = _pair(family, design, knob, step)["size_bytes"]
+
+    assert more < less
+
+
+@LAWS
+@given(
+    family=FAMILIES, design=DESIGNS, step=STEPS, knob=st.sampled_from(["pruning_ratio", "quant_step", "frequency_hz"])
+)
+def test_latency_falls_with_compression_and_with_the_clock(
+    family: str, design: dict[str, float], step: float, knob: str
+) -> None:
+    before, after = _pair(family, design, knob, step)["latency_s"]
+
+    assert after < before
+
+
+@LAWS
+@given(family=FAMILIES, design=DESIGNS, step=STEPS)
+def test_energy_and_power_rise_with_voltage(family: str, design: dict[str, float], step: float) -> None:
+    predicted = _pair(family, design, "voltage_v", step)
+
+    assert predicted["energy_j"][0] < predicted["energy_j"][1]
+    assert predicted["power_w"][0] < predicted["power_w"][1]
+
+
+@LAWS
+@given(family=FAMILIES, design=DESIGNS, step=STEPS)
+def test_power_rises_and_energy_falls_with_the_clock(family: str, design: dict[str, float], step: float) -> None:
+    """At a given voltage a faster run leaks for a shorter time."""
+    predicted = _pair(family, design, "frequency_hz", step)
+
+    assert predicted["power_w"][0] < predicted["power_w"][1]
+    assert predicted["energy_j"][1] < predicted["energy_j"][0]
+
+
+@LAWS
+@given(family=FAMILIES, design=DESIGNS, step=STEPS, knob=st.sampled_from(["pruning_ratio", "quant_step"]))
+def test_energy_falls_with_compression(family: str, design: dict[str, float], step: float, knob: str) -> None:
+    before, after = _pair(family, design, knob, step)["energy_j"]
+
+    assert after < before
+
+
+@LAWS
+@given(family=FAMILIES, design=DESIGNS)
+def test_every_prediction_is_positive_and_accuracy_is_a_share(family: str, design: dict[str, float]) -> None:
+    predicted = MODEL.evaluate(_columns(family, [design]))
+
+    assert all(predicted[target][0] > 0 and np.isfinite(predicted[target][0]) for target in MODEL.targets)
+    assert predicted["accuracy"][0] < 1
+
+
+@LAWS
+@given(data=st.lists(st.tuples(FAMILIES, DESIGNS), min_size=2, max_size=6))
+def test_a_table_is_predicted_as_its_rows_one_by_one(data: list[tuple[str, dict[str, float]]]) -> None:
+    rows = [_columns(family, [design]) for family, design in data]
+    table = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    together = MODEL.evaluate(table)
+
+    for name in (*MODEL.targets, "domain_distance"):
+        assert together[name] == pytest.approx([MODEL.evaluate(row)[name][0] for row in rows], rel=1e-12)
+
+
+def test_predicting_leaves_the_designs_as_they_were() -> None:
+    designs = _columns("CNN", [{"pruning_ratio": 0.4, "quant_step": 0.03, "voltage_v": 0.9, "frequency_hz": 2e9}])
+    before = {name: values.copy() for name, values in designs.items()}
+    MODEL.evaluate(designs)
+
+    assert list(designs) == list(before)
+    assert all((designs[name] == before[name]).all() for name in before)
+
+
+@pytest.mark.parametrize("pruning_ratio", [0.999, 0.9999, 0.999999])
+def test_a_hopeless_design_is_predicted_without_a_warning(pruning_ratio: float) -> None:
+    """R may be anything in [0, 1): odds of a million must not overflow on their way to an accuracy near 0."""
+    design = {"pruning_ratio": pruning_ratio, "quant_step": 0.03, "voltage_v": 0.9, "frequency_hz": 2e9}
+    accuracy = MODEL.evaluate(_columns("CNN", [design]))["accuracy"][0]
+
+    assert 0 <= accuracy < 1e-6
+
+
+@pytest.mark.parametrize("family", MODEL.families)
+def test_the_samples_lie_inside_their_own_domain(family: str) -> None:
+    columns = MODEL.samples.rows(MODEL.samples.columns["family"] == family).columns
+
+    assert (MODEL.evaluate(columns)["domain_distance"] == 0).all()
+
+
+def test_the_model_of_the_paper_is_a_surrogate_of_six_targets() -> None:
+    assert isinstance(MODEL, Surrogate)
+    assert MODEL.targets == ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes", "throughput_ops")
+    assert MODEL.families == ("CNN", "DNN", "RNN", "Transformer")
+
+
+def _columns(family: str, designs: list[dict[str, float]]) -> Columns:
+    table: Columns = {knob: np.array([design[knob] for design in designs]) for knob in KNOBS}
+    return {"family": np.full(len(designs), family, dtype=object), **table}
+
+
+def _pair(family: str, design: dict[str, float], knob: str, step: float) -> Columns:
+    """Predict a design, and the same design with one knob turned up by a share of its range."""
+    width = {"pruning_ratio": 0.04, "quant_step": 0.5, "voltage_v": 0.5, "frequency_hz": 2e9}[knob]
+    return MODEL.evaluate(_columns(family, [design, {**design, knob: design[knob] + step * width}]))

@@ -1,0 +1,84 @@
+"""The Gaussian algebra against slow twins: finite differences, refits, and the definition of a posterior."""
+
+import numpy as np
+import pytest
+
+from explorer.models.response.gaussian_process import (
+    Belief,
+    Scales,
+    Table,
+    _evidence,
+    _square_distances,
+    kernel,
+    left_out_linear,
+    residual_covariance,
+    solve_coefficients,
+)
+from explorer.problem.columns import Float
+
+N = 12
+RNG = np.random.default_rng(0)
+POINTS = RNG.uniform(-1, 1, (N, 3))
+COLUMNS = np.column_stack([np.ones(N), POINTS])
+TABLE = Table(RNG.standard_normal(N), np.full(N, 0.01), POINTS)
+TERM = np.array([0, 1, 1, 2])
+SCALES = Scales(np.log([2.0, 0.7, 0.3]), np.log(0.2), np.log(0.5), np.log([0.8, 0.8, 1.5]))
+BELIEF = Belief(SCALES, np.array([False, True, True]), np.array([0, 0, 1]))
+WIDTHS = np.exp(SCALES.widths)[TERM]
+
+
+def test_the_gradient_of_the_evidence_is_its_slope() -> None:
+    squares = _square_distances(POINTS)
+
+    def value(vector: Float) -> float:
+        return _evidence(BELIEF.unpack(vector), BELIEF, TABLE, COLUMNS, TERM, TABLE.values, squares)[0]
+
+    at = BELIEF.pack(SCALES)
+    gradient = _evidence(SCALES, BELIEF, TABLE, COLUMNS, TERM, TABLE.values, squares)[1]
+    steps = np.eye(len(at)) * 1e-5
+    slopes = [(value(at + step) - value(at - step)) / 2e-5 for step in steps]
+
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-5)
+
+
+def test_packing_scales_and_unpacking_them_gives_them_back() -> None:
+    back = BELIEF.unpack(BELIEF.pack(SCALES))
+
+    np.testing.assert_array_equal(back.lengths, SCALES.lengths)
+    np.testing.assert_array_equal(back.widths, SCALES.widths)
+    assert (back.scatter, back.amplitude) == (SCALES.scatter, SCALES.amplitude)
+
+
+def test_the_kernel_is_a_covariance() -> None:
+    matrix = kernel(POINTS, POINTS, SCALES)
+
+    np.testing.assert_allclose(matrix, matrix.T)
+    np.testing.assert_allclose(np.diag(matrix), 0.25)
+    assert np.linalg.eigvalsh(matrix).min() > 0
+
+
+@pytest.mark.parametrize("fold", [np.arange(N), np.arange(N) % 3], ids=["single rows", "three groups"])
+def test_left_out_rows_are_predicted_as_a_fit_without_them_does(fold: Float) -> None:
+    """The twin conditions on the other rows by the definition of a normal's conditional."""
+    middle, variance = left_out_linear(TABLE, COLUMNS, TABLE.values, WIDTHS, scales=SCALES, fold=fold.astype(np.int64))
+    prior = COLUMNS @ np.diag(WIDTHS**2) @ COLUMNS.T
+    whole = prior + residual_covariance(TABLE, SCALES)
+    for k in np.unique(fold):
+        out, rest = fold == k, fold != k
+        gain = np.linalg.solve(whole[np.ix_(rest, rest)], whole[np.ix_(rest, out)]).T
+
+        np.testing.assert_allclose(middle[out], gain @ TABLE.values[rest], rtol=1e-8)
+        expected = np.diag(whole[np.ix_(out, out)] - gain @ whole[np.ix_(rest, out)])
+        np.testing.assert_allclose(variance[out], expected, rtol=1e-8)
+
+
+def test_coefficients_are_the_mean_of_their_posterior() -> None:
+    solved = solve_coefficients(
+        TABLE, mean=lambda theta: COLUMNS @ theta, jacobian=lambda _: COLUMNS, centers=np.full(4, 0.1),
+        widths=WIDTHS, scales=SCALES, start=np.zeros(4),
+    )  # fmt: skip
+    precision = np.linalg.inv(residual_covariance(TABLE, SCALES))
+    left = COLUMNS.T @ precision @ COLUMNS + np.diag(1 / WIDTHS**2)
+    right = COLUMNS.T @ precision @ TABLE.values + 0.1 / WIDTHS**2
+
+    np.testing.assert_allclose(solved, np.linalg.solve(left, right), rtol=1e-6)

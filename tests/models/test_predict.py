@@ -1,0 +1,84 @@
+"""Predicting designs as asked from outside: units, ranges, families."""
+
+import numpy as np
+import pytest
+
+from explorer.errors import OutOfRange, UnknownName, WrongUsage
+from explorer.models.parametric.surrogate import Surrogate
+from explorer.models.predict import one_design, predict_designs
+
+
+def test_voltage_and_clock_may_carry_people_s_units(model: Surrogate) -> None:
+    design = one_design(model, {**_SAMPLE, "voltage_v": "1000 mV", "frequency_hz": "2.5 GHz"})
+
+    assert {name: values[0] for name, values in design.items()} == {
+        "family": "CNN",
+        "pruning_ratio": 0.33,
+        "quant_step": 0.02,
+        "voltage_v": 1.0,
+        "frequency_hz": 2.5e9,
+    }
+
+
+@pytest.mark.parametrize(
+    ("knobs", "told"),
+    [
+        ({"pruning_ratio": "1"}, r"pruning_ratio = 1 is outside \[0, 1\)"),
+        ({"pruning_ratio": "-0.1"}, r"pruning_ratio = -0.1 is outside"),
+        ({"quant_step": "0"}, r"quant_step = 0 is outside \(0, 1\]"),
+        ({"voltage_v": "0"}, r"voltage_v = 0 is outside"),
+        ({"frequency_hz": "-1 GHz"}, r"frequency_hz = -1e\+09 is outside"),
+        ({"frequency_hz": "20000 GHz"}, r"frequency_hz = 2e\+13 is outside"),
+    ],
+)
+def test_a_knob_without_a_meaning_is_refused(model: Surrogate, knobs: dict[str, str], told: str) -> None:
+    with pytest.raises(OutOfRange, match=rf"{told}(.|\n)*fix: check its unit"):
+        one_design(model, {**_SAMPLE, **knobs})
+
+
+@pytest.mark.parametrize(
+    "knobs", [{"voltage_v": "1 GHz"}, {"frequency_hz": "2 V"}, {"voltage_v": "high"}, {"pruning_ratio": "nan"}]
+)
+def test_a_unit_of_something_else_is_refused(model: Surrogate, knobs: dict[str, str]) -> None:
+    with pytest.raises(WrongUsage, match=r"is not a (unit of|number with)"):
+        one_design(model, {**_SAMPLE, **knobs})
+
+
+def test_a_prediction_tells_the_highest_clock_at_its_voltage(model: Surrogate) -> None:
+    predicted = predict_designs(model, one_design(model, _SAMPLE))
+    law = model.law("CNN")
+
+    assert law is not None
+    assert predicted["frequency_max_hz"].tolist() == law.frequency_max([1.0]).tolist()
+    assert list(predicted)[-2:] == ["frequency_max_hz", "domain_distance"]
+
+
+def test_sample_one_is_predicted_within_the_leave_one_out_errors(model: Surrogate) -> None:
+    """Table 2 prints .94, 22.5 J, 25 W, 18 MB; Table 1 .15 s."""
+    predicted = {k: v[0] for k, v in predict_designs(model, one_design(model, _SAMPLE)).items()}
+
+    assert predicted["accuracy"] == pytest.approx(0.94, abs=0.005)
+    assert predicted["energy_j"] == pytest.approx(22.5, rel=0.05)
+    assert predicted["power_w"] == pytest.approx(25, rel=0.08)
+    assert predicted["size_bytes"] == pytest.approx(18e6, rel=0.08)
+    assert predicted["latency_s"] == pytest.approx(0.15, rel=0.08)
+
+
+def test_an_unknown_family_is_refused_with_the_nearest_name(model: Surrogate) -> None:
+    with pytest.raises(UnknownName, match=r"family: unknown name 'Transformers'\n  fix: did you mean 'Transformer'\?"):
+        predict_designs(model, one_design(model, {**_SAMPLE, "family": "Transformers"}))
+
+
+def test_no_designs_give_no_predictions(model: Surrogate) -> None:
+    none = {name: values[:0] for name, values in one_design(model, _SAMPLE).items()}
+
+    assert {len(np.asarray(values)) for values in predict_designs(model, none).values()} == {0}
+
+
+_SAMPLE = {
+    "family": "CNN",
+    "pruning_ratio": "0.33",
+    "quant_step": "0.02",
+    "voltage_v": "1.0",
+    "frequency_hz": "2.5e9",
+}

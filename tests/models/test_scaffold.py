@@ -1,0 +1,131 @@
+"""Starting from a user's samples: files that load at once, with what was measured and nothing else."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from explorer.errors import InvalidFile, WrongUsage
+from explorer.io.csv_text import CsvTable
+from explorer.models.evaluation import assessment_of
+from explorer.models.loading import load_evaluator
+from explorer.models.samples.knob_inference import guess_knobs
+from explorer.models.samples.samples import paper_samples
+from explorer.models.scaffold import starter_name, write_starter
+from explorer.problem.study import load_study
+
+OWN = """\
+name,family,pruning_ratio,width,resolution,precision,operator,accuracy,latency_s,energy_j,board_temperature
+"""
+
+
+def own_table() -> str:
+    rng = random.Random(1)
+    rows = []
+    for i in range(24):
+        knobs = (
+            f"{'AB'[i % 2]},{0.25 * (i % 3)},{1 - 0.25 * (i % 3)},{96 + 32 * (i % 4)},{('fp32', 'int8')[i // 4 % 2]}"
+        )
+        targets = f"{rng.uniform(0.5, 0.9)},{rng.uniform(0.01, 0.1)},{rng.uniform(1, 2)}"
+        rows.append(f"n{i},{knobs},me,{targets},{20 + i % 5}")
+    return OWN + "\n".join(rows) + "\n"
+
+
+def started(folder: Path, text: str, *, is_table: bool = False, knobs: tuple[str, ...] = ()) -> tuple[str, str]:
+    (folder / "mine.csv").write_text(text)
+    (folder / "studies").mkdir(exist_ok=True)
+    (folder / "search_spaces").mkdir(exist_ok=True)
+    starter = write_starter(folder / "mine.csv", name="mine", folder=folder / "studies", knobs=knobs, is_table=is_table)
+    (folder / "studies/mine.toml").write_text(starter.study)
+    if starter.space is not None:
+        (folder / "search_spaces/mine.toml").write_text(starter.space)
+    return starter.space or "", starter.study
+
+
+def test_five_knobs_become_a_study_that_runs(tmp_path: Path) -> None:
+    """The paper's own table as a user's CSV: what is written is ready, its points are the measured ones."""
+    columns = paper_samples().columns
+    lines = [",".join(columns), *[",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]]
+    space, _ = started(tmp_path, "\n".join(lines) + "\n")
+    study = load_study(str(tmp_path / "studies/mine.toml"))
+    assessment = assessment_of(study, load_evaluator(study))
+
+    assert "points = [" in space
+    assert assessment.scan(64)["is_feasible"].any()
+    assert set(assessment.regions) == {"CNN", "DNN", "RNN", "Transformer"}
+    assert [o.name for o in study.objectives] == ["energy_j", "latency_s", "accuracy"]
+
+
+def test_knobs_are_what_varies_and_looks_like_one(tmp_path: Path) -> None:
+    space, _ = started(tmp_path, own_table())
+
+    assert "resolution = { values = [96, 128, 160, 192] }" in space
+    assert 'precision = { choices = ["fp32", "int8"] }' in space
+    assert "pruning_ratio = { values = [0, 0.25, 0.5] }    # or between them: range = [0, 0.5]" in space
+    assert "# board_temperature = { ... }" in space
+    assert "# width = { ... }" in space  # says again what the pruning ratio says
+    assert "operator" not in space
+    assert load_study(str(tmp_path / "studies/mine.toml")).own_columns.keys() == {"resolution", "precision"}
+
+
+def test_a_table_is_searched_as_it_is(tmp_path: Path) -> None:
+    started(tmp_path, own_table(), is_table=True)
+    study = load_study(str(tmp_path / "studies/mine.toml"))
+    assessment = assessment_of(study, load_evaluator(study))
+
+    assert study.table is not None
+    assert assessment.n_designs == assessment.every_design()["row"].size
+    assert {"resolution", "precision"} <= set(assessment.every_design())
+
+
+def test_knobs_can_be_chosen(tmp_path: Path) -> None:
+    space, _ = started(tmp_path, own_table(), knobs=("board_temperature",))
+
+    assert "board_temperature = { values = [20, 21, 22, 23, 24] }" in space
+    assert "# resolution = { ... }" in space
+
+
+def test_a_file_with_one_measured_target_has_no_front(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFile, match="measured in every row: accuracy; a front needs two"):
+        started(tmp_path, "resolution,accuracy\n96,0.5\n128,0.6\n")
+
+
+def test_the_largest_energy_measured_is_e_max_of_the_weighted_cost(tmp_path: Path) -> None:
+    text = own_table()
+    started(tmp_path, text)
+    study = load_study(str(tmp_path / "studies/mine.toml"))
+    energies = [float(line.split(",")[9]) for line in text.splitlines()[1:]]
+
+    assert study.weights.energy_max_j == pytest.approx(max(energies), rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["cnn", "paper", "h100"])
+def test_a_file_called_like_what_ships_does_not_hide_it(name: str) -> None:
+    """search_spaces/cnn.toml in this folder would be what every study here that names `cnn` gets."""
+    assert starter_name(Path(f"{name}.csv")) == f"my-{name}"
+    with pytest.raises(WrongUsage, match=rf"--name {name}: [^\n]* ships[^\n]*\n  fix: --name my-{name}"):
+        starter_name(Path("rows.csv"), asked=name)
+
+
+@pytest.mark.parametrize("name", ["a b", "../x", "x" * 81])
+def test_a_name_that_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(WrongUsage, match="a name has letters"):
+        starter_name(Path("rows.csv"), asked=name)
+
+
+def test_how_many_batches_were_run_is_no_knob_as_their_size_is() -> None:
+    rows = [["8", "1000", "0.9"], ["16", "600", "0.8"], ["8", "990", "0.9"]]
+
+    assert guess_knobs(CsvTable(["batch_size", "n_batches", "accuracy"], rows, [2, 3, 4], "")).knobs == ("batch_size",)
+
+
+def test_a_knob_that_is_the_same_in_every_row_is_fixed_though_only_names_vary(tmp_path: Path) -> None:
+    """All at 1 V, and nothing but the arithmetic varies: what is written must run."""
+    rows = [f"1.0,{'abc'[i % 3]},{0.9 - 0.1 * (i % 3)},{5 - i % 3}" for i in range(12)]
+    space, _ = started(tmp_path, "\n".join(["voltage_v,precision,accuracy,power_w", *rows]), knobs=("precision",))
+    study = load_study(str(tmp_path / "studies/mine.toml"))
+    designs = assessment_of(study, load_evaluator(study)).every_design()
+
+    assert "# voltage_v: 1 V in every row, so it is fixed" in space
+    assert designs["voltage_v"].tolist() == [1.0, 1.0, 1.0]
+    assert sorted(designs["precision"].tolist()) == ["a", "b", "c"]

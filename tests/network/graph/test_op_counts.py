@@ -1,0 +1,207 @@
+"""Counts against closed forms worked out by hand, and Eq. (1) with a declared technology."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from explorer.errors import InvalidFile, UnknownName
+from explorer.network.graph.model import Network
+from explorer.network.graph.op_counts import Counts, count
+from explorer.network.measurement.labelled_data import LabelledData
+from explorer.network.measurement.technology import SHIPPED, load_technology, modelled_energy
+from explorer.paper.equations import mac_memory_energy
+from tests.network.conftest import NAMES, Build
+
+
+def ones(*shape: int) -> Any:
+    return np.ones(shape, dtype=np.float32)
+
+
+def node_of(operator: str, inputs: list[str], **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(operator, inputs, ["y"], name="it", **attributes)
+
+
+def counted(build: Build, node: onnx.NodeProto, x: Any, **stored: Any) -> Counts:
+    model = build([node], stored=stored, inputs={"x": [None] * x.ndim}, output=None)
+    return count(model, {"x": x})
+
+
+def test_convolution(build: Build) -> None:
+    """8 outputs of 5 x 6 places; each sums 3 channels x 3 x 3. Read: input, weights, biases. Written: the output."""
+    counts = counted(build, node_of("Conv", ["x", "w", "b"], pads=[1, 1, 1, 1]), ones(1, 3, 5, 6),
+                     w=ones(8, 3, 3, 3), b=ones(8))  # fmt: skip
+
+    assert counts.n_macs == 8 * 5 * 6 * 3 * 3 * 3
+    assert counts.n_accesses == 3 * 5 * 6 + 8 * 3 * 3 * 3 + 8 + 8 * 5 * 6
+    assert counts.operators[0].weight_reads == {"w": 216, "b": 8}
+
+
+def test_convolution_with_groups_and_stride(build: Build) -> None:
+    """Depthwise: each of 4 channels has its own 3 x 3 filter; stride 2 leaves 3 x 3 of 7 x 7 places."""
+    counts = counted(build, node_of("Conv", ["x", "w"], group=4, strides=[2, 2]), ones(2, 4, 7, 7), w=ones(4, 1, 3, 3))
+
+    assert counts.n_macs == 2 * 4 * 3 * 3 * 9
+
+
+def test_transposed_convolution(build: Build) -> None:
+    """Each input element is multiplied with every weight of its channel."""
+    counts = counted(build, node_of("ConvTranspose", ["x", "w"]), ones(1, 2, 4, 4), w=ones(2, 5, 3, 3))
+
+    assert counts.n_macs == 2 * 4 * 4 * 5 * 3 * 3
+
+
+@pytest.mark.parametrize("is_transposed", [0, 1])
+def test_gemm(build: Build, is_transposed: int) -> None:
+    x = ones(7, 2) if is_transposed else ones(2, 7)
+    counts = counted(build, node_of("Gemm", ["x", "w", "b"], transA=is_transposed), x, w=ones(7, 5), b=ones(5))
+
+    assert counts.n_macs == 2 * 7 * 5
+    assert counts.n_accesses == 2 * 7 + 7 * 5 + 5 + 2 * 5
+
+
+def test_batched_matmul_of_two_activations(build: Build) -> None:
+    counts = counted(build, node_of("MatMul", ["x", "x"]), ones(3, 4, 6, 6))
+
+    assert counts.n_macs == 3 * 4 * 6 * 6 * 6
+    assert counts.operators[0].weight_reads == {}
+
+
+def test_einsum(build: Build) -> None:
+    counts = counted(build, node_of("Einsum", ["x", "w"], equation="bij,jk->bik"), ones(2, 3, 4), w=ones(4, 5))
+
+    assert counts.n_macs == 2 * 3 * 4 * 5
+
+
+@pytest.mark.parametrize(("operator", "gates", "states"), [("RNN", 1, 1), ("GRU", 3, 1), ("LSTM", 4, 2)])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_recurrent(build: Build, operator: str, gates: int, states: int, directions: int) -> None:
+    """T steps; the recurrent weights and the states move in each of them, the input weights once."""
+    steps, batch, n_in, width = 5, 2, 3, 4
+    w, r = gates * width * n_in * directions, gates * width * width * directions
+    direction = "forward" if directions == 1 else "bidirectional"
+    node = node_of(operator, ["x", "w", "r", "b"], hidden_size=width, direction=direction)
+    counts = counted(build, node, ones(steps, batch, n_in), w=ones(directions, gates * width, n_in),
+                     r=ones(directions, gates * width, width), b=ones(directions, 2 * gates * width))  # fmt: skip
+
+    assert counts.n_macs == steps * batch * (w + r)
+    state = steps * batch * directions * width * states
+    assert counts.n_accesses == steps * batch * n_in + w + steps * r + 2 * gates * width * directions + 2 * state
+
+
+def test_free_operators_move_nothing_and_picking_ones_only_what_they_pick(build: Build) -> None:
+    assert counted(build, node_of("Reshape", ["x", "s"]), ones(4, 6), s=np.array([6, 4])).n_accesses == 0
+    assert counted(build, node_of("Gather", ["w", "i"]), ones(1), w=ones(1000, 8), i=np.array([3])).n_accesses == 17
+
+
+def test_activations_cost_accesses_but_no_macs(build: Build) -> None:
+    counts = counted(build, node_of("Relu", ["x"]), ones(2, 9))
+
+    assert (counts.n_macs, counts.n_accesses) == (0, 36)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_twice_the_batch_is_twice_the_macs_and_no_more_weights(
+    zoo: Mapping[str, Network], digits: LabelledData, name: str
+) -> None:
+    """The batch is a symbol in the file: only a run tells the shapes."""
+    one, two = (count(zoo[name].model, {"x": digits.inputs["x"][:n].astype(np.float32)}) for n in (1, 2))
+
+    assert two.n_macs == 2 * one.n_macs
+    assert not one.uncounted
+    for before, after in zip(one.operators, two.operators, strict=True):
+        assert before.weight_reads == after.weight_reads
+
+
+def test_the_shipped_networks_have_the_macs_of_their_layers(zoo: Mapping[str, Network], digits: LabelledData) -> None:
+    x = {"x": digits.inputs["x"][:1].astype(np.float32)}
+    attention = 8 * 32 * 96 + 2 * 4 * 8 * 8 * 8 + 8 * 32 * 32  # q, k, v; scores and mixing in 4 heads; output
+    block = attention + 2 * 8 * 32 * 64
+    by_hand = {
+        "digits-cnn": 64 * 16 * 9 + 64 * 32 * 16 * 9 + 512 * 64 + 64 * 10,
+        "digits-mlp": 64 * 128 + 128 * 64 + 64 * 10,
+        "digits-gru": 8 * 3 * 64 * (8 + 64) + 64 * 10,
+        "digits-transformer": 8 * 8 * 32 + 2 * block + 32 * 10,
+    }
+
+    assert {name: count(network.model, x).n_macs for name, network in zoo.items()} == by_hand
+
+
+def test_what_cannot_be_counted_is_named(build: Build) -> None:
+    body = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["z"])], "b", [],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    node = helper.make_node("If", ["c"], ["y"], name="it", then_branch=body, else_branch=body)
+
+    assert count(build([node], stored={"c": np.array(True)}, output=None), {"x": ones(1, 3)}).uncounted == ("If 'it'",)
+    assert counted(build, node_of("Einsum", ["x", "w"], equation="...j,jk->...k"), ones(2, 4), w=ones(4, 5)).uncounted
+
+
+def test_eq_1_with_the_shipped_technology(build: Build) -> None:
+    """Float MACs of 4.6 pJ; 7 x 5 codes of 8 bits; 14 inputs, 5 biases and 10 outputs of 32; DRAM 1300 pJ a word."""
+    counts = counted(build, node_of("Gemm", ["x", "w", "b"]), ones(2, 7), w=ones(7, 5), b=ones(5))
+    energy = modelled_energy(counts, load_technology(), level="dram", weight_bits={"w": 8})
+    bits = 7 * 5 * 8 + (14 + 5 + 10) * 32
+
+    assert energy == pytest.approx(70 * 4.6e-12 + bits * 1300e-12 / 64)
+    assert energy == pytest.approx(
+        float(mac_memory_energy(mac_ops=70, mac_energy=4.6e-12, mem_accesses=bits / 64, access_energy=1300e-12))
+    )
+
+
+def test_the_memory_level_decides_far_more_than_the_bits(zoo: Mapping[str, Network], digits: LabelledData) -> None:
+    network, technology = zoo["digits-cnn"], load_technology()
+    counts = count(network.model, {"x": digits.inputs["x"][:1].astype(np.float32)})
+    bits = {weight.name: 8 for weight in network.weights}
+    sram, dram = (
+        modelled_energy(counts, technology, level=level, weight_bits=bits, arithmetic="int8")
+        for level in ("sram-8KiB", "dram")
+    )
+
+    assert dram > 20 * sram
+
+
+def test_every_number_of_the_shipped_technology_has_a_source() -> None:
+    technology = load_technology()
+
+    assert set(technology.sources) == {f"mac.{n}" for n in technology.mac_j} | {f"memory.{n}" for n in technology.bit_j}
+    assert all(len(source) > 5 for source in technology.sources.values())
+
+
+def test_a_level_or_arithmetic_that_the_technology_does_not_know_is_refused(build: Build) -> None:
+    counts = counted(build, node_of("Relu", ["x"]), ones(1, 1))
+
+    with pytest.raises(UnknownName, match="did you mean 'dram'"):
+        modelled_energy(counts, load_technology(), level="dramm", weight_bits={})
+    with pytest.raises(UnknownName, match="did you mean 'int8'"):
+        modelled_energy(counts, load_technology(), level="dram", weight_bits={}, arithmetic="int9")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("pj = 4.6", "pj = -4.6", r"mac.float32.pj: is -4.6"),
+        ("pj = 4.6", 'pj = "4.6"', r"mac.float32.pj: is '4.6'"),
+        ("pj = 4.6", "pj = inf", r"mac.float32.pj: is inf"),
+        ("pj = 4.6", "pj = true", r"mac.float32.pj: is True"),
+        ("pj = 4.6", f"pj = {'9' * 400}", r"mac.float32.pj: is 9"),
+        ("bits = 64", "bits = 0", "memory.sram-8KiB.bits: is 0"),
+        ("int8 =", "int7 =", "mac.int7: is not an arithmetic known here"),
+        ('source = "the same, 32 KB"', "x = 1", "memory.sram-32KiB.source: is missing"),
+        ("[memory]", "[memories]", r"(?s)memories: is not known here.*\[memory\]: is missing"),
+        ("[mac]", "[mac", "is not TOML"),
+        ("title", "mac = 3\ntitle", "is not TOML"),
+        ("int8 = {", "int8 = 3 # {", r"mac.int8: is not a table"),
+    ],
+)
+def test_faults_of_a_technology_are_told(tmp_path: Path, before: str, after: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(SHIPPED.read_text().replace(before, after))
+
+    with pytest.raises(InvalidFile, match=message):
+        load_technology(path)

@@ -1,0 +1,218 @@
+"""Labelled data: what is taken, what is refused, and that nothing in an npz is ever executed."""
+
+import io
+import pickle
+import random
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from explorer.errors import InvalidFile, UnknownName, WrongUsage
+from explorer.io import npz as bounded
+from explorer.network.graph.model import ZOO
+from explorer.network.graph.session import Input
+from explorer.network.measurement.labelled_data import LabelledData, feeds, labelled, load_data, read_npz
+from tests.network.conftest import refusal
+
+
+class Bomb:
+    """Leaves a file behind if it is ever unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+def npz(path: Path, **arrays: Any) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+def one_input(*shape: int | None, dtype: str = "float32", name: str = "x") -> list[Input]:
+    return [Input(name, np.dtype(dtype), shape)]
+
+
+def test_the_shipped_digits_are_the_held_out_set_of_scikit_learn() -> None:
+    """Made again here as the training script makes it; the networks have not seen one of them."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    x, y = load_digits(return_X_y=True)
+    _, x_test, _, y_test = train_test_split(x.reshape(-1, 8, 8), y, test_size=0.4, random_state=0, stratify=y)
+    data = load_data("digits")
+
+    assert np.array_equal(data.inputs["x"], x_test)
+    assert np.array_equal(data.labels, y_test)
+    assert data.n_samples == 719
+
+
+def test_inputs_may_be_named_as_the_network_names_them_or_x(tmp_path: Path) -> None:
+    for name in ("x", "image"):
+        data = read_npz(npz(tmp_path / "d.npz", **{name: np.ones((4, 3)), "y": np.arange(4)}))
+        ready = feeds(data, one_input(None, 3, name="image"))
+        assert ready["image"].dtype == np.float32
+        assert ready["image"].shape == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": np.ones((3, 2))}, "has no array 'y'"),
+        ({"y": np.arange(3)}, "has no inputs"),
+        ({"x": np.ones((4, 2)), "y": np.arange(3)}, "array 'x': has 4 samples, y has 3"),
+        ({"x": np.ones(()), "y": np.arange(3)}, "array 'x': has one number"),
+        ({"x": np.ones((3, 2)), "y": np.array([0.0, 1.0, 2.0])}, "array 'y': .*type float64"),
+        ({"x": np.ones((3, 2)), "y": np.eye(3, dtype=int)}, r"array 'y': has shape \(3, 3\)"),
+        ({"x": np.ones((3, 2)), "y": np.array([0, -1, 2])}, "array 'y': has the class -1"),
+        ({"x": np.ones((0, 2)), "y": np.arange(0)}, "array 'y': has no labels"),
+        ({"x": np.array([[np.nan], [1]]), "y": np.arange(2)}, "array 'x': has NaN or infinite"),
+        ({"x": np.array(["a", "b"]), "y": np.arange(2)}, "of type <U1"),
+        ({"x": np.ones(2, dtype=complex), "y": np.arange(2)}, "of type complex128"),
+        ({"x": np.ones(2), "y": np.array(["1", "2"])}, "of type <U1"),
+    ],
+)
+def test_data_that_does_not_fit_together_is_told(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidFile, match=message):
+        read_npz(npz(tmp_path / "d.npz", **arrays))
+
+
+def test_a_pickle_in_an_npz_is_never_executed(tmp_path: Path) -> None:
+    trace = tmp_path / "executed"
+    hidden = np.array([Bomb(trace)], dtype=object)
+    npz(tmp_path / "d.npz", x=hidden, y=np.arange(1))
+    with zipfile.ZipFile(tmp_path / "raw.npz", "w") as archive:
+        archive.writestr("y.npy", pickle.dumps(Bomb(trace)))
+    (tmp_path / "bare.npz").write_bytes(pickle.dumps(Bomb(trace)))
+
+    for name in ("d.npz", "raw.npz", "bare.npz"):
+        with pytest.raises(InvalidFile, match=r"of type object|not a readable npz"):
+            read_npz(tmp_path / name)
+    assert not trace.exists()
+
+
+def test_an_array_that_claims_more_than_it_has_gets_no_memory(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
+    with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
+        archive.writestr("x.npy", buffer.getvalue())
+
+    with pytest.raises(InvalidFile, match=r"array 'x': is shorter than it says"):
+        read_npz(tmp_path / "d.npz")
+
+
+def test_a_zip_bomb_is_refused_before_it_unpacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez_compressed(tmp_path / "d.npz", x=np.zeros(1_000_000), y=np.arange(2))
+    monkeypatch.setattr(bounded, "MAX_DATA_BYTES", 100_000)
+
+    assert (tmp_path / "d.npz").stat().st_size < 100_000
+    with pytest.raises(InvalidFile, match=r"unpacks to 8,000,\d+ bytes\n  fix: keep it under 100,000 bytes"):
+        read_npz(tmp_path / "d.npz")
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_fifty_broken_npz_are_refused_or_read_but_never_crash(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    data = bytearray((ZOO / "digits.npz").read_bytes())
+    at = rng.randrange(len(data))
+    match seed % 4:
+        case 0:
+            del data[at:]
+        case 1:
+            data[at] ^= 1 << rng.randrange(8)
+        case 2:
+            data[at:at] = rng.randbytes(8)
+        case _:
+            del data[at : at + 8]
+    path = tmp_path / "d.npz"
+    path.write_bytes(data)
+
+    error = refusal(lambda: read_npz(path))
+
+    assert error is None or (error.exit_code == 3 and "fix:" in str(error))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (one_input(None, 4), r"has samples of shape \(3,\)\n  fix: the network takes 4"),
+        (one_input(None, 3, 2), r"has samples of shape \(3,\)\n  fix: the network takes 3 x 2"),
+        (one_input(None, 3, dtype="int64"), "is float64\n  fix: the network takes int64"),
+        ([*one_input(None, 3, name="a"), *one_input(None, 3, name="b")], "(?s)array 'x': is no input.*'a': has no arr"),
+        (one_input(), "the input is a single number"),
+    ],
+)
+def test_data_that_does_not_fit_the_network_is_told(inputs: list[Input], message: str) -> None:
+    data = labelled({"x": np.ones((2, 3)), "y": np.arange(2)}, source="d.npz")
+
+    with pytest.raises(InvalidFile, match=message):
+        feeds(data, inputs)
+
+
+def test_a_name_that_is_no_path_is_not_taken_for_one() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'digits'"):
+        load_data("digit")
+    with pytest.raises(WrongUsage, match="no such file"):
+        load_data("./nowhere.npz")
+
+
+TASK = "import numpy as np\ndef data():\n    return np.ones((4, 3), dtype='f4'), np.array([0, 1, 0, 1])\n"
+
+
+def test_a_python_file_that_the_user_names_gives_the_data(tmp_path: Path) -> None:
+    path = tmp_path / "task.py"
+    path.write_text(f"{TASK}def predict(run, inputs):\n    return [0, 0, 0, 0]\n")
+    data = load_data(f"python:{path}")
+
+    assert isinstance(data, LabelledData)
+    assert data.labels.tolist() == [0, 1, 0, 1]
+    assert data.predict is not None
+
+
+def test_a_module_on_pythons_path_gives_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_own_task.py").write_text(
+        TASK.replace("return np.ones", "return {'a': np.ones").replace("'f4')", "'f4')}")
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert set(load_data("python:my_own_task").inputs) == {"a"}
+    sys.modules.pop("my_own_task")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1", r"has no function data\(\)"),
+        ("def data():\n    return 1", "does not return two things"),
+        ("def data():\n    raise RuntimeError('no disk')", "RuntimeError: no disk"),
+        ("import no_such_thing_at_all", "ModuleNotFoundError"),
+        ("def data(:", "SyntaxError"),
+        (f"{TASK}predict = 3", "predict is not a function"),
+    ],
+)
+def test_a_module_that_cannot_give_data_is_told(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "task.py"
+    path.write_text(text)
+
+    with pytest.raises(WrongUsage, match=message):
+        load_data(f"python:{path}")
+
+
+def test_a_module_that_is_not_there_is_told() -> None:
+    with pytest.raises(WrongUsage, match="no such file"):
+        load_data("python:./nowhere.py")
+    with pytest.raises(WrongUsage, match=r"no such module\n  fix: name one that is installed, or python:./FILE.py"):
+        load_data("python:no_such_module_anywhere")
+
+
+def test_a_python_file_finds_what_lies_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "beside_my_task.py").write_text(TASK)
+    (tmp_path / "task.py").write_text("from beside_my_task import data")
+
+    assert load_data(f"python:{tmp_path / 'task.py'}").n_samples == 4

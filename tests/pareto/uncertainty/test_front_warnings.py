@@ -1,0 +1,134 @@
+"""Notes: where two objectives ask one question, where a front touches an edge, how near no design came."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from explorer.models.evaluation import Assessment, assessment_of
+from explorer.models.parametric.surrogate import fit_surrogate
+from explorer.models.samples.samples import paper_samples
+from explorer.pareto.results.results import nearest_misses
+from explorer.pareto.uncertainty.front_warnings import front_notes, question_notes
+from explorer.problem.columns import Columns, take
+from explorer.problem.study import load_study
+
+MODEL = fit_surrogate(paper_samples(), name="paper")
+Ask = Callable[[str], Assessment]
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Ask:
+    def build(text: str) -> Assessment:
+        (tmp_path / "study.toml").write_text(text, encoding="utf-8")
+        return assessment_of(load_study(str(tmp_path / "study.toml")), MODEL)
+
+    return build
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 0.49])
+def test_alpha_below_a_half_warns_that_cost_is_mostly_energy(ask: Ask, alpha: float) -> None:
+    assessment = ask(f'space = "cnn"\nobjectives = ["edp_js", "weighted_cost"]\n[cost]\nalpha = {alpha}\n')
+    (note,) = question_notes(assessment)
+
+    assert note.startswith(
+        f"alpha = {alpha:g}: below 0.5 the weighted cost is mostly energy, so edp_js and weighted_cost"
+    )
+
+
+@pytest.mark.parametrize("alpha", [0.75, 0.9, 0.95])
+def test_an_alpha_under_which_edp_and_cost_conflict_does_not_warn(ask: Ask, alpha: float) -> None:
+    assessment = ask(f'space = "cnn"\nobjectives = ["edp_js", "weighted_cost"]\n[cost]\nalpha = {alpha}\n')
+
+    assert question_notes(assessment) == []
+
+
+def test_cost_beside_accuracy_warns_where_it_is_accuracy(ask: Ask) -> None:
+    assessment = ask('space = "cnn"\nobjectives = ["weighted_cost", "accuracy"]\n[cost]\nalpha = 1.0\n')
+
+    assert [note.split(":")[0] for note in question_notes(assessment)] == [
+        "weighted_cost and accuracy ask nearly the same question (rank correlation 1.00)"
+    ]
+
+
+@pytest.mark.parametrize("name", ["paper", "edp-accuracy", "energy-latency-accuracy", "power-cap", "all-families"])
+def test_the_shipped_questions_are_questions(name: str) -> None:
+    assert question_notes(assessment_of(load_study(name), MODEL)) == []
+
+
+@pytest.mark.parametrize(
+    ("corner", "edge"),
+    [
+        ((0.0, 0.5, 0.5, 0.5), "lowest Pruning ratio R 0.225: 1"),
+        ((1.0, 0.5, 0.5, 0.5), "highest Pruning ratio R 0.645: 1"),
+        ((0.5, 0.0, 0.5, 0.5), "lowest Quantization step D 0.01265: 1"),
+        ((0.5, 1.0, 0.5, 0.5), "highest Quantization step D 0.07906: 1"),
+        ((0.5, 0.5, 1.0, 0.5), "highest Supply voltage V 1.075 V: 1"),
+        ((0.5, 0.5, 1.0, 1.0), "highest clock 2.7 GHz|highest Supply voltage V 1.075 V: 1"),
+    ],
+)
+def test_a_front_at_an_edge_says_at_which(ask: Ask, corner: tuple[float, ...], edge: str) -> None:
+    assessment = ask('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n')
+    front = _designs(assessment, [corner, (0.5, 0.5, 0.5, 0.5)])
+    (note,) = front_notes(front, assessment)
+
+    assert note.startswith("1 of 2 front designs touch the edge of the searched range")
+    assert any(part in note for part in edge.split("|"))
+
+
+def test_a_front_inside_says_nothing(ask: Ask) -> None:
+    assessment = ask('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n')
+
+    assert front_notes(_designs(assessment, [(0.5, 0.5, 0.5, 0.5), (0.4, 0.6, 0.5, 1.0)]), assessment) == []
+    assert front_notes(take(assessment.scan(4), np.zeros(0, dtype=np.int64)), assessment) == []
+
+
+def test_with_several_families_an_edge_is_told_with_its_family(ask: Ask) -> None:
+    assessment = ask('space = ["cnn", "dnn"]\nobjectives = ["edp_js", "accuracy"]\n')
+    region = assessment.regions["DNN"]
+    front = assessment.assess(region.from_unit(np.array([[0.0, 0.5, 0.5, 0.5]])))
+    (note,) = front_notes(front, assessment)
+
+    assert "DNN: lowest Pruning ratio R" in note
+
+
+def test_a_fixed_axis_is_no_edge(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "fixed.toml").write_text(
+        'family = "CNN"\n[axes]\npruning_ratio = { value = 0.4 }\nquant_step = { range = [0.001, 0.5] }\n'
+        "voltage = { range = [0.5, 1.3] }\nfrequency = { range = [0.5, 4.0] }\n",
+        encoding="utf-8",
+    )
+    assessment = ask('space = "fixed"\nobjectives = ["edp_js", "accuracy"]\n')
+
+    assert front_notes(_designs(assessment, [(0.5, 0.5, 0.5, 0.5)]), assessment) == []
+
+
+def test_a_front_that_extrapolates_says_so(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "wide.toml").write_text(
+        'family = "CNN"\n[axes]\npruning_ratio = { range = [0.0, 0.95] }\nquant_step = { range = [0.001, 0.5] }\n'
+        "voltage = { range = [0.5, 1.3] }\nfrequency = { range = [0.5, 4.0] }\n[domain]\nenforce = false\n",
+        encoding="utf-8",
+    )
+    assessment = ask('space = "wide"\nobjectives = ["edp_js", "accuracy"]\n')
+    notes = front_notes(_designs(assessment, [(0.9, 0.5, 0.5, 0.5), (0.45, 0.5, 0.65, 0.8)]), assessment)
+
+    assert notes == ["1 of 2 front designs extrapolate: more than half a width outside the samples' range"]
+
+
+def test_where_no_design_is_feasible_the_nearest_is_told(ask: Ask) -> None:
+    assessment = ask(
+        'space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n'
+        'constraints = ["power_w <= 1 W", "accuracy >= 0.99", "latency_s <= 1"]\n'
+    )
+    scan = assessment.scan(64)
+    cap, floor, late = nearest_misses(scan, assessment.study.constraints)
+
+    assert cap == f"power_w <= 1 W: nearest is {scan['power_w'].min():.4g} W"
+    assert floor == f"accuracy >= 0.99: nearest is {scan['accuracy'].max():.4g}"
+    assert late == "latency_s <= 1 s: met by some designs"
+
+
+def _designs(assessment: Assessment, corners: list[tuple[float, ...]]) -> Columns:
+    (region,) = assessment.regions.values()
+    return assessment.assess(region.from_unit(np.array(corners)))

@@ -1,0 +1,90 @@
+"""Importance: Sobol indices of the model over the region, with what its posterior leaves open."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from explorer.models.evaluation import Assessment, assessment_of
+from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
+from explorer.models.samples.samples import paper_samples
+from explorer.pareto.uncertainty.sensitivity import knob_importance
+from explorer.problem.columns import Columns, n_rows
+from explorer.problem.study import load_study
+
+
+@pytest.fixture(scope="module")
+def assessment() -> Assessment:
+    return assessment_of(load_study("energy-latency-accuracy"), fit_surrogate(paper_samples(), name="paper"))
+
+
+@pytest.fixture(scope="module")
+def rows(assessment: Assessment) -> tuple[dict[str, Any], ...]:
+    return knob_importance(assessment)
+
+
+def _of(rows: tuple[dict[str, Any], ...], objective: str) -> dict[str, dict[str, Any]]:
+    return {row["knob"]: row for row in rows if row["objective"] == objective}
+
+
+def test_every_objective_has_a_row_for_every_free_knob(rows: tuple[dict[str, Any], ...]) -> None:
+    knobs = ["pruning_ratio", "quant_step", "voltage_v", "clock_share"]
+
+    assert [(r["objective"], r["knob"]) for r in rows] == [
+        (o, k) for o in ("energy_j", "latency_s", "accuracy") for k in knobs
+    ]
+
+
+def test_accuracy_is_decided_by_pruning_and_the_step_alone(rows: tuple[dict[str, Any], ...]) -> None:
+    """The shape of accuracy has neither V nor f in it, so their indices are exactly zero."""
+    accuracy = _of(rows, "accuracy")
+
+    assert accuracy["voltage_v"]["total"] == accuracy["clock_share"]["total"] == 0
+    assert accuracy["pruning_ratio"]["total"] + accuracy["quant_step"]["total"] == pytest.approx(1, abs=0.05)
+
+
+def test_the_whole_effect_is_at_least_the_effect_alone(rows: tuple[dict[str, Any], ...]) -> None:
+    for row in rows:
+        assert row["total"] >= row["first_order"] - 0.02
+        assert 0 <= row["total_lo"] <= row["total_hi"] <= 1
+
+
+def test_the_samples_do_not_tell_pruning_from_the_step(rows: tuple[dict[str, Any], ...]) -> None:
+    """Their effects on accuracy are traded off along the samples' one line: the interval must say so."""
+    for knob in ("pruning_ratio", "quant_step"):
+        row = _of(rows, "accuracy")[knob]
+
+        assert row["total_hi"] - row["total_lo"] > 0.4
+
+
+def test_the_same_seed_gives_the_same_numbers(assessment: Assessment, rows: tuple[dict[str, Any], ...]) -> None:
+    assert knob_importance(assessment) == rows
+
+
+def test_a_linear_model_has_the_closed_form() -> None:
+    """For y = (3 x1 + 4 x2) / 10 with independent uniform x, the indices are 9/25 and 16/25."""
+    study = load_study("edp-accuracy")
+    real = fit_surrogate(paper_samples(), name="paper")
+    bare = assessment_of(study, real)
+    linear = replace(bare, evaluator=_Linear(real, bare))  # type: ignore[arg-type]
+    rows = knob_importance(linear)
+    accuracy = _of(rows, "accuracy")
+
+    assert accuracy["pruning_ratio"]["first_order"] == pytest.approx(9 / 25, abs=0.02)
+    assert accuracy["quant_step"]["total"] == pytest.approx(16 / 25, abs=0.02)
+    assert np.isnan(accuracy["quant_step"]["total_lo"])
+
+
+class _Linear:
+    """A model of two knobs that is linear in their places on the axes; the rest it takes from a real one."""
+
+    def __init__(self, real: Surrogate, assessment: Assessment) -> None:
+        self.name, self.families, self.domain, self._real = "linear", real.families, real.domain, real
+        self._axes = {axis.name: axis for axis in assessment.regions["CNN"].axes}
+
+    def evaluate(self, designs: Columns) -> Columns:
+        places = {name: self._axes[name].to_unit(designs[name]) for name in ("pruning_ratio", "quant_step")}
+        accuracy = (3 * places["pruning_ratio"] + 4 * places["quant_step"]) / 10
+        zeros = np.zeros(n_rows(designs))
+        return {**self._real.evaluate(designs), "accuracy": accuracy, "domain_distance": zeros}

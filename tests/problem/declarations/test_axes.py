@@ -1,0 +1,222 @@
+"""Axes of a space's own, discrete values, absent knobs and devices: what a file may declare, and what it may not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from explorer.devices.device import device_points, read_device
+from explorer.devices.operating_points import OperatingPoints
+from explorer.errors import InvalidFile, WrongUsage
+from explorer.io.catalog import available, other_names
+from explorer.io.files import shipped
+from explorer.problem.applicability import Span
+from explorer.problem.columns import describe
+from explorer.problem.declarations.space import SpaceFile
+from explorer.problem.design_space import Axis, Region, choice
+from explorer.problem.space_builder import build_region
+from explorer.problem.study import declaration_text, load_space, load_study
+
+Write = Callable[[str], str]
+NONE = '[operating_points]\nlaw = "none"\n'
+DEVICES = sorted(path.stem for path in (shipped("search_spaces") / "devices").glob("*.toml"))
+
+
+@pytest.mark.parametrize(
+    ("axes", "told"),
+    [
+        pytest.param("pruning_ratios = { range = [0, 1] }", "did you mean 'pruning_ratio'", id="nearly R"),
+        pytest.param("voltage_v = { range = [0.5, 1] }", "did you mean 'voltage'", id="a column's name"),
+        pytest.param("accuracy = { range = [0.5, 1] }", "this is not a knob", id="a target"),
+        pytest.param("certainty = { range = [0.5, 1] }", "this is not a knob", id="a column of results"),
+        pytest.param("accuracy_lo = { range = [0.5, 1] }", "this is not a knob", id="a bound"),
+        pytest.param("clock_share = { range = [0.5, 1] }", "this is not a knob", id="the search's own name"),
+        pytest.param('"Batch Size" = { range = [1, 2] }', "small letters", id="a name with a space"),
+        pytest.param("batch = { }", "needs either a range or a value", id="nothing said"),
+        pytest.param("batch = { values = [] }", "at least 1 item", id="no values"),
+        pytest.param("batch = { values = [1, 1] }", "listed twice", id="a value twice"),
+        pytest.param("batch = { values = [1], range = [1, 2] }", "needs either", id="values and range"),
+        pytest.param('precision = { choices = ["a", "a"] }', "listed twice", id="a choice twice"),
+        pytest.param('precision = { choices = ["a"], value = 1 }', "choices beside numbers", id="choices and a value"),
+        pytest.param('batch = { range = [0, 8], scale = "log" }', "log scale cannot start at 0", id="log from 0"),
+        pytest.param('power_limit_w = { range = [1, 2], unit = "V" }', "'V' is not a unit of W", id="another unit"),
+        pytest.param("power_limit_w = { range = [-1, 2] }", r"outside \(0, inf\)", id="a negative power"),
+        pytest.param("batch = { rnage = [1, 2] }", "did you mean 'range'", id="misspelt range"),
+        pytest.param("pruning_ratio = { values = [0.5, 2] }", r"2 is outside \[0, 1\)", id="R of 2"),
+    ],
+)
+def test_an_axis_that_means_nothing_is_refused(write_space: Write, axes: str, told: str) -> None:
+    with pytest.raises(InvalidFile, match=rf"(?s)space\.toml: .*{told}") as caught:
+        load_space(write_space(f"[axes]\n{axes}\n{NONE}"))
+
+    assert "\n  fix: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param(
+            "[axes]\nvoltage = { value = 1 }\nfrequency = { value = 1 }\n" + NONE, "without a law", id="V and f"
+        ),
+        pytest.param(
+            '[axes]\n[operating_points]\nlaw = "none"\ndevice = "imx8mm"', "either a law or points", id="both"
+        ),
+        pytest.param('[axes]\n[operating_points]\ndevice = "imx9"', "no device is called 'imx9'", id="no device"),
+        pytest.param('[axes]\n[operating_points]\ndevice = "h6"', "3 speed bins", id="no bin"),
+        pytest.param('[axes]\n[operating_points]\ndevice = "imx8mm"\nbin = "a"', "no bin 'a'", id="unknown bin"),
+        pytest.param(
+            "[axes]\n[operating_points]\npoints = [{ frequency = 1, voltage = 1 }, { frequency = 2 }]",
+            "1 of 2 points have a voltage",
+            id="half a column of voltages",
+        ),
+        pytest.param(
+            "[axes]\nvoltage = { range = [0.5, 1] }\nfrequency = { values = [1, 2] }\n"
+            '[operating_points]\nlaw = "alpha-power"',
+            "frequency lists values beside a law",
+            id="clocks beside a law",
+        ),
+    ],
+)
+def test_operating_points_that_cannot_be_are_refused(write_space: Write, text: str, told: str) -> None:
+    with pytest.raises(Exception, match=told):
+        load_space(write_space(text))
+
+
+def test_an_own_axis_has_the_unit_of_its_name_and_its_declared_label(write_space: Write) -> None:
+    text = (
+        '[axes]\npower_limit_w = { values = [200, 300], label = "Cap" }\nmemory_clock_hz = { range = [1, 2] }\n'
+        'resolution = { value = 224, unit = "px" }\n'
+    )
+    own = load_space(write_space(text + NONE)).file.axes.own
+
+    assert own["power_limit_w"].column("power_limit_w").title == "Cap (W)"
+    assert own["memory_clock_hz"].numbers("memory_clock_hz") == (1e9, 2e9)
+    assert own["resolution"].column("resolution").text(224) == "224 px"
+    assert describe("batch_size").text(16384) == "16384"
+
+
+SPAN = Span(0.0, 10.0, is_log=False)
+
+
+@given(
+    values=st.lists(st.floats(0, 10).map(lambda x: round(x, 3)), min_size=1, max_size=8, unique=True),
+    words=st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=1, max_size=4, unique=True),
+    unit=st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=1, max_size=5),
+)
+def test_designs_of_own_axes_are_told_back_and_made_again(
+    values: list[float], words: list[str], unit: list[list[float]]
+) -> None:
+    axes = {"level": {"values": values}, "word": {"choices": words}, "x": {"range": [1.0, 9.0]}}
+    space = SpaceFile.model_validate({"axes": axes, "operating_points": {"law": "none"}})
+    region = build_region(
+        space, path="s", family="A", spans={"level": SPAN, "x": SPAN}, law=None, choices={"word": tuple(words)}
+    )
+    designs = region.from_unit(np.array(unit))
+    again = region.designs(region.knobs(designs))
+
+    assert region.contains(designs).all()
+    assert again["word"].tolist() == designs["word"].tolist()
+    assert again["level"].tolist() == designs["level"].tolist()
+    assert set(designs["level"].tolist()) <= set(values)
+    assert again["x"] == pytest.approx(designs["x"])
+
+
+def test_a_design_with_a_choice_that_is_not_declared_is_not_contained() -> None:
+    region = Region("A", (choice("word", ("a", "b")), choice("n", (1.0, 2.0))), None, (0, 1), 1.0)
+    family = np.array(["A"], dtype=object)
+    words = [np.array([w], dtype=object) for w in ("a", "c")]
+
+    assert region.contains({"family": family, "word": words[0], "n": np.array([2.0])}).tolist() == [True]
+    assert region.contains({"family": family, "word": words[1], "n": np.array([2.0])}).tolist() == [False]
+    assert region.contains({"family": family, "word": words[0], "n": np.array([1.5])}).tolist() == [False]
+
+
+def test_every_design_of_finitely_many_is_there_once() -> None:
+    region = Region(
+        "A", (choice("w", ("a", "b", "c")), choice("n", (1.0, 2.0)), Axis("x", 3.0, 3.0)), None, (0, 1), 1.0
+    )
+    every = region.every_design()
+
+    assert region.n_designs == 6
+    assert len(set(zip(every["w"].tolist(), every["n"].tolist(), every["x"].tolist(), strict=True))) == 6
+    assert Region("A", (Axis("x", 0.0, 1.0),), None, (0, 1), 1.0).n_designs == float("inf")
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_every_shipped_device_has_a_source_and_points_in_order(name: str) -> None:
+    file = read_device(name)
+    points = device_points(name, bin_name="speed0" if name == "h6" else "")
+
+    assert file.title
+    assert file.source
+    assert list(points.frequency_hz) == sorted(set(points.frequency_hz))
+    assert all(1e7 < f < 1e10 for f in points.frequency_hz)
+    assert all(0.5 < v < 1.5 for v in points.voltage_v)
+
+
+def test_a_cluster_is_also_called_by_its_cores() -> None:
+    assert read_device("rk3399-a72") == read_device("rk3399-big")
+    with pytest.raises(WrongUsage, match="no device is called 'rk3399-a73'\n  fix: did you mean 'rk3399-a72'"):
+        read_device("rk3399-a73")
+
+
+def test_no_two_devices_are_called_the_same() -> None:
+    names = [name for path in available("search_spaces/devices") for name in (path.stem, *other_names(path))]
+
+    assert len(set(names)) == len(names) > 13
+
+
+def test_the_big_cluster_of_the_rk3399_runs_at_its_device_trees_points() -> None:
+    """dts/upstream/src/arm64/rockchip/rk3399.dtsi of U-Boot: node cluster1_opp."""
+    points = device_points("rk3399-big")
+
+    assert (points.frequency_hz[0], points.voltage_v[0]) == (408e6, 0.825)
+    assert (points.frequency_hz[-1], points.voltage_v[-1]) == (1.8e9, 1.2)
+
+
+@given(ghz=st.floats(0.05, 5.0))
+def test_the_nearest_point_is_the_one_of_least_ratio(ghz: float) -> None:
+    points = OperatingPoints((0.8, 0.9, 1.0), (5e8, 1e9, 2e9))
+    nearest = int(points.nearest(np.array([ghz * 1e9]))[0])
+    ratios = [max(ghz * 1e9 / f, f / (ghz * 1e9)) for f in points.frequency_hz]
+
+    assert ratios[nearest] == pytest.approx(min(ratios))
+
+
+def test_a_studys_stored_question_is_not_changed_by_what_it_does_not_use() -> None:
+    """Trials that an earlier version stored can be gone on with: the shipped study's declaration is as it was."""
+    declaration = load_study("paper").declaration()
+
+    assert set(declaration) == {"spaces", "families", "objectives", "constraints", "alpha", "energy_max_j"}
+    assert set(declaration["spaces"][0]) == {"family", "axes", "operating_points", "domain"}
+    assert set(declaration["spaces"][0]["axes"]) == {"pruning_ratio", "quant_step", "voltage", "frequency"}
+    assert set(declaration["spaces"][0]["axes"]["voltage"]) == {"range", "value", "scale", "unit"}
+    assert set(declaration["spaces"][0]["operating_points"]) == {
+        "law", "points", "voltage_unit", "frequency_unit", "source",
+    }  # fmt: skip
+    assert "values" not in declaration_text(declaration)
+
+
+def test_the_schema_of_a_space_knows_axes_of_ones_own() -> None:
+    told = SpaceFile.model_json_schema()["$defs"]
+
+    assert told["Axes"]["additionalProperties"] == {"$ref": "#/$defs/OwnAxis"}
+    assert "choices" in told["OwnAxis"]["properties"]
+
+
+@pytest.mark.parametrize(
+    ("study", "told"),
+    [
+        pytest.param('model = { table = "x.csv" }\nspace = "cnn"\n', "space stands beside a table", id="both"),
+        pytest.param("", "'space' is missing", id="neither"),
+        pytest.param('model = { tabel = "x.csv" }\n', "table", id="misspelt"),
+    ],
+)
+def test_a_study_names_a_space_or_a_table(tmp_path: Path, study: str, told: str) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(study + 'objectives = ["energy_j", "accuracy"]\n')
+    with pytest.raises(InvalidFile, match=told):
+        load_study(str(path))

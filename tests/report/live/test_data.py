@@ -1,0 +1,133 @@
+"""What the live page carries: every number of the front, a fair sample of the rest, within two megabytes."""
+
+import base64
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from plotly.offline import get_plotlyjs
+
+from explorer.models.evaluation import assessment_of
+from explorer.models.parametric.surrogate import fit_surrogate
+from explorer.models.samples.samples import paper_samples
+from explorer.pareto.decision import rules as decide
+from explorer.pareto.decision.weighted_sum import alpha_sweep
+from explorer.pareto.results.results import Results
+from explorer.pareto.uncertainty.annotate import certify
+from explorer.problem.columns import take
+from explorer.problem.study import load_study
+from explorer.report.live.data import MAX_BEHIND, live_data
+from explorer.report.pages.front import front_page
+from explorer.report.plots.thinning import MAX_FRONT
+
+TWO_MEGABYTES = 2_000_000
+
+
+def _results(study: str, n: int, *, reference: tuple[float, ...], is_certified: bool = False) -> Results:
+    assessment = assessment_of(load_study(study), fit_surrogate(paper_samples(), name="paper"))
+    table = assessment.scan(n)
+    n_all = len(table["family"])
+    table |= {"design_id": np.arange(n_all), "origin": np.full(n_all, "search", dtype=object)}
+    objectives = assessment.study.objectives
+    bare = Results(study, study, table, objectives, (), reference, {}, (), ())
+    return certify(bare, assessment) if is_certified else bare
+
+
+@pytest.fixture(scope="module")
+def small() -> Results:
+    return _results("power-cap", 256, reference=(6.0, 0.8), is_certified=True)
+
+
+@pytest.fixture(scope="module")
+def huge() -> Results:
+    """A study of 131,088 designs in three objectives, whose front has thousands."""
+    return _results("energy-latency-accuracy", 131_072, reference=(40.0, 0.4, 0.7))
+
+
+def _numbers(packed: str, kind: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    return np.frombuffer(base64.b64decode(packed), dtype=kind).astype(np.float64)
+
+
+def test_every_number_of_a_front_arrives_unrounded(small: Results) -> None:
+    data, front = live_data(small, place="power-cap"), small.front_columns
+
+    assert data["front"]["design_id"] == front["design_id"].tolist()
+    for name, packed in data["front"]["values"].items():
+        if name != "knee_distance":
+            assert np.array_equal(_numbers(packed, "<f8"), front[name].astype(float), equal_nan=True), name
+    for name, packed in data["front"]["low"].items():
+        assert _numbers(packed, "<f4") == pytest.approx(front[f"{name}_lo"], rel=1e-6)
+
+
+def test_the_data_are_json_of_plain_values(small: Results) -> None:
+    json.dumps(live_data(small, place="power-cap"), allow_nan=False)
+
+
+def test_a_page_of_a_hundred_thousand_trials_stays_below_two_megabytes(huge: Results) -> None:
+    bounded = _with_intervals(huge)
+    page = front_page(bounded)
+
+    assert bounded.n_complete > 100_000
+    assert bounded.is_front.sum() > MAX_FRONT
+    assert len(page.encode()) - len(get_plotlyjs().encode()) < TWO_MEGABYTES
+
+
+def test_a_thinned_front_keeps_what_the_rules_can_pick(huge: Results) -> None:
+    data, front = live_data(huge, place="x"), huge.front_columns
+    kept = set(data["front"]["design_id"])
+    winners = front["design_id"][alpha_sweep(front, energy_max_j=1.0).rows].tolist()
+    inside = take(front, front["domain_distance"] <= 0.5)
+    knee = inside["design_id"][np.argmax(decide.knee(huge, inside).shown)]
+
+    assert len(kept) <= MAX_FRONT
+    assert data["front"]["total"] == huge.is_front.sum() > MAX_FRONT
+    assert {*winners, knee, front["design_id"][0], front["design_id"][-1]} <= kept
+    assert [data["front"]["design_id"][i] for i in data["sweep"]["rows"]] == winners
+
+
+def test_what_is_left_out_behind_the_front_is_counted(huge: Results) -> None:
+    behind = live_data(huge, place="x")["behind"]
+    truth = int(np.sum(~huge.is_front & huge.table["is_feasible"]))
+
+    assert behind["counts"] == {"possible": 0, "dominated": truth}
+    assert behind["n"] <= MAX_BEHIND < truth
+
+
+def test_the_sweep_of_the_page_begins_where_the_study_s_own_does(small: Results) -> None:
+    sweep = live_data(small, place="x")["sweep"]
+    truth = alpha_sweep(small.front_columns, energy_max_j=39.6)
+
+    assert sweep["rows"] == truth.rows.tolist()
+    assert [1 / (1 + price * 39.6) for price in sweep["prices"]] == pytest.approx(truth.begins)
+
+
+def test_a_study_without_energy_has_no_weighted_cost_to_move(small: Results) -> None:
+    table = {name: values for name, values in small.table.items() if not name.startswith(("energy_j", "weighted"))}
+    data = live_data(replace(small, table=table), place="x")
+
+    assert data["sweep"] == {"rows": [], "prices": [], "total": 0}
+    assert "cost" not in data["table"]
+
+
+@pytest.mark.parametrize(
+    ("factor", "unit"), [(1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"), (1e5, "MJ")], ids=str
+)
+def test_numbers_are_shown_in_a_unit_that_suits_them(small: Results, factor: float, unit: str) -> None:
+    table = {**small.table, "energy_j": small.table["energy_j"] * factor}
+    data = live_data(replace(small, table=table), place="x")
+    (column,) = [c for c in data["columns"] if c["name"] == "energy_j"]
+
+    assert column["unit"] == unit
+    assert 0.05 <= float(np.median(table["energy_j"])) / column["scale"] < 5e4
+    assert column["title"].endswith(f"({unit})")
+
+
+def _with_intervals(results: Results) -> Results:
+    """Give every prediction a pair of bounds, as a certified study has them: they weigh most on the page."""
+    table = dict(results.table)
+    for name in ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes", "edp_js", "weighted_cost"):
+        table |= {f"{name}_lo": table[name] * 0.9, f"{name}_hi": table[name] * 1.1}
+    words = np.full(results.n_complete, "possible", dtype=object)
+    labels = np.full(results.n_complete, "a sample with a long name", dtype=object)
+    return replace(results, table={**table, "certainty": words, "nearest_sample": labels})

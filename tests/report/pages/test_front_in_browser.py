@@ -1,0 +1,44 @@
+"""The result page in a real browser: no network, its plots drawn at every width, a silent console."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from explorer.api import run
+from explorer.report.pages.front import front_page
+
+Opened = tuple[dict[int, dict[str, Any]], list[str]]
+OPENED = (400, 1400)
+RESIZED = 600
+
+
+@pytest.fixture(scope="module", params=["paper", "energy-latency-accuracy", "all-families"])
+def opened(
+    request: pytest.FixtureRequest, open_page: Callable[..., Opened], tmp_path_factory: pytest.TempPathFactory
+) -> Opened:
+    out: Path = tmp_path_factory.mktemp("run")
+    return open_page(front_page(run(request.param, trials=80, out=out).results), widths=OPENED, resized=RESIZED)
+
+
+def test_the_console_stays_silent(opened: Opened) -> None:
+    frames, console = opened
+
+    assert console == []
+    assert [frame["faults"] for frame in frames.values()] == [[]] * 3
+
+
+@pytest.mark.parametrize("width", OPENED)
+def test_the_page_never_scrolls_sideways(opened: Opened, width: int) -> None:
+    assert opened[0][width]["page"] <= width
+
+
+@pytest.mark.parametrize("width", [*OPENED, RESIZED])
+def test_every_plot_is_drawn_as_wide_as_its_place(opened: Opened, width: int) -> None:
+    plots = opened[0][width]["plots"]
+
+    assert len(plots) == 4  # the front, alpha, the convergence, the importance
+    for place, drawn in plots:
+        assert 0 < place <= width
+        assert abs(drawn - place) <= 1

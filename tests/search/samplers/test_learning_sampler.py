@@ -1,0 +1,490 @@
+"""Learning sampler in plain Optuna: `optimize`, ask and tell, threads, queues, failures, trials without a fit."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import moocore
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState, create_trial
+
+import explorer
+from explorer.devices.operating_points import AlphaPowerLaw
+from explorer.models.evaluation import Assessment
+from explorer.models.online.surrogate import learn
+from explorer.pareto.acquisition.expected_improvement import next_designs
+from explorer.pareto.geometry.dominance import hypervolume
+from explorer.problem.applicability import Span
+from explorer.problem.columns import Columns, n_rows
+from explorer.problem.constraints import parse_constraint
+from explorer.problem.design_space import CLOCK_SHARE, Axis, Region, choice
+from explorer.problem.objectives import OBJECTIVES
+from explorer.problem.study import load_study
+from explorer.search.encoding import Encoding, columns_of
+from explorer.search.samplers.learning_sampler import LearningSampler
+from explorer.search.samplers.observations import MAX_ROWS, history_of
+
+OPEN = (0.0, np.inf)
+R, D = Axis("pruning_ratio", 0.0, 0.95), Axis("quant_step", 0.001, 0.5, is_log=True)
+PLANE = {"CNN": Region("CNN", (R, D), None, OPEN, np.inf)}
+FEW = {
+    "CNN": Region(
+        "CNN",
+        (choice("pruning_ratio", (0.0, 0.4, 0.8)), choice("quant_step", (0.01, 0.1)), choice("kind", ("a", "b"))),
+        None, OPEN, np.inf,
+    )
+}  # fmt: skip
+PAIRS = Axis("pair", 0.0, 1.0, labels=("p", "q"), columns={"quant_step": (0.02, 0.05), "side": (1.0, 1.5)})
+FAMILIES = {
+    "CNN": Region("CNN", (R, D, Axis("side", 0.5, 2.0)), None, OPEN, np.inf),
+    "RNN": Region("RNN", (R, PAIRS), None, OPEN, np.inf),
+}
+LAW = AlphaPowerLaw(4.0e9, 0.3, 1.3)
+CLOCKED = {"CNN": Region("CNN", (R, Axis("voltage_v", 0.5, 1.3), Axis(CLOCK_SHARE, 0.0, 1.0)), LAW, (2e9, 4e9), np.inf)}
+SIZE = ("size_bytes", "accuracy")
+REFERENCE = (1e6, 0.3)
+
+
+@dataclass(frozen=True)
+class Device:
+    """Device and network in closed form, measured design by design: a cliff of accuracy, sizes by power laws."""
+
+    regions: Mapping[str, Region]
+    name: str = "device"
+    targets: tuple[str, ...] = ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes")
+    notes: tuple[str, ...] = ()
+    is_cheap: bool = False
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        return tuple(self.regions)
+
+    @property
+    def domain(self) -> Mapping[str, Mapping[str, Span]]:
+        return {family: {} for family in self.regions}
+
+    def targets_of(self, family: str) -> tuple[str, ...]:  # noqa: ARG002
+        return self.targets
+
+    def choices(self, family: str) -> Mapping[str, tuple[str, ...]]:  # noqa: ARG002
+        return {}
+
+    def law(self, family: str) -> AlphaPowerLaw | None:  # noqa: ARG002
+        return None
+
+    def evaluate(self, designs: Columns) -> Columns:
+        one = np.ones(n_rows(designs))
+        ratio, step = designs["pruning_ratio"], designs.get("quant_step", 0.03 * one)
+        side, volts = designs.get("side", one), designs.get("voltage_v", one)
+        clock = designs.get("frequency_hz", 2e9 * one) / 2e9
+        factor = np.where(designs.get("kind", one) == "b", 1.5, 1.0) * np.where(designs["family"] == "RNN", 0.8, 1.0)
+        size = 1e6 * factor * np.sqrt(side) * (0.05 + (1 - ratio) * np.log2(2 / step) / 8)
+        right = factor**0.05 * side**0.1 / (1 + (ratio / 0.8) ** 8 + (step / 0.15) ** 2)
+        latency, energy = 0.01 * np.sqrt(size / 1e6) / clock, 0.01 + 0.1 * volts**2 * (size / 1e6) ** 0.7
+        return {
+            **designs, "size_bytes": size, "accuracy": np.clip(0.1 + 0.8 * right, 0.01, 0.99), "latency_s": latency,
+            "energy_j": energy, "power_w": energy / latency, "domain_distance": 0.0 * one,
+        }  # fmt: skip
+
+
+def question(
+    regions: Mapping[str, Region] = PLANE, objectives: tuple[str, ...] = SIZE, constraints: tuple[str, ...] = ()
+) -> Assessment:
+    study = replace(
+        load_study("edp-accuracy"),
+        objectives=tuple(OBJECTIVES[name] for name in objectives),
+        constraints=tuple(parse_constraint(text) for text in constraints),
+        reference_point=None,
+    )
+    return Assessment(study, Device(regions), regions)
+
+
+def study_of(asked: Assessment, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+    return optuna.create_study(directions=[o.direction for o in asked.study.objectives], sampler=sampler)
+
+
+def learned(
+    asked: Assessment, n: int = 0, *, reference: tuple[float, ...] = REFERENCE, seed: int = 0, is_recorded: bool = True
+) -> tuple[optuna.Study, LearningSampler]:
+    """Return a study of n trials by the learning sampler."""
+    sampler = LearningSampler(asked, reference=reference, seed=seed)
+    study = study_of(asked, sampler)
+    study.optimize(plain(asked, is_recorded=is_recorded), n_trials=n)
+    return study, sampler
+
+
+def randomly(asked: Assessment, n: int, *, seed: int = 0) -> optuna.Study:
+    """Return a study of n trials at random."""
+    study = study_of(asked, optuna.samplers.RandomSampler(seed=seed))
+    study.optimize(plain(asked), n_trials=n)
+    return study
+
+
+def suggest(asked: Assessment, trial: optuna.Trial) -> dict[str, object]:
+    """Suggest by name and range, as a user of plain Optuna does."""
+    params: dict[str, object] = {}
+    for name, one in Encoding(asked.regions).distributions().items():
+        if isinstance(one, CategoricalDistribution):
+            params[name] = trial.suggest_categorical(name, one.choices)
+        elif isinstance(one, FloatDistribution):
+            params[name] = trial.suggest_float(name, one.low, one.high, log=one.log)
+    return params
+
+
+def plain(asked: Assessment, *, is_recorded: bool = True) -> Callable[[optuna.Trial], list[float]]:
+    """Return a plain objective: it suggests, measures, records the targets if asked to, and returns the values."""
+
+    def objective(trial: optuna.Trial) -> list[float]:
+        params = suggest(asked, trial)
+        columns = asked.assess(Encoding(asked.regions).decode(columns_of([params]), n=1))
+        for name, misses in asked.excess(columns).items():
+            trial.set_constraint(name, float(misses[0]))
+        if is_recorded:
+            for name in asked.evaluator.targets:
+                trial.set_user_attr(name, float(columns[name][0]))
+        return [float(value) for value in asked.values(columns)[0]]
+
+    return objective
+
+
+def designs(study: optuna.Study, asked: Assessment) -> list[tuple[object, ...]]:
+    """Return the design of each trial."""
+    params = columns_of([trial.params for trial in study.trials])
+    table = Encoding(asked.regions).decode(params, n=len(study.trials))
+    shown = [v.tolist() if v.dtype == object else np.round(v, 12).tolist() for v in table.values()]
+    return list(zip(*shown, strict=True))
+
+
+def n_different(study: optuna.Study, asked: Assessment) -> int:
+    return len(set(designs(study, asked)))
+
+
+def is_feasible(study: optuna.Study) -> list[bool]:
+    return [all(c <= 0 for c in trial.constraints.values()) for trial in study.trials]
+
+
+def reached(study: optuna.Study, asked: Assessment, reference: tuple[float, ...] = REFERENCE) -> float:
+    """Return the share of the hypervolume that 40,000 designs reach."""
+    unit = np.stack(np.meshgrid(*[np.linspace(0, 1, 200)] * 2), axis=-1).reshape(-1, 2)
+    every = asked.assess(asked.regions["CNN"].from_unit(unit))
+    values = np.array([trial.values for trial in study.trials])
+    feasible = [values[is_feasible(study)], asked.values(every)[every["is_feasible"]]]
+    found, whole = (hypervolume(rows, reference, asked.study.objectives) for rows in feasible)
+    return found / whole
+
+
+@pytest.mark.parametrize(
+    ("asked", "reference", "is_recorded", "n", "n_random", "least"),
+    [
+        pytest.param(question(), REFERENCE, True, 20, 100, 0.97, id="targets recorded"),
+        # A product whose factors nobody recorded is learned as one target.
+        pytest.param(
+            question(objectives=("edp_js", "accuracy")), (0.001, 0.3), False, 20, 100, 0.97, id="objectives only"
+        ),
+        pytest.param(
+            question(objectives=("size_bytes",), constraints=("accuracy >= 0.8",)), (3e6,), True, 14, 60, 0.995,
+            id="one objective",
+        ),
+    ],
+)  # fmt: skip
+def test_few_evaluations_reach_more_than_many_at_random(
+    asked: Assessment, reference: tuple[float, ...], is_recorded: bool, n: int, n_random: int, least: float
+) -> None:
+    study, sampler = learned(asked, n, reference=reference, is_recorded=is_recorded)
+
+    assert reached(study, asked, reference) > least > reached(randomly(asked, n_random), asked, reference)
+    assert n_different(study, asked) == n
+    assert not sampler.fallbacks
+
+
+EDP = ("edp_js", "accuracy")
+KINDS = {
+    "three objectives": (question(objectives=("size_bytes", "energy_j", "accuracy")), (1e6, 0.2, 0.3)),
+    "families of other axes": (question(FAMILIES), REFERENCE),
+    "clocks": (question(CLOCKED, EDP, ("frequency_max_hz >= 1.5 GHz",)), (0.1, 0.3)),
+    "caps": (question(objectives=EDP, constraints=("power_w <= 8 W",)), (0.1, 0.3)),
+    "nothing is ever feasible": (question(constraints=("accuracy >= 0.99",)), REFERENCE),
+    "hardly anything": (question(constraints=("accuracy >= 0.88", "size_bytes <= 0.7 MB")), REFERENCE),
+}
+
+
+@pytest.mark.parametrize(("asked", "reference"), KINDS.values(), ids=KINDS)
+def test_every_kind_of_study_is_learned_without_repetition(asked: Assessment, reference: tuple[float, ...]) -> None:
+    study, sampler = learned(asked, 7, reference=reference)
+
+    assert explorer.LearningSampler is LearningSampler
+    assert not sampler.fallbacks
+    assert n_different(study, asked) == 7
+    assert sampler.distributions == Encoding(asked.regions).distributions()
+    assert study.ask(sampler.distributions).params.keys() == sampler.distributions.keys()
+
+
+def test_a_learned_constraint_is_met_by_most_designs() -> None:
+    asked = question(constraints=("accuracy >= 0.7",))
+    study, _ = learned(asked, 16)
+
+    assert np.mean(is_feasible(study)[4:]) > 0.75
+    assert np.mean(is_feasible(randomly(asked, 100))) < 0.65
+
+
+def test_seed_and_trials_determine_the_next_design() -> None:
+    """Also for another sampler that is given the trials: what one keeps changes nothing."""
+    asked = question()
+    study, _ = learned(asked, 7, seed=5)
+    other, _ = learned(asked, 5, seed=6)
+    resumed, another = learned(asked, seed=5)
+    resumed.add_trials(study.trials)
+    study.optimize(plain(asked), n_trials=2)
+    for _ in range(2):
+        another.expect(1)
+        resumed.optimize(plain(asked), n_trials=1)
+
+    assert designs(resumed, asked) == designs(study, asked) == designs(learned(asked, 9, seed=5)[0], asked)
+    assert not set(designs(study, asked)) & set(designs(other, asked))
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Return how often a fit was made and designs were selected."""
+    counts: Counter[str] = Counter()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **kwargs: (counts.update([name]), function(*args, **kwargs))[1]
+
+    monkeypatch.setattr("explorer.search.samplers.learning_sampler.learn", counted("fit", learn))
+    monkeypatch.setattr("explorer.search.samplers.learning_sampler.next_designs", counted("selection", next_designs))
+    return counts
+
+
+def test_a_batch_shares_one_fit_and_one_selection(calls: Counter[str]) -> None:
+    asked = question()
+    study, sampler = learned(asked, 5)
+    calls.clear()
+    sampler.expect(4)
+    running = [study.ask(sampler.distributions) for _ in range(4)]
+    assert calls == {"fit": 1, "selection": 1}
+
+    # Beyond the batch designs are selected anew, from the same fit as long as nothing else is measured.
+    study.ask(sampler.distributions)
+    assert calls == {"fit": 1, "selection": 2}
+
+    study.tell(running[2], plain(asked)(running[2]))
+    study.ask(sampler.distributions)
+    assert calls == {"fit": 2, "selection": 3}
+    assert n_different(study, asked) == 11
+
+
+def test_an_enqueued_design_is_left_out_of_the_batch(calls: Counter[str]) -> None:
+    asked = question()
+    batches: list[list[dict[str, Any]]] = []
+    for is_enqueued in (False, True):
+        study, sampler = learned(asked, 5)
+        calls.clear()
+        sampler.expect(4)
+        batches.append([study.ask(sampler.distributions).params])
+        if is_enqueued:
+            study.enqueue_trial(batches[0][1])
+        batches[-1] += [study.ask(sampler.distributions).params for _ in range(3)]
+
+    assert batches[0] == batches[1]
+    assert calls == {"fit": 1, "selection": 1}
+
+
+@pytest.mark.parametrize(("n_expected", "n_fits"), [(1, 0), (8, 1)])
+def test_two_designs_are_enough_to_learn_from_with_many_in_flight(
+    calls: Counter[str], n_expected: int, n_fits: int
+) -> None:
+    asked = question()
+    study, sampler = learned(asked)
+    sampler.expect(n_expected)
+    running = [study.ask(sampler.distributions) for _ in range(8)]
+    for trial in running[3:5]:
+        study.ask(sampler.distributions)
+        study.tell(trial, plain(asked)(trial))
+    study.ask(sampler.distributions)
+
+    assert calls["fit"] == n_fits
+    assert n_different(study, asked) == 11
+
+
+def test_three_batches_of_eight_reach_what_one_by_one_does(calls: Counter[str]) -> None:
+    asked = question()
+    study, sampler = learned(asked)
+    for _ in range(3):
+        sampler.expect(8)
+        for trial in [study.ask(sampler.distributions) for _ in range(8)]:
+            study.tell(trial, plain(asked)(trial))
+
+    assert reached(study, asked) > 0.97
+    assert calls == {"fit": 2, "selection": 2}
+    assert n_different(study, asked) == 24
+
+
+def test_it_goes_on_after_any_other_sampler() -> None:
+    asked = question()
+    study = randomly(asked, 7, seed=1)
+    before = reached(study, asked)
+    study.sampler = learned(asked)[1]
+    study.optimize(plain(asked), n_trials=7)
+
+    assert reached(study, asked) > max(0.9, before)
+
+
+def test_a_finite_study_begins_spread_and_has_each_design_once() -> None:
+    asked = question(FEW)
+    for seed in range(5):
+        study, _ = learned(asked, 4, seed=seed)
+        assert all(len({trial.params[name] for trial in study.trials}) > 1 for name in Encoding(FEW).distributions())
+    study.optimize(plain(asked), n_trials=10)
+    tried = designs(study, asked)
+
+    assert len(set(tried[:12])) == 12
+    assert set(tried[12:]) <= set(tried[:12])
+
+
+@pytest.mark.parametrize("n_expected", [0, 4, 12])
+@pytest.mark.parametrize("n_before", [0, 5], ids=["initial designs", "learned"])
+def test_trials_see_those_that_have_not_suggested_yet(n_before: int, n_expected: int) -> None:
+    """Each trial suggests its first parameter, then each its second, as threads do that run side by side."""
+    asked = question(FEW)
+    study, sampler = learned(asked, n_before)
+    sampler.expect(n_expected)
+    running = [study.ask() for _ in range(12 - n_before)]
+    for name, one in Encoding(FEW).distributions().items():
+        assert isinstance(one, CategoricalDistribution)
+        for trial in running:
+            trial.suggest_categorical(name, one.choices)
+
+    assert n_different(study, asked) == 12
+
+
+def test_threads_repeat_no_design_while_another_is_left() -> None:
+    asked = question(FEW)
+    study, _ = learned(asked)
+    study.optimize(plain(asked), n_trials=12, n_jobs=4)
+
+    assert n_different(study, asked) == 12
+
+
+def test_enqueued_trials_come_first_and_are_completed() -> None:
+    asked = question(FEW)
+    study, _ = learned(asked)
+    study.enqueue_trial({"pruning_ratio": "0.4", "quant_step": "0.1", "kind": "c"})  # misspelt: harms no other trial
+    assert history_of(study.trials, asked, own=1).pending.n == 0
+
+    study, _ = learned(asked)
+    wanted = [{"pruning_ratio": ratio, "quant_step": "0.1", "kind": "b"} for ratio in ("0.4", "0", "0.8")]
+    for params in wanted:
+        study.enqueue_trial(params)
+    study.optimize(plain(asked), n_trials=12)
+    assert [trial.params for trial in study.trials[:3]] == wanted
+    assert n_different(study, asked) == 12
+
+    study, _ = learned(question(), 5)
+    study.enqueue_trial({"pruning_ratio": 0.123})
+    study.optimize(plain(question()), n_trials=2)
+    assert study.trials[5].params["pruning_ratio"] == 0.123
+    assert study.trials[5].params.keys() == study.trials[6].params.keys() == {"pruning_ratio", "quant_step"}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "objectives", "reference"),
+    [
+        ({"state": TrialState.FAIL}, ("size_bytes",), (3e6,)),
+        ({"state": TrialState.PRUNED}, ("size_bytes",), (3e6,)),
+        ({"values": [np.inf, 0.5]}, SIZE, REFERENCE),
+    ],
+    ids=["failed", "pruned", "infinite"],
+)
+def test_a_design_without_a_usable_value_is_not_repeated(
+    outcome: dict[str, Any], objectives: tuple[str, ...], reference: tuple[float, ...]
+) -> None:
+    asked = question(FEW, objectives)
+    study, sampler = learned(asked, reference=reference)
+    for i in range(12):
+        trial = study.ask(sampler.distributions)
+        study.tell(trial, **(outcome if i % 2 else {"values": plain(asked)(trial)}))
+
+    assert n_different(study, asked) == 12
+    assert not sampler.fallbacks
+
+
+def test_where_everything_fails_no_design_is_repeated() -> None:
+    asked = question()
+    study, sampler = learned(asked)
+    for _ in range(100):
+        study.tell(study.ask(sampler.distributions), state=TrialState.FAIL)
+
+    assert n_different(study, asked) == 100
+
+
+@pytest.mark.parametrize(
+    ("asked", "n", "values", "reason"),
+    [
+        # A meter that reads zero joule tells no energy that is a factor of another. TPE alone would repeat `FEW`.
+        (question(PLANE, ("energy_j", "accuracy")), 14, [0.0, 0.5], "energy_j is not positive"),
+        (question(FEW, ("energy_j", "accuracy")), 12, [0.0, 0.5], "energy_j is not positive"),
+        # Neither the target nor the violation was recorded: no fit without data.
+        (question(constraints=("power_w <= 8 W",)), 5, [1e6, 0.5], "power_w was never measured"),
+    ],
+)
+def test_where_no_fit_is_possible_tpe_proposes_new_designs(
+    asked: Assessment, n: int, values: list[float], reason: str
+) -> None:
+    study, sampler = learned(asked, reference=(0.2, 0.3))
+    for _ in range(n):
+        study.tell(study.ask(sampler.distributions), values)
+
+    assert dict(sampler.fallbacks) == {f"ValueError: {reason}": n - 4}
+    assert n_different(study, asked) == n
+
+
+def test_parameters_of_other_names_are_drawn_at_random() -> None:
+    asked = question()
+
+    def with_more(trial: optuna.Trial) -> list[float]:
+        trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True)
+        return plain(asked)(trial)
+
+    study, _ = learned(asked)
+    study.optimize(with_more, n_trials=6)
+
+    assert {len(trial.params) for trial in study.trials} == {3}
+    assert len({trial.params["learning_rate"] for trial in study.trials}) == 6
+
+
+def test_of_many_trials_the_front_and_the_latest_are_learned() -> None:
+    asked, rng, n = question(), np.random.default_rng(0), MAX_ROWS + 60
+    distributions = Encoding(PLANE).distributions()
+    table = asked.assess(PLANE["CNN"].from_unit(rng.random((n, 2))))
+    study, sampler = learned(asked)
+    for i, values in enumerate(asked.values(table).tolist()):
+        params = {name: float(table[name][i]) for name in distributions}
+        study.add_trial(create_trial(params=params, distributions=distributions, values=values))
+    history = history_of(study.trials, asked, own=-1)
+    rows = set(history.rows_to_learn.tolist())
+    study.tell(study.ask(distributions), [1e6, 0.5])
+
+    assert (len(rows), len(history.values)) == (MAX_ROWS, n)
+    # The latest too, which may have disappointed: their like would be proposed again and again.
+    assert set(range(n - MAX_ROWS // 3, n)) <= rows
+    assert set(np.flatnonzero(moocore.is_nondominated(history.values)).tolist()) <= rows
+    assert not sampler.fallbacks
+    assert n_different(study, asked) == n + 1
+
+
+def test_a_target_missing_in_some_trials_is_learned_from_others() -> None:
+    """The first trials came from elsewhere and hold objectives only; those after them record their targets."""
+    asked = question(objectives=("edp_js", "accuracy"))
+    study, sampler = learned(asked, 5, reference=(0.1, 0.3), is_recorded=False)
+    study.optimize(plain(asked), n_trials=5)
+    history = history_of(study.trials, asked, own=-1)
+
+    assert set(history.learned) == {"energy_j", "latency_s", "accuracy"}
+    assert np.isfinite(history.measured["energy_j"]).tolist() == [False] * 5 + [True] * 5
+    assert np.isfinite(history.measured["accuracy"]).all()
+    assert not sampler.fallbacks

@@ -1,0 +1,82 @@
+"""Retries while a storage is away: long enough, not for ever, and only where it is away."""
+
+import pytest
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from explorer.search.storage.retry import PATIENCE_S, Patience, StorageLost, is_away
+
+
+class Storage:
+    """Storage that is away until a moment of a clock which passes only while somebody sleeps."""
+
+    def __init__(self, until: float) -> None:
+        self.now, self.until = 0.0, until
+        self.messages: list[str] = []
+
+    def __call__(self) -> str:
+        if self.now < self.until:
+            raise ConnectionRefusedError("Connection refused")
+        return "done"
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def call(self, seconds: float = PATIENCE_S) -> str:
+        say = self.messages.append
+        patience = Patience("the database", say=say, seconds=seconds, sleep=self.sleep, clock=lambda: self.now)
+        return patience(self)
+
+
+def test_an_outage_of_two_minutes_is_waited_for_with_messages() -> None:
+    storage, cut = Storage(until=120.0), Storage(until=0.1)
+
+    assert storage.call() == cut.call() == "done"
+    assert PATIENCE_S >= 120
+    assert storage.messages == [
+        "the database does not answer (Connection refused); trying again for 180 s",
+        "the database answers again",
+    ]
+    assert cut.messages == []  # a connection that was merely cut
+
+
+def test_a_storage_that_does_not_come_back_is_given_up() -> None:
+    storage = Storage(until=1e9)
+    with pytest.raises(StorageLost, match=r"the database has not answered for 30 s: Connection refused\n  fix: see"):
+        storage.call(seconds=30)
+
+    assert 30 < storage.now < 40
+
+
+def test_a_call_that_is_wrong_is_not_repeated() -> None:
+    calls = []
+
+    def do() -> None:
+        calls.append(1)
+        raise KeyError("x")
+
+    with pytest.raises(KeyError, match="x"):
+        Patience("x", say=lambda _: None)(do)
+
+    assert calls == [1]
+
+
+def internal(cause: Exception) -> StorageInternalError:
+    error = StorageInternalError("an exception is raised during the commit")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        pytest.param(OperationalError("select", {}, Exception("server closed")), True, id="operational"),
+        pytest.param(internal(OperationalError("select", {}, Exception("gone"))), True, id="wrapped by Optuna"),
+        pytest.param(internal(IntegrityError("insert", {}, Exception("twice"))), False, id="a real mistake"),
+        pytest.param(StorageInternalError("?"), False, id="nothing known"),
+        pytest.param(OSError(28, "No space left on device"), False, id="full disk"),
+        pytest.param(BrokenPipeError(), True, id="connection"),
+    ],
+)
+def test_only_errors_that_may_pass_count_as_away(error: Exception, expected: bool) -> None:
+    assert is_away(error) is expected

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from explorer.api import Outcome, choose, compare, deploy, explain, load, results, run, verify
+    from explorer.api import Outcome, choose, compare, deploy, explain, load_problem, load_results, run, verify
     from explorer.errors import ExplorerError
     from explorer.models.loading import load_model
     from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
@@ -50,7 +50,7 @@ _HOMES = {
     "compare": "explorer.api",
     "deploy": "explorer.api",
     "explain": "explorer.api",
-    "load": "explorer.api",
+    "load_problem": "explorer.api",
     "load_model": "explorer.models.loading",
     "paper_samples": "explorer.models.samples.samples",
     "plot_alpha": "explorer.report.plots.figures",
@@ -61,7 +61,7 @@ _HOMES = {
     "plot_importance": "explorer.report.plots.figures",
     "plot_parallel": "explorer.report.plots.figures",
     "read_samples": "explorer.models.samples.samples",
-    "results": "explorer.api",
+    "load_results": "explorer.api",
     "run": "explorer.api",
     "verify": "explorer.api",
 }
@@ -80,8 +80,9 @@ __all__ = [
     "explain",
     "fit_surrogate",
     "leave_one_out",
-    "load",
     "load_model",
+    "load_problem",
+    "load_results",
     "paper_samples",
     "plot_alpha",
     "plot_convergence",
@@ -91,7 +92,6 @@ __all__ = [
     "plot_importance",
     "plot_parallel",
     "read_samples",
-    "results",
     "run",
     "verify",
 ]

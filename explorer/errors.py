@@ -108,7 +108,7 @@ def suggestion(name: str, known: Sequence[str]) -> str:
     return f"did you mean '{near[0]}'?" if near else f"choose one of: {', '.join(known)}"
 
 
-def shortened(faults: list[Fault]) -> list[Fault]:
+def limit_faults(faults: list[Fault]) -> list[Fault]:
     """Cut a flood of faults short."""
     if len(faults) <= MAX_FAULTS_SHOWN:
         return faults

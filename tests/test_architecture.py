@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from explorer.io.files import shipped
-from explorer.models.evaluation import assessment_of
+from explorer.models.evaluation import make_problem
 from explorer.models.loading import load_evaluator
 from explorer.problem.study import load_space, load_study
 
@@ -197,10 +197,10 @@ def test_an_unknown_public_name_is_an_attribute_error() -> None:
 @pytest.mark.parametrize("path", sorted(shipped("studies").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_study_loads_with_its_model(path: Path) -> None:
     study = load_study(str(path))
-    assessment = assessment_of(study, load_evaluator(study))
+    problem = make_problem(study, load_evaluator(study))
 
     assert study.title
-    assert assessment.scan(16)["is_feasible"].any()
+    assert problem.sample(16)["is_feasible"].any()
     assert load_study(path.stem).sha256 == study.sha256
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.api import load
+from explorer.api import load_problem as load
 from explorer.problem.study import load_space
 
 ROOT = Path(__file__).parent.parent
@@ -63,9 +63,9 @@ def test_the_study_of_the_readme_loads_and_can_be_assessed(tmp_path: Path) -> No
     text = next(block for block in blocks("toml") if "objectives" in block)
     (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
 
-    assessment = load(str(tmp_path / "mine.toml"))
+    problem = load(str(tmp_path / "mine.toml"))
 
-    assert assessment.scan(64)["is_feasible"].any()
+    assert problem.sample(64)["is_feasible"].any()
 
 
 def test_the_search_space_of_the_readme_loads(tmp_path: Path) -> None:

@@ -6,26 +6,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from explorer.api.analysis import compare, dashboard, explain, write_report
     from explorer.api.deployment import deploy, verify
-    from explorer.api.results import RESULTS_FOLDER, results, results_folder
+    from explorer.api.results import RESULTS_FOLDER, load_results, results_folder
     from explorer.api.selection import choose, describe
-    from explorer.api.studies import Outcome, load, run
+    from explorer.api.studies import Outcome, load_problem, run
 
 # A module is imported when one of its names is first used: who reads results waits for no search and no model.
 _HOMES = {
-    "RESULTS_FOLDER": "place",
-    "Outcome": "running",
-    "choose": "choosing",
-    "compare": "looking",
-    "dashboard": "looking",
-    "deploy": "shipping",
-    "describe": "choosing",
-    "explain": "looking",
-    "load": "running",
-    "results": "place",
-    "results_folder": "place",
-    "run": "running",
-    "verify": "shipping",
-    "write_report": "looking",
+    "RESULTS_FOLDER": "results",
+    "Outcome": "studies",
+    "choose": "selection",
+    "compare": "analysis",
+    "dashboard": "analysis",
+    "deploy": "deployment",
+    "describe": "selection",
+    "explain": "analysis",
+    "load_problem": "studies",
+    "load_results": "results",
+    "results_folder": "results",
+    "run": "studies",
+    "verify": "deployment",
+    "write_report": "analysis",
 }
 __all__ = [
     "RESULTS_FOLDER",
@@ -36,8 +36,8 @@ __all__ = [
     "deploy",
     "describe",
     "explain",
-    "load",
-    "results",
+    "load_problem",
+    "load_results",
     "results_folder",
     "run",
     "verify",

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from explorer.api.results import folders_of, place_of, results, results_folder
-from explorer.api.studies import load
+from explorer.api.results import display_name, folders_of, load_results, results_folder
+from explorer.api.studies import load_problem
 from explorer.errors import WrongUsage
 from explorer.pareto.comparison.compare import Comparison
 from explorer.pareto.comparison.compare import compare as compare_fronts
 from explorer.pareto.explanation.explain import Explanation
 from explorer.pareto.explanation.explain import explain as explain_design
-from explorer.pareto.explanation.surrogate_of_results import predicting
+from explorer.pareto.explanation.surrogate_of_results import with_fitted_surrogate
 from explorer.pareto.results.folder import FRONT_JSON, read_folder
-from explorer.pareto.results.origin import changes_since, study_file
+from explorer.pareto.results.origin import locate_study_file, provenance_changes
 from explorer.report.pages.write import write_page
 from explorer.search.dashboard.server import Dashboard, find_study, open_dashboard
 from explorer.search.storage.open import JOURNAL_NAME
@@ -28,7 +28,7 @@ def write_report(study_or_folder: str | Path, path: Path | None = None) -> Path:
     folder = results_folder(study_or_folder)
     found = read_folder(folder)
     written = path or folder / "report.html"
-    write_page(found, written, place=place_of(found.study, folder))
+    write_page(found, written, place=display_name(found.study, folder))
     return written
 
 
@@ -44,14 +44,14 @@ def explain(study_or_folder: str | Path, *, design: int, study: str | None = Non
         WrongUsage: there are no such results or design, or their study or model is gone.
         InvalidFile: a file is damaged.
     """
-    found, folder = results(study_or_folder), results_folder(study_or_folder)
-    file = study or study_file(found.provenance, folder=folder, asked=str(study_or_folder))
-    assessment = load(file)
-    changes = changes_since(found.provenance, assessment)
-    if not assessment.is_cheap:
-        assessment, said = predicting(assessment, found)
+    found, folder = load_results(study_or_folder), results_folder(study_or_folder)
+    file = study or locate_study_file(found.provenance, folder=folder, asked=str(study_or_folder))
+    problem = load_problem(file)
+    changes = provenance_changes(found.provenance, problem)
+    if not problem.is_vectorized:
+        problem, said = with_fitted_surrogate(problem, found)
         changes = (*changes, said)
-    return explain_design(found, design, assessment=assessment, warnings=changes)
+    return explain_design(found, design, problem=problem, warnings=changes)
 
 
 def compare(studies_or_folders: Sequence[str | Path], *, objectives: Sequence[str] | None = None) -> Comparison:

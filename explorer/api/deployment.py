@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from explorer.api.studies import load
-from explorer.deploy.bundle.build import Wishes, ship
+from explorer.api.studies import load_problem
+from explorer.deploy.bundle.build import BundleOptions, build_bundle
 from explorer.deploy.bundle.network_artifact import NetworkOptions
 from explorer.deploy.bundle.schema import ManifestFile
 from explorer.deploy.bundle.write import Bundle
-from explorer.deploy.verification.verify import Verdict, verified
+from explorer.deploy.verification.verify import Verdict, verify_bundle
 from explorer.network.measurement.labelled_data import LabelledData, load_data
 
 
@@ -41,10 +41,10 @@ def deploy(
         NoFeasibleDesign: the design breaks its study's constraints, or lies outside the model's domain.
         MeasurementFailed: the network cannot be run.
     """
-    wishes = Wishes(
+    wishes = BundleOptions(
         model, network or NetworkOptions(), device, bin_name, force=force, allow_extrapolation=allow_extrapolation
     )
-    return ship(Path(chosen).expanduser(), Path(out).expanduser(), wishes=wishes, load=load)
+    return build_bundle(Path(chosen).expanduser(), Path(out).expanduser(), wishes=wishes, load=load_problem)
 
 
 def verify(
@@ -71,6 +71,6 @@ def verify(
         WrongUsage: there is no such bundle or data, or the samples cannot be written.
         InvalidFile: the manifest or the data is damaged, or the samples have other columns.
     """
-    return verified(Path(bundle).expanduser(), data=load_data(data) if isinstance(data, str) else data,
+    return verify_bundle(Path(bundle).expanduser(), data=load_data(data) if isinstance(data, str) else data,
                     model=model, samples=None if samples is None else Path(samples).expanduser(),
                     sysfs=Path(sysfs), energy=energy)  # fmt: skip

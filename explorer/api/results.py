@@ -9,7 +9,7 @@ from explorer.pareto.results.results import Results
 RESULTS_FOLDER = Path("results")
 
 
-def results(study_or_folder: str | Path) -> Results:
+def load_results(study_or_folder: str | Path) -> Results:
     """Read the results of a study by name (`results/<study>/`), or of a result folder.
 
     Raises:
@@ -38,7 +38,7 @@ def results_folder(study_or_folder: str | Path) -> Path:
     raise WrongUsage(f"{named}: study '{study.name}' has not been run here", fix=f"explorer run {study_or_folder}")
 
 
-def place_of(study: str, folder: Path) -> str:
+def display_name(study: str, folder: Path) -> str:
     """Return what a command typed where the study was run calls its results."""
     return study if folder == RESULTS_FOLDER / study else str(folder)
 

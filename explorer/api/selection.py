@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from explorer.api.results import results
-from explorer.api.studies import load
+from explorer.api.results import load_results
+from explorer.api.studies import load_problem
 from explorer.devices.device import device_points
 from explorer.errors import WrongUsage
-from explorer.models.evaluation import Assessment, fingerprint
+from explorer.models.evaluation import Problem, fingerprint
 from explorer.pareto.decision import rules as decide
 from explorer.pareto.decision.device_point import apply_to
 from explorer.pareto.decision.rules import Choice
@@ -39,7 +39,7 @@ def applied(
     """
     points = device_points(device, bin_name=bin_name)
     there = apply_to(
-        design, assessment=_asked_of(found), points=points, conditions=conditions,
+        design, problem=_asked_of(found), points=points, conditions=conditions,
         allow_extrapolation=allow_extrapolation,
     )  # fmt: skip
     return {
@@ -51,14 +51,14 @@ def applied(
     }
 
 
-def _asked_of(found: Results) -> Assessment:
+def _asked_of(found: Results) -> Problem:
     """Load the study that results are of, and see that its model still rests on the same samples.
 
     Raises:
         WrongUsage: the study is not where it was, or its samples have changed.
     """
     path = str(found.provenance.get("study", {}).get("file", found.study))
-    loaded = load(path)
+    loaded = load_problem(path)
     now, then = fingerprint(loaded.evaluator), found.provenance.get("model", {})
     if now.get("samples_sha256") != then.get("samples_sha256"):
         raise WrongUsage(f"{path}: its samples have changed since the run", fix=f"explorer run {path}")
@@ -97,7 +97,7 @@ def choose(
         WrongUsage: there are no results, or a rule, condition or device cannot be used.
         NoFeasibleDesign: no design meets the conditions inside the domain.
     """
-    found = study_or_folder if isinstance(study_or_folder, Results) else results(study_or_folder)
+    found = study_or_folder if isinstance(study_or_folder, Results) else load_results(study_or_folder)
     candidates = found.front_columns
     if design is None and not found.is_front.any():
         raise nothing_feasible(found)

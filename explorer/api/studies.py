@@ -5,25 +5,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from explorer.api.results import RESULTS_FOLDER, place_of
+from explorer.api.results import RESULTS_FOLDER, display_name
 from explorer.errors import Interrupted, MeasurementFailed, WrongUsage
 from explorer.io.files import cannot_write
-from explorer.models.evaluation import Assessment, assessment_of
+from explorer.models.evaluation import Problem, make_problem
 from explorer.models.loading import load_evaluator
 from explorer.models.measured.function import Measure
 from explorer.pareto.results.folder import write_folder
 from explorer.pareto.results.results import Results, nothing_feasible
-from explorer.pareto.uncertainty.annotate import certify
+from explorer.pareto.uncertainty.annotate import annotate_uncertainty
 from explorer.problem.study import load_study
 from explorer.report.pages.write import write_page
 from explorer.search.collect import collect
 from explorer.search.progress import Progress
 from explorer.search.run import Execution, search, utc_now
 from explorer.search.run_log import Clock, logged
-from explorer.search.session import Run, prepare
-from explorer.search.storage.journal import mend_tail
+from explorer.search.session import SearchSession, open_session
+from explorer.search.storage.journal import repair_tail
 from explorer.search.storage.open import journal_path, recover_journal
-from explorer.search.storage.retry import told_as_lost
+from explorer.search.storage.retry import translate_storage_errors
 from explorer.search.storage.run_lock import run_lock
 from explorer.units import parse_quantity
 
@@ -47,7 +47,7 @@ class Outcome:
     recovered_from: Path | None = None
 
 
-def load(study: str, *, measure: Measure | str | None = None) -> Assessment:
+def load_problem(study: str, *, measure: Measure | str | None = None) -> Problem:
     """Load a study by name or path, with its model: ready to run, or to assess designs without searching.
 
     Args:
@@ -60,11 +60,11 @@ def load(study: str, *, measure: Measure | str | None = None) -> Assessment:
         InvalidFile: a file is not what it should be; all of its faults at once.
     """
     declared = load_study(study)
-    return assessment_of(declared, load_evaluator(declared, measure=measure))
+    return make_problem(declared, load_evaluator(declared, measure=measure))
 
 
 def run(
-    study: str | Assessment,
+    study: str | Problem,
     *,
     trials: int | None = None,
     seed: int | None = None,
@@ -83,7 +83,7 @@ def run(
     say: Callable[[str], None] = lambda _: None,
     clock: Clock = utc_now,
 ) -> Outcome:
-    """Run or resume a study and write its result folder.
+    """SearchSession or resume a study and write its result folder.
 
     Args:
         study: a study's name or path, or one already loaded.
@@ -114,7 +114,7 @@ def run(
         Interrupted: Ctrl-C; the result folder holds what was found so far.
         StorageLost: the storage went away in the middle, and did not come back; it holds all that was told.
     """
-    loaded = load(study, measure=measure) if isinstance(study, str) else study
+    loaded = load_problem(study, measure=measure) if isinstance(study, str) else study
     asked = loaded.study.with_search(trials=trials, seed=seed, sampler=sampler)
     seconds = parse_quantity(time_limit, "s") if isinstance(time_limit, str) else time_limit
     uploads = tuple(_existing(path) for path in upload)
@@ -123,8 +123,8 @@ def run(
     journal = journal_path(storage, folder)
     with run_lock(folder, storage, study=asked.name, is_patient=wait, say=say) as ensure_lock:
         kept = recover_journal(journal) if recover and journal and journal.is_file() else None
-        mend(journal, say=say)
-        prepared = prepare(replace(loaded, study=asked), out=folder, storage_url=storage)
+        repair_journal(journal, say=say)
+        prepared = open_session(replace(loaded, study=asked), out=folder, storage_url=storage)
         prepared.ensure_lock = ensure_lock
         found = _searched(prepared, execution, progress=progress, say=say, clock=clock)
         return replace(found, recovered_from=kept)
@@ -137,10 +137,10 @@ def _existing(path: str | Path) -> Path:
     return found
 
 
-def mend(journal: Path | None, *, say: Callable[[str], None]) -> None:
+def repair_journal(journal: Path | None, *, say: Callable[[str], None]) -> None:
     """Cut off the half record that a killed writer left at a journal's end, and tell of it."""
     try:
-        cut = mend_tail(journal) if journal and journal.is_file() else None
+        cut = repair_tail(journal) if journal and journal.is_file() else None
     except OSError as error:
         raise cannot_write(journal or Path(), error) from None
     if cut:
@@ -150,9 +150,14 @@ def mend(journal: Path | None, *, say: Callable[[str], None]) -> None:
 
 
 def _searched(
-    prepared: Run, execution: Execution, *, progress: Progress | None, say: Callable[[str], None], clock: Clock
+    prepared: SearchSession,
+    execution: Execution,
+    *,
+    progress: Progress | None,
+    say: Callable[[str], None],
+    clock: Clock,
 ) -> Outcome:
-    with told_as_lost(prepared.place):
+    with translate_storage_errors(prepared.place):
         before = prepared.tried.n
     began = time.perf_counter()
     stopped: Interrupted | MeasurementFailed | None = None
@@ -162,10 +167,10 @@ def _searched(
     except (Interrupted, MeasurementFailed) as error:
         stopped = error
     seconds = time.perf_counter() - began
-    with told_as_lost(prepared.place):
-        results = certify(collect(prepared), prepared.assessment)
+    with translate_storage_errors(prepared.place):
+        results = annotate_uncertainty(collect(prepared), prepared.problem)
     write_folder(results, prepared.out)
-    write_page(results, prepared.out / "report.html", place=place_of(results.study, prepared.out))
+    write_page(results, prepared.out / "report.html", place=display_name(results.study, prepared.out))
     if stopped:
         raise stopped
     if not results.is_front.any():

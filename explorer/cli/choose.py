@@ -66,7 +66,7 @@ def choose(
         )
     if energy_max is not None and alpha is None:
         raise WrongUsage("--energy-max stands without --alpha", fix="give both, or neither")
-    found = api.results(study)
+    found = api.load_results(study)
     choice, payload = api.choose(
         found, knee=knee, alpha=alpha, energy_max_j=None if energy_max is None else parse_quantity(energy_max, "J"),
         minimize=minimize, design=design, where=where or (), allow_extrapolation=allow_extrapolation,

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from explorer.pareto.explanation.explain import Explanation
-    from explorer.pareto.explanation.local_sensitivity import Rate
-    from explorer.pareto.explanation.perturbations import Move
+    from explorer.pareto.explanation.local_sensitivity import LocalSensitivity
+    from explorer.pareto.explanation.perturbations import Perturbation
 
 _SIGNS = {"+": "up", "-": "down", "?": "not known", "0": "no effect"}
 # A form knows no effect of a knob that its samples lack: that is not to have measured that there is none.
@@ -134,7 +134,9 @@ def _caveat(e: "Explanation", others: str) -> str:
     return f"{said} Also with --json: {others}." if others else said
 
 
-def _most_told(moves: "Sequence[Move]", rates: "Mapping[str, Rate]", left_out: dict[str, int]) -> "list[Move]":
+def _most_told(
+    moves: "Sequence[Perturbation]", rates: "Mapping[str, LocalSensitivity]", left_out: dict[str, int]
+) -> "list[Perturbation]":
     """Return the moves in order; of many choices on one knob those that change most, and count the others."""
     kept = []
     for move in moves:
@@ -147,7 +149,9 @@ def _most_told(moves: "Sequence[Move]", rates: "Mapping[str, Rate]", left_out: d
     return kept
 
 
-def _rate_row(move: "Move", rate: "Rate", scale: float, *, signs: "Mapping[str, str]") -> list[object]:
+def _rate_row(
+    move: "Perturbation", rate: "LocalSensitivity", scale: float, *, signs: "Mapping[str, str]"
+) -> list[object]:
     change, share = "0", "0"
     if rate.sign != "0":
         held = "" if math.isnan(rate.lo) else f" [{_short(rate.lo / scale)}, {_short(rate.hi / scale)}]"
@@ -190,7 +194,7 @@ def _print_limits(e: "Explanation") -> None:
         print_text("")
 
 
-def _way_text(move: "Move", direction: int) -> str:
+def _way_text(move: "Perturbation", direction: int) -> str:
     return move.label if move.is_choice else f"{move.label} {'up' if direction > 0 else 'down'}"
 
 

@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from explorer.models.parametric.surrogate import Surrogate
-    from explorer.models.response.multi_target import Responses
+    from explorer.models.response.multi_target import MultiResponse
 
 
 def fit(
@@ -40,7 +40,7 @@ def fit(
     from explorer.models.loading import fit_samples, load_samples, model_to_json
     from explorer.models.posterior_draws import posterior_draws
     from explorer.models.quality.summary import model_summary
-    from explorer.models.response.multi_target import Responses
+    from explorer.models.response.multi_target import MultiResponse
     from explorer.pareto.uncertainty.next_measurement import advice_for_model
 
     model = fit_samples(load_samples(samples, own=knob, ignore=ignore or ()), name=" + ".join(samples))
@@ -52,7 +52,7 @@ def fit(
         told = {"design": advice.design, "reduction": advice.reduction} if advice else None
         print_json({**summary, "next_measurement": told})
         return
-    if isinstance(model, Responses):
+    if isinstance(model, MultiResponse):
         _print_responses(model, summary)
     else:
         _print_shapes(model, summary, advice.text() if advice else "")
@@ -84,7 +84,7 @@ def _print_worth(summary: dict[str, Any], *, baselines: dict[str, str]) -> None:
     )  # fmt: skip
 
 
-def _print_responses(model: "Responses", summary: dict[str, Any]) -> None:
+def _print_responses(model: "MultiResponse", summary: dict[str, Any]) -> None:
     from explorer.cli.console import print_table, print_text
     from explorer.models.quality.summary import candidate_rows
 

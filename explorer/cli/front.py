@@ -43,7 +43,7 @@ def front(
     from explorer.pareto.results.front_json import front_head, front_parts
     from explorer.pareto.results.results import front_order
 
-    results = api.results(study)
+    results = api.load_results(study)
     columns = results.front_columns
     if style is Format.json:
         sys.stdout.writelines(front_parts(columns, front_head(results)))
@@ -141,4 +141,4 @@ def report(
         print_text(str(api.write_report(study, output)))
         return
     path = output or api.results_folder(study) / ("front.png" if png else "front.svg")
-    print_text(str(write_image(api.results(study), path, kind="png" if png else "svg")))
+    print_text(str(write_image(api.load_results(study), path, kind="png" if png else "svg")))

@@ -30,10 +30,10 @@ def init(
     from explorer.cli.console import note, print_text
     from explorer.errors import WrongUsage
     from explorer.io.files import write_text
-    from explorer.models.scaffold import fitted_name, starter_name, write_starter
+    from explorer.models.scaffold import fitted_name, scaffold_study, starter_name
 
     called = starter_name(samples, asked=name)
-    starter = write_starter(samples, name=called, folder=Path("studies"), knobs=knob or (), is_table=table)
+    starter = scaffold_study(samples, name=called, folder=Path("studies"), knobs=knob or (), is_table=table)
     texts = {Path("studies") / f"{called}.toml": starter.study}
     if starter.space is not None:
         texts = {Path("search_spaces") / f"{called}.toml": starter.space, **texts}

@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from explorer.network.measurement.measure import Row
-    from explorer.network.measurement.setup import Bench
+    from explorer.network.measurement.setup import MeasurementSetup
 
 SAVE_EVERY_S = 5.0
 
@@ -77,7 +77,7 @@ def measure(
     from explorer.network.graph.model import load_network
     from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs, read_grid
     from explorer.network.measurement.labelled_data import load_data
-    from explorer.network.measurement.setup import Conditions, prepare
+    from explorer.network.measurement.setup import MeasurementOptions, prepare_measurement
     from explorer.network.measurement.technology import SHIPPED
 
     if designs is not None and grid is not None:
@@ -85,12 +85,12 @@ def measure(
     network = load_network(model)
     name = family or network.name
     wanted = read_grid(designs, family=name) if designs else grid_designs(grid or DEFAULT_GRID, family=name)
-    conditions = Conditions(
+    conditions = MeasurementOptions(
         codec=codec.value, per_tensor=per_tensor, clip_to=clip.value if clip else None, energy=energy.value,
         seconds=time_limit, device=device, level=level, technology=technology or SHIPPED,
     )  # fmt: skip
     calibration = load_data(full_int8) if full_int8 else None
-    bench = prepare(network, load_data(data), conditions=conditions, calibration=calibration)
+    bench = prepare_measurement(network, load_data(data), conditions=conditions, calibration=calibration)
     rows: list[Row] = []
     try:
         _measure_all(bench, wanted, rows=rows, output=output)
@@ -115,7 +115,7 @@ def measure(
         note(f"wrote {output} and {_sidecar(output).name}")
 
 
-def _measure_all(bench: "Bench", designs: Any, *, rows: "list[Row]", output: Path | None) -> None:
+def _measure_all(bench: "MeasurementSetup", designs: Any, *, rows: "list[Row]", output: Path | None) -> None:
     import time
 
     from explorer.cli.progress import counting_progress
@@ -137,7 +137,7 @@ def _sidecar(output: Path) -> Path:
     return output.with_name(f"{output.stem}.provenance.json")
 
 
-def _write(bench: "Bench", rows: "list[Row]", *, output: Path) -> None:
+def _write(bench: "MeasurementSetup", rows: "list[Row]", *, output: Path) -> None:
     import datetime
     import json
 
@@ -152,7 +152,7 @@ def _write(bench: "Bench", rows: "list[Row]", *, output: Path) -> None:
     write_text(_sidecar(output), json.dumps(provenance(bench, when=now), indent=1, ensure_ascii=False) + "\n")
 
 
-def _payload(bench: "Bench", rows: "list[Row]") -> dict[str, Any]:
+def _payload(bench: "MeasurementSetup", rows: "list[Row]") -> dict[str, Any]:
     import datetime
 
     from explorer.network.measurement.provenance import provenance
@@ -166,7 +166,7 @@ def _payload(bench: "Bench", rows: "list[Row]") -> dict[str, Any]:
     return {**said, "schema": "explorer.measure/1", "operators": operators, "designs": rows}
 
 
-def _print(bench: "Bench", rows: "list[Row]") -> None:
+def _print(bench: "MeasurementSetup", rows: "list[Row]") -> None:
     from explorer.cli.console import note, print_table, print_text
 
     network, counts = bench.network, bench.counts

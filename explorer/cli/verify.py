@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from explorer.deploy.verification.check import Check, Span
+    from explorer.deploy.verification.check import Check, Interval
 
 _INSIDE = {"kept": "yes", "broken": "NO"}
 
@@ -65,7 +65,7 @@ def _title(check: "Check") -> str:
     return COLUMNS[check.name].label if check.name in COLUMNS else check.name
 
 
-def _text(check: "Check", value: "Span | str | None") -> str:
+def _text(check: "Check", value: "Interval | str | None") -> str:
     from explorer.problem.columns import COLUMNS
 
     if value is None or isinstance(value, str):

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from explorer.devices.operating_points import OperatingPoints
 from explorer.errors import ExplorerError, Fault, InvalidFile
 from explorer.io.catalog import find
-from explorer.io.declarations import Declaration, read_toml, refuse
+from explorer.io.declarations import Declaration, read_toml, validation_error
 from explorer.units import factor, scaled
 
 DEVICES = "search_spaces/devices"
@@ -47,11 +47,11 @@ class OperatingTable(Declaration):
             try:
                 factor(unit, symbol)
             except ExplorerError as error:
-                raise refuse(error.problem, fix=error.fix) from None
+                raise validation_error(error.problem, fix=error.fix) from None
         for name in ("voltage", "power"):
             n_given = sum(getattr(point, name) is not None for point in self.points or ())
             if n_given not in {0, len(self.points or ())}:
-                raise refuse(
+                raise validation_error(
                     f"{n_given} of {len(self.points or ())} points have a {name}",
                     fix=f"give every point a {name}, or none",
                 )
@@ -74,7 +74,7 @@ class DeviceFile(OperatingTable):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.points is None:
-            raise refuse("has no points", fix="write points = [{ frequency = 1.8, voltage = 1.2 }, ...]")
+            raise validation_error("has no points", fix="write points = [{ frequency = 1.8, voltage = 1.2 }, ...]")
         self.check_points()
         return self
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from explorer.devices.device_tree import MAX_BYTES, Node, parse_device_tree
-from explorer.errors import Fault, InvalidFile, shortened
+from explorer.errors import Fault, InvalidFile, limit_faults
 from explorer.io.files import is_file, read_text
 
 _BINS = "opp-microvolt-"
@@ -13,7 +13,7 @@ _BLOB = b"\xd0\x0d\xfe\xed"
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class TablePoint:
     """One operating point, SI; None where the table does not tell. `node` is its node's name in the tree."""
 
     frequency_hz: float
@@ -31,7 +31,7 @@ class OppTable:
     """
 
     name: str
-    points: tuple[Point, ...]
+    points: tuple[TablePoint, ...]
     notes: tuple[str, ...] = ()
     label: str = ""
 
@@ -57,7 +57,7 @@ def tree_tables(path: Path) -> list[OppTable]:
             if found.points not in {table.points for table in tables.values()} or is_table:
                 tables[key] = replace(found, name=key)
     if faults:
-        raise InvalidFile(path, shortened(faults))
+        raise InvalidFile(path, limit_faults(faults))
     return list(tables.values())
 
 
@@ -73,7 +73,7 @@ def _source(path: Path) -> str:
 
 def _table_of(node: Node, name: str, faults: list[Fault]) -> OppTable | None:
     """Read an operating-points-v2 table; tables of levels or bandwidths, without clocks, are none of ours."""
-    points: list[Point] = []
+    points: list[TablePoint] = []
     notes: list[str] = []
     children = [child for child in node.children if child.name.startswith("opp") or "opp-hz" in child.cells]
     if not any("opp-hz" in child.cells for child in children) and not node.name.startswith("&"):
@@ -97,7 +97,7 @@ def _table_of(node: Node, name: str, faults: list[Fault]) -> OppTable | None:
             if key == "opp-microvolt" or key.startswith(_BINS)
         }
         voltages = volts or {supported: None}
-        points += [Point(clock, volt, watt, label, child.name) for label, volt in voltages.items()]
+        points += [TablePoint(clock, volt, watt, label, child.name) for label, volt in voltages.items()]
     if any("opp-supported-hw" in child.cells for child in children):
         notes.append("opp-supported-hw: which of these points a chip may use its fuses say")
     label = node.label or (node.name[1:] if node.name.startswith("&") else "")
@@ -149,5 +149,5 @@ def _old_table(node: Node, name: str, faults: list[Fault]) -> OppTable | None:
         if not 0 < hertz <= 1e13:
             faults.append(Fault(where, f"{hertz / 1e3:g} kHz is not a clock", "write <kHz uV ...>, above 0"))
         else:
-            points.append(Point(hertz, _volt([microvolt], where, faults)))
+            points.append(TablePoint(hertz, _volt([microvolt], where, faults)))
     return OppTable(name, tuple(points))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from explorer.errors import Fault, InvalidFile, shortened
+from explorer.errors import Fault, InvalidFile, limit_faults
 from explorer.io.files import MAX_TABLE_BYTES, read_text
 
 MAX_ROWS = 1_000_000
@@ -65,7 +65,7 @@ def read_csv(path: Path) -> CsvTable:
         if len(line) != len(header)
     ]
     if ragged:
-        raise InvalidFile(path, shortened(ragged))
+        raise InvalidFile(path, limit_faults(ragged))
     return CsvTable(header, [line for _, line in numbered], [i for i, _ in numbered], text)
 
 

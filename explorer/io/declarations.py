@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Tag, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from explorer.errors import ExplorerError, Fault, InvalidFile, shortened, suggestion
+from explorer.errors import ExplorerError, Fault, InvalidFile, limit_faults, suggestion
 from explorer.io.files import MAX_DECLARATION_BYTES, read_text
 from explorer.units import parse_quantity
 
@@ -23,7 +23,7 @@ class Declaration(BaseModel):
 Declared = TypeVar("Declared", bound=Declaration)
 
 
-def refuse(what: str, *, fix: str) -> PydanticCustomError:
+def validation_error(what: str, *, fix: str) -> PydanticCustomError:
     """Make the error that a validator raises; `what` and `fix` reach the user as they are."""
     return PydanticCustomError("explorer", "{what}", {"what": what, "fix": fix})
 
@@ -37,7 +37,7 @@ def quantity(symbol: str) -> BeforeValidator:
         try:
             return parse_quantity(value, symbol)
         except ExplorerError as error:
-            raise refuse(error.problem, fix=error.fix) from None
+            raise validation_error(error.problem, fix=error.fix) from None
 
     return BeforeValidator(read)
 
@@ -58,7 +58,7 @@ def read_toml(path: Path, model: type[Declared]) -> tuple[Declared, str]:
         ) from None
     except RecursionError:
         raise InvalidFile(path, [Fault("", "is nested too deeply", "keep tables at most a few levels deep")]) from None
-    return check(data, model, path=path), text
+    return validate(data, model, path=path), text
 
 
 def read_json(path: Path, model: type[Declared], *, max_bytes: int) -> Declared:
@@ -75,10 +75,10 @@ def read_json(path: Path, model: type[Declared], *, max_bytes: int) -> Declared:
         raise InvalidFile(
             path, [Fault("", f"is not JSON: {error}", "write it again with the command that made it")]
         ) from None
-    return check(data, model, path=path)
+    return validate(data, model, path=path)
 
 
-def check(data: object, model: type[Declared], *, path: object) -> Declared:
+def validate(data: object, model: type[Declared], *, path: object) -> Declared:
     """Turn parsed data into a declaration.
 
     Raises:
@@ -92,7 +92,7 @@ def check(data: object, model: type[Declared], *, path: object) -> Declared:
         spoilt = {detail["loc"][: i + 1] for detail in details for i in range(len(detail["loc"]) - 1)}
         told = [d for d in details if not (d["type"] == "too_short" and d["loc"] in spoilt)]
         faults = {str(fault): fault for fault in (_fault(detail, model) for detail in told)}
-        raise InvalidFile(path, shortened(list(faults.values()))) from None
+        raise InvalidFile(path, limit_faults(list(faults.values()))) from None
 
 
 def _fault(detail: ErrorDetails, model: type[BaseModel]) -> Fault:

@@ -14,7 +14,7 @@ MAX_DECLARATION_BYTES = 1_000_000
 MAX_TABLE_BYTES = 200_000_000
 
 
-class Mark(NamedTuple):
+class FileDigest(NamedTuple):
     """What a file is known by: its size, and the SHA-256 of its bytes in hex."""
 
     n_bytes: int
@@ -93,7 +93,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     _replace(path, [content])
 
 
-def write_parts(path: Path, parts: Iterable[str]) -> Mark:
+def write_parts(path: Path, parts: Iterable[str]) -> FileDigest:
     """Replace a file in one step, as `write_text` does, by a text that comes in parts; return what it is known by.
 
     Raises:
@@ -102,7 +102,7 @@ def write_parts(path: Path, parts: Iterable[str]) -> Mark:
     return _replace(path, (part.encode() for part in parts))
 
 
-def _replace(path: Path, parts: Iterable[bytes]) -> Mark:
+def _replace(path: Path, parts: Iterable[bytes]) -> FileDigest:
     digest, n_bytes = hashlib.sha256(), 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,15 +125,15 @@ def _replace(path: Path, parts: Iterable[bytes]) -> Mark:
             raise
     except OSError as error:
         raise cannot_write(path, error) from None
-    return Mark(n_bytes, digest.hexdigest())
+    return FileDigest(n_bytes, digest.hexdigest())
 
 
-def mark_of(content: bytes) -> Mark:
+def file_digest(content: bytes) -> FileDigest:
     """Return what a file of these bytes is known by."""
-    return Mark(len(content), sha256(content))
+    return FileDigest(len(content), sha256(content))
 
 
-def is_marked(path: Path, mark: Mark) -> bool:
+def matches_digest(path: Path, mark: FileDigest) -> bool:
     """Tell whether a file is the one that is known by a mark; it may be larger than memory.
 
     Raises:

@@ -9,13 +9,14 @@ import numpy as np
 
 from explorer.errors import Fault, InvalidFile, suggestion
 from explorer.models.evaluator import Evaluator, measurer
-from explorer.models.measured.table import Lookup
+from explorer.models.measured.table import TableEvaluator
 from explorer.models.parametric.surrogate import Surrogate
-from explorer.models.response.multi_target import Responses
+from explorer.models.response.multi_target import MultiResponse
 from explorer.problem.applicability import constant_knobs, domain_distance
 from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, stack, take
+from explorer.problem.design_space import DesignSpace
 from explorer.problem.objectives import OBJECTIVES, add_objectives
-from explorer.problem.space_builder import Region, build_region
+from explorer.problem.space_builder import build_design_space
 from explorer.problem.study import Study
 
 OPERATING_POINT_LIMIT = "operating_point"
@@ -24,20 +25,20 @@ _CORNER_AXES = 12  # 2^12 corners; beyond that, the corners of the first twelve 
 
 
 @dataclass(frozen=True, slots=True)
-class Assessment:
+class Problem:
     """A study with its evaluator and the regions it may search: everything needed to judge designs, and no Optuna."""
 
     study: Study
     evaluator: Evaluator
-    regions: Mapping[str, Region]
+    regions: Mapping[str, DesignSpace]
 
     @property
-    def is_cheap(self) -> bool:
+    def is_vectorized(self) -> bool:
         """Whether thousands of designs can be assessed in a blink: not where each of them is measured."""
-        return self.evaluator.is_cheap
+        return self.evaluator.is_vectorized
 
     @property
-    def limits(self) -> tuple[str, ...]:
+    def constraint_names(self) -> tuple[str, ...]:
         """The names of the constraints that `excess` reports, in order: what can exist, the domain, the study's own."""
         own = tuple(constraint.text for constraint in self.study.constraints)
         regions = self.regions.values()
@@ -54,31 +55,31 @@ class Assessment:
         """Return all designs of a study that has finitely many, region by region."""
         return stack([region.every_design() for region in self.regions.values()])
 
-    def assess(self, designs: Columns) -> Columns:
+    def evaluate(self, designs: Columns) -> Columns:
         """Return designs with predictions, `frequency_max_hz`, objectives and `is_feasible`, shape (n,) each."""
         columns = self.evaluator.evaluate(designs)
-        if OPERATING_POINT_LIMIT in self.limits:
+        if OPERATING_POINT_LIMIT in self.constraint_names:
             columns["frequency_max_hz"] = self._frequency_max(designs)
         columns = add_objectives(columns, self.study.weights)
-        met = [misses <= 0 for misses in self.excess(columns).values()]
+        met = [misses <= 0 for misses in self.constraint_violations(columns).values()]
         columns["is_feasible"] = np.all(met, axis=0) if met else np.ones(n_rows(columns), dtype=np.bool_)
         return columns
 
-    def checked(self, designs: Columns) -> Columns:
+    def with_domain_columns(self, designs: Columns) -> Columns:
         """Return designs with what their limits need and nobody has to evaluate; measurements are nowhere outside."""
-        is_measured = not self.evaluator.is_cheap
+        is_measured = not self.evaluator.is_vectorized
         distance = np.zeros(n_rows(designs)) if is_measured else domain_distance(designs, self.evaluator.domain)
         columns = {**designs, "domain_distance": distance}
-        if OPERATING_POINT_LIMIT in self.limits:
+        if OPERATING_POINT_LIMIT in self.constraint_names:
             columns["frequency_max_hz"] = self._frequency_max(designs)
         return columns
 
-    def excess(self, columns: Columns) -> Columns:
+    def constraint_violations(self, columns: Columns) -> Columns:
         """Return, for each limit, by how much each assessed design misses it, shape (n,); feasible is at most 0."""
         result: Columns = {}
-        if OPERATING_POINT_LIMIT in self.limits:
+        if OPERATING_POINT_LIMIT in self.constraint_names:
             result[OPERATING_POINT_LIMIT] = self._by_region(columns, lambda region, rows: region.operating_excess(rows))
-        if DOMAIN_LIMIT in self.limits:
+        if DOMAIN_LIMIT in self.constraint_names:
             widen = self._by_region(columns, lambda region, rows: np.full(n_rows(rows), region.widen))
             # The widened edge itself is inside; its distance is subject to the rounding of a logarithm.
             beyond = columns["domain_distance"] - widen
@@ -91,26 +92,26 @@ class Assessment:
         """Return the objectives of assessed designs, shape (n, number of objectives)."""
         return np.stack([columns[objective.name] for objective in self.study.objectives], axis=-1)
 
-    def scan(self, n: int, *, seed: int = 0) -> Columns:
+    def sample(self, n: int, *, seed: int = 0) -> Columns:
         """Return about n designs spread evenly over the regions (scrambled Sobol points and all corners), assessed."""
         share = max(2, n // len(self.regions))
         tables = [
             region.every_design()
             if region.n_designs <= share
-            else region.from_unit(spread(len(region.axes), share, seed=seed))
+            else region.from_unit(low_discrepancy_points(len(region.axes), share, seed=seed))
             for region in self.regions.values()
         ]
-        return self.assess(stack(tables))
+        return self.evaluate(stack(tables))
 
-    def nothing(self) -> Columns:
+    def empty_table(self) -> Columns:
         """Return the columns of assessed designs, without a design."""
         empty = [region.from_unit(np.zeros((0, len(region.axes)))) for region in self.regions.values()]
-        return self.assess(stack(empty))
+        return self.evaluate(stack(empty))
 
     def _frequency_max(self, designs: Columns) -> Float:
         return self._by_region(designs, lambda region, rows: region.frequency_max(rows))
 
-    def _by_region(self, columns: Columns, compute: Callable[[Region, Columns], Float]) -> Float:
+    def _by_region(self, columns: Columns, compute: Callable[[DesignSpace, Columns], Float]) -> Float:
         names, index = by_family(columns["family"])
         if len(names) == 1:
             return compute(self.regions[names[0]], columns)
@@ -121,7 +122,7 @@ class Assessment:
         return result
 
 
-def spread(n_axes: int, n: int, *, seed: int = 0) -> Float:
+def low_discrepancy_points(n_axes: int, n: int, *, seed: int = 0) -> Float:
     """Return at least n points spread evenly over the unit cube, shape (k, n_axes): Sobol points, then all corners."""
     from scipy.stats import qmc
 
@@ -132,7 +133,7 @@ def spread(n_axes: int, n: int, *, seed: int = 0) -> Float:
     return np.concatenate([points, np.concatenate([corners, middle], axis=1)])
 
 
-def assessment_of(study: Study, evaluator: Evaluator) -> Assessment:
+def make_problem(study: Study, evaluator: Evaluator) -> Problem:
     """Bring a study and an evaluator together.
 
     Raises:
@@ -151,12 +152,12 @@ def assessment_of(study: Study, evaluator: Evaluator) -> Assessment:
     faults += _lacking(study, evaluator)
     if faults:
         raise InvalidFile(study.path, faults)
-    if isinstance(evaluator, Lookup):
+    if isinstance(evaluator, TableEvaluator):
         rows = {family: evaluator.region(family) for family in _families(study, evaluator)}
-        return _checked(Assessment(study, evaluator, rows))
+        return _checked(Problem(study, evaluator, rows))
     constant = constant_knobs(evaluator.domain)
     regions = {
-        family: build_region(
+        family: build_design_space(
             space.file,
             path=space.path,
             family=family,
@@ -168,17 +169,17 @@ def assessment_of(study: Study, evaluator: Evaluator) -> Assessment:
         for space in study.spaces
         for family in space.families
     }
-    return _checked(Assessment(study, evaluator, regions))
+    return _checked(Problem(study, evaluator, regions))
 
 
-def _checked(assessment: Assessment) -> Assessment:
+def _checked(problem: Problem) -> Problem:
     """See that every constraint compares a number that the study's designs have.
 
     Raises:
         InvalidFile: one does not.
     """
-    faults, study = [], assessment.study
-    for family, region in assessment.regions.items():
+    faults, study = [], problem.study
+    for family, region in problem.regions.items():
         knobs = region.from_unit(np.full((1, len(region.axes)), 0.5))
         numbers = {name for name, values in knobs.items() if values.dtype != object}
         numbers |= {*TARGETS, *OBJECTIVES, "domain_distance", *(["frequency_max_hz"] if region.operating else [])}
@@ -189,7 +190,7 @@ def _checked(assessment: Assessment) -> Assessment:
                 faults.append(Fault("constraints", what, f"compare one of: {', '.join(sorted(numbers))}"))
     if faults:
         raise InvalidFile(study.path, list(dict.fromkeys(faults)))
-    return assessment
+    return problem
 
 
 def _families(study: Study, evaluator: Evaluator) -> list[str]:
@@ -223,9 +224,9 @@ def fingerprint(evaluator: Evaluator) -> dict[str, Any]:
             t: {k: float(f"{v:.4g}") for k, v in fit.coefficients.items()} for t, fit in evaluator.fits.items()
         }
         return {"samples_sha256": evaluator.samples.sha256, "coefficients": coefficients}
-    if isinstance(evaluator, Lookup):
+    if isinstance(evaluator, TableEvaluator):
         return {"kind": "table", "samples_sha256": evaluator.samples.sha256}
-    if isinstance(evaluator, Responses):
+    if isinstance(evaluator, MultiResponse):
         forms = {t: r.fit.form.name for t, r in evaluator.responses.items()}
         return {"samples_sha256": evaluator.samples.sha256, "forms": forms}
     return {"kind": type(evaluator).__name__}

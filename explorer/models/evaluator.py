@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from explorer.devices.operating_points import AlphaPowerLaw
-from explorer.problem.applicability import Span
+from explorer.problem.applicability import Range
 from explorer.problem.columns import Columns
 
 
@@ -17,7 +17,7 @@ class Evaluator(Protocol):
         """What it was called: `paper`, or a path."""
 
     @property
-    def is_cheap(self) -> bool:
+    def is_vectorized(self) -> bool:
         """Whether thousands of designs can be assessed in a blink: not where each of them is measured."""
 
     @property
@@ -32,7 +32,7 @@ class Evaluator(Protocol):
         """The columns that it can predict for one family; the others are NaN there."""
 
     @property
-    def domain(self) -> Mapping[str, Mapping[str, Span]]:
+    def domain(self) -> Mapping[str, Mapping[str, Range]]:
         """For each family, the span of each numeric knob in which it has seen samples: exactly the knobs it needs."""
 
     def choices(self, family: str) -> Mapping[str, tuple[str, ...]]:
@@ -91,4 +91,4 @@ class Measurer(Evaluator, Protocol):
 
 def measurer(evaluator: Evaluator) -> Measurer | None:
     """Return an evaluator as what it is: one that measures; None where it predicts."""
-    return None if evaluator.is_cheap else cast("Measurer", evaluator)
+    return None if evaluator.is_vectorized else cast("Measurer", evaluator)

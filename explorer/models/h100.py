@@ -8,7 +8,7 @@ import numpy as np
 from explorer.io.csv_text import CsvTable, read_csv
 from explorer.io.files import read_text, sha256
 from explorer.models.response.input_scaling import Knob
-from explorer.models.response.multi_target import Measured
+from explorer.models.response.multi_target import KnobColumns
 from explorer.models.samples.samples import Samples
 
 _HERE = Path(__file__).parent
@@ -26,7 +26,7 @@ _ENERGY_KNOBS = (
 _ACCURACY_KNOBS = (Knob("family", "category"), Knob("pruning_ratio", "number"), Knob("quant_step", "number"))
 
 
-def h100_tables() -> tuple[Measured, Measured]:
+def h100_tables() -> tuple[KnobColumns, KnobColumns]:
     """Return the two tables: energy, latency and power by precision and batch; accuracy by step; both by width.
 
     `latency_s` is of a whole batch, `energy_j` of one inference. `quant_step` 0 is a network that was not quantized.
@@ -36,7 +36,7 @@ def h100_tables() -> tuple[Measured, Measured]:
     return energy, accuracy
 
 
-def _table(file: str, knobs: Sequence[Knob], targets: Sequence[str]) -> Measured:
+def _table(file: str, knobs: Sequence[Knob], targets: Sequence[str]) -> KnobColumns:
     path = _HERE / file
     table = read_csv(path)
     columns = {knob.name: _values(table, knob) for knob in knobs}
@@ -44,7 +44,7 @@ def _table(file: str, knobs: Sequence[Knob], targets: Sequence[str]) -> Measured
     labels = tuple(f"{family} {width}, row {n} of {file}" for family, width, n in zip(
         table.cells("family"), table.cells("width"), table.numbers, strict=True))  # fmt: skip
     digest = sha256(read_text(path, max_bytes=1_000_000))
-    return Measured(Samples(columns, labels, SOURCE, digest, (), tuple(table.numbers)), tuple(knobs))
+    return KnobColumns(Samples(columns, labels, SOURCE, digest, (), tuple(table.numbers)), tuple(knobs))
 
 
 def _values(table: CsvTable, knob: Knob) -> "np.ndarray[tuple[int], np.dtype[np.object_ | np.float64]]":

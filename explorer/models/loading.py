@@ -14,17 +14,17 @@ from explorer.io.csv_text import read_csv
 from explorer.io.files import MAX_TABLE_BYTES, is_file, read_text
 from explorer.models.evaluator import Evaluator
 from explorer.models.h100 import h100_tables
-from explorer.models.measured.function import Measure, function_of
-from explorer.models.measured.network import live_of
-from explorer.models.measured.table import lookup_of
+from explorer.models.measured.function import Measure, function_evaluator
+from explorer.models.measured.network import network_evaluator
+from explorer.models.measured.table import table_evaluator
 from explorer.models.model_files.parametric import surrogate_from_file, surrogate_to_json
 from explorer.models.model_files.response import MULTI_SCHEMA, responses_from_json, responses_to_json
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.posterior_draws import PosteriorModel
 from explorer.models.quality.leave_one_out import calibrated, leave_one_out
-from explorer.models.response.multi_target import Measured, Responses, fit_responses, measured
-from explorer.models.response.selection import error_text
-from explorer.models.samples.knob_inference import guess_knobs
+from explorer.models.response.multi_target import KnobColumns, MultiResponse, fit_responses, with_knobs
+from explorer.models.response.selection import format_error
+from explorer.models.samples.knob_inference import infer_knobs
 from explorer.models.samples.samples import Samples, paper_samples, read_samples
 from explorer.problem.columns import KNOBS, TARGETS
 from explorer.problem.declarations.study import SHIPPED_MODELS
@@ -32,7 +32,7 @@ from explorer.problem.study import Study
 
 __all__ = ["fit_samples", "load_evaluator", "load_model", "load_samples", "model_from_file", "model_to_json"]
 
-_Model = TypeVar("_Model", Responses, Surrogate)
+_Model = TypeVar("_Model", MultiResponse, Surrogate)
 # Below this many rows only the written-down priors of the shapes can tell knobs apart.
 _ROWS_FOR_RESPONSES = 20
 _AS_GOOD = 0.95  # responses must be this much better to replace shapes, whose coefficients mean something
@@ -58,7 +58,7 @@ def load_model(name: str, *, own: Sequence[str] | None = None, ignore: Sequence[
 
 def load_samples(
     names: Sequence[str], *, own: Sequence[str] | None = None, ignore: Sequence[str] = ()
-) -> tuple[Measured, ...]:
+) -> tuple[KnobColumns, ...]:
     """Return tables of samples by name: `paper`, `h100` (two tables), or samples CSVs with knobs of the user's own.
 
     A further column that only some of the files have is a knob in those. Where none are named (None), those that look
@@ -68,18 +68,18 @@ def load_samples(
         WrongUsage: there is no such file.
         InvalidFile: it is not a samples CSV; all faults at once.
     """
-    tables: list[Measured] = []
+    tables: list[KnobColumns] = []
     for name in names:
         path = Path(name).expanduser()
         if name == "paper":
-            tables.append(measured(paper_samples()))
+            tables.append(with_knobs(paper_samples()))
         elif name == "h100":
             tables += h100_tables()
         elif not is_file(path) and path.suffix != ".csv":
             known = ", ".join(SHIPPED_MODELS)
             raise WrongUsage(f"no model is called '{name}'", fix=f"name {known}, a model.json or a samples CSV")
         else:
-            tables.append(measured(_from_csv(path, own, ignore, is_one_of_several=len(names) > 1)))
+            tables.append(with_knobs(_from_csv(path, own, ignore, is_one_of_several=len(names) > 1)))
     unused = [k for k in own or () if not any(k in table.samples.columns for table in tables)] if len(names) > 1 else []
     if unused:
         raise WrongUsage(f"none of the files has a column {', '.join(unused)}", fix="check how the column is called")
@@ -89,14 +89,14 @@ def load_samples(
 def _from_csv(path: Path, own: Sequence[str] | None, ignore: Sequence[str], *, is_one_of_several: bool) -> Samples:
     """Read a samples CSV; its own knobs are the named ones (of several files, those that it has), or guessed."""
     if own is None:
-        guess = guess_knobs(read_csv(path).without(ignore))
+        guess = infer_knobs(read_csv(path).without(ignore))
         samples = read_samples(path, own=guess.knobs, ignore=ignore)
         return replace(samples, notes=(*guess.notes, *samples.notes))
     there = [name for name in own if name in read_csv(path).header] if is_one_of_several else own
     return read_samples(path, own=there, ignore=ignore)
 
 
-def fit_samples(tables: Sequence[Measured], *, name: str) -> PosteriorModel:
+def fit_samples(tables: Sequence[KnobColumns], *, name: str) -> PosteriorModel:
     """Fit the model that suits some tables, with its intervals checked where there are rows enough.
 
     One table of exactly the five knobs is fitted by the paper's shapes. Everything else, and such a table of 20 rows or
@@ -121,7 +121,7 @@ def fit_samples(tables: Sequence[Measured], *, name: str) -> PosteriorModel:
         raise InvalidFile(name, [Fault("", error.problem, error.fix)]) from None
     errors = _errors(responses, shapes)
     ratio = math.exp(sum(math.log(own / other) for _, own, other in errors) / len(errors)) if errors else math.inf
-    told = ", ".join(f"{t} {error_text(t, own)} and {error_text(t, other)}" for t, own, other in errors)
+    told = ", ".join(f"{t} {format_error(t, own)} and {format_error(t, other)}" for t, own, other in errors)
     if ratio < _AS_GOOD:
         text = f"fitted by responses: they err less on unseen rows than the paper's shapes ({told})"
         return _with_note(responses, text)
@@ -144,7 +144,7 @@ def _beyond_shapes(samples: Samples) -> str:
     return ""
 
 
-def _errors(responses: Responses, shapes: Surrogate) -> list[tuple[str, float, float]]:
+def _errors(responses: MultiResponse, shapes: Surrogate) -> list[tuple[str, float, float]]:
     """Return each target's error on unseen rows: of responses, then of shapes."""
     judged = leave_one_out(shapes.samples, widening=shapes.widening)
     found = []
@@ -169,25 +169,25 @@ def load_evaluator(study: Study, *, measure: Measure | str | None = None) -> Eva
         MeasurementFailed: the network cannot be run.
     """
     if study.function is not None:
-        return function_of(study, measure)
+        return function_evaluator(study, measure)
     if measure is not None:
         raise WrongUsage(
             f"{study.path} measures by no function", fix="leave --measure out, or write model = { measures = [...] }"
         )
     if study.live is not None:
-        return live_of(study)
+        return network_evaluator(study)
     if study.table is not None:
         samples = read_samples(Path(study.model), own=study.table.knobs, ignore=study.table.ignore)
         asked = [need for objective in study.objectives for need in objective.needs]
         asked += [c.column for c in study.constraints if c.column in TARGETS]
-        return lookup_of(samples, name=study.model, needs=list(dict.fromkeys(asked)))
+        return table_evaluator(samples, name=study.model, needs=list(dict.fromkeys(asked)))
     ignore = [name for space in study.spaces for name in space.file.ignore]
     return load_model(study.model, own=[name for name in study.own_columns if name != "weight_bits"], ignore=ignore)
 
 
 def model_to_json(model: PosteriorModel) -> Mapping[str, Any]:
     """Return a model as plain JSON values, from which it predicts the same."""
-    return responses_to_json(model) if isinstance(model, Responses) else surrogate_to_json(model)
+    return responses_to_json(model) if isinstance(model, MultiResponse) else surrogate_to_json(model)
 
 
 def model_from_file(path: Path) -> PosteriorModel:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explorer.models.parametric.functional_forms import SHAPES, Shape
+from explorer.models.parametric.functional_forms import SHAPES, ParametricForm
 from explorer.models.parametric.laplace import Fit
 from explorer.models.parametric.surrogate import Surrogate, relative_to, with_latency_ratio
-from explorer.models.response.multi_target import Responses
+from explorer.models.response.multi_target import MultiResponse
 from explorer.models.response.response import ResponseDraws
 from explorer.models.samples.nearest import nearest_sample
 from explorer.problem.columns import Columns, Float, by_family, n_rows, take
@@ -44,13 +44,13 @@ class FitDraws:
 
 
 # What intervals, certainty and advice need of a model: these two answer for draws, for samples and for a domain.
-PosteriorModel = Surrogate | Responses
+PosteriorModel = Surrogate | MultiResponse
 Draws = Mapping[str, FitDraws] | Mapping[str, ResponseDraws]
 
 
 def posterior_draws(model: PosteriorModel, *, n: int = N_DRAWS, seed: int = 0) -> Draws:
     """Return n draws of every target's coefficients; the same seed gives the same draws."""
-    if isinstance(model, Responses):
+    if isinstance(model, MultiResponse):
         return model.posterior(n=n, seed=seed)
     columns = model.samples.columns
     relative = with_latency_ratio(relative_to(model.references, columns), model.fits.get("latency_s"))
@@ -75,7 +75,7 @@ def drawn_targets(model: PosteriorModel, draws: Draws, designs: Columns, *, with
         designs: the knobs, shape (n,) each.
         with_noise: include the scatter around the shapes, as a new measurement would have it.
     """
-    if isinstance(model, Responses):
+    if isinstance(model, MultiResponse):
         return model.drawn(
             {t: d for t, d in draws.items() if isinstance(d, ResponseDraws)}, designs, with_noise=with_noise
         )
@@ -148,7 +148,7 @@ def _log_density(fit: Fit, coefficients: Float, squares: Float) -> Float:
     return np.asarray(likelihood - 0.5 * np.sum(((coefficients - centers) / widths) ** 2, axis=1))
 
 
-def _effects(shape: Shape, coefficients: Float, relative: Columns) -> Float:
+def _effects(shape: ParametricForm, coefficients: Float, relative: Columns) -> Float:
     natural = {p.name: p.natural(coefficients[:, j : j + 1]) for j, p in enumerate(shape.priors)}
     return shape.effect(relative, natural)
 

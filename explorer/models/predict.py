@@ -7,7 +7,7 @@ import numpy as np
 from explorer.errors import OutOfRange, UnknownName, WrongUsage
 from explorer.models.intervals import add_intervals
 from explorer.models.posterior_draws import PosteriorModel, posterior_draws
-from explorer.models.response.multi_target import Responses
+from explorer.models.response.multi_target import MultiResponse
 from explorer.problem.columns import Columns, allowed_text, bounds, describe, is_allowed, n_rows
 from explorer.problem.objectives import CostWeights
 from explorer.units import SYMBOLS, parse_quantity
@@ -59,7 +59,7 @@ def _implied(model: PosteriorModel, family: str) -> dict[str, str]:
 
 def takes_unquantized(model: PosteriorModel) -> bool:
     """Tell whether a model predicts networks that were not quantized (a step of 0): the paper's shapes cannot."""
-    return isinstance(model, Responses)
+    return isinstance(model, MultiResponse)
 
 
 def _number(name: str, text: str, *, is_measured: bool) -> float:

@@ -15,7 +15,7 @@ from explorer.io.catalog import is_shipped
 from explorer.io.csv_text import read_csv
 from explorer.models.response.diagnostics import duplicated_knobs
 from explorer.models.response.multi_target import measured_knobs
-from explorer.models.samples.knob_inference import guess_knobs
+from explorer.models.samples.knob_inference import infer_knobs
 from explorer.models.samples.samples import ONE_FAMILY, Samples, read_samples
 from explorer.problem.columns import describe
 
@@ -27,7 +27,7 @@ _PREFERRED = ("energy_j", "latency_s", "accuracy", "size_bytes", "power_w")
 
 
 @dataclass(frozen=True, slots=True)
-class Starter:
+class Scaffold:
     """The texts of a space (None where the rows themselves are searched) and a study, and what to say of them."""
 
     space: str | None
@@ -35,7 +35,9 @@ class Starter:
     notes: tuple[str, ...]
 
 
-def write_starter(path: Path, *, name: str, folder: Path, knobs: Sequence[str] = (), is_table: bool = False) -> Starter:
+def scaffold_study(
+    path: Path, *, name: str, folder: Path, knobs: Sequence[str] = (), is_table: bool = False
+) -> Scaffold:
     """Return a commented space and study for a samples CSV.
 
     Args:
@@ -49,7 +51,7 @@ def write_starter(path: Path, *, name: str, folder: Path, knobs: Sequence[str] =
         WrongUsage: there is no such file.
         InvalidFile: it is no samples CSV, or fewer than two targets were measured throughout.
     """
-    guess = guess_knobs(read_csv(path))
+    guess = infer_knobs(read_csv(path))
     own = list(knobs or guess.knobs)
     samples = read_samples(path, own=own)
     targets = [t for t in _PREFERRED if t in samples.targets and np.isfinite(samples.columns[t]).all()]
@@ -69,7 +71,7 @@ def write_starter(path: Path, *, name: str, folder: Path, knobs: Sequence[str] =
         if is_table
         else _text(_space_lines(samples, path, others=[c for c in (*guess.knobs, *guess.others) if c not in own]))
     )
-    return Starter(space, _text(study), (*(() if knobs else guess.notes), *samples.notes))
+    return Scaffold(space, _text(study), (*(() if knobs else guess.notes), *samples.notes))
 
 
 def starter_name(path: Path, *, asked: str | None = None) -> str:

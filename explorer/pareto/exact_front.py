@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import moocore
 import numpy as np
 
-from explorer.models.evaluation import Assessment
-from explorer.pareto.geometry.dominance import minimized
+from explorer.models.evaluation import Problem
+from explorer.pareto.geometry.dominance import to_minimization
 from explorer.pareto.geometry.refinement import Budget, Refined, refine
 from explorer.problem.columns import Columns, Float, stack, take
-from explorer.problem.design_space import Region
+from explorer.problem.design_space import DesignSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +45,23 @@ class Front:
 
 
 def exact_front(
-    assessment: Assessment, reference: Sequence[float], *, seed: int = 0, budget: Budget | None = None
+    problem: Problem, reference: Sequence[float], *, seed: int = 0, budget: Budget | None = None
 ) -> ExactFront | None:
-    """Return the exact front of an assessment over all of its regions, for two or three objectives.
+    """Return the exact front of an problem over all of its regions, for two or three objectives.
 
     None where no design is feasible, and for more objectives: an archive that thins out would certify nothing.
 
     Args:
-        assessment: the study with a vectorized evaluator.
+        problem: the study with a vectorized evaluator.
         reference: the hypervolume's reference point, in the objectives' order.
         seed: of the scan and the refinement.
         budget: when to stop, for each region.
     """
-    if len(assessment.study.objectives) > MAX_OBJECTIVES:
+    if len(problem.study.objectives) > MAX_OBJECTIVES:
         return None
-    signs = np.array([objective.sign for objective in assessment.study.objectives])
+    signs = np.array([objective.sign for objective in problem.study.objectives])
     corner = np.asarray(reference) * signs
-    found = [_refined(assessment, region, corner, seed, budget) for region in assessment.regions.values()]
+    found = [_refined(problem, region, corner, seed, budget) for region in problem.regions.values()]
     values, before = (np.concatenate(part) for part in zip(*[(f.values, f.half_values) for f in found], strict=True))
     if not len(values):
         return None
@@ -73,47 +73,47 @@ def exact_front(
 
 
 def front_designs(
-    assessment: Assessment, reference: Sequence[float], *, seed: int = 0, budget: Budget | None = None
+    problem: Problem, reference: Sequence[float], *, seed: int = 0, budget: Budget | None = None
 ) -> Front:
     """Return the designs of the front over all regions; none where no design is feasible.
 
     Args:
-        assessment: the study with a vectorized evaluator, of two or three objectives.
+        problem: the study with a vectorized evaluator, of two or three objectives.
         reference: the hypervolume's reference point, in the objectives' order.
         seed: of the scan and the refinement.
         budget: when to stop, for each region.
     """
-    corner = np.asarray(reference) * np.array([objective.sign for objective in assessment.study.objectives])
+    corner = np.asarray(reference) * np.array([objective.sign for objective in problem.study.objectives])
     fronts = []
-    for region in assessment.regions.values():
-        found = _refined(assessment, region, corner, seed, budget)
+    for region in problem.regions.values():
+        found = _refined(problem, region, corner, seed, budget)
         fronts.append((region.from_unit(found.unit), found.values))
     designs, values = stack([front for front, _ in fronts]), np.concatenate([values for _, values in fronts])
     kept = np.asarray(moocore.is_nondominated(values), dtype=np.bool_) if len(values) else np.zeros(0, dtype=np.bool_)
     return Front(take(designs, kept), values[kept])
 
 
-def assessed_values(assessment: Assessment, designs: Columns) -> tuple[Float, Float]:
+def assessed_values(problem: Problem, designs: Columns) -> tuple[Float, Float]:
     """Return the values to be minimized, shape (n, m), and the violations, shape (n,), of designs."""
-    columns = assessment.assess(designs)
-    excess = [np.maximum(misses, 0.0) for misses in assessment.excess(columns).values()]
-    values = minimized(assessment.values(columns), assessment.study.objectives)
+    columns = problem.evaluate(designs)
+    excess = [np.maximum(misses, 0.0) for misses in problem.constraint_violations(columns).values()]
+    values = to_minimization(problem.values(columns), problem.study.objectives)
     return values, np.sum(excess, axis=0) if excess else np.zeros(len(values))
 
 
-def _refined(assessment: Assessment, region: Region, corner: Float, seed: int, budget: Budget | None) -> Refined:
+def _refined(problem: Problem, region: DesignSpace, corner: Float, seed: int, budget: Budget | None) -> Refined:
     if region.n_designs <= MAX_LISTED:
-        return _everything(assessment, region)
+        return _everything(problem, region)
     return refine(
-        lambda unit: assessed_values(assessment, region.from_unit(unit)), len(region.axes), corner,
+        lambda unit: assessed_values(problem, region.from_unit(unit)), len(region.axes), corner,
         seed=seed, budget=budget, n_choices=[len(axis.labels) for axis in region.axes],
     )  # fmt: skip
 
 
-def _everything(assessment: Assessment, region: Region) -> Refined:
+def _everything(problem: Problem, region: DesignSpace) -> Refined:
     """Return the front of all designs that there are: exact, with nothing left to converge."""
     unit = region.every_point()
-    values, violation = assessed_values(assessment, region.from_unit(unit))
+    values, violation = assessed_values(problem, region.from_unit(unit))
     rows = np.flatnonzero(violation <= 0)
     rows = rows[np.asarray(moocore.is_nondominated(values[rows]), dtype=np.bool_)] if rows.size else rows
     return Refined(unit[rows], values[rows], values[rows], len(values))

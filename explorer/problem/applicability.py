@@ -17,7 +17,7 @@ _LOG_KNOBS = frozenset({"quant_step"})
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Range:
     """The range of one knob over a family's samples; `is_log` measures its width in logarithms."""
 
     low: float
@@ -49,7 +49,7 @@ class Span:
         return np.log(np.maximum(array, 1e-300)) if self.is_log else array
 
 
-Domain = Mapping[str, Mapping[str, Span]]
+Domain = Mapping[str, Mapping[str, Range]]
 """For each family, for each numeric knob, the span of its samples."""
 
 
@@ -58,7 +58,7 @@ def domain_of(samples: Columns) -> Domain:
     family, knobs = samples["family"], numeric_knobs(samples)
     return {
         str(name): {
-            knob: Span(
+            knob: Range(
                 float(np.min(samples[knob][family == name])),
                 float(np.max(samples[knob][family == name])),
                 knob in _LOG_KNOBS,

@@ -19,7 +19,7 @@ ROW = "row"
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class Dimension:
     """One thing that a search moves.
 
     Args:
@@ -85,14 +85,14 @@ class Axis:
         return np.asarray(np.argmin(gap, axis=1), dtype=np.float64)
 
 
-def choice(name: str, values: tuple[Any, ...]) -> Axis:
+def categorical(name: str, values: tuple[Any, ...]) -> Dimension:
     """Return the axis of one column that takes nothing but some values, numbers or names."""
     labels = tuple(value if isinstance(value, str) else f"{value:.12g}" for value in values)
-    return Axis(name, 0.0, len(values) - 1.0, labels=labels, columns={name: values})
+    return Dimension(name, 0.0, len(values) - 1.0, labels=labels, columns={name: values})
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class DesignSpace:
     """What one family's search may propose.
 
     Args:
@@ -105,7 +105,7 @@ class Region:
     """
 
     family: str
-    axes: tuple[Axis, ...]
+    axes: tuple[Dimension, ...]
     operating: AlphaPowerLaw | OperatingPoints | None
     clock_hz: tuple[float, float]
     widen: float

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from explorer.devices.device import MAX_POINTS
-from explorer.devices.opp_tables import OppTable, Point, tree_tables
-from explorer.errors import Fault, InvalidFile, WrongUsage, shortened, suggestion
+from explorer.devices.opp_tables import OppTable, TablePoint, tree_tables
+from explorer.errors import Fault, InvalidFile, WrongUsage, limit_faults, suggestion
 from explorer.io.csv_text import CsvTable, header_faults, read_csv
 from explorer.problem.csv_columns import UNIT_COLUMNS, numbers
 
@@ -40,7 +40,7 @@ def import_points(path: Path, *, cluster: str | None = None, bin_name: str | Non
     table = found[0]
     faults = list(_twice(table))
     if faults:
-        raise InvalidFile(path, shortened(faults))
+        raise InvalidFile(path, limit_faults(faults))
     return _whole(_of_bin(table, path, bin_name), path)
 
 
@@ -105,13 +105,13 @@ def _csv_tables(path: Path) -> list[OppTable]:
     if not 0 < len(csv.rows) <= MAX_POINTS:
         faults.append(Fault("", f"has {len(csv.rows)} rows", f"write 1 to {MAX_POINTS:,} operating points"))
     if faults:
-        raise InvalidFile(path, shortened(faults))
+        raise InvalidFile(path, limit_faults(faults))
     bins = _words(csv, "bin", "speed_bin")
     groups = _groups(csv)
     clocks = columns["frequency_hz"].tolist()
     blank: list[float | None] = [None] * len(clocks)
     volts, watts = (columns[name].tolist() if name in columns else blank for name in ("voltage_v", "power_w"))
-    rows = list(zip(groups, map(Point, clocks, volts, watts, bins), strict=True))
+    rows = list(zip(groups, map(TablePoint, clocks, volts, watts, bins), strict=True))
     return [OppTable(g or path.stem, tuple(p for h, p in rows if h == g)) for g in dict.fromkeys(groups)]
 
 

@@ -9,18 +9,16 @@ import numpy as np
 from explorer.devices.device import points_of
 from explorer.devices.operating_points import RELATIVE_TOLERANCE, AlphaPowerLaw, OperatingPoints
 from explorer.errors import Fault, InvalidFile, suggestion
-from explorer.problem.applicability import Span
+from explorer.problem.applicability import Range
 from explorer.problem.columns import KNOBS, describe
 from explorer.problem.declarations.space import SpaceFile
-from explorer.problem.design_space import CLOCK_SHARE, OPERATING_POINT, Axis, Region, choice
-
-__all__ = ["CLOCK_SHARE", "OPERATING_POINT", "Axis", "Known", "Region", "build_region"]
+from explorer.problem.design_space import CLOCK_SHARE, OPERATING_POINT, DesignSpace, Dimension, categorical
 
 _AXIS_NAMES = {"voltage_v": "voltage", "frequency_hz": "frequency"}
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ModelDomain:
     """What a model knows of one family.
 
     Args:
@@ -30,22 +28,22 @@ class Known:
         law: the V-f law, where there is one.
     """
 
-    spans: Mapping[str, Span]
+    spans: Mapping[str, Range]
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     constant: Mapping[str, float] = field(default_factory=dict)
     law: AlphaPowerLaw | None = None
 
 
-def build_region(
+def build_design_space(
     space: SpaceFile,
     *,
     path: object,
     family: str,
-    spans: Mapping[str, Span],
+    spans: Mapping[str, Range],
     law: AlphaPowerLaw | None,
     choices: Mapping[str, tuple[str, ...]] | None = None,
     constant: Mapping[str, float] | None = None,
-) -> Region:
+) -> DesignSpace:
     """Make the region of one family: what the space declares, within the model's domain, without impossible points.
 
     Args:
@@ -60,38 +58,38 @@ def build_region(
     Raises:
         InvalidFile: a knob is missing or unknown to the model, or nothing is left of an axis; all of them at once.
     """
-    place = _Place(space, path, family, Known(spans, choices or {}, constant or {}, law))
+    place = _Builder(space, path, family, ModelDomain(spans, choices or {}, constant or {}, law))
     faults = [*_strangers(place), *_lacking(place)]
     if faults:
         raise InvalidFile(path, faults)
     axes = [_axis(place, name) for name in ("pruning_ratio", "quant_step") if name in place.numbers]
     own = [_own_axis(place, name) for name in space.axes.own]
-    own += [Axis(name, value, value) for name, value in place.implied.items()]
-    own += [choice(name, values) for name, values in place.known.choices.items() if name not in space.axes.own]
+    own += [Dimension(name, value, value) for name, value in place.implied.items()]
+    own += [categorical(name, values) for name, values in place.known.choices.items() if name not in space.axes.own]
     if space.operating_points.law == "alpha-power":
         pair, operating, clock = _by_law(place)
-        return Region(family, (*axes, *pair, *own), operating, clock, place.widen)
+        return DesignSpace(family, (*axes, *pair, *own), operating, clock, place.widen)
     if space.operating_points.law == "none":
         axes += [_axis(place, name) for name in ("voltage_v", "frequency_hz") if name in place.numbers]
-        return Region(family, (*axes, *own), None, (0.0, math.inf), place.widen)
+        return DesignSpace(family, (*axes, *own), None, (0.0, math.inf), place.widen)
     points = _points_inside(place, points_of(space.operating_points))
-    point = Axis(OPERATING_POINT, 0.0, len(points.labels) - 1.0, labels=points.labels, columns=points.columns)
-    return Region(family, (*axes, point, *own), points, (0.0, math.inf), place.widen)
+    point = Dimension(OPERATING_POINT, 0.0, len(points.labels) - 1.0, labels=points.labels, columns=points.columns)
+    return DesignSpace(family, (*axes, point, *own), points, (0.0, math.inf), place.widen)
 
 
-def declared_knobs(space: SpaceFile, *, path: object) -> tuple[dict[str, Span], dict[str, tuple[str, ...]]]:
+def declared_knobs(space: SpaceFile, *, path: object) -> tuple[dict[str, Range], dict[str, tuple[str, ...]]]:
     """Return what a space declares where no samples limit it: the span of each number, the choices of each category.
 
     Args:
         space: the declaration.
         path: its file, for messages.
     """
-    place = _Place(space, path, "", Known({}))
+    place = _Builder(space, path, "", ModelDomain({}))
     points = points_of(space.operating_points).columns if space.operating_points.points else {}
     own = {name: axis.numbers(name) for name, axis in space.axes.own.items() if axis.choices is None}
     listed: dict[str, Sequence[float]] = {**place.numbers, **points, **own}
     spans = {
-        name: Span(min(values), max(values), is_log=_is_log(space, name))
+        name: Range(min(values), max(values), is_log=_is_log(space, name))
         for name, values in listed.items()
         if name in KNOBS or name in own
     }
@@ -104,13 +102,13 @@ def _is_log(space: SpaceFile, name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Builder:
     """One family of one space beside what the model knows of it."""
 
     space: SpaceFile
     path: object
     family: str
-    known: Known
+    known: ModelDomain
 
     @property
     def widen(self) -> float:
@@ -143,7 +141,7 @@ class _Place:
         return InvalidFile(self.path, [Fault(where, what, fix)])
 
 
-def _strangers(place: _Place) -> Iterator[Fault]:
+def _strangers(place: _Builder) -> Iterator[Fault]:
     """Name the axes that the model has no knob for."""
     known = [*place.known.spans, *place.known.choices]
     for name in (*place.numbers, *place.space.axes.own):
@@ -157,7 +155,7 @@ def _strangers(place: _Place) -> Iterator[Fault]:
             yield Fault(f"[axes] {name}", f"the samples hold {holds} there", f"write {write}")
 
 
-def _lacking(place: _Place) -> Iterator[Fault]:
+def _lacking(place: _Builder) -> Iterator[Fault]:
     """Name the knobs that the model needs and the space leaves out, unless there is only one value they can have."""
     for name in (*place.known.spans, *place.known.choices):
         only = name in place.known.constant or len(place.known.choices.get(name, ())) == 1
@@ -166,16 +164,16 @@ def _lacking(place: _Place) -> Iterator[Fault]:
             yield Fault(where, f"'{axis}' is missing: the model's samples vary it", f"add {axis} = {{ ... }}")
 
 
-def _axis(place: _Place, name: str) -> Axis:
+def _axis(place: _Builder, name: str) -> Dimension:
     """Return the axis of a knob with a name of explorer's."""
     declared = getattr(place.space.axes, _AXIS_NAMES.get(name, name))
     numbers = place.numbers[name]
     if declared.values is not None:
         return _discrete(place, name, numbers)
-    return Axis(name, *_limited(place, name, (numbers[0], numbers[-1])), is_log=declared.scale == "log")
+    return Dimension(name, *_limited(place, name, (numbers[0], numbers[-1])), is_log=declared.scale == "log")
 
 
-def _own_axis(place: _Place, name: str) -> Axis:
+def _own_axis(place: _Builder, name: str) -> Dimension:
     declared = place.space.axes.own[name]
     if declared.choices is not None:
         measured = place.known.choices[name]
@@ -183,14 +181,14 @@ def _own_axis(place: _Place, name: str) -> Axis:
             if word not in measured:
                 fix = f"{suggestion(word, measured)}; or measure it"
                 raise place.refuse(f"[axes] {name}", f"'{word}' was never measured, so nothing can be said of it", fix)
-        return choice(name, declared.choices)
+        return categorical(name, declared.choices)
     numbers = declared.numbers(name)
     if declared.values is not None:
         return _discrete(place, name, numbers)
-    return Axis(name, *_limited(place, name, (numbers[0], numbers[-1])), is_log=declared.scale == "log")
+    return Dimension(name, *_limited(place, name, (numbers[0], numbers[-1])), is_log=declared.scale == "log")
 
 
-def _discrete(place: _Place, name: str, numbers: Sequence[float]) -> Axis:
+def _discrete(place: _Builder, name: str, numbers: Sequence[float]) -> Dimension:
     """Return the axis of the listed values that lie in the domain."""
     low, high = _limited(place, name, (numbers[0], numbers[-1]))
     inside = tuple(number for number in numbers if low <= number <= high)
@@ -199,10 +197,10 @@ def _discrete(place: _Place, name: str, numbers: Sequence[float]) -> Axis:
         show = describe(name).text
         what = f"none of the values lies in the model's domain for {place.family}, {show(low)} to {show(high)}"
         raise place.refuse(f"[axes] {name}", what, _MEASURE)
-    return choice(name, inside)
+    return categorical(name, inside)
 
 
-def _by_law(place: _Place) -> tuple[list[Axis], AlphaPowerLaw, tuple[float, float]]:
+def _by_law(place: _Builder) -> tuple[list[Dimension], AlphaPowerLaw, tuple[float, float]]:
     """Return the axes of voltage and clock share, the law, and the clocks wanted."""
     law = place.known.law
     if law is None:
@@ -218,17 +216,17 @@ def _by_law(place: _Place) -> tuple[list[Axis], AlphaPowerLaw, tuple[float, floa
         )
         raise place.refuse("[axes]", text, "raise the voltage range or lower the frequency range")
     if voltage.columns:
-        voltage = choice("voltage_v", tuple(v for v in values if v >= lowest * (1 - RELATIVE_TOLERANCE)))
+        voltage = categorical("voltage_v", tuple(v for v in values if v >= lowest * (1 - RELATIVE_TOLERANCE)))
     else:
-        voltage = Axis("voltage_v", max(voltage.low, lowest), voltage.high, is_log=voltage.is_log)
-    share = Axis(CLOCK_SHARE, *((0.0, 1.0) if clock[1] > clock[0] else (1.0, 1.0)))
+        voltage = Dimension("voltage_v", max(voltage.low, lowest), voltage.high, is_log=voltage.is_log)
+    share = Dimension(CLOCK_SHARE, *((0.0, 1.0) if clock[1] > clock[0] else (1.0, 1.0)))
     return [voltage, share], law, clock
 
 
 _MEASURE = "move the range, measure samples there, or set [domain] enforce = false"
 
 
-def _limited(place: _Place, name: str, declared: tuple[float, float]) -> tuple[float, float]:
+def _limited(place: _Builder, name: str, declared: tuple[float, float]) -> tuple[float, float]:
     """Intersect a declared range with the domain."""
     span, widen = place.known.spans[name], place.widen
     low, high = span.widened(widen) if math.isfinite(widen) else (-math.inf, math.inf)
@@ -246,7 +244,7 @@ def _limited(place: _Place, name: str, declared: tuple[float, float]) -> tuple[f
     return max(declared[0], low), min(declared[1], high)
 
 
-def _points_inside(place: _Place, points: OperatingPoints) -> OperatingPoints:
+def _points_inside(place: _Builder, points: OperatingPoints) -> OperatingPoints:
     outside = [
         place.known.spans[name].distance(np.asarray(values))
         for name, values in points.columns.items()

@@ -5,43 +5,43 @@ from dataclasses import replace
 
 import numpy as np
 
-from explorer.models.evaluation import Assessment, fingerprint
+from explorer.models.evaluation import Problem, fingerprint
 from explorer.models.evaluator import measurer
 from explorer.models.posterior_draws import PosteriorModel
 from explorer.pareto.results.results import Results
-from explorer.pareto.uncertainty.front_warnings import front_notes, question_notes
+from explorer.pareto.uncertainty.front_warnings import front_warnings, objective_warnings
 from explorer.problem.columns import Columns, by_configuration, knobs_of, stack, take
 from explorer.problem.objectives import OBJECTIVES, add_objectives
 from explorer.search.run_log import provenance, runs_of
-from explorer.search.session import Run, failures
+from explorer.search.session import SearchSession, failure_counts
 
 _SHOWN_REASONS = 5
 
 
-def collect(run: Run) -> Results:
+def collect(run: SearchSession) -> Results:
     """Return the COMPLETE trials of a study as results.
 
     Raises:
         WrongUsage, InvalidFile: the storage cannot be used.
     """
-    study, assessment, tried = run.assessment.study, run.assessment, run.tried
+    study, problem, tried = run.problem.study, run.problem, run.tried
     table = {**tried.table, "design_id": tried.numbers, "origin": tried.origin}
-    samples, labels = _measured(assessment)
+    samples, labels = _measured(problem)
     constraints = tuple(c.text for c in study.constraints)
     bare = Results(
         study.name, study.title, table, study.objectives, constraints, run.reference, samples, labels, (),
         own_columns=study.own_columns,
     )  # fmt: skip
     notes = (
-        *assessment.evaluator.notes,
+        *problem.evaluator.notes,
         *run.said,
-        *_failed(failures(run.study)),
-        *_coverage(assessment, table),
-        *question_notes(assessment),
-        *front_notes(bare.front_columns, assessment),
+        *_failed(failure_counts(run.study)),
+        *_coverage(problem, table),
+        *objective_warnings(problem),
+        *front_warnings(bare.front_columns, problem),
     )
-    origin = provenance(assessment, place=run.place, runs=runs_of(run), model=fingerprint(assessment.evaluator))
-    if measuring := measurer(assessment.evaluator):
+    origin = provenance(problem, place=run.place, runs=runs_of(run), model=fingerprint(problem.evaluator))
+    if measuring := measurer(problem.evaluator):
         origin["measurement"] = measuring.provenance(when=str(origin["ended"] or ""))
     return replace(bare, notes=notes, provenance=origin)
 
@@ -55,31 +55,31 @@ def _failed(reasons: Counter[str]) -> list[str]:
     return [f"{reasons.total()} trials failed and are not among the results: {why}{more}"]
 
 
-def _coverage(assessment: Assessment, table: Columns) -> list[str]:
+def _coverage(problem: Problem, table: Columns) -> list[str]:
     """Return a note on the share of a finite space that is complete."""
-    n = assessment.n_designs
+    n = problem.n_designs
     if not np.isfinite(n):
         return []
     tried = {name: table[name] for name in knobs_of(table)}
     n_tried = int(by_configuration(tried).max(initial=-1)) + 1
-    what = "rows of the table" if not assessment.study.spaces else "designs that there are"
+    what = "rows of the table" if not problem.study.spaces else "designs that there are"
     if n_tried == n:
         return [f"all {n:.0f} {what} were tried: no other can be on the front"]
     return [f"{n_tried} of {n:.0f} {what} were tried ({n_tried / n:.0%}): ask for {n:.0f} trials to try them all"]
 
 
-def _measured(assessment: Assessment) -> tuple[Columns, tuple[str, ...]]:
+def _measured(problem: Problem) -> tuple[Columns, tuple[str, ...]]:
     """Return the measured samples of the searched families, with the objectives that their own values give."""
-    evaluator = assessment.evaluator
+    evaluator = problem.evaluator
     if not isinstance(evaluator, PosteriorModel):
         return {}, ()
-    rows = np.isin(evaluator.samples.columns["family"].astype(str), list(assessment.regions))
+    rows = np.isin(evaluator.samples.columns["family"].astype(str), list(problem.regions))
     samples = evaluator.samples.rows(rows)
     parts = []
     for i in range(len(samples.labels)):
         row = take(samples.columns, np.array([i]))
         measured = {name: values for name, values in row.items() if values.dtype == object or np.isfinite(values).all()}
-        derived = add_objectives(measured, assessment.study.weights)
+        derived = add_objectives(measured, problem.study.weights)
         parts.append({name: derived.get(name, np.array([np.nan])) for name in _sample_columns(samples.columns)})
     return (stack(parts) if parts else {}), samples.labels
 

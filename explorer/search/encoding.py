@@ -8,7 +8,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from explorer.problem.columns import Columns, Float, n_rows, stack, take
-from explorer.problem.design_space import CLOCK_SHARE, Axis, Region
+from explorer.problem.design_space import CLOCK_SHARE, DesignSpace, Dimension
 
 FAMILY = "family"
 Params = Mapping[str, Sequence[Any]]
@@ -23,7 +23,7 @@ class Encoding:
     the clock of its trial. Several: the family, and each axis as a share of that family's range.
     """
 
-    regions: Mapping[str, Region]
+    regions: Mapping[str, DesignSpace]
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """Return the distributions of the parameters."""
@@ -78,7 +78,7 @@ class Encoding:
     def _axis_names(self) -> list[str]:
         return list(dict.fromkeys(axis.name for region in self.regions.values() for axis in region.axes))
 
-    def _values(self, axis: Axis, params: Params, rows: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> Float:
+    def _values(self, axis: Dimension, params: Params, rows: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> Float:
         if len(self.regions) > 1:
             return axis.from_unit(np.array(params[_share(axis.name)], dtype=np.float64)[rows])
         if axis.is_fixed:
@@ -99,13 +99,13 @@ def rows_of(params: Params) -> list[dict[str, Any]]:
     return [dict(zip(params, values, strict=True)) for values in zip(*params.values(), strict=True)]
 
 
-def _params(axis: Axis, values: Float) -> list[Any]:
+def _params(axis: Dimension, values: Float) -> list[Any]:
     if axis.labels:
         return [axis.labels[i] for i in values.astype(np.int64).tolist()]
     return list(np.clip(values, axis.low, axis.high).tolist())
 
 
-def _distribution(axis: Axis) -> BaseDistribution:
+def _distribution(axis: Dimension) -> BaseDistribution:
     if axis.labels:
         return CategoricalDistribution(axis.labels)
     return FloatDistribution(axis.low, axis.high, log=axis.is_log)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from explorer.errors import Interrupted
 from explorer.pareto.geometry.dominance import feasible_front, hypervolume
 from explorer.problem.columns import Float
-from explorer.search.session import Run
+from explorer.search.session import SearchSession
 
 
 class Progress(Protocol):
@@ -25,9 +25,9 @@ class Progress(Protocol):
 class FrontSoFar:
     """Front of a run, updated with new trials; without a callback nothing is computed."""
 
-    def __init__(self, run: Run, progress: Progress | None) -> None:
+    def __init__(self, run: SearchSession, progress: Progress | None) -> None:
         self._run, self._progress, self._n_seen = run, progress, 0
-        self._values: Float = np.empty((0, len(run.assessment.study.objectives)))
+        self._values: Float = np.empty((0, len(run.problem.study.objectives)))
 
     def look(self, wanted: int) -> None:
         """Update the front with the new trials, and call the callback."""
@@ -36,22 +36,22 @@ class FrontSoFar:
         tried = self._run.tried
         new = slice(self._n_seen, tried.n)
         self._n_seen = tried.n
-        rows = {o.name: tried.table[o.name][new] for o in self._run.assessment.study.objectives}
-        self._add(self._run.assessment.values(rows), tried.table["is_feasible"][new])
+        rows = {o.name: tried.table[o.name][new] for o in self._run.problem.study.objectives}
+        self._add(self._run.problem.values(rows), tried.table["is_feasible"][new])
         self._progress(tried.n, wanted, self.hypervolume)
 
     def _add(self, values: Float, is_feasible: NDArray[np.bool_]) -> None:
         together = np.concatenate([self._values, values[is_feasible]])
         everyone = np.ones(len(together), dtype=np.bool_)
-        self._values = together[feasible_front(together, everyone, self._run.assessment.study.objectives)]
+        self._values = together[feasible_front(together, everyone, self._run.problem.study.objectives)]
 
     @property
     def hypervolume(self) -> float:
         """Hypervolume up to the run's reference point."""
-        return hypervolume(self._values, self._run.reference, self._run.assessment.study.objectives)
+        return hypervolume(self._values, self._run.reference, self._run.problem.study.objectives)
 
 
-def stopped(run: Run, done: int, wanted: int) -> Interrupted:
+def stopped(run: SearchSession, done: int, wanted: int) -> Interrupted:
     """Return the error of a search that was stopped between batches."""
     return Interrupted(
         f"stopped after {done} of {wanted} trials; all of them are in {run.place}",

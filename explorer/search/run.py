@@ -18,8 +18,8 @@ from explorer.search.execution.coordinator import search_measured
 from explorer.search.execution.executor import DesignExecutor
 from explorer.search.execution.local import MAX_WORKERS, InlineExecutor, LocalExecutor
 from explorer.search.progress import Progress, stoppable
-from explorer.search.session import FAILED_ATTR, Run
-from explorer.search.single_process import search_alone
+from explorer.search.session import FAILED_ATTR, SearchSession
+from explorer.search.single_process import search_single_process
 from explorer.search.storage.bulk import finish_enqueued
 
 Notify = Callable[[str], None]
@@ -85,7 +85,7 @@ class Execution:
 
 
 def search(
-    run: Run,
+    run: SearchSession,
     *,
     execution: Execution | None = None,
     progress: Progress | None = None,
@@ -115,14 +115,14 @@ def search(
         def is_stopped() -> bool:
             return is_interrupted() or should_stop()
 
-        measuring = measurer(run.assessment.evaluator)
+        measuring = measurer(run.problem.evaluator)
         fail_faulty(run)
         if measuring is None:
             if not execution.is_inline:
                 notify(
                     "note: designs are predicted, by the thousand, in this process: workers are for measured studies"
                 )
-            return search_alone(run, progress=progress, should_stop=is_stopped, notify=notify)
+            return search_single_process(run, progress=progress, should_stop=is_stopped, notify=notify)
         measuring.task()  # refuses a study whose function was not named
         if execution.cluster is not None and "machine" in measuring.fingerprint:
             what = "latency and energy of a network hold for one machine, and a cluster has others"
@@ -134,12 +134,12 @@ def search(
         return search_measured(run, executor, progress=progress, should_stop=is_stopped, notify=notify)
 
 
-def fail_faulty(run: Run) -> None:
+def fail_faulty(run: SearchSession) -> None:
     """Record FAIL for trials that would stay unfinished for ever: enqueued with impossible parameters, or abandoned.
 
     Earlier versions stored RUNNING trials, with a mark of their worker; a killed one left them so.
     """
-    distributions = Encoding(run.assessment.regions).distributions()
+    distributions = Encoding(run.problem.regions).distributions()
     for trial in run.study.get_trials(deepcopy=False):
         fault = fault_of(trial, distributions) if is_enqueued(trial) else ""
         is_abandoned = trial.state == TrialState.RUNNING and _OLD_WORKER_ATTR in trial.system_attrs

@@ -10,10 +10,10 @@ from typing import Any
 
 from explorer import __version__
 from explorer.io.files import cannot_write
-from explorer.models.evaluation import Assessment
-from explorer.search.samplers.registry import proposed_by
-from explorer.search.session import RUNS_ATTR, Run
-from explorer.search.storage.retry import StorageLost, told_as_lost
+from explorer.models.evaluation import Problem
+from explorer.search.samplers.registry import sampler_name
+from explorer.search.session import RUNS_ATTR, SearchSession
+from explorer.search.storage.retry import StorageUnavailable, translate_storage_errors
 
 _PACKAGES = ("moocore", "numpy", "optuna", "pandas", "plotly", "pydantic", "scipy")
 
@@ -21,23 +21,23 @@ Clock = Callable[[], datetime.datetime]
 
 
 def provenance(
-    assessment: Assessment, *, place: str, runs: Sequence[Mapping[str, Any]], model: Mapping[str, Any]
+    problem: Problem, *, place: str, runs: Sequence[Mapping[str, Any]], model: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the provenance of a study's results as plain JSON values.
 
     Args:
-        assessment: the study with its evaluator.
+        problem: the study with its evaluator.
         place: name of the storage, without a password.
         runs: the runs so far, as of `runs_of`.
         model: the evaluator's fingerprint.
     """
-    study = assessment.study
+    study = problem.study
     return {
         "schema": "explorer.provenance/1",
         "explorer_version": __version__,
         "study": {"name": study.name, "file": str(study.path), "sha256": study.sha256},
         "spaces": [{"name": s.name, "file": str(s.path), "sha256": s.sha256} for s in study.spaces],
-        "model": {"name": assessment.evaluator.name, **model},
+        "model": {"name": problem.evaluator.name, **model},
         "question": study.declaration(),
         "sampler": study.sampler,
         "seed": study.seed,
@@ -53,7 +53,7 @@ def provenance(
 
 
 @contextmanager
-def logged(run: Run, *, clock: Clock, execution: Mapping[str, Any]) -> Iterator[None]:
+def logged(run: SearchSession, *, clock: Clock, execution: Mapping[str, Any]) -> Iterator[None]:
     """Add an entry to the study's log of runs when the block ends, also by an error.
 
     Args:
@@ -63,20 +63,20 @@ def logged(run: Run, *, clock: Clock, execution: Mapping[str, Any]) -> Iterator[
 
     Raises:
         WrongUsage: the disk is full, or cannot be written.
-        StorageLost: the storage went away.
+        StorageUnavailable: the storage went away.
     """
     began, first = clock(), run.tried.n
     try:
-        with told_as_lost(run.place):
+        with translate_storage_errors(run.place):
             yield
     except OSError as error:
         raise cannot_write(Path(run.place), error) from None
     finally:
-        with suppress(OSError, StorageLost), told_as_lost(run.place):
+        with suppress(OSError, StorageUnavailable), translate_storage_errors(run.place):
             if run.tried.n > first:
-                study = run.assessment.study
+                study = run.problem.study
                 entry = {
-                    "sampler": study.sampler, "proposed_by": proposed_by(run.assessment), "seed": study.seed,
+                    "sampler": study.sampler, "proposed_by": sampler_name(run.problem), "seed": study.seed,
                     "from": first, "to": run.tried.n,
                     **({"host": platform.node(), **execution} if execution else {}),
                     "began": began.isoformat(timespec="seconds"), "ended": clock().isoformat(timespec="seconds"),
@@ -84,7 +84,7 @@ def logged(run: Run, *, clock: Clock, execution: Mapping[str, Any]) -> Iterator[
                 run.study.set_user_attr(RUNS_ATTR, [*run.study.user_attrs.get(RUNS_ATTR, []), entry])
 
 
-def runs_of(run: Run) -> list[dict[str, Any]]:
+def runs_of(run: SearchSession) -> list[dict[str, Any]]:
     """Return the runs of a study, ordered by start; earlier versions stored an entry for each worker too."""
     attrs = run.study.user_attrs
     workers = [entry for name, entry in attrs.items() if name.startswith(f"{RUNS_ATTR}/")]

@@ -17,12 +17,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from explorer.errors import WrongUsage
 from explorer.io.files import sha256
-from explorer.models.evaluation import Assessment, fingerprint
+from explorer.models.evaluation import Problem, fingerprint
 from explorer.models.evaluator import measurer
 from explorer.pareto.geometry.dominance import default_reference
 from explorer.problem.study import declaration_text
 from explorer.search.storage.open import open_storage, shown_url
-from explorer.search.trial_table import Tried, tried_of
+from explorer.search.trial_table import TrialTable, trial_table
 
 RUNS_ATTR = "explorer:runs"
 MEASURED_ATTR = "explorer:measured"
@@ -32,18 +32,18 @@ _REFERENCE_SCAN = 2**14
 
 
 @dataclass(eq=False)
-class Run:
+class SearchSession:
     """Study at its storage, which is opened once: reading a large one takes time.
 
     Args:
-        assessment: the study with its evaluator and regions.
+        problem: the study with its evaluator and regions.
         out: the result folder.
         storage_url: storage of the trials; None for a journal file in `out`.
         reference: reference point of the hypervolume.
         ensure_lock: checks, before a write, that no other run works on the study.
     """
 
-    assessment: Assessment
+    problem: Problem
     out: Path
     storage_url: str | None
     reference: tuple[float, ...]
@@ -60,11 +60,11 @@ class Run:
         return _open_study(self)
 
     @cached_property
-    def tried(self) -> Tried:
+    def tried(self) -> TrialTable:
         """COMPLETE trials that this process has read or recorded."""
-        return tried_of(complete_trials(self.study), self.assessment)
+        return trial_table(complete_trials(self.study), self.problem)
 
-    def add(self, more: Tried) -> None:
+    def add(self, more: TrialTable) -> None:
         """Add trials that this process has recorded."""
         before = self.tried  # if it is read only now, it has them already
         self.tried = before if np.isin(more.numbers, before.numbers).all() else before.and_then(more)
@@ -80,23 +80,23 @@ class Run:
         return shown_url(self.storage_url, self.out)
 
 
-def prepare(assessment: Assessment, *, out: Path, storage_url: str | None = None) -> Run:
+def open_session(problem: Problem, *, out: Path, storage_url: str | None = None) -> SearchSession:
     """Return a run with its reference point."""
-    return Run(assessment, out, storage_url, prepare_reference(assessment))
+    return SearchSession(problem, out, storage_url, prepare_reference(problem))
 
 
-def prepare_reference(assessment: Assessment) -> tuple[float, ...]:
+def prepare_reference(problem: Problem) -> tuple[float, ...]:
     """Return the declared reference point (a measured study has one), or one just beyond the worst of a scan."""
-    if assessment.study.reference_point is not None:
-        return assessment.study.reference_point
+    if problem.study.reference_point is not None:
+        return problem.study.reference_point
     # Of all designs, feasible or not: constraints must not move the point that fronts are compared by.
-    return default_reference(assessment.values(assessment.scan(_REFERENCE_SCAN)), assessment.study.objectives)
+    return default_reference(problem.values(problem.sample(_REFERENCE_SCAN)), problem.study.objectives)
 
 
-def _open_study(run: Run) -> optuna.Study:
+def _open_study(run: SearchSession) -> optuna.Study:
     """Load or create the Optuna study of a run, and restore what was measured."""
     logging.getLogger("optuna").setLevel(logging.ERROR)
-    study, evaluator = run.assessment.study, run.assessment.evaluator
+    study, evaluator = run.problem.study, run.problem.evaluator
     storage = open_storage(run.storage_url, run.out)
     try:
         # Not create_study(load_if_exists=True), which writes a record to a study that is then refused.
@@ -115,7 +115,7 @@ def _open_study(run: Run) -> optuna.Study:
     return optuna_study
 
 
-def _check_question(optuna_study: optuna.Study, declaration: dict[str, Any], run: Run) -> None:
+def _check_question(optuna_study: optuna.Study, declaration: dict[str, Any], run: SearchSession) -> None:
     """Store the declaration with a new study, or compare it with the stored one.
 
     Raises:
@@ -133,7 +133,7 @@ def _check_question(optuna_study: optuna.Study, declaration: dict[str, Any], run
     elif stored[_HASH] != sha256(text):
         changed = _differences(json.loads(stored.get(_DECLARATION, "{}")), declaration)
         raise WrongUsage(
-            f"{run.assessment.study.path}: the question has changed since {run.place} was begun "
+            f"{run.problem.study.path}: the question has changed since {run.place} was begun "
             f"({', '.join(changed) or 'its declaration'}); trials of two questions must not be mixed",
             fix="put the declaration back to go on, or begin anew with --out DIR (nothing is overwritten)",
         )
@@ -148,7 +148,7 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return result
 
 
-def failures(optuna_study: optuna.Study) -> Counter[str]:
+def failure_counts(optuna_study: optuna.Study) -> Counter[str]:
     """Count the reasons why trials could not be measured."""
     trials = optuna_study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
     return Counter(str(t.user_attrs[FAILED_ATTR]) for t in trials if FAILED_ATTR in t.user_attrs)

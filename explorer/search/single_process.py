@@ -8,36 +8,36 @@ import numpy as np
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.models.posterior_draws import PosteriorModel
-from explorer.pareto.acquisition.batch_plan import plan_designs
+from explorer.pareto.acquisition.batch_plan import batch_plan
 from explorer.problem.columns import Columns, knobs_of, n_rows, stack, take
 from explorer.search.encoding import Encoding, columns_of
 from explorer.search.enqueued import fill_params, is_enqueued
 from explorer.search.progress import FrontSoFar, Progress, stopped
-from explorer.search.samplers.generators import Asked, Listed, Proposal
-from explorer.search.samplers.mirror import Mirror
-from explorer.search.samplers.nsga import GENERATION_KEYS, Generational
+from explorer.search.samplers.generators import CandidateBatch, ListGenerator, SamplerGenerator
+from explorer.search.samplers.mirror import StudyMirror
+from explorer.search.samplers.nsga import GENERATION_KEYS, NSGAGenerator
 from explorer.search.samplers.registry import (
     MODEL,
     POPULATION,
     batch_size,
+    derive_seed,
+    is_full_factorial,
     make_sampler,
-    own_seed,
-    proposed_by,
-    wants_all,
+    sampler_name,
 )
-from explorer.search.session import Run
-from explorer.search.storage.bulk import Block, finish_enqueued, record
-from explorer.search.storage.retry import Patience
-from explorer.search.trial_table import ORIGIN_ATTR, SAMPLE, SEARCH, Tried, attributes, keys_of, row_of
+from explorer.search.session import SearchSession
+from explorer.search.storage.bulk import TrialBatch, finish_enqueued, insert_trials
+from explorer.search.storage.retry import RetryPolicy
+from explorer.search.trial_table import ORIGIN_ATTR, SAMPLE, SEARCH, TrialTable, attributes, design_keys, row_of
 
 # Number of finished trials that each sampler has to know; None: all. The sequence of `qmc` needs the first one only.
 _HISTORY: Mapping[str, int | None] = {"tpe": None, "gp": None, "grid": None, "qmc": 1, "random": 0}
 
 
-def search_alone(
-    run: Run, *, progress: Progress | None, should_stop: Callable[[], bool], notify: Callable[[str], None]
+def search_single_process(
+    run: SearchSession, *, progress: Progress | None, should_stop: Callable[[], bool], notify: Callable[[str], None]
 ) -> int:
     """Search until the wanted number of trials is COMPLETE; return how many were added.
 
@@ -45,7 +45,7 @@ def search_alone(
         Interrupted: `should_stop` returned True before that; all assessed designs are recorded.
         StorageLost: the storage went away and did not come back.
     """
-    patience = Patience(run.place, say=notify, ensure_lock=run.ensure_lock)
+    patience = RetryPolicy(run.place, say=notify, ensure_lock=run.ensure_lock)
     first, front = run.tried.n, FrontSoFar(run, progress)
     _record_enqueued(run, patience)
     if not run.tried.n:
@@ -60,78 +60,80 @@ def search_alone(
         if not proposal.n:
             break
         columns = _record(run, proposal, patience)
-        source.learn(proposal, run.assessment.values(columns), run.assessment.excess(columns))
+        source.learn(proposal, run.problem.values(columns), run.problem.constraint_violations(columns))
         front.look(wanted)
     return run.tried.n - first
 
 
-def _n_wanted(run: Run) -> int:
+def _n_wanted(run: SearchSession) -> int:
     """Return the number of COMPLETE trials at which a search ends: those asked for, or those of a finite space."""
-    if not wants_all(run.assessment):
-        return run.assessment.study.trials
+    if not is_full_factorial(run.problem):
+        return run.problem.study.trials
     return run.tried.n + n_rows(_untried(run))  # some designs may have two trials
 
 
-def _untried(run: Run) -> Columns:
+def _untried(run: SearchSession) -> Columns:
     """Return the designs of a finite space that have no COMPLETE trial."""
-    every, complete = run.assessment.every_design(), set(keys_of(run.tried.table))
-    rows = {key: i for i, key in enumerate(keys_of(every)) if key not in complete}
+    every, complete = run.problem.every_design(), set(design_keys(run.tried.table))
+    rows = {key: i for i, key in enumerate(design_keys(every)) if key not in complete}
     return take(every, np.array([*rows.values()], dtype=np.int64))
 
 
-def _source(run: Run, n: int) -> Listed | Asked | Generational:
+def _source(run: SearchSession, n: int) -> ListGenerator | SamplerGenerator | NSGAGenerator:
     """Return the source of the n designs that are missing."""
-    assessment, study, tried = run.assessment, run.assessment.study, run.tried
-    name = proposed_by(assessment)
+    problem, study, tried = run.problem, run.problem.study, run.tried
+    name = sampler_name(problem)
     if name == MODEL:
-        planned = plan_designs(assessment, run.reference, n, seed=study.seed, known=tried.table)
-        return Listed(planned, assessment, system_attrs=_as_parents(run, max(0, POPULATION - tried.n)))
-    if wants_all(assessment):
-        return Listed(_untried(run), assessment)
+        planned = batch_plan(problem, run.reference, n, seed=study.seed, known=tried.table)
+        return ListGenerator(planned, problem, system_attrs=_as_parents(run, max(0, POPULATION - tried.n)))
+    if is_full_factorial(problem):
+        return ListGenerator(_untried(run), problem)
     if name in GENERATION_KEYS:
-        return Generational(name, run.study, assessment, tried, seed=own_seed(study.seed, done=tried.n))
-    distributions = Encoding(assessment.regions).distributions()
+        return NSGAGenerator(name, run.study, problem, tried, seed=derive_seed(study.seed, done=tried.n))
+    distributions = Encoding(problem.regions).distributions()
     sampler = make_sampler(name, seed=study.seed, done=tried.n, trials=study.trials, distributions=distributions)
-    return Asked(Mirror(sampler, run.study, distributions, n_history=_HISTORY[name]), batch=batch_size(name))
+    return SamplerGenerator(
+        StudyMirror(sampler, run.study, distributions, n_history=_HISTORY[name]), batch=batch_size(name)
+    )
 
 
-def _record_samples(run: Run, patience: Patience) -> None:
+def _record_samples(run: SearchSession, patience: RetryPolicy) -> None:
     """Record the measured samples of a new study as its first designs, whatever its sampler."""
-    samples = _samples(run.assessment)
+    samples = _samples(run.problem)
     if not samples:
         return
-    n, params = len(samples), Encoding(run.assessment.regions).encode(stack([design for _, design in samples]))
+    n, params = len(samples), Encoding(run.problem.regions).encode(stack([design for _, design in samples]))
     attrs = {ORIGIN_ATTR: [SAMPLE] * n, "sample": [label for label, _ in samples]}
-    _record(run, Proposal(params, n, _as_parents(run, n)), patience, origin=SAMPLE, attrs=attrs)
+    _record(run, CandidateBatch(params, n, _as_parents(run, n)), patience, origin=SAMPLE, attrs=attrs)
 
 
-def _samples(assessment: Assessment) -> list[tuple[str, Columns]]:
+def _samples(problem: Problem) -> list[tuple[str, Columns]]:
     """Return label and design of the model's samples within the regions, each design once, shape (1,) each."""
-    evaluator, unique = assessment.evaluator, dict[tuple[Any, ...], tuple[str, Columns]]()
+    evaluator, unique = problem.evaluator, dict[tuple[Any, ...], tuple[str, Columns]]()
     if isinstance(evaluator, PosteriorModel):
         columns = evaluator.samples.columns
         for i, label in enumerate(evaluator.samples.labels):
-            region = assessment.regions.get(columns["family"][i])
+            region = problem.regions.get(columns["family"][i])
             row = {name: columns[name][i : i + 1] for name in knobs_of(columns)}
             if region is not None and region.contains(row).all():
                 knobs = region.knobs(row)
                 made = region.designs({a.name: np.clip(knobs[a.name], a.low, a.high) for a in region.axes})
-                unique.setdefault(keys_of(made)[0], (label, made))
+                unique.setdefault(design_keys(made)[0], (label, made))
     return [*unique.values()]
 
 
-def _record_enqueued(run: Run, patience: Patience) -> None:
+def _record_enqueued(run: SearchSession, patience: RetryPolicy) -> None:
     """Assess and record the enqueued designs under their own numbers; parameters without a value are drawn."""
     enqueued = [trial for trial in run.study.get_trials(deepcopy=False) if is_enqueued(trial)]
     if not enqueued:
         return
-    assessment, encoding = run.assessment, Encoding(run.assessment.regions)
+    problem, encoding = run.problem, Encoding(run.problem.regions)
     distributions = encoding.distributions()
-    sampler = RandomSampler(seed=own_seed(assessment.study.seed, done=run.tried.n))
-    random = Mirror(sampler, None, distributions)
+    sampler = RandomSampler(seed=derive_seed(problem.study.seed, done=run.tried.n))
+    random = StudyMirror(sampler, None, distributions)
     params = columns_of([fill_params(trial, random.draw()) for trial in enqueued])
-    columns = assessment.assess(encoding.decode(params, n=len(enqueued)))
-    values, excess, attrs = assessment.values(columns), assessment.excess(columns), attributes(columns, params)
+    columns = problem.evaluate(encoding.decode(params, n=len(enqueued)))
+    values, excess, attrs = problem.values(columns), problem.constraint_violations(columns), attributes(columns, params)
     for i, trial in enumerate(enqueued):
         patience(
             lambda i=i, trial=trial: finish_enqueued(  # type: ignore[misc]
@@ -141,37 +143,37 @@ def _record_enqueued(run: Run, patience: Patience) -> None:
             )
         )  # fmt: skip
     numbers = np.array([trial.number for trial in enqueued], dtype=np.int64)
-    run.add(Tried(numbers, columns, np.full(len(enqueued), SEARCH, dtype=object)))
+    run.add(TrialTable(numbers, columns, np.full(len(enqueued), SEARCH, dtype=object)))
 
 
-def _as_parents(run: Run, n: int) -> Mapping[str, Sequence[Any]]:
+def _as_parents(run: SearchSession, n: int) -> Mapping[str, Sequence[Any]]:
     """Return the attributes that make n trials the first generation of plain Optuna's NSGA samplers."""
-    return {GENERATION_KEYS.get(run.assessment.study.sampler, GENERATION_KEYS["nsga2"]): [0] * n}
+    return {GENERATION_KEYS.get(run.problem.study.sampler, GENERATION_KEYS["nsga2"]): [0] * n}
 
 
 def _record(
-    run: Run,
-    proposal: Proposal,
-    patience: Patience,
+    run: SearchSession,
+    proposal: CandidateBatch,
+    patience: RetryPolicy,
     *,
     origin: str = SEARCH,
     attrs: Mapping[str, Sequence[Any]] | None = None,
 ) -> Columns:
     """Assess and record a proposal; return the assessed designs."""
     began = datetime.datetime.now(datetime.UTC)
-    assessment, encoding = run.assessment, Encoding(run.assessment.regions)
-    columns = assessment.assess(encoding.decode(proposal.params, n=proposal.n))
-    block = Block(
+    problem, encoding = run.problem, Encoding(run.problem.regions)
+    columns = problem.evaluate(encoding.decode(proposal.params, n=proposal.n))
+    block = TrialBatch(
         params=proposal.params,
         distributions=encoding.distributions(),
-        values=assessment.values(columns),
-        constraints=assessment.excess(columns),
+        values=problem.values(columns),
+        constraints=problem.constraint_violations(columns),
         user_attrs={**attributes(columns, proposal.params), **(attrs or {})},
         system_attrs=proposal.system_attrs,
         began=began,
         ended=datetime.datetime.now(datetime.UTC),
     )
-    recorded = patience(lambda: record(run.study, block))
+    recorded = patience(lambda: insert_trials(run.study, block))
     run.say(recorded.note)
-    run.add(Tried(np.array(recorded.numbers, dtype=np.int64), columns, np.full(proposal.n, origin, dtype=object)))
+    run.add(TrialTable(np.array(recorded.numbers, dtype=np.int64), columns, np.full(proposal.n, origin, dtype=object)))
     return columns

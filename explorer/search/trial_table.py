@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.problem.columns import TARGETS, Columns, bounds, knobs_of, n_rows, stack
 from explorer.problem.objectives import OBJECTIVES
 from explorer.search.encoding import Encoding, Params, columns_of
@@ -18,7 +18,7 @@ SEARCH, SAMPLE = "search", "sample"
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class TrialTable:
     """Table of COMPLETE trials.
 
     Args:
@@ -36,29 +36,29 @@ class Tried:
         """Number of trials."""
         return len(self.numbers)
 
-    def and_then(self, other: "Tried") -> "Tried":
+    def and_then(self, other: "TrialTable") -> "TrialTable":
         """Return the trials of both tables."""
         if not self.n:
             return other
-        return Tried(
+        return TrialTable(
             np.concatenate([self.numbers, other.numbers]),
             stack([self.table, other.table]),
             np.concatenate([self.origin, other.origin]),
         )
 
 
-def tried_of(trials: Sequence[FrozenTrial], assessment: Assessment) -> Tried:
+def trial_table(trials: Sequence[FrozenTrial], problem: Problem) -> TrialTable:
     """Return COMPLETE trials as a table: objectives as stored, other columns computed from the parameters."""
-    encoding, objectives = Encoding(assessment.regions), assessment.study.objectives
+    encoding, objectives = Encoding(problem.regions), problem.study.objectives
     names = encoding.distributions().keys()
     trials = [trial for trial in trials if names <= trial.params.keys()]  # one added by hand may lack some
     n = len(trials)
-    table = assessment.assess(encoding.decode(columns_of([trial.params for trial in trials]), n=n))
+    table = problem.evaluate(encoding.decode(columns_of([trial.params for trial in trials]), n=n))
     values = np.array([trial.values for trial in trials], dtype=np.float64).reshape(n, len(objectives))
     for j, objective in enumerate(objectives):
         table[objective.name] = values[:, j]
     origin = np.array([trial.user_attrs.get(ORIGIN_ATTR, SEARCH) for trial in trials], dtype=object)
-    return Tried(np.array([trial.number for trial in trials], dtype=np.int64), table, origin)
+    return TrialTable(np.array([trial.number for trial in trials], dtype=np.int64), table, origin)
 
 
 def is_feasible_of(trials: Sequence[FrozenTrial]) -> NDArray[np.bool_]:
@@ -78,7 +78,7 @@ def row_of(columns: Mapping[str, Sequence[Any]], i: int) -> dict[str, Any]:
     return {name: values[i] for name, values in columns.items()}
 
 
-def keys_of(designs: Columns) -> list[tuple[Any, ...]]:
+def design_keys(designs: Columns) -> list[tuple[Any, ...]]:
     """Return the knobs of each design as a tuple."""
     if not n_rows(designs):
         return []

@@ -21,12 +21,12 @@ from typing import Any
 import moocore
 import numpy as np
 import optuna
-from live_problems import NETWORKS, PROBLEMS, Problem, problem
+from live_problems import NETWORKS, PROBLEMS, BenchProblem, load_problem
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 
-from explorer.models.measured.network import Live
+from explorer.models.measured.network import NetworkEvaluator
 from explorer.pareto.exact_front import exact_front
-from explorer.pareto.geometry.dominance import minimized
+from explorer.pareto.geometry.dominance import to_minimization
 from explorer.pareto.geometry.refinement import Budget
 from explorer.problem.columns import stack, take
 from explorer.search.encoding import Encoding, columns_of
@@ -40,7 +40,7 @@ BUDGET = {"learn": (120, 120), "tpe": (240, 300), "gp": (100, 160), "nsga2": (20
 _GRID = 72  # of R and of D, where every design is a measurement
 
 
-def make(name: str, asked: Problem, seed: int) -> BaseSampler:
+def make(name: str, asked: BenchProblem, seed: int) -> BaseSampler:
     """Return a sampler as a user would make it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -50,7 +50,7 @@ def make(name: str, asked: Problem, seed: int) -> BaseSampler:
             return GPSampler(seed=seed, deterministic_objective=True)
         if name == "nsga2":
             return NSGAIISampler(seed=seed, population_size=20)
-    return LearningSampler(asked.assessment, reference=asked.reference, seed=seed)
+    return LearningSampler(asked.problem, reference=asked.reference, seed=seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,10 @@ class Flight:
         return "" if self.n == 1 else f"-{'sync' if self.is_even else 'async'}{self.n}"
 
 
-def run(asked: Problem, sampler: BaseSampler, n: int, flight: Flight) -> Trace:
+def run(asked: BenchProblem, sampler: BaseSampler, n: int, flight: Flight) -> Trace:
     """Search with one sampler; every sampler is asked, told and constrained in the same way."""
-    assessment = asked.assessment
-    objectives, distributions = assessment.study.objectives, Encoding(assessment.regions).distributions()
+    problem = asked.problem
+    objectives, distributions = problem.study.objectives, Encoding(problem.regions).distributions()
     study = optuna.create_study(directions=[o.direction for o in objectives], sampler=sampler)
     rng = np.random.default_rng(flight.seed)
     running: list[tuple[int, optuna.Trial]] = []
@@ -109,19 +109,19 @@ def run(asked: Problem, sampler: BaseSampler, n: int, flight: Flight) -> Trace:
     return Trace(np.array(values), np.array(is_feasible), np.array(seconds))
 
 
-def tell(asked: Problem, study: optuna.Study, trial: optuna.Trial) -> tuple[list[float], bool]:
+def tell(asked: BenchProblem, study: optuna.Study, trial: optuna.Trial) -> tuple[list[float], bool]:
     """Measure a trial's design and record it; return its objectives and whether it is feasible."""
-    assessment = asked.assessment
-    designs = Encoding(assessment.regions).decode(columns_of([trial.params]), n=1)
-    columns = assessment.assess(designs)
-    for name, misses in assessment.excess(columns).items():
+    problem = asked.problem
+    designs = Encoding(problem.regions).decode(columns_of([trial.params]), n=1)
+    columns = problem.evaluate(designs)
+    for name, misses in problem.constraint_violations(columns).items():
         trial.set_constraint(name, float(misses[0]))
-    for name in assessment.evaluator.targets:
+    for name in problem.evaluator.targets:
         trial.set_user_attr(name, float(columns[name][0]))
-    if isinstance(assessment.evaluator, Live):
-        (row,) = assessment.evaluator.recorded(designs)
+    if isinstance(problem.evaluator, NetworkEvaluator):
+        (row,) = problem.evaluator.recorded(designs)
         trial.set_user_attr(MEASURED_ATTR, row)
-    values = assessment.values(columns)[0].tolist()
+    values = problem.values(columns)[0].tolist()
     study.tell(trial, values)
     return values, bool(columns["is_feasible"][0])
 
@@ -130,38 +130,38 @@ def kept(folder: Path, name: str, sampler: str, seed: int, n: int, flight: Fligh
     """Return a run of at least n evaluations from its file, or make it."""
     path = folder / f"{name}.{sampler}{flight.name}.{seed}.json"
     if not path.exists() or len(json.loads(path.read_text(encoding="utf-8"))["values"]) < n:
-        asked = problem(name)
+        asked = load_problem(name)
         trace = run(asked, make(sampler, asked, seed), n, flight)
         path.write_text(json.dumps({k: getattr(trace, k).tolist() for k in Trace.__slots__}), encoding="utf-8")
     told = json.loads(path.read_text(encoding="utf-8"))
     return Trace(*(np.array(told[k]) for k in Trace.__slots__))
 
 
-def volumes(asked: Problem, trace: Trace) -> np.ndarray[Any, Any]:
+def volumes(asked: BenchProblem, trace: Trace) -> np.ndarray[Any, Any]:
     """Return the hypervolume after each evaluation, shape (n,)."""
-    objectives = asked.assessment.study.objectives
+    objectives = asked.problem.study.objectives
     reference = np.array([o.sign for o in objectives]) * asked.reference
-    points = minimized(trace.values, objectives)
+    points = to_minimization(trace.values, objectives)
     counts = [np.flatnonzero(trace.is_feasible[: i + 1]) for i in range(len(points))]
     return np.array([moocore.hypervolume(points[rows], ref=reference) if len(rows) else 0.0 for rows in counts])
 
 
-def everywhere(asked: Problem, folder: Path) -> np.ndarray[Any, Any]:
+def everywhere(asked: BenchProblem, folder: Path) -> np.ndarray[Any, Any]:
     """Return the objectives of a grid of designs that are each measured, once and for all, shape (_GRID ** 2, 2)."""
     path = folder / f"{asked.name}.grid.npy"
     if not path.exists():
-        (region,) = asked.assessment.regions.values()
+        (region,) = asked.problem.regions.values()
         cells = np.stack(np.meshgrid(*[(np.arange(_GRID) + 0.5) / _GRID] * 2), axis=-1).reshape(-1, 2)
-        np.save(path, asked.assessment.values(asked.assessment.assess(region.from_unit(cells))))
+        np.save(path, asked.problem.values(asked.problem.evaluate(region.from_unit(cells))))
     return np.asarray(np.load(path))
 
 
 @cache
 def reachable(name: str, folder: Path) -> float:
     """Return the hypervolume of all there is: the exact front, or all that a grid and every run here measured."""
-    asked = problem(name)
+    asked = load_problem(name)
     if name not in NETWORKS:
-        found = exact_front(asked.assessment, asked.reference, budget=Budget(1e-4, 600_000))
+        found = exact_front(asked.problem, asked.reference, budget=Budget(1e-4, 600_000))
         return found.hypervolume if found else 0.0
     grid = everywhere(asked, folder)
     runs = [np.array(json.loads(path.read_text(encoding="utf-8"))["values"]) for path in folder.glob(f"{name}.*.json")]
@@ -177,22 +177,22 @@ def evaluations_to(share: float, reached: np.ndarray[Any, Any]) -> float:
 
 def check(name: str) -> None:
     """See that decoding what Optuna would hand out and assessing one by one gives what assessing a table gives."""
-    assessment = problem(name).assessment
-    (region,) = assessment.regions.values()
+    problem = load_problem(name).problem
+    (region,) = problem.regions.values()
     designs = region.from_unit(np.random.default_rng(0).random((8, len(region.axes))))
-    encoding = Encoding(assessment.regions)
+    encoding = Encoding(problem.regions)
     one_by_one = [
-        assessment.assess(encoding.decode(encoding.encode(take(designs, np.array([i]))), n=1)) for i in range(8)
+        problem.evaluate(encoding.decode(encoding.encode(take(designs, np.array([i]))), n=1)) for i in range(8)
     ]
-    together = assessment.assess(designs)
-    np.testing.assert_allclose(assessment.values(stack(one_by_one)), assessment.values(together), rtol=1e-9)
+    together = problem.evaluate(designs)
+    np.testing.assert_allclose(problem.values(stack(one_by_one)), problem.values(together), rtol=1e-9)
 
 
 def report(folder: Path, names: Sequence[str], samplers: Sequence[str], seeds: Sequence[int]) -> None:
     """Print, for each problem and sampler, medians (and spread) of evaluations to each share, and CPU seconds."""
     print(f"{'problem':20} {'sampler':8}" + "".join(f"{f'to {s:.0%}':>16}" for s in SHARES) + "    CPU s   final")
     for name in names:
-        asked, total = problem(name), reachable(name, folder)
+        asked, total = load_problem(name), reachable(name, folder)
         for sampler in samplers:
             paths = [folder / f"{name}.{sampler}.{seed}.json" for seed in seeds]
             traces = [kept(folder, name, sampler, seed, 0) for seed, p in zip(seeds, paths, strict=True) if p.exists()]
@@ -209,7 +209,7 @@ def report(folder: Path, names: Sequence[str], samplers: Sequence[str], seeds: S
 
 def compare(folder: Path, name: str, sampler: str, seeds: Sequence[int], n: int, at: Sequence[int]) -> None:
     """Print what designs in flight lose of the hypervolume that one at a time reaches with as many evaluations."""
-    asked = problem(name)
+    asked = load_problem(name)
     alone = [kept(folder, name, sampler, seed, max(at)) for seed in seeds]
     for is_even in (False, True):
         flights = [kept(folder, name, sampler, seed, max(at), Flight(n, is_even, seed)) for seed in seeds]
@@ -249,7 +249,7 @@ def main() -> None:
                 compare(asked.keep, name, sampler, asked.seeds, asked.in_flight, asked.at)
             continue
         for sampler in asked.samplers:
-            is_three = len(problem(name).reference) > 2
+            is_three = len(load_problem(name).reference) > 2
             for seed in asked.seeds:
                 kept(asked.keep, name, sampler, seed, BUDGET[sampler][is_three])
     if asked.in_flight == 1:

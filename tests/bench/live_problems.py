@@ -12,24 +12,24 @@ import numpy as np
 from scipy.special import erfc, expit
 
 from explorer.devices.operating_points import AlphaPowerLaw
-from explorer.models.evaluation import Assessment, assessment_of
-from explorer.models.measured.network import live_of
-from explorer.problem.applicability import Span
+from explorer.models.evaluation import Problem, make_problem
+from explorer.models.measured.network import network_evaluator
+from explorer.problem.applicability import Range
 from explorer.problem.columns import Columns, Float, n_rows
 from explorer.problem.constraints import parse_constraint
-from explorer.problem.design_space import CLOCK_SHARE, Axis, Region
+from explorer.problem.design_space import CLOCK_SHARE, DesignSpace, Dimension
 from explorer.problem.objectives import OBJECTIVES
 from explorer.problem.study import Study, load_study
 
 NETWORKS = ("digits-cnn", "digits-gru", "digits-mlp", "digits-transformer")
 _LAW = AlphaPowerLaw(4.0e9, 0.3, 1.3)
 _AXES = (
-    Axis("pruning_ratio", 0.0, 0.95),
-    Axis("quant_step", 0.001, 0.5, is_log=True),
-    Axis("voltage_v", 0.5, 1.3),
-    Axis(CLOCK_SHARE, 0.0, 1.0),
+    Dimension("pruning_ratio", 0.0, 0.95),
+    Dimension("quant_step", 0.001, 0.5, is_log=True),
+    Dimension("voltage_v", 0.5, 1.3),
+    Dimension(CLOCK_SHARE, 0.0, 1.0),
 )
-_REGION = Region("CNN", _AXES, _LAW, (0.5e9, 4.0e9), float("inf"))
+_REGION = DesignSpace("CNN", _AXES, _LAW, (0.5e9, 4.0e9), float("inf"))
 # What a user has before any search: the whole network in fine steps at the nominal voltage and its highest clock.
 _NOMINAL = {
     "family": np.array(["CNN"], dtype=object),
@@ -41,11 +41,11 @@ _NOMINAL = {
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class BenchProblem:
     """A question, and the point that its hypervolume is measured to."""
 
     name: str
-    assessment: Assessment
+    problem: Problem
     reference: tuple[float, ...]
 
 
@@ -58,13 +58,13 @@ class Device:
     families: tuple[str, ...] = ("CNN",)
     targets: tuple[str, ...] = ("accuracy", "latency_s", "energy_j", "power_w")
     notes: tuple[str, ...] = ()
-    is_cheap: bool = True  # for whoever looks for the truth; samplers never ask it
+    is_vectorized: bool = True  # for whoever looks for the truth; samplers never ask it
 
     @property
-    def domain(self) -> Mapping[str, Mapping[str, Span]]:
+    def domain(self) -> Mapping[str, Mapping[str, Range]]:
         """Everything that the region can make."""
-        spans = {axis.name: Span(axis.low, axis.high, axis.is_log) for axis in _AXES[:3]}
-        return {"CNN": {**spans, "frequency_hz": Span(0.5e9, 4.0e9, is_log=False)}}
+        spans = {axis.name: Range(axis.low, axis.high, axis.is_log) for axis in _AXES[:3]}
+        return {"CNN": {**spans, "frequency_hz": Range(0.5e9, 4.0e9, is_log=False)}}
 
     def targets_of(self, family: str) -> tuple[str, ...]:
         """Return all of them."""
@@ -140,23 +140,23 @@ PROBLEMS = (*NETWORKS, *_MADE_UP)
 
 
 @cache
-def problem(name: str) -> Problem:
+def load_problem(name: str) -> BenchProblem:
     """Return a question by name; what a network was measured at is kept for all who ask again."""
     return _network(name) if name in NETWORKS else _made_up(name)
 
 
-def _network(name: str) -> Problem:
+def _network(name: str) -> BenchProblem:
     """Size against accuracy of a shipped network; no larger than a quarter of its file, half of the digits right."""
     study = load_study("digits-cnn-live")
     if study.live is None:
         raise TypeError("the shipped study measures nothing")
     # No time limit: a machine that is busy with the rivals would fail designs that it can measure.
     study = replace(study, live=study.live.model_copy(update={"onnx": name, "time_limit": None}), name=name)
-    live = live_of(study)
-    return Problem(name, assessment_of(study, live), (live.bench.network.n_bytes / 4, 0.5))
+    live = network_evaluator(study)
+    return BenchProblem(name, make_problem(study, live), (live.bench.network.n_bytes / 4, 0.5))
 
 
-def _made_up(name: str) -> Problem:
+def _made_up(name: str) -> BenchProblem:
     """Return a device's question.
 
     Two objectives: the nominal design is the worst that counts. Three: their front is a surface, of which it takes
@@ -170,7 +170,7 @@ def _made_up(name: str) -> Problem:
         constraints=tuple(parse_constraint(text) for text in constraints),
         reference_point=None,
     )
-    assessment = Assessment(study, Device(name, formula), {"CNN": _REGION})
-    nominal = assessment.assess(_NOMINAL)
+    problem = Problem(study, Device(name, formula), {"CNN": _REGION})
+    nominal = problem.evaluate(_NOMINAL)
     factor = {"accuracy": 0.5 / nominal["accuracy"][0], "energy_j": 2.0, "latency_s": 4.0, "edp_js": 1.0}
-    return Problem(name, assessment, tuple(float(factor[o] * nominal[o][0]) for o in objectives))
+    return BenchProblem(name, problem, tuple(float(factor[o] * nominal[o][0]) for o in objectives))

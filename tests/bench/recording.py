@@ -21,7 +21,7 @@ from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, create_trial
 
-from explorer.search.storage.bulk import BLOCK_KEY, Block, record
+from explorer.search.storage.bulk import BLOCK_KEY, TrialBatch, insert_trials
 from explorer.search.storage.open import open_storage
 
 PARAMS = ("a", "b", "c", "d")
@@ -31,10 +31,10 @@ CONSTRAINTS = ("power_w <= 22 W", "accuracy >= 0.9")
 OPTUNAS_OWN = 200
 
 
-def block_of(n: int) -> Block:
+def block_of(n: int) -> TrialBatch:
     """Return n trials."""
     x, moment = np.random.default_rng(0).random((20, n)), datetime.datetime.now(datetime.UTC)
-    return Block(
+    return TrialBatch(
         params=dict(zip(PARAMS, x[:4].tolist(), strict=True)),
         distributions=DISTRIBUTIONS,
         values=x[4:6].T,
@@ -46,7 +46,7 @@ def block_of(n: int) -> Block:
     )
 
 
-def optimize(study: optuna.Study, block: Block) -> None:
+def optimize(study: optuna.Study, block: TrialBatch) -> None:
     """Record through `study.optimize`: each trial asks for the values that are known already."""
 
     def objective(trial: Trial) -> tuple[float, ...]:
@@ -63,7 +63,7 @@ def optimize(study: optuna.Study, block: Block) -> None:
     study.optimize(objective, n_trials=block.n)
 
 
-def add_trials(study: optuna.Study, block: Block) -> None:
+def add_trials(study: optuna.Study, block: TrialBatch) -> None:
     """Record through `study.add_trials`."""
     study.add_trials(
         [
@@ -79,15 +79,15 @@ def add_trials(study: optuna.Study, block: Block) -> None:
     )
 
 
-def at_once(study: optuna.Study, block: Block) -> None:
+def at_once(study: optuna.Study, block: TrialBatch) -> None:
     """Record with explorer."""
-    assert not record(study, block).note
+    assert not insert_trials(study, block).note
 
 
 class _Given(optuna.samplers.RandomSampler):
     """A sampler at no cost: it gives the parameters of a block."""
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: TrialBatch) -> None:
         super().__init__(seed=0)
         self._block = block
 
@@ -101,7 +101,7 @@ class _Given(optuna.samplers.RandomSampler):
         return float(self._block.params[param_name][trial.number])
 
 
-WAYS: dict[str, Callable[[optuna.Study, Block], None]] = {
+WAYS: dict[str, Callable[[optuna.Study, TrialBatch], None]] = {
     "study.optimize": optimize, "study.add_trials": add_trials, "explorer": at_once,
 }  # fmt: skip
 PLACES: dict[str, Callable[[Path], str]] = {
@@ -114,7 +114,7 @@ def plainly(url: str) -> JournalStorage | str:
     return url if "://" in url else JournalStorage(JournalFileBackend(url, lock_obj=JournalFileOpenLock(url)))
 
 
-def _nothing(study: optuna.Study, block: Block) -> None:
+def _nothing(study: optuna.Study, block: TrialBatch) -> None:
     """Record nothing."""
 
 
@@ -135,7 +135,7 @@ def held(study: optuna.Study) -> list[tuple[object, ...]]:
     ]  # fmt: skip
 
 
-def check_equal(block: Block) -> None:
+def check_equal(block: TrialBatch) -> None:
     """See that every way gives the same study, read by plain Optuna."""
     with tempfile.TemporaryDirectory() as folder:
         studies = [_new("memory", optimize, block, InMemoryStorage())]
@@ -148,7 +148,9 @@ def check_equal(block: Block) -> None:
         assert all(held(study) == held(studies[0]) for study in studies)
 
 
-def _new(name: str, work: Callable[[optuna.Study, Block], None], block: Block, storage: object) -> optuna.Study:
+def _new(
+    name: str, work: Callable[[optuna.Study, TrialBatch], None], block: TrialBatch, storage: object
+) -> optuna.Study:
     study = optuna.create_study(study_name=name, storage=storage, directions=["minimize"] * 2)  # type: ignore[arg-type]
     work(study, block)
     return study

@@ -15,17 +15,17 @@ from pathlib import Path
 import numpy as np
 
 import explorer
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.pareto.geometry.dominance import is_nondominated
 from explorer.pareto.results.folder import FRONT_JSON, read_folder, write_folder
 from explorer.pareto.results.npz_cache import SIDECAR
 from explorer.pareto.results.results import Results
-from explorer.pareto.uncertainty.annotate import certify
+from explorer.pareto.uncertainty.annotate import annotate_uncertainty
 from explorer.problem.columns import Columns, n_rows, take
 from explorer.report.pages.write import write_page
 
 STUDIES = ("edp-accuracy", "energy-latency-accuracy")
-READ = "import explorer; found = explorer.results({!r}); found.front_columns; found.provenance"
+READ = "import explorer; found = explorer.load_results({!r}); found.front_columns; found.provenance"
 
 
 def cpu(work: Callable[[], object], *, times: int = 3) -> float:
@@ -49,22 +49,22 @@ def process_cpu(*command: str, times: int = 3) -> float:
     return min(spent)
 
 
-def thin(assessment: Assessment, n: int) -> Columns:
+def thin(problem: Problem, n: int) -> Columns:
     """Return random designs: few of them are on the front."""
-    (region,) = assessment.regions.values()
+    (region,) = problem.regions.values()
     return region.from_unit(np.random.default_rng(0).random((n, len(region.axes))))
 
 
-def fat(assessment: Assessment, n: int) -> Columns:
+def fat(problem: Problem, n: int) -> Columns:
     """Return designs of which nearly all are on the front: generations of children between those that are."""
-    (region,) = assessment.regions.values()
+    (region,) = problem.regions.values()
     rng = np.random.default_rng(0)
     unit = rng.random((20_000, len(region.axes)))
     scale, kept = 0.1, unit
     while True:
-        columns = assessment.assess(region.from_unit(unit))
+        columns = problem.evaluate(region.from_unit(unit))
         rows = np.flatnonzero(columns["is_feasible"])
-        kept = unit[rows[is_nondominated(assessment.values(take(columns, rows)), assessment.study.objectives)]]
+        kept = unit[rows[is_nondominated(problem.values(take(columns, rows)), problem.study.objectives)]]
         if len(kept) >= n:
             return region.from_unit(kept[rng.choice(len(kept), n, replace=False)])
         order = np.argsort(kept[:, 0], kind="stable")
@@ -77,22 +77,22 @@ def fat(assessment: Assessment, n: int) -> Columns:
         unit = np.concatenate([kept, np.clip(mixed, 0, 1)])
 
 
-def results_of(assessment: Assessment, designs: Columns) -> Results:
+def results_of(problem: Problem, designs: Columns) -> Results:
     """Return designs as a finished search would have them, not yet certified."""
-    table = assessment.assess(designs)
+    table = problem.evaluate(designs)
     n = n_rows(table)
     table |= {"design_id": np.arange(n, dtype=np.int64), "origin": np.full(n, "search", dtype=object)}
-    study, reference = assessment.study, assessment.study.reference_point or ()
+    study, reference = problem.study, problem.study.reference_point or ()
     return Results(study.name, study.title, table, study.objectives, (), reference, {}, (), ())
 
 
-def measure(study: str, kind: Callable[[Assessment, int], Columns], n: int, folder: Path) -> None:
+def measure(study: str, kind: Callable[[Problem, int], Columns], n: int, folder: Path) -> None:
     """Print one line a measurement."""
-    assessment = explorer.load(study)
-    found = results_of(assessment, kind(assessment, n))
+    problem = explorer.load_problem(study)
+    found = results_of(problem, kind(problem, n))
     print(f"\n{study}, {n:,} trials, a front of {int(found.is_front.sum()):,}")
-    certified = certify(found, assessment)
-    fresh = {"certify": lambda: certify(results_of(assessment, found.table), assessment),
+    certified = annotate_uncertainty(found, problem)
+    fresh = {"certify": lambda: annotate_uncertainty(results_of(problem, found.table), problem),
              "write the files": lambda: write_folder(certified, folder),
              "write the page": lambda: write_page(certified, folder / "report.html")}  # fmt: skip
     for what, work in fresh.items():

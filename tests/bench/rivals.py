@@ -23,13 +23,13 @@ import optuna
 from threadpoolctl import threadpool_limits
 
 import explorer
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.pareto.exact_front import assessed_values
 from explorer.pareto.geometry.refinement import Budget, refine
 from explorer.problem.columns import Float
 from explorer.search.encoding import Encoding, columns_of
 from explorer.search.run import search
-from explorer.search.session import prepare
+from explorer.search.session import open_session
 
 SHARES = (0.95, 0.98, 0.99, 0.999)
 
@@ -39,13 +39,13 @@ class Question:
     """A shipped study of one family, as a vectorized function to be minimized on the unit cube."""
 
     name: str
-    assessment: Assessment
+    problem: Problem
     reference: Float
     truth: float
 
     @property
     def signs(self) -> Float:
-        return np.array([objective.sign for objective in self.assessment.study.objectives])
+        return np.array([objective.sign for objective in self.problem.study.objectives])
 
     @property
     def n_axes(self) -> int:
@@ -53,11 +53,11 @@ class Question:
 
     @property
     def region(self):  # noqa: ANN201
-        (region,) = self.assessment.regions.values()
+        (region,) = self.problem.regions.values()
         return region
 
     def __call__(self, unit: Float) -> Float:
-        return assessed_values(self.assessment, self.region.from_unit(unit))[0]
+        return assessed_values(self.problem, self.region.from_unit(unit))[0]
 
     def reached(self, values: Float) -> float:
         return float(moocore.hypervolume(values, ref=self.reference)) / self.truth if len(values) else 0.0
@@ -87,9 +87,9 @@ class Trace:
 
 
 def question_of(name: str) -> Question:
-    assessment = explorer.load(name)
-    reference = np.asarray(assessment.study.reference_point) * [o.sign for o in assessment.study.objectives]
-    bare = Question(name, assessment, reference, 1.0)
+    problem = explorer.load_problem(name)
+    reference = np.asarray(problem.study.reference_point) * [o.sign for o in problem.study.objectives]
+    bare = Question(name, problem, reference, 1.0)
     n = 1_000_000 if len(reference) == 2 else 2_000_000
     filling = 0 if len(reference) == 2 else 3_000_000
     exact = refine(lambda u: (bare(u), np.zeros(len(u))), bare.n_axes, reference, seed=99,
@@ -129,10 +129,10 @@ def ours(question: Question, seed: int, *, sampler: str = "auto", sizes: Sequenc
     """Recorded trials in a journal: for each number of trials a study of its own, recording included."""
     trace = Trace([], [], [])
     for trials in sizes or (10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 700, 1_000, 2_000):
-        study = question.assessment.study.with_search(trials=trials, seed=seed, sampler=sampler)
-        asked = replace(question.assessment, study=study)
+        study = question.problem.study.with_search(trials=trials, seed=seed, sampler=sampler)
+        asked = replace(question.problem, study=study)
         with tempfile.TemporaryDirectory() as folder:
-            run, watch = prepare(asked, out=Path(folder) / "out"), Watch()
+            run, watch = open_session(asked, out=Path(folder) / "out"), Watch()
             search(run)
             trace.seconds.append(watch())
             trace.n.append(trials)
@@ -156,7 +156,7 @@ def numpy_scan(question: Question, seed: int) -> Trace:
 
 def with_optuna(make: Callable[[int], optuna.samplers.BaseSampler], trials: dict[int, int]) -> Callable[..., Trace]:
     def search_with(question: Question, seed: int) -> Trace:
-        encoding = Encoding(question.assessment.regions)
+        encoding = Encoding(question.problem.regions)
         distributions = encoding.distributions()
         study = optuna.create_study(directions=["minimize"] * len(question.reference), sampler=make(seed))
         trace, watch = Trace([], [], []), Watch()
@@ -177,7 +177,7 @@ def with_rustuna(make: Callable[[int], object], trials: dict[int, int]) -> Calla
     import rustuna
 
     def search_with(question: Question, seed: int) -> Trace:
-        encoding = Encoding(question.assessment.regions)
+        encoding = Encoding(question.problem.regions)
         distributions = encoding.distributions()
         study = rustuna.create_study(directions=["minimize"] * len(question.reference), sampler=make(seed))
         trace, watch = Trace([], [], []), Watch()
@@ -195,7 +195,7 @@ def with_rustuna(make: Callable[[int], object], trials: dict[int, int]) -> Calla
 
 
 def optuna_values(question: Question, encoding: Encoding, params: dict[str, float]) -> Float:
-    return assessed_values(question.assessment, encoding.decode(columns_of([params]), n=1))[0]
+    return assessed_values(question.problem, encoding.decode(columns_of([params]), n=1))[0]
 
 
 def pymoo_nsga2(question: Question, seed: int) -> Trace:
@@ -262,7 +262,7 @@ def _botorch(seed: int) -> optuna.samplers.BaseSampler:
 
 def check_equal(question: Question) -> None:
     """See that a design means the same numbers to everyone: parameters of a trial, points of the cube, columns."""
-    encoding, rng = Encoding(question.assessment.regions), np.random.default_rng(7)
+    encoding, rng = Encoding(question.problem.regions), np.random.default_rng(7)
     unit = rng.random((50, question.n_axes))
     designs = question.region.from_unit(unit)
     params = encoding.encode(designs)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
-from explorer.models.quality.leave_one_out import Judged, leave_one_out
+from explorer.models.quality.leave_one_out import CrossValidation, leave_one_out
 from explorer.models.samples.samples import Samples, paper_samples
 
 
@@ -20,5 +20,5 @@ def model(samples: Samples) -> Surrogate:
 
 
 @pytest.fixture(scope="session")
-def judged(samples: Samples) -> Mapping[str, Judged]:
+def judged(samples: Samples) -> Mapping[str, CrossValidation]:
     return leave_one_out(samples)

@@ -7,11 +7,11 @@ import pytest
 
 from explorer.errors import InvalidFile, WrongUsage
 from explorer.io.csv_text import CsvTable
-from explorer.models.evaluation import assessment_of
+from explorer.models.evaluation import make_problem
 from explorer.models.loading import load_evaluator
-from explorer.models.samples.knob_inference import guess_knobs
+from explorer.models.samples.knob_inference import infer_knobs
 from explorer.models.samples.samples import paper_samples
-from explorer.models.scaffold import starter_name, write_starter
+from explorer.models.scaffold import scaffold_study, starter_name
 from explorer.problem.study import load_study
 
 OWN = """\
@@ -35,7 +35,9 @@ def started(folder: Path, text: str, *, is_table: bool = False, knobs: tuple[str
     (folder / "mine.csv").write_text(text)
     (folder / "studies").mkdir(exist_ok=True)
     (folder / "search_spaces").mkdir(exist_ok=True)
-    starter = write_starter(folder / "mine.csv", name="mine", folder=folder / "studies", knobs=knobs, is_table=is_table)
+    starter = scaffold_study(
+        folder / "mine.csv", name="mine", folder=folder / "studies", knobs=knobs, is_table=is_table
+    )
     (folder / "studies/mine.toml").write_text(starter.study)
     if starter.space is not None:
         (folder / "search_spaces/mine.toml").write_text(starter.space)
@@ -48,11 +50,11 @@ def test_five_knobs_become_a_study_that_runs(tmp_path: Path) -> None:
     lines = [",".join(columns), *[",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]]
     space, _ = started(tmp_path, "\n".join(lines) + "\n")
     study = load_study(str(tmp_path / "studies/mine.toml"))
-    assessment = assessment_of(study, load_evaluator(study))
+    problem = make_problem(study, load_evaluator(study))
 
     assert "points = [" in space
-    assert assessment.scan(64)["is_feasible"].any()
-    assert set(assessment.regions) == {"CNN", "DNN", "RNN", "Transformer"}
+    assert problem.sample(64)["is_feasible"].any()
+    assert set(problem.regions) == {"CNN", "DNN", "RNN", "Transformer"}
     assert [o.name for o in study.objectives] == ["energy_j", "latency_s", "accuracy"]
 
 
@@ -71,11 +73,11 @@ def test_knobs_are_what_varies_and_looks_like_one(tmp_path: Path) -> None:
 def test_a_table_is_searched_as_it_is(tmp_path: Path) -> None:
     started(tmp_path, own_table(), is_table=True)
     study = load_study(str(tmp_path / "studies/mine.toml"))
-    assessment = assessment_of(study, load_evaluator(study))
+    problem = make_problem(study, load_evaluator(study))
 
     assert study.table is not None
-    assert assessment.n_designs == assessment.every_design()["row"].size
-    assert {"resolution", "precision"} <= set(assessment.every_design())
+    assert problem.n_designs == problem.every_design()["row"].size
+    assert {"resolution", "precision"} <= set(problem.every_design())
 
 
 def test_knobs_can_be_chosen(tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ def test_a_name_that_is_no_name_is_refused(name: str) -> None:
 def test_how_many_batches_were_run_is_no_knob_as_their_size_is() -> None:
     rows = [["8", "1000", "0.9"], ["16", "600", "0.8"], ["8", "990", "0.9"]]
 
-    assert guess_knobs(CsvTable(["batch_size", "n_batches", "accuracy"], rows, [2, 3, 4], "")).knobs == ("batch_size",)
+    assert infer_knobs(CsvTable(["batch_size", "n_batches", "accuracy"], rows, [2, 3, 4], "")).knobs == ("batch_size",)
 
 
 def test_a_knob_that_is_the_same_in_every_row_is_fixed_though_only_names_vary(tmp_path: Path) -> None:
@@ -124,7 +126,7 @@ def test_a_knob_that_is_the_same_in_every_row_is_fixed_though_only_names_vary(tm
     rows = [f"1.0,{'abc'[i % 3]},{0.9 - 0.1 * (i % 3)},{5 - i % 3}" for i in range(12)]
     space, _ = started(tmp_path, "\n".join(["voltage_v,precision,accuracy,power_w", *rows]), knobs=("precision",))
     study = load_study(str(tmp_path / "studies/mine.toml"))
-    designs = assessment_of(study, load_evaluator(study)).every_design()
+    designs = make_problem(study, load_evaluator(study)).every_design()
 
     assert "# voltage_v: 1 V in every row, so it is fixed" in space
     assert designs["voltage_v"].tolist() == [1.0, 1.0, 1.0]

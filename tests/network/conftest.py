@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from explorer.errors import ExplorerError
 from explorer.network.graph.model import Network, load_network, shipped_networks
 from explorer.network.measurement.labelled_data import LabelledData, load_data
-from explorer.network.measurement.setup import Bench, Conditions, prepare
+from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
 
 NAMES = ("digits-cnn", "digits-gru", "digits-mlp", "digits-transformer")
 Build = Callable[..., onnx.ModelProto]
@@ -41,9 +41,9 @@ def digits() -> LabelledData:
 
 
 @pytest.fixture(scope="session")
-def mlp_bench(zoo: Mapping[str, Network], digits: LabelledData) -> Bench:
+def mlp_bench(zoo: Mapping[str, Network], digits: LabelledData) -> MeasurementSetup:
     """Return the smallest network, ready to be measured."""
-    return prepare(zoo["digits-mlp"], digits, conditions=Conditions(energy="none"))
+    return prepare_measurement(zoo["digits-mlp"], digits, conditions=MeasurementOptions(energy="none"))
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs
 from explorer.network.measurement.labelled_data import load_data
 from explorer.network.measurement.measure import Row, as_columns, measure_table
 from explorer.network.measurement.provenance import provenance
-from explorer.network.measurement.setup import Conditions, prepare
+from explorer.network.measurement.setup import MeasurementOptions, prepare_measurement
 from explorer.pareto.results.csv_text import csv_text
 
 
@@ -27,7 +27,9 @@ def main(folder: Path) -> None:
     rows: list[Row] = []
     origins = {}
     for name in shipped_networks():
-        bench = prepare(load_network(name), load_data("digits"), conditions=Conditions(energy="none"))
+        bench = prepare_measurement(
+            load_network(name), load_data("digits"), conditions=MeasurementOptions(energy="none")
+        )
         rows += measure_table(bench, grid_designs(DEFAULT_GRID, family=name))
         origins[name] = provenance(bench, when=now)
     columns = as_columns(rows)

@@ -71,10 +71,10 @@ def test_a_narrow_feasible_set_is_found_by_following_the_violation() -> None:
 
 
 def test_where_nothing_is_feasible_there_is_no_front() -> None:
-    assessment = load("power-cap")
-    impossible = replace(assessment.study, constraints=(parse_constraint("power_w <= 1 W"),))
+    problem = load("power-cap")
+    impossible = replace(problem.study, constraints=(parse_constraint("power_w <= 1 W"),))
 
-    assert exact_front(replace(assessment, study=impossible), (5.0, 0.86), budget=Budget(0, 40_000)) is None
+    assert exact_front(replace(problem, study=impossible), (5.0, 0.86), budget=Budget(0, 40_000)) is None
 
 
 def test_four_objectives_are_not_certified_and_the_run_says_nothing_it_cannot_know(tmp_path: Path) -> None:
@@ -89,10 +89,10 @@ def test_four_objectives_are_not_certified_and_the_run_says_nothing_it_cannot_kn
 
 @pytest.mark.parametrize("name", ["paper", "edp-accuracy", "power-cap"])
 def test_a_longer_run_of_the_exact_front_adds_less_than_one_in_ten_thousand(name: str) -> None:
-    assessment = load(name)
-    reference = assessment.study.reference_point
+    problem = load(name)
+    reference = problem.study.reference_point
     assert reference is not None
-    short, long = (exact_front(assessment, reference, budget=budget) for budget in (None, Budget(0, 500_000)))
+    short, long = (exact_front(problem, reference, budget=budget) for budget in (None, Budget(0, 500_000)))
 
     assert short is not None
     assert long is not None
@@ -110,9 +110,9 @@ def test_no_search_finds_more_than_the_exact_front_holds(name: str, tmp_path: Pa
 
 def test_every_front_of_a_search_lies_on_or_behind_the_exact_front(tmp_path: Path) -> None:
     results = run("edp-accuracy", trials=150, out=tmp_path).results
-    assessment = load("edp-accuracy")
-    assert assessment.study.reference_point is not None
-    exact = exact_front(assessment, assessment.study.reference_point)
+    problem = load("edp-accuracy")
+    assert problem.study.reference_point is not None
+    exact = exact_front(problem, problem.study.reference_point)
     assert exact is not None
     signs = np.array([o.sign for o in results.objectives])
     together = np.concatenate([exact.values, results.values[results.is_front]]) * signs

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from explorer.devices.operating_points import AlphaPowerLaw
-from explorer.problem.applicability import Span
+from explorer.problem.applicability import Range
 
 SPACE = """\
 family = "CNN"
@@ -19,13 +19,13 @@ frequency = { range = [0.5, 4.0] }
 
 
 @pytest.fixture
-def spans() -> dict[str, Span]:
+def spans() -> dict[str, Range]:
     """The CNN's three samples: Tables 1 and 2 of the paper."""
     return {
-        "pruning_ratio": Span(0.33, 0.54, is_log=False),
-        "quant_step": Span(0.02, 0.05, is_log=True),
-        "voltage_v": Span(0.85, 1.0, is_log=False),
-        "frequency_hz": Span(2.1e9, 2.5e9, is_log=False),
+        "pruning_ratio": Range(0.33, 0.54, is_log=False),
+        "quant_step": Range(0.02, 0.05, is_log=True),
+        "voltage_v": Range(0.85, 1.0, is_log=False),
+        "frequency_hz": Range(2.1e9, 2.5e9, is_log=False),
     }
 
 

@@ -7,23 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.problem.applicability import Span, domain_distance, domain_of, knob_distances
+from explorer.problem.applicability import Range, domain_distance, domain_of, knob_distances
 from explorer.problem.columns import NUMERIC_KNOBS, Columns
 
 SPANS = st.tuples(st.floats(0.01, 10), st.floats(1.01, 10), st.booleans()).map(
-    lambda p: Span(p[0], p[0] * p[1], is_log=p[2])
+    lambda p: Range(p[0], p[0] * p[1], is_log=p[2])
 )
 
 
 @given(span=SPANS, share=st.floats(0, 1))
-def test_inside_the_range_the_distance_is_zero(span: Span, share: float) -> None:
+def test_inside_the_range_the_distance_is_zero(span: Range, share: float) -> None:
     inside = min(max(span.low + share * (span.high - span.low), span.low), span.high)
 
     assert span.distance(np.array([inside]))[0] == 0
 
 
 @given(span=SPANS, near=st.floats(1.001, 5), further=st.floats(1.001, 5))
-def test_outside_the_distance_grows_on_both_sides(span: Span, near: float, further: float) -> None:
+def test_outside_the_distance_grows_on_both_sides(span: Range, near: float, further: float) -> None:
     above = span.distance(np.array([span.high * near, span.high * near * further]))
     below = span.distance(np.array([span.low / near, span.low / near / further]))
 
@@ -32,7 +32,7 @@ def test_outside_the_distance_grows_on_both_sides(span: Span, near: float, furth
 
 
 @given(span=SPANS, share=st.floats(0.0, 3.0))
-def test_the_widened_ends_lie_at_the_widening(span: Span, share: float) -> None:
+def test_the_widened_ends_lie_at_the_widening(span: Range, share: float) -> None:
     low, high = span.widened(share)
 
     assert span.distance(np.array([max(low, 1e-12) if span.is_log else low, high])) == pytest.approx(
@@ -43,7 +43,7 @@ def test_the_widened_ends_lie_at_the_widening(span: Span, share: float) -> None:
 @given(low=st.floats(1e-4, 0.1), ratio=st.floats(1.1, 10), factor=st.floats(1.01, 10))
 def test_a_logarithmic_span_measures_ratios(low: float, ratio: float, factor: float) -> None:
     """As far below as above, if the ratio is the same."""
-    span = Span(low, low * ratio, is_log=True)
+    span = Range(low, low * ratio, is_log=True)
     below, above = span.distance(np.array([low / factor, low * ratio * factor]))
 
     assert below == pytest.approx(above, rel=1e-9)
@@ -51,13 +51,13 @@ def test_a_logarithmic_span_measures_ratios(low: float, ratio: float, factor: fl
 
 
 def test_a_knob_that_never_moved_still_has_a_width() -> None:
-    for span in (Span(0.9, 0.9, is_log=False), Span(0.02, 0.02, is_log=True)):
+    for span in (Range(0.9, 0.9, is_log=False), Range(0.02, 0.02, is_log=True)):
         assert span.width > 0
         assert span.distance(np.array([span.low * 1.05]))[0] == pytest.approx(1.0, rel=1e-6)
 
 
 def test_a_pruning_ratio_of_zero_everywhere_has_a_width_too() -> None:
-    assert 0 < Span(0.0, 0.0, is_log=False).width < 1e-6
+    assert 0 < Range(0.0, 0.0, is_log=False).width < 1e-6
 
 
 def test_the_domain_is_each_familys_own_range() -> None:

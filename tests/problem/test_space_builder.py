@@ -11,17 +11,18 @@ from hypothesis.extra.numpy import arrays
 
 from explorer.devices.operating_points import AlphaPowerLaw, OperatingPoints
 from explorer.errors import InvalidFile
-from explorer.problem.applicability import Span, domain_distance
+from explorer.problem.applicability import Range, domain_distance
 from explorer.problem.columns import NUMERIC_KNOBS, Columns
 from explorer.problem.declarations.space import SpaceFile
-from explorer.problem.space_builder import CLOCK_SHARE, OPERATING_POINT, Axis, Region, build_region
+from explorer.problem.design_space import CLOCK_SHARE, OPERATING_POINT, DesignSpace, Dimension
+from explorer.problem.space_builder import build_design_space
 
 # The CNN's samples (Tables 1 and 2) and the law through the fastest of them.
 SPANS = {
-    "pruning_ratio": Span(0.33, 0.54, is_log=False),
-    "quant_step": Span(0.02, 0.05, is_log=True),
-    "voltage_v": Span(0.85, 1.0, is_log=False),
-    "frequency_hz": Span(2.1e9, 2.5e9, is_log=False),
+    "pruning_ratio": Range(0.33, 0.54, is_log=False),
+    "quant_step": Range(0.02, 0.05, is_log=True),
+    "voltage_v": Range(0.85, 1.0, is_log=False),
+    "frequency_hz": Range(2.1e9, 2.5e9, is_log=False),
 }
 LAW = AlphaPowerLaw(4.0213670948829682e9, 0.3, 1.3)
 WIDE = {
@@ -40,7 +41,7 @@ def _axis(low: float, high: float, scales: tuple[str, ...] = ("linear",)) -> st.
 
 
 @st.composite
-def regions(draw: st.DrawFn) -> Region:
+def regions(draw: st.DrawFn) -> DesignSpace:
     """Draw any region that a file can declare, with a law or with a table."""
     axes: dict[str, Any] = {
         "pruning_ratio": draw(_axis(0.0, 0.95)),
@@ -64,7 +65,7 @@ def regions(draw: st.DrawFn) -> Region:
 
 
 @st.composite
-def regions_with_designs(draw: st.DrawFn) -> tuple[Region, Columns]:
+def regions_with_designs(draw: st.DrawFn) -> tuple[DesignSpace, Columns]:
     region = draw(regions())
     # The corners are where rounding hurts, so they are drawn often.
     shares = st.one_of(st.sampled_from([0.0, 0.5, 1.0]), st.floats(0, 1))
@@ -74,7 +75,7 @@ def regions_with_designs(draw: st.DrawFn) -> tuple[Region, Columns]:
 
 @LAWS
 @given(drawn=regions_with_designs())
-def test_every_point_of_the_unit_cube_is_a_design_that_can_exist(drawn: tuple[Region, Columns]) -> None:
+def test_every_point_of_the_unit_cube_is_a_design_that_can_exist(drawn: tuple[DesignSpace, Columns]) -> None:
     region, designs = drawn
 
     assert (region.operating_excess(designs) <= 0).all()
@@ -83,7 +84,7 @@ def test_every_point_of_the_unit_cube_is_a_design_that_can_exist(drawn: tuple[Re
 
 @LAWS
 @given(drawn=regions_with_designs())
-def test_every_point_of_the_unit_cube_lies_in_the_widened_domain(drawn: tuple[Region, Columns]) -> None:
+def test_every_point_of_the_unit_cube_lies_in_the_widened_domain(drawn: tuple[DesignSpace, Columns]) -> None:
     region, designs = drawn
 
     assert (domain_distance(designs, {"CNN": SPANS}) <= region.widen + 1e-9).all()
@@ -91,7 +92,7 @@ def test_every_point_of_the_unit_cube_lies_in_the_widened_domain(drawn: tuple[Re
 
 @LAWS
 @given(drawn=regions_with_designs())
-def test_every_point_of_the_unit_cube_lies_in_the_declared_ranges(drawn: tuple[Region, Columns]) -> None:
+def test_every_point_of_the_unit_cube_lies_in_the_declared_ranges(drawn: tuple[DesignSpace, Columns]) -> None:
     region, designs = drawn
 
     for axis in region.axes:
@@ -105,7 +106,7 @@ def test_every_point_of_the_unit_cube_lies_in_the_declared_ranges(drawn: tuple[R
 
 @LAWS
 @given(drawn=regions_with_designs())
-def test_designs_can_be_told_back_as_axes_and_made_again(drawn: tuple[Region, Columns]) -> None:
+def test_designs_can_be_told_back_as_axes_and_made_again(drawn: tuple[DesignSpace, Columns]) -> None:
     region, designs = drawn
     again = region.designs(region.knobs(designs))
 
@@ -117,7 +118,7 @@ def test_designs_can_be_told_back_as_axes_and_made_again(drawn: tuple[Region, Co
 
 @LAWS
 @given(drawn=regions_with_designs())
-def test_a_table_proposes_only_what_it_lists(drawn: tuple[Region, Columns]) -> None:
+def test_a_table_proposes_only_what_it_lists(drawn: tuple[DesignSpace, Columns]) -> None:
     region, designs = drawn
     assume(isinstance(region.operating, OperatingPoints))
     listed = set(zip(region.operating.voltage_v, region.operating.frequency_hz, strict=True))
@@ -127,7 +128,7 @@ def test_a_table_proposes_only_what_it_lists(drawn: tuple[Region, Columns]) -> N
 
 @LAWS
 @given(region=regions(), unit=arrays(np.float64, 5, elements=st.floats(0, 1)))
-def test_an_axis_maps_the_unit_interval_there_and_back(region: Region, unit: "np.ndarray[Any, Any]") -> None:
+def test_an_axis_maps_the_unit_interval_there_and_back(region: DesignSpace, unit: "np.ndarray[Any, Any]") -> None:
     for axis in region.axes:
         values = axis.from_unit(unit)
         assert ((axis.low <= values) & (values <= axis.high)).all()
@@ -136,23 +137,23 @@ def test_an_axis_maps_the_unit_interval_there_and_back(region: Region, unit: "np
 
 @LAWS
 @given(region=regions(), share=st.floats(0, 1), more=st.floats(0, 1))
-def test_an_axis_rises_with_its_share(region: Region, share: float, more: float) -> None:
+def test_an_axis_rises_with_its_share(region: DesignSpace, share: float, more: float) -> None:
     for axis in region.axes:
         low, high = axis.from_unit(np.array(sorted([share, more])))
         assert low <= high
 
 
 def test_both_ends_of_an_axis_are_reached() -> None:
-    for axis in (Axis("x", 0.1, 0.7), Axis("x", 0.013, 0.09, is_log=True)):
+    for axis in (Dimension("x", 0.1, 0.7), Dimension("x", 0.013, 0.09, is_log=True)):
         assert axis.from_unit(np.array([0.0, 1.0])) == pytest.approx([axis.low, axis.high], rel=1e-14)
 
 
 def test_the_middle_of_a_log_axis_is_the_geometric_mean() -> None:
-    assert Axis("x", 0.01, 0.09, is_log=True).from_unit(np.array([0.5]))[0] == pytest.approx(0.03)
+    assert Dimension("x", 0.01, 0.09, is_log=True).from_unit(np.array([0.5]))[0] == pytest.approx(0.03)
 
 
 def test_a_choice_gives_each_label_an_equal_share() -> None:
-    axis = Axis(OPERATING_POINT, 0.0, 2.0, labels=("a", "b", "c"))
+    axis = Dimension(OPERATING_POINT, 0.0, 2.0, labels=("a", "b", "c"))
 
     assert axis.from_unit(np.array([0.0, 0.32, 0.34, 0.65, 0.67, 1.0])).tolist() == [0, 0, 1, 1, 2, 2]
 
@@ -285,12 +286,12 @@ def test_a_table_beyond_the_domain_is_refused() -> None:
 def test_a_space_by_law_needs_a_model_with_a_law() -> None:
     space = SpaceFile.model_validate({"axes": WIDE})
     with pytest.raises(InvalidFile, match=r"the model has no V-f law(.|\n)*list the device's operating points"):
-        build_region(space, path="space.toml", family="CNN", spans=SPANS, law=None)
+        build_design_space(space, path="space.toml", family="CNN", spans=SPANS, law=None)
 
 
-def _region(declared: dict[str, Any]) -> Region:
+def _region(declared: dict[str, Any]) -> DesignSpace:
     space = SpaceFile.model_validate(declared)
-    return build_region(space, path="space.toml", family="CNN", spans=SPANS, law=LAW)
+    return build_design_space(space, path="space.toml", family="CNN", spans=SPANS, law=LAW)
 
 
 def _without_clock() -> dict[str, Any]:

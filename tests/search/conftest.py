@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from explorer.models.evaluation import Assessment, assessment_of
+from explorer.models.evaluation import Problem, make_problem
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.samples.samples import paper_samples
 from explorer.problem.study import load_study
-from explorer.search.session import Run, prepare
+from explorer.search.session import SearchSession, open_session
 
-MakeRun = Callable[..., Run]
+MakeRun = Callable[..., SearchSession]
 TABLE = """\
 family = "CNN"
 [axes]
@@ -66,25 +66,25 @@ def model() -> Surrogate:
 
 
 @pytest.fixture
-def assessment(tmp_path: Path, model: Surrogate) -> Callable[..., Assessment]:
+def problem(tmp_path: Path, model: Surrogate) -> Callable[..., Problem]:
     """Return a study by name with its model, for so many trials of a sampler."""
 
-    def build(name: str, *, trials: int = 30, seed: int = 0, sampler: str = "random") -> Assessment:
+    def build(name: str, *, trials: int = 30, seed: int = 0, sampler: str = "random") -> Problem:
         (tmp_path / "points.toml").write_text(TABLE, encoding="utf-8")
         (tmp_path / "unmeasured.toml").write_text(UNMEASURED, encoding="utf-8")
         path = tmp_path / f"{name}.toml"
         path.write_text(STUDIES[name], encoding="utf-8")
-        return assessment_of(load_study(str(path)).with_search(trials=trials, seed=seed, sampler=sampler), model)
+        return make_problem(load_study(str(path)).with_search(trials=trials, seed=seed, sampler=sampler), model)
 
     return build
 
 
 @pytest.fixture
-def make_run(tmp_path: Path, assessment: Callable[..., Assessment]) -> MakeRun:
+def make_run(tmp_path: Path, problem: Callable[..., Problem]) -> MakeRun:
     """Prepare a study at a storage: a journal in a folder, or a URL."""
 
-    def build(name: str = "cnn", *, folder: str = "out", url: str | None = None, **search: Any) -> Run:
-        return prepare(assessment(name, **search), out=tmp_path / folder, storage_url=url)
+    def build(name: str = "cnn", *, folder: str = "out", url: str | None = None, **search: Any) -> SearchSession:
+        return open_session(problem(name, **search), out=tmp_path / folder, storage_url=url)
 
     return build
 

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.problem.columns import NUMERIC_KNOBS, take
 from explorer.search.encoding import Encoding, columns_of, rows_of
 
-Build = Callable[..., Assessment]
+Build = Callable[..., Problem]
 
 
 @pytest.mark.parametrize("name", ["cnn", "union", "table", "mixed"])
-def test_designs_and_parameters_map_to_each_other(assessment: Build, name: str) -> None:
+def test_designs_and_parameters_map_to_each_other(problem: Build, name: str) -> None:
     """Parameters of designs are what Optuna samples from, and any of those are a design that can exist."""
-    asked, rng = assessment(name), np.random.default_rng(0)
-    encoding, designs = Encoding(asked.regions), take(asked.scan(64, seed=5), rng.permutation(64))
+    asked, rng = problem(name), np.random.default_rng(0)
+    encoding, designs = Encoding(asked.regions), take(asked.sample(64, seed=5), rng.permutation(64))
     distributions, params = encoding.distributions(), encoding.encode(designs)
     again = encoding.decode(params)
     extremes = [
@@ -27,7 +27,7 @@ def test_designs_and_parameters_map_to_each_other(assessment: Build, name: str) 
         }
         for _ in range(50)
     ]
-    columns = asked.assess(encoding.decode(columns_of(extremes)))
+    columns = asked.evaluate(encoding.decode(columns_of(extremes)))
 
     assert again["family"].tolist() == designs["family"].tolist()  # in the order of the trials
     for knob in NUMERIC_KNOBS:
@@ -40,9 +40,9 @@ def test_designs_and_parameters_map_to_each_other(assessment: Build, name: str) 
     assert (columns["frequency_hz"] <= columns["frequency_max_hz"] * (1 + 1e-9)).all()
 
 
-def test_axes_of_one_region_keep_their_names_and_units(assessment: Build) -> None:
+def test_axes_of_one_region_keep_their_names_and_units(problem: Build) -> None:
     """A fixed axis is not sampled, and a table of operating points is a choice."""
-    law, table = (Encoding(assessment(name).regions).distributions() for name in ("cnn", "table"))
+    law, table = (Encoding(problem(name).regions).distributions() for name in ("cnn", "table"))
     step = law["quant_step"]
     labels = ("2.1 GHz @ 0.85 V", "2.3 GHz @ 0.9 V", "2.5 GHz @ 1 V")
 
@@ -54,16 +54,16 @@ def test_axes_of_one_region_keep_their_names_and_units(assessment: Build) -> Non
     assert table["operating_point"] == CategoricalDistribution(labels)
 
 
-def test_axes_of_several_regions_are_shares_of_their_ranges(assessment: Build) -> None:
-    distributions = Encoding(assessment("union").regions).distributions()
+def test_axes_of_several_regions_are_shares_of_their_ranges(problem: Build) -> None:
+    distributions = Encoding(problem("union").regions).distributions()
 
     assert distributions["family"] == CategoricalDistribution(("CNN", "DNN", "RNN", "Transformer"))
     assert {d for name, d in distributions.items() if name != "family"} == {FloatDistribution(0.0, 1.0)}
 
 
-def test_a_trial_of_one_family_ignores_the_axes_of_another(assessment: Build) -> None:
+def test_a_trial_of_one_family_ignores_the_axes_of_another(problem: Build) -> None:
     """A table has no clock share and a law no operating point, yet Optuna may have sampled both."""
-    encoding = Encoding(assessment("mixed").regions)
+    encoding = Encoding(problem("mixed").regions)
     every = dict.fromkeys(encoding.distributions(), 0.0)
 
     assert encoding.decode(columns_of([{**every, "family": "CNN"}]))["voltage_v"].tolist() == [0.85]

@@ -13,17 +13,17 @@ from explorer.devices.device import device_points
 from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import InvalidFile
 from explorer.io.files import shipped
-from explorer.models.evaluation import Assessment, assessment_of
+from explorer.models.evaluation import Problem, make_problem
 from explorer.pareto.exact_front import exact_front
 from explorer.pareto.geometry.dominance import hypervolume
 from explorer.pareto.results.folder import read_folder, write_folder
-from explorer.pareto.uncertainty.annotate import certify
-from explorer.problem.applicability import Span, domain_distance
+from explorer.pareto.uncertainty.annotate import annotate_uncertainty
+from explorer.problem.applicability import Range, domain_distance
 from explorer.problem.columns import Columns, n_rows
 from explorer.problem.study import load_study
 from explorer.search.collect import collect
 from explorer.search.run import search
-from explorer.search.session import Run, prepare
+from explorer.search.session import SearchSession, open_session
 from tests.search.conftest import designs_of
 from tests.search.measured import plain_study
 
@@ -35,19 +35,19 @@ PRECISION = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}
 class Camera:
     """Energy and latency of a network in closed form by resolution, batch and precision, without V, f, R and D."""
 
-    spans: Mapping[str, Span]
+    spans: Mapping[str, Range]
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     name: str = "camera"
     families: tuple[str, ...] = ("Camera",)
     targets: tuple[str, ...] = ("energy_j", "latency_s", "accuracy")
     notes: tuple[str, ...] = ()
-    is_cheap: bool = True
+    is_vectorized: bool = True
 
     def targets_of(self, family: str) -> tuple[str, ...]:  # noqa: ARG002
         return self.targets
 
     @property
-    def domain(self) -> Mapping[str, Mapping[str, Span]]:
+    def domain(self) -> Mapping[str, Mapping[str, Range]]:
         return dict.fromkeys(self.families, self.spans)
 
     def choices(self, family: str) -> Mapping[str, tuple[str, ...]]:  # noqa: ARG002
@@ -69,7 +69,7 @@ class Camera:
         return {**designs, **predicted, "domain_distance": domain_distance(designs, self.domain)}
 
 
-SPANS = {"resolution": Span(96.0, 224.0, is_log=False), "batch_size": Span(1.0, 64.0, is_log=True)}
+SPANS = {"resolution": Range(96.0, 224.0, is_log=False), "batch_size": Range(1.0, 64.0, is_log=True)}
 CAMERA = Camera(SPANS, {"precision": ("fp32", "fp16", "int8")})
 SPACE = """\
 family = "Camera"
@@ -86,15 +86,15 @@ STUDY = 'space = "./space.toml"\nobjectives = ["energy_j", "accuracy"]\n'
 
 
 def asked(folder: Path, *, space: str = SPACE, study: str = STUDY, evaluator: object = CAMERA, trials: int = 30,
-          sampler: str = "random") -> Assessment:  # fmt: skip
+          sampler: str = "random") -> Problem:  # fmt: skip
     (folder / "space.toml").write_text(space, encoding="utf-8")
     (folder / "study.toml").write_text(study, encoding="utf-8")
     loaded = load_study(str(folder / "study.toml")).with_search(trials=trials, sampler=sampler)
-    return assessment_of(loaded, evaluator)  # type: ignore[arg-type]
+    return make_problem(loaded, evaluator)  # type: ignore[arg-type]
 
 
-def searched(folder: Path, assessment: Assessment) -> Run:
-    run = prepare(assessment, out=folder / "out")
+def searched(folder: Path, problem: Problem) -> SearchSession:
+    run = open_session(problem, out=folder / "out")
     search(run)
     return run
 
@@ -119,7 +119,7 @@ def test_every_sampler_proposes_only_declared_knobs(tmp_path: Path, sampler: str
 
 
 def test_result_files_keep_own_knobs_with_label_and_unit(tmp_path: Path) -> None:
-    results = certify(collect(run := searched(tmp_path, asked(tmp_path))), asked(tmp_path))
+    results = annotate_uncertainty(collect(run := searched(tmp_path, asked(tmp_path))), asked(tmp_path))
     write_folder(results, run.out)
     again = read_folder(run.out)
     header = (run.out / "front.csv").read_text().splitlines()[0].split(",")
@@ -131,8 +131,8 @@ def test_result_files_keep_own_knobs_with_label_and_unit(tmp_path: Path) -> None
 
 
 def test_the_exact_front_of_a_finite_space_is_that_of_all_designs(tmp_path: Path) -> None:
-    assessment = asked(tmp_path, space=FINITE, trials=100)
-    front = exact_front(assessment, (1000.0, 0.0))
+    problem = asked(tmp_path, space=FINITE, trials=100)
+    front = exact_front(problem, (1000.0, 0.0))
     side, batch, word = zip(*product(RESOLUTIONS, [1.0, 8.0, 64.0], ["fp32", "int8"]), strict=True)
     every = CAMERA.evaluate({
         "resolution": np.array(side), "batch_size": np.array(batch), "precision": np.array(word, dtype=object),
@@ -140,7 +140,7 @@ def test_the_exact_front_of_a_finite_space_is_that_of_all_designs(tmp_path: Path
     })  # fmt: skip
     values = list(zip(every["energy_j"].tolist(), every["accuracy"].tolist(), strict=True))
     best = {(e, a) for e, a in values if not any(x <= e and y >= a and (x, y) != (e, a) for x, y in values)}
-    results = collect(searched(tmp_path, assessment))
+    results = collect(searched(tmp_path, problem))
 
     assert front is not None
     assert (front.n_evaluated, front.convergence) == (30, 0)
@@ -151,16 +151,16 @@ def test_the_exact_front_of_a_finite_space_is_that_of_all_designs(tmp_path: Path
 
 
 def test_the_exact_front_of_choices_and_a_range_is_that_of_a_scan(tmp_path: Path) -> None:
-    assessment = asked(tmp_path, study=STUDY.replace('["energy_j", "accuracy"]', '["energy_j", "latency_s"]'))
-    found, region = exact_front(assessment, (1000.0, 1e8)), assessment.regions["Camera"]
+    problem = asked(tmp_path, study=STUDY.replace('["energy_j", "accuracy"]', '["energy_j", "latency_s"]'))
+    found, region = exact_front(problem, (1000.0, 1e8)), problem.regions["Camera"]
     batch = region.axes[1].from_unit(np.linspace(0, 1, 2001))
     grids = [
         region.designs({"resolution": np.full(2001, float(r)), "precision": np.full(2001, float(p)),
                         "batch_size": batch})
         for r, p in product(range(5), range(2))
     ]  # fmt: skip
-    values = np.concatenate([assessment.values(assessment.assess(grid)) for grid in grids])
-    scanned = hypervolume(values, (1000.0, 1e8), assessment.study.objectives)
+    values = np.concatenate([problem.values(problem.evaluate(grid)) for grid in grids])
+    scanned = hypervolume(values, (1000.0, 1e8), problem.study.objectives)
 
     assert found is not None
     assert found.hypervolume == pytest.approx(scanned, rel=2e-3)
@@ -190,8 +190,8 @@ def test_a_constraint_on_a_missing_column_is_refused(tmp_path: Path, constraint:
 
 
 def test_a_knob_that_no_sample_varies_is_fixed(tmp_path: Path) -> None:
-    spans = {**SPANS, "power_limit_w": Span(200.0, 200.0, is_log=False)}
-    table = asked(tmp_path, evaluator=Camera(spans, CAMERA.words)).scan(64)
+    spans = {**SPANS, "power_limit_w": Range(200.0, 200.0, is_log=False)}
+    table = asked(tmp_path, evaluator=Camera(spans, CAMERA.words)).sample(64)
 
     assert set(table["power_limit_w"].tolist()) == {200.0}
 
@@ -217,15 +217,15 @@ def test_an_axis_outside_the_model_is_refused(tmp_path: Path, old: str, new: str
 def test_only_listed_operating_points_of_a_device_are_proposed(tmp_path: Path, device: str) -> None:
     bin_name = "speed1" if device == "h6" else ""
     points = device_points(device, bin_name=bin_name)
-    spans = {"resolution": SPANS["resolution"], "frequency_hz": Span(1e8, 3e9, is_log=False)}
+    spans = {"resolution": SPANS["resolution"], "frequency_hz": Range(1e8, 3e9, is_log=False)}
     if points.voltage_v:
-        spans["voltage_v"] = Span(0.6, 1.4, is_log=False)
+        spans["voltage_v"] = Range(0.6, 1.4, is_log=False)
     space = (
         'family = "Camera"\n[axes]\nresolution = { range = [96, 224] }\n[operating_points]\n'
         f'device = "{device}"\nbin = "{bin_name}"\n[domain]\nenforce = false\n'
     )
-    assessment = asked(tmp_path, space=space, evaluator=Camera(spans), trials=25)
-    table, scanned = collect(searched(tmp_path, assessment)).table, assessment.scan(200)
+    problem = asked(tmp_path, space=space, evaluator=Camera(spans), trials=25)
+    table, scanned = collect(searched(tmp_path, problem)).table, problem.sample(200)
     listed = set(zip(*points.columns.values(), strict=True))
 
     for designs in (table, scanned):

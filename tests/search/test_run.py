@@ -14,7 +14,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from explorer.errors import Interrupted, WrongUsage
-from explorer.models.evaluation import assessment_of
+from explorer.models.evaluation import make_problem
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.samples.samples import paper_samples
 from explorer.problem.columns import NUMERIC_KNOBS
@@ -22,7 +22,7 @@ from explorer.problem.study import load_study
 from explorer.search.collect import collect
 from explorer.search.run import Execution, search, utc_now
 from explorer.search.run_log import logged
-from explorer.search.session import prepare
+from explorer.search.session import open_session
 from tests.search.conftest import MakeRun, designs_of
 from tests.search.measured import plain_storage, plain_study, states
 
@@ -101,7 +101,7 @@ def test_a_grid_is_searched_to_its_last_point_then_refined(make_run: MakeRun) ->
 
     assert len(set(designs_of(found))) == 13
     for name in ("pruning_ratio", "quant_step", "voltage_v"):
-        axis = next(axis for axis in run.assessment.regions["CNN"].axes if axis.name == name)
+        axis = next(axis for axis in run.problem.regions["CNN"].axes if axis.name == name)
         assert sorted(set(found[name])) == pytest.approx([axis.low, axis.high])
     assert len(set(corners[:8])) == 8
     assert len(corners) == 12
@@ -175,7 +175,7 @@ def test_a_changed_question_is_refused_with_both_ways_out(make_run: MakeRun, tmp
     before = (tmp_path / "out/study.journal").read_bytes()
     path = tmp_path / "capped.toml"
     path.write_text(path.read_text(encoding="utf-8").replace("22 W", "20 W"), encoding="utf-8")
-    changed = prepare(assessment_of(load_study(str(path)), model), out=tmp_path / "out")
+    changed = open_session(make_problem(load_study(str(path)), model), out=tmp_path / "out")
     columns = {name: values.copy() for name, values in paper_samples().columns.items()}
     columns["energy_j"] *= np.linspace(1.0, 1.1, 10)
     other = fit_surrogate(replace(paper_samples(), columns=columns, sha256="other"), name="paper")
@@ -185,7 +185,7 @@ def test_a_changed_question_is_refused_with_both_ways_out(make_run: MakeRun, tmp
         with pytest.raises(WrongUsage, match=message):
             refuse(changed)
     with pytest.raises(WrongUsage, match=r"the question has changed .*model"):
-        search(prepare(replace(run.assessment, evaluator=other), out=tmp_path / "out"))
+        search(open_session(replace(run.problem, evaluator=other), out=tmp_path / "out"))
     assert (tmp_path / "out/study.journal").read_bytes().startswith(before)
     assert len(plain(tmp_path, "capped").trials) == 5
 
@@ -263,9 +263,9 @@ def test_an_error_within_a_batch_leaves_no_trial_running(
 ) -> None:
     run = make_run(sampler="tpe", trials=10)
     # Called for a study without trials, then for four designs.
-    broken = replace(run.assessment, evaluator=Broken(run.assessment.evaluator, 5, error))
+    broken = replace(run.problem, evaluator=Broken(run.problem.evaluator, 5, error))
     with pytest.raises(type(error)):
-        search(replace(run, assessment=broken))
+        search(replace(run, problem=broken))
 
     assert states(plain(tmp_path).trials) == {COMPLETE: 4}
 
@@ -279,7 +279,7 @@ def test_an_unsearched_study_has_no_designs(make_run: MakeRun) -> None:
 
 def test_every_design_beats_the_computed_reference_point(make_run: MakeRun) -> None:
     search(run := make_run("three", trials=40))
-    signs = np.array([o.sign for o in run.assessment.study.objectives])
+    signs = np.array([o.sign for o in run.problem.study.objectives])
 
     assert (collect(run).values * signs < np.array(run.reference) * signs).all()
     assert make_run("three", seed=9).reference == run.reference

@@ -11,13 +11,13 @@ import pytest
 from explorer.pareto.exact_front import exact_front
 from explorer.search.collect import collect
 from explorer.search.run import search
-from explorer.search.session import Run
+from explorer.search.session import SearchSession
 from tests.search.conftest import MakeRun, designs_of
 from tests.search.measured import plain_study, states
 
 
-def reached(run: Run) -> float:
-    exact = exact_front(run.assessment, run.reference)
+def reached(run: SearchSession) -> float:
+    exact = exact_front(run.problem, run.reference)
     assert exact is not None
     return collect(run).hypervolume / exact.hypervolume
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from explorer.deploy.bundle.manifest import MANIFEST, manifest, manifest_text, shipped_design
 from explorer.deploy.bundle.network_artifact import NETWORK, Artifact, NetworkOptions, as_measured, make_artifact
-from explorer.deploy.bundle.placement import Load, Placement, place
+from explorer.deploy.bundle.placement import Load, Placement, place_on_device
 from explorer.deploy.bundle.readme import MAX_CONFIG_MAP_BYTES, README, config_map, readme
 from explorer.deploy.bundle.schema import ManifestFile
-from explorer.deploy.bundle.selected import Chosen, read_chosen, refuse_what_nobody_should_ship
+from explorer.deploy.bundle.selected import Chosen, ensure_deployable, read_chosen
 from explorer.deploy.bundle.write import Bundle, check_place, with_sums, write_bundle
 from explorer.deploy.device.scripts import overlay, scripts
 from explorer.deploy.device.target import Target
@@ -27,7 +27,7 @@ _MEANING = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class BundleOptions:
     """What is asked of a bundle besides the configuration.
 
     Args:
@@ -47,7 +47,7 @@ class Wishes:
     allow_extrapolation: bool = False
 
 
-def ship(chosen: Path, out: Path, *, wishes: Wishes, load: Load) -> tuple[ManifestFile, Bundle]:
+def build_bundle(chosen: Path, out: Path, *, wishes: BundleOptions, load: Load) -> tuple[ManifestFile, Bundle]:
     """Write the bundle of a chosen configuration.
 
     Args:
@@ -64,13 +64,13 @@ def ship(chosen: Path, out: Path, *, wishes: Wishes, load: Load) -> tuple[Manife
         MeasurementFailed: the network cannot be run.
     """
     read = read_chosen(chosen)
-    refuse_what_nobody_should_ship(read, allow_extrapolation=wishes.allow_extrapolation)
+    ensure_deployable(read, allow_extrapolation=wishes.allow_extrapolation)
     check_place(out, force=wishes.force)
     if wishes.bin_name and wishes.device is None and read.file.applied is None:
         raise WrongUsage("--bin stands without --device", fix="name the device too")
     if wishes.model is None and not wishes.network.says_nothing:
         raise WrongUsage("how to compress a network is told, but no network", fix="name it with --model")
-    placed = place(
+    placed = place_on_device(
         read, folder=chosen.absolute().parent, device=wishes.device, bin_name=wishes.bin_name, load=load,
         allow_extrapolation=wishes.allow_extrapolation,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from explorer.deploy.bundle.schema import (
     ShippedNetwork,
     ShippedObjective,
 )
-from explorer.deploy.bundle.selected import Chosen, is_far, number
+from explorer.deploy.bundle.selected import Chosen, is_extrapolation, number
 from explorer.deploy.device.scripts import points_above
 from explorer.deploy.device.target import Target
 from explorer.problem.columns import COLUMNS, bounds
@@ -99,7 +99,7 @@ def promise(columns: Mapping[str, Any], chosen: Chosen) -> Promise:
             name: ShippedObjective(**_quantity(columns, name), direction=OBJECTIVES[name].direction)
             for name in chosen.file.provenance.question.objectives
         },
-        is_extrapolated=is_far(columns),
+        is_extrapolated=is_extrapolation(columns),
         domain_distance=distance,
     )
 

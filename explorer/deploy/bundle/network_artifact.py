@@ -14,7 +14,7 @@ from explorer.network.compression.int8 import full_int8_onnx
 from explorer.network.compression.quantization import BITS, Container
 from explorer.network.compression.sizes import CODECS, Codec
 from explorer.network.graph.model import Network, load_network
-from explorer.network.graph.op_counts import count
+from explorer.network.graph.op_counts import count_operations
 from explorer.network.graph.session import Array, Session, open_session
 from explorer.network.measurement.labelled_data import LabelledData, feeds
 from explorer.network.measurement.technology import SHIPPED, Technology, load_technology, modelled_energy
@@ -138,7 +138,7 @@ def _onnx(network: Network, compression: Compression, *, calibration: LabelledDa
 def _energy(
     network: Network, compression: Compression, technology: Technology, *, made: Mapping[str, Array], level: str
 ) -> ModelledEnergy:
-    counts = count(network.model, made)
+    counts = count_operations(network.model, made)
     return ModelledEnergy(
         value=modelled_energy(
             counts, technology, level=level,

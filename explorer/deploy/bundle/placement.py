@@ -10,14 +10,14 @@ from explorer.deploy.device.target import Target
 from explorer.devices.device import DeviceFile, device_points, read_device
 from explorer.devices.operating_points import OperatingPoints
 from explorer.errors import InvalidFile, WrongUsage
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.pareto.decision.device_point import Applied, apply_to
-from explorer.pareto.results.origin import changes_since, study_file
+from explorer.pareto.results.origin import locate_study_file, provenance_changes
 from explorer.problem.columns import own_knobs
 from explorer.problem.constraints import parse_constraint
 from explorer.units import factor
 
-Load = Callable[[str], Assessment]
+Load = Callable[[str], Problem]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Placement:
     remarks: tuple[str, ...] = ()
 
 
-def place(
+def place_on_device(
     chosen: Chosen, *, folder: Path, device: str | None, bin_name: str, load: Load, allow_extrapolation: bool
 ) -> Placement:
     """Place a chosen configuration on the device that is named, or else on the one that it was chosen for.
@@ -61,26 +61,24 @@ def place(
         return Placement(target, before.design)
     origin = chosen.file.provenance.model_dump(mode="json")
     try:
-        assessment = load(study_file(origin, folder=folder, asked=chosen.file.study))
-        changes = changes_since(origin, assessment)
+        problem = load(locate_study_file(origin, folder=folder, asked=chosen.file.study))
+        changes = provenance_changes(origin, problem)
         if changes:
             return Placement(
                 target, None, tuple(f"not evaluated again at the applied clock: {said}" for said in changes)
             )
-        there = _evaluated(chosen, points, assessment=assessment, allow_extrapolation=allow_extrapolation)
+        there = _evaluated(chosen, points, problem=problem, allow_extrapolation=allow_extrapolation)
     except (WrongUsage, InvalidFile) as error:
         return Placement(target, None, (f"not evaluated again at the applied clock: {error.problem.splitlines()[0]}",))
     return Placement(target, there.design)
 
 
-def _evaluated(
-    chosen: Chosen, points: OperatingPoints, *, assessment: Assessment, allow_extrapolation: bool
-) -> Applied:
+def _evaluated(chosen: Chosen, points: OperatingPoints, *, problem: Problem, allow_extrapolation: bool) -> Applied:
     columns = {name: value for name, value in chosen.columns.items() if value is not None}
     own = own_knobs(dict.fromkeys(columns))  # type: ignore[arg-type]
     conditions = [parse_constraint(text, where="chosen.json", own=own) for text in chosen.file.rule.where]
     return apply_to(
-        columns, assessment=assessment, points=points, conditions=conditions, allow_extrapolation=allow_extrapolation
+        columns, problem=problem, points=points, conditions=conditions, allow_extrapolation=allow_extrapolation
     )
 
 

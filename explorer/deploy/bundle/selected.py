@@ -13,7 +13,7 @@ from explorer.io.declarations import read_json
 from explorer.io.files import MAX_DECLARATION_BYTES, sha256
 from explorer.pareto.decision.schema import ChosenFile
 from explorer.pareto.results.results import WORDS
-from explorer.problem.applicability import is_extrapolated
+from explorer.problem.applicability import is_extrapolated as is_beyond
 from explorer.problem.columns import COLUMNS, bounds, own_knobs
 
 _AGAIN = "choose again with `explorer choose`; do not edit the file by hand"
@@ -34,7 +34,7 @@ class Chosen:
     @property
     def is_extrapolated(self) -> bool:
         """Whether the file says so, or its distance to the samples does."""
-        return self.file.is_extrapolated or is_far(self.columns)
+        return self.file.is_extrapolated or is_extrapolation(self.columns)
 
     @property
     def own_knobs(self) -> dict[str, Any]:
@@ -45,10 +45,10 @@ class Chosen:
         return {name: columns[name] for name in ("weight_bits", *own) if name in columns and name not in added}
 
 
-def is_far(columns: Mapping[str, Any]) -> bool:
+def is_extrapolation(columns: Mapping[str, Any]) -> bool:
     """Tell whether a design's distance to the samples says that it is an extrapolation."""
     distance = columns.get("domain_distance")
-    return distance is not None and bool(is_extrapolated(distance))
+    return distance is not None and bool(is_beyond(distance))
 
 
 def read_chosen(path: Path) -> Chosen:
@@ -70,7 +70,7 @@ def read_chosen(path: Path) -> Chosen:
     return Chosen(file, sha256(path.read_bytes()))
 
 
-def refuse_what_nobody_should_ship(chosen: Chosen, *, allow_extrapolation: bool) -> None:
+def ensure_deployable(chosen: Chosen, *, allow_extrapolation: bool) -> None:
     """Refuse a design that breaks its study's constraints, or one where the model was asked outside its domain.
 
     Raises:

@@ -8,7 +8,7 @@ _TOLERANCE = 1e-9  # relative; one measured row promised to itself is not broken
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Interval:
     """A quantity in SI with its interval; without one, `lo` and `hi` are the value."""
 
     value: float
@@ -21,24 +21,24 @@ class Check:
     """One line of what a bundle promises: `name` is a column's where there is one; `note` says more."""
 
     name: str
-    promised: Span | str | None
-    found: Span | str | None
+    promised: Interval | str | None
+    found: Interval | str | None
     state: State
     note: str = ""
 
     def payload(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
-        plain = {key: asdict(value) if isinstance(value, Span) else value
+        plain = {key: asdict(value) if isinstance(value, Interval) else value
                  for key, value in (("promised", self.promised), ("found", self.found))}  # fmt: skip
         return {"name": self.name, **plain, "state": self.state, "note": self.note}
 
 
-def span(value: float, low: float | None = None, high: float | None = None) -> Span:
+def span(value: float, low: float | None = None, high: float | None = None) -> Interval:
     """Return a quantity with its interval, or as its own where there is none."""
-    return Span(value, value if low is None else low, value if high is None else high)
+    return Interval(value, value if low is None else low, value if high is None else high)
 
 
-def judged(name: str, promised: Span | None, found: Span | None, *, note: str = "") -> Check:
+def compare_intervals(name: str, promised: Interval | None, found: Interval | None, *, note: str = "") -> Check:
     """Compare two intervals: a promise is broken when they have nothing in common.
 
     Where the measured interval is a Wilson interval and the promised one holds 90 % of new measurements, a promise

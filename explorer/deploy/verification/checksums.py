@@ -15,7 +15,7 @@ _LINE = re.compile(rf"([0-9a-f]{{64}})  ({FILE_NAME.strip('^$')})")
 _SHOWN = 5
 
 
-def files_check(folder: Path) -> Check:
+def verify_checksums(folder: Path) -> Check:
     """Compare a bundle's files with their SHA-256.
 
     Raises:

@@ -12,7 +12,7 @@ ROOT = Path("/sys")
 _SECONDS = 20
 
 
-def clock_check(point: AppliedPoint, *, sysfs: Path = ROOT) -> Check:
+def verify_clock(point: AppliedPoint, *, sysfs: Path = ROOT) -> Check:
     """Compare the clock that is set with the applied one.
 
     A part of this machine that lists just the clocks of the device's table is taken for the device; without one,

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from explorer.deploy.verification.check import Span
+from explorer.deploy.verification.check import Interval
 from explorer.devices.meters import Window, measure_energy, meter_of
 from explorer.errors import Fault, InvalidFile
 from explorer.network.compression.sizes import Sizes, sizes_of
@@ -14,11 +14,11 @@ from explorer.network.graph.session import Session, open_session
 from explorer.network.measurement.accuracy import wilson
 from explorer.network.measurement.labelled_data import LabelledData, feeds
 from explorer.network.measurement.latency import Latency, interleaved, latency_of
-from explorer.network.measurement.setup import deadline, first_run, right
+from explorer.network.measurement.setup import correct_mask, deadline, first_run
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedNetwork:
     """A bundle's network, loaded: what it stores, its session and its bytes by codec."""
 
     weights: tuple[StoredWeight, ...]
@@ -27,10 +27,10 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Evaluation:
     """What a run on labelled data measured; accuracy with its 95 % Wilson interval, energy only by a meter."""
 
-    accuracy: Span
+    accuracy: Interval
     n_right: int
     n_samples: int
     latency: Latency
@@ -40,7 +40,7 @@ class Trial:
     data: str
 
 
-def load_artifact(path: Path, *, is_int8: bool) -> Loaded:
+def load_artifact(path: Path, *, is_int8: bool) -> LoadedNetwork:
     """Read, check and load a compressed network.
 
     Args:
@@ -56,10 +56,10 @@ def load_artifact(path: Path, *, is_int8: bool) -> Loaded:
     onnx = path.read_bytes()
     weights = tuple(stored_weights(file.model))
     by_codec = sizes_of(onnx, coded=[weight.coded for weight in weights], n_other_bytes=n_other_bytes(file.model))
-    return Loaded(weights, open_session(onnx, fold_weights=not is_int8), by_codec)
+    return LoadedNetwork(weights, open_session(onnx, fold_weights=not is_int8), by_codec)
 
 
-def run_on(loaded: Loaded, data: LabelledData, *, with_energy: bool, seconds: float | None = None) -> Trial:
+def run_on(loaded: LoadedNetwork, data: LabelledData, *, with_energy: bool, seconds: float | None = None) -> Evaluation:
     """Run a network on labelled data.
 
     Args:
@@ -77,13 +77,13 @@ def run_on(loaded: Loaded, data: LabelledData, *, with_energy: bool, seconds: fl
     if not inputs:
         raise InvalidFile(data.source, [Fault("", "the network has no inputs", "take another network")])
     batch = next((entry.shape[0] for entry in session.inputs if entry.shape and entry.shape[0]), 1) or 1
-    is_right = right(session, data, inputs=inputs, batch=batch, left=left)
+    is_right = correct_mask(session, data, inputs=inputs, batch=batch, left=left)
     low, high = wilson(is_right.sum(), is_right.size)
     bound = session.bound(first_run(inputs, batch=batch))
     times = interleaved([bound], clock=time.perf_counter, check=left)
     meter = meter_of("cpu") if with_energy else None
     window = measure_energy(meter, bound, clock=time.perf_counter) if meter else None
-    return Trial(
-        Span(float(is_right.mean()), float(low), float(high)), int(is_right.sum()), int(is_right.size),
+    return Evaluation(
+        Interval(float(is_right.mean()), float(low), float(high)), int(is_right.sum()), int(is_right.size),
         latency_of(times[:, 0]), batch, window, meter.name if meter else "", data.source,
     )  # fmt: skip

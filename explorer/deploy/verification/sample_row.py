@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.deploy.bundle.schema import ManifestFile
-from explorer.deploy.verification.run_network import Trial
+from explorer.deploy.verification.run_network import Evaluation
 from explorer.errors import Fault, InvalidFile
 from explorer.io.files import MAX_TABLE_BYTES, read_text, write_text
 from explorer.network.compression.sizes import Sizes
@@ -34,7 +34,7 @@ def check_samples(path: Path) -> list[str]:
     return header
 
 
-def append_row(path: Path, manifest: ManifestFile, trial: Trial, *, sizes: Sizes, on_target: bool) -> None:
+def append_row(path: Path, manifest: ManifestFile, trial: Evaluation, *, sizes: Sizes, on_target: bool) -> None:
     """Append what was measured; what stands in the file stays as it is, and columns that it lacks are left out.
 
     Away from the device, or with its clock not set, latency and energy are not those of the design's clock: in a table
@@ -66,7 +66,7 @@ def append_row(path: Path, manifest: ManifestFile, trial: Trial, *, sizes: Sizes
     write_text(path, buffer.getvalue())
 
 
-def row_of(manifest: ManifestFile, trial: Trial, *, sizes: Sizes) -> dict[str, Any]:
+def row_of(manifest: ManifestFile, trial: Evaluation, *, sizes: Sizes) -> dict[str, Any]:
     """Return what was measured under the columns of `explorer measure`.
 
     The operating point and the study's own knobs come with it, for tables that have them as columns.

@@ -6,16 +6,16 @@ from typing import Any
 
 from explorer.deploy.bundle.manifest import MANIFEST
 from explorer.deploy.bundle.schema import ManifestFile, ShippedNetwork
-from explorer.deploy.verification.check import Check, Span, judged, span
-from explorer.deploy.verification.checksums import files_check
-from explorer.deploy.verification.clock import clock_check
-from explorer.deploy.verification.run_network import Loaded, Trial, load_artifact, run_on
+from explorer.deploy.verification.check import Check, Interval, compare_intervals, span
+from explorer.deploy.verification.checksums import verify_checksums
+from explorer.deploy.verification.clock import verify_clock
+from explorer.deploy.verification.run_network import Evaluation, LoadedNetwork, load_artifact, run_on
 from explorer.deploy.verification.sample_row import append_row, check_samples
-from explorer.deploy.verification.weights import codes_check
+from explorer.deploy.verification.weights import verify_weights
 from explorer.errors import Fault, InvalidFile, MeasurementFailed, WrongUsage
 from explorer.io.declarations import read_json
 from explorer.io.files import sha256
-from explorer.network.graph.loading import need_onnx
+from explorer.network.graph.loading import require_onnx
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.labelled_data import LabelledData
 
@@ -55,7 +55,7 @@ class Verdict:
         }
 
 
-def verified(
+def verify_bundle(
     folder: Path,
     *,
     data: LabelledData | None,
@@ -75,12 +75,12 @@ def verified(
         if data is None:
             raise WrongUsage("--samples stands without --data: nothing is measured", fix="give labelled data too")
         check_samples(samples)
-    files = files_check(folder)
+    files = verify_checksums(folder)
     if files.state == "broken":
         return Verdict(folder, (files,))
     manifest = read_json(folder / MANIFEST, ManifestFile, max_bytes=MAX_MANIFEST_BYTES)
     network, point = manifest.network, manifest.operating_point
-    clock = (clock_check(point.applied, sysfs=sysfs),) if point and point.applied else ()
+    clock = (verify_clock(point.applied, sysfs=sysfs),) if point and point.applied else ()
     on_target = any(check.state == "kept" for check in clock)
     if network is None:
         if data is not None or model is not None:
@@ -99,9 +99,9 @@ def verified(
 
 def _load(
     folder: Path, network: ShippedNetwork, manifest: ManifestFile, *, model: str | Path | None
-) -> tuple[Loaded | None, tuple[Check, ...]]:
+) -> tuple[LoadedNetwork | None, tuple[Check, ...]]:
     """Load the network and compare its codes with the manifest."""
-    need_onnx()
+    require_onnx()
     path = folder / network.file
     if not path.is_file():
         fault = Fault("[network] file", f"'{network.file}' is not in the bundle", "deploy it again")
@@ -111,13 +111,13 @@ def _load(
         loaded = load_artifact(path, is_int8=network.activations == "int8")
     except (InvalidFile, MeasurementFailed) as error:
         return None, (Check("runs", "in onnxruntime", error.problem.splitlines()[0], "broken"),)
-    codes = codes_check(loaded.weights, manifest.design, network=network, source=source)
+    codes = verify_weights(loaded.weights, manifest.design, network=network, source=source)
     if sha256(path.read_bytes()) != network.sha256:
         codes = Check("codes", codes.promised, "the file is not the one that the manifest tells of", "broken")
     return loaded, (codes,)
 
 
-def _run(loaded: Loaded, data: LabelledData | None, *, energy: bool) -> tuple[Trial | None, Check]:
+def _run(loaded: LoadedNetwork, data: LabelledData | None, *, energy: bool) -> tuple[Evaluation | None, Check]:
     """Run the network where there is data."""
     if data is None:
         return None, Check("runs", "in onnxruntime", "it loads", "kept", "--data runs it on labelled data")
@@ -128,12 +128,12 @@ def _run(loaded: Loaded, data: LabelledData | None, *, energy: bool) -> tuple[Tr
     return trial, Check("runs", "in onnxruntime", f"{trial.n_samples:,} samples of {Path(trial.data).name}", "kept")
 
 
-def _found(loaded: Loaded, trial: Trial | None, network: ShippedNetwork) -> dict[str, tuple[Span, str]]:
+def _found(loaded: LoadedNetwork, trial: Evaluation | None, network: ShippedNetwork) -> dict[str, tuple[Interval, str]]:
     """Return what was measured, by column, with how."""
     found = {}
     if trial is not None:
         found["accuracy"] = trial.accuracy, f"{trial.n_right:,} of {trial.n_samples:,}; 95 % Wilson interval"
-        found["latency_s"] = Span(trial.latency.median, trial.latency.low, trial.latency.high), "median, one thread"
+        found["latency_s"] = Interval(trial.latency.median, trial.latency.low, trial.latency.high), "median, one thread"
         if trial.window is not None:
             joules, seconds, n = trial.window.joules, trial.window.seconds, trial.window.n_runs
             found["energy_j"] = span(joules / n), f"{trial.meter}, idle in it"
@@ -142,7 +142,7 @@ def _found(loaded: Loaded, trial: Trial | None, network: ShippedNetwork) -> dict
     return found
 
 
-def _promises(manifest: ManifestFile, found: dict[str, tuple[Span, str]], *, on_target: bool) -> tuple[Check, ...]:
+def _promises(manifest: ManifestFile, found: dict[str, tuple[Interval, str]], *, on_target: bool) -> tuple[Check, ...]:
     """Hold predictions against what was measured."""
     promised = {name: span(said.value, said.lo, said.hi) for name, said in manifest.promise.predicted.items()}
     checks = []
@@ -151,5 +151,5 @@ def _promises(manifest: ManifestFile, found: dict[str, tuple[Span, str]], *, on_
         if name in _OF_DEVICE and name in promised and measured is not None and not on_target:
             checks.append(Check(name, promised[name], measured, "not judged", f"{how}; {_ELSEWHERE}"))
         else:
-            checks.append(judged(name, promised.get(name), measured, note=how))
+            checks.append(compare_intervals(name, promised.get(name), measured, note=how))
     return tuple(checks)

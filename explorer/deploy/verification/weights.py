@@ -14,7 +14,7 @@ from explorer.network.graph.model import Network
 _SHOWN = 3
 
 
-def codes_check(
+def verify_weights(
     weights: Sequence[StoredWeight], design: ShippedDesign, *, network: ShippedNetwork, source: Network | None
 ) -> Check:
     """Hold stored codes against a design.

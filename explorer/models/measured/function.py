@@ -1,4 +1,4 @@
-"""Function: an evaluator that measures every design by a function of the user's own: their board, their meter."""
+"""Evaluator that measures every design by a function of the user: on their board, with their meter."""
 
 import ast
 import math
@@ -28,7 +28,7 @@ _MAX_SOURCE_BYTES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Function:
+class FunctionEvaluator:
     """An evaluator that asks a function.
 
     Args:
@@ -50,7 +50,7 @@ class Function:
     rows: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
 
     @property
-    def is_cheap(self) -> bool:
+    def is_vectorized(self) -> bool:
         """Every design is measured."""
         return False
 
@@ -196,7 +196,7 @@ class Function:
 _FIX = "mend the function: it takes a design and returns a number for each target"
 
 
-def function_of(study: Study, measure: Measure | str | None) -> Function:
+def function_evaluator(study: Study, measure: Measure | str | None) -> FunctionEvaluator:
     """Return the evaluator of a study that measures by a function.
 
     Args:
@@ -217,7 +217,7 @@ def function_of(study: Study, measure: Measure | str | None) -> Function:
             domain[family], words[family] = spans, choices
     targets = tuple(t for t in TARGETS if t in study.function.measures)
     digest = sha256(function.source) if isinstance(function, SourceFunction) else ""
-    return Function(str(name), function, targets, domain, words, digest)
+    return FunctionEvaluator(str(name), function, targets, domain, words, digest)
 
 
 def load_function(text: str) -> SourceFunction:

@@ -1,4 +1,4 @@
-"""Live: an evaluator that prunes, quantizes and runs a network for every design; nothing is predicted."""
+"""NetworkEvaluator: an evaluator that prunes, quantizes and runs a network for every design; nothing is predicted."""
 
 import functools
 import math
@@ -17,16 +17,16 @@ from explorer.network.measurement.labelled_data import load_data
 from explorer.network.measurement.measure import KNOBS, Cache, Row, measure_design
 from explorer.network.measurement.provenance import processor
 from explorer.network.measurement.provenance import provenance as network_provenance
-from explorer.network.measurement.setup import Bench, Conditions, prepare
-from explorer.problem.applicability import Domain, Span
+from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
+from explorer.problem.applicability import Domain, Range
 from explorer.problem.columns import LIMITS, TARGETS, Columns, bounds, n_rows
 from explorer.problem.objectives import OBJECTIVES
 from explorer.problem.study import Study
 
 # Every design is measured, so nothing is far from a sample; what is left are the values that R and D can have.
 _SPANS = {
-    "pruning_ratio": Span(LIMITS["pruning_ratio"][0], LIMITS["pruning_ratio"][1], is_log=False),
-    "quant_step": Span(1e-12, LIMITS["quant_step"][1], is_log=True),
+    "pruning_ratio": Range(LIMITS["pruning_ratio"][0], LIMITS["pruning_ratio"][1], is_log=False),
+    "quant_step": Range(1e-12, LIMITS["quant_step"][1], is_log=True),
 }
 _ALWAYS = ("accuracy", "size_bytes")
 _METERED = ("energy_j", "power_w")
@@ -37,7 +37,7 @@ FindMeter = Callable[[str], Meter | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Live:
+class NetworkEvaluator:
     """An evaluator that measures.
 
     Args:
@@ -52,14 +52,14 @@ class Live:
 
     name: str
     family: str
-    bench: Bench
+    bench: MeasurementSetup
     targets: tuple[str, ...]
     elsewhere: "LiveTask"
     rows: dict[tuple[float, float], Row] = field(default_factory=dict)
     cache: Cache = field(default_factory=dict)
 
     @property
-    def is_cheap(self) -> bool:
+    def is_vectorized(self) -> bool:
         """Every design is measured."""
         return False
 
@@ -207,7 +207,7 @@ class LiveTask:
 
     onnx: str
     data: str
-    conditions: Conditions
+    conditions: MeasurementOptions
 
     def __call__(self, design: Mapping[str, Any]) -> Row:
         """Measure one design; where that fails, return the reason as `failed` and `fix`."""
@@ -219,9 +219,9 @@ class LiveTask:
 
 
 @functools.cache
-def _bench_of(task: LiveTask) -> tuple[Bench, Cache]:
+def _bench_of(task: LiveTask) -> tuple[MeasurementSetup, Cache]:
     network, data = load_network(_at_hand(task.onnx)), load_data(_at_hand(task.data))
-    return prepare(network, data, conditions=task.conditions), {}
+    return prepare_measurement(network, data, conditions=task.conditions), {}
 
 
 def _at_hand(name: str) -> str:
@@ -230,7 +230,7 @@ def _at_hand(name: str) -> str:
     return uploaded if not Path(name).exists() and Path(uploaded).is_file() else name
 
 
-def live_of(study: Study, *, find_meter: FindMeter = meter_of) -> Live:
+def network_evaluator(study: Study, *, find_meter: FindMeter = meter_of) -> NetworkEvaluator:
     """Make a study's network ready to be measured: load it, run it once on its data, and see what can be measured.
 
     Args:
@@ -253,14 +253,14 @@ def live_of(study: Study, *, find_meter: FindMeter = meter_of) -> Live:
     if faults:
         raise InvalidFile(study.path, faults)
     _check_spaces(study)
-    conditions = Conditions(
+    conditions = MeasurementOptions(
         codec=live.codec, per_tensor=live.per_tensor, clip_to=live.clip, seconds=live.time_limit, device=live.device,
         energy="auto" if meter else "none", latency="latency_s" in asked,
     )  # fmt: skip
-    bench = replace(prepare(network, load_data(live.data), conditions=conditions), meter=meter)
+    bench = replace(prepare_measurement(network, load_data(live.data), conditions=conditions), meter=meter)
     (family,) = (family for space in study.spaces for family in space.families)
     targets = tuple(t for t in TARGETS if t in _ALWAYS or (t in asked and t in _TIMED))
-    return Live(live.onnx, family, bench, targets, LiveTask(live.onnx, live.data, conditions))
+    return NetworkEvaluator(live.onnx, family, bench, targets, LiveTask(live.onnx, live.data, conditions))
 
 
 def _asked(study: Study) -> set[str]:

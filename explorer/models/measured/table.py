@@ -1,4 +1,4 @@
-"""Lookup: an evaluator whose designs are the measured rows of a table; nothing is predicted."""
+"""TableEvaluator: an evaluator whose designs are the measured rows of a table; nothing is predicted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,14 +11,14 @@ from explorer.errors import Fault, InvalidFile, UnknownName
 from explorer.models.samples.samples import Samples
 from explorer.problem.applicability import Domain, domain_of
 from explorer.problem.columns import TARGETS, Columns, Float, bounds, by_configuration, numeric_knobs, take
-from explorer.problem.design_space import ROW, Axis, Region
+from explorer.problem.design_space import ROW, DesignSpace, Dimension
 from explorer.problem.objectives import OBJECTIVES, CostWeights, add_objectives
 
 Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Lookup:
+class TableEvaluator:
     """An evaluator of measured rows.
 
     Args:
@@ -36,7 +36,7 @@ class Lookup:
     domain: Domain
 
     @property
-    def is_cheap(self) -> bool:
+    def is_vectorized(self) -> bool:
         """Nothing is measured again."""
         return True
 
@@ -71,13 +71,13 @@ class Lookup:
         del family
         return None
 
-    def region(self, family: str) -> Region:
+    def region(self, family: str) -> DesignSpace:
         """Return the region of one family: its rows, and nothing between them."""
         own = take(self.rows, self.rows["family"] == family)
         names = [ROW, *[knob for knob in self.samples.knobs if knob != "family"]]
         columns = {name: tuple(own[name].tolist()) for name in names}
-        axis = Axis(ROW, 0.0, len(own[ROW]) - 1.0, labels=columns[ROW], columns=columns)
-        return Region(family, (axis,), None, (0.0, np.inf), np.inf)
+        axis = Dimension(ROW, 0.0, len(own[ROW]) - 1.0, labels=columns[ROW], columns=columns)
+        return DesignSpace(family, (axis,), None, (0.0, np.inf), np.inf)
 
     def evaluate(self, designs: Columns) -> Columns:
         """Return the designs with their measured columns; repeats are averaged; `domain_distance` is 0 everywhere.
@@ -117,7 +117,7 @@ class Lookup:
         return np.array(found, dtype=np.int64)
 
 
-def lookup_of(samples: Samples, *, name: str, needs: Sequence[str] = ()) -> Lookup:
+def table_evaluator(samples: Samples, *, name: str, needs: Sequence[str] = ()) -> TableEvaluator:
     """Return the evaluator of a table's own rows; rows of equal knobs are one configuration, averaged.
 
     A table without any knob but the family has nothing that makes two rows one: each is a configuration.
@@ -150,7 +150,7 @@ def lookup_of(samples: Samples, *, name: str, needs: Sequence[str] = ()) -> Look
     labels = _names(samples.labels, configuration)
     rows: Columns = {ROW: labels, **{knob: samples.columns[knob][first] for knob in samples.knobs}, **means}
     spans = {k: samples.columns[k] for k in ("family", *numeric_knobs(samples.columns))}
-    return Lookup(name, samples, configuration, rows, domain_of(spans))
+    return TableEvaluator(name, samples, configuration, rows, domain_of(spans))
 
 
 def _mean(values: Float, group: Index) -> Float:

@@ -1,4 +1,4 @@
-"""Responses as JSON values: samples, form and what was learned; plain numbers from which all else is computed again."""
+"""Responses as JSON values: samples, form and fitted parameters, from which everything else is computed again."""
 
 import math
 from collections.abc import Iterator
@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.errors import Fault, InvalidFile, shortened
-from explorer.io.declarations import check
+from explorer.errors import Fault, InvalidFile, limit_faults
+from explorer.io.declarations import validate
 from explorer.models.model_files.response_schema import CandidateFile, ResponseFile, ResponsesFile, TableFile
-from explorer.models.response.calibration import Away, Gaps, Widening
+from explorer.models.response.calibration import BetweenLevels, InterpolationUncertainty, IntervalInflation
 from explorer.models.response.fitting import FormFit
-from explorer.models.response.forms import Form, Term
-from explorer.models.response.gaussian_process import Scales, Table
+from explorer.models.response.forms import FunctionalForm, Term
+from explorer.models.response.gaussian_process import Hyperparameters, TrainingData
 from explorer.models.response.input_scaling import Knob, coordinates_of
-from explorer.models.response.multi_target import Responses
-from explorer.models.response.response import Candidate, Response, draw_response
+from explorer.models.response.multi_target import MultiResponse
+from explorer.models.response.response import CandidateForm, Response, draw_response
 from explorer.models.response.selection import MAX_CONFIGURATIONS
 from explorer.models.samples.binomial import sampling_variance
 from explorer.models.samples.samples import Samples
@@ -71,16 +71,18 @@ def response_from_file(file: ResponseFile) -> Response:
     trials = np.array(file.trials, dtype=np.float64)
     coordinates = coordinates_of(samples, knobs)
     variance = file.repeat_sd**2 / counts + sampling_variance(values, trials)
-    table = Table(values, variance, coordinates.points(coordinates.place(samples)))
+    table = TrainingData(values, variance, coordinates.points(coordinates.place(samples)))
     terms = tuple(Term(**term.model_dump()) for term in file.form.terms)
-    form = Form(file.form.name, file.form.law, terms, file.form.parts, has_process=file.form.has_process)
+    form = FunctionalForm(file.form.name, file.form.law, terms, file.form.parts, has_process=file.form.has_process)
     amplitude = -np.inf if file.scales.amplitude is None else file.scales.amplitude
-    scales = Scales(np.array(file.scales.widths), file.scales.scatter, amplitude, np.array(file.scales.lengths))
-    away = {name: Away(one.factor, one.levels, one.reach) for name, one in file.widening.away.items()}
+    scales = Hyperparameters(
+        np.array(file.scales.widths), file.scales.scatter, amplitude, np.array(file.scales.lengths)
+    )
+    away = {name: BetweenLevels(one.factor, one.levels, one.reach) for name, one in file.widening.away.items()}
     return Response(
         file.target, knobs, coordinates, samples, counts, table, file.repeat_sd, trials,
         FormFit(form, file.target, np.array(file.theta), scales),
-        Widening(file.widening.factor, away), Gaps(file.gaps),
+        IntervalInflation(file.widening.factor, away), InterpolationUncertainty(file.gaps),
         tuple(_candidate(c) for c in file.candidates), _candidate(file.checked), file.choice, file.warnings,
     )  # fmt: skip
 
@@ -98,14 +100,14 @@ def samples_in(file: ResponseFile) -> Columns:
     }
 
 
-def _candidate_to_json(candidate: Candidate) -> dict[str, Any]:
+def _candidate_to_json(candidate: CandidateForm) -> dict[str, Any]:
     numbers = {"error": candidate.error, "r2": candidate.r2, "coverage": candidate.coverage}
     numbers["between"] = candidate.between
     return {"name": candidate.name, **{k: v if np.isfinite(v) else None for k, v in numbers.items()}}
 
 
-def _candidate(file: CandidateFile) -> Candidate:
-    return Candidate(
+def _candidate(file: CandidateFile) -> CandidateForm:
+    return CandidateForm(
         file.name,
         np.inf if file.error is None else file.error,
         -np.inf if file.r2 is None else file.r2,
@@ -214,7 +216,7 @@ MULTI_SCHEMA = "explorer.responses/1"
 _AGAIN = "write it again with `explorer fit SAMPLES.csv -o model.json`"
 
 
-def responses_to_json(model: Responses) -> dict[str, Any]:
+def responses_to_json(model: MultiResponse) -> dict[str, Any]:
     """Return a model as plain JSON values."""
     samples = model.samples
     return {
@@ -231,21 +233,21 @@ def responses_to_json(model: Responses) -> dict[str, Any]:
     }
 
 
-def responses_from_json(data: object, *, path: object) -> Responses:
+def responses_from_json(data: object, *, path: object) -> MultiResponse:
     """Return the model that `responses_to_json` wrote, called by its file.
 
     Raises:
         InvalidFile: the values are not those of a model; all faults at once.
     """
-    file = check(data, ResponsesFile, path=path)
+    file = validate(data, ResponsesFile, path=path)
     faults = [
         *(("[samples]", what) for what in _sample_faults(file)),
         *((f"[responses] {one.target}", what) for one in file.responses for what in response_faults(one)),
     ]
     if faults:
-        raise InvalidFile(path, shortened([Fault(where, what, _AGAIN) for where, what in faults]))
+        raise InvalidFile(path, limit_faults([Fault(where, what, _AGAIN) for where, what in faults]))
     responses = {one.target: response_from_file(one) for one in file.responses}
-    return Responses(str(path), _samples(file.samples), responses)
+    return MultiResponse(str(path), _samples(file.samples), responses)
 
 
 def _sample_faults(file: ResponsesFile) -> Iterator[str]:

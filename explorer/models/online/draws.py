@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtri
 
-from explorer.models.online.form_fit import LearnedForm, Rows
-from explorer.models.online.nugget import Luck, own_variance, roughness
-from explorer.models.response.fitting import design_of
+from explorer.models.online.form_fit import FittedForm, Observations
+from explorer.models.online.nugget import Nugget, nugget_variance, roughness
+from explorer.models.response.fitting import design_matrix
 from explorer.models.response.forms import unlink
-from explorer.models.response.gaussian_process import Scales, kernel
-from explorer.models.response.input_scaling import Placed
+from explorer.models.response.gaussian_process import Hyperparameters, kernel
+from explorer.models.response.input_scaling import ScaledInputs
 from explorer.problem.columns import Float
 
 _COSINES = 160  # that stand for a draw of the residual process
@@ -34,19 +34,19 @@ class FormDraws:
         found: how much luck the rows had in each draw, shape (S, n).
     """
 
-    learned: LearnedForm
+    learned: FittedForm
     theta: Float
     frequencies: Float
     phases: Float
     amplitudes: Float
     pull: Float
-    luck: Luck
+    luck: Nugget
     found: Float
 
-    def function(self, placed: Placed, points: Float) -> Float:
+    def function(self, placed: ScaledInputs, points: Float) -> Float:
         """Return the functions without luck, linked, shape (S, m)."""
         learned = self.learned
-        values = design_of(learned.form, learned.design.coordinates, placed).mean(self.theta)
+        values = design_matrix(learned.form, learned.design.coordinates, placed).mean(self.theta)
         values = values + self.amplitudes @ _cosines(points, self.frequencies, self.phases).T
         return np.asarray(values + self.pull @ kernel(self.luck.points, points, learned.scales))
 
@@ -69,7 +69,7 @@ class TargetDraws:
     open_luck: Float
     trials: float
 
-    def at(self, placed: Placed, points: Float) -> Float:
+    def at(self, placed: ScaledInputs, points: Float) -> Float:
         """Return the target's values, shape (S, m)."""
         ends = np.cumsum([0, *(len(part.theta) for part in self.parts)])
         linked = [
@@ -82,12 +82,12 @@ class TargetDraws:
         near, left = part.luck.near(points, part.found)
         likely = values + near
         scatter = np.exp(part.learned.scales.scatter) * roughness(self.target, likely)
-        size = np.sqrt(scatter**2 + own_variance(self.target, likely, self.trials))
+        size = np.sqrt(scatter**2 + nugget_variance(self.target, likely, self.trials))
         return np.asarray(likely + size * open_luck[:, None] * left)
 
 
 def draw_target(
-    rows: Rows, forms: Sequence[LearnedForm], shares: Float, *, n: int, trials: float, rng: np.random.Generator
+    rows: Observations, forms: Sequence[FittedForm], shares: Float, *, n: int, trials: float, rng: np.random.Generator
 ) -> TargetDraws:
     """Return n draws of a target, from each form by its share."""
     counts = np.diff(np.round(np.cumsum(shares) * n).astype(np.int64), prepend=0)
@@ -97,7 +97,7 @@ def draw_target(
     return TargetDraws(rows.target, parts, rng.permutation(n), open_luck, trials)
 
 
-def _draw(learned: LearnedForm, rows: Rows, n: int, rng: np.random.Generator) -> FormDraws:
+def _draw(learned: FittedForm, rows: Observations, n: int, rng: np.random.Generator) -> FormDraws:
     """Draw by Matheron's rule: a draw from before the data, moved by what the data then lacks (see `draw_response`)."""
     scales, design, table = learned.scales, learned.design, rows.table
     luck = rows.luck(scales)
@@ -114,7 +114,9 @@ def _draw(learned: LearnedForm, rows: Rows, n: int, rng: np.random.Generator) ->
     return FormDraws(learned, theta, frequencies, phases, amplitudes, pull, luck, left - pull @ within)
 
 
-def _coefficients(learned: LearnedForm, rows: Rows, around: Float, beside: Float, rng: np.random.Generator) -> Float:
+def _coefficients(
+    learned: FittedForm, rows: Observations, around: Float, beside: Float, rng: np.random.Generator
+) -> Float:
     """Draw the coefficients of terms that are summed, shape (n, p)."""
     columns, widths = learned.design.blocks["level"], learned.widths
     before = learned.centers + widths * rng.standard_normal((len(beside), columns.shape[1]))
@@ -124,7 +126,7 @@ def _coefficients(learned: LearnedForm, rows: Rows, around: Float, beside: Float
     return np.asarray(before + cho_solve(whole, lacking.T).T @ columns * widths**2)
 
 
-def _prior_process(d: int, scales: Scales, n: int, rng: np.random.Generator) -> tuple[Float, Float, Float]:
+def _prior_process(d: int, scales: Hyperparameters, n: int, rng: np.random.Generator) -> tuple[Float, Float, Float]:
     """Return cosines whose random sums have the process's covariance: Matern 5/2 is t-distributed in frequency."""
     heavy = np.sqrt(5 / rng.chisquare(5, _COSINES))
     frequencies = rng.standard_normal((d, _COSINES)) * heavy / np.exp(scales.lengths)[:, None]

@@ -5,13 +5,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
-from explorer.models.online.nugget import Luck, Reach, luck_of, own_variance, reach_of, roughness
-from explorer.models.online.priors import believed_scales
-from explorer.models.online.smc import posterior_particles
-from explorer.models.response.fitting import Design, design_of, term_of_columns
-from explorer.models.response.forms import Form, link
-from explorer.models.response.gaussian_process import Scales, Table, kernel, learn_scales
-from explorer.models.response.input_scaling import Coordinates, Placed
+from explorer.models.online.nugget import (
+    CorrelationLengths,
+    Nugget,
+    correlation_lengths,
+    fit_nugget,
+    nugget_variance,
+    roughness,
+)
+from explorer.models.online.priors import hyperprior
+from explorer.models.online.smc import smc_sample
+from explorer.models.response.fitting import DesignMatrix, design_matrix, term_of_columns
+from explorer.models.response.forms import FunctionalForm, link
+from explorer.models.response.gaussian_process import Hyperparameters, TrainingData, fit_hyperparameters, kernel
+from explorer.models.response.input_scaling import Coordinates, ScaledInputs
 from explorer.models.samples.binomial import countable
 from explorer.problem.columns import Float
 
@@ -26,7 +33,7 @@ _OTHER_LEAST_SCATTER = 0.003
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
+class Observations:
     """What was measured of one target.
 
     Args:
@@ -39,21 +46,21 @@ class Rows:
 
     target: str
     coordinates: Coordinates
-    placed: Placed
-    table: Table
-    reach: Reach
+    placed: ScaledInputs
+    table: TrainingData
+    reach: CorrelationLengths
 
-    def luck(self, scales: Scales) -> Luck:
+    def luck(self, scales: Hyperparameters) -> Nugget:
         """Return what the rows have for themselves."""
-        return luck_of(self.table, scales, self.reach)
+        return fit_nugget(self.table, scales, self.reach)
 
-    def covariance(self, scales: Scales) -> Float:
+    def covariance(self, scales: Hyperparameters) -> Float:
         """Return the covariance of the rows around the terms: residual process and luck, shape (n, n)."""
         return kernel(self.table.points, self.table.points, scales) + self.luck(scales).covariance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LearnedForm:
+class FittedForm:
     """One form of a target as it was learned.
 
     Args:
@@ -64,9 +71,9 @@ class LearnedForm:
         evidence: logarithm of the probability of what was measured.
     """
 
-    form: Form
-    design: Design
-    scales: Scales
+    form: FunctionalForm
+    design: DesignMatrix
+    scales: Hyperparameters
     theta: Float
     evidence: float
 
@@ -81,7 +88,9 @@ class LearnedForm:
         return _widths(self.design, self.scales)
 
 
-def rows_of(target: str, values: Float, trials: Float, *, placed: Placed, coordinates: Coordinates) -> Rows:
+def rows_of(
+    target: str, values: Float, trials: Float, *, placed: ScaledInputs, coordinates: Coordinates
+) -> Observations:
     """Return the rows of one target.
 
     Args:
@@ -92,42 +101,44 @@ def rows_of(target: str, values: Float, trials: Float, *, placed: Placed, coordi
         coordinates: of the ground.
     """
     linked = link(target, countable(values, trials) if target == "accuracy" and trials.any() else values)
-    table = Table(linked, own_variance(target, linked, trials), coordinates.points(placed), roughness(target, linked))
-    return Rows(target, coordinates, placed, table, reach_of(target, coordinates))
+    table = TrainingData(
+        linked, nugget_variance(target, linked, trials), coordinates.points(placed), roughness(target, linked)
+    )
+    return Observations(target, coordinates, placed, table, correlation_lengths(target, coordinates))
 
 
-def learn_form(form: Form, rows: Rows, rng: np.random.Generator) -> LearnedForm:
+def learn_form(form: FunctionalForm, rows: Observations, rng: np.random.Generator) -> FittedForm:
     """Fit a form: in closed form where its terms are summed, else as particles, the scales learned around the best."""
-    design = design_of(form, rows.coordinates, rows.placed)
+    design = design_matrix(form, rows.coordinates, rows.placed)
     if form.law == "sum":
         scales = _scales(design, rows, _centers(design))
-        return LearnedForm(form, design, scales, np.zeros((0, len(_centers(design)))), _evidence(design, rows, scales))
-    first = believed_scales(form, rows.target, rows.coordinates).centers
+        return FittedForm(form, design, scales, np.zeros((0, len(_centers(design)))), _evidence(design, rows, scales))
+    first = hyperprior(form, rows.target, rows.coordinates).centers
     few, _ = _particles(design, rows, first, rng, n=_FEW_PARTICLES)
     scales = _scales(design, rows, _best(few, design, rows, first))
     theta, evidence = _particles(design, rows, scales, rng, n=_PARTICLES)
-    return LearnedForm(form, design, scales, theta, evidence)
+    return FittedForm(form, design, scales, theta, evidence)
 
 
-def _centers(design: Design) -> Float:
+def _centers(design: DesignMatrix) -> Float:
     return np.array([design.form.terms[i].center for i in term_of_columns(design.form, design.coordinates)])
 
 
-def _widths(design: Design, scales: Scales) -> Float:
+def _widths(design: DesignMatrix, scales: Hyperparameters) -> Float:
     return np.asarray(np.exp(scales.widths)[term_of_columns(design.form, design.coordinates)])
 
 
-def _scales(design: Design, rows: Rows, around: Float) -> Scales:
+def _scales(design: DesignMatrix, rows: Observations, around: Float) -> Hyperparameters:
     """Return the most probable scales with the coefficients integrated out, to first order around some.
 
-    Luck counts as if every row had its own: rows that are close enough to share it are few when this matters.
+    Nugget counts as if every row had its own: rows that are close enough to share it are few when this matters.
     """
-    belief = believed_scales(design.form, rows.target, rows.coordinates)
+    belief = hyperprior(design.form, rows.target, rows.coordinates)
     columns, term = design.jacobian(around), term_of_columns(design.form, design.coordinates)
     offset = rows.table.values - design.mean(around) + columns @ (around - _centers(design))
     n = len(offset)
     some = np.isin(np.arange(n), np.linspace(0, n - 1, min(n, _SCALED)).astype(np.int64))
-    scales = learn_scales(
+    scales = fit_hyperparameters(
         rows.table.rows(some), columns[some], term, offset[some],
         belief=belief, start=belief.centers, rounds=_ROUNDS,
     )  # fmt: skip
@@ -135,21 +146,23 @@ def _scales(design: Design, rows: Rows, around: Float) -> Scales:
     return replace(scales, scatter=max(scales.scatter, least))
 
 
-def _particles(design: Design, rows: Rows, scales: Scales, rng: np.random.Generator, *, n: int) -> tuple[Float, float]:
+def _particles(
+    design: DesignMatrix, rows: Observations, scales: Hyperparameters, rng: np.random.Generator, *, n: int
+) -> tuple[Float, float]:
     root = cholesky(rows.covariance(scales), lower=True)
-    return posterior_particles(
+    return smc_sample(
         lambda theta: _log_normal(rows.table.values - design.mean(theta), root),
         centers=_centers(design), widths=_widths(design, scales), n=n, rng=rng,
     )  # fmt: skip
 
 
-def _best(theta: Float, design: Design, rows: Rows, scales: Scales) -> Float:
+def _best(theta: Float, design: DesignMatrix, rows: Observations, scales: Hyperparameters) -> Float:
     root = cholesky(rows.covariance(scales), lower=True)
     likelihood = _log_normal(rows.table.values - design.mean(theta), root)
     return np.asarray(theta[int(np.argmax(likelihood))])
 
 
-def _evidence(design: Design, rows: Rows, scales: Scales) -> float:
+def _evidence(design: DesignMatrix, rows: Observations, scales: Hyperparameters) -> float:
     """Return the logarithm of the marginal likelihood of terms that are summed."""
     columns = design.blocks["level"] * _widths(design, scales)
     gap = rows.table.values - design.mean(_centers(design))

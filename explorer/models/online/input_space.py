@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explorer.models.evaluation import spread
+from explorer.models.evaluation import low_discrepancy_points
 from explorer.models.response.input_scaling import Coordinates, Knob, coordinates_of
 from explorer.problem.columns import Columns, Float, knobs_of, stack
-from explorer.problem.design_space import ROW, Region
+from explorer.problem.design_space import ROW, DesignSpace
 
 _SHOWN = 256  # designs that show how far knobs reach which no axis is: the clock under a V-f law
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class InputSpace:
     """What the designs of a search are told apart by.
 
     Args:
@@ -26,7 +26,7 @@ class Ground:
     coordinates: Coordinates
 
 
-def ground_of(regions: Mapping[str, Region]) -> Ground:
+def input_space(regions: Mapping[str, DesignSpace]) -> InputSpace:
     """Return the ground of some regions.
 
     The names of a table's rows are no knob where the rows have others: a name says nothing of another name.
@@ -37,21 +37,21 @@ def ground_of(regions: Mapping[str, Region]) -> Ground:
     varied = [name for name in names if len(np.unique(shown[name].astype(str))) > 1]
     kept = names if varied or ROW not in shown else [ROW, *names]
     knobs = tuple(Knob(name, "category" if shown[name].dtype == object else "number", name in is_log) for name in kept)
-    return Ground(knobs, coordinates_of({name: shown[name] for name in kept}, knobs))
+    return InputSpace(knobs, coordinates_of({name: shown[name] for name in kept}, knobs))
 
 
-def _shown(regions: Mapping[str, Region]) -> Columns:
+def _shown(regions: Mapping[str, DesignSpace]) -> Columns:
     """Return designs of all regions that together have every choice and reach every end."""
     tables = []
     for region in regions.values():
-        points = spread(len(region.axes), _SHOWN) if region.axes else np.zeros((1, 0))
+        points = low_discrepancy_points(len(region.axes), _SHOWN) if region.axes else np.zeros((1, 0))
         tables += [region.from_unit(points), *_choices(region)]
     names = dict.fromkeys(name for table in tables for name in table)
     common = [name for name in names if all(name in table for table in tables)]
     return stack([{name: table[name] for name in common} for table in tables])
 
 
-def _choices(region: Region) -> list[Columns]:
+def _choices(region: DesignSpace) -> list[Columns]:
     """Return a table for each axis of choices: each choice once, the other axes in the middle."""
     tables = []
     for i, axis in enumerate(region.axes):

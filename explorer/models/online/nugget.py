@@ -1,4 +1,4 @@
-"""Luck: what a single design has for itself beside any smooth function, shared in part with its close neighbours.
+"""Nugget: what a single design has for itself beside any smooth function, shared in part with its close neighbours.
 
 Rounding all weights to another grid moves each answer a little: measured again a design gives the same, its neighbour
 gives something else. To who is judged by what is measured such luck is no noise: it can be found, and it is found near
@@ -12,7 +12,7 @@ from scipy.linalg import cho_factor, cho_solve, cholesky
 from scipy.spatial.distance import cdist
 from scipy.special import expit
 
-from explorer.models.response.gaussian_process import Scales, Table
+from explorer.models.response.gaussian_process import Hyperparameters, TrainingData
 from explorer.models.response.input_scaling import Coordinates
 from explorer.problem.columns import Float
 
@@ -36,7 +36,7 @@ _LEAST_ROUGHNESS = 0.3
 _JITTER = 1e-3
 
 
-def own_variance(target: str, linked: Float, trials: Float | float) -> Float:
+def nugget_variance(target: str, linked: Float, trials: Float | float) -> Float:
     """Return the variance of a design's own accuracy, linked, same shape; 0 for other targets.
 
     Args:
@@ -65,7 +65,7 @@ def roughness(target: str, linked: Float) -> Float:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reach:
+class CorrelationLengths:
     """How far luck reaches.
 
     Args:
@@ -80,7 +80,7 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Luck:
+class Nugget:
     """The luck of measured designs.
 
     Args:
@@ -93,7 +93,7 @@ class Luck:
     points: Float
     size: Float
     correlation: Float
-    reach: Reach
+    reach: CorrelationLengths
 
     @property
     def covariance(self) -> Float:
@@ -121,15 +121,15 @@ class Luck:
         return mean, np.sqrt(np.maximum(left, 0.0))
 
 
-def luck_of(table: Table, scales: Scales, reach: Reach) -> Luck:
+def fit_nugget(table: TrainingData, scales: Hyperparameters, reach: CorrelationLengths) -> Nugget:
     """Return the luck of measured designs: their scatter, and what is theirs alone."""
     correlation = reach.alike(table.points, table.points)
     correlation[np.diag_indices_from(correlation)] += _JITTER
     size = np.sqrt(table.scatter_variance(scales) + table.repeat_variance) + 1e-9
-    return Luck(table.points, size, correlation, reach)
+    return Nugget(table.points, size, correlation, reach)
 
 
-def reach_of(target: str, coordinates: Coordinates) -> Reach:
+def correlation_lengths(target: str, coordinates: Coordinates) -> CorrelationLengths:
     """Return how far a target's luck reaches."""
     names = coordinates.varied
     known = _REACH.get(target, {})
@@ -137,4 +137,4 @@ def reach_of(target: str, coordinates: Coordinates) -> Reach:
     lengths = np.full(len(coordinates.tie), other)
     for i, name in enumerate(names):
         lengths[i] = known.get(name, other)
-    return Reach(lengths)
+    return CorrelationLengths(lengths)

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from explorer.models.response.candidates import PHYSICS
-from explorer.models.response.forms import Form, Term
-from explorer.models.response.gaussian_process import Belief, Scales
+from explorer.models.response.forms import FunctionalForm, Term
+from explorer.models.response.gaussian_process import Hyperparameters, HyperPrior
 from explorer.models.response.input_scaling import Coordinates
 from explorer.problem.columns import Float
 
@@ -47,7 +47,7 @@ _LENGTH, _IDLE_LENGTH = 1.0, 6.0
 _IDLE = {"accuracy": ("voltage_v", "frequency_hz"), "size_bytes": ("voltage_v", "frequency_hz")}
 
 
-def believed_forms(target: str, coordinates: Coordinates, values: Float) -> tuple[Form, ...]:
+def prior_forms(target: str, coordinates: Coordinates, values: Float) -> tuple[FunctionalForm, ...]:
     """Return a target's forms on a ground; of several none is known to be right.
 
     Args:
@@ -63,7 +63,7 @@ def believed_forms(target: str, coordinates: Coordinates, values: Float) -> tupl
     return (bent,)
 
 
-def _bent(target: str, coordinates: Coordinates, values: Float) -> Form:
+def _bent(target: str, coordinates: Coordinates, values: Float) -> FunctionalForm:
     terms = [Term("level", center=float(np.mean(values)), width=_LEVEL, is_learned=False)]
     terms += [Term("level", (name,), width=_BY_CATEGORY, is_learned=False) for name in coordinates.categories]
     for name in coordinates.varied:
@@ -72,18 +72,18 @@ def _bent(target: str, coordinates: Coordinates, values: Float) -> Form:
     axes = coordinates.varied
     for i, one in enumerate(axes):
         terms += [Term("level", (), (one, other), width=_CURVATURE, is_learned=False) for other in axes[i:]]
-    return Form("bent power law + Gaussian process", "sum", tuple(terms), has_process=True)
+    return FunctionalForm("bent power law + Gaussian process", "sum", tuple(terms), has_process=True)
 
 
-def believed_scales(form: Form, target: str, coordinates: Coordinates) -> Belief:
+def hyperprior(form: FunctionalForm, target: str, coordinates: Coordinates) -> HyperPrior:
     """Return what is believed of a form's scales on a ground."""
     scatter, amplitude = _SIZES.get((target, form.law), _OTHER_SIZES)
     tie = coordinates.tie
     knobs = [*coordinates.varied, *coordinates.categories]
     lengths = np.array([_IDLE_LENGTH if name in _IDLE.get(target, ()) else _LENGTH for name in knobs])
     widths = np.log([term.width for term in form.terms])
-    scales = Scales(widths, float(np.log(scatter)), float(np.log(amplitude)), np.log(lengths)[tie])
-    return Belief(scales, np.zeros(len(form.terms), dtype=np.bool_), tie)
+    scales = Hyperparameters(widths, float(np.log(scatter)), float(np.log(amplitude)), np.log(lengths)[tie])
+    return HyperPrior(scales, np.zeros(len(form.terms), dtype=np.bool_), tie)
 
 
 def _slope(target: str, name: str, coordinates: Coordinates) -> tuple[float, float]:
@@ -96,7 +96,7 @@ def _slope(target: str, name: str, coordinates: Coordinates) -> tuple[float, flo
     return value * axis.half, width * axis.half
 
 
-def _strain(coordinates: Coordinates, values: Float) -> Form:
+def _strain(coordinates: Coordinates, values: Float) -> FunctionalForm:
     """Return the plateau and its edges, as wide as the four digits networks have them and wider.
 
     These lose half of what they know with 6 to 30 % of the weights left, or at steps of 0.1 to 0.3, within a factor of
@@ -116,10 +116,10 @@ def _strain(coordinates: Coordinates, values: Float) -> Form:
     if {"quant_step", "pruning_ratio"} <= set(varied):
         # Assumed: anything from edges that know nothing of each other to shares of one margin that add up.
         terms.append(Term("corner", center=0.5, width=0.7))
-    return Form("strain + Gaussian process", "strain", tuple(terms), has_process=True)
+    return FunctionalForm("strain + Gaussian process", "strain", tuple(terms), has_process=True)
 
 
-def _stored(coordinates: Coordinates, values: Float) -> Form:
+def _stored(coordinates: Coordinates, values: Float) -> FunctionalForm:
     """Return the stored weights; assumed: codes that are packed, beside a twentieth that is always there."""
     terms = [Term("level", center=float(np.max(values)), width=_LEVEL)]
     terms += [Term("level", (name,), width=_BY_CATEGORY) for name in coordinates.categories]
@@ -128,7 +128,7 @@ def _stored(coordinates: Coordinates, values: Float) -> Form:
     terms += [Term("always", center=-3.0, width=1.0), Term("spread", center=float(np.log(0.15)), width=1.0)]
     terms += [Term("weights power", center=float(np.log(0.7)), width=0.3)]
     terms += [Term("bits power", center=float(np.log(0.7)), width=0.5)]
-    return Form("stored weights + Gaussian process", "stored", tuple(terms), has_process=True)
+    return FunctionalForm("stored weights + Gaussian process", "stored", tuple(terms), has_process=True)
 
 
 def _plateau_slope(name: str) -> float:

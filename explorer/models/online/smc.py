@@ -18,7 +18,7 @@ _MAX_STEPS = 40
 _HALVINGS = 12
 
 
-def posterior_particles(
+def smc_sample(
     log_likelihood: Callable[[Float], Float], *, centers: Float, widths: Float, n: int, rng: np.random.Generator
 ) -> tuple[Float, float]:
     """Return draws from a posterior whose prior is normal, shape (n, p), and the logarithm of its evidence.

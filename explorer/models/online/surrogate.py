@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from explorer.models.online.draws import TargetDraws, draw_target
-from explorer.models.online.form_fit import LearnedForm, Rows, learn_form, rows_of
-from explorer.models.online.input_space import Ground
-from explorer.models.online.priors import believed_forms
+from explorer.models.online.form_fit import FittedForm, Observations, learn_form, rows_of
+from explorer.models.online.input_space import InputSpace
+from explorer.models.online.priors import prior_forms
 from explorer.problem.columns import Columns, Float, by_configuration, take
 
 N_DRAWS = 64
@@ -32,8 +32,8 @@ Drawn = Callable[[Columns], Columns]
 class LearnedTarget:
     """One target as it was learned: what was measured, its forms, and on how many samples accuracy is counted."""
 
-    rows: Rows
-    forms: tuple[LearnedForm, ...]
+    rows: Observations
+    forms: tuple[FittedForm, ...]
     trials: float
 
     @property
@@ -54,7 +54,7 @@ class LearnedTarget:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Learned:
+class OnlineSurrogate:
     """What a few measurements tell of all designs on a ground.
 
     Args:
@@ -63,7 +63,7 @@ class Learned:
         spread: of the weights that rounding makes zero; infinite where nothing tells it.
     """
 
-    ground: Ground
+    ground: InputSpace
     targets: Mapping[str, LearnedTarget]
     spread: float
 
@@ -93,9 +93,9 @@ class Learned:
         return at
 
 
-def learn(
-    measured: Columns, targets: Sequence[str], ground: Ground, *, seed: int = 0, trials: Float | None = None
-) -> Learned:
+def fit_online(
+    measured: Columns, targets: Sequence[str], ground: InputSpace, *, seed: int = 0, trials: Float | None = None
+) -> OnlineSurrogate:
     """Fit each target to what was measured of it.
 
     Args:
@@ -120,7 +120,7 @@ def learn(
         for target in targets:
             rows = with_rounded_zeros(measured, spread) if target in _OF_WEIGHTS else measured
             learned[target] = _learned(target, rows, ground, counted, np.random.default_rng(streams[target]))
-    return Learned(ground, {target: learned[target] for target in targets}, spread)
+    return OnlineSurrogate(ground, {target: learned[target] for target in targets}, spread)
 
 
 def with_rounded_zeros(designs: Columns, spread: float) -> Columns:
@@ -131,7 +131,9 @@ def with_rounded_zeros(designs: Columns, spread: float) -> Columns:
     return {**designs, "pruning_ratio": np.maximum(designs["pruning_ratio"], rounded)}
 
 
-def _learned(target: str, measured: Columns, ground: Ground, trials: Float, rng: np.random.Generator) -> LearnedTarget:
+def _learned(
+    target: str, measured: Columns, ground: InputSpace, trials: Float, rng: np.random.Generator
+) -> LearnedTarget:
     values = np.asarray(measured[target], dtype=np.float64)
     is_known = np.isfinite(values)
     if not is_known.any():
@@ -141,7 +143,7 @@ def _learned(target: str, measured: Columns, ground: Ground, trials: Float, rng:
     placed = ground.coordinates.place(take({knob.name: measured[knob.name] for knob in ground.knobs}, is_known))
     first, (means, counted) = _averaged(ground.coordinates.points(placed), (values[is_known], trials[is_known]))
     rows = rows_of(target, means, counted, placed=placed.rows(first), coordinates=ground.coordinates)
-    forms = believed_forms(target, ground.coordinates, rows.table.values)
+    forms = prior_forms(target, ground.coordinates, rows.table.values)
     return LearnedTarget(rows, tuple(learn_form(f, rows, rng) for f in forms), float(np.median(trials[is_known])))
 
 

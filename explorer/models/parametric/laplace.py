@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from explorer.models.parametric.functional_forms import Shape
+from explorer.models.parametric.functional_forms import ParametricForm
 from explorer.problem.columns import Columns, Float, by_family, take
 
 _MAX_NOISE_ROUNDS = 50
@@ -28,7 +28,7 @@ class Fit:
         n: number of samples.
     """
 
-    shape: Shape
+    shape: ParametricForm
     levels: dict[str, float]
     mode: Float
     covariance: Float
@@ -58,7 +58,7 @@ class Fit:
         return self.shape.unlinked(levels[index] + self.shape.effect(relative, self.coefficients))
 
 
-def fit_shape(shape: Shape, relative: Columns, family: Sequence[str], values: Float) -> Fit:
+def fit_shape(shape: ParametricForm, relative: Columns, family: Sequence[str], values: Float) -> Fit:
     """Find the mode of the posterior of a shape's coefficients, by damped least squares.
 
     The family levels have flat priors, the coefficients normal ones in their own scale, the noise a scaled inverse
@@ -106,7 +106,7 @@ def fit_shape(shape: Shape, relative: Columns, family: Sequence[str], values: Fl
     return Fit(shape, levels, state[n_levels:], covariance, noise, len(y))
 
 
-def fit_where_measured(shape: Shape, relative: Columns, family: Sequence[str], values: Float) -> Fit | None:
+def fit_where_measured(shape: ParametricForm, relative: Columns, family: Sequence[str], values: Float) -> Fit | None:
     """Fit a shape to the rows in which its target was measured; None where there is no such row."""
     rows = np.isfinite(values)
     if not rows.any():

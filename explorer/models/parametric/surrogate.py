@@ -44,7 +44,7 @@ class Surrogate:
     widening: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def is_cheap(self) -> bool:
+    def is_vectorized(self) -> bool:
         """Thousands of designs are predicted in a blink."""
         return True
 

@@ -15,7 +15,7 @@ from explorer.problem.applicability import domain_of
 from explorer.problem.columns import KNOBS, TARGETS, Columns, Float, stack, take
 from explorer.problem.objectives import CostWeights, add_objectives
 
-JUDGED = (*TARGETS, "edp_js")
+VALIDATED = (*TARGETS, "edp_js")
 MAX_FOLDS = 60  # above this many samples ten folds stand in for leave-one-out
 _FEWER_FOLDS = 10
 
@@ -29,7 +29,7 @@ class Errors:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class CrossValidation:
     """What leave-one-out says of one target.
 
     Args:
@@ -51,7 +51,7 @@ class Judged:
     half_width: float
 
 
-def leave_one_out(samples: Samples, *, widening: Mapping[str, float] | None = None) -> Mapping[str, Judged]:
+def leave_one_out(samples: Samples, *, widening: Mapping[str, float] | None = None) -> Mapping[str, CrossValidation]:
     """Predict every sample by the others and return the errors and coverage of every target, EDP included.
 
     A sample whose family has no other row cannot be predicted and is left out of `n`. The reference designs stay those
@@ -61,7 +61,7 @@ def leave_one_out(samples: Samples, *, widening: Mapping[str, float] | None = No
     held_out = _held_out(samples, widening or {})
     mean, nearest = _baselines(samples, table)
     result = {}
-    for target in (t for t in JUDGED if t in table):
+    for target in (t for t in VALIDATED if t in table):
         truth = table[target]
         rows = np.isfinite(truth) & np.isfinite(held_out[target])
         if rows.any():
@@ -71,7 +71,7 @@ def leave_one_out(samples: Samples, *, widening: Mapping[str, float] | None = No
             half = (high - low) / 2 / (1.0 if target == "accuracy" else np.abs(truth[rows]))
             model, by_mean, by_nearest = (_errors(truth[rows], guess[rows]) for guess in guesses)
             n, n_covered = int(rows.sum()), int(inside.sum())
-            result[target] = Judged(target, n, model, by_mean, by_nearest, n_covered, float(half.mean()))
+            result[target] = CrossValidation(target, n, model, by_mean, by_nearest, n_covered, float(half.mean()))
     return result
 
 

@@ -10,11 +10,11 @@ from threadpoolctl import threadpool_limits
 
 from explorer.models.parametric.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE, Surrogate
 from explorer.models.posterior_draws import PosteriorModel
-from explorer.models.quality.leave_one_out import Judged, leave_one_out
+from explorer.models.quality.leave_one_out import CrossValidation, leave_one_out
 from explorer.models.response.calibration import MIN_TO_CALIBRATE, half_width
-from explorer.models.response.fitting import freedom_of, held_out
+from explorer.models.response.fitting import degrees_of_freedom, held_out
 from explorer.models.response.forms import unlink
-from explorer.models.response.multi_target import Responses
+from explorer.models.response.multi_target import MultiResponse
 from explorer.models.response.response import LEVEL, Response
 from explorer.problem.columns import COLUMNS, NUMERIC_KNOBS, Float
 
@@ -69,7 +69,7 @@ def law_rows(model: Surrogate) -> list[dict[str, Any]]:
     ]
 
 
-def fit_summary(model: Surrogate, judged: Mapping[str, Judged]) -> dict[str, Any]:
+def fit_summary(model: Surrogate, judged: Mapping[str, CrossValidation]) -> dict[str, Any]:
     """Return everything that `explorer fit` tells, as plain JSON values."""
     return {
         "schema": SCHEMA,
@@ -157,7 +157,7 @@ def _ridge_text(model: Surrogate, family: str) -> str:
     return f"{family}: {n} samples turned {names} along one line; their separate effects are not in these data"
 
 
-def warnings_of(model: Surrogate, judged: Mapping[str, Judged]) -> list[str]:
+def warnings_of(model: Surrogate, judged: Mapping[str, CrossValidation]) -> list[str]:
     """Return what a user must know before using a fit."""
     texts = []
     by_target = {
@@ -199,13 +199,13 @@ def unseen(response: Response) -> Unseen:
     fold = np.arange(placed.n)
     with threadpool_limits(1):
         middle, variance = held_out(response.fit, response.coordinates, placed, response.table, fold, relearn=False)
-        freedom = freedom_of(response.fit, response.coordinates, placed, response.table)
+        freedom = degrees_of_freedom(response.fit, response.coordinates, placed, response.table)
     reach = half_width(freedom, LEVEL) * response.widening.factor * np.sqrt(variance)
     low, predicted, high = (unlink(response.target, middle + sign * reach) for sign in (-1.0, 0.0, 1.0))
     return Unseen(unlink(response.target, response.table.values), predicted, low, high)
 
 
-def responses_summary(model: Responses) -> dict[str, Any]:
+def responses_summary(model: MultiResponse) -> dict[str, Any]:
     """Return everything that `explorer fit` tells of responses, as plain JSON values."""
     return {
         "schema": "explorer.fit/1",
@@ -223,7 +223,7 @@ def responses_summary(model: Responses) -> dict[str, Any]:
     }
 
 
-def candidate_rows(model: Responses) -> list[dict[str, Any]]:
+def candidate_rows(model: MultiResponse) -> list[dict[str, Any]]:
     """Return one row for each target and form that was tried, the kept one marked."""
     return [
         {"target": target, "form": c.name, "error": c.error, "between": c.between, "r2": c.r2,
@@ -260,7 +260,7 @@ def _target(response: Response) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _calibration(model: Responses) -> str:
+def _calibration(model: MultiResponse) -> str:
     least = min(len(model.responses[t].counts) for t in model.targets)
     if least < MIN_TO_CALIBRATE:
         return (
@@ -281,6 +281,6 @@ def _split(response: Response) -> str:
 
 def model_summary(model: PosteriorModel) -> dict[str, Any]:
     """Return everything that `explorer fit --json` tells of a model, as plain JSON values."""
-    if isinstance(model, Responses):
+    if isinstance(model, MultiResponse):
         return responses_summary(model)
     return fit_summary(model, leave_one_out(model.samples, widening=model.widening))

@@ -1,4 +1,4 @@
-"""Widening: how much further than the posterior says intervals must reach to cover rows that a fit has not seen."""
+"""Inflation of posterior intervals so that they cover rows that a fit has not seen."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from explorer.models.response.input_scaling import Coordinates, Placed
+from explorer.models.response.input_scaling import Coordinates, ScaledInputs
 from explorer.problem.columns import Columns, Float, take
 
 # With fewer held-out rows a 90 % quantile is not known well enough to correct anything with it.
@@ -23,7 +23,7 @@ _MAX_INFLATION_FEW_ROWS = 3.0  # one row of five that fits badly is no reason to
 
 
 @dataclass(frozen=True, slots=True)
-class Away:
+class BetweenLevels:
     """What it costs to ask for a value of a knob that was never measured.
 
     Args:
@@ -45,13 +45,13 @@ class Away:
 
 
 @dataclass(frozen=True, slots=True)
-class Widening:
+class IntervalInflation:
     """The factor everywhere, and what comes on top away from the measured values of each knob."""
 
     factor: float
-    away: Mapping[str, Away]
+    away: Mapping[str, BetweenLevels]
 
-    def at(self, placed: Placed) -> Float:
+    def at(self, placed: ScaledInputs) -> Float:
         """Return by what the deviations from the prediction are multiplied at some designs, shape (n,)."""
         factors = [away.at(placed.z[name]) for name, away in self.away.items()]
         return np.asarray(self.factor * np.max(np.stack([np.ones(placed.n), *factors]), axis=0))
@@ -69,7 +69,7 @@ def level_of(z: Float) -> NDArray[np.int64]:
     return np.asarray(level[index], dtype=np.int64)
 
 
-def knobs_with_levels(coordinates: Coordinates, placed: Placed) -> dict[str, NDArray[np.int64]]:
+def knobs_with_levels(coordinates: Coordinates, placed: ScaledInputs) -> dict[str, NDArray[np.int64]]:
     """Return the level of each row for the numeric knobs that were measured at a few values, several rows each."""
     levels = {name: level_of(placed.z[name]) for name in coordinates.varied}
     return {
@@ -96,8 +96,8 @@ def needed(z: Float, reach: float, level: float) -> float:
 
 
 def away_from_levels(
-    coordinates: Coordinates, placed: Placed, needed_without: Mapping[str, float], factor: float
-) -> dict[str, Away]:
+    coordinates: Coordinates, placed: ScaledInputs, needed_without: Mapping[str, float], factor: float
+) -> dict[str, BetweenLevels]:
     """Return for each knob with levels what asking between them costs.
 
     Args:
@@ -115,7 +115,7 @@ def away_from_levels(
             extra = _TWO_LEVELS
         if extra > 1:
             measured = tuple(np.unique(placed.z[name]).tolist())
-            result[name] = Away(min(extra, _MAX_INFLATION), measured, float(np.median(np.diff(values)) / 2))
+            result[name] = BetweenLevels(min(extra, _MAX_INFLATION), measured, float(np.median(np.diff(values)) / 2))
     return result
 
 
@@ -128,7 +128,7 @@ _BESIDE, _TOO_FAR = 0.5, 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Gaps:
+class InterpolationUncertainty:
     """By how much of a fall between two measured values of a knob the fall may be elsewhere between them.
 
     Args:

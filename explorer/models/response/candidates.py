@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from explorer.models.response.calibration import KNOWN_CURVES
-from explorer.models.response.forms import LEAST_ACCURACY, Form, Term, pooled
-from explorer.models.response.input_scaling import Coordinates, Placed
+from explorer.models.response.forms import LEAST_ACCURACY, FunctionalForm, Term, pooled
+from explorer.models.response.input_scaling import Coordinates, ScaledInputs
 from explorer.problem.columns import Float
 
 MIN_TO_CURVE = 8
@@ -33,7 +33,9 @@ PHYSICS: Mapping[tuple[str, str], tuple[float, float]] = {
 _UNSEEN_WIDTH = 0.5
 
 
-def candidate_forms(target: str, coordinates: Coordinates, values: Float, placed: Placed) -> tuple[Form, ...]:
+def candidate_forms(
+    target: str, coordinates: Coordinates, values: Float, placed: ScaledInputs
+) -> tuple[FunctionalForm, ...]:
     """Return the forms to try, the simplest first.
 
     Args:
@@ -47,11 +49,11 @@ def candidate_forms(target: str, coordinates: Coordinates, values: Float, placed
     common = {"center": float(np.mean(values)), "spread": spread, "intercept": 3 * spread + 1}
     own = tuple(axis for axis in axes if axis not in KNOWN_CURVES)
 
-    def summed(name: str, degree: int) -> Form:
+    def summed(name: str, degree: int) -> FunctionalForm:
         terms = pooled(coordinates, "level", axes=own if degree < 2 else axes, degree=degree, **common, n=n)
         slopes = _physical(target, coordinates, with_varied=degree >= 1)
         known = {term.powers for term in slopes}
-        return Form(name, "sum", (*(t for t in terms if t.categories or t.powers not in known), *slopes))
+        return FunctionalForm(name, "sum", (*(t for t in terms if t.categories or t.powers not in known), *slopes))
 
     forms = [summed("mean of the categories", 0)]
     if axes:
@@ -110,7 +112,7 @@ def _mixed(
     parts: Sequence[tuple[str, dict[str, float]]],
     common: Mapping[str, float],
     n: int,
-) -> Form:
+) -> FunctionalForm:
     """Return a fixed part plus parts that scale with the knobs; which share each has may differ by category."""
     used = {knob for _, powers in parts for knob in powers}
     others = [axis for axis in coordinates.varied if axis not in used]
@@ -120,10 +122,10 @@ def _mixed(
         # Half to nine tenths of everything scales; leakage is a fifth of what switches (assumed).
         center = 1.0 if name == "work" else -0.5
         terms += pooled(coordinates, name, center=center, spread=0.7, axes=others, degree=2, intercept=1.5, n=n)
-    return Form("fixed + scaling parts", "shares", tuple(terms), tuple(powers for _, powers in parts))
+    return FunctionalForm("fixed + scaling parts", "shares", tuple(terms), tuple(powers for _, powers in parts))
 
 
-def _cliff(coordinates: Coordinates, values: Float, placed: Placed) -> Form | None:
+def _cliff(coordinates: Coordinates, values: Float, placed: ScaledInputs) -> FunctionalForm | None:
     low, high = float(np.min(values)), float(np.quantile(values, 0.9))
     others = tuple(axis for axis in coordinates.varied if axis != "quant_step")
     plateau = pooled(coordinates, "plateau", center=high, spread=0.4, axes=others, degree=1, intercept=1.0, n=placed.n)
@@ -156,7 +158,7 @@ def _cliff(coordinates: Coordinates, values: Float, placed: Placed) -> Form | No
             terms += [Term("pruning width", center=float(np.log(0.05)), width=0.5, is_learned=False)]
     if not any(term.predictor.endswith("edge") for term in terms):
         return None
-    return Form("cliff", "cliff", tuple(terms))
+    return FunctionalForm("cliff", "cliff", tuple(terms))
 
 
 def _edge(positions: Float, is_high: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]") -> float:

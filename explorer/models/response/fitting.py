@@ -5,18 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.models.response.forms import Form, combined
+from explorer.models.response.forms import FunctionalForm, evaluate_form
 from explorer.models.response.gaussian_process import (
-    Belief,
-    Scales,
-    Table,
+    Hyperparameters,
+    HyperPrior,
+    TrainingData,
+    fit_hyperparameters,
     kernel,
-    learn_scales,
-    left_out_linear,
+    leave_out_prediction,
     residual_covariance,
     solve_coefficients,
 )
-from explorer.models.response.input_scaling import Coordinates, Placed
+from explorer.models.response.input_scaling import Coordinates, ScaledInputs
 from explorer.problem.columns import Float
 
 _FIRST_ROUNDS, _LATER_ROUNDS = 60, 15
@@ -38,19 +38,19 @@ class FormFit:
         scales: learned widths, scatter and process.
     """
 
-    form: Form
+    form: FunctionalForm
     target: str
     theta: Float
-    scales: Scales
+    scales: Hyperparameters
 
 
 @dataclass(frozen=True, slots=True)
-class Design:
+class DesignMatrix:
     """A form's columns at some designs: one matrix for each predictor."""
 
-    form: Form
+    form: FunctionalForm
     coordinates: Coordinates
-    placed: Placed
+    placed: ScaledInputs
     blocks: dict[str, Float]
     slices: dict[str, slice]
 
@@ -68,7 +68,7 @@ class Design:
 
     def mean(self, theta: Float) -> Float:
         """Return the linked target, shape (..., n), of coefficients of shape (..., p)."""
-        return combined(self.form, self.sums(theta), self.coordinates, self.placed)
+        return evaluate_form(self.form, self.sums(theta), self.coordinates, self.placed)
 
     def jacobian(self, theta: Float) -> Float:
         """Return the linked target's derivative in the coefficients of shape (p,), shape (n, p)."""
@@ -77,13 +77,13 @@ class Design:
         sums = self.sums(theta)
         parts = []
         for name, block in self.blocks.items():
-            ahead = combined(self.form, {**sums, name: sums[name] + _STEP}, self.coordinates, self.placed)
-            behind = combined(self.form, {**sums, name: sums[name] - _STEP}, self.coordinates, self.placed)
+            ahead = evaluate_form(self.form, {**sums, name: sums[name] + _STEP}, self.coordinates, self.placed)
+            behind = evaluate_form(self.form, {**sums, name: sums[name] - _STEP}, self.coordinates, self.placed)
             parts.append(((ahead - behind) / (2 * _STEP))[:, None] * block)
         return np.concatenate(parts, axis=1)
 
 
-def design_of(form: Form, coordinates: Coordinates, placed: Placed) -> Design:
+def design_matrix(form: FunctionalForm, coordinates: Coordinates, placed: ScaledInputs) -> DesignMatrix:
     """Return a form's columns at some designs."""
     blocks, slices, start = {}, {}, 0
     for name in form.predictors:
@@ -92,17 +92,17 @@ def design_of(form: Form, coordinates: Coordinates, placed: Placed) -> Design:
         )
         blocks[name], slices[name] = block, slice(start, start + block.shape[1])
         start += block.shape[1]
-    return Design(form, coordinates, placed, blocks, slices)
+    return DesignMatrix(form, coordinates, placed, blocks, slices)
 
 
-def term_of_columns(form: Form, coordinates: Coordinates) -> NDArray[np.int64]:
-    """Return which term each coefficient belongs to, shape (p,); predictors in order, as `Design` has them."""
+def term_of_columns(form: FunctionalForm, coordinates: Coordinates) -> NDArray[np.int64]:
+    """Return which term each coefficient belongs to, shape (p,); predictors in order, as `DesignMatrix` has them."""
     order = [i for name in form.predictors for i, term in enumerate(form.terms) if term.predictor == name]
     sizes = [int(np.prod([len(coordinates.levels[c]) for c in form.terms[i].categories])) for i in order]
     return np.repeat(np.array(order), sizes)
 
 
-def belief_of(form: Form, target: str, coordinates: Coordinates, spread: float) -> Belief:
+def belief_of(form: FunctionalForm, target: str, coordinates: Coordinates, spread: float) -> HyperPrior:
     """Return what is believed of a form's scales.
 
     Beside terms that are summed the process is a trend of its own: a fifth of the values' spread, over the whole range.
@@ -116,14 +116,20 @@ def belief_of(form: Form, target: str, coordinates: Coordinates, spread: float) 
     # A category's levels are further apart than the ends of a number.
     lengths = np.log(reach * np.where(tie < len(coordinates.varied), 1.0, 1.5))
     is_learned = np.array([term.is_learned for term in form.terms])
-    return Belief(Scales(widths, scatter, amplitude, lengths), is_learned, tie)
+    return HyperPrior(Hyperparameters(widths, scatter, amplitude, lengths), is_learned, tie)
 
 
 def fit_form(
-    form: Form, target: str, coordinates: Coordinates, placed: Placed, table: Table, *, start: FormFit | None = None
+    form: FunctionalForm,
+    target: str,
+    coordinates: Coordinates,
+    placed: ScaledInputs,
+    table: TrainingData,
+    *,
+    start: FormFit | None = None,
 ) -> FormFit:
     """Fit a form: scales by the marginal likelihood around the coefficients, coefficients by the scales, in turn."""
-    design, term = design_of(form, coordinates, placed), term_of_columns(form, coordinates)
+    design, term = design_matrix(form, coordinates, placed), term_of_columns(form, coordinates)
     centers = np.array([form.terms[i].center for i in term])
     belief = belief_of(form, target, coordinates, max(float(np.std(table.values)), 0.02))
     theta = start.theta if start else centers
@@ -135,13 +141,18 @@ def fit_form(
         columns = design.jacobian(theta)
         offset = table.values - design.mean(theta) + columns @ (theta - centers)
         steps = _LATER_ROUNDS if i or start else _FIRST_ROUNDS
-        scales = learn_scales(table, columns, term, offset, belief=belief, start=scales, rounds=steps)
+        scales = fit_hyperparameters(table, columns, term, offset, belief=belief, start=scales, rounds=steps)
         theta = _solved(design, table, centers, term, scales, theta)
     return FormFit(form, target, theta, scales)
 
 
 def _solved(
-    design: Design, table: Table, centers: Float, term: NDArray[np.int64], scales: Scales, start: Float
+    design: DesignMatrix,
+    table: TrainingData,
+    centers: Float,
+    term: NDArray[np.int64],
+    scales: Hyperparameters,
+    start: Float,
 ) -> Float:
     return solve_coefficients(
         table, mean=design.mean, jacobian=design.jacobian, centers=centers,
@@ -150,7 +161,13 @@ def _solved(
 
 
 def held_out(
-    fit: FormFit, coordinates: Coordinates, placed: Placed, table: Table, fold: NDArray[np.int64], *, relearn: bool
+    fit: FormFit,
+    coordinates: Coordinates,
+    placed: ScaledInputs,
+    table: TrainingData,
+    fold: NDArray[np.int64],
+    *,
+    relearn: bool,
 ) -> tuple[Float, Float]:
     """Return each fold's linked values as a fit to the others predicts them, with their variance, shape (n,) each.
 
@@ -167,10 +184,12 @@ def held_out(
     is_single = len(np.unique(fold)) == len(fold)
     if not relearn and (fit.form.law == "sum" or is_single):
         # One row of many hardly moves the coefficients: to first order around the whole fit is enough.
-        design = design_of(fit.form, coordinates, placed)
+        design = design_matrix(fit.form, coordinates, placed)
         columns = design.jacobian(fit.theta)
         offset = table.values - design.mean(fit.theta) + columns @ (fit.theta - centers)
-        return left_out_linear(table, columns, offset, np.exp(fit.scales.widths)[term], scales=fit.scales, fold=fold)
+        return leave_out_prediction(
+            table, columns, offset, np.exp(fit.scales.widths)[term], scales=fit.scales, fold=fold
+        )
     middle, variance = np.empty(len(fold)), np.empty(len(fold))
     for k in np.unique(fold):
         out = fold == k
@@ -179,7 +198,7 @@ def held_out(
         if relearn:
             partial = fit_form(fit.form, fit.target, coordinates, known, rest, start=fit)
         else:
-            theta = _solved(design_of(fit.form, coordinates, known), rest, centers, term, fit.scales, fit.theta)
+            theta = _solved(design_matrix(fit.form, coordinates, known), rest, centers, term, fit.scales, fit.theta)
             partial = FormFit(fit.form, fit.target, theta, fit.scales)
         middle[out], variance[out] = conditional(partial, coordinates, known, rest, asked, table.points[out])
         variance[out] += table.repeat_variance[out]
@@ -187,13 +206,18 @@ def held_out(
 
 
 def conditional(
-    fit: FormFit, coordinates: Coordinates, placed: Placed, table: Table, asked: Placed, points: Float
+    fit: FormFit,
+    coordinates: Coordinates,
+    placed: ScaledInputs,
+    table: TrainingData,
+    asked: ScaledInputs,
+    points: Float,
 ) -> tuple[Float, Float]:
     """Return the linked prediction of designs and the variance of a new measurement around it, shape (m,) each.
 
     To first order in the coefficients (exact where terms are summed).
     """
-    here, there = design_of(fit.form, coordinates, placed), design_of(fit.form, coordinates, asked)
+    here, there = design_matrix(fit.form, coordinates, placed), design_matrix(fit.form, coordinates, asked)
     widths = np.exp(fit.scales.widths)[term_of_columns(fit.form, coordinates)]
     own, other = here.jacobian(fit.theta) * widths, there.jacobian(fit.theta) * widths
     around = residual_covariance(table, fit.scales)
@@ -206,9 +230,9 @@ def conditional(
     return middle, np.maximum(prior - explained, 0.0) + np.exp(2 * fit.scales.scatter)
 
 
-def freedom_of(fit: FormFit, coordinates: Coordinates, placed: Placed, table: Table) -> float:
+def degrees_of_freedom(fit: FormFit, coordinates: Coordinates, placed: ScaledInputs, table: TrainingData) -> float:
     """Return how many rows are left to tell the size of the deviations once the coefficients are paid for."""
-    columns = design_of(fit.form, coordinates, placed).jacobian(fit.theta)
+    columns = design_matrix(fit.form, coordinates, placed).jacobian(fit.theta)
     weighted = columns * np.exp(fit.scales.widths)[term_of_columns(fit.form, coordinates)]
     around = residual_covariance(table, fit.scales)
     own = np.diag(around) - np.diag(kernel(table.points, table.points, fit.scales))

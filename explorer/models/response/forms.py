@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from scipy.special import expit, logit
 
-from explorer.models.response.input_scaling import Coordinates, Placed
+from explorer.models.response.input_scaling import Coordinates, ScaledInputs
 from explorer.problem.columns import Float
 
 Law = Literal["sum", "shares", "cliff", "strain", "stored"]
@@ -38,7 +38,7 @@ class Term:
     width: float = 1.0
     is_learned: bool = True
 
-    def columns(self, coordinates: Coordinates, placed: Placed) -> Float:
+    def columns(self, coordinates: Coordinates, placed: ScaledInputs) -> Float:
         """Return the term's columns, shape (n, number of coefficients)."""
         code, size = np.zeros(placed.n, dtype=np.int64), 1
         for name in self.categories:
@@ -53,7 +53,7 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class FunctionalForm:
     """A candidate: terms, the law that they are put into, and whether a Gaussian process takes what they leave.
 
     Args:
@@ -92,7 +92,9 @@ def unlink(target: str, linked: Float) -> Float:
     return np.asarray(np.exp(np.clip(linked, -700, 700)))
 
 
-def combined(form: Form, sums: Mapping[str, Float], coordinates: Coordinates, placed: Placed) -> Float:
+def evaluate_form(
+    form: FunctionalForm, sums: Mapping[str, Float], coordinates: Coordinates, placed: ScaledInputs
+) -> Float:
     """Put predictors into the form's law, shape (..., n), in the target's link."""
     if form.law == "shares":
         return _shares(form, sums, coordinates, placed)
@@ -103,7 +105,7 @@ def combined(form: Form, sums: Mapping[str, Float], coordinates: Coordinates, pl
     return _cliff(sums, placed) if form.law == "cliff" else sums["level"]
 
 
-def _shares(form: Form, sums: Mapping[str, Float], coordinates: Coordinates, placed: Placed) -> Float:
+def _shares(form: FunctionalForm, sums: Mapping[str, Float], coordinates: Coordinates, placed: ScaledInputs) -> Float:
     """Return level + log of the parts' mean, weighted by shares that are softmax of the other predictors."""
     weights, powers = [np.zeros(placed.n)], []
     weights += [sums[name] for name in form.predictors if name != "level"]
@@ -117,7 +119,7 @@ def _shares(form: Form, sums: Mapping[str, Float], coordinates: Coordinates, pla
     return np.asarray(sums["level"] + np.logaddexp.reduce(ahead, axis=0) - np.logaddexp.reduce(alone, axis=0))
 
 
-def _cliff(sums: Mapping[str, Float], placed: Placed) -> Float:
+def _cliff(sums: Mapping[str, Float], placed: ScaledInputs) -> Float:
     """Return log-odds of c + (a - c) / (1 + exp((R - r0)/s_R) + exp((ln D - d0)/s_D))."""
     chance, plateau = expit(sums["chance"]), expit(sums["plateau"])
     fallen = np.zeros(placed.n)
@@ -131,7 +133,7 @@ def _cliff(sums: Mapping[str, Float], placed: Placed) -> Float:
     return np.asarray(logit(np.clip(share, LEAST_ACCURACY, 1 - LEAST_ACCURACY)))
 
 
-def _strain(sums: Mapping[str, Float], placed: Placed) -> Float:
+def _strain(sums: Mapping[str, Float], placed: ScaledInputs) -> Float:
     """Return log-odds of c + (a - c) / (1 + ((w0 / w)^(1/(k s_w)) + (D / D0)^(1/(k s_D)))^k), w = 1 - R.
 
     Unlike the cliff it ends at chance where no weight is left. s_w and s_D are the widths of the edges in logarithms,
@@ -151,7 +153,7 @@ def _strain(sums: Mapping[str, Float], placed: Placed) -> Float:
     return np.asarray(logit(np.clip(share, LEAST_ACCURACY, 1 - LEAST_ACCURACY)))
 
 
-def _stored(sums: Mapping[str, Float], placed: Placed) -> Float:
+def _stored(sums: Mapping[str, Float], placed: ScaledInputs) -> Float:
     """Return the logarithm of S (p + (1 - p) w^a (bits / 8)^b), with w the smaller of 1 - R and exp(-D / d).
 
     Rounding makes zeros too: weights below half a step are gone whether they were pruned or not, exp(-D / d) are left

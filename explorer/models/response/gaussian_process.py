@@ -16,7 +16,7 @@ _ROOT5 = np.sqrt(5.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Scales:
+class Hyperparameters:
     """What the samples decide of the widths: all logarithms of standard deviations or lengths.
 
     Args:
@@ -33,7 +33,7 @@ class Scales:
 
 
 @dataclass(frozen=True, slots=True)
-class Belief:
+class HyperPrior:
     """Where the scales are believed to be before the data.
 
     Args:
@@ -42,7 +42,7 @@ class Belief:
         tie: which length each coordinate takes (the levels of one category share theirs), shape (d,).
     """
 
-    centers: Scales
+    centers: Hyperparameters
     is_learned: NDArray[np.bool_]
     tie: NDArray[np.int64]
 
@@ -51,7 +51,7 @@ class Belief:
         """Whether there is a residual process."""
         return bool(np.isfinite(self.centers.amplitude))
 
-    def pack(self, scales: Scales) -> Float:
+    def pack(self, scales: Hyperparameters) -> Float:
         """Return the free scales as one vector."""
         parts = [scales.widths[self.is_learned], np.array([scales.scatter])]
         if self.has_process:
@@ -59,14 +59,14 @@ class Belief:
             parts += [np.array([scales.amplitude]), scales.lengths[first]]
         return np.concatenate(parts)
 
-    def unpack(self, vector: Float) -> Scales:
+    def unpack(self, vector: Float) -> Hyperparameters:
         """Return the scales of a vector of free ones."""
         widths = self.centers.widths.copy()
         k = int(self.is_learned.sum())
         widths[self.is_learned] = vector[:k]
         if not self.has_process:
-            return Scales(widths, float(vector[k]), -np.inf, self.centers.lengths)
-        return Scales(widths, float(vector[k]), float(vector[k + 1]), vector[k + 2 :][self.tie])
+            return Hyperparameters(widths, float(vector[k]), -np.inf, self.centers.lengths)
+        return Hyperparameters(widths, float(vector[k]), float(vector[k + 1]), vector[k + 2 :][self.tie])
 
     @property
     def spreads(self) -> Float:
@@ -78,7 +78,7 @@ class Belief:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TrainingData:
     """What is fitted: linked values with the variance that repeats show, and distances between configurations.
 
     Args:
@@ -93,17 +93,17 @@ class Table:
     points: Float
     roughness: Float = field(default_factory=lambda: np.ones(()))
 
-    def rows(self, which: NDArray[np.bool_]) -> "Table":
+    def rows(self, which: NDArray[np.bool_]) -> "TrainingData":
         """Return some of the configurations."""
         roughness = np.broadcast_to(self.roughness, self.values.shape)[which]
-        return Table(self.values[which], self.repeat_variance[which], self.points[which], roughness)
+        return TrainingData(self.values[which], self.repeat_variance[which], self.points[which], roughness)
 
-    def scatter_variance(self, scales: Scales) -> Float:
+    def scatter_variance(self, scales: Hyperparameters) -> Float:
         """Return the variance of each value by scatter, without what repeats show, shape (n,) or ()."""
         return np.asarray(np.exp(2 * scales.scatter) * self.roughness**2)
 
 
-def kernel(a: Float, b: Float, scales: Scales) -> Float:
+def kernel(a: Float, b: Float, scales: Hyperparameters) -> Float:
     """Return the residual process's covariance, Matern 5/2, shape (n, m)."""
     if not np.isfinite(scales.amplitude):
         return np.zeros((len(a), len(b)))
@@ -113,16 +113,23 @@ def kernel(a: Float, b: Float, scales: Scales) -> Float:
     return np.asarray(np.exp(2 * scales.amplitude) * (1 + r + r**2 / 3) * np.exp(-r))
 
 
-def residual_covariance(table: Table, scales: Scales) -> Float:
+def residual_covariance(table: TrainingData, scales: Hyperparameters) -> Float:
     """Return the covariance of the values around the terms: process, scatter and repeats, shape (n, n)."""
     matrix = kernel(table.points, table.points, scales)
     matrix[np.diag_indices_from(matrix)] += table.scatter_variance(scales) + table.repeat_variance + _JITTER
     return matrix
 
 
-def learn_scales(
-    table: Table, columns: Float, term: NDArray[np.int64], offset: Float, *, belief: Belief, start: Scales, rounds: int
-) -> Scales:
+def fit_hyperparameters(
+    table: TrainingData,
+    columns: Float,
+    term: NDArray[np.int64],
+    offset: Float,
+    *,
+    belief: HyperPrior,
+    start: Hyperparameters,
+    rounds: int,
+) -> Hyperparameters:
     """Return the most probable scales, with the coefficients integrated out.
 
     Args:
@@ -152,7 +159,13 @@ def _square_distances(points: Float) -> Float:
 
 
 def _evidence(
-    scales: Scales, belief: Belief, table: Table, columns: Float, term: NDArray[np.int64], offset: Float, squares: Float
+    scales: Hyperparameters,
+    belief: HyperPrior,
+    table: TrainingData,
+    columns: Float,
+    term: NDArray[np.int64],
+    offset: Float,
+    squares: Float,
 ) -> tuple[float, Float]:
     """Return the logarithm of the marginal likelihood and its gradient in the free scales."""
     weighted = columns * np.exp(scales.widths)[term]
@@ -186,13 +199,13 @@ def _inverse(root: Float) -> Float:
 
 
 def solve_coefficients(
-    table: Table,
+    table: TrainingData,
     *,
     mean: Callable[[Float], Float],
     jacobian: Callable[[Float], Float],
     centers: Float,
     widths: Float,
-    scales: Scales,
+    scales: Hyperparameters,
     start: Float,
 ) -> Float:
     """Return the most probable coefficients for given scales, by damped least squares, shape (p,).
@@ -220,8 +233,14 @@ def solve_coefficients(
     return np.asarray(centers + widths * solution.x)
 
 
-def left_out_linear(
-    table: Table, columns: Float, offset: Float, widths: Float, *, scales: Scales, fold: NDArray[np.int64]
+def leave_out_prediction(
+    table: TrainingData,
+    columns: Float,
+    offset: Float,
+    widths: Float,
+    *,
+    scales: Hyperparameters,
+    fold: NDArray[np.int64],
 ) -> tuple[Float, Float]:
     """Return each fold's values as the others predict them, and the variance of that, shape (n,) each.
 

@@ -31,7 +31,7 @@ class Knob:
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class InputScale:
     """A numeric knob's scale: `z = (scaled - center) / half` runs from -1 to 1 over the samples.
 
     Args:
@@ -64,7 +64,7 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class ScaledInputs:
     """Designs in coordinates.
 
     Args:
@@ -78,10 +78,10 @@ class Placed:
     raw: Mapping[str, Float]
     n: int
 
-    def rows(self, which: NDArray[Any]) -> "Placed":
+    def rows(self, which: NDArray[Any]) -> "ScaledInputs":
         """Return some of the designs, by index or mask."""
         n = len(np.arange(self.n)[which])
-        return Placed(take(self.codes, which), take(self.z, which), take(self.raw, which), n)
+        return ScaledInputs(take(self.codes, which), take(self.z, which), take(self.raw, which), n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Coordinates:
     """Levels of the category knobs and axes of the numeric ones, as the samples have them."""
 
     levels: Mapping[str, tuple[str, ...]]
-    axes: Mapping[str, Axis]
+    axes: Mapping[str, InputScale]
 
     @property
     def varied(self) -> tuple[str, ...]:
@@ -106,7 +106,7 @@ class Coordinates:
         """All knobs."""
         return (*self.levels, *self.axes)
 
-    def place(self, designs: Columns) -> Placed:
+    def place(self, designs: Columns) -> ScaledInputs:
         """Return designs in coordinates.
 
         Raises:
@@ -114,9 +114,9 @@ class Coordinates:
         """
         codes = {name: _codes(name, designs[name], levels) for name, levels in self.levels.items()}
         raw = {name: np.asarray(designs[name], dtype=np.float64) for name in self.axes}
-        return Placed(codes, {name: axis.z(raw[name]) for name, axis in self.axes.items()}, raw, n_rows(designs))
+        return ScaledInputs(codes, {name: axis.z(raw[name]) for name, axis in self.axes.items()}, raw, n_rows(designs))
 
-    def points(self, placed: Placed) -> Float:
+    def points(self, placed: ScaledInputs) -> Float:
         """Return the varied knobs as a matrix, shape (n, d): numbers in half ranges, levels of a category 1 apart."""
         parts = [placed.z[name][:, None] for name in self.varied]
         parts += [np.eye(len(self.levels[name]))[placed.codes[name]] / np.sqrt(2) for name in self.categories]
@@ -128,7 +128,7 @@ class Coordinates:
         sizes = [1] * len(self.varied) + [len(self.levels[name]) for name in self.categories]
         return np.repeat(np.arange(len(sizes)), sizes)
 
-    def outside(self, placed: Placed) -> Float:
+    def outside(self, placed: ScaledInputs) -> Float:
         """Return how far outside the samples' ranges each design lies, in half ranges over all knobs, shape (n,)."""
         if not self.varied:
             return np.zeros(placed.n)
@@ -153,7 +153,7 @@ def coordinates_of(designs: Columns, knobs: Sequence[Knob]) -> Coordinates:
     return Coordinates(levels, {knob.name: _axis(knob, designs[knob.name]) for knob in knobs if knob.kind == "number"})
 
 
-def _axis(knob: Knob, values: NDArray[Any]) -> Axis:
+def _axis(knob: Knob, values: NDArray[Any]) -> InputScale:
     numbers = np.asarray(values, dtype=np.float64)
     scale: Scale = "log" if knob.is_log or knob.name in _ALWAYS_LOG else "linear"
     floor = 1e-300
@@ -163,12 +163,12 @@ def _axis(knob: Knob, values: NDArray[Any]) -> Axis:
         # "Not quantized" stands half of the finest step away: all that the data can tell of steps below the finest.
         positive = numbers[numbers > 0]
         scale, floor = "step", float(positive.min() / 2) if positive.size else 1e-6
-    bare = Axis(knob.name, scale, 0.0, 1.0, floor, is_varied=True)
+    bare = InputScale(knob.name, scale, 0.0, 1.0, floor, is_varied=True)
     scaled = bare.scaled(numbers)
     low, high = float(scaled.min()), float(scaled.max())
     is_varied = high - low > 1e-12 * max(abs(low), abs(high))
     constant = _CONSTANT_SHARE * max(abs(low), 1e-9) if scale == "linear" else 1.0
-    return Axis(knob.name, scale, (low + high) / 2, (high - low) / 2 if is_varied else constant, floor, is_varied)
+    return InputScale(knob.name, scale, (low + high) / 2, (high - low) / 2 if is_varied else constant, floor, is_varied)
 
 
 def _codes(name: str, values: NDArray[Any], levels: Sequence[str]) -> NDArray[np.int64]:

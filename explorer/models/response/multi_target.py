@@ -1,4 +1,4 @@
-"""Responses: several fitted targets as one evaluator, each from its own table of measurements."""
+"""MultiResponse: several fitted targets as one evaluator, each from its own table of measurements."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from explorer.models.response.input_scaling import Knob
 from explorer.models.response.response import N_DRAWS, Response, ResponseDraws, draw_response
 from explorer.models.response.selection import fit_response
 from explorer.models.samples.samples import Samples
-from explorer.problem.applicability import Span
+from explorer.problem.applicability import Range
 from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, stack, take
 
 _LOG_RATIO = 4.0
@@ -23,7 +23,7 @@ _ALL = "all"  # what the one family is called where no knob tells families apart
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class KnobColumns:
     """A table of measurements.
 
     Args:
@@ -38,7 +38,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Responses:
+class MultiResponse:
     """Fitted targets that answer for the same designs; each needs only the knobs of its own table.
 
     Args:
@@ -52,7 +52,7 @@ class Responses:
     responses: Mapping[str, Response]
 
     @property
-    def is_cheap(self) -> bool:
+    def is_vectorized(self) -> bool:
         """Thousands of designs are predicted in a blink."""
         return True
 
@@ -80,7 +80,7 @@ class Responses:
         )
 
     @property
-    def domain(self) -> Mapping[str, Mapping[str, Span]]:
+    def domain(self) -> Mapping[str, Mapping[str, Range]]:
         """For each family, the span of each numeric knob in which all of its targets have samples."""
         return {family: self._spans(family) for family in self.families}
 
@@ -152,8 +152,8 @@ class Responses:
                 if name not in self.families:
                     raise UnknownName("family", name, self.families)
 
-    def _spans(self, family: str) -> dict[str, Span]:
-        spans: dict[str, Span] = {}
+    def _spans(self, family: str) -> dict[str, Range]:
+        spans: dict[str, Range] = {}
         for target in self.targets_of(family):
             response = self.responses[target]
             own = response.samples["family"] == family if _has_family(response) else slice(None)
@@ -162,7 +162,7 @@ class Responses:
                 is_log = axis.scale in {"log", "step"}
                 # A step of 0 is "not quantized": a logarithm starts at the floor that stands for it.
                 low = max(float(values.min()), axis.floor) if is_log else float(values.min())
-                span = Span(low, max(float(values.max()), low), is_log)
+                span = Range(low, max(float(values.max()), low), is_log)
                 spans[name] = _common(spans[name], span) if name in spans else span
         return spans
 
@@ -195,14 +195,14 @@ def measured_knobs(samples: Samples) -> tuple[Knob, ...]:
     )
 
 
-def measured(samples: Samples) -> Measured:
+def with_knobs(samples: Samples) -> KnobColumns:
     """Return samples with their knobs; one that another determines in every row is left out.
 
     It would take half of the other's effect, and a search that moves both would ask for what cannot be.
     """
     knobs = measured_knobs(samples)
     copies = duplicated_knobs(samples.columns, knobs=knobs)
-    return Measured(samples, tuple(knob for knob in knobs if knob.name not in copies or knob.name == "family"))
+    return KnobColumns(samples, tuple(knob for knob in knobs if knob.name not in copies or knob.name == "family"))
 
 
 def _is_log(values: NDArray[Any]) -> bool:
@@ -210,7 +210,7 @@ def _is_log(values: NDArray[Any]) -> bool:
     return low > 0 and high > _LOG_RATIO * low
 
 
-def _remarks(table: Measured, responses: Mapping[str, Response]) -> Iterator[str]:
+def _remarks(table: KnobColumns, responses: Mapping[str, Response]) -> Iterator[str]:
     """Yield what is odd about a table's measurements, with the rows' numbers in its file."""
     columns, numbers = table.samples.columns, table.samples.numbers or None
     for name, source in duplicated_knobs(columns, knobs=measured_knobs(table.samples)).items():
@@ -222,7 +222,7 @@ def _remarks(table: Measured, responses: Mapping[str, Response]) -> Iterator[str
         yield from responses[target].warnings
 
 
-def fit_responses(tables: Sequence[Measured], *, name: str) -> Responses:
+def fit_responses(tables: Sequence[KnobColumns], *, name: str) -> MultiResponse:
     """Fit every target of some tables; each table tells of its own targets alone.
 
     Raises:
@@ -240,12 +240,12 @@ def fit_responses(tables: Sequence[Measured], *, name: str) -> Responses:
             )  # fmt: skip
     if not responses:
         raise WrongUsage("no target was measured", fix=f"give one of {', '.join(TARGETS)}")
-    samples = stacked([table.samples for table in tables])
+    samples = concat([table.samples for table in tables])
     remarks = [text for table in tables for text in _remarks(table, responses)]
-    return Responses(name, replace(samples, notes=tuple(dict.fromkeys((*samples.notes, *remarks)))), responses)
+    return MultiResponse(name, replace(samples, notes=tuple(dict.fromkeys((*samples.notes, *remarks)))), responses)
 
 
-def stacked(tables: Sequence[Samples]) -> Samples:
+def concat(tables: Sequence[Samples]) -> Samples:
     """Return tables of samples one below the other; what a table lacks is NaN, in columns of text empty."""
     names = dict.fromkeys(name for table in tables for name in table.columns)
     is_text = {name: any(t.columns[name].dtype == object for t in tables if name in t.columns) for name in names}
@@ -275,7 +275,7 @@ def _families(response: Response) -> tuple[str, ...]:
     return response.coordinates.levels.get("family", (_ALL,))
 
 
-def _common(a: Span, b: Span) -> Span:
+def _common(a: Range, b: Range) -> Range:
     """Return where two spans overlap; the first where they do not."""
     low, high = max(a.low, b.low), min(a.high, b.high)
-    return Span(low, high, a.is_log) if low <= high else a
+    return Range(low, high, a.is_log) if low <= high else a

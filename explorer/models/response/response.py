@@ -10,10 +10,10 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
-from explorer.models.response.calibration import Gaps, Widening
-from explorer.models.response.fitting import Design, FormFit, design_of, freedom_of, term_of_columns
+from explorer.models.response.calibration import InterpolationUncertainty, IntervalInflation
+from explorer.models.response.fitting import DesignMatrix, FormFit, degrees_of_freedom, design_matrix, term_of_columns
 from explorer.models.response.forms import unlink
-from explorer.models.response.gaussian_process import Table, kernel, residual_covariance
+from explorer.models.response.gaussian_process import TrainingData, kernel, residual_covariance
 from explorer.models.response.input_scaling import Coordinates, Knob
 from explorer.models.samples.binomial import sampling_variance
 from explorer.problem.columns import Columns, Float, n_rows, take
@@ -28,7 +28,7 @@ _OUTSIDE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class CandidateForm:
     """How well one form predicted rows that it had not seen.
 
     Args:
@@ -80,14 +80,14 @@ class Response:
     coordinates: Coordinates
     samples: Columns
     counts: NDArray[np.int64]
-    table: Table
+    table: TrainingData
     repeat_sd: float
     trials: Float
     fit: FormFit
-    widening: Widening
-    gaps: Gaps
-    candidates: tuple[Candidate, ...]
-    checked: Candidate
+    widening: IntervalInflation
+    gaps: InterpolationUncertainty
+    candidates: tuple[CandidateForm, ...]
+    checked: CandidateForm
     choice: str
     warnings: tuple[str, ...]
 
@@ -119,7 +119,7 @@ class Response:
     def linked(self, designs: Columns) -> Float:
         """Return the most probable linked value of each design, shape (n,)."""
         placed = self.coordinates.place(designs)
-        mean = design_of(self.fit.form, self.coordinates, placed).mean(self.fit.theta)
+        mean = design_matrix(self.fit.form, self.coordinates, placed).mean(self.fit.theta)
         if not np.isfinite(self.fit.scales.amplitude):
             return np.asarray(mean)
         around = kernel(self.coordinates.points(placed), self.table.points, self.fit.scales) @ _pull(self)
@@ -177,7 +177,7 @@ class ResponseDraws:
         scales, coordinates = response.fit.scales, response.coordinates
         placed = coordinates.place(designs)
         points = coordinates.points(placed)
-        design = design_of(response.fit.form, coordinates, placed)
+        design = design_matrix(response.fit.form, coordinates, placed)
         values = design.mean(self.theta)
         if np.isfinite(scales.amplitude):
             values = values + self.amplitudes @ _cosines(points, self.frequencies, self.phases).T
@@ -210,7 +210,7 @@ def draw_response(response: Response, *, n: int = N_DRAWS, seed: int = 0) -> Res
 
 def _drawn(response: Response, n: int, rng: np.random.Generator) -> ResponseDraws:
     fit, table = response.fit, response.table
-    design = design_of(fit.form, response.coordinates, response.coordinates.place(response.samples))
+    design = design_matrix(fit.form, response.coordinates, response.coordinates.place(response.samples))
     term = term_of_columns(fit.form, response.coordinates)
     centers, widths = np.array([fit.form.terms[i].center for i in term]), np.exp(fit.scales.widths)[term]
     around = residual_covariance(table, fit.scales)
@@ -227,14 +227,14 @@ def _drawn(response: Response, n: int, rng: np.random.Generator) -> ResponseDraw
     theta = before + cho_solve(whole, lacking.T).T @ columns * widths**2
     left = table.values - _mean(design, theta, columns, fit) - process - noise
     pull = cho_solve(cho_factor(around, lower=True), left.T).T
-    freedom = freedom_of(fit, response.coordinates, response.coordinates.place(response.samples), table)
+    freedom = degrees_of_freedom(fit, response.coordinates, response.coordinates.place(response.samples), table)
     stretch = np.sqrt(freedom / rng.chisquare(freedom, n))
     # One normal from each n-th of the distribution: quantiles of few draws stay steady.
     scatter, bridge = (rng.permutation(ndtri((np.arange(n) + 0.5) / n)) for _ in range(2))
     return ResponseDraws(response, theta, frequencies, phases, amplitudes, pull, scatter, bridge, stretch)
 
 
-def _mean(design: Design, theta: Float, columns: Float, fit: FormFit) -> Float:
+def _mean(design: DesignMatrix, theta: Float, columns: Float, fit: FormFit) -> Float:
     return theta @ columns.T if fit.form.law == "sum" else design.mean(theta)
 
 
@@ -257,7 +257,7 @@ def _cosines(points: Float, frequencies: Float, phases: Float) -> Float:
 def _pull(response: Response) -> Float:
     """Return what each sample adds to the residual process, shape (n,)."""
     fit, table = response.fit, response.table
-    design = design_of(fit.form, response.coordinates, response.coordinates.place(response.samples))
+    design = design_matrix(fit.form, response.coordinates, response.coordinates.place(response.samples))
     around = residual_covariance(table, fit.scales)
     with threadpool_limits(1):
         return np.asarray(cho_solve(cho_factor(around, lower=True), table.values - design.mean(fit.theta)))

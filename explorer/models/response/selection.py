@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from explorer.errors import WrongUsage
 from explorer.models.response.calibration import (
-    Gaps,
-    Widening,
+    InterpolationUncertainty,
+    IntervalInflation,
     away_from_levels,
     half_width,
     knobs_with_gaps,
@@ -21,11 +21,11 @@ from explorer.models.response.calibration import (
     needed,
 )
 from explorer.models.response.candidates import candidate_forms
-from explorer.models.response.fitting import FormFit, conditional, fit_form, freedom_of, held_out
-from explorer.models.response.forms import Form, link, unlink
-from explorer.models.response.gaussian_process import Table
-from explorer.models.response.input_scaling import Coordinates, Knob, Placed, coordinates_of
-from explorer.models.response.response import LEVEL, Candidate, Response
+from explorer.models.response.fitting import FormFit, conditional, degrees_of_freedom, fit_form, held_out
+from explorer.models.response.forms import FunctionalForm, link, unlink
+from explorer.models.response.gaussian_process import TrainingData
+from explorer.models.response.input_scaling import Coordinates, Knob, ScaledInputs, coordinates_of
+from explorer.models.response.response import LEVEL, CandidateForm, Response
 from explorer.models.samples.binomial import countable, sampling_variance
 from explorer.problem.columns import Columns, Float, take
 
@@ -47,8 +47,8 @@ class _Data:
     samples: Columns
     counts: NDArray[np.int64]
     coordinates: Coordinates
-    placed: Placed
-    table: Table
+    placed: ScaledInputs
+    table: TrainingData
     repeat_sd: float
     trials: Float
     fold: NDArray[np.int64]
@@ -99,7 +99,7 @@ def _fitted(
     without = {
         name: _judged(fit, data, level, relearn=False, doubt=doubt.get(name, 0.0))[1] for name, level in levels.items()
     }
-    widening = Widening(factor, away_from_levels(data.coordinates, data.placed, without, factor))
+    widening = IntervalInflation(factor, away_from_levels(data.coordinates, data.placed, without, factor))
     return Response(
         target, tuple(knobs), data.coordinates, data.samples, data.counts, data.table, data.repeat_sd, data.trials,
         fit, widening, gaps, candidates, checked, _choice(target, candidates[chosen], candidates, data),
@@ -107,13 +107,13 @@ def _fitted(
     )  # fmt: skip
 
 
-def _candidate(fit: FormFit, data: _Data, levels: Mapping[str, NDArray[np.int64]]) -> Candidate:
+def _candidate(fit: FormFit, data: _Data, levels: Mapping[str, NDArray[np.int64]]) -> CandidateForm:
     one = _judged(fit, data, data.fold, relearn=len(data.fold) <= _MAX_TO_RELEARN)[0]
     between = [_judged(fit, data, level, relearn=False)[0].error for level in levels.values()]
     return replace(one, between=float(np.exp(np.mean(np.log(np.maximum(between, _LEAST_ERROR)))))) if between else one
 
 
-def _chosen(candidates: Sequence[Candidate], forms: Sequence[Form], *, has_axes: bool) -> int:
+def _chosen(candidates: Sequence[CandidateForm], forms: Sequence[FunctionalForm], *, has_axes: bool) -> int:
     """Return which form to keep: of those as good as the best, one with a law, else the simplest.
 
     A law holds outside the rows as well, which no score can see. The mean of the categories is what the others are
@@ -171,7 +171,7 @@ def _prepared(
     own = groups[has_all][first[picked]].astype(str) if groups is not None else np.arange(len(picked))
     fold = np.unique(own, return_inverse=True)[1]
     # Repeats on the same samples say nothing of other samples: their number does not lower this part.
-    table = Table(means, repeat_sd**2 / counts + sampling_variance(means, trials), coordinates.points(placed))
+    table = TrainingData(means, repeat_sd**2 / counts + sampling_variance(means, trials), coordinates.points(placed))
     return _Data(samples, counts, coordinates, placed, table, repeat_sd, trials, fold), tuple(warnings)
 
 
@@ -187,7 +187,9 @@ def configurations(designs: Columns, knobs: Sequence[Knob]) -> tuple[NDArray[np.
     return first[order], rank[index.reshape(-1)]
 
 
-def _gaps(fit: FormFit, data: _Data, levels: Mapping[str, NDArray[np.int64]]) -> tuple[Gaps, dict[str, Float]]:
+def _gaps(
+    fit: FormFit, data: _Data, levels: Mapping[str, NDArray[np.int64]]
+) -> tuple[InterpolationUncertainty, dict[str, Float]]:
     """Return the gaps of a fit, and what they add to each row's standard deviation where its level is left out."""
 
     def linked(designs: Columns) -> Float:
@@ -206,16 +208,16 @@ def _gaps(fit: FormFit, data: _Data, levels: Mapping[str, NDArray[np.int64]]) ->
         change = left_changes(data.samples, name, coordinates=data.coordinates, level=level, linked=linked)
         shares[name] = learned_share(data.table.values - middle, variance, change, level=level)
         doubt[name] = shares[name] * change
-    return Gaps(shares), doubt
+    return InterpolationUncertainty(shares), doubt
 
 
 def _judged(
     fit: FormFit, data: _Data, fold: NDArray[np.int64], *, relearn: bool, doubt: Float | float = 0.0
-) -> tuple[Candidate, float]:
+) -> tuple[CandidateForm, float]:
     """Return how well a form predicts rows left out by fold, and how much wider its intervals must be to cover."""
     table, can_be = data.table, _can_be_predicted(data, fold)
     if not can_be.any() or len(np.unique(fold)) < 2:
-        return Candidate(fit.form.name, np.inf, -np.inf, np.nan), 1.0
+        return CandidateForm(fit.form.name, np.inf, -np.inf, np.nan), 1.0
     middle, variance = held_out(fit, data.coordinates, data.placed, table, fold, relearn=relearn)
     residual, sd = (table.values - middle)[can_be], np.sqrt(variance + np.square(doubt))[can_be]
     truth = unlink(fit.target, table.values[can_be])
@@ -223,8 +225,8 @@ def _judged(
     error = float(np.mean(gap if fit.target == "accuracy" else gap / truth))
     total = float(np.sum((table.values[can_be] - table.values[can_be].mean()) ** 2))
     r2 = 1 - float(residual @ residual) / total if total > 0 else 0.0
-    z, reach = residual / sd, half_width(freedom_of(fit, data.coordinates, data.placed, table), LEVEL)
-    return Candidate(fit.form.name, error, r2, float(np.mean(np.abs(z) <= reach))), needed(z, reach, LEVEL)
+    z, reach = residual / sd, half_width(degrees_of_freedom(fit, data.coordinates, data.placed, table), LEVEL)
+    return CandidateForm(fit.form.name, error, r2, float(np.mean(np.abs(z) <= reach))), needed(z, reach, LEVEL)
 
 
 def _can_be_predicted(data: _Data, fold: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -238,28 +240,28 @@ def _can_be_predicted(data: _Data, fold: NDArray[np.int64]) -> NDArray[np.bool_]
     return result
 
 
-def _choice(target: str, chosen: Candidate, candidates: Sequence[Candidate], data: _Data) -> str:
+def _choice(target: str, chosen: CandidateForm, candidates: Sequence[CandidateForm], data: _Data) -> str:
     n_folds = len(np.unique(data.fold))
     how = "each configuration" if n_folds == len(data.fold) else f"each of {n_folds} groups"
-    text = f"{target}: '{chosen.name}', {error_text(target, chosen.error)} off when {how} is predicted by the others"
+    text = f"{target}: '{chosen.name}', {format_error(target, chosen.error)} off when {how} is predicted by the others"
     if np.isfinite(chosen.between):
-        text += f", {error_text(target, chosen.between)} when every row with one value of a knob is"
+        text += f", {format_error(target, chosen.between)} when every row with one value of a knob is"
     others = sorted((c for c in candidates if c != chosen), key=lambda c: c.score)
     if not others:
         return text
-    errors = " and ".join(error_text(target, e) for e in (others[0].error, others[0].between) if np.isfinite(e))
+    errors = " and ".join(format_error(target, e) for e in (others[0].error, others[0].between) if np.isfinite(e))
     is_better = others[0].score < chosen.score
     return f"{text}; '{others[0].name}' {'is not enough better to prefer it' if is_better else 'is next'} ({errors})"
 
 
-def error_text(target: str, error: float) -> str:
+def format_error(target: str, error: float) -> str:
     """Return an error as people read it: of accuracy absolute, of all others relative."""
     if not np.isfinite(error):
         return "nobody knows how far"
     return f"{error:.4f}" if target == "accuracy" else f"{error:.1%}"
 
 
-def _fit_warnings(target: str, chosen: Candidate, mean: Candidate, data: _Data) -> list[str]:
+def _fit_warnings(target: str, chosen: CandidateForm, mean: CandidateForm, data: _Data) -> list[str]:
     if not np.isfinite(chosen.error):
         return [f"{target}: no row can be predicted by the others: nothing tells what this model is worth"]
     if chosen.r2 < _EXPLAINS_NOTHING:
@@ -269,6 +271,6 @@ def _fit_warnings(target: str, chosen: Candidate, mean: Candidate, data: _Data) 
         )
         return [text]
     if data.coordinates.varied and chosen.error > 0.95 * mean.error:
-        as_good = f"the mean of each category is as good ({error_text(target, mean.error)})"
+        as_good = f"the mean of each category is as good ({format_error(target, mean.error)})"
         return [f"{target}: the numeric knobs explain next to nothing: {as_good}"]
     return []

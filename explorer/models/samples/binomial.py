@@ -33,7 +33,7 @@ def sampling_variance(linked: Float, trials: NDArray[Any] | float) -> Float:
     return np.where(n > 0, 1 / (known * np.maximum(p * (1 - p), 0.25 / known)), 0.0)
 
 
-def trials_of(table: CsvTable, accuracy: Float | None) -> Float:
+def sample_counts(table: CsvTable, accuracy: Float | None) -> Float:
     """Return on how many samples each accuracy of a table was counted, shape (n,); 0 where the table does not tell.
 
     It does in the columns n_right and n_samples, as `explorer measure` writes them, where their ratio is the accuracy:

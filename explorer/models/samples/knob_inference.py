@@ -19,7 +19,7 @@ _FREE_TEXT = 0.5  # names that are new in more than every second row are labels
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
+class InferredKnobs:
     """Further columns that vary: those taken for knobs, and those that may be knobs or only measured beside.
 
     `apart` is a column of names that parts the file into tables of their own, with the number that shows it.
@@ -42,8 +42,8 @@ class Guess:
         return tuple(told)
 
 
-def guess_knobs(csv: CsvTable) -> Guess:
-    """Guess which columns of a file are knobs, beside those that explorer knows.
+def infer_knobs(csv: CsvTable) -> InferredKnobs:
+    """InferredKnobs which columns of a file are knobs, beside those that explorer knows.
 
     >>> text = [["batch", "note", "accuracy"], ["8", "a", "0.9"], ["16", "a", "0.8"], ["8", "b", "0.9"]]
     >>> guess_knobs(CsvTable(text[0], text[1:], [2, 3, 4], "")).knobs
@@ -57,7 +57,7 @@ def guess_knobs(csv: CsvTable) -> Guess:
         parts = apart is not None and column == apart[0]
         if is_free_name(column) and not parts and not _is_echo(csv, column, knobs):
             knobs.append(column)
-    return Guess(tuple(knobs), tuple(column for column in candidates if column not in knobs), apart)
+    return InferredKnobs(tuple(knobs), tuple(column for column in candidates if column not in knobs), apart)
 
 
 def _apart(csv: CsvTable, named: list[str]) -> tuple[str, str] | None:

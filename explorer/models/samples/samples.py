@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from explorer.errors import MAX_FAULTS_SHOWN, Fault, InvalidFile, shortened, suggestion
+from explorer.errors import MAX_FAULTS_SHOWN, Fault, InvalidFile, limit_faults, suggestion
 from explorer.io.csv_text import CsvTable, header_faults, is_numeric, read_csv
 from explorer.io.files import sha256
-from explorer.models.samples.binomial import trials_of
+from explorer.models.samples.binomial import sample_counts
 from explorer.paper.tables import SOURCE, paper_table
 from explorer.problem.columns import (
     COLUMNS,
@@ -191,13 +191,13 @@ def read_samples(path: Path, *, own: Sequence[str] = (), ignore: Sequence[str] =
     if not table.rows:
         faults.append(Fault("row 2", "there are no rows", "write one row for each measured configuration"))
     if faults:
-        raise InvalidFile(path, shortened(faults))
+        raise InvalidFile(path, limit_faults(faults))
     columns.setdefault("family", np.full(len(table.rows), ONE_FAMILY, dtype=object))
     named = next((name for name in ("name", "label") if name in table.header and name not in own), None)
     labels = table.cells(named) if named else [f"row {number}" for number in table.numbers]
     ordered = {name: columns[name] for name in (*knobs_of(columns), *TARGETS) if name in columns}
     notes += reading_notes(ordered, table, scaled)
-    counted = trials_of(table, ordered.get("accuracy"))
+    counted = sample_counts(table, ordered.get("accuracy"))
     return Samples(ordered, tuple(labels), str(path), sha256(table.text), tuple(notes), tuple(table.numbers), counted)
 
 
@@ -237,7 +237,7 @@ def read_designs(
     if not table.rows:
         faults.append(Fault("row 2", "there are no rows", "write one row for each design"))
     if faults:
-        raise InvalidFile(path, shortened(faults))
+        raise InvalidFile(path, limit_faults(faults))
     known = {*knobs, *(own for name in COLUMNS for own in (name, *bounds(name)))}
     kept = {name: np.array(table.cells(name), dtype=object) for name in table.header if name and name not in known}
     return {

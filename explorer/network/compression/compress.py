@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explorer.network.compression.quantization import Coded, Container, coded, effective_ratio, pruned
+from explorer.network.compression.quantization import (
+    Container,
+    QuantizedTensor,
+    effective_ratio,
+    pruned,
+    quantize_to_codes,
+)
 from explorer.network.compression.sizes import Sizes, packed, sizes_of
 from explorer.network.compression.stored_weights import n_other_bytes
 from explorer.network.graph.loading import subgraphs
@@ -52,7 +58,7 @@ class Compression:
     """
 
     recipe: Recipe
-    tensors: Mapping[str, Coded]
+    tensors: Mapping[str, QuantizedTensor]
     r_effective: float
     n_clipped: int
     key: str
@@ -75,7 +81,7 @@ def codes_of(network: Network, recipe: Recipe) -> Compression:
         [weight.values for weight in network.weights], ratio=recipe.pruning_ratio, per_tensor=recipe.per_tensor
     )
     tensors = {
-        weight.name: _contained(coded(values, step=recipe.quant_step, clip_to=recipe.clip_to), recipe)
+        weight.name: _contained(quantize_to_codes(values, step=recipe.quant_step, clip_to=recipe.clip_to), recipe)
         for weight, values in zip(network.weights, left, strict=True)
     }
     digest = hashlib.sha256(f"{network.sha256} {recipe.quant_step!r} {recipe.full_int8}".encode())
@@ -90,11 +96,11 @@ def codes_of(network: Network, recipe: Recipe) -> Compression:
     )
 
 
-def _contained(tensor: Coded, recipe: Recipe) -> Coded:
+def _contained(tensor: QuantizedTensor, recipe: Recipe) -> QuantizedTensor:
     """Put int4 codes into int8 where activations are int8: there is no kernel for int8 times int4."""
     if not recipe.full_int8 or tensor.container != "int4":
         return tensor
-    return Coded(tensor.codes, "int8", tensor.n_clipped)
+    return QuantizedTensor(tensor.codes, "int8", tensor.n_clipped)
 
 
 def compressed_onnx(network: Network, compression: Compression) -> bytes:
@@ -131,10 +137,10 @@ def sizes(network: Network, compression: Compression, *, onnx: bytes) -> Sizes:
     """Return the compressed file's bytes by codec."""
     import onnx as onnx_module
 
-    coded, others = list(compression.tensors.values()), network.n_other_bytes
+    quantize_to_codes, others = list(compression.tensors.values()), network.n_other_bytes
     if compression.recipe.full_int8:  # other parameters became integers too
         others = n_other_bytes(onnx_module.load_model_from_string(onnx))
-    return sizes_of(onnx, coded=coded, n_other_bytes=others)
+    return sizes_of(onnx, coded=quantize_to_codes, n_other_bytes=others)
 
 
 def _replace(graph: "GraphProto", weights: Mapping[str, Weight], *, compression: Compression, opset: int) -> None:

@@ -17,7 +17,7 @@ BITS: Mapping[Container, int] = {"int4": 4, "int8": 8, "int16": 16}
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class QuantizedTensor:
     """One tensor's integer codes (their shape is the tensor's), what holds them, and how many were clipped."""
 
     codes: Codes
@@ -104,7 +104,7 @@ def narrowest(codes: Codes, *, step: float) -> Container:
     )
 
 
-def coded(weights: Weights, *, step: float, clip_to: Container | None = None) -> Coded:
+def quantize_to_codes(weights: Weights, *, step: float, clip_to: Container | None = None) -> QuantizedTensor:
     """Return one tensor's codes in the narrowest container, or clipped to a given one, the clipped ones counted.
 
     Raises:
@@ -112,11 +112,11 @@ def coded(weights: Weights, *, step: float, clip_to: Container | None = None) ->
     """
     codes = integer_codes(weights, step=step)
     if clip_to is None:
-        return Coded(_stored(codes), narrowest(codes, step=step), 0)
+        return QuantizedTensor(_stored(codes), narrowest(codes, step=step), 0)
     limit = largest_code(clip_to)
     n_clipped = int((np.abs(codes) > limit).sum())
     clipped = np.clip(codes, -limit, limit)
-    return Coded(_stored(clipped), narrowest(clipped, step=step), n_clipped)
+    return QuantizedTensor(_stored(clipped), narrowest(clipped, step=step), n_clipped)
 
 
 def effective_ratio(codes: Sequence[Codes]) -> float:

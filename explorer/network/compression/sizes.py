@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from explorer.network.compression.quantization import BITS, Coded, Codes, Container
+from explorer.network.compression.quantization import BITS, Codes, Container, QuantizedTensor
 
 Codec = Literal["file", "dense", "deflate", "entropy"]
 CODECS: dict[Codec, str] = {
@@ -32,7 +32,7 @@ class Sizes:
         return {"file": self.file, "dense": self.dense, "deflate": self.deflate, "entropy": self.entropy}[codec]
 
 
-def sizes_of(onnx: bytes, *, coded: Sequence[Coded], n_other_bytes: int) -> Sizes:
+def sizes_of(onnx: bytes, *, coded: Sequence[QuantizedTensor], n_other_bytes: int) -> Sizes:
     """Return a compressed network's sizes.
 
     Args:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explorer.network.compression.quantization import BITS, Coded, Container
+from explorer.network.compression.quantization import BITS, Container, QuantizedTensor
 from explorer.network.graph.loading import subgraphs
 from explorer.network.graph.model import weight_users
 
@@ -19,7 +19,7 @@ class StoredWeight:
     """One tensor as the file stores it: its codes, the step D, and the zero point."""
 
     name: str
-    coded: Coded
+    coded: QuantizedTensor
     step: float
     zero: int
 
@@ -39,7 +39,7 @@ def stored_weights(model: "ModelProto") -> Iterator[StoredWeight]:
             codes, step, zero = (numpy_helper.to_array(stored[name]) for name in node.input)
             if step.size != 1 or zero.size != 1:
                 continue
-            coded = Coded(codes.astype(np.int64), kinds[stored[node.input[0]].data_type], 0)
+            coded = QuantizedTensor(codes.astype(np.int64), kinds[stored[node.input[0]].data_type], 0)
             yield StoredWeight(_source(node.input[0]), coded, float(step), int(zero))
 
 

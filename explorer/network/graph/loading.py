@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from explorer.errors import Fault, InvalidFile, MissingPart, WrongUsage
 
 
-def need_onnx() -> None:
+def require_onnx() -> None:
     """Make sure that onnx and onnxruntime can be imported.
 
     Raises:
@@ -102,7 +102,7 @@ def read_network_file(path: Path) -> NetworkFile:
         WrongUsage: there is no such file, or it may not be read.
         InvalidFile: it is not ONNX, too large, damaged, or its external data is missing or outside its folder.
     """
-    need_onnx()
+    require_onnx()
     data = _read_bounded(path)
     model = _parse(path, data)
     digest = hashlib.sha256(data)

@@ -40,7 +40,7 @@ class OperatorCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class OpCounts:
     """A network in one run: its operators, and those whose multiply-accumulates are not known."""
 
     operators: tuple[OperatorCount, ...]
@@ -57,7 +57,9 @@ class Counts:
         return sum(operator.n_accesses for operator in self.operators)
 
 
-def count(model: "ModelProto", feeds: Mapping[str, NDArray[Any]], *, seconds: float | None = None) -> Counts:
+def count_operations(
+    model: "ModelProto", feeds: Mapping[str, NDArray[Any]], *, seconds: float | None = None
+) -> OpCounts:
     """Run a network once on `feeds`, see every shape, and count.
 
     What counts. A MAC is one multiplication with its addition in Conv, ConvTranspose, Gemm, MatMul, Einsum, their
@@ -80,7 +82,7 @@ def count(model: "ModelProto", feeds: Mapping[str, NDArray[Any]], *, seconds: fl
             uncounted.append(f"{node.op_type} '{node.name or i}'")
         weights, activations = _accesses(node, shapes, stored=stored)
         operators.append(OperatorCount(node.name or str(i), node.op_type, macs or 0, weights, activations))
-    return Counts(tuple(operators), tuple(uncounted))
+    return OpCounts(tuple(operators), tuple(uncounted))
 
 
 def _all_shapes(model: "ModelProto", feeds: Mapping[str, NDArray[Any]], *, seconds: float | None) -> Shapes:

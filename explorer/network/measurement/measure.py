@@ -15,7 +15,7 @@ from explorer.network.compression.quantization import BITS
 from explorer.network.graph.session import Session, open_session
 from explorer.network.measurement.accuracy import wilson
 from explorer.network.measurement.latency import interleaved, latency_of
-from explorer.network.measurement.setup import Bench, deadline, right
+from explorer.network.measurement.setup import MeasurementSetup, correct_mask, deadline
 from explorer.network.measurement.technology import modelled_energy
 from explorer.problem.columns import Columns
 
@@ -39,14 +39,14 @@ def effective_of(compression: Compression) -> str:
     return compression.key[:16]
 
 
-def artifact(bench: Bench, compression: Compression) -> bytes:
+def artifact(bench: MeasurementSetup, compression: Compression) -> bytes:
     """Return the ONNX file of a compression, with float or int8 activations as the bench says."""
     if bench.calibration is not None:
         return full_int8_onnx(bench.network, compression, calibration=bench.calibration)
     return compressed_onnx(bench.network, compression)
 
 
-def measure_design(bench: Bench, *, pruning_ratio: float, quant_step: float, cache: Cache) -> Row:
+def measure_design(bench: MeasurementSetup, *, pruning_ratio: float, quant_step: float, cache: Cache) -> Row:
     """Compress by R and D and measure what comes out; a design with the codes of an earlier one is not run again.
 
     Returns:
@@ -71,7 +71,7 @@ def measure_design(bench: Bench, *, pruning_ratio: float, quant_step: float, cac
     return {**cache[effective], "n_clipped": compression.n_clipped}
 
 
-def measure_table(bench: Bench, designs: Columns, *, cache: Cache | None = None) -> Iterator[Row]:
+def measure_table(bench: MeasurementSetup, designs: Columns, *, cache: Cache | None = None) -> Iterator[Row]:
     """Measure designs one after the other; a failed one is recorded in its `error` column and does not end the rest.
 
     Args:
@@ -104,10 +104,10 @@ def _column(name: str, rows: list[Row]) -> NDArray[Any]:
     return np.array(values, dtype=np.int64 if all(isinstance(v, int) for v in values) else np.float64)
 
 
-def _measured(bench: Bench, compression: Compression, *, left: Callable[[], float | None]) -> Row:
+def _measured(bench: MeasurementSetup, compression: Compression, *, left: Callable[[], float | None]) -> Row:
     onnx = artifact(bench, compression)
     session = open_session(onnx, device=bench.conditions.device, fold_weights=bench.calibration is None)
-    is_right = right(session, bench.data, inputs=bench.inputs, batch=bench.batch, left=left)
+    is_right = correct_mask(session, bench.data, inputs=bench.inputs, batch=bench.batch, left=left)
     low, high = wilson(is_right.sum(), is_right.size)
     by_codec = sizes(bench.network, compression, onnx=onnx)
     return {
@@ -136,7 +136,7 @@ def _measured(bench: Bench, compression: Compression, *, left: Callable[[], floa
     }
 
 
-def eq1_energy(bench: Bench, compression: Compression) -> float:
+def eq1_energy(bench: MeasurementSetup, compression: Compression) -> float:
     """Return Eq. (1) for one run under the bench's technology, in joule: modelled, never measured."""
     return modelled_energy(
         bench.counts,
@@ -147,7 +147,7 @@ def eq1_energy(bench: Bench, compression: Compression) -> float:
     )
 
 
-def _latency(bench: Bench, session: Session, *, left: Callable[[], object]) -> Row:
+def _latency(bench: MeasurementSetup, session: Session, *, left: Callable[[], object]) -> Row:
     feeds = bench.first()
     times = interleaved([session.bound(feeds), bench.session.bound(feeds)], clock=time.perf_counter, check=left)
     mine, source = latency_of(times[:, 0]), latency_of(times[:, 1])
@@ -160,7 +160,7 @@ def _latency(bench: Bench, session: Session, *, left: Callable[[], object]) -> R
     }
 
 
-def _energy(bench: Bench, session: Session, *, left: Callable[[], object]) -> Mapping[str, Any]:
+def _energy(bench: MeasurementSetup, session: Session, *, left: Callable[[], object]) -> Mapping[str, Any]:
     left()
     if bench.meter is None:
         return {"energy_basis": "none", "energy_meter": ""}

@@ -9,10 +9,10 @@ from explorer import __version__
 from explorer.devices.meters import MIN_WINDOW_S
 from explorer.network.compression.sizes import CODECS
 from explorer.network.measurement.accuracy import CONFIDENCE
-from explorer.network.measurement.setup import Bench
+from explorer.network.measurement.setup import MeasurementSetup
 
 
-def provenance(bench: Bench, *, when: str) -> dict[str, Any]:
+def provenance(bench: MeasurementSetup, *, when: str) -> dict[str, Any]:
     """Return what a table of measured samples depends on.
 
     Args:

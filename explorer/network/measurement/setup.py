@@ -15,7 +15,7 @@ from explorer.errors import Fault, InvalidFile, MeasurementFailed, UnknownName, 
 from explorer.network.compression.quantization import Container
 from explorer.network.compression.sizes import CODECS, Codec
 from explorer.network.graph.model import Network
-from explorer.network.graph.op_counts import Counts, count
+from explorer.network.graph.op_counts import OpCounts, count_operations
 from explorer.network.graph.session import LONGER, Array, Session, open_session
 from explorer.network.measurement.accuracy import classes_of
 from explorer.network.measurement.labelled_data import LabelledData, feeds
@@ -25,7 +25,7 @@ MAX_CHUNK, MAX_CHUNK_BYTES = 256, 4_000_000  # activations are many times larger
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
+class MeasurementOptions:
     """What a measurement is made under.
 
     Args:
@@ -52,7 +52,7 @@ class Conditions:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class MeasurementSetup:
     """Everything that measuring a design needs.
 
     Args:
@@ -75,8 +75,8 @@ class Bench:
     batch: int
     session: Session
     is_right: NDArray[np.bool_]
-    counts: Counts
-    conditions: Conditions
+    counts: OpCounts
+    conditions: MeasurementOptions
     technology: Technology
     meter: Meter | None
     calibration: Mapping[str, Array] | None
@@ -86,9 +86,9 @@ class Bench:
         return first_run(self.inputs, batch=self.batch)
 
 
-def prepare(
-    network: Network, data: LabelledData, *, conditions: Conditions, calibration: LabelledData | None = None
-) -> Bench:
+def prepare_measurement(
+    network: Network, data: LabelledData, *, conditions: MeasurementOptions, calibration: LabelledData | None = None
+) -> MeasurementSetup:
     """Load, run and count the source network; whatever is wrong with network or data shows here, once.
 
     Raises:
@@ -107,11 +107,11 @@ def prepare(
     inputs = feeds(data, session.inputs)
     batch = next((entry.shape[0] for entry in session.inputs if entry.shape and entry.shape[0]), 1) or 1
     stop = deadline(conditions.seconds)
-    is_right = right(session, data, inputs=inputs, batch=batch, left=stop)
+    is_right = correct_mask(session, data, inputs=inputs, batch=batch, left=stop)
     one_run = first_run(inputs, batch=batch)
-    return Bench(
+    return MeasurementSetup(
         network=network, data=data, inputs=inputs, batch=batch, session=session, is_right=is_right,
-        counts=count(network.model, one_run, seconds=stop()), conditions=conditions, technology=technology,
+        counts=count_operations(network.model, one_run, seconds=stop()), conditions=conditions, technology=technology,
         meter=meter_of(conditions.device) if conditions.energy == "auto" else None,
         calibration=feeds(calibration, session.inputs) if calibration else None,
     )  # fmt: skip
@@ -140,7 +140,7 @@ def deadline(seconds: float | None) -> Callable[[], float | None]:
     return left
 
 
-def right(
+def correct_mask(
     session: Session,
     data: LabelledData,
     *,

@@ -8,7 +8,7 @@ from typing import Any
 
 from explorer.errors import Fault, InvalidFile, UnknownName
 from explorer.io.files import MAX_DECLARATION_BYTES, read_text
-from explorer.network.graph.op_counts import Counts
+from explorer.network.graph.op_counts import OpCounts
 from explorer.paper.equations import mac_memory_energy
 
 SHIPPED = Path(__file__).parent.parent / "technology.toml"
@@ -63,7 +63,7 @@ def load_technology(path: Path = SHIPPED) -> Technology:
 
 
 def modelled_energy(
-    counts: Counts, technology: Technology, *, level: str, weight_bits: Mapping[str, int], arithmetic: str = "float32"
+    counts: OpCounts, technology: Technology, *, level: str, weight_bits: Mapping[str, int], arithmetic: str = "float32"
 ) -> float:
     """Return Eq. (1) for one run, in joule: a model of the declared technology, not a measurement.
 

@@ -5,22 +5,22 @@ from collections.abc import Sequence
 import moocore
 import numpy as np
 
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.pareto.exact_front import MAX_OBJECTIVES, Front, assessed_values, front_designs
-from explorer.pareto.geometry.dominance import minimized
+from explorer.pareto.geometry.dominance import to_minimization
 from explorer.pareto.geometry.refinement import Budget
-from explorer.pareto.geometry.subset_selection import Index, cover_order
+from explorer.pareto.geometry.subset_selection import Index, greedy_hypervolume_order
 from explorer.problem.columns import Columns, Float, n_rows, stack, take
 
-__all__ = ["MAX_OBJECTIVES", "plan_designs"]
+__all__ = ["MAX_OBJECTIVES", "batch_plan"]
 
 # Three objectives: choosing one more design costs about a millisecond; beyond these the others are spread evenly.
 _MOST_DEEP = 4_000
 _SEED = 0x9E3779B9  # the exact front that certifies a search must not be drawn from the same numbers
 
 
-def plan_designs(
-    assessment: Assessment,
+def batch_plan(
+    problem: Problem,
     reference: Sequence[float],
     n: int,
     *,
@@ -34,7 +34,7 @@ def plan_designs(
     Fewer than n where there are no more designs.
 
     Args:
-        assessment: the study with a vectorized evaluator, of two or three objectives.
+        problem: the study with a vectorized evaluator, of two or three objectives.
         reference: the hypervolume's reference point, in the objectives' order.
         n: how many are wanted.
         seed: of scan and refinement; the same one gives the same plan.
@@ -42,18 +42,18 @@ def plan_designs(
     """
     tried = known if known is not None and n_rows(known) else None
     own = int(np.random.SeedSequence([_SEED, seed]).generate_state(1)[0])
-    front = front_designs(assessment, reference, seed=own, budget=_budget(len(reference), n))
+    front = front_designs(problem, reference, seed=own, budget=_budget(len(reference), n))
     if not len(front.values):
-        return _untried(_least_misses(assessment, n, seed=own), tried, n)
-    signs = np.array([objective.sign for objective in assessment.study.objectives])
+        return _untried(_least_misses(problem, n, seed=own), tried, n)
+    signs = np.array([objective.sign for objective in problem.study.objectives])
     first = n if len(reference) == 2 else min(n, _MOST_DEEP)
-    order = cover_order(front.values, np.asarray(reference) * signs, first, known=_values(assessment, tried))
+    order = greedy_hypervolume_order(front.values, np.asarray(reference) * signs, first, known=_values(problem, tried))
     designs = take(front.designs, np.concatenate([order, _others(front, order)]))
     planned = _untried(designs, tried, n)
     if n_rows(planned) == n:
         return planned
     together = stack([planned, tried]) if tried else planned
-    return stack([planned, _untried(_layers(assessment, n, seed=own), together, n - n_rows(planned))])
+    return stack([planned, _untried(_layers(problem, n, seed=own), together, n - n_rows(planned))])
 
 
 def _budget(n_objectives: int, n: int) -> Budget:
@@ -66,12 +66,12 @@ def _budget(n_objectives: int, n: int) -> Budget:
     return Budget(0.0, n_evaluations, n_scanned=2**12, n_children=n_evaluations // 10, n_filling=filling)
 
 
-def _values(assessment: Assessment, tried: Columns | None) -> Float | None:
+def _values(problem: Problem, tried: Columns | None) -> Float | None:
     """Return what feasible designs reached, to be minimized, shape (j, m)."""
     if tried is None:
         return None
     feasible = take(tried, np.flatnonzero(tried["is_feasible"]))
-    return minimized(assessment.values(feasible), assessment.study.objectives)
+    return to_minimization(problem.values(feasible), problem.study.objectives)
 
 
 def _others(front: Front, chosen: Index) -> Index:
@@ -95,18 +95,18 @@ def _halving(n: int) -> Index:
     return np.asarray(turned[turned < n], dtype=np.int64)
 
 
-def _layers(assessment: Assessment, n: int, *, seed: int) -> Columns:
+def _layers(problem: Problem, n: int, *, seed: int) -> Columns:
     """Return designs by layer, feasible ones first: all that there are, or a scan of them."""
-    listed = assessment.n_designs <= max(4 * n, 2**12)
-    designs = assessment.every_design() if listed else assessment.scan(4 * n, seed=seed)
-    values, violation = assessed_values(assessment, designs)
+    listed = problem.n_designs <= max(4 * n, 2**12)
+    designs = problem.every_design() if listed else problem.sample(4 * n, seed=seed)
+    values, violation = assessed_values(problem, designs)
     rank = np.where(violation <= 0, np.asarray(moocore.pareto_rank(values)), np.inf)
     return take(designs, np.lexsort((violation, rank)))
 
 
-def _least_misses(assessment: Assessment, n: int, *, seed: int) -> Columns:
-    designs = assessment.every_design() if assessment.n_designs <= n else assessment.scan(max(n, 2**12), seed=seed)
-    _, violation = assessed_values(assessment, designs)
+def _least_misses(problem: Problem, n: int, *, seed: int) -> Columns:
+    designs = problem.every_design() if problem.n_designs <= n else problem.sample(max(n, 2**12), seed=seed)
+    _, violation = assessed_values(problem, designs)
     return take(designs, np.argsort(violation, kind="stable"))
 
 

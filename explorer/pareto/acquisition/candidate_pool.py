@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.models.evaluation import spread
+from explorer.models.evaluation import low_discrepancy_points
 from explorer.problem.columns import Columns, Float, stack
-from explorer.problem.design_space import CLOCK_SHARE, Region
+from explorer.problem.design_space import CLOCK_SHARE, DesignSpace
 
 Key = tuple[Any, ...]
 
@@ -22,7 +22,7 @@ _DIGITS = 9  # of a unit coordinate: designs that agree in all of them are one
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class CandidatePool:
     """Designs as points of unit cubes.
 
     Args:
@@ -31,7 +31,7 @@ class Pool:
         unit: its place there, shape (n, d); regions with fewer axes than d leave the last ones at one half.
     """
 
-    regions: Mapping[str, Region]
+    regions: Mapping[str, DesignSpace]
     region: NDArray[np.int64]
     unit: Float
 
@@ -74,16 +74,16 @@ class Pool:
         """Whether these designs, each of them once, are all that there are."""
         return self.n == sum(region.n_designs for region in self.regions.values())
 
-    def rows(self, which: NDArray[Any]) -> "Pool":
+    def rows(self, which: NDArray[Any]) -> "CandidatePool":
         """Return some of the designs, by index or mask."""
-        return Pool(self.regions, self.region[which], self.unit[which])
+        return CandidatePool(self.regions, self.region[which], self.unit[which])
 
-    def joined(self, other: "Pool") -> "Pool":
+    def joined(self, other: "CandidatePool") -> "CandidatePool":
         """Return both."""
         together = np.concatenate([self.region, other.region]), np.concatenate([self.unit, other.unit])
-        return Pool(self.regions, *together)
+        return CandidatePool(self.regions, *together)
 
-    def without(self, known: Collection[Key]) -> "Pool":
+    def without(self, known: Collection[Key]) -> "CandidatePool":
         """Return the designs that are not known, each once."""
         seen, kept = set(known), []
         for i, key in enumerate(self.keys):
@@ -92,7 +92,7 @@ class Pool:
                 kept.append(i)
         return self.rows(np.array(kept, dtype=np.int64))
 
-    def moved(self, n: int, scale: float, rng: np.random.Generator) -> "Pool":
+    def moved(self, n: int, scale: float, rng: np.random.Generator) -> "CandidatePool":
         """Return n designs around these: steps of about a scale, alone or along several axes, and onto faces."""
         parent = np.arange(n) % self.n
         region, unit = self.region[parent], self.unit[parent]
@@ -105,10 +105,10 @@ class Pool:
         there = np.where(on_face, np.round(there), there)
         is_choice = _is_choice(self.regions, d)[region]
         elsewhere = np.where(rng.random((n, d)) < _OTHER_CHOICE_SHARE, rng.random((n, d)), unit)
-        return Pool(self.regions, region, np.where(is_choice, elsewhere, there))
+        return CandidatePool(self.regions, region, np.where(is_choice, elsewhere, there))
 
 
-def scanned(regions: Mapping[str, Region], n: int, *, seed: int) -> Pool:
+def scanned(regions: Mapping[str, DesignSpace], n: int, *, seed: int) -> CandidatePool:
     """Return about n designs spread evenly over the regions and at their corners; all of those that are few.
 
     Each once, the regions in turns: the first few are spread as well.
@@ -119,15 +119,15 @@ def scanned(regions: Mapping[str, Region], n: int, *, seed: int) -> Pool:
     return pooled(regions, units).rows(np.argsort(turn, kind="stable")).without(())
 
 
-def pooled(regions: Mapping[str, Region], units: Collection[Float]) -> Pool:
+def pooled(regions: Mapping[str, DesignSpace], units: Collection[Float]) -> CandidatePool:
     """Return the pool of some points of each region, in order, shape (n, axes) each."""
     d = max([1, *(len(region.axes) for region in regions.values())])
     padded = [np.concatenate([u, np.full((len(u), d - u.shape[1]), 0.5)], axis=1) for u in units]
     index = np.repeat(np.arange(len(padded)), [len(u) for u in padded])
-    return Pool(regions, index, np.concatenate(padded))
+    return CandidatePool(regions, index, np.concatenate(padded))
 
 
-def placed(regions: Mapping[str, Region], designs: Columns) -> Pool:
+def placed(regions: Mapping[str, DesignSpace], designs: Columns) -> CandidatePool:
     """Return designs of the regions as a pool, in their order; the inverse of `designs`."""
     d = max([1, *(len(region.axes) for region in regions.values())])
     n = len(designs["family"])
@@ -138,13 +138,13 @@ def placed(regions: Mapping[str, Region], designs: Columns) -> Pool:
         index[rows] = i
         for j, axis in enumerate(region.axes):
             unit[rows, j] = axis.to_unit(np.asarray(knobs[axis.name], dtype=np.float64))
-    return Pool(regions, index, unit)
+    return CandidatePool(regions, index, unit)
 
 
-def _of_region(region: Region, n: int, seed: int) -> Float:
+def _of_region(region: DesignSpace, n: int, seed: int) -> Float:
     if not region.axes:
         return np.zeros((1, 0))
-    points = spread(len(region.axes), n, seed=seed)
+    points = low_discrepancy_points(len(region.axes), n, seed=seed)
     if region.n_designs <= 4 * n:
         return np.concatenate([points, region.every_point()])
     even = 2 ** math.ceil(math.log2(n))
@@ -153,7 +153,7 @@ def _of_region(region: Region, n: int, seed: int) -> Float:
     return np.concatenate([points[:even], corners[::stride]])
 
 
-def _is_choice(regions: Mapping[str, Region], d: int) -> NDArray[np.bool_]:
+def _is_choice(regions: Mapping[str, DesignSpace], d: int) -> NDArray[np.bool_]:
     """Tell for each region which axes are of choices, shape (regions, d)."""
     result = np.zeros((len(regions), d), dtype=np.bool_)
     for i, region in enumerate(regions.values()):

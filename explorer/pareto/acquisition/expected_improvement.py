@@ -12,10 +12,16 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.models.evaluation import Assessment
-from explorer.pareto.acquisition.candidate_pool import Key, Pool, scanned
-from explorer.pareto.geometry.box_decomposition import Boxes, DrawnBoxes, gains, gains_in_draws, open_boxes
-from explorer.pareto.geometry.dominance import minimized
+from explorer.models.evaluation import Problem
+from explorer.pareto.acquisition.candidate_pool import CandidatePool, Key, scanned
+from explorer.pareto.geometry.box_decomposition import (
+    BoxDecomposition,
+    BoxDecompositionDraws,
+    box_decomposition,
+    hypervolume_improvement,
+    hypervolume_improvement_draws,
+)
+from explorer.pareto.geometry.dominance import to_minimization
 from explorer.problem.columns import Columns, Float
 from explorer.problem.objectives import add_objectives
 
@@ -33,29 +39,29 @@ _DOUBTED = 0.05  # the share of draws, those that promise a design most, that ar
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class PosteriorObjectives:
     """Designs in draws: what is to be minimized, shape (S, n, m), violations, shape (S, n); at most 0 is feasible."""
 
     values: Float
     violation: Float
 
-    def joined(self, other: "Judged") -> "Judged":
+    def joined(self, other: "PosteriorObjectives") -> "PosteriorObjectives":
         """Return both."""
-        return Judged(
+        return PosteriorObjectives(
             np.concatenate([self.values, other.values], axis=1),
             np.concatenate([self.violation, other.violation], axis=1),
         )
 
-    def rows(self, which: NDArray[np.int64]) -> "Judged":
+    def rows(self, which: NDArray[np.int64]) -> "PosteriorObjectives":
         """Return some of the designs."""
-        return Judged(self.values[:, which], self.violation[:, which])
+        return PosteriorObjectives(self.values[:, which], self.violation[:, which])
 
 
-Judge = Callable[[Columns], Judged]
+Judge = Callable[[Columns], PosteriorObjectives]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class SearchHistory:
     """What a search knows.
 
     Args:
@@ -66,37 +72,37 @@ class Known:
     """
 
     front: Float
-    best: Pool
-    pending: Pool
+    best: CandidatePool
+    pending: CandidatePool
     taken: Collection[Key]
 
 
-def judge_of(assessment: Assessment, drawn: Callable[[Columns], Columns]) -> Judge:
+def posterior_objectives(problem: Problem, drawn: Callable[[Columns], Columns]) -> Judge:
     """Return how draws of targets are judged: objectives follow from targets, draw by draw, and so do constraints."""
-    study = assessment.study
+    study = problem.study
 
-    def judge(designs: Columns) -> Judged:
+    def judge(designs: Columns) -> PosteriorObjectives:
         targets = drawn(designs)
-        columns = add_objectives({**assessment.checked(designs), **targets}, study.weights)
+        columns = add_objectives({**problem.with_domain_columns(designs), **targets}, study.weights)
         shape = next(iter(targets.values())).shape
         missed = np.zeros(shape)
-        for misses in assessment.excess(columns).values():
+        for misses in problem.constraint_violations(columns).values():
             missed = missed + np.maximum(misses, 0.0)
         values = np.stack([np.broadcast_to(columns[o.name], shape) for o in study.objectives], axis=-1)
-        return Judged(minimized(values, study.objectives), missed)
+        return PosteriorObjectives(to_minimization(values, study.objectives), missed)
 
     return judge
 
 
-def next_designs(
+def select_by_ehvi(
     judge: Judge,
-    known: Known,
+    known: SearchHistory,
     reference: Sequence[float] | Float,
     *,
     n: int,
     rng: np.random.Generator,
     seed: int = 0,
-) -> Pool:
+) -> CandidatePool:
     """Return the designs to measure next, at most n: fewer only where nothing else is left.
 
     Args:
@@ -130,24 +136,26 @@ def next_designs(
     return pool.rows(_greedy(judged, score, boxes, far, n=n))
 
 
-def _boxes_of_draws(known: Known, judge: Judge, reference: Float, *, n_draws: int) -> Boxes | DrawnBoxes:
+def _boxes_of_draws(
+    known: SearchHistory, judge: Judge, reference: Float, *, n_draws: int
+) -> BoxDecomposition | BoxDecompositionDraws:
     """Return what is left to gain: the same in all draws, or, where designs are pending, for each."""
-    measured = open_boxes(known.front, reference)
+    measured = box_decomposition(known.front, reference)
     if not known.pending.n:
         return measured
     waiting = judge(known.pending.designs)
-    boxes = DrawnBoxes.repeated(measured, n_draws)
+    boxes = BoxDecompositionDraws.repeated(measured, n_draws)
     for i in range(known.pending.n):
         boxes = boxes.with_points(waiting.values[:, i], waiting.violation[:, i] <= 0)
     return boxes
 
 
-def _has_found(boxes: Boxes | DrawnBoxes, reference: Float) -> bool:
+def _has_found(boxes: BoxDecomposition | BoxDecompositionDraws, reference: Float) -> bool:
     """Tell whether a design is known that counts: feasible and better than the reference."""
     return bool(np.any(boxes.upper < reference))
 
 
-def _scores(judged: Judged, boxes: Boxes | DrawnBoxes, reference: Float) -> Float:
+def _scores(judged: PosteriorObjectives, boxes: BoxDecomposition | BoxDecompositionDraws, reference: Float) -> Float:
     """Return how much each design is worth measuring, shape (n,)."""
     if not _has_found(boxes, reference):
         return _hope(judged, reference)
@@ -158,7 +166,7 @@ def _scores(judged: Judged, boxes: Boxes | DrawnBoxes, reference: Float) -> Floa
     return score
 
 
-def _hope(judged: Judged, reference: Float) -> Float:
+def _hope(judged: PosteriorObjectives, reference: Float) -> Float:
     """Return the probability that a design counts, less a little for the share by which it is expected to miss."""
     scale = np.maximum(np.abs(reference), 1e-300)
     missed = judged.violation + np.sum(np.maximum(judged.values - reference, 0.0) / scale, axis=-1)
@@ -167,18 +175,22 @@ def _hope(judged: Judged, reference: Float) -> Float:
     return np.asarray(np.mean(counts, axis=0) - 1e-3 * away / (1 + away))
 
 
-def _gains_on_fronts(judged: Judged, boxes: Boxes | DrawnBoxes) -> Float:
+def _gains_on_fronts(judged: PosteriorObjectives, boxes: BoxDecomposition | BoxDecompositionDraws) -> Float:
     """Return each design's mean gain counted only in draws where it is on the draw's own front, shape (n,)."""
     n_draws, n, _ = judged.values.shape
     fronts = [_front_of(judged, s) for s in range(n_draws)]
     draw = np.repeat(np.arange(n_draws), [len(front) for front in fronts])
     design = np.concatenate(fronts)
     points = judged.values[draw, design]
-    alone = gains(points, boxes) if isinstance(boxes, Boxes) else gains_in_draws(points, draw, boxes)
+    alone = (
+        hypervolume_improvement(points, boxes)
+        if isinstance(boxes, BoxDecomposition)
+        else hypervolume_improvement_draws(points, draw, boxes)
+    )
     return np.asarray(np.bincount(design, alone, minlength=n) / n_draws)
 
 
-def _front_of(judged: Judged, s: int) -> NDArray[np.int64]:
+def _front_of(judged: PosteriorObjectives, s: int) -> NDArray[np.int64]:
     """Return the designs on the front of one draw, as indices."""
     rows = np.flatnonzero(judged.violation[s] <= 0)
     if not rows.size:
@@ -186,33 +198,44 @@ def _front_of(judged: Judged, s: int) -> NDArray[np.int64]:
     return rows[np.asarray(moocore.is_nondominated(np.ascontiguousarray(judged.values[s, rows])), dtype=np.bool_)]
 
 
-def _gains(judged: Judged, boxes: Boxes | DrawnBoxes) -> Float:
+def _gains(judged: PosteriorObjectives, boxes: BoxDecomposition | BoxDecompositionDraws) -> Float:
     """Return each design's gain in each draw, shape (S, n)."""
-    found = gains(judged.values, boxes) if isinstance(boxes, Boxes) else _drawn_gains(judged.values, boxes)
+    found = (
+        hypervolume_improvement(judged.values, boxes)
+        if isinstance(boxes, BoxDecomposition)
+        else _drawn_gains(judged.values, boxes)
+    )
     return np.where(judged.violation <= 0, found, 0.0)
 
 
-def _drawn_gains(values: Float, boxes: DrawnBoxes) -> Float:
+def _drawn_gains(values: Float, boxes: BoxDecompositionDraws) -> Float:
     n_draws, n, m = values.shape
     draw = np.repeat(np.arange(n_draws), n)
-    return gains_in_draws(values.reshape(-1, m), draw, boxes).reshape(n_draws, n)
+    return hypervolume_improvement_draws(values.reshape(-1, m), draw, boxes).reshape(n_draws, n)
 
 
-def expected_gain(gains_in_draws: Float) -> Float:
+def expected_gain(gains: Float) -> Float:
     """Return each design's mean gain, its best twentieth of the draws counted as no gain, shape (n,).
 
     Far from all measurements there is always a draw in which everything is different. To measure wherever one draw in
     sixty promises much is to measure everywhere.
 
     Args:
-        gains_in_draws: shape (S, n).
+        gains: shape (S, n).
     """
-    n_draws = len(gains_in_draws)
-    lowest = np.sort(gains_in_draws, axis=0)[: n_draws - int(_DOUBTED * n_draws)]
+    n_draws = len(gains)
+    lowest = np.sort(gains, axis=0)[: n_draws - int(_DOUBTED * n_draws)]
     return np.asarray(np.sum(lowest, axis=0) / n_draws)
 
 
-def _greedy(judged: Judged, score: Float, boxes: Boxes | DrawnBoxes, reference: Float, *, n: int) -> NDArray[np.int64]:
+def _greedy(
+    judged: PosteriorObjectives,
+    score: Float,
+    boxes: BoxDecomposition | BoxDecompositionDraws,
+    reference: Float,
+    *,
+    n: int,
+) -> NDArray[np.int64]:
     """Return the best design, then the best beside it, and so on; each counts as measured in every draw.
 
     Gains are not added up anew: each falls by what it shares with the chosen design, which is what the worse of the
@@ -222,7 +245,9 @@ def _greedy(judged: Judged, score: Float, boxes: Boxes | DrawnBoxes, reference: 
     chosen = [int(left[0])]
     if n == 1:
         return np.array(chosen)
-    drawn = boxes if isinstance(boxes, DrawnBoxes) else DrawnBoxes.repeated(boxes, len(judged.values))
+    drawn = (
+        boxes if isinstance(boxes, BoxDecompositionDraws) else BoxDecompositionDraws.repeated(boxes, len(judged.values))
+    )
     gained = _gains(judged.rows(left), drawn)
     while len(chosen) < min(n, judged.values.shape[1]):
         point, is_feasible = judged.values[:, chosen[-1]], judged.violation[:, chosen[-1]] <= 0

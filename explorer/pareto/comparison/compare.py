@@ -9,8 +9,14 @@ import moocore
 import numpy as np
 
 from explorer.errors import NoFeasibleDesign, UnknownName, WrongUsage
-from explorer.pareto.comparison.declaration_diff import Change, changes, cost_weights, inequalities, weights_text
-from explorer.pareto.geometry.dominance import default_reference, feasible_front, hypervolume, minimized
+from explorer.pareto.comparison.declaration_diff import (
+    DeclarationChange,
+    cost_weights,
+    declaration_changes,
+    inequalities,
+    weights_text,
+)
+from explorer.pareto.geometry.dominance import default_reference, feasible_front, hypervolume, to_minimization
 from explorer.pareto.results.results import Results
 from explorer.problem.columns import Columns, Float, n_rows, take
 from explorer.problem.objectives import OBJECTIVES, Objective
@@ -95,7 +101,7 @@ SCHEMA = "explorer.compare/1"
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ComparedResults:
     """One study in a comparison.
 
     Args:
@@ -137,14 +143,14 @@ class Comparison:
         notes: what to know before believing a comparison.
     """
 
-    sides: tuple[Side, ...]
+    sides: tuple[ComparedResults, ...]
     objectives: tuple[Objective, ...]
     reference_point: tuple[float, ...]
     reference_origin: str
     union_size: int
     union_hypervolume: float
     coverage: Float
-    changes: tuple[Change, ...]
+    changes: tuple[DeclarationChange, ...]
     notes: tuple[str, ...]
 
 
@@ -177,11 +183,13 @@ def compare(
     reference, origin = _reference(results, wanted, together)
     sizes = [hypervolume(own, reference, wanted) for own in values]
     union = hypervolume(together, reference, wanted)
-    turned = minimized(together, wanted)
+    turned = to_minimization(together, wanted)
     survives = np.asarray(moocore.is_nondominated(turned, keep_weakly=True), dtype=np.bool_)
     ends = np.cumsum([len(own) for own in values])[:-1]
     sides = tuple(
-        Side(label, one.study, one.n_complete, front, own, size, _share(size, union), int(alive.sum()), one.reached)
+        ComparedResults(
+            label, one.study, one.n_complete, front, own, size, _share(size, union), int(alive.sum()), one.reached
+        )
         for label, one, front, own, size, alive in zip(
             labels, results, fronts, values, sizes, np.split(survives, ends), strict=True
         )
@@ -194,7 +202,7 @@ def compare(
         union_size=len(np.unique(turned[survives], axis=0)),
         union_hypervolume=union,
         coverage=np.array([[coverage(a, b, wanted) for b in values] for a in values]),
-        changes=changes(results),
+        changes=declaration_changes(results),
         notes=(*inequalities(results, labels), *notes),
     )
 
@@ -223,7 +231,7 @@ def coverage(first: Float, second: Float, objectives: Sequence[Objective]) -> fl
     """
     if not len(second):
         return math.nan
-    one, other = minimized(first, objectives), minimized(second, objectives)
+    one, other = to_minimization(first, objectives), to_minimization(second, objectives)
     # Two more coordinates, in which every point of the first is better than any of the second and no two of the second
     # can be compared: then the filter leaves of the second just what no point of the first is as good as.
     place = np.arange(len(other), dtype=np.float64)

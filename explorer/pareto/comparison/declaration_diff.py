@@ -14,28 +14,30 @@ _MAX_TEXT = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class DeclarationChange:
     """One thing that studies declare or were made with differently: what, and how it reads in each of them."""
 
     what: str
     values: tuple[str, ...]
 
 
-def changes(results: Sequence[Results]) -> tuple[Change, ...]:
+def declaration_changes(results: Sequence[Results]) -> tuple[DeclarationChange, ...]:
     """Return what differs between studies' declarations, models, searches and versions; nothing where all is equal.
 
     Only what a study's provenance tells is compared; where one tells nothing, `-` stands for it.
     """
     shared = set.intersection(*[{family for family, _ in _spaces(one)} for one in results])
     told = [dict(_told(one, shared)) for one in results]
-    rows = [Change(what, tuple(one.get(what, _NONE) for one in told)) for what in dict.fromkeys(chain(*told))]
+    rows = [
+        DeclarationChange(what, tuple(one.get(what, _NONE) for one in told)) for what in dict.fromkeys(chain(*told))
+    ]
     found = [row for row in rows if len(set(row.values)) > 1]
     # A table has no coefficients, nor has one model those of another kind.
     first, *others = (_coefficients(one) for one in results)
     counts = [0, *(_n_different(first, other) for other in others)]
     if any(counts) and all(other.keys() == first.keys() for other in others):
         texts = ("the first one's", *[f"{n} of {len(first)} differ" if n else "the same" for n in counts[1:]])
-        found.append(Change("model: coefficients", texts))
+        found.append(DeclarationChange("model: coefficients", texts))
     return tuple(found)
 
 

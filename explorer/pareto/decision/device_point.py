@@ -8,7 +8,7 @@ import numpy as np
 
 from explorer.devices.operating_points import POINT_POWER, OperatingPoints
 from explorer.errors import NoFeasibleDesign, WrongUsage
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.models.intervals import add_intervals
 from explorer.models.posterior_draws import PosteriorModel, posterior_draws
 from explorer.problem.applicability import is_extrapolated
@@ -56,14 +56,14 @@ def snap(designs: Columns, points: OperatingPoints) -> Columns:
 
 
 def apply_to(
-    design: dict[str, Any], *, assessment: Assessment, points: OperatingPoints, conditions: Sequence[Constraint],
+    design: dict[str, Any], *, problem: Problem, points: OperatingPoints, conditions: Sequence[Constraint],
     allow_extrapolation: bool,
 ) -> Applied:  # fmt: skip
     """Return a design at a device's nearest operating point, evaluated there.
 
     Args:
         design: its columns.
-        assessment: the study that it is of.
+        problem: the study that it is of.
         points: the device's table.
         conditions: what was asked of it; checked again, with the study's constraints.
         allow_extrapolation: take a point outside the model's domain as well.
@@ -74,15 +74,15 @@ def apply_to(
     """
     table = {k: np.array([v], dtype=object if isinstance(v, str) else np.float64) for k, v in design.items()}
     knobs = snap({name: table[name] for name in knobs_of(table)}, points)
-    regions = {family: replace(region, operating=points) for family, region in assessment.regions.items()}
-    columns = replace(assessment, regions=regions).assess(knobs)
-    model = assessment.evaluator
+    regions = {family: replace(region, operating=points) for family, region in problem.regions.items()}
+    columns = replace(problem, regions=regions).evaluate(knobs)
+    model = problem.evaluator
     if isinstance(model, PosteriorModel):
-        weights = assessment.study.weights
+        weights = problem.study.weights
         columns = add_intervals(columns, model=model, draws=posterior_draws(model), weights=weights)
     point = points.labels[int(points.nearest(knobs["frequency_hz"])[0])]
     applied = Applied(point, {name: values[0] for name, values in columns.items()})
-    missed = [c for c in (*assessment.study.constraints, *conditions) if c.excess(columns)[0] > 0]
+    missed = [c for c in (*problem.study.constraints, *conditions) if c.excess(columns)[0] > 0]
     if missed:
         told = "; ".join(f"{c.text} (there: {float(columns[c.column][0]):.4g})" for c in missed)
         raise NoFeasibleDesign(

@@ -8,7 +8,7 @@ import numpy as np
 
 from explorer.errors import NoFeasibleDesign, WrongUsage
 from explorer.paper.equations import weighted_cost
-from explorer.pareto.geometry.dominance import minimized
+from explorer.pareto.geometry.dominance import to_minimization
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, Columns, Float, describe, n_rows, own_knobs, take
@@ -81,7 +81,7 @@ def choose(
         rule=rule.name,
         why=f"{rule.text}: {rule.shown[best]:.5g}" if np.isfinite(rule.shown[best]) else rule.text,
         runner_up=_row(candidates, int(order[1])) if len(order) > 1 else None,
-        price=price_of_accuracy(results, candidates, best, rows),
+        price=marginal_cost_of_accuracy(results, candidates, best, rows),
         is_extrapolated=bool(outside[best]),
     )
 
@@ -92,8 +92,8 @@ def knee(results: Results, candidates: Columns) -> Rule:
     For two objectives the plane is the line through the best designs of either one. A front that bulges the other way
     has no knee; then the rule takes the design nearest to that line.
     """
-    values = minimized(_values(results, candidates), results.objectives)
-    front = minimized(results.values[results.is_front], results.objectives)
+    values = to_minimization(_values(results, candidates), results.objectives)
+    front = to_minimization(results.values[results.is_front], results.objectives)
     low, high = front.min(axis=0), front.max(axis=0)
     scaled = (values - low) / np.where(high > low, high - low, 1.0)
     distance = (1 - scaled.sum(axis=1)) / np.sqrt(scaled.shape[1])
@@ -146,7 +146,7 @@ def one_design(results: Results, design_id: int) -> tuple[Columns, Rule]:
     return take(results.table, rows), Rule("design", text, rows.astype(np.float64), np.full(len(rows), np.nan))
 
 
-def price_of_accuracy(results: Results, candidates: Columns, best: int, rows: "np.ndarray[Any, Any]") -> str:
+def marginal_cost_of_accuracy(results: Results, candidates: Columns, best: int, rows: "np.ndarray[Any, Any]") -> str:
     """Say what the cheapest candidate with one more point of accuracy costs in every other objective."""
     if "accuracy" not in candidates:
         return ""

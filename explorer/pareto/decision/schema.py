@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from explorer.io.declarations import Declaration, refuse
+from explorer.io.declarations import Declaration, validation_error
 from explorer.problem.columns import allowed_text, is_allowed
 from explorer.problem.objectives import OBJECTIVES
 
@@ -20,11 +20,11 @@ def _plain(value: Any) -> Any:
     level = [value]
     for _ in range(_MAX_DEPTH):
         if any(isinstance(item, float) and not math.isfinite(item) for item in level):
-            raise refuse("holds a number that is not finite", fix=_AGAIN)
+            raise validation_error("holds a number that is not finite", fix=_AGAIN)
         level = [child for item in level for child in _children(item)]
         if not level:
             return value
-    raise refuse("is nested too deeply", fix=_AGAIN)
+    raise validation_error("is nested too deeply", fix=_AGAIN)
 
 
 def _children(item: Any) -> Iterable[Any]:
@@ -33,20 +33,20 @@ def _children(item: Any) -> Iterable[Any]:
 
 def _printable(text: str) -> str:
     if not text.isprintable():
-        raise refuse("holds characters that cannot be printed", fix=_AGAIN)
+        raise validation_error("holds characters that cannot be printed", fix=_AGAIN)
     return text
 
 
 def _cell(value: Any) -> Any:
     if isinstance(value, dict | list):
-        raise refuse("is not a single value", fix=_AGAIN)
+        raise validation_error("is not a single value", fix=_AGAIN)
     return _plain(value)
 
 
 def _knob(name: str) -> AfterValidator:
     def check(value: float) -> float:
         if not is_allowed(name, np.array([value])).all():
-            raise refuse(f"{value:g} is outside {allowed_text(name)}", fix=_AGAIN)
+            raise validation_error(f"{value:g} is outside {allowed_text(name)}", fix=_AGAIN)
         return value
 
     return AfterValidator(check)
@@ -54,7 +54,7 @@ def _knob(name: str) -> AfterValidator:
 
 def _objective(name: str) -> str:
     if name not in OBJECTIVES:
-        raise refuse(f"'{name}' is not an objective", fix=f"one of {', '.join(OBJECTIVES)}")
+        raise validation_error(f"'{name}' is not an objective", fix=f"one of {', '.join(OBJECTIVES)}")
     return name
 
 

@@ -8,14 +8,14 @@ from typing import Literal
 import numpy as np
 
 from explorer.devices.operating_points import AlphaPowerLaw
-from explorer.models.evaluation import Assessment
-from explorer.pareto.explanation.local_sensitivity import Rate, Rates
-from explorer.pareto.explanation.perturbations import NEXT, PREVIOUS, VOLTAGE_WITH_CLOCK, Move, is_ordered
-from explorer.problem.applicability import Span
+from explorer.models.evaluation import Problem
+from explorer.pareto.explanation.local_sensitivity import LocalSensitivity, Rates
+from explorer.pareto.explanation.perturbations import NEXT, PREVIOUS, VOLTAGE_WITH_CLOCK, Perturbation, is_ordered
+from explorer.problem.applicability import Range
 from explorer.problem.columns import COLUMNS, Column, Columns, describe
 from explorer.problem.constraints import Constraint
+from explorer.problem.design_space import CLOCK_SHARE, OPERATING_POINT, DesignSpace, Dimension
 from explorer.problem.objectives import Objective
-from explorer.problem.space_builder import CLOCK_SHARE, OPERATING_POINT, Axis, Region
 
 _SAME_END = 1e-9
 
@@ -24,7 +24,7 @@ Way = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class ActiveLimit:
     """A limit and how near a design is to it.
 
     Args:
@@ -51,10 +51,10 @@ class Limit:
     improves: Mapping[str, Way]
 
 
-def limits_at(
-    here: Columns, drawn: Columns, *, moves: Sequence[Move], rates: Rates, objectives: Sequence[Objective],
-    assessment: Assessment, column: Callable[[str], Column] = describe,
-) -> tuple[Limit, ...]:  # fmt: skip
+def active_limits(
+    here: Columns, drawn: Columns, *, moves: Sequence[Perturbation], rates: Rates, objectives: Sequence[Objective],
+    problem: Problem, column: Callable[[str], Column] = describe,
+) -> tuple[ActiveLimit, ...]:  # fmt: skip
     """Return every limit of one design, the study's own constraints first.
 
     Args:
@@ -63,12 +63,12 @@ def limits_at(
         moves: the moves from it.
         rates: of the objectives and of the constrained columns.
         objectives: what was asked.
-        assessment: the study.
+        problem: the study.
         column: tells what a column means.
     """
     family = str(here["family"][0])
-    region, spans = assessment.regions[family], assessment.evaluator.domain[family]
-    found = [_constraint(c, here, drawn, moves, rates, column(c.column)) for c in assessment.study.constraints]
+    region, spans = problem.regions[family], problem.evaluator.domain[family]
+    found = [_constraint(c, here, drawn, moves, rates, column(c.column)) for c in problem.study.constraints]
     if isinstance(region.operating, AlphaPowerLaw):
         found.append(_clock_limit(region, here, moves))
     for axis in region.axes:
@@ -77,19 +77,23 @@ def limits_at(
         elif axis.name != CLOCK_SHARE and not axis.is_fixed:
             found += _axis_ends(axis, here, region, spans[axis.name], moves, column(axis.name))
     if math.isfinite(region.clock_hz[1]):
-        clock = Axis("frequency_hz", *region.clock_hz)
+        clock = Dimension("frequency_hz", *region.clock_hz)
         found += _axis_ends(clock, here, region, spans["frequency_hz"], moves, column("frequency_hz"))
     return tuple(_told(limit, moves, rates, objectives) for limit in found)
 
 
-def _told(limit: Limit, moves: Sequence[Move], rates: Rates, objectives: Sequence[Objective]) -> Limit:
+def _told(
+    limit: ActiveLimit, moves: Sequence[Perturbation], rates: Rates, objectives: Sequence[Objective]
+) -> ActiveLimit:
     """Return a limit that stops none but the moves that there are, with what loosening it would improve."""
     names = {move.name for move in moves}
     stopped = tuple(way for way in limit.stopped if way[0] in names)
     return replace(limit, stopped=stopped, improves=_gains(stopped, rates, objectives))
 
 
-def closes(limit: Limit, move: Move, direction: int, *, moves: Sequence[Move], rates: Rates) -> bool:
+def blocks(
+    limit: ActiveLimit, move: Perturbation, direction: int, *, moves: Sequence[Perturbation], rates: Rates
+) -> bool:
     """Tell whether a limit closes a way: it stops it, and less is left than any small step takes, or this choice.
 
     Args:
@@ -108,7 +112,7 @@ def closes(limit: Limit, move: Move, direction: int, *, moves: Sequence[Move], r
     return limit.left < takes
 
 
-def _largest_step(moves: Sequence[Move], own: Mapping[str, Rate]) -> float:
+def _largest_step(moves: Sequence[Perturbation], own: Mapping[str, LocalSensitivity]) -> float:
     return max((abs(own[move.name].change) for move in moves if not move.is_choice), default=0.0)
 
 
@@ -127,8 +131,8 @@ def _gains(ways: Sequence[Way], rates: Rates, objectives: Sequence[Objective]) -
 
 
 def _constraint(
-    constraint: Constraint, here: Columns, drawn: Columns, moves: Sequence[Move], rates: Rates, column: Column
-) -> Limit:
+    constraint: Constraint, here: Columns, drawn: Columns, moves: Sequence[Perturbation], rates: Rates, column: Column
+) -> ActiveLimit:
     own = rates[constraint.column]
     sense = 1 if constraint.sense == "<=" else -1
     left = sense * (constraint.limit - float(here[constraint.column][0]))
@@ -143,24 +147,26 @@ def _constraint(
     depends = drawn[constraint.column].size > 0 and bool(np.ptp(drawn[constraint.column]) > 0)
     met = float(np.mean(constraint.excess(drawn) <= 0)) if depends else None
     touches = left < _largest_step(moves, own) or bool(missing) or left < 0
-    return Limit(
+    return ActiveLimit(
         "constraint", column.name, constraint.text, left, _amount(column, left), touches, met, stopped, {}
     )  # fmt: skip
 
 
-def _clock_limit(region: Region, here: Columns, moves: Sequence[Move]) -> Limit:
+def _clock_limit(region: DesignSpace, here: Columns, moves: Sequence[Perturbation]) -> ActiveLimit:
     volts, clock = COLUMNS["voltage_v"].text(float(here["voltage_v"][0])), COLUMNS["frequency_hz"]
     highest = float(region.frequency_max(here)[0])
     left = highest - float(here["frequency_hz"][0])
     step = next(move.size for move in moves if move.name == "frequency_hz")
     text = f"highest clock that {volts} carries, {clock.text(highest)}"
     stopped = (("frequency_hz", 1), ("voltage_v", -1))
-    return Limit("voltage and clock", clock.name, text, left, _amount(clock, left), left < step, None, stopped, {})
+    return ActiveLimit(
+        "voltage and clock", clock.name, text, left, _amount(clock, left), left < step, None, stopped, {}
+    )
 
 
 def _axis_ends(
-    axis: Axis, here: Columns, region: Region, span: Span, moves: Sequence[Move], column: Column
-) -> Iterator[Limit]:
+    axis: Dimension, here: Columns, region: DesignSpace, span: Range, moves: Sequence[Perturbation], column: Column
+) -> Iterator[ActiveLimit]:
     value = float(here[axis.name][0])
     step = next((move.size for move in moves if move.name == axis.name), math.nan)
     edges = span.widened(region.widen) if math.isfinite(region.widen) else (-math.inf, math.inf)
@@ -173,10 +179,10 @@ def _axis_ends(
             ways.append((VOLTAGE_WITH_CLOCK, way))
         text = f"{word} {column.label} {column.text(end)} ({place})"
         kind: Literal["domain", "axis"] = "domain" if is_domain else "axis"
-        yield Limit(kind, axis.name, text, left, _amount(column, left), left < step, None, tuple(ways), {})
+        yield ActiveLimit(kind, axis.name, text, left, _amount(column, left), left < step, None, tuple(ways), {})
 
 
-def _place(axis: Axis, region: Region, way: int) -> str:
+def _place(axis: Dimension, region: DesignSpace, way: int) -> str:
     if axis.name == "voltage_v" and way < 0 and isinstance(region.operating, AlphaPowerLaw):
         lowest = region.operating.voltage_min(region.clock_hz[0], below=axis.high)
         if math.isclose(axis.low, lowest, rel_tol=_SAME_END):
@@ -184,7 +190,9 @@ def _place(axis: Axis, region: Region, way: int) -> str:
     return "end of the axis"
 
 
-def _list_ends(axis: Axis, moves: Sequence[Move], column: Callable[[str], Column]) -> Iterator[Limit]:
+def _list_ends(
+    axis: Dimension, moves: Sequence[Perturbation], column: Callable[[str], Column]
+) -> Iterator[ActiveLimit]:
     """Yield the ends of a list of operating points or numbers that a design stands at."""
     if not is_ordered(axis):
         return
@@ -196,7 +204,7 @@ def _list_ends(axis: Axis, moves: Sequence[Move], column: Callable[[str], Column
         text = f"{words[0]} operating point, {label}" if is_point else (
             f"{words[1]} {column(axis.name).label} {label} (of those listed)"
         )  # fmt: skip
-        yield Limit("operating points" if is_point else "axis", axis.name, text, 0.0, "none", True, None, (), {})
+        yield ActiveLimit("operating points" if is_point else "axis", axis.name, text, 0.0, "none", True, None, (), {})
 
 
 def _amount(column: Column, left: float) -> str:

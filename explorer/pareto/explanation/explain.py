@@ -7,18 +7,18 @@ from typing import Any, Literal
 import numpy as np
 
 from explorer.errors import WrongUsage
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.models.evaluator import Evaluator
 from explorer.models.intervals import add_intervals
-from explorer.models.measured.table import Lookup
+from explorer.models.measured.table import TableEvaluator
 from explorer.models.parametric.surrogate import Surrogate
 from explorer.models.posterior_draws import Draws, PosteriorModel, posterior_draws
-from explorer.models.response.multi_target import Responses
-from explorer.pareto.explanation.active_limits import Limit, Way, limits_at
-from explorer.pareto.explanation.local_sensitivity import Rates, is_known, marginal_rates, worlds
-from explorer.pareto.explanation.narrative import meaning
-from explorer.pareto.explanation.neighbours import NearestSample, Rival, nearest_measured, rival_of
-from explorer.pareto.explanation.perturbations import Move, moves_at
+from explorer.models.response.multi_target import MultiResponse
+from explorer.pareto.explanation.active_limits import ActiveLimit, Way, active_limits
+from explorer.pareto.explanation.local_sensitivity import Rates, is_known, local_sensitivities, mode_and_draws
+from explorer.pareto.explanation.narrative import narrative
+from explorer.pareto.explanation.neighbours import DominatingDesign, NearestSample, dominating_design, nearest_measured
+from explorer.pareto.explanation.perturbations import Perturbation, perturbations
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import Column, Columns, describe, take
@@ -57,10 +57,10 @@ class Explanation:
     objectives: tuple[Objective, ...]
     is_front: bool
     is_extrapolated: bool
-    rival: Rival | None
-    moves: tuple[Move, ...]
+    rival: DominatingDesign | None
+    moves: tuple[Perturbation, ...]
     rates: Rates
-    limits: tuple[Limit, ...]
+    limits: tuple[ActiveLimit, ...]
     nearest: NearestSample | None
     meaning: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -74,7 +74,7 @@ class Explanation:
         return self.own_columns.get(name) or describe(name)
 
 
-def explain(results: Results, design_id: int, *, assessment: Assessment, warnings: tuple[str, ...] = ()) -> Explanation:
+def explain(results: Results, design_id: int, *, problem: Problem, warnings: tuple[str, ...] = ()) -> Explanation:
     """Explain one finished design of some results.
 
     Of measured rows, whose table has no posterior, the other rows tell what a change of one knob does.
@@ -82,37 +82,37 @@ def explain(results: Results, design_id: int, *, assessment: Assessment, warning
     Args:
         results: the results.
         design_id: the design's number.
-        assessment: the study of the results, with its model.
+        problem: the study of the results, with its model.
         warnings: what changed since the run.
 
     Raises:
         WrongUsage: there is no such design, or the study does not search the results' families or knobs.
     """
-    row, model = _row_of(results, design_id), assessment.evaluator
-    knobs = _knobs(results, row, assessment)
-    region, column = assessment.regions[str(knobs["family"][0])], results.column
+    row, model = _row_of(results, design_id), problem.evaluator
+    knobs = _knobs(results, row, problem)
+    region, column = problem.regions[str(knobs["family"][0])], results.column
     draws = posterior_draws(model) if isinstance(model, PosteriorModel) else None
-    here = _design(results, row, knobs, assessment, draws)
-    moves = moves_at(region, knobs, spans=model.domain[region.family], column=column)
-    asked = [*(o.name for o in results.objectives), *(c.column for c in assessment.study.constraints), *OBJECTIVES]
+    here = _design(results, row, knobs, problem, draws)
+    moves = perturbations(region, knobs, spans=model.domain[region.family], column=column)
+    asked = [*(o.name for o in results.objectives), *(c.column for c in problem.study.constraints), *OBJECTIVES]
     quantities = [name for name in dict.fromkeys(asked) if is_known(here, name)]
-    rates = marginal_rates(knobs, moves, quantities=quantities, assessment=assessment, model=model, draws=draws)
-    _, drawn = worlds(knobs, assessment=assessment, model=model, draws=draws)
-    limits = limits_at(here, drawn, moves=moves, rates=rates, objectives=results.objectives, assessment=assessment,
+    rates = local_sensitivities(knobs, moves, quantities=quantities, problem=problem, model=model, draws=draws)
+    _, drawn = mode_and_draws(knobs, problem=problem, model=model, draws=draws)
+    limits = active_limits(here, drawn, moves=moves, rates=rates, objectives=results.objectives, problem=problem,
                        column=column)  # fmt: skip
-    near = nearest_measured(knobs, draws, assessment) if draws is not None else ()
+    near = nearest_measured(knobs, draws, problem) if draws is not None else ()
     return Explanation(
         study=results.study,
         design={name: values[0].item() if hasattr(values[0], "item") else values[0] for name, values in here.items()},
         objectives=results.objectives,
         is_front=bool(results.is_front[row]),
         is_extrapolated=bool(is_extrapolated(here["domain_distance"])[0]),
-        rival=rival_of(results, row, assessment=assessment, model=model, draws=draws),
+        rival=dominating_design(results, row, problem=problem, model=model, draws=draws),
         moves=moves,
         rates=rates,
         limits=limits,
         nearest=near[0] if near else None,
-        meaning=meaning(moves, rates, limits, results.objectives, column=column),
+        meaning=narrative(moves, rates, limits, results.objectives, column=column),
         warnings=(*warnings, *_differences(results, row, here)),
         provenance=results.provenance,
         also_near=near[1:],
@@ -180,35 +180,35 @@ def _row_of(results: Results, design_id: int) -> int:
 def _basis(model: Evaluator) -> Basis:
     if isinstance(model, Surrogate):
         return "shapes"
-    if isinstance(model, Responses):
+    if isinstance(model, MultiResponse):
         return "responses"
-    return "readings" if isinstance(model, Lookup) else "prediction"
+    return "readings" if isinstance(model, TableEvaluator) else "prediction"
 
 
-def _knobs(results: Results, row: int, assessment: Assessment) -> Columns:
+def _knobs(results: Results, row: int, problem: Problem) -> Columns:
     """Return a design's knobs: those that its region makes.
 
     Raises:
         WrongUsage: the study does not search the families or the knobs of the results.
     """
     fix = "give the study file that these results were made from with --study FILE"
-    unknown = sorted(set(results.table["family"].tolist()) - set(assessment.regions))
+    unknown = sorted(set(results.table["family"].tolist()) - set(problem.regions))
     if unknown:
-        raise WrongUsage(f"{assessment.study.path} does not search {', '.join(unknown)}, which these results did",
+        raise WrongUsage(f"{problem.study.path} does not search {', '.join(unknown)}, which these results did",
                          fix=fix)  # fmt: skip
-    region = assessment.regions[str(results.table["family"][row])]
+    region = problem.regions[str(results.table["family"][row])]
     needed = region.from_unit(np.full((1, len(region.axes)), 0.5))
     lacking = [name for name in needed if name not in results.table]
     if lacking:
-        raise WrongUsage(f"{assessment.study.path} searches {', '.join(lacking)}, which these results did not",
+        raise WrongUsage(f"{problem.study.path} searches {', '.join(lacking)}, which these results did not",
                          fix=fix)  # fmt: skip
     return take({name: results.table[name] for name in needed}, np.array([row]))
 
 
-def _design(results: Results, row: int, knobs: Columns, assessment: Assessment, draws: Draws | None) -> Columns:
+def _design(results: Results, row: int, knobs: Columns, problem: Problem, draws: Draws | None) -> Columns:
     """Return a design as the present model assesses it, with its intervals, and what the run knew of it alone."""
-    here, model, weights = assessment.assess(knobs), assessment.evaluator, assessment.study.weights
-    if isinstance(model, Lookup):
+    here, model, weights = problem.evaluate(knobs), problem.evaluator, problem.study.weights
+    if isinstance(model, TableEvaluator):
         here = model.add_intervals(here, weights=weights)
     elif isinstance(model, PosteriorModel) and draws is not None:
         here = add_intervals(here, model=model, draws=draws, weights=weights)

@@ -7,12 +7,12 @@ from typing import Literal
 
 import numpy as np
 
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.models.evaluator import Evaluator
 from explorer.models.intervals import LEVEL
-from explorer.models.measured.table import Lookup
+from explorer.models.measured.table import TableEvaluator
 from explorer.models.posterior_draws import Draws, PosteriorModel, drawn_targets
-from explorer.pareto.explanation.perturbations import Move
+from explorer.pareto.explanation.perturbations import Perturbation
 from explorer.problem.columns import Columns, Float, bounds, n_rows, stack
 from explorer.problem.objectives import add_objectives
 
@@ -23,7 +23,7 @@ _ROUNDING = 1e-11
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class LocalSensitivity:
     """What one step of a move changes in one quantity (first order), in SI, with its 90 % interval over the posterior.
 
     Between measured rows the interval is what their readings leave open; it is NaN where one was measured once, as it
@@ -47,12 +47,12 @@ class Rate:
         return {"+": 1, "-": -1}.get(self.sign, 0)
 
 
-Rates = Mapping[str, Mapping[str, Rate]]
+Rates = Mapping[str, Mapping[str, LocalSensitivity]]
 """For each quantity, for each move's name, its rate."""
 
 
-def marginal_rates(
-    design: Columns, moves: Sequence[Move], *, quantities: Sequence[str], assessment: Assessment, model: Evaluator,
+def local_sensitivities(
+    design: Columns, moves: Sequence[Perturbation], *, quantities: Sequence[str], problem: Problem, model: Evaluator,
     draws: Draws | None,
 ) -> Rates:  # fmt: skip
     """Return the rate of every quantity in every move from one design.
@@ -64,14 +64,14 @@ def marginal_rates(
         design: the knobs of one design, shape (1,) each.
         moves: the moves.
         quantities: columns of assessed designs, finite at the design.
-        assessment: the study.
+        problem: the study.
         model: the model that predicts.
         draws: its draws; None where it has no posterior.
     """
     table = stack([design, *[{name: move.designs[name] for name in design} for move in moves]])
-    mode, drawn = worlds(table, assessment=assessment, model=model, draws=draws)
-    readings = model.add_intervals(mode, weights=assessment.study.weights) if isinstance(model, Lookup) else {}
-    rates: dict[str, dict[str, Rate]] = {}
+    mode, drawn = mode_and_draws(table, problem=problem, model=model, draws=draws)
+    readings = model.add_intervals(mode, weights=problem.study.weights) if isinstance(model, TableEvaluator) else {}
+    rates: dict[str, dict[str, LocalSensitivity]] = {}
     for quantity in quantities:
         values = np.concatenate([mode[quantity][None, :], drawn[quantity]])
         rates[quantity] = {}
@@ -90,16 +90,16 @@ def marginal_rates(
     return rates
 
 
-def worlds(
-    table: Columns, *, assessment: Assessment, model: Evaluator, draws: Draws | None
+def mode_and_draws(
+    table: Columns, *, problem: Problem, model: Evaluator, draws: Draws | None
 ) -> tuple[Columns, Columns]:  # fmt: skip
     """Return a table as assessed, shape (n,) each, and in every draw of the posterior, shape (S, n) each.
 
     What does not depend on the draw (knobs, checks) is the same in all of them. Without a posterior S is 0.
     """
-    mode, drawn, shape = assessment.assess(table), {}, (0, n_rows(table))
+    mode, drawn, shape = problem.evaluate(table), {}, (0, n_rows(table))
     if draws is not None and isinstance(model, PosteriorModel):
-        drawn = add_objectives(drawn_targets(model, draws, table, with_noise=False), assessment.study.weights)
+        drawn = add_objectives(drawn_targets(model, draws, table, with_noise=False), problem.study.weights)
         shape = next(iter(drawn.values())).shape
     numeric = {name: values for name, values in mode.items() if values.dtype.kind == "f"}
     return mode, {**{name: np.broadcast_to(values, shape) for name, values in numeric.items()}, **drawn}
@@ -114,13 +114,13 @@ def interval(mode: float, drawn: Float) -> tuple[float, float]:
     return min(float(low), mode), max(float(high), mode)
 
 
-def _rate(changes: Float, values: Float, move: Move, *, held: tuple[float, float]) -> Rate:
+def _rate(changes: Float, values: Float, move: Perturbation, *, held: tuple[float, float]) -> LocalSensitivity:
     """Make a rate from the changes and the values here, shape (1 + S,), mode first, and the changes' interval."""
     relative = np.full(len(changes), np.nan)  # what is 0 has no share of itself
     np.divide(changes, values, out=relative, where=values != 0)
     elasticities = relative / move.share
     change, elasticity = float(changes[0]), float(elasticities[0])
-    return Rate(change, *held, float(relative[0]), elasticity, *interval(elasticity, elasticities[1:]),
+    return LocalSensitivity(change, *held, float(relative[0]), elasticity, *interval(elasticity, elasticities[1:]),
                 _sign(changes, *held))  # fmt: skip
 
 

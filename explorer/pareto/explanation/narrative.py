@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from explorer.pareto.explanation.active_limits import Limit, Way, closes, improves
-from explorer.pareto.explanation.local_sensitivity import Rate, Rates
-from explorer.pareto.explanation.perturbations import VOLTAGE_WITH_CLOCK, Move
+from explorer.pareto.explanation.active_limits import ActiveLimit, Way, blocks, improves
+from explorer.pareto.explanation.local_sensitivity import LocalSensitivity, Rates
+from explorer.pareto.explanation.perturbations import VOLTAGE_WITH_CLOCK, Perturbation
 from explorer.problem.columns import COLUMNS, Column, describe
 from explorer.problem.design_space import ROW
 from explorer.problem.objectives import Objective
@@ -26,8 +26,8 @@ class _Trade:
     gain: float
 
 
-def meaning(
-    moves: Sequence[Move], rates: Rates, limits: Sequence[Limit], objectives: Sequence[Objective], *,
+def narrative(
+    moves: Sequence[Perturbation], rates: Rates, limits: Sequence[ActiveLimit], objectives: Sequence[Objective], *,
     column: Callable[[str], Column] = describe,
 ) -> tuple[str, ...]:  # fmt: skip
     """Return a sentence for each objective: a way that improves it for sure, with what that costs; or why none does.
@@ -39,7 +39,7 @@ def meaning(
     stops: dict[Way, list[str]] = {}
     for limit in limits:
         for way in limit.stopped:
-            if closes(limit, by_name[way[0]], way[1], moves=moves, rates=rates):
+            if blocks(limit, by_name[way[0]], way[1], moves=moves, rates=rates):
                 stops.setdefault(way, []).append(limit.text)
     said: dict[object, str] = {}
     for objective in objectives:
@@ -58,7 +58,7 @@ def _preference(trade: _Trade) -> tuple[int, float, float]:
 
 
 def _closed(
-    objective: Objective, moves: Sequence[Move], trades: Sequence[_Trade], stops: Mapping[Way, Sequence[str]],
+    objective: Objective, moves: Sequence[Perturbation], trades: Sequence[_Trade], stops: Mapping[Way, Sequence[str]],
     rates: Rates,
 ) -> str:  # fmt: skip
     label = _label(objective)
@@ -73,7 +73,7 @@ def _closed(
     return f"No small step{others} improves {label}."
 
 
-def change_text(name: str, rate: Rate) -> str:
+def change_text(name: str, rate: LocalSensitivity) -> str:
     """Print how much a step changes, with its interval where it is known: 'by 1.3 ms (1 to 1.6 ms)'."""
     if math.isnan(rate.lo):
         return f"by {COLUMNS[name].text(float(f'{abs(rate.change):.2g}'))}"
@@ -84,7 +84,7 @@ def change_text(name: str, rate: Rate) -> str:
 
 
 def _trades(
-    objective: Objective, moves: Sequence[Move], rates: Rates, objectives: Sequence[Objective]
+    objective: Objective, moves: Sequence[Perturbation], rates: Rates, objectives: Sequence[Objective]
 ) -> Iterator[_Trade]:
     others = [other for other in objectives if other is not objective]
     for move in moves:
@@ -101,7 +101,7 @@ def _trades(
             yield _Trade(way, helps, worsens, unsure, cost / gain, gain)
 
 
-def _open(trade: _Trade, moves: Mapping[str, Move], rates: Rates) -> str:
+def _open(trade: _Trade, moves: Mapping[str, Perturbation], rates: Rates) -> str:
     name, direction = trade.way
     move = moves[name]
     if move.is_choice:
@@ -119,7 +119,7 @@ def _open(trade: _Trade, moves: Mapping[str, Move], rates: Rates) -> str:
     return text
 
 
-def _used(way: Way, limits: Sequence[Limit], rates: Rates, column: Callable[[str], Column]) -> str:
+def _used(way: Way, limits: Sequence[ActiveLimit], rates: Rates, column: Callable[[str], Column]) -> str:
     """Say what a way takes of the constraints that it comes nearer to."""
     said = []
     for limit in (limit for limit in limits if limit.kind == "constraint" and way in limit.stopped):

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.models.evaluator import Evaluator
 from explorer.models.intervals import add_intervals
 from explorer.models.posterior_draws import Draws, PosteriorModel
 from explorer.models.samples.nearest import nearest_sample
-from explorer.pareto.explanation.local_sensitivity import interval, is_known, worlds
-from explorer.pareto.geometry.dominance import minimized
+from explorer.pareto.explanation.local_sensitivity import interval, is_known, mode_and_draws
+from explorer.pareto.geometry.dominance import to_minimization
 from explorer.pareto.results.results import Results
 from explorer.problem.columns import Columns, bounds, knobs_of, take
 
@@ -37,20 +37,20 @@ class NearestSample:
     predicted: Mapping[str, tuple[float, float, float]]
 
 
-def nearest_measured(knobs: Columns, draws: Draws, assessment: Assessment) -> tuple[NearestSample, ...]:
+def nearest_measured(knobs: Columns, draws: Draws, problem: Problem) -> tuple[NearestSample, ...]:
     """Return the sample nearest to a design, shape (1,) each, and the nearest of what it was not measured for.
 
     Energy may have been measured in one table and accuracy in another: then one sample cannot stand for both.
     """
-    model = assessment.evaluator
+    model = problem.evaluator
     if not isinstance(model, PosteriorModel):
         return ()
     columns = model.samples.columns
     rows = np.ones(len(model.samples.labels), dtype=np.bool_)
-    needed = dict.fromkeys(need for objective in assessment.study.objectives for need in objective.needs)
+    needed = dict.fromkeys(need for objective in problem.study.objectives for need in objective.needs)
     found: list[NearestSample] = []
     while rows.any():
-        near = _nearest(knobs, model, draws, assessment, rows)
+        near = _nearest(knobs, model, draws, problem, rows)
         if near is None:
             break
         found.append(near)
@@ -64,7 +64,7 @@ def _nearest(
     knobs: Columns,
     model: PosteriorModel,
     draws: Draws,
-    assessment: Assessment,
+    problem: Problem,
     rows: NDArray[np.bool_],
 ) -> NearestSample | None:
     place, distances = nearest_sample(model.samples.rows(rows), knobs, model.domain)
@@ -76,7 +76,7 @@ def _nearest(
     # A knob that the sample's table does not have is none of what its targets need.
     there = add_intervals(
         model.evaluate({name: own.get(name, values) for name, values in knobs.items()}), model=model, draws=draws,
-        weights=assessment.study.weights,
+        weights=problem.study.weights,
     )  # fmt: skip
     known = [target for target in model.targets if is_known(sample, target)]
     return NearestSample(
@@ -99,7 +99,7 @@ def _held(columns: Columns, name: str) -> tuple[float, float, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Rival:
+class DominatingDesign:
     """The design that beats another most: of all that dominate it, the one that gains most over all objectives.
 
     Args:
@@ -116,9 +116,9 @@ class Rival:
     probability: float
 
 
-def rival_of(
-    results: Results, row: int, *, assessment: Assessment, model: Evaluator, draws: Draws | None
-) -> Rival | None:  # fmt: skip
+def dominating_design(
+    results: Results, row: int, *, problem: Problem, model: Evaluator, draws: Draws | None
+) -> DominatingDesign | None:  # fmt: skip
     """Return the design that beats one row of the results most; None where none does.
 
     A design beats another where it is feasible, no worse in any objective and better in one. Gains of several
@@ -127,11 +127,11 @@ def rival_of(
     Args:
         results: the results.
         row: the design's row in their table.
-        assessment: the study.
+        problem: the study.
         model: the model that predicts.
         draws: its draws; None where it has no posterior.
     """
-    turned = minimized(results.values, results.objectives)
+    turned = to_minimization(results.values, results.objectives)
     gains = turned[row] - turned
     beats = results.table["is_feasible"] & np.all(gains >= 0, axis=1) & np.any(gains > 0, axis=1)
     if not beats.any():
@@ -141,7 +141,7 @@ def rival_of(
     total = np.sum(gains / np.where(spread > 0, spread, 1.0), axis=1)
     best = int(np.argmax(np.where(beats, total, -np.inf)))
     pair = take({name: results.table[name] for name in knobs_of(results.table)}, np.array([row, best]))
-    mode, drawn = worlds(pair, assessment=assessment, model=model, draws=draws)
+    mode, drawn = mode_and_draws(pair, problem=problem, model=model, draws=draws)
     changes = {o.name: drawn[o.name][:, 1] - drawn[o.name][:, 0] for o in results.objectives}
     better = np.stack([o.sign * changes[o.name] for o in results.objectives], axis=-1)
     wins = np.all(better <= 0, axis=1) & np.any(better < 0, axis=1)
@@ -149,6 +149,6 @@ def rival_of(
     for o in results.objectives:
         change = float(mode[o.name][1] - mode[o.name][0])
         told[o.name] = (change, *interval(change, changes[o.name]))
-    return Rival(
+    return DominatingDesign(
         int(results.table["design_id"][best]), int(beats.sum()), told, float(wins.mean()) if wins.size else math.nan
     )

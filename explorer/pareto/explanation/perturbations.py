@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.devices.operating_points import AlphaPowerLaw
-from explorer.problem.applicability import Span
+from explorer.problem.applicability import Range
 from explorer.problem.columns import Column, Columns, Float, describe
-from explorer.problem.design_space import ROW
-from explorer.problem.space_builder import CLOCK_SHARE, OPERATING_POINT, Axis, Region
+from explorer.problem.design_space import CLOCK_SHARE, OPERATING_POINT, ROW, DesignSpace, Dimension
 from explorer.units import humanize
 
 Room = Literal["both", "up", "down", "none"]
@@ -35,7 +34,7 @@ _STENCILS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Perturbation:
     """A way to move a design a little: the change of a quantity y is the sum of weights times (y(designs) - y(here)).
 
     Args:
@@ -71,14 +70,14 @@ class Move:
         return self.room in {"both", "up" if direction > 0 else "down"}
 
 
-def steps_at(
-    region: Region,
+def numeric_perturbations(
+    region: DesignSpace,
     design: Columns,
-    axis: Axis,
+    axis: Dimension,
     *,
-    spans: Mapping[str, Span],
+    spans: Mapping[str, Range],
     column: Callable[[str], Column] = describe,
-) -> Iterator[Move]:
+) -> Iterator[Perturbation]:
     """Yield the moves along one axis without choices from one design, shape (1,) each.
 
     Derivatives are taken between designs that the region can make, one-sided at its edge; where it leaves no way open
@@ -105,7 +104,7 @@ def steps_at(
                           value=value, ends=ends)  # fmt: skip
 
 
-def _clock_steps(region: Region, design: Columns) -> Iterator[Move]:
+def _clock_steps(region: DesignSpace, design: Columns) -> Iterator[Perturbation]:
     """Yield the clock's move alone, and voltage with the clock following where the voltage is no choice.
 
     The clock follows at the same share of the highest one that the voltage carries.
@@ -127,7 +126,7 @@ def _clock_steps(region: Region, design: Columns) -> Iterator[Move]:
                           size=_STEP_V, value=v)  # fmt: skip
 
 
-def _step(axis: Axis, value: float, span: Span | None, column: Column) -> tuple[str, float]:
+def _step(axis: Dimension, value: float, span: Range | None, column: Column) -> tuple[str, float]:
     """Return a step that people would take, in words and in SI; 0 where there is no scale to take it by."""
     if axis.name == "pruning_ratio":
         return f"{_STEP_R:g}", _STEP_R
@@ -157,9 +156,9 @@ def _alone(knob: str, size: float) -> _Path:
 
 
 def _derivative(
-    region: Region, here: Columns, path: _Path, *, name: str, label: str, step: str, size: float, value: float,
+    region: DesignSpace, here: Columns, path: _Path, *, name: str, label: str, step: str, size: float, value: float,
     ends: tuple[float, float] = (-math.inf, math.inf),
-) -> Move:  # fmt: skip
+) -> Perturbation:  # fmt: skip
     t = np.array([-2.0, -1.0, 1.0, 2.0]) * _H
     moved = path(here, t)
     # A region takes what lies within a millionth of its edge for its own; of a narrow range a step may be no more.
@@ -169,7 +168,7 @@ def _derivative(
     room: Room = "both" if up and down else "up" if up else "down" if down else "none"
     t, weights = _STENCILS["both" if room == "none" else room]
     share = size / value if value else math.inf
-    return Move(name, label, step, room, size, share, path(here, t), weights)
+    return Perturbation(name, label, step, room, size, share, path(here, t), weights)
 
 
 def _clock_step(hertz: float) -> float:
@@ -181,13 +180,15 @@ NEXT, PREVIOUS = "next_", "previous_"
 NEXT_POINT, PREVIOUS_POINT = f"{NEXT}{OPERATING_POINT}", f"{PREVIOUS}{OPERATING_POINT}"
 
 
-def is_ordered(axis: Axis) -> bool:
+def is_ordered(axis: Dimension) -> bool:
     """Tell whether an axis lists operating points or numbers, in rising order, and not names."""
     values = axis.columns.get(axis.name)
     return axis.name == OPERATING_POINT or (values is not None and not isinstance(values[0], str))
 
 
-def choices_at(region: Region, here: Columns, axis: Axis, *, column: Callable[[str], Column]) -> Iterator[Move]:
+def categorical_perturbations(
+    region: DesignSpace, here: Columns, axis: Dimension, *, column: Callable[[str], Column]
+) -> Iterator[Perturbation]:
     """Yield the other choices on one axis from one design, shape (1,) each.
 
     Of listed numbers and operating points these are the neighbours; of names all others; of a table's rows those that
@@ -215,7 +216,7 @@ def choices_at(region: Region, here: Columns, axis: Axis, *, column: Callable[[s
             yield _choice(f"{axis.name}={label}", _to(axis, index, region, column), there, axis)
 
 
-def _chosen(axis: Axis, index: int, region: Region, here: Columns) -> Columns:
+def _chosen(axis: Dimension, index: int, region: DesignSpace, here: Columns) -> Columns:
     """Return a design with another choice on one axis; the clock follows a voltage that carries it."""
     if axis.name == "voltage_v" and any(other.name == CLOCK_SHARE for other in region.axes):
         moved = region.designs({**region.knobs(here), axis.name: np.array([float(index)])})
@@ -223,7 +224,7 @@ def _chosen(axis: Axis, index: int, region: Region, here: Columns) -> Columns:
     return {**here, **axis.chosen(np.array([float(index)]))}
 
 
-def _to(axis: Axis, index: int, region: Region, column: Callable[[str], Column]) -> str:
+def _to(axis: Dimension, index: int, region: DesignSpace, column: Callable[[str], Column]) -> str:
     if axis.name == OPERATING_POINT:
         return f"to {axis.labels[index]}"
     value = axis.columns[axis.name][index]
@@ -233,7 +234,7 @@ def _to(axis: Axis, index: int, region: Region, column: Callable[[str], Column])
     return f"{label} to {value if isinstance(value, str) else column(axis.name).text(value)}"
 
 
-def _rows(axis: Axis, here: Columns, column: Callable[[str], Column]) -> Iterator[Move]:
+def _rows(axis: Dimension, here: Columns, column: Callable[[str], Column]) -> Iterator[Perturbation]:
     """Yield the rows that differ from one row in one knob alone: the nearest number on either side, and every name."""
     table = axis.chosen(np.arange(len(axis.labels), dtype=np.float64))
     now = int(axis.nearest(here)[0])
@@ -258,20 +259,20 @@ def _beside(values: NDArray[np.generic], rows: NDArray[np.int64], now: int) -> l
     return [int(row) for row in [*found, *([higher[np.argmin(values[higher])]] if higher.size else [])]]
 
 
-def _choice(name: str, label: str, there: Columns, axis: Axis) -> Move:
-    return Move(name, label, "", "up", math.nan, math.nan, there, np.ones(1), axis.name)
+def _choice(name: str, label: str, there: Columns, axis: Dimension) -> Perturbation:
+    return Perturbation(name, label, "", "up", math.nan, math.nan, there, np.ones(1), axis.name)
 
 
-__all__ = ["NEXT_POINT", "PREVIOUS_POINT", "VOLTAGE_WITH_CLOCK", "Move", "moves_at"]
+__all__ = ["NEXT_POINT", "PREVIOUS_POINT", "VOLTAGE_WITH_CLOCK", "Perturbation", "perturbations"]
 
 
-def moves_at(
-    region: Region,
+def perturbations(
+    region: DesignSpace,
     design: Columns,
     *,
-    spans: Mapping[str, Span] | None = None,
+    spans: Mapping[str, Range] | None = None,
     column: Callable[[str], Column] = describe,
-) -> tuple[Move, ...]:
+) -> tuple[Perturbation, ...]:
     """Return the moves from one design: a small step of every numeric knob, and every choice instead of its own.
 
     Of listed numbers and operating points the neighbours are choices; of names all others; of a table's rows those that
@@ -283,10 +284,10 @@ def moves_at(
         spans: the samples' span of each knob, where the model has samples.
         column: tells what a column means.
     """
-    moves: list[Move] = []
+    moves: list[Perturbation] = []
     for axis in region.axes:
         if axis.labels:
-            moves += choices_at(region, design, axis, column=column)
+            moves += categorical_perturbations(region, design, axis, column=column)
         else:
-            moves += steps_at(region, design, axis, spans=spans or {}, column=column)
+            moves += numeric_perturbations(region, design, axis, spans=spans or {}, column=column)
     return tuple(moves)

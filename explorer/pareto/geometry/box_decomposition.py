@@ -1,4 +1,4 @@
-"""Boxes: what a front leaves undominated up to a reference point, cut into boxes, so that gains are sums of products.
+"""Box decomposition of the non-dominated region up to the reference point (Lacour et al. 2017).
 
 All objectives are to be minimized. The cut is that of Lacour, Klamroth and Fonseca, "A box decomposition algorithm to
 compute the hypervolume indicator", Computers & Operations Research 79, 2017: each local upper bound of the front (a
@@ -18,7 +18,7 @@ _DRAWN_BLOCK = 60_000  # point-box pairs of several draws at once: their arrays 
 
 
 @dataclass(frozen=True, slots=True)
-class Boxes:
+class BoxDecomposition:
     """What is left to gain.
 
     Args:
@@ -42,7 +42,7 @@ class Boxes:
             lower[:, j] = np.max(self.defining[:, :j, j], axis=1)
         return lower
 
-    def with_point(self, point: Float) -> "Boxes":
+    def with_point(self, point: Float) -> "BoxDecomposition":
         """Return what is left once a point is known as well; the same boxes where it gains nothing.
 
         Args:
@@ -51,15 +51,15 @@ class Boxes:
         is_cut = np.all(point < self.upper, axis=1)
         if not is_cut.any():
             return self
-        old = Boxes(self.upper[is_cut], self.defining[is_cut])
+        old = BoxDecomposition(self.upper[is_cut], self.defining[is_cut])
         parts = [(self.upper[~is_cut], self.defining[~is_cut])]
         parts += [(new.upper, new.defining) for new, _ in _cut(old, np.broadcast_to(point, old.upper.shape))]
         uppers, definings = zip(*parts, strict=True)
-        return Boxes(np.concatenate(uppers), np.concatenate(definings))
+        return BoxDecomposition(np.concatenate(uppers), np.concatenate(definings))
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnBoxes:
+class BoxDecompositionDraws:
     """Box decompositions of several posterior draws, which differ in the points that are known in each.
 
     Args:
@@ -70,21 +70,21 @@ class DrawnBoxes:
 
     n_draws: int
     draw: NDArray[np.int64]
-    boxes: Boxes
+    boxes: BoxDecomposition
 
     @classmethod
-    def repeated(cls, boxes: Boxes, n_draws: int) -> "DrawnBoxes":
+    def repeated(cls, boxes: BoxDecomposition, n_draws: int) -> "BoxDecompositionDraws":
         """Return the same boxes in each draw."""
         k = len(boxes.upper)
         each = np.tile(np.arange(k), n_draws)
-        return cls(n_draws, np.repeat(np.arange(n_draws), k), Boxes(boxes.upper[each], boxes.defining[each]))
+        return cls(n_draws, np.repeat(np.arange(n_draws), k), BoxDecomposition(boxes.upper[each], boxes.defining[each]))
 
     @property
     def upper(self) -> Float:
         """Return the local upper bounds of all draws, shape (k, m)."""
         return self.boxes.upper
 
-    def cut_by(self, points: Float, is_feasible: NDArray[np.bool_]) -> "DrawnBoxes":
+    def cut_by(self, points: Float, is_feasible: NDArray[np.bool_]) -> "BoxDecompositionDraws":
         """Return the boxes that one point a draw lies in or below: those that change when it is known.
 
         Args:
@@ -93,7 +93,7 @@ class DrawnBoxes:
         """
         return self._rows(self._is_cut(points, is_feasible))
 
-    def with_points(self, points: Float, is_feasible: NDArray[np.bool_]) -> "DrawnBoxes":
+    def with_points(self, points: Float, is_feasible: NDArray[np.bool_]) -> "BoxDecompositionDraws":
         """Return what is left once one point a draw is known as well.
 
         Args:
@@ -106,17 +106,19 @@ class DrawnBoxes:
         parts += [(old.draw[r], new.upper, new.defining) for new, r in _cut(old.boxes, points[old.draw])]
         draw, upper, defining = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.argsort(draw, kind="stable")
-        return DrawnBoxes(self.n_draws, draw[order], Boxes(upper[order], defining[order]))
+        return BoxDecompositionDraws(self.n_draws, draw[order], BoxDecomposition(upper[order], defining[order]))
 
     def _is_cut(self, points: Float, is_feasible: NDArray[np.bool_]) -> NDArray[np.bool_]:
         below = np.all(points[self.draw] < self.upper, axis=1)
         return np.asarray(is_feasible[self.draw] & below, dtype=np.bool_)
 
-    def _rows(self, which: NDArray[np.bool_]) -> "DrawnBoxes":
-        return DrawnBoxes(self.n_draws, self.draw[which], Boxes(self.upper[which], self.boxes.defining[which]))
+    def _rows(self, which: NDArray[np.bool_]) -> "BoxDecompositionDraws":
+        return BoxDecompositionDraws(
+            self.n_draws, self.draw[which], BoxDecomposition(self.upper[which], self.boxes.defining[which])
+        )
 
 
-def _cut(old: Boxes, points: Float) -> Iterator[tuple[Boxes, NDArray[np.bool_]]]:
+def _cut(old: BoxDecomposition, points: Float) -> Iterator[tuple[BoxDecomposition, NDArray[np.bool_]]]:
     """Yield for each objective the boxes that replace those which a point lies below, and which ones they replace.
 
     Args:
@@ -131,10 +133,10 @@ def _cut(old: Boxes, points: Float) -> Iterator[tuple[Boxes, NDArray[np.bool_]]]
         upper, defining = old.upper[is_before].copy(), old.defining[is_before].copy()
         upper[:, j] = points[is_before, j]
         defining[:, j] = points[is_before]
-        yield Boxes(upper, defining), is_before
+        yield BoxDecomposition(upper, defining), is_before
 
 
-def open_boxes(points: Float, reference: Sequence[float] | Float) -> Boxes:
+def box_decomposition(points: Float, reference: Sequence[float] | Float) -> BoxDecomposition:
     """Return what points leave undominated up to a reference point.
 
     Args:
@@ -149,14 +151,14 @@ def open_boxes(points: Float, reference: Sequence[float] | Float) -> Boxes:
     m = len(far)
     # The points beyond everything that stand in for those that are not there: at the reference in one objective.
     dummies = np.where(np.eye(m, dtype=np.bool_), far, -np.inf)
-    boxes = Boxes(far[None, :], dummies[None, :, :])
+    boxes = BoxDecomposition(far[None, :], dummies[None, :, :])
     # In order of the first objective few bounds are cut twice.
     for point in points[np.argsort(points[:, 0], kind="stable")]:
         boxes = boxes.with_point(point)
     return boxes
 
 
-def gains(points: Float, boxes: Boxes) -> Float:
+def hypervolume_improvement(points: Float, boxes: BoxDecomposition) -> Float:
     """Return the hypervolume that each point alone would add, shape (...,).
 
     Args:
@@ -174,7 +176,7 @@ def gains(points: Float, boxes: Boxes) -> Float:
     return result.reshape(points.shape[:-1])
 
 
-def gains_in_draws(points: Float, draw: NDArray[np.int64], boxes: DrawnBoxes) -> Float:
+def hypervolume_improvement_draws(points: Float, draw: NDArray[np.int64], boxes: BoxDecompositionDraws) -> Float:
     """Return the hypervolume that each point alone would add in its draw, shape (p,).
 
     Args:

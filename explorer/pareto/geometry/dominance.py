@@ -19,17 +19,17 @@ def is_nondominated(values: Float, objectives: Sequence[Objective]) -> NDArray[n
     """
     if not len(values):
         return np.zeros(0, dtype=np.bool_)
-    return np.asarray(moocore.is_nondominated(minimized(values, objectives)), dtype=np.bool_)
+    return np.asarray(moocore.is_nondominated(to_minimization(values, objectives)), dtype=np.bool_)
 
 
-def ranks(values: Float, objectives: Sequence[Objective]) -> NDArray[np.int64]:
+def nondominated_rank(values: Float, objectives: Sequence[Objective]) -> NDArray[np.int64]:
     """Return the layer that each point lies on, shape (n,): 0 for the front, 1 for the front of the others, and so on.
 
     Args:
         values: shape (n, m), one column for each objective.
         objectives: m objectives, for their direction.
     """
-    return np.asarray(moocore.pareto_rank(minimized(values, objectives)), dtype=np.int64)
+    return np.asarray(moocore.pareto_rank(to_minimization(values, objectives)), dtype=np.int64)
 
 
 def hypervolume(values: Float, reference: Sequence[float], objectives: Sequence[Objective]) -> float:
@@ -43,10 +43,10 @@ def hypervolume(values: Float, reference: Sequence[float], objectives: Sequence[
     if not len(values):
         return 0.0
     signs = np.array([objective.sign for objective in objectives])
-    return float(moocore.hypervolume(minimized(values, objectives), ref=np.asarray(reference) * signs))
+    return float(moocore.hypervolume(to_minimization(values, objectives), ref=np.asarray(reference) * signs))
 
 
-def minimized(values: Float, objectives: Sequence[Objective]) -> Float:
+def to_minimization(values: Float, objectives: Sequence[Objective]) -> Float:
     """Return values turned so that less is better in every column, shape (n, m)."""
     return np.ascontiguousarray(values * np.array([objective.sign for objective in objectives]))
 
@@ -66,7 +66,7 @@ def default_reference(values: Float, objectives: Sequence[Objective]) -> tuple[f
         values: a scan's objectives, shape (n, m).
         objectives: m objectives.
     """
-    turned = minimized(values, objectives)
+    turned = to_minimization(values, objectives)
     worst, best = turned.max(axis=0), turned.min(axis=0)
     spread = np.where(worst > best, worst - best, np.maximum(np.abs(worst), 1.0))
     beyond = worst + 0.1 * spread

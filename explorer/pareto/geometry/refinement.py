@@ -14,7 +14,7 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.models.evaluation import spread
+from explorer.models.evaluation import low_discrepancy_points
 from explorer.problem.columns import Float
 
 Evaluate = Callable[[Float], tuple[Float, Float]]
@@ -94,7 +94,7 @@ def refine(
     is_choice = np.array([n > 0 for n in n_choices], dtype=np.bool_) if any(n_choices) else None
     budget = budget or certain_budget(len(reference))
     rng = np.random.default_rng(seed)
-    start = spread(n_axes, budget.n_scanned, seed=seed)
+    start = low_discrepancy_points(n_axes, budget.n_scanned, seed=seed)
     n, scale = len(start), 0.1
     state = _survivors(_State(start, *evaluate(start)), _CELLS)
     history = [(n, state)]

@@ -20,7 +20,7 @@ _BLOCK = 512  # candidates whose greatest gain is kept together: looking for the
 _NOTHING = 1e-15  # of the largest gain: less is rounding
 
 
-def cover_order(values: Float, reference: Float, n: int, *, known: Float | None = None) -> Index:
+def greedy_hypervolume_order(values: Float, reference: Float, n: int, *, known: Float | None = None) -> Index:
     """Return n points in the order in which each adds the most hypervolume to the known ones and those before it.
 
     Fewer than n where the others add nothing: they are dominated, or not better than the reference point.

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.models.intervals import add_intervals
-from explorer.models.measured.table import Lookup
+from explorer.models.measured.table import TableEvaluator
 from explorer.models.posterior_draws import PosteriorModel, posterior_draws
 from explorer.models.quality.summary import model_summary
 from explorer.models.samples.nearest import nearest_sample
@@ -19,11 +19,11 @@ from explorer.pareto.uncertainty.front_probability import (
     certainty,
     certainty_notes,
     contenders,
-    front_odds,
+    front_probabilities,
 )
-from explorer.pareto.uncertainty.next_measurement import best_measurement, thinned
+from explorer.pareto.uncertainty.next_measurement import best_measurement, subsample
 from explorer.pareto.uncertainty.sensitivity import knob_importance
-from explorer.pareto.uncertainty.untried import alternatives
+from explorer.pareto.uncertainty.untried import untried_designs
 from explorer.problem.columns import Columns, knobs_of, n_rows, take
 
 _N_CANDIDATES = 256
@@ -31,7 +31,7 @@ _N_UNTRIED = 1_000
 _N_PARENTS = 500
 
 
-def certify(results: Results, assessment: Assessment) -> Results:
+def annotate_uncertainty(results: Results, problem: Problem) -> Results:
     """Return results with what says how sure they are.
 
     Every design gets `p_front`, `certainty` and its nearest sample; those that may be on the front get intervals. The
@@ -39,24 +39,24 @@ def certify(results: Results, assessment: Assessment) -> Results:
     with the results. Where the model has no posterior, only the exact front does; where every design is measured, not
     even that: it would have to be measured too.
     """
-    model = assessment.evaluator
-    if not results.n_complete or not assessment.is_cheap:
+    model = problem.evaluator
+    if not results.n_complete or not problem.is_vectorized:
         return results
-    if isinstance(model, Lookup):
-        results = replace(results, table=model.add_intervals(results.table, weights=assessment.study.weights))
+    if isinstance(model, TableEvaluator):
+        results = replace(results, table=model.add_intervals(results.table, weights=problem.study.weights))
     if not isinstance(model, PosteriorModel):
-        return replace(results, exact=exact_front(assessment, results.reference_point))
-    rows, n_layers = contenders(results.table, assessment)
+        return replace(results, exact=exact_front(problem, results.reference_point))
+    rows, n_layers = contenders(results.table, problem)
     draws = posterior_draws(model, n=affordable_draws(len(rows)))
     table = dict(results.table)
-    odds = front_odds(table, assessment, model=model, draws=draws, rows=rows, others=_untried(results, assessment))
+    odds = front_probabilities(table, problem, model=model, draws=draws, rows=rows, others=_untried(results, problem))
     table |= {"p_front": odds.p_front, "certainty": certainty(odds)}
     table |= _nearest(model, table)
     bounded = np.flatnonzero(results.is_front | (table["certainty"] != "dominated"))
-    table |= _intervals(table, bounded, assessment, model)
+    table |= _intervals(table, bounded, problem, model)
     advice = best_measurement(
-        _candidates(assessment), thinned(take(table, np.flatnonzero(results.is_front))),
-        objectives=assessment.study.objectives, weights=assessment.study.weights, model=model,
+        _candidates(problem), subsample(take(table, np.flatnonzero(results.is_front))),
+        objectives=problem.study.objectives, weights=problem.study.weights, model=model,
         draws=posterior_draws(model),
     )  # fmt: skip
     notes = certainty_notes(
@@ -65,28 +65,28 @@ def certify(results: Results, assessment: Assessment) -> Results:
     return replace(
         results,
         table=table,
-        exact=exact_front(assessment, results.reference_point),
+        exact=exact_front(problem, results.reference_point),
         notes=(*results.notes, *notes),
-        advice=advice.text(assessment.study.own_columns) if advice else "",
-        importance=knob_importance(assessment),
+        advice=advice.text(problem.study.own_columns) if advice else "",
+        importance=knob_importance(problem),
         model_check=_model_check(model),
     )
 
 
-def _untried(results: Results, assessment: Assessment) -> Columns | None:
+def _untried(results: Results, problem: Problem) -> Columns | None:
     """Return designs that were not tried, around the front and anywhere; None where there is no front."""
     front = np.flatnonzero(results.is_front)
     if not front.size:
         return None
     some = front[np.unique(np.linspace(0, len(front) - 1, _N_PARENTS).astype(np.int64))]
     names = knobs_of(results.table)
-    return alternatives(take({name: results.table[name] for name in names}, some), assessment, n=_N_UNTRIED)
+    return untried_designs(take({name: results.table[name] for name in names}, some), problem, n=_N_UNTRIED)
 
 
-def _intervals(table: Columns, rows: NDArray[np.int64], assessment: Assessment, model: PosteriorModel) -> Columns:
+def _intervals(table: Columns, rows: NDArray[np.int64], problem: Problem, model: PosteriorModel) -> Columns:
     """Return the intervals of some designs as columns of all; NaN where there is none."""
     draws = posterior_draws(model, n=affordable_draws(len(rows)))
-    bounded = add_intervals(take(table, rows), model=model, draws=draws, weights=assessment.study.weights)
+    bounded = add_intervals(take(table, rows), model=model, draws=draws, weights=problem.study.weights)
     columns: Columns = {}
     for name in (n for n in bounded if n not in table):
         columns[name] = np.full(n_rows(table), np.nan)
@@ -106,6 +106,6 @@ def _nearest(model: PosteriorModel, table: Columns) -> Columns:
     return {"nearest_sample": labels[row], "sample_distance": np.where(row < 0, np.nan, distance)}
 
 
-def _candidates(assessment: Assessment) -> Columns:
-    scan = assessment.scan(_N_CANDIDATES)
+def _candidates(problem: Problem) -> Columns:
+    scan = problem.sample(_N_CANDIDATES)
     return take(scan, np.flatnonzero(scan["is_feasible"])) if scan["is_feasible"].any() else scan

@@ -6,9 +6,9 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.models.posterior_draws import N_DRAWS, Draws, PosteriorModel, blocks_of, drawn_targets
-from explorer.pareto.geometry.dominance import feasible_front, is_nondominated, minimized
+from explorer.pareto.geometry.dominance import feasible_front, is_nondominated, to_minimization
 from explorer.problem.columns import Columns, Float, n_rows, take
 from explorer.problem.objectives import add_objectives
 
@@ -30,17 +30,17 @@ def affordable_draws(n_designs: int) -> int:
     return min(max(_AFFORDABLE // max(n_designs, 1), _LEAST_DRAWS), N_DRAWS)
 
 
-def contenders(table: Columns, assessment: Assessment) -> tuple[NDArray[np.int64], int]:
+def contenders(table: Columns, problem: Problem) -> tuple[NDArray[np.int64], int]:
     """Return the rows of designs that have a chance to be on the front, and in how many layers they lie.
 
     The first layer is the front together with what would beat it by missing the study's constraints a little; the next
     one is what would be it without the first. What is left out lies behind as many designs as there are layers.
     """
-    excess = assessment.excess(table)
-    own = {constraint.text: abs(constraint.limit) or 1.0 for constraint in assessment.study.constraints}
+    excess = problem.constraint_violations(table)
+    own = {constraint.text: abs(constraint.limit) or 1.0 for constraint in problem.study.constraints}
     can_exist = [misses <= 0 for name, misses in excess.items() if name not in own]
     left = np.flatnonzero(np.all(can_exist, axis=0) if can_exist else np.ones(n_rows(table), dtype=np.bool_))
-    values = minimized(assessment.values(table), assessment.study.objectives)
+    values = to_minimization(problem.values(table), problem.study.objectives)
     if own:
         missed = sum(np.maximum(excess[name], 0.0) / scale for name, scale in own.items())
         values = np.column_stack([values, missed])
@@ -53,7 +53,7 @@ def contenders(table: Columns, assessment: Assessment) -> tuple[NDArray[np.int64
 
 
 @dataclass(frozen=True, slots=True)
-class Odds:
+class FrontProbabilities:
     """Over the posterior: the probability that a design is on the front, shape (n,).
 
     Args:
@@ -65,10 +65,10 @@ class Odds:
     p_tried: Float
 
 
-def front_odds(
-    table: Columns, assessment: Assessment, *, model: PosteriorModel, draws: Draws,
+def front_probabilities(
+    table: Columns, problem: Problem, *, model: PosteriorModel, draws: Draws,
     rows: "NDArray[np.int64] | None" = None, others: Columns | None = None,
-) -> Odds:  # fmt: skip
+) -> FrontProbabilities:  # fmt: skip
     """Return for each design how probable it is that it is on the front, over the posterior.
 
     In each draw of the coefficients all designs are compared with the same coefficients, without the scatter of single
@@ -78,36 +78,36 @@ def front_odds(
 
     Args:
         table: assessed designs.
-        assessment: the study.
+        problem: the study.
         model: the model that predicted them.
         draws: its draws.
         rows: from `contenders`; default: these.
         others: untried designs, assessed, from `alternatives`.
     """
-    rows = contenders(table, assessment)[0] if rows is None else rows
+    rows = contenders(table, problem)[0] if rows is None else rows
     front, tried = np.zeros(n_rows(table)), np.zeros(n_rows(table))
     if not rows.size:
-        return Odds(front, tried)
-    objectives = assessment.study.objectives
-    slack = _TOLERANCE * _extent(take(table, rows), assessment)
-    values, is_feasible = _drawn(take(table, rows), assessment, model, draws)
-    rivals, can_be = _drawn(others, assessment, model, draws) if others else (values[:, :0], is_feasible[:, :0])
+        return FrontProbabilities(front, tried)
+    objectives = problem.study.objectives
+    slack = _TOLERANCE * _extent(take(table, rows), problem)
+    values, is_feasible = _drawn(take(table, rows), problem, model, draws)
+    rivals, can_be = _drawn(others, problem, model, draws) if others else (values[:, :0], is_feasible[:, :0])
     for drawn, feasible, rival, possible in zip(values, is_feasible, rivals, can_be, strict=True):
         alive = np.flatnonzero(feasible)
         alive = alive[is_nondominated(drawn[alive], objectives)]
         tried[rows[alive]] += 1
         # None of these beats another one, and moved by the same step they still do not: only rivals can beat them.
-        best = minimized(rival[possible], objectives)
-        together = np.concatenate([best, minimized(drawn[alive], objectives) - slack])
+        best = to_minimization(rival[possible], objectives)
+        together = np.concatenate([best, to_minimization(drawn[alive], objectives) - slack])
         kept = np.asarray(moocore.is_nondominated(together), dtype=np.bool_) if len(together) else np.zeros(0, np.bool_)
         front[rows[alive[kept[len(best) :]]]] += 1
-    return Odds(front / len(values), tried / len(values))
+    return FrontProbabilities(front / len(values), tried / len(values))
 
 
-def _extent(designs: Columns, assessment: Assessment) -> Float:
+def _extent(designs: Columns, problem: Problem) -> Float:
     """Return how far the front of some designs reaches in each objective, shape (m,); of one design, its own size."""
-    objectives = assessment.study.objectives
-    values = assessment.values(designs)
+    objectives = problem.study.objectives
+    values = problem.values(designs)
     front = values[feasible_front(values, designs["is_feasible"], objectives)]
     if not len(front):
         return np.zeros(len(objectives))
@@ -115,7 +115,7 @@ def _extent(designs: Columns, assessment: Assessment) -> Float:
     return np.asarray(np.where(extent > 0, extent, np.abs(front).max(axis=0)))
 
 
-def certainty(odds: Odds) -> NDArray[np.object_]:
+def certainty(odds: FrontProbabilities) -> NDArray[np.object_]:
     """Name what is known of each design, shape (n,).
 
     'sure': on the front, untried designs considered, with at least 95 %. 'dominated': another design tried beats it
@@ -146,11 +146,9 @@ def certainty_notes(*, n_designs: int, n_computed: int, n_layers: int, n_bounded
     return notes
 
 
-def _drawn(
-    designs: Columns, assessment: Assessment, model: PosteriorModel, draws: Draws
-) -> tuple[Float, NDArray[np.bool_]]:
+def _drawn(designs: Columns, problem: Problem, model: PosteriorModel, draws: Draws) -> tuple[Float, NDArray[np.bool_]]:
     """Return objectives, shape (S, n, m), and feasibility, shape (S, n), of designs in every draw."""
-    study, n = assessment.study, n_rows(designs)
+    study, n = problem.study, n_rows(designs)
     values, feasible, first = np.empty((0, n, 0)), np.empty((0, n), dtype=np.bool_), 0
     for block in blocks_of(designs):
         drawn = add_objectives(drawn_targets(model, draws, block, with_noise=False), study.weights)

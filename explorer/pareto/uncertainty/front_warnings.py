@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, Column, Columns, describe, n_rows, take
-from explorer.problem.design_space import CLOCK_SHARE, Region
+from explorer.problem.design_space import CLOCK_SHARE, DesignSpace
 
 _EDGE = 0.02  # within two percent of an axis' end counts as touching it: a search stops just short of the end
 _SCAN = 4096
@@ -15,16 +15,16 @@ _ALPHA_BELOW_WHICH_COST_IS_ENERGY = 0.5
 _RANK_CORRELATION_OF_ONE_QUESTION = 0.9
 
 
-def question_notes(assessment: Assessment) -> list[str]:
+def objective_warnings(problem: Problem) -> list[str]:
     """Say where two objectives ask nearly the same question, from a scan of the regions (where it costs nothing)."""
     from scipy.stats import spearmanr
 
-    if not assessment.is_cheap:
+    if not problem.is_vectorized:
         return []
-    objectives = assessment.study.objectives
-    scan = assessment.scan(_SCAN)
+    objectives = problem.study.objectives
+    scan = problem.sample(_SCAN)
     turned = {o.name: o.sign * scan[o.name] for o in objectives}
-    alpha = assessment.study.weights.alpha
+    alpha = problem.study.weights.alpha
     notes = []
     for i, first in enumerate(objectives):
         for second in objectives[i + 1 :]:
@@ -46,13 +46,13 @@ def question_notes(assessment: Assessment) -> list[str]:
     return notes
 
 
-def front_notes(front: Columns, assessment: Assessment) -> list[str]:
+def front_warnings(front: Columns, problem: Problem) -> list[str]:
     """Say where a front touches the edge of what may be searched, and where it extrapolates."""
     n = n_rows(front)
     if not n:
         return []
     notes = []
-    touches, n_touching = _touches(front, assessment)
+    touches, n_touching = _touches(front, problem)
     if touches:
         notes.append(
             f"{n_touching:,} of {n:,} front designs touch the edge of the searched range ({'; '.join(touches)}): there "
@@ -66,11 +66,11 @@ def front_notes(front: Columns, assessment: Assessment) -> list[str]:
     return notes
 
 
-def _touches(front: Columns, assessment: Assessment) -> tuple[list[str], int]:
+def _touches(front: Columns, problem: Problem) -> tuple[list[str], int]:
     counts: dict[str, int] = {}
     touching = np.zeros(n_rows(front), dtype=np.bool_)
-    several, own = len(assessment.regions) > 1, assessment.study.own_columns
-    for family, region in assessment.regions.items():
+    several, own = len(problem.regions) > 1, problem.study.own_columns
+    for family, region in problem.regions.items():
         rows = np.flatnonzero(front["family"] == family)
         for text, mask in _edges(region, take(front, rows), own) if rows.size else []:
             counts[f"{family}: {text}" if several else text] = int(mask.sum())
@@ -79,7 +79,7 @@ def _touches(front: Columns, assessment: Assessment) -> tuple[list[str], int]:
 
 
 def _edges(
-    region: Region, front: Columns, own: Mapping[str, Column]
+    region: DesignSpace, front: Columns, own: Mapping[str, Column]
 ) -> Sequence[tuple[str, "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]"]]:
     knobs = region.knobs(front)
     edges = []

@@ -1,11 +1,11 @@
-"""Advice on what to measure next: the design whose measurement would make the front most certain."""
+"""SuggestedMeasurement on what to measure next: the design whose measurement would make the front most certain."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from explorer.models.evaluation import spread
+from explorer.models.evaluation import low_discrepancy_points
 from explorer.models.parametric.surrogate import Surrogate
 from explorer.models.posterior_draws import Draws, PosteriorModel, drawn_targets
 from explorer.models.response.forms import link
@@ -13,16 +13,16 @@ from explorer.pareto.geometry.dominance import is_nondominated
 from explorer.problem.columns import Column, Columns, Float, describe, knobs_of, n_rows, stack, take
 from explorer.problem.declarations.axes import Axes, FrequencyAxis, PruningAxis, StepAxis, VoltageAxis
 from explorer.problem.declarations.space import SpaceFile
-from explorer.problem.design_space import Region
+from explorer.problem.design_space import DesignSpace
 from explorer.problem.objectives import OBJECTIVES, CostWeights, Objective, add_objectives, missing_needs
-from explorer.problem.space_builder import build_region
+from explorer.problem.space_builder import build_design_space
 
 _N_CANDIDATES = 256
 _N_FRONT = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Advice:
+class SuggestedMeasurement:
     """The design to measure next, and the share of the front's variance that its measurement is expected to remove."""
 
     design: dict[str, object]
@@ -45,7 +45,7 @@ class Advice:
 def best_measurement(
     candidates: Columns, front: Columns, *, objectives: Sequence[Objective], weights: CostWeights,
     model: PosteriorModel, draws: Draws,
-) -> Advice | None:  # fmt: skip
+) -> SuggestedMeasurement | None:  # fmt: skip
     """Return the candidate whose measurement is expected to reduce the front's uncertainty most.
 
     Measuring a design tells all of its targets, each with the scatter that the fit found. To first order the posterior
@@ -75,10 +75,12 @@ def best_measurement(
     removed = np.einsum("ctk,ctk->c", shared, np.linalg.solve(own, shared)) / wanted.shape[1]
     best = int(np.argmax(removed))
     design = {k: candidates[k][best] for k in knobs_of(candidates)}
-    return Advice({k: v if isinstance(v, str) else float(v) for k, v in design.items()}, float(min(removed[best], 1.0)))
+    return SuggestedMeasurement(
+        {k: v if isinstance(v, str) else float(v) for k, v in design.items()}, float(min(removed[best], 1.0))
+    )
 
 
-def advice_for_model(model: PosteriorModel, draws: Draws) -> Advice | None:
+def advice_for_model(model: PosteriorModel, draws: Draws) -> SuggestedMeasurement | None:
     """Return the best next measurement for a model alone, with energy, latency and accuracy as the objectives.
 
     The front is that of a scan of each family's domain, the candidates are the scan itself.
@@ -92,12 +94,12 @@ def advice_for_model(model: PosteriorModel, draws: Draws) -> Advice | None:
         return None  # what may be asked of other knobs is the space's to say, which a model alone does not have
     scans, fronts = [], []
     for region in _whole_domain(model):
-        designs = region.from_unit(spread(len(region.axes), _N_CANDIDATES))
+        designs = region.from_unit(low_discrepancy_points(len(region.axes), _N_CANDIDATES))
         columns = model.evaluate(designs)
         values = np.stack([columns[o.name] for o in objectives], axis=-1)
         if np.isfinite(values).all():
             scans.append(designs)
-            fronts.append(thinned(take(designs, is_nondominated(values, objectives))))
+            fronts.append(subsample(take(designs, is_nondominated(values, objectives))))
     if not scans:
         return None
     return best_measurement(
@@ -105,14 +107,14 @@ def advice_for_model(model: PosteriorModel, draws: Draws) -> Advice | None:
     )
 
 
-def thinned(front: Columns) -> Columns:
+def subsample(front: Columns) -> Columns:
     """Return at most 60 designs of a front, evenly picked."""
     n = n_rows(front)
     rows = np.unique(np.linspace(0, n - 1, min(n, _N_FRONT)).astype(np.int64)) if n else np.empty(0, dtype=np.int64)
     return take({name: front[name] for name in knobs_of(front)}, rows)
 
 
-def _whole_domain(model: Surrogate) -> list[Region]:
+def _whole_domain(model: Surrogate) -> list[DesignSpace]:
     axes = Axes(
         pruning_ratio=PruningAxis(range=(0.0, 0.999)),
         quant_step=StepAxis(range=(1e-6, 1.0)),
@@ -121,7 +123,7 @@ def _whole_domain(model: Surrogate) -> list[Region]:
     )
     space = SpaceFile(axes=axes)
     return [
-        build_region(space, path=model.name, family=family, spans=model.domain[family], law=model.law(family))
+        build_design_space(space, path=model.name, family=family, spans=model.domain[family], law=model.law(family))
         for family in model.families
     ]
 

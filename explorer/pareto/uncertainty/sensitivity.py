@@ -5,18 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.models.posterior_draws import Draws, PosteriorModel, blocks_of, drawn_targets, posterior_draws
 from explorer.problem.columns import Columns, Float, n_rows
+from explorer.problem.design_space import DesignSpace
 from explorer.problem.objectives import add_objectives
-from explorer.problem.space_builder import Region
 
 _N = 1024  # base points of the Saltelli design; with it the indices of these smooth models are known to about 0.01
 _N_OF_DRAWS, _N_DRAWS = 512, 32  # an interval over draws bears more noise than a point
 _TAILS = (0.05, 0.95)
 
 
-def knob_importance(assessment: Assessment, *, seed: int = 0) -> tuple[dict[str, Any], ...]:
+def knob_importance(problem: Problem, *, seed: int = 0) -> tuple[dict[str, Any], ...]:
     """Return one row for each family, objective and knob: its first-order and total Sobol index.
 
     The knobs are taken as independent and uniform over the region that a search may propose (uniform in the logarithm
@@ -25,7 +25,7 @@ def knob_importance(assessment: Assessment, *, seed: int = 0) -> tuple[dict[str,
     `total_lo` and `total_hi` hold 90 % of what its draws give: two knobs that the samples do not separate show it here.
 
     Args:
-        assessment: the study with a model that is cheap enough to ask some ten thousand times.
+        problem: the study with a model that is cheap enough to ask some ten thousand times.
         seed: of the random points.
 
     Returns:
@@ -35,10 +35,10 @@ def knob_importance(assessment: Assessment, *, seed: int = 0) -> tuple[dict[str,
     Source: A. Saltelli et al., Computer Physics Communications 181 (2010) 259-270, as in `scipy.stats.sobol_indices`.
     """
     rows: list[dict[str, Any]] = []
-    draws = _draws(assessment)
-    for family, region in assessment.regions.items():
-        indices = _indices(assessment, region, draws, seed)
-        for j, objective in enumerate(assessment.study.objectives):
+    draws = _draws(problem)
+    for family, region in problem.regions.items():
+        indices = _indices(problem, region, draws, seed)
+        for j, objective in enumerate(problem.study.objectives):
             for i, axis in enumerate(region.axes):
                 if not axis.is_fixed:
                     values = {name: float(array[j, i]) for name, array in indices.items()}
@@ -46,16 +46,16 @@ def knob_importance(assessment: Assessment, *, seed: int = 0) -> tuple[dict[str,
     return tuple(rows)
 
 
-def _indices(assessment: Assessment, region: Region, draws: Draws | None, seed: int) -> dict[str, Float]:
-    n_objectives = len(assessment.study.objectives)
+def _indices(problem: Problem, region: DesignSpace, draws: Draws | None, seed: int) -> dict[str, Float]:
+    n_objectives = len(problem.study.objectives)
 
     def predicted(unit: Float) -> Float:
         """Return the prediction's objectives, shape (objectives, n)."""
-        return assessment.values(assessment.assess(_designs(region, unit))).T
+        return problem.values(problem.evaluate(_designs(region, unit))).T
 
     def drawn(unit: Float) -> Float:
         """Return the objectives of every draw, shape (draws * objectives, n)."""
-        return _drawn(assessment, draws or {}, _designs(region, unit))
+        return _drawn(problem, draws or {}, _designs(region, unit))
 
     first, total = _sobol(predicted, region, n=_N, seed=seed)
     low = high = np.full_like(total, np.nan)
@@ -70,7 +70,7 @@ def _indices(assessment: Assessment, region: Region, draws: Draws | None, seed: 
     }
 
 
-def _sobol(values: Callable[[Float], Float], region: Region, *, n: int, seed: int) -> tuple[Float, Float]:
+def _sobol(values: Callable[[Float], Float], region: DesignSpace, *, n: int, seed: int) -> tuple[Float, Float]:
     """Return first-order and total indices of functions of the unit cube, shape (functions, axes) each."""
     from scipy.stats import sobol_indices, uniform
 
@@ -82,27 +82,27 @@ def _sobol(values: Callable[[Float], Float], region: Region, *, n: int, seed: in
     return first.reshape(-1, len(region.axes)), total.reshape(-1, len(region.axes))
 
 
-def _designs(region: Region, unit: Float) -> Columns:
+def _designs(region: DesignSpace, unit: Float) -> Columns:
     return region.from_unit(np.ascontiguousarray(unit.T))
 
 
-def _draws(assessment: Assessment) -> Draws | None:
+def _draws(problem: Problem) -> Draws | None:
     """Return draws of the targets that the objectives need; None where the model has no posterior."""
-    model = assessment.evaluator
+    model = problem.evaluator
     if not isinstance(model, PosteriorModel):
         return None
-    needed = {name for objective in assessment.study.objectives for name in objective.needs}
+    needed = {name for objective in problem.study.objectives for name in objective.needs}
     every: Any = posterior_draws(model, n=_N_DRAWS)  # of one kind or the other, which a comprehension cannot tell
     return {name: drawn for name, drawn in every.items() if name in needed}
 
 
-def _drawn(assessment: Assessment, draws: Draws, designs: Columns) -> Float:
+def _drawn(problem: Problem, draws: Draws, designs: Columns) -> Float:
     """Return the objectives of every draw, shape (draws * objectives, n)."""
-    model, objectives = assessment.evaluator, assessment.study.objectives
+    model, objectives = problem.evaluator, problem.study.objectives
     if not isinstance(model, PosteriorModel):
         return np.empty((0, n_rows(designs)))
     parts = []
     for block in blocks_of(designs):
-        table = add_objectives(drawn_targets(model, draws, block, with_noise=False), assessment.study.weights)
+        table = add_objectives(drawn_targets(model, draws, block, with_noise=False), problem.study.weights)
         parts.append(np.stack([table[o.name] for o in objectives], axis=1))
     return np.concatenate(parts, axis=-1).reshape(-1, n_rows(designs))

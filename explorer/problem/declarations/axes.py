@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from explorer.errors import ExplorerError, suggestion
-from explorer.io.declarations import Declaration, refuse
+from explorer.io.declarations import Declaration, validation_error
 from explorer.problem.columns import Column, allowed_text, describe, is_allowed, is_free_name
 from explorer.units import SYMBOLS, factor, scaled
 
@@ -19,13 +19,13 @@ OWN_NAME = r"[a-z][a-z0-9_]{0,49}"
 
 def _as_pair(value: tuple[float, float]) -> tuple[float, float]:
     if value[0] > value[1]:
-        raise refuse(f"range {list(value)} runs backwards", fix="write the lower end first")
+        raise validation_error(f"range {list(value)} runs backwards", fix="write the lower end first")
     return value
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(values)) < len(values):
-        raise refuse("a value is listed twice", fix="list each value once")
+        raise validation_error("a value is listed twice", fix="list each value once")
     return values
 
 
@@ -52,20 +52,20 @@ class _Axis(Declaration):
         try:
             scale = factor(unit, symbol) if symbol in SYMBOLS or symbol == "" else 1.0
         except ExplorerError as error:
-            raise refuse(error.problem, fix=error.fix) from None
+            raise validation_error(error.problem, fix=error.fix) from None
         for number in declared:
             if not is_allowed(name, np.array([number * scale])).all():
-                raise refuse(
+                raise validation_error(
                     f"{number * scale:g} {symbol}".rstrip() + f" is outside {allowed_text(name)}",
                     fix=f"keep {name} within {allowed_text(name)}" + (f" {symbol}" if symbol else ""),
                 )
         if self.scale == "log" and min(declared) <= 0:
-            raise refuse("a log scale cannot start at 0", fix="start above 0 or use scale = 'linear'")
+            raise validation_error("a log scale cannot start at 0", fix="start above 0 or use scale = 'linear'")
         return tuple(sorted(scaled(number, scale) for number in declared))
 
     def _is_range_or_value(self) -> None:
         if sum(given is not None for given in (self.range, self.value, self.values)) != 1:
-            raise refuse(
+            raise validation_error(
                 "needs either a range or a value",
                 fix="write range = [low, high], value = x to fix it, or values = [...] where there are no others",
             )
@@ -137,7 +137,7 @@ class OwnAxis(_Axis):
         if self.choices is None:
             self._is_range_or_value()
         elif any(given is not None for given in (self.range, self.value, self.values)):
-            raise refuse("has choices beside numbers", fix="write choices for names, or range, value, values")
+            raise validation_error("has choices beside numbers", fix="write choices for names, or range, value, values")
         return self
 
     def column(self, name: str) -> Column:
@@ -174,10 +174,10 @@ class Axes(Declaration):
         for name, value in data.items():
             if name not in AXIS_NAMES and not isinstance(value, (dict, OwnAxis)):
                 own = f"a knob of your own is a column of the samples: {name} = {{ range = [low, high] }}"
-                raise refuse(f"unknown name '{name}'", fix=f"{suggestion(name, AXIS_NAMES)}; {own}")
+                raise validation_error(f"unknown name '{name}'", fix=f"{suggestion(name, AXIS_NAMES)}; {own}")
             fault = "" if name in AXIS_NAMES else _name_fault(name)
             if fault:
-                raise refuse(f"unknown name '{name}'", fix=fault)
+                raise validation_error(f"unknown name '{name}'", fix=fault)
         return data
 
     @model_validator(mode="after")

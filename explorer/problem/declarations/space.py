@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from explorer.devices.device import OperatingTable
-from explorer.io.declarations import Declaration, refuse
+from explorer.io.declarations import Declaration, validation_error
 from explorer.problem.applicability import EXTRAPOLATION
 from explorer.problem.declarations.axes import Axes
 
@@ -25,7 +25,7 @@ class Operating(OperatingTable):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if sum(given is not None for given in (self.law, self.points, self.device)) != 1:
-            raise refuse(
+            raise validation_error(
                 "needs either a law or points",
                 fix="write law = 'alpha-power', name a device, or list the device's points",
             )
@@ -62,30 +62,30 @@ class SpaceFile(Declaration):
         if "operating_points" not in self.model_fields_set:
             missing = [name for name in ("pruning_ratio", "quant_step") if getattr(axes, name) is None]
             if missing:
-                raise refuse(
+                raise validation_error(
                     " and ".join(f"[axes] '{name}' is missing" for name in missing),
                     fix=f"add {missing[0]} = {{ range = [...] }}; a space that leaves a knob out says what the device "
                     "can do: [operating_points] law = 'alpha-power', 'none', a device, or points",
                 )
         both = axes.voltage is not None and axes.frequency is not None
         if operating.law is None and (axes.voltage or axes.frequency):
-            raise refuse(
+            raise validation_error(
                 "[axes] voltage and frequency stand beside a table of operating points",
                 fix="leave them out: the listed points say it all",
             )
         if operating.law == "alpha-power" and not both:
-            raise refuse(
+            raise validation_error(
                 "[axes] voltage and frequency are missing",
                 fix="add both, list the device's points, or write [operating_points] law = 'none' where neither is a "
                 "knob",
             )
         if operating.law == "alpha-power" and axes.frequency and axes.frequency.values is not None:
-            raise refuse(
+            raise validation_error(
                 "[axes] frequency lists values beside a law",
                 fix="list the pairs instead: [operating_points] points = [{ voltage = ..., frequency = ... }, ...]",
             )
         if operating.law == "none" and both:
-            raise refuse(
+            raise validation_error(
                 "[axes] voltage and frequency stand together without a law: most pairs of them cannot exist",
                 fix="list the device's points, name a device, or write law = 'alpha-power'",
             )

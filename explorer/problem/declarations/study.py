@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, 
 
 from explorer.errors import ExplorerError, WrongUsage, suggestion
 from explorer.io.catalog import find
-from explorer.io.declarations import Declaration, quantity, read_toml, refuse
+from explorer.io.declarations import Declaration, quantity, read_toml, validation_error
 from explorer.problem.columns import TARGETS
 from explorer.problem.constraints import parse_constraint
 from explorer.problem.declarations.space import SpaceFile
@@ -23,7 +23,7 @@ MAX_SEED = 2**32 - 1
 
 def _objective_name(name: str) -> str:
     if name not in OBJECTIVES:
-        raise refuse(f"unknown name '{name}'", fix=suggestion(name, sorted(OBJECTIVES)))
+        raise validation_error(f"unknown name '{name}'", fix=suggestion(name, sorted(OBJECTIVES)))
     return name
 
 
@@ -31,7 +31,7 @@ def _constraint_text(text: str, info: ValidationInfo) -> str:
     try:
         parse_constraint(text, where="constraint", own=_own_names(info))
     except ExplorerError as error:
-        raise refuse(error.problem.removeprefix("constraint: "), fix=error.fix) from None
+        raise validation_error(error.problem.removeprefix("constraint: "), fix=error.fix) from None
     return text
 
 
@@ -50,13 +50,15 @@ def _own_names(info: ValidationInfo) -> list[str]:
 
 def _alpha(value: float) -> float:
     if not 0 <= value <= 1:
-        raise refuse(f"alpha = {value:g} is outside [0, 1]", fix="0 counts energy only, 1 counts accuracy only")
+        raise validation_error(
+            f"alpha = {value:g} is outside [0, 1]", fix="0 counts energy only, 1 counts accuracy only"
+        )
     return value
 
 
 def _sampler(name: str) -> str:
     if name not in SAMPLERS:
-        raise refuse(f"unknown sampler '{name}'", fix=suggestion(name, SAMPLERS))
+        raise validation_error(f"unknown sampler '{name}'", fix=suggestion(name, SAMPLERS))
     return name
 
 
@@ -91,7 +93,7 @@ class TableModel(Declaration):
 
 def _labelled(data: str) -> str:
     if data.startswith("python:"):
-        raise refuse(
+        raise validation_error(
             "names Python code, which a study file never runs", fix="store the samples as an npz with arrays x and y"
         )
     return data
@@ -119,7 +121,7 @@ class LiveModel(Declaration):
 
 def _target(name: str) -> str:
     if name not in TARGETS:
-        raise refuse(f"unknown name '{name}'", fix=suggestion(name, TARGETS))
+        raise validation_error(f"unknown name '{name}'", fix=suggestion(name, TARGETS))
     return name
 
 
@@ -182,7 +184,7 @@ class StudyFile(Declaration):
             try:
                 find("search_spaces", name, beside=beside)
             except WrongUsage as error:
-                raise refuse(error.problem, fix=error.fix) from None
+                raise validation_error(error.problem, fix=error.fix) from None
         return value
 
     @model_validator(mode="before")
@@ -192,22 +194,24 @@ class StudyFile(Declaration):
         if isinstance(data, dict):
             is_table = _kind(data.get("model")) == "dict"
             if "space" not in data and not is_table:
-                raise refuse("'space' is missing", fix="add space = ... (a search space, or a list of them)")
+                raise validation_error("'space' is missing", fix="add space = ... (a search space, or a list of them)")
             if "space" in data and is_table:
-                raise refuse("space stands beside a table", fix="leave it out: the table's rows are all the designs")
+                raise validation_error(
+                    "space stands beside a table", fix="leave it out: the table's rows are all the designs"
+                )
         return data
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if len(set(self.objectives)) < len(self.objectives):
-            raise refuse("an objective is listed twice", fix="list each objective once")
+            raise validation_error("an objective is listed twice", fix="list each objective once")
         if self.reference_point is not None and set(self.reference_point) != set(self.objectives):
-            raise refuse(
+            raise validation_error(
                 f"[reference_point] has {sorted(self.reference_point)}, the objectives are {sorted(self.objectives)}",
                 fix="give one number for each objective, or leave it out",
             )
         if isinstance(self.model, LiveModel | FunctionModel) and self.reference_point is None:
-            raise refuse(
+            raise validation_error(
                 "[reference_point] is missing: where every design is measured, there is no scan to take it from",
                 fix=f"add it, with the worst that still counts of each of {', '.join(self.objectives)}",
             )

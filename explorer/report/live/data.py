@@ -14,7 +14,7 @@ from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, Column, Columns, bounds, knobs_of, n_rows, take
 from explorer.problem.objectives import OBJECTIVES, CostWeights
 from explorer.report.plots.style import base_layout, family_style
-from explorer.report.plots.thinning import carried_rows
+from explorer.report.plots.thinning import thin_front
 
 MAX_BEHIND = 2_000  # 60 bytes each
 # Values that repeat others and would only crowd the page.
@@ -28,7 +28,7 @@ _SYMBOLS_3D = {"circle": "circle", "square": "square", "diamond": "diamond", "cr
 def live_data(results: Results, *, place: str) -> dict[str, Any]:
     """Return the page's data as plain JSON values; columns of numbers travel as base64 of their little-endian bytes.
 
-    A front of more than 3,000 designs is thinned (see `carried_rows`); `front.total` tells how many there are, and
+    A front of more than 3,000 designs is thinned (see `thin_front`); `front.total` tells how many there are, and
     `sweep.total` how many of them the weighted cost picks for some alpha. Of the designs behind the front every k-th is
     kept, and `behind.counts` tells how many there are of each kind.
 
@@ -44,7 +44,7 @@ def live_data(results: Results, *, place: str) -> dict[str, Any]:
     knee = decide.knee(results, front).shown if n_rows(front) else np.zeros(0)
     names = _numbers(front)
     shown = [name for name in names if name in COLUMNS and COLUMNS[name].kind in {"prediction", "objective"}]
-    kept = carried_rows(front, columns=shown, sweep=sweep, knee=knee)
+    kept = thin_front(front, columns=shown, sweep=sweep, knee=knee)
     carried = take(front, kept)
     checks = [name for name in names if name in COLUMNS and COLUMNS[name].kind == "check"]
     return {

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.pareto.results.results import Results, nearest_misses
+from explorer.pareto.results.results import Results, constraint_gaps
 from explorer.problem.columns import COLUMNS, n_rows, own_knobs
 from explorer.problem.constraints import parse_constraint
 from explorer.report.live.data import MAX_BEHIND, live_data
@@ -51,7 +51,7 @@ def _misses(results: Results) -> list[Block]:
         return []
     own = own_knobs(results.table)
     asked = [parse_constraint(text, own=own) for text in results.constraints]
-    rows = [line.split(": ", 1) for line in nearest_misses(results.table, asked)]
+    rows = [line.split(": ", 1) for line in constraint_gaps(results.table, asked)]
     return [Grid(["Constraint", "Of the designs tried"], rows)] if rows else []
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explorer.pareto.comparison.compare import Comparison, Side, compare
+from explorer.pareto.comparison.compare import ComparedResults, Comparison, compare
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, KNOBS, Columns, bounds, n_rows, take
@@ -94,7 +94,7 @@ def study_style(index: int) -> FamilyStyle:
 
 
 def _front_trace(
-    side: Side, x: Objective, y: Objective, style: FamilyStyle, comparison: Comparison, *, show: bool
+    side: ComparedResults, x: Objective, y: Objective, style: FamilyStyle, comparison: Comparison, *, show: bool
 ) -> Any:
     import plotly.graph_objects as go
 

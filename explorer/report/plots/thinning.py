@@ -15,7 +15,7 @@ MAX_FRONT = 3_000
 _MAX_WINNERS = 1_500
 
 
-def carried_rows(
+def thin_front(
     front: Columns, *, columns: Sequence[str], sweep: AlphaSweep | None, knee: NDArray[np.float64]
 ) -> NDArray[np.int64]:
     """Return the rows of a front that a page carries, in their order: all of them up to 3,000.

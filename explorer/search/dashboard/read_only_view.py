@@ -24,7 +24,7 @@ def _refuse(*_: object, **__: object) -> NoReturn:
     raise ReadOnly("this view of the study is for reading; only notes are kept")
 
 
-class StudyView(BaseStorage):
+class ReadOnlyStorage(BaseStorage):
     """Read-only storage with one study of another storage; only notes can be written, all else raises `ReadOnly`.
 
     A trial's named constraints appear as the nameless list that optuna-dashboard reads, and as user attributes
@@ -61,15 +61,15 @@ class StudyView(BaseStorage):
         return self._storage.get_study_system_attrs(self._known(study_id))
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return one trial, as of `as_shown`."""
-        return as_shown(self._storage.get_trial(trial_id))
+        """Return one trial, as of `dashboard_trial`."""
+        return dashboard_trial(self._storage.get_trial(trial_id))
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Return all trials, as of `as_shown`."""
+        """Return all trials, as of `dashboard_trial`."""
         trials = self._storage.get_all_trials(self._known(study_id), deepcopy=deepcopy, states=states)
-        return [as_shown(trial) for trial in trials]
+        return [dashboard_trial(trial) for trial in trials]
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         """Store a note."""
@@ -91,7 +91,7 @@ class StudyView(BaseStorage):
         return study_id
 
 
-def as_shown(trial: FrozenTrial) -> FrozenTrial:
+def dashboard_trial(trial: FrozenTrial) -> FrozenTrial:
     """Return a copy of a trial with its named constraints as a list and as user attributes."""
     constraints = trial.constraints
     if not constraints:

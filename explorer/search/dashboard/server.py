@@ -20,7 +20,7 @@ from explorer.errors import MissingPart, WrongUsage, suggestion
 from explorer.pareto.geometry.dominance import feasible_front
 from explorer.pareto.results.folder import read_provenance
 from explorer.problem.objectives import OBJECTIVES
-from explorer.search.dashboard.read_only_view import StudyView
+from explorer.search.dashboard.read_only_view import ReadOnlyStorage
 from explorer.search.storage.open import JOURNAL_NAME, journal_path, open_storage
 from explorer.search.trial_table import is_feasible_of
 
@@ -91,7 +91,7 @@ def dashboard_app(storage: BaseStorage, study_name: str) -> "WSGIApplication":
             fix="pip install 'explorer[dashboard]'",
         )
     setattr(module, _BEST, feasible_best)
-    return _for_reading(optuna_dashboard.wsgi(StudyView(storage, storage.get_study_id_from_name(study_name))))
+    return _for_reading(optuna_dashboard.wsgi(ReadOnlyStorage(storage, storage.get_study_id_from_name(study_name))))
 
 
 def feasible_best(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:

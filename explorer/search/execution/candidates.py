@@ -1,4 +1,4 @@
-"""Candidates of a measured study: enqueued designs, the rest of a finite space, or proposals of the sampler."""
+"""CandidateSource of a measured study: enqueued designs, the rest of a finite space, or proposals of the sampler."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from explorer.problem.columns import Columns, n_rows
 from explorer.search.encoding import Encoding, columns_of, rows_of
 from explorer.search.enqueued import fault_of, fill_params, is_enqueued, params_of
 from explorer.search.samplers.learning_sampler import LearningSampler
-from explorer.search.samplers.mirror import Mirror
-from explorer.search.samplers.registry import LEARNING, make_sampler, own_seed, proposed_by, wants_all
-from explorer.search.session import FAILED_ATTR, Run
-from explorer.search.trial_table import keys_of
+from explorer.search.samplers.mirror import StudyMirror
+from explorer.search.samplers.registry import LEARNING, derive_seed, is_full_factorial, make_sampler, sampler_name
+from explorer.search.session import FAILED_ATTR, SearchSession
+from explorer.search.trial_table import design_keys
 
 _MAX_REDRAWS = 16
 _MAX_LISTED = 10_000
@@ -43,7 +43,7 @@ class Candidate:
     enqueued: FrozenTrial | None = None
 
 
-class Candidates:
+class CandidateSource:
     """Next designs of a study, and the sets of those that are complete, in flight or failed.
 
     Args:
@@ -51,28 +51,30 @@ class Candidates:
         is_parallel: several designs are measured at a time: TPE then penalizes those in flight (constant liar).
     """
 
-    def __init__(self, run: Run, *, is_parallel: bool) -> None:
-        self._assessment = run.assessment
-        self._encoding = Encoding(run.assessment.regions)
+    def __init__(self, run: SearchSession, *, is_parallel: bool) -> None:
+        self._problem = run.problem
+        self._encoding = Encoding(run.problem.regions)
         self.distributions = self._encoding.distributions()
-        self.complete: set[Key] = set(keys_of(run.tried.table))
+        self.complete: set[Key] = set(design_keys(run.tried.table))
         self.in_flight: set[Key] = set()
         self.n_complete = run.tried.n
         stored = run.study.get_trials(deepcopy=False)
         self.failed = self._failed(stored)
         self._enqueued = [t for t in stored if is_enqueued(t) and not fault_of(t, self.distributions)]
         self._every = self._every_design()
-        seed = run.assessment.study.seed
+        seed = run.problem.study.seed
         self._sampler = _sampler(run, is_parallel=is_parallel)
-        self._mirror = Mirror(self._sampler, run.study, self.distributions)
-        self._random = Mirror(RandomSampler(seed=own_seed(seed, done=self.n_complete)), None, self.distributions)
+        self._mirror = StudyMirror(self._sampler, run.study, self.distributions)
+        self._random = StudyMirror(
+            RandomSampler(seed=derive_seed(seed, done=self.n_complete)), None, self.distributions
+        )
 
     @property
     def n_wanted(self) -> int:
         """Number of COMPLETE trials at which the search ends: those asked for, or those of a finite space."""
-        if wants_all(self._assessment):
+        if is_full_factorial(self._problem):
             return self.n_complete + len(self.in_flight) + len(self._untried())
-        return self._assessment.study.trials
+        return self._problem.study.trials
 
     def next(self, n: int) -> list[Candidate]:
         """Return at most n designs, in flight from now on; none where no more are left."""
@@ -82,7 +84,7 @@ class Candidates:
         n = min(n - len(chosen), self.n_wanted - self.n_complete - len(self.in_flight))
         if n <= 0:
             return chosen
-        if wants_all(self._assessment):
+        if is_full_factorial(self._problem):
             return chosen + [self._started(self.candidate(params)) for params in self._untried()[:n]]
         if isinstance(self._sampler, LearningSampler):
             self._sampler.expect(n)
@@ -96,7 +98,7 @@ class Candidates:
     def candidate(self, params: Mapping[str, Any], *, trial: Trial | None = None) -> Candidate:
         """Return the candidate with these parameters."""
         design = self._encoding.decode(columns_of([params]), n=1)
-        return Candidate(params, design, keys_of(design)[0], trial)
+        return Candidate(params, design, design_keys(design)[0], trial)
 
     def from_knobs(self, knobs: Mapping[str, Any]) -> Candidate | None:
         """Return the candidate with these knobs; None where it is complete, or not exactly in the regions."""
@@ -106,7 +108,7 @@ class Candidates:
             candidate = self.candidate(params[0])
         except (KeyError, ValueError, TypeError, IndexError):
             return None
-        if candidate.key != keys_of(design)[0] or candidate.key in self.complete:
+        if candidate.key != design_keys(design)[0] or candidate.key in self.complete:
             return None
         return Candidate(candidate.params, candidate.design, candidate.key, self._mirror.enqueue(candidate.params))
 
@@ -177,26 +179,26 @@ class Candidates:
 
     def _every_design(self) -> dict[Key, Mapping[str, Any]]:
         """Return all designs where they can be listed, by key."""
-        if self._assessment.n_designs > max(_MAX_LISTED, self._assessment.study.trials):
+        if self._problem.n_designs > max(_MAX_LISTED, self._problem.study.trials):
             return {}
-        designs = self._assessment.every_design()
+        designs = self._problem.every_design()
         params = rows_of(self._encoding.encode(designs)) or [{}] * n_rows(designs)
-        return dict(zip(keys_of(designs), params, strict=True))
+        return dict(zip(design_keys(designs), params, strict=True))
 
     def _failed(self, stored: Sequence[FrozenTrial]) -> set[Key]:
         names = self.distributions.keys()
         params = [params_of(t) for t in stored if t.state == TrialState.FAIL and FAILED_ATTR in t.user_attrs]
         whole = [{name: one[name] for name in names} for one in params if names <= one.keys()]
-        return set(keys_of(self._encoding.decode(columns_of(whole), n=len(whole))))
+        return set(design_keys(self._encoding.decode(columns_of(whole), n=len(whole))))
 
 
-def _sampler(run: Run, *, is_parallel: bool) -> BaseSampler:
-    assessment, study = run.assessment, run.assessment.study
-    name = proposed_by(assessment)
+def _sampler(run: SearchSession, *, is_parallel: bool) -> BaseSampler:
+    problem, study = run.problem, run.problem.study
+    name = sampler_name(problem)
     if name == LEARNING:
         # One seed for all runs of a study: the stored trials decide the rest.
-        return LearningSampler(assessment, reference=run.reference, seed=own_seed(study.seed, done=0))
+        return LearningSampler(problem, reference=run.reference, seed=derive_seed(study.seed, done=0))
     return make_sampler(
         name, seed=study.seed, done=run.tried.n, trials=study.trials, is_parallel=is_parallel,
-        distributions=Encoding(assessment.regions).distributions(),
+        distributions=Encoding(problem.regions).distributions(),
     )  # fmt: skip

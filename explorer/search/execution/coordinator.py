@@ -23,15 +23,15 @@ from explorer.models.evaluator import Measurer, measurer
 from explorer.models.measured.task import call_task, dump_task
 from explorer.problem.columns import Columns
 from explorer.search.encoding import columns_of
-from explorer.search.execution.candidates import Candidate, Candidates
+from explorer.search.execution.candidates import Candidate, CandidateSource
 from explorer.search.execution.executor import DesignExecutor, SchedulerUnavailable, WorkerLost
 from explorer.search.execution.local import InlineExecutor
-from explorer.search.execution.spool import drop_stored, keep_unstored, unstored, unstored_error
+from explorer.search.execution.spool import prune_spool, read_spool, spool, unstored_error
 from explorer.search.progress import FrontSoFar, Progress, stopped
-from explorer.search.session import FAILED_ATTR, MEASURED_ATTR, Run
-from explorer.search.storage.bulk import Block, finish_enqueued, record
-from explorer.search.storage.retry import PATIENCE_S, Patience
-from explorer.search.trial_table import SEARCH, Tried, attributes
+from explorer.search.session import FAILED_ATTR, MEASURED_ATTR, SearchSession
+from explorer.search.storage.bulk import TrialBatch, finish_enqueued, insert_trials
+from explorer.search.storage.retry import PATIENCE_S, RetryPolicy
+from explorer.search.trial_table import SEARCH, TrialTable, attributes
 
 MAX_RETRIES = 3
 """Retries of a design whose worker was lost: it may be the cause."""
@@ -82,7 +82,7 @@ class _Unusable(WrongUsage):
 
 
 def search_measured(
-    run: Run,
+    run: SearchSession,
     executor: DesignExecutor,
     *,
     progress: Progress | None = None,
@@ -105,7 +105,7 @@ def search_measured(
         MeasurementFailed: MAX_FAILURES_IN_A_ROW designs failed.
         StorageLost, SchedulerUnavailable: storage or scheduler went away and did not come back.
     """
-    patience = Patience(run.place, say=notify, ensure_lock=run.ensure_lock, seconds=patience_s)
+    patience = RetryPolicy(run.place, say=notify, ensure_lock=run.ensure_lock, seconds=patience_s)
     coordinator = _Coordinator(run, executor, patience, progress=progress, notify=notify)
     try:
         return coordinator.search(should_stop)
@@ -117,15 +117,21 @@ def search_measured(
 
 class _Coordinator:
     def __init__(
-        self, run: Run, executor: DesignExecutor, patience: Patience, *, progress: Progress | None, notify: Notify
+        self,
+        run: SearchSession,
+        executor: DesignExecutor,
+        patience: RetryPolicy,
+        *,
+        progress: Progress | None,
+        notify: Notify,
     ) -> None:
-        measuring = measurer(run.assessment.evaluator)
+        measuring = measurer(run.problem.evaluator)
         if measuring is None:
             raise TypeError("predicted designs need no executor")
         self._run, self._executor, self._patience, self._notify = run, executor, patience, notify
         self._measuring: Measurer = measuring
         self._first = run.tried.n
-        self._candidates = Candidates(run, is_parallel=executor.n_slots > 1 or executor.cancels_running)
+        self._candidates = CandidateSource(run, is_parallel=executor.n_slots > 1 or executor.cancels_running)
         self._front = FrontSoFar(run, progress)
         self._jobs: set[_Job] = set()
         self._arrived: SimpleQueue[tuple[_Job, _Outcome]] = SimpleQueue()
@@ -156,7 +162,7 @@ class _Coordinator:
         done, wanted = self._candidates.n_complete, self._candidates.n_wanted
         if is_stopping and done < wanted:
             raise stopped(self._run, done, wanted)
-        drop_stored(self._run.out, self._run.study.get_trials(deepcopy=False))
+        prune_spool(self._run.out, self._run.study.get_trials(deepcopy=False))
         return self._run.tried.n - self._first
 
     def _fill(self) -> None:
@@ -236,7 +242,7 @@ class _Coordinator:
             raise
         except BaseException as error:
             self._patience.give_up()  # later results need not wait for the same storage
-            path = keep_unstored(self._run.out, row)
+            path = spool(self._run.out, row)
             if lost := unstored_error(error, path, out=self._run.out, place=self._run.place):
                 raise lost from error
             raise
@@ -275,15 +281,15 @@ class _Coordinator:
         return self._measuring.accept(job.knobs, raw)
 
     def _stored(self, job: _Job, row: Mapping[str, Any]) -> _Stored:
-        assessment, params = self._run.assessment, job.candidate.params
-        columns = assessment.assess(job.candidate.design)
-        values = assessment.values(columns)[0].tolist()
+        problem, params = self._run.problem, job.candidate.params
+        columns = problem.evaluate(job.candidate.design)
+        values = problem.values(columns)[0].tolist()
         if np.isnan(values).any():
             fix = "see what such a design is assessed by"
             raise _Failed(MeasurementFailed("an objective is not a number", fix=fix))
         attrs = {name: of[0] for name, of in attributes(columns, columns_of([params])).items()}
         attrs[MEASURED_ATTR] = dict(row)
-        constraints = {name: float(of[0]) for name, of in assessment.excess(columns).items()}
+        constraints = {name: float(of[0]) for name, of in problem.constraint_violations(columns).items()}
         number = self._record(job, TrialState.COMPLETE, attrs, values=values, constraints=constraints)
         return _Stored(number, columns, values, constraints, attrs)
 
@@ -302,7 +308,7 @@ class _Coordinator:
         if isinstance(outcome, _Stored):
             self._n_failed_in_a_row = 0
             number, origin = np.array([outcome.number], dtype=np.int64), np.array([SEARCH], dtype=object)
-            self._run.add(Tried(number, outcome.columns, origin))
+            self._run.add(TrialTable(number, outcome.columns, origin))
             self._candidates.tell(
                 job.candidate, outcome.values, constraints=outcome.constraints, user_attrs=outcome.user_attrs
             )
@@ -366,7 +372,7 @@ class _Coordinator:
                 )
             )  # fmt: skip
             return enqueued.number
-        block = Block(
+        block = TrialBatch(
             params=columns_of([candidate.params]),
             distributions=distributions,
             values=np.array([values or [np.nan] * len(study.directions)]),
@@ -377,13 +383,13 @@ class _Coordinator:
             ended=datetime.datetime.now(datetime.UTC),
             states=[state],
         )
-        recorded = self._patience(lambda: record(study, block))
+        recorded = self._patience(lambda: insert_trials(study, block))
         self._run.say(recorded.note)
         return recorded.numbers[0]
 
     def _replay_unstored(self) -> None:
         """Store the measurements that an earlier run could not store."""
-        for row in unstored(self._run.out):
+        for row in read_spool(self._run.out):
             self._measuring.recall(row)
             knobs = self._measuring.design_of(row)
             candidate = self._candidates.from_knobs(knobs) if knobs else None

@@ -12,13 +12,13 @@ from optuna.trial import FrozenTrial
 from explorer.errors import ExplorerError, WrongUsage
 from explorer.io.files import read_text
 from explorer.search.session import MEASURED_ATTR
-from explorer.search.storage.retry import StorageLost
+from explorer.search.storage.retry import StorageUnavailable
 
 UNSTORED_NAME = "unstored.jsonl"
 _MAX_BYTES = 100_000_000
 
 
-def keep_unstored(folder: Path, row: Mapping[str, Any]) -> Path | None:
+def spool(folder: Path, row: Mapping[str, Any]) -> Path | None:
     """Append a measurement to a file in the result folder, or in a temporary one; return the file, None without any.
 
     Args:
@@ -38,7 +38,7 @@ def keep_unstored(folder: Path, row: Mapping[str, Any]) -> Path | None:
     return None
 
 
-def unstored(folder: Path) -> list[dict[str, Any]]:
+def read_spool(folder: Path) -> list[dict[str, Any]]:
     """Return the measurements in a result folder's file, without a half line."""
     path, rows = folder / UNSTORED_NAME, []
     with suppress(ExplorerError):
@@ -48,9 +48,9 @@ def unstored(folder: Path) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict)]
 
 
-def drop_stored(folder: Path, trials: Sequence[FrozenTrial]) -> None:
+def prune_spool(folder: Path, trials: Sequence[FrozenTrial]) -> None:
     """Remove the file once all of its measurements are stored."""
-    if rows := unstored(folder):
+    if rows := read_spool(folder):
         stored = [trial.user_attrs.get(MEASURED_ATTR) for trial in trials]
         if all(row in stored for row in rows):
             (folder / UNSTORED_NAME).unlink(missing_ok=True)
@@ -69,8 +69,8 @@ def unstored_error(error: BaseException, kept: Path | None, *, out: Path, place:
     if kept is not None:
         note = f"the last measurement is kept in {kept}"
         note += ", where the next run finds it" if kept.parent == out else f": move it to {out / UNSTORED_NAME}"
-    if isinstance(error, StorageLost):
-        return StorageLost(f"{error.problem}; {note}", fix=error.fix)
+    if isinstance(error, StorageUnavailable):
+        return StorageUnavailable(f"{error.problem}; {note}", fix=error.fix)
     if isinstance(error, OSError):
         problem = f"{place}: cannot write: {error.strerror or error}; {note}"
         return WrongUsage(problem, fix="free the place, then run the same command again")

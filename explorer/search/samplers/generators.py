@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.problem.columns import Columns, Float, n_rows
 from explorer.search.encoding import Encoding, Params, columns_of
-from explorer.search.samplers.mirror import Mirror
+from explorer.search.samplers.mirror import StudyMirror
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -21,7 +21,7 @@ _BLOCK = 250
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class CandidateBatch:
     """Parameters of n designs, and the system attributes of their trials: n values for each name."""
 
     params: Params
@@ -29,45 +29,45 @@ class Proposal:
     system_attrs: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
-class Listed:
+class ListGenerator:
     """Designs in the order of a table; the first trials get system attributes, for each name as many values."""
 
     batch = _BLOCK  # one write; a stop has to wait for it
 
     def __init__(
-        self, designs: Columns, assessment: Assessment, *, system_attrs: Mapping[str, Sequence[Any]] | None = None
+        self, designs: Columns, problem: Problem, *, system_attrs: Mapping[str, Sequence[Any]] | None = None
     ) -> None:
-        self._designs, self._encoding, self._at = designs, Encoding(assessment.regions), 0
+        self._designs, self._encoding, self._at = designs, Encoding(problem.regions), 0
         self._attrs = system_attrs or {}
 
-    def propose(self, n: int) -> Proposal:
+    def propose(self, n: int) -> CandidateBatch:
         """Return the next n designs."""
         rows = slice(self._at, min(self._at + n, n_rows(self._designs)))
         self._at, n = rows.stop, rows.stop - rows.start
         part = {name: values[rows] for name, values in self._designs.items()}
         attrs = {name: [*values[rows], *[None] * (n - len(values[rows]))] for name, values in self._attrs.items()}
-        return Proposal(self._encoding.encode(part) if n else {}, n, attrs)
+        return CandidateBatch(self._encoding.encode(part) if n else {}, n, attrs)
 
-    def learn(self, proposal: Proposal, values: Float, constraints: Mapping[str, Float]) -> None:
+    def learn(self, proposal: CandidateBatch, values: Float, constraints: Mapping[str, Float]) -> None:
         """Do nothing."""
 
 
-class Asked:
+class SamplerGenerator:
     """Optuna sampler on a mirror, asked for `batch` designs at a time."""
 
-    def __init__(self, mirror: Mirror, *, batch: int) -> None:
+    def __init__(self, mirror: StudyMirror, *, batch: int) -> None:
         self._mirror, self.batch = mirror, batch
         self._asked: list[Trial] = []
 
-    def propose(self, n: int) -> Proposal:
+    def propose(self, n: int) -> CandidateBatch:
         """Ask for n designs."""
         self._asked = [self._mirror.ask() for _ in range(n)]
         attrs = [self._mirror.attributes_of(trial) for trial in self._asked]
         names = dict.fromkeys(name for one in attrs for name in one)
         columns = {name: [one.get(name) for one in attrs] for name in names}
-        return Proposal(columns_of([trial.params for trial in self._asked]), n, columns)
+        return CandidateBatch(columns_of([trial.params for trial in self._asked]), n, columns)
 
-    def learn(self, proposal: Proposal, values: Float, constraints: Mapping[str, Float]) -> None:
+    def learn(self, proposal: CandidateBatch, values: Float, constraints: Mapping[str, Float]) -> None:
         """Tell the sampler the outcome of its designs."""
         del proposal
         for i, trial in enumerate(self._asked):

@@ -13,14 +13,14 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from explorer.models.evaluation import Assessment
-from explorer.models.online.input_space import ground_of
-from explorer.models.online.surrogate import Learned, learn
-from explorer.pareto.acquisition.candidate_pool import Key, Pool, placed, scanned
-from explorer.pareto.acquisition.expected_improvement import Known, judge_of, next_designs
+from explorer.models.evaluation import Problem
+from explorer.models.online.input_space import input_space
+from explorer.models.online.surrogate import OnlineSurrogate, fit_online
+from explorer.pareto.acquisition.candidate_pool import CandidatePool, Key, placed, scanned
+from explorer.pareto.acquisition.expected_improvement import SearchHistory, posterior_objectives, select_by_ehvi
 from explorer.problem.columns import Float, take
 from explorer.search.encoding import Encoding, columns_of
-from explorer.search.samplers.observations import PROPOSED_ATTR, History, history_of
+from explorer.search.samplers.observations import PROPOSED_ATTR, Observations, observations_from
 from explorer.search.storage.bulk import set_system_attr
 
 N_STARTUP = 4
@@ -42,7 +42,7 @@ class LearningSampler(BaseSampler):
     several trials are asked for at once: they share one fit.
 
     Args:
-        assessment: the question; its evaluator is never called.
+        problem: the question; its evaluator is never called.
         reference: the hypervolume's reference point, in the objectives' order.
         seed: of draws and candidates. Several workers need different ones.
         n_startup: number of initial designs.
@@ -51,22 +51,20 @@ class LearningSampler(BaseSampler):
         fallbacks: number of proposals of TPE instead, by error.
     """
 
-    def __init__(
-        self, assessment: Assessment, *, reference: Sequence[float], seed: int, n_startup: int = N_STARTUP
-    ) -> None:
-        self._assessment = assessment
-        self._signs = np.array([objective.sign for objective in assessment.study.objectives])
+    def __init__(self, problem: Problem, *, reference: Sequence[float], seed: int, n_startup: int = N_STARTUP) -> None:
+        self._problem = problem
+        self._signs = np.array([objective.sign for objective in problem.study.objectives])
         self._reference: Float = np.asarray(reference, dtype=np.float64) * self._signs
         self._seed = seed
         self._n_startup = max(1, n_startup)
-        self._encoding = Encoding(assessment.regions)
+        self._encoding = Encoding(problem.regions)
         self._space = self._encoding.distributions()
-        self._ground = ground_of(assessment.regions)
+        self._ground = input_space(problem.regions)
         self._n_expected = 0
         self._is_batched = False  # whether several designs were ever expected
-        self._batch: list[Pool] = []  # selected and not yet proposed
+        self._batch: list[CandidatePool] = []  # selected and not yet proposed
         self._n_seen = 0  # number of trials at their selection
-        self._fit: tuple[str, Learned] | None = None  # last fit, with a key of its data
+        self._fit: tuple[str, OnlineSurrogate] | None = None  # last fit, with a key of its data
         self.fallbacks: Counter[str] = Counter()
 
     @property
@@ -117,7 +115,7 @@ class LearningSampler(BaseSampler):
         n, self._n_expected = max(1, self._n_expected), max(0, self._n_expected - 1)
         if params := self._selected(trials, own=trial.number):
             return params
-        history = history_of(trials, self._assessment, own=trial.number)
+        history = observations_from(trials, self._problem, own=trial.number)
         if not self._can_learn(history):
             return self._params(self._start(history, trial.number))
         try:
@@ -128,7 +126,7 @@ class LearningSampler(BaseSampler):
         self._batch, self._n_seen = [chosen.rows(np.array([i])) for i in range(1, chosen.n)], len(trials)
         return self._params(chosen)
 
-    def _can_learn(self, history: History) -> bool:
+    def _can_learn(self, history: Observations) -> bool:
         """Return True after the initial designs, or earlier with many in flight."""
         n = len(history.values)
         has_many = self._is_batched and n + history.pending.n >= max(_ENOUGH_IN_FLIGHT, self._n_startup)
@@ -140,41 +138,41 @@ class LearningSampler(BaseSampler):
             return None
         # Trials that were finished before the selection cannot have one of its designs.
         since = [t for t in trials if t.number >= self._n_seen or not t.state.is_finished()]
-        taken = _taken(history_of(since, self._assessment, own=own))
+        taken = _taken(observations_from(since, self._problem, own=own))
         while self._batch:
             design = self._batch.pop(0)
             if design.keys[0] not in taken:
                 return self._params(design)
         return None
 
-    def _proposed(self, history: History, number: int, *, n: int) -> Pool:
+    def _proposed(self, history: Observations, number: int, *, n: int) -> CandidatePool:
         """Return at most n designs, at least one, of the greatest expected improvement together.
 
         Raises:
             ValueError, ArithmeticError, LinAlgError: the fit or its draws failed.
         """
-        judge = judge_of(self._assessment, self._learned(history).draws(N_DRAWS, seed=self._own(number)))
-        known = Known(history.values[history.is_feasible], _best(history), history.pending, _taken(history))
+        judge = posterior_objectives(self._problem, self._learned(history).draws(N_DRAWS, seed=self._own(number)))
+        known = SearchHistory(history.values[history.is_feasible], _best(history), history.pending, _taken(history))
         rng = np.random.default_rng(self._own(number))
-        chosen = next_designs(judge, known, self._reference, n=n, rng=rng, seed=self._seed)
+        chosen = select_by_ehvi(judge, known, self._reference, n=n, rng=rng, seed=self._seed)
         return chosen if chosen.n else self._start(history, number)
 
-    def _learned(self, history: History) -> Learned:
+    def _learned(self, history: Observations) -> OnlineSurrogate:
         """Return the fit to the measurements; the last one where they are the same."""
         rows = history.rows_to_learn
         measured, trials = take(history.measured, rows), history.trials[rows]
         columns = tuple((name, tuple(values.tolist())) for name, values in measured.items())
         key = repr((self._seed, history.learned, trials.tolist(), columns))  # as text NaN equals NaN
         if self._fit is None or self._fit[0] != key:
-            fit = learn(measured, history.learned, self._ground, seed=self._seed, trials=trials)
+            fit = fit_online(measured, history.learned, self._ground, seed=self._seed, trials=trials)
             self._fit = key, fit
         return self._fit[1]
 
-    def _start(self, history: History, number: int) -> Pool:
+    def _start(self, history: Observations, number: int) -> CandidatePool:
         """Return an untaken design of an even spread; a taken one where no other is left."""
         taken = _taken(history)
         for n in _STARTS:
-            pool = scanned(self._assessment.regions, n, seed=self._seed)
+            pool = scanned(self._problem.regions, n, seed=self._seed)
             left = pool.without(taken)
             if left.n:
                 return left.rows(np.array([0]))
@@ -182,15 +180,15 @@ class LearningSampler(BaseSampler):
                 break
         return pool.rows(np.array([number % pool.n]))
 
-    def _params(self, chosen: Pool) -> dict[str, Any]:
+    def _params(self, chosen: CandidatePool) -> dict[str, Any]:
         params = self._encoding.encode(chosen.designs)
         return {name: params[name][0] for name in self._space}
 
-    def _by_tpe(self, study: Study, trial: FrozenTrial, history: History) -> dict[str, Any]:
+    def _by_tpe(self, study: Study, trial: FrozenTrial, history: Observations) -> dict[str, Any]:
         """Return a proposal of TPE; of the spread where TPE draws at random or proposes a taken design."""
         params = self._tpe(trial.number).sample_relative(study, trial, self._space)
         if self._space.keys() <= params.keys():
-            (key,) = placed(self._assessment.regions, self._encoding.decode(columns_of([params]), n=1)).keys
+            (key,) = placed(self._problem.regions, self._encoding.decode(columns_of([params]), n=1)).keys
             if key not in _taken(history):
                 return params
         return self._params(self._start(history, trial.number))
@@ -206,7 +204,7 @@ class LearningSampler(BaseSampler):
         return int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
 
 
-def _best(history: History) -> Pool:
+def _best(history: Observations) -> CandidatePool:
     """Return the measured front, or all measured designs while none is feasible."""
     feasible = np.flatnonzero(history.is_feasible)
     if not feasible.size:
@@ -216,6 +214,6 @@ def _best(history: History) -> Pool:
     return history.done.rows(feasible[~is_dominated])
 
 
-def _taken(history: History) -> set[Key]:
+def _taken(history: Observations) -> set[Key]:
     """Return the measured, pending and failed designs."""
     return {*history.done.keys, *history.pending.keys, *history.failed.keys}

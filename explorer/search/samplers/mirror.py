@@ -1,4 +1,4 @@
-"""Mirror of a study in memory, on which samplers are asked: the storage is written only when a trial ends."""
+"""StudyMirror of a study in memory, on which samplers are asked: the storage is written only when a trial ends."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from explorer.search.storage.bulk import copy_system_attrs, system_attrs_of
 _OPTUNAS = ("constraints", "fixed_params")
 
 
-class Mirror:
+class StudyMirror:
     """Study in memory with one sampler; designs in flight are RUNNING trials in it.
 
     Args:

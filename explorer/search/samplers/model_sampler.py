@@ -10,13 +10,13 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.errors import WrongUsage
-from explorer.models.evaluation import Assessment
-from explorer.pareto.acquisition.batch_plan import MAX_OBJECTIVES, plan_designs
+from explorer.models.evaluation import Problem
+from explorer.pareto.acquisition.batch_plan import MAX_OBJECTIVES, batch_plan
 from explorer.problem.columns import Columns, n_rows, stack
 from explorer.search.encoding import Encoding, rows_of
 from explorer.search.session import prepare_reference
 from explorer.search.storage.bulk import set_system_attr
-from explorer.search.trial_table import tried_of
+from explorer.search.trial_table import trial_table
 
 PLANNED_ATTR = "explorer:planned"
 _FIRST = 256
@@ -30,7 +30,7 @@ class ModelSampler(BaseSampler):
     parameters of `distributions`, or call `study.ask(sampler.distributions)`; other parameters are drawn at random.
 
     Args:
-        assessment: a study of two or three objectives with predicted designs: `explorer.load("edp-accuracy")`.
+        problem: a study of two or three objectives with predicted designs: `explorer.load("edp-accuracy")`.
         n_trials: number of designs to plan first.
         reference: the hypervolume's reference point, in the objectives' order; default: the study's.
         seed: of the plan.
@@ -41,19 +41,19 @@ class ModelSampler(BaseSampler):
 
     def __init__(
         self,
-        assessment: Assessment,
+        problem: Problem,
         *,
         n_trials: int = _FIRST,
         reference: Sequence[float] | None = None,
         seed: int = 0,
     ) -> None:
-        if not assessment.is_cheap:
+        if not problem.is_vectorized:
             raise WrongUsage("every design would have to be measured", fix="use LearningSampler")
-        if len(assessment.study.objectives) > MAX_OBJECTIVES:
+        if len(problem.study.objectives) > MAX_OBJECTIVES:
             raise WrongUsage("the exact front of more than three objectives is not known", fix="use NSGAIIISampler")
-        self._assessment, self._seed = assessment, seed
-        self._reference = prepare_reference(assessment) if reference is None else tuple(reference)
-        self._encoding = Encoding(assessment.regions)
+        self._problem, self._seed = problem, seed
+        self._reference = prepare_reference(problem) if reference is None else tuple(reference)
+        self._encoding = Encoding(problem.regions)
         self._independent = RandomSampler(seed=seed)
         self._n_planned = max(1, n_trials)
         self._others: list[int] = []
@@ -93,7 +93,7 @@ class ModelSampler(BaseSampler):
         trials = study.get_trials(deepcopy=False)
         others = [t for t in trials if t.number < before and PLANNED_ATTR not in t.system_attrs]
         self._others = [t.number for t in others]
-        tried = tried_of([t for t in others if t.state == TrialState.COMPLETE], self._assessment)
+        tried = trial_table([t for t in others if t.state == TrialState.COMPLETE], self._problem)
         self._known = tried.table if tried.n else None
         self._plan = []
 
@@ -101,13 +101,13 @@ class ModelSampler(BaseSampler):
         plan = self._plan or []
         while index >= len(plan):
             known = [part for part in (self._known, self._designs) if part is not None]
-            more = plan_designs(
-                self._assessment, self._reference, max(self._n_planned, len(plan)), seed=self._seed,
+            more = batch_plan(
+                self._problem, self._reference, max(self._n_planned, len(plan)), seed=self._seed,
                 known=stack(known) if known else None,
             )  # fmt: skip
             if not n_rows(more):  # no design is left: repeat
                 return plan[index % len(plan)]
-            assessed = self._assessment.assess(more)
+            assessed = self._problem.evaluate(more)
             self._designs = assessed if self._designs is None else stack([self._designs, assessed])
             plan += rows_of(self._encoding.encode(more))
         self._plan = plan

@@ -11,13 +11,13 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import NSGAIIISampler, NSGAIISampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from explorer.models.evaluation import Assessment
-from explorer.pareto.geometry.dominance import ranks
+from explorer.models.evaluation import Problem
+from explorer.pareto.geometry.dominance import nondominated_rank
 from explorer.problem.columns import Float, take
 from explorer.search.encoding import Encoding, columns_of, rows_of
-from explorer.search.samplers.generators import Proposal
+from explorer.search.samplers.generators import CandidateBatch
 from explorer.search.samplers.registry import POPULATION
-from explorer.search.trial_table import Tried
+from explorer.search.trial_table import TrialTable
 
 # A generation can use no more, and the sort of a long history is quadratic.
 _MAX_PARENTS = 20 * POPULATION
@@ -60,25 +60,25 @@ class _NSGAIII(_FixedParents, NSGAIIISampler):
 _SAMPLERS: Mapping[str, type[_NSGAII | _NSGAIII]] = {"nsga2": _NSGAII, "nsga3": _NSGAIII}
 
 
-class Generational:
+class NSGAGenerator:
     """NSGA-II or NSGA-III, one generation at a time, with all COMPLETE trials as possible parents.
 
     Args:
         name: `nsga2` or `nsga3`.
         study: only for its directions; nothing is written to it.
-        assessment: the study with its evaluator.
+        problem: the study with its evaluator.
         tried: the COMPLETE trials.
         seed: of the sampler.
     """
 
-    def __init__(self, name: str, study: optuna.Study, assessment: Assessment, tried: Tried, *, seed: int) -> None:
+    def __init__(self, name: str, study: optuna.Study, problem: Problem, tried: TrialTable, *, seed: int) -> None:
         self._study, self._key = study, GENERATION_KEYS[name]
-        encoding = Encoding(assessment.regions)
+        encoding = Encoding(problem.regions)
         self._distributions = encoding.distributions()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             self._sampler = _SAMPLERS[name](population_size=POPULATION, seed=seed)
-        self._sampler.children = _parents(assessment, tried, encoding)
+        self._sampler.children = _parents(problem, tried, encoding)
         self._number = tried.n
         self._next_generation()
 
@@ -87,12 +87,12 @@ class Generational:
         """Number of designs that the generation still lacks."""
         return POPULATION - len(self._sampler.children)
 
-    def propose(self, n: int) -> Proposal:
+    def propose(self, n: int) -> CandidateBatch:
         """Return at most n designs of this generation."""
         params = [self._child(self._number + i) for i in range(n)]
-        return Proposal(columns_of(params), n, {self._key: [self._sampler.generation] * n})
+        return CandidateBatch(columns_of(params), n, {self._key: [self._sampler.generation] * n})
 
-    def learn(self, proposal: Proposal, values: Float, constraints: Mapping[str, Float]) -> None:
+    def learn(self, proposal: CandidateBatch, values: Float, constraints: Mapping[str, Float]) -> None:
         """Add the outcome of a proposal to the generation, and select parents once it is complete."""
         for i, params in enumerate(rows_of(proposal.params)):
             excess = {name: float(of[i]) for name, of in constraints.items()}
@@ -117,16 +117,16 @@ class Generational:
         }  # fmt: skip
 
 
-def _parents(assessment: Assessment, tried: Tried, encoding: Encoding) -> list[FrozenTrial]:
+def _parents(problem: Problem, tried: TrialTable, encoding: Encoding) -> list[FrozenTrial]:
     """Return COMPLETE trials as Optuna's; of many the best, by total excess and then by non-domination rank."""
     if not tried.n:
         return []
-    excess, values, rows = assessment.excess(tried.table), assessment.values(tried.table), np.arange(tried.n)
+    excess, values, rows = problem.constraint_violations(tried.table), problem.values(tried.table), np.arange(tried.n)
     if tried.n > _MAX_PARENTS:
         total = np.zeros(tried.n)
         for of in excess.values():
             total += np.maximum(of, 0.0)
-        rows = np.lexsort((ranks(values, assessment.study.objectives), total))[:_MAX_PARENTS]
+        rows = np.lexsort((nondominated_rank(values, problem.study.objectives), total))[:_MAX_PARENTS]
     params = rows_of(encoding.encode(take(tried.table, rows))) or [{} for _ in rows]
     distributions = encoding.distributions()
     return [

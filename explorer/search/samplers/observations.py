@@ -1,4 +1,4 @@
-"""History of a study for the learning sampler: designs that are measured, pending and failed."""
+"""Observations of a study for the learning sampler: designs that are measured, pending and failed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer.models.evaluation import Assessment
-from explorer.pareto.acquisition.candidate_pool import Pool, placed
-from explorer.pareto.geometry.dominance import minimized
+from explorer.models.evaluation import Problem
+from explorer.pareto.acquisition.candidate_pool import CandidatePool, placed
+from explorer.pareto.geometry.dominance import to_minimization
 from explorer.problem.columns import TARGETS, Columns, Float
 from explorer.problem.objectives import OBJECTIVES
 from explorer.search.encoding import Encoding, columns_of
@@ -24,7 +24,7 @@ MAX_ROWS = 120
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class Observations:
     """Trials of a study as tables.
 
     Args:
@@ -43,9 +43,9 @@ class History:
     trials: Float
     values: Float
     is_feasible: NDArray[np.bool_]
-    done: Pool
-    pending: Pool
-    failed: Pool
+    done: CandidatePool
+    pending: CandidatePool
+    failed: CandidatePool
 
     @property
     def rows_to_learn(self) -> NDArray[np.int64]:
@@ -65,9 +65,9 @@ class History:
         return np.flatnonzero(kept)
 
 
-def history_of(trials: Sequence[FrozenTrial], assessment: Assessment, *, own: int) -> History:
+def observations_from(trials: Sequence[FrozenTrial], problem: Problem, *, own: int) -> Observations:
     """Return the history of trials; the number `own` is that of the trial being proposed, which is not pending."""
-    encoding, objectives = Encoding(assessment.regions), assessment.study.objectives
+    encoding, objectives = Encoding(problem.regions), problem.study.objectives
     names = set(encoding.distributions())
     complete = [t for t in trials if t.state == TrialState.COMPLETE and names <= t.params.keys() and _is_finite(t)]
     waiting = [t for t in trials if t.state in {TrialState.RUNNING, TrialState.WAITING} and t.number != own]
@@ -75,26 +75,26 @@ def history_of(trials: Sequence[FrozenTrial], assessment: Assessment, *, own: in
     params = columns_of([t.params for t in complete])
     designs = encoding.decode(params, n=len(complete))
     values = np.array([t.values for t in complete], dtype=np.float64).reshape(len(complete), len(objectives))
-    learned = learned_columns(complete, assessment)
-    columns = {name: _column(name, complete, values, assessment) for name in learned}
-    return History(
+    learned = learned_columns(complete, problem)
+    columns = {name: _column(name, complete, values, problem) for name in learned}
+    return Observations(
         measured={**designs, **columns},
         learned=learned,
         trials=np.array([_n_samples(t) for t in complete], dtype=np.float64),
-        values=minimized(values, objectives),
+        values=to_minimization(values, objectives),
         is_feasible=is_feasible_of(complete),
-        done=placed(assessment.regions, designs),
-        pending=_pool(waiting, names, assessment),
-        failed=_pool(failed, names, assessment),
+        done=placed(problem.regions, designs),
+        pending=_pool(waiting, names, problem),
+        failed=_pool(failed, names, problem),
     )
 
 
-def learned_columns(complete: Sequence[FrozenTrial], assessment: Assessment) -> tuple[str, ...]:
+def learned_columns(complete: Sequence[FrozenTrial], problem: Problem) -> tuple[str, ...]:
     """Return the targets that objectives and constraints need, or these themselves where trials lack a target.
 
     Targets are preferred: an energy-delay product is learned better as the product of two forms.
     """
-    study = assessment.study
+    study = problem.study
     columns = [*(one.name for one in study.objectives), *(one.column for one in study.constraints)]
     names: list[str] = []
     for name in columns:
@@ -104,9 +104,9 @@ def learned_columns(complete: Sequence[FrozenTrial], assessment: Assessment) -> 
     return tuple(dict.fromkeys(names))
 
 
-def _column(name: str, complete: Sequence[FrozenTrial], values: Float, assessment: Assessment) -> Float:
+def _column(name: str, complete: Sequence[FrozenTrial], values: Float, problem: Problem) -> Float:
     """Return a column of the trials: recorded, else from the objectives, else from the excess over its limit."""
-    study = assessment.study
+    study = problem.study
     result = np.array([_recorded(t, name) for t in complete], dtype=np.float64)
     for j, objective in enumerate(study.objectives):
         if objective.name == name:
@@ -134,10 +134,10 @@ def _is_finite(trial: FrozenTrial) -> bool:
     return bool(np.all(np.isfinite(trial.values)))
 
 
-def _pool(trials: Sequence[FrozenTrial], names: set[str], assessment: Assessment) -> Pool:
+def _pool(trials: Sequence[FrozenTrial], names: set[str], problem: Problem) -> CandidatePool:
     """Return the designs of the trials whose parameters were all suggested, proposed or enqueued."""
-    encoding = Encoding(assessment.regions)
+    encoding = Encoding(problem.regions)
     attrs = [[t.system_attrs.get(kind, {}) for kind in (PROPOSED_ATTR, "fixed_params")] for t in trials]
     params = [{**proposed, **fixed, **t.params} for (proposed, fixed), t in zip(attrs, trials, strict=True)]
     params = [p for p in params if names <= p.keys() and encoding.has_choices(p)]
-    return placed(assessment.regions, encoding.decode(columns_of(params), n=len(params)))
+    return placed(problem.regions, encoding.decode(columns_of(params), n=len(params)))

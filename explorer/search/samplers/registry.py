@@ -22,7 +22,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.errors import MissingPart, UnknownName
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.pareto.acquisition.batch_plan import MAX_OBJECTIVES
 
 POPULATION = 50
@@ -38,28 +38,28 @@ class _AskedGrid(GridSampler):
         """Do nothing."""
 
 
-def own_seed(seed: int, *, done: int) -> int:
+def derive_seed(seed: int, *, done: int) -> int:
     """Return the seed of a search that begins with `done` trials: a resumed one must propose other designs."""
     return int(np.random.SeedSequence([seed, done, 0]).generate_state(1)[0])
 
 
-def proposed_by(assessment: Assessment) -> str:
+def sampler_name(problem: Problem) -> str:
     """Return the name of a study's sampler; `auto` is resolved.
 
     For predicted designs it means "model" (the cover of the exact front) up to three objectives, and else "nsga3"; for
     measured ones "learning".
     """
-    study = assessment.study
+    study = problem.study
     if study.sampler != "auto":
         return study.sampler
-    if not assessment.is_cheap:
+    if not problem.is_vectorized:
         return LEARNING
     return MODEL if len(study.objectives) <= MAX_OBJECTIVES else "nsga3"
 
 
-def wants_all(assessment: Assessment) -> bool:
+def is_full_factorial(problem: Problem) -> bool:
     """Return True where at least as many trials are asked for as there are designs: then all designs are tried."""
-    return assessment.n_designs <= assessment.study.trials
+    return problem.n_designs <= problem.study.trials
 
 
 def make_sampler(
@@ -85,7 +85,7 @@ def make_sampler(
         MissingPart: `gp` needs torch.
         UnknownName: there is no such sampler.
     """
-    own = own_seed(seed, done=done)
+    own = derive_seed(seed, done=done)
     if name == "gp" and find_spec("torch") is None:
         raise MissingPart("torch", needed_for="sampler 'gp'", extra="gp")
     makers: dict[str, Callable[[], BaseSampler]] = {

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from explorer.search.storage.open import driver_url, engine_args
-from explorer.search.storage.retry import is_away
+from explorer.search.storage.retry import is_transient
 
 _TRIES, _PAUSE_S = 20, 0.1
 _MAX_HOST = 20  # PostgreSQL cuts an application_name after 63 bytes
@@ -77,7 +77,7 @@ class AdvisoryLock:
         try:
             self._session.exec_driver_sql("SELECT 1")
         except SQLAlchemyError as error:
-            if not is_away(error):
+            if not is_transient(error):
                 raise
             self.close()
             return False

@@ -22,7 +22,7 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from explorer.problem.columns import Float
-from explorer.search.storage.journal import SteadyJournal
+from explorer.search.storage.journal import BatchedJournalBackend
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 BLOCK_KEY = "explorer:block"
 """System attribute of a recorded trial: its block's token and its index in the block, so that none is stored twice."""
 
-_attempted: WeakSet["Block"] = WeakSet()
+_attempted: WeakSet["TrialBatch"] = WeakSet()
 """Blocks that were written, perhaps without an answer: they may be stored already."""
 _compared: set[TrialState] = set()
 """States whose rows were found to be those that the installed Optuna writes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class Block:
+class TrialBatch:
     """Table of n finished trials, to be recorded together and in order.
 
     Args:
@@ -70,7 +70,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class InsertResult:
     """Outcome of recording a block.
 
     Args:
@@ -86,7 +86,7 @@ class _Unsupported(Exception):
     """Storage format without a bulk writer: completes "no bulk writer for ". Nothing was stored."""
 
 
-def record(study: optuna.Study, block: Block) -> Recorded:
+def insert_trials(study: optuna.Study, block: TrialBatch) -> InsertResult:
     """Record a block: all of its trials or none, and once, however often it is called with the same block.
 
     Only the public way (with a note) stores trial by trial; after an error the next call adds those that are missing.
@@ -101,15 +101,15 @@ def record(study: optuna.Study, block: Block) -> Recorded:
         KeyError: the study was deleted.
     """
     if not block.n:
-        return Recorded(range(0), "")
+        return InsertResult(range(0), "")
     trials = _frozen_trials(block, len(study.directions))
     storage, stored = study._storage, _numbers(study, block)
     database = storage._backend if isinstance(storage, _CachedStorage) else storage
     try:
-        if not stored and isinstance(storage, JournalStorage) and isinstance(storage._backend, SteadyJournal):
-            return Recorded(_append(study, storage._backend, block, trials), "")
+        if not stored and isinstance(storage, JournalStorage) and isinstance(storage._backend, BatchedJournalBackend):
+            return InsertResult(_append(study, storage._backend, block, trials), "")
         if not stored and isinstance(database, RDBStorage):
-            return Recorded(_insert(study, database.engine, block, trials), "")
+            return InsertResult(_insert(study, database.engine, block, trials), "")
         reason = f"a {type(getattr(storage, '_backend', storage)).__name__}"
     except _Unsupported as error:
         reason = str(error)
@@ -118,7 +118,7 @@ def record(study: optuna.Study, block: Block) -> Recorded:
     study.add_trials(trial for i, trial in enumerate(trials) if i not in stored)
     is_quick = isinstance(storage, InMemoryStorage) or len(stored) == block.n
     note = f"trials are recorded one by one, which takes longer: explorer has no bulk writer for {reason}"
-    return Recorded([*_numbers(study, block).values()], "" if is_quick else note)
+    return InsertResult([*_numbers(study, block).values()], "" if is_quick else note)
 
 
 def finish_enqueued(
@@ -140,7 +140,7 @@ def finish_enqueued(
     call whose answer was lost can be repeated.
 
     `trial` is WAITING since `study.enqueue_trial`, or was left RUNNING; `values` is None for a FAIL trial; all others
-    are one row of a `Block`.
+    are one row of a `TrialBatch`.
 
     Raises:
         ValueError: a value is NaN or not in its distribution; nothing was stored.
@@ -152,7 +152,7 @@ def finish_enqueued(
     )  # fmt: skip
     storage, trial_id = study._storage, trial._trial_id
     backend = getattr(storage, "_backend", None)
-    with backend.together() if isinstance(backend, SteadyJournal) else nullcontext():
+    with backend.together() if isinstance(backend, BatchedJournalBackend) else nullcontext():
         stored = storage.get_trial(trial_id)
         if stored.state.is_finished():
             return
@@ -191,7 +191,7 @@ def copy_system_attrs(source: optuna.Study, target: optuna.Study) -> None:
             target._storage.set_study_system_attr(target._study_id, key, value)
 
 
-def _frozen_trials(block: Block, n_objectives: int) -> list[FrozenTrial]:
+def _frozen_trials(block: TrialBatch, n_objectives: int) -> list[FrozenTrial]:
     """Return the block's trials as Optuna makes and validates them; times are naive and local, as Optuna's are.
 
     Raises:
@@ -231,7 +231,7 @@ def _rows(columns: Mapping[str, Sequence[Any] | Float], n: int) -> list[dict[str
     return [dict(zip(columns, row, strict=True)) for row in zip(*plain, strict=True)] if columns else [{}] * n
 
 
-def _numbers(study: optuna.Study, block: Block) -> dict[int, int]:
+def _numbers(study: optuna.Study, block: TrialBatch) -> dict[int, int]:
     """Return what earlier attempts stored of a block: index in the block to trial number, in order."""
     numbers: dict[int, int] = {}
     for trial in reversed(study.get_trials(deepcopy=False) if block in _attempted else ()):
@@ -243,7 +243,9 @@ def _numbers(study: optuna.Study, block: Block) -> dict[int, int]:
     return dict(sorted(numbers.items()))
 
 
-def _append(study: optuna.Study, backend: SteadyJournal, block: Block, trials: list[FrozenTrial]) -> list[int]:
+def _append(
+    study: optuna.Study, backend: BatchedJournalBackend, block: TrialBatch, trials: list[FrozenTrial]
+) -> list[int]:
     """Append one line a trial to a journal, all in one write, and return the trial numbers."""
     records = _journal_records(trials, study._study_id)
     with backend.locked():
@@ -298,7 +300,7 @@ class _Memory(BaseJournalBackend):
         self.records += logs
 
 
-def _insert(study: optuna.Study, engine: "Engine", block: Block, trials: list[FrozenTrial]) -> list[int]:
+def _insert(study: optuna.Study, engine: "Engine", block: TrialBatch, trials: list[FrozenTrial]) -> list[int]:
     """Insert a block in one transaction under Optuna's own lock, and return the trial numbers.
 
     Where the connection was lost it is unknown whether the block was stored: a retry finds out, under the same lock.

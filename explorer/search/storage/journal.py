@@ -86,7 +86,7 @@ _SYNC_EVERY_S = 0.5
 _LOOK_BACK_BYTES = 65_536
 
 
-class SteadyJournal(BaseJournalBackend):
+class BatchedJournalBackend(BaseJournalBackend):
     """Optuna's journal file, synced to the disk every half second instead of at every record.
 
     Records are appended whole, under Optuna's own lock: other processes see them at once, and a killed process loses
@@ -155,7 +155,7 @@ class SteadyJournal(BaseJournalBackend):
                 raise
 
 
-def mend_tail(path: Path) -> Path | None:
+def repair_tail(path: Path) -> Path | None:
     """Cut off the half line that a killed writer left at a journal's end.
 
     Returns:

@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 
 from explorer.errors import ExplorerError, Fault, InvalidFile, MissingPart, WrongUsage
 from explorer.io.files import cannot_write
-from explorer.search.storage.journal import SteadyJournal, free_name, is_record, journal_lock, mend_tail
+from explorer.search.storage.journal import BatchedJournalBackend, free_name, is_record, journal_lock, repair_tail
 
 JOURNAL_NAME = "study.journal"
 _TAIL_BYTES = 1_000_000
@@ -44,12 +44,12 @@ def open_storage(url: str | None, out: Path) -> BaseStorage:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab"):
             pass
-        mend_tail(path)
+        repair_tail(path)
     except OSError as error:
         raise cannot_write(path, error) from None
     check_tail(path)
     try:
-        return JournalStorage(SteadyJournal(path))
+        return JournalStorage(BatchedJournalBackend(path))
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         data = path.read_bytes()
         is_mendable = len(_whole_records(data)) < len(data)

@@ -14,11 +14,11 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 T = TypeVar("T")
 
 
-class StorageLost(ExplorerError):
+class StorageUnavailable(ExplorerError):
     """Storage that went away and did not come back (exit 2)."""
 
 
-class Patience:
+class RetryPolicy:
     """Repeats an idempotent call while the storage does not answer.
 
     Args:
@@ -47,7 +47,7 @@ class Patience:
         """Return the result of `do`.
 
         Raises:
-            StorageLost: the storage did not answer in time.
+            StorageUnavailable: the storage did not answer in time.
         """
         began, wait = self._clock(), _FIRST_WAIT_S
         is_notified = False
@@ -56,7 +56,7 @@ class Patience:
                 self._ensure_lock()
                 result = do()
             except Exception as error:
-                if not is_away(error):
+                if not is_transient(error):
                     raise
                 if self._clock() - began > self._seconds:
                     raise _lost(f"{self._place} has not answered for {self._seconds:g} s", error) from error
@@ -77,10 +77,10 @@ class Patience:
         self._seconds = 0.0
 
 
-def is_away(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Return True for an error of a storage that may answer later."""
     if isinstance(error, StorageInternalError):
-        return error.__cause__ is not None and is_away(error.__cause__)
+        return error.__cause__ is not None and is_transient(error.__cause__)
     if isinstance(error, ConnectionError):
         return True
     if type(error).__module__.startswith("sqlalchemy"):
@@ -101,20 +101,20 @@ def reason_of(error: BaseException) -> str:
 
 
 @contextmanager
-def told_as_lost(place: str) -> Iterator[None]:
+def translate_storage_errors(place: str) -> Iterator[None]:
     """Translate the errors of a storage that does not answer, without a retry.
 
     Raises:
-        StorageLost: it does not answer.
+        StorageUnavailable: it does not answer.
     """
     try:
         yield
     except Exception as error:
-        if not is_away(error):
+        if not is_transient(error):
             raise
         raise _lost(f"{place} does not answer", error) from None
 
 
-def _lost(problem: str, error: BaseException) -> StorageLost:
+def _lost(problem: str, error: BaseException) -> StorageUnavailable:
     fix = "see that it runs and can be reached, then run the same command again: every stored trial is kept"
-    return StorageLost(f"{problem}: {reason_of(error)}", fix=fix)
+    return StorageUnavailable(f"{problem}: {reason_of(error)}", fix=fix)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from explorer.deploy.bundle.selected import read_chosen, refuse_what_nobody_should_ship
+from explorer.deploy.bundle.selected import ensure_deployable, read_chosen
 from explorer.errors import InvalidFile, NoFeasibleDesign
 
 Write = Callable[..., Path]
@@ -19,7 +19,7 @@ def test_what_choose_writes_is_read_back(write: Write, payload: dict[str, Any]) 
     assert chosen.file.design.columns == payload["design"]
     assert chosen.file.rule.where == ("accuracy >= 0.9",)
     assert not chosen.is_extrapolated
-    refuse_what_nobody_should_ship(chosen, allow_extrapolation=False)
+    ensure_deployable(chosen, allow_extrapolation=False)
 
 
 def test_all_faults_of_single_values_are_told_at_once(write: Write) -> None:
@@ -98,12 +98,12 @@ def test_an_extrapolation_is_one_by_its_flag_or_by_its_distance(
     chosen = read_chosen(write(change))
 
     with pytest.raises(NoFeasibleDesign, match=r"extrapolations\n  fix: .*--allow-extrapolation"):
-        refuse_what_nobody_should_ship(chosen, allow_extrapolation=False)
-    refuse_what_nobody_should_ship(chosen, allow_extrapolation=True)
+        ensure_deployable(chosen, allow_extrapolation=False)
+    ensure_deployable(chosen, allow_extrapolation=True)
 
 
 def test_a_design_that_breaks_its_constraints_is_never_shipped(write: Write) -> None:
     chosen = read_chosen(write(lambda p: p["design"].update(is_feasible=False)))
 
     with pytest.raises(NoFeasibleDesign, match="does not meet the constraints"):
-        refuse_what_nobody_should_ship(chosen, allow_extrapolation=True)
+        ensure_deployable(chosen, allow_extrapolation=True)

@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper
 
 from explorer.api import deploy, verify
 from explorer.deploy.bundle.write import with_sums
-from explorer.deploy.verification.check import Check, Span, judged, span
+from explorer.deploy.verification.check import Check, Interval, compare_intervals, span
 from explorer.errors import ExplorerError, InvalidFile, WrongUsage
 from explorer.models.samples.samples import read_samples
 from explorer.network.graph.model import load_network
@@ -74,7 +74,7 @@ def test_the_measured_accuracy_is_that_of_the_network_itself(promised: Path, dig
     verdict = verify(promised, data=digits)
 
     accuracy = next(check.found for check in verdict.checks if check.name == "accuracy")
-    assert isinstance(accuracy, Span)
+    assert isinstance(accuracy, Interval)
     assert accuracy.value == _numpy_accuracy(promised / "network.onnx", digits)
     assert accuracy.lo < accuracy.value < accuracy.hi
 
@@ -341,17 +341,17 @@ def test_a_promise_is_broken_just_where_two_intervals_have_nothing_in_common(
     a: tuple[float, float], b: tuple[float, float]
 ) -> None:
     (lo, hi), (low, high) = sorted(a), sorted(b)
-    said = judged("accuracy", Span(lo, lo, hi), Span(low, low, high))
+    said = compare_intervals("accuracy", Interval(lo, lo, hi), Interval(low, low, high))
 
     slack = 1e-9 * max(abs(lo), abs(low))
     assert (said.state == "broken") == (max(lo, low) > min(hi, high) + slack)
 
 
 def test_a_number_without_an_interval_is_its_own() -> None:
-    assert judged("accuracy", span(0.9), span(0.9)).state == "kept"
-    assert judged("accuracy", span(0.9), span(0.91)).note == "above it"
-    assert judged("accuracy", None, span(0.9)).state == "not promised"
-    assert judged("accuracy", span(0.9), None).state == "not measured"
+    assert compare_intervals("accuracy", span(0.9), span(0.9)).state == "kept"
+    assert compare_intervals("accuracy", span(0.9), span(0.91)).note == "above it"
+    assert compare_intervals("accuracy", None, span(0.9)).state == "not promised"
+    assert compare_intervals("accuracy", span(0.9), None).state == "not measured"
 
 
 def test_what_a_file_stores_is_what_was_put_in(promised: Path) -> None:

@@ -1,4 +1,4 @@
-"""Lookup: the rows of a table as designs, exactly as they were measured."""
+"""TableEvaluator: the rows of a table as designs, exactly as they were measured."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.errors import InvalidFile, UnknownName
-from explorer.models.measured.table import Lookup, lookup_of
+from explorer.models.measured.table import TableEvaluator, table_evaluator
 from explorer.models.samples.samples import read_samples
 from explorer.problem.design_space import ROW
 from explorer.problem.objectives import CostWeights, add_objectives
@@ -24,10 +24,10 @@ d,other,96,1,0.55,0.008,
 
 
 def table(folder: Path, text: str = TABLE, *, own: tuple[str, ...] = ("resolution", "threads"),
-          needs: tuple[str, ...] = ()) -> Lookup:  # fmt: skip
+          needs: tuple[str, ...] = ()) -> TableEvaluator:  # fmt: skip
     path = folder / "table.csv"
     path.write_text(text, encoding="utf-8")
-    return lookup_of(read_samples(path, own=own), name="table.csv", needs=needs)
+    return table_evaluator(read_samples(path, own=own), name="table.csv", needs=needs)
 
 
 def test_a_design_has_what_was_measured_in_its_row_and_repeats_are_averaged(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from explorer.models.parametric.surrogate import fit_surrogate
 from explorer.models.posterior_draws import PosteriorModel
 from explorer.models.predict import predict_designs
 from explorer.models.response.input_scaling import Knob
-from explorer.models.response.multi_target import Measured, fit_responses
+from explorer.models.response.multi_target import KnobColumns, fit_responses
 from explorer.models.samples.samples import Samples, paper_samples
 from explorer.problem.columns import Columns, take
 
@@ -54,7 +54,7 @@ def text_of(kind: str) -> str:
     """Return the file of a model fitted by the paper's shapes, or by responses."""
     if kind == "shapes":
         return json.dumps(model_to_json(fit_surrogate(paper_samples(), name="paper")))
-    return json.dumps(model_to_json(fit_responses([Measured(measured(), KNOBS)], name="made")))
+    return json.dumps(model_to_json(fit_responses([KnobColumns(measured(), KNOBS)], name="made")))
 
 
 def use(model: PosteriorModel) -> None:

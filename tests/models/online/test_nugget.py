@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.api import load
-from explorer.models.online.input_space import ground_of
-from explorer.models.online.nugget import Reach
-from explorer.models.online.surrogate import learn, with_rounded_zeros
+from explorer.api import load_problem as load
+from explorer.models.online.input_space import input_space
+from explorer.models.online.nugget import CorrelationLengths
+from explorer.models.online.surrogate import fit_online, with_rounded_zeros
 
 SPREAD = 0.11
 
@@ -34,8 +34,8 @@ def measured() -> dict[str, np.ndarray]:
 
 def test_designs_that_look_the_same_may_measure_differently(measured: dict[str, np.ndarray]) -> None:
     """What was measured stays what is believed, there and elsewhere, though ten rows contradict each other."""
-    ground = ground_of(load("digits-cnn-live").regions)
-    learned = learn(measured, ("size_bytes", "accuracy"), ground, seed=1, trials=np.full(40, 719.0))
+    ground = input_space(load("digits-cnn-live").regions)
+    learned = fit_online(measured, ("size_bytes", "accuracy"), ground, seed=1, trials=np.full(40, 719.0))
     drawn = learned.draws(32, seed=2)({name: measured[name] for name in ("family", "pruning_ratio", "quant_step")})
 
     same = with_rounded_zeros(measured, learned.spread)["pruning_ratio"][:10]
@@ -47,7 +47,7 @@ def test_designs_that_look_the_same_may_measure_differently(measured: dict[str, 
 @given(st.integers(0, 2**32 - 1))
 def test_luck_is_shared_most_by_the_closest(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    reach = Reach(np.array([0.3, 0.03]))
+    reach = CorrelationLengths(np.array([0.3, 0.03]))
     here = rng.random((1, 2))
     away = here + rng.standard_normal(2) * np.geomspace(1e-5, 3, 30)[:, None] / 10
     alike = reach.alike(here, away)[0]
@@ -59,8 +59,8 @@ def test_luck_is_shared_most_by_the_closest(seed: int) -> None:
 
 def test_weights_that_are_zero_anyway_change_nothing(measured: dict[str, np.ndarray]) -> None:
     """Whatever is pruned of what rounding makes zero: size and accuracy stay as they are, draw by draw."""
-    ground = ground_of(load("digits-cnn-live").regions)
-    learned = learn(measured, ("size_bytes", "accuracy"), ground, seed=1, trials=np.full(40, 719.0))
+    ground = input_space(load("digits-cnn-live").regions)
+    learned = fit_online(measured, ("size_bytes", "accuracy"), ground, seed=1, trials=np.full(40, 719.0))
     designs = {
         "family": np.full(5, "digits-cnn", dtype=object),
         "pruning_ratio": np.linspace(0, 0.8, 5),  # at this step 90 % are rounded to zero
@@ -74,8 +74,8 @@ def test_weights_that_are_zero_anyway_change_nothing(measured: dict[str, np.ndar
 
 def test_what_neighbours_have_is_open_to_nobody(measured: dict[str, np.ndarray]) -> None:
     """The closer a design is to a measured one, the less is left to hope for; at it, nothing."""
-    ground = ground_of(load("digits-cnn-live").regions)
-    learned = learn(measured, ("size_bytes", "accuracy"), ground, seed=1, trials=np.full(40, 719.0))
+    ground = input_space(load("digits-cnn-live").regions)
+    learned = fit_online(measured, ("size_bytes", "accuracy"), ground, seed=1, trials=np.full(40, 719.0))
     row = 25
     away = np.array([0.0, 1e-4, 1e-3, 1e-2])
     designs = {

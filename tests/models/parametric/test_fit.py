@@ -11,7 +11,7 @@ from explorer.errors import UnknownName
 from explorer.models.parametric.functional_forms import SHAPES
 from explorer.models.parametric.laplace import Fit
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate, reference_designs
-from explorer.models.quality.leave_one_out import Judged
+from explorer.models.quality.leave_one_out import CrossValidation
 from explorer.models.samples.samples import Samples
 from explorer.problem.columns import NUMERIC_KNOBS, Columns, Float
 
@@ -35,7 +35,7 @@ FAMILY_MEAN = {
 
 
 @pytest.mark.parametrize("target", BAR)
-def test_leave_one_out_errors_meet_the_bar(judged: Mapping[str, Judged], target: str) -> None:
+def test_leave_one_out_errors_meet_the_bar(judged: Mapping[str, CrossValidation], target: str) -> None:
     model = judged[target].model
 
     assert judged[target].n == 10
@@ -43,7 +43,7 @@ def test_leave_one_out_errors_meet_the_bar(judged: Mapping[str, Judged], target:
 
 
 @pytest.mark.parametrize("target", FAMILY_MEAN)
-def test_the_family_mean_is_as_bad_as_the_design_says(judged: Mapping[str, Judged], target: str) -> None:
+def test_the_family_mean_is_as_bad_as_the_design_says(judged: Mapping[str, CrossValidation], target: str) -> None:
     baseline = judged[target].family_mean
     told = baseline.mae if target == "accuracy" else baseline.mape
 
@@ -51,7 +51,7 @@ def test_the_family_mean_is_as_bad_as_the_design_says(judged: Mapping[str, Judge
 
 
 @pytest.mark.parametrize("target", BAR)
-def test_the_model_beats_both_baselines_by_far(judged: Mapping[str, Judged], target: str) -> None:
+def test_the_model_beats_both_baselines_by_far(judged: Mapping[str, CrossValidation], target: str) -> None:
     told = judged[target]
 
     assert told.model.mae < 0.55 * min(told.family_mean.mae, told.nearest_sample.mae)

@@ -8,13 +8,13 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from explorer.models.parametric.functional_forms import SIZE
-from explorer.models.quality.leave_one_out import Judged, leave_one_out
+from explorer.models.quality.leave_one_out import CrossValidation, leave_one_out
 from explorer.models.samples.samples import Samples
 
 Row = tuple[str, float, float, float, float]
 
 
-def test_size_is_judged_as_a_slow_twin_judges_it(samples: Samples, judged: Mapping[str, Judged]) -> None:
+def test_size_is_judged_as_a_slow_twin_judges_it(samples: Samples, judged: Mapping[str, CrossValidation]) -> None:
     """The twin fits one number by a scalar search over plain Python lists, the family levels being means."""
     columns = samples.columns
     names = ("family", "pruning_ratio", "quant_step", "frequency_hz", "size_bytes")
@@ -29,7 +29,7 @@ def test_size_is_judged_as_a_slow_twin_judges_it(samples: Samples, judged: Mappi
     assert judged["size_bytes"].model.mae == pytest.approx(sum(gaps) / len(gaps), rel=1e-5)
 
 
-def test_the_family_mean_is_the_mean_of_the_other_rows_of_the_family(judged: Mapping[str, Judged]) -> None:
+def test_the_family_mean_is_the_mean_of_the_other_rows_of_the_family(judged: Mapping[str, CrossValidation]) -> None:
     """RNN has accuracies .89 and .87: each is predicted by the other; the rest by hand from Table 2."""
     table = {"CNN": [0.94, 0.93, 0.91], "DNN": [0.92, 0.90, 0.88], "RNN": [0.89, 0.87], "Transformer": [0.95, 0.93]}
     gaps = [abs(x - (sum(xs) - x) / (len(xs) - 1)) for xs in table.values() for x in xs]

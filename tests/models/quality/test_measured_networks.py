@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from explorer.models.loading import fit_samples
-from explorer.models.response.multi_target import Responses, measured
+from explorer.models.response.multi_target import MultiResponse, with_knobs
 from explorer.models.samples.samples import read_samples
 from explorer.network.graph.model import ZOO, load_network
 from explorer.network.measurement.labelled_data import load_data
 from explorer.network.measurement.measure import measure_design
-from explorer.network.measurement.setup import Conditions, prepare
+from explorer.network.measurement.setup import MeasurementOptions, prepare_measurement
 from explorer.problem.columns import Columns
 
 NETWORKS = ("digits-cnn", "digits-gru", "digits-mlp", "digits-transformer")
@@ -17,10 +17,10 @@ SEEDS = range(10)
 
 
 @pytest.fixture(scope="module")
-def model() -> Responses:
+def model() -> MultiResponse:
     """The project's own surface: 49 designs of each network."""
-    fitted = fit_samples([measured(read_samples(ZOO / "digits-surface.csv"))], name="surface")
-    assert isinstance(fitted, Responses)
+    fitted = fit_samples([with_knobs(read_samples(ZOO / "digits-surface.csv"))], name="surface")
+    assert isinstance(fitted, MultiResponse)
     return fitted
 
 
@@ -34,16 +34,16 @@ def unseen(name: str, seed: int) -> Columns:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_measured_accuracy_lies_inside_at_least_eight_intervals_of_ten(model: Responses, name: str) -> None:
+def test_measured_accuracy_lies_inside_at_least_eight_intervals_of_ten(model: MultiResponse, name: str) -> None:
     """Over ten draws of ten designs. Of true 90 % intervals, one draw of fourteen has fewer than eight inside."""
-    conditions = Conditions(energy="none", latency=False)
-    bench, cache = prepare(load_network(name), load_data("digits"), conditions=conditions), {}
+    conditions = MeasurementOptions(energy="none", latency=False)
+    bench, cache = prepare_measurement(load_network(name), load_data("digits"), conditions=conditions), {}
     inside = []
     for designs in (unseen(name, seed) for seed in SEEDS):
         pairs = zip(designs["pruning_ratio"].tolist(), designs["quant_step"].tolist(), strict=True)
-        measured = [measure_design(bench, pruning_ratio=r, quant_step=d, cache=cache)["accuracy"] for r, d in pairs]
+        with_knobs = [measure_design(bench, pruning_ratio=r, quant_step=d, cache=cache)["accuracy"] for r, d in pairs]
         low, high = model.responses["accuracy"].interval(designs)
-        inside.append(int(np.sum((low <= measured) & (measured <= high))))
+        inside.append(int(np.sum((low <= with_knobs) & (with_knobs <= high))))
 
     assert sum(n >= 8 for n in inside) >= 9, inside
     assert sum(inside) >= 85, inside

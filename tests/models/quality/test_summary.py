@@ -6,12 +6,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
-from explorer.models.quality.leave_one_out import Judged, leave_one_out
+from explorer.models.quality.leave_one_out import CrossValidation, leave_one_out
 from explorer.models.quality.summary import coefficient_rows, fit_summary, law_rows, warnings_of
 from explorer.models.samples.samples import Samples
 
 
-def test_the_summary_has_the_keys_that_scripts_rely_on(model: Surrogate, judged: Mapping[str, Judged]) -> None:
+def test_the_summary_has_the_keys_that_scripts_rely_on(model: Surrogate, judged: Mapping[str, CrossValidation]) -> None:
     summary = fit_summary(model, judged)
 
     assert summary["schema"] == "explorer.fit/1"
@@ -20,7 +20,7 @@ def test_the_summary_has_the_keys_that_scripts_rely_on(model: Surrogate, judged:
     assert summary["n_samples"] == 10
 
 
-def test_a_baseline_is_the_better_of_the_two(model: Surrogate, judged: Mapping[str, Judged]) -> None:
+def test_a_baseline_is_the_better_of_the_two(model: Surrogate, judged: Mapping[str, CrossValidation]) -> None:
     told = fit_summary(model, judged)["targets"]["power_w"]
 
     assert told["baseline_loo_mae"] == min(told["family_mean_loo_mae"], told["nearest_sample_loo_mae"])
@@ -47,7 +47,7 @@ def test_each_family_has_a_law_whose_parts_say_where_they_come_from(model: Surro
     assert all(row["constant_source"] and row["threshold_source"] and row["exponent_source"] for row in rows)
 
 
-def test_what_priors_decide_is_said(model: Surrogate, judged: Mapping[str, Judged]) -> None:
+def test_what_priors_decide_is_said(model: Surrogate, judged: Mapping[str, CrossValidation]) -> None:
     (text,) = [t for t in warnings_of(model, judged) if "priors" in t]
 
     assert "leak, tilt of energy_j" in text

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from explorer.models.response.gaussian_process import (
-    Belief,
-    Scales,
-    Table,
+    Hyperparameters,
+    HyperPrior,
+    TrainingData,
     _evidence,
     _square_distances,
     kernel,
-    left_out_linear,
+    leave_out_prediction,
     residual_covariance,
     solve_coefficients,
 )
@@ -20,10 +20,10 @@ N = 12
 RNG = np.random.default_rng(0)
 POINTS = RNG.uniform(-1, 1, (N, 3))
 COLUMNS = np.column_stack([np.ones(N), POINTS])
-TABLE = Table(RNG.standard_normal(N), np.full(N, 0.01), POINTS)
+TABLE = TrainingData(RNG.standard_normal(N), np.full(N, 0.01), POINTS)
 TERM = np.array([0, 1, 1, 2])
-SCALES = Scales(np.log([2.0, 0.7, 0.3]), np.log(0.2), np.log(0.5), np.log([0.8, 0.8, 1.5]))
-BELIEF = Belief(SCALES, np.array([False, True, True]), np.array([0, 0, 1]))
+SCALES = Hyperparameters(np.log([2.0, 0.7, 0.3]), np.log(0.2), np.log(0.5), np.log([0.8, 0.8, 1.5]))
+BELIEF = HyperPrior(SCALES, np.array([False, True, True]), np.array([0, 0, 1]))
 WIDTHS = np.exp(SCALES.widths)[TERM]
 
 
@@ -60,7 +60,9 @@ def test_the_kernel_is_a_covariance() -> None:
 @pytest.mark.parametrize("fold", [np.arange(N), np.arange(N) % 3], ids=["single rows", "three groups"])
 def test_left_out_rows_are_predicted_as_a_fit_without_them_does(fold: Float) -> None:
     """The twin conditions on the other rows by the definition of a normal's conditional."""
-    middle, variance = left_out_linear(TABLE, COLUMNS, TABLE.values, WIDTHS, scales=SCALES, fold=fold.astype(np.int64))
+    middle, variance = leave_out_prediction(
+        TABLE, COLUMNS, TABLE.values, WIDTHS, scales=SCALES, fold=fold.astype(np.int64)
+    )
     prior = COLUMNS @ np.diag(WIDTHS**2) @ COLUMNS.T
     whole = prior + residual_covariance(TABLE, SCALES)
     for k in np.unique(fold):

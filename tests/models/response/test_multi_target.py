@@ -11,7 +11,7 @@ from explorer.models.intervals import add_intervals
 from explorer.models.model_files.response import responses_from_json, responses_to_json
 from explorer.models.posterior_draws import drawn_targets, posterior_draws
 from explorer.models.response.input_scaling import Knob
-from explorer.models.response.multi_target import Measured, Responses, fit_responses
+from explorer.models.response.multi_target import KnobColumns, MultiResponse, fit_responses
 from explorer.models.samples.samples import Samples
 from explorer.problem.columns import Columns, Float
 from explorer.problem.objectives import CostWeights, add_objectives
@@ -25,7 +25,7 @@ def samples(columns: Columns, name: str) -> Samples:
     return Samples(columns, tuple(f"{name} {i}" for i in range(n)), f"{name}.csv", name)
 
 
-def accuracy_table() -> Measured:
+def accuracy_table() -> KnobColumns:
     """Two families over ratios and steps: a cliff at D = .1."""
     ratio, step = (grid.ravel() for grid in np.meshgrid([0.0, 0.4, 0.8], [0.01, 0.03, 0.06, 0.1, 0.2]))
     columns: Columns = {
@@ -33,10 +33,10 @@ def accuracy_table() -> Measured:
         "pruning_ratio": np.tile(ratio, 2), "quant_step": np.tile(step, 2),
     }  # fmt: skip
     columns["accuracy"] = 0.1 + 0.85 / (1 + (columns["quant_step"] / 0.1) ** 5)
-    return Measured(samples(columns, "accuracy"), (FAMILY, RATIO, STEP))
+    return KnobColumns(samples(columns, "accuracy"), (FAMILY, RATIO, STEP))
 
 
-def energy_table(families: tuple[str, ...] = ("CNN", "RNN")) -> Measured:
+def energy_table(families: tuple[str, ...] = ("CNN", "RNN")) -> KnobColumns:
     """Energy and latency over ratios and batches; no steps."""
     ratio, batch = (grid.ravel() for grid in np.meshgrid([0.0, 0.3, 0.6], [1.0, 8.0, 64.0]))
     k = len(families)
@@ -47,11 +47,11 @@ def energy_table(families: tuple[str, ...] = ("CNN", "RNN")) -> Measured:
     work: Float = 0.2 + 0.8 * (1 - columns["pruning_ratio"])
     columns["energy_j"] = work * columns["batch_size"] ** -0.4
     columns["latency_s"] = 1e-3 * work * columns["batch_size"] ** 0.5
-    return Measured(samples(columns, "energy"), (FAMILY, RATIO, BATCH))
+    return KnobColumns(samples(columns, "energy"), (FAMILY, RATIO, BATCH))
 
 
 @pytest.fixture(scope="module")
-def model() -> Responses:
+def model() -> MultiResponse:
     return fit_responses([accuracy_table(), energy_table(("CNN",))], name="parts")
 
 
@@ -62,7 +62,7 @@ def asked(family: str = "CNN", ratio: float = 0.3) -> Columns:
     }  # fmt: skip
 
 
-def test_accuracy_comes_from_one_table_and_energy_from_another(model: Responses) -> None:
+def test_accuracy_comes_from_one_table_and_energy_from_another(model: MultiResponse) -> None:
     predicted = model.evaluate(asked())
 
     assert model.targets == ("accuracy", "latency_s", "energy_j")
@@ -71,7 +71,7 @@ def test_accuracy_comes_from_one_table_and_energy_from_another(model: Responses)
     assert predicted["domain_distance"][0] == 0
 
 
-def test_a_family_that_one_table_lacks_has_no_such_target(model: Responses) -> None:
+def test_a_family_that_one_table_lacks_has_no_such_target(model: MultiResponse) -> None:
     predicted = model.evaluate(asked("RNN"))
 
     assert model.targets_of("RNN") == ("accuracy",)
@@ -80,25 +80,25 @@ def test_a_family_that_one_table_lacks_has_no_such_target(model: Responses) -> N
     assert np.isnan(model.draws(asked("RNN"), n=5)["energy_j"]).all()
 
 
-def test_a_family_that_no_table_has_is_refused(model: Responses) -> None:
+def test_a_family_that_no_table_has_is_refused(model: MultiResponse) -> None:
     with pytest.raises(UnknownName, match="unknown name 'GNN'"):
         model.evaluate(asked("GNN"))
 
 
-def test_the_domain_is_where_all_tables_have_samples(model: Responses) -> None:
+def test_the_domain_is_where_all_tables_have_samples(model: MultiResponse) -> None:
     assert model.domain["CNN"]["pruning_ratio"].high == 0.6
     assert model.domain["RNN"]["pruning_ratio"].high == 0.8
     assert model.evaluate(asked(ratio=0.75))["domain_distance"][0] == pytest.approx(0.25)
 
 
-def test_the_samples_are_all_tables_one_below_the_other(model: Responses) -> None:
+def test_the_samples_are_all_tables_one_below_the_other(model: MultiResponse) -> None:
     assert model.samples.labels[:1] == ("accuracy 0",)
     assert model.samples.labels[-1:] == ("energy 8",)
     assert np.isnan(model.samples.columns["batch_size"][0])
     assert model.samples.targets == ("accuracy", "latency_s", "energy_j")
 
 
-def test_intervals_of_predictions_and_of_objectives_stand_around_them(model: Responses) -> None:
+def test_intervals_of_predictions_and_of_objectives_stand_around_them(model: MultiResponse) -> None:
     """The functions that serve the paper's model serve this one."""
     weights, designs = CostWeights(), asked()
     draws = posterior_draws(model)
@@ -110,14 +110,14 @@ def test_intervals_of_predictions_and_of_objectives_stand_around_them(model: Res
     assert all(np.all(draws[target].noise > 0) for target in model.targets)
 
 
-def test_the_same_seed_gives_the_same_draws_and_targets_draw_on_their_own(model: Responses) -> None:
+def test_the_same_seed_gives_the_same_draws_and_targets_draw_on_their_own(model: MultiResponse) -> None:
     first, again = (drawn_targets(model, posterior_draws(model, seed=4), asked(), with_noise=True) for _ in range(2))
 
     np.testing.assert_array_equal(first["energy_j"], again["energy_j"])
     assert abs(np.corrcoef(np.log(first["energy_j"][:, 0]), np.log(first["latency_s"][:, 0]))[0, 1]) < 0.3
 
 
-def test_a_model_is_the_same_after_a_trip_to_a_file(model: Responses) -> None:
+def test_a_model_is_the_same_after_a_trip_to_a_file(model: MultiResponse) -> None:
     data = json.loads(json.dumps(responses_to_json(model), allow_nan=False))
     back = responses_from_json(data, path=model.name)
 
@@ -146,7 +146,7 @@ def test_two_tables_of_one_target_are_refused() -> None:
 def test_a_table_without_families_is_one_family_called_all() -> None:
     table = energy_table(("CNN",))
     columns = {name: column for name, column in table.samples.columns.items() if name != "family"}
-    model = fit_responses([Measured(Samples(columns, table.samples.labels, "x", "x"), (RATIO, BATCH))], name="x")
+    model = fit_responses([KnobColumns(Samples(columns, table.samples.labels, "x", "x"), (RATIO, BATCH))], name="x")
     designs = {"pruning_ratio": np.array([0.3, 0.9]), "batch_size": np.array([8.0, 8.0])}
 
     assert model.families == ("all",)

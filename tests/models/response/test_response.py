@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.errors import UnknownName, WrongUsage
-from explorer.io.declarations import check
+from explorer.io.declarations import validate
 from explorer.models.model_files.response import response_faults, response_from_file, response_to_json
 from explorer.models.model_files.response_schema import ResponseFile
 from explorer.models.response.input_scaling import Knob
@@ -44,7 +44,7 @@ def power_law(designs: Columns) -> Float:
 
 
 def from_json(data: dict[str, Any]) -> Response:
-    file = check(json.loads(json.dumps(data, allow_nan=False)), ResponseFile, path="model.json")
+    file = validate(json.loads(json.dumps(data, allow_nan=False)), ResponseFile, path="model.json")
     assert response_faults(file) == []
     return response_from_file(file)
 

@@ -11,12 +11,12 @@ from hypothesis.extra.numpy import arrays
 from explorer.errors import OutOfRange
 from explorer.network.compression.quantization import (
     Weights,
-    coded,
     effective_ratio,
     integer_codes,
     largest_code,
     narrowest,
     pruned,
+    quantize_to_codes,
 )
 from explorer.paper.equations import quantize
 
@@ -162,20 +162,20 @@ def test_the_container_is_the_narrowest_that_holds_the_largest_code(largest: int
 
 def test_codes_beyond_int16_are_refused_with_the_step_that_would_do() -> None:
     with pytest.raises(OutOfRange, match=r"(?s)the largest weight is 32,768 steps.*a step of at least 1e-05"):
-        coded(np.array([0.32768]), step=1e-5)
+        quantize_to_codes(np.array([0.32768]), step=1e-5)
 
 
 def test_clipping_is_done_only_when_asked_and_is_counted() -> None:
     weights = np.array([0.1, 0.79, -0.85, 3.0])
 
-    assert coded(weights, step=0.1).codes.tolist() == [1, 8, -8, 30]
-    clipped = coded(weights, step=0.1, clip_to="int4")
+    assert quantize_to_codes(weights, step=0.1).codes.tolist() == [1, 8, -8, 30]
+    clipped = quantize_to_codes(weights, step=0.1, clip_to="int4")
     assert (clipped.codes.tolist(), clipped.n_clipped, clipped.container) == ([1, 7, -7, 7], 3, "int4")
 
 
 @given(weights=tensors, step=steps)
 def test_clipping_keeps_every_code_that_fits(weights: Weights, step: float) -> None:
-    free, clipped = integer_codes(weights, step=step), coded(weights, step=step, clip_to="int4")
+    free, clipped = integer_codes(weights, step=step), quantize_to_codes(weights, step=step, clip_to="int4")
     fits = np.abs(free) <= largest_code("int4")
 
     assert np.array_equal(clipped.codes[fits], free[fits])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
 
-from explorer.network.compression.quantization import Coded, Codes, Container
+from explorer.network.compression.quantization import Codes, Container, QuantizedTensor
 from explorer.network.compression.sizes import entropy_bits, packed, sizes_of
 
 codes_of_int4 = arrays(np.int64, st.integers(1, 60), elements=st.integers(-7, 7))
@@ -35,7 +35,11 @@ def test_entropy_of_one_symbol_is_nothing_and_of_two_even_ones_a_bit_each() -> N
 
 
 def test_sizes_are_those_of_their_definitions() -> None:
-    tensors = [Coded(np.arange(-3, 4), "int4", 0), Coded(np.arange(100), "int8", 0), Coded(np.arange(5), "int16", 0)]
+    tensors = [
+        QuantizedTensor(np.arange(-3, 4), "int4", 0),
+        QuantizedTensor(np.arange(100), "int8", 0),
+        QuantizedTensor(np.arange(5), "int16", 0),
+    ]
     file = b"onnx" * 500
     sizes = sizes_of(file, coded=tensors, n_other_bytes=40)
 

@@ -1,4 +1,4 @@
-"""Counts against closed forms worked out by hand, and Eq. (1) with a declared technology."""
+"""OpCounts against closed forms worked out by hand, and Eq. (1) with a declared technology."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from explorer.errors import InvalidFile, UnknownName
 from explorer.network.graph.model import Network
-from explorer.network.graph.op_counts import Counts, count
+from explorer.network.graph.op_counts import OpCounts, count_operations
 from explorer.network.measurement.labelled_data import LabelledData
 from explorer.network.measurement.technology import SHIPPED, load_technology, modelled_energy
 from explorer.paper.equations import mac_memory_energy
@@ -26,9 +26,9 @@ def node_of(operator: str, inputs: list[str], **attributes: Any) -> onnx.NodePro
     return helper.make_node(operator, inputs, ["y"], name="it", **attributes)
 
 
-def counted(build: Build, node: onnx.NodeProto, x: Any, **stored: Any) -> Counts:
+def counted(build: Build, node: onnx.NodeProto, x: Any, **stored: Any) -> OpCounts:
     model = build([node], stored=stored, inputs={"x": [None] * x.ndim}, output=None)
-    return count(model, {"x": x})
+    return count_operations(model, {"x": x})
 
 
 def test_convolution(build: Build) -> None:
@@ -109,7 +109,7 @@ def test_twice_the_batch_is_twice_the_macs_and_no_more_weights(
     zoo: Mapping[str, Network], digits: LabelledData, name: str
 ) -> None:
     """The batch is a symbol in the file: only a run tells the shapes."""
-    one, two = (count(zoo[name].model, {"x": digits.inputs["x"][:n].astype(np.float32)}) for n in (1, 2))
+    one, two = (count_operations(zoo[name].model, {"x": digits.inputs["x"][:n].astype(np.float32)}) for n in (1, 2))
 
     assert two.n_macs == 2 * one.n_macs
     assert not one.uncounted
@@ -128,7 +128,7 @@ def test_the_shipped_networks_have_the_macs_of_their_layers(zoo: Mapping[str, Ne
         "digits-transformer": 8 * 8 * 32 + 2 * block + 32 * 10,
     }
 
-    assert {name: count(network.model, x).n_macs for name, network in zoo.items()} == by_hand
+    assert {name: count_operations(network.model, x).n_macs for name, network in zoo.items()} == by_hand
 
 
 def test_what_cannot_be_counted_is_named(build: Build) -> None:
@@ -138,7 +138,9 @@ def test_what_cannot_be_counted_is_named(build: Build) -> None:
     )  # fmt: skip
     node = helper.make_node("If", ["c"], ["y"], name="it", then_branch=body, else_branch=body)
 
-    assert count(build([node], stored={"c": np.array(True)}, output=None), {"x": ones(1, 3)}).uncounted == ("If 'it'",)
+    assert count_operations(build([node], stored={"c": np.array(True)}, output=None), {"x": ones(1, 3)}).uncounted == (
+        "If 'it'",
+    )
     assert counted(build, node_of("Einsum", ["x", "w"], equation="...j,jk->...k"), ones(2, 4), w=ones(4, 5)).uncounted
 
 
@@ -156,7 +158,7 @@ def test_eq_1_with_the_shipped_technology(build: Build) -> None:
 
 def test_the_memory_level_decides_far_more_than_the_bits(zoo: Mapping[str, Network], digits: LabelledData) -> None:
     network, technology = zoo["digits-cnn"], load_technology()
-    counts = count(network.model, {"x": digits.inputs["x"][:1].astype(np.float32)})
+    counts = count_operations(network.model, {"x": digits.inputs["x"][:1].astype(np.float32)})
     bits = {weight.name: 8 for weight in network.weights}
     sram, dram = (
         modelled_energy(counts, technology, level=level, weight_bits=bits, arithmetic="int8")

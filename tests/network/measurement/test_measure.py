@@ -22,10 +22,10 @@ from explorer.network.measurement.design_grid import grid_designs
 from explorer.network.measurement.labelled_data import LabelledData, labelled
 from explorer.network.measurement.measure import MEASURED, as_columns, measure_design, measure_table
 from explorer.network.measurement.provenance import provenance
-from explorer.network.measurement.setup import Bench, Conditions, deadline, prepare
+from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, deadline, prepare_measurement
 from tests.network.conftest import NAMES, Build, Save
 
-NO_ENERGY = Conditions(energy="none")
+NO_ENERGY = MeasurementOptions(energy="none")
 # Right answers of 719 when the networks were trained; another processor may round one or two of them otherwise.
 RIGHT = {"digits-cnn": 713, "digits-mlp": 704, "digits-gru": 692, "digits-transformer": 697}
 
@@ -40,15 +40,17 @@ def never_twice(*_: object, **__: object) -> Any:
 
 
 @pytest.fixture
-def small(linear: onnx.ModelProto, save: Save) -> Callable[..., Bench]:
+def small(linear: onnx.ModelProto, save: Save) -> Callable[..., MeasurementSetup]:
     """Return a function that makes a bench of the linear network, with its own right answers unless told others."""
 
-    def make(*, data: LabelledData | None = None, model: onnx.ModelProto | None = None, **conditions: Any) -> Bench:
+    def make(
+        *, data: LabelledData | None = None, model: onnx.ModelProto | None = None, **conditions: Any
+    ) -> MeasurementSetup:
         x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
         network = load_network(save(model or linear))
         if data is None:
             data = labelled({"x": x, "y": (x @ network.weights[0].values).argmax(axis=1)}, source="made here")
-        return prepare(network, data, conditions=replace(NO_ENERGY, **conditions))
+        return prepare_measurement(network, data, conditions=replace(NO_ENERGY, **conditions))
 
     return make
 
@@ -57,12 +59,12 @@ def small(linear: onnx.ModelProto, save: Save) -> Callable[..., Bench]:
 def test_the_shipped_networks_are_as_accurate_as_they_were_trained(
     zoo: Mapping[str, Network], digits: LabelledData, name: str
 ) -> None:
-    bench = prepare(zoo[name], digits, conditions=NO_ENERGY)
+    bench = prepare_measurement(zoo[name], digits, conditions=NO_ENERGY)
 
     assert abs(int(bench.is_right.sum()) - RIGHT[name]) <= 2
 
 
-def test_a_mild_design_keeps_the_accuracy_and_a_harsh_one_falls_to_chance(mlp_bench: Bench) -> None:
+def test_a_mild_design_keeps_the_accuracy_and_a_harsh_one_falls_to_chance(mlp_bench: MeasurementSetup) -> None:
     mild = measure_design(mlp_bench, pruning_ratio=0.1, quant_step=0.001, cache={})
     harsh = measure_design(mlp_bench, pruning_ratio=0.95, quant_step=1.0, cache={})
 
@@ -71,7 +73,7 @@ def test_a_mild_design_keeps_the_accuracy_and_a_harsh_one_falls_to_chance(mlp_be
     assert harsh["n_lost"] - harsh["n_gained"] == int(mlp_bench.is_right.sum()) - harsh["n_right"]
 
 
-def test_a_row_has_every_column_and_they_agree_with_each_other(mlp_bench: Bench) -> None:
+def test_a_row_has_every_column_and_they_agree_with_each_other(mlp_bench: MeasurementSetup) -> None:
     row = measure_design(mlp_bench, pruning_ratio=0.5, quant_step=0.02, cache={})
     low, high = wilson(row["n_right"], 719)
 
@@ -86,7 +88,9 @@ def test_a_row_has_every_column_and_they_agree_with_each_other(mlp_bench: Bench)
     assert (row["energy_basis"], row["energy_meter"], row["error"]) == ("none", "", "")
 
 
-def test_designs_with_the_same_codes_are_measured_once(mlp_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_designs_with_the_same_codes_are_measured_once(
+    mlp_bench: MeasurementSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """D = 0.3 alone zeroes most weights, so R = 0, 0.2 and 0.4 give one network."""
     cache: dict[str, Any] = {}
     first = measure_design(mlp_bench, pruning_ratio=0.0, quant_step=0.3, cache=cache)
@@ -97,7 +101,7 @@ def test_designs_with_the_same_codes_are_measured_once(mlp_bench: Bench, monkeyp
     assert len(cache) == 1
 
 
-def test_a_design_that_fails_is_recorded_and_the_rest_goes_on(small: Callable[..., Bench]) -> None:
+def test_a_design_that_fails_is_recorded_and_the_rest_goes_on(small: Callable[..., MeasurementSetup]) -> None:
     """A step of 1e-9 needs codes of a billion."""
     designs = grid_designs("R=0,D=0.000000001:0.1:3", family="LIN")
     rows = list(measure_table(small(), designs))
@@ -109,25 +113,25 @@ def test_a_design_that_fails_is_recorded_and_the_rest_goes_on(small: Callable[..
     assert columns["family"].tolist() == ["LIN"] * 3
 
 
-def test_rows_come_one_by_one(mlp_bench: Bench) -> None:
+def test_rows_come_one_by_one(mlp_bench: MeasurementSetup) -> None:
     rows = measure_table(mlp_bench, grid_designs("R=0:0.9:10000,D=0.05", family="MLP"))
 
     assert len(list(itertools.islice(rows, 2))) == 2
 
 
-def test_clipping_is_counted_in_the_row(small: Callable[..., Bench]) -> None:
+def test_clipping_is_counted_in_the_row(small: Callable[..., MeasurementSetup]) -> None:
     assert measure_design(small(), pruning_ratio=0, quant_step=0.01, cache={})["n_clipped"] == 0
     row = measure_design(small(clip_to="int4"), pruning_ratio=0, quant_step=0.01, cache={})
     assert (row["n_clipped"], row["container"]) == (5, "int4")
 
 
-def test_a_knob_out_of_range_is_refused(small: Callable[..., Bench]) -> None:
+def test_a_knob_out_of_range_is_refused(small: Callable[..., MeasurementSetup]) -> None:
     with pytest.raises(OutOfRange, match=r"pruning_ratio = 1\.5"):
         measure_design(small(), pruning_ratio=1.5, quant_step=0.1, cache={})
 
 
 def test_a_fixed_batch_is_filled_up_and_every_sample_still_counts_once(
-    build: Build, small: Callable[..., Bench]
+    build: Build, small: Callable[..., MeasurementSetup]
 ) -> None:
     """40 samples in batches of 16: the last batch has 8 of them."""
     weights = np.array([[0.5, -0.25], [0.125, 1.0], [-0.75, 0.0625]], dtype=np.float32)
@@ -140,7 +144,7 @@ def test_a_fixed_batch_is_filled_up_and_every_sample_still_counts_once(
     assert measure_design(bench, pruning_ratio=0, quant_step=0.001, cache={})["latency_batch"] == 16
 
 
-def test_two_inputs_take_two_arrays(build: Build, small: Callable[..., Bench]) -> None:
+def test_two_inputs_take_two_arrays(build: Build, small: Callable[..., MeasurementSetup]) -> None:
     nodes = [helper.make_node("Add", ["a", "b"], ["s"]), helper.make_node("MatMul", ["s", "w"], ["y"])]
     model = build(nodes, stored={"w": np.eye(3, dtype=np.float32)}, inputs={"a": ["n", 3], "b": ["n", 3]}, output=None)
     a, b = np.eye(3, dtype=np.float32), np.zeros((3, 3))
@@ -149,14 +153,14 @@ def test_two_inputs_take_two_arrays(build: Build, small: Callable[..., Bench]) -
     assert bench.is_right.all()
 
 
-def test_labels_beyond_the_classes_are_told_with_their_row(small: Callable[..., Bench]) -> None:
+def test_labels_beyond_the_classes_are_told_with_their_row(small: Callable[..., MeasurementSetup]) -> None:
     data = labelled({"x": np.ones((3, 3)), "y": np.array([0, 7, 1])}, source="other.npz")
 
     with pytest.raises(InvalidFile, match="has the class 7 in row 1; the network tells 2 classes, from 0"):
         small(data=data)
 
 
-def test_a_network_that_answers_nan_is_told(small: Callable[..., Bench], build: Build) -> None:
+def test_a_network_that_answers_nan_is_told(small: Callable[..., MeasurementSetup], build: Build) -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Log", ["h"], ["y"])]
     model = build(nodes, stored={"w": -np.ones((3, 2), dtype=np.float32)})
     data = labelled({"x": np.ones((3, 3)), "y": np.zeros(3, dtype=int)}, source="d")
@@ -165,7 +169,7 @@ def test_a_network_that_answers_nan_is_told(small: Callable[..., Bench], build: 
         small(model=model, data=data)
 
 
-def test_a_users_own_predict_decides_what_is_right(small: Callable[..., Bench]) -> None:
+def test_a_users_own_predict_decides_what_is_right(small: Callable[..., MeasurementSetup]) -> None:
     """Here a sample counts as class 1 when its second score is positive."""
     data = labelled(
         {"x": np.array([[0, 1, 0], [1, 0, 0]]), "y": np.array([1, 0])}, source="python:mine",
@@ -183,14 +187,14 @@ def test_a_users_own_predict_decides_what_is_right(small: Callable[..., Bench]) 
         (lambda run, _inputs: run({"x": np.ones((2, 9), dtype=np.float32)}), "onnxruntime cannot run the network"),
     ],
 )
-def test_a_predict_that_fails_is_told(small: Callable[..., Bench], predict: Any, message: str) -> None:
+def test_a_predict_that_fails_is_told(small: Callable[..., MeasurementSetup], predict: Any, message: str) -> None:
     data = labelled({"x": np.ones((2, 3)), "y": np.array([0, 1])}, source="python:mine", predict=predict)
 
     with pytest.raises(MeasurementFailed, match=message):
         small(data=data)
 
 
-def test_a_run_that_never_ends_is_stopped(build: Build, small: Callable[..., Bench]) -> None:
+def test_a_run_that_never_ends_is_stopped(build: Build, small: Callable[..., MeasurementSetup]) -> None:
     """A loop of 2^60 rounds; the limit is 0.3 s."""
     scalar = [helper.make_tensor_value_info(n, t, []) for n, t in (("i", TensorProto.INT64), ("go", TensorProto.BOOL))]
     state = helper.make_tensor_value_info("h", TensorProto.FLOAT, ["n", 3])
@@ -220,19 +224,21 @@ def test_a_time_limit_holds_between_runs_too() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_time_limit_that_cannot_be_is_refused(small: Callable[..., Bench], seconds: float) -> None:
+def test_a_time_limit_that_cannot_be_is_refused(small: Callable[..., MeasurementSetup], seconds: float) -> None:
     with pytest.raises(WrongUsage, match="a time limit of"):
         small(seconds=seconds)
 
 
-def test_a_device_or_level_that_is_not_there_is_refused(small: Callable[..., Bench]) -> None:
+def test_a_device_or_level_that_is_not_there_is_refused(small: Callable[..., MeasurementSetup]) -> None:
     with pytest.raises(WrongUsage, match="cannot run on 'tpu'\n  fix: choose one of: cpu"):
         small(device="tpu")
     with pytest.raises(UnknownName, match="unknown name 'sram'"):
         small(level="sram")
 
 
-def test_energy_is_measured_with_a_meter_named_and_its_window(small: Callable[..., Bench], tmp_path: Path) -> None:
+def test_energy_is_measured_with_a_meter_named_and_its_window(
+    small: Callable[..., MeasurementSetup], tmp_path: Path
+) -> None:
     """A real file stands for the counter; every run of the network adds 20 mJ to it."""
     place = tmp_path / "powercap" / "intel-rapl:0"
     place.mkdir(parents=True)
@@ -255,7 +261,7 @@ def test_energy_is_measured_with_a_meter_named_and_its_window(small: Callable[..
     assert provenance(bench, when="now")["energy"]["basis"] == "measured"
 
 
-def test_without_a_meter_no_energy_is_measured_and_eq_1_says_that_it_is_modelled(mlp_bench: Bench) -> None:
+def test_without_a_meter_no_energy_is_measured_and_eq_1_says_that_it_is_modelled(mlp_bench: MeasurementSetup) -> None:
     row = measure_design(mlp_bench, pruning_ratio=0.5, quant_step=0.02, cache={})
     said = provenance(mlp_bench, when="now")
 
@@ -265,7 +271,7 @@ def test_without_a_meter_no_energy_is_measured_and_eq_1_says_that_it_is_modelled
 
 
 def test_full_int8_is_measured_as_such(zoo: Mapping[str, Network], digits: LabelledData) -> None:
-    bench = prepare(zoo["digits-mlp"], digits, conditions=NO_ENERGY, calibration=digits)
+    bench = prepare_measurement(zoo["digits-mlp"], digits, conditions=NO_ENERGY, calibration=digits)
     row = measure_design(bench, pruning_ratio=0.3, quant_step=0.02, cache={})
 
     assert row["accuracy"] > 0.95
@@ -273,7 +279,7 @@ def test_full_int8_is_measured_as_such(zoo: Mapping[str, Network], digits: Label
     assert provenance(bench, when="now")["activations"] == "int8"
 
 
-def test_provenance_keeps_private_folders_out(small: Callable[..., Bench]) -> None:
+def test_provenance_keeps_private_folders_out(small: Callable[..., MeasurementSetup]) -> None:
     text = json.dumps(provenance(small(), when="now"))
 
     assert "/tmp" not in text  # noqa: S108 - that is the point
@@ -294,7 +300,7 @@ def test_measuring_again_gives_the_committed_surface(
     zoo: Mapping[str, Network], digits: LabelledData, name: str
 ) -> None:
     """Every tenth design; latency is another machine's and not compared."""
-    bench = prepare(zoo[name], digits, conditions=NO_ENERGY)
+    bench = prepare_measurement(zoo[name], digits, conditions=NO_ENERGY)
     for row in [row for row in surface() if row["family"] == name][::10]:
         now = measure_design(
             bench, pruning_ratio=float(row["pruning_ratio"]), quant_step=float(row["quant_step"]), cache={}

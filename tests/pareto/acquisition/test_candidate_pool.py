@@ -6,23 +6,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.devices.operating_points import AlphaPowerLaw
-from explorer.pareto.acquisition.candidate_pool import Pool, placed, scanned
-from explorer.problem.design_space import CLOCK_SHARE, Axis, Region, choice
+from explorer.pareto.acquisition.candidate_pool import CandidatePool, placed, scanned
+from explorer.problem.design_space import CLOCK_SHARE, DesignSpace, Dimension, categorical
 
-R, D = Axis("pruning_ratio", 0.0, 0.95), Axis("quant_step", 0.001, 0.5, is_log=True)
+R, D = Dimension("pruning_ratio", 0.0, 0.95), Dimension("quant_step", 0.001, 0.5, is_log=True)
 LAW = AlphaPowerLaw(4.0e9, 0.3, 1.3)
 OPEN = (0.0, np.inf)
 # The lowest wanted clock is more than the lower voltages carry: there, each of them has that one clock.
-CLOCKED = {"CNN": Region("CNN", (R, D, Axis("voltage_v", 0.5, 1.3), Axis(CLOCK_SHARE, 0.0, 1.0)), LAW, (2e9, 4e9), 1.0)}
-POINTS = Axis("operating_point", 0.0, 1.0, labels=("slow", "fast"), columns={"voltage_v": (0.6, 0.9)})
-PAIRS = Axis("pair", 0.0, 1.0, labels=("a", "b"), columns={"quant_step": (0.01, 0.02), "voltage_v": (1.0, 1.1)})
+CLOCKED = {
+    "CNN": DesignSpace(
+        "CNN", (R, D, Dimension("voltage_v", 0.5, 1.3), Dimension(CLOCK_SHARE, 0.0, 1.0)), LAW, (2e9, 4e9), 1.0
+    )
+}
+POINTS = Dimension("operating_point", 0.0, 1.0, labels=("slow", "fast"), columns={"voltage_v": (0.6, 0.9)})
+PAIRS = Dimension("pair", 0.0, 1.0, labels=("a", "b"), columns={"quant_step": (0.01, 0.02), "voltage_v": (1.0, 1.1)})
 # Three families, one of them with fewer axes.
 FAMILIES = {
-    "CNN": Region("CNN", (R, D, Axis("voltage_v", 0.5, 1.3)), None, OPEN, 1.0),
-    "RNN": Region("RNN", (D, Axis("pruning_ratio", 0.5, 0.5), POINTS), None, OPEN, 1.0),
-    "DNN": Region("DNN", (R, PAIRS), None, OPEN, 1.0),
+    "CNN": DesignSpace("CNN", (R, D, Dimension("voltage_v", 0.5, 1.3)), None, OPEN, 1.0),
+    "RNN": DesignSpace("RNN", (D, Dimension("pruning_ratio", 0.5, 0.5), POINTS), None, OPEN, 1.0),
+    "DNN": DesignSpace("DNN", (R, PAIRS), None, OPEN, 1.0),
 }
-CHOICES = {"CNN": Region("CNN", (choice("side", (96.0, 128.0, 224.0)), choice("kind", ("a", "b"))), None, OPEN, 1.0)}
+CHOICES = {
+    "CNN": DesignSpace(
+        "CNN", (categorical("side", (96.0, 128.0, 224.0)), categorical("kind", ("a", "b"))), None, OPEN, 1.0
+    )
+}
 GROUNDS = [
     pytest.param(CLOCKED, id="clocks"),
     pytest.param(FAMILIES, id="families"),
@@ -31,12 +39,12 @@ GROUNDS = [
 seeds = st.integers(0, 2**32 - 1)
 
 
-def anywhere(regions: dict[str, Region], seed: int, n: int = 20) -> Pool:
+def anywhere(regions: dict[str, DesignSpace], seed: int, n: int = 20) -> CandidatePool:
     rng, d = np.random.default_rng(seed), max(len(region.axes) for region in regions.values())
-    return Pool(regions, rng.integers(len(regions), size=n), np.round(rng.random((n, d)), 1))
+    return CandidatePool(regions, rng.integers(len(regions), size=n), np.round(rng.random((n, d)), 1))
 
 
-def rows(pool: Pool) -> list[tuple[object, ...]]:
+def rows(pool: CandidatePool) -> list[tuple[object, ...]]:
     designs = pool.designs
     shown = [values.tolist() if values.dtype == object else np.round(values, 9) for values in designs.values()]
     return list(zip(*shown, strict=True))
@@ -44,7 +52,7 @@ def rows(pool: Pool) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("regions", GROUNDS)
 @given(seed=seeds)
-def test_designs_are_placed_where_they_came_from(regions: dict[str, Region], seed: int) -> None:
+def test_designs_are_placed_where_they_came_from(regions: dict[str, DesignSpace], seed: int) -> None:
     pool = anywhere(regions, seed)
 
     assert placed(regions, pool.designs).keys == pool.keys
@@ -54,7 +62,7 @@ def test_designs_are_placed_where_they_came_from(regions: dict[str, Region], see
 @pytest.mark.parametrize("regions", GROUNDS)
 @given(seed=seeds)
 def test_two_points_have_one_key_where_they_are_one_design_and_only_there(
-    regions: dict[str, Region], seed: int
+    regions: dict[str, DesignSpace], seed: int
 ) -> None:
     """Also where they differ along an axis that their family lacks, or by a share of clocks of which there is one."""
     pool = anywhere(regions, seed, 60)
@@ -65,7 +73,7 @@ def test_two_points_have_one_key_where_they_are_one_design_and_only_there(
 
 @pytest.mark.parametrize("regions", GROUNDS)
 @given(seed=seeds, scale=st.sampled_from([0.007, 0.05, 1.0]))
-def test_designs_around_others_stay_in_their_regions(regions: dict[str, Region], seed: int, scale: float) -> None:
+def test_designs_around_others_stay_in_their_regions(regions: dict[str, DesignSpace], seed: int, scale: float) -> None:
     moved = anywhere(regions, seed, 5).moved(40, scale, np.random.default_rng(seed))
 
     assert moved.n == 40
@@ -86,7 +94,11 @@ def test_a_scan_of_few_designs_has_each_of_them_once() -> None:
 @given(seed=st.integers(0, 50))
 def test_the_first_of_a_scan_are_spread_over_families_and_choices(seed: int) -> None:
     families = scanned(FAMILIES, 64, seed=seed).rows(np.arange(6)).designs["family"].tolist()
-    many = {"CNN": Region("CNN", (choice("side", tuple(range(30))), choice("kind", ("a", "b"))), None, OPEN, 1.0)}
+    many = {
+        "CNN": DesignSpace(
+            "CNN", (categorical("side", tuple(range(30))), categorical("kind", ("a", "b"))), None, OPEN, 1.0
+        )
+    }
     first = scanned(many, 64, seed=seed).rows(np.arange(4)).designs
 
     assert {name: families.count(name) for name in FAMILIES} == dict.fromkeys(FAMILIES, 2)

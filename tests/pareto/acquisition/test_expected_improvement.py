@@ -10,24 +10,30 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from explorer.api import load
-from explorer.models.evaluation import Assessment
-from explorer.pareto.acquisition.candidate_pool import Key, Pool, placed, pooled, scanned
-from explorer.pareto.acquisition.expected_improvement import Judged, Known, expected_gain, judge_of, next_designs
+from explorer.api import load_problem as load
+from explorer.models.evaluation import Problem
+from explorer.pareto.acquisition.candidate_pool import CandidatePool, Key, placed, pooled, scanned
+from explorer.pareto.acquisition.expected_improvement import (
+    PosteriorObjectives,
+    SearchHistory,
+    expected_gain,
+    posterior_objectives,
+    select_by_ehvi,
+)
 from explorer.problem.columns import Columns, Float
 from explorer.problem.constraints import parse_constraint
-from explorer.problem.design_space import Axis, Region, choice
+from explorer.problem.design_space import DesignSpace, Dimension, categorical
 
 OPEN = (0.0, np.inf)
 tenths = st.integers(0, 12).map(lambda i: i / 10)
 
 
-def cells(n: int) -> dict[str, Region]:
+def cells(n: int) -> dict[str, DesignSpace]:
     """A set of n designs."""
-    return {"CNN": Region("CNN", (choice("side", tuple(float(i) for i in range(n))),), None, OPEN, np.inf)}
+    return {"CNN": DesignSpace("CNN", (categorical("side", tuple(float(i) for i in range(n))),), None, OPEN, np.inf)}
 
 
-PLANE = {"CNN": Region("CNN", (Axis("x", 0.0, 1.0), Axis("y", 0.0, 1.0)), None, OPEN, np.inf)}
+PLANE = {"CNN": DesignSpace("CNN", (Dimension("x", 0.0, 1.0), Dimension("y", 0.0, 1.0)), None, OPEN, np.inf)}
 
 
 @dataclass(frozen=True)
@@ -37,24 +43,24 @@ class Table:
     values: Float
     violation: Float
 
-    def __call__(self, designs: Columns) -> Judged:
+    def __call__(self, designs: Columns) -> PosteriorObjectives:
         index = designs["side"].astype(np.int64)
-        return Judged(self.values[:, index], self.violation[:, index])
+        return PosteriorObjectives(self.values[:, index], self.violation[:, index])
 
     @property
-    def regions(self) -> dict[str, Region]:
+    def regions(self) -> dict[str, DesignSpace]:
         return cells(self.values.shape[1])
 
-    def pool(self, which: Sequence[int]) -> Pool:
+    def pool(self, which: Sequence[int]) -> CandidatePool:
         n = self.values.shape[1]
         return pooled(self.regions, [(np.array(which, dtype=np.float64).reshape(-1, 1) + 0.5) / n])
 
-    def known(self, front: Float, *, pending: Sequence[int] = (), taken: Sequence[int] = ()) -> Known:
+    def known(self, front: Float, *, pending: Sequence[int] = (), taken: Sequence[int] = ()) -> SearchHistory:
         waiting, done = self.pool(pending), self.pool(taken)
-        return Known(front, done, waiting, {*done.keys, *waiting.keys})
+        return SearchHistory(front, done, waiting, {*done.keys, *waiting.keys})
 
 
-def chosen(pool: Pool) -> list[int]:
+def chosen(pool: CandidatePool) -> list[int]:
     return pool.designs["side"].astype(int).tolist()
 
 
@@ -87,7 +93,7 @@ def questions(draw: st.DrawFn) -> tuple[Table, Float]:
 def test_the_next_design_gains_as_much_over_the_draws_as_any_other_would(question: tuple[Table, Float]) -> None:
     draws, front = question
     (best,) = chosen(
-        next_designs(draws, draws.known(front), np.ones(front.shape[1]), n=1, rng=np.random.default_rng(0))
+        select_by_ehvi(draws, draws.known(front), np.ones(front.shape[1]), n=1, rng=np.random.default_rng(0))
     )
     slow = slow_gains(draws, front, [])
 
@@ -102,7 +108,7 @@ def test_pending_designs_count_as_measured_in_each_draw_as_it_has_them(
     n = draws.values.shape[1]
     pending = data.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=n - 1, unique=True))
     known = draws.known(front, pending=pending)
-    (best,) = chosen(next_designs(draws, known, np.ones(front.shape[1]), n=1, rng=np.random.default_rng(0)))
+    (best,) = chosen(select_by_ehvi(draws, known, np.ones(front.shape[1]), n=1, rng=np.random.default_rng(0)))
     slow = np.delete(slow_gains(draws, front, pending), pending)
 
     assert best not in pending
@@ -114,7 +120,9 @@ def test_a_batch_is_greedy_each_design_is_the_best_beside_those_before_it(
     question: tuple[Table, Float], n: int
 ) -> None:
     draws, front = question
-    batch = chosen(next_designs(draws, draws.known(front), np.ones(front.shape[1]), n=n, rng=np.random.default_rng(0)))
+    batch = chosen(
+        select_by_ehvi(draws, draws.known(front), np.ones(front.shape[1]), n=n, rng=np.random.default_rng(0))
+    )
 
     assert len(batch) == len(set(batch)) == min(n, draws.values.shape[1])
     for i, one in enumerate(batch):
@@ -129,17 +137,19 @@ def test_a_finite_set_is_gone_through_without_repeats_and_then_nothing_is_left(q
     done: list[int] = []
     for _ in range(draws.values.shape[1]):
         known = draws.known(front, taken=done)
-        done += chosen(next_designs(draws, known, np.ones(front.shape[1]), n=1, rng=np.random.default_rng(len(done))))
+        done += chosen(select_by_ehvi(draws, known, np.ones(front.shape[1]), n=1, rng=np.random.default_rng(len(done))))
     known = draws.known(front, taken=done)
 
     assert sorted(done) == list(range(draws.values.shape[1]))
-    assert next_designs(draws, known, np.ones(front.shape[1]), n=3, rng=np.random.default_rng(0)).n == 0
+    assert select_by_ehvi(draws, known, np.ones(front.shape[1]), n=3, rng=np.random.default_rng(0)).n == 0
 
 
 @given(violation=arrays(np.float64, (8, 6), elements=st.sampled_from([0.0, 0.1, 2.0])))
 def test_before_anything_is_feasible_the_most_probable_to_be_comes_first(violation: Float) -> None:
     draws = Table(np.full((8, 6, 2), 0.5), violation)
-    (best,) = chosen(next_designs(draws, draws.known(np.zeros((0, 2))), np.ones(2), n=1, rng=np.random.default_rng(0)))
+    (best,) = chosen(
+        select_by_ehvi(draws, draws.known(np.zeros((0, 2))), np.ones(2), n=1, rng=np.random.default_rng(0))
+    )
     probability = np.mean(violation <= 0, axis=0)
 
     assert probability[best] == probability.max()
@@ -147,7 +157,7 @@ def test_before_anything_is_feasible_the_most_probable_to_be_comes_first(violati
 
 def test_where_nothing_can_be_feasible_what_misses_by_least_comes_first() -> None:
     draws = Table(np.full((4, 3, 2), 0.5), np.tile([2.0, 0.1, 0.7], (4, 1)))
-    batch = chosen(next_designs(draws, draws.known(np.zeros((0, 2))), np.ones(2), n=3, rng=np.random.default_rng(0)))
+    batch = chosen(select_by_ehvi(draws, draws.known(np.zeros((0, 2))), np.ones(2), n=3, rng=np.random.default_rng(0)))
 
     assert batch == [1, 2, 0]
 
@@ -158,7 +168,7 @@ def test_a_design_beyond_the_reference_counts_no_more_than_an_infeasible_one() -
     draws = Table(values, np.zeros((1, 3)))
     known = draws.known(np.array([[1.4, 0.1]]))
 
-    assert chosen(next_designs(draws, known, np.ones(2), n=3, rng=np.random.default_rng(0))) == [1, 0, 2]
+    assert chosen(select_by_ehvi(draws, known, np.ones(2), n=3, rng=np.random.default_rng(0))) == [1, 0, 2]
 
 
 @dataclass(frozen=True)
@@ -170,21 +180,21 @@ class Bowls:
     line: float = np.inf
     asked: list[int] = field(default_factory=list)
 
-    def __call__(self, designs: Columns) -> Judged:
+    def __call__(self, designs: Columns) -> PosteriorObjectives:
         centers = np.array([[0.2, 0.5], [0.8, 0.5]]) + 0.05 * np.random.default_rng(self.seed).random((self.n, 2, 2))
         points = np.stack([designs["x"], designs["y"]], axis=-1)
         self.asked.append(len(points))
         away = np.sum((points[None, :, None, :] - centers[:, None, :, :]) ** 2, axis=-1)
-        return Judged(away, np.tile(designs["x"] - self.line, (self.n, 1)))
+        return PosteriorObjectives(away, np.tile(designs["x"] - self.line, (self.n, 1)))
 
 
-def on_plane(points: Float) -> Pool:
+def on_plane(points: Float) -> CandidatePool:
     return pooled(PLANE, [points])
 
 
-def known_on_plane(points: Float, *, front: Float, taken: set[Key] | None = None) -> Known:
+def known_on_plane(points: Float, *, front: Float, taken: set[Key] | None = None) -> SearchHistory:
     done = on_plane(points)
-    return Known(front, done, on_plane(np.zeros((0, 2))), taken or set(done.keys))
+    return SearchHistory(front, done, on_plane(np.zeros((0, 2))), taken or set(done.keys))
 
 
 MIDDLE = known_on_plane(np.array([[0.5, 0.9]]), front=np.array([[0.25, 0.25]]))
@@ -195,7 +205,7 @@ def test_candidates_are_moved_until_hardly_any_point_of_the_plane_gains_more(see
     """All of a fine grid, 40,000 points, against the one that was chosen out of a few hundred."""
     draws, reference = Bowls(seed=seed), np.array([0.5, 0.5])
     grid = np.stack(np.meshgrid(*[np.linspace(0, 1, 200)] * 2), axis=-1).reshape(-1, 2)
-    found = next_designs(draws, MIDDLE, reference, n=1, rng=np.random.default_rng(seed), seed=seed)
+    found = select_by_ehvi(draws, MIDDLE, reference, n=1, rng=np.random.default_rng(seed), seed=seed)
     n_asked = sum(draws.asked)
 
     def gain(points: Float) -> Float:
@@ -209,7 +219,7 @@ def test_candidates_are_moved_until_hardly_any_point_of_the_plane_gains_more(see
 
 
 def test_what_is_infeasible_in_every_draw_is_never_next() -> None:
-    batch = next_designs(Bowls(line=0.4), MIDDLE, np.array([0.5, 0.5]), n=6, rng=np.random.default_rng(0))
+    batch = select_by_ehvi(Bowls(line=0.4), MIDDLE, np.array([0.5, 0.5]), n=6, rng=np.random.default_rng(0))
 
     assert batch.n == 6
     assert (batch.designs["x"] <= 0.4).all()
@@ -219,7 +229,7 @@ def test_a_taken_design_is_not_proposed_again_and_its_neighbour_may_be() -> None
     reference, taken, proposed = np.array([0.5, 0.5]), set(MIDDLE.taken), []
     for _ in range(8):
         known = known_on_plane(np.array([[0.5, 0.9]]), front=MIDDLE.front, taken=taken)
-        one = next_designs(Bowls(), known, reference, n=1, rng=np.random.default_rng(0))
+        one = select_by_ehvi(Bowls(), known, reference, n=1, rng=np.random.default_rng(0))
         proposed += one.keys
         taken |= set(one.keys)
 
@@ -228,7 +238,7 @@ def test_a_taken_design_is_not_proposed_again_and_its_neighbour_may_be() -> None
 
 def test_the_same_seed_gives_the_same_designs_and_another_one_others() -> None:
     one, again, other = (
-        next_designs(Bowls(), MIDDLE, np.array([0.5, 0.5]), n=3, rng=np.random.default_rng(seed), seed=seed).unit
+        select_by_ehvi(Bowls(), MIDDLE, np.array([0.5, 0.5]), n=3, rng=np.random.default_rng(seed), seed=seed).unit
         for seed in (1, 1, 2)
     )
 
@@ -239,16 +249,16 @@ def test_the_same_seed_gives_the_same_designs_and_another_one_others() -> None:
 def test_of_a_set_too_large_to_list_designs_are_proposed_that_no_scan_holds() -> None:
     """90,000 cells of two choices each: they are looked for around the best, as anywhere else."""
     sides = tuple(np.linspace(0, 1, 300).tolist())
-    regions = {"CNN": Region("CNN", (choice("x", sides), choice("y", sides)), None, OPEN, np.inf)}
+    regions = {"CNN": DesignSpace("CNN", (categorical("x", sides), categorical("y", sides)), None, OPEN, np.inf)}
     best = placed(regions, {"family": np.array(["CNN"], dtype=object), "x": np.array([0.5]), "y": np.array([0.5])})
     scan = set(scanned(regions, 512, seed=0).keys)
-    known = Known(np.array([[0.25, 0.25]]), best, best.rows(np.zeros(0, dtype=np.int64)), scan | set(best.keys))
-    found = next_designs(Bowls(), known, np.array([0.5, 0.5]), n=4, rng=np.random.default_rng(0))
+    known = SearchHistory(np.array([[0.25, 0.25]]), best, best.rows(np.zeros(0, dtype=np.int64)), scan | set(best.keys))
+    found = select_by_ehvi(Bowls(), known, np.array([0.5, 0.5]), n=4, rng=np.random.default_rng(0))
 
     assert found.n == len(set(found.keys) - scan - set(best.keys)) == 4
 
 
-def asked(*constraints: str) -> Assessment:
+def asked(*constraints: str) -> Problem:
     whole = load("edp-accuracy")
     limits = tuple(parse_constraint(text) for text in constraints)
     return replace(whole, study=replace(whole.study, constraints=limits))
@@ -266,7 +276,7 @@ def test_objectives_and_limits_follow_from_targets_draw_by_draw() -> None:
         "energy_j": np.array([[1.0, 2.0], [3.0, 4.0]]), "latency_s": np.array([[0.1, 0.2], [0.3, 0.4]]),
         "accuracy": np.array([[0.9, 0.8], [0.7, 0.6]]), "power_w": np.array([[20.0, 33.0], [44.0, 5.0]]),
     }  # fmt: skip
-    judged = judge_of(asked("power_w <= 22 W"), lambda _: drawn)(designs(voltage_v=[0.9, 0.95]))
+    judged = posterior_objectives(asked("power_w <= 22 W"), lambda _: drawn)(designs(voltage_v=[0.9, 0.95]))
 
     np.testing.assert_allclose(judged.values[..., 0], [[0.1, 0.4], [0.9, 1.6]])
     np.testing.assert_allclose(judged.values[..., 1], [[-0.9, -0.8], [-0.7, -0.6]])
@@ -289,7 +299,7 @@ def test_limits_that_are_known_without_a_measurement_hold_in_every_draw(
 ) -> None:
     """The first of two designs misses the limit, the second meets it."""
     drawn = {name: np.ones((3, 2)) for name in ("energy_j", "latency_s", "accuracy")}
-    violation = judge_of(asked(*constraints), lambda _: drawn)(designs(**knobs)).violation
+    violation = posterior_objectives(asked(*constraints), lambda _: drawn)(designs(**knobs)).violation
 
     assert (violation[:, 0] > 0).all()
     assert (violation[:, 1] == 0).all()
@@ -315,6 +325,6 @@ def test_a_design_that_one_draw_in_sixty_praises_waits() -> None:
     values[0, 1] = 0.0  # once much better: on average by more
     draws = Table(values, np.zeros((64, 2)))
     front = np.array([[0.41, 0.41]])
-    asked = next_designs(draws, draws.known(front), np.ones(2), n=1, rng=np.random.default_rng(0))
+    asked = select_by_ehvi(draws, draws.known(front), np.ones(2), n=1, rng=np.random.default_rng(0))
 
     assert chosen(asked) == [0]

@@ -14,7 +14,7 @@ from explorer.pareto.geometry.dominance import (
     feasible_front,
     hypervolume,
     is_nondominated,
-    minimized,
+    to_minimization,
 )
 from explorer.problem.columns import Float
 from explorer.problem.objectives import OBJECTIVES, Objective
@@ -143,7 +143,7 @@ def test_maximizing_is_minimizing_the_opposite(values: Float) -> None:
 
     assert is_nondominated(values, TWO).tolist() == is_nondominated(turned, MINIMIZED).tolist()
     assert hypervolume(values, (7.0, -1.0), TWO) == hypervolume(turned, (7.0, 1.0), MINIMIZED)
-    assert (minimized(values, TWO) == turned).all()
+    assert (to_minimization(values, TWO) == turned).all()
 
 
 @LAWS

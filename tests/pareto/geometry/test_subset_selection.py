@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from explorer.pareto.geometry.subset_selection import cover_order
+from explorer.pareto.geometry.subset_selection import greedy_hypervolume_order
 from explorer.problem.columns import Float
 
 # Tenths: points that are equal, or lie on one line, are what exact gains stumble over.
@@ -42,7 +42,7 @@ def slow_cover(values: Float, reference: Float, n: int, known: Float) -> list[fl
 def test_each_choice_adds_as_much_as_any_other_point_would(m: int, data: st.DataObject) -> None:
     values, known = data.draw(tables(m, 14)), data.draw(tables(m, 5))
     reference = np.full(m, 0.95)
-    order = cover_order(values, reference, 8, known=known)
+    order = greedy_hypervolume_order(values, reference, 8, known=known)
     reached = [volume(np.vstack([known, values[order[: i + 1]]]), reference) for i in range(len(order))]
 
     assert reached == pytest.approx(slow_cover(values, reference, 8, known), rel=1e-9)
@@ -52,7 +52,7 @@ def test_each_choice_adds_as_much_as_any_other_point_would(m: int, data: st.Data
 @given(data=st.data())
 def test_no_point_is_chosen_twice_and_none_that_adds_nothing(m: int, data: st.DataObject) -> None:
     values = data.draw(tables(m, 20))
-    order = cover_order(values, np.full(m, 0.9), 20)
+    order = greedy_hypervolume_order(values, np.full(m, 0.9), 20)
     kept = values[order]
 
     assert len({tuple(row) for row in kept.tolist()}) == len(order)
@@ -65,8 +65,8 @@ def test_the_units_of_an_objective_do_not_change_the_choice(scale: float, shift:
     x = np.linspace(0, 1, 60)
     values = np.stack([x, (1 - np.sqrt(x))], axis=-1)
     turned = np.stack([x * scale + shift, values[:, 1]], axis=-1)
-    order = cover_order(values, np.array([1.1, 1.1]), 9)
-    again = cover_order(turned, np.array([1.1 * scale + shift, 1.1]), 9)
+    order = greedy_hypervolume_order(values, np.array([1.1, 1.1]), 9)
+    again = greedy_hypervolume_order(turned, np.array([1.1 * scale + shift, 1.1]), 9)
 
     assert volume(values[again], np.array([1.1, 1.1])) == pytest.approx(volume(values[order], np.array([1.1, 1.1])))
 
@@ -74,17 +74,17 @@ def test_the_units_of_an_objective_do_not_change_the_choice(scale: float, shift:
 def test_every_prefix_is_the_cover_of_so_many_points() -> None:
     x = np.linspace(0, np.pi / 2, 400)
     values = np.stack([1 - np.cos(x), 1 - np.sin(x)], axis=-1)
-    order = cover_order(values, np.array([1.1, 1.1]), 50)
+    order = greedy_hypervolume_order(values, np.array([1.1, 1.1]), 50)
 
-    assert cover_order(values, np.array([1.1, 1.1]), 20).tolist() == order[:20].tolist()
+    assert greedy_hypervolume_order(values, np.array([1.1, 1.1]), 20).tolist() == order[:20].tolist()
 
 
 def test_going_on_from_known_points_is_as_good_as_one_go() -> None:
     x = np.linspace(0, np.pi / 2, 4001)
     values, reference = np.stack([1 - np.cos(x), 1 - np.sin(x)], axis=-1), np.array([1.1, 1.1])
-    order = cover_order(values, reference, 100)
+    order = greedy_hypervolume_order(values, reference, 100)
     first = values[order[:40]]
-    later = values[cover_order(values, reference, 60, known=first)]
+    later = values[greedy_hypervolume_order(values, reference, 60, known=first)]
 
     assert volume(np.vstack([first, later]), reference) == pytest.approx(volume(values[order], reference), rel=1e-6)
 
@@ -96,7 +96,7 @@ def test_a_greedy_cover_is_close_to_the_best_choice_of_so_many(n: int) -> None:
     values, reference = np.stack([1 - np.cos(x), 1 - np.sin(x)], axis=-1), np.array([1.05, 1.05])
     best = max(volume(values[list(rows)], reference) for rows in combinations(range(30), n))
 
-    assert volume(values[cover_order(values, reference, n)], reference) > 0.95 * best
+    assert volume(values[greedy_hypervolume_order(values, reference, n)], reference) > 0.95 * best
 
 
 def test_two_hundred_of_a_smooth_front_reach_what_two_hundred_can() -> None:
@@ -104,11 +104,11 @@ def test_two_hundred_of_a_smooth_front_reach_what_two_hundred_can() -> None:
     x = np.linspace(0, 1, 20_001)
     values, reference = np.stack([x, 1 - x], axis=-1), np.array([1.0, 1.0])
     n = 200
-    lacking = 0.5 - volume(values[cover_order(values, reference, n)], reference)
+    lacking = 0.5 - volume(values[greedy_hypervolume_order(values, reference, n)], reference)
 
     assert 0.5 / (n + 1) <= lacking < 1.15 * 0.5 / (n + 1)
 
 
 def test_more_objectives_than_three_are_refused() -> None:
     with pytest.raises(ValueError, match="gains are exact for two and three"):
-        cover_order(np.zeros((3, 4)), np.ones(4), 2)
+        greedy_hypervolume_order(np.zeros((3, 4)), np.ones(4), 2)

@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 
 from explorer.api import load, results, run
-from explorer.models.evaluation import Assessment
+from explorer.models.evaluation import Problem
 from explorer.models.parametric.surrogate import Surrogate
 from explorer.models.posterior_draws import Draws, drawn_targets, posterior_draws
-from explorer.pareto.geometry.dominance import feasible_front, minimized
+from explorer.pareto.geometry.dominance import feasible_front, to_minimization
 from explorer.pareto.uncertainty import front_probability as certainty_module
-from explorer.pareto.uncertainty.front_probability import Odds, certainty, contenders, front_odds
+from explorer.pareto.uncertainty.front_probability import FrontProbabilities, certainty, contenders, front_probabilities
 from explorer.pareto.uncertainty.next_measurement import advice_for_model, best_measurement
 from explorer.problem.columns import KNOBS, Columns, take
 from explorer.problem.objectives import add_objectives
 
 
 @pytest.fixture(scope="module")
-def assessment() -> Assessment:
+def problem() -> Problem:
     return load("edp-accuracy")
 
 
 @pytest.fixture(scope="module")
-def model(assessment: Assessment) -> Surrogate:
-    assert isinstance(assessment.evaluator, Surrogate)
-    return assessment.evaluator
+def model(problem: Problem) -> Surrogate:
+    assert isinstance(problem.evaluator, Surrogate)
+    return problem.evaluator
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +34,16 @@ def draws(model: Surrogate) -> Draws:
 
 
 @pytest.fixture(scope="module")
-def table(assessment: Assessment) -> Columns:
-    return assessment.scan(128)
+def table(problem: Problem) -> Columns:
+    return problem.sample(128)
 
 
 def test_the_probability_equals_that_of_a_slow_twin(
-    assessment: Assessment, model: Surrogate, draws: Draws, table: Columns
+    problem: Problem, model: Surrogate, draws: Draws, table: Columns
 ) -> None:
-    fast = front_odds(table, assessment, model=model, draws=draws).p_front
+    fast = front_probabilities(table, problem, model=model, draws=draws).p_front
 
-    drawn = add_objectives(drawn_targets(model, draws, table, with_noise=False), assessment.study.weights)
+    drawn = add_objectives(drawn_targets(model, draws, table, with_noise=False), problem.study.weights)
     values = np.stack([drawn["edp_js"], -drawn["accuracy"]], axis=-1)
     slow = np.zeros(len(fast))
     for world in values:
@@ -54,7 +54,7 @@ def test_the_probability_equals_that_of_a_slow_twin(
 
 
 def test_a_design_that_another_beats_in_every_world_has_no_chance(
-    assessment: Assessment, model: Surrogate, draws: Draws
+    problem: Problem, model: Surrogate, draws: Draws
 ) -> None:
     """The same design at a lower clock is slower and no better in anything."""
     fast = {
@@ -63,7 +63,7 @@ def test_a_design_that_another_beats_in_every_world_has_no_chance(
         "frequency_hz": np.array([2.3e9, 1.9e9]),
     }  # fmt: skip
 
-    odds = front_odds(assessment.assess(fast), assessment, model=model, draws=draws)
+    odds = front_probabilities(problem.evaluate(fast), problem, model=model, draws=draws)
 
     assert odds.p_front.tolist() == odds.p_tried.tolist() == [1.0, 0.0]
     assert certainty(odds).tolist() == ["sure", "dominated"]
@@ -71,9 +71,9 @@ def test_a_design_that_another_beats_in_every_world_has_no_chance(
 
 def test_infeasible_designs_have_no_chance(model: Surrogate, draws: Draws) -> None:
     capped = load("power-cap")
-    table = capped.scan(128)
+    table = capped.sample(128)
 
-    p = front_odds(table, capped, model=model, draws=draws).p_front
+    p = front_probabilities(table, capped, model=model, draws=draws).p_front
 
     assert np.all(p[table["power_w"] > 30] == 0)
     assert p.max() > 0
@@ -83,10 +83,10 @@ def test_infeasible_designs_have_no_chance(model: Surrogate, draws: Draws) -> No
 def test_every_design_of_the_front_is_a_contender_and_what_is_left_out_lies_behind_layers_of_others(study: str) -> None:
     """Also where the study's constraints shut out whatever would be best without them."""
     asked = load(study)
-    table = asked.scan(8192)
+    table = asked.sample(8192)
     rows, n_layers = contenders(table, asked)
     objectives = asked.study.objectives
-    values = minimized(asked.values(table), objectives)
+    values = to_minimization(asked.values(table), objectives)
     left = np.setdiff1d(np.flatnonzero(table["is_feasible"]), rows)
 
     assert n_layers >= 3
@@ -100,7 +100,7 @@ def test_every_design_of_the_front_is_a_contender_and_what_is_left_out_lies_behi
 def test_a_design_that_misses_a_constraint_by_little_may_be_a_contender() -> None:
     """In some worlds it meets it, and then it beats what meets it in all of them."""
     capped = load("power-cap")
-    table = capped.scan(4096)
+    table = capped.sample(4096)
     rows, _ = contenders(table, capped)
 
     assert (~table["is_feasible"][rows]).any()
@@ -127,10 +127,10 @@ def test_where_everything_was_computed_in_all_draws_no_note_says_otherwise(tmp_p
     assert "not computed" not in told
 
 
-def test_what_was_not_computed_is_told(assessment: Assessment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_was_not_computed_is_told(problem: Problem, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(certainty_module, "_FEW", 1)
     found = run("edp-accuracy", trials=200, sampler="random", out=tmp_path).results
-    rows, n_layers = contenders(found.table, assessment)
+    rows, n_layers = contenders(found.table, problem)
     left = 200 - len(rows)
 
     assert left > 0
@@ -141,22 +141,20 @@ def test_what_was_not_computed_is_told(assessment: Assessment, monkeypatch: pyte
 
 
 def test_the_words_follow_the_probabilities() -> None:
-    odds = Odds(np.array([1.0, 0.95, 0.94, 0.01, 0.0]), np.array([1.0, 1.0, 1.0, 0.05, 0.049]))
+    odds = FrontProbabilities(np.array([1.0, 0.95, 0.94, 0.01, 0.0]), np.array([1.0, 1.0, 1.0, 0.05, 0.049]))
 
     assert certainty(odds).tolist() == ["sure", "sure", "possible", "possible", "dominated"]
 
 
 def test_untried_designs_count_as_a_slow_twin_counts_them(
-    assessment: Assessment, model: Surrogate, draws: Draws, table: Columns
+    problem: Problem, model: Surrogate, draws: Draws, table: Columns
 ) -> None:
     tried, untried = take(table, np.arange(60)), take(table, np.arange(60, len(table["family"])))
-    odds = front_odds(tried, assessment, model=model, draws=draws, others=untried)
+    odds = front_probabilities(tried, problem, model=model, draws=draws, others=untried)
 
-    front = assessment.values(tried)[
-        feasible_front(assessment.values(tried), tried["is_feasible"], assessment.study.objectives)
-    ]
+    front = problem.values(tried)[feasible_front(problem.values(tried), tried["is_feasible"], problem.study.objectives)]
     slack = 0.01 * np.ptp(front, axis=0)
-    drawn = add_objectives(drawn_targets(model, draws, table, with_noise=False), assessment.study.weights)
+    drawn = add_objectives(drawn_targets(model, draws, table, with_noise=False), problem.study.weights)
     slow = np.zeros(60)
     for world in np.stack([drawn["edp_js"], -drawn["accuracy"]], axis=-1):
         for i, one in enumerate(world[:60]):
@@ -170,10 +168,10 @@ def test_untried_designs_count_as_a_slow_twin_counts_them(
 
 def test_what_the_model_likes_best_is_not_sure_only_because_nothing_else_was_tried(tmp_path: Path) -> None:
     """The front of `auto` is the model's own: held against what was not tried, most of it is only possible."""
-    assessment = load("edp-accuracy")
+    problem = load("edp-accuracy")
     found = run("edp-accuracy", trials=100, out=tmp_path).results
-    assert isinstance(assessment.evaluator, Surrogate)
-    own = front_odds(found.table, assessment, model=assessment.evaluator, draws=posterior_draws(assessment.evaluator))
+    assert isinstance(problem.evaluator, Surrogate)
+    own = front_probabilities(found.table, problem, model=problem.evaluator, draws=posterior_draws(problem.evaluator))
 
     alone = int((own.p_front[found.is_front] >= 0.95).sum())
     held = int((found.table["certainty"][found.is_front] == "sure").sum())
@@ -181,17 +179,17 @@ def test_what_the_model_likes_best_is_not_sure_only_because_nothing_else_was_tri
 
 
 def test_advice_names_the_candidate_that_a_slow_twin_names(
-    assessment: Assessment, model: Surrogate, draws: Draws, table: Columns
+    problem: Problem, model: Surrogate, draws: Draws, table: Columns
 ) -> None:
     front = take(table, np.arange(0, 20))
     candidates = take(table, np.arange(20, 50))
     advice = best_measurement(
         {k: candidates[k] for k in KNOBS}, {k: front[k] for k in KNOBS},
-        objectives=assessment.study.objectives, weights=assessment.study.weights, model=model, draws=draws,
+        objectives=problem.study.objectives, weights=problem.study.weights, model=model, draws=draws,
     )  # fmt: skip
     assert advice is not None
 
-    drawn = add_objectives(drawn_targets(model, draws, front, with_noise=False), assessment.study.weights)
+    drawn = add_objectives(drawn_targets(model, draws, front, with_noise=False), problem.study.weights)
     accuracy = drawn["accuracy"]
     wanted = np.concatenate([np.log(drawn["edp_js"]), np.log(accuracy / (1 - accuracy))], axis=1)
     told = drawn_targets(model, draws, candidates, with_noise=False)

@@ -6,31 +6,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explorer.models.evaluation import Assessment, assessment_of
+from explorer.models.evaluation import Problem, make_problem
 from explorer.models.parametric.surrogate import fit_surrogate
 from explorer.models.samples.samples import paper_samples
-from explorer.pareto.results.results import nearest_misses
-from explorer.pareto.uncertainty.front_warnings import front_notes, question_notes
+from explorer.pareto.results.results import constraint_gaps
+from explorer.pareto.uncertainty.front_warnings import front_warnings, objective_warnings
 from explorer.problem.columns import Columns, take
 from explorer.problem.study import load_study
 
 MODEL = fit_surrogate(paper_samples(), name="paper")
-Ask = Callable[[str], Assessment]
+Ask = Callable[[str], Problem]
 
 
 @pytest.fixture
 def ask(tmp_path: Path) -> Ask:
-    def build(text: str) -> Assessment:
+    def build(text: str) -> Problem:
         (tmp_path / "study.toml").write_text(text, encoding="utf-8")
-        return assessment_of(load_study(str(tmp_path / "study.toml")), MODEL)
+        return make_problem(load_study(str(tmp_path / "study.toml")), MODEL)
 
     return build
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.49])
 def test_alpha_below_a_half_warns_that_cost_is_mostly_energy(ask: Ask, alpha: float) -> None:
-    assessment = ask(f'space = "cnn"\nobjectives = ["edp_js", "weighted_cost"]\n[cost]\nalpha = {alpha}\n')
-    (note,) = question_notes(assessment)
+    problem = ask(f'space = "cnn"\nobjectives = ["edp_js", "weighted_cost"]\n[cost]\nalpha = {alpha}\n')
+    (note,) = objective_warnings(problem)
 
     assert note.startswith(
         f"alpha = {alpha:g}: below 0.5 the weighted cost is mostly energy, so edp_js and weighted_cost"
@@ -39,22 +39,22 @@ def test_alpha_below_a_half_warns_that_cost_is_mostly_energy(ask: Ask, alpha: fl
 
 @pytest.mark.parametrize("alpha", [0.75, 0.9, 0.95])
 def test_an_alpha_under_which_edp_and_cost_conflict_does_not_warn(ask: Ask, alpha: float) -> None:
-    assessment = ask(f'space = "cnn"\nobjectives = ["edp_js", "weighted_cost"]\n[cost]\nalpha = {alpha}\n')
+    problem = ask(f'space = "cnn"\nobjectives = ["edp_js", "weighted_cost"]\n[cost]\nalpha = {alpha}\n')
 
-    assert question_notes(assessment) == []
+    assert objective_warnings(problem) == []
 
 
 def test_cost_beside_accuracy_warns_where_it_is_accuracy(ask: Ask) -> None:
-    assessment = ask('space = "cnn"\nobjectives = ["weighted_cost", "accuracy"]\n[cost]\nalpha = 1.0\n')
+    problem = ask('space = "cnn"\nobjectives = ["weighted_cost", "accuracy"]\n[cost]\nalpha = 1.0\n')
 
-    assert [note.split(":")[0] for note in question_notes(assessment)] == [
+    assert [note.split(":")[0] for note in objective_warnings(problem)] == [
         "weighted_cost and accuracy ask nearly the same question (rank correlation 1.00)"
     ]
 
 
 @pytest.mark.parametrize("name", ["paper", "edp-accuracy", "energy-latency-accuracy", "power-cap", "all-families"])
 def test_the_shipped_questions_are_questions(name: str) -> None:
-    assert question_notes(assessment_of(load_study(name), MODEL)) == []
+    assert objective_warnings(make_problem(load_study(name), MODEL)) == []
 
 
 @pytest.mark.parametrize(
@@ -69,26 +69,26 @@ def test_the_shipped_questions_are_questions(name: str) -> None:
     ],
 )
 def test_a_front_at_an_edge_says_at_which(ask: Ask, corner: tuple[float, ...], edge: str) -> None:
-    assessment = ask('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n')
-    front = _designs(assessment, [corner, (0.5, 0.5, 0.5, 0.5)])
-    (note,) = front_notes(front, assessment)
+    problem = ask('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n')
+    front = _designs(problem, [corner, (0.5, 0.5, 0.5, 0.5)])
+    (note,) = front_warnings(front, problem)
 
     assert note.startswith("1 of 2 front designs touch the edge of the searched range")
     assert any(part in note for part in edge.split("|"))
 
 
 def test_a_front_inside_says_nothing(ask: Ask) -> None:
-    assessment = ask('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n')
+    problem = ask('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n')
 
-    assert front_notes(_designs(assessment, [(0.5, 0.5, 0.5, 0.5), (0.4, 0.6, 0.5, 1.0)]), assessment) == []
-    assert front_notes(take(assessment.scan(4), np.zeros(0, dtype=np.int64)), assessment) == []
+    assert front_warnings(_designs(problem, [(0.5, 0.5, 0.5, 0.5), (0.4, 0.6, 0.5, 1.0)]), problem) == []
+    assert front_warnings(take(problem.sample(4), np.zeros(0, dtype=np.int64)), problem) == []
 
 
 def test_with_several_families_an_edge_is_told_with_its_family(ask: Ask) -> None:
-    assessment = ask('space = ["cnn", "dnn"]\nobjectives = ["edp_js", "accuracy"]\n')
-    region = assessment.regions["DNN"]
-    front = assessment.assess(region.from_unit(np.array([[0.0, 0.5, 0.5, 0.5]])))
-    (note,) = front_notes(front, assessment)
+    problem = ask('space = ["cnn", "dnn"]\nobjectives = ["edp_js", "accuracy"]\n')
+    region = problem.regions["DNN"]
+    front = problem.evaluate(region.from_unit(np.array([[0.0, 0.5, 0.5, 0.5]])))
+    (note,) = front_warnings(front, problem)
 
     assert "DNN: lowest Pruning ratio R" in note
 
@@ -99,9 +99,9 @@ def test_a_fixed_axis_is_no_edge(ask: Ask, tmp_path: Path) -> None:
         "voltage = { range = [0.5, 1.3] }\nfrequency = { range = [0.5, 4.0] }\n",
         encoding="utf-8",
     )
-    assessment = ask('space = "fixed"\nobjectives = ["edp_js", "accuracy"]\n')
+    problem = ask('space = "fixed"\nobjectives = ["edp_js", "accuracy"]\n')
 
-    assert front_notes(_designs(assessment, [(0.5, 0.5, 0.5, 0.5)]), assessment) == []
+    assert front_warnings(_designs(problem, [(0.5, 0.5, 0.5, 0.5)]), problem) == []
 
 
 def test_a_front_that_extrapolates_says_so(ask: Ask, tmp_path: Path) -> None:
@@ -110,25 +110,25 @@ def test_a_front_that_extrapolates_says_so(ask: Ask, tmp_path: Path) -> None:
         "voltage = { range = [0.5, 1.3] }\nfrequency = { range = [0.5, 4.0] }\n[domain]\nenforce = false\n",
         encoding="utf-8",
     )
-    assessment = ask('space = "wide"\nobjectives = ["edp_js", "accuracy"]\n')
-    notes = front_notes(_designs(assessment, [(0.9, 0.5, 0.5, 0.5), (0.45, 0.5, 0.65, 0.8)]), assessment)
+    problem = ask('space = "wide"\nobjectives = ["edp_js", "accuracy"]\n')
+    notes = front_warnings(_designs(problem, [(0.9, 0.5, 0.5, 0.5), (0.45, 0.5, 0.65, 0.8)]), problem)
 
     assert notes == ["1 of 2 front designs extrapolate: more than half a width outside the samples' range"]
 
 
 def test_where_no_design_is_feasible_the_nearest_is_told(ask: Ask) -> None:
-    assessment = ask(
+    problem = ask(
         'space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n'
         'constraints = ["power_w <= 1 W", "accuracy >= 0.99", "latency_s <= 1"]\n'
     )
-    scan = assessment.scan(64)
-    cap, floor, late = nearest_misses(scan, assessment.study.constraints)
+    scan = problem.sample(64)
+    cap, floor, late = constraint_gaps(scan, problem.study.constraints)
 
     assert cap == f"power_w <= 1 W: nearest is {scan['power_w'].min():.4g} W"
     assert floor == f"accuracy >= 0.99: nearest is {scan['accuracy'].max():.4g}"
     assert late == "latency_s <= 1 s: met by some designs"
 
 
-def _designs(assessment: Assessment, corners: list[tuple[float, ...]]) -> Columns:
-    (region,) = assessment.regions.values()
-    return assessment.assess(region.from_unit(np.array(corners)))
+def _designs(problem: Problem, corners: list[tuple[float, ...]]) -> Columns:
+    (region,) = problem.regions.values()
+    return problem.evaluate(region.from_unit(np.array(corners)))

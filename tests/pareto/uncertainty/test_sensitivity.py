@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from explorer.models.evaluation import Assessment, assessment_of
+from explorer.models.evaluation import Problem, make_problem
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.samples.samples import paper_samples
 from explorer.pareto.uncertainty.sensitivity import knob_importance
@@ -15,13 +15,13 @@ from explorer.problem.study import load_study
 
 
 @pytest.fixture(scope="module")
-def assessment() -> Assessment:
-    return assessment_of(load_study("energy-latency-accuracy"), fit_surrogate(paper_samples(), name="paper"))
+def problem() -> Problem:
+    return make_problem(load_study("energy-latency-accuracy"), fit_surrogate(paper_samples(), name="paper"))
 
 
 @pytest.fixture(scope="module")
-def rows(assessment: Assessment) -> tuple[dict[str, Any], ...]:
-    return knob_importance(assessment)
+def rows(problem: Problem) -> tuple[dict[str, Any], ...]:
+    return knob_importance(problem)
 
 
 def _of(rows: tuple[dict[str, Any], ...], objective: str) -> dict[str, dict[str, Any]]:
@@ -58,15 +58,15 @@ def test_the_samples_do_not_tell_pruning_from_the_step(rows: tuple[dict[str, Any
         assert row["total_hi"] - row["total_lo"] > 0.4
 
 
-def test_the_same_seed_gives_the_same_numbers(assessment: Assessment, rows: tuple[dict[str, Any], ...]) -> None:
-    assert knob_importance(assessment) == rows
+def test_the_same_seed_gives_the_same_numbers(problem: Problem, rows: tuple[dict[str, Any], ...]) -> None:
+    assert knob_importance(problem) == rows
 
 
 def test_a_linear_model_has_the_closed_form() -> None:
     """For y = (3 x1 + 4 x2) / 10 with independent uniform x, the indices are 9/25 and 16/25."""
     study = load_study("edp-accuracy")
     real = fit_surrogate(paper_samples(), name="paper")
-    bare = assessment_of(study, real)
+    bare = make_problem(study, real)
     linear = replace(bare, evaluator=_Linear(real, bare))  # type: ignore[arg-type]
     rows = knob_importance(linear)
     accuracy = _of(rows, "accuracy")
@@ -79,9 +79,9 @@ def test_a_linear_model_has_the_closed_form() -> None:
 class _Linear:
     """A model of two knobs that is linear in their places on the axes; the rest it takes from a real one."""
 
-    def __init__(self, real: Surrogate, assessment: Assessment) -> None:
+    def __init__(self, real: Surrogate, problem: Problem) -> None:
         self.name, self.families, self.domain, self._real = "linear", real.families, real.domain, real
-        self._axes = {axis.name: axis for axis in assessment.regions["CNN"].axes}
+        self._axes = {axis.name: axis for axis in problem.regions["CNN"].axes}
 
     def evaluate(self, designs: Columns) -> Columns:
         places = {name: self._axes[name].to_unit(designs[name]) for name in ("pruning_ratio", "quant_step")}

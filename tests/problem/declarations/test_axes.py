@@ -13,11 +13,11 @@ from explorer.devices.operating_points import OperatingPoints
 from explorer.errors import InvalidFile, WrongUsage
 from explorer.io.catalog import available, other_names
 from explorer.io.files import shipped
-from explorer.problem.applicability import Span
+from explorer.problem.applicability import Range
 from explorer.problem.columns import describe
 from explorer.problem.declarations.space import SpaceFile
-from explorer.problem.design_space import Axis, Region, choice
-from explorer.problem.space_builder import build_region
+from explorer.problem.design_space import DesignSpace, Dimension, categorical
+from explorer.problem.space_builder import build_design_space
 from explorer.problem.study import declaration_text, load_space, load_study
 
 Write = Callable[[str], str]
@@ -98,7 +98,7 @@ def test_an_own_axis_has_the_unit_of_its_name_and_its_declared_label(write_space
     assert describe("batch_size").text(16384) == "16384"
 
 
-SPAN = Span(0.0, 10.0, is_log=False)
+SPAN = Range(0.0, 10.0, is_log=False)
 
 
 @given(
@@ -111,7 +111,7 @@ def test_designs_of_own_axes_are_told_back_and_made_again(
 ) -> None:
     axes = {"level": {"values": values}, "word": {"choices": words}, "x": {"range": [1.0, 9.0]}}
     space = SpaceFile.model_validate({"axes": axes, "operating_points": {"law": "none"}})
-    region = build_region(
+    region = build_design_space(
         space, path="s", family="A", spans={"level": SPAN, "x": SPAN}, law=None, choices={"word": tuple(words)}
     )
     designs = region.from_unit(np.array(unit))
@@ -125,7 +125,7 @@ def test_designs_of_own_axes_are_told_back_and_made_again(
 
 
 def test_a_design_with_a_choice_that_is_not_declared_is_not_contained() -> None:
-    region = Region("A", (choice("word", ("a", "b")), choice("n", (1.0, 2.0))), None, (0, 1), 1.0)
+    region = DesignSpace("A", (categorical("word", ("a", "b")), categorical("n", (1.0, 2.0))), None, (0, 1), 1.0)
     family = np.array(["A"], dtype=object)
     words = [np.array([w], dtype=object) for w in ("a", "c")]
 
@@ -135,14 +135,18 @@ def test_a_design_with_a_choice_that_is_not_declared_is_not_contained() -> None:
 
 
 def test_every_design_of_finitely_many_is_there_once() -> None:
-    region = Region(
-        "A", (choice("w", ("a", "b", "c")), choice("n", (1.0, 2.0)), Axis("x", 3.0, 3.0)), None, (0, 1), 1.0
+    region = DesignSpace(
+        "A",
+        (categorical("w", ("a", "b", "c")), categorical("n", (1.0, 2.0)), Dimension("x", 3.0, 3.0)),
+        None,
+        (0, 1),
+        1.0,
     )
     every = region.every_design()
 
     assert region.n_designs == 6
     assert len(set(zip(every["w"].tolist(), every["n"].tolist(), every["x"].tolist(), strict=True))) == 6
-    assert Region("A", (Axis("x", 0.0, 1.0),), None, (0, 1), 1.0).n_designs == float("inf")
+    assert DesignSpace("A", (Dimension("x", 0.0, 1.0),), None, (0, 1), 1.0).n_designs == float("inf")
 
 
 @pytest.mark.parametrize("name", DEVICES)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from plotly.offline import get_plotlyjs
 
-from explorer.models.evaluation import assessment_of
+from explorer.models.evaluation import make_problem
 from explorer.models.parametric.surrogate import fit_surrogate
 from explorer.models.samples.samples import paper_samples
 from explorer.pareto.decision import rules as decide
 from explorer.pareto.decision.weighted_sum import alpha_sweep
 from explorer.pareto.results.results import Results
-from explorer.pareto.uncertainty.annotate import certify
+from explorer.pareto.uncertainty.annotate import annotate_uncertainty
 from explorer.problem.columns import take
 from explorer.problem.study import load_study
 from explorer.report.live.data import MAX_BEHIND, live_data
@@ -25,13 +25,13 @@ TWO_MEGABYTES = 2_000_000
 
 
 def _results(study: str, n: int, *, reference: tuple[float, ...], is_certified: bool = False) -> Results:
-    assessment = assessment_of(load_study(study), fit_surrogate(paper_samples(), name="paper"))
-    table = assessment.scan(n)
+    problem = make_problem(load_study(study), fit_surrogate(paper_samples(), name="paper"))
+    table = problem.sample(n)
     n_all = len(table["family"])
     table |= {"design_id": np.arange(n_all), "origin": np.full(n_all, "search", dtype=object)}
-    objectives = assessment.study.objectives
+    objectives = problem.study.objectives
     bare = Results(study, study, table, objectives, (), reference, {}, (), ())
-    return certify(bare, assessment) if is_certified else bare
+    return annotate_uncertainty(bare, problem) if is_certified else bare
 
 
 @pytest.fixture(scope="module")

@@ -41,12 +41,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def long_fronts(folder: Path) -> Path:
     """The same folder with two more results: fronts of a thousand designs, and of more than a page carries."""
-    assessment = explorer.load("energy-latency-accuracy")
+    problem = explorer.load_problem("energy-latency-accuracy")
     for name, n in (("thousand", 2**14), ("thousands", 2**17)):
-        table = assessment.scan(n)
+        table = problem.sample(n)
         table["design_id"] = np.arange(len(table["family"]))
         table["origin"] = np.full(len(table["family"]), "search", dtype=object)
-        results = Results(name, name, table, assessment.study.objectives, (), (28.0, 0.23, 0.86), {}, (), ())
+        results = Results(name, name, table, problem.study.objectives, (), (28.0, 0.23, 0.86), {}, (), ())
         write_folder(results, folder / "results" / name)
         write_page(results, folder / "results" / name / "report.html", place=name)
     return folder

@@ -11,7 +11,7 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from explorer.errors import WrongUsage
-from explorer.models.evaluation import assessment_of
+from explorer.models.evaluation import make_problem
 from explorer.models.parametric.surrogate import fit_surrogate
 from explorer.models.samples.samples import paper_samples
 from explorer.pareto.results.results import Results
@@ -27,25 +27,25 @@ EVIL = "<script>alert('x')</script>"
 @pytest.fixture(scope="module")
 def results() -> Results:
     """The designs of a scan of a shipped study, as a finished run would have them."""
-    assessment = assessment_of(load_study("power-cap"), fit_surrogate(paper_samples(), name="paper"))
-    table = assessment.scan(256)
+    problem = make_problem(load_study("power-cap"), fit_surrogate(paper_samples(), name="paper"))
+    table = problem.sample(256)
     n = len(table["family"])
     table["design_id"] = np.arange(n)
     table["origin"] = np.full(n, "search", dtype=object)
-    samples = assessment.assess(paper_samples().rows(paper_samples().columns["family"] == "CNN").columns)
+    samples = problem.evaluate(paper_samples().rows(paper_samples().columns["family"] == "CNN").columns)
     run = {"sampler": "nsga2", "seed": 0, "from": 0, "to": n, "began": "2026-01-01T00:00", "ended": "2026-01-01T00:01"}
     return Results(
         study="power-cap",
         title="EDP against accuracy",
         table=table,
-        objectives=assessment.study.objectives,
+        objectives=problem.study.objectives,
         constraints=("power_w <= 22 W",),
         reference_point=(5.0, 0.86),
         samples=samples,
         sample_labels=("CNN1", "CNN2", "CNN3"),
         notes=("the first note", "a second one"),
         provenance=provenance(
-            assessment, place="x/study.journal", runs=[run], model={"samples_sha256": "abcdef0123456789"}
+            problem, place="x/study.journal", runs=[run], model={"samples_sha256": "abcdef0123456789"}
         ),
     )
 

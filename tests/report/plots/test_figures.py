@@ -95,7 +95,7 @@ def test_two_objectives_have_no_space_to_be_drawn_in_unless_three_columns_are_na
 
 def test_results_read_back_from_a_folder_draw_the_same(tmp_path: Path) -> None:
     done = explorer.run("edp-accuracy", trials=60, out=tmp_path).results
-    again = explorer.results(tmp_path)
+    again = explorer.load_results(tmp_path)
 
     assert explorer.plot_importance(again).to_json() == explorer.plot_importance(done).to_json()
     assert explorer.plot_convergence(again).to_json() == explorer.plot_convergence(done).to_json()

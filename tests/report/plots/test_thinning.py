@@ -9,7 +9,7 @@ from explorer.problem.columns import Columns
 from explorer.problem.objectives import OBJECTIVES
 from explorer.report.live.data import live_data
 from explorer.report.pages.front import front_page
-from explorer.report.plots.thinning import MAX_FRONT, carried_rows, evenly
+from explorer.report.plots.thinning import MAX_FRONT, evenly, thin_front
 
 N = 20_000
 
@@ -37,7 +37,7 @@ def results_of(table: Columns) -> Results:
 
 def test_a_front_that_fits_is_carried_whole() -> None:
     front = convex(MAX_FRONT)
-    rows = carried_rows(front, columns=["power_w"], sweep=None, knee=np.zeros(MAX_FRONT))
+    rows = thin_front(front, columns=["power_w"], sweep=None, knee=np.zeros(MAX_FRONT))
 
     assert rows.tolist() == list(range(MAX_FRONT))
 
@@ -46,7 +46,7 @@ def test_of_a_long_front_the_best_of_every_column_is_carried() -> None:
     """Inside the model's domain, as `explorer choose` looks for it; both ends too, wherever they lie."""
     front = convex(N)
     knee = np.random.default_rng(1).random(N)
-    rows = carried_rows(front, columns=["energy_j", "accuracy", "power_w"], sweep=None, knee=knee)
+    rows = thin_front(front, columns=["energy_j", "accuracy", "power_w"], sweep=None, knee=knee)
     inside = np.arange(10, N)
 
     assert len(rows) == MAX_FRONT == len(set(rows.tolist()))
@@ -57,7 +57,7 @@ def test_of_a_long_front_the_best_of_every_column_is_carried() -> None:
 
 
 def test_the_rest_is_an_even_cover() -> None:
-    rows = carried_rows(convex(N), columns=["power_w"], sweep=None, knee=np.zeros(N))
+    rows = thin_front(convex(N), columns=["power_w"], sweep=None, knee=np.zeros(N))
 
     assert np.diff(rows).max() <= 2 * N / MAX_FRONT
 

@@ -18,10 +18,10 @@ from optuna.trial import TrialState, create_trial
 from explorer.errors import WrongUsage
 from explorer.search.collect import collect
 from explorer.search.dashboard import server as dashboard
-from explorer.search.dashboard.read_only_view import ReadOnly, StudyView, as_shown
+from explorer.search.dashboard.read_only_view import ReadOnly, ReadOnlyStorage, dashboard_trial
 from explorer.search.dashboard.server import Dashboard, feasible_best, find_study, open_dashboard
 from explorer.search.run import search
-from explorer.search.session import Run
+from explorer.search.session import SearchSession
 from explorer.search.storage.open import JOURNAL_NAME, open_storage
 from tests.search.conftest import MakeRun
 
@@ -29,7 +29,7 @@ N = 40
 
 
 @pytest.fixture
-def capped(make_run: MakeRun) -> Run:
+def capped(make_run: MakeRun) -> SearchSession:
     """Finished study with a cap that many of its designs miss."""
     run = make_run("capped", trials=N)
     search(run)
@@ -37,7 +37,7 @@ def capped(make_run: MakeRun) -> Run:
 
 
 @pytest.fixture
-def storage(capped: Run) -> BaseStorage:
+def storage(capped: SearchSession) -> BaseStorage:
     return open_storage(None, capped.out)
 
 
@@ -88,7 +88,7 @@ def test_study_is_shown_with_metrics_plots_and_csv(server: Dashboard) -> None:
     assert table.count("\n") == N + 1
 
 
-def test_constraints_predictions_and_front_are_those_of_explorer(server: Dashboard, capped: Run) -> None:
+def test_constraints_predictions_and_front_are_those_of_explorer(server: Dashboard, capped: SearchSession) -> None:
     """The dashboard's page calls a trial infeasible where one of its `constraints` is above 0."""
     results, (_, detail) = collect(capped), ask(server, "/api/studies/0")
     trials = detail["trials"]
@@ -109,7 +109,7 @@ def test_constraints_predictions_and_front_are_those_of_explorer(server: Dashboa
     assert best == sorted(results.front_columns["design_id"].tolist())
 
 
-def test_changes_of_the_study_are_refused_with_a_reason(server: Dashboard, capped: Run) -> None:
+def test_changes_of_the_study_are_refused_with_a_reason(server: Dashboard, capped: SearchSession) -> None:
     before = (capped.out / JOURNAL_NAME).read_bytes()
     for method, path, body in (
         ("POST", "/api/trials/3/tell", {"state": "Fail"}),
@@ -159,7 +159,7 @@ def test_dashboard_that_cannot_be_right_is_not_opened(
 
 
 def test_view_shows_constraints_once_and_refuses_writes(storage: BaseStorage) -> None:
-    view = StudyView(storage, 0)
+    view = ReadOnlyStorage(storage, 0)
     stored = storage.get_all_trials(0, deepcopy=False)
     before = [(dict(t.system_attrs), dict(t.user_attrs)) for t in stored]
     shown = view.get_all_trials(0, deepcopy=False)
@@ -171,16 +171,16 @@ def test_view_shows_constraints_once_and_refuses_writes(storage: BaseStorage) ->
     assert [(t.system_attrs, t.user_attrs) for t in storage.get_all_trials(0, deepcopy=False)] == before
     assert all("constraints" in trial.system_attrs for trial in shown)
     assert view.get_trial(shown[5]._trial_id).system_attrs == shown[5].system_attrs  # noqa: SLF001
-    assert all(sorted(as_shown(t).constraints.values()) == sorted(t.constraints.values()) for t in stored)
+    assert all(sorted(dashboard_trial(t).constraints.values()) == sorted(t.constraints.values()) for t in stored)
     unconstrained = create_trial(values=[1.0])
-    assert as_shown(unconstrained) is unconstrained
+    assert dashboard_trial(unconstrained) is unconstrained
 
 
 def test_other_studies_of_the_storage_are_not_shown() -> None:
     storage = InMemoryStorage()
     for name in ("one", "two"):
         optuna.create_study(storage=storage, study_name=name)
-    view = StudyView(storage, 1)
+    view = ReadOnlyStorage(storage, 1)
 
     assert [study.study_name for study in view.get_all_studies()] == ["two"]
     assert view.get_study_id_from_name("two") == 1

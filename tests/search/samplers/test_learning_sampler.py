@@ -14,37 +14,44 @@ from optuna.trial import TrialState, create_trial
 
 import explorer
 from explorer.devices.operating_points import AlphaPowerLaw
-from explorer.models.evaluation import Assessment
-from explorer.models.online.surrogate import learn
-from explorer.pareto.acquisition.expected_improvement import next_designs
+from explorer.models.evaluation import Problem
+from explorer.models.online.surrogate import fit_online
+from explorer.pareto.acquisition.expected_improvement import select_by_ehvi
 from explorer.pareto.geometry.dominance import hypervolume
-from explorer.problem.applicability import Span
+from explorer.problem.applicability import Range
 from explorer.problem.columns import Columns, n_rows
 from explorer.problem.constraints import parse_constraint
-from explorer.problem.design_space import CLOCK_SHARE, Axis, Region, choice
+from explorer.problem.design_space import CLOCK_SHARE, DesignSpace, Dimension, categorical
 from explorer.problem.objectives import OBJECTIVES
 from explorer.problem.study import load_study
 from explorer.search.encoding import Encoding, columns_of
 from explorer.search.samplers.learning_sampler import LearningSampler
-from explorer.search.samplers.observations import MAX_ROWS, history_of
+from explorer.search.samplers.observations import MAX_ROWS, observations_from
 
 OPEN = (0.0, np.inf)
-R, D = Axis("pruning_ratio", 0.0, 0.95), Axis("quant_step", 0.001, 0.5, is_log=True)
-PLANE = {"CNN": Region("CNN", (R, D), None, OPEN, np.inf)}
+R, D = Dimension("pruning_ratio", 0.0, 0.95), Dimension("quant_step", 0.001, 0.5, is_log=True)
+PLANE = {"CNN": DesignSpace("CNN", (R, D), None, OPEN, np.inf)}
 FEW = {
-    "CNN": Region(
+    "CNN": DesignSpace(
         "CNN",
-        (choice("pruning_ratio", (0.0, 0.4, 0.8)), choice("quant_step", (0.01, 0.1)), choice("kind", ("a", "b"))),
+        (
+            categorical("pruning_ratio", (0.0, 0.4, 0.8)), categorical("quant_step", (0.01, 0.1)),
+            categorical("kind", ("a", "b")),
+        ),
         None, OPEN, np.inf,
     )
 }  # fmt: skip
-PAIRS = Axis("pair", 0.0, 1.0, labels=("p", "q"), columns={"quant_step": (0.02, 0.05), "side": (1.0, 1.5)})
+PAIRS = Dimension("pair", 0.0, 1.0, labels=("p", "q"), columns={"quant_step": (0.02, 0.05), "side": (1.0, 1.5)})
 FAMILIES = {
-    "CNN": Region("CNN", (R, D, Axis("side", 0.5, 2.0)), None, OPEN, np.inf),
-    "RNN": Region("RNN", (R, PAIRS), None, OPEN, np.inf),
+    "CNN": DesignSpace("CNN", (R, D, Dimension("side", 0.5, 2.0)), None, OPEN, np.inf),
+    "RNN": DesignSpace("RNN", (R, PAIRS), None, OPEN, np.inf),
 }
 LAW = AlphaPowerLaw(4.0e9, 0.3, 1.3)
-CLOCKED = {"CNN": Region("CNN", (R, Axis("voltage_v", 0.5, 1.3), Axis(CLOCK_SHARE, 0.0, 1.0)), LAW, (2e9, 4e9), np.inf)}
+CLOCKED = {
+    "CNN": DesignSpace(
+        "CNN", (R, Dimension("voltage_v", 0.5, 1.3), Dimension(CLOCK_SHARE, 0.0, 1.0)), LAW, (2e9, 4e9), np.inf
+    )
+}
 SIZE = ("size_bytes", "accuracy")
 REFERENCE = (1e6, 0.3)
 
@@ -53,18 +60,18 @@ REFERENCE = (1e6, 0.3)
 class Device:
     """Device and network in closed form, measured design by design: a cliff of accuracy, sizes by power laws."""
 
-    regions: Mapping[str, Region]
+    regions: Mapping[str, DesignSpace]
     name: str = "device"
     targets: tuple[str, ...] = ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes")
     notes: tuple[str, ...] = ()
-    is_cheap: bool = False
+    is_vectorized: bool = False
 
     @property
     def families(self) -> tuple[str, ...]:
         return tuple(self.regions)
 
     @property
-    def domain(self) -> Mapping[str, Mapping[str, Span]]:
+    def domain(self) -> Mapping[str, Mapping[str, Range]]:
         return {family: {} for family in self.regions}
 
     def targets_of(self, family: str) -> tuple[str, ...]:  # noqa: ARG002
@@ -92,23 +99,23 @@ class Device:
 
 
 def question(
-    regions: Mapping[str, Region] = PLANE, objectives: tuple[str, ...] = SIZE, constraints: tuple[str, ...] = ()
-) -> Assessment:
+    regions: Mapping[str, DesignSpace] = PLANE, objectives: tuple[str, ...] = SIZE, constraints: tuple[str, ...] = ()
+) -> Problem:
     study = replace(
         load_study("edp-accuracy"),
         objectives=tuple(OBJECTIVES[name] for name in objectives),
         constraints=tuple(parse_constraint(text) for text in constraints),
         reference_point=None,
     )
-    return Assessment(study, Device(regions), regions)
+    return Problem(study, Device(regions), regions)
 
 
-def study_of(asked: Assessment, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+def study_of(asked: Problem, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
     return optuna.create_study(directions=[o.direction for o in asked.study.objectives], sampler=sampler)
 
 
 def learned(
-    asked: Assessment, n: int = 0, *, reference: tuple[float, ...] = REFERENCE, seed: int = 0, is_recorded: bool = True
+    asked: Problem, n: int = 0, *, reference: tuple[float, ...] = REFERENCE, seed: int = 0, is_recorded: bool = True
 ) -> tuple[optuna.Study, LearningSampler]:
     """Return a study of n trials by the learning sampler."""
     sampler = LearningSampler(asked, reference=reference, seed=seed)
@@ -117,14 +124,14 @@ def learned(
     return study, sampler
 
 
-def randomly(asked: Assessment, n: int, *, seed: int = 0) -> optuna.Study:
+def randomly(asked: Problem, n: int, *, seed: int = 0) -> optuna.Study:
     """Return a study of n trials at random."""
     study = study_of(asked, optuna.samplers.RandomSampler(seed=seed))
     study.optimize(plain(asked), n_trials=n)
     return study
 
 
-def suggest(asked: Assessment, trial: optuna.Trial) -> dict[str, object]:
+def suggest(asked: Problem, trial: optuna.Trial) -> dict[str, object]:
     """Suggest by name and range, as a user of plain Optuna does."""
     params: dict[str, object] = {}
     for name, one in Encoding(asked.regions).distributions().items():
@@ -135,13 +142,13 @@ def suggest(asked: Assessment, trial: optuna.Trial) -> dict[str, object]:
     return params
 
 
-def plain(asked: Assessment, *, is_recorded: bool = True) -> Callable[[optuna.Trial], list[float]]:
+def plain(asked: Problem, *, is_recorded: bool = True) -> Callable[[optuna.Trial], list[float]]:
     """Return a plain objective: it suggests, measures, records the targets if asked to, and returns the values."""
 
     def objective(trial: optuna.Trial) -> list[float]:
         params = suggest(asked, trial)
-        columns = asked.assess(Encoding(asked.regions).decode(columns_of([params]), n=1))
-        for name, misses in asked.excess(columns).items():
+        columns = asked.evaluate(Encoding(asked.regions).decode(columns_of([params]), n=1))
+        for name, misses in asked.constraint_violations(columns).items():
             trial.set_constraint(name, float(misses[0]))
         if is_recorded:
             for name in asked.evaluator.targets:
@@ -151,7 +158,7 @@ def plain(asked: Assessment, *, is_recorded: bool = True) -> Callable[[optuna.Tr
     return objective
 
 
-def designs(study: optuna.Study, asked: Assessment) -> list[tuple[object, ...]]:
+def designs(study: optuna.Study, asked: Problem) -> list[tuple[object, ...]]:
     """Return the design of each trial."""
     params = columns_of([trial.params for trial in study.trials])
     table = Encoding(asked.regions).decode(params, n=len(study.trials))
@@ -159,7 +166,7 @@ def designs(study: optuna.Study, asked: Assessment) -> list[tuple[object, ...]]:
     return list(zip(*shown, strict=True))
 
 
-def n_different(study: optuna.Study, asked: Assessment) -> int:
+def n_different(study: optuna.Study, asked: Problem) -> int:
     return len(set(designs(study, asked)))
 
 
@@ -167,10 +174,10 @@ def is_feasible(study: optuna.Study) -> list[bool]:
     return [all(c <= 0 for c in trial.constraints.values()) for trial in study.trials]
 
 
-def reached(study: optuna.Study, asked: Assessment, reference: tuple[float, ...] = REFERENCE) -> float:
+def reached(study: optuna.Study, asked: Problem, reference: tuple[float, ...] = REFERENCE) -> float:
     """Return the share of the hypervolume that 40,000 designs reach."""
     unit = np.stack(np.meshgrid(*[np.linspace(0, 1, 200)] * 2), axis=-1).reshape(-1, 2)
-    every = asked.assess(asked.regions["CNN"].from_unit(unit))
+    every = asked.evaluate(asked.regions["CNN"].from_unit(unit))
     values = np.array([trial.values for trial in study.trials])
     feasible = [values[is_feasible(study)], asked.values(every)[every["is_feasible"]]]
     found, whole = (hypervolume(rows, reference, asked.study.objectives) for rows in feasible)
@@ -192,7 +199,7 @@ def reached(study: optuna.Study, asked: Assessment, reference: tuple[float, ...]
     ],
 )  # fmt: skip
 def test_few_evaluations_reach_more_than_many_at_random(
-    asked: Assessment, reference: tuple[float, ...], is_recorded: bool, n: int, n_random: int, least: float
+    asked: Problem, reference: tuple[float, ...], is_recorded: bool, n: int, n_random: int, least: float
 ) -> None:
     study, sampler = learned(asked, n, reference=reference, is_recorded=is_recorded)
 
@@ -213,7 +220,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize(("asked", "reference"), KINDS.values(), ids=KINDS)
-def test_every_kind_of_study_is_learned_without_repetition(asked: Assessment, reference: tuple[float, ...]) -> None:
+def test_every_kind_of_study_is_learned_without_repetition(asked: Problem, reference: tuple[float, ...]) -> None:
     study, sampler = learned(asked, 7, reference=reference)
 
     assert explorer.LearningSampler is LearningSampler
@@ -255,8 +262,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, **kwargs: (counts.update([name]), function(*args, **kwargs))[1]
 
-    monkeypatch.setattr("explorer.search.samplers.learning_sampler.learn", counted("fit", learn))
-    monkeypatch.setattr("explorer.search.samplers.learning_sampler.next_designs", counted("selection", next_designs))
+    monkeypatch.setattr("explorer.search.samplers.learning_sampler.learn", counted("fit", fit_online))
+    monkeypatch.setattr("explorer.search.samplers.learning_sampler.next_designs", counted("selection", select_by_ehvi))
     return counts
 
 
@@ -374,7 +381,7 @@ def test_enqueued_trials_come_first_and_are_completed() -> None:
     asked = question(FEW)
     study, _ = learned(asked)
     study.enqueue_trial({"pruning_ratio": "0.4", "quant_step": "0.1", "kind": "c"})  # misspelt: harms no other trial
-    assert history_of(study.trials, asked, own=1).pending.n == 0
+    assert observations_from(study.trials, asked, own=1).pending.n == 0
 
     study, _ = learned(asked)
     wanted = [{"pruning_ratio": ratio, "quant_step": "0.1", "kind": "b"} for ratio in ("0.4", "0", "0.8")]
@@ -433,7 +440,7 @@ def test_where_everything_fails_no_design_is_repeated() -> None:
     ],
 )
 def test_where_no_fit_is_possible_tpe_proposes_new_designs(
-    asked: Assessment, n: int, values: list[float], reason: str
+    asked: Problem, n: int, values: list[float], reason: str
 ) -> None:
     study, sampler = learned(asked, reference=(0.2, 0.3))
     for _ in range(n):
@@ -460,12 +467,12 @@ def test_parameters_of_other_names_are_drawn_at_random() -> None:
 def test_of_many_trials_the_front_and_the_latest_are_learned() -> None:
     asked, rng, n = question(), np.random.default_rng(0), MAX_ROWS + 60
     distributions = Encoding(PLANE).distributions()
-    table = asked.assess(PLANE["CNN"].from_unit(rng.random((n, 2))))
+    table = asked.evaluate(PLANE["CNN"].from_unit(rng.random((n, 2))))
     study, sampler = learned(asked)
     for i, values in enumerate(asked.values(table).tolist()):
         params = {name: float(table[name][i]) for name in distributions}
         study.add_trial(create_trial(params=params, distributions=distributions, values=values))
-    history = history_of(study.trials, asked, own=-1)
+    history = observations_from(study.trials, asked, own=-1)
     rows = set(history.rows_to_learn.tolist())
     study.tell(study.ask(distributions), [1e6, 0.5])
 
@@ -482,7 +489,7 @@ def test_a_target_missing_in_some_trials_is_learned_from_others() -> None:
     asked = question(objectives=("edp_js", "accuracy"))
     study, sampler = learned(asked, 5, reference=(0.1, 0.3), is_recorded=False)
     study.optimize(plain(asked), n_trials=5)
-    history = history_of(study.trials, asked, own=-1)
+    history = observations_from(study.trials, asked, own=-1)
 
     assert set(history.learned) == {"energy_j", "latency_s", "accuracy"}
     assert np.isfinite(history.measured["energy_j"]).tolist() == [False] * 5 + [True] * 5

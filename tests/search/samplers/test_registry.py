@@ -11,7 +11,7 @@ import explorer
 from explorer.errors import MissingPart, UnknownName
 from explorer.search.run import search
 from explorer.search.samplers.nsga import GENERATION_KEYS
-from explorer.search.samplers.registry import make_sampler, proposed_by
+from explorer.search.samplers.registry import make_sampler, sampler_name
 from tests.search.conftest import MakeRun
 from tests.search.measured import plain_study
 
@@ -27,9 +27,9 @@ from tests.search.measured import plain_study
     ],
 )
 def test_auto_depends_on_the_study(study: str, sampler: str, expected: str) -> None:
-    asked = explorer.load(study)
+    asked = explorer.load_problem(study)
 
-    assert proposed_by(replace(asked, study=replace(asked.study, sampler=sampler))) == expected
+    assert sampler_name(replace(asked, study=replace(asked.study, sampler=sampler))) == expected
 
 
 def test_auto_means_nsga3_for_four_objectives_and_says_so(tmp_path: Path) -> None:

@@ -12,15 +12,15 @@ import numpy as np
 import optuna
 from optuna.distributions import FloatDistribution
 
-from explorer.search.storage.bulk import Block, record
+from explorer.search.storage.bulk import TrialBatch, insert_trials
 from explorer.search.storage.open import open_storage
 
 
-def block_of(n: int, *, seed: int = 0) -> Block:
+def block_of(n: int, *, seed: int = 0) -> TrialBatch:
     """Return a block of n trials with two parameters, two objectives and a constraint."""
     x, moment = np.random.default_rng(seed).random((2, n)), datetime.datetime.now(datetime.UTC)
     a, b = x.tolist()
-    return Block(
+    return TrialBatch(
         params={"a": a, "b": b},
         distributions={"a": FloatDistribution(0, 1), "b": FloatDistribution(0, 1)},
         values=x.T,
@@ -38,7 +38,7 @@ def main(url: str, name: str, token: str, n_blocks: int, n_trials: int) -> None:
     for i in range(n_blocks):
         block = block_of(n_trials, seed=i)
         marks = {"recorder": [token] * n_trials, "block": [i] * n_trials}
-        recorded = record(study, replace(block, user_attrs={**block.user_attrs, **marks}))
+        recorded = insert_trials(study, replace(block, user_attrs={**block.user_attrs, **marks}))
         assert not recorded.note, recorded.note
         print(recorded.numbers[0], flush=True)  # noqa: T201
 

@@ -29,7 +29,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from explorer.search.storage import bulk
-from explorer.search.storage.bulk import BLOCK_KEY, Block, Recorded, finish_enqueued, record
+from explorer.search.storage.bulk import BLOCK_KEY, InsertResult, TrialBatch, finish_enqueued, insert_trials
 from explorer.search.storage.open import open_storage, recover_journal
 from tests.search.measured import ENVIRONMENT, disk_of, plain_storage, plain_study
 from tests.search.storage.recorder import block_of
@@ -68,7 +68,7 @@ def bare(trials: list[FrozenTrial]) -> list[str]:
     return result
 
 
-def add_publicly(study: optuna.Study, block: Block) -> None:
+def add_publicly(study: optuna.Study, block: TrialBatch) -> None:
     """Add a block's trials as a user of plain Optuna does."""
     for i, state in enumerate(block.states or [COMPLETE] * block.n):
         columns = {"user_attrs": block.user_attrs, "system_attrs": block.system_attrs}
@@ -119,7 +119,7 @@ def columns(values: st.SearchStrategy[Any], n: int) -> st.SearchStrategy[list[An
 
 
 @st.composite
-def blocks(draw: st.DrawFn) -> Block:
+def blocks(draw: st.DrawFn) -> TrialBatch:
     n = draw(st.integers(1, 4))
     states = draw(st.none() | st.lists(st.sampled_from([COMPLETE, FAIL]), min_size=n, max_size=n))
     is_failed = np.array([state == FAIL for state in states or [COMPLETE] * n])
@@ -128,7 +128,7 @@ def blocks(draw: st.DrawFn) -> Block:
     began = draw(moments)
     values = np.array(draw(st.lists(st.lists(numbers, min_size=m, max_size=m), min_size=n, max_size=n)))
     constraints = draw(st.dictionaries(words, st.lists(numbers, min_size=n, max_size=n), max_size=2))
-    return Block(
+    return TrialBatch(
         params={name: column for name, (_, column) in space.items()},
         distributions={name: distribution for name, (distribution, _) in space.items()},
         values=np.where(is_failed[:, None], np.nan, values),
@@ -146,13 +146,13 @@ _opened = functools.cache(lambda url: open_storage(url, Path()))
 
 @settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(block=blocks())
-def test_a_block_equals_what_add_trial_stores(url: str, block: Block) -> None:
+def test_a_block_equals_what_add_trial_stores(url: str, block: TrialBatch) -> None:
     directions = ["minimize"] * block.values.shape[1]
     ours, theirs, memory = (
         optuna.create_study(storage=storage, directions=directions) for storage in (_opened(url), _opened(url), None)
     )
-    assert record(memory, block) == Recorded([*range(block.n)], "")
-    recorded = record(ours, block)
+    assert insert_trials(memory, block) == InsertResult([*range(block.n)], "")
+    recorded = insert_trials(ours, block)
     add_publicly(theirs, block)
     ours_anew, theirs_anew = (plain_study(url, study.study_name) for study in (ours, theirs))
 
@@ -167,11 +167,11 @@ def test_columns_may_be_numpy_arrays_or_empty(url: str) -> None:
     block = replace(block_of(3), user_attrs={"a": [1.0, 2.0, 3.0], "b": [True, False, True]})
     arrays: Any = [{key: np.array(column) for key, column in old.items()} for old in (block.params, block.user_attrs)]
     study, other = new_study(url), new_study(url, "other")
-    record(study, replace(block, params=arrays[0], user_attrs=arrays[1]))
-    record(other, block)
+    insert_trials(study, replace(block, params=arrays[0], user_attrs=arrays[1]))
+    insert_trials(other, block)
 
     assert bare(study.trials) == bare(other.trials)
-    assert list(record(study, block_of(0)).numbers) == []
+    assert list(insert_trials(study, block_of(0)).numbers) == []
     assert len(study.trials) == 3
 
 
@@ -180,7 +180,7 @@ def test_plain_optuna_resumes_and_plots_a_recorded_study(
     url: str, sampler: Callable[..., optuna.samplers.BaseSampler]
 ) -> None:
     block = block_of(20)
-    record(new_study(url), block)
+    insert_trials(new_study(url), block)
     study = reopened(url, sampler=sampler(seed=0))
     study.optimize(lambda trial: (trial.suggest_float("a", 0, 1), trial.suggest_float("b", 0, 1)), n_trials=8)
     figure = optuna.visualization.plot_pareto_front(study)
@@ -195,15 +195,15 @@ def test_numbers_go_on_and_a_block_recorded_again_is_found(url: str) -> None:
     study, other = new_study(url), reopened(url)
     block = replace(block_of(3), states=[COMPLETE, FAIL, COMPLETE])
     other.add_trial(create_trial(values=[1.0, 2.0]))
-    first = record(study, block)
+    first = insert_trials(study, block)
     other.add_trial(create_trial(values=[1.0, 2.0]))
     running = other.ask(AB)
-    second = record(study, block_of(2, seed=1))
+    second = insert_trials(study, block_of(2, seed=1))
     elsewhere = new_study(url, "elsewhere")
 
     assert (list(first.numbers), list(second.numbers)) == ([1, 2, 3], [6, 7])
-    assert record(study, block) == first
-    assert list(record(elsewhere, block_of(2)).numbers) == [0, 1]
+    assert insert_trials(study, block) == first
+    assert list(insert_trials(elsewhere, block_of(2)).numbers) == [0, 1]
     assert [t.number for t in other.get_trials()] == list(range(8))
     assert bare(study.get_trials()) == bare(reopened(url).get_trials())
     other.tell(running.number, [1.0, 2.0])
@@ -228,12 +228,12 @@ def test_a_refused_block_leaves_nothing_recorded(url: str, monkeypatch: pytest.M
     for change, message in REFUSED:
         monkeypatch.setattr(bulk, "_compared", set())
         with pytest.raises(TypeError if "JSON" in message else ValueError, match=message):
-            record(study, replace(block_of(2), **change))
+            insert_trials(study, replace(block_of(2), **change))
         assert reopened(url).trials == []
 
     optuna.delete_study(study_name="study", storage=plain_storage(url))
     with pytest.raises(KeyError, match="Record does not exist"):
-        record(study, block_of(2))
+        insert_trials(study, block_of(2))
 
 
 def recorder(url: str, token: str, *, n_blocks: int, n_trials: int) -> "subprocess.Popen[str]":
@@ -269,7 +269,7 @@ def test_recorders_lose_nothing_though_one_is_killed(url: str) -> None:
     firsts = [int(line) for line in [*confirmed, *other.communicate()[0].split()]]
     # A killed process leaves neither its lock nor half a line in the way of others.
     began = time.monotonic()
-    numbers = record(study, block_of(3)).numbers
+    numbers = insert_trials(study, block_of(3)).numbers
     assert time.monotonic() - began < 20
     trials = reopened(url).trials
     ours = [trial for trial in trials if "recorder" in trial.user_attrs]
@@ -291,7 +291,7 @@ def test_each_trial_is_one_line_of_a_journal(tmp_path: Path) -> None:
     url = f"{tmp_path}/study.journal"
     study = new_study(url)
     n_before = len(Path(url).read_bytes().splitlines())
-    record(study, replace(block_of(20), user_attrs={"text": ["a\nb\u2028c\x85d"] * 20}))
+    insert_trials(study, replace(block_of(20), user_attrs={"text": ["a\nb\u2028c\x85d"] * 20}))
     lines = Path(url).read_bytes().split(b"\n")
     assert len(lines) == n_before + 20 + 1
     assert all(json.loads(line)["op_code"] == 4 for line in lines[n_before:-1])
@@ -310,7 +310,7 @@ def test_a_connection_lost_in_commit_stores_a_block_once(
 ) -> None:
     """Nobody can tell how far the server got; only the connection's end is staged."""
     study, block = new_study(url), block_of(3)
-    record(study, block_of(2, seed=1))
+    insert_trials(study, block_of(2, seed=1))
     commit = Connection.commit
 
     def lose(connection: Connection) -> None:
@@ -321,9 +321,9 @@ def test_a_connection_lost_in_commit_stores_a_block_once(
     with monkeypatch.context() as patch:
         patch.setattr(Connection, "commit", lose)
         with pytest.raises(OperationalError, match="closed the connection"):
-            record(study, block)
+            insert_trials(study, block)
 
-    assert list(record(study, block).numbers) == [2, 3, 4]
+    assert list(insert_trials(study, block).numbers) == [2, 3, 4]
     assert bare(reopened(url).trials) == bare(study.trials)
     assert len(study.trials) == 5
 
@@ -331,31 +331,31 @@ def test_a_connection_lost_in_commit_stores_a_block_once(
 @pytest.mark.parametrize("url", URLS, indirect=True)
 def test_a_full_disk_leaves_the_file_as_it_was(url: str) -> None:
     study, block, file = new_study(url), block_of(2000), Path(url.removeprefix("sqlite:///"))
-    record(study, block_of(5))
+    insert_trials(study, block_of(5))
     before = file.read_bytes()
     with disk_of(len(before) + 100_000), pytest.raises(OperationalError if "://" in url else OSError):
-        record(study, block)
+        insert_trials(study, block)
 
     assert file.read_bytes() == before
     assert len(study.trials) == len(reopened(url).trials) == 5
-    assert list(record(study, block).numbers)[:2] == [5, 6]
+    assert list(insert_trials(study, block).numbers)[:2] == [5, 6]
     assert len(reopened(url).trials) == 2005
 
 
 def test_a_locked_or_read_only_database_says_so(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/study.db?timeout=0.05"
     study, block = new_study(url), block_of(3)
-    record(study, block_of(1))
+    insert_trials(study, block_of(1))
     with sqlite3.connect(tmp_path / "study.db") as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(OperationalError, match="database is locked"):
-            record(study, block)
+            insert_trials(study, block)
     other.close()
-    assert list(record(study, block).numbers) == [1, 2, 3]
+    assert list(insert_trials(study, block).numbers) == [1, 2, 3]
 
     for_reading = f"sqlite:///file:{tmp_path}/study.db?mode=ro&uri=true"
     with pytest.raises(OperationalError, match="readonly database"):
-        record(optuna.load_study(study_name="study", storage=for_reading), block_of(3))
+        insert_trials(optuna.load_study(study_name="study", storage=for_reading), block_of(3))
     assert len(reopened(url).trials) == 4
 
 
@@ -374,13 +374,13 @@ def test_where_optuna_writes_otherwise_its_own_methods_are_used(url: str, monkey
     monkeypatch.setattr(RDBStorage, "_get_prepared_new_trial", prepared)
     monkeypatch.setattr(bulk, "_compared", set())
     study, block = new_study(url), replace(block_of(4), states=[COMPLETE, FAIL, COMPLETE, COMPLETE])
-    recorded = record(study, block)
+    recorded = insert_trials(study, block)
 
     assert recorded.note == (
         "trials are recorded one by one, which takes longer: explorer has no bulk writer for the "
         f"{'tables' if '://' in url else 'journal'} of Optuna {optuna.__version__}"
     )
-    assert list(recorded.numbers) == list(record(study, block).numbers) == [0, 1, 2, 3]
+    assert list(recorded.numbers) == list(insert_trials(study, block).numbers) == [0, 1, 2, 3]
     trials = reopened(url).trials
     assert [t.state for t in trials] == block.states
     assert [t.values for t in trials] == [
@@ -407,11 +407,11 @@ def test_another_storage_is_written_publicly_and_retried(tmp_path: Path) -> None
     add_publicly(other, block)
     backend.fails_after = 3
     with pytest.raises(OSError, match="no more"):
-        record(study, block)
+        insert_trials(study, block)
     assert len(study.trials) == 3
     backend.fails_after = 100
     study.add_trial(create_trial(values=[0.0, 0.0]))
-    recorded = record(study, block)
+    recorded = insert_trials(study, block)
 
     assert recorded.note.endswith("explorer has no bulk writer for a OwnBackend")
     assert list(recorded.numbers) == [0, 1, 2, 4, 5]
@@ -428,7 +428,7 @@ def test_for_tables_of_another_shape_its_own_methods_are_used(tmp_path: Path) ->
             "CREATE TRIGGER t BEFORE INSERT ON trials WHEN NEW.number IS NOT NULL BEGIN SELECT RAISE(ABORT, 'no'); END"
         )
     database.close()
-    recorded = record(study, block_of(3))
+    recorded = insert_trials(study, block_of(3))
 
     assert "the tables of this database (no)" in recorded.note
     assert list(recorded.numbers) == [0, 1, 2]
@@ -451,7 +451,7 @@ def test_an_enqueued_trial_is_finished_under_its_own_number(url: str, state: Tri
     plain.enqueue_trial({"a": 0.25}, user_attrs={"why": "mine"})
     if is_running:
         plain.ask()
-    record(study, block_of(1))
+    insert_trials(study, block_of(1))
     trial = study.get_trials()[0]
     with pytest.raises(ValueError, match="isn't contained"):
         finish_enqueued(study, trial, **{**done, "params": {"a": 0.25, "b": 5.0}})
@@ -496,14 +496,14 @@ def test_a_kill_leaves_the_measurement_of_an_enqueued_trial(
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_after_a_restart_the_second_call_records_once(postgres: Any, database: str, mode: str) -> None:
     study, block = new_study(database), block_of(7)
-    record(study, block_of(5))
+    insert_trials(study, block_of(5))
     postgres.restart(mode)
     try:
-        record(study, block)
+        insert_trials(study, block)
     except OperationalError:
-        record(study, block)
+        insert_trials(study, block)
 
-    assert list(record(study, block).numbers) == list(range(5, 12))
+    assert list(insert_trials(study, block).numbers) == list(range(5, 12))
     assert [trial.number for trial in reopened(database).trials] == list(range(12))
     assert [trial.number for trial in study.trials] == list(range(12))
 

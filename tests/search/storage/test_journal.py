@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
 
-from explorer.search.storage.journal import SteadyJournal, journal_lock
+from explorer.search.storage.journal import BatchedJournalBackend, journal_lock
 from explorer.search.storage.open import check_tail
 from tests.search.measured import ENVIRONMENT
 
@@ -39,7 +39,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def append(path: Path, n: int = 1) -> None:
-    journal = SteadyJournal(path)
+    journal = BatchedJournalBackend(path)
     for _ in range(n):
         journal.append_logs(LOGS)
 
@@ -58,7 +58,7 @@ LOCKS = [journal_lock, partial(optuna_lock, JournalFileOpenLock), partial(optuna
 
 
 def test_optuna_reads_our_records_and_we_read_its(path: Path) -> None:
-    ours, theirs = SteadyJournal(path), JournalFileBackend(str(path))
+    ours, theirs = BatchedJournalBackend(path), JournalFileBackend(str(path))
     ours.append_logs(LOGS)
     theirs.append_logs(LOGS)
 
@@ -119,7 +119,7 @@ def test_a_lock_whose_holder_may_be_alive_is_waited_for(path: Path, content: str
 @pytest.mark.parametrize("before", [[], LOGS])
 @pytest.mark.parametrize("n_bytes", [1, 10, 200_000])
 def test_half_a_line_of_a_killed_writer_is_cut_off(path: Path, before: list[Any], n_bytes: int) -> None:
-    journal = SteadyJournal(path)
+    journal = BatchedJournalBackend(path)
     if before:
         journal.append_logs(before)
     with path.open("ab") as file:
@@ -141,7 +141,7 @@ def test_a_line_that_is_being_written_is_no_damage(path: Path) -> None:
 
 def test_a_journal_that_cannot_be_written_or_is_gone_is_not_made(path: Path) -> None:
     """It would begin anew without its study."""
-    journal = SteadyJournal(path)
+    journal = BatchedJournalBackend(path)
     path.chmod(0o400)
     if os.geteuid() != 0:  # root may write everything that is there
         with pytest.raises(OSError, match="denied"), journal_lock(path):

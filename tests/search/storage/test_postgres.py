@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from explorer.api import load
+from explorer.api import load_problem as load
 from explorer.search.execution.coordinator import search_measured
 from explorer.search.execution.local import InlineExecutor
 from explorer.search.execution.spool import UNSTORED_NAME
-from explorer.search.session import prepare
-from explorer.search.storage.retry import StorageLost
+from explorer.search.session import open_session
+from explorer.search.storage.retry import StorageUnavailable
 from explorer.search.storage.run_lock import run_lock
 from tests.search.measured import assert_measured, make_measured, plain_study, states, until
 
@@ -54,8 +54,8 @@ def test_a_second_run_is_refused_without_the_password(database: str, tmp_path: P
 
 def test_a_measurement_without_its_server_is_kept_in_a_file(postgres: Any, database: str, tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=6)
-    assessment = load(str(tmp_path / "boards.toml"), measure=str(tmp_path / "task.py:measure"))
-    run = prepare(assessment, out=tmp_path / "out", storage_url=database)
+    problem = load(str(tmp_path / "boards.toml"), measure=str(tmp_path / "task.py:measure"))
+    run = open_session(problem, out=tmp_path / "out", storage_url=database)
     (tmp_path / "HOLD").touch()
     messages: list[str] = []
 
@@ -67,7 +67,7 @@ def test_a_measurement_without_its_server_is_kept_in_a_file(postgres: Any, datab
     thread = threading.Thread(target=pull_the_plug)
     thread.start()
     try:
-        with pytest.raises(StorageLost, match="has not answered for 3 s") as caught:
+        with pytest.raises(StorageUnavailable, match="has not answered for 3 s") as caught:
             search_measured(run, InlineExecutor(), notify=messages.append, patience_s=3)
     finally:
         thread.join()
@@ -76,7 +76,7 @@ def test_a_measurement_without_its_server_is_kept_in_a_file(postgres: Any, datab
     kept = run.out / UNSTORED_NAME
     assert f"the last measurement is kept in {kept}, where the next run finds it" in str(caught.value)
     assert any("does not answer" in text for text in messages)
-    again = prepare(assessment, out=run.out, storage_url=database)
+    again = open_session(problem, out=run.out, storage_url=database)
     assert search_measured(again, InlineExecutor()) == 6
     assert (boards.repeated, len(boards.calls)) == ({}, 6)
     assert not kept.exists()

@@ -9,7 +9,7 @@ import pytest
 from optuna.storages import JournalStorage, RDBStorage, _CachedStorage
 
 import explorer.search.storage.bulk
-from explorer.search.storage.journal import SteadyJournal
+from explorer.search.storage.journal import BatchedJournalBackend
 
 HOME = Path(explorer.search.storage.bulk.__file__)
 ROOT = HOME.parents[2]
@@ -50,7 +50,7 @@ USED: dict[str, Callable[[Path], bool]] = {
     "_trial_id": lambda _: hasattr(_study().ask(), "_trial_id") and hasattr(optuna.create_trial(value=1), "_trial_id"),
     "_backend": lambda folder: (
         isinstance(_CachedStorage(RDBStorage(f"sqlite:///{folder}/study.db"))._backend, RDBStorage)
-        and isinstance(JournalStorage(SteadyJournal(journal(folder)))._backend, SteadyJournal)
+        and isinstance(JournalStorage(BatchedJournalBackend(journal(folder)))._backend, BatchedJournalBackend)
     ),
     "_CachedStorage": lambda folder: isinstance(_study(f"sqlite:///{folder}/study.db")._storage, _CachedStorage),
     "NOT_FOUND_MSG": lambda _: hasattr(_models(), "NOT_FOUND_MSG"),

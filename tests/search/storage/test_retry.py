@@ -4,7 +4,7 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from explorer.search.storage.retry import PATIENCE_S, Patience, StorageLost, is_away
+from explorer.search.storage.retry import PATIENCE_S, RetryPolicy, StorageUnavailable, is_transient
 
 
 class Storage:
@@ -24,7 +24,7 @@ class Storage:
 
     def call(self, seconds: float = PATIENCE_S) -> str:
         say = self.messages.append
-        patience = Patience("the database", say=say, seconds=seconds, sleep=self.sleep, clock=lambda: self.now)
+        patience = RetryPolicy("the database", say=say, seconds=seconds, sleep=self.sleep, clock=lambda: self.now)
         return patience(self)
 
 
@@ -42,7 +42,9 @@ def test_an_outage_of_two_minutes_is_waited_for_with_messages() -> None:
 
 def test_a_storage_that_does_not_come_back_is_given_up() -> None:
     storage = Storage(until=1e9)
-    with pytest.raises(StorageLost, match=r"the database has not answered for 30 s: Connection refused\n  fix: see"):
+    with pytest.raises(
+        StorageUnavailable, match=r"the database has not answered for 30 s: Connection refused\n  fix: see"
+    ):
         storage.call(seconds=30)
 
     assert 30 < storage.now < 40
@@ -56,7 +58,7 @@ def test_a_call_that_is_wrong_is_not_repeated() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError, match="x"):
-        Patience("x", say=lambda _: None)(do)
+        RetryPolicy("x", say=lambda _: None)(do)
 
     assert calls == [1]
 
@@ -79,4 +81,4 @@ def internal(cause: Exception) -> StorageInternalError:
     ],
 )
 def test_only_errors_that_may_pass_count_as_away(error: Exception, expected: bool) -> None:
-    assert is_away(error) is expected
+    assert is_transient(error) is expected

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from explorer.errors import WrongUsage
 from explorer.search.storage.advisory_lock import AdvisoryLock
-from explorer.search.storage.retry import Patience
+from explorer.search.storage.retry import RetryPolicy
 from explorer.search.storage.run_lock import run_lock, sqlite_file
 from tests.search.measured import ENVIRONMENT
 
@@ -126,7 +126,7 @@ def test_a_lock_lost_in_a_restart_is_taken_again(postgres: Any, database: str, t
                 ensure()
         finally:
             postgres.control("start")
-        Patience("x", say=lambda _: None)(ensure)
+        RetryPolicy("x", say=lambda _: None)(ensure)
         refused(tmp_path / "b", database, "another run is at work")
 
 
@@ -151,4 +151,4 @@ def test_a_lock_that_another_run_took_meanwhile_is_lost(postgres: Any, database:
             holder(tmp_path / "b", database) as process,
             pytest.raises(WrongUsage, match=f"another run has begun here while .* away: process {process.pid} on"),
         ):
-            Patience("x", say=lambda _: None)(ensure)
+            RetryPolicy("x", say=lambda _: None)(ensure)

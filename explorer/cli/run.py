@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from explorer.pareto.results.results import Results
+    from explorer.api.results import Results
 
 Trials = Annotated[
     int | None, typer.Option("--trials", help="COMPLETE trials wanted in all.", show_default="the study's")
@@ -68,6 +68,7 @@ def run(
     A second run adds only the trials that are missing. Ctrl-C saves what is finished; the same command goes on.
     """
     from explorer import api
+    from explorer.api.results import RESULTS_FOLDER
     from explorer.cli.console import note, print_json, print_prose
     from explorer.cli.progress import search_progress
     from explorer.errors import ExplorerError
@@ -95,7 +96,7 @@ def run(
             )
     except ExplorerError as error:
         if error.exit_code in {4, 130}:
-            folder = out or api.RESULTS_FOLDER / Path(study).stem
+            folder = out or RESULTS_FOLDER / Path(study).stem
             note(f"saved what was found so far in {folder}/")
         raise
     results, folder = outcome.results, outcome.out

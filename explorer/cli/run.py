@@ -1,5 +1,6 @@
 """`explorer run`: run or resume a study."""
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -68,7 +69,7 @@ def run(
     A second run adds only the trials that are missing. Ctrl-C saves what is finished; the same command goes on.
     """
     from explorer import api
-    from explorer.api.results import RESULTS_FOLDER
+    from explorer.api.results import RESULTS_FOLDER, display_name
     from explorer.cli.console import note, print_json, print_prose
     from explorer.cli.progress import search_progress
     from explorer.errors import ExplorerError
@@ -135,6 +136,7 @@ def run(
     if results.advice:
         print_prose(results.advice)
     print_prose(f"{folder}/: report.html (open it in a browser), front.csv, front.json, trials.csv, provenance.json")
+    note(f"next: explorer choose {shlex.quote(display_name(results.study, folder))} --knee")
 
 
 def _resources(given: list[str]) -> dict[str, float]:

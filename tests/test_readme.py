@@ -47,12 +47,12 @@ def test_every_command_has_help_and_a_row_in_the_readme() -> None:
 
 
 def test_every_link_of_a_readme_leads_to_a_file() -> None:
-    missing = []
-    for path in READMES:
-        text = (ROOT / path).read_text(encoding="utf-8")
-        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
-            if not (ROOT / path).parent.joinpath(target).exists() and "results/" not in target:
-                missing.append(f"{path}: {target}")
+    missing = [
+        f"{path}: {target}"
+        for path in READMES
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", (ROOT / path).read_text(encoding="utf-8"))
+        if not (ROOT / path).parent.joinpath(target).exists() and "results/" not in target
+    ]
 
     assert not missing
 

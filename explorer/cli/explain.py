@@ -72,7 +72,7 @@ def _print_design(e: "Explanation") -> None:
     for line in describe_design(e.design, e.own_columns):
         print_text(f"  {line}")
     if e.rival is not None:
-        designs = "one design beats" if e.rival.n == 1 else f"{e.rival.n} designs beat"
+        rivals = "one design beats" if e.rival.n == 1 else f"{e.rival.n} designs beat"
         p = e.rival.probability
         sure = "" if math.isnan(p) else f" (in {p:.0%} of what the samples allow)"
         print_prose(f"{rivals} it; design {e.rival.design_id} by most{sure}:")

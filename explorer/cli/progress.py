@@ -10,7 +10,7 @@ from explorer.cli.console import note, stderr
 if TYPE_CHECKING:
     from explorer.api.studies import Progress as SearchProgress
 
-# One measured design may take minutes: within rich's default of 30 s there would be no speed to estimate the remaining time from.
+# A measured design may take minutes: over rich's default of 30 s the remaining time could not be estimated.
 _SPEED_OVER_S = 3600.0
 
 

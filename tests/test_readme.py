@@ -77,7 +77,7 @@ def test_every_command_block_of_a_readme_runs(path: Path, tmp_path: Path) -> Non
             execute(block, tmp_path)
 
 
-def test_the_errors_that_the_readme_states_are_those_that_fit_finds() -> None:
+def test_stated_leave_one_out_errors_are_those_of_the_fit() -> None:
     from explorer.models.quality.leave_one_out import leave_one_out
     from explorer.models.samples.samples import paper_samples
 

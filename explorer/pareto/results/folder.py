@@ -20,9 +20,17 @@ from explorer.io.files import (
     write_text,
 )
 from explorer.pareto.results.csv_text import as_read, csv_parts, read_csv
-from explorer.pareto.results.front_json import SCHEMA, front_head, front_parts, json_text, knobs_told, object_of, results_of
+from explorer.pareto.results.front_json import (
+    SCHEMA,
+    front_head,
+    front_parts,
+    json_text,
+    knobs_told,
+    object_of,
+    results_of,
+)
+from explorer.pareto.results.npz_cache import SIDECAR, npz_cache_bytes, read_npz_cache
 from explorer.pareto.results.results import Results, front_order
-from explorer.pareto.results.npz_cache import SIDECAR, read_npz_cache, npz_cache_bytes
 from explorer.problem.columns import Columns, n_rows
 
 FRONT_CSV, FRONT_JSON, TRIALS_CSV, PROVENANCE_JSON = "front.csv", "front.json", "trials.csv", "provenance.json"

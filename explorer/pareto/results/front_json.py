@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.pareto.results.csv_text import BLOCK, cells_of
 from explorer.pareto.exact_front import ExactFront
+from explorer.pareto.results.csv_text import BLOCK, cells_of
 from explorer.pareto.results.results import Results, front_order
 from explorer.problem.columns import COLUMNS, KNOBS, Column, Columns, describe, knobs_of, n_rows
 from explorer.problem.objectives import OBJECTIVES

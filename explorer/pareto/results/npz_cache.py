@@ -66,7 +66,9 @@ def read_npz_cache(folder: Path, files: tuple[str, ...]) -> tuple[dict[str, Any]
     try:
         arrays = read_arrays(folder / SIDECAR, max_bytes=_MAX_BYTES)
         told = json.loads(arrays.pop("told").tobytes())
-        if told["schema"] != _SCHEMA or not all(matches_digest(folder / name, FileDigest(*told["files"][name])) for name in files):
+        if told["schema"] != _SCHEMA or not all(
+            matches_digest(folder / name, FileDigest(*told["files"][name])) for name in files
+        ):
             return None
         return told["head"], _columns(told, arrays)
     except _DAMAGE:

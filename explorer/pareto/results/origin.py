@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import ExplorerError, WrongUsage
-from explorer.io.files import MAX_DECLARATION_BYTES, is_file, read_text, sha256
-from explorer.models.evaluation import Problem
 from explorer.io.catalog import find
-from explorer.models.evaluation import fingerprint
+from explorer.io.files import MAX_DECLARATION_BYTES, is_file, read_text, sha256
+from explorer.models.evaluation import Problem, fingerprint
 
 _SHOWN = 12
 

@@ -1,23 +1,29 @@
 """Results: every finished design of a study as one table with its origin, free of how it was searched."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
+
 import numpy as np
 from numpy.typing import NDArray
-from explorer.pareto.exact_front import ExactFront
-from explorer.pareto.geometry.dominance import feasible_front, hypervolume
-from explorer.problem.columns import COLUMNS, Column, Columns, Float, bounds, describe, knobs_of, n_rows, take
-from explorer.problem.objectives import Objective
-import numpy as np
-from numpy.typing import NDArray
-from explorer.pareto.geometry.dominance import hypervolume, is_nondominated
-from explorer.problem.columns import Float
-from collections.abc import Sequence
-import numpy as np
+
 from explorer.errors import NoFeasibleDesign
-from explorer.problem.columns import Columns, describe, own_knobs
+from explorer.pareto.exact_front import ExactFront
+from explorer.pareto.geometry.dominance import feasible_front, hypervolume, is_nondominated
+from explorer.problem.columns import (
+    COLUMNS,
+    Column,
+    Columns,
+    Float,
+    bounds,
+    describe,
+    knobs_of,
+    n_rows,
+    own_knobs,
+    take,
+)
 from explorer.problem.constraints import Constraint, parse_constraint
+from explorer.problem.objectives import Objective
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from explorer.models.evaluation import make_problem
-from explorer.models.samples.samples import paper_samples
 from explorer.models.parametric.surrogate import fit_surrogate
-from explorer.pareto.results.results import hypervolume_history
+from explorer.models.samples.samples import paper_samples
 from explorer.pareto.geometry.dominance import feasible_front, hypervolume
-from explorer.pareto.results.results import Results
+from explorer.pareto.results.results import Results, hypervolume_history
 from explorer.problem.columns import Columns, take
 from explorer.problem.study import read_study
 

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.pareto.results import csv_text as csv_columns
-
 from explorer.pareto.results import front_json
 from explorer.pareto.results.csv_text import as_read, csv_text, read_csv
 from explorer.pareto.results.front_json import front_parts

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import explorer
-from explorer.pareto.results import folder as folders
 from explorer.pareto.exact_front import ExactFront
+from explorer.pareto.results import folder as folders
 from explorer.pareto.results.folder import FRONT_JSON, TRIALS_CSV, read_folder, write_folder
-from explorer.pareto.results.results import Results
 from explorer.pareto.results.npz_cache import SIDECAR, read_npz_cache
+from explorer.pareto.results.results import Results
 from explorer.problem.columns import Column, Columns
 from explorer.problem.objectives import OBJECTIVES
 

@@ -39,7 +39,7 @@ class Problem:
 
     @property
     def constraint_names(self) -> tuple[str, ...]:
-        """Names of the constraints in the order of `constraint_violations`: hardware, domain, then the study's."""
+        """Constraint names in the order of `constraint_violations`: operating point, domain, the study's own."""
         declared = tuple(constraint.text for constraint in self.study.constraints)
         regions = self.regions.values()
         operating = (OPERATING_POINT_LIMIT,) if any(region.operating is not None for region in regions) else ()

@@ -147,9 +147,8 @@ def _fit_target(
     )
     rows = make_observations(target, means, counts, inputs=inputs.rows(first), coordinates=space.coordinates)
     forms = prior_forms(target, space.coordinates, rows.table.values)
-    return FittedTarget(
-        rows, tuple(fit_online_form(f, rows, rng) for f in forms), float(np.median(n_counted[is_finite]))
-    )
+    fits = tuple(fit_online_form(form, rows, rng) for form in forms)
+    return FittedTarget(rows, fits, float(np.median(n_counted[is_finite])))
 
 
 def _average_repeats(points: Float, columns: Sequence[Float]) -> tuple[NDArray[np.int64], list[Float]]:
@@ -158,11 +157,8 @@ def _average_repeats(points: Float, columns: Sequence[Float]) -> tuple[NDArray[n
     The nugget of a design is fixed: repeats that differ would contradict the model.
     """
     n = len(points)
-    same = (
-        by_configuration({str(j): np.round(z, _COORDINATE_DIGITS) for j, z in enumerate(points.T)})
-        if points.size
-        else [0] * n
-    )
+    rounded = {str(j): np.round(z, _COORDINATE_DIGITS) for j, z in enumerate(points.T)}
+    same = by_configuration(rounded) if points.size else [0] * n
     _, first, count = np.unique(same, return_index=True, return_counts=True)
     return first, [np.bincount(same, column) / count for column in columns]
 

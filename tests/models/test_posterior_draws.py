@@ -66,7 +66,7 @@ def test_draws_stay_in_physical_range_far_outside_the_samples(paper: Surrogate) 
     assert all(np.all(draws[name] > 0) for name in ("latency_s", "energy_j", "power_w", "size_bytes"))
 
 
-def test_intervals_contain_the_prediction_and_are_nested_by_level(paper: Surrogate) -> None:
+def test_intervals_contain_predictions_and_are_nested_by_level(paper: Surrogate) -> None:
     table = designs([(r, d, 0.9, 2.2e9) for r in (0.25, 0.4, 0.6) for d in (0.015, 0.03, 0.07)])
     narrow, wide = bounded(paper, table, level=0.5), bounded(paper, table, level=0.95)
 
@@ -87,7 +87,7 @@ def test_accuracy_interval_is_twice_as_wide_off_the_sampled_line(paper: Surrogat
 
 @pytest.mark.parametrize("corner", [(0.645, 0.0126), (0.225, 0.079)], ids=["high R, low D", "low R, high D"])
 @pytest.mark.parametrize(("target", "times"), [("latency_s", 1.7), ("edp_js", 1.5), ("energy_j", 1.2)])
-def test_latency_and_energy_are_less_certain_off_the_sampled_line(
+def test_latency_and_energy_widen_off_the_sampled_line(
     paper: Surrogate, target: str, times: float, corner: tuple[float, float]
 ) -> None:
     table = bounded(paper, designs([(0.46, 0.03, 0.9, 2.3e9), (*corner, 0.9, 2.3e9)]))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtri
 
-from explorer.models.online.form_fit import FittedForm, Observations
+from explorer.models.online.form_fit import FittedForm, TargetObservations
 from explorer.models.online.nugget import Nugget, nugget_variance, roughness
 from explorer.models.response.fitting import design_matrix
 from explorer.models.response.forms import unlink
@@ -87,7 +87,7 @@ class TargetDraws:
 
 
 def draw_target(
-    rows: Observations,
+    rows: TargetObservations,
     forms: Sequence[FittedForm],
     shares: Float,
     *,
@@ -103,7 +103,7 @@ def draw_target(
     return TargetDraws(rows.target, parts, rng.permutation(n), open_nugget, n_counted)
 
 
-def _draw(fitted: FittedForm, rows: Observations, n: int, rng: np.random.Generator) -> FormDraws:
+def _draw(fitted: FittedForm, rows: TargetObservations, n: int, rng: np.random.Generator) -> FormDraws:
     """Return n draws by Matheron's rule (Wilson et al. 2020): prior draws plus an update by their residuals."""
     scales, design, table = fitted.scales, fitted.design, rows.table
     nugget = rows.nugget(scales)
@@ -121,7 +121,7 @@ def _draw(fitted: FittedForm, rows: Observations, n: int, rng: np.random.Generat
 
 
 def _draw_coefficients(
-    fitted: FittedForm, rows: Observations, covariance: Float, deviation: Float, rng: np.random.Generator
+    fitted: FittedForm, rows: TargetObservations, covariance: Float, deviation: Float, rng: np.random.Generator
 ) -> Float:
     """Return draws of the coefficients of a sum of terms, shape (n, p).
 

@@ -33,7 +33,7 @@ _DEFAULT_MIN_SCATTER = 0.003
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Observations:
+class TargetObservations:
     """Measured values of one target.
 
     Args:
@@ -90,7 +90,7 @@ class FittedForm:
 
 def make_observations(
     target: str, values: Float, n_counted: Float, *, inputs: ScaledInputs, coordinates: Coordinates
-) -> Observations:
+) -> TargetObservations:
     """Return the observations of one target, linked, with their variances.
 
     Args:
@@ -104,19 +104,21 @@ def make_observations(
     table = TrainingData(
         linked, nugget_variance(target, linked, n_counted), coordinates.points(inputs), roughness(target, linked)
     )
-    return Observations(target, coordinates, inputs, table, correlation_lengths(target, coordinates))
+    return TargetObservations(target, coordinates, inputs, table, correlation_lengths(target, coordinates))
 
 
-def fit_online_form(form: FunctionalForm, rows: Observations, rng: np.random.Generator) -> FittedForm:
+def fit_online_form(form: FunctionalForm, rows: TargetObservations, rng: np.random.Generator) -> FittedForm:
     """Fit a form: a sum of terms in closed form, any other law by particles with scales fitted around the best."""
     design = design_matrix(form, rows.coordinates, rows.inputs)
     if form.law == "sum":
-        scales = _scales(design, rows, _centers(design))
-        return FittedForm(form, design, scales, np.zeros((0, len(_centers(design)))), _evidence(design, rows, scales))
+        scales = _fit_scales(design, rows, _centers(design))
+        return FittedForm(
+            form, design, scales, np.zeros((0, len(_centers(design)))), _log_evidence(design, rows, scales)
+        )
     prior_scales = hyperprior(form, rows.target, rows.coordinates).centers
-    few, _ = _particles(design, rows, prior_scales, rng, n=_FEW_PARTICLES)
-    scales = _scales(design, rows, _best(few, design, rows, prior_scales))
-    theta, evidence = _particles(design, rows, scales, rng, n=_PARTICLES)
+    few, _ = _sample_particles(design, rows, prior_scales, rng, n=_FEW_PARTICLES)
+    scales = _fit_scales(design, rows, _best_particle(few, design, rows, prior_scales))
+    theta, evidence = _sample_particles(design, rows, scales, rng, n=_PARTICLES)
     return FittedForm(form, design, scales, theta, evidence)
 
 
@@ -128,7 +130,7 @@ def _widths(design: DesignMatrix, scales: Hyperparameters) -> Float:
     return np.asarray(np.exp(scales.widths)[term_of_columns(design.form, design.coordinates)])
 
 
-def _scales(design: DesignMatrix, rows: Observations, around: Float) -> Hyperparameters:
+def _fit_scales(design: DesignMatrix, rows: TargetObservations, around: Float) -> Hyperparameters:
     """Return the most probable scales, with the coefficients integrated out to first order around given ones.
 
     The nugget of each row counts as independent: with few rows, few are close enough to share it.
@@ -146,30 +148,32 @@ def _scales(design: DesignMatrix, rows: Observations, around: Float) -> Hyperpar
     return replace(scales, scatter=max(scales.scatter, lowest))
 
 
-def _particles(
-    design: DesignMatrix, rows: Observations, scales: Hyperparameters, rng: np.random.Generator, *, n: int
+def _sample_particles(
+    design: DesignMatrix, rows: TargetObservations, scales: Hyperparameters, rng: np.random.Generator, *, n: int
 ) -> tuple[Float, float]:
     root = cholesky(rows.covariance(scales), lower=True)
     return smc_sample(
-        lambda theta: _log_normal(rows.table.values - design.mean(theta), root),
+        lambda theta: _log_normal_density(rows.table.values - design.mean(theta), root),
         centers=_centers(design), widths=_widths(design, scales), n=n, rng=rng,
     )  # fmt: skip
 
 
-def _best(theta: Float, design: DesignMatrix, rows: Observations, scales: Hyperparameters) -> Float:
+def _best_particle(theta: Float, design: DesignMatrix, rows: TargetObservations, scales: Hyperparameters) -> Float:
     root = cholesky(rows.covariance(scales), lower=True)
-    likelihood = _log_normal(rows.table.values - design.mean(theta), root)
+    likelihood = _log_normal_density(rows.table.values - design.mean(theta), root)
     return np.asarray(theta[int(np.argmax(likelihood))])
 
 
-def _evidence(design: DesignMatrix, rows: Observations, scales: Hyperparameters) -> float:
+def _log_evidence(design: DesignMatrix, rows: TargetObservations, scales: Hyperparameters) -> float:
     """Return the log marginal likelihood of a sum of terms."""
     columns = design.blocks["level"] * _widths(design, scales)
     residual = rows.table.values - design.mean(_centers(design))
-    return float(_log_normal(residual[None, :], cholesky(rows.covariance(scales) + columns @ columns.T, lower=True))[0])
+    return float(
+        _log_normal_density(residual[None, :], cholesky(rows.covariance(scales) + columns @ columns.T, lower=True))[0]
+    )
 
 
-def _log_normal(residuals: Float, root: Float) -> Float:
+def _log_normal_density(residuals: Float, root: Float) -> Float:
     """Return log normal densities up to a constant, shape (k,).
 
     Args:

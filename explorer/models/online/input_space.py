@@ -46,13 +46,13 @@ def _probe_designs(regions: Mapping[str, DesignSpace]) -> Columns:
     tables = []
     for region in regions.values():
         points = low_discrepancy_points(len(region.axes), _N_PROBES) if region.axes else np.zeros((1, 0))
-        tables += [region.from_unit(points), *_choices(region)]
+        tables += [region.from_unit(points), *_choice_tables(region)]
     names = dict.fromkeys(name for table in tables for name in table)
     common = [name for name in names if all(name in table for table in tables)]
     return stack([{name: table[name] for name in common} for table in tables])
 
 
-def _choices(region: DesignSpace) -> list[Columns]:
+def _choice_tables(region: DesignSpace) -> list[Columns]:
     """Return a table for each categorical dimension: each choice once, the other dimensions at their middle."""
     tables = []
     for i, axis in enumerate(region.axes):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from explorer.models.online.draws import TargetDraws, draw_target
-from explorer.models.online.form_fit import FittedForm, Observations, fit_online_form, make_observations
+from explorer.models.online.form_fit import FittedForm, TargetObservations, fit_online_form, make_observations
 from explorer.models.online.input_space import InputSpace
 from explorer.models.online.priors import prior_forms
 from explorer.problem.columns import Columns, Float, by_configuration, take
@@ -32,7 +32,7 @@ DrawFunction = Callable[[Columns], Columns]
 class FittedTarget:
     """Fit of one target: observations, forms, and the number of samples on which accuracy is counted."""
 
-    rows: Observations
+    rows: TargetObservations
     forms: tuple[FittedForm, ...]
     n_counted: float
 

@@ -81,7 +81,7 @@ def scaffold_name(path: Path, *, name: str | None = None) -> str:
     Raises:
         WrongUsage: `name` ships, or is not a valid name.
 
-    >>> starter_name(Path("my rows.csv")), starter_name(Path("cnn.csv"))
+    >>> scaffold_name(Path("my rows.csv")), scaffold_name(Path("cnn.csv"))
     ('my-rows', 'my-cnn')
     """
     chosen = name or re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).strip("-")[:_LONGEST_NAME] or "mine"

@@ -133,7 +133,7 @@ def call_task(payload: bytes, design: dict[str, Any]) -> tuple[str, object, str]
 def describe_exception(error: BaseException) -> str:
     """Return type and text of an exception in at most 1,000 characters.
 
-    >>> describe(ValueError("no board"))
+    >>> describe_exception(ValueError("no board"))
     'ValueError: no board'
     """
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from explorer.api import load_problem as load
-from explorer.problem.study import load_space
+from explorer.problem.study import read_space
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ def test_every_search_space_of_the_readme_is_one(tmp_path: Path) -> None:
     assert len(texts) >= 2
     for text in texts:
         (tmp_path / "space.toml").write_text(text, encoding="utf-8")
-        assert load_space(str(tmp_path / "space.toml")).file.axes
+        assert read_space(str(tmp_path / "space.toml")).file.axes
 
 
 def test_the_table_study_of_the_readme_runs_on_such_a_table(tmp_path: Path) -> None:

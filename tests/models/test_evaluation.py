@@ -14,24 +14,24 @@ from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.samples.samples import Samples, paper_samples
 from explorer.paper.equations import energy_delay_product, weighted_cost
 from explorer.problem.columns import Columns, n_rows
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 
 SHIPPED = ("paper", "edp-accuracy", "energy-latency-accuracy", "power-cap", "all-families")
-CAP = make_problem(load_study("power-cap"), fit_surrogate(paper_samples(), name="paper"))
+CAP = make_problem(read_study("power-cap"), fit_surrogate(paper_samples(), name="paper"))
 
 
 @pytest.fixture
 def problem_of(tmp_path: Path, model: Surrogate) -> Callable[..., Problem]:
     def build(text: str, *, evaluator: Surrogate = model) -> Problem:
         (tmp_path / "study.toml").write_text(text, encoding="utf-8")
-        return make_problem(load_study(str(tmp_path / "study.toml")), evaluator)
+        return make_problem(read_study(str(tmp_path / "study.toml")), evaluator)
 
     return build
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_samples_of_a_shipped_study_meet_clock_and_domain_limits(model: Surrogate, name: str) -> None:
-    problem = make_problem(load_study(name), model)
+    problem = make_problem(read_study(name), model)
     scan = problem.sample(512)
 
     assert (scan["frequency_hz"] <= scan["frequency_max_hz"] * (1 + 1e-9)).all()
@@ -41,7 +41,7 @@ def test_samples_of_a_shipped_study_meet_clock_and_domain_limits(model: Surrogat
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_lowest_voltage_excludes_the_highest_clock(model: Surrogate, name: str) -> None:
-    for region in make_problem(load_study(name), model).regions.values():
+    for region in make_problem(read_study(name), model).regions.values():
         voltage = next(axis for axis in region.axes if axis.name == "voltage_v")
         highest_clock = region.operating.frequency_max(np.array([voltage.low]))[0]
 
@@ -49,7 +49,7 @@ def test_lowest_voltage_excludes_the_highest_clock(model: Surrogate, name: str) 
 
 
 def test_sample_is_reproducible_by_seed(model: Surrogate) -> None:
-    problem = make_problem(load_study("paper"), model)
+    problem = make_problem(read_study("paper"), model)
     first, same, other = problem.sample(256, seed=3), problem.sample(256, seed=3), problem.sample(256, seed=4)
 
     assert first["edp_js"].tolist() == same["edp_js"].tolist()
@@ -95,7 +95,7 @@ def test_objectives_follow_the_equations_of_the_paper(row: tuple[float, ...]) ->
 
 
 def test_values_have_the_order_of_the_objectives(model: Surrogate) -> None:
-    problem = make_problem(load_study("energy-latency-accuracy"), model)
+    problem = make_problem(read_study("energy-latency-accuracy"), model)
     scan = problem.sample(8)
 
     assert problem.values(scan).T.tolist() == [scan[n].tolist() for n in ("energy_j", "latency_s", "accuracy")]

@@ -12,7 +12,7 @@ from explorer.models.loading import load_evaluator
 from explorer.models.samples.knob_inference import infer_knobs
 from explorer.models.samples.samples import paper_samples
 from explorer.models.scaffold import scaffold_name, scaffold_study
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 
 OWN = """\
 name,family,pruning_ratio,width,resolution,precision,operator,accuracy,latency_s,energy_j,board_temperature
@@ -49,7 +49,7 @@ def test_scaffold_of_the_papers_table_is_a_runnable_study(tmp_path: Path) -> Non
     columns = paper_samples().columns
     lines = [",".join(columns), *[",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]]
     space, _ = write_scaffold(tmp_path, "\n".join(lines) + "\n")
-    study = load_study(str(tmp_path / "studies/mine.toml"))
+    study = read_study(str(tmp_path / "studies/mine.toml"))
     problem = make_problem(study, load_evaluator(study))
 
     assert "points = [" in space
@@ -67,12 +67,12 @@ def test_knobs_are_inferred_from_names_and_values(tmp_path: Path) -> None:
     assert "# board_temperature = { ... }" in space
     assert "# width = { ... }" in space  # redundant with the pruning ratio
     assert "operator" not in space
-    assert load_study(str(tmp_path / "studies/mine.toml")).own_columns.keys() == {"resolution", "precision"}
+    assert read_study(str(tmp_path / "studies/mine.toml")).own_columns.keys() == {"resolution", "precision"}
 
 
 def test_scaffold_of_a_table_searches_its_rows(tmp_path: Path) -> None:
     write_scaffold(tmp_path, own_table(), is_table=True)
-    study = load_study(str(tmp_path / "studies/mine.toml"))
+    study = read_study(str(tmp_path / "studies/mine.toml"))
     problem = make_problem(study, load_evaluator(study))
 
     assert study.table is not None
@@ -95,7 +95,7 @@ def test_samples_with_one_target_are_refused(tmp_path: Path) -> None:
 def test_e_max_is_the_largest_measured_energy(tmp_path: Path) -> None:
     text = own_table()
     write_scaffold(tmp_path, text)
-    study = load_study(str(tmp_path / "studies/mine.toml"))
+    study = read_study(str(tmp_path / "studies/mine.toml"))
     energies = [float(line.split(",")[9]) for line in text.splitlines()[1:]]
 
     assert study.weights.energy_max_j == pytest.approx(max(energies), rel=1e-3)
@@ -127,7 +127,7 @@ def test_constant_knob_is_fixed_in_a_space_of_categories(tmp_path: Path) -> None
     space, _ = write_scaffold(
         tmp_path, "\n".join(["voltage_v,precision,accuracy,power_w", *rows]), knobs=("precision",)
     )
-    study = load_study(str(tmp_path / "studies/mine.toml"))
+    study = read_study(str(tmp_path / "studies/mine.toml"))
     designs = make_problem(study, load_evaluator(study)).every_design()
 
     assert "# voltage_v: 1 V in every row, so it is fixed" in space

@@ -219,7 +219,7 @@ def init(
         InvalidFile: with every fault of the samples.
     """
     path = Path(samples)
-    chosen = scaffold_name(path, asked=name)
+    chosen = scaffold_name(path, name=name)
     scaffold = scaffold_study(path, name=chosen, folder=Path("studies"), knobs=knobs, is_table=table)
     texts = {Path("studies") / f"{chosen}.toml": scaffold.study}
     if scaffold.space is not None:

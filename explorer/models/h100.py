@@ -1,4 +1,4 @@
-"""The H100 samples: four families measured by this project on one accelerator, energy and accuracy in two tables."""
+"""H100 samples: four families measured by this project on one accelerator; energy and accuracy in two tables."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from explorer.models.response.input_scaling import Knob
 from explorer.models.response.multi_target import KnobColumns
 from explorer.models.samples.samples import Samples
 
-_HERE = Path(__file__).parent
+_FOLDER = Path(__file__).parent
 _SOURCE = (
     "measured on an NVIDIA H100 80GB HBM3 (total-energy counter, windows of 2 s of CUDA-graph replays, idle power of "
     "128 W included); accuracy on 719 held-out digits of 32 x 32 pixels. 'Pruned' networks were trained at that width, "
@@ -27,9 +27,9 @@ _ACCURACY_KNOBS = (Knob("family", "category"), Knob("pruning_ratio", "number"), 
 
 
 def h100_tables() -> tuple[KnobColumns, KnobColumns]:
-    """Return the two tables: energy, latency and power by precision and batch; accuracy by step; both by width.
+    """Return two tables: energy, latency and power by precision and batch size; accuracy by step. Both vary the width.
 
-    `latency_s` is of a whole batch, `energy_j` of one inference. `quant_step` 0 is a network that was not quantized.
+    `latency_s` is per batch, `energy_j` per inference. `quant_step` 0 is a network that was not quantized.
     """
     energy = _table("h100_energy.csv", _ENERGY_KNOBS, ("latency_s", "energy_j", "power_w"))
     accuracy = _table("h100_accuracy.csv", _ACCURACY_KNOBS, ("accuracy",))
@@ -37,7 +37,7 @@ def h100_tables() -> tuple[KnobColumns, KnobColumns]:
 
 
 def _table(file: str, knobs: Sequence[Knob], targets: Sequence[str]) -> KnobColumns:
-    path = _HERE / file
+    path = _FOLDER / file
     table = read_csv(path)
     columns = {knob.name: _values(table, knob) for knob in knobs}
     columns |= {name: np.array([float(cell) for cell in table.cells(name)]) for name in targets}

@@ -155,7 +155,7 @@ def hypervolume_history(results: Results, *, n_points: int = _N_POINTS) -> tuple
     if not n:
         return np.zeros(0, dtype=np.int64), np.zeros(0)
     places = np.unique(np.geomspace(1, n, n_points).round().astype(np.int64))
-    values, is_feasible = results.values, results.table["is_feasible"].astype(np.bool_)
+    values, is_feasible = results.values, results.table["is_feasible"].astype(np.bool_)  # noqa: PD011 - of Results
     # The front of a longer prefix is among the front of a shorter one and what came since: nothing is compared twice.
     kept = np.zeros(0, dtype=np.int64)
     history = []

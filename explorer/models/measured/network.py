@@ -79,12 +79,12 @@ class NetworkEvaluator:
         setup, notes = self.setup, []
         notes.append(
             f"every design is '{setup.network.name}' pruned, quantized and run on {setup.data.n_samples} samples "
-            f"({int(setup.is_right.sum())} right uncompressed); accuracy has its 95 % Wilson interval, size_bytes is "
-            f"{setup.conditions.codec}"
+            f"({int(setup.is_correct.sum())} right uncompressed); accuracy has its 95 % Wilson interval, size_bytes is "
+            f"{setup.options.codec}"
         )
         if "latency_s" in self.targets:
             notes.append(
-                f"latency_s is onnxruntime's on this machine ({setup.conditions.device}, one thread, batch "
+                f"latency_s is onnxruntime's on this machine ({setup.options.device}, one thread, batch "
                 f"{setup.batch}). Several workers slow each other down, and zero weights save no time"
             )
         if setup.meter is not None:
@@ -223,7 +223,7 @@ class NetworkTask:
 @functools.cache
 def _load_setup(task: NetworkTask) -> tuple[MeasurementSetup, Cache]:
     network, data = load_network(_local_path(task.onnx)), load_data(_local_path(task.data))
-    return prepare_measurement(network, data, conditions=task.conditions), {}
+    return prepare_measurement(network, data, options=task.conditions), {}
 
 
 def _local_path(name: str) -> str:
@@ -259,7 +259,7 @@ def network_evaluator(study: Study, *, find_meter: FindMeter = meter_of) -> Netw
         codec=live.codec, per_tensor=live.per_tensor, clip_to=live.clip, seconds=live.time_limit, device=live.device,
         energy="auto" if meter else "none", latency="latency_s" in needs,
     )  # fmt: skip
-    setup = replace(prepare_measurement(network, load_data(live.data), conditions=conditions), meter=meter)
+    setup = replace(prepare_measurement(network, load_data(live.data), options=conditions), meter=meter)
     (family,) = (family for space in study.spaces for family in space.families)
     targets = tuple(t for t in TARGETS if t in _ALWAYS or (t in needs and t in _TIMED))
     return NetworkEvaluator(live.onnx, family, setup, targets, NetworkTask(live.onnx, live.data, conditions))

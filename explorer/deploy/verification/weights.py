@@ -6,7 +6,7 @@ import numpy as np
 
 from explorer.deploy.bundle.schema import ShippedDesign, ShippedNetwork
 from explorer.deploy.verification.check import Check
-from explorer.network.compression.compress import Recipe, codes_of
+from explorer.network.compression.compress import Recipe, compress_weights
 from explorer.network.compression.quantization import effective_ratio, largest_code
 from explorer.network.compression.stored_weights import StoredWeight
 from explorer.network.graph.model import Network
@@ -29,7 +29,7 @@ def verify_weights(
     faults = [*_faults(weights, design, network), *_differences(weights, design, network, source)]
     if faults:
         return Check("codes", promised, "; ".join(faults[:_SHOWN]), "broken", "deploy it again")
-    n = sum(weight.coded.codes.size for weight in weights)
+    n = sum(weight.quantized.codes.size for weight in weights)
     how = "each compared with the source's" if source else "scale D and zero point 0"
     return Check("codes", promised, f"{n:,} codes in {len(weights)} tensors, {how}", "kept")
 
@@ -41,9 +41,9 @@ def _faults(weights: Sequence[StoredWeight], design: ShippedDesign, network: Shi
     for weight in weights:
         if design.quant_step is None or weight.step != np.float32(design.quant_step) or weight.zero:
             yield f"'{weight.name}' has scale {weight.step:g} and zero point {weight.zero}"
-        if np.abs(weight.coded.codes).max(initial=0) > largest_code(weight.coded.container):
-            yield f"'{weight.name}' has a code that {weight.coded.container} holds on one side of zero only"
-    found = effective_ratio([weight.coded.codes for weight in weights])
+        if np.abs(weight.quantized.codes).max(initial=0) > largest_code(weight.quantized.container):
+            yield f"'{weight.name}' has a code that {weight.quantized.container} holds on one side of zero only"
+    found = effective_ratio([weight.quantized.codes for weight in weights])
     if abs(found - network.r_effective) > 1e-9:
         yield f"R_eff is {found:.6g}"
 
@@ -60,8 +60,8 @@ def _differences(
         design.pruning_ratio, design.quant_step, per_tensor=network.per_tensor, clip_to=network.clip,
         full_int8=network.activations == "int8",
     )  # fmt: skip
-    mine = codes_of(source, recipe).tensors
-    stored = {weight.name: weight.coded.codes for weight in weights}
+    mine = compress_weights(source, recipe).tensors
+    stored = {weight.name: weight.quantized.codes for weight in weights}
     if mine.keys() != stored.keys():
         yield f"it stores the tensors {', '.join(sorted(stored))}"
     for name in mine.keys() & stored.keys():

@@ -79,12 +79,12 @@ class NetworkEvaluator:
         bench, said = self.bench, []
         said.append(
             f"every design is '{self.bench.network.name}' pruned, quantized and run on {bench.data.n_samples} samples "
-            f"({int(bench.is_right.sum())} right uncompressed); accuracy has its 95 % Wilson interval, size_bytes is "
-            f"{bench.conditions.codec}"
+            f"({int(bench.is_correct.sum())} right uncompressed); accuracy has its 95 % Wilson interval, size_bytes is "
+            f"{bench.options.codec}"
         )
         if "latency_s" in self.targets:
             said.append(
-                f"latency_s is onnxruntime's on this machine ({bench.conditions.device}, one thread, batch "
+                f"latency_s is onnxruntime's on this machine ({bench.options.device}, one thread, batch "
                 f"{bench.batch}): several workers at once slow each other, and zeros save no time"
             )
         if bench.meter is not None:
@@ -221,7 +221,7 @@ class LiveTask:
 @functools.cache
 def _bench_of(task: LiveTask) -> tuple[MeasurementSetup, Cache]:
     network, data = load_network(_at_hand(task.onnx)), load_data(_at_hand(task.data))
-    return prepare_measurement(network, data, conditions=task.conditions), {}
+    return prepare_measurement(network, data, options=task.conditions), {}
 
 
 def _at_hand(name: str) -> str:
@@ -257,7 +257,7 @@ def network_evaluator(study: Study, *, find_meter: FindMeter = meter_of) -> Netw
         codec=live.codec, per_tensor=live.per_tensor, clip_to=live.clip, seconds=live.time_limit, device=live.device,
         energy="auto" if meter else "none", latency="latency_s" in asked,
     )  # fmt: skip
-    bench = replace(prepare_measurement(network, load_data(live.data), conditions=conditions), meter=meter)
+    bench = replace(prepare_measurement(network, load_data(live.data), options=conditions), meter=meter)
     (family,) = (family for space in study.spaces for family in space.families)
     targets = tuple(t for t in TARGETS if t in _ALWAYS or (t in asked and t in _TIMED))
     return NetworkEvaluator(live.onnx, family, bench, targets, LiveTask(live.onnx, live.data, conditions))

@@ -53,7 +53,7 @@ def _dequantized_weights(graph: "GraphProto") -> Iterator["NodeProto"]:
 
 
 def _source(name: str) -> str:
-    """Return the name of the weight of stored codes: the suffix is /codes, or _quantized from onnxruntime's quantizer."""
+    """Return the weight's name: stored codes end in /codes, or in _quantized from onnxruntime's quantizer."""
     weight = name.removesuffix("/codes")
     return weight if weight != name else name.removesuffix("_quantized")
 

@@ -155,7 +155,7 @@ def _parse(path: Path, data: bytes) -> "ModelProto":
 
 
 def _tensors(model: "ModelProto") -> Iterator["TensorProto"]:
-    """Yield every stored tensor of a model: initializers, sparse initializers, attributes, in all graphs and functions."""
+    """Yield every tensor stored in a model: (sparse) initializers and attributes, in all graphs and functions."""
     nodes = [node for function in model.functions for node in function.node]
     graphs = list(subgraphs(model.graph))
     for node in nodes:

@@ -2,13 +2,25 @@
 
 from pathlib import Path
 
-from explorer.api.studies import load_problem
 from explorer.deploy.bundle.build import BundleOptions, build_bundle
 from explorer.deploy.bundle.network_artifact import NetworkOptions
 from explorer.deploy.bundle.schema import ManifestFile
 from explorer.deploy.bundle.write import Bundle
+from explorer.deploy.verification.check import Check, Interval
 from explorer.deploy.verification.verify import Verdict, verify_bundle
 from explorer.network.measurement.labelled_data import LabelledData, load_data
+from explorer.network.measurement.technology import SHIPPED
+
+__all__ = [
+    "SHIPPED",
+    "Check",
+    "Interval",
+    "LabelledData",
+    "NetworkOptions",
+    "deploy",
+    "load_data",
+    "verify",
+]
 
 
 def deploy(
@@ -41,10 +53,10 @@ def deploy(
         NoFeasibleDesign: the design breaks its study's constraints, or lies outside the model's domain.
         MeasurementFailed: the network cannot be run.
     """
-    wishes = BundleOptions(
+    options = BundleOptions(
         model, network or NetworkOptions(), device, bin_name, force=force, allow_extrapolation=allow_extrapolation
     )
-    return build_bundle(Path(chosen).expanduser(), Path(out).expanduser(), wishes=wishes, load=load_problem)
+    return build_bundle(Path(chosen).expanduser(), Path(out).expanduser(), options=options)
 
 
 def verify(

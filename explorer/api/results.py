@@ -1,10 +1,44 @@
-"""Where results lie: a study's own folder, or the one that was given."""
+"""Stored results of a study, and what is needed to print them: columns with names, units and interval ends."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from explorer.errors import WrongUsage
+from explorer.io.json_text import to_text
+from explorer.pareto.results.csv_text import csv_parts, csv_text
 from explorer.pareto.results.folder import FRONT_JSON, read_folder
-from explorer.pareto.results.results import Results
+from explorer.pareto.results.front_json import front_head, front_parts
+from explorer.pareto.results.results import Results, front_order
+from explorer.problem.applicability import is_extrapolated
+from explorer.problem.columns import COLUMNS, Column, Columns, bounds, describe, knobs_of, n_rows, own_knobs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "COLUMNS",
+    "RESULTS_FOLDER",
+    "Column",
+    "Columns",
+    "Results",
+    "bounds",
+    "csv_parts",
+    "csv_text",
+    "describe",
+    "display_name",
+    "folders_of",
+    "front",
+    "front_head",
+    "front_order",
+    "front_parts",
+    "is_extrapolated",
+    "knobs_of",
+    "load_results",
+    "n_rows",
+    "own_knobs",
+    "results_folder",
+    "to_text",
+]
 
 RESULTS_FOLDER = Path("results")
 
@@ -17,6 +51,16 @@ def load_results(study_or_folder: str | Path) -> Results:
         InvalidFile: a file in the folder is damaged.
     """
     return read_folder(results_folder(study_or_folder))
+
+
+def front(study_or_folder: str | Path) -> "pd.DataFrame":
+    """Return the Pareto front of stored results: a design each row, with predictions, intervals and objectives.
+
+    Raises:
+        WrongUsage: there are none.
+        InvalidFile: a file in the folder is damaged.
+    """
+    return load_results(study_or_folder).front()
 
 
 def results_folder(study_or_folder: str | Path) -> Path:
@@ -32,9 +76,9 @@ def results_folder(study_or_folder: str | Path) -> Path:
     if given.is_dir():
         raise WrongUsage(f"{given}: holds no results", fix="give a folder that `explorer run` wrote")
     # Not at the top: results are read without the declarations that they were made from, and pydantic with them.
-    from explorer.problem.study import load_study
+    from explorer.problem.study import read_study
 
-    study = load_study(str(study_or_folder))  # an unknown name is told as such, with the nearest one
+    study = read_study(str(study_or_folder))  # an unknown name is told as such, with the nearest one
     raise WrongUsage(f"{named}: study '{study.name}' has not been run here", fix=f"explorer run {study_or_folder}")
 
 

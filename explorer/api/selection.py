@@ -2,67 +2,23 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from explorer.api.results import load_results
-from explorer.api.studies import load_problem
-from explorer.devices.device import device_points
 from explorer.errors import WrongUsage
-from explorer.models.evaluation import Problem, fingerprint
 from explorer.pareto.decision import rules as decide
-from explorer.pareto.decision.device_point import apply_to
 from explorer.pareto.decision.rules import Choice
 from explorer.pareto.results.results import Results, nothing_feasible
 from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
 from explorer.problem.columns import describe as meaning_of
-from explorer.problem.constraints import Constraint, parse_constraint
+from explorer.problem.constraints import parse_constraint
 from explorer.problem.objectives import CostWeights
 
-
-def applied(
-    found: Results,
-    design: dict[str, Any],
-    *,
-    device: str,
-    bin_name: str,
-    conditions: Sequence[Constraint],
-    allow_extrapolation: bool,
-) -> dict[str, Any]:
-    """Return what `chosen.json` holds of a design at a device's point with the nearest clock.
-
-    Raises:
-        WrongUsage: the device, or the study with its samples, is not there or not usable.
-        NoFeasibleDesign: there, a condition is not met, or the model extrapolates.
-    """
-    points = device_points(device, bin_name=bin_name)
-    there = apply_to(
-        design, problem=_asked_of(found), points=points, conditions=conditions,
-        allow_extrapolation=allow_extrapolation,
-    )  # fmt: skip
-    return {
-        "device": device,
-        "bin": bin_name,
-        "operating_point": there.point,
-        "design": there.design,
-        "is_extrapolated": there.is_extrapolated,
-    }
-
-
-def _asked_of(found: Results) -> Problem:
-    """Load the study that results are of, and see that its model still rests on the same samples.
-
-    Raises:
-        WrongUsage: the study is not where it was, or its samples have changed.
-    """
-    path = str(found.provenance.get("study", {}).get("file", found.study))
-    loaded = load_problem(path)
-    now, then = fingerprint(loaded.evaluator), found.provenance.get("model", {})
-    if now.get("samples_sha256") != then.get("samples_sha256"):
-        raise WrongUsage(f"{path}: its samples have changed since the run", fix=f"explorer run {path}")
-    return loaded
+__all__ = ["Choice", "choose", "describe_design"]
 
 
 def choose(
@@ -77,8 +33,8 @@ def choose(
     allow_extrapolation: bool = False,
     device: str | None = None,
     bin_name: str = "",
-) -> tuple[Choice, dict[str, Any]]:
-    """Choose one configuration from a front by one rule; return it, and what `chosen.json` holds of it.
+) -> Choice:
+    """Choose one design from a front by one rule.
 
     Args:
         study_or_folder: a study that was run here, a result folder, or results that are read already.
@@ -132,16 +88,16 @@ def choose(
     }
     if device is not None:
         # Not at the top: of all choices this one alone needs the model, and with it the whole engine.
-        from explorer.api.selection import applied
+        from explorer.api.analysis import apply_to_device
 
-        payload["applied"] = applied(
+        payload["applied"] = apply_to_device(
             found, choice.design, device=device, bin_name=bin_name, conditions=conditions,
             allow_extrapolation=allow_extrapolation,
         )  # fmt: skip
-    return choice, payload
+    return replace(choice, record=payload)
 
 
-def describe(design: Mapping[str, Any], columns: Mapping[str, Column] | None = None) -> list[str]:
+def describe_design(design: Mapping[str, Any], columns: Mapping[str, Column] | None = None) -> list[str]:
     """Return a design's columns as lines for people, with intervals where they are known.
 
     Args:

@@ -4,17 +4,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from explorer.api.models import Samples, fit_model
 from explorer.api.results import RESULTS_FOLDER, display_name
 from explorer.errors import Interrupted, MeasurementFailed, WrongUsage
 from explorer.io.files import cannot_write
+from explorer.io.tables import Table
 from explorer.models.evaluation import Problem, make_problem
 from explorer.models.loading import load_evaluator
 from explorer.models.measured.function import Measure
 from explorer.pareto.results.folder import write_folder
 from explorer.pareto.results.results import Results, nothing_feasible
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
-from explorer.problem.study import load_study
+from explorer.problem.study import Study, make_study, read_study
 from explorer.report.pages.write import write_page
 from explorer.search.collect import collect
 from explorer.search.progress import Progress
@@ -26,6 +29,8 @@ from explorer.search.storage.open import journal_path, recover_journal
 from explorer.search.storage.retry import translate_storage_errors
 from explorer.search.storage.run_lock import run_lock
 from explorer.units import parse_quantity
+
+__all__ = ["Outcome", "Problem", "Progress", "Study", "load_study", "repair_journal", "run", "study"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +52,65 @@ class Outcome:
     recovered_from: Path | None = None
 
 
-def load_problem(study: str, *, measure: Measure | str | None = None) -> Problem:
-    """Load a study by name or path, with its model: ready to run, or to assess designs without searching.
+def load_study(name: str | Path, *, measure: Measure | str | None = None) -> Problem:
+    """Load a study by name or path, with its model: ready to run, or to evaluate designs without a search.
 
     Args:
-        study: its name or path.
+        name: its name or path.
         measure: for a study whose model is `{ measures = [...] }`: the function that measures a design, given its
             knobs by name (SI), or FILE.py:NAME.
 
     Raises:
         WrongUsage: there is no such study or model.
-        InvalidFile: a file is not what it should be; all of its faults at once.
+        InvalidFile: a file is invalid; all of its faults at once.
     """
-    declared = load_study(study)
+    declared = read_study(str(name))
     return make_problem(declared, load_evaluator(declared, measure=measure))
 
 
+def study(
+    *,
+    objectives: Sequence[str],
+    name: str = "study",
+    samples: Table | Samples | Sequence[Table] | None = None,
+    space: str | Sequence[str] | Mapping[str, Any] | None = None,
+    measure: Measure | str | None = None,
+    knobs: Sequence[str] | None = None,
+    **declared: Any,
+) -> Problem:
+    """Return a study declared in Python, ready to run; the keywords are the keys of a study file.
+
+    Args:
+        objectives: two or more columns to optimize.
+        name: of the study; its results are written to `results/<name>/`.
+        samples: the model is fitted to these: a CSV, a DataFrame, read samples, or a list of them.
+        space: a search space by name or path, several, or the keys of a space file: `{"axes": {...}, ...}`.
+        measure: the function that measures a design, with `model={"measures": [...]}`.
+        knobs: further columns of the samples that are knobs; default: the axes of the space that samples have.
+        declared: further keys of a study file: `model`, `families`, `constraints`, `cost`, `search`, `reference_point`.
+
+    Raises:
+        WrongUsage: there is no such space or model, or both `samples` and `model` are given.
+        InvalidFile: the declaration or the samples are invalid; all faults at once.
+    """
+    if samples is not None and "model" in declared:
+        raise WrongUsage("samples and model are both given", fix="give one of them")
+    inline = {"space": dict(space)} if isinstance(space, Mapping) else {}
+    names = "space" if inline else space if space is None or isinstance(space, str) else list(space)
+    keys = {**({} if names is None else {"space": names}), **declared, "objectives": list(objectives)}
+    if samples is None:
+        made = make_study(keys, name=name, spaces=inline)
+        return make_problem(made, load_evaluator(made, measure=measure))
+    made = make_study({**keys, "model": "samples.csv"}, name=name, spaces=inline)
+    own = [key for key in made.own_columns if key != "weight_bits"]
+    fitted = fit_model(samples, knobs=own if knobs is None else knobs, ignore=[
+        column for one in made.spaces for column in one.file.ignore
+    ])  # fmt: skip
+    return make_problem(replace(made, model="samples"), fitted)
+
+
 def run(
-    study: str | Problem,
+    study: str | Path | Problem,
     *,
     trials: int | None = None,
     seed: int | None = None,
@@ -114,7 +160,7 @@ def run(
         Interrupted: Ctrl-C; the result folder holds what was found so far.
         StorageLost: the storage went away in the middle, and did not come back; it holds all that was told.
     """
-    loaded = load_problem(study, measure=measure) if isinstance(study, str) else study
+    loaded = load_study(study, measure=measure) if isinstance(study, (str, Path)) else study
     asked = loaded.study.with_search(trials=trials, seed=seed, sampler=sampler)
     seconds = parse_quantity(time_limit, "s") if isinstance(time_limit, str) else time_limit
     uploads = tuple(_existing(path) for path in upload)

@@ -1,6 +1,5 @@
 """How commands speak: data on stdout, notes on stderr, plain text wherever nobody would see colours."""
 
-import json
 import math
 import os
 import sys
@@ -12,7 +11,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-from explorer.problem.columns import Column, bounds, describe
+if TYPE_CHECKING:
+    from explorer.api.results import Column, Columns
 
 _GAP = 2  # spaces between two columns of a table
 _PIPE_WIDTH = 200  # a pipe has no width of its own; rows wider than a default of 80 would be cut
@@ -133,21 +133,10 @@ def _total(widths: Sequence[int]) -> int:
 
 def print_json(payload: Mapping[str, Any], *, one_line: bool = False) -> None:
     """Print JSON that every parser takes: NaN and infinities become null."""
-    sys.stdout.write(json.dumps(finite(payload), indent=None if one_line else 2, ensure_ascii=False) + "\n")
+    from explorer.api.results import to_text
+
+    sys.stdout.write(to_text(payload, indent=None if one_line else 2))
     sys.stdout.flush()
-
-
-def finite(value: Any) -> Any:
-    """Replace what JSON has no word for (NaN, infinity, numpy scalars) by null and plain numbers."""
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    if hasattr(value, "item"):
-        return finite(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _console(stream: Any) -> Console:
@@ -175,18 +164,16 @@ def _is_number(text: str) -> bool:
     return True
 
 
-if TYPE_CHECKING:
-    from explorer.problem.columns import Columns
-
-
-def short_title(column: Column) -> str:
+def short_title(column: "Column") -> str:
     """Name a column for a narrow terminal: 'latency ms'."""
     unit = (column.shown_in or column.symbol).replace("J*s", "J·s")
     return f"{column.short} {unit}".strip()
 
 
-def value_cell(columns: "Columns", name: str, row: int, *, with_bounds: bool, column: Column | None = None) -> object:
+def value_cell(columns: "Columns", name: str, row: int, *, with_bounds: bool, column: "Column | None" = None) -> object:
     """Return one value as it is shown: '128.2 [114.9, 142]', or a plain number where it has no interval."""
+    from explorer.api.results import bounds, describe
+
     value = columns[name][row]
     if isinstance(value, str):
         return value

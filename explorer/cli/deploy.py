@@ -60,10 +60,8 @@ def deploy(
     that is for the device to choose.
     """
     from explorer import api
+    from explorer.api.deployment import SHIPPED, NetworkOptions, load_data
     from explorer.cli.console import note, print_text
-    from explorer.deploy.bundle.network_artifact import NetworkOptions
-    from explorer.network.measurement.labelled_data import load_data
-    from explorer.network.measurement.technology import SHIPPED
 
     options = NetworkOptions(
         codec.value if codec else None, level, technology or SHIPPED, per_tensor=per_tensor,

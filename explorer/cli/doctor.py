@@ -9,10 +9,10 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inst
     """Tell what this machine can do: optional parts, energy meters, clocks; and how to get what is missing."""
     from dataclasses import asdict
 
-    from explorer.api.doctor import doctor as look
+    from explorer.api.machine import doctor as check_machine
     from explorer.cli.console import print_json, print_table
 
-    findings = look()
+    findings = check_machine()
     if as_json:
         print_json({"schema": "explorer.doctor/1", "findings": [asdict(finding) for finding in findings]})
         return

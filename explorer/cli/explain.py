@@ -10,9 +10,7 @@ from explorer.cli.front import StudyOrFolder
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from explorer.pareto.explanation.explain import Explanation
-    from explorer.pareto.explanation.local_sensitivity import LocalSensitivity
-    from explorer.pareto.explanation.perturbations import Perturbation
+    from explorer.api.analysis import Explanation, LocalSensitivity, Perturbation
 
 _SIGNS = {"+": "up", "-": "down", "?": "not known", "0": "no effect"}
 # A form knows no effect of a knob that its samples lack: that is not to have measured that there is none.
@@ -43,8 +41,8 @@ def explain(
     that to the rows that differ in one knob alone. The design can be any that was tried, on the front or not.
     """
     from explorer import api
+    from explorer.api.analysis import explanation_json
     from explorer.cli.console import note, print_json, print_prose, print_text
-    from explorer.pareto.explanation.explain import explanation_json
 
     explanation = api.explain(study, design=design, study=study_file)
     for text in explanation.warnings:
@@ -62,7 +60,7 @@ def explain(
 
 
 def _print_design(e: "Explanation") -> None:
-    from explorer import api
+    from explorer.api.selection import describe_design
     from explorer.cli.console import print_prose, print_text
 
     place = "on the front" if e.is_front else "not on the front" if e.design["is_feasible"] else "not feasible"
@@ -71,7 +69,7 @@ def _print_design(e: "Explanation") -> None:
     print_prose(f"design {e.design['design_id']} of {e.study}: {place}{sure}")
     if e.is_extrapolated:
         print_text("EXTRAPOLATED: outside the model's domain; measure it before you believe it")
-    for line in api.describe(e.design, e.own_columns):
+    for line in describe_design(e.design, e.own_columns):
         print_text(f"  {line}")
     if e.rival is not None:
         others = "one design beats" if e.rival.n == 1 else f"{e.rival.n} designs beat"

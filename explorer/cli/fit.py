@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from explorer.models.parametric.surrogate import Surrogate
-    from explorer.models.response.multi_target import MultiResponse
+    from explorer.api.models import MultiResponse, Surrogate
 
 
 def fit(
@@ -33,29 +32,21 @@ def fit(
     Exactly the paper's five knobs are fitted by the paper's shapes, whose priors are written down; any other table by
     the form that predicts unseen rows best. Several files compose: accuracy from one, energy from another.
     """
-    import json
+    from explorer import api
+    from explorer.api.models import MultiResponse
+    from explorer.cli.console import note, print_json
 
-    from explorer.cli.console import finite, note, print_json
-    from explorer.io.files import write_text
-    from explorer.models.loading import fit_samples, load_samples, model_to_json
-    from explorer.models.posterior_draws import posterior_draws
-    from explorer.models.quality.summary import model_summary
-    from explorer.models.response.multi_target import MultiResponse
-    from explorer.pareto.uncertainty.next_measurement import advice_for_model
-
-    model = fit_samples(load_samples(samples, own=knob, ignore=ignore or ()), name=" + ".join(samples))
-    summary = model_summary(model)
-    advice = advice_for_model(model, posterior_draws(model))
+    fitted = api.fit(list(samples), knobs=knob, ignore=ignore or ())
+    model, summary, advice = fitted.model, dict(fitted.summary), fitted.next_measurement
     if output is not None:
-        write_text(output, json.dumps(finite(model_to_json(model)), indent=1, ensure_ascii=False) + "\n")
+        fitted.save(output)
     if as_json:
-        told = {"design": advice.design, "reduction": advice.reduction} if advice else None
-        print_json({**summary, "next_measurement": told})
+        print_json(fitted.to_json())
         return
     if isinstance(model, MultiResponse):
         _print_responses(model, summary)
     else:
-        _print_shapes(model, summary, advice.text() if advice else "")
+        _print_forms(model, summary, advice.text() if advice else "")
     for text in dict.fromkeys((*model.notes, *summary["warnings"])):
         note(f"note: {text}")
     if output is not None:
@@ -85,8 +76,8 @@ def _print_worth(summary: dict[str, Any], *, baselines: dict[str, str]) -> None:
 
 
 def _print_responses(model: "MultiResponse", summary: dict[str, Any]) -> None:
+    from explorer.api.models import candidate_rows
     from explorer.cli.console import print_table, print_text
-    from explorer.models.quality.summary import candidate_rows
 
     print_text(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")
     print_text("Fitted by responses: the form that predicts unseen rows best, for each target.")
@@ -111,9 +102,9 @@ def _print_responses(model: "MultiResponse", summary: dict[str, Any]) -> None:
         print_text(f"  {text}")
 
 
-def _print_shapes(model: "Surrogate", summary: dict[str, Any], advice: str) -> None:
+def _print_forms(model: "Surrogate", summary: dict[str, Any], advice: str) -> None:
+    from explorer.api.models import EXPONENT_SOURCE, THRESHOLD_SOURCE
     from explorer.cli.console import print_table, print_text
-    from explorer.models.parametric.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE
 
     coefficients = summary["coefficients"]
     print_text(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")

@@ -23,16 +23,12 @@ def import_opp(
     """
     import sys
 
+    from explorer import api
     from explorer.cli.console import note
-    from explorer.io.files import write_text
-    from explorer.problem.opp_import import device_toml, import_points
 
-    table = import_points(file, cluster=cluster, bin_name=bin_name)
-    text = device_toml(table, title=f"{table.name} of {file.name}", source=f"{file.name}, table {table.name}")
+    table, text = api.import_opp(file, cluster=cluster, bin_name=bin_name, output=output)
     if output is None:
         sys.stdout.write(text)
-    else:
-        write_text(output, text)
     for line in table.notes:
         note(f"note: {line}")
     bins = sorted({point.bin for point in table.points} - {""})

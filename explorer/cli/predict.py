@@ -24,13 +24,10 @@ def predict(
     """Predict accuracy, latency, energy, power and size of designs: one by its knobs, or many from a CSV."""
     import sys
 
+    from explorer.api.models import predict_columns
+    from explorer.api.results import COLUMNS, bounds, csv_text, describe
     from explorer.cli.console import note, print_json, print_table, short_title, value_cell
     from explorer.errors import WrongUsage
-    from explorer.models.loading import load_model
-    from explorer.models.predict import implied_knobs, one_design, predict_designs, takes_unquantized
-    from explorer.models.samples.samples import read_designs
-    from explorer.pareto.results.csv_text import csv_text
-    from explorer.problem.columns import COLUMNS, describe
 
     knobs = {
         "family": family,
@@ -43,16 +40,7 @@ def predict(
     given = {name: text for name, text in knobs.items() if text is not None}
     if designs is not None and given:
         raise WrongUsage(f"--designs stands beside {', '.join(given)}", fix="give a file, or one design's knobs")
-    surrogate = load_model(model)
-    if designs is not None:
-        family_ = surrogate.families[0]
-        categories = tuple(surrogate.choices(family_))
-        needed = ("family", *surrogate.domain[family_], *categories)
-        may_be_zero, implied = takes_unquantized(surrogate), implied_knobs(surrogate)
-        asked = read_designs(designs, knobs=needed, categories=categories, implied=implied, is_measured=may_be_zero)
-    else:
-        asked = one_design(surrogate, given)
-    columns = predict_designs(surrogate, asked)
+    columns = predict_columns(model, designs, given)
     n = len(columns["family"])
     if style is Format.csv:
         sys.stdout.write(csv_text(columns, list(columns)))
@@ -60,7 +48,8 @@ def predict(
         listed = [{name: values[i] for name, values in columns.items()} for i in range(n)]
         print_json({"schema": "explorer.predict/1", "model": model, "designs": listed})
     else:
-        names = [name for name in columns if name in COLUMNS or name in asked]
+        ends = {end for name in columns for end in bounds(name)}
+        names = [name for name in columns if name not in ends]
         titles = [short_title(describe(name)) if name in COLUMNS else name for name in names]
         rows = [[value_cell(columns, name, i, with_bounds=True) for name in names] for i in range(n)]
         if n == 1:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from explorer.cli.console import note, stderr
 
 if TYPE_CHECKING:
-    from explorer.search.progress import Progress as SearchProgress
+    from explorer.api.studies import Progress as SearchProgress
 
 # One measured design may take minutes: over rich's own 30 s there would be no speed to tell the time left by.
 _SPEED_OVER_S = 3600.0
@@ -46,13 +46,13 @@ def search_progress() -> Iterator[tuple["SearchProgress", Callable[[str], None]]
 
 
 @contextmanager
-def counting_progress(title: str, *, total: int) -> Iterator[Callable[[], None]]:
-    """Show how many of a known number are done and the time left; call what it yields after each."""
+def counting_progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how many of all are finished and the time left; call what it yields with both numbers after each."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = stderr()
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     is_hidden, period = not console.is_terminal, _SPEED_OVER_S
     with Progress(*columns, console=console, transient=True, disable=is_hidden, speed_estimate_period=period) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda: bar.advance(task)
+        task = bar.add_task(title, total=None)
+        yield lambda n_done, n_all: bar.update(task, completed=n_done, total=n_all)

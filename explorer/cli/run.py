@@ -1,5 +1,6 @@
 """`explorer run`: run or resume a study."""
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from explorer.pareto.results.results import Results
+    from explorer.api.results import Results
 
 Trials = Annotated[
     int | None, typer.Option("--trials", help="COMPLETE trials wanted in all.", show_default="the study's")
@@ -68,6 +69,7 @@ def run(
     A second run adds only the trials that are missing. Ctrl-C saves what is finished; the same command goes on.
     """
     from explorer import api
+    from explorer.api.results import RESULTS_FOLDER, display_name
     from explorer.cli.console import note, print_json, print_prose
     from explorer.cli.progress import search_progress
     from explorer.errors import ExplorerError
@@ -95,7 +97,7 @@ def run(
             )
     except ExplorerError as error:
         if error.exit_code in {4, 130}:
-            folder = out or api.RESULTS_FOLDER / Path(study).stem
+            folder = out or RESULTS_FOLDER / Path(study).stem
             note(f"saved what was found so far in {folder}/")
         raise
     results, folder = outcome.results, outcome.out
@@ -134,6 +136,7 @@ def run(
     if results.advice:
         print_prose(results.advice)
     print_prose(f"{folder}/: report.html (open it in a browser), front.csv, front.json, trials.csv, provenance.json")
+    note(f"next: explorer choose {shlex.quote(display_name(results.study, folder))} --knee")
 
 
 def _resources(given: list[str]) -> dict[str, float]:

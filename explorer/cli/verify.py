@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from explorer.deploy.verification.check import Check, Interval
+    from explorer.api.deployment import Check, Interval
 
 _INSIDE = {"kept": "yes", "broken": "NO"}
 
@@ -60,13 +60,13 @@ def _fix(broken: "tuple[Check, ...]") -> str:
 
 
 def _title(check: "Check") -> str:
-    from explorer.problem.columns import COLUMNS
+    from explorer.api.results import COLUMNS
 
     return COLUMNS[check.name].label if check.name in COLUMNS else check.name
 
 
 def _text(check: "Check", value: "Interval | str | None") -> str:
-    from explorer.problem.columns import COLUMNS
+    from explorer.api.results import COLUMNS
 
     if value is None or isinstance(value, str):
         return value or "-"

@@ -29,13 +29,13 @@ def main() -> None:
     samples = paper_samples()
     print(f"fit of ten samples        {cpu(lambda: fit_surrogate(samples, name='paper')) * 1e3:8.1f} ms")
     print(f"leave-one-out with draws  {cpu(lambda: leave_one_out(samples)) * 1e3:8.1f} ms")
-    problem = explorer.load_problem("edp-accuracy")
+    problem = explorer.load_study("edp-accuracy")
     (region,) = problem.regions.values()
     unit = np.random.default_rng(0).random((100_000, 4))
     one = cpu(lambda: problem.evaluate(region.from_unit(unit))) / len(unit)
     print(f"assessing one of 100,000  {one * 1e6:8.3f} us")
     for name in ("edp-accuracy", "energy-latency-accuracy"):
-        asked = explorer.load_problem(name)
+        asked = explorer.load_study(name)
         reference = asked.study.reference_point or ()
         print(f"exact front, {len(reference)} objectives {cpu(lambda a=asked, r=reference: exact_front(a, r)):8.3f} s")
     for sampler in ("random", "nsga2", "tpe"):

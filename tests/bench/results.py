@@ -88,7 +88,7 @@ def results_of(problem: Problem, designs: Columns) -> Results:
 
 def measure(study: str, kind: Callable[[Problem, int], Columns], n: int, folder: Path) -> None:
     """Print one line a measurement."""
-    problem = explorer.load_problem(study)
+    problem = explorer.load_study(study)
     found = results_of(problem, kind(problem, n))
     print(f"\n{study}, {n:,} trials, a front of {int(found.is_front.sum()):,}")
     certified = annotate_uncertainty(found, problem)

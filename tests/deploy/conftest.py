@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from explorer.api import choose, run
-from explorer.cli.console import finite
+from explorer.io.json_text import finite
 from explorer.network.measurement.labelled_data import LabelledData, load_data, make_labelled_data
 
 Change = Callable[[dict[str, Any]], object]
@@ -19,7 +19,7 @@ Write = Callable[..., Path]
 def payload(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("deployed")
     run("edp-accuracy", trials=60, out=out)
-    chosen: dict[str, Any] = finite(choose(out, design=1, where=["accuracy >= 0.9"])[1])  # CNN2: R 0.46, D 0.03
+    chosen: dict[str, Any] = finite(choose(out, design=1, where=["accuracy >= 0.9"]).record)  # CNN2: R 0.46, D 0.03
     return chosen
 
 

@@ -7,7 +7,8 @@ import moocore
 import numpy as np
 import pytest
 
-from explorer.api import load, run
+from explorer.api import load_study as load
+from explorer.api import run
 from explorer.pareto.exact_front import exact_front
 from explorer.pareto.geometry.refinement import Budget, refine
 from explorer.problem.columns import Float

@@ -85,9 +85,9 @@ def build_manifest(
     )
 
 
-def manifest_text(manifest: ManifestFile) -> str:
+def manifest_text(file: ManifestFile) -> str:
     """Return the text of manifest.json in printable ASCII, which YAML can contain unchanged."""
-    payload = manifest.model_dump(mode="json", by_alias=True)
+    payload = file.model_dump(mode="json", by_alias=True)
     return json.dumps(payload, indent=2, allow_nan=False).replace("\x7f", "\\u007f") + "\n"
 
 

@@ -16,7 +16,7 @@ from explorer.pareto.decision.device_point import Applied, apply_to
 from explorer.pareto.results.origin import locate_study_file, provenance_changes
 from explorer.problem.columns import own_knobs
 from explorer.problem.constraints import parse_constraint
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 from explorer.units import factor
 
 
@@ -61,7 +61,7 @@ def place_on_device(
     origin = selected.file.provenance.model_dump(mode="json")
     reasons: tuple[str, ...]
     try:
-        study = load_study(locate_study_file(origin, folder=folder, asked=selected.file.study))
+        study = read_study(locate_study_file(origin, folder=folder, asked=selected.file.study))
         problem = make_problem(study, load_evaluator(study))
         reasons = provenance_changes(origin, problem)
         if not reasons:

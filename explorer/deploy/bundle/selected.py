@@ -1,4 +1,4 @@
-"""Chosen design of an untrusted chosen.json, checked before use."""
+"""The design of an untrusted chosen.json, checked before use."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Target device of a bundle: its clocks, the applied clock, and the interface that sets it."""
+"""The device of a bundle: its clocks, the applied clock, and the interface that sets it."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -112,7 +112,7 @@ def make_feeds(data: LabelledData, inputs: Sequence[Input]) -> dict[str, Array]:
         for name in arrays
         if name not in names
     ]
-    feeds: dict[str, Array] = {}
+    converted: dict[str, Array] = {}
     for entry in inputs:
         if entry.name not in arrays:
             faults.append(Fault(f"input '{entry.name}'", "has no array", "store one array for each input, by its name"))
@@ -122,10 +122,10 @@ def make_feeds(data: LabelledData, inputs: Sequence[Input]) -> dict[str, Array]:
         if fault is not None:
             faults.append(fault)
         else:
-            feeds[entry.name] = array.astype(entry.dtype)
+            converted[entry.name] = array.astype(entry.dtype)
     if faults:
         raise InvalidFile(data.source, faults)
-    return feeds
+    return converted
 
 
 def _misfit(entry: Input, array: Array) -> Fault | None:

@@ -1,12 +1,14 @@
 """Decisions: one configuration from a front, by a stated rule, with the runner-up and the price of more accuracy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from explorer.errors import NoFeasibleDesign, WrongUsage
+from explorer.io.json_text import write_json
 from explorer.paper.equations import weighted_cost
 from explorer.pareto.geometry.dominance import to_minimization
 from explorer.pareto.results.results import Results
@@ -39,6 +41,7 @@ class Choice:
         runner_up: the second best design's columns; None where there is no other.
         price: what one more point of accuracy costs, in words.
         is_extrapolated: whether the model was asked outside its domain.
+        record: the content of chosen.json, as plain JSON values.
     """
 
     design: dict[str, Any]
@@ -47,6 +50,19 @@ class Choice:
     runner_up: dict[str, Any] | None
     price: str
     is_extrapolated: bool
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> Path:
+        """Write chosen.json, for `explorer deploy`; return the path.
+
+        Raises:
+            WrongUsage: the file cannot be written.
+        """
+        write_json(Path(path), self.record)
+        return Path(path)
+
+    def __repr__(self) -> str:
+        return f"Choice(design {self.design.get('design_id')} of {self.record.get('study', '?')}: {self.why})"
 
 
 def choose(

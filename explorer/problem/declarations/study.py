@@ -38,8 +38,12 @@ def _constraint_text(text: str, info: ValidationInfo) -> str:
 def _own_names(info: ValidationInfo) -> list[str]:
     """Return the user's own knobs of the study's spaces, as far as their files can be read at this point."""
     space, beside = info.data.get("space"), Path(info.context["path"]).parent if info.context else None
+    inline = info.context.get("spaces", {}) if info.context else {}
     names: list[str] = []
     for name in (space,) if isinstance(space, str) else space or ():
+        if name in inline:
+            names += inline[name].axes.own
+            continue
         try:
             names += read_toml(find("search_spaces", name, beside=beside), SpaceFile)[0].axes.own
         except ExplorerError:  # told when the space itself is read
@@ -180,7 +184,10 @@ class StudyFile(Declaration):
     @classmethod
     def _find_spaces(cls, value: str | tuple[str, ...] | None, info: ValidationInfo) -> str | tuple[str, ...] | None:
         beside = Path(info.context["path"]).parent if info.context else None
+        inline = info.context.get("spaces", {}) if info.context else {}
         for name in (value,) if isinstance(value, str) else value or ():
+            if name in inline:
+                continue
             try:
                 find("search_spaces", name, beside=beside)
             except WrongUsage as error:

@@ -11,7 +11,7 @@ import pytest
 import explorer
 from explorer.errors import InvalidFile, MeasurementFailed, WrongUsage
 from explorer.models.measured.function import FunctionEvaluator, load_function, run_source
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 
 SPACE = """
 family = "Board"
@@ -83,7 +83,7 @@ def test_what_was_measured_is_not_measured_again_when_the_run_goes_on(study: str
 
 def test_results_can_be_looked_at_without_the_function(study: str, tmp_path: Path) -> None:
     explorer.run(study, measure=board, out=tmp_path / "out")
-    loaded = explorer.load_problem(study)
+    loaded = explorer.load_study(study)
     told = explorer.explain(tmp_path / "out", design=3, study=study)
 
     assert told.design["design_id"] == 3
@@ -105,7 +105,7 @@ def test_results_can_be_looked_at_without_the_function(study: str, tmp_path: Pat
     ],
 )
 def test_what_is_no_measurement_is_refused_with_what_it_was(study: str, given: Any, said: str) -> None:
-    asked = explorer.load_problem(study, measure=lambda _: given)
+    asked = explorer.load_study(study, measure=lambda _: given)
 
     with pytest.raises(MeasurementFailed, match=said):
         asked.sample(2)
@@ -154,7 +154,7 @@ def test_a_function_that_cannot_be_loaded_is_told(tmp_path: Path, text: str, sai
 
 def test_only_a_study_that_measures_by_a_function_takes_one() -> None:
     with pytest.raises(WrongUsage, match=r"paper.toml measures by no function\n  fix: leave --measure out"):
-        explorer.load_problem("paper", measure=board)
+        explorer.load_study("paper", measure=board)
 
 
 def test_a_study_declares_known_targets_and_a_reference_point(tmp_path: Path, study: str) -> None:
@@ -165,9 +165,9 @@ def test_a_study_declares_known_targets_and_a_reference_point(tmp_path: Path, st
     (tmp_path / "free.toml").write_text(text[: text.index("[reference")], encoding="utf-8")
 
     with pytest.raises(InvalidFile, match=r"unknown name 'enrgy_j'(.|\n)*did you mean 'energy_j'"):
-        load_study(str(tmp_path / "faulty.toml"))
+        read_study(str(tmp_path / "faulty.toml"))
     with pytest.raises(InvalidFile, match=r"\[reference_point\] is missing"):
-        load_study(str(tmp_path / "free.toml"))
+        read_study(str(tmp_path / "free.toml"))
 
 
 def test_an_objective_that_is_not_measured_is_refused(tmp_path: Path, study: str) -> None:
@@ -179,11 +179,11 @@ def test_an_objective_that_is_not_measured_is_refused(tmp_path: Path, study: str
     (tmp_path / "other.toml").write_text(text.replace("energy_j = 10.0", "edp_js = 10.0"), encoding="utf-8")
 
     with pytest.raises(InvalidFile, match="'edp_js' needs latency_s, which model"):
-        explorer.load_problem(str(tmp_path / "other.toml"), measure=board)
+        explorer.load_study(str(tmp_path / "other.toml"), measure=board)
 
 
 def test_measurements_of_other_machines_do_not_claim_this_processor(study: str) -> None:
-    asked = explorer.load_problem(study, measure=board)
+    asked = explorer.load_study(study, measure=board)
     function = asked.evaluator
     assert isinstance(function, FunctionEvaluator)
     design = {"family": "Board", "quant_step": 0.1, "frequency_hz": 1e9, "mode": "eco"}

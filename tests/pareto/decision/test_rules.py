@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explorer.api import choose, results, run
+from explorer.api import choose, run
+from explorer.api import load_results as results
 from explorer.errors import NoFeasibleDesign, WrongUsage
 from explorer.paper.equations import weighted_cost
 from explorer.pareto.results.results import Results
@@ -43,7 +44,7 @@ def found(folder: Path) -> Results:
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.7, 0.9, 1.0])
 def test_by_alpha_no_design_of_the_front_has_a_lower_cost(folder: Path, found: Results, alpha: float) -> None:
-    choice, _ = choose(folder, alpha=alpha)
+    choice = choose(folder, alpha=alpha)
 
     front = found.front_columns
     costs = weighted_cost(front["accuracy"], front["energy_j"], energy_max=39.6, alpha=alpha)
@@ -59,7 +60,7 @@ def test_results_that_are_read_already_can_be_chosen_from_again_and_again(folder
 
 
 def test_the_knee_is_furthest_from_the_line_through_the_extremes(folder: Path, found: Results) -> None:
-    choice, _ = choose(folder, knee=True)
+    choice = choose(folder, knee=True)
 
     values = np.stack([found.front_columns["edp_js"], -found.front_columns["accuracy"]], axis=-1)
     scaled = (values - values.min(axis=0)) / np.ptp(values, axis=0)
@@ -71,7 +72,7 @@ def test_the_knee_is_furthest_from_the_line_through_the_extremes(folder: Path, f
 
 
 def test_under_a_condition_the_least_column_is_that_of_the_designs_that_meet_it(folder: Path, found: Results) -> None:
-    choice, _ = choose(folder, minimize="edp_js", where=["accuracy >= 0.92"])
+    choice = choose(folder, minimize="edp_js", where=["accuracy >= 0.92"])
 
     front = found.front_columns
     assert choice.design["accuracy"] >= 0.92
@@ -81,13 +82,13 @@ def test_under_a_condition_the_least_column_is_that_of_the_designs_that_meet_it(
 
 
 def test_minimizing_what_should_be_large_takes_the_largest(folder: Path, found: Results) -> None:
-    choice, _ = choose(folder, minimize="accuracy")
+    choice = choose(folder, minimize="accuracy")
 
     assert choice.design["accuracy"] == found.front_columns["accuracy"].max()
 
 
 def test_the_price_of_a_point_of_accuracy_names_a_design_that_has_it(folder: Path, found: Results) -> None:
-    choice, _ = choose(folder, minimize="edp_js")
+    choice = choose(folder, minimize="edp_js")
 
     number = int(choice.price.split("design ")[1].split(")")[0])
     row = int(np.flatnonzero(found.table["design_id"] == number)[0])
@@ -98,7 +99,8 @@ def test_the_price_of_a_point_of_accuracy_names_a_design_that_has_it(folder: Pat
 def test_a_design_by_number_is_taken_and_told_where_another_beats_it(folder: Path, found: Results) -> None:
     beaten = int(found.table["design_id"][np.flatnonzero(~found.is_front)[0]])
 
-    choice, payload = choose(folder, design=beaten)
+    choice = choose(folder, design=beaten)
+    payload = choice.record
 
     assert choice.design["design_id"] == beaten
     assert "NOT on the front" in payload["rule"]["text"]
@@ -124,7 +126,8 @@ def test_extrapolated_designs_are_refused_unless_asked_for(tmp_path: Path) -> No
     with pytest.raises(NoFeasibleDesign, match="--allow-extrapolation"):
         choose(tmp_path / "out", knee=True)
 
-    choice, payload = choose(tmp_path / "out", knee=True, allow_extrapolation=True)
+    choice = choose(tmp_path / "out", knee=True, allow_extrapolation=True)
+    payload = choice.record
     assert choice.is_extrapolated
     assert payload["is_extrapolated"] is True
 

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from explorer.api import load, results, run
+from explorer.api import load_results as results
+from explorer.api import load_study as load
+from explorer.api import run
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import Problem
 from explorer.models.parametric.surrogate import Surrogate

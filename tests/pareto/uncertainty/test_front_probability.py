@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explorer.api import load, results, run
+from explorer.api import load_results as results
+from explorer.api import load_study as load
+from explorer.api import run
 from explorer.models.evaluation import Problem
 from explorer.models.parametric.surrogate import Surrogate
 from explorer.models.posterior_draws import Draws, drawn_targets, posterior_draws

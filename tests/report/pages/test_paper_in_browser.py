@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 
-from explorer.cli.paper import printed_tables
-from explorer.paper.audit.statements import audit
-from explorer.paper.tables import paper_table
+from explorer.api import paper
 from explorer.report.pages.paper import paper_figures, paper_page
 from explorer.report.plots.paper import FIGURES
 
@@ -21,8 +19,8 @@ Opened = tuple[dict[int, dict[str, Any]], list[str]]
 
 @pytest.fixture(scope="module")
 def opened(open_page: Callable[..., Opened]) -> Opened:
-    table = paper_table()
-    page = paper_page(figures=paper_figures(table), claims=audit(table), tables=printed_tables(table))
+    audit = paper()
+    page = paper_page(figures=paper_figures(audit.table), claims=audit.claims, tables=audit.printed_tables)
     return open_page(page, widths=OPENED, resized=RESIZED)
 
 

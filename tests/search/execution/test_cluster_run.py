@@ -15,7 +15,7 @@ import pytest
 from tests.search.execution.dask_processes import Cluster, end
 from tests.search.measured import ROOT, assert_measured, free_port, make_measured, until
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "explorer/search/README.md").read_text(encoding="utf-8")
 SBATCH = """#!/bin/sh
 cp "$1" "$TMPDIR/job.$$"
 setsid sh "$TMPDIR/job.$$" > "$TMPDIR/job.$$.log" 2>&1 < /dev/null &

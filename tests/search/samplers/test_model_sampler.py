@@ -18,7 +18,7 @@ from explorer.search.samplers.model_sampler import ModelSampler
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return explorer.load_problem("edp-accuracy")
+    return explorer.load_study("edp-accuracy")
 
 
 def study_of(sampler: optuna.samplers.BaseSampler) -> optuna.Study:
@@ -55,7 +55,7 @@ def n_different(study: optuna.Study) -> int:
 @pytest.mark.parametrize(("n_planned", "n", "least"), [(100, 100, 0.985), (10, 75, 0.98)])
 def test_optimize_reaches_nearly_the_exact_front(problem: Problem, n_planned: int, n: int, least: float) -> None:
     """Also with more trials than were planned."""
-    study = study_of(explorer.ModelSampler(problem, n_trials=n_planned))
+    study = study_of(explorer.samplers.ModelSampler(problem, n_trials=n_planned))
     optimize(study, problem, n)
 
     assert share(study, problem) > least
@@ -113,4 +113,4 @@ def test_four_objectives_are_refused_with_another_sampler(tmp_path: Path) -> Non
     four = tmp_path / "four.toml"
     four.write_text('space = "cnn"\nobjectives = ["energy_j", "latency_s", "accuracy", "size_bytes"]\n')
     with pytest.raises(WrongUsage, match=r"more than three objectives(.|\n)*NSGAIIISampler"):
-        ModelSampler(explorer.load_problem(str(four)))
+        ModelSampler(explorer.load_study(str(four)))

@@ -27,7 +27,7 @@ from tests.search.measured import plain_study
     ],
 )
 def test_auto_depends_on_the_study(study: str, sampler: str, expected: str) -> None:
-    asked = explorer.load_problem(study)
+    asked = explorer.load_study(study)
 
     assert sampler_name(replace(asked, study=replace(asked.study, sampler=sampler))) == expected
 

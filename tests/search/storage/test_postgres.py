@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from explorer.api import load_problem as load
+from explorer.api import load_study as load
 from explorer.search.execution.coordinator import search_measured
 from explorer.search.execution.local import InlineExecutor
 from explorer.search.execution.spool import UNSTORED_NAME

@@ -1,4 +1,4 @@
-"""What this machine can do: which optional parts are there, what can be measured, what can be set."""
+"""The installation and this machine: names that can be given, schemas, imported devices, and the checks of `doctor`."""
 
 import os
 import platform
@@ -7,9 +7,82 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+from explorer.deploy.bundle.schema import ManifestFile
+from explorer.devices.device import DeviceFile
 from explorer.devices.meters import nvml_meter, rapl_meter
-from explorer.io.files import shipped
+from explorer.devices.opp_tables import OppTable
+from explorer.io.catalog import available, other_names, title_of
+from explorer.io.files import shipped, write_text
+from explorer.network.graph.model import shipped_networks
+from explorer.problem.declarations.space import SpaceFile
+from explorer.problem.declarations.study import SHIPPED_MODELS, StudyFile
+from explorer.problem.objectives import OBJECTIVES
+from explorer.problem.opp_import import device_toml, import_points
+from explorer.problem.study import SAMPLERS
+
+__all__ = ["DoctorCheck", "catalog", "doctor", "import_opp", "schema"]
+
+
+def catalog() -> dict[str, Any]:
+    """Return studies, search spaces, devices, models, networks, objectives and samplers by name, as JSON values."""
+    return {
+        "schema": "explorer.list/1",
+        "studies": [_entry(path) for path in available("studies")],
+        "search_spaces": [_entry(path) for path in available("search_spaces")],
+        "devices": [
+            {"name": p.stem, "also": list(other_names(p)), "title": title_of(p), "file": str(p)}
+            for p in available("search_spaces/devices")
+        ],
+        "models": [*SHIPPED_MODELS],
+        "networks": list(shipped_networks()),
+        "objectives": [{"name": o.name, "direction": o.direction, "label": o.title} for o in OBJECTIVES.values()],
+        "samplers": list(SAMPLERS),
+    }
+
+
+def _entry(path: Path) -> dict[str, str]:
+    return {"name": path.stem, "title": title_of(path), "file": str(path)}
+
+
+def schema() -> dict[str, dict[str, Any]]:
+    """Return the JSON schemas of a study, a space, a device and a bundle's manifest, by kind."""
+    draft = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schemas = {
+        "study": StudyFile.model_json_schema(),
+        "space": SpaceFile.model_json_schema(),
+        "deploy": ManifestFile.model_json_schema(),
+        "device": DeviceFile.model_json_schema(),
+    }
+    return {kind: {**draft, **one} for kind, one in schemas.items()}
+
+
+def import_opp(
+    file: str | Path, *, cluster: str | None = None, bin_name: str | None = None, output: str | Path | None = None
+) -> tuple[OppTable, str]:
+    """Read a device's operating points from a device tree's source or a CSV.
+
+    Args:
+        file: .dts or .dtsi, or a CSV.
+        cluster: the table's label or node name, where the file has several.
+        bin_name: only the points of this speed bin.
+        output: the device's TOML is written here.
+
+    Returns:
+        The table, and its TOML text.
+
+    Raises:
+        WrongUsage: there is no such file, table or bin, or several tables and none was named.
+        InvalidFile: the file is invalid; all faults at once.
+    """
+    path = Path(file)
+    table = import_points(path, cluster=cluster, bin_name=bin_name)
+    text = device_toml(table, title=f"{table.name} of {path.name}", source=f"{path.name}, table {table.name}")
+    if output is not None:
+        write_text(Path(output), text)
+    return table, text
+
 
 _CORE = ("optuna", "numpy", "scipy", "pandas", "moocore", "plotly")
 # What each extra brings, and what it is for.

@@ -31,7 +31,7 @@ NETWORK = "network.onnx"
 
 @dataclass(frozen=True, slots=True)
 class NetworkOptions:
-    """Options of compression (beside R and D), size and modelled energy of a network.
+    """Options of compression (in addition to R and D), size and modelled energy of a network.
 
     Args:
         codec: codec of `size_bytes`; None: the study's, else deflate.

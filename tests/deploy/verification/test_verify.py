@@ -303,7 +303,7 @@ def test_measurements_are_appended_as_a_samples_row(promised: Path, digits: Labe
 
 
 def test_latency_of_another_machine_is_left_empty(promised: Path, digits: LabelledData, tmp_path: Path) -> None:
-    path = tmp_path / "copy.csv"
+    path = tmp_path / "with-clocks.csv"
     path.write_text("family,frequency_hz,latency_s,accuracy,colour", encoding="utf-8")
 
     verify(promised, data=digits, samples=path, energy=False)
@@ -356,8 +356,8 @@ def test_stored_weights_equal_the_compressed_weights(promised: Path) -> None:
     stored = {weight.name: weight for weight in stored_weights(read_network_file(promised / "network.onnx").model)}
     expected = compress_weights(load_network("digits-mlp"), Recipe(0.46, 0.03)).tensors
 
-    assert stored.keys() == copy.keys()
-    for name, tensor in copy.items():
+    assert stored.keys() == expected.keys()
+    for name, tensor in expected.items():
         assert np.array_equal(stored[name].quantized.codes, tensor.codes)
         assert stored[name].quantized.container == tensor.container
         assert (stored[name].step, stored[name].zero) == (np.float32(0.03), 0)

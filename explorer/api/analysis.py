@@ -44,16 +44,16 @@ __all__ = [
 
 
 def report(study_or_folder: str | Path, path: Path | None = None) -> Path:
-    """Write the result page of a finished run anew; return its path, by default `report.html` in the result folder.
+    """Write the result page of a finished run again; return its path, by default `report.html` in the result folder.
 
     Raises:
         WrongUsage: there are no results, or the file cannot be written.
         InvalidFile: a file in the folder is damaged.
     """
     folder = results_folder(study_or_folder)
-    found = read_folder(folder)
+    results = read_folder(folder)
     written = path or folder / "report.html"
-    write_page(found, written, place=display_name(found.study, folder))
+    write_page(results, written, place=display_name(results.study, folder))
     return written
 
 
@@ -71,7 +71,7 @@ def report_image(study_or_folder: str | Path, path: Path | None = None, *, kind:
 def explain(
     study_or_folder: str | Path | Results, *, design: int, study: str | Path | Problem | None = None
 ) -> Explanation:
-    """Explain one finished design: what beats it, what each knob would change, what holds it, the nearest sample.
+    """Explain one finished design: sensitivities, active limits, the dominating design, the nearest sample.
 
     Args:
         study_or_folder: a study that was run here, a result folder, or results.
@@ -88,8 +88,8 @@ def explain(
     else:
         is_read = isinstance(study_or_folder, Results)
         folder = RESULTS_FOLDER / results.study if is_read else results_folder(str(study_or_folder))
-        asked = results.study if is_read else str(study_or_folder)
-        problem = load_study(study or locate_study_file(results.provenance, folder=folder, asked=asked))
+        name = results.study if is_read else str(study_or_folder)
+        problem = load_study(study or locate_study_file(results.provenance, folder=folder, asked=name))
     warnings = provenance_changes(results.provenance, problem)
     if not problem.is_vectorized:
         problem, note = with_fitted_surrogate(problem, results)
@@ -103,27 +103,27 @@ def compare(
     """Compare the fronts of two or more studies that were run here, or result folders.
 
     Args:
-        studies_or_folders: two or more; each is called by its study's name, or, where two have the same, as given.
+        studies_or_folders: two or more; labels are the studies' names, or the arguments where two names are equal.
         objectives: compare by these; default: those that all declare, or else those that any declares and all hold.
 
     Raises:
-        WrongUsage: there are no results, or they cannot be compared; it says by what they can.
+        WrongUsage: there are no results, or they cannot be compared by these objectives.
         InvalidFile: a file of a folder is damaged.
         NoFeasibleDesign: no study has a feasible design.
     """
-    results = [given if isinstance(given, Results) else load_results(given) for given in studies_or_folders]
+    results = [one if isinstance(one, Results) else load_results(one) for one in studies_or_folders]
     labels = [one.study for one in results]
     if len(set(labels)) < len(labels):
-        labels = [given.study if isinstance(given, Results) else str(given) for given in studies_or_folders]
-    if twice := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
-        raise WrongUsage(f"'{twice[0]}' is given twice", fix="give each study or folder once")
+        labels = [one.study if isinstance(one, Results) else str(one) for one in studies_or_folders]
+    if repeated := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
+        raise WrongUsage(f"'{repeated[0]}' is given twice", fix="give each study or folder once")
     return compare_fronts(results, labels=labels, objectives=objectives)
 
 
 def dashboard(
     study_or_folder: str | Path, *, storage: str | None = None, host: str = "127.0.0.1", port: int = 8080
 ) -> Dashboard:
-    """Make optuna-dashboard listen for a study's trials, also while it runs; `serve` then answers.
+    """Start optuna-dashboard on a study's trials, also during a run; call `serve` to answer requests.
 
     Args:
         study_or_folder: a study that was run or is running here, or a result folder.
@@ -139,7 +139,7 @@ def dashboard(
     folders = folders_of(study_or_folder)
     begun = [folder for folder in folders if any((folder / name).is_file() for name in (JOURNAL_NAME, FRONT_JSON))]
     if not begun and storage is None:
-        results_folder(study_or_folder)  # tells what is missing
+        results_folder(study_or_folder)  # raises with what is missing
     stored, name = find_study(begun[0] if begun else folders[1], storage)
     return open_dashboard(stored, name, host=host, port=port)
 
@@ -153,10 +153,10 @@ def apply_to_device(
     conditions: Sequence[Constraint],
     allow_extrapolation: bool,
 ) -> dict[str, Any]:
-    """Return what `chosen.json` holds of a design at a device's point with the nearest clock.
+    """Return the entry `applied` of chosen.json: a design at the device's operating point with the nearest clock.
 
     Raises:
-        WrongUsage: the device, or the study with its samples, is not there or not usable.
+        WrongUsage: the device or the study does not exist, or the samples have changed.
         NoFeasibleDesign: there, a condition is not met, or the model extrapolates.
     """
     points = device_points(device, bin_name=bin_name)
@@ -174,10 +174,10 @@ def apply_to_device(
 
 
 def _problem_of(results: Results) -> Problem:
-    """Load the study that results are of, and see that its model still rests on the same samples.
+    """Load the study of results, and check that its samples are unchanged.
 
     Raises:
-        WrongUsage: the study is not where it was, or its samples have changed.
+        WrongUsage: the study is gone, or its samples have changed.
     """
     path = str(results.provenance.get("study", {}).get("file", results.study))
     loaded = load_study(path)

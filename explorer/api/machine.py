@@ -67,7 +67,7 @@ def import_opp(
         file: .dts or .dtsi, or a CSV.
         cluster: the table's label or node name, where the file has several.
         bin_name: only the points of this speed bin.
-        output: the device's TOML is written here.
+        output: the device's TOML is written folder.
 
     Returns:
         The table, and its TOML text.
@@ -100,13 +100,13 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 @dataclass(frozen=True, slots=True)
 class DoctorCheck:
-    """One thing that was looked for.
+    """Result of one check of this machine; the field names are those of `doctor --json`.
 
     Args:
-        part: what.
+        part: the part that was checked.
         is_there: whether it can be used.
-        told: what was found, or what is lacking.
-        fix: how to get it; empty where it is there or cannot be had.
+        told: its version or path, or the missing package.
+        fix: the command that installs it; empty where it is present or cannot be installed.
     """
 
     part: str
@@ -115,17 +115,17 @@ class DoctorCheck:
     fix: str = ""
 
 
-def doctor(*, sysfs: Path = Path("/sys"), here: Path = Path()) -> tuple[DoctorCheck, ...]:
-    """Look what this machine can do; nothing is changed, and nothing but the energy counters is asked.
+def doctor(*, sysfs: Path = Path("/sys"), folder: Path = Path()) -> tuple[DoctorCheck, ...]:
+    """Check optional parts, tools, energy meters and clocks of this machine; nothing is changed.
 
     Args:
-        sysfs: where the system shows its meters and clocks.
-        here: the folder that results would be written in.
+        sysfs: root of the files with meters and clocks.
+        folder: the folder that results would be written in.
     """
-    return (*_program(here), *_extras(), *_tools(), *_meters(sysfs), *_clocks(sysfs))
+    return (*_program(folder), *_extras(), *_tools(), *_meters(sysfs), *_clocks(sysfs))
 
 
-def _program(here: Path) -> Iterator[DoctorCheck]:
+def _program(folder: Path) -> Iterator[DoctorCheck]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield DoctorCheck(
         "explorer", True, f"{_version('explorer')}, Python {platform.python_version()}, {cores} processors"
@@ -134,8 +134,8 @@ def _program(here: Path) -> Iterator[DoctorCheck]:
     kinds = {"studies": "studies", "search spaces": "search_spaces", "devices": "search_spaces/devices"}
     counts = [f"{len(list(shipped(folder).glob('*.toml')))} {kind}" for kind, folder in kinds.items()]
     yield DoctorCheck("shipped", True, ", ".join(counts))
-    if os.access(here, os.W_OK):
-        free = shutil.disk_usage(here).free
+    if os.access(folder, os.W_OK):
+        free = shutil.disk_usage(folder).free
         yield DoctorCheck("this folder", True, f"can be written, {free / 1e9:.0f} GB free")
     else:
         yield DoctorCheck("this folder", False, "cannot be written", "go to one of your own, or give --out DIR")
@@ -178,7 +178,7 @@ def _meters(sysfs: Path) -> Iterator[DoctorCheck]:
 def _clocks(sysfs: Path) -> Iterator[DoctorCheck]:
     policies = sorted((sysfs / "devices/system/cpu/cpufreq").glob("policy*"))
     n = f"{len(policies)} cpufreq polic{'y' if len(policies) == 1 else 'ies'}"
-    told = n if policies else "no cpufreq: the clock cannot be set from here"
+    told = n if policies else "no cpufreq: the clock cannot be set from folder"
     yield DoctorCheck("clock of the processor", bool(policies), told)
     smi = shutil.which("nvidia-smi")
     yield DoctorCheck("clock of a GPU", bool(smi), smi or "no nvidia-smi")

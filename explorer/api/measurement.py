@@ -124,12 +124,13 @@ def measure(
     except KeyboardInterrupt:
         if path_out is not None and rows:
             _write(setup, rows, path_out)
-        kept = f"the {len(rows)} designs measured so far are in {output}" if output and rows else "nothing was written"
-        raise Interrupted(f"stopped; {kept}", fix="the same command measures all of them again") from None
+        saved = f"the {len(rows)} designs measured so far are in {output}" if output and rows else "nothing was written"
+        raise Interrupted(f"stopped; {saved}", fix="the same command measures all of them again") from None
     failed = [row for row in rows if row["error"]]
     if len(failed) == len(rows):
         raise MeasurementFailed(
-            f"none of {len(rows)} designs could be measured: {failed[0]['error']}", fix="mend that, or try one design"
+            f"none of {len(rows)} designs could be measured: {failed[0]['error']}",
+            fix="correct that, or try one design",
         )
     result = Measurement(setup, tuple(rows), provenance(setup, when=_now()))
     if path_out is not None:

@@ -127,18 +127,18 @@ def fit_model(
     samples: Table | Samples | Sequence[Table], *, knobs: Sequence[str] | None = None, ignore: Sequence[str] = ()
 ) -> PosteriorModel:
     """Return the model that `fit` fits, without its quality on held-out rows."""
-    given = [samples] if isinstance(samples, (str, Path, pd.DataFrame, Mapping, Samples)) else list(samples)
-    names = [str(one) if isinstance(one, (str, Path)) else "samples" for one in given]
+    sources = [samples] if isinstance(samples, (str, Path, pd.DataFrame, Mapping, Samples)) else list(samples)
+    names = [str(one) if isinstance(one, (str, Path)) else "samples" for one in sources]
     with ExitStack() as stack:
-        if any(isinstance(one, Samples) for one in given):
+        if any(isinstance(one, Samples) for one in sources):
             tables = tuple(
                 with_knobs(one if isinstance(one, Samples) else read_samples(one, knobs=knobs, ignore=ignore))
-                for one in given
+                for one in sources
             )
         else:
             paths = [
                 str(one) if isinstance(one, (str, Path)) else str(stack.enter_context(csv_file(one, name="samples")))
-                for one in given
+                for one in sources
                 if not isinstance(one, Samples)
             ]
             tables = load_samples(paths, own=knobs, ignore=ignore)
@@ -154,7 +154,7 @@ def predict(model: str | Path | FittedModel, designs: Table | None = None, **kno
         knobs: one design instead: `pruning_ratio=0.3, voltage_v="850 mV", ...`; numbers are SI, text may have a unit.
 
     Raises:
-        WrongUsage: there is no such model, a knob is missing or unknown, or both designs and knobs are given.
+        WrongUsage: there is no such model, a knob is missing or unknown, or both designs and knobs are sources.
         InvalidFile: with every fault of the designs.
         OutOfRange: a knob has no meaning there.
     """
@@ -165,7 +165,7 @@ def predict(model: str | Path | FittedModel, designs: Table | None = None, **kno
 def predict_columns(model: str | Path | FittedModel, designs: Table | None, knobs: Mapping[str, str]) -> Columns:
     """Return what `predict` does as columns, shape (n,) each; `knobs` are texts."""
     if designs is not None and knobs:
-        raise WrongUsage(f"designs are given with {', '.join(knobs)}", fix="give designs, or the knobs of one")
+        raise WrongUsage(f"designs are sources with {', '.join(knobs)}", fix="give designs, or the knobs of one")
     fitted = model.model if isinstance(model, FittedModel) else load_model(str(model))
     if designs is None:
         return predict_designs(fitted, one_design(fitted, knobs))

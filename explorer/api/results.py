@@ -1,4 +1,4 @@
-"""Stored results of a study, and what is needed to print them: columns with names, units and interval ends."""
+"""Stored results of a study, with the columns, units and interval ends needed to print them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,30 +64,30 @@ def front(study_or_folder: str | Path) -> "pd.DataFrame":
 
 
 def results_folder(study_or_folder: str | Path) -> Path:
-    """Return the result folder that an argument means.
+    """Return the result folder of a study's name, or of a path.
 
     Raises:
-        WrongUsage: there is none; it says how to make it.
+        WrongUsage: there is none; the fix is the command that makes it.
     """
-    given, named = folders_of(study_or_folder)
-    for folder in (given, named):
+    direct, named = folders_of(study_or_folder)
+    for folder in (direct, named):
         if (folder / FRONT_JSON).is_file():
             return folder
-    if given.is_dir():
-        raise WrongUsage(f"{given}: holds no results", fix="give a folder that `explorer run` wrote")
-    # Not at the top: results are read without the declarations that they were made from, and pydantic with them.
+    if direct.is_dir():
+        raise WrongUsage(f"{direct}: holds no results", fix="give a folder that `explorer run` wrote")
+    # Imported here: reading results must not import the declarations, and pydantic with them.
     from explorer.problem.study import read_study
 
-    study = read_study(str(study_or_folder))  # an unknown name is told as such, with the nearest one
+    study = read_study(str(study_or_folder))  # raises for an unknown name, with the nearest one
     raise WrongUsage(f"{named}: study '{study.name}' has not been run here", fix=f"explorer run {study_or_folder}")
 
 
 def display_name(study: str, folder: Path) -> str:
-    """Return what a command typed where the study was run calls its results."""
+    """Return the name of results in a command: the study, or their folder where it is not the default one."""
     return study if folder == RESULTS_FOLDER / study else str(folder)
 
 
 def folders_of(study_or_folder: str | Path) -> tuple[Path, Path]:
-    """Return the folders that an argument may mean: itself, and a study's default one."""
-    given = Path(study_or_folder).expanduser()
-    return given, RESULTS_FOLDER / given.stem if given.suffix == ".toml" else RESULTS_FOLDER / given
+    """Return the two folders that an argument can name: itself, and a study's default folder."""
+    path = Path(study_or_folder).expanduser()
+    return path, RESULTS_FOLDER / path.stem if path.suffix == ".toml" else RESULTS_FOLDER / path

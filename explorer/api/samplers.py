@@ -1,4 +1,4 @@
-"""Samplers for a user's own Optuna study: they propose from a model, or from what was measured so far."""
+"""Samplers for a user's own Optuna study: one proposes from a model, the other learns from measurements."""
 
 from explorer.search.samplers.learning_sampler import LearningSampler
 from explorer.search.samplers.model_sampler import ModelSampler

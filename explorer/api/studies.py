@@ -1,4 +1,4 @@
-"""Loading a study and running it."""
+"""Studies: load, declare in Python, and run."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -35,14 +35,14 @@ __all__ = ["Outcome", "Problem", "Progress", "Study", "load_study", "repair_jour
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run did.
+    """Outcome of a run.
 
     Args:
-        results: what it found.
+        results: of all finished trials.
         out: the result folder.
-        n_added: how many trials were added.
-        search_seconds: how long the search took.
-        recovered_from: the damaged journal that was recovered, kept beside it.
+        n_added: number of trials that this run added.
+        search_seconds: wall time of the search, in s.
+        recovered_from: a copy of the damaged journal that was recovered.
     """
 
     results: Results
@@ -99,14 +99,14 @@ def study(
     names = "space" if inline else space if space is None or isinstance(space, str) else list(space)
     keys = {**({} if names is None else {"space": names}), **declared, "objectives": list(objectives)}
     if samples is None:
-        made = make_study(keys, name=name, spaces=inline)
-        return make_problem(made, load_evaluator(made, measure=measure))
-    made = make_study({**keys, "model": "samples.csv"}, name=name, spaces=inline)
-    own = [key for key in made.own_columns if key != "weight_bits"]
+        declaration = make_study(keys, name=name, spaces=inline)
+        return make_problem(declaration, load_evaluator(declaration, measure=measure))
+    declaration = make_study({**keys, "model": "samples.csv"}, name=name, spaces=inline)
+    own = [key for key in declaration.own_columns if key != "weight_bits"]
     fitted = fit_model(samples, knobs=own if knobs is None else knobs, ignore=[
-        column for one in made.spaces for column in one.file.ignore
+        column for one in declaration.spaces for column in one.file.ignore
     ])  # fmt: skip
-    return make_problem(replace(made, model="samples"), fitted)
+    return make_problem(replace(declaration, model="samples"), fitted)
 
 
 def run(
@@ -129,7 +129,7 @@ def run(
     say: Callable[[str], None] = lambda _: None,
     clock: Clock = utc_now,
 ) -> Outcome:
-    """SearchSession or resume a study and write its result folder.
+    """Run or resume a study and write its result folder.
 
     Args:
         study: a study's name or path, or one already loaded.
@@ -142,49 +142,49 @@ def run(
         workers: number of isolated processes of this machine in which designs are measured; default: this process.
         cluster: address of a Dask scheduler (`tcp://HOST:8786`, `tls://...`) on whose workers designs are measured
             instead (extra `cluster`).
-        resources: what each design takes of a cluster's worker: {"board": 1} for one design at a time on each board.
+        resources: of a cluster's worker, for each design: {"board": 1} for one design at a time on each board.
         upload: files that the cluster's workers need.
-        time_limit: for one design, in seconds or with a unit ("30 s"); who takes longer is ended, tried again up to
+        time_limit: for one design, in seconds or with a unit ("30 s"); a longer measurement is ended, retried up to
             three times, and given up. Without `workers` and `cluster` it implies one worker process.
         out: the result folder; default `results/<study>/`.
-        recover: mend a damaged journal; the damaged file is kept.
+        recover: repair a damaged journal; the damaged file is kept.
         wait: where another run is at work in the folder, wait for it to end.
         progress: called after each batch of trials.
-        say: told what a user should know: workers that die, a storage that is away.
-        clock: tells the time for provenance.
+        say: called with notes for the user: workers that die, a storage that does not answer.
+        clock: returns the time for provenance.
 
     Raises:
-        WrongUsage, InvalidFile, MissingPart: something asked for cannot be done; nothing was lost.
+        WrongUsage, InvalidFile, MissingPart: an argument or a file cannot be used; nothing was lost.
         NoFeasibleDesign: no design meets the constraints; the result folder is written all the same.
-        MeasurementFailed: designs are measured, and none of many in a row could be; the folder holds what was found.
-        Interrupted: Ctrl-C; the result folder holds what was found so far.
-        StorageLost: the storage went away in the middle, and did not come back; it holds all that was told.
+        MeasurementFailed: designs are measured, and none of many in a row could be; the folder holds the finished ones.
+        Interrupted: Ctrl-C; the result folder holds all finished trials.
+        StorageUnavailable: the storage stopped answering; it holds all finished trials.
     """
     loaded = load_study(study, measure=measure) if isinstance(study, (str, Path)) else study
-    asked = loaded.study.with_search(trials=trials, seed=seed, sampler=sampler)
+    wanted = loaded.study.with_search(trials=trials, seed=seed, sampler=sampler)
     seconds = parse_quantity(time_limit, "s") if isinstance(time_limit, str) else time_limit
     uploads = tuple(_existing(path) for path in upload)
     execution = Execution(workers, cluster, dict(resources or {}), uploads, seconds)
-    folder = Path(out) if out is not None else RESULTS_FOLDER / asked.name
+    folder = Path(out) if out is not None else RESULTS_FOLDER / wanted.name
     journal = journal_path(storage, folder)
-    with run_lock(folder, storage, study=asked.name, is_patient=wait, say=say) as ensure_lock:
-        kept = recover_journal(journal) if recover and journal and journal.is_file() else None
+    with run_lock(folder, storage, study=wanted.name, is_patient=wait, say=say) as ensure_lock:
+        recovered = recover_journal(journal) if recover and journal and journal.is_file() else None
         repair_journal(journal, say=say)
-        prepared = open_session(replace(loaded, study=asked), out=folder, storage_url=storage)
-        prepared.ensure_lock = ensure_lock
-        found = _searched(prepared, execution, progress=progress, say=say, clock=clock)
-        return replace(found, recovered_from=kept)
+        session = open_session(replace(loaded, study=wanted), out=folder, storage_url=storage)
+        session.ensure_lock = ensure_lock
+        outcome = _search(session, execution, progress=progress, say=say, clock=clock)
+        return replace(outcome, recovered_from=recovered)
 
 
 def _existing(path: str | Path) -> Path:
-    found = Path(path).expanduser()
-    if not found.is_file():
-        raise WrongUsage(f"{found}: no such file to upload", fix="give the path of a file")
-    return found
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise WrongUsage(f"{file}: no such file to upload", fix="give the path of a file")
+    return file
 
 
 def repair_journal(journal: Path | None, *, say: Callable[[str], None]) -> None:
-    """Cut off the half record that a killed writer left at a journal's end, and tell of it."""
+    """Cut off an incomplete record at a journal's end, which a killed writer left, and report it."""
     try:
         cut = repair_tail(journal) if journal and journal.is_file() else None
     except OSError as error:
@@ -195,30 +195,30 @@ def repair_journal(journal: Path | None, *, say: Callable[[str], None]) -> None:
         )
 
 
-def _searched(
-    prepared: SearchSession,
+def _search(
+    session: SearchSession,
     execution: Execution,
     *,
     progress: Progress | None,
     say: Callable[[str], None],
     clock: Clock,
 ) -> Outcome:
-    with translate_storage_errors(prepared.place):
-        before = prepared.tried.n
+    with translate_storage_errors(session.place):
+        before = session.tried.n
     began = time.perf_counter()
     stopped: Interrupted | MeasurementFailed | None = None
     try:
-        with logged(prepared, clock=clock, execution=execution.as_json()):
-            search(prepared, execution=execution, progress=progress, notify=say)
+        with logged(session, clock=clock, execution=execution.as_json()):
+            search(session, execution=execution, progress=progress, notify=say)
     except (Interrupted, MeasurementFailed) as error:
         stopped = error
     seconds = time.perf_counter() - began
-    with translate_storage_errors(prepared.place):
-        results = annotate_uncertainty(collect(prepared), prepared.problem)
-    write_folder(results, prepared.out)
-    write_page(results, prepared.out / "report.html", place=display_name(results.study, prepared.out))
+    with translate_storage_errors(session.place):
+        results = annotate_uncertainty(collect(session), session.problem)
+    write_folder(results, session.out)
+    write_page(results, session.out / "report.html", place=display_name(results.study, session.out))
     if stopped:
         raise stopped
     if not results.is_front.any():
         raise nothing_feasible(results)
-    return Outcome(results, prepared.out, results.n_complete - before, seconds)
+    return Outcome(results, session.out, results.n_complete - before, seconds)

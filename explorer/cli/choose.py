@@ -43,7 +43,7 @@ def choose(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Choose one configuration from the front, say why, and write it as JSON.
+    """Choose one configuration from the front, print why, and write it as JSON.
 
     Always among feasible designs inside the model's domain. The knee is the design at the greatest distance to the line
     (or plane) through the front's extremes, after scaling every objective to [0, 1].
@@ -54,12 +54,12 @@ def choose(
     from explorer.errors import WrongUsage
     from explorer.units import parse_quantity
 
-    asked = [flag for flag, is_given in (("--knee", knee), ("--alpha", alpha is not None),
+    flags = [flag for flag, is_set in (("--knee", knee), ("--alpha", alpha is not None),
                                          ("--minimize", minimize is not None), ("--design", design is not None))
-             if is_given]  # fmt: skip
-    if len(asked) != 1:
+             if is_set]  # fmt: skip
+    if len(flags) != 1:
         raise WrongUsage(
-            f"{' and '.join(asked) or 'no rule'} given", fix="give one of --knee, --alpha, --minimize, --design"
+            f"{' and '.join(flags) or 'no rule'} given", fix="give one of --knee, --alpha, --minimize, --design"
         )
     if energy_max is not None and alpha is None:
         raise WrongUsage("--energy-max stands without --alpha", fix="give both, or neither")

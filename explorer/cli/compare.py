@@ -27,8 +27,8 @@ def compare(
     from explorer.api.analysis import comparison_json, write_comparison
     from explorer.cli.console import note, print_json, print_text
 
-    asked = [name.strip() for name in objectives.split(",")] if objectives is not None else None
-    comparison = api.compare(studies, objectives=asked)
+    names = [name.strip() for name in objectives.split(",")] if objectives is not None else None
+    comparison = api.compare(studies, objectives=names)
     if output is not None:
         write_comparison(comparison, output)
     if as_json:

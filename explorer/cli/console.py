@@ -1,4 +1,4 @@
-"""How commands speak: data on stdout, notes on stderr, plain text wherever nobody would see colours."""
+"""Output of commands: data on stdout, notes on stderr, plain text where the stream is no terminal."""
 
 import math
 import os
@@ -19,7 +19,7 @@ _PIPE_WIDTH = 200  # a pipe has no width of its own; rows wider than a default o
 
 
 def stdout() -> Console:
-    """Return the console for data; made anew at each call, so that a redirected stream is honoured."""
+    """Return the console for data; made at each call, so that a redirected stream is honoured."""
     return _console(sys.stdout)
 
 
@@ -29,7 +29,7 @@ def stderr() -> Console:
 
 
 def note(text: str, *, console: Console | None = None) -> None:
-    """Tell the user something that is not data, on the console of a progress bar where there is one."""
+    """Print a note to stderr, above the progress bar where there is one."""
     (console or stderr()).print(_wrapped(text, sys.stderr), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -67,12 +67,12 @@ def print_table(
 
     Args:
         headers: of the columns.
-        rows: what stands under them.
+        rows: one value for each header.
         title: above all.
         spare: headers of columns that a narrow terminal may do without.
 
     Returns:
-        The headers of what was left out.
+        The headers of the columns that were left out.
     """
     names, body, width = list(headers), [[_cell(value) for value in row] for row in rows], stdout().width
     if _total(_widths(names, body)) > width:
@@ -81,9 +81,9 @@ def print_table(
     for name in spare:
         if _total(_widths(names, body)) <= width:
             break
-        place = names.index(name)
-        left_out.append(names.pop(place))
-        body = [row[:place] + row[place + 1 :] for row in body]
+        i = names.index(name)
+        left_out.append(names.pop(i))
+        body = [row[:i] + row[i + 1 :] for row in body]
     widths = _fitted(names, body, width)
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
     for i, name in enumerate(names):
@@ -97,9 +97,9 @@ def print_table(
 
 
 def _fitted(names: Sequence[str], body: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Return a width for each column that breaks no word; none where the table fits as it is, or cannot be made to.
+    """Return a width for each column that breaks no word; none where the table fits already, or cannot fit.
 
-    What is to spare goes to cells before headers, and first to those that lack least: long texts are broken, names not.
+    Spare width goes to cells before headers, and first to the smallest shortage: long texts are broken, names not.
     """
     cells = [
         max((cell_len(line) for row in body for line in row[i].splitlines()), default=0) for i in range(len(names))
@@ -171,7 +171,7 @@ def short_title(column: "Column") -> str:
 
 
 def value_cell(columns: "Columns", name: str, row: int, *, with_bounds: bool, column: "Column | None" = None) -> object:
-    """Return one value as it is shown: '128.2 [114.9, 142]', or a plain number where it has no interval."""
+    """Return one value as text: '128.2 [114.9, 142]', or a plain number where it has no interval."""
     from explorer.api.results import bounds, describe
 
     value = columns[name][row]

@@ -1,4 +1,4 @@
-"""`explorer doctor`: what this machine can do."""
+"""`explorer doctor`: checks of this machine."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False) -> None:
-    """Tell what this machine can do: optional parts, energy meters, clocks; and how to get what is missing."""
+    """Check this machine: optional parts, energy meters, clocks, and how to install missing parts."""
     from dataclasses import asdict
 
     from explorer.api.machine import doctor as check_machine

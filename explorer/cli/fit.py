@@ -1,4 +1,4 @@
-"""`explorer fit`: a model from measurements, and what it is worth."""
+"""`explorer fit`: fits a model to measurements and judges it."""
 
 import math
 from pathlib import Path
@@ -27,7 +27,7 @@ def fit(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Fit a model to measured samples; tell what it is worth on rows that it has not seen.
+    """Fit a model to measured samples, and judge it on rows that it was not fitted to.
 
     Exactly the paper's five knobs are fitted by the paper's shapes, whose priors are written down; any other table by
     the form that predicts unseen rows best. Several files compose: accuracy from one, energy from another.

@@ -34,5 +34,5 @@ def import_opp(
     bins = sorted({point.bin for point in table.points} - {""})
     if len(bins) > 1:
         note(f"note: {len(bins)} speed bins: {', '.join(bins)}; a space says which its chip is: bin = '{bins[0]}'")
-    place = f'[operating_points] device = "{output}"' if output else "write it with -o DEVICE.toml"
-    note(f"{len(table.points)} operating points; a search space names them: {place}")
+    usage = f'[operating_points] device = "{output}"' if output else "write it with -o DEVICE.toml"
+    note(f"{len(table.points)} operating points; a search space names them: {usage}")

@@ -22,7 +22,7 @@ def init(
 ) -> None:
     """Write a commented space and study for your samples: search_spaces/NAME.toml and studies/NAME.toml.
 
-    Knobs are the columns that explorer knows and those that look like knobs; objectives are what was measured in every
+    Knobs are the columns that explorer knows and those that look like knobs; objectives are targets measured in every
     row; ranges and lists are those of the samples. Look through both files, then `explorer run NAME`.
     """
     import shlex

@@ -1,4 +1,4 @@
-"""`explorer list` and `explorer schema`: what ships, and what declarations may say."""
+"""`explorer list` and `explorer schema`: names that can be given, and the schemas of declarations."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -20,23 +20,23 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
     from explorer import api
     from explorer.cli.console import print_json, print_table, print_text
 
-    found = api.catalog()
+    names = api.catalog()
     if as_json:
-        print_json(found)
+        print_json(names)
         return
-    print_table(["study", "what it asks"], [[s["name"], s["title"]] for s in found["studies"]])
+    print_table(["study", "what it asks"], [[s["name"], s["title"]] for s in names["studies"]])
     print_text("")
-    print_table(["search space", "what it is"], [[s["name"], s["title"]] for s in found["search_spaces"]])
+    print_table(["search space", "what it is"], [[s["name"], s["title"]] for s in names["search_spaces"]])
     print_text("")
-    devices = [[" or ".join((d["name"], *d["also"])), d["title"]] for d in found["devices"]]
+    devices = [[" or ".join((d["name"], *d["also"])), d["title"]] for d in names["devices"]]
     print_table(["device", "whose operating points"], devices)
     print_text("")
-    objectives = [[o["name"], o["direction"], o["label"]] for o in found["objectives"]]
+    objectives = [[o["name"], o["direction"], o["label"]] for o in names["objectives"]]
     print_table(["objective", "direction", "meaning"], objectives)
     print_text("")
     print_text("models: paper (ten samples), h100 (360 measured rows), or a model.json or samples CSV of your own")
-    print_text(f"networks to measure, on the data `digits`: {', '.join(found['networks'])}")
-    print_text(f"samplers: {', '.join(found['samplers'])}")
+    print_text(f"networks to measure, on the data `digits`: {', '.join(names['networks'])}")
+    print_text(f"samplers: {', '.join(names['samplers'])}")
 
 
 def schema(

@@ -1,4 +1,4 @@
-"""`explorer measure`: what compressed versions of a real network are worth, measured."""
+"""`explorer measure`: measures compressed versions of a real network."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -63,11 +63,11 @@ def measure(
     time_limit: Annotated[float | None, typer.Option("--time-limit", help="Seconds for each design.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Prune and quantize a network to each design, run it on labelled data, and write what was measured.
+    """Prune and quantize a network to each design, run it on labelled data, and write the measurements.
 
     Accuracy comes with its 95 % Wilson interval, latency is the median of interleaved runs on one thread, size names
     its codec. Energy is measured where this machine has a meter, and otherwise absent; energy_mac_mem_j is Eq. (1)
-    under a declared technology. Designs that end in the same codes are measured once. Ctrl-C keeps what is done.
+    under a declared technology. Designs that end in the same codes are measured once. Ctrl-C keeps finished designs.
     """
     from explorer import api
     from explorer.api.measurement import SHIPPED, MeasurementOptions

@@ -1,4 +1,4 @@
-"""`explorer predict`: what a model says of a design, or of a table of them."""
+"""`explorer predict`: predictions of a model for one design, or for a table of them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -37,10 +37,10 @@ def predict(
         "frequency_hz": frequency,
         **dict(_pair(text) for text in own or ()),
     }
-    given = {name: text for name, text in knobs.items() if text is not None}
-    if designs is not None and given:
-        raise WrongUsage(f"--designs stands beside {', '.join(given)}", fix="give a file, or one design's knobs")
-    columns = predict_columns(model, designs, given)
+    texts = {name: text for name, text in knobs.items() if text is not None}
+    if designs is not None and texts:
+        raise WrongUsage(f"--designs stands beside {', '.join(texts)}", fix="give a file, or one design's knobs")
+    columns = predict_columns(model, designs, texts)
     n = len(columns["family"])
     if style is Format.csv:
         sys.stdout.write(csv_text(columns, list(columns)))

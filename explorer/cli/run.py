@@ -64,9 +64,9 @@ def run(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")] = False,
 ) -> None:
-    """Run a study, or go on where it stopped; write its front, its page and its provenance.
+    """Run or resume a study; write its front, its page and its provenance.
 
-    A second run adds only the trials that are missing. Ctrl-C saves what is finished; the same command goes on.
+    A second run adds only the trials that are missing. Ctrl-C saves what has finished; the same command continues.
     """
     from explorer import api
     from explorer.api.results import RESULTS_FOLDER, display_name
@@ -75,7 +75,7 @@ def run(
     from explorer.errors import ExplorerError
 
     try:
-        # What a function of the user's prints is not data.
+        # Prints of the user's function are not data.
         with redirect_stdout(sys.stderr), search_progress() as (progress, say):
             outcome = api.run(
                 study,
@@ -139,7 +139,7 @@ def run(
     note(f"next: explorer choose {shlex.quote(display_name(results.study, folder))} --knee")
 
 
-def _resources(given: list[str]) -> dict[str, float]:
+def _resources(texts: list[str]) -> dict[str, float]:
     """Return amounts by name.
 
     Raises:
@@ -147,20 +147,20 @@ def _resources(given: list[str]) -> dict[str, float]:
     """
     from explorer.errors import WrongUsage
 
-    found = {}
-    for text in given:
+    amounts = {}
+    for text in texts:
         name, _, amount = text.partition("=")
         try:
-            found[name.strip()] = float(amount)
+            amounts[name.strip()] = float(amount)
         except ValueError:
-            found[""] = 0.0
-        if not name.strip() or not 0 < found.get(name.strip(), 0.0) < float("inf"):
+            amounts[""] = 0.0
+        if not name.strip() or not 0 < amounts.get(name.strip(), 0.0) < float("inf"):
             raise WrongUsage(f"--resource {text}: is not NAME=N", fix="write for example --resource board=1")
-    return found
+    return amounts
 
 
 def _certificate(results: "Results") -> Iterator[str]:
-    """Say how much of the exact front was found, and how sure it is."""
+    """Yield the share of the exact front that the search reached, and the certainty of the front."""
     exact = results.exact
     if exact is None and "measurement" in results.provenance:
         yield "every design was measured: no exact front to hold the search against, it would have to be measured too"

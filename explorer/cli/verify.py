@@ -1,4 +1,4 @@
-"""`explorer verify`: a bundle held against what it promises."""
+"""`explorer verify`: checks a bundle against its checksums, codes and predictions."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,12 +26,12 @@ def verify(
     no_energy: Annotated[bool, typer.Option("--no-energy", help="Read no energy meter.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Hold a bundle against what it promises: checksums, codes, and predictions against measurements.
+    """Verify a bundle: checksums, codes, and predictions against measurements.
 
     A promise is broken, and the exit code 4, where a file was changed, the network does not run, its codes are not
-    those of Eq. (5), or all that was measured lies outside the predicted 90 % interval: for accuracy, where that and
-    the measured 95 % Wilson interval have nothing in common. Latency, energy and the clock are judged on the device
-    alone. What was not measured is told, and breaks nothing.
+    those of Eq. (5), or every measurement is outside the predicted 90 % interval: for accuracy, where it does not
+    overlap the measured 95 % Wilson interval. Latency, energy and the clock are judged on the device alone. Missing
+    measurements are listed, and break nothing.
     """
     from explorer import api
     from explorer.cli.console import note, print_json, print_table
@@ -55,8 +55,8 @@ def verify(
 
 def _fix(broken: "tuple[Check, ...]") -> str:
     notes = [check.note for check in broken if check.state == "broken" and isinstance(check.promised, str)]
-    told = "; ".join(dict.fromkeys(filter(None, notes)))
-    return told or "measure samples of this network (--samples), fit and choose again: the model does not know it"
+    texts = "; ".join(dict.fromkeys(filter(None, notes)))
+    return texts or "measure samples of this network (--samples), fit and choose again: the model does not know it"
 
 
 def _title(check: "Check") -> str:

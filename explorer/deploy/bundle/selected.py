@@ -85,7 +85,7 @@ def ensure_deployable(selected: SelectedDesign, *, allow_extrapolation: bool) ->
     if selected.is_extrapolated and not allow_extrapolation:
         raise NoFeasibleDesign(
             f"design {design.design_id} lies outside the model's domain: its predictions are extrapolations",
-            fix="measure samples nearby, or accept the risk with --allow-extrapolation",
+            fix="measure samples nearby, or take the risk with --allow-extrapolation",
         )
 
 

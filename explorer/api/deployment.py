@@ -56,11 +56,7 @@ def deploy(
     options = BundleOptions(
         model, network or NetworkOptions(), device, bin_name, force=force, allow_extrapolation=allow_extrapolation
     )
-<<<<<<< HEAD
     return build_bundle(Path(chosen).expanduser(), Path(out).expanduser(), options=options)
-=======
-    return build_bundle(Path(chosen).expanduser(), Path(out).expanduser(), wishes=options, load=load_study)
->>>>>>> main
 
 
 def verify(

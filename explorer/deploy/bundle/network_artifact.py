@@ -51,7 +51,7 @@ class NetworkOptions:
 
     @property
     def changes_compression(self) -> bool:
-        """Whether an option changes how the network is compressed."""
+        """True if an option changes how the network is compressed."""
         return self.per_tensor or self.clip_to is not None or self.calibration is not None
 
 

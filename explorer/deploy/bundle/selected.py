@@ -33,7 +33,7 @@ class SelectedDesign:
 
     @property
     def is_extrapolated(self) -> bool:
-        """Whether the file's flag or its distance to the samples marks an extrapolation."""
+        """True if the file's flag or its distance to the samples marks an extrapolation."""
         return self.file.is_extrapolated or is_outside_domain(self.columns)
 
     @property

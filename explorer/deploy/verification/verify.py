@@ -36,7 +36,7 @@ class Verdict:
 
     @property
     def is_kept(self) -> bool:
-        """Whether no promise is broken; a quantity that was not measured breaks none."""
+        """True if no promise is broken; a quantity that was not measured breaks none."""
         return not self.broken
 
     @property

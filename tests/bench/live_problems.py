@@ -153,7 +153,7 @@ def _network(name: str) -> BenchProblem:
     # No time limit: a machine that is busy with the rivals would fail designs that it can measure.
     study = replace(study, live=study.live.model_copy(update={"onnx": name, "time_limit": None}), name=name)
     live = network_evaluator(study)
-    return BenchProblem(name, make_problem(study, live), (live.bench.network.n_bytes / 4, 0.5))
+    return BenchProblem(name, make_problem(study, live), (live.setup.network.n_bytes / 4, 0.5))
 
 
 def _made_up(name: str) -> BenchProblem:

@@ -11,7 +11,7 @@ from explorer.models.evaluation import make_problem
 from explorer.models.loading import load_evaluator
 from explorer.models.samples.knob_inference import infer_knobs
 from explorer.models.samples.samples import paper_samples
-from explorer.models.scaffold import scaffold_study, starter_name
+from explorer.models.scaffold import scaffold_name, scaffold_study
 from explorer.problem.study import read_study
 
 OWN = """\
@@ -104,15 +104,15 @@ def test_the_largest_energy_measured_is_e_max_of_the_weighted_cost(tmp_path: Pat
 @pytest.mark.parametrize("name", ["cnn", "paper", "h100"])
 def test_a_file_called_like_what_ships_does_not_hide_it(name: str) -> None:
     """search_spaces/cnn.toml in this folder would be what every study here that names `cnn` gets."""
-    assert starter_name(Path(f"{name}.csv")) == f"my-{name}"
+    assert scaffold_name(Path(f"{name}.csv")) == f"my-{name}"
     with pytest.raises(WrongUsage, match=rf"--name {name}: [^\n]* ships[^\n]*\n  fix: --name my-{name}"):
-        starter_name(Path("rows.csv"), asked=name)
+        scaffold_name(Path("rows.csv"), asked=name)
 
 
 @pytest.mark.parametrize("name", ["a b", "../x", "x" * 81])
 def test_a_name_that_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(WrongUsage, match="a name has letters"):
-        starter_name(Path("rows.csv"), asked=name)
+        scaffold_name(Path("rows.csv"), asked=name)
 
 
 def test_how_many_batches_were_run_is_no_knob_as_their_size_is() -> None:

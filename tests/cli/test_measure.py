@@ -66,7 +66,7 @@ def test_a_failed_design_is_noted_and_the_rest_is_written(cli: Cli, tmp_path: Pa
     done = cli("measure", "digits-mlp", "--data", "digits", "--grid", "R=0,D=0.000001:0.1:2", "-o", "s.csv")
 
     assert done.returncode == 0
-    assert "note: R = 0, D = 1e-06 failed: quant_step = 1e-06 is outside what int16 can hold" in done.stderr
+    assert "note: R = 0, D = 1e-06 failed: quant_step = 1e-06 is outside the range of int16 codes" in done.stderr
     assert [bool(row["error"]) for row in rows_of(tmp_path / "s.csv")] == [True, False]
 
 

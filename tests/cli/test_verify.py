@@ -98,12 +98,12 @@ def test_json_carries_every_check_with_its_numbers(explorer_in: Cli, shipped: Pa
     ("args", "code", "said"),
     [
         pytest.param(("gone",), 2, "gone: no such folder", id="folder"),
-        pytest.param((".",), 2, "holds no bundle", id="no-bundle"),
+        pytest.param((".",), 2, "is not a bundle", id="no-bundle"),
         pytest.param(("bundle", "--data", "gone.npz"), 2, "gone.npz: no such file", id="data"),
         pytest.param(("bundle", "--data", "study.toml"), 2, "unknown name 'study.toml'", id="no-data"),
-        pytest.param(("bundle", "--samples", "x.csv"), 2, "--samples stands without --data", id="samples"),
+        pytest.param(("bundle", "--samples", "x.csv"), 2, "--samples needs --data", id="samples"),
         pytest.param(("bundle", "--data", "digits", "--samples", "space.toml"), 3, "'family' is missing", id="table"),
-        pytest.param(("bundle", "--model", "digits-mlp"), 4, "made from another network", id="source"),
+        pytest.param(("bundle", "--model", "digits-mlp"), 4, "the source network of the bundle is not", id="source"),
     ],
 )
 def test_an_unverifiable_bundle_is_refused_in_a_few_lines(

@@ -1,4 +1,4 @@
-"""A chosen configuration as `explorer choose` writes it, and a way to spoil it."""
+"""Fixtures for bundles: a chosen.json as `explorer choose` writes it, with changes."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def payload(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def digits() -> LabelledData:
-    """A fifth of the held-out digits: enough for a verdict, quick to run."""
+    """Return a fifth of the held-out digits: enough for a verdict, and fast."""
     whole = load_data("digits")
     return make_labelled_data({"x": whole.inputs["x"][::5], "y": whole.labels[::5]}, source="digits.npz")
 

@@ -80,7 +80,7 @@ function drawCards(decision) {
   }
   const never = hasCost && decision.knee !== null && !areWinnersThinned && !payload.sweep.rows.includes(decision.knee);
   cards.push(card("knee", "Knee", decision.knee, decision.knee === null ? "Every design is outside the model's domain."
-    : never ? "J selects it for no alpha." : "Largest distance from the plane through the extremes of the front."));
+    : never ? "No alpha makes J select it." : "Largest distance from the plane through the extremes of the front."));
   const isSame = hasCost && state.minimize === "cost" && decision.best === decision.winner;
   const none = decision.inside.length ? nearestMiss(decision) : "Every design is outside the model's domain.";
   const goal = goalName(state.minimize);

@@ -1,8 +1,8 @@
-"""Our engine against its rivals on one question, in one process: `python tests/bench/rivals.py`. Never in CI.
+"""Comparison with other optimizers on shipped studies: `python tests/bench/rivals.py`. Not in CI.
 
-How many evaluations and how many CPU seconds each needs to reach a share of the exact hypervolume: medians over seeds,
-with their range. Before anything is timed, every rival's way of evaluating a design has to give the same numbers. Times
-leave out imports; each rival's own overhead is in them. Rivals that are not installed are left out and named.
+Evaluations and CPU seconds to reach a share of the exact hypervolume: median and range over seeds, in one process.
+Before any timing the script checks that all optimizers evaluate a design to the same values. Times exclude imports and
+include the overhead of each optimizer. Optimizers that are not installed are listed and skipped.
 """
 
 import argparse
@@ -36,7 +36,7 @@ SHARES = (0.95, 0.98, 0.99, 0.999)
 
 @dataclass(frozen=True)
 class Question:
-    """A shipped study of one family, as a vectorized function to be minimized on the unit cube."""
+    """Shipped study of one family as a vectorized function to be minimized on the unit cube."""
 
     name: str
     problem: Problem
@@ -65,14 +65,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a search had after each step: evaluations and CPU seconds so far, and the values found in that step."""
+    """Record of a search by step: total evaluations, total CPU seconds, and the objective values of the step."""
 
     n: list[int]
     seconds: list[float]
-    found: list[Float]
+    values: list[Float]
 
     def until(self, question: Question, share: float) -> tuple[float, float]:
-        """Return evaluations and seconds until a share of the hypervolume was reached; NaN where it never was."""
+        """Return evaluations and seconds to a share of the hypervolume; NaN if it was never reached."""
         low, high = 0, len(self.n) - 1
         if not self.n or self.share_at(question, high) < share:
             return np.nan, np.nan
@@ -82,11 +82,11 @@ class Trace:
         return self.n[low], self.seconds[low]
 
     def share_at(self, question: Question, step: int) -> float:
-        values = np.concatenate(self.found[: step + 1])
+        values = np.concatenate(self.values[: step + 1])
         return question.reached(values[np.asarray(moocore.is_nondominated(values))])
 
 
-def question_of(name: str) -> Question:
+def load_question(name: str) -> Question:
     problem = explorer.load_problem(name)
     reference = np.asarray(problem.study.reference_point) * [o.sign for o in problem.study.objectives]
     bare = Question(name, problem, reference, 1.0)
@@ -97,8 +97,8 @@ def question_of(name: str) -> Question:
     return replace(bare, truth=bare.reached(exact.values))
 
 
-class Watch:
-    """CPU seconds since it was made."""
+class CpuTimer:
+    """CPU seconds since its creation."""
 
     def __init__(self) -> None:
         gc.collect()
@@ -109,14 +109,14 @@ class Watch:
 
 
 def scan_and_refine(question: Question, seed: int) -> Trace:
-    trace, watch = Trace([], [], []), Watch()
+    trace, watch = Trace([], [], []), CpuTimer()
     n = 40_000 if len(question.reference) == 2 else 50_000
     filling = 0 if len(question.reference) == 2 else 800_000
 
     def evaluate(unit: Float) -> tuple[Float, Float]:
         values = question(unit)
         trace.n.append((trace.n[-1] if trace.n else 0) + len(unit))
-        trace.found.append(values)
+        trace.values.append(values)
         trace.seconds.append(watch())
         return values, np.zeros(len(unit))
 
@@ -126,31 +126,31 @@ def scan_and_refine(question: Question, seed: int) -> Trace:
 
 
 def ours(question: Question, seed: int, *, sampler: str = "auto", sizes: Sequence[int] = ()) -> Trace:
-    """Recorded trials in a journal: for each number of trials a study of its own, recording included."""
+    """Run one study for each number of trials, with recording to a journal."""
     trace = Trace([], [], [])
     for trials in sizes or (10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 700, 1_000, 2_000):
         study = question.problem.study.with_search(trials=trials, seed=seed, sampler=sampler)
-        asked = replace(question.problem, study=study)
+        problem = replace(question.problem, study=study)
         with tempfile.TemporaryDirectory() as folder:
-            run, watch = open_session(asked, out=Path(folder) / "out"), Watch()
+            run, watch = open_session(problem, out=Path(folder) / "out"), CpuTimer()
             search(run)
             trace.seconds.append(watch())
             trace.n.append(trials)
-            values = asked.values(run.tried.table) * question.signs
-            trace.found.append(values)
+            values = problem.values(run.tried.table) * question.signs
+            trace.values.append(values)
     return trace
 
 
 def numpy_scan(question: Question, seed: int) -> Trace:
-    trace, watch, rng = Trace([], [], []), Watch(), np.random.default_rng(seed)
-    kept = np.empty((0, len(question.reference)))
+    trace, watch, rng = Trace([], [], []), CpuTimer(), np.random.default_rng(seed)
+    front = np.empty((0, len(question.reference)))
     for i in range(1, 201):
         values = question(rng.random((10_000, question.n_axes)))
-        kept = np.concatenate([kept, values])
-        kept = kept[np.asarray(moocore.is_nondominated(kept))]
+        front = np.concatenate([front, values])
+        front = front[np.asarray(moocore.is_nondominated(front))]
         trace.n.append(10_000 * i)
         trace.seconds.append(watch())
-        trace.found.append(kept)
+        trace.values.append(front)
     return trace
 
 
@@ -159,13 +159,13 @@ def with_optuna(make: Callable[[int], optuna.samplers.BaseSampler], trials: dict
         encoding = Encoding(question.problem.regions)
         distributions = encoding.distributions()
         study = optuna.create_study(directions=["minimize"] * len(question.reference), sampler=make(seed))
-        trace, watch = Trace([], [], []), Watch()
+        trace, watch = Trace([], [], []), CpuTimer()
         for i in range(trials[len(question.reference)]):
             trial = study.ask(distributions)
             values = optuna_values(question, encoding, trial.params)
             study.tell(trial, values[0].tolist())
             trace.n.append(i + 1)
-            trace.found.append(values)
+            trace.values.append(values)
             trace.seconds.append(watch())
         return trace
 
@@ -173,21 +173,21 @@ def with_optuna(make: Callable[[int], optuna.samplers.BaseSampler], trials: dict
 
 
 def with_rustuna(make: Callable[[int], object], trials: dict[int, int]) -> Callable[..., Trace]:
-    """Search by Optuna written in Rust, over the same parameters."""
+    """Search with Rustuna, a Rust implementation of Optuna, over the same parameters."""
     import rustuna
 
     def search_with(question: Question, seed: int) -> Trace:
         encoding = Encoding(question.problem.regions)
         distributions = encoding.distributions()
         study = rustuna.create_study(directions=["minimize"] * len(question.reference), sampler=make(seed))
-        trace, watch = Trace([], [], []), Watch()
+        trace, watch = Trace([], [], []), CpuTimer()
         for i in range(trials[len(question.reference)]):
             trial = study.ask()
             params = {name: trial.suggest_float(name, d.low, d.high, log=d.log) for name, d in distributions.items()}
             values = optuna_values(question, encoding, params)
             study.tell(trial.number, values[0].tolist())
             trace.n.append(i + 1)
-            trace.found.append(values)
+            trace.values.append(values)
             trace.seconds.append(watch())
         return trace
 
@@ -203,20 +203,20 @@ def pymoo_nsga2(question: Question, seed: int) -> Trace:
     from pymoo.core.problem import Problem
     from pymoo.optimize import minimize
 
-    trace, watch = Trace([], [], []), Watch()
+    trace, watch = Trace([], [], []), CpuTimer()
 
-    class Asked(Problem):
+    class CubeProblem(Problem):
         def __init__(self) -> None:
             super().__init__(n_var=question.n_axes, n_obj=len(question.reference), xl=0.0, xu=1.0)
 
         def _evaluate(self, x: Float, out: dict[str, Float], *_: object, **__: object) -> None:
             out["F"] = question(np.asarray(x))
             trace.n.append((trace.n[-1] if trace.n else 0) + len(x))
-            trace.found.append(out["F"])
+            trace.values.append(out["F"])
             trace.seconds.append(watch())
 
     generations = 400 if len(question.reference) == 2 else 300
-    minimize(Asked(), NSGA2(pop_size=100), ("n_gen", generations), seed=seed, verbose=False)
+    minimize(CubeProblem(), NSGA2(pop_size=100), ("n_gen", generations), seed=seed, verbose=False)
     return trace
 
 
@@ -261,7 +261,7 @@ def _botorch(seed: int) -> optuna.samplers.BaseSampler:
 
 
 def check_equal(question: Question) -> None:
-    """See that a design means the same numbers to everyone: parameters of a trial, points of the cube, columns."""
+    """Check that trial parameters and points of the cube evaluate to the same values."""
     encoding, rng = Encoding(question.problem.regions), np.random.default_rng(7)
     unit = rng.random((50, question.n_axes))
     designs = question.region.from_unit(unit)
@@ -289,12 +289,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("questions", nargs="*", default=["edp-accuracy", "energy-latency-accuracy"])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--only", default="", help="only rivals whose name has this in it")
+    parser.add_argument("--only", default="", help="run only optimizers with this text in their name")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for name in args.questions:
-        question = question_of(name)
+        question = load_question(name)
         check_equal(question)
         print(f"\n{name}: exact hypervolume {question.truth:.6g}; evaluations (range over seeds), CPU seconds, until")
         print(" | ".join([" " * 28, *[f"{share:.1%}".rjust(32) for share in SHARES]]))
@@ -305,7 +305,7 @@ def main() -> None:
                 print(f"{rival:28} | not installed")
                 continue
             with threadpool_limits(1), suppress(KeyboardInterrupt):
-                if "Optuna" not in rival:  # first calls are not what is compared; these take minutes, not their imports
+                if "Optuna" not in rival:  # warm-up; Optuna runs take minutes, so that it is negligible
                     search_with(question, 1_000)
                 print(line(rival, question, [search_with(question, seed) for seed in range(args.seeds)]))
             sys.stdout.flush()

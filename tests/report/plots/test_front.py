@@ -188,7 +188,7 @@ def test_hover_texts_omit_missing_values() -> None:
     assert hover_texts(rows, ["x"]) == ["<b>x</b><br>CNN<br>Power P: 22 W"]
 
 
-def test_a_family_looks_the_same_on_front_and_sample_and_unlike_the_others() -> None:
+def test_front_and_samples_of_a_family_have_the_same_style() -> None:
     colours = {}
     for trace in plot_front(make_results(families=("CNN", "DNN", "mine"), n_samples=3)).data:
         kind, _, family = trace.name.partition(", ")

@@ -56,7 +56,7 @@ def test_a_thinned_front_has_both_ends_and_each_best_design() -> None:
     assert {0, N - 1, *best} <= set(rows.tolist())
 
 
-def test_the_other_designs_are_an_even_cover() -> None:
+def test_the_remaining_rows_are_an_even_cover() -> None:
     rows = thin_front(convex(N), columns=["power_w"], sweep=None, knee=np.zeros(N))
 
     assert np.diff(rows).max() <= 2 * N / MAX_FRONT
@@ -75,7 +75,7 @@ def test_thinned_winners_of_the_weighted_cost_have_a_note() -> None:
 
 
 @pytest.mark.parametrize(("n", "n_max"), [(0, 5), (1, 5), (5, 5), (6, 5), (1000, 7)])
-def test_an_even_selection_has_both_ends_and_the_given_size(n: int, n_max: int) -> None:
+def test_an_even_selection_has_both_ends_and_at_most_n_max(n: int, n_max: int) -> None:
     rows = select_evenly(n, n_max)
 
     assert len(rows) == min(n, n_max)

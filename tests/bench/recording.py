@@ -2,12 +2,12 @@
 
 A trial has four parameters, two objectives, twelve attributes and two constraints. The output is CPU microseconds per
 trial for each method. Optuna's methods are timed on the first 200 trials unless --whole is given: more trials take
-minutes, and the time per trial does not decrease. Before any timing the script checks that all methods give equal studies.
+minutes, and the time per trial does not decrease. The script first checks that all methods give equal studies.
 """
 
+import argparse
 import datetime
 import gc
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -181,6 +181,8 @@ def main(sizes: list[int], *, is_whole: bool) -> None:
 
 
 if __name__ == "__main__":
-    arguments = set(sys.argv[1:])
-    is_whole = "--whole" in arguments
-    main(sorted(map(int, arguments - {"--whole"})) or [1_000, 10_000], is_whole=is_whole)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", nargs="*", type=int, default=[1_000, 10_000], help="numbers of trials")
+    parser.add_argument("--whole", action="store_true", help="time all trials with Optuna's methods as well")
+    args = parser.parse_args()
+    main(sorted(set(args.sizes)), is_whole=args.whole)

@@ -4,6 +4,7 @@ CPU seconds, minimum over a few runs, for a thin front (random designs) and a fa
 Commands and reading run in a separate process, with their imports.
 """
 
+import argparse
 import resource
 import subprocess
 import sys
@@ -113,7 +114,9 @@ def measure(study: str, kind: Callable[[Problem, int], Columns], n: int, folder:
 
 def main() -> None:
     """Measure both fronts for two and three objectives."""
-    n = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("n", nargs="?", type=int, default=100_000, help="number of trials")
+    n = parser.parse_args().n
     for study in STUDIES:
         for kind in (thin, fat):
             with tempfile.TemporaryDirectory() as folder:

@@ -30,7 +30,7 @@ def coefficient_rows(model: Surrogate) -> list[dict[str, Any]]:
     """Return one row a coefficient: value, 90 % interval (Laplace), prior with source, and the share from data."""
     rows: list[dict[str, Any]] = []
     for target, fit in model.fits.items():
-        for prior, mode, spread, share in zip(fit.shape.priors, fit.mode, fit.spreads, fit.data_shares, strict=True):
+        for prior, mode, spread, share in zip(fit.form.priors, fit.mode, fit.spreads, fit.data_shares, strict=True):
             rows.append(
                 {
                     "target": target,
@@ -91,7 +91,7 @@ def fit_summary(model: Surrogate, judged: Mapping[str, CrossValidation]) -> dict
                 "nearest_sample_loo_mae": j.nearest_sample.mae,
                 "nearest_sample_loo_mape": j.nearest_sample.mape,
                 "noise": model.fits[target].noise if target in model.fits else None,
-                "formula": model.fits[target].shape.formula if target in model.fits else None,
+                "formula": model.fits[target].form.formula if target in model.fits else None,
             }
             for target, j in judged.items()
         },
@@ -124,7 +124,7 @@ def identifiability(model: Surrogate) -> list[str]:
     for target, fit in model.fits.items():
         covariance = fit.covariance[len(fit.levels) :, len(fit.levels) :]
         correlation = covariance / np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
-        known = list(zip(fit.shape.priors, fit.data_shares, strict=True))
+        known = list(zip(fit.form.priors, fit.data_shares, strict=True))
         texts += [
             f"{target}: the effects of {one.effect_of} ({one.name}) and {other.effect_of} ({other.name}) cannot be "
             f"separated by these samples (correlation {correlation[i, j]:+.2f}); their split is the priors'"
@@ -161,7 +161,7 @@ def warnings_of(model: Surrogate, judged: Mapping[str, CrossValidation]) -> list
     """Return what a user must know before using a fit."""
     texts = []
     by_target = {
-        target: [p.name for p, s in zip(fit.shape.priors, fit.data_shares, strict=True) if s < _PRIOR_DECIDES_BELOW]
+        target: [p.name for p, s in zip(fit.form.priors, fit.data_shares, strict=True) if s < _PRIOR_DECIDES_BELOW]
         for target, fit in model.fits.items()
     }
     decided = [f"{', '.join(names)} of {target}" for target, names in by_target.items() if names]

@@ -37,7 +37,7 @@ def test_every_coefficient_lies_in_its_interval_and_names_its_prior(model: Surro
 
 def test_the_data_never_widen_a_coefficient_beyond_its_prior(model: Surrogate) -> None:
     for fit in model.fits.values():
-        assert (fit.spreads <= np.array([p.width for p in fit.shape.priors]) * (1 + 1e-9)).all()
+        assert (fit.spreads <= np.array([p.width for p in fit.form.priors]) * (1 + 1e-9)).all()
 
 
 def test_each_family_has_a_law_whose_parts_say_where_they_come_from(model: Surrogate) -> None:

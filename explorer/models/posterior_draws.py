@@ -77,7 +77,7 @@ def predict_draws(model: PosteriorModel, draws: Draws, designs: Columns, *, with
         with_noise: add the scatter of a new measurement around the fitted form.
     """
     if isinstance(model, MultiResponse):
-        return model.drawn(
+        return model.evaluate_draws(
             {t: d for t, d in draws.items() if isinstance(d, ResponseDraws)}, designs, with_noise=with_noise
         )
     return _predict_parametric_draws(

@@ -53,7 +53,7 @@ def scaffold_study(
     """
     inferred = infer_knobs(read_csv(path))
     own = list(knobs or inferred.knobs)
-    samples = read_samples(path, own=own)
+    samples = read_samples(path, extra_knobs=own)
     targets = [t for t in _PREFERRED if t in samples.targets and np.isfinite(samples.columns[t]).all()]
     # A constant target cannot be optimized.
     targets = [t for t in targets if np.ptp(samples.columns[t]) > 0] or targets

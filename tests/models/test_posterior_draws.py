@@ -7,7 +7,7 @@ from explorer.models.intervals import add_intervals
 from explorer.models.parametric.functional_forms import PARAMETRIC_FORMS
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate, relative_to, with_latency_ratio
 from explorer.models.posterior_draws import posterior_draws, predict_draws
-from explorer.models.quality.leave_one_out import calibrated, leave_one_out
+from explorer.models.quality.leave_one_out import calibrate_intervals, leave_one_out
 from explorer.models.samples.samples import Samples, paper_samples
 from explorer.problem.columns import KNOBS, Columns
 from explorer.problem.objectives import CostWeights, add_objectives
@@ -155,7 +155,7 @@ def test_calibration_widens_intervals_that_undercover() -> None:
     noisy = samples.columns["latency_s"] * np.exp(np.where(rng.random(40) < 0.25, rng.normal(0, 0.8, 40), 0))
     model = fit_surrogate(Samples({**samples.columns, "latency_s": noisy}, samples.labels, "x", "0"), name="x")
 
-    corrected = calibrated(model)
+    corrected = calibrate_intervals(model)
 
     before = leave_one_out(model.samples)["latency_s"]
     after = leave_one_out(model.samples, widening=corrected.widening)["latency_s"]
@@ -165,4 +165,4 @@ def test_calibration_widens_intervals_that_undercover() -> None:
 
 
 def test_calibration_needs_more_than_ten_rows(paper: Surrogate) -> None:
-    assert calibrated(paper).widening == {}
+    assert calibrate_intervals(paper).widening == {}

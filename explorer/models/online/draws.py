@@ -81,7 +81,7 @@ class TargetDraws:
     def _add_nugget(self, part: FormDraws, values: Float, points: Float, open_nugget: Float) -> Float:
         conditional, deviation = part.nugget.condition_on(part.row_nuggets, points)
         mean = values + conditional
-        scatter = np.exp(part.fitted.scales.scatter) * roughness(self.target, mean)
+        scatter = np.exp(part.fitted.scales.noise) * roughness(self.target, mean)
         size = np.sqrt(scatter**2 + nugget_variance(self.target, mean, self.n_counted))
         return np.asarray(mean + size * open_nugget[:, None] * deviation)
 

@@ -15,11 +15,11 @@ from explorer.models.online.nugget import (
 )
 from explorer.models.online.priors import hyperprior
 from explorer.models.online.smc import smc_sample
-from explorer.models.response.fitting import DesignMatrix, design_matrix, term_of_columns
+from explorer.models.response.fitting import DesignMatrix, design_matrix, term_indices
 from explorer.models.response.forms import FunctionalForm, link
 from explorer.models.response.gaussian_process import Hyperparameters, TrainingData, fit_hyperparameters, kernel
-from explorer.models.response.input_scaling import Coordinates, ScaledInputs
-from explorer.models.samples.binomial import countable
+from explorer.models.response.input_scaling import InputCoordinates, ScaledInputs
+from explorer.models.samples.binomial import clip_shares
 from explorer.problem.columns import Float
 
 _PARTICLES, _FEW_PARTICLES = 256, 96  # the few give the coefficients around which the scales are fitted
@@ -45,7 +45,7 @@ class TargetObservations:
     """
 
     target: str
-    coordinates: Coordinates
+    coordinates: InputCoordinates
     inputs: ScaledInputs
     table: TrainingData
     lengths: CorrelationLengths
@@ -89,7 +89,7 @@ class FittedForm:
 
 
 def make_observations(
-    target: str, values: Float, n_counted: Float, *, inputs: ScaledInputs, coordinates: Coordinates
+    target: str, values: Float, n_counted: Float, *, inputs: ScaledInputs, coordinates: InputCoordinates
 ) -> TargetObservations:
     """Return the observations of one target, linked, with their variances.
 
@@ -100,7 +100,7 @@ def make_observations(
         inputs: the measured designs.
         coordinates: of the input space.
     """
-    linked = link(target, countable(values, n_counted) if target == "accuracy" and n_counted.any() else values)
+    linked = link(target, clip_shares(values, n_counted) if target == "accuracy" and n_counted.any() else values)
     table = TrainingData(
         linked, nugget_variance(target, linked, n_counted), coordinates.points(inputs), roughness(target, linked)
     )
@@ -123,11 +123,11 @@ def fit_online_form(form: FunctionalForm, rows: TargetObservations, rng: np.rand
 
 
 def _centers(design: DesignMatrix) -> Float:
-    return np.array([design.form.terms[i].center for i in term_of_columns(design.form, design.coordinates)])
+    return np.array([design.form.terms[i].center for i in term_indices(design.form, design.coordinates)])
 
 
 def _widths(design: DesignMatrix, scales: Hyperparameters) -> Float:
-    return np.asarray(np.exp(scales.widths)[term_of_columns(design.form, design.coordinates)])
+    return np.asarray(np.exp(scales.widths)[term_indices(design.form, design.coordinates)])
 
 
 def _fit_scales(design: DesignMatrix, rows: TargetObservations, around: Float) -> Hyperparameters:
@@ -136,16 +136,16 @@ def _fit_scales(design: DesignMatrix, rows: TargetObservations, around: Float) -
     The nugget of each row counts as independent: with few rows, few are close enough to share it.
     """
     prior = hyperprior(design.form, rows.target, rows.coordinates)
-    columns, term = design.jacobian(around), term_of_columns(design.form, design.coordinates)
+    columns, term = design.jacobian(around), term_indices(design.form, design.coordinates)
     offset = rows.table.values - design.mean(around) + columns @ (around - _centers(design))
     n = len(offset)
     chosen = np.isin(np.arange(n), np.linspace(0, n - 1, min(n, _MAX_SCALE_ROWS)).astype(np.int64))
     scales = fit_hyperparameters(
         rows.table.rows(chosen), columns[chosen], term, offset[chosen],
-        belief=prior, start=prior.centers, rounds=_ROUNDS,
+        prior=prior, start=prior.centers, rounds=_ROUNDS,
     )  # fmt: skip
     lowest = float(np.log(_MIN_SCATTER.get(rows.target, _DEFAULT_MIN_SCATTER)))
-    return replace(scales, scatter=max(scales.scatter, lowest))
+    return replace(scales, noise=max(scales.noise, lowest))
 
 
 def _sample_particles(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from explorer.models.evaluation import low_discrepancy_points
-from explorer.models.response.input_scaling import Coordinates, Knob, coordinates_of
+from explorer.models.response.input_scaling import InputCoordinates, KnobSpec, fit_coordinates
 from explorer.problem.columns import Columns, Float, knobs_of, stack
 from explorer.problem.design_space import ROW, DesignSpace
 
@@ -23,8 +23,8 @@ class InputSpace:
         coordinates: levels of the categories and scales of the numbers, over all regions.
     """
 
-    knobs: tuple[Knob, ...]
-    coordinates: Coordinates
+    knobs: tuple[KnobSpec, ...]
+    coordinates: InputCoordinates
 
 
 def build_input_space(regions: Mapping[str, DesignSpace]) -> InputSpace:
@@ -37,8 +37,10 @@ def build_input_space(regions: Mapping[str, DesignSpace]) -> InputSpace:
     names = [name for name in knobs_of(probes) if name != ROW]
     varied = [name for name in names if len(np.unique(probes[name].astype(str))) > 1]
     used = names if varied or ROW not in probes else [ROW, *names]
-    knobs = tuple(Knob(name, "category" if probes[name].dtype == object else "number", name in is_log) for name in used)
-    return InputSpace(knobs, coordinates_of({name: probes[name] for name in used}, knobs))
+    knobs = tuple(
+        KnobSpec(name, "category" if probes[name].dtype == object else "number", name in is_log) for name in used
+    )
+    return InputSpace(knobs, fit_coordinates({name: probes[name] for name in used}, knobs))
 
 
 def _probe_designs(regions: Mapping[str, DesignSpace]) -> Columns:

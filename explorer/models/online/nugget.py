@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import expit
 
 from explorer.models.response.gaussian_process import Hyperparameters, TrainingData
-from explorer.models.response.input_scaling import Coordinates
+from explorer.models.response.input_scaling import InputCoordinates
 from explorer.problem.columns import Float
 
 # Designs measured on the same samples share most of the sampling error. A third of the binomial standard deviation
@@ -127,11 +127,11 @@ def fit_nugget(table: TrainingData, scales: Hyperparameters, lengths: Correlatio
     """Return the nugget of measured designs, whose variance is that of scatter and counting."""
     correlation = lengths.correlation(table.points, table.points)
     correlation[np.diag_indices_from(correlation)] += _INDEPENDENT_SHARE
-    size = np.sqrt(table.scatter_variance(scales) + table.repeat_variance) + 1e-9
+    size = np.sqrt(table.noise_variance(scales) + table.repeat_variance) + 1e-9
     return Nugget(table.points, size, correlation, lengths)
 
 
-def correlation_lengths(target: str, coordinates: Coordinates) -> CorrelationLengths:
+def correlation_lengths(target: str, coordinates: InputCoordinates) -> CorrelationLengths:
     """Return the correlation lengths of the nugget of a target."""
     names = coordinates.varied
     by_knob = _LENGTHS.get(target, {})

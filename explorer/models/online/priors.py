@@ -12,7 +12,7 @@ import numpy as np
 from explorer.models.response.candidates import PHYSICS
 from explorer.models.response.forms import FunctionalForm, Term
 from explorer.models.response.gaussian_process import Hyperparameters, HyperPrior
-from explorer.models.response.input_scaling import Coordinates
+from explorer.models.response.input_scaling import InputCoordinates
 from explorer.problem.columns import Float
 
 # Exponents of remaining weights and of the step, as (value, standard deviation); all assumed. Bits are log2(2 / D): an
@@ -37,8 +37,8 @@ _BY_CATEGORY = 0.7  # assumed: categories differ by a factor of two
 _LEVEL = 1.5  # assumed: deviation of the mean of all designs from the mean of the measured ones
 # Standard deviations, linked: (scatter, residual process). Assumed: one percent, and a tenth.
 _SIZES = {
-    ("size_bytes", "stored"): (0.01, 0.1),
-    ("accuracy", "strain"): (0.2, 0.3),
+    ("size_bytes", "storage"): (0.01, 0.1),
+    ("accuracy", "accuracy_cliff"): (0.2, 0.3),
     ("accuracy", "sum"): (0.2, 1.0),
 }
 _DEFAULT_SIZES = (0.01, 0.1)
@@ -48,7 +48,7 @@ _LENGTH, _IDLE_LENGTH = 1.0, 6.0
 _IDLE = {"accuracy": ("voltage_v", "frequency_hz"), "size_bytes": ("voltage_v", "frequency_hz")}
 
 
-def prior_forms(target: str, coordinates: Coordinates, values: Float) -> tuple[FunctionalForm, ...]:
+def prior_forms(target: str, coordinates: InputCoordinates, values: Float) -> tuple[FunctionalForm, ...]:
     """Return the candidate forms of a target; several are weighted by their evidence.
 
     Args:
@@ -64,7 +64,7 @@ def prior_forms(target: str, coordinates: Coordinates, values: Float) -> tuple[F
     return (power_law,)
 
 
-def _curved_power_law(target: str, coordinates: Coordinates, values: Float) -> FunctionalForm:
+def _curved_power_law(target: str, coordinates: InputCoordinates, values: Float) -> FunctionalForm:
     terms = [Term("level", center=float(np.mean(values)), width=_LEVEL, is_learned=False)]
     terms += [Term("level", (name,), width=_BY_CATEGORY, is_learned=False) for name in coordinates.categories]
     for name in coordinates.varied:
@@ -75,7 +75,7 @@ def _curved_power_law(target: str, coordinates: Coordinates, values: Float) -> F
     return FunctionalForm("bent power law + Gaussian process", "sum", tuple(terms), has_process=True)
 
 
-def hyperprior(form: FunctionalForm, target: str, coordinates: Coordinates) -> HyperPrior:
+def hyperprior(form: FunctionalForm, target: str, coordinates: InputCoordinates) -> HyperPrior:
     """Return the hyperprior of the scales of a form."""
     scatter, amplitude = _SIZES.get((target, form.law), _DEFAULT_SIZES)
     tie = coordinates.tie
@@ -86,12 +86,12 @@ def hyperprior(form: FunctionalForm, target: str, coordinates: Coordinates) -> H
     return HyperPrior(scales, np.zeros(len(form.terms), dtype=np.bool_), tie)
 
 
-def _slope(target: str, name: str, coordinates: Coordinates) -> tuple[float, float]:
+def _slope(target: str, name: str, coordinates: InputCoordinates) -> tuple[float, float]:
     """Return the prior (value, standard deviation) of a coefficient.
 
     On a logarithmic scale it is that of the exponent times half the range of the knob's logarithm.
     """
-    axis = coordinates.axes[name]
+    axis = coordinates.scales[name]
     prior = PHYSICS.get((target, name)) or _COMPRESSION.get((target, name))
     if axis.scale == "linear":
         return prior or _UNKNOWN_SLOPE
@@ -99,7 +99,7 @@ def _slope(target: str, name: str, coordinates: Coordinates) -> tuple[float, flo
     return value * axis.half, width * axis.half
 
 
-def _accuracy_cliff_form(coordinates: Coordinates, values: Float) -> FunctionalForm:
+def _accuracy_cliff_form(coordinates: InputCoordinates, values: Float) -> FunctionalForm:
     """Return a plateau with edges in the pruning ratio and in the step.
 
     The priors are wider than the range of the four digits networks. These lose half of their accuracy above chance with
@@ -120,10 +120,10 @@ def _accuracy_cliff_form(coordinates: Coordinates, values: Float) -> FunctionalF
     if {"quant_step", "pruning_ratio"} <= set(varied):
         # Assumed: between independent edges and additive shares of one common margin.
         terms.append(Term("corner", center=0.5, width=0.7))
-    return FunctionalForm("strain + Gaussian process", "strain", tuple(terms), has_process=True)
+    return FunctionalForm("strain + Gaussian process", "accuracy_cliff", tuple(terms), has_process=True)
 
 
-def _storage_size_form(coordinates: Coordinates, values: Float) -> FunctionalForm:
+def _storage_size_form(coordinates: InputCoordinates, values: Float) -> FunctionalForm:
     """Return the size of the stored weights; assumed: packed codes, and a constant share of a twentieth."""
     terms = [Term("level", center=float(np.max(values)), width=_LEVEL)]
     terms += [Term("level", (name,), width=_BY_CATEGORY) for name in coordinates.categories]
@@ -132,7 +132,7 @@ def _storage_size_form(coordinates: Coordinates, values: Float) -> FunctionalFor
     terms += [Term("always", center=-3.0, width=1.0), Term("spread", center=float(np.log(0.15)), width=1.0)]
     terms += [Term("weights power", center=float(np.log(0.7)), width=0.3)]
     terms += [Term("bits power", center=float(np.log(0.7)), width=0.5)]
-    return FunctionalForm("stored weights + Gaussian process", "stored", tuple(terms), has_process=True)
+    return FunctionalForm("stored weights + Gaussian process", "storage", tuple(terms), has_process=True)
 
 
 def _plateau_slope(name: str) -> float:

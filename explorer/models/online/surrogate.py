@@ -83,8 +83,8 @@ class OnlineSurrogate:
 
         def at(designs: Columns) -> Columns:
             with _one_thread():
-                bare = coordinates.place(designs)
-                rounded = coordinates.place(with_rounded_zeros(designs, self.spread))
+                bare = coordinates.transform(designs)
+                rounded = coordinates.transform(with_rounded_zeros(designs, self.spread))
                 values: Columns = {}
                 for target, one in draws.items():
                     inputs = rounded if target in _WEIGHT_TARGETS else bare
@@ -141,7 +141,7 @@ def _fit_target(
         raise ValueError(f"{target} was never measured")
     if target != "accuracy" and values[is_finite].min() <= 0:
         raise ValueError(f"{target} is not positive")
-    inputs = space.coordinates.place(take({knob.name: measured[knob.name] for knob in space.knobs}, is_finite))
+    inputs = space.coordinates.transform(take({knob.name: measured[knob.name] for knob in space.knobs}, is_finite))
     first, (means, counts) = _average_repeats(
         space.coordinates.points(inputs), (values[is_finite], n_counted[is_finite])
     )
@@ -166,7 +166,7 @@ def _average_repeats(points: Float, columns: Sequence[Float]) -> tuple[NDArray[n
 def _weight_spread(sizes: FittedTarget) -> float:
     """Return the spread of the weights; infinite if the sizes do not determine it."""
     best = sizes.forms[int(np.argmax(sizes.shares))]
-    if best.form.law != "stored":
+    if best.form.law != "storage":
         return math.inf
     logs = best.theta[:, best.design.slices["spread"]]
     return float(np.exp(np.mean(logs))) if np.std(logs) < _MAX_SPREAD_DEVIATION else math.inf

@@ -21,7 +21,7 @@ from explorer.models.model_files.parametric import surrogate_from_file, surrogat
 from explorer.models.model_files.response import MULTI_SCHEMA, responses_from_json, responses_to_json
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.posterior_draws import PosteriorModel
-from explorer.models.quality.leave_one_out import calibrated, leave_one_out
+from explorer.models.quality.leave_one_out import calibrate_intervals, leave_one_out
 from explorer.models.response.multi_target import KnobColumns, MultiResponse, fit_responses, with_knobs
 from explorer.models.response.selection import format_error
 from explorer.models.samples.knob_inference import infer_knobs
@@ -113,7 +113,7 @@ def fit_samples(tables: Sequence[KnobColumns], *, name: str) -> PosteriorModel:
         beyond = _beyond_shapes(samples)
         if beyond:
             return _with_note(fit_responses(tables, name=name), f"not fitted by the paper's shapes: {beyond}")
-        shapes = calibrated(fit_surrogate(samples, name=name))
+        shapes = calibrate_intervals(fit_surrogate(samples, name=name))
         if len(samples.labels) < _ROWS_FOR_RESPONSES:
             return shapes
         responses = fit_responses(tables, name=name)

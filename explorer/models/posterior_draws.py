@@ -76,7 +76,7 @@ def drawn_targets(model: PosteriorModel, draws: Draws, designs: Columns, *, with
         with_noise: include the scatter around the shapes, as a new measurement would have it.
     """
     if isinstance(model, MultiResponse):
-        return model.drawn(
+        return model.evaluate_draws(
             {t: d for t, d in draws.items() if isinstance(d, ResponseDraws)}, designs, with_noise=with_noise
         )
     return _drawn_shapes(model, {t: d for t, d in draws.items() if isinstance(d, FitDraws)}, designs, with_noise)

@@ -69,7 +69,7 @@ def scaffold_study(
     space = (
         None
         if is_table
-        else _text(_space_lines(samples, path, others=[c for c in (*guess.knobs, *guess.others) if c not in own]))
+        else _text(_space_lines(samples, path, others=[c for c in (*guess.knobs, *guess.undecided) if c not in own]))
     )
     return Scaffold(space, _text(study), (*(() if knobs else guess.notes), *samples.notes))
 

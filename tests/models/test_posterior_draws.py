@@ -7,7 +7,7 @@ from explorer.models.intervals import add_intervals
 from explorer.models.parametric.functional_forms import SHAPES
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate, relative_to, with_latency_ratio
 from explorer.models.posterior_draws import drawn_targets, posterior_draws
-from explorer.models.quality.leave_one_out import calibrated, leave_one_out
+from explorer.models.quality.leave_one_out import calibrate_intervals, leave_one_out
 from explorer.models.samples.samples import Samples, paper_samples
 from explorer.problem.columns import KNOBS, Columns
 from explorer.problem.objectives import CostWeights, add_objectives
@@ -157,7 +157,7 @@ def test_with_enough_rows_intervals_that_cover_too_little_are_widened_by_their_r
     spoilt = samples.columns["latency_s"] * np.exp(np.where(rng.random(40) < 0.25, rng.normal(0, 0.8, 40), 0))
     model = fit_surrogate(Samples({**samples.columns, "latency_s": spoilt}, samples.labels, "x", "0"), name="x")
 
-    corrected = calibrated(model)
+    corrected = calibrate_intervals(model)
 
     before = leave_one_out(model.samples)["latency_s"]
     after = leave_one_out(model.samples, widening=corrected.widening)["latency_s"]
@@ -167,4 +167,4 @@ def test_with_enough_rows_intervals_that_cover_too_little_are_widened_by_their_r
 
 
 def test_ten_rows_are_too_few_to_correct_and_nothing_pretends_otherwise(paper: Surrogate) -> None:
-    assert calibrated(paper).widening == {}
+    assert calibrate_intervals(paper).widening == {}

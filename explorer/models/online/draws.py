@@ -81,7 +81,7 @@ class TargetDraws:
     def _with_luck(self, part: FormDraws, values: Float, points: Float, open_luck: Float) -> Float:
         near, left = part.luck.near(points, part.found)
         likely = values + near
-        scatter = np.exp(part.learned.scales.scatter) * roughness(self.target, likely)
+        scatter = np.exp(part.learned.scales.noise) * roughness(self.target, likely)
         size = np.sqrt(scatter**2 + nugget_variance(self.target, likely, self.trials))
         return np.asarray(likely + size * open_luck[:, None] * left)
 

@@ -15,11 +15,11 @@ from explorer.models.online.nugget import (
 )
 from explorer.models.online.priors import hyperprior
 from explorer.models.online.smc import smc_sample
-from explorer.models.response.fitting import DesignMatrix, design_matrix, term_of_columns
+from explorer.models.response.fitting import DesignMatrix, design_matrix, term_indices
 from explorer.models.response.forms import FunctionalForm, link
 from explorer.models.response.gaussian_process import Hyperparameters, TrainingData, fit_hyperparameters, kernel
-from explorer.models.response.input_scaling import Coordinates, ScaledInputs
-from explorer.models.samples.binomial import countable
+from explorer.models.response.input_scaling import InputCoordinates, ScaledInputs
+from explorer.models.samples.binomial import clip_shares
 from explorer.problem.columns import Float
 
 _PARTICLES, _FEW_PARTICLES = 256, 96  # the few find the place around which the scales are learned
@@ -45,7 +45,7 @@ class Observations:
     """
 
     target: str
-    coordinates: Coordinates
+    coordinates: InputCoordinates
     placed: ScaledInputs
     table: TrainingData
     reach: CorrelationLengths
@@ -89,7 +89,7 @@ class FittedForm:
 
 
 def rows_of(
-    target: str, values: Float, trials: Float, *, placed: ScaledInputs, coordinates: Coordinates
+    target: str, values: Float, trials: Float, *, placed: ScaledInputs, coordinates: InputCoordinates
 ) -> Observations:
     """Return the rows of one target.
 
@@ -100,7 +100,7 @@ def rows_of(
         placed: the measured designs.
         coordinates: of the ground.
     """
-    linked = link(target, countable(values, trials) if target == "accuracy" and trials.any() else values)
+    linked = link(target, clip_shares(values, trials) if target == "accuracy" and trials.any() else values)
     table = TrainingData(
         linked, nugget_variance(target, linked, trials), coordinates.points(placed), roughness(target, linked)
     )
@@ -121,11 +121,11 @@ def learn_form(form: FunctionalForm, rows: Observations, rng: np.random.Generato
 
 
 def _centers(design: DesignMatrix) -> Float:
-    return np.array([design.form.terms[i].center for i in term_of_columns(design.form, design.coordinates)])
+    return np.array([design.form.terms[i].center for i in term_indices(design.form, design.coordinates)])
 
 
 def _widths(design: DesignMatrix, scales: Hyperparameters) -> Float:
-    return np.asarray(np.exp(scales.widths)[term_of_columns(design.form, design.coordinates)])
+    return np.asarray(np.exp(scales.widths)[term_indices(design.form, design.coordinates)])
 
 
 def _scales(design: DesignMatrix, rows: Observations, around: Float) -> Hyperparameters:
@@ -133,17 +133,17 @@ def _scales(design: DesignMatrix, rows: Observations, around: Float) -> Hyperpar
 
     Nugget counts as if every row had its own: rows that are close enough to share it are few when this matters.
     """
-    belief = hyperprior(design.form, rows.target, rows.coordinates)
-    columns, term = design.jacobian(around), term_of_columns(design.form, design.coordinates)
+    prior = hyperprior(design.form, rows.target, rows.coordinates)
+    columns, term = design.jacobian(around), term_indices(design.form, design.coordinates)
     offset = rows.table.values - design.mean(around) + columns @ (around - _centers(design))
     n = len(offset)
     some = np.isin(np.arange(n), np.linspace(0, n - 1, min(n, _SCALED)).astype(np.int64))
     scales = fit_hyperparameters(
         rows.table.rows(some), columns[some], term, offset[some],
-        belief=belief, start=belief.centers, rounds=_ROUNDS,
+        prior=prior, start=prior.centers, rounds=_ROUNDS,
     )  # fmt: skip
     least = float(np.log(_LEAST_SCATTER.get(rows.target, _OTHER_LEAST_SCATTER)))
-    return replace(scales, scatter=max(scales.scatter, least))
+    return replace(scales, noise=max(scales.noise, least))
 
 
 def _particles(

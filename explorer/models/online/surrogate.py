@@ -82,8 +82,8 @@ class OnlineSurrogate:
 
         def at(designs: Columns) -> Columns:
             with _one_thread():
-                bare = coordinates.place(designs)
-                rounded = coordinates.place(with_rounded_zeros(designs, self.spread))
+                bare = coordinates.transform(designs)
+                rounded = coordinates.transform(with_rounded_zeros(designs, self.spread))
                 found: Columns = {}
                 for target, one in drawn.items():
                     placed = rounded if target in _OF_WEIGHTS else bare
@@ -140,7 +140,7 @@ def _learned(
         raise ValueError(f"{target} was never measured")
     if target != "accuracy" and values[is_known].min() <= 0:
         raise ValueError(f"{target} is not positive")
-    placed = ground.coordinates.place(take({knob.name: measured[knob.name] for knob in ground.knobs}, is_known))
+    placed = ground.coordinates.transform(take({knob.name: measured[knob.name] for knob in ground.knobs}, is_known))
     first, (means, counted) = _averaged(ground.coordinates.points(placed), (values[is_known], trials[is_known]))
     rows = rows_of(target, means, counted, placed=placed.rows(first), coordinates=ground.coordinates)
     forms = prior_forms(target, ground.coordinates, rows.table.values)
@@ -161,7 +161,7 @@ def _averaged(points: Float, columns: Sequence[Float]) -> tuple[NDArray[np.int64
 def _spread_of(sizes: LearnedTarget) -> float:
     """Return the spread of the weights, infinite where the sizes do not tell it."""
     best = sizes.forms[int(np.argmax(sizes.shares))]
-    if best.form.law != "stored":
+    if best.form.law != "storage":
         return math.inf
     logs = best.theta[:, best.design.slices["spread"]]
     return float(np.exp(np.mean(logs))) if np.std(logs) < _KNOWN_SPREAD else math.inf

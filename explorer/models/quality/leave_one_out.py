@@ -75,7 +75,7 @@ def leave_one_out(samples: Samples, *, widening: Mapping[str, float] | None = No
     return result
 
 
-def calibrated(model: Surrogate) -> Surrogate:
+def calibrate_intervals(model: Surrogate) -> Surrogate:
     """Widen a model's intervals where its held-out residuals show that they cover too little.
 
     Conformal calibration: each held-out residual is measured in its own interval's half width; where the 90 % quantile

@@ -10,14 +10,14 @@ from explorer.errors import UnknownName, WrongUsage
 from explorer.models.intervals import add_intervals
 from explorer.models.model_files.response import responses_from_json, responses_to_json
 from explorer.models.posterior_draws import drawn_targets, posterior_draws
-from explorer.models.response.input_scaling import Knob
+from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.multi_target import KnobColumns, MultiResponse, fit_responses
 from explorer.models.samples.samples import Samples
 from explorer.problem.columns import Columns, Float
 from explorer.problem.objectives import CostWeights, add_objectives
 
-FAMILY, RATIO = Knob("family", "category"), Knob("pruning_ratio", "number")
-STEP, BATCH = Knob("quant_step", "number", is_log=True), Knob("batch_size", "number", is_log=True)
+FAMILY, RATIO = KnobSpec("family", "category"), KnobSpec("pruning_ratio", "number")
+STEP, BATCH = KnobSpec("quant_step", "number", is_log=True), KnobSpec("batch_size", "number", is_log=True)
 
 
 def samples(columns: Columns, name: str) -> Samples:

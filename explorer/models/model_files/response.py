@@ -162,9 +162,9 @@ def _form_faults(file: ResponseFile) -> Iterator[str]:
     """See that the form names nothing that the samples do not have, and has what its law takes."""
     form, coordinates = file.form, fit_coordinates(samples_in(file), knobs_in(file))
     for term in form.terms:
-        if not set(term.categories) <= set(coordinates.levels) or not set(term.powers) <= set(coordinates.axes):
+        if not set(term.categories) <= set(coordinates.levels) or not set(term.powers) <= set(coordinates.scales):
             yield f"a term of '{term.predictor}' names an unknown knob"
-    if any(not set(part) <= set(coordinates.axes) for part in form.parts):
+    if any(not set(part) <= set(coordinates.scales) for part in form.parts):
         yield "a part names an unknown knob"
     predictors = set(dict.fromkeys(term.predictor for term in form.terms))
     cliff = {"plateau", "chance"}
@@ -173,11 +173,11 @@ def _form_faults(file: ResponseFile) -> Iterator[str]:
     needs = {"sum": {"level"}, "shares": predictors | {"level"}, "cliff": cliff}[form.law]
     edges = {"quant_step"} if "step edge" in needs else set()
     edges |= {"pruning_ratio"} if "pruning edge" in needs else set()
-    if predictors != needs or not edges <= set(coordinates.axes):
+    if predictors != needs or not edges <= set(coordinates.scales):
         yield f"the law '{form.law}' does not take {', '.join(sorted(predictors))}"
     if form.law == "shares" and len(form.parts) != len(predictors):
         yield f"{len(form.parts)} parts do not fit {len(predictors)} predictors"
-    if not set(file.widening.away) <= set(coordinates.axes) or any(
+    if not set(file.widening.away) <= set(coordinates.scales) or any(
         sorted(set(away.levels)) != list(away.levels) for away in file.widening.away.values()
     ):
         yield "widening names an unknown knob, or values out of order"

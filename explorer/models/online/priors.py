@@ -88,7 +88,7 @@ def hyperprior(form: FunctionalForm, target: str, coordinates: InputCoordinates)
 
 def _slope(target: str, name: str, coordinates: InputCoordinates) -> tuple[float, float]:
     """Return the prior of a coefficient: an exponent, times half the knob's range in its logarithm."""
-    axis = coordinates.axes[name]
+    axis = coordinates.scales[name]
     known = PHYSICS.get((target, name)) or _COMPRESSION.get((target, name))
     if axis.scale == "linear":
         return known or _UNKNOWN_SLOPE

@@ -273,7 +273,7 @@ def _calibration(model: MultiResponse) -> str:
 
 def _split(response: Response) -> str:
     """Say which knobs the rows of a target never turned."""
-    still = [name for name, axis in response.coordinates.axes.items() if not axis.is_varied]
+    still = [name for name, axis in response.coordinates.scales.items() if not axis.is_varied]
     if not still:
         return ""
     return f"{response.target}: {', '.join(still)} was never turned, so its effect is assumed, not measured"

@@ -90,10 +90,10 @@ def _from_csv(path: Path, own: Sequence[str] | None, ignore: Sequence[str], *, i
     """Read a samples CSV; its own knobs are the named ones (of several files, those that it has), or guessed."""
     if own is None:
         guess = infer_knobs(read_csv(path).without(ignore))
-        samples = read_samples(path, own=guess.knobs, ignore=ignore)
+        samples = read_samples(path, extra_knobs=guess.knobs, ignore=ignore)
         return replace(samples, notes=(*guess.notes, *samples.notes))
     there = [name for name in own if name in read_csv(path).header] if is_one_of_several else own
-    return read_samples(path, own=there, ignore=ignore)
+    return read_samples(path, extra_knobs=there, ignore=ignore)
 
 
 def fit_samples(tables: Sequence[KnobColumns], *, name: str) -> PosteriorModel:
@@ -177,7 +177,7 @@ def load_evaluator(study: Study, *, measure: Measure | str | None = None) -> Eva
     if study.live is not None:
         return network_evaluator(study)
     if study.table is not None:
-        samples = read_samples(Path(study.model), own=study.table.knobs, ignore=study.table.ignore)
+        samples = read_samples(Path(study.model), extra_knobs=study.table.knobs, ignore=study.table.ignore)
         asked = [need for objective in study.objectives for need in objective.needs]
         asked += [c.column for c in study.constraints if c.column in TARGETS]
         return table_evaluator(samples, name=study.model, needs=list(dict.fromkeys(asked)))

@@ -53,7 +53,7 @@ def scaffold_study(
     """
     guess = infer_knobs(read_csv(path))
     own = list(knobs or guess.knobs)
-    samples = read_samples(path, own=own)
+    samples = read_samples(path, extra_knobs=own)
     targets = [t for t in _PREFERRED if t in samples.targets and np.isfinite(samples.columns[t]).all()]
     # What is the same in every row has nothing to gain.
     targets = [t for t in targets if np.ptp(samples.columns[t]) > 0] or targets

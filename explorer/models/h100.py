@@ -23,7 +23,11 @@ _ENERGY_KNOBS = (
     KnobSpec("precision", "category"),
     KnobSpec("batch_size", "number", is_log=True),
 )
-_ACCURACY_KNOBS = (KnobSpec("family", "category"), KnobSpec("pruning_ratio", "number"), KnobSpec("quant_step", "number"))
+_ACCURACY_KNOBS = (
+    KnobSpec("family", "category"),
+    KnobSpec("pruning_ratio", "number"),
+    KnobSpec("quant_step", "number"),
+)
 
 
 def h100_tables() -> tuple[KnobColumns, KnobColumns]:

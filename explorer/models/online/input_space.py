@@ -36,7 +36,9 @@ def input_space(regions: Mapping[str, DesignSpace]) -> InputSpace:
     names = [name for name in knobs_of(shown) if name != ROW]
     varied = [name for name in names if len(np.unique(shown[name].astype(str))) > 1]
     kept = names if varied or ROW not in shown else [ROW, *names]
-    knobs = tuple(KnobSpec(name, "category" if shown[name].dtype == object else "number", name in is_log) for name in kept)
+    knobs = tuple(
+        KnobSpec(name, "category" if shown[name].dtype == object else "number", name in is_log) for name in kept
+    )
     return InputSpace(knobs, fit_coordinates({name: shown[name] for name in kept}, knobs))
 
 

@@ -51,7 +51,9 @@ def candidate_forms(
     without_operating = tuple(knob for knob in knobs if knob not in OPERATING_KNOBS)
 
     def summed(name: str, degree: int) -> FunctionalForm:
-        terms = pooled(coordinates, "level", knobs=without_operating if degree < 2 else knobs, degree=degree, **common, n=n)
+        terms = pooled(
+            coordinates, "level", knobs=without_operating if degree < 2 else knobs, degree=degree, **common, n=n
+        )
         slopes = _physical_slopes(target, coordinates, with_varied=degree >= 1)
         physical = {term.powers for term in slopes}
         return FunctionalForm(name, "sum", (*(t for t in terms if t.categories or t.powers not in physical), *slopes))

@@ -63,7 +63,12 @@ def duplicated_knobs(designs: Columns, *, knobs: Sequence[KnobSpec]) -> dict[str
             is_rich = 2 * sizes[source] <= len(codes[source])
             # A number with one value per network determines the network, but the category is not its copy.
             can_be_source = kinds[source] == "category" or (kinds[name] == "number" and sizes[name] == sizes[source])
-            if source in result or sizes[name] < 2 or not (is_rich and can_be_source) or {name, source} & {*OPERATING_KNOBS}:
+            if (
+                source in result
+                or sizes[name] < 2
+                or not (is_rich and can_be_source)
+                or {name, source} & {*OPERATING_KNOBS}
+            ):
                 continue
             if np.unique(np.stack([codes[source], codes[name]]), axis=1).shape[1] == sizes[source]:
                 result[name] = source

@@ -105,7 +105,9 @@ def evaluate_form(
     return _cliff(sums, inputs) if form.law == "cliff" else sums["level"]
 
 
-def _shares(form: FunctionalForm, sums: Mapping[str, Float], coordinates: InputCoordinates, inputs: ScaledInputs) -> Float:
+def _shares(
+    form: FunctionalForm, sums: Mapping[str, Float], coordinates: InputCoordinates, inputs: ScaledInputs
+) -> Float:
     """Return level + log of the parts' mean, weighted by the softmax of the predictors other than `level`."""
     weights, powers = [np.zeros(inputs.n)], []
     weights += [sums[name] for name in form.predictors if name != "level"]

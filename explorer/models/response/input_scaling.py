@@ -12,8 +12,8 @@ from explorer.problem.columns import Columns, Float, n_rows, take
 
 ScaleKind = Literal["linear", "log", "remaining", "step"]
 
-# A knob that is constant in the samples has no range. Its unit is a factor of e (log scales), or this share of its value
-# (linear scale); both assumed.
+# A knob that is constant in the samples has no range. Its unit is a factor of e (log scales), or this share of its
+# value (linear scale); both assumed.
 _CONSTANT_SHARE = 0.5
 # Physics counts these in factors: V^2 f, a + b/f.
 _ALWAYS_LOG = frozenset({"voltage_v", "frequency_hz"})
@@ -36,7 +36,7 @@ class InputScale:
 
     Args:
         name: the knob.
-        kind: `remaining` is log(1 - value), `step` is log(value) with 0 (not quantized) set to `floor`.
+        scale: `remaining` is log(1 - value), `step` is log(value) with 0 (not quantized) set to `floor`.
         center: middle of the samples, scaled.
         half: half of their range, scaled; positive.
         floor: lower bound of the argument of a logarithm.
@@ -44,7 +44,7 @@ class InputScale:
     """
 
     name: str
-    kind: ScaleKind
+    scale: ScaleKind
     center: float
     half: float
     floor: float
@@ -53,9 +53,9 @@ class InputScale:
     def scaled(self, values: NDArray[Any]) -> Float:
         """Return values on this scale, same shape; NaN stays NaN."""
         numbers = np.asarray(values, dtype=np.float64)
-        if self.kind == "linear":
+        if self.scale == "linear":
             return numbers
-        inner = 1 - numbers if self.kind == "remaining" else numbers
+        inner = 1 - numbers if self.scale == "remaining" else numbers
         return np.asarray(np.log(np.maximum(inner, self.floor)))
 
     def z(self, values: NDArray[Any]) -> Float:
@@ -87,7 +87,7 @@ class ScaledInputs:
 
 @dataclass(frozen=True, slots=True)
 class InputCoordinates:
-    """Coordinates of the input space: levels of the category knobs and scales of the numeric knobs in the samples."""
+    """Coordinate system of the samples' input space: levels of the category knobs and scales of the numeric knobs."""
 
     levels: Mapping[str, tuple[str, ...]]
     scales: Mapping[str, InputScale]
@@ -158,19 +158,19 @@ def fit_coordinates(designs: Columns, knobs: Sequence[KnobSpec]) -> InputCoordin
 
 def _fit_scale(knob: KnobSpec, values: NDArray[Any]) -> InputScale:
     numbers = np.asarray(values, dtype=np.float64)
-    kind: ScaleKind = "log" if knob.is_log or knob.name in _ALWAYS_LOG else "linear"
+    scale: ScaleKind = "log" if knob.is_log or knob.name in _ALWAYS_LOG else "linear"
     floor = 1e-300
     if knob.name == "pruning_ratio":
-        kind, floor = "remaining", _LEAST_REMAINING
+        scale, floor = "remaining", _LEAST_REMAINING
     elif knob.name == "quant_step":
         # "Not quantized" (0) is placed at half of the finest step: the data do not constrain finer steps.
         positive = numbers[numbers > 0]
-        kind, floor = "step", float(positive.min() / 2) if positive.size else 1e-6
-    scaled = InputScale(knob.name, kind, 0.0, 1.0, floor, is_varied=True).scaled(numbers)
+        scale, floor = "step", float(positive.min() / 2) if positive.size else 1e-6
+    scaled = InputScale(knob.name, scale, 0.0, 1.0, floor, is_varied=True).scaled(numbers)
     low, high = float(scaled.min()), float(scaled.max())
     is_varied = high - low > 1e-12 * max(abs(low), abs(high))
-    constant = _CONSTANT_SHARE * max(abs(low), 1e-9) if kind == "linear" else 1.0
-    return InputScale(knob.name, kind, (low + high) / 2, (high - low) / 2 if is_varied else constant, floor, is_varied)
+    constant = _CONSTANT_SHARE * max(abs(low), 1e-9) if scale == "linear" else 1.0
+    return InputScale(knob.name, scale, (low + high) / 2, (high - low) / 2 if is_varied else constant, floor, is_varied)
 
 
 def _level_codes(name: str, values: NDArray[Any], levels: Sequence[str]) -> NDArray[np.int64]:

@@ -161,7 +161,7 @@ class MultiResponse:
             rows = response.samples["family"] == family if _has_family(response) else slice(None)
             for name, scale in response.coordinates.scales.items():
                 values = response.samples[name][rows]
-                is_log = scale.kind in {"log", "step"}
+                is_log = scale.scale in {"log", "step"}
                 # A step of 0 (not quantized) is represented by the scale's floor, since log(0) is not finite.
                 low = max(float(values.min()), scale.floor) if is_log else float(values.min())
                 span = Range(low, max(float(values.max()), low), is_log)
@@ -192,7 +192,9 @@ def measured_knobs(samples: Samples) -> tuple[KnobSpec, ...]:
     """Infer the declaration of each knob: names are a category, numbers that span more than a factor of 4 are log."""
     columns = samples.columns
     return tuple(
-        KnobSpec(name, "category") if columns[name].dtype == object else KnobSpec(name, "number", _is_log(columns[name]))
+        KnobSpec(name, "category")
+        if columns[name].dtype == object
+        else KnobSpec(name, "number", _is_log(columns[name]))
         for name in samples.knobs
     )
 

@@ -12,16 +12,22 @@ from explorer.errors import WrongUsage
 from explorer.models.response.calibration import (
     InterpolationUncertainty,
     IntervalInflation,
-    fit_between_levels,
-    half_width,
     cliff_knobs,
-    knobs_with_levels,
+    fit_between_levels,
     fit_uncertainty_share,
+    half_width,
     held_out_changes,
+    knobs_with_levels,
     required_inflation,
 )
 from explorer.models.response.candidates import candidate_forms
-from explorer.models.response.fitting import FormFit, predict_conditional, degrees_of_freedom, fit_form, predict_held_out
+from explorer.models.response.fitting import (
+    FormFit,
+    degrees_of_freedom,
+    fit_form,
+    predict_conditional,
+    predict_held_out,
+)
 from explorer.models.response.forms import FunctionalForm, link, unlink
 from explorer.models.response.gaussian_process import TrainingData
 from explorer.models.response.input_scaling import InputCoordinates, KnobSpec, ScaledInputs, fit_coordinates
@@ -227,7 +233,9 @@ def _cross_validate(
     total = float(np.sum((table.values[rows] - table.values[rows].mean()) ** 2))
     r2 = 1 - float(residual @ residual) / total if total > 0 else 0.0
     z, reach = residual / sd, half_width(degrees_of_freedom(fit, data.coordinates, data.inputs, table), LEVEL)
-    return CandidateForm(fit.form.name, error, r2, float(np.mean(np.abs(z) <= reach))), required_inflation(z, reach, LEVEL)
+    return CandidateForm(fit.form.name, error, r2, float(np.mean(np.abs(z) <= reach))), required_inflation(
+        z, reach, LEVEL
+    )
 
 
 def _is_predictable(data: _Data, fold: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -264,9 +264,7 @@ def _read_columns(
             columns[name], column_faults = texts(name, table, place=index)
         else:
             is_knob = name not in TARGETS
-            columns[name], column_faults = numbers(
-                name, table, place=index, is_knob=is_knob, is_measured=is_measured
-            )
+            columns[name], column_faults = numbers(name, table, place=index, is_knob=is_knob, is_measured=is_measured)
         faults += column_faults
     return columns, faults
 

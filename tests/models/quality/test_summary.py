@@ -7,7 +7,7 @@ import numpy as np
 
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.quality.leave_one_out import CrossValidation, leave_one_out
-from explorer.models.quality.summary import coefficient_rows, parametric_summary, law_rows, fit_warnings
+from explorer.models.quality.summary import coefficient_rows, fit_warnings, law_rows, parametric_summary
 from explorer.models.samples.samples import Samples
 
 

@@ -8,7 +8,11 @@ from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.selection import fit_response
 from explorer.problem.columns import Columns
 
-FAMILY, WIDTH, RATIO = KnobSpec("family", "category"), KnobSpec("width", "number", is_log=True), KnobSpec("pruning_ratio", "number")
+FAMILY, WIDTH, RATIO = (
+    KnobSpec("family", "category"),
+    KnobSpec("width", "number", is_log=True),
+    KnobSpec("pruning_ratio", "number"),
+)
 CLOCK, VOLTAGE = KnobSpec("frequency_hz", "number", is_log=True), KnobSpec("voltage_v", "number")
 
 

@@ -87,7 +87,9 @@ def test_accuracy_is_a_cliff_because_a_smooth_fit_fails_at_steps_that_were_not_m
 
 def test_the_table_is_told_what_real_tables_are_told() -> None:
     table = h100("h100_energy")
-    told = knob_warnings(table, knobs=(*ENERGY_KNOBS, KnobSpec("weight_bits", "number"), KnobSpec("device", "category")))
+    told = knob_warnings(
+        table, knobs=(*ENERGY_KNOBS, KnobSpec("weight_bits", "number"), KnobSpec("device", "category"))
+    )
 
     assert "device is NVIDIA H100 80GB HBM3 in every row: it is fixed, and nothing tells what it does" in told
     assert any(line.startswith("weight_bits is a function of precision") for line in told)

@@ -1,4 +1,4 @@
-"""Responses: recover synthetic functions, cover new measurements with their intervals, and survive a JSON round trip."""
+"""Responses: recovery of synthetic functions, interval coverage, draws, and the JSON round trip."""
 
 import json
 import math

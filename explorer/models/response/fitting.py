@@ -1,4 +1,4 @@
-"""Fit a functional form to samples, and predict held-out rows."""
+"""Fit of one functional form to samples, and predictions of held-out rows."""
 
 from dataclasses import dataclass
 

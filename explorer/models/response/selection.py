@@ -1,4 +1,4 @@
-"""Fit the response of one target: average repeats, fit candidate forms, and select one by cross-validation."""
+"""Response of one target: repeats averaged, candidate forms fitted, and one selected by cross-validation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

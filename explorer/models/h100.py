@@ -12,7 +12,7 @@ from explorer.models.response.multi_target import KnobColumns
 from explorer.models.samples.samples import Samples
 
 _HERE = Path(__file__).parent
-SOURCE = (
+_SOURCE = (
     "measured on an NVIDIA H100 80GB HBM3 (total-energy counter, windows of 2 s of CUDA-graph replays, idle power of "
     "128 W included); accuracy on 719 held-out digits of 32 x 32 pixels. 'Pruned' networks were trained at that width, "
     "and R counts the weights that they lack (Eq. 4); D is the step of Eq. (5) on the weights, rounded after training"
@@ -48,7 +48,7 @@ def _table(file: str, knobs: Sequence[KnobSpec], targets: Sequence[str]) -> Knob
     labels = tuple(f"{family} {width}, row {n} of {file}" for family, width, n in zip(
         table.cells("family"), table.cells("width"), table.numbers, strict=True))  # fmt: skip
     digest = sha256(read_text(path, max_bytes=1_000_000))
-    return KnobColumns(Samples(columns, labels, SOURCE, digest, (), tuple(table.numbers)), tuple(knobs))
+    return KnobColumns(Samples(columns, labels, _SOURCE, digest, (), tuple(table.numbers)), tuple(knobs))
 
 
 def _values(table: CsvTable, knob: KnobSpec) -> "np.ndarray[tuple[int], np.dtype[np.object_ | np.float64]]":

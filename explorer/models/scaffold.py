@@ -74,7 +74,7 @@ def scaffold_study(
     return Scaffold(space, _text(study), (*(() if knobs else guess.notes), *samples.notes))
 
 
-def starter_name(path: Path, *, asked: str | None = None) -> str:
+def scaffold_name(path: Path, *, asked: str | None = None) -> str:
     """Return what to call the space and the study for a samples CSV: the file's name, unless that ships.
 
     A file so called would stand before the shipped one wherever that is named in this folder.
@@ -96,7 +96,7 @@ def starter_name(path: Path, *, asked: str | None = None) -> str:
     return f"my-{name}"
 
 
-def fitted_name(path: str) -> str:
+def fitted_model_name(path: str) -> str:
     """Return the name that a model fitted to a samples CSV is given: `my.csv` becomes `my-model.json`."""
     return f"{path.removesuffix('.csv')}-model.json"
 

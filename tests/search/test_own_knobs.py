@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from explorer.pareto.results.folder import read_folder, write_folder
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from explorer.devices.device import device_points
@@ -16,11 +17,10 @@ from explorer.io.files import shipped
 from explorer.models.evaluation import Problem, make_problem
 from explorer.pareto.exact_front import exact_front
 from explorer.pareto.geometry.dominance import hypervolume
-from explorer.pareto.results.folder import read_folder, write_folder
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
 from explorer.problem.applicability import Range, domain_distance
 from explorer.problem.columns import Columns, n_rows
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 from explorer.search.collect import collect
 from explorer.search.run import search
 from explorer.search.session import SearchSession, open_session
@@ -89,7 +89,7 @@ def asked(folder: Path, *, space: str = SPACE, study: str = STUDY, evaluator: ob
           sampler: str = "random") -> Problem:  # fmt: skip
     (folder / "space.toml").write_text(space, encoding="utf-8")
     (folder / "study.toml").write_text(study, encoding="utf-8")
-    loaded = load_study(str(folder / "study.toml")).with_search(trials=trials, sampler=sampler)
+    loaded = read_study(str(folder / "study.toml")).with_search(trials=trials, sampler=sampler)
     return make_problem(loaded, evaluator)  # type: ignore[arg-type]
 
 

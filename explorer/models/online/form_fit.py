@@ -33,7 +33,7 @@ _OTHER_LEAST_SCATTER = 0.003
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Observations:
+class TargetObservations:
     """What was measured of one target.
 
     Args:
@@ -88,9 +88,9 @@ class FittedForm:
         return _widths(self.design, self.scales)
 
 
-def rows_of(
+def make_observations(
     target: str, values: Float, trials: Float, *, placed: ScaledInputs, coordinates: InputCoordinates
-) -> Observations:
+) -> TargetObservations:
     """Return the rows of one target.
 
     Args:
@@ -104,10 +104,10 @@ def rows_of(
     table = TrainingData(
         linked, nugget_variance(target, linked, trials), coordinates.points(placed), roughness(target, linked)
     )
-    return Observations(target, coordinates, placed, table, correlation_lengths(target, coordinates))
+    return TargetObservations(target, coordinates, placed, table, correlation_lengths(target, coordinates))
 
 
-def learn_form(form: FunctionalForm, rows: Observations, rng: np.random.Generator) -> FittedForm:
+def fit_online_form(form: FunctionalForm, rows: TargetObservations, rng: np.random.Generator) -> FittedForm:
     """Fit a form: in closed form where its terms are summed, else as particles, the scales learned around the best."""
     design = design_matrix(form, rows.coordinates, rows.placed)
     if form.law == "sum":
@@ -128,7 +128,7 @@ def _widths(design: DesignMatrix, scales: Hyperparameters) -> Float:
     return np.asarray(np.exp(scales.widths)[term_indices(design.form, design.coordinates)])
 
 
-def _scales(design: DesignMatrix, rows: Observations, around: Float) -> Hyperparameters:
+def _scales(design: DesignMatrix, rows: TargetObservations, around: Float) -> Hyperparameters:
     """Return the most probable scales with the coefficients integrated out, to first order around some.
 
     Nugget counts as if every row had its own: rows that are close enough to share it are few when this matters.
@@ -147,7 +147,7 @@ def _scales(design: DesignMatrix, rows: Observations, around: Float) -> Hyperpar
 
 
 def _particles(
-    design: DesignMatrix, rows: Observations, scales: Hyperparameters, rng: np.random.Generator, *, n: int
+    design: DesignMatrix, rows: TargetObservations, scales: Hyperparameters, rng: np.random.Generator, *, n: int
 ) -> tuple[Float, float]:
     root = cholesky(rows.covariance(scales), lower=True)
     return smc_sample(
@@ -156,13 +156,13 @@ def _particles(
     )  # fmt: skip
 
 
-def _best(theta: Float, design: DesignMatrix, rows: Observations, scales: Hyperparameters) -> Float:
+def _best(theta: Float, design: DesignMatrix, rows: TargetObservations, scales: Hyperparameters) -> Float:
     root = cholesky(rows.covariance(scales), lower=True)
     likelihood = _log_normal(rows.table.values - design.mean(theta), root)
     return np.asarray(theta[int(np.argmax(likelihood))])
 
 
-def _evidence(design: DesignMatrix, rows: Observations, scales: Hyperparameters) -> float:
+def _evidence(design: DesignMatrix, rows: TargetObservations, scales: Hyperparameters) -> float:
     """Return the logarithm of the marginal likelihood of terms that are summed."""
     columns = design.blocks["level"] * _widths(design, scales)
     gap = rows.table.values - design.mean(_centers(design))

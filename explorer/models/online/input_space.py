@@ -26,7 +26,7 @@ class InputSpace:
     coordinates: InputCoordinates
 
 
-def input_space(regions: Mapping[str, DesignSpace]) -> InputSpace:
+def build_input_space(regions: Mapping[str, DesignSpace]) -> InputSpace:
     """Return the ground of some regions.
 
     The names of a table's rows are no knob where the rows have others: a name says nothing of another name.

@@ -92,7 +92,7 @@ def calibrate_intervals(model: Surrogate) -> Surrogate:
         n = int(rows.sum())
         if n < MIN_TO_CALIBRATE:
             continue
-        linked = model.fits[target].shape.linked
+        linked = model.fits[target].form.linked
         middle, low, high = (linked(predicted[f"{target}{end}"][rows]) for end in ("", "_lo", "_hi"))
         residual = linked(truth[rows]) - middle
         half = np.where(residual < 0, middle - low, high - middle)

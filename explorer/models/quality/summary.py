@@ -55,7 +55,7 @@ def parametric_summary(model: Surrogate, scores: Mapping[str, CrossValidation]) 
                 "nearest_sample_loo_mae": score.nearest_sample.mae,
                 "nearest_sample_loo_mape": score.nearest_sample.mape,
                 "noise": model.fits[target].noise if target in model.fits else None,
-                "formula": model.fits[target].shape.formula if target in model.fits else None,
+                "formula": model.fits[target].form.formula if target in model.fits else None,
             }
             for target, score in scores.items()
         },
@@ -72,7 +72,7 @@ def coefficient_rows(model: Surrogate) -> list[dict[str, Any]]:
     """Return one row per coefficient: value, 90 % interval (Laplace), prior with source, and the share from data."""
     rows: list[dict[str, Any]] = []
     for target, fit in model.fits.items():
-        for prior, mode, spread, share in zip(fit.shape.priors, fit.mode, fit.spreads, fit.data_shares, strict=True):
+        for prior, mode, spread, share in zip(fit.form.priors, fit.mode, fit.spreads, fit.data_shares, strict=True):
             rows.append(
                 {
                     "target": target,
@@ -115,7 +115,7 @@ def fit_warnings(model: Surrogate, scores: Mapping[str, CrossValidation]) -> lis
     """Return warnings: coefficients decided by priors, targets no better than a baseline, families with one sample."""
     texts = []
     by_target = {
-        target: [p.name for p, s in zip(fit.shape.priors, fit.data_shares, strict=True) if s < _PRIOR_DECIDES_BELOW]
+        target: [p.name for p, s in zip(fit.form.priors, fit.data_shares, strict=True) if s < _PRIOR_DECIDES_BELOW]
         for target, fit in model.fits.items()
     }
     decided = [f"{', '.join(names)} of {target}" for target, names in by_target.items() if names]
@@ -151,7 +151,7 @@ def _identifiability(model: Surrogate) -> list[str]:
     for target, fit in model.fits.items():
         covariance = fit.covariance[len(fit.levels) :, len(fit.levels) :]
         correlation = covariance / np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
-        coefficients = list(zip(fit.shape.priors, fit.data_shares, strict=True))
+        coefficients = list(zip(fit.form.priors, fit.data_shares, strict=True))
         texts += [
             f"{target}: the effects of {a.effect_of} ({a.name}) and {b.effect_of} ({b.name}) cannot be separated by "
             f"these samples (correlation {correlation[i, j]:+.2f}); the priors decide how they divide"

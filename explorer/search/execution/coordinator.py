@@ -19,7 +19,7 @@ import numpy as np
 from optuna.trial import TrialState
 
 from explorer.errors import ExplorerError, MeasurementFailed, WrongUsage
-from explorer.models.evaluator import Measurer, measurer
+from explorer.models.evaluator import Measurer, as_measurer
 from explorer.models.measured.task import call_task, dump_task
 from explorer.problem.columns import Columns
 from explorer.search.encoding import columns_of
@@ -125,7 +125,7 @@ class _Coordinator:
         progress: Progress | None,
         notify: Notify,
     ) -> None:
-        measuring = measurer(run.problem.evaluator)
+        measuring = as_measurer(run.problem.evaluator)
         if measuring is None:
             raise TypeError("predicted designs need no executor")
         self._run, self._executor, self._patience, self._notify = run, executor, patience, notify
@@ -190,7 +190,7 @@ class _Coordinator:
 
     def _submit(self, job: _Job) -> None:
         job.began = datetime.datetime.now(datetime.UTC)
-        if self._measuring.knows(job.knobs):  # measured by an earlier run that could not store it
+        if self._measuring.is_measured(job.knobs):  # measured by an earlier run that could not store it
             future: Future[Any] = Future()
             future.set_result(None)
         elif self._payload:
@@ -264,8 +264,8 @@ class _Coordinator:
             if not self._payload:
                 raise
             raise MeasurementFailed(f"{name}: {error}", fix=fix) from error
-        if self._measuring.knows(job.knobs):
-            return self._measuring.recorded(job.candidate.design)[0]
+        if self._measuring.is_measured(job.knobs):
+            return self._measuring.measure_rows(job.candidate.design)[0]
         if self._payload:
             kind, raw, host = raw
             if kind == "unusable" and self._measure_s:  # a worker that has lost something since, such as its device
@@ -278,7 +278,7 @@ class _Coordinator:
                 raw = {"host": host, **raw}
         seconds = (datetime.datetime.now(datetime.UTC) - job.began).total_seconds()
         self._measure_s = _smoothed(self._measure_s, seconds)
-        return self._measuring.accept(job.knobs, raw)
+        return self._measuring.add_measurement(job.knobs, raw)
 
     def _stored(self, job: _Job, row: Mapping[str, Any]) -> _Stored:
         problem, params = self._run.problem, job.candidate.params
@@ -390,10 +390,10 @@ class _Coordinator:
     def _replay_unstored(self) -> None:
         """Store the measurements that an earlier run could not store."""
         for row in read_spool(self._run.out):
-            self._measuring.recall(row)
+            self._measuring.adopt_measurement(row)
             knobs = self._measuring.design_of(row)
             candidate = self._candidates.from_knobs(knobs) if knobs else None
-            if knobs and candidate and self._measuring.knows(knobs):
+            if knobs and candidate and self._measuring.is_measured(knobs):
                 job = _Job(candidate, knobs)
                 self._jobs.add(job)
                 self._process(job, self._outcome(functools.partial(self._stored, job, row)))

@@ -37,7 +37,7 @@ def random_designs(name: str, seed: int) -> Columns:
 def test_intervals_cover_measured_accuracy_of_new_designs(model: MultiResponse, name: str) -> None:
     """Ten sets of ten designs. With true 90 % intervals, one set of fourteen has fewer than eight inside."""
     conditions = MeasurementOptions(energy="none", latency=False)
-    bench, cache = prepare_measurement(load_network(name), load_data("digits"), conditions=conditions), {}
+    bench, cache = prepare_measurement(load_network(name), load_data("digits"), options=conditions), {}
     inside = []
     for designs in (random_designs(name, seed) for seed in SEEDS):
         pairs = zip(designs["pruning_ratio"].tolist(), designs["quant_step"].tolist(), strict=True)

@@ -37,7 +37,7 @@ def test_coefficients_are_inside_their_intervals_with_priors(model: Surrogate) -
 
 def test_posterior_is_never_wider_than_the_prior(model: Surrogate) -> None:
     for fit in model.fits.values():
-        assert (fit.spreads <= np.array([p.width for p in fit.shape.priors]) * (1 + 1e-9)).all()
+        assert (fit.spreads <= np.array([p.width for p in fit.form.priors]) * (1 + 1e-9)).all()
 
 
 def test_law_rows_have_sources_for_each_family(model: Surrogate) -> None:

@@ -9,7 +9,7 @@ import pytest
 from explorer.errors import UnknownName, WrongUsage
 from explorer.models.intervals import add_intervals
 from explorer.models.model_files.response import responses_from_json, responses_to_json
-from explorer.models.posterior_draws import drawn_targets, posterior_draws
+from explorer.models.posterior_draws import posterior_draws, predict_draws
 from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.multi_target import KnobColumns, MultiResponse, fit_responses
 from explorer.models.samples.samples import Samples
@@ -112,7 +112,7 @@ def test_intervals_contain_predictions_and_objectives(model: MultiResponse) -> N
 
 def test_draws_are_reproducible_and_targets_independent(model: MultiResponse) -> None:
     first, second = (
-        drawn_targets(model, posterior_draws(model, seed=4), one_design(), with_noise=True) for _ in range(2)
+        predict_draws(model, posterior_draws(model, seed=4), one_design(), with_noise=True) for _ in range(2)
     )
 
     np.testing.assert_array_equal(first["energy_j"], second["energy_j"])

@@ -68,7 +68,7 @@ def scaffold_study(
     objectives = preferred if len(preferred) > 1 else targets[:2]
     file = os.path.relpath(path, folder)
     study = _study_lines(samples, file, name=name, own=own, objectives=objectives, is_table=is_table)
-    unused = [column for column in (*inferred.knobs, *inferred.others) if column not in own]
+    unused = [column for column in (*inferred.knobs, *inferred.undecided) if column not in own]
     space = None if is_table else _text(_space_lines(samples, path, unused=unused))
     return Scaffold(space, _text(study), (*(() if knobs else inferred.notes), *samples.notes))
 

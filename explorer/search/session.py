@@ -21,7 +21,7 @@ from explorer.models.evaluation import Problem, fingerprint
 from explorer.models.evaluator import as_measurer
 from explorer.pareto.geometry.dominance import default_reference
 from explorer.problem.study import declaration_text
-from explorer.search.storage.open import open_storage, shown_url
+from explorer.search.storage.open import open_storage, storage_label
 from explorer.search.trial_table import TrialTable, trial_table
 
 RUNS_ATTR = "explorer:runs"
@@ -77,7 +77,7 @@ class SearchSession:
     @property
     def place(self) -> str:
         """Name of the storage in messages, without a password."""
-        return shown_url(self.storage_url, self.out)
+        return storage_label(self.storage_url, self.out)
 
 
 def open_session(problem: Problem, *, out: Path, storage_url: str | None = None) -> SearchSession:

@@ -20,7 +20,7 @@ from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, create_trial
 
-from explorer.search.storage.bulk import BLOCK_KEY, TrialBatch, insert_trials
+from explorer.search.storage.bulk import BATCH_ATTR, TrialBatch, insert_trials
 from explorer.search.storage.open import open_storage
 
 PARAMS = ("a", "b", "c", "d")
@@ -129,7 +129,7 @@ def contents(study: optuna.Study) -> list[tuple[object, ...]]:
     """Return the contents of the trials of a study, without their times."""
     return [
         (t.number, t.state, t.values, t.params, t.distributions, t.user_attrs, t.constraints,
-         {k for k in t.system_attrs if k != BLOCK_KEY})
+         {k for k in t.system_attrs if k != BATCH_ATTR})
         for t in study.get_trials(deepcopy=False)
     ]  # fmt: skip
 

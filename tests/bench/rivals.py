@@ -136,7 +136,7 @@ def ours(cube: CubeProblem, seed: int, *, sampler: str = "auto", sizes: Sequence
             search(run)
             trace.seconds.append(timer())
             trace.n.append(trials)
-            values = problem.values(run.tried.table) * cube.signs
+            values = problem.values(run.trials.table) * cube.signs
             trace.values.append(values)
     return trace
 

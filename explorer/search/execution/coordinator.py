@@ -27,11 +27,11 @@ from explorer.search.execution.candidates import Candidate, CandidateSource
 from explorer.search.execution.executor import DesignExecutor, SchedulerUnavailable, WorkerLost
 from explorer.search.execution.local import InlineExecutor
 from explorer.search.execution.spool import prune_spool, read_spool, spool, unstored_error
-from explorer.search.progress import FrontSoFar, Progress, stopped
+from explorer.search.progress import FrontTracker, Progress, interruption_error
 from explorer.search.session import FAILED_ATTR, MEASURED_ATTR, SearchSession
 from explorer.search.storage.bulk import TrialBatch, finish_enqueued, insert_trials
 from explorer.search.storage.retry import PATIENCE_S, RetryPolicy
-from explorer.search.trial_table import SEARCH, TrialTable, attributes
+from explorer.search.trial_table import SEARCH, TrialTable, user_attributes
 
 MAX_RETRIES = 3
 """Retries of a design whose worker was lost: it may be the cause."""
@@ -130,9 +130,9 @@ class _Coordinator:
             raise TypeError("predicted designs need no executor")
         self._run, self._executor, self._patience, self._notify = run, executor, patience, notify
         self._measuring: Measurer = measuring
-        self._first = run.tried.n
+        self._first = run.trials.n
         self._candidates = CandidateSource(run, is_parallel=executor.n_slots > 1 or executor.cancels_running)
-        self._front = FrontSoFar(run, progress)
+        self._front = FrontTracker(run, progress)
         self._jobs: set[_Job] = set()
         self._arrived: SimpleQueue[tuple[_Job, _Outcome]] = SimpleQueue()
         self._turn = threading.RLock()  # one thread at a time writes
@@ -161,7 +161,7 @@ class _Coordinator:
         self.is_done = True
         done, wanted = self._candidates.n_complete, self._candidates.n_wanted
         if is_stopping and done < wanted:
-            raise stopped(self._run, done, wanted)
+            raise interruption_error(self._run, done, wanted)
         prune_spool(self._run.out, self._run.study.get_trials(deepcopy=False))
         return self._run.tried.n - self._first
 
@@ -287,7 +287,7 @@ class _Coordinator:
         if np.isnan(values).any():
             fix = "see what such a design is assessed by"
             raise _Failed(MeasurementFailed("an objective is not a number", fix=fix))
-        attrs = {name: of[0] for name, of in attributes(columns, columns_of([params])).items()}
+        attrs = {name: of[0] for name, of in user_attributes(columns, columns_of([params])).items()}
         attrs[MEASURED_ATTR] = dict(row)
         constraints = {name: float(of[0]) for name, of in problem.constraint_violations(columns).items()}
         number = self._record(job, TrialState.COMPLETE, attrs, values=values, constraints=constraints)

@@ -17,7 +17,7 @@ from explorer.search.enqueued import fault_of, is_enqueued
 from explorer.search.execution.coordinator import search_measured
 from explorer.search.execution.executor import DesignExecutor
 from explorer.search.execution.local import MAX_WORKERS, InlineExecutor, LocalExecutor
-from explorer.search.progress import Progress, stoppable
+from explorer.search.progress import Progress, handle_interrupts
 from explorer.search.session import FAILED_ATTR, SearchSession
 from explorer.search.single_process import search_single_process
 from explorer.search.storage.bulk import finish_enqueued
@@ -85,7 +85,7 @@ class Execution:
 
 
 def search(
-    run: SearchSession,
+    session: SearchSession,
     *,
     execution: Execution | None = None,
     progress: Progress | None = None,
@@ -97,7 +97,7 @@ def search(
     The first Ctrl-C ends it after the running designs, the second at once; everything measured is stored.
 
     Args:
-        run: the study at its storage.
+        session: the study in its storage.
         execution: executor settings; default: this process.
         progress: called after each batch.
         should_stop: called between designs.
@@ -106,23 +106,23 @@ def search(
     Raises:
         Interrupted: it was stopped before the end.
         MeasurementFailed: too many designs in a row failed.
-        StorageLost, SchedulerUnavailable: storage or scheduler went away and did not come back.
+        StorageUnavailable, SchedulerUnavailable: storage or scheduler went away and did not come back.
         WrongUsage, InvalidFile, MissingPart: the storage, sampler or cluster cannot be used.
     """
     execution = execution or Execution()
-    with stoppable() as is_interrupted:
+    with handle_interrupts() as is_interrupted:
 
         def is_stopped() -> bool:
             return is_interrupted() or should_stop()
 
-        measuring = measurer(run.problem.evaluator)
-        fail_faulty(run)
+        measuring = measurer(session.problem.evaluator)
+        fail_invalid_trials(session)
         if measuring is None:
             if not execution.is_inline:
                 notify(
                     "note: designs are predicted, by the thousand, in this process: workers are for measured studies"
                 )
-            return search_single_process(run, progress=progress, should_stop=is_stopped, notify=notify)
+            return search_single_process(session, progress=progress, should_stop=is_stopped, notify=notify)
         measuring.task()  # refuses a study whose function was not named
         if execution.cluster is not None and "machine" in measuring.fingerprint:
             what = "latency and energy of a network hold for one machine, and a cluster has others"
@@ -131,21 +131,21 @@ def search(
         executor = execution.executor(files=measuring.files, notify=notify)
         if isinstance(executor, InlineExecutor) and isinstance(function, SourceFunction):
             executor.submit(run_source, function).result()
-        return search_measured(run, executor, progress=progress, should_stop=is_stopped, notify=notify)
+        return search_measured(session, executor, progress=progress, should_stop=is_stopped, notify=notify)
 
 
-def fail_faulty(run: SearchSession) -> None:
+def fail_invalid_trials(session: SearchSession) -> None:
     """Record FAIL for trials that would stay unfinished for ever: enqueued with impossible parameters, or abandoned.
 
     Earlier versions stored RUNNING trials, with a mark of their worker; a killed one left them so.
     """
-    distributions = Encoding(run.problem.regions).distributions()
-    for trial in run.study.get_trials(deepcopy=False):
+    distributions = Encoding(session.problem.regions).distributions()
+    for trial in session.study.get_trials(deepcopy=False):
         fault = fault_of(trial, distributions) if is_enqueued(trial) else ""
         is_abandoned = trial.state == TrialState.RUNNING and _OLD_WORKER_ATTR in trial.system_attrs
         if fault or is_abandoned:
             finish_enqueued(
-                run.study, trial, params={}, distributions={}, state=TrialState.FAIL, values=None, constraints={},
+                session.study, trial, params={}, distributions={}, state=TrialState.FAIL, values=None, constraints={},
                 user_attrs={FAILED_ATTR: fault} if fault else {}, system_attrs={},
             )  # fmt: skip
 

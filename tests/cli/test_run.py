@@ -110,7 +110,7 @@ def test_a_changed_question_is_refused_with_both_ways_out(explorer_in: Cli, pape
 
     assert done.returncode == 2
     assert "alpha: 0.9 -> 0.8" in done.stderr
-    assert "put the declaration back" in done.stderr
+    assert "restore the declaration" in done.stderr
     assert "--out" in done.stderr
     assert (tmp_path / "results/paper/study.journal").read_bytes() == before
 

@@ -14,7 +14,7 @@ from explorer.models.samples.samples import paper_samples
 from explorer.problem.study import load_study
 from explorer.search.session import SearchSession, open_session
 
-MakeRun = Callable[..., SearchSession]
+MakeSession = Callable[..., SearchSession]
 TABLE = """\
 family = "CNN"
 [axes]
@@ -80,7 +80,7 @@ def problem(tmp_path: Path, model: Surrogate) -> Callable[..., Problem]:
 
 
 @pytest.fixture
-def make_run(tmp_path: Path, problem: Callable[..., Problem]) -> MakeRun:
+def make_session(tmp_path: Path, problem: Callable[..., Problem]) -> MakeSession:
     """Prepare a study at a storage: a journal in a folder, or a URL."""
 
     def build(name: str = "cnn", *, folder: str = "out", url: str | None = None, **search: Any) -> SearchSession:

@@ -47,24 +47,24 @@ class CandidateSource:
     """Next designs of a study, and the sets of those that are complete, in flight or failed.
 
     Args:
-        run: the study at its storage.
+        session: the study in its storage.
         is_parallel: several designs are measured at a time: TPE then penalizes those in flight (constant liar).
     """
 
-    def __init__(self, run: SearchSession, *, is_parallel: bool) -> None:
-        self._problem = run.problem
-        self._encoding = Encoding(run.problem.regions)
+    def __init__(self, session: SearchSession, *, is_parallel: bool) -> None:
+        self._problem = session.problem
+        self._encoding = Encoding(session.problem.regions)
         self.distributions = self._encoding.distributions()
-        self.complete: set[Key] = set(design_keys(run.tried.table))
+        self.complete: set[Key] = set(design_keys(session.trials.table))
         self.in_flight: set[Key] = set()
-        self.n_complete = run.tried.n
-        stored = run.study.get_trials(deepcopy=False)
+        self.n_complete = session.trials.n
+        stored = session.study.get_trials(deepcopy=False)
         self.failed = self._failed(stored)
         self._enqueued = [t for t in stored if is_enqueued(t) and not fault_of(t, self.distributions)]
         self._every = self._every_design()
-        seed = run.problem.study.seed
-        self._sampler = _sampler(run, is_parallel=is_parallel)
-        self._mirror = StudyMirror(self._sampler, run.study, self.distributions)
+        seed = session.problem.study.seed
+        self._sampler = _sampler(session, is_parallel=is_parallel)
+        self._mirror = StudyMirror(self._sampler, session.study, self.distributions)
         self._random = StudyMirror(
             RandomSampler(seed=derive_seed(seed, done=self.n_complete)), None, self.distributions
         )
@@ -192,13 +192,13 @@ class CandidateSource:
         return set(design_keys(self._encoding.decode(columns_of(whole), n=len(whole))))
 
 
-def _sampler(run: SearchSession, *, is_parallel: bool) -> BaseSampler:
-    problem, study = run.problem, run.problem.study
+def _sampler(session: SearchSession, *, is_parallel: bool) -> BaseSampler:
+    problem, study = session.problem, session.problem.study
     name = sampler_name(problem)
     if name == LEARNING:
         # One seed for all runs of a study: the stored trials decide the rest.
-        return LearningSampler(problem, reference=run.reference, seed=derive_seed(study.seed, done=0))
+        return LearningSampler(problem, reference=session.reference, seed=derive_seed(study.seed, done=0))
     return make_sampler(
-        name, seed=study.seed, done=run.tried.n, trials=study.trials, is_parallel=is_parallel,
+        name, seed=study.seed, done=session.trials.n, trials=study.trials, is_parallel=is_parallel,
         distributions=Encoding(problem.regions).distributions(),
     )  # fmt: skip

@@ -27,11 +27,11 @@ from explorer.search.execution.candidates import Candidate, CandidateSource
 from explorer.search.execution.executor import DesignExecutor, SchedulerUnavailable, WorkerLost
 from explorer.search.execution.local import InlineExecutor
 from explorer.search.execution.spool import prune_spool, read_spool, spool, unstored_error
-from explorer.search.progress import FrontSoFar, Progress, stopped
+from explorer.search.progress import FrontTracker, Progress, interruption_error
 from explorer.search.session import FAILED_ATTR, MEASURED_ATTR, SearchSession
 from explorer.search.storage.bulk import TrialBatch, finish_enqueued, insert_trials
-from explorer.search.storage.retry import PATIENCE_S, RetryPolicy
-from explorer.search.trial_table import SEARCH, TrialTable, attributes
+from explorer.search.storage.retry import RETRY_TIMEOUT_S, RetryPolicy
+from explorer.search.trial_table import SEARCH, TrialTable, user_attributes
 
 MAX_RETRIES = 3
 """Retries of a design whose worker was lost: it may be the cause."""
@@ -82,57 +82,57 @@ class _Unusable(WrongUsage):
 
 
 def search_measured(
-    run: SearchSession,
+    session: SearchSession,
     executor: DesignExecutor,
     *,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     notify: Notify = lambda _: None,
-    patience_s: float = PATIENCE_S,
+    retry_timeout_s: float = RETRY_TIMEOUT_S,
 ) -> int:
     """Measure designs until the wanted number of trials is COMPLETE; return how many were added.
 
     Args:
-        run: the study at its storage.
+        session: the study in its storage.
         executor: evaluates the designs; it is shut down at the end.
         progress: called after each batch.
         should_stop: called between designs; after True, running designs are finished.
         notify: called with messages for the user: lost workers, a storage that is away.
-        patience_s: for how long a storage may be away.
+        retry_timeout_s: for how long a storage may be away.
 
     Raises:
         Interrupted: `should_stop` returned True before the end; everything measured is stored.
         MeasurementFailed: MAX_FAILURES_IN_A_ROW designs failed.
-        StorageLost, SchedulerUnavailable: storage or scheduler went away and did not come back.
+        StorageUnavailable, SchedulerUnavailable: storage or scheduler went away and did not come back.
     """
-    patience = RetryPolicy(run.place, say=notify, ensure_lock=run.ensure_lock, seconds=patience_s)
-    coordinator = _Coordinator(run, executor, patience, progress=progress, notify=notify)
+    retry = RetryPolicy(session.storage_label, notify=notify, ensure_lock=session.ensure_lock, timeout_s=retry_timeout_s)
+    coordinator = _Coordinator(session, executor, retry, progress=progress, notify=notify)
     try:
         return coordinator.search(should_stop)
     finally:
         if not coordinator.is_done:
-            patience.give_up()  # what arrives from now on is stored at once, or kept in a file
+            retry.give_up()  # what arrives from now on is stored at once, or kept in a file
         executor.shutdown(wait=coordinator.is_done, cancel_futures=True)
 
 
 class _Coordinator:
     def __init__(
         self,
-        run: SearchSession,
+        session: SearchSession,
         executor: DesignExecutor,
-        patience: RetryPolicy,
+        retry: RetryPolicy,
         *,
         progress: Progress | None,
         notify: Notify,
     ) -> None:
-        measuring = measurer(run.problem.evaluator)
+        measuring = measurer(session.problem.evaluator)
         if measuring is None:
             raise TypeError("predicted designs need no executor")
-        self._run, self._executor, self._patience, self._notify = run, executor, patience, notify
+        self._session, self._executor, self._retry_policy, self._notify = run, executor, retry, notify
         self._measuring: Measurer = measuring
-        self._first = run.tried.n
-        self._candidates = CandidateSource(run, is_parallel=executor.n_slots > 1 or executor.cancels_running)
-        self._front = FrontSoFar(run, progress)
+        self._first = session.trials.n
+        self._candidates = CandidateSource(session, is_parallel=executor.n_slots > 1 or executor.cancels_running)
+        self._front = FrontTracker(session, progress)
         self._jobs: set[_Job] = set()
         self._arrived: SimpleQueue[tuple[_Job, _Outcome]] = SimpleQueue()
         self._turn = threading.RLock()  # one thread at a time writes
@@ -144,7 +144,7 @@ class _Coordinator:
 
     def search(self, should_stop: Callable[[], bool]) -> int:
         self._replay_unstored()
-        self._front.look(self._candidates.n_wanted)
+        self._front.update(self._candidates.n_wanted)
         is_stopping = False
         while True:
             was_stopping, is_stopping = is_stopping, should_stop()
@@ -157,13 +157,13 @@ class _Coordinator:
             if is_stopping and not was_stopping:
                 self._notify(f"stopping after the designs in flight ({len(self._jobs)}); Ctrl-C again ends at once")
             self._collect()
-            self._front.look(self._candidates.n_wanted)
+            self._front.update(self._candidates.n_wanted)
         self.is_done = True
         done, wanted = self._candidates.n_complete, self._candidates.n_wanted
         if is_stopping and done < wanted:
-            raise stopped(self._run, done, wanted)
-        prune_spool(self._run.out, self._run.study.get_trials(deepcopy=False))
-        return self._run.tried.n - self._first
+            raise interruption_error(self._session, done, wanted)
+        prune_spool(self._session.out, self._session.study.get_trials(deepcopy=False))
+        return self._session.trials.n - self._first
 
     def _fill(self) -> None:
         """Submit a design to each free slot, and some more where proposals are slow compared with measurements."""
@@ -228,7 +228,7 @@ class _Coordinator:
         Raises:
             _Failed: the design cannot be measured.
             WorkerLost, SchedulerUnavailable: it was not measured.
-            StorageLost, WrongUsage: it cannot be stored; the measurement is kept in a file.
+            StorageUnavailable, WrongUsage: it cannot be stored; the measurement is kept in a file.
         """
         try:
             row = self._row(job, future)
@@ -241,9 +241,9 @@ class _Coordinator:
         except _Failed:
             raise
         except BaseException as error:
-            self._patience.give_up()  # later results need not wait for the same storage
-            path = spool(self._run.out, row)
-            if lost := unstored_error(error, path, out=self._run.out, place=self._run.place):
+            self._retry_policy.give_up()  # later results need not wait for the same storage
+            path = spool(self._session.out, row)
+            if lost := unstored_error(error, path, out=self._session.out, place=self._session.storage_label):
                 raise lost from error
             raise
 
@@ -281,13 +281,13 @@ class _Coordinator:
         return self._measuring.accept(job.knobs, raw)
 
     def _stored(self, job: _Job, row: Mapping[str, Any]) -> _Stored:
-        problem, params = self._run.problem, job.candidate.params
+        problem, params = self._session.problem, job.candidate.params
         columns = problem.evaluate(job.candidate.design)
         values = problem.values(columns)[0].tolist()
         if np.isnan(values).any():
             fix = "see what such a design is assessed by"
             raise _Failed(MeasurementFailed("an objective is not a number", fix=fix))
-        attrs = {name: of[0] for name, of in attributes(columns, columns_of([params])).items()}
+        attrs = {name: of[0] for name, of in user_attributes(columns, columns_of([params])).items()}
         attrs[MEASURED_ATTR] = dict(row)
         constraints = {name: float(of[0]) for name, of in problem.constraint_violations(columns).items()}
         number = self._record(job, TrialState.COMPLETE, attrs, values=values, constraints=constraints)
@@ -308,13 +308,13 @@ class _Coordinator:
         if isinstance(outcome, _Stored):
             self._n_failed_in_a_row = 0
             number, origin = np.array([outcome.number], dtype=np.int64), np.array([SEARCH], dtype=object)
-            self._run.add(TrialTable(number, outcome.columns, origin))
+            self._session.add(TrialTable(number, outcome.columns, origin))
             self._candidates.tell(
                 job.candidate, outcome.values, constraints=outcome.constraints, user_attrs=outcome.user_attrs
             )
             if self._candidates.is_sampler_changed:  # seldom: other threads may be writing
                 with self._turn:
-                    self._patience(self._candidates.store_attributes)
+                    self._retry_policy(self._candidates.store_attributes)
         elif isinstance(outcome, _Failed):
             self._fail(job, outcome.error)
         elif isinstance(outcome, WorkerLost):
@@ -349,7 +349,7 @@ class _Coordinator:
         if self._n_failed_in_a_row >= MAX_FAILURES_IN_A_ROW:
             what = f"{MAX_FAILURES_IN_A_ROW} designs in a row could not be measured, the last one because: "
             raise MeasurementFailed(
-                f"{what}{error.problem}; all finished trials are in {self._run.place}", fix=error.fix
+                f"{what}{error.problem}; all finished trials are in {self._session.storage_label}", fix=error.fix
             ) from None
 
     def _record(
@@ -362,10 +362,10 @@ class _Coordinator:
         constraints: Mapping[str, float] = MappingProxyType({}),
     ) -> int:
         """Record a finished trial; return its number."""
-        study, candidate, distributions = self._run.study, job.candidate, self._candidates.distributions
+        study, candidate, distributions = self._session.study, job.candidate, self._candidates.distributions
         system_attrs = self._candidates.attributes_of(candidate)
         if (enqueued := candidate.enqueued) is not None:
-            self._patience(
+            self._retry_policy(
                 lambda: finish_enqueued(
                     study, enqueued, params=candidate.params, distributions=distributions, state=state, values=values,
                     constraints=constraints, user_attrs=user_attrs, system_attrs=system_attrs,
@@ -383,13 +383,13 @@ class _Coordinator:
             ended=datetime.datetime.now(datetime.UTC),
             states=[state],
         )
-        recorded = self._patience(lambda: insert_trials(study, block))
-        self._run.say(recorded.note)
+        recorded = self._retry_policy(lambda: insert_trials(study, block))
+        self._session.add_note(recorded.note)
         return recorded.numbers[0]
 
     def _replay_unstored(self) -> None:
         """Store the measurements that an earlier run could not store."""
-        for row in read_spool(self._run.out):
+        for row in read_spool(self._session.out):
             self._measuring.recall(row)
             knobs = self._measuring.design_of(row)
             candidate = self._candidates.from_knobs(knobs) if knobs else None

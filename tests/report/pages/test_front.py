@@ -19,7 +19,7 @@ from explorer.problem.study import load_study
 from explorer.report.pages.front import front_page
 from explorer.report.pages.write import write_page
 from explorer.report.plots.thinning import MAX_FRONT
-from explorer.search.run_log import provenance
+from explorer.search.run_log import build_provenance
 
 EVIL = "<script>alert('x')</script>"
 
@@ -44,8 +44,8 @@ def results() -> Results:
         samples=samples,
         sample_labels=("CNN1", "CNN2", "CNN3"),
         notes=("the first note", "a second one"),
-        provenance=provenance(
-            problem, place="x/study.journal", runs=[run], model={"samples_sha256": "abcdef0123456789"}
+        provenance=build_provenance(
+            problem, storage_label="x/study.journal", runs=[run], model={"samples_sha256": "abcdef0123456789"}
         ),
     )
 

@@ -16,24 +16,24 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState, create_trial
 
 from explorer.errors import WrongUsage
-from explorer.search.collect import collect
+from explorer.search.collect import collect_results
 from explorer.search.dashboard import server as dashboard
 from explorer.search.dashboard.read_only_view import ReadOnly, ReadOnlyStorage, dashboard_trial
 from explorer.search.dashboard.server import Dashboard, feasible_best, find_study, open_dashboard
 from explorer.search.run import search
 from explorer.search.session import SearchSession
 from explorer.search.storage.open import JOURNAL_NAME, open_storage
-from tests.search.conftest import MakeRun
+from tests.search.conftest import MakeSession
 
 N = 40
 
 
 @pytest.fixture
-def capped(make_run: MakeRun) -> SearchSession:
+def capped(make_session: MakeSession) -> SearchSession:
     """Finished study with a cap that many of its designs miss."""
-    run = make_run("capped", trials=N)
-    search(run)
-    return run
+    session = make_session("capped", trials=N)
+    search(session)
+    return session
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_study_is_shown_with_metrics_plots_and_csv(server: Dashboard) -> None:
 
 def test_constraints_predictions_and_front_are_those_of_explorer(server: Dashboard, capped: SearchSession) -> None:
     """The dashboard's page calls a trial infeasible where one of its `constraints` is above 0."""
-    results, (_, detail) = collect(capped), ask(server, "/api/studies/0")
+    results, (_, detail) = collect_results(capped), ask(server, "/api/studies/0")
     trials = detail["trials"]
     is_sortable = {attr["key"]: attr["sortable"] for attr in detail["union_user_attrs"]}
     limits = ["limit: domain", "limit: operating_point", "limit: power_w <= 22 W"]
@@ -128,13 +128,13 @@ def test_changes_of_the_study_are_refused_with_a_reason(server: Dashboard, cappe
     assert (capped.out / JOURNAL_NAME).read_bytes() == before
 
 
-def test_notes_are_kept_and_change_no_search_that_goes_on(server: Dashboard, make_run: MakeRun) -> None:
+def test_notes_are_kept_and_change_no_search_that_goes_on(server: Dashboard, make_session: MakeSession) -> None:
     for path in ("/api/studies/0/note", "/api/studies/0/3/note"):
         assert ask(server, path, "PUT", {"version": 1, "body": "look **here**"})[0] == 204
     for folder, trials in (("out", N + 10), ("without", N), ("without", N + 10)):
-        search(make_run("capped", trials=trials, folder=folder))
+        search(make_session("capped", trials=trials, folder=folder))
     _, detail = ask(server, "/api/studies/0")
-    with_notes, without = (collect(make_run("capped", folder=folder)) for folder in ("out", "without"))
+    with_notes, without = (collect_results(make_session("capped", folder=folder)) for folder in ("out", "without"))
 
     assert detail["note"] == {"version": 1, "body": "look **here**"}
     assert detail["trials"][3]["note"]["body"] == "look **here**"
@@ -205,10 +205,10 @@ def test_best_trials_are_feasible_and_those_of_optuna(storage: BaseStorage) -> N
     assert best == {trial.number for trial in study.best_trials}
 
 
-def test_a_study_is_found_in_its_folder_or_by_its_storage(make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_study_is_found_in_its_folder_or_by_its_storage(make_session: MakeSession, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'trials.db'}"
-    for run in (make_run(trials=3, folder="any-name"), make_run(trials=3, url=url)):
-        search(run)
+    for session in (make_session(trials=3, folder="any-name"), make_session(trials=3, url=url)):
+        search(session)
 
     assert find_study(tmp_path / "any-name", None)[1] == "cnn"
     stored, name = find_study(tmp_path / "cnn", url)

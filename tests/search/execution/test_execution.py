@@ -208,7 +208,7 @@ def test_second_run_of_a_folder_is_refused_or_waits(tmp_path: Path) -> None:
         waited = boards.run("--wait", "--json", meanwhile=timer.start)
 
     assert refused.returncode == 2
-    assert f"another run is at work here: process {first.pid} on " in refused.stderr
+    assert f"another run is active: process {first.pid} on " in refused.stderr
     assert "--wait" in refused.stderr
     assert (first.returncode, waited.returncode) == (0, 0)
     assert "waiting for another run" in waited.stderr

@@ -12,7 +12,7 @@ from explorer.errors import MissingPart, UnknownName
 from explorer.search.run import search
 from explorer.search.samplers.nsga import GENERATION_KEYS
 from explorer.search.samplers.registry import make_sampler, sampler_name
-from tests.search.conftest import MakeRun
+from tests.search.conftest import MakeSession
 from tests.search.measured import plain_study
 
 
@@ -49,9 +49,9 @@ def test_auto_means_nsga3_for_four_objectives_and_says_so(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(find_spec("torch") is not None, reason="torch is installed: the gp sampler works")
-def test_gp_without_torch_names_the_line_that_installs_it(make_run: MakeRun) -> None:
+def test_gp_without_torch_names_the_line_that_installs_it(make_session: MakeSession) -> None:
     with pytest.raises(MissingPart, match=r"torch is not installed(.|\n)*pip install 'explorer\[gp\]'") as caught:
-        search(make_run(sampler="gp"))
+        search(make_session(sampler="gp"))
 
     assert caught.value.exit_code == 5
 

@@ -8,23 +8,23 @@ from pathlib import Path
 import pytest
 
 from explorer.errors import ExplorerError, InvalidFile, MissingPart, WrongUsage
-from explorer.search.collect import collect
+from explorer.search.collect import collect_results
 from explorer.search.run import search
-from explorer.search.storage.open import JOURNAL_NAME, journal_path, open_storage, recover_journal, shown_url
-from tests.search.conftest import MakeRun
+from explorer.search.storage.open import JOURNAL_NAME, journal_path, open_storage, recover_journal, storage_label
+from tests.search.conftest import MakeSession
 
 
 @pytest.fixture
-def journal(make_run: MakeRun, tmp_path: Path) -> Path:
+def journal(make_session: MakeSession, tmp_path: Path) -> Path:
     """Journal of a finished study of eight trials."""
-    search(make_run(trials=8))
+    search(make_session(trials=8))
     return tmp_path / "out" / JOURNAL_NAME
 
 
 @pytest.mark.parametrize("is_recovered", [False, True], ids=["cut by the next run", "recovered"])
 @pytest.mark.parametrize("n_bytes", [1, 10, 40])
 def test_half_a_record_is_kept_aside_and_the_study_goes_on(
-    make_run: MakeRun, journal: Path, n_bytes: int, is_recovered: bool
+    make_session: MakeSession, journal: Path, n_bytes: int, is_recovered: bool
 ) -> None:
     whole = journal.read_bytes()
     torn = whole[:-n_bytes]
@@ -36,10 +36,10 @@ def test_half_a_record_is_kept_aside_and_the_study_goes_on(
         assert kept is not None
         assert kept.read_bytes() == torn
         assert journal.read_bytes() == records
-    added = search(make_run(trials=12))
+    added = search(make_session(trials=12))
 
     assert journal.read_bytes().startswith(records)
-    assert collect(make_run()).n_complete == 12
+    assert collect_results(make_session()).n_complete == 12
     assert added in {4, 5}
     if not is_recovered:
         kept = journal.with_name("study.journal.cut1")
@@ -71,39 +71,39 @@ RECORDS = {
 
 @pytest.mark.parametrize(("record", "is_recoverable"), RECORDS.items())
 def test_a_foreign_record_is_refused_and_recovered_where_possible(
-    make_run: MakeRun, journal: Path, record: bytes, is_recoverable: bool
+    make_session: MakeSession, journal: Path, record: bytes, is_recoverable: bool
 ) -> None:
     journal.write_bytes(journal.read_bytes() + record)
-    with pytest.raises(InvalidFile, match=r"study\.journal: (.|\n)*fix: (.|\n)*begin anew with --out DIR") as caught:
-        search(make_run(trials=12))
+    with pytest.raises(InvalidFile, match=r"study\.journal: (.|\n)*fix: (.|\n)*start a new study with --out DIR") as caught:
+        search(make_session(trials=12))
 
     assert ("--recover" in str(caught.value)) == is_recoverable
     if is_recoverable:
         recover_journal(journal)
-        assert search(make_run(trials=12)) == 4
+        assert search(make_session(trials=12)) == 4
 
 
-def test_damage_in_the_middle_is_refused(make_run: MakeRun, journal: Path) -> None:
+def test_damage_in_the_middle_is_refused(make_session: MakeSession, journal: Path) -> None:
     lines = journal.read_bytes().splitlines(keepends=True)
     assert all(line.endswith(b"\n") and json.loads(line) for line in lines)  # recovery counts on it
     lines[len(lines) // 2] = lines[len(lines) // 2][:20] + b"\n"
     journal.write_bytes(b"".join(lines))
     with pytest.raises(InvalidFile, match="has a record that cannot be read"):
-        search(make_run(trials=12))
+        search(make_session(trials=12))
 
 
-def test_an_empty_journal_is_a_new_study(make_run: MakeRun, tmp_path: Path) -> None:
+def test_an_empty_journal_is_a_new_study(make_session: MakeSession, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / JOURNAL_NAME).touch()
 
-    assert search(make_run(trials=5)) == 5
+    assert search(make_session(trials=5)) == 5
 
 
-def test_a_journal_that_cannot_be_written_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_journal_that_cannot_be_written_is_refused(make_session: MakeSession, tmp_path: Path) -> None:
     (tmp_path / "out" / JOURNAL_NAME).mkdir(parents=True)
     message = r"study\.journal: cannot write: (.|\n)*fix: free the place or choose another folder"
     with pytest.raises(WrongUsage, match=message):
-        search(make_run())
+        search(make_session())
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_storage_is_a_journal_by_path_or_a_database_by_url(url: str | None, ex
     ],
 )
 def test_of_a_url_all_but_the_password_is_shown(url: str, shown: str) -> None:
-    assert shown_url(url, Path("out")) == shown
+    assert storage_label(url, Path("out")) == shown
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_a_second_run_is_refused_without_the_password(database: str, tmp_path: P
     front = (tmp_path / "results/boards/front.json").read_text(encoding="utf-8")
 
     assert (refused.returncode, done.returncode) == (2, 0)
-    assert f"another run is at work here: process {os.getpid()} on " in refused.stderr
+    assert f"another run is active: process {os.getpid()} on " in refused.stderr
     assert "explorer:***@" in refused.stderr
     assert "sEcReT" not in refused.stderr + done.stdout + done.stderr + front
 
@@ -55,7 +55,7 @@ def test_a_second_run_is_refused_without_the_password(database: str, tmp_path: P
 def test_a_measurement_without_its_server_is_kept_in_a_file(postgres: Any, database: str, tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=6)
     problem = load(str(tmp_path / "boards.toml"), measure=str(tmp_path / "task.py:measure"))
-    run = open_session(problem, out=tmp_path / "out", storage_url=database)
+    session = open_session(problem, out=tmp_path / "out", storage_url=database)
     (tmp_path / "HOLD").touch()
     messages: list[str] = []
 
@@ -68,15 +68,15 @@ def test_a_measurement_without_its_server_is_kept_in_a_file(postgres: Any, datab
     thread.start()
     try:
         with pytest.raises(StorageUnavailable, match="has not answered for 3 s") as caught:
-            search_measured(run, InlineExecutor(), notify=messages.append, patience_s=3)
+            search_measured(session, InlineExecutor(), notify=messages.append, retry_timeout_s=3)
     finally:
         thread.join()
         postgres.control("start")
 
-    kept = run.out / UNSTORED_NAME
+    kept = session.out / UNSTORED_NAME
     assert f"the last measurement is kept in {kept}, where the next run finds it" in str(caught.value)
     assert any("does not answer" in text for text in messages)
-    again = open_session(problem, out=run.out, storage_url=database)
+    again = open_session(problem, out=session.out, storage_url=database)
     assert search_measured(again, InlineExecutor()) == 6
     assert (boards.repeated, len(boards.calls)) == ({}, 6)
     assert not kept.exists()

@@ -4,7 +4,7 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from explorer.search.storage.retry import PATIENCE_S, RetryPolicy, StorageUnavailable, is_transient
+from explorer.search.storage.retry import RETRY_TIMEOUT_S, RetryPolicy, StorageUnavailable, is_transient
 
 
 class Storage:
@@ -19,22 +19,22 @@ class Storage:
             raise ConnectionRefusedError("Connection refused")
         return "done"
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, timeout_s: float) -> None:
         self.now += seconds
 
-    def call(self, seconds: float = PATIENCE_S) -> str:
+    def call(self, timeout_s: float = RETRY_TIMEOUT_S) -> str:
         say = self.messages.append
-        patience = RetryPolicy("the database", say=say, seconds=seconds, sleep=self.sleep, clock=lambda: self.now)
-        return patience(self)
+        retry = RetryPolicy("the database", notify=say, timeout_s=timeout_s, sleep=self.sleep, clock=lambda: self.now)
+        return retry(self)
 
 
 def test_an_outage_of_two_minutes_is_waited_for_with_messages() -> None:
     storage, cut = Storage(until=120.0), Storage(until=0.1)
 
     assert storage.call() == cut.call() == "done"
-    assert PATIENCE_S >= 120
+    assert RETRY_TIMEOUT_S >= 120
     assert storage.messages == [
-        "the database does not answer (Connection refused); trying again for 180 s",
+        "the database does not answer (Connection refused); retrying for up to 180 s",
         "the database answers again",
     ]
     assert cut.messages == []  # a connection that was merely cut
@@ -45,7 +45,7 @@ def test_a_storage_that_does_not_come_back_is_given_up() -> None:
     with pytest.raises(
         StorageUnavailable, match=r"the database has not answered for 30 s: Connection refused\n  fix: see"
     ):
-        storage.call(seconds=30)
+        storage.call(timeout_s=30)
 
     assert 30 < storage.now < 40
 
@@ -58,7 +58,7 @@ def test_a_call_that_is_wrong_is_not_repeated() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError, match="x"):
-        RetryPolicy("x", say=lambda _: None)(do)
+        RetryPolicy("x", notify=lambda _: None)(do)
 
     assert calls == [1]
 

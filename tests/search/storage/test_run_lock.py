@@ -56,7 +56,7 @@ def refused(folder: Path, storage: str | None, message: str, study: str = "study
 
 def test_a_second_run_on_a_study_is_told_of_the_first(tmp_path: Path, storage: str) -> None:
     with run_lock(tmp_path / "a", storage, study="study"):
-        message = rf"another run is at work here: process {os.getpid()} on .*, since 20"
+        message = rf"another run is active: process {os.getpid()} on .*, since 20"
         error = refused(tmp_path / "b", storage, message)
         if "://" in storage:  # a journal is locked as a whole
             with run_lock(tmp_path / "c", storage, study="another") as ensure:
@@ -70,7 +70,7 @@ def test_a_second_run_on_a_study_is_told_of_the_first(tmp_path: Path, storage: s
 
 def test_a_result_folder_has_one_run(tmp_path: Path) -> None:
     with run_lock(tmp_path, None, study="a"):
-        refused(tmp_path, None, "another run is at work here", study="b")
+        refused(tmp_path, None, "another run is active", study="b")
         with run_lock(tmp_path / "elsewhere", None, study="a"):
             pass
 
@@ -84,7 +84,7 @@ def test_a_lock_is_free_after_its_holder_was_killed(tmp_path: Path, storage: str
             messages.append(message)
             process.send_signal(signal.SIGKILL)
 
-        with run_lock(tmp_path / "b", storage, study="study", is_patient=True, say=end):
+        with run_lock(tmp_path / "b", storage, study="study", should_wait=True, notify=end):
             assert len(messages) == 1
             assert "waiting for another run of" in messages[0]
 
@@ -126,18 +126,18 @@ def test_a_lock_lost_in_a_restart_is_taken_again(postgres: Any, database: str, t
                 ensure()
         finally:
             postgres.control("start")
-        RetryPolicy("x", say=lambda _: None)(ensure)
-        refused(tmp_path / "b", database, "another run is at work")
+        RetryPolicy("x", notify=lambda _: None)(ensure)
+        refused(tmp_path / "b", database, "another run is active")
 
 
 @pytest.mark.xdist_group("postgresql")
 def test_a_session_cut_off_gives_way_to_its_own_process(database: str) -> None:
     """As after a network failure that the server has not noticed."""
     lock = AdvisoryLock(database, "study")
-    assert lock.take() == ""
+    assert lock.acquire() == ""
     cut, lock._session = lock._session, None  # noqa: SLF001
-    assert lock.take() == ""
-    assert lock.is_held()
+    assert lock.acquire() == ""
+    assert lock.is_alive()
     with pytest.raises(OperationalError), cut:  # type: ignore[union-attr]
         cut.exec_driver_sql("SELECT 1")  # type: ignore[union-attr]
     lock.close()
@@ -149,6 +149,6 @@ def test_a_lock_that_another_run_took_meanwhile_is_lost(postgres: Any, database:
         postgres.restart("immediate")
         with (
             holder(tmp_path / "b", database) as process,
-            pytest.raises(WrongUsage, match=f"another run has begun here while .* away: process {process.pid} on"),
+            pytest.raises(WrongUsage, match=f"another run has started while .* unreachable: process {process.pid} on"),
         ):
-            RetryPolicy("x", say=lambda _: None)(ensure)
+            RetryPolicy("x", notify=lambda _: None)(ensure)

@@ -40,7 +40,9 @@ def collect_results(session: SearchSession) -> Results:
         *objective_warnings(problem),
         *front_warnings(bare.front_columns, problem),
     )
-    origin = build_provenance(problem, storage_label=session.storage_label, runs=runs_of(session), model=fingerprint(problem.evaluator))
+    origin = build_provenance(
+        problem, storage_label=session.storage_label, runs=runs_of(session), model=fingerprint(problem.evaluator)
+    )
     if measuring := measurer(problem.evaluator):
         origin["measurement"] = measuring.provenance(when=str(origin["ended"] or ""))
     return replace(bare, notes=notes, provenance=origin)

@@ -10,7 +10,6 @@ import numpy as np
 
 from explorer.errors import Interrupted
 from explorer.pareto.geometry.dominance import feasible_front, hypervolume
-from explorer.problem.columns import Float
 from explorer.search.session import SearchSession
 
 
@@ -26,7 +25,7 @@ class FrontTracker:
 
     def __init__(self, session: SearchSession, progress: Progress | None) -> None:
         self._session, self._progress, self._n_processed = session, progress, 0
-        self._values: Float = np.empty((0, len(session.problem.study.objectives)))
+        self._values = np.empty((0, len(session.problem.study.objectives)))
 
     def update(self, wanted: int) -> None:
         """Update the front with the new trials, and call the callback."""

@@ -1,4 +1,4 @@
-"""Search of a study with predicted designs: propose, assess and record them in blocks."""
+"""Search of a study with predicted designs: propose, evaluate and record them in batches."""
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
@@ -30,29 +30,29 @@ from explorer.search.samplers.registry import (
 from explorer.search.session import SearchSession
 from explorer.search.storage.bulk import TrialBatch, finish_enqueued, insert_trials
 from explorer.search.storage.retry import RetryPolicy
-from explorer.search.trial_table import ORIGIN_ATTR, SAMPLE, SEARCH, TrialTable, user_attributes, design_keys, row_of
+from explorer.search.trial_table import ORIGIN_ATTR, SAMPLE, SEARCH, TrialTable, design_keys, row_of, user_attributes
 
-# Number of finished trials that each sampler has to know; None: all. The sequence of `qmc` needs the first one only.
+# Number of finished trials that each sampler needs; None: all. The sequence of `qmc` needs only the first one.
 _HISTORY: Mapping[str, int | None] = {"tpe": None, "gp": None, "grid": None, "qmc": 1, "random": 0}
 
 
 def search_single_process(
     session: SearchSession, *, progress: Progress | None, should_stop: Callable[[], bool], notify: Callable[[str], None]
 ) -> int:
-    """Search until the wanted number of trials is COMPLETE; return how many were added.
+    """Search until the requested number of trials is COMPLETE; return the number of added trials.
 
     Raises:
-        Interrupted: `should_stop` returned True before that; all assessed designs are recorded.
-        StorageUnavailable: the storage went away and did not come back.
+        Interrupted: `should_stop` returned True before that; all evaluated designs are recorded.
+        StorageUnavailable: the storage stayed unreachable until the retry timeout.
     """
     retry = RetryPolicy(session.storage_label, notify=notify, ensure_lock=session.ensure_lock)
-    first, front = session.trials.n, FrontTracker(session, progress)
+    n_initial, front = session.trials.n, FrontTracker(session, progress)
     _record_enqueued(session, retry)
     if not session.trials.n:
-        _record_samples(session, retry)
+        _record_initial_design(session, retry)
     wanted = _n_wanted(session)
     front.update(wanted)
-    source = _source(session, wanted - session.trials.n) if session.trials.n < wanted else None
+    source = _make_generator(session, wanted - session.trials.n) if session.trials.n < wanted else None
     while source and session.trials.n < wanted:
         if should_stop():
             raise interruption_error(session, session.trials.n, wanted)
@@ -60,55 +60,57 @@ def search_single_process(
         if not proposal.n:
             break
         columns = _record(session, proposal, retry)
-        source.learn(proposal, session.problem.values(columns), session.problem.constraint_violations(columns))
+        source.tell(proposal, session.problem.values(columns), session.problem.constraint_violations(columns))
         front.update(wanted)
-    return session.trials.n - first
+    return session.trials.n - n_initial
 
 
 def _n_wanted(session: SearchSession) -> int:
-    """Return the number of COMPLETE trials at which a search ends: those asked for, or those of a finite space."""
+    """Return the number of COMPLETE trials at which a search ends: the requested number, or that of a finite space."""
     if not is_full_factorial(session.problem):
         return session.problem.study.trials
-    return session.trials.n + n_rows(_untried(session))  # some designs may have two trials
+    return session.trials.n + n_rows(_remaining_designs(session))  # some designs may have two trials
 
 
-def _untried(session: SearchSession) -> Columns:
+def _remaining_designs(session: SearchSession) -> Columns:
     """Return the designs of a finite space that have no COMPLETE trial."""
     every, complete = session.problem.every_design(), set(design_keys(session.trials.table))
     rows = {key: i for i, key in enumerate(design_keys(every)) if key not in complete}
     return take(every, np.array([*rows.values()], dtype=np.int64))
 
 
-def _source(session: SearchSession, n: int) -> ListGenerator | SamplerGenerator | NSGAGenerator:
-    """Return the source of the n designs that are missing."""
-    problem, study, tried = session.problem, session.problem.study, session.trials
+def _make_generator(session: SearchSession, n: int) -> ListGenerator | SamplerGenerator | NSGAGenerator:
+    """Return the generator of the n missing designs."""
+    problem, study, trials = session.problem, session.problem.study, session.trials
     name = sampler_name(problem)
     if name == MODEL:
-        planned = batch_plan(problem, session.reference, n, seed=study.seed, known=tried.table)
-        return ListGenerator(planned, problem, system_attrs=_as_parents(session, max(0, POPULATION - tried.n)))
+        planned = batch_plan(problem, session.reference, n, seed=study.seed, known=trials.table)
+        return ListGenerator(
+            planned, problem, system_attrs=_first_generation_attrs(session, max(0, POPULATION - trials.n))
+        )
     if is_full_factorial(problem):
-        return ListGenerator(_untried(session), problem)
+        return ListGenerator(_remaining_designs(session), problem)
     if name in GENERATION_KEYS:
-        return NSGAGenerator(name, session.study, problem, tried, seed=derive_seed(study.seed, done=tried.n))
+        return NSGAGenerator(name, session.study, problem, trials, seed=derive_seed(study.seed, done=trials.n))
     distributions = Encoding(problem.regions).distributions()
-    sampler = make_sampler(name, seed=study.seed, done=tried.n, trials=study.trials, distributions=distributions)
+    sampler = make_sampler(name, seed=study.seed, done=trials.n, trials=study.trials, distributions=distributions)
     return SamplerGenerator(
         StudyMirror(sampler, session.study, distributions, n_history=_HISTORY[name]), batch=batch_size(name)
     )
 
 
-def _record_samples(session: SearchSession, retry: RetryPolicy) -> None:
-    """Record the measured samples of a new study as its first designs, whatever its sampler."""
+def _record_initial_design(session: SearchSession, retry: RetryPolicy) -> None:
+    """Record the measured samples of a new study as its initial design."""
     samples = _samples(session.problem)
     if not samples:
         return
     n, params = len(samples), Encoding(session.problem.regions).encode(stack([design for _, design in samples]))
     attrs = {ORIGIN_ATTR: [SAMPLE] * n, "sample": [label for label, _ in samples]}
-    _record(session, CandidateBatch(params, n, _as_parents(session, n)), retry, origin=SAMPLE, attrs=attrs)
+    _record(session, CandidateBatch(params, n, _first_generation_attrs(session, n)), retry, origin=SAMPLE, attrs=attrs)
 
 
 def _samples(problem: Problem) -> list[tuple[str, Columns]]:
-    """Return label and design of the model's samples within the regions, each design once, shape (1,) each."""
+    """Return label and design of the model's samples within the regions, without duplicates, shape (1,) each."""
     evaluator, unique = problem.evaluator, dict[tuple[Any, ...], tuple[str, Columns]]()
     if isinstance(evaluator, PosteriorModel):
         columns = evaluator.samples.columns
@@ -117,13 +119,13 @@ def _samples(problem: Problem) -> list[tuple[str, Columns]]:
             row = {name: columns[name][i : i + 1] for name in knobs_of(columns)}
             if region is not None and region.contains(row).all():
                 knobs = region.knobs(row)
-                made = region.designs({a.name: np.clip(knobs[a.name], a.low, a.high) for a in region.axes})
-                unique.setdefault(design_keys(made)[0], (label, made))
+                design = region.designs({a.name: np.clip(knobs[a.name], a.low, a.high) for a in region.axes})
+                unique.setdefault(design_keys(design)[0], (label, design))
     return [*unique.values()]
 
 
 def _record_enqueued(session: SearchSession, retry: RetryPolicy) -> None:
-    """Assess and record the enqueued designs under their own numbers; parameters without a value are drawn."""
+    """Evaluate and record the enqueued designs under their own numbers; missing parameters are drawn at random."""
     enqueued = [trial for trial in session.study.get_trials(deepcopy=False) if is_enqueued(trial)]
     if not enqueued:
         return
@@ -133,7 +135,11 @@ def _record_enqueued(session: SearchSession, retry: RetryPolicy) -> None:
     random = StudyMirror(sampler, None, distributions)
     params = columns_of([fill_params(trial, random.draw()) for trial in enqueued])
     columns = problem.evaluate(encoding.decode(params, n=len(enqueued)))
-    values, excess, attrs = problem.values(columns), problem.constraint_violations(columns), user_attributes(columns, params)
+    values, excess, attrs = (
+        problem.values(columns),
+        problem.constraint_violations(columns),
+        user_attributes(columns, params),
+    )
     for i, trial in enumerate(enqueued):
         retry(
             lambda i=i, trial=trial: finish_enqueued(  # type: ignore[misc]
@@ -146,8 +152,8 @@ def _record_enqueued(session: SearchSession, retry: RetryPolicy) -> None:
     session.add(TrialTable(numbers, columns, np.full(len(enqueued), SEARCH, dtype=object)))
 
 
-def _as_parents(session: SearchSession, n: int) -> Mapping[str, Sequence[Any]]:
-    """Return the attributes that make n trials the first generation of plain Optuna's NSGA samplers."""
+def _first_generation_attrs(session: SearchSession, n: int) -> Mapping[str, Sequence[Any]]:
+    """Return the attributes that make n trials the first generation of Optuna's NSGA samplers."""
     return {GENERATION_KEYS.get(session.problem.study.sampler, GENERATION_KEYS["nsga2"]): [0] * n}
 
 
@@ -159,11 +165,11 @@ def _record(
     origin: str = SEARCH,
     attrs: Mapping[str, Sequence[Any]] | None = None,
 ) -> Columns:
-    """Assess and record a proposal; return the assessed designs."""
+    """Evaluate and record a proposal; return the evaluated designs."""
     began = datetime.datetime.now(datetime.UTC)
     problem, encoding = session.problem, Encoding(session.problem.regions)
     columns = problem.evaluate(encoding.decode(proposal.params, n=proposal.n))
-    block = TrialBatch(
+    batch = TrialBatch(
         params=proposal.params,
         distributions=encoding.distributions(),
         values=problem.values(columns),
@@ -173,7 +179,9 @@ def _record(
         began=began,
         ended=datetime.datetime.now(datetime.UTC),
     )
-    recorded = retry(lambda: insert_trials(session.study, block))
-    session.add_note(recorded.note)
-    session.add(TrialTable(np.array(recorded.numbers, dtype=np.int64), columns, np.full(proposal.n, origin, dtype=object)))
+    inserted = retry(lambda: insert_trials(session.study, batch))
+    session.add_note(inserted.note)
+    session.add(
+        TrialTable(np.array(inserted.numbers, dtype=np.int64), columns, np.full(proposal.n, origin, dtype=object))
+    )
     return columns

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from explorer.pareto.results.folder import read_folder, write_folder
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from explorer.devices.device import device_points
@@ -16,7 +17,6 @@ from explorer.io.files import shipped
 from explorer.models.evaluation import Problem, make_problem
 from explorer.pareto.exact_front import exact_front
 from explorer.pareto.geometry.dominance import hypervolume
-from explorer.pareto.results.folder import read_folder, write_folder
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
 from explorer.problem.applicability import Range, domain_distance
 from explorer.problem.columns import Columns, n_rows
@@ -168,7 +168,9 @@ def test_the_exact_front_of_choices_and_a_range_is_that_of_a_scan(tmp_path: Path
 
 
 def test_a_constraint_may_name_an_own_knob(tmp_path: Path) -> None:
-    table = collect_results(searched(tmp_path, asked(tmp_path, study=STUDY + 'constraints = ["resolution <= 160"]\n'))).table
+    table = collect_results(
+        searched(tmp_path, asked(tmp_path, study=STUDY + 'constraints = ["resolution <= 160"]\n'))
+    ).table
 
     assert table["is_feasible"].tolist() == (table["resolution"] <= 160).tolist()
 

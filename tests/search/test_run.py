@@ -44,7 +44,9 @@ def plain(folder: Path, name: str = "cnn") -> optuna.Study:
         ("table", "tpe"),
     ],
 )
-def test_every_sampler_adds_realizable_designs_up_to_the_number(make_session: MakeSession, name: str, sampler: str) -> None:
+def test_every_sampler_adds_realizable_designs_up_to_the_number(
+    make_session: MakeSession, name: str, sampler: str
+) -> None:
     added = [search(make_session(name, sampler=sampler, trials=trials)) for trials in (30, 30, 10, 41)]
     table, n_samples = collect_results(make_session(name)).table, N_SAMPLES[name]
     is_cool = table["power_w"] <= 22 if name == "capped" else np.ones(41, dtype=bool)
@@ -170,7 +172,9 @@ def test_two_studies_share_a_storage_without_mixing(make_session: MakeSession, t
     assert not (tmp_path / "out").exists()
 
 
-def test_a_changed_question_is_refused_with_both_ways_out(make_session: MakeSession, tmp_path: Path, model: Surrogate) -> None:
+def test_a_changed_question_is_refused_with_both_ways_out(
+    make_session: MakeSession, tmp_path: Path, model: Surrogate
+) -> None:
     search(session := make_session("capped", trials=5))
     before = (tmp_path / "out/study.journal").read_bytes()
     path = tmp_path / "capped.toml"
@@ -289,6 +293,4 @@ def test_workers_for_predicted_designs_are_noted_as_unused(make_session: MakeSes
     messages: list[str] = []
 
     assert search(make_session(trials=5), execution=Execution(workers=8), notify=messages.append) == 5
-    assert messages == [
-        "note: designs are predicted, by the thousand, in this process: workers are for measured studies"
-    ]
+    assert messages == ["note: designs are predicted in this process; workers are used by measured studies only"]

@@ -17,7 +17,7 @@ from weakref import WeakSet
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage, _CachedStorage
+from optuna.storages import InMemoryStorage, JournalStorage, RDBStorage, _CachedStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
@@ -160,17 +160,15 @@ def finish_enqueued(
             storage.set_trial_user_attr(trial_id, key, value)
         for key, value in finished.system_attrs.items():
             storage.set_trial_system_attr(trial_id, key, value)
-        for name in (name for name in finished.params if name not in stored.params):  # a database accepts each only once
+        for name in (
+            name for name in finished.params if name not in stored.params
+        ):  # a database accepts each only once
             distribution = finished.distributions[name]
-            storage.set_trial_param(trial_id, name, distribution.to_internal_repr(finished.params[name]), distribution)
+            value = distribution.to_internal_repr(finished.params[name])
+            storage.set_trial_param(trial_id, name, value, distribution)
         if stored.state == TrialState.WAITING:
             storage.set_trial_state_values(trial_id, TrialState.RUNNING)  # sets its start
         storage.set_trial_state_values(trial_id, state, finished.values)
-
-
-def storage_of(study: optuna.Study) -> BaseStorage:
-    """Return the storage of a study."""
-    return study._storage
 
 
 def set_system_attr(study: optuna.Study, trial: Trial | FrozenTrial, key: str, value: Any) -> None:
@@ -343,11 +341,8 @@ def _insert_rows(connection: "Connection", study_id: int, trials: Sequence[Froze
     # As in Optuna, a trial number is the count of earlier trials.
     first = connection.execute(select(func.count()).select_from(table).where(in_study)).scalar_one()
     numbers = list(range(first, first + len(trials)))
-    shared = {
-        "study_id": study_id,
-        "datetime_start": _utc(trials[0].datetime_start),
-        "datetime_complete": _utc(trials[0].datetime_complete),
-    }
+    started, ended = _utc(trials[0].datetime_start), _utc(trials[0].datetime_complete)
+    shared = {"study_id": study_id, "datetime_start": started, "datetime_complete": ended}
     rows = [{**shared, "number": number, "state": one.state} for number, one in zip(numbers, trials, strict=True)]
     connection.execute(insert(table), rows)
     ids = connection.execute(select(table.c.trial_id).where(in_study, table.c.number >= first).order_by(table.c.number))
@@ -399,7 +394,7 @@ def _verify_rows(trials: Sequence[FrozenTrial]) -> None:
             storage.create_new_trial(2, template_trial=trial)
         pairs = zip(storage.get_all_trials(1), storage.get_all_trials(2), strict=True)
         is_same = all(
-            {**ours.__dict__, "_trial_id": 0} == {**theirs.__dict__, "_trial_id": 0} for ours, theirs in pairs
+            {**ours.__dict__, "_trial_id": 0} == {**optunas.__dict__, "_trial_id": 0} for ours, optunas in pairs
         )
         storage.remove_session()
         engine.dispose()

@@ -123,7 +123,7 @@ def test_changes_of_the_study_are_refused_with_a_reason(server: Dashboard, cappe
     ):
         status, said = ask(server, path, method, body)
         assert (path, status) == (path, 403)
-        assert "only notes are kept" in said["reason"]
+        assert "only notes are stored" in said["reason"]
 
     assert (capped.out / JOURNAL_NAME).read_bytes() == before
 
@@ -148,7 +148,7 @@ def test_dashboard_that_cannot_be_right_is_not_opened(
     port = server.server.server_port
     for name, own_port, message in (
         ("capped", port, rf"cannot listen on 127.0.0.1:{port}: (.|\n)*fix: choose another port"),
-        ("caped", 0, r"holds no study 'caped'(.|\n)*did you mean 'capped'"),
+        ("caped", 0, r"has no study 'caped'(.|\n)*did you mean 'capped'"),
     ):
         with pytest.raises(WrongUsage, match=message):
             open_dashboard(storage, name, host="127.0.0.1", port=own_port)

@@ -158,13 +158,13 @@ def test_designs_outlive_a_restart_of_the_scheduler(empty: Cluster, connect: Con
 
 
 def test_scheduler_that_stays_away_ends_every_design(empty: Cluster, connect: Connect) -> None:
-    executor = connect(empty.url, retry_s=1.0)
+    executor = connect(empty.url, retry_timeout_s=1.0)
     futures = [submit(executor) for _ in range(3)]
 
     end(empty.scheduler)
 
     for future in [*futures, submit(executor)]:
-        with pytest.raises(SchedulerUnavailable, match="did not come back within 1 s") as caught:
+        with pytest.raises(SchedulerUnavailable, match="did not answer for 1 s") as caught:
             future.result(60)
         assert caught.value.exit_code == 2
 

@@ -126,7 +126,7 @@ def test_design_of_a_killed_worker_is_measured_again(tmp_path: Path) -> None:
     done = boards.run("--workers", 3, "--json", meanwhile=kill_one)
 
     assert done.returncode == 0, done.stderr
-    assert "SIGKILL, perhaps for lack of memory); it is tried again (1 of 3)" in done.stderr
+    assert "SIGKILL, perhaps for lack of memory); retry (1 of 3)" in done.stderr
     assert json.loads(done.stdout)["n_complete"] == 40
     assert boards.repeated == {boards.calls[0][1]: 2}
     assert_complete(boards, 40)
@@ -150,7 +150,7 @@ def test_design_that_kills_or_hangs_its_workers_is_given_up(tmp_path: Path) -> N
         "given up: it took longer than 0.7 s (4 times)",
         "given up: its worker process ended (SIGKILL, perhaps for lack of memory) (4 times)",
     ]
-    assert "this design is given up" in done.stderr
+    assert "the design is given up" in done.stderr
     assert json.loads(again.stdout)["n_added"] == 0
     assert len(boards.calls) == 18
 
@@ -227,7 +227,7 @@ def test_measurement_that_a_full_disk_refuses_is_kept_in_a_file(tmp_path: Path, 
 
     assert full.returncode == 2, full.stderr
     assert "cannot write" in full.stderr
-    assert "is kept in results/boards/unstored.jsonl, where the next run finds" in full.stderr
+    assert "is saved in results/boards/unstored.jsonl, which the next run reads" in full.stderr
     assert json.loads(done.stdout)["n_complete"] == 60
     assert n_kept >= 1
     assert len(boards.repeated) <= 4 * bool(workers)  # what the other workers were measuring

@@ -472,8 +472,8 @@ def test_of_many_trials_the_front_and_the_latest_are_learned() -> None:
     for i, values in enumerate(asked.values(table).tolist()):
         params = {name: float(table[name][i]) for name in distributions}
         study.add_trial(create_trial(params=params, distributions=distributions, values=values))
-    history = observations_from(study.trials, asked, own=-1)
-    rows = set(history.rows_to_learn.tolist())
+    history = observations_from(study.trials, asked, exclude=-1)
+    rows = set(history.fit_rows.tolist())
     study.tell(study.ask(distributions), [1e6, 0.5])
 
     assert (len(rows), len(history.values)) == (MAX_ROWS, n)
@@ -489,7 +489,7 @@ def test_a_target_missing_in_some_trials_is_learned_from_others() -> None:
     asked = question(objectives=("edp_js", "accuracy"))
     study, sampler = learned(asked, 5, reference=(0.1, 0.3), is_recorded=False)
     study.optimize(plain(asked), n_trials=5)
-    history = observations_from(study.trials, asked, own=-1)
+    history = observations_from(study.trials, asked, exclude=-1)
 
     assert set(history.learned) == {"energy_j", "latency_s", "accuracy"}
     assert np.isfinite(history.measured["energy_j"]).tolist() == [False] * 5 + [True] * 5

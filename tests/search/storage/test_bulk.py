@@ -226,7 +226,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 def test_a_refused_block_leaves_nothing_recorded(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     study = new_study(url)
     for change, message in REFUSED:
-        monkeypatch.setattr(bulk, "_compared", set())
+        monkeypatch.setattr(bulk, "_verified_states", set())
         with pytest.raises(TypeError if "JSON" in message else ValueError, match=message):
             insert_trials(study, replace(block_of(2), **change))
         assert reopened(url).trials == []
@@ -372,7 +372,7 @@ def test_where_optuna_writes_otherwise_its_own_methods_are_used(url: str, monkey
 
     monkeypatch.setattr(JournalStorage, "_write_log", write)
     monkeypatch.setattr(RDBStorage, "_get_prepared_new_trial", prepared)
-    monkeypatch.setattr(bulk, "_compared", set())
+    monkeypatch.setattr(bulk, "_verified_states", set())
     study, block = new_study(url), replace(block_of(4), states=[COMPLETE, FAIL, COMPLETE, COMPLETE])
     recorded = insert_trials(study, block)
 
@@ -481,7 +481,7 @@ def test_a_kill_leaves_the_measurement_of_an_enqueued_trial(
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(bulk.storage_of(study)), method, killed)
+        patch.setattr(type(study._storage), method, killed)  # noqa: SLF001
         with pytest.raises(SystemExit):
             finish_enqueued(study, trial, **finished(COMPLETE))
     (left,) = reopened(url).trials

@@ -73,13 +73,13 @@ def test_a_measurement_without_its_server_is_kept_in_a_file(postgres: Any, datab
         thread.join()
         postgres.control("start")
 
-    kept = session.out / UNSTORED_NAME
-    assert f"the last measurement is kept in {kept}, where the next run finds it" in str(caught.value)
+    spool_file = session.out / UNSTORED_NAME
+    assert f"the last measurement is saved in {spool_file}, which the next run reads" in str(caught.value)
     assert any("does not answer" in text for text in messages)
     again = open_session(problem, out=session.out, storage_url=database)
     assert search_measured(again, InlineExecutor()) == 6
     assert (boards.repeated, len(boards.calls)) == ({}, 6)
-    assert not kept.exists()
+    assert not spool_file.exists()
     assert states(plain_study(database, "boards").trials)[TrialState.COMPLETE] == 6
     began = time.monotonic()
     assert search_measured(again, InlineExecutor()) == 0  # a complete study is only read

@@ -19,13 +19,12 @@ class Storage:
             raise ConnectionRefusedError("Connection refused")
         return "done"
 
-    def sleep(self, timeout_s: float) -> None:
+    def sleep(self, seconds: float) -> None:
         self.now += seconds
 
     def call(self, timeout_s: float = RETRY_TIMEOUT_S) -> str:
-        say = self.messages.append
-        retry = RetryPolicy("the database", notify=say, timeout_s=timeout_s, sleep=self.sleep, clock=lambda: self.now)
-        return retry(self)
+        notify, clock = self.messages.append, lambda: self.now
+        return RetryPolicy("the database", notify=notify, timeout_s=timeout_s, sleep=self.sleep, clock=clock)(self)
 
 
 def test_an_outage_of_two_minutes_is_waited_for_with_messages() -> None:
@@ -43,7 +42,7 @@ def test_an_outage_of_two_minutes_is_waited_for_with_messages() -> None:
 def test_a_storage_that_does_not_come_back_is_given_up() -> None:
     storage = Storage(until=1e9)
     with pytest.raises(
-        StorageUnavailable, match=r"the database has not answered for 30 s: Connection refused\n  fix: see"
+        StorageUnavailable, match=r"the database has not answered for 30 s: Connection refused\n  fix: make sure"
     ):
         storage.call(timeout_s=30)
 

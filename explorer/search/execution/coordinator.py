@@ -88,7 +88,7 @@ def search_measured(
     notify: Notify = lambda _: None,
     retry_timeout_s: float = RETRY_TIMEOUT_S,
 ) -> int:
-    """Measure designs until the wanted number of trials is COMPLETE; return how many were added.
+    """Measure designs until the requested number of trials is COMPLETE; return the number of added trials.
 
     Args:
         session: the study in its storage.
@@ -99,13 +99,12 @@ def search_measured(
         retry_timeout_s: seconds for which calls of an unreachable storage are retried.
 
     Raises:
-        Interrupted: `should_stop` returned True before the end; everything measured is stored.
+        Interrupted: `should_stop` returned True before the end; all measurements are stored.
         MeasurementFailed: MAX_FAILURES_IN_A_ROW designs failed.
         StorageUnavailable, SchedulerUnavailable: storage or scheduler stayed unreachable until the retry timeout.
     """
-    retry = RetryPolicy(
-        session.storage_label, notify=notify, ensure_lock=session.ensure_lock, timeout_s=retry_timeout_s
-    )
+    label, ensure_lock = session.storage_label, session.ensure_lock
+    retry = RetryPolicy(label, notify=notify, ensure_lock=ensure_lock, timeout_s=retry_timeout_s)
     coordinator = _Coordinator(session, executor, retry, progress=progress, notify=notify)
     try:
         return coordinator.search(should_stop)
@@ -117,14 +116,9 @@ def search_measured(
 
 class _Coordinator:
     def __init__(
-        self,
-        session: SearchSession,
-        executor: DesignExecutor,
-        retry: RetryPolicy,
-        *,
-        progress: Progress | None,
+        self, session: SearchSession, executor: DesignExecutor, retry: RetryPolicy, *, progress: Progress | None,
         notify: Notify,
-    ) -> None:
+    ) -> None:  # fmt: skip
         measuring = measurer(session.problem.evaluator)
         if measuring is None:
             raise TypeError("predicted designs need no executor")
@@ -177,9 +171,7 @@ class _Coordinator:
         designs = self._candidates.next(n)
         if designs:
             seconds = time.perf_counter() - began
-            self._propose_s = max(
-                seconds, _smoothed(self._propose_s, seconds)
-            )  # the first fit raises the estimate without smoothing
+            self._propose_s = max(seconds, _smoothed(self._propose_s, seconds))  # the first fit counts unsmoothed
         for candidate in designs:
             self._submit(_Job(candidate, {name: values.tolist()[0] for name, values in candidate.design.items()}))
 
@@ -270,14 +262,11 @@ class _Coordinator:
             return self._measuring.recorded(job.candidate.design)[0]
         if self._payload:
             kind, raw, host = raw
-            if (
-                kind == "unusable" and self._measure_s
-            ):  # the function loaded before: the worker may have lost its device
+            if kind == "unusable" and self._measure_s:  # loaded before: the worker may have lost its device
                 raise WorkerLost(f"{name} could not be loaded on {host}: {raw}")
             if kind == "unusable":
-                raise _FunctionNotLoadable(
-                    f"{name}: cannot be loaded on {host}: {raw}", fix="fix it, or install the modules that it imports"
-                )
+                problem = f"{name}: cannot be loaded on {host}: {raw}"
+                raise _FunctionNotLoadable(problem, fix="fix it, or install the modules that it imports")
             if kind != "ok":
                 raise MeasurementFailed(f"{name}: {raw}", fix=fix)
             if host != platform.node() and isinstance(raw, dict):
@@ -291,8 +280,7 @@ class _Coordinator:
         columns = problem.evaluate(job.candidate.design)
         values = problem.values(columns)[0].tolist()
         if np.isnan(values).any():
-            fix = "check the evaluator for such a design"
-            raise _DesignFailed(MeasurementFailed("an objective is not a number", fix=fix))
+            raise _DesignFailed(MeasurementFailed("an objective is not a number", fix="check its evaluator"))
         attrs = {name: of[0] for name, of in user_attributes(columns, columns_of([params])).items()}
         attrs[MEASURED_ATTR] = dict(row)
         constraints = {name: float(of[0]) for name, of in problem.constraint_violations(columns).items()}
@@ -335,9 +323,8 @@ class _Coordinator:
         if job.n_worker_failures > MAX_RETRIES or error.is_final:
             times = "" if error.is_final else f" ({job.n_worker_failures} times)"
             self._notify(f"warning: {label}: {error}{times}; the design is given up")
-            self._fail(
-                job, MeasurementFailed(f"given up: {error}{times}", fix="check why such a design ends its worker")
-            )
+            fix = "check why such a design ends its worker"
+            self._fail(job, MeasurementFailed(f"given up: {error}{times}", fix=fix))
             return
         self._notify(f"warning: {label}: {error}; retry ({job.n_worker_failures} of {MAX_RETRIES})")
         self._count_failure(MeasurementFailed(str(error), fix="check why its workers end"))
@@ -353,20 +340,14 @@ class _Coordinator:
     def _count_failure(self, error: ExplorerError) -> None:
         self._n_failed_in_a_row += 1
         if self._n_failed_in_a_row >= MAX_FAILURES_IN_A_ROW:
-            summary = f"{MAX_FAILURES_IN_A_ROW} designs in a row could not be measured, the last one because: "
-            raise MeasurementFailed(
-                f"{summary}{error.problem}; all finished trials are in {self._session.storage_label}", fix=error.fix
-            ) from None
+            summary = f"{MAX_FAILURES_IN_A_ROW} designs in a row could not be measured, the last one because"
+            stored = f"all finished trials are in {self._session.storage_label}"
+            raise MeasurementFailed(f"{summary}: {error.problem}; {stored}", fix=error.fix) from None
 
     def _record(
-        self,
-        job: _Job,
-        state: TrialState,
-        user_attrs: Mapping[str, Any],
-        *,
-        values: Sequence[float] | None = None,
-        constraints: Mapping[str, float] = MappingProxyType({}),
-    ) -> int:
+        self, job: _Job, state: TrialState, user_attrs: Mapping[str, Any], *,
+        values: Sequence[float] | None = None, constraints: Mapping[str, float] = MappingProxyType({}),
+    ) -> int:  # fmt: skip
         """Record a finished trial; return its number."""
         study, candidate, distributions = self._session.study, job.candidate, self._candidates.distributions
         system_attrs = self._candidates.attributes_of(candidate)
@@ -378,7 +359,7 @@ class _Coordinator:
                 )
             )  # fmt: skip
             return enqueued.number
-        block = TrialBatch(
+        batch = TrialBatch(
             params=columns_of([candidate.params]),
             distributions=distributions,
             values=np.array([values or [np.nan] * len(study.directions)]),
@@ -389,9 +370,9 @@ class _Coordinator:
             ended=datetime.datetime.now(datetime.UTC),
             states=[state],
         )
-        recorded = self._retry_policy(lambda: insert_trials(study, block))
-        self._session.add_note(recorded.note)
-        return recorded.numbers[0]
+        inserted = self._retry_policy(lambda: insert_trials(study, batch))
+        self._session.add_note(inserted.note)
+        return inserted.numbers[0]
 
     def _replay_unstored(self) -> None:
         """Store the measurements that an earlier run spooled."""

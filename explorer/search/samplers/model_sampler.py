@@ -40,12 +40,7 @@ class ModelSampler(BaseSampler):
     """
 
     def __init__(
-        self,
-        problem: Problem,
-        *,
-        n_trials: int = _N_PLANNED,
-        reference: Sequence[float] | None = None,
-        seed: int = 0,
+        self, problem: Problem, *, n_trials: int = _N_PLANNED, reference: Sequence[float] | None = None, seed: int = 0
     ) -> None:
         if not problem.is_vectorized:
             raise WrongUsage("every design would have to be measured", fix="use LearningSampler")

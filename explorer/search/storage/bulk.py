@@ -122,17 +122,10 @@ def insert_trials(study: optuna.Study, batch: TrialBatch) -> InsertResult:
 
 
 def finish_enqueued(
-    study: optuna.Study,
-    trial: FrozenTrial,
-    *,
-    params: Mapping[str, Any],
-    distributions: Mapping[str, BaseDistribution],
-    state: TrialState,
-    values: Sequence[float] | None,
-    constraints: Mapping[str, float],
-    user_attrs: Mapping[str, Any],
-    system_attrs: Mapping[str, Any],
-) -> None:
+    study: optuna.Study, trial: FrozenTrial, *, params: Mapping[str, Any],
+    distributions: Mapping[str, BaseDistribution], state: TrialState, values: Sequence[float] | None,
+    constraints: Mapping[str, float], user_attrs: Mapping[str, Any], system_attrs: Mapping[str, Any],
+) -> None:  # fmt: skip
     """Complete a trial that was enqueued with plain Optuna, under its own number.
 
     In a journal it is one atomic append. In other storages attributes are stored first and the state last: after a
@@ -160,9 +153,8 @@ def finish_enqueued(
             storage.set_trial_user_attr(trial_id, key, value)
         for key, value in finished.system_attrs.items():
             storage.set_trial_system_attr(trial_id, key, value)
-        for name in (
-            name for name in finished.params if name not in stored.params
-        ):  # a database accepts each only once
+        # A database accepts each parameter only once.
+        for name in (name for name in finished.params if name not in stored.params):
             distribution = finished.distributions[name]
             value = distribution.to_internal_repr(finished.params[name])
             storage.set_trial_param(trial_id, name, value, distribution)

@@ -33,12 +33,7 @@ Acquire = Callable[[Callable[[], str], str], None]
 
 @contextmanager
 def run_lock(
-    out: Path,
-    storage: str | None,
-    *,
-    study: str,
-    should_wait: bool = False,
-    notify: Notify = lambda _: None,
+    out: Path, storage: str | None, *, study: str, should_wait: bool = False, notify: Notify = lambda _: None
 ) -> Iterator[EnsureLock]:
     """Lock the result folder of a run, and a storage outside of it, which two folders may share.
 

@@ -118,7 +118,7 @@ def test_every_sampler_proposes_only_declared_knobs(tmp_path: Path, sampler: str
     assert trial.params["precision"] in {"fp32", "int8"}
 
 
-def test_result_files_keep_own_knobs_with_label_and_unit(tmp_path: Path) -> None:
+def test_result_files_have_own_knobs_with_label_and_unit(tmp_path: Path) -> None:
     results = annotate_uncertainty(collect_results(session := searched(tmp_path, asked(tmp_path))), asked(tmp_path))
     write_folder(results, session.out)
     again = read_folder(session.out)
@@ -130,7 +130,7 @@ def test_result_files_keep_own_knobs_with_label_and_unit(tmp_path: Path) -> None
     assert header[:6] == ["design_id", "origin", "family", "resolution", "batch_size", "precision"]
 
 
-def test_the_exact_front_of_a_finite_space_is_that_of_all_designs(tmp_path: Path) -> None:
+def test_exact_front_of_a_finite_space_equals_enumeration(tmp_path: Path) -> None:
     problem = asked(tmp_path, space=FINITE, trials=100)
     front = exact_front(problem, (1000.0, 0.0))
     side, batch, word = zip(*product(RESOLUTIONS, [1.0, 8.0, 64.0], ["fp32", "int8"]), strict=True)
@@ -150,7 +150,7 @@ def test_the_exact_front_of_a_finite_space_is_that_of_all_designs(tmp_path: Path
     assert any("all 30 designs" in note for note in results.notes)
 
 
-def test_the_exact_front_of_choices_and_a_range_is_that_of_a_scan(tmp_path: Path) -> None:
+def test_exact_front_of_choices_and_a_range_matches_a_scan(tmp_path: Path) -> None:
     problem = asked(tmp_path, study=STUDY.replace('["energy_j", "accuracy"]', '["energy_j", "latency_s"]'))
     found, region = exact_front(problem, (1000.0, 1e8)), problem.regions["Camera"]
     batch = region.axes[1].from_unit(np.linspace(0, 1, 2001))
@@ -167,7 +167,7 @@ def test_the_exact_front_of_choices_and_a_range_is_that_of_a_scan(tmp_path: Path
     assert found.hypervolume >= scanned * (1 - 2e-4)
 
 
-def test_a_constraint_may_name_an_own_knob(tmp_path: Path) -> None:
+def test_constraint_on_an_own_knob_is_applied(tmp_path: Path) -> None:
     table = collect_results(
         searched(tmp_path, asked(tmp_path, study=STUDY + 'constraints = ["resolution <= 160"]\n'))
     ).table
@@ -186,12 +186,12 @@ def test_a_constraint_may_name_an_own_knob(tmp_path: Path) -> None:
         pytest.param("frequency_max_hz >= 1", "'frequency_max_hz' is no column", id="no operating points"),
     ],
 )
-def test_a_constraint_on_a_missing_column_is_refused(tmp_path: Path, constraint: str, message: str) -> None:
+def test_constraint_on_a_missing_column_is_refused(tmp_path: Path, constraint: str, message: str) -> None:
     with pytest.raises(InvalidFile, match=message):
         asked(tmp_path, study=STUDY + f'constraints = ["{constraint}"]\n')
 
 
-def test_a_knob_that_no_sample_varies_is_fixed(tmp_path: Path) -> None:
+def test_knob_without_variation_in_samples_is_fixed(tmp_path: Path) -> None:
     spans = {**SPANS, "power_limit_w": Range(200.0, 200.0, is_log=False)}
     table = asked(tmp_path, evaluator=Camera(spans, CAMERA.words)).sample(64)
 
@@ -209,14 +209,14 @@ def test_a_knob_that_no_sample_varies_is_fixed(tmp_path: Path) -> None:
         pytest.param("[op", "[axes.voltage]\nrange = [0.5, 1]\n[op", "no knob 'voltage_v'", id="no such knob"),
     ],
 )
-def test_an_axis_outside_the_model_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_axis_outside_the_model_domain_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in SPACE
     with pytest.raises(InvalidFile, match=message):
         asked(tmp_path, space=SPACE.replace(old, new))
 
 
 @pytest.mark.parametrize("device", sorted(path.stem for path in (shipped("search_spaces") / "devices").glob("*.toml")))
-def test_only_listed_operating_points_of_a_device_are_proposed(tmp_path: Path, device: str) -> None:
+def test_only_listed_operating_points_are_proposed(tmp_path: Path, device: str) -> None:
     bin_name = "speed1" if device == "h6" else ""
     points = device_points(device, bin_name=bin_name)
     spans = {"resolution": SPANS["resolution"], "frequency_hz": Range(1e8, 3e9, is_log=False)}

@@ -44,7 +44,7 @@ def plain(folder: Path, name: str = "cnn") -> optuna.Study:
         ("table", "tpe"),
     ],
 )
-def test_every_sampler_adds_realizable_designs_up_to_the_number(
+def test_every_sampler_adds_the_requested_feasible_trials(
     make_session: MakeSession, name: str, sampler: str
 ) -> None:
     added = [search(make_session(name, sampler=sampler, trials=trials)) for trials in (30, 30, 10, 41)]
@@ -59,7 +59,7 @@ def test_every_sampler_adds_realizable_designs_up_to_the_number(
     assert table["is_feasible"].tolist() == is_cool.tolist()
 
 
-def test_samples_that_the_space_contains_are_the_first_trials(make_session: MakeSession) -> None:
+def test_samples_within_the_space_are_the_initial_design(make_session: MakeSession) -> None:
     """The space `table` fixes D = 0.03: of the CNN's three samples only the second has that step."""
     for name in ("cnn", "table"):
         search(make_session(name, trials=5, folder=name))
@@ -73,7 +73,7 @@ def test_samples_that_the_space_contains_are_the_first_trials(make_session: Make
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_the_seed_determines_the_designs(make_session: MakeSession, sampler: str) -> None:
+def test_seed_determines_the_designs(make_session: MakeSession, sampler: str) -> None:
     tables = []
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
         search(session := make_session(sampler=sampler, seed=seed, folder=folder, trials=24))
@@ -83,7 +83,7 @@ def test_the_seed_determines_the_designs(make_session: MakeSession, sampler: str
     assert tables[0] != tables[2]
 
 
-def test_a_resumed_search_repeats_no_design_whatever_its_sampler(make_session: MakeSession) -> None:
+def test_resumed_search_repeats_no_design_for_any_sampler(make_session: MakeSession) -> None:
     samplers = ["random", "random", "tpe", "tpe", "qmc", "qmc", "nsga2", "random", "tpe", "qmc"]
     for i, sampler in enumerate(samplers, start=1):
         search(make_session(sampler=sampler, trials=10 * i))
@@ -92,7 +92,7 @@ def test_a_resumed_search_repeats_no_design_whatever_its_sampler(make_session: M
     assert len(counts) == 100
 
 
-def test_a_grid_is_searched_to_its_last_point_then_refined(make_session: MakeSession) -> None:
+def test_grid_is_searched_completely_then_refined(make_session: MakeSession) -> None:
     """16 trials on four axes: two values each, 13 trials beside three samples. Three axes: eight corners, then more."""
     search(session := make_session(sampler="grid", trials=16))
     table = collect_results(session).table
@@ -109,7 +109,7 @@ def test_a_grid_is_searched_to_its_last_point_then_refined(make_session: MakeSes
     assert len(corners) == 12
 
 
-def test_progress_tells_trials_and_a_growing_hypervolume(make_session: MakeSession) -> None:
+def test_progress_reports_trials_and_growing_hypervolume(make_session: MakeSession) -> None:
     calls: list[tuple[int, int, float]] = []
     for trials in (15, 20):
         search(make_session(sampler="tpe", trials=trials), progress=lambda *now: calls.append(now))
@@ -124,7 +124,7 @@ def test_progress_tells_trials_and_a_growing_hypervolume(make_session: MakeSessi
 
 
 @pytest.mark.parametrize("name", ["cnn", "capped", "union", "three", "table"])
-def test_the_front_is_that_of_plain_optuna(make_session: MakeSession, tmp_path: Path, name: str) -> None:
+def test_front_equals_that_of_plain_optuna(make_session: MakeSession, tmp_path: Path, name: str) -> None:
     """Feasible and non-dominated, by an implementation that is not ours."""
     search(session := make_session(name, sampler="nsga2", trials=60))
     results, stored = collect_results(session), plain(tmp_path, name)
@@ -148,7 +148,7 @@ def test_plain_optuna_reads_constraints_and_all_columns(make_session: MakeSessio
         assert everything["is_feasible"] == table["is_feasible"][i]
 
 
-def test_of_trials_that_others_added_only_complete_designs_count(make_session: MakeSession, tmp_path: Path) -> None:
+def test_only_complete_trials_of_other_writers_count(make_session: MakeSession, tmp_path: Path) -> None:
     search(make_session(trials=5))
     stored = plain(tmp_path)
     first = stored.trials[0]
@@ -172,7 +172,7 @@ def test_two_studies_share_a_storage_without_mixing(make_session: MakeSession, t
     assert not (tmp_path / "out").exists()
 
 
-def test_a_changed_question_is_refused_with_both_ways_out(
+def test_changed_declaration_is_refused_with_both_fixes(
     make_session: MakeSession, tmp_path: Path, model: Surrogate
 ) -> None:
     search(session := make_session("capped", trials=5))
@@ -194,7 +194,7 @@ def test_a_changed_question_is_refused_with_both_ways_out(
     assert len(plain(tmp_path, "capped").trials) == 5
 
 
-def test_a_study_that_explorer_did_not_begin_is_refused(make_session: MakeSession, tmp_path: Path) -> None:
+def test_study_not_created_by_explorer_is_refused(make_session: MakeSession, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     storage = plain_storage(tmp_path / "out/study.journal")
     foreign = optuna.create_study(study_name="cnn", storage=storage, directions=["minimize", "maximize"])
@@ -205,7 +205,7 @@ def test_a_study_that_explorer_did_not_begin_is_refused(make_session: MakeSessio
     assert len(plain(tmp_path).trials) == 1
 
 
-def test_every_run_is_logged_with_sampler_seed_and_times(make_session: MakeSession) -> None:
+def test_run_log_has_sampler_seed_and_times(make_session: MakeSession) -> None:
     times = iter(datetime.datetime(2026, 1, day, tzinfo=datetime.UTC) for day in range(1, 9))
     for trials, sampler in ((5, "random"), (5, "random"), (9, "tpe")):
         session = make_session(trials=trials, sampler=sampler, seed=3)
@@ -220,7 +220,7 @@ def test_every_run_is_logged_with_sampler_seed_and_times(make_session: MakeSessi
     assert json.loads(json.dumps(origin, allow_nan=False)) == origin
 
 
-def test_a_stopped_run_keeps_and_logs_every_finished_trial(make_session: MakeSession, tmp_path: Path) -> None:
+def test_stopped_run_stores_and_logs_every_finished_trial(make_session: MakeSession, tmp_path: Path) -> None:
     session, answers = make_session(sampler="tpe"), iter([False] * 4 + [True])  # after the three samples
     message = r"stopped after 7 of 30 trials(.|\n)*run the same command again"
     with pytest.raises(Interrupted, match=message) as caught, log_run(session, clock=utc_now, execution={}):
@@ -262,7 +262,7 @@ class Broken:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("unplugged"), KeyboardInterrupt()], ids=["a bug", "Ctrl-C twice"])
-def test_an_error_within_a_batch_leaves_no_trial_running(
+def test_error_within_a_batch_leaves_no_trial_running(
     make_session: MakeSession, tmp_path: Path, error: BaseException
 ) -> None:
     session = make_session(sampler="tpe", trials=10)
@@ -274,14 +274,14 @@ def test_an_error_within_a_batch_leaves_no_trial_running(
     assert states(plain(tmp_path).trials) == {COMPLETE: 4}
 
 
-def test_an_unsearched_study_has_no_designs(make_session: MakeSession) -> None:
+def test_unsearched_study_has_no_designs(make_session: MakeSession) -> None:
     results = collect_results(make_session())
 
     assert (results.n_complete, results.hypervolume) == (0, 0)
     assert not results.is_front.any()
 
 
-def test_every_design_beats_the_computed_reference_point(make_session: MakeSession) -> None:
+def test_every_design_dominates_the_computed_reference_point(make_session: MakeSession) -> None:
     search(session := make_session("three", trials=40))
     signs = np.array([o.sign for o in session.problem.study.objectives])
 
@@ -289,7 +289,7 @@ def test_every_design_beats_the_computed_reference_point(make_session: MakeSessi
     assert make_session("three", seed=9).reference == session.reference
 
 
-def test_workers_for_predicted_designs_are_noted_as_unused(make_session: MakeSession) -> None:
+def test_unused_workers_of_a_predicted_study_give_a_note(make_session: MakeSession) -> None:
     messages: list[str] = []
 
     assert search(make_session(trials=5), execution=Execution(workers=8), notify=messages.append) == 5

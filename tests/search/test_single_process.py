@@ -30,7 +30,7 @@ def test_auto_reaches_nearly_the_exact_front_in_200_trials(make_session: MakeSes
     assert len(set(designs_of(collect_results(session).table))) == 200
 
 
-def test_auto_goes_on_from_trials_of_another_sampler(make_session: MakeSession) -> None:
+def test_auto_sampler_resumes_after_another_sampler(make_session: MakeSession) -> None:
     for sampler, trials in (("random", 60), ("auto", 160), ("auto", 260)):
         search(session := make_session(sampler=sampler, trials=trials))
 
@@ -39,7 +39,7 @@ def test_auto_goes_on_from_trials_of_another_sampler(make_session: MakeSession) 
 
 
 @pytest.mark.parametrize("sampler", ["nsga2", "nsga3"])
-def test_generations_improve(make_session: MakeSession, sampler: str) -> None:
+def test_hypervolume_grows_with_generations(make_session: MakeSession, sampler: str) -> None:
     shares = []
     for trials in (100, 800):
         search(session := make_session(sampler=sampler, trials=trials))
@@ -62,7 +62,7 @@ def test_trials_of_another_sampler_become_parents(make_session: MakeSession) -> 
     assert medians["given"] != medians["blank"]
 
 
-def test_an_enqueued_design_is_evaluated_first_and_kept(make_session: MakeSession, tmp_path: Path) -> None:
+def test_enqueued_design_is_evaluated_first(make_session: MakeSession, tmp_path: Path) -> None:
     search(make_session(sampler="nsga2", trials=5))
     stored = plain_study(tmp_path / "out/study.journal", "cnn")
     wish = {name: d.low for name, d in stored.trials[0].distributions.items()}  # type: ignore[attr-defined]
@@ -74,7 +74,7 @@ def test_an_enqueued_design_is_evaluated_first_and_kept(make_session: MakeSessio
 
 
 @pytest.mark.parametrize("sampler", ["auto", "nsga2"])
-def test_plain_optuna_goes_on_from_our_generations(make_session: MakeSession, tmp_path: Path, sampler: str) -> None:
+def test_plain_optuna_resumes_our_generations(make_session: MakeSession, tmp_path: Path, sampler: str) -> None:
     search(make_session(sampler=sampler, trials=100))
     nsga = optuna.samplers.NSGAIISampler(population_size=50, seed=0)
     stored = plain_study(tmp_path / "out/study.journal", "cnn", sampler=nsga)
@@ -90,7 +90,7 @@ def test_plain_optuna_goes_on_from_our_generations(make_session: MakeSession, tm
     assert children[0].number == 100
 
 
-def test_a_long_search_by_generations_reads_its_trials_rarely(make_session: MakeSession) -> None:
+def test_long_nsga_search_reads_its_trials_rarely(make_session: MakeSession) -> None:
     """Optuna's own NSGA-II reads all trials at each; counted, not timed."""
     session = make_session(sampler="nsga2", trials=400)
     reads: list[int] = []

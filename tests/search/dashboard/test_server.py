@@ -72,7 +72,7 @@ def ask(server: Dashboard, path: str, method: str = "GET", body: Any = None) -> 
         return error.code, json.loads(error.read())
 
 
-def test_study_is_shown_with_metrics_plots_and_csv(server: Dashboard) -> None:
+def test_dashboard_serves_metrics_plots_and_csv(server: Dashboard) -> None:
     _, studies = ask(server, "/api/studies")
     _, detail = ask(server, "/api/studies/0")
     _, table = ask(server, "/csv/0")
@@ -88,7 +88,7 @@ def test_study_is_shown_with_metrics_plots_and_csv(server: Dashboard) -> None:
     assert table.count("\n") == N + 1
 
 
-def test_constraints_predictions_and_front_are_those_of_explorer(server: Dashboard, capped: SearchSession) -> None:
+def test_dashboard_constraints_and_front_match_explorer(server: Dashboard, capped: SearchSession) -> None:
     """The dashboard's page calls a trial infeasible where one of its `constraints` is above 0."""
     results, (_, detail) = collect_results(capped), ask(server, "/api/studies/0")
     trials = detail["trials"]
@@ -109,7 +109,7 @@ def test_constraints_predictions_and_front_are_those_of_explorer(server: Dashboa
     assert best == sorted(results.front_columns["design_id"].tolist())
 
 
-def test_changes_of_the_study_are_refused_with_a_reason(server: Dashboard, capped: SearchSession) -> None:
+def test_dashboard_writes_are_refused_with_a_reason(server: Dashboard, capped: SearchSession) -> None:
     before = (capped.out / JOURNAL_NAME).read_bytes()
     for method, path, body in (
         ("POST", "/api/trials/3/tell", {"state": "Fail"}),
@@ -128,7 +128,7 @@ def test_changes_of_the_study_are_refused_with_a_reason(server: Dashboard, cappe
     assert (capped.out / JOURNAL_NAME).read_bytes() == before
 
 
-def test_notes_are_kept_and_change_no_search_that_goes_on(server: Dashboard, make_session: MakeSession) -> None:
+def test_dashboard_notes_are_stored_without_effect_on_a_search(server: Dashboard, make_session: MakeSession) -> None:
     for path in ("/api/studies/0/note", "/api/studies/0/3/note"):
         assert ask(server, path, "PUT", {"version": 1, "body": "look **here**"})[0] == 204
     for folder, trials in (("out", N + 10), ("without", N), ("without", N + 10)):
@@ -142,7 +142,7 @@ def test_notes_are_kept_and_change_no_search_that_goes_on(server: Dashboard, mak
     assert with_notes.values.tolist() == without.values.tolist()
 
 
-def test_dashboard_that_cannot_be_right_is_not_opened(
+def test_unsupported_dashboard_or_study_is_refused(
     server: Dashboard, storage: BaseStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = server.server.server_port
@@ -176,7 +176,7 @@ def test_view_shows_constraints_once_and_refuses_writes(storage: BaseStorage) ->
     assert dashboard_trial(unconstrained) is unconstrained
 
 
-def test_other_studies_of_the_storage_are_not_shown() -> None:
+def test_view_hides_the_other_studies_of_the_storage() -> None:
     storage = InMemoryStorage()
     for name in ("one", "two"):
         optuna.create_study(storage=storage, study_name=name)
@@ -190,7 +190,7 @@ def test_other_studies_of_the_storage_are_not_shown() -> None:
         view.get_study_id_from_name("one")
 
 
-def test_best_trials_are_feasible_and_those_of_optuna(storage: BaseStorage) -> None:
+def test_best_trials_are_feasible_and_match_optuna(storage: BaseStorage) -> None:
     study = optuna.load_study(study_name="capped", storage=storage)
     trials = [
         create_trial(values=[0.0, 9.0], constraints={"cap": 1.0}),
@@ -205,7 +205,7 @@ def test_best_trials_are_feasible_and_those_of_optuna(storage: BaseStorage) -> N
     assert best == {trial.number for trial in study.best_trials}
 
 
-def test_a_study_is_found_in_its_folder_or_by_its_storage(make_session: MakeSession, tmp_path: Path) -> None:
+def test_study_is_located_by_folder_or_storage(make_session: MakeSession, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'trials.db'}"
     for session in (make_session(trials=3, folder="any-name"), make_session(trials=3, url=url)):
         search(session)
@@ -216,7 +216,7 @@ def test_a_study_is_found_in_its_folder_or_by_its_storage(make_session: MakeSess
 
 
 @pytest.mark.parametrize("url", ["sqlite:///{}/none.db", "{}/none.journal", "journal://{}/none.journal", None])
-def test_a_storage_that_is_missing_is_not_created(tmp_path: Path, url: str | None) -> None:
+def test_missing_storage_is_not_created(tmp_path: Path, url: str | None) -> None:
     with pytest.raises(WrongUsage, match=r"kept (there|elsewhere)(.|\n)*fix: (.|\n)*--storage"):
         find_study(tmp_path, url and url.format(tmp_path))
 

@@ -58,7 +58,7 @@ def connect() -> Iterator[Connect]:
     assert "explorer-cluster" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_workers_without_explorer_evaluate_one_design_a_board(cluster: Cluster, connect: Connect) -> None:
+def test_workers_without_explorer_evaluate_one_design_per_board(cluster: Cluster, connect: Connect) -> None:
     executor = connect(cluster.url, slots=2, resources={"board": 1.0})
 
     rows = [future.result(60)[1] for future in [submit(executor, x=float(x), sleep=0.1) for x in range(6)]]
@@ -133,7 +133,7 @@ def test_three_boards_by_ssh(empty: Cluster, connect: Connect, tmp_path: Path) -
         assert [login.wait(60) for login in logins] == [0, 0, 0]
 
 
-def test_designs_outlive_a_restart_of_the_scheduler(empty: Cluster, connect: Connect, tmp_path: Path) -> None:
+def test_designs_survive_a_restart_of_the_scheduler(empty: Cluster, connect: Connect, tmp_path: Path) -> None:
     messages: list[str] = []
     worker = empty.start_worker()
     executor = connect(empty.url, messages=messages)
@@ -157,7 +157,7 @@ def test_designs_outlive_a_restart_of_the_scheduler(empty: Cluster, connect: Con
     assert worker.wait(60) is not None
 
 
-def test_scheduler_that_stays_away_ends_every_design(empty: Cluster, connect: Connect) -> None:
+def test_unreachable_scheduler_fails_every_design(empty: Cluster, connect: Connect) -> None:
     executor = connect(empty.url, retry_timeout_s=1.0)
     futures = [submit(executor) for _ in range(3)]
 
@@ -170,7 +170,7 @@ def test_scheduler_that_stays_away_ends_every_design(empty: Cluster, connect: Co
 
 
 @pytest.mark.parametrize("url", ["tcp://127.0.0.1:1", "head", "tcp://:8786x", "smoke://head:1", "tls://127.0.0.1:1"])
-def test_address_where_nothing_answers_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_address_without_a_scheduler_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("explorer.search.execution.connection._CONNECT_S", 0.3)
     with pytest.raises(WrongUsage, match=f"--cluster {url}: ") as caught:
         ClusterExecutor(url, notify=print)
@@ -182,7 +182,7 @@ def test_upload_that_is_no_file_is_refused(tmp_path: Path) -> None:
         ClusterExecutor("tcp://127.0.0.1:1", notify=print, uploads=[tmp_path / "none.npz"])
 
 
-def test_address_without_tls_off_loopback_is_warned_of(cluster: Cluster, connect: Connect) -> None:
+def test_unencrypted_remote_address_gives_a_warning(cluster: Cluster, connect: Connect) -> None:
     messages: list[str] = []
     connect(cluster.url.replace("127.0.0.1", "0.0.0.0"), slots=2, messages=messages)  # noqa: S104 - this machine
 

@@ -105,7 +105,7 @@ def test_inline_executor_evaluates_at_once_and_raises_ctrl_c() -> None:
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "auto"])
-def test_one_worker_gives_the_same_trials_as_none(tmp_path: Path, sampler: str) -> None:
+def test_one_worker_gives_the_same_trials_as_inline(tmp_path: Path, sampler: str) -> None:
     boards = make_measured(tmp_path, trials=14, sampler=sampler)
     for out, workers in (("none", ()), ("one", ("--workers", 1))):
         assert boards.run(*workers, "--out", out).returncode == 0
@@ -155,7 +155,7 @@ def test_design_that_kills_or_hangs_its_workers_is_given_up(tmp_path: Path) -> N
     assert len(boards.calls) == 18
 
 
-def test_twenty_lost_designs_in_a_row_end_the_run(tmp_path: Path) -> None:
+def test_twenty_failed_designs_in_a_row_end_the_run(tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=40, extra="os._exit(7)")
     done = boards.run("--workers", 2)
 
@@ -184,7 +184,7 @@ def test_killed_coordinator_leaves_no_process_and_loses_no_trial(tmp_path: Path)
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", 2)])
-def test_ctrl_c_finishes_running_designs_and_the_next_run_goes_on(tmp_path: Path, workers: tuple[object, ...]) -> None:
+def test_ctrl_c_finishes_running_designs_and_the_run_resumes(tmp_path: Path, workers: tuple[object, ...]) -> None:
     boards = make_measured(tmp_path, trials=500, seconds=0.05)
     done = boards.run(*workers, meanwhile=lambda: boards.interrupt(10))
     n = len(boards.calls)
@@ -217,7 +217,7 @@ def test_second_run_of_a_folder_is_refused_or_waits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", 4)])
-def test_measurement_that_a_full_disk_refuses_is_kept_in_a_file(tmp_path: Path, workers: tuple[object, ...]) -> None:
+def test_measurement_is_spooled_on_a_full_disk(tmp_path: Path, workers: tuple[object, ...]) -> None:
     boards = make_measured(tmp_path, trials=60)
     kept = tmp_path / "results/boards/unstored.jsonl"
     with disk_of(40 * 1024):
@@ -235,7 +235,7 @@ def test_measurement_that_a_full_disk_refuses_is_kept_in_a_file(tmp_path: Path, 
     assert not kept.exists()
 
 
-def test_enqueued_designs_are_measured_first_under_their_number(tmp_path: Path) -> None:
+def test_enqueued_designs_are_measured_first(tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=5)
     assert boards.run().returncode == 0
     study = plain_study(tmp_path / "results/boards/study.journal", "boards")
@@ -264,7 +264,7 @@ def test_learning_sampler_gives_workers_different_designs(tmp_path: Path) -> Non
     assert_measured(boards.trials, 24)
 
 
-def test_function_of_a_notebook_travels_by_value(tmp_path: Path) -> None:
+def test_notebook_function_is_pickled_by_value(tmp_path: Path) -> None:
     """No `if __name__ == "__main__"` is asked of a script, and no file of a function."""
     make_measured(tmp_path, trials=6)
     code = (
@@ -281,7 +281,7 @@ def test_function_of_a_notebook_travels_by_value(tmp_path: Path) -> None:
     assert done.stdout.split() == ["6", "2.0"], done.stderr
 
 
-def test_function_that_no_other_process_can_take_is_refused(tmp_path: Path) -> None:
+def test_unpicklable_function_is_refused(tmp_path: Path) -> None:
     study = str(make_measured(tmp_path).folder / "boards.toml")
     with (
         socket.socket() as board,
@@ -296,7 +296,7 @@ def test_number_of_workers_out_of_range_is_refused(workers: int) -> None:
         Execution(workers=workers)
 
 
-def test_workers_measure_a_live_network_as_one_process_does(tmp_path: Path) -> None:
+def test_workers_measure_a_network_as_one_process_does(tmp_path: Path) -> None:
     tables = [
         explorer.run("digits-cnn-live", trials=6, workers=workers, out=tmp_path / str(workers)).results.table
         for workers in (None, 2)

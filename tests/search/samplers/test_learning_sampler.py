@@ -198,7 +198,7 @@ def reached(study: optuna.Study, asked: Problem, reference: tuple[float, ...] = 
         ),
     ],
 )  # fmt: skip
-def test_few_evaluations_reach_more_than_many_at_random(
+def test_few_evaluations_reach_more_than_random_search(
     asked: Problem, reference: tuple[float, ...], is_recorded: bool, n: int, n_random: int, least: float
 ) -> None:
     study, sampler = learned(asked, n, reference=reference, is_recorded=is_recorded)
@@ -220,7 +220,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize(("asked", "reference"), KINDS.values(), ids=KINDS)
-def test_every_kind_of_study_is_learned_without_repetition(asked: Problem, reference: tuple[float, ...]) -> None:
+def test_no_kind_of_study_repeats_a_design(asked: Problem, reference: tuple[float, ...]) -> None:
     study, sampler = learned(asked, 7, reference=reference)
 
     assert explorer.LearningSampler is LearningSampler
@@ -230,7 +230,7 @@ def test_every_kind_of_study_is_learned_without_repetition(asked: Problem, refer
     assert study.ask(sampler.distributions).params.keys() == sampler.distributions.keys()
 
 
-def test_a_learned_constraint_is_met_by_most_designs() -> None:
+def test_most_designs_satisfy_a_learned_constraint() -> None:
     asked = question(constraints=("accuracy >= 0.7",))
     study, _ = learned(asked, 16)
 
@@ -285,7 +285,7 @@ def test_a_batch_shares_one_fit_and_one_selection(calls: Counter[str]) -> None:
     assert n_different(study, asked) == 11
 
 
-def test_an_enqueued_design_is_left_out_of_the_batch(calls: Counter[str]) -> None:
+def test_enqueued_design_is_excluded_from_the_batch(calls: Counter[str]) -> None:
     asked = question()
     batches: list[list[dict[str, Any]]] = []
     for is_enqueued in (False, True):
@@ -302,7 +302,7 @@ def test_an_enqueued_design_is_left_out_of_the_batch(calls: Counter[str]) -> Non
 
 
 @pytest.mark.parametrize(("n_expected", "n_fits"), [(1, 0), (8, 1)])
-def test_two_designs_are_enough_to_learn_from_with_many_in_flight(
+def test_two_results_suffice_for_a_fit_with_many_in_flight(
     calls: Counter[str], n_expected: int, n_fits: int
 ) -> None:
     asked = question()
@@ -318,7 +318,7 @@ def test_two_designs_are_enough_to_learn_from_with_many_in_flight(
     assert n_different(study, asked) == 11
 
 
-def test_three_batches_of_eight_reach_what_one_by_one_does(calls: Counter[str]) -> None:
+def test_three_batches_of_eight_match_sequential_search(calls: Counter[str]) -> None:
     asked = question()
     study, sampler = learned(asked)
     for _ in range(3):
@@ -331,7 +331,7 @@ def test_three_batches_of_eight_reach_what_one_by_one_does(calls: Counter[str]) 
     assert n_different(study, asked) == 24
 
 
-def test_it_goes_on_after_any_other_sampler() -> None:
+def test_learning_sampler_continues_after_another_sampler() -> None:
     asked = question()
     study = randomly(asked, 7, seed=1)
     before = reached(study, asked)
@@ -341,7 +341,7 @@ def test_it_goes_on_after_any_other_sampler() -> None:
     assert reached(study, asked) > max(0.9, before)
 
 
-def test_a_finite_study_begins_spread_and_has_each_design_once() -> None:
+def test_finite_study_starts_spread_and_repeats_no_design() -> None:
     asked = question(FEW)
     for seed in range(5):
         study, _ = learned(asked, 4, seed=seed)
@@ -355,7 +355,7 @@ def test_a_finite_study_begins_spread_and_has_each_design_once() -> None:
 
 @pytest.mark.parametrize("n_expected", [0, 4, 12])
 @pytest.mark.parametrize("n_before", [0, 5], ids=["initial designs", "learned"])
-def test_trials_see_those_that_have_not_suggested_yet(n_before: int, n_expected: int) -> None:
+def test_running_trials_without_parameters_count_as_pending(n_before: int, n_expected: int) -> None:
     """Each trial suggests its first parameter, then each its second, as threads do that run side by side."""
     asked = question(FEW)
     study, sampler = learned(asked, n_before)
@@ -407,7 +407,7 @@ def test_enqueued_trials_come_first_and_are_completed() -> None:
     ],
     ids=["failed", "pruned", "infinite"],
 )
-def test_a_design_without_a_usable_value_is_not_repeated(
+def test_design_without_a_finite_value_is_not_repeated(
     outcome: dict[str, Any], objectives: tuple[str, ...], reference: tuple[float, ...]
 ) -> None:
     asked = question(FEW, objectives)
@@ -420,7 +420,7 @@ def test_a_design_without_a_usable_value_is_not_repeated(
     assert not sampler.fallbacks
 
 
-def test_where_everything_fails_no_design_is_repeated() -> None:
+def test_failed_designs_are_not_repeated() -> None:
     asked = question()
     study, sampler = learned(asked)
     for _ in range(100):
@@ -439,7 +439,7 @@ def test_where_everything_fails_no_design_is_repeated() -> None:
         (question(constraints=("power_w <= 8 W",)), 5, [1e6, 0.5], "power_w was never measured"),
     ],
 )
-def test_where_no_fit_is_possible_tpe_proposes_new_designs(
+def test_tpe_proposes_new_designs_after_a_failed_fit(
     asked: Problem, n: int, values: list[float], reason: str
 ) -> None:
     study, sampler = learned(asked, reference=(0.2, 0.3))
@@ -450,7 +450,7 @@ def test_where_no_fit_is_possible_tpe_proposes_new_designs(
     assert n_different(study, asked) == n
 
 
-def test_parameters_of_other_names_are_drawn_at_random() -> None:
+def test_unknown_parameters_are_sampled_independently() -> None:
     asked = question()
 
     def with_more(trial: optuna.Trial) -> list[float]:
@@ -464,7 +464,7 @@ def test_parameters_of_other_names_are_drawn_at_random() -> None:
     assert len({trial.params["learning_rate"] for trial in study.trials}) == 6
 
 
-def test_of_many_trials_the_front_and_the_latest_are_learned() -> None:
+def test_fit_of_many_trials_uses_the_front_and_the_latest() -> None:
     asked, rng, n = question(), np.random.default_rng(0), MAX_ROWS + 60
     distributions = Encoding(PLANE).distributions()
     table = asked.evaluate(PLANE["CNN"].from_unit(rng.random((n, 2))))
@@ -484,7 +484,7 @@ def test_of_many_trials_the_front_and_the_latest_are_learned() -> None:
     assert n_different(study, asked) == n + 1
 
 
-def test_a_target_missing_in_some_trials_is_learned_from_others() -> None:
+def test_target_missing_in_some_trials_is_fitted_to_the_rest() -> None:
     """The first trials came from elsewhere and hold objectives only; those after them record their targets."""
     asked = question(objectives=("edp_js", "accuracy"))
     study, sampler = learned(asked, 5, reference=(0.1, 0.3), is_recorded=False)

@@ -146,7 +146,7 @@ _opened = functools.cache(lambda url: open_storage(url, Path()))
 
 @settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(block=blocks())
-def test_a_block_equals_what_add_trial_stores(url: str, block: TrialBatch) -> None:
+def test_batch_equals_trials_stored_by_add_trial(url: str, block: TrialBatch) -> None:
     directions = ["minimize"] * block.values.shape[1]
     ours, theirs, memory = (
         optuna.create_study(storage=storage, directions=directions) for storage in (_opened(url), _opened(url), None)
@@ -163,7 +163,7 @@ def test_a_block_equals_what_add_trial_stores(url: str, block: TrialBatch) -> No
     assert [t.number for t in ours_anew.best_trials] == [t.number for t in theirs_anew.best_trials]
 
 
-def test_columns_may_be_numpy_arrays_or_empty(url: str) -> None:
+def test_batch_columns_may_be_numpy_arrays_or_empty(url: str) -> None:
     block = replace(block_of(3), user_attrs={"a": [1.0, 2.0, 3.0], "b": [True, False, True]})
     arrays: Any = [{key: np.array(column) for key, column in old.items()} for old in (block.params, block.user_attrs)]
     study, other = new_study(url), new_study(url, "other")
@@ -191,7 +191,7 @@ def test_plain_optuna_resumes_and_plots_a_recorded_study(
     assert all(block.constraints["c"][t.number] <= 0 for t in study.best_trials if t.number < 20)
 
 
-def test_numbers_go_on_and_a_block_recorded_again_is_found(url: str) -> None:
+def test_batch_numbers_continue_and_inserts_are_idempotent(url: str) -> None:
     study, other = new_study(url), reopened(url)
     block = replace(block_of(3), states=[COMPLETE, FAIL, COMPLETE])
     other.add_trial(create_trial(values=[1.0, 2.0]))
@@ -223,7 +223,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def test_a_refused_block_leaves_nothing_recorded(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_batch_stores_no_trial(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     study = new_study(url)
     for change, message in REFUSED:
         monkeypatch.setattr(bulk, "_verified_states", set())
@@ -249,7 +249,7 @@ def is_whole(trial: FrozenTrial) -> bool:
     return has_attrs and trial.values == [a, b] and system == {"b": b, "constraints:c": a - 0.7}
 
 
-def test_recorders_lose_nothing_though_one_is_killed(url: str) -> None:
+def test_concurrent_recorders_lose_no_trial_if_one_is_killed(url: str) -> None:
     """Two studies of one database may be recorded at once, and a user's own script may add to ours."""
     study = new_study(url)
     killed, other = (
@@ -287,7 +287,7 @@ def test_recorders_lose_nothing_though_one_is_killed(url: str) -> None:
     assert bare(study.trials) == bare(trials)
 
 
-def test_each_trial_is_one_line_of_a_journal(tmp_path: Path) -> None:
+def test_each_trial_is_one_journal_line(tmp_path: Path) -> None:
     url = f"{tmp_path}/study.journal"
     study = new_study(url)
     n_before = len(Path(url).read_bytes().splitlines())
@@ -305,7 +305,7 @@ def test_each_trial_is_one_line_of_a_journal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["sqlite", ON_SERVER], indirect=True)
 @pytest.mark.parametrize("is_stored", [True, False])
-def test_a_connection_lost_in_commit_stores_a_block_once(
+def test_broken_connection_in_commit_stores_a_batch_once(
     url: str, is_stored: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody can tell how far the server got; only the connection's end is staged."""
@@ -329,7 +329,7 @@ def test_a_connection_lost_in_commit_stores_a_block_once(
 
 
 @pytest.mark.parametrize("url", URLS, indirect=True)
-def test_a_full_disk_leaves_the_file_as_it_was(url: str) -> None:
+def test_full_disk_leaves_the_file_unchanged(url: str) -> None:
     study, block, file = new_study(url), block_of(2000), Path(url.removeprefix("sqlite:///"))
     insert_trials(study, block_of(5))
     before = file.read_bytes()
@@ -342,7 +342,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(url: str) -> None:
     assert len(reopened(url).trials) == 2005
 
 
-def test_a_locked_or_read_only_database_says_so(tmp_path: Path) -> None:
+def test_locked_or_read_only_database_raises_its_error(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/study.db?timeout=0.05"
     study, block = new_study(url), block_of(3)
     insert_trials(study, block_of(1))
@@ -359,7 +359,7 @@ def test_a_locked_or_read_only_database_says_so(tmp_path: Path) -> None:
     assert len(reopened(url).trials) == 4
 
 
-def test_where_optuna_writes_otherwise_its_own_methods_are_used(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_optuna_record_format_falls_back_to_add_trials(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     journal, table = JournalStorage._write_log, RDBStorage._get_prepared_new_trial  # noqa: SLF001
 
     def write(self: Any, op_code: int, fields: dict[str, Any]) -> None:
@@ -400,7 +400,7 @@ class OwnBackend(JournalFileBackend):
         super().append_logs(logs)
 
 
-def test_another_storage_is_written_publicly_and_retried(tmp_path: Path) -> None:
+def test_unsupported_storage_uses_add_trials_and_is_retried(tmp_path: Path) -> None:
     backend = OwnBackend(f"{tmp_path}/study.journal")
     study, other = (optuna.create_study(storage=JournalStorage(backend), directions=["minimize"] * 2) for _ in range(2))
     block = replace(block_of(5), states=[COMPLETE, FAIL, COMPLETE, COMPLETE, FAIL])
@@ -419,7 +419,7 @@ def test_another_storage_is_written_publicly_and_retried(tmp_path: Path) -> None
     assert [trial.state for trial in study.trials if trial.params] == block.states
 
 
-def test_for_tables_of_another_shape_its_own_methods_are_used(tmp_path: Path) -> None:
+def test_changed_table_schema_falls_back_to_add_trials(tmp_path: Path) -> None:
     """A trigger refuses a bulk insert: the transaction is rolled back, and the note gives the reason."""
     url = f"sqlite:///{tmp_path}/study.db"
     study = new_study(url)
@@ -446,7 +446,7 @@ def finished(state: TrialState) -> dict[str, Any]:
 
 @pytest.mark.parametrize("state", [COMPLETE, FAIL])
 @pytest.mark.parametrize("is_running", [False, True])
-def test_an_enqueued_trial_is_finished_under_its_own_number(url: str, state: TrialState, is_running: bool) -> None:
+def test_enqueued_trial_is_finished_under_its_own_number(url: str, state: TrialState, is_running: bool) -> None:
     study, plain, done = new_study(url), reopened(url), finished(state)
     plain.enqueue_trial({"a": 0.25}, user_attrs={"why": "mine"})
     if is_running:
@@ -470,7 +470,7 @@ def test_an_enqueued_trial_is_finished_under_its_own_number(url: str, state: Tri
 
 
 @pytest.mark.parametrize("method", ["set_trial_param", "set_trial_state_values"])
-def test_a_kill_leaves_the_measurement_of_an_enqueued_trial(
+def test_kill_preserves_the_attributes_of_an_enqueued_trial(
     url: str, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = new_study(url)
@@ -494,7 +494,7 @@ def test_a_kill_leaves_the_measurement_of_an_enqueued_trial(
 
 @pytest.mark.xdist_group("postgresql")
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_after_a_restart_the_second_call_records_once(postgres: Any, database: str, mode: str) -> None:
+def test_retry_after_server_restart_records_once(postgres: Any, database: str, mode: str) -> None:
     study, block = new_study(database), block_of(7)
     insert_trials(study, block_of(5))
     postgres.restart(mode)
@@ -509,7 +509,7 @@ def test_after_a_restart_the_second_call_records_once(postgres: Any, database: s
 
 
 @pytest.mark.xdist_group("postgresql")
-def test_a_server_that_crashes_keeps_each_block_it_confirmed(postgres: Any, database: str) -> None:
+def test_crashed_server_has_every_confirmed_batch(postgres: Any, database: str) -> None:
     new_study(database)
     process = recorder(database, "one", n_blocks=10_000, n_trials=300)
     assert process.stdout is not None

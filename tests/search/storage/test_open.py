@@ -23,7 +23,7 @@ def journal(make_session: MakeSession, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("is_recovered", [False, True], ids=["cut by the next run", "recovered"])
 @pytest.mark.parametrize("n_bytes", [1, 10, 40])
-def test_half_a_record_is_kept_aside_and_the_study_goes_on(
+def test_partial_record_is_saved_and_the_study_resumes(
     make_session: MakeSession, journal: Path, n_bytes: int, is_recovered: bool
 ) -> None:
     whole = journal.read_bytes()
@@ -51,7 +51,7 @@ def test_half_a_record_is_kept_aside_and_the_study_goes_on(
             assert kept.read_bytes() == half
 
 
-def test_a_second_recovery_keeps_the_first_damaged_file(journal: Path) -> None:
+def test_second_recovery_preserves_the_first_damaged_file(journal: Path) -> None:
     before = journal.read_bytes()
     assert recover_journal(journal) is None  # a sound journal is left as it is
     assert journal.read_bytes() == before
@@ -70,7 +70,7 @@ RECORDS = {
 
 
 @pytest.mark.parametrize(("record", "is_recoverable"), RECORDS.items())
-def test_a_foreign_record_is_refused_and_recovered_where_possible(
+def test_foreign_record_is_refused_and_recovered_if_possible(
     make_session: MakeSession, journal: Path, record: bytes, is_recoverable: bool
 ) -> None:
     journal.write_bytes(journal.read_bytes() + record)
@@ -83,7 +83,7 @@ def test_a_foreign_record_is_refused_and_recovered_where_possible(
         assert search(make_session(trials=12)) == 4
 
 
-def test_damage_in_the_middle_is_refused(make_session: MakeSession, journal: Path) -> None:
+def test_corruption_in_the_middle_is_refused(make_session: MakeSession, journal: Path) -> None:
     lines = journal.read_bytes().splitlines(keepends=True)
     assert all(line.endswith(b"\n") and json.loads(line) for line in lines)  # recovery counts on it
     lines[len(lines) // 2] = lines[len(lines) // 2][:20] + b"\n"
@@ -92,14 +92,14 @@ def test_damage_in_the_middle_is_refused(make_session: MakeSession, journal: Pat
         search(make_session(trials=12))
 
 
-def test_an_empty_journal_is_a_new_study(make_session: MakeSession, tmp_path: Path) -> None:
+def test_empty_journal_is_a_new_study(make_session: MakeSession, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / JOURNAL_NAME).touch()
 
     assert search(make_session(trials=5)) == 5
 
 
-def test_a_journal_that_cannot_be_written_is_refused(make_session: MakeSession, tmp_path: Path) -> None:
+def test_unwritable_journal_is_refused(make_session: MakeSession, tmp_path: Path) -> None:
     (tmp_path / "out" / JOURNAL_NAME).mkdir(parents=True)
     message = r"study\.journal: cannot write: (.|\n)*fix: free the place or choose another folder"
     with pytest.raises(WrongUsage, match=message):
@@ -117,7 +117,7 @@ def test_a_journal_that_cannot_be_written_is_refused(make_session: MakeSession, 
         ("postgresql://user@host/name", None),
     ],
 )
-def test_a_storage_is_a_journal_by_path_or_a_database_by_url(url: str | None, expected: Path | None) -> None:
+def test_storage_argument_is_a_journal_path_or_database_url(url: str | None, expected: Path | None) -> None:
     assert journal_path(url, Path("out")) == expected
 
 
@@ -137,7 +137,7 @@ def test_a_storage_is_a_journal_by_path_or_a_database_by_url(url: str | None, ex
         ("postgresql://host/db", "postgresql://host/db"),
     ],
 )
-def test_of_a_url_all_but_the_password_is_shown(url: str, shown: str) -> None:
+def test_storage_label_masks_the_password(url: str, shown: str) -> None:
     assert storage_label(url, Path("out")) == shown
 
 
@@ -156,7 +156,7 @@ def test_of_a_url_all_but_the_password_is_shown(url: str, shown: str) -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_storage_that_cannot_be_opened_is_refused_with_the_fix(
+def test_storage_open_error_has_a_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, error: type[ExplorerError], message: str
 ) -> None:
     (tmp_path / "x.db").write_text("this is text, and long enough to be read as a header" * 10, encoding="utf-8")

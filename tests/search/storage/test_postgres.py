@@ -22,7 +22,7 @@ from tests.search.measured import assert_measured, make_measured, plain_study, s
 pytestmark = pytest.mark.xdist_group("postgresql")
 
 
-def test_a_server_that_restarts_twice_is_waited_for(postgres: Any, database: str, tmp_path: Path) -> None:
+def test_search_survives_two_restarts_of_the_server(postgres: Any, database: str, tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=60, seconds=0.05)
 
     def restart_twice() -> None:
@@ -38,7 +38,7 @@ def test_a_server_that_restarts_twice_is_waited_for(postgres: Any, database: str
     assert_measured(plain_study(database, "boards").trials, 60)
 
 
-def test_a_second_run_is_refused_without_the_password(database: str, tmp_path: Path) -> None:
+def test_second_run_is_refused_with_a_masked_password(database: str, tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=6)
     url = database.replace("explorer@", "explorer:sEcReT@")  # the server trusts everybody
     with run_lock(tmp_path / "first", url, study="boards"):
@@ -52,7 +52,7 @@ def test_a_second_run_is_refused_without_the_password(database: str, tmp_path: P
     assert "sEcReT" not in refused.stderr + done.stdout + done.stderr + front
 
 
-def test_a_measurement_without_its_server_is_kept_in_a_file(postgres: Any, database: str, tmp_path: Path) -> None:
+def test_measurement_is_spooled_if_the_server_is_unreachable(postgres: Any, database: str, tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=6)
     problem = load(str(tmp_path / "boards.toml"), measure=str(tmp_path / "task.py:measure"))
     session = open_session(problem, out=tmp_path / "out", storage_url=database)

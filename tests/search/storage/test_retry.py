@@ -27,7 +27,7 @@ class Storage:
         return RetryPolicy("the database", notify=notify, timeout_s=timeout_s, sleep=self.sleep, clock=clock)(self)
 
 
-def test_an_outage_of_two_minutes_is_waited_for_with_messages() -> None:
+def test_outage_of_two_minutes_is_retried_with_messages() -> None:
     storage, cut = Storage(until=120.0), Storage(until=0.1)
 
     assert storage.call() == cut.call() == "done"
@@ -39,7 +39,7 @@ def test_an_outage_of_two_minutes_is_waited_for_with_messages() -> None:
     assert cut.messages == []  # a connection that was merely cut
 
 
-def test_a_storage_that_does_not_come_back_is_given_up() -> None:
+def test_retry_timeout_raises_storage_unavailable() -> None:
     storage = Storage(until=1e9)
     with pytest.raises(
         StorageUnavailable, match=r"the database has not answered for 30 s: Connection refused\n  fix: make sure"
@@ -49,7 +49,7 @@ def test_a_storage_that_does_not_come_back_is_given_up() -> None:
     assert 30 < storage.now < 40
 
 
-def test_a_call_that_is_wrong_is_not_repeated() -> None:
+def test_permanent_errors_are_not_retried() -> None:
     calls = []
 
     def do() -> None:
@@ -79,5 +79,5 @@ def internal(cause: Exception) -> StorageInternalError:
         pytest.param(BrokenPipeError(), True, id="connection"),
     ],
 )
-def test_only_errors_that_may_pass_count_as_away(error: Exception, expected: bool) -> None:
+def test_only_connection_errors_are_transient(error: Exception, expected: bool) -> None:
     assert is_transient(error) is expected

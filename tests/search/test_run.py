@@ -27,7 +27,7 @@ from tests.search.conftest import MakeSession, designs_of
 from tests.search.measured import plain_storage, plain_study, states
 
 SAMPLERS = ["auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid"]
-N_SAMPLES = {"cnn": 3, "capped": 3, "three": 3, "union": 10, "table": 1, "mixed": 4}  # that the space contains
+N_SAMPLES = {"cnn": 3, "capped": 3, "three": 3, "union": 10, "table": 1, "mixed": 4}  # within the space
 COMPLETE = TrialState.COMPLETE
 
 
@@ -44,9 +44,7 @@ def plain(folder: Path, name: str = "cnn") -> optuna.Study:
         ("table", "tpe"),
     ],
 )
-def test_every_sampler_adds_the_requested_feasible_trials(
-    make_session: MakeSession, name: str, sampler: str
-) -> None:
+def test_every_sampler_adds_the_requested_feasible_trials(make_session: MakeSession, name: str, sampler: str) -> None:
     added = [search(make_session(name, sampler=sampler, trials=trials)) for trials in (30, 30, 10, 41)]
     table, n_samples = collect_results(make_session(name)).table, N_SAMPLES[name]
     is_cool = table["power_w"] <= 22 if name == "capped" else np.ones(41, dtype=bool)
@@ -60,7 +58,7 @@ def test_every_sampler_adds_the_requested_feasible_trials(
 
 
 def test_samples_within_the_space_are_the_initial_design(make_session: MakeSession) -> None:
-    """The space `table` fixes D = 0.03: of the CNN's three samples only the second has that step."""
+    """The space `table` fixes D = 0.03: of the three CNN samples only the second has that step."""
     for name in ("cnn", "table"):
         search(make_session(name, trials=5, folder=name))
     cnn, table = (collect_results(make_session(name, folder=name)) for name in ("cnn", "table"))
@@ -93,18 +91,18 @@ def test_resumed_search_repeats_no_design_for_any_sampler(make_session: MakeSess
 
 
 def test_grid_is_searched_completely_then_refined(make_session: MakeSession) -> None:
-    """16 trials on four axes: two values each, 13 trials beside three samples. Three axes: eight corners, then more."""
+    """16 trials on four axes: two values each, 13 trials and three samples. Three axes: eight corners, then more."""
     search(session := make_session(sampler="grid", trials=16))
     table = collect_results(session).table
-    found = {name: table[name][table["origin"] == "search"] for name in ("family", *NUMERIC_KNOBS)}
+    proposed = {name: table[name][table["origin"] == "search"] for name in ("family", *NUMERIC_KNOBS)}
     for trials in (8, 12):
         search(make_session("new", sampler="grid", trials=trials))
     corners = designs_of(collect_results(make_session("new")).table)
 
-    assert len(set(designs_of(found))) == 13
+    assert len(set(designs_of(proposed))) == 13
     for name in ("pruning_ratio", "quant_step", "voltage_v"):
         axis = next(axis for axis in session.problem.regions["CNN"].axes if axis.name == name)
-        assert sorted(set(found[name])) == pytest.approx([axis.low, axis.high])
+        assert sorted(set(proposed[name])) == pytest.approx([axis.low, axis.high])
     assert len(set(corners[:8])) == 8
     assert len(corners) == 12
 
@@ -115,7 +113,7 @@ def test_progress_reports_trials_and_growing_hypervolume(make_session: MakeSessi
         search(make_session(sampler="tpe", trials=trials), progress=lambda *now: calls.append(now))
     done, wanted, volumes = zip(*calls, strict=True)
 
-    # The three samples together, then one by one; a resumed run begins with the trials that are there.
+    # The three samples as one batch, then single trials; a resumed run starts with the stored trials.
     assert done == (*range(3, 16), *range(15, 21))
     assert wanted == (15,) * 13 + (20,) * 6
     assert list(volumes) == sorted(volumes)
@@ -125,7 +123,7 @@ def test_progress_reports_trials_and_growing_hypervolume(make_session: MakeSessi
 
 @pytest.mark.parametrize("name", ["cnn", "capped", "union", "three", "table"])
 def test_front_equals_that_of_plain_optuna(make_session: MakeSession, tmp_path: Path, name: str) -> None:
-    """Feasible and non-dominated, by an implementation that is not ours."""
+    """Feasible and non-dominated, by an independent implementation."""
     search(session := make_session(name, sampler="nsga2", trials=60))
     results, stored = collect_results(session), plain(tmp_path, name)
 
@@ -153,7 +151,7 @@ def test_only_complete_trials_of_other_writers_count(make_session: MakeSession, 
     stored = plain(tmp_path)
     first = stored.trials[0]
     stored.add_trial(create_trial(params=first.params, distributions=first.distributions, values=first.values))
-    stored.add_trial(create_trial(values=[1.0, 0.5]))  # no parameters: no design
+    stored.add_trial(create_trial(values=[1.0, 0.5]))  # without parameters
     stored.tell(stored.ask(), state=TrialState.FAIL)
 
     assert collect_results(make_session()).n_complete == 6
@@ -161,9 +159,9 @@ def test_only_complete_trials_of_other_writers_count(make_session: MakeSession, 
     assert collect_results(make_session()).n_complete == 9
 
 
-@pytest.mark.parametrize("place", ["{}/shared.journal", "sqlite:///{}/shared.db"])
-def test_two_studies_share_a_storage_without_mixing(make_session: MakeSession, tmp_path: Path, place: str) -> None:
-    url = place.format(tmp_path)
+@pytest.mark.parametrize("storage", ["{}/shared.journal", "sqlite:///{}/shared.db"])
+def test_two_studies_share_a_storage_without_mixing(make_session: MakeSession, tmp_path: Path, storage: str) -> None:
+    url = storage.format(tmp_path)
     added = [search(make_session(name, trials=n, url=url)) for name, n in (("cnn", 8), ("capped", 6), ("cnn", 12))]
 
     assert added == [8, 6, 4]
@@ -182,14 +180,14 @@ def test_changed_declaration_is_refused_with_both_fixes(
     changed = open_session(make_problem(load_study(str(path)), model), out=tmp_path / "out")
     columns = {name: values.copy() for name, values in paper_samples().columns.items()}
     columns["energy_j"] *= np.linspace(1.0, 1.1, 10)
-    other = fit_surrogate(replace(paper_samples(), columns=columns, sha256="other"), name="paper")
+    changed_model = fit_surrogate(replace(paper_samples(), columns=columns, sha256="changed_model"), name="paper")
 
     message = r'constraints: \["power_w <= 22 W"\] -> \["power_w <= 20 W"\](.|\n)*fix: restore the declaration.*--out'
     for refuse in (search, collect_results):
         with pytest.raises(WrongUsage, match=message):
             refuse(changed)
     with pytest.raises(WrongUsage, match=r"the declaration has changed .*model"):
-        search(open_session(replace(session.problem, evaluator=other), out=tmp_path / "out"))
+        search(open_session(replace(session.problem, evaluator=changed_model), out=tmp_path / "out"))
     assert (tmp_path / "out/study.journal").read_bytes().startswith(before)
     assert len(plain(tmp_path, "capped").trials) == 5
 
@@ -246,7 +244,7 @@ def test_ctrl_c_ends_the_run_after_the_running_batch(make_session: MakeSession, 
 
 
 class Broken:
-    """Evaluator whose n-th call fails, as a meter that is unplugged does."""
+    """Evaluator whose n-th call fails, like an unplugged meter."""
 
     def __init__(self, inner: Any, fail_at: int, error: BaseException) -> None:
         self._inner, self._left, self._error = inner, fail_at, error

@@ -1,4 +1,4 @@
-"""Search of predicted designs by planning and by generations, also from trials of other samplers and plain Optuna."""
+"""Search of predicted designs by plan and by NSGA, also from trials of other samplers and plain Optuna."""
 
 from collections import Counter
 from pathlib import Path
@@ -91,7 +91,7 @@ def test_plain_optuna_resumes_our_generations(make_session: MakeSession, tmp_pat
 
 
 def test_long_nsga_search_reads_its_trials_rarely(make_session: MakeSession) -> None:
-    """Optuna's own NSGA-II reads all trials at each; counted, not timed."""
+    """Optuna's NSGA-II reads all trials at every trial; the reads are counted."""
     session = make_session(sampler="nsga2", trials=400)
     reads: list[int] = []
     study, before = session.study, session.study.get_trials

@@ -1,4 +1,4 @@
-"""The real optuna-dashboard on a study: it shows what is true, and nothing that it is asked for changes the study."""
+"""optuna-dashboard on a study: its content is correct, and no request changes the study."""
 
 import json
 import os
@@ -30,7 +30,7 @@ N = 40
 
 @pytest.fixture
 def capped(make_session: MakeSession) -> SearchSession:
-    """Finished study with a cap that many of its designs miss."""
+    """Finished study with a constraint that many of its designs violate."""
     session = make_session("capped", trials=N)
     search(session)
     return session
@@ -43,7 +43,7 @@ def storage(capped: SearchSession) -> BaseStorage:
 
 @pytest.fixture
 def server(storage: BaseStorage) -> Iterator[Dashboard]:
-    """The dashboard, answering on a free port of this machine."""
+    """Dashboard on a free local port."""
     if find_spec("optuna_dashboard") is None:
         if os.environ.get("CI"):
             pytest.fail("optuna-dashboard is not installed; continuous integration must have it (extra `dev`)")
@@ -58,7 +58,7 @@ def server(storage: BaseStorage) -> Iterator[Dashboard]:
 
 
 def ask(server: Dashboard, path: str, method: str = "GET", body: Any = None) -> tuple[int, Any]:
-    """Return the status and the answer of a request, JSON where it is."""
+    """Return the status and the body of a response, parsed if it is JSON."""
     origin = server.url.partition("/dashboard/")[0]
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(  # noqa: S310 - to this machine
@@ -89,7 +89,7 @@ def test_dashboard_serves_metrics_plots_and_csv(server: Dashboard) -> None:
 
 
 def test_dashboard_constraints_and_front_match_explorer(server: Dashboard, capped: SearchSession) -> None:
-    """The dashboard's page calls a trial infeasible where one of its `constraints` is above 0."""
+    """The page shows a trial as infeasible if one of its `constraints` is above 0."""
     results, (_, detail) = collect_results(capped), ask(server, "/api/studies/0")
     trials = detail["trials"]
     is_sortable = {attr["key"]: attr["sortable"] for attr in detail["union_user_attrs"]}
@@ -121,9 +121,9 @@ def test_dashboard_writes_are_refused_with_a_reason(server: Dashboard, capped: S
         ("PUT", "/api/studies/0/preference_feedback_component", {"output_type": "note"}),
         ("POST", "/api/artifacts/0/3", {"file": "data:text/plain;base64,aGk=", "filename": "x.txt"}),
     ):
-        status, said = ask(server, path, method, body)
+        status, answer = ask(server, path, method, body)
         assert (path, status) == (path, 403)
-        assert "only notes are stored" in said["reason"]
+        assert "only notes are stored" in answer["reason"]
 
     assert (capped.out / JOURNAL_NAME).read_bytes() == before
 
@@ -138,7 +138,7 @@ def test_dashboard_notes_are_stored_without_effect_on_a_search(server: Dashboard
 
     assert detail["note"] == {"version": 1, "body": "look **here**"}
     assert detail["trials"][3]["note"]["body"] == "look **here**"
-    assert len(detail["trials"]) == N + 10  # what a run adds meanwhile is shown
+    assert len(detail["trials"]) == N + 10  # trials of a concurrent run are shown
     assert with_notes.values.tolist() == without.values.tolist()
 
 
@@ -152,7 +152,7 @@ def test_unsupported_dashboard_or_study_is_refused(
     ):
         with pytest.raises(WrongUsage, match=message):
             open_dashboard(storage, name, host="127.0.0.1", port=own_port)
-    # Another version, which finds its best trials elsewhere, would call infeasible trials the best.
+    # Another version without the replaced function would show infeasible trials as the best.
     monkeypatch.setattr(dashboard, "_BEST", "renamed_in_a_later_version")
     with pytest.raises(WrongUsage, match=r"infeasible trials among the best(.|\n)*explorer\[dashboard\]"):
         open_dashboard(storage, "capped", host="127.0.0.1", port=0)
@@ -162,15 +162,15 @@ def test_view_shows_constraints_once_and_refuses_writes(storage: BaseStorage) ->
     view = ReadOnlyStorage(storage, 0)
     stored = storage.get_all_trials(0, deepcopy=False)
     before = [(dict(t.system_attrs), dict(t.user_attrs)) for t in stored]
-    shown = view.get_all_trials(0, deepcopy=False)
+    trials = view.get_all_trials(0, deepcopy=False)
     for write in (name for name in BaseStorage.__abstractmethods__ if name.startswith(("create", "delete", "set"))):
         for key in ("study:metric_names", "dashboard:preference"):
             with pytest.raises(ReadOnly, match="only notes"):
                 getattr(view, write)(0, key, None)
 
     assert [(t.system_attrs, t.user_attrs) for t in storage.get_all_trials(0, deepcopy=False)] == before
-    assert all("constraints" in trial.system_attrs for trial in shown)
-    assert view.get_trial(shown[5]._trial_id).system_attrs == shown[5].system_attrs  # noqa: SLF001
+    assert all("constraints" in trial.system_attrs for trial in trials)
+    assert view.get_trial(trials[5]._trial_id).system_attrs == trials[5].system_attrs  # noqa: SLF001
     assert all(sorted(dashboard_trial(t).constraints.values()) == sorted(t.constraints.values()) for t in stored)
     unconstrained = create_trial(values=[1.0])
     assert dashboard_trial(unconstrained) is unconstrained
@@ -217,7 +217,7 @@ def test_study_is_located_by_folder_or_storage(make_session: MakeSession, tmp_pa
 
 @pytest.mark.parametrize("url", ["sqlite:///{}/none.db", "{}/none.journal", "journal://{}/none.journal", None])
 def test_missing_storage_is_not_created(tmp_path: Path, url: str | None) -> None:
-    with pytest.raises(WrongUsage, match=r"kept (there|elsewhere)(.|\n)*fix: (.|\n)*--storage"):
+    with pytest.raises(WrongUsage, match=r"(contains no trials|in another storage)(.|\n)*fix: (.|\n)*--storage"):
         find_study(tmp_path, url and url.format(tmp_path))
 
     assert not list(tmp_path.iterdir())

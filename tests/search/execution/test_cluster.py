@@ -1,4 +1,4 @@
-"""Executor on a real Dask cluster of processes on this machine, with workers that cannot import explorer."""
+"""Executor on a Dask cluster of local processes, with workers that cannot import explorer."""
 
 import os
 import signal
@@ -108,7 +108,7 @@ def test_uploads_reach_a_worker_that_joins_later(
     empty: Cluster, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("explorer.search.execution.cluster._PATIENCE_S", 0.2)
-    (tmp_path / "mine").mkdir()  # not where the worker looks for it
+    (tmp_path / "mine").mkdir()  # not in the worker's directory
     (upload := tmp_path / "mine/calibration.txt").write_text("1.02", encoding="utf-8")
     messages: list[str] = []
     executor = connect(empty.url, messages=messages, uploads=[upload], resources={"board": 1})
@@ -129,7 +129,7 @@ def test_three_boards_by_ssh(empty: Cluster, connect: Connect, tmp_path: Path) -
         rows = [future.result(60)[1] for future in [submit(executor, sleep=0.2) for _ in range(6)]]
 
         assert len({row["pid"] for row in rows}) == 3
-        end(empty.scheduler)  # ends the workers, and so the logins
+        end(empty.scheduler)  # ends the workers and their logins
         assert [login.wait(60) for login in logins] == [0, 0, 0]
 
 

@@ -1,4 +1,4 @@
-"""Execution of measured designs: workers crash, hang and are killed, and no measurement is lost or repeated."""
+"""Execution of measured designs: workers crash, hang and are killed; no measurement is lost or repeated."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def pids(boards: Measured) -> set[int]:
 
 
 def assert_complete(boards: Measured, n: int) -> None:
-    """Assert that n right trials are stored, and that the written front is theirs."""
+    """Assert that n correct trials are stored, and that the written front is computed from them."""
     assert_measured(boards.trials, n)
     front = json.loads((boards.folder / "results/boards/front.json").read_text(encoding="utf-8"))
     values = {trial.number: trial.values for trial in boards.trials}
@@ -117,7 +117,7 @@ def test_design_of_a_killed_worker_is_measured_again(tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=40, seconds=0.01)
 
     def kill_one() -> None:
-        with boards.held():
+        with boards.paused():
             until(lambda: len(pids(boards)) == 3)
             victim = boards.calls[0][0]
             os.kill(victim, signal.SIGKILL)
@@ -133,7 +133,7 @@ def test_design_of_a_killed_worker_is_measured_again(tmp_path: Path) -> None:
 
 
 def test_design_that_kills_or_hangs_its_workers_is_given_up(tmp_path: Path) -> None:
-    """It is tried four times, and never again; the study is finished without it."""
+    """It is measured four times, and never again; the study completes without it."""
     deadly = (
         'if design["mode"] == "eco" and design["quant_step"] == 0.2: '
         'os.kill(os.getpid(), signal.SIGKILL) if design["frequency_hz"] > 1.7e9 '
@@ -175,7 +175,7 @@ def test_killed_coordinator_leaves_no_process_and_loses_no_trial(tmp_path: Path)
     done = boards.run("--workers", 2, "--json")
 
     assert_measured(before, len(before))
-    assert n_called - len(before) <= 3  # two in flight, and one that was just being recorded
+    assert n_called - len(before) <= 3  # two in flight, and one being recorded
     assert json.loads(done.stdout)["n_complete"] == 60
     assert set(boards.repeated.values()) <= {2}
     assert len(boards.repeated) <= 3
@@ -219,20 +219,20 @@ def test_second_run_of_a_folder_is_refused_or_waits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", [(), ("--workers", 4)])
 def test_measurement_is_spooled_on_a_full_disk(tmp_path: Path, workers: tuple[object, ...]) -> None:
     boards = make_measured(tmp_path, trials=60)
-    kept = tmp_path / "results/boards/unstored.jsonl"
+    spool_file = tmp_path / "results/boards/unstored.jsonl"
     with disk_of(40 * 1024):
         full = boards.run(*workers)
-    n_kept = len(kept.read_text(encoding="utf-8").splitlines())
+    n_spooled = len(spool_file.read_text(encoding="utf-8").splitlines())
     done = boards.run("--json")
 
     assert full.returncode == 2, full.stderr
     assert "cannot write" in full.stderr
     assert "is saved in results/boards/unstored.jsonl, which the next run reads" in full.stderr
     assert json.loads(done.stdout)["n_complete"] == 60
-    assert n_kept >= 1
-    assert len(boards.repeated) <= 4 * bool(workers)  # what the other workers were measuring
+    assert n_spooled >= 1
+    assert len(boards.repeated) <= 4 * bool(workers)  # in flight on the other workers
     assert_measured(boards.trials, 60)
-    assert not kept.exists()
+    assert not spool_file.exists()
 
 
 def test_enqueued_designs_are_measured_first(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_enqueued_designs_are_measured_first(tmp_path: Path) -> None:
     study = plain_study(tmp_path / "results/boards/study.journal", "boards")
     for params in ({"quant_step": 0.125, "frequency_hz": 1e9, "mode": "eco"}, {"quant_step": 0.25}, {"mode": "warp"}):
         study.enqueue_trial(params)
-    # What a killed worker of an earlier version left behind.
+    # RUNNING trial of a killed worker of an earlier version.
     study.add_trial(create_trial(state=TrialState.RUNNING, system_attrs={"explorer:worker": {"pid": 1}}))
     done = boards.run("--trials", 9, "--workers", 2, "--json")
     trials = boards.trials
@@ -265,7 +265,7 @@ def test_learning_sampler_gives_workers_different_designs(tmp_path: Path) -> Non
 
 
 def test_notebook_function_is_pickled_by_value(tmp_path: Path) -> None:
-    """No `if __name__ == "__main__"` is asked of a script, and no file of a function."""
+    """A script needs no `if __name__ == "__main__"`, and a function no file."""
     make_measured(tmp_path, trials=6)
     code = (
         "import explorer\n"

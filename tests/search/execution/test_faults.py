@@ -1,4 +1,4 @@
-"""Functions of the user's that do what they should not: fork, leave threads, exit, print, change the directory."""
+"""Measurement functions with side effects: fork, threads, exit, output, change of directory."""
 
 import json
 import os
@@ -39,7 +39,7 @@ class Unprintable(Exception):
 
 
 def test_forked_child_does_not_hide_its_worker_death(tmp_path: Path) -> None:
-    """A pool of processes whose parent is killed for lack of memory would hold the pipes open for ever."""
+    """A process pool whose parent is killed by the OOM killer would keep the pipes open."""
 
     def forks_and_dies() -> None:
         if (pid := os.fork()) == 0:
@@ -57,7 +57,7 @@ def test_forked_child_does_not_hide_its_worker_death(tmp_path: Path) -> None:
 
 
 def test_child_processes_end_with_their_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where the worker ends by itself; workers that do not are waited for together."""
+    """Also if the worker ends by itself; all workers share one deadline."""
 
     def leaves_something() -> tuple[int, int]:
         threading.Thread(target=time.sleep, args=(120,)).start()
@@ -102,7 +102,7 @@ def test_exception_fails_one_design(tmp_path: Path, error: BaseException, worker
 
 
 def test_function_has_its_own_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it changes there does not move the result folder; it finds it changed at its next call."""
+    """A change of directory does not move the result folder, and persists until the next call."""
     (tmp_path / "data").mkdir()
     make_measured(tmp_path, trials=4, extra="assert (HERE / 'data').samefile('.')")
     source = (tmp_path / "task.py").read_text(encoding="utf-8")
@@ -115,7 +115,7 @@ def test_function_has_its_own_working_directory(tmp_path: Path, monkeypatch: pyt
 
 
 def test_unloadable_file_fails_no_design(tmp_path: Path) -> None:
-    """A missing package is not the designs' fault: they would never be proposed again."""
+    """A missing package is no failure of a design, which would never be proposed again."""
     make_measured(tmp_path, trials=4)
     (tmp_path / "task.py").write_text("import nowhere_installed\ndef measure(design): ...", encoding="utf-8")
     with pytest.raises(WrongUsage, match=r"cannot be loaded on .*nowhere_installed"):
@@ -127,7 +127,7 @@ def test_unloadable_file_fails_no_design(tmp_path: Path) -> None:
 def test_function_output_is_not_data_and_ctrl_c_is_explained(tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=4, extra="print('hello')")
     assert json.loads(boards.run("--json").stdout)["n_complete"] == 4
-    with boards.held():
+    with boards.paused():
         run = boards.start("--workers", 2, "--trials", 9)
         until(lambda: len(boards.calls) == 6)
         run.send_signal(signal.SIGINT)
@@ -141,7 +141,7 @@ def test_function_output_is_not_data_and_ctrl_c_is_explained(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["inline", "workers"])
 def test_function_streams_directory_and_exit_are_isolated(tmp_path: Path, workers: tuple[str, ...]) -> None:
-    """A real process: only there are standard output and input real."""
+    """In a child process, which has its own standard output and input."""
     extra = (
         'print("on standard output", flush=True); os.chdir("/"); CALLS.append(1); '
         'CALLS == [1, 1] and __import__("sys").exit(3)'

@@ -1,4 +1,4 @@
-"""Model sampler in plain Optuna: `optimize`, ask and tell, among and after other samplers."""
+"""Model sampler in plain Optuna: `optimize`, ask-and-tell, with and after other samplers."""
 
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def n_different(study: optuna.Study) -> int:
 
 @pytest.mark.parametrize(("n_planned", "n", "least"), [(100, 100, 0.985), (10, 75, 0.98)])
 def test_optimize_reaches_nearly_the_exact_front(problem: Problem, n_planned: int, n: int, least: float) -> None:
-    """Also with more trials than were planned."""
+    """Also with more trials than planned."""
     study = study_of(explorer.ModelSampler(problem, n_trials=n_planned))
     optimize(study, problem, n)
 
@@ -74,7 +74,7 @@ def test_model_sampler_alternates_with_other_samplers(problem: Problem) -> None:
 
 
 def test_two_samplers_with_one_seed_share_a_plan(problem: Problem) -> None:
-    """They stand for two processes: each sees the storage, neither the other."""
+    """Two samplers model two processes, which share only the storage."""
     twins = [ModelSampler(problem, seed=3), ModelSampler(problem, seed=3)]
     study, alone = study_of(twins[0]), study_of(ModelSampler(problem, seed=3))
     for i in range(60):

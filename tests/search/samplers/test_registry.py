@@ -1,4 +1,4 @@
-"""Samplers by name: what `auto` means, what is refused, and what provenance and page say."""
+"""Sampler registry: resolution of `auto`, refused names, and the sampler in provenance and page."""
 
 import json
 from dataclasses import replace
@@ -27,9 +27,9 @@ from tests.search.measured import plain_study
     ],
 )
 def test_auto_sampler_depends_on_the_study(study: str, sampler: str, expected: str) -> None:
-    asked = explorer.load_problem(study)
+    problem = explorer.load_problem(study)
 
-    assert sampler_name(replace(asked, study=replace(asked.study, sampler=sampler))) == expected
+    assert sampler_name(replace(problem, study=replace(problem.study, sampler=sampler))) == expected
 
 
 def test_auto_sampler_is_nsga3_for_four_objectives(tmp_path: Path) -> None:

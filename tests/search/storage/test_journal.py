@@ -1,4 +1,4 @@
-"""Journal: its lock among plain Optuna's and killed processes, and whole records whatever is left behind."""
+"""Journal: its lock with plain Optuna and killed processes, and atomic records after any failure."""
 
 import os
 import subprocess
@@ -105,7 +105,7 @@ def test_journal_lock_of_a_killed_process_is_acquired_at_once(path: Path) -> Non
 
 @pytest.mark.parametrize("content", ["", "explorer another-machine 1234"])
 def test_journal_lock_of_a_possibly_live_process_blocks(path: Path, content: str) -> None:
-    """Plain Optuna's, or that of another machine on a shared disk."""
+    """Lock file of plain Optuna, or of another host on a shared disk."""
     lock = path.with_name("x.journal.lock")
     lock.write_text(content, encoding="utf-8")
     threading.Timer(0.3, lock.unlink).start()
@@ -140,10 +140,10 @@ def test_line_during_a_write_is_not_reported_as_corrupt(path: Path) -> None:
 
 
 def test_deleted_or_unwritable_journal_is_not_created_again(path: Path) -> None:
-    """It would begin anew without its study."""
+    """A new journal would lack its study."""
     journal = BatchedJournalBackend(path)
     path.chmod(0o400)
-    if os.geteuid() != 0:  # root may write everything that is there
+    if os.geteuid() != 0:  # root ignores file permissions
         with pytest.raises(OSError, match="denied"), journal_lock(path):
             pass
     path.unlink()

@@ -1,4 +1,4 @@
-"""Storages: the meaning of a URL, recovery of a damaged journal, and passwords that are never shown."""
+"""Opening storages: kinds of URL, recovery of a corrupt journal, masked passwords."""
 
 import json
 import sys
@@ -32,9 +32,9 @@ def test_partial_record_is_saved_and_the_study_resumes(
     records, _, half = torn.rpartition(b"\n")
     records += b"\n"
     if is_recovered:
-        kept = recover_journal(journal)
-        assert kept is not None
-        assert kept.read_bytes() == torn
+        copy = recover_journal(journal)
+        assert copy is not None
+        assert copy.read_bytes() == torn
         assert journal.read_bytes() == records
     added = search(make_session(trials=12))
 
@@ -42,18 +42,18 @@ def test_partial_record_is_saved_and_the_study_resumes(
     assert collect_results(make_session()).n_complete == 12
     assert added in {4, 5}
     if not is_recovered:
-        kept = journal.with_name("study.journal.cut1")
-        if n_bytes == 1:  # all but its newline: nothing is lost
+        copy = journal.with_name("study.journal.cut1")
+        if n_bytes == 1:  # complete except for its newline
             assert added == 4
             assert journal.read_bytes().startswith(whole)
-            assert not kept.exists()
+            assert not copy.exists()
         else:
-            assert kept.read_bytes() == half
+            assert copy.read_bytes() == half
 
 
 def test_second_recovery_preserves_the_first_damaged_file(journal: Path) -> None:
     before = journal.read_bytes()
-    assert recover_journal(journal) is None  # a sound journal is left as it is
+    assert recover_journal(journal) is None  # an intact journal is not changed
     assert journal.read_bytes() == before
     for _ in range(2):
         journal.write_bytes(journal.read_bytes()[:-5])
@@ -85,7 +85,7 @@ def test_foreign_record_is_refused_and_recovered_if_possible(
 
 def test_corruption_in_the_middle_is_refused(make_session: MakeSession, journal: Path) -> None:
     lines = journal.read_bytes().splitlines(keepends=True)
-    assert all(line.endswith(b"\n") and json.loads(line) for line in lines)  # recovery counts on it
+    assert all(line.endswith(b"\n") and json.loads(line) for line in lines)  # as recovery requires
     lines[len(lines) // 2] = lines[len(lines) // 2][:20] + b"\n"
     journal.write_bytes(b"".join(lines))
     with pytest.raises(InvalidFile, match="has a record that cannot be read"):
@@ -122,7 +122,7 @@ def test_storage_argument_is_a_journal_path_or_database_url(url: str | None, exp
 
 
 @pytest.mark.parametrize(
-    ("url", "shown"),
+    ("url", "label"),
     [
         ("postgresql://me:sEcReT@host:5432/db", "postgresql://me:***@host:5432/db"),
         (
@@ -137,8 +137,8 @@ def test_storage_argument_is_a_journal_path_or_database_url(url: str | None, exp
         ("postgresql://host/db", "postgresql://host/db"),
     ],
 )
-def test_storage_label_masks_the_password(url: str, shown: str) -> None:
-    assert storage_label(url, Path("out")) == shown
+def test_storage_label_masks_the_password(url: str, label: str) -> None:
+    assert storage_label(url, Path("out")) == label
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Run with its storage in PostgreSQL: restarted under it, gone for good, wanted by a second run."""
+"""Run with its storage in PostgreSQL: restarts of the server, permanent outage, a second run."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def test_search_survives_two_restarts_of_the_server(postgres: Any, database: str
 
 def test_second_run_is_refused_with_a_masked_password(database: str, tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=6)
-    url = database.replace("explorer@", "explorer:sEcReT@")  # the server trusts everybody
+    url = database.replace("explorer@", "explorer:sEcReT@")  # the server ignores passwords
     with run_lock(tmp_path / "first", url, study="boards"):
         refused = boards.run("--storage", url)
     done = boards.run("--storage", url)

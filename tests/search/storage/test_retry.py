@@ -1,4 +1,4 @@
-"""Retries while a storage is away: long enough, not for ever, and only where it is away."""
+"""Retry policy: duration, timeout, and the errors that are retried."""
 
 import pytest
 from optuna.exceptions import StorageInternalError
@@ -8,7 +8,7 @@ from explorer.search.storage.retry import RETRY_TIMEOUT_S, RetryPolicy, StorageU
 
 
 class Storage:
-    """Storage that is away until a moment of a clock which passes only while somebody sleeps."""
+    """Storage that is unreachable until a time of a simulated clock, which advances only in `sleep`."""
 
     def __init__(self, until: float) -> None:
         self.now, self.until = 0.0, until
@@ -36,7 +36,7 @@ def test_outage_of_two_minutes_is_retried_with_messages() -> None:
         "the database does not answer (Connection refused); retrying for up to 180 s",
         "the database answers again",
     ]
-    assert cut.messages == []  # a connection that was merely cut
+    assert cut.messages == []  # a single broken connection
 
 
 def test_retry_timeout_raises_storage_unavailable() -> None:

@@ -1,4 +1,4 @@
-"""Lock of a run: held by one at a time on any storage, freed however its holder ends, taken again after a restart."""
+"""Lock of a run: exclusive on any storage, released by any end of its holder, acquired again after a restart."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ ON_SERVER = pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql
 
 @pytest.fixture(params=["{}/shared.journal", "sqlite:///{}/shared.db?timeout=9", ON_SERVER])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Storage that two result folders share."""
+    """Storage shared by two result folders."""
     return str(request.getfixturevalue("database") if request.param == "postgresql" else request.param.format(tmp_path))
 
 
@@ -48,7 +48,7 @@ def holder(folder: Path, storage: str) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def refused(folder: Path, storage: str | None, message: str, study: str = "study") -> WrongUsage:
-    """Return the error of a run that cannot take the lock."""
+    """Return the error of a run that cannot acquire the lock."""
     with pytest.raises(WrongUsage, match=message) as caught, run_lock(folder, storage, study=study):
         pass
     return caught.value
@@ -132,7 +132,7 @@ def test_advisory_lock_is_reacquired_after_server_restart(postgres: Any, databas
 
 @pytest.mark.xdist_group("postgresql")
 def test_broken_session_is_terminated_by_its_own_process(database: str) -> None:
-    """As after a network failure that the server has not noticed."""
+    """As after a network failure that the server has not detected."""
     lock = AdvisoryLock(database, "study")
     assert lock.acquire() == ""
     cut, lock._session = lock._session, None  # noqa: SLF001

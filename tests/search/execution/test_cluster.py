@@ -107,7 +107,7 @@ def test_shutdown_releases_everything_on_the_scheduler(cluster: Cluster, connect
 def test_uploads_reach_a_worker_that_joins_later(
     empty: Cluster, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("explorer.search.execution.cluster._PATIENCE_S", 0.2)
+    monkeypatch.setattr("explorer.search.execution.cluster._NO_WORKER_NOTICE_S", 0.2)
     (tmp_path / "mine").mkdir()  # not in the worker's directory
     (upload := tmp_path / "mine/calibration.txt").write_text("1.02", encoding="utf-8")
     messages: list[str] = []

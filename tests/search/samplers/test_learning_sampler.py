@@ -262,8 +262,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, **kwargs: (counts.update([name]), function(*args, **kwargs))[1]
 
-    monkeypatch.setattr("explorer.search.samplers.learning_sampler.learn", counted("fit", fit_online))
-    monkeypatch.setattr("explorer.search.samplers.learning_sampler.next_designs", counted("selection", select_by_ehvi))
+    module = "explorer.search.samplers.learning_sampler"
+    monkeypatch.setattr(f"{module}.fit_online", counted("fit", fit_online))
+    monkeypatch.setattr(f"{module}.select_by_ehvi", counted("selection", select_by_ehvi))
     return counts
 
 

@@ -28,7 +28,7 @@ def build_provenance(
     Args:
         problem: the study with its evaluator.
         storage_label: name of the storage, without a password.
-        runs: the runs so far, as of `runs_of`.
+        runs: the runs so far, from `runs_of`.
         model: the evaluator's fingerprint.
     """
     study = problem.study
@@ -65,7 +65,7 @@ def log_run(session: SearchSession, *, clock: Clock, execution: Mapping[str, Any
         WrongUsage: the disk is full, or cannot be written.
         StorageUnavailable: the storage does not answer.
     """
-    began, first = clock(), session.trials.n
+    began, n_initial = clock(), session.trials.n
     try:
         with translate_storage_errors(session.storage_label):
             yield
@@ -73,11 +73,11 @@ def log_run(session: SearchSession, *, clock: Clock, execution: Mapping[str, Any
         raise cannot_write(Path(session.storage_label), error) from None
     finally:
         with suppress(OSError, StorageUnavailable), translate_storage_errors(session.storage_label):
-            if session.trials.n > first:
+            if session.trials.n > n_initial:
                 study = session.problem.study
                 entry = {
                     "sampler": study.sampler, "proposed_by": sampler_name(session.problem), "seed": study.seed,
-                    "from": first, "to": session.trials.n,
+                    "from": n_initial, "to": session.trials.n,
                     **({"host": platform.node(), **execution} if execution else {}),
                     "began": began.isoformat(timespec="seconds"), "ended": clock().isoformat(timespec="seconds"),
                 }  # fmt: skip

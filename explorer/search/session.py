@@ -33,7 +33,7 @@ _REFERENCE_SCAN = 2**14
 
 @dataclass(eq=False)
 class SearchSession:
-    """Study in its storage, which is opened once: reading a large one takes time.
+    """Study in its storage, which is opened only once: reading a large one is slow.
 
     Args:
         problem: the study with its evaluator and regions.

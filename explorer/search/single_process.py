@@ -50,22 +50,22 @@ def search_single_process(
     _record_enqueued(session, retry)
     if not session.trials.n:
         _record_initial_design(session, retry)
-    wanted = _n_wanted(session)
-    front.update(wanted)
-    source = _make_generator(session, wanted - session.trials.n) if session.trials.n < wanted else None
-    while source and session.trials.n < wanted:
+    n_requested = _n_requested(session)
+    front.update(n_requested)
+    source = _make_generator(session, n_requested - session.trials.n) if session.trials.n < n_requested else None
+    while source and session.trials.n < n_requested:
         if should_stop():
-            raise interruption_error(session, session.trials.n, wanted)
-        proposal = source.propose(min(source.batch, wanted - session.trials.n))
+            raise interruption_error(session, session.trials.n, n_requested)
+        proposal = source.propose(min(source.batch, n_requested - session.trials.n))
         if not proposal.n:
             break
         columns = _record(session, proposal, retry)
         source.tell(proposal, session.problem.values(columns), session.problem.constraint_violations(columns))
-        front.update(wanted)
+        front.update(n_requested)
     return session.trials.n - n_initial
 
 
-def _n_wanted(session: SearchSession) -> int:
+def _n_requested(session: SearchSession) -> int:
     """Return the number of COMPLETE trials at which a search ends: the requested number, or that of a finite space."""
     if not is_full_factorial(session.problem):
         return session.problem.study.trials

@@ -70,7 +70,7 @@ class CandidateSource:
         )
 
     @property
-    def n_wanted(self) -> int:
+    def n_requested(self) -> int:
         """Number of COMPLETE trials at which the search ends: the requested number, or that of a finite space."""
         if is_full_factorial(self._problem):
             return self.n_complete + len(self.in_flight) + len(self._remaining())
@@ -78,22 +78,22 @@ class CandidateSource:
 
     def next(self, n: int) -> list[Candidate]:
         """Return at most n designs and mark them as in flight; none if no more are left."""
-        chosen: list[Candidate] = []
-        while self._enqueued and len(chosen) < n:
-            chosen += self._next_enqueued(self._enqueued.pop(0))
-        n = min(n - len(chosen), self.n_wanted - self.n_complete - len(self.in_flight))
+        candidates: list[Candidate] = []
+        while self._enqueued and len(candidates) < n:
+            candidates += self._next_enqueued(self._enqueued.pop(0))
+        n = min(n - len(candidates), self.n_requested - self.n_complete - len(self.in_flight))
         if n <= 0:
-            return chosen
+            return candidates
         if is_full_factorial(self._problem):
-            return chosen + [self._mark_in_flight(self.candidate(params)) for params in self._remaining()[:n]]
+            return candidates + [self._mark_in_flight(self.candidate(params)) for params in self._remaining()[:n]]
         if isinstance(self._sampler, LearningSampler):
             self._sampler.expect(n)
         for _ in range(n):
-            proposed = self._propose()
-            if proposed is None:
+            candidate = self._propose()
+            if candidate is None:
                 break
-            chosen.append(self._mark_in_flight(proposed))
-        return chosen
+            candidates.append(self._mark_in_flight(candidate))
+        return candidates
 
     def candidate(self, params: Mapping[str, Any], *, trial: Trial | None = None) -> Candidate:
         """Return the candidate with these parameters."""
@@ -168,8 +168,8 @@ class CandidateSource:
                 mirror.fail(trial)
             if self._all_designs:
                 break
-        left = self._remaining()
-        return self.candidate(left[0], trial=self._mirror.enqueue(left[0])) if left else None
+        remaining = self._remaining()
+        return self.candidate(remaining[0], trial=self._mirror.enqueue(remaining[0])) if remaining else None
 
     def _remaining(self) -> list[Mapping[str, Any]]:
         return [params for key, params in self._all_designs.items() if self._is_new(key)]

@@ -138,7 +138,7 @@ class _Coordinator:
 
     def search(self, should_stop: Callable[[], bool]) -> int:
         self._replay_unstored()
-        self._front.update(self._candidates.n_wanted)
+        self._front.update(self._candidates.n_requested)
         is_stopping = False
         while True:
             was_stopping, is_stopping = is_stopping, should_stop()
@@ -151,11 +151,11 @@ class _Coordinator:
             if is_stopping and not was_stopping:
                 self._notify(f"stopping after the designs in flight ({len(self._jobs)}); Ctrl-C again ends at once")
             self._collect()
-            self._front.update(self._candidates.n_wanted)
+            self._front.update(self._candidates.n_requested)
         self.is_done = True
-        done, wanted = self._candidates.n_complete, self._candidates.n_wanted
-        if is_stopping and done < wanted:
-            raise interruption_error(self._session, done, wanted)
+        done, n_requested = self._candidates.n_complete, self._candidates.n_requested
+        if is_stopping and done < n_requested:
+            raise interruption_error(self._session, done, n_requested)
         prune_spool(self._session.out, self._session.study.get_trials(deepcopy=False))
         return self._session.trials.n - self._n_initial
 

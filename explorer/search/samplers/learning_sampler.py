@@ -119,12 +119,12 @@ class LearningSampler(BaseSampler):
         if not self._can_fit(observations):
             return self._params(self._initial_design(observations, trial.number))
         try:
-            chosen = self._select_batch(observations, trial.number, n=n)
+            selected = self._select_batch(observations, trial.number, n=n)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             self.fallbacks[f"{type(error).__name__}: {error}"] += 1
             return self._propose_by_tpe(study, trial, observations)
-        self._batch, self._n_trials = [chosen.rows(np.array([i])) for i in range(1, chosen.n)], len(trials)
-        return self._params(chosen)
+        self._batch, self._n_trials = [selected.rows(np.array([i])) for i in range(1, selected.n)], len(trials)
+        return self._params(selected)
 
     def _can_fit(self, observations: Observations) -> bool:
         """Return True after the initial design, or earlier with many designs in flight."""
@@ -161,17 +161,17 @@ class LearningSampler(BaseSampler):
             _excluded_keys(observations),
         )
         rng = np.random.default_rng(self._seed_of(number))
-        chosen = select_by_ehvi(posterior, search_history, self._reference, n=n, rng=rng, seed=self._seed)
-        return chosen if chosen.n else self._initial_design(observations, number)
+        selected = select_by_ehvi(posterior, search_history, self._reference, n=n, rng=rng, seed=self._seed)
+        return selected if selected.n else self._initial_design(observations, number)
 
     def _fit_surrogate(self, observations: Observations) -> OnlineSurrogate:
         """Return the fit to the measurements, cached while they do not change."""
         rows = observations.fit_rows
         measured, n_samples = take(observations.measured, rows), observations.n_samples[rows]
         columns = tuple((name, tuple(values.tolist())) for name, values in measured.items())
-        key = repr((self._seed, observations.learned, n_samples.tolist(), columns))  # as text, since NaN != NaN
+        key = repr((self._seed, observations.fit_columns, n_samples.tolist(), columns))  # as text, since NaN != NaN
         if self._fit is None or self._fit[0] != key:
-            fit = fit_online(measured, observations.learned, self._input_space, seed=self._seed, trials=n_samples)
+            fit = fit_online(measured, observations.fit_columns, self._input_space, seed=self._seed, trials=n_samples)
             self._fit = key, fit
         return self._fit[1]
 
@@ -187,8 +187,8 @@ class LearningSampler(BaseSampler):
                 break
         return pool.rows(np.array([number % pool.n]))
 
-    def _params(self, chosen: CandidatePool) -> dict[str, Any]:
-        params = self._encoding.encode(chosen.designs)
+    def _params(self, selected: CandidatePool) -> dict[str, Any]:
+        params = self._encoding.encode(selected.designs)
         return {name: params[name][0] for name in self._space}
 
     def _propose_by_tpe(self, study: Study, trial: FrozenTrial, observations: Observations) -> dict[str, Any]:

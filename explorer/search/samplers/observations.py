@@ -28,8 +28,8 @@ class Observations:
     """Trials of a study as tables.
 
     Args:
-        measured: knobs and learned columns of the COMPLETE trials, shape (n,) each; NaN where not recorded.
-        learned: names of the columns to be learned, from which objectives and constraints are computed.
+        measured: knobs and fitted columns of the COMPLETE trials, shape (n,) each; NaN where not recorded.
+        fit_columns: names of the columns to be fitted, from which objectives and constraints are computed.
         n_samples: number of samples of each accuracy, shape (n,); 0 if unknown.
         values: objectives, to be minimized, shape (n, m).
         is_feasible: shape (n,).
@@ -39,7 +39,7 @@ class Observations:
     """
 
     measured: Columns
-    learned: tuple[str, ...]
+    fit_columns: tuple[str, ...]
     n_samples: Float
     values: Float
     is_feasible: NDArray[np.bool_]
@@ -75,11 +75,11 @@ def observations_from(trials: Sequence[FrozenTrial], problem: Problem, *, exclud
     params = columns_of([t.params for t in complete])
     designs = encoding.decode(params, n=len(complete))
     values = np.array([t.values for t in complete], dtype=np.float64).reshape(len(complete), len(objectives))
-    learned = learned_columns(complete, problem)
-    columns = {name: _column(name, complete, values, problem) for name in learned}
+    fit_columns = columns_to_fit(complete, problem)
+    columns = {name: _column(name, complete, values, problem) for name in fit_columns}
     return Observations(
         measured={**designs, **columns},
-        learned=learned,
+        fit_columns=fit_columns,
         n_samples=np.array([_n_samples(t) for t in complete], dtype=np.float64),
         values=to_minimization(values, objectives),
         is_feasible=is_feasible_of(complete),
@@ -89,7 +89,7 @@ def observations_from(trials: Sequence[FrozenTrial], problem: Problem, *, exclud
     )
 
 
-def learned_columns(complete: Sequence[FrozenTrial], problem: Problem) -> tuple[str, ...]:
+def columns_to_fit(complete: Sequence[FrozenTrial], problem: Problem) -> tuple[str, ...]:
     """Return the targets that objectives and constraints need, or these themselves if trials lack a target.
 
     Targets are preferred: an energy-delay product is fitted better as the product of two forms.

@@ -27,7 +27,7 @@ from explorer.pareto.acquisition.batch_plan import MAX_OBJECTIVES
 
 POPULATION = 50
 MODEL, LEARNING = "model", "learning"
-"""Meaning of `auto` where designs are predicted, and where they are measured."""
+"""Meaning of `auto` for predicted and for measured designs."""
 _FREE_BATCH = 256
 
 
@@ -58,7 +58,7 @@ def sampler_name(problem: Problem) -> str:
 
 
 def is_full_factorial(problem: Problem) -> bool:
-    """Return True where at least as many trials are asked for as there are designs: then all designs are tried."""
+    """Return True if the number of trials suffices to evaluate every design of a finite space."""
     return problem.n_designs <= problem.study.trials
 
 

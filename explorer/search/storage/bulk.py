@@ -44,7 +44,7 @@ class TrialBatch:
         params: parameter name to n external values: numbers, or choices of a CategoricalDistribution.
         distributions: the same names to their distributions.
         values: objectives, shape (n, m); the row of a FAIL trial is ignored.
-        constraints: name to shape (n,), feasible at most 0, as of `trial.set_constraint`; NaN only in FAIL trials.
+        constraints: name to shape (n,), feasible if <= 0, as in `trial.set_constraint`; NaN only in FAIL trials.
         user_attrs: name to n JSON values (number, text or dict); None: that trial has no such attribute.
         system_attrs: the same.
         began, ended: start and end of all trials, with a time zone.
@@ -239,12 +239,12 @@ def _append(
     """Append one line per trial to a journal in one write, and return the trial numbers."""
     records = _journal_records(trials, study._study_id)
     with backend.lock():
-        first = len(study.get_trials(deepcopy=False))  # raises KeyError where the study was deleted
+        n_before = len(study.get_trials(deepcopy=False))  # raises KeyError if the study was deleted
         if stored := _numbers(study, batch):
             return [*stored.values()]
         _attempted.add(batch)
         backend.append_logs(records)
-    return list(range(first, first + batch.n))
+    return list(range(n_before, n_before + batch.n))
 
 
 def _journal_records(trials: Sequence[FrozenTrial], study_id: int) -> list[dict[str, Any]]:
@@ -331,13 +331,15 @@ def _insert_rows(connection: "Connection", study_id: int, trials: Sequence[Froze
     tables = BaseModel.metadata.tables
     table, in_study = tables["trials"], tables["trials"].c.study_id == study_id
     # As in Optuna, a trial number is the count of earlier trials.
-    first = connection.execute(select(func.count()).select_from(table).where(in_study)).scalar_one()
-    numbers = list(range(first, first + len(trials)))
+    n_before = connection.execute(select(func.count()).select_from(table).where(in_study)).scalar_one()
+    numbers = list(range(n_before, n_before + len(trials)))
     started, ended = _utc(trials[0].datetime_start), _utc(trials[0].datetime_complete)
     shared = {"study_id": study_id, "datetime_start": started, "datetime_complete": ended}
     rows = [{**shared, "number": number, "state": one.state} for number, one in zip(numbers, trials, strict=True)]
     connection.execute(insert(table), rows)
-    ids = connection.execute(select(table.c.trial_id).where(in_study, table.c.number >= first).order_by(table.c.number))
+    ids = connection.execute(
+        select(table.c.trial_id).where(in_study, table.c.number >= n_before).order_by(table.c.number)
+    )
     texts = {name: distribution_to_json(distribution) for name, distribution in trials[0].distributions.items()}
     params, values, user, system = [list[dict[str, Any]]() for _ in range(4)]
     for i, trial in zip(ids.scalars(), trials, strict=True):

@@ -490,7 +490,7 @@ def test_target_missing_in_some_trials_is_fitted_to_the_rest() -> None:
     study.optimize(plain(problem), n_trials=5)
     observations = observations_from(study.trials, problem, exclude=-1)
 
-    assert set(observations.learned) == {"energy_j", "latency_s", "accuracy"}
+    assert set(observations.fit_columns) == {"energy_j", "latency_s", "accuracy"}
     assert np.isfinite(observations.measured["energy_j"]).tolist() == [False] * 5 + [True] * 5
     assert np.isfinite(observations.measured["accuracy"]).all()
     assert not sampler.fallbacks

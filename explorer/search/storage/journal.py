@@ -18,6 +18,8 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, Jour
 if sys.platform != "win32":
     import fcntl
 
+_SYNC_EVERY_S = 0.5
+_READ_BACK_BYTES = 65_536
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -79,10 +81,6 @@ def _kernel_id() -> str:
     except OSError:
         boot = ""
     return f"explorer {platform.node()} {boot}"
-
-
-_SYNC_EVERY_S = 0.5
-_READ_BACK_BYTES = 65_536
 
 
 class BatchedJournalBackend(BaseJournalBackend):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from explorer.pareto.results.folder import read_folder, write_folder
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from explorer.devices.device import device_points
@@ -17,6 +16,7 @@ from explorer.io.files import shipped
 from explorer.models.evaluation import Problem, make_problem
 from explorer.pareto.exact_front import exact_front
 from explorer.pareto.geometry.dominance import hypervolume
+from explorer.pareto.results.folder import read_folder, write_folder
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
 from explorer.problem.applicability import Range, domain_distance
 from explorer.problem.columns import Columns, n_rows

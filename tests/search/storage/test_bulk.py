@@ -192,21 +192,21 @@ def test_plain_optuna_resumes_and_plots_a_recorded_study(
 
 
 def test_batch_numbers_continue_and_inserts_are_idempotent(url: str) -> None:
-    study, second = new_study(url), reopened(url)
+    study, writer = new_study(url), reopened(url)
     batch = replace(batch_of(3), states=[COMPLETE, FAIL, COMPLETE])
-    second.add_trial(create_trial(values=[1.0, 2.0]))
+    writer.add_trial(create_trial(values=[1.0, 2.0]))
     first = insert_trials(study, batch)
-    second.add_trial(create_trial(values=[1.0, 2.0]))
-    running = second.ask(AB)
+    writer.add_trial(create_trial(values=[1.0, 2.0]))
+    running = writer.ask(AB)
     second = insert_trials(study, batch_of(2, seed=1))
     elsewhere = new_study(url, "elsewhere")
 
     assert (list(first.numbers), list(second.numbers)) == ([1, 2, 3], [6, 7])
     assert insert_trials(study, batch) == first
     assert list(insert_trials(elsewhere, batch_of(2)).numbers) == [0, 1]
-    assert [t.number for t in second.get_trials()] == list(range(8))
+    assert [t.number for t in writer.get_trials()] == list(range(8))
     assert bare(study.get_trials()) == bare(reopened(url).get_trials())
-    second.tell(running.number, [1.0, 2.0])
+    writer.tell(running.number, [1.0, 2.0])
     assert study.get_trials()[running.number].state == COMPLETE
 
 

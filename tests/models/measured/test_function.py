@@ -206,5 +206,5 @@ def test_latency_of_a_network_is_not_measured_on_a_cluster(tmp_path: Path) -> No
         'objectives = ["latency_s", "accuracy"]\n[reference_point]\nlatency_s = 1.0\naccuracy = 0.0\n',
         encoding="utf-8",
     )
-    with pytest.raises(WrongUsage, match="hold for one machine, and a cluster has others"):
+    with pytest.raises(WrongUsage, match="valid for one machine only, not for a cluster"):
         explorer.run(str(tmp_path / "live.toml"), cluster="tcp://127.0.0.1:9", out=tmp_path / "out")

@@ -112,5 +112,5 @@ def test_unknown_parameters_are_sampled_independently(problem: Problem) -> None:
 def test_four_objectives_error_names_another_sampler(tmp_path: Path) -> None:
     four = tmp_path / "four.toml"
     four.write_text('space = "cnn"\nobjectives = ["energy_j", "latency_s", "accuracy", "size_bytes"]\n')
-    with pytest.raises(WrongUsage, match=r"more than three objectives(.|\n)*NSGAIIISampler"):
+    with pytest.raises(WrongUsage, match=r"at most three objectives(.|\n)*NSGAIIISampler"):
         ModelSampler(explorer.load_problem(str(four)))

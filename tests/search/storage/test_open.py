@@ -146,7 +146,7 @@ def test_storage_label_masks_the_password(url: str, label: str) -> None:
     [
         ("nonsense://me:sEcReT@x", WrongUsage, r"is not a URL that Optuna can open\n  fix: "),
         ("://", WrongUsage, r"is not a URL that Optuna can open\n  fix: "),
-        ("grpc://head:13000", WrongUsage, r"is a gRPC proxy: explorer writes from one process(.|\n)*fix: give the URL"),
+        ("grpc://head:13000", WrongUsage, r"is a gRPC proxy(.|\n)*fix: give the URL"),
         ("sqlite:///{}/nowhere/x.db", WrongUsage, "cannot be opened: .*unable to open database file"),
         ("sqlite:///{}/x.db", WrongUsage, "cannot be opened: .*not a database"),
         ("postgresql://me:sEcReT@localhost/db", MissingPart, r"pip install 'explorer\[postgresql\]'"),

@@ -14,7 +14,7 @@ from explorer.models.measured.function import Measure
 from explorer.pareto.results.folder import write_folder
 from explorer.pareto.results.results import Results, nothing_feasible
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 from explorer.report.pages.write import write_page
 from explorer.search.collect import collect_results
 from explorer.search.progress import Progress
@@ -59,7 +59,7 @@ def load_problem(study: str, *, measure: Measure | str | None = None) -> Problem
         WrongUsage: there is no such study or model.
         InvalidFile: a file is not what it should be; all of its faults at once.
     """
-    declared = load_study(study)
+    declared = read_study(study)
     return make_problem(declared, load_evaluator(declared, measure=measure))
 
 

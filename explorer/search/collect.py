@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from explorer.models.evaluation import Problem, fingerprint
-from explorer.models.evaluator import measurer
+from explorer.models.evaluator import as_measurer
 from explorer.models.posterior_draws import PosteriorModel
 from explorer.pareto.results.results import Results
 from explorer.pareto.uncertainty.front_warnings import front_warnings, objective_warnings
@@ -43,7 +43,7 @@ def collect_results(session: SearchSession) -> Results:
     origin = build_provenance(
         problem, storage_label=session.storage_label, runs=runs_of(session), model=fingerprint(problem.evaluator)
     )
-    if measuring := measurer(problem.evaluator):
+    if measuring := as_measurer(problem.evaluator):
         origin["measurement"] = measuring.provenance(when=str(origin["ended"] or ""))
     return replace(bare, notes=notes, provenance=origin)
 

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.trial import TrialState
 
 from explorer.errors import WrongUsage
-from explorer.models.evaluator import measurer
+from explorer.models.evaluator import as_measurer
 from explorer.models.measured.function import run_source
 from explorer.models.measured.task import SourceFunction
 from explorer.search.encoding import Encoding
@@ -115,7 +115,7 @@ def search(
         def is_stopped() -> bool:
             return is_interrupted() or should_stop()
 
-        measuring = measurer(session.problem.evaluator)
+        measuring = as_measurer(session.problem.evaluator)
         fail_invalid_trials(session)
         if measuring is None:
             if not execution.is_inline:

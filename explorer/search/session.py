@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from explorer.errors import WrongUsage
 from explorer.io.files import sha256
 from explorer.models.evaluation import Problem, fingerprint
-from explorer.models.evaluator import measurer
+from explorer.models.evaluator import as_measurer
 from explorer.pareto.geometry.dominance import default_reference
 from explorer.problem.study import declaration_text
 from explorer.search.storage.open import open_storage, storage_label
@@ -105,9 +105,9 @@ def _open_study(session: SearchSession) -> optuna.Study:
         directions = [objective.direction for objective in study.objectives]
         optuna_study = optuna.create_study(storage=storage, study_name=study.name, directions=directions)
     _ensure_same_problem(optuna_study, {**study.declaration(), "model": fingerprint(evaluator)}, session)
-    if measuring := measurer(evaluator):
+    if measuring := as_measurer(evaluator):
         for trial in complete_trials(optuna_study):
-            measuring.recall(trial.user_attrs.get(MEASURED_ATTR))
+            measuring.adopt_measurement(trial.user_attrs.get(MEASURED_ATTR))
     if optuna_study.metric_names is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)

@@ -27,9 +27,7 @@ def main(folder: Path) -> None:
     rows: list[Row] = []
     origins = {}
     for name in shipped_networks():
-        bench = prepare_measurement(
-            load_network(name), load_data("digits"), conditions=MeasurementOptions(energy="none")
-        )
+        bench = prepare_measurement(load_network(name), load_data("digits"), options=MeasurementOptions(energy="none"))
         rows += measure_table(bench, grid_designs(DEFAULT_GRID, family=name))
         origins[name] = provenance(bench, when=now)
     columns = as_columns(rows)

@@ -20,7 +20,7 @@ from explorer.pareto.results.folder import read_folder, write_folder
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
 from explorer.problem.applicability import Range, domain_distance
 from explorer.problem.columns import Columns, n_rows
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 from explorer.search.collect import collect_results
 from explorer.search.run import search
 from explorer.search.session import SearchSession, open_session
@@ -91,7 +91,7 @@ def camera_problem(
 ) -> Problem:  # fmt: skip
     (folder / "space.toml").write_text(space, encoding="utf-8")
     (folder / "study.toml").write_text(study, encoding="utf-8")
-    loaded = load_study(str(folder / "study.toml")).with_search(trials=trials, sampler=sampler)
+    loaded = read_study(str(folder / "study.toml")).with_search(trials=trials, sampler=sampler)
     return make_problem(loaded, evaluator)  # type: ignore[arg-type]
 
 

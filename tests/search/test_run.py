@@ -18,7 +18,7 @@ from explorer.models.evaluation import make_problem
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.samples.samples import paper_samples
 from explorer.problem.columns import NUMERIC_KNOBS
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 from explorer.search.collect import collect_results
 from explorer.search.run import Execution, search, utc_now
 from explorer.search.run_log import log_run
@@ -177,7 +177,7 @@ def test_changed_declaration_is_refused_with_both_fixes(
     before = (tmp_path / "out/study.journal").read_bytes()
     path = tmp_path / "capped.toml"
     path.write_text(path.read_text(encoding="utf-8").replace("22 W", "20 W"), encoding="utf-8")
-    changed = open_session(make_problem(load_study(str(path)), model), out=tmp_path / "out")
+    changed = open_session(make_problem(read_study(str(path)), model), out=tmp_path / "out")
     columns = {name: values.copy() for name, values in paper_samples().columns.items()}
     columns["energy_j"] *= np.linspace(1.0, 1.1, 10)
     changed_model = fit_surrogate(replace(paper_samples(), columns=columns, sha256="changed_model"), name="paper")

@@ -19,7 +19,7 @@ import numpy as np
 from optuna.trial import TrialState
 
 from explorer.errors import ExplorerError, MeasurementFailed, WrongUsage
-from explorer.models.evaluator import Measurer, measurer
+from explorer.models.evaluator import Measurer, as_measurer
 from explorer.models.measured.task import call_task, dump_task
 from explorer.problem.columns import Columns
 from explorer.search.encoding import columns_of
@@ -119,7 +119,7 @@ class _Coordinator:
         self, session: SearchSession, executor: DesignExecutor, retry: RetryPolicy, *, progress: Progress | None,
         notify: Notify,
     ) -> None:  # fmt: skip
-        measuring = measurer(session.problem.evaluator)
+        measuring = as_measurer(session.problem.evaluator)
         if measuring is None:
             raise TypeError("predicted designs need no executor")
         self._session, self._executor, self._retry_policy, self._notify = session, executor, retry, notify
@@ -184,7 +184,7 @@ class _Coordinator:
 
     def _submit(self, job: _Job) -> None:
         job.began = datetime.datetime.now(datetime.UTC)
-        if self._measuring.knows(job.knobs):  # spooled by an earlier run
+        if self._measuring.is_measured(job.knobs):  # spooled by an earlier run
             future: Future[Any] = Future()
             future.set_result(None)
         elif self._payload:
@@ -258,8 +258,8 @@ class _Coordinator:
             if not self._payload:
                 raise
             raise MeasurementFailed(f"{name}: {error}", fix=fix) from error
-        if self._measuring.knows(job.knobs):
-            return self._measuring.recorded(job.candidate.design)[0]
+        if self._measuring.is_measured(job.knobs):
+            return self._measuring.measure_rows(job.candidate.design)[0]
         if self._payload:
             kind, raw, host = raw
             if kind == "unusable" and self._measure_s:  # loaded before: the worker may have lost its device
@@ -273,7 +273,7 @@ class _Coordinator:
                 raw = {"host": host, **raw}
         seconds = (datetime.datetime.now(datetime.UTC) - job.began).total_seconds()
         self._measure_s = _smoothed(self._measure_s, seconds)
-        return self._measuring.accept(job.knobs, raw)
+        return self._measuring.add_measurement(job.knobs, raw)
 
     def _store(self, job: _Job, row: Mapping[str, Any]) -> _StoredTrial:
         problem, params = self._session.problem, job.candidate.params
@@ -377,10 +377,10 @@ class _Coordinator:
     def _replay_unstored(self) -> None:
         """Store the measurements that an earlier run spooled."""
         for row in read_spool(self._session.out):
-            self._measuring.recall(row)
+            self._measuring.adopt_measurement(row)
             knobs = self._measuring.design_of(row)
             candidate = self._candidates.from_knobs(knobs) if knobs else None
-            if knobs and candidate and self._measuring.knows(knobs):
+            if knobs and candidate and self._measuring.is_measured(knobs):
                 job = _Job(candidate, knobs)
                 self._jobs.add(job)
                 self._process(job, self._capture(functools.partial(self._store, job, row)))

@@ -14,7 +14,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from explorer.models.evaluation import Problem
-from explorer.models.online.input_space import input_space
+from explorer.models.online.input_space import build_input_space
 from explorer.models.online.surrogate import OnlineSurrogate, fit_online
 from explorer.pareto.acquisition.candidate_pool import CandidatePool, Key, placed, scanned
 from explorer.pareto.acquisition.expected_improvement import SearchHistory, posterior_objectives, select_by_ehvi
@@ -59,7 +59,7 @@ class LearningSampler(BaseSampler):
         self._n_startup = max(1, n_startup)
         self._encoding = Encoding(problem.regions)
         self._space = self._encoding.distributions()
-        self._input_space = input_space(problem.regions)
+        self._input_space = build_input_space(problem.regions)
         self._n_expected = 0
         self._is_batched = False  # whether `expect` was ever called with several designs
         self._batch: list[CandidatePool] = []  # selected, not yet proposed
@@ -171,7 +171,9 @@ class LearningSampler(BaseSampler):
         columns = tuple((name, tuple(values.tolist())) for name, values in measured.items())
         key = repr((self._seed, observations.fit_columns, n_samples.tolist(), columns))  # as text, since NaN != NaN
         if self._fit is None or self._fit[0] != key:
-            fit = fit_online(measured, observations.fit_columns, self._input_space, seed=self._seed, trials=n_samples)
+            fit = fit_online(
+                measured, observations.fit_columns, self._input_space, seed=self._seed, n_counted=n_samples
+            )
             self._fit = key, fit
         return self._fit[1]
 

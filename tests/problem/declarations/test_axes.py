@@ -18,7 +18,7 @@ from explorer.problem.columns import describe
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.design_space import DesignSpace, Dimension, categorical
 from explorer.problem.space_builder import build_design_space
-from explorer.problem.study import declaration_text, load_space, load_study
+from explorer.problem.study import declaration_text, read_space, read_study
 
 Write = Callable[[str], str]
 NONE = '[operating_points]\nlaw = "none"\n'
@@ -50,7 +50,7 @@ DEVICES = sorted(path.stem for path in (shipped("search_spaces") / "devices").gl
 )
 def test_an_axis_that_means_nothing_is_refused(write_space: Write, axes: str, told: str) -> None:
     with pytest.raises(InvalidFile, match=rf"(?s)space\.toml: .*{told}") as caught:
-        load_space(write_space(f"[axes]\n{axes}\n{NONE}"))
+        read_space(write_space(f"[axes]\n{axes}\n{NONE}"))
 
     assert "\n  fix: " in str(caught.value)
 
@@ -82,7 +82,7 @@ def test_an_axis_that_means_nothing_is_refused(write_space: Write, axes: str, to
 )
 def test_operating_points_that_cannot_be_are_refused(write_space: Write, text: str, told: str) -> None:
     with pytest.raises(Exception, match=told):
-        load_space(write_space(text))
+        read_space(write_space(text))
 
 
 def test_an_own_axis_has_the_unit_of_its_name_and_its_declared_label(write_space: Write) -> None:
@@ -90,7 +90,7 @@ def test_an_own_axis_has_the_unit_of_its_name_and_its_declared_label(write_space
         '[axes]\npower_limit_w = { values = [200, 300], label = "Cap" }\nmemory_clock_hz = { range = [1, 2] }\n'
         'resolution = { value = 224, unit = "px" }\n'
     )
-    own = load_space(write_space(text + NONE)).file.axes.own
+    own = read_space(write_space(text + NONE)).file.axes.own
 
     assert own["power_limit_w"].column("power_limit_w").title == "Cap (W)"
     assert own["memory_clock_hz"].numbers("memory_clock_hz") == (1e9, 2e9)
@@ -192,7 +192,7 @@ def test_the_nearest_point_is_the_one_of_least_ratio(ghz: float) -> None:
 
 def test_a_studys_stored_question_is_not_changed_by_what_it_does_not_use() -> None:
     """Trials that an earlier version stored can be gone on with: the shipped study's declaration is as it was."""
-    declaration = load_study("paper").declaration()
+    declaration = read_study("paper").declaration()
 
     assert set(declaration) == {"spaces", "families", "objectives", "constraints", "alpha", "energy_max_j"}
     assert set(declaration["spaces"][0]) == {"family", "axes", "operating_points", "domain"}
@@ -223,4 +223,4 @@ def test_a_study_names_a_space_or_a_table(tmp_path: Path, study: str, told: str)
     path = tmp_path / "study.toml"
     path.write_text(study + 'objectives = ["energy_j", "accuracy"]\n')
     with pytest.raises(InvalidFile, match=told):
-        load_study(str(path))
+        read_study(str(path))

@@ -15,7 +15,7 @@ from explorer.models.evaluation import make_problem
 from explorer.models.parametric.surrogate import fit_surrogate
 from explorer.models.samples.samples import paper_samples
 from explorer.pareto.results.results import Results
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 from explorer.report.pages.front import front_page
 from explorer.report.pages.write import write_page
 from explorer.report.plots.thinning import MAX_FRONT
@@ -27,7 +27,7 @@ EVIL = "<script>alert('x')</script>"
 @pytest.fixture(scope="module")
 def results() -> Results:
     """The designs of a scan of a shipped study, as a finished run would have them."""
-    problem = make_problem(load_study("power-cap"), fit_surrogate(paper_samples(), name="paper"))
+    problem = make_problem(read_study("power-cap"), fit_surrogate(paper_samples(), name="paper"))
     table = problem.sample(256)
     n = len(table["family"])
     table["design_id"] = np.arange(n)

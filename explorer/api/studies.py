@@ -167,7 +167,7 @@ def run(
     execution = Execution(workers, cluster, dict(resources or {}), uploads, seconds)
     folder = Path(out) if out is not None else RESULTS_FOLDER / wanted.name
     journal = journal_path(storage, folder)
-    with run_lock(folder, storage, study=wanted.name, should_wait=wait, say=say) as ensure_lock:
+    with run_lock(folder, storage, study=wanted.name, should_wait=wait, notify=say) as ensure_lock:
         recovered = recover_journal(journal) if recover and journal and journal.is_file() else None
         repair_journal(journal, say=say)
         session = open_session(replace(loaded, study=wanted), out=folder, storage_url=storage)

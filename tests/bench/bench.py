@@ -29,13 +29,13 @@ def main() -> None:
     samples = paper_samples()
     print(f"fit of ten samples        {cpu(lambda: fit_surrogate(samples, name='paper')) * 1e3:8.1f} ms")
     print(f"leave-one-out with draws  {cpu(lambda: leave_one_out(samples)) * 1e3:8.1f} ms")
-    problem = explorer.load_problem("edp-accuracy")
+    problem = explorer.load_study("edp-accuracy")
     (space,) = problem.regions.values()
     unit = np.random.default_rng(0).random((100_000, 4))
     one = cpu(lambda: problem.evaluate(space.from_unit(unit))) / len(unit)
     print(f"evaluation of one design  {one * 1e6:8.3f} us")
     for name in ("edp-accuracy", "energy-latency-accuracy"):
-        problem = explorer.load_problem(name)
+        problem = explorer.load_study(name)
         reference = problem.study.reference_point or ()
         print(
             f"exact front, {len(reference)} objectives {cpu(lambda p=problem, r=reference: exact_front(p, r)):8.3f} s"

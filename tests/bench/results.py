@@ -89,7 +89,7 @@ def results_of(problem: Problem, designs: Columns) -> Results:
 
 def measure(study: str, kind: Callable[[Problem, int], Columns], n: int, folder: Path) -> None:
     """Print one line per measurement."""
-    problem = explorer.load_problem(study)
+    problem = explorer.load_study(study)
     results = results_of(problem, kind(problem, n))
     print(f"\n{study}, {n:,} trials, a front of {int(results.is_front.sum()):,}")
     annotated = annotate_uncertainty(results, problem)

@@ -87,7 +87,7 @@ class Trace:
 
 
 def load_cube_problem(name: str) -> CubeProblem:
-    problem = explorer.load_problem(name)
+    problem = explorer.load_study(name)
     reference = np.asarray(problem.study.reference_point) * [o.sign for o in problem.study.objectives]
     bare = CubeProblem(name, problem, reference, 1.0)
     n = 1_000_000 if len(reference) == 2 else 2_000_000

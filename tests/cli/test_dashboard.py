@@ -68,7 +68,7 @@ def test_without_optuna_dashboard_the_install_line_is_printed(explorer_in: Cli, 
     [
         pytest.param(["power-cap"], "explorer run power-cap", id="not-run"),
         pytest.param(["nix"], "no study is called 'nix'", id="unknown"),
-        pytest.param(["paper", "--storage", "sqlite:///none.db"], "none.db: no trials are kept there", id="storage"),
+        pytest.param(["paper", "--storage", "sqlite:///none.db"], "none.db: contains no trials", id="storage"),
         pytest.param(["paper", "--port", "70000"], "--port", id="port"),
         pytest.param(["paper", "--host", "nowhere.invalid"], "cannot listen on nowhere.invalid", id="host"),
     ],
@@ -89,5 +89,5 @@ def test_trials_in_another_storage_need_its_url(explorer_in: Cli, paper_run: Pat
     done = explorer_in(tmp_path, "dashboard", "copy", "--no-browser")
 
     assert done.returncode == 2
-    assert "its trials are kept elsewhere" in done.stderr
+    assert "its trials are in another storage" in done.stderr
     assert "--storage results/paper/study.journal" in done.stderr

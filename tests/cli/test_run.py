@@ -110,7 +110,7 @@ def test_a_changed_declaration_is_refused_with_two_fixes(explorer_in: Cli, paper
 
     assert done.returncode == 2
     assert "alpha: 0.9 -> 0.8" in done.stderr
-    assert "put the declaration back" in done.stderr
+    assert "restore the declaration" in done.stderr
     assert "--out" in done.stderr
     assert (tmp_path / "results/paper/study.journal").read_bytes() == before
 

@@ -48,7 +48,7 @@ def test_the_front_of_a_table_is_exactly_the_measured_one(cli: Cli, tmp_path: Pa
     assert {row["row"] for row in front} == best
     assert "60 trials (60 added" in done.stdout
     assert "reached 100.0%" in done.stdout
-    assert "all 60 rows of the table were tried" in done.stderr
+    assert "all 60 rows of the table were evaluated" in done.stderr
     assert {"resolution", "precision"} <= front[0].keys()
 
 
@@ -58,7 +58,7 @@ def test_a_short_search_reports_its_share_of_rows_and_resumes(cli: Cli, tmp_path
     first, second = cli("run", "./mine.toml"), cli("run", "./mine.toml", "--trials", 60, "--json")
     chosen = cli("choose", "mine", "--minimize", "energy_j", "--where", "resolution >= 200")
 
-    assert "rows of the table were tried" in first.stderr
+    assert "rows of the table were evaluated" in first.stderr
     assert second.returncode == 0
     table = list(csv.DictReader((tmp_path / "results/mine/trials.csv").read_text().splitlines()))
     assert {row["row"] for row in table} == {f"net{i}" for i in range(60)}

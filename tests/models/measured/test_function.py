@@ -83,7 +83,7 @@ def test_resumed_run_repeats_no_measurement(study: str, tmp_path: Path) -> None:
 
 def test_results_can_be_read_without_the_function(study: str, tmp_path: Path) -> None:
     explorer.run(study, measure=board, out=tmp_path / "out")
-    loaded = explorer.load_problem(study)
+    loaded = explorer.load_study(study)
     explanation = explorer.explain(tmp_path / "out", design=3, study=study)
 
     assert explanation.design["design_id"] == 3
@@ -105,7 +105,7 @@ def test_results_can_be_read_without_the_function(study: str, tmp_path: Path) ->
     ],
 )
 def test_invalid_measurement_is_refused_with_its_value(study: str, raw: Any, message: str) -> None:
-    problem = explorer.load_problem(study, measure=lambda _: raw)
+    problem = explorer.load_study(study, measure=lambda _: raw)
 
     with pytest.raises(MeasurementFailed, match=message):
         problem.sample(2)
@@ -154,7 +154,7 @@ def test_function_that_cannot_be_loaded_is_refused(tmp_path: Path, text: str, me
 
 def test_function_is_refused_by_a_study_with_a_model() -> None:
     with pytest.raises(WrongUsage, match=r"paper.toml measures by no function\n  fix: leave --measure out"):
-        explorer.load_problem("paper", measure=board)
+        explorer.load_study("paper", measure=board)
 
 
 def test_study_needs_valid_targets_and_a_reference_point(tmp_path: Path, study: str) -> None:
@@ -179,11 +179,11 @@ def test_objective_of_an_unmeasured_target_is_refused(tmp_path: Path, study: str
     (tmp_path / "other.toml").write_text(text.replace("energy_j = 10.0", "edp_js = 10.0"), encoding="utf-8")
 
     with pytest.raises(InvalidFile, match="'edp_js' needs latency_s, which model"):
-        explorer.load_problem(str(tmp_path / "other.toml"), measure=board)
+        explorer.load_study(str(tmp_path / "other.toml"), measure=board)
 
 
 def test_provenance_names_this_processor_only_if_it_measured(study: str) -> None:
-    function = explorer.load_problem(study, measure=board).evaluator
+    function = explorer.load_study(study, measure=board).evaluator
     assert isinstance(function, FunctionEvaluator)
     design = {"family": "Board", "quant_step": 0.1, "frequency_hz": 1e9, "mode": "eco"}
     function.add_measurement(design, {"host": "pi1", **board(design)})
@@ -205,5 +205,5 @@ def test_network_latency_is_refused_on_a_cluster(tmp_path: Path) -> None:
         'objectives = ["latency_s", "accuracy"]\n[reference_point]\nlatency_s = 1.0\naccuracy = 0.0\n',
         encoding="utf-8",
     )
-    with pytest.raises(WrongUsage, match="hold for one machine, and a cluster has others"):
+    with pytest.raises(WrongUsage, match="valid for one machine only, not for a cluster"):
         explorer.run(str(tmp_path / "live.toml"), cluster="tcp://127.0.0.1:9", out=tmp_path / "out")

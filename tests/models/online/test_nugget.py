@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.api import load_problem as load
+from explorer.api import load_study as load
 from explorer.models.online.input_space import build_input_space
 from explorer.models.online.nugget import CorrelationLengths
 from explorer.models.online.surrogate import fit_online, with_rounded_zeros

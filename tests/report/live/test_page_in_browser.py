@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def long_fronts(folder: Path) -> Path:
     """Return the folder with two more results: a front of a thousand designs, and one longer than a page contains."""
-    problem = explorer.load_problem("energy-latency-accuracy")
+    problem = explorer.load_study("energy-latency-accuracy")
     for name, n in (("thousand", 2**14), ("thousands", 2**17)):
         table = problem.sample(n)
         table["design_id"] = np.arange(len(table["family"]))

@@ -39,20 +39,20 @@ def test_every_plot_returns_a_plotly_figure(name: str, study: str, request: pyte
 
 
 def test_convergence_ends_at_the_reached_share(paper: Results) -> None:
-    (trace,) = explorer.plot_convergence(paper).data
+    (trace,) = explorer.plot.convergence(paper).data
 
     assert trace.y[-1] == pytest.approx(paper.reached)
     assert trace.x[-1] == paper.n_complete
 
 
 def test_convergence_without_exact_front_is_in_hypervolume(paper: Results) -> None:
-    (trace,) = explorer.plot_convergence(replace(paper, exact=None)).data
+    (trace,) = explorer.plot.convergence(replace(paper, exact=None)).data
 
     assert trace.y[-1] == pytest.approx(paper.hypervolume)
 
 
 def test_importance_has_a_bar_with_interval_for_every_row(paper: Results) -> None:
-    figure = explorer.plot_importance(paper)
+    figure = explorer.plot.importance(paper)
     bars = {(trace.name, label): x for trace in figure.data for label, x in zip(trace.y, trace.x, strict=True)}
 
     assert len(bars) == len(paper.importance)
@@ -63,14 +63,14 @@ def test_importance_has_a_bar_with_interval_for_every_row(paper: Results) -> Non
 
 
 def test_accuracy_and_energy_increase_with_alpha(paper: Results) -> None:
-    for trace in explorer.plot_alpha(paper).data:
+    for trace in explorer.plot.alpha(paper).data:
         assert np.all(np.diff(trace.y) >= 0)
         assert trace.x[0] == 0
         assert trace.x[-1] == 1
 
 
 def test_parallel_coordinates_are_in_display_units(paper: Results) -> None:
-    (trace,) = explorer.plot_parallel(paper).data
+    (trace,) = explorer.plot.parallel(paper).data
     by_label = {dimension.label: dimension.values for dimension in trace.dimensions}
     front = paper.front_columns
 
@@ -78,7 +78,7 @@ def test_parallel_coordinates_are_in_display_units(paper: Results) -> None:
 
 
 def test_three_objectives_give_a_3d_scatter_plot(three: Results) -> None:
-    figure = explorer.plot_front_3d(three)
+    figure = explorer.plot.front_3d(three)
     (trace,) = figure.data
 
     assert trace.type == "scatter3d"
@@ -88,20 +88,20 @@ def test_three_objectives_give_a_3d_scatter_plot(three: Results) -> None:
 
 def test_a_3d_plot_of_two_objectives_needs_explicit_axes(paper: Results) -> None:
     with pytest.raises(explorer.ExplorerError, match="two objectives"):
-        explorer.plot_front_3d(paper)
+        explorer.plot.front_3d(paper)
 
-    assert explorer.plot_front_3d(paper, axes=("edp_js", "accuracy", "power_w")).data
+    assert explorer.plot.front_3d(paper, axes=("edp_js", "accuracy", "power_w")).data
 
 
 def test_stored_results_give_equal_figures(tmp_path: Path) -> None:
     done = explorer.run("edp-accuracy", trials=60, out=tmp_path).results
     again = explorer.load_results(tmp_path)
 
-    assert explorer.plot_importance(again).to_json() == explorer.plot_importance(done).to_json()
-    assert explorer.plot_convergence(again).to_json() == explorer.plot_convergence(done).to_json()
+    assert explorer.plot.importance(again).to_json() == explorer.plot.importance(done).to_json()
+    assert explorer.plot.convergence(again).to_json() == explorer.plot.convergence(done).to_json()
 
 
 def test_the_alpha_plot_needs_accuracy(paper: Results) -> None:
     table = {name: values for name, values in paper.table.items() if name != "accuracy"}
     with pytest.raises(explorer.ExplorerError, match="has no accuracy, which the cost J needs"):
-        explorer.plot_alpha(replace(paper, table=table))
+        explorer.plot.alpha(replace(paper, table=table))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.io.files import shipped
+from explorer.io.files import shipped_folder
 from explorer.models.evaluation import make_problem
 from explorer.models.loading import load_evaluator
 from explorer.problem.study import load_space, load_study
@@ -194,7 +194,7 @@ def test_an_unknown_public_name_is_an_attribute_error() -> None:
     assert set(explorer.__all__) < set(dir(explorer))
 
 
-@pytest.mark.parametrize("path", sorted(shipped("studies").glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(shipped_folder("studies").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_study_loads_with_its_model(path: Path) -> None:
     study = load_study(str(path))
     problem = make_problem(study, load_evaluator(study))
@@ -204,19 +204,19 @@ def test_every_shipped_study_loads_with_its_model(path: Path) -> None:
     assert load_study(path.stem).sha256 == study.sha256
 
 
-@pytest.mark.parametrize("path", sorted(shipped("search_spaces").glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(shipped_folder("search_spaces").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_space_loads_and_has_a_family(path: Path) -> None:
     space = load_space(str(path))
 
     # A space of several families leaves them to its study, which must then name them.
-    studies = [load_study(str(study)) for study in shipped("studies").glob("*.toml")]
+    studies = [load_study(str(study)) for study in shipped_folder("studies").glob("*.toml")]
     assert space.families or any(one.name == path.stem and one.families for study in studies for one in study.spaces)
     assert space.file.title
 
 
 def test_what_the_design_promises_ships() -> None:
-    studies = {path.stem for path in shipped("studies").glob("*.toml")}
-    spaces = {path.stem for path in shipped("search_spaces").glob("*.toml")}
+    studies = {path.stem for path in shipped_folder("studies").glob("*.toml")}
+    spaces = {path.stem for path in shipped_folder("search_spaces").glob("*.toml")}
 
     assert studies >= {"paper", "edp-accuracy", "energy-latency-accuracy", "power-cap", "all-families"}
     assert spaces >= {"cnn", "dnn", "rnn", "transformer"}

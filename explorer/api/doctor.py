@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from explorer.devices.meters import nvml_meter, rapl_meter
-from explorer.io.files import shipped
 
 _CORE = ("optuna", "numpy", "scipy", "pandas", "moocore", "plotly")
 # What each extra brings, and what it is for.
@@ -59,7 +58,7 @@ def _program(here: Path) -> Iterator[DoctorCheck]:
     )
     yield DoctorCheck("packages", True, ", ".join(f"{name} {_version(name)}" for name in _CORE))
     kinds = {"studies": "studies", "search spaces": "search_spaces", "devices": "search_spaces/devices"}
-    counts = [f"{len(list(shipped(folder).glob('*.toml')))} {kind}" for kind, folder in kinds.items()]
+    counts = [f"{len(list(shipped_folder(folder).glob('*.toml')))} {kind}" for kind, folder in kinds.items()]
     yield DoctorCheck("shipped", True, ", ".join(counts))
     if os.access(here, os.W_OK):
         free = shutil.disk_usage(here).free

@@ -9,7 +9,7 @@ import numpy as np
 
 from explorer.api.results import load_results
 from explorer.api.studies import load_problem
-from explorer.devices.device import device_points
+from explorer.devices.device import read_device_points
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import Problem, fingerprint
 from explorer.pareto.decision import rules as decide
@@ -17,7 +17,7 @@ from explorer.pareto.decision.device_point import apply_to
 from explorer.pareto.decision.rules import Choice
 from explorer.pareto.results.results import Results, nothing_feasible
 from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
-from explorer.problem.columns import describe as meaning_of
+from explorer.problem.columns import column_of as meaning_of
 from explorer.problem.constraints import Constraint, parse_constraint
 from explorer.problem.objectives import CostWeights
 
@@ -37,7 +37,7 @@ def applied(
         WrongUsage: the device, or the study with its samples, is not there or not usable.
         NoFeasibleDesign: there, a condition is not met, or the model extrapolates.
     """
-    points = device_points(device, bin_name=bin_name)
+    points = read_device_points(device, bin_name=bin_name)
     there = apply_to(
         design, problem=_asked_of(found), points=points, conditions=conditions,
         allow_extrapolation=allow_extrapolation,

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-from explorer.problem.columns import Column, bounds, describe
+from explorer.problem.columns import Column, bounds, column_of
 
 _GAP = 2  # spaces between two columns of a table
 _PIPE_WIDTH = 200  # a pipe has no width of its own; rows wider than a default of 80 would be cut
@@ -181,7 +181,7 @@ if TYPE_CHECKING:
 
 def short_title(column: Column) -> str:
     """Name a column for a narrow terminal: 'latency ms'."""
-    unit = (column.shown_in or column.symbol).replace("J*s", "J·s")
+    unit = (column.display_unit or column.symbol).replace("J*s", "J·s")
     return f"{column.short} {unit}".strip()
 
 
@@ -190,7 +190,7 @@ def value_cell(columns: "Columns", name: str, row: int, *, with_bounds: bool, co
     value = columns[name][row]
     if isinstance(value, str):
         return value
-    scale = (column or describe(name)).scale
+    scale = (column or column_of(name)).scale
     low, high = bounds(name)
     if not with_bounds or low not in columns or math.isnan(float(columns[low][row])):
         return float(value) / scale

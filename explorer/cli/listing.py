@@ -18,17 +18,17 @@ class Kind(StrEnum):
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False) -> None:
     """List what can be named: studies, search spaces, devices, models, networks, objectives and samplers."""
     from explorer.cli.console import print_json, print_table, print_text
-    from explorer.io.catalog import available, other_names, title_of
+    from explorer.io.catalog import aliases, list_declarations, title_of
     from explorer.network.graph.model import shipped_networks
     from explorer.problem.declarations.study import SHIPPED_MODELS
     from explorer.problem.objectives import OBJECTIVES
     from explorer.problem.study import SAMPLERS
 
-    studies = [{"name": p.stem, "title": title_of(p), "file": str(p)} for p in available("studies")]
-    spaces = [{"name": p.stem, "title": title_of(p), "file": str(p)} for p in available("search_spaces")]
+    studies = [{"name": p.stem, "title": title_of(p), "file": str(p)} for p in list_declarations("studies")]
+    spaces = [{"name": p.stem, "title": title_of(p), "file": str(p)} for p in list_declarations("search_spaces")]
     devices = [
-        {"name": p.stem, "also": list(other_names(p)), "title": title_of(p), "file": str(p)}
-        for p in available("search_spaces/devices")
+        {"name": p.stem, "also": list(aliases(p)), "title": title_of(p), "file": str(p)}
+        for p in list_declarations("search_spaces/devices")
     ]
     objectives = [{"name": o.name, "direction": o.direction, "label": o.title} for o in OBJECTIVES.values()]
     if as_json:
@@ -49,7 +49,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
     print_text("")
     print_table(["search space", "what it is"], [[s["name"], s["title"]] for s in spaces])
     print_text("")
-    called = [[" or ".join((p.stem, *other_names(p))), title_of(p)] for p in available("search_spaces/devices")]
+    called = [[" or ".join((p.stem, *aliases(p))), title_of(p)] for p in list_declarations("search_spaces/devices")]
     print_table(["device", "whose operating points"], called)
     print_text("")
     print_table(["objective", "direction", "meaning"], [[o["name"], o["direction"], o["label"]] for o in objectives])

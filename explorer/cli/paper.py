@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from explorer.paper.audit.checks import Claim
+    from explorer.paper.audit.checks import AuditedStatement
     from explorer.paper.tables import Table
 
 # `results/paper` belongs to the study of that name.
@@ -90,7 +90,7 @@ def _cell(value: str | float, scale: float) -> str:
     return value if isinstance(value, str) else f"{value / scale:.4g}"
 
 
-def _print(tables: Printed, claims: Sequence["Claim"]) -> None:
+def _print(tables: Printed, claims: Sequence["AuditedStatement"]) -> None:
     from explorer.cli.console import print_table, print_text, stdout
     from explorer.report.pages.paper import summary
 
@@ -110,7 +110,7 @@ def _print(tables: Printed, claims: Sequence["Claim"]) -> None:
 
 
 def _write(
-    folder: Path, table: "Table", claims: Sequence["Claim"], *, tables: Printed, payload: Mapping[str, Any]
+    folder: Path, table: "Table", claims: Sequence["AuditedStatement"], *, tables: Printed, payload: Mapping[str, Any]
 ) -> list[str]:
     """Write the page, the JSON and, where they can be drawn, the images; return what to tell the user."""
     import json

@@ -30,7 +30,7 @@ def predict(
     from explorer.models.predict import implied_knobs, one_design, predict_designs, takes_unquantized
     from explorer.models.samples.samples import read_designs
     from explorer.pareto.results.csv_text import csv_text
-    from explorer.problem.columns import COLUMNS, describe
+    from explorer.problem.columns import COLUMNS, column_of
 
     knobs = {
         "family": family,
@@ -61,7 +61,7 @@ def predict(
         print_json({"schema": "explorer.predict/1", "model": model, "designs": listed})
     else:
         names = [name for name in columns if name in COLUMNS or name in asked]
-        titles = [short_title(describe(name)) if name in COLUMNS else name for name in names]
+        titles = [short_title(column_of(name)) if name in COLUMNS else name for name in names]
         rows = [[value_cell(columns, name, i, with_bounds=True) for name in names] for i in range(n)]
         if n == 1:
             print_table(["quantity", "value"], list(zip(titles, rows[0], strict=True)))

@@ -17,7 +17,7 @@ from explorer.models.response.diagnostics import duplicated_knobs
 from explorer.models.response.multi_target import measured_knobs
 from explorer.models.samples.knob_inference import infer_knobs
 from explorer.models.samples.samples import ONE_FAMILY, Samples, read_samples
-from explorer.problem.columns import describe
+from explorer.problem.columns import column_of
 
 _FEW = 12  # so few distinct numbers that come back are settings, and a list; others are a range
 _MAX_POINTS = 256
@@ -126,7 +126,7 @@ def _study_lines(
     )
     yield from _constraint_lines(samples, measured)
     if {"energy_j", "accuracy"} <= set(measured):
-        largest = describe("energy_j").text(float(np.nanmax(samples.columns["energy_j"])))
+        largest = column_of("energy_j").text(float(np.nanmax(samples.columns["energy_j"])))
         yield from (
             "",
             "[cost]",
@@ -138,7 +138,7 @@ def _study_lines(
 def _constraint_lines(samples: Samples, measured: Sequence[str]) -> Iterator[str]:
     target = "accuracy" if "accuracy" in measured else measured[0]
     middle = float(np.nanmedian(samples.columns[target]))
-    limit = f"{target} {'>=' if target == 'accuracy' else '<='} {describe(target).text(float(f'{middle:.2g}'))}"
+    limit = f"{target} {'>=' if target == 'accuracy' else '<='} {column_of(target).text(float(f'{middle:.2g}'))}"
     yield f"# constraints = [{_quoted(limit)}]    # floors and caps, on knobs as well"
 
 
@@ -189,7 +189,7 @@ def _axis(knob: str, values: NDArray[Any]) -> str:
     """Return an axis: names as choices, settings that come back as a list, other numbers as a range."""
     if values.dtype == object:
         return f"{{ choices = [{', '.join(map(_quoted, sorted(set(values.tolist()))))}] }}"
-    column = describe(knob)
+    column = column_of(knob)
     unit = f', unit = "{column.symbol}"' if column.symbol else ""
     # A step of 0 is "not quantized", which no other step is near to: not a place to search.
     distinct = sorted({v for v in values.tolist() if v > 0 or knob != "quant_step"})
@@ -213,7 +213,7 @@ def _clock_axis(knob: str, moved: dict[str, NDArray[Any]]) -> str:
 
 
 def _value(knob: str, value: Any) -> str:
-    return value if isinstance(value, str) else describe(knob).text(float(value))
+    return value if isinstance(value, str) else column_of(knob).text(float(value))
 
 
 def _quoted(text: str) -> str:

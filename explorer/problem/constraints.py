@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from explorer.errors import UnknownName, WrongUsage
-from explorer.problem.columns import COLUMNS, Columns, Float, describe
+from explorer.problem.columns import COLUMNS, Columns, Float, column_of
 from explorer.units import parse_quantity
 
 _TEXT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|==|!=|<|>|=)\s*(.+?)\s*")
@@ -25,13 +25,13 @@ class Constraint:
     @property
     def text(self) -> str:
         """The constraint as a person writes it, with every digit of its limit: it also names it."""
-        known = describe(self.column)
+        known = column_of(self.column)
         short = known.text(self.limit)
         if parse_quantity(short, known.symbol) != self.limit:
             short = f"{self.limit!r} {known.symbol}".rstrip()
         return f"{self.column} {self.sense} {short}"
 
-    def excess(self, columns: Columns) -> Float:
+    def violation(self, columns: Columns) -> Float:
         """Return by how much each design misses the limit, relative to it, shape (n,); at most 0 where it is met."""
         scale = abs(self.limit) or 1.0
         sign = 1.0 if self.sense == "<=" else -1.0
@@ -58,7 +58,7 @@ def parse_constraint(text: str, *, where: str = "constraint", own: Collection[st
         raise WrongUsage(f"{where}: '{text}' is not a floor or cap", fix="write for example 'accuracy >= 0.9'")
     if match[1] not in COLUMNS and match[1] not in own:
         raise UnknownName(f"{where} '{text}'", match[1], [*COLUMNS, *own])
-    known = describe(match[1])
+    known = column_of(match[1])
     if known.name == "family":
         raise WrongUsage(f"{where}: '{text}' compares a family", fix="choose families with the study's 'families'")
     try:

@@ -62,13 +62,13 @@ class Dimension:
             return np.clip(np.log(values / self.low) / math.log(self.high / self.low), 0.0, 1.0)
         return np.clip((values - self.low) / (self.high - self.low), 0.0, 1.0)
 
-    def chosen(self, index: Float) -> Columns:
+    def values_at(self, index: Float) -> Columns:
         """Return the columns that choices mean, shape (n,) each; `index` holds whole numbers."""
         rows = index.astype(np.int64)
         return {name: _array(values)[rows] for name, values in self.columns.items()}
 
     def nearest(self, designs: Columns) -> Float:
-        """Return the index of the choice that is nearest to each design, shape (n,): the inverse of `chosen`.
+        """Return the index of the choice that is nearest to each design, shape (n,): the inverse of `values_at`.
 
         Numbers are compared by their relative distance; a name that differs outweighs any number.
         """
@@ -134,7 +134,7 @@ class DesignSpace:
         """Return designs (the knob columns) for values of the axes."""
         made: Columns = {"family": np.broadcast_to(np.array(self.family, dtype=object), (n_rows(knobs),))}
         for axis in self.axes:
-            made |= axis.chosen(knobs[axis.name]) if axis.columns else {axis.name: knobs[axis.name]}
+            made |= axis.values_at(knobs[axis.name]) if axis.columns else {axis.name: knobs[axis.name]}
         if CLOCK_SHARE in made:
             low, high = self._clock_range(made["voltage_v"])
             # low + 1.0 * (high - low) may round above high, and a clock above its limit does not exist.

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from explorer.devices.device import points_of_bin, read_device
+from explorer.devices.device import read_device, select_bin
 from explorer.errors import Fault, InvalidFile, WrongUsage, suggestion
-from explorer.io.catalog import find
+from explorer.io.catalog import find_declaration
 from explorer.io.declarations import read_toml
 from explorer.io.files import sha256
-from explorer.problem.columns import Column, describe
+from explorer.problem.columns import Column, column_of
 from explorer.problem.constraints import Constraint, parse_constraint
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.declarations.study import (
@@ -89,7 +89,7 @@ class Study:
         for space in self.spaces:
             for name, axis in space.file.axes.own.items():
                 found.setdefault(name, axis.column(name))
-        return found or {name: describe(name) for name in (self.table.knobs if self.table else ())}
+        return found or {name: column_of(name) for name in (self.table.knobs if self.table else ())}
 
     def declaration(self) -> dict[str, Any]:
         """Return what defines the question, as plain JSON values; studies that agree in it may share their trials."""
@@ -135,7 +135,7 @@ def load_study(name_or_path: str) -> Study:
         WrongUsage: there is no such study; the nearest name is told.
         InvalidFile: its file, or that of a space it names, is not what it should be; all faults of the file at once.
     """
-    path = find("studies", name_or_path)
+    path = find_declaration("studies", name_or_path)
     declared, text = read_toml(path, StudyFile)
     spaces = _spaces(declared, path) if declared.space is not None else ()
     table = declared.model if isinstance(declared.model, TableModel) else None
@@ -171,9 +171,9 @@ def load_space(name_or_path: str, *, families: tuple[str, ...] | None = None, be
         WrongUsage: there is no such space.
         InvalidFile: its file is not what it should be, or neither it nor the study names a family.
     """
-    path = find("search_spaces", name_or_path, beside=beside)
+    path = find_declaration("search_spaces", name_or_path, beside=beside)
     declared, text = read_toml(path, SpaceFile)
-    declared = with_device(declared, path=path)
+    declared = resolve_device(declared, path=path)
     own = (declared.family,) if declared.family else families or ()
     wanted = tuple(family for family in own if families is None or family in families)
     return Space(path.stem, path, sha256(text), declared, wanted)
@@ -266,7 +266,7 @@ def _beside(path: Path, name: str) -> Path:
         return found
 
 
-def with_device(space: SpaceFile, *, path: Path) -> SpaceFile:
+def resolve_device(space: SpaceFile, *, path: Path) -> SpaceFile:
     """Return a space with the points of the device and bin that it names; any other space as it is.
 
     Raises:
@@ -286,5 +286,5 @@ def with_device(space: SpaceFile, *, path: Path) -> SpaceFile:
         )
     if operating.points is None:
         return space
-    points = points_of_bin(operating.points, operating.bin, label=operating.device or path.name, path=path)
+    points = select_bin(operating.points, operating.bin, label=operating.device or path.name, path=path)
     return space.model_copy(update={"operating_points": operating.model_copy(update={"points": points})})

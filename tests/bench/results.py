@@ -13,13 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from explorer.pareto.results.folder import FRONT_JSON, read_folder, write_folder
+from explorer.pareto.results.npz_cache import SIDECAR
+from explorer.pareto.results.results import Results
 
 import explorer
 from explorer.models.evaluation import Problem
 from explorer.pareto.geometry.dominance import is_nondominated
-from explorer.pareto.results.folder import FRONT_JSON, read_folder, write_folder
-from explorer.pareto.results.npz_cache import SIDECAR
-from explorer.pareto.results.results import Results
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
 from explorer.problem.columns import Columns, n_rows, take
 from explorer.report.pages.write import write_page

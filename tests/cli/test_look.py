@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from explorer.models.samples.samples import paper_samples
 from explorer.pareto.results.folder import write_folder
 from explorer.pareto.results.results import Results
+
+from explorer.models.samples.samples import paper_samples
 from explorer.problem.objectives import OBJECTIVES
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -11,6 +11,8 @@ import json
 import sys
 from pathlib import Path
 
+from explorer.pareto.results.csv_text import csv_text
+
 from explorer.io.files import write_text
 from explorer.network.graph.model import load_network, shipped_networks
 from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs
@@ -18,7 +20,6 @@ from explorer.network.measurement.labelled_data import load_data
 from explorer.network.measurement.measure import Row, as_columns, measure_table
 from explorer.network.measurement.provenance import provenance
 from explorer.network.measurement.setup import MeasurementOptions, prepare_measurement
-from explorer.pareto.results.csv_text import csv_text
 
 
 def main(folder: Path) -> None:

@@ -82,7 +82,7 @@ def test_an_unknown_column_is_refused_with_the_nearest_name() -> None:
     value=st.floats(-1e9, 1e9),
 )
 def test_the_excess_is_positive_exactly_where_the_limit_is_missed(sense: str, limit: float, value: float) -> None:
-    excess = Constraint("power_w", sense, limit).excess({"power_w": np.array([value])})[0]  # type: ignore[arg-type]
+    excess = Constraint("power_w", sense, limit).violation({"power_w": np.array([value])})[0]  # type: ignore[arg-type]
     is_met = value <= limit if sense == "<=" else value >= limit
 
     assert (excess <= 0) == is_met
@@ -91,6 +91,6 @@ def test_the_excess_is_positive_exactly_where_the_limit_is_missed(sense: str, li
 @given(limit=st.floats(1e-3, 1e3), share=st.floats(-0.9, 3))
 def test_the_excess_is_relative_to_the_limit(limit: float, share: float) -> None:
     """So that a sampler compares a watt with a percent fairly."""
-    excess = Constraint("power_w", "<=", limit).excess({"power_w": np.array([limit * (1 + share)])})[0]
+    excess = Constraint("power_w", "<=", limit).violation({"power_w": np.array([limit * (1 + share)])})[0]
 
     assert excess == pytest.approx(share, abs=1e-9)

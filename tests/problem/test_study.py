@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from explorer.errors import InvalidFile, WrongUsage
-from explorer.io.catalog import available, find, title_of
+from explorer.io.catalog import find_declaration, list_declarations, title_of
 from explorer.problem.columns import COLUMNS
 from explorer.problem.objectives import OBJECTIVES
 from explorer.problem.study import SAMPLERS, Study, declaration_text, load_space, load_study
@@ -264,9 +264,9 @@ def test_ones_own_study_comes_before_a_shipped_one(tmp_path: Path, monkeypatch: 
     (tmp_path / "studies" / "paper.toml").write_text('title = "Mine"\n', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
-    assert find("studies", "paper") == Path("studies/paper.toml")
-    assert find("studies", "power-cap").is_absolute()
-    assert {path.stem for path in available("studies")} >= {"paper", "power-cap", "all-families"}
+    assert find_declaration("studies", "paper") == Path("studies/paper.toml")
+    assert find_declaration("studies", "power-cap").is_absolute()
+    assert {path.stem for path in list_declarations("studies")} >= {"paper", "power-cap", "all-families"}
 
 
 def test_a_space_beside_the_study_comes_before_a_shipped_one(

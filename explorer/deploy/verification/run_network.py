@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.deploy.verification.check import Interval
-from explorer.devices.meters import Window, measure_energy, meter_of
+from explorer.devices.meters import Window, energy_meter, measure_energy
 from explorer.errors import Fault, InvalidFile
 from explorer.network.compression.sizes import Sizes, sizes_of
 from explorer.network.compression.stored_weights import StoredWeight, n_other_bytes, stored_weights
@@ -81,7 +81,7 @@ def run_on(loaded: LoadedNetwork, data: LabelledData, *, with_energy: bool, seco
     low, high = wilson(is_right.sum(), is_right.size)
     bound = session.bound(first_run(inputs, batch=batch))
     times = interleaved([bound], clock=time.perf_counter, check=left)
-    meter = meter_of("cpu") if with_energy else None
+    meter = energy_meter("cpu") if with_energy else None
     window = measure_energy(meter, bound, clock=time.perf_counter) if meter else None
     return Evaluation(
         Interval(float(is_right.mean()), float(low), float(high)), int(is_right.sum()), int(is_right.size),

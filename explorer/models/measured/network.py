@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.devices.meters import Meter, meter_of
+from explorer.devices.meters import Meter, energy_meter
 from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed
 from explorer.network.graph.model import load_network
@@ -230,7 +230,7 @@ def _at_hand(name: str) -> str:
     return uploaded if not Path(name).exists() and Path(uploaded).is_file() else name
 
 
-def network_evaluator(study: Study, *, find_meter: FindMeter = meter_of) -> NetworkEvaluator:
+def network_evaluator(study: Study, *, find_meter: FindMeter = energy_meter) -> NetworkEvaluator:
     """Make a study's network ready to be measured: load it, run it once on its data, and see what can be measured.
 
     Args:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from explorer.errors import MAX_FAULTS_SHOWN, Fault, InvalidFile, limit_faults, suggestion
+from explorer.errors import MAX_LISTED_FAULTS, Fault, InvalidFile, limit_faults, suggestion
 from explorer.io.csv_text import CsvTable, header_faults, is_numeric, read_csv
 from explorer.io.files import sha256
 from explorer.models.samples.binomial import sample_counts
@@ -20,12 +20,12 @@ from explorer.problem.columns import (
     Float,
     bounds,
     by_configuration,
-    describe,
+    column_of,
     is_free_name,
     knobs_of,
     take,
 )
-from explorer.problem.csv_columns import UNIT_COLUMNS, numbers, texts
+from explorer.problem.csv_columns import UNIT_COLUMNS, read_names, read_numbers
 
 # What the family is called where a file has none.
 ONE_FAMILY = "network"
@@ -57,7 +57,7 @@ def reading_notes(columns: Columns, table: CsvTable, scaled: dict[str, tuple[str
         for name in knobs_of(columns):
             values = columns[name]
             if name != "family" and (values == values[0]).all():
-                shown = values[0] if isinstance(values[0], str) else describe(name).text(float(values[0]))
+                shown = values[0] if isinstance(values[0], str) else column_of(name).text(float(values[0]))
                 yield f"{name} is {shown} in every row: it is fixed there, and its effect is not in these data"
     for target in (t for t in TARGETS if t in columns and not np.isfinite(columns[t]).any()):
         yield f"{target} was measured in no row: it is not offered"
@@ -87,7 +87,7 @@ def _repeat_notes(columns: Columns, table: CsvTable, passed_over: Sequence[str])
     yield f"{n_more} rows measure a configuration again: they count as repeats{told}"
 
 
-__all__ = ["MAX_FAULTS_SHOWN", "ONE_FAMILY", "Samples", "paper_samples", "read_designs", "read_samples"]
+__all__ = ["MAX_LISTED_FAULTS", "ONE_FAMILY", "Samples", "paper_samples", "read_designs", "read_samples"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ def read_samples(path: Path, *, own: Sequence[str] = (), ignore: Sequence[str] =
     columns, cell_faults = _columns(table, (*_knobs_in(table), *own, *TARGETS))
     faults += cell_faults
     for source, (name, scale, unit) in scaled.items():
-        columns[name], wrong = numbers(name, table, source=source, scale=scale, is_knob=name not in TARGETS)
+        columns[name], wrong = read_numbers(name, table, source=source, scale=scale, is_knob=name not in TARGETS)
         faults += wrong
         notes.append(f"{source} is read as {name}, in {unit}")
     if not table.rows:
@@ -302,9 +302,9 @@ def _columns(
         is_own = name not in COLUMNS
         is_text = is_numeric(table.cells(name)) is False if categories is None else name in categories
         if name == "family" or (is_own and is_text):
-            columns[name], wrong = texts(name, table, place=place)
+            columns[name], wrong = read_names(name, table, place=place)
         else:
             is_knob = name not in TARGETS
-            columns[name], wrong = numbers(name, table, place=place, is_knob=is_knob, is_measured=is_measured)
+            columns[name], wrong = read_numbers(name, table, place=place, is_knob=is_knob, is_measured=is_measured)
         faults += wrong
     return columns, faults

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from explorer.errors import ExplorerError, WrongUsage, suggestion
-from explorer.io.catalog import find
+from explorer.io.catalog import find_declaration
 from explorer.io.declarations import Declaration, quantity, read_toml, validation_error
 from explorer.problem.columns import TARGETS
 from explorer.problem.constraints import parse_constraint
@@ -41,7 +41,7 @@ def _own_names(info: ValidationInfo) -> list[str]:
     names: list[str] = []
     for name in (space,) if isinstance(space, str) else space or ():
         try:
-            names += read_toml(find("search_spaces", name, beside=beside), SpaceFile)[0].axes.own
+            names += read_toml(find_declaration("search_spaces", name, beside=beside), SpaceFile)[0].axes.own
         except ExplorerError:  # told when the space itself is read
             continue
     model = info.data.get("model")
@@ -182,7 +182,7 @@ class StudyFile(Declaration):
         beside = Path(info.context["path"]).parent if info.context else None
         for name in (value,) if isinstance(value, str) else value or ():
             try:
-                find("search_spaces", name, beside=beside)
+                find_declaration("search_spaces", name, beside=beside)
             except WrongUsage as error:
                 raise validation_error(error.problem, fix=error.fix) from None
         return value

@@ -115,7 +115,7 @@ def _unit(column: Column, values: "NDArray[Any] | None") -> tuple[str, float]:
 
     What ten rows of a server-sized paper need (joule, millisecond) is not what a microcontroller needs.
     """
-    unit = (column.shown_in or column.symbol).replace("J*s", "J·s")
+    unit = (column.display_unit or column.symbol).replace("J*s", "J·s")
     if values is None or values.dtype == object or column.symbol not in _SCALABLE:
         return unit, column.scale
     known = np.abs(values[np.isfinite(values) & (values != 0)].astype(np.float64))

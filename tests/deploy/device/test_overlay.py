@@ -11,7 +11,7 @@ import pytest
 from explorer.deploy.device.scripts import overlay
 from explorer.deploy.device.target import Target
 from explorer.devices.device import read_device
-from explorer.io.files import shipped
+from explorer.io.files import shipped_folder
 from explorer.problem.opp_import import device_toml, import_points
 
 needs_dtc = pytest.mark.skipif(
@@ -50,7 +50,9 @@ def test_the_merged_tree_disables_what_is_above_the_cap_and_nothing_else(tmp_pat
 
 
 @needs_dtc
-@pytest.mark.parametrize("path", sorted(shipped("search_spaces/devices").glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(shipped_folder("search_spaces/devices").glob("*.toml")), ids=lambda path: path.stem
+)
 def test_an_overlay_of_every_shipped_device_with_a_label_compiles(tmp_path: Path, path: Path) -> None:
     device = read_device(str(path))
     points = sorted({(point.frequency, point.node) for point in device.points or ()})

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.errors import InvalidFile, WrongUsage
-from explorer.models.samples.samples import MAX_FAULTS_SHOWN, Samples, paper_samples, read_designs, read_samples
+from explorer.models.samples.samples import MAX_LISTED_FAULTS, Samples, paper_samples, read_designs, read_samples
 
 HEADER = "family,pruning_ratio,quant_step,voltage_v,frequency_hz,accuracy,latency_s"
 ROW = "CNN,0.33,0.02,1.0,2.5e9,0.94,0.15"
@@ -170,10 +170,10 @@ def test_a_blank_line_does_not_shift_the_row_that_a_fault_names(tmp_path: Path) 
 
 
 def test_a_flood_of_faults_is_cut_short(tmp_path: Path) -> None:
-    with pytest.raises(InvalidFile, match=f"and {120 - MAX_FAULTS_SHOWN} more") as caught:
+    with pytest.raises(InvalidFile, match=f"and {120 - MAX_LISTED_FAULTS} more") as caught:
         read_samples(_csv(tmp_path, HEADER, *[ROW.replace("0.33", "7")] * 120))
 
-    assert len(caught.value.faults) == MAX_FAULTS_SHOWN + 1
+    assert len(caught.value.faults) == MAX_LISTED_FAULTS + 1
 
 
 def test_designs_need_the_knobs_alone(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from explorer.pareto.results.results import Results
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from explorer.errors import NoFeasibleDesign, UnknownName, WrongUsage
 from explorer.pareto.comparison.compare import Comparison, compare, comparison_json, coverage
-from explorer.pareto.results.results import Results
 from explorer.problem.columns import Float
 from explorer.problem.objectives import OBJECTIVES, Objective
 

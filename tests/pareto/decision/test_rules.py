@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from explorer.pareto.results.results import Results
 
 from explorer.api import choose, results, run
 from explorer.errors import NoFeasibleDesign, WrongUsage
 from explorer.paper.equations import weighted_cost
-from explorer.pareto.results.results import Results
 from explorer.report.live.data import live_data
 
 UNENFORCED = """

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from explorer.pareto.results.results import Results
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,6 @@ from explorer.pareto.explanation.explain import Explanation, explain
 from explorer.pareto.explanation.local_sensitivity import LocalSensitivity, Rates, local_sensitivities
 from explorer.pareto.explanation.narrative import narrative
 from explorer.pareto.explanation.perturbations import Perturbation, perturbations
-from explorer.pareto.results.results import Results
 from explorer.problem.columns import KNOBS, NUMERIC_KNOBS, Columns
 from explorer.problem.objectives import OBJECTIVES
 

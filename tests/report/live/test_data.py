@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from explorer.pareto.results.results import Results
 from plotly.offline import get_plotlyjs
 
 from explorer.models.evaluation import make_problem
@@ -13,7 +14,6 @@ from explorer.models.parametric.surrogate import fit_surrogate
 from explorer.models.samples.samples import paper_samples
 from explorer.pareto.decision import rules as decide
 from explorer.pareto.decision.weighted_sum import alpha_sweep
-from explorer.pareto.results.results import Results
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
 from explorer.problem.columns import take
 from explorer.problem.study import load_study

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from explorer.pareto.results.folder import write_folder
+from explorer.pareto.results.results import Results
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
@@ -19,8 +21,6 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 import explorer
-from explorer.pareto.results.folder import write_folder
-from explorer.pareto.results.results import Results
 from explorer.report.pages.write import write_page
 from explorer.report.plots.thinning import MAX_FRONT
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from explorer.pareto.results.results import Results
 from plotly.offline import get_plotlyjs
 
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import make_problem
 from explorer.models.parametric.surrogate import fit_surrogate
 from explorer.models.samples.samples import paper_samples
-from explorer.pareto.results.results import Results
 from explorer.problem.study import load_study
 from explorer.report.pages.front import front_page
 from explorer.report.pages.write import write_page

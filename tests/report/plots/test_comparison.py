@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from explorer.pareto.results.results import Results
 
 from explorer.errors import WrongUsage
 from explorer.pareto.comparison.compare import Comparison, compare
-from explorer.pareto.results.results import Results
 from explorer.problem.columns import COLUMNS, KNOBS
 from explorer.problem.objectives import OBJECTIVES
 from explorer.report.pages.comparison import comparison_page

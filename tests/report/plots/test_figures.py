@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from explorer.pareto.results.results import Results
 
 import explorer
-from explorer.pareto.results.results import Results
 from explorer.problem.columns import COLUMNS
 
 PLOTS = ("plot_front", "plot_alpha", "plot_convergence", "plot_importance", "plot_parallel")

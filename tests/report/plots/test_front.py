@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-
 from explorer.pareto.results.results import Results
+
 from explorer.problem.columns import COLUMNS, KNOBS, Columns
 from explorer.problem.objectives import OBJECTIVES
 from explorer.report.plots.front import MAX_BACKGROUND, hover_texts, plot_front

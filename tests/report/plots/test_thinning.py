@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from explorer.pareto.results.results import Results
 
 from explorer.pareto.decision.weighted_sum import alpha_sweep
-from explorer.pareto.results.results import Results
 from explorer.problem.columns import Columns
 from explorer.problem.objectives import OBJECTIVES
 from explorer.report.live.data import live_data

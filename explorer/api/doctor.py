@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from explorer.devices.meters import nvml_meter, rapl_meter
+from explorer.io.files import shipped_folder
 
 _CORE = ("optuna", "numpy", "scipy", "pandas", "moocore", "plotly")
 # What each extra brings, and what it is for.

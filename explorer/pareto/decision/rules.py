@@ -11,7 +11,7 @@ from explorer.paper.equations import weighted_cost
 from explorer.pareto.geometry.dominance import to_minimization
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.columns import COLUMNS, Columns, Float, n_rows, own_knobs, take
+from explorer.problem.columns import COLUMNS, Columns, Float, column_of, n_rows, own_knobs, take
 from explorer.problem.constraints import Constraint
 from explorer.problem.objectives import OBJECTIVES
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.columns import COLUMNS, Columns, bounds, knobs_of, n_rows, take
+from explorer.problem.columns import COLUMNS, Columns, bounds, column_of, knobs_of, n_rows, take
 from explorer.problem.objectives import Objective
 from explorer.report.plots.style import GREY, SKY, TEXT, FamilyStyle, base_layout, family_style
 from explorer.report.plots.thinning import evenly

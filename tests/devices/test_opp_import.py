@@ -166,7 +166,7 @@ def test_all_faults_of_a_tree_are_told_at_once_with_line_and_node(tmp_path: Path
     [
         pytest.param("\x7fELF\x02\x01", "is not device tree source", id="a binary"),
         pytest.param("/ { a {", "ends within a node", id="cut off"),
-        pytest.param("/ { a }; };", "stands where", id="no brace"),
+        pytest.param("/ { a }; };", "appears where", id="no brace"),
         pytest.param("/ { x = <1>; };", "no table of operating points", id="no table"),
         pytest.param("/ { x = < 99999999999999999999999999 >; };", "at most 64 bits", id="a huge number"),
         pytest.param("/ " + "{ a " * (MAX_DEPTH + 2), "nested too deeply", id="too deep"),
@@ -264,7 +264,7 @@ def test_a_csv_has_one_table_for_each_device_and_cluster(tmp_path: Path) -> None
 
 def test_a_clock_with_two_voltages_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, CSV.replace("s1", "s0"), "opp.csv")
-    with pytest.raises(InvalidFile, match="500 MHz stands twice with different voltages"):
+    with pytest.raises(InvalidFile, match="500 MHz appears twice with different voltages"):
         import_points(path, cluster="B")
 
 

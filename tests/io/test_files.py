@@ -29,7 +29,7 @@ def test_missing_folders_are_made(tmp_path: Path) -> None:
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    """A lone surrogate cannot be encoded: the failure comes in the middle of writing."""
+    """A lone surrogate cannot be encoded in UTF-8."""
     path = tmp_path / "front.csv"
     write_text(path, "old")
     with pytest.raises(UnicodeEncodeError, match="surrogates not allowed"):

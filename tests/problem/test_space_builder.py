@@ -279,7 +279,9 @@ def test_a_range_beyond_the_domain_is_refused_with_what_the_model_knows(change: 
 
 def test_a_table_beyond_the_domain_is_refused() -> None:
     points = {"points": [{"voltage": 0.3, "frequency": 0.2}]}
-    with pytest.raises(InvalidFile, match=r"points: none lies in the model's domain for CNN\n  fix: .*enforce = false"):
+    with pytest.raises(
+        InvalidFile, match=r"points: none lies inside the model's domain for CNN\n  fix: .*enforce = false"
+    ):
         _region({"axes": _without_clock(), "operating_points": points})
 
 

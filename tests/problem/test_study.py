@@ -110,9 +110,7 @@ def test_everything_that_a_study_can_say_is_read(write_study: Write) -> None:
             PLAIN + 'families = ["DNN"]', r"families: no space is for 'DNN'", id="a family that its space is not for"
         ),
         pytest.param(PLAIN + 'families = ["CNN", "DNN"]', r"families: no space is for 'DNN'", id="one family too many"),
-        pytest.param(
-            PLAIN.replace('"mine"', '["mine", "mine"]'), r"family 'CNN' stands in two spaces", id="a space twice"
-        ),
+        pytest.param(PLAIN.replace('"mine"', '["mine", "mine"]'), r"family 'CNN' is in two spaces", id="a space twice"),
         pytest.param('space = "mine\nobjectives', r"is not TOML: .*line 1", id="malformed"),
         pytest.param(PLAIN + "[search\n", r"is not TOML: .*line 3", id="an open table"),
         pytest.param(PLAIN + PLAIN, "is not TOML", id="a key twice"),
@@ -183,7 +181,7 @@ def test_all_faults_of_a_study_are_told_at_once(write_study: Write) -> None:
         pytest.param(AXES, r"\[axes\] voltage and frequency are missing", id="no clock"),
         pytest.param(
             AXES + CLOCK + "[operating_points]\npoints = [{ voltage = 1, frequency = 2 }]",
-            "stand beside a table of operating points",
+            "declared together with a table of operating points",
             id="axes and table",
         ),
         pytest.param(AXES + CLOCK + '[operating_points]\nlaw = "linear"', "'linear' is not allowed", id="unknown law"),

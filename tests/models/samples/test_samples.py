@@ -123,7 +123,7 @@ def test_a_target_column_without_any_number_is_no_target(tmp_path: Path) -> None
             r"column 'voltage_v' is missing\n.*'voltage' may be it",
             id="a misspelt column",
         ),
-        pytest.param([HEADER + ",accuracy", ROW + ",0.9"], r"column 'accuracy' stands twice", id="twice"),
+        pytest.param([HEADER + ",accuracy", ROW + ",0.9"], r"column 'accuracy' appears twice", id="twice"),
         pytest.param(
             [HEADER.removesuffix(",accuracy,latency_s"), ROW.removesuffix(",0.94,0.15")],
             "there is no measured column",
@@ -201,7 +201,7 @@ def test_a_column_that_can_stand_for_one_value_only_may_be_left_out_of_designs(t
 
 def test_a_knob_that_stands_twice_among_designs_is_refused(tmp_path: Path) -> None:
     """Which of the two voltages was meant nobody can tell: never a silent choice."""
-    with pytest.raises(InvalidFile, match="column 'voltage_v' stands twice"):
+    with pytest.raises(InvalidFile, match="column 'voltage_v' appears twice"):
         read_designs(_csv(tmp_path, HEADER.replace("accuracy", "voltage_v"), ROW))
 
 

@@ -40,7 +40,9 @@ DEVICES = sorted(path.stem for path in (shipped_folder("search_spaces") / "devic
         pytest.param("batch = { values = [1, 1] }", "listed twice", id="a value twice"),
         pytest.param("batch = { values = [1], range = [1, 2] }", "needs either", id="values and range"),
         pytest.param('precision = { choices = ["a", "a"] }', "listed twice", id="a choice twice"),
-        pytest.param('precision = { choices = ["a"], value = 1 }', "choices beside numbers", id="choices and a value"),
+        pytest.param(
+            'precision = { choices = ["a"], value = 1 }', "both choices and numbers", id="choices and a value"
+        ),
         pytest.param('batch = { range = [0, 8], scale = "log" }', "log scale cannot start at 0", id="log from 0"),
         pytest.param('power_limit_w = { range = [1, 2], unit = "V" }', "'V' is not a unit of W", id="another unit"),
         pytest.param("power_limit_w = { range = [-1, 2] }", r"outside \(0, inf\)", id="a negative power"),
@@ -75,7 +77,7 @@ def test_an_axis_that_means_nothing_is_refused(write_space: Write, axes: str, to
         pytest.param(
             "[axes]\nvoltage = { range = [0.5, 1] }\nfrequency = { values = [1, 2] }\n"
             '[operating_points]\nlaw = "alpha-power"',
-            "frequency lists values beside a law",
+            "frequency lists values together with a law",
             id="clocks beside a law",
         ),
     ],
@@ -214,7 +216,9 @@ def test_the_schema_of_a_space_knows_axes_of_ones_own() -> None:
 @pytest.mark.parametrize(
     ("study", "told"),
     [
-        pytest.param('model = { table = "x.csv" }\nspace = "cnn"\n', "space stands beside a table", id="both"),
+        pytest.param(
+            'model = { table = "x.csv" }\nspace = "cnn"\n', "space is declared together with a table", id="both"
+        ),
         pytest.param("", "'space' is missing", id="neither"),
         pytest.param('model = { tabel = "x.csv" }\n', "table", id="misspelt"),
     ],

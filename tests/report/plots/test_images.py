@@ -34,7 +34,7 @@ def test_without_a_browser_the_old_images_stay(tmp_path: Path, monkeypatch: pyte
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(WrongUsage, match=r"file.*: cannot write: .*\n  fix: free the place"):
+    with pytest.raises(WrongUsage, match=r"file.*: cannot write: .*\n  fix: free disk space"):
         write_images({"one": figure()}, tmp_path / "file" / "images")
 
 

@@ -101,7 +101,7 @@ def test_an_empty_journal_is_a_new_study(make_run: MakeRun, tmp_path: Path) -> N
 
 def test_a_journal_that_cannot_be_written_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
     (tmp_path / "out" / JOURNAL_NAME).mkdir(parents=True)
-    message = r"study\.journal: cannot write: (.|\n)*fix: free the place or choose another folder"
+    message = r"study\.journal: cannot write: (.|\n)*fix: free disk space, allow writing, or choose another folder"
     with pytest.raises(WrongUsage, match=message):
         search(make_run())
 

@@ -47,7 +47,7 @@ def factor(unit: str, symbol: str) -> float:
 def to_si(value: float, scale: float) -> float:
     """Convert a declared number to SI, rounded to 14 digits: 950 mV is 0.95 V, not 0.9500000000000001.
 
-    >>> scaled(950, 1e-3)
+    >>> to_si(950, 1e-3)
     0.95
     """
     return value if scale == 1 else float(f"{value * scale:.14g}")

@@ -83,14 +83,14 @@ class DeviceFile(OperatingTable):
         return self
 
 
-def read_device(name_or_path: str, *, beside: Path | None = None) -> DeviceFile:
+def read_device(name_or_path: str, *, base: Path | None = None) -> DeviceFile:
     """Read a device's table by name (`./search_spaces/devices/`, then those shipped) or by path.
 
     Raises:
         WrongUsage: no such device; the fix suggests the nearest name.
         InvalidFile: the file is invalid; all faults at once.
     """
-    return read_toml(find_declaration(DEVICES, name_or_path, beside=beside), DeviceFile)[0]
+    return read_toml(find_declaration(DEVICES, name_or_path, base=base), DeviceFile)[0]
 
 
 def points_of(table: OperatingTable) -> OperatingPoints:

@@ -8,27 +8,27 @@ from explorer.errors import WrongUsage, suggestion
 from explorer.io.files import is_file, shipped_folder
 
 
-def find_declaration(kind: str, name: str, *, beside: Path | None = None) -> Path:
+def find_declaration(kind: str, name: str, *, base: Path | None = None) -> Path:
     """Return the file of a study, space or device (`kind` is the folder's name).
 
-    An argument with a slash or ending in .toml is a path, relative to the folder `beside` if there is one. A bare name
-    is searched in the working directory's folder of that kind, in `beside`, then among the shipped ones.
+    An argument with a slash or ending in .toml is a path, relative to the folder `base` if there is one. A bare name
+    is searched in the working directory's folder of that kind, in `base`, then among the shipped ones.
 
     Raises:
         WrongUsage: no such file; the fix suggests the nearest name.
     """
     singular = {"studies": "study", "search_spaces": "search space", "search_spaces/devices": "device"}[kind]
     if "/" in name or name.endswith(".toml"):
-        path = (beside or Path()) / Path(name).expanduser()
+        path = (base or Path()) / Path(name).expanduser()
         if is_file(path):
             return path
         raise WrongUsage(
             f"{path}: no such {singular} file", fix="check the path, or name one that `explorer list` shows"
         )
-    for folder in (Path(kind), *([beside.parent / kind, beside] if beside else []), shipped_folder(kind)):
+    for folder in (Path(kind), *([base.parent / kind, base] if base else []), shipped_folder(kind)):
         path = folder / f"{name}.toml"
-        # A study in the folder `beside` may have the name of its space: a file with objectives is not a space.
-        if name and is_file(path) and not (kind != "studies" and folder == beside and "objectives" in _table(path)):
+        # A study in the folder `base` may have the name of its space: a file with objectives is not a space.
+        if name and is_file(path) and not (kind != "studies" and folder == base and "objectives" in _table(path)):
             return path
     listed = list_declarations(kind)
     for path in listed:

@@ -123,7 +123,7 @@ def column_of(name: str, *, label: str = "", unit: str = "") -> Column:
     A user-defined knob has the declared label and unit; by default both follow from its name: `power_limit_w` is a
     power limit in watt.
 
-    >>> describe("power_limit_w").title, describe("resolution", unit="px").title
+    >>> column_of("power_limit_w").title, column_of("resolution", unit="px").title
     ('Power limit (W)', 'Resolution (px)')
     """
     if name in COLUMNS:

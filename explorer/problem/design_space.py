@@ -41,7 +41,7 @@ class Dimension:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether the dimension has a single value."""
+        """True if the dimension has a single value."""
         return self.high <= self.low
 
     def from_unit(self, unit: Float) -> Float:

@@ -164,14 +164,14 @@ def load_study(name_or_path: str) -> Study:
     )
 
 
-def load_space(name_or_path: str, *, families: tuple[str, ...] | None = None, beside: Path | None = None) -> Space:
+def load_space(name_or_path: str, *, families: tuple[str, ...] | None = None, base: Path | None = None) -> Space:
     """Read a search space by name (`./search_spaces/`, then those shipped) or by path.
 
     Raises:
         WrongUsage: no such space.
         InvalidFile: its file is invalid, or neither it nor the study names a family.
     """
-    path = find_declaration("search_spaces", name_or_path, beside=beside)
+    path = find_declaration("search_spaces", name_or_path, base=base)
     declared, text = read_toml(path, SpaceFile)
     declared = resolve_device(declared, path=path)
     own = (declared.family,) if declared.family else families or ()
@@ -203,10 +203,10 @@ def declaration_text(declaration: dict[str, Any]) -> str:
 
 def _spaces(declared: StudyFile, path: Path) -> tuple[Space, ...]:
     names = (declared.space,) if isinstance(declared.space, str) else declared.space or ()
-    spaces = [load_space(name, families=declared.families, beside=path.parent) for name in names]
+    spaces = [load_space(name, families=declared.families, base=path.parent) for name in names]
     if isinstance(declared.model, LiveModel) and declared.families is None and not any(s.families for s in spaces):
         # One network is one family: without a declared name it is named after its file.
-        spaces = [load_space(name, families=(Path(declared.model.onnx).stem,), beside=path.parent) for name in names]
+        spaces = [load_space(name, families=(Path(declared.model.onnx).stem,), base=path.parent) for name in names]
     faults: list[Fault] = []
     covered = [family for space in spaces for family in space.families]
     if not covered and declared.families is None:
@@ -275,7 +275,7 @@ def resolve_device(space: SpaceFile, *, path: Path) -> SpaceFile:
     """
     operating = space.operating_points
     if operating.device is not None:
-        file = read_device(operating.device, beside=path.parent)
+        file = read_device(operating.device, base=path.parent)
         operating = operating.model_copy(
             update={
                 "points": file.points,

@@ -61,7 +61,7 @@ def test_columns_may_come_in_any_order_with_blank_lines_and_spaces() -> None:
             changed(0, "voltage_v", "voltage"), "unknown column 'voltage'.*did you mean 'voltage_v'", id="typo"
         ),
         pytest.param(changed(0, "voltage_v", "voltage"), "column 'voltage_v' is missing.*restore it", id="missing"),
-        pytest.param(changed(0, "power_w", "accuracy"), "column 'accuracy' stands 2 times.*leave one", id="twice"),
+        pytest.param(changed(0, "power_w", "accuracy"), "column 'accuracy' appears 2 times.*keep one", id="twice"),
         pytest.param(
             changed(3, "power_w", "20 W"), "sample 3, power_w: '20 W' is not a number.*without its unit", id="unit"
         ),

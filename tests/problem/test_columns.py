@@ -3,14 +3,12 @@
 import numpy as np
 import pytest
 
-from explorer.errors import UnknownName
 from explorer.problem.columns import (
     COLUMNS,
     KNOBS,
     LIMITS,
     TARGETS,
     allowed_text,
-    column,
     is_allowed,
     n_rows,
     stack,
@@ -53,11 +51,6 @@ def test_a_title_tells_the_unit() -> None:
     assert COLUMNS["frequency_hz"].title == "Clock f (GHz)"
     assert COLUMNS["edp_js"].title == "Energy-delay product E·T (J·s)"
     assert COLUMNS["accuracy"].title == "Accuracy"
-
-
-def test_an_unknown_column_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(UnknownName, match=r"front: unknown name 'edpjs'\n  fix: did you mean 'edp_js'\?"):
-        column("edpjs", where="front")
 
 
 @pytest.mark.parametrize(

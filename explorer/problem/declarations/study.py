@@ -37,11 +37,11 @@ def _constraint_text(text: str, info: ValidationInfo) -> str:
 
 def _own_names(info: ValidationInfo) -> list[str]:
     """Return the user-defined knobs of the study's spaces, except of spaces with invalid files."""
-    space, beside = info.data.get("space"), Path(info.context["path"]).parent if info.context else None
+    space, base = info.data.get("space"), Path(info.context["path"]).parent if info.context else None
     names: list[str] = []
     for name in (space,) if isinstance(space, str) else space or ():
         try:
-            names += read_toml(find_declaration("search_spaces", name, beside=beside), SpaceFile)[0].axes.own
+            names += read_toml(find_declaration("search_spaces", name, base=base), SpaceFile)[0].axes.own
         except ExplorerError:  # reported when the space itself is read
             continue
     model = info.data.get("model")
@@ -179,10 +179,10 @@ class StudyFile(Declaration):
     @field_validator("space")
     @classmethod
     def _find_spaces(cls, value: str | tuple[str, ...] | None, info: ValidationInfo) -> str | tuple[str, ...] | None:
-        beside = Path(info.context["path"]).parent if info.context else None
+        base = Path(info.context["path"]).parent if info.context else None
         for name in (value,) if isinstance(value, str) else value or ():
             try:
-                find_declaration("search_spaces", name, beside=beside)
+                find_declaration("search_spaces", name, base=base)
             except WrongUsage as error:
                 raise validation_error(error.problem, fix=error.fix) from None
         return value

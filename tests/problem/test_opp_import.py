@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from explorer.devices.device import DeviceFile
 from explorer.devices.device_tree import MAX_DEPTH, parse_device_tree
+from explorer.devices.opp_tables import TablePoint
 from explorer.errors import ExplorerError, InvalidFile, WrongUsage
-from explorer.problem.opp_import import Point, device_toml, import_points
+from explorer.problem.opp_import import device_toml, import_points
 
 # Two clusters of our own making, in the forms that real trees have: 64-bit literals and pairs of cells, one voltage
 # and triplets, speed bins, points of some chips only, a disabled point, a table of the old binding.
@@ -96,7 +97,7 @@ def test_what_real_trees_have_beside_is_passed_over(tmp_path: Path) -> None:
     )
     table = import_points(written(tmp_path, tree))
 
-    assert table.points == (Point(1e6, pytest.approx(0.9125)),)
+    assert table.points == (TablePoint(1e6, pytest.approx(0.9125)),)
 
 
 def test_several_tables_are_told_by_name_and_size(tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_several_tables_are_told_by_name_and_size(tmp_path: Path) -> None:
 def test_the_old_binding_is_pairs_of_kilohertz_and_microvolt(tmp_path: Path) -> None:
     table = import_points(written(tmp_path, TREE), cluster="cpu@100")
 
-    assert table.points == (Point(792e6, pytest.approx(1.1)), Point(396e6, pytest.approx(0.95)))
+    assert table.points == (TablePoint(792e6, pytest.approx(1.1)), TablePoint(396e6, pytest.approx(0.95)))
 
 
 def test_a_bin_has_its_own_voltages_and_those_of_every_chip(tmp_path: Path) -> None:
@@ -256,8 +257,11 @@ def test_a_csv_has_one_table_for_each_device_and_cluster(tmp_path: Path) -> None
     path = written(tmp_path, CSV, "opp.csv")
 
     table = import_points(path, cluster="B", bin_name="s1")
-    assert table.points == (Point(500e6, pytest.approx(0.65)),)
-    assert import_points(path, cluster="A").points == (Point(1e9, pytest.approx(0.8)), Point(2e9, pytest.approx(1.0)))
+    assert table.points == (TablePoint(500e6, pytest.approx(0.65)),)
+    assert import_points(path, cluster="A").points == (
+        TablePoint(1e9, pytest.approx(0.8)),
+        TablePoint(2e9, pytest.approx(1.0)),
+    )
     with pytest.raises(WrongUsage, match=r"has 2 tables: 'A' \(2 points\), 'B' \(2 points\)"):
         import_points(path)
 

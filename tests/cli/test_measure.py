@@ -113,7 +113,7 @@ def test_without_onnx_the_install_line_is_told(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert done.returncode == 5
-    assert "fix: pip install 'explorer[onnx]'" in done.stderr
+    assert "fix: pip install onnx onnxruntime" in done.stderr
 
 
 def test_stopped_half_way_it_keeps_what_it_has(tmp_path: Path) -> None:

@@ -46,10 +46,9 @@ def test_each_error_class_has_its_exit_code_and_a_fix(error: ExplorerError, code
 
 
 def test_single_fault_is_printed_in_one_line() -> None:
-    assert (
-        str(InvalidFile("a.toml", [Fault("[x] y", "is wrong", "change it")]))
-        == "a.toml: [x] y: is wrong\n  fix: change it"
-    )
+    error = InvalidFile("a.toml", [Fault("[x] y", "is wrong", "change it")])
+
+    assert str(error) == "a.toml: [x] y: is wrong\n  fix: change it"
 
 
 def test_fault_of_a_whole_file_has_no_location() -> None:

@@ -262,7 +262,7 @@ def test_audit_runs_on_any_table(data: st.DataObject) -> None:
     for name, values in columns.items():
         for row, value in enumerate(values, start=1):
             lines[row][header.index(name)] = repr(value)
-    claims = audit(parse_table("\n".join(",".join(line) for line in lines)))
+    items = audit(parse_table("\n".join(",".join(line) for line in lines)))
     assert {item.verdict for item in items} <= set(VERDICTS)
 
 

@@ -149,7 +149,7 @@ def test_of_a_url_all_but_the_password_is_shown(url: str, shown: str) -> None:
         ("grpc://head:13000", WrongUsage, r"is a gRPC proxy: explorer writes from one process(.|\n)*fix: give the URL"),
         ("sqlite:///{}/nowhere/x.db", WrongUsage, "cannot be opened: .*unable to open database file"),
         ("sqlite:///{}/x.db", WrongUsage, "cannot be opened: .*not a database"),
-        ("postgresql://me:sEcReT@localhost/db", MissingPart, r"pip install 'explorer\[postgresql\]'"),
+        ("postgresql://me:sEcReT@localhost/db", MissingPart, r"pip install 'psycopg\[binary\]'"),
         pytest.param(
             "mysql://me:sEcReT@localhost/db", ExplorerError, "fix: pip install MySQLdb",
             marks=pytest.mark.skipif(find_spec("MySQLdb") is not None, reason="the driver is installed"),

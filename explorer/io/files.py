@@ -1,15 +1,24 @@
-"""Files on disk: bounded reading, atomic replacement, SHA-256, and the folders of shipped declarations."""
+"""Files on disk: bounded reading, atomic replacement, digests, and the folders of shipped declarations."""
 
 import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from explorer.errors import Fault, InvalidFile, WrongUsage
 
 MAX_DECLARATION_BYTES = 1_000_000
 MAX_TABLE_BYTES = 200_000_000
+
+
+class FileDigest(NamedTuple):
+    """Identity of a file's content: its size, and the SHA-256 of its bytes in hex."""
+
+    n_bytes: int
+    sha256: str
 
 
 def is_file(path: Path) -> bool:
@@ -27,8 +36,17 @@ def read_text(path: Path, *, max_bytes: int) -> str:
         WrongUsage: the file does not exist or is not readable.
         InvalidFile: the file is larger than `max_bytes`, empty, or not UTF-8.
     """
+    return decode_text(path, read_bytes(path, max_bytes=max_bytes))
+
+
+def decode_text(path: Path, content: bytes) -> str:
+    """Decode the bytes of a file as UTF-8, without a byte order mark.
+
+    Raises:
+        InvalidFile: the text is blank or not UTF-8.
+    """
     try:
-        text = read_bytes(path, max_bytes=max_bytes).decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidFile(path, [Fault(f"byte {error.start}", "is not UTF-8 text", "save it as UTF-8")]) from None
     if not text.strip():
@@ -63,7 +81,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         WrongUsage: the folder is not writable.
     """
-    write_bytes(path, text.encode())
+    write_parts(path, [text])
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -72,12 +90,28 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         WrongUsage: the folder is not writable.
     """
+    _replace(path, [content])
+
+
+def write_parts(path: Path, parts: Iterable[str]) -> FileDigest:
+    """Replace a file atomically by the joined parts of a text; return its digest.
+
+    Raises:
+        WrongUsage: the folder is not writable.
+    """
+    return _replace(path, (part.encode() for part in parts))
+
+
+def _replace(path: Path, parts: Iterable[bytes]) -> FileDigest:
+    digest, n_bytes = hashlib.sha256(), 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                for part in parts:
+                    n_bytes += file.write(part)
+                    digest.update(part)
                 file.flush()
                 os.fsync(file.fileno())
             # mkstemp creates files with mode 0600; results get the usual mode under the umask.
@@ -91,6 +125,24 @@ def write_bytes(path: Path, content: bytes) -> None:
             raise
     except OSError as error:
         raise cannot_write(path, error) from None
+    return FileDigest(n_bytes, digest.hexdigest())
+
+
+def file_digest(content: bytes) -> FileDigest:
+    """Return the digest of a file's bytes."""
+    return FileDigest(len(content), sha256(content))
+
+
+def matches_digest(path: Path, digest: FileDigest) -> bool:
+    """Return whether a file has a digest; the file may be larger than memory.
+
+    Raises:
+        OSError: the file is not readable.
+    """
+    if path.stat().st_size != digest.n_bytes:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == digest.sha256
 
 
 def cannot_write(path: Path, error: OSError) -> WrongUsage:

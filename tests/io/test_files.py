@@ -29,7 +29,7 @@ def test_missing_folders_are_created(tmp_path: Path) -> None:
 
 
 def test_failed_write_keeps_the_old_file_only(tmp_path: Path) -> None:
-    """A lone surrogate cannot be encoded in UTF-8."""
+    """A lone surrogate cannot be encoded in UTF-8, which fails after the temporary file was created."""
     path = tmp_path / "front.csv"
     write_text(path, "old")
     with pytest.raises(UnicodeEncodeError, match="surrogates not allowed"):

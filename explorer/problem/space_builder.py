@@ -223,7 +223,7 @@ def _by_law(builder: _Builder) -> tuple[list[Dimension], AlphaPowerLaw, tuple[fl
     return [voltage, share], law, clock
 
 
-_MEASURE = "move the range, measure samples there, or set [domain] enforce = false"
+_MEASURE = "move the range, measure samples in it, or set [domain] enforce = false"
 
 
 def _limited(builder: _Builder, name: str, declared: tuple[float, float]) -> tuple[float, float]:
@@ -255,5 +255,5 @@ def _points_inside(builder: _Builder, points: OperatingPoints) -> OperatingPoint
     )
     if not inside.size:
         what = f"none lies inside the model's domain for {builder.family}"
-        raise builder.error("[operating_points] points", what, "measure samples there, or set [domain] enforce = false")
+        raise builder.error("[operating_points] points", what, "measure samples at them, or set [domain] enforce = false")
     return points.rows(inside)

@@ -255,5 +255,6 @@ def _points_inside(builder: _Builder, points: OperatingPoints) -> OperatingPoint
     )
     if not inside.size:
         what = f"none lies inside the model's domain for {builder.family}"
-        raise builder.error("[operating_points] points", what, "measure samples at them, or set [domain] enforce = false")
+        fix = "measure samples at these, or set [domain] enforce = false"
+        raise builder.error("[operating_points] points", what, fix)
     return points.rows(inside)

@@ -11,7 +11,7 @@ import pytest
 from explorer.io.files import shipped_folder
 from explorer.models.evaluation import make_problem
 from explorer.models.loading import load_evaluator
-from explorer.problem.study import load_space, load_study
+from explorer.problem.study import read_space, read_study
 
 ROOT = Path(__file__).parent.parent / "explorer"
 # Folders from left to right, and the rooms of each (folders or single files) from left to right: a module imports only
@@ -196,20 +196,20 @@ def test_an_unknown_public_name_is_an_attribute_error() -> None:
 
 @pytest.mark.parametrize("path", sorted(shipped_folder("studies").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_study_loads_with_its_model(path: Path) -> None:
-    study = load_study(str(path))
+    study = read_study(str(path))
     problem = make_problem(study, load_evaluator(study))
 
     assert study.title
     assert problem.sample(16)["is_feasible"].any()
-    assert load_study(path.stem).sha256 == study.sha256
+    assert read_study(path.stem).sha256 == study.sha256
 
 
 @pytest.mark.parametrize("path", sorted(shipped_folder("search_spaces").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_space_loads_and_has_a_family(path: Path) -> None:
-    space = load_space(str(path))
+    space = read_space(str(path))
 
     # A space of several families leaves them to its study, which must then name them.
-    studies = [load_study(str(study)) for study in shipped_folder("studies").glob("*.toml")]
+    studies = [read_study(str(study)) for study in shipped_folder("studies").glob("*.toml")]
     assert space.families or any(one.name == path.stem and one.families for study in studies for one in study.spaces)
     assert space.file.title
 

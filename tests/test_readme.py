@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from explorer.api import load_problem as load
-from explorer.problem.study import load_space
+from explorer.problem.study import read_space
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ def test_every_search_space_of_the_readme_is_one(tmp_path: Path) -> None:
     assert len(texts) >= 2
     for text in texts:
         (tmp_path / "space.toml").write_text(text, encoding="utf-8")
-        assert load_space(str(tmp_path / "space.toml")).file.axes
+        assert read_space(str(tmp_path / "space.toml")).file.axes
 
 
 def test_the_table_study_of_the_readme_runs_on_such_a_table(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_the_errors_that_the_readme_states_are_those_that_fit_finds() -> None:
 
 def test_the_table_of_shipped_networks_is_the_committed_surface() -> None:
     from explorer.network.graph.model import ZOO, load_network
-    from explorer.network.measurement.accuracy import wilson
+    from explorer.network.measurement.accuracy import wilson_interval
 
     with (ZOO / "digits-surface.csv").open(encoding="utf-8") as file:
         surface = list(csv.DictReader(file))
@@ -132,7 +132,7 @@ def test_the_table_of_shipped_networks_is_the_committed_surface() -> None:
     assert {name for name, _ in rows} == set(origins)
     for name, said in rows:
         network, right = load_network(name), origins[name]["network"]["n_right"]
-        low, high = wilson(right, 719)
+        low, high = wilson_interval(right, 719)
         cell = next(row for row in surface if row["family"] == name and row["pruning_ratio"] == "0.6"
                     and row["quant_step"].startswith("0.0629"))  # fmt: skip
         ratio = int(cell["n_accesses"]) / int(cell["n_macs"])

@@ -32,9 +32,9 @@ def results_folder(study_or_folder: str | Path) -> Path:
     if given.is_dir():
         raise WrongUsage(f"{given}: holds no results", fix="give a folder that `explorer run` wrote")
     # Not at the top: results are read without the declarations that they were made from, and pydantic with them.
-    from explorer.problem.study import load_study
+    from explorer.problem.study import read_study
 
-    study = load_study(str(study_or_folder))  # an unknown name is told as such, with the nearest one
+    study = read_study(str(study_or_folder))  # an unknown name is told as such, with the nearest one
     raise WrongUsage(f"{named}: study '{study.name}' has not been run here", fix=f"explorer run {study_or_folder}")
 
 

@@ -14,12 +14,12 @@ from explorer.models.measured.function import Measure
 from explorer.pareto.results.folder import write_folder
 from explorer.pareto.results.results import Results, nothing_feasible
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 from explorer.report.pages.write import write_page
-from explorer.search.collect import collect
+from explorer.search.collect import collect_results
 from explorer.search.progress import Progress
 from explorer.search.run import Execution, search, utc_now
-from explorer.search.run_log import Clock, logged
+from explorer.search.run_log import Clock, log_run
 from explorer.search.session import SearchSession, open_session
 from explorer.search.storage.journal import repair_tail
 from explorer.search.storage.open import journal_path, recover_journal
@@ -59,7 +59,7 @@ def load_problem(study: str, *, measure: Measure | str | None = None) -> Problem
         WrongUsage: there is no such study or model.
         InvalidFile: a file is not what it should be; all of its faults at once.
     """
-    declared = load_study(study)
+    declared = read_study(study)
     return make_problem(declared, load_evaluator(declared, measure=measure))
 
 
@@ -121,7 +121,7 @@ def run(
     execution = Execution(workers, cluster, dict(resources or {}), uploads, seconds)
     folder = Path(out) if out is not None else RESULTS_FOLDER / asked.name
     journal = journal_path(storage, folder)
-    with run_lock(folder, storage, study=asked.name, is_patient=wait, say=say) as ensure_lock:
+    with run_lock(folder, storage, study=asked.name, should_wait=wait, say=say) as ensure_lock:
         kept = recover_journal(journal) if recover and journal and journal.is_file() else None
         repair_journal(journal, say=say)
         prepared = open_session(replace(loaded, study=asked), out=folder, storage_url=storage)
@@ -157,18 +157,18 @@ def _searched(
     say: Callable[[str], None],
     clock: Clock,
 ) -> Outcome:
-    with translate_storage_errors(prepared.place):
-        before = prepared.tried.n
+    with translate_storage_errors(prepared.storage_label):
+        before = prepared.trials.n
     began = time.perf_counter()
     stopped: Interrupted | MeasurementFailed | None = None
     try:
-        with logged(prepared, clock=clock, execution=execution.as_json()):
+        with log_run(prepared, clock=clock, execution=execution.as_json()):
             search(prepared, execution=execution, progress=progress, notify=say)
     except (Interrupted, MeasurementFailed) as error:
         stopped = error
     seconds = time.perf_counter() - began
-    with translate_storage_errors(prepared.place):
-        results = annotate_uncertainty(collect(prepared), prepared.problem)
+    with translate_storage_errors(prepared.storage_label):
+        results = annotate_uncertainty(collect_results(prepared), prepared.problem)
     write_folder(results, prepared.out)
     write_page(results, prepared.out / "report.html", place=display_name(results.study, prepared.out))
     if stopped:

@@ -30,9 +30,9 @@ def init(
     from explorer.cli.console import note, print_text
     from explorer.errors import WrongUsage
     from explorer.io.files import write_text
-    from explorer.models.scaffold import fitted_name, scaffold_study, starter_name
+    from explorer.models.scaffold import fitted_model_name, scaffold_name, scaffold_study
 
-    called = starter_name(samples, asked=name)
+    called = scaffold_name(samples, name=name)
     starter = scaffold_study(samples, name=called, folder=Path("studies"), knobs=knob or (), is_table=table)
     texts = {Path("studies") / f"{called}.toml": starter.study}
     if starter.space is not None:
@@ -50,7 +50,7 @@ def init(
     note(f"look through {'it' if len(texts) == 1 else 'them'}, then:")
     if not table:
         columns = "".join(f" --knob {shlex.quote(column)}" for column in knob or ())
-        model = shlex.quote(fitted_name(samples.name))
+        model = shlex.quote(fitted_model_name(samples.name))
         note(f"  explorer fit {shlex.quote(str(samples))}{columns} -o {model}    # what the model is worth")
     note(f"  explorer run {called}")
     note(f"  explorer choose {called} --knee")

@@ -90,7 +90,7 @@ def measure(
         seconds=time_limit, device=device, level=level, technology=technology or SHIPPED,
     )  # fmt: skip
     calibration = load_data(full_int8) if full_int8 else None
-    bench = prepare_measurement(network, load_data(data), conditions=conditions, calibration=calibration)
+    bench = prepare_measurement(network, load_data(data), options=conditions, calibration=calibration)
     rows: list[Row] = []
     try:
         _measure_all(bench, wanted, rows=rows, output=output)
@@ -171,7 +171,7 @@ def _print(bench: "MeasurementSetup", rows: "list[Row]") -> None:
 
     network, counts = bench.network, bench.counts
     print_text(
-        f"{network.name}: {network.n_weights:,} weights, {network.n_bytes:,} bytes; {int(bench.is_right.sum())} of "
+        f"{network.name}: {network.n_weights:,} weights, {network.n_bytes:,} bytes; {int(bench.is_correct.sum())} of "
         f"{bench.data.n_samples} right; {counts.n_macs:,} MACs and {counts.n_accesses:,} memory accesses a run"
     )
     print_text("")
@@ -182,7 +182,7 @@ def _print(bench: "MeasurementSetup", rows: "list[Row]") -> None:
     note(
         f"energy: {bench.meter.name}, idle in it" if bench.meter else "energy: no meter on this machine, none measured"
     )
-    note(f"eq. (1) is modelled: {bench.technology.title}, every access to {bench.conditions.level}")
+    note(f"eq. (1) is modelled: {bench.technology.title}, every access to {bench.options.level}")
     if counts.uncounted:
         note(f"not counted: {', '.join(counts.uncounted[:5])}")
 

@@ -27,7 +27,7 @@ def predict(
     from explorer.cli.console import note, print_json, print_table, short_title, value_cell
     from explorer.errors import WrongUsage
     from explorer.models.loading import load_model
-    from explorer.models.predict import implied_knobs, one_design, predict_designs, takes_unquantized
+    from explorer.models.predict import implied_knobs, parse_design, predict_designs, supports_unquantized
     from explorer.models.samples.samples import read_designs
     from explorer.pareto.results.csv_text import csv_text
     from explorer.problem.columns import COLUMNS, column_of
@@ -48,10 +48,10 @@ def predict(
         family_ = surrogate.families[0]
         categories = tuple(surrogate.choices(family_))
         needed = ("family", *surrogate.domain[family_], *categories)
-        may_be_zero, implied = takes_unquantized(surrogate), implied_knobs(surrogate)
+        may_be_zero, implied = supports_unquantized(surrogate), implied_knobs(surrogate)
         asked = read_designs(designs, knobs=needed, categories=categories, implied=implied, is_measured=may_be_zero)
     else:
-        asked = one_design(surrogate, given)
+        asked = parse_design(surrogate, given)
     columns = predict_designs(surrogate, asked)
     n = len(columns["family"])
     if style is Format.csv:

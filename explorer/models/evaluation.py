@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from explorer.errors import Fault, InvalidFile, suggestion
-from explorer.models.evaluator import Evaluator, measurer
+from explorer.models.evaluator import Evaluator, as_measurer
 from explorer.models.measured.table import TableEvaluator
 from explorer.models.parametric.surrogate import Surrogate
 from explorer.models.response.multi_target import MultiResponse
@@ -217,7 +217,7 @@ def _lacking(study: Study, evaluator: Evaluator) -> Iterator[Fault]:
 
 def fingerprint(evaluator: Evaluator) -> dict[str, Any]:
     """Return the identity of a model as plain JSON values: its samples and coefficients."""
-    if measuring := measurer(evaluator):
+    if measuring := as_measurer(evaluator):
         return measuring.fingerprint
     if isinstance(evaluator, Surrogate):
         coefficients = {

@@ -89,6 +89,6 @@ class Measurer(Evaluator, Protocol):
         """Return the conditions of the measurements, as plain JSON values."""
 
 
-def measurer(evaluator: Evaluator) -> Measurer | None:
+def as_measurer(evaluator: Evaluator) -> Measurer | None:
     """Return an evaluator as what it is: one that measures; None where it predicts."""
     return None if evaluator.is_vectorized else cast("Measurer", evaluator)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from explorer.models.posterior_draws import Draws, PosteriorModel, blocks_of, drawn_targets
+from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws, split_into_blocks
 from explorer.problem.columns import TARGETS, Columns, n_rows, stack
 from explorer.problem.objectives import OBJECTIVES, CostWeights, add_objectives
 
@@ -26,12 +26,12 @@ def add_intervals(
     """
     if not n_rows(columns):
         return {**columns, **{f"{name}{end}": np.empty(0) for name in _bounded(columns) for end in ("_lo", "_hi")}}
-    bounds = stack([_block_bounds(block, model, draws, weights, level) for block in blocks_of(columns)])
+    bounds = stack([_block_bounds(block, model, draws, weights, level) for block in split_into_blocks(columns)])
     return {**columns, **bounds}
 
 
 def _block_bounds(block: Columns, model: PosteriorModel, draws: Draws, weights: CostWeights, level: float) -> Columns:
-    drawn = add_objectives(drawn_targets(model, draws, block, with_noise=True), weights)
+    drawn = add_objectives(predict_draws(model, draws, block, with_noise=True), weights)
     tail = (1 - level) / 2
     bounds: Columns = {}
     for name in _bounded(block):

@@ -21,7 +21,7 @@ from explorer.models.model_files.parametric import surrogate_from_file, surrogat
 from explorer.models.model_files.response import MULTI_SCHEMA, responses_from_json, responses_to_json
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.posterior_draws import PosteriorModel
-from explorer.models.quality.leave_one_out import calibrated, leave_one_out
+from explorer.models.quality.leave_one_out import calibrate_intervals, leave_one_out
 from explorer.models.response.multi_target import KnobColumns, MultiResponse, fit_responses, with_knobs
 from explorer.models.response.selection import format_error
 from explorer.models.samples.knob_inference import infer_knobs
@@ -90,10 +90,10 @@ def _from_csv(path: Path, own: Sequence[str] | None, ignore: Sequence[str], *, i
     """Read a samples CSV; its own knobs are the named ones (of several files, those that it has), or guessed."""
     if own is None:
         guess = infer_knobs(read_csv(path).without(ignore))
-        samples = read_samples(path, own=guess.knobs, ignore=ignore)
+        samples = read_samples(path, extra_knobs=guess.knobs, ignore=ignore)
         return replace(samples, notes=(*guess.notes, *samples.notes))
     there = [name for name in own if name in read_csv(path).header] if is_one_of_several else own
-    return read_samples(path, own=there, ignore=ignore)
+    return read_samples(path, extra_knobs=there, ignore=ignore)
 
 
 def fit_samples(tables: Sequence[KnobColumns], *, name: str) -> PosteriorModel:
@@ -113,7 +113,7 @@ def fit_samples(tables: Sequence[KnobColumns], *, name: str) -> PosteriorModel:
         beyond = _beyond_shapes(samples)
         if beyond:
             return _with_note(fit_responses(tables, name=name), f"not fitted by the paper's shapes: {beyond}")
-        shapes = calibrated(fit_surrogate(samples, name=name))
+        shapes = calibrate_intervals(fit_surrogate(samples, name=name))
         if len(samples.labels) < _ROWS_FOR_RESPONSES:
             return shapes
         responses = fit_responses(tables, name=name)
@@ -177,7 +177,7 @@ def load_evaluator(study: Study, *, measure: Measure | str | None = None) -> Eva
     if study.live is not None:
         return network_evaluator(study)
     if study.table is not None:
-        samples = read_samples(Path(study.model), own=study.table.knobs, ignore=study.table.ignore)
+        samples = read_samples(Path(study.model), extra_knobs=study.table.knobs, ignore=study.table.ignore)
         asked = [need for objective in study.objectives for need in objective.needs]
         asked += [c.column for c in study.constraints if c.column in TARGETS]
         return table_evaluator(samples, name=study.model, needs=list(dict.fromkeys(asked)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explorer.models.parametric.functional_forms import SHAPES, ParametricForm
+from explorer.models.parametric.functional_forms import PARAMETRIC_FORMS, ParametricForm
 from explorer.models.parametric.laplace import Fit
 from explorer.models.parametric.surrogate import Surrogate, relative_to, with_latency_ratio
 from explorer.models.response.multi_target import MultiResponse
@@ -54,9 +54,9 @@ def posterior_draws(model: PosteriorModel, *, n: int = N_DRAWS, seed: int = 0) -
         return model.posterior(n=n, seed=seed)
     columns = model.samples.columns
     relative = with_latency_ratio(relative_to(model.references, columns), model.fits.get("latency_s"))
-    streams = np.random.SeedSequence(seed).spawn(len(SHAPES))
+    streams = np.random.SeedSequence(seed).spawn(len(PARAMETRIC_FORMS))
     result = {}
-    for stream, target in zip(streams, SHAPES, strict=True):
+    for stream, target in zip(streams, PARAMETRIC_FORMS, strict=True):
         if target in model.fits:
             rows = np.isfinite(columns[target])
             result[target] = _draw(
@@ -66,7 +66,7 @@ def posterior_draws(model: PosteriorModel, *, n: int = N_DRAWS, seed: int = 0) -
     return result
 
 
-def drawn_targets(model: PosteriorModel, draws: Draws, designs: Columns, *, with_noise: bool) -> Columns:
+def predict_draws(model: PosteriorModel, draws: Draws, designs: Columns, *, with_noise: bool) -> Columns:
     """Return every target of the designs in every draw, shape (S, n) each; NaN for families without data.
 
     Args:
@@ -76,7 +76,7 @@ def drawn_targets(model: PosteriorModel, draws: Draws, designs: Columns, *, with
         with_noise: include the scatter around the shapes, as a new measurement would have it.
     """
     if isinstance(model, MultiResponse):
-        return model.drawn(
+        return model.evaluate_draws(
             {t: d for t, d in draws.items() if isinstance(d, ResponseDraws)}, designs, with_noise=with_noise
         )
     return _drawn_shapes(model, {t: d for t, d in draws.items() if isinstance(d, FitDraws)}, designs, with_noise)
@@ -84,7 +84,7 @@ def drawn_targets(model: PosteriorModel, draws: Draws, designs: Columns, *, with
 
 def _drawn_shapes(model: Surrogate, draws: Mapping[str, FitDraws], designs: Columns, with_noise: bool) -> Columns:
     relative = relative_to(model.references, designs)
-    latency = SHAPES["latency_s"]
+    latency = PARAMETRIC_FORMS["latency_s"]
     if "latency_s" in draws:
         ratio = np.exp(latency.effect(relative, _spread(draws["latency_s"])))
     else:
@@ -94,7 +94,7 @@ def _drawn_shapes(model: Surrogate, draws: Mapping[str, FitDraws], designs: Colu
     doubt = np.sqrt(1 + _DISCREPANCY**2 * -np.expm1(-0.5 * distance**2))
     result = {}
     for target in (t for t in model.targets if t in draws):
-        drawn, shape = draws[target], SHAPES[target]
+        drawn, shape = draws[target], PARAMETRIC_FORMS[target]
         place = [drawn.families.index(name) if name in drawn.families else -1 for name in names]
         levels = np.column_stack([drawn.levels, np.full(len(drawn.noise), np.nan)])[:, np.array(place)[index]]
         linked = levels + shape.effect({**relative, "latency_ratio": ratio}, _spread(drawn))
@@ -104,7 +104,7 @@ def _drawn_shapes(model: Surrogate, draws: Mapping[str, FitDraws], designs: Colu
     return result
 
 
-def blocks_of(designs: Columns) -> list[Columns]:
+def split_into_blocks(designs: Columns) -> list[Columns]:
     """Return designs in blocks small enough to hold all draws of each."""
     return [take(designs, np.arange(i, min(i + _BLOCK, n_rows(designs)))) for i in range(0, n_rows(designs), _BLOCK)]
 
@@ -120,7 +120,7 @@ def _draw(fit: Fit, relative: Columns, family: "np.ndarray[tuple[int, ...], np.d
     stretch = np.sqrt(_PROPOSAL_FREEDOM / rng.chisquare(_PROPOSAL_FREEDOM, size))
     state = mode + (normal * stretch[:, None]) @ root.T
     index = np.array([families.index(name) for name in family.tolist()])
-    misfit = fit.shape.linked(values) - state[:, :k][:, index] - _effects(fit.shape, state[:, k:], relative)
+    misfit = fit.form.linked(values) - state[:, :k][:, index] - _effects(fit.form, state[:, k:], relative)
     squares = np.sum(misfit**2, axis=1)
     log_weight = _log_density(fit, state[:, k:], squares) + 0.5 * (_PROPOSAL_FREEDOM + len(mode)) * np.log1p(
         np.sum((normal * stretch[:, None]) ** 2, axis=1) / _PROPOSAL_FREEDOM
@@ -130,20 +130,20 @@ def _draw(fit: Fit, relative: Columns, family: "np.ndarray[tuple[int, ...], np.d
     # Systematic resampling: the least scatter that resampling can have.
     picks = np.searchsorted(np.cumsum(weight), (np.arange(n) + rng.random()) / n).clip(0, size - 1)
     picks = rng.permutation(picks)
-    prior = fit.shape.noise
+    prior = fit.form.noise
     freedom = prior.weight + len(values)
     variance = (prior.weight * prior.value**2 + squares[picks]) / rng.chisquare(freedom, n)
     chosen = state[picks]
-    coefficients = {p.name: p.natural(chosen[:, k + j]) for j, p in enumerate(fit.shape.priors)}
+    coefficients = {p.name: p.natural(chosen[:, k + j]) for j, p in enumerate(fit.form.priors)}
     return FitDraws(families, chosen[:, :k], coefficients, np.sqrt(variance), _even_normals(n, rng),
                     float(1 / np.sum(weight**2) / size))  # fmt: skip
 
 
 def _log_density(fit: Fit, coefficients: Float, squares: Float) -> Float:
     """Return the logarithm of the posterior with the noise integrated out, shape (S,), up to a constant."""
-    centers = np.array([p.center for p in fit.shape.priors])
-    widths = np.array([p.width for p in fit.shape.priors])
-    noise = fit.shape.noise
+    centers = np.array([p.center for p in fit.form.priors])
+    widths = np.array([p.width for p in fit.form.priors])
+    noise = fit.form.noise
     likelihood = -0.5 * (fit.n + noise.weight) * np.log(noise.weight * noise.value**2 + squares)
     return np.asarray(likelihood - 0.5 * np.sum(((coefficients - centers) / widths) ** 2, axis=1))
 

@@ -13,7 +13,7 @@ from explorer.problem.objectives import CostWeights
 from explorer.units import SYMBOLS, parse_quantity
 
 
-def one_design(model: PosteriorModel, asked: Mapping[str, str]) -> Columns:
+def parse_design(model: PosteriorModel, asked: Mapping[str, str]) -> Columns:
     """Return a table of one design from texts; numbers may carry a unit.
 
     Args:
@@ -39,7 +39,7 @@ def one_design(model: PosteriorModel, asked: Mapping[str, str]) -> Columns:
             "; ".join(told), fix=f"give {', '.join(map(_flag, (*spans, *choices)))}, or --designs FILE.csv"
         )
     texts = {**implied, **asked}
-    numbers = {name: _number(name, texts[name], is_measured=takes_unquantized(model)) for name in spans}
+    numbers = {name: _number(name, texts[name], is_measured=supports_unquantized(model)) for name in spans}
     table: Columns = {"family": np.array([family], dtype=object)}
     table |= {name: np.array([value]) for name, value in numbers.items()}
     return table | {name: np.array([texts[name]], dtype=object) for name in choices}
@@ -57,7 +57,7 @@ def _implied(model: PosteriorModel, family: str) -> dict[str, str]:
     return fixed | {name: names[0] for name, names in model.choices(family).items() if len(names) == 1}
 
 
-def takes_unquantized(model: PosteriorModel) -> bool:
+def supports_unquantized(model: PosteriorModel) -> bool:
     """Tell whether a model predicts networks that were not quantized (a step of 0): the paper's shapes cannot."""
     return isinstance(model, MultiResponse)
 

@@ -53,7 +53,7 @@ def scaffold_study(
     """
     guess = infer_knobs(read_csv(path))
     own = list(knobs or guess.knobs)
-    samples = read_samples(path, own=own)
+    samples = read_samples(path, extra_knobs=own)
     targets = [t for t in _PREFERRED if t in samples.targets and np.isfinite(samples.columns[t]).all()]
     # What is the same in every row has nothing to gain.
     targets = [t for t in targets if np.ptp(samples.columns[t]) > 0] or targets
@@ -69,12 +69,12 @@ def scaffold_study(
     space = (
         None
         if is_table
-        else _text(_space_lines(samples, path, others=[c for c in (*guess.knobs, *guess.others) if c not in own]))
+        else _text(_space_lines(samples, path, others=[c for c in (*guess.knobs, *guess.undecided) if c not in own]))
     )
     return Scaffold(space, _text(study), (*(() if knobs else guess.notes), *samples.notes))
 
 
-def starter_name(path: Path, *, asked: str | None = None) -> str:
+def scaffold_name(path: Path, *, asked: str | None = None) -> str:
     """Return what to call the space and the study for a samples CSV: the file's name, unless that ships.
 
     A file so called would stand before the shipped one wherever that is named in this folder.
@@ -96,7 +96,7 @@ def starter_name(path: Path, *, asked: str | None = None) -> str:
     return f"my-{name}"
 
 
-def fitted_name(path: str) -> str:
+def fitted_model_name(path: str) -> str:
     """Return the name that a model fitted to a samples CSV is given: `my.csv` becomes `my-model.json`."""
     return f"{path.removesuffix('.csv')}-model.json"
 

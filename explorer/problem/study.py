@@ -128,7 +128,7 @@ class Study:
         )
 
 
-def load_study(name_or_path: str) -> Study:
+def read_study(name_or_path: str) -> Study:
     """Read a study by name (`./studies/`, then those shipped) or by path.
 
     Raises:
@@ -164,7 +164,7 @@ def load_study(name_or_path: str) -> Study:
     )
 
 
-def load_space(name_or_path: str, *, families: tuple[str, ...] | None = None, base: Path | None = None) -> Space:
+def read_space(name_or_path: str, *, families: tuple[str, ...] | None = None, base: Path | None = None) -> Space:
     """Read a search space by name (`./search_spaces/`, then those shipped) or by path.
 
     Raises:
@@ -203,10 +203,10 @@ def declaration_text(declaration: dict[str, Any]) -> str:
 
 def _spaces(declared: StudyFile, path: Path) -> tuple[Space, ...]:
     names = (declared.space,) if isinstance(declared.space, str) else declared.space or ()
-    spaces = [load_space(name, families=declared.families, base=path.parent) for name in names]
+    spaces = [read_space(name, families=declared.families, base=path.parent) for name in names]
     if isinstance(declared.model, LiveModel) and declared.families is None and not any(s.families for s in spaces):
         # One network is one family: without a declared name it is named after its file.
-        spaces = [load_space(name, families=(Path(declared.model.onnx).stem,), base=path.parent) for name in names]
+        spaces = [read_space(name, families=(Path(declared.model.onnx).stem,), base=path.parent) for name in names]
     faults: list[Fault] = []
     covered = [family for space in spaces for family in space.families]
     if not covered and declared.families is None:

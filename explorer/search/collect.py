@@ -6,25 +6,25 @@ from dataclasses import replace
 import numpy as np
 
 from explorer.models.evaluation import Problem, fingerprint
-from explorer.models.evaluator import measurer
+from explorer.models.evaluator import as_measurer
 from explorer.models.posterior_draws import PosteriorModel
 from explorer.pareto.results.results import Results
 from explorer.pareto.uncertainty.front_warnings import front_warnings, objective_warnings
 from explorer.problem.columns import Columns, by_configuration, knobs_of, stack, take
 from explorer.problem.objectives import OBJECTIVES, add_objectives
-from explorer.search.run_log import provenance, runs_of
+from explorer.search.run_log import build_provenance, runs_of
 from explorer.search.session import SearchSession, failure_counts
 
 _SHOWN_REASONS = 5
 
 
-def collect(run: SearchSession) -> Results:
+def collect_results(run: SearchSession) -> Results:
     """Return the COMPLETE trials of a study as results.
 
     Raises:
         WrongUsage, InvalidFile: the storage cannot be used.
     """
-    study, problem, tried = run.problem.study, run.problem, run.tried
+    study, problem, tried = run.problem.study, run.problem, run.trials
     table = {**tried.table, "design_id": tried.numbers, "origin": tried.origin}
     samples, labels = _measured(problem)
     constraints = tuple(c.text for c in study.constraints)
@@ -40,8 +40,8 @@ def collect(run: SearchSession) -> Results:
         *objective_warnings(problem),
         *front_warnings(bare.front_columns, problem),
     )
-    origin = provenance(problem, place=run.place, runs=runs_of(run), model=fingerprint(problem.evaluator))
-    if measuring := measurer(problem.evaluator):
+    origin = build_provenance(problem, place=run.place, runs=runs_of(run), model=fingerprint(problem.evaluator))
+    if measuring := as_measurer(problem.evaluator):
         origin["measurement"] = measuring.provenance(when=str(origin["ended"] or ""))
     return replace(bare, notes=notes, provenance=origin)
 

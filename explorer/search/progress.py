@@ -22,7 +22,7 @@ class Progress(Protocol):
         """Receive the number of COMPLETE trials, the wanted number and the hypervolume, after each batch."""
 
 
-class FrontSoFar:
+class FrontTracker:
     """Front of a run, updated with new trials; without a callback nothing is computed."""
 
     def __init__(self, run: SearchSession, progress: Progress | None) -> None:
@@ -51,7 +51,7 @@ class FrontSoFar:
         return hypervolume(self._values, self._run.reference, self._run.problem.study.objectives)
 
 
-def stopped(run: SearchSession, done: int, wanted: int) -> Interrupted:
+def interruption_error(run: SearchSession, done: int, wanted: int) -> Interrupted:
     """Return the error of a search that was stopped between batches."""
     return Interrupted(
         f"stopped after {done} of {wanted} trials; all of them are in {run.place}",
@@ -60,7 +60,7 @@ def stopped(run: SearchSession, done: int, wanted: int) -> Interrupted:
 
 
 @contextmanager
-def stoppable() -> Iterator[Callable[[], bool]]:
+def handle_interrupts() -> Iterator[Callable[[], bool]]:
     """Yield a function that returns True after Ctrl-C or SIGTERM; the second one raises KeyboardInterrupt.
 
     A signal that the process ignores stays ignored.

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.trial import TrialState
 
 from explorer.errors import WrongUsage
-from explorer.models.evaluator import measurer
+from explorer.models.evaluator import as_measurer
 from explorer.models.measured.function import run_source
 from explorer.models.measured.task import SourceFunction
 from explorer.search.encoding import Encoding
@@ -17,7 +17,7 @@ from explorer.search.enqueued import fault_of, is_enqueued
 from explorer.search.execution.coordinator import search_measured
 from explorer.search.execution.executor import DesignExecutor
 from explorer.search.execution.local import MAX_WORKERS, InlineExecutor, LocalExecutor
-from explorer.search.progress import Progress, stoppable
+from explorer.search.progress import Progress, handle_interrupts
 from explorer.search.session import FAILED_ATTR, SearchSession
 from explorer.search.single_process import search_single_process
 from explorer.search.storage.bulk import finish_enqueued
@@ -110,13 +110,13 @@ def search(
         WrongUsage, InvalidFile, MissingPart: the storage, sampler or cluster cannot be used.
     """
     execution = execution or Execution()
-    with stoppable() as is_interrupted:
+    with handle_interrupts() as is_interrupted:
 
         def is_stopped() -> bool:
             return is_interrupted() or should_stop()
 
-        measuring = measurer(run.problem.evaluator)
-        fail_faulty(run)
+        measuring = as_measurer(run.problem.evaluator)
+        fail_invalid_trials(run)
         if measuring is None:
             if not execution.is_inline:
                 notify(
@@ -134,7 +134,7 @@ def search(
         return search_measured(run, executor, progress=progress, should_stop=is_stopped, notify=notify)
 
 
-def fail_faulty(run: SearchSession) -> None:
+def fail_invalid_trials(run: SearchSession) -> None:
     """Record FAIL for trials that would stay unfinished for ever: enqueued with impossible parameters, or abandoned.
 
     Earlier versions stored RUNNING trials, with a mark of their worker; a killed one left them so.

@@ -20,7 +20,7 @@ _PACKAGES = ("moocore", "numpy", "optuna", "pandas", "plotly", "pydantic", "scip
 Clock = Callable[[], datetime.datetime]
 
 
-def provenance(
+def build_provenance(
     problem: Problem, *, place: str, runs: Sequence[Mapping[str, Any]], model: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the provenance of a study's results as plain JSON values.
@@ -53,7 +53,7 @@ def provenance(
 
 
 @contextmanager
-def logged(run: SearchSession, *, clock: Clock, execution: Mapping[str, Any]) -> Iterator[None]:
+def log_run(run: SearchSession, *, clock: Clock, execution: Mapping[str, Any]) -> Iterator[None]:
     """Add an entry to the study's log of runs when the block ends, also by an error.
 
     Args:
@@ -65,7 +65,7 @@ def logged(run: SearchSession, *, clock: Clock, execution: Mapping[str, Any]) ->
         WrongUsage: the disk is full, or cannot be written.
         StorageUnavailable: the storage went away.
     """
-    began, first = clock(), run.tried.n
+    began, first = clock(), run.trials.n
     try:
         with translate_storage_errors(run.place):
             yield
@@ -73,11 +73,11 @@ def logged(run: SearchSession, *, clock: Clock, execution: Mapping[str, Any]) ->
         raise cannot_write(Path(run.place), error) from None
     finally:
         with suppress(OSError, StorageUnavailable), translate_storage_errors(run.place):
-            if run.tried.n > first:
+            if run.trials.n > first:
                 study = run.problem.study
                 entry = {
                     "sampler": study.sampler, "proposed_by": sampler_name(run.problem), "seed": study.seed,
-                    "from": first, "to": run.tried.n,
+                    "from": first, "to": run.trials.n,
                     **({"host": platform.node(), **execution} if execution else {}),
                     "began": began.isoformat(timespec="seconds"), "ended": clock().isoformat(timespec="seconds"),
                 }  # fmt: skip

@@ -18,10 +18,10 @@ from optuna.trial import FrozenTrial, TrialState
 from explorer.errors import WrongUsage
 from explorer.io.files import sha256
 from explorer.models.evaluation import Problem, fingerprint
-from explorer.models.evaluator import measurer
+from explorer.models.evaluator import as_measurer
 from explorer.pareto.geometry.dominance import default_reference
 from explorer.problem.study import declaration_text
-from explorer.search.storage.open import open_storage, shown_url
+from explorer.search.storage.open import open_storage, storage_label
 from explorer.search.trial_table import TrialTable, trial_table
 
 RUNS_ATTR = "explorer:runs"
@@ -77,7 +77,7 @@ class SearchSession:
     @property
     def place(self) -> str:
         """Name of the storage in messages, without a password."""
-        return shown_url(self.storage_url, self.out)
+        return storage_label(self.storage_url, self.out)
 
 
 def open_session(problem: Problem, *, out: Path, storage_url: str | None = None) -> SearchSession:
@@ -105,9 +105,9 @@ def _open_study(run: SearchSession) -> optuna.Study:
         directions = [objective.direction for objective in study.objectives]
         optuna_study = optuna.create_study(storage=storage, study_name=study.name, directions=directions)
     _check_question(optuna_study, {**study.declaration(), "model": fingerprint(evaluator)}, run)
-    if measuring := measurer(evaluator):
+    if measuring := as_measurer(evaluator):
         for trial in complete_trials(optuna_study):
-            measuring.recall(trial.user_attrs.get(MEASURED_ATTR))
+            measuring.adopt_measurement(trial.user_attrs.get(MEASURED_ATTR))
     if optuna_study.metric_names is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)

@@ -14,7 +14,7 @@ from explorer.pareto.acquisition.batch_plan import batch_plan
 from explorer.problem.columns import Columns, knobs_of, n_rows, stack, take
 from explorer.search.encoding import Encoding, columns_of
 from explorer.search.enqueued import fill_params, is_enqueued
-from explorer.search.progress import FrontSoFar, Progress, stopped
+from explorer.search.progress import FrontTracker, Progress, interruption_error
 from explorer.search.samplers.generators import CandidateBatch, ListGenerator, SamplerGenerator
 from explorer.search.samplers.mirror import StudyMirror
 from explorer.search.samplers.nsga import GENERATION_KEYS, NSGAGenerator
@@ -30,7 +30,7 @@ from explorer.search.samplers.registry import (
 from explorer.search.session import SearchSession
 from explorer.search.storage.bulk import TrialBatch, finish_enqueued, insert_trials
 from explorer.search.storage.retry import RetryPolicy
-from explorer.search.trial_table import ORIGIN_ATTR, SAMPLE, SEARCH, TrialTable, attributes, design_keys, row_of
+from explorer.search.trial_table import ORIGIN_ATTR, SAMPLE, SEARCH, TrialTable, design_keys, row_of, user_attributes
 
 # Number of finished trials that each sampler has to know; None: all. The sequence of `qmc` needs the first one only.
 _HISTORY: Mapping[str, int | None] = {"tpe": None, "gp": None, "grid": None, "qmc": 1, "random": 0}
@@ -46,42 +46,42 @@ def search_single_process(
         StorageLost: the storage went away and did not come back.
     """
     patience = RetryPolicy(run.place, say=notify, ensure_lock=run.ensure_lock)
-    first, front = run.tried.n, FrontSoFar(run, progress)
+    first, front = run.trials.n, FrontTracker(run, progress)
     _record_enqueued(run, patience)
-    if not run.tried.n:
+    if not run.trials.n:
         _record_samples(run, patience)
     wanted = _n_wanted(run)
     front.look(wanted)
-    source = _source(run, wanted - run.tried.n) if run.tried.n < wanted else None
-    while source and run.tried.n < wanted:
+    source = _source(run, wanted - run.trials.n) if run.trials.n < wanted else None
+    while source and run.trials.n < wanted:
         if should_stop():
-            raise stopped(run, run.tried.n, wanted)
-        proposal = source.propose(min(source.batch, wanted - run.tried.n))
+            raise interruption_error(run, run.trials.n, wanted)
+        proposal = source.propose(min(source.batch, wanted - run.trials.n))
         if not proposal.n:
             break
         columns = _record(run, proposal, patience)
         source.learn(proposal, run.problem.values(columns), run.problem.constraint_violations(columns))
         front.look(wanted)
-    return run.tried.n - first
+    return run.trials.n - first
 
 
 def _n_wanted(run: SearchSession) -> int:
     """Return the number of COMPLETE trials at which a search ends: those asked for, or those of a finite space."""
     if not is_full_factorial(run.problem):
         return run.problem.study.trials
-    return run.tried.n + n_rows(_untried(run))  # some designs may have two trials
+    return run.trials.n + n_rows(_untried(run))  # some designs may have two trials
 
 
 def _untried(run: SearchSession) -> Columns:
     """Return the designs of a finite space that have no COMPLETE trial."""
-    every, complete = run.problem.every_design(), set(design_keys(run.tried.table))
+    every, complete = run.problem.every_design(), set(design_keys(run.trials.table))
     rows = {key: i for i, key in enumerate(design_keys(every)) if key not in complete}
     return take(every, np.array([*rows.values()], dtype=np.int64))
 
 
 def _source(run: SearchSession, n: int) -> ListGenerator | SamplerGenerator | NSGAGenerator:
     """Return the source of the n designs that are missing."""
-    problem, study, tried = run.problem, run.problem.study, run.tried
+    problem, study, tried = run.problem, run.problem.study, run.trials
     name = sampler_name(problem)
     if name == MODEL:
         planned = batch_plan(problem, run.reference, n, seed=study.seed, known=tried.table)
@@ -129,11 +129,15 @@ def _record_enqueued(run: SearchSession, patience: RetryPolicy) -> None:
         return
     problem, encoding = run.problem, Encoding(run.problem.regions)
     distributions = encoding.distributions()
-    sampler = RandomSampler(seed=derive_seed(problem.study.seed, done=run.tried.n))
+    sampler = RandomSampler(seed=derive_seed(problem.study.seed, done=run.trials.n))
     random = StudyMirror(sampler, None, distributions)
     params = columns_of([fill_params(trial, random.draw()) for trial in enqueued])
     columns = problem.evaluate(encoding.decode(params, n=len(enqueued)))
-    values, excess, attrs = problem.values(columns), problem.constraint_violations(columns), attributes(columns, params)
+    values, excess, attrs = (
+        problem.values(columns),
+        problem.constraint_violations(columns),
+        user_attributes(columns, params),
+    )
     for i, trial in enumerate(enqueued):
         patience(
             lambda i=i, trial=trial: finish_enqueued(  # type: ignore[misc]
@@ -168,7 +172,7 @@ def _record(
         distributions=encoding.distributions(),
         values=problem.values(columns),
         constraints=problem.constraint_violations(columns),
-        user_attrs={**attributes(columns, proposal.params), **(attrs or {})},
+        user_attrs={**user_attributes(columns, proposal.params), **(attrs or {})},
         system_attrs=proposal.system_attrs,
         began=began,
         ended=datetime.datetime.now(datetime.UTC),

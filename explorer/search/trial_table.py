@@ -66,7 +66,7 @@ def is_feasible_of(trials: Sequence[FrozenTrial]) -> NDArray[np.bool_]:
     return np.array([all(c <= 0 for c in trial.constraints.values()) for trial in trials], dtype=np.bool_)
 
 
-def attributes(columns: Columns, params: Params) -> dict[str, list[Any]]:
+def user_attributes(columns: Columns, params: Params) -> dict[str, list[Any]]:
     """Return the user attributes of assessed designs: scalars, as optuna-dashboard shows them, without parameters."""
     targets = [own for name in TARGETS for own in (name, *bounds(name))]
     names = (*[k for k in knobs_of(columns) if k != "family"], *targets, *OBJECTIVES, "domain_distance", "is_feasible")

@@ -119,7 +119,7 @@ def tell(asked: BenchProblem, study: optuna.Study, trial: optuna.Trial) -> tuple
     for name in problem.evaluator.targets:
         trial.set_user_attr(name, float(columns[name][0]))
     if isinstance(problem.evaluator, NetworkEvaluator):
-        (row,) = problem.evaluator.recorded(designs)
+        (row,) = problem.evaluator.measure_rows(designs)
         trial.set_user_attr(MEASURED_ATTR, row)
     values = problem.values(columns)[0].tolist()
     study.tell(trial, values)

@@ -19,7 +19,7 @@ from explorer.problem.columns import Columns, Float, n_rows
 from explorer.problem.constraints import parse_constraint
 from explorer.problem.design_space import CLOCK_SHARE, DesignSpace, Dimension
 from explorer.problem.objectives import OBJECTIVES
-from explorer.problem.study import Study, load_study
+from explorer.problem.study import Study, read_study
 
 NETWORKS = ("digits-cnn", "digits-gru", "digits-mlp", "digits-transformer")
 _LAW = AlphaPowerLaw(4.0e9, 0.3, 1.3)
@@ -147,13 +147,13 @@ def load_problem(name: str) -> BenchProblem:
 
 def _network(name: str) -> BenchProblem:
     """Size against accuracy of a shipped network; no larger than a quarter of its file, half of the digits right."""
-    study = load_study("digits-cnn-live")
+    study = read_study("digits-cnn-live")
     if study.live is None:
         raise TypeError("the shipped study measures nothing")
     # No time limit: a machine that is busy with the rivals would fail designs that it can measure.
     study = replace(study, live=study.live.model_copy(update={"onnx": name, "time_limit": None}), name=name)
     live = network_evaluator(study)
-    return BenchProblem(name, make_problem(study, live), (live.bench.network.n_bytes / 4, 0.5))
+    return BenchProblem(name, make_problem(study, live), (live.setup.network.n_bytes / 4, 0.5))
 
 
 def _made_up(name: str) -> BenchProblem:
@@ -164,7 +164,7 @@ def _made_up(name: str) -> BenchProblem:
     """
     formula, objectives, constraints = _MADE_UP[name]
     study: Study = replace(
-        load_study("edp-accuracy"),
+        read_study("edp-accuracy"),
         name=name,
         objectives=tuple(OBJECTIVES[objective] for objective in objectives),
         constraints=tuple(parse_constraint(text) for text in constraints),

@@ -21,7 +21,7 @@ from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, create_trial
 
-from explorer.search.storage.bulk import BLOCK_KEY, TrialBatch, insert_trials
+from explorer.search.storage.bulk import BATCH_ATTR, TrialBatch, insert_trials
 from explorer.search.storage.open import open_storage
 
 PARAMS = ("a", "b", "c", "d")
@@ -130,7 +130,7 @@ def held(study: optuna.Study) -> list[tuple[object, ...]]:
     """Return what a study's trials hold, but when they were made."""
     return [
         (t.number, t.state, t.values, t.params, t.distributions, t.user_attrs, t.constraints,
-         {k for k in t.system_attrs if k != BLOCK_KEY})
+         {k for k in t.system_attrs if k != BATCH_ATTR})
         for t in study.get_trials(deepcopy=False)
     ]  # fmt: skip
 

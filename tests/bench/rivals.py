@@ -136,7 +136,7 @@ def ours(question: Question, seed: int, *, sampler: str = "auto", sizes: Sequenc
             search(run)
             trace.seconds.append(watch())
             trace.n.append(trials)
-            values = asked.values(run.tried.table) * question.signs
+            values = asked.values(run.trials.table) * question.signs
             trace.found.append(values)
     return trace
 

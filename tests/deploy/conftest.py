@@ -9,7 +9,7 @@ import pytest
 
 from explorer.api import choose, run
 from explorer.cli.console import finite
-from explorer.network.measurement.labelled_data import LabelledData, labelled, load_data
+from explorer.network.measurement.labelled_data import LabelledData, load_data, make_labelled_data
 
 Change = Callable[[dict[str, Any]], object]
 Write = Callable[..., Path]
@@ -27,7 +27,7 @@ def payload(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def digits() -> LabelledData:
     """A fifth of the held-out digits: enough for a verdict, quick to run."""
     whole = load_data("digits")
-    return labelled({"x": whole.inputs["x"][::5], "y": whole.labels[::5]}, source="digits.npz")
+    return make_labelled_data({"x": whole.inputs["x"][::5], "y": whole.labels[::5]}, source="digits.npz")
 
 
 @pytest.fixture

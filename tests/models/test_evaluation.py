@@ -14,24 +14,24 @@ from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.samples.samples import Samples, paper_samples
 from explorer.paper.equations import energy_delay_product, weighted_cost
 from explorer.problem.columns import Columns, n_rows
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 
 SHIPPED = ("paper", "edp-accuracy", "energy-latency-accuracy", "power-cap", "all-families")
-CAP = make_problem(load_study("power-cap"), fit_surrogate(paper_samples(), name="paper"))
+CAP = make_problem(read_study("power-cap"), fit_surrogate(paper_samples(), name="paper"))
 
 
 @pytest.fixture
 def assess_study(tmp_path: Path, model: Surrogate) -> Callable[..., Problem]:
     def build(text: str, *, evaluator: Surrogate = model) -> Problem:
         (tmp_path / "study.toml").write_text(text, encoding="utf-8")
-        return make_problem(load_study(str(tmp_path / "study.toml")), evaluator)
+        return make_problem(read_study(str(tmp_path / "study.toml")), evaluator)
 
     return build
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_scan_of_a_shipped_study_stays_where_designs_can_exist(model: Surrogate, name: str) -> None:
-    problem = make_problem(load_study(name), model)
+    problem = make_problem(read_study(name), model)
     scan = problem.sample(512)
 
     assert (scan["frequency_hz"] <= scan["frequency_max_hz"] * (1 + 1e-9)).all()
@@ -43,7 +43,7 @@ def test_a_scan_of_a_shipped_study_stays_where_designs_can_exist(model: Surrogat
 def test_no_design_of_a_shipped_study_joins_the_lowest_voltage_with_the_highest_clock(
     model: Surrogate, name: str
 ) -> None:
-    for region in make_problem(load_study(name), model).regions.values():
+    for region in make_problem(read_study(name), model).regions.values():
         voltage = next(axis for axis in region.axes if axis.name == "voltage_v")
         at_the_lowest = region.operating.frequency_max(np.array([voltage.low]))[0]
 
@@ -51,7 +51,7 @@ def test_no_design_of_a_shipped_study_joins_the_lowest_voltage_with_the_highest_
 
 
 def test_a_scan_is_the_same_for_the_same_seed(model: Surrogate) -> None:
-    problem = make_problem(load_study("paper"), model)
+    problem = make_problem(read_study("paper"), model)
     first, same, other = problem.sample(256, seed=3), problem.sample(256, seed=3), problem.sample(256, seed=4)
 
     assert first["edp_js"].tolist() == same["edp_js"].tolist()
@@ -97,7 +97,7 @@ def test_objectives_are_the_papers_equations_of_the_predictions(row: tuple[float
 
 
 def test_values_come_in_the_order_of_the_studys_objectives(model: Surrogate) -> None:
-    problem = make_problem(load_study("energy-latency-accuracy"), model)
+    problem = make_problem(read_study("energy-latency-accuracy"), model)
     scan = problem.sample(8)
 
     assert problem.values(scan).T.tolist() == [scan[n].tolist() for n in ("energy_j", "latency_s", "accuracy")]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from explorer.models.intervals import add_intervals
-from explorer.models.parametric.functional_forms import SHAPES
+from explorer.models.parametric.functional_forms import PARAMETRIC_FORMS
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate, relative_to, with_latency_ratio
-from explorer.models.posterior_draws import drawn_targets, posterior_draws
-from explorer.models.quality.leave_one_out import calibrated, leave_one_out
+from explorer.models.posterior_draws import posterior_draws, predict_draws
+from explorer.models.quality.leave_one_out import calibrate_intervals, leave_one_out
 from explorer.models.samples.samples import Samples, paper_samples
 from explorer.problem.columns import KNOBS, Columns
 from explorer.problem.objectives import CostWeights, add_objectives
@@ -60,7 +60,7 @@ def test_a_designs_interval_does_not_depend_on_which_others_are_asked_with_it(pa
 
 def test_every_draw_is_physically_possible_even_far_outside(paper: Surrogate) -> None:
     far = designs([(0.95, 0.5, 1.3, 4e9), (0.0, 0.001, 0.5, 0.5e9)])
-    drawn = drawn_targets(paper, posterior_draws(paper), {**far}, with_noise=True)
+    drawn = predict_draws(paper, posterior_draws(paper), {**far}, with_noise=True)
 
     assert np.all((drawn["accuracy"] >= 0) & (drawn["accuracy"] <= 1))
     assert all(np.all(drawn[name] > 0) for name in ("latency_s", "energy_j", "power_w", "size_bytes"))
@@ -124,7 +124,7 @@ def synthetic(rng: np.random.Generator, n: int, noise: float) -> tuple[Samples, 
     reference = {"A": {k: float(table[k][0]) for k in KNOBS[1:]}}
     relative = with_latency_ratio(relative_to(reference, table), None)
     for target in ("latency_s", "accuracy"):
-        shape = SHAPES[target]
+        shape = PARAMETRIC_FORMS[target]
         truth = {p.name: float(p.natural(rng.normal(p.center, p.width))) for p in shape.priors}
         linked = 1.0 + shape.effect(relative, truth) + rng.normal(0, noise, n + 1)
         table[target] = shape.unlinked(linked)
@@ -157,7 +157,7 @@ def test_with_enough_rows_intervals_that_cover_too_little_are_widened_by_their_r
     spoilt = samples.columns["latency_s"] * np.exp(np.where(rng.random(40) < 0.25, rng.normal(0, 0.8, 40), 0))
     model = fit_surrogate(Samples({**samples.columns, "latency_s": spoilt}, samples.labels, "x", "0"), name="x")
 
-    corrected = calibrated(model)
+    corrected = calibrate_intervals(model)
 
     before = leave_one_out(model.samples)["latency_s"]
     after = leave_one_out(model.samples, widening=corrected.widening)["latency_s"]
@@ -167,4 +167,4 @@ def test_with_enough_rows_intervals_that_cover_too_little_are_widened_by_their_r
 
 
 def test_ten_rows_are_too_few_to_correct_and_nothing_pretends_otherwise(paper: Surrogate) -> None:
-    assert calibrated(paper).widening == {}
+    assert calibrate_intervals(paper).widening == {}

@@ -5,11 +5,11 @@ import pytest
 
 from explorer.errors import OutOfRange, UnknownName, WrongUsage
 from explorer.models.parametric.surrogate import Surrogate
-from explorer.models.predict import one_design, predict_designs
+from explorer.models.predict import parse_design, predict_designs
 
 
 def test_voltage_and_clock_may_carry_people_s_units(model: Surrogate) -> None:
-    design = one_design(model, {**_SAMPLE, "voltage_v": "1000 mV", "frequency_hz": "2.5 GHz"})
+    design = parse_design(model, {**_SAMPLE, "voltage_v": "1000 mV", "frequency_hz": "2.5 GHz"})
 
     assert {name: values[0] for name, values in design.items()} == {
         "family": "CNN",
@@ -33,7 +33,7 @@ def test_voltage_and_clock_may_carry_people_s_units(model: Surrogate) -> None:
 )
 def test_a_knob_without_a_meaning_is_refused(model: Surrogate, knobs: dict[str, str], told: str) -> None:
     with pytest.raises(OutOfRange, match=rf"{told}(.|\n)*fix: check its unit"):
-        one_design(model, {**_SAMPLE, **knobs})
+        parse_design(model, {**_SAMPLE, **knobs})
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,11 @@ def test_a_knob_without_a_meaning_is_refused(model: Surrogate, knobs: dict[str, 
 )
 def test_a_unit_of_something_else_is_refused(model: Surrogate, knobs: dict[str, str]) -> None:
     with pytest.raises(WrongUsage, match=r"is not a (unit of|number with)"):
-        one_design(model, {**_SAMPLE, **knobs})
+        parse_design(model, {**_SAMPLE, **knobs})
 
 
 def test_a_prediction_tells_the_highest_clock_at_its_voltage(model: Surrogate) -> None:
-    predicted = predict_designs(model, one_design(model, _SAMPLE))
+    predicted = predict_designs(model, parse_design(model, _SAMPLE))
     law = model.law("CNN")
 
     assert law is not None
@@ -55,7 +55,7 @@ def test_a_prediction_tells_the_highest_clock_at_its_voltage(model: Surrogate) -
 
 def test_sample_one_is_predicted_within_the_leave_one_out_errors(model: Surrogate) -> None:
     """Table 2 prints .94, 22.5 J, 25 W, 18 MB; Table 1 .15 s."""
-    predicted = {k: v[0] for k, v in predict_designs(model, one_design(model, _SAMPLE)).items()}
+    predicted = {k: v[0] for k, v in predict_designs(model, parse_design(model, _SAMPLE)).items()}
 
     assert predicted["accuracy"] == pytest.approx(0.94, abs=0.005)
     assert predicted["energy_j"] == pytest.approx(22.5, rel=0.05)
@@ -66,11 +66,11 @@ def test_sample_one_is_predicted_within_the_leave_one_out_errors(model: Surrogat
 
 def test_an_unknown_family_is_refused_with_the_nearest_name(model: Surrogate) -> None:
     with pytest.raises(UnknownName, match=r"family: unknown name 'Transformers'\n  fix: did you mean 'Transformer'\?"):
-        predict_designs(model, one_design(model, {**_SAMPLE, "family": "Transformers"}))
+        predict_designs(model, parse_design(model, {**_SAMPLE, "family": "Transformers"}))
 
 
 def test_no_designs_give_no_predictions(model: Surrogate) -> None:
-    none = {name: values[:0] for name, values in one_design(model, _SAMPLE).items()}
+    none = {name: values[:0] for name, values in parse_design(model, _SAMPLE).items()}
 
     assert {len(np.asarray(values)) for values in predict_designs(model, none).values()} == {0}
 

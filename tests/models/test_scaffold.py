@@ -11,8 +11,8 @@ from explorer.models.evaluation import make_problem
 from explorer.models.loading import load_evaluator
 from explorer.models.samples.knob_inference import infer_knobs
 from explorer.models.samples.samples import paper_samples
-from explorer.models.scaffold import scaffold_study, starter_name
-from explorer.problem.study import load_study
+from explorer.models.scaffold import scaffold_name, scaffold_study
+from explorer.problem.study import read_study
 
 OWN = """\
 name,family,pruning_ratio,width,resolution,precision,operator,accuracy,latency_s,energy_j,board_temperature
@@ -49,7 +49,7 @@ def test_five_knobs_become_a_study_that_runs(tmp_path: Path) -> None:
     columns = paper_samples().columns
     lines = [",".join(columns), *[",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]]
     space, _ = started(tmp_path, "\n".join(lines) + "\n")
-    study = load_study(str(tmp_path / "studies/mine.toml"))
+    study = read_study(str(tmp_path / "studies/mine.toml"))
     problem = make_problem(study, load_evaluator(study))
 
     assert "points = [" in space
@@ -67,12 +67,12 @@ def test_knobs_are_what_varies_and_looks_like_one(tmp_path: Path) -> None:
     assert "# board_temperature = { ... }" in space
     assert "# width = { ... }" in space  # says again what the pruning ratio says
     assert "operator" not in space
-    assert load_study(str(tmp_path / "studies/mine.toml")).own_columns.keys() == {"resolution", "precision"}
+    assert read_study(str(tmp_path / "studies/mine.toml")).own_columns.keys() == {"resolution", "precision"}
 
 
 def test_a_table_is_searched_as_it_is(tmp_path: Path) -> None:
     started(tmp_path, own_table(), is_table=True)
-    study = load_study(str(tmp_path / "studies/mine.toml"))
+    study = read_study(str(tmp_path / "studies/mine.toml"))
     problem = make_problem(study, load_evaluator(study))
 
     assert study.table is not None
@@ -95,7 +95,7 @@ def test_a_file_with_one_measured_target_has_no_front(tmp_path: Path) -> None:
 def test_the_largest_energy_measured_is_e_max_of_the_weighted_cost(tmp_path: Path) -> None:
     text = own_table()
     started(tmp_path, text)
-    study = load_study(str(tmp_path / "studies/mine.toml"))
+    study = read_study(str(tmp_path / "studies/mine.toml"))
     energies = [float(line.split(",")[9]) for line in text.splitlines()[1:]]
 
     assert study.weights.energy_max_j == pytest.approx(max(energies), rel=1e-3)
@@ -104,15 +104,15 @@ def test_the_largest_energy_measured_is_e_max_of_the_weighted_cost(tmp_path: Pat
 @pytest.mark.parametrize("name", ["cnn", "paper", "h100"])
 def test_a_file_called_like_what_ships_does_not_hide_it(name: str) -> None:
     """search_spaces/cnn.toml in this folder would be what every study here that names `cnn` gets."""
-    assert starter_name(Path(f"{name}.csv")) == f"my-{name}"
+    assert scaffold_name(Path(f"{name}.csv")) == f"my-{name}"
     with pytest.raises(WrongUsage, match=rf"--name {name}: [^\n]* ships[^\n]*\n  fix: --name my-{name}"):
-        starter_name(Path("rows.csv"), asked=name)
+        scaffold_name(Path("rows.csv"), asked=name)
 
 
 @pytest.mark.parametrize("name", ["a b", "../x", "x" * 81])
 def test_a_name_that_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(WrongUsage, match="a name has letters"):
-        starter_name(Path("rows.csv"), asked=name)
+        scaffold_name(Path("rows.csv"), asked=name)
 
 
 def test_how_many_batches_were_run_is_no_knob_as_their_size_is() -> None:
@@ -125,7 +125,7 @@ def test_a_knob_that_is_the_same_in_every_row_is_fixed_though_only_names_vary(tm
     """All at 1 V, and nothing but the arithmetic varies: what is written must run."""
     rows = [f"1.0,{'abc'[i % 3]},{0.9 - 0.1 * (i % 3)},{5 - i % 3}" for i in range(12)]
     space, _ = started(tmp_path, "\n".join(["voltage_v,precision,accuracy,power_w", *rows]), knobs=("precision",))
-    study = load_study(str(tmp_path / "studies/mine.toml"))
+    study = read_study(str(tmp_path / "studies/mine.toml"))
     designs = make_problem(study, load_evaluator(study)).every_design()
 
     assert "# voltage_v: 1 V in every row, so it is fixed" in space

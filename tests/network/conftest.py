@@ -43,7 +43,7 @@ def digits() -> LabelledData:
 @pytest.fixture(scope="session")
 def mlp_bench(zoo: Mapping[str, Network], digits: LabelledData) -> MeasurementSetup:
     """Return the smallest network, ready to be measured."""
-    return prepare_measurement(zoo["digits-mlp"], digits, conditions=MeasurementOptions(energy="none"))
+    return prepare_measurement(zoo["digits-mlp"], digits, options=MeasurementOptions(energy="none"))
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,6 @@ import json
 import sys
 from pathlib import Path
 
-from explorer.pareto.results.csv_text import csv_text
-
 from explorer.io.files import write_text
 from explorer.network.graph.model import load_network, shipped_networks
 from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs
@@ -20,6 +18,7 @@ from explorer.network.measurement.labelled_data import load_data
 from explorer.network.measurement.measure import Row, as_columns, measure_table
 from explorer.network.measurement.provenance import provenance
 from explorer.network.measurement.setup import MeasurementOptions, prepare_measurement
+from explorer.pareto.results.csv_text import csv_text
 
 
 def main(folder: Path) -> None:
@@ -28,9 +27,7 @@ def main(folder: Path) -> None:
     rows: list[Row] = []
     origins = {}
     for name in shipped_networks():
-        bench = prepare_measurement(
-            load_network(name), load_data("digits"), conditions=MeasurementOptions(energy="none")
-        )
+        bench = prepare_measurement(load_network(name), load_data("digits"), options=MeasurementOptions(energy="none"))
         rows += measure_table(bench, grid_designs(DEFAULT_GRID, family=name))
         origins[name] = provenance(bench, when=now)
     columns = as_columns(rows)

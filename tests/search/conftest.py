@@ -11,7 +11,7 @@ import pytest
 from explorer.models.evaluation import Problem, make_problem
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.samples.samples import paper_samples
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 from explorer.search.session import SearchSession, open_session
 
 MakeRun = Callable[..., SearchSession]
@@ -74,7 +74,7 @@ def problem(tmp_path: Path, model: Surrogate) -> Callable[..., Problem]:
         (tmp_path / "unmeasured.toml").write_text(UNMEASURED, encoding="utf-8")
         path = tmp_path / f"{name}.toml"
         path.write_text(STUDIES[name], encoding="utf-8")
-        return make_problem(load_study(str(path)).with_search(trials=trials, seed=seed, sampler=sampler), model)
+        return make_problem(read_study(str(path)).with_search(trials=trials, seed=seed, sampler=sampler), model)
 
     return build
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from explorer.pareto.results.folder import read_folder, write_folder
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from explorer.devices.device import read_device_points
@@ -17,11 +16,12 @@ from explorer.io.files import shipped_folder
 from explorer.models.evaluation import Problem, make_problem
 from explorer.pareto.exact_front import exact_front
 from explorer.pareto.geometry.dominance import hypervolume
+from explorer.pareto.results.folder import read_folder, write_folder
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
 from explorer.problem.applicability import Range, domain_distance
 from explorer.problem.columns import Columns, n_rows
-from explorer.problem.study import load_study
-from explorer.search.collect import collect
+from explorer.problem.study import read_study
+from explorer.search.collect import collect_results
 from explorer.search.run import search
 from explorer.search.session import SearchSession, open_session
 from tests.search.conftest import designs_of
@@ -89,7 +89,7 @@ def asked(folder: Path, *, space: str = SPACE, study: str = STUDY, evaluator: ob
           sampler: str = "random") -> Problem:  # fmt: skip
     (folder / "space.toml").write_text(space, encoding="utf-8")
     (folder / "study.toml").write_text(study, encoding="utf-8")
-    loaded = load_study(str(folder / "study.toml")).with_search(trials=trials, sampler=sampler)
+    loaded = read_study(str(folder / "study.toml")).with_search(trials=trials, sampler=sampler)
     return make_problem(loaded, evaluator)  # type: ignore[arg-type]
 
 
@@ -102,7 +102,7 @@ def searched(folder: Path, problem: Problem) -> SearchSession:
 @pytest.mark.parametrize("sampler", ["auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid"])
 def test_every_sampler_proposes_only_declared_knobs(tmp_path: Path, sampler: str) -> None:
     run = searched(tmp_path, asked(tmp_path, sampler=sampler))
-    table = collect(run).table
+    table = collect_results(run).table
     trial = plain_study(run.out / "study.journal", "study").trials[0]
 
     assert set(table["resolution"].tolist()) <= set(RESOLUTIONS)
@@ -119,7 +119,7 @@ def test_every_sampler_proposes_only_declared_knobs(tmp_path: Path, sampler: str
 
 
 def test_result_files_keep_own_knobs_with_label_and_unit(tmp_path: Path) -> None:
-    results = annotate_uncertainty(collect(run := searched(tmp_path, asked(tmp_path))), asked(tmp_path))
+    results = annotate_uncertainty(collect_results(run := searched(tmp_path, asked(tmp_path))), asked(tmp_path))
     write_folder(results, run.out)
     again = read_folder(run.out)
     header = (run.out / "front.csv").read_text().splitlines()[0].split(",")
@@ -140,7 +140,7 @@ def test_the_exact_front_of_a_finite_space_is_that_of_all_designs(tmp_path: Path
     })  # fmt: skip
     values = list(zip(every["energy_j"].tolist(), every["accuracy"].tolist(), strict=True))
     best = {(e, a) for e, a in values if not any(x <= e and y >= a and (x, y) != (e, a) for x, y in values)}
-    results = collect(searched(tmp_path, problem))
+    results = collect_results(searched(tmp_path, problem))
 
     assert front is not None
     assert (front.n_evaluated, front.convergence) == (30, 0)
@@ -168,7 +168,9 @@ def test_the_exact_front_of_choices_and_a_range_is_that_of_a_scan(tmp_path: Path
 
 
 def test_a_constraint_may_name_an_own_knob(tmp_path: Path) -> None:
-    table = collect(searched(tmp_path, asked(tmp_path, study=STUDY + 'constraints = ["resolution <= 160"]\n'))).table
+    table = collect_results(
+        searched(tmp_path, asked(tmp_path, study=STUDY + 'constraints = ["resolution <= 160"]\n'))
+    ).table
 
     assert table["is_feasible"].tolist() == (table["resolution"] <= 160).tolist()
 
@@ -227,7 +229,7 @@ def test_only_listed_operating_points_of_a_device_are_proposed(tmp_path: Path, d
         f'device = "{device}"\nbin = "{bin_name}"\n[domain]\nenforce = false\n'
     )
     problem = asked(tmp_path, space=space, evaluator=Camera(spans), trials=25)
-    table, scanned = collect(searched(tmp_path, problem)).table, problem.sample(200)
+    table, scanned = collect_results(searched(tmp_path, problem)).table, problem.sample(200)
     listed = set(zip(*points.columns.values(), strict=True))
 
     for designs in (table, scanned):

@@ -18,10 +18,10 @@ from explorer.models.evaluation import make_problem
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.samples.samples import paper_samples
 from explorer.problem.columns import NUMERIC_KNOBS
-from explorer.problem.study import load_study
-from explorer.search.collect import collect
+from explorer.problem.study import read_study
+from explorer.search.collect import collect_results
 from explorer.search.run import Execution, search, utc_now
-from explorer.search.run_log import logged
+from explorer.search.run_log import log_run
 from explorer.search.session import open_session
 from tests.search.conftest import MakeRun, designs_of
 from tests.search.measured import plain_storage, plain_study, states
@@ -46,7 +46,7 @@ def plain(folder: Path, name: str = "cnn") -> optuna.Study:
 )
 def test_every_sampler_adds_realizable_designs_up_to_the_number(make_run: MakeRun, name: str, sampler: str) -> None:
     added = [search(make_run(name, sampler=sampler, trials=trials)) for trials in (30, 30, 10, 41)]
-    table, n_samples = collect(make_run(name)).table, N_SAMPLES[name]
+    table, n_samples = collect_results(make_run(name)).table, N_SAMPLES[name]
     is_cool = table["power_w"] <= 22 if name == "capped" else np.ones(41, dtype=bool)
 
     assert added == [30, 0, 0, 11]
@@ -61,7 +61,7 @@ def test_samples_that_the_space_contains_are_the_first_trials(make_run: MakeRun)
     """The space `table` fixes D = 0.03: of the CNN's three samples only the second has that step."""
     for name in ("cnn", "table"):
         search(make_run(name, trials=5, folder=name))
-    cnn, table = (collect(make_run(name, folder=name)) for name in ("cnn", "table"))
+    cnn, table = (collect_results(make_run(name, folder=name)) for name in ("cnn", "table"))
 
     assert cnn.sample_labels == ("CNN1", "CNN2", "CNN3")
     for name in NUMERIC_KNOBS:
@@ -75,7 +75,7 @@ def test_the_seed_determines_the_designs(make_run: MakeRun, sampler: str) -> Non
     tables = []
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
         search(run := make_run(sampler=sampler, seed=seed, folder=folder, trials=24))
-        tables.append(designs_of(collect(run).table))
+        tables.append(designs_of(collect_results(run).table))
 
     assert tables[0] == tables[1]
     assert tables[0] != tables[2]
@@ -85,7 +85,7 @@ def test_a_resumed_search_repeats_no_design_whatever_its_sampler(make_run: MakeR
     samplers = ["random", "random", "tpe", "tpe", "qmc", "qmc", "nsga2", "random", "tpe", "qmc"]
     for i, sampler in enumerate(samplers, start=1):
         search(make_run(sampler=sampler, trials=10 * i))
-    counts = Counter(designs_of(collect(make_run()).table))
+    counts = Counter(designs_of(collect_results(make_run()).table))
 
     assert len(counts) == 100
 
@@ -93,11 +93,11 @@ def test_a_resumed_search_repeats_no_design_whatever_its_sampler(make_run: MakeR
 def test_a_grid_is_searched_to_its_last_point_then_refined(make_run: MakeRun) -> None:
     """16 trials on four axes: two values each, 13 trials beside three samples. Three axes: eight corners, then more."""
     search(run := make_run(sampler="grid", trials=16))
-    table = collect(run).table
+    table = collect_results(run).table
     found = {name: table[name][table["origin"] == "search"] for name in ("family", *NUMERIC_KNOBS)}
     for trials in (8, 12):
         search(make_run("new", sampler="grid", trials=trials))
-    corners = designs_of(collect(make_run("new")).table)
+    corners = designs_of(collect_results(make_run("new")).table)
 
     assert len(set(designs_of(found))) == 13
     for name in ("pruning_ratio", "quant_step", "voltage_v"):
@@ -118,14 +118,14 @@ def test_progress_tells_trials_and_a_growing_hypervolume(make_run: MakeRun) -> N
     assert wanted == (15,) * 13 + (20,) * 6
     assert list(volumes) == sorted(volumes)
     assert volumes[12] == pytest.approx(volumes[13], rel=1e-12)
-    assert volumes[-1] == pytest.approx(collect(make_run()).hypervolume, rel=1e-12)
+    assert volumes[-1] == pytest.approx(collect_results(make_run()).hypervolume, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["cnn", "capped", "union", "three", "table"])
 def test_the_front_is_that_of_plain_optuna(make_run: MakeRun, tmp_path: Path, name: str) -> None:
     """Feasible and non-dominated, by an implementation that is not ours."""
     search(run := make_run(name, sampler="nsga2", trials=60))
-    results, stored = collect(run), plain(tmp_path, name)
+    results, stored = collect_results(run), plain(tmp_path, name)
 
     assert [d.name.lower() for d in stored.directions] == [o.direction for o in results.objectives]
     assert stored.metric_names == [o.name for o in results.objectives]
@@ -136,7 +136,7 @@ def test_the_front_is_that_of_plain_optuna(make_run: MakeRun, tmp_path: Path, na
 
 def test_plain_optuna_reads_constraints_and_all_columns(make_run: MakeRun, tmp_path: Path) -> None:
     search(run := make_run("capped", trials=12))
-    table = collect(run).table
+    table = collect_results(run).table
     for i, trial in enumerate(plain(tmp_path, "capped").trials):
         assert set(trial.constraints) == {"operating_point", "domain", "power_w <= 22 W"}
         assert (trial.constraints["power_w <= 22 W"] <= 0) == (table["power_w"][i] <= 22)
@@ -154,9 +154,9 @@ def test_of_trials_that_others_added_only_complete_designs_count(make_run: MakeR
     stored.add_trial(create_trial(values=[1.0, 0.5]))  # no parameters: no design
     stored.tell(stored.ask(), state=TrialState.FAIL)
 
-    assert collect(make_run()).n_complete == 6
+    assert collect_results(make_run()).n_complete == 6
     assert search(make_run(trials=9)) == 3
-    assert collect(make_run()).n_complete == 9
+    assert collect_results(make_run()).n_complete == 9
 
 
 @pytest.mark.parametrize("place", ["{}/shared.journal", "sqlite:///{}/shared.db"])
@@ -165,7 +165,7 @@ def test_two_studies_share_a_storage_without_mixing(make_run: MakeRun, tmp_path:
     added = [search(make_run(name, trials=n, url=url)) for name, n in (("cnn", 8), ("capped", 6), ("cnn", 12))]
 
     assert added == [8, 6, 4]
-    assert [collect(make_run(name, url=url)).n_complete for name in ("cnn", "capped")] == [12, 6]
+    assert [collect_results(make_run(name, url=url)).n_complete for name in ("cnn", "capped")] == [12, 6]
     assert [len(plain_study(url, name).trials) for name in ("cnn", "capped")] == [12, 6]
     assert not (tmp_path / "out").exists()
 
@@ -175,13 +175,13 @@ def test_a_changed_question_is_refused_with_both_ways_out(make_run: MakeRun, tmp
     before = (tmp_path / "out/study.journal").read_bytes()
     path = tmp_path / "capped.toml"
     path.write_text(path.read_text(encoding="utf-8").replace("22 W", "20 W"), encoding="utf-8")
-    changed = open_session(make_problem(load_study(str(path)), model), out=tmp_path / "out")
+    changed = open_session(make_problem(read_study(str(path)), model), out=tmp_path / "out")
     columns = {name: values.copy() for name, values in paper_samples().columns.items()}
     columns["energy_j"] *= np.linspace(1.0, 1.1, 10)
     other = fit_surrogate(replace(paper_samples(), columns=columns, sha256="other"), name="paper")
 
     message = r'constraints: \["power_w <= 22 W"\] -> \["power_w <= 20 W"\](.|\n)*fix: put the declaration back.*--out'
-    for refuse in (search, collect):
+    for refuse in (search, collect_results):
         with pytest.raises(WrongUsage, match=message):
             refuse(changed)
     with pytest.raises(WrongUsage, match=r"the question has changed .*model"):
@@ -205,9 +205,9 @@ def test_every_run_is_logged_with_sampler_seed_and_times(make_run: MakeRun) -> N
     times = iter(datetime.datetime(2026, 1, day, tzinfo=datetime.UTC) for day in range(1, 9))
     for trials, sampler in ((5, "random"), (5, "random"), (9, "tpe")):
         run = make_run(trials=trials, sampler=sampler, seed=3)
-        with logged(run, clock=lambda: next(times), execution={}):
+        with log_run(run, clock=lambda: next(times), execution={}):
             search(run)
-    origin = collect(run).provenance
+    origin = collect_results(run).provenance
 
     runs = [(one["sampler"], one["seed"], one["from"], one["to"]) for one in origin["runs"]]
     assert runs == [("random", 3, 0, 5), ("tpe", 3, 5, 9)]
@@ -219,12 +219,12 @@ def test_every_run_is_logged_with_sampler_seed_and_times(make_run: MakeRun) -> N
 def test_a_stopped_run_keeps_and_logs_every_finished_trial(make_run: MakeRun, tmp_path: Path) -> None:
     run, answers = make_run(sampler="tpe"), iter([False] * 4 + [True])  # after the three samples
     message = r"stopped after 7 of 30 trials(.|\n)*run the same command again"
-    with pytest.raises(Interrupted, match=message) as caught, logged(run, clock=utc_now, execution={}):
+    with pytest.raises(Interrupted, match=message) as caught, log_run(run, clock=utc_now, execution={}):
         search(run, should_stop=lambda: next(answers))
 
     assert caught.value.exit_code == 130
     assert states(plain(tmp_path).trials) == {COMPLETE: 7}
-    assert [(one["from"], one["to"]) for one in collect(run).provenance["runs"]] == [(0, 7)]
+    assert [(one["from"], one["to"]) for one in collect_results(run).provenance["runs"]] == [(0, 7)]
     assert search(make_run(sampler="tpe")) == 23
 
 
@@ -271,7 +271,7 @@ def test_an_error_within_a_batch_leaves_no_trial_running(
 
 
 def test_an_unsearched_study_has_no_designs(make_run: MakeRun) -> None:
-    results = collect(make_run())
+    results = collect_results(make_run())
 
     assert (results.n_complete, results.hypervolume) == (0, 0)
     assert not results.is_front.any()
@@ -281,7 +281,7 @@ def test_every_design_beats_the_computed_reference_point(make_run: MakeRun) -> N
     search(run := make_run("three", trials=40))
     signs = np.array([o.sign for o in run.problem.study.objectives])
 
-    assert (collect(run).values * signs < np.array(run.reference) * signs).all()
+    assert (collect_results(run).values * signs < np.array(run.reference) * signs).all()
     assert make_run("three", seed=9).reference == run.reference
 
 

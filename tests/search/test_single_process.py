@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from explorer.pareto.exact_front import exact_front
-from explorer.search.collect import collect
+from explorer.search.collect import collect_results
 from explorer.search.run import search
 from explorer.search.session import SearchSession
 from tests.search.conftest import MakeRun, designs_of
@@ -19,7 +19,7 @@ from tests.search.measured import plain_study, states
 def reached(run: SearchSession) -> float:
     exact = exact_front(run.problem, run.reference)
     assert exact is not None
-    return collect(run).hypervolume / exact.hypervolume
+    return collect_results(run).hypervolume / exact.hypervolume
 
 
 @pytest.mark.parametrize(("name", "least"), [("cnn", 0.985), ("capped", 0.985), ("union", 0.985), ("three", 0.96)])
@@ -27,7 +27,7 @@ def test_auto_reaches_nearly_the_exact_front_in_200_trials(make_run: MakeRun, na
     search(run := make_run(name, sampler="auto", trials=200))
 
     assert reached(run) > least
-    assert len(set(designs_of(collect(run).table))) == 200
+    assert len(set(designs_of(collect_results(run).table))) == 200
 
 
 def test_auto_goes_on_from_trials_of_another_sampler(make_run: MakeRun) -> None:
@@ -35,7 +35,7 @@ def test_auto_goes_on_from_trials_of_another_sampler(make_run: MakeRun) -> None:
         search(run := make_run(sampler=sampler, trials=trials))
 
     assert reached(run) > 0.99
-    assert len(set(designs_of(collect(run).table))) == 260
+    assert len(set(designs_of(collect_results(run).table))) == 260
 
 
 @pytest.mark.parametrize("sampler", ["nsga2", "nsga3"])
@@ -54,7 +54,7 @@ def test_trials_of_another_sampler_become_parents(make_run: MakeRun) -> None:
     medians: dict[str, Any] = {}
     for folder, trials, n_before in (("given", 100, 50), ("blank", 53, 3)):
         search(run := make_run(sampler="nsga2", trials=trials, folder=folder))
-        table = collect(run).table
+        table = collect_results(run).table
         medians[folder] = [np.median(table[name][n_before:]) for name in ("edp_js", "accuracy")]
         medians.setdefault("front", np.median(table["edp_js"][3:50]))
 

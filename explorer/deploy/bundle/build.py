@@ -3,15 +3,21 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from explorer.deploy.bundle.manifest import MANIFEST, manifest, manifest_text, shipped_design
-from explorer.deploy.bundle.network_artifact import NETWORK, Artifact, NetworkOptions, as_measured, make_artifact
+from explorer.deploy.bundle.manifest import MANIFEST, build_manifest, manifest_text, to_shipped_design
+from explorer.deploy.bundle.network_artifact import (
+    NETWORK,
+    Artifact,
+    NetworkOptions,
+    build_artifact,
+    with_study_options,
+)
 from explorer.deploy.bundle.placement import Load, Placement, place_on_device
-from explorer.deploy.bundle.readme import MAX_CONFIG_MAP_BYTES, README, config_map, readme
+from explorer.deploy.bundle.readme import MAX_CONFIG_MAP_BYTES, README, render_config_map, render_readme
 from explorer.deploy.bundle.schema import ManifestFile
-from explorer.deploy.bundle.selected import Chosen, ensure_deployable, read_chosen
-from explorer.deploy.bundle.write import Bundle, check_place, with_sums, write_bundle
-from explorer.deploy.device.scripts import overlay, scripts
-from explorer.deploy.device.target import Target
+from explorer.deploy.bundle.selected import SelectedDesign, ensure_deployable, read_selected_design
+from explorer.deploy.bundle.write import Bundle, ensure_replaceable, with_checksums, write_bundle
+from explorer.deploy.device.scripts import render_overlay, render_scripts
+from explorer.deploy.device.target import TargetDevice
 from explorer.errors import WrongUsage
 
 CONFIG_MAP, OVERLAY = "configmap.yaml", "cap.dts"
@@ -63,9 +69,9 @@ def build_bundle(chosen: Path, out: Path, *, wishes: BundleOptions, load: Load) 
         NoFeasibleDesign: the design breaks its study's constraints, or lies outside the model's domain.
         MeasurementFailed: the network cannot be run.
     """
-    read = read_chosen(chosen)
+    read = read_selected_design(chosen)
     ensure_deployable(read, allow_extrapolation=wishes.allow_extrapolation)
-    check_place(out, force=wishes.force)
+    ensure_replaceable(out, force=wishes.force)
     if wishes.bin_name and wishes.device is None and read.file.applied is None:
         raise WrongUsage("--bin stands without --device", fix="name the device too")
     if wishes.model is None and not wishes.network.says_nothing:
@@ -74,33 +80,33 @@ def build_bundle(chosen: Path, out: Path, *, wishes: BundleOptions, load: Load) 
         read, folder=chosen.absolute().parent, device=wishes.device, bin_name=wishes.bin_name, load=load,
         allow_extrapolation=wishes.allow_extrapolation,
     )  # fmt: skip
-    options = as_measured(wishes.network, read.file.provenance.question.live)
-    artifact = None if wishes.model is None else make_artifact(wishes.model, shipped_design(read), options=options)
+    options = with_study_options(wishes.network, read.file.provenance.question.live)
+    artifact = None if wishes.model is None else build_artifact(wishes.model, to_shipped_design(read), options=options)
     files = _files(artifact, placed.target)
     made, text, config = _told(read, artifact, placed, names=(*files, CONFIG_MAP))
     if len(config) > MAX_CONFIG_MAP_BYTES:
         note = f"no {CONFIG_MAP}: it would have {len(config):,} bytes, and Kubernetes takes {MAX_CONFIG_MAP_BYTES:,}"
         made, text, _ = _told(read, artifact, replace(placed, remarks=(*placed.remarks, note)), names=tuple(files))
         config = ""
-    written = {MANIFEST: text, **files, **({CONFIG_MAP: config} if config else {}), README: readme(made)}
-    return made, write_bundle(with_sums(written), out, force=wishes.force)
+    written = {MANIFEST: text, **files, **({CONFIG_MAP: config} if config else {}), README: render_readme(made)}
+    return made, write_bundle(with_checksums(written), out, force=wishes.force)
 
 
 def _told(
-    chosen: Chosen, artifact: Artifact | None, placed: Placement, *, names: tuple[str, ...]
+    chosen: SelectedDesign, artifact: Artifact | None, placed: Placement, *, names: tuple[str, ...]
 ) -> tuple[ManifestFile, str, str]:
     """Return the manifest of a bundle with these files, its text, and the ConfigMap that carries it."""
-    made = manifest(
+    made = build_manifest(
         chosen, network=artifact.network if artifact else None, target=placed.target, there=placed.there,
         files={name: _MEANING[name] for name in names}, remarks=placed.remarks,
     )  # fmt: skip
     text = manifest_text(made)
-    return made, text, config_map(text, title=f"{made.study}, design {made.design.design_id}")
+    return made, text, render_config_map(text, title=f"{made.study}, design {made.design.design_id}")
 
 
-def _files(artifact: Artifact | None, target: Target | None) -> dict[str, str | bytes]:
+def _files(artifact: Artifact | None, target: TargetDevice | None) -> dict[str, str | bytes]:
     files: dict[str, str | bytes] = {} if artifact is None else {NETWORK: artifact.onnx}
     if target is not None:
-        cap = overlay(target) if target.control == "cpufreq" else ""
-        files |= {**scripts(target), **({OVERLAY: cap} if cap else {})}
+        cap = render_overlay(target) if target.control == "cpufreq" else ""
+        files |= {**render_scripts(target), **({OVERLAY: cap} if cap else {})}
     return files

@@ -17,9 +17,9 @@ from explorer.deploy.bundle.schema import (
     ShippedNetwork,
     ShippedObjective,
 )
-from explorer.deploy.bundle.selected import Chosen, is_extrapolation, number
-from explorer.deploy.device.scripts import points_above
-from explorer.deploy.device.target import Target
+from explorer.deploy.bundle.selected import SelectedDesign, is_outside_domain, optional_float
+from explorer.deploy.device.scripts import nodes_above_cap
+from explorer.deploy.device.target import TargetDevice
 from explorer.problem.columns import COLUMNS, bounds
 from explorer.problem.objectives import OBJECTIVES
 
@@ -31,7 +31,7 @@ _VOLTAGE_NOTE = (
 )
 
 
-def shipped_design(chosen: Chosen) -> ShippedDesign:
+def to_shipped_design(chosen: SelectedDesign) -> ShippedDesign:
     """Return what of a chosen configuration says how to compress a network."""
     design = chosen.file.design
     return ShippedDesign(
@@ -40,11 +40,11 @@ def shipped_design(chosen: Chosen) -> ShippedDesign:
     )  # fmt: skip
 
 
-def manifest(
-    chosen: Chosen,
+def build_manifest(
+    chosen: SelectedDesign,
     *,
     network: ShippedNetwork | None = None,
-    target: Target | None = None,
+    target: TargetDevice | None = None,
     there: Mapping[str, Any] | None = None,
     files: Mapping[str, str] | None = None,
     remarks: tuple[str, ...] = (),
@@ -60,15 +60,15 @@ def manifest(
         remarks: what else has not been checked.
     """
     file = chosen.file
-    asked = promise(chosen.columns, chosen)
-    applied = None if there is None else promise(there, chosen)
+    asked = make_promise(chosen.columns, chosen)
+    applied = None if there is None else make_promise(there, chosen)
     far = ("at the applied clock the design is EXTRAPOLATED",) if applied and applied.is_extrapolated else ()
     return ManifestFile(
         schema="explorer.deploy/1",
         explorer_version=__version__,
         study=file.study,
         rule=file.rule,
-        design=shipped_design(chosen),
+        design=to_shipped_design(chosen),
         network=network,
         operating_point=_operating_point(chosen, target),
         predicted=asked.predicted,
@@ -89,22 +89,22 @@ def manifest_text(made: ManifestFile) -> str:
     return json.dumps(payload, indent=2, allow_nan=False).replace("\x7f", "\\u007f") + "\n"
 
 
-def promise(columns: Mapping[str, Any], chosen: Chosen) -> Promise:
+def make_promise(columns: Mapping[str, Any], chosen: SelectedDesign) -> Promise:
     """Return what a model says of a design, from its columns."""
     known = [n for n, column in COLUMNS.items() if column.kind == "prediction" and columns.get(n) is not None]
-    distance = number(columns, "domain_distance")
+    distance = optional_float(columns, "domain_distance")
     return Promise(
         predicted={name: Predicted(**_quantity(columns, name)) for name in known},
         objectives={
             name: ShippedObjective(**_quantity(columns, name), direction=OBJECTIVES[name].direction)
             for name in chosen.file.provenance.question.objectives
         },
-        is_extrapolated=is_extrapolation(columns),
+        is_extrapolated=is_outside_domain(columns),
         domain_distance=distance,
     )
 
 
-def _operating_point(chosen: Chosen, target: Target | None) -> OperatingPoint | None:
+def _operating_point(chosen: SelectedDesign, target: TargetDevice | None) -> OperatingPoint | None:
     clock, volts = chosen.file.design.frequency_hz, chosen.file.design.voltage_v
     if clock is None:
         return None
@@ -119,12 +119,14 @@ def _operating_point(chosen: Chosen, target: Target | None) -> OperatingPoint | 
 def _quantity(columns: Mapping[str, Any], name: str) -> dict[str, Any]:
     low, high = bounds(name)
     return {
-        "value": number(columns, name), "lo": number(columns, low), "hi": number(columns, high),
+        "value": optional_float(columns, name), "lo": optional_float(columns, low), "hi": optional_float(columns, high),
         "unit": COLUMNS[name].symbol,
     }  # fmt: skip
 
 
-def _not_checked(chosen: Chosen, *, network: ShippedNetwork | None, target: Target | None) -> Iterator[str]:
+def _not_checked(
+    chosen: SelectedDesign, *, network: ShippedNetwork | None, target: TargetDevice | None
+) -> Iterator[str]:
     if network is None:
         yield "no network is in this bundle: nothing has been pruned or quantized"
     if chosen.file.provenance.question.live is None:
@@ -145,7 +147,7 @@ def _not_checked(chosen: Chosen, *, network: ShippedNetwork | None, target: Targ
         yield "the design is EXTRAPOLATED: it lies outside the range in which the model has seen samples"
 
 
-def _of_network(chosen: Chosen, network: ShippedNetwork) -> Iterator[str]:
+def _of_network(chosen: SelectedDesign, network: ShippedNetwork) -> Iterator[str]:
     family, name = chosen.file.design.family, network.source.name
     if family != name:
         yield f"the model's samples are of '{family}'; that they are of the network '{name}' is not known"
@@ -159,9 +161,9 @@ def _of_network(chosen: Chosen, network: ShippedNetwork) -> Iterator[str]:
         yield "Eq. (1) was not computed: an input of the network leaves a length open"
 
 
-def _of_target(target: Target) -> Iterator[str]:
+def _of_target(target: TargetDevice) -> Iterator[str]:
     yield f"the device ({target.title}) has not been looked at; the scripts check what it offers"
-    above = points_above(target)
+    above = nodes_above_cap(target)
     if target.control == "cpufreq" and above is None:
         yield "no overlay: the device's file does not tell what the device tree calls its operating points"
     elif target.control == "cpufreq" and not above:

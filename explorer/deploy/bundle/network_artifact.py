@@ -9,14 +9,20 @@ import numpy as np
 from explorer.deploy.bundle.schema import ModelledEnergy, ShippedDesign, ShippedNetwork, SourceNetwork
 from explorer.errors import UnknownName, WrongUsage
 from explorer.io.files import sha256
-from explorer.network.compression.compress import Compression, Recipe, codes_of, compressed_onnx, sizes
+from explorer.network.compression.compress import (
+    Compression,
+    Recipe,
+    compress_weights,
+    compressed_onnx,
+    compressed_sizes,
+)
 from explorer.network.compression.int8 import full_int8_onnx
 from explorer.network.compression.quantization import BITS, Container
 from explorer.network.compression.sizes import CODECS, Codec
 from explorer.network.graph.model import Network, load_network
 from explorer.network.graph.op_counts import count_operations
-from explorer.network.graph.session import Array, Session, open_session
-from explorer.network.measurement.labelled_data import LabelledData, feeds
+from explorer.network.graph.session import Array, Session, open_inference_session
+from explorer.network.measurement.labelled_data import LabelledData, make_feeds
 from explorer.network.measurement.technology import SHIPPED, Technology, load_technology, modelled_energy
 from explorer.pareto.decision.schema import LiveOrigin
 
@@ -57,7 +63,7 @@ class Artifact:
     onnx: bytes
 
 
-def as_measured(options: NetworkOptions, live: LiveOrigin | None) -> NetworkOptions:
+def with_study_options(options: NetworkOptions, live: LiveOrigin | None) -> NetworkOptions:
     """Return options that follow the study where they say nothing: what it measured is what is to be shipped."""
     study = live or LiveOrigin()
     return replace(
@@ -66,7 +72,7 @@ def as_measured(options: NetworkOptions, live: LiveOrigin | None) -> NetworkOpti
     )  # fmt: skip
 
 
-def make_artifact(model: str | Path, design: ShippedDesign, *, options: NetworkOptions) -> Artifact:
+def build_artifact(model: str | Path, design: ShippedDesign, *, options: NetworkOptions) -> Artifact:
     """Compress a network by a design's R and D, and see that onnxruntime loads and runs what comes out.
 
     Raises:
@@ -76,20 +82,20 @@ def make_artifact(model: str | Path, design: ShippedDesign, *, options: NetworkO
         OutOfRange: D is so small that int16 (int8, where activations are) does not hold the codes.
         MeasurementFailed: onnxruntime cannot load, run or quantize it.
     """
-    recipe, codec = recipe_of(design, options), options.codec or "deflate"
+    recipe, codec = make_recipe(design, options), options.codec or "deflate"
     if codec not in CODECS:
         raise UnknownName("codec", codec, CODECS)
     technology = load_technology(options.technology)
     if options.level not in technology.bit_j:
         raise UnknownName(technology.title, options.level, technology.bit_j)
     network = load_network(model)
-    compression = codes_of(network, recipe)
+    compression = compress_weights(network, recipe)
     onnx = _onnx(network, compression, calibration=options.calibration)
-    session = open_session(onnx, fold_weights=not recipe.full_int8)
+    session = open_inference_session(onnx, fold_weights=not recipe.full_int8)
     made = _made_inputs(session)
     if made is not None:
         session.run(made)
-    by_codec = sizes(network, compression, onnx=onnx)
+    by_codec = compressed_sizes(network, compression, onnx=onnx)
     block = ShippedNetwork(
         file=NETWORK,
         sha256=sha256(onnx),
@@ -110,7 +116,7 @@ def make_artifact(model: str | Path, design: ShippedDesign, *, options: NetworkO
     return Artifact(block, onnx)
 
 
-def recipe_of(design: ShippedDesign, options: NetworkOptions) -> Recipe:
+def make_recipe(design: ShippedDesign, options: NetworkOptions) -> Recipe:
     """Return how a design's network is compressed.
 
     Raises:
@@ -131,8 +137,8 @@ def recipe_of(design: ShippedDesign, options: NetworkOptions) -> Recipe:
 def _onnx(network: Network, compression: Compression, *, calibration: LabelledData | None) -> bytes:
     if calibration is None:
         return compressed_onnx(network, compression)
-    source = open_session(network.model.SerializeToString())
-    return full_int8_onnx(network, compression, calibration=feeds(calibration, source.inputs))
+    source = open_inference_session(network.model.SerializeToString())
+    return full_int8_onnx(network, compression, calibration=make_feeds(calibration, source.inputs))
 
 
 def _energy(

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from explorer.deploy.bundle.selected import Chosen
-from explorer.deploy.device.target import Target
+from explorer.deploy.bundle.selected import SelectedDesign
+from explorer.deploy.device.target import TargetDevice
 from explorer.devices.device import DeviceFile, read_device, read_device_points
 from explorer.devices.operating_points import OperatingPoints
 from explorer.errors import InvalidFile, WrongUsage
@@ -24,13 +24,13 @@ Load = Callable[[str], Problem]
 class Placement:
     """A device at the applied point, the design's columns there (None: not evaluated), and what is to be said of it."""
 
-    target: Target | None = None
+    target: TargetDevice | None = None
     there: Mapping[str, Any] | None = None
     remarks: tuple[str, ...] = ()
 
 
 def place_on_device(
-    chosen: Chosen, *, folder: Path, device: str | None, bin_name: str, load: Load, allow_extrapolation: bool
+    chosen: SelectedDesign, *, folder: Path, device: str | None, bin_name: str, load: Load, allow_extrapolation: bool
 ) -> Placement:
     """Place a chosen configuration on the device that is named, or else on the one that it was chosen for.
 
@@ -73,7 +73,9 @@ def place_on_device(
     return Placement(target, there.design)
 
 
-def _evaluated(chosen: Chosen, points: OperatingPoints, *, problem: Problem, allow_extrapolation: bool) -> Applied:
+def _evaluated(
+    chosen: SelectedDesign, points: OperatingPoints, *, problem: Problem, allow_extrapolation: bool
+) -> Applied:
     columns = {name: value for name, value in chosen.columns.items() if value is not None}
     own = own_knobs(dict.fromkeys(columns))  # type: ignore[arg-type]
     conditions = [parse_constraint(text, where="chosen.json", own=own) for text in chosen.file.rule.where]
@@ -82,12 +84,12 @@ def _evaluated(chosen: Chosen, points: OperatingPoints, *, problem: Problem, all
     )
 
 
-def _target(device: str, bin_name: str, file: DeviceFile, *, points: OperatingPoints, clock: float) -> Target:
+def _target(device: str, bin_name: str, file: DeviceFile, *, points: OperatingPoints, clock: float) -> TargetDevice:
     index = int(points.nearest(clock))
     hertz = factor(file.frequency_unit, "Hz")
     named = {(point.frequency * hertz, point.node) for point in file.points or ()}
     clocks = sorted(set(points.frequency_hz))
-    return Target(
+    return TargetDevice(
         device=Path(device).stem,  # a path would tell where somebody keeps his files
         title=file.title or Path(device).stem,
         source=file.source,

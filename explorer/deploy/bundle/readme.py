@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 from explorer.deploy.bundle.manifest import MANIFEST
 from explorer.deploy.bundle.schema import ManifestFile, Predicted, Promise
-from explorer.deploy.bundle.write import SUMS
+from explorer.deploy.bundle.write import CHECKSUM_FILE
 from explorer.io.files import sha256
 from explorer.problem.columns import COLUMNS
 
 README = "README.txt"
 
 
-def readme(made: ManifestFile) -> str:
+def render_readme(made: ManifestFile) -> str:
     """Return the page."""
     lines = [
         f"A configuration chosen by explorer {made.explorer_version} from study '{made.study}'.",
@@ -31,7 +31,7 @@ def readme(made: ManifestFile) -> str:
         *[f"  - {text}" for text in made.not_checked],
         "",
         f"{MANIFEST} holds all of this with every digit, and where it comes from (its schema: explorer schema deploy).",
-        f"Check that nothing was changed, in this folder: sha256sum -c {SUMS}",
+        f"Check that nothing was changed, in this folder: sha256sum -c {CHECKSUM_FILE}",
         "Check the promise against the real thing: explorer verify FOLDER --data VALIDATION.npz",
     ]
     return "\n".join(lines) + "\n"
@@ -97,7 +97,7 @@ def _text(name: str, quantity: Predicted) -> str:
 MAX_CONFIG_MAP_BYTES = 1 << 20  # what Kubernetes keeps of one
 
 
-def config_map(manifest: str, *, title: str) -> str:
+def render_config_map(manifest: str, *, title: str) -> str:
     """Return the ConfigMap as YAML.
 
     Its name tells its content, because an immutable one can only be replaced by another. Every character of the

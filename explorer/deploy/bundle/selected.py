@@ -20,7 +20,7 @@ _AGAIN = "choose again with `explorer choose`; do not edit the file by hand"
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class SelectedDesign:
     """A chosen configuration as read, with the SHA-256 of its file."""
 
     file: ChosenFile
@@ -34,7 +34,7 @@ class Chosen:
     @property
     def is_extrapolated(self) -> bool:
         """Whether the file says so, or its distance to the samples does."""
-        return self.file.is_extrapolated or is_extrapolation(self.columns)
+        return self.file.is_extrapolated or is_outside_domain(self.columns)
 
     @property
     def own_knobs(self) -> dict[str, Any]:
@@ -45,13 +45,13 @@ class Chosen:
         return {name: columns[name] for name in ("weight_bits", *own) if name in columns and name not in added}
 
 
-def is_extrapolation(columns: Mapping[str, Any]) -> bool:
+def is_outside_domain(columns: Mapping[str, Any]) -> bool:
     """Tell whether a design's distance to the samples says that it is an extrapolation."""
     distance = columns.get("domain_distance")
     return distance is not None and bool(is_beyond(distance))
 
 
-def read_chosen(path: Path) -> Chosen:
+def read_selected_design(path: Path) -> SelectedDesign:
     """Read a chosen.json.
 
     Raises:
@@ -67,10 +67,10 @@ def read_chosen(path: Path) -> Chosen:
     ]
     if faults:
         raise InvalidFile(path, faults)
-    return Chosen(file, sha256(path.read_bytes()))
+    return SelectedDesign(file, sha256(path.read_bytes()))
 
 
-def ensure_deployable(chosen: Chosen, *, allow_extrapolation: bool) -> None:
+def ensure_deployable(chosen: SelectedDesign, *, allow_extrapolation: bool) -> None:
     """Refuse a design that breaks its study's constraints, or one where the model was asked outside its domain.
 
     Raises:
@@ -118,7 +118,7 @@ def _impossible(known: Mapping[str, float]) -> Iterator[tuple[str, str]]:
         yield "domain_distance", "is missing: nothing tells whether the model was asked outside its domain"
 
 
-def number(columns: Mapping[str, Any], name: str) -> float | None:
+def optional_float(columns: Mapping[str, Any], name: str) -> float | None:
     """Return a column as a number, or None where it is not known."""
     value = columns.get(name)
     return None if value is None else float(value)

@@ -9,7 +9,7 @@ from pathlib import Path
 from explorer.errors import ExplorerError, WrongUsage
 from explorer.io.files import MAX_DECLARATION_BYTES, cannot_write, read_text, sha256, write_bytes
 
-SUMS = "SHA256SUMS"
+CHECKSUM_FILE = "SHA256SUMS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,13 @@ class Bundle:
     names: tuple[str, ...]
 
 
-def with_sums(files: Mapping[str, str | bytes]) -> dict[str, bytes]:
+def with_checksums(files: Mapping[str, str | bytes]) -> dict[str, bytes]:
     """Return files with the list of their SHA-256, as `sha256sum -c` reads it."""
     contents = {name: file.encode() if isinstance(file, str) else file for name, file in files.items()}
-    return {**contents, SUMS: "".join(f"{sha256(content)}  {name}\n" for name, content in contents.items()).encode()}
+    return {
+        **contents,
+        CHECKSUM_FILE: "".join(f"{sha256(content)}  {name}\n" for name, content in contents.items()).encode(),
+    }
 
 
 def write_bundle(contents: Mapping[str, bytes], folder: Path, *, force: bool) -> Bundle:
@@ -37,7 +40,7 @@ def write_bundle(contents: Mapping[str, bytes], folder: Path, *, force: bool) ->
     Raises:
         WrongUsage: the folder exists, holds what is not ours, or cannot be written.
     """
-    check_place(folder, force=force)
+    ensure_replaceable(folder, force=force)
     place = folder.absolute()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +71,7 @@ def _put(made: Path, place: Path, *, aside: Path) -> None:
         raise
 
 
-def check_place(folder: Path, *, force: bool) -> None:
+def ensure_replaceable(folder: Path, *, force: bool) -> None:
     """Make sure that a bundle may be put there.
 
     Raises:
@@ -90,7 +93,7 @@ def check_place(folder: Path, *, force: bool) -> None:
 def _listed(folder: Path) -> set[str]:
     """Return the names that a bundle's own list of checksums tells of, with the list's; none where there is no list."""
     try:
-        lines = read_text(folder / SUMS, max_bytes=MAX_DECLARATION_BYTES).splitlines()
+        lines = read_text(folder / CHECKSUM_FILE, max_bytes=MAX_DECLARATION_BYTES).splitlines()
     except ExplorerError:
         return set()
-    return {SUMS, *(line.partition("  ")[2] for line in lines)}
+    return {CHECKSUM_FILE, *(line.partition("  ")[2] for line in lines)}

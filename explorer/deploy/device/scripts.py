@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from explorer.deploy.device.target import Control, Target
+from explorer.deploy.device.target import Control, TargetDevice
 
 _PARTS = Path(__file__).parent.parent / "sh"
 _USAGE = "usage: sh {name} [--apply] [--policy NAME] [--sysfs ROOT] [--state FILE]"
@@ -24,7 +24,7 @@ SYSFS: Mapping[Control, Mapping[str, str]] = {
 _HERTZ: Mapping[Control, int] = {"cpufreq": 1_000, "devfreq": 1, "nvidia-smi": 1_000_000}
 
 
-def counted(hertz: float, control: Control) -> int:
+def to_driver_units(hertz: float, control: Control) -> int:
     """Return a clock as what sets it counts: cpufreq in whole kHz, devfreq in Hz, nvidia-smi in whole MHz.
 
     Linux divides by 1000 and drops the rest.
@@ -32,14 +32,14 @@ def counted(hertz: float, control: Control) -> int:
     return round(hertz) // _HERTZ[control]
 
 
-def scripts(target: Target) -> dict[str, str]:
+def render_scripts(target: TargetDevice) -> dict[str, str]:
     """Return the scripts for a device, by file name: one that applies its clock, one that undoes that."""
     if target.control == "nvidia-smi":
-        clock = {"CLOCK": str(counted(target.clock_hz, target.control))}
+        clock = {"CLOCK": str(to_driver_units(target.clock_hz, target.control))}
         return {name: _script(name, ("common", "nvidia"), {"USAGE": _USAGE_NVIDIA.format(name=name), **clock}, target)
                 for name in ("apply-nvidia.sh", "undo-nvidia.sh")}  # fmt: skip
-    table = " ".join(str(counted(hertz, target.control)) for hertz in target.clocks_hz)
-    clock = {"CLOCK": str(counted(target.clock_hz, target.control)), "TABLE": table}
+    table = " ".join(str(to_driver_units(hertz, target.control)) for hertz in target.clocks_hz)
+    clock = {"CLOCK": str(to_driver_units(target.clock_hz, target.control)), "TABLE": table}
     return {
         name: _script(
             name,
@@ -51,7 +51,7 @@ def scripts(target: Target) -> dict[str, str]:
     }
 
 
-def _script(name: str, parts: tuple[str, ...], settings: Mapping[str, str], target: Target) -> str:
+def _script(name: str, parts: tuple[str, ...], settings: Mapping[str, str], target: TargetDevice) -> str:
     """Return one script: its settings, then the parts that read them."""
     bodies = [(_PARTS / f"{part}.sh").read_text(encoding="utf-8") for part in (*parts, Path(name).stem)]
     used = {key: value for key, value in settings.items() if any(f"${key}" in body for body in bodies)}
@@ -66,18 +66,18 @@ def _script(name: str, parts: tuple[str, ...], settings: Mapping[str, str], targ
     return "\n".join(lines) + "\n" + "".join(bodies)
 
 
-def points_above(target: Target) -> list[str] | None:
+def nodes_above_cap(target: TargetDevice) -> list[str] | None:
     """Return the nodes of the operating points above the applied one; None where the tree's names are not known."""
     above = [node for hertz, node in zip(target.clocks_hz, target.nodes, strict=True) if hertz > target.clock_hz]
     return above if target.opp_table and all(above) else None
 
 
-def overlay(target: Target) -> str:
+def render_overlay(target: TargetDevice) -> str:
     """Return the overlay's source, for `dtc -@`; '' where there is nothing above, or the tree's names are not known.
 
     Linux passes over operating points whose node has status = "disabled".
     """
-    above = points_above(target)
+    above = nodes_above_cap(target)
     if not above:
         return ""
     nodes = "\n".join(f'\t{node} {{\n\t\tstatus = "disabled";\n\t}};\n' for node in above)

@@ -7,7 +7,7 @@ Control = Literal["cpufreq", "devfreq", "nvidia-smi"]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class TargetDevice:
     """A device at one of its own operating points.
 
     Args:

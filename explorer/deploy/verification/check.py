@@ -33,7 +33,7 @@ class Check:
         return {"name": self.name, **plain, "state": self.state, "note": self.note}
 
 
-def span(value: float, low: float | None = None, high: float | None = None) -> Interval:
+def make_interval(value: float, low: float | None = None, high: float | None = None) -> Interval:
     """Return a quantity with its interval, or as its own where there is none."""
     return Interval(value, value if low is None else low, value if high is None else high)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from explorer.deploy.bundle.manifest import MANIFEST
 from explorer.deploy.bundle.schema import FILE_NAME
-from explorer.deploy.bundle.write import SUMS
+from explorer.deploy.bundle.write import CHECKSUM_FILE
 from explorer.deploy.verification.check import Check
 from explorer.errors import ExplorerError, WrongUsage
 from explorer.io.files import MAX_DECLARATION_BYTES, read_text
@@ -27,7 +27,7 @@ def verify_checksums(folder: Path) -> Check:
         there = {path.name: path for path in folder.iterdir()}
     except OSError as error:
         raise WrongUsage(f"{folder}: {error.strerror}", fix="check that the folder may be read") from None
-    if SUMS not in there and MANIFEST not in there:
+    if CHECKSUM_FILE not in there and MANIFEST not in there:
         raise WrongUsage(f"{folder}: holds no bundle", fix="give the folder that `explorer deploy -o` wrote")
     faults = _faults(there)
     if faults:
@@ -38,18 +38,18 @@ def verify_checksums(folder: Path) -> Check:
 
 def _faults(there: dict[str, Path]) -> list[str]:
     try:
-        text = read_text(there[SUMS], max_bytes=MAX_DECLARATION_BYTES) if SUMS in there else ""
+        text = read_text(there[CHECKSUM_FILE], max_bytes=MAX_DECLARATION_BYTES) if CHECKSUM_FILE in there else ""
     except ExplorerError:
         text = ""
     lines = [_LINE.fullmatch(line) for line in text.split("\n")[:-1]]
     told = {line[2]: line[1] for line in lines if line}
     # One byte more or less in the list itself must show as well, a cut last line included.
     if not lines or not all(lines) or not text.endswith("\n") or len(told) < len(lines):
-        return [f"{SUMS} is missing or damaged"]
+        return [f"{CHECKSUM_FILE} is missing or damaged"]
     if MANIFEST not in told:
-        return [f"{SUMS} does not tell of {MANIFEST}"]
+        return [f"{CHECKSUM_FILE} does not tell of {MANIFEST}"]
     missing = [f"{name} is missing" for name in told if name not in there]
-    extra = [f"{name} is not of this bundle" for name in sorted(there) if name not in told and name != SUMS]
+    extra = [f"{name} is not of this bundle" for name in sorted(there) if name not in told and name != CHECKSUM_FILE]
     changed = [f"{name} was changed" for name in told if name in there and _sha256(there[name]) != told[name]]
     return [*missing, *changed, *extra]
 

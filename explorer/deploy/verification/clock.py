@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from explorer.deploy.bundle.schema import AppliedPoint
-from explorer.deploy.device.scripts import SYSFS, counted
+from explorer.deploy.device.scripts import SYSFS, to_driver_units
 from explorer.deploy.verification.check import Check
 
 ROOT = Path("/sys")
@@ -20,8 +20,8 @@ def verify_clock(point: AppliedPoint, *, sysfs: Path = ROOT) -> Check:
     """
     if point.control == "nvidia-smi":
         return _nvidia(point)
-    names, clock = SYSFS[point.control], counted(point.frequency_hz, point.control)
-    table = {counted(hertz, point.control) for hertz in point.clocks_hz}
+    names, clock = SYSFS[point.control], to_driver_units(point.frequency_hz, point.control)
+    table = {to_driver_units(hertz, point.control) for hertz in point.clocks_hz}
     promised = f"{clock} {names['UNIT']}"
     folder = sysfs / names["PARENT"]
     parts = sorted(folder.iterdir()) if folder.is_dir() else []

@@ -7,14 +7,14 @@ from pathlib import Path
 from explorer.deploy.verification.check import Interval
 from explorer.devices.meters import Window, energy_meter, measure_energy
 from explorer.errors import Fault, InvalidFile
-from explorer.network.compression.sizes import Sizes, sizes_of
-from explorer.network.compression.stored_weights import StoredWeight, n_other_bytes, stored_weights
+from explorer.network.compression.sizes import Sizes, sizes_by_codec
+from explorer.network.compression.stored_weights import StoredWeight, stored_weights, uncompressed_bytes
 from explorer.network.graph.loading import read_network_file
-from explorer.network.graph.session import Session, open_session
-from explorer.network.measurement.accuracy import wilson
-from explorer.network.measurement.labelled_data import LabelledData, feeds
-from explorer.network.measurement.latency import Latency, interleaved, latency_of
-from explorer.network.measurement.setup import correct_mask, deadline, first_run
+from explorer.network.graph.session import Session, open_inference_session
+from explorer.network.measurement.accuracy import wilson_interval
+from explorer.network.measurement.labelled_data import LabelledData, make_feeds
+from explorer.network.measurement.latency import Latency, median_latency, time_interleaved
+from explorer.network.measurement.setup import correct_mask, first_batch, start_time_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,15 @@ def load_artifact(path: Path, *, is_int8: bool) -> LoadedNetwork:
     file = read_network_file(path)
     onnx = path.read_bytes()
     weights = tuple(stored_weights(file.model))
-    by_codec = sizes_of(onnx, coded=[weight.coded for weight in weights], n_other_bytes=n_other_bytes(file.model))
-    return LoadedNetwork(weights, open_session(onnx, fold_weights=not is_int8), by_codec)
+    by_codec = sizes_by_codec(
+        onnx, coded=[weight.coded for weight in weights], n_uncompressed_bytes=uncompressed_bytes(file.model)
+    )
+    return LoadedNetwork(weights, open_inference_session(onnx, fold_weights=not is_int8), by_codec)
 
 
-def run_on(loaded: LoadedNetwork, data: LabelledData, *, with_energy: bool, seconds: float | None = None) -> Evaluation:
+def evaluate_network(
+    loaded: LoadedNetwork, data: LabelledData, *, with_energy: bool, seconds: float | None = None
+) -> Evaluation:
     """Run a network on labelled data.
 
     Args:
@@ -72,18 +76,18 @@ def run_on(loaded: LoadedNetwork, data: LabelledData, *, with_energy: bool, seco
         InvalidFile: the data does not fit the network.
         MeasurementFailed: the network cannot be run, or its outputs are not classes, or are NaN.
     """
-    session, left = loaded.session, deadline(seconds)
-    inputs = feeds(data, session.inputs)
+    session, left = loaded.session, start_time_limit(seconds)
+    inputs = make_feeds(data, session.inputs)
     if not inputs:
         raise InvalidFile(data.source, [Fault("", "the network has no inputs", "take another network")])
     batch = next((entry.shape[0] for entry in session.inputs if entry.shape and entry.shape[0]), 1) or 1
-    is_right = correct_mask(session, data, inputs=inputs, batch=batch, left=left)
-    low, high = wilson(is_right.sum(), is_right.size)
-    bound = session.bound(first_run(inputs, batch=batch))
-    times = interleaved([bound], clock=time.perf_counter, check=left)
+    is_correct = correct_mask(session, data, inputs=inputs, batch=batch, left=left)
+    low, high = wilson_interval(is_correct.sum(), is_correct.size)
+    bound = session.bound(first_batch(inputs, batch=batch))
+    times = time_interleaved([bound], clock=time.perf_counter, check=left)
     meter = energy_meter("cpu") if with_energy else None
     window = measure_energy(meter, bound, clock=time.perf_counter) if meter else None
     return Evaluation(
-        Interval(float(is_right.mean()), float(low), float(high)), int(is_right.sum()), int(is_right.size),
-        latency_of(times[:, 0]), batch, window, meter.name if meter else "", data.source,
+        Interval(float(is_correct.mean()), float(low), float(high)), int(is_correct.sum()), int(is_correct.size),
+        median_latency(times[:, 0]), batch, window, meter.name if meter else "", data.source,
     )  # fmt: skip

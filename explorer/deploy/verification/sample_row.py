@@ -17,7 +17,7 @@ _NEEDED = ("family", "accuracy")
 _OF_THE_CLOCK = ("latency_s", "latency_s_lo", "latency_s_hi", "energy_j", "power_w")
 
 
-def check_samples(path: Path) -> list[str]:
+def read_samples_header(path: Path) -> list[str]:
     """Return the columns of a samples CSV; those of `explorer measure` where there is no such file yet.
 
     Raises:
@@ -51,10 +51,10 @@ def append_row(path: Path, manifest: ManifestFile, trial: Evaluation, *, sizes: 
         WrongUsage: it cannot be read or written.
         InvalidFile: it is no samples CSV.
     """
-    header = check_samples(path)
+    header = read_samples_header(path)
     has_clock = not {"frequency_hz", "voltage_v"}.isdisjoint(header)
     left_out = _OF_THE_CLOCK if has_clock and not on_target else ()
-    row = row_of(manifest, trial, sizes=sizes)
+    row = sample_row(manifest, trial, sizes=sizes)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     if path.exists():
@@ -66,7 +66,7 @@ def append_row(path: Path, manifest: ManifestFile, trial: Evaluation, *, sizes: 
     write_text(path, buffer.getvalue())
 
 
-def row_of(manifest: ManifestFile, trial: Evaluation, *, sizes: Sizes) -> dict[str, Any]:
+def sample_row(manifest: ManifestFile, trial: Evaluation, *, sizes: Sizes) -> dict[str, Any]:
     """Return what was measured under the columns of `explorer measure`.
 
     The operating point and the study's own knobs come with it, for tables that have them as columns.

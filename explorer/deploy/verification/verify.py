@@ -6,11 +6,11 @@ from typing import Any
 
 from explorer.deploy.bundle.manifest import MANIFEST
 from explorer.deploy.bundle.schema import ManifestFile, ShippedNetwork
-from explorer.deploy.verification.check import Check, Interval, compare_intervals, span
+from explorer.deploy.verification.check import Check, Interval, compare_intervals, make_interval
 from explorer.deploy.verification.checksums import verify_checksums
 from explorer.deploy.verification.clock import verify_clock
-from explorer.deploy.verification.run_network import Evaluation, LoadedNetwork, load_artifact, run_on
-from explorer.deploy.verification.sample_row import append_row, check_samples
+from explorer.deploy.verification.run_network import Evaluation, LoadedNetwork, evaluate_network, load_artifact
+from explorer.deploy.verification.sample_row import append_row, read_samples_header
 from explorer.deploy.verification.weights import verify_weights
 from explorer.errors import Fault, InvalidFile, MeasurementFailed, WrongUsage
 from explorer.io.declarations import read_json
@@ -50,7 +50,7 @@ class Verdict:
             "schema": "explorer.verify/1",
             "bundle": str(self.folder),
             "is_kept": self.is_kept,
-            "checks": [check.payload() for check in self.checks],
+            "checks": [check.to_json() for check in self.checks],
             "samples": str(self.samples) if self.samples else None,
         }
 
@@ -74,7 +74,7 @@ def verify_bundle(
     if samples is not None:
         if data is None:
             raise WrongUsage("--samples stands without --data: nothing is measured", fix="give labelled data too")
-        check_samples(samples)
+        read_samples_header(samples)
     files = verify_checksums(folder)
     if files.state == "broken":
         return Verdict(folder, (files,))
@@ -122,7 +122,7 @@ def _run(loaded: LoadedNetwork, data: LabelledData | None, *, energy: bool) -> t
     if data is None:
         return None, Check("runs", "in onnxruntime", "it loads", "kept", "--data runs it on labelled data")
     try:
-        trial = run_on(loaded, data, with_energy=energy)
+        trial = evaluate_network(loaded, data, with_energy=energy)
     except MeasurementFailed as error:
         return None, Check("runs", "in onnxruntime", error.problem.splitlines()[0], "broken")
     return trial, Check("runs", "in onnxruntime", f"{trial.n_samples:,} samples of {Path(trial.data).name}", "kept")
@@ -136,15 +136,15 @@ def _found(loaded: LoadedNetwork, trial: Evaluation | None, network: ShippedNetw
         found["latency_s"] = Interval(trial.latency.median, trial.latency.low, trial.latency.high), "median, one thread"
         if trial.window is not None:
             joules, seconds, n = trial.window.joules, trial.window.seconds, trial.window.n_runs
-            found["energy_j"] = span(joules / n), f"{trial.meter}, idle in it"
-            found["power_w"] = span(joules / seconds), f"{trial.meter}, idle in it"
-    found["size_bytes"] = span(float(loaded.sizes.of(network.size_codec))), f"codec {network.size_codec}"
+            found["energy_j"] = make_interval(joules / n), f"{trial.meter}, idle in it"
+            found["power_w"] = make_interval(joules / seconds), f"{trial.meter}, idle in it"
+    found["size_bytes"] = make_interval(float(loaded.sizes.of(network.size_codec))), f"codec {network.size_codec}"
     return found
 
 
 def _promises(manifest: ManifestFile, found: dict[str, tuple[Interval, str]], *, on_target: bool) -> tuple[Check, ...]:
     """Hold predictions against what was measured."""
-    promised = {name: span(said.value, said.lo, said.hi) for name, said in manifest.promise.predicted.items()}
+    promised = {name: make_interval(said.value, said.lo, said.hi) for name, said in manifest.promise.predicted.items()}
     checks = []
     for name in (*found, *(name for name in promised if name not in found)):
         measured, how = found.get(name, (None, _UNMEASURED.get(name, "")))

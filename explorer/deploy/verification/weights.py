@@ -6,7 +6,7 @@ import numpy as np
 
 from explorer.deploy.bundle.schema import ShippedDesign, ShippedNetwork
 from explorer.deploy.verification.check import Check
-from explorer.network.compression.compress import Recipe, codes_of
+from explorer.network.compression.compress import Recipe, compress_weights
 from explorer.network.compression.quantization import effective_ratio, largest_code
 from explorer.network.compression.stored_weights import StoredWeight
 from explorer.network.graph.model import Network
@@ -60,7 +60,7 @@ def _differences(
         design.pruning_ratio, design.quant_step, per_tensor=network.per_tensor, clip_to=network.clip,
         full_int8=network.activations == "int8",
     )  # fmt: skip
-    mine = codes_of(source, recipe).tensors
+    mine = compress_weights(source, recipe).tensors
     stored = {weight.name: weight.coded.codes for weight in weights}
     if mine.keys() != stored.keys():
         yield f"it stores the tensors {', '.join(sorted(stored))}"

@@ -54,7 +54,7 @@ class NetworkEvaluator:
     family: str
     bench: MeasurementSetup
     targets: tuple[str, ...]
-    elsewhere: "LiveTask"
+    elsewhere: "NetworkTask"
     rows: dict[tuple[float, float], Row] = field(default_factory=dict)
     cache: Cache = field(default_factory=dict)
 
@@ -79,12 +79,12 @@ class NetworkEvaluator:
         bench, said = self.bench, []
         said.append(
             f"every design is '{self.bench.network.name}' pruned, quantized and run on {bench.data.n_samples} samples "
-            f"({int(bench.is_right.sum())} right uncompressed); accuracy has its 95 % Wilson interval, size_bytes is "
-            f"{bench.conditions.codec}"
+            f"({int(bench.is_correct.sum())} right uncompressed); accuracy has its 95 % Wilson interval, size_bytes is "
+            f"{bench.options.codec}"
         )
         if "latency_s" in self.targets:
             said.append(
-                f"latency_s is onnxruntime's on this machine ({bench.conditions.device}, one thread, batch "
+                f"latency_s is onnxruntime's on this machine ({bench.options.device}, one thread, batch "
                 f"{bench.batch}): several workers at once slow each other, and zeros save no time"
             )
         if bench.meter is not None:
@@ -148,7 +148,7 @@ class NetworkEvaluator:
         knobs = {name: design[name] for name in KNOBS[1:]}
         return measure_design(self.bench, **knobs, cache=self.cache)
 
-    def task(self) -> "LiveTask":
+    def task(self) -> "NetworkTask":
         """Return what measures the same network in another process."""
         return self.elsewhere
 
@@ -196,7 +196,7 @@ class NetworkEvaluator:
 
 
 @dataclass(frozen=True, slots=True)
-class LiveTask:
+class NetworkTask:
     """Picklable task that measures designs of a network, loaded once in each process that it comes to.
 
     Args:
@@ -219,9 +219,9 @@ class LiveTask:
 
 
 @functools.cache
-def _bench_of(task: LiveTask) -> tuple[MeasurementSetup, Cache]:
+def _bench_of(task: NetworkTask) -> tuple[MeasurementSetup, Cache]:
     network, data = load_network(_at_hand(task.onnx)), load_data(_at_hand(task.data))
-    return prepare_measurement(network, data, conditions=task.conditions), {}
+    return prepare_measurement(network, data, options=task.conditions), {}
 
 
 def _at_hand(name: str) -> str:
@@ -257,10 +257,10 @@ def network_evaluator(study: Study, *, find_meter: FindMeter = energy_meter) -> 
         codec=live.codec, per_tensor=live.per_tensor, clip_to=live.clip, seconds=live.time_limit, device=live.device,
         energy="auto" if meter else "none", latency="latency_s" in asked,
     )  # fmt: skip
-    bench = replace(prepare_measurement(network, load_data(live.data), conditions=conditions), meter=meter)
+    bench = replace(prepare_measurement(network, load_data(live.data), options=conditions), meter=meter)
     (family,) = (family for space in study.spaces for family in space.families)
     targets = tuple(t for t in TARGETS if t in _ALWAYS or (t in asked and t in _TIMED))
-    return NetworkEvaluator(live.onnx, family, bench, targets, LiveTask(live.onnx, live.data, conditions))
+    return NetworkEvaluator(live.onnx, family, bench, targets, NetworkTask(live.onnx, live.data, conditions))
 
 
 def _asked(study: Study) -> set[str]:

@@ -14,7 +14,7 @@ from explorer.problem.columns import TARGETS, Columns, Float, bounds, by_configu
 from explorer.problem.design_space import ROW, DesignSpace, Dimension
 from explorer.problem.objectives import OBJECTIVES, CostWeights, add_objectives
 
-Index = NDArray[np.int64]
+_Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class TableEvaluator:
 
     name: str
     samples: Samples
-    configuration: Index
+    configuration: _Index
     rows: Columns
     domain: Domain
 
@@ -109,7 +109,7 @@ class TableEvaluator:
                 result[end] = np.where(is_repeated, values, np.nan)
         return result
 
-    def _index(self, designs: Columns) -> Index:
+    def _index(self, designs: Columns) -> _Index:
         place = {row: i for i, row in enumerate(self.rows[ROW].tolist())}
         found = [place.get(row, -1) for row in designs[ROW].tolist()]
         if -1 in found:
@@ -153,7 +153,7 @@ def table_evaluator(samples: Samples, *, name: str, needs: Sequence[str] = ()) -
     return TableEvaluator(name, samples, configuration, rows, domain_of(spans))
 
 
-def _mean(values: Float, group: Index) -> Float:
+def _mean(values: Float, group: _Index) -> Float:
     """Return the mean of each group's measured values, NaN where it has none."""
     is_known = np.isfinite(values)
     total = np.bincount(group, weights=np.where(is_known, values, 0.0))
@@ -161,7 +161,7 @@ def _mean(values: Float, group: Index) -> Float:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _names(labels: tuple[str, ...], group: Index) -> NDArray[np.object_]:
+def _names(labels: tuple[str, ...], group: _Index) -> NDArray[np.object_]:
     """Name each configuration by its first row's label; equal names get a number."""
     first = np.unique(group, return_index=True)[1]
     names = [labels[i] for i in first.tolist()]

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HOME = "explorer.models.measured.task"
+MODULE = "explorer.models.measured.task"
 _MAX_TEXT = 1_000
 _MAX_TASKS = 8
 _ANY_PYTHON = b"*"
@@ -127,10 +127,10 @@ def call_task(payload: bytes, design: dict[str, Any]) -> tuple[str, object, str]
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a user's function fails one design
-        return kind, describe(error), platform.node()
+        return kind, describe_exception(error), platform.node()
 
 
-def describe(error: BaseException) -> str:
+def describe_exception(error: BaseException) -> str:
     """Return type and text of an exception in at most 1,000 characters.
 
     >>> describe(ValueError("no board"))
@@ -166,7 +166,7 @@ class _Unpickler(pickle.Unpickler):
     """Unpickler that takes what belongs to this module from this copy of it."""
 
     def find_class(self, module: str, name: str) -> Any:
-        return globals()[name] if module == HOME else super().find_class(module, name)
+        return globals()[name] if module == MODULE else super().find_class(module, name)
 
 
 def _load_task(payload: bytes) -> Callable[[dict[str, Any]], object]:

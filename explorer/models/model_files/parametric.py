@@ -12,10 +12,10 @@ from explorer.errors import Fault, InvalidFile
 from explorer.io.declarations import read_json
 from explorer.io.files import MAX_TABLE_BYTES
 from explorer.models.model_files.parametric_schema import FitFile, ModelFile
-from explorer.models.parametric.functional_forms import SHAPES
+from explorer.models.parametric.functional_forms import PARAMETRIC_FORMS
 from explorer.models.parametric.laplace import Fit
 from explorer.models.parametric.surrogate import Surrogate
-from explorer.models.posterior_draws import drawn_targets, posterior_draws
+from explorer.models.posterior_draws import posterior_draws, predict_draws
 from explorer.models.samples.samples import Samples
 from explorer.problem.applicability import domain_of
 from explorer.problem.columns import KNOBS, NUMERIC_KNOBS, TARGETS, Columns, is_allowed, take
@@ -68,7 +68,9 @@ def surrogate_from_file(path: Path) -> Surrogate:
     }
     samples = Samples(columns, file.samples.labels, file.samples.source, file.samples.sha256)
     # JSON keeps no order that matters; latency comes first again because energy takes its ratio.
-    fits = {target: _fit_from_file(target, file.targets[target]) for target in SHAPES if target in file.targets}
+    fits = {
+        target: _fit_from_file(target, file.targets[target]) for target in PARAMETRIC_FORMS if target in file.targets
+    }
     laws = {family: AlphaPowerLaw(law.constant, law.threshold_v, law.exponent) for family, law in file.laws.items()}
     model = Surrogate(str(path), samples, file.references, fits, laws, domain_of(columns), file.widening)
     wrong = _use_fault(model)
@@ -79,7 +81,7 @@ def surrogate_from_file(path: Path) -> Surrogate:
 
 def _fit_to_json(fit: Fit) -> dict[str, Any]:
     return {
-        "formula": fit.shape.formula,
+        "formula": fit.form.formula,
         "coefficients": fit.coefficients,
         "levels": fit.levels,
         "mode": fit.mode.tolist(),
@@ -90,7 +92,9 @@ def _fit_to_json(fit: Fit) -> dict[str, Any]:
 
 
 def _fit_from_file(target: str, file: FitFile) -> Fit:
-    return Fit(SHAPES[target], dict(file.levels), np.array(file.mode), np.array(file.covariance), file.noise, file.n)
+    return Fit(
+        PARAMETRIC_FORMS[target], dict(file.levels), np.array(file.mode), np.array(file.covariance), file.noise, file.n
+    )
 
 
 def _faults(file: ModelFile) -> list[Fault]:
@@ -132,10 +136,10 @@ def _fit_faults(file: ModelFile) -> Iterator[tuple[str, str]]:
     if measured != set(file.targets):
         yield "targets", f"has {sorted(file.targets)}, the samples measure {sorted(measured)}"
     for target, fit in file.targets.items():
-        if target not in SHAPES:
+        if target not in PARAMETRIC_FORMS:
             yield f"[targets] {target}", "is not a target of this version"
             continue
-        size, p = len(fit.levels) + len(fit.mode), len(SHAPES[target].priors)
+        size, p = len(fit.levels) + len(fit.mode), len(PARAMETRIC_FORMS[target].priors)
         if len(fit.mode) != p or [len(row) for row in fit.covariance] != [size] * size:
             yield f"[targets] {target}", "has other coefficients than this version's shape"
         rows = [
@@ -155,7 +159,7 @@ def _use_fault(model: Surrogate) -> str:
     few = take({name: model.samples.columns[name] for name in KNOBS}, np.arange(min(len(model.samples.labels), _TRIED)))
     try:
         with np.errstate(over="raise", divide="raise", invalid="raise"):
-            drawn = drawn_targets(model, posterior_draws(model, n=_TRIED), few, with_noise=True)
+            drawn = predict_draws(model, posterior_draws(model, n=_TRIED), few, with_noise=True)
             predicted = model.evaluate(few)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         return f"do not predict the model's own samples: {error}"

@@ -15,7 +15,7 @@ from explorer.models.response.calibration import BetweenLevels, InterpolationUnc
 from explorer.models.response.fitting import FormFit
 from explorer.models.response.forms import FunctionalForm, Term
 from explorer.models.response.gaussian_process import Hyperparameters, TrainingData
-from explorer.models.response.input_scaling import Knob, coordinates_of
+from explorer.models.response.input_scaling import KnobSpec, fit_coordinates
 from explorer.models.response.multi_target import MultiResponse
 from explorer.models.response.response import CandidateForm, Response, draw_response
 from explorer.models.response.selection import MAX_CONFIGURATIONS
@@ -48,7 +48,7 @@ def response_to_json(response: Response) -> dict[str, Any]:
         "theta": fit.theta.tolist(),
         "scales": {
             "widths": scales.widths.tolist(),
-            "scatter": scales.scatter,
+            "scatter": scales.noise,
             "amplitude": scales.amplitude if fit.form.has_process else None,
             "lengths": scales.lengths.tolist(),
         },
@@ -69,15 +69,13 @@ def response_from_file(file: ResponseFile) -> Response:
     knobs, samples = knobs_in(file), samples_in(file)
     values, counts = np.array(file.values), np.array(file.counts, dtype=np.int64)
     trials = np.array(file.trials, dtype=np.float64)
-    coordinates = coordinates_of(samples, knobs)
+    coordinates = fit_coordinates(samples, knobs)
     variance = file.repeat_sd**2 / counts + sampling_variance(values, trials)
-    table = TrainingData(values, variance, coordinates.points(coordinates.place(samples)))
+    table = TrainingData(values, variance, coordinates.points(coordinates.transform(samples)))
     terms = tuple(Term(**term.model_dump()) for term in file.form.terms)
     form = FunctionalForm(file.form.name, file.form.law, terms, file.form.parts, has_process=file.form.has_process)
     amplitude = -np.inf if file.scales.amplitude is None else file.scales.amplitude
-    scales = Hyperparameters(
-        np.array(file.scales.widths), file.scales.scatter, amplitude, np.array(file.scales.lengths)
-    )
+    scales = Hyperparameters(np.array(file.scales.widths), file.scales.noise, amplitude, np.array(file.scales.lengths))
     away = {name: BetweenLevels(one.factor, one.levels, one.reach) for name, one in file.widening.away.items()}
     return Response(
         file.target, knobs, coordinates, samples, counts, table, file.repeat_sd, trials,
@@ -87,9 +85,9 @@ def response_from_file(file: ResponseFile) -> Response:
     )  # fmt: skip
 
 
-def knobs_in(file: ResponseFile) -> tuple[Knob, ...]:
+def knobs_in(file: ResponseFile) -> tuple[KnobSpec, ...]:
     """Return the knobs that a file tells."""
-    return tuple(Knob(knob.name, knob.kind, is_log=knob.is_log) for knob in file.knobs)
+    return tuple(KnobSpec(knob.name, knob.kind, is_log=knob.is_log) for knob in file.knobs)
 
 
 def samples_in(file: ResponseFile) -> Columns:
@@ -160,11 +158,11 @@ def _length_faults(file: ResponseFile) -> Iterator[str]:
 
 def _form_faults(file: ResponseFile) -> Iterator[str]:
     """See that the form names nothing that the samples do not have, and has what its law takes."""
-    form, coordinates = file.form, coordinates_of(samples_in(file), knobs_in(file))
+    form, coordinates = file.form, fit_coordinates(samples_in(file), knobs_in(file))
     for term in form.terms:
-        if not set(term.categories) <= set(coordinates.levels) or not set(term.powers) <= set(coordinates.axes):
+        if not set(term.categories) <= set(coordinates.levels) or not set(term.powers) <= set(coordinates.scales):
             yield f"a term of '{term.predictor}' names an unknown knob"
-    if any(not set(part) <= set(coordinates.axes) for part in form.parts):
+    if any(not set(part) <= set(coordinates.scales) for part in form.parts):
         yield "a part names an unknown knob"
     predictors = set(dict.fromkeys(term.predictor for term in form.terms))
     cliff = {"plateau", "chance"}
@@ -173,11 +171,11 @@ def _form_faults(file: ResponseFile) -> Iterator[str]:
     needs = {"sum": {"level"}, "shares": predictors | {"level"}, "cliff": cliff}[form.law]
     edges = {"quant_step"} if "step edge" in needs else set()
     edges |= {"pruning_ratio"} if "pruning edge" in needs else set()
-    if predictors != needs or not edges <= set(coordinates.axes):
+    if predictors != needs or not edges <= set(coordinates.scales):
         yield f"the law '{form.law}' does not take {', '.join(sorted(predictors))}"
     if form.law == "shares" and len(form.parts) != len(predictors):
         yield f"{len(form.parts)} parts do not fit {len(predictors)} predictors"
-    if not set(file.widening.away) <= set(coordinates.axes) or any(
+    if not set(file.widening.away) <= set(coordinates.scales) or any(
         sorted(set(away.levels)) != list(away.levels) for away in file.widening.away.values()
     ):
         yield "widening names an unknown knob, or values out of order"
@@ -187,7 +185,7 @@ def _form_faults(file: ResponseFile) -> Iterator[str]:
 
 def _size_faults(file: ResponseFile) -> Iterator[str]:
     """See that coefficients and lengths are as many as the form has; counted without making its columns."""
-    coordinates = coordinates_of(samples_in(file), knobs_in(file))
+    coordinates = fit_coordinates(samples_in(file), knobs_in(file))
     n = sum(math.prod(len(coordinates.levels[c]) for c in term.categories) for term in file.form.terms)
     if len(file.theta) != n:
         yield f"{len(file.theta)} numbers in theta for {n} coefficients"

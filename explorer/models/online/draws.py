@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtri
 
-from explorer.models.online.form_fit import FittedForm, Observations
+from explorer.models.online.form_fit import FittedForm, TargetObservations
 from explorer.models.online.nugget import Nugget, nugget_variance, roughness
 from explorer.models.response.fitting import design_matrix
 from explorer.models.response.forms import unlink
@@ -81,13 +81,19 @@ class TargetDraws:
     def _with_luck(self, part: FormDraws, values: Float, points: Float, open_luck: Float) -> Float:
         near, left = part.luck.near(points, part.found)
         likely = values + near
-        scatter = np.exp(part.learned.scales.scatter) * roughness(self.target, likely)
+        scatter = np.exp(part.learned.scales.noise) * roughness(self.target, likely)
         size = np.sqrt(scatter**2 + nugget_variance(self.target, likely, self.trials))
         return np.asarray(likely + size * open_luck[:, None] * left)
 
 
 def draw_target(
-    rows: Observations, forms: Sequence[FittedForm], shares: Float, *, n: int, trials: float, rng: np.random.Generator
+    rows: TargetObservations,
+    forms: Sequence[FittedForm],
+    shares: Float,
+    *,
+    n: int,
+    trials: float,
+    rng: np.random.Generator,
 ) -> TargetDraws:
     """Return n draws of a target, from each form by its share."""
     counts = np.diff(np.round(np.cumsum(shares) * n).astype(np.int64), prepend=0)
@@ -97,7 +103,7 @@ def draw_target(
     return TargetDraws(rows.target, parts, rng.permutation(n), open_luck, trials)
 
 
-def _draw(learned: FittedForm, rows: Observations, n: int, rng: np.random.Generator) -> FormDraws:
+def _draw(learned: FittedForm, rows: TargetObservations, n: int, rng: np.random.Generator) -> FormDraws:
     """Draw by Matheron's rule: a draw from before the data, moved by what the data then lacks (see `draw_response`)."""
     scales, design, table = learned.scales, learned.design, rows.table
     luck = rows.luck(scales)
@@ -115,7 +121,7 @@ def _draw(learned: FittedForm, rows: Observations, n: int, rng: np.random.Genera
 
 
 def _coefficients(
-    learned: FittedForm, rows: Observations, around: Float, beside: Float, rng: np.random.Generator
+    learned: FittedForm, rows: TargetObservations, around: Float, beside: Float, rng: np.random.Generator
 ) -> Float:
     """Draw the coefficients of terms that are summed, shape (n, p)."""
     columns, widths = learned.design.blocks["level"], learned.widths

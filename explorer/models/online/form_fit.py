@@ -15,11 +15,11 @@ from explorer.models.online.nugget import (
 )
 from explorer.models.online.priors import hyperprior
 from explorer.models.online.smc import smc_sample
-from explorer.models.response.fitting import DesignMatrix, design_matrix, term_of_columns
+from explorer.models.response.fitting import DesignMatrix, design_matrix, term_indices
 from explorer.models.response.forms import FunctionalForm, link
 from explorer.models.response.gaussian_process import Hyperparameters, TrainingData, fit_hyperparameters, kernel
-from explorer.models.response.input_scaling import Coordinates, ScaledInputs
-from explorer.models.samples.binomial import countable
+from explorer.models.response.input_scaling import InputCoordinates, ScaledInputs
+from explorer.models.samples.binomial import clip_shares
 from explorer.problem.columns import Float
 
 _PARTICLES, _FEW_PARTICLES = 256, 96  # the few find the place around which the scales are learned
@@ -33,7 +33,7 @@ _OTHER_LEAST_SCATTER = 0.003
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Observations:
+class TargetObservations:
     """What was measured of one target.
 
     Args:
@@ -45,7 +45,7 @@ class Observations:
     """
 
     target: str
-    coordinates: Coordinates
+    coordinates: InputCoordinates
     placed: ScaledInputs
     table: TrainingData
     reach: CorrelationLengths
@@ -88,9 +88,9 @@ class FittedForm:
         return _widths(self.design, self.scales)
 
 
-def rows_of(
-    target: str, values: Float, trials: Float, *, placed: ScaledInputs, coordinates: Coordinates
-) -> Observations:
+def make_observations(
+    target: str, values: Float, trials: Float, *, placed: ScaledInputs, coordinates: InputCoordinates
+) -> TargetObservations:
     """Return the rows of one target.
 
     Args:
@@ -100,14 +100,14 @@ def rows_of(
         placed: the measured designs.
         coordinates: of the ground.
     """
-    linked = link(target, countable(values, trials) if target == "accuracy" and trials.any() else values)
+    linked = link(target, clip_shares(values, trials) if target == "accuracy" and trials.any() else values)
     table = TrainingData(
         linked, nugget_variance(target, linked, trials), coordinates.points(placed), roughness(target, linked)
     )
-    return Observations(target, coordinates, placed, table, correlation_lengths(target, coordinates))
+    return TargetObservations(target, coordinates, placed, table, correlation_lengths(target, coordinates))
 
 
-def learn_form(form: FunctionalForm, rows: Observations, rng: np.random.Generator) -> FittedForm:
+def fit_online_form(form: FunctionalForm, rows: TargetObservations, rng: np.random.Generator) -> FittedForm:
     """Fit a form: in closed form where its terms are summed, else as particles, the scales learned around the best."""
     design = design_matrix(form, rows.coordinates, rows.placed)
     if form.law == "sum":
@@ -121,33 +121,33 @@ def learn_form(form: FunctionalForm, rows: Observations, rng: np.random.Generato
 
 
 def _centers(design: DesignMatrix) -> Float:
-    return np.array([design.form.terms[i].center for i in term_of_columns(design.form, design.coordinates)])
+    return np.array([design.form.terms[i].center for i in term_indices(design.form, design.coordinates)])
 
 
 def _widths(design: DesignMatrix, scales: Hyperparameters) -> Float:
-    return np.asarray(np.exp(scales.widths)[term_of_columns(design.form, design.coordinates)])
+    return np.asarray(np.exp(scales.widths)[term_indices(design.form, design.coordinates)])
 
 
-def _scales(design: DesignMatrix, rows: Observations, around: Float) -> Hyperparameters:
+def _scales(design: DesignMatrix, rows: TargetObservations, around: Float) -> Hyperparameters:
     """Return the most probable scales with the coefficients integrated out, to first order around some.
 
     Nugget counts as if every row had its own: rows that are close enough to share it are few when this matters.
     """
-    belief = hyperprior(design.form, rows.target, rows.coordinates)
-    columns, term = design.jacobian(around), term_of_columns(design.form, design.coordinates)
+    prior = hyperprior(design.form, rows.target, rows.coordinates)
+    columns, term = design.jacobian(around), term_indices(design.form, design.coordinates)
     offset = rows.table.values - design.mean(around) + columns @ (around - _centers(design))
     n = len(offset)
     some = np.isin(np.arange(n), np.linspace(0, n - 1, min(n, _SCALED)).astype(np.int64))
     scales = fit_hyperparameters(
         rows.table.rows(some), columns[some], term, offset[some],
-        belief=belief, start=belief.centers, rounds=_ROUNDS,
+        prior=prior, start=prior.centers, rounds=_ROUNDS,
     )  # fmt: skip
     least = float(np.log(_LEAST_SCATTER.get(rows.target, _OTHER_LEAST_SCATTER)))
-    return replace(scales, scatter=max(scales.scatter, least))
+    return replace(scales, noise=max(scales.noise, least))
 
 
 def _particles(
-    design: DesignMatrix, rows: Observations, scales: Hyperparameters, rng: np.random.Generator, *, n: int
+    design: DesignMatrix, rows: TargetObservations, scales: Hyperparameters, rng: np.random.Generator, *, n: int
 ) -> tuple[Float, float]:
     root = cholesky(rows.covariance(scales), lower=True)
     return smc_sample(
@@ -156,13 +156,13 @@ def _particles(
     )  # fmt: skip
 
 
-def _best(theta: Float, design: DesignMatrix, rows: Observations, scales: Hyperparameters) -> Float:
+def _best(theta: Float, design: DesignMatrix, rows: TargetObservations, scales: Hyperparameters) -> Float:
     root = cholesky(rows.covariance(scales), lower=True)
     likelihood = _log_normal(rows.table.values - design.mean(theta), root)
     return np.asarray(theta[int(np.argmax(likelihood))])
 
 
-def _evidence(design: DesignMatrix, rows: Observations, scales: Hyperparameters) -> float:
+def _evidence(design: DesignMatrix, rows: TargetObservations, scales: Hyperparameters) -> float:
     """Return the logarithm of the marginal likelihood of terms that are summed."""
     columns = design.blocks["level"] * _widths(design, scales)
     gap = rows.table.values - design.mean(_centers(design))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from explorer.models.evaluation import low_discrepancy_points
-from explorer.models.response.input_scaling import Coordinates, Knob, coordinates_of
+from explorer.models.response.input_scaling import InputCoordinates, KnobSpec, fit_coordinates
 from explorer.problem.columns import Columns, Float, knobs_of, stack
 from explorer.problem.design_space import ROW, DesignSpace
 
@@ -22,11 +22,11 @@ class InputSpace:
         coordinates: levels of the categories and axes of the numbers, over the whole search.
     """
 
-    knobs: tuple[Knob, ...]
-    coordinates: Coordinates
+    knobs: tuple[KnobSpec, ...]
+    coordinates: InputCoordinates
 
 
-def input_space(regions: Mapping[str, DesignSpace]) -> InputSpace:
+def build_input_space(regions: Mapping[str, DesignSpace]) -> InputSpace:
     """Return the ground of some regions.
 
     The names of a table's rows are no knob where the rows have others: a name says nothing of another name.
@@ -36,8 +36,10 @@ def input_space(regions: Mapping[str, DesignSpace]) -> InputSpace:
     names = [name for name in knobs_of(shown) if name != ROW]
     varied = [name for name in names if len(np.unique(shown[name].astype(str))) > 1]
     kept = names if varied or ROW not in shown else [ROW, *names]
-    knobs = tuple(Knob(name, "category" if shown[name].dtype == object else "number", name in is_log) for name in kept)
-    return InputSpace(knobs, coordinates_of({name: shown[name] for name in kept}, knobs))
+    knobs = tuple(
+        KnobSpec(name, "category" if shown[name].dtype == object else "number", name in is_log) for name in kept
+    )
+    return InputSpace(knobs, fit_coordinates({name: shown[name] for name in kept}, knobs))
 
 
 def _shown(regions: Mapping[str, DesignSpace]) -> Columns:

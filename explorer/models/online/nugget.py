@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import expit
 
 from explorer.models.response.gaussian_process import Hyperparameters, TrainingData
-from explorer.models.response.input_scaling import Coordinates
+from explorer.models.response.input_scaling import InputCoordinates
 from explorer.problem.columns import Float
 
 # Designs measured on the same samples share most of what these samples are. A third of the binomial deviation is left
@@ -125,11 +125,11 @@ def fit_nugget(table: TrainingData, scales: Hyperparameters, reach: CorrelationL
     """Return the luck of measured designs: their scatter, and what is theirs alone."""
     correlation = reach.alike(table.points, table.points)
     correlation[np.diag_indices_from(correlation)] += _JITTER
-    size = np.sqrt(table.scatter_variance(scales) + table.repeat_variance) + 1e-9
+    size = np.sqrt(table.noise_variance(scales) + table.repeat_variance) + 1e-9
     return Nugget(table.points, size, correlation, reach)
 
 
-def correlation_lengths(target: str, coordinates: Coordinates) -> CorrelationLengths:
+def correlation_lengths(target: str, coordinates: InputCoordinates) -> CorrelationLengths:
     """Return how far a target's luck reaches."""
     names = coordinates.varied
     known = _REACH.get(target, {})

@@ -11,7 +11,7 @@ import numpy as np
 from explorer.models.response.candidates import PHYSICS
 from explorer.models.response.forms import FunctionalForm, Term
 from explorer.models.response.gaussian_process import Hyperparameters, HyperPrior
-from explorer.models.response.input_scaling import Coordinates
+from explorer.models.response.input_scaling import InputCoordinates
 from explorer.problem.columns import Float
 
 # Exponents of remaining weights and of the step, as (value, standard deviation); all assumed. Bits are log2(2 / D), so
@@ -36,8 +36,8 @@ _BY_CATEGORY = 0.7  # assumed: categories differ by a factor of two
 _LEVEL = 1.5  # assumed: how far the mean of all designs may be from the mean of those that were measured
 # Standard deviations, linked: (scatter, residual process). Assumed: one percent, and a tenth.
 _SIZES = {
-    ("size_bytes", "stored"): (0.01, 0.1),
-    ("accuracy", "strain"): (0.2, 0.3),
+    ("size_bytes", "storage"): (0.01, 0.1),
+    ("accuracy", "accuracy_cliff"): (0.2, 0.3),
     ("accuracy", "sum"): (0.2, 1.0),
 }
 _OTHER_SIZES = (0.01, 0.1)
@@ -47,7 +47,7 @@ _LENGTH, _IDLE_LENGTH = 1.0, 6.0
 _IDLE = {"accuracy": ("voltage_v", "frequency_hz"), "size_bytes": ("voltage_v", "frequency_hz")}
 
 
-def prior_forms(target: str, coordinates: Coordinates, values: Float) -> tuple[FunctionalForm, ...]:
+def prior_forms(target: str, coordinates: InputCoordinates, values: Float) -> tuple[FunctionalForm, ...]:
     """Return a target's forms on a ground; of several none is known to be right.
 
     Args:
@@ -63,7 +63,7 @@ def prior_forms(target: str, coordinates: Coordinates, values: Float) -> tuple[F
     return (bent,)
 
 
-def _bent(target: str, coordinates: Coordinates, values: Float) -> FunctionalForm:
+def _bent(target: str, coordinates: InputCoordinates, values: Float) -> FunctionalForm:
     terms = [Term("level", center=float(np.mean(values)), width=_LEVEL, is_learned=False)]
     terms += [Term("level", (name,), width=_BY_CATEGORY, is_learned=False) for name in coordinates.categories]
     for name in coordinates.varied:
@@ -75,7 +75,7 @@ def _bent(target: str, coordinates: Coordinates, values: Float) -> FunctionalFor
     return FunctionalForm("bent power law + Gaussian process", "sum", tuple(terms), has_process=True)
 
 
-def hyperprior(form: FunctionalForm, target: str, coordinates: Coordinates) -> HyperPrior:
+def hyperprior(form: FunctionalForm, target: str, coordinates: InputCoordinates) -> HyperPrior:
     """Return what is believed of a form's scales on a ground."""
     scatter, amplitude = _SIZES.get((target, form.law), _OTHER_SIZES)
     tie = coordinates.tie
@@ -86,9 +86,9 @@ def hyperprior(form: FunctionalForm, target: str, coordinates: Coordinates) -> H
     return HyperPrior(scales, np.zeros(len(form.terms), dtype=np.bool_), tie)
 
 
-def _slope(target: str, name: str, coordinates: Coordinates) -> tuple[float, float]:
+def _slope(target: str, name: str, coordinates: InputCoordinates) -> tuple[float, float]:
     """Return the prior of a coefficient: an exponent, times half the knob's range in its logarithm."""
-    axis = coordinates.axes[name]
+    axis = coordinates.scales[name]
     known = PHYSICS.get((target, name)) or _COMPRESSION.get((target, name))
     if axis.scale == "linear":
         return known or _UNKNOWN_SLOPE
@@ -96,7 +96,7 @@ def _slope(target: str, name: str, coordinates: Coordinates) -> tuple[float, flo
     return value * axis.half, width * axis.half
 
 
-def _strain(coordinates: Coordinates, values: Float) -> FunctionalForm:
+def _strain(coordinates: InputCoordinates, values: Float) -> FunctionalForm:
     """Return the plateau and its edges, as wide as the four digits networks have them and wider.
 
     These lose half of what they know with 6 to 30 % of the weights left, or at steps of 0.1 to 0.3, within a factor of
@@ -116,10 +116,10 @@ def _strain(coordinates: Coordinates, values: Float) -> FunctionalForm:
     if {"quant_step", "pruning_ratio"} <= set(varied):
         # Assumed: anything from edges that know nothing of each other to shares of one margin that add up.
         terms.append(Term("corner", center=0.5, width=0.7))
-    return FunctionalForm("strain + Gaussian process", "strain", tuple(terms), has_process=True)
+    return FunctionalForm("strain + Gaussian process", "accuracy_cliff", tuple(terms), has_process=True)
 
 
-def _stored(coordinates: Coordinates, values: Float) -> FunctionalForm:
+def _stored(coordinates: InputCoordinates, values: Float) -> FunctionalForm:
     """Return the stored weights; assumed: codes that are packed, beside a twentieth that is always there."""
     terms = [Term("level", center=float(np.max(values)), width=_LEVEL)]
     terms += [Term("level", (name,), width=_BY_CATEGORY) for name in coordinates.categories]
@@ -128,7 +128,7 @@ def _stored(coordinates: Coordinates, values: Float) -> FunctionalForm:
     terms += [Term("always", center=-3.0, width=1.0), Term("spread", center=float(np.log(0.15)), width=1.0)]
     terms += [Term("weights power", center=float(np.log(0.7)), width=0.3)]
     terms += [Term("bits power", center=float(np.log(0.7)), width=0.5)]
-    return FunctionalForm("stored weights + Gaussian process", "stored", tuple(terms), has_process=True)
+    return FunctionalForm("stored weights + Gaussian process", "storage", tuple(terms), has_process=True)
 
 
 def _plateau_slope(name: str) -> float:

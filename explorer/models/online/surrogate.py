@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from explorer.models.online.draws import TargetDraws, draw_target
-from explorer.models.online.form_fit import FittedForm, Observations, learn_form, rows_of
+from explorer.models.online.form_fit import FittedForm, TargetObservations, fit_online_form, make_observations
 from explorer.models.online.input_space import InputSpace
 from explorer.models.online.priors import prior_forms
 from explorer.problem.columns import Columns, Float, by_configuration, take
@@ -24,15 +24,15 @@ _SAME = 9  # digits of coordinates: designs that agree in all of them are one
 _OF_WEIGHTS = {"accuracy", "size_bytes"}  # what does not know why a weight is zero
 _KNOWN_SPREAD = 0.3  # of its logarithm; before the data it is 1
 
-Drawn = Callable[[Columns], Columns]
+DrawFunction = Callable[[Columns], Columns]
 """Designs, n of them, to each target in every draw, shape (S, n)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LearnedTarget:
+class FittedTarget:
     """One target as it was learned: what was measured, its forms, and on how many samples accuracy is counted."""
 
-    rows: Observations
+    rows: TargetObservations
     forms: tuple[FittedForm, ...]
     trials: float
 
@@ -64,10 +64,10 @@ class OnlineSurrogate:
     """
 
     ground: InputSpace
-    targets: Mapping[str, LearnedTarget]
+    targets: Mapping[str, FittedTarget]
     spread: float
 
-    def draws(self, n: int = N_DRAWS, *, seed: int = 0) -> Drawn:
+    def draws(self, n: int = N_DRAWS, *, seed: int = 0) -> DrawFunction:
         """Return n functions that could be the truth; whatever is asked of them and how often, they stay the same.
 
         A measurement has luck of its own beside the function. In each draw all designs have the same luck: what one
@@ -82,8 +82,8 @@ class OnlineSurrogate:
 
         def at(designs: Columns) -> Columns:
             with _one_thread():
-                bare = coordinates.place(designs)
-                rounded = coordinates.place(with_rounded_zeros(designs, self.spread))
+                bare = coordinates.transform(designs)
+                rounded = coordinates.transform(with_rounded_zeros(designs, self.spread))
                 found: Columns = {}
                 for target, one in drawn.items():
                     placed = rounded if target in _OF_WEIGHTS else bare
@@ -110,7 +110,7 @@ def fit_online(
     """
     streams = dict(zip(targets, np.random.SeedSequence(seed).spawn(len(targets)), strict=True))
     counted = np.zeros(len(measured[targets[0]])) if trials is None else trials
-    learned: dict[str, LearnedTarget] = {}
+    learned: dict[str, FittedTarget] = {}
     spread = math.inf
     with _one_thread():
         # Sizes first: they show which weights rounding alone makes zero; then neither they nor accuracy know of these.
@@ -133,18 +133,18 @@ def with_rounded_zeros(designs: Columns, spread: float) -> Columns:
 
 def _learned(
     target: str, measured: Columns, ground: InputSpace, trials: Float, rng: np.random.Generator
-) -> LearnedTarget:
+) -> FittedTarget:
     values = np.asarray(measured[target], dtype=np.float64)
     is_known = np.isfinite(values)
     if not is_known.any():
         raise ValueError(f"{target} was never measured")
     if target != "accuracy" and values[is_known].min() <= 0:
         raise ValueError(f"{target} is not positive")
-    placed = ground.coordinates.place(take({knob.name: measured[knob.name] for knob in ground.knobs}, is_known))
+    placed = ground.coordinates.transform(take({knob.name: measured[knob.name] for knob in ground.knobs}, is_known))
     first, (means, counted) = _averaged(ground.coordinates.points(placed), (values[is_known], trials[is_known]))
-    rows = rows_of(target, means, counted, placed=placed.rows(first), coordinates=ground.coordinates)
+    rows = make_observations(target, means, counted, placed=placed.rows(first), coordinates=ground.coordinates)
     forms = prior_forms(target, ground.coordinates, rows.table.values)
-    return LearnedTarget(rows, tuple(learn_form(f, rows, rng) for f in forms), float(np.median(trials[is_known])))
+    return FittedTarget(rows, tuple(fit_online_form(f, rows, rng) for f in forms), float(np.median(trials[is_known])))
 
 
 def _averaged(points: Float, columns: Sequence[Float]) -> tuple[NDArray[np.int64], list[Float]]:
@@ -158,10 +158,10 @@ def _averaged(points: Float, columns: Sequence[Float]) -> tuple[NDArray[np.int64
     return first, [np.bincount(same, column) / count for column in columns]
 
 
-def _spread_of(sizes: LearnedTarget) -> float:
+def _spread_of(sizes: FittedTarget) -> float:
     """Return the spread of the weights, infinite where the sizes do not tell it."""
     best = sizes.forms[int(np.argmax(sizes.shares))]
-    if best.form.law != "stored":
+    if best.form.law != "storage":
         return math.inf
     logs = best.theta[:, best.design.slices["spread"]]
     return float(np.exp(np.mean(logs))) if np.std(logs) < _KNOWN_SPREAD else math.inf

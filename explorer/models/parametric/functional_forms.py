@@ -105,7 +105,7 @@ def relative_columns(designs: Columns, reference: Columns) -> Columns:
 
 _PRINTED_INTEGERS = Noise(0.05, 4, "assumed: the tables print two to three digits, and shapes are simplifications")
 
-ACCURACY = ParametricForm(
+ACCURACY_FORM = ParametricForm(
     "accuracy",
     "logit",
     "logit(accuracy) = A_family - b_R R/(1-R) - b_D D/0.02",
@@ -151,7 +151,7 @@ def _compressed(x: Columns, k: Coefficients) -> Float:
     return np.asarray(k["tilt"] * np.log(x["r"]) + np.log(x["q"]) / k["tilt"])
 
 
-LATENCY = ParametricForm(
+LATENCY_FORM = ParametricForm(
     "latency_s",
     "log",
     "latency = T_family (r^tilt q^(1/tilt))^a / c",
@@ -178,7 +178,7 @@ def _energy_effect(x: Columns, k: Coefficients) -> Float:
     return np.asarray(np.log(1 - k["p"] + k["p"] * ((1 - k["leak"]) * switched + k["leak"] * leaked)))
 
 
-ENERGY = ParametricForm(
+ENERGY_FORM = ParametricForm(
     "energy_j",
     "log",
     "energy = E_family [1 - p + p ((1 - leak) r^tilt q^(1/tilt) v^2 + leak v latency_ratio)]",
@@ -207,7 +207,7 @@ ENERGY = ParametricForm(
     _energy_effect,
 )
 
-POWER = ParametricForm(
+POWER_FORM = ParametricForm(
     "power_w",
     "log",
     "power = P_family [1 - s + s r^g v^2 c]",
@@ -235,7 +235,7 @@ POWER = ParametricForm(
     lambda x, k: np.log(1 - k["s"] + k["s"] * x["r"] ** k["g"] * x["v"] ** 2 * x["c"]),
 )
 
-SIZE = ParametricForm(
+SIZE_FORM = ParametricForm(
     "size_bytes",
     "log",
     "size = S_family r q^z",
@@ -254,7 +254,7 @@ SIZE = ParametricForm(
     lambda x, k: np.log(x["r"]) + k["z"] * np.log(x["q"]),
 )
 
-THROUGHPUT = ParametricForm(
+THROUGHPUT_FORM = ParametricForm(
     "throughput_ops",
     "log",
     "throughput = H_family latency_ratio^-h",
@@ -274,6 +274,6 @@ THROUGHPUT = ParametricForm(
 )
 
 # Latency first: energy and throughput take its ratio.
-SHAPES: Mapping[str, ParametricForm] = {
-    shape.target: shape for shape in (LATENCY, ACCURACY, ENERGY, POWER, SIZE, THROUGHPUT)
+PARAMETRIC_FORMS: Mapping[str, ParametricForm] = {
+    shape.target: shape for shape in (LATENCY_FORM, ACCURACY_FORM, ENERGY_FORM, POWER_FORM, SIZE_FORM, THROUGHPUT_FORM)
 }

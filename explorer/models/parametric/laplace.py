@@ -58,7 +58,7 @@ class Fit:
         return self.shape.unlinked(levels[index] + self.shape.effect(relative, self.coefficients))
 
 
-def fit_shape(shape: ParametricForm, relative: Columns, family: Sequence[str], values: Float) -> Fit:
+def fit_parametric_form(shape: ParametricForm, relative: Columns, family: Sequence[str], values: Float) -> Fit:
     """Find the mode of the posterior of a shape's coefficients, by damped least squares.
 
     The family levels have flat priors, the coefficients normal ones in their own scale, the noise a scaled inverse
@@ -106,10 +106,10 @@ def fit_shape(shape: ParametricForm, relative: Columns, family: Sequence[str], v
     return Fit(shape, levels, state[n_levels:], covariance, noise, len(y))
 
 
-def fit_where_measured(shape: ParametricForm, relative: Columns, family: Sequence[str], values: Float) -> Fit | None:
+def fit_measured_rows(shape: ParametricForm, relative: Columns, family: Sequence[str], values: Float) -> Fit | None:
     """Fit a shape to the rows in which its target was measured; None where there is no such row."""
     rows = np.isfinite(values)
     if not rows.any():
         return None
     kept = [f for f, keep in zip(family, rows, strict=True) if keep]
-    return fit_shape(shape, take(relative, rows), kept, values[rows])
+    return fit_parametric_form(shape, take(relative, rows), kept, values[rows])

@@ -7,8 +7,8 @@ import numpy as np
 
 from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import UnknownName
-from explorer.models.parametric.functional_forms import SHAPES, relative_columns
-from explorer.models.parametric.laplace import Fit, fit_where_measured
+from explorer.models.parametric.functional_forms import PARAMETRIC_FORMS, relative_columns
+from explorer.models.parametric.laplace import Fit, fit_measured_rows
 from explorer.models.samples.samples import Samples
 from explorer.problem.applicability import Domain, domain_distance, domain_of
 from explorer.problem.columns import NUMERIC_KNOBS, Columns, by_family
@@ -108,12 +108,12 @@ def fit_surrogate(
     families = samples.columns["family"].tolist()
     relative = relative_to(references, samples.columns)
     fits: dict[str, Fit] = {}
-    for target, shape in SHAPES.items():
+    for target, shape in PARAMETRIC_FORMS.items():
         if target not in samples.targets:
             continue
         # Latency is fitted first; until then (and where it was never measured) its prior stands in for the ratio.
         columns = with_latency_ratio(relative, fits.get("latency_s"))
-        fit = fit_where_measured(shape, columns, families, samples.columns[target])
+        fit = fit_measured_rows(shape, columns, families, samples.columns[target])
         if fit is not None:
             fits[target] = fit
     laws = {family: _law(samples, family) for family in references}
@@ -147,7 +147,7 @@ def relative_to(references: Mapping[str, Mapping[str, float]], designs: Columns)
 
 def with_latency_ratio(relative: Columns, latency: Fit | None) -> Columns:
     """Return relative columns with the latency's ratio to the reference, by the fitted shape or by its prior."""
-    shape = SHAPES["latency_s"]
+    shape = PARAMETRIC_FORMS["latency_s"]
     coefficients = latency.coefficients if latency else {p.name: p.value for p in shape.priors}
     return {**relative, "latency_ratio": np.exp(shape.effect(relative, coefficients))}
 

@@ -75,7 +75,7 @@ def leave_one_out(samples: Samples, *, widening: Mapping[str, float] | None = No
     return result
 
 
-def calibrated(model: Surrogate) -> Surrogate:
+def calibrate_intervals(model: Surrogate) -> Surrogate:
     """Widen a model's intervals where its held-out residuals show that they cover too little.
 
     Conformal calibration: each held-out residual is measured in its own interval's half width; where the 90 % quantile
@@ -92,7 +92,7 @@ def calibrated(model: Surrogate) -> Surrogate:
         n = int(rows.sum())
         if n < MIN_TO_CALIBRATE:
             continue
-        linked = model.fits[target].shape.linked
+        linked = model.fits[target].form.linked
         middle, low, high = (linked(held_out[f"{target}{end}"][rows]) for end in ("", "_lo", "_hi"))
         residual = linked(truth[rows]) - middle
         half = np.where(residual < 0, middle - low, high - middle)

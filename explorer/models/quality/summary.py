@@ -12,7 +12,7 @@ from explorer.models.parametric.surrogate import EXPONENT_SOURCE, THRESHOLD_SOUR
 from explorer.models.posterior_draws import PosteriorModel
 from explorer.models.quality.leave_one_out import CrossValidation, leave_one_out
 from explorer.models.response.calibration import MIN_TO_CALIBRATE, half_width
-from explorer.models.response.fitting import degrees_of_freedom, held_out
+from explorer.models.response.fitting import degrees_of_freedom, predict_held_out
 from explorer.models.response.forms import unlink
 from explorer.models.response.multi_target import MultiResponse
 from explorer.models.response.response import LEVEL, Response
@@ -30,7 +30,7 @@ def coefficient_rows(model: Surrogate) -> list[dict[str, Any]]:
     """Return one row a coefficient: value, 90 % interval (Laplace), prior with source, and the share from data."""
     rows: list[dict[str, Any]] = []
     for target, fit in model.fits.items():
-        for prior, mode, spread, share in zip(fit.shape.priors, fit.mode, fit.spreads, fit.data_shares, strict=True):
+        for prior, mode, spread, share in zip(fit.form.priors, fit.mode, fit.spreads, fit.data_shares, strict=True):
             rows.append(
                 {
                     "target": target,
@@ -69,7 +69,7 @@ def law_rows(model: Surrogate) -> list[dict[str, Any]]:
     ]
 
 
-def fit_summary(model: Surrogate, judged: Mapping[str, CrossValidation]) -> dict[str, Any]:
+def parametric_summary(model: Surrogate, judged: Mapping[str, CrossValidation]) -> dict[str, Any]:
     """Return everything that `explorer fit` tells, as plain JSON values."""
     return {
         "schema": SCHEMA,
@@ -91,7 +91,7 @@ def fit_summary(model: Surrogate, judged: Mapping[str, CrossValidation]) -> dict
                 "nearest_sample_loo_mae": j.nearest_sample.mae,
                 "nearest_sample_loo_mape": j.nearest_sample.mape,
                 "noise": model.fits[target].noise if target in model.fits else None,
-                "formula": model.fits[target].shape.formula if target in model.fits else None,
+                "formula": model.fits[target].form.formula if target in model.fits else None,
             }
             for target, j in judged.items()
         },
@@ -100,7 +100,7 @@ def fit_summary(model: Surrogate, judged: Mapping[str, CrossValidation]) -> dict
         "coefficients": coefficient_rows(model),
         "identifiability": identifiability(model),
         "laws": law_rows(model),
-        "warnings": warnings_of(model, judged),
+        "warnings": fit_warnings(model, judged),
     }
 
 
@@ -124,7 +124,7 @@ def identifiability(model: Surrogate) -> list[str]:
     for target, fit in model.fits.items():
         covariance = fit.covariance[len(fit.levels) :, len(fit.levels) :]
         correlation = covariance / np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
-        known = list(zip(fit.shape.priors, fit.data_shares, strict=True))
+        known = list(zip(fit.form.priors, fit.data_shares, strict=True))
         texts += [
             f"{target}: the effects of {one.effect_of} ({one.name}) and {other.effect_of} ({other.name}) cannot be "
             f"separated by these samples (correlation {correlation[i, j]:+.2f}); their split is the priors'"
@@ -157,11 +157,11 @@ def _ridge_text(model: Surrogate, family: str) -> str:
     return f"{family}: {n} samples turned {names} along one line; their separate effects are not in these data"
 
 
-def warnings_of(model: Surrogate, judged: Mapping[str, CrossValidation]) -> list[str]:
+def fit_warnings(model: Surrogate, judged: Mapping[str, CrossValidation]) -> list[str]:
     """Return what a user must know before using a fit."""
     texts = []
     by_target = {
-        target: [p.name for p, s in zip(fit.shape.priors, fit.data_shares, strict=True) if s < _PRIOR_DECIDES_BELOW]
+        target: [p.name for p, s in zip(fit.form.priors, fit.data_shares, strict=True) if s < _PRIOR_DECIDES_BELOW]
         for target, fit in model.fits.items()
     }
     decided = [f"{', '.join(names)} of {target}" for target, names in by_target.items() if names]
@@ -181,7 +181,7 @@ def warnings_of(model: Surrogate, judged: Mapping[str, CrossValidation]) -> list
 
 
 @dataclass(frozen=True, slots=True)
-class Unseen:
+class HeldOutPredictions:
     """Each measured configuration as the others predict it, shape (n,) each, in the target's units."""
 
     truth: Float
@@ -190,22 +190,24 @@ class Unseen:
     high: Float
 
 
-def unseen(response: Response) -> Unseen:
+def predict_left_out(response: Response) -> HeldOutPredictions:
     """Predict each configuration by the others, with its 90 % interval as the model would give it.
 
     The scales of the form stay those of the whole table: one row of many hardly moves them.
     """
-    placed = response.coordinates.place(response.samples)
+    placed = response.coordinates.transform(response.samples)
     fold = np.arange(placed.n)
     with threadpool_limits(1):
-        middle, variance = held_out(response.fit, response.coordinates, placed, response.table, fold, relearn=False)
+        middle, variance = predict_held_out(
+            response.fit, response.coordinates, placed, response.table, fold, relearn=False
+        )
         freedom = degrees_of_freedom(response.fit, response.coordinates, placed, response.table)
     reach = half_width(freedom, LEVEL) * response.widening.factor * np.sqrt(variance)
     low, predicted, high = (unlink(response.target, middle + sign * reach) for sign in (-1.0, 0.0, 1.0))
-    return Unseen(unlink(response.target, response.table.values), predicted, low, high)
+    return HeldOutPredictions(unlink(response.target, response.table.values), predicted, low, high)
 
 
-def responses_summary(model: MultiResponse) -> dict[str, Any]:
+def response_summary(model: MultiResponse) -> dict[str, Any]:
     """Return everything that `explorer fit` tells of responses, as plain JSON values."""
     return {
         "schema": "explorer.fit/1",
@@ -234,7 +236,7 @@ def candidate_rows(model: MultiResponse) -> list[dict[str, Any]]:
 
 
 def _target(response: Response) -> dict[str, Any]:
-    one, checked, mean = unseen(response), response.checked, response.candidates[0]
+    one, checked, mean = predict_left_out(response), response.checked, response.candidates[0]
     gap = np.abs(one.predicted - one.truth)
     is_accuracy = response.target == "accuracy"
     half = (one.high - one.low) / 2 / (1.0 if is_accuracy else one.truth)
@@ -273,7 +275,7 @@ def _calibration(model: MultiResponse) -> str:
 
 def _split(response: Response) -> str:
     """Say which knobs the rows of a target never turned."""
-    still = [name for name, axis in response.coordinates.axes.items() if not axis.is_varied]
+    still = [name for name, axis in response.coordinates.scales.items() if not axis.is_varied]
     if not still:
         return ""
     return f"{response.target}: {', '.join(still)} was never turned, so its effect is assumed, not measured"
@@ -282,5 +284,5 @@ def _split(response: Response) -> str:
 def model_summary(model: PosteriorModel) -> dict[str, Any]:
     """Return everything that `explorer fit --json` tells of a model, as plain JSON values."""
     if isinstance(model, MultiResponse):
-        return responses_summary(model)
-    return fit_summary(model, leave_one_out(model.samples, widening=model.widening))
+        return response_summary(model)
+    return parametric_summary(model, leave_one_out(model.samples, widening=model.widening))

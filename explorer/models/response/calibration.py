@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from explorer.models.response.input_scaling import Coordinates, ScaledInputs
+from explorer.models.response.input_scaling import InputCoordinates, ScaledInputs
 from explorer.problem.columns import Columns, Float, take
 
 # With fewer held-out rows a 90 % quantile is not known well enough to correct anything with it.
@@ -17,7 +17,7 @@ _SAME_LEVEL = 0.2
 MIN_LEVELS, MAX_LEVELS = 3, 16
 # Between the only two values of a knob nothing tells the curve (assumed), unless physics does.
 _TWO_LEVELS = 1.5
-KNOWN_CURVES = ("voltage_v", "frequency_hz")
+OPERATING_KNOBS = ("voltage_v", "frequency_hz")
 _MAX_INFLATION = 5.0
 _MAX_INFLATION_FEW_ROWS = 3.0  # one row of five that fits badly is no reason to know nothing
 
@@ -62,23 +62,23 @@ def half_width(freedom: float, level: float) -> float:
     return float(stdtrit(freedom, (1 + level) / 2))
 
 
-def level_of(z: Float) -> NDArray[np.int64]:
+def assign_levels(z: Float) -> NDArray[np.int64]:
     """Return which level of its knob each value belongs to, shape (n,), ascending from 0."""
     distinct, index = np.unique(z, return_inverse=True)
     level = np.concatenate([[0], np.cumsum(np.diff(distinct) > _SAME_LEVEL)])
     return np.asarray(level[index], dtype=np.int64)
 
 
-def knobs_with_levels(coordinates: Coordinates, placed: ScaledInputs) -> dict[str, NDArray[np.int64]]:
+def knobs_with_levels(coordinates: InputCoordinates, placed: ScaledInputs) -> dict[str, NDArray[np.int64]]:
     """Return the level of each row for the numeric knobs that were measured at a few values, several rows each."""
-    levels = {name: level_of(placed.z[name]) for name in coordinates.varied}
+    levels = {name: assign_levels(placed.z[name]) for name in coordinates.varied}
     return {
         name: level for name, level in levels.items()
         if MIN_LEVELS <= level.max() + 1 <= min(MAX_LEVELS, placed.n // 3)
     }  # fmt: skip
 
 
-def needed(z: Float, reach: float, level: float) -> float:
+def required_inflation(z: Float, reach: float, level: float) -> float:
     """Return the factor (at least 1) at which a share `level` of held-out rows are covered.
 
     By conformal calibration; with fewer than 20 rows by the root mean square, which needs no quantile.
@@ -95,8 +95,8 @@ def needed(z: Float, reach: float, level: float) -> float:
     return max(1.0, float(quantile) / reach)
 
 
-def away_from_levels(
-    coordinates: Coordinates, placed: ScaledInputs, needed_without: Mapping[str, float], factor: float
+def fit_between_levels(
+    coordinates: InputCoordinates, placed: ScaledInputs, needed_without: Mapping[str, float], factor: float
 ) -> dict[str, BetweenLevels]:
     """Return for each knob with levels what asking between them costs.
 
@@ -108,10 +108,10 @@ def away_from_levels(
     """
     result = {}
     for name in coordinates.varied:
-        level = level_of(placed.z[name])
+        level = assign_levels(placed.z[name])
         values = [float(np.median(placed.z[name][level == i])) for i in range(int(level.max()) + 1)]
         extra = needed_without[name] / factor if name in needed_without else 1.0
-        if len(values) == 2 and name not in KNOWN_CURVES:
+        if len(values) == 2 and name not in OPERATING_KNOBS:
             extra = _TWO_LEVELS
         if extra > 1:
             measured = tuple(np.unique(placed.z[name]).tolist())
@@ -139,7 +139,7 @@ class InterpolationUncertainty:
     shares: Mapping[str, float]
 
     def doubt(
-        self, designs: Columns, coordinates: Coordinates, samples: Columns, *, linked: Callable[[Columns], Float]
+        self, designs: Columns, coordinates: InputCoordinates, samples: Columns, *, linked: Callable[[Columns], Float]
     ) -> Float:
         """Return the standard deviation that gaps add to the linked target, shape (n,); 0 at measured values.
 
@@ -149,7 +149,7 @@ class InterpolationUncertainty:
             samples: the measured configurations, shape (m,) each.
             linked: predicts the linked target of designs.
         """
-        points, known = (coordinates.points(coordinates.place(table)) for table in (designs, samples))
+        points, known = (coordinates.points(coordinates.transform(table)) for table in (designs, samples))
         total = np.zeros(len(points))
         for name, share in self.shares.items():
             low, high, place = bracket(points, known, coordinates.varied.index(name))
@@ -158,12 +158,12 @@ class InterpolationUncertainty:
         return np.asarray(np.sqrt(total))
 
 
-def knobs_with_gaps(target: str, coordinates: Coordinates) -> tuple[str, ...]:
+def cliff_knobs(target: str, coordinates: InputCoordinates) -> tuple[str, ...]:
     """Return the knobs along which a target may fall off a cliff: those of accuracy but voltage and clock."""
-    return tuple(n for n in coordinates.varied if n not in KNOWN_CURVES) if target == "accuracy" else ()
+    return tuple(n for n in coordinates.varied if n not in OPERATING_KNOBS) if target == "accuracy" else ()
 
 
-def learned_share(residual: Float, variance: Float, change: Float, *, level: NDArray[np.int64]) -> float:
+def fit_uncertainty_share(residual: Float, variance: Float, change: Float, *, level: NDArray[np.int64]) -> float:
     """Return the share of a fall that predictions were wrong by where a knob's values were left out one by one.
 
     What the rows of one value err by they err together: a value counts once, and what is believed without any (the
@@ -185,11 +185,11 @@ def learned_share(residual: Float, variance: Float, change: Float, *, level: NDA
     return min(_MAX_SHARE_FALLEN, float(np.sqrt((max(missed, 0.0) + _UNIFORM**2 * weight) / (fallen.sum() + weight))))
 
 
-def left_changes(
+def held_out_changes(
     samples: Columns,
     name: str,
     *,
-    coordinates: Coordinates,
+    coordinates: InputCoordinates,
     level: NDArray[np.int64],
     linked: Callable[[Columns], Float],
 ) -> Float:
@@ -202,7 +202,7 @@ def left_changes(
         level: which value of the knob each row has, shape (n,).
         linked: predicts the linked target of designs.
     """
-    points, changes = coordinates.points(coordinates.place(samples)), np.zeros(len(level))
+    points, changes = coordinates.points(coordinates.transform(samples)), np.zeros(len(level))
     for k in np.unique(level):
         out = level == k
         rest = take(samples, ~out)

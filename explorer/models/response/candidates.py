@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from explorer.models.response.calibration import KNOWN_CURVES
+from explorer.models.response.calibration import OPERATING_KNOBS
 from explorer.models.response.forms import LEAST_ACCURACY, FunctionalForm, Term, pooled
-from explorer.models.response.input_scaling import Coordinates, ScaledInputs
+from explorer.models.response.input_scaling import InputCoordinates, ScaledInputs
 from explorer.problem.columns import Float
 
 MIN_TO_CURVE = 8
@@ -34,7 +34,7 @@ _UNSEEN_WIDTH = 0.5
 
 
 def candidate_forms(
-    target: str, coordinates: Coordinates, values: Float, placed: ScaledInputs
+    target: str, coordinates: InputCoordinates, values: Float, placed: ScaledInputs
 ) -> tuple[FunctionalForm, ...]:
     """Return the forms to try, the simplest first.
 
@@ -47,7 +47,7 @@ def candidate_forms(
     n, axes = len(values), coordinates.varied
     spread = max(float(np.std(values)), 0.02)
     common = {"center": float(np.mean(values)), "spread": spread, "intercept": 3 * spread + 1}
-    own = tuple(axis for axis in axes if axis not in KNOWN_CURVES)
+    own = tuple(axis for axis in axes if axis not in OPERATING_KNOBS)
 
     def summed(name: str, degree: int) -> FunctionalForm:
         terms = pooled(coordinates, "level", axes=own if degree < 2 else axes, degree=degree, **common, n=n)
@@ -72,17 +72,17 @@ def candidate_forms(
     return tuple(forms)
 
 
-def _physical(target: str, coordinates: Coordinates, *, with_varied: bool) -> list[Term]:
+def _physical(target: str, coordinates: InputCoordinates, *, with_varied: bool) -> list[Term]:
     terms = []
-    for name, axis in coordinates.axes.items():
-        if axis.is_varied and not (with_varied and name in KNOWN_CURVES):
+    for name, axis in coordinates.scales.items():
+        if axis.is_varied and not (with_varied and name in OPERATING_KNOBS):
             continue
         value, width = PHYSICS.get((target, name), (0.0, _UNSEEN_WIDTH))
         terms.append(Term("level", (), (name,), value * axis.half, width * axis.half, is_learned=False))
     return terms
 
 
-def _parts(target: str, coordinates: Coordinates) -> list[tuple[str, dict[str, float]]]:
+def _parts(target: str, coordinates: InputCoordinates) -> list[tuple[str, dict[str, float]]]:
     """Return the parts that a positive target is physically a sum of, each with its exponents of the varied knobs."""
     laws: Mapping[str, list[tuple[str, dict[str, float]]]] = {
         "latency_s": [("fixed", {}), ("work", {"pruning_ratio": 1, "frequency_hz": -1})],
@@ -108,7 +108,7 @@ def _parts(target: str, coordinates: Coordinates) -> list[tuple[str, dict[str, f
 
 def _mixed(
     target: str,
-    coordinates: Coordinates,
+    coordinates: InputCoordinates,
     parts: Sequence[tuple[str, dict[str, float]]],
     common: Mapping[str, float],
     n: int,
@@ -125,7 +125,7 @@ def _mixed(
     return FunctionalForm("fixed + scaling parts", "shares", tuple(terms), tuple(powers for _, powers in parts))
 
 
-def _cliff(coordinates: Coordinates, values: Float, placed: ScaledInputs) -> FunctionalForm | None:
+def _cliff(coordinates: InputCoordinates, values: Float, placed: ScaledInputs) -> FunctionalForm | None:
     low, high = float(np.min(values)), float(np.quantile(values, 0.9))
     others = tuple(axis for axis in coordinates.varied if axis != "quant_step")
     plateau = pooled(coordinates, "plateau", center=high, spread=0.4, axes=others, degree=1, intercept=1.0, n=placed.n)
@@ -134,7 +134,7 @@ def _cliff(coordinates: Coordinates, values: Float, placed: ScaledInputs) -> Fun
     middle = (low + high) / 2
     if "quant_step" in coordinates.varied:
         edge = _edge(placed.z["quant_step"], values > middle)
-        axis = coordinates.axes["quant_step"]
+        axis = coordinates.scales["quant_step"]
         center = axis.center + axis.half * edge
         terms += pooled(
             coordinates, "step edge", center=center, spread=0.3, axes=others, degree=1, intercept=1.0, n=placed.n

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.models.response.fitting import held_out
-from explorer.models.response.input_scaling import Knob
+from explorer.models.response.fitting import predict_held_out
+from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.response import Response
-from explorer.models.response.selection import configurations
+from explorer.models.response.selection import distinct_designs
 from explorer.problem.columns import Columns, Float
 
 _HANG = 3.0  # times its like
@@ -22,7 +22,7 @@ _SHOWN, _SHOWN_FAR = 5, 3
 _PHYSICAL = frozenset({"voltage_v", "frequency_hz"})
 
 
-def knob_warnings(designs: Columns, *, knobs: Sequence[Knob]) -> tuple[str, ...]:
+def knob_warnings(designs: Columns, *, knobs: Sequence[KnobSpec]) -> tuple[str, ...]:
     """Say which knobs never vary, which are labels, and which are the same knob twice.
 
     Args:
@@ -47,7 +47,7 @@ def knob_warnings(designs: Columns, *, knobs: Sequence[Knob]) -> tuple[str, ...]
     return tuple(warnings)
 
 
-def duplicated_knobs(designs: Columns, *, knobs: Sequence[Knob]) -> dict[str, str]:
+def duplicated_knobs(designs: Columns, *, knobs: Sequence[KnobSpec]) -> dict[str, str]:
     """Return the knobs that another one before or beside them determines, with that one.
 
     Only where each value of the other has at least two rows on average: a column that is new in every row determines
@@ -73,7 +73,7 @@ def duplicated_knobs(designs: Columns, *, knobs: Sequence[Knob]) -> dict[str, st
 
 
 def target_warnings(
-    target: str, designs: Columns, values: Float, *, knobs: Sequence[Knob], numbers: Sequence[int] | None = None
+    target: str, designs: Columns, values: Float, *, knobs: Sequence[KnobSpec], numbers: Sequence[int] | None = None
 ) -> tuple[str, ...]:
     """Say what is odd about one target's measurements: hangs, a power that falls with the clock, a cliff.
 
@@ -107,11 +107,11 @@ def outlier_warnings(
         numbers: the rows' numbers in their file; default: 2 for the first, below a header.
     """
     rows = np.arange(2, len(values) + 2) if numbers is None else np.asarray(numbers)
-    placed = response.coordinates.place(response.samples)
+    placed = response.coordinates.transform(response.samples)
     fold = np.arange(placed.n)
     if placed.n < 8:
         return ()
-    middle, variance = held_out(response.fit, response.coordinates, placed, response.table, fold, relearn=False)
+    middle, variance = predict_held_out(response.fit, response.coordinates, placed, response.table, fold, relearn=False)
     z = (response.table.values - middle) / np.sqrt(variance)
     robust = np.abs(z) / max(1.4826 * float(np.median(np.abs(z))), 1e-12)
     far = (robust > _FAR) & (np.abs(response.table.values - middle) > _FAR_SHARE)
@@ -136,14 +136,16 @@ def _same(designs: Columns, response: Response, i: int) -> NDArray[np.bool_]:
     return result
 
 
-def _hangs(target: str, designs: Columns, values: Float, knobs: Sequence[Knob], rows: NDArray[Any]) -> Iterator[str]:
+def _hangs(
+    target: str, designs: Columns, values: Float, knobs: Sequence[KnobSpec], rows: NDArray[Any]
+) -> Iterator[str]:
     """Yield repeats of one configuration of which one took several times as long (or cost as much) as the others."""
     if target == "accuracy":
         return
     measured = np.flatnonzero(np.isfinite(values))
     if not measured.size:
         return
-    _, index = configurations({k.name: designs[k.name][measured] for k in knobs}, knobs)
+    _, index = distinct_designs({k.name: designs[k.name][measured] for k in knobs}, knobs)
     found: list[tuple[float, int]] = []
     n_repeated = 0
     for i in np.flatnonzero(np.bincount(index) > 1):
@@ -163,7 +165,7 @@ def _hangs(target: str, designs: Columns, values: Float, knobs: Sequence[Knob], 
         yield f"{target} is several times that of its repeat in row {_listed(worst)}: a hang? take it out"
 
 
-def _falling_power(designs: Columns, values: Float, knobs: Sequence[Knob], rows: NDArray[Any]) -> Iterator[str]:
+def _falling_power(designs: Columns, values: Float, knobs: Sequence[KnobSpec], rows: NDArray[Any]) -> Iterator[str]:
     falls = []
     for curve in _curves(designs, values, knobs, "frequency_hz", ignored="voltage_v"):
         clock, power = designs["frequency_hz"][curve], values[curve]
@@ -179,7 +181,9 @@ def _falling_power(designs: Columns, values: Float, knobs: Sequence[Knob], rows:
         )
 
 
-def _cliffs(designs: Columns, values: Float, knobs: Sequence[Knob], along: str, rows: NDArray[Any]) -> Iterator[str]:
+def _cliffs(
+    designs: Columns, values: Float, knobs: Sequence[KnobSpec], along: str, rows: NDArray[Any]
+) -> Iterator[str]:
     edges: list[tuple[float, float]] = []
     where, n_curves = [], 0
     for curve in _curves(designs, values, knobs, along, ignored=""):
@@ -200,14 +204,14 @@ def _cliffs(designs: Columns, values: Float, knobs: Sequence[Knob], along: str, 
 
 
 def _curves(
-    designs: Columns, values: Float, knobs: Sequence[Knob], along: str, *, ignored: str
+    designs: Columns, values: Float, knobs: Sequence[KnobSpec], along: str, *, ignored: str
 ) -> Iterator[NDArray[np.int64]]:
     """Yield rows that differ in one knob alone, by that knob ascending."""
     measured = np.flatnonzero(np.isfinite(values))
     others = [knob for knob in knobs if knob.name not in {along, ignored}]
     if not measured.size:
         return
-    _, index = configurations({knob.name: designs[knob.name][measured] for knob in others}, others) if others else (
+    _, index = distinct_designs({knob.name: designs[knob.name][measured] for knob in others}, others) if others else (
         None, np.zeros(len(measured), dtype=np.int64),
     )  # fmt: skip
     for i in range(int(index.max()) + 1):
@@ -215,7 +219,7 @@ def _curves(
         yield own[np.argsort(designs[along][own].astype(np.float64), kind="stable")]
 
 
-def _codes(values: NDArray[Any], knob: Knob) -> NDArray[np.int64]:
+def _codes(values: NDArray[Any], knob: KnobSpec) -> NDArray[np.int64]:
     kind = str if knob.kind == "category" else np.float64
     return np.asarray(np.unique(values.astype(kind), return_inverse=True)[1].reshape(-1), dtype=np.int64)
 

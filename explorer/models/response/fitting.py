@@ -16,7 +16,7 @@ from explorer.models.response.gaussian_process import (
     residual_covariance,
     solve_coefficients,
 )
-from explorer.models.response.input_scaling import Coordinates, ScaledInputs
+from explorer.models.response.input_scaling import InputCoordinates, ScaledInputs
 from explorer.problem.columns import Float
 
 _FIRST_ROUNDS, _LATER_ROUNDS = 60, 15
@@ -49,7 +49,7 @@ class DesignMatrix:
     """A form's columns at some designs: one matrix for each predictor."""
 
     form: FunctionalForm
-    coordinates: Coordinates
+    coordinates: InputCoordinates
     placed: ScaledInputs
     blocks: dict[str, Float]
     slices: dict[str, slice]
@@ -60,7 +60,7 @@ class DesignMatrix:
         In a law, one that is the same for all designs has the shape (..., 1): exponentials are what a law costs.
         """
         vary = {term.predictor for term in self.form.terms if term.categories or term.powers}
-        is_law = self.form.law in {"strain", "stored"}
+        is_law = self.form.law in {"accuracy_cliff", "storage"}
         return {
             name: theta[..., self.slices[name]] @ (block[:1] if is_law and name not in vary else block).T
             for name, block in self.blocks.items()
@@ -83,7 +83,7 @@ class DesignMatrix:
         return np.concatenate(parts, axis=1)
 
 
-def design_matrix(form: FunctionalForm, coordinates: Coordinates, placed: ScaledInputs) -> DesignMatrix:
+def design_matrix(form: FunctionalForm, coordinates: InputCoordinates, placed: ScaledInputs) -> DesignMatrix:
     """Return a form's columns at some designs."""
     blocks, slices, start = {}, {}, 0
     for name in form.predictors:
@@ -95,14 +95,14 @@ def design_matrix(form: FunctionalForm, coordinates: Coordinates, placed: Scaled
     return DesignMatrix(form, coordinates, placed, blocks, slices)
 
 
-def term_of_columns(form: FunctionalForm, coordinates: Coordinates) -> NDArray[np.int64]:
+def term_indices(form: FunctionalForm, coordinates: InputCoordinates) -> NDArray[np.int64]:
     """Return which term each coefficient belongs to, shape (p,); predictors in order, as `DesignMatrix` has them."""
     order = [i for name in form.predictors for i, term in enumerate(form.terms) if term.predictor == name]
     sizes = [int(np.prod([len(coordinates.levels[c]) for c in form.terms[i].categories])) for i in order]
     return np.repeat(np.array(order), sizes)
 
 
-def belief_of(form: FunctionalForm, target: str, coordinates: Coordinates, spread: float) -> HyperPrior:
+def form_hyperprior(form: FunctionalForm, target: str, coordinates: InputCoordinates, spread: float) -> HyperPrior:
     """Return what is believed of a form's scales.
 
     Beside terms that are summed the process is a trend of its own: a fifth of the values' spread, over the whole range.
@@ -122,18 +122,18 @@ def belief_of(form: FunctionalForm, target: str, coordinates: Coordinates, sprea
 def fit_form(
     form: FunctionalForm,
     target: str,
-    coordinates: Coordinates,
+    coordinates: InputCoordinates,
     placed: ScaledInputs,
     table: TrainingData,
     *,
     start: FormFit | None = None,
 ) -> FormFit:
     """Fit a form: scales by the marginal likelihood around the coefficients, coefficients by the scales, in turn."""
-    design, term = design_matrix(form, coordinates, placed), term_of_columns(form, coordinates)
+    design, term = design_matrix(form, coordinates, placed), term_indices(form, coordinates)
     centers = np.array([form.terms[i].center for i in term])
-    belief = belief_of(form, target, coordinates, max(float(np.std(table.values)), 0.02))
+    prior = form_hyperprior(form, target, coordinates, max(float(np.std(table.values)), 0.02))
     theta = start.theta if start else centers
-    scales = start.scales if start else belief.centers
+    scales = start.scales if start else prior.centers
     if not start and form.law != "sum":
         theta = _solved(design, table, centers, term, scales, theta)
     rounds = 1 if form.law == "sum" else _RELINEARIZED if start is None else _RELINEARIZED_AGAIN
@@ -141,7 +141,7 @@ def fit_form(
         columns = design.jacobian(theta)
         offset = table.values - design.mean(theta) + columns @ (theta - centers)
         steps = _LATER_ROUNDS if i or start else _FIRST_ROUNDS
-        scales = fit_hyperparameters(table, columns, term, offset, belief=belief, start=scales, rounds=steps)
+        scales = fit_hyperparameters(table, columns, term, offset, prior=prior, start=scales, rounds=steps)
         theta = _solved(design, table, centers, term, scales, theta)
     return FormFit(form, target, theta, scales)
 
@@ -160,9 +160,9 @@ def _solved(
     )  # fmt: skip
 
 
-def held_out(
+def predict_held_out(
     fit: FormFit,
-    coordinates: Coordinates,
+    coordinates: InputCoordinates,
     placed: ScaledInputs,
     table: TrainingData,
     fold: NDArray[np.int64],
@@ -179,7 +179,7 @@ def held_out(
         fold: which rows are left out together, shape (n,).
         relearn: learn the scales anew in each fold; of many rows those of the whole table serve to compare forms.
     """
-    term = term_of_columns(fit.form, coordinates)
+    term = term_indices(fit.form, coordinates)
     centers = np.array([fit.form.terms[i].center for i in term])
     is_single = len(np.unique(fold)) == len(fold)
     if not relearn and (fit.form.law == "sum" or is_single):
@@ -200,14 +200,14 @@ def held_out(
         else:
             theta = _solved(design_matrix(fit.form, coordinates, known), rest, centers, term, fit.scales, fit.theta)
             partial = FormFit(fit.form, fit.target, theta, fit.scales)
-        middle[out], variance[out] = conditional(partial, coordinates, known, rest, asked, table.points[out])
+        middle[out], variance[out] = predict_conditional(partial, coordinates, known, rest, asked, table.points[out])
         variance[out] += table.repeat_variance[out]
     return middle, variance
 
 
-def conditional(
+def predict_conditional(
     fit: FormFit,
-    coordinates: Coordinates,
+    coordinates: InputCoordinates,
     placed: ScaledInputs,
     table: TrainingData,
     asked: ScaledInputs,
@@ -218,7 +218,7 @@ def conditional(
     To first order in the coefficients (exact where terms are summed).
     """
     here, there = design_matrix(fit.form, coordinates, placed), design_matrix(fit.form, coordinates, asked)
-    widths = np.exp(fit.scales.widths)[term_of_columns(fit.form, coordinates)]
+    widths = np.exp(fit.scales.widths)[term_indices(fit.form, coordinates)]
     own, other = here.jacobian(fit.theta) * widths, there.jacobian(fit.theta) * widths
     around = residual_covariance(table, fit.scales)
     across = kernel(points, table.points, fit.scales)
@@ -227,13 +227,13 @@ def conditional(
     explained = np.sum(shared * np.linalg.solve(around + own @ own.T, shared.T).T, axis=1)
     amplitude = np.exp(2 * fit.scales.amplitude) if np.isfinite(fit.scales.amplitude) else 0.0
     prior = amplitude + np.sum(other**2, axis=1)
-    return middle, np.maximum(prior - explained, 0.0) + np.exp(2 * fit.scales.scatter)
+    return middle, np.maximum(prior - explained, 0.0) + np.exp(2 * fit.scales.noise)
 
 
-def degrees_of_freedom(fit: FormFit, coordinates: Coordinates, placed: ScaledInputs, table: TrainingData) -> float:
+def degrees_of_freedom(fit: FormFit, coordinates: InputCoordinates, placed: ScaledInputs, table: TrainingData) -> float:
     """Return how many rows are left to tell the size of the deviations once the coefficients are paid for."""
     columns = design_matrix(fit.form, coordinates, placed).jacobian(fit.theta)
-    weighted = columns * np.exp(fit.scales.widths)[term_of_columns(fit.form, coordinates)]
+    weighted = columns * np.exp(fit.scales.widths)[term_indices(fit.form, coordinates)]
     around = residual_covariance(table, fit.scales)
     own = np.diag(around) - np.diag(kernel(table.points, table.points, fit.scales))
     inverse = np.linalg.inv(around + weighted @ weighted.T)

@@ -8,10 +8,10 @@ from typing import Literal, get_args
 import numpy as np
 from scipy.special import expit, logit
 
-from explorer.models.response.input_scaling import Coordinates, ScaledInputs
+from explorer.models.response.input_scaling import InputCoordinates, ScaledInputs
 from explorer.problem.columns import Float
 
-Law = Literal["sum", "shares", "cliff", "strain", "stored"]
+Law = Literal["sum", "shares", "cliff", "accuracy_cliff", "storage"]
 LAWS: tuple[Law, ...] = get_args(Law)
 _MAX_CROSSED = 6  # products of more axes than these are more terms than tables have rows
 _MIN_POWER = 6.0
@@ -27,7 +27,7 @@ class Term:
         categories: the category knobs whose combinations of levels have a coefficient each.
         powers: the numeric knobs whose coordinates are multiplied; one named twice is squared.
         center: what its coefficients are believed to be.
-        width: standard deviation of that belief; where it is learned, the value to start from.
+        width: standard deviation of that prior; where it is learned, the value to start from.
         is_learned: the samples decide how wide (partial pooling): terms that explain nothing shrink to nothing.
     """
 
@@ -38,7 +38,7 @@ class Term:
     width: float = 1.0
     is_learned: bool = True
 
-    def columns(self, coordinates: Coordinates, placed: ScaledInputs) -> Float:
+    def columns(self, coordinates: InputCoordinates, placed: ScaledInputs) -> Float:
         """Return the term's columns, shape (n, number of coefficients)."""
         code, size = np.zeros(placed.n, dtype=np.int64), 1
         for name in self.categories:
@@ -93,26 +93,28 @@ def unlink(target: str, linked: Float) -> Float:
 
 
 def evaluate_form(
-    form: FunctionalForm, sums: Mapping[str, Float], coordinates: Coordinates, placed: ScaledInputs
+    form: FunctionalForm, sums: Mapping[str, Float], coordinates: InputCoordinates, placed: ScaledInputs
 ) -> Float:
     """Put predictors into the form's law, shape (..., n), in the target's link."""
     if form.law == "shares":
         return _shares(form, sums, coordinates, placed)
-    if form.law == "strain":
+    if form.law == "accuracy_cliff":
         return _strain(sums, placed)
-    if form.law == "stored":
+    if form.law == "storage":
         return _stored(sums, placed)
     return _cliff(sums, placed) if form.law == "cliff" else sums["level"]
 
 
-def _shares(form: FunctionalForm, sums: Mapping[str, Float], coordinates: Coordinates, placed: ScaledInputs) -> Float:
+def _shares(
+    form: FunctionalForm, sums: Mapping[str, Float], coordinates: InputCoordinates, placed: ScaledInputs
+) -> Float:
     """Return level + log of the parts' mean, weighted by shares that are softmax of the other predictors."""
     weights, powers = [np.zeros(placed.n)], []
     weights += [sums[name] for name in form.predictors if name != "level"]
     for part in form.parts:
         power = np.zeros(placed.n)
         for name, exponent in part.items():
-            power = power + exponent * placed.z[name] * coordinates.axes[name].half
+            power = power + exponent * placed.z[name] * coordinates.scales[name].half
         powers.append(power)
     ahead = np.stack(np.broadcast_arrays(*[w + p for w, p in zip(weights, powers, strict=True)]))
     alone = np.stack(np.broadcast_arrays(*weights))
@@ -170,7 +172,7 @@ def _stored(sums: Mapping[str, Float], placed: ScaledInputs) -> Float:
 
 
 def pooled(
-    coordinates: Coordinates,
+    coordinates: InputCoordinates,
     predictor: str,
     *,
     center: float,
@@ -189,7 +191,7 @@ def pooled(
         spread: how much categories and axes are first believed to move it.
         axes: the numeric knobs that may move it.
         degree: 0 categories alone; 1 with slopes, shared and by category; 2 with curvature and interactions.
-        intercept: standard deviation of the belief in `center`.
+        intercept: standard deviation of the prior in `center`.
         n: number of rows; what has more combinations of levels than they can tell apart is left out.
     """
     categories = coordinates.categories

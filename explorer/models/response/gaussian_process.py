@@ -53,7 +53,7 @@ class HyperPrior:
 
     def pack(self, scales: Hyperparameters) -> Float:
         """Return the free scales as one vector."""
-        parts = [scales.widths[self.is_learned], np.array([scales.scatter])]
+        parts = [scales.widths[self.is_learned], np.array([scales.noise])]
         if self.has_process:
             first = np.unique(self.tie, return_index=True)[1]
             parts += [np.array([scales.amplitude]), scales.lengths[first]]
@@ -70,7 +70,7 @@ class HyperPrior:
 
     @property
     def spreads(self) -> Float:
-        """Standard deviation of the belief in each free scale: a factor of e, 2 for a length (assumed)."""
+        """Standard deviation of the prior in each free scale: a factor of e, 2 for a length (assumed)."""
         k = int(self.is_learned.sum()) + 1
         spreads = np.ones(len(self.pack(self.centers)))
         spreads[k + 1 :] = 0.7
@@ -98,9 +98,9 @@ class TrainingData:
         roughness = np.broadcast_to(self.roughness, self.values.shape)[which]
         return TrainingData(self.values[which], self.repeat_variance[which], self.points[which], roughness)
 
-    def scatter_variance(self, scales: Hyperparameters) -> Float:
+    def noise_variance(self, scales: Hyperparameters) -> Float:
         """Return the variance of each value by scatter, without what repeats show, shape (n,) or ()."""
-        return np.asarray(np.exp(2 * scales.scatter) * self.roughness**2)
+        return np.asarray(np.exp(2 * scales.noise) * self.roughness**2)
 
 
 def kernel(a: Float, b: Float, scales: Hyperparameters) -> Float:
@@ -116,7 +116,7 @@ def kernel(a: Float, b: Float, scales: Hyperparameters) -> Float:
 def residual_covariance(table: TrainingData, scales: Hyperparameters) -> Float:
     """Return the covariance of the values around the terms: process, scatter and repeats, shape (n, n)."""
     matrix = kernel(table.points, table.points, scales)
-    matrix[np.diag_indices_from(matrix)] += table.scatter_variance(scales) + table.repeat_variance + _JITTER
+    matrix[np.diag_indices_from(matrix)] += table.noise_variance(scales) + table.repeat_variance + _JITTER
     return matrix
 
 
@@ -126,7 +126,7 @@ def fit_hyperparameters(
     term: NDArray[np.int64],
     offset: Float,
     *,
-    belief: HyperPrior,
+    prior: HyperPrior,
     start: Hyperparameters,
     rounds: int,
 ) -> Hyperparameters:
@@ -137,21 +137,21 @@ def fit_hyperparameters(
         columns: of all terms, shape (n, p).
         term: which term each column belongs to, shape (p,).
         offset: the values less their prior mean, shape (n,).
-        belief: in the scales.
+        prior: in the scales.
         start: where to begin.
         rounds: at most so many steps.
     """
-    centers, spreads = belief.pack(belief.centers), belief.spreads
-    squares = _square_distances(table.points) if belief.has_process else np.zeros((0, 0, 0))
+    centers, spreads = prior.pack(prior.centers), prior.spreads
+    squares = _square_distances(table.points) if prior.has_process else np.zeros((0, 0, 0))
 
     def loss(vector: Float) -> tuple[float, Float]:
-        value, gradient = _evidence(belief.unpack(vector), belief, table, columns, term, offset, squares)
+        value, gradient = _evidence(prior.unpack(vector), prior, table, columns, term, offset, squares)
         away = (vector - centers) / spreads
         return -value + 0.5 * float(away @ away), -gradient + away / spreads
 
     bounds = list(zip(centers - 5 * spreads, centers + 5 * spreads, strict=True))
-    best = minimize(loss, belief.pack(start), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": rounds})
-    return belief.unpack(np.asarray(best.x))
+    best = minimize(loss, prior.pack(start), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": rounds})
+    return prior.unpack(np.asarray(best.x))
 
 
 def _square_distances(points: Float) -> Float:
@@ -160,7 +160,7 @@ def _square_distances(points: Float) -> Float:
 
 def _evidence(
     scales: Hyperparameters,
-    belief: HyperPrior,
+    prior: HyperPrior,
     table: TrainingData,
     columns: Float,
     term: NDArray[np.int64],
@@ -172,22 +172,22 @@ def _evidence(
     lengths = np.exp(2 * scales.lengths)
     n = len(offset)
     # The kernel and its slope from the distances that are there already: this is where a fit's time goes.
-    r = _ROOT5 * np.sqrt((1 / lengths) @ squares.reshape(len(lengths), -1)).reshape(n, n) if belief.has_process else 0.0
-    faded = np.exp(2 * scales.amplitude) * np.exp(-r) if belief.has_process else np.zeros((n, n))
+    r = _ROOT5 * np.sqrt((1 / lengths) @ squares.reshape(len(lengths), -1)).reshape(n, n) if prior.has_process else 0.0
+    faded = np.exp(2 * scales.amplitude) * np.exp(-r) if prior.has_process else np.zeros((n, n))
     process = faded * (1 + r + r**2 / 3)
     matrix = process + weighted @ weighted.T
-    matrix[np.diag_indices_from(matrix)] += table.scatter_variance(scales) + table.repeat_variance + _JITTER
+    matrix[np.diag_indices_from(matrix)] += table.noise_variance(scales) + table.repeat_variance + _JITTER
     root = cholesky(matrix, lower=True)
     inverse = _inverse(root)
     alpha = inverse @ offset
     value = -0.5 * float(offset @ alpha) - float(np.sum(np.log(np.diag(root))))
     by_column = (weighted.T @ alpha) ** 2 - np.sum((inverse @ weighted) * weighted, axis=0)
-    by_term = np.bincount(term, by_column, minlength=len(scales.widths))[belief.is_learned]
+    by_term = np.bincount(term, by_column, minlength=len(scales.widths))[prior.is_learned]
     pull = np.outer(alpha, alpha) - inverse
-    parts = [by_term, np.array([np.sum(table.scatter_variance(scales) * np.diag(pull))])]
-    if belief.has_process:
+    parts = [by_term, np.array([np.sum(table.noise_variance(scales) * np.diag(pull))])]
+    if prior.has_process:
         slope = pull * faded * (1 + r) * (5 / 6)
-        by_length = np.bincount(belief.tie, squares.reshape(len(lengths), -1) @ slope.ravel() / lengths)
+        by_length = np.bincount(prior.tie, squares.reshape(len(lengths), -1) @ slope.ravel() / lengths)
         parts += [np.array([float(np.sum(pull * process))]), by_length]
     return value, np.concatenate(parts)
 

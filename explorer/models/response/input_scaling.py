@@ -1,4 +1,4 @@
-"""Coordinates: any table of knobs as the numbers that fitted forms are made of, with the samples' range and scale."""
+"""InputCoordinates: any table of knobs as the numbers that fitted forms are made of, with the samples' range and scale."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _LEAST_REMAINING = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Knob:
+class KnobSpec:
     """A knob as it is declared: a category, or a number (`is_log`: counted in factors, not in differences)."""
 
     name: str
@@ -85,7 +85,7 @@ class ScaledInputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Coordinates:
+class InputCoordinates:
     """Levels of the category knobs and axes of the numeric ones, as the samples have them."""
 
     levels: Mapping[str, tuple[str, ...]]
@@ -136,7 +136,7 @@ class Coordinates:
         return np.asarray(np.sqrt(np.sum(beyond**2, axis=0)))
 
 
-def coordinates_of(designs: Columns, knobs: Sequence[Knob]) -> Coordinates:
+def fit_coordinates(designs: Columns, knobs: Sequence[KnobSpec]) -> InputCoordinates:
     """Return the coordinates in which some samples run from -1 to 1.
 
     `pruning_ratio` counts by what remains and `quant_step` by its logarithm, whatever was declared.
@@ -150,10 +150,12 @@ def coordinates_of(designs: Columns, knobs: Sequence[Knob]) -> Coordinates:
         for knob in knobs
         if knob.kind == "category"
     }
-    return Coordinates(levels, {knob.name: _axis(knob, designs[knob.name]) for knob in knobs if knob.kind == "number"})
+    return InputCoordinates(
+        levels, {knob.name: _axis(knob, designs[knob.name]) for knob in knobs if knob.kind == "number"}
+    )
 
 
-def _axis(knob: Knob, values: NDArray[Any]) -> InputScale:
+def _axis(knob: KnobSpec, values: NDArray[Any]) -> InputScale:
     numbers = np.asarray(values, dtype=np.float64)
     scale: Scale = "log" if knob.is_log or knob.name in _ALWAYS_LOG else "linear"
     floor = 1e-300

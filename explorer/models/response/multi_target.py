@@ -11,7 +11,7 @@ from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import UnknownName, WrongUsage
 from explorer.io.files import sha256
 from explorer.models.response.diagnostics import duplicated_knobs, outlier_warnings, target_warnings
-from explorer.models.response.input_scaling import Knob
+from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.response import N_DRAWS, Response, ResponseDraws, draw_response
 from explorer.models.response.selection import fit_response
 from explorer.models.samples.samples import Samples
@@ -33,7 +33,7 @@ class KnobColumns:
     """
 
     samples: Samples
-    knobs: tuple[Knob, ...]
+    knobs: tuple[KnobSpec, ...]
     groups: NDArray[Any] | None = None
 
 
@@ -63,7 +63,7 @@ class MultiResponse:
         return (*known, *(name for name in self.responses if name not in known))
 
     @property
-    def knobs(self) -> tuple[Knob, ...]:
+    def knobs(self) -> tuple[KnobSpec, ...]:
         """Every knob that a target needs, in order of appearance."""
         return tuple({knob.name: knob for r in self.responses.values() for knob in r.knobs}.values())
 
@@ -157,7 +157,7 @@ class MultiResponse:
         for target in self.targets_of(family):
             response = self.responses[target]
             own = response.samples["family"] == family if _has_family(response) else slice(None)
-            for name, axis in response.coordinates.axes.items():
+            for name, axis in response.coordinates.scales.items():
                 values = response.samples[name][own]
                 is_log = axis.scale in {"log", "step"}
                 # A step of 0 is "not quantized": a logarithm starts at the floor that stands for it.
@@ -186,11 +186,13 @@ class MultiResponse:
         return any((r.samples["quant_step"] == 0).any() for r in self.responses.values() if "quant_step" in r.samples)
 
 
-def measured_knobs(samples: Samples) -> tuple[Knob, ...]:
+def measured_knobs(samples: Samples) -> tuple[KnobSpec, ...]:
     """Return what each knob is: names are a category, numbers spread over a factor of four or more count by factors."""
     columns = samples.columns
     return tuple(
-        Knob(name, "category") if columns[name].dtype == object else Knob(name, "number", _is_log(columns[name]))
+        KnobSpec(name, "category")
+        if columns[name].dtype == object
+        else KnobSpec(name, "number", _is_log(columns[name]))
         for name in samples.knobs
     )
 

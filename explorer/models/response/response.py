@@ -11,10 +11,10 @@ from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
 from explorer.models.response.calibration import InterpolationUncertainty, IntervalInflation
-from explorer.models.response.fitting import DesignMatrix, FormFit, degrees_of_freedom, design_matrix, term_of_columns
+from explorer.models.response.fitting import DesignMatrix, FormFit, degrees_of_freedom, design_matrix, term_indices
 from explorer.models.response.forms import unlink
 from explorer.models.response.gaussian_process import TrainingData, kernel, residual_covariance
-from explorer.models.response.input_scaling import Coordinates, Knob
+from explorer.models.response.input_scaling import InputCoordinates, KnobSpec
 from explorer.models.samples.binomial import sampling_variance
 from explorer.problem.columns import Columns, Float, n_rows, take
 
@@ -76,8 +76,8 @@ class Response:
     """
 
     target: str
-    knobs: tuple[Knob, ...]
-    coordinates: Coordinates
+    knobs: tuple[KnobSpec, ...]
+    coordinates: InputCoordinates
     samples: Columns
     counts: NDArray[np.int64]
     table: TrainingData
@@ -114,11 +114,11 @@ class Response:
     @property
     def noise(self) -> float:
         """Standard deviation of a measurement around the function, linked."""
-        return float(np.hypot(np.exp(self.fit.scales.scatter), self.repeat_sd))
+        return float(np.hypot(np.exp(self.fit.scales.noise), self.repeat_sd))
 
     def linked(self, designs: Columns) -> Float:
         """Return the most probable linked value of each design, shape (n,)."""
-        placed = self.coordinates.place(designs)
+        placed = self.coordinates.transform(designs)
         mean = design_matrix(self.fit.form, self.coordinates, placed).mean(self.fit.theta)
         if not np.isfinite(self.fit.scales.amplitude):
             return np.asarray(mean)
@@ -175,7 +175,7 @@ class ResponseDraws:
     def _linked(self, designs: Columns, *, with_noise: bool) -> Float:
         response = self.response
         scales, coordinates = response.fit.scales, response.coordinates
-        placed = coordinates.place(designs)
+        placed = coordinates.transform(designs)
         points = coordinates.points(placed)
         design = design_matrix(response.fit.form, coordinates, placed)
         values = design.mean(self.theta)
@@ -190,7 +190,7 @@ class ResponseDraws:
         if with_noise:
             spread = max(float(np.std(response.table.values)), 0.02)
             doubt = _OUTSIDE * spread * coordinates.outside(placed)
-            scatter = np.exp(2 * scales.scatter) + response.repeat_sd**2 + doubt**2
+            scatter = np.exp(2 * scales.noise) + response.repeat_sd**2 + doubt**2
             scatter = scatter + sampling_variance(middle, float(np.median(response.trials)))
             deviation = deviation + self.scatter[:, None] * np.sqrt(scatter)
         return np.asarray(middle + response.widening.at(placed) * self.stretch[:, None] * deviation)
@@ -210,8 +210,8 @@ def draw_response(response: Response, *, n: int = N_DRAWS, seed: int = 0) -> Res
 
 def _drawn(response: Response, n: int, rng: np.random.Generator) -> ResponseDraws:
     fit, table = response.fit, response.table
-    design = design_matrix(fit.form, response.coordinates, response.coordinates.place(response.samples))
-    term = term_of_columns(fit.form, response.coordinates)
+    design = design_matrix(fit.form, response.coordinates, response.coordinates.transform(response.samples))
+    term = term_indices(fit.form, response.coordinates)
     centers, widths = np.array([fit.form.terms[i].center for i in term]), np.exp(fit.scales.widths)[term]
     around = residual_covariance(table, fit.scales)
     own = around - kernel(table.points, table.points, fit.scales)
@@ -227,7 +227,7 @@ def _drawn(response: Response, n: int, rng: np.random.Generator) -> ResponseDraw
     theta = before + cho_solve(whole, lacking.T).T @ columns * widths**2
     left = table.values - _mean(design, theta, columns, fit) - process - noise
     pull = cho_solve(cho_factor(around, lower=True), left.T).T
-    freedom = degrees_of_freedom(fit, response.coordinates, response.coordinates.place(response.samples), table)
+    freedom = degrees_of_freedom(fit, response.coordinates, response.coordinates.transform(response.samples), table)
     stretch = np.sqrt(freedom / rng.chisquare(freedom, n))
     # One normal from each n-th of the distribution: quantiles of few draws stay steady.
     scatter, bridge = (rng.permutation(ndtri((np.arange(n) + 0.5) / n)) for _ in range(2))
@@ -257,7 +257,7 @@ def _cosines(points: Float, frequencies: Float, phases: Float) -> Float:
 def _pull(response: Response) -> Float:
     """Return what each sample adds to the residual process, shape (n,)."""
     fit, table = response.fit, response.table
-    design = design_matrix(fit.form, response.coordinates, response.coordinates.place(response.samples))
+    design = design_matrix(fit.form, response.coordinates, response.coordinates.transform(response.samples))
     around = residual_covariance(table, fit.scales)
     with threadpool_limits(1):
         return np.asarray(cho_solve(cho_factor(around, lower=True), table.values - design.mean(fit.theta)))

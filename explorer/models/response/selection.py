@@ -12,21 +12,27 @@ from explorer.errors import WrongUsage
 from explorer.models.response.calibration import (
     InterpolationUncertainty,
     IntervalInflation,
-    away_from_levels,
+    cliff_knobs,
+    fit_between_levels,
+    fit_uncertainty_share,
     half_width,
-    knobs_with_gaps,
+    held_out_changes,
     knobs_with_levels,
-    learned_share,
-    left_changes,
-    needed,
+    required_inflation,
 )
 from explorer.models.response.candidates import candidate_forms
-from explorer.models.response.fitting import FormFit, conditional, degrees_of_freedom, fit_form, held_out
+from explorer.models.response.fitting import (
+    FormFit,
+    degrees_of_freedom,
+    fit_form,
+    predict_conditional,
+    predict_held_out,
+)
 from explorer.models.response.forms import FunctionalForm, link, unlink
 from explorer.models.response.gaussian_process import TrainingData
-from explorer.models.response.input_scaling import Coordinates, Knob, ScaledInputs, coordinates_of
+from explorer.models.response.input_scaling import InputCoordinates, KnobSpec, ScaledInputs, fit_coordinates
 from explorer.models.response.response import LEVEL, CandidateForm, Response
-from explorer.models.samples.binomial import countable, sampling_variance
+from explorer.models.samples.binomial import clip_shares, sampling_variance
 from explorer.problem.columns import Columns, Float, take
 
 MAX_CONFIGURATIONS = 1_000  # the algebra is cubic in them; more are thinned evenly
@@ -46,7 +52,7 @@ _FEWER_FOLDS = 10
 class _Data:
     samples: Columns
     counts: NDArray[np.int64]
-    coordinates: Coordinates
+    coordinates: InputCoordinates
     placed: ScaledInputs
     table: TrainingData
     repeat_sd: float
@@ -59,7 +65,7 @@ def fit_response(
     designs: Columns,
     values: Float,
     *,
-    knobs: Sequence[Knob],
+    knobs: Sequence[KnobSpec],
     groups: NDArray[Any] | None = None,
     trials: Float | None = None,
 ) -> Response:
@@ -86,7 +92,7 @@ def fit_response(
 
 
 def _fitted(
-    target: str, data: _Data, warnings: tuple[str, ...], *, knobs: Sequence[Knob], is_grouped: bool
+    target: str, data: _Data, warnings: tuple[str, ...], *, knobs: Sequence[KnobSpec], is_grouped: bool
 ) -> Response:
     fits = _fits(target, data)
     levels = knobs_with_levels(data.coordinates, data.placed)
@@ -99,7 +105,7 @@ def _fitted(
     without = {
         name: _judged(fit, data, level, relearn=False, doubt=doubt.get(name, 0.0))[1] for name, level in levels.items()
     }
-    widening = IntervalInflation(factor, away_from_levels(data.coordinates, data.placed, without, factor))
+    widening = IntervalInflation(factor, fit_between_levels(data.coordinates, data.placed, without, factor))
     return Response(
         target, tuple(knobs), data.coordinates, data.samples, data.counts, data.table, data.repeat_sd, data.trials,
         fit, widening, gaps, candidates, checked, _choice(target, candidates[chosen], candidates, data),
@@ -139,7 +145,7 @@ def _fits(target: str, data: _Data) -> list[FormFit]:
 
 
 def _prepared(
-    target: str, designs: Columns, values: Float, knobs: Sequence[Knob], groups: NDArray[Any] | None, trials: Float
+    target: str, designs: Columns, values: Float, knobs: Sequence[KnobSpec], groups: NDArray[Any] | None, trials: Float
 ) -> tuple[_Data, tuple[str, ...]]:
     has_all = np.isfinite(values)
     for knob in knobs:
@@ -155,8 +161,8 @@ def _prepared(
     if target != "accuracy" and values[has_all].min() <= 0:
         raise WrongUsage(f"{target}: a value is not positive", fix="leave the cell empty where nothing was measured")
     kept, trials = take({knob.name: designs[knob.name] for knob in knobs}, has_all), trials[has_all]
-    linked = link(target, countable(values[has_all], trials) if trials.any() else values[has_all])
-    first, index = configurations(kept, knobs)
+    linked = link(target, clip_shares(values[has_all], trials) if trials.any() else values[has_all])
+    first, index = distinct_designs(kept, knobs)
     if len(first) > MAX_CONFIGURATIONS:
         warnings.append(f"{target}: {len(first)} configurations; every form is fitted to {MAX_CONFIGURATIONS} of them")
     counts = np.bincount(index)
@@ -166,8 +172,8 @@ def _prepared(
     picked = np.unique(np.linspace(0, len(first) - 1, min(len(first), MAX_CONFIGURATIONS)).astype(np.int64))
     samples, counts, means = take(kept, first[picked]), counts[picked], means[picked]
     trials = trials[first[picked]]
-    coordinates = coordinates_of(samples, knobs)
-    placed = coordinates.place(samples)
+    coordinates = fit_coordinates(samples, knobs)
+    placed = coordinates.transform(samples)
     own = groups[has_all][first[picked]].astype(str) if groups is not None else np.arange(len(picked))
     fold = np.unique(own, return_inverse=True)[1]
     # Repeats on the same samples say nothing of other samples: their number does not lower this part.
@@ -175,7 +181,7 @@ def _prepared(
     return _Data(samples, counts, coordinates, placed, table, repeat_sd, trials, fold), tuple(warnings)
 
 
-def configurations(designs: Columns, knobs: Sequence[Knob]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def distinct_designs(designs: Columns, knobs: Sequence[KnobSpec]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the first row of each distinct configuration, and which one each row is; in order of appearance."""
     keys = [np.unique(designs[knob.name].astype(str if knob.kind == "category" else np.float64), return_inverse=True)[1]
             for knob in knobs]  # fmt: skip
@@ -193,20 +199,20 @@ def _gaps(
     """Return the gaps of a fit, and what they add to each row's standard deviation where its level is left out."""
 
     def linked(designs: Columns) -> Float:
-        asked = data.coordinates.place(designs)
+        asked = data.coordinates.transform(designs)
         points = data.coordinates.points(asked)
-        return conditional(fit, data.coordinates, data.placed, data.table, asked, points)[0]
+        return predict_conditional(fit, data.coordinates, data.placed, data.table, asked, points)[0]
 
     shares: dict[str, float] = {}
     doubt: dict[str, Float] = {}
-    for name in knobs_with_gaps(fit.target, data.coordinates):
+    for name in cliff_knobs(fit.target, data.coordinates):
         level, change = levels.get(name), np.zeros(0)
         if level is None:
-            shares[name] = learned_share(change, change, change, level=np.zeros(0, dtype=np.int64))
+            shares[name] = fit_uncertainty_share(change, change, change, level=np.zeros(0, dtype=np.int64))
             continue
-        middle, variance = held_out(fit, data.coordinates, data.placed, data.table, level, relearn=False)
-        change = left_changes(data.samples, name, coordinates=data.coordinates, level=level, linked=linked)
-        shares[name] = learned_share(data.table.values - middle, variance, change, level=level)
+        middle, variance = predict_held_out(fit, data.coordinates, data.placed, data.table, level, relearn=False)
+        change = held_out_changes(data.samples, name, coordinates=data.coordinates, level=level, linked=linked)
+        shares[name] = fit_uncertainty_share(data.table.values - middle, variance, change, level=level)
         doubt[name] = shares[name] * change
     return InterpolationUncertainty(shares), doubt
 
@@ -218,7 +224,7 @@ def _judged(
     table, can_be = data.table, _can_be_predicted(data, fold)
     if not can_be.any() or len(np.unique(fold)) < 2:
         return CandidateForm(fit.form.name, np.inf, -np.inf, np.nan), 1.0
-    middle, variance = held_out(fit, data.coordinates, data.placed, table, fold, relearn=relearn)
+    middle, variance = predict_held_out(fit, data.coordinates, data.placed, table, fold, relearn=relearn)
     residual, sd = (table.values - middle)[can_be], np.sqrt(variance + np.square(doubt))[can_be]
     truth = unlink(fit.target, table.values[can_be])
     gap = np.abs(unlink(fit.target, middle[can_be]) - truth)
@@ -226,7 +232,9 @@ def _judged(
     total = float(np.sum((table.values[can_be] - table.values[can_be].mean()) ** 2))
     r2 = 1 - float(residual @ residual) / total if total > 0 else 0.0
     z, reach = residual / sd, half_width(degrees_of_freedom(fit, data.coordinates, data.placed, table), LEVEL)
-    return CandidateForm(fit.form.name, error, r2, float(np.mean(np.abs(z) <= reach))), needed(z, reach, LEVEL)
+    return CandidateForm(fit.form.name, error, r2, float(np.mean(np.abs(z) <= reach))), required_inflation(
+        z, reach, LEVEL
+    )
 
 
 def _can_be_predicted(data: _Data, fold: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from explorer.problem.columns import Float
 _SAME = 1e-3  # accuracies are often printed with three or four digits
 
 
-def countable(shares: Float, trials: Float) -> Float:
+def clip_shares(shares: Float, trials: Float) -> Float:
     """Return shares no closer to 0 and 1 than half of one answer, shape (n,); as they are where trials are unknown."""
     half = 0.5 / np.where(trials > 0, trials, np.inf)
     return np.clip(shares, half, 1 - half)
@@ -29,7 +29,7 @@ def sampling_variance(linked: Float, trials: NDArray[Any] | float) -> Float:
     """
     n = np.broadcast_to(np.asarray(trials, dtype=np.float64), linked.shape)
     known = np.maximum(n, 1.0)
-    p = countable(np.asarray(expit(linked)), known)
+    p = clip_shares(np.asarray(expit(linked)), known)
     return np.where(n > 0, 1 / (known * np.maximum(p * (1 - p), 0.25 / known)), 0.0)
 
 

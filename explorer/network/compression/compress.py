@@ -11,11 +11,11 @@ from explorer.network.compression.quantization import (
     Container,
     QuantizedTensor,
     effective_ratio,
-    pruned,
+    prune,
     quantize_to_codes,
 )
-from explorer.network.compression.sizes import Sizes, packed, sizes_of
-from explorer.network.compression.stored_weights import n_other_bytes
+from explorer.network.compression.sizes import Sizes, pack_codes, sizes_by_codec
+from explorer.network.compression.stored_weights import uncompressed_bytes
 from explorer.network.graph.loading import subgraphs
 from explorer.network.graph.model import Network, Weight
 
@@ -71,13 +71,13 @@ class Compression:
         return next(name for name in widths if name in used)
 
 
-def codes_of(network: Network, recipe: Recipe) -> Compression:
+def compress_weights(network: Network, recipe: Recipe) -> Compression:
     """Prune, then quantize every weight tensor of a network.
 
     Raises:
         OutOfRange: R or D is outside its range, or D is so small that int16 does not hold the codes.
     """
-    left = pruned(
+    left = prune(
         [weight.values for weight in network.weights], ratio=recipe.pruning_ratio, per_tensor=recipe.per_tensor
     )
     tensors = {
@@ -86,7 +86,7 @@ def codes_of(network: Network, recipe: Recipe) -> Compression:
     }
     digest = hashlib.sha256(f"{network.sha256} {recipe.quant_step!r} {recipe.full_int8}".encode())
     for name, tensor in tensors.items():
-        digest.update(f" {name} {tensor.container} ".encode() + packed(tensor.codes, tensor.container))
+        digest.update(f" {name} {tensor.container} ".encode() + pack_codes(tensor.codes, tensor.container))
     return Compression(
         recipe,
         tensors,
@@ -114,12 +114,12 @@ def compressed_onnx(network: Network, compression: Compression) -> bytes:
 
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
-    put_codes(model, network, compression)
-    note_recipe(model, network, compression)
+    insert_dequantize_nodes(model, network, compression)
+    write_recipe_metadata(model, network, compression)
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def put_codes(model: "ModelProto", network: Network, compression: Compression) -> None:
+def insert_dequantize_nodes(model: "ModelProto", network: Network, compression: Compression) -> None:
     """Replace, in place, every float weight that a model still stores by its codes and a DequantizeLinear node."""
     from onnx import helper
 
@@ -133,14 +133,14 @@ def put_codes(model: "ModelProto", network: Network, compression: Compression) -
     model.ir_version = max(model.ir_version, 10)  # the first that knows int4
 
 
-def sizes(network: Network, compression: Compression, *, onnx: bytes) -> Sizes:
+def compressed_sizes(network: Network, compression: Compression, *, onnx: bytes) -> Sizes:
     """Return the compressed file's bytes by codec."""
     import onnx as onnx_module
 
-    quantize_to_codes, others = list(compression.tensors.values()), network.n_other_bytes
+    quantize_to_codes, others = list(compression.tensors.values()), network.n_uncompressed_bytes
     if compression.recipe.full_int8:  # other parameters became integers too
-        others = n_other_bytes(onnx_module.load_model_from_string(onnx))
-    return sizes_of(onnx, coded=quantize_to_codes, n_other_bytes=others)
+        others = uncompressed_bytes(onnx_module.load_model_from_string(onnx))
+    return sizes_by_codec(onnx, coded=quantize_to_codes, n_uncompressed_bytes=others)
 
 
 def _replace(graph: "GraphProto", weights: Mapping[str, Weight], *, compression: Compression, opset: int) -> None:
@@ -170,9 +170,9 @@ def _dequantized(
     kind = {"int4": TensorProto.INT4, "int8": TensorProto.INT8, "int16": TensorProto.INT16}[tensor.container]
     names = [f"{weight.name}/{part}" for part in ("codes", "step", "zero")]
     stored = [
-        helper.make_tensor(names[0], kind, weight.values.shape, packed(tensor.codes, tensor.container), raw=True),
+        helper.make_tensor(names[0], kind, weight.values.shape, pack_codes(tensor.codes, tensor.container), raw=True),
         helper.make_tensor(names[1], TensorProto.FLOAT, [], [compression.recipe.quant_step]),
-        helper.make_tensor(names[2], kind, [], packed(np.zeros(1, dtype=np.int64), tensor.container), raw=True),
+        helper.make_tensor(names[2], kind, [], pack_codes(np.zeros(1, dtype=np.int64), tensor.container), raw=True),
     ]
     is_standard = opset >= (_STANDARD_SINCE if tensor.container == "int8" else _NEW_TYPES_SINCE)
     is_single = weight.values.dtype == np.float32
@@ -185,7 +185,7 @@ def _dequantized(
     return stored, nodes
 
 
-def note_recipe(model: "ModelProto", network: Network, compression: Compression) -> None:
+def write_recipe_metadata(model: "ModelProto", network: Network, compression: Compression) -> None:
     """Write into the file what it was made from, and nothing that the codes do not decide: same codes, same file."""
     model.producer_name, model.producer_version = "explorer", ""
     said: dict[str, Any] = {

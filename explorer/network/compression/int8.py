@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import MeasurementFailed, OutOfRange
-from explorer.network.compression.compress import Compression, note_recipe, put_codes
+from explorer.network.compression.compress import Compression, insert_dequantize_nodes, write_recipe_metadata
 from explorer.network.compression.quantization import largest_code
 from explorer.network.graph.loading import first_line, subgraphs
 from explorer.network.graph.model import Network
@@ -55,8 +55,8 @@ def full_int8_onnx(network: Network, compression: Compression, *, calibration: M
     wrong = [name for name in compression.tensors if not _kept(model, name, compression)]
     if wrong:
         raise MeasurementFailed(f"onnxruntime changed the codes of {', '.join(wrong)}", fix="leave out full int8")
-    put_codes(model, network, compression)
-    note_recipe(model, network, compression)
+    insert_dequantize_nodes(model, network, compression)
+    write_recipe_metadata(model, network, compression)
     return bytes(model.SerializeToString(deterministic=True))
 
 

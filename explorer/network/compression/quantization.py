@@ -30,7 +30,7 @@ def largest_code(container: Container) -> int:
     return int(2 ** (BITS[container] - 1) - 1)
 
 
-def pruned(weights: Sequence[Weights], *, ratio: float, per_tensor: bool = False) -> list[Weights]:
+def prune(weights: Sequence[Weights], *, ratio: float, per_tensor: bool = False) -> list[Weights]:
     """Set the smallest weights to zero, Eq. (4): a share R of all of them, or of each tensor.
 
     Args:
@@ -48,7 +48,7 @@ def pruned(weights: Sequence[Weights], *, ratio: float, per_tensor: bool = False
     if not 0 <= ratio < 1:
         raise OutOfRange("pruning_ratio", ratio, allowed="[0, 1)", fix="give the share of weights to remove")
     if per_tensor and len(weights) > 1:
-        return [pruned([tensor], ratio=ratio)[0] for tensor in weights]
+        return [prune([tensor], ratio=ratio)[0] for tensor in weights]
     sizes = [tensor.size for tensor in weights]
     magnitudes = np.concatenate([np.abs(tensor).ravel() for tensor in weights]) if weights else np.empty(0)
     is_gone = _smallest(magnitudes, n=round(ratio * magnitudes.size))
@@ -86,7 +86,7 @@ def _stored(codes: Codes) -> Codes:
     return codes.astype(np.int8 if np.abs(codes).max(initial=0) <= largest_code("int8") else np.int16)
 
 
-def narrowest(codes: Codes, *, step: float) -> Container:
+def narrowest_container(codes: Codes, *, step: float) -> Container:
     """Return the narrowest container that holds all codes: int4 up to 7, int8 up to 127, int16 up to 32767.
 
     Raises:
@@ -112,11 +112,11 @@ def quantize_to_codes(weights: Weights, *, step: float, clip_to: Container | Non
     """
     codes = integer_codes(weights, step=step)
     if clip_to is None:
-        return QuantizedTensor(_stored(codes), narrowest(codes, step=step), 0)
+        return QuantizedTensor(_stored(codes), narrowest_container(codes, step=step), 0)
     limit = largest_code(clip_to)
     n_clipped = int((np.abs(codes) > limit).sum())
     clipped = np.clip(codes, -limit, limit)
-    return QuantizedTensor(_stored(clipped), narrowest(clipped, step=step), n_clipped)
+    return QuantizedTensor(_stored(clipped), narrowest_container(clipped, step=step), n_clipped)
 
 
 def effective_ratio(codes: Sequence[Codes]) -> float:

@@ -32,19 +32,19 @@ class Sizes:
         return {"file": self.file, "dense": self.dense, "deflate": self.deflate, "entropy": self.entropy}[codec]
 
 
-def sizes_of(onnx: bytes, *, coded: Sequence[QuantizedTensor], n_other_bytes: int) -> Sizes:
+def sizes_by_codec(onnx: bytes, *, coded: Sequence[QuantizedTensor], n_uncompressed_bytes: int) -> Sizes:
     """Return a compressed network's sizes.
 
     Args:
         onnx: the file.
         coded: every compressed tensor.
-        n_other_bytes: bytes of the parameters that are not compressed (biases, norms).
+        n_uncompressed_bytes: bytes of the parameters that are not compressed (biases, norms).
     """
     return Sizes(
         file=len(onnx),
-        dense=n_other_bytes + sum(-(-tensor.codes.size * BITS[tensor.container] // 8) for tensor in coded),
+        dense=n_uncompressed_bytes + sum(-(-tensor.codes.size * BITS[tensor.container] // 8) for tensor in coded),
         deflate=len(zlib.compress(onnx, 6)),
-        entropy=n_other_bytes + int(np.ceil(sum(entropy_bits(tensor.codes) for tensor in coded) / 8)),
+        entropy=n_uncompressed_bytes + int(np.ceil(sum(entropy_bits(tensor.codes) for tensor in coded) / 8)),
     )
 
 
@@ -62,7 +62,7 @@ def entropy_bits(codes: Codes) -> float:
     return float(-(counts * np.log2(counts / codes.size)).sum()) + 0.0
 
 
-def packed(codes: Codes, container: Container) -> bytes:
+def pack_codes(codes: Codes, container: Container) -> bytes:
     """Return codes as ONNX stores them: little-endian, two int4 in a byte with the first in the low half."""
     if container != "int4":
         return codes.astype("<i1" if container == "int8" else "<i2").tobytes()

@@ -58,7 +58,7 @@ def _source(name: str) -> str:
     return ours if ours != name else name.removesuffix("_quantized")
 
 
-def n_other_bytes(model: "ModelProto") -> int:
+def uncompressed_bytes(model: "ModelProto") -> int:
     """Return the bytes of the parameters that are not weights, nor steps and zero points of quantized tensors."""
     from onnx import numpy_helper
 

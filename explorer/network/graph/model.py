@@ -62,7 +62,7 @@ class Network:
         return sum(weight.values.size for weight in self.weights)
 
     @property
-    def n_other_bytes(self) -> int:
+    def n_uncompressed_bytes(self) -> int:
         """Bytes of the parameters that compression leaves alone."""
         mine = {weight.name for weight in self.weights}
         return sum(_n_bytes(tensor) for g in subgraphs(self.model.graph) for tensor in g.initializer

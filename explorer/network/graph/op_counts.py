@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.network.graph.session import open_session
+from explorer.network.graph.session import open_inference_session
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -98,7 +98,7 @@ def _all_shapes(model: "ModelProto", feeds: Mapping[str, NDArray[Any]], *, secon
         for name in node.output
         if name and name not in known
     )
-    values = open_session(seen.SerializeToString(), optimize=False).run(feeds, seconds=seconds)
+    values = open_inference_session(seen.SerializeToString(), optimize=False).run(feeds, seconds=seconds)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     shapes |= {name: tuple(value.shape) for name, value in {**feeds, **values}.items() if isinstance(value, np.ndarray)}
     return shapes

@@ -87,7 +87,7 @@ class Session:
         return dict(zip(self.outputs, values, strict=True))
 
 
-def open_session(
+def open_inference_session(
     model: bytes, *, threads: int = 1, device: str = "cpu", optimize: bool = True, fold_weights: bool = True
 ) -> Session:
     """Load a model for running.

@@ -14,7 +14,7 @@ Float = NDArray[np.float64]
 Array = NDArray[Any]
 
 
-def wilson(n_right: ArrayLike, n: ArrayLike, *, confidence: float = CONFIDENCE) -> tuple[Float, Float]:
+def wilson_interval(n_right: ArrayLike, n: ArrayLike, *, confidence: float = CONFIDENCE) -> tuple[Float, Float]:
     """Return the Wilson score interval of a share, both bounds in [0, 1]; arguments broadcast.
 
     Args:
@@ -36,7 +36,7 @@ def wilson(n_right: ArrayLike, n: ArrayLike, *, confidence: float = CONFIDENCE) 
     return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
 
 
-def classes_of(outputs: Mapping[str, Array], *, n: int) -> Array:
+def predicted_classes(outputs: Mapping[str, Array], *, n: int) -> Array:
     """Return the class that a network says for each of n samples, from its first output that can tell.
 
     An output of shape (n, C) tells by its largest value, one of integers of shape (n,) directly.

@@ -78,10 +78,10 @@ def read_npz(path: Path) -> LabelledData:
     arrays = read_arrays(path)
     if "y" not in arrays:
         raise InvalidFile(path, [Fault("", "has no array 'y'", "store the right classes as y, integers from 0")])
-    return labelled(arrays, source=str(path))
+    return make_labelled_data(arrays, source=str(path))
 
 
-def labelled(arrays: Mapping[str, Array], *, source: str, predict: Predict | None = None) -> LabelledData:
+def make_labelled_data(arrays: Mapping[str, Array], *, source: str, predict: Predict | None = None) -> LabelledData:
     """Check inputs against labels `y` and return them together.
 
     Raises:
@@ -99,7 +99,7 @@ def labelled(arrays: Mapping[str, Array], *, source: str, predict: Predict | Non
     return LabelledData(inputs, labels.astype(np.int64), source, digest.hexdigest(), predict)
 
 
-def feeds(data: LabelledData, inputs: Sequence[Input]) -> dict[str, Array]:
+def make_feeds(data: LabelledData, inputs: Sequence[Input]) -> dict[str, Array]:
     """Return the data as the network takes it: its input names, types and shapes, all samples.
 
     Raises:
@@ -177,7 +177,7 @@ def _from_module(name: str) -> LabelledData:
         raise WrongUsage(f"{PYTHON}{name}: data() does not return two things", fix="return (x, y)")
     x, y = found
     inputs = {str(key): np.asarray(value) for key, value in x.items()} if isinstance(x, Mapping) else {"x": x}
-    return labelled({**inputs, "y": np.asarray(y)}, source=f"{PYTHON}{name}", predict=predict)
+    return make_labelled_data({**inputs, "y": np.asarray(y)}, source=f"{PYTHON}{name}", predict=predict)
 
 
 def _module(name: str) -> ModuleType:

@@ -21,7 +21,7 @@ class Latency:
     n_runs: int
 
 
-def interleaved(
+def time_interleaved(
     runs: Sequence[Callable[[], object]], *, clock: Callable[[], float], check: Callable[[], object] = lambda: None
 ) -> Float:
     """Time several runs in turn: a, b, a, b, ...; shape (rounds, len(runs)), seconds.
@@ -46,7 +46,7 @@ def interleaved(
     return np.array(rounds)
 
 
-def latency_of(seconds: Float) -> Latency:
+def median_latency(seconds: Float) -> Latency:
     """Return the median of one contender's runs with its distribution-free interval (order statistics).
 
     Source: the number of runs below the median is binomial(n, 1/2); its normal approximation gives the ranks.

@@ -9,13 +9,19 @@ from numpy.typing import NDArray
 
 from explorer.devices.meters import measure_energy
 from explorer.errors import ExplorerError
-from explorer.network.compression.compress import Compression, Recipe, codes_of, compressed_onnx, sizes
+from explorer.network.compression.compress import (
+    Compression,
+    Recipe,
+    compress_weights,
+    compressed_onnx,
+    compressed_sizes,
+)
 from explorer.network.compression.int8 import full_int8_onnx
 from explorer.network.compression.quantization import BITS
-from explorer.network.graph.session import Session, open_session
-from explorer.network.measurement.accuracy import wilson
-from explorer.network.measurement.latency import interleaved, latency_of
-from explorer.network.measurement.setup import MeasurementSetup, correct_mask, deadline
+from explorer.network.graph.session import Session, open_inference_session
+from explorer.network.measurement.accuracy import wilson_interval
+from explorer.network.measurement.latency import median_latency, time_interleaved
+from explorer.network.measurement.setup import MeasurementSetup, correct_mask, start_time_limit
 from explorer.network.measurement.technology import modelled_energy
 from explorer.problem.columns import Columns
 
@@ -34,12 +40,12 @@ MEASURED = (
 KNOBS = ("family", "pruning_ratio", "quant_step")
 
 
-def effective_of(compression: Compression) -> str:
+def effective_key(compression: Compression) -> str:
     """Return what the `effective` column holds: designs that share it are one network, measured once."""
     return compression.key[:16]
 
 
-def artifact(bench: MeasurementSetup, compression: Compression) -> bytes:
+def export_onnx(bench: MeasurementSetup, compression: Compression) -> bytes:
     """Return the ONNX file of a compression, with float or int8 activations as the bench says."""
     if bench.calibration is not None:
         return full_int8_onnx(bench.network, compression, calibration=bench.calibration)
@@ -57,14 +63,14 @@ def measure_design(bench: MeasurementSetup, *, pruning_ratio: float, quant_step:
         OutOfRange: R or D cannot be.
         MeasurementFailed: the network could not be run, or not in time.
     """
-    conditions = bench.conditions
+    conditions = bench.options
     recipe = Recipe(
         pruning_ratio, quant_step, per_tensor=conditions.per_tensor, clip_to=conditions.clip_to,
         full_int8=bench.calibration is not None,
     )  # fmt: skip
-    left = deadline(conditions.seconds)
-    compression = codes_of(bench.network, recipe)
-    effective = effective_of(compression)
+    left = start_time_limit(conditions.seconds)
+    compression = compress_weights(bench.network, recipe)
+    effective = effective_key(compression)
     if effective not in cache:
         cache[effective] = _measured(bench, compression, left=left)
     # Clipping is not in the codes: 1,000 clipped to 127 looks like a 127.
@@ -105,22 +111,22 @@ def _column(name: str, rows: list[Row]) -> NDArray[Any]:
 
 
 def _measured(bench: MeasurementSetup, compression: Compression, *, left: Callable[[], float | None]) -> Row:
-    onnx = artifact(bench, compression)
-    session = open_session(onnx, device=bench.conditions.device, fold_weights=bench.calibration is None)
-    is_right = correct_mask(session, bench.data, inputs=bench.inputs, batch=bench.batch, left=left)
-    low, high = wilson(is_right.sum(), is_right.size)
-    by_codec = sizes(bench.network, compression, onnx=onnx)
+    onnx = export_onnx(bench, compression)
+    session = open_inference_session(onnx, device=bench.options.device, fold_weights=bench.calibration is None)
+    is_correct = correct_mask(session, bench.data, inputs=bench.inputs, batch=bench.batch, left=left)
+    low, high = wilson_interval(is_correct.sum(), is_correct.size)
+    by_codec = compressed_sizes(bench.network, compression, onnx=onnx)
     return {
-        "accuracy": float(is_right.mean()),
+        "accuracy": float(is_correct.mean()),
         "accuracy_lo": float(low),
         "accuracy_hi": float(high),
-        "n_right": int(is_right.sum()),
-        "n_samples": int(is_right.size),
-        "n_lost": int((bench.is_right & ~is_right).sum()),
-        "n_gained": int((~bench.is_right & is_right).sum()),
-        **(_latency(bench, session, left=left) if bench.conditions.latency else {}),
-        "size_bytes": by_codec.of(bench.conditions.codec),
-        "size_codec": bench.conditions.codec,
+        "n_right": int(is_correct.sum()),
+        "n_samples": int(is_correct.size),
+        "n_lost": int((bench.is_correct & ~is_correct).sum()),
+        "n_gained": int((~bench.is_correct & is_correct).sum()),
+        **(_latency(bench, session, left=left) if bench.options.latency else {}),
+        "size_bytes": by_codec.of(bench.options.codec),
+        "size_codec": bench.options.codec,
         "size_file_bytes": by_codec.file,
         "size_dense_bytes": by_codec.dense,
         "size_deflate_bytes": by_codec.deflate,
@@ -131,7 +137,7 @@ def _measured(bench: MeasurementSetup, compression: Compression, *, left: Callab
         "n_accesses": bench.counts.n_accesses,
         "energy_mac_mem_j": eq1_energy(bench, compression),
         **_energy(bench, session, left=left),
-        "effective": effective_of(compression),
+        "effective": effective_key(compression),
         "error": "",
     }
 
@@ -141,7 +147,7 @@ def eq1_energy(bench: MeasurementSetup, compression: Compression) -> float:
     return modelled_energy(
         bench.counts,
         bench.technology,
-        level=bench.conditions.level,
+        level=bench.options.level,
         weight_bits={name: BITS[tensor.container] for name, tensor in compression.tensors.items()},
         arithmetic="float32" if bench.calibration is None else "int8",
     )
@@ -149,8 +155,8 @@ def eq1_energy(bench: MeasurementSetup, compression: Compression) -> float:
 
 def _latency(bench: MeasurementSetup, session: Session, *, left: Callable[[], object]) -> Row:
     feeds = bench.first()
-    times = interleaved([session.bound(feeds), bench.session.bound(feeds)], clock=time.perf_counter, check=left)
-    mine, source = latency_of(times[:, 0]), latency_of(times[:, 1])
+    times = time_interleaved([session.bound(feeds), bench.session.bound(feeds)], clock=time.perf_counter, check=left)
+    mine, source = median_latency(times[:, 0]), median_latency(times[:, 1])
     return {
         "latency_s": mine.median,
         "latency_s_lo": mine.low,

@@ -19,13 +19,13 @@ def provenance(bench: MeasurementSetup, *, when: str) -> dict[str, Any]:
         bench: what was measured.
         when: the time, for people and for sorting (ISO 8601).
     """
-    conditions = bench.conditions
+    conditions = bench.options
     return {
         "schema": "explorer.samples/1",
         "explorer_version": __version__,
         "network": {
             "name": bench.network.name, "sha256": bench.network.sha256, "n_bytes": bench.network.n_bytes,
-            "n_weights": bench.network.n_weights, "n_right": int(bench.is_right.sum()),
+            "n_weights": bench.network.n_weights, "n_right": int(bench.is_correct.sum()),
         },
         "data": {"source": _short(bench.data.source), "sha256": bench.data.sha256, "n_samples": bench.data.n_samples},
         "accuracy": f"share of right classes; {CONFIDENCE:.0%} Wilson interval",

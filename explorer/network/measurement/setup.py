@@ -16,9 +16,9 @@ from explorer.network.compression.quantization import Container
 from explorer.network.compression.sizes import CODECS, Codec
 from explorer.network.graph.model import Network
 from explorer.network.graph.op_counts import OpCounts, count_operations
-from explorer.network.graph.session import LONGER, Array, Session, open_session
-from explorer.network.measurement.accuracy import classes_of
-from explorer.network.measurement.labelled_data import LabelledData, feeds
+from explorer.network.graph.session import LONGER, Array, Session, open_inference_session
+from explorer.network.measurement.accuracy import predicted_classes
+from explorer.network.measurement.labelled_data import LabelledData, make_feeds
 from explorer.network.measurement.technology import SHIPPED, Technology, load_technology
 
 MAX_CHUNK, MAX_CHUNK_BYTES = 256, 4_000_000  # activations are many times larger than the inputs they come from
@@ -61,7 +61,7 @@ class MeasurementSetup:
         inputs: the same, as the network takes them.
         batch: how many samples one run takes.
         session: the source network, loaded.
-        is_right: which samples the source network gets right, shape (n,).
+        is_correct: which samples the source network gets right, shape (n,).
         counts: of one run of the source network.
         conditions: as asked.
         technology: as read.
@@ -74,7 +74,7 @@ class MeasurementSetup:
     inputs: Mapping[str, Array]
     batch: int
     session: Session
-    is_right: NDArray[np.bool_]
+    is_correct: NDArray[np.bool_]
     counts: OpCounts
     conditions: MeasurementOptions
     technology: Technology
@@ -83,7 +83,7 @@ class MeasurementSetup:
 
     def first(self) -> dict[str, Array]:
         """Return the feeds of one run."""
-        return first_run(self.inputs, batch=self.batch)
+        return first_batch(self.inputs, batch=self.batch)
 
 
 def prepare_measurement(
@@ -103,26 +103,26 @@ def prepare_measurement(
     technology = load_technology(conditions.technology)
     if conditions.level not in technology.bit_j:
         raise UnknownName(technology.title, conditions.level, technology.bit_j)
-    session = open_session(network.model.SerializeToString(), device=conditions.device)
-    inputs = feeds(data, session.inputs)
+    session = open_inference_session(network.model.SerializeToString(), device=conditions.device)
+    inputs = make_feeds(data, session.inputs)
     batch = next((entry.shape[0] for entry in session.inputs if entry.shape and entry.shape[0]), 1) or 1
-    stop = deadline(conditions.seconds)
-    is_right = correct_mask(session, data, inputs=inputs, batch=batch, left=stop)
-    one_run = first_run(inputs, batch=batch)
+    stop = start_time_limit(conditions.seconds)
+    is_correct = correct_mask(session, data, inputs=inputs, batch=batch, left=stop)
+    one_run = first_batch(inputs, batch=batch)
     return MeasurementSetup(
-        network=network, data=data, inputs=inputs, batch=batch, session=session, is_right=is_right,
+        network=network, data=data, inputs=inputs, batch=batch, session=session, is_correct=is_correct,
         counts=count_operations(network.model, one_run, seconds=stop()), conditions=conditions, technology=technology,
         meter=energy_meter(conditions.device) if conditions.energy == "auto" else None,
-        calibration=feeds(calibration, session.inputs) if calibration else None,
+        calibration=make_feeds(calibration, session.inputs) if calibration else None,
     )  # fmt: skip
 
 
-def first_run(inputs: Mapping[str, Array], *, batch: int) -> dict[str, Array]:
+def first_batch(inputs: Mapping[str, Array], *, batch: int) -> dict[str, Array]:
     """Return the feeds of the first run: so many samples as a batch takes."""
     return {name: _filled(values[:batch], batch) for name, values in inputs.items()}
 
 
-def deadline(seconds: float | None) -> Callable[[], float | None]:
+def start_time_limit(seconds: float | None) -> Callable[[], float | None]:
     """Start a clock; the result tells how many seconds are left, None without a limit.
 
     The result raises MeasurementFailed once no time is left.
@@ -155,8 +155,8 @@ def correct_mask(
         MeasurementFailed: the run failed or took too long, or the outputs are not classes.
     """
 
-    def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
-        return in_chunks(session, feeds, batch=batch, left=left)
+    def run(make_feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return run_in_chunks(session, make_feeds, batch=batch, left=left)
 
     n = data.n_samples
     predict = data.predict
@@ -168,7 +168,7 @@ def correct_mask(
             )
         return np.asarray(said == data.labels)
     outputs = run(inputs)
-    said = classes_of(outputs, n=n)
+    said = predicted_classes(outputs, n=n)
     n_classes = next((v.shape[1] for v in outputs.values() if v.ndim == 2 and v.dtype.kind == "f"), None)
     if n_classes is not None and data.labels.max() >= n_classes:
         row = int(data.labels.argmax())
@@ -177,18 +177,18 @@ def correct_mask(
     return np.asarray(said == data.labels)
 
 
-def in_chunks(
-    session: Session, feeds: Mapping[str, Array], *, batch: int, left: Callable[[], float | None]
+def run_in_chunks(
+    session: Session, make_feeds: Mapping[str, Array], *, batch: int, left: Callable[[], float | None]
 ) -> dict[str, Array]:
     """Run all samples, so many at a time as memory easily holds, and join those outputs that are one per sample."""
-    n = len(next(iter(feeds.values())))
-    n_bytes = sum(values.nbytes for values in feeds.values()) // n
+    n = len(next(iter(make_feeds.values())))
+    n_bytes = sum(values.nbytes for values in make_feeds.values()) // n
     size = batch if batch > 1 else max(1, min(MAX_CHUNK, MAX_CHUNK_BYTES // max(n_bytes, 1)))
     parts: list[dict[str, Array]] = []
     for start in range(0, n, size):
         stop = min(start + size, n)
         full = size if batch > 1 else stop - start
-        chunk = {name: _filled(values[start:stop], full) for name, values in feeds.items()}
+        chunk = {name: _filled(values[start:stop], full) for name, values in make_feeds.items()}
         outputs = session.run(chunk, seconds=left())
         parts.append(
             {

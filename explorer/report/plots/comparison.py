@@ -29,7 +29,7 @@ from explorer.report.plots.style import (
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-MAX_SHOWN = 1000
+MAX_MARKERS_PER_FRONT = 1000
 # In all panels together: each marker carries its text, and a page is to stay small enough for a mail.
 _MAX_MARKERS = 3000
 _LEAST_SHOWN = 20
@@ -100,7 +100,7 @@ def _front_trace(
 
     n = n_rows(side.front)
     n_traces = len(comparison.sides) * math.comb(len(comparison.objectives), 2)
-    most = min(MAX_SHOWN, max(_LEAST_SHOWN, _MAX_MARKERS // n_traces))
+    most = min(MAX_MARKERS_PER_FRONT, max(_LEAST_SHOWN, _MAX_MARKERS // n_traces))
     rows = take(side.front, np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64)))
     shown = n_rows(rows)
     count = f"{n:,}" if shown == n else f"{n:,}, {shown:,} shown"

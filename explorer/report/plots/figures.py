@@ -10,9 +10,9 @@ from explorer.pareto.decision.weighted_sum import alpha_sweep
 from explorer.pareto.results.results import Results, hypervolume_history
 from explorer.problem.columns import COLUMNS, Columns, bounds, knobs_of, n_rows, take
 from explorer.problem.objectives import CostWeights
-from explorer.report.plots.front import CONFIGURATION
+from explorer.report.plots.front import DESIGN_COLUMNS
 from explorer.report.plots.style import BLUE, GREY, ORANGE, VERMILLION, base_layout, family_style
-from explorer.report.plots.thinning import MAX_FRONT, evenly
+from explorer.report.plots.thinning import MAX_FRONT, select_evenly
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -115,7 +115,7 @@ def plot_parallel(results: Results) -> "go.Figure":
     import plotly.graph_objects as go
 
     front = _drawn(results)
-    asked = (*knobs_of(front), *CONFIGURATION, *(o.name for o in results.objectives))
+    asked = (*knobs_of(front), *DESIGN_COLUMNS, *(o.name for o in results.objectives))
     names = [n for n in dict.fromkeys(asked) if n in front and front[n].dtype != object]
     varying = [name for name in names if len(front[name]) and np.ptp(front[name]) > 0]
     dimensions = [{"label": results.column(n).title, "values": front[n] / results.column(n).scale} for n in varying]
@@ -165,7 +165,7 @@ def plot_front_3d(results: Results, *, axes: tuple[str, str, str] | None = None)
 def _drawn(results: Results) -> Columns:
     """Return the front; of a long one an even selection."""
     front = results.front_columns
-    return take(front, evenly(n_rows(front), MAX_FRONT))
+    return take(front, select_evenly(n_rows(front), MAX_FRONT))
 
 
 def _knob(results: Results, name: str) -> str:

@@ -10,16 +10,16 @@ from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, Columns, bounds, column_of, knobs_of, n_rows, take
 from explorer.problem.objectives import Objective
 from explorer.report.plots.style import GREY, SKY, TEXT, FamilyStyle, base_layout, family_style
-from explorer.report.plots.thinning import evenly
+from explorer.report.plots.thinning import select_evenly
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 MAX_BACKGROUND = 2000
-MAX_DRAWN = 1500  # of one kind of front design: each carries its whole configuration as a text
+MAX_FRONT_MARKERS = 1500  # of one kind of front design: each carries its whole configuration as a text
 _PANEL_HEIGHT = 460
 # What tells a design: its knobs, and what is predicted and computed of it.
-CONFIGURATION = (
+DESIGN_COLUMNS = (
     "family",
     "pruning_ratio",
     "quant_step",
@@ -33,7 +33,7 @@ CONFIGURATION = (
     "edp_js",
     "weighted_cost",
 )
-_HOVER = (*CONFIGURATION, "p_front")
+_HOVER = (*DESIGN_COLUMNS, "p_front")
 
 
 def plot_front(results: Results) -> "go.Figure":
@@ -131,7 +131,7 @@ def _front_traces(
 
     words = own.get("certainty", np.full(n_rows(own), "sure", dtype=object))
     traces = []
-    drawn = take(own, evenly(n_rows(own), MAX_DRAWN))
+    drawn = take(own, select_evenly(n_rows(own), MAX_FRONT_MARKERS))
     if f"{x.name}_lo" in own:
         traces.append(
             go.Scatter(
@@ -150,7 +150,7 @@ def _front_traces(
         )
     for is_sure, word in ((True, "front for sure"), (False, "front, possibly")):
         every = np.flatnonzero((words == "sure") == is_sure)
-        rows = take(own, every[evenly(len(every), MAX_DRAWN)])
+        rows = take(own, every[select_evenly(len(every), MAX_FRONT_MARKERS)])
         if not len(every):
             continue
         symbol = style.symbol if is_sure or "certainty" not in own else f"{style.symbol}-open"

@@ -40,14 +40,14 @@ def thin_front(
         n - 1,
         _first_least(-knee, outside),
         *(_first_least(_turned(front, name), outside) for name in columns),
-        *winners[evenly(len(winners), _MAX_WINNERS)].tolist(),
+        *winners[select_evenly(len(winners), _MAX_WINNERS)].tolist(),
     ]
     kept = np.unique(np.array(must, dtype=np.int64))
     others = np.setdiff1d(np.arange(n), kept)
-    return np.sort(np.concatenate([kept, others[evenly(len(others), MAX_FRONT - len(kept))]]))
+    return np.sort(np.concatenate([kept, others[select_evenly(len(others), MAX_FRONT - len(kept))]]))
 
 
-def evenly(n: int, most: int) -> NDArray[np.int64]:
+def select_evenly(n: int, most: int) -> NDArray[np.int64]:
     """Return at most so many of n places, evenly spread, both ends among them."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64)) if n else np.zeros(0, dtype=np.int64)
 

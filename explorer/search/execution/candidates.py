@@ -55,9 +55,9 @@ class CandidateSource:
         self._problem = run.problem
         self._encoding = Encoding(run.problem.regions)
         self.distributions = self._encoding.distributions()
-        self.complete: set[Key] = set(design_keys(run.tried.table))
+        self.complete: set[Key] = set(design_keys(run.trials.table))
         self.in_flight: set[Key] = set()
-        self.n_complete = run.tried.n
+        self.n_complete = run.trials.n
         stored = run.study.get_trials(deepcopy=False)
         self.failed = self._failed(stored)
         self._enqueued = [t for t in stored if is_enqueued(t) and not fault_of(t, self.distributions)]
@@ -199,6 +199,6 @@ def _sampler(run: SearchSession, *, is_parallel: bool) -> BaseSampler:
         # One seed for all runs of a study: the stored trials decide the rest.
         return LearningSampler(problem, reference=run.reference, seed=derive_seed(study.seed, done=0))
     return make_sampler(
-        name, seed=study.seed, done=run.tried.n, trials=study.trials, is_parallel=is_parallel,
+        name, seed=study.seed, done=run.trials.n, trials=study.trials, is_parallel=is_parallel,
         distributions=Encoding(problem.regions).distributions(),
     )  # fmt: skip

@@ -19,7 +19,7 @@ import numpy as np
 from optuna.trial import TrialState
 
 from explorer.errors import ExplorerError, MeasurementFailed, WrongUsage
-from explorer.models.evaluator import Measurer, measurer
+from explorer.models.evaluator import Measurer, as_measurer
 from explorer.models.measured.task import call_task, dump_task
 from explorer.problem.columns import Columns
 from explorer.search.encoding import columns_of
@@ -27,11 +27,11 @@ from explorer.search.execution.candidates import Candidate, CandidateSource
 from explorer.search.execution.executor import DesignExecutor, SchedulerUnavailable, WorkerLost
 from explorer.search.execution.local import InlineExecutor
 from explorer.search.execution.spool import prune_spool, read_spool, spool, unstored_error
-from explorer.search.progress import FrontSoFar, Progress, stopped
+from explorer.search.progress import FrontTracker, Progress, interruption_error
 from explorer.search.session import FAILED_ATTR, MEASURED_ATTR, SearchSession
 from explorer.search.storage.bulk import TrialBatch, finish_enqueued, insert_trials
 from explorer.search.storage.retry import PATIENCE_S, RetryPolicy
-from explorer.search.trial_table import SEARCH, TrialTable, attributes
+from explorer.search.trial_table import SEARCH, TrialTable, user_attributes
 
 MAX_RETRIES = 3
 """Retries of a design whose worker was lost: it may be the cause."""
@@ -125,14 +125,14 @@ class _Coordinator:
         progress: Progress | None,
         notify: Notify,
     ) -> None:
-        measuring = measurer(run.problem.evaluator)
+        measuring = as_measurer(run.problem.evaluator)
         if measuring is None:
             raise TypeError("predicted designs need no executor")
         self._run, self._executor, self._patience, self._notify = run, executor, patience, notify
         self._measuring: Measurer = measuring
-        self._first = run.tried.n
+        self._first = run.trials.n
         self._candidates = CandidateSource(run, is_parallel=executor.n_slots > 1 or executor.cancels_running)
-        self._front = FrontSoFar(run, progress)
+        self._front = FrontTracker(run, progress)
         self._jobs: set[_Job] = set()
         self._arrived: SimpleQueue[tuple[_Job, _Outcome]] = SimpleQueue()
         self._turn = threading.RLock()  # one thread at a time writes
@@ -161,7 +161,7 @@ class _Coordinator:
         self.is_done = True
         done, wanted = self._candidates.n_complete, self._candidates.n_wanted
         if is_stopping and done < wanted:
-            raise stopped(self._run, done, wanted)
+            raise interruption_error(self._run, done, wanted)
         prune_spool(self._run.out, self._run.study.get_trials(deepcopy=False))
         return self._run.tried.n - self._first
 
@@ -190,7 +190,7 @@ class _Coordinator:
 
     def _submit(self, job: _Job) -> None:
         job.began = datetime.datetime.now(datetime.UTC)
-        if self._measuring.knows(job.knobs):  # measured by an earlier run that could not store it
+        if self._measuring.is_measured(job.knobs):  # measured by an earlier run that could not store it
             future: Future[Any] = Future()
             future.set_result(None)
         elif self._payload:
@@ -264,8 +264,8 @@ class _Coordinator:
             if not self._payload:
                 raise
             raise MeasurementFailed(f"{name}: {error}", fix=fix) from error
-        if self._measuring.knows(job.knobs):
-            return self._measuring.recorded(job.candidate.design)[0]
+        if self._measuring.is_measured(job.knobs):
+            return self._measuring.measure_rows(job.candidate.design)[0]
         if self._payload:
             kind, raw, host = raw
             if kind == "unusable" and self._measure_s:  # a worker that has lost something since, such as its device
@@ -278,7 +278,7 @@ class _Coordinator:
                 raw = {"host": host, **raw}
         seconds = (datetime.datetime.now(datetime.UTC) - job.began).total_seconds()
         self._measure_s = _smoothed(self._measure_s, seconds)
-        return self._measuring.accept(job.knobs, raw)
+        return self._measuring.add_measurement(job.knobs, raw)
 
     def _stored(self, job: _Job, row: Mapping[str, Any]) -> _Stored:
         problem, params = self._run.problem, job.candidate.params
@@ -287,7 +287,7 @@ class _Coordinator:
         if np.isnan(values).any():
             fix = "see what such a design is assessed by"
             raise _Failed(MeasurementFailed("an objective is not a number", fix=fix))
-        attrs = {name: of[0] for name, of in attributes(columns, columns_of([params])).items()}
+        attrs = {name: of[0] for name, of in user_attributes(columns, columns_of([params])).items()}
         attrs[MEASURED_ATTR] = dict(row)
         constraints = {name: float(of[0]) for name, of in problem.constraint_violations(columns).items()}
         number = self._record(job, TrialState.COMPLETE, attrs, values=values, constraints=constraints)
@@ -390,10 +390,10 @@ class _Coordinator:
     def _replay_unstored(self) -> None:
         """Store the measurements that an earlier run could not store."""
         for row in read_spool(self._run.out):
-            self._measuring.recall(row)
+            self._measuring.adopt_measurement(row)
             knobs = self._measuring.design_of(row)
             candidate = self._candidates.from_knobs(knobs) if knobs else None
-            if knobs and candidate and self._measuring.knows(knobs):
+            if knobs and candidate and self._measuring.is_measured(knobs):
                 job = _Job(candidate, knobs)
                 self._jobs.add(job)
                 self._process(job, self._outcome(functools.partial(self._stored, job, row)))

@@ -14,7 +14,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from explorer.models.evaluation import Problem
-from explorer.models.online.input_space import input_space
+from explorer.models.online.input_space import build_input_space
 from explorer.models.online.surrogate import OnlineSurrogate, fit_online
 from explorer.pareto.acquisition.candidate_pool import CandidatePool, Key, placed, scanned
 from explorer.pareto.acquisition.expected_improvement import SearchHistory, posterior_objectives, select_by_ehvi
@@ -59,7 +59,7 @@ class LearningSampler(BaseSampler):
         self._n_startup = max(1, n_startup)
         self._encoding = Encoding(problem.regions)
         self._space = self._encoding.distributions()
-        self._ground = input_space(problem.regions)
+        self._ground = build_input_space(problem.regions)
         self._n_expected = 0
         self._is_batched = False  # whether several designs were ever expected
         self._batch: list[CandidatePool] = []  # selected and not yet proposed
@@ -164,7 +164,7 @@ class LearningSampler(BaseSampler):
         columns = tuple((name, tuple(values.tolist())) for name, values in measured.items())
         key = repr((self._seed, history.learned, trials.tolist(), columns))  # as text NaN equals NaN
         if self._fit is None or self._fit[0] != key:
-            fit = fit_online(measured, history.learned, self._ground, seed=self._seed, trials=trials)
+            fit = fit_online(measured, history.learned, self._ground, seed=self._seed, n_counted=trials)
             self._fit = key, fit
         return self._fit[1]
 

@@ -27,7 +27,7 @@ from explorer.search.storage.journal import BatchedJournalBackend
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-BLOCK_KEY = "explorer:block"
+BATCH_ATTR = "explorer:block"
 """System attribute of a recorded trial: its block's token and its index in the block, so that none is stored twice."""
 
 _attempted: WeakSet["TrialBatch"] = WeakSet()
@@ -216,7 +216,7 @@ def _frozen_trials(block: TrialBatch, n_objectives: int) -> list[FrozenTrial]:
             system_attrs={key: value for key, value in system[i].items() if value is not None},
             constraints={key: value for key, value in constraints[i].items() if is_complete or not np.isnan(value)},
         )  # fmt: skip
-        trial.system_attrs[BLOCK_KEY] = [block.token, i]
+        trial.system_attrs[BATCH_ATTR] = [block.token, i]
         trial.datetime_start, trial.datetime_complete = began, ended
         trials.append(trial)
     return trials
@@ -235,7 +235,7 @@ def _numbers(study: optuna.Study, block: TrialBatch) -> dict[int, int]:
     """Return what earlier attempts stored of a block: index in the block to trial number, in order."""
     numbers: dict[int, int] = {}
     for trial in reversed(study.get_trials(deepcopy=False) if block in _attempted else ()):
-        mark = trial.system_attrs.get(BLOCK_KEY)
+        mark = trial.system_attrs.get(BATCH_ATTR)
         if isinstance(mark, list) and mark[0] == block.token:
             numbers[int(mark[1])] = trial.number
             if len(numbers) == block.n:

@@ -186,7 +186,7 @@ def _cut_half_line(path: Path, file: FileIO) -> Path | None:
         return None
     copy = None
     with suppress(OSError):  # a full disk must not prevent the cut
-        copy = free_name(path, "cut")
+        copy = unused_path(path, "cut")
         copy.write_bytes(half)
     file.truncate(end)
     return copy
@@ -200,7 +200,7 @@ def is_record(line: bytes) -> bool:
         return False
 
 
-def free_name(path: Path, kind: str) -> Path:
+def unused_path(path: Path, kind: str) -> Path:
     """Return the first free name of the form `study.journal.cut1`."""
     names = (path.with_name(f"{path.name}.{kind}{i}") for i in range(1, 10_000))
     return next(name for name in names if not name.exists())

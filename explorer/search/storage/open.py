@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 
 from explorer.errors import ExplorerError, Fault, InvalidFile, MissingPart, WrongUsage
 from explorer.io.files import cannot_write
-from explorer.search.storage.journal import BatchedJournalBackend, free_name, is_record, journal_lock, repair_tail
+from explorer.search.storage.journal import BatchedJournalBackend, is_record, journal_lock, repair_tail, unused_path
 
 JOURNAL_NAME = "study.journal"
 _TAIL_BYTES = 1_000_000
@@ -38,7 +38,7 @@ def open_storage(url: str | None, out: Path) -> BaseStorage:
     """
     path = journal_path(url, out)
     if path is None:
-        with opening(str(url), shown_url(url, out)):
+        with translate_open_errors(str(url), storage_label(url, out)):
             return get_storage(RDBStorage(driver_url(str(url)), engine_kwargs=engine_args(str(url))))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def open_storage(url: str | None, out: Path) -> BaseStorage:
         repair_tail(path)
     except OSError as error:
         raise cannot_write(path, error) from None
-    check_tail(path)
+    check_last_record(path)
     try:
         return JournalStorage(BatchedJournalBackend(path))
     except (ValueError, KeyError, TypeError, AssertionError) as error:
@@ -69,7 +69,7 @@ def journal_path(url: str | None, out: Path) -> Path | None:
     return Path(url.removeprefix("journal://")).expanduser() if url.startswith("journal://") else None
 
 
-def check_tail(path: Path) -> None:
+def check_last_record(path: Path) -> None:
     """Check that the last whole line of a journal is JSON.
 
     Raises:
@@ -118,7 +118,7 @@ def recover_journal(path: Path) -> Path | None:
             whole = _whole_records(data)
             if len(whole) == len(data):
                 return None
-            copy, temporary = free_name(path, "damaged"), path.with_name(f".{path.name}.recovered")
+            copy, temporary = unused_path(path, "damaged"), path.with_name(f".{path.name}.recovered")
             copy.write_bytes(data)
             temporary.write_bytes(whole)
             temporary.replace(path)
@@ -127,7 +127,7 @@ def recover_journal(path: Path) -> Path | None:
     return copy
 
 
-def shown_url(url: str | None, out: Path) -> str:
+def storage_label(url: str | None, out: Path) -> str:
     """Return the name of a storage in messages and files, without its password."""
     path = journal_path(url, out)
     if path:
@@ -142,7 +142,7 @@ def _damaged(path: Path, what: str, *, is_mendable: bool = True) -> InvalidFile:
 
 
 @contextmanager
-def opening(url: str, shown: str) -> Iterator[None]:
+def translate_open_errors(url: str, shown: str) -> Iterator[None]:
     """Translate the errors of opening a database to those of `open_storage`; `shown` is its URL without a password."""
     if url.startswith("grpc://"):
         raise WrongUsage(

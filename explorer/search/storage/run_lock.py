@@ -16,7 +16,7 @@ from typing import IO
 
 from explorer.errors import WrongUsage
 from explorer.io.files import cannot_write
-from explorer.search.storage.open import journal_path, opening, shown_url
+from explorer.search.storage.open import journal_path, storage_label, translate_open_errors
 
 if sys.platform != "win32":
     import fcntl
@@ -36,7 +36,7 @@ def run_lock(
     storage: str | None,
     *,
     study: str,
-    is_patient: bool = False,
+    should_wait: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Ensure]:
     """Hold the locks of a run: of its result folder, and of a storage elsewhere, which two folders may share.
@@ -49,7 +49,7 @@ def run_lock(
         out: the result folder.
         storage: a journal's path or a database's URL; None for the journal in the result folder.
         study: the study's name in the storage.
-        is_patient: wait for another run to end.
+        should_wait: wait for another run to end.
         say: called with messages for the user.
 
     Yields:
@@ -61,7 +61,7 @@ def run_lock(
         WrongUsage: another run holds a lock, the folder cannot be written, or the database cannot be reached.
         MissingPart: the database's driver is not installed.
     """
-    wait = functools.partial(_wait, is_patient=is_patient, say=say)
+    wait = functools.partial(_wait, should_wait=should_wait, say=say)
     with ExitStack() as held:
         held.enter_context(_file_lock(out / LOCK_NAME, wait))
         if (path := _lock_file(out, storage, study)) is not None:
@@ -97,7 +97,7 @@ def sqlite_file(url: str) -> Path | None:
         return None
     from sqlalchemy.engine import make_url
 
-    with opening(url, url):
+    with translate_open_errors(url, url):
         parsed = make_url(url)
     name = parsed.database or ":memory:"
     if name.startswith("file:"):  # SQLite's own URI, which may have an (empty) host
@@ -132,8 +132,8 @@ def _file_lock(path: Path, wait: Wait) -> Iterator[None]:
 
 @contextmanager
 def _session_lock(url: str, study: str, wait: Wait) -> Iterator[Ensure]:
-    place = shown_url(url, Path())
-    with opening(url, place):
+    place = storage_label(url, Path())
+    with translate_open_errors(url, place):
         from explorer.search.storage.advisory_lock import AdvisoryLock
 
         lock = AdvisoryLock(url, study)
@@ -146,22 +146,22 @@ def _session_lock(url: str, study: str, wait: Wait) -> Iterator[Ensure]:
             )
 
     try:
-        with opening(url, place):
+        with translate_open_errors(url, place):
             wait(lock.take, place)
         yield ensure
     finally:
         lock.close()
 
 
-def _wait(take: Callable[[], str], place: str, *, is_patient: bool, say: Callable[[str], None]) -> None:
+def _wait(take: Callable[[], str], place: str, *, should_wait: bool, say: Callable[[str], None]) -> None:
     """Take a lock, if need be once another run has ended.
 
     Raises:
-        WrongUsage: another run holds it, and `is_patient` is False.
+        WrongUsage: another run holds it, and `should_wait` is False.
     """
     is_notified = False
     while holder := take():
-        if not is_patient:
+        if not should_wait:
             raise WrongUsage(
                 f"{place}: another run is at work here: {holder}",
                 fix="wait for it with --wait, or choose another folder with --out or another --storage",

@@ -18,7 +18,7 @@ from explorer.deploy.bundle.network_artifact import NetworkOptions
 from explorer.deploy.verification.run_network import load_artifact
 from explorer.errors import ExplorerError, InvalidFile, NoFeasibleDesign, UnknownName, WrongUsage
 from explorer.io.files import sha256
-from explorer.network.compression.compress import Recipe, codes_of, compressed_onnx
+from explorer.network.compression.compress import Recipe, compress_weights, compressed_onnx
 from explorer.network.compression.sizes import CODECS
 from explorer.network.graph.model import ZOO, load_network, shipped_networks
 from explorer.network.measurement.labelled_data import LabelledData
@@ -41,7 +41,7 @@ def test_the_network_is_compressed_at_the_chosen_ratio_and_step(write: Write, tm
     network, source = made.network, load_network("digits-mlp")
     assert network is not None
     onnx_file = (done.folder / "network.onnx").read_bytes()
-    compression = codes_of(source, Recipe(made.design.pruning_ratio or 0, made.design.quant_step or 0))
+    compression = compress_weights(source, Recipe(made.design.pruning_ratio or 0, made.design.quant_step or 0))
     assert onnx_file == compressed_onnx(source, compression)
     assert network.sha256 == sha256(onnx_file)
     assert network.source.sha256 == sha256(ORIGINAL)
@@ -241,7 +241,7 @@ def test_a_network_is_compressed_as_its_live_study_measured_it(write: Write, tmp
     source, network = load_network("digits-mlp"), made.network
     assert network is not None
     recipe = Recipe(0.5, 0.05, per_tensor=True, clip_to="int4")
-    assert (done.folder / "network.onnx").read_bytes() == compressed_onnx(source, codes_of(source, recipe))
+    assert (done.folder / "network.onnx").read_bytes() == compressed_onnx(source, compress_weights(source, recipe))
     assert (network.size_codec, network.per_tensor, network.clip) == ("dense", True, "int4")
     assert states(done.folder)["codes"] == "kept"
     page = (done.folder / "README.txt").read_text(encoding="utf-8")

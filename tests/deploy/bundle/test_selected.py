@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from explorer.deploy.bundle.selected import ensure_deployable, read_chosen
+from explorer.deploy.bundle.selected import ensure_deployable, read_selected_design
 from explorer.errors import InvalidFile, NoFeasibleDesign
 
 Write = Callable[..., Path]
 
 
 def test_what_choose_writes_is_read_back(write: Write, payload: dict[str, Any]) -> None:
-    chosen = read_chosen(write())
+    chosen = read_selected_design(write())
 
     assert chosen.file.design.columns == payload["design"]
     assert chosen.file.rule.where == ("accuracy >= 0.9",)
@@ -31,7 +31,7 @@ def test_all_faults_of_single_values_are_told_at_once(write: Write) -> None:
         del p["provenance"]["model"]
 
     with pytest.raises(InvalidFile) as caught:
-        read_chosen(write(spoil))
+        read_selected_design(write(spoil))
 
     told = {fault.where: fault.what for fault in caught.value.faults}
     assert len(caught.value.faults) == 8
@@ -49,7 +49,7 @@ def test_numbers_that_contradict_each_other_are_told_at_once(write: Write) -> No
         del p["design"]["edp_js"], p["design"]["domain_distance"]
 
     with pytest.raises(InvalidFile) as caught:
-        read_chosen(write(spoil))
+        read_selected_design(write(spoil))
 
     told = {fault.where: fault.what for fault in caught.value.faults}
     assert told.keys() == {
@@ -73,7 +73,7 @@ def test_numbers_that_contradict_each_other_are_told_at_once(write: Write) -> No
 )
 def test_a_spoilt_file_is_refused(write: Write, change: Callable[[dict[str, Any]], object], said: str) -> None:
     with pytest.raises(InvalidFile, match=said):
-        read_chosen(write(change))
+        read_selected_design(write(change))
 
 
 def test_deep_nesting_is_refused_without_exhausting_anything(write: Write) -> None:
@@ -82,7 +82,7 @@ def test_deep_nesting_is_refused_without_exhausting_anything(write: Write) -> No
         nested = [nested]
 
     with pytest.raises(InvalidFile, match="nested too deeply"):
-        read_chosen(write(lambda p: p["provenance"].update(x=nested)))
+        read_selected_design(write(lambda p: p["provenance"].update(x=nested)))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_deep_nesting_is_refused_without_exhausting_anything(write: Write) -> No
 def test_an_extrapolation_is_one_by_its_flag_or_by_its_distance(
     write: Write, change: Callable[[dict[str, Any]], object]
 ) -> None:
-    chosen = read_chosen(write(change))
+    chosen = read_selected_design(write(change))
 
     with pytest.raises(NoFeasibleDesign, match=r"extrapolations\n  fix: .*--allow-extrapolation"):
         ensure_deployable(chosen, allow_extrapolation=False)
@@ -103,7 +103,7 @@ def test_an_extrapolation_is_one_by_its_flag_or_by_its_distance(
 
 
 def test_a_design_that_breaks_its_constraints_is_never_shipped(write: Write) -> None:
-    chosen = read_chosen(write(lambda p: p["design"].update(is_feasible=False)))
+    chosen = read_selected_design(write(lambda p: p["design"].update(is_feasible=False)))
 
     with pytest.raises(NoFeasibleDesign, match="does not meet the constraints"):
         ensure_deployable(chosen, allow_extrapolation=True)

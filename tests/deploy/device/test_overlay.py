@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from explorer.deploy.device.scripts import overlay
-from explorer.deploy.device.target import Target
+from explorer.deploy.device.scripts import render_overlay
+from explorer.deploy.device.target import TargetDevice
 from explorer.devices.device import read_device
 from explorer.io.files import shipped_folder
 from explorer.problem.opp_import import device_toml, import_points
@@ -17,7 +17,7 @@ from explorer.problem.opp_import import device_toml, import_points
 needs_dtc = pytest.mark.skipif(
     shutil.which("dtc") is None and not os.environ.get("CI"), reason="needs dtc (Debian: device-tree-compiler)"
 )
-BOARD = Target(
+BOARD = TargetDevice(
     "board", "A board", "", "", "cpufreq", (408e6, 816e6, 1.2e9), 816e6, "", "cluster1_opp", ("opp00", "opp01", "opp02")
 )
 TREE = """/dts-v1/;
@@ -35,7 +35,7 @@ TREE = """/dts-v1/;
 @needs_dtc
 def test_the_merged_tree_disables_what_is_above_the_cap_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "base.dts").write_text(TREE, encoding="ascii")
-    (tmp_path / "cap.dts").write_text(overlay(BOARD), encoding="ascii")
+    (tmp_path / "cap.dts").write_text(render_overlay(BOARD), encoding="ascii")
     dtc = ["dtc", "-q", "-@", "-I", "dts", "-O", "dtb"]
     subprocess.run([*dtc, "-o", "base.dtb", "base.dts"], cwd=tmp_path, check=True)
     subprocess.run([*dtc, "-o", "cap.dtbo", "cap.dts"], cwd=tmp_path, check=True)
@@ -59,7 +59,7 @@ def test_an_overlay_of_every_shipped_device_with_a_label_compiles(tmp_path: Path
     clocks, nodes = tuple(f for f, _ in points), tuple(node for _, node in points)
     target = replace(BOARD, clocks_hz=clocks, clock_hz=clocks[0], opp_table=device.opp_table, nodes=nodes)
 
-    text = overlay(target)
+    text = render_overlay(target)
 
     assert bool(text) == bool(device.opp_table)
     assert all(nodes) == bool(device.opp_table), "a label without the nodes' names, or the other way round"
@@ -76,12 +76,12 @@ def test_an_overlay_of_every_shipped_device_with_a_label_compiles(tmp_path: Path
         pytest.param(replace(BOARD, nodes=("opp00", "opp01", "")), id="no-node"),
     ],
 )
-def test_where_nothing_can_be_capped_there_is_no_overlay(target: Target) -> None:
-    assert overlay(target) == ""
+def test_where_nothing_can_be_capped_there_is_no_overlay(target: TargetDevice) -> None:
+    assert render_overlay(target) == ""
 
 
 def test_an_overlay_names_no_voltage() -> None:
-    assert "volt" not in overlay(BOARD)
+    assert "volt" not in render_overlay(BOARD)
 
 
 def test_a_board_s_own_tree_tells_what_its_overlay_calls_its_points(tmp_path: Path) -> None:

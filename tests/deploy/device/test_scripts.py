@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from explorer.deploy.device.scripts import scripts
-from explorer.deploy.device.target import Target
+from explorer.deploy.device.scripts import render_scripts
+from explorer.deploy.device.target import TargetDevice
 
 CLOCKS = (408e6, 600e6, 816e6, 1008e6, 1200e6, 1416e6, 1608e6, 1800e6)
-BIG = Target("board", "A board's big cluster", "", "", "cpufreq", CLOCKS, 1200e6, "1.2 GHz", "", ("",) * 8)
+BIG = TargetDevice("board", "A board's big cluster", "", "", "cpufreq", CLOCKS, 1200e6, "1.2 GHz", "", ("",) * 8)
 POLICIES = Path("devices/system/cpu/cpufreq")
 Sh = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -49,10 +49,10 @@ def tree(tmp_path: Path) -> Path:
 def sh(tmp_path: Path, tree: Path) -> Sh:
     """Return a function that runs a bundle's script on the made tree."""
 
-    def run(name: str, *args: str, target: Target = BIG, root: Path = tree) -> "subprocess.CompletedProcess[str]":
+    def run(name: str, *args: str, target: TargetDevice = BIG, root: Path = tree) -> "subprocess.CompletedProcess[str]":
         folder = tmp_path / "bundle"
         folder.mkdir(exist_ok=True)
-        for file, text in scripts(target).items():
+        for file, text in render_scripts(target).items():
             (folder / file).write_text(text, encoding="utf-8")
         place = ("--sysfs", str(root), "--state", str(tmp_path / "state"))
         return subprocess.run(["sh", folder / name, *place, *args], capture_output=True, text=True, check=False)
@@ -62,7 +62,7 @@ def sh(tmp_path: Path, tree: Path) -> Sh:
 
 @pytest.mark.parametrize("control", ["cpufreq", "devfreq", "nvidia-smi"])
 def test_every_script_parses_and_sets_no_voltage(tmp_path: Path, control: str) -> None:
-    made = scripts(replace(BIG, control=control))  # type: ignore[arg-type]
+    made = render_scripts(replace(BIG, control=control))  # type: ignore[arg-type]
 
     assert len(made) == 2
     for name, text in made.items():
@@ -135,7 +135,7 @@ def test_a_second_apply_would_lose_the_former_values_and_is_refused(sh: Sh, tree
     ],
 )
 def test_what_the_device_does_not_offer_is_refused_and_nothing_changes(
-    sh: Sh, tree: Path, args: tuple[str, ...], target: Target, code: int, said: str
+    sh: Sh, tree: Path, args: tuple[str, ...], target: TargetDevice, code: int, said: str
 ) -> None:
     before = contents(tree)
 
@@ -221,7 +221,7 @@ def nvidia(
     tools.mkdir(exist_ok=True)
     (tools / "nvidia-smi").write_text(SMI, encoding="ascii")
     (tools / "nvidia-smi").chmod(0o755)
-    (folder / name).write_text(scripts(target)[name], encoding="utf-8")
+    (folder / name).write_text(render_scripts(target)[name], encoding="utf-8")
     log = folder / "log"
     log.unlink(missing_ok=True)
     used = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "LOG": str(log), **(env or {})}

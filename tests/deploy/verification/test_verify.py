@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from explorer.api import deploy, verify
-from explorer.deploy.bundle.write import with_sums
-from explorer.deploy.verification.check import Check, Interval, compare_intervals, span
+from explorer.deploy.bundle.write import with_checksums
+from explorer.deploy.verification.check import Check, Interval, compare_intervals, make_interval
 from explorer.errors import ExplorerError, InvalidFile, WrongUsage
 from explorer.models.samples.samples import read_samples
 from explorer.network.graph.model import load_network
-from explorer.network.measurement.labelled_data import LabelledData, labelled
+from explorer.network.measurement.labelled_data import LabelledData, make_labelled_data
 
 Write = Callable[..., Path]
 finite = st.floats(-1e6, 1e6)
@@ -56,7 +56,7 @@ def resealed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     change(said)
     path.write_text(json.dumps(said), encoding="utf-8")
     files = {p.name: p.read_bytes() for p in folder.iterdir() if p.name != "SHA256SUMS"}
-    (folder / "SHA256SUMS").write_bytes(with_sums(files)["SHA256SUMS"])
+    (folder / "SHA256SUMS").write_bytes(with_checksums(files)["SHA256SUMS"])
 
 
 def test_a_bundle_that_keeps_its_promise_is_found_to(promised: Path, digits: LabelledData) -> None:
@@ -216,7 +216,9 @@ def test_outputs_that_are_no_numbers_are_a_broken_promise(write: Write, tmp_path
     net = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
     (tmp_path / "log.onnx").write_bytes(net.SerializeToString())
     _, done = deploy(write(), out=tmp_path / "b", model=tmp_path / "log.onnx")
-    negative = labelled({"x": np.full((4, 3), -1.0, dtype=np.float32), "y": np.zeros(4, dtype=int)}, source="negative")
+    negative = make_labelled_data(
+        {"x": np.full((4, 3), -1.0, dtype=np.float32), "y": np.zeros(4, dtype=int)}, source="negative"
+    )
 
     verdict = verify(done.folder, data=negative)
 
@@ -225,7 +227,7 @@ def test_outputs_that_are_no_numbers_are_a_broken_promise(write: Write, tmp_path
 
 
 def test_labels_that_do_not_match_are_the_data_s_fault_not_the_bundle_s(promised: Path, digits: LabelledData) -> None:
-    shifted = labelled({"x": digits.inputs["x"], "y": digits.labels + 5}, source="shifted")
+    shifted = make_labelled_data({"x": digits.inputs["x"], "y": digits.labels + 5}, source="shifted")
 
     with pytest.raises(InvalidFile, match="the network tells 10 classes"):
         verify(promised, data=shifted)
@@ -348,19 +350,19 @@ def test_a_promise_is_broken_just_where_two_intervals_have_nothing_in_common(
 
 
 def test_a_number_without_an_interval_is_its_own() -> None:
-    assert compare_intervals("accuracy", span(0.9), span(0.9)).state == "kept"
-    assert compare_intervals("accuracy", span(0.9), span(0.91)).note == "above it"
-    assert compare_intervals("accuracy", None, span(0.9)).state == "not promised"
-    assert compare_intervals("accuracy", span(0.9), None).state == "not measured"
+    assert compare_intervals("accuracy", make_interval(0.9), make_interval(0.9)).state == "kept"
+    assert compare_intervals("accuracy", make_interval(0.9), make_interval(0.91)).note == "above it"
+    assert compare_intervals("accuracy", None, make_interval(0.9)).state == "not promised"
+    assert compare_intervals("accuracy", make_interval(0.9), None).state == "not measured"
 
 
 def test_what_a_file_stores_is_what_was_put_in(promised: Path) -> None:
-    from explorer.network.compression.compress import Recipe, codes_of
+    from explorer.network.compression.compress import Recipe, compress_weights
     from explorer.network.compression.stored_weights import stored_weights
     from explorer.network.graph.loading import read_network_file
 
     stored = {weight.name: weight for weight in stored_weights(read_network_file(promised / "network.onnx").model)}
-    mine = codes_of(load_network("digits-mlp"), Recipe(0.46, 0.03)).tensors
+    mine = compress_weights(load_network("digits-mlp"), Recipe(0.46, 0.03)).tensors
 
     assert stored.keys() == mine.keys()
     for name, tensor in mine.items():

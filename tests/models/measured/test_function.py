@@ -11,7 +11,7 @@ import pytest
 import explorer
 from explorer.errors import InvalidFile, MeasurementFailed, WrongUsage
 from explorer.models.measured.function import FunctionEvaluator, load_function, run_source
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 
 SPACE = """
 family = "Board"
@@ -165,9 +165,9 @@ def test_a_study_declares_known_targets_and_a_reference_point(tmp_path: Path, st
     (tmp_path / "free.toml").write_text(text[: text.index("[reference")], encoding="utf-8")
 
     with pytest.raises(InvalidFile, match=r"unknown name 'enrgy_j'(.|\n)*did you mean 'energy_j'"):
-        load_study(str(tmp_path / "faulty.toml"))
+        read_study(str(tmp_path / "faulty.toml"))
     with pytest.raises(InvalidFile, match=r"\[reference_point\] is missing"):
-        load_study(str(tmp_path / "free.toml"))
+        read_study(str(tmp_path / "free.toml"))
 
 
 def test_an_objective_that_is_not_measured_is_refused(tmp_path: Path, study: str) -> None:

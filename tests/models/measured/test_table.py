@@ -27,7 +27,7 @@ def table(folder: Path, text: str = TABLE, *, own: tuple[str, ...] = ("resolutio
           needs: tuple[str, ...] = ()) -> TableEvaluator:  # fmt: skip
     path = folder / "table.csv"
     path.write_text(text, encoding="utf-8")
-    return table_evaluator(read_samples(path, own=own), name="table.csv", needs=needs)
+    return table_evaluator(read_samples(path, extra_knobs=own), name="table.csv", needs=needs)
 
 
 def test_a_design_has_what_was_measured_in_its_row_and_repeats_are_averaged(tmp_path: Path) -> None:

@@ -17,17 +17,17 @@ from explorer.models.loading import load_model, model_to_json
 from explorer.models.parametric.surrogate import fit_surrogate
 from explorer.models.posterior_draws import PosteriorModel
 from explorer.models.predict import predict_designs
-from explorer.models.response.input_scaling import Knob
+from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.multi_target import KnobColumns, fit_responses
 from explorer.models.samples.samples import Samples, paper_samples
 from explorer.problem.columns import Columns, take
 
 KNOBS = (
-    Knob("family", "category"),
-    Knob("pruning_ratio", "number"),
-    Knob("quant_step", "number", is_log=True),
-    Knob("batch_size", "number", is_log=True),
-    Knob("precision", "category"),
+    KnobSpec("family", "category"),
+    KnobSpec("pruning_ratio", "number"),
+    KnobSpec("quant_step", "number", is_log=True),
+    KnobSpec("batch_size", "number", is_log=True),
+    KnobSpec("precision", "category"),
 )
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.api import load_problem as load
-from explorer.models.online.input_space import input_space
+from explorer.models.online.input_space import build_input_space
 from explorer.models.online.nugget import CorrelationLengths
 from explorer.models.online.surrogate import fit_online, with_rounded_zeros
 
@@ -34,7 +34,7 @@ def measured() -> dict[str, np.ndarray]:
 
 def test_designs_that_look_the_same_may_measure_differently(measured: dict[str, np.ndarray]) -> None:
     """What was measured stays what is believed, there and elsewhere, though ten rows contradict each other."""
-    ground = input_space(load("digits-cnn-live").regions)
+    ground = build_input_space(load("digits-cnn-live").regions)
     learned = fit_online(measured, ("size_bytes", "accuracy"), ground, seed=1, trials=np.full(40, 719.0))
     drawn = learned.draws(32, seed=2)({name: measured[name] for name in ("family", "pruning_ratio", "quant_step")})
 
@@ -59,7 +59,7 @@ def test_luck_is_shared_most_by_the_closest(seed: int) -> None:
 
 def test_weights_that_are_zero_anyway_change_nothing(measured: dict[str, np.ndarray]) -> None:
     """Whatever is pruned of what rounding makes zero: size and accuracy stay as they are, draw by draw."""
-    ground = input_space(load("digits-cnn-live").regions)
+    ground = build_input_space(load("digits-cnn-live").regions)
     learned = fit_online(measured, ("size_bytes", "accuracy"), ground, seed=1, trials=np.full(40, 719.0))
     designs = {
         "family": np.full(5, "digits-cnn", dtype=object),
@@ -74,7 +74,7 @@ def test_weights_that_are_zero_anyway_change_nothing(measured: dict[str, np.ndar
 
 def test_what_neighbours_have_is_open_to_nobody(measured: dict[str, np.ndarray]) -> None:
     """The closer a design is to a measured one, the less is left to hope for; at it, nothing."""
-    ground = input_space(load("digits-cnn-live").regions)
+    ground = build_input_space(load("digits-cnn-live").regions)
     learned = fit_online(measured, ("size_bytes", "accuracy"), ground, seed=1, trials=np.full(40, 719.0))
     row = 25
     away = np.array([0.0, 1e-4, 1e-3, 1e-2])

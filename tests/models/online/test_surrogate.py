@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.models.online.input_space import input_space
+from explorer.models.online.input_space import build_input_space
 from explorer.models.online.surrogate import OnlineSurrogate, fit_online, with_rounded_zeros
 from explorer.problem.columns import Columns, Float, n_rows, take
 from explorer.problem.design_space import DesignSpace, Dimension, categorical
@@ -67,7 +67,7 @@ def somewhere(regions: Regions, rng: np.random.Generator, n: int) -> Columns:
 def learned(
     truth: World, designs: Columns, *, regions: Regions = PLAIN, targets: tuple[str, ...] = TARGETS, seed: int = 0
 ) -> OnlineSurrogate:
-    return fit_online({**designs, **truth(designs)}, targets, input_space(regions), seed=seed)
+    return fit_online({**designs, **truth(designs)}, targets, build_input_space(regions), seed=seed)
 
 
 def bounds(drawn: Float, level: float = 0.9) -> tuple[Float, Float]:
@@ -165,9 +165,9 @@ def test_the_unit_of_a_positive_target_changes_nothing_but_the_unit(seed: int, f
     rng = np.random.default_rng(seed)
     truth, designs, new = world(rng), somewhere(PLAIN, rng, 8), somewhere(PLAIN, rng, 5)
     measured = {**designs, "energy_j": truth(designs)["energy_j"]}
-    one = fit_online(measured, ("energy_j",), input_space(PLAIN)).draws(8)(new)["energy_j"]
+    one = fit_online(measured, ("energy_j",), build_input_space(PLAIN)).draws(8)(new)["energy_j"]
     scaled = {**measured, "energy_j": factor * measured["energy_j"]}
-    other = fit_online(scaled, ("energy_j",), input_space(PLAIN)).draws(8)(new)["energy_j"]
+    other = fit_online(scaled, ("energy_j",), build_input_space(PLAIN)).draws(8)(new)["energy_j"]
 
     np.testing.assert_allclose(other / factor, one, rtol=1e-5)
 
@@ -179,7 +179,7 @@ def test_repeats_that_disagree_count_by_their_mean_and_spoil_nothing_else() -> N
     often = take(designs, np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 4, 5]))
     told = {name: values * (1 + 0.02 * rng.standard_normal(12)) for name, values in truth(often).items()}
     told["accuracy"] = np.clip(told["accuracy"], 0.01, 0.99)
-    at = fit_online({**often, **told}, TARGETS, input_space(PLAIN)).draws(32)
+    at = fit_online({**often, **told}, TARGETS, build_input_space(PLAIN)).draws(32)
     means = {name: np.array([np.mean(values[3 * i : 3 * i + 3]) for i in range(3)]) for name, values in told.items()}
     once = learned(truth, designs).draws(32)(new)
 
@@ -197,7 +197,7 @@ def test_what_was_not_measured_everywhere_is_learned_where_it_was() -> None:
     truth, designs = world(rng), somewhere(PLAIN, rng, 10)
     measured = {**designs, **truth(designs)}
     measured["energy_j"] = np.where(np.arange(10) < 5, measured["energy_j"], np.nan)
-    drawn = fit_online(measured, ("accuracy", "energy_j"), input_space(PLAIN)).draws(32)(designs)
+    drawn = fit_online(measured, ("accuracy", "energy_j"), build_input_space(PLAIN)).draws(32)(designs)
     spread = np.std(np.log(drawn["energy_j"]), axis=0)
 
     assert (spread[:5] < 1e-3).all()
@@ -241,7 +241,7 @@ def test_a_target_that_never_changed_is_expected_to_stay_close_to_what_it_was(n:
     rng = np.random.default_rng(n)
     designs, new = somewhere(PLAIN, rng, n), somewhere(PLAIN, rng, 50)
     measured = {**designs, "latency_s": np.full(n, 0.01), "accuracy": np.full(n, 0.9)}
-    drawn = fit_online(measured, ("latency_s", "accuracy"), input_space(PLAIN)).draws(64)(new)
+    drawn = fit_online(measured, ("latency_s", "accuracy"), build_input_space(PLAIN)).draws(64)(new)
     median = np.median(drawn["latency_s"], axis=0)
 
     assert ((median > 0.003) & (median < 0.03)).all()
@@ -254,7 +254,9 @@ def test_accuracy_counted_on_few_samples_is_less_certain_than_on_many() -> None:
     designs, new = somewhere(PLAIN, rng, 8), somewhere(PLAIN, rng, 40)
     told = np.where(np.arange(8) < 6, 1.0, 0.0)
     few, many = (
-        fit_online({**designs, "accuracy": told}, ("accuracy",), input_space(PLAIN), trials=np.full(8, n)).draws(64)
+        fit_online({**designs, "accuracy": told}, ("accuracy",), build_input_space(PLAIN), trials=np.full(8, n)).draws(
+            64
+        )
         for n in (50.0, 50_000.0)
     )
 
@@ -273,7 +275,7 @@ def test_accuracy_counted_on_few_samples_is_less_certain_than_on_many() -> None:
 def test_what_cannot_be_learned_is_refused(target: str, values: list[float], told: str) -> None:
     designs = somewhere(PLAIN, np.random.default_rng(0), 3)
     with pytest.raises(ValueError, match=told):
-        fit_online({**designs, target: np.array(values)}, (target,), input_space(PLAIN))
+        fit_online({**designs, target: np.array(values)}, (target,), build_input_space(PLAIN))
 
 
 def test_infinite_values_are_no_measurements() -> None:
@@ -281,7 +283,9 @@ def test_infinite_values_are_no_measurements() -> None:
     designs, new = somewhere(PLAIN, rng, 3), somewhere(PLAIN, rng, 5)
     told = np.array([1.0, np.inf, 2.0])
     one, other = (
-        fit_online({**take(designs, rows), "size_bytes": told[rows]}, ("size_bytes",), input_space(PLAIN)).draws(4)(new)
+        fit_online({**take(designs, rows), "size_bytes": told[rows]}, ("size_bytes",), build_input_space(PLAIN)).draws(
+            4
+        )(new)
         for rows in (np.arange(3), np.array([0, 2]))
     )
 
@@ -293,7 +297,7 @@ def test_what_is_asked_and_learned_stays_as_it_was() -> None:
     designs = somewhere(PLAIN, rng, 6)
     measured = {**designs, **world(rng)(designs)}
     before = {name: values.copy() for name, values in measured.items()}
-    fit_online(measured, TARGETS, input_space(PLAIN)).draws(4)(designs)
+    fit_online(measured, TARGETS, build_input_space(PLAIN)).draws(4)(designs)
 
     assert {name: values.tolist() for name, values in measured.items()} == {k: v.tolist() for k, v in before.items()}
 

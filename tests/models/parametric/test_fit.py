@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import minimize
 
 from explorer.errors import UnknownName
-from explorer.models.parametric.functional_forms import SHAPES
+from explorer.models.parametric.functional_forms import PARAMETRIC_FORMS
 from explorer.models.parametric.laplace import Fit
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate, reference_designs
 from explorer.models.quality.leave_one_out import CrossValidation
@@ -128,7 +128,7 @@ def test_the_scatter_is_that_of_its_own_posterior_mode(model: Surrogate, target:
     fit = model.fits[target]
     y, effect, family = _data(model, fit)
     misfit = y - np.array([fit.levels[f] for f in family]) - effect(fit.coefficients)
-    prior = fit.shape.noise
+    prior = fit.form.noise
     expected = (misfit @ misfit + prior.weight * prior.value**2) / (len(y) - len(fit.levels) + prior.weight + 2)
 
     assert fit.noise**2 == pytest.approx(expected, rel=1e-6)
@@ -144,7 +144,7 @@ def test_the_covariance_is_the_inverse_curvature_at_the_mode(model: Surrogate, t
 
     def misfit(z: Float) -> Float:
         level = np.array([z[names.index(f)] for f in family])
-        prior = [(u - p.center) / p.width for u, p in zip(z[len(names) :], fit.shape.priors, strict=True)]
+        prior = [(u - p.center) / p.width for u, p in zip(z[len(names) :], fit.form.priors, strict=True)]
         return np.concatenate([(level + effect(_named(fit, z))) / fit.noise, prior])
 
     steps = 1e-5 * np.eye(at_mode.size)
@@ -295,16 +295,16 @@ def _relative(columns: Columns, references: Mapping[str, Mapping[str, float]], l
 def _data(model: Surrogate, fit: Fit) -> tuple[Float, Callable[[Mapping[str, float]], Float], list[str]]:
     columns = model.samples.columns
     x = _relative(columns, model.references, model.fits["latency_s"].coefficients)
-    values = columns[fit.shape.target]
-    y = np.log(values / (1 - values)) if fit.shape.target == "accuracy" else np.log(values)
-    return y, lambda k: BY_HAND[fit.shape.target](x, k), columns["family"].tolist()
+    values = columns[fit.form.target]
+    y = np.log(values / (1 - values)) if fit.form.target == "accuracy" else np.log(values)
+    return y, lambda k: BY_HAND[fit.form.target](x, k), columns["family"].tolist()
 
 
 def _named(fit: Fit, z: Float) -> dict[str, float]:
     u = z[len(fit.levels) :]
     return {
         p.name: float(np.exp(v)) if p.scale == "log" else float(1 / (1 + np.exp(-v)))
-        for p, v in zip(fit.shape.priors, u, strict=True)
+        for p, v in zip(fit.form.priors, u, strict=True)
     }
 
 
@@ -315,7 +315,7 @@ def _negative_log_posterior(model: Surrogate, fit: Fit) -> Callable[[Float], flo
     def loss(z: Float) -> float:
         level = np.array([z[names.index(f)] for f in family])
         misfit = (y - level - effect(_named(fit, z))) / fit.noise
-        prior = [((u - p.center) / p.width) ** 2 for u, p in zip(z[len(names) :], fit.shape.priors, strict=True)]
+        prior = [((u - p.center) / p.width) ** 2 for u, p in zip(z[len(names) :], fit.form.priors, strict=True)]
         return float(0.5 * (misfit @ misfit + sum(prior)))
 
     return loss
@@ -341,5 +341,5 @@ def _synthetic(
     for target, coefficients in truth.items():
         linked = levels[target] + shift + BY_HAND[target](x, coefficients) + rng.normal(0, 1e-3, n)
         columns[target] = 1 / (1 + np.exp(-linked)) if target == "accuracy" else np.exp(linked)
-    assert set(truth) <= set(SHAPES)
+    assert set(truth) <= set(PARAMETRIC_FORMS)
     return columns

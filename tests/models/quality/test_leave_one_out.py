@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from explorer.models.parametric.functional_forms import SIZE
+from explorer.models.parametric.functional_forms import SIZE_FORM
 from explorer.models.quality.leave_one_out import CrossValidation, leave_one_out
 from explorer.models.samples.samples import Samples
 
@@ -82,7 +82,7 @@ def _effect(row: Row, a: float) -> float:
 
 
 def _fit_by_hand(rows: list[Row]) -> float:
-    (prior,), scatter = SIZE.priors, SIZE.noise
+    (prior,), scatter = SIZE_FORM.priors, SIZE_FORM.noise
     families = {row[0] for row in rows}
 
     def misfits(a: float) -> list[float]:

@@ -37,7 +37,7 @@ def unseen(name: str, seed: int) -> Columns:
 def test_measured_accuracy_lies_inside_at_least_eight_intervals_of_ten(model: MultiResponse, name: str) -> None:
     """Over ten draws of ten designs. Of true 90 % intervals, one draw of fourteen has fewer than eight inside."""
     conditions = MeasurementOptions(energy="none", latency=False)
-    bench, cache = prepare_measurement(load_network(name), load_data("digits"), conditions=conditions), {}
+    bench, cache = prepare_measurement(load_network(name), load_data("digits"), options=conditions), {}
     inside = []
     for designs in (unseen(name, seed) for seed in SEEDS):
         pairs = zip(designs["pruning_ratio"].tolist(), designs["quant_step"].tolist(), strict=True)

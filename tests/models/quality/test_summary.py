@@ -7,12 +7,12 @@ import numpy as np
 
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.quality.leave_one_out import CrossValidation, leave_one_out
-from explorer.models.quality.summary import coefficient_rows, fit_summary, law_rows, warnings_of
+from explorer.models.quality.summary import coefficient_rows, fit_warnings, law_rows, parametric_summary
 from explorer.models.samples.samples import Samples
 
 
 def test_the_summary_has_the_keys_that_scripts_rely_on(model: Surrogate, judged: Mapping[str, CrossValidation]) -> None:
-    summary = fit_summary(model, judged)
+    summary = parametric_summary(model, judged)
 
     assert summary["schema"] == "explorer.fit/1"
     assert {"n", "loo_mae", "loo_mape", "baseline_loo_mae"} <= set(summary["targets"]["energy_j"])
@@ -21,7 +21,7 @@ def test_the_summary_has_the_keys_that_scripts_rely_on(model: Surrogate, judged:
 
 
 def test_a_baseline_is_the_better_of_the_two(model: Surrogate, judged: Mapping[str, CrossValidation]) -> None:
-    told = fit_summary(model, judged)["targets"]["power_w"]
+    told = parametric_summary(model, judged)["targets"]["power_w"]
 
     assert told["baseline_loo_mae"] == min(told["family_mean_loo_mae"], told["nearest_sample_loo_mae"])
 
@@ -37,7 +37,7 @@ def test_every_coefficient_lies_in_its_interval_and_names_its_prior(model: Surro
 
 def test_the_data_never_widen_a_coefficient_beyond_its_prior(model: Surrogate) -> None:
     for fit in model.fits.values():
-        assert (fit.spreads <= np.array([p.width for p in fit.shape.priors]) * (1 + 1e-9)).all()
+        assert (fit.spreads <= np.array([p.width for p in fit.form.priors]) * (1 + 1e-9)).all()
 
 
 def test_each_family_has_a_law_whose_parts_say_where_they_come_from(model: Surrogate) -> None:
@@ -48,7 +48,7 @@ def test_each_family_has_a_law_whose_parts_say_where_they_come_from(model: Surro
 
 
 def test_what_priors_decide_is_said(model: Surrogate, judged: Mapping[str, CrossValidation]) -> None:
-    (text,) = [t for t in warnings_of(model, judged) if "priors" in t]
+    (text,) = [t for t in fit_warnings(model, judged) if "priors" in t]
 
     assert "leak, tilt of energy_j" in text
     assert "b_R, b_D of accuracy" in text
@@ -65,14 +65,14 @@ def test_a_model_that_predicts_no_better_than_a_baseline_is_called_out(samples: 
     model, judged = fit_surrogate(upside_down, name="x"), leave_one_out(upside_down)
 
     assert any(
-        t.startswith("power_w: the model predicts no better than a baseline") for t in warnings_of(model, judged)
+        t.startswith("power_w: the model predicts no better than a baseline") for t in fit_warnings(model, judged)
     )
-    assert not any(t.startswith("energy_j: the model") for t in warnings_of(model, judged))
+    assert not any(t.startswith("energy_j: the model") for t in fit_warnings(model, judged))
 
 
 def test_lonely_families_and_unjudged_targets_are_named(samples: Samples) -> None:
     firsts = samples.rows(np.array([label.endswith("1") for label in samples.labels]))
-    texts = warnings_of(fit_surrogate(firsts, name="x"), leave_one_out(firsts))
+    texts = fit_warnings(fit_surrogate(firsts, name="x"), leave_one_out(firsts))
 
     assert "energy_j: too few samples to judge (each family has one)" in texts
     assert any(t.startswith("one sample each of CNN, DNN, RNN, Transformer") for t in texts)
@@ -82,6 +82,6 @@ def test_the_summary_is_plain_json_even_where_a_baseline_has_nothing_to_say(samp
     columns = {name: values.copy() for name, values in samples.columns.items()}
     columns["power_w"][1] = np.nan
     cnn = Samples(columns, samples.labels, "", "").rows(columns["family"] == "CNN")
-    summary = fit_summary(fit_surrogate(cnn, name="x"), leave_one_out(cnn))
+    summary = parametric_summary(fit_surrogate(cnn, name="x"), leave_one_out(cnn))
 
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary

@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 
 from explorer.models.response.diagnostics import duplicated_knobs, knob_warnings, outlier_warnings, target_warnings
-from explorer.models.response.input_scaling import Knob
+from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.selection import fit_response
 from explorer.problem.columns import Columns
 
-FAMILY, WIDTH, RATIO = Knob("family", "category"), Knob("width", "number", is_log=True), Knob("pruning_ratio", "number")
-CLOCK, VOLTAGE = Knob("frequency_hz", "number", is_log=True), Knob("voltage_v", "number")
+FAMILY, WIDTH, RATIO = (
+    KnobSpec("family", "category"),
+    KnobSpec("width", "number", is_log=True),
+    KnobSpec("pruning_ratio", "number"),
+)
+CLOCK, VOLTAGE = KnobSpec("frequency_hz", "number", is_log=True), KnobSpec("voltage_v", "number")
 
 
 def widths() -> Columns:
@@ -21,7 +25,7 @@ def widths() -> Columns:
 
 
 def test_a_knob_that_never_varies_is_said_to_be_fixed() -> None:
-    told = knob_warnings(widths(), knobs=(FAMILY, WIDTH, Knob("bits", "number")))
+    told = knob_warnings(widths(), knobs=(FAMILY, WIDTH, KnobSpec("bits", "number")))
 
     assert told == ("bits is 8 in every row: it is fixed, and nothing tells what it does",)
 
@@ -29,7 +33,7 @@ def test_a_knob_that_never_varies_is_said_to_be_fixed() -> None:
 def test_a_category_that_is_new_in_every_row_is_a_label() -> None:
     designs = {**widths(), "file": np.array([f"run {i}" for i in range(12)], dtype=object)}
 
-    assert knob_warnings(designs, knobs=(WIDTH, Knob("file", "category"))) == (
+    assert knob_warnings(designs, knobs=(WIDTH, KnobSpec("file", "category"))) == (
         "file has 12 values in 12 rows: a label rather than a knob",
     )
 
@@ -49,7 +53,7 @@ def test_voltage_is_no_copy_of_the_clock_it_follows() -> None:
 def test_a_number_that_is_new_in_every_row_makes_no_other_knob_a_copy() -> None:
     designs = {**widths(), "random": np.random.default_rng(0).random(12)}
 
-    assert duplicated_knobs(designs, knobs=(Knob("random", "number"), FAMILY, WIDTH)) == {}
+    assert duplicated_knobs(designs, knobs=(KnobSpec("random", "number"), FAMILY, WIDTH)) == {}
 
 
 def test_power_that_falls_while_the_clock_rises_is_told_with_its_rows() -> None:
@@ -85,7 +89,7 @@ def test_repeats_that_differ_again_and_again_lack_a_knob_and_are_told_in_one_lin
 
 def test_a_cliff_is_told_with_where_it_stands() -> None:
     designs = {"quant_step": np.array([0.01, 0.02, 0.05, 0.1])}
-    knobs = (Knob("quant_step", "number"),)
+    knobs = (KnobSpec("quant_step", "number"),)
     told = target_warnings("accuracy", designs, np.array([0.95, 0.94, 0.93, 0.3]), knobs=knobs)
 
     assert told[0].startswith("accuracy falls off a cliff between quant_step 0.05 and 0.1 (rows 4 to 5)")
@@ -95,7 +99,7 @@ def test_a_cliff_is_told_with_where_it_stands() -> None:
 def test_a_target_that_was_never_measured_gets_no_warning(target: str) -> None:
     designs = {"frequency_hz": np.array([1e9, 2e9]), "quant_step": np.array([0.1, 0.2])}
 
-    assert target_warnings(target, designs, np.full(2, np.nan), knobs=(CLOCK, Knob("quant_step", "number"))) == ()
+    assert target_warnings(target, designs, np.full(2, np.nan), knobs=(CLOCK, KnobSpec("quant_step", "number"))) == ()
 
 
 def test_a_single_row_that_does_not_belong_is_found_among_many() -> None:

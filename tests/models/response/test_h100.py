@@ -9,13 +9,13 @@ import pytest
 
 import explorer.models
 from explorer.models.response.diagnostics import duplicated_knobs, knob_warnings, outlier_warnings, target_warnings
-from explorer.models.response.input_scaling import Knob
+from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.selection import fit_response
 from explorer.problem.columns import Columns, Float, take
 
-FAMILY, RATIO = Knob("family", "category"), Knob("pruning_ratio", "number")
-ENERGY_KNOBS = (FAMILY, RATIO, Knob("precision", "category"), Knob("batch_size", "number", is_log=True))
-ACCURACY_KNOBS = (FAMILY, RATIO, Knob("quant_step", "number", is_log=True))
+FAMILY, RATIO = KnobSpec("family", "category"), KnobSpec("pruning_ratio", "number")
+ENERGY_KNOBS = (FAMILY, RATIO, KnobSpec("precision", "category"), KnobSpec("batch_size", "number", is_log=True))
+ACCURACY_KNOBS = (FAMILY, RATIO, KnobSpec("quant_step", "number", is_log=True))
 TEXT = {"family", "precision", "device", "clock_limited"}
 
 
@@ -87,7 +87,9 @@ def test_accuracy_is_a_cliff_because_a_smooth_fit_fails_at_steps_that_were_not_m
 
 def test_the_table_is_told_what_real_tables_are_told() -> None:
     table = h100("h100_energy")
-    told = knob_warnings(table, knobs=(*ENERGY_KNOBS, Knob("weight_bits", "number"), Knob("device", "category")))
+    told = knob_warnings(
+        table, knobs=(*ENERGY_KNOBS, KnobSpec("weight_bits", "number"), KnobSpec("device", "category"))
+    )
 
     assert "device is NVIDIA H100 80GB HBM3 in every row: it is fixed, and nothing tells what it does" in told
     assert any(line.startswith("weight_bits is a function of precision") for line in told)

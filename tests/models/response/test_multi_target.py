@@ -9,15 +9,15 @@ import pytest
 from explorer.errors import UnknownName, WrongUsage
 from explorer.models.intervals import add_intervals
 from explorer.models.model_files.response import responses_from_json, responses_to_json
-from explorer.models.posterior_draws import drawn_targets, posterior_draws
-from explorer.models.response.input_scaling import Knob
+from explorer.models.posterior_draws import posterior_draws, predict_draws
+from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.multi_target import KnobColumns, MultiResponse, fit_responses
 from explorer.models.samples.samples import Samples
 from explorer.problem.columns import Columns, Float
 from explorer.problem.objectives import CostWeights, add_objectives
 
-FAMILY, RATIO = Knob("family", "category"), Knob("pruning_ratio", "number")
-STEP, BATCH = Knob("quant_step", "number", is_log=True), Knob("batch_size", "number", is_log=True)
+FAMILY, RATIO = KnobSpec("family", "category"), KnobSpec("pruning_ratio", "number")
+STEP, BATCH = KnobSpec("quant_step", "number", is_log=True), KnobSpec("batch_size", "number", is_log=True)
 
 
 def samples(columns: Columns, name: str) -> Samples:
@@ -111,7 +111,7 @@ def test_intervals_of_predictions_and_of_objectives_stand_around_them(model: Mul
 
 
 def test_the_same_seed_gives_the_same_draws_and_targets_draw_on_their_own(model: MultiResponse) -> None:
-    first, again = (drawn_targets(model, posterior_draws(model, seed=4), asked(), with_noise=True) for _ in range(2))
+    first, again = (predict_draws(model, posterior_draws(model, seed=4), asked(), with_noise=True) for _ in range(2))
 
     np.testing.assert_array_equal(first["energy_j"], again["energy_j"])
     assert abs(np.corrcoef(np.log(first["energy_j"][:, 0]), np.log(first["latency_s"][:, 0]))[0, 1]) < 0.3

@@ -14,16 +14,16 @@ from explorer.errors import UnknownName, WrongUsage
 from explorer.io.declarations import validate
 from explorer.models.model_files.response import response_faults, response_from_file, response_to_json
 from explorer.models.model_files.response_schema import ResponseFile
-from explorer.models.response.input_scaling import Knob
+from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.response import Response, draw_response
 from explorer.models.response.selection import fit_response
 from explorer.problem.columns import Columns, Float, take
 
-RATIO = Knob("pruning_ratio", "number")
-BATCH = Knob("batch_size", "number", is_log=True)
-KNOBS = (Knob("family", "category"), RATIO, BATCH)
-CLOCK = Knob("frequency_hz", "number", is_log=True)
-VOLTAGE = Knob("voltage_v", "number")
+RATIO = KnobSpec("pruning_ratio", "number")
+BATCH = KnobSpec("batch_size", "number", is_log=True)
+KNOBS = (KnobSpec("family", "category"), RATIO, BATCH)
+CLOCK = KnobSpec("frequency_hz", "number", is_log=True)
+VOLTAGE = KnobSpec("voltage_v", "number")
 
 
 def world(truth: Callable[[Columns], Float], *, n: int, noise: float, seed: int) -> tuple[Columns, Float]:
@@ -99,7 +99,7 @@ def test_a_cliff_is_found_and_predicted_at_steps_that_were_not_measured() -> Non
 
     rng = np.random.default_rng(0)
     measured = np.clip(accuracy(ratio, step) + 0.005 * rng.standard_normal(len(step)), 0.01, 0.99)
-    knobs = (RATIO, Knob("quant_step", "number", is_log=True))
+    knobs = (RATIO, KnobSpec("quant_step", "number", is_log=True))
     response = fit_response("accuracy", {"pruning_ratio": ratio, "quant_step": step}, measured, knobs=knobs)
     asked = {"pruning_ratio": np.full(4, 0.45), "quant_step": np.array([0.0, 0.03, 0.085, 0.12])}
 
@@ -184,7 +184,7 @@ def test_voltage_that_was_never_varied_moves_energy_as_physics_says_within_wide_
     second = {"task": task, "voltage_v": np.full(4, 0.8), "frequency_hz": np.full(4, 370e6)}
     energy = np.array([5.252e-6, 2.771e-5, 1.8561e-5, 4.0801e-5])
     measured = np.array([7.294e-6, 4.0356e-5, 2.6659e-5, 5.8356e-5])
-    response = fit_response("energy_j", first, energy, knobs=(Knob("task", "category"), VOLTAGE, CLOCK))
+    response = fit_response("energy_j", first, energy, knobs=(KnobSpec("task", "category"), VOLTAGE, CLOCK))
     low, high = response.interval(second)
 
     assert np.all((low <= measured) & (measured <= high))
@@ -243,7 +243,7 @@ def test_any_small_table_is_fitted_without_a_crash_and_survives_a_file(
         "quant_step": rng.choice([0.0, 0.01, 0.1, 0.3], n),
     }
     values = rng.uniform(0.05, 0.99, n) * (1.0 if target == "accuracy" else scale)
-    knobs = (*KNOBS, Knob("quant_step", "number"))
+    knobs = (*KNOBS, KnobSpec("quant_step", "number"))
     response = fit_response(target, designs, values, knobs=knobs)
     back = from_json(response_to_json(response))
 

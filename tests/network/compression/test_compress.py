@@ -9,12 +9,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from explorer.errors import OutOfRange
-from explorer.network.compression.compress import Recipe, codes_of, compressed_onnx, sizes
+from explorer.network.compression.compress import Recipe, compress_weights, compressed_onnx, compressed_sizes
 from explorer.network.compression.int8 import full_int8_onnx
-from explorer.network.compression.quantization import pruned
+from explorer.network.compression.quantization import prune
 from explorer.network.compression.stored_weights import stored_weights
 from explorer.network.graph.model import Network, fold_constants, load_network
-from explorer.network.graph.session import Array, open_session
+from explorer.network.graph.session import Array, open_inference_session
 from explorer.network.measurement.labelled_data import LabelledData
 from explorer.paper.equations import quantize
 from tests.network.conftest import NAMES, Build, Save
@@ -27,13 +27,13 @@ def stored(model: onnx.ModelProto) -> dict[str, Array]:
 
 
 def output_of(model: bytes, x: Array) -> Array:
-    session = open_session(model)
+    session = open_inference_session(model)
     return session.run({session.inputs[0].name: x})[session.outputs[0]]
 
 
 def expected_weights(network: Network, recipe: Recipe) -> dict[str, Array]:
     """Return what pruning and the paper's own Eq. (5) make of each weight tensor."""
-    left = pruned([w.values for w in network.weights], ratio=recipe.pruning_ratio, per_tensor=recipe.per_tensor)
+    left = prune([w.values for w in network.weights], ratio=recipe.pruning_ratio, per_tensor=recipe.per_tensor)
     return {w.name: np.asarray(quantize(v, step=recipe.quant_step)) for w, v in zip(network.weights, left, strict=True)}
 
 
@@ -41,7 +41,7 @@ def expected_weights(network: Network, recipe: Recipe) -> dict[str, Array]:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_codes_in_the_file_are_eq_5_in_every_tensor(zoo: Mapping[str, Network], name: str, recipe: Recipe) -> None:
     network = zoo[name]
-    model = onnx.ModelProto.FromString(compressed_onnx(network, codes_of(network, recipe)))
+    model = onnx.ModelProto.FromString(compressed_onnx(network, compress_weights(network, recipe)))
     tensors, expected = stored(model), expected_weights(network, recipe)
 
     assert len(expected) >= 3
@@ -64,7 +64,7 @@ def test_it_computes_what_the_network_with_the_quantized_weights_computes(
         if tensor.name in (expected := expected_weights(network, recipe)):
             tensor.CopyFrom(numpy_helper.from_array(expected[tensor.name].astype(np.float32), tensor.name))
 
-    ours = output_of(compressed_onnx(network, codes_of(network, recipe)), x)
+    ours = output_of(compressed_onnx(network, compress_weights(network, recipe)), x)
 
     assert np.allclose(ours, output_of(slow.SerializeToString(), x), rtol=1e-3, atol=1e-4)
 
@@ -74,7 +74,7 @@ def test_what_is_no_weight_stays_as_it_is_and_the_file_passes_the_checker(
     zoo: Mapping[str, Network], name: str
 ) -> None:
     network = zoo[name]
-    model = onnx.ModelProto.FromString(compressed_onnx(network, codes_of(network, Recipe(0.5, 0.05))))
+    model = onnx.ModelProto.FromString(compressed_onnx(network, compress_weights(network, Recipe(0.5, 0.05))))
     before, after = stored(network.model), stored(model)
     weights = {weight.name for weight in network.weights}
 
@@ -103,7 +103,7 @@ def test_input_and_recurrent_weights_become_codes_and_can_be_read_back(
     network = load_network(save(build([node], stored=kept, inputs={"x": [5, "n", 3]}, output=[5, n, "n", 4])))
     recipe = Recipe(0.3, 0.05)
 
-    model = onnx.ModelProto.FromString(compressed_onnx(network, codes_of(network, recipe)))
+    model = onnx.ModelProto.FromString(compressed_onnx(network, compress_weights(network, recipe)))
     read = {weight.name: weight.coded.codes for weight in stored_weights(model)}
 
     assert {weight.name for weight in network.weights} == read.keys() == {"w", "r"}
@@ -116,7 +116,7 @@ def test_input_and_recurrent_weights_become_codes_and_can_be_read_back(
 def test_same_codes_give_the_same_key_and_the_same_bytes(zoo: Mapping[str, Network]) -> None:
     """At D = 0.3 more weights round to zero than R = 0.1 removes: R = 0 and R = 0.1 are one network."""
     network = zoo["digits-mlp"]
-    one, other = (codes_of(network, Recipe(ratio, 0.3)) for ratio in (0.0, 0.1))
+    one, other = (compress_weights(network, Recipe(ratio, 0.3)) for ratio in (0.0, 0.1))
 
     assert one.r_effective > 0.1
     assert one.key == other.key
@@ -127,7 +127,7 @@ def test_same_codes_give_the_same_key_and_the_same_bytes(zoo: Mapping[str, Netwo
 def test_another_network_has_another_key(zoo: Mapping[str, Network], other: Recipe) -> None:
     network = zoo["digits-cnn"]
 
-    assert codes_of(network, Recipe(0.5, 0.02)).key != codes_of(network, other).key
+    assert compress_weights(network, Recipe(0.5, 0.02)).key != compress_weights(network, other).key
 
 
 def test_sizes_of_the_cnn_fall_from_float_to_int8_to_deflated(zoo: Mapping[str, Network]) -> None:
@@ -135,8 +135,8 @@ def test_sizes_of_the_cnn_fall_from_float_to_int8_to_deflated(zoo: Mapping[str, 
     network = zoo["digits-cnn"]
     found = {}
     for ratio in (0.0, 0.75):
-        compression = codes_of(network, Recipe(ratio, 0.05))
-        found[ratio] = sizes(network, compression, onnx=compressed_onnx(network, compression))
+        compression = compress_weights(network, Recipe(ratio, 0.05))
+        found[ratio] = compressed_sizes(network, compression, onnx=compressed_onnx(network, compression))
 
     assert found[0.0].dense == found[0.75].dense < network.n_bytes / 4
     assert found[0.75].deflate < found[0.0].deflate < found[0.0].dense
@@ -151,7 +151,7 @@ def test_networks_of_older_opsets_run_in_every_container(build: Build, save: Sav
     x = np.eye(15, dtype=np.float32)
 
     for step, container in ((0.2, "int4"), (0.01, "int8"), (0.0001, "int16")):
-        compression = codes_of(network, Recipe(0.0, step))
+        compression = compress_weights(network, Recipe(0.0, step))
         model = compressed_onnx(network, compression)
         is_standard = opset >= 21 or container == "int8"
         assert compression.container == container
@@ -170,7 +170,7 @@ def test_weights_of_other_floats_are_quantized_as_well(build: Build, save: Save,
     ]
     network = load_network(save(build(nodes, stored={"w": weights})))
 
-    model = compressed_onnx(network, codes_of(network, Recipe(0.0, 0.125)))
+    model = compressed_onnx(network, compress_weights(network, Recipe(0.0, 0.125)))
 
     assert np.allclose(output_of(model, np.eye(3, dtype=np.float32)), quantize(weights, step=0.125))
 
@@ -189,7 +189,7 @@ def test_a_tensor_used_twice_is_one_weight_and_both_uses_see_it_quantized(build:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("MatMul", ["h", "w"], ["y"])]
     network = load_network(save(build(nodes, stored={"w": weights}, inputs={"x": ["n", 2]})))
 
-    model = compressed_onnx(network, codes_of(network, Recipe(0.0, 0.5)))
+    model = compressed_onnx(network, compress_weights(network, Recipe(0.0, 0.5)))
 
     assert [weight.name for weight in network.weights] == ["w"]
     rounded = quantize(weights, step=0.5)
@@ -208,7 +208,7 @@ def test_weights_inside_a_branch_are_compressed_too(build: Build, save: Save) ->
         helper.make_node("If", ["is_positive"], ["y"], then_branch=branch("a", 1.0), else_branch=branch("b", -1.0)),
     ]
     network = load_network(save(build(nodes, stored={"zero": np.float32(0)}, inputs={"x": ["n", 2]})))
-    model = compressed_onnx(network, codes_of(network, Recipe(0.0, 0.5)))
+    model = compressed_onnx(network, compress_weights(network, Recipe(0.0, 0.5)))
     rounded = quantize([[0.3, 0.8], [0.1, 0.6]], step=0.5)
 
     assert sorted(weight.name for weight in network.weights) == ["w_a", "w_b"]
@@ -229,11 +229,11 @@ def test_full_int8_keeps_our_codes_and_nearly_the_accuracy(
     zoo: Mapping[str, Network], digits: LabelledData, name: str
 ) -> None:
     network, x = zoo[name], digits.inputs["x"].astype(np.float32)
-    compression = codes_of(network, Recipe(0.3, 0.02, full_int8=True))
+    compression = compress_weights(network, Recipe(0.3, 0.02, full_int8=True))
     model = full_int8_onnx(network, compression, calibration={"x": x[:64]})
     tensors = stored(onnx.ModelProto.FromString(model))
-    session = open_session(model, fold_weights=False)
-    is_right = session.run({"x": x})[session.outputs[0]].argmax(axis=1) == digits.labels
+    session = open_inference_session(model, fold_weights=False)
+    is_correct = session.run({"x": x})[session.outputs[0]].argmax(axis=1) == digits.labels
     is_right_before = output_of(compressed_onnx(network, compression), x).argmax(axis=1) == digits.labels
 
     for weight, values in expected_weights(network, compression.recipe).items():
@@ -242,7 +242,7 @@ def test_full_int8_keeps_our_codes_and_nearly_the_accuracy(
         assert codes is not None
         assert np.array_equal(codes.astype(np.int64), np.rint(values / 0.02))
         assert scale == np.float32(0.02)
-    assert abs(is_right.mean() - is_right_before.mean()) < 0.02
+    assert abs(is_correct.mean() - is_right_before.mean()) < 0.02
 
 
 def test_full_int8_of_a_network_with_a_fixed_batch(build: Build, save: Save) -> None:
@@ -250,12 +250,12 @@ def test_full_int8_of_a_network_with_a_fixed_batch(build: Build, save: Save) -> 
     weights = np.arange(6, dtype=np.float32).reshape(3, 2) / 10
     node = helper.make_node("MatMul", ["x", "w"], ["y"])
     network = load_network(save(build([node], stored={"w": weights}, inputs={"x": [4, 3]}, output=[4, 2])))
-    compression = codes_of(network, Recipe(0.0, 0.1, full_int8=True))
+    compression = compress_weights(network, Recipe(0.0, 0.1, full_int8=True))
     x = np.random.default_rng(0).random((10, 3), dtype=np.float32)
 
     model = full_int8_onnx(network, compression, calibration={"x": x})
 
-    session = open_session(model, fold_weights=False)
+    session = open_inference_session(model, fold_weights=False)
     assert np.allclose(session.run({"x": x[:4]})["y"], x[:4] @ weights, atol=0.02)
 
 
@@ -274,7 +274,7 @@ def test_full_int8_leaves_the_weights_of_branches_in_their_codes(build: Build, s
         helper.make_node("If", ["is_more"], ["y"], then_branch=branch, else_branch=other),
     ]
     network = load_network(save(build(nodes, stored={"outside": weights[::-1].copy(), "zero": np.float32(0)})))
-    compression = codes_of(network, Recipe(0.0, 0.1, full_int8=True))
+    compression = compress_weights(network, Recipe(0.0, 0.1, full_int8=True))
 
     model = full_int8_onnx(network, compression, calibration={"x": np.ones((4, 3), dtype=np.float32)})
 
@@ -285,7 +285,7 @@ def test_full_int8_leaves_the_weights_of_branches_in_their_codes(build: Build, s
 
 def test_full_int8_needs_codes_that_int8_holds(zoo: Mapping[str, Network]) -> None:
     network = zoo["digits-mlp"]
-    compression = codes_of(network, Recipe(0.0, 0.001, full_int8=True))
+    compression = compress_weights(network, Recipe(0.0, 0.001, full_int8=True))
 
     with pytest.raises(OutOfRange, match=r"(?s)quant_step = 0.001 is outside what int8 can hold.*larger step"):
         full_int8_onnx(network, compression, calibration={"x": np.zeros((1, 8, 8), dtype=np.float32)})
@@ -294,6 +294,6 @@ def test_full_int8_needs_codes_that_int8_holds(zoo: Mapping[str, Network]) -> No
 def test_compressing_leaves_the_network_alone(zoo: Mapping[str, Network]) -> None:
     network = zoo["digits-mlp"]
     before = network.model.SerializeToString(deterministic=True)
-    compressed_onnx(network, codes_of(network, Recipe(0.9, 0.5)))
+    compressed_onnx(network, compress_weights(network, Recipe(0.9, 0.5)))
 
     assert network.model.SerializeToString(deterministic=True) == before

@@ -14,8 +14,8 @@ from explorer.network.compression.quantization import (
     effective_ratio,
     integer_codes,
     largest_code,
-    narrowest,
-    pruned,
+    narrowest_container,
+    prune,
     quantize_to_codes,
 )
 from explorer.paper.equations import quantize
@@ -35,7 +35,7 @@ def flat(weights: list[Weights]) -> Weights:
 def test_pruning_leaves_the_share_that_was_asked_and_shapes_and_types_alone(
     weights: list[Weights], ratio: float
 ) -> None:
-    left = pruned(weights, ratio=ratio)
+    left = prune(weights, ratio=ratio)
     n = flat(weights).size
     had = int(np.count_nonzero(flat(weights) == 0))
 
@@ -45,7 +45,7 @@ def test_pruning_leaves_the_share_that_was_asked_and_shapes_and_types_alone(
 
 @given(weights=networks, ratio=ratios)
 def test_what_is_left_is_unchanged_and_at_least_as_large_as_what_went(weights: list[Weights], ratio: float) -> None:
-    before, after = flat(weights), flat(pruned(weights, ratio=ratio))
+    before, after = flat(weights), flat(prune(weights, ratio=ratio))
     is_gone = (after == 0) & (before != 0)
 
     assert np.array_equal(before[~is_gone], after[~is_gone])
@@ -56,35 +56,35 @@ def test_what_is_left_is_unchanged_and_at_least_as_large_as_what_went(weights: l
 @given(weights=networks, low=ratios, high=ratios)
 def test_more_pruning_only_removes_more(weights: list[Weights], low: float, high: float) -> None:
     low, high = sorted((low, high))
-    less, more = flat(pruned(weights, ratio=low)), flat(pruned(weights, ratio=high))
+    less, more = flat(prune(weights, ratio=low)), flat(prune(weights, ratio=high))
 
     assert np.all((less != 0) | (more == 0))
 
 
 @given(weights=networks, ratio=ratios)
 def test_pruning_twice_is_pruning_once(weights: list[Weights], ratio: float) -> None:
-    once = pruned(weights, ratio=ratio)
+    once = prune(weights, ratio=ratio)
 
-    assert np.array_equal(flat(once), flat(pruned(once, ratio=ratio)))
+    assert np.array_equal(flat(once), flat(prune(once, ratio=ratio)))
 
 
 @given(weights=networks, ratio=ratios)
 def test_per_tensor_takes_the_share_from_each(weights: list[Weights], ratio: float) -> None:
-    for before, after in zip(weights, pruned(weights, ratio=ratio, per_tensor=True), strict=True):
-        assert np.array_equal(after, pruned([before], ratio=ratio)[0])
+    for before, after in zip(weights, prune(weights, ratio=ratio, per_tensor=True), strict=True):
+        assert np.array_equal(after, prune([before], ratio=ratio)[0])
 
 
 def test_global_pruning_takes_the_small_tensor_and_leaves_the_large_one() -> None:
     small, large = np.full(4, 0.1, dtype=np.float32), np.full(4, 1.0, dtype=np.float32)
 
-    assert [np.count_nonzero(t) for t in pruned([small, large], ratio=0.5)] == [0, 4]
-    assert [np.count_nonzero(t) for t in pruned([small, large], ratio=0.5, per_tensor=True)] == [2, 2]
+    assert [np.count_nonzero(t) for t in prune([small, large], ratio=0.5)] == [0, 4]
+    assert [np.count_nonzero(t) for t in prune([small, large], ratio=0.5, per_tensor=True)] == [2, 2]
 
 
 @pytest.mark.parametrize("ratio", [-0.1, 1.0, float("nan"), float("inf")])
 def test_a_ratio_that_cannot_be_is_refused(ratio: float) -> None:
     with pytest.raises(OutOfRange, match=r"pruning_ratio = .* is outside \[0, 1\)"):
-        pruned([np.ones(3, dtype=np.float32)], ratio=ratio)
+        prune([np.ones(3, dtype=np.float32)], ratio=ratio)
 
 
 @given(weights=tensors, step=steps)
@@ -121,7 +121,7 @@ def test_the_effective_ratio_never_falls_as_r_grows(
     weights: list[Weights], low: float, high: float, step: float
 ) -> None:
     low, high = sorted((low, high))
-    less, more = (effective_ratio([integer_codes(t, step=step) for t in pruned(weights, ratio=r)]) for r in (low, high))
+    less, more = (effective_ratio([integer_codes(t, step=step) for t in prune(weights, ratio=r)]) for r in (low, high))
 
     assert less <= more
 
@@ -131,7 +131,7 @@ def test_the_effective_ratio_never_falls_as_d_grows(
     weights: list[Weights], ratio: float, low: float, high: float
 ) -> None:
     low, high = sorted((low, high))
-    left = pruned(weights, ratio=ratio)
+    left = prune(weights, ratio=ratio)
 
     assert effective_ratio([integer_codes(t, step=low) for t in left]) <= effective_ratio(
         [integer_codes(t, step=high) for t in left]
@@ -146,7 +146,7 @@ def test_the_effective_ratio_is_the_larger_of_r_and_what_rounds_away(
     n = flat(weights).size
     rounded = np.count_nonzero(integer_codes(flat(weights), step=step) == 0) / n
 
-    assert effective_ratio([integer_codes(t, step=step) for t in pruned(weights, ratio=ratio)]) == pytest.approx(
+    assert effective_ratio([integer_codes(t, step=step) for t in prune(weights, ratio=ratio)]) == pytest.approx(
         max(round(ratio * n) / n, rounded)
     )
 
@@ -157,7 +157,7 @@ def test_the_effective_ratio_is_the_larger_of_r_and_what_rounds_away(
 )
 def test_the_container_is_the_narrowest_that_holds_the_largest_code(largest: int, container: str) -> None:
     for sign in (1, -1):
-        assert narrowest(np.array([0, sign * largest]), step=0.1) == container
+        assert narrowest_container(np.array([0, sign * largest]), step=0.1) == container
 
 
 def test_codes_beyond_int16_are_refused_with_the_step_that_would_do() -> None:

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
 
 from explorer.network.compression.quantization import Codes, Container, QuantizedTensor
-from explorer.network.compression.sizes import entropy_bits, packed, sizes_of
+from explorer.network.compression.sizes import entropy_bits, pack_codes, sizes_by_codec
 
 codes_of_int4 = arrays(np.int64, st.integers(1, 60), elements=st.integers(-7, 7))
 KINDS: dict[Container, int] = {"int4": TensorProto.INT4, "int8": TensorProto.INT8, "int16": TensorProto.INT16}
@@ -20,7 +20,7 @@ KINDS: dict[Container, int] = {"int4": TensorProto.INT4, "int8": TensorProto.INT
 @given(codes=codes_of_int4)
 def test_onnx_unpacks_what_was_packed(codes: Codes) -> None:
     for container, kind in KINDS.items():
-        tensor = helper.make_tensor("t", kind, codes.shape, packed(codes, container), raw=True)
+        tensor = helper.make_tensor("t", kind, codes.shape, pack_codes(codes, container), raw=True)
         assert numpy_helper.to_array(tensor).astype(np.int64).tolist() == codes.tolist()
 
 
@@ -41,7 +41,7 @@ def test_sizes_are_those_of_their_definitions() -> None:
         QuantizedTensor(np.arange(5), "int16", 0),
     ]
     file = b"onnx" * 500
-    sizes = sizes_of(file, coded=tensors, n_other_bytes=40)
+    sizes = sizes_by_codec(file, coded=tensors, n_uncompressed_bytes=40)
 
     assert sizes.file == 2000
     assert sizes.dense == 40 + 4 + 100 + 10  # seven nibbles fill four bytes

@@ -15,7 +15,7 @@ from explorer.errors import InvalidFile, UnknownName, WrongUsage
 from explorer.io import npz as bounded
 from explorer.network.graph.model import ZOO
 from explorer.network.graph.session import Input
-from explorer.network.measurement.labelled_data import LabelledData, feeds, labelled, load_data, read_npz
+from explorer.network.measurement.labelled_data import LabelledData, load_data, make_feeds, make_labelled_data, read_npz
 from tests.network.conftest import refusal
 
 
@@ -55,7 +55,7 @@ def test_the_shipped_digits_are_the_held_out_set_of_scikit_learn() -> None:
 def test_inputs_may_be_named_as_the_network_names_them_or_x(tmp_path: Path) -> None:
     for name in ("x", "image"):
         data = read_npz(npz(tmp_path / "d.npz", **{name: np.ones((4, 3)), "y": np.arange(4)}))
-        ready = feeds(data, one_input(None, 3, name="image"))
+        ready = make_feeds(data, one_input(None, 3, name="image"))
         assert ready["image"].dtype == np.float32
         assert ready["image"].shape == (4, 3)
 
@@ -148,10 +148,10 @@ def test_fifty_broken_npz_are_refused_or_read_but_never_crash(tmp_path: Path, se
     ],
 )
 def test_data_that_does_not_fit_the_network_is_told(inputs: list[Input], message: str) -> None:
-    data = labelled({"x": np.ones((2, 3)), "y": np.arange(2)}, source="d.npz")
+    data = make_labelled_data({"x": np.ones((2, 3)), "y": np.arange(2)}, source="d.npz")
 
     with pytest.raises(InvalidFile, match=message):
-        feeds(data, inputs)
+        make_feeds(data, inputs)
 
 
 def test_a_name_that_is_no_path_is_not_taken_for_one() -> None:

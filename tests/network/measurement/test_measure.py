@@ -17,12 +17,17 @@ from explorer.devices.meters import rapl_meter
 from explorer.errors import InvalidFile, MeasurementFailed, OutOfRange, UnknownName, WrongUsage
 from explorer.network.graph.model import ZOO, Network, load_network
 from explorer.network.measurement import measure
-from explorer.network.measurement.accuracy import wilson
+from explorer.network.measurement.accuracy import wilson_interval
 from explorer.network.measurement.design_grid import grid_designs
-from explorer.network.measurement.labelled_data import LabelledData, labelled
+from explorer.network.measurement.labelled_data import LabelledData, make_labelled_data
 from explorer.network.measurement.measure import MEASURED, as_columns, measure_design, measure_table
 from explorer.network.measurement.provenance import provenance
-from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, deadline, prepare_measurement
+from explorer.network.measurement.setup import (
+    MeasurementOptions,
+    MeasurementSetup,
+    prepare_measurement,
+    start_time_limit,
+)
 from tests.network.conftest import NAMES, Build, Save
 
 NO_ENERGY = MeasurementOptions(energy="none")
@@ -49,8 +54,8 @@ def small(linear: onnx.ModelProto, save: Save) -> Callable[..., MeasurementSetup
         x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
         network = load_network(save(model or linear))
         if data is None:
-            data = labelled({"x": x, "y": (x @ network.weights[0].values).argmax(axis=1)}, source="made here")
-        return prepare_measurement(network, data, conditions=replace(NO_ENERGY, **conditions))
+            data = make_labelled_data({"x": x, "y": (x @ network.weights[0].values).argmax(axis=1)}, source="made here")
+        return prepare_measurement(network, data, options=replace(NO_ENERGY, **conditions))
 
     return make
 
@@ -59,9 +64,9 @@ def small(linear: onnx.ModelProto, save: Save) -> Callable[..., MeasurementSetup
 def test_the_shipped_networks_are_as_accurate_as_they_were_trained(
     zoo: Mapping[str, Network], digits: LabelledData, name: str
 ) -> None:
-    bench = prepare_measurement(zoo[name], digits, conditions=NO_ENERGY)
+    bench = prepare_measurement(zoo[name], digits, options=NO_ENERGY)
 
-    assert abs(int(bench.is_right.sum()) - RIGHT[name]) <= 2
+    assert abs(int(bench.is_correct.sum()) - RIGHT[name]) <= 2
 
 
 def test_a_mild_design_keeps_the_accuracy_and_a_harsh_one_falls_to_chance(mlp_bench: MeasurementSetup) -> None:
@@ -70,12 +75,12 @@ def test_a_mild_design_keeps_the_accuracy_and_a_harsh_one_falls_to_chance(mlp_be
 
     assert mild["n_lost"] + mild["n_gained"] <= 2
     assert harsh["accuracy"] < 0.4
-    assert harsh["n_lost"] - harsh["n_gained"] == int(mlp_bench.is_right.sum()) - harsh["n_right"]
+    assert harsh["n_lost"] - harsh["n_gained"] == int(mlp_bench.is_correct.sum()) - harsh["n_right"]
 
 
 def test_a_row_has_every_column_and_they_agree_with_each_other(mlp_bench: MeasurementSetup) -> None:
     row = measure_design(mlp_bench, pruning_ratio=0.5, quant_step=0.02, cache={})
-    low, high = wilson(row["n_right"], 719)
+    low, high = wilson_interval(row["n_right"], 719)
 
     assert set(row) == set(MEASURED) - {"energy_j", "power_w", "energy_window_s", "energy_runs"}
     assert row["accuracy"] == row["n_right"] / row["n_samples"]
@@ -140,7 +145,7 @@ def test_a_fixed_batch_is_filled_up_and_every_sample_still_counts_once(
     )
     bench = small(model=model)
 
-    assert bench.is_right.tolist() == [True] * 40
+    assert bench.is_correct.tolist() == [True] * 40
     assert measure_design(bench, pruning_ratio=0, quant_step=0.001, cache={})["latency_batch"] == 16
 
 
@@ -148,13 +153,13 @@ def test_two_inputs_take_two_arrays(build: Build, small: Callable[..., Measureme
     nodes = [helper.make_node("Add", ["a", "b"], ["s"]), helper.make_node("MatMul", ["s", "w"], ["y"])]
     model = build(nodes, stored={"w": np.eye(3, dtype=np.float32)}, inputs={"a": ["n", 3], "b": ["n", 3]}, output=None)
     a, b = np.eye(3, dtype=np.float32), np.zeros((3, 3))
-    bench = small(model=model, data=labelled({"a": a, "b": b, "y": np.arange(3)}, source="d"))
+    bench = small(model=model, data=make_labelled_data({"a": a, "b": b, "y": np.arange(3)}, source="d"))
 
-    assert bench.is_right.all()
+    assert bench.is_correct.all()
 
 
 def test_labels_beyond_the_classes_are_told_with_their_row(small: Callable[..., MeasurementSetup]) -> None:
-    data = labelled({"x": np.ones((3, 3)), "y": np.array([0, 7, 1])}, source="other.npz")
+    data = make_labelled_data({"x": np.ones((3, 3)), "y": np.array([0, 7, 1])}, source="other.npz")
 
     with pytest.raises(InvalidFile, match="has the class 7 in row 1; the network tells 2 classes, from 0"):
         small(data=data)
@@ -163,7 +168,7 @@ def test_labels_beyond_the_classes_are_told_with_their_row(small: Callable[..., 
 def test_a_network_that_answers_nan_is_told(small: Callable[..., MeasurementSetup], build: Build) -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Log", ["h"], ["y"])]
     model = build(nodes, stored={"w": -np.ones((3, 2), dtype=np.float32)})
-    data = labelled({"x": np.ones((3, 3)), "y": np.zeros(3, dtype=int)}, source="d")
+    data = make_labelled_data({"x": np.ones((3, 3)), "y": np.zeros(3, dtype=int)}, source="d")
 
     with pytest.raises(MeasurementFailed, match="output 'y' is NaN or infinite for 3 of 3 samples"):
         small(model=model, data=data)
@@ -171,12 +176,12 @@ def test_a_network_that_answers_nan_is_told(small: Callable[..., MeasurementSetu
 
 def test_a_users_own_predict_decides_what_is_right(small: Callable[..., MeasurementSetup]) -> None:
     """Here a sample counts as class 1 when its second score is positive."""
-    data = labelled(
+    data = make_labelled_data(
         {"x": np.array([[0, 1, 0], [1, 0, 0]]), "y": np.array([1, 0])}, source="python:mine",
         predict=lambda run, inputs: (run(inputs)["y"][:, 1] > 0).astype(int),
     )  # fmt: skip
 
-    assert small(data=data).is_right.tolist() == [True, True]
+    assert small(data=data).is_correct.tolist() == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +193,7 @@ def test_a_users_own_predict_decides_what_is_right(small: Callable[..., Measurem
     ],
 )
 def test_a_predict_that_fails_is_told(small: Callable[..., MeasurementSetup], predict: Any, message: str) -> None:
-    data = labelled({"x": np.ones((2, 3)), "y": np.array([0, 1])}, source="python:mine", predict=predict)
+    data = make_labelled_data({"x": np.ones((2, 3)), "y": np.array([0, 1])}, source="python:mine", predict=predict)
 
     with pytest.raises(MeasurementFailed, match=message):
         small(data=data)
@@ -209,18 +214,18 @@ def test_a_run_that_never_ends_is_stopped(build: Build, small: Callable[..., Mea
         helper.make_node("MatMul", ["out", "w"], ["y"]),
     ]
     stored = {"rounds": np.array(1 << 60), "yes": np.array(True), "w": np.ones((3, 2), dtype=np.float32)}
-    data = labelled({"x": np.ones((2, 3)), "y": np.array([0, 1])}, source="d")
+    data = make_labelled_data({"x": np.ones((2, 3)), "y": np.array([0, 1])}, source="d")
 
     with pytest.raises(MeasurementFailed, match="the time limit was over during a run\n  fix: raise --time-limit"):
         small(model=build(nodes, stored=stored), data=data, seconds=0.3)
 
 
 def test_a_time_limit_holds_between_runs_too() -> None:
-    left = deadline(1e-9)
+    left = start_time_limit(1e-9)
 
     with pytest.raises(MeasurementFailed, match="the time limit of 1e-09 s is over"):
         left()
-    assert deadline(None)() is None
+    assert start_time_limit(None)() is None
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
@@ -271,7 +276,7 @@ def test_without_a_meter_no_energy_is_measured_and_eq_1_says_that_it_is_modelled
 
 
 def test_full_int8_is_measured_as_such(zoo: Mapping[str, Network], digits: LabelledData) -> None:
-    bench = prepare_measurement(zoo["digits-mlp"], digits, conditions=NO_ENERGY, calibration=digits)
+    bench = prepare_measurement(zoo["digits-mlp"], digits, options=NO_ENERGY, calibration=digits)
     row = measure_design(bench, pruning_ratio=0.3, quant_step=0.02, cache={})
 
     assert row["accuracy"] > 0.95
@@ -300,7 +305,7 @@ def test_measuring_again_gives_the_committed_surface(
     zoo: Mapping[str, Network], digits: LabelledData, name: str
 ) -> None:
     """Every tenth design; latency is another machine's and not compared."""
-    bench = prepare_measurement(zoo[name], digits, conditions=NO_ENERGY)
+    bench = prepare_measurement(zoo[name], digits, options=NO_ENERGY)
     for row in [row for row in surface() if row["family"] == name][::10]:
         now = measure_design(
             bench, pruning_ratio=float(row["pruning_ratio"]), quant_step=float(row["quant_step"]), cache={}

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from explorer.pareto.results.results import constraint_gaps
 
 from explorer.models.evaluation import Problem, make_problem
 from explorer.models.parametric.surrogate import fit_surrogate
 from explorer.models.samples.samples import paper_samples
+from explorer.pareto.results.results import constraint_gaps
 from explorer.pareto.uncertainty.front_warnings import front_warnings, objective_warnings
 from explorer.problem.columns import Columns, take
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 
 MODEL = fit_surrogate(paper_samples(), name="paper")
 Ask = Callable[[str], Problem]
@@ -22,7 +22,7 @@ Ask = Callable[[str], Problem]
 def ask(tmp_path: Path) -> Ask:
     def build(text: str) -> Problem:
         (tmp_path / "study.toml").write_text(text, encoding="utf-8")
-        return make_problem(load_study(str(tmp_path / "study.toml")), MODEL)
+        return make_problem(read_study(str(tmp_path / "study.toml")), MODEL)
 
     return build
 
@@ -54,7 +54,7 @@ def test_cost_beside_accuracy_warns_where_it_is_accuracy(ask: Ask) -> None:
 
 @pytest.mark.parametrize("name", ["paper", "edp-accuracy", "energy-latency-accuracy", "power-cap", "all-families"])
 def test_the_shipped_questions_are_questions(name: str) -> None:
-    assert objective_warnings(make_problem(load_study(name), MODEL)) == []
+    assert objective_warnings(make_problem(read_study(name), MODEL)) == []
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from explorer.problem.columns import column_of
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.design_space import DesignSpace, Dimension, categorical
 from explorer.problem.space_builder import build_design_space
-from explorer.problem.study import declaration_text, load_space, load_study
+from explorer.problem.study import declaration_text, read_space, read_study
 
 Write = Callable[[str], str]
 NONE = '[operating_points]\nlaw = "none"\n'
@@ -52,7 +52,7 @@ DEVICES = sorted(path.stem for path in (shipped_folder("search_spaces") / "devic
 )
 def test_invalid_axis_raises(write_space: Write, axes: str, message: str) -> None:
     with pytest.raises(InvalidFile, match=rf"(?s)space\.toml: .*{message}") as caught:
-        load_space(write_space(f"[axes]\n{axes}\n{NONE}"))
+        read_space(write_space(f"[axes]\n{axes}\n{NONE}"))
 
     assert "\n  fix: " in str(caught.value)
 
@@ -84,7 +84,7 @@ def test_invalid_axis_raises(write_space: Write, axes: str, message: str) -> Non
 )
 def test_invalid_operating_points_raise(write_space: Write, text: str, message: str) -> None:
     with pytest.raises(Exception, match=message):
-        load_space(write_space(text))
+        read_space(write_space(text))
 
 
 def test_user_defined_axis_has_unit_of_its_name_and_declared_label(write_space: Write) -> None:
@@ -92,7 +92,7 @@ def test_user_defined_axis_has_unit_of_its_name_and_declared_label(write_space: 
         '[axes]\npower_limit_w = { values = [200, 300], label = "Cap" }\nmemory_clock_hz = { range = [1, 2] }\n'
         'resolution = { value = 224, unit = "px" }\n'
     )
-    own = load_space(write_space(text + NONE)).file.axes.own
+    own = read_space(write_space(text + NONE)).file.axes.own
 
     assert own["power_limit_w"].column("power_limit_w").title == "Cap (W)"
     assert own["memory_clock_hz"].numbers("memory_clock_hz") == (1e9, 2e9)
@@ -194,7 +194,7 @@ def test_nearest_point_has_the_smallest_ratio(ghz: float) -> None:
 
 def test_unused_keys_do_not_change_a_stored_declaration() -> None:
     """Trials stored by an earlier version can be continued: the declaration of a shipped study is unchanged."""
-    declaration = load_study("paper").declaration()
+    declaration = read_study("paper").declaration()
 
     assert set(declaration) == {"spaces", "families", "objectives", "constraints", "alpha", "energy_max_j"}
     assert set(declaration["spaces"][0]) == {"family", "axes", "operating_points", "domain"}
@@ -227,4 +227,4 @@ def test_study_needs_either_a_space_or_a_table(tmp_path: Path, study: str, messa
     path = tmp_path / "study.toml"
     path.write_text(study + 'objectives = ["energy_j", "accuracy"]\n')
     with pytest.raises(InvalidFile, match=message):
-        load_study(str(path))
+        read_study(str(path))

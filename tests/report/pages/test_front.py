@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from explorer.pareto.results.results import Results
 from plotly.offline import get_plotlyjs
 
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import make_problem
 from explorer.models.parametric.surrogate import fit_surrogate
 from explorer.models.samples.samples import paper_samples
-from explorer.problem.study import load_study
+from explorer.pareto.results.results import Results
+from explorer.problem.study import read_study
 from explorer.report.pages.front import front_page
 from explorer.report.pages.write import write_page
 from explorer.report.plots.thinning import MAX_FRONT
-from explorer.search.run_log import provenance
+from explorer.search.run_log import build_provenance
 
 EVIL = "<script>alert('x')</script>"
 
@@ -27,7 +27,7 @@ EVIL = "<script>alert('x')</script>"
 @pytest.fixture(scope="module")
 def results() -> Results:
     """The designs of a scan of a shipped study, as a finished run would have them."""
-    problem = make_problem(load_study("power-cap"), fit_surrogate(paper_samples(), name="paper"))
+    problem = make_problem(read_study("power-cap"), fit_surrogate(paper_samples(), name="paper"))
     table = problem.sample(256)
     n = len(table["family"])
     table["design_id"] = np.arange(n)
@@ -44,7 +44,7 @@ def results() -> Results:
         samples=samples,
         sample_labels=("CNN1", "CNN2", "CNN3"),
         notes=("the first note", "a second one"),
-        provenance=provenance(
+        provenance=build_provenance(
             problem, place="x/study.journal", runs=[run], model={"samples_sha256": "abcdef0123456789"}
         ),
     )

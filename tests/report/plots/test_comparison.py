@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from explorer.pareto.results.results import Results
 
 from explorer.errors import WrongUsage
 from explorer.pareto.comparison.compare import Comparison, compare
+from explorer.pareto.results.results import Results
 from explorer.problem.columns import COLUMNS, KNOBS
 from explorer.problem.objectives import OBJECTIVES
 from explorer.report.pages.comparison import comparison_page
-from explorer.report.plots.comparison import MAX_SHOWN, plot_comparison, plot_fronts, study_style
+from explorer.report.plots.comparison import MAX_MARKERS_PER_FRONT, plot_comparison, plot_fronts, study_style
 
 Opened = tuple[dict[int, dict[str, Any]], list[str]]
 
@@ -129,7 +129,7 @@ def test_a_large_front_is_thinned_evenly_and_the_legend_says_so() -> None:
     comparison = make_comparison(2, n=5000)
     trace, *_ = fronts_of(plot_comparison(comparison))
 
-    assert len(trace.x) == MAX_SHOWN
+    assert len(trace.x) == MAX_MARKERS_PER_FRONT
     assert trace.name == "study 0 (5,000, 1,000 shown)"
     assert (trace.x[0], trace.x[-1]) == pytest.approx(
         [comparison.sides[0].front["latency_s"][k] * 1000 for k in (0, -1)]

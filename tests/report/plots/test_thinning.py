@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from explorer.pareto.results.results import Results
 
 from explorer.pareto.decision.weighted_sum import alpha_sweep
+from explorer.pareto.results.results import Results
 from explorer.problem.columns import Columns
 from explorer.problem.objectives import OBJECTIVES
 from explorer.report.live.data import live_data
 from explorer.report.pages.front import front_page
-from explorer.report.plots.thinning import MAX_FRONT, evenly, thin_front
+from explorer.report.plots.thinning import MAX_FRONT, select_evenly, thin_front
 
 N = 20_000
 
@@ -76,7 +76,7 @@ def test_where_more_designs_can_win_than_a_page_carries_it_says_so() -> None:
 
 @pytest.mark.parametrize(("n", "most"), [(0, 5), (1, 5), (5, 5), (6, 5), (1000, 7)])
 def test_an_even_selection_has_both_ends_and_no_more_than_asked(n: int, most: int) -> None:
-    places = evenly(n, most)
+    places = select_evenly(n, most)
 
     assert len(places) == min(n, most)
     assert set(places.tolist()) >= ({0, n - 1} if n else set())

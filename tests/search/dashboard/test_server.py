@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState, create_trial
 
 from explorer.errors import WrongUsage
-from explorer.search.collect import collect
+from explorer.search.collect import collect_results
 from explorer.search.dashboard import server as dashboard
 from explorer.search.dashboard.read_only_view import ReadOnly, ReadOnlyStorage, dashboard_trial
 from explorer.search.dashboard.server import Dashboard, feasible_best, find_study, open_dashboard
@@ -90,7 +90,7 @@ def test_study_is_shown_with_metrics_plots_and_csv(server: Dashboard) -> None:
 
 def test_constraints_predictions_and_front_are_those_of_explorer(server: Dashboard, capped: SearchSession) -> None:
     """The dashboard's page calls a trial infeasible where one of its `constraints` is above 0."""
-    results, (_, detail) = collect(capped), ask(server, "/api/studies/0")
+    results, (_, detail) = collect_results(capped), ask(server, "/api/studies/0")
     trials = detail["trials"]
     is_sortable = {attr["key"]: attr["sortable"] for attr in detail["union_user_attrs"]}
     limits = ["limit: domain", "limit: operating_point", "limit: power_w <= 22 W"]
@@ -134,7 +134,7 @@ def test_notes_are_kept_and_change_no_search_that_goes_on(server: Dashboard, mak
     for folder, trials in (("out", N + 10), ("without", N), ("without", N + 10)):
         search(make_run("capped", trials=trials, folder=folder))
     _, detail = ask(server, "/api/studies/0")
-    with_notes, without = (collect(make_run("capped", folder=folder)) for folder in ("out", "without"))
+    with_notes, without = (collect_results(make_run("capped", folder=folder)) for folder in ("out", "without"))
 
     assert detail["note"] == {"version": 1, "body": "look **here**"}
     assert detail["trials"][3]["note"]["body"] == "look **here**"

@@ -23,7 +23,7 @@ from explorer.problem.columns import Columns, n_rows
 from explorer.problem.constraints import parse_constraint
 from explorer.problem.design_space import CLOCK_SHARE, DesignSpace, Dimension, categorical
 from explorer.problem.objectives import OBJECTIVES
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 from explorer.search.encoding import Encoding, columns_of
 from explorer.search.samplers.learning_sampler import LearningSampler
 from explorer.search.samplers.observations import MAX_ROWS, observations_from
@@ -102,7 +102,7 @@ def question(
     regions: Mapping[str, DesignSpace] = PLANE, objectives: tuple[str, ...] = SIZE, constraints: tuple[str, ...] = ()
 ) -> Problem:
     study = replace(
-        load_study("edp-accuracy"),
+        read_study("edp-accuracy"),
         objectives=tuple(OBJECTIVES[name] for name in objectives),
         constraints=tuple(parse_constraint(text) for text in constraints),
         reference_point=None,

@@ -29,7 +29,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from explorer.search.storage import bulk
-from explorer.search.storage.bulk import BLOCK_KEY, InsertResult, TrialBatch, finish_enqueued, insert_trials
+from explorer.search.storage.bulk import BATCH_ATTR, InsertResult, TrialBatch, finish_enqueued, insert_trials
 from explorer.search.storage.open import open_storage, recover_journal
 from tests.search.measured import ENVIRONMENT, disk_of, plain_storage, plain_study
 from tests.search.storage.recorder import block_of
@@ -61,7 +61,7 @@ def bare(trials: list[FrozenTrial]) -> list[str]:
     result = []
     for trial in trials:
         held = {key.lstrip("_"): value for key, value in trial.__dict__.items() if key != "_trial_id"}
-        held["system_attrs"] = {key: value for key, value in trial.system_attrs.items() if key != BLOCK_KEY}
+        held["system_attrs"] = {key: value for key, value in trial.system_attrs.items() if key != BATCH_ATTR}
         for name in ("params", "distributions", "user_attrs", "system_attrs"):
             held[name] = sorted(held[name].items())
         result.append(repr(sorted(held.items())))
@@ -244,7 +244,7 @@ def recorder(url: str, token: str, *, n_blocks: int, n_trials: int) -> "subproce
 def is_whole(trial: FrozenTrial) -> bool:
     """Return True for a trial with all that a recorder gave it."""
     a, b = trial.params["a"], trial.params["b"]
-    system = {key: value for key, value in trial.system_attrs.items() if key != BLOCK_KEY}
+    system = {key: value for key, value in trial.system_attrs.items() if key != BATCH_ATTR}
     has_attrs = trial.user_attrs["a"] == a and {"recorder", "block"} < trial.user_attrs.keys()
     return has_attrs and trial.values == [a, b] and system == {"b": b, "constraints:c": a - 0.7}
 
@@ -283,7 +283,7 @@ def test_recorders_lose_nothing_though_one_is_killed(url: str) -> None:
     assert [by_block["other", i] for i in range(8)] == [25] * 8
     assert n_killed >= 100 * len(confirmed)
     assert "://" not in url or n_killed % 100 == 0
-    assert set(firsts) <= {trial.number for trial in ours if trial.system_attrs[BLOCK_KEY][1] == 0}
+    assert set(firsts) <= {trial.number for trial in ours if trial.system_attrs[BATCH_ATTR][1] == 0}
     assert bare(study.trials) == bare(trials)
 
 

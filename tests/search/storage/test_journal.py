@@ -16,7 +16,7 @@ import pytest
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
 
 from explorer.search.storage.journal import BatchedJournalBackend, journal_lock
-from explorer.search.storage.open import check_tail
+from explorer.search.storage.open import check_last_record
 from tests.search.measured import ENVIRONMENT
 
 LOGS = [{"op_code": 0, "i": i} for i in range(3)]
@@ -133,7 +133,7 @@ def test_a_line_that_is_being_written_is_no_damage(path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         with journal_lock(path):
             path.write_bytes(b'{"op_c')
-            check = pool.submit(check_tail, path)
+            check = pool.submit(check_last_record, path)
             time.sleep(0.2)
             path.write_bytes(b'{"op_code":0}\n')
         check.result()

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from explorer.errors import ExplorerError, InvalidFile, MissingPart, WrongUsage
-from explorer.search.collect import collect
+from explorer.search.collect import collect_results
 from explorer.search.run import search
-from explorer.search.storage.open import JOURNAL_NAME, journal_path, open_storage, recover_journal, shown_url
+from explorer.search.storage.open import JOURNAL_NAME, journal_path, open_storage, recover_journal, storage_label
 from tests.search.conftest import MakeRun
 
 
@@ -39,7 +39,7 @@ def test_half_a_record_is_kept_aside_and_the_study_goes_on(
     added = search(make_run(trials=12))
 
     assert journal.read_bytes().startswith(records)
-    assert collect(make_run()).n_complete == 12
+    assert collect_results(make_run()).n_complete == 12
     assert added in {4, 5}
     if not is_recovered:
         kept = journal.with_name("study.journal.cut1")
@@ -138,7 +138,7 @@ def test_a_storage_is_a_journal_by_path_or_a_database_by_url(url: str | None, ex
     ],
 )
 def test_of_a_url_all_but_the_password_is_shown(url: str, shown: str) -> None:
-    assert shown_url(url, Path("out")) == shown
+    assert storage_label(url, Path("out")) == shown
 
 
 @pytest.mark.parametrize(

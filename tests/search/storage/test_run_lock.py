@@ -84,7 +84,7 @@ def test_a_lock_is_free_after_its_holder_was_killed(tmp_path: Path, storage: str
             messages.append(message)
             process.send_signal(signal.SIGKILL)
 
-        with run_lock(tmp_path / "b", storage, study="study", is_patient=True, say=end):
+        with run_lock(tmp_path / "b", storage, study="study", should_wait=True, say=end):
             assert len(messages) == 1
             assert "waiting for another run of" in messages[0]
 

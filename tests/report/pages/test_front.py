@@ -45,7 +45,7 @@ def results() -> Results:
         sample_labels=("CNN1", "CNN2", "CNN3"),
         notes=("the first note", "a second one"),
         provenance=build_provenance(
-            problem, place="x/study.journal", runs=[run], model={"samples_sha256": "abcdef0123456789"}
+            problem, storage_label="x/study.journal", runs=[run], model={"samples_sha256": "abcdef0123456789"}
         ),
     )
 

@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 import explorer
 from explorer.models.evaluation import Problem
-from explorer.pareto.exact_front import assessed_values
+from explorer.pareto.exact_front import evaluate_minimized
 from explorer.pareto.geometry.refinement import Budget, refine
 from explorer.problem.columns import Float
 from explorer.search.encoding import Encoding, columns_of
@@ -57,7 +57,7 @@ class Question:
         return region
 
     def __call__(self, unit: Float) -> Float:
-        return assessed_values(self.problem, self.region.from_unit(unit))[0]
+        return evaluate_minimized(self.problem, self.region.from_unit(unit))[0]
 
     def reached(self, values: Float) -> float:
         return float(moocore.hypervolume(values, ref=self.reference)) / self.truth if len(values) else 0.0
@@ -93,7 +93,7 @@ def question_of(name: str) -> Question:
     n = 1_000_000 if len(reference) == 2 else 2_000_000
     filling = 0 if len(reference) == 2 else 3_000_000
     exact = refine(lambda u: (bare(u), np.zeros(len(u))), bare.n_axes, reference, seed=99,
-                   budget=Budget(0.0, n, n_children=40_000, n_filling=filling))  # fmt: skip
+                   budget=Budget(0.0, n, n_offspring=40_000, n_filling=filling))  # fmt: skip
     return replace(bare, truth=bare.reached(exact.values))
 
 
@@ -121,7 +121,7 @@ def scan_and_refine(question: Question, seed: int) -> Trace:
         return values, np.zeros(len(unit))
 
     refine(evaluate, question.n_axes, question.reference, seed=seed,
-           budget=Budget(0.0, n, n_scanned=2**10, n_children=2_000, n_filling=filling))  # fmt: skip
+           budget=Budget(0.0, n, n_scanned=2**10, n_offspring=2_000, n_filling=filling))  # fmt: skip
     return trace
 
 
@@ -195,7 +195,7 @@ def with_rustuna(make: Callable[[int], object], trials: dict[int, int]) -> Calla
 
 
 def optuna_values(question: Question, encoding: Encoding, params: dict[str, float]) -> Float:
-    return assessed_values(question.problem, encoding.decode(columns_of([params]), n=1))[0]
+    return evaluate_minimized(question.problem, encoding.decode(columns_of([params]), n=1))[0]
 
 
 def pymoo_nsga2(question: Question, seed: int) -> Trace:

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 from explorer.models.evaluation import Problem
 from explorer.models.online.input_space import input_space
 from explorer.models.online.surrogate import OnlineSurrogate, fit_online
-from explorer.pareto.acquisition.candidate_pool import CandidatePool, Key, placed, scanned
+from explorer.pareto.acquisition.candidate_pool import CandidatePool, Key, pool_of_designs, pool_of_scan
 from explorer.pareto.acquisition.expected_improvement import SearchHistory, posterior_objectives, select_by_ehvi
 from explorer.problem.columns import Float, take
 from explorer.search.encoding import Encoding, columns_of
@@ -172,8 +172,8 @@ class LearningSampler(BaseSampler):
         """Return an untaken design of an even spread; a taken one where no other is left."""
         taken = _taken(history)
         for n in _STARTS:
-            pool = scanned(self._problem.regions, n, seed=self._seed)
-            left = pool.without(taken)
+            pool = pool_of_scan(self._problem.regions, n, seed=self._seed)
+            left = pool.excluding(taken)
             if left.n:
                 return left.rows(np.array([0]))
             if pool.is_whole:
@@ -188,7 +188,7 @@ class LearningSampler(BaseSampler):
         """Return a proposal of TPE; of the spread where TPE draws at random or proposes a taken design."""
         params = self._tpe(trial.number).sample_relative(study, trial, self._space)
         if self._space.keys() <= params.keys():
-            (key,) = placed(self._problem.regions, self._encoding.decode(columns_of([params]), n=1)).keys
+            (key,) = pool_of_designs(self._problem.regions, self._encoding.decode(columns_of([params]), n=1)).keys
             if key not in _taken(history):
                 return params
         return self._params(self._start(history, trial.number))

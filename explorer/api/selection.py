@@ -15,7 +15,7 @@ from explorer.models.evaluation import Problem, fingerprint
 from explorer.pareto.decision import rules as decide
 from explorer.pareto.decision.device_point import apply_to
 from explorer.pareto.decision.rules import Choice
-from explorer.pareto.results.results import Results, nothing_feasible
+from explorer.pareto.results.results import Results, no_feasible_design
 from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
 from explorer.problem.columns import describe as meaning_of
 from explorer.problem.constraints import Constraint, parse_constraint
@@ -100,7 +100,7 @@ def choose(
     found = study_or_folder if isinstance(study_or_folder, Results) else load_results(study_or_folder)
     candidates = found.front_columns
     if design is None and not found.is_front.any():
-        raise nothing_feasible(found)
+        raise no_feasible_design(found)
     if design is not None:
         candidates, rule = decide.one_design(found, design)
     elif alpha is not None:

@@ -69,4 +69,4 @@ def test_a_changed_study_is_told_loudly_and_the_data_stay_json(explorer_in: Cli,
 
     assert done.returncode == 0
     assert "WARNING: " in done.stderr
-    assert "asks another question" in json.loads(done.stdout)["warnings"][0]
+    assert "declares another problem" in json.loads(done.stdout)["warnings"][0]

@@ -24,7 +24,7 @@ STUDY = """
 space = "./space.toml"
 objectives = ["edp_js", "accuracy"]
 """
-GONE = r"(.|\n)* is gone\n  fix: give it with --study FILE"
+GONE = r"(.|\n)* no longer exists\n  fix: give it with --study FILE"
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +70,14 @@ def test_an_unchanged_study_is_found_from_anywhere(folder: Path, monkeypatch: py
     [
         (
             "mine.toml", f"# looked at again\n{STUDY}",
-            ["mine.toml is not the file of the run, though it still asks the same question (SHA-256"],
+            ["mine.toml is not the file of the run, although it declares the same problem (SHA-256"],
         ),
         (
             "mine.toml", f'{STUDY}constraints = ["accuracy >= 0.9"]\n',
-            ["asks another question than these results answer: constraints changed since the run",
+            ["declares another problem than that of the run: constraints changed. The output below",
              "is not the file of the run (SHA-256"],
         ),
-        ("space.toml", SPACE.replace("0.6]", "0.5]"), ["spaces changed since the run"]),
+        ("space.toml", SPACE.replace("0.6]", "0.5]"), ["spaces changed. The output below"]),
     ],
     ids=["same question", "other constraints", "other space"],
 )  # fmt: skip
@@ -113,4 +113,4 @@ def test_results_without_provenance_cannot_be_checked(folder: Path) -> None:
 
     with pytest.raises(WrongUsage, match=f"the study of these results: {GONE}"):
         warnings_of()
-    assert "do not tell which question they answer" in warnings_of(study="./mine.toml")[0]
+    assert "do not record the declaration of their study" in warnings_of(study="./mine.toml")[0]

@@ -12,7 +12,7 @@ from explorer.errors import Fault, InvalidFile, NoFeasibleDesign
 from explorer.io.declarations import read_json
 from explorer.io.files import MAX_DECLARATION_BYTES, sha256
 from explorer.pareto.decision.schema import ChosenFile
-from explorer.pareto.results.results import WORDS
+from explorer.pareto.results.results import ANNOTATION_COLUMNS
 from explorer.problem.applicability import is_extrapolated as is_beyond
 from explorer.problem.columns import COLUMNS, bounds, own_knobs
 
@@ -41,7 +41,7 @@ class Chosen:
         """The knobs that are the study's own, and those that no network is compressed by."""
         columns = self.columns
         own = own_knobs(dict.fromkeys(columns, np.empty(0)))
-        added = {*WORDS, POINT_POWER}  # what results and tables add
+        added = {*ANNOTATION_COLUMNS, POINT_POWER}  # what results and tables add
         return {name: columns[name] for name in ("weight_bits", *own) if name in columns and name not in added}
 
 

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from explorer.pareto.decision import rules as decide
 from explorer.pareto.decision.weighted_sum import alpha_sweep
-from explorer.pareto.results.results import WORDS, Results
+from explorer.pareto.results.results import ANNOTATION_COLUMNS, Results
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, Column, Columns, bounds, knobs_of, n_rows, take
 from explorer.problem.objectives import OBJECTIVES, CostWeights
@@ -87,7 +87,7 @@ def _numbers(front: Columns) -> list[str]:
 
 
 def _words(front: Columns) -> list[str]:
-    return [name for name in WORDS if name in front]
+    return [name for name in ANNOTATION_COLUMNS if name in front]
 
 
 def _categories(front: Columns) -> list[str]:

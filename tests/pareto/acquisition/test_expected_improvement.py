@@ -16,9 +16,9 @@ from explorer.pareto.acquisition.candidate_pool import CandidatePool, Key, pool_
 from explorer.pareto.acquisition.expected_improvement import (
     PosteriorObjectives,
     SearchHistory,
-    trimmed_mean_improvement,
     posterior_objectives,
     select_by_ehvi,
+    trimmed_mean_improvement,
 )
 from explorer.problem.columns import Columns, Float
 from explorer.problem.constraints import parse_constraint

@@ -103,7 +103,7 @@ def test_a_study_that_is_gone_can_be_given(folder: Path) -> None:
     (folder / "mine.toml").rename(folder / "elsewhere/theirs.toml")
     (folder / "space.toml").rename(folder / "elsewhere/space.toml")
 
-    with pytest.raises(WrongUsage, match=rf"made from{GONE} \(SHA-256 [0-9a-f]{{12}}"):
+    with pytest.raises(WrongUsage, match=rf"study file of these results{GONE} \(SHA-256 [0-9a-f]{{12}}"):
         warnings_of()
     assert warnings_of(study="elsewhere/theirs.toml") == ()
 

@@ -41,7 +41,7 @@ def live_data(results: Results, *, place: str) -> dict[str, Any]:
     weights = CostWeights()
     alpha, energy_max = float(asked.get("alpha", weights.alpha)), float(asked.get("energy_max_j", weights.energy_max_j))
     sweep = alpha_sweep(front, energy_max_j=1.0) if {"accuracy", "energy_j"} <= front.keys() else None
-    knee = decide.knee(results, front).shown if n_rows(front) else np.zeros(0)
+    knee = decide.knee(results, front).value if n_rows(front) else np.zeros(0)
     names = _numbers(front)
     shown = [name for name in names if name in COLUMNS and COLUMNS[name].kind in {"prediction", "objective"}]
     kept = thin_front(front, columns=shown, sweep=sweep, knee=knee)

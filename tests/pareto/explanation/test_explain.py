@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from explorer.api import load, results, run
+from explorer.api import load, load_results, run
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import Problem
 from explorer.models.parametric.surrogate import Surrogate
@@ -415,7 +415,7 @@ def test_results_read_from_a_folder_explain_as_those_of_the_run(tmp_path: Path) 
     done = run("edp-accuracy", trials=40, out=tmp_path / "out").results
     free = load("edp-accuracy")
 
-    one, again = (explain(given, 1, problem=free) for given in (done, results(tmp_path / "out")))
+    one, again = (explain(given, 1, problem=free) for given in (done, load_results(tmp_path / "out")))
 
     assert one.rates == again.rates
     assert one.warnings == again.warnings == ()

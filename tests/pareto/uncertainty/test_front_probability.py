@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explorer.api import load, results, run
+from explorer.api import load, load_results, run
 from explorer.models.evaluation import Problem
 from explorer.models.parametric.surrogate import Surrogate
 from explorer.models.posterior_draws import Draws, drawn_targets, posterior_draws
@@ -223,7 +223,7 @@ def test_advice_on_the_paper_points_off_the_samples_ridge(model: Surrogate) -> N
 
 def test_certified_results_survive_the_folder(tmp_path: Path) -> None:
     done = run("edp-accuracy", trials=80, out=tmp_path).results
-    back = results(tmp_path)
+    back = load_results(tmp_path)
 
     assert back.exact is not None
     assert done.exact is not None

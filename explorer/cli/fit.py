@@ -41,11 +41,11 @@ def fit(
     from explorer.models.posterior_draws import posterior_draws
     from explorer.models.quality.summary import model_summary
     from explorer.models.response.multi_target import MultiResponse
-    from explorer.pareto.uncertainty.next_measurement import advice_for_model
+    from explorer.pareto.uncertainty.next_measurement import suggest_for_model
 
     model = fit_samples(load_samples(samples, own=knob, ignore=ignore or ()), name=" + ".join(samples))
     summary = model_summary(model)
-    advice = advice_for_model(model, posterior_draws(model))
+    advice = suggest_for_model(model, posterior_draws(model))
     if output is not None:
         write_text(output, json.dumps(finite(model_to_json(model)), indent=1, ensure_ascii=False) + "\n")
     if as_json:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from explorer.api import load, load_results, run
+from explorer.api import load_problem, load_results, run
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import Problem
 from explorer.models.parametric.surrogate import Surrogate
@@ -39,7 +39,7 @@ points = [{ voltage = 0.85, frequency = 1.9 }, { voltage = 0.9, frequency = 2.1 
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return load("power-cap")
+    return load_problem("power-cap")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def named(limits: tuple[ActiveLimit, ...], start: str) -> ActiveLimit:
 @settings(max_examples=40)
 def test_rates_equal_the_derivatives_of_the_shapes_everywhere_and_at_every_edge(unit: list[float]) -> None:
     """The shapes' derivatives by hand, at the mode; corners of the region are taken one-sided and agree as well."""
-    problem = load("power-cap")
+    problem = load_problem("power-cap")
     model = problem.evaluator
     assert isinstance(model, Surrogate)
     region = problem.regions["CNN"]
@@ -184,7 +184,7 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> Problem:
     folder: Path = tmp_path_factory.mktemp("listed")
     (folder / "space.toml").write_text(TABLE, encoding="utf-8")
     (folder / "study.toml").write_text(FREE, encoding="utf-8")
-    return load(str(folder / "study.toml"))
+    return load_problem(str(folder / "study.toml"))
 
 
 def test_on_a_table_the_neighbouring_points_stand_in_for_derivatives(
@@ -226,7 +226,7 @@ def at(found: Results, problem: Problem, **knobs: float) -> Explanation:
 
 
 def test_a_touched_domain_edge_says_what_loosening_it_would_improve(found: Results) -> None:
-    free = load("edp-accuracy")
+    free = load_problem("edp-accuracy")
     edge = free.regions["CNN"].axes[0].high
 
     limits = at(found, free, r=edge).limits
@@ -263,7 +263,7 @@ def test_a_missed_constraint_says_by_how_much(found: Results, problem: Problem) 
 
 
 def test_the_highest_clock_of_a_voltage_holds_a_design_that_runs_at_it(found: Results) -> None:
-    free = load("edp-accuracy")
+    free = load_problem("edp-accuracy")
 
     held, loose = (named(at(found, free, f=f).limits, "highest clock that 0.9 V") for f in (2.2999e9, 2.2e9))
 
@@ -273,7 +273,7 @@ def test_the_highest_clock_of_a_voltage_holds_a_design_that_runs_at_it(found: Re
 
 
 def test_the_rival_is_the_one_that_gains_most_of_those_that_dominate(found: Results) -> None:
-    free = load("edp-accuracy")
+    free = load_problem("edp-accuracy")
     row = int(np.flatnonzero(~found.is_front)[0])
     rival = explain(found, int(found.table["design_id"][row]), problem=free).rival
     assert rival is not None
@@ -292,7 +292,7 @@ def test_the_rival_is_the_one_that_gains_most_of_those_that_dominate(found: Resu
 
 
 def test_nothing_beats_a_design_of_the_front(found: Results) -> None:
-    free = load("edp-accuracy")
+    free = load_problem("edp-accuracy")
     explained = explain(found, int(found.front_columns["design_id"][0]), problem=free)
 
     assert explained.is_front
@@ -300,7 +300,7 @@ def test_nothing_beats_a_design_of_the_front(found: Results) -> None:
 
 
 def test_a_measured_design_is_its_own_nearest_sample(found: Results, model: Surrogate) -> None:
-    explained = explain(found, 1, problem=load("edp-accuracy"))
+    explained = explain(found, 1, problem=load_problem("edp-accuracy"))
 
     assert explained.design["origin"] == "sample"
     assert (explained.nearest.label, explained.nearest.distance) == ("CNN2", 0.0)
@@ -313,7 +313,7 @@ def test_a_measured_design_is_its_own_nearest_sample(found: Results, model: Surr
 def test_a_design_that_the_present_model_predicts_otherwise_is_told(found: Results) -> None:
     table = {**found.table, "edp_js": found.table["edp_js"] * 1.01}
 
-    explained = explain(replace(found, table=table), 1, problem=load("edp-accuracy"))
+    explained = explain(replace(found, table=table), 1, problem=load_problem("edp-accuracy"))
 
     assert any("edp_js is" in text and "the run recorded" in text for text in explained.warnings)
 
@@ -322,12 +322,12 @@ def test_designs_of_a_family_that_the_study_does_not_search_are_refused(found: R
     table = {**found.table, "family": np.array(["DNN"] * found.n_complete, dtype=object)}
 
     with pytest.raises(WrongUsage, match=r"does not search DNN, which these results did\n  fix: .*--study FILE"):
-        explain(replace(found, table=table), 1, problem=load("edp-accuracy"))
+        explain(replace(found, table=table), 1, problem=load_problem("edp-accuracy"))
 
 
 def test_an_unknown_design_is_told_with_the_numbers_that_there_are(found: Results) -> None:
     with pytest.raises(WrongUsage, match=r"there is no design 9999: .* 150 finished designs, 0 to 149\n  fix: "):
-        explain(found, 9999, problem=load("edp-accuracy"))
+        explain(found, 9999, problem=load_problem("edp-accuracy"))
 
 
 # Sentences: from rates made by hand.
@@ -413,7 +413,7 @@ def test_no_sentence_claims_an_effect_whose_sign_is_not_certain(changes: list[fl
 
 def test_results_read_from_a_folder_explain_as_those_of_the_run(tmp_path: Path) -> None:
     done = run("edp-accuracy", trials=40, out=tmp_path / "out").results
-    free = load("edp-accuracy")
+    free = load_problem("edp-accuracy")
 
     one, again = (explain(given, 1, problem=free) for given in (done, load_results(tmp_path / "out")))
 

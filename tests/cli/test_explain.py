@@ -15,7 +15,7 @@ def test_a_design_is_explained_to_people(explorer_in: Cli, paper_run: Path) -> N
 
     assert done.returncode == 0, done.stderr
     for said in ("design 1 of paper: ", "What a small step changes: Energy-delay product", "V with f +10 mV",
-                 "highest clock that 0.9 V carries, 2.3 GHz", "Nearest sample: CNN2, here", "130 ms",
+                 "highest clock that 0.9 V supports, 2.3 GHz", "Nearest sample: CNN2, here", "130 ms",
                  "What this means, where it is certain:", "would lower energy-delay product"):  # fmt: skip
         assert said in done.stdout, said
     assert done.stderr == ""

@@ -13,7 +13,7 @@ from explorer.devices.device import device_points
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import Problem, fingerprint
 from explorer.pareto.decision import rules as decide
-from explorer.pareto.decision.device_point import apply_to_device
+from explorer.pareto.decision.device_point import evaluate_on_device
 from explorer.pareto.decision.rules import Choice
 from explorer.pareto.results.results import Results, no_feasible_design
 from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
@@ -38,7 +38,7 @@ def applied(
         NoFeasibleDesign: there, a condition is not met, or the model extrapolates.
     """
     points = device_points(device, bin_name=bin_name)
-    there = apply_to_device(
+    there = evaluate_on_device(
         design, problem=_asked_of(found), points=points, conditions=conditions,
         allow_extrapolation=allow_extrapolation,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from explorer.devices.device import DeviceFile, device_points, read_device
 from explorer.devices.operating_points import OperatingPoints
 from explorer.errors import InvalidFile, WrongUsage
 from explorer.models.evaluation import Problem
-from explorer.pareto.decision.device_point import AppliedDesign, apply_to_device
+from explorer.pareto.decision.device_point import AppliedDesign, evaluate_on_device
 from explorer.pareto.results.origin import locate_study_file, provenance_changes
 from explorer.problem.columns import own_knobs
 from explorer.problem.constraints import parse_constraint
@@ -79,7 +79,7 @@ def _evaluated(
     columns = {name: value for name, value in chosen.columns.items() if value is not None}
     own = own_knobs(dict.fromkeys(columns))  # type: ignore[arg-type]
     conditions = [parse_constraint(text, where="chosen.json", own=own) for text in chosen.file.rule.where]
-    return apply_to_device(
+    return evaluate_on_device(
         columns, problem=problem, points=points, conditions=conditions, allow_extrapolation=allow_extrapolation
     )
 

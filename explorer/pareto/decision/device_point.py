@@ -56,7 +56,7 @@ def snap(designs: Columns, points: OperatingPoints) -> Columns:
     return {**knobs, **point}
 
 
-def apply_to_device(
+def evaluate_on_device(
     design: dict[str, Any], *, problem: Problem, points: OperatingPoints, conditions: Sequence[Constraint],
     allow_extrapolation: bool,
 ) -> AppliedDesign:  # fmt: skip

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-MAX_FAULTS_SHOWN = 50
+MAX_LISTED_FAULTS = 50
 
 
 class ExplorerError(Exception):
@@ -77,7 +77,7 @@ class MeasurementFailed(ExplorerError):
     exit_code = 4
 
 
-class PromiseBroken(ExplorerError):
+class VerificationFailed(ExplorerError):
     """A bundle is not what it promises (exit 4)."""
 
     exit_code = 4
@@ -110,7 +110,7 @@ def suggestion(name: str, known: Sequence[str]) -> str:
 
 def limit_faults(faults: list[Fault]) -> list[Fault]:
     """Cut a flood of faults short."""
-    if len(faults) <= MAX_FAULTS_SHOWN:
+    if len(faults) <= MAX_LISTED_FAULTS:
         return faults
-    rest = len(faults) - MAX_FAULTS_SHOWN
-    return [*faults[:MAX_FAULTS_SHOWN], Fault(f"and {rest} more", "like these", "mend the first ones, then run again")]
+    rest = len(faults) - MAX_LISTED_FAULTS
+    return [*faults[:MAX_LISTED_FAULTS], Fault(f"and {rest} more", "like these", "mend the first ones, then run again")]

@@ -44,7 +44,7 @@ def factor(unit: str, symbol: str) -> float:
     raise WrongUsage(f"'{unit}' is not a unit of {symbol or 'a pure number'}", fix=f"write {allowed}")
 
 
-def scaled(value: float, scale: float) -> float:
+def to_si(value: float, scale: float) -> float:
     """Return a declared number in SI without the dust of its multiplication: 950 mV is 0.95 V, not 0.9500000000000001.
 
     >>> scaled(950, 1e-3)

@@ -1,6 +1,11 @@
-"""What all tests share: hypothesis without deadlines (machines are shared), and a PostgreSQL server of their own."""
+"""Fixtures and rules of all tests: hypothesis without deadlines, tiers, CPU seconds, and a PostgreSQL server.
+
+The README command runs the quick tier; tests with a marker (`slow`, `browser`, `postgres`, `processes`) run in CI
+and by `pytest -m MARKER`. Machines are shared, so a slow test never fails: it is listed at the end of the run.
+"""
 
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -15,10 +20,62 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("here", deadline=None)
+settings.register_profile("here", deadline=None, max_examples=20)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
+MARKERS = ("slow", "browser", "postgres", "processes")
+MAX_CPU_S = 1.0  # of a test without a marker
+# A test that needs one of these fixtures belongs to that tier.
+TIER_OF_FIXTURE = {"postgres": "postgres", "database": "postgres", "chromium": "browser",
+                   "cluster": "processes"}  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a browser, a database server or a cluster by the fixtures that they use."""
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            if fixture in TIER_OF_FIXTURE:
+                item.add_marker(TIER_OF_FIXTURE[fixture])
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of this process and of its finished children."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Note the CPU seconds of a test with its report; setup counts for the first test that needs it."""
+    item.stash[CPU_AT_START] = cpu_seconds()
+    yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    used = cpu_seconds() - item.stash[CPU_AT_START]
+    if used > MAX_CPU_S and not any(item.get_closest_marker(name) for name in MARKERS):
+        item.user_properties.append(("cpu_seconds", used))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the tests of the quick tier that took more than a CPU second."""
+    used = {
+        report.nodeid: dict(report.user_properties).get("cpu_seconds", 0.0)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "teardown"
+    }
+    slow = sorted(((seconds, name) for name, seconds in used.items() if seconds), reverse=True)
+    if slow:
+        terminalreporter.section(f"{len(slow)} tests without a marker took more than {MAX_CPU_S:g} CPU s")
+        for seconds, name in slow[:20]:
+            terminalreporter.line(f"{seconds:5.1f} s  {name}")
+
+
+CPU_AT_START = pytest.StashKey[float]()
 # Scripts that trained and measured the shipped networks: they need torch, and are no tests.
 collect_ignore = ["networks"]
 

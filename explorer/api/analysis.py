@@ -1,85 +1,129 @@
-"""Looking at what was found: the page, one design, several fronts, the dashboard."""
+"""Analysis of results: the page, images, one design explained, fronts compared, and the dashboard."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
-from explorer.api.results import display_name, folders_of, load_results, results_folder
-from explorer.api.studies import load_problem
+from explorer.api.results import RESULTS_FOLDER, display_name, folders_of, load_results, results_folder
+from explorer.api.studies import load_study
+from explorer.devices.device import read_device_points
 from explorer.errors import WrongUsage
-from explorer.pareto.comparison.compare import Comparison
+from explorer.models.evaluation import Problem, fingerprint
+from explorer.pareto.comparison.compare import Comparison, comparison_json
 from explorer.pareto.comparison.compare import compare as compare_fronts
-from explorer.pareto.explanation.explain import Explanation
+from explorer.pareto.decision.device_point import apply_to
+from explorer.pareto.explanation.explain import Explanation, explanation_json
 from explorer.pareto.explanation.explain import explain as explain_design
+from explorer.pareto.explanation.local_sensitivity import LocalSensitivity
+from explorer.pareto.explanation.perturbations import Perturbation
 from explorer.pareto.explanation.surrogate_of_results import with_fitted_surrogate
 from explorer.pareto.results.folder import FRONT_JSON, read_folder
 from explorer.pareto.results.origin import locate_study_file, provenance_changes
-from explorer.report.pages.write import write_page
+from explorer.pareto.results.results import Results
+from explorer.problem.constraints import Constraint
+from explorer.report.pages.comparison import write_comparison
+from explorer.report.pages.write import write_image, write_page
 from explorer.search.dashboard.server import Dashboard, find_study, open_dashboard
 from explorer.search.storage.open import JOURNAL_NAME
 
+__all__ = [
+    "Comparison",
+    "Explanation",
+    "LocalSensitivity",
+    "Perturbation",
+    "apply_to_device",
+    "compare",
+    "comparison_json",
+    "dashboard",
+    "explain",
+    "explanation_json",
+    "report",
+    "report_image",
+    "write_comparison",
+]
 
-def write_report(study_or_folder: str | Path, path: Path | None = None) -> Path:
-    """Write the result page of a finished run anew; return its path, by default `report.html` in the result folder.
+
+def report(study_or_folder: str | Path, path: Path | None = None) -> Path:
+    """Write the result page of a finished run again; return its path, by default `report.html` in the result folder.
 
     Raises:
         WrongUsage: there are no results, or the file cannot be written.
         InvalidFile: a file in the folder is damaged.
     """
     folder = results_folder(study_or_folder)
-    found = read_folder(folder)
+    results = read_folder(folder)
     written = path or folder / "report.html"
-    write_page(found, written, place=display_name(found.study, folder))
+    write_page(results, written, place=display_name(results.study, folder))
     return written
 
 
-def explain(study_or_folder: str | Path, *, design: int, study: str | None = None) -> Explanation:
-    """Explain one finished design: what beats it, what each knob would change, what holds it, the nearest sample.
+def report_image(study_or_folder: str | Path, path: Path | None = None, *, kind: Literal["png", "svg"] = "png") -> Path:
+    """Write the front's plot as an image; return its path, by default `front.png` or `front.svg` in the result folder.
+
+    Raises:
+        MissingPart: kaleido is not installed.
+        WrongUsage: there are no results, no browser draws the plot, or the file cannot be written.
+    """
+    folder = results_folder(study_or_folder)
+    return write_image(read_folder(folder), path or folder / f"front.{kind}", kind=kind)
+
+
+def explain(
+    study_or_folder: str | Path | Results, *, design: int, study: str | Path | Problem | None = None
+) -> Explanation:
+    """Explain one finished design: sensitivities, active limits, the dominating design, the nearest sample.
 
     Args:
-        study_or_folder: a study that was run here, or a result folder.
+        study_or_folder: a study that was run here, a result folder, or results.
         design: the design's number.
-        study: the study file of the results; default: the one that their provenance names.
+        study: the study of the results, or its file; default: the file that their provenance names.
 
     Raises:
         WrongUsage: there are no such results or design, or their study or model is gone.
         InvalidFile: a file is damaged.
     """
-    found, folder = load_results(study_or_folder), results_folder(study_or_folder)
-    file = study or locate_study_file(found.provenance, folder=folder, asked=str(study_or_folder))
-    problem = load_problem(file)
-    changes = provenance_changes(found.provenance, problem)
+    results = study_or_folder if isinstance(study_or_folder, Results) else load_results(study_or_folder)
+    if isinstance(study, Problem):
+        problem = study
+    else:
+        is_read = isinstance(study_or_folder, Results)
+        folder = RESULTS_FOLDER / results.study if is_read else results_folder(str(study_or_folder))
+        name = results.study if is_read else str(study_or_folder)
+        problem = load_study(study or locate_study_file(results.provenance, folder=folder, asked=name))
+    warnings = provenance_changes(results.provenance, problem)
     if not problem.is_vectorized:
-        problem, said = with_fitted_surrogate(problem, found)
-        changes = (*changes, said)
-    return explain_design(found, design, problem=problem, warnings=changes)
+        problem, note = with_fitted_surrogate(problem, results)
+        warnings = (*warnings, note)
+    return explain_design(results, design, problem=problem, warnings=warnings)
 
 
-def compare(studies_or_folders: Sequence[str | Path], *, objectives: Sequence[str] | None = None) -> Comparison:
+def compare(
+    studies_or_folders: Sequence[str | Path | Results], *, objectives: Sequence[str] | None = None
+) -> Comparison:
     """Compare the fronts of two or more studies that were run here, or result folders.
 
     Args:
-        studies_or_folders: two or more; each is called by its study's name, or, where two have the same, as given.
+        studies_or_folders: two or more; labels are the studies' names, or the arguments where two names are equal.
         objectives: compare by these; default: those that all declare, or else those that any declares and all hold.
 
     Raises:
-        WrongUsage: there are no results, or they cannot be compared; it says by what they can.
+        WrongUsage: there are no results, or they cannot be compared by these objectives.
         InvalidFile: a file of a folder is damaged.
         NoFeasibleDesign: no study has a feasible design.
     """
-    folders = [results_folder(given) for given in studies_or_folders]
-    found = [read_folder(folder) for folder in folders]
-    labels = [one.study for one in found]
+    results = [one if isinstance(one, Results) else load_results(one) for one in studies_or_folders]
+    labels = [one.study for one in results]
     if len(set(labels)) < len(labels):
-        labels = [str(given) for given in studies_or_folders]
-    if twice := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
-        raise WrongUsage(f"'{twice[0]}' is given twice", fix="give each study or folder once")
-    return compare_fronts(found, labels=labels, objectives=objectives)
+        labels = [one.study if isinstance(one, Results) else str(one) for one in studies_or_folders]
+    if repeated := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
+        raise WrongUsage(f"'{repeated[0]}' is given twice", fix="give each study or folder once")
+    return compare_fronts(results, labels=labels, objectives=objectives)
 
 
 def dashboard(
     study_or_folder: str | Path, *, storage: str | None = None, host: str = "127.0.0.1", port: int = 8080
 ) -> Dashboard:
-    """Make optuna-dashboard listen for a study's trials, also while it runs; `serve` then answers.
+    """Start optuna-dashboard on a study's trials, also during a run; call `serve` to answer requests.
 
     Args:
         study_or_folder: a study that was run or is running here, or a result folder.
@@ -95,6 +139,49 @@ def dashboard(
     folders = folders_of(study_or_folder)
     begun = [folder for folder in folders if any((folder / name).is_file() for name in (JOURNAL_NAME, FRONT_JSON))]
     if not begun and storage is None:
-        results_folder(study_or_folder)  # tells what is missing
+        results_folder(study_or_folder)  # raises with what is missing
     stored, name = find_study(begun[0] if begun else folders[1], storage)
     return open_dashboard(stored, name, host=host, port=port)
+
+
+def apply_to_device(
+    results: Results,
+    design: dict[str, Any],
+    *,
+    device: str,
+    bin_name: str,
+    conditions: Sequence[Constraint],
+    allow_extrapolation: bool,
+) -> dict[str, Any]:
+    """Return the entry `applied` of chosen.json: a design at the device's operating point with the nearest clock.
+
+    Raises:
+        WrongUsage: the device or the study does not exist, or the samples have changed.
+        NoFeasibleDesign: there, a condition is not met, or the model extrapolates.
+    """
+    points = read_device_points(device, bin_name=bin_name)
+    point = apply_to(
+        design, problem=_problem_of(results), points=points, conditions=conditions,
+        allow_extrapolation=allow_extrapolation,
+    )  # fmt: skip
+    return {
+        "device": device,
+        "bin": bin_name,
+        "operating_point": point.point,
+        "design": point.design,
+        "is_extrapolated": point.is_extrapolated,
+    }
+
+
+def _problem_of(results: Results) -> Problem:
+    """Load the study of results, and check that its samples are unchanged.
+
+    Raises:
+        WrongUsage: the study is gone, or its samples have changed.
+    """
+    path = str(results.provenance.get("study", {}).get("file", results.study))
+    loaded = load_study(path)
+    now, then = fingerprint(loaded.evaluator), results.provenance.get("model", {})
+    if now.get("samples_sha256") != then.get("samples_sha256"):
+        raise WrongUsage(f"{path}: its samples have changed since the run", fix=f"explorer run {path}")
+    return loaded

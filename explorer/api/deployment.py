@@ -1,14 +1,26 @@
-"""Shipping a chosen configuration, and holding the bundle against what it promises."""
+"""Deployment of a chosen configuration: write the bundle, and verify it."""
 
 from pathlib import Path
 
-from explorer.api.studies import load_problem
 from explorer.deploy.bundle.build import BundleOptions, build_bundle
 from explorer.deploy.bundle.network_artifact import NetworkOptions
 from explorer.deploy.bundle.schema import ManifestFile
 from explorer.deploy.bundle.write import Bundle
+from explorer.deploy.verification.check import Check, Interval
 from explorer.deploy.verification.verify import Verdict, verify_bundle
 from explorer.network.measurement.labelled_data import LabelledData, load_data
+from explorer.network.measurement.technology import SHIPPED
+
+__all__ = [
+    "SHIPPED",
+    "Check",
+    "Interval",
+    "LabelledData",
+    "NetworkOptions",
+    "deploy",
+    "load_data",
+    "verify",
+]
 
 
 def deploy(
@@ -22,7 +34,7 @@ def deploy(
     allow_extrapolation: bool = False,
     network: NetworkOptions | None = None,
 ) -> tuple[ManifestFile, Bundle]:
-    """Write the deployment bundle of a chosen configuration; return its manifest, and what was written.
+    """Write the deployment bundle of a chosen configuration; return its manifest and its files.
 
     Args:
         chosen: the chosen.json that `choose` wrote.
@@ -38,13 +50,13 @@ def deploy(
         MissingPart: a network is given and onnx is not installed.
         WrongUsage: there is no such file, network or device, or the folder exists or cannot be written.
         InvalidFile: a file is not what it should be; all faults at once.
-        NoFeasibleDesign: the design breaks its study's constraints, or lies outside the model's domain.
+        NoFeasibleDesign: the design breaks its study's constraints, or is outside the model's domain.
         MeasurementFailed: the network cannot be run.
     """
-    wishes = BundleOptions(
+    options = BundleOptions(
         model, network or NetworkOptions(), device, bin_name, force=force, allow_extrapolation=allow_extrapolation
     )
-    return build_bundle(Path(chosen).expanduser(), Path(out).expanduser(), wishes=wishes, load=load_problem)
+    return build_bundle(Path(chosen).expanduser(), Path(out).expanduser(), options=options)
 
 
 def verify(
@@ -56,13 +68,13 @@ def verify(
     sysfs: str | Path = "/sys",
     energy: bool = True,
 ) -> Verdict:
-    """Hold a bundle against what it promises; nothing is raised for a broken promise: `is_kept` tells.
+    """Verify a bundle: checksums, codes, and predictions against measurements; `is_kept` of the verdict is the answer.
 
     Args:
         bundle: the folder that `deploy` wrote.
         data: labelled data, or what `measure --data` takes; None measures nothing.
         model: the network that the bundle was made from: every code is then compared with Eq. (5).
-        samples: a samples CSV to which what was measured is appended.
+        samples: a samples CSV to which the measurement is appended as a row.
         sysfs: where this machine shows its clocks.
         energy: read an energy meter where there is one.
 

@@ -1,10 +1,44 @@
-"""Where results lie: a study's own folder, or the one that was given."""
+"""Stored results of a study, with the columns, units and interval ends needed to print them."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from explorer.errors import WrongUsage
+from explorer.io.json_text import to_text
+from explorer.pareto.results.csv_text import csv_parts, csv_text
 from explorer.pareto.results.folder import FRONT_JSON, read_folder
-from explorer.pareto.results.results import Results
+from explorer.pareto.results.front_json import front_head, front_parts
+from explorer.pareto.results.results import Results, front_order
+from explorer.problem.applicability import is_extrapolated
+from explorer.problem.columns import COLUMNS, Column, Columns, bounds, knobs_of, n_rows, own_knobs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "COLUMNS",
+    "RESULTS_FOLDER",
+    "Column",
+    "Columns",
+    "Results",
+    "bounds",
+    "csv_parts",
+    "csv_text",
+    "describe",
+    "display_name",
+    "folders_of",
+    "front",
+    "front_head",
+    "front_order",
+    "front_parts",
+    "is_extrapolated",
+    "knobs_of",
+    "load_results",
+    "n_rows",
+    "own_knobs",
+    "results_folder",
+    "to_text",
+]
 
 RESULTS_FOLDER = Path("results")
 
@@ -19,31 +53,41 @@ def load_results(study_or_folder: str | Path) -> Results:
     return read_folder(results_folder(study_or_folder))
 
 
-def results_folder(study_or_folder: str | Path) -> Path:
-    """Return the result folder that an argument means.
+def front(study_or_folder: str | Path) -> "pd.DataFrame":
+    """Return the Pareto front of stored results: a design each row, with predictions, intervals and objectives.
 
     Raises:
-        WrongUsage: there is none; it says how to make it.
+        WrongUsage: there are none.
+        InvalidFile: a file in the folder is damaged.
     """
-    given, named = folders_of(study_or_folder)
-    for folder in (given, named):
+    return load_results(study_or_folder).front()
+
+
+def results_folder(study_or_folder: str | Path) -> Path:
+    """Return the result folder of a study's name, or of a path.
+
+    Raises:
+        WrongUsage: there is none; the fix is the command that makes it.
+    """
+    direct, named = folders_of(study_or_folder)
+    for folder in (direct, named):
         if (folder / FRONT_JSON).is_file():
             return folder
-    if given.is_dir():
-        raise WrongUsage(f"{given}: holds no results", fix="give a folder that `explorer run` wrote")
-    # Not at the top: results are read without the declarations that they were made from, and pydantic with them.
-    from explorer.problem.study import load_study
+    if direct.is_dir():
+        raise WrongUsage(f"{direct}: holds no results", fix="give a folder that `explorer run` wrote")
+    # Imported here: reading results must not import the declarations, and pydantic with them.
+    from explorer.problem.study import read_study
 
-    study = load_study(str(study_or_folder))  # an unknown name is told as such, with the nearest one
+    study = read_study(str(study_or_folder))  # raises for an unknown name, with the nearest one
     raise WrongUsage(f"{named}: study '{study.name}' has not been run here", fix=f"explorer run {study_or_folder}")
 
 
 def display_name(study: str, folder: Path) -> str:
-    """Return what a command typed where the study was run calls its results."""
+    """Return the name of results in a command: the study, or their folder where it is not the default one."""
     return study if folder == RESULTS_FOLDER / study else str(folder)
 
 
 def folders_of(study_or_folder: str | Path) -> tuple[Path, Path]:
-    """Return the folders that an argument may mean: itself, and a study's default one."""
-    given = Path(study_or_folder).expanduser()
-    return given, RESULTS_FOLDER / given.stem if given.suffix == ".toml" else RESULTS_FOLDER / given
+    """Return the two folders that an argument can name: itself, and a study's default folder."""
+    path = Path(study_or_folder).expanduser()
+    return path, RESULTS_FOLDER / path.stem if path.suffix == ".toml" else RESULTS_FOLDER / path

@@ -1,24 +1,22 @@
-"""Choosing one configuration, and saying what a configuration is."""
+"""Selection of one design from a front, and its description as text."""
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from explorer.api.results import load_results
-from explorer.api.studies import load_problem
-from explorer.devices.device import device_points
 from explorer.errors import WrongUsage
-from explorer.models.evaluation import Problem, fingerprint
 from explorer.pareto.decision import rules as decide
 from explorer.pareto.decision.device_point import evaluate_on_device
 from explorer.pareto.decision.rules import Choice
 from explorer.pareto.results.results import Results, no_feasible_design
 from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
-from explorer.problem.columns import describe as meaning_of
-from explorer.problem.constraints import Constraint, parse_constraint
+from explorer.problem.columns import column_of as meaning_of
+from explorer.problem.constraints import parse_constraint
 from explorer.problem.objectives import CostWeights
 
 
@@ -77,11 +75,11 @@ def choose(
     allow_extrapolation: bool = False,
     device: str | None = None,
     bin_name: str = "",
-) -> tuple[Choice, dict[str, Any]]:
-    """Choose one configuration from a front by one rule; return it, and what `chosen.json` holds of it.
+) -> Choice:
+    """Choose one design from a front by one rule.
 
     Args:
-        study_or_folder: a study that was run here, a result folder, or results that are read already.
+        study_or_folder: a study that was run here, a result folder, or results.
         knee: choose where the front bends most.
         alpha: choose the least weighted cost, Eq. (10).
         energy_max_j: E_max of the weighted cost; default: the study's.
@@ -89,8 +87,8 @@ def choose(
         design: choose this design.
         where: conditions such as 'accuracy >= 0.9'.
         allow_extrapolation: take designs outside the model's domain as well.
-        device: apply the choice to this device: the point of its own table with the nearest clock. What was asked and
-            what is applied, evaluated again, both come with the payload.
+        device: apply the choice to this device: the operating point with the nearest clock, evaluated again;
+            `record` holds both.
         bin_name: the device's speed bin, where its table has several.
 
     Raises:
@@ -102,14 +100,14 @@ def choose(
     if design is None and not found.is_front.any():
         raise no_feasible_design(found)
     if design is not None:
-        candidates, rule = decide.one_design(found, design)
+        candidates, rule = decide.one_design(results, design)
     elif alpha is not None:
-        asked = found.provenance.get("question", {}).get("energy_max_j", CostWeights().energy_max_j)
-        rule = decide.by_alpha(candidates, alpha=alpha, energy_max_j=asked if energy_max_j is None else energy_max_j)
+        declared = results.provenance.get("question", {}).get("energy_max_j", CostWeights().energy_max_j)
+        rule = decide.by_alpha(candidates, alpha=alpha, energy_max_j=declared if energy_max_j is None else energy_max_j)
     elif minimize is not None:
         rule = decide.by_column(candidates, minimize)
     elif knee:
-        rule = decide.knee(found, candidates)
+        rule = decide.knee(results, candidates)
     else:
         raise WrongUsage("no rule given", fix="give one of knee, alpha, minimize, design")
     own = [name for name in own_knobs(candidates) if candidates[name].dtype != object]
@@ -118,40 +116,40 @@ def choose(
     if lacking:
         raise WrongUsage(f"the results have no column {', '.join(lacking)}", fix=f"it has {', '.join(candidates)}")
     choice = decide.choose(
-        found, rule=rule, candidates=candidates, conditions=conditions, allow_extrapolation=allow_extrapolation
+        results, rule=rule, candidates=candidates, conditions=conditions, allow_extrapolation=allow_extrapolation
     )
     payload = {
         "schema": "explorer.chosen/1",
-        "study": found.study,
+        "study": results.study,
         "rule": {"name": choice.rule, "text": choice.why, "where": [condition.text for condition in conditions]},
         "design": choice.design,
         "runner_up": choice.runner_up,
         "price_of_accuracy": choice.price,
         "is_extrapolated": choice.is_extrapolated,
-        "provenance": dict(found.provenance),
+        "provenance": dict(results.provenance),
     }
     if device is not None:
-        # Not at the top: of all choices this one alone needs the model, and with it the whole engine.
-        from explorer.api.selection import applied
+        # Imported here: only this option needs the model, and the whole engine with it.
+        from explorer.api.analysis import apply_to_device
 
-        payload["applied"] = applied(
-            found, choice.design, device=device, bin_name=bin_name, conditions=conditions,
+        payload["applied"] = apply_to_device(
+            results, choice.design, device=device, bin_name=bin_name, conditions=conditions,
             allow_extrapolation=allow_extrapolation,
         )  # fmt: skip
-    return choice, payload
+    return replace(choice, record=payload)
 
 
-def describe(design: Mapping[str, Any], columns: Mapping[str, Column] | None = None) -> list[str]:
-    """Return a design's columns as lines for people, with intervals where they are known.
+def describe_design(design: Mapping[str, Any], columns: Mapping[str, Column] | None = None) -> list[str]:
+    """Return a design's columns as lines of text, with intervals where they are knobs.
 
     Args:
         design: its columns.
-        columns: what the user's own knobs mean; default: what their names tell.
+        columns: units and labels of the user's own knobs; default: derived from their names.
     """
     lines = []
     own = [name for name in design if name in own_knobs(dict.fromkeys(design, np.empty(0)))]
-    known = [name for name, column in COLUMNS.items() if column.kind == "knob"]
-    for name in [*known, *own, *[name for name in COLUMNS if name not in known]]:
+    knobs = [name for name, column in COLUMNS.items() if column.kind == "knob"]
+    for name in [*knobs, *own, *[name for name in COLUMNS if name not in knobs]]:
         value, column = design.get(name), (columns or {}).get(name) or meaning_of(name)
         if isinstance(value, str):
             lines.append(f"{column.label}: {value}")

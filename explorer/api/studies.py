@@ -1,25 +1,28 @@
-"""Loading a study and running it."""
+"""Studies: load, declare in Python, and run."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from explorer.api.models import Samples, fit_model
 from explorer.api.results import RESULTS_FOLDER, display_name
 from explorer.errors import Interrupted, MeasurementFailed, WrongUsage
 from explorer.io.files import cannot_write
+from explorer.io.tables import Table
 from explorer.models.evaluation import Problem, make_problem
 from explorer.models.loading import load_evaluator
 from explorer.models.measured.function import Measure
 from explorer.pareto.results.folder import write_folder
 from explorer.pareto.results.results import Results, no_feasible_design
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
-from explorer.problem.study import load_study
+from explorer.problem.study import Study, make_study, read_study
 from explorer.report.pages.write import write_page
-from explorer.search.collect import collect
+from explorer.search.collect import collect_results
 from explorer.search.progress import Progress
 from explorer.search.run import Execution, search, utc_now
-from explorer.search.run_log import Clock, logged
+from explorer.search.run_log import Clock, log_run
 from explorer.search.session import SearchSession, open_session
 from explorer.search.storage.journal import repair_tail
 from explorer.search.storage.open import journal_path, recover_journal
@@ -27,17 +30,19 @@ from explorer.search.storage.retry import translate_storage_errors
 from explorer.search.storage.run_lock import run_lock
 from explorer.units import parse_quantity
 
+__all__ = ["Outcome", "Problem", "Progress", "Study", "load_study", "repair_journal", "run", "study"]
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run did.
+    """Outcome of a run.
 
     Args:
-        results: what it found.
+        results: of all finished trials.
         out: the result folder.
-        n_added: how many trials were added.
-        search_seconds: how long the search took.
-        recovered_from: the damaged journal that was recovered, kept beside it.
+        n_added: number of trials that this run added.
+        search_seconds: wall time of the search, in s.
+        recovered_from: a copy of the damaged journal that was recovered.
     """
 
     results: Results
@@ -47,24 +52,65 @@ class Outcome:
     recovered_from: Path | None = None
 
 
-def load_problem(study: str, *, measure: Measure | str | None = None) -> Problem:
-    """Load a study by name or path, with its model: ready to run, or to assess designs without searching.
+def load_study(name: str | Path, *, measure: Measure | str | None = None) -> Problem:
+    """Load a study by name or path, with its model: ready to run, or to evaluate designs without a search.
 
     Args:
-        study: its name or path.
+        name: its name or path.
         measure: for a study whose model is `{ measures = [...] }`: the function that measures a design, given its
             knobs by name (SI), or FILE.py:NAME.
 
     Raises:
         WrongUsage: there is no such study or model.
-        InvalidFile: a file is not what it should be; all of its faults at once.
+        InvalidFile: a file is invalid; all of its faults at once.
     """
-    declared = load_study(study)
+    declared = read_study(str(name))
     return make_problem(declared, load_evaluator(declared, measure=measure))
 
 
+def study(
+    *,
+    objectives: Sequence[str],
+    name: str = "study",
+    samples: Table | Samples | Sequence[Table] | None = None,
+    space: str | Sequence[str] | Mapping[str, Any] | None = None,
+    measure: Measure | str | None = None,
+    knobs: Sequence[str] | None = None,
+    **declared: Any,
+) -> Problem:
+    """Return a study declared in Python, ready to run; the keywords are the keys of a study file.
+
+    Args:
+        objectives: two or more columns to optimize.
+        name: of the study; its results are written to `results/<name>/`.
+        samples: the model is fitted to these: a CSV, a DataFrame, read samples, or a list of them.
+        space: a search space by name or path, several, or the keys of a space file: `{"axes": {...}, ...}`.
+        measure: the function that measures a design, with `model={"measures": [...]}`.
+        knobs: further columns of the samples that are knobs; default: the axes of the space that samples have.
+        declared: further keys of a study file: `model`, `families`, `constraints`, `cost`, `search`, `reference_point`.
+
+    Raises:
+        WrongUsage: there is no such space or model, or both `samples` and `model` are given.
+        InvalidFile: the declaration or the samples are invalid; all faults at once.
+    """
+    if samples is not None and "model" in declared:
+        raise WrongUsage("samples and model are both given", fix="give one of them")
+    inline = {"space": dict(space)} if isinstance(space, Mapping) else {}
+    names = "space" if inline else space if space is None or isinstance(space, str) else list(space)
+    keys = {**({} if names is None else {"space": names}), **declared, "objectives": list(objectives)}
+    if samples is None:
+        declaration = make_study(keys, name=name, spaces=inline)
+        return make_problem(declaration, load_evaluator(declaration, measure=measure))
+    declaration = make_study({**keys, "model": "samples.csv"}, name=name, spaces=inline)
+    own = [key for key in declaration.own_columns if key != "weight_bits"]
+    fitted = fit_model(samples, knobs=own if knobs is None else knobs, ignore=[
+        column for one in declaration.spaces for column in one.file.ignore
+    ])  # fmt: skip
+    return make_problem(replace(declaration, model="samples"), fitted)
+
+
 def run(
-    study: str | Problem,
+    study: str | Path | Problem,
     *,
     trials: int | None = None,
     seed: int | None = None,
@@ -83,7 +129,7 @@ def run(
     say: Callable[[str], None] = lambda _: None,
     clock: Clock = utc_now,
 ) -> Outcome:
-    """SearchSession or resume a study and write its result folder.
+    """Run or resume a study and write its result folder.
 
     Args:
         study: a study's name or path, or one already loaded.
@@ -96,49 +142,49 @@ def run(
         workers: number of isolated processes of this machine in which designs are measured; default: this process.
         cluster: address of a Dask scheduler (`tcp://HOST:8786`, `tls://...`) on whose workers designs are measured
             instead (extra `cluster`).
-        resources: what each design takes of a cluster's worker: {"board": 1} for one design at a time on each board.
+        resources: of a cluster's worker, for each design: {"board": 1} for one design at a time on each board.
         upload: files that the cluster's workers need.
-        time_limit: for one design, in seconds or with a unit ("30 s"); who takes longer is ended, tried again up to
+        time_limit: for one design, in seconds or with a unit ("30 s"); a longer measurement is ended, retried up to
             three times, and given up. Without `workers` and `cluster` it implies one worker process.
         out: the result folder; default `results/<study>/`.
-        recover: mend a damaged journal; the damaged file is kept.
+        recover: repair a damaged journal; the damaged file is kept.
         wait: where another run is at work in the folder, wait for it to end.
         progress: called after each batch of trials.
-        say: told what a user should know: workers that die, a storage that is away.
-        clock: tells the time for provenance.
+        say: called with notes for the user: workers that die, a storage that does not answer.
+        clock: returns the time for provenance.
 
     Raises:
-        WrongUsage, InvalidFile, MissingPart: something asked for cannot be done; nothing was lost.
+        WrongUsage, InvalidFile, MissingPart: an argument or a file cannot be used; nothing was lost.
         NoFeasibleDesign: no design meets the constraints; the result folder is written all the same.
-        MeasurementFailed: designs are measured, and none of many in a row could be; the folder holds what was found.
-        Interrupted: Ctrl-C; the result folder holds what was found so far.
-        StorageLost: the storage went away in the middle, and did not come back; it holds all that was told.
+        MeasurementFailed: designs are measured, and none of many in a row could be; the folder holds the finished ones.
+        Interrupted: Ctrl-C; the result folder holds all finished trials.
+        StorageUnavailable: the storage stopped answering; it holds all finished trials.
     """
-    loaded = load_problem(study, measure=measure) if isinstance(study, str) else study
-    asked = loaded.study.with_search(trials=trials, seed=seed, sampler=sampler)
+    loaded = load_study(study, measure=measure) if isinstance(study, (str, Path)) else study
+    wanted = loaded.study.with_search(trials=trials, seed=seed, sampler=sampler)
     seconds = parse_quantity(time_limit, "s") if isinstance(time_limit, str) else time_limit
     uploads = tuple(_existing(path) for path in upload)
     execution = Execution(workers, cluster, dict(resources or {}), uploads, seconds)
-    folder = Path(out) if out is not None else RESULTS_FOLDER / asked.name
+    folder = Path(out) if out is not None else RESULTS_FOLDER / wanted.name
     journal = journal_path(storage, folder)
-    with run_lock(folder, storage, study=asked.name, is_patient=wait, say=say) as ensure_lock:
-        kept = recover_journal(journal) if recover and journal and journal.is_file() else None
+    with run_lock(folder, storage, study=wanted.name, should_wait=wait, notify=say) as ensure_lock:
+        recovered = recover_journal(journal) if recover and journal and journal.is_file() else None
         repair_journal(journal, say=say)
-        prepared = open_session(replace(loaded, study=asked), out=folder, storage_url=storage)
-        prepared.ensure_lock = ensure_lock
-        found = _searched(prepared, execution, progress=progress, say=say, clock=clock)
-        return replace(found, recovered_from=kept)
+        session = open_session(replace(loaded, study=wanted), out=folder, storage_url=storage)
+        session.ensure_lock = ensure_lock
+        outcome = _search(session, execution, progress=progress, say=say, clock=clock)
+        return replace(outcome, recovered_from=recovered)
 
 
 def _existing(path: str | Path) -> Path:
-    found = Path(path).expanduser()
-    if not found.is_file():
-        raise WrongUsage(f"{found}: no such file to upload", fix="give the path of a file")
-    return found
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise WrongUsage(f"{file}: no such file to upload", fix="give the path of a file")
+    return file
 
 
 def repair_journal(journal: Path | None, *, say: Callable[[str], None]) -> None:
-    """Cut off the half record that a killed writer left at a journal's end, and tell of it."""
+    """Cut off an incomplete record at a journal's end, which a killed writer left, and report it."""
     try:
         cut = repair_tail(journal) if journal and journal.is_file() else None
     except OSError as error:
@@ -149,28 +195,28 @@ def repair_journal(journal: Path | None, *, say: Callable[[str], None]) -> None:
         )
 
 
-def _searched(
-    prepared: SearchSession,
+def _search(
+    session: SearchSession,
     execution: Execution,
     *,
     progress: Progress | None,
     say: Callable[[str], None],
     clock: Clock,
 ) -> Outcome:
-    with translate_storage_errors(prepared.place):
-        before = prepared.tried.n
+    with translate_storage_errors(session.storage_label):
+        before = session.trials.n
     began = time.perf_counter()
     stopped: Interrupted | MeasurementFailed | None = None
     try:
-        with logged(prepared, clock=clock, execution=execution.as_json()):
-            search(prepared, execution=execution, progress=progress, notify=say)
+        with log_run(session, clock=clock, execution=execution.as_json()):
+            search(session, execution=execution, progress=progress, notify=say)
     except (Interrupted, MeasurementFailed) as error:
         stopped = error
     seconds = time.perf_counter() - began
-    with translate_storage_errors(prepared.place):
-        results = annotate_uncertainty(collect(prepared), prepared.problem)
-    write_folder(results, prepared.out)
-    write_page(results, prepared.out / "report.html", place=display_name(results.study, prepared.out))
+    with translate_storage_errors(session.storage_label):
+        results = annotate_uncertainty(collect_results(session), session.problem)
+    write_folder(results, session.out)
+    write_page(results, session.out / "report.html", place=display_name(results.study, session.out))
     if stopped:
         raise stopped
     if not results.is_front.any():

@@ -1,1 +1,1 @@
-"""What is called: one thin module for each command group."""
+"""Command line: one thin module for each command."""

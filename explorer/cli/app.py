@@ -62,7 +62,7 @@ app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:
-    """Run the command line; a user's error is told in a few lines and ends with its exit code."""
+    """Run the command line; print a user's error in a few lines and exit with its code."""
     try:
         app()
     except ExplorerError as error:

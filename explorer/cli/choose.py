@@ -9,10 +9,9 @@ from explorer.cli.front import StudyOrFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from typing import Any
 
-    from explorer.pareto.decision.rules import Choice
-    from explorer.problem.columns import Column
+    from explorer.api.results import Column
+    from explorer.api.selection import Choice
 
 
 def choose(
@@ -44,54 +43,51 @@ def choose(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Choose one configuration from the front, say why, and write it as JSON.
+    """Choose one configuration from the front, print why, and write it as JSON.
 
     Always among feasible designs inside the model's domain. The knee is the design at the greatest distance to the line
     (or plane) through the front's extremes, after scaling every objective to [0, 1].
     """
-    import json
-
     from explorer import api
-    from explorer.cli.console import finite, print_json, print_text
+    from explorer.api.results import results_folder
+    from explorer.cli.console import print_json, print_text
     from explorer.errors import WrongUsage
-    from explorer.io.files import write_text
     from explorer.units import parse_quantity
 
-    asked = [flag for flag, is_given in (("--knee", knee), ("--alpha", alpha is not None),
+    flags = [flag for flag, is_set in (("--knee", knee), ("--alpha", alpha is not None),
                                          ("--minimize", minimize is not None), ("--design", design is not None))
-             if is_given]  # fmt: skip
-    if len(asked) != 1:
+             if is_set]  # fmt: skip
+    if len(flags) != 1:
         raise WrongUsage(
-            f"{' and '.join(asked) or 'no rule'} given", fix="give one of --knee, --alpha, --minimize, --design"
+            f"{' and '.join(flags) or 'no rule'} given", fix="give one of --knee, --alpha, --minimize, --design"
         )
     if energy_max is not None and alpha is None:
         raise WrongUsage("--energy-max stands without --alpha", fix="give both, or neither")
-    found = api.load_results(study)
-    choice, payload = api.choose(
-        found, knee=knee, alpha=alpha, energy_max_j=None if energy_max is None else parse_quantity(energy_max, "J"),
+    results = api.load_results(study)
+    choice = api.choose(
+        results, knee=knee, alpha=alpha, energy_max_j=None if energy_max is None else parse_quantity(energy_max, "J"),
         minimize=minimize, design=design, where=where or (), allow_extrapolation=allow_extrapolation,
         device=device, bin_name=bin_name,
     )  # fmt: skip
-    path = output or api.results_folder(study) / "chosen.json"
-    write_text(path, json.dumps(finite(payload), indent=2, ensure_ascii=False) + "\n")
+    path = choice.save(output or results_folder(study) / "chosen.json")
     if as_json:
-        print_json(payload)
+        print_json(choice.record)
         return
-    for line in _told(choice, payload, found.own_columns):
+    for line in _lines(choice, results.own_columns):
         print_text(line)
     print_text(str(path))
 
 
-def _told(choice: "Choice", payload: "Mapping[str, Any]", columns: "Mapping[str, Column]") -> "Iterator[str]":
-    """Say what was chosen and why, where it is applied, the runner-up, and what more accuracy would cost."""
-    from explorer.api import describe
+def _lines(choice: "Choice", columns: "Mapping[str, Column]") -> "Iterator[str]":
+    """Yield the design and its rule, its point on a device, the runner-up, and the cost of more accuracy."""
+    from explorer.api.selection import describe_design as describe
 
     yield f"design {choice.design['design_id']}: {choice.why}"
     yield from (f"  {line}" for line in describe(choice.design, columns))
     if choice.is_extrapolated:
         yield "EXTRAPOLATED: outside the model's domain; measure it before you believe it"
-    if "applied" in payload:
-        applied = payload["applied"]
+    if "applied" in choice.record:
+        applied = choice.record["applied"]
         yield f"applied to {applied['device']} at {applied['operating_point']}, evaluated again:"
         yield from (f"  {line}" for line in describe(applied["design"], columns))
         if applied["is_extrapolated"]:

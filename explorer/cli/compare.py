@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from explorer.pareto.comparison.compare import Comparison
+    from explorer.api.analysis import Comparison
 
 
 def compare(
@@ -24,14 +24,12 @@ def compare(
     C(A,B) is the share of B's front designs that a front design of A dominates or equals.
     """
     from explorer import api
+    from explorer.api.analysis import comparison_json, write_comparison
     from explorer.cli.console import note, print_json, print_text
-    from explorer.pareto.comparison.compare import comparison_json
 
-    asked = [name.strip() for name in objectives.split(",")] if objectives is not None else None
-    comparison = api.compare(studies, objectives=asked)
+    names = [name.strip() for name in objectives.split(",")] if objectives is not None else None
+    comparison = api.compare(studies, objectives=names)
     if output is not None:
-        from explorer.report.pages.comparison import write_comparison
-
         write_comparison(comparison, output)
     if as_json:
         print_json(comparison_json(comparison))
@@ -44,8 +42,8 @@ def compare(
 
 
 def _print(comparison: "Comparison") -> None:
+    from explorer.api.results import n_rows
     from explorer.cli.console import print_table, print_text
-    from explorer.problem.columns import n_rows
 
     letters = _letters(len(comparison.sides))
     rows = [

@@ -1,6 +1,5 @@
-"""How commands speak: data on stdout, notes on stderr, plain text wherever nobody would see colours."""
+"""Output of commands: data on stdout, notes on stderr, plain text where the stream is no terminal."""
 
-import json
 import math
 import os
 import sys
@@ -12,14 +11,15 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-from explorer.problem.columns import Column, bounds, describe
+if TYPE_CHECKING:
+    from explorer.api.results import Column, Columns
 
 _GAP = 2  # spaces between two columns of a table
 _PIPE_WIDTH = 200  # a pipe has no width of its own; rows wider than a default of 80 would be cut
 
 
 def stdout() -> Console:
-    """Return the console for data; made anew at each call, so that a redirected stream is honoured."""
+    """Return the console for data; made at each call, so that a redirected stream is honoured."""
     return _console(sys.stdout)
 
 
@@ -29,7 +29,7 @@ def stderr() -> Console:
 
 
 def note(text: str, *, console: Console | None = None) -> None:
-    """Tell the user something that is not data, on the console of a progress bar where there is one."""
+    """Print a note to stderr, above the progress bar where there is one."""
     (console or stderr()).print(_wrapped(text, sys.stderr), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -67,12 +67,12 @@ def print_table(
 
     Args:
         headers: of the columns.
-        rows: what stands under them.
+        rows: one value for each header.
         title: above all.
         spare: headers of columns that a narrow terminal may do without.
 
     Returns:
-        The headers of what was left out.
+        The headers of the columns that were left out.
     """
     names, body, width = list(headers), [[_cell(value) for value in row] for row in rows], stdout().width
     if _total(_widths(names, body)) > width:
@@ -81,9 +81,9 @@ def print_table(
     for name in spare:
         if _total(_widths(names, body)) <= width:
             break
-        place = names.index(name)
-        left_out.append(names.pop(place))
-        body = [row[:place] + row[place + 1 :] for row in body]
+        i = names.index(name)
+        left_out.append(names.pop(i))
+        body = [row[:i] + row[i + 1 :] for row in body]
     widths = _fitted(names, body, width)
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
     for i, name in enumerate(names):
@@ -97,9 +97,9 @@ def print_table(
 
 
 def _fitted(names: Sequence[str], body: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Return a width for each column that breaks no word; none where the table fits as it is, or cannot be made to.
+    """Return a width for each column that breaks no word; none where the table fits already, or cannot fit.
 
-    What is to spare goes to cells before headers, and first to those that lack least: long texts are broken, names not.
+    Spare width goes to cells before headers, and first to the smallest shortage: long texts are broken, names not.
     """
     cells = [
         max((cell_len(line) for row in body for line in row[i].splitlines()), default=0) for i in range(len(names))
@@ -133,21 +133,10 @@ def _total(widths: Sequence[int]) -> int:
 
 def print_json(payload: Mapping[str, Any], *, one_line: bool = False) -> None:
     """Print JSON that every parser takes: NaN and infinities become null."""
-    sys.stdout.write(json.dumps(finite(payload), indent=None if one_line else 2, ensure_ascii=False) + "\n")
+    from explorer.api.results import to_text
+
+    sys.stdout.write(to_text(payload, indent=None if one_line else 2))
     sys.stdout.flush()
-
-
-def finite(value: Any) -> Any:
-    """Replace what JSON has no word for (NaN, infinity, numpy scalars) by null and plain numbers."""
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    if hasattr(value, "item"):
-        return finite(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _console(stream: Any) -> Console:
@@ -175,22 +164,20 @@ def _is_number(text: str) -> bool:
     return True
 
 
-if TYPE_CHECKING:
-    from explorer.problem.columns import Columns
-
-
-def short_title(column: Column) -> str:
+def short_title(column: "Column") -> str:
     """Name a column for a narrow terminal: 'latency ms'."""
-    unit = (column.shown_in or column.symbol).replace("J*s", "J·s")
+    unit = (column.display_unit or column.symbol).replace("J*s", "J·s")
     return f"{column.short} {unit}".strip()
 
 
-def value_cell(columns: "Columns", name: str, row: int, *, with_bounds: bool, column: Column | None = None) -> object:
-    """Return one value as it is shown: '128.2 [114.9, 142]', or a plain number where it has no interval."""
+def value_cell(columns: "Columns", name: str, row: int, *, with_bounds: bool, column: "Column | None" = None) -> object:
+    """Return one value as text: '128.2 [114.9, 142]', or a plain number where it has no interval."""
+    from explorer.api.results import bounds
+
     value = columns[name][row]
     if isinstance(value, str):
         return value
-    scale = (column or describe(name)).scale
+    scale = (column or column_of(name)).scale
     low, high = bounds(name)
     if not with_bounds or low not in columns or math.isnan(float(columns[low][row])):
         return float(value) / scale

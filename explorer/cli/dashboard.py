@@ -32,7 +32,7 @@ def dashboard(
     if host not in {"127.0.0.1", "localhost"}:
         note(f"note: whoever reaches {host} can read the study and write notes")
     if not no_browser:
-        # Beside the server: a browser in the terminal holds its caller until it is closed.
+        # In a thread: a browser in the terminal blocks its caller until it is closed.
         threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
         server.serve()

@@ -52,29 +52,27 @@ def deploy(
     ] = None,
     level: Annotated[str, typer.Option("--level", help="The memory level of Eq. (1).")] = "dram",
 ) -> None:
-    """Write the deployment bundle of a chosen configuration: manifest, checksums, and what has not been checked.
+    """Write the deployment bundle of a chosen configuration: manifest, checksums, and a list of unchecked claims.
 
-    With --model it holds your network, pruned and quantized at the chosen R and D, and else as a live study measured
-    it; where samples were measured with --codec, --per-tensor, --clip or --full-int8, tell the same here. With --device
-    it holds scripts that set the device's nearest clock and restore the former one. It never tells to set a voltage:
-    that is for the device to choose.
+    With --model it holds your network, pruned and quantized at the chosen R and D with the options of a live study;
+    where samples were measured with --codec, --per-tensor, --clip or --full-int8, give the same here. With --device
+    it holds scripts that set the device's nearest clock and restore the former one. It never sets a voltage:
+    the device chooses it.
     """
     from explorer import api
+    from explorer.api.deployment import SHIPPED, NetworkOptions, load_data
     from explorer.cli.console import note, print_text
-    from explorer.deploy.bundle.network_artifact import NetworkOptions
-    from explorer.network.measurement.labelled_data import load_data
-    from explorer.network.measurement.technology import SHIPPED
 
     options = NetworkOptions(
         codec.value if codec else None, level, technology or SHIPPED, per_tensor=per_tensor,
         clip_to=clip.value if clip else None, calibration=load_data(full_int8) if full_int8 else None,
     )  # fmt: skip
-    made, bundle = api.deploy(
+    manifest, bundle = api.deploy(
         chosen, out=output, model=model, device=device, bin_name=bin_name, force=force,
         allow_extrapolation=allow_extrapolation, network=options,
     )  # fmt: skip
     for name in bundle.names:
         print_text(str(bundle.folder / name))
-    note(f"design {made.design.design_id} of {made.study} ({made.rule.text}). What has NOT been checked:")
-    for text in made.not_checked:
+    note(f"design {manifest.design.design_id} of {manifest.study} ({manifest.rule.text}). What has NOT been checked:")
+    for text in manifest.not_checked:
         note(f"  {text}")

@@ -1,4 +1,4 @@
-"""`explorer doctor`: what this machine can do."""
+"""`explorer doctor`: checks of this machine."""
 
 from typing import Annotated
 
@@ -6,13 +6,13 @@ import typer
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False) -> None:
-    """Tell what this machine can do: optional parts, energy meters, clocks; and how to get what is missing."""
+    """Check this machine: optional parts, energy meters, clocks, and how to install missing parts."""
     from dataclasses import asdict
 
-    from explorer.api.doctor import doctor as look
+    from explorer.api.machine import doctor as check_machine
     from explorer.cli.console import print_json, print_table
 
-    findings = look()
+    findings = check_machine()
     if as_json:
         print_json({"schema": "explorer.doctor/1", "findings": [asdict(finding) for finding in findings]})
         return

@@ -10,9 +10,7 @@ from explorer.cli.front import StudyOrFolder
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from explorer.pareto.explanation.explain import Explanation
-    from explorer.pareto.explanation.local_sensitivity import LocalSensitivity
-    from explorer.pareto.explanation.perturbations import Perturbation
+    from explorer.api.analysis import Explanation, LocalSensitivity, Perturbation
 
 _SIGNS = {"+": "up", "-": "down", "?": "not known", "0": "no effect"}
 # A form knows no effect of a knob that its samples lack: that is not to have measured that there is none.
@@ -39,12 +37,12 @@ def explain(
     """Explain one design: what each knob would change, what holds the design where it is, and what beats it.
 
     Rates are the first-order change for a small step of one knob, or the whole change for another choice, with the
-    interval in which they lie with 90 % probability, given the samples and the priors. Of a table's rows the change is
+    interval that holds them with 90 % probability, given the samples and the priors. Of a table's rows the change is
     that to the rows that differ in one knob alone. The design can be any that was tried, on the front or not.
     """
     from explorer import api
+    from explorer.api.analysis import explanation_json
     from explorer.cli.console import note, print_json, print_prose, print_text
-    from explorer.pareto.explanation.explain import explanation_json
 
     explanation = api.explain(study, design=design, study=study_file)
     for text in explanation.warnings:
@@ -62,22 +60,22 @@ def explain(
 
 
 def _print_design(e: "Explanation") -> None:
-    from explorer import api
+    from explorer.api.selection import describe_design
     from explorer.cli.console import print_prose, print_text
 
-    place = "on the front" if e.is_front else "not on the front" if e.design["is_feasible"] else "not feasible"
+    status = "on the front" if e.is_front else "not on the front" if e.design["is_feasible"] else "not feasible"
     chance = e.design.get("p_front")
     sure = "" if chance is None else f"; probability of being on the front {chance:.2f} ({e.design['certainty']})"
-    print_prose(f"design {e.design['design_id']} of {e.study}: {place}{sure}")
+    print_prose(f"design {e.design['design_id']} of {e.study}: {status}{sure}")
     if e.is_extrapolated:
         print_text("EXTRAPOLATED: outside the model's domain; measure it before you believe it")
-    for line in api.describe(e.design, e.own_columns):
+    for line in describe_design(e.design, e.own_columns):
         print_text(f"  {line}")
     if e.rival is not None:
-        others = "one design beats" if e.rival.n == 1 else f"{e.rival.n} designs beat"
+        rivals = "one design beats" if e.rival.n == 1 else f"{e.rival.n} designs beat"
         p = e.rival.probability
         sure = "" if math.isnan(p) else f" (in {p:.0%} of what the samples allow)"
-        print_prose(f"{others} it; design {e.rival.design_id} by most{sure}:")
+        print_prose(f"{rivals} it; design {e.rival.design_id} by most{sure}:")
         for name, (change, low, high) in e.rival.gains.items():
             span = "" if math.isnan(low) else f" ({_signed(e, name, low)} to {_signed(e, name, high)})"
             print_text(f"  {e.column(name).label}: {_signed(e, name, change)}{span}")
@@ -88,20 +86,27 @@ def _print_rates(e: "Explanation") -> None:
     from explorer.cli.console import print_prose, print_table, print_text
 
     constrained = [limit.column for limit in e.limits if limit.kind == "constraint"]
-    shown = list(dict.fromkeys([*(o.name for o in e.objectives), *constrained]))
-    title, held, sign = _TITLES[e.basis]
+    columns = list(dict.fromkeys([*(o.name for o in e.objectives), *constrained]))
+    title, interval, sign = _TITLES[e.basis]
     left_out: dict[str, int] = {}
-    for name in shown if e.moves else []:
+    for name in columns if e.moves else []:
         column, rates = e.column(name), e.rates[name]
         reached = [end for rate in rates.values() for end in (rate.change, rate.lo, rate.hi) if not math.isnan(end)]
         largest = max(map(abs, reached)) / column.scale
         power = min(3 * math.floor(math.log10(largest) / 3), 0) if largest > 0 else 0
-        unit = f"{f'10^{power} ' if power else ''}{(column.shown_in or column.symbol).replace('J*s', 'J·s')}".strip()
-        moves = _most_told(e.moves, rates, left_out)
+        unit = (
+            f"{f'10^{power} ' if power else ''}{(column.display_unit or column.symbol).replace('J*s', 'J·s')}".strip()
+        )
+        moves = _largest_choices(e.moves, rates, left_out)
         rows = [
             _rate_row(move, rates[move.name], column.scale * 10.0**power, signs=_SIGNS_OF[e.basis]) for move in moves
         ]
-        headers = ["step", f"change{f', {unit}' if unit else ''} {held}".rstrip(), f"% per % {held}".rstrip(), sign]
+        headers = [
+            "step",
+            f"change{f', {unit}' if unit else ''} {interval}".rstrip(),
+            f"% per % {interval}".rstrip(),
+            sign,
+        ]
         if all(move.is_choice for move in moves):
             headers, rows = [headers[0], headers[1], sign], [[row[0], row[1], row[3]] for row in rows]
         print_table(headers, rows, title=f"{title}: {column.label}, here {column.text(float(e.design[name]))}")
@@ -110,43 +115,43 @@ def _print_rates(e: "Explanation") -> None:
         print_prose("* only one way is open, or none (see the limits); the rate is for the step as it is written")
     for knob, n in left_out.items():
         print_prose(f"{n} other choices of {e.column(knob).label} change each of them less (--json lists them)")
-    print_prose(_caveat(e, ", ".join(name for name in e.rates if name not in shown)))
+    print_prose(_caveat(e, ", ".join(name for name in e.rates if name not in columns)))
     print_text("")
 
 
-def _caveat(e: "Explanation", others: str) -> str:
+def _caveat(e: "Explanation", more: str) -> str:
     if e.basis == "readings":
         if not e.moves:
             return "No other row differs from it in one knob alone: the table does not tell what one knob does."
-        said = "Rows that differ in one knob alone; a row that was measured once has no interval, and none is invented."
+        text = "Rows that differ in one knob alone; a row that was measured once has no interval, and none is invented."
     elif e.basis == "prediction":
-        said = "The model has no posterior: how sure these changes are is not known."
+        text = "The model has no posterior: how sure these changes are is not known."
     elif e.basis == "responses":
-        said = (
+        text = (
             "Intervals are what the samples and the form fitted to them leave open (its errors: `explorer fit`). Where "
             "none is modelled, that column's samples lack the knob, or its form found no use for it."
         )
     else:
-        said = (
+        text = (
             "The signs and shapes that effects can have are physics that the model assumes, and an interval without "
             "width is assumed altogether; how much of each coefficient the samples tell: `explorer fit`."
         )
-    return f"{said} Also with --json: {others}." if others else said
+    return f"{text} Also with --json: {more}." if more else text
 
 
-def _most_told(
+def _largest_choices(
     moves: "Sequence[Perturbation]", rates: "Mapping[str, LocalSensitivity]", left_out: dict[str, int]
 ) -> "list[Perturbation]":
     """Return the moves in order; of many choices on one knob those that change most, and count the others."""
-    kept = []
+    largest = []
     for move in moves:
-        rivals = [rates[other.name] for other in moves if other.is_choice and other.knob == move.knob]
+        rivals = [rates[one.name] for one in moves if one.is_choice and one.knob == move.knob]
         n_larger = sum(abs(rate.change) > abs(rates[move.name].change) for rate in rivals)
         if not move.is_choice or n_larger < _MOST_CHOICES:
-            kept.append(move)
+            largest.append(move)
         else:
             left_out[move.knob] = len(rivals) - _MOST_CHOICES
-    return kept
+    return largest
 
 
 def _rate_row(
@@ -154,12 +159,12 @@ def _rate_row(
 ) -> list[object]:
     change, share = "0", "0"
     if rate.sign != "0":
-        held = "" if math.isnan(rate.lo) else f" [{_short(rate.lo / scale)}, {_short(rate.hi / scale)}]"
-        change = f"{rate.change / scale:+.3g}{held}"
-        held = (
+        interval = "" if math.isnan(rate.lo) else f" [{_short(rate.lo / scale)}, {_short(rate.hi / scale)}]"
+        change = f"{rate.change / scale:+.3g}{interval}"
+        interval = (
             "" if math.isnan(rate.elasticity_lo) else f" [{_short(rate.elasticity_lo)}, {_short(rate.elasticity_hi)}]"
         )
-        share = f"{rate.elasticity:+.2g}{held}"
+        share = f"{rate.elasticity:+.2g}{interval}"
     if move.is_choice:
         return [move.label, change, "-", signs[rate.sign]]
     return [f"{move.label} +{move.step}{'' if move.directions == 'both' else '*'}", change, share, signs[rate.sign]]

@@ -1,4 +1,4 @@
-"""`explorer fit`: a model from measurements, and what it is worth."""
+"""`explorer fit`: fits a model to measurements and judges it."""
 
 import math
 from pathlib import Path
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from explorer.models.parametric.surrogate import Surrogate
-    from explorer.models.response.multi_target import MultiResponse
+    from explorer.api.models import MultiResponse, Surrogate
 
 
 def fit(
@@ -28,12 +27,14 @@ def fit(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Fit a model to measured samples; tell what it is worth on rows that it has not seen.
+    """Fit a model to measured samples, and judge it on rows that it was not fitted to.
 
     Exactly the paper's five knobs are fitted by the paper's shapes, whose priors are written down; any other table by
     the form that predicts unseen rows best. Several files compose: accuracy from one, energy from another.
     """
-    import json
+    from explorer import api
+    from explorer.api.models import MultiResponse
+    from explorer.cli.console import note, print_json
 
     from explorer.cli.console import finite, note, print_json
     from explorer.io.files import write_text
@@ -47,15 +48,14 @@ def fit(
     summary = model_summary(model)
     advice = suggest_for_model(model, posterior_draws(model))
     if output is not None:
-        write_text(output, json.dumps(finite(model_to_json(model)), indent=1, ensure_ascii=False) + "\n")
+        fitted.save(output)
     if as_json:
-        told = {"design": advice.design, "reduction": advice.reduction} if advice else None
-        print_json({**summary, "next_measurement": told})
+        print_json(fitted.to_json())
         return
     if isinstance(model, MultiResponse):
         _print_responses(model, summary)
     else:
-        _print_shapes(model, summary, advice.text() if advice else "")
+        _print_forms(model, summary, advice.text() if advice else "")
     for text in dict.fromkeys((*model.notes, *summary["warnings"])):
         note(f"note: {text}")
     if output is not None:
@@ -85,8 +85,8 @@ def _print_worth(summary: dict[str, Any], *, baselines: dict[str, str]) -> None:
 
 
 def _print_responses(model: "MultiResponse", summary: dict[str, Any]) -> None:
+    from explorer.api.models import candidate_rows
     from explorer.cli.console import print_table, print_text
-    from explorer.models.quality.summary import candidate_rows
 
     print_text(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")
     print_text("Fitted by responses: the form that predicts unseen rows best, for each target.")
@@ -111,9 +111,9 @@ def _print_responses(model: "MultiResponse", summary: dict[str, Any]) -> None:
         print_text(f"  {text}")
 
 
-def _print_shapes(model: "Surrogate", summary: dict[str, Any], advice: str) -> None:
+def _print_forms(model: "Surrogate", summary: dict[str, Any], advice: str) -> None:
+    from explorer.api.models import EXPONENT_SOURCE, THRESHOLD_SOURCE
     from explorer.cli.console import print_table, print_text
-    from explorer.models.parametric.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE
 
     coefficients = summary["coefficients"]
     print_text(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")
@@ -148,7 +148,7 @@ def _print_shapes(model: "Surrogate", summary: dict[str, Any], advice: str) -> N
     print_text("")
     print_text("Shapes, relative to each family's least compressed sample (r weights, q bits, v voltage, c clock):")
     for shape in model.fits.values():
-        print_text(f"  {shape.shape.formula}")
+        print_text(f"  {shape.form.formula}")
     for law in summary["laws"]:
         print_text(
             f"  {law['family']}: f <= {law['constant'] / 1e9:.3g} GHz (V - {law['threshold_v']:.2g})"

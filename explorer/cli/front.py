@@ -1,4 +1,4 @@
-"""`explorer front` and `explorer report`: what a study has found."""
+"""`explorer front` and `explorer report`: the results of a study."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from explorer.pareto.results.results import Results
-    from explorer.problem.columns import Columns
+    from explorer.api.results import Columns, Results
 
-# A front of a few dozen designs is read row by row; of a thousand, a screenful says as much.
+# A front of a few dozen designs is read row by row; of a thousand, a screenful is enough.
 _MOST, _SOME = 100, 40
 
 StudyOrFolder = Annotated[
@@ -38,12 +37,9 @@ def front(
     """
     import sys
 
-    from explorer import api
-    from explorer.pareto.results.csv_text import csv_parts
-    from explorer.pareto.results.front_json import front_head, front_parts
-    from explorer.pareto.results.results import front_order
+    from explorer.api.results import csv_parts, front_head, front_order, front_parts, load_results
 
-    results = api.load_results(study)
+    results = load_results(study)
     columns = results.front_columns
     if style is Format.json:
         sys.stdout.writelines(front_parts(columns, front_head(results)))
@@ -54,13 +50,11 @@ def front(
 
 
 def _print_front(results: "Results", columns: "Columns", *, is_all: bool) -> None:
+    from explorer.api.results import COLUMNS, front_order, is_extrapolated, n_rows, own_knobs
     from explorer.cli.console import note, print_table, short_title, value_cell
-    from explorer.pareto.results.results import front_order
-    from explorer.problem.applicability import is_extrapolated
-    from explorer.problem.columns import COLUMNS, n_rows, own_knobs
 
     n = n_rows(columns)
-    shown = range(n) if is_all or n <= _MOST else [round(i * (n - 1) / (_SOME - 1)) for i in range(_SOME)]
+    rows_shown = range(n) if is_all or n <= _MOST else [round(i * (n - 1) / (_SOME - 1)) for i in range(_SOME)]
     hidden = {
         "design_id",
         "origin",
@@ -70,19 +64,22 @@ def _print_front(results: "Results", columns: "Columns", *, is_all: bool) -> Non
         "sample_distance",
         "nearest_sample",
     }
-    asked = {o.name for o in results.objectives}
-    told = {*COLUMNS, *own_knobs(columns)} - hidden
-    names = [name for name in front_order(columns) if name in told]
+    objectives = {o.name for o in results.objectives}
+    visible = {*COLUMNS, *own_knobs(columns)} - hidden
+    names = [name for name in front_order(columns) if name in visible]
     outside = is_extrapolated(columns["domain_distance"])
     rows = [
         [
             f"{columns['design_id'][i]}{'*' if outside[i] else ''}",
-            *[value_cell(columns, name, i, with_bounds=name in asked, column=results.column(name)) for name in names],
+            *[
+                value_cell(columns, name, i, with_bounds=name in objectives, column=results.column(name))
+                for name in names
+            ],
         ]
-        for i in shown
+        for i in rows_shown
     ]
     titles = {n: short_title(results.column(n)) for n in names}
-    spare = [titles[name] for name in _spare(columns, names) if name not in asked]
+    spare = [titles[name] for name in _spare(columns, names) if name not in objectives]
     left_out = print_table(["design", *titles.values()], rows, spare=spare)
     if len(rows) < n:
         note(
@@ -99,13 +96,13 @@ def _print_front(results: "Results", columns: "Columns", *, is_all: bool) -> Non
         note(f"note: {text}")
 
 
-# What a narrow terminal does without, the first ones first, unless it is an objective.
+# Columns that a narrow terminal omits, the first ones first, unless they are objectives.
 _SPARE = ("domain_distance", "weighted_cost", "edp_js", "size_bytes", "power_w", "latency_s", "energy_j", "accuracy",
           "p_front")  # fmt: skip
 
 
 def _brackets(results: "Results", columns: "Columns") -> str:
-    """Say what the intervals are."""
+    """Return the kind of the intervals, as a phrase."""
     if "certainty" in columns:
         return "their 90 % intervals"
     kind = results.provenance.get("model", {}).get("kind", "")
@@ -115,7 +112,7 @@ def _brackets(results: "Results", columns: "Columns") -> str:
 
 def _spare(columns: "Columns", names: Sequence[str]) -> list[str]:
     """Return the columns that can be done without: knobs that are the same in all designs, then `_SPARE`."""
-    from explorer.problem.columns import knobs_of
+    from explorer.api.results import knobs_of
 
     same = [name for name in knobs_of(columns) if name in names and len(set(columns[name].tolist())) == 1]
     return [*same, *(name for name in _SPARE if name in names)]
@@ -129,16 +126,15 @@ def report(
     png: Annotated[bool, typer.Option("--png", help="Write the plot as PNG instead (needs a browser).")] = False,
     svg: Annotated[bool, typer.Option("--svg", help="Write the plot as SVG instead (needs a browser).")] = False,
 ) -> None:
-    """Write the result page anew: one HTML file that opens without a network."""
+    """Write the result page again: one HTML file that opens without a network."""
     from explorer import api
+    from explorer.api.analysis import report_image
     from explorer.cli.console import print_text
     from explorer.errors import WrongUsage
-    from explorer.report.pages.write import write_image
 
     if png and svg:
         raise WrongUsage("--png and --svg exclude each other", fix="ask for one of them, then for the other")
     if not (png or svg):
-        print_text(str(api.write_report(study, output)))
+        print_text(str(api.report(study, output)))
         return
-    path = output or api.results_folder(study) / ("front.png" if png else "front.svg")
-    print_text(str(write_image(api.load_results(study), path, kind="png" if png else "svg")))
+    print_text(str(report_image(study, output, kind="png" if png else "svg")))

@@ -23,20 +23,16 @@ def import_opp(
     """
     import sys
 
+    from explorer import api
     from explorer.cli.console import note
-    from explorer.io.files import write_text
-    from explorer.problem.opp_import import device_toml, import_points
 
-    table = import_points(file, cluster=cluster, bin_name=bin_name)
-    text = device_toml(table, title=f"{table.name} of {file.name}", source=f"{file.name}, table {table.name}")
+    table, text = api.import_opp(file, cluster=cluster, bin_name=bin_name, output=output)
     if output is None:
         sys.stdout.write(text)
-    else:
-        write_text(output, text)
     for line in table.notes:
         note(f"note: {line}")
     bins = sorted({point.bin for point in table.points} - {""})
     if len(bins) > 1:
         note(f"note: {len(bins)} speed bins: {', '.join(bins)}; a space says which its chip is: bin = '{bins[0]}'")
-    place = f'[operating_points] device = "{output}"' if output else "write it with -o DEVICE.toml"
-    note(f"{len(table.points)} operating points; a search space names them: {place}")
+    usage = f'[operating_points] device = "{output}"' if output else "write it with -o DEVICE.toml"
+    note(f"{len(table.points)} operating points; a search space names them: {usage}")

@@ -22,35 +22,23 @@ def init(
 ) -> None:
     """Write a commented space and study for your samples: search_spaces/NAME.toml and studies/NAME.toml.
 
-    Knobs are the columns that explorer knows and those that look like knobs; objectives are what was measured in every
+    Knobs are the columns that explorer knows and those that look like knobs; objectives are targets measured in every
     row; ranges and lists are those of the samples. Look through both files, then `explorer run NAME`.
     """
     import shlex
 
+    from explorer import api
     from explorer.cli.console import note, print_text
-    from explorer.errors import WrongUsage
-    from explorer.io.files import write_text
-    from explorer.models.scaffold import fitted_name, scaffold_study, starter_name
 
-    called = starter_name(samples, asked=name)
-    starter = scaffold_study(samples, name=called, folder=Path("studies"), knobs=knob or (), is_table=table)
-    texts = {Path("studies") / f"{called}.toml": starter.study}
-    if starter.space is not None:
-        texts = {Path("search_spaces") / f"{called}.toml": starter.space, **texts}
-    there = [str(path) for path in texts if path.exists()]
-    if there and not force:
-        raise WrongUsage(f"{' and '.join(there)}: there already", fix="take another --name, or --force to replace")
-    for path, text in texts.items():
-        write_text(path, text)
+    starter = api.init(samples, name=name, knobs=knob or (), table=table, force=force)
+    for path in starter.paths:
         print_text(str(path))
-    if called == f"my-{samples.stem}":
-        note(f"note: called '{called}', for what ships as '{samples.stem}' would no longer be found here")
     for text in starter.notes:
         note(f"note: {text}")
-    note(f"look through {'it' if len(texts) == 1 else 'them'}, then:")
+    note(f"look through {'it' if len(starter.paths) == 1 else 'them'}, then:")
     if not table:
         columns = "".join(f" --knob {shlex.quote(column)}" for column in knob or ())
-        model = shlex.quote(fitted_name(samples.name))
+        model = shlex.quote(starter.model_file)
         note(f"  explorer fit {shlex.quote(str(samples))}{columns} -o {model}    # what the model is worth")
-    note(f"  explorer run {called}")
-    note(f"  explorer choose {called} --knee")
+    note(f"  explorer run {starter.name}")
+    note(f"  explorer choose {starter.name} --knee")

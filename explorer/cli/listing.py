@@ -1,4 +1,4 @@
-"""`explorer list` and `explorer schema`: what ships, and what declarations may say."""
+"""`explorer list` and `explorer schema`: names that can be given, and the schemas of declarations."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -17,66 +17,34 @@ class Kind(StrEnum):
 
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False) -> None:
     """List what can be named: studies, search spaces, devices, models, networks, objectives and samplers."""
+    from explorer import api
     from explorer.cli.console import print_json, print_table, print_text
-    from explorer.io.catalog import available, other_names, title_of
-    from explorer.network.graph.model import shipped_networks
-    from explorer.problem.declarations.study import SHIPPED_MODELS
-    from explorer.problem.objectives import OBJECTIVES
-    from explorer.problem.study import SAMPLERS
 
-    studies = [{"name": p.stem, "title": title_of(p), "file": str(p)} for p in available("studies")]
-    spaces = [{"name": p.stem, "title": title_of(p), "file": str(p)} for p in available("search_spaces")]
-    devices = [
-        {"name": p.stem, "also": list(other_names(p)), "title": title_of(p), "file": str(p)}
-        for p in available("search_spaces/devices")
-    ]
-    objectives = [{"name": o.name, "direction": o.direction, "label": o.title} for o in OBJECTIVES.values()]
+    names = api.catalog()
     if as_json:
-        print_json(
-            {
-                "schema": "explorer.list/1",
-                "studies": studies,
-                "search_spaces": spaces,
-                "devices": devices,
-                "models": [*SHIPPED_MODELS],
-                "networks": list(shipped_networks()),
-                "objectives": objectives,
-                "samplers": list(SAMPLERS),
-            }
-        )
+        print_json(names)
         return
-    print_table(["study", "what it asks"], [[s["name"], s["title"]] for s in studies])
+    print_table(["study", "what it asks"], [[s["name"], s["title"]] for s in names["studies"]])
     print_text("")
-    print_table(["search space", "what it is"], [[s["name"], s["title"]] for s in spaces])
+    print_table(["search space", "what it is"], [[s["name"], s["title"]] for s in names["search_spaces"]])
     print_text("")
-    called = [[" or ".join((p.stem, *other_names(p))), title_of(p)] for p in available("search_spaces/devices")]
-    print_table(["device", "whose operating points"], called)
+    devices = [[" or ".join((d["name"], *d["also"])), d["title"]] for d in names["devices"]]
+    print_table(["device", "whose operating points"], devices)
     print_text("")
-    print_table(["objective", "direction", "meaning"], [[o["name"], o["direction"], o["label"]] for o in objectives])
+    objectives = [[o["name"], o["direction"], o["label"]] for o in names["objectives"]]
+    print_table(["objective", "direction", "meaning"], objectives)
     print_text("")
     print_text("models: paper (ten samples), h100 (360 measured rows), or a model.json or samples CSV of your own")
-    print_text(f"networks to measure, on the data `digits`: {', '.join(shipped_networks())}")
-    print_text(f"samplers: {', '.join(SAMPLERS)}")
+    print_text(f"networks to measure, on the data `digits`: {', '.join(names['networks'])}")
+    print_text(f"samplers: {', '.join(names['samplers'])}")
 
 
 def schema(
     kind: Annotated[Kind | None, typer.Argument(help="Which kind of file.", show_default="all, by name")] = None,
 ) -> None:
     """Print the JSON schema of a study, search space or device, for an editor, or of a bundle's manifest."""
+    from explorer import api
     from explorer.cli.console import print_json
-    from explorer.deploy.bundle.schema import ManifestFile
-    from explorer.devices.device import DeviceFile
-    from explorer.problem.declarations.space import SpaceFile
-    from explorer.problem.study import StudyFile
 
-    draft = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    schemas = {
-        Kind.study: StudyFile.model_json_schema(),
-        Kind.space: SpaceFile.model_json_schema(),
-        Kind.deploy: ManifestFile.model_json_schema(),
-        Kind.device: DeviceFile.model_json_schema(),
-    }
-    if kind is None:
-        print_json({str(name): {**draft, **schema} for name, schema in schemas.items()})
-    else:
-        print_json({**draft, **schemas[kind]})
+    schemas = api.schema()
+    print_json(schemas if kind is None else schemas[kind.value])

@@ -1,4 +1,4 @@
-"""`explorer measure`: what compressed versions of a real network are worth, measured."""
+"""`explorer measure`: measures compressed versions of a real network."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from explorer.network.measurement.measure import Row
-    from explorer.network.measurement.setup import MeasurementSetup
-
-SAVE_EVERY_S = 5.0
+    from explorer.api.measurement import Measurement, Row
 
 
 class Codec(StrEnum):
@@ -66,113 +63,44 @@ def measure(
     time_limit: Annotated[float | None, typer.Option("--time-limit", help="Seconds for each design.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Prune and quantize a network to each design, run it on labelled data, and write what was measured.
+    """Prune and quantize a network to each design, run it on labelled data, and write the measurements.
 
     Accuracy comes with its 95 % Wilson interval, latency is the median of interleaved runs on one thread, size names
     its codec. Energy is measured where this machine has a meter, and otherwise absent; energy_mac_mem_j is Eq. (1)
-    under a declared technology. Designs that end in the same codes are measured once. Ctrl-C keeps what is done.
+    under a declared technology. Designs that end in the same codes are measured once. Ctrl-C keeps finished designs.
     """
+    from explorer import api
+    from explorer.api.measurement import SHIPPED, MeasurementOptions
     from explorer.cli.console import note, print_json
-    from explorer.errors import Interrupted, MeasurementFailed, WrongUsage
-    from explorer.network.graph.model import load_network
-    from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs, read_grid
-    from explorer.network.measurement.labelled_data import load_data
-    from explorer.network.measurement.setup import MeasurementOptions, prepare_measurement
-    from explorer.network.measurement.technology import SHIPPED
+    from explorer.cli.progress import counting_progress
 
-    if designs is not None and grid is not None:
-        raise WrongUsage("--designs stands beside --grid", fix="give one of them")
-    network = load_network(model)
-    name = family or network.name
-    wanted = read_grid(designs, family=name) if designs else grid_designs(grid or DEFAULT_GRID, family=name)
-    conditions = MeasurementOptions(
+    options = MeasurementOptions(
         codec=codec.value, per_tensor=per_tensor, clip_to=clip.value if clip else None, energy=energy.value,
         seconds=time_limit, device=device, level=level, technology=technology or SHIPPED,
     )  # fmt: skip
-    calibration = load_data(full_int8) if full_int8 else None
-    bench = prepare_measurement(network, load_data(data), conditions=conditions, calibration=calibration)
-    rows: list[Row] = []
-    try:
-        _measure_all(bench, wanted, rows=rows, output=output)
-    except KeyboardInterrupt:
-        if output is not None and rows:
-            _write(bench, rows, output=output)
-        kept = f"the {len(rows)} designs measured so far are in {output}" if output and rows else "nothing was written"
-        raise Interrupted(f"stopped; {kept}", fix="the same command measures all of them again") from None
-    failed = [row for row in rows if row["error"]]
-    if len(failed) == len(rows):
-        raise MeasurementFailed(
-            f"none of {len(rows)} designs could be measured: {failed[0]['error']}", fix="mend that, or try one design"
-        )
+    with counting_progress("measuring") as advance:
+        result = api.measure(
+            model, data=data, designs=designs, grid=grid, family=family, calibration=full_int8, options=options,
+            output=output, progress=advance,
+        )  # fmt: skip
     if as_json:
-        print_json(_payload(bench, rows))
+        print_json(result.to_json())
     else:
-        _print(bench, rows)
-    for row in failed[:5]:
+        _print(result)
+    for row in result.failures[:5]:
         note(f"note: R = {row['pruning_ratio']:g}, D = {row['quant_step']:g} failed: {row['error']}")
     if output is not None:
-        _write(bench, rows, output=output)
-        note(f"wrote {output} and {_sidecar(output).name}")
+        note(f"wrote {output} and {output.stem}.provenance.json")
 
 
-def _measure_all(bench: "MeasurementSetup", designs: Any, *, rows: "list[Row]", output: Path | None) -> None:
-    import time
-
-    from explorer.cli.progress import counting_progress
-    from explorer.network.measurement.measure import measure_table
-
-    saved = time.monotonic() - 2 * SAVE_EVERY_S
-    with counting_progress("measuring", total=len(designs["family"])) as advance:
-        for row in measure_table(bench, designs):
-            rows.append(row)
-            advance()
-            # The first good row at once: a place that cannot be written shows before the work is done.
-            is_due = time.monotonic() - saved > SAVE_EVERY_S and not all(row["error"] for row in rows)
-            if output is not None and is_due:
-                _write(bench, rows, output=output)
-                saved = time.monotonic()
-
-
-def _sidecar(output: Path) -> Path:
-    return output.with_name(f"{output.stem}.provenance.json")
-
-
-def _write(bench: "MeasurementSetup", rows: "list[Row]", *, output: Path) -> None:
-    import datetime
-    import json
-
-    from explorer.io.files import write_text
-    from explorer.network.measurement.measure import as_columns
-    from explorer.network.measurement.provenance import provenance
-    from explorer.pareto.results.csv_text import csv_text
-
-    columns = as_columns(rows)
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    write_text(output, csv_text(columns, list(columns)))
-    write_text(_sidecar(output), json.dumps(provenance(bench, when=now), indent=1, ensure_ascii=False) + "\n")
-
-
-def _payload(bench: "MeasurementSetup", rows: "list[Row]") -> dict[str, Any]:
-    import datetime
-
-    from explorer.network.measurement.provenance import provenance
-
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    operators = [
-        {"name": o.name, "operator": o.operator, "n_macs": o.n_macs, "n_accesses": o.n_accesses}
-        for o in bench.counts.operators
-    ]
-    said = provenance(bench, when=now)
-    return {**said, "schema": "explorer.measure/1", "operators": operators, "designs": rows}
-
-
-def _print(bench: "MeasurementSetup", rows: "list[Row]") -> None:
+def _print(result: "Measurement") -> None:
     from explorer.cli.console import note, print_table, print_text
 
-    network, counts = bench.network, bench.counts
+    setup, rows = result.setup, result.rows
+    network, counts = setup.network, setup.counts
     print_text(
-        f"{network.name}: {network.n_weights:,} weights, {network.n_bytes:,} bytes; {int(bench.is_right.sum())} of "
-        f"{bench.data.n_samples} right; {counts.n_macs:,} MACs and {counts.n_accesses:,} memory accesses a run"
+        f"{network.name}: {network.n_weights:,} weights, {network.n_bytes:,} bytes; {int(setup.is_correct.sum())} of "
+        f"{setup.data.n_samples} right; {counts.n_macs:,} MACs and {counts.n_accesses:,} memory accesses a run"
     )
     print_text("")
     titles = ["R", "D", "R_eff", "accuracy", "95 % interval", "latency us", f"{rows[0].get('size_codec', '')} bytes",
@@ -180,9 +108,9 @@ def _print(bench: "MeasurementSetup", rows: "list[Row]") -> None:
     print_table(titles, [_cells(row) for row in rows])
     note("weights that are zero save no time on dense hardware; latency is onnxruntime's, one thread")
     note(
-        f"energy: {bench.meter.name}, idle in it" if bench.meter else "energy: no meter on this machine, none measured"
+        f"energy: {setup.meter.name}, idle in it" if setup.meter else "energy: no meter on this machine, none measured"
     )
-    note(f"eq. (1) is modelled: {bench.technology.title}, every access to {bench.conditions.level}")
+    note(f"eq. (1) is modelled: {setup.technology.title}, every access to {setup.options.level}")
     if counts.uncounted:
         note(f"not counted: {', '.join(counts.uncounted[:5])}")
 

@@ -1,4 +1,4 @@
-"""`explorer predict`: what a model says of a design, or of a table of them."""
+"""`explorer predict`: predictions of a model for one design, or for a table of them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,13 +24,10 @@ def predict(
     """Predict accuracy, latency, energy, power and size of designs: one by its knobs, or many from a CSV."""
     import sys
 
+    from explorer.api.models import predict_columns
+    from explorer.api.results import COLUMNS, bounds, csv_text
     from explorer.cli.console import note, print_json, print_table, short_title, value_cell
     from explorer.errors import WrongUsage
-    from explorer.models.loading import load_model
-    from explorer.models.predict import implied_knobs, one_design, predict_designs, takes_unquantized
-    from explorer.models.samples.samples import read_designs
-    from explorer.pareto.results.csv_text import csv_text
-    from explorer.problem.columns import COLUMNS, describe
 
     knobs = {
         "family": family,
@@ -40,19 +37,10 @@ def predict(
         "frequency_hz": frequency,
         **dict(_pair(text) for text in own or ()),
     }
-    given = {name: text for name, text in knobs.items() if text is not None}
-    if designs is not None and given:
-        raise WrongUsage(f"--designs stands beside {', '.join(given)}", fix="give a file, or one design's knobs")
-    surrogate = load_model(model)
-    if designs is not None:
-        family_ = surrogate.families[0]
-        categories = tuple(surrogate.choices(family_))
-        needed = ("family", *surrogate.domain[family_], *categories)
-        may_be_zero, implied = takes_unquantized(surrogate), implied_knobs(surrogate)
-        asked = read_designs(designs, knobs=needed, categories=categories, implied=implied, is_measured=may_be_zero)
-    else:
-        asked = one_design(surrogate, given)
-    columns = predict_designs(surrogate, asked)
+    texts = {name: text for name, text in knobs.items() if text is not None}
+    if designs is not None and texts:
+        raise WrongUsage(f"--designs stands beside {', '.join(texts)}", fix="give a file, or one design's knobs")
+    columns = predict_columns(model, designs, texts)
     n = len(columns["family"])
     if style is Format.csv:
         sys.stdout.write(csv_text(columns, list(columns)))
@@ -60,8 +48,9 @@ def predict(
         listed = [{name: values[i] for name, values in columns.items()} for i in range(n)]
         print_json({"schema": "explorer.predict/1", "model": model, "designs": listed})
     else:
-        names = [name for name in columns if name in COLUMNS or name in asked]
-        titles = [short_title(describe(name)) if name in COLUMNS else name for name in names]
+        ends = {end for name in columns for end in bounds(name)}
+        names = [name for name in columns if name not in ends]
+        titles = [short_title(column_of(name)) if name in COLUMNS else name for name in names]
         rows = [[value_cell(columns, name, i, with_bounds=True) for name in names] for i in range(n)]
         if n == 1:
             print_table(["quantity", "value"], list(zip(titles, rows[0], strict=True)))

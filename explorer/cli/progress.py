@@ -1,4 +1,4 @@
-"""Progress bars on stderr, where somebody is there to see them."""
+"""Progress bars on stderr when it is a terminal."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from explorer.cli.console import note, stderr
 
 if TYPE_CHECKING:
-    from explorer.search.progress import Progress as SearchProgress
+    from explorer.api.studies import Progress as SearchProgress
 
-# One measured design may take minutes: over rich's own 30 s there would be no speed to tell the time left by.
+# A measured design may take minutes: over rich's default of 30 s the remaining time could not be estimated.
 _SPEED_OVER_S = 3600.0
 
 
@@ -19,7 +19,7 @@ def search_progress() -> Iterator[tuple["SearchProgress", Callable[[str], None]]
     """Show trials, the best hypervolume so far and the time left; nothing where stderr is no terminal.
 
     Yields:
-        What to call with the progress, and with a note: it stands above the bar.
+        A callback for progress, and one for notes, which are printed above the bar.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -46,13 +46,13 @@ def search_progress() -> Iterator[tuple["SearchProgress", Callable[[str], None]]
 
 
 @contextmanager
-def counting_progress(title: str, *, total: int) -> Iterator[Callable[[], None]]:
-    """Show how many of a known number are done and the time left; call what it yields after each."""
+def counting_progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar; yields a callback for the numbers of finished and of all steps."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = stderr()
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     is_hidden, period = not console.is_terminal, _SPEED_OVER_S
     with Progress(*columns, console=console, transient=True, disable=is_hidden, speed_estimate_period=period) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda: bar.advance(task)
+        task = bar.add_task(title, total=None)
+        yield lambda n_done, n_all: bar.update(task, completed=n_done, total=n_all)

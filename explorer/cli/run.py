@@ -1,5 +1,6 @@
 """`explorer run`: run or resume a study."""
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from explorer.pareto.results.results import Results
+    from explorer.api.results import Results
 
 Trials = Annotated[
     int | None, typer.Option("--trials", help="COMPLETE trials wanted in all.", show_default="the study's")
@@ -63,17 +64,18 @@ def run(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")] = False,
 ) -> None:
-    """Run a study, or go on where it stopped; write its front, its page and its provenance.
+    """Run or resume a study; write its front, its page and its provenance.
 
-    A second run adds only the trials that are missing. Ctrl-C saves what is finished; the same command goes on.
+    A second run adds only the trials that are missing. Ctrl-C saves what has finished; the same command continues.
     """
     from explorer import api
+    from explorer.api.results import RESULTS_FOLDER, display_name
     from explorer.cli.console import note, print_json, print_prose
     from explorer.cli.progress import search_progress
     from explorer.errors import ExplorerError
 
     try:
-        # What a function of the user's prints is not data.
+        # Prints of the user's function are not data.
         with redirect_stdout(sys.stderr), search_progress() as (progress, say):
             outcome = api.run(
                 study,
@@ -95,7 +97,7 @@ def run(
             )
     except ExplorerError as error:
         if error.exit_code in {4, 130}:
-            folder = out or api.RESULTS_FOLDER / Path(study).stem
+            folder = out or RESULTS_FOLDER / Path(study).stem
             note(f"saved what was found so far in {folder}/")
         raise
     results, folder = outcome.results, outcome.out
@@ -134,9 +136,10 @@ def run(
     if results.advice:
         print_prose(results.advice)
     print_prose(f"{folder}/: report.html (open it in a browser), front.csv, front.json, trials.csv, provenance.json")
+    note(f"next: explorer choose {shlex.quote(display_name(results.study, folder))} --knee")
 
 
-def _resources(given: list[str]) -> dict[str, float]:
+def _resources(texts: list[str]) -> dict[str, float]:
     """Return amounts by name.
 
     Raises:
@@ -144,20 +147,20 @@ def _resources(given: list[str]) -> dict[str, float]:
     """
     from explorer.errors import WrongUsage
 
-    found = {}
-    for text in given:
+    amounts = {}
+    for text in texts:
         name, _, amount = text.partition("=")
         try:
-            found[name.strip()] = float(amount)
+            amounts[name.strip()] = float(amount)
         except ValueError:
-            found[""] = 0.0
-        if not name.strip() or not 0 < found.get(name.strip(), 0.0) < float("inf"):
+            amounts[""] = 0.0
+        if not name.strip() or not 0 < amounts.get(name.strip(), 0.0) < float("inf"):
             raise WrongUsage(f"--resource {text}: is not NAME=N", fix="write for example --resource board=1")
-    return found
+    return amounts
 
 
 def _certificate(results: "Results") -> Iterator[str]:
-    """Say how much of the exact front was found, and how sure it is."""
+    """Yield the share of the exact front that the search reached, and the certainty of the front."""
     exact = results.exact
     if exact is None and "measurement" in results.provenance:
         yield "every design was measured: no exact front to hold the search against, it would have to be measured too"

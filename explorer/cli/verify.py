@@ -1,4 +1,4 @@
-"""`explorer verify`: a bundle held against what it promises."""
+"""`explorer verify`: checks a bundle against its checksums, codes and predictions."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from explorer.deploy.verification.check import Check, Interval
+    from explorer.api.deployment import Check, Interval
 
 _INSIDE = {"kept": "yes", "broken": "NO"}
 
@@ -26,20 +26,20 @@ def verify(
     no_energy: Annotated[bool, typer.Option("--no-energy", help="Read no energy meter.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Hold a bundle against what it promises: checksums, codes, and predictions against measurements.
+    """Verify a bundle: checksums, codes, and predictions against measurements.
 
     A promise is broken, and the exit code 4, where a file was changed, the network does not run, its codes are not
-    those of Eq. (5), or all that was measured lies outside the predicted 90 % interval: for accuracy, where that and
-    the measured 95 % Wilson interval have nothing in common. Latency, energy and the clock are judged on the device
-    alone. What was not measured is told, and breaks nothing.
+    those of Eq. (5), or every measurement is outside the predicted 90 % interval: for accuracy, where it does not
+    overlap the measured 95 % Wilson interval. Latency, energy and the clock are judged on the device alone. Missing
+    measurements are listed, and break nothing.
     """
     from explorer import api
     from explorer.cli.console import note, print_json, print_table
-    from explorer.errors import PromiseBroken
+    from explorer.errors import VerificationFailed
 
     verdict = api.verify(bundle, data=data, model=model, samples=samples, sysfs=sysfs, energy=not no_energy)
     if as_json:
-        print_json(verdict.payload())
+        print_json(verdict.to_json())
     else:
         rows = [[_title(check), _text(check, check.promised), _text(check, check.found),
                  _INSIDE.get(check.state, check.state), check.note] for check in verdict.checks]  # fmt: skip
@@ -50,23 +50,23 @@ def verify(
         note(f"nothing was added to {samples}: the network is not what was promised, or did not run")
     if not verdict.is_kept:
         names = ", ".join(check.name for check in verdict.broken)
-        raise PromiseBroken(f"{bundle}: broken: {names}", fix=_fix(verdict.broken))
+        raise VerificationFailed(f"{bundle}: broken: {names}", fix=_fix(verdict.broken))
 
 
 def _fix(broken: "tuple[Check, ...]") -> str:
     notes = [check.note for check in broken if check.state == "broken" and isinstance(check.promised, str)]
-    told = "; ".join(dict.fromkeys(filter(None, notes)))
-    return told or "measure samples of this network (--samples), fit and choose again: the model does not know it"
+    texts = "; ".join(dict.fromkeys(filter(None, notes)))
+    return texts or "measure samples of this network (--samples), fit and choose again: the model does not know it"
 
 
 def _title(check: "Check") -> str:
-    from explorer.problem.columns import COLUMNS
+    from explorer.api.results import COLUMNS
 
     return COLUMNS[check.name].label if check.name in COLUMNS else check.name
 
 
 def _text(check: "Check", value: "Interval | str | None") -> str:
-    from explorer.problem.columns import COLUMNS
+    from explorer.api.results import COLUMNS
 
     if value is None or isinstance(value, str):
         return value or "-"

@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 
 from explorer.devices.operating_points import OperatingPoints
 from explorer.errors import ExplorerError, Fault, InvalidFile
-from explorer.io.catalog import find
+from explorer.io.catalog import find_declaration
 from explorer.io.declarations import Declaration, read_toml, validation_error
-from explorer.units import factor, scaled
+from explorer.units import factor, to_si
 
 DEVICES = "search_spaces/devices"
 MAX_POINTS = 10_000
@@ -86,21 +86,21 @@ def read_device(name_or_path: str, *, beside: Path | None = None) -> DeviceFile:
         WrongUsage: there is no such device; the nearest name is told.
         InvalidFile: its file is not what it should be; all faults at once.
     """
-    return read_toml(find(DEVICES, name_or_path, beside=beside), DeviceFile)[0]
+    return read_toml(find_declaration(DEVICES, name_or_path, beside=beside), DeviceFile)[0]
 
 
 def points_of(table: OperatingTable) -> OperatingPoints:
     """Return the listed operating points of a table in SI, ordered by frequency, without duplicates."""
     v_unit, f_unit = factor(table.voltage_unit, "V"), factor(table.frequency_unit, "Hz")
     points = sorted(
-        {(scaled(p.frequency, f_unit), scaled(p.voltage or 0.0, v_unit), p.power or 0.0) for p in table.points or ()}
+        {(to_si(p.frequency, f_unit), to_si(p.voltage or 0.0, v_unit), p.power or 0.0) for p in table.points or ()}
     )
     columns = [tuple(column) for column in zip(*points, strict=True)]
     kept = [column if any(column) else () for column in columns]
     return OperatingPoints(voltage_v=kept[1], frequency_hz=kept[0], power_w=kept[2])
 
 
-def device_points(name_or_path: str, *, bin_name: str = "") -> OperatingPoints:
+def read_device_points(name_or_path: str, *, bin_name: str = "") -> OperatingPoints:
     """Return a device's operating points in SI, ordered by frequency.
 
     Raises:
@@ -108,11 +108,11 @@ def device_points(name_or_path: str, *, bin_name: str = "") -> OperatingPoints:
         InvalidFile: its file is invalid, or its bins leave a choice that was not made.
     """
     file = read_device(name_or_path)
-    points = points_of_bin(file.points or (), bin_name, label=name_or_path, path=find(DEVICES, name_or_path))
+    points = select_bin(file.points or (), bin_name, label=name_or_path, path=find_declaration(DEVICES, name_or_path))
     return points_of(file.model_copy(update={"points": points}))
 
 
-def points_of_bin(
+def select_bin(
     points: Sequence[PointDeclaration], bin_name: str, *, label: str, path: Path
 ) -> tuple[PointDeclaration, ...]:
     """Return the points of one speed bin, with those that all bins share.

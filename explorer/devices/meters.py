@@ -118,7 +118,7 @@ def nvml_meter(visible: str = "") -> NvmlMeter | None:
     return NvmlMeter(f"NVML {name}", lambda: int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)))
 
 
-def meter_of(device: str, *, root: Path = POWERCAP) -> Meter | None:
+def energy_meter(device: str, *, root: Path = POWERCAP) -> Meter | None:
     """Return the meter that sees what runs on a device: 'cpu' or 'cuda'; None where there is none."""
     return nvml_meter(os.environ.get("CUDA_VISIBLE_DEVICES", "")) if device == "cuda" else rapl_meter(root)
 

@@ -36,7 +36,7 @@ class OppTable:
     label: str = ""
 
 
-def tree_tables(path: Path) -> list[OppTable]:
+def read_opp_tables(path: Path) -> list[OppTable]:
     """Read all tables of operating points of a device tree's source; tables without clocks are none of ours.
 
     Raises:

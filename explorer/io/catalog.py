@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import WrongUsage, suggestion
-from explorer.io.files import is_file, shipped
+from explorer.io.files import is_file, shipped_folder
 
 
-def find(kind: str, name: str, *, beside: Path | None = None) -> Path:
+def find_declaration(kind: str, name: str, *, beside: Path | None = None) -> Path:
     """Return the file of a study, space or device (`kind` is the folder's name).
 
     An argument with a slash or ending in .toml is a path (relative to `beside`, where given); a bare name is looked up
@@ -25,23 +25,23 @@ def find(kind: str, name: str, *, beside: Path | None = None) -> Path:
         raise WrongUsage(
             f"{path}: no such {singular} file", fix="check the path, or name one that `explorer list` shows"
         )
-    for folder in (Path(kind), *([beside.parent / kind, beside] if beside else []), shipped(kind)):
+    for folder in (Path(kind), *([beside.parent / kind, beside] if beside else []), shipped_folder(kind)):
         path = folder / f"{name}.toml"
         # A study may be called like the space that it names, and lie beside itself.
         if name and is_file(path) and not (kind != "studies" and folder == beside and "objectives" in _table(path)):
             return path
-    listed = available(kind)
+    listed = list_declarations(kind)
     for path in listed:
-        if name in other_names(path):
+        if name in aliases(path):
             return path
-    known = [called for path in listed for called in (path.stem, *other_names(path))]
+    known = [called for path in listed for called in (path.stem, *aliases(path))]
     raise WrongUsage(f"no {singular} is called '{name}'", fix=suggestion(name, known) if known else "give a path")
 
 
-def available(kind: str) -> list[Path]:
+def list_declarations(kind: str) -> list[Path]:
     """Return the files of all studies or spaces that a bare name can mean, in order of name."""
     found: dict[str, Path] = {}
-    for folder in (Path(kind), shipped(kind)):
+    for folder in (Path(kind), shipped_folder(kind)):
         for path in sorted(folder.glob("*.toml")):
             found.setdefault(path.stem, path)
     return [found[name] for name in sorted(found)]
@@ -49,7 +49,7 @@ def available(kind: str) -> list[Path]:
 
 def is_shipped(name: str) -> bool:
     """Tell whether a study or space of this name ships: a file of the user's so called would stand before it."""
-    return any((shipped(kind) / f"{name}.toml").is_file() for kind in ("studies", "search_spaces"))
+    return any((shipped_folder(kind) / f"{name}.toml").is_file() for kind in ("studies", "search_spaces"))
 
 
 def title_of(path: Path) -> str:
@@ -57,7 +57,7 @@ def title_of(path: Path) -> str:
     return str(_table(path).get("title", ""))
 
 
-def other_names(path: Path) -> tuple[str, ...]:
+def aliases(path: Path) -> tuple[str, ...]:
     """Return what else a declaration may be called by: a device by its cores."""
     names = _table(path).get("also")
     return tuple(map(str, names)) if isinstance(names, list) else ()

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -78,14 +78,16 @@ def read_json(path: Path, model: type[Declared], *, max_bytes: int) -> Declared:
     return validate(data, model, path=path)
 
 
-def validate(data: object, model: type[Declared], *, path: object) -> Declared:
+def validate(
+    data: object, model: type[Declared], *, path: object, context: Mapping[str, Any] | None = None
+) -> Declared:
     """Turn parsed data into a declaration.
 
     Raises:
         InvalidFile: with every fault found, in the file's own words.
     """
     try:
-        return model.model_validate(data, context={"path": path})
+        return model.model_validate(data, context={"path": path, **(context or {})})
     except ValidationError as error:
         details = error.errors()
         # A list with a bad item is also "too short" to pydantic, which dropped the item; once is enough.

@@ -36,10 +36,10 @@ def read_text(path: Path, *, max_bytes: int) -> str:
         WrongUsage: there is no such file, or it may not be read.
         InvalidFile: it is larger than `max_bytes`, empty, or not UTF-8.
     """
-    return text_of(path, read_bytes(path, max_bytes=max_bytes))
+    return decode_text(path, read_bytes(path, max_bytes=max_bytes))
 
 
-def text_of(path: Path, content: bytes) -> str:
+def decode_text(path: Path, content: bytes) -> str:
     """Return the text that a file's bytes are.
 
     Raises:
@@ -157,7 +157,7 @@ def sha256(text: str | bytes) -> str:
     return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
 
 
-def shipped(kind: str) -> Path:
+def shipped_folder(kind: str) -> Path:
     """Return the folder of shipped `search_spaces` or `studies`, in a wheel or in a checkout."""
     package = Path(__file__).parent.parent
     packed = package / "_shipped" / kind

@@ -20,7 +20,7 @@ _UNIT_ENDINGS = ("_ratio", "_v", "_hz", "_s", "_j", "_w", "_bytes", "_js", "_ops
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What a column means: `symbol` is its SI unit, `shown_in` the unit that people read it in.
+    """What a column means: `symbol` is its SI unit, `display_unit` the unit that people read it in.
 
     A knob of the user's own may have any unit as its `symbol` (px): it is printed as it is, without a prefix.
     """
@@ -29,17 +29,17 @@ class Column:
     label: str
     kind: Literal["knob", "prediction", "objective", "check"]
     symbol: str = ""
-    shown_in: str = ""
+    display_unit: str = ""
 
     @property
     def scale(self) -> float:
         """What one shown unit is in SI."""
-        return factor(self.shown_in, self.symbol) if self.shown_in else 1.0
+        return factor(self.display_unit, self.symbol) if self.display_unit else 1.0
 
     @property
     def title(self) -> str:
         """The label with the unit people read it in: 'Clock f (GHz)'."""
-        unit = (self.shown_in or self.symbol).replace("J*s", "J·s")
+        unit = (self.display_unit or self.symbol).replace("J*s", "J·s")
         return f"{self.label} ({unit})" if unit else self.label
 
     @property
@@ -129,7 +129,7 @@ def column(name: str, *, where: str) -> Column:
     return COLUMNS[name]
 
 
-def describe(name: str, *, label: str = "", unit: str = "") -> Column:
+def column_of(name: str, *, label: str = "", unit: str = "") -> Column:
     """Return what a column means, of whatever name: the known ones as they are, any other as a knob of the user's own.
 
     Its label and unit are those that were declared; otherwise the name tells: `power_limit_w` is a power limit in watt.
@@ -139,10 +139,10 @@ def describe(name: str, *, label: str = "", unit: str = "") -> Column:
     """
     if name in COLUMNS:
         return COLUMNS[name]
-    for ending, symbol, shown_in in _ENDINGS:
+    for ending, symbol, display_unit in _ENDINGS:
         if name.endswith(ending):
             stem = name.removesuffix(ending).replace("_", " ")
-            return Column(name, label or stem.capitalize(), "knob", symbol, unit or shown_in)
+            return Column(name, label or stem.capitalize(), "knob", symbol, unit or display_unit)
     return Column(name, label or name.replace("_", " ").capitalize(), "knob", unit)
 
 
@@ -190,7 +190,7 @@ def allowed_text(name: str, *, is_measured: bool = False) -> str:
 def _limits(name: str, *, is_measured: bool) -> tuple[float, float, bool, bool]:
     """Return a column's limits; what has a physical unit is positive, a knob of the user's own may be any number."""
     return (MEASURED_LIMITS if is_measured else LIMITS).get(
-        name, _POSITIVE if name in COLUMNS or describe(name).symbol else _ANY
+        name, _POSITIVE if name in COLUMNS or column_of(name).symbol else _ANY
     )
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from explorer.errors import UnknownName, WrongUsage
-from explorer.problem.columns import COLUMNS, Columns, Float, describe
+from explorer.problem.columns import COLUMNS, Columns, Float, column_of
 from explorer.units import parse_quantity
 
 _TEXT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|==|!=|<|>|=)\s*(.+?)\s*")
@@ -25,7 +25,7 @@ class Constraint:
     @property
     def text(self) -> str:
         """The constraint as a person writes it, with every digit of its limit: it also names it."""
-        known = describe(self.column)
+        known = column_of(self.column)
         short = known.text(self.limit)
         if parse_quantity(short, known.symbol) != self.limit:
             short = f"{self.limit!r} {known.symbol}".rstrip()
@@ -58,7 +58,7 @@ def parse_constraint(text: str, *, where: str = "constraint", own: Collection[st
         raise WrongUsage(f"{where}: '{text}' is not a floor or cap", fix="write for example 'accuracy >= 0.9'")
     if match[1] not in COLUMNS and match[1] not in own:
         raise UnknownName(f"{where} '{text}'", match[1], [*COLUMNS, *own])
-    known = describe(match[1])
+    known = column_of(match[1])
     if known.name == "family":
         raise WrongUsage(f"{where}: '{text}' compares a family", fix="choose families with the study's 'families'")
     try:

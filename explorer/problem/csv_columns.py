@@ -24,7 +24,7 @@ UNIT_COLUMNS = {
 }
 
 
-def texts(
+def read_names(
     name: str, table: CsvTable, *, place: int | None = None
 ) -> "tuple[np.ndarray[tuple[int], np.dtype[np.object_]], list[Fault]]":
     """Return a column of names, shape (n,), and a fault for each empty cell."""

@@ -134,7 +134,7 @@ class DesignSpace:
         """Return designs (the knob columns) for values of the axes."""
         made: Columns = {"family": np.broadcast_to(np.array(self.family, dtype=object), (n_rows(knobs),))}
         for axis in self.axes:
-            made |= axis.chosen(knobs[axis.name]) if axis.columns else {axis.name: knobs[axis.name]}
+            made |= axis.values_at(knobs[axis.name]) if axis.columns else {axis.name: knobs[axis.name]}
         if CLOCK_SHARE in made:
             low, high = self._clock_range(made["voltage_v"])
             # low + 1.0 * (high - low) may round above high, and a clock above its limit does not exist.

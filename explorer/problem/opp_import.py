@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from explorer.devices.device import MAX_POINTS
-from explorer.devices.opp_tables import OppTable, TablePoint, tree_tables
+from explorer.devices.opp_tables import OppTable, TablePoint, read_opp_tables
 from explorer.errors import Fault, InvalidFile, WrongUsage, limit_faults, suggestion
 from explorer.io.csv_text import CsvTable, header_faults, read_csv
-from explorer.problem.csv_columns import UNIT_COLUMNS, numbers
+from explorer.problem.csv_columns import UNIT_COLUMNS, read_numbers
 
 
 def import_points(path: Path, *, cluster: str | None = None, bin_name: str | None = None) -> OppTable:
@@ -23,7 +23,7 @@ def import_points(path: Path, *, cluster: str | None = None, bin_name: str | Non
         WrongUsage: there is no such file, table or bin; or there are several tables and none was named.
         InvalidFile: the file is not what it should be; all faults at once.
     """
-    tables = _csv_tables(path) if path.suffix.lower() == ".csv" else tree_tables(path)
+    tables = _csv_tables(path) if path.suffix.lower() == ".csv" else read_opp_tables(path)
     if not tables:
         fix = "an opp-table node has opp-hz; those of included files come with: cpp -nostdinc -I include -undef -x "
         fix += "assembler-with-cpp FILE | dtc -I dts -O dts"
@@ -98,7 +98,7 @@ def _csv_tables(path: Path) -> list[OppTable]:
     for name in ("frequency_hz", "voltage_v", "power_w"):
         source, scale = _source(csv, name)
         if source:
-            columns[name], wrong = numbers(name, csv, source=source, scale=scale, is_knob=True)
+            columns[name], wrong = read_numbers(name, csv, source=source, scale=scale, is_knob=True)
             faults += wrong
     if "frequency_hz" not in columns:
         faults.append(Fault("row 1", "column 'frequency_hz' is missing", "add it (or frequency_mhz, frequency_ghz)"))

@@ -10,7 +10,7 @@ from explorer.devices.device import points_of
 from explorer.devices.operating_points import RELATIVE_TOLERANCE, AlphaPowerLaw, OperatingPoints
 from explorer.errors import Fault, InvalidFile, suggestion
 from explorer.problem.applicability import Range
-from explorer.problem.columns import KNOBS, describe
+from explorer.problem.columns import KNOBS, column_of
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.design_space import CLOCK_SHARE, OPERATING_POINT, DesignSpace, Dimension, categorical
 
@@ -194,7 +194,7 @@ def _discrete(place: _Builder, name: str, numbers: Sequence[float]) -> Dimension
     inside = tuple(number for number in numbers if low <= number <= high)
     if not inside:
         low, high = place.known.spans[name].widened(place.widen)
-        show = describe(name).text
+        show = column_of(name).text
         what = f"none of the values lies in the model's domain for {place.family}, {show(low)} to {show(high)}"
         raise place.refuse(f"[axes] {name}", what, _MEASURE)
     return categorical(name, inside)
@@ -231,7 +231,7 @@ def _limited(place: _Builder, name: str, declared: tuple[float, float]) -> tuple
     span, widen = place.known.spans[name], place.widen
     low, high = span.widened(widen) if math.isfinite(widen) else (-math.inf, math.inf)
     if declared[1] < low or declared[0] > high:
-        show = describe(name).text
+        show = column_of(name).text
         what = (
             f"{show(declared[0])} to {show(declared[1])} lies outside the model's domain for {place.family}, "
             f"{show(low)} to {show(high)}"

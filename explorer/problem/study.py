@@ -2,16 +2,17 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from explorer.devices.device import points_of_bin, read_device
+from explorer.devices.device import read_device, select_bin
 from explorer.errors import Fault, InvalidFile, WrongUsage, suggestion
-from explorer.io.catalog import find
-from explorer.io.declarations import read_toml
+from explorer.io.catalog import find_declaration
+from explorer.io.declarations import read_toml, validate
 from explorer.io.files import sha256
-from explorer.problem.columns import Column, describe
+from explorer.problem.columns import Column, column_of
 from explorer.problem.constraints import Constraint, parse_constraint
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.declarations.study import (
@@ -26,7 +27,7 @@ from explorer.problem.declarations.study import (
 )
 from explorer.problem.objectives import OBJECTIVES, CostWeights, Objective
 
-__all__ = ["SAMPLERS", "Space", "Study", "StudyFile", "declaration_text", "load_space", "load_study"]
+__all__ = ["SAMPLERS", "Space", "Study", "StudyFile", "declaration_text", "make_study", "read_space", "read_study"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Study:
         for space in self.spaces:
             for name, axis in space.file.axes.own.items():
                 found.setdefault(name, axis.column(name))
-        return found or {name: describe(name) for name in (self.table.knobs if self.table else ())}
+        return found or {name: column_of(name) for name in (self.table.knobs if self.table else ())}
 
     def declaration(self) -> dict[str, Any]:
         """Return what defines the question, as plain JSON values; studies that agree in it may share their trials."""
@@ -128,16 +129,38 @@ class Study:
         )
 
 
-def load_study(name_or_path: str) -> Study:
+def read_study(name_or_path: str) -> Study:
     """Read a study by name (`./studies/`, then those shipped) or by path.
 
     Raises:
         WrongUsage: there is no such study; the nearest name is told.
         InvalidFile: its file, or that of a space it names, is not what it should be; all faults of the file at once.
     """
-    path = find("studies", name_or_path)
+    path = find_declaration("studies", name_or_path)
     declared, text = read_toml(path, StudyFile)
-    spaces = _spaces(declared, path) if declared.space is not None else ()
+    return _resolve(declared, path, text)
+
+
+def make_study(declaration: Mapping[str, Any], *, name: str, spaces: Mapping[str, Mapping[str, Any]]) -> Study:
+    """Return the study of a declaration given in Python; relative paths are those of the working directory.
+
+    Args:
+        declaration: the keys of a study file.
+        name: of the study, for its result folder.
+        spaces: search spaces as the keys of a space file, by the names that the declaration's `space` has for them.
+
+    Raises:
+        InvalidFile: the declaration, or a space, is invalid; all faults at once.
+    """
+    path = Path(name)
+    inline = {key: validate(dict(space), SpaceFile, path=f"{name}: {key}") for key, space in spaces.items()}
+    declared = validate(dict(declaration), StudyFile, path=path, context={"spaces": inline})
+    text = json.dumps({"study": declaration, "spaces": spaces}, sort_keys=True, default=str)
+    return _resolve(declared, path, text, inline)
+
+
+def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, SpaceFile] | None = None) -> Study:
+    spaces = _spaces(declared, path, inline or {}) if declared.space is not None else ()
     table = declared.model if isinstance(declared.model, TableModel) else None
     live = _opened(declared.model, path) if isinstance(declared.model, LiveModel) else None
     own = [name for space in spaces for name in space.file.axes.own] + list(table.knobs if table else ())
@@ -164,16 +187,20 @@ def load_study(name_or_path: str) -> Study:
     )
 
 
-def load_space(name_or_path: str, *, families: tuple[str, ...] | None = None, beside: Path | None = None) -> Space:
+def read_space(name_or_path: str, *, families: tuple[str, ...] | None = None, beside: Path | None = None) -> Space:
     """Read a search space by name (`./search_spaces/`, then those shipped) or by path.
 
     Raises:
         WrongUsage: there is no such space.
         InvalidFile: its file is not what it should be, or neither it nor the study names a family.
     """
-    path = find("search_spaces", name_or_path, beside=beside)
+    path = find_declaration("search_spaces", name_or_path, beside=beside)
     declared, text = read_toml(path, SpaceFile)
-    declared = with_device(declared, path=path)
+    return _make_space(declared, path, text, families)
+
+
+def _make_space(declared: SpaceFile, path: Path, text: str, families: tuple[str, ...] | None) -> Space:
+    declared = resolve_device(declared, path=path)
     own = (declared.family,) if declared.family else families or ()
     wanted = tuple(family for family in own if families is None or family in families)
     return Space(path.stem, path, sha256(text), declared, wanted)
@@ -201,12 +228,18 @@ def declaration_text(declaration: dict[str, Any]) -> str:
     return json.dumps(declaration, sort_keys=True, separators=(",", ":"))
 
 
-def _spaces(declared: StudyFile, path: Path) -> tuple[Space, ...]:
+def _spaces(declared: StudyFile, path: Path, inline: Mapping[str, SpaceFile]) -> tuple[Space, ...]:
     names = (declared.space,) if isinstance(declared.space, str) else declared.space or ()
-    spaces = [load_space(name, families=declared.families, beside=path.parent) for name in names]
+
+    def read(name: str, families: tuple[str, ...] | None) -> Space:
+        if name in inline:
+            return _make_space(inline[name], path.with_name(name), inline[name].model_dump_json(), families)
+        return read_space(name, families=families, beside=path.parent)
+
+    spaces = [read(name, declared.families) for name in names]
     if isinstance(declared.model, LiveModel) and declared.families is None and not any(s.families for s in spaces):
         # One network is one family: where nobody named it, it is called like its file.
-        spaces = [load_space(name, families=(Path(declared.model.onnx).stem,), beside=path.parent) for name in names]
+        spaces = [read(name, (Path(declared.model.onnx).stem,)) for name in names]
     faults: list[Fault] = []
     covered = [family for space in spaces for family in space.families]
     if not covered and declared.families is None:
@@ -266,7 +299,7 @@ def _beside(path: Path, name: str) -> Path:
         return found
 
 
-def with_device(space: SpaceFile, *, path: Path) -> SpaceFile:
+def resolve_device(space: SpaceFile, *, path: Path) -> SpaceFile:
     """Return a space with the points of the device and bin that it names; any other space as it is.
 
     Raises:
@@ -286,5 +319,5 @@ def with_device(space: SpaceFile, *, path: Path) -> SpaceFile:
         )
     if operating.points is None:
         return space
-    points = points_of_bin(operating.points, operating.bin, label=operating.device or path.name, path=path)
+    points = select_bin(operating.points, operating.bin, label=operating.device or path.name, path=path)
     return space.model_copy(update={"operating_points": operating.model_copy(update={"points": points})})

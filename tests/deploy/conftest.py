@@ -1,4 +1,4 @@
-"""A chosen configuration as `explorer choose` writes it, and a way to spoil it."""
+"""Fixtures for bundles: a chosen.json as `explorer choose` writes it, with changes."""
 
 import json
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from explorer.api import choose, run
-from explorer.cli.console import finite
-from explorer.network.measurement.labelled_data import LabelledData, labelled, load_data
+from explorer.io.json_text import finite
+from explorer.network.measurement.labelled_data import LabelledData, load_data, make_labelled_data
 
 Change = Callable[[dict[str, Any]], object]
 Write = Callable[..., Path]
@@ -19,15 +19,15 @@ Write = Callable[..., Path]
 def payload(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("deployed")
     run("edp-accuracy", trials=60, out=out)
-    chosen: dict[str, Any] = finite(choose(out, design=1, where=["accuracy >= 0.9"])[1])  # CNN2: R 0.46, D 0.03
+    chosen: dict[str, Any] = finite(choose(out, design=1, where=["accuracy >= 0.9"]).record)  # CNN2: R 0.46, D 0.03
     return chosen
 
 
 @pytest.fixture(scope="session")
 def digits() -> LabelledData:
-    """A fifth of the held-out digits: enough for a verdict, quick to run."""
+    """Return a fifth of the held-out digits: enough for a verdict, and fast."""
     whole = load_data("digits")
-    return labelled({"x": whole.inputs["x"][::5], "y": whole.labels[::5]}, source="digits.npz")
+    return make_labelled_data({"x": whole.inputs["x"][::5], "y": whole.labels[::5]}, source="digits.npz")
 
 
 @pytest.fixture

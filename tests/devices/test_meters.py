@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.devices.meters import NvmlMeter, RaplMeter, measure_energy, meter_of, nvml_meter, rapl_meter
+from explorer.devices.meters import NvmlMeter, RaplMeter, energy_meter, measure_energy, nvml_meter, rapl_meter
 
 RANGE_UJ = 262_143_328_850
 
@@ -86,7 +86,7 @@ def test_dram_alone_is_no_meter_of_a_processor(tmp_path: Path) -> None:
 
 
 def test_the_processors_meter_is_asked_for_what_runs_on_the_processor(powercap: Path) -> None:
-    meter = meter_of("cpu", root=powercap)
+    meter = energy_meter("cpu", root=powercap)
 
     assert meter is not None
     assert meter.name.startswith("RAPL")
@@ -102,7 +102,7 @@ def test_without_a_gpu_there_is_no_gpu_meter(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(pynvml, "nvmlInit", no_driver)
 
     assert nvml_meter() is None
-    assert meter_of("cuda") is None
+    assert energy_meter("cuda") is None
 
 
 @pytest.mark.parametrize(

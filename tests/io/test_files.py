@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.errors import InvalidFile, WrongUsage
-from explorer.io.files import read_text, sha256, shipped, write_text
+from explorer.io.files import read_text, sha256, shipped_folder, write_text
 
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda t: t.strip() and not t.startswith("\ufeff"))
 
@@ -116,4 +116,4 @@ def test_a_hash_is_that_of_the_utf8_bytes() -> None:
 
 @pytest.mark.parametrize("kind", ["studies", "search_spaces"])
 def test_what_ships_is_found(kind: str) -> None:
-    assert list(shipped(kind).glob("*.toml"))
+    assert list(shipped_folder(kind).glob("*.toml"))

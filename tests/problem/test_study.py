@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from explorer.errors import InvalidFile, WrongUsage
-from explorer.io.catalog import available, find, title_of
+from explorer.io.catalog import find_declaration, list_declarations, title_of
 from explorer.problem.columns import COLUMNS
 from explorer.problem.objectives import OBJECTIVES
-from explorer.problem.study import SAMPLERS, Study, declaration_text, load_space, load_study
+from explorer.problem.study import SAMPLERS, Study, declaration_text, read_space, read_study
 
 Write = Callable[[str], str]
 PLAIN = 'space = "mine"\nobjectives = ["edp_js", "accuracy"]\n'
@@ -23,7 +23,7 @@ CLOCK = "voltage = { range = [0.5, 1.3] }\nfrequency = { range = [0.5, 4.0] }\n"
 
 
 def test_a_study_of_two_lines_has_the_documented_defaults(write_study: Write) -> None:
-    study = load_study(write_study(PLAIN))
+    study = read_study(write_study(PLAIN))
 
     assert (study.name, study.title, study.model) == ("study", "study", "paper")
     assert (study.sampler, study.trials, study.seed) == ("auto", 1000, 0)
@@ -37,11 +37,11 @@ def test_a_study_may_be_called_like_the_space_that_it_names(tmp_path: Path) -> N
     path = tmp_path / "dnn.toml"
     path.write_text('space = "dnn"\nobjectives = ["edp_js", "accuracy"]\n', encoding="utf-8")
 
-    assert [space.families for space in load_study(str(path)).spaces] == [("DNN",)]
+    assert [space.families for space in read_study(str(path)).spaces] == [("DNN",)]
 
 
 def test_everything_that_a_study_can_say_is_read(write_study: Write) -> None:
-    study = load_study(
+    study = read_study(
         write_study(
             'title = "All of it"\nspace = ["mine"]\nfamilies = ["CNN"]\nmodel = "samples.csv"\n'
             'objectives = ["weighted_cost", "latency_s", "accuracy"]\nconstraints = ["power_w <= 22000 mW"]\n'
@@ -125,7 +125,7 @@ def test_everything_that_a_study_can_say_is_read(write_study: Write) -> None:
 )
 def test_a_fault_of_a_study_is_told_with_its_place_and_its_cure(write_study: Write, text: str, told: str) -> None:
     with pytest.raises(InvalidFile, match=rf"(?s)study\.toml: .*{told}") as caught:
-        load_study(write_study(text))
+        read_study(write_study(text))
 
     assert caught.value.exit_code == 3
     assert "\n  fix: " in str(caught.value)
@@ -133,7 +133,7 @@ def test_a_fault_of_a_study_is_told_with_its_place_and_its_cure(write_study: Wri
 
 def test_all_faults_of_a_study_are_told_at_once(write_study: Write) -> None:
     with pytest.raises(InvalidFile, match="7 faults") as caught:
-        load_study(
+        read_study(
             write_study(
                 'space = "cmn"\nobjectives = ["edpp", "accuracy"]\nconstraints = ["power_w <= 2 V"]\nextra = 1\n'
                 '[cost]\nalpha = 2\n[search]\nsampler = "nsga4"\ntrials = 0\n'
@@ -209,7 +209,7 @@ def test_all_faults_of_a_study_are_told_at_once(write_study: Write) -> None:
 )
 def test_a_fault_of_a_space_is_told_with_its_place_and_its_cure(write_space: Write, text: str, told: str) -> None:
     with pytest.raises(InvalidFile, match=rf"(?s)space\.toml: .*{told}") as caught:
-        load_space(write_space(text))
+        read_space(write_space(text))
 
     assert caught.value.exit_code == 3
     assert "\n  fix: " in str(caught.value)
@@ -219,25 +219,25 @@ def test_the_faults_of_a_space_are_told_under_its_own_name(write_study: Write, t
     path = write_study(PLAIN)
     (tmp_path / "mine.toml").write_text(AXES, encoding="utf-8")
     with pytest.raises(InvalidFile, match=r"mine\.toml"):
-        load_study(path)
+        read_study(path)
 
 
 def test_a_space_without_a_family_takes_those_of_the_study(write_study: Write, tmp_path: Path) -> None:
     path = write_study('space = "mine"\nfamilies = ["RNN", "DNN"]\nobjectives = ["edp_js", "accuracy"]\n')
     (tmp_path / "mine.toml").write_text(AXES + CLOCK, encoding="utf-8")
 
-    assert [space.families for space in load_study(path).spaces] == [("RNN", "DNN")]
+    assert [space.families for space in read_study(path).spaces] == [("RNN", "DNN")]
 
 
 def test_someone_must_name_a_family(write_study: Write, tmp_path: Path) -> None:
     path = write_study(PLAIN)
     (tmp_path / "mine.toml").write_text(AXES + CLOCK, encoding="utf-8")
     with pytest.raises(InvalidFile, match="neither the study nor its spaces name a family"):
-        load_study(path)
+        read_study(path)
 
 
 def test_families_choose_among_spaces(write_study: Write) -> None:
-    study = load_study(write_study('space = ["cnn", "dnn"]\nfamilies = ["DNN"]\nobjectives = ["edp_js", "accuracy"]\n'))
+    study = read_study(write_study('space = ["cnn", "dnn"]\nfamilies = ["DNN"]\nobjectives = ["edp_js", "accuracy"]\n'))
 
     assert [space.families for space in study.spaces] == [("DNN",)]
 
@@ -256,7 +256,7 @@ def test_families_choose_among_spaces(write_study: Write) -> None:
 )
 def test_a_study_that_is_not_there_is_refused_with_the_nearest_name(name: str, told: str) -> None:
     with pytest.raises(WrongUsage, match=told):
-        load_study(name)
+        read_study(name)
 
 
 def test_ones_own_study_comes_before_a_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,9 +264,9 @@ def test_ones_own_study_comes_before_a_shipped_one(tmp_path: Path, monkeypatch: 
     (tmp_path / "studies" / "paper.toml").write_text('title = "Mine"\n', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
-    assert find("studies", "paper") == Path("studies/paper.toml")
-    assert find("studies", "power-cap").is_absolute()
-    assert {path.stem for path in available("studies")} >= {"paper", "power-cap", "all-families"}
+    assert find_declaration("studies", "paper") == Path("studies/paper.toml")
+    assert find_declaration("studies", "power-cap").is_absolute()
+    assert {path.stem for path in list_declarations("studies")} >= {"paper", "power-cap", "all-families"}
 
 
 def test_a_space_beside_the_study_comes_before_a_shipped_one(
@@ -277,7 +277,7 @@ def test_a_space_beside_the_study_comes_before_a_shipped_one(
     path = write_study(PLAIN.replace("mine", "cnn"))
     (tmp_path / "cnn.toml").write_text((AXES + CLOCK).replace("0.95", "0.5") + 'family = "CNN"', encoding="utf-8")
     with pytest.raises(InvalidFile, match=r"cnn\.toml: .*unknown name 'family'"):
-        load_study(path)
+        read_study(path)
 
 
 @pytest.mark.parametrize("text", ["not toml", "x = " + "[" * 5000, "\x00", 'title = "\ud800"'])
@@ -306,18 +306,18 @@ def test_a_file_without_a_title_has_none(tmp_path: Path) -> None:
 )
 def test_a_wish_of_the_command_line_is_checked_as_the_file_is(wish: dict[str, object], told: str) -> None:
     with pytest.raises(WrongUsage, match=told):
-        load_study("paper").with_search(**wish)  # type: ignore[arg-type]
+        read_study("paper").with_search(**wish)  # type: ignore[arg-type]
 
 
 def test_a_wish_of_the_command_line_replaces_the_file() -> None:
-    study = load_study("paper").with_search(trials=5, seed=0, sampler="random")
+    study = read_study("paper").with_search(trials=5, seed=0, sampler="random")
 
     assert (study.trials, study.seed, study.sampler) == (5, 0, "random")
-    assert load_study("paper").with_search() == load_study("paper")
+    assert read_study("paper").with_search() == read_study("paper")
 
 
 def test_how_to_search_is_no_part_of_the_question() -> None:
-    study = load_study("paper")
+    study = read_study("paper")
     other = study.with_search(trials=5, seed=9, sampler="random")
 
     assert declaration_text(study.declaration()) == declaration_text(other.declaration())
@@ -338,8 +338,8 @@ def test_how_to_search_is_no_part_of_the_question() -> None:
 def test_what_decides_the_answer_is_part_of_the_question(write_study: Write, change: tuple[str, str]) -> None:
     text = PLAIN + 'constraints = ["power_w <= 22 W"]\n[cost]\nalpha = 0.5\nenergy_max = 30\n'
     assert change[0] in text
-    before = declaration_text(load_study(write_study(text)).declaration())
-    after = declaration_text(load_study(write_study(text.replace(*change))).declaration())
+    before = declaration_text(read_study(write_study(text)).declaration())
+    after = declaration_text(read_study(write_study(text.replace(*change))).declaration())
 
     assert before != after
 
@@ -349,11 +349,11 @@ def test_another_wording_is_the_same_question(write_study: Write) -> None:
     one = PLAIN + 'title = "One"\nconstraints = ["power_w <= 22 W", "accuracy >= 0.9"]\n'
     two = "# two\n" + PLAIN + 'title = "Two"\nconstraints = ["accuracy >= 90 %", "power_w <= 22000 mW"]\n'
 
-    assert load_study(write_study(one)).declaration() == load_study(write_study(two)).declaration()
+    assert read_study(write_study(one)).declaration() == read_study(write_study(two)).declaration()
 
 
 def test_the_declaration_is_plain_json() -> None:
-    study = load_study("all-families")
+    study = read_study("all-families")
 
     assert isinstance(study, Study)
     assert json.loads(declaration_text(study.declaration())) == study.declaration()

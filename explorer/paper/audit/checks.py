@@ -19,7 +19,7 @@ _LAST_BIT = 1 + 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What recomputing a statement gave: the verdict, and the numbers behind it in one line."""
 
     verdict: Verdict
@@ -33,11 +33,11 @@ class Statement:
     id: str
     section: str
     statement: str
-    check: Callable[[Table], Finding]
+    check: Callable[[Table], CheckResult]
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class AuditedStatement:
     """A statement with the verdict that one table gives it; `section` is where the paper says it."""
 
     id: str
@@ -47,14 +47,14 @@ class Claim:
     verdict: Verdict
 
 
-def finding(holds: bool, computed: str) -> Finding:
+def agrees_if(holds: bool, computed: str) -> CheckResult:
     """Return `agrees` or `disagrees`."""
-    return Finding("agrees" if holds else "disagrees", computed)
+    return CheckResult("agrees" if holds else "disagrees", computed)
 
 
-def all_of(*findings: Finding) -> Finding:
+def all_of(*findings: CheckResult) -> CheckResult:
     """Join the parts of one statement: it agrees only if every part does."""
-    return finding(all(part.verdict == "agrees" for part in findings), "; ".join(part.computed for part in findings))
+    return agrees_if(all(part.verdict == "agrees" for part in findings), "; ".join(part.computed for part in findings))
 
 
 def half_unit(printed: str) -> float:
@@ -96,31 +96,31 @@ def groups(table: Table) -> dict[str, list[int]]:
     return {family: [i for i, f in enumerate(families) if f == family] for family in dict.fromkeys(families)}
 
 
-def prints(table: Table, quantity: Quantity, printed: Mapping[str, str]) -> Finding:
+def prints(table: Table, quantity: Quantity, printed: Mapping[str, str]) -> CheckResult:
     """Check that a quantity of each named sample rounds to the number the paper prints for it.
 
     >>> from explorer.paper.audit.quantities import EDP
     >>> from explorer.paper.tables import paper_table
     >>> prints(paper_table(), EDP, {"DNN3": "0.97"})
-    Finding(verdict='agrees', computed='EDP: DNN3 0.968 J·s')
+    CheckResult(verdict='agrees', computed='EDP: DNN3 0.968 J·s')
     """
     values = {sample: value_of(table, quantity, sample) for sample in printed}
     holds = all(rounds_to(values[sample], text) for sample, text in printed.items())
     parts = ", ".join(f"{sample} {quantity.text(value)}" for sample, value in values.items())
-    return finding(holds, f"{quantity.name}: {parts}")
+    return agrees_if(holds, f"{quantity.name}: {parts}")
 
 
-def highest(table: Table, quantity: Quantity, *samples: str) -> Finding:
+def highest(table: Table, quantity: Quantity, *samples: str) -> CheckResult:
     """Check that each of the samples has more of a quantity than every other sample; a tie is no fault."""
     return _extreme(table, quantity, samples, sign=1)
 
 
-def lowest(table: Table, quantity: Quantity, *samples: str) -> Finding:
+def lowest(table: Table, quantity: Quantity, *samples: str) -> CheckResult:
     """Check that each of the samples has less of a quantity than every other sample; a tie is no fault."""
     return _extreme(table, quantity, samples, sign=-1)
 
 
-def _extreme(table: Table, quantity: Quantity, samples: Sequence[str], *, sign: int) -> Finding:
+def _extreme(table: Table, quantity: Quantity, samples: Sequence[str], *, sign: int) -> CheckResult:
     values = dict(zip(names(table), (sign * quantity.of(table)).tolist(), strict=True))
     worst = min(samples, key=values.__getitem__)
     rest = {name: value for name, value in values.items() if name not in samples}
@@ -128,35 +128,35 @@ def _extreme(table: Table, quantity: Quantity, samples: Sequence[str], *, sign: 
     holds = values[worst] >= rest[rival]
     order = "=" if values[worst] == rest[rival] else ">" if holds == (sign > 0) else "<"
     text = f"{worst} {quantity.text(sign * values[worst])} {order} {rival} {quantity.text(sign * rest[rival])}"
-    return finding(holds, f"{quantity.name}: {text}")
+    return agrees_if(holds, f"{quantity.name}: {text}")
 
 
-def above_median(table: Table, quantity: Quantity, *samples: str) -> Finding:
+def above_median(table: Table, quantity: Quantity, *samples: str) -> CheckResult:
     """Check that each of the samples has more of a quantity than the median sample."""
     median = float(np.median(quantity.of(table)))
     values = {sample: value_of(table, quantity, sample) for sample in samples}
     parts = ", ".join(f"{sample} {quantity.text(value)}" for sample, value in values.items())
-    return finding(min(values.values()) > median, f"{quantity.name}: {parts}, median {quantity.text(median)}")
+    return agrees_if(min(values.values()) > median, f"{quantity.name}: {parts}, median {quantity.text(median)}")
 
 
-def exceeds(table: Table, quantity: Quantity, sample: str, *others: str) -> Finding:
+def exceeds(table: Table, quantity: Quantity, sample: str, *others: str) -> CheckResult:
     """Check that one sample has more of a quantity than each of the others."""
     value = value_of(table, quantity, sample)
     rivals = {other: value_of(table, quantity, other) for other in others}
     parts = ", ".join(f"{name} {quantity.text(number)}" for name, number in rivals.items())
     holds = all(value > number for number in rivals.values())
-    return finding(holds, f"{quantity.name}: {sample} {quantity.text(value)}, {parts}")
+    return agrees_if(holds, f"{quantity.name}: {sample} {quantity.text(value)}, {parts}")
 
 
-def changes(table: Table, quantity: Quantity, first: str, last: str, *, printed: str) -> Finding:
+def changes(table: Table, quantity: Quantity, first: str, last: str, *, printed: str) -> CheckResult:
     """Check the relative change of a quantity from one sample to another, as a share (0.20 is 20 % less)."""
     start, end = value_of(table, quantity, first), value_of(table, quantity, last)
     fall = 1 - end / start
     text = f"{quantity.name} falls by {fall:.1%}, from {quantity.text(start)} to {quantity.text(end)}"
-    return finding(rounds_to(fall, printed), text)
+    return agrees_if(rounds_to(fall, printed), text)
 
 
-def follows(table: Table, quantity: Quantity, by: Quantity, *, sign: int, family: str = "") -> Finding:
+def follows(table: Table, quantity: Quantity, by: Quantity, *, sign: int, family: str = "") -> CheckResult:
     """Check that within each family (or one) a quantity strictly rises (sign 1) or falls (-1) as another rises."""
     y, x = quantity.of(table), by.of(table)
     steps = broken = 0
@@ -170,10 +170,10 @@ def follows(table: Table, quantity: Quantity, by: Quantity, *, sign: int, family
             parts.append(f"{name} {short(y[order[0]])} to {short(y[order[-1]])}")
     verb = "rises" if sign > 0 else "falls"
     text = f"{quantity.name} {verb} with {by.name} in {steps - broken} of {steps} steps ({', '.join(parts)})"
-    return finding(broken == 0, text)
+    return agrees_if(broken == 0, text)
 
 
-def equals(table: Table, quantity: Quantity, other: Quantity, *, tolerance: float) -> Finding:
+def equals(table: Table, quantity: Quantity, other: Quantity, *, tolerance: float) -> CheckResult:
     """Check that two quantities are the same in every row, up to the rounding of the printed one.
 
     Args:
@@ -186,7 +186,7 @@ def equals(table: Table, quantity: Quantity, other: Quantity, *, tolerance: floa
     agree = np.abs(printed - made) <= tolerance * (1 + 1e-9)
     ratio = printed / made
     text = f"equal in {int(agree.sum())} of {agree.size} rows; {quantity.name} is {short(ratio.min())}"
-    return finding(bool(agree.all()), f"{text}-{short(ratio.max())} times {other.name}")
+    return agrees_if(bool(agree.all()), f"{text}-{short(ratio.max())} times {other.name}")
 
 
 def correlation(x: Float, y: Float) -> float:
@@ -197,11 +197,11 @@ def correlation(x: Float, y: Float) -> float:
     return float((dx * dy).sum() / np.sqrt((dx**2).sum() * (dy**2).sum()))
 
 
-def correlates(table: Table, quantity: Quantity, by: Quantity, *, sign: int) -> Finding:
+def correlates(table: Table, quantity: Quantity, by: Quantity, *, sign: int) -> CheckResult:
     """Check that two quantities are strongly correlated over all samples, with the sign told."""
     r = correlation(quantity.of(table), by.of(table))
     text = f"r = {r:+.2f} between {by.name} and {quantity.name} over all samples; strong means |r| >= {STRONG}"
-    return finding(sign * r >= STRONG, text)
+    return agrees_if(sign * r >= STRONG, text)
 
 
 def family_means(table: Table, quantity: Quantity) -> dict[str, float]:
@@ -210,7 +210,7 @@ def family_means(table: Table, quantity: Quantity) -> dict[str, float]:
     return {family: float(values[rows].mean()) for family, rows in groups(table).items()}
 
 
-def higher_family_mean(table: Table, quantity: Quantity, family: str, other: str) -> Finding:
+def higher_family_mean(table: Table, quantity: Quantity, family: str, other: str) -> CheckResult:
     """Check that one family's mean exceeds another's; samples that go against it are named."""
     means = family_means(table, quantity)
     parts = ", ".join(f"{name} {quantity.text(value)}" for name, value in means.items())
@@ -219,36 +219,38 @@ def higher_family_mean(table: Table, quantity: Quantity, family: str, other: str
     against = [names(table)[i] for i in rows[family] if values[i] <= best]
     text = f"mean {quantity.name}: {parts}"
     text += f"; below the best {other}: {', '.join(against)}" if against else ""
-    return finding(means[family] > means[other], text)
+    return agrees_if(means[family] > means[other], text)
 
 
-def peak(table: Table, quantity: Quantity, printed: str, *samples: str) -> Finding:
+def peak(table: Table, quantity: Quantity, printed: str, *samples: str) -> CheckResult:
     """Check that the most that any of the samples has of a quantity rounds to the number the paper prints."""
     best = max(samples, key=lambda name: value_of(table, quantity, name))
     value = value_of(table, quantity, best)
-    return finding(rounds_to(value, printed), f"the highest is {best}'s {quantity.text(value)}")
+    return agrees_if(rounds_to(value, printed), f"the highest is {best}'s {quantity.text(value)}")
 
 
-def beside(table: Table, quantity: Quantity, sample: str) -> Finding:
+def beside(table: Table, quantity: Quantity, sample: str) -> CheckResult:
     """Say what a related quantity is, for comparison; decides nothing."""
-    return finding(holds=True, computed=f"its {quantity.name} is {quantity.text(value_of(table, quantity, sample))}")
+    return agrees_if(holds=True, computed=f"its {quantity.name} is {quantity.text(value_of(table, quantity, sample))}")
 
 
-def numbered(table: Table, samples: Mapping[int, str]) -> Finding:
+def numbered(table: Table, samples: Mapping[int, str]) -> CheckResult:
     """Check which names the numbered samples have within their families."""
     found = {number: names(table)[int(np.flatnonzero(table["sample"] == number)[0])] for number in samples}
-    return finding(found == dict(samples), ", ".join(f"sample {number} is {name}" for number, name in found.items()))
+    return agrees_if(found == dict(samples), ", ".join(f"sample {number} is {name}" for number, name in found.items()))
 
 
-def needs(table: Table, *columns: str, lacking: str) -> Finding:
+def needs(table: Table, *columns: str, lacking: str) -> CheckResult:
     """Ask whether the table has the columns that a statement is about; without them it cannot be checked."""
     if all(name in table for name in columns):
-        return Finding("conditional", f"only as far as {', '.join(columns)} speak of it; no equation of the paper does")
-    return Finding("uncheckable", f"the tables say nothing of {lacking}")
+        return CheckResult(
+            "conditional", f"only as far as {', '.join(columns)} speak of it; no equation of the paper does"
+        )
+    return CheckResult("uncheckable", f"the tables say nothing of {lacking}")
 
 
-def grows_more(table: Table, quantity: Quantity, other: Quantity, first: str, last: str) -> Finding:
+def grows_more(table: Table, quantity: Quantity, other: Quantity, first: str, last: str) -> CheckResult:
     """Check that from one sample to another a quantity grows by a larger factor than another quantity."""
     factor, rival = (value_of(table, each, last) / value_of(table, each, first) for each in (quantity, other))
     text = f"from {first} to {last} {quantity.name} grows {factor:.2f} times, {other.name} {rival:.2f} times"
-    return finding(factor > rival, text)
+    return agrees_if(factor > rival, text)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from fractions import Fraction
 
-from explorer.paper.audit.checks import Finding, groups, names, value_of
+from explorer.paper.audit.checks import CheckResult, groups, names, value_of
 from explorer.paper.audit.cost_ranking import AlphaSet, Costs, alpha_set, for_any_energy_max, largest_energy
 from explorer.paper.audit.quantities import ACCURACY, TOTAL_ENERGY, short
 from explorer.paper.tables import Table
@@ -11,7 +11,7 @@ from explorer.paper.tables import Table
 Holds = Callable[[Costs], bool]
 
 
-def ranks(table: Table, holds: Holds) -> Finding:
+def ranks(table: Table, holds: Holds) -> CheckResult:
     """Find the alpha for which a statement that only ranks the samples by J holds."""
     energy_max = largest_energy(table)
     found = alpha_set(table, holds, energy_max=energy_max)
@@ -21,7 +21,7 @@ def ranks(table: Table, holds: Holds) -> Finding:
     return _judged(found, f"{_natural(found, energy_max)}; in general {general}")
 
 
-def above_level(table: Table, level: str, *samples: str) -> Finding:
+def above_level(table: Table, level: str, *samples: str) -> CheckResult:
     """Find the alpha for which J of each of the samples lies above a printed number, and from which E_max on none do.
 
     J > level exactly where alpha < (E/E_max - level) / (E/E_max - (1 - Acc)), as long as 1 - Acc < level < E/E_max.
@@ -37,7 +37,7 @@ def above_level(table: Table, level: str, *samples: str) -> Finding:
     return _judged(found, text)
 
 
-def together(table: Table, level: str, *statements: Holds) -> Finding:
+def together(table: Table, level: str, *statements: Holds) -> CheckResult:
     """Find the alpha for which several statements hold at once, some of which compare J with a printed number."""
     energy_max = largest_energy(table)
     found = alpha_set(
@@ -46,7 +46,7 @@ def together(table: Table, level: str, *statements: Holds) -> Finding:
     return _judged(found, _natural(found, energy_max))
 
 
-def two_best(table: Table, first: str, second: str) -> Finding:
+def two_best(table: Table, first: str, second: str) -> CheckResult:
     """Find the alpha for which two samples have the two lowest J; where none does, say who stands in the way."""
     found = ranks(table, are_lowest(first, second))
     accuracy = dict(zip(names(table), ACCURACY.of(table).tolist(), strict=True))
@@ -58,7 +58,7 @@ def two_best(table: Table, first: str, second: str) -> Finding:
         for rival in names(table)
         if rival not in {first, second} and accuracy[rival] > accuracy[name] and energy[rival] < energy[name]
     ]
-    return Finding(found.verdict, "; ".join([found.computed, *reasons]))
+    return CheckResult(found.verdict, "; ".join([found.computed, *reasons]))
 
 
 def are_above(level: str, *samples: str) -> Holds:
@@ -99,7 +99,7 @@ def _natural(found: AlphaSet, energy_max: float) -> str:
     return f"{f'alpha in {found}' if found else 'no alpha'} for E_max = {short(energy_max)} J"
 
 
-def _judged(found: AlphaSet, text: str) -> Finding:
+def _judged(found: AlphaSet, text: str) -> CheckResult:
     if found.is_everything:
-        return Finding("agrees", text)
-    return Finding("conditional", f"only for {text}") if found else Finding("disagrees", text)
+        return CheckResult("agrees", text)
+    return CheckResult("conditional", f"only for {text}") if found else CheckResult("disagrees", text)

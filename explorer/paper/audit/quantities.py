@@ -33,19 +33,22 @@ def short(value: float) -> str:
     return f"{value:.4g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
 
 
-def column(table: Table, name: str) -> Float:
+def numeric_column(table: Table, name: str) -> Float:
     """Return a numeric column as float64, shape (n,)."""
     return np.asarray(table[name], dtype=np.float64)
 
 
 def _plain(name: str, unit: str, source: str) -> Quantity:
-    return Quantity(name, unit, lambda table: column(table, source))
+    return Quantity(name, unit, lambda table: numeric_column(table, source))
 
 
 def _mac_part(table: Table) -> Float:
     """Return the first term of Eq. (1), in joule."""
     return eq.mac_memory_energy(
-        mac_ops=column(table, "mac_ops"), mac_energy=column(table, "mac_energy_j"), mem_accesses=0, access_energy=0
+        mac_ops=numeric_column(table, "mac_ops"),
+        mac_energy=numeric_column(table, "mac_energy_j"),
+        mem_accesses=0,
+        access_energy=0,
     )
 
 
@@ -54,17 +57,17 @@ def _memory_part(table: Table) -> Float:
     return eq.mac_memory_energy(
         mac_ops=0,
         mac_energy=0,
-        mem_accesses=column(table, "mem_accesses"),
-        access_energy=column(table, "access_energy_j"),
+        mem_accesses=numeric_column(table, "mem_accesses"),
+        access_energy=numeric_column(table, "access_energy_j"),
     )
 
 
 def _switching(table: Table, time: float | Float) -> Float:
     """Return Eq. (7) for a time in second; over one second it is the switching power in watt."""
     return eq.switching_energy(
-        capacitance=column(table, "capacitance_f"),
-        voltage=column(table, "voltage_v"),
-        frequency=column(table, "frequency_hz"),
+        capacitance=numeric_column(table, "capacitance_f"),
+        voltage=numeric_column(table, "voltage_v"),
+        frequency=numeric_column(table, "frequency_hz"),
         time=time,
     )
 
@@ -102,7 +105,7 @@ SIZE_RATIO = Quantity(
     "original / compressed size",
     "",
     lambda table: eq.compression_ratio(
-        original_size=column(table, "original_size_bytes"), compressed_size=COMPRESSED_SIZE.of(table)
+        original_size=numeric_column(table, "original_size_bytes"), compressed_size=COMPRESSED_SIZE.of(table)
     ),
 )
 PRUNED_SIZE_RATIO = Quantity("1 / (1 - R)", "", lambda table: 1 / (1 - PRUNING.of(table)))

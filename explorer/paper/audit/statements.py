@@ -3,7 +3,7 @@
 from explorer.paper.audit import checks as c
 from explorer.paper.audit import network_checks as n
 from explorer.paper.audit import quantities as q
-from explorer.paper.audit.checks import Claim, Statement, all_of, half_unit
+from explorer.paper.audit.checks import AuditedStatement, Statement, all_of, half_unit
 from explorer.paper.audit.statements_hardware import HARDWARE
 from explorer.paper.tables import Table, paper_table
 
@@ -279,7 +279,7 @@ NETWORKS = (
 STATEMENTS: tuple[Statement, ...] = (*NETWORKS, *HARDWARE, *COLUMNS)
 
 
-def audit(table: Table | None = None) -> tuple[Claim, ...]:
+def audit(table: Table | None = None) -> tuple[AuditedStatement, ...]:
     """Recompute every statement from a table and say whether it holds.
 
     Args:
@@ -297,9 +297,9 @@ def audit(table: Table | None = None) -> tuple[Claim, ...]:
     return tuple(_audited(statement, asked) for statement in STATEMENTS)
 
 
-def _audited(statement: Statement, table: Table) -> Claim:
+def _audited(statement: Statement, table: Table) -> AuditedStatement:
     found = statement.check(table)
-    return Claim(
+    return AuditedStatement(
         id=statement.id,
         section=statement.section,
         statement=statement.statement,

@@ -1,17 +1,19 @@
 """Selection rules: one design of a front, with the runner-up and the marginal cost of accuracy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from explorer.errors import NoFeasibleDesign, WrongUsage
+from explorer.io.json_text import write_json
 from explorer.paper.equations import weighted_cost
 from explorer.pareto.geometry.dominance import to_minimization
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.columns import COLUMNS, Columns, Float, describe, n_rows, own_knobs, take
+from explorer.problem.columns import COLUMNS, Columns, Float, column_of, n_rows, own_knobs, take
 from explorer.problem.constraints import Constraint
 from explorer.problem.objectives import OBJECTIVES
 
@@ -47,6 +49,19 @@ class Choice:
     runner_up: dict[str, Any] | None
     price: str
     is_extrapolated: bool
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> Path:
+        """Write chosen.json, for `explorer deploy`; return the path.
+
+        Raises:
+            WrongUsage: the file cannot be written.
+        """
+        write_json(Path(path), self.record)
+        return Path(path)
+
+    def __repr__(self) -> str:
+        return f"Choice(design {self.design.get('design_id')} of {self.record.get('study', '?')}: {self.why})"
 
 
 def choose(
@@ -59,7 +74,7 @@ def choose(
     """
     met = np.ones(n_rows(candidates), dtype=np.bool_)
     for condition in conditions:
-        met &= condition.excess(candidates) <= 0
+        met &= condition.violation(candidates) <= 0
     if not met.any():
         misses = "".join(f"\n  {_gap_text(condition, candidates)}" for condition in conditions)
         raise NoFeasibleDesign(f"no design of the front meets all conditions{misses}",

@@ -12,7 +12,7 @@ from explorer.models.evaluation import Problem
 from explorer.pareto.explanation.local_sensitivity import LocalSensitivity, Rates
 from explorer.pareto.explanation.perturbations import NEXT, PREVIOUS, VOLTAGE_WITH_CLOCK, Perturbation, is_ordered
 from explorer.problem.applicability import Range
-from explorer.problem.columns import COLUMNS, Column, Columns, describe
+from explorer.problem.columns import COLUMNS, Column, Columns, column_of
 from explorer.problem.constraints import Constraint
 from explorer.problem.design_space import CLOCK_SHARE, OPERATING_POINT, DesignSpace, Dimension
 from explorer.problem.objectives import Objective

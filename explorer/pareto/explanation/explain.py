@@ -21,7 +21,7 @@ from explorer.pareto.explanation.neighbours import DominatingDesign, NearestSamp
 from explorer.pareto.explanation.perturbations import Perturbation, perturbations
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.columns import Column, Columns, describe, take
+from explorer.problem.columns import Column, Columns, column_of, take
 from explorer.problem.objectives import OBJECTIVES, Objective
 
 # Source of the sensitivities: the posterior of the physical forms, or of forms fitted to any knobs; a model without a

@@ -11,7 +11,7 @@ from explorer.models.evaluation import Problem
 from explorer.models.evaluator import Evaluator
 from explorer.models.intervals import LEVEL
 from explorer.models.measured.table import TableEvaluator
-from explorer.models.posterior_draws import Draws, PosteriorModel, drawn_targets
+from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws
 from explorer.pareto.explanation.perturbations import Perturbation
 from explorer.problem.columns import Columns, Float, bounds, n_rows, stack
 from explorer.problem.objectives import add_objectives

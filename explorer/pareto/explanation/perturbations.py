@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.problem.applicability import Range
-from explorer.problem.columns import Column, Columns, Float, describe
+from explorer.problem.columns import Column, Columns, Float, column_of
 from explorer.problem.design_space import CLOCK_SHARE, OPERATING_POINT, ROW, DesignSpace, Dimension
 from explorer.units import humanize
 
@@ -107,7 +107,7 @@ def numeric_perturbations(
     axis: Dimension,
     *,
     spans: Mapping[str, Range],
-    column: Callable[[str], Column] = describe,
+    column: Callable[[str], Column] = column_of,
 ) -> Iterator[Perturbation]:
     """Yield the steps along one numeric axis from one design, shape (1,) each.
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.models.evaluation import Problem
-from explorer.models.posterior_draws import N_DRAWS, Draws, PosteriorModel, blocks_of, drawn_targets
+from explorer.models.posterior_draws import N_DRAWS, Draws, PosteriorModel, predict_draws, split_into_blocks
 from explorer.pareto.geometry.dominance import feasible_front, is_nondominated, to_minimization
 from explorer.problem.columns import Columns, Float, n_rows, take
 from explorer.problem.objectives import add_objectives
@@ -167,5 +167,5 @@ def _posterior_objectives(
         # Columns of knobs and checks are equal in all draws.
         columns = {name: targets.get(name, block[name][None, :]) for name in block}
         for constraint in study.constraints:
-            feasible[:, rows] &= constraint.excess(columns) <= 0
+            feasible[:, rows] &= constraint.violation(columns) <= 0
     return values, feasible

@@ -11,10 +11,10 @@ import numpy as np
 
 from explorer.models.evaluation import low_discrepancy_points
 from explorer.models.parametric.surrogate import Surrogate
-from explorer.models.posterior_draws import Draws, PosteriorModel, drawn_targets
+from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws
 from explorer.models.response.forms import link
 from explorer.pareto.geometry.dominance import is_nondominated
-from explorer.problem.columns import Column, Columns, Float, describe, knobs_of, n_rows, stack, take
+from explorer.problem.columns import Column, Columns, Float, column_of, knobs_of, n_rows, stack, take
 from explorer.problem.declarations.axes import Axes, FrequencyAxis, PruningAxis, StepAxis, VoltageAxis
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.design_space import DesignSpace

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from explorer.errors import ExplorerError, suggestion
 from explorer.io.declarations import Declaration, validation_error
-from explorer.problem.columns import Column, allowed_text, describe, is_allowed, is_free_name
-from explorer.units import SYMBOLS, factor, scaled
+from explorer.problem.columns import Column, allowed_text, column_of, is_allowed, is_free_name
+from explorer.units import SYMBOLS, factor, to_si
 
 MAX_CHOICES = 1000
 OWN_NAME = r"[a-z][a-z0-9_]{0,49}"
@@ -61,7 +61,7 @@ class _Axis(Declaration):
                 )
         if self.scale == "log" and min(declared) <= 0:
             raise validation_error("a log scale cannot start at 0", fix="start above 0 or use scale = 'linear'")
-        return tuple(sorted(scaled(number, scale) for number in declared))
+        return tuple(sorted(to_si(number, scale) for number in declared))
 
     def _is_range_or_value(self) -> None:
         if sum(given is not None for given in (self.range, self.value, self.values)) != 1:
@@ -142,12 +142,12 @@ class OwnAxis(_Axis):
 
     def column(self, name: str) -> Column:
         """Return what the knob means."""
-        return describe(name, label=self.label, unit=self.unit)
+        return column_of(name, label=self.label, unit=self.unit)
 
     def numbers(self, name: str) -> tuple[float, ...]:
         """Return the declared numbers in SI, in rising order."""
         column = self.column(name)
-        return self.listed(name, column.shown_in or column.symbol, column.symbol)
+        return self.listed(name, column.display_unit or column.symbol, column.symbol)
 
 
 # The four axes have people's names; whoever writes a column's name instead means one of them.

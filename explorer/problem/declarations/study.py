@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from explorer.errors import ExplorerError, WrongUsage, suggestion
-from explorer.io.catalog import find
+from explorer.io.catalog import find_declaration
 from explorer.io.declarations import Declaration, quantity, read_toml, validation_error
 from explorer.problem.columns import TARGETS
 from explorer.problem.constraints import parse_constraint
@@ -38,10 +38,14 @@ def _constraint_text(text: str, info: ValidationInfo) -> str:
 def _own_names(info: ValidationInfo) -> list[str]:
     """Return the user's own knobs of the study's spaces, as far as their files can be read at this point."""
     space, beside = info.data.get("space"), Path(info.context["path"]).parent if info.context else None
+    inline = info.context.get("spaces", {}) if info.context else {}
     names: list[str] = []
     for name in (space,) if isinstance(space, str) else space or ():
+        if name in inline:
+            names += inline[name].axes.own
+            continue
         try:
-            names += read_toml(find("search_spaces", name, beside=beside), SpaceFile)[0].axes.own
+            names += read_toml(find_declaration("search_spaces", name, beside=beside), SpaceFile)[0].axes.own
         except ExplorerError:  # told when the space itself is read
             continue
     model = info.data.get("model")
@@ -180,9 +184,12 @@ class StudyFile(Declaration):
     @classmethod
     def _find_spaces(cls, value: str | tuple[str, ...] | None, info: ValidationInfo) -> str | tuple[str, ...] | None:
         beside = Path(info.context["path"]).parent if info.context else None
+        inline = info.context.get("spaces", {}) if info.context else {}
         for name in (value,) if isinstance(value, str) else value or ():
+            if name in inline:
+                continue
             try:
-                find("search_spaces", name, beside=beside)
+                find_declaration("search_spaces", name, beside=beside)
             except WrongUsage as error:
                 raise validation_error(error.problem, fix=error.fix) from None
         return value

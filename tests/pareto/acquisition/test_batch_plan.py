@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explorer.api import load_problem as load
+from explorer.api import load_study as load
 from explorer.models.evaluation import Problem
 from explorer.pareto.acquisition.batch_plan import batch_plan
 from explorer.pareto.exact_front import exact_front

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from explorer.api import load_problem as load
+from explorer.api import load_study as load
 from explorer.models.evaluation import Problem
 from explorer.pareto.acquisition.candidate_pool import CandidatePool, Key, pool_of_designs, pool_of_points, pool_of_scan
 from explorer.pareto.acquisition.expected_improvement import (

@@ -124,7 +124,8 @@ def test_extrapolated_designs_are_refused_by_default(tmp_path: Path) -> None:
     with pytest.raises(NoFeasibleDesign, match="--allow-extrapolation"):
         choose(tmp_path / "out", knee=True)
 
-    choice, payload = choose(tmp_path / "out", knee=True, allow_extrapolation=True)
+    choice = choose(tmp_path / "out", knee=True, allow_extrapolation=True)
+    payload = choice.record
     assert choice.is_extrapolated
     assert payload["is_extrapolated"] is True
 

@@ -13,7 +13,7 @@ from explorer.api import load_problem, load_results, run
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import Problem
 from explorer.models.parametric.surrogate import Surrogate
-from explorer.models.posterior_draws import Draws, drawn_targets, posterior_draws
+from explorer.models.posterior_draws import Draws, posterior_draws, predict_draws
 from explorer.pareto.explanation.active_limits import ActiveLimit
 from explorer.pareto.explanation.explain import Explanation, explain
 from explorer.pareto.explanation.local_sensitivity import LocalSensitivity, Rates, local_sensitivities

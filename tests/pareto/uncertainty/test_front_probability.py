@@ -8,7 +8,7 @@ import pytest
 from explorer.api import load_problem, load_results, run
 from explorer.models.evaluation import Problem
 from explorer.models.parametric.surrogate import Surrogate
-from explorer.models.posterior_draws import Draws, drawn_targets, posterior_draws
+from explorer.models.posterior_draws import Draws, posterior_draws, predict_draws
 from explorer.pareto.geometry.dominance import feasible_front, to_minimization
 from explorer.pareto.uncertainty import front_probability as probability_module
 from explorer.pareto.uncertainty.front_probability import (

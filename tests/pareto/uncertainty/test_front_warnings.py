@@ -12,7 +12,7 @@ from explorer.models.samples.samples import paper_samples
 from explorer.pareto.results.results import constraint_gaps
 from explorer.pareto.uncertainty.front_warnings import front_warnings, objective_warnings
 from explorer.problem.columns import Columns, take
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 
 MODEL = fit_surrogate(paper_samples(), name="paper")
 MakeProblem = Callable[[str], Problem]
@@ -22,7 +22,7 @@ MakeProblem = Callable[[str], Problem]
 def make(tmp_path: Path) -> MakeProblem:
     def build(text: str) -> Problem:
         (tmp_path / "study.toml").write_text(text, encoding="utf-8")
-        return make_problem(load_study(str(tmp_path / "study.toml")), MODEL)
+        return make_problem(read_study(str(tmp_path / "study.toml")), MODEL)
 
     return build
 

@@ -11,12 +11,12 @@ from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.samples.samples import paper_samples
 from explorer.pareto.uncertainty.sensitivity import knob_importance
 from explorer.problem.columns import Columns, n_rows
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return make_problem(load_study("energy-latency-accuracy"), fit_surrogate(paper_samples(), name="paper"))
+    return make_problem(read_study("energy-latency-accuracy"), fit_surrogate(paper_samples(), name="paper"))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_same_seed_gives_the_same_indices(problem: Problem, rows: tuple[dict[str
 
 def test_linear_model_has_closed_form_indices() -> None:
     """For y = (3 x1 + 4 x2) / 10 with independent uniform x, the indices are 9/25 and 16/25."""
-    study = load_study("edp-accuracy")
+    study = read_study("edp-accuracy")
     real = fit_surrogate(paper_samples(), name="paper")
     bare = make_problem(study, real)
     linear = replace(bare, evaluator=_Linear(real, bare))  # type: ignore[arg-type]

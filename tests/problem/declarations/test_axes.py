@@ -8,21 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.devices.device import device_points, read_device
+from explorer.devices.device import read_device, read_device_points
 from explorer.devices.operating_points import OperatingPoints
 from explorer.errors import InvalidFile, WrongUsage
-from explorer.io.catalog import available, other_names
-from explorer.io.files import shipped
+from explorer.io.catalog import aliases, list_declarations
+from explorer.io.files import shipped_folder
 from explorer.problem.applicability import Range
-from explorer.problem.columns import describe
+from explorer.problem.columns import column_of
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.design_space import DesignSpace, Dimension, categorical
 from explorer.problem.space_builder import build_design_space
-from explorer.problem.study import declaration_text, load_space, load_study
+from explorer.problem.study import declaration_text, read_space, read_study
 
 Write = Callable[[str], str]
 NONE = '[operating_points]\nlaw = "none"\n'
-DEVICES = sorted(path.stem for path in (shipped("search_spaces") / "devices").glob("*.toml"))
+DEVICES = sorted(path.stem for path in (shipped_folder("search_spaces") / "devices").glob("*.toml"))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ DEVICES = sorted(path.stem for path in (shipped("search_spaces") / "devices").gl
 )
 def test_an_axis_that_means_nothing_is_refused(write_space: Write, axes: str, told: str) -> None:
     with pytest.raises(InvalidFile, match=rf"(?s)space\.toml: .*{told}") as caught:
-        load_space(write_space(f"[axes]\n{axes}\n{NONE}"))
+        read_space(write_space(f"[axes]\n{axes}\n{NONE}"))
 
     assert "\n  fix: " in str(caught.value)
 
@@ -82,7 +82,7 @@ def test_an_axis_that_means_nothing_is_refused(write_space: Write, axes: str, to
 )
 def test_operating_points_that_cannot_be_are_refused(write_space: Write, text: str, told: str) -> None:
     with pytest.raises(Exception, match=told):
-        load_space(write_space(text))
+        read_space(write_space(text))
 
 
 def test_an_own_axis_has_the_unit_of_its_name_and_its_declared_label(write_space: Write) -> None:
@@ -90,12 +90,12 @@ def test_an_own_axis_has_the_unit_of_its_name_and_its_declared_label(write_space
         '[axes]\npower_limit_w = { values = [200, 300], label = "Cap" }\nmemory_clock_hz = { range = [1, 2] }\n'
         'resolution = { value = 224, unit = "px" }\n'
     )
-    own = load_space(write_space(text + NONE)).file.axes.own
+    own = read_space(write_space(text + NONE)).file.axes.own
 
     assert own["power_limit_w"].column("power_limit_w").title == "Cap (W)"
     assert own["memory_clock_hz"].numbers("memory_clock_hz") == (1e9, 2e9)
     assert own["resolution"].column("resolution").text(224) == "224 px"
-    assert describe("batch_size").text(16384) == "16384"
+    assert column_of("batch_size").text(16384) == "16384"
 
 
 SPAN = Range(0.0, 10.0, is_log=False)
@@ -152,7 +152,7 @@ def test_every_design_of_finitely_many_is_there_once() -> None:
 @pytest.mark.parametrize("name", DEVICES)
 def test_every_shipped_device_has_a_source_and_points_in_order(name: str) -> None:
     file = read_device(name)
-    points = device_points(name, bin_name="speed0" if name == "h6" else "")
+    points = read_device_points(name, bin_name="speed0" if name == "h6" else "")
 
     assert file.title
     assert file.source
@@ -168,14 +168,14 @@ def test_a_cluster_is_also_called_by_its_cores() -> None:
 
 
 def test_no_two_devices_are_called_the_same() -> None:
-    names = [name for path in available("search_spaces/devices") for name in (path.stem, *other_names(path))]
+    names = [name for path in list_declarations("search_spaces/devices") for name in (path.stem, *aliases(path))]
 
     assert len(set(names)) == len(names) > 13
 
 
 def test_the_big_cluster_of_the_rk3399_runs_at_its_device_trees_points() -> None:
     """dts/upstream/src/arm64/rockchip/rk3399.dtsi of U-Boot: node cluster1_opp."""
-    points = device_points("rk3399-big")
+    points = read_device_points("rk3399-big")
 
     assert (points.frequency_hz[0], points.voltage_v[0]) == (408e6, 0.825)
     assert (points.frequency_hz[-1], points.voltage_v[-1]) == (1.8e9, 1.2)
@@ -192,7 +192,7 @@ def test_the_nearest_point_is_the_one_of_least_ratio(ghz: float) -> None:
 
 def test_a_studys_stored_question_is_not_changed_by_what_it_does_not_use() -> None:
     """Trials that an earlier version stored can be gone on with: the shipped study's declaration is as it was."""
-    declaration = load_study("paper").declaration()
+    declaration = read_study("paper").declaration()
 
     assert set(declaration) == {"spaces", "families", "objectives", "constraints", "alpha", "energy_max_j"}
     assert set(declaration["spaces"][0]) == {"family", "axes", "operating_points", "domain"}
@@ -223,4 +223,4 @@ def test_a_study_names_a_space_or_a_table(tmp_path: Path, study: str, told: str)
     path = tmp_path / "study.toml"
     path.write_text(study + 'objectives = ["energy_j", "accuracy"]\n')
     with pytest.raises(InvalidFile, match=told):
-        load_study(str(path))
+        read_study(str(path))

@@ -1,0 +1,236 @@
+"""Models of a user's measurements: read samples, fit, predict, and write a first space and study for them."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from explorer.errors import WrongUsage
+from explorer.io.files import write_text
+from explorer.io.json_text import write_json
+from explorer.io.tables import Table, csv_file
+from explorer.models.loading import fit_samples, load_model, load_samples, model_to_json
+from explorer.models.parametric.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE, Surrogate
+from explorer.models.posterior_draws import PosteriorModel, posterior_draws
+from explorer.models.predict import implied_knobs, parse_design, predict_designs, supports_unquantized
+from explorer.models.quality.summary import candidate_rows, model_summary
+from explorer.models.response.multi_target import MultiResponse, with_knobs
+from explorer.models.samples.samples import Samples, read_designs
+from explorer.models.scaffold import fitted_model_name, scaffold_name, scaffold_study
+from explorer.pareto.uncertainty.next_measurement import SuggestedMeasurement, advice_for_model
+from explorer.problem.columns import Columns
+
+__all__ = [
+    "EXPONENT_SOURCE",
+    "THRESHOLD_SOURCE",
+    "FittedModel",
+    "MultiResponse",
+    "Samples",
+    "StarterFiles",
+    "Surrogate",
+    "candidate_rows",
+    "fit",
+    "fit_model",
+    "init",
+    "load_model",
+    "predict",
+    "predict_columns",
+    "read_samples",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FittedModel:
+    """A model with its quality on rows that it was not fitted to.
+
+    Args:
+        model: predicts designs and draws from its posterior.
+        summary: leave-one-out errors, interval coverage, coefficients and warnings, as plain JSON values.
+        next_measurement: the design whose measurement would narrow the predictions most; None where none is proposed.
+    """
+
+    model: PosteriorModel
+    summary: Mapping[str, Any]
+    next_measurement: SuggestedMeasurement | None
+
+    @property
+    def errors(self) -> pd.DataFrame:
+        """Leave-one-out errors and interval coverage, one row a target."""
+        return pd.DataFrame.from_dict(dict(self.summary["targets"]), orient="index")
+
+    def predict(self, designs: Table | None = None, **knobs: float | str) -> pd.DataFrame:
+        """Return predictions with 90 % intervals; see `explorer.predict`."""
+        return predict(self, designs, **knobs)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary and the next measurement as plain JSON values."""
+        best = self.next_measurement
+        advice = {"design": best.design, "reduction": best.reduction} if best else None
+        return {**self.summary, "next_measurement": advice}
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model as JSON, for `model = "..."` in a study and for `explorer.predict`; return the path.
+
+        Raises:
+            WrongUsage: the file cannot be written.
+        """
+        write_json(Path(path), model_to_json(self.model), indent=1)
+        return Path(path)
+
+    def __repr__(self) -> str:
+        targets = ", ".join(f"{name} (n = {row['n']})" for name, row in self.summary["targets"].items())
+        return f"FittedModel({self.summary['n_samples']} samples of {', '.join(self.model.families)}: {targets})"
+
+
+def read_samples(samples: Table, *, knobs: Sequence[str] | None = None, ignore: Sequence[str] = ()) -> Samples:
+    """Read measured configurations; SI units, an empty cell or NaN is not measured.
+
+    Args:
+        samples: a samples CSV, or its rows as a DataFrame.
+        knobs: further columns that are knobs; default: those that look like knobs, as the samples' notes say.
+        ignore: columns to leave out.
+
+    Raises:
+        WrongUsage: the file does not exist or cannot be read.
+        InvalidFile: with every fault of the table: row, column, value, and what is allowed.
+    """
+    with csv_file(samples, name="samples") as path:
+        (table,) = (one.samples for one in load_samples([str(path)], own=knobs, ignore=ignore))
+    return table if isinstance(samples, (str, Path)) else replace(table, source="a DataFrame")
+
+
+def fit(
+    samples: Table | Samples | Sequence[Table],
+    *,
+    knobs: Sequence[str] | None = None,
+    ignore: Sequence[str] = (),
+) -> FittedModel:
+    """Fit a model to measured samples, and judge it on rows that it was not fitted to.
+
+    Args:
+        samples: `paper`, `h100`, a samples CSV, a DataFrame, read samples, or a list of these, each with other targets.
+        knobs: further columns that are knobs; default: those that look like knobs.
+        ignore: columns to leave out.
+
+    Raises:
+        WrongUsage: a file does not exist.
+        InvalidFile: with every fault of a table, or nothing can be fitted to it.
+    """
+    model = fit_model(samples, knobs=knobs, ignore=ignore)
+    return FittedModel(model, model_summary(model), advice_for_model(model, posterior_draws(model)))
+
+
+def fit_model(
+    samples: Table | Samples | Sequence[Table], *, knobs: Sequence[str] | None = None, ignore: Sequence[str] = ()
+) -> PosteriorModel:
+    """Return the model that `fit` fits, without its quality on held-out rows."""
+    sources = [samples] if isinstance(samples, (str, Path, pd.DataFrame, Mapping, Samples)) else list(samples)
+    names = [str(one) if isinstance(one, (str, Path)) else "samples" for one in sources]
+    with ExitStack() as stack:
+        if any(isinstance(one, Samples) for one in sources):
+            tables = tuple(
+                with_knobs(one if isinstance(one, Samples) else read_samples(one, knobs=knobs, ignore=ignore))
+                for one in sources
+            )
+        else:
+            paths = [
+                str(one) if isinstance(one, (str, Path)) else str(stack.enter_context(csv_file(one, name="samples")))
+                for one in sources
+                if not isinstance(one, Samples)
+            ]
+            tables = load_samples(paths, own=knobs, ignore=ignore)
+        return fit_samples(tables, name=" + ".join(names))
+
+
+def predict(model: str | Path | FittedModel, designs: Table | None = None, **knobs: float | str) -> pd.DataFrame:
+    """Return designs with predictions, their 90 % intervals `_lo`, `_hi`, and the distance to the samples.
+
+    Args:
+        model: `paper`, `h100`, a model.json, a samples CSV, or a fitted model.
+        designs: a CSV or DataFrame of designs, one a row, SI units.
+        knobs: one design instead: `pruning_ratio=0.3, voltage_v="850 mV", ...`; numbers are SI, text may have a unit.
+
+    Raises:
+        WrongUsage: there is no such model, a knob is missing or unknown, or both designs and knobs are sources.
+        InvalidFile: with every fault of the designs.
+        OutOfRange: a knob has no meaning there.
+    """
+    texts = {name: value if isinstance(value, str) else repr(value) for name, value in knobs.items()}
+    return pd.DataFrame(predict_columns(model, designs, texts))
+
+
+def predict_columns(model: str | Path | FittedModel, designs: Table | None, knobs: Mapping[str, str]) -> Columns:
+    """Return what `predict` does as columns, shape (n,) each; `knobs` are texts."""
+    if designs is not None and knobs:
+        raise WrongUsage(f"designs are sources with {', '.join(knobs)}", fix="give designs, or the knobs of one")
+    fitted = model.model if isinstance(model, FittedModel) else load_model(str(model))
+    if designs is None:
+        return predict_designs(fitted, parse_design(fitted, knobs))
+    family = fitted.families[0]
+    categories = tuple(fitted.choices(family))
+    needed = ("family", *fitted.domain[family], *categories)
+    with csv_file(designs, name="designs") as path:
+        table = read_designs(
+            path, knobs=needed, categories=categories, implied=implied_knobs(fitted),
+            is_measured=supports_unquantized(fitted),
+        )  # fmt: skip
+    return predict_designs(fitted, table)
+
+
+@dataclass(frozen=True, slots=True)
+class StarterFiles:
+    """A space and a study that were written for samples.
+
+    Args:
+        name: of the space and the study.
+        paths: the files, the study last.
+        notes: decisions that the user should check.
+        model_file: the name that `explorer fit -o` should write to, as the study's comment has it.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    notes: tuple[str, ...]
+    model_file: str
+
+
+def init(
+    samples: str | Path,
+    *,
+    name: str | None = None,
+    knobs: Sequence[str] = (),
+    table: bool = False,
+    force: bool = False,
+) -> StarterFiles:
+    """Write a commented space and study for a samples CSV: `search_spaces/NAME.toml` and `studies/NAME.toml`.
+
+    Args:
+        samples: the CSV.
+        name: of the space and the study; default: the file's name.
+        knobs: further columns that are knobs; default: those that look like knobs.
+        table: search the measured rows themselves, without a model.
+        force: replace existing files.
+
+    Raises:
+        WrongUsage: a file exists already, or the name ships.
+        InvalidFile: with every fault of the samples.
+    """
+    path = Path(samples)
+    chosen = scaffold_name(path, name=name)
+    scaffold = scaffold_study(path, name=chosen, folder=Path("studies"), knobs=knobs, is_table=table)
+    texts = {Path("studies") / f"{chosen}.toml": scaffold.study}
+    if scaffold.space is not None:
+        texts = {Path("search_spaces") / f"{chosen}.toml": scaffold.space, **texts}
+    existing = [str(file) for file in texts if file.exists()]
+    if existing and not force:
+        raise WrongUsage(f"{' and '.join(existing)}: there already", fix="take another --name, or --force to replace")
+    for file, text in texts.items():
+        write_text(file, text)
+    notes = scaffold.notes
+    if chosen == f"my-{path.stem}":
+        renamed = f"called '{chosen}', for what ships as '{path.stem}' would no longer be found here"
+        notes = (renamed, *notes)
+    return StarterFiles(chosen, tuple(texts), notes, fitted_model_name(path.name))

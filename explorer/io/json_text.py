@@ -1,0 +1,36 @@
+"""JSON that every parser takes, and files of it."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from explorer.io.files import write_text
+
+
+def finite(value: Any) -> Any:
+    """Return a value with NaN, infinities and numpy scalars as null and plain numbers, which JSON can hold."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    if hasattr(value, "item"):
+        return finite(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def to_text(value: Any, *, indent: int | None = 2) -> str:
+    """Return a value as JSON text with a final newline; NaN and infinities become null."""
+    return json.dumps(finite(value), indent=indent, ensure_ascii=False) + "\n"
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
+    """Replace a JSON file atomically.
+
+    Raises:
+        WrongUsage: the folder cannot be written.
+    """
+    write_text(path, to_text(value, indent=indent))

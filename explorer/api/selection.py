@@ -11,7 +11,6 @@ import numpy as np
 from explorer.api.results import load_results
 from explorer.errors import WrongUsage
 from explorer.pareto.decision import rules as decide
-from explorer.pareto.decision.device_point import evaluate_on_device
 from explorer.pareto.decision.rules import Choice
 from explorer.pareto.results.results import Results, no_feasible_design
 from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
@@ -19,48 +18,7 @@ from explorer.problem.columns import column_of as meaning_of
 from explorer.problem.constraints import parse_constraint
 from explorer.problem.objectives import CostWeights
 
-
-def applied(
-    found: Results,
-    design: dict[str, Any],
-    *,
-    device: str,
-    bin_name: str,
-    conditions: Sequence[Constraint],
-    allow_extrapolation: bool,
-) -> dict[str, Any]:
-    """Return what `chosen.json` holds of a design at a device's point with the nearest clock.
-
-    Raises:
-        WrongUsage: the device, or the study with its samples, is not there or not usable.
-        NoFeasibleDesign: there, a condition is not met, or the model extrapolates.
-    """
-    points = device_points(device, bin_name=bin_name)
-    there = evaluate_on_device(
-        design, problem=_asked_of(found), points=points, conditions=conditions,
-        allow_extrapolation=allow_extrapolation,
-    )  # fmt: skip
-    return {
-        "device": device,
-        "bin": bin_name,
-        "operating_point": there.point,
-        "design": there.design,
-        "is_extrapolated": there.is_extrapolated,
-    }
-
-
-def _asked_of(found: Results) -> Problem:
-    """Load the study that results are of, and see that its model still rests on the same samples.
-
-    Raises:
-        WrongUsage: the study is not where it was, or its samples have changed.
-    """
-    path = str(found.provenance.get("study", {}).get("file", found.study))
-    loaded = load_problem(path)
-    now, then = fingerprint(loaded.evaluator), found.provenance.get("model", {})
-    if now.get("samples_sha256") != then.get("samples_sha256"):
-        raise WrongUsage(f"{path}: its samples have changed since the run", fix=f"explorer run {path}")
-    return loaded
+__all__ = ["Choice", "choose", "describe_design"]
 
 
 def choose(
@@ -95,10 +53,10 @@ def choose(
         WrongUsage: there are no results, or a rule, condition or device cannot be used.
         NoFeasibleDesign: no design meets the conditions inside the domain.
     """
-    found = study_or_folder if isinstance(study_or_folder, Results) else load_results(study_or_folder)
-    candidates = found.front_columns
-    if design is None and not found.is_front.any():
-        raise no_feasible_design(found)
+    results = study_or_folder if isinstance(study_or_folder, Results) else load_results(study_or_folder)
+    candidates = results.front_columns
+    if design is None and not results.is_front.any():
+        raise no_feasible_design(results)
     if design is not None:
         candidates, rule = decide.one_design(results, design)
     elif alpha is not None:

@@ -221,4 +221,4 @@ def _search(
         raise stopped
     if not results.is_front.any():
         raise no_feasible_design(results)
-    return Outcome(results, prepared.out, results.n_complete - before, seconds)
+    return Outcome(results, session.out, results.n_complete - before, seconds)

@@ -36,17 +36,8 @@ def fit(
     from explorer.api.models import MultiResponse
     from explorer.cli.console import note, print_json
 
-    from explorer.cli.console import finite, note, print_json
-    from explorer.io.files import write_text
-    from explorer.models.loading import fit_samples, load_samples, model_to_json
-    from explorer.models.posterior_draws import posterior_draws
-    from explorer.models.quality.summary import model_summary
-    from explorer.models.response.multi_target import MultiResponse
-    from explorer.pareto.uncertainty.next_measurement import suggest_for_model
-
-    model = fit_samples(load_samples(samples, own=knob, ignore=ignore or ()), name=" + ".join(samples))
-    summary = model_summary(model)
-    advice = suggest_for_model(model, posterior_draws(model))
+    fitted = api.fit(list(samples), knobs=knob, ignore=ignore or ())
+    model, summary, advice = fitted.model, dict(fitted.summary), fitted.next_measurement
     if output is not None:
         fitted.save(output)
     if as_json:

@@ -106,8 +106,8 @@ def measure(study: str, kind: Callable[[Problem, int], Columns], n: int, folder:
         ["choose", str(folder), "--knee"],
         *(["front", str(folder), "--format", f] for f in ("csv", "json")),
     ):
-        told = f"explorer {command[0]} {' '.join(command[2:])}"
-        print(f"  {told:42} {process_cpu(sys.executable, '-m', 'explorer', *command):8.2f} s")
+        command_text = f"explorer {command[0]} {' '.join(command[2:])}"
+        print(f"  {command_text:42} {process_cpu(sys.executable, '-m', 'explorer', *command):8.2f} s")
     sizes = ", ".join(f"{name} {(folder / name).stat().st_size / 1e6:.1f} MB" for name in (FRONT_JSON, NPZ_CACHE))
     print(f"  {sizes}; peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 

@@ -57,7 +57,7 @@ class CubeProblem:
         return space
 
     def __call__(self, unit: Float) -> Float:
-        return evaluate_minimized(self.problem, self.region.from_unit(unit))[0]
+        return evaluate_minimized(self.problem, self.space.from_unit(unit))[0]
 
     def reached(self, values: Float) -> float:
         return float(moocore.hypervolume(values, ref=self.reference)) / self.truth if len(values) else 0.0
@@ -120,7 +120,7 @@ def scan_and_refine(cube: CubeProblem, seed: int) -> Trace:
         trace.seconds.append(timer())
         return values, np.zeros(len(unit))
 
-    refine(evaluate, question.n_axes, question.reference, seed=seed,
+    refine(evaluate, cube.n_axes, cube.reference, seed=seed,
            budget=Budget(0.0, n, n_scanned=2**10, n_offspring=2_000, n_filling=filling))  # fmt: skip
     return trace
 
@@ -194,8 +194,8 @@ def with_rustuna(make: Callable[[int], object], trials: dict[int, int]) -> Calla
     return search_with
 
 
-def optuna_values(question: Question, encoding: Encoding, params: dict[str, float]) -> Float:
-    return evaluate_minimized(question.problem, encoding.decode(columns_of([params]), n=1))[0]
+def optuna_values(cube: CubeProblem, encoding: Encoding, params: dict[str, float]) -> Float:
+    return evaluate_minimized(cube.problem, encoding.decode(columns_of([params]), n=1))[0]
 
 
 def pymoo_nsga2(cube: CubeProblem, seed: int) -> Trace:

@@ -7,7 +7,7 @@ import moocore
 import numpy as np
 import pytest
 
-from explorer.api import load_problem, run
+from explorer.api import load_study, run
 from explorer.pareto.exact_front import exact_front
 from explorer.pareto.geometry.refinement import Budget, refine
 from explorer.problem.columns import Float
@@ -71,7 +71,7 @@ def test_small_feasible_set_is_reached_by_descending_violation() -> None:
 
 
 def test_infeasible_problem_has_no_exact_front() -> None:
-    problem = load_problem("power-cap")
+    problem = load_study("power-cap")
     impossible = replace(problem.study, constraints=(parse_constraint("power_w <= 1 W"),))
 
     assert exact_front(replace(problem, study=impossible), (5.0, 0.86), budget=Budget(0, 40_000)) is None
@@ -89,7 +89,7 @@ def test_four_objectives_have_no_exact_front(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["paper", "edp-accuracy", "power-cap"])
 def test_more_evaluations_add_less_than_1e_4_of_the_hypervolume(name: str) -> None:
-    problem = load_problem(name)
+    problem = load_study(name)
     reference = problem.study.reference_point
     assert reference is not None
     short, long = (exact_front(problem, reference, budget=budget) for budget in (None, Budget(0, 500_000)))
@@ -110,7 +110,7 @@ def test_search_never_exceeds_the_exact_hypervolume(name: str, tmp_path: Path) -
 
 def test_no_design_of_a_search_dominates_the_exact_front(tmp_path: Path) -> None:
     results = run("edp-accuracy", trials=150, out=tmp_path).results
-    problem = load_problem("edp-accuracy")
+    problem = load_study("edp-accuracy")
     assert problem.study.reference_point is not None
     exact = exact_front(problem, problem.study.reference_point)
     assert exact is not None

@@ -24,7 +24,7 @@ STUDY = """
 space = "./space.toml"
 objectives = ["edp_js", "accuracy"]
 """
-GONE = r"(.|\n)* no longer exists\n  fix: give it with --study FILE"
+MISSING = r"(.|\n)* no longer exists\n  fix: give it with --study FILE"
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_unchanged_study_is_located_from_any_directory(folder: Path, monkeypatch
     ("name", "text", "expected"),
     [
         (
-            "mine.toml", f"# looked at again\n{STUDY}",
+            "mine.toml", f"# edited comment\n{STUDY}",
             ["mine.toml is not the file of the run, although it declares the same problem (SHA-256"],
         ),
         (
@@ -103,7 +103,7 @@ def test_missing_study_file_can_be_passed_as_argument(folder: Path) -> None:
     (folder / "mine.toml").rename(folder / "elsewhere/theirs.toml")
     (folder / "space.toml").rename(folder / "elsewhere/space.toml")
 
-    with pytest.raises(WrongUsage, match=rf"study file of these results{GONE} \(SHA-256 [0-9a-f]{{12}}"):
+    with pytest.raises(WrongUsage, match=rf"study file of these results{MISSING} \(SHA-256 [0-9a-f]{{12}}"):
         warnings_of()
     assert warnings_of(study="elsewhere/theirs.toml") == ()
 

@@ -10,7 +10,8 @@ from explorer.deploy.device.target import TargetDevice
 from explorer.devices.device import DeviceFile, read_device, read_device_points
 from explorer.devices.operating_points import OperatingPoints
 from explorer.errors import InvalidFile, WrongUsage
-from explorer.models.evaluation import Problem
+from explorer.models.evaluation import Problem, make_problem
+from explorer.models.loading import load_evaluator
 from explorer.pareto.decision.device_point import AppliedDesign, evaluate_on_device
 from explorer.pareto.results.origin import locate_study_file, provenance_changes
 from explorer.problem.columns import own_knobs
@@ -71,12 +72,12 @@ def place_on_device(
     return Placement(target, None, tuple(f"not evaluated at the applied clock: {reason}" for reason in reasons))
 
 
-def _evaluated(
-    chosen: Chosen, points: OperatingPoints, *, problem: Problem, allow_extrapolation: bool
+def _evaluate(
+    selected: SelectedDesign, points: OperatingPoints, *, problem: Problem, allow_extrapolation: bool
 ) -> AppliedDesign:
-    columns = {name: value for name, value in chosen.columns.items() if value is not None}
+    columns = {name: value for name, value in selected.columns.items() if value is not None}
     own = own_knobs(dict.fromkeys(columns))  # type: ignore[arg-type]
-    conditions = [parse_constraint(text, where="chosen.json", own=own) for text in chosen.file.rule.where]
+    conditions = [parse_constraint(text, where="chosen.json", own=own) for text in selected.file.rule.where]
     return evaluate_on_device(
         columns, problem=problem, points=points, conditions=conditions, allow_extrapolation=allow_extrapolation
     )

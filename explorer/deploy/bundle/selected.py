@@ -13,7 +13,7 @@ from explorer.io.declarations import read_json
 from explorer.io.files import MAX_DECLARATION_BYTES, sha256
 from explorer.pareto.decision.schema import ChosenFile
 from explorer.pareto.results.results import ANNOTATION_COLUMNS
-from explorer.problem.applicability import is_extrapolated as is_beyond
+from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, bounds, own_knobs
 
 _AGAIN = "choose again with `explorer choose`; do not edit the file by hand"
@@ -41,7 +41,7 @@ class SelectedDesign:
         """Knobs that do not determine the compression: the study's own, and `weight_bits`."""
         columns = self.columns
         own = own_knobs(dict.fromkeys(columns, np.empty(0)))
-        added = {*ANNOTATION_COLUMNS, POINT_POWER}  # what results and tables add
+        added = {*ANNOTATION_COLUMNS, POINT_POWER}  # columns added by results and tables
         return {name: columns[name] for name in ("weight_bits", *own) if name in columns and name not in added}
 
 

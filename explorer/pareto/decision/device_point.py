@@ -83,7 +83,7 @@ def evaluate_on_device(
         columns = add_intervals(columns, model=model, draws=posterior_draws(model), weights=weights)
     point = points.labels[int(points.nearest(knobs["frequency_hz"])[0])]
     applied = AppliedDesign(point, {name: values[0] for name, values in columns.items()})
-    violated = [c for c in (*problem.study.constraints, *conditions) if c.excess(columns)[0] > 0]
+    violated = [c for c in (*problem.study.constraints, *conditions) if c.violation(columns)[0] > 0]
     if violated:
         texts = "; ".join(f"{c.text} (value {float(columns[c.column][0]):.4g})" for c in violated)
         raise NoFeasibleDesign(

@@ -195,9 +195,9 @@ def _values(results: Results, candidates: Columns) -> Float:
 
 
 def _gap_text(condition: Constraint, candidates: Columns) -> str:
-    excess = condition.excess(candidates)
+    excess = condition.violation(candidates)
     best = float(candidates[condition.column][int(np.argmin(excess))])
-    gap = "met by some" if excess.min() <= 0 else f"nearest is {describe(condition.column).text(best)}"
+    gap = "met by some" if excess.min() <= 0 else f"nearest is {column_of(condition.column).text(best)}"
     return f"{condition.text}: {gap}"
 
 

@@ -53,7 +53,7 @@ class ActiveLimit:
 
 def active_limits(
     design: Columns, by_draw: Columns, *, moves: Sequence[Perturbation], rates: Rates, objectives: Sequence[Objective],
-    problem: Problem, column: Callable[[str], Column] = describe,
+    problem: Problem, column: Callable[[str], Column] = column_of,
 ) -> tuple[ActiveLimit, ...]:  # fmt: skip
     """Return all limits of one design, the constraints of the study first.
 
@@ -154,7 +154,7 @@ def _constraint(
         and (own[move.name].direction * direction == sense or (direction > 0 and move.name in exceeding))
     )
     draws = by_draw[constraint.column]
-    p_met = float(np.mean(constraint.excess(by_draw) <= 0)) if draws.size > 0 and bool(np.ptp(draws) > 0) else None
+    p_met = float(np.mean(constraint.violation(by_draw) <= 0)) if draws.size > 0 and bool(np.ptp(draws) > 0) else None
     is_active = margin < _largest_step(moves, own) or bool(exceeding) or margin < 0
     return ActiveLimit(
         "constraint", column.name, constraint.text, margin, _margin_text(column, margin), is_active, p_met, blocked, {}

@@ -71,7 +71,7 @@ class Explanation:
 
     def column(self, name: str) -> Column:
         """Return the description of a column: a user's own knob as declared, otherwise the built-in one."""
-        return self.own_columns.get(name) or describe(name)
+        return self.own_columns.get(name) or column_of(name)
 
 
 def explain(results: Results, design_id: int, *, problem: Problem, warnings: tuple[str, ...] = ()) -> Explanation:

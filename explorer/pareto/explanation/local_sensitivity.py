@@ -100,7 +100,7 @@ def mode_and_draws(
     """
     mode, by_draw, shape = problem.evaluate(table), {}, (0, n_rows(table))
     if draws is not None and isinstance(model, PosteriorModel):
-        by_draw = add_objectives(drawn_targets(model, draws, table, with_noise=False), problem.study.weights)
+        by_draw = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.weights)
         shape = next(iter(by_draw.values())).shape
     numeric = {name: values for name, values in mode.items() if values.dtype.kind == "f"}
     return mode, {**{name: np.broadcast_to(values, shape) for name, values in numeric.items()}, **by_draw}

@@ -79,7 +79,7 @@ def perturbations(
     design: Columns,
     *,
     spans: Mapping[str, Range] | None = None,
-    column: Callable[[str], Column] = describe,
+    column: Callable[[str], Column] = column_of,
 ) -> tuple[Perturbation, ...]:
     """Return the perturbations of one design: a small step of every numeric knob, and every alternative choice.
 
@@ -244,7 +244,7 @@ def _with_choice(axis: Dimension, index: int, region: DesignSpace, design: Colum
     if axis.name == "voltage_v" and _has_clock_share(region):
         chosen = region.designs({**region.knobs(design), axis.name: np.array([float(index)])})
         return {**design, "voltage_v": chosen["voltage_v"], "frequency_hz": chosen["frequency_hz"]}
-    return {**design, **axis.chosen(np.array([float(index)]))}
+    return {**design, **axis.values_at(np.array([float(index)]))}
 
 
 def _choice_label(axis: Dimension, index: int, region: DesignSpace, column: Callable[[str], Column]) -> str:
@@ -263,7 +263,7 @@ def _has_clock_share(region: DesignSpace) -> bool:
 
 def _row_choices(axis: Dimension, design: Columns, column: Callable[[str], Column]) -> Iterator[Perturbation]:
     """Yield the rows that differ in one knob only: the nearest number on either side, and every other name."""
-    table = axis.chosen(np.arange(len(axis.labels), dtype=np.float64))
+    table = axis.values_at(np.arange(len(axis.labels), dtype=np.float64))
     current = int(axis.nearest(design)[0])
     knobs = [name for name in table if name != ROW]
     differs = {name: table[name] != table[name][current] for name in knobs}
@@ -273,7 +273,7 @@ def _row_choices(axis: Dimension, design: Columns, column: Callable[[str], Colum
             value = table[name][index]
             text = value if isinstance(value, str) else column(name).text(float(value))
             label = f"to {axis.labels[index]} ({_SYMBOLS.get(name, column(name).label)} {text})"
-            chosen = {**design, **axis.chosen(np.array([float(index)]))}
+            chosen = {**design, **axis.values_at(np.array([float(index)]))}
             yield _choice(f"{ROW}={axis.labels[index]}", label, chosen, axis)
 
 

@@ -14,7 +14,7 @@ from explorer.io.files import (
     file_digest,
     read_bytes,
     read_text,
-    text_of,
+    decode_text,
     write_bytes,
     write_parts,
     write_text,
@@ -121,7 +121,7 @@ def _front(path: Path) -> tuple[dict[str, Any], FileDigest]:
     """Return front.json without its designs, which trials.csv holds too, and its digest."""
     content = read_bytes(path, max_bytes=_MAX_BYTES)
     try:
-        data = json.loads(text_of(path, content))
+        data = json.loads(decode_text(path, content))
     except (ValueError, RecursionError) as error:
         raise _damaged(path, f"is damaged: {error}") from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
@@ -132,7 +132,7 @@ def _front(path: Path) -> tuple[dict[str, Any], FileDigest]:
 def _trials(path: Path) -> tuple[Columns, FileDigest]:
     content = read_bytes(path, max_bytes=_MAX_BYTES)
     try:
-        return read_csv(text_of(path, content)), file_digest(content)
+        return read_csv(decode_text(path, content)), file_digest(content)
     except (ValueError, KeyError, csv.Error) as error:
         raise _damaged(path, f"is damaged: {error}") from None
 

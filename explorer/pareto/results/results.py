@@ -16,7 +16,7 @@ from explorer.problem.columns import (
     Columns,
     Float,
     bounds,
-    describe,
+    column_of,
     knobs_of,
     n_rows,
     own_knobs,
@@ -78,7 +78,7 @@ class Results:
 
     def column(self, name: str) -> Column:
         """Return the description of a column: a user's own knob as declared, otherwise the built-in one."""
-        return self.own_columns.get(name) or describe(name)
+        return self.own_columns.get(name) or column_of(name)
 
     @property
     def n_complete(self) -> int:
@@ -173,9 +173,9 @@ def constraint_gaps(table: Columns, constraints: Sequence[Constraint]) -> list[s
     """Return a line for each constraint: met by some designs, or the value of the design closest to meeting it."""
     lines = []
     for constraint in constraints:
-        excess = constraint.excess(table)
+        excess = constraint.violation(table)
         best = float(table[constraint.column][int(np.argmin(excess))])
-        met = "met by some designs" if excess.min() <= 0 else f"nearest is {describe(constraint.column).text(best)}"
+        met = "met by some designs" if excess.min() <= 0 else f"nearest is {column_of(constraint.column).text(best)}"
         lines.append(f"{constraint.text}: {met}")
     return lines
 

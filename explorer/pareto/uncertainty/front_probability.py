@@ -154,8 +154,8 @@ def _posterior_objectives(
     """Return the objectives, shape (S, n, m), and feasibility, shape (S, n), of designs in every posterior draw."""
     study, n = problem.study, n_rows(designs)
     values, feasible, first = np.empty((0, n, 0)), np.empty((0, n), dtype=np.bool_), 0
-    for block in blocks_of(designs):
-        targets = add_objectives(drawn_targets(model, draws, block, with_noise=False), study.weights)
+    for block in split_into_blocks(designs):
+        targets = add_objectives(predict_draws(model, draws, block, with_noise=False), study.weights)
         objectives = [targets[objective.name] for objective in study.objectives]
         if not first:  # the draws of a long front take most of the memory: fill in place instead of concatenating
             n_draws = len(objectives[0])

@@ -34,7 +34,7 @@ class SuggestedMeasurement:
 
     def text(self, own: Mapping[str, Column] | None = None) -> str:
         """Return the suggestion in one line; `own` describes the user's own knobs."""
-        columns = {name: (own or {}).get(name) or describe(name) for name in self.design}
+        columns = {name: (own or {}).get(name) or column_of(name) for name in self.design}
         knobs = ", ".join(
             f"{columns[name].label} {value if isinstance(value, str) else columns[name].text(float(str(value)))}"
             for name, value in self.design.items()
@@ -70,7 +70,7 @@ def best_measurement(
     on_front = _centered(_objective_draws(front, objectives, weights, model, draws))
     on_front = on_front / np.maximum(np.std(on_front, axis=0), 1e-12)
     targets = list(draws)
-    measured = drawn_targets(model, draws, candidates, with_noise=False)
+    measured = predict_draws(model, draws, candidates, with_noise=False)
     linked = _centered(np.stack([link(t, measured[t]) for t in targets], axis=-1))  # (S, c, T)
     n_draws = len(linked)
     noise = np.diag([float(np.median(draws[t].noise)) ** 2 for t in targets])
@@ -135,7 +135,7 @@ def _whole_domain(model: Surrogate) -> list[DesignSpace]:
 def _objective_draws(
     front: Columns, objectives: Sequence[Objective], weights: CostWeights, model: PosteriorModel, draws: Draws
 ) -> Float:
-    columns = add_objectives(drawn_targets(model, draws, front, with_noise=False), weights)
+    columns = add_objectives(predict_draws(model, draws, front, with_noise=False), weights)
     linked = [link(o.name, np.maximum(columns[o.name], 1e-300)) for o in objectives]
     return np.concatenate(linked, axis=1)
 

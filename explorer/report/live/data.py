@@ -40,7 +40,7 @@ def live_data(results: Results, *, place: str) -> dict[str, Any]:
     stored, default = results.provenance.get("question", {}), CostWeights()
     alpha, energy_max = (float(stored.get(name, getattr(default, name))) for name in ("alpha", "energy_max_j"))
     sweep = alpha_sweep(front, energy_max_j=1.0) if {"accuracy", "energy_j"} <= front.keys() else None
-    knee = decide.knee(results, front).value if n_rows(front) else np.zeros(0)
+    knee = rules.knee(results, front).value if n_rows(front) else np.zeros(0)
     names = _numbers(front)
     targets = [name for name in names if name in COLUMNS and COLUMNS[name].kind in {"prediction", "objective"}]
     rows = thin_front(front, columns=targets, sweep=sweep, knee=knee)

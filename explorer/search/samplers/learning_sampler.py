@@ -177,14 +177,14 @@ class LearningSampler(BaseSampler):
             self._fit = key, fit
         return self._fit[1]
 
-    def _start(self, history: Observations, number: int) -> CandidatePool:
-        """Return an untaken design of an even spread; a taken one where no other is left."""
-        taken = _taken(history)
-        for n in _STARTS:
+    def _initial_design(self, observations: Observations, number: int) -> CandidatePool:
+        """Return a new design of a space-filling sequence; a repeated one if no other is left."""
+        excluded = _excluded_keys(observations)
+        for n in _SPREAD_SIZES:
             pool = pool_of_scan(self._problem.regions, n, seed=self._seed)
-            left = pool.excluding(taken)
-            if left.n:
-                return left.rows(np.array([0]))
+            remaining = pool.excluding(excluded)
+            if remaining.n:
+                return remaining.rows(np.array([0]))
             if pool.is_whole:
                 break
         return pool.rows(np.array([number % pool.n]))
@@ -198,7 +198,7 @@ class LearningSampler(BaseSampler):
         params = self._tpe(trial.number).sample_relative(study, trial, self._space)
         if self._space.keys() <= params.keys():
             (key,) = pool_of_designs(self._problem.regions, self._encoding.decode(columns_of([params]), n=1)).keys
-            if key not in _taken(history):
+            if key not in _excluded_keys(observations):
                 return params
         return self._params(self._initial_design(observations, trial.number))
 

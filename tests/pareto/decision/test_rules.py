@@ -43,7 +43,7 @@ def front_results(folder: Path) -> Results:
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.7, 0.9, 1.0])
 def test_alpha_rule_minimizes_the_weighted_cost(folder: Path, front_results: Results, alpha: float) -> None:
-    choice, _ = choose(folder, alpha=alpha)
+    choice = choose(folder, alpha=alpha)
 
     front = front_results.front_columns
     costs = weighted_cost(front["accuracy"], front["energy_j"], energy_max=39.6, alpha=alpha)
@@ -54,12 +54,12 @@ def test_alpha_rule_minimizes_the_weighted_cost(folder: Path, front_results: Res
 def test_results_object_and_folder_give_the_same_choice(folder: Path, front_results: Results) -> None:
     from_folder, from_object = choose(folder, knee=True), choose(front_results, knee=True)
 
-    assert from_folder[0].design["design_id"] == from_object[0].design["design_id"]
-    assert from_folder[1]["rule"] == from_object[1]["rule"]
+    assert from_folder.design["design_id"] == from_object.design["design_id"]
+    assert from_folder.record["rule"] == from_object.record["rule"]
 
 
 def test_knee_is_furthest_from_the_line_through_the_extremes(folder: Path, front_results: Results) -> None:
-    choice, _ = choose(folder, knee=True)
+    choice = choose(folder, knee=True)
 
     values = np.stack([front_results.front_columns["edp_js"], -front_results.front_columns["accuracy"]], axis=-1)
     scaled = (values - values.min(axis=0)) / np.ptp(values, axis=0)
@@ -71,7 +71,7 @@ def test_knee_is_furthest_from_the_line_through_the_extremes(folder: Path, front
 
 
 def test_column_rule_minimizes_under_a_condition(folder: Path, front_results: Results) -> None:
-    choice, _ = choose(folder, minimize="edp_js", where=["accuracy >= 0.92"])
+    choice = choose(folder, minimize="edp_js", where=["accuracy >= 0.92"])
 
     front = front_results.front_columns
     assert choice.design["accuracy"] >= 0.92
@@ -81,13 +81,13 @@ def test_column_rule_minimizes_under_a_condition(folder: Path, front_results: Re
 
 
 def test_column_rule_maximizes_a_maximized_objective(folder: Path, front_results: Results) -> None:
-    choice, _ = choose(folder, minimize="accuracy")
+    choice = choose(folder, minimize="accuracy")
 
     assert choice.design["accuracy"] == front_results.front_columns["accuracy"].max()
 
 
 def test_marginal_cost_names_a_design_one_point_more_accurate(folder: Path, front_results: Results) -> None:
-    choice, _ = choose(folder, minimize="edp_js")
+    choice = choose(folder, minimize="edp_js")
 
     number = int(choice.price.split("design ")[1].split(")")[0])
     row = int(np.flatnonzero(front_results.table["design_id"] == number)[0])
@@ -98,7 +98,8 @@ def test_marginal_cost_names_a_design_one_point_more_accurate(folder: Path, fron
 def test_dominated_design_can_be_selected_with_a_warning(folder: Path, front_results: Results) -> None:
     dominated = int(front_results.table["design_id"][np.flatnonzero(~front_results.is_front)[0]])
 
-    choice, payload = choose(folder, design=dominated)
+    choice = choose(folder, design=dominated)
+    payload = choice.record
 
     assert choice.design["design_id"] == dominated
     assert "NOT on the front" in payload["rule"]["text"]

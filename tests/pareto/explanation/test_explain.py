@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from explorer.api import load_problem, load_results, run
+from explorer.api import load_results, load_study, run
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import Problem
 from explorer.models.parametric.surrogate import Surrogate
@@ -39,7 +39,7 @@ points = [{ voltage = 0.85, frequency = 1.9 }, { voltage = 0.9, frequency = 2.1 
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return load_problem("power-cap")
+    return load_study("power-cap")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def find_limit(limits: tuple[ActiveLimit, ...], start: str) -> ActiveLimit:
 @settings(max_examples=40)
 def test_rates_equal_the_analytic_derivatives(unit: list[float]) -> None:
     """Derivatives of the forms at the mode, also at the edges of the region, where stencils are one-sided."""
-    problem = load_problem("power-cap")
+    problem = load_study("power-cap")
     model = problem.evaluator
     assert isinstance(model, Surrogate)
     region = problem.regions["CNN"]
@@ -107,7 +107,7 @@ def test_rates_equal_the_analytic_derivatives(unit: list[float]) -> None:
 
 def test_interval_is_that_of_the_derivative_in_every_draw(problem: Problem, model: Surrogate, draws: Draws) -> None:
     start = design()
-    accuracy = drawn_targets(model, draws, start, with_noise=False)["accuracy"][:, 0]
+    accuracy = predict_draws(model, draws, start, with_noise=False)["accuracy"][:, 0]
 
     rate = rates_at(start, problem, model, draws)[1]["accuracy"]["pruning_ratio"]
 
@@ -176,7 +176,7 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> Problem:
     folder: Path = tmp_path_factory.mktemp("listed")
     (folder / "space.toml").write_text(TABLE, encoding="utf-8")
     (folder / "study.toml").write_text(FREE, encoding="utf-8")
-    return load_problem(str(folder / "study.toml"))
+    return load_study(str(folder / "study.toml"))
 
 
 def test_operating_points_of_a_table_are_choices(listed: Problem, model: Surrogate, draws: Draws) -> None:
@@ -214,7 +214,7 @@ def explain_at(run_results: Results, problem: Problem, **knobs: float) -> Explan
 
 
 def test_active_domain_edge_names_improvable_objectives(run_results: Results) -> None:
-    free = load_problem("edp-accuracy")
+    free = load_study("edp-accuracy")
     edge = free.regions["CNN"].axes[0].high
 
     limits = explain_at(run_results, free, r=edge).limits
@@ -232,7 +232,7 @@ def test_constraint_has_margin_probability_and_blocked_moves(
     explained = explain_at(run_results, problem, f=2.3e9)
 
     limit = find_limit(explained.limits, "power_w <= 22 W")
-    power = drawn_targets(model, posterior_draws(model), design(f=2.3e9), with_noise=False)["power_w"]
+    power = predict_draws(model, posterior_draws(model), design(f=2.3e9), with_noise=False)["power_w"]
     assert limit.margin == pytest.approx(22 - explained.design["power_w"])
     assert limit.p_met == pytest.approx(float(np.mean(power <= 22)))
     assert ("voltage_with_clock", 1) in limit.blocked
@@ -251,7 +251,7 @@ def test_violated_constraint_has_a_negative_margin(run_results: Results, problem
 
 
 def test_highest_clock_of_a_voltage_is_active(run_results: Results) -> None:
-    free = load_problem("edp-accuracy")
+    free = load_study("edp-accuracy")
 
     active, inactive = (
         find_limit(explain_at(run_results, free, f=f).limits, "highest clock that 0.9 V") for f in (2.2999e9, 2.2e9)
@@ -263,7 +263,7 @@ def test_highest_clock_of_a_voltage_is_active(run_results: Results) -> None:
 
 
 def test_rival_is_the_strongest_dominating_design(run_results: Results) -> None:
-    free = load_problem("edp-accuracy")
+    free = load_study("edp-accuracy")
     row = int(np.flatnonzero(~run_results.is_front)[0])
     rival = explain(run_results, int(run_results.table["design_id"][row]), problem=free).rival
     assert rival is not None
@@ -282,7 +282,7 @@ def test_rival_is_the_strongest_dominating_design(run_results: Results) -> None:
 
 
 def test_design_of_the_front_has_no_rival(run_results: Results) -> None:
-    free = load_problem("edp-accuracy")
+    free = load_study("edp-accuracy")
     explained = explain(run_results, int(run_results.front_columns["design_id"][0]), problem=free)
 
     assert explained.is_front
@@ -290,7 +290,7 @@ def test_design_of_the_front_has_no_rival(run_results: Results) -> None:
 
 
 def test_measured_design_is_its_own_nearest_sample(run_results: Results, model: Surrogate) -> None:
-    explained = explain(run_results, 1, problem=load_problem("edp-accuracy"))
+    explained = explain(run_results, 1, problem=load_study("edp-accuracy"))
 
     assert explained.design["origin"] == "sample"
     assert (explained.nearest.label, explained.nearest.distance) == ("CNN2", 0.0)
@@ -303,7 +303,7 @@ def test_measured_design_is_its_own_nearest_sample(run_results: Results, model: 
 def test_changed_prediction_gives_a_warning(run_results: Results) -> None:
     table = {**run_results.table, "edp_js": run_results.table["edp_js"] * 1.01}
 
-    explained = explain(replace(run_results, table=table), 1, problem=load_problem("edp-accuracy"))
+    explained = explain(replace(run_results, table=table), 1, problem=load_study("edp-accuracy"))
 
     assert any("edp_js is" in text and "the run recorded" in text for text in explained.warnings)
 
@@ -312,12 +312,12 @@ def test_family_outside_the_study_is_refused(run_results: Results) -> None:
     table = {**run_results.table, "family": np.array(["DNN"] * run_results.n_complete, dtype=object)}
 
     with pytest.raises(WrongUsage, match=r"does not search DNN, which these results did\n  fix: .*--study FILE"):
-        explain(replace(run_results, table=table), 1, problem=load_problem("edp-accuracy"))
+        explain(replace(run_results, table=table), 1, problem=load_study("edp-accuracy"))
 
 
 def test_unknown_design_is_refused_with_the_valid_range(run_results: Results) -> None:
     with pytest.raises(WrongUsage, match=r"there is no design 9999: .* 150 finished designs, 0 to 149\n  fix: "):
-        explain(run_results, 9999, problem=load_problem("edp-accuracy"))
+        explain(run_results, 9999, problem=load_study("edp-accuracy"))
 
 
 # Narrative from given sensitivities.
@@ -406,7 +406,7 @@ def test_narrative_states_significant_effects_only(changes: list[float], signs: 
 
 def test_results_from_a_folder_give_the_same_explanation(tmp_path: Path) -> None:
     done = run("edp-accuracy", trials=40, out=tmp_path / "out").results
-    free = load_problem("edp-accuracy")
+    free = load_study("edp-accuracy")
 
     first, second = (explain(each, 1, problem=free) for each in (done, load_results(tmp_path / "out")))
 

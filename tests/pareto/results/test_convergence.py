@@ -9,11 +9,11 @@ from explorer.models.samples.samples import paper_samples
 from explorer.pareto.geometry.dominance import feasible_front, hypervolume
 from explorer.pareto.results.results import Results, hypervolume_history
 from explorer.problem.columns import Columns, take
-from explorer.problem.study import load_study
+from explorer.problem.study import read_study
 
 
 def _results(study: str, n: int) -> Results:
-    problem = make_problem(load_study(study), fit_surrogate(paper_samples(), name="paper"))
+    problem = make_problem(read_study(study), fit_surrogate(paper_samples(), name="paper"))
     table = take(problem.sample(n), np.random.default_rng(0).permutation(n))
     table["design_id"] = np.arange(n)
     reference = (6.0, 0.8) if study == "power-cap" else (30.0, 0.3, 0.8)
@@ -44,7 +44,7 @@ def test_history_never_falls_and_ends_at_the_whole_study() -> None:
 
 def test_study_without_designs_has_an_empty_history() -> None:
     counts, volumes = hypervolume_history(
-        Results("s", "s", take(_results("power-cap", 8).table, np.arange(0)), load_study("power-cap").objectives, (),
+        Results("s", "s", take(_results("power-cap", 8).table, np.arange(0)), read_study("power-cap").objectives, (),
                 (6.0, 0.8), {}, (), ())
     )  # fmt: skip
 

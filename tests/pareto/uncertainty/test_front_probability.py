@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explorer.api import load_problem, load_results, run
+from explorer.api import load_results, load_study, run
 from explorer.models.evaluation import Problem
 from explorer.models.parametric.surrogate import Surrogate
 from explorer.models.posterior_draws import Draws, posterior_draws, predict_draws
@@ -24,7 +24,7 @@ from explorer.problem.objectives import add_objectives
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return load_problem("edp-accuracy")
+    return load_study("edp-accuracy")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def table(problem: Problem) -> Columns:
 def test_front_probability_equals_brute_force(problem: Problem, model: Surrogate, draws: Draws, table: Columns) -> None:
     p_front = front_probabilities(table, problem, model=model, draws=draws).p_front
 
-    columns = add_objectives(drawn_targets(model, draws, table, with_noise=False), problem.study.weights)
+    columns = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.weights)
     values = np.stack([columns["edp_js"], -columns["accuracy"]], axis=-1)
     expected = np.zeros(len(p_front))
     for draw in values:
@@ -71,7 +71,7 @@ def test_design_dominated_in_every_draw_has_probability_zero(problem: Problem, m
 
 
 def test_infeasible_designs_have_probability_zero(model: Surrogate, draws: Draws) -> None:
-    capped = load_problem("power-cap")
+    capped = load_study("power-cap")
     table = capped.sample(128)
 
     p = front_probabilities(table, capped, model=model, draws=draws).p_front
@@ -83,7 +83,7 @@ def test_infeasible_designs_have_probability_zero(model: Surrogate, draws: Draws
 @pytest.mark.parametrize("study", ["edp-accuracy", "power-cap", "energy-latency-accuracy"])
 def test_designs_left_out_are_dominated_by_every_rank(study: str) -> None:
     """Also where the study's constraints exclude the designs that are best without them."""
-    problem = load_problem(study)
+    problem = load_study(study)
     table = problem.sample(8192)
     rows, n_ranks = contenders(table, problem)
     objectives = problem.study.objectives
@@ -100,7 +100,7 @@ def test_designs_left_out_are_dominated_by_every_rank(study: str) -> None:
 
 def test_slightly_infeasible_designs_are_contenders() -> None:
     """In some draws they meet the constraint and dominate designs that meet it in all draws."""
-    capped = load_problem("power-cap")
+    capped = load_study("power-cap")
     table = capped.sample(4096)
     rows, _ = contenders(table, capped)
 
@@ -157,7 +157,7 @@ def test_untried_designs_dominate_beyond_the_tolerance_only(
         feasible_front(problem.values(evaluated), evaluated["is_feasible"], problem.study.objectives)
     ]
     slack = 0.01 * np.ptp(front, axis=0)
-    columns = add_objectives(drawn_targets(model, draws, table, with_noise=False), problem.study.weights)
+    columns = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.weights)
     expected = np.zeros(60)
     for draw in np.stack([columns["edp_js"], -columns["accuracy"]], axis=-1):
         for i, design in enumerate(draw[:60]):
@@ -171,7 +171,7 @@ def test_untried_designs_dominate_beyond_the_tolerance_only(
 
 def test_untried_designs_reduce_the_sure_part_of_the_front(tmp_path: Path) -> None:
     """The sampler `auto` proposes the predicted front: compared with untried designs, most of it is only possible."""
-    problem = load_problem("edp-accuracy")
+    problem = load_study("edp-accuracy")
     done = run("edp-accuracy", trials=100, out=tmp_path).results
     assert isinstance(problem.evaluator, Surrogate)
     probabilities = front_probabilities(
@@ -192,10 +192,10 @@ def test_best_measurement_equals_brute_force(problem: Problem, model: Surrogate,
     )  # fmt: skip
     assert advice is not None
 
-    columns = add_objectives(drawn_targets(model, draws, front, with_noise=False), problem.study.weights)
+    columns = add_objectives(predict_draws(model, draws, front, with_noise=False), problem.study.weights)
     accuracy = columns["accuracy"]
     on_front = np.concatenate([np.log(columns["edp_js"]), np.log(accuracy / (1 - accuracy))], axis=1)
-    measured = drawn_targets(model, draws, candidates, with_noise=False)
+    measured = predict_draws(model, draws, candidates, with_noise=False)
     removed = []
     for c in range(30):
         linked = [measured[t][:, c] for t in draws]

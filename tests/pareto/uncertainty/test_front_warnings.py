@@ -54,7 +54,7 @@ def test_cost_at_alpha_one_is_equivalent_to_accuracy(make: MakeProblem) -> None:
 
 @pytest.mark.parametrize("name", ["paper", "edp-accuracy", "energy-latency-accuracy", "power-cap", "all-families"])
 def test_shipped_studies_have_no_equivalent_objectives(name: str) -> None:
-    assert objective_warnings(make_problem(load_study(name), MODEL)) == []
+    assert objective_warnings(make_problem(read_study(name), MODEL)) == []
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from explorer.deploy.bundle.schema import ManifestFile
 from explorer.devices.device import DeviceFile
 from explorer.devices.meters import nvml_meter, rapl_meter
 from explorer.devices.opp_tables import OppTable
+from explorer.errors import install_command
 from explorer.io.catalog import aliases, list_declarations, title_of
 from explorer.io.files import shipped_folder, write_text
 from explorer.network.graph.model import shipped_networks
@@ -148,7 +149,7 @@ def _extras() -> Iterator[DoctorCheck]:
             yield DoctorCheck(f"extra {extra}", True, ", ".join(f"{name} {number}" for name, number in found.items()))
         else:
             lacking = ", ".join(name for name, number in found.items() if not number)
-            yield DoctorCheck(f"extra {extra}", False, f"no {lacking}: {purpose}", f"pip install 'explorer[{extra}]'")
+            yield DoctorCheck(f"extra {extra}", False, f"no {lacking}: {purpose}", install_command(extra))
 
 
 def _tools() -> Iterator[DoctorCheck]:

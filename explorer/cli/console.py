@@ -172,7 +172,7 @@ def short_title(column: "Column") -> str:
 
 def value_cell(columns: "Columns", name: str, row: int, *, with_bounds: bool, column: "Column | None" = None) -> object:
     """Return one value as text: '128.2 [114.9, 142]', or a plain number where it has no interval."""
-    from explorer.api.results import bounds
+    from explorer.api.results import bounds, column_of
 
     value = columns[name][row]
     if isinstance(value, str):

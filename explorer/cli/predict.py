@@ -25,7 +25,7 @@ def predict(
     import sys
 
     from explorer.api.models import predict_columns
-    from explorer.api.results import COLUMNS, bounds, csv_text
+    from explorer.api.results import COLUMNS, bounds, column_of, csv_text
     from explorer.cli.console import note, print_json, print_table, short_title, value_cell
     from explorer.errors import WrongUsage
 

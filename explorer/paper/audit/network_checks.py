@@ -1,4 +1,4 @@
-"""Checks of what the paper says about pruning, accuracy and where the energy goes, each of its own kind."""
+"""Checks of single statements about pruning, accuracy and the shares of energy."""
 
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ _ACCURACY_HALF = half_unit("0.94")
 
 
 def separable_causes(table: Table) -> CheckResult:
-    """Ask whether pruning, quantization, voltage and clock ever move apart, so that one could be told from another."""
+    """Check whether pruning, quantization, voltage and clock vary independently, so that effects can be separated."""
     rising = (q.PRUNING.of(table), q.QUANT_STEP.of(table), -q.VOLTAGE.of(table), -q.FREQUENCY.of(table))
     steps = [(i, j) for rows in groups(table).values() for i, j in pairwise(rows)]
     together = sum(len({float(np.sign(x[j] - x[i])) for x in rising}) == 1 for i, j in steps)
@@ -25,7 +25,7 @@ def separable_causes(table: Table) -> CheckResult:
 
 
 def breaking_point(table: Table) -> CheckResult:
-    """Ask whether accuracy falls faster at higher pruning in some family by more than its rounding allows."""
+    """Check whether the accuracy of a family falls faster at higher pruning, by more than its rounding allows."""
     ratio, accuracy = q.PRUNING.of(table), q.ACCURACY.of(table)
     steeper = []
     for family, rows in groups(table).items():
@@ -38,7 +38,7 @@ def breaking_point(table: Table) -> CheckResult:
             for i, j in pairwise(order)
             if ratio[j] > ratio[i]
         ]
-        # Rounding widens each slope to an interval; a bend shows only where the later one lies wholly above.
+        # Rounding widens each slope to an interval; the fall is steeper only if the later interval is entirely above.
         if any(later[0] > earlier[1] for earlier, later in pairwise(slopes)):
             steeper.append(family)
     loss = max(float(np.ptp(accuracy[rows])) for rows in groups(table).values())
@@ -53,32 +53,30 @@ def breaking_point(table: Table) -> CheckResult:
 def accuracy_floor(table: Table, *, below: float, floor: float, families: tuple[str, ...] = ()) -> CheckResult:
     """Check that every sample (of some families) pruned less than `below` keeps more accuracy than `floor`."""
     ratio, accuracy = q.PRUNING.of(table), q.ACCURACY.of(table)
-    asked = [i for i, family in enumerate(table["family"]) if not families or str(family) in families]
-    inside = [i for i in asked if ratio[i] < below]
+    selected = [i for i, family in enumerate(table["family"]) if not families or str(family) in families]
+    inside = [i for i in selected if ratio[i] < below]
     failing = [
         f"{names(table)[i]} {short(accuracy[i])} at R = {short(ratio[i])}" for i in inside if accuracy[i] <= floor
     ]
-    above = sum(bool(accuracy[i] > floor) for i in asked if ratio[i] >= below)
+    above = sum(bool(accuracy[i] > floor) for i in selected if ratio[i] >= below)
     text = f"{len(inside) - len(failing)} of {len(inside)} samples do"
     text += f" (not {', '.join(failing)})" if failing else ""
-    return agrees_if(not failing, f"{text}; so do {above} of {len(asked) - len(inside)} pruned more")
+    return agrees_if(not failing, f"{text}; so do {above} of {len(selected) - len(inside)} pruned more")
 
 
 def memory_first(table: Table) -> CheckResult:
-    """Ask whether halving memory energy saves more of Eq. (1) than halving computation, in every sample."""
+    """Check that halving memory energy saves more of Eq. (1) than halving computation, in every sample."""
     memory, computation = q.MEMORY_ENERGY.of(table), q.MAC_ENERGY.of(table)
-    saved, other = 50 * memory / (memory + computation), 50 * computation / (memory + computation)
-    text = (
-        f"halving memory saves {saved.min():.1f}-{saved.max():.1f} % of eq. (1), halving computation {other.min():.1f}-"
-    )
-    text += f"{other.max():.1f} %"
+    saved, alternative = 50 * memory / (memory + computation), 50 * computation / (memory + computation)
+    text = f"halving memory saves {saved.min():.1f}-{saved.max():.1f} % of eq. (1), "
+    text += f"halving computation {alternative.min():.1f}-{alternative.max():.1f} %"
     if not bool(np.all(memory > computation)):
         return CheckResult("disagrees", text)
     return CheckResult("conditional", f"only if both can be cut by the same share: {text}")
 
 
 def driven_by_counts(table: Table) -> CheckResult:
-    """Ask whether Eq. (1), computation and memory access, makes up the Total Energy column."""
+    """Check whether Eq. (1), computation and memory access, accounts for the Total Energy column."""
     counted, total = q.MAC_MEM_ENERGY.of(table), q.TOTAL_ENERGY.of(table)
     share = 100 * counted / total
     r = correlation(counted, total)
@@ -109,7 +107,7 @@ def pruned_counts(table: Table) -> CheckResult:
 
 
 def best_edp_is_not_most_accurate(table: Table) -> CheckResult:
-    """Check that the sample of the lowest EDP is not the one of the highest accuracy."""
+    """Check that the sample with the lowest EDP is not the one with the highest accuracy."""
     best, exact = int(q.EDP.of(table).argmin()), int(q.ACCURACY.of(table).argmax())
     parts = (
         f"{names(table)[i]} {short(q.EDP.of(table)[i])} J·s at {short(q.ACCURACY.of(table)[i])}" for i in (best, exact)
@@ -122,7 +120,7 @@ def _ratio(table: Table, row: int) -> float:
 
 
 def training(table: Table) -> CheckResult:
-    """Ask whether Eq. (2) can be computed: the tables count the batches, but state no energy of one."""
+    """Check whether Eq. (2) can be computed: the tables state the number of batches, but not their energy."""
     batches = q.EPOCHS.of(table) * q.BATCHES.of(table)
     text = f"epochs x batches is {short(batches.min())}-{short(batches.max())}"
     if "batch_energy_j" in table:

@@ -1,4 +1,4 @@
-"""Every column of the tables, and every quantity that an equation makes of them, with its name and unit."""
+"""Quantities of the samples: the columns of the tables and the values of the equations, with names and units."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ Float = eq.Float
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """One number for each sample: what it is called, its unit, and how it follows from the tables (shape (n,))."""
+    """Quantity with its name, its unit, and the function that computes it for all samples of a table, shape (n,)."""
 
     name: str
     unit: str
     of: Callable[[Table], Float]
 
     def text(self, value: float) -> str:
-        """Print a value to four digits with the unit.
+        """Format a value to four digits with the unit.
 
         >>> EFFICIENCY.text(6.0e10), ACCURACY.text(0.94)
         ('6e10 OPS/W', '0.94')
@@ -29,7 +29,7 @@ class Quantity:
 
 
 def short(value: float) -> str:
-    """Print a number to four digits, with exponents as the paper writes them (6e10)."""
+    """Format a number to four digits, with exponents in the notation of the paper (6e10)."""
     return f"{value:.4g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
 
 
@@ -63,7 +63,7 @@ def _memory_part(table: Table) -> Float:
 
 
 def _switching(table: Table, time: float | Float) -> Float:
-    """Return Eq. (7) for a time in second; over one second it is the switching power in watt."""
+    """Return the energy of Eq. (7) over a time in second; for one second it is the switching power in watt."""
     return eq.switching_energy(
         capacitance=numeric_column(table, "capacitance_f"),
         voltage=numeric_column(table, "voltage_v"),

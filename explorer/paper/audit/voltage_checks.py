@@ -1,4 +1,4 @@
-"""Checks of what the paper says about voltage: the square law of power, and what else changed with the voltage."""
+"""Checks of statements about voltage: the square law of power, and the knobs that change with the voltage."""
 
 import numpy as np
 
@@ -41,17 +41,17 @@ def voltage_exponent(table: Table, *, printed: str) -> CheckResult:
 
 
 def square_law_between(table: Table, first: str, last: str) -> CheckResult:
-    """Check that the fall of power between two samples is what V^2 alone gives, within the rounding of the columns."""
+    """Check that the fall of power between two samples follows from V^2 alone, within the rounding of the columns."""
     low, high = _square_law_bounds(table)
     i, j = names(table).index(first), names(table).index(last)
     voltage, power = q.VOLTAGE.of(table), q.POWER.of(table)
-    made = power[i] * (voltage[j] / voltage[i]) ** 2
-    text = f"V^2 alone would take {short(power[i])} W to {short(made)} W, the table has {short(power[j])} W"
+    expected = power[i] * (voltage[j] / voltage[i]) ** 2
+    text = f"V^2 alone would take {short(power[i])} W to {short(expected)} W, the table has {short(power[j])} W"
     return agrees_if(bool(max(low[i], low[j]) <= min(high[i], high[j])), text)
 
 
 def voltage_alone(table: Table) -> CheckResult:
-    """Ask whether the samples of the highest and lowest voltage differ in nothing but voltage."""
+    """Check whether the samples of the highest and lowest voltage differ in voltage only."""
     voltage, power = q.VOLTAGE.of(table), q.POWER.of(table)
     top, bottom = int(voltage.argmax()), int(voltage.argmin())
     switching = q.SWITCHING_POWER.of(table)
@@ -62,13 +62,13 @@ def voltage_alone(table: Table) -> CheckResult:
         )
         if values[top] != values[bottom]
     ]  # fmt: skip
-    made = f"V^2 alone would leave {short(power[top] * (voltage[bottom] / voltage[top]) ** 2)} W"
+    by_voltage = f"V^2 alone would leave {short(power[top] * (voltage[bottom] / voltage[top]) ** 2)} W"
     full = f"C V^2 f {short(power[top] * switching[bottom] / switching[top])} W, the table has {short(power[bottom])} W"
     ends = f"{names(table)[top]} to {names(table)[bottom]}"
     if not changed:
-        return CheckResult("agrees", f"{ends} differ in voltage only; {made}; {full}")
+        return CheckResult("agrees", f"{ends} differ in voltage only; {by_voltage}; {full}")
     return CheckResult(
-        "conditional", f"only if nothing else mattered: {ends} also changes {', '.join(changed)}; {made}; {full}"
+        "conditional", f"only if nothing else mattered: {ends} also changes {', '.join(changed)}; {by_voltage}; {full}"
     )
 
 
@@ -81,14 +81,14 @@ def energy_per_voltage(table: Table) -> CheckResult:
 
 
 def _square_law_bounds(table: Table) -> tuple[Float, Float]:
-    """Return the least and the greatest k = P / V^2 that the rounding of each row allows."""
+    """Return the lowest and highest k = P / V^2 within the rounding of each row, shape (n,) each."""
     power, voltage = q.POWER.of(table), q.VOLTAGE.of(table)
     low = (power - _POWER_HALF) / (voltage + _VOLTAGE_HALF) ** 2
     return low, (power + _POWER_HALF) / np.maximum(voltage - _VOLTAGE_HALF, 1e-18) ** 2
 
 
 def _log_slope(x: Float, y: Float) -> float:
-    """Return the least-squares slope of log y over log x; NaN where x does not vary."""
+    """Return the least-squares slope of log y over log x; NaN if x is constant."""
     if np.ptp(x) == 0:
         return float("nan")
     a, b = np.log(x), np.log(y)

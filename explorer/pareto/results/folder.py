@@ -11,10 +11,10 @@ from explorer.errors import Fault, InvalidFile, WrongUsage
 from explorer.io.files import (
     MAX_TABLE_BYTES,
     FileDigest,
+    decode_text,
     file_digest,
     read_bytes,
     read_text,
-    decode_text,
     write_bytes,
     write_parts,
     write_text,

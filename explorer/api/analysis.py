@@ -11,7 +11,7 @@ from explorer.errors import WrongUsage
 from explorer.models.evaluation import Problem, fingerprint
 from explorer.pareto.comparison.compare import Comparison, comparison_json
 from explorer.pareto.comparison.compare import compare as compare_fronts
-from explorer.pareto.decision.device_point import apply_to
+from explorer.pareto.decision.device_point import evaluate_on_device
 from explorer.pareto.explanation.explain import Explanation, explanation_json
 from explorer.pareto.explanation.explain import explain as explain_design
 from explorer.pareto.explanation.local_sensitivity import LocalSensitivity
@@ -160,7 +160,7 @@ def apply_to_device(
         NoFeasibleDesign: there, a condition is not met, or the model extrapolates.
     """
     points = read_device_points(device, bin_name=bin_name)
-    point = apply_to(
+    point = evaluate_on_device(
         design, problem=_problem_of(results), points=points, conditions=conditions,
         allow_extrapolation=allow_extrapolation,
     )  # fmt: skip

@@ -20,7 +20,7 @@ from explorer.models.quality.summary import candidate_rows, model_summary
 from explorer.models.response.multi_target import MultiResponse, with_knobs
 from explorer.models.samples.samples import Samples, read_designs
 from explorer.models.scaffold import fitted_model_name, scaffold_name, scaffold_study
-from explorer.pareto.uncertainty.next_measurement import SuggestedMeasurement, advice_for_model
+from explorer.pareto.uncertainty.next_measurement import SuggestedMeasurement, suggest_for_model
 from explorer.problem.columns import Columns
 
 __all__ = [
@@ -120,7 +120,7 @@ def fit(
         InvalidFile: with every fault of a table, or nothing can be fitted to it.
     """
     model = fit_model(samples, knobs=knobs, ignore=ignore)
-    return FittedModel(model, model_summary(model), advice_for_model(model, posterior_draws(model)))
+    return FittedModel(model, model_summary(model), suggest_for_model(model, posterior_draws(model)))
 
 
 def fit_model(

@@ -12,7 +12,7 @@ from explorer.api.results import load_results
 from explorer.errors import WrongUsage
 from explorer.pareto.decision import rules as decide
 from explorer.pareto.decision.rules import Choice
-from explorer.pareto.results.results import Results, nothing_feasible
+from explorer.pareto.results.results import Results, no_feasible_design
 from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
 from explorer.problem.columns import column_of as meaning_of
 from explorer.problem.constraints import parse_constraint
@@ -56,7 +56,7 @@ def choose(
     results = study_or_folder if isinstance(study_or_folder, Results) else load_results(study_or_folder)
     candidates = results.front_columns
     if design is None and not results.is_front.any():
-        raise nothing_feasible(results)
+        raise no_feasible_design(results)
     if design is not None:
         candidates, rule = decide.one_design(results, design)
     elif alpha is not None:

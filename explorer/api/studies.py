@@ -15,7 +15,7 @@ from explorer.models.evaluation import Problem, make_problem
 from explorer.models.loading import load_evaluator
 from explorer.models.measured.function import Measure
 from explorer.pareto.results.folder import write_folder
-from explorer.pareto.results.results import Results, nothing_feasible
+from explorer.pareto.results.results import Results, no_feasible_design
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
 from explorer.problem.study import Study, make_study, read_study
 from explorer.report.pages.write import write_page
@@ -220,5 +220,5 @@ def _search(
     if stopped:
         raise stopped
     if not results.is_front.any():
-        raise nothing_feasible(results)
+        raise no_feasible_design(results)
     return Outcome(results, session.out, results.n_complete - before, seconds)

@@ -111,7 +111,7 @@ def _print_rates(e: "Explanation") -> None:
             headers, rows = [headers[0], headers[1], sign], [[row[0], row[1], row[3]] for row in rows]
         print_table(headers, rows, title=f"{title}: {column.label}, here {column.text(float(e.design[name]))}")
         print_text("")
-    if any(move.step and move.room != "both" for move in e.moves):
+    if any(move.step and move.directions != "both" for move in e.moves):
         print_prose("* only one way is open, or none (see the limits); the rate is for the step as it is written")
     for knob, n in left_out.items():
         print_prose(f"{n} other choices of {e.column(knob).label} change each of them less (--json lists them)")
@@ -167,7 +167,7 @@ def _rate_row(
         share = f"{rate.elasticity:+.2g}{interval}"
     if move.is_choice:
         return [move.label, change, "-", signs[rate.sign]]
-    return [f"{move.label} +{move.step}{'' if move.room == 'both' else '*'}", change, share, signs[rate.sign]]
+    return [f"{move.label} +{move.step}{'' if move.directions == 'both' else '*'}", change, share, signs[rate.sign]]
 
 
 def _short(value: float) -> str:
@@ -179,12 +179,12 @@ def _print_limits(e: "Explanation") -> None:
     from explorer.cli.console import print_prose, print_table, print_text
 
     by_name = {move.name: move for move in e.moves}
-    shown = [limit for limit in e.limits if limit.touches or limit.kind in {"constraint", "voltage and clock"}]
+    shown = [limit for limit in e.limits if limit.is_active or limit.kind in {"constraint", "voltage and clock"}]
     rows = [
         [
             limit.text,
-            limit.left_text + ("" if limit.p_met is None else f" (met with probability {limit.p_met:.2f})"),
-            "yes" if limit.touches else "no",
+            limit.margin_text + ("" if limit.p_met is None else f" (met with probability {limit.p_met:.2f})"),
+            "yes" if limit.is_active else "no",
             ", ".join(f"{name} ({_way_text(by_name[way[0]], way[1])})" for name, way in limit.improves.items()) or "-",
         ]
         for limit in shown

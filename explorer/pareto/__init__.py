@@ -1,1 +1,1 @@
-"""What is best: dominance, hypervolume, fronts, and results as a value."""
+"""Pareto fronts: geometry, exact front, acquisition, results, decision, uncertainty, explanation, comparison."""

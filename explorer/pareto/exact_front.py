@@ -1,4 +1,4 @@
-"""The exact front of a question: what there is to find, on columns, without Optuna."""
+"""Exact fronts: the Pareto front of a problem computed from its model without a sampler."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,20 +8,25 @@ import numpy as np
 
 from explorer.models.evaluation import Problem
 from explorer.pareto.geometry.dominance import to_minimization
-from explorer.pareto.geometry.refinement import Budget, Refined, refine
+from explorer.pareto.geometry.refinement import Budget, RefinedFront, refine
 from explorer.problem.columns import Columns, Float, stack, take
 from explorer.problem.design_space import DesignSpace
+
+# The front of four objectives is a volume: no archive of practical size is dense enough for an exact hypervolume.
+MAX_OBJECTIVES = 3
+MAX_ENUMERATED = 2**14  # a region with at most this many designs is enumerated instead of searched
+_N_PLOTTED = 300
 
 
 @dataclass(frozen=True, slots=True)
 class ExactFront:
-    """The exact front of a question.
+    """Reference front of a problem: hypervolume, convergence and a sample of its points.
 
     Args:
-        hypervolume: what it dominates up to the reference point.
-        convergence: the share of that which the last half of the evaluations added.
+        hypervolume: dominated volume up to the reference point, in the product of the objectives' units.
+        convergence: the share of it that the last half of the evaluations added.
         n_evaluated: number of designs evaluated.
-        values: some of its points for drawing, in the objectives' order, shape (k, m).
+        values: at most 300 of its points for plots, in the objectives' order, shape (k, m).
     """
 
     hypervolume: float
@@ -30,15 +35,9 @@ class ExactFront:
     values: Float
 
 
-# With four objectives a front is a solid: no archive that can be handled is dense enough to certify anything.
-MAX_OBJECTIVES = 3
-MAX_LISTED = 2**14  # a region of fewer designs is not searched: all of them are assessed
-_SHOWN = 300
-
-
 @dataclass(frozen=True, slots=True)
 class Front:
-    """The designs of a front with their values to be minimized, shape (k, m)."""
+    """The designs of a front with their objectives to be minimized, shape (k, m)."""
 
     designs: Columns
     values: Float
@@ -47,29 +46,31 @@ class Front:
 def exact_front(
     problem: Problem, reference: Sequence[float], *, seed: int = 0, budget: Budget | None = None
 ) -> ExactFront | None:
-    """Return the exact front of an problem over all of its regions, for two or three objectives.
+    """Return the exact front of a problem over all of its regions, for two or three objectives.
 
-    None where no design is feasible, and for more objectives: an archive that thins out would certify nothing.
+    None where no design is feasible, and for more than three objectives, where a thinned archive is not exact.
 
     Args:
         problem: the study with a vectorized evaluator.
         reference: the hypervolume's reference point, in the objectives' order.
         seed: of the scan and the refinement.
-        budget: when to stop, for each region.
+        budget: stopping rule of each region.
     """
     if len(problem.study.objectives) > MAX_OBJECTIVES:
         return None
     signs = np.array([objective.sign for objective in problem.study.objectives])
     corner = np.asarray(reference) * signs
-    found = [_refined(problem, region, corner, seed, budget) for region in problem.regions.values()]
-    values, before = (np.concatenate(part) for part in zip(*[(f.values, f.half_values) for f in found], strict=True))
+    fronts = [_region_front(problem, region, corner, seed, budget) for region in problem.regions.values()]
+    values = np.concatenate([front.values for front in fronts])
+    half_values = np.concatenate([front.half_values for front in fronts])
     if not len(values):
         return None
     values = values[np.asarray(moocore.is_nondominated(values))]
-    total, earlier = _hypervolume(values, corner), _hypervolume(before, corner)
+    total, half = _hypervolume(values, corner), _hypervolume(half_values, corner)
     order = np.argsort(values[:, 0], kind="stable")
-    shown = values[order[np.unique(np.linspace(0, len(order) - 1, _SHOWN).astype(np.int64))]] * signs
-    return ExactFront(total, 1 - earlier / total if total > 0 else 0.0, sum(f.n_evaluated for f in found), shown)
+    plotted = values[order[np.unique(np.linspace(0, len(order) - 1, _N_PLOTTED).astype(np.int64))]] * signs
+    n_evaluated = sum(front.n_evaluated for front in fronts)
+    return ExactFront(total, 1 - half / total if total > 0 else 0.0, n_evaluated, plotted)
 
 
 def front_designs(
@@ -81,42 +82,44 @@ def front_designs(
         problem: the study with a vectorized evaluator, of two or three objectives.
         reference: the hypervolume's reference point, in the objectives' order.
         seed: of the scan and the refinement.
-        budget: when to stop, for each region.
+        budget: stopping rule of each region.
     """
     corner = np.asarray(reference) * np.array([objective.sign for objective in problem.study.objectives])
     fronts = []
     for region in problem.regions.values():
-        found = _refined(problem, region, corner, seed, budget)
-        fronts.append((region.from_unit(found.unit), found.values))
+        refined = _region_front(problem, region, corner, seed, budget)
+        fronts.append((region.from_unit(refined.unit), refined.values))
     designs, values = stack([front for front, _ in fronts]), np.concatenate([values for _, values in fronts])
-    kept = np.asarray(moocore.is_nondominated(values), dtype=np.bool_) if len(values) else np.zeros(0, dtype=np.bool_)
-    return Front(take(designs, kept), values[kept])
+    mask = np.asarray(moocore.is_nondominated(values), dtype=np.bool_) if len(values) else np.zeros(0, dtype=np.bool_)
+    return Front(take(designs, mask), values[mask])
 
 
-def assessed_values(problem: Problem, designs: Columns) -> tuple[Float, Float]:
-    """Return the values to be minimized, shape (n, m), and the violations, shape (n,), of designs."""
+def evaluate_minimized(problem: Problem, designs: Columns) -> tuple[Float, Float]:
+    """Evaluate designs: return the objectives to be minimized, shape (n, m), and constraint violations, shape (n,)."""
     columns = problem.evaluate(designs)
-    excess = [np.maximum(misses, 0.0) for misses in problem.constraint_violations(columns).values()]
+    excess = [np.maximum(violation, 0.0) for violation in problem.constraint_violations(columns).values()]
     values = to_minimization(problem.values(columns), problem.study.objectives)
     return values, np.sum(excess, axis=0) if excess else np.zeros(len(values))
 
 
-def _refined(problem: Problem, region: DesignSpace, corner: Float, seed: int, budget: Budget | None) -> Refined:
-    if region.n_designs <= MAX_LISTED:
-        return _everything(problem, region)
+def _region_front(
+    problem: Problem, region: DesignSpace, corner: Float, seed: int, budget: Budget | None
+) -> RefinedFront:
+    if region.n_designs <= MAX_ENUMERATED:
+        return _enumerated_front(problem, region)
     return refine(
-        lambda unit: assessed_values(problem, region.from_unit(unit)), len(region.axes), corner,
+        lambda unit: evaluate_minimized(problem, region.from_unit(unit)), len(region.axes), corner,
         seed=seed, budget=budget, n_choices=[len(axis.labels) for axis in region.axes],
     )  # fmt: skip
 
 
-def _everything(problem: Problem, region: DesignSpace) -> Refined:
-    """Return the front of all designs that there are: exact, with nothing left to converge."""
+def _enumerated_front(problem: Problem, region: DesignSpace) -> RefinedFront:
+    """Return the front of all designs of a finite region; its convergence figure is 0."""
     unit = region.every_point()
-    values, violation = assessed_values(problem, region.from_unit(unit))
+    values, violation = evaluate_minimized(problem, region.from_unit(unit))
     rows = np.flatnonzero(violation <= 0)
     rows = rows[np.asarray(moocore.is_nondominated(values[rows]), dtype=np.bool_)] if rows.size else rows
-    return Refined(unit[rows], values[rows], values[rows], len(values))
+    return RefinedFront(unit[rows], values[rows], values[rows], len(values))
 
 
 def _hypervolume(values: Float, corner: Float) -> float:

@@ -19,7 +19,7 @@ import explorer
 from explorer.models.evaluation import Problem
 from explorer.pareto.geometry.dominance import is_nondominated
 from explorer.pareto.results.folder import FRONT_JSON, read_folder, write_folder
-from explorer.pareto.results.npz_cache import SIDECAR
+from explorer.pareto.results.npz_cache import NPZ_CACHE
 from explorer.pareto.results.results import Results
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
 from explorer.problem.columns import Columns, n_rows, take
@@ -99,7 +99,7 @@ def measure(study: str, kind: Callable[[Problem, int], Columns], n: int, folder:
     for step, work in fresh.items():
         print(f"  {step:42} {cpu(work, times=1):8.2f} s")
     fast = cpu(lambda: read_folder(folder).front_columns)
-    slow = cpu(lambda: ((folder / SIDECAR).unlink(), read_folder(folder).front_columns), times=1)
+    slow = cpu(lambda: ((folder / NPZ_CACHE).unlink(), read_folder(folder).front_columns), times=1)
     print(f"  {'read, front and provenance':42} {fast:8.2f} s, {slow / fast:.0f} times as fast as from the files alone")
     print(f"  {'  the same in a new process':42} {process_cpu(sys.executable, '-c', READ.format(str(folder))):8.2f} s")
     for command in (
@@ -108,7 +108,7 @@ def measure(study: str, kind: Callable[[Problem, int], Columns], n: int, folder:
     ):
         command_text = f"explorer {command[0]} {' '.join(command[2:])}"
         print(f"  {command_text:42} {process_cpu(sys.executable, '-m', 'explorer', *command):8.2f} s")
-    sizes = ", ".join(f"{name} {(folder / name).stat().st_size / 1e6:.1f} MB" for name in (FRONT_JSON, SIDECAR))
+    sizes = ", ".join(f"{name} {(folder / name).stat().st_size / 1e6:.1f} MB" for name in (FRONT_JSON, NPZ_CACHE))
     print(f"  {sizes}; peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 

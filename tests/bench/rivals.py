@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 import explorer
 from explorer.models.evaluation import Problem
-from explorer.pareto.exact_front import assessed_values
+from explorer.pareto.exact_front import evaluate_minimized
 from explorer.pareto.geometry.refinement import Budget, refine
 from explorer.problem.columns import Float
 from explorer.search.encoding import Encoding, columns_of
@@ -57,7 +57,7 @@ class CubeProblem:
         return space
 
     def __call__(self, unit: Float) -> Float:
-        return assessed_values(self.problem, self.space.from_unit(unit))[0]
+        return evaluate_minimized(self.problem, self.space.from_unit(unit))[0]
 
     def reached(self, values: Float) -> float:
         return float(moocore.hypervolume(values, ref=self.reference)) / self.truth if len(values) else 0.0
@@ -93,7 +93,7 @@ def load_cube_problem(name: str) -> CubeProblem:
     n = 1_000_000 if len(reference) == 2 else 2_000_000
     filling = 0 if len(reference) == 2 else 3_000_000
     exact = refine(lambda u: (bare(u), np.zeros(len(u))), bare.n_axes, reference, seed=99,
-                   budget=Budget(0.0, n, n_children=40_000, n_filling=filling))  # fmt: skip
+                   budget=Budget(0.0, n, n_offspring=40_000, n_filling=filling))  # fmt: skip
     return replace(bare, truth=bare.reached(exact.values))
 
 
@@ -121,7 +121,7 @@ def scan_and_refine(cube: CubeProblem, seed: int) -> Trace:
         return values, np.zeros(len(unit))
 
     refine(evaluate, cube.n_axes, cube.reference, seed=seed,
-           budget=Budget(0.0, n, n_scanned=2**10, n_children=2_000, n_filling=filling))  # fmt: skip
+           budget=Budget(0.0, n, n_scanned=2**10, n_offspring=2_000, n_filling=filling))  # fmt: skip
     return trace
 
 
@@ -195,7 +195,7 @@ def with_rustuna(make: Callable[[int], object], trials: dict[int, int]) -> Calla
 
 
 def optuna_values(cube: CubeProblem, encoding: Encoding, params: dict[str, float]) -> Float:
-    return assessed_values(cube.problem, encoding.decode(columns_of([params]), n=1))[0]
+    return evaluate_minimized(cube.problem, encoding.decode(columns_of([params]), n=1))[0]
 
 
 def pymoo_nsga2(cube: CubeProblem, seed: int) -> Trace:

@@ -15,7 +15,7 @@ def test_explain_prints_sensitivities_and_limits(explorer_in: Cli, paper_run: Pa
 
     assert done.returncode == 0, done.stderr
     for said in ("design 1 of paper: ", "What a small step changes: Energy-delay product", "V with f +10 mV",
-                 "highest clock that 0.9 V carries, 2.3 GHz", "Nearest sample: CNN2, here", "130 ms",
+                 "highest clock that 0.9 V supports, 2.3 GHz", "Nearest sample: CNN2, here", "130 ms",
                  "What this means, where it is certain:", "would lower energy-delay product"):  # fmt: skip
         assert said in done.stdout, said
     assert done.stderr == ""
@@ -69,4 +69,4 @@ def test_a_changed_study_is_warned_of_and_stdout_stays_json(explorer_in: Cli, pa
 
     assert done.returncode == 0
     assert "WARNING: " in done.stderr
-    assert "asks another question" in json.loads(done.stdout)["warnings"][0]
+    assert "declares another problem" in json.loads(done.stdout)["warnings"][0]

@@ -24,7 +24,7 @@ STUDY = """
 space = "./space.toml"
 objectives = ["edp_js", "accuracy"]
 """
-MISSING = r"(.|\n)* is gone\n  fix: give it with --study FILE"
+MISSING = r"(.|\n)* no longer exists\n  fix: give it with --study FILE"
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +70,14 @@ def test_unchanged_study_is_located_from_any_directory(folder: Path, monkeypatch
     [
         (
             "mine.toml", f"# edited comment\n{STUDY}",
-            ["mine.toml is not the file of the run, though it still asks the same question (SHA-256"],
+            ["mine.toml is not the file of the run, although it declares the same problem (SHA-256"],
         ),
         (
             "mine.toml", f'{STUDY}constraints = ["accuracy >= 0.9"]\n',
-            ["asks another question than these results answer: constraints changed since the run",
+            ["declares another problem than that of the run: constraints changed. The output below",
              "is not the file of the run (SHA-256"],
         ),
-        ("space.toml", SPACE.replace("0.6]", "0.5]"), ["spaces changed since the run"]),
+        ("space.toml", SPACE.replace("0.6]", "0.5]"), ["spaces changed. The output below"]),
     ],
     ids=["same declaration", "other constraints", "other space"],
 )  # fmt: skip
@@ -103,7 +103,7 @@ def test_missing_study_file_can_be_passed_as_argument(folder: Path) -> None:
     (folder / "mine.toml").rename(folder / "elsewhere/theirs.toml")
     (folder / "space.toml").rename(folder / "elsewhere/space.toml")
 
-    with pytest.raises(WrongUsage, match=rf"made from{MISSING} \(SHA-256 [0-9a-f]{{12}}"):
+    with pytest.raises(WrongUsage, match=rf"study file of these results{MISSING} \(SHA-256 [0-9a-f]{{12}}"):
         warnings_of()
     assert warnings_of(study="elsewhere/theirs.toml") == ()
 
@@ -113,4 +113,4 @@ def test_results_without_provenance_are_not_checked(folder: Path) -> None:
 
     with pytest.raises(WrongUsage, match=f"the study of these results: {MISSING}"):
         warnings_of()
-    assert "do not tell which question they answer" in warnings_of(study="./mine.toml")[0]
+    assert "do not record the declaration of their study" in warnings_of(study="./mine.toml")[0]

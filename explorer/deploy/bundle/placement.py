@@ -12,7 +12,7 @@ from explorer.devices.operating_points import OperatingPoints
 from explorer.errors import InvalidFile, WrongUsage
 from explorer.models.evaluation import Problem, make_problem
 from explorer.models.loading import load_evaluator
-from explorer.pareto.decision.device_point import Applied, apply_to
+from explorer.pareto.decision.device_point import AppliedDesign, evaluate_on_device
 from explorer.pareto.results.origin import locate_study_file, provenance_changes
 from explorer.problem.columns import own_knobs
 from explorer.problem.constraints import parse_constraint
@@ -74,11 +74,11 @@ def place_on_device(
 
 def _evaluate(
     selected: SelectedDesign, points: OperatingPoints, *, problem: Problem, allow_extrapolation: bool
-) -> Applied:
+) -> AppliedDesign:
     columns = {name: value for name, value in selected.columns.items() if value is not None}
     own = own_knobs(dict.fromkeys(columns))  # type: ignore[arg-type]
     conditions = [parse_constraint(text, where="chosen.json", own=own) for text in selected.file.rule.where]
-    return apply_to(
+    return evaluate_on_device(
         columns, problem=problem, points=points, conditions=conditions, allow_extrapolation=allow_extrapolation
     )
 

@@ -12,7 +12,7 @@ from explorer.errors import Fault, InvalidFile, NoFeasibleDesign
 from explorer.io.declarations import read_json
 from explorer.io.files import MAX_DECLARATION_BYTES, sha256
 from explorer.pareto.decision.schema import ChosenFile
-from explorer.pareto.results.results import WORDS
+from explorer.pareto.results.results import ANNOTATION_COLUMNS
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, bounds, own_knobs
 
@@ -41,7 +41,7 @@ class SelectedDesign:
         """Knobs that do not determine the compression: the study's own, and `weight_bits`."""
         columns = self.columns
         own = own_knobs(dict.fromkeys(columns, np.empty(0)))
-        added = {*WORDS, POINT_POWER}  # columns added by results and tables
+        added = {*ANNOTATION_COLUMNS, POINT_POWER}  # columns added by results and tables
         return {name: columns[name] for name in ("weight_bits", *own) if name in columns and name not in added}
 
 

@@ -1,1 +1,1 @@
-"""Acquisition."""
+"""Acquisition: candidate pools, expected hypervolume improvement, and batch plans for cheap models."""

@@ -1,8 +1,13 @@
-"""The next designs to measure: those whose expected gain of hypervolume is greatest, over draws of what may be.
+"""Expected hypervolume improvement (EHVI): the acquisition function of the learning sampler.
 
-In each draw the function is known, so its front over a scan is exact and a design's gain is a volume. A design's
-expected gain is the mean over draws, but for the few that promise it most; what is infeasible in a draw gains nothing
-there. Where no design is feasible yet, the most probable one to be is next.
+Sources: M. Emmerich, K. Giannakoglou and B. Naujoks, IEEE Transactions on Evolutionary Computation 10 (2006) 421-439,
+for EHVI; S. Daulton, M. Balandat and E. Bakshy, "Differentiable Expected Hypervolume Improvement for Parallel
+Multi-Objective Bayesian Optimization", NeurIPS 33 (2020), for its Monte Carlo estimate from a box decomposition,
+constraints, pending designs and greedy batches.
+
+Each posterior draw of the targets gives every candidate one value of each objective, so its hypervolume improvement in
+that draw is exact. The acquisition value is a trimmed mean of the improvements over the draws. A design that is
+infeasible in a draw improves nothing in it. While no design is feasible, the probability of feasibility decides.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -13,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.models.evaluation import Problem
-from explorer.pareto.acquisition.candidate_pool import CandidatePool, Key, scanned
+from explorer.pareto.acquisition.candidate_pool import CandidatePool, Key, pool_of_scan
 from explorer.pareto.geometry.box_decomposition import (
     BoxDecomposition,
     BoxDecompositionDraws,
@@ -25,237 +30,254 @@ from explorer.pareto.geometry.dominance import to_minimization
 from explorer.problem.columns import Columns, Float
 from explorer.problem.objectives import add_objectives
 
-_SCAN = 512
-_CHILDREN = 192
-_PARENTS = 24
-# Around each candidate front: a twentieth of an axis, then ever closer.
+_N_SCANNED = 512
+_N_OFFSPRING = 192
+_N_PARENTS = 24
+# Standard deviations of the local refinement of candidates, as shares of an axis.
 _SCALES = (0.05, 0.02, 0.007)
-# Candidates whose gain is computed in all draws; the others are known by their gains on the draws' fronts.
-_SCORED = 160
-# Candidates for the later designs of a batch. The best alone lie side by side: with 160 of them batches of
-# eight gained two thirds of what they gain with 600 or with all 1,400.
-_SCORED_BESIDE = 600
-_DOUBTED = 0.05  # the share of draws, those that promise a design most, that are not believed
+# Candidates whose improvement is computed in all draws; the rest is ranked by improvements on the fronts of the draws.
+_N_SCORED = 160
+# Candidates for the later designs of a batch. The best ones alone are close neighbours: with 160 of them, batches of
+# eight gained two thirds of the hypervolume that they gain with 600 or with all 1,400.
+_N_SCORED_IN_BATCH = 600
+_TRIMMED_SHARE = 0.05  # share of draws, those of the largest improvement, that the mean omits
 
 
 @dataclass(frozen=True, slots=True)
 class PosteriorObjectives:
-    """Designs in draws: what is to be minimized, shape (S, n, m), violations, shape (S, n); at most 0 is feasible."""
+    """Objectives to be minimized, shape (S, n, m), and constraint violations, shape (S, n), of n designs in S draws.
+
+    A violation of at most 0 is feasible.
+    """
 
     values: Float
     violation: Float
 
-    def joined(self, other: "PosteriorObjectives") -> "PosteriorObjectives":
-        """Return both."""
+    def concat(self, second: "PosteriorObjectives") -> "PosteriorObjectives":
+        """Return the designs of both."""
         return PosteriorObjectives(
-            np.concatenate([self.values, other.values], axis=1),
-            np.concatenate([self.violation, other.violation], axis=1),
+            np.concatenate([self.values, second.values], axis=1),
+            np.concatenate([self.violation, second.violation], axis=1),
         )
 
-    def rows(self, which: NDArray[np.int64]) -> "PosteriorObjectives":
-        """Return some of the designs."""
-        return PosteriorObjectives(self.values[:, which], self.violation[:, which])
+    def rows(self, index: NDArray[np.int64]) -> "PosteriorObjectives":
+        """Return a subset of the designs."""
+        return PosteriorObjectives(self.values[:, index], self.violation[:, index])
 
 
-Judge = Callable[[Columns], PosteriorObjectives]
+ObjectiveSampler = Callable[[Columns], PosteriorObjectives]
+"""Maps designs to their objectives and constraint violations in the posterior draws."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchHistory:
-    """What a search knows.
+    """Measured and pending designs of a search.
 
     Args:
         front: measured objectives of feasible designs, to be minimized, shape (n, m).
-        best: designs to look around: those of the front, or while there are none those that miss by least.
+        best: starting points of the local refinement: the front, or while it is empty the least infeasible designs.
         pending: designs that are being measured.
-        taken: keys of what is not to be proposed again: measured, pending, or failed.
+        excluded: keys of designs that are not proposed again: measured, pending, or failed.
     """
 
     front: Float
     best: CandidatePool
     pending: CandidatePool
-    taken: Collection[Key]
+    excluded: Collection[Key]
 
 
-def posterior_objectives(problem: Problem, drawn: Callable[[Columns], Columns]) -> Judge:
-    """Return how draws of targets are judged: objectives follow from targets, draw by draw, and so do constraints."""
+def posterior_objectives(problem: Problem, draw_targets: Callable[[Columns], Columns]) -> ObjectiveSampler:
+    """Return a function from designs to objectives and constraint violations in every draw of the targets."""
     study = problem.study
 
-    def judge(designs: Columns) -> PosteriorObjectives:
-        targets = drawn(designs)
+    def sample(designs: Columns) -> PosteriorObjectives:
+        targets = draw_targets(designs)
         columns = add_objectives({**problem.with_domain_columns(designs), **targets}, study.weights)
         shape = next(iter(targets.values())).shape
-        missed = np.zeros(shape)
-        for misses in problem.constraint_violations(columns).values():
-            missed = missed + np.maximum(misses, 0.0)
+        total = np.zeros(shape)
+        for violation in problem.constraint_violations(columns).values():
+            total = total + np.maximum(violation, 0.0)
         values = np.stack([np.broadcast_to(columns[o.name], shape) for o in study.objectives], axis=-1)
-        return PosteriorObjectives(to_minimization(values, study.objectives), missed)
+        return PosteriorObjectives(to_minimization(values, study.objectives), total)
 
-    return judge
+    return sample
 
 
 def select_by_ehvi(
-    judge: Judge,
-    known: SearchHistory,
+    sample: ObjectiveSampler,
+    history: SearchHistory,
     reference: Sequence[float] | Float,
     *,
     n: int,
     rng: np.random.Generator,
     seed: int = 0,
 ) -> CandidatePool:
-    """Return the designs to measure next, at most n: fewer only where nothing else is left.
+    """Return a batch of at most n designs of the greatest expected hypervolume improvement, selected greedily.
+
+    Fewer than n only where the space has no further designs.
 
     Args:
-        judge: draws.
-        known: what was measured and is being measured.
-        reference: of the hypervolume, to be minimized, shape (m,).
-        n: how many.
-        rng: moves the candidates.
+        sample: the posterior draws.
+        history: measured and pending designs.
+        reference: the reference point of the hypervolume, to be minimized, shape (m,).
+        n: size of the batch.
+        rng: random numbers of the local refinement.
         seed: of the scan.
     """
-    far = np.asarray(reference, dtype=np.float64)
-    pool = scanned(known.best.regions, _SCAN, seed=seed)
+    corner = np.asarray(reference, dtype=np.float64)
+    pool = pool_of_scan(history.best.regions, _N_SCANNED, seed=seed)
     is_whole = pool.is_whole
-    if known.best.n and not is_whole:
+    if history.best.n and not is_whole:
         for scale in _SCALES:
-            pool = pool.joined(known.best.moved(_CHILDREN // 2, scale, rng))
-    pool = pool.without(known.taken)
+            pool = pool.concat(history.best.mutated(_N_OFFSPRING // 2, scale, rng))
+    pool = pool.excluding(history.excluded)
     if not pool.n:
         return pool
-    judged = judge(pool.designs)
-    boxes = _boxes_of_draws(known, judge, far, n_draws=len(judged.values))
-    score = _scores(judged, boxes, far)
+    posterior = sample(pool.designs)
+    boxes = _decomposition(history, sample, corner, n_draws=len(posterior.values))
+    score = _acquisition(posterior, boxes, corner)
     for scale in () if is_whole else _SCALES:
-        parents = pool.rows(np.argsort(-score, kind="stable")[:_PARENTS])
-        children = parents.moved(_CHILDREN, scale, rng).without({*known.taken, *pool.keys})
-        if not children.n:
+        parents = pool.rows(np.argsort(-score, kind="stable")[:_N_PARENTS])
+        offspring = parents.mutated(_N_OFFSPRING, scale, rng).excluding({*history.excluded, *pool.keys})
+        if not offspring.n:
             break
-        there = judge(children.designs)
-        pool, judged = pool.joined(children), judged.joined(there)
-        score = np.concatenate([score, _scores(there, boxes, far)])
-    return pool.rows(_greedy(judged, score, boxes, far, n=n))
+        added = sample(offspring.designs)
+        pool, posterior = pool.concat(offspring), posterior.concat(added)
+        score = np.concatenate([score, _acquisition(added, boxes, corner)])
+    return pool.rows(_greedy_batch(posterior, score, boxes, corner, n=n))
 
 
-def _boxes_of_draws(
-    known: SearchHistory, judge: Judge, reference: Float, *, n_draws: int
+def trimmed_mean_improvement(improvements: Float) -> Float:
+    """Return the mean improvement over all draws but those of the largest improvement, shape (n,).
+
+    The omitted 5 % of the draws count as zero. Far from all measurements there is always some draw that predicts a
+    large
+    improvement: one draw in sixty must not attract measurements, or the search would measure everywhere.
+
+    Args:
+        improvements: shape (S, n).
+    """
+    n_draws = len(improvements)
+    lowest = np.sort(improvements, axis=0)[: n_draws - int(_TRIMMED_SHARE * n_draws)]
+    return np.asarray(np.sum(lowest, axis=0) / n_draws)
+
+
+def _decomposition(
+    history: SearchHistory, sample: ObjectiveSampler, reference: Float, *, n_draws: int
 ) -> BoxDecomposition | BoxDecompositionDraws:
-    """Return what is left to gain: the same in all draws, or, where designs are pending, for each."""
-    measured = box_decomposition(known.front, reference)
-    if not known.pending.n:
+    """Return the box decomposition of the measured front; with pending designs one for each draw."""
+    measured = box_decomposition(history.front, reference)
+    if not history.pending.n:
         return measured
-    waiting = judge(known.pending.designs)
+    pending = sample(history.pending.designs)
     boxes = BoxDecompositionDraws.repeated(measured, n_draws)
-    for i in range(known.pending.n):
-        boxes = boxes.with_points(waiting.values[:, i], waiting.violation[:, i] <= 0)
+    for i in range(history.pending.n):
+        boxes = boxes.with_points(pending.values[:, i], pending.violation[:, i] <= 0)
     return boxes
 
 
-def _has_found(boxes: BoxDecomposition | BoxDecompositionDraws, reference: Float) -> bool:
-    """Tell whether a design is known that counts: feasible and better than the reference."""
+def _has_front(boxes: BoxDecomposition | BoxDecompositionDraws, reference: Float) -> bool:
+    """Return whether some feasible design is better than the reference point."""
     return bool(np.any(boxes.upper < reference))
 
 
-def _scores(judged: PosteriorObjectives, boxes: BoxDecomposition | BoxDecompositionDraws, reference: Float) -> Float:
-    """Return how much each design is worth measuring, shape (n,)."""
-    if not _has_found(boxes, reference):
-        return _hope(judged, reference)
-    sure = _gains_on_fronts(judged, boxes)
-    best = np.argsort(-sure, kind="stable")[:_SCORED]
-    score = sure.copy()
-    score[best] = expected_gain(_gains(judged.rows(best), boxes))
+def _acquisition(
+    posterior: PosteriorObjectives, boxes: BoxDecomposition | BoxDecompositionDraws, reference: Float
+) -> Float:
+    """Return the acquisition value of each design, shape (n,)."""
+    if not _has_front(boxes, reference):
+        return _feasibility_score(posterior, reference)
+    lower_bound = _improvements_on_fronts(posterior, boxes)
+    best = np.argsort(-lower_bound, kind="stable")[:_N_SCORED]
+    score = lower_bound.copy()
+    score[best] = trimmed_mean_improvement(_improvements(posterior.rows(best), boxes))
     return score
 
 
-def _hope(judged: PosteriorObjectives, reference: Float) -> Float:
-    """Return the probability that a design counts, less a little for the share by which it is expected to miss."""
+def _feasibility_score(posterior: PosteriorObjectives, reference: Float) -> Float:
+    """Return the probability that a design is feasible and better than the reference point, shape (n,).
+
+    A small penalty by the expected violation ranks designs of equal probability.
+    """
     scale = np.maximum(np.abs(reference), 1e-300)
-    missed = judged.violation + np.sum(np.maximum(judged.values - reference, 0.0) / scale, axis=-1)
-    counts = (judged.violation <= 0) & np.all(judged.values < reference, axis=-1)
-    away = np.mean(missed, axis=0)
-    return np.asarray(np.mean(counts, axis=0) - 1e-3 * away / (1 + away))
+    excess = posterior.violation + np.sum(np.maximum(posterior.values - reference, 0.0) / scale, axis=-1)
+    is_better = (posterior.violation <= 0) & np.all(posterior.values < reference, axis=-1)
+    expected_excess = np.mean(excess, axis=0)
+    return np.asarray(np.mean(is_better, axis=0) - 1e-3 * expected_excess / (1 + expected_excess))
 
 
-def _gains_on_fronts(judged: PosteriorObjectives, boxes: BoxDecomposition | BoxDecompositionDraws) -> Float:
-    """Return each design's mean gain counted only in draws where it is on the draw's own front, shape (n,)."""
-    n_draws, n, _ = judged.values.shape
-    fronts = [_front_of(judged, s) for s in range(n_draws)]
+def _improvements_on_fronts(posterior: PosteriorObjectives, boxes: BoxDecomposition | BoxDecompositionDraws) -> Float:
+    """Return each design's mean improvement, counting only draws in which it is on the front, shape (n,)."""
+    n_draws, n, _ = posterior.values.shape
+    fronts = [_front_of_draw(posterior, s) for s in range(n_draws)]
     draw = np.repeat(np.arange(n_draws), [len(front) for front in fronts])
     design = np.concatenate(fronts)
-    points = judged.values[draw, design]
-    alone = (
+    points = posterior.values[draw, design]
+    improvements = (
         hypervolume_improvement(points, boxes)
         if isinstance(boxes, BoxDecomposition)
         else hypervolume_improvement_draws(points, draw, boxes)
     )
-    return np.asarray(np.bincount(design, alone, minlength=n) / n_draws)
+    return np.asarray(np.bincount(design, improvements, minlength=n) / n_draws)
 
 
-def _front_of(judged: PosteriorObjectives, s: int) -> NDArray[np.int64]:
-    """Return the designs on the front of one draw, as indices."""
-    rows = np.flatnonzero(judged.violation[s] <= 0)
+def _front_of_draw(posterior: PosteriorObjectives, s: int) -> NDArray[np.int64]:
+    """Return the indices of the designs on the front of draw s."""
+    rows = np.flatnonzero(posterior.violation[s] <= 0)
     if not rows.size:
         return rows
-    return rows[np.asarray(moocore.is_nondominated(np.ascontiguousarray(judged.values[s, rows])), dtype=np.bool_)]
+    return rows[np.asarray(moocore.is_nondominated(np.ascontiguousarray(posterior.values[s, rows])), dtype=np.bool_)]
 
 
-def _gains(judged: PosteriorObjectives, boxes: BoxDecomposition | BoxDecompositionDraws) -> Float:
-    """Return each design's gain in each draw, shape (S, n)."""
-    found = (
-        hypervolume_improvement(judged.values, boxes)
+def _improvements(posterior: PosteriorObjectives, boxes: BoxDecomposition | BoxDecompositionDraws) -> Float:
+    """Return each design's hypervolume improvement in each draw, shape (S, n)."""
+    improvements = (
+        hypervolume_improvement(posterior.values, boxes)
         if isinstance(boxes, BoxDecomposition)
-        else _drawn_gains(judged.values, boxes)
+        else _improvements_by_draw(posterior.values, boxes)
     )
-    return np.where(judged.violation <= 0, found, 0.0)
+    return np.where(posterior.violation <= 0, improvements, 0.0)
 
 
-def _drawn_gains(values: Float, boxes: BoxDecompositionDraws) -> Float:
+def _improvements_by_draw(values: Float, boxes: BoxDecompositionDraws) -> Float:
     n_draws, n, m = values.shape
     draw = np.repeat(np.arange(n_draws), n)
     return hypervolume_improvement_draws(values.reshape(-1, m), draw, boxes).reshape(n_draws, n)
 
 
-def expected_gain(gains: Float) -> Float:
-    """Return each design's mean gain, its best twentieth of the draws counted as no gain, shape (n,).
-
-    Far from all measurements there is always a draw in which everything is different. To measure wherever one draw in
-    sixty promises much is to measure everywhere.
-
-    Args:
-        gains: shape (S, n).
-    """
-    n_draws = len(gains)
-    lowest = np.sort(gains, axis=0)[: n_draws - int(_DOUBTED * n_draws)]
-    return np.asarray(np.sum(lowest, axis=0) / n_draws)
-
-
-def _greedy(
-    judged: PosteriorObjectives,
+def _greedy_batch(
+    posterior: PosteriorObjectives,
     score: Float,
     boxes: BoxDecomposition | BoxDecompositionDraws,
     reference: Float,
     *,
     n: int,
 ) -> NDArray[np.int64]:
-    """Return the best design, then the best beside it, and so on; each counts as measured in every draw.
+    """Return the indices of n designs, each the best given those before it, which count as measured in every draw.
 
-    Gains are not added up anew: each falls by what it shares with the chosen design, which is what the worse of the
-    two in every objective would gain. That lies in the few boxes which the chosen design cuts.
+    Improvements are updated, not recomputed: each falls by its overlap with the selected design, which is the
+    improvement of the componentwise maximum of the two. Only the boxes cut by the selected design contribute to it.
     """
-    left = np.argsort(-score, kind="stable")[: max(_SCORED_BESIDE, n)]
-    chosen = [int(left[0])]
+    remaining = np.argsort(-score, kind="stable")[: max(_N_SCORED_IN_BATCH, n)]
+    batch = [int(remaining[0])]
     if n == 1:
-        return np.array(chosen)
-    drawn = (
-        boxes if isinstance(boxes, BoxDecompositionDraws) else BoxDecompositionDraws.repeated(boxes, len(judged.values))
-    )
-    gained = _gains(judged.rows(left), drawn)
-    while len(chosen) < min(n, judged.values.shape[1]):
-        point, is_feasible = judged.values[:, chosen[-1]], judged.violation[:, chosen[-1]] <= 0
-        is_left = left != chosen[-1]
-        left, gained = left[is_left], gained[:, is_left]
-        shared = _drawn_gains(np.maximum(judged.values[:, left], point[:, None]), drawn.cut_by(point, is_feasible))
-        gained = np.maximum(gained - shared, 0.0)
-        drawn = drawn.with_points(point, is_feasible)
-        score = expected_gain(gained) if _has_found(drawn, reference) else _hope(judged.rows(left), reference)
-        chosen.append(int(left[np.argmax(score)]))
-    return np.array(chosen)
+        return np.array(batch)
+    by_draw = (
+        boxes if isinstance(boxes, BoxDecompositionDraws)
+        else BoxDecompositionDraws.repeated(boxes, len(posterior.values))
+    )  # fmt: skip
+    improvements = _improvements(posterior.rows(remaining), by_draw)
+    while len(batch) < min(n, posterior.values.shape[1]):
+        point, is_feasible = posterior.values[:, batch[-1]], posterior.violation[:, batch[-1]] <= 0
+        mask = remaining != batch[-1]
+        remaining, improvements = remaining[mask], improvements[:, mask]
+        clipped = np.maximum(posterior.values[:, remaining], point[:, None])
+        overlap = _improvements_by_draw(clipped, by_draw.cut_by(point, is_feasible))
+        improvements = np.maximum(improvements - overlap, 0.0)
+        by_draw = by_draw.with_points(point, is_feasible)
+        score = (
+            trimmed_mean_improvement(improvements) if _has_front(by_draw, reference)
+            else _feasibility_score(posterior.rows(remaining), reference)
+        )  # fmt: skip
+        batch.append(int(remaining[np.argmax(score)]))
+    return np.array(batch)

@@ -1,1 +1,1 @@
-"""Comparison."""
+"""Comparison of the fronts and declarations of several studies."""

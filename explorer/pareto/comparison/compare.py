@@ -1,4 +1,4 @@
-"""Comparing the fronts of several studies: one reference point, hypervolumes, and who covers whom."""
+"""Comparison of the fronts of several studies: hypervolume up to a common reference point, and coverage."""
 
 import math
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ import numpy as np
 from explorer.errors import NoFeasibleDesign, UnknownName, WrongUsage
 from explorer.pareto.comparison.declaration_diff import (
     DeclarationChange,
+    comparability_warnings,
     cost_weights,
     declaration_changes,
-    inequalities,
     weights_text,
 )
 from explorer.pareto.geometry.dominance import default_reference, feasible_front, hypervolume, to_minimization
@@ -21,83 +21,11 @@ from explorer.pareto.results.results import Results
 from explorer.problem.columns import Columns, Float, n_rows, take
 from explorer.problem.objectives import OBJECTIVES, Objective
 
-LEAST = 2
-_READABLE = 3
-_COST = "weighted_cost"
-
-
-def common_objectives(
-    results: Sequence[Results], *, labels: Sequence[str], asked: Sequence[str] | None = None
-) -> tuple[tuple[Objective, ...], tuple[str, ...]]:
-    """Return what studies can be compared by, and notes on what was left out.
-
-    Those asked for; otherwise those that all declare, or, where these are fewer than two, those that any declares and
-    all tables hold.
-
-    Raises:
-        UnknownName: an objective asked for is none; the nearest name is told.
-        WrongUsage: there are fewer than two; a table lacks one; or weighted_cost has another alpha or E_max in each.
-    """
-    if unknown := [name for name in asked or () if name not in OBJECTIVES]:
-        raise UnknownName("--objectives", unknown[0], OBJECTIVES)
-    declared = [[objective.name for objective in one.objectives] for one in results]
-    anyone = list(dict.fromkeys(name for own in declared for name in own))
-    everyone = [name for name in anyone if all(name in own for own in declared)]
-    held = [name for name in OBJECTIVES if all(_holds(one, name) for one in results)]
-    is_one_cost = len({cost_weights(one) for one in results}) == 1
-    comparable = [name for name in held if name != _COST or is_one_cost]
-    if asked:
-        wanted = list(dict.fromkeys(asked))
-    elif everyone == anyone:
-        wanted = everyone
-    else:
-        shared = [name for name in everyone if name in comparable]
-        wanted = shared if len(shared) >= LEAST else [name for name in anyone if name in comparable]
-    fix = _fix(comparable)
-    if lacking := [name for name in wanted if name not in held]:
-        raise WrongUsage(f"not all of the studies hold {', '.join(lacking)}", fix=fix)
-    if _COST in wanted and not is_one_cost:
-        said = "; ".join(
-            f"{label}: {weights_text(cost_weights(one))}" for label, one in zip(labels, results, strict=True)
-        )
-        raise WrongUsage(f"weighted_cost means different things ({said})", fix=fix)
-    if len(wanted) < LEAST:
-        raise WrongUsage(f"fewer than two objectives to compare by ({', '.join(wanted) or 'none'})", fix=fix)
-    return tuple(OBJECTIVES[name] for name in wanted), _left_out(labels, declared, wanted)
-
-
-def _holds(results: Results, name: str) -> bool:
-    """Tell whether a table has this column, with a number for every feasible design."""
-    values = results.table.get(name)
-    return values is not None and bool(np.isfinite(values[results.table["is_feasible"].astype(bool)]).all())
-
-
-def _fix(comparable: Sequence[str]) -> str:
-    if len(comparable) < LEAST:
-        return "compare studies whose tables share two or more objectives"
-    return f"compare by what all of them hold: --objectives with two or more of {','.join(comparable)}"
-
-
-def _left_out(labels: Sequence[str], declared: Sequence[Sequence[str]], wanted: Sequence[str]) -> tuple[str, ...]:
-    """Say which objectives are not compared, and which study was searched for others than it is compared by."""
-    notes = []
-    if left := dict.fromkeys(name for own in declared for name in own if name not in wanted):
-        notes.append(f"LEFT OUT: {', '.join(left)}; the fronts are compared by {', '.join(wanted)}")
-    others = [
-        f"{label} was searched for {', '.join(own)}"
-        for label, own in zip(labels, declared, strict=True)
-        if set(own) != set(wanted)
-    ]
-    if others:
-        notes.append(f"OBJECTIVES DIFFER: {'; '.join(others)}; a search does not aim at a front by other objectives")
-    if len(wanted) > _READABLE:
-        notes.append(
-            f"{len(wanted)} OBJECTIVES: by so many, few designs dominate others; --objectives picks two or three"
-        )
-    return tuple(notes)
-
-
 SCHEMA = "explorer.compare/1"
+
+_MIN_COMPARED = 2  # studies, and objectives
+_MAX_READABLE = 3
+_COST = "weighted_cost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +33,15 @@ class ComparedResults:
     """One study in a comparison.
 
     Args:
-        label: what it is called here.
+        label: its name in the comparison.
         study: its own name.
         n_complete: number of finished designs.
-        front: its front in the comparison's objectives, in order of the first.
+        front: its front in the objectives of the comparison, ordered by the first.
         values: the front's objectives, shape (k, m).
-        hypervolume: what the front dominates up to the common reference point.
-        share: of the hypervolume of all fronts' union; NaN where that is zero.
-        n_surviving: how many of the front's designs no design of another front dominates.
-        reached: the share of its own exact front that its own search found, by its own objectives; NaN if not known.
+        hypervolume: of the front, up to the common reference point.
+        share: the same as a share of the hypervolume of the union of all fronts; NaN if that is zero.
+        n_surviving: number of designs of the front on the front of the union.
+        reached: the hypervolume of the study's own front as a share of its exact front; NaN without an exact front.
     """
 
     label: str
@@ -129,18 +57,18 @@ class ComparedResults:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Fronts of several studies side by side.
+    """Fronts of several studies, compared.
 
     Args:
-        sides: the studies, in the order given.
-        objectives: what the fronts are compared by, m of them.
-        reference_point: common to all, length m.
-        reference_origin: where that point comes from.
-        union_size: number of distinct points on the union's front.
-        union_hypervolume: what the union dominates up to the reference point.
-        coverage: C(i, j) of each ordered pair, shape (s, s); NaN where front j is empty.
-        changes: what differs in the declarations; empty where nothing does.
-        notes: what to know before believing a comparison.
+        sides: the compared studies, in order of the arguments.
+        objectives: the m objectives of the comparison.
+        reference_point: of all hypervolumes, length m.
+        reference_origin: the origin of that point, as text.
+        union_size: number of distinct points on the front of the union.
+        union_hypervolume: hypervolume of the union up to the reference point.
+        coverage: C(i, j) of each ordered pair of the s studies, shape (s, s); NaN where front j is empty.
+        changes: differences between the declarations.
+        notes: warnings on the validity of the comparison.
     """
 
     sides: tuple[ComparedResults, ...]
@@ -159,59 +87,105 @@ def compare(
 ) -> Comparison:
     """Compare the fronts of two or more studies by common objectives and one reference point.
 
-    Fronts are taken anew in the common objectives, from all feasible designs. Values are the predicted ones; intervals
-    are not compared.
+    Each front is computed in the common objectives from all feasible designs, by predicted values without intervals.
 
     Args:
         results: two or more.
-        labels: what to call them; default: the studies' names.
-        objectives: compare by these; default: see `common.common_objectives`.
+        labels: their names in the comparison; default: the studies' names.
+        objectives: names of the objectives; default: see `common_objectives`.
 
     Raises:
-        WrongUsage: there are fewer than two results or common objectives, or their columns mean different things.
+        WrongUsage: fewer than two results or common objectives, or weighted_cost with different weights.
         NoFeasibleDesign: no study has a feasible design.
     """
-    if len(results) < LEAST:
+    if len(results) < _MIN_COMPARED:
         raise WrongUsage(f"{len(results)} study given", fix="give two or more studies or result folders")
     labels = list(labels or [one.study for one in results])
-    wanted, notes = common_objectives(results, labels=labels, asked=objectives)
-    fronts = [_front(one, wanted) for one in results]
-    values = [_values(front, wanted) for front in fronts]
-    together = np.concatenate(values)
-    if not len(together):
+    common, notes = common_objectives(results, labels=labels, requested=objectives)
+    fronts = [_front(one, common) for one in results]
+    values = [_values(front, common) for front in fronts]
+    union = np.concatenate(values)
+    if not len(union):
         raise NoFeasibleDesign("none of the studies has a feasible design", fix="run them with looser constraints")
-    reference, origin = _reference(results, wanted, together)
-    sizes = [hypervolume(own, reference, wanted) for own in values]
-    union = hypervolume(together, reference, wanted)
-    turned = to_minimization(together, wanted)
-    survives = np.asarray(moocore.is_nondominated(turned, keep_weakly=True), dtype=np.bool_)
+    reference, origin = _reference(results, common, union)
+    sizes = [hypervolume(own, reference, common) for own in values]
+    union_hypervolume = hypervolume(union, reference, common)
+    minimized = to_minimization(union, common)
+    survives = np.asarray(moocore.is_nondominated(minimized, keep_weakly=True), dtype=np.bool_)
     ends = np.cumsum([len(own) for own in values])[:-1]
     sides = tuple(
         ComparedResults(
-            label, one.study, one.n_complete, front, own, size, _share(size, union), int(alive.sum()), one.reached
+            label=label,
+            study=one.study,
+            n_complete=one.n_complete,
+            front=front,
+            values=own,
+            hypervolume=size,
+            share=size / union_hypervolume if union_hypervolume > 0 else math.nan,
+            n_surviving=int(is_surviving.sum()),
+            reached=one.reached,
         )
-        for label, one, front, own, size, alive in zip(
+        for label, one, front, own, size, is_surviving in zip(
             labels, results, fronts, values, sizes, np.split(survives, ends), strict=True
         )
     )
     return Comparison(
         sides=sides,
-        objectives=wanted,
+        objectives=common,
         reference_point=reference,
         reference_origin=origin,
-        union_size=len(np.unique(turned[survives], axis=0)),
-        union_hypervolume=union,
-        coverage=np.array([[coverage(a, b, wanted) for b in values] for a in values]),
+        union_size=len(np.unique(minimized[survives], axis=0)),
+        union_hypervolume=union_hypervolume,
+        coverage=np.array([[coverage(a, b, common) for b in values] for a in values]),
         changes=declaration_changes(results),
-        notes=(*inequalities(results, labels), *notes),
+        notes=(*comparability_warnings(results, labels), *notes),
     )
+
+
+def common_objectives(
+    results: Sequence[Results], *, labels: Sequence[str], requested: Sequence[str] | None = None
+) -> tuple[tuple[Objective, ...], tuple[str, ...]]:
+    """Return the objectives of a comparison, and notes on those left out.
+
+    These are the requested objectives; otherwise those that all studies declare; or, if fewer than two, those that any
+    study declares and all tables hold.
+
+    Raises:
+        UnknownName: a requested objective does not exist; the message suggests the closest name.
+        WrongUsage: fewer than two objectives, a table without one of them, or weighted_cost with different weights.
+    """
+    if unknown := [name for name in requested or () if name not in OBJECTIVES]:
+        raise UnknownName("--objectives", unknown[0], OBJECTIVES)
+    declared = [[objective.name for objective in one.objectives] for one in results]
+    by_any = list(dict.fromkeys(name for own in declared for name in own))
+    by_all = [name for name in by_any if all(name in own for own in declared)]
+    available = [name for name in OBJECTIVES if all(_holds(one, name) for one in results)]
+    is_one_cost = len({cost_weights(one) for one in results}) == 1
+    comparable = [name for name in available if name != _COST or is_one_cost]
+    if requested:
+        names = list(dict.fromkeys(requested))
+    elif by_all == by_any:
+        names = by_all
+    else:
+        shared = [name for name in by_all if name in comparable]
+        names = shared if len(shared) >= _MIN_COMPARED else [name for name in by_any if name in comparable]
+    fix = _fix(comparable)
+    if lacking := [name for name in names if name not in available]:
+        raise WrongUsage(f"not all of the studies hold {', '.join(lacking)}", fix=fix)
+    if _COST in names and not is_one_cost:
+        weights = "; ".join(
+            f"{label}: {weights_text(cost_weights(one))}" for label, one in zip(labels, results, strict=True)
+        )
+        raise WrongUsage(f"weighted_cost means different things ({weights})", fix=fix)
+    if len(names) < _MIN_COMPARED:
+        raise WrongUsage(f"fewer than two objectives to compare by ({', '.join(names) or 'none'})", fix=fix)
+    return tuple(OBJECTIVES[name] for name in names), _notes(labels, declared, names)
 
 
 def coverage(first: Float, second: Float, objectives: Sequence[Objective]) -> float:
     """Return C(first, second): the share of the second front's points that a point of the first dominates or equals.
 
-    C(A, B) and C(B, A) are two numbers: neither follows from the other. It counts points, and says nothing of how far
-    one front lies before the other; hypervolume does.
+    C(A, B) and C(B, A) are independent. Coverage counts points; the distance between fronts is measured by hypervolume.
 
     Args:
         first: shape (k, m).
@@ -231,15 +205,13 @@ def coverage(first: Float, second: Float, objectives: Sequence[Objective]) -> fl
     """
     if not len(second):
         return math.nan
-    one, other = to_minimization(first, objectives), to_minimization(second, objectives)
-    # Two more coordinates, in which every point of the first is better than any of the second and no two of the second
-    # can be compared: then the filter leaves of the second just what no point of the first is as good as.
-    place = np.arange(len(other), dtype=np.float64)
-    extra = np.concatenate([np.full((len(one), 2), -1.0 - len(other)), np.column_stack([place, -place])])
-    is_left = np.asarray(
-        moocore.is_nondominated(np.column_stack([np.concatenate([one, other]), extra])), dtype=np.bool_
-    )
-    return int(np.sum(~is_left[len(one) :])) / len(second)
+    a, b = to_minimization(first, objectives), to_minimization(second, objectives)
+    # Two extra coordinates make every point of A better than any of B, and all points of B mutually non-dominated: the
+    # non-dominated filter then removes exactly the points of B that a point of A dominates or equals.
+    index = np.arange(len(b), dtype=np.float64)
+    extra = np.concatenate([np.full((len(a), 2), -1.0 - len(b)), np.column_stack([index, -index])])
+    is_uncovered = np.asarray(moocore.is_nondominated(np.column_stack([np.concatenate([a, b]), extra])), dtype=np.bool_)
+    return int(np.sum(~is_uncovered[len(a) :])) / len(second)
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:
@@ -269,6 +241,39 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
+def _holds(results: Results, name: str) -> bool:
+    """Return whether a table has a column with a number for every feasible design."""
+    values = results.table.get(name)
+    return values is not None and bool(np.isfinite(values[results.table["is_feasible"].astype(bool)]).all())
+
+
+def _fix(comparable: Sequence[str]) -> str:
+    if len(comparable) < _MIN_COMPARED:
+        return "compare studies whose tables share two or more objectives"
+    return f"compare by what all of them hold: --objectives with two or more of {','.join(comparable)}"
+
+
+def _notes(labels: Sequence[str], declared: Sequence[Sequence[str]], names: Sequence[str]) -> tuple[str, ...]:
+    """Return notes on declared objectives that are not compared, and on studies that optimized other objectives."""
+    notes = []
+    if omitted := dict.fromkeys(name for own in declared for name in own if name not in names):
+        notes.append(f"LEFT OUT: {', '.join(omitted)}; the fronts are compared by {', '.join(names)}")
+    differing = [
+        f"{label} was searched for {', '.join(own)}"
+        for label, own in zip(labels, declared, strict=True)
+        if set(own) != set(names)
+    ]
+    if differing:
+        notes.append(
+            f"OBJECTIVES DIFFER: {'; '.join(differing)}; a search optimizes the front of its own objectives only"
+        )
+    if len(names) > _MAX_READABLE:
+        notes.append(
+            f"{len(names)} OBJECTIVES: with so many, few designs dominate others; --objectives picks two or three"
+        )
+    return tuple(notes)
+
+
 def _front(results: Results, objectives: Sequence[Objective]) -> Columns:
     rows = np.flatnonzero(feasible_front(_values(results.table, objectives), results.table["is_feasible"], objectives))
     order = np.argsort(results.table[objectives[0].name][rows], kind="stable")
@@ -280,14 +285,10 @@ def _values(columns: Columns, objectives: Sequence[Objective]) -> Float:
 
 
 def _reference(
-    results: Sequence[Results], objectives: Sequence[Objective], together: Float
+    results: Sequence[Results], objectives: Sequence[Objective], union: Float
 ) -> tuple[tuple[float, ...], str]:
     own = [dict(zip([o.name for o in one.objectives], one.reference_point, strict=True)) for one in results]
     points = {tuple(one.get(o.name) for o in objectives) for one in own}
     if len(points) == 1 and None not in (point := points.pop()):
         return tuple(float(x) for x in point if x is not None), "the studies' own, equal in all"
-    return default_reference(together, objectives), "a tenth of the fronts' spread beyond their worst values"
-
-
-def _share(size: float, union: float) -> float:
-    return size / union if union > 0 else math.nan
+    return default_reference(union, objectives), "a tenth of the fronts' spread beyond their worst values"

@@ -1,4 +1,4 @@
-"""What differs between the declarations of studies, and whether their fronts answer the same question at all."""
+"""Differences between the declarations of studies, and warnings where their fronts are not comparable."""
 
 import json
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -15,38 +15,39 @@ _MAX_TEXT = 100
 
 @dataclass(frozen=True, slots=True)
 class DeclarationChange:
-    """One thing that studies declare or were made with differently: what, and how it reads in each of them."""
+    """Difference between studies: the name of the entry (`what`) and its text in each study."""
 
     what: str
     values: tuple[str, ...]
 
 
 def declaration_changes(results: Sequence[Results]) -> tuple[DeclarationChange, ...]:
-    """Return what differs between studies' declarations, models, searches and versions; nothing where all is equal.
+    """Return the differences between the declarations, models, searches and versions of studies.
 
-    Only what a study's provenance tells is compared; where one tells nothing, `-` stands for it.
+    Only entries of the provenance are compared; an absent entry reads `-`.
     """
     shared = set.intersection(*[{family for family, _ in _spaces(one)} for one in results])
-    told = [dict(_told(one, shared)) for one in results]
+    entries = [dict(_provenance_entries(one, shared)) for one in results]
     rows = [
-        DeclarationChange(what, tuple(one.get(what, _NONE) for one in told)) for what in dict.fromkeys(chain(*told))
+        DeclarationChange(name, tuple(one.get(name, _NONE) for one in entries))
+        for name in dict.fromkeys(chain(*entries))
     ]
-    found = [row for row in rows if len(set(row.values)) > 1]
-    # A table has no coefficients, nor has one model those of another kind.
-    first, *others = (_coefficients(one) for one in results)
-    counts = [0, *(_n_different(first, other) for other in others)]
-    if any(counts) and all(other.keys() == first.keys() for other in others):
+    changes = [row for row in rows if len(set(row.values)) > 1]
+    # Coefficients are comparable only between models of one form; a table has none.
+    first, *rest = (_coefficients(one) for one in results)
+    counts = [0, *(_n_different(first, second) for second in rest)]
+    if any(counts) and all(second.keys() == first.keys() for second in rest):
         texts = ("the first one's", *[f"{n} of {len(first)} differ" if n else "the same" for n in counts[1:]])
-        found.append(DeclarationChange("model: coefficients", texts))
-    return tuple(found)
+        changes.append(DeclarationChange("model: coefficients", texts))
+    return tuple(changes)
 
 
-def inequalities(results: Sequence[Results], labels: Sequence[str]) -> tuple[str, ...]:
-    """Say where the studies did not ask the same question, so that their fronts are not compared as if they had."""
+def comparability_warnings(results: Sequence[Results], labels: Sequence[str]) -> tuple[str, ...]:
+    """Return warnings where studies differ in model, families, constraints, space or cost weights."""
     notes = []
     if _differ([_fingerprint(one) for one in results]):
         notes.append(
-            "MODELS DIFFER: the same design has other predictions in each; a difference between the fronts may come "
+            "MODELS DIFFER: their predictions of the same design differ; a difference between the fronts may come "
             "from the models, not from the designs"
         )
     families = [_families(one) for one in results]
@@ -54,22 +55,22 @@ def inequalities(results: Sequence[Results], labels: Sequence[str]) -> tuple[str
         notes.append(f"FAMILIES DIFFER: {_each(labels, [', '.join(own) or _NONE for own in families])}")
     constraints = [sorted(one.constraints) for one in results]
     if _differ(constraints):
-        said = _each(labels, ["; ".join(own) or "none" for own in constraints])
-        notes.append(f"CONSTRAINTS DIFFER: {said}; a front that must meet less reaches further")
+        texts = _each(labels, ["; ".join(own) or "none" for own in constraints])
+        notes.append(f"CONSTRAINTS DIFFER: {texts}; weaker constraints allow a better front")
     spaces = [_question(one).get("spaces") for one in results]
     if _differ(spaces) and not _differ(families):
-        notes.append("SEARCH SPACES DIFFER: a wider space reaches further; see what changed")
+        notes.append("SEARCH SPACES DIFFER: a wider space allows a better front; see the changes")
     weights = [cost_weights(one) for one in results]
     if _differ(weights):
         notes.append(
-            f"ALPHA OR E_MAX DIFFER: {_each(labels, [weights_text(own) for own in weights])}; the weighted_cost of one "
-            "study is not that of another"
+            f"ALPHA OR E_MAX DIFFER: {_each(labels, [weights_text(own) for own in weights])}; the values of "
+            "weighted_cost are not comparable"
         )
     return tuple(notes)
 
 
 def cost_weights(results: Results) -> tuple[float | None, float | None]:
-    """Return alpha and E_max (in joule) of a study's weighted cost, as its provenance tells them; None if not."""
+    """Return alpha and E_max (in joule) of a study's weighted cost from its provenance; None where absent."""
     alpha, energy_max = (_question(results).get(key) for key in ("alpha", "energy_max_j"))
     return (
         float(alpha) if isinstance(alpha, int | float) else None,
@@ -78,36 +79,36 @@ def cost_weights(results: Results) -> tuple[float | None, float | None]:
 
 
 def weights_text(weights: tuple[float | None, float | None]) -> str:
-    """Print alpha and E_max for people."""
+    """Return alpha and E_max as text with units."""
     alpha, energy_max = weights
     return f"alpha {_text(alpha)}, E_max {_text(energy_max)} J"
 
 
-def _told(results: Results, families: Container[str]) -> Iterator[tuple[str, str]]:
-    """Yield what a study's provenance tells of its declaration, model, search and versions.
+def _provenance_entries(results: Results, families: Container[str]) -> Iterator[tuple[str, str]]:
+    """Yield the entries of a study's provenance on declaration, model, search and versions, as name and text.
 
     Args:
         results: the study.
-        families: tell of the spaces of these only; of one that not all studies search, its name says enough.
+        families: yield spaces of these families only; a family that not all studies search is one entry by its name.
     """
-    told, question = results.provenance, _question(results)
-    study, model = _object(told.get("study")), _fingerprint(results)
+    provenance, question = results.provenance, _question(results)
+    study, model = _object(provenance.get("study")), _fingerprint(results)
     yield "study", results.study
     yield "study file: SHA-256", _text(study.get("sha256"))[:_SHA]
     for key in ("objectives", "constraints", "alpha", "energy_max_j"):
         yield key, _text(question.get(key))
     yield "families", ", ".join(_families(results)) or _NONE
-    yield "space", ", ".join(_text(_object(space).get("name")) for space in _list(told.get("spaces"))) or _NONE
-    files = [_text(_object(space).get("sha256"))[:_SHA] for space in _list(told.get("spaces"))]
+    yield "space", ", ".join(_text(_object(space).get("name")) for space in _list(provenance.get("spaces"))) or _NONE
+    files = [_text(_object(space).get("sha256"))[:_SHA] for space in _list(provenance.get("spaces"))]
     yield "space file: SHA-256", ", ".join(files) or _NONE
     for family, space in _spaces(results):
         if family in families:
             yield from ((f"space {family}: {path}", _text(value)) for path, value in _leaves(space))
-    yield "model", _text(_object(told.get("model")).get("name"))
+    yield "model", _text(_object(provenance.get("model")).get("name"))
     yield "model: samples' SHA-256", _text(model.get("samples_sha256"))[:_SHA]
     for key in ("sampler", "seed", "trials", "explorer_version", "python"):
-        yield key.replace("_", " "), _text(told.get(key))
-    for name, number in _object(told.get("packages")).items():
+        yield key.replace("_", " "), _text(provenance.get(key))
+    for name, number in _object(provenance.get("packages")).items():
         yield name, _text(number)
 
 
@@ -134,12 +135,12 @@ def _coefficients(results: Results) -> dict[str, Any]:
     return dict(_leaves(_object(_fingerprint(results).get("coefficients"))))
 
 
-def _n_different(first: Mapping[str, Any], other: Mapping[str, Any]) -> int:
-    return sum(first.get(name) != other.get(name) for name in first.keys() | other.keys())
+def _n_different(first: Mapping[str, Any], second: Mapping[str, Any]) -> int:
+    return sum(first.get(name) != second.get(name) for name in first.keys() | second.keys())
 
 
 def _fingerprint(results: Results) -> dict[str, Any]:
-    """Return what tells one model from another; its name does not, for a file may be renamed or rewritten."""
+    """Return the identity of a model without its name, because its file may have been renamed."""
     return {key: value for key, value in _object(results.provenance.get("model")).items() if key != "name"}
 
 
@@ -148,7 +149,7 @@ def _question(results: Results) -> Mapping[str, Any]:
 
 
 def _object(value: Any) -> Mapping[str, Any]:
-    """Return a JSON object; a provenance that somebody edited may hold anything in its place."""
+    """Return a JSON object, or an empty one: an edited provenance may hold any other value."""
     return value if isinstance(value, Mapping) else {}
 
 

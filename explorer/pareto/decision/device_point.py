@@ -1,4 +1,4 @@
-"""Applying a design to a device: the nearest point of its own table, and what the model says of the design there."""
+"""Design on a device: snap it to the nearest operating point of the device's table, and evaluate it again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,59 +18,60 @@ from explorer.problem.design_space import ROW
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
-    """A design as a device can run it: the operating point's name, and the design's columns there."""
+class AppliedDesign:
+    """A design at an operating point of a device: the point's name, and the evaluated columns of the design."""
 
     point: str
     design: dict[str, Any]
 
     @property
     def is_extrapolated(self) -> bool:
-        """Whether the model was asked outside its domain."""
+        """True if the design is outside the model's domain."""
         return bool(is_extrapolated(self.design["domain_distance"]))
 
 
 def snap(designs: Columns, points: OperatingPoints) -> Columns:
-    """Return designs at the listed point whose clock is nearest to theirs (by ratio), its voltage following.
+    """Return designs at the operating point with the nearest clock (by ratio), with the voltage of that point.
 
-    A rule on both V and f often has no answer on a real table: the same clock needs another voltage on another chip.
+    The clock alone decides: matching V and f together often has no solution on a real table, because the same clock
+    needs another voltage on another chip.
 
     Raises:
-        WrongUsage: the designs have no clock, or a voltage where the table has none, or are measured rows.
+        WrongUsage: the designs have no clock, have a voltage but the table has none, or are measured rows.
     """
     if ROW in designs:
         raise WrongUsage(
-            "the designs are rows of a table, measured at operating points of their own", fix="leave --device out"
+            "the designs are rows of a table, measured at their own operating points", fix="leave --device out"
         )
     if "frequency_hz" not in designs:
-        raise WrongUsage("the designs have no clock to choose an operating point by", fix="leave --device out")
+        raise WrongUsage("the designs have no clock to select an operating point by", fix="leave --device out")
     index = points.nearest(designs["frequency_hz"])
-    there = {name: np.asarray(values)[index] for name, values in points.columns.items()}
-    if "voltage_v" in designs and "voltage_v" not in there:
-        # The device runs at a voltage that it does not show, which is not the design's.
+    point = {name: np.asarray(values)[index] for name, values in points.columns.items()}
+    if "voltage_v" in designs and "voltage_v" not in point:
+        # The device sets a voltage that its table does not list, so the design's voltage cannot be used.
         raise WrongUsage(
-            "the device's table lists no voltages, and the model needs one", fix="take a table with voltages"
+            "the device's table lists no voltages, and the model needs one", fix="use a device table with voltages"
         )
-    kept = {name: designs[name] for name in knobs_of(designs) if name != POINT_POWER}
-    return {**kept, **there}
+    knobs = {name: designs[name] for name in knobs_of(designs) if name != POINT_POWER}
+    return {**knobs, **point}
 
 
-def apply_to(
+def evaluate_on_device(
     design: dict[str, Any], *, problem: Problem, points: OperatingPoints, conditions: Sequence[Constraint],
     allow_extrapolation: bool,
-) -> Applied:  # fmt: skip
-    """Return a design at a device's nearest operating point, evaluated there.
+) -> AppliedDesign:  # fmt: skip
+    """Evaluate a design at the operating point of a device that is nearest to it.
 
     Args:
-        design: its columns.
-        problem: the study that it is of.
+        design: the columns of the design.
+        problem: the study of the design.
         points: the device's table.
-        conditions: what was asked of it; checked again, with the study's constraints.
-        allow_extrapolation: take a point outside the model's domain as well.
+        conditions: conditions of the selection, checked again together with the study's constraints.
+        allow_extrapolation: accept a point outside the model's domain.
 
     Raises:
-        WrongUsage: the design has no clock, or the device no voltage that the model needs.
-        NoFeasibleDesign: at the device's point a constraint or condition is not met, or the model extrapolates.
+        WrongUsage: the design has no clock, or the device's table no voltage although the model needs it.
+        NoFeasibleDesign: the design violates a constraint or condition at that point, or the model extrapolates.
     """
     table = {k: np.array([v], dtype=object if isinstance(v, str) else np.float64) for k, v in design.items()}
     knobs = snap({name: table[name] for name in knobs_of(table)}, points)
@@ -81,17 +82,17 @@ def apply_to(
         weights = problem.study.weights
         columns = add_intervals(columns, model=model, draws=posterior_draws(model), weights=weights)
     point = points.labels[int(points.nearest(knobs["frequency_hz"])[0])]
-    applied = Applied(point, {name: values[0] for name, values in columns.items()})
-    missed = [c for c in (*problem.study.constraints, *conditions) if c.violation(columns)[0] > 0]
-    if missed:
-        told = "; ".join(f"{c.text} (there: {float(columns[c.column][0]):.4g})" for c in missed)
+    applied = AppliedDesign(point, {name: values[0] for name, values in columns.items()})
+    violated = [c for c in (*problem.study.constraints, *conditions) if c.violation(columns)[0] > 0]
+    if violated:
+        texts = "; ".join(f"{c.text} (value {float(columns[c.column][0]):.4g})" for c in violated)
         raise NoFeasibleDesign(
-            f"at the device's nearest point, {point}, the design misses {told}",
+            f"at the device's nearest operating point, {point}, the design violates {texts}",
             fix="search the device's own points: [operating_points] device = '...' in the space",
         )
     if applied.is_extrapolated and not allow_extrapolation:
         raise NoFeasibleDesign(
-            f"the device's nearest point, {point}, lies outside the model's domain: the prediction there extrapolates",
-            fix="measure samples at the device's points, or take the risk with --allow-extrapolation",
+            f"the device's nearest operating point, {point}, lies outside the model's domain: it extrapolates",
+            fix="measure samples at the device's operating points, or accept it with --allow-extrapolation",
         )
     return applied

@@ -1,4 +1,4 @@
-"""Decisions: one configuration from a front, by a stated rule, with the runner-up and the price of more accuracy."""
+"""Selection rules: one design of a front, with the runner-up and the marginal cost of accuracy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,26 +22,25 @@ ONE_POINT = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How to choose: the rule in words, each candidate's `score` (least is best), and what to show of it."""
+    """Selection rule: its text, the `score` of each candidate (least is best), and the `value` to report of each."""
 
     name: str
     text: str
     score: Float
-    shown: Float
+    value: Float
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A chosen configuration.
+    """A selected design.
 
     Args:
         design: its columns.
         rule: the rule's name.
-        why: the rule in words, with the winning score.
-        runner_up: the second best design's columns; None where there is no other.
-        price: what one more point of accuracy costs, in words.
-        is_extrapolated: whether the model was asked outside its domain.
-        record: the content of chosen.json, as plain JSON values.
+        why: the text of the rule, with the value of the selected design.
+        runner_up: columns of the second best design; None if the design is the only one.
+        price: the marginal cost of accuracy, as text.
+        is_extrapolated: true outside the model's domain.
     """
 
     design: dict[str, Any]
@@ -68,16 +67,16 @@ class Choice:
 def choose(
     results: Results, *, rule: Rule, candidates: Columns, conditions: Sequence[Constraint], allow_extrapolation: bool
 ) -> Choice:
-    """Choose the candidate of least score among those that meet the conditions and lie in the model's domain.
+    """Return the candidate of least score that meets the conditions inside the model's domain.
 
     Raises:
-        NoFeasibleDesign: none does; it tells the nearest miss of each condition.
+        NoFeasibleDesign: no candidate does; the message gives the closest value of each condition.
     """
     met = np.ones(n_rows(candidates), dtype=np.bool_)
     for condition in conditions:
         met &= condition.violation(candidates) <= 0
     if not met.any():
-        misses = "".join(f"\n  {_nearest(condition, candidates)}" for condition in conditions)
+        misses = "".join(f"\n  {_gap_text(condition, candidates)}" for condition in conditions)
         raise NoFeasibleDesign(f"no design of the front meets all conditions{misses}",
                                fix="loosen the condition that is furthest from being met")  # fmt: skip
     outside = is_extrapolated(candidates["domain_distance"])
@@ -86,7 +85,7 @@ def choose(
             raise NoFeasibleDesign(
                 f"all {int(met.sum())} designs that meet the conditions lie outside the model's domain: their "
                 "predictions are extrapolations",
-                fix="measure samples nearby, or take the risk with --allow-extrapolation",
+                fix="measure samples close to them, or accept it with --allow-extrapolation",
             )
         met &= ~outside
     rows = np.flatnonzero(met)
@@ -95,7 +94,7 @@ def choose(
     return Choice(
         design=_row(candidates, best),
         rule=rule.name,
-        why=f"{rule.text}: {rule.shown[best]:.5g}" if np.isfinite(rule.shown[best]) else rule.text,
+        why=f"{rule.text}: {rule.value[best]:.5g}" if np.isfinite(rule.value[best]) else rule.text,
         runner_up=_row(candidates, int(order[1])) if len(order) > 1 else None,
         price=marginal_cost_of_accuracy(results, candidates, best, rows),
         is_extrapolated=bool(outside[best]),
@@ -103,24 +102,29 @@ def choose(
 
 
 def knee(results: Results, candidates: Columns) -> Rule:
-    """Return the knee rule: furthest below the plane through the extremes, objectives scaled to [0, 1].
+    """Return the knee rule: the largest distance below the plane through the extremes, objectives scaled to [0, 1].
 
-    For two objectives the plane is the line through the best designs of either one. A front that bulges the other way
-    has no knee; then the rule takes the design nearest to that line.
+    For two objectives the plane is the line through the best design of each. A concave front has no knee; the rule then
+    selects the design closest to that line.
+
+    Source: I. Das, "On characterizing the knee of the Pareto curve based on normal-boundary intersection", Structural
+    Optimization 18 (1999) 107-115.
     """
     values = to_minimization(_values(results, candidates), results.objectives)
     front = to_minimization(results.values[results.is_front], results.objectives)
     low, high = front.min(axis=0), front.max(axis=0)
     scaled = (values - low) / np.where(high > low, high - low, 1.0)
     distance = (1 - scaled.sum(axis=1)) / np.sqrt(scaled.shape[1])
-    return Rule("knee", "the knee, furthest from the plane through the front's extremes", -distance, distance)
+    return Rule(
+        "knee", "the knee, the largest distance from the plane through the front's extremes", -distance, distance
+    )
 
 
 def by_alpha(candidates: Columns, *, alpha: float, energy_max_j: float) -> Rule:
-    """Return the rule of least weighted cost, Eq. (10).
+    """Return the rule of the least weighted cost, Eq. (10).
 
     Raises:
-        WrongUsage: accuracy or energy is not among the results.
+        WrongUsage: the results have no accuracy or no energy.
         OutOfRange: alpha or E_max is out of range.
     """
     if not {"accuracy", "energy_j"} <= candidates.keys():
@@ -130,10 +134,10 @@ def by_alpha(candidates: Columns, *, alpha: float, energy_max_j: float) -> Rule:
 
 
 def by_column(candidates: Columns, name: str) -> Rule:
-    """Return the rule of the least value of one column; of the greatest, where more is better.
+    """Return the rule of the least value of one column, or the greatest of a maximized objective.
 
     Raises:
-        WrongUsage: there is no such numeric column.
+        WrongUsage: the results have no such numeric column.
     """
     numeric = sorted({*COLUMNS, *own_knobs(candidates)} & {n for n in candidates if candidates[n].dtype != object})
     if name not in numeric:
@@ -148,8 +152,8 @@ def one_design(results: Results, design_id: int) -> tuple[Columns, Rule]:
     """Return one finished design as the only candidate.
 
     Raises:
-        WrongUsage: there is no design of that number.
-        NoFeasibleDesign: it does not meet the study's constraints.
+        WrongUsage: no design has this number.
+        NoFeasibleDesign: the design violates the study's constraints.
     """
     rows = np.flatnonzero(results.table["design_id"] == design_id)
     if not rows.size:
@@ -158,28 +162,31 @@ def one_design(results: Results, design_id: int) -> tuple[Columns, Rule]:
         raise NoFeasibleDesign(f"design {design_id} does not meet the study's constraints",
                                fix="take a number from `explorer front`")  # fmt: skip
     is_front = bool(results.is_front[rows[0]])
-    text = f"design {design_id}, {'on the front' if is_front else 'NOT on the front: another design beats it'}"
+    text = f"design {design_id}, {'on the front' if is_front else 'NOT on the front: another design dominates it'}"
     return take(results.table, rows), Rule("design", text, rows.astype(np.float64), np.full(len(rows), np.nan))
 
 
 def marginal_cost_of_accuracy(results: Results, candidates: Columns, best: int, rows: "np.ndarray[Any, Any]") -> str:
-    """Say what the cheapest candidate with one more point of accuracy costs in every other objective."""
+    """Return the changes of all other objectives for one more point (0.01) of accuracy, as text.
+
+    The candidate that is cheapest in the first of them is the reference.
+    """
     if "accuracy" not in candidates:
         return ""
-    others = [o for o in results.objectives if o.name != "accuracy"]
+    costs = [o for o in results.objectives if o.name != "accuracy"]
     accuracy = candidates["accuracy"]
     better = rows[accuracy[rows] >= accuracy[best] + ONE_POINT]
-    if not better.size or not others:
+    if not better.size or not costs:
         return f"no candidate is one point more accurate than {accuracy[best]:.4g}"
-    first = others[0]
-    other = int(better[np.argmin(first.sign * candidates[first.name][better])])
+    first = costs[0]
+    cheapest = int(better[np.argmin(first.sign * candidates[first.name][better])])
     changes = []
-    for objective in others:
-        now, then = (float(candidates[objective.name][i]) for i in (best, other))
+    for objective in costs:
+        now, then = (float(candidates[objective.name][i]) for i in (best, cheapest))
         changes.append(f"{objective.name} {COLUMNS[objective.name].text(now)} -> {COLUMNS[objective.name].text(then)} "
                        f"({(then - now) / abs(now):+.1%})")  # fmt: skip
-    gained = float(accuracy[other] - accuracy[best])
-    which = f"+{gained:.4f}, design {candidates['design_id'][other]}"
+    gained = float(accuracy[cheapest] - accuracy[best])
+    which = f"+{gained:.4f}, design {candidates['design_id'][cheapest]}"
     return f"one more point of accuracy ({which}) costs {'; '.join(changes)}"
 
 
@@ -187,11 +194,11 @@ def _values(results: Results, candidates: Columns) -> Float:
     return np.stack([candidates[o.name] for o in results.objectives], axis=-1)
 
 
-def _nearest(condition: Constraint, candidates: Columns) -> str:
+def _gap_text(condition: Constraint, candidates: Columns) -> str:
     excess = condition.violation(candidates)
     best = float(candidates[condition.column][int(np.argmin(excess))])
-    told = "met by some" if excess.min() <= 0 else f"nearest is {column_of(condition.column).text(best)}"
-    return f"{condition.text}: {told}"
+    gap = "met by some" if excess.min() <= 0 else f"nearest is {column_of(condition.column).text(best)}"
+    return f"{condition.text}: {gap}"
 
 
 def _row(columns: Columns, row: int) -> dict[str, Any]:

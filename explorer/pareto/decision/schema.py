@@ -1,4 +1,4 @@
-"""The file of a chosen configuration (chosen.json), as `explorer choose` writes it and others read it."""
+"""Schema of chosen.json: a selected design, as `explorer choose` writes it and `deploy` reads it."""
 
 import math
 from collections.abc import Iterable
@@ -11,20 +11,20 @@ from explorer.io.declarations import Declaration, validation_error
 from explorer.problem.columns import allowed_text, is_allowed
 from explorer.problem.objectives import OBJECTIVES
 
-_AGAIN = "choose again with `explorer choose`; do not edit the file by hand"
+_FIX = "choose again with `explorer choose`; do not edit the file by hand"
 _MAX_DEPTH = 20
 
 
 def _plain(value: Any) -> Any:
-    """Refuse NaN and infinities anywhere within a value (JSON has no word for them, Python's reader takes them)."""
+    """Raise if a value holds NaN or infinity at any depth: JSON has neither, but Python's parser accepts them."""
     level = [value]
     for _ in range(_MAX_DEPTH):
         if any(isinstance(item, float) and not math.isfinite(item) for item in level):
-            raise validation_error("holds a number that is not finite", fix=_AGAIN)
+            raise validation_error("holds a number that is not finite", fix=_FIX)
         level = [child for item in level for child in _children(item)]
         if not level:
             return value
-    raise validation_error("is nested too deeply", fix=_AGAIN)
+    raise validation_error("is nested too deeply", fix=_FIX)
 
 
 def _children(item: Any) -> Iterable[Any]:
@@ -33,20 +33,20 @@ def _children(item: Any) -> Iterable[Any]:
 
 def _printable(text: str) -> str:
     if not text.isprintable():
-        raise validation_error("holds characters that cannot be printed", fix=_AGAIN)
+        raise validation_error("holds characters that cannot be printed", fix=_FIX)
     return text
 
 
 def _cell(value: Any) -> Any:
     if isinstance(value, dict | list):
-        raise validation_error("is not a single value", fix=_AGAIN)
+        raise validation_error("is not a single value", fix=_FIX)
     return _plain(value)
 
 
 def _knob(name: str) -> AfterValidator:
     def check(value: float) -> float:
         if not is_allowed(name, np.array([value])).all():
-            raise validation_error(f"{value:g} is outside {allowed_text(name)}", fix=_AGAIN)
+            raise validation_error(f"{value:g} is outside {allowed_text(name)}", fix=_FIX)
         return value
 
     return AfterValidator(check)
@@ -63,17 +63,17 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class RuleFile(Declaration):
-    """The rule by which a configuration was chosen."""
+    """Selection rule of a design."""
 
     name: Text = Field(max_length=100, description="knee, alpha, minimize or design")
-    text: Text = Field(max_length=1000, description="the rule in words, with the winning score")
+    text: Text = Field(max_length=1000, description="the text of the rule, with the value of the selected design")
     where: Annotated[tuple[Text, ...], Field(max_length=100)] = Field(
         (), description="conditions such as accuracy >= 0.9"
     )
 
 
 class ChosenDesign(Declaration):
-    """The chosen design: its knobs, and every other column that is known of it, SI; null is not known."""
+    """The selected design: its knobs and all other columns, in SI units; null is an unknown value."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_cell)]] = Field(init=False)
@@ -87,30 +87,32 @@ class ChosenDesign(Declaration):
 
     @property
     def columns(self) -> dict[str, Any]:
-        """All of its columns by name; a knob that its study does not have is left out."""
+        """All columns by name, without knobs that the study does not have."""
         return self.model_dump(exclude_unset=True)
 
 
 class AppliedFile(Declaration):
-    """The same design at a device's own operating point, evaluated there."""
+    """The same design evaluated at an operating point of a device."""
 
     device: Annotated[Text, Field(min_length=1, max_length=500)] = Field(description="name or file of the device")
     bin: Annotated[Text, Field(max_length=60)] = Field("", description="its speed bin")
     operating_point: Annotated[Text, Field(max_length=200)] = Field(description="the operating point's name")
-    design: dict[str, Annotated[Any, AfterValidator(_cell)]] = Field(description="every column of the design there, SI")
-    is_extrapolated: bool = Field(description="whether the model was asked outside its domain there")
+    design: dict[str, Annotated[Any, AfterValidator(_cell)]] = Field(
+        description="every column of the design at this point, in SI units"
+    )
+    is_extrapolated: bool = Field(description="true outside the model's domain")
 
 
 class StudyOrigin(Declaration):
-    """The study file that a design comes from."""
+    """Study file of a design."""
 
     name: Text = Field(description="the study's name")
-    file: Text = Field(description="where its file lay")
+    file: Text = Field(description="path of its file")
     sha256: Sha256 = Field(description="of the file, 64 hexadecimal digits")
 
 
 class ModelOrigin(Declaration):
-    """The model that predicted a design; what else tells it apart is kept as it is."""
+    """Model that predicted a design; further fields of its fingerprint are kept unchanged."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_plain)]] = Field(init=False)
@@ -119,18 +121,20 @@ class ModelOrigin(Declaration):
 
 
 class LiveOrigin(Declaration):
-    """How a study that measures a network compressed it; what else it tells is kept as it is."""
+    """Compression of a measured network; further fields are kept unchanged."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_plain)]] = Field(init=False)
 
     codec: Literal["file", "dense", "deflate", "entropy"] = Field("deflate", description="which size is size_bytes")
-    per_tensor: bool = Field(False, description="each tensor was pruned by R alone")
-    clip: Literal["int4", "int8", "int16"] | None = Field(None, description="what codes were clipped to; null: nothing")
+    per_tensor: bool = Field(False, description="R applies to each tensor separately")
+    clip: Literal["int4", "int8", "int16"] | None = Field(
+        None, description="range that codes were clipped to; null: none"
+    )
 
 
 class QuestionOrigin(Declaration):
-    """The question that was asked; what else belongs to it is kept as it is."""
+    """Declaration of the study; further fields are kept unchanged."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_plain)]] = Field(init=False)
@@ -141,32 +145,34 @@ class QuestionOrigin(Declaration):
     live: LiveOrigin | None = Field(None, description="how the network was measured; null where it was predicted")
 
     @model_serializer(mode="wrap")
-    def _as_read(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A provenance goes on as it came: what it does not tell is not told as null."""
-        said: dict[str, Any] = serialized(self)
-        return said if self.live else {name: value for name, value in said.items() if name != "live"}
+    def _serialize(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Serialize without `live` if the provenance has none: an absent field must not become null."""
+        fields: dict[str, Any] = serialized(self)
+        return fields if self.live else {name: value for name, value in fields.items() if name != "live"}
 
 
 class Origin(Declaration):
-    """Where a design comes from (provenance.json); what else it tells is kept as it is."""
+    """Provenance of a design (provenance.json); further fields are kept unchanged."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_plain)]] = Field(init=False)
 
     study: StudyOrigin = Field(description="the study")
     model: ModelOrigin = Field(description="the model")
-    question: QuestionOrigin = Field(description="what was asked")
+    question: QuestionOrigin = Field(description="the declaration of the study")
 
 
 class ChosenFile(Declaration):
-    """A chosen configuration."""
+    """Content of chosen.json."""
 
     schema_: Literal["explorer.chosen/1"] = Field(alias="schema", description="the kind of this file")
     study: Annotated[Text, Field(min_length=1, max_length=200)] = Field(description="the study's name")
-    rule: RuleFile = Field(description="why this one")
-    design: ChosenDesign = Field(description="the configuration")
+    rule: RuleFile = Field(description="the selection rule")
+    design: ChosenDesign = Field(description="the selected design")
     runner_up: Annotated[dict[str, Any], AfterValidator(_plain)] | None = Field(None, description="the second best")
-    price_of_accuracy: str = Field("", description="what one more point of accuracy costs, in words")
-    is_extrapolated: bool = Field(description="whether the model was asked outside its domain")
-    applied: AppliedFile | None = Field(None, description="the design as a device can run it, if one was named")
-    provenance: Origin = Field(description="where it comes from")
+    price_of_accuracy: str = Field("", description="the marginal cost of accuracy, as text")
+    is_extrapolated: bool = Field(description="true outside the model's domain")
+    applied: AppliedFile | None = Field(
+        None, description="the design at an operating point of a device, if a device was given"
+    )
+    provenance: Origin = Field(description="the provenance of the design")

@@ -1,1 +1,1 @@
-"""Explanation."""
+"""Explanation of one design: local sensitivities, active limits, neighbours, narrative."""

@@ -1,4 +1,4 @@
-"""Explaining one design: what beats it, what each knob would change, what holds it, and which sample is nearest."""
+"""Explanation of one design: dominating design, local sensitivities, active limits and nearest samples."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,8 +14,8 @@ from explorer.models.measured.table import TableEvaluator
 from explorer.models.parametric.surrogate import Surrogate
 from explorer.models.posterior_draws import Draws, PosteriorModel, posterior_draws
 from explorer.models.response.multi_target import MultiResponse
-from explorer.pareto.explanation.active_limits import ActiveLimit, Way, active_limits
-from explorer.pareto.explanation.local_sensitivity import Rates, is_known, local_sensitivities, mode_and_draws
+from explorer.pareto.explanation.active_limits import ActiveLimit, SignedMove, active_limits
+from explorer.pareto.explanation.local_sensitivity import Rates, has_value, local_sensitivities, mode_and_draws
 from explorer.pareto.explanation.narrative import narrative
 from explorer.pareto.explanation.neighbours import DominatingDesign, NearestSample, dominating_design, nearest_measured
 from explorer.pareto.explanation.perturbations import Perturbation, perturbations
@@ -24,32 +24,32 @@ from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import Column, Columns, column_of, take
 from explorer.problem.objectives import OBJECTIVES, Objective
 
-# What the changes rest on: the posterior of physical shapes, or of forms that were fitted to any knobs; a model without
-# a posterior; or the readings of measured rows.
+# Source of the sensitivities: the posterior of the physical forms, or of forms fitted to any knobs; a model without a
+# posterior; or the readings of measured rows.
 Basis = Literal["shapes", "responses", "prediction", "readings"]
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a design is where it is.
+    """Explanation of one design.
 
     Args:
         study: the study's name.
         design: its columns, with `_lo` and `_hi`, `p_front`, `certainty` and `is_feasible`.
-        objectives: what was asked.
-        is_front: whether it is on the front.
-        is_extrapolated: whether the model was asked outside its domain.
-        rival: the design that beats it most; None where none does.
-        moves: the small steps from it.
-        rates: what they change, for every objective that the model knows and every constrained column.
-        limits: what holds it.
+        objectives: the objectives of the study.
+        is_front: true if it is on the front.
+        is_extrapolated: true outside the model's domain.
+        rival: the strongest dominating design; None where no design dominates it.
+        moves: its perturbations.
+        rates: their local sensitivities, for every predicted objective and every constrained column.
+        limits: its limits.
         nearest: the nearest measured sample; None where the model has none, or the designs are measured rows.
-        meaning: all that is certain of it, in a sentence or two for each objective.
-        warnings: what changed since the run.
+        meaning: the significant effects, in a sentence or two for each objective.
+        warnings: changes since the run.
         provenance: of the results.
-        also_near: where that sample was not measured for all of the objectives, the nearest ones that were.
-        basis: what the changes rest on.
-        own_columns: what the user's own knobs mean, by name.
+        also_near: the nearest samples of targets that `nearest` lacks.
+        basis: source of the sensitivities.
+        own_columns: descriptions of the user's own knobs, by name.
     """
 
     study: str
@@ -70,59 +70,61 @@ class Explanation:
     own_columns: Mapping[str, Column] = field(default_factory=dict)
 
     def column(self, name: str) -> Column:
-        """Return what a column means: a knob of the user's own as it was declared, any other as it is known."""
+        """Return the description of a column: a user's own knob as declared, otherwise the built-in one."""
         return self.own_columns.get(name) or column_of(name)
 
 
 def explain(results: Results, design_id: int, *, problem: Problem, warnings: tuple[str, ...] = ()) -> Explanation:
-    """Explain one finished design of some results.
+    """Explain one finished design of results.
 
-    Of measured rows, whose table has no posterior, the other rows tell what a change of one knob does.
+    For measured rows, whose table has no posterior, sensitivities are differences to rows that differ in one knob.
 
     Args:
         results: the results.
         design_id: the design's number.
         problem: the study of the results, with its model.
-        warnings: what changed since the run.
+        warnings: changes since the run.
 
     Raises:
-        WrongUsage: there is no such design, or the study does not search the results' families or knobs.
+        WrongUsage: no design has this number, or the study does not search the results' families or knobs.
     """
     row, model = _row_of(results, design_id), problem.evaluator
     knobs = _knobs(results, row, problem)
     region, column = problem.regions[str(knobs["family"][0])], results.column
     draws = posterior_draws(model) if isinstance(model, PosteriorModel) else None
-    here = _design(results, row, knobs, problem, draws)
+    evaluated = _evaluated(results, row, knobs, problem, draws)
     moves = perturbations(region, knobs, spans=model.domain[region.family], column=column)
-    asked = [*(o.name for o in results.objectives), *(c.column for c in problem.study.constraints), *OBJECTIVES]
-    quantities = [name for name in dict.fromkeys(asked) if is_known(here, name)]
+    names = [*(o.name for o in results.objectives), *(c.column for c in problem.study.constraints), *OBJECTIVES]
+    quantities = [name for name in dict.fromkeys(names) if has_value(evaluated, name)]
     rates = local_sensitivities(knobs, moves, quantities=quantities, problem=problem, model=model, draws=draws)
-    _, drawn = mode_and_draws(knobs, problem=problem, model=model, draws=draws)
-    limits = active_limits(here, drawn, moves=moves, rates=rates, objectives=results.objectives, problem=problem,
-                       column=column)  # fmt: skip
-    near = nearest_measured(knobs, draws, problem) if draws is not None else ()
+    _, by_draw = mode_and_draws(knobs, problem=problem, model=model, draws=draws)
+    limits = active_limits(evaluated, by_draw, moves=moves, rates=rates, objectives=results.objectives,
+                           problem=problem, column=column)  # fmt: skip
+    samples = nearest_measured(knobs, draws, problem) if draws is not None else ()
     return Explanation(
         study=results.study,
-        design={name: values[0].item() if hasattr(values[0], "item") else values[0] for name, values in here.items()},
+        design={
+            name: values[0].item() if hasattr(values[0], "item") else values[0] for name, values in evaluated.items()
+        },
         objectives=results.objectives,
         is_front=bool(results.is_front[row]),
-        is_extrapolated=bool(is_extrapolated(here["domain_distance"])[0]),
+        is_extrapolated=bool(is_extrapolated(evaluated["domain_distance"])[0]),
         rival=dominating_design(results, row, problem=problem, model=model, draws=draws),
         moves=moves,
         rates=rates,
         limits=limits,
-        nearest=near[0] if near else None,
+        nearest=samples[0] if samples else None,
         meaning=narrative(moves, rates, limits, results.objectives, column=column),
-        warnings=(*warnings, *_differences(results, row, here)),
+        warnings=(*warnings, *_differences(results, row, evaluated)),
         provenance=results.provenance,
-        also_near=near[1:],
+        also_near=samples[1:],
         basis=_basis(model),
         own_columns=results.own_columns,
     )
 
 
 def explanation_json(explanation: Explanation) -> dict[str, Any]:
-    """Return an explanation as plain values (NaN where there is no number)."""
+    """Return an explanation as plain JSON values; undefined numbers are NaN."""
     e = explanation
     return {
         "schema": "explorer.explain/1",
@@ -135,15 +137,9 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
             "design_id": e.rival.design_id, "n_beating": e.rival.n, "probability": e.rival.probability,
             "gains": {name: _bounded(gain, "change") for name, gain in e.rival.gains.items()},
         },
-        "moves": {m.name: {"step": m.step, "size": m.size, "room": m.room} for m in e.moves},
+        "moves": {m.name: {"step": m.step, "size": m.size, "room": m.directions} for m in e.moves},
         "rates": {quantity: {name: asdict(rate) for name, rate in own.items()} for quantity, own in e.rates.items()},
-        "limits": [
-            {
-                **asdict(limit), "stopped": [_way(way) for way in limit.stopped],
-                "improves": {name: _way(way) for name, way in limit.improves.items()},
-            }
-            for limit in e.limits
-        ],
+        "limits": [_limit(limit) for limit in e.limits],
         "nearest_sample": None if e.nearest is None else _sample(e.nearest),
         "also_near": [_sample(sample) for sample in e.also_near],
         "basis": e.basis,
@@ -158,8 +154,22 @@ def _sample(sample: NearestSample) -> dict[str, Any]:
     return {**asdict(sample), "predicted": predicted}
 
 
-def _way(way: Way) -> dict[str, str | int]:
-    return {"move": way[0], "direction": way[1]}
+def _limit(limit: ActiveLimit) -> dict[str, Any]:
+    return {
+        "kind": limit.kind,
+        "column": limit.column,
+        "text": limit.text,
+        "left": limit.margin,
+        "left_text": limit.margin_text,
+        "touches": limit.is_active,
+        "p_met": limit.p_met,
+        "stopped": [_signed_move(signed) for signed in limit.blocked],
+        "improves": {name: _signed_move(signed) for name, signed in limit.improves.items()},
+    }
+
+
+def _signed_move(signed: SignedMove) -> dict[str, str | int]:
+    return {"move": signed[0], "direction": signed[1]}
 
 
 def _bounded(value: tuple[float, float, float], name: str) -> dict[str, float]:
@@ -186,12 +196,12 @@ def _basis(model: Evaluator) -> Basis:
 
 
 def _knobs(results: Results, row: int, problem: Problem) -> Columns:
-    """Return a design's knobs: those that its region makes.
+    """Return the knobs of a design that its region declares.
 
     Raises:
         WrongUsage: the study does not search the families or the knobs of the results.
     """
-    fix = "give the study file that these results were made from with --study FILE"
+    fix = "give the study file of these results with --study FILE"
     unknown = sorted(set(results.table["family"].tolist()) - set(problem.regions))
     if unknown:
         raise WrongUsage(f"{problem.study.path} does not search {', '.join(unknown)}, which these results did",
@@ -205,28 +215,28 @@ def _knobs(results: Results, row: int, problem: Problem) -> Columns:
     return take({name: results.table[name] for name in needed}, np.array([row]))
 
 
-def _design(results: Results, row: int, knobs: Columns, problem: Problem, draws: Draws | None) -> Columns:
-    """Return a design as the present model assesses it, with its intervals, and what the run knew of it alone."""
-    here, model, weights = problem.evaluate(knobs), problem.evaluator, problem.study.weights
+def _evaluated(results: Results, row: int, knobs: Columns, problem: Problem, draws: Draws | None) -> Columns:
+    """Return a design evaluated by the present model, with intervals, and the columns that only the run can compute."""
+    evaluated, model, weights = problem.evaluate(knobs), problem.evaluator, problem.study.weights
     if isinstance(model, TableEvaluator):
-        here = model.add_intervals(here, weights=weights)
+        evaluated = model.add_intervals(evaluated, weights=weights)
     elif isinstance(model, PosteriorModel) and draws is not None:
-        here = add_intervals(here, model=model, draws=draws, weights=weights)
-    known = [name for name in ("design_id", "origin", "p_front", "certainty") if name in results.table]
-    kept: Columns = {name: results.table[name][row : row + 1] for name in known}
-    return {**kept, **here}
+        evaluated = add_intervals(evaluated, model=model, draws=draws, weights=weights)
+    names = [name for name in ("design_id", "origin", "p_front", "certainty") if name in results.table]
+    recorded: Columns = {name: results.table[name][row : row + 1] for name in names}
+    return {**recorded, **evaluated}
 
 
-def _differences(results: Results, row: int, here: Columns) -> tuple[str, ...]:
-    """Say where the present model says something else than the run recorded.
+def _differences(results: Results, row: int, evaluated: Columns) -> tuple[str, ...]:
+    """Return warnings where predictions of the present model differ from those recorded by the run.
 
-    Where the run measured, the model is fitted to what it recorded and never says just the same.
+    Measured results have none: the model fitted to them never reproduces them exactly.
     """
     if "measurement" in results.provenance:
         return ()
-    found = []
+    warnings = []
     for objective in results.objectives:
-        then, now = float(results.table[objective.name][row]), float(here[objective.name][0])
+        then, now = float(results.table[objective.name][row]), float(evaluated[objective.name][0])
         if not np.isclose(then, now, rtol=1e-6):
-            found.append(f"{objective.name} is {now:.6g} by the present model; the run recorded {then:.6g}")
-    return tuple(found)
+            warnings.append(f"{objective.name} is {now:.6g} by the present model; the run recorded {then:.6g}")
+    return tuple(warnings)

@@ -1,4 +1,4 @@
-"""Marginal rates: what each small move from one design changes, with an interval over the model's posterior."""
+"""Local sensitivity: the change of each quantity by each perturbation of one design, with posterior intervals."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,19 +17,20 @@ from explorer.problem.columns import Columns, Float, bounds, n_rows, stack
 from explorer.problem.objectives import add_objectives
 
 Sign = Literal["+", "-", "0", "?"]
-# The same design predicted twice in one table differs by the rounding of its sums, 1e-16 of it; a difference over a
-# thousandth of a step makes 1e-13 of that. No effect that anybody could measure is as small.
+# Two predictions of one design differ by rounding, 1e-16 of the value; the stencil of a thousandth of a step amplifies
+# it to 1e-13. No measurable effect is below this limit.
 _ROUNDING = 1e-11
 
 
 @dataclass(frozen=True, slots=True)
 class LocalSensitivity:
-    """What one step of a move changes in one quantity (first order), in SI, with its 90 % interval over the posterior.
+    """First-order change of one quantity by one perturbation, in SI units, with its 90 % posterior interval.
 
-    Between measured rows the interval is what their readings leave open; it is NaN where one was measured once, as it
-    is where a model has no posterior. `relative` is the change as a share of the quantity (NaN where that is 0).
-    `elasticity` is in % per % of the knob (of the voltage, where the clock follows it); NaN for a choice. `sign` is `?`
-    where the interval holds 0, `0` where the model knows no such effect; without an interval it is the change's own.
+    Between measured rows the interval comes from their repeated readings. It is NaN where a row was measured once, and
+    where a model has no posterior. `relative` is the change as a share of the quantity (NaN where that is 0).
+    `elasticity` is in % per % of the knob (of the voltage, where the clock follows it), NaN for a choice. `sign` is `?`
+    where the interval contains 0 and `0` where the model has no such effect. Without an interval it is the sign of the
+    change.
     """
 
     change: float
@@ -43,37 +44,37 @@ class LocalSensitivity:
 
     @property
     def direction(self) -> int:
-        """1 or -1 where the sign is certain, else 0."""
+        """The sign as 1 or -1 where it is significant, else 0."""
         return {"+": 1, "-": -1}.get(self.sign, 0)
 
 
 Rates = Mapping[str, Mapping[str, LocalSensitivity]]
-"""For each quantity, for each move's name, its rate."""
+"""Local sensitivities by quantity and name of the perturbation."""
 
 
 def local_sensitivities(
     design: Columns, moves: Sequence[Perturbation], *, quantities: Sequence[str], problem: Problem, model: Evaluator,
     draws: Draws | None,
 ) -> Rates:  # fmt: skip
-    """Return the rate of every quantity in every move from one design.
+    """Return the local sensitivity of every quantity to every perturbation of one design.
 
-    Differences are taken draw by draw and without the scatter of single measurements: what the design and its
-    neighbour share (levels, errors of the same coefficients) cancels.
+    Differences are taken within each draw, without the scatter of single measurements, so errors common to the design
+    and its neighbour (levels, coefficients) cancel.
 
     Args:
         design: the knobs of one design, shape (1,) each.
-        moves: the moves.
-        quantities: columns of assessed designs, finite at the design.
+        moves: the perturbations.
+        quantities: columns of evaluated designs, finite at the design.
         problem: the study.
         model: the model that predicts.
         draws: its draws; None where it has no posterior.
     """
     table = stack([design, *[{name: move.designs[name] for name in design} for move in moves]])
-    mode, drawn = mode_and_draws(table, problem=problem, model=model, draws=draws)
+    mode, by_draw = mode_and_draws(table, problem=problem, model=model, draws=draws)
     readings = model.add_intervals(mode, weights=problem.study.weights) if isinstance(model, TableEvaluator) else {}
     rates: dict[str, dict[str, LocalSensitivity]] = {}
     for quantity in quantities:
-        values = np.concatenate([mode[quantity][None, :], drawn[quantity]])
+        values = np.concatenate([mode[quantity][None, :], by_draw[quantity]])
         rates[quantity] = {}
         first = 1
         for move in moves:
@@ -82,46 +83,46 @@ def local_sensitivities(
             changes = (values[:, rows] - values[:, :1]) @ move.weights
             if np.all(np.abs(changes) <= _ROUNDING * np.abs(values[:, 0])):
                 changes = np.zeros(len(changes))
-            held = interval(float(changes[0]), changes[1:])
+            limits = interval(float(changes[0]), changes[1:])
             if readings and bounds(quantity)[0] in readings:
                 low, high = (readings[end] for end in bounds(quantity))
-                held = float(low[rows][0] - high[0]), float(high[rows][0] - low[0])
-            rates[quantity][move.name] = _rate(changes, values[:, 0], move, held=held)
+                limits = float(low[rows][0] - high[0]), float(high[rows][0] - low[0])
+            rates[quantity][move.name] = _sensitivity(changes, values[:, 0], move, limits=limits)
     return rates
 
 
 def mode_and_draws(
     table: Columns, *, problem: Problem, model: Evaluator, draws: Draws | None
 ) -> tuple[Columns, Columns]:  # fmt: skip
-    """Return a table as assessed, shape (n,) each, and in every draw of the posterior, shape (S, n) each.
+    """Return an evaluated table at the posterior mode, shape (n,) each, and in every posterior draw, shape (S, n) each.
 
-    What does not depend on the draw (knobs, checks) is the same in all of them. Without a posterior S is 0.
+    Columns that do not depend on the draw (knobs, checks) are repeated. Without a posterior S is 0.
     """
-    mode, drawn, shape = problem.evaluate(table), {}, (0, n_rows(table))
+    mode, by_draw, shape = problem.evaluate(table), {}, (0, n_rows(table))
     if draws is not None and isinstance(model, PosteriorModel):
-        drawn = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.weights)
-        shape = next(iter(drawn.values())).shape
+        by_draw = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.weights)
+        shape = next(iter(by_draw.values())).shape
     numeric = {name: values for name, values in mode.items() if values.dtype.kind == "f"}
-    return mode, {**{name: np.broadcast_to(values, shape) for name, values in numeric.items()}, **drawn}
+    return mode, {**{name: np.broadcast_to(values, shape) for name, values in numeric.items()}, **by_draw}
 
 
-def interval(mode: float, drawn: Float) -> tuple[float, float]:
-    """Return the 90 % interval of draws, shape (S,), widened to hold the value at the mode; NaN for none."""
-    if not len(drawn):
+def interval(mode: float, draws: Float) -> tuple[float, float]:
+    """Return the 90 % interval of draws, shape (S,), widened to contain the value at the mode; NaN without draws."""
+    if not len(draws):
         return math.nan, math.nan
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
+    low, high = np.quantile(draws, [tail, 1 - tail])
     return min(float(low), mode), max(float(high), mode)
 
 
-def _rate(changes: Float, values: Float, move: Perturbation, *, held: tuple[float, float]) -> LocalSensitivity:
-    """Make a rate from the changes and the values here, shape (1 + S,), mode first, and the changes' interval."""
-    relative = np.full(len(changes), np.nan)  # what is 0 has no share of itself
+def _sensitivity(changes: Float, values: Float, move: Perturbation, *, limits: tuple[float, float]) -> LocalSensitivity:
+    """Return a sensitivity from changes and values, shape (1 + S,) each, mode first, and the changes' interval."""
+    relative = np.full(len(changes), np.nan)  # undefined where the value is 0
     np.divide(changes, values, out=relative, where=values != 0)
     elasticities = relative / move.share
     change, elasticity = float(changes[0]), float(elasticities[0])
-    return LocalSensitivity(change, *held, float(relative[0]), elasticity, *interval(elasticity, elasticities[1:]),
-                _sign(changes, *held))  # fmt: skip
+    return LocalSensitivity(change, *limits, float(relative[0]), elasticity, *interval(elasticity, elasticities[1:]),
+                            _sign(changes, *limits))  # fmt: skip
 
 
 def _sign(changes: Float, low: float, high: float) -> Sign:
@@ -132,6 +133,6 @@ def _sign(changes: Float, low: float, high: float) -> Sign:
     return "+" if low > 0 else "-" if high < 0 else "?"
 
 
-def is_known(columns: Columns, name: str) -> bool:
-    """Tell whether a table of one design has a finite value of a column."""
+def has_value(columns: Columns, name: str) -> bool:
+    """Return whether a table of one design has a finite value in a column."""
     return name in columns and n_rows(columns) == 1 and bool(np.isfinite(columns[name][0]))

@@ -1,4 +1,4 @@
-"""Where every design was measured: a model fitted to what was, for questions that nothing is to be measured for."""
+"""Surrogate of measured results: a model fitted to the designs that a study has measured."""
 
 from dataclasses import replace
 
@@ -11,31 +11,31 @@ from explorer.models.samples.samples import Samples
 from explorer.pareto.results.results import Results
 from explorer.problem.columns import knobs_of
 
-_LEAST = 8  # fewer rows tell no slope of two knobs from their scatter
+_MIN_ROWS = 8  # fewer rows do not separate the slopes of two knobs from scatter
 
 
 def with_fitted_surrogate(problem: Problem, results: Results) -> tuple[Problem, str]:
-    """Return a study that measures as one that predicts, by a model of what was measured; and a sentence that says so.
+    """Return a problem that predicts with a surrogate fitted to measured results, and a note for the user.
 
     Args:
-        problem: the study.
-        results: what it has measured.
+        problem: the study, which measures.
+        results: its measured designs.
 
     Raises:
-        WrongUsage: too few designs were measured, or nothing can be fitted to them.
+        WrongUsage: too few designs were measured, or no surrogate can be fitted to them.
     """
     n = results.n_complete
-    if n < _LEAST:
-        what = f"{n} designs were measured: too few to say what a change of a knob does"
-        raise WrongUsage(what, fix=f"explorer run {problem.study.path} --trials {_LEAST}")
+    if n < _MIN_ROWS:
+        message = f"{n} designs were measured, too few for the effect of a knob: at least {_MIN_ROWS} are needed"
+        raise WrongUsage(message, fix=f"explorer run {problem.study.path} --trials {_MIN_ROWS}")
     targets = [name for name in problem.evaluator.targets if name in results.table]
     columns = {name: results.table[name] for name in (*knobs_of(results.table), *targets)}
     labels = tuple(f"design {number}" for number in results.table["design_id"].tolist())
     samples = Samples(columns, labels, f"{n} designs of {results.study}", "", numbers=tuple(range(1, n + 1)))
     model = fit_responses([with_knobs(samples)], name=f"{n} measured designs")
     errors = ", ".join(f"{t} {r.checked.error:.2g}" for t, r in model.responses.items() if np.isfinite(r.checked.error))
-    said = (
-        f"nothing was measured for this: rates and intervals are those of a model fitted to the {n} measured designs "
-        f"(error on designs that it has not seen: {errors or 'unknown'})"
+    note = (
+        f"no new measurement: rates and intervals are those of a model fitted to the {n} measured designs "
+        f"(cross-validation error: {errors or 'unknown'})"
     )
-    return replace(problem, evaluator=model), said
+    return replace(problem, evaluator=model), note

@@ -1,1 +1,1 @@
-"""Geometry."""
+"""Geometry of fronts: dominance, hypervolume, box decomposition, subset selection, refinement."""

@@ -1,8 +1,9 @@
 """Box decomposition of the non-dominated region up to the reference point (Lacour et al. 2017).
 
-All objectives are to be minimized. The cut is that of Lacour, Klamroth and Fonseca, "A box decomposition algorithm to
-compute the hypervolume indicator", Computers & Operations Research 79, 2017: each local upper bound of the front (a
-corner that no point dominates and that any point below would) owns one box, told by the points that define it.
+Source: R. Lacour, K. Klamroth and C. M. Fonseca, "A box decomposition algorithm to compute the hypervolume indicator",
+Computers & Operations Research 79 (2017) 347-360. All objectives are minimized. Each local upper bound of the front (a
+corner that no point strictly dominates, maximal in every objective) owns one box; its defining points give the box's
+lower corner. The hypervolume improvement of a point is then a sum of products over the boxes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,17 +15,17 @@ from numpy.typing import NDArray
 from explorer.problem.columns import Float
 
 _BLOCK = 2_000_000  # point-box pairs at once: 16 MB for each array of them
-_DRAWN_BLOCK = 60_000  # point-box pairs of several draws at once: their arrays stay in the processor's cache
+_DRAWS_BLOCK = 60_000  # point-box pairs of several draws at once: their arrays stay in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
 class BoxDecomposition:
-    """What is left to gain.
+    """Boxes that cover the non-dominated region up to the reference point.
 
     Args:
         upper: the local upper bounds, shape (k, m).
-        defining: the point that holds each coordinate of each bound, shape (k, m, m): `defining[i, j]` is a point whose
-            objective j equals `upper[i, j]`.
+        defining: the defining point of each coordinate of each bound, shape (k, m, m): objective j of `defining[i, j]`
+            equals `upper[i, j]`.
     """
 
     upper: Float
@@ -34,7 +35,7 @@ class BoxDecomposition:
     def lower(self) -> Float:
         """Return the lower corners of the boxes, shape (k, m): the first objective is open below (-inf).
 
-        In objective j a box begins where the points that define the objectives before it end.
+        In objective j it is the maximum over the defining points of the objectives before j.
         """
         m = self.upper.shape[1]
         lower = np.full(self.upper.shape, -np.inf)
@@ -43,7 +44,7 @@ class BoxDecomposition:
         return lower
 
     def with_point(self, point: Float) -> "BoxDecomposition":
-        """Return what is left once a point is known as well; the same boxes where it gains nothing.
+        """Return the decomposition with one more point; the same one where the point adds no hypervolume.
 
         Args:
             point: shape (m,).
@@ -60,7 +61,7 @@ class BoxDecomposition:
 
 @dataclass(frozen=True, slots=True)
 class BoxDecompositionDraws:
-    """Box decompositions of several posterior draws, which differ in the points that are known in each.
+    """Box decompositions of S posterior draws, one front in each draw.
 
     Args:
         n_draws: the number of draws S.
@@ -85,7 +86,7 @@ class BoxDecompositionDraws:
         return self.boxes.upper
 
     def cut_by(self, points: Float, is_feasible: NDArray[np.bool_]) -> "BoxDecompositionDraws":
-        """Return the boxes that one point a draw lies in or below: those that change when it is known.
+        """Return the boxes that change when each draw gets one more point: those whose upper corner it dominates.
 
         Args:
             points: shape (S, m).
@@ -94,15 +95,15 @@ class BoxDecompositionDraws:
         return self._rows(self._is_cut(points, is_feasible))
 
     def with_points(self, points: Float, is_feasible: NDArray[np.bool_]) -> "BoxDecompositionDraws":
-        """Return what is left once one point a draw is known as well.
+        """Return the decompositions with one more point in each draw.
 
         Args:
             points: shape (S, m).
             is_feasible: which of the points count, shape (S,).
         """
         is_cut = self._is_cut(points, is_feasible)
-        old, kept = self._rows(is_cut), self._rows(~is_cut)
-        parts = [(kept.draw, kept.upper, kept.boxes.defining)]
+        old, unchanged = self._rows(is_cut), self._rows(~is_cut)
+        parts = [(unchanged.draw, unchanged.upper, unchanged.boxes.defining)]
         parts += [(old.draw[r], new.upper, new.defining) for new, r in _cut(old.boxes, points[old.draw])]
         draw, upper, defining = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.argsort(draw, kind="stable")
@@ -119,17 +120,19 @@ class BoxDecompositionDraws:
 
 
 def _cut(old: BoxDecomposition, points: Float) -> Iterator[tuple[BoxDecomposition, NDArray[np.bool_]]]:
-    """Yield for each objective the boxes that replace those which a point lies below, and which ones they replace.
+    """Yield for each objective the boxes that replace those cut by a point, and a mask of the boxes they replace.
+
+    Update of the local upper bounds as in Lacour et al. 2017, section 2.
 
     Args:
-        old: boxes above the points.
-        points: the point in each box, shape (k, m).
+        old: boxes whose upper corners the points dominate.
+        points: the new point of each box, shape (k, m).
     """
     m = points.shape[1]
     for j in range(m):
-        others = [i for i in range(m) if i != j]
-        # A new bound counts only where the points that hold its other coordinates lie before the new one in j.
-        is_before = np.max(old.defining[:, others, j], axis=1) <= points[:, j] if others else np.ones(len(points)) > 0
+        rest = [i for i in range(m) if i != j]
+        # A new bound is a local upper bound only if the defining points of its other coordinates precede it in j.
+        is_before = np.max(old.defining[:, rest, j], axis=1) <= points[:, j] if rest else np.ones(len(points)) > 0
         upper, defining = old.upper[is_before].copy(), old.defining[is_before].copy()
         upper[:, j] = points[is_before, j]
         defining[:, j] = points[is_before]
@@ -137,33 +140,33 @@ def _cut(old: BoxDecomposition, points: Float) -> Iterator[tuple[BoxDecompositio
 
 
 def box_decomposition(points: Float, reference: Sequence[float] | Float) -> BoxDecomposition:
-    """Return what points leave undominated up to a reference point.
+    """Decompose the region that points leave non-dominated up to a reference point into boxes.
 
     Args:
         points: shape (n, m); those that are not better than the reference in every objective change nothing.
         reference: shape (m,).
 
-    >>> boxes = open_boxes(np.array([[1.0, 2.0], [2.0, 1.0]]), (3.0, 3.0))
-    >>> gains(np.array([[1.0, 1.0], [2.5, 2.5], [0.0, 2.5]]), boxes)
+    >>> boxes = box_decomposition(np.array([[1.0, 2.0], [2.0, 1.0]]), (3.0, 3.0))
+    >>> hypervolume_improvement(np.array([[1.0, 1.0], [2.5, 2.5], [0.0, 2.5]]), boxes)
     array([1. , 0. , 0.5])
     """
-    far = np.asarray(reference, dtype=np.float64)
-    m = len(far)
-    # The points beyond everything that stand in for those that are not there: at the reference in one objective.
-    dummies = np.where(np.eye(m, dtype=np.bool_), far, -np.inf)
-    boxes = BoxDecomposition(far[None, :], dummies[None, :, :])
-    # In order of the first objective few bounds are cut twice.
+    corner = np.asarray(reference, dtype=np.float64)
+    m = len(corner)
+    # Dummy defining points of the first box: at the reference in one objective, -inf in the others.
+    dummies = np.where(np.eye(m, dtype=np.bool_), corner, -np.inf)
+    boxes = BoxDecomposition(corner[None, :], dummies[None, :, :])
+    # In ascending order of the first objective few bounds are cut twice.
     for point in points[np.argsort(points[:, 0], kind="stable")]:
         boxes = boxes.with_point(point)
     return boxes
 
 
 def hypervolume_improvement(points: Float, boxes: BoxDecomposition) -> Float:
-    """Return the hypervolume that each point alone would add, shape (...,).
+    """Return the hypervolume that each point alone adds to the front of a decomposition, shape (...,).
 
     Args:
         points: shape (..., m).
-        boxes: what is left to gain.
+        boxes: the decomposition.
     """
     flat = points.reshape(-1, points.shape[-1])
     result = np.zeros(len(flat))
@@ -177,37 +180,37 @@ def hypervolume_improvement(points: Float, boxes: BoxDecomposition) -> Float:
 
 
 def hypervolume_improvement_draws(points: Float, draw: NDArray[np.int64], boxes: BoxDecompositionDraws) -> Float:
-    """Return the hypervolume that each point alone would add in its draw, shape (p,).
+    """Return the hypervolume that each point alone adds to the front of its draw, shape (p,).
 
     Args:
         points: shape (p, m).
         draw: the draw of each point, ascending, shape (p,).
-        boxes: what is left to gain in each draw.
+        boxes: the decompositions, one for each draw.
     """
     n_draws = boxes.n_draws
-    # Rows of equal length, one a draw: what fills them up has no volume.
-    place, width = _places(draw, n_draws)
-    there = np.full((points.shape[1], n_draws, width), np.inf)
-    there[:, draw, place] = points.T
-    of_box, n_boxes = _places(boxes.draw, n_draws)
+    # Points and boxes are padded to rows of equal length, one row for each draw; padding has no volume.
+    column, width = _index_in_draw(draw, n_draws)
+    padded = np.full((points.shape[1], n_draws, width), np.inf)
+    padded[:, draw, column] = points.T
+    box_column, n_boxes = _index_in_draw(boxes.draw, n_draws)
     upper = np.full((points.shape[1], n_draws, n_boxes), -np.inf)
     lower = np.zeros(upper.shape)
-    upper[:, boxes.draw, of_box], lower[:, boxes.draw, of_box] = boxes.upper.T, boxes.boxes.lower.T
+    upper[:, boxes.draw, box_column], lower[:, boxes.draw, box_column] = boxes.upper.T, boxes.boxes.lower.T
     result = np.zeros((n_draws, width))
-    step = max(1, _DRAWN_BLOCK // max(width * n_boxes, 1))
+    step = max(1, _DRAWS_BLOCK // max(width * n_boxes, 1))
     for start in range(0, n_draws, step):
         s = slice(start, start + step)
         product = np.ones(1)
-        for one, low, up in zip(there, lower, upper, strict=True):
-            edge = np.maximum(one[s, :, None], low[s, None, :])
+        for objective, low, up in zip(padded, lower, upper, strict=True):
+            edge = np.maximum(objective[s, :, None], low[s, None, :])
             np.subtract(up[s, None, :], edge, out=edge)
             product = product * np.maximum(edge, 0.0, out=edge)
         result[s] = product.sum(axis=-1)
-    return np.asarray(result[draw, place])
+    return np.asarray(result[draw, column])
 
 
-def _places(draw: NDArray[np.int64], n_draws: int) -> tuple[NDArray[np.int64], int]:
-    """Return each item's place within its draw, shape (p,), and the most items of a draw; draws ascend."""
+def _index_in_draw(draw: NDArray[np.int64], n_draws: int) -> tuple[NDArray[np.int64], int]:
+    """Return each item's index within its draw, shape (p,), and the largest number of items of a draw; draws ascend."""
     count = np.bincount(draw, minlength=n_draws)
     return np.arange(len(draw)) - (np.cumsum(count) - count)[draw], int(count.max())
 
@@ -220,7 +223,7 @@ def _volume(points: Float, lower: Float, upper: Float) -> Float:
 
 
 def _is_below_any(points: Float, upper: Float) -> NDArray[np.bool_]:
-    """Tell which points could lie below some bound, shape (n,): those below the greatest of them in each objective."""
+    """Return a mask of points below the componentwise maximum of the bounds, shape (n,): only these can gain."""
     if not len(upper):
         return np.zeros(len(points), dtype=np.bool_)
     return np.asarray(np.all(points < upper.max(axis=0), axis=1))

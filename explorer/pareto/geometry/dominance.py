@@ -1,4 +1,4 @@
-"""Dominance and hypervolume, by moocore."""
+"""Pareto dominance, non-dominated ranks and hypervolume, computed by moocore."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from explorer.problem.objectives import Objective
 
 
 def is_nondominated(values: Float, objectives: Sequence[Objective]) -> NDArray[np.bool_]:
-    """Tell which points no other dominates, shape (n,); of equal points only the first counts.
+    """Return a mask of the non-dominated points, shape (n,); of equal points only the first counts.
 
     Args:
         values: shape (n, m), one column for each objective.
@@ -23,7 +23,7 @@ def is_nondominated(values: Float, objectives: Sequence[Objective]) -> NDArray[n
 
 
 def nondominated_rank(values: Float, objectives: Sequence[Objective]) -> NDArray[np.int64]:
-    """Return the layer that each point lies on, shape (n,): 0 for the front, 1 for the front of the others, and so on.
+    """Return the non-dominated rank of each point, shape (n,): 0 for the front, 1 for the front of the rest, and so on.
 
     Args:
         values: shape (n, m), one column for each objective.
@@ -33,7 +33,7 @@ def nondominated_rank(values: Float, objectives: Sequence[Objective]) -> NDArray
 
 
 def hypervolume(values: Float, reference: Sequence[float], objectives: Sequence[Objective]) -> float:
-    """Return the volume that points dominate up to the reference point, in the product of the objectives' units.
+    """Return the hypervolume of points up to the reference point, in the product of the objectives' units.
 
     Args:
         values: shape (n, m).
@@ -47,12 +47,12 @@ def hypervolume(values: Float, reference: Sequence[float], objectives: Sequence[
 
 
 def to_minimization(values: Float, objectives: Sequence[Objective]) -> Float:
-    """Return values turned so that less is better in every column, shape (n, m)."""
+    """Return values with the sign of maximized objectives flipped: less is better in every column, shape (n, m)."""
     return np.ascontiguousarray(values * np.array([objective.sign for objective in objectives]))
 
 
 def feasible_front(values: Float, is_feasible: NDArray[np.bool_], objectives: Sequence[Objective]) -> NDArray[np.bool_]:
-    """Tell which designs are feasible and dominated by no feasible one, shape (n,)."""
+    """Return a mask of feasible designs that no feasible design dominates, shape (n,)."""
     front = np.zeros(len(values), dtype=np.bool_)
     rows = np.flatnonzero(is_feasible)
     front[rows[is_nondominated(values[rows], objectives)]] = True
@@ -60,14 +60,14 @@ def feasible_front(values: Float, is_feasible: NDArray[np.bool_], objectives: Se
 
 
 def default_reference(values: Float, objectives: Sequence[Objective]) -> tuple[float, ...]:
-    """Return a reference point a tenth of the spread beyond the worst of a scan, rounded outward to two digits.
+    """Return a reference point 10 % of the spread beyond the worst values of a scan, rounded outward to two digits.
 
     Args:
         values: a scan's objectives, shape (n, m).
         objectives: m objectives.
     """
-    turned = to_minimization(values, objectives)
-    worst, best = turned.max(axis=0), turned.min(axis=0)
+    minimized = to_minimization(values, objectives)
+    worst, best = minimized.max(axis=0), minimized.min(axis=0)
     spread = np.where(worst > best, worst - best, np.maximum(np.abs(worst), 1.0))
     beyond = worst + 0.1 * spread
     step = 10.0 ** (np.floor(np.log10(spread)) - 1)

@@ -1,1 +1,1 @@
-"""Results."""
+"""Results of a study and their files."""

@@ -1,4 +1,4 @@
-"""Columns as CSV text and back: numbers keep every digit, so that reading gives back the same floats."""
+"""Lossless CSV of columns: floats are written with the shortest text that reads back as the same number."""
 
 import csv
 import io
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.pareto.results.results import WORDS
+from explorer.pareto.results.results import ANNOTATION_COLUMNS
 from explorer.problem.columns import Columns, n_rows, own_knobs
 
-BLOCK = 8_192  # rows at once: the cells of a block are a few MB, those of a long study would be hundreds
-TEXT_COLUMNS = frozenset({"family", "origin", *WORDS})
+BLOCK = 8_192  # rows formatted at once: a block is a few MB of text, a long study would be hundreds
+TEXT_COLUMNS = frozenset({"family", "origin", *ANNOTATION_COLUMNS})
 FLAG_COLUMNS = frozenset({"is_feasible", "is_front"})
 NUMBER_COLUMN = "design_id"
 _FLAGS = {"True": True, "False": False}
@@ -28,17 +28,17 @@ def csv_parts(columns: Columns, names: Sequence[str]) -> Iterator[str]:
     """Yield columns as CSV, block by block."""
     yield ",".join(map(_quoted, names)) + "\n"
     for begin in range(0, n_rows(columns), BLOCK):
-        cells = [cells_of(columns[name][begin : begin + BLOCK], missing="", quoted=_quoted) for name in names]
+        cells = [format_cells(columns[name][begin : begin + BLOCK], missing="", quoted=_quoted) for name in names]
         yield "\n".join(map(",".join, zip(*cells, strict=True))) + "\n"
 
 
-def cells_of(values: NDArray[Any], *, missing: str, quoted: Callable[[str], str]) -> list[str]:
-    """Return a column's values as texts: the shortest that reads back as the same number; words are quoted.
+def format_cells(values: NDArray[Any], *, missing: str, quoted: Callable[[str], str]) -> list[str]:
+    """Return a column's values as texts: the shortest that reads back as the same number; strings are quoted.
 
     Args:
         values: shape (n,).
-        missing: what stands for NaN.
-        quoted: how a word is written; it is asked once for each of them.
+        missing: the text of NaN.
+        quoted: function that quotes a string; called once for each distinct string.
     """
     listed = values.tolist()
     if values.dtype.kind == "f":
@@ -46,14 +46,14 @@ def cells_of(values: NDArray[Any], *, missing: str, quoted: Callable[[str], str]
         return [missing if text == "nan" else text for text in texts] if np.isnan(values).any() else texts
     if values.dtype.kind in "biu":
         return list(map(str, listed))
-    return _words(listed, missing=missing, quoted=quoted)
+    return _text_cells(listed, missing=missing, quoted=quoted)
 
 
 def read_csv(text: str) -> Columns:
-    """Return the columns of a CSV of designs; `is_front` follows from the others and is left out.
+    """Return the columns of a CSV of designs, without `is_front`, which follows from the other columns.
 
     Raises:
-        ValueError, KeyError, csv.Error: it is none.
+        ValueError, KeyError, csv.Error: the text is not such a CSV.
     """
     header, *body = list(csv.reader(io.StringIO(text))) or [[]]
     if any(len(row) != len(header) for row in body):
@@ -67,18 +67,18 @@ def read_csv(text: str) -> Columns:
     }
 
 
-def as_read(columns: Columns) -> Columns:
-    """Return columns as they come back from CSV, to the last bit: in its types, with one kind of NaN."""
+def csv_round_trip(columns: Columns) -> Columns:
+    """Return columns as a CSV round trip would, bit for bit: with its types, and a single NaN pattern."""
     own = frozenset(own_knobs(columns))
-    return {name: _as_read(name, values, is_own=name in own) for name, values in columns.items()}
+    return {name: _cast(name, values, is_own=name in own) for name, values in columns.items()}
 
 
-def _as_read(name: str, values: NDArray[Any], *, is_own: bool) -> NDArray[Any]:
+def _cast(name: str, values: NDArray[Any], *, is_own: bool) -> NDArray[Any]:
     if values.dtype == np.float64 and name not in TEXT_COLUMNS:
         return np.where(np.isnan(values), np.nan, values)
     if (values.dtype == np.bool_ and name in FLAG_COLUMNS) or (values.dtype == np.int64 and name == NUMBER_COLUMN):
         return values
-    return _parsed(name, cells_of(values, missing="", quoted=str), is_own=is_own)
+    return _parsed(name, format_cells(values, missing="", quoted=str), is_own=is_own)
 
 
 def _parsed(name: str, cells: Sequence[str], *, is_own: bool) -> NDArray[Any]:
@@ -91,13 +91,13 @@ def _parsed(name: str, cells: Sequence[str], *, is_own: bool) -> NDArray[Any]:
     return np.array([float(cell or "nan") for cell in cells], dtype=np.float64)
 
 
-def _words(values: Sequence[Any], *, missing: str, quoted: Callable[[str], str]) -> list[str]:
-    """Return words, and whatever else a column of objects holds, as texts."""
+def _text_cells(values: Sequence[Any], *, missing: str, quoted: Callable[[str], str]) -> list[str]:
+    """Return the values of an object column, strings or any other type, as texts."""
     if set(map(type, values)) <= {str}:
         texts = {word: quoted(word) for word in set(values)}
         return [texts[word] for word in values]
     is_missing = [value is None or (isinstance(value, float) and math.isnan(value)) for value in values]
-    return [missing if gone else quoted(str(value)) for value, gone in zip(values, is_missing, strict=True)]
+    return [missing if is_nan else quoted(str(value)) for value, is_nan in zip(values, is_missing, strict=True)]
 
 
 def _quoted(word: str) -> str:

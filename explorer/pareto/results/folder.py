@@ -1,4 +1,4 @@
-"""A result folder: writing results as files that people and scripts read, and reading them back."""
+"""Result folder: write results as CSV and JSON files with an npz cache, and read them back."""
 
 import csv
 import json
@@ -19,27 +19,27 @@ from explorer.io.files import (
     write_parts,
     write_text,
 )
-from explorer.pareto.results.csv_text import as_read, csv_parts, read_csv
+from explorer.pareto.results.csv_text import csv_parts, csv_round_trip, read_csv
 from explorer.pareto.results.front_json import (
     SCHEMA,
+    declared_knobs,
     front_head,
     front_parts,
     json_text,
-    knobs_told,
-    object_of,
-    results_of,
+    parse_results,
+    require_object,
 )
-from explorer.pareto.results.npz_cache import SIDECAR, npz_cache_bytes, read_npz_cache
+from explorer.pareto.results.npz_cache import NPZ_CACHE, npz_cache_bytes, read_npz_cache
 from explorer.pareto.results.results import Results, front_order
 from explorer.problem.columns import Columns, n_rows
 
 FRONT_CSV, FRONT_JSON, TRIALS_CSV, PROVENANCE_JSON = "front.csv", "front.json", "trials.csv", "provenance.json"
-# A design is about 2 kB of front.json and half a kB of trials.csv.
+# A design takes about 2 kB in front.json and 0.5 kB in trials.csv.
 _MAX_BYTES = 2_000_000_000
 
 
 def write_folder(results: Results, folder: Path) -> list[Path]:
-    """Write front.csv, front.json, trials.csv, provenance.json and results.npz, each in one step; return their paths.
+    """Write front.csv, front.json, trials.csv, provenance.json and results.npz, each atomically; return their paths.
 
     Raises:
         WrongUsage: the folder cannot be written.
@@ -48,34 +48,34 @@ def write_folder(results: Results, folder: Path) -> list[Path]:
     trials = {**results.table, "is_front": results.is_front}
     names = [*front_order(trials), "is_feasible", "is_front"]
     write_parts(folder / FRONT_CSV, csv_parts(front, front_order(front)))
-    marks = {TRIALS_CSV: write_parts(folder / TRIALS_CSV, csv_parts(trials, names))}
+    digests = {TRIALS_CSV: write_parts(folder / TRIALS_CSV, csv_parts(trials, names))}
     write_text(folder / PROVENANCE_JSON, provenance)
-    marks[FRONT_JSON] = write_parts(folder / FRONT_JSON, front_parts(front, head))
-    _keep_sidecar(folder, head, as_read({name: trials[name] for name in names[:-1]}), marks)
-    return [folder / name for name in (FRONT_CSV, TRIALS_CSV, PROVENANCE_JSON, FRONT_JSON, SIDECAR)]
+    digests[FRONT_JSON] = write_parts(folder / FRONT_JSON, front_parts(front, head))
+    _write_cache(folder, head, csv_round_trip({name: trials[name] for name in names[:-1]}), digests)
+    return [folder / name for name in (FRONT_CSV, TRIALS_CSV, PROVENANCE_JSON, FRONT_JSON, NPZ_CACHE)]
 
 
 def read_folder(folder: Path) -> Results:
-    """Read a result folder back: from results.npz where that is made from the other files, else from these.
+    """Read a result folder: from results.npz if its digests match front.json and trials.csv, else from these files.
 
     Raises:
-        WrongUsage: it is not there, or holds no finished run.
-        InvalidFile: one of its files is damaged.
+        WrongUsage: the folder does not exist, or holds no finished run.
+        InvalidFile: a file is damaged.
     """
     if not (folder / FRONT_JSON).is_file() or not (folder / TRIALS_CSV).is_file():
         raise WrongUsage(f"{folder}: holds no results", fix="run the study first: `explorer run STUDY`")
-    if kept := read_npz_cache(folder, (FRONT_JSON, TRIALS_CSV)):
-        with suppress(InvalidFile):  # then it is damaged, or the files are, which they will tell themselves
-            return _checked(folder, *kept)
-    head, front_mark = _front(folder / FRONT_JSON)
-    table, trials_mark = _trials(folder / TRIALS_CSV)
+    if cached := read_npz_cache(folder, (FRONT_JSON, TRIALS_CSV)):
+        with suppress(InvalidFile):  # the cache or a file is damaged: reading the files decides which
+            return _checked(folder, *cached)
+    head, front_digest = _front(folder / FRONT_JSON)
+    table, trials_digest = _trials(folder / TRIALS_CSV)
     results = _checked(folder, head, table)
-    _keep_sidecar(folder, head, table, {FRONT_JSON: front_mark, TRIALS_CSV: trials_mark})
+    _write_cache(folder, head, table, {FRONT_JSON: front_digest, TRIALS_CSV: trials_digest})
     return results
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
-    """Return what a folder tells of where its results come from; nothing while its first run goes on.
+    """Return the provenance of a result folder; empty while its first run is not finished.
 
     Raises:
         InvalidFile: the file is damaged.
@@ -84,41 +84,41 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return object_of(json.loads(read_text(path, max_bytes=MAX_TABLE_BYTES)))
+        return require_object(json.loads(read_text(path, max_bytes=MAX_TABLE_BYTES)))
     except (ValueError, TypeError, RecursionError) as error:
         raise _damaged(path, f"is damaged: {error}") from None
 
 
-def _keep_sidecar(folder: Path, head: Mapping[str, Any], table: Columns, marks: Mapping[str, FileDigest]) -> None:
-    """Write the sidecar; where the folder cannot be written, reading is slower and all is said all the same."""
+def _write_cache(folder: Path, head: Mapping[str, Any], table: Columns, digests: Mapping[str, FileDigest]) -> None:
+    """Write results.npz; a read-only folder goes without it, and reading is slower."""
     with suppress(WrongUsage):
-        write_bytes(folder / SIDECAR, npz_cache_bytes(head, table, marks))
+        write_bytes(folder / NPZ_CACHE, npz_cache_bytes(head, table, digests))
 
 
 def _checked(folder: Path, head: Mapping[str, Any], table: Columns) -> Results:
-    """Return results whose two files belong together.
+    """Return the results of front.json and trials.csv after a check that the two files are consistent.
 
     Raises:
-        InvalidFile: one of them is damaged.
+        InvalidFile: a file is damaged.
     """
     try:
-        results = results_of(head, table)
-        knobs, n_told = [column.name for column in knobs_told(head)], int(head["n_complete"])
+        results = parse_results(head, table)
+        knobs, n_declared = [column.name for column in declared_knobs(head)], int(head["n_complete"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(folder / FRONT_JSON, f"is damaged: {type(error).__name__} {error}") from None
     n_references, n_objectives = len(results.reference_point), len(results.objectives)
     if n_references != n_objectives:
         raise _damaged(folder / FRONT_JSON, f"has {n_references} reference values for {n_objectives} objectives")
-    wanted = ("design_id", "origin", *knobs, "is_feasible", *(o.name for o in results.objectives))
-    if missing := [name for name in wanted if name not in table]:
+    required = ("design_id", "origin", *knobs, "is_feasible", *(o.name for o in results.objectives))
+    if missing := [name for name in required if name not in table]:
         raise _damaged(folder / TRIALS_CSV, f"lacks {', '.join(missing)}")
-    if n_told != n_rows(table):
-        raise _damaged(folder / TRIALS_CSV, f"has {n_rows(table)} rows, {FRONT_JSON} tells of {n_told}")
+    if n_declared != n_rows(table):
+        raise _damaged(folder / TRIALS_CSV, f"has {n_rows(table)} rows, but n_complete in {FRONT_JSON} is {n_declared}")
     return results
 
 
 def _front(path: Path) -> tuple[dict[str, Any], FileDigest]:
-    """Return what front.json tells beside its designs: these are in trials.csv too."""
+    """Return front.json without its designs, which trials.csv holds too, and its digest."""
     content = read_bytes(path, max_bytes=_MAX_BYTES)
     try:
         data = json.loads(decode_text(path, content))
@@ -138,4 +138,4 @@ def _trials(path: Path) -> tuple[Columns, FileDigest]:
 
 
 def _damaged(path: Path, what: str) -> InvalidFile:
-    return InvalidFile(path, [Fault("", what, "run the study again; the trials themselves are in its storage")])
+    return InvalidFile(path, [Fault("", what, "run the study again: its trials are in the storage")])

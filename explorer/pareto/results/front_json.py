@@ -1,4 +1,4 @@
-"""front.json: a front with everything that a reader needs to judge it, as text and back."""
+"""front.json: the front with objectives, diagnostics and provenance, as text and back."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,39 +8,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.pareto.exact_front import ExactFront
-from explorer.pareto.results.csv_text import BLOCK, cells_of
+from explorer.pareto.results.csv_text import BLOCK, format_cells
 from explorer.pareto.results.results import Results, front_order
 from explorer.problem.columns import COLUMNS, KNOBS, Column, Columns, column_of, knobs_of, n_rows
 from explorer.problem.objectives import OBJECTIVES
 
 SCHEMA = "explorer.front/1"
-# No string of JSON holds a bare line break, so this stands where the designs belong and nowhere else.
-_PLACE = '\n  "designs": []'
+# JSON strings cannot hold a bare line break, so this text occurs only where the designs are inserted.
+_DESIGNS_SLOT = '\n  "designs": []'
 
 
 def front_parts(front: Columns, head: Mapping[str, Any]) -> Iterator[str]:
-    """Yield front.json's text: a line a design, in the place that the head has for them.
+    """Yield the text of front.json: the head with one line per design inserted.
 
     Args:
         front: the front's designs.
-        head: everything else, from `front_head`.
+        head: all other content, from `front_head`.
 
     Raises:
-        ValueError: the head holds a number that JSON lacks.
+        ValueError: the head holds NaN or infinity.
     """
-    before, place, after = json_text(head).partition(_PLACE)
+    before, slot, after = json_text(head).partition(_DESIGNS_SLOT)
     yield before
     if n_rows(front):
-        yield place[:-1] + "\n"
+        yield slot[:-1] + "\n"
         yield from _lines(front)
         yield "  ]"
     else:
-        yield place
+        yield slot
     yield after
 
 
 def front_head(results: Results) -> dict[str, Any]:
-    """Return front.json without its designs, as plain JSON values: `designs` is empty."""
+    """Return the content of front.json as plain JSON values, with an empty list of `designs`."""
     exact = results.exact
     return {
         "schema": SCHEMA,
@@ -76,22 +76,22 @@ def front_head(results: Results) -> dict[str, Any]:
     }
 
 
-def knobs_told(data: Mapping[str, Any]) -> list[Column]:
-    """Return what front.json tells of a study's knobs; the known ones where it tells nothing.
+def declared_knobs(data: Mapping[str, Any]) -> list[Column]:
+    """Return the knobs declared in front.json; the built-in ones where it declares none.
 
     Raises:
-        KeyError, TypeError: it is damaged.
+        KeyError, TypeError: the content is damaged.
     """
     if "knobs" not in data:
         return [COLUMNS[name] for name in KNOBS]
     return [column_of(str(knob["name"]), label=str(knob["label"]), unit=str(knob["unit"])) for knob in data["knobs"]]
 
 
-def results_of(data: Mapping[str, Any], table: Columns) -> Results:
-    """Return the results that front.json and all finished designs make together.
+def parse_results(data: Mapping[str, Any], table: Columns) -> Results:
+    """Return results from the content of front.json and the table of all finished designs.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError: it is damaged.
+        KeyError, TypeError, ValueError, AttributeError: the content is damaged.
     """
     objectives = tuple(OBJECTIVES[o["name"]] for o in data["objectives"])
     samples: list[dict[str, Any]] = data["samples"]
@@ -109,20 +109,20 @@ def results_of(data: Mapping[str, Any], table: Columns) -> Results:
         },
         sample_labels=tuple(str(row["name"]) for row in samples),
         notes=tuple(data["notes"]),
-        provenance=object_of(data["provenance"]),
+        provenance=require_object(data["provenance"]),
         exact=_exact(data.get("exact")),
         advice=str(data.get("advice", "")),
-        importance=tuple(object_of(row) for row in data.get("importance", ())),
-        model_check=object_of(data.get("model_check", {})),
-        own_columns={column.name: column for column in knobs_told(data) if column.name not in COLUMNS},
+        importance=tuple(require_object(row) for row in data.get("importance", ())),
+        model_check=require_object(data.get("model_check", {})),
+        own_columns={column.name: column for column in declared_knobs(data) if column.name not in COLUMNS},
     )
 
 
-def object_of(value: Any) -> dict[str, Any]:
-    """Return a JSON value that must be an object.
+def require_object(value: Any) -> dict[str, Any]:
+    """Return a JSON value if it is an object.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: the value is not an object.
     """
     if not isinstance(value, dict):
         raise TypeError(f"{value!r:.40} is not an object")
@@ -130,10 +130,10 @@ def object_of(value: Any) -> dict[str, Any]:
 
 
 def json_text(payload: Mapping[str, Any]) -> str:
-    """Return JSON for people and parsers.
+    """Return indented JSON.
 
     Raises:
-        ValueError: it holds a number that JSON lacks.
+        ValueError: the payload holds NaN or infinity.
     """
     return json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -149,13 +149,13 @@ def _lines(front: Columns) -> Iterator[str]:
 
 
 def _cells(values: NDArray[Any]) -> list[str]:
-    if values.dtype.kind == "f":  # JSON has no word for NaN and infinities
-        return cells_of(np.where(np.isfinite(values), values, np.nan), missing="null", quoted=_quoted)
+    if values.dtype.kind == "f":  # JSON has no NaN or infinity
+        return format_cells(np.where(np.isfinite(values), values, np.nan), missing="null", quoted=_quoted)
     if values.dtype.kind == "b":
         return ["true" if value else "false" for value in values.tolist()]
     if values.dtype == object and not set(map(type, values.tolist())) <= {str}:
         return [json.dumps(_plain(value), ensure_ascii=False) for value in values.tolist()]
-    return cells_of(values, missing="null", quoted=_quoted)
+    return format_cells(values, missing="null", quoted=_quoted)
 
 
 def _quoted(word: str) -> str:
@@ -180,7 +180,7 @@ def _sample_column(values: list[Any]) -> NDArray[Any]:
 
 
 def _finite(value: Any) -> Any:
-    """Return a tree of JSON values with null for what JSON has no number for."""
+    """Return a tree of JSON values with null in place of NaN and infinities."""
     if isinstance(value, Mapping):
         return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

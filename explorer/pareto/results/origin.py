@@ -9,7 +9,7 @@ from explorer.io.catalog import find_declaration
 from explorer.io.files import MAX_DECLARATION_BYTES, is_file, read_text, sha256
 from explorer.models.evaluation import Problem, fingerprint
 
-_SHOWN = 12
+_N_DIGITS = 12
 
 
 def locate_study_file(provenance: Mapping[str, Any], *, folder: Path, asked: str) -> str:
@@ -26,10 +26,10 @@ def locate_study_file(provenance: Mapping[str, Any], *, folder: Path, asked: str
     origin = _origin(provenance)
     existing = [path for path in _candidates(origin, folder, asked) if is_file(path)]
     if not existing:
-        known = f" (SHA-256 {origin['sha256'][:_SHOWN]}...)" if origin["sha256"] else ""
+        digest = f" (SHA-256 {origin['sha256'][:_N_DIGITS]}...)" if origin["sha256"] else ""
         name = origin["file"] or "the study of these results"
-        raise WrongUsage(f"{name}: the study file that these results were made from is gone",
-                         fix=f"give it with --study FILE{known}")  # fmt: skip
+        raise WrongUsage(f"{name}: the study file of these results no longer exists",
+                         fix=f"give it with --study FILE{digest}")  # fmt: skip
     same = [path for path in existing if _sha256(path) == origin["sha256"]]
     return str((same or existing)[0].absolute())
 
@@ -40,17 +40,19 @@ def provenance_changes(provenance: Mapping[str, Any], problem: Problem) -> tuple
     question, now = provenance.get("question"), study.declaration()
     changes = []
     if not isinstance(question, Mapping):
-        changes.append("the results do not tell which question they answer: nothing below can be checked against them")
-    elif other := [name for name in now if question.get(name) != now[name]]:
         changes.append(
-            f"{study.path} asks another question than these results answer: {', '.join(other)} changed since the run; "
-            "what follows is about the present one"
+            "the results do not record the declaration of their study: changes since the run cannot be listed"
+        )
+    elif changed := [name for name in now if question.get(name) != now[name]]:
+        changes.append(
+            f"{study.path} declares another problem than that of the run: {', '.join(changed)} changed. "
+            "The output below refers to the present file"
         )
     if then["sha256"] != study.sha256:
-        which = "" if changes else ", though it still asks the same question"
+        which = "" if changes else ", although it declares the same problem"
         changes.append(
             f"{study.path} is not the file of the run{which} "
-            f"(SHA-256 {then['sha256'][:_SHOWN] or 'unknown'} then, {study.sha256[:_SHOWN]} now)"
+            f"(SHA-256 {then['sha256'][:_N_DIGITS] or 'unknown'} then, {study.sha256[:_N_DIGITS]} now)"
         )
     return (*changes, *_model_changes(provenance.get("model"), problem))
 
@@ -65,14 +67,14 @@ def _model_changes(recorded: object, problem: Problem) -> Iterator[str]:
     if changed:
         yield (
             f"model '{name}' is not that of the run: {' and '.join(changed)} changed; "
-            "every number below is the present model's"
+            "all numbers below are from the present model"
         )
 
 
 def _origin(provenance: Mapping[str, Any]) -> dict[str, str]:
     recorded = provenance.get("study")
-    known = recorded if isinstance(recorded, Mapping) else {}
-    return {key: str(known.get(key) or "") for key in ("name", "file", "sha256")}
+    fields = recorded if isinstance(recorded, Mapping) else {}
+    return {key: str(fields.get(key) or "") for key in ("name", "file", "sha256")}
 
 
 def _candidates(origin: Mapping[str, str], folder: Path, asked: str) -> Sequence[Path]:

@@ -1,4 +1,4 @@
-"""Results: every finished design of a study as one table with its origin, free of how it was searched."""
+"""Results of a study: all finished designs as one table, independent of Optuna, with provenance and diagnostics."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,33 +28,34 @@ from explorer.problem.objectives import Objective
 if TYPE_CHECKING:
     import pandas as pd
 
+_N_POINTS = 60
 
-# Columns of words that are told of a design beside its numbers: how sure its place is, the sample that lies nearest.
-WORDS = ("certainty", "nearest_sample")
+# Text columns that the uncertainty analysis adds: the front-probability class, and the nearest measured sample.
+ANNOTATION_COLUMNS = ("certainty", "nearest_sample")
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What a study has found.
+    """Finished designs of a study, with its declaration, diagnostics and provenance.
 
     Args:
         study: the study's name.
-        title: one line for people.
-        table: one row a finished design: `design_id`, `origin` (sample or search), the knobs, predictions, objectives,
-            `frequency_max_hz`, `domain_distance`, `is_feasible`; shape (n,) each.
-        objectives: what was asked, in order.
-        constraints: the study's own floors and caps, as text.
+        title: a one-line title.
+        table: one row per finished design: `design_id`, `origin` (sample or search), the knobs, predictions,
+            objectives, `frequency_max_hz`, `domain_distance`, `is_feasible`; shape (n,) each.
+        objectives: in the order of the declaration.
+        constraints: the study's constraints, as text.
         reference_point: of the hypervolume, one number for each objective.
-        samples: the measured samples with their objectives, for comparison: the same column names.
-        sample_labels: a name for each of them.
-        notes: what a user must know before trusting the front.
-        provenance: where all of it comes from.
-        exact: the exact front of the question, where the evaluator is cheap enough to have one.
-        advice: what to measure next, in one line.
+        samples: the measured samples with their objectives, for comparison, under the same column names.
+        sample_labels: the name of each sample.
+        notes: warnings on the validity of the front.
+        provenance: files, versions, seeds and declaration of the run.
+        exact: the exact front, if the evaluator is cheap enough to compute it.
+        advice: the suggested next measurement, in one line.
         importance: rows of `explorer.pareto.uncertainty.sensitivity.knob_importance`.
-        model_check: what the model is worth, as `explorer fit --json` tells it: `targets` with leave-one-out errors,
-            `identifiability`, `calibration`, `warnings`; empty where the model was not fitted.
-        own_columns: what the user's own knobs mean, by name.
+        model_check: the model quality of `explorer fit --json`: `targets` with leave-one-out errors, `identifiability`,
+            `calibration`, `warnings`; empty where the model was not fitted.
+        own_columns: descriptions of the user's own knobs, by name.
     """
 
     study: str
@@ -72,11 +73,11 @@ class Results:
     importance: tuple[Mapping[str, Any], ...] = ()
     model_check: Mapping[str, Any] = field(default_factory=dict)
     own_columns: Mapping[str, Column] = field(default_factory=dict)
-    # What follows from the table and is asked for often: of a hundred thousand designs it takes a while.
-    _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    # Cached properties: the front of a hundred thousand designs takes seconds to compute.
+    _cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def column(self, name: str) -> Column:
-        """Return what a column means: a knob of the user's own as it was declared, any other as it is known."""
+        """Return the description of a column: a user's own knob as declared, otherwise the built-in one."""
         return self.own_columns.get(name) or column_of(name)
 
     @property
@@ -91,12 +92,12 @@ class Results:
 
     @property
     def is_front(self) -> NDArray[np.bool_]:
-        """Which designs are feasible and dominated by no feasible one, shape (n,)."""
-        if "is_front" not in self._known:
-            found = feasible_front(self.values, self.table["is_feasible"], self.objectives)
-            found.flags.writeable = False
-            self._known["is_front"] = found
-        return cast("NDArray[np.bool_]", self._known["is_front"])
+        """Mask of the feasible designs that no feasible design dominates, shape (n,)."""
+        if "is_front" not in self._cache:
+            mask = feasible_front(self.values, self.table["is_feasible"], self.objectives)
+            mask.flags.writeable = False
+            self._cache["is_front"] = mask
+        return cast("NDArray[np.bool_]", self._cache["is_front"])
 
     @property
     def front_columns(self) -> Columns:
@@ -106,15 +107,15 @@ class Results:
 
     @property
     def hypervolume(self) -> float:
-        """The volume that the front dominates up to the reference point."""
-        if "hypervolume" not in self._known:
+        """The hypervolume of the front up to the reference point."""
+        if "hypervolume" not in self._cache:
             values = self.values[self.is_front]
-            self._known["hypervolume"] = hypervolume(values, self.reference_point, self.objectives)
-        return float(self._known["hypervolume"])
+            self._cache["hypervolume"] = hypervolume(values, self.reference_point, self.objectives)
+        return float(self._cache["hypervolume"])
 
     @property
     def reached(self) -> float:
-        """The share of the exact front's hypervolume that the search reached; NaN where that is not known."""
+        """The hypervolume as a share of that of the exact front; NaN without an exact front."""
         if self.exact is None or self.exact.hypervolume <= 0:
             return float("nan")
         return self.hypervolume / self.exact.hypervolume
@@ -134,55 +135,57 @@ class Results:
 
 
 def front_order(columns: Columns) -> list[str]:
-    """Return a front's column names in the order of files: identity, knobs, predictions, objectives, checks."""
+    """Return the column names in the order of the files: identity, knobs, predictions, objectives, checks."""
     kinds = ("prediction", "objective", "check")
-    others = [name for kind in kinds for name, column in COLUMNS.items() if column.kind == kind and name in columns]
-    known = [*knobs_of(columns), *others]
-    bounded = [own for name in known for own in (name, *(end for end in bounds(name) if end in columns))]
-    return ["design_id", "origin", *bounded, *(name for name in WORDS if name in columns)]
-
-
-_N_POINTS = 60
+    computed = [name for kind in kinds for name, column in COLUMNS.items() if column.kind == kind and name in columns]
+    with_bounds = [
+        column
+        for name in (*knobs_of(columns), *computed)
+        for column in (name, *(end for end in bounds(name) if end in columns))
+    ]
+    return ["design_id", "origin", *with_bounds, *(name for name in ANNOTATION_COLUMNS if name in columns)]
 
 
 def hypervolume_history(results: Results, *, n_points: int = _N_POINTS) -> tuple[NDArray[np.int64], Float]:
-    """Return after how many finished designs the front had which hypervolume, shape (k,) each, k at most `n_points`.
+    """Return the convergence history: numbers of finished designs and their hypervolumes, shape (k,) each.
 
-    The places are spread evenly in the logarithm of the number of designs, for a search gains most at its beginning.
-    The last one is the whole study, so its hypervolume is the results' own.
+    At most `n_points` prefixes, evenly spaced in the logarithm of their length, because a search gains most at its
+    beginning. The last prefix is the whole study.
     """
     n = results.n_complete
     if not n:
         return np.zeros(0, dtype=np.int64), np.zeros(0)
-    places = np.unique(np.geomspace(1, n, n_points).round().astype(np.int64))
-    values, is_feasible = results.values, results.table["is_feasible"].astype(np.bool_)  # noqa: PD011 - of Results
-    # The front of a longer prefix is among the front of a shorter one and what came since: nothing is compared twice.
-    kept = np.zeros(0, dtype=np.int64)
+    counts = np.unique(np.geomspace(1, n, n_points).round().astype(np.int64))
+    values = results.values  # noqa: PD011 - Results, not a DataFrame
+    is_feasible = results.table["is_feasible"].astype(np.bool_)
+    # The front of a prefix is a subset of the previous front and the designs added since: no pair is compared twice.
+    front = np.zeros(0, dtype=np.int64)
     history = []
-    for begin, end in zip(np.concatenate([[0], places[:-1]]), places, strict=True):
-        new = np.arange(begin, end)
-        kept = np.concatenate([kept, new[is_feasible[new]]])
-        kept = kept[is_nondominated(values[kept], results.objectives)]
-        history.append(hypervolume(values[kept], results.reference_point, results.objectives))
-    return places, np.array(history)
+    for begin, end in zip(np.concatenate([[0], counts[:-1]]), counts, strict=True):
+        added = np.arange(begin, end)
+        front = np.concatenate([front, added[is_feasible[added]]])
+        front = front[is_nondominated(values[front], results.objectives)]
+        history.append(hypervolume(values[front], results.reference_point, results.objectives))
+    return counts, np.array(history)
 
 
 def constraint_gaps(table: Columns, constraints: Sequence[Constraint]) -> list[str]:
-    """Say, for each limit, how near the best design came to it, where no design meets them all."""
+    """Return a line for each constraint: met by some designs, or the value of the design closest to meeting it."""
     lines = []
     for constraint in constraints:
-        miss = constraint.violation(table)
-        best = float(table[constraint.column][int(np.argmin(miss))])
-        met = "met by some designs" if miss.min() <= 0 else f"nearest is {column_of(constraint.column).text(best)}"
+        excess = constraint.violation(table)
+        best = float(table[constraint.column][int(np.argmin(excess))])
+        met = "met by some designs" if excess.min() <= 0 else f"nearest is {column_of(constraint.column).text(best)}"
         lines.append(f"{constraint.text}: {met}")
     return lines
 
 
-def nothing_feasible(results: Results) -> NoFeasibleDesign:
-    """Return the error of results without a front: how near the designs came to each constraint, and what to do."""
+def no_feasible_design(results: Results) -> NoFeasibleDesign:
+    """Return the error of results without a front, with the gap to each constraint and a fix."""
     own = own_knobs(results.table)
-    asked = [parse_constraint(text, own=own) for text in results.constraints]
-    misses = "".join(f"\n  {line}" for line in constraint_gaps(results.table, asked)) if results.n_complete else ""
+    constraints = [parse_constraint(text, own=own) for text in results.constraints]
+    gaps = constraint_gaps(results.table, constraints) if results.n_complete else []
+    misses = "".join(f"\n  {line}" for line in gaps)
     return NoFeasibleDesign(
         f"none of {results.n_complete} designs meets every constraint{misses}",
         fix="loosen the constraint that is furthest from being met, or widen the space",

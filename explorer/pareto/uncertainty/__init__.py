@@ -1,1 +1,1 @@
-"""Uncertainty."""
+"""Uncertainty of a front: front probabilities, sensitivity, warnings, next measurement."""

@@ -1,4 +1,4 @@
-"""Certifying results: intervals on the front, its probability, the exact front beside it, what to measure next."""
+"""Uncertainty of results: front probabilities, intervals, exact front, knob importance and next measurement."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,11 +15,11 @@ from explorer.models.samples.nearest import nearest_sample
 from explorer.pareto.exact_front import exact_front
 from explorer.pareto.results.results import Results
 from explorer.pareto.uncertainty.front_probability import (
-    affordable_draws,
-    certainty,
-    certainty_notes,
+    approximation_notes,
+    certainty_labels,
     contenders,
     front_probabilities,
+    n_affordable_draws,
 )
 from explorer.pareto.uncertainty.next_measurement import best_measurement, subsample
 from explorer.pareto.uncertainty.sensitivity import knob_importance
@@ -32,12 +32,12 @@ _N_PARENTS = 500
 
 
 def annotate_uncertainty(results: Results, problem: Problem) -> Results:
-    """Return results with what says how sure they are.
+    """Return results with their uncertainty.
 
-    Every design gets `p_front`, `certainty` and its nearest sample; those that may be on the front get intervals. The
-    exact front, the measurement that would help most, each knob's importance and the model's leave-one-out errors come
-    with the results. Where the model has no posterior, only the exact front does; where every design is measured, not
-    even that: it would have to be measured too.
+    Every design gets `p_front`, `certainty` and its nearest sample; possible designs of the front get intervals. The
+    results get the exact front, the suggested next measurement, the importance of each knob, and the model's
+    leave-one-out errors. A model without a posterior gives the exact front only. Where designs are measured instead of
+    predicted, results are returned unchanged, because even the exact front would need measurements.
     """
     model = problem.evaluator
     if not results.n_complete or not problem.is_vectorized:
@@ -46,11 +46,13 @@ def annotate_uncertainty(results: Results, problem: Problem) -> Results:
         results = replace(results, table=model.add_intervals(results.table, weights=problem.study.weights))
     if not isinstance(model, PosteriorModel):
         return replace(results, exact=exact_front(problem, results.reference_point))
-    rows, n_layers = contenders(results.table, problem)
-    draws = posterior_draws(model, n=affordable_draws(len(rows)))
+    rows, n_ranks = contenders(results.table, problem)
+    draws = posterior_draws(model, n=n_affordable_draws(len(rows)))
     table = dict(results.table)
-    odds = front_probabilities(table, problem, model=model, draws=draws, rows=rows, others=_untried(results, problem))
-    table |= {"p_front": odds.p_front, "certainty": certainty(odds)}
+    probabilities = front_probabilities(
+        table, problem, model=model, draws=draws, rows=rows, untried=_untried(results, problem)
+    )
+    table |= {"p_front": probabilities.p_front, "certainty": certainty_labels(probabilities)}
     table |= _nearest(model, table)
     bounded = np.flatnonzero(results.is_front | (table["certainty"] != "dominated"))
     table |= _intervals(table, bounded, problem, model)
@@ -59,8 +61,8 @@ def annotate_uncertainty(results: Results, problem: Problem) -> Results:
         objectives=problem.study.objectives, weights=problem.study.weights, model=model,
         draws=posterior_draws(model),
     )  # fmt: skip
-    notes = certainty_notes(
-        n_designs=results.n_complete, n_computed=len(rows), n_layers=n_layers, n_bounded=len(bounded)
+    notes = approximation_notes(
+        n_designs=results.n_complete, n_computed=len(rows), n_ranks=n_ranks, n_bounded=len(bounded)
     )
     return replace(
         results,
@@ -74,18 +76,18 @@ def annotate_uncertainty(results: Results, problem: Problem) -> Results:
 
 
 def _untried(results: Results, problem: Problem) -> Columns | None:
-    """Return designs that were not tried, around the front and anywhere; None where there is no front."""
+    """Return untried designs around the front and from a scan of the space; None without a front."""
     front = np.flatnonzero(results.is_front)
     if not front.size:
         return None
-    some = front[np.unique(np.linspace(0, len(front) - 1, _N_PARENTS).astype(np.int64))]
+    parents = front[np.unique(np.linspace(0, len(front) - 1, _N_PARENTS).astype(np.int64))]
     names = knobs_of(results.table)
-    return untried_designs(take({name: results.table[name] for name in names}, some), problem, n=_N_UNTRIED)
+    return untried_designs(take({name: results.table[name] for name in names}, parents), problem, n=_N_UNTRIED)
 
 
 def _intervals(table: Columns, rows: NDArray[np.int64], problem: Problem, model: PosteriorModel) -> Columns:
-    """Return the intervals of some designs as columns of all; NaN where there is none."""
-    draws = posterior_draws(model, n=affordable_draws(len(rows)))
+    """Return columns with the intervals of the given rows; NaN in the other rows."""
+    draws = posterior_draws(model, n=n_affordable_draws(len(rows)))
     bounded = add_intervals(take(table, rows), model=model, draws=draws, weights=problem.study.weights)
     columns: Columns = {}
     for name in (n for n in bounded if n not in table):
@@ -100,7 +102,7 @@ def _model_check(model: PosteriorModel) -> dict[str, Any]:
 
 
 def _nearest(model: PosteriorModel, table: Columns) -> Columns:
-    """Name the sample nearest to each design, and how far it is."""
+    """Return the name of the sample nearest to each design, and its distance."""
     row, distance = nearest_sample(model.samples, table, model.domain)
     labels = np.array([*model.samples.labels, ""], dtype=object)  # row -1: a family without samples
     return {"nearest_sample": labels[row], "sample_distance": np.where(row < 0, np.nan, distance)}

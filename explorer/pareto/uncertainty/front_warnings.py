@@ -1,4 +1,4 @@
-"""Notes: what a user must know before trusting a front."""
+"""Warnings on a front: redundant objectives, range limits, extrapolation."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,54 +9,54 @@ from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, Column, Columns, column_of, n_rows, take
 from explorer.problem.design_space import CLOCK_SHARE, DesignSpace
 
-_EDGE = 0.02  # within two percent of an axis' end counts as touching it: a search stops just short of the end
+_EDGE = 0.02  # designs within 2 % of the end of an axis touch it, because a search stops just before the end
 _SCAN = 4096
 _ALPHA_BELOW_WHICH_COST_IS_ENERGY = 0.5
-_RANK_CORRELATION_OF_ONE_QUESTION = 0.9
+_REDUNDANT_RANK_CORRELATION = 0.9
 
 
 def objective_warnings(problem: Problem) -> list[str]:
-    """Say where two objectives ask nearly the same question, from a scan of the regions (where it costs nothing)."""
+    """Return warnings on pairs of nearly equivalent objectives, from a scan of the regions with a vectorized model."""
     from scipy.stats import spearmanr
 
     if not problem.is_vectorized:
         return []
     objectives = problem.study.objectives
     scan = problem.sample(_SCAN)
-    turned = {o.name: o.sign * scan[o.name] for o in objectives}
+    minimized = {o.name: o.sign * scan[o.name] for o in objectives}
     alpha = problem.study.weights.alpha
     notes = []
     for i, first in enumerate(objectives):
         for second in objectives[i + 1 :]:
             if "weighted_cost" not in {first.name, second.name}:
                 continue
-            other = second.name if first.name == "weighted_cost" else first.name
-            correlation = float(spearmanr(turned[first.name], turned[second.name]).statistic)
-            if other != "accuracy" and alpha < _ALPHA_BELOW_WHICH_COST_IS_ENERGY:
+            partner = second.name if first.name == "weighted_cost" else first.name
+            correlation = float(spearmanr(minimized[first.name], minimized[second.name]).statistic)
+            if partner != "accuracy" and alpha < _ALPHA_BELOW_WHICH_COST_IS_ENERGY:
                 notes.append(
-                    f"alpha = {alpha:g}: below 0.5 the weighted cost is mostly energy, so {other} and weighted_cost "
-                    f"ask nearly the same question (rank correlation {correlation:.2f}) and the front collapses; they "
-                    "conflict for alpha around 0.75 to 0.95"
+                    f"alpha = {alpha:g}: below 0.5 the weighted cost is mostly energy, so {partner} and weighted_cost "
+                    f"are nearly equivalent (rank correlation {correlation:.2f}) and the front is short; they conflict "
+                    "for alpha around 0.75 to 0.95"
                 )
-            elif correlation > _RANK_CORRELATION_OF_ONE_QUESTION:
+            elif correlation > _REDUNDANT_RANK_CORRELATION:
                 notes.append(
-                    f"{first.name} and {second.name} ask nearly the same question (rank correlation "
+                    f"{first.name} and {second.name} are nearly equivalent objectives (rank correlation "
                     f"{correlation:.2f}): the front will be short"
                 )
     return notes
 
 
 def front_warnings(front: Columns, problem: Problem) -> list[str]:
-    """Say where a front touches the edge of what may be searched, and where it extrapolates."""
+    """Return warnings on designs of a front at the edge of the searched range, and outside the model's domain."""
     n = n_rows(front)
     if not n:
         return []
     notes = []
-    touches, n_touching = _touches(front, problem)
-    if touches:
+    edges, n_touching = _touched_edges(front, problem)
+    if edges:
         notes.append(
-            f"{n_touching:,} of {n:,} front designs touch the edge of the searched range ({'; '.join(touches)}): there "
-            "the range decides the answer, not the model. Add a floor (accuracy >= ...), or measure samples further out"
+            f"{n_touching:,} of {n:,} front designs touch the edge of the searched range ({'; '.join(edges)}): the "
+            "range limits them, not the model. Add a floor (accuracy >= ...), or measure samples further out"
         )
     outside = int(np.sum(is_extrapolated(front["domain_distance"])))
     if outside:
@@ -66,7 +66,7 @@ def front_warnings(front: Columns, problem: Problem) -> list[str]:
     return notes
 
 
-def _touches(front: Columns, problem: Problem) -> tuple[list[str], int]:
+def _touched_edges(front: Columns, problem: Problem) -> tuple[list[str], int]:
     counts: dict[str, int] = {}
     touching = np.zeros(n_rows(front), dtype=np.bool_)
     several, own = len(problem.regions) > 1, problem.study.own_columns
@@ -84,7 +84,7 @@ def _edges(
     knobs = region.knobs(front)
     edges = []
     for axis in region.axes:
-        # The fastest clock that a voltage carries is where the best designs belong, not an edge of the samples.
+        # The highest clock of a voltage is where optimal designs are, not a limit of the samples.
         if axis.name == CLOCK_SHARE or axis.labels or axis.is_fixed:
             continue
         unit = axis.to_unit(knobs[axis.name])

@@ -1,4 +1,8 @@
-"""SuggestedMeasurement on what to measure next: the design whose measurement would make the front most certain."""
+"""Next measurement: the design whose measurement is expected to reduce the variance of the front most.
+
+Optimal experimental design by expected variance reduction (D. A. Cohn, Z. Ghahramani and M. I. Jordan, "Active Learning
+with Statistical Models", Journal of Artificial Intelligence Research 4 (1996) 129-145).
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,13 +27,13 @@ _N_FRONT = 60
 
 @dataclass(frozen=True, slots=True)
 class SuggestedMeasurement:
-    """The design to measure next, and the share of the front's variance that its measurement is expected to remove."""
+    """Design to measure next, and the expected reduction of the front's variance by its measurement, as a share."""
 
     design: dict[str, object]
     reduction: float
 
     def text(self, own: Mapping[str, Column] | None = None) -> str:
-        """Return the advice in one line; `own` tells what the user's own knobs mean, otherwise their names do."""
+        """Return the suggestion in one line; `own` describes the user's own knobs."""
         columns = {name: (own or {}).get(name) or column_of(name) for name in self.design}
         knobs = ", ".join(
             f"{columns[name].label} {value if isinstance(value, str) else columns[name].text(float(str(value)))}"
@@ -37,8 +41,8 @@ class SuggestedMeasurement:
             if name != "family"
         )
         return (
-            f"to know the front better, measure {self.design['family']} at {knobs}: expected to remove "
-            f"{self.reduction:.0%} of the variance of its objectives"
+            f"next measurement: {self.design['family']} at {knobs}; expected to remove {self.reduction:.0%} of the "
+            "variance of the front's objectives"
         )
 
 
@@ -46,33 +50,33 @@ def best_measurement(
     candidates: Columns, front: Columns, *, objectives: Sequence[Objective], weights: CostWeights,
     model: PosteriorModel, draws: Draws,
 ) -> SuggestedMeasurement | None:  # fmt: skip
-    """Return the candidate whose measurement is expected to reduce the front's uncertainty most.
+    """Return the candidate whose measurement is expected to reduce the variance of the front most.
 
-    Measuring a design tells all of its targets, each with the scatter that the fit found. To first order the posterior
-    is normal, so the variance that a measurement removes does not depend on its outcome: it is
+    A measurement observes all targets of a design, each with the scatter of the fit. For a normal posterior (first
+    order) the removed variance does not depend on the outcome: it is
     Cov(objective, targets) (Cov(targets) + scatter)^-1 Cov(targets, objective), computed from the draws, in logarithms
     (accuracy in log-odds), as a share of the objectives' variance, averaged over objectives and designs of the front.
 
     Args:
-        candidates: designs that could be measured, knobs of shape (c,).
-        front: the designs whose objectives matter, knobs of shape (k,).
-        objectives: which objectives.
+        candidates: designs that can be measured, knobs of shape (c,).
+        front: designs whose objectives matter, knobs of shape (k,).
+        objectives: the objectives.
         weights: alpha and E_max of the weighted cost.
         model: the model.
         draws: its draws.
     """
     if not n_rows(candidates) or not n_rows(front):
         return None
-    wanted = _centered(_objective_draws(front, objectives, weights, model, draws))
-    wanted = wanted / np.maximum(np.std(wanted, axis=0), 1e-12)
+    on_front = _centered(_objective_draws(front, objectives, weights, model, draws))
+    on_front = on_front / np.maximum(np.std(on_front, axis=0), 1e-12)
     targets = list(draws)
-    told = predict_draws(model, draws, candidates, with_noise=False)
-    linked = _centered(np.stack([link(t, told[t]) for t in targets], axis=-1))  # (S, c, T)
+    measured = predict_draws(model, draws, candidates, with_noise=False)
+    linked = _centered(np.stack([link(t, measured[t]) for t in targets], axis=-1))  # (S, c, T)
     n_draws = len(linked)
     noise = np.diag([float(np.median(draws[t].noise)) ** 2 for t in targets])
     own = np.einsum("sct,scu->ctu", linked, linked) / n_draws + noise
-    shared = np.einsum("sct,sk->ctk", linked, wanted) / n_draws
-    removed = np.einsum("ctk,ctk->c", shared, np.linalg.solve(own, shared)) / wanted.shape[1]
+    shared = np.einsum("sct,sk->ctk", linked, on_front) / n_draws
+    removed = np.einsum("ctk,ctk->c", shared, np.linalg.solve(own, shared)) / on_front.shape[1]
     best = int(np.argmax(removed))
     design = {k: candidates[k][best] for k in knobs_of(candidates)}
     return SuggestedMeasurement(
@@ -80,10 +84,10 @@ def best_measurement(
     )
 
 
-def advice_for_model(model: PosteriorModel, draws: Draws) -> SuggestedMeasurement | None:
-    """Return the best next measurement for a model alone, with energy, latency and accuracy as the objectives.
+def suggest_for_model(model: PosteriorModel, draws: Draws) -> SuggestedMeasurement | None:
+    """Return the next measurement for a model without a study, with objectives energy, latency and accuracy.
 
-    The front is that of a scan of each family's domain, the candidates are the scan itself.
+    Candidates are a scan of each family's domain; the front is that of the scan.
     """
     objectives = [
         OBJECTIVES[name]
@@ -91,7 +95,7 @@ def advice_for_model(model: PosteriorModel, draws: Draws) -> SuggestedMeasuremen
         if not missing_needs(OBJECTIVES[name], model.targets)
     ] or [OBJECTIVES[name] for name in model.targets if name in OBJECTIVES]
     if not objectives or not isinstance(model, Surrogate):
-        return None  # what may be asked of other knobs is the space's to say, which a model alone does not have
+        return None  # the range of own knobs is declared by a space, which a model alone does not have
     scans, fronts = [], []
     for region in _whole_domain(model):
         designs = region.from_unit(low_discrepancy_points(len(region.axes), _N_CANDIDATES))
@@ -108,7 +112,7 @@ def advice_for_model(model: PosteriorModel, draws: Draws) -> SuggestedMeasuremen
 
 
 def subsample(front: Columns) -> Columns:
-    """Return at most 60 designs of a front, evenly picked."""
+    """Return at most 60 designs of a front, at even spacing."""
     n = n_rows(front)
     rows = np.unique(np.linspace(0, n - 1, min(n, _N_FRONT)).astype(np.int64)) if n else np.empty(0, dtype=np.int64)
     return take({name: front[name] for name in knobs_of(front)}, rows)
@@ -131,8 +135,8 @@ def _whole_domain(model: Surrogate) -> list[DesignSpace]:
 def _objective_draws(
     front: Columns, objectives: Sequence[Objective], weights: CostWeights, model: PosteriorModel, draws: Draws
 ) -> Float:
-    drawn = add_objectives(predict_draws(model, draws, front, with_noise=False), weights)
-    linked = [link(o.name, np.maximum(drawn[o.name], 1e-300)) for o in objectives]
+    columns = add_objectives(predict_draws(model, draws, front, with_noise=False), weights)
+    linked = [link(o.name, np.maximum(columns[o.name], 1e-300)) for o in objectives]
     return np.concatenate(linked, axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Importance: how much of each objective's variance over the searched region each knob explains (Sobol indices)."""
+"""Global sensitivity analysis: Sobol indices of each knob for each objective over the searched region."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,26 +11,26 @@ from explorer.problem.columns import Columns, Float, n_rows
 from explorer.problem.design_space import DesignSpace
 from explorer.problem.objectives import add_objectives
 
-_N = 1024  # base points of the Saltelli design; with it the indices of these smooth models are known to about 0.01
-_N_OF_DRAWS, _N_DRAWS = 512, 32  # an interval over draws bears more noise than a point
+_N = 1024  # base points of the Saltelli design: an error of about 0.01 for these smooth models
+_N_OF_DRAWS, _N_DRAWS = 512, 32  # intervals over draws tolerate more noise than point values
 _TAILS = (0.05, 0.95)
 
 
 def knob_importance(problem: Problem, *, seed: int = 0) -> tuple[dict[str, Any], ...]:
     """Return one row for each family, objective and knob: its first-order and total Sobol index.
 
-    The knobs are taken as independent and uniform over the region that a search may propose (uniform in the logarithm
-    where the axis is), so the answer depends on those ranges. A knob of first order 0.3 explains 30 % of the
-    objective's variance alone, of total order 0.4 another tenth together with others. Where the model has a posterior,
-    `total_lo` and `total_hi` hold 90 % of what its draws give: two knobs that the samples do not separate show it here.
+    Knobs are independent and uniform over the searched region (log-uniform on logarithmic axes), so the indices depend
+    on its ranges. A first-order index of 0.3 is 30 % of the objective's variance explained by the knob alone; a total
+    index of 0.4 adds 10 % by interactions. With a posterior, `total_lo` and `total_hi` are its 90 % interval: it is
+    wide for two knobs whose effects the samples do not separate.
 
     Args:
-        problem: the study with a model that is cheap enough to ask some ten thousand times.
+        problem: the study, with a model cheap enough for about ten thousand evaluations.
         seed: of the random points.
 
     Returns:
         Rows with `family`, `objective`, `knob`, `first_order`, `total`, and `total_lo`, `total_hi` (NaN without a
-        posterior). Knobs that are fixed have no row.
+        posterior). Fixed knobs have no row.
 
     Source: A. Saltelli et al., Computer Physics Communications 181 (2010) 259-270, as in `scipy.stats.sobol_indices`.
     """
@@ -49,18 +49,18 @@ def knob_importance(problem: Problem, *, seed: int = 0) -> tuple[dict[str, Any],
 def _indices(problem: Problem, region: DesignSpace, draws: Draws | None, seed: int) -> dict[str, Float]:
     n_objectives = len(problem.study.objectives)
 
-    def predicted(unit: Float) -> Float:
-        """Return the prediction's objectives, shape (objectives, n)."""
+    def predict(unit: Float) -> Float:
+        """Return the predicted objectives, shape (objectives, n)."""
         return problem.values(problem.evaluate(_designs(region, unit))).T
 
-    def drawn(unit: Float) -> Float:
-        """Return the objectives of every draw, shape (draws * objectives, n)."""
-        return _drawn(problem, draws or {}, _designs(region, unit))
+    def predict_draws(unit: Float) -> Float:
+        """Return the objectives in every draw, shape (draws * objectives, n)."""
+        return _posterior_objectives(problem, draws or {}, _designs(region, unit))
 
-    first, total = _sobol(predicted, region, n=_N, seed=seed)
+    first, total = _sobol(predict, region, n=_N, seed=seed)
     low = high = np.full_like(total, np.nan)
     if draws:
-        _, totals = _sobol(drawn, region, n=_N_OF_DRAWS, seed=seed)
+        _, totals = _sobol(predict_draws, region, n=_N_OF_DRAWS, seed=seed)
         low, high = np.quantile(totals.reshape(-1, n_objectives, len(region.axes)), _TAILS, axis=0)
     return {
         "first_order": first,
@@ -74,11 +74,11 @@ def _sobol(values: Callable[[Float], Float], region: DesignSpace, *, n: int, see
     """Return first-order and total indices of functions of the unit cube, shape (functions, axes) each."""
     from scipy.stats import sobol_indices, uniform
 
-    dists: Any = [uniform()] * len(region.axes)  # scipy's stubs do not see that its own distributions have a ppf
-    found = sobol_indices(func=values, n=n, dists=dists, rng=np.random.default_rng(seed))
-    # A constant objective has no variance to explain; what is left of a small negative index is noise of the estimate.
-    first, total = (np.clip(np.nan_to_num(order), 0.0, 1.0) for order in (found.first_order, found.total_order))
-    # scipy drops an axis of length one, be it of functions or of knobs.
+    dists: Any = [uniform()] * len(region.axes)  # scipy's stubs do not declare ppf of its distributions
+    indices = sobol_indices(func=values, n=n, dists=dists, rng=np.random.default_rng(seed))
+    # A constant objective has no variance (NaN); small negative indices are noise of the estimator.
+    first, total = (np.clip(np.nan_to_num(order), 0.0, 1.0) for order in (indices.first_order, indices.total_order))
+    # scipy squeezes axes of length one, of functions and of knobs.
     return first.reshape(-1, len(region.axes)), total.reshape(-1, len(region.axes))
 
 
@@ -87,17 +87,17 @@ def _designs(region: DesignSpace, unit: Float) -> Columns:
 
 
 def _draws(problem: Problem) -> Draws | None:
-    """Return draws of the targets that the objectives need; None where the model has no posterior."""
+    """Return draws of the targets that the objectives need; None for a model without a posterior."""
     model = problem.evaluator
     if not isinstance(model, PosteriorModel):
         return None
     needed = {name for objective in problem.study.objectives for name in objective.needs}
-    every: Any = posterior_draws(model, n=_N_DRAWS)  # of one kind or the other, which a comprehension cannot tell
-    return {name: drawn for name, drawn in every.items() if name in needed}
+    every: Any = posterior_draws(model, n=_N_DRAWS)  # the comprehension below loses the type of the union
+    return {name: target for name, target in every.items() if name in needed}
 
 
-def _drawn(problem: Problem, draws: Draws, designs: Columns) -> Float:
-    """Return the objectives of every draw, shape (draws * objectives, n)."""
+def _posterior_objectives(problem: Problem, draws: Draws, designs: Columns) -> Float:
+    """Return the objectives in every draw, shape (draws * objectives, n)."""
     model, objectives = problem.evaluator, problem.study.objectives
     if not isinstance(model, PosteriorModel):
         return np.empty((0, n_rows(designs)))

@@ -1,8 +1,8 @@
-"""Alternatives: untried designs that a front has to be held against, for a search tries what its model likes best.
+"""Untried designs: alternatives that the front of a search is compared with in front probabilities.
 
-In one draw of what the samples allow, the designs that were tried lie somewhere behind the front that is true there:
-the model's own front was proposed, and the draw has another. Designs around the front, in every direction that a knob
-can take, and a scan of the whole space stand for what was not tried.
+A search proposes the front of its model's prediction, but the front of a posterior draw is another one. Among evaluated
+designs alone, front probabilities would be too large. Mutations of the front along all knobs and a scan of the space
+represent the designs that were not evaluated.
 """
 
 import numpy as np
@@ -11,38 +11,38 @@ from explorer.models.evaluation import Problem
 from explorer.problem.columns import Columns, Float, n_rows, stack, take
 from explorer.problem.design_space import DesignSpace
 
-_SCANNED = 512
-_STEP = 0.15  # median size of a step, as a share of an axis; from small ones to half of it
-_OTHER_CHOICE = 0.15
+_N_SCANNED = 512
+_STEP = 0.15  # median of the log-normal step size, as a share of an axis
+_RESAMPLED_CHOICE_SHARE = 0.15
 
 
 def untried_designs(front: Columns, problem: Problem, *, n: int, seed: int = 0) -> Columns:
-    """Return about n untried designs, assessed: around the designs of a front, and anywhere.
+    """Return evaluated designs: about n mutations of the designs of a front, and a scan of the space.
 
     Args:
         front: the knobs of its designs, shape (k,) each.
         problem: the study.
-        n: how many around it.
-        seed: of the steps.
+        n: number of mutations.
+        seed: of the mutations and the scan.
     """
     rng = np.random.default_rng(seed)
-    tables = [problem.sample(_SCANNED, seed=seed)]
+    tables = [problem.sample(_N_SCANNED, seed=seed)]
     families = front["family"].astype(str)
     for family, region in problem.regions.items():
         own = take(front, np.flatnonzero(families == family))
         if n_rows(own):
-            share = max(1, n * n_rows(own) // n_rows(front))
-            tables.append(problem.evaluate(region.from_unit(_around(own, region, share, rng))))
+            n_mutated = max(1, n * n_rows(own) // n_rows(front))
+            tables.append(problem.evaluate(region.from_unit(_mutate(own, region, n_mutated, rng))))
     return stack([{name: table[name] for name in tables[0]} for table in tables])
 
 
-def _around(designs: Columns, region: DesignSpace, n: int, rng: np.random.Generator) -> Float:
-    """Return points of the unit cube around designs of a region, shape (n, d)."""
+def _mutate(designs: Columns, region: DesignSpace, n: int, rng: np.random.Generator) -> Float:
+    """Return n mutations of designs of a region as points of its unit cube, shape (n, d)."""
     knobs = region.knobs(designs)
     unit = np.stack([axis.to_unit(knobs[axis.name]) for axis in region.axes], axis=-1)
     parents = unit[np.arange(n) % len(unit)]
     size = _STEP * np.exp(rng.normal(size=(n, 1)))
-    moved = parents + rng.normal(size=parents.shape) * size * (rng.random(parents.shape) < 0.6)
+    mutated = parents + rng.normal(size=parents.shape) * size * (rng.random(parents.shape) < 0.6)
     is_choice = np.array([bool(axis.labels) for axis in region.axes])
-    other = np.where(rng.random(parents.shape) < _OTHER_CHOICE, rng.random(parents.shape), parents)
-    return np.clip(np.where(is_choice, other, moved), 0.0, 1.0)
+    choices = np.where(rng.random(parents.shape) < _RESAMPLED_CHOICE_SHARE, rng.random(parents.shape), parents)
+    return np.clip(np.where(is_choice, choices, mutated), 0.0, 1.0)

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from explorer.pareto.decision import rules
 from explorer.pareto.decision.weighted_sum import alpha_sweep
-from explorer.pareto.results.results import WORDS, Results
+from explorer.pareto.results.results import ANNOTATION_COLUMNS, Results
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, Column, Columns, bounds, knobs_of, n_rows, take
 from explorer.problem.objectives import OBJECTIVES, CostWeights
@@ -40,7 +40,7 @@ def live_data(results: Results, *, place: str) -> dict[str, Any]:
     stored, default = results.provenance.get("question", {}), CostWeights()
     alpha, energy_max = (float(stored.get(name, getattr(default, name))) for name in ("alpha", "energy_max_j"))
     sweep = alpha_sweep(front, energy_max_j=1.0) if {"accuracy", "energy_j"} <= front.keys() else None
-    knee = rules.knee(results, front).shown if n_rows(front) else np.zeros(0)
+    knee = rules.knee(results, front).value if n_rows(front) else np.zeros(0)
     names = _numbers(front)
     targets = [name for name in names if name in COLUMNS and COLUMNS[name].kind in {"prediction", "objective"}]
     rows = thin_front(front, columns=targets, sweep=sweep, knee=knee)
@@ -86,7 +86,7 @@ def _numbers(front: Columns) -> list[str]:
 
 
 def _words(front: Columns) -> list[str]:
-    return [name for name in WORDS if name in front]
+    return [name for name in ANNOTATION_COLUMNS if name in front]
 
 
 def _categories(front: Columns) -> list[str]:

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 from explorer.models.evaluation import Problem
 from explorer.models.online.input_space import build_input_space
 from explorer.models.online.surrogate import OnlineSurrogate, fit_online
-from explorer.pareto.acquisition.candidate_pool import CandidatePool, Key, placed, scanned
+from explorer.pareto.acquisition.candidate_pool import CandidatePool, Key, pool_of_designs, pool_of_scan
 from explorer.pareto.acquisition.expected_improvement import SearchHistory, posterior_objectives, select_by_ehvi
 from explorer.problem.columns import Float, take
 from explorer.search.encoding import Encoding, columns_of
@@ -181,8 +181,8 @@ class LearningSampler(BaseSampler):
         """Return a new design of a space-filling sequence; a repeated one if no other is left."""
         excluded = _excluded_keys(observations)
         for n in _SPREAD_SIZES:
-            pool = scanned(self._problem.regions, n, seed=self._seed)
-            remaining = pool.without(excluded)
+            pool = pool_of_scan(self._problem.regions, n, seed=self._seed)
+            remaining = pool.excluding(excluded)
             if remaining.n:
                 return remaining.rows(np.array([0]))
             if pool.is_whole:
@@ -197,7 +197,7 @@ class LearningSampler(BaseSampler):
         """Return a proposal of TPE; an initial design if TPE samples independently or repeats a design."""
         params = self._tpe(trial.number).sample_relative(study, trial, self._space)
         if self._space.keys() <= params.keys():
-            (key,) = placed(self._problem.regions, self._encoding.decode(columns_of([params]), n=1)).keys
+            (key,) = pool_of_designs(self._problem.regions, self._encoding.decode(columns_of([params]), n=1)).keys
             if key not in _excluded_keys(observations):
                 return params
         return self._params(self._initial_design(observations, trial.number))

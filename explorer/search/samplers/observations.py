@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.models.evaluation import Problem
-from explorer.pareto.acquisition.candidate_pool import CandidatePool, placed
+from explorer.pareto.acquisition.candidate_pool import CandidatePool, pool_of_designs
 from explorer.pareto.geometry.dominance import to_minimization
 from explorer.problem.columns import TARGETS, Columns, Float
 from explorer.problem.objectives import OBJECTIVES
@@ -83,7 +83,7 @@ def observations_from(trials: Sequence[FrozenTrial], problem: Problem, *, exclud
         n_samples=np.array([_n_samples(t) for t in complete], dtype=np.float64),
         values=to_minimization(values, objectives),
         is_feasible=is_feasible_of(complete),
-        done=placed(problem.regions, designs),
+        done=pool_of_designs(problem.regions, designs),
         pending=_pool(waiting, names, problem),
         failed=_pool(failed, names, problem),
     )
@@ -140,4 +140,4 @@ def _pool(trials: Sequence[FrozenTrial], names: set[str], problem: Problem) -> C
     attrs = [[t.system_attrs.get(kind, {}) for kind in (PROPOSED_ATTR, "fixed_params")] for t in trials]
     params = [{**proposed, **fixed, **t.params} for (proposed, fixed), t in zip(attrs, trials, strict=True)]
     params = [p for p in params if names <= p.keys() and encoding.has_choices(p)]
-    return placed(problem.regions, encoding.decode(columns_of(params), n=len(params)))
+    return pool_of_designs(problem.regions, encoding.decode(columns_of(params), n=len(params)))

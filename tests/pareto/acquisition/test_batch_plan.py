@@ -1,4 +1,4 @@
-"""Planning N designs: the best picture of the exact front that N designs can be, for every kind of question."""
+"""Batch plan: N designs reach nearly all hypervolume of the exact front, for every kind of problem."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,8 +16,8 @@ from explorer.problem.columns import Columns, knobs_of, n_rows, stack, take
 from explorer.problem.constraints import parse_constraint
 
 
-def reached(problem: Problem, designs: Columns, reference: Sequence[float]) -> float:
-    """Return the share of the exact front's hypervolume that designs reach."""
+def hypervolume_share(problem: Problem, designs: Columns, reference: Sequence[float]) -> float:
+    """Return the hypervolume of designs as a share of that of the exact front."""
     columns, exact = problem.evaluate(designs), exact_front(problem, reference)
     assert exact is not None
     values = problem.values(columns)[columns["is_feasible"]]
@@ -33,23 +33,23 @@ def keys(designs: Columns) -> list[tuple[object, ...]]:
     [("edp-accuracy", 200, 0.985), ("edp-accuracy", 500, 0.999), ("power-cap", 200, 0.985), ("paper", 200, 0.985),
      ("all-families", 200, 0.99), ("energy-latency-accuracy", 200, 0.97)],
 )  # fmt: skip
-def test_few_designs_reach_nearly_everything(name: str, n: int, least: float) -> None:
+def test_plan_reaches_nearly_all_hypervolume(name: str, n: int, least: float) -> None:
     problem = load(name)
     reference = problem.study.reference_point
     assert reference is not None
-    planned = batch_plan(problem, reference, n)
+    plan = batch_plan(problem, reference, n)
 
-    assert n_rows(planned) == n == len(set(keys(planned)))
-    assert problem.evaluate(planned)["is_feasible"].all()
-    assert reached(problem, planned, reference) > least
+    assert n_rows(plan) == n == len(set(keys(plan)))
+    assert problem.evaluate(plan)["is_feasible"].all()
+    assert hypervolume_share(problem, plan, reference) > least
 
 
-def test_each_design_adds_less_than_the_one_before_and_every_prefix_is_a_good_picture() -> None:
+def test_gains_decrease_along_the_plan() -> None:
     problem = load("edp-accuracy")
     reference = problem.study.reference_point
     assert reference is not None
-    planned = batch_plan(problem, reference, 60)
-    values, objectives = problem.values(problem.evaluate(planned)), problem.study.objectives
+    plan = batch_plan(problem, reference, 60)
+    values, objectives = problem.values(problem.evaluate(plan)), problem.study.objectives
     volumes = np.array([hypervolume(values[:n], reference, objectives) for n in range(61)])
     gains = np.diff(volumes)
 
@@ -57,17 +57,19 @@ def test_each_design_adds_less_than_the_one_before_and_every_prefix_is_a_good_pi
     assert volumes[20] > 0.96 * volumes[60]
 
 
-def test_the_same_seed_gives_the_same_plan_and_another_seed_as_good_a_one() -> None:
+def test_same_seed_gives_the_same_plan() -> None:
     problem = load("edp-accuracy")
     reference = problem.study.reference_point
     assert reference is not None
-    one, same, other = (batch_plan(problem, reference, 50, seed=seed) for seed in (1, 1, 2))
+    first, repeated, different = (batch_plan(problem, reference, 50, seed=seed) for seed in (1, 1, 2))
 
-    assert keys(one) == keys(same) != keys(other)
-    assert reached(problem, other, reference) == pytest.approx(reached(problem, one, reference), rel=1e-3)
+    assert keys(first) == keys(repeated) != keys(different)
+    assert hypervolume_share(problem, different, reference) == pytest.approx(
+        hypervolume_share(problem, first, reference), rel=1e-3
+    )
 
 
-def test_what_was_tried_is_not_planned_again_and_makes_the_plan_go_on_where_it_stopped() -> None:
+def test_plan_continues_from_evaluated_designs() -> None:
     problem = load("edp-accuracy")
     reference = problem.study.reference_point
     assert reference is not None
@@ -76,18 +78,20 @@ def test_what_was_tried_is_not_planned_again_and_makes_the_plan_go_on_where_it_s
     both = stack([first, later])
 
     assert not set(keys(first)) & set(keys(later))
-    assert reached(problem, both, reference) > 0.999 * reached(problem, batch_plan(problem, reference, 160), reference)
+    assert hypervolume_share(problem, both, reference) > 0.999 * hypervolume_share(
+        problem, batch_plan(problem, reference, 160), reference
+    )
 
 
-def test_where_nothing_is_feasible_the_designs_that_miss_by_least_are_planned() -> None:
+def test_least_infeasible_designs_are_plan() -> None:
     problem = load("power-cap")
     impossible = replace(problem.study, constraints=(parse_constraint("power_w <= 1 W"),))
-    asked = replace(problem, study=impossible)
-    columns = asked.evaluate(batch_plan(asked, (5.0, 0.86), 40))
-    anywhere = asked.sample(4096)["power_w"]
+    constrained = replace(problem, study=impossible)
+    columns = constrained.evaluate(batch_plan(constrained, (5.0, 0.86), 40))
+    scan = constrained.sample(4096)["power_w"]
 
     assert len(columns["power_w"]) == 40
-    assert columns["power_w"].max() < np.quantile(anywhere, 0.02)
+    assert columns["power_w"].max() < np.quantile(scan, 0.02)
 
 
 FINITE = """
@@ -100,26 +104,26 @@ points = [{ voltage = 0.85, frequency = 2.1 }, { voltage = 0.9, frequency = 2.3 
 """
 
 
-def test_of_finitely_many_designs_the_front_comes_first_then_layer_after_layer(tmp_path: Path) -> None:
+def test_finite_space_is_plan_rank_by_rank(tmp_path: Path) -> None:
     (tmp_path / "space.toml").write_text(FINITE, encoding="utf-8")
     (tmp_path / "study.toml").write_text('space = "./space.toml"\nobjectives = ["edp_js", "accuracy"]\n', "utf-8")
     problem = load(str(tmp_path / "study.toml"))
-    planned = batch_plan(problem, (5.0, 0.8), 48)
+    plan = batch_plan(problem, (5.0, 0.8), 48)
     front = batch_plan(problem, (5.0, 0.8), 10)
 
-    assert n_rows(planned) == 48 == len(set(keys(planned)))
-    assert keys(planned)[:10] == keys(front)
+    assert n_rows(plan) == 48 == len(set(keys(plan)))
+    assert keys(plan)[:10] == keys(front)
     assert n_rows(batch_plan(problem, (5.0, 0.8), 100)) == 48
-    assert n_rows(batch_plan(problem, (5.0, 0.8), 100, known=problem.evaluate(take(planned, np.arange(40))))) == 8
-    values = problem.values(problem.evaluate(planned)) * np.array([1, -1])
-    for i in range(10, 48):  # nothing is dominated by what comes after it
+    assert n_rows(batch_plan(problem, (5.0, 0.8), 100, known=problem.evaluate(take(plan, np.arange(40))))) == 8
+    values = problem.values(problem.evaluate(plan)) * np.array([1, -1])
+    for i in range(10, 48):  # no design is dominated by a later one
         assert not ((values[i + 1 :] <= values[i]).all(axis=1) & (values[i + 1 :] < values[i]).any(axis=1)).any()
 
 
-def test_two_objectives_that_do_not_conflict_still_give_as_many_designs_as_asked(tmp_path: Path) -> None:
-    """Energy and EDP fall together at the edge of the domain: the front is a point or a few."""
+def test_plan_is_full_where_objectives_do_not_conflict(tmp_path: Path) -> None:
+    """Size and energy have a common minimum at the edge of the domain: the front has one or a few points."""
     (tmp_path / "study.toml").write_text('space = "cnn"\nobjectives = ["size_bytes", "energy_j"]\n', "utf-8")
     problem = load(str(tmp_path / "study.toml"))
-    planned = batch_plan(problem, (1e9, 50.0), 64)
+    plan = batch_plan(problem, (1e9, 50.0), 64)
 
-    assert n_rows(planned) == 64 == len(set(keys(planned)))
+    assert n_rows(plan) == 64 == len(set(keys(plan)))

@@ -1,4 +1,4 @@
-"""Applying designs to a device: the nearest clock of its own table, with the voltage that the table gives it."""
+"""Designs on a device: the nearest clock of the device's table, with the voltage of that operating point."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ TABLE = OperatingPoints((0.8, 0.9, 1.1), (5e8, 1e9, 2e9), (1.0, 2.0, 5.0))
 
 
 @given(clocks=st.lists(st.floats(1e8, 5e9), min_size=1, max_size=8), volts=st.floats(0.5, 1.5))
-def test_what_is_applied_is_a_row_of_the_table_and_nothing_else_changes(clocks: list[float], volts: float) -> None:
+def test_snapped_designs_are_rows_of_the_device_table(clocks: list[float], volts: float) -> None:
     n = len(clocks)
     designs = {
         "family": np.array(["A"] * n, dtype=object),
@@ -23,37 +23,38 @@ def test_what_is_applied_is_a_row_of_the_table_and_nothing_else_changes(clocks: 
         "precision": np.array(["int8"] * n, dtype=object),
         "accuracy": np.full(n, 0.9),
     }
-    applied = snap(designs, TABLE)
+    snapped = snap(designs, TABLE)
     listed = set(zip(TABLE.voltage_v, TABLE.frequency_hz, TABLE.power_w, strict=True))
 
-    columns = (applied["voltage_v"], applied["frequency_hz"], applied[POINT_POWER])
+    columns = (snapped["voltage_v"], snapped["frequency_hz"], snapped[POINT_POWER])
     assert set(zip(*[c.tolist() for c in columns], strict=True)) <= listed
-    assert applied["pruning_ratio"].tolist() == designs["pruning_ratio"].tolist()
-    assert applied["precision"].tolist() == designs["precision"].tolist()
-    assert "accuracy" not in applied  # a prediction of the design as it was
+    assert snapped["pruning_ratio"].tolist() == designs["pruning_ratio"].tolist()
+    assert snapped["precision"].tolist() == designs["precision"].tolist()
+    assert "accuracy" not in snapped  # a prediction of the original design
 
 
-def test_a_listed_clock_stays_whatever_its_voltage_was() -> None:
+def test_listed_clock_is_kept_at_any_voltage() -> None:
     designs = {"family": np.array(["A"]), "voltage_v": np.array([1.3]), "frequency_hz": np.array([1e9])}
 
     assert (snap(designs, TABLE)["frequency_hz"][0], snap(designs, TABLE)["voltage_v"][0]) == (1e9, 0.9)
 
 
 @pytest.mark.parametrize(
-    ("designs", "told"),
+    ("designs", "message"),
     [
         pytest.param({"family": np.array(["A"])}, "no clock", id="no clock"),
         pytest.param({"voltage_v": np.ones(1), "frequency_hz": np.array([1e9])}, "lists no voltages", id="no volts"),
         pytest.param({"row": np.array(["row 2"]), "frequency_hz": np.array([1e9])}, "rows of a table", id="rows"),
     ],
 )
-def test_what_cannot_be_applied_is_refused(designs: dict[str, "np.ndarray[tuple[int], np.dtype[np.float64]]"],
-                                           told: str) -> None:  # fmt: skip
-    with pytest.raises(WrongUsage, match=told):
+def test_designs_without_a_valid_operating_point_are_refused(
+    designs: dict[str, "np.ndarray[tuple[int], np.dtype[np.float64]]"], message: str
+) -> None:
+    with pytest.raises(WrongUsage, match=message):
         snap(designs, OperatingPoints((), (5e8, 1e9)))
 
 
-def test_a_device_that_shows_no_voltage_serves_designs_without_one() -> None:
+def test_device_without_voltages_serves_designs_without_one() -> None:
     designs = {"family": np.array(["A"]), "frequency_hz": np.array([9e8])}
 
     assert snap(designs, OperatingPoints((), (5e8, 1e9)))["frequency_hz"].tolist() == [1e9]

@@ -1,12 +1,11 @@
-"""Choosing: each rule picks what its definition says, inside the domain, and says so when it cannot."""
+"""Selection rules: each selects the design of its definition inside the domain, or raises with the reason."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from explorer.api import choose, run
-from explorer.api import load_results as results
+from explorer.api import choose, load_results, run
 from explorer.errors import NoFeasibleDesign, WrongUsage
 from explorer.paper.equations import weighted_cost
 from explorer.pareto.results.results import Results
@@ -38,85 +37,85 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(folder: Path) -> Results:
-    return results(folder)
+def front_results(folder: Path) -> Results:
+    return load_results(folder)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.7, 0.9, 1.0])
-def test_by_alpha_no_design_of_the_front_has_a_lower_cost(folder: Path, found: Results, alpha: float) -> None:
+def test_alpha_rule_minimizes_the_weighted_cost(folder: Path, front_results: Results, alpha: float) -> None:
     choice = choose(folder, alpha=alpha)
 
-    front = found.front_columns
+    front = front_results.front_columns
     costs = weighted_cost(front["accuracy"], front["energy_j"], energy_max=39.6, alpha=alpha)
-    mine = weighted_cost(choice.design["accuracy"], choice.design["energy_j"], energy_max=39.6, alpha=alpha)
-    assert mine == costs.min()
+    cost = weighted_cost(choice.design["accuracy"], choice.design["energy_j"], energy_max=39.6, alpha=alpha)
+    assert cost == costs.min()
 
 
-def test_results_that_are_read_already_can_be_chosen_from_again_and_again(folder: Path, found: Results) -> None:
-    once, again = choose(folder, knee=True), choose(found, knee=True)
+def test_results_object_and_folder_give_the_same_choice(folder: Path, front_results: Results) -> None:
+    from_folder, from_object = choose(folder, knee=True), choose(front_results, knee=True)
 
-    assert once[0].design["design_id"] == again[0].design["design_id"]
-    assert once[1]["rule"] == again[1]["rule"]
+    assert from_folder.design["design_id"] == from_object.design["design_id"]
+    assert from_folder.record["rule"] == from_object.record["rule"]
 
 
-def test_the_knee_is_furthest_from_the_line_through_the_extremes(folder: Path, found: Results) -> None:
+def test_knee_is_furthest_from_the_line_through_the_extremes(folder: Path, front_results: Results) -> None:
     choice = choose(folder, knee=True)
 
-    values = np.stack([found.front_columns["edp_js"], -found.front_columns["accuracy"]], axis=-1)
+    values = np.stack([front_results.front_columns["edp_js"], -front_results.front_columns["accuracy"]], axis=-1)
     scaled = (values - values.min(axis=0)) / np.ptp(values, axis=0)
     start, end = scaled[np.argmin(scaled[:, 0])], scaled[np.argmin(scaled[:, 1])]
     along = (end - start) / np.linalg.norm(end - start)
-    away = scaled - start
-    distance = np.abs(along[0] * away[:, 1] - along[1] * away[:, 0])
-    assert choice.design["design_id"] == found.front_columns["design_id"][np.argmax(distance)]
+    offset = scaled - start
+    distance = np.abs(along[0] * offset[:, 1] - along[1] * offset[:, 0])
+    assert choice.design["design_id"] == front_results.front_columns["design_id"][np.argmax(distance)]
 
 
-def test_under_a_condition_the_least_column_is_that_of_the_designs_that_meet_it(folder: Path, found: Results) -> None:
+def test_column_rule_minimizes_under_a_condition(folder: Path, front_results: Results) -> None:
     choice = choose(folder, minimize="edp_js", where=["accuracy >= 0.92"])
 
-    front = found.front_columns
+    front = front_results.front_columns
     assert choice.design["accuracy"] >= 0.92
     assert choice.design["edp_js"] == front["edp_js"][front["accuracy"] >= 0.92].min()
     assert choice.runner_up is not None
     assert choice.runner_up["edp_js"] > choice.design["edp_js"]
 
 
-def test_minimizing_what_should_be_large_takes_the_largest(folder: Path, found: Results) -> None:
+def test_column_rule_maximizes_a_maximized_objective(folder: Path, front_results: Results) -> None:
     choice = choose(folder, minimize="accuracy")
 
-    assert choice.design["accuracy"] == found.front_columns["accuracy"].max()
+    assert choice.design["accuracy"] == front_results.front_columns["accuracy"].max()
 
 
-def test_the_price_of_a_point_of_accuracy_names_a_design_that_has_it(folder: Path, found: Results) -> None:
+def test_marginal_cost_names_a_design_one_point_more_accurate(folder: Path, front_results: Results) -> None:
     choice = choose(folder, minimize="edp_js")
 
     number = int(choice.price.split("design ")[1].split(")")[0])
-    row = int(np.flatnonzero(found.table["design_id"] == number)[0])
-    assert found.table["accuracy"][row] >= choice.design["accuracy"] + 0.01
+    row = int(np.flatnonzero(front_results.table["design_id"] == number)[0])
+    assert front_results.table["accuracy"][row] >= choice.design["accuracy"] + 0.01
     assert "edp_js" in choice.price
 
 
-def test_a_design_by_number_is_taken_and_told_where_another_beats_it(folder: Path, found: Results) -> None:
-    beaten = int(found.table["design_id"][np.flatnonzero(~found.is_front)[0]])
+def test_dominated_design_can_be_selected_with_a_warning(folder: Path, front_results: Results) -> None:
+    dominated = int(front_results.table["design_id"][np.flatnonzero(~front_results.is_front)[0]])
 
-    choice = choose(folder, design=beaten)
+    choice = choose(folder, design=dominated)
     payload = choice.record
 
-    assert choice.design["design_id"] == beaten
+    assert choice.design["design_id"] == dominated
     assert "NOT on the front" in payload["rule"]["text"]
 
 
-def test_conditions_that_nothing_meets_tell_the_nearest_miss(folder: Path) -> None:
+def test_unmet_condition_reports_the_closest_value(folder: Path) -> None:
     with pytest.raises(NoFeasibleDesign, match=r"accuracy >= 0.99: nearest is 0\.9\d+"):
         choose(folder, knee=True, where=["accuracy >= 0.99"])
 
 
-def test_a_number_that_is_no_design_is_refused(folder: Path) -> None:
+def test_unknown_design_number_is_refused(folder: Path) -> None:
     with pytest.raises(WrongUsage, match="there is no design 99999"):
         choose(folder, design=99999)
 
 
-def test_extrapolated_designs_are_refused_unless_asked_for(tmp_path: Path) -> None:
+def test_extrapolated_designs_are_refused_by_default(tmp_path: Path) -> None:
     (tmp_path / "wide.toml").write_text(WIDE)
     (tmp_path / "study.toml").write_text(UNENFORCED)
     done = run(str(tmp_path / "study.toml"), out=tmp_path / "out").results
@@ -132,6 +131,6 @@ def test_extrapolated_designs_are_refused_unless_asked_for(tmp_path: Path) -> No
     assert payload["is_extrapolated"] is True
 
 
-def test_an_energy_maximum_of_zero_is_refused_not_taken_for_the_default(folder: Path) -> None:
+def test_zero_energy_maximum_is_refused(folder: Path) -> None:
     with pytest.raises(WrongUsage, match="energy_max = 0"):
         choose(folder, alpha=0.5, energy_max_j=0.0)

@@ -1,4 +1,4 @@
-"""The sweep over alpha finds every design that the weighted cost can pick, and where its answer changes."""
+"""Alpha sweep: all optima of the weighted cost, and the alpha at which the optimum switches."""
 
 import numpy as np
 import pytest
@@ -28,19 +28,19 @@ def _least(candidates: Columns, alpha: float) -> float:
 
 
 @given(st.lists(st.tuples(shares, joules), min_size=1, max_size=30), st.integers(0, 1000))
-def test_between_two_changes_the_winner_has_the_least_cost(rows: list[tuple[float, float]], place: int) -> None:
-    """The oracle is the cost itself, of every candidate, at any alpha."""
+def test_optimum_of_each_interval_has_the_least_cost(rows: list[tuple[float, float]], permille: int) -> None:
+    """Compared with the weighted cost of every candidate at any alpha."""
     candidates = _candidates([a for a, _ in rows], [e for _, e in rows])
     sweep = alpha_sweep(candidates, energy_max_j=ENERGY_MAX)
-    alpha = place / 1000
-    winner = sweep.rows[np.searchsorted(sweep.begins, alpha, side="right") - 1]
-    one = {name: values[winner : winner + 1] for name, values in candidates.items()}
+    alpha = permille / 1000
+    optimum = sweep.rows[np.searchsorted(sweep.begins, alpha, side="right") - 1]
+    one = {name: values[optimum : optimum + 1] for name, values in candidates.items()}
 
     assert _least(one, alpha) == pytest.approx(_least(candidates, alpha), abs=1e-12)
 
 
 @given(st.lists(st.tuples(shares, joules), min_size=1, max_size=30))
-def test_winners_grow_in_accuracy_and_energy_with_alpha(rows: list[tuple[float, float]]) -> None:
+def test_accuracy_and_energy_of_the_optimum_rise_with_alpha(rows: list[tuple[float, float]]) -> None:
     candidates = _candidates([a for a, _ in rows], [e for _, e in rows])
     sweep = alpha_sweep(candidates, energy_max_j=ENERGY_MAX)
 
@@ -50,21 +50,21 @@ def test_winners_grow_in_accuracy_and_energy_with_alpha(rows: list[tuple[float, 
     assert sweep.n_never == len(rows) - len(sweep.rows)
 
 
-def test_a_concave_part_is_never_picked() -> None:
-    """The middle design beats neither neighbour's line: a weighted sum steps over it, whatever the weight."""
+def test_unsupported_design_is_never_optimal() -> None:
+    """The middle design is above the line between its neighbours: no weight makes it optimal."""
     sweep = alpha_sweep(_candidates([0.90, 0.91, 0.95], [10.0, 20.0, 21.0]), energy_max_j=ENERGY_MAX)
 
     assert sweep.rows.tolist() == [0, 2]
     assert sweep.n_never == 1
 
 
-def test_designs_outside_the_domain_are_not_offered() -> None:
+def test_designs_outside_the_domain_are_left_out() -> None:
     sweep = alpha_sweep(_candidates([0.90, 0.95], [10.0, 20.0], [0.0, 0.9]), energy_max_j=ENERGY_MAX)
 
     assert sweep.rows.tolist() == [0]
 
 
-def test_nothing_to_choose_from_is_an_empty_sweep() -> None:
+def test_no_candidates_give_an_empty_sweep() -> None:
     sweep = alpha_sweep(_candidates([], []), energy_max_j=ENERGY_MAX)
 
     assert len(sweep.rows) == len(sweep.begins) == 0

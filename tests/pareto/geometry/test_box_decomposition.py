@@ -1,4 +1,4 @@
-"""Boxes: what a point would gain is the difference of two hypervolumes, however the boxes came about."""
+"""Box decomposition: hypervolume improvements equal differences of hypervolumes, for any order of updates."""
 
 from itertools import permutations
 
@@ -17,7 +17,7 @@ from explorer.pareto.geometry.box_decomposition import (
 )
 from explorer.problem.columns import Float
 
-# Tenths: points that are equal, or lie on one line, are what a cut into boxes stumbles over.
+# Multiples of 0.1 make equal and collinear points common: the degenerate cases of a box decomposition.
 tenths = st.integers(0, 12).map(lambda i: i / 10)
 REFERENCE = 1.0
 
@@ -30,24 +30,24 @@ def volume(points: Float, m: int) -> float:
     return float(moocore.hypervolume(points, ref=np.full(m, REFERENCE))) if len(points) else 0.0
 
 
-def slow_gains(points: Float, front: Float) -> list[float]:
-    """Return what each point would add, from two whole hypervolumes."""
+def brute_force_improvements(points: Float, front: Float) -> list[float]:
+    """Return the hypervolume that each point adds, as a difference of two hypervolumes."""
     m = points.shape[1]
     return [volume(np.vstack([front, point]), m) - volume(front, m) for point in points]
 
 
 @pytest.mark.parametrize("m", [2, 3, 4])
 @given(data=st.data())
-def test_a_gain_is_the_difference_of_two_hypervolumes(m: int, data: st.DataObject) -> None:
+def test_improvement_is_the_difference_of_two_hypervolumes(m: int, data: st.DataObject) -> None:
     front, points = data.draw(tables(m, 12)), data.draw(tables(m, 6, least=1))
 
     assert hypervolume_improvement(points, box_decomposition(front, np.full(m, REFERENCE))) == pytest.approx(
-        slow_gains(points, front), abs=1e-12
+        brute_force_improvements(points, front), abs=1e-12
     )
 
 
 @given(front=tables(1, 8), points=tables(1, 6, least=1))
-def test_with_one_objective_a_gain_is_how_much_is_saved(front: Float, points: Float) -> None:
+def test_improvement_of_one_objective_is_the_decrease(front: Float, points: Float) -> None:
     best = min([REFERENCE, *front[:, 0].tolist()])
 
     assert hypervolume_improvement(points, box_decomposition(front, [REFERENCE])) == pytest.approx(
@@ -57,32 +57,32 @@ def test_with_one_objective_a_gain_is_how_much_is_saved(front: Float, points: Fl
 
 @pytest.mark.parametrize("m", [2, 3])
 @given(data=st.data())
-def test_boxes_with_one_more_point_are_those_of_all_points(m: int, data: st.DataObject) -> None:
+def test_update_equals_decomposition_of_all_points(m: int, data: st.DataObject) -> None:
     front, more = data.draw(tables(m, 8)), data.draw(tables(m, 3, least=1))
     points, reference = data.draw(tables(m, 6, least=1)), np.full(m, REFERENCE)
     boxes = box_decomposition(front, reference)
     for point in more:
         boxes = boxes.with_point(point)
-    together = box_decomposition(np.vstack([front, more]), reference)
+    expected = box_decomposition(np.vstack([front, more]), reference)
 
-    assert hypervolume_improvement(points, boxes) == pytest.approx(hypervolume_improvement(points, together), abs=1e-12)
+    assert hypervolume_improvement(points, boxes) == pytest.approx(hypervolume_improvement(points, expected), abs=1e-12)
 
 
 @pytest.mark.parametrize("m", [2, 3])
 @given(data=st.data())
-def test_a_point_that_is_known_or_beaten_gains_nothing_and_changes_nothing(m: int, data: st.DataObject) -> None:
+def test_dominated_or_equal_points_change_nothing(m: int, data: st.DataObject) -> None:
     front = data.draw(tables(m, 8, least=1))
     boxes = box_decomposition(front, np.full(m, REFERENCE))
-    beaten = front + data.draw(arrays(np.float64, m, elements=tenths))
+    dominated = front + data.draw(arrays(np.float64, m, elements=tenths))
 
-    assert hypervolume_improvement(beaten, boxes).tolist() == [0.0] * len(front)
-    assert all(boxes.with_point(point) is boxes for point in beaten)
+    assert hypervolume_improvement(dominated, boxes).tolist() == [0.0] * len(front)
+    assert all(boxes.with_point(point) is boxes for point in dominated)
 
 
 @pytest.mark.parametrize("m", [2, 3])
 @given(data=st.data())
-def test_boxes_do_not_overlap_and_leave_no_hole(m: int, data: st.DataObject) -> None:
-    """A point below all others gains all that is left: so do the boxes, each counted down to that point."""
+def test_boxes_partition_the_nondominated_region(m: int, data: st.DataObject) -> None:
+    """The boxes, bounded below by a point that dominates all others, add up to the improvement of that point."""
     front = data.draw(tables(m, 10))
     boxes, lowest = box_decomposition(front, np.full(m, REFERENCE)), np.full(m, -1.0)
     sizes = np.prod(np.maximum(boxes.upper - np.maximum(boxes.lower, lowest), 0.0), axis=1)
@@ -90,45 +90,45 @@ def test_boxes_do_not_overlap_and_leave_no_hole(m: int, data: st.DataObject) -> 
     assert sizes.sum() == pytest.approx(volume(lowest[None, :], m) - volume(front, m))
 
 
-def test_the_order_in_which_points_come_to_be_known_does_not_matter() -> None:
+def test_order_of_points_does_not_matter() -> None:
     front = np.array([[0.1, 0.9, 0.4], [0.4, 0.4, 0.4], [0.9, 0.1, 0.2], [0.4, 0.2, 0.8]])
     points = np.random.default_rng(0).random((50, 3))
-    found = [
+    improvements = [
         hypervolume_improvement(points, box_decomposition(front[list(order)], np.ones(3)))
         for order in permutations(range(4))
     ]
 
-    for one in found:
-        np.testing.assert_allclose(one, found[0], atol=1e-12)
+    for improvement in improvements:
+        np.testing.assert_allclose(improvement, improvements[0], atol=1e-12)
 
 
-def test_many_draws_are_counted_as_if_one_after_the_other() -> None:
+def test_improvement_is_vectorized_over_draws() -> None:
     boxes = box_decomposition(np.random.default_rng(1).random((20, 3)), np.ones(3))
-    drawn = np.random.default_rng(2).random((5, 7, 3))
+    points = np.random.default_rng(2).random((5, 7, 3))
 
     np.testing.assert_array_equal(
-        hypervolume_improvement(drawn, boxes), np.stack([hypervolume_improvement(one, boxes) for one in drawn])
+        hypervolume_improvement(points, boxes), np.stack([hypervolume_improvement(draw, boxes) for draw in points])
     )
 
 
 @pytest.mark.parametrize("m", [1, 2, 3])
 @given(data=st.data())
-def test_points_that_differ_from_draw_to_draw_cut_the_boxes_of_their_own_draw(m: int, data: st.DataObject) -> None:
-    """All draws at once against one after the other: boxes, gains, and gains that fall by what is shared."""
+def test_draws_equal_one_decomposition_for_each_draw(m: int, data: st.DataObject) -> None:
+    """Updates, improvements, and improvements reduced by their overlap, vectorized against one draw at a time."""
     front, n_draws = data.draw(tables(m, 6)), data.draw(st.integers(1, 4))
     more = data.draw(arrays(np.float64, (n_draws, 3, m), elements=tenths))
     points = data.draw(arrays(np.float64, (n_draws, 5, m), elements=tenths))
     counts = data.draw(arrays(np.bool_, (n_draws, 3)))
-    alone = [box_decomposition(front, np.full(m, REFERENCE))] * n_draws
-    drawn = BoxDecompositionDraws.repeated(alone[0], n_draws)
+    separate = [box_decomposition(front, np.full(m, REFERENCE))] * n_draws
+    boxes = BoxDecompositionDraws.repeated(separate[0], n_draws)
     draw = np.repeat(np.arange(n_draws), 5)
-    gained = hypervolume_improvement_draws(points.reshape(-1, m), draw, drawn)
+    improvement = hypervolume_improvement_draws(points.reshape(-1, m), draw, boxes)
     for i in range(3):
         worse = np.maximum(points, more[:, [i]]).reshape(-1, m)
-        gained = gained - hypervolume_improvement_draws(worse, draw, drawn.cut_by(more[:, i], counts[:, i]))
-        drawn = drawn.with_points(more[:, i], counts[:, i])
-        alone = [one.with_point(more[s, i]) if counts[s, i] else one for s, one in enumerate(alone)]
-    expected = np.concatenate([hypervolume_improvement(points[s], one) for s, one in enumerate(alone)])
+        improvement = improvement - hypervolume_improvement_draws(worse, draw, boxes.cut_by(more[:, i], counts[:, i]))
+        boxes = boxes.with_points(more[:, i], counts[:, i])
+        separate = [one.with_point(more[s, i]) if counts[s, i] else one for s, one in enumerate(separate)]
+    expected = np.concatenate([hypervolume_improvement(points[s], one) for s, one in enumerate(separate)])
 
-    assert hypervolume_improvement_draws(points.reshape(-1, m), draw, drawn) == pytest.approx(expected, abs=1e-12)
-    assert gained == pytest.approx(expected, abs=1e-12)
+    assert hypervolume_improvement_draws(points.reshape(-1, m), draw, boxes) == pytest.approx(expected, abs=1e-12)
+    assert improvement == pytest.approx(expected, abs=1e-12)

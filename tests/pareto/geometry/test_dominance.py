@@ -1,4 +1,4 @@
-"""Dominance and hypervolume: against slow twins and closed forms, and by their laws."""
+"""Dominance and hypervolume: against brute force, closed forms and invariants."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -22,65 +22,65 @@ from explorer.problem.objectives import OBJECTIVES, Objective
 TWO = (OBJECTIVES["edp_js"], OBJECTIVES["accuracy"])
 THREE = (OBJECTIVES["energy_j"], OBJECTIVES["latency_s"], OBJECTIVES["accuracy"])
 MINIMIZED = (OBJECTIVES["energy_j"], OBJECTIVES["latency_s"])
-# Few different numbers, so that ties, equal points and points on the reference's edge are common.
+# Few distinct numbers, so that ties, equal points and points at the reference point are common.
 GRID = st.integers(0, 6).map(float)
 TABLES_2 = st.integers(0, 12).flatmap(lambda n: arrays(np.float64, (n, 2), elements=GRID))
 TABLES_3 = st.integers(0, 8).flatmap(lambda n: arrays(np.float64, (n, 3), elements=GRID))
-LAWS = settings(max_examples=100, deadline=None)
+PROPERTY = settings(max_examples=100, deadline=None)
 
 
 def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
     return all(x <= y for x, y in zip(a, b, strict=True)) and any(x < y for x, y in zip(a, b, strict=True))
 
 
-def slow_front(values: Float, objectives: Sequence[Objective]) -> list[bool]:
+def brute_force_front(values: Float, objectives: Sequence[Objective]) -> list[bool]:
     rows = [[v * o.sign for v, o in zip(row, objectives, strict=True)] for row in values.tolist()]
     return [
-        not any(dominates(other, row) for other in rows) and row not in rows[:i]  # of equal points the first counts
+        not any(dominates(rival, row) for rival in rows) and row not in rows[:i]  # of equal points the first counts
         for i, row in enumerate(rows)
     ]
 
 
 def cells_covered(values: Float, reference: Sequence[float], objectives: Sequence[Objective]) -> int:
     """Count the unit cells of the integer grid that a point dominates: exact for integer points."""
-    turned = values * np.array([o.sign for o in objectives])
+    minimized = values * np.array([o.sign for o in objectives])
     limit = [int(r * o.sign) for r, o in zip(reference, objectives, strict=True)]
-    low = turned.min(axis=0).astype(int).tolist() if len(turned) else limit
+    low = minimized.min(axis=0).astype(int).tolist() if len(minimized) else limit
     cells = product(*[range(a, b) for a, b in zip(low, limit, strict=True)])
     return sum(
-        any(all(p <= c for p, c in zip(point, cell, strict=True)) for point in turned.tolist()) for cell in cells
+        any(all(p <= c for p, c in zip(point, cell, strict=True)) for point in minimized.tolist()) for cell in cells
     )
 
 
-@LAWS
+@PROPERTY
 @given(values=st.one_of(TABLES_2, TABLES_3))
-def test_the_front_is_that_of_a_slow_twin(values: Float) -> None:
+def test_front_equals_brute_force(values: Float) -> None:
     objectives = TWO if values.shape[1] == 2 else THREE
 
-    assert is_nondominated(values, objectives).tolist() == slow_front(values, objectives)
+    assert is_nondominated(values, objectives).tolist() == brute_force_front(values, objectives)
 
 
-@LAWS
+@PROPERTY
 @given(values=TABLES_2)
-def test_the_area_is_that_of_counted_cells(values: Float) -> None:
+def test_area_equals_the_number_of_grid_cells(values: Float) -> None:
     assert hypervolume(values, (7.0, -1.0), TWO) == cells_covered(values, (7.0, -1.0), TWO)
 
 
-@LAWS
+@PROPERTY
 @given(values=TABLES_3)
-def test_the_volume_is_that_of_counted_cells(values: Float) -> None:
+def test_volume_equals_the_number_of_grid_cells(values: Float) -> None:
     assert hypervolume(values, (7.0, 7.0, -1.0), THREE) == cells_covered(values, (7.0, 7.0, -1.0), THREE)
 
 
-@LAWS
+@PROPERTY
 @given(values=TABLES_2, reference=st.tuples(GRID, GRID))
-def test_points_beyond_the_reference_add_nothing(values: Float, reference: tuple[float, float]) -> None:
+def test_points_beyond_the_reference_point_add_nothing(values: Float, reference: tuple[float, float]) -> None:
     assert hypervolume(values, reference, TWO) == cells_covered(values, reference, TWO)
 
 
-@LAWS
+@PROPERTY
 @given(values=arrays(np.float64, (12, 2), elements=st.floats(0, 1)))
-def test_the_area_is_that_of_a_sweep(values: Float) -> None:
+def test_area_equals_a_line_sweep(values: Float) -> None:
     area, lowest = 0.0, 1.0
     for x, y in sorted(values.tolist()):
         area += (1 - x) * max(lowest - y, 0)
@@ -90,45 +90,45 @@ def test_the_area_is_that_of_a_sweep(values: Float) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 10, 100])
-def test_a_staircase_on_a_line_has_the_area_of_the_closed_form(n: int) -> None:
+def test_area_of_a_staircase_has_a_closed_form(n: int) -> None:
     """n points (i, n - 1 - i) / n below x + y = 1, reference (1, 1): (n + 1) / 2n of the unit square."""
     i = np.arange(n)
 
     assert hypervolume(np.stack([i, n - 1 - i], axis=1) / n, (1.0, 1.0), MINIMIZED) == pytest.approx((n + 1) / (2 * n))
 
 
-def test_one_point_dominates_a_box() -> None:
+def test_hypervolume_of_one_point_is_a_box() -> None:
     """EDP 3 up to 5, accuracy .94 down to .86."""
     assert hypervolume(np.array([[3.0, 0.94]]), (5.0, 0.86), TWO) == pytest.approx(2 * 0.08)
 
 
-def test_no_points_dominate_nothing() -> None:
+def test_hypervolume_of_no_points_is_zero() -> None:
     assert hypervolume(np.empty((0, 2)), (1.0, 1.0), TWO) == 0
     assert is_nondominated(np.empty((0, 2)), TWO).tolist() == []
 
 
-@LAWS
+@PROPERTY
 @given(values=TABLES_3, more=arrays(np.float64, (1, 3), elements=GRID))
-def test_one_more_point_never_lowers_the_volume(values: Float, more: Float) -> None:
+def test_hypervolume_is_monotone(values: Float, more: Float) -> None:
     reference = (7.0, 7.0, -1.0)
 
     assert hypervolume(np.concatenate([values, more]), reference, THREE) >= hypervolume(values, reference, THREE)
 
 
-@LAWS
+@PROPERTY
 @given(values=TABLES_3, seed=st.integers(0, 100))
-def test_the_order_of_points_changes_nothing(values: Float, seed: int) -> None:
+def test_order_of_points_does_not_matter(values: Float, seed: int) -> None:
     shuffled = np.random.default_rng(seed).permutation(values)
     reference = (7.0, 7.0, -1.0)
 
     assert hypervolume(shuffled, reference, THREE) == hypervolume(values, reference, THREE)
-    front, again = values[is_nondominated(values, THREE)], shuffled[is_nondominated(shuffled, THREE)]
-    assert sorted(map(tuple, front)) == sorted(map(tuple, again))
+    front, second = values[is_nondominated(values, THREE)], shuffled[is_nondominated(shuffled, THREE)]
+    assert sorted(map(tuple, front)) == sorted(map(tuple, second))
 
 
-@LAWS
+@PROPERTY
 @given(values=TABLES_3)
-def test_dominated_points_add_nothing(values: Float) -> None:
+def test_dominated_points_add_no_hypervolume(values: Float) -> None:
     reference = (7.0, 7.0, -1.0)
     front = values[is_nondominated(values, THREE)]
 
@@ -136,29 +136,27 @@ def test_dominated_points_add_nothing(values: Float) -> None:
     assert is_nondominated(front, THREE).all()
 
 
-@LAWS
+@PROPERTY
 @given(values=TABLES_2)
-def test_maximizing_is_minimizing_the_opposite(values: Float) -> None:
-    turned = values * np.array([1, -1])
+def test_maximization_is_minimization_of_the_negative(values: Float) -> None:
+    minimized = values * np.array([1, -1])
 
-    assert is_nondominated(values, TWO).tolist() == is_nondominated(turned, MINIMIZED).tolist()
-    assert hypervolume(values, (7.0, -1.0), TWO) == hypervolume(turned, (7.0, 1.0), MINIMIZED)
-    assert (to_minimization(values, TWO) == turned).all()
+    assert is_nondominated(values, TWO).tolist() == is_nondominated(minimized, MINIMIZED).tolist()
+    assert hypervolume(values, (7.0, -1.0), TWO) == hypervolume(minimized, (7.0, 1.0), MINIMIZED)
+    assert (to_minimization(values, TWO) == minimized).all()
 
 
-@LAWS
+@PROPERTY
 @given(values=TABLES_2, data=st.data())
-def test_an_infeasible_design_is_never_on_the_front_and_never_pushes_another_off(
-    values: Float, data: st.DataObject
-) -> None:
+def test_infeasible_designs_do_not_affect_the_front(values: Float, data: st.DataObject) -> None:
     feasible = data.draw(arrays(np.bool_, len(values)))
     front = feasible_front(values, feasible, TWO)
 
     assert not (front & ~feasible).any()
-    assert front[feasible].tolist() == slow_front(values[feasible], TWO)
+    assert front[feasible].tolist() == brute_force_front(values[feasible], TWO)
 
 
-def test_judging_points_leaves_them_as_they_were() -> None:
+def test_functions_do_not_modify_their_inputs() -> None:
     values = np.array([[1.0, 2.0], [2.0, 3.0], [2.0, 1.0]])
     before = values.copy()
     is_nondominated(values, TWO)
@@ -169,20 +167,20 @@ def test_judging_points_leaves_them_as_they_were() -> None:
     assert (values == before).all()
 
 
-@LAWS
+@PROPERTY
 @given(
     values=st.integers(1, 20).flatmap(
         lambda n: arrays(np.float64, (n, 3), elements=st.floats(-1e6, 1e6, allow_subnormal=False))
     )
 )
-def test_the_default_reference_is_worse_than_every_scanned_point(values: Float) -> None:
+def test_default_reference_is_worse_than_every_point(values: Float) -> None:
     reference = np.array(default_reference(values, THREE))
     signs = np.array([o.sign for o in THREE])
 
     assert (values * signs < reference * signs).all()
 
 
-def test_the_default_reference_lies_a_tenth_of_the_spread_beyond_the_worst() -> None:
+def test_default_reference_is_a_tenth_of_the_spread_beyond() -> None:
     values = np.array([[1.0, 0.95], [3.0, 0.75]])
 
     assert default_reference(values, TWO) == pytest.approx((3.2, 0.73), abs=0.021)

@@ -1,4 +1,4 @@
-"""Covering a front: equal to a slow twin that adds up whole hypervolumes, near the best that so few points can do."""
+"""Greedy hypervolume subset selection: equal to brute force, and close to the best subset of its size."""
 
 from itertools import combinations
 
@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from explorer.pareto.geometry.subset_selection import greedy_hypervolume_order
 from explorer.problem.columns import Float
 
-# Tenths: points that are equal, or lie on one line, are what exact gains stumble over.
+# Multiples of 0.1 make equal and collinear points common: the degenerate cases of exact gains.
 tenths = st.integers(0, 10).map(lambda i: i / 10)
 
 
@@ -24,54 +24,54 @@ def volume(values: Float, reference: Float) -> float:
     return float(moocore.hypervolume(values, ref=reference)) if len(values) else 0.0
 
 
-def slow_cover(values: Float, reference: Float, n: int, known: Float) -> list[float]:
-    """Return the hypervolumes that a greedy choice reaches, each gain from two whole hypervolumes."""
-    there, reached = known, []
+def brute_force_hypervolumes(values: Float, reference: Float, n: int, selected: Float) -> list[float]:
+    """Return the hypervolumes of a greedy selection, each gain as a difference of two hypervolumes."""
+    points, hypervolumes = selected, []
     for _ in range(n):
-        before = volume(there, reference)
-        gains = [volume(np.vstack([there, value]), reference) - before for value in values]
+        before = volume(points, reference)
+        gains = [volume(np.vstack([points, value]), reference) - before for value in values]
         if not gains or max(gains) <= 1e-12:
             break
-        there = np.vstack([there, values[int(np.argmax(gains))]])
-        reached.append(volume(there, reference))
-    return reached
+        points = np.vstack([points, values[int(np.argmax(gains))]])
+        hypervolumes.append(volume(points, reference))
+    return hypervolumes
 
 
 @pytest.mark.parametrize("m", [2, 3])
 @given(data=st.data())
-def test_each_choice_adds_as_much_as_any_other_point_would(m: int, data: st.DataObject) -> None:
-    values, known = data.draw(tables(m, 14)), data.draw(tables(m, 5))
+def test_each_selection_maximizes_the_marginal_gain(m: int, data: st.DataObject) -> None:
+    values, selected = data.draw(tables(m, 14)), data.draw(tables(m, 5))
     reference = np.full(m, 0.95)
-    order = greedy_hypervolume_order(values, reference, 8, known=known)
-    reached = [volume(np.vstack([known, values[order[: i + 1]]]), reference) for i in range(len(order))]
+    order = greedy_hypervolume_order(values, reference, 8, selected=selected)
+    hypervolumes = [volume(np.vstack([selected, values[order[: i + 1]]]), reference) for i in range(len(order))]
 
-    assert reached == pytest.approx(slow_cover(values, reference, 8, known), rel=1e-9)
+    assert hypervolumes == pytest.approx(brute_force_hypervolumes(values, reference, 8, selected), rel=1e-9)
 
 
 @pytest.mark.parametrize("m", [2, 3])
 @given(data=st.data())
-def test_no_point_is_chosen_twice_and_none_that_adds_nothing(m: int, data: st.DataObject) -> None:
+def test_selection_is_distinct_and_nondominated(m: int, data: st.DataObject) -> None:
     values = data.draw(tables(m, 20))
     order = greedy_hypervolume_order(values, np.full(m, 0.9), 20)
-    kept = values[order]
+    subset = values[order]
 
-    assert len({tuple(row) for row in kept.tolist()}) == len(order)
-    assert (kept < 0.9).all()
-    assert moocore.is_nondominated(kept).all() if len(kept) else True
+    assert len({tuple(row) for row in subset.tolist()}) == len(order)
+    assert (subset < 0.9).all()
+    assert moocore.is_nondominated(subset).all() if len(subset) else True
 
 
 @given(scale=st.floats(1e-9, 1e12), shift=st.floats(-1e3, 1e3))
-def test_the_units_of_an_objective_do_not_change_the_choice(scale: float, shift: float) -> None:
+def test_selection_is_invariant_to_units(scale: float, shift: float) -> None:
     x = np.linspace(0, 1, 60)
     values = np.stack([x, (1 - np.sqrt(x))], axis=-1)
-    turned = np.stack([x * scale + shift, values[:, 1]], axis=-1)
+    rescaled = np.stack([x * scale + shift, values[:, 1]], axis=-1)
     order = greedy_hypervolume_order(values, np.array([1.1, 1.1]), 9)
-    again = greedy_hypervolume_order(turned, np.array([1.1 * scale + shift, 1.1]), 9)
+    second = greedy_hypervolume_order(rescaled, np.array([1.1 * scale + shift, 1.1]), 9)
 
-    assert volume(values[again], np.array([1.1, 1.1])) == pytest.approx(volume(values[order], np.array([1.1, 1.1])))
+    assert volume(values[second], np.array([1.1, 1.1])) == pytest.approx(volume(values[order], np.array([1.1, 1.1])))
 
 
-def test_every_prefix_is_the_cover_of_so_many_points() -> None:
+def test_prefix_is_the_selection_of_its_size() -> None:
     x = np.linspace(0, np.pi / 2, 400)
     values = np.stack([1 - np.cos(x), 1 - np.sin(x)], axis=-1)
     order = greedy_hypervolume_order(values, np.array([1.1, 1.1]), 50)
@@ -79,19 +79,19 @@ def test_every_prefix_is_the_cover_of_so_many_points() -> None:
     assert greedy_hypervolume_order(values, np.array([1.1, 1.1]), 20).tolist() == order[:20].tolist()
 
 
-def test_going_on_from_known_points_is_as_good_as_one_go() -> None:
+def test_selection_continues_from_selected_points() -> None:
     x = np.linspace(0, np.pi / 2, 4001)
     values, reference = np.stack([1 - np.cos(x), 1 - np.sin(x)], axis=-1), np.array([1.1, 1.1])
     order = greedy_hypervolume_order(values, reference, 100)
     first = values[order[:40]]
-    later = values[greedy_hypervolume_order(values, reference, 60, known=first)]
+    later = values[greedy_hypervolume_order(values, reference, 60, selected=first)]
 
     assert volume(np.vstack([first, later]), reference) == pytest.approx(volume(values[order], reference), rel=1e-6)
 
 
 @pytest.mark.parametrize("n", [2, 3, 4])
-def test_a_greedy_cover_is_close_to_the_best_choice_of_so_many(n: int) -> None:
-    """All choices of n among 30: the guarantee is 63 percent, a smooth front gets far more, soon all."""
+def test_greedy_selection_is_close_to_the_best_subset(n: int) -> None:
+    """All subsets of n of 30 points: the guarantee is 63 %, a smooth front gives more than 95 %."""
     x = np.linspace(0, np.pi / 2, 30)
     values, reference = np.stack([1 - np.cos(x), 1 - np.sin(x)], axis=-1), np.array([1.05, 1.05])
     best = max(volume(values[list(rows)], reference) for rows in combinations(range(30), n))
@@ -99,16 +99,16 @@ def test_a_greedy_cover_is_close_to_the_best_choice_of_so_many(n: int) -> None:
     assert volume(values[greedy_hypervolume_order(values, reference, n)], reference) > 0.95 * best
 
 
-def test_two_hundred_of_a_smooth_front_reach_what_two_hundred_can() -> None:
-    """On y = 1 - x up to the corner (1, 1) the area is half; n even steps of it leave out 1 / (2 n) at best."""
+def test_selection_of_200_on_a_line_is_nearly_optimal() -> None:
+    """The area below y = 1 - x up to (1, 1) is 0.5; the best n points miss 0.5 / (n + 1) of it."""
     x = np.linspace(0, 1, 20_001)
     values, reference = np.stack([x, 1 - x], axis=-1), np.array([1.0, 1.0])
     n = 200
-    lacking = 0.5 - volume(values[greedy_hypervolume_order(values, reference, n)], reference)
+    missing = 0.5 - volume(values[greedy_hypervolume_order(values, reference, n)], reference)
 
-    assert 0.5 / (n + 1) <= lacking < 1.15 * 0.5 / (n + 1)
+    assert 0.5 / (n + 1) <= missing < 1.15 * 0.5 / (n + 1)
 
 
-def test_more_objectives_than_three_are_refused() -> None:
+def test_more_than_three_objectives_are_refused() -> None:
     with pytest.raises(ValueError, match="gains are exact for two and three"):
         greedy_hypervolume_order(np.zeros((3, 4)), np.ones(4), 2)

@@ -1,4 +1,4 @@
-"""The history of the hypervolume is that of every prefix of the designs, and ends at the results' own."""
+"""Hypervolume history: the hypervolume of prefixes of the designs, up to that of the whole study."""
 
 import numpy as np
 import pytest
@@ -21,18 +21,18 @@ def _results(study: str, n: int) -> Results:
 
 
 @pytest.mark.parametrize("study", ["power-cap", "energy-latency-accuracy"])
-def test_every_point_is_the_hypervolume_of_that_prefix(study: str) -> None:
+def test_history_holds_the_hypervolume_of_each_prefix(study: str) -> None:
     results = _results(study, 256)
     counts, volumes = hypervolume_history(results, n_points=20)
     for count, volume in zip(counts, volumes, strict=True):
-        part: Columns = take(results.table, np.arange(count))
+        prefix: Columns = take(results.table, np.arange(count))
         values = results.values[:count]
-        front = feasible_front(values, part["is_feasible"], results.objectives)
+        front = feasible_front(values, prefix["is_feasible"], results.objectives)
 
         assert volume == pytest.approx(hypervolume(values[front], results.reference_point, results.objectives))
 
 
-def test_it_never_falls_and_ends_at_the_whole() -> None:
+def test_history_never_falls_and_ends_at_the_whole_study() -> None:
     results = _results("power-cap", 512)
     counts, volumes = hypervolume_history(results)
 
@@ -42,7 +42,7 @@ def test_it_never_falls_and_ends_at_the_whole() -> None:
     assert np.all(np.diff(counts) > 0)
 
 
-def test_a_study_without_designs_has_no_history() -> None:
+def test_study_without_designs_has_an_empty_history() -> None:
     counts, volumes = hypervolume_history(
         Results("s", "s", take(_results("power-cap", 8).table, np.arange(0)), read_study("power-cap").objectives, (),
                 (6.0, 0.8), {}, (), ())

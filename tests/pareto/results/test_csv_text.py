@@ -1,4 +1,4 @@
-"""Columns as CSV and as JSON: the same text as Python's own writers make, which are slower."""
+"""Columns as CSV and JSON: equal to the text of the writers of the standard library."""
 
 import csv
 import io
@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.pareto.results import csv_text as csv_columns
+from explorer.pareto.results import csv_text as csv_module
 from explorer.pareto.results import front_json
-from explorer.pareto.results.csv_text import as_read, csv_text, read_csv
+from explorer.pareto.results.csv_text import csv_round_trip, csv_text, read_csv
 from explorer.pareto.results.front_json import front_parts
 from explorer.problem.columns import Columns
 
@@ -31,8 +31,8 @@ KINDS = [
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a few rows be many blocks."""
-    monkeypatch.setattr(csv_columns, "BLOCK", 3)
+    """Use blocks of three rows, so that few rows make several blocks."""
+    monkeypatch.setattr(csv_module, "BLOCK", 3)
     monkeypatch.setattr(front_json, "BLOCK", 3)
 
 
@@ -44,45 +44,43 @@ def columns_of(values: list[Any], dtype: Any) -> Columns:
 
 @pytest.mark.parametrize(("values", "dtype"), KINDS)
 @given(data=st.data())
-def test_csv_is_what_the_csv_module_writes(data: st.DataObject, values: st.SearchStrategy[Any], dtype: Any) -> None:
-    drawn = data.draw(st.lists(values, max_size=8))
+def test_csv_equals_that_of_the_csv_module(data: st.DataObject, values: st.SearchStrategy[Any], dtype: Any) -> None:
+    cells = data.draw(st.lists(values, max_size=8))
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["design_id", "x"])
     writer.writerows(
-        (i, "" if isinstance(value, float) and math.isnan(value) else value) for i, value in enumerate(drawn)
+        (i, "" if isinstance(value, float) and math.isnan(value) else value) for i, value in enumerate(cells)
     )
 
-    assert csv_text(columns_of(drawn, dtype), ["design_id", "x"]) == buffer.getvalue()
+    assert csv_text(columns_of(cells, dtype), ["design_id", "x"]) == buffer.getvalue()
 
 
 @pytest.mark.parametrize(("values", "dtype"), KINDS)
 @given(data=st.data())
-def test_a_design_is_a_line_of_json_that_gives_the_same_values(
-    data: st.DataObject, values: st.SearchStrategy[Any], dtype: Any
-) -> None:
-    drawn = data.draw(st.lists(values, max_size=8))
-    front = {**columns_of(drawn, dtype), "origin": np.array(["search"] * len(drawn), dtype=object)}
+def test_front_json_holds_one_line_per_design(data: st.DataObject, values: st.SearchStrategy[Any], dtype: Any) -> None:
+    cells = data.draw(st.lists(values, max_size=8))
+    front = {**columns_of(cells, dtype), "origin": np.array(["search"] * len(cells), dtype=object)}
     text = "".join(front_parts(front, {"before": [1], "designs": [], "after": '\n  "designs": []'}))
-    told = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    parsed = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
 
-    assert (told["before"], told["after"]) == ([1], '\n  "designs": []')
-    assert [design["x"] for design in told["designs"]] == [
-        None if isinstance(value, float) and not math.isfinite(value) else value for value in drawn
+    assert (parsed["before"], parsed["after"]) == ([1], '\n  "designs": []')
+    assert [design["x"] for design in parsed["designs"]] == [
+        None if isinstance(value, float) and not math.isfinite(value) else value for value in cells
     ]
-    assert len([line for line in text.splitlines() if '"design_id"' in line]) == len(drawn)
+    assert len([line for line in text.splitlines() if '"design_id"' in line]) == len(cells)
 
 
 @given(words=st.lists(st.text(st.characters(codec="utf-8"), max_size=6), max_size=9))
-def test_words_of_any_kind_come_back(words: list[str]) -> None:
-    """Also with carriage returns, which Python's own writer leaves bare."""
+def test_strings_survive_a_csv_round_trip(words: list[str]) -> None:
+    """Also with carriage returns, which the csv module does not quote."""
     columns = {"family": np.array(words, dtype=object), "design_id": np.arange(len(words), dtype=np.int64)}
-    again = read_csv(csv_text(columns, ["family", "design_id"]))
+    read = read_csv(csv_text(columns, ["family", "design_id"]))
 
-    assert again["family"].tolist() == words == as_read(columns)["family"].tolist()
+    assert read["family"].tolist() == words == csv_round_trip(columns)["family"].tolist()
 
 
-def test_a_name_with_a_percent_sign_or_a_quote_is_a_name() -> None:
+def test_column_names_may_hold_percent_signs_and_quotes() -> None:
     front = {**columns_of([0.5], np.float64), "origin": np.array(["search"], dtype=object)}
     front['a "%s" of 5%'] = front.pop("x")
     (design,) = json.loads("".join(front_parts(front, {"designs": []})))["designs"]

@@ -1,4 +1,4 @@
-"""results.npz: results read from it and from the files are equal to the last bit, and nothing in it is believed."""
+"""results.npz: equal to front.json and trials.csv bit for bit, and ignored when stale or damaged."""
 
 import io
 import json
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 import explorer
 from explorer.pareto.exact_front import ExactFront
-from explorer.pareto.results import folder as folders
+from explorer.pareto.results import folder as folder_module
 from explorer.pareto.results.folder import FRONT_JSON, TRIALS_CSV, read_folder, write_folder
-from explorer.pareto.results.npz_cache import SIDECAR, read_npz_cache
+from explorer.pareto.results.npz_cache import NPZ_CACHE, read_npz_cache
 from explorer.pareto.results.results import Results
 from explorer.problem.columns import Column, Columns
 from explorer.problem.objectives import OBJECTIVES
@@ -29,7 +29,7 @@ NUMBERS = st.floats(width=64) | st.sampled_from([-0.0, 5e-324, 1e300, 0.1])
 
 @st.composite
 def tables(draw: st.DrawFn) -> Columns:
-    """Draw any table that a study could have: own knobs of every kind, whatever words and numbers."""
+    """Draw a table of any study: own knobs of every type, any strings and numbers."""
     n = draw(st.integers(0, 12))
 
     def column(values: st.SearchStrategy[Any], dtype: Any) -> NDArray[Any]:
@@ -59,7 +59,7 @@ def tables(draw: st.DrawFn) -> Columns:
     }
 
 
-def made_of(table: Columns) -> Results:
+def results_with(table: Columns) -> Results:
     return Results(
         study="edge",
         title="Über <alles>",
@@ -79,20 +79,20 @@ def made_of(table: Columns) -> Results:
     )
 
 
-def assert_same(one: Results, other: Results) -> None:
-    """See that two results are equal: in every field, and every number to the last bit."""
-    for ours, theirs in ((one.table, other.table), (one.samples, other.samples)):
-        assert list(ours) == list(theirs)
-        for name, values in ours.items():
-            assert values.dtype == theirs[name].dtype, name
-            assert as_bits(values) == as_bits(theirs[name]), name
-    for name in {field.name for field in fields(Results)} - {"table", "samples", "exact", "_known"}:
-        assert getattr(one, name) == getattr(other, name), name
-    if one.exact is None or other.exact is None:
-        assert one.exact is other.exact
+def assert_same(first: Results, second: Results) -> None:
+    """Assert that two results are equal in every field, numbers bit for bit."""
+    for columns, expected in ((first.table, second.table), (first.samples, second.samples)):
+        assert list(columns) == list(expected)
+        for name, values in columns.items():
+            assert values.dtype == expected[name].dtype, name
+            assert as_bits(values) == as_bits(expected[name]), name
+    for name in {field.name for field in fields(Results)} - {"table", "samples", "exact", "_cache"}:
+        assert getattr(first, name) == getattr(second, name), name
+    if first.exact is None or second.exact is None:
+        assert first.exact is second.exact
     else:
-        assert as_bits(one.exact.values) == as_bits(other.exact.values)
-        assert one.exact.hypervolume == other.exact.hypervolume
+        assert as_bits(first.exact.values) == as_bits(second.exact.values)
+        assert first.exact.hypervolume == second.exact.hypervolume
 
 
 def as_bits(values: NDArray[Any]) -> list[Any]:
@@ -100,24 +100,24 @@ def as_bits(values: NDArray[Any]) -> list[Any]:
 
 
 def read_both_ways(folder: Path) -> tuple[Results, Results]:
-    """Return what is read with the sidecar, and without it."""
+    """Return the results read with the cache, and without it."""
     assert read_npz_cache(folder, (FRONT_JSON, TRIALS_CSV)) is not None
-    fast = read_folder(folder)
-    (folder / SIDECAR).unlink()
-    return fast, read_folder(folder)
+    cached = read_folder(folder)
+    (folder / NPZ_CACHE).unlink()
+    return cached, read_folder(folder)
 
 
 @settings(max_examples=60, deadline=None)
 @given(table=tables())
-def test_results_are_the_same_to_the_last_bit_however_they_are_read(
+def test_cache_and_files_give_the_same_results_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, table: Columns
 ) -> None:
     folder = tmp_path_factory.mktemp("results")
-    write_folder(made_of(table), folder)
-    written = (folder / SIDECAR).read_bytes()
+    write_folder(results_with(table), folder)
+    written = (folder / NPZ_CACHE).read_bytes()
 
     assert_same(*read_both_ways(folder))
-    assert (folder / SIDECAR).read_bytes() == written  # made again, it is the same file
+    assert (folder / NPZ_CACHE).read_bytes() == written  # rewritten, the file is identical
 
 
 TABLE_STUDY = """\
@@ -128,8 +128,8 @@ trials = 30
 """
 
 
-def test_real_runs_are_read_the_same_both_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A surrogate with intervals, a table's own rows with repeats, and networks that were measured."""
+def test_cache_equals_the_files_for_real_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A surrogate with intervals, a table with repeated rows, and measured networks."""
     monkeypatch.chdir(tmp_path)
     rows = [f"net{i},A,{64 + 8 * (i // 2)},{['fp32', 'int8'][i % 2]},{0.5 + i / 99},{i * i + 1}" for i in range(20)]
     lines = ["name,family,resolution,precision,accuracy,energy_j", *rows, rows[3].replace("0.5", "0.6")]
@@ -155,50 +155,48 @@ def folder(tmp_path: Path) -> Path:
         "origin": np.array(["search"] * 40, dtype=object),
         "is_feasible": np.ones(40, dtype=np.bool_),
     }
-    write_folder(made_of(table), tmp_path / "results")
+    write_folder(results_with(table), tmp_path / "results")
     return tmp_path / "results"
 
 
-def test_neither_trials_nor_front_is_parsed_where_the_sidecar_is_fresh(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delattr(folders, "read_csv")
+def test_fresh_cache_avoids_parsing_csv(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(folder_module, "read_csv")
 
     assert read_folder(folder).n_complete == 40
 
 
 @pytest.mark.parametrize("name", [FRONT_JSON, TRIALS_CSV])
-def test_a_file_that_was_changed_is_read_itself(folder: Path, name: str) -> None:
-    """As many bytes as before: only the hash tells."""
+def test_changed_file_makes_the_cache_stale(folder: Path, name: str) -> None:
+    """The file size does not change: only its digest does."""
     path = folder / name
     changed = path.read_bytes().replace(b"a note", b"A NOTE").replace(b",A,", b",C,")
     path.write_bytes(changed)
     results = read_folder(folder)
 
     assert "A NOTE" in results.notes or "C" in results.table["family"]
-    assert read_npz_cache(folder, (FRONT_JSON, TRIALS_CSV)) is not None  # it was made again
+    assert read_npz_cache(folder, (FRONT_JSON, TRIALS_CSV)) is not None  # the cache was rewritten
 
 
-def test_a_copied_folder_is_as_fresh_as_it_was(folder: Path, tmp_path: Path) -> None:
+def test_cache_of_a_copied_folder_is_fresh(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "copy")
 
     assert read_npz_cache(tmp_path / "copy", (FRONT_JSON, TRIALS_CSV)) is not None
 
 
-def test_a_missing_sidecar_is_made_again(folder: Path) -> None:
-    written = (folder / SIDECAR).read_bytes()
-    (folder / SIDECAR).unlink()
+def test_missing_cache_is_rewritten(folder: Path) -> None:
+    written = (folder / NPZ_CACHE).read_bytes()
+    (folder / NPZ_CACHE).unlink()
     read_folder(folder)
 
-    assert (folder / SIDECAR).read_bytes() == written
+    assert (folder / NPZ_CACHE).read_bytes() == written
 
 
-def test_where_it_cannot_be_made_again_results_are_read_all_the_same(folder: Path) -> None:
-    (folder / SIDECAR).unlink()
-    (folder / SIDECAR).mkdir()
+def test_unwritable_cache_does_not_prevent_reading(folder: Path) -> None:
+    (folder / NPZ_CACHE).unlink()
+    (folder / NPZ_CACHE).mkdir()
 
     assert read_folder(folder).n_complete == 40
-    assert (folder / SIDECAR).is_dir()
+    assert (folder / NPZ_CACHE).is_dir()
 
 
 def arrays_of(content: bytes) -> dict[str, Any]:
@@ -220,18 +218,18 @@ def with_arrays(**changes: Callable[[NDArray[Any]], Any]) -> Callable[[bytes], b
     return change
 
 
-def telling(change: Callable[[dict[str, Any]], Any]) -> Callable[[bytes], bytes]:
-    """Change what the sidecar tells of itself."""
+def with_index(change: Callable[[dict[str, Any]], Any]) -> Callable[[bytes], bytes]:
+    """Change the JSON index of the cache."""
 
-    def told(array: NDArray[Any]) -> NDArray[np.uint8]:
+    def edit(array: NDArray[Any]) -> NDArray[np.uint8]:
         data = json.loads(array.tobytes())
         return np.frombuffer(json.dumps(change(data) or data).encode(), dtype=np.uint8)
 
-    return with_arrays(told=told)
+    return with_arrays(told=edit)
 
 
-def lying(content: bytes) -> bytes:
-    """Return a sidecar whose numbers claim to be 10^15, in a header of the same length."""
+def with_false_shape(content: bytes) -> bytes:
+    """Return a cache whose header claims 10^15 numbers, in the same number of bytes."""
     true, false = b"(4, 40), }" + b" " * 12, b"(4, 250000000000000), }"
     assert content.count(true) == 1
     return content.replace(true, false.ljust(len(true))[: len(true)])
@@ -244,7 +242,7 @@ def lying(content: bytes) -> bytes:
         pytest.param(lambda _: b"PK\x03\x04 not a zip", id="no zip"),
         pytest.param(lambda content: content[: len(content) // 2], id="cut off"),
         pytest.param(lambda content: content[:900] + bytes(64) + content[964:], id="overwritten in the middle"),
-        pytest.param(lying, id="an array longer than the file"),
+        pytest.param(with_false_shape, id="an array longer than the file"),
         pytest.param(with_arrays(words=lambda a: a.astype(object)), id="pickled objects"),
         pytest.param(with_arrays(words=lambda a: a + 7), id="words that are not listed"),
         pytest.param(with_arrays(words=lambda a: a - 7), id="words before the first"),
@@ -255,22 +253,24 @@ def lying(content: bytes) -> bytes:
         pytest.param(with_arrays(numbers=lambda _: np.float64(1)), id="a single number"),
         pytest.param(with_arrays(told=lambda _: np.frombuffer(b"{", dtype=np.uint8)), id="no JSON"),
         pytest.param(with_arrays(told=lambda _: np.frombuffer(b"[" * 99_999, dtype=np.uint8)), id="JSON without end"),
-        pytest.param(telling(lambda _: []), id="a list"),
-        pytest.param(telling(lambda data: data.update(schema="explorer.results/9")), id="another schema"),
-        pytest.param(telling(lambda data: data.update(files={})), id="made from nothing"),
-        pytest.param(telling(lambda data: data.update(files={FRONT_JSON: 1, TRIALS_CSV: 2})), id="marks of numbers"),
-        pytest.param(telling(lambda data: data["head"].pop("objectives")), id="no objectives"),
-        pytest.param(telling(lambda data: data["head"].update(n_complete=7)), id="another number of designs"),
-        pytest.param(telling(lambda data: data.update(head=1)), id="no head"),
-        pytest.param(telling(lambda data: data["columns"].pop()), id="a column is not told"),
-        pytest.param(telling(lambda data: data["columns"].append(["accuracy", "words", 0])), id="words for a number"),
-        pytest.param(telling(lambda data: data["columns"].append(["x", "codes", 0])), id="an unknown block"),
-        pytest.param(telling(lambda data: data["words"].update(family=[1, 2])), id="numbers for words"),
+        pytest.param(with_index(lambda _: []), id="a list"),
+        pytest.param(with_index(lambda data: data.update(schema="explorer.results/9")), id="another schema"),
+        pytest.param(with_index(lambda data: data.update(files={})), id="made from nothing"),
+        pytest.param(with_index(lambda data: data.update(files={FRONT_JSON: 1, TRIALS_CSV: 2})), id="marks of numbers"),
+        pytest.param(with_index(lambda data: data["head"].pop("objectives")), id="no objectives"),
+        pytest.param(with_index(lambda data: data["head"].update(n_complete=7)), id="another number of designs"),
+        pytest.param(with_index(lambda data: data.update(head=1)), id="no head"),
+        pytest.param(with_index(lambda data: data["columns"].pop()), id="a column is not listed"),
+        pytest.param(
+            with_index(lambda data: data["columns"].append(["accuracy", "words", 0])), id="words for a number"
+        ),
+        pytest.param(with_index(lambda data: data["columns"].append(["x", "codes", 0])), id="an unknown block"),
+        pytest.param(with_index(lambda data: data["words"].update(family=[1, 2])), id="numbers for words"),
     ],
 )
-def test_a_sidecar_that_is_wrong_is_as_if_it_were_not_there(folder: Path, damage: Callable[[bytes], bytes]) -> None:
-    before, written = read_folder(folder), (folder / SIDECAR).read_bytes()
-    (folder / SIDECAR).write_bytes(damage(written))
+def test_damaged_cache_is_ignored(folder: Path, damage: Callable[[bytes], bytes]) -> None:
+    before, written = read_folder(folder), (folder / NPZ_CACHE).read_bytes()
+    (folder / NPZ_CACHE).write_bytes(damage(written))
 
     assert_same(read_folder(folder), before)
-    assert (folder / SIDECAR).read_bytes() == written
+    assert (folder / NPZ_CACHE).read_bytes() == written

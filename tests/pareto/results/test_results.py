@@ -1,4 +1,4 @@
-"""Results and their folder: every digit is kept, and damage is told."""
+"""Results and the result folder: lossless round trip, and errors for damaged files."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ from explorer.problem.objectives import OBJECTIVES
 
 
 def make_results(n: int = 6, *, seed: int = 0, samples: bool = True) -> Results:
-    """Make results of n designs with any numbers: what they mean does not matter to the folder."""
+    """Return results of n designs with random numbers."""
     rng = np.random.default_rng(seed)
     table = _table(rng, n)
     measured = {k: v for k, v in _table(rng, 2).items() if k not in {"design_id", "origin", "is_feasible"}}
@@ -39,15 +39,15 @@ def make_results(n: int = 6, *, seed: int = 0, samples: bool = True) -> Results:
     )
 
 
-def test_the_front_is_in_order_of_the_first_objective() -> None:
+def test_front_is_ordered_by_the_first_objective() -> None:
     front = make_results(60).front_columns
 
     assert front["edp_js"].tolist() == sorted(front["edp_js"].tolist())
     assert front["is_feasible"].all()
-    assert front["accuracy"].tolist() == sorted(front["accuracy"].tolist())  # of two objectives: one for the other
+    assert front["accuracy"].tolist() == sorted(front["accuracy"].tolist())  # two objectives: a trade-off
 
 
-def test_the_hypervolume_is_that_of_the_feasible_designs() -> None:
+def test_hypervolume_counts_feasible_designs_only() -> None:
     results = make_results(60)
     best = {}
     for x, y in results.values[results.table["is_feasible"]].tolist():
@@ -60,7 +60,7 @@ def test_the_hypervolume_is_that_of_the_feasible_designs() -> None:
     assert results.hypervolume == pytest.approx(area)
 
 
-def test_frames_are_the_same_designs() -> None:
+def test_data_frames_hold_the_same_designs() -> None:
     results = make_results(20)
 
     assert results.frame()["design_id"].tolist() == list(range(20))
@@ -70,28 +70,28 @@ def test_frames_are_the_same_designs() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(n=st.integers(0, 20), seed=st.integers(0, 1000), samples=st.booleans())
-def test_a_folder_gives_back_exactly_what_was_written(
+def test_folder_round_trip_is_lossless(
     tmp_path_factory: pytest.TempPathFactory, n: int, seed: int, samples: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("results")
     results = make_results(n, seed=seed, samples=samples)
     write_folder(results, folder)
-    again = read_folder(folder)
+    read = read_folder(folder)
 
-    for ours, theirs in ((results.table, again.table), (results.samples, again.samples)):
-        assert set(ours) == set(theirs)
-        for name, values in ours.items():
-            assert values.dtype == theirs[name].dtype, name
+    for written, restored in ((results.table, read.table), (results.samples, read.samples)):
+        assert set(written) == set(restored)
+        for name, values in written.items():
+            assert values.dtype == restored[name].dtype, name
             if values.dtype == np.float64:
-                assert values.view(np.int64).tolist() == theirs[name].view(np.int64).tolist(), name
+                assert values.view(np.int64).tolist() == restored[name].view(np.int64).tolist(), name
             else:
-                assert values.tolist() == theirs[name].tolist(), name
+                assert values.tolist() == restored[name].tolist(), name
     plain = ("study", "title", "objectives", "constraints", "reference_point", "sample_labels", "notes", "provenance")
-    assert [getattr(again, name) for name in plain] == [getattr(results, name) for name in plain]
-    assert again.hypervolume == results.hypervolume
+    assert [getattr(read, name) for name in plain] == [getattr(results, name) for name in plain]
+    assert read.hypervolume == results.hypervolume
 
 
-def test_front_csv_has_its_columns_in_the_documented_order(tmp_path: Path) -> None:
+def test_front_csv_has_the_documented_column_order(tmp_path: Path) -> None:
     """Identity, knobs, predictions, objectives, checks."""
     results = make_results()
     write_folder(results, tmp_path)
@@ -105,7 +105,7 @@ def test_front_csv_has_its_columns_in_the_documented_order(tmp_path: Path) -> No
     assert [int(row[0]) for row in rows] == results.front_columns["design_id"].tolist()
 
 
-def test_front_json_says_what_scripts_rely_on(tmp_path: Path) -> None:
+def test_front_json_holds_the_documented_fields(tmp_path: Path) -> None:
     results = make_results()
     write_folder(results, tmp_path)
     data = json.loads((tmp_path / FRONT_JSON).read_text(encoding="utf-8"))
@@ -122,14 +122,14 @@ def test_front_json_says_what_scripts_rely_on(tmp_path: Path) -> None:
     assert json.loads((tmp_path / PROVENANCE_JSON).read_text(encoding="utf-8")) == data["provenance"]
 
 
-def test_numbers_that_json_lacks_are_null(tmp_path: Path) -> None:
+def test_nan_is_null_in_json(tmp_path: Path) -> None:
     write_folder(make_results(), tmp_path)
     samples = json.loads((tmp_path / FRONT_JSON).read_text(encoding="utf-8"))["samples"]
 
     assert [sample["accuracy"] for sample in samples] == [0.9, None]
 
 
-def test_a_second_writing_replaces_the_first_and_leaves_nothing_else(tmp_path: Path) -> None:
+def test_second_write_replaces_the_first(tmp_path: Path) -> None:
     write_folder(make_results(8), tmp_path)
     written = write_folder(make_results(3), tmp_path)
 
@@ -137,21 +137,21 @@ def test_a_second_writing_replaces_the_first_and_leaves_nothing_else(tmp_path: P
     assert read_folder(tmp_path).n_complete == 3
 
 
-def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+def test_unwritable_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WrongUsage, match="cannot write"):
         write_folder(make_results(), tmp_path / "file" / "results")
 
 
 @pytest.mark.parametrize("missing", [FRONT_JSON, TRIALS_CSV])
-def test_a_folder_without_its_files_holds_no_results(tmp_path: Path, missing: str) -> None:
+def test_folder_with_a_missing_file_is_refused(tmp_path: Path, missing: str) -> None:
     write_folder(make_results(), tmp_path)
     (tmp_path / missing).unlink()
     with pytest.raises(WrongUsage, match=r"holds no results\n  fix: run the study first"):
         read_folder(tmp_path)
 
 
-def _cut(text: str) -> str:
+def _truncate(text: str) -> str:
     return text[: len(text) // 2]
 
 
@@ -169,7 +169,7 @@ def _with(**values: Any) -> Callable[[str], str]:
     return lambda text: json.dumps({**json.loads(text), **values})
 
 
-def _written(rows: list[list[str]]) -> str:
+def _csv(rows: list[list[str]]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue()
@@ -179,7 +179,7 @@ def _without_column(name: str) -> Callable[[str], str]:
     def change(text: str) -> str:
         rows = list(csv.reader(io.StringIO(text)))
         j = rows[0].index(name)
-        return _written([row[:j] + row[j + 1 :] for row in rows])
+        return _csv([row[:j] + row[j + 1 :] for row in rows])
 
     return change
 
@@ -188,7 +188,7 @@ def _cell(column: str, value: str) -> Callable[[str], str]:
     def change(text: str) -> str:
         rows = list(csv.reader(io.StringIO(text)))
         rows[1][rows[0].index(column)] = value
-        return _written(rows)
+        return _csv(rows)
 
     return change
 
@@ -196,10 +196,10 @@ def _cell(column: str, value: str) -> Callable[[str], str]:
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        pytest.param(FRONT_JSON, _cut, id="front.json cut off"),
+        pytest.param(FRONT_JSON, _truncate, id="front.json cut off"),
         pytest.param(FRONT_JSON, lambda _: "", id="front.json empty"),
         pytest.param(FRONT_JSON, lambda _: "[]", id="front.json a list"),
-        pytest.param(FRONT_JSON, lambda _: "[" * 100_000, id="front.json nested without end"),
+        pytest.param(FRONT_JSON, lambda _: "[" * 100_000, id="front.json nested too deeply"),
         pytest.param(FRONT_JSON, _with(schema="explorer.front/9"), id="another schema"),
         pytest.param(FRONT_JSON, _without("objectives"), id="no objectives"),
         pytest.param(FRONT_JSON, _without("samples"), id="no samples"),
@@ -221,7 +221,7 @@ def _cell(column: str, value: str) -> Callable[[str], str]:
         pytest.param(TRIALS_CSV, _cell("is_feasible", "TRUE"), id="another spelling of true"),
     ],
 )
-def test_a_damaged_file_is_refused_under_its_own_name(tmp_path: Path, name: str, damage: Callable[[str], str]) -> None:
+def test_damaged_file_is_refused_by_name(tmp_path: Path, name: str, damage: Callable[[str], str]) -> None:
     write_folder(make_results(), tmp_path)
     path = tmp_path / name
     path.write_bytes(damage(path.read_text(encoding="utf-8")).encode())

@@ -1,27 +1,30 @@
-"""Probability of being on the front, and advice on what to measure: laws and oracles."""
+"""Front probabilities and the suggested next measurement, against brute force."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from explorer.api import load_results as results
-from explorer.api import load_study as load
-from explorer.api import run
+from explorer.api import load_results, load_study, run
 from explorer.models.evaluation import Problem
 from explorer.models.parametric.surrogate import Surrogate
 from explorer.models.posterior_draws import Draws, posterior_draws, predict_draws
 from explorer.pareto.geometry.dominance import feasible_front, to_minimization
-from explorer.pareto.uncertainty import front_probability as certainty_module
-from explorer.pareto.uncertainty.front_probability import FrontProbabilities, certainty, contenders, front_probabilities
-from explorer.pareto.uncertainty.next_measurement import advice_for_model, best_measurement
+from explorer.pareto.uncertainty import front_probability as probability_module
+from explorer.pareto.uncertainty.front_probability import (
+    FrontProbabilities,
+    certainty_labels,
+    contenders,
+    front_probabilities,
+)
+from explorer.pareto.uncertainty.next_measurement import best_measurement, suggest_for_model
 from explorer.problem.columns import KNOBS, Columns, take
 from explorer.problem.objectives import add_objectives
 
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return load("edp-accuracy")
+    return load_study("edp-accuracy")
 
 
 @pytest.fixture(scope="module")
@@ -40,39 +43,35 @@ def table(problem: Problem) -> Columns:
     return problem.sample(128)
 
 
-def test_the_probability_equals_that_of_a_slow_twin(
-    problem: Problem, model: Surrogate, draws: Draws, table: Columns
-) -> None:
-    fast = front_probabilities(table, problem, model=model, draws=draws).p_front
+def test_front_probability_equals_brute_force(problem: Problem, model: Surrogate, draws: Draws, table: Columns) -> None:
+    p_front = front_probabilities(table, problem, model=model, draws=draws).p_front
 
-    drawn = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.weights)
-    values = np.stack([drawn["edp_js"], -drawn["accuracy"]], axis=-1)
-    slow = np.zeros(len(fast))
-    for world in values:
-        for i, one in enumerate(world):
-            beaten = np.all(world <= one, axis=1) & np.any(world < one, axis=1)
-            slow[i] += not beaten.any()
-    np.testing.assert_allclose(fast, slow / len(values))
+    columns = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.weights)
+    values = np.stack([columns["edp_js"], -columns["accuracy"]], axis=-1)
+    expected = np.zeros(len(p_front))
+    for draw in values:
+        for i, design in enumerate(draw):
+            is_better = np.all(draw <= design, axis=1) & np.any(draw < design, axis=1)
+            expected[i] += not is_better.any()
+    np.testing.assert_allclose(p_front, expected / len(values))
 
 
-def test_a_design_that_another_beats_in_every_world_has_no_chance(
-    problem: Problem, model: Surrogate, draws: Draws
-) -> None:
-    """The same design at a lower clock is slower and no better in anything."""
-    fast = {
+def test_design_dominated_in_every_draw_has_probability_zero(problem: Problem, model: Surrogate, draws: Draws) -> None:
+    """The same design at a lower clock is slower and in no objective better."""
+    designs = {
         "family": np.array(["CNN"] * 2, dtype=object), "pruning_ratio": np.array([0.4, 0.4]),
         "quant_step": np.array([0.03, 0.03]), "voltage_v": np.array([0.95, 0.95]),
         "frequency_hz": np.array([2.3e9, 1.9e9]),
     }  # fmt: skip
 
-    odds = front_probabilities(problem.evaluate(fast), problem, model=model, draws=draws)
+    probabilities = front_probabilities(problem.evaluate(designs), problem, model=model, draws=draws)
 
-    assert odds.p_front.tolist() == odds.p_tried.tolist() == [1.0, 0.0]
-    assert certainty(odds).tolist() == ["sure", "dominated"]
+    assert probabilities.p_front.tolist() == probabilities.p_evaluated.tolist() == [1.0, 0.0]
+    assert certainty_labels(probabilities).tolist() == ["sure", "dominated"]
 
 
-def test_infeasible_designs_have_no_chance(model: Surrogate, draws: Draws) -> None:
-    capped = load("power-cap")
+def test_infeasible_designs_have_probability_zero(model: Surrogate, draws: Draws) -> None:
+    capped = load_study("power-cap")
     table = capped.sample(128)
 
     p = front_probabilities(table, capped, model=model, draws=draws).p_front
@@ -82,107 +81,109 @@ def test_infeasible_designs_have_no_chance(model: Surrogate, draws: Draws) -> No
 
 
 @pytest.mark.parametrize("study", ["edp-accuracy", "power-cap", "energy-latency-accuracy"])
-def test_every_design_of_the_front_is_a_contender_and_what_is_left_out_lies_behind_layers_of_others(study: str) -> None:
-    """Also where the study's constraints shut out whatever would be best without them."""
-    asked = load(study)
-    table = asked.sample(8192)
-    rows, n_layers = contenders(table, asked)
-    objectives = asked.study.objectives
-    values = to_minimization(asked.values(table), objectives)
-    left = np.setdiff1d(np.flatnonzero(table["is_feasible"]), rows)
+def test_designs_left_out_are_dominated_by_every_rank(study: str) -> None:
+    """Also where the study's constraints exclude the designs that are best without them."""
+    problem = load_study(study)
+    table = problem.sample(8192)
+    rows, n_ranks = contenders(table, problem)
+    objectives = problem.study.objectives
+    values = to_minimization(problem.values(table), objectives)
+    omitted = np.setdiff1d(np.flatnonzero(table["is_feasible"]), rows)
 
-    assert n_layers >= 3
-    assert set(np.flatnonzero(feasible_front(asked.values(table), table["is_feasible"], objectives))) <= set(rows)
-    assert len(left) > 1000
-    for one in left[:50]:
-        beats = np.all(values <= values[one], axis=1) & np.any(values < values[one], axis=1) & table["is_feasible"]
-        assert beats.sum() >= n_layers
+    assert n_ranks >= 3
+    assert set(np.flatnonzero(feasible_front(problem.values(table), table["is_feasible"], objectives))) <= set(rows)
+    assert len(omitted) > 1000
+    for row in omitted[:50]:
+        is_better = np.all(values <= values[row], axis=1) & np.any(values < values[row], axis=1) & table["is_feasible"]
+        assert is_better.sum() >= n_ranks
 
 
-def test_a_design_that_misses_a_constraint_by_little_may_be_a_contender() -> None:
-    """In some worlds it meets it, and then it beats what meets it in all of them."""
-    capped = load("power-cap")
+def test_slightly_infeasible_designs_are_contenders() -> None:
+    """In some draws they meet the constraint and dominate designs that meet it in all draws."""
+    capped = load_study("power-cap")
     table = capped.sample(4096)
     rows, _ = contenders(table, capped)
 
     assert (~table["is_feasible"][rows]).any()
 
 
-def test_of_a_long_front_every_design_has_its_p_front_and_its_intervals_and_the_notes_tell_of_fewer_draws(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(certainty_module, "_AFFORDABLE", 20_000)
-    found = run("edp-accuracy", trials=100, out=tmp_path).results
-    front = found.front_columns
-    told = "; ".join(found.notes)
+def test_long_front_uses_fewer_draws_with_a_note(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(probability_module, "_AFFORDABLE", 20_000)
+    done = run("edp-accuracy", trials=100, out=tmp_path).results
+    front = done.front_columns
+    notes = "; ".join(done.notes)
 
     assert np.isfinite(front["edp_js_lo"]).all()
     assert np.isfinite(front["edp_js_hi"]).all()
-    assert "p_front of 100 designs rest on 200 draws of what samples allow, not on 400" in told
+    assert "p_front of 100 designs: computed from 200 of 400 posterior draws" in notes
     assert set(np.round(front["p_front"] * 200, 9) % 1) == {0.0}
 
 
-def test_where_everything_was_computed_in_all_draws_no_note_says_otherwise(tmp_path: Path) -> None:
-    told = "; ".join(run("edp-accuracy", trials=60, out=tmp_path).results.notes)
+def test_no_note_where_all_draws_are_used(tmp_path: Path) -> None:
+    notes = "; ".join(run("edp-accuracy", trials=60, out=tmp_path).results.notes)
 
-    assert "draws" not in told
-    assert "not computed" not in told
+    assert "draws" not in notes
+    assert "without computation" not in notes
 
 
-def test_what_was_not_computed_is_told(problem: Problem, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(certainty_module, "_FEW", 1)
-    found = run("edp-accuracy", trials=200, sampler="random", out=tmp_path).results
-    rows, n_layers = contenders(found.table, problem)
-    left = 200 - len(rows)
+def test_designs_without_computed_p_front_are_noted(
+    problem: Problem, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(probability_module, "_FEW", 1)
+    done = run("edp-accuracy", trials=200, sampler="random", out=tmp_path).results
+    rows, n_ranks = contenders(done.table, problem)
+    n_omitted = 200 - len(rows)
 
-    assert left > 0
+    assert n_omitted > 0
     assert (
-        f"{left} designs cannot exist or lie behind {n_layers} or more better ones: their p_front was not computed "
-        "and stands as 0"
-    ) in found.notes
+        f"p_front of {n_omitted} designs: set to 0 without computation (impossible, or dominated by {n_ranks} or "
+        "more designs)"
+    ) in done.notes
 
 
-def test_the_words_follow_the_probabilities() -> None:
-    odds = FrontProbabilities(np.array([1.0, 0.95, 0.94, 0.01, 0.0]), np.array([1.0, 1.0, 1.0, 0.05, 0.049]))
+def test_certainty_follows_the_probabilities() -> None:
+    probabilities = FrontProbabilities(np.array([1.0, 0.95, 0.94, 0.01, 0.0]), np.array([1.0, 1.0, 1.0, 0.05, 0.049]))
 
-    assert certainty(odds).tolist() == ["sure", "sure", "possible", "possible", "dominated"]
+    assert certainty_labels(probabilities).tolist() == ["sure", "sure", "possible", "possible", "dominated"]
 
 
-def test_untried_designs_count_as_a_slow_twin_counts_them(
+def test_untried_designs_dominate_beyond_the_tolerance_only(
     problem: Problem, model: Surrogate, draws: Draws, table: Columns
 ) -> None:
-    tried, untried = take(table, np.arange(60)), take(table, np.arange(60, len(table["family"])))
-    odds = front_probabilities(tried, problem, model=model, draws=draws, others=untried)
+    evaluated, untried = take(table, np.arange(60)), take(table, np.arange(60, len(table["family"])))
+    probabilities = front_probabilities(evaluated, problem, model=model, draws=draws, untried=untried)
 
-    front = problem.values(tried)[feasible_front(problem.values(tried), tried["is_feasible"], problem.study.objectives)]
+    front = problem.values(evaluated)[
+        feasible_front(problem.values(evaluated), evaluated["is_feasible"], problem.study.objectives)
+    ]
     slack = 0.01 * np.ptp(front, axis=0)
-    drawn = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.weights)
-    slow = np.zeros(60)
-    for world in np.stack([drawn["edp_js"], -drawn["accuracy"]], axis=-1):
-        for i, one in enumerate(world[:60]):
-            beaten = np.all(world[:60] <= one, axis=1) & np.any(world[:60] < one, axis=1)
-            better, step = world[60:], one - slack
-            beaten_by_more = np.all(better <= step, axis=1) & np.any(better < step, axis=1)
-            slow[i] += not (beaten.any() or beaten_by_more.any())
-    np.testing.assert_allclose(odds.p_front, slow / 60)
-    assert (odds.p_front <= odds.p_tried).all()
+    columns = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.weights)
+    expected = np.zeros(60)
+    for draw in np.stack([columns["edp_js"], -columns["accuracy"]], axis=-1):
+        for i, design in enumerate(draw[:60]):
+            is_better = np.all(draw[:60] <= design, axis=1) & np.any(draw[:60] < design, axis=1)
+            rivals, shifted = draw[60:], design - slack
+            is_better_rival = np.all(rivals <= shifted, axis=1) & np.any(rivals < shifted, axis=1)
+            expected[i] += not (is_better.any() or is_better_rival.any())
+    np.testing.assert_allclose(probabilities.p_front, expected / 60)
+    assert (probabilities.p_front <= probabilities.p_evaluated).all()
 
 
-def test_what_the_model_likes_best_is_not_sure_only_because_nothing_else_was_tried(tmp_path: Path) -> None:
-    """The front of `auto` is the model's own: held against what was not tried, most of it is only possible."""
-    problem = load("edp-accuracy")
-    found = run("edp-accuracy", trials=100, out=tmp_path).results
+def test_untried_designs_reduce_the_sure_part_of_the_front(tmp_path: Path) -> None:
+    """The sampler `auto` proposes the predicted front: compared with untried designs, most of it is only possible."""
+    problem = load_study("edp-accuracy")
+    done = run("edp-accuracy", trials=100, out=tmp_path).results
     assert isinstance(problem.evaluator, Surrogate)
-    own = front_probabilities(found.table, problem, model=problem.evaluator, draws=posterior_draws(problem.evaluator))
+    probabilities = front_probabilities(
+        done.table, problem, model=problem.evaluator, draws=posterior_draws(problem.evaluator)
+    )
 
-    alone = int((own.p_front[found.is_front] >= 0.95).sum())
-    held = int((found.table["certainty"][found.is_front] == "sure").sum())
-    assert held < 0.5 * alone
+    n_sure_alone = int((probabilities.p_front[done.is_front] >= 0.95).sum())
+    n_sure = int((done.table["certainty"][done.is_front] == "sure").sum())
+    assert n_sure < 0.5 * n_sure_alone
 
 
-def test_advice_names_the_candidate_that_a_slow_twin_names(
-    problem: Problem, model: Surrogate, draws: Draws, table: Columns
-) -> None:
+def test_best_measurement_equals_brute_force(problem: Problem, model: Surrogate, draws: Draws, table: Columns) -> None:
     front = take(table, np.arange(0, 20))
     candidates = take(table, np.arange(20, 50))
     advice = best_measurement(
@@ -191,29 +192,29 @@ def test_advice_names_the_candidate_that_a_slow_twin_names(
     )  # fmt: skip
     assert advice is not None
 
-    drawn = add_objectives(predict_draws(model, draws, front, with_noise=False), problem.study.weights)
-    accuracy = drawn["accuracy"]
-    wanted = np.concatenate([np.log(drawn["edp_js"]), np.log(accuracy / (1 - accuracy))], axis=1)
-    told = predict_draws(model, draws, candidates, with_noise=False)
+    columns = add_objectives(predict_draws(model, draws, front, with_noise=False), problem.study.weights)
+    accuracy = columns["accuracy"]
+    on_front = np.concatenate([np.log(columns["edp_js"]), np.log(accuracy / (1 - accuracy))], axis=1)
+    measured = predict_draws(model, draws, candidates, with_noise=False)
     removed = []
     for c in range(30):
-        linked = [told[t][:, c] for t in draws]
+        linked = [measured[t][:, c] for t in draws]
         linked = [np.log(x / (1 - x)) if t == "accuracy" else np.log(x) for t, x in zip(draws, linked, strict=True)]
         noise = np.diag([np.median(draws[t].noise) ** 2 for t in draws])
         own = np.cov(np.array(linked), bias=True) + noise
         share = 0.0
-        for k in range(wanted.shape[1]):
-            cross = np.array([np.mean((x - x.mean()) * (wanted[:, k] - wanted[:, k].mean())) for x in linked])
-            share += cross @ np.linalg.solve(own, cross) / wanted[:, k].var()
-        removed.append(share / wanted.shape[1])
+        for k in range(on_front.shape[1]):
+            cross = np.array([np.mean((x - x.mean()) * (on_front[:, k] - on_front[:, k].mean())) for x in linked])
+            share += cross @ np.linalg.solve(own, cross) / on_front[:, k].var()
+        removed.append(share / on_front.shape[1])
     best = int(np.argmax(removed))
     assert advice.design["pruning_ratio"] == candidates["pruning_ratio"][best]
     assert advice.reduction == pytest.approx(removed[best], rel=1e-6)
 
 
-def test_advice_on_the_paper_points_off_the_samples_ridge(model: Surrogate) -> None:
-    """All samples have high R with high D; what would separate the two is one high and the other low."""
-    advice = advice_for_model(model, posterior_draws(model))
+def test_suggested_measurement_separates_pruning_and_quantization(model: Surrogate) -> None:
+    """All samples combine high R with high D: a design with one high and the other low separates their effects."""
+    advice = suggest_for_model(model, posterior_draws(model))
 
     assert advice is not None
     r, d = float(str(advice.design["pruning_ratio"])), float(str(advice.design["quant_step"]))
@@ -223,14 +224,14 @@ def test_advice_on_the_paper_points_off_the_samples_ridge(model: Surrogate) -> N
     assert 0 < advice.reduction < 1
 
 
-def test_certified_results_survive_the_folder(tmp_path: Path) -> None:
+def test_uncertainty_survives_the_result_folder(tmp_path: Path) -> None:
     done = run("edp-accuracy", trials=80, out=tmp_path).results
-    back = results(tmp_path)
+    read = load_results(tmp_path)
 
-    assert back.exact is not None
+    assert read.exact is not None
     assert done.exact is not None
-    assert back.exact.hypervolume == done.exact.hypervolume
-    assert back.advice == done.advice
+    assert read.exact.hypervolume == done.exact.hypervolume
+    assert read.advice == done.advice
     for name in ("p_front", "accuracy_lo", "edp_js_hi"):
-        np.testing.assert_array_equal(back.table[name], done.table[name])
-    assert back.front_columns["certainty"].tolist() == done.front_columns["certainty"].tolist()
+        np.testing.assert_array_equal(read.table[name], done.table[name])
+    assert read.front_columns["certainty"].tolist() == done.front_columns["certainty"].tolist()

@@ -1,4 +1,4 @@
-"""Notes: where two objectives ask one question, where a front touches an edge, how near no design came."""
+"""Warnings on equivalent objectives, range limits and extrapolation, and gaps to unmet constraints."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +15,11 @@ from explorer.problem.columns import Columns, take
 from explorer.problem.study import read_study
 
 MODEL = fit_surrogate(paper_samples(), name="paper")
-Ask = Callable[[str], Problem]
+MakeProblem = Callable[[str], Problem]
 
 
 @pytest.fixture
-def ask(tmp_path: Path) -> Ask:
+def make(tmp_path: Path) -> MakeProblem:
     def build(text: str) -> Problem:
         (tmp_path / "study.toml").write_text(text, encoding="utf-8")
         return make_problem(read_study(str(tmp_path / "study.toml")), MODEL)
@@ -28,8 +28,8 @@ def ask(tmp_path: Path) -> Ask:
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.49])
-def test_alpha_below_a_half_warns_that_cost_is_mostly_energy(ask: Ask, alpha: float) -> None:
-    problem = ask(f'space = "cnn"\nobjectives = ["edp_js", "weighted_cost"]\n[cost]\nalpha = {alpha}\n')
+def test_alpha_below_half_makes_cost_equivalent_to_energy(make: MakeProblem, alpha: float) -> None:
+    problem = make(f'space = "cnn"\nobjectives = ["edp_js", "weighted_cost"]\n[cost]\nalpha = {alpha}\n')
     (note,) = objective_warnings(problem)
 
     assert note.startswith(
@@ -38,22 +38,22 @@ def test_alpha_below_a_half_warns_that_cost_is_mostly_energy(ask: Ask, alpha: fl
 
 
 @pytest.mark.parametrize("alpha", [0.75, 0.9, 0.95])
-def test_an_alpha_under_which_edp_and_cost_conflict_does_not_warn(ask: Ask, alpha: float) -> None:
-    problem = ask(f'space = "cnn"\nobjectives = ["edp_js", "weighted_cost"]\n[cost]\nalpha = {alpha}\n')
+def test_high_alpha_gives_no_warning(make: MakeProblem, alpha: float) -> None:
+    problem = make(f'space = "cnn"\nobjectives = ["edp_js", "weighted_cost"]\n[cost]\nalpha = {alpha}\n')
 
     assert objective_warnings(problem) == []
 
 
-def test_cost_beside_accuracy_warns_where_it_is_accuracy(ask: Ask) -> None:
-    problem = ask('space = "cnn"\nobjectives = ["weighted_cost", "accuracy"]\n[cost]\nalpha = 1.0\n')
+def test_cost_at_alpha_one_is_equivalent_to_accuracy(make: MakeProblem) -> None:
+    problem = make('space = "cnn"\nobjectives = ["weighted_cost", "accuracy"]\n[cost]\nalpha = 1.0\n')
 
     assert [note.split(":")[0] for note in objective_warnings(problem)] == [
-        "weighted_cost and accuracy ask nearly the same question (rank correlation 1.00)"
+        "weighted_cost and accuracy are nearly equivalent objectives (rank correlation 1.00)"
     ]
 
 
 @pytest.mark.parametrize("name", ["paper", "edp-accuracy", "energy-latency-accuracy", "power-cap", "all-families"])
-def test_the_shipped_questions_are_questions(name: str) -> None:
+def test_shipped_studies_have_no_equivalent_objectives(name: str) -> None:
     assert objective_warnings(make_problem(read_study(name), MODEL)) == []
 
 
@@ -68,8 +68,8 @@ def test_the_shipped_questions_are_questions(name: str) -> None:
         ((0.5, 0.5, 1.0, 1.0), "highest clock 2.7 GHz|highest Supply voltage V 1.075 V: 1"),
     ],
 )
-def test_a_front_at_an_edge_says_at_which(ask: Ask, corner: tuple[float, ...], edge: str) -> None:
-    problem = ask('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n')
+def test_front_at_a_range_limit_names_the_limit(make: MakeProblem, corner: tuple[float, ...], edge: str) -> None:
+    problem = make('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n')
     front = _designs(problem, [corner, (0.5, 0.5, 0.5, 0.5)])
     (note,) = front_warnings(front, problem)
 
@@ -77,15 +77,15 @@ def test_a_front_at_an_edge_says_at_which(ask: Ask, corner: tuple[float, ...], e
     assert any(part in note for part in edge.split("|"))
 
 
-def test_a_front_inside_says_nothing(ask: Ask) -> None:
-    problem = ask('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n')
+def test_front_inside_the_range_gives_no_warning(make: MakeProblem) -> None:
+    problem = make('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n')
 
     assert front_warnings(_designs(problem, [(0.5, 0.5, 0.5, 0.5), (0.4, 0.6, 0.5, 1.0)]), problem) == []
     assert front_warnings(take(problem.sample(4), np.zeros(0, dtype=np.int64)), problem) == []
 
 
-def test_with_several_families_an_edge_is_told_with_its_family(ask: Ask) -> None:
-    problem = ask('space = ["cnn", "dnn"]\nobjectives = ["edp_js", "accuracy"]\n')
+def test_limit_is_named_with_its_family(make: MakeProblem) -> None:
+    problem = make('space = ["cnn", "dnn"]\nobjectives = ["edp_js", "accuracy"]\n')
     region = problem.regions["DNN"]
     front = problem.evaluate(region.from_unit(np.array([[0.0, 0.5, 0.5, 0.5]])))
     (note,) = front_warnings(front, problem)
@@ -93,31 +93,31 @@ def test_with_several_families_an_edge_is_told_with_its_family(ask: Ask) -> None
     assert "DNN: lowest Pruning ratio R" in note
 
 
-def test_a_fixed_axis_is_no_edge(ask: Ask, tmp_path: Path) -> None:
+def test_fixed_axis_gives_no_warning(make: MakeProblem, tmp_path: Path) -> None:
     (tmp_path / "fixed.toml").write_text(
         'family = "CNN"\n[axes]\npruning_ratio = { value = 0.4 }\nquant_step = { range = [0.001, 0.5] }\n'
         "voltage = { range = [0.5, 1.3] }\nfrequency = { range = [0.5, 4.0] }\n",
         encoding="utf-8",
     )
-    problem = ask('space = "fixed"\nobjectives = ["edp_js", "accuracy"]\n')
+    problem = make('space = "fixed"\nobjectives = ["edp_js", "accuracy"]\n')
 
     assert front_warnings(_designs(problem, [(0.5, 0.5, 0.5, 0.5)]), problem) == []
 
 
-def test_a_front_that_extrapolates_says_so(ask: Ask, tmp_path: Path) -> None:
+def test_extrapolating_front_gives_a_warning(make: MakeProblem, tmp_path: Path) -> None:
     (tmp_path / "wide.toml").write_text(
         'family = "CNN"\n[axes]\npruning_ratio = { range = [0.0, 0.95] }\nquant_step = { range = [0.001, 0.5] }\n'
         "voltage = { range = [0.5, 1.3] }\nfrequency = { range = [0.5, 4.0] }\n[domain]\nenforce = false\n",
         encoding="utf-8",
     )
-    problem = ask('space = "wide"\nobjectives = ["edp_js", "accuracy"]\n')
+    problem = make('space = "wide"\nobjectives = ["edp_js", "accuracy"]\n')
     notes = front_warnings(_designs(problem, [(0.9, 0.5, 0.5, 0.5), (0.45, 0.5, 0.65, 0.8)]), problem)
 
     assert notes == ["1 of 2 front designs extrapolate: more than half a width outside the samples' range"]
 
 
-def test_where_no_design_is_feasible_the_nearest_is_told(ask: Ask) -> None:
-    problem = ask(
+def test_constraint_gaps_give_the_closest_values(make: MakeProblem) -> None:
+    problem = make(
         'space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n'
         'constraints = ["power_w <= 1 W", "accuracy >= 0.99", "latency_s <= 1"]\n'
     )

@@ -1,4 +1,4 @@
-"""Importance: Sobol indices of the model over the region, with what its posterior leaves open."""
+"""Sobol indices of the model over the region, with posterior intervals."""
 
 from dataclasses import replace
 from typing import Any
@@ -36,33 +36,33 @@ def test_every_objective_has_a_row_for_every_free_knob(rows: tuple[dict[str, Any
     ]
 
 
-def test_accuracy_is_decided_by_pruning_and_the_step_alone(rows: tuple[dict[str, Any], ...]) -> None:
-    """The shape of accuracy has neither V nor f in it, so their indices are exactly zero."""
+def test_accuracy_depends_on_pruning_and_quantization_only(rows: tuple[dict[str, Any], ...]) -> None:
+    """The form of accuracy contains neither V nor f, so their indices are exactly zero."""
     accuracy = _of(rows, "accuracy")
 
     assert accuracy["voltage_v"]["total"] == accuracy["clock_share"]["total"] == 0
     assert accuracy["pruning_ratio"]["total"] + accuracy["quant_step"]["total"] == pytest.approx(1, abs=0.05)
 
 
-def test_the_whole_effect_is_at_least_the_effect_alone(rows: tuple[dict[str, Any], ...]) -> None:
+def test_total_index_is_at_least_the_first_order_index(rows: tuple[dict[str, Any], ...]) -> None:
     for row in rows:
         assert row["total"] >= row["first_order"] - 0.02
         assert 0 <= row["total_lo"] <= row["total_hi"] <= 1
 
 
-def test_the_samples_do_not_tell_pruning_from_the_step(rows: tuple[dict[str, Any], ...]) -> None:
-    """Their effects on accuracy are traded off along the samples' one line: the interval must say so."""
+def test_confounded_knobs_have_wide_intervals(rows: tuple[dict[str, Any], ...]) -> None:
+    """The samples vary R and D together, so their effects on accuracy are not identifiable separately."""
     for knob in ("pruning_ratio", "quant_step"):
         row = _of(rows, "accuracy")[knob]
 
         assert row["total_hi"] - row["total_lo"] > 0.4
 
 
-def test_the_same_seed_gives_the_same_numbers(problem: Problem, rows: tuple[dict[str, Any], ...]) -> None:
+def test_same_seed_gives_the_same_indices(problem: Problem, rows: tuple[dict[str, Any], ...]) -> None:
     assert knob_importance(problem) == rows
 
 
-def test_a_linear_model_has_the_closed_form() -> None:
+def test_linear_model_has_closed_form_indices() -> None:
     """For y = (3 x1 + 4 x2) / 10 with independent uniform x, the indices are 9/25 and 16/25."""
     study = read_study("edp-accuracy")
     real = fit_surrogate(paper_samples(), name="paper")
@@ -77,14 +77,14 @@ def test_a_linear_model_has_the_closed_form() -> None:
 
 
 class _Linear:
-    """A model of two knobs that is linear in their places on the axes; the rest it takes from a real one."""
+    """Model with an accuracy linear in the unit coordinates of two knobs; other targets from a real model."""
 
     def __init__(self, real: Surrogate, problem: Problem) -> None:
         self.name, self.families, self.domain, self._real = "linear", real.families, real.domain, real
         self._axes = {axis.name: axis for axis in problem.regions["CNN"].axes}
 
     def evaluate(self, designs: Columns) -> Columns:
-        places = {name: self._axes[name].to_unit(designs[name]) for name in ("pruning_ratio", "quant_step")}
-        accuracy = (3 * places["pruning_ratio"] + 4 * places["quant_step"]) / 10
+        unit = {name: self._axes[name].to_unit(designs[name]) for name in ("pruning_ratio", "quant_step")}
+        accuracy = (3 * unit["pruning_ratio"] + 4 * unit["quant_step"]) / 10
         zeros = np.zeros(n_rows(designs))
         return {**self._real.evaluate(designs), "accuracy": accuracy, "domain_distance": zeros}

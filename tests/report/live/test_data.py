@@ -78,7 +78,7 @@ def test_a_thinned_front_contains_all_selectable_designs(huge: Results) -> None:
     included = set(data["front"]["design_id"])
     winners = front["design_id"][alpha_sweep(front, energy_max_j=1.0).rows].tolist()
     inside = take(front, front["domain_distance"] <= 0.5)
-    knee = inside["design_id"][np.argmax(rules.knee(huge, inside).shown)]
+    knee = inside["design_id"][np.argmax(rules.knee(huge, inside).value)]
 
     assert len(included) <= MAX_FRONT
     assert data["front"]["total"] == huge.is_front.sum() > MAX_FRONT

@@ -32,7 +32,7 @@ HOUSE = {
         "scaffold", "intervals", "model_files", "online", "predict", "quality", "loading",
     ),
     "pareto": (
-        "geometry", "exact_front", "acquisition", "results", "comparison", "decision", "explanation", "uncertainty",
+        "geometry", "results", "exact_front", "acquisition", "comparison", "decision", "explanation", "uncertainty",
     ),
     "search": (
         "encoding", "enqueued", "storage", "trial_table", "dashboard", "session", "progress", "samplers", "execution",
@@ -41,7 +41,7 @@ HOUSE = {
     "deploy": ("device", "bundle", "verification"),
     "report": ("plots", "live", "pages"),
     "api": (
-        "results", "selection", "audit", "machine", "plot", "samplers", "measurement", "models", "studies", "analysis",
+        "results", "audit", "machine", "plot", "samplers", "measurement", "models", "studies", "analysis", "selection",
         "deployment",
     ),
     "cli": (),

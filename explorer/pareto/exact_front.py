@@ -9,6 +9,7 @@ import numpy as np
 from explorer.models.evaluation import Problem
 from explorer.pareto.geometry.dominance import to_minimization
 from explorer.pareto.geometry.refinement import Budget, RefinedFront, refine
+from explorer.pareto.results.results import ExactFront
 from explorer.problem.columns import Columns, Float, stack, take
 from explorer.problem.design_space import DesignSpace
 
@@ -16,23 +17,6 @@ from explorer.problem.design_space import DesignSpace
 MAX_OBJECTIVES = 3
 MAX_ENUMERATED = 2**14  # a region with at most this many designs is enumerated instead of searched
 _N_PLOTTED = 300
-
-
-@dataclass(frozen=True, slots=True)
-class ExactFront:
-    """Reference front of a problem: hypervolume, convergence and a sample of its points.
-
-    Args:
-        hypervolume: dominated volume up to the reference point, in the product of the objectives' units.
-        convergence: the share of it that the last half of the evaluations added.
-        n_evaluated: number of designs evaluated.
-        values: at most 300 of its points for plots, in the objectives' order, shape (k, m).
-    """
-
-    hypervolume: float
-    convergence: float
-    n_evaluated: int
-    values: Float
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.pareto.exact_front import ExactFront
 from explorer.pareto.results.csv_text import BLOCK, format_cells
-from explorer.pareto.results.results import Results, front_order
+from explorer.pareto.results.results import ExactFront, Results, front_order
 from explorer.problem.columns import COLUMNS, KNOBS, Column, Columns, column_of, knobs_of, n_rows
 from explorer.problem.objectives import OBJECTIVES
 

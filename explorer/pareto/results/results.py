@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import NoFeasibleDesign
-from explorer.pareto.exact_front import ExactFront
 from explorer.pareto.geometry.dominance import feasible_front, hypervolume, is_nondominated
 from explorer.problem.columns import (
     COLUMNS,
@@ -32,6 +31,23 @@ _N_POINTS = 60
 
 # Text columns that the uncertainty analysis adds: the front-probability class, and the nearest measured sample.
 ANNOTATION_COLUMNS = ("certainty", "nearest_sample")
+
+
+@dataclass(frozen=True, slots=True)
+class ExactFront:
+    """Reference front of a problem: hypervolume, convergence and a sample of its points.
+
+    Args:
+        hypervolume: dominated volume up to the reference point, in the product of the objectives' units.
+        convergence: the share of it that the last half of the evaluations added.
+        n_evaluated: number of designs evaluated.
+        values: at most 300 of its points for plots, in the objectives' order, shape (k, m).
+    """
+
+    hypervolume: float
+    convergence: float
+    n_evaluated: int
+    values: Float
 
 
 @dataclass(frozen=True, slots=True)

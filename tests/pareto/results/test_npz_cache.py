@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import explorer
-from explorer.pareto.exact_front import ExactFront
 from explorer.pareto.results import folder as folder_module
 from explorer.pareto.results.folder import FRONT_JSON, TRIALS_CSV, read_folder, write_folder
 from explorer.pareto.results.npz_cache import NPZ_CACHE, read_npz_cache
-from explorer.pareto.results.results import Results
+from explorer.pareto.results.results import ExactFront, Results
 from explorer.problem.columns import Column, Columns
 from explorer.problem.objectives import OBJECTIVES
 

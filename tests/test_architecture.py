@@ -133,7 +133,7 @@ def test_importing_explorer_imports_nothing_else_of_ours() -> None:
     }
 
 
-def test_the_list_of_public_names_is_the_one_that_type_checkers_see() -> None:
+def test_public_names_equal_those_for_type_checkers() -> None:
     import explorer
 
     (typed,) = [node for node in ast.parse((ROOT / "api/__init__.py").read_text(encoding="utf-8")).body
@@ -200,7 +200,7 @@ def test_importing_explorer_costs_nothing() -> None:
     assert _python(code) == "[]"
 
 
-def test_reading_results_and_choosing_wait_for_no_model_and_no_search() -> None:
+def test_reading_results_and_choosing_import_no_model() -> None:
     slow = set(HEAVY) - {"numpy", "moocore"}
     code = f"import sys, explorer; explorer.load_results, explorer.choose; print(sorted(set(sys.modules) & {slow}))"
 
@@ -242,7 +242,7 @@ def test_every_shipped_space_loads_and_has_a_family(path: Path) -> None:
     assert space.file.title
 
 
-def test_what_the_design_promises_ships() -> None:
+def test_shipped_studies_include_those_of_the_contract() -> None:
     studies = {path.stem for path in shipped("studies").glob("*.toml")}
     spaces = {path.stem for path in shipped("search_spaces").glob("*.toml")}
 

@@ -77,7 +77,7 @@ def test_every_command_block_of_a_readme_runs(path: Path, tmp_path: Path) -> Non
             execute(block, tmp_path)
 
 
-def test_the_errors_that_the_readme_states_are_those_that_fit_finds() -> None:
+def test_stated_leave_one_out_errors_are_those_of_the_fit() -> None:
     from explorer.models.quality.leave_one_out import leave_one_out
     from explorer.models.samples.samples import paper_samples
 
@@ -92,7 +92,7 @@ def test_the_errors_that_the_readme_states_are_those_that_fit_finds() -> None:
 
 def test_the_table_of_shipped_networks_is_the_committed_surface() -> None:
     from explorer.network.graph.model import ZOO, load_network
-    from explorer.network.measurement.accuracy import wilson
+    from explorer.network.measurement.accuracy import wilson_interval
 
     with (ZOO / "digits-surface.csv").open(encoding="utf-8") as file:
         surface = list(csv.DictReader(file))
@@ -103,7 +103,7 @@ def test_the_table_of_shipped_networks_is_the_committed_surface() -> None:
     assert {name for name, _ in rows} == set(origins)
     for name, said in rows:
         network, right = load_network(name), origins[name]["network"]["n_right"]
-        low, high = wilson(right, 719)
+        low, high = wilson_interval(right, 719)
         cell = next(row for row in surface if row["family"] == name and row["pruning_ratio"] == "0.6"
                     and row["quant_step"].startswith("0.0629"))  # fmt: skip
         ratio = int(cell["n_accesses"]) / int(cell["n_macs"])

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from explorer.api.studies import load_study
 from explorer.deploy.bundle.build import BundleOptions, build_bundle
 from explorer.deploy.bundle.network_artifact import NetworkOptions
 from explorer.deploy.bundle.schema import ManifestFile
@@ -57,7 +56,7 @@ def deploy(
     options = BundleOptions(
         model, network or NetworkOptions(), device, bin_name, force=force, allow_extrapolation=allow_extrapolation
     )
-    return build_bundle(Path(chosen).expanduser(), Path(out).expanduser(), wishes=options, load=load_study)
+    return build_bundle(Path(chosen).expanduser(), Path(out).expanduser(), options=options)
 
 
 def verify(

@@ -115,7 +115,7 @@ def measure(
     calibrating = load_data(calibration) if isinstance(calibration, str) else calibration
     setup = prepare_measurement(
         network, load_data(data) if isinstance(data, str) else data,
-        conditions=options or MeasurementOptions(technology=SHIPPED), calibration=calibrating,
+        options=options or MeasurementOptions(technology=SHIPPED), calibration=calibrating,
     )  # fmt: skip
     rows: list[Row] = []
     path_out = Path(output) if output is not None else None

@@ -15,11 +15,11 @@ from explorer.io.tables import Table, csv_file
 from explorer.models.loading import fit_samples, load_model, load_samples, model_to_json
 from explorer.models.parametric.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE, Surrogate
 from explorer.models.posterior_draws import PosteriorModel, posterior_draws
-from explorer.models.predict import implied_knobs, one_design, predict_designs, takes_unquantized
+from explorer.models.predict import implied_knobs, parse_design, predict_designs, supports_unquantized
 from explorer.models.quality.summary import candidate_rows, model_summary
 from explorer.models.response.multi_target import MultiResponse, with_knobs
 from explorer.models.samples.samples import Samples, read_designs
-from explorer.models.scaffold import fitted_name, scaffold_study, starter_name
+from explorer.models.scaffold import fitted_model_name, scaffold_name, scaffold_study
 from explorer.pareto.uncertainty.next_measurement import SuggestedMeasurement, advice_for_model
 from explorer.problem.columns import Columns
 
@@ -168,14 +168,14 @@ def predict_columns(model: str | Path | FittedModel, designs: Table | None, knob
         raise WrongUsage(f"designs are sources with {', '.join(knobs)}", fix="give designs, or the knobs of one")
     fitted = model.model if isinstance(model, FittedModel) else load_model(str(model))
     if designs is None:
-        return predict_designs(fitted, one_design(fitted, knobs))
+        return predict_designs(fitted, parse_design(fitted, knobs))
     family = fitted.families[0]
     categories = tuple(fitted.choices(family))
     needed = ("family", *fitted.domain[family], *categories)
     with csv_file(designs, name="designs") as path:
         table = read_designs(
             path, knobs=needed, categories=categories, implied=implied_knobs(fitted),
-            is_measured=takes_unquantized(fitted),
+            is_measured=supports_unquantized(fitted),
         )  # fmt: skip
     return predict_designs(fitted, table)
 
@@ -219,7 +219,7 @@ def init(
         InvalidFile: with every fault of the samples.
     """
     path = Path(samples)
-    chosen = starter_name(path, asked=name)
+    chosen = scaffold_name(path, name=name)
     scaffold = scaffold_study(path, name=chosen, folder=Path("studies"), knobs=knobs, is_table=table)
     texts = {Path("studies") / f"{chosen}.toml": scaffold.study}
     if scaffold.space is not None:
@@ -233,4 +233,4 @@ def init(
     if chosen == f"my-{path.stem}":
         renamed = f"called '{chosen}', for what ships as '{path.stem}' would no longer be found here"
         notes = (renamed, *notes)
-    return StarterFiles(chosen, tuple(texts), notes, fitted_name(path.name))
+    return StarterFiles(chosen, tuple(texts), notes, fitted_model_name(path.name))

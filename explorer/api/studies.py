@@ -19,10 +19,10 @@ from explorer.pareto.results.results import Results, nothing_feasible
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
 from explorer.problem.study import Study, make_study, read_study
 from explorer.report.pages.write import write_page
-from explorer.search.collect import collect
+from explorer.search.collect import collect_results
 from explorer.search.progress import Progress
 from explorer.search.run import Execution, search, utc_now
-from explorer.search.run_log import Clock, logged
+from explorer.search.run_log import Clock, log_run
 from explorer.search.session import SearchSession, open_session
 from explorer.search.storage.journal import repair_tail
 from explorer.search.storage.open import journal_path, recover_journal
@@ -167,7 +167,7 @@ def run(
     execution = Execution(workers, cluster, dict(resources or {}), uploads, seconds)
     folder = Path(out) if out is not None else RESULTS_FOLDER / wanted.name
     journal = journal_path(storage, folder)
-    with run_lock(folder, storage, study=wanted.name, is_patient=wait, say=say) as ensure_lock:
+    with run_lock(folder, storage, study=wanted.name, should_wait=wait, notify=say) as ensure_lock:
         recovered = recover_journal(journal) if recover and journal and journal.is_file() else None
         repair_journal(journal, say=say)
         session = open_session(replace(loaded, study=wanted), out=folder, storage_url=storage)
@@ -203,18 +203,18 @@ def _search(
     say: Callable[[str], None],
     clock: Clock,
 ) -> Outcome:
-    with translate_storage_errors(session.place):
-        before = session.tried.n
+    with translate_storage_errors(session.storage_label):
+        before = session.trials.n
     began = time.perf_counter()
     stopped: Interrupted | MeasurementFailed | None = None
     try:
-        with logged(session, clock=clock, execution=execution.as_json()):
+        with log_run(session, clock=clock, execution=execution.as_json()):
             search(session, execution=execution, progress=progress, notify=say)
     except (Interrupted, MeasurementFailed) as error:
         stopped = error
     seconds = time.perf_counter() - began
-    with translate_storage_errors(session.place):
-        results = annotate_uncertainty(collect(session), session.problem)
+    with translate_storage_errors(session.storage_label):
+        results = annotate_uncertainty(collect_results(session), session.problem)
     write_folder(results, session.out)
     write_page(results, session.out / "report.html", place=display_name(results.study, session.out))
     if stopped:

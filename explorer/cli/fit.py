@@ -139,7 +139,7 @@ def _print_forms(model: "Surrogate", summary: dict[str, Any], advice: str) -> No
     print_text("")
     print_text("Shapes, relative to each family's least compressed sample (r weights, q bits, v voltage, c clock):")
     for shape in model.fits.values():
-        print_text(f"  {shape.shape.formula}")
+        print_text(f"  {shape.form.formula}")
     for law in summary["laws"]:
         print_text(
             f"  {law['family']}: f <= {law['constant'] / 1e9:.3g} GHz (V - {law['threshold_v']:.2g})"

@@ -99,7 +99,7 @@ def _print(result: "Measurement") -> None:
     setup, rows = result.setup, result.rows
     network, counts = setup.network, setup.counts
     print_text(
-        f"{network.name}: {network.n_weights:,} weights, {network.n_bytes:,} bytes; {int(setup.is_right.sum())} of "
+        f"{network.name}: {network.n_weights:,} weights, {network.n_bytes:,} bytes; {int(setup.is_correct.sum())} of "
         f"{setup.data.n_samples} right; {counts.n_macs:,} MACs and {counts.n_accesses:,} memory accesses a run"
     )
     print_text("")
@@ -110,7 +110,7 @@ def _print(result: "Measurement") -> None:
     note(
         f"energy: {setup.meter.name}, idle in it" if setup.meter else "energy: no meter on this machine, none measured"
     )
-    note(f"eq. (1) is modelled: {setup.technology.title}, every access to {setup.conditions.level}")
+    note(f"eq. (1) is modelled: {setup.technology.title}, every access to {setup.options.level}")
     if counts.uncounted:
         note(f"not counted: {', '.join(counts.uncounted[:5])}")
 

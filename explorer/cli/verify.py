@@ -39,7 +39,7 @@ def verify(
 
     verdict = api.verify(bundle, data=data, model=model, samples=samples, sysfs=sysfs, energy=not no_energy)
     if as_json:
-        print_json(verdict.payload())
+        print_json(verdict.to_json())
     else:
         rows = [[_title(check), _text(check, check.promised), _text(check, check.found),
                  _INSIDE.get(check.state, check.state), check.note] for check in verdict.checks]  # fmt: skip

@@ -1,1 +1,1 @@
-"""What is shipped: the bundle of a chosen configuration."""
+"""Deployment of a chosen design: bundle, device scripts, verification."""

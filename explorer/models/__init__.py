@@ -1,1 +1,1 @@
-"""What is predicted: evaluators that add predicted columns to designs."""
+"""Evaluators: surrogate models, tables, networks and functions that add target columns to designs."""

@@ -1,4 +1,4 @@
-"""Assessing designs for one study: predictions, objectives, constraints and feasibility, all columns at once."""
+"""Evaluation of designs for one study: predictions, objectives, constraint violations and feasibility as columns."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from explorer.errors import Fault, InvalidFile, suggestion
-from explorer.models.evaluator import Evaluator, measurer
+from explorer.models.evaluator import Evaluator, as_measurer
 from explorer.models.measured.table import TableEvaluator
 from explorer.models.parametric.surrogate import Surrogate
 from explorer.models.response.multi_target import MultiResponse
@@ -26,7 +26,7 @@ _CORNER_AXES = 12  # 2^12 corners; beyond that, the corners of the first twelve 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A study with its evaluator and the regions it may search: everything needed to judge designs, and no Optuna."""
+    """Optimization problem: a study, its evaluator and the design space of each family. Independent of Optuna."""
 
     study: Study
     evaluator: Evaluator
@@ -34,25 +34,25 @@ class Problem:
 
     @property
     def is_vectorized(self) -> bool:
-        """Whether thousands of designs can be assessed in a blink: not where each of them is measured."""
+        """True if the evaluator predicts thousands of designs at once, False if it measures each of them."""
         return self.evaluator.is_vectorized
 
     @property
     def constraint_names(self) -> tuple[str, ...]:
-        """The names of the constraints that `excess` reports, in order: what can exist, the domain, the study's own."""
-        own = tuple(constraint.text for constraint in self.study.constraints)
+        """Constraint names in the order of `constraint_violations`: operating point, domain, the study's own."""
+        declared = tuple(constraint.text for constraint in self.study.constraints)
         regions = self.regions.values()
         operating = (OPERATING_POINT_LIMIT,) if any(region.operating is not None for region in regions) else ()
         domain = (DOMAIN_LIMIT,) if any(np.isfinite(region.widen) for region in regions) else ()
-        return (*operating, *domain, *own)
+        return (*operating, *domain, *declared)
 
     @property
     def n_designs(self) -> float:
-        """How many different designs there are to propose: infinitely many where a knob is continuous."""
+        """Number of distinct designs; infinite where a knob is continuous."""
         return sum(region.n_designs for region in self.regions.values())
 
     def every_design(self) -> Columns:
-        """Return all designs of a study that has finitely many, region by region."""
+        """Return all designs of a finite design space, region by region."""
         return stack([region.every_design() for region in self.regions.values()])
 
     def evaluate(self, designs: Columns) -> Columns:
@@ -66,7 +66,10 @@ class Problem:
         return columns
 
     def with_domain_columns(self, designs: Columns) -> Columns:
-        """Return designs with what their limits need and nobody has to evaluate; measurements are nowhere outside."""
+        """Return designs with the columns that their limits need and that follow from knobs alone, shape (n,) each.
+
+        `domain_distance` is 0 where designs are measured: a measurement does not extrapolate.
+        """
         is_measured = not self.evaluator.is_vectorized
         distance = np.zeros(n_rows(designs)) if is_measured else domain_distance(designs, self.evaluator.domain)
         columns = {**designs, "domain_distance": distance}
@@ -75,7 +78,7 @@ class Problem:
         return columns
 
     def constraint_violations(self, columns: Columns) -> Columns:
-        """Return, for each limit, by how much each assessed design misses it, shape (n,); feasible is at most 0."""
+        """Return the violation of each constraint by evaluated designs, shape (n,) each; at most 0 is feasible."""
         result: Columns = {}
         if OPERATING_POINT_LIMIT in self.constraint_names:
             result[OPERATING_POINT_LIMIT] = self._by_region(columns, lambda region, rows: region.operating_excess(rows))
@@ -89,11 +92,11 @@ class Problem:
         return result
 
     def values(self, columns: Columns) -> Float:
-        """Return the objectives of assessed designs, shape (n, number of objectives)."""
+        """Return the objectives of evaluated designs, shape (n, number of objectives)."""
         return np.stack([columns[objective.name] for objective in self.study.objectives], axis=-1)
 
     def sample(self, n: int, *, seed: int = 0) -> Columns:
-        """Return about n designs spread evenly over the regions (scrambled Sobol points and all corners), assessed."""
+        """Return about n evaluated designs of all regions: scrambled Sobol points and all corners."""
         share = max(2, n // len(self.regions))
         tables = [
             region.every_design()
@@ -104,7 +107,7 @@ class Problem:
         return self.evaluate(stack(tables))
 
     def empty_table(self) -> Columns:
-        """Return the columns of assessed designs, without a design."""
+        """Return the columns of evaluated designs with zero rows."""
         empty = [region.from_unit(np.zeros((0, len(region.axes)))) for region in self.regions.values()]
         return self.evaluate(stack(empty))
 
@@ -123,7 +126,10 @@ class Problem:
 
 
 def low_discrepancy_points(n_axes: int, n: int, *, seed: int = 0) -> Float:
-    """Return at least n points spread evenly over the unit cube, shape (k, n_axes): Sobol points, then all corners."""
+    """Return at least n points of the unit cube, shape (k, n_axes): scrambled Sobol points, then all corners.
+
+    Sobol' (1967), scrambled as in Matousek (1998). A power of two of points keeps the sequence balanced.
+    """
     from scipy.stats import qmc
 
     points = qmc.Sobol(n_axes, rng=seed).random_base2(math.ceil(math.log2(n)))
@@ -134,10 +140,10 @@ def low_discrepancy_points(n_axes: int, n: int, *, seed: int = 0) -> Float:
 
 
 def make_problem(study: Study, evaluator: Evaluator) -> Problem:
-    """Bring a study and an evaluator together.
+    """Combine a study and an evaluator into a problem.
 
     Raises:
-        InvalidFile: the study asks for families, objectives or constraints that the model cannot serve.
+        InvalidFile: the study needs families, objectives or constraints that the model does not provide.
     """
     faults = []
     faults += [
@@ -149,12 +155,12 @@ def make_problem(study: Study, evaluator: Evaluator) -> Problem:
         for family in _families(study, evaluator)
         if family not in evaluator.families
     ]
-    faults += _lacking(study, evaluator)
+    faults += _missing_targets(study, evaluator)
     if faults:
         raise InvalidFile(study.path, faults)
     if isinstance(evaluator, TableEvaluator):
         rows = {family: evaluator.region(family) for family in _families(study, evaluator)}
-        return _checked(Problem(study, evaluator, rows))
+        return _validate(Problem(study, evaluator, rows))
     constant = constant_knobs(evaluator.domain)
     regions = {
         family: build_design_space(
@@ -169,14 +175,14 @@ def make_problem(study: Study, evaluator: Evaluator) -> Problem:
         for space in study.spaces
         for family in space.families
     }
-    return _checked(Problem(study, evaluator, regions))
+    return _validate(Problem(study, evaluator, regions))
 
 
-def _checked(problem: Problem) -> Problem:
-    """See that every constraint compares a number that the study's designs have.
+def _validate(problem: Problem) -> Problem:
+    """Return the problem if every constraint compares a numeric column of its designs.
 
     Raises:
-        InvalidFile: one does not.
+        InvalidFile: a constraint compares names or a missing column.
     """
     faults, study = [], problem.study
     for family, region in problem.regions.items():
@@ -185,40 +191,40 @@ def _checked(problem: Problem) -> Problem:
         numbers |= {*TARGETS, *OBJECTIVES, "domain_distance", *(["frequency_max_hz"] if region.operating else [])}
         for constraint in study.constraints:
             if constraint.column not in numbers:
-                holds = "holds names" if constraint.column in knobs else f"is no column of the designs of {family}"
-                what = f"'{constraint.column}' {holds}: it cannot be compared"
-                faults.append(Fault("constraints", what, f"compare one of: {', '.join(sorted(numbers))}"))
+                reason = "holds names" if constraint.column in knobs else f"is no column of the designs of {family}"
+                problem_text = f"'{constraint.column}' {reason}: it cannot be compared"
+                faults.append(Fault("constraints", problem_text, f"compare one of: {', '.join(sorted(numbers))}"))
     if faults:
         raise InvalidFile(study.path, list(dict.fromkeys(faults)))
     return problem
 
 
 def _families(study: Study, evaluator: Evaluator) -> list[str]:
-    """Return the families to search: those of the spaces; of a table's rows those that the study names, or all."""
+    """Return the families to search: those of the spaces, or of a table those that the study names (default: all)."""
     if not study.spaces:
         return list(study.families or evaluator.families)
     return [family for space in study.spaces for family in space.families]
 
 
-def _lacking(study: Study, evaluator: Evaluator) -> Iterator[Fault]:
-    """Say which objective or constraint needs a column that the model cannot predict for a family of the study."""
+def _missing_targets(study: Study, evaluator: Evaluator) -> Iterator[Fault]:
+    """Yield a fault for each objective or constraint whose targets the model does not predict for a family."""
     families = [family for family in _families(study, evaluator) if family in evaluator.families]
-    asked = [("objectives", objective.name) for objective in study.objectives]
-    asked += [("constraints", constraint.column) for constraint in study.constraints]
-    for place, name in dict.fromkeys(asked):
+    columns = [("objectives", objective.name) for objective in study.objectives]
+    columns += [("constraints", constraint.column) for constraint in study.constraints]
+    for key, name in dict.fromkeys(columns):
         needs = OBJECTIVES[name].needs if name in OBJECTIVES else (name,) if name in TARGETS else ()
         for family in families:
             offered = evaluator.targets_of(family)
-            lacking = [need for need in needs if need not in offered]
-            if lacking:
-                what = f"'{name}' needs {', '.join(lacking)}, which model '{evaluator.name}' lacks for {family}"
-                yield Fault(place, what, f"for {family} it offers {', '.join(offered)}")
+            missing = [need for need in needs if need not in offered]
+            if missing:
+                text = f"'{name}' needs {', '.join(missing)}, which model '{evaluator.name}' lacks for {family}"
+                yield Fault(key, text, f"for {family} it offers {', '.join(offered)}")
 
 
 def fingerprint(evaluator: Evaluator) -> dict[str, Any]:
-    """Return the identity of a model as plain JSON values: its samples and coefficients."""
-    if measuring := measurer(evaluator):
-        return measuring.fingerprint
+    """Return the identity of a model as plain JSON values: digest of its samples, and coefficients or forms."""
+    if measurer := as_measurer(evaluator):
+        return measurer.fingerprint
     if isinstance(evaluator, Surrogate):
         coefficients = {
             t: {k: float(f"{v:.4g}") for k, v in fit.coefficients.items()} for t, fit in evaluator.fits.items()

@@ -1,4 +1,4 @@
-"""What every evaluator offers: designs in, predicted columns out."""
+"""Protocols of evaluators: designs in, target columns out."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,85 +10,85 @@ from explorer.problem.columns import Columns
 
 
 class Evaluator(Protocol):
-    """Adds predicted columns to a table of designs; all rows at once."""
+    """Evaluator: adds target columns to a table of designs, all rows at once."""
 
     @property
     def name(self) -> str:
-        """What it was called: `paper`, or a path."""
+        """Name by which the evaluator was loaded: `paper`, `h100`, or a path."""
 
     @property
     def is_vectorized(self) -> bool:
-        """Whether thousands of designs can be assessed in a blink: not where each of them is measured."""
+        """True if it predicts thousands of designs at once, False if it measures each of them."""
 
     @property
     def families(self) -> tuple[str, ...]:
-        """The families it can predict."""
+        """Families that it can evaluate."""
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The columns it adds."""
+        """Target columns that it adds."""
 
     def targets_of(self, family: str) -> tuple[str, ...]:
-        """The columns that it can predict for one family; the others are NaN there."""
+        """Return the targets available for one family; all others are NaN for it."""
 
     @property
     def domain(self) -> Mapping[str, Mapping[str, Range]]:
-        """For each family, the span of each numeric knob in which it has seen samples: exactly the knobs it needs."""
+        """For each family, the sampled range of each numeric knob that the evaluator needs."""
 
     def choices(self, family: str) -> Mapping[str, tuple[str, ...]]:
-        """The values of each category knob that were measured in one family; without categories empty."""
+        """Return the sampled values of each categorical knob of one family; empty without such knobs."""
 
     def law(self, family: str) -> AlphaPowerLaw | None:
-        """The V-f law of a family, where it knows one."""
+        """Return the V-f law of a family, if the evaluator has one."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user must know of the samples behind it."""
+        """Notes for the user on the samples or the measurement."""
 
     def evaluate(self, designs: Columns) -> Columns:
-        """Return the designs with the predicted columns and `domain_distance`, shape (n,) each."""
+        """Return the designs with the target columns and `domain_distance`, shape (n,) each."""
 
 
 class Measurer(Evaluator, Protocol):
-    """An evaluator that measures: what it has measured is kept, whole, and never measured again."""
+    """Evaluator that measures. It stores every measurement in full and never repeats one."""
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What tells one measurement's conditions from another's, as plain JSON values."""
+        """Identity of the measurement conditions, as plain JSON values."""
 
-    def recorded(self, designs: Columns) -> list[dict[str, Any]]:
-        """Return all that was measured of designs, as plain JSON values; measure what was not yet."""
+    def measure_rows(self, designs: Columns) -> list[dict[str, Any]]:
+        """Return the full measurement of each design as plain JSON values; measure those not yet measured."""
 
     def measure(self, design: Mapping[str, Any]) -> Any:
-        """Measure one design in this process; return it raw, as `accept` takes it."""
+        """Measure one design in this process; return the raw result for `add_measurement`."""
 
     def task(self) -> Callable[[Mapping[str, Any]], Any]:
-        """Return a picklable callable that does the same in another process."""
+        """Return a picklable callable that does what `measure` does, in another process."""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Files of the user that the task reads."""
+        """User files that the task reads."""
 
-    def accept(self, design: Mapping[str, Any], raw: Any) -> dict[str, Any]:
-        """Check a raw measurement and keep it, so that `evaluate` knows it; return it as plain JSON values.
+    def add_measurement(self, design: Mapping[str, Any], raw: Any) -> dict[str, Any]:
+        """Validate and store a raw measurement for `evaluate`; return it as plain JSON values.
 
         Raises:
-            MeasurementFailed: it is no measurement.
+            MeasurementFailed: the raw result is not a valid measurement.
         """
 
-    def knows(self, design: Mapping[str, Any]) -> bool:
-        """Tell whether a design was measured."""
+    def is_measured(self, design: Mapping[str, Any]) -> bool:
+        """Return True if a design was measured."""
 
-    def recall(self, row: object) -> None:
-        """Take over what an earlier run measured; what is no such row is passed over."""
+    def adopt_measurement(self, row: object) -> None:
+        """Store a measurement of an earlier run; ignore anything that is not a complete row."""
 
     def design_of(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the knobs of a kept row; None where it is none."""
+        """Return the knobs of a stored row, or None if it has none."""
 
     def provenance(self, *, when: str) -> dict[str, Any]:
         """Return the conditions of the measurements, as plain JSON values."""
 
 
-def measurer(evaluator: Evaluator) -> Measurer | None:
-    """Return an evaluator as what it is: one that measures; None where it predicts."""
+def as_measurer(evaluator: Evaluator) -> Measurer | None:
+    """Return the evaluator as a `Measurer`, or None if it predicts."""
     return None if evaluator.is_vectorized else cast("Measurer", evaluator)

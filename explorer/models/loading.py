@@ -1,4 +1,4 @@
-"""Models by name: what a study, a command or a notebook may name, and fitting the model that suits some samples."""
+"""Load evaluators and models by name, and select the kind of model for a set of samples."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from explorer.models.model_files.parametric import surrogate_from_file, surrogat
 from explorer.models.model_files.response import MULTI_SCHEMA, responses_from_json, responses_to_json
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.posterior_draws import PosteriorModel
-from explorer.models.quality.leave_one_out import calibrated, leave_one_out
+from explorer.models.quality.leave_one_out import calibrate_intervals, leave_one_out
 from explorer.models.response.multi_target import KnobColumns, MultiResponse, fit_responses, with_knobs
 from explorer.models.response.selection import format_error
 from explorer.models.samples.knob_inference import infer_knobs
@@ -33,9 +33,9 @@ from explorer.problem.study import Study
 __all__ = ["fit_samples", "load_evaluator", "load_model", "load_samples", "model_from_file", "model_to_json"]
 
 _Model = TypeVar("_Model", MultiResponse, Surrogate)
-# Below this many rows only the written-down priors of the shapes can tell knobs apart.
-_ROWS_FOR_RESPONSES = 20
-_AS_GOOD = 0.95  # responses must be this much better to replace shapes, whose coefficients mean something
+# Below this many rows only the priors of the parametric forms separate the effects of the knobs.
+_MIN_ROWS_FOR_RESPONSES = 20
+_MAX_ERROR_RATIO = 0.95  # responses replace the parametric forms, whose coefficients are physical, only below this
 
 
 def load_model(name: str, *, own: Sequence[str] | None = None, ignore: Sequence[str] = ()) -> PosteriorModel:
@@ -43,12 +43,12 @@ def load_model(name: str, *, own: Sequence[str] | None = None, ignore: Sequence[
 
     Args:
         name: what to load.
-        own: for a samples CSV, its further columns that are knobs; None: guess them by their names.
-        ignore: for a samples CSV, columns to pass over.
+        own: further columns of a samples CSV that are knobs; None: infer them from their names.
+        ignore: columns of a samples CSV to ignore.
 
     Raises:
-        WrongUsage: there is no such model.
-        InvalidFile: its file is not what it should be; all faults at once.
+        WrongUsage: no model has this name.
+        InvalidFile: the file is not a valid model or samples CSV; lists all faults.
     """
     path = Path(name).expanduser()
     if name not in SHIPPED_MODELS and path.suffix == ".json" and is_file(path):
@@ -59,14 +59,14 @@ def load_model(name: str, *, own: Sequence[str] | None = None, ignore: Sequence[
 def load_samples(
     names: Sequence[str], *, own: Sequence[str] | None = None, ignore: Sequence[str] = ()
 ) -> tuple[KnobColumns, ...]:
-    """Return tables of samples by name: `paper`, `h100` (two tables), or samples CSVs with knobs of the user's own.
+    """Return tables of samples by name: `paper`, `h100` (two tables), or samples CSVs with user-defined knobs.
 
-    A further column that only some of the files have is a knob in those. Where none are named (None), those that look
-    like knobs are taken, and the samples' notes say so.
+    A user-defined knob may be a column of only some of the files. Without names (`own` is None) knobs are inferred from
+    the columns, and the samples' notes list them.
 
     Raises:
-        WrongUsage: there is no such file.
-        InvalidFile: it is not a samples CSV; all faults at once.
+        WrongUsage: a file does not exist, or none of several files has a column of `own`.
+        InvalidFile: a file is not a samples CSV; lists all faults.
     """
     tables: list[KnobColumns] = []
     for name in names:
@@ -76,96 +76,96 @@ def load_samples(
         elif name == "h100":
             tables += h100_tables()
         elif not is_file(path) and path.suffix != ".csv":
-            known = ", ".join(SHIPPED_MODELS)
-            raise WrongUsage(f"no model is called '{name}'", fix=f"name {known}, a model.json or a samples CSV")
+            shipped = ", ".join(SHIPPED_MODELS)
+            raise WrongUsage(f"no model is called '{name}'", fix=f"name {shipped}, a model.json or a samples CSV")
         else:
-            tables.append(with_knobs(_from_csv(path, own, ignore, is_one_of_several=len(names) > 1)))
+            tables.append(with_knobs(_read_csv(path, own, ignore, is_one_of_several=len(names) > 1)))
     unused = [k for k in own or () if not any(k in table.samples.columns for table in tables)] if len(names) > 1 else []
     if unused:
-        raise WrongUsage(f"none of the files has a column {', '.join(unused)}", fix="check how the column is called")
+        raise WrongUsage(f"none of the files has a column {', '.join(unused)}", fix="check the column name")
     return tuple(tables)
 
 
-def _from_csv(path: Path, own: Sequence[str] | None, ignore: Sequence[str], *, is_one_of_several: bool) -> Samples:
-    """Read a samples CSV; its own knobs are the named ones (of several files, those that it has), or guessed."""
+def _read_csv(path: Path, own: Sequence[str] | None, ignore: Sequence[str], *, is_one_of_several: bool) -> Samples:
+    """Read a samples CSV; its user-defined knobs are those of `own` (of several files: those it has), or inferred."""
     if own is None:
-        guess = infer_knobs(read_csv(path).without(ignore))
-        samples = read_samples(path, own=guess.knobs, ignore=ignore)
-        return replace(samples, notes=(*guess.notes, *samples.notes))
-    there = [name for name in own if name in read_csv(path).header] if is_one_of_several else own
-    return read_samples(path, own=there, ignore=ignore)
+        inferred = infer_knobs(read_csv(path).without(ignore))
+        samples = read_samples(path, extra_knobs=inferred.knobs, ignore=ignore)
+        return replace(samples, notes=(*inferred.notes, *samples.notes))
+    present = [name for name in own if name in read_csv(path).header] if is_one_of_several else own
+    return read_samples(path, extra_knobs=present, ignore=ignore)
 
 
 def fit_samples(tables: Sequence[KnobColumns], *, name: str) -> PosteriorModel:
-    """Fit the model that suits some tables, with its intervals checked where there are rows enough.
+    """Select and fit a model for some tables, with calibrated intervals where rows suffice.
 
-    One table of exactly the five knobs is fitted by the paper's shapes. Everything else, and such a table of 20 rows or
-    more where that predicts unseen rows better, is fitted by responses: forms chosen by what they predict of rows that
-    they have not seen.
+    One table of exactly the paper's five knobs is fitted by the parametric forms. All other tables are fitted by
+    responses, whose forms are selected by their leave-one-out error. So is a table of the five knobs with 20 rows or
+    more, if that lowers its leave-one-out error by at least 5 % (geometric mean over the targets).
 
     Raises:
-        InvalidFile: nothing can be fitted to the tables.
+        InvalidFile: no model can be fitted to the tables.
     """
     try:
         if len(tables) > 1 or set(tables[0].samples.knobs) != set(KNOBS):
             return fit_responses(tables, name=name)
         samples = tables[0].samples
-        beyond = _beyond_shapes(samples)
-        if beyond:
-            return _with_note(fit_responses(tables, name=name), f"not fitted by the paper's shapes: {beyond}")
-        shapes = calibrated(fit_surrogate(samples, name=name))
-        if len(samples.labels) < _ROWS_FOR_RESPONSES:
-            return shapes
+        reason = _unsupported_reason(samples)
+        if reason:
+            return _with_note(fit_responses(tables, name=name), f"not fitted by the paper's forms: {reason}")
+        parametric = calibrate_intervals(fit_surrogate(samples, name=name))
+        if len(samples.labels) < _MIN_ROWS_FOR_RESPONSES:
+            return parametric
         responses = fit_responses(tables, name=name)
     except WrongUsage as error:
         raise InvalidFile(name, [Fault("", error.problem, error.fix)]) from None
-    errors = _errors(responses, shapes)
-    ratio = math.exp(sum(math.log(own / other) for _, own, other in errors) / len(errors)) if errors else math.inf
-    told = ", ".join(f"{t} {format_error(t, own)} and {format_error(t, other)}" for t, own, other in errors)
-    if ratio < _AS_GOOD:
-        text = f"fitted by responses: they err less on unseen rows than the paper's shapes ({told})"
+    errors = _errors(responses, parametric)
+    ratio = math.exp(sum(math.log(a / b) for _, a, b in errors) / len(errors)) if errors else math.inf
+    listed = ", ".join(f"{t} {format_error(t, a)} and {format_error(t, b)}" for t, a, b in errors)
+    if ratio < _MAX_ERROR_RATIO:
+        text = f"fitted by responses: their leave-one-out error is lower than that of the paper's forms ({listed})"
         return _with_note(responses, text)
-    text = f"fitted by the paper's shapes: responses are no better on unseen rows, or not by enough ({told})"
-    return _with_note(shapes, text)
+    text = f"fitted by the paper's forms: responses do not lower the leave-one-out error by 5 % ({listed})"
+    return _with_note(parametric, text)
 
 
 def _with_note(model: _Model, text: str) -> _Model:
-    """Return a model that also tells why it is what it is."""
+    """Return a model with a further note, placed first: the reason for the kind of model."""
     return replace(model, samples=replace(model.samples, notes=(text, *model.samples.notes)))
 
 
-def _beyond_shapes(samples: Samples) -> str:
-    """Say why the paper's shapes cannot take some samples; empty where they can."""
+def _unsupported_reason(samples: Samples) -> str:
+    """Return why the parametric forms cannot be fitted to samples; empty if they can."""
     if (samples.columns["quant_step"] == 0).any():
-        return "they have no bits for a network that was not quantized (quant_step 0)"
+        return "they are not defined for a network that was not quantized (quant_step 0)"
     accuracy = samples.columns.get("accuracy", np.empty(0))
     if (accuracy == 0).any() or (accuracy == 1).any():
-        return "an accuracy of exactly 0 or 1 has no log-odds, and they do not clip it"
+        return "an accuracy of exactly 0 or 1 has no finite log-odds"
     return ""
 
 
-def _errors(responses: MultiResponse, shapes: Surrogate) -> list[tuple[str, float, float]]:
-    """Return each target's error on unseen rows: of responses, then of shapes."""
-    judged = leave_one_out(shapes.samples, widening=shapes.widening)
-    found = []
-    for target in (target for target in responses.targets if target in judged):
-        errors = judged[target].model
-        shape = errors.mae if target == "accuracy" else errors.mape
-        found.append((target, max(responses.responses[target].checked.error, 1e-12), max(shape, 1e-12)))
-    return found
+def _errors(responses: MultiResponse, parametric: Surrogate) -> list[tuple[str, float, float]]:
+    """Return (target, leave-one-out error of the responses, that of the parametric forms)."""
+    validated = leave_one_out(parametric.samples, widening=parametric.widening)
+    errors = []
+    for target in (target for target in responses.targets if target in validated):
+        form = validated[target].model
+        error = form.mae if target == "accuracy" else form.mape
+        errors.append((target, max(responses.responses[target].checked.error, 1e-12), max(error, 1e-12)))
+    return errors
 
 
 def load_evaluator(study: Study, *, measure: Measure | str | None = None) -> Evaluator:
-    """Return the evaluator that a study asks for: a network or a function to measure by, a table's rows, or a model.
+    """Return the evaluator of a study: a network or function that measures, a table's rows, or a model.
 
     Args:
         study: the study.
-        measure: the function of a study that measures by one, or FILE.py:NAME; without it results can be looked at.
+        measure: the function of a study that measures by one, or FILE.py:NAME; results can be read without it.
 
     Raises:
-        WrongUsage: there is no such model or function, or the study does not ask for one.
-        InvalidFile: its file is not what it should be; all faults at once.
-        MissingPart: a network is to be measured and onnx is not installed.
+        WrongUsage: the model or function does not exist, or the study does not measure by a function.
+        InvalidFile: a file is not valid; lists all faults.
+        MissingPart: the study measures a network and onnx is not installed.
         MeasurementFailed: the network cannot be run.
     """
     if study.function is not None:
@@ -177,29 +177,29 @@ def load_evaluator(study: Study, *, measure: Measure | str | None = None) -> Eva
     if study.live is not None:
         return network_evaluator(study)
     if study.table is not None:
-        samples = read_samples(Path(study.model), own=study.table.knobs, ignore=study.table.ignore)
-        asked = [need for objective in study.objectives for need in objective.needs]
-        asked += [c.column for c in study.constraints if c.column in TARGETS]
-        return table_evaluator(samples, name=study.model, needs=list(dict.fromkeys(asked)))
+        samples = read_samples(Path(study.model), extra_knobs=study.table.knobs, ignore=study.table.ignore)
+        needs = [need for objective in study.objectives for need in objective.needs]
+        needs += [c.column for c in study.constraints if c.column in TARGETS]
+        return table_evaluator(samples, name=study.model, needs=list(dict.fromkeys(needs)))
     ignore = [name for space in study.spaces for name in space.file.ignore]
     return load_model(study.model, own=[name for name in study.own_columns if name != "weight_bits"], ignore=ignore)
 
 
 def model_to_json(model: PosteriorModel) -> Mapping[str, Any]:
-    """Return a model as plain JSON values, from which it predicts the same."""
+    """Return a model as plain JSON values; `model_from_file` restores its predictions exactly."""
     return responses_to_json(model) if isinstance(model, MultiResponse) else surrogate_to_json(model)
 
 
 def model_from_file(path: Path) -> PosteriorModel:
-    """Read a model back; it predicts what it predicted when it was written.
+    """Load a model file; its predictions are those of the model when it was written.
 
     Raises:
-        InvalidFile: the file is not a model, or was written by a version with other shapes.
+        InvalidFile: the file is not a model, or was written by a version with other forms.
     """
     try:
         data = json.loads(read_text(path, max_bytes=MAX_TABLE_BYTES))
     except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict) or data.get("schema") != MULTI_SCHEMA:
-        return surrogate_from_file(path)  # it tells what is wrong with a file that is neither
+        return surrogate_from_file(path)  # reports the faults of any other file
     return responses_from_json(data, path=path)

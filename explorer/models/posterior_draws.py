@@ -1,7 +1,8 @@
-"""Draws from the posterior: what the coefficients could be, and so what a design's predictions could be.
+"""Posterior draws of coefficients and predictions.
 
-The noise is integrated out in closed form, so the density of levels and coefficients is exact; draws come from it by
-importance resampling around the mode, and each draw is one whole world: errors that two predictions share count once.
+The noise is integrated out in closed form, so the density of levels and coefficients is exact up to a constant. Draws
+are made by importance resampling (Rubin 1988) around the mode. Each draw is a joint sample of all coefficients, so
+errors that two predictions share count once.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explorer.models.parametric.functional_forms import SHAPES, ParametricForm
+from explorer.models.parametric.functional_forms import PARAMETRIC_FORMS, ParametricForm
 from explorer.models.parametric.laplace import Fit
 from explorer.models.parametric.surrogate import Surrogate, relative_to, with_latency_ratio
 from explorer.models.response.multi_target import MultiResponse
@@ -19,20 +20,20 @@ from explorer.problem.columns import Columns, Float, by_family, n_rows, take
 
 N_DRAWS = 400
 _PROPOSALS_PER_DRAW = 10
-_PROPOSAL_FREEDOM = 5  # a heavy-tailed proposal covers what the normal around the mode misses
-_BLOCK = 2_000  # designs at once: 400 draws of a block are 6 MB a target
-# Away from every sample the shapes themselves are in doubt, which no coefficient can tell. As a Gaussian process
-# would have it, that doubt is nothing at a sample and saturates some widths of the samples' range away; its size
-# beside the scatter is assumed.
+_PROPOSAL_FREEDOM = 5  # degrees of freedom: heavier tails than the normal approximation at the mode
+_BLOCK = 2_000  # designs at once: 400 draws of a block take 6 MB a target
+# Model discrepancy (Kennedy and O'Hagan 2001): the form itself is uncertain away from the samples, beyond its
+# coefficients. As in a Gaussian process the discrepancy is 0 at a sample and saturates a few sampled ranges away. Its
+# standard deviation, relative to the scatter, is assumed.
 _DISCREPANCY = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class FitDraws:
-    """Draws for one target, S of them: levels (S, number of families), coefficients (S,) each, noise, unit scatter.
+    """S posterior draws of one target: levels (S, number of families), coefficients (S,) each, noise, unit scatter.
 
-    `scatter` is one standard normal a draw; it is the same for all designs, so a design's interval does not depend on
-    which others are asked with it.
+    `scatter` is one standard normal a draw, shared by all designs: the interval of a design does not depend on the
+    other designs of its table. `effective` is the effective share of the importance sample.
     """
 
     families: tuple[str, ...]
@@ -43,20 +44,20 @@ class FitDraws:
     effective: float
 
 
-# What intervals, certainty and advice need of a model: these two answer for draws, for samples and for a domain.
+# Models with posterior draws, samples and a domain, as intervals, front probabilities and advice need them.
 PosteriorModel = Surrogate | MultiResponse
 Draws = Mapping[str, FitDraws] | Mapping[str, ResponseDraws]
 
 
 def posterior_draws(model: PosteriorModel, *, n: int = N_DRAWS, seed: int = 0) -> Draws:
-    """Return n draws of every target's coefficients; the same seed gives the same draws."""
+    """Return n posterior draws of the coefficients of every target, reproducible by seed."""
     if isinstance(model, MultiResponse):
         return model.posterior(n=n, seed=seed)
     columns = model.samples.columns
     relative = with_latency_ratio(relative_to(model.references, columns), model.fits.get("latency_s"))
-    streams = np.random.SeedSequence(seed).spawn(len(SHAPES))
+    streams = np.random.SeedSequence(seed).spawn(len(PARAMETRIC_FORMS))
     result = {}
-    for stream, target in zip(streams, SHAPES, strict=True):
+    for stream, target in zip(streams, PARAMETRIC_FORMS, strict=True):
         if target in model.fits:
             rows = np.isfinite(columns[target])
             result[target] = _draw(
@@ -66,46 +67,51 @@ def posterior_draws(model: PosteriorModel, *, n: int = N_DRAWS, seed: int = 0) -
     return result
 
 
-def drawn_targets(model: PosteriorModel, draws: Draws, designs: Columns, *, with_noise: bool) -> Columns:
-    """Return every target of the designs in every draw, shape (S, n) each; NaN for families without data.
+def predict_draws(model: PosteriorModel, draws: Draws, designs: Columns, *, with_noise: bool) -> Columns:
+    """Return every target of the designs in every draw, shape (S, n) each; NaN for families without samples.
 
     Args:
         model: the model.
-        draws: its draws.
+        draws: its posterior draws.
         designs: the knobs, shape (n,) each.
-        with_noise: include the scatter around the shapes, as a new measurement would have it.
+        with_noise: add the scatter of a new measurement around the fitted form.
     """
     if isinstance(model, MultiResponse):
-        return model.drawn(
+        return model.evaluate_draws(
             {t: d for t, d in draws.items() if isinstance(d, ResponseDraws)}, designs, with_noise=with_noise
         )
-    return _drawn_shapes(model, {t: d for t, d in draws.items() if isinstance(d, FitDraws)}, designs, with_noise)
+    return _predict_parametric_draws(
+        model, {t: d for t, d in draws.items() if isinstance(d, FitDraws)}, designs, with_noise
+    )
 
 
-def _drawn_shapes(model: Surrogate, draws: Mapping[str, FitDraws], designs: Columns, with_noise: bool) -> Columns:
+def _predict_parametric_draws(
+    model: Surrogate, draws: Mapping[str, FitDraws], designs: Columns, with_noise: bool
+) -> Columns:
     relative = relative_to(model.references, designs)
-    latency = SHAPES["latency_s"]
+    latency = PARAMETRIC_FORMS["latency_s"]
     if "latency_s" in draws:
-        ratio = np.exp(latency.effect(relative, _spread(draws["latency_s"])))
+        ratio = np.exp(latency.effect(relative, _coefficient_columns(draws["latency_s"])))
     else:
         ratio = np.exp(latency.effect(relative, {p.name: p.value for p in latency.priors}))
     names, index = by_family(designs["family"])
     _, distance = nearest_sample(model.samples, designs, model.domain)
-    doubt = np.sqrt(1 + _DISCREPANCY**2 * -np.expm1(-0.5 * distance**2))
+    inflation = np.sqrt(1 + _DISCREPANCY**2 * -np.expm1(-0.5 * distance**2))
     result = {}
     for target in (t for t in model.targets if t in draws):
-        drawn, shape = draws[target], SHAPES[target]
-        place = [drawn.families.index(name) if name in drawn.families else -1 for name in names]
-        levels = np.column_stack([drawn.levels, np.full(len(drawn.noise), np.nan)])[:, np.array(place)[index]]
-        linked = levels + shape.effect({**relative, "latency_ratio": ratio}, _spread(drawn))
+        own, form = draws[target], PARAMETRIC_FORMS[target]
+        # The last level is NaN: families without samples of this target have none.
+        position = [own.families.index(name) if name in own.families else -1 for name in names]
+        levels = np.column_stack([own.levels, np.full(len(own.noise), np.nan)])[:, np.array(position)[index]]
+        linked = levels + form.effect({**relative, "latency_ratio": ratio}, _coefficient_columns(own))
         if with_noise:
-            linked = linked + (drawn.noise * drawn.scatter)[:, None] * (model.widening.get(target, 1.0) * doubt)
-        result[target] = shape.unlinked(linked)
+            linked = linked + (own.noise * own.scatter)[:, None] * (model.widening.get(target, 1.0) * inflation)
+        result[target] = form.unlinked(linked)
     return result
 
 
-def blocks_of(designs: Columns) -> list[Columns]:
-    """Return designs in blocks small enough to hold all draws of each."""
+def split_into_blocks(designs: Columns) -> list[Columns]:
+    """Return designs in blocks, so that all draws of a block fit into memory."""
     return [take(designs, np.arange(i, min(i + _BLOCK, n_rows(designs)))) for i in range(0, n_rows(designs), _BLOCK)]
 
 
@@ -120,45 +126,45 @@ def _draw(fit: Fit, relative: Columns, family: "np.ndarray[tuple[int, ...], np.d
     stretch = np.sqrt(_PROPOSAL_FREEDOM / rng.chisquare(_PROPOSAL_FREEDOM, size))
     state = mode + (normal * stretch[:, None]) @ root.T
     index = np.array([families.index(name) for name in family.tolist()])
-    misfit = fit.shape.linked(values) - state[:, :k][:, index] - _effects(fit.shape, state[:, k:], relative)
+    misfit = fit.form.linked(values) - state[:, :k][:, index] - _effects(fit.form, state[:, k:], relative)
     squares = np.sum(misfit**2, axis=1)
     log_weight = _log_density(fit, state[:, k:], squares) + 0.5 * (_PROPOSAL_FREEDOM + len(mode)) * np.log1p(
         np.sum((normal * stretch[:, None]) ** 2, axis=1) / _PROPOSAL_FREEDOM
     )
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
-    # Systematic resampling: the least scatter that resampling can have.
+    # Systematic resampling (Carpenter, Clifford and Fearnhead 1999) adds the least variance.
     picks = np.searchsorted(np.cumsum(weight), (np.arange(n) + rng.random()) / n).clip(0, size - 1)
     picks = rng.permutation(picks)
-    prior = fit.shape.noise
-    freedom = prior.weight + len(values)
-    variance = (prior.weight * prior.value**2 + squares[picks]) / rng.chisquare(freedom, n)
+    prior = fit.form.noise
+    degrees = prior.weight + len(values)
+    variance = (prior.weight * prior.value**2 + squares[picks]) / rng.chisquare(degrees, n)
     chosen = state[picks]
-    coefficients = {p.name: p.natural(chosen[:, k + j]) for j, p in enumerate(fit.shape.priors)}
-    return FitDraws(families, chosen[:, :k], coefficients, np.sqrt(variance), _even_normals(n, rng),
+    coefficients = {p.name: p.natural(chosen[:, k + j]) for j, p in enumerate(fit.form.priors)}
+    return FitDraws(families, chosen[:, :k], coefficients, np.sqrt(variance), _stratified_normals(n, rng),
                     float(1 / np.sum(weight**2) / size))  # fmt: skip
 
 
 def _log_density(fit: Fit, coefficients: Float, squares: Float) -> Float:
-    """Return the logarithm of the posterior with the noise integrated out, shape (S,), up to a constant."""
-    centers = np.array([p.center for p in fit.shape.priors])
-    widths = np.array([p.width for p in fit.shape.priors])
-    noise = fit.shape.noise
+    """Return the log posterior with the noise integrated out, shape (S,), up to a constant."""
+    centers = np.array([p.center for p in fit.form.priors])
+    widths = np.array([p.width for p in fit.form.priors])
+    noise = fit.form.noise
     likelihood = -0.5 * (fit.n + noise.weight) * np.log(noise.weight * noise.value**2 + squares)
     return np.asarray(likelihood - 0.5 * np.sum(((coefficients - centers) / widths) ** 2, axis=1))
 
 
-def _effects(shape: ParametricForm, coefficients: Float, relative: Columns) -> Float:
-    natural = {p.name: p.natural(coefficients[:, j : j + 1]) for j, p in enumerate(shape.priors)}
-    return shape.effect(relative, natural)
+def _effects(form: ParametricForm, coefficients: Float, relative: Columns) -> Float:
+    natural = {p.name: p.natural(coefficients[:, j : j + 1]) for j, p in enumerate(form.priors)}
+    return form.effect(relative, natural)
 
 
-def _even_normals(n: int, rng: np.random.Generator) -> Float:
-    """Return n standard normals, one from each n-th of the distribution: quantiles of few draws stay steady."""
+def _stratified_normals(n: int, rng: np.random.Generator) -> Float:
+    """Return n stratified standard normals, one from each n-th of the distribution: stable quantiles of few draws."""
     from scipy.special import ndtri
 
     return np.asarray(rng.permutation(ndtri((np.arange(n) + 0.5) / n)))
 
 
-def _spread(drawn: FitDraws) -> dict[str, Float]:
-    return {name: values[:, None] for name, values in drawn.coefficients.items()}
+def _coefficient_columns(draws: FitDraws) -> dict[str, Float]:
+    return {name: values[:, None] for name, values in draws.coefficients.items()}

@@ -1,4 +1,4 @@
-"""A space and a study to start from, written for a user's samples: which knobs, which objectives, which ranges."""
+"""Scaffold for `explorer init`: a commented space and study from a samples CSV."""
 
 import os
 import re
@@ -19,7 +19,7 @@ from explorer.models.samples.knob_inference import infer_knobs
 from explorer.models.samples.samples import ONE_FAMILY, Samples, read_samples
 from explorer.problem.columns import describe
 
-_FEW = 12  # so few distinct numbers that come back are settings, and a list; others are a range
+_MAX_SETTINGS = 12  # a knob with at most so many distinct, repeated numbers becomes a list, others a range
 _MAX_POINTS = 256
 _LONGEST_NAME = 80
 _LOG_RATIO = 20
@@ -28,7 +28,7 @@ _PREFERRED = ("energy_j", "latency_s", "accuracy", "size_bytes", "power_w")
 
 @dataclass(frozen=True, slots=True)
 class Scaffold:
-    """The texts of a space (None where the rows themselves are searched) and a study, and what to say of them."""
+    """Texts of a space (None if the rows themselves are searched) and of a study, with notes for the user."""
 
     space: str | None
     study: str
@@ -42,62 +42,61 @@ def scaffold_study(
 
     Args:
         path: the CSV.
-        name: what the space and the study will be called.
-        folder: the folder that the study will stand in, from which it names the CSV.
-        knobs: further columns that are knobs; default: those whose names look like knobs and that vary.
+        name: name of the space and of the study.
+        folder: folder of the study; its path to the CSV is relative to it.
+        knobs: further columns that are knobs; default: inferred from names and values.
         is_table: search the measured rows themselves instead of a model fitted to them.
 
     Raises:
-        WrongUsage: there is no such file.
-        InvalidFile: it is no samples CSV, or fewer than two targets were measured throughout.
+        WrongUsage: the file does not exist.
+        InvalidFile: it is not a samples CSV, or fewer than two targets are measured in every row.
     """
-    guess = infer_knobs(read_csv(path))
-    own = list(knobs or guess.knobs)
-    samples = read_samples(path, own=own)
+    inferred = infer_knobs(read_csv(path))
+    own = list(knobs or inferred.knobs)
+    samples = read_samples(path, extra_knobs=own)
     targets = [t for t in _PREFERRED if t in samples.targets and np.isfinite(samples.columns[t]).all()]
-    # What is the same in every row has nothing to gain.
+    # A constant target cannot be optimized.
     targets = [t for t in targets if np.ptp(samples.columns[t]) > 0] or targets
     if len(targets) < 2:
-        told = f"measured in every row: {', '.join(targets) or 'nothing'}; a front needs two of {', '.join(_PREFERRED)}"
-        fix = "measure another one, or leave out the rows that lack it; what several tables measure is fitted together "
-        fix += "by `explorer fit A.csv B.csv -o model.json`, for a study of your own that names model.json"
-        raise InvalidFile(path, [Fault("", told, fix)])
-    first = [target for target in targets if target in _PREFERRED[:3]]
-    asked = first if len(first) > 1 else targets[:2]
+        text = f"measured in every row: {', '.join(targets) or 'nothing'}; a front needs two of {', '.join(_PREFERRED)}"
+        fix = (
+            "measure another target, or leave out the rows that lack it. Targets of several tables are fitted together "
+        )
+        fix += "by `explorer fit A.csv B.csv -o model.json`; name model.json in a study of your own"
+        raise InvalidFile(path, [Fault("", text, fix)])
+    preferred = [target for target in targets if target in _PREFERRED[:3]]
+    objectives = preferred if len(preferred) > 1 else targets[:2]
     file = os.path.relpath(path, folder)
-    study = _study_lines(samples, file, name=name, own=own, objectives=asked, is_table=is_table)
-    space = (
-        None
-        if is_table
-        else _text(_space_lines(samples, path, others=[c for c in (*guess.knobs, *guess.others) if c not in own]))
-    )
-    return Scaffold(space, _text(study), (*(() if knobs else guess.notes), *samples.notes))
+    study = _study_lines(samples, file, name=name, own=own, objectives=objectives, is_table=is_table)
+    unused = [column for column in (*inferred.knobs, *inferred.undecided) if column not in own]
+    space = None if is_table else _text(_space_lines(samples, path, unused=unused))
+    return Scaffold(space, _text(study), (*(() if knobs else inferred.notes), *samples.notes))
 
 
-def starter_name(path: Path, *, asked: str | None = None) -> str:
-    """Return what to call the space and the study for a samples CSV: the file's name, unless that ships.
+def scaffold_name(path: Path, *, name: str | None = None) -> str:
+    """Return a name for the space and the study of a samples CSV: the file's name, or `my-NAME` if that ships.
 
-    A file so called would stand before the shipped one wherever that is named in this folder.
+    A local file with the name of a shipped one would shadow it in this folder.
 
     Raises:
-        WrongUsage: the asked name ships, or is none.
+        WrongUsage: `name` ships, or is not a valid name.
 
-    >>> starter_name(Path("my rows.csv")), starter_name(Path("cnn.csv"))
+    >>> scaffold_name(Path("my rows.csv")), scaffold_name(Path("cnn.csv"))
     ('my-rows', 'my-cnn')
     """
-    name = asked or re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).strip("-")[:_LONGEST_NAME] or "mine"
-    if not re.fullmatch(rf"[A-Za-z0-9_-]{{1,{_LONGEST_NAME}}}", name):
-        raise WrongUsage(f"--name {name}: a name has letters, digits, - and _", fix="give another one")
-    if not is_shipped(name):
-        return name
-    if asked:
-        what = f"--name {name}: a study or space of this name ships, and would no longer be found here"
-        raise WrongUsage(what, fix=f"--name my-{name}")
-    return f"my-{name}"
+    chosen = name or re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).strip("-")[:_LONGEST_NAME] or "mine"
+    if not re.fullmatch(rf"[A-Za-z0-9_-]{{1,{_LONGEST_NAME}}}", chosen):
+        raise WrongUsage(f"--name {chosen}: a name has letters, digits, - and _", fix="choose another name")
+    if not is_shipped(chosen):
+        return chosen
+    if name:
+        text = f"--name {name}: a study or space of this name ships with explorer and would be shadowed in this folder"
+        raise WrongUsage(text, fix=f"--name my-{name}")
+    return f"my-{chosen}"
 
 
-def fitted_name(path: str) -> str:
-    """Return the name that a model fitted to a samples CSV is given: `my.csv` becomes `my-model.json`."""
+def fitted_model_name(path: str) -> str:
+    """Return the file name for a model fitted to a samples CSV: `my-model.json` for `my.csv`."""
     return f"{path.removesuffix('.csv')}-model.json"
 
 
@@ -115,7 +114,7 @@ def _study_lines(
     else:
         yield f"space = {_quoted(name)}"
         yield f"model = {_quoted(file)}"
-        yield f"# model = {_quoted(fitted_name(file))}    # the same, once `explorer fit` has written it"
+        yield f"# model = {_quoted(fitted_model_name(file))}    # the same, once `explorer fit` has written it"
         yield f"# model = {table}    # the measured rows themselves; then without space"
     if samples.families != (ONE_FAMILY,):
         yield f"families = [{', '.join(map(_quoted, samples.families))}]"
@@ -142,72 +141,72 @@ def _constraint_lines(samples: Samples, measured: Sequence[str]) -> Iterator[str
     yield f"# constraints = [{_quoted(limit)}]    # floors and caps, on knobs as well"
 
 
-def _space_lines(samples: Samples, path: Path, *, others: Sequence[str]) -> Iterator[str]:
-    yield f"title = {_quoted(f'What {path.name} turned')}"
+def _space_lines(samples: Samples, path: Path, *, unused: Sequence[str]) -> Iterator[str]:
+    yield f"title = {_quoted(f'Knobs of {path.name}')}"
     if samples.families == (ONE_FAMILY,):
         yield f"family = {_quoted(ONE_FAMILY)}    # the file has no family column"
     yield from ("", "# Ranges are those of the samples; lists hold every value that was measured.", "[axes]")
     columns = {knob: samples.columns[knob] for knob in samples.knobs if knob != "family"}
     copies = duplicated_knobs(samples.columns, knobs=measured_knobs(samples))
-    moved = {k: values for k, values in columns.items() if len(set(values.tolist())) > 1 and k not in copies}
-    pairs = {"voltage_v", "frequency_hz"} & moved.keys()
-    for knob, values in moved.items():
+    varied = {k: values for k, values in columns.items() if len(set(values.tolist())) > 1 and k not in copies}
+    pairs = {"voltage_v", "frequency_hz"} & varied.keys()
+    for knob, values in varied.items():
         if knob not in {"voltage_v", "frequency_hz"}:
             yield f"{knob} = {_axis(knob, values)}"
     for knob, source in copies.items():
         yield f"# {knob}: {source} decides it in every row, so it is left out"
-    for knob in (name for name in columns if name not in moved and name not in copies):
+    for knob in (name for name in columns if name not in varied and name not in copies):
         yield f"# {knob}: {_value(knob, columns[knob][0])} in every row, so it is fixed"
-    for knob in others:
-        yield f"# {knob} = {{ ... }}    # a column that varies: a knob, or only measured beside?"
+    for knob in unused:
+        yield f"# {knob} = {{ ... }}    # a column that varies: a knob, or only recorded?"
     if len(pairs) == 1:
         only = next(iter(pairs))
-        yield f"{'voltage' if only == 'voltage_v' else 'frequency'} = {_clock_axis(only, moved)}"
-        yield f'# (where {only} was measured, not turned: leave it out, and write ignore = ["{only}"] above [axes])'
-    yield from _operating_lines(columns if len(pairs) == 2 else {}, moved)
+        yield f"{'voltage' if only == 'voltage_v' else 'frequency'} = {_clock_axis(only, varied)}"
+        yield f'# (if {only} was measured, not set: leave it out, and write ignore = ["{only}"] above [axes])'
+    yield from _operating_lines(columns if len(pairs) == 2 else {}, varied)
 
 
-def _operating_lines(columns: dict[str, NDArray[Any]], moved: dict[str, NDArray[Any]]) -> Iterator[str]:
-    found = sorted({*zip(columns.get("frequency_hz", ()), columns.get("voltage_v", ()), strict=False)})
-    if found and len(found) > _MAX_POINTS:
-        yield f"voltage = {_clock_axis('voltage_v', moved)}"
-        yield f"frequency = {_clock_axis('frequency_hz', moved)}"
+def _operating_lines(columns: dict[str, NDArray[Any]], varied: dict[str, NDArray[Any]]) -> Iterator[str]:
+    points = sorted({*zip(columns.get("frequency_hz", ()), columns.get("voltage_v", ()), strict=False)})
+    if points and len(points) > _MAX_POINTS:
+        yield f"voltage = {_clock_axis('voltage_v', varied)}"
+        yield f"frequency = {_clock_axis('frequency_hz', varied)}"
         yield from ("", "[operating_points]", 'law = "alpha-power"')
         return
-    yield from ("", '# `explorer list` shows devices whose tables can stand here: device = "rk3399-big"')
+    yield from ("", '# `explorer list` shows devices whose tables can be used instead: device = "rk3399-big"')
     yield "[operating_points]"
-    if not found:
-        yield 'law = "none"    # voltage and clock are not both turned'
+    if not points:
+        yield 'law = "none"    # voltage and clock are not both knobs'
         return
     yield "points = ["
-    for hertz, volts in found:
+    for hertz, volts in points:
         yield f"    {{ frequency = {hertz / 1e9:.10g}, voltage = {volts:.10g} }},"
     yield "]"
 
 
 def _axis(knob: str, values: NDArray[Any]) -> str:
-    """Return an axis: names as choices, settings that come back as a list, other numbers as a range."""
+    """Return an axis: names as choices, few repeated numbers as a list, other numbers as a range."""
     if values.dtype == object:
         return f"{{ choices = [{', '.join(map(_quoted, sorted(set(values.tolist()))))}] }}"
     column = describe(knob)
     unit = f', unit = "{column.symbol}"' if column.symbol else ""
-    # A step of 0 is "not quantized", which no other step is near to: not a place to search.
+    # A step of 0 means "not quantized", which is not the limit of small steps: it is not searched.
     distinct = sorted({v for v in values.tolist() if v > 0 or knob != "quant_step"})
     is_log = distinct[0] > 0 and distinct[-1] / distinct[0] >= _LOG_RATIO
     ends = f"range = [{distinct[0]:.12g}, {distinct[-1]:.12g}]" + (', scale = "log"' if is_log else "")
-    comes_back = 2 * len(distinct) <= len(values) or all(v == int(v) for v in distinct)
+    is_repeated = 2 * len(distinct) <= len(values) or all(v == int(v) for v in distinct)
     if len(distinct) == 1:
         return f"{{ value = {distinct[0]:.12g}{unit} }}"
-    if len(distinct) > _FEW or not comes_back:
+    if len(distinct) > _MAX_SETTINGS or not is_repeated:
         return f"{{ {ends}{unit} }}"
     between = "" if knob == "weight_bits" else f"    # or between them: {ends}"
     return f"{{ values = [{', '.join(f'{v:.12g}' for v in distinct)}]{unit} }}{between}"
 
 
-def _clock_axis(knob: str, moved: dict[str, NDArray[Any]]) -> str:
-    distinct = sorted({float(value) for value in moved[knob]})
+def _clock_axis(knob: str, varied: dict[str, NDArray[Any]]) -> str:
+    distinct = sorted({float(value) for value in varied[knob]})
     unit = "V" if knob == "voltage_v" else "Hz"
-    if len(distinct) <= _MAX_POINTS and len(moved.keys() & {"voltage_v", "frequency_hz"}) == 1:
+    if len(distinct) <= _MAX_POINTS and len(varied.keys() & {"voltage_v", "frequency_hz"}) == 1:
         return f'{{ values = [{", ".join(f"{v:.12g}" for v in distinct)}], unit = "{unit}" }}'
     return f'{{ range = [{distinct[0]:.12g}, {distinct[-1]:.12g}], unit = "{unit}" }}'
 

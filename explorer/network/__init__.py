@@ -1,1 +1,1 @@
-"""What is compressed: a user's own ONNX network, pruned, quantized, counted and run on labelled data."""
+"""The user's ONNX network: load, prune, quantize, count operations, and run on labelled data."""

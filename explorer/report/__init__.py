@@ -1,1 +1,1 @@
-"""What is shown: plots and pages from results."""
+"""Plots and pages from results."""

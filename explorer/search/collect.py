@@ -6,83 +6,82 @@ from dataclasses import replace
 import numpy as np
 
 from explorer.models.evaluation import Problem, fingerprint
-from explorer.models.evaluator import measurer
+from explorer.models.evaluator import as_measurer
 from explorer.models.posterior_draws import PosteriorModel
 from explorer.pareto.results.results import Results
 from explorer.pareto.uncertainty.front_warnings import front_warnings, objective_warnings
 from explorer.problem.columns import Columns, by_configuration, knobs_of, stack, take
 from explorer.problem.objectives import OBJECTIVES, add_objectives
-from explorer.search.run_log import provenance, runs_of
+from explorer.search.run_log import build_provenance, runs_of
 from explorer.search.session import SearchSession, failure_counts
 
-_SHOWN_REASONS = 5
+_MAX_REASONS = 5
 
 
-def collect(run: SearchSession) -> Results:
+def collect_results(session: SearchSession) -> Results:
     """Return the COMPLETE trials of a study as results.
 
     Raises:
-        WrongUsage, InvalidFile: the storage cannot be used.
+        WrongUsage, InvalidFile: the storage cannot be opened or read.
     """
-    study, problem, tried = run.problem.study, run.problem, run.tried
-    table = {**tried.table, "design_id": tried.numbers, "origin": tried.origin}
+    study, problem, trials = session.problem.study, session.problem, session.trials
+    table = {**trials.table, "design_id": trials.numbers, "origin": trials.origin}
     samples, labels = _measured(problem)
     constraints = tuple(c.text for c in study.constraints)
     bare = Results(
-        study.name, study.title, table, study.objectives, constraints, run.reference, samples, labels, (),
+        study.name, study.title, table, study.objectives, constraints, session.reference, samples, labels, (),
         own_columns=study.own_columns,
     )  # fmt: skip
     notes = (
         *problem.evaluator.notes,
-        *run.said,
-        *_failed(failure_counts(run.study)),
-        *_coverage(problem, table),
+        *session.notes,
+        *_failure_note(failure_counts(session.study)),
+        *_coverage_note(problem, table),
         *objective_warnings(problem),
         *front_warnings(bare.front_columns, problem),
     )
-    origin = provenance(problem, place=run.place, runs=runs_of(run), model=fingerprint(problem.evaluator))
-    if measuring := measurer(problem.evaluator):
+    origin = build_provenance(
+        problem, storage_label=session.storage_label, runs=runs_of(session), model=fingerprint(problem.evaluator)
+    )
+    if measuring := as_measurer(problem.evaluator):
         origin["measurement"] = measuring.provenance(when=str(origin["ended"] or ""))
     return replace(bare, notes=notes, provenance=origin)
 
 
-def _failed(reasons: Counter[str]) -> list[str]:
-    """Return a note on the FAIL trials and their reasons."""
+def _failure_note(reasons: Counter[str]) -> list[str]:
+    """Return a note on the FAIL trials with their most frequent reasons."""
     if not reasons:
         return []
-    why = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(_SHOWN_REASONS))
-    more = f"; and {len(reasons) - _SHOWN_REASONS} other reasons" if len(reasons) > _SHOWN_REASONS else ""
-    return [f"{reasons.total()} trials failed and are not among the results: {why}{more}"]
+    summary = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(_MAX_REASONS))
+    more = f"; and {len(reasons) - _MAX_REASONS} other reasons" if len(reasons) > _MAX_REASONS else ""
+    return [f"{reasons.total()} trials failed and are not among the results: {summary}{more}"]
 
 
-def _coverage(problem: Problem, table: Columns) -> list[str]:
-    """Return a note on the share of a finite space that is complete."""
+def _coverage_note(problem: Problem, table: Columns) -> list[str]:
+    """Return a note on the evaluated share of a finite space."""
     n = problem.n_designs
     if not np.isfinite(n):
         return []
-    tried = {name: table[name] for name in knobs_of(table)}
-    n_tried = int(by_configuration(tried).max(initial=-1)) + 1
-    what = "rows of the table" if not problem.study.spaces else "designs that there are"
-    if n_tried == n:
-        return [f"all {n:.0f} {what} were tried: no other can be on the front"]
-    return [f"{n_tried} of {n:.0f} {what} were tried ({n_tried / n:.0%}): ask for {n:.0f} trials to try them all"]
+    designs = {name: table[name] for name in knobs_of(table)}
+    n_complete = int(by_configuration(designs).max(initial=-1)) + 1
+    unit = "designs of the space" if problem.study.spaces else "rows of the table"
+    if n_complete == n:
+        return [f"all {n:.0f} {unit} were evaluated: no other can be on the front"]
+    share = f"{n_complete / n:.0%}"
+    return [f"{n_complete} of {n:.0f} {unit} were evaluated ({share}): --trials {n:.0f} evaluates all of them"]
 
 
 def _measured(problem: Problem) -> tuple[Columns, tuple[str, ...]]:
-    """Return the measured samples of the searched families, with the objectives that their own values give."""
+    """Return the measured samples of the searched families, with the objectives computed from their values."""
     evaluator = problem.evaluator
     if not isinstance(evaluator, PosteriorModel):
         return {}, ()
     rows = np.isin(evaluator.samples.columns["family"].astype(str), list(problem.regions))
     samples = evaluator.samples.rows(rows)
-    parts = []
+    names, parts = dict.fromkeys([*samples.columns, *OBJECTIVES]), []
     for i in range(len(samples.labels)):
         row = take(samples.columns, np.array([i]))
         measured = {name: values for name, values in row.items() if values.dtype == object or np.isfinite(values).all()}
         derived = add_objectives(measured, problem.study.weights)
-        parts.append({name: derived.get(name, np.array([np.nan])) for name in _sample_columns(samples.columns)})
+        parts.append({name: derived.get(name, np.array([np.nan])) for name in names})
     return (stack(parts) if parts else {}), samples.labels
-
-
-def _sample_columns(columns: Columns) -> list[str]:
-    return list(dict.fromkeys([*columns, *OBJECTIVES]))

@@ -19,8 +19,8 @@ Params = Mapping[str, Sequence[Any]]
 class Encoding:
     """Encoding of the regions of a study.
 
-    One region: its axes under their own names and units, and `clock_share` for the clock, so that every voltage allows
-    the clock of its trial. Several: the family, and each axis as a share of that family's range.
+    One region: its axes under their own names and units, and `clock_share` for the clock, so that the clock of a trial
+    is feasible at its voltage. Several: the family, and each axis as a share of that family's range.
     """
 
     regions: Mapping[str, DesignSpace]
@@ -34,7 +34,7 @@ class Encoding:
         return {FAMILY: CategoricalDistribution(tuple(self.regions)), **shares}
 
     def has_choices(self, params: Mapping[str, Any]) -> bool:
-        """Return True where all choices of a trial exist: enqueued ones may be misspelt."""
+        """Return True if all categorical values of a trial exist; enqueued ones may be misspelt."""
         return all(
             params[name] in distribution.choices
             for name, distribution in self.distributions().items()
@@ -42,7 +42,7 @@ class Encoding:
         )
 
     def decode(self, params: Params, *, n: int | None = None) -> Columns:
-        """Return the designs of n trials, shape (n,) each; give n where there may be no parameters."""
+        """Return the designs of n trials, shape (n,) each; `n` is required where there are no parameters."""
         n = len(next(iter(params.values()))) if params else n or 0
         if not n:
             return stack([region.from_unit(np.zeros((0, len(region.axes)))) for region in self.regions.values()])
@@ -56,8 +56,8 @@ class Encoding:
             if rows.size:
                 parts.append(region.designs({axis.name: self._values(axis, params, rows) for axis in region.axes}))
                 order.append(rows)
-        place = np.argsort(np.concatenate(order))
-        return {name: np.concatenate([part[name] for part in parts])[place] for name in parts[0]}
+        inverse = np.argsort(np.concatenate(order))
+        return {name: np.concatenate([part[name] for part in parts])[inverse] for name in parts[0]}
 
     def encode(self, designs: Columns) -> Params:
         """Return the parameters of n designs within their regions."""
@@ -66,7 +66,7 @@ class Encoding:
             knobs = region.knobs(designs)
             return {axis.name: _params(axis, knobs[axis.name]) for axis in region.axes if not axis.is_fixed}
         n = n_rows(designs)
-        # Every trial has the axes of every family; those of the others are ignored.
+        # Every trial has the axes of every family; only those of its own family are used.
         shares = {_share(name): np.full(n, 0.5) for name in self._axis_names()}
         for family, region in self.regions.items():
             rows = np.flatnonzero(designs[FAMILY] == family)
@@ -90,12 +90,12 @@ class Encoding:
 
 
 def columns_of(params: Sequence[Mapping[str, Any]]) -> Params:
-    """Return one list a parameter from one mapping a trial."""
+    """Transpose one mapping per trial to one list per parameter."""
     return {name: [one[name] for one in params] for name in params[0]} if params else {}
 
 
 def rows_of(params: Params) -> list[dict[str, Any]]:
-    """Return one mapping a trial from one list a parameter."""
+    """Transpose one list per parameter to one mapping per trial."""
     return [dict(zip(params, values, strict=True)) for values in zip(*params.values(), strict=True)]
 
 

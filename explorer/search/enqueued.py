@@ -9,23 +9,23 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 def is_enqueued(trial: FrozenTrial) -> bool:
     """Return True for an enqueued trial that is not finished."""
-    is_begun = trial.state == TrialState.RUNNING and "fixed_params" in trial.system_attrs
-    return trial.state == TrialState.WAITING or is_begun
+    is_started = trial.state == TrialState.RUNNING and "fixed_params" in trial.system_attrs
+    return trial.state == TrialState.WAITING or is_started
 
 
 def params_of(trial: FrozenTrial) -> dict[str, Any]:
-    """Return the parameters of a trial, those included that were fixed when it was enqueued."""
+    """Return the parameters of a trial, including those fixed when it was enqueued."""
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
 def fill_params(trial: FrozenTrial, random: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a trial, those without a value from `random`."""
+    """Return the parameters of a trial, missing ones filled from `random`."""
     params = params_of(trial)
     return {name: params.get(name, value) for name, value in random.items()}
 
 
 def fault_of(trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]) -> str:
-    """Return the reason why a trial's parameters are not in their distributions, or ''."""
+    """Return the reason why a trial's parameters are outside their distributions, or ''."""
     for name, value in params_of(trial).items():
         if name in distributions:
             try:

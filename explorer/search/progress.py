@@ -7,11 +7,9 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from explorer.errors import Interrupted
 from explorer.pareto.geometry.dominance import feasible_front, hypervolume
-from explorer.problem.columns import Float
 from explorer.search.session import SearchSession
 
 
@@ -19,48 +17,41 @@ class Progress(Protocol):
     """Callback of a run."""
 
     def __call__(self, done: int, wanted: int, best_hypervolume: float) -> None:
-        """Receive the number of COMPLETE trials, the wanted number and the hypervolume, after each batch."""
+        """Report the number of COMPLETE trials, the requested number and the hypervolume, after each batch."""
 
 
-class FrontSoFar:
-    """Front of a run, updated with new trials; without a callback nothing is computed."""
+class FrontTracker:
+    """Incremental front of a search; without a callback nothing is computed."""
 
-    def __init__(self, run: SearchSession, progress: Progress | None) -> None:
-        self._run, self._progress, self._n_seen = run, progress, 0
-        self._values: Float = np.empty((0, len(run.problem.study.objectives)))
+    def __init__(self, session: SearchSession, progress: Progress | None) -> None:
+        self._session, self._progress, self._n_processed = session, progress, 0
+        self._values = np.empty((0, len(session.problem.study.objectives)))
 
-    def look(self, wanted: int) -> None:
+    def update(self, wanted: int) -> None:
         """Update the front with the new trials, and call the callback."""
         if self._progress is None:
             return
-        tried = self._run.tried
-        new = slice(self._n_seen, tried.n)
-        self._n_seen = tried.n
-        rows = {o.name: tried.table[o.name][new] for o in self._run.problem.study.objectives}
-        self._add(self._run.problem.values(rows), tried.table["is_feasible"][new])
-        self._progress(tried.n, wanted, self.hypervolume)
-
-    def _add(self, values: Float, is_feasible: NDArray[np.bool_]) -> None:
-        together = np.concatenate([self._values, values[is_feasible]])
-        everyone = np.ones(len(together), dtype=np.bool_)
-        self._values = together[feasible_front(together, everyone, self._run.problem.study.objectives)]
-
-    @property
-    def hypervolume(self) -> float:
-        """Hypervolume up to the run's reference point."""
-        return hypervolume(self._values, self._run.reference, self._run.problem.study.objectives)
+        trials, problem = self._session.trials, self._session.problem
+        objectives = problem.study.objectives
+        new = slice(self._n_processed, trials.n)
+        self._n_processed = trials.n
+        values = problem.values({o.name: trials.table[o.name][new] for o in objectives})
+        candidates = np.concatenate([self._values, values[trials.table["is_feasible"][new]]])
+        is_feasible = np.ones(len(candidates), dtype=np.bool_)
+        self._values = candidates[feasible_front(candidates, is_feasible, objectives)]
+        self._progress(trials.n, wanted, hypervolume(self._values, self._session.reference, objectives))
 
 
-def stopped(run: SearchSession, done: int, wanted: int) -> Interrupted:
-    """Return the error of a search that was stopped between batches."""
+def interruption_error(session: SearchSession, done: int, wanted: int) -> Interrupted:
+    """Return the error for a search that was interrupted between batches."""
     return Interrupted(
-        f"stopped after {done} of {wanted} trials; all of them are in {run.place}",
+        f"stopped after {done} of {wanted} trials; all of them are in {session.storage_label}",
         fix="run the same command again to go on",
     )
 
 
 @contextmanager
-def stoppable() -> Iterator[Callable[[], bool]]:
+def handle_interrupts() -> Iterator[Callable[[], bool]]:
     """Yield a function that returns True after Ctrl-C or SIGTERM; the second one raises KeyboardInterrupt.
 
     A signal that the process ignores stays ignored.
@@ -70,15 +61,15 @@ def stoppable() -> Iterator[Callable[[], bool]]:
         return
     is_stopped = threading.Event()
 
-    def remember(*_: object) -> None:
+    def handle(*_: object) -> None:
         if is_stopped.is_set():
             raise KeyboardInterrupt
         is_stopped.set()
 
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
-    handled = {one: handler for one, handler in before.items() if handler not in {signal.SIG_IGN, None}}
+    previous = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    handled = {one: handler for one, handler in previous.items() if handler not in {signal.SIG_IGN, None}}
     for one in handled:
-        signal.signal(one, remember)
+        signal.signal(one, handle)
     try:
         yield is_stopped.is_set
     finally:

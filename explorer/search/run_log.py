@@ -1,4 +1,4 @@
-"""Provenance of results: the log of a study's runs, and everything that is needed to repeat them."""
+"""Provenance of results: the log of a study's runs and the inputs needed to repeat them."""
 
 import datetime
 import platform
@@ -20,15 +20,15 @@ _PACKAGES = ("moocore", "numpy", "optuna", "pandas", "plotly", "pydantic", "scip
 Clock = Callable[[], datetime.datetime]
 
 
-def provenance(
-    problem: Problem, *, place: str, runs: Sequence[Mapping[str, Any]], model: Mapping[str, Any]
+def build_provenance(
+    problem: Problem, *, storage_label: str, runs: Sequence[Mapping[str, Any]], model: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the provenance of a study's results as plain JSON values.
 
     Args:
         problem: the study with its evaluator.
-        place: name of the storage, without a password.
-        runs: the runs so far, as of `runs_of`.
+        storage_label: name of the storage, without a password.
+        runs: the runs so far, from `runs_of`.
         model: the evaluator's fingerprint.
     """
     study = problem.study
@@ -42,7 +42,7 @@ def provenance(
         "sampler": study.sampler,
         "seed": study.seed,
         "trials": study.trials,
-        "storage": place,
+        "storage": storage_label,
         "runs": [dict(run) for run in runs],
         "began": runs[0]["began"] if runs else None,
         "ended": runs[-1]["ended"] if runs else None,
@@ -53,39 +53,39 @@ def provenance(
 
 
 @contextmanager
-def logged(run: SearchSession, *, clock: Clock, execution: Mapping[str, Any]) -> Iterator[None]:
-    """Add an entry to the study's log of runs when the block ends, also by an error.
+def log_run(session: SearchSession, *, clock: Clock, execution: Mapping[str, Any]) -> Iterator[None]:
+    """Append an entry to the study's run log when the context ends, also after an error.
 
     Args:
-        run: the study at its storage.
-        clock: returns the time.
+        session: the study in its storage.
+        clock: returns the current time.
         execution: `Execution.as_json`; empty for this process.
 
     Raises:
         WrongUsage: the disk is full, or cannot be written.
-        StorageUnavailable: the storage went away.
+        StorageUnavailable: the storage does not answer.
     """
-    began, first = clock(), run.tried.n
+    began, n_initial = clock(), session.trials.n
     try:
-        with translate_storage_errors(run.place):
+        with translate_storage_errors(session.storage_label):
             yield
     except OSError as error:
-        raise cannot_write(Path(run.place), error) from None
+        raise cannot_write(Path(session.storage_label), error) from None
     finally:
-        with suppress(OSError, StorageUnavailable), translate_storage_errors(run.place):
-            if run.tried.n > first:
-                study = run.problem.study
+        with suppress(OSError, StorageUnavailable), translate_storage_errors(session.storage_label):
+            if session.trials.n > n_initial:
+                study = session.problem.study
                 entry = {
-                    "sampler": study.sampler, "proposed_by": sampler_name(run.problem), "seed": study.seed,
-                    "from": first, "to": run.tried.n,
+                    "sampler": study.sampler, "proposed_by": sampler_name(session.problem), "seed": study.seed,
+                    "from": n_initial, "to": session.trials.n,
                     **({"host": platform.node(), **execution} if execution else {}),
                     "began": began.isoformat(timespec="seconds"), "ended": clock().isoformat(timespec="seconds"),
                 }  # fmt: skip
-                run.study.set_user_attr(RUNS_ATTR, [*run.study.user_attrs.get(RUNS_ATTR, []), entry])
+                session.study.set_user_attr(RUNS_ATTR, [*session.study.user_attrs.get(RUNS_ATTR, []), entry])
 
 
-def runs_of(run: SearchSession) -> list[dict[str, Any]]:
-    """Return the runs of a study, ordered by start; earlier versions stored an entry for each worker too."""
-    attrs = run.study.user_attrs
+def runs_of(session: SearchSession) -> list[dict[str, Any]]:
+    """Return the runs of a study, ordered by start; earlier versions also stored an entry per worker."""
+    attrs = session.study.user_attrs
     workers = [entry for name, entry in attrs.items() if name.startswith(f"{RUNS_ATTR}/")]
     return sorted([*attrs.get(RUNS_ATTR, []), *workers], key=lambda entry: str(entry["began"]))

@@ -1,4 +1,4 @@
-"""A study at its storage: create or load it, check that it asks the same question, read its finished trials."""
+"""Search session: an Optuna study in its storage, created or loaded, checked against its declaration."""
 
 import json
 import logging
@@ -18,10 +18,10 @@ from optuna.trial import FrozenTrial, TrialState
 from explorer.errors import WrongUsage
 from explorer.io.files import sha256
 from explorer.models.evaluation import Problem, fingerprint
-from explorer.models.evaluator import measurer
+from explorer.models.evaluator import as_measurer
 from explorer.pareto.geometry.dominance import default_reference
 from explorer.problem.study import declaration_text
-from explorer.search.storage.open import open_storage, shown_url
+from explorer.search.storage.open import open_storage, storage_label
 from explorer.search.trial_table import TrialTable, trial_table
 
 RUNS_ATTR = "explorer:runs"
@@ -33,14 +33,14 @@ _REFERENCE_SCAN = 2**14
 
 @dataclass(eq=False)
 class SearchSession:
-    """Study at its storage, which is opened once: reading a large one takes time.
+    """Study in its storage, which is opened only once: reading a large one is slow.
 
     Args:
         problem: the study with its evaluator and regions.
         out: the result folder.
         storage_url: storage of the trials; None for a journal file in `out`.
         reference: reference point of the hypervolume.
-        ensure_lock: checks, before a write, that no other run works on the study.
+        ensure_lock: called before each write; raises if another run holds the lock of the study.
     """
 
     problem: Problem
@@ -48,66 +48,66 @@ class SearchSession:
     storage_url: str | None
     reference: tuple[float, ...]
     ensure_lock: Callable[[], None] = lambda: None
-    said: list[str] = field(default_factory=list, init=False, repr=False)
+    notes: list[str] = field(default_factory=list, init=False, repr=False)
 
     @cached_property
     def study(self) -> optuna.Study:
         """The Optuna study, loaded or created at first use.
 
         Raises:
-            WrongUsage, InvalidFile, MissingPart: the storage cannot be used, or holds another question.
+            WrongUsage, InvalidFile, MissingPart: the storage cannot be used, or its study has another declaration.
         """
         return _open_study(self)
 
     @cached_property
-    def tried(self) -> TrialTable:
+    def trials(self) -> TrialTable:
         """COMPLETE trials that this process has read or recorded."""
         return trial_table(complete_trials(self.study), self.problem)
 
     def add(self, more: TrialTable) -> None:
         """Add trials that this process has recorded."""
-        before = self.tried  # if it is read only now, it has them already
-        self.tried = before if np.isin(more.numbers, before.numbers).all() else before.and_then(more)
+        trials = self.trials  # if read just now, it includes them already
+        self.trials = trials if np.isin(more.numbers, trials.numbers).all() else trials.append(more)
 
-    def say(self, note: str) -> None:
-        """Keep a note on the storage for the results, once."""
-        if note and note not in self.said:
-            self.said.append(note)
+    def add_note(self, note: str) -> None:
+        """Add a note for the results, unless it is empty or a duplicate."""
+        if note and note not in self.notes:
+            self.notes.append(note)
 
     @property
-    def place(self) -> str:
+    def storage_label(self) -> str:
         """Name of the storage in messages, without a password."""
-        return shown_url(self.storage_url, self.out)
+        return storage_label(self.storage_url, self.out)
 
 
 def open_session(problem: Problem, *, out: Path, storage_url: str | None = None) -> SearchSession:
-    """Return a run with its reference point."""
+    """Return a session with its reference point."""
     return SearchSession(problem, out, storage_url, prepare_reference(problem))
 
 
 def prepare_reference(problem: Problem) -> tuple[float, ...]:
-    """Return the declared reference point (a measured study has one), or one just beyond the worst of a scan."""
+    """Return the declared reference point, or one just beyond the worst of a scan; measured studies declare theirs."""
     if problem.study.reference_point is not None:
         return problem.study.reference_point
-    # Of all designs, feasible or not: constraints must not move the point that fronts are compared by.
+    # Infeasible designs included: constraints must not change the reference point that fronts are compared with.
     return default_reference(problem.values(problem.sample(_REFERENCE_SCAN)), problem.study.objectives)
 
 
-def _open_study(run: SearchSession) -> optuna.Study:
-    """Load or create the Optuna study of a run, and restore what was measured."""
+def _open_study(session: SearchSession) -> optuna.Study:
+    """Load or create the Optuna study of a session, and restore its measurements in the evaluator."""
     logging.getLogger("optuna").setLevel(logging.ERROR)
-    study, evaluator = run.problem.study, run.problem.evaluator
-    storage = open_storage(run.storage_url, run.out)
+    study, evaluator = session.problem.study, session.problem.evaluator
+    storage = open_storage(session.storage_url, session.out)
     try:
-        # Not create_study(load_if_exists=True), which writes a record to a study that is then refused.
+        # create_study(load_if_exists=True) would write a record even to a study that is then refused.
         optuna_study = optuna.load_study(study_name=study.name, storage=storage)
     except KeyError:
         directions = [objective.direction for objective in study.objectives]
         optuna_study = optuna.create_study(storage=storage, study_name=study.name, directions=directions)
-    _check_question(optuna_study, {**study.declaration(), "model": fingerprint(evaluator)}, run)
-    if measuring := measurer(evaluator):
+    _ensure_same_problem(optuna_study, {**study.declaration(), "model": fingerprint(evaluator)}, session)
+    if measuring := as_measurer(evaluator):
         for trial in complete_trials(optuna_study):
-            measuring.recall(trial.user_attrs.get(MEASURED_ATTR))
+            measuring.adopt_measurement(trial.user_attrs.get(MEASURED_ATTR))
     if optuna_study.metric_names is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -115,17 +115,17 @@ def _open_study(run: SearchSession) -> optuna.Study:
     return optuna_study
 
 
-def _check_question(optuna_study: optuna.Study, declaration: dict[str, Any], run: SearchSession) -> None:
+def _ensure_same_problem(optuna_study: optuna.Study, declaration: dict[str, Any], session: SearchSession) -> None:
     """Store the declaration with a new study, or compare it with the stored one.
 
     Raises:
-        WrongUsage: the stored study asks another question, or was not created by explorer.
+        WrongUsage: the stored study has another declaration, or was not created by explorer.
     """
     text, stored = declaration_text(declaration), optuna_study.user_attrs
     if _HASH not in stored:
         if optuna_study.get_trials(deepcopy=False):
             raise WrongUsage(
-                f"{run.place}: holds a study '{optuna_study.study_name}' that explorer did not begin",
+                f"{session.storage_label}: contains a study '{optuna_study.study_name}' that explorer did not create",
                 fix="choose another folder with --out, or another --storage",
             )
         optuna_study.set_user_attr(_DECLARATION, text)
@@ -133,23 +133,23 @@ def _check_question(optuna_study: optuna.Study, declaration: dict[str, Any], run
     elif stored[_HASH] != sha256(text):
         changed = _differences(json.loads(stored.get(_DECLARATION, "{}")), declaration)
         raise WrongUsage(
-            f"{run.problem.study.path}: the question has changed since {run.place} was begun "
-            f"({', '.join(changed) or 'its declaration'}); trials of two questions must not be mixed",
-            fix="put the declaration back to go on, or begin anew with --out DIR (nothing is overwritten)",
+            f"{session.problem.study.path}: the declaration has changed since {session.storage_label} was created "
+            f"({', '.join(changed) or 'its declaration'}); trials of two declarations must not be mixed",
+            fix="restore the declaration to resume, or start a new study with --out DIR (nothing is overwritten)",
         )
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def _differences(stored: dict[str, Any], current: dict[str, Any]) -> list[str]:
     result = []
-    for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key):
-            old, new = json.dumps(before.get(key)), json.dumps(now.get(key))
+    for key in sorted(stored.keys() | current.keys()):
+        if stored.get(key) != current.get(key):
+            old, new = json.dumps(stored.get(key)), json.dumps(current.get(key))
             result.append(f"{key}: {old} -> {new}" if len(old) + len(new) < 100 else key)
     return result
 
 
 def failure_counts(optuna_study: optuna.Study) -> Counter[str]:
-    """Count the reasons why trials could not be measured."""
+    """Count the failure reasons of the FAIL trials."""
     trials = optuna_study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
     return Counter(str(t.user_attrs[FAILED_ATTR]) for t in trials if FAILED_ATTR in t.user_attrs)
 

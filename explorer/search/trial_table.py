@@ -36,14 +36,14 @@ class TrialTable:
         """Number of trials."""
         return len(self.numbers)
 
-    def and_then(self, other: "TrialTable") -> "TrialTable":
-        """Return the trials of both tables."""
+    def append(self, later: "TrialTable") -> "TrialTable":
+        """Return the concatenation of both tables."""
         if not self.n:
-            return other
+            return later
         return TrialTable(
-            np.concatenate([self.numbers, other.numbers]),
-            stack([self.table, other.table]),
-            np.concatenate([self.origin, other.origin]),
+            np.concatenate([self.numbers, later.numbers]),
+            stack([self.table, later.table]),
+            np.concatenate([self.origin, later.origin]),
         )
 
 
@@ -66,9 +66,9 @@ def is_feasible_of(trials: Sequence[FrozenTrial]) -> NDArray[np.bool_]:
     return np.array([all(c <= 0 for c in trial.constraints.values()) for trial in trials], dtype=np.bool_)
 
 
-def attributes(columns: Columns, params: Params) -> dict[str, list[Any]]:
+def user_attributes(columns: Columns, params: Params) -> dict[str, list[Any]]:
     """Return the user attributes of assessed designs: scalars, as optuna-dashboard shows them, without parameters."""
-    targets = [own for name in TARGETS for own in (name, *bounds(name))]
+    targets = [column for name in TARGETS for column in (name, *bounds(name))]
     names = (*[k for k in knobs_of(columns) if k != "family"], *targets, *OBJECTIVES, "domain_distance", "is_feasible")
     return {name: columns[name].tolist() for name in names if name in columns and name not in params}
 

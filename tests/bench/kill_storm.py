@@ -1,12 +1,11 @@
-"""Kill storm: `explorer run --workers` killed at random moments, held against an independent, synced log.
+"""Fault injection: `explorer run --workers` killed at random times, checked against an independent log.
 
 Usage: python tests/bench/kill_storm.py [--kills 300] [--seed 0] [--workers 3] [--storage journal|sqlite]
 
-Each campaign is one study. Its coordinator, one of its workers, or all of them are killed by SIGKILL at random moments,
-and the same command is given again until the study has its trials. Plain Optuna then reads what is stored. Printed are
-violations of what is promised: a stored trial that is gone, a measurement that was neither stored nor in flight when
-the coordinator was killed, a design measured twice that was not in flight, a value that was never measured, a process
-that outlives its coordinator.
+Each campaign is one study. SIGKILL ends its coordinator or a worker at random times, and the same command runs again
+until the study is complete. Optuna then reads the storage. The script prints violations of these guarantees: a stored
+trial never disappears; a measurement is stored unless it was in flight when the coordinator was killed; a design is
+measured twice only if it was in flight; every stored value was measured; no process outlives its coordinator.
 """
 
 import argparse
@@ -47,7 +46,7 @@ accuracy = 0.0
 [search]
 sampler = "random"
 """
-# Every measurement leaves two lines that survive whatever is killed: its beginning and its end.
+# Each measurement appends a line at its start and its end; unbuffered, so both survive SIGKILL.
 TASK = """\
 import json, math, os, random, time
 def note(event, design):
@@ -64,7 +63,7 @@ Design = tuple[float, float]
 
 
 class Campaign:
-    """One study that is killed until it is done."""
+    """One study whose processes are killed until it is complete."""
 
     def __init__(self, folder: Path, *, workers: int, storage: str, rng: random.Random) -> None:
         self.folder, self.workers, self.rng = folder, workers, rng
@@ -75,11 +74,11 @@ class Campaign:
         self.url = f"sqlite:///{folder}/study.db" if storage == "sqlite" else ""
         self.counts: Counter[str] = Counter()
         self.problems: list[str] = []
-        self.kept: dict[Design, list[float]] = {}
+        self.stored: dict[Design, list[float]] = {}
         self.allowed = 0
 
     def run(self, n_kills: int) -> None:
-        """Start and kill until it was killed often enough, then let it end."""
+        """Start and kill the run until n_kills is reached, then let it complete."""
         while self.counts["coordinator"] + self.counts["worker"] < n_kills:
             process = self._start()
             self._wait_for_work(process)
@@ -108,7 +107,7 @@ class Campaign:
 
     def _wait_for_work(self, process: "subprocess.Popen[bytes]") -> None:
         before = len(self._events())
-        # Also at moments when nothing has begun yet.
+        # In 20 % of the cases within 3 s, possibly before the first measurement has begun.
         end = time.monotonic() + (self.rng.uniform(0, 3) if self.rng.random() < 0.2 else 60)
         while len(self._events()) == before and process.poll() is None and time.monotonic() < end:
             time.sleep(0.01)
@@ -127,30 +126,32 @@ class Campaign:
         self.allowed += self.workers
         end = time.monotonic() + 10
         while time.monotonic() < end:
-            left = [pid for pid in {event[1] for event in self._events()} if _is_alive(pid)]
-            if not left:
+            alive = [pid for pid in {event[1] for event in self._events()} if _is_alive(pid)]
+            if not alive:
                 return
             time.sleep(0.02)
-        self.problems.append(f"processes {left} outlive their coordinator")
+        self.problems.append(f"processes {alive} outlive their coordinator")
 
     def _check(self) -> None:
-        """Hold what is stored against the log and against what was stored before."""
-        stored = self._stored()
+        """Compare the stored trials with the log and with the previously stored trials."""
+        stored = self._read_storage()
         ended = Counter((step, clock) for event, _, step, clock in self._events() if event == "end")
-        for design, values in self.kept.items():
+        for design, values in self.stored.items():
             if stored.get(design) != values:
-                self.problems.append(f"a stored trial is gone or changed: {design}")
+                self.problems.append(f"a stored trial disappeared or changed: {design}")
         for design in stored:
             if not ended[design]:
                 self.problems.append(f"stored, but never measured: {design}")
         n_again = sum(n - 1 for n in ended.values())
-        n_lost = sum(design not in stored for design in ended)
-        if n_again + n_lost > self.allowed:
-            self.problems.append(f"{n_again} measured again, {n_lost} not stored: more than {self.allowed} in flight")
-        self.kept = stored
-        self.counts["again"], self.counts["not stored"] = n_again, n_lost
+        n_missing = sum(design not in stored for design in ended)
+        if n_again + n_missing > self.allowed:
+            self.problems.append(
+                f"{n_again} measured again, {n_missing} not stored: more than {self.allowed} in flight"
+            )
+        self.stored = stored
+        self.counts["again"], self.counts["not stored"] = n_again, n_missing
 
-    def _stored(self) -> dict[Design, list[float]]:
+    def _read_storage(self) -> dict[Design, list[float]]:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         path = self.folder / "results/boards/study.journal"
         try:
@@ -166,15 +167,15 @@ class Campaign:
         trials = study.get_trials(deepcopy=False)
         if odd := [t.state.name for t in trials if t.state not in {TrialState.COMPLETE, TrialState.FAIL}]:
             self.problems.append(f"unfinished trials are stored: {odd}")
-        found: dict[Design, list[float]] = {}
+        stored: dict[Design, list[float]] = {}
         for trial in trials:
             if trial.state == TrialState.COMPLETE:
                 design = (trial.params["quant_step"], trial.user_attrs["explorer:measured"]["knobs"]["frequency_hz"])
-                if design in found:
+                if design in stored:
                     self.problems.append(f"stored twice: {design}")
-                found[design] = list(trial.values)
-        self.counts["complete"] = len(found)
-        return found
+                stored[design] = list(trial.values)
+        self.counts["complete"] = len(stored)
+        return stored
 
     def _events(self) -> list[Any]:
         lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
@@ -189,24 +190,24 @@ def _is_alive(pid: int) -> bool:
 
 
 def main() -> int:
-    """Run campaigns until there were enough kills; return 1 where a promise was broken."""
+    """Run campaigns until the number of kills is reached; return 1 after any violation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--storage", choices=("journal", "sqlite"), default="journal")
-    asked = parser.parse_args()
-    rng, total, n_campaigns, n_problems = random.Random(asked.seed), Counter[str](), 0, 0
-    while total["coordinator"] + total["worker"] < asked.kills:
+    args = parser.parse_args()
+    rng, total, n_campaigns, n_problems = random.Random(args.seed), Counter[str](), 0, 0
+    while total["coordinator"] + total["worker"] < args.kills:
         with tempfile.TemporaryDirectory() as folder:
-            campaign = Campaign(Path(folder), workers=asked.workers, storage=asked.storage, rng=rng)
-            left = asked.kills - total["coordinator"] - total["worker"]
-            campaign.run(min(left, rng.randint(3, 12)))
+            campaign = Campaign(Path(folder), workers=args.workers, storage=args.storage, rng=rng)
+            remaining = args.kills - total["coordinator"] - total["worker"]
+            campaign.run(min(remaining, rng.randint(3, 12)))
             if campaign.counts["complete"] != TRIALS:
                 campaign.problems.append(f"ends with {campaign.counts['complete']} of {TRIALS} trials")
-            said = (Path(folder) / "err").read_text(encoding="utf-8")
-            if "Traceback" in said:
-                campaign.problems.append(said[-2000:])
+            stderr = (Path(folder) / "err").read_text(encoding="utf-8")
+            if "Traceback" in stderr:
+                campaign.problems.append(stderr[-2000:])
         n_campaigns, n_problems = n_campaigns + 1, n_problems + len(campaign.problems)
         total += Counter({name: campaign.counts[name] for name in ("coordinator", "worker", "again", "not stored")})
         for problem in campaign.problems:

@@ -1,7 +1,8 @@
-"""The questions of the live benchmark: four networks that are measured, and two made-up devices that no model knows.
+"""Problems of the live benchmark: four measured networks, and two synthetic devices outside the model class.
 
-The devices' laws are on purpose not those that the learner is made of: erf and Gompertz cliffs in which pruning and
-step interact, a roofline, containers that jump, energy with saturation and kinks, bit flips at low voltage.
+The formulas of the devices differ from the prior forms of the surrogate: erf and Gompertz accuracy cliffs with
+interactions of pruning and step, a roofline, steps of container width, saturating and kinked energy, bit flips at low
+voltage.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,8 +30,8 @@ _AXES = (
     Dimension("voltage_v", 0.5, 1.3),
     Dimension(CLOCK_SHARE, 0.0, 1.0),
 )
-_REGION = DesignSpace("CNN", _AXES, _LAW, (0.5e9, 4.0e9), float("inf"))
-# What a user has before any search: the whole network in fine steps at the nominal voltage and its highest clock.
+_SPACE = DesignSpace("CNN", _AXES, _LAW, (0.5e9, 4.0e9), float("inf"))
+# Baseline before any search: the unpruned network in fine steps at the nominal voltage and its highest clock.
 _NOMINAL = {
     "family": np.array(["CNN"], dtype=object),
     "pruning_ratio": np.array([0.0]),
@@ -42,7 +43,7 @@ _NOMINAL = {
 
 @dataclass(frozen=True, slots=True)
 class BenchProblem:
-    """A question, and the point that its hypervolume is measured to."""
+    """Problem with the reference point of its hypervolume."""
 
     name: str
     problem: Problem
@@ -51,82 +52,82 @@ class BenchProblem:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A made-up device: an evaluator in one formula."""
+    """Synthetic device: an evaluator with one formula."""
 
     name: str
     formula: Callable[[Columns], Columns]
     families: tuple[str, ...] = ("CNN",)
     targets: tuple[str, ...] = ("accuracy", "latency_s", "energy_j", "power_w")
     notes: tuple[str, ...] = ()
-    is_vectorized: bool = True  # for whoever looks for the truth; samplers never ask it
+    is_vectorized: bool = True  # allows the exact front; samplers evaluate one design at a time
 
     @property
     def domain(self) -> Mapping[str, Mapping[str, Range]]:
-        """Everything that the region can make."""
-        spans = {axis.name: Range(axis.low, axis.high, axis.is_log) for axis in _AXES[:3]}
-        return {"CNN": {**spans, "frequency_hz": Range(0.5e9, 4.0e9, is_log=False)}}
+        """Ranges of the whole design space."""
+        ranges = {axis.name: Range(axis.low, axis.high, axis.is_log) for axis in _AXES[:3]}
+        return {"CNN": {**ranges, "frequency_hz": Range(0.5e9, 4.0e9, is_log=False)}}
 
     def targets_of(self, family: str) -> tuple[str, ...]:
-        """Return all of them."""
+        """Return all targets."""
         del family
         return self.targets
 
     def choices(self, family: str) -> Mapping[str, tuple[str, ...]]:
-        """Return none."""
+        """Return no categorical knobs."""
         del family
         return {}
 
     def law(self, family: str) -> AlphaPowerLaw:
-        """Return the law."""
+        """Return the alpha-power law of the device."""
         del family
         return _LAW
 
     def evaluate(self, designs: Columns) -> Columns:
-        """Return what would be measured."""
-        made = self.formula(designs)
-        made["power_w"] = made["energy_j"] / made["latency_s"]
-        return {**designs, **made, "domain_distance": np.zeros(n_rows(designs))}
+        """Add the target columns to designs."""
+        targets = self.formula(designs)
+        targets["power_w"] = targets["energy_j"] / targets["latency_s"]
+        return {**designs, **targets, "domain_distance": np.zeros(n_rows(designs))}
 
 
 def _roofline(designs: Columns) -> Columns:
-    """Compute beside memory, saturating switching, exponential leakage, an erf cliff in which R and D add up."""
-    kept, bits, volts, clock = _physics(designs)
+    """Model a roofline of compute and memory, saturating switching, exponential leakage, an erf cliff in R and D."""
+    remaining, bits, volts, clock = _physics(designs)
     share, step = designs["pruning_ratio"] / 0.85, designs["quant_step"] / 0.12
-    compute = 0.12 * (0.1 + 0.9 * kept**0.7) * (0.35 + 0.65 * bits / 8) / clock
-    memory = 0.01 + 0.03 * kept * bits / 8
+    compute = 0.12 * (0.1 + 0.9 * remaining**0.7) * (0.35 + 0.65 * bits / 8) / clock
+    memory = 0.01 + 0.03 * remaining * bits / 8
     latency = np.cbrt(compute**3 + memory**3) + 0.005
-    switched = volts**2 * (0.15 + 1.2 * kept * -np.expm1(-bits / 5))
+    switched = volts**2 * (0.15 + 1.2 * remaining * -np.expm1(-bits / 5))
     energy = switched + 3.0 * volts * np.exp((volts - 1.0) / 0.25) * latency + 0.05
     burden = share**3 + step + 0.8 * share**1.5 * np.sqrt(step)
     return {"accuracy": 0.1 + 0.85 * erfc((burden - 1.0) / 0.4) / 2, "latency_s": latency, "energy_j": energy}
 
 
 def _kinked(designs: Columns) -> Columns:
-    """Containers of 4, 8 and 16 bits, zeros skipped above half, retention below 0.75 V, bit flips, Gompertz cliffs."""
-    kept, bits, volts, clock = _physics(designs)
+    """Model 4/8/16-bit containers, zero skipping above R = 0.5, retention below 0.75 V, bit flips, Gompertz cliffs."""
+    remaining, bits, volts, clock = _physics(designs)
     ratio, log_step = designs["pruning_ratio"], np.log(designs["quant_step"])
     container = 1 + expit((bits - 4.5) / 0.3) + 2 * expit((bits - 8.5) / 0.3)
     skipped = 1 - 1.6 * np.maximum(ratio - 0.5, 0.0)
     latency = 0.012 + 0.05 * container * skipped / clock + 0.01 * clock**-0.3
     low = np.maximum(0.75 - volts, 0.0)
-    energy = 0.1 + (0.3 + 0.25 * container * (0.2 + 0.8 * kept)) * (0.7 * volts**2 + 0.3 * volts**4) + 3.0 * low
+    energy = 0.1 + (0.3 + 0.25 * container * (0.2 + 0.8 * remaining)) * (0.7 * volts**2 + 0.3 * volts**4) + 3.0 * low
     energy = energy + 2.0 * volts**2 * latency
-    right = np.exp(-np.exp((ratio - 0.78 + 0.6 * designs["quant_step"]) / 0.06))
-    right = right * np.exp(-np.exp((log_step - np.log(0.1) + 0.8 * ratio**2) / 0.45))
-    right = right * (1 - 0.25 * expit((0.62 - volts) / 0.015))
+    correct = np.exp(-np.exp((ratio - 0.78 + 0.6 * designs["quant_step"]) / 0.06))
+    correct = correct * np.exp(-np.exp((log_step - np.log(0.1) + 0.8 * ratio**2) / 0.45))
+    correct = correct * (1 - 0.25 * expit((0.62 - volts) / 0.015))
     wave = 0.004 * np.sin(40 * ratio) * np.sin(9 * log_step)
-    return {"accuracy": 0.1 + 0.83 * right * (1 - 0.05 * ratio) + wave, "latency_s": latency, "energy_j": energy}
+    return {"accuracy": 0.1 + 0.83 * correct * (1 - 0.05 * ratio) + wave, "latency_s": latency, "energy_j": energy}
 
 
 def _physics(designs: Columns) -> tuple[Float, Float, Float, Float]:
     """Return remaining weights, bits, volts and gigahertz."""
-    kept, bits = 1 - designs["pruning_ratio"], np.log2(2 / designs["quant_step"])
-    return kept, bits, designs["voltage_v"], designs["frequency_hz"] / 1e9
+    remaining, bits = 1 - designs["pruning_ratio"], np.log2(2 / designs["quant_step"])
+    return remaining, bits, designs["voltage_v"], designs["frequency_hz"] / 1e9
 
 
 _TWO, _THREE = ("edp_js", "accuracy"), ("energy_j", "latency_s", "accuracy")
 # Device, objectives, constraints.
-_MADE_UP: Mapping[str, tuple[Callable[[Columns], Columns], tuple[str, ...], tuple[str, ...]]] = {
+_SYNTHETIC: Mapping[str, tuple[Callable[[Columns], Columns], tuple[str, ...], tuple[str, ...]]] = {
     "roofline-2": (_roofline, _TWO, ()),
     "roofline-2-capped": (_roofline, _TWO, ("power_w <= 8 W",)),
     "kinked-2": (_kinked, _TWO, ()),
@@ -136,33 +137,34 @@ _MADE_UP: Mapping[str, tuple[Callable[[Columns], Columns], tuple[str, ...], tupl
     "kinked-3": (_kinked, _THREE, ()),
     "kinked-3-floored": (_kinked, _THREE, ("accuracy >= 0.7", "latency_s <= 100 ms")),
 }
-PROBLEMS = (*NETWORKS, *_MADE_UP)
+PROBLEMS = (*NETWORKS, *_SYNTHETIC)
 
 
 @cache
 def load_problem(name: str) -> BenchProblem:
-    """Return a question by name; what a network was measured at is kept for all who ask again."""
-    return _network(name) if name in NETWORKS else _made_up(name)
+    """Return a problem by name, cached, so that measurements of a network are reused."""
+    return _network(name) if name in NETWORKS else _synthetic(name)
 
 
 def _network(name: str) -> BenchProblem:
-    """Size against accuracy of a shipped network; no larger than a quarter of its file, half of the digits right."""
+    """Return size against accuracy of a shipped network; reference: a quarter of its file size, accuracy 0.5."""
     study = read_study("digits-cnn-live")
     if study.live is None:
         raise TypeError("the shipped study measures nothing")
-    # No time limit: a machine that is busy with the rivals would fail designs that it can measure.
+    # No time limit: on a machine loaded by the other samplers, valid designs could exceed it.
     study = replace(study, live=study.live.model_copy(update={"onnx": name, "time_limit": None}), name=name)
     live = network_evaluator(study)
-    return BenchProblem(name, make_problem(study, live), (live.bench.network.n_bytes / 4, 0.5))
+    return BenchProblem(name, make_problem(study, live), (live.setup.network.n_bytes / 4, 0.5))
 
 
-def _made_up(name: str) -> BenchProblem:
-    """Return a device's question.
+def _synthetic(name: str) -> BenchProblem:
+    """Return the problem of a synthetic device.
 
-    Two objectives: the nominal design is the worst that counts. Three: their front is a surface, of which it takes
-    hundreds of designs to fill 98 % up to there; twice its energy and four times its time leave a few dozen.
+    The reference point is the nominal design for two objectives. For three, the front is a surface: 98 % of its
+    hypervolume up to the nominal design takes hundreds of designs. With twice its energy and four times its latency,
+    a few dozen suffice.
     """
-    formula, objectives, constraints = _MADE_UP[name]
+    formula, objectives, constraints = _SYNTHETIC[name]
     study: Study = replace(
         read_study("edp-accuracy"),
         name=name,
@@ -170,7 +172,7 @@ def _made_up(name: str) -> BenchProblem:
         constraints=tuple(parse_constraint(text) for text in constraints),
         reference_point=None,
     )
-    problem = Problem(study, Device(name, formula), {"CNN": _REGION})
+    problem = Problem(study, Device(name, formula), {"CNN": _SPACE})
     nominal = problem.evaluate(_NOMINAL)
     factor = {"accuracy": 0.5 / nominal["accuracy"][0], "energy_j": 2.0, "latency_s": 4.0, "edp_js": 1.0}
     return BenchProblem(name, problem, tuple(float(factor[o] * nominal[o][0]) for o in objectives))

@@ -1,14 +1,13 @@
-"""Timings of recording, in CPU time and as ratios within one run: `python tests/bench/recording.py`.
+"""CPU time of recording trials, and ratios within one run: `python tests/bench/recording.py [--whole] [N ...]`.
 
-A trial has four parameters, two objectives, twelve attributes and two constraints. Of each way of recording the same
-trials it prints the microseconds of CPU a trial; Optuna's own ways are timed on the first 200 unless --whole is given:
-they take minutes otherwise, and a trial does not get cheaper by their number. Before it times anything it sees that all
-ways give equal studies.
+A trial has four parameters, two objectives, twelve attributes and two constraints. The output is CPU microseconds per
+trial for each method. Optuna's methods are timed on the first 200 trials unless --whole is given: more trials take
+minutes, and the time per trial does not decrease. The script first checks that all methods give equal studies.
 """
 
+import argparse
 import datetime
 import gc
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,18 +20,18 @@ from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, create_trial
 
-from explorer.search.storage.bulk import BLOCK_KEY, TrialBatch, insert_trials
+from explorer.search.storage.bulk import BATCH_ATTR, TrialBatch, insert_trials
 from explorer.search.storage.open import open_storage
 
 PARAMS = ("a", "b", "c", "d")
 DISTRIBUTIONS: dict[str, BaseDistribution] = {name: FloatDistribution(0, 1) for name in PARAMS}
 ATTRS = tuple(f"attribute_{i}" for i in range(12))
 CONSTRAINTS = ("power_w <= 22 W", "accuracy >= 0.9")
-OPTUNAS_OWN = 200
+N_OPTUNA = 200
 
 
-def block_of(n: int) -> TrialBatch:
-    """Return n trials."""
+def random_batch(n: int) -> TrialBatch:
+    """Return a batch of n random trials."""
     x, moment = np.random.default_rng(0).random((20, n)), datetime.datetime.now(datetime.UTC)
     return TrialBatch(
         params=dict(zip(PARAMS, x[:4].tolist(), strict=True)),
@@ -47,7 +46,7 @@ def block_of(n: int) -> TrialBatch:
 
 
 def optimize(study: optuna.Study, block: TrialBatch) -> None:
-    """Record through `study.optimize`: each trial asks for the values that are known already."""
+    """Record with `study.optimize`; a sampler returns the given parameters."""
 
     def objective(trial: Trial) -> tuple[float, ...]:
         i = trial.number
@@ -59,12 +58,12 @@ def optimize(study: optuna.Study, block: TrialBatch) -> None:
             trial.set_constraint(name, float(values[i]))
         return tuple(block.values[i].tolist())
 
-    study.sampler = _Given(block)
+    study.sampler = _FixedSampler(block)
     study.optimize(objective, n_trials=block.n)
 
 
 def add_trials(study: optuna.Study, block: TrialBatch) -> None:
-    """Record through `study.add_trials`."""
+    """Record with `study.add_trials`."""
     study.add_trials(
         [
             create_trial(
@@ -79,13 +78,13 @@ def add_trials(study: optuna.Study, block: TrialBatch) -> None:
     )
 
 
-def at_once(study: optuna.Study, block: TrialBatch) -> None:
-    """Record with explorer."""
+def bulk_insert(study: optuna.Study, block: TrialBatch) -> None:
+    """Record with explorer's bulk insert."""
     assert not insert_trials(study, block).note
 
 
-class _Given(optuna.samplers.RandomSampler):
-    """A sampler at no cost: it gives the parameters of a block."""
+class _FixedSampler(optuna.samplers.RandomSampler):
+    """Sampler of the parameters of a batch, at negligible cost."""
 
     def __init__(self, block: TrialBatch) -> None:
         super().__init__(seed=0)
@@ -101,16 +100,16 @@ class _Given(optuna.samplers.RandomSampler):
         return float(self._block.params[param_name][trial.number])
 
 
-WAYS: dict[str, Callable[[optuna.Study, TrialBatch], None]] = {
-    "study.optimize": optimize, "study.add_trials": add_trials, "explorer": at_once,
+METHODS: dict[str, Callable[[optuna.Study, TrialBatch], None]] = {
+    "study.optimize": optimize, "study.add_trials": add_trials, "explorer": bulk_insert,
 }  # fmt: skip
-PLACES: dict[str, Callable[[Path], str]] = {
+STORAGES: dict[str, Callable[[Path], str]] = {
     "journal": lambda folder: f"{folder}/study.journal", "SQLite": lambda folder: f"sqlite:///{folder}/study.db",
 }  # fmt: skip
 
 
-def plainly(url: str) -> JournalStorage | str:
-    """Open a storage as plain Optuna does."""
+def open_with_optuna(url: str) -> JournalStorage | str:
+    """Open a storage with Optuna only."""
     return url if "://" in url else JournalStorage(JournalFileBackend(url, lock_obj=JournalFileOpenLock(url)))
 
 
@@ -119,33 +118,33 @@ def _nothing(study: optuna.Study, block: TrialBatch) -> None:
 
 
 def timed(work: Callable[[], object], n: int) -> float:
-    """Return the microseconds of CPU a trial."""
+    """Return CPU microseconds per trial."""
     gc.collect()
     began = time.process_time()
     work()
     return (time.process_time() - began) / n * 1e6
 
 
-def held(study: optuna.Study) -> list[tuple[object, ...]]:
-    """Return what a study's trials hold, but when they were made."""
+def contents(study: optuna.Study) -> list[tuple[object, ...]]:
+    """Return the contents of the trials of a study, without their times."""
     return [
         (t.number, t.state, t.values, t.params, t.distributions, t.user_attrs, t.constraints,
-         {k for k in t.system_attrs if k != BLOCK_KEY})
+         {k for k in t.system_attrs if k != BATCH_ATTR})
         for t in study.get_trials(deepcopy=False)
     ]  # fmt: skip
 
 
 def check_equal(block: TrialBatch) -> None:
-    """See that every way gives the same study, read by plain Optuna."""
+    """Check that every method gives the same study, as read by Optuna."""
     with tempfile.TemporaryDirectory() as folder:
         studies = [_new("memory", optimize, block, InMemoryStorage())]
-        for place, url in PLACES.items():
-            for way, work in WAYS.items():
-                own = Path(folder) / place / way
-                own.mkdir(parents=True)
-                _new("study", work, block, open_storage(url(own), own))
-                studies.append(optuna.load_study(study_name="study", storage=plainly(url(own))))
-        assert all(held(study) == held(studies[0]) for study in studies)
+        for storage_name, url in STORAGES.items():
+            for method, work in METHODS.items():
+                target = Path(folder) / storage_name / method
+                target.mkdir(parents=True)
+                _new("study", work, block, open_storage(url(target), target))
+                studies.append(optuna.load_study(study_name="study", storage=open_with_optuna(url(target))))
+        assert all(contents(study) == contents(studies[0]) for study in studies)
 
 
 def _new(
@@ -161,27 +160,29 @@ def _read(storage: BaseStorage | str) -> None:
 
 
 def main(sizes: list[int], *, is_whole: bool) -> None:
-    """Print one line a storage, number of trials and way."""
+    """Print one line per storage, number of trials and method."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    check_equal(block_of(30))
-    print(f"{'storage':8} {'trials':>7} {'way':17} {'us/trial':>9} {'ratio':>7}   to read them")
+    check_equal(random_batch(30))
+    print(f"{'storage':8} {'trials':>7} {'method':17} {'us/trial':>9} {'ratio':>7}   to read them")
     for n in sizes:
-        for place, url in PLACES.items():
+        for storage_name, url in STORAGES.items():
             spent: dict[str, float] = {}
-            for way, work in reversed(WAYS.items()):
-                m = n if is_whole or work is at_once else min(n, OPTUNAS_OWN)
-                block = block_of(m)
+            for method, work in reversed(METHODS.items()):
+                m = n if is_whole or work is bulk_insert else min(n, N_OPTUNA)
+                block = random_batch(m)
                 with tempfile.TemporaryDirectory() as folder:
-                    where = url(Path(folder))
-                    study = _new("study", _nothing, block, open_storage(where, Path(folder)))
-                    spent[way] = timed(lambda s=study, b=block, w=work: w(s, b), m)
-                    back = timed(lambda w=where: _read(plainly(w)), m)
-                ratio = f"{spent[way] / spent['explorer']:6.0f}x"
-                note = f"{back * m / 1e6:9.2f} s" if work is at_once else ""
-                print(f"{place:8} {m:7} {way:17} {spent[way]:9.0f} {ratio}   {note}", flush=True)
+                    address = url(Path(folder))
+                    study = _new("study", _nothing, block, open_storage(address, Path(folder)))
+                    spent[method] = timed(lambda s=study, b=block, w=work: w(s, b), m)
+                    back = timed(lambda a=address: _read(open_with_optuna(a)), m)
+                ratio = f"{spent[method] / spent['explorer']:6.0f}x"
+                note = f"{back * m / 1e6:9.2f} s" if work is bulk_insert else ""
+                print(f"{storage_name:8} {m:7} {method:17} {spent[method]:9.0f} {ratio}   {note}", flush=True)
 
 
 if __name__ == "__main__":
-    arguments = set(sys.argv[1:])
-    is_whole = "--whole" in arguments
-    main(sorted(map(int, arguments - {"--whole"})) or [1_000, 10_000], is_whole=is_whole)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", nargs="*", type=int, default=[1_000, 10_000], help="numbers of trials")
+    parser.add_argument("--whole", action="store_true", help="time all trials with Optuna's methods as well")
+    args = parser.parse_args()
+    main(sorted(set(args.sizes)), is_whole=args.whole)

@@ -1,8 +1,8 @@
-"""Our engine against its rivals on one question, in one process: `python tests/bench/rivals.py`. Never in CI.
+"""Comparison with other optimizers on shipped studies: `python tests/bench/rivals.py`. Not in CI.
 
-How many evaluations and how many CPU seconds each needs to reach a share of the exact hypervolume: medians over seeds,
-with their range. Before anything is timed, every rival's way of evaluating a design has to give the same numbers. Times
-leave out imports; each rival's own overhead is in them. Rivals that are not installed are left out and named.
+Evaluations and CPU seconds to reach a share of the exact hypervolume: median and range over seeds, in one process.
+Before any timing the script checks that all optimizers evaluate a design to the same values. Times exclude imports and
+include the overhead of each optimizer. Optimizers that are not installed are listed and skipped.
 """
 
 import argparse
@@ -35,8 +35,8 @@ SHARES = (0.95, 0.98, 0.99, 0.999)
 
 
 @dataclass(frozen=True)
-class Question:
-    """A shipped study of one family, as a vectorized function to be minimized on the unit cube."""
+class CubeProblem:
+    """Shipped study of one family as a vectorized function to be minimized on the unit cube."""
 
     name: str
     problem: Problem
@@ -49,15 +49,15 @@ class Question:
 
     @property
     def n_axes(self) -> int:
-        return len(self.region.axes)
+        return len(self.space.axes)
 
     @property
-    def region(self):  # noqa: ANN201
-        (region,) = self.problem.regions.values()
-        return region
+    def space(self):  # noqa: ANN201
+        (space,) = self.problem.regions.values()
+        return space
 
     def __call__(self, unit: Float) -> Float:
-        return assessed_values(self.problem, self.region.from_unit(unit))[0]
+        return assessed_values(self.problem, self.space.from_unit(unit))[0]
 
     def reached(self, values: Float) -> float:
         return float(moocore.hypervolume(values, ref=self.reference)) / self.truth if len(values) else 0.0
@@ -65,31 +65,31 @@ class Question:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a search had after each step: evaluations and CPU seconds so far, and the values found in that step."""
+    """Record of a search by step: total evaluations, total CPU seconds, and the objective values of the step."""
 
     n: list[int]
     seconds: list[float]
-    found: list[Float]
+    values: list[Float]
 
-    def until(self, question: Question, share: float) -> tuple[float, float]:
-        """Return evaluations and seconds until a share of the hypervolume was reached; NaN where it never was."""
+    def until(self, cube: CubeProblem, share: float) -> tuple[float, float]:
+        """Return evaluations and seconds to a share of the hypervolume; NaN if it was never reached."""
         low, high = 0, len(self.n) - 1
-        if not self.n or self.share_at(question, high) < share:
+        if not self.n or self.share_at(cube, high) < share:
             return np.nan, np.nan
         while low < high:
             middle = (low + high) // 2
-            low, high = (low, middle) if self.share_at(question, middle) >= share else (middle + 1, high)
+            low, high = (low, middle) if self.share_at(cube, middle) >= share else (middle + 1, high)
         return self.n[low], self.seconds[low]
 
-    def share_at(self, question: Question, step: int) -> float:
-        values = np.concatenate(self.found[: step + 1])
-        return question.reached(values[np.asarray(moocore.is_nondominated(values))])
+    def share_at(self, cube: CubeProblem, step: int) -> float:
+        values = np.concatenate(self.values[: step + 1])
+        return cube.reached(values[np.asarray(moocore.is_nondominated(values))])
 
 
-def question_of(name: str) -> Question:
+def load_cube_problem(name: str) -> CubeProblem:
     problem = explorer.load_study(name)
     reference = np.asarray(problem.study.reference_point) * [o.sign for o in problem.study.objectives]
-    bare = Question(name, problem, reference, 1.0)
+    bare = CubeProblem(name, problem, reference, 1.0)
     n = 1_000_000 if len(reference) == 2 else 2_000_000
     filling = 0 if len(reference) == 2 else 3_000_000
     exact = refine(lambda u: (bare(u), np.zeros(len(u))), bare.n_axes, reference, seed=99,
@@ -97,8 +97,8 @@ def question_of(name: str) -> Question:
     return replace(bare, truth=bare.reached(exact.values))
 
 
-class Watch:
-    """CPU seconds since it was made."""
+class CpuTimer:
+    """CPU seconds since its creation."""
 
     def __init__(self) -> None:
         gc.collect()
@@ -108,119 +108,119 @@ class Watch:
         return time.process_time() - self._began
 
 
-def scan_and_refine(question: Question, seed: int) -> Trace:
-    trace, watch = Trace([], [], []), Watch()
-    n = 40_000 if len(question.reference) == 2 else 50_000
-    filling = 0 if len(question.reference) == 2 else 800_000
+def scan_and_refine(cube: CubeProblem, seed: int) -> Trace:
+    trace, timer = Trace([], [], []), CpuTimer()
+    n = 40_000 if len(cube.reference) == 2 else 50_000
+    filling = 0 if len(cube.reference) == 2 else 800_000
 
     def evaluate(unit: Float) -> tuple[Float, Float]:
-        values = question(unit)
+        values = cube(unit)
         trace.n.append((trace.n[-1] if trace.n else 0) + len(unit))
-        trace.found.append(values)
-        trace.seconds.append(watch())
+        trace.values.append(values)
+        trace.seconds.append(timer())
         return values, np.zeros(len(unit))
 
-    refine(evaluate, question.n_axes, question.reference, seed=seed,
+    refine(evaluate, cube.n_axes, cube.reference, seed=seed,
            budget=Budget(0.0, n, n_scanned=2**10, n_children=2_000, n_filling=filling))  # fmt: skip
     return trace
 
 
-def ours(question: Question, seed: int, *, sampler: str = "auto", sizes: Sequence[int] = ()) -> Trace:
-    """Recorded trials in a journal: for each number of trials a study of its own, recording included."""
+def ours(cube: CubeProblem, seed: int, *, sampler: str = "auto", sizes: Sequence[int] = ()) -> Trace:
+    """Run one study for each number of trials, with recording to a journal."""
     trace = Trace([], [], [])
     for trials in sizes or (10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 700, 1_000, 2_000):
-        study = question.problem.study.with_search(trials=trials, seed=seed, sampler=sampler)
-        asked = replace(question.problem, study=study)
+        study = cube.problem.study.with_search(trials=trials, seed=seed, sampler=sampler)
+        problem = replace(cube.problem, study=study)
         with tempfile.TemporaryDirectory() as folder:
-            run, watch = open_session(asked, out=Path(folder) / "out"), Watch()
+            run, timer = open_session(problem, out=Path(folder) / "out"), CpuTimer()
             search(run)
-            trace.seconds.append(watch())
+            trace.seconds.append(timer())
             trace.n.append(trials)
-            values = asked.values(run.tried.table) * question.signs
-            trace.found.append(values)
+            values = problem.values(run.trials.table) * cube.signs
+            trace.values.append(values)
     return trace
 
 
-def numpy_scan(question: Question, seed: int) -> Trace:
-    trace, watch, rng = Trace([], [], []), Watch(), np.random.default_rng(seed)
-    kept = np.empty((0, len(question.reference)))
+def numpy_scan(cube: CubeProblem, seed: int) -> Trace:
+    trace, timer, rng = Trace([], [], []), CpuTimer(), np.random.default_rng(seed)
+    front = np.empty((0, len(cube.reference)))
     for i in range(1, 201):
-        values = question(rng.random((10_000, question.n_axes)))
-        kept = np.concatenate([kept, values])
-        kept = kept[np.asarray(moocore.is_nondominated(kept))]
+        values = cube(rng.random((10_000, cube.n_axes)))
+        front = np.concatenate([front, values])
+        front = front[np.asarray(moocore.is_nondominated(front))]
         trace.n.append(10_000 * i)
-        trace.seconds.append(watch())
-        trace.found.append(kept)
+        trace.seconds.append(timer())
+        trace.values.append(front)
     return trace
 
 
 def with_optuna(make: Callable[[int], optuna.samplers.BaseSampler], trials: dict[int, int]) -> Callable[..., Trace]:
-    def search_with(question: Question, seed: int) -> Trace:
-        encoding = Encoding(question.problem.regions)
+    def search_with(cube: CubeProblem, seed: int) -> Trace:
+        encoding = Encoding(cube.problem.regions)
         distributions = encoding.distributions()
-        study = optuna.create_study(directions=["minimize"] * len(question.reference), sampler=make(seed))
-        trace, watch = Trace([], [], []), Watch()
-        for i in range(trials[len(question.reference)]):
+        study = optuna.create_study(directions=["minimize"] * len(cube.reference), sampler=make(seed))
+        trace, timer = Trace([], [], []), CpuTimer()
+        for i in range(trials[len(cube.reference)]):
             trial = study.ask(distributions)
-            values = optuna_values(question, encoding, trial.params)
+            values = optuna_values(cube, encoding, trial.params)
             study.tell(trial, values[0].tolist())
             trace.n.append(i + 1)
-            trace.found.append(values)
-            trace.seconds.append(watch())
+            trace.values.append(values)
+            trace.seconds.append(timer())
         return trace
 
     return search_with
 
 
 def with_rustuna(make: Callable[[int], object], trials: dict[int, int]) -> Callable[..., Trace]:
-    """Search by Optuna written in Rust, over the same parameters."""
+    """Search with Rustuna, a Rust implementation of Optuna, over the same parameters."""
     import rustuna
 
-    def search_with(question: Question, seed: int) -> Trace:
-        encoding = Encoding(question.problem.regions)
+    def search_with(cube: CubeProblem, seed: int) -> Trace:
+        encoding = Encoding(cube.problem.regions)
         distributions = encoding.distributions()
-        study = rustuna.create_study(directions=["minimize"] * len(question.reference), sampler=make(seed))
-        trace, watch = Trace([], [], []), Watch()
-        for i in range(trials[len(question.reference)]):
+        study = rustuna.create_study(directions=["minimize"] * len(cube.reference), sampler=make(seed))
+        trace, timer = Trace([], [], []), CpuTimer()
+        for i in range(trials[len(cube.reference)]):
             trial = study.ask()
             params = {name: trial.suggest_float(name, d.low, d.high, log=d.log) for name, d in distributions.items()}
-            values = optuna_values(question, encoding, params)
+            values = optuna_values(cube, encoding, params)
             study.tell(trial.number, values[0].tolist())
             trace.n.append(i + 1)
-            trace.found.append(values)
-            trace.seconds.append(watch())
+            trace.values.append(values)
+            trace.seconds.append(timer())
         return trace
 
     return search_with
 
 
-def optuna_values(question: Question, encoding: Encoding, params: dict[str, float]) -> Float:
-    return assessed_values(question.problem, encoding.decode(columns_of([params]), n=1))[0]
+def optuna_values(cube: CubeProblem, encoding: Encoding, params: dict[str, float]) -> Float:
+    return assessed_values(cube.problem, encoding.decode(columns_of([params]), n=1))[0]
 
 
-def pymoo_nsga2(question: Question, seed: int) -> Trace:
+def pymoo_nsga2(cube: CubeProblem, seed: int) -> Trace:
     from pymoo.algorithms.moo.nsga2 import NSGA2
     from pymoo.core.problem import Problem
     from pymoo.optimize import minimize
 
-    trace, watch = Trace([], [], []), Watch()
+    trace, timer = Trace([], [], []), CpuTimer()
 
-    class Asked(Problem):
+    class PymooProblem(Problem):
         def __init__(self) -> None:
-            super().__init__(n_var=question.n_axes, n_obj=len(question.reference), xl=0.0, xu=1.0)
+            super().__init__(n_var=cube.n_axes, n_obj=len(cube.reference), xl=0.0, xu=1.0)
 
         def _evaluate(self, x: Float, out: dict[str, Float], *_: object, **__: object) -> None:
-            out["F"] = question(np.asarray(x))
+            out["F"] = cube(np.asarray(x))
             trace.n.append((trace.n[-1] if trace.n else 0) + len(x))
-            trace.found.append(out["F"])
-            trace.seconds.append(watch())
+            trace.values.append(out["F"])
+            trace.seconds.append(timer())
 
-    generations = 400 if len(question.reference) == 2 else 300
-    minimize(Asked(), NSGA2(pop_size=100), ("n_gen", generations), seed=seed, verbose=False)
+    generations = 400 if len(cube.reference) == 2 else 300
+    minimize(PymooProblem(), NSGA2(pop_size=100), ("n_gen", generations), seed=seed, verbose=False)
     return trace
 
 
-def rivals(question: Question) -> Iterator[tuple[str, Callable[[Question, int], Trace] | None]]:
+def rivals(cube: CubeProblem) -> Iterator[tuple[str, Callable[[CubeProblem, int], Trace] | None]]:
     has_torch = find_spec("torch") is not None
     yield "explorer, scan and refine", scan_and_refine
     yield "explorer, `auto`, recorded", ours
@@ -260,23 +260,23 @@ def _botorch(seed: int) -> optuna.samplers.BaseSampler:
     return BoTorchSampler(seed=seed)
 
 
-def check_equal(question: Question) -> None:
-    """See that a design means the same numbers to everyone: parameters of a trial, points of the cube, columns."""
-    encoding, rng = Encoding(question.problem.regions), np.random.default_rng(7)
-    unit = rng.random((50, question.n_axes))
-    designs = question.region.from_unit(unit)
+def check_equal(cube: CubeProblem) -> None:
+    """Check that trial parameters and points of the cube evaluate to the same values."""
+    encoding, rng = Encoding(cube.problem.regions), np.random.default_rng(7)
+    unit = rng.random((50, cube.n_axes))
+    designs = cube.space.from_unit(unit)
     params = encoding.encode(designs)
-    by_trial = [optuna_values(question, encoding, {k: v[i] for k, v in params.items()})[0] for i in range(50)]
-    np.testing.assert_allclose(by_trial, question(unit), rtol=1e-9)
+    by_trial = [optuna_values(cube, encoding, {k: v[i] for k, v in params.items()})[0] for i in range(50)]
+    np.testing.assert_allclose(by_trial, cube(unit), rtol=1e-9)
 
 
-def line(name: str, question: Question, traces: Sequence[Trace]) -> str:
+def line(name: str, cube: CubeProblem, traces: Sequence[Trace]) -> str:
     cells = [f"{name:28}"]
     for share in SHARES:
-        n, seconds = np.array([trace.until(question, share) for trace in traces]).T
+        n, seconds = np.array([trace.until(cube, share) for trace in traces]).T
         missed = int(np.isnan(n).sum())
         if missed > len(n) / 2:
-            best = max(trace.share_at(question, len(trace.n) - 1) for trace in traces)
+            best = max(trace.share_at(cube, len(trace.n) - 1) for trace in traces)
             cells.append(f"never in {traces[0].n[-1]:,} (best {best:.3f})".rjust(32))
             continue
         median, low, high = np.nanmedian(n), np.nanmin(n), np.nanmax(n)
@@ -287,27 +287,27 @@ def line(name: str, question: Question, traces: Sequence[Trace]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("questions", nargs="*", default=["edp-accuracy", "energy-latency-accuracy"])
+    parser.add_argument("studies", nargs="*", default=["edp-accuracy", "energy-latency-accuracy"])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--only", default="", help="only rivals whose name has this in it")
+    parser.add_argument("--only", default="", help="run only optimizers with this text in their name")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    for name in args.questions:
-        question = question_of(name)
-        check_equal(question)
-        print(f"\n{name}: exact hypervolume {question.truth:.6g}; evaluations (range over seeds), CPU seconds, until")
+    for name in args.studies:
+        cube = load_cube_problem(name)
+        check_equal(cube)
+        print(f"\n{name}: exact hypervolume {cube.truth:.6g}; evaluations (range over seeds), CPU seconds, until")
         print(" | ".join([" " * 28, *[f"{share:.1%}".rjust(32) for share in SHARES]]))
-        for rival, search_with in rivals(question):
+        for rival, search_with in rivals(cube):
             if args.only not in rival:
                 continue
             if search_with is None:
                 print(f"{rival:28} | not installed")
                 continue
             with threadpool_limits(1), suppress(KeyboardInterrupt):
-                if "Optuna" not in rival:  # first calls are not what is compared; these take minutes, not their imports
-                    search_with(question, 1_000)
-                print(line(rival, question, [search_with(question, seed) for seed in range(args.seeds)]))
+                if "Optuna" not in rival:  # warm-up; the first call is negligible in Optuna's minutes
+                    search_with(cube, 1_000)
+                print(line(rival, cube, [search_with(cube, seed) for seed in range(args.seeds)]))
             sys.stdout.flush()
 
 

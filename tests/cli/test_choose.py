@@ -10,7 +10,7 @@ import pytest
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def test_the_choice_is_told_and_written(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
+def test_a_choice_is_printed_and_written(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
     done = explorer_in(paper_run, "choose", "paper", "--knee", "-o", tmp_path / "chosen.json")
 
     chosen = json.loads((tmp_path / "chosen.json").read_text(encoding="utf-8"))
@@ -22,7 +22,7 @@ def test_the_choice_is_told_and_written(explorer_in: Cli, paper_run: Path, tmp_p
         assert said in done.stdout
 
 
-def test_the_same_as_json(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
+def test_json_has_the_numbers_of_the_text(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
     done = explorer_in(paper_run, "choose", "paper", "--alpha", "0.9", "--json", "-o", tmp_path / "chosen.json")
 
     assert json.loads(done.stdout) == json.loads((tmp_path / "chosen.json").read_text(encoding="utf-8"))
@@ -40,7 +40,7 @@ def test_the_same_as_json(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> 
         pytest.param(["--knee", "--where", "accuracy>=0.99"], 4, "nearest is", id="nothing-meets"),
     ],
 )
-def test_what_cannot_be_chosen_is_told_with_its_cure(
+def test_an_impossible_choice_is_refused_with_a_fix(
     explorer_in: Cli, paper_run: Path, args: list[str], code: int, said: str
 ) -> None:
     done = explorer_in(paper_run, "choose", "paper", *args)

@@ -20,7 +20,7 @@ def runs(explorer_in: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_two_searches_of_one_question_are_compared(explorer_in: Cli, runs: Path) -> None:
+def test_two_searches_of_one_study_are_compared(explorer_in: Cli, runs: Path) -> None:
     done = explorer_in(runs, "compare", "paper", "results/again")
 
     assert done.returncode == 0, done.stderr
@@ -30,7 +30,7 @@ def test_two_searches_of_one_question_are_compared(explorer_in: Cli, runs: Path)
     assert "trials: " not in done.stdout  # 60 in both
 
 
-def test_the_same_as_json(explorer_in: Cli, runs: Path) -> None:
+def test_json_has_the_numbers_of_the_text(explorer_in: Cli, runs: Path) -> None:
     told = json.loads(explorer_in(runs, "compare", "paper", "results/again", "--json").stdout)
 
     assert told["schema"] == "explorer.compare/1"
@@ -46,7 +46,7 @@ def test_the_same_as_json(explorer_in: Cli, runs: Path) -> None:
     assert [change["what"] for change in told["changes"]] == ["seed"]
 
 
-def test_unequal_questions_are_compared_with_loud_notes(explorer_in: Cli, runs: Path) -> None:
+def test_different_declarations_are_compared_with_notes(explorer_in: Cli, runs: Path) -> None:
     done = explorer_in(runs, "compare", "paper", "power-cap")
 
     assert done.returncode == 0, done.stderr
@@ -82,9 +82,7 @@ def test_without_a_file_nothing_is_written(explorer_in: Cli, runs: Path) -> None
         pytest.param(["paper", "power-cap", "--objectives", "edp,accuracy"], "did you mean 'edp_js'?", id="misspelt"),
     ],
 )
-def test_what_cannot_be_compared_is_told_with_its_cure(
-    explorer_in: Cli, runs: Path, args: list[str], said: str
-) -> None:
+def test_incomparable_results_are_refused_with_a_fix(explorer_in: Cli, runs: Path, args: list[str], said: str) -> None:
     done = explorer_in(runs, "compare", *args)
 
     assert done.returncode == 2
@@ -93,9 +91,7 @@ def test_what_cannot_be_compared_is_told_with_its_cure(
     assert "Traceback" not in done.stderr
 
 
-def test_costs_of_other_weights_are_refused_with_what_can_be_compared(
-    explorer_in: Cli, cli: Cli, tmp_path: Path
-) -> None:
+def test_costs_of_other_weights_cannot_be_compared(explorer_in: Cli, cli: Cli, tmp_path: Path) -> None:
     question = 'space = "cnn"\nobjectives = ["edp_js", "weighted_cost"]\n[cost]\nalpha = {}\n'
     for name, alpha in (("one", 0.9), ("two", 0.8)):
         (tmp_path / f"{name}.toml").write_text(question.format(alpha), encoding="utf-8")

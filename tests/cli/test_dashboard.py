@@ -26,7 +26,7 @@ def needs_dashboard() -> None:
 
 
 @pytest.mark.usefixtures("needs_dashboard")
-def test_it_prints_its_address_answers_there_and_ends_quietly_with_ctrl_c(paper_run: Path) -> None:
+def test_the_dashboard_serves_its_address_until_ctrl_c(paper_run: Path) -> None:
     command = [sys.executable, "-m", "explorer", "dashboard", "paper", "--port", "0", "--no-browser"]
     with subprocess.Popen(
         command, cwd=paper_run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -49,7 +49,7 @@ def test_it_prints_its_address_answers_there_and_ends_quietly_with_ctrl_c(paper_
     assert err == "Ctrl-C ends it\n"
 
 
-def test_without_optuna_dashboard_the_install_line_is_told(explorer_in: Cli, paper_run: Path) -> None:
+def test_without_optuna_dashboard_the_install_line_is_printed(explorer_in: Cli, paper_run: Path) -> None:
     code = (
         "import importlib.util as u, sys; real = u.find_spec; "
         "u.find_spec = lambda name, *a: None if name == 'optuna_dashboard' else real(name, *a); "
@@ -68,12 +68,12 @@ def test_without_optuna_dashboard_the_install_line_is_told(explorer_in: Cli, pap
     [
         pytest.param(["power-cap"], "explorer run power-cap", id="not-run"),
         pytest.param(["nix"], "no study is called 'nix'", id="unknown"),
-        pytest.param(["paper", "--storage", "sqlite:///none.db"], "none.db: no trials are kept there", id="storage"),
+        pytest.param(["paper", "--storage", "sqlite:///none.db"], "none.db: contains no trials", id="storage"),
         pytest.param(["paper", "--port", "70000"], "--port", id="port"),
         pytest.param(["paper", "--host", "nowhere.invalid"], "cannot listen on nowhere.invalid", id="host"),
     ],
 )
-def test_what_cannot_be_shown_is_told_with_its_cure(
+def test_an_unusable_dashboard_request_is_refused_with_a_fix(
     explorer_in: Cli, paper_run: Path, args: list[str], said: str
 ) -> None:
     done = explorer_in(paper_run, "dashboard", *args, "--no-browser")
@@ -83,11 +83,11 @@ def test_what_cannot_be_shown_is_told_with_its_cure(
     assert "Traceback" not in done.stderr
 
 
-def test_trials_that_are_kept_elsewhere_are_asked_for(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
+def test_trials_in_another_storage_need_its_url(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
     shutil.copytree(paper_run / "results/paper", tmp_path / "copy")
     (tmp_path / "copy/study.journal").unlink()
     done = explorer_in(tmp_path, "dashboard", "copy", "--no-browser")
 
     assert done.returncode == 2
-    assert "its trials are kept elsewhere" in done.stderr
+    assert "its trials are in another storage" in done.stderr
     assert "--storage results/paper/study.journal" in done.stderr

@@ -32,7 +32,7 @@ def test_a_choice_becomes_a_bundle_that_sha256sum_accepts(explorer_in: Cli, plac
     assert checked.returncode == 1
 
 
-def test_the_manifest_tells_its_origin_and_never_to_set_a_voltage(explorer_in: Cli, place: Path) -> None:
+def test_the_manifest_has_its_origin_and_sets_no_voltage(explorer_in: Cli, place: Path) -> None:
     explorer_in(place, "deploy", "chosen.json", "-o", "bundle")
 
     chosen = json.loads((place / "chosen.json").read_text(encoding="utf-8"))
@@ -55,7 +55,7 @@ def test_a_bundle_is_replaced_only_by_force(explorer_in: Cli, place: Path) -> No
     assert "bundle: exists already\n  fix: choose another name with -o, or replace it with --force" in again.stderr
 
 
-def test_an_extrapolation_is_shipped_only_when_asked_for_and_says_so(explorer_in: Cli, place: Path) -> None:
+def test_an_extrapolation_is_deployed_only_with_its_flag(explorer_in: Cli, place: Path) -> None:
     chosen = json.loads((place / "chosen.json").read_text(encoding="utf-8"))
     chosen["design"]["domain_distance"] = 0.8
     (place / "far.json").write_text(json.dumps(chosen), encoding="utf-8")
@@ -79,7 +79,7 @@ def test_an_extrapolation_is_shipped_only_when_asked_for_and_says_so(explorer_in
         pytest.param("[1]", 3, "must be a dictionary", id="list"),
     ],
 )
-def test_what_cannot_be_deployed_is_told_and_nothing_is_written(
+def test_an_unusable_choice_is_refused_and_writes_nothing(
     cli: Cli, tmp_path: Path, text: str | None, code: int, said: str
 ) -> None:
     if text is not None:
@@ -119,7 +119,7 @@ def test_a_network_and_a_device_make_a_whole_bundle(explorer_in: Cli, place: Pat
     assert "usage: sh apply.sh [--apply]" in helped.stdout
 
 
-def test_a_network_is_compressed_in_the_way_that_measure_was_told(explorer_in: Cli, place: Path) -> None:
+def test_deploy_compresses_with_the_options_of_measure(explorer_in: Cli, place: Path) -> None:
     done = explorer_in(place, "deploy", "chosen.json", "--model", "digits-mlp", "--per-tensor", "--clip", "int8",
                        "--full-int8", "digits", "--codec", "dense", "-o", "told")  # fmt: skip
 

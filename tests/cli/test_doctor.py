@@ -4,11 +4,11 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-from explorer.api.doctor import doctor
+from explorer.api.machine import doctor
 from tests.cli.conftest import Cli
 
 
-def test_what_is_there_is_told_with_its_version_and_what_is_not_with_its_line(cli: Cli) -> None:
+def test_present_parts_have_versions_missing_ones_install_lines(cli: Cli) -> None:
     done = cli("doctor", "--json")
     findings = {f["part"]: f for f in json.loads(done.stdout)["findings"]}
 
@@ -20,7 +20,7 @@ def test_what_is_there_is_told_with_its_version_and_what_is_not_with_its_line(cl
             assert finding["fix"] == f"pip install 'explorer[{name.removeprefix('extra ')}]'"
 
 
-def test_people_get_a_table(cli: Cli) -> None:
+def test_predict_prints_a_table(cli: Cli) -> None:
     done = cli("doctor")
 
     assert done.returncode == 0

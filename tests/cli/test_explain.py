@@ -10,7 +10,7 @@ import pytest
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def test_a_design_is_explained_to_people(explorer_in: Cli, paper_run: Path) -> None:
+def test_explain_prints_sensitivities_and_limits(explorer_in: Cli, paper_run: Path) -> None:
     done = explorer_in(paper_run, "explain", "paper", "--design", 1)
 
     assert done.returncode == 0, done.stderr
@@ -21,14 +21,14 @@ def test_a_design_is_explained_to_people(explorer_in: Cli, paper_run: Path) -> N
     assert done.stderr == ""
 
 
-def test_a_beaten_design_is_told_which_one_beats_it(explorer_in: Cli, paper_run: Path) -> None:
+def test_a_dominated_design_names_the_dominating_one(explorer_in: Cli, paper_run: Path) -> None:
     done = explorer_in(paper_run, "explain", "paper", "--design", 0)
 
     assert "not on the front" in done.stdout
     assert "beat it; design" in done.stdout
 
 
-def test_the_same_for_scripts_with_every_objective_in_every_knob(explorer_in: Cli, paper_run: Path) -> None:
+def test_json_has_every_objective_for_every_knob(explorer_in: Cli, paper_run: Path) -> None:
     done = explorer_in(paper_run, "explain", "results/paper", "--design", 1, "--json")
 
     told = json.loads(done.stdout)
@@ -52,7 +52,7 @@ def test_the_same_for_scripts_with_every_objective_in_every_knob(explorer_in: Cl
         pytest.param(["paper", "--design", "1", "--study", "no.toml"], "no such study file", id="no-file"),
     ],
 )
-def test_what_cannot_be_explained_is_told_with_its_cure(
+def test_an_unexplainable_design_is_refused_with_a_fix(
     explorer_in: Cli, paper_run: Path, args: list[str], said: str
 ) -> None:
     done = explorer_in(paper_run, "explain", *args)
@@ -64,7 +64,7 @@ def test_what_cannot_be_explained_is_told_with_its_cure(
     assert "Traceback" not in done.stderr
 
 
-def test_a_changed_study_is_told_loudly_and_the_data_stay_json(explorer_in: Cli, paper_run: Path) -> None:
+def test_a_changed_study_is_warned_of_and_stdout_stays_json(explorer_in: Cli, paper_run: Path) -> None:
     done = explorer_in(paper_run, "explain", "paper", "--design", 1, "--study", "edp-accuracy", "--json")
 
     assert done.returncode == 0

@@ -19,7 +19,7 @@ import time
 from explorer.cli.app import main
 from explorer.network.measurement import measure
 
-inner = measure._measured
+inner = measure._measure_compression
 
 def counted(*args, **kwargs):
     row = inner(*args, **kwargs)
@@ -30,7 +30,7 @@ def counted(*args, **kwargs):
             time.sleep(300)
     return row
 
-measure._measured = counted
+measure._measure_compression = counted
 main()
 """
 
@@ -39,7 +39,7 @@ def _trials(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((folder / "results/digits-cnn-live/trials.csv").read_text().splitlines()))
 
 
-def test_a_live_study_measures_its_trials_and_goes_on_where_it_stopped(cli: Cli, tmp_path: Path) -> None:
+def test_a_live_study_measures_its_trials_and_resumes(cli: Cli, tmp_path: Path) -> None:
     begun = cli("run", "digits-cnn-live", "--trials", 12)
     first = _trials(tmp_path)
     shown = cli("front", "digits-cnn-live")
@@ -78,7 +78,7 @@ def _complete(folder: Path) -> list[tuple[dict[str, Any], list[float], str]]:
     return [(trial.params, trial.values, trial.user_attrs[MEASURED_ATTR]["effective"]) for trial in kept]
 
 
-def test_a_live_study_that_is_killed_loses_no_finished_measurement_and_repeats_none(tmp_path: Path) -> None:
+def test_killed_live_study_keeps_and_repeats_no_measurement(tmp_path: Path) -> None:
     command = [sys.executable, "-c", COUNTED, "run", "digits-cnn-live", "--trials", "30"]
     begun = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 300

@@ -18,7 +18,7 @@ from explorer.problem.objectives import OBJECTIVES
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def test_the_front_as_json_holds_what_scripts_rely_on(explorer_in: Cli, paper_run: Path) -> None:
+def test_the_front_as_json_has_the_keys_of_the_contract(explorer_in: Cli, paper_run: Path) -> None:
     done = explorer_in(paper_run, "front", "paper", "--format", "json")
 
     front = json.loads(done.stdout)
@@ -64,9 +64,7 @@ def long_front(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_a_long_front_as_a_table_is_a_screenful_that_says_how_to_see_the_rest(
-    explorer_in: Cli, long_front: Path
-) -> None:
+def test_a_long_front_is_printed_in_part_with_a_note(explorer_in: Cli, long_front: Path) -> None:
     done = explorer_in(long_front, "front", "long")
     shown = [int(line.split()[0]) for line in done.stdout.splitlines()[1:]]
 
@@ -77,7 +75,7 @@ def test_a_long_front_as_a_table_is_a_screenful_that_says_how_to_see_the_rest(
     assert "1,234 of 1,234 designs" in done.stderr
 
 
-def test_a_front_of_a_hundred_designs_is_shown_whole(explorer_in: Cli, long_front: Path) -> None:
+def test_a_front_of_a_hundred_designs_is_printed_completely(explorer_in: Cli, long_front: Path) -> None:
     done = explorer_in(long_front, "front", "short")
 
     assert len(done.stdout.splitlines()) == 101
@@ -85,15 +83,13 @@ def test_a_front_of_a_hundred_designs_is_shown_whole(explorer_in: Cli, long_fron
 
 
 @pytest.mark.parametrize("style", ["csv", "json"])
-def test_a_long_front_for_scripts_is_the_file_that_the_run_wrote(
-    explorer_in: Cli, long_front: Path, style: str
-) -> None:
+def test_a_long_front_as_csv_and_json_is_complete(explorer_in: Cli, long_front: Path, style: str) -> None:
     done = explorer_in(long_front, "front", "long", "--format", style)
 
     assert done.stdout == (long_front / f"results/long/front.{style}").read_text(encoding="utf-8")
 
 
-def test_a_study_that_was_not_run_is_told_with_the_command_that_runs_it(cli: Cli) -> None:
+def test_a_study_without_results_names_the_run_command(cli: Cli) -> None:
     done = cli("front", "power-cap")
 
     assert done.returncode == 2
@@ -111,7 +107,7 @@ def test_the_report_is_one_file_without_a_network_address_to_load(
     assert '<link rel="stylesheet"' not in page
 
 
-def test_fit_tells_errors_beside_baselines_and_where_each_coefficient_comes_from(cli: Cli) -> None:
+def test_fit_prints_errors_baselines_and_coefficient_sources(cli: Cli) -> None:
     done = cli("fit", "paper", "--json")
 
     fit = json.loads(done.stdout)
@@ -125,14 +121,14 @@ def test_fit_tells_errors_beside_baselines_and_where_each_coefficient_comes_from
         assert coefficient["prior"]["source"]
 
 
-def test_fit_prints_the_same_for_people(cli: Cli) -> None:
+def test_fit_prints_the_numbers_of_its_json(cli: Cli) -> None:
     done = cli("fit", "paper")
 
     for said in ("leave-one-out error", "family mean", "nearest sample", "b_R", "assumed", "f <= "):
         assert said in done.stdout
 
 
-def test_a_fitted_model_file_predicts_what_the_samples_do(cli: Cli, tmp_path: Path) -> None:
+def test_a_model_file_predicts_as_its_samples_do(cli: Cli, tmp_path: Path) -> None:
     samples = paper_samples().columns
     names = list(samples)
     rows = [",".join(str(samples[name][i]) for name in names) for i in range(10)]
@@ -145,7 +141,7 @@ def test_a_fitted_model_file_predicts_what_the_samples_do(cli: Cli, tmp_path: Pa
     assert by_model == by_name
 
 
-def test_predicting_the_samples_reproduces_the_table_within_the_stated_errors(cli: Cli, tmp_path: Path) -> None:
+def test_predictions_of_samples_agree_within_the_stated_errors(cli: Cli, tmp_path: Path) -> None:
     samples = paper_samples().columns
     knobs = ("family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz")
     rows = [",".join(str(samples[name][i]) for name in knobs) for i in range(10)]
@@ -192,7 +188,7 @@ def test_a_design_that_cannot_exist_is_marked(cli: Cli) -> None:
         pytest.param(["front"], 2, "Missing argument", id="no-argument"),
     ],
 )
-def test_wrong_usage_is_told_without_a_traceback(cli: Cli, args: list[str], code: int, said: str) -> None:
+def test_wrong_usage_prints_no_traceback(cli: Cli, args: list[str], code: int, said: str) -> None:
     done = cli(*args)
 
     assert done.returncode == code
@@ -200,7 +196,7 @@ def test_wrong_usage_is_told_without_a_traceback(cli: Cli, args: list[str], code
     assert "Traceback" not in done.stderr
 
 
-def test_every_fault_of_a_samples_file_is_told_with_its_row_and_column(cli: Cli, tmp_path: Path) -> None:
+def test_every_fault_of_samples_has_its_row_and_column(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text(
         "family,pruning_ratio,quant_step,voltage_v,frequency\nCNN,x,.03,,2e9\n,.4,3,1,1\n"
     )

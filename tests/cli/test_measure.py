@@ -26,7 +26,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_it_prints_a_table_and_writes_samples_with_their_provenance(cli: Cli, tmp_path: Path) -> None:
+def test_measure_prints_a_table_and_writes_samples(cli: Cli, tmp_path: Path) -> None:
     done = cli("measure", "digits-cnn", "--data", "digits", "--grid", GRID, "--family", "CNN", "-o", "s.csv")
     assert done.returncode == 0, done.stderr
     rows = rows_of(tmp_path / "s.csv")
@@ -62,11 +62,11 @@ def test_designs_come_from_a_csv(cli: Cli, tmp_path: Path) -> None:
     assert [row["r_effective"][:3] for row in rows_of(tmp_path / "s.csv")] == ["0.2"]
 
 
-def test_a_design_that_fails_is_noted_and_the_others_are_written(cli: Cli, tmp_path: Path) -> None:
+def test_a_failed_design_is_noted_and_the_rest_is_written(cli: Cli, tmp_path: Path) -> None:
     done = cli("measure", "digits-mlp", "--data", "digits", "--grid", "R=0,D=0.000001:0.1:2", "-o", "s.csv")
 
     assert done.returncode == 0
-    assert "note: R = 0, D = 1e-06 failed: quant_step = 1e-06 is outside what int16 can hold" in done.stderr
+    assert "note: R = 0, D = 1e-06 failed: quant_step = 1e-06 is outside the range of int16 codes" in done.stderr
     assert [bool(row["error"]) for row in rows_of(tmp_path / "s.csv")] == [True, False]
 
 
@@ -85,7 +85,7 @@ def test_a_design_that_fails_is_noted_and_the_others_are_written(cli: Cli, tmp_p
         (("digits-cnn", "--data", "digits", "--device", "tpu"), 2, "cannot run on 'tpu'"),
     ],
 )
-def test_a_users_mistake_is_told_with_its_exit_code_and_nothing_is_written(
+def test_a_user_error_has_an_exit_code_and_writes_nothing(
     cli: Cli, tmp_path: Path, words: tuple[str, ...], code: int, message: str
 ) -> None:
     (tmp_path / "text.onnx").write_text("no network")
@@ -101,7 +101,7 @@ def test_a_users_mistake_is_told_with_its_exit_code_and_nothing_is_written(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_without_onnx_the_install_line_is_told(tmp_path: Path) -> None:
+def test_without_onnx_measure_prints_the_install_line(tmp_path: Path) -> None:
     """An importer that refuses onnx stands for an environment without it."""
     code = (
         "import sys; sys.modules['onnx'] = None; sys.argv[1:] = ['measure', 'digits-cnn', '--data', 'digits'];"
@@ -116,7 +116,7 @@ def test_without_onnx_the_install_line_is_told(tmp_path: Path) -> None:
     assert "fix: pip install 'explorer[onnx]'" in done.stderr
 
 
-def test_stopped_half_way_it_keeps_what_it_has(tmp_path: Path) -> None:
+def test_an_interrupted_measurement_keeps_finished_designs(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "explorer", "measure", "digits-transformer", "--data", "digits",
                "--grid", "R=0:0.9:9999,D=0.01", "-o", "s.csv"]  # fmt: skip
     running = subprocess.Popen(
@@ -134,7 +134,7 @@ def test_stopped_half_way_it_keeps_what_it_has(tmp_path: Path) -> None:
     assert len(rows_of(tmp_path / "s.csv")) >= 1
 
 
-def test_every_codec_can_be_asked_for() -> None:
+def test_every_codec_is_selectable() -> None:
     assert {codec.value for codec in Codec} == set(CODECS)
 
 

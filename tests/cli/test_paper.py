@@ -23,7 +23,7 @@ def explorer(*words: str, cwd: Path, env: Mapping[str, str] = NO_BROWSER) -> sub
     )  # fmt: skip
 
 
-def test_it_prints_the_tables_and_the_audit_and_writes_the_page(tmp_path: Path) -> None:
+def test_paper_prints_tables_and_audit_and_writes_the_page(tmp_path: Path) -> None:
     done = explorer("paper", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Table 1" in done.stdout
@@ -33,7 +33,7 @@ def test_it_prints_the_tables_and_the_audit_and_writes_the_page(tmp_path: Path) 
     assert sorted(path.name for path in (tmp_path / "results/paper-audit").iterdir()) == ["paper.html", "paper.json"]
 
 
-def test_without_a_browser_it_notes_the_missing_images_and_succeeds(tmp_path: Path) -> None:
+def test_without_a_browser_the_audit_notes_missing_images(tmp_path: Path) -> None:
     done = explorer("paper", "--out", "here", cwd=tmp_path)
     assert done.returncode == 0
     assert "note: no PNG or SVG of the figures: no browser could draw the images" in done.stderr
@@ -77,7 +77,7 @@ def test_a_changed_table_changes_the_verdicts(tmp_path: Path) -> None:
         pytest.param("a,b\n1,2\n", 3, "unknown column 'a'", id="another-table"),
     ],
 )
-def test_a_bad_table_is_told_without_a_traceback(tmp_path: Path, text: str | None, status: int, message: str) -> None:
+def test_a_bad_table_prints_no_traceback(tmp_path: Path, text: str | None, status: int, message: str) -> None:
     if text is not None:
         (tmp_path / "mine.csv").write_text(text, encoding="utf-8")
     done = explorer("paper", "--table", "mine.csv", cwd=tmp_path)
@@ -86,7 +86,7 @@ def test_a_bad_table_is_told_without_a_traceback(tmp_path: Path, text: str | Non
     assert "Traceback" not in done.stderr
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "here").write_text("in the way")
     done = explorer("paper", "-o", "here", cwd=tmp_path)
     assert done.returncode == 2

@@ -36,13 +36,13 @@ def changed_study(folder: Path, name: str, changes: dict[str, str]) -> Path:
     return path
 
 
-def test_a_run_writes_everything_that_was_promised(paper_run: Path) -> None:
+def test_a_run_writes_every_file_of_the_contract(paper_run: Path) -> None:
     written = {path.name for path in (paper_run / "results" / "paper").iterdir()}
 
     assert {"front.csv", "front.json", "report.html", "provenance.json", "study.journal"} <= written
 
 
-def test_every_design_of_the_front_runs_at_a_clock_that_its_voltage_carries(paper_run: Path) -> None:
+def test_every_front_design_has_a_feasible_operating_point(paper_run: Path) -> None:
     law = load_model("paper").law("CNN")
     assert law is not None
     rows = front_rows(paper_run)
@@ -61,7 +61,7 @@ def test_no_design_of_the_front_is_dominated_by_another_one(paper_run: Path) -> 
         assert not beats_it.any()
 
 
-def test_the_json_line_tells_what_scripts_rely_on(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
+def test_the_json_line_has_the_keys_of_the_contract(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
     shutil.copytree(paper_run / "results", tmp_path / "results")
 
     done = explorer_in(tmp_path, "run", "paper", "--trials", 300, "--json")
@@ -74,7 +74,7 @@ def test_the_json_line_tells_what_scripts_rely_on(explorer_in: Cli, paper_run: P
     assert line["front_size"] == len(front_rows(paper_run))
 
 
-def test_a_second_run_adds_nothing_and_says_so(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
+def test_a_second_run_adds_nothing_and_reports_it(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
     shutil.copytree(paper_run / "results", tmp_path / "results")
     before = (tmp_path / "results/paper/front.csv").read_bytes()
 
@@ -85,7 +85,7 @@ def test_a_second_run_adds_nothing_and_says_so(explorer_in: Cli, paper_run: Path
     assert (tmp_path / "results/paper/front.csv").read_bytes() == before
 
 
-def test_more_trials_are_added_to_those_that_are_there(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
+def test_more_trials_are_added_to_finished_ones(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
     shutil.copytree(paper_run / "results", tmp_path / "results")
 
     done = explorer_in(tmp_path, "run", "paper", "--trials", 340, "--json")
@@ -101,7 +101,7 @@ def test_the_same_study_and_seed_give_the_same_front(cli: Cli, paper_run: Path, 
     assert (tmp_path / "results/paper/front.csv").read_text() == (paper_run / "results/paper/front.csv").read_text()
 
 
-def test_a_changed_question_is_refused_with_both_ways_out(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
+def test_a_changed_declaration_is_refused_with_two_fixes(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
     shutil.copytree(paper_run / "results", tmp_path / "results")
     before = (tmp_path / "results/paper/study.journal").read_bytes()
     study = changed_study(tmp_path, "paper", {"alpha = 0.9": "alpha = 0.8"})
@@ -110,15 +110,13 @@ def test_a_changed_question_is_refused_with_both_ways_out(explorer_in: Cli, pape
 
     assert done.returncode == 2
     assert "alpha: 0.9 -> 0.8" in done.stderr
-    assert "put the declaration back" in done.stderr
+    assert "restore the declaration" in done.stderr
     assert "--out" in done.stderr
     assert (tmp_path / "results/paper/study.journal").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["edp-accuracy", "energy-latency-accuracy", "power-cap", "all-families"])
-def test_no_shipped_study_combines_the_lowest_voltage_with_the_highest_clock(
-    cli: Cli, tmp_path: Path, name: str
-) -> None:
+def test_no_shipped_study_pairs_lowest_voltage_and_highest_clock(cli: Cli, tmp_path: Path, name: str) -> None:
     done = cli("run", name, "--trials", 120)
 
     assert done.returncode == 0, done.stderr
@@ -133,14 +131,14 @@ def test_no_shipped_study_combines_the_lowest_voltage_with_the_highest_clock(
         assert np.all(clock <= [float(row["frequency_max_hz"]) for row in own])
 
 
-def test_every_design_of_a_capped_study_keeps_its_cap(cli: Cli, tmp_path: Path) -> None:
+def test_every_front_design_of_a_capped_study_meets_its_cap(cli: Cli, tmp_path: Path) -> None:
     done = cli("run", "power-cap", "--trials", 150)
 
     assert done.returncode == 0, done.stderr
     assert max(float(row["power_w"]) for row in front_rows(tmp_path, "power-cap")) <= 22.0
 
 
-def test_a_study_whose_alpha_asks_one_question_twice_warns(cli: Cli, tmp_path: Path) -> None:
+def test_redundant_objectives_are_warned_of(cli: Cli, tmp_path: Path) -> None:
     done = cli("run", changed_study(tmp_path, "paper", ALPHA_03), "--trials", 60)
 
     assert done.returncode == 0
@@ -148,7 +146,7 @@ def test_a_study_whose_alpha_asks_one_question_twice_warns(cli: Cli, tmp_path: P
     assert "nearly the same question" in done.stderr
 
 
-def test_an_infeasible_study_tells_the_nearest_miss_and_exits_4(cli: Cli, tmp_path: Path) -> None:
+def test_an_infeasible_study_reports_the_gap_and_exits_4(cli: Cli, tmp_path: Path) -> None:
     study = changed_study(tmp_path, "power-cap", {"power_w <= 22 W": "power_w <= 5 W"})
 
     done = cli("run", study, "--trials", 60)
@@ -165,7 +163,7 @@ def test_an_infeasible_study_tells_the_nearest_miss_and_exits_4(cli: Cli, tmp_pa
         assert "power_w <= 5 W: nearest is" in chosen.stderr
 
 
-def test_a_misspelt_study_is_told_with_the_nearest_name(cli: Cli) -> None:
+def test_a_misspelt_study_suggests_the_nearest_name(cli: Cli) -> None:
     done = cli("run", "edp-acuracy")
 
     assert done.returncode == 2
@@ -183,7 +181,7 @@ def test_a_misspelt_study_is_told_with_the_nearest_name(cli: Cli) -> None:
         pytest.param(["--storage", "foo://bar"], "is not a URL that Optuna can open", id="storage"),
     ],
 )
-def test_wrong_usage_exits_2_and_says_how_to_mend_it(cli: Cli, args: list[str], said: str) -> None:
+def test_wrong_usage_exits_2_with_a_fix(cli: Cli, args: list[str], said: str) -> None:
     done = cli("run", "paper", *args)
 
     assert done.returncode == 2
@@ -191,7 +189,7 @@ def test_wrong_usage_exits_2_and_says_how_to_mend_it(cli: Cli, args: list[str], 
     assert "Traceback" not in done.stderr
 
 
-def test_a_folder_that_cannot_be_written_is_told(cli: Cli, tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
 
     done = cli("run", "paper", "--trials", 20, "--out", tmp_path / "file" / "below")
@@ -201,7 +199,7 @@ def test_a_folder_that_cannot_be_written_is_told(cli: Cli, tmp_path: Path) -> No
     assert "--out" in done.stderr
 
 
-def test_all_faults_of_a_study_are_told_at_once(cli: Cli, tmp_path: Path) -> None:
+def test_all_faults_of_a_study_are_reported_at_once(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "faulty.toml"
     path.write_text(
         'space = "cn"\nobjectives = ["edp_j", "accuracy"]\nmodle = "paper"\nconstraints = ["power_w <= 22 V"]\n'
@@ -229,9 +227,7 @@ def test_a_file_that_is_no_study_exits_3(cli: Cli, tmp_path: Path, text: str, sa
     assert said in done.stderr
 
 
-def test_half_a_record_that_a_crash_left_is_kept_aside_and_told(
-    explorer_in: Cli, paper_run: Path, tmp_path: Path
-) -> None:
+def test_an_incomplete_record_is_saved_and_reported(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
     shutil.copytree(paper_run / "results", tmp_path / "results")
     journal = tmp_path / "results/paper/study.journal"
     half = b'{"op_code":4,"worker_id":"half a rec'
@@ -245,9 +241,7 @@ def test_half_a_record_that_a_crash_left_is_kept_aside_and_told(
     assert journal.with_name("study.journal.cut1").read_bytes() == half
 
 
-def test_a_damaged_journal_is_refused_then_recovered_and_no_whole_record_is_lost(
-    explorer_in: Cli, paper_run: Path, tmp_path: Path
-) -> None:
+def test_a_damaged_journal_is_refused_then_recovered(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
     shutil.copytree(paper_run / "results", tmp_path / "results")
     journal = tmp_path / "results/paper/study.journal"
     journal.write_bytes(journal.read_bytes() + b"{not json}\n")
@@ -264,7 +258,7 @@ def test_a_damaged_journal_is_refused_then_recovered_and_no_whole_record_is_lost
     assert journal.with_name("study.journal.damaged1").read_bytes() == damaged
 
 
-def test_ctrl_c_saves_what_is_finished_and_the_same_command_goes_on(cli: Cli, tmp_path: Path) -> None:
+def test_ctrl_c_saves_finished_trials_and_the_run_resumes(cli: Cli, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "explorer", "run", "paper", "--sampler", "tpe", "--trials", "5000"]
     process = subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"}
@@ -292,7 +286,7 @@ def test_progress_and_notes_never_mix_with_the_data(cli: Cli) -> None:
     json.loads(done.stdout)
 
 
-def test_a_full_disk_costs_nothing_that_was_finished(cli: Cli, tmp_path: Path) -> None:
+def test_a_full_disk_loses_no_finished_trial(cli: Cli, tmp_path: Path) -> None:
     """A limit on the file's size stands in for the disk: the write fails in the middle of a record all the same."""
     command = f"ulimit -f 600; exec {sys.executable} -m explorer run paper --trials 500"
     full = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)

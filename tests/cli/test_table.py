@@ -48,17 +48,17 @@ def test_the_front_of_a_table_is_exactly_the_measured_one(cli: Cli, tmp_path: Pa
     assert {row["row"] for row in front} == best
     assert "60 trials (60 added" in done.stdout
     assert "reached 100.0%" in done.stdout
-    assert "all 60 rows of the table were tried" in done.stderr
+    assert "all 60 rows of the table were evaluated" in done.stderr
     assert {"resolution", "precision"} <= front[0].keys()
 
 
-def test_a_short_search_says_which_share_of_the_rows_it_tried_and_goes_on_to_all(cli: Cli, tmp_path: Path) -> None:
+def test_a_short_search_reports_its_share_of_rows_and_resumes(cli: Cli, tmp_path: Path) -> None:
     write_table(tmp_path)
     (tmp_path / "mine.toml").write_text(STUDY.format(trials=20))
     first, second = cli("run", "./mine.toml"), cli("run", "./mine.toml", "--trials", 60, "--json")
     chosen = cli("choose", "mine", "--minimize", "energy_j", "--where", "resolution >= 200")
 
-    assert "rows of the table were tried" in first.stderr
+    assert "rows of the table were evaluated" in first.stderr
     assert second.returncode == 0
     table = list(csv.DictReader((tmp_path / "results/mine/trials.csv").read_text().splitlines()))
     assert {row["row"] for row in table} == {f"net{i}" for i in range(60)}
@@ -66,7 +66,7 @@ def test_a_short_search_says_which_share_of_the_rows_it_tried_and_goes_on_to_all
     assert "Resolution: 2" in chosen.stdout
 
 
-def test_a_choice_is_applied_at_the_devices_own_point_and_both_are_recorded(cli: Cli, tmp_path: Path) -> None:
+def test_a_choice_records_the_design_and_its_device_point(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "asked.toml").write_text('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n[search]\ntrials = 60\n')
     assert cli("run", "./asked.toml").returncode == 0
     done = cli("choose", "asked", "--knee", "--device", "rk3588-big")
@@ -84,7 +84,7 @@ def test_a_choice_is_applied_at_the_devices_own_point_and_both_are_recorded(cli:
     assert applied["energy_j_lo"] <= applied["energy_j"] <= applied["energy_j_hi"]
 
 
-def test_a_device_at_which_the_choice_misses_a_constraint_is_refused(cli: Cli, tmp_path: Path) -> None:
+def test_a_device_point_that_violates_a_constraint_is_refused(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "asked.toml").write_text('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n[search]\ntrials = 60\n')
     cli("run", "./asked.toml")
     slow = cli("choose", "asked", "--knee", "--device", "exynos5422-little", "--allow-extrapolation",
@@ -123,7 +123,7 @@ def test_an_imported_device_is_searched_by_its_own_points(cli: Cli, tmp_path: Pa
     assert {r["quant_step"] for r in table} == {"0.02", "0.05"}
 
 
-def test_a_table_of_other_knobs_is_fitted_by_what_predicts_unseen_rows(cli: Cli, tmp_path: Path) -> None:
+def test_own_knobs_are_fitted_by_the_form_with_the_least_error(cli: Cli, tmp_path: Path) -> None:
     write_table(tmp_path)
     done = cli("fit", "rows.csv", "--knob", "resolution", "--knob", "precision", "-o", "model.json")
     asked = cli("predict", "model.json", "--family", "A", "--set", "resolution=100", "--set", "precision=int8",
@@ -136,7 +136,7 @@ def test_a_table_of_other_knobs_is_fitted_by_what_predicts_unseen_rows(cli: Cli,
     assert design["energy_j_lo"] < design["energy_j"] < design["energy_j_hi"]
 
 
-def test_designs_to_predict_need_only_the_knobs_that_the_samples_vary(cli: Cli, tmp_path: Path) -> None:
+def test_predicted_designs_need_only_varied_knobs(cli: Cli, tmp_path: Path) -> None:
     """No family column, all rows of 8 bits: neither is asked for again."""
     rows = [f"{side},8,{side * 1e-3},{side * 2e-4}" for side in (96, 128, 160, 192, 224)]
     (tmp_path / "rows.csv").write_text("\n".join(["resolution,weight_bits,energy_j,latency_s", *rows]) + "\n")

@@ -38,7 +38,7 @@ def typed(folder: Path, *args: str, columns: int) -> list[str]:
 
 
 @pytest.mark.parametrize("columns", [80, 100, 120])
-def test_a_front_keeps_to_the_terminal_and_its_numbers_whole(paper_run: Path, columns: int) -> None:
+def test_a_front_fits_the_terminal_with_whole_numbers(paper_run: Path, columns: int) -> None:
     lines = typed(paper_run, "front", "paper", columns=columns)
     table = lines[: next(i for i, line in enumerate(lines) if re.match(r"\d+ of ", line))]
     first = next(line for line in table if re.match(r" *\d+", line)).split()

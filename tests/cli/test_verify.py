@@ -46,7 +46,7 @@ def shipped(explorer_in: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_what_was_promised_is_measured_and_one_flipped_byte_breaks_it(explorer_in: Cli, shipped: Path) -> None:
+def test_verify_measures_predictions_and_detects_a_flipped_byte(explorer_in: Cli, shipped: Path) -> None:
     typed = ("verify", "bundle/", "--data", "digits", "--samples", "more.csv")
     kept = explorer_in(shipped, *typed)
 
@@ -69,7 +69,7 @@ def test_what_was_promised_is_measured_and_one_flipped_byte_breaks_it(explorer_i
     assert (shipped / "more.csv").read_text(encoding="utf-8").count("\n") == 2, "the spoilt one adds no row"
 
 
-def test_the_next_fit_learns_from_what_was_verified(explorer_in: Cli, shipped: Path) -> None:
+def test_a_verified_measurement_becomes_a_sample(explorer_in: Cli, shipped: Path) -> None:
     (shipped / "loop.csv").write_bytes((shipped / "cnn.csv").read_bytes())
 
     explorer_in(shipped, "verify", "bundle", "--data", "digits", "--samples", "loop.csv")
@@ -98,15 +98,15 @@ def test_json_carries_every_check_with_its_numbers(explorer_in: Cli, shipped: Pa
     ("args", "code", "said"),
     [
         pytest.param(("gone",), 2, "gone: no such folder", id="folder"),
-        pytest.param((".",), 2, "holds no bundle", id="no-bundle"),
+        pytest.param((".",), 2, "is not a bundle", id="no-bundle"),
         pytest.param(("bundle", "--data", "gone.npz"), 2, "gone.npz: no such file", id="data"),
         pytest.param(("bundle", "--data", "study.toml"), 2, "unknown name 'study.toml'", id="no-data"),
-        pytest.param(("bundle", "--samples", "x.csv"), 2, "--samples stands without --data", id="samples"),
+        pytest.param(("bundle", "--samples", "x.csv"), 2, "--samples needs --data", id="samples"),
         pytest.param(("bundle", "--data", "digits", "--samples", "space.toml"), 3, "'family' is missing", id="table"),
-        pytest.param(("bundle", "--model", "digits-mlp"), 4, "made from another network", id="source"),
+        pytest.param(("bundle", "--model", "digits-mlp"), 4, "the source network of the bundle is not", id="source"),
     ],
 )
-def test_what_cannot_be_verified_is_told_in_a_few_lines(
+def test_an_unverifiable_bundle_is_refused_in_a_few_lines(
     explorer_in: Cli, shipped: Path, args: tuple[str, ...], code: int, said: str
 ) -> None:
     done = explorer_in(shipped, "verify", *args)
@@ -117,9 +117,7 @@ def test_what_cannot_be_verified_is_told_in_a_few_lines(
     assert "Traceback" not in done.stderr
 
 
-def test_without_onnx_the_install_line_is_told_and_nothing_is_written(
-    explorer_in: Cli, shipped: Path, tmp_path: Path
-) -> None:
+def test_without_onnx_the_install_line_is_printed(explorer_in: Cli, shipped: Path, tmp_path: Path) -> None:
     (tmp_path / "onnx.py").write_text("raise ImportError", encoding="utf-8")
     env = {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
 

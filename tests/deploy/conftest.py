@@ -1,4 +1,4 @@
-"""A chosen configuration as `explorer choose` writes it, and a way to spoil it."""
+"""Fixtures for bundles: a chosen.json as `explorer choose` writes it, with changes."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 
 from explorer.api import choose, run
 from explorer.io.json_text import finite
-from explorer.network.measurement.labelled_data import LabelledData, labelled, load_data
+from explorer.network.measurement.labelled_data import LabelledData, load_data, make_labelled_data
 
 Change = Callable[[dict[str, Any]], object]
 Write = Callable[..., Path]
@@ -25,9 +25,9 @@ def payload(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def digits() -> LabelledData:
-    """A fifth of the held-out digits: enough for a verdict, quick to run."""
+    """Return a fifth of the held-out digits: enough for a verdict, and fast."""
     whole = load_data("digits")
-    return labelled({"x": whole.inputs["x"][::5], "y": whole.labels[::5]}, source="digits.npz")
+    return make_labelled_data({"x": whole.inputs["x"][::5], "y": whole.labels[::5]}, source="digits.npz")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The paper's samples and the model fitted to them, once for all tests of this folder."""
+"""Fixtures: the paper's samples and the model fitted to them."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Assessing designs for a study: what can exist, what is inside the domain, what the study asks, and their union."""
+"""Problem: operating points, domain, constraints of the study, and feasibility as their conjunction."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ CAP = make_problem(read_study("power-cap"), fit_surrogate(paper_samples(), name=
 
 
 @pytest.fixture
-def assess_study(tmp_path: Path, model: Surrogate) -> Callable[..., Problem]:
+def problem_of(tmp_path: Path, model: Surrogate) -> Callable[..., Problem]:
     def build(text: str, *, evaluator: Surrogate = model) -> Problem:
         (tmp_path / "study.toml").write_text(text, encoding="utf-8")
         return make_problem(read_study(str(tmp_path / "study.toml")), evaluator)
@@ -30,7 +30,7 @@ def assess_study(tmp_path: Path, model: Surrogate) -> Callable[..., Problem]:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_scan_of_a_shipped_study_stays_where_designs_can_exist(model: Surrogate, name: str) -> None:
+def test_samples_of_a_shipped_study_meet_clock_and_domain_limits(model: Surrogate, name: str) -> None:
     problem = make_problem(read_study(name), model)
     scan = problem.sample(512)
 
@@ -40,17 +40,15 @@ def test_a_scan_of_a_shipped_study_stays_where_designs_can_exist(model: Surrogat
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_no_design_of_a_shipped_study_joins_the_lowest_voltage_with_the_highest_clock(
-    model: Surrogate, name: str
-) -> None:
+def test_lowest_voltage_excludes_the_highest_clock(model: Surrogate, name: str) -> None:
     for region in make_problem(read_study(name), model).regions.values():
         voltage = next(axis for axis in region.axes if axis.name == "voltage_v")
-        at_the_lowest = region.operating.frequency_max(np.array([voltage.low]))[0]
+        highest_clock = region.operating.frequency_max(np.array([voltage.low]))[0]
 
-        assert at_the_lowest < 0.9 * region.clock_hz[1]
+        assert highest_clock < 0.9 * region.clock_hz[1]
 
 
-def test_a_scan_is_the_same_for_the_same_seed(model: Surrogate) -> None:
+def test_sample_is_reproducible_by_seed(model: Surrogate) -> None:
     problem = make_problem(read_study("paper"), model)
     first, same, other = problem.sample(256, seed=3), problem.sample(256, seed=3), problem.sample(256, seed=4)
 
@@ -66,11 +64,11 @@ def test_a_scan_is_the_same_for_the_same_seed(model: Surrogate) -> None:
         max_size=5,
     )
 )
-def test_a_design_is_feasible_exactly_where_no_limit_is_missed(rows: list[tuple[float, ...]]) -> None:
+def test_design_is_feasible_iff_no_constraint_is_violated(rows: list[tuple[float, ...]]) -> None:
     columns = CAP.evaluate(_designs(rows))
-    excess = CAP.constraint_violations(columns)
+    violations = CAP.constraint_violations(columns)
 
-    assert set(excess) == set(CAP.constraint_names) == {OPERATING_POINT_LIMIT, DOMAIN_LIMIT, "power_w <= 22 W"}
+    assert set(violations) == set(CAP.constraint_names) == {OPERATING_POINT_LIMIT, DOMAIN_LIMIT, "power_w <= 22 W"}
     for i in range(len(rows)):
         exists = columns["frequency_hz"][i] <= columns["frequency_max_hz"][i] * (1 + 1e-9)
         inside = columns["domain_distance"][i] <= 0.5 + 1e-9
@@ -79,8 +77,8 @@ def test_a_design_is_feasible_exactly_where_no_limit_is_missed(rows: list[tuple[
 
 
 @pytest.mark.parametrize(("beyond", "is_inside"), [(0.0, True), (1e-6, False), (-1e-6, True)])
-def test_the_widened_edge_of_the_domain_is_inside_and_the_next_step_is_not(beyond: float, is_inside: bool) -> None:
-    """CNN: R from .33 to .54, widened by half of that width to .645."""
+def test_widened_domain_includes_exactly_its_edge(beyond: float, is_inside: bool) -> None:
+    """CNN: R from 0.33 to 0.54, widened by half of that range to 0.645."""
     design = _designs([(0.645 + beyond, 0.03, 0.9, 1.9e9)])
 
     assert CAP.evaluate(design)["is_feasible"].tolist() == [is_inside]
@@ -88,7 +86,7 @@ def test_the_widened_edge_of_the_domain_is_inside_and_the_next_step_is_not(beyon
 
 @settings(max_examples=40, deadline=None)
 @given(row=st.tuples(st.floats(0.1, 0.8), st.floats(0.005, 0.3), st.floats(0.5, 1.3), st.floats(0.5e9, 4e9)))
-def test_objectives_are_the_papers_equations_of_the_predictions(row: tuple[float, ...]) -> None:
+def test_objectives_follow_the_equations_of_the_paper(row: tuple[float, ...]) -> None:
     columns = CAP.evaluate(_designs([row]))
 
     assert columns["edp_js"] == energy_delay_product(energy=columns["energy_j"], time=columns["latency_s"])
@@ -96,20 +94,20 @@ def test_objectives_are_the_papers_equations_of_the_predictions(row: tuple[float
     assert columns["weighted_cost"] == cost
 
 
-def test_values_come_in_the_order_of_the_studys_objectives(model: Surrogate) -> None:
+def test_values_have_the_order_of_the_objectives(model: Surrogate) -> None:
     problem = make_problem(read_study("energy-latency-accuracy"), model)
     scan = problem.sample(8)
 
     assert problem.values(scan).T.tolist() == [scan[n].tolist() for n in ("energy_j", "latency_s", "accuracy")]
 
 
-def test_where_the_domain_is_not_enforced_it_is_no_limit(tmp_path: Path, assess_study: Callable[..., Problem]) -> None:
+def test_domain_without_enforcement_is_no_constraint(tmp_path: Path, problem_of: Callable[..., Problem]) -> None:
     (tmp_path / "wide.toml").write_text(
         'family = "CNN"\n[axes]\npruning_ratio = { range = [0.0, 0.9] }\nquant_step = { range = [0.005, 0.4] }\n'
         "voltage = { range = [0.6, 1.3] }\nfrequency = { range = [0.5, 4.0] }\n[domain]\nenforce = false\n",
         encoding="utf-8",
     )
-    problem = assess_study('space = "wide"\nobjectives = ["edp_js", "accuracy"]\n')
+    problem = problem_of('space = "wide"\nobjectives = ["edp_js", "accuracy"]\n')
     scan = problem.sample(256)
 
     assert problem.constraint_names == (OPERATING_POINT_LIMIT,)
@@ -117,9 +115,9 @@ def test_where_the_domain_is_not_enforced_it_is_no_limit(tmp_path: Path, assess_
     assert scan["domain_distance"].max() > 0.5
 
 
-def test_two_caps_that_differ_in_the_fifth_digit_are_two_limits(assess_study: Callable[..., Problem]) -> None:
-    """They are told apart by their text: rounding it would drop one without a word."""
-    problem = assess_study(
+def test_caps_that_differ_in_the_fifth_digit_are_two_constraints(problem_of: Callable[..., Problem]) -> None:
+    """Constraints are keyed by their text: rounding it would silently drop one."""
+    problem = problem_of(
         'space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n'
         'constraints = ["accuracy >= 0.912344", "accuracy >= 0.912336"]\n'
     )
@@ -129,14 +127,14 @@ def test_two_caps_that_differ_in_the_fifth_digit_are_two_limits(assess_study: Ca
     assert len(problem.constraint_violations(columns)) == 4
 
 
-def test_a_family_that_the_model_lacks_is_refused(assess_study: Callable[..., Problem], samples: Samples) -> None:
+def test_family_without_samples_is_refused(problem_of: Callable[..., Problem], samples: Samples) -> None:
     rnn = fit_surrogate(samples.rows(samples.columns["family"] == "RNN"), name="rnn.csv")
     with pytest.raises(InvalidFile, match=r"families: model 'rnn.csv' has no samples of 'CNN'"):
-        assess_study('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n', evaluator=rnn)
+        problem_of('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n', evaluator=rnn)
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "message"),
     [
         pytest.param('objectives = ["edp_js", "accuracy"]', "objectives: 'accuracy' needs accuracy", id="objective"),
         pytest.param(
@@ -150,39 +148,37 @@ def test_a_family_that_the_model_lacks_is_refused(assess_study: Callable[..., Pr
         pytest.param(
             'objectives = ["edp_js", "power_w"]\nconstraints = ["throughput_ops >= 1e11"]',
             "constraints: 'throughput_ops' needs throughput_ops",
-            id="a constraint on what is no objective",
+            id="a constraint on a target that is no objective",
         ),
     ],
 )
-def test_what_the_model_cannot_predict_is_refused_before_any_search(
-    assess_study: Callable[..., Problem], samples: Samples, lines: str, told: str
+def test_missing_target_is_refused(
+    problem_of: Callable[..., Problem], samples: Samples, lines: str, message: str
 ) -> None:
     columns = {k: v for k, v in samples.columns.items() if k not in {"accuracy", "throughput_ops"}}
     evaluator = fit_surrogate(Samples(columns, samples.labels, "", ""), name="mine.csv")
-    with pytest.raises(InvalidFile, match=rf"{told}, which model 'mine.csv' lacks") as caught:
-        assess_study(f'space = "cnn"\n{lines}\n', evaluator=evaluator).sample(4)
+    with pytest.raises(InvalidFile, match=rf"{message}, which model 'mine.csv' lacks") as caught:
+        problem_of(f'space = "cnn"\n{lines}\n', evaluator=evaluator).sample(4)
 
     assert caught.value.exit_code == 3
 
 
-def test_a_target_measured_for_another_family_only_is_refused_before_any_search(
-    assess_study: Callable[..., Problem], samples: Samples
+def test_target_measured_for_another_family_only_is_refused(
+    problem_of: Callable[..., Problem], samples: Samples
 ) -> None:
-    """Families do not predict each other: without one measured row the CNN's accuracy is unknown, not zero."""
+    """Families do not predict each other: without a measured row the CNN's accuracy is unknown, not zero."""
     columns = {name: values.copy() for name, values in samples.columns.items()}
     columns["accuracy"][columns["family"] == "CNN"] = np.nan
     evaluator = fit_surrogate(Samples(columns, samples.labels, "", ""), name="mine.csv")
     with pytest.raises(InvalidFile, match=r"accuracy.*CNN|CNN.*accuracy"):
-        assess_study('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n', evaluator=evaluator).sample(4)
+        problem_of('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n', evaluator=evaluator).sample(4)
 
 
-def test_a_target_that_is_not_asked_for_may_be_missing_for_a_family(
-    assess_study: Callable[..., Problem], samples: Samples
-) -> None:
+def test_target_that_is_not_needed_may_be_missing(problem_of: Callable[..., Problem], samples: Samples) -> None:
     columns = {name: values.copy() for name, values in samples.columns.items()}
     columns["energy_j"][columns["family"] == "CNN"] = np.nan
     evaluator = fit_surrogate(Samples(columns, samples.labels, "", ""), name="mine.csv")
-    scan = assess_study('space = "cnn"\nobjectives = ["power_w", "accuracy"]\n', evaluator=evaluator).sample(4)
+    scan = problem_of('space = "cnn"\nobjectives = ["power_w", "accuracy"]\n', evaluator=evaluator).sample(4)
 
     assert np.isfinite(scan["power_w"]).all()
     assert n_rows(scan) >= 4

@@ -1,4 +1,4 @@
-"""A model as a file: what is read back predicts the same; a damaged file is refused with all of its faults."""
+"""Loading models: model files reproduce predictions; a damaged file is refused with all of its faults."""
 
 import json
 from collections.abc import Callable
@@ -20,21 +20,19 @@ def payload(model: Surrogate) -> dict[str, Any]:
     return json.loads(json.dumps(model_to_json(model), allow_nan=False))
 
 
-def test_a_model_read_back_predicts_exactly_the_same(tmp_path: Path, model: Surrogate, payload: dict[str, Any]) -> None:
+def test_loaded_model_predicts_identically(tmp_path: Path, model: Surrogate, payload: dict[str, Any]) -> None:
     again = load_model(str(_written(tmp_path, payload)))
     rng = np.random.default_rng(0)
     designs = _designs(rng, 200, model.families)
-    expected, got = model.evaluate(designs), again.evaluate(designs)
+    expected, actual = model.evaluate(designs), again.evaluate(designs)
 
-    assert list(got) == list(expected)
+    assert list(actual) == list(expected)
     for name in (*model.targets, "domain_distance"):
-        assert got[name].tolist() == expected[name].tolist()
+        assert actual[name].tolist() == expected[name].tolist()
     assert [again.law(f) for f in model.families] == [model.law(f) for f in model.families]
 
 
-def test_a_model_read_back_keeps_its_samples_and_its_uncertainty(
-    tmp_path: Path, model: Surrogate, payload: dict[str, Any]
-) -> None:
+def test_loaded_model_keeps_samples_and_uncertainty(tmp_path: Path, model: Surrogate, payload: dict[str, Any]) -> None:
     again = load_model(str(_written(tmp_path, payload)))
 
     assert again.samples.labels == model.samples.labels
@@ -44,7 +42,7 @@ def test_a_model_read_back_keeps_its_samples_and_its_uncertainty(
         assert again.fits[target].noise == fit.noise
 
 
-def test_the_order_of_targets_in_the_file_does_not_matter(
+def test_order_of_targets_in_a_model_file_is_irrelevant(
     tmp_path: Path, model: Surrogate, payload: dict[str, Any]
 ) -> None:
     payload["targets"] = dict(reversed(payload["targets"].items()))
@@ -54,7 +52,7 @@ def test_the_order_of_targets_in_the_file_does_not_matter(
     assert again.evaluate(designs)["energy_j"].tolist() == model.evaluate(designs)["energy_j"].tolist()
 
 
-def test_unmeasured_cells_survive_the_file(tmp_path: Path, samples: Samples) -> None:
+def test_missing_values_survive_a_model_file(tmp_path: Path, samples: Samples) -> None:
     columns = {name: values.copy() for name, values in samples.columns.items()}
     columns["accuracy"][[0, 5]] = np.nan
     model = fit_surrogate(Samples(columns, samples.labels, "", ""), name="x")
@@ -82,43 +80,43 @@ def _set(value: Any, *keys: str | int) -> Callable[[dict[str, Any]], None]:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         pytest.param(_drop("samples"), "'samples' is missing", id="no samples"),
         pytest.param(_set("explorer.model/9", "schema"), "schema", id="another schema"),
         pytest.param(_set("x", "surprise"), "unknown name 'surprise'", id="unknown key"),
-        pytest.param(_drop("samples", "columns", "voltage_v"), r"columns.voltage_v", id="a knob is gone"),
+        pytest.param(_drop("samples", "columns", "voltage_v"), r"columns.voltage_v", id="a knob is missing"),
         pytest.param(_set(None, "samples", "columns", "voltage_v", 0), r"columns.voltage_v", id="a knob is null"),
         pytest.param(_set(1.5, "samples", "columns", "pruning_ratio", 0), r"columns.pruning_ratio", id="R of 1.5"),
         pytest.param(_set([0.9], "samples", "columns", "accuracy"), r"columns.accuracy", id="a short column"),
         pytest.param(_set([1.0] * 10, "samples", "columns", "beauty"), r"columns.beauty", id="an unknown column"),
         pytest.param(_set(["x"], "samples", "labels"), "labels", id="too few labels"),
-        pytest.param(_drop("references", "CNN"), "references", id="a reference is gone"),
+        pytest.param(_drop("references", "CNN"), "references", id="a reference is missing"),
         pytest.param(_drop("references", "CNN", "voltage_v"), "references", id="a reference lacks a knob"),
         pytest.param(_set(1.0, "references", "CNN", "pruning_ratio"), "references", id="a reference without weights"),
         pytest.param(_set(0.0, "references", "CNN", "voltage_v"), "references", id="a reference without voltage"),
-        pytest.param(_drop("laws", "DNN"), "laws", id="a law is gone"),
+        pytest.param(_drop("laws", "DNN"), "laws", id="a law is missing"),
         pytest.param(_set(-1.0, "laws", "DNN", "constant"), r"DNN.*constant", id="a negative constant"),
         pytest.param(_set({}, "targets", "beauty"), "beauty", id="an unknown target"),
-        pytest.param(_drop("targets", "accuracy"), "accuracy", id="a target is gone"),
+        pytest.param(_drop("targets", "accuracy"), "accuracy", id="a target is missing"),
         pytest.param(_set([1.0, 2.0, 3.0], "targets", "latency_s", "mode"), "latency_s", id="a coefficient too many"),
         pytest.param(_set([[1.0]], "targets", "latency_s", "covariance"), "latency_s", id="a small covariance"),
         pytest.param(_set(0, "targets", "latency_s", "noise"), r"latency_s.noise", id="no scatter"),
-        pytest.param(_drop("targets", "latency_s", "levels", "CNN"), "latency_s", id="a level is gone"),
+        pytest.param(_drop("targets", "latency_s", "levels", "CNN"), "latency_s", id="a level is missing"),
     ],
 )
-def test_a_damaged_model_is_refused_with_the_place_of_the_damage(
-    tmp_path: Path, payload: dict[str, Any], damage: Callable[[dict[str, Any]], None], told: str
+def test_damaged_model_file_is_refused_with_the_faulty_key(
+    tmp_path: Path, payload: dict[str, Any], damage: Callable[[dict[str, Any]], None], message: str
 ) -> None:
     damage(payload)
     path = _written(tmp_path, payload)
-    with pytest.raises(InvalidFile, match=rf"(?s)model\.json.*{told}.*fix: ") as caught:
+    with pytest.raises(InvalidFile, match=rf"(?s)model\.json.*{message}.*fix: ") as caught:
         load_model(str(path)).evaluate(_designs(np.random.default_rng(0), 4, ("CNN", "DNN")))
 
     assert caught.value.exit_code == 3
 
 
-def test_several_damages_are_told_at_once(tmp_path: Path, payload: dict[str, Any]) -> None:
+def test_all_faults_of_a_model_file_are_reported_at_once(tmp_path: Path, payload: dict[str, Any]) -> None:
     _set(["x"], "samples", "labels")(payload)
     _drop("laws", "DNN")(payload)
     _set([1.0, 2.0, 3.0], "targets", "latency_s", "mode")(payload)
@@ -139,24 +137,24 @@ def test_several_damages_are_told_at_once(tmp_path: Path, payload: dict[str, Any
         pytest.param("  ", id="empty"),
     ],
 )
-def test_a_file_that_is_no_model_is_refused(tmp_path: Path, text: str) -> None:
+def test_file_that_is_no_model_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "model.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InvalidFile, match=r"model\.json.*\n? *fix: "):
         load_model(str(path))
 
 
-def test_a_model_by_an_unknown_name_is_refused() -> None:
+def test_unknown_model_name_is_refused() -> None:
     with pytest.raises(WrongUsage, match=r"no model is called 'papre'\n  fix: name paper"):
         load_model("papre")
 
 
-def test_a_name_longer_than_the_disk_allows_is_refused_like_any_other() -> None:
+def test_overlong_model_name_is_refused() -> None:
     with pytest.raises(WrongUsage, match="no model is called"):
         load_model("m" * 5000)
 
 
-def test_paper_names_the_ten_samples() -> None:
+def test_paper_loads_the_ten_samples() -> None:
     (table,) = load_samples(["paper"])
 
     assert table.samples.labels[5] == "DNN3"

@@ -1,15 +1,15 @@
-"""Predicting designs as asked from outside: units, ranges, families."""
+"""Prediction of designs given as text: units, ranges, families."""
 
 import numpy as np
 import pytest
 
 from explorer.errors import OutOfRange, UnknownName, WrongUsage
 from explorer.models.parametric.surrogate import Surrogate
-from explorer.models.predict import one_design, predict_designs
+from explorer.models.predict import parse_design, predict_designs
 
 
-def test_voltage_and_clock_may_carry_people_s_units(model: Surrogate) -> None:
-    design = one_design(model, {**_SAMPLE, "voltage_v": "1000 mV", "frequency_hz": "2.5 GHz"})
+def test_voltage_and_clock_accept_units(model: Surrogate) -> None:
+    design = parse_design(model, {**_SAMPLE, "voltage_v": "1000 mV", "frequency_hz": "2.5 GHz"})
 
     assert {name: values[0] for name, values in design.items()} == {
         "family": "CNN",
@@ -21,7 +21,7 @@ def test_voltage_and_clock_may_carry_people_s_units(model: Surrogate) -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "told"),
+    ("knobs", "message"),
     [
         ({"pruning_ratio": "1"}, r"pruning_ratio = 1 is outside \[0, 1\)"),
         ({"pruning_ratio": "-0.1"}, r"pruning_ratio = -0.1 is outside"),
@@ -31,21 +31,21 @@ def test_voltage_and_clock_may_carry_people_s_units(model: Surrogate) -> None:
         ({"frequency_hz": "20000 GHz"}, r"frequency_hz = 2e\+13 is outside"),
     ],
 )
-def test_a_knob_without_a_meaning_is_refused(model: Surrogate, knobs: dict[str, str], told: str) -> None:
-    with pytest.raises(OutOfRange, match=rf"{told}(.|\n)*fix: check its unit"):
-        one_design(model, {**_SAMPLE, **knobs})
+def test_knob_out_of_range_is_refused(model: Surrogate, knobs: dict[str, str], message: str) -> None:
+    with pytest.raises(OutOfRange, match=rf"{message}(.|\n)*fix: check its unit"):
+        parse_design(model, {**_SAMPLE, **knobs})
 
 
 @pytest.mark.parametrize(
     "knobs", [{"voltage_v": "1 GHz"}, {"frequency_hz": "2 V"}, {"voltage_v": "high"}, {"pruning_ratio": "nan"}]
 )
-def test_a_unit_of_something_else_is_refused(model: Surrogate, knobs: dict[str, str]) -> None:
+def test_wrong_unit_is_refused(model: Surrogate, knobs: dict[str, str]) -> None:
     with pytest.raises(WrongUsage, match=r"is not a (unit of|number with)"):
-        one_design(model, {**_SAMPLE, **knobs})
+        parse_design(model, {**_SAMPLE, **knobs})
 
 
-def test_a_prediction_tells_the_highest_clock_at_its_voltage(model: Surrogate) -> None:
-    predicted = predict_designs(model, one_design(model, _SAMPLE))
+def test_prediction_includes_the_highest_clock_at_its_voltage(model: Surrogate) -> None:
+    predicted = predict_designs(model, parse_design(model, _SAMPLE))
     law = model.law("CNN")
 
     assert law is not None
@@ -53,9 +53,9 @@ def test_a_prediction_tells_the_highest_clock_at_its_voltage(model: Surrogate) -
     assert list(predicted)[-2:] == ["frequency_max_hz", "domain_distance"]
 
 
-def test_sample_one_is_predicted_within_the_leave_one_out_errors(model: Surrogate) -> None:
-    """Table 2 prints .94, 22.5 J, 25 W, 18 MB; Table 1 .15 s."""
-    predicted = {k: v[0] for k, v in predict_designs(model, one_design(model, _SAMPLE)).items()}
+def test_first_sample_is_predicted_within_leave_one_out_errors(model: Surrogate) -> None:
+    """Table 2 of the paper prints 0.94, 22.5 J, 25 W and 18 MB, Table 1 0.15 s."""
+    predicted = {k: v[0] for k, v in predict_designs(model, parse_design(model, _SAMPLE)).items()}
 
     assert predicted["accuracy"] == pytest.approx(0.94, abs=0.005)
     assert predicted["energy_j"] == pytest.approx(22.5, rel=0.05)
@@ -64,15 +64,15 @@ def test_sample_one_is_predicted_within_the_leave_one_out_errors(model: Surrogat
     assert predicted["latency_s"] == pytest.approx(0.15, rel=0.08)
 
 
-def test_an_unknown_family_is_refused_with_the_nearest_name(model: Surrogate) -> None:
+def test_unknown_family_is_refused_with_the_nearest_name(model: Surrogate) -> None:
     with pytest.raises(UnknownName, match=r"family: unknown name 'Transformers'\n  fix: did you mean 'Transformer'\?"):
-        predict_designs(model, one_design(model, {**_SAMPLE, "family": "Transformers"}))
+        predict_designs(model, parse_design(model, {**_SAMPLE, "family": "Transformers"}))
 
 
-def test_no_designs_give_no_predictions(model: Surrogate) -> None:
-    none = {name: values[:0] for name, values in one_design(model, _SAMPLE).items()}
+def test_empty_table_gives_empty_predictions(model: Surrogate) -> None:
+    empty = {name: values[:0] for name, values in parse_design(model, _SAMPLE).items()}
 
-    assert {len(np.asarray(values)) for values in predict_designs(model, none).values()} == {0}
+    assert {len(np.asarray(values)) for values in predict_designs(model, empty).values()} == {0}
 
 
 _SAMPLE = {

@@ -1,4 +1,4 @@
-"""Starting from a user's samples: files that load at once, with what was measured and nothing else."""
+"""Scaffold: space and study from a user's samples load and run without changes."""
 
 import random
 from pathlib import Path
@@ -11,7 +11,7 @@ from explorer.models.evaluation import make_problem
 from explorer.models.loading import load_evaluator
 from explorer.models.samples.knob_inference import infer_knobs
 from explorer.models.samples.samples import paper_samples
-from explorer.models.scaffold import scaffold_study, starter_name
+from explorer.models.scaffold import scaffold_name, scaffold_study
 from explorer.problem.study import read_study
 
 OWN = """\
@@ -31,24 +31,24 @@ def own_table() -> str:
     return OWN + "\n".join(rows) + "\n"
 
 
-def started(folder: Path, text: str, *, is_table: bool = False, knobs: tuple[str, ...] = ()) -> tuple[str, str]:
+def write_scaffold(folder: Path, text: str, *, is_table: bool = False, knobs: tuple[str, ...] = ()) -> tuple[str, str]:
     (folder / "mine.csv").write_text(text)
     (folder / "studies").mkdir(exist_ok=True)
     (folder / "search_spaces").mkdir(exist_ok=True)
-    starter = scaffold_study(
+    scaffold = scaffold_study(
         folder / "mine.csv", name="mine", folder=folder / "studies", knobs=knobs, is_table=is_table
     )
-    (folder / "studies/mine.toml").write_text(starter.study)
-    if starter.space is not None:
-        (folder / "search_spaces/mine.toml").write_text(starter.space)
-    return starter.space or "", starter.study
+    (folder / "studies/mine.toml").write_text(scaffold.study)
+    if scaffold.space is not None:
+        (folder / "search_spaces/mine.toml").write_text(scaffold.space)
+    return scaffold.space or "", scaffold.study
 
 
-def test_five_knobs_become_a_study_that_runs(tmp_path: Path) -> None:
-    """The paper's own table as a user's CSV: what is written is ready, its points are the measured ones."""
+def test_scaffold_of_the_papers_table_is_a_runnable_study(tmp_path: Path) -> None:
+    """The paper's table as a user's CSV: its operating points are the measured ones."""
     columns = paper_samples().columns
     lines = [",".join(columns), *[",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]]
-    space, _ = started(tmp_path, "\n".join(lines) + "\n")
+    space, _ = write_scaffold(tmp_path, "\n".join(lines) + "\n")
     study = read_study(str(tmp_path / "studies/mine.toml"))
     problem = make_problem(study, load_evaluator(study))
 
@@ -58,20 +58,20 @@ def test_five_knobs_become_a_study_that_runs(tmp_path: Path) -> None:
     assert [o.name for o in study.objectives] == ["energy_j", "latency_s", "accuracy"]
 
 
-def test_knobs_are_what_varies_and_looks_like_one(tmp_path: Path) -> None:
-    space, _ = started(tmp_path, own_table())
+def test_knobs_are_inferred_from_names_and_values(tmp_path: Path) -> None:
+    space, _ = write_scaffold(tmp_path, own_table())
 
     assert "resolution = { values = [96, 128, 160, 192] }" in space
     assert 'precision = { choices = ["fp32", "int8"] }' in space
     assert "pruning_ratio = { values = [0, 0.25, 0.5] }    # or between them: range = [0, 0.5]" in space
     assert "# board_temperature = { ... }" in space
-    assert "# width = { ... }" in space  # says again what the pruning ratio says
+    assert "# width = { ... }" in space  # redundant with the pruning ratio
     assert "operator" not in space
     assert read_study(str(tmp_path / "studies/mine.toml")).own_columns.keys() == {"resolution", "precision"}
 
 
-def test_a_table_is_searched_as_it_is(tmp_path: Path) -> None:
-    started(tmp_path, own_table(), is_table=True)
+def test_scaffold_of_a_table_searches_its_rows(tmp_path: Path) -> None:
+    write_scaffold(tmp_path, own_table(), is_table=True)
     study = read_study(str(tmp_path / "studies/mine.toml"))
     problem = make_problem(study, load_evaluator(study))
 
@@ -80,21 +80,21 @@ def test_a_table_is_searched_as_it_is(tmp_path: Path) -> None:
     assert {"resolution", "precision"} <= set(problem.every_design())
 
 
-def test_knobs_can_be_chosen(tmp_path: Path) -> None:
-    space, _ = started(tmp_path, own_table(), knobs=("board_temperature",))
+def test_knobs_can_be_named(tmp_path: Path) -> None:
+    space, _ = write_scaffold(tmp_path, own_table(), knobs=("board_temperature",))
 
     assert "board_temperature = { values = [20, 21, 22, 23, 24] }" in space
     assert "# resolution = { ... }" in space
 
 
-def test_a_file_with_one_measured_target_has_no_front(tmp_path: Path) -> None:
+def test_samples_with_one_target_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match="measured in every row: accuracy; a front needs two"):
-        started(tmp_path, "resolution,accuracy\n96,0.5\n128,0.6\n")
+        write_scaffold(tmp_path, "resolution,accuracy\n96,0.5\n128,0.6\n")
 
 
-def test_the_largest_energy_measured_is_e_max_of_the_weighted_cost(tmp_path: Path) -> None:
+def test_e_max_is_the_largest_measured_energy(tmp_path: Path) -> None:
     text = own_table()
-    started(tmp_path, text)
+    write_scaffold(tmp_path, text)
     study = read_study(str(tmp_path / "studies/mine.toml"))
     energies = [float(line.split(",")[9]) for line in text.splitlines()[1:]]
 
@@ -102,29 +102,31 @@ def test_the_largest_energy_measured_is_e_max_of_the_weighted_cost(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["cnn", "paper", "h100"])
-def test_a_file_called_like_what_ships_does_not_hide_it(name: str) -> None:
-    """search_spaces/cnn.toml in this folder would be what every study here that names `cnn` gets."""
-    assert starter_name(Path(f"{name}.csv")) == f"my-{name}"
+def test_scaffold_name_avoids_shipped_names(name: str) -> None:
+    """A local search_spaces/cnn.toml would shadow the shipped space `cnn` for every study in the folder."""
+    assert scaffold_name(Path(f"{name}.csv")) == f"my-{name}"
     with pytest.raises(WrongUsage, match=rf"--name {name}: [^\n]* ships[^\n]*\n  fix: --name my-{name}"):
-        starter_name(Path("rows.csv"), asked=name)
+        scaffold_name(Path("rows.csv"), name=name)
 
 
 @pytest.mark.parametrize("name", ["a b", "../x", "x" * 81])
-def test_a_name_that_is_no_name_is_refused(name: str) -> None:
+def test_invalid_scaffold_name_is_refused(name: str) -> None:
     with pytest.raises(WrongUsage, match="a name has letters"):
-        starter_name(Path("rows.csv"), asked=name)
+        scaffold_name(Path("rows.csv"), name=name)
 
 
-def test_how_many_batches_were_run_is_no_knob_as_their_size_is() -> None:
+def test_batch_size_is_a_knob_and_number_of_batches_is_not() -> None:
     rows = [["8", "1000", "0.9"], ["16", "600", "0.8"], ["8", "990", "0.9"]]
 
     assert infer_knobs(CsvTable(["batch_size", "n_batches", "accuracy"], rows, [2, 3, 4], "")).knobs == ("batch_size",)
 
 
-def test_a_knob_that_is_the_same_in_every_row_is_fixed_though_only_names_vary(tmp_path: Path) -> None:
-    """All at 1 V, and nothing but the arithmetic varies: what is written must run."""
+def test_constant_knob_is_fixed_in_a_space_of_categories(tmp_path: Path) -> None:
+    """All rows at 1 V, only the precision varies: the scaffold must run."""
     rows = [f"1.0,{'abc'[i % 3]},{0.9 - 0.1 * (i % 3)},{5 - i % 3}" for i in range(12)]
-    space, _ = started(tmp_path, "\n".join(["voltage_v,precision,accuracy,power_w", *rows]), knobs=("precision",))
+    space, _ = write_scaffold(
+        tmp_path, "\n".join(["voltage_v,precision,accuracy,power_w", *rows]), knobs=("precision",)
+    )
     study = read_study(str(tmp_path / "studies/mine.toml"))
     designs = make_problem(study, load_evaluator(study)).every_design()
 

@@ -1,4 +1,4 @@
-"""What the tests of networks share: the shipped ones, loaded once, and small ONNX models built by hand."""
+"""Fixtures for networks: the shipped ones, loaded once, and small hand-made ONNX models."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ Save = Callable[[onnx.ModelProto], Path]
 
 
 def refusal(call: Callable[[], Any]) -> ExplorerError | None:
-    """Return the error with which a call refuses a user's file, None where it takes it; anything else is a bug."""
+    """Return the ExplorerError of a call, None if it succeeds; any other exception fails the test."""
     try:
         call()
     except ExplorerError as error:
@@ -41,14 +41,14 @@ def digits() -> LabelledData:
 
 
 @pytest.fixture(scope="session")
-def mlp_bench(zoo: Mapping[str, Network], digits: LabelledData) -> MeasurementSetup:
-    """Return the smallest network, ready to be measured."""
-    return prepare_measurement(zoo["digits-mlp"], digits, conditions=MeasurementOptions(energy="none"))
+def mlp_setup(zoo: Mapping[str, Network], digits: LabelledData) -> MeasurementSetup:
+    """Return the measurement setup of the smallest network."""
+    return prepare_measurement(zoo["digits-mlp"], digits, options=MeasurementOptions(energy="none"))
 
 
 @pytest.fixture(scope="session")
 def build() -> Build:
-    """Return a function that makes a model from nodes, inputs, an output and stored tensors."""
+    """Return a function that builds a model from nodes, inputs, an output and stored tensors."""
 
     def make(
         nodes: Sequence[onnx.NodeProto],

@@ -1,9 +1,9 @@
-"""Measures the (R, D) surface of the four shipped networks and writes it as one samples CSV with its provenance.
+"""Measure the (R, D) surface of the four shipped networks and write it as one samples CSV with its provenance.
 
     python tests/networks/measure_digits.py explorer/network/zoo
 
-The same as `explorer measure NAME --data digits` for each of them. Accuracies and sizes come out the same on any
-machine up to the last bit of its arithmetic; latencies are those of the machine named in the provenance.
+Equivalent to `explorer measure NAME --data digits` for each network. Accuracies and sizes are reproducible on any
+machine up to rounding; latencies are those of the machine in the provenance.
 """
 
 import datetime
@@ -22,14 +22,12 @@ from explorer.pareto.results.csv_text import csv_text
 
 
 def main(folder: Path) -> None:
-    """Measure all four and write digits-surface.csv and digits-surface.provenance.json."""
+    """Measure all four networks and write digits-surface.csv and digits-surface.provenance.json."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     rows: list[Row] = []
     origins = {}
     for name in shipped_networks():
-        bench = prepare_measurement(
-            load_network(name), load_data("digits"), conditions=MeasurementOptions(energy="none")
-        )
+        bench = prepare_measurement(load_network(name), load_data("digits"), options=MeasurementOptions(energy="none"))
         rows += measure_table(bench, grid_designs(DEFAULT_GRID, family=name))
         origins[name] = provenance(bench, when=now)
     columns = as_columns(rows)

@@ -1,13 +1,13 @@
-"""Trains the four shipped networks on scikit-learn's digits and writes them, and the held-out set, as files.
+"""Train the four shipped networks on scikit-learn's digits; write the networks and the test set as files.
 
-How to run it again (torch and scikit-learn are not dependencies of the project):
+Usage (torch and scikit-learn are not dependencies of the project):
 
     pip install torch==2.13.0 scikit-learn==1.9.1 onnx onnxscript
     python tests/networks/train_digits.py explorer/network/zoo
 
 The digits are those of E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits" (UCI, 1998, CC BY 4.0),
 as scikit-learn ships them: 1,797 images of 8 x 8 pixels, 0 to 16. 40 % of them (719), stratified by digit with seed 0,
-are held out and never trained on. The networks take raw pixels; the scaling to [0, 1] is part of them.
+are the test set. The networks take raw pixels; the scaling to [0, 1] is part of the network.
 """
 
 import sys
@@ -99,7 +99,7 @@ NETWORKS = {"digits-cnn": Cnn, "digits-mlp": Mlp, "digits-gru": Gru, "digits-tra
 
 
 def train(network: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
-    """Train with Adam and a rate that falls to zero; the same seed gives the same weights on the same machine."""
+    """Train with Adam and a cosine learning rate; the same seed gives the same weights on the same machine."""
     order = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
@@ -114,7 +114,7 @@ def train(network: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
 
 
 def export(network: nn.Module, path: Path) -> None:
-    """Write ONNX with a batch of any size, and without the exporter's notes on where each node came from."""
+    """Export to ONNX with a dynamic batch size and without the source annotations of the exporter."""
     torch.onnx.export(
         network, (torch.zeros(2, 8, 8),), str(path), opset_version=OPSET, input_names=["x"], output_names=["logits"],
         dynamic_shapes={"x": {0: "n"}}, dynamo=True, external_data=False, verbose=False,
@@ -129,23 +129,23 @@ def export(network: nn.Module, path: Path) -> None:
 
 
 def main(folder: Path) -> None:
-    """Train all four, write them and the held-out set, print the accuracies."""
+    """Train all four networks, write them and the test set, and print the accuracies."""
     x, y = load_digits(return_X_y=True)
     x_train, x_test, y_train, y_test = train_test_split(
         x.reshape(-1, 8, 8), y, test_size=0.4, random_state=0, stratify=y
     )
     np.savez_compressed(folder / "digits.npz", x=x_test.astype(np.uint8), y=y_test.astype(np.uint8))
     torch.set_num_threads(1)
-    seen, unseen = torch.tensor(x_train, dtype=torch.float32), torch.tensor(x_test, dtype=torch.float32)
+    images, test_images = torch.tensor(x_train, dtype=torch.float32), torch.tensor(x_test, dtype=torch.float32)
     for name, make in NETWORKS.items():
         torch.manual_seed(0)
         network = make()
-        train(network, seen, torch.tensor(y_train))
+        train(network, images, torch.tensor(y_train))
         export(network, folder / f"{name}.onnx")
         with torch.no_grad():
-            right = int((network(unseen).argmax(1).numpy() == y_test).sum())
+            n_correct = int((network(test_images).argmax(1).numpy() == y_test).sum())
         n_bytes = (folder / f"{name}.onnx").stat().st_size
-        print(f"{name}: {right} of {len(y_test)} = {right / len(y_test):.4f}, {n_bytes:,} bytes")
+        print(f"{name}: {n_correct} of {len(y_test)} = {n_correct / len(y_test):.4f}, {n_bytes:,} bytes")
 
 
 if __name__ == "__main__":

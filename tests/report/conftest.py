@@ -1,4 +1,4 @@
-"""What the report's tests share: the browser that opens pages and draws images."""
+"""Browser fixtures for the tests of pages and images."""
 
 import json
 import os
@@ -13,10 +13,10 @@ import pytest
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-# A frame may be narrower than any window a browser opens, and its own media queries see the frame's width. All frames
-# are low enough to be seen at once: a browser does not draw what is out of sight.
-FRAMES = """<!doctype html><body><pre id="found"></pre><script>
-addEventListener("message", (event) => {{ document.getElementById("found").textContent += event.data + "\\n"; }});
+# A frame can be narrower than the minimum window of a browser, and its media queries use the width of the frame. Frames
+# are low enough to be visible together, because a browser does not draw off-screen frames.
+FRAMES = """<!doctype html><body><pre id="measured"></pre><script>
+addEventListener("message", (event) => {{ document.getElementById("measured").textContent += event.data + "\\n"; }});
 </script>{frames}</body>"""
 PROBE = """<script>
 const faults = [], wanted = Number(location.hash.slice(1)) || innerWidth;
@@ -30,28 +30,28 @@ const measure = () => ({
     [plot.clientWidth, Math.ceil(plot.querySelector("svg.main-svg")?.getBoundingClientRect().width ?? -1)]),
   boxes: [...document.querySelectorAll(".scroll")].map((box) => [box.clientWidth, box.scrollWidth]),
 });
-// Plots are drawn, and drawn again after a resize, a moment later: look until they fit, or tell what does not.
+// Plots are drawn with a delay, also after a resize: measure until they fit, or report the last measurement.
 let isResized = wanted === innerWidth;
-const look = (tries) => setTimeout(() => {
-  const found = measure();
-  const fits = found.plots.every(([place, drawn]) => Math.abs(place - drawn) <= 1);
-  if (tries > 0 && !fits) return look(tries - 1);
-  if (isResized) return parent.postMessage(JSON.stringify(found), "*");
+const poll = (tries) => setTimeout(() => {
+  const result = measure();
+  const fits = result.plots.every(([box, plot]) => Math.abs(box - plot) <= 1);
+  if (tries > 0 && !fits) return poll(tries - 1);
+  if (isResized) return parent.postMessage(JSON.stringify(result), "*");
   isResized = true;
   document.body.style.width = wanted + "px";
   dispatchEvent(new Event("resize"));
-  look(40);
+  poll(40);
 }, 250);
-addEventListener("load", () => look(40));
+addEventListener("load", () => poll(40));
 </script>"""
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Return the path of a chromium or chrome; without one skip, but fail where CI should have it."""
+    """Return the path of chromium or chrome; without one skip, but fail in CI."""
     for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
-        if found := shutil.which(name):
-            return found
+        if path := shutil.which(name):
+            return path
     if os.environ.get("CI"):
         pytest.fail("no chromium or chrome on the PATH; continuous integration must have one")
     pytest.skip("no chromium or chrome on the PATH")
@@ -59,10 +59,10 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def open_page(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """Return a function that opens a page at several widths with the network off.
+    """Return a function that opens a page at several widths without network access.
 
-    It returns what each frame measured, by width, and the console's lines. A frame for `resized` opens wide and makes
-    its page narrower; it tells the plots itself, for without a screen a browser may keep a frame's new size to itself.
+    It returns the measurements of each frame by width, and the lines of the console. The frame for `resized` opens wide
+    and then narrows its page. It dispatches the resize event itself, because a headless browser may not send one.
     """
 
     def open_at(page: str, *, widths: tuple[int, ...], resized: int) -> tuple[dict[int, dict[str, Any]], list[str]]:
@@ -81,9 +81,9 @@ def open_page(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Callab
             ],
             capture_output=True, text=True, check=True, timeout=120,
         )  # fmt: skip
-        found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
-        assert found, done.stderr
-        measured = [json.loads(line) for line in found[1].splitlines()]
+        match = re.search(r'<pre id="measured">(.*?)</pre>', done.stdout, re.DOTALL)
+        assert match, done.stderr
+        measured = [json.loads(line) for line in match[1].splitlines()]
         console = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
         return {frame["width"]: frame for frame in measured}, console
 
@@ -92,7 +92,7 @@ def open_page(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Callab
 
 @pytest.fixture(scope="session")
 def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Chrome]":
-    """Return a real browser that a test can click and type in, with the network off and software 3-D drawing."""
+    """Return a driven browser (Selenium) without network access and with software WebGL."""
     driver = shutil.which("chromedriver")
     if driver is None:
         if os.environ.get("CI"):

@@ -1,4 +1,4 @@
-"""Studies small enough to search in a test, at a storage of the test's choice."""
+"""Small studies for tests, in a storage chosen by the test."""
 
 import signal
 import tempfile
@@ -14,7 +14,7 @@ from explorer.models.samples.samples import paper_samples
 from explorer.problem.study import read_study
 from explorer.search.session import SearchSession, open_session
 
-MakeRun = Callable[..., SearchSession]
+MakeSession = Callable[..., SearchSession]
 TABLE = """\
 family = "CNN"
 [axes]
@@ -23,7 +23,7 @@ quant_step = { value = 0.03 }
 [operating_points]
 points = [{ voltage = 0.85, frequency = 2.1 }, { voltage = 0.9, frequency = 2.3 }, { voltage = 1.0, frequency = 2.5 }]
 """
-# No sample has this quantization step: nothing is measured when a search of it begins.
+# No sample has this quantization step: a search starts without an initial design.
 UNMEASURED = """\
 family = "CNN"
 [axes]
@@ -46,7 +46,7 @@ STUDIES = {
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """A folder in memory where the system offers one: a journal is synced to its disk at every write."""
+    """Folder in memory if possible: a journal is synced to disk at writes."""
     memory = Path("/dev/shm")  # noqa: S108 - the folder inside it is private and has a random name
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         yield Path(folder)
@@ -54,7 +54,7 @@ def tmp_path() -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def _ctrl_c() -> Iterator[None]:
-    """Have Ctrl-C raise, though pytest was started to ignore it or a library has taken it."""
+    """Make SIGINT raise KeyboardInterrupt, even if pytest ignores it or a library has replaced its handler."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -67,7 +67,7 @@ def model() -> Surrogate:
 
 @pytest.fixture
 def problem(tmp_path: Path, model: Surrogate) -> Callable[..., Problem]:
-    """Return a study by name with its model, for so many trials of a sampler."""
+    """Return a builder of a study by name, with its model, trials, seed and sampler."""
 
     def build(name: str, *, trials: int = 30, seed: int = 0, sampler: str = "random") -> Problem:
         (tmp_path / "points.toml").write_text(TABLE, encoding="utf-8")
@@ -80,8 +80,8 @@ def problem(tmp_path: Path, model: Surrogate) -> Callable[..., Problem]:
 
 
 @pytest.fixture
-def make_run(tmp_path: Path, problem: Callable[..., Problem]) -> MakeRun:
-    """Prepare a study at a storage: a journal in a folder, or a URL."""
+def make_session(tmp_path: Path, problem: Callable[..., Problem]) -> MakeSession:
+    """Return a builder of a session in a journal or at a storage URL."""
 
     def build(name: str = "cnn", *, folder: str = "out", url: str | None = None, **search: Any) -> SearchSession:
         return open_session(problem(name, **search), out=tmp_path / folder, storage_url=url)

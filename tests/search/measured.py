@@ -1,4 +1,4 @@
-"""Study that measures designs by a function in a file, run by the command line in this process or in one of its own."""
+"""Measured study with a function in a file, run by the command line in this process or in a child process."""
 
 import io
 import math
@@ -69,7 +69,7 @@ Done = subprocess.CompletedProcess[str]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Study that measures, in a folder of its own."""
+    """Measured study in its own folder."""
 
     folder: Path
 
@@ -96,14 +96,14 @@ class Measured:
         return [*command, *map(str, args)]
 
     def start(self, *args: object) -> "subprocess.Popen[str]":
-        """Start `explorer run ARGS` in a process of its own."""
+        """Start `explorer run ARGS` in a child process."""
         return subprocess.Popen(
             self.command(*args), cwd=self.folder, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )  # fmt: skip
 
     def run(self, *args: object, meanwhile: Callable[[], object] = lambda: None) -> Done:
-        """Run `explorer run ARGS` in this process, and a function in a thread beside it."""
+        """Run `explorer run ARGS` in this process, and a function in a concurrent thread."""
         out, err, before, thread = io.StringIO(), io.StringIO(), sys.argv, threading.Thread(target=meanwhile)
         with chdir(self.folder), redirect_stdout(out), redirect_stderr(err):
             thread.start()
@@ -120,13 +120,13 @@ class Measured:
         return Done(args, code, out.getvalue(), err.getvalue())
 
     def interrupt(self, n: int) -> None:
-        """Press Ctrl-C when n measurements have begun."""
+        """Send SIGINT after the start of n measurements."""
         until(lambda: len(self.calls) >= n)
         os.kill(os.getpid(), signal.SIGINT)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep every measurement from ending within the block."""
+    def paused(self) -> Iterator[None]:
+        """Pause all measurements within the context."""
         (self.folder / "HOLD").touch()
         try:
             yield
@@ -138,7 +138,7 @@ def make_measured(
     folder: Path, *, trials: int = 40, seconds: float = 0.0, is_finite: bool = False, sampler: str = "random",
     extra: str = "pass",
 ) -> Measured:  # fmt: skip
-    """Write a study, its space (of twelve designs, or a continuous one) and the function that measures."""
+    """Write a study, its space (of twelve designs, or a continuous one) and the measurement function."""
     (folder / "space.toml").write_text(FINITE if is_finite else SPACE, encoding="utf-8")
     (folder / "boards.toml").write_text(STUDY.format(trials=trials, sampler=sampler), encoding="utf-8")
     (folder / "task.py").write_text(TASK.format(seconds=seconds, extra=extra), encoding="utf-8")
@@ -146,7 +146,7 @@ def make_measured(
 
 
 def until(is_true: Callable[[], object], seconds: float = 180.0) -> None:
-    """Wait until something is true."""
+    """Wait until a condition is true."""
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, "waited too long"
@@ -154,7 +154,7 @@ def until(is_true: Callable[[], object], seconds: float = 180.0) -> None:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on."""
+    """Return an unused loopback port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
 
@@ -167,7 +167,7 @@ def is_alive(pid: int) -> bool:
 
 @contextmanager
 def disk_of(n_bytes: int) -> Iterator[None]:
-    """Limit the size of files, as a full disk does, for this process and those that it starts."""
+    """Limit the size of files, like a full disk, for this process and its children."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
     try:
@@ -176,17 +176,17 @@ def disk_of(n_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def plain_storage(place: str | Path) -> BaseStorage:
+def plain_storage(storage: str | Path) -> BaseStorage:
     """Open a journal file or a database as a user of plain Optuna does."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if "://" in str(place):
-        return RDBStorage(str(place), engine_kwargs={"poolclass": NullPool})
-    return JournalStorage(JournalFileBackend(str(place), lock_obj=JournalFileOpenLock(str(place))))
+    if "://" in str(storage):
+        return RDBStorage(str(storage), engine_kwargs={"poolclass": NullPool})
+    return JournalStorage(JournalFileBackend(str(storage), lock_obj=JournalFileOpenLock(str(storage))))
 
 
-def plain_study(place: str | Path, name: str, **options: Any) -> optuna.Study:
+def plain_study(storage: str | Path, name: str, **options: Any) -> optuna.Study:
     """Load a study as a user of plain Optuna does."""
-    return optuna.load_study(study_name=name, storage=plain_storage(place), **options)
+    return optuna.load_study(study_name=name, storage=plain_storage(storage), **options)
 
 
 def states(trials: list[FrozenTrial]) -> dict[TrialState, int]:
@@ -194,7 +194,7 @@ def states(trials: list[FrozenTrial]) -> dict[TrialState, int]:
 
 
 def assert_measured(trials: list[FrozenTrial], n: int) -> None:
-    """Assert that n trials are stored, all COMPLETE, each with the values that its design measures."""
+    """Assert that n trials are stored, all COMPLETE, each with the values of its design."""
     assert states(trials) == {TrialState.COMPLETE: n}
     for trial in trials:
         knobs: dict[str, Any] = {**trial.user_attrs, **trial.params}

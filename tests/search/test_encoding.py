@@ -1,4 +1,4 @@
-"""Map between trials' parameters and designs, there and back, for every kind of region."""
+"""Encoding of designs as trial parameters and its inverse, for every kind of region."""
 
 from collections.abc import Callable
 
@@ -14,10 +14,10 @@ Build = Callable[..., Problem]
 
 
 @pytest.mark.parametrize("name", ["cnn", "union", "table", "mixed"])
-def test_designs_and_parameters_map_to_each_other(problem: Build, name: str) -> None:
-    """Parameters of designs are what Optuna samples from, and any of those are a design that can exist."""
-    asked, rng = problem(name), np.random.default_rng(0)
-    encoding, designs = Encoding(asked.regions), take(asked.sample(64, seed=5), rng.permutation(64))
+def test_encode_and_decode_are_inverse(problem: Build, name: str) -> None:
+    """Encoded designs lie in the distributions, and every sample of the distributions decodes to a feasible design."""
+    built, rng = problem(name), np.random.default_rng(0)
+    encoding, designs = Encoding(built.regions), take(built.sample(64, seed=5), rng.permutation(64))
     distributions, params = encoding.distributions(), encoding.encode(designs)
     again = encoding.decode(params)
     extremes = [
@@ -27,9 +27,9 @@ def test_designs_and_parameters_map_to_each_other(problem: Build, name: str) -> 
         }
         for _ in range(50)
     ]
-    columns = asked.evaluate(encoding.decode(columns_of(extremes)))
+    columns = built.evaluate(encoding.decode(columns_of(extremes)))
 
-    assert again["family"].tolist() == designs["family"].tolist()  # in the order of the trials
+    assert again["family"].tolist() == designs["family"].tolist()  # in trial order
     for knob in NUMERIC_KNOBS:
         assert again[knob] == pytest.approx(designs[knob], rel=1e-9)
     for row in rows_of(params):
@@ -40,8 +40,8 @@ def test_designs_and_parameters_map_to_each_other(problem: Build, name: str) -> 
     assert (columns["frequency_hz"] <= columns["frequency_max_hz"] * (1 + 1e-9)).all()
 
 
-def test_axes_of_one_region_keep_their_names_and_units(problem: Build) -> None:
-    """A fixed axis is not sampled, and a table of operating points is a choice."""
+def test_parameters_of_one_region_have_axis_names_and_units(problem: Build) -> None:
+    """A fixed axis is not sampled; a table of operating points is categorical."""
     law, table = (Encoding(problem(name).regions).distributions() for name in ("cnn", "table"))
     step = law["quant_step"]
     labels = ("2.1 GHz @ 0.85 V", "2.3 GHz @ 0.9 V", "2.5 GHz @ 1 V")
@@ -54,15 +54,15 @@ def test_axes_of_one_region_keep_their_names_and_units(problem: Build) -> None:
     assert table["operating_point"] == CategoricalDistribution(labels)
 
 
-def test_axes_of_several_regions_are_shares_of_their_ranges(problem: Build) -> None:
+def test_parameters_of_several_regions_are_shares_of_ranges(problem: Build) -> None:
     distributions = Encoding(problem("union").regions).distributions()
 
     assert distributions["family"] == CategoricalDistribution(("CNN", "DNN", "RNN", "Transformer"))
     assert {d for name, d in distributions.items() if name != "family"} == {FloatDistribution(0.0, 1.0)}
 
 
-def test_a_trial_of_one_family_ignores_the_axes_of_another(problem: Build) -> None:
-    """A table has no clock share and a law no operating point, yet Optuna may have sampled both."""
+def test_decode_ignores_axes_of_other_families(problem: Build) -> None:
+    """A table has no clock share and a law no operating point; Optuna may have sampled both."""
     encoding = Encoding(problem("mixed").regions)
     every = dict.fromkeys(encoding.distributions(), 0.0)
 

@@ -1,4 +1,4 @@
-"""Study of old results: found by its SHA-256, with a warning where something changed and the fix where it is gone."""
+"""Study file of stored results: located by SHA-256, with a warning after changes and a fix if it is missing."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ STUDY = """
 space = "./space.toml"
 objectives = ["edp_js", "accuracy"]
 """
-GONE = r"(.|\n)* is gone\n  fix: give it with --study FILE"
+MISSING = r"(.|\n)* is gone\n  fix: give it with --study FILE"
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(original: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The same folder, as it was after the run."""
+    """The same folder in its state after the run."""
     shutil.rmtree(original)
     shutil.copytree(original.with_name("backup"), original)
     monkeypatch.chdir(original)
@@ -59,7 +59,7 @@ def change(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def test_an_unchanged_study_is_found_from_anywhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_study_is_located_from_any_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert warnings_of() == warnings_of("mine.toml") == ()
     monkeypatch.chdir(folder.parent)
     assert warnings_of(folder / "results/mine") == ()
@@ -69,7 +69,7 @@ def test_an_unchanged_study_is_found_from_anywhere(folder: Path, monkeypatch: py
     ("name", "text", "expected"),
     [
         (
-            "mine.toml", f"# looked at again\n{STUDY}",
+            "mine.toml", f"# edited comment\n{STUDY}",
             ["mine.toml is not the file of the run, though it still asks the same question (SHA-256"],
         ),
         (
@@ -79,16 +79,16 @@ def test_an_unchanged_study_is_found_from_anywhere(folder: Path, monkeypatch: py
         ),
         ("space.toml", SPACE.replace("0.6]", "0.5]"), ["spaces changed since the run"]),
     ],
-    ids=["same question", "other constraints", "other space"],
+    ids=["same declaration", "other constraints", "other space"],
 )  # fmt: skip
-def test_a_changed_file_is_warned_of(folder: Path, name: str, text: str, expected: list[str]) -> None:
+def test_changed_study_file_gives_a_warning(folder: Path, name: str, text: str, expected: list[str]) -> None:
     (folder / name).write_text(text, encoding="utf-8")
 
     for warning, part in zip(warnings_of(), expected, strict=True):
         assert part in warning
 
 
-def test_a_changed_model_is_warned_of(folder: Path) -> None:
+def test_changed_model_gives_a_warning(folder: Path) -> None:
     change(
         folder / "results/mine/front.json",
         lambda front: front["provenance"]["model"]["coefficients"]["accuracy"].update(b_R=0.5),
@@ -98,19 +98,19 @@ def test_a_changed_model_is_warned_of(folder: Path) -> None:
     assert "model 'paper' is not that of the run: its coefficients changed" in warning
 
 
-def test_a_study_that_is_gone_can_be_given(folder: Path) -> None:
+def test_missing_study_file_can_be_passed_as_argument(folder: Path) -> None:
     (folder / "elsewhere").mkdir()
     (folder / "mine.toml").rename(folder / "elsewhere/theirs.toml")
     (folder / "space.toml").rename(folder / "elsewhere/space.toml")
 
-    with pytest.raises(WrongUsage, match=rf"made from{GONE} \(SHA-256 [0-9a-f]{{12}}"):
+    with pytest.raises(WrongUsage, match=rf"made from{MISSING} \(SHA-256 [0-9a-f]{{12}}"):
         warnings_of()
     assert warnings_of(study="elsewhere/theirs.toml") == ()
 
 
-def test_results_without_provenance_cannot_be_checked(folder: Path) -> None:
+def test_results_without_provenance_are_not_checked(folder: Path) -> None:
     change(folder / "results/mine/front.json", lambda front: front.update(provenance={}))
 
-    with pytest.raises(WrongUsage, match=f"the study of these results: {GONE}"):
+    with pytest.raises(WrongUsage, match=f"the study of these results: {MISSING}"):
         warnings_of()
     assert "do not tell which question they answer" in warnings_of(study="./mine.toml")[0]

@@ -1,4 +1,4 @@
-"""Absent knobs and knobs of the user's own: searched, stored, shown and read back like any other."""
+"""Absent knobs and own knobs: searched, stored, shown and loaded like any other knob."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from explorer.pareto.uncertainty.annotate import annotate_uncertainty
 from explorer.problem.applicability import Range, domain_distance
 from explorer.problem.columns import Columns, n_rows
 from explorer.problem.study import read_study
-from explorer.search.collect import collect
+from explorer.search.collect import collect_results
 from explorer.search.run import search
 from explorer.search.session import SearchSession, open_session
 from tests.search.conftest import designs_of
@@ -85,8 +85,10 @@ RESOLUTIONS = [96.0, 128.0, 160.0, 192.0, 224.0]
 STUDY = 'space = "./space.toml"\nobjectives = ["energy_j", "accuracy"]\n'
 
 
-def asked(folder: Path, *, space: str = SPACE, study: str = STUDY, evaluator: object = CAMERA, trials: int = 30,
-          sampler: str = "random") -> Problem:  # fmt: skip
+def camera_problem(
+    folder: Path, *, space: str = SPACE, study: str = STUDY, evaluator: object = CAMERA, trials: int = 30,
+    sampler: str = "random",
+) -> Problem:  # fmt: skip
     (folder / "space.toml").write_text(space, encoding="utf-8")
     (folder / "study.toml").write_text(study, encoding="utf-8")
     loaded = read_study(str(folder / "study.toml")).with_search(trials=trials, sampler=sampler)
@@ -94,23 +96,23 @@ def asked(folder: Path, *, space: str = SPACE, study: str = STUDY, evaluator: ob
 
 
 def searched(folder: Path, problem: Problem) -> SearchSession:
-    run = open_session(problem, out=folder / "out")
-    search(run)
-    return run
+    session = open_session(problem, out=folder / "out")
+    search(session)
+    return session
 
 
 @pytest.mark.parametrize("sampler", ["auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid"])
 def test_every_sampler_proposes_only_declared_knobs(tmp_path: Path, sampler: str) -> None:
-    run = searched(tmp_path, asked(tmp_path, sampler=sampler))
-    table = collect(run).table
-    trial = plain_study(run.out / "study.journal", "study").trials[0]
+    session = searched(tmp_path, camera_problem(tmp_path, sampler=sampler))
+    table = collect_results(session).table
+    trial = plain_study(session.out / "study.journal", "study").trials[0]
 
     assert set(table["resolution"].tolist()) <= set(RESOLUTIONS)
     assert set(table["precision"].tolist()) <= {"fp32", "int8"}
     assert ((table["batch_size"] >= 1) & (table["batch_size"] <= 64)).all()
     assert not {"voltage_v", "frequency_hz", "pruning_ratio", "quant_step", "frequency_max_hz"} & table.keys()
     assert len(table["design_id"]) == 30
-    assert trial.distributions == {  # as Optuna sees them
+    assert trial.distributions == {  # as stored by Optuna
         "resolution": CategoricalDistribution(("96", "128", "160", "192", "224")),
         "batch_size": FloatDistribution(1, 64, log=True),
         "precision": CategoricalDistribution(("fp32", "int8")),
@@ -118,11 +120,12 @@ def test_every_sampler_proposes_only_declared_knobs(tmp_path: Path, sampler: str
     assert trial.params["precision"] in {"fp32", "int8"}
 
 
-def test_result_files_keep_own_knobs_with_label_and_unit(tmp_path: Path) -> None:
-    results = annotate_uncertainty(collect(run := searched(tmp_path, asked(tmp_path))), asked(tmp_path))
-    write_folder(results, run.out)
-    again = read_folder(run.out)
-    header = (run.out / "front.csv").read_text().splitlines()[0].split(",")
+def test_result_files_have_own_knobs_with_label_and_unit(tmp_path: Path) -> None:
+    problem = camera_problem(tmp_path)
+    results = annotate_uncertainty(collect_results(session := searched(tmp_path, problem)), problem)
+    write_folder(results, session.out)
+    again = read_folder(session.out)
+    header = (session.out / "front.csv").read_text().splitlines()[0].split(",")
 
     for name in ("precision", "resolution"):
         assert again.table[name].tolist() == results.table[name].tolist()
@@ -130,8 +133,8 @@ def test_result_files_keep_own_knobs_with_label_and_unit(tmp_path: Path) -> None
     assert header[:6] == ["design_id", "origin", "family", "resolution", "batch_size", "precision"]
 
 
-def test_the_exact_front_of_a_finite_space_is_that_of_all_designs(tmp_path: Path) -> None:
-    problem = asked(tmp_path, space=FINITE, trials=100)
+def test_exact_front_of_a_finite_space_equals_enumeration(tmp_path: Path) -> None:
+    problem = camera_problem(tmp_path, space=FINITE, trials=100)
     front = exact_front(problem, (1000.0, 0.0))
     side, batch, word = zip(*product(RESOLUTIONS, [1.0, 8.0, 64.0], ["fp32", "int8"]), strict=True)
     every = CAMERA.evaluate({
@@ -140,19 +143,19 @@ def test_the_exact_front_of_a_finite_space_is_that_of_all_designs(tmp_path: Path
     })  # fmt: skip
     values = list(zip(every["energy_j"].tolist(), every["accuracy"].tolist(), strict=True))
     best = {(e, a) for e, a in values if not any(x <= e and y >= a and (x, y) != (e, a) for x, y in values)}
-    results = collect(searched(tmp_path, problem))
+    results = collect_results(searched(tmp_path, problem))
 
     assert front is not None
     assert (front.n_evaluated, front.convergence) == (30, 0)
     assert {tuple(point) for point in front.values.tolist()} == best
-    # A search tries all of them, and no more than there are.
+    # A search evaluates each of them once.
     assert len(set(designs_of(results.table, "resolution", "batch_size", "precision"))) == results.n_complete == 30
     assert any("all 30 designs" in note for note in results.notes)
 
 
-def test_the_exact_front_of_choices_and_a_range_is_that_of_a_scan(tmp_path: Path) -> None:
-    problem = asked(tmp_path, study=STUDY.replace('["energy_j", "accuracy"]', '["energy_j", "latency_s"]'))
-    found, region = exact_front(problem, (1000.0, 1e8)), problem.regions["Camera"]
+def test_exact_front_of_choices_and_a_range_matches_a_scan(tmp_path: Path) -> None:
+    problem = camera_problem(tmp_path, study=STUDY.replace('["energy_j", "accuracy"]', '["energy_j", "latency_s"]'))
+    front, region = exact_front(problem, (1000.0, 1e8)), problem.regions["Camera"]
     batch = region.axes[1].from_unit(np.linspace(0, 1, 2001))
     grids = [
         region.designs({"resolution": np.full(2001, float(r)), "precision": np.full(2001, float(p)),
@@ -162,13 +165,15 @@ def test_the_exact_front_of_choices_and_a_range_is_that_of_a_scan(tmp_path: Path
     values = np.concatenate([problem.values(problem.evaluate(grid)) for grid in grids])
     scanned = hypervolume(values, (1000.0, 1e8), problem.study.objectives)
 
-    assert found is not None
-    assert found.hypervolume == pytest.approx(scanned, rel=2e-3)
-    assert found.hypervolume >= scanned * (1 - 2e-4)
+    assert front is not None
+    assert front.hypervolume == pytest.approx(scanned, rel=2e-3)
+    assert front.hypervolume >= scanned * (1 - 2e-4)
 
 
-def test_a_constraint_may_name_an_own_knob(tmp_path: Path) -> None:
-    table = collect(searched(tmp_path, asked(tmp_path, study=STUDY + 'constraints = ["resolution <= 160"]\n'))).table
+def test_constraint_on_an_own_knob_is_applied(tmp_path: Path) -> None:
+    table = collect_results(
+        searched(tmp_path, camera_problem(tmp_path, study=STUDY + 'constraints = ["resolution <= 160"]\n'))
+    ).table
 
     assert table["is_feasible"].tolist() == (table["resolution"] <= 160).tolist()
 
@@ -184,14 +189,14 @@ def test_a_constraint_may_name_an_own_knob(tmp_path: Path) -> None:
         pytest.param("frequency_max_hz >= 1", "'frequency_max_hz' is no column", id="no operating points"),
     ],
 )
-def test_a_constraint_on_a_missing_column_is_refused(tmp_path: Path, constraint: str, message: str) -> None:
+def test_constraint_on_a_missing_column_is_refused(tmp_path: Path, constraint: str, message: str) -> None:
     with pytest.raises(InvalidFile, match=message):
-        asked(tmp_path, study=STUDY + f'constraints = ["{constraint}"]\n')
+        camera_problem(tmp_path, study=STUDY + f'constraints = ["{constraint}"]\n')
 
 
-def test_a_knob_that_no_sample_varies_is_fixed(tmp_path: Path) -> None:
+def test_knob_without_variation_in_samples_is_fixed(tmp_path: Path) -> None:
     spans = {**SPANS, "power_limit_w": Range(200.0, 200.0, is_log=False)}
-    table = asked(tmp_path, evaluator=Camera(spans, CAMERA.words)).sample(64)
+    table = camera_problem(tmp_path, evaluator=Camera(spans, CAMERA.words)).sample(64)
 
     assert set(table["power_limit_w"].tolist()) == {200.0}
 
@@ -207,14 +212,14 @@ def test_a_knob_that_no_sample_varies_is_fixed(tmp_path: Path) -> None:
         pytest.param("[op", "[axes.voltage]\nrange = [0.5, 1]\n[op", "no knob 'voltage_v'", id="no such knob"),
     ],
 )
-def test_an_axis_outside_the_model_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_axis_outside_the_model_domain_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in SPACE
     with pytest.raises(InvalidFile, match=message):
-        asked(tmp_path, space=SPACE.replace(old, new))
+        camera_problem(tmp_path, space=SPACE.replace(old, new))
 
 
 @pytest.mark.parametrize("device", sorted(path.stem for path in (shipped("search_spaces") / "devices").glob("*.toml")))
-def test_only_listed_operating_points_of_a_device_are_proposed(tmp_path: Path, device: str) -> None:
+def test_only_listed_operating_points_are_proposed(tmp_path: Path, device: str) -> None:
     bin_name = "speed1" if device == "h6" else ""
     points = device_points(device, bin_name=bin_name)
     spans = {"resolution": SPANS["resolution"], "frequency_hz": Range(1e8, 3e9, is_log=False)}
@@ -224,8 +229,8 @@ def test_only_listed_operating_points_of_a_device_are_proposed(tmp_path: Path, d
         'family = "Camera"\n[axes]\nresolution = { range = [96, 224] }\n[operating_points]\n'
         f'device = "{device}"\nbin = "{bin_name}"\n[domain]\nenforce = false\n'
     )
-    problem = asked(tmp_path, space=space, evaluator=Camera(spans), trials=25)
-    table, scanned = collect(searched(tmp_path, problem)).table, problem.sample(200)
+    problem = camera_problem(tmp_path, space=space, evaluator=Camera(spans), trials=25)
+    table, scanned = collect_results(searched(tmp_path, problem)).table, problem.sample(200)
     listed = set(zip(*points.columns.values(), strict=True))
 
     for designs in (table, scanned):

@@ -1,1 +1,1 @@
-"""Bundle."""
+"""Deployment bundle: manifest, compressed network, README and checksums."""

@@ -1,17 +1,23 @@
-"""Shipping a chosen configuration: everything of its bundle made and checked first, then written in one step."""
+"""Build the bundle of a chosen design: all files are made and checked first, then written in one step."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from explorer.deploy.bundle.manifest import MANIFEST, manifest, manifest_text, shipped_design
-from explorer.deploy.bundle.network_artifact import NETWORK, Artifact, NetworkOptions, as_measured, make_artifact
-from explorer.deploy.bundle.placement import Load, Placement, place_on_device
-from explorer.deploy.bundle.readme import MAX_CONFIG_MAP_BYTES, README, config_map, readme
+from explorer.deploy.bundle.manifest import MANIFEST, build_manifest, manifest_text, to_shipped_design
+from explorer.deploy.bundle.network_artifact import (
+    NETWORK,
+    Artifact,
+    NetworkOptions,
+    build_artifact,
+    with_study_options,
+)
+from explorer.deploy.bundle.placement import Placement, place_on_device
+from explorer.deploy.bundle.readme import MAX_CONFIG_MAP_BYTES, README, render_config_map, render_readme
 from explorer.deploy.bundle.schema import ManifestFile
-from explorer.deploy.bundle.selected import Chosen, ensure_deployable, read_chosen
-from explorer.deploy.bundle.write import Bundle, check_place, with_sums, write_bundle
-from explorer.deploy.device.scripts import overlay, scripts
-from explorer.deploy.device.target import Target
+from explorer.deploy.bundle.selected import SelectedDesign, ensure_deployable, read_selected_design
+from explorer.deploy.bundle.write import Bundle, ensure_replaceable, with_checksums, write_bundle
+from explorer.deploy.device.scripts import render_overlay, render_scripts
+from explorer.deploy.device.target import TargetDevice
 from explorer.errors import WrongUsage
 
 CONFIG_MAP, OVERLAY = "configmap.yaml", "cap.dts"
@@ -20,7 +26,7 @@ _MEANING = {
     "apply.sh": "sets the clock; a dry run unless --apply is given",
     "undo.sh": "restores the clock that was set before",
     "apply-nvidia.sh": "locks the GPU's clock; a dry run unless --apply is given",
-    "undo-nvidia.sh": "takes the lock away",
+    "undo-nvidia.sh": "removes the lock",
     OVERLAY: "device-tree overlay that caps the clock, for boards that should never run faster",
     CONFIG_MAP: "the manifest as an immutable Kubernetes ConfigMap",
 }
@@ -28,15 +34,15 @@ _MEANING = {
 
 @dataclass(frozen=True, slots=True)
 class BundleOptions:
-    """What is asked of a bundle besides the configuration.
+    """Options of a bundle.
 
     Args:
-        model: the user's network, or a shipped one's name; None ships none.
-        network: how the network is sized and its energy modelled.
-        device: name or file of the device; None takes the one of chosen.json, if any.
-        bin_name: its speed bin.
-        force: replace a bundle that is there already.
-        allow_extrapolation: take a design outside the model's domain as well.
+        model: path of an ONNX file, or name of a shipped network; None ships no network.
+        network: options of compression, size and modelled energy.
+        device: name or file of the device; None uses the one of chosen.json, if any.
+        bin_name: speed bin of the device.
+        force: replace an existing bundle.
+        allow_extrapolation: allow a design outside the model's domain.
     """
 
     model: str | Path | None = None
@@ -47,60 +53,63 @@ class BundleOptions:
     allow_extrapolation: bool = False
 
 
-def build_bundle(chosen: Path, out: Path, *, wishes: BundleOptions, load: Load) -> tuple[ManifestFile, Bundle]:
-    """Write the bundle of a chosen configuration.
+def build_bundle(chosen: Path, out: Path, *, options: BundleOptions) -> tuple[ManifestFile, Bundle]:
+    """Write the bundle of a chosen design; return its manifest and the written bundle.
 
     Args:
-        chosen: the chosen.json.
-        out: the bundle's folder, to be made.
-        wishes: what else is asked.
-        load: loads a study with its model.
+        chosen: path of chosen.json.
+        out: folder of the bundle, which is created.
+        options: options of the bundle.
 
     Raises:
-        MissingPart: a network is asked for and onnx is not installed.
-        WrongUsage: there is no such file, network or device, or the folder exists or cannot be written.
-        InvalidFile: a file is not what it should be; all faults at once.
-        NoFeasibleDesign: the design breaks its study's constraints, or lies outside the model's domain.
+        MissingPart: a network is given and onnx is not installed.
+        WrongUsage: the file, network or device does not exist, or the folder exists or cannot be written.
+        InvalidFile: a file has faults; all of them at once.
+        NoFeasibleDesign: the design violates its study's constraints, or is outside the model's domain.
         MeasurementFailed: the network cannot be run.
     """
-    read = read_chosen(chosen)
-    ensure_deployable(read, allow_extrapolation=wishes.allow_extrapolation)
-    check_place(out, force=wishes.force)
-    if wishes.bin_name and wishes.device is None and read.file.applied is None:
-        raise WrongUsage("--bin stands without --device", fix="name the device too")
-    if wishes.model is None and not wishes.network.says_nothing:
-        raise WrongUsage("how to compress a network is told, but no network", fix="name it with --model")
-    placed = place_on_device(
-        read, folder=chosen.absolute().parent, device=wishes.device, bin_name=wishes.bin_name, load=load,
-        allow_extrapolation=wishes.allow_extrapolation,
+    selected = read_selected_design(chosen)
+    ensure_deployable(selected, allow_extrapolation=options.allow_extrapolation)
+    ensure_replaceable(out, force=options.force)
+    if options.bin_name and options.device is None and selected.file.applied is None:
+        raise WrongUsage("--bin needs --device", fix="name the device too")
+    if options.model is None and options.network.changes_compression:
+        raise WrongUsage("compression options need a network", fix="name it with --model")
+    placement = place_on_device(
+        selected, folder=chosen.absolute().parent, device=options.device, bin_name=options.bin_name,
+        allow_extrapolation=options.allow_extrapolation,
     )  # fmt: skip
-    options = as_measured(wishes.network, read.file.provenance.question.live)
-    artifact = None if wishes.model is None else make_artifact(wishes.model, shipped_design(read), options=options)
-    files = _files(artifact, placed.target)
-    made, text, config = _told(read, artifact, placed, names=(*files, CONFIG_MAP))
+    artifact = None
+    if options.model is not None:
+        network_options = with_study_options(options.network, selected.file.provenance.question.live)
+        artifact = build_artifact(options.model, to_shipped_design(selected), options=network_options)
+    files = _files(artifact, placement.target)
+    manifest, text, config = _manifest_texts(selected, artifact, placement, names=(*files, CONFIG_MAP))
     if len(config) > MAX_CONFIG_MAP_BYTES:
         note = f"no {CONFIG_MAP}: it would have {len(config):,} bytes, and Kubernetes takes {MAX_CONFIG_MAP_BYTES:,}"
-        made, text, _ = _told(read, artifact, replace(placed, remarks=(*placed.remarks, note)), names=tuple(files))
+        placement = replace(placement, remarks=(*placement.remarks, note))
+        manifest, text, _ = _manifest_texts(selected, artifact, placement, names=tuple(files))
         config = ""
-    written = {MANIFEST: text, **files, **({CONFIG_MAP: config} if config else {}), README: readme(made)}
-    return made, write_bundle(with_sums(written), out, force=wishes.force)
+    contents = {MANIFEST: text, **files, **({CONFIG_MAP: config} if config else {}), README: render_readme(manifest)}
+    return manifest, write_bundle(with_checksums(contents), out, force=options.force)
 
 
-def _told(
-    chosen: Chosen, artifact: Artifact | None, placed: Placement, *, names: tuple[str, ...]
+def _manifest_texts(
+    selected: SelectedDesign, artifact: Artifact | None, placement: Placement, *, names: tuple[str, ...]
 ) -> tuple[ManifestFile, str, str]:
-    """Return the manifest of a bundle with these files, its text, and the ConfigMap that carries it."""
-    made = manifest(
-        chosen, network=artifact.network if artifact else None, target=placed.target, there=placed.there,
-        files={name: _MEANING[name] for name in names}, remarks=placed.remarks,
+    """Return the manifest of a bundle with these files, its JSON text, and its Kubernetes ConfigMap."""
+    manifest = build_manifest(
+        selected, network=artifact.network if artifact else None, target=placement.target,
+        applied_columns=placement.applied_columns, files={name: _MEANING[name] for name in names},
+        remarks=placement.remarks,
     )  # fmt: skip
-    text = manifest_text(made)
-    return made, text, config_map(text, title=f"{made.study}, design {made.design.design_id}")
+    text = manifest_text(manifest)
+    return manifest, text, render_config_map(text, title=f"{manifest.study}, design {manifest.design.design_id}")
 
 
-def _files(artifact: Artifact | None, target: Target | None) -> dict[str, str | bytes]:
+def _files(artifact: Artifact | None, target: TargetDevice | None) -> dict[str, str | bytes]:
     files: dict[str, str | bytes] = {} if artifact is None else {NETWORK: artifact.onnx}
     if target is not None:
-        cap = overlay(target) if target.control == "cpufreq" else ""
-        files |= {**scripts(target), **({OVERLAY: cap} if cap else {})}
+        cap = render_overlay(target) if target.control == "cpufreq" else ""
+        files |= {**render_scripts(target), **({OVERLAY: cap} if cap else {})}
     return files

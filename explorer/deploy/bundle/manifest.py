@@ -1,4 +1,4 @@
-"""The manifest of a bundle: what is shipped, what is promised of it, and what nobody has checked."""
+"""Manifest of a bundle: shipped files, predictions, and the list of unchecked assumptions."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -17,95 +17,97 @@ from explorer.deploy.bundle.schema import (
     ShippedNetwork,
     ShippedObjective,
 )
-from explorer.deploy.bundle.selected import Chosen, is_extrapolation, number
-from explorer.deploy.device.scripts import points_above
-from explorer.deploy.device.target import Target
+from explorer.deploy.bundle.selected import SelectedDesign, is_outside_domain, optional_float
+from explorer.deploy.device.scripts import nodes_above_cap
+from explorer.deploy.device.target import TargetDevice
 from explorer.problem.columns import COLUMNS, bounds
 from explorer.problem.objectives import OBJECTIVES
 
 MANIFEST = "manifest.json"
-# The same clock needs 950 mV on one chip and 1000 mV on another of the same kind; a device's own table knows.
+# The same clock needs 950 mV on one chip and 1000 mV on another of the same type: only the device's table has it.
 _VOLTAGE_NOTE = (
-    "what the predictions assume, for information only: set the clock and let the device choose the voltage from its "
+    "assumed by the predictions, for information only: set the clock and let the device choose the voltage from its "
     "own table"
 )
 
 
-def shipped_design(chosen: Chosen) -> ShippedDesign:
-    """Return what of a chosen configuration says how to compress a network."""
-    design = chosen.file.design
+def to_shipped_design(selected: SelectedDesign) -> ShippedDesign:
+    """Return the knobs of a chosen design, which determine how its network is compressed."""
+    design = selected.file.design
     return ShippedDesign(
         design_id=design.design_id, family=design.family, pruning_ratio=design.pruning_ratio,
-        quant_step=design.quant_step, knobs=chosen.own_knobs,
+        quant_step=design.quant_step, knobs=selected.own_knobs,
     )  # fmt: skip
 
 
-def manifest(
-    chosen: Chosen,
+def build_manifest(
+    selected: SelectedDesign,
     *,
     network: ShippedNetwork | None = None,
-    target: Target | None = None,
-    there: Mapping[str, Any] | None = None,
+    target: TargetDevice | None = None,
+    applied_columns: Mapping[str, Any] | None = None,
     files: Mapping[str, str] | None = None,
     remarks: tuple[str, ...] = (),
 ) -> ManifestFile:
-    """Return the manifest of a chosen configuration; the same arguments give the same manifest.
+    """Return the manifest of a chosen design; the same arguments give the same manifest.
 
     Args:
-        chosen: the configuration.
-        network: the compressed network in the bundle, if there is one.
-        target: the device at the applied point, if one was named.
-        there: the design's columns at that point, evaluated again; None where they were not.
-        files: the bundle's other files, and what each is for.
-        remarks: what else has not been checked.
+        selected: the chosen design.
+        network: the compressed network in the bundle, if any.
+        target: the device at the applied operating point, if any.
+        applied_columns: the design's columns at that point; None if they were not evaluated.
+        files: the bundle's other files with their purposes.
+        remarks: further unchecked assumptions.
     """
-    file = chosen.file
-    asked = promise(chosen.columns, chosen)
-    applied = None if there is None else promise(there, chosen)
-    far = ("at the applied clock the design is EXTRAPOLATED",) if applied and applied.is_extrapolated else ()
+    file = selected.file
+    requested = make_promise(selected.columns, selected)
+    applied = None if applied_columns is None else make_promise(applied_columns, selected)
+    remarks_applied = (
+        ("at the applied clock the design is EXTRAPOLATED",) if applied and applied.is_extrapolated else ()
+    )
     return ManifestFile(
         schema="explorer.deploy/1",
         explorer_version=__version__,
         study=file.study,
         rule=file.rule,
-        design=shipped_design(chosen),
+        design=to_shipped_design(selected),
         network=network,
-        operating_point=_operating_point(chosen, target),
-        predicted=asked.predicted,
-        objectives=asked.objectives,
-        is_extrapolated=chosen.is_extrapolated,
-        domain_distance=asked.domain_distance,
+        operating_point=_operating_point(selected, target),
+        predicted=requested.predicted,
+        objectives=requested.objectives,
+        is_extrapolated=selected.is_extrapolated,
+        domain_distance=requested.domain_distance,
         applied=applied,
         files=dict(files or {}),
-        not_checked=(*_not_checked(chosen, network=network, target=target), *far, *remarks),
-        chosen_sha256=chosen.sha256,
+        not_checked=(*_not_checked(selected, network=network, target=target), *remarks_applied, *remarks),
+        chosen_sha256=selected.sha256,
         provenance=file.provenance,
     )
 
 
-def manifest_text(made: ManifestFile) -> str:
-    """Return manifest.json; every character is printable ASCII, so that YAML and old tools can carry it too."""
-    payload = made.model_dump(mode="json", by_alias=True)
+def manifest_text(file: ManifestFile) -> str:
+    """Return the text of manifest.json in printable ASCII, which YAML can contain unchanged."""
+    payload = file.model_dump(mode="json", by_alias=True)
     return json.dumps(payload, indent=2, allow_nan=False).replace("\x7f", "\\u007f") + "\n"
 
 
-def promise(columns: Mapping[str, Any], chosen: Chosen) -> Promise:
-    """Return what a model says of a design, from its columns."""
-    known = [n for n, column in COLUMNS.items() if column.kind == "prediction" and columns.get(n) is not None]
-    distance = number(columns, "domain_distance")
+def make_promise(columns: Mapping[str, Any], selected: SelectedDesign) -> Promise:
+    """Return predictions and objectives of a design from its columns."""
+    names = [n for n, column in COLUMNS.items() if column.kind == "prediction" and columns.get(n) is not None]
+    distance = optional_float(columns, "domain_distance")
     return Promise(
-        predicted={name: Predicted(**_quantity(columns, name)) for name in known},
+        predicted={name: Predicted(**_quantity(columns, name)) for name in names},
         objectives={
             name: ShippedObjective(**_quantity(columns, name), direction=OBJECTIVES[name].direction)
-            for name in chosen.file.provenance.question.objectives
+            for name in selected.file.provenance.question.objectives
         },
-        is_extrapolated=is_extrapolation(columns),
+        is_extrapolated=is_outside_domain(columns),
         domain_distance=distance,
     )
 
 
-def _operating_point(chosen: Chosen, target: Target | None) -> OperatingPoint | None:
-    clock, volts = chosen.file.design.frequency_hz, chosen.file.design.voltage_v
+def _operating_point(selected: SelectedDesign, target: TargetDevice | None) -> OperatingPoint | None:
+    clock, volts = selected.file.design.frequency_hz, selected.file.design.voltage_v
     if clock is None:
         return None
     applied = None if target is None else AppliedPoint(
@@ -119,50 +121,52 @@ def _operating_point(chosen: Chosen, target: Target | None) -> OperatingPoint | 
 def _quantity(columns: Mapping[str, Any], name: str) -> dict[str, Any]:
     low, high = bounds(name)
     return {
-        "value": number(columns, name), "lo": number(columns, low), "hi": number(columns, high),
+        "value": optional_float(columns, name), "lo": optional_float(columns, low), "hi": optional_float(columns, high),
         "unit": COLUMNS[name].symbol,
     }  # fmt: skip
 
 
-def _not_checked(chosen: Chosen, *, network: ShippedNetwork | None, target: Target | None) -> Iterator[str]:
+def _not_checked(
+    selected: SelectedDesign, *, network: ShippedNetwork | None, target: TargetDevice | None
+) -> Iterator[str]:
     if network is None:
-        yield "no network is in this bundle: nothing has been pruned or quantized"
-    if chosen.file.provenance.question.live is None:
+        yield "the bundle has no network: nothing has been pruned or quantized"
+    if selected.file.provenance.question.live is None:
         yield "accuracy, latency, energy, power and size are predictions of a model, not measurements of your network"
     else:
-        yield "what is promised was measured when the study ran, not of the file in this bundle"
+        yield "the predictions were measured when the study ran, not with the file in this bundle"
     if network is not None:
-        yield from _of_network(chosen, network)
-    if chosen.file.design.frequency_hz is None:
-        yield "the study chose no clock: there is no script to set one"
+        yield from _network_remarks(selected, network)
+    if selected.file.design.frequency_hz is None:
+        yield "the study chose no clock: no script sets one"
     elif target is None:
-        yield "that your device offers this clock, and which voltage it needs for it, has not been looked up"
+        yield "whether your device has this clock, and the voltage it needs, has not been looked up"
     else:
-        yield from _of_target(target)
-    if chosen.file.provenance.model.name == "paper":
+        yield from _target_remarks(target)
+    if selected.file.provenance.model.name == "paper":
         yield "the model is fitted to the paper's ten samples: its accuracy does not transfer to another network"
-    if chosen.is_extrapolated:
-        yield "the design is EXTRAPOLATED: it lies outside the range in which the model has seen samples"
+    if selected.is_extrapolated:
+        yield "the design is EXTRAPOLATED: it is outside the range of the model's samples"
 
 
-def _of_network(chosen: Chosen, network: ShippedNetwork) -> Iterator[str]:
-    family, name = chosen.file.design.family, network.source.name
+def _network_remarks(selected: SelectedDesign, network: ShippedNetwork) -> Iterator[str]:
+    family, name = selected.file.design.family, network.source.name
     if family != name:
-        yield f"the model's samples are of '{family}'; that they are of the network '{name}' is not known"
-    measured = (chosen.file.provenance.model.model_extra or {}).get("network_sha256")
+        yield f"the model's samples are of '{family}': whether they are of the network '{name}' is unknown"
+    measured = (selected.file.provenance.model.model_extra or {}).get("network_sha256")
     if measured not in {None, network.source.sha256}:
         yield f"the study measured another network than '{name}': SHA-256 {str(measured)[:16]}..."
     if network.activations == "int8":
-        yield "activations are int8: that the samples were measured so is not known"
-    yield "the compressed network was loaded, but not run on labelled data: explorer verify does that"
+        yield "activations are int8: whether the samples were measured with int8 is unknown"
+    yield "the compressed network was loaded, but not run on labelled data (explorer verify runs it)"
     if network.energy_mac_mem is None:
-        yield "Eq. (1) was not computed: an input of the network leaves a length open"
+        yield "Eq. (1) was not computed: an input of the network has a dynamic length"
 
 
-def _of_target(target: Target) -> Iterator[str]:
-    yield f"the device ({target.title}) has not been looked at; the scripts check what it offers"
-    above = points_above(target)
-    if target.control == "cpufreq" and above is None:
-        yield "no overlay: the device's file does not tell what the device tree calls its operating points"
-    elif target.control == "cpufreq" and not above:
+def _target_remarks(target: TargetDevice) -> Iterator[str]:
+    yield f"the device ({target.title}) has not been accessed; the scripts check its clocks"
+    nodes = nodes_above_cap(target)
+    if target.control == "cpufreq" and nodes is None:
+        yield "no overlay: the device's file lacks the device-tree names of its operating points"
+    elif target.control == "cpufreq" and not nodes:
         yield "no overlay: the applied clock is the device's highest"

@@ -1,4 +1,4 @@
-"""The network of a bundle: compressed at the chosen R and D, sized by codec, its energy modelled."""
+"""Network of a bundle: compressed at the chosen R and D, with sizes by codec and modelled energy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,14 +9,20 @@ import numpy as np
 from explorer.deploy.bundle.schema import ModelledEnergy, ShippedDesign, ShippedNetwork, SourceNetwork
 from explorer.errors import UnknownName, WrongUsage
 from explorer.io.files import sha256
-from explorer.network.compression.compress import Compression, Recipe, codes_of, compressed_onnx, sizes
+from explorer.network.compression.compress import (
+    Compression,
+    Recipe,
+    compress_weights,
+    compressed_onnx,
+    compressed_sizes,
+)
 from explorer.network.compression.int8 import full_int8_onnx
 from explorer.network.compression.quantization import BITS, Container
 from explorer.network.compression.sizes import CODECS, Codec
 from explorer.network.graph.model import Network, load_network
 from explorer.network.graph.op_counts import count_operations
-from explorer.network.graph.session import Array, Session, open_session
-from explorer.network.measurement.labelled_data import LabelledData, feeds
+from explorer.network.graph.session import Array, Session, open_inference_session
+from explorer.network.measurement.labelled_data import LabelledData, make_feeds
 from explorer.network.measurement.technology import SHIPPED, Technology, load_technology, modelled_energy
 from explorer.pareto.decision.schema import LiveOrigin
 
@@ -25,15 +31,15 @@ NETWORK = "network.onnx"
 
 @dataclass(frozen=True, slots=True)
 class NetworkOptions:
-    """How the network is compressed besides R and D, sized, and its energy modelled.
+    """Options of compression (in addition to R and D), size and modelled energy of a network.
 
     Args:
-        codec: which size `size_bytes` is; None: as the study measured it, else deflate.
-        level: the memory level of Eq. (1).
-        technology: the table of Eq. (1).
-        per_tensor: prune each tensor by R alone; a study that measured so is followed without being told.
-        clip_to: clip codes to this container; None: as the study measured it, else nothing is clipped.
-        calibration: data on which int8 activations are set; None keeps them in float.
+        codec: codec of `size_bytes`; None: the study's, else deflate.
+        level: memory level of Eq. (1).
+        technology: technology table of Eq. (1).
+        per_tensor: prune the share R of each tensor; also used if the study measured so.
+        clip_to: clip codes to this container; None: the study's, else no clipping.
+        calibration: calibration data for int8 activations; None keeps them in float.
     """
 
     codec: Codec | None = None
@@ -44,21 +50,21 @@ class NetworkOptions:
     calibration: LabelledData | None = None
 
     @property
-    def says_nothing(self) -> bool:
-        """Whether no way of compressing is asked for."""
-        return not self.per_tensor and self.clip_to is None and self.calibration is None
+    def changes_compression(self) -> bool:
+        """True if an option changes how the network is compressed."""
+        return self.per_tensor or self.clip_to is not None or self.calibration is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A compressed network: what the manifest says of it, and the file."""
+    """A compressed network: its block of the manifest, and the bytes of its ONNX file."""
 
     network: ShippedNetwork
     onnx: bytes
 
 
-def as_measured(options: NetworkOptions, live: LiveOrigin | None) -> NetworkOptions:
-    """Return options that follow the study where they say nothing: what it measured is what is to be shipped."""
+def with_study_options(options: NetworkOptions, live: LiveOrigin | None) -> NetworkOptions:
+    """Return the options with unset values from the study, so that the bundle has the network that it measured."""
     study = live or LiveOrigin()
     return replace(
         options, codec=options.codec or study.codec, per_tensor=options.per_tensor or study.per_tensor,
@@ -66,30 +72,30 @@ def as_measured(options: NetworkOptions, live: LiveOrigin | None) -> NetworkOpti
     )  # fmt: skip
 
 
-def make_artifact(model: str | Path, design: ShippedDesign, *, options: NetworkOptions) -> Artifact:
-    """Compress a network by a design's R and D, and see that onnxruntime loads and runs what comes out.
+def build_artifact(model: str | Path, design: ShippedDesign, *, options: NetworkOptions) -> Artifact:
+    """Compress a network by a design's R and D, and check that onnxruntime loads and runs it.
 
     Raises:
         MissingPart: onnx is not installed.
-        WrongUsage: there is no such network, codec or memory level, or the design does not say R and D.
+        WrongUsage: the network, codec or memory level does not exist, or the design has no R or D.
         InvalidFile: the network, its calibration data or the technology table cannot be used.
-        OutOfRange: D is so small that int16 (int8, where activations are) does not hold the codes.
+        OutOfRange: a code does not fit int16 (int8 for int8 activations), because D is too small.
         MeasurementFailed: onnxruntime cannot load, run or quantize it.
     """
-    recipe, codec = recipe_of(design, options), options.codec or "deflate"
+    recipe, codec = make_recipe(design, options), options.codec or "deflate"
     if codec not in CODECS:
         raise UnknownName("codec", codec, CODECS)
     technology = load_technology(options.technology)
     if options.level not in technology.bit_j:
         raise UnknownName(technology.title, options.level, technology.bit_j)
     network = load_network(model)
-    compression = codes_of(network, recipe)
+    compression = compress_weights(network, recipe)
     onnx = _onnx(network, compression, calibration=options.calibration)
-    session = open_session(onnx, fold_weights=not recipe.full_int8)
-    made = _made_inputs(session)
-    if made is not None:
-        session.run(made)
-    by_codec = sizes(network, compression, onnx=onnx)
+    session = open_inference_session(onnx, fold_weights=not recipe.full_int8)
+    feeds = _zero_feeds(session)
+    if feeds is not None:
+        session.run(feeds)
+    by_codec = compressed_sizes(network, compression, onnx=onnx)
     block = ShippedNetwork(
         file=NETWORK,
         sha256=sha256(onnx),
@@ -104,22 +110,22 @@ def make_artifact(model: str | Path, design: ShippedDesign, *, options: NetworkO
         calibration_sha256=options.calibration.sha256 if options.calibration else None,
         sizes={name: by_codec.of(name) for name in CODECS},
         size_codec=codec,
-        energy_mac_mem=None if made is None else _energy(network, compression, technology, made=made,
+        energy_mac_mem=None if feeds is None else _energy(network, compression, technology, feeds=feeds,
                                                          level=options.level),
     )  # fmt: skip
     return Artifact(block, onnx)
 
 
-def recipe_of(design: ShippedDesign, options: NetworkOptions) -> Recipe:
-    """Return how a design's network is compressed.
+def make_recipe(design: ShippedDesign, options: NetworkOptions) -> Recipe:
+    """Return the compression recipe of a design.
 
     Raises:
-        WrongUsage: the design does not say R and D.
+        WrongUsage: the design has no R or D.
     """
     if design.pruning_ratio is None or design.quant_step is None:
-        lacking = [k for k in ("pruning_ratio", "quant_step") if getattr(design, k) is None]
+        missing = [k for k in ("pruning_ratio", "quant_step") if getattr(design, k) is None]
         raise WrongUsage(
-            f"design {design.design_id} does not say {' and '.join(lacking)}: nothing tells how to compress a network",
+            f"design {design.design_id} has no {' and no '.join(missing)}, which compression of a network needs",
             fix="deploy it without --model, or search these knobs too",
         )
     return Recipe(
@@ -131,14 +137,14 @@ def recipe_of(design: ShippedDesign, options: NetworkOptions) -> Recipe:
 def _onnx(network: Network, compression: Compression, *, calibration: LabelledData | None) -> bytes:
     if calibration is None:
         return compressed_onnx(network, compression)
-    source = open_session(network.model.SerializeToString())
-    return full_int8_onnx(network, compression, calibration=feeds(calibration, source.inputs))
+    source = open_inference_session(network.model.SerializeToString())
+    return full_int8_onnx(network, compression, calibration=make_feeds(calibration, source.inputs))
 
 
 def _energy(
-    network: Network, compression: Compression, technology: Technology, *, made: Mapping[str, Array], level: str
+    network: Network, compression: Compression, technology: Technology, *, feeds: Mapping[str, Array], level: str
 ) -> ModelledEnergy:
-    counts = count_operations(network.model, made)
+    counts = count_operations(network.model, feeds)
     return ModelledEnergy(
         value=modelled_energy(
             counts, technology, level=level,
@@ -150,8 +156,8 @@ def _energy(
     )  # fmt: skip
 
 
-def _made_inputs(session: Session) -> dict[str, Array] | None:
-    """Return zeros for one sample; None where an input leaves more than its batch open: a length cannot be guessed."""
+def _zero_feeds(session: Session) -> dict[str, Array] | None:
+    """Return zeros as input of one sample; None if a dimension other than the batch is dynamic."""
     if any(length is None for entry in session.inputs for length in entry.shape[1:]):
         return None
     if any(entry.dtype == np.object_ for entry in session.inputs):

@@ -1,94 +1,95 @@
-"""Placing a design on a device: the nearest clock of its own table, and what the study's model says there."""
+"""Place a design on a device: nearest clock of its table, and the study's predictions at that clock."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from explorer.deploy.bundle.selected import Chosen
-from explorer.deploy.device.target import Target
+from explorer.deploy.bundle.selected import SelectedDesign
+from explorer.deploy.device.target import TargetDevice
 from explorer.devices.device import DeviceFile, device_points, read_device
 from explorer.devices.operating_points import OperatingPoints
 from explorer.errors import InvalidFile, WrongUsage
-from explorer.models.evaluation import Problem
+from explorer.models.evaluation import Problem, make_problem
+from explorer.models.loading import load_evaluator
 from explorer.pareto.decision.device_point import Applied, apply_to
 from explorer.pareto.results.origin import locate_study_file, provenance_changes
 from explorer.problem.columns import own_knobs
 from explorer.problem.constraints import parse_constraint
+from explorer.problem.study import read_study
 from explorer.units import factor
-
-Load = Callable[[str], Problem]
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A device at the applied point, the design's columns there (None: not evaluated), and what is to be said of it."""
+    """A device at the applied operating point, the design's columns at it (None: not evaluated), and remarks."""
 
-    target: Target | None = None
-    there: Mapping[str, Any] | None = None
+    target: TargetDevice | None = None
+    applied_columns: Mapping[str, Any] | None = None
     remarks: tuple[str, ...] = ()
 
 
 def place_on_device(
-    chosen: Chosen, *, folder: Path, device: str | None, bin_name: str, load: Load, allow_extrapolation: bool
+    selected: SelectedDesign, *, folder: Path, device: str | None, bin_name: str, allow_extrapolation: bool
 ) -> Placement:
-    """Place a chosen configuration on the device that is named, or else on the one that it was chosen for.
+    """Place a chosen design on a device, or by default on the device that it was chosen for.
 
     Args:
-        chosen: the configuration.
-        folder: where its file lies, from which its study is looked for.
+        selected: the chosen design.
+        folder: folder of its file, relative to which its study file is located.
         device: name or file of the device.
-        bin_name: its speed bin.
-        load: loads a study with its model.
-        allow_extrapolation: take a point outside the model's domain as well.
+        bin_name: speed bin of the device.
+        allow_extrapolation: allow an operating point outside the model's domain.
 
     Raises:
-        WrongUsage: there is no such device, or the design has no clock.
-        InvalidFile: the device's file is not what it should be, or its bins leave a choice that was not made.
-        NoFeasibleDesign: at the device's point a constraint is not met, or the model extrapolates.
+        WrongUsage: the device does not exist, or the design has no clock.
+        InvalidFile: the device's file has faults, or has several speed bins and none is named.
+        NoFeasibleDesign: at the device's operating point a constraint is violated, or the model extrapolates.
     """
-    before = chosen.file.applied
-    if device is None and before is not None:
-        device, bin_name = before.device, bin_name or before.bin
+    applied = selected.file.applied
+    if device is None and applied is not None:
+        device, bin_name = applied.device, bin_name or applied.bin
     if device is None:
         return Placement()
-    clock = chosen.file.design.frequency_hz
+    clock = selected.file.design.frequency_hz
     if clock is None:
-        raise WrongUsage(f"design {chosen.file.design.design_id} has no clock to set", fix="leave --device out")
+        raise WrongUsage(f"design {selected.file.design.design_id} has no clock to set", fix="leave --device out")
     file, points = read_device(device), device_points(device, bin_name=bin_name)
     target = _target(device, bin_name, file, points=points, clock=clock)
-    if before is not None and before.device == device and before.design.get("frequency_hz") == target.clock_hz:
-        return Placement(target, before.design)
-    origin = chosen.file.provenance.model_dump(mode="json")
+    if applied is not None and applied.device == device and applied.design.get("frequency_hz") == target.clock_hz:
+        return Placement(target, applied.design)
+    origin = selected.file.provenance.model_dump(mode="json")
+    reasons: tuple[str, ...]
     try:
-        problem = load(locate_study_file(origin, folder=folder, asked=chosen.file.study))
-        changes = provenance_changes(origin, problem)
-        if changes:
-            return Placement(
-                target, None, tuple(f"not evaluated again at the applied clock: {said}" for said in changes)
-            )
-        there = _evaluated(chosen, points, problem=problem, allow_extrapolation=allow_extrapolation)
+        study = read_study(locate_study_file(origin, folder=folder, asked=selected.file.study))
+        problem = make_problem(study, load_evaluator(study))
+        reasons = provenance_changes(origin, problem)
+        if not reasons:
+            evaluated = _evaluate(selected, points, problem=problem, allow_extrapolation=allow_extrapolation)
+            return Placement(target, evaluated.design)
     except (WrongUsage, InvalidFile) as error:
-        return Placement(target, None, (f"not evaluated again at the applied clock: {error.problem.splitlines()[0]}",))
-    return Placement(target, there.design)
+        reasons = (error.problem.splitlines()[0],)
+    return Placement(target, None, tuple(f"not evaluated at the applied clock: {reason}" for reason in reasons))
 
 
-def _evaluated(chosen: Chosen, points: OperatingPoints, *, problem: Problem, allow_extrapolation: bool) -> Applied:
-    columns = {name: value for name, value in chosen.columns.items() if value is not None}
+def _evaluate(
+    selected: SelectedDesign, points: OperatingPoints, *, problem: Problem, allow_extrapolation: bool
+) -> Applied:
+    columns = {name: value for name, value in selected.columns.items() if value is not None}
     own = own_knobs(dict.fromkeys(columns))  # type: ignore[arg-type]
-    conditions = [parse_constraint(text, where="chosen.json", own=own) for text in chosen.file.rule.where]
+    conditions = [parse_constraint(text, where="chosen.json", own=own) for text in selected.file.rule.where]
     return apply_to(
         columns, problem=problem, points=points, conditions=conditions, allow_extrapolation=allow_extrapolation
     )
 
 
-def _target(device: str, bin_name: str, file: DeviceFile, *, points: OperatingPoints, clock: float) -> Target:
+def _target(device: str, bin_name: str, file: DeviceFile, *, points: OperatingPoints, clock: float) -> TargetDevice:
     index = int(points.nearest(clock))
     hertz = factor(file.frequency_unit, "Hz")
-    named = {(point.frequency * hertz, point.node) for point in file.points or ()}
+    nodes = {(point.frequency * hertz, point.node) for point in file.points or ()}
     clocks = sorted(set(points.frequency_hz))
-    return Target(
-        device=Path(device).stem,  # a path would tell where somebody keeps his files
+    return TargetDevice(
+        device=Path(device).stem,  # not the path, which may contain private folder names
         title=file.title or Path(device).stem,
         source=file.source,
         bin_name=bin_name,
@@ -97,10 +98,10 @@ def _target(device: str, bin_name: str, file: DeviceFile, *, points: OperatingPo
         clock_hz=points.frequency_hz[index],
         point=points.labels[index],
         opp_table=file.opp_table,
-        nodes=tuple(_node({node for frequency, node in named if frequency == each}) for each in clocks),
+        nodes=tuple(_node({node for frequency, node in nodes if frequency == each}) for each in clocks),
     )
 
 
 def _node(names: set[str]) -> str:
-    """Return the one name of a clock's node; chips of several bins may have several, and then none is known."""
+    """Return the node name of a clock, '' if it is not unique, as for chips with several speed bins."""
     return names.pop() if len(names) == 1 else ""

@@ -1,50 +1,59 @@
-"""The page for people in a bundle: its manifest in words."""
+"""README.txt of a bundle, and its Kubernetes ConfigMap, from the manifest."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from explorer.deploy.bundle.manifest import MANIFEST
-from explorer.deploy.bundle.schema import ManifestFile, Predicted, Promise
-from explorer.deploy.bundle.write import SUMS
+from explorer.deploy.bundle.schema import ManifestFile, Predicted
+from explorer.deploy.bundle.write import CHECKSUM_FILE
 from explorer.io.files import sha256
 from explorer.problem.columns import COLUMNS
 
 README = "README.txt"
+MAX_CONFIG_MAP_BYTES = 1 << 20  # the limit of Kubernetes: 1 MiB
 
 
-def readme(made: ManifestFile) -> str:
-    """Return the page."""
+def render_readme(manifest: ManifestFile) -> str:
+    """Return the text of README.txt."""
     lines = [
-        f"A configuration chosen by explorer {made.explorer_version} from study '{made.study}'.",
-        f"Why: design {made.design.design_id}: {made.rule.text}",
-        *[f"Condition: {text}" for text in made.rule.where],
+        f"A configuration chosen by explorer {manifest.explorer_version} from study '{manifest.study}'.",
+        f"Why: design {manifest.design.design_id}: {manifest.rule.text}",
+        *[f"Condition: {text}" for text in manifest.rule.where],
         "",
-        *_configuration(made),
-        *_network(made),
+        *_configuration(manifest),
+        *_network(manifest),
         "",
-        _basis(made),
-        *_promise(Promise(predicted=made.predicted, objectives=made.objectives, is_extrapolated=made.is_extrapolated)),
-        *(["", "The same at the applied clock:", *_promise(made.applied)] if made.applied else []),
+        _basis(manifest),
+        *_promise({**manifest.predicted, **manifest.objectives}),
+        *(
+            [
+                "",
+                "The same at the applied clock:",
+                *_promise({**manifest.applied.predicted, **manifest.applied.objectives}),
+            ]
+            if manifest.applied
+            else []
+        ),
         "",
-        *(["Files:", *[f"  {name}: {text}" for name, text in made.files.items()], ""] if made.files else []),
+        *(["Files:", *[f"  {name}: {text}" for name, text in manifest.files.items()], ""] if manifest.files else []),
         "What has NOT been checked:",
-        *[f"  - {text}" for text in made.not_checked],
+        *[f"  - {text}" for text in manifest.not_checked],
         "",
-        f"{MANIFEST} holds all of this with every digit, and where it comes from (its schema: explorer schema deploy).",
-        f"Check that nothing was changed, in this folder: sha256sum -c {SUMS}",
-        "Check the promise against the real thing: explorer verify FOLDER --data VALIDATION.npz",
+        f"{MANIFEST} has all values with all digits, and their provenance (schema: explorer schema deploy).",
+        f"Check that no file was changed, in this folder: sha256sum -c {CHECKSUM_FILE}",
+        "Check the predictions by measurement: explorer verify FOLDER --data VALIDATION.npz",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _basis(made: ManifestFile) -> str:
-    if made.provenance.question.live is None:
-        return "Predicted, with the interval in which 90 % of new measurements are expected:"
-    return "Measured by the study; of accuracy with its 95 % Wilson interval:"
+def _basis(manifest: ManifestFile) -> str:
+    if manifest.provenance.question.live is None:
+        return "Predicted, with the interval that is expected to contain 90 % of new measurements:"
+    return "Measured by the study; accuracy with its 95 % Wilson interval:"
 
 
-def _configuration(made: ManifestFile) -> Iterator[str]:
-    design, point = made.design, made.operating_point
+def _configuration(manifest: ManifestFile) -> Iterator[str]:
+    design, point = manifest.design, manifest.operating_point
     yield f"Network family         {design.family}"
     if design.pruning_ratio is not None:
         yield f"Pruning ratio R        {design.pruning_ratio:.6g}"
@@ -63,18 +72,18 @@ def _configuration(made: ManifestFile) -> Iterator[str]:
         yield f"(assumed voltage       {volts}; never an instruction to set a voltage)"
 
 
-def _network(made: ManifestFile) -> Iterator[str]:
-    if made.network is None:
+def _network(manifest: ManifestFile) -> Iterator[str]:
+    if manifest.network is None:
         return
-    network = made.network
+    network = manifest.network
     yield ""
     yield f"Network                {network.file}, made from '{network.source.name}' (SHA-256 {network.source.sha256})"
     yield f"  zero weights R_eff   {network.r_effective:.6g}"
-    yield f"  pruned               {'each tensor by R alone' if network.per_tensor else 'all tensors together'}"
+    yield f"  pruned               {'share R of each tensor' if network.per_tensor else 'all tensors together'}"
     clipped = f"clipped to {network.clip}: {network.n_clipped}" if network.clip else "none clipped"
     yield f"  codes                {network.container}, {clipped}"
     if network.calibration_sha256:
-        yield f"  activations          int8, set on data with SHA-256 {network.calibration_sha256}"
+        yield f"  activations          int8, calibrated on data with SHA-256 {network.calibration_sha256}"
     sizes = ", ".join(f"{codec} {n:,}" for codec, n in network.sizes.items())
     yield f"  bytes by codec       {sizes}"
     if network.energy_mac_mem:
@@ -82,8 +91,8 @@ def _network(made: ManifestFile) -> Iterator[str]:
         yield f"  Eq. (1), modelled    {energy.value:.4g} J ({energy.technology}, every access to {energy.level})"
 
 
-def _promise(said: Promise) -> Iterator[str]:
-    for name, quantity in {**said.predicted, **said.objectives}.items():
+def _promise(quantities: Mapping[str, Predicted]) -> Iterator[str]:
+    for name, quantity in quantities.items():
         yield f"  {COLUMNS[name].label}: {_text(name, quantity)}"
 
 
@@ -94,21 +103,18 @@ def _text(name: str, quantity: Predicted) -> str:
     return f"{text(quantity.value)} ({text(quantity.lo)} to {text(quantity.hi)})"
 
 
-MAX_CONFIG_MAP_BYTES = 1 << 20  # what Kubernetes keeps of one
+def render_config_map(text: str, *, title: str) -> str:
+    """Return the immutable Kubernetes ConfigMap of a manifest, as YAML.
 
-
-def config_map(manifest: str, *, title: str) -> str:
-    """Return the ConfigMap as YAML.
-
-    Its name tells its content, because an immutable one can only be replaced by another. Every character of the
-    manifest is printable ASCII, so that a block of YAML holds it as it is.
+    Its name contains a hash of the content: an immutable ConfigMap cannot be updated, only replaced. The manifest is
+    printable ASCII, so that a YAML block scalar contains it unchanged.
 
     Args:
-        manifest: the text of manifest.json.
-        title: what it is of, for people.
+        text: text of manifest.json, printable ASCII.
+        title: title of the bundle.
     """
-    digest = sha256(manifest)
-    block = "".join(f"    {line}\n" for line in manifest.splitlines())
+    digest = sha256(text)
+    block = "".join(f"    {line}\n" for line in text.splitlines())
     return (
         "apiVersion: v1\nkind: ConfigMap\nmetadata:\n"
         f"  name: explorer-{digest[:16]}\n"

@@ -1,4 +1,4 @@
-"""The file that says what a deployment bundle is (manifest.json), as `explorer deploy` writes it."""
+"""Schema of the manifest of a deployment bundle (manifest.json), as `explorer deploy` writes it."""
 
 from typing import Annotated, Literal
 
@@ -7,143 +7,143 @@ from pydantic import Field
 from explorer.io.declarations import Declaration
 from explorer.pareto.decision.schema import Origin, RuleFile, Sha256
 
-# No path: what a bundle names lies in it.
+# A file name without a path: every named file is in the bundle.
 FILE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,150}$"
 
 
 class ShippedDesign(Declaration):
-    """How the network is to be compressed."""
+    """Knobs of the compression of the network."""
 
-    design_id: int = Field(description="its number in its study")
+    design_id: int = Field(description="number of the design in its study")
     family: str = Field(description="the network family")
     pruning_ratio: float | None = Field(None, description="pruning ratio R, Eq. (4): share of the weights to remove")
     quant_step: float | None = Field(None, description="quantization step D, Eq. (5), in units of the weights")
-    knobs: dict[str, bool | float | str | None] = Field(default_factory=dict, description="knobs of the study's own")
+    knobs: dict[str, bool | float | str | None] = Field(default_factory=dict, description="further knobs of the study")
 
 
 class SourceNetwork(Declaration):
-    """The network that was compressed."""
+    """The source network, before compression."""
 
-    name: str = Field(description="its file's name without the ending")
-    sha256: Sha256 = Field(description="of the file as it was read")
-    n_bytes: int = Field(ge=0, description="the file's size")
-    n_weights: int = Field(ge=0, description="how many weights were pruned and quantized")
+    name: str = Field(description="file name without suffix")
+    sha256: Sha256 = Field(description="SHA-256 of the file as read")
+    n_bytes: int = Field(ge=0, description="size of the file")
+    n_weights: int = Field(ge=0, description="number of weights that were pruned and quantized")
 
 
 class ModelledEnergy(Declaration):
-    """Eq. (1) for one run under a declared technology: a model, no measurement."""
+    """Energy of one run by Eq. (1) for a declared technology: modelled, not measured."""
 
-    value: float = Field(ge=0, description="energy of one run, in joule")
+    value: float = Field(ge=0, description="energy of one run, in joules")
     basis: Literal["modelled"] = Field(description="nothing was measured")
-    equation: str = Field(description="which")
-    technology: str = Field(description="the table of pJ per MAC and per access")
-    level: str = Field(description="the memory level that every access goes to")
+    equation: str = Field(description="the equation")
+    technology: str = Field(description="title of the table of pJ per MAC and per access")
+    level: str = Field(description="memory level of all accesses")
     n_macs: int = Field(ge=0, description="multiply-accumulates of one run")
     n_accesses: int = Field(ge=0, description="memory accesses of one run, in elements")
-    uncounted: tuple[str, ...] = Field(description="operators whose multiply-accumulates are not known")
+    uncounted: tuple[str, ...] = Field(description="operators whose multiply-accumulates could not be counted")
 
 
 class ShippedNetwork(Declaration):
     """The compressed network in the bundle."""
 
-    file: str = Field(pattern=FILE_NAME, description="its file in the bundle")
-    sha256: Sha256 = Field(description="of that file")
-    source: SourceNetwork = Field(description="what it was made from")
-    r_effective: float = Field(ge=0, le=1, description="share of weights that are zero, pruned or rounded away")
-    n_clipped: int = Field(ge=0, description="how many codes were clipped")
-    container: Literal["int4", "int8", "int16"] = Field(description="the widest container of its codes")
-    per_tensor: bool = Field(False, description="each tensor was pruned by R alone, instead of all together")
-    clip: Literal["int4", "int8", "int16"] | None = Field(None, description="what codes were clipped to; null: nothing")
-    activations: Literal["float32", "int8"] = Field("float32", description="what is computed with")
-    calibration_sha256: Sha256 | None = Field(None, description="of the data that int8 activations were set on")
-    sizes: dict[Literal["file", "dense", "deflate", "entropy"], int] = Field(description="bytes by codec")
-    size_codec: Literal["file", "dense", "deflate", "entropy"] = Field(description="the one that size_bytes means here")
-    energy_mac_mem: ModelledEnergy | None = Field(None, description="Eq. (1); null where it could not be counted")
+    file: str = Field(pattern=FILE_NAME, description="name of the file in the bundle")
+    sha256: Sha256 = Field(description="SHA-256 of that file")
+    source: SourceNetwork = Field(description="the source network")
+    r_effective: float = Field(ge=0, le=1, description="share of weights that are zero, pruned or rounded to zero")
+    n_clipped: int = Field(ge=0, description="number of clipped codes")
+    container: Literal["int4", "int8", "int16"] = Field(description="widest container of the codes")
+    per_tensor: bool = Field(False, description="the share R of each tensor was pruned, not of all tensors together")
+    clip: Literal["int4", "int8", "int16"] | None = Field(None, description="container of clipped codes; null: none")
+    activations: Literal["float32", "int8"] = Field("float32", description="number format of the activations")
+    calibration_sha256: Sha256 | None = Field(None, description="SHA-256 of the calibration data of int8 activations")
+    sizes: dict[Literal["file", "dense", "deflate", "entropy"], int] = Field(description="sizes in bytes, by codec")
+    size_codec: Literal["file", "dense", "deflate", "entropy"] = Field(description="codec of size_bytes")
+    energy_mac_mem: ModelledEnergy | None = Field(None, description="Eq. (1); null if it could not be counted")
 
 
 class AskedPoint(Declaration):
-    """The operating point that was asked for."""
+    """The operating point that the study chose."""
 
     frequency_hz: Annotated[float, Field(gt=0)] = Field(description="clock that the study chose, in hertz")
 
 
 class AppliedPoint(Declaration):
-    """The device's own point with the nearest clock, which the bundle's scripts set."""
+    """The device's operating point with the nearest clock, which the bundle's scripts set."""
 
     device: str = Field(description="name or file of the device")
-    title: str = Field(description="the device for people")
-    source: str = Field(description="where its table comes from")
-    bin: str = Field(description="its speed bin; empty where it has none")
-    point: str = Field(description="the operating point's name")
-    control: Literal["cpufreq", "devfreq", "nvidia-smi"] = Field(description="what sets its clock")
-    frequency_hz: Annotated[float, Field(gt=0)] = Field(description="clock to run at, in hertz")
-    clocks_hz: tuple[Annotated[float, Field(gt=0)], ...] = Field(description="all clocks of its table")
+    title: str = Field(description="full name of the device")
+    source: str = Field(description="source of its table")
+    bin: str = Field(description="speed bin; empty if it has none")
+    point: str = Field(description="name of the operating point")
+    control: Literal["cpufreq", "devfreq", "nvidia-smi"] = Field(description="interface that sets its clock")
+    frequency_hz: Annotated[float, Field(gt=0)] = Field(description="clock to set, in hertz")
+    clocks_hz: tuple[Annotated[float, Field(gt=0)], ...] = Field(description="all clocks of its table, in hertz")
 
 
 class AssumedPoint(Declaration):
-    """What the predictions assume of the supply; information, never an instruction to set a voltage."""
+    """Supply voltage assumed by the predictions: for information, never an instruction to set a voltage."""
 
-    voltage_v: Annotated[float, Field(gt=0)] = Field(description="supply voltage that the predictions assume, in volt")
-    note: str = Field(description="why it is no instruction")
+    voltage_v: Annotated[float, Field(gt=0)] = Field(description="supply voltage that the predictions assume, in volts")
+    note: str = Field(description="why it must not be set")
 
 
 class OperatingPoint(Declaration):
-    """The clock that was asked for, the one that is applied, and the voltage that the predictions assume."""
+    """The requested clock, the applied clock, and the voltage that the predictions assume."""
 
-    asked: AskedPoint = Field(description="what the study chose")
-    applied: AppliedPoint | None = Field(None, description="what the device offers; null where no device was named")
-    information: AssumedPoint | None = Field(None, description="not to be set")
+    asked: AskedPoint = Field(description="the point that the study chose")
+    applied: AppliedPoint | None = Field(None, description="the device's nearest point; null if no device was named")
+    information: AssumedPoint | None = Field(None, description="the assumed voltage, which must not be set")
 
 
 class Predicted(Declaration):
-    """A predicted quantity in SI, with the interval in which 90 % of new measurements are expected (null: unknown)."""
+    """A predicted quantity in SI units, with its 90 % prediction interval (null: unknown)."""
 
-    value: float = Field(description="at the mode of the posterior")
-    lo: float | None = Field(None, description="lower end")
-    hi: float | None = Field(None, description="upper end")
-    unit: str = Field(description="SI unit; empty for a pure number")
+    value: float = Field(description="value at the mode of the posterior")
+    lo: float | None = Field(None, description="lower end of the interval")
+    hi: float | None = Field(None, description="upper end of the interval")
+    unit: str = Field(description="SI unit; empty for a dimensionless number")
 
 
 class ShippedObjective(Predicted):
     """An objective of the study."""
 
-    direction: Literal["minimize", "maximize"] = Field(description="what was asked")
+    direction: Literal["minimize", "maximize"] = Field(description="direction of optimization")
 
 
 class Promise(Declaration):
-    """What the study's model says of a design at one operating point."""
+    """Predictions of the study's model for a design at one operating point."""
 
-    predicted: dict[str, Predicted] = Field(description="what the model predicts, by column")
-    objectives: dict[str, ShippedObjective] = Field(description="what was asked, in order")
-    is_extrapolated: bool = Field(description="whether the model was asked outside its domain")
-    domain_distance: float | None = Field(None, description="how far outside the samples' range, in its widths")
+    predicted: dict[str, Predicted] = Field(description="predictions by column")
+    objectives: dict[str, ShippedObjective] = Field(description="objectives of the study, in order")
+    is_extrapolated: bool = Field(description="whether the design is outside the model's domain")
+    domain_distance: float | None = Field(None, description="distance to the samples' range, in widths of it")
 
 
 class ManifestFile(Declaration):
-    """A deployment bundle: what is to be run, what was promised of it, and where that comes from."""
+    """Manifest of a deployment bundle: compressed network, operating point, predictions and provenance."""
 
-    schema_: Literal["explorer.deploy/1"] = Field(alias="schema", description="the kind of this file")
-    explorer_version: str = Field(description="the version that wrote it")
-    study: str = Field(description="the study's name")
-    rule: RuleFile = Field(description="why this configuration")
-    design: ShippedDesign = Field(description="how to compress the network")
-    network: ShippedNetwork | None = Field(None, description="the compressed network; null where there is none")
-    operating_point: OperatingPoint | None = Field(None, description="at which clock to run it; null: none was chosen")
-    predicted: dict[str, Predicted] = Field(description="what the model predicts at the asked point, by column")
-    objectives: dict[str, ShippedObjective] = Field(description="what was asked, in order, at the asked point")
-    is_extrapolated: bool = Field(description="whether the model was asked outside its domain")
-    domain_distance: float | None = Field(None, description="how far outside the samples' range, in its widths")
-    applied: Promise | None = Field(None, description="the same at the applied point; null: not evaluated there")
+    schema_: Literal["explorer.deploy/1"] = Field(alias="schema", description="schema of this file")
+    explorer_version: str = Field(description="version of explorer that wrote it")
+    study: str = Field(description="name of the study")
+    rule: RuleFile = Field(description="rule by which the design was chosen")
+    design: ShippedDesign = Field(description="knobs of the chosen design")
+    network: ShippedNetwork | None = Field(None, description="the compressed network; null if the bundle has none")
+    operating_point: OperatingPoint | None = Field(None, description="clock to run at; null: the study chose none")
+    predicted: dict[str, Predicted] = Field(description="predictions at the requested point, by column")
+    objectives: dict[str, ShippedObjective] = Field(description="objectives at the requested point, in order")
+    is_extrapolated: bool = Field(description="whether the design is outside the model's domain")
+    domain_distance: float | None = Field(None, description="distance to the samples' range, in widths of it")
+    applied: Promise | None = Field(None, description="predictions at the applied point; null: not evaluated")
     files: dict[Annotated[str, Field(pattern=FILE_NAME)], str] = Field(
-        default_factory=dict, description="the bundle's other files, and what each is for"
+        default_factory=dict, description="other files of the bundle, with their purposes"
     )
-    not_checked: tuple[str, ...] = Field(description="what nobody has checked yet")
-    chosen_sha256: Sha256 = Field(description="of the chosen.json that this bundle was made from")
-    provenance: Origin = Field(description="where the design and its predictions come from")
+    not_checked: tuple[str, ...] = Field(description="assumptions that have not been checked")
+    chosen_sha256: Sha256 = Field(description="SHA-256 of the chosen.json of this bundle")
+    provenance: Origin = Field(description="origin of the design and its predictions")
 
     @property
     def promise(self) -> Promise:
-        """What is promised where the bundle runs: at the applied point where that was evaluated, else as asked."""
+        """Predictions at the applied point if they were evaluated, else at the requested point."""
         return self.applied or Promise(
             predicted=self.predicted, objectives=self.objectives, is_extrapolated=self.is_extrapolated,
             domain_distance=self.domain_distance,

@@ -1,4 +1,4 @@
-"""A bundle on the disk: written beside its place and moved there in one step, or not at all."""
+"""Atomic writing of a bundle: a temporary folder is renamed into place in one step."""
 
 import shutil
 import tempfile
@@ -9,47 +9,50 @@ from pathlib import Path
 from explorer.errors import ExplorerError, WrongUsage
 from explorer.io.files import MAX_DECLARATION_BYTES, cannot_write, read_text, sha256, write_bytes
 
-SUMS = "SHA256SUMS"
+CHECKSUM_FILE = "SHA256SUMS"
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A written bundle: its folder and the names of its files."""
+    """A written bundle: folder and file names."""
 
     folder: Path
     names: tuple[str, ...]
 
 
-def with_sums(files: Mapping[str, str | bytes]) -> dict[str, bytes]:
-    """Return files with the list of their SHA-256, as `sha256sum -c` reads it."""
+def with_checksums(files: Mapping[str, str | bytes]) -> dict[str, bytes]:
+    """Return the files and their SHA256SUMS, in the format of `sha256sum -c`."""
     contents = {name: file.encode() if isinstance(file, str) else file for name, file in files.items()}
-    return {**contents, SUMS: "".join(f"{sha256(content)}  {name}\n" for name, content in contents.items()).encode()}
+    return {
+        **contents,
+        CHECKSUM_FILE: "".join(f"{sha256(content)}  {name}\n" for name, content in contents.items()).encode(),
+    }
 
 
 def write_bundle(contents: Mapping[str, bytes], folder: Path, *, force: bool) -> Bundle:
-    """Write files as a new folder: whoever looks sees the whole bundle, the one before, or none.
+    """Write files as a new folder: a reader sees the complete new bundle, the previous one, or none.
 
     Args:
-        contents: the files by name.
-        folder: where.
-        force: replace a bundle that is already there; a folder with anything else in it is never replaced.
+        contents: files by name.
+        folder: folder of the bundle.
+        force: replace an existing bundle; a folder with any other file in it is never replaced.
 
     Raises:
-        WrongUsage: the folder exists, holds what is not ours, or cannot be written.
+        WrongUsage: the folder exists, has files of no bundle, or cannot be written.
     """
-    check_place(folder, force=force)
-    place = folder.absolute()
+    ensure_replaceable(folder, force=force)
+    path = folder.absolute()
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     except OSError as error:
         raise cannot_write(folder, error) from None
     try:
-        made = work / "new"
-        made.mkdir()
+        new = work / "new"
+        new.mkdir()
         for name, content in contents.items():
-            write_bytes(made / name, content)
-        _put(made, place, aside=work / "old")
+            write_bytes(new / name, content)
+        _replace(path, new, backup=work / "old")
     except OSError as error:
         raise cannot_write(folder, error) from None
     finally:
@@ -57,22 +60,22 @@ def write_bundle(contents: Mapping[str, bytes], folder: Path, *, force: bool) ->
     return Bundle(folder, tuple(contents))
 
 
-def _put(made: Path, place: Path, *, aside: Path) -> None:
+def _replace(path: Path, new: Path, *, backup: Path) -> None:
     try:
-        if place.exists():
-            place.rename(aside)
-        made.rename(place)
-    except BaseException:  # Ctrl-C between the two steps must not cost the bundle that was there
-        if aside.exists() and not place.exists():
-            aside.rename(place)
+        if path.exists():
+            path.rename(backup)
+        new.rename(path)
+    except BaseException:  # Ctrl-C between the two renames must not lose the previous bundle
+        if backup.exists() and not path.exists():
+            backup.rename(path)
         raise
 
 
-def check_place(folder: Path, *, force: bool) -> None:
-    """Make sure that a bundle may be put there.
+def ensure_replaceable(folder: Path, *, force: bool) -> None:
+    """Raise unless the folder does not exist, or `force` is set and it has only files of a bundle.
 
     Raises:
-        WrongUsage: the folder exists and may not be replaced, or holds what is not ours.
+        WrongUsage: the folder must not be replaced.
     """
     if not folder.exists() and not folder.is_symlink():
         return
@@ -80,17 +83,17 @@ def check_place(folder: Path, *, force: bool) -> None:
         raise WrongUsage(f"{folder}: exists and is not a folder", fix="choose another name with -o")
     if not force:
         raise WrongUsage(f"{folder}: exists already", fix="choose another name with -o, or replace it with --force")
-    strangers = sorted({path.name for path in folder.iterdir()} - _listed(folder))
-    if strangers:
-        shown = ", ".join(strangers[:5]) + (", ..." if len(strangers) > 5 else "")
-        raise WrongUsage(f"{folder}: --force replaces bundles only, and this folder holds what is not of one: {shown}",
-                         fix="choose another name with -o, or move these away")  # fmt: skip
+    foreign = sorted({path.name for path in folder.iterdir()} - _listed_names(folder))
+    if foreign:
+        names = ", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else "")
+        raise WrongUsage(f"{folder}: --force replaces bundles only, and this folder has other files: {names}",
+                         fix="choose another name with -o, or move these files")  # fmt: skip
 
 
-def _listed(folder: Path) -> set[str]:
-    """Return the names that a bundle's own list of checksums tells of, with the list's; none where there is no list."""
+def _listed_names(folder: Path) -> set[str]:
+    """Return the file names in SHA256SUMS and its own name; an empty set if the file cannot be read."""
     try:
-        lines = read_text(folder / SUMS, max_bytes=MAX_DECLARATION_BYTES).splitlines()
+        lines = read_text(folder / CHECKSUM_FILE, max_bytes=MAX_DECLARATION_BYTES).splitlines()
     except ExplorerError:
         return set()
-    return {SUMS, *(line.partition("  ")[2] for line in lines)}
+    return {CHECKSUM_FILE, *(line.partition("  ")[2] for line in lines)}

@@ -1,1 +1,1 @@
-"""Device."""
+"""Target device: operating point, clock scripts, device-tree overlay."""

@@ -1,15 +1,15 @@
-"""Scripts that set a device's clock and restore the former one: dry runs unless told otherwise, never a voltage."""
+"""Shell scripts that set and restore a device's clock (dry run by default, never a voltage), and its overlay."""
 
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from explorer.deploy.device.target import Control, Target
+from explorer.deploy.device.target import Control, TargetDevice
 
 _PARTS = Path(__file__).parent.parent / "sh"
 _USAGE = "usage: sh {name} [--apply] [--policy NAME] [--sysfs ROOT] [--state FILE]"
 _USAGE_NVIDIA = "usage: sh {name} [--apply] [--gpu N]"
-# Which files of Linux set a clock, and in which unit they count.
+# Files in sysfs that set a clock, and their unit (Linux: admin-guide/pm/cpufreq, ABI/testing/sysfs-class-devfreq).
 SYSFS: Mapping[Control, Mapping[str, str]] = {
     "cpufreq": {
         "PARENT": "devices/system/cpu/cpufreq", "LISTED": "scaling_available_frequencies",
@@ -24,22 +24,22 @@ SYSFS: Mapping[Control, Mapping[str, str]] = {
 _HERTZ: Mapping[Control, int] = {"cpufreq": 1_000, "devfreq": 1, "nvidia-smi": 1_000_000}
 
 
-def counted(hertz: float, control: Control) -> int:
-    """Return a clock as what sets it counts: cpufreq in whole kHz, devfreq in Hz, nvidia-smi in whole MHz.
+def to_driver_units(hertz: float, control: Control) -> int:
+    """Return a clock in the unit of its interface: kHz for cpufreq, Hz for devfreq, MHz for nvidia-smi.
 
-    Linux divides by 1000 and drops the rest.
+    Linux divides by 1000 and truncates, and so does this function.
     """
     return round(hertz) // _HERTZ[control]
 
 
-def scripts(target: Target) -> dict[str, str]:
-    """Return the scripts for a device, by file name: one that applies its clock, one that undoes that."""
+def render_scripts(target: TargetDevice) -> dict[str, str]:
+    """Return the scripts of a device by file name: one sets its clock, one restores the previous clock."""
     if target.control == "nvidia-smi":
-        clock = {"CLOCK": str(counted(target.clock_hz, target.control))}
+        clock = {"CLOCK": str(to_driver_units(target.clock_hz, target.control))}
         return {name: _script(name, ("common", "nvidia"), {"USAGE": _USAGE_NVIDIA.format(name=name), **clock}, target)
                 for name in ("apply-nvidia.sh", "undo-nvidia.sh")}  # fmt: skip
-    table = " ".join(str(counted(hertz, target.control)) for hertz in target.clocks_hz)
-    clock = {"CLOCK": str(counted(target.clock_hz, target.control)), "TABLE": table}
+    table = " ".join(str(to_driver_units(hertz, target.control)) for hertz in target.clocks_hz)
+    clock = {"CLOCK": str(to_driver_units(target.clock_hz, target.control)), "TABLE": table}
     return {
         name: _script(
             name,
@@ -51,14 +51,14 @@ def scripts(target: Target) -> dict[str, str]:
     }
 
 
-def _script(name: str, parts: tuple[str, ...], settings: Mapping[str, str], target: Target) -> str:
-    """Return one script: its settings, then the parts that read them."""
+def _script(name: str, parts: tuple[str, ...], settings: Mapping[str, str], target: TargetDevice) -> str:
+    """Return one script: its settings, then the shell parts that read them."""
     bodies = [(_PARTS / f"{part}.sh").read_text(encoding="utf-8") for part in (*parts, Path(name).stem)]
     used = {key: value for key, value in settings.items() if any(f"${key}" in body for body in bodies)}
     lines = [
         "#!/bin/sh",
         f"# {'Sets' if name.startswith('apply') else 'Restores'} a clock through {target.control}.",
-        "# A dry run unless --apply is given. No voltage is set: the device takes the one of its own table.",
+        "# A dry run unless --apply is given. No voltage is set: the device uses the one of its own table.",
         "set -eu",
         "",
         *[f"{key}={shlex.quote(value)}" for key, value in used.items()],
@@ -66,21 +66,21 @@ def _script(name: str, parts: tuple[str, ...], settings: Mapping[str, str], targ
     return "\n".join(lines) + "\n" + "".join(bodies)
 
 
-def points_above(target: Target) -> list[str] | None:
-    """Return the nodes of the operating points above the applied one; None where the tree's names are not known."""
-    above = [node for hertz, node in zip(target.clocks_hz, target.nodes, strict=True) if hertz > target.clock_hz]
-    return above if target.opp_table and all(above) else None
+def nodes_above_cap(target: TargetDevice) -> list[str] | None:
+    """Return the nodes of the operating points above the applied one; None if their names are unknown."""
+    nodes = [node for hertz, node in zip(target.clocks_hz, target.nodes, strict=True) if hertz > target.clock_hz]
+    return nodes if target.opp_table and all(nodes) else None
 
 
-def overlay(target: Target) -> str:
-    """Return the overlay's source, for `dtc -@`; '' where there is nothing above, or the tree's names are not known.
+def render_overlay(target: TargetDevice) -> str:
+    """Return the source of the device-tree overlay, for `dtc -@`; '' if no point is above or names are unknown.
 
-    Linux passes over operating points whose node has status = "disabled".
+    Linux ignores operating points whose node has status = "disabled".
     """
-    above = points_above(target)
-    if not above:
+    names = nodes_above_cap(target)
+    if not names:
         return ""
-    nodes = "\n".join(f'\t{node} {{\n\t\tstatus = "disabled";\n\t}};\n' for node in above)
+    nodes = "\n".join(f'\t{node} {{\n\t\tstatus = "disabled";\n\t}};\n' for node in names)
     return (
         "/dts-v1/;\n/plugin/;\n\n"
         f"/* Caps the clock at {target.clock_hz / 1e6:.10g} MHz. Build: dtc -@ -I dts -O dtb -o cap.dtbo cap.dts */\n"

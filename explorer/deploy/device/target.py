@@ -1,4 +1,4 @@
-"""The device that a bundle is for: its own clocks, the one that is applied, and by which means it takes one."""
+"""The device of a bundle: its clocks, the applied clock, and the interface that sets it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,20 +7,20 @@ Control = Literal["cpufreq", "devfreq", "nvidia-smi"]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A device at one of its own operating points.
+class TargetDevice:
+    """A device at one of its operating points.
 
     Args:
         device: the name or file that the user gave.
-        title: the device for people.
-        source: where its table comes from.
-        bin_name: the speed bin, '' where the table has none.
-        control: what sets its clock.
-        clocks_hz: all clocks of its table, rising.
-        clock_hz: the applied one, of these.
-        point: the operating point's name.
-        opp_table: the label of its operating points in the device tree, '' where not known.
-        nodes: the names of their nodes there, one for each clock; '' where not known.
+        title: full name of the device.
+        source: source of its table.
+        bin_name: speed bin, '' if the table has none.
+        control: interface that sets its clock.
+        clocks_hz: all clocks of its table in hertz, ascending.
+        clock_hz: the applied clock, one of these.
+        point: name of the operating point.
+        opp_table: label of the operating-point table in the device tree, '' if unknown.
+        nodes: names of its nodes in the device tree, one per clock; '' if unknown.
     """
 
     device: str

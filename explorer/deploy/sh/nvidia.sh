@@ -16,5 +16,5 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-case $gpu in '' | *[!0-9]*) fail 2 "'$gpu' is no number of a GPU" "$USAGE" ;; esac
-command -v nvidia-smi >/dev/null || fail 3 "nvidia-smi is not here" "run this where the GPU and its driver are"
+case $gpu in '' | *[!0-9]*) fail 2 "'$gpu' is not a GPU number" "$USAGE" ;; esac
+command -v nvidia-smi >/dev/null || fail 3 "nvidia-smi is not installed" "run this on the machine with the GPU and its driver"

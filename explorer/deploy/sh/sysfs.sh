@@ -1,14 +1,14 @@
 
-words() { # the words of a file, one space between them
+words() { # print the words of a file, separated by single spaces
     tr -s ' \t\n' '   ' <"$1" | sed 's/  */ /g; s/^ //; s/ $//'
 }
 
-put() { # value, file; tells whether the file then shows it
+put() { # arguments: value, file; succeeds if the file then has the value
     [ "$(cat "$2")" != "$1" ] || return 0
     { printf '%s\n' "$1" >"$2"; } 2>/dev/null && [ "$(cat "$2")" = "$1" ]
 }
 
-set_both() { # folder, lowest, highest; in the order in which lowest <= highest at every moment
+set_both() { # arguments: folder, lowest, highest; writes in the order that keeps lowest <= highest
     if [ "$3" -ge "$(cat "$1/$LOWEST")" ]; then
         put "$3" "$1/$HIGHEST" && put "$2" "$1/$LOWEST"
     else
@@ -16,7 +16,7 @@ set_both() { # folder, lowest, highest; in the order in which lowest <= highest 
     fi
 }
 
-restore() { # sets every folder back to what the file $state tells; reports what cannot be
+restore() { # restore every folder from the file $state; report the folders that fail
     restored=yes
     while read -r name lowest highest; do
         set_both "$root/$PARENT/$name" "$lowest" "$highest" || {

@@ -1,1 +1,1 @@
-"""Verification."""
+"""Verification of a bundle: checksums, stored weights, measurements, clock."""

@@ -1,4 +1,4 @@
-"""What a verification measured, as one more row of a samples CSV, so that the next fit learns from it."""
+"""Append the measurements of a verification to a samples CSV, for the next fit."""
 
 import csv
 import io
@@ -13,76 +13,73 @@ from explorer.network.compression.sizes import Sizes
 from explorer.network.measurement.measure import KNOBS, MEASURED
 
 COLUMNS = (*KNOBS, *MEASURED)
-_NEEDED = ("family", "accuracy")
-_OF_THE_CLOCK = ("latency_s", "latency_s_lo", "latency_s_hi", "energy_j", "power_w")
+_REQUIRED = ("family", "accuracy")
+_CLOCK_DEPENDENT = ("latency_s", "latency_s_lo", "latency_s_hi", "energy_j", "power_w")
 
 
-def check_samples(path: Path) -> list[str]:
-    """Return the columns of a samples CSV; those of `explorer measure` where there is no such file yet.
+def read_samples_header(path: Path) -> list[str]:
+    """Return the columns of a samples CSV; those of `explorer measure` if the file does not exist yet.
 
     Raises:
-        WrongUsage: it may not be read.
-        InvalidFile: it has no header, or lacks what a sample is told apart by.
+        WrongUsage: the file cannot be read.
+        InvalidFile: it has no header, or a required column is missing.
     """
     if not path.exists():
         return list(COLUMNS)
     header = _header(read_text(path, max_bytes=MAX_TABLE_BYTES), path)
-    lacking = [name for name in _NEEDED if name not in header]
-    if lacking:
-        what = f"column '{lacking[0]}' is missing"
-        raise InvalidFile(path, [Fault("row 1", what, "name a table that `explorer measure -o` wrote, or a new one")])
+    missing = [name for name in _REQUIRED if name not in header]
+    if missing:
+        fault = f"column '{missing[0]}' is missing"
+        raise InvalidFile(path, [Fault("row 1", fault, "name a table that `explorer measure -o` wrote, or a new one")])
     return header
 
 
-def append_row(path: Path, manifest: ManifestFile, trial: Evaluation, *, sizes: Sizes, on_target: bool) -> None:
-    """Append what was measured; what stands in the file stays as it is, and columns that it lacks are left out.
+def append_row(path: Path, manifest: ManifestFile, evaluation: Evaluation, *, sizes: Sizes, is_on_device: bool) -> None:
+    """Append measurements as a row; existing rows are not changed, and no columns are added.
 
-    Away from the device, or with its clock not set, latency and energy are not those of the design's clock: in a table
-    that tells samples apart by their clock they stay empty.
+    On another machine or at another clock, latency and energy are not those of the design. They stay empty in a table
+    with clock or voltage columns.
 
     Args:
-        path: the table.
-        manifest: of the bundle.
-        trial: what was measured.
-        sizes: of the network's file.
-        on_target: whether this machine is the device at the applied clock.
+        path: path of the samples CSV.
+        manifest: manifest of the bundle.
+        evaluation: the measurements.
+        sizes: sizes of the network file.
+        is_on_device: this machine is the device at the applied clock.
 
     Raises:
-        WrongUsage: it cannot be read or written.
-        InvalidFile: it is no samples CSV.
+        WrongUsage: the file cannot be read or written.
+        InvalidFile: it is not a samples CSV.
     """
-    header = check_samples(path)
+    header = read_samples_header(path)
     has_clock = not {"frequency_hz", "voltage_v"}.isdisjoint(header)
-    left_out = _OF_THE_CLOCK if has_clock and not on_target else ()
-    row = row_of(manifest, trial, sizes=sizes)
+    omitted = _CLOCK_DEPENDENT if has_clock and not is_on_device else ()
+    row = sample_row(manifest, evaluation, sizes=sizes)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     if path.exists():
-        before = read_text(path, max_bytes=MAX_TABLE_BYTES)
-        buffer.write(before if before.endswith("\n") else before + "\n")
+        existing = read_text(path, max_bytes=MAX_TABLE_BYTES)
+        buffer.write(existing if existing.endswith("\n") else existing + "\n")
     else:
         writer.writerow(header)
-    writer.writerow(["" if name in left_out or row.get(name) is None else row[name] for name in header])
+    writer.writerow(["" if name in omitted or row.get(name) is None else row[name] for name in header])
     write_text(path, buffer.getvalue())
 
 
-def row_of(manifest: ManifestFile, trial: Evaluation, *, sizes: Sizes) -> dict[str, Any]:
-    """Return what was measured under the columns of `explorer measure`.
-
-    The operating point and the study's own knobs come with it, for tables that have them as columns.
-    """
+def sample_row(manifest: ManifestFile, evaluation: Evaluation, *, sizes: Sizes) -> dict[str, Any]:
+    """Return the measurements by the columns of `explorer measure`, with operating point and the study's own knobs."""
     design, network, point = manifest.design, manifest.network, manifest.operating_point
     energy = network.energy_mac_mem if network else None
-    window = trial.window
+    accuracy, latency, window = evaluation.accuracy, evaluation.latency, evaluation.window
     row: dict[str, Any] = {
         "family": design.family, "pruning_ratio": design.pruning_ratio, "quant_step": design.quant_step, **design.knobs,
-        "accuracy": trial.accuracy.value, "accuracy_lo": trial.accuracy.lo, "accuracy_hi": trial.accuracy.hi,
-        "n_right": trial.n_right, "n_samples": trial.n_samples,
-        "latency_s": trial.latency.median, "latency_s_lo": trial.latency.low, "latency_s_hi": trial.latency.high,
-        "latency_batch": trial.batch,
+        "accuracy": accuracy.value, "accuracy_lo": accuracy.lo, "accuracy_hi": accuracy.hi,
+        "n_right": evaluation.n_correct, "n_samples": evaluation.n_samples,
+        "latency_s": latency.median, "latency_s_lo": latency.low, "latency_s_hi": latency.high,
+        "latency_batch": evaluation.batch,
         "size_file_bytes": sizes.file, "size_dense_bytes": sizes.dense, "size_deflate_bytes": sizes.deflate,
         "size_entropy_bytes": sizes.entropy,
-        "energy_basis": "measured" if window else "none", "energy_meter": trial.meter,
+        "energy_basis": "measured" if window else "none", "energy_meter": evaluation.meter,
     }  # fmt: skip
     if network:
         row |= {"size_bytes": sizes.of(network.size_codec), "size_codec": network.size_codec,

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HOME = "explorer.models.measured.task"
+MODULE = "explorer.models.measured.task"
 _MAX_TEXT = 1_000
 _MAX_TASKS = 8
 _ANY_PYTHON = b"*"
@@ -71,7 +71,7 @@ class SourceFunction:
                 return sys.modules[name]
             module = types.ModuleType(name)
             module.__file__ = self.file
-            # No modification time: linecache keeps the text where there is no such file.
+            # Without a modification time linecache keeps the text of a file that does not exist on this machine.
             linecache.cache[self.file] = (len(self.source), None, self.source.splitlines(keepends=True), self.file)
             sys.modules[name] = module
             try:
@@ -86,20 +86,20 @@ def dump_task(function: Callable[[Mapping[str, Any]], Any]) -> bytes:
     """Serialize a function of a design.
 
     A `SourceFunction` runs under every version of Python. Other functions need the minor version of this process. Those
-    of `__main__`, of a notebook and of modules outside the installed packages travel by value where that is possible.
+    of `__main__`, of a notebook and of modules outside the installed packages are pickled by value if possible.
 
     Raises:
-        TypeError: it cannot be serialized, such as a closure over a socket.
+        TypeError: the function cannot be serialized, such as a closure over a socket.
     """
     import cloudpickle
 
-    version = _ANY_PYTHON if isinstance(function, SourceFunction) else _python()
+    version = _ANY_PYTHON if isinstance(function, SourceFunction) else _python_version()
     module = sys.modules.get(getattr(function, "__module__", None) or "")
-    if module is not None and _travels_by_value(module):
+    if module is not None and _is_user_module(module):
         cloudpickle.register_pickle_by_value(module)
         try:
             return version + b"\n" + bytes(cloudpickle.dumps(function))
-        except Exception:  # noqa: BLE001, S110 - one of its globals cannot travel: by reference then
+        except Exception:  # noqa: BLE001, S110 - one of its globals cannot be pickled: by reference
             pass
         finally:
             cloudpickle.unregister_pickle_by_value(module)
@@ -115,25 +115,25 @@ def call_task(payload: bytes, design: dict[str, Any]) -> tuple[str, object, str]
 
     Returns:
         "ok" and the value as plain Python objects, or "failed" and the exception in at most 1,000 characters, or
-        "unusable" and the exception where the function could not even be loaded; then the name of this machine.
+        "unusable" and the exception if the function cannot be loaded; then the name of this machine.
     """
-    kind = "unusable"
+    status = "unusable"
     try:
         function = _load_task(payload)
         if isinstance(function, SourceFunction):
             function.load()
-        kind = "failed"
+        status = "failed"
         return "ok", _plain(function(dict(design))), platform.node()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a user's function fails one design
-        return kind, describe(error), platform.node()
+        return status, describe_exception(error), platform.node()
 
 
-def describe(error: BaseException) -> str:
+def describe_exception(error: BaseException) -> str:
     """Return type and text of an exception in at most 1,000 characters.
 
-    >>> describe(ValueError("no board"))
+    >>> describe_exception(ValueError("no board"))
     'ValueError: no board'
     """
     try:
@@ -163,10 +163,10 @@ def run_on_worker(
 
 
 class _Unpickler(pickle.Unpickler):
-    """Unpickler that takes what belongs to this module from this copy of it."""
+    """Unpickler that resolves names of this module in this copy of it."""
 
     def find_class(self, module: str, name: str) -> Any:
-        return globals()[name] if module == HOME else super().find_class(module, name)
+        return globals()[name] if module == MODULE else super().find_class(module, name)
 
 
 def _load_task(payload: bytes) -> Callable[[dict[str, Any]], object]:
@@ -176,9 +176,10 @@ def _load_task(payload: bytes) -> Callable[[dict[str, Any]], object]:
             _tasks.move_to_end(digest)
             return _tasks[digest]
         version, _, pickled = payload.partition(b"\n")
-        if version not in (_ANY_PYTHON, _python()):
+        if version not in (_ANY_PYTHON, _python_version()):
             raise RuntimeError(
-                f"the function comes from Python {version.decode()}, this worker runs Python {_python().decode()}"
+                f"the function comes from Python {version.decode()}, "
+                f"this worker runs Python {_python_version().decode()}"
             )
         task = _Unpickler(io.BytesIO(pickled)).load()
         _tasks[digest] = task
@@ -188,8 +189,8 @@ def _load_task(payload: bytes) -> Callable[[dict[str, Any]], object]:
 
 
 def _plain(value: object) -> object:
-    """Return a value as objects that every Python can unpickle: without numpy's scalars and classes of the user."""
-    if getattr(value, "size", 0) == 1 and hasattr(value, "item"):  # numpy's scalars, and arrays of one number
+    """Return a value as objects that every Python can unpickle, without numpy scalars and classes of the user."""
+    if getattr(value, "size", 0) == 1 and hasattr(value, "item"):  # numpy scalars and arrays of one number
         value = value.item()
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
@@ -204,12 +205,12 @@ def _plain(value: object) -> object:
     return str(value) if isinstance(value, str) else repr(value)[:_MAX_TEXT]
 
 
-def _python() -> bytes:
+def _python_version() -> bytes:
     return f"{sys.version_info.major}.{sys.version_info.minor}".encode()
 
 
-def _travels_by_value(module: types.ModuleType) -> bool:
-    """Tell whether a module is the user's own: not built in, not of the standard library or of an installed package."""
+def _is_user_module(module: types.ModuleType) -> bool:
+    """Return True if a module is the user's own: not built in, not of the standard library or an installed package."""
     file = getattr(module, "__file__", None)
     if file is None or module.__name__ == "__main__" or module.__name__.partition(".")[0] == "explorer":
         return False
@@ -246,13 +247,13 @@ def _change_directory(uploads: Mapping[str, str], worker: Callable[[], Any]) -> 
     with _lock:
         if not _directories:
             _directories.append(os.getcwd())  # noqa: PTH109
-        target = _unpacked(uploads, Path(worker().local_directory)) if uploads else _directories[0]
+        target = _unpack(uploads, Path(worker().local_directory)) if uploads else _directories[0]
         if target == _directories[-1]:
             return
         for former in _directories[1:]:
             sys.path.remove(former)
         del _directories[1:]
-        # The same names may mean other files now: what was imported or read from the former ones is read again.
+        # The same names may now refer to other files: tasks and modules from the former ones are loaded again.
         _tasks.clear()
         for name, module in list(sys.modules.items()):
             if "explorer-uploads-" in (getattr(module, "__file__", None) or "") or name.startswith(
@@ -266,8 +267,8 @@ def _change_directory(uploads: Mapping[str, str], worker: Callable[[], Any]) -> 
         os.chdir(target)
 
 
-def _unpacked(uploads: Mapping[str, str], directory: Path) -> str:
-    """Return the folder with the uploaded files under their own names; it appears whole."""
+def _unpack(uploads: Mapping[str, str], directory: Path) -> str:
+    """Return the folder with the uploaded files under their original names; it is created atomically."""
     digest = hashlib.sha256(repr(sorted(uploads.items())).encode()).hexdigest()[:16]
     folder = directory / f"explorer-uploads-{digest}"
     if not folder.is_dir():
@@ -278,4 +279,4 @@ def _unpacked(uploads: Mapping[str, str], directory: Path) -> str:
     return str(folder)
 
 
-IS_WHOLE = True  # the last line: nothing of this module is missing while another thread executes it
+IS_WHOLE = True  # last line: set only when the module is complete, in case another thread executes it

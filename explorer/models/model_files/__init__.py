@@ -1,1 +1,1 @@
-"""Model files."""
+"""Model files: JSON form and validation of fitted models."""

@@ -1,4 +1,4 @@
-"""A fitted surrogate as a JSON file: what it is made of, and what may be wrong with such a file."""
+"""Model file of a parametric surrogate: write, read and validate."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,20 +12,20 @@ from explorer.errors import Fault, InvalidFile
 from explorer.io.declarations import read_json
 from explorer.io.files import MAX_TABLE_BYTES
 from explorer.models.model_files.parametric_schema import FitFile, ModelFile
-from explorer.models.parametric.functional_forms import SHAPES
+from explorer.models.parametric.functional_forms import PARAMETRIC_FORMS
 from explorer.models.parametric.laplace import Fit
 from explorer.models.parametric.surrogate import Surrogate
-from explorer.models.posterior_draws import drawn_targets, posterior_draws
+from explorer.models.posterior_draws import posterior_draws, predict_draws
 from explorer.models.samples.samples import Samples
 from explorer.problem.applicability import domain_of
 from explorer.problem.columns import KNOBS, NUMERIC_KNOBS, TARGETS, Columns, is_allowed, take
 
-_TRIED = 4  # samples and draws by which a model is tried when it is read
-_AGAIN = "write it again with `explorer fit SAMPLES.csv -o model.json`"
+_N_CHECKED = 4  # samples and draws that a model must predict when it is read
+_REWRITE = "write it again with `explorer fit SAMPLES.csv -o model.json`"
 
 
 def surrogate_to_json(model: Surrogate) -> dict[str, Any]:
-    """Return a surrogate as plain JSON values: samples, priors' outcome, coefficients, laws."""
+    """Return a surrogate as plain JSON values: samples, fitted coefficients, laws."""
     columns = model.samples.columns
     return {
         "schema": "explorer.model/1",
@@ -52,10 +52,10 @@ def surrogate_to_json(model: Surrogate) -> dict[str, Any]:
 
 
 def surrogate_from_file(path: Path) -> Surrogate:
-    """Read a surrogate back; it predicts what it predicted when it was written.
+    """Read a surrogate that predicts exactly as the one that was written.
 
     Raises:
-        InvalidFile: the file is not a model, or was written by a version with other shapes.
+        InvalidFile: the file is not a model, or was written by a version with other forms.
     """
     file = read_json(path, ModelFile, max_bytes=MAX_TABLE_BYTES)
     faults = _faults(file)
@@ -67,19 +67,21 @@ def surrogate_from_file(path: Path) -> Surrogate:
         for name, values in file.samples.columns.items()
     }
     samples = Samples(columns, file.samples.labels, file.samples.source, file.samples.sha256)
-    # JSON keeps no order that matters; latency comes first again because energy takes its ratio.
-    fits = {target: _fit_from_file(target, file.targets[target]) for target in SHAPES if target in file.targets}
+    # The order of PARAMETRIC_FORMS matters, and JSON objects are unordered: energy uses the ratio of latency.
+    fits = {
+        target: _fit_from_file(target, file.targets[target]) for target in PARAMETRIC_FORMS if target in file.targets
+    }
     laws = {family: AlphaPowerLaw(law.constant, law.threshold_v, law.exponent) for family, law in file.laws.items()}
     model = Surrogate(str(path), samples, file.references, fits, laws, domain_of(columns), file.widening)
-    wrong = _use_fault(model)
-    if wrong:
-        raise InvalidFile(path, [Fault("[targets]", wrong, _AGAIN)])
+    fault = _prediction_fault(model)
+    if fault:
+        raise InvalidFile(path, [Fault("[targets]", fault, _REWRITE)])
     return model
 
 
 def _fit_to_json(fit: Fit) -> dict[str, Any]:
     return {
-        "formula": fit.shape.formula,
+        "formula": fit.form.formula,
         "coefficients": fit.coefficients,
         "levels": fit.levels,
         "mode": fit.mode.tolist(),
@@ -90,13 +92,14 @@ def _fit_to_json(fit: Fit) -> dict[str, Any]:
 
 
 def _fit_from_file(target: str, file: FitFile) -> Fit:
-    return Fit(SHAPES[target], dict(file.levels), np.array(file.mode), np.array(file.covariance), file.noise, file.n)
+    return Fit(
+        PARAMETRIC_FORMS[target], dict(file.levels), np.array(file.mode), np.array(file.covariance), file.noise, file.n
+    )
 
 
 def _faults(file: ModelFile) -> list[Fault]:
-    return [
-        Fault(where, what, _AGAIN) for where, what in (*_sample_faults(file), *_family_faults(file), *_fit_faults(file))
-    ]
+    faults = (*_sample_faults(file), *_family_faults(file), *_fit_faults(file))
+    return [Fault(location, message, _REWRITE) for location, message in faults]
 
 
 def _sample_faults(file: ModelFile) -> Iterator[tuple[str, str]]:
@@ -116,9 +119,9 @@ def _sample_faults(file: ModelFile) -> Iterator[tuple[str, str]]:
 
 def _family_faults(file: ModelFile) -> Iterator[tuple[str, str]]:
     families = set(file.samples.family)
-    for place, names in (("references", set(file.references)), ("laws", set(file.laws))):
+    for section, names in (("references", set(file.references)), ("laws", set(file.laws))):
         if names != families:
-            yield place, f"has {sorted(names)}, the samples have {sorted(families)}"
+            yield section, f"has {sorted(names)}, the samples have {sorted(families)}"
     for family, reference in file.references.items():
         if set(reference) != set(NUMERIC_KNOBS):
             yield f"[references] {family}", f"must have exactly {', '.join(NUMERIC_KNOBS)}"
@@ -132,12 +135,12 @@ def _fit_faults(file: ModelFile) -> Iterator[tuple[str, str]]:
     if measured != set(file.targets):
         yield "targets", f"has {sorted(file.targets)}, the samples measure {sorted(measured)}"
     for target, fit in file.targets.items():
-        if target not in SHAPES:
+        if target not in PARAMETRIC_FORMS:
             yield f"[targets] {target}", "is not a target of this version"
             continue
-        size, p = len(fit.levels) + len(fit.mode), len(SHAPES[target].priors)
+        size, p = len(fit.levels) + len(fit.mode), len(PARAMETRIC_FORMS[target].priors)
         if len(fit.mode) != p or [len(row) for row in fit.covariance] != [size] * size:
-            yield f"[targets] {target}", "has other coefficients than this version's shape"
+            yield f"[targets] {target}", "does not have the coefficients of this version's form"
         rows = [
             family
             for family, value in zip(file.samples.family, columns.get(target, ()), strict=False)
@@ -146,18 +149,19 @@ def _fit_faults(file: ModelFile) -> Iterator[tuple[str, str]]:
         if set(fit.levels) != set(rows) or fit.n != len(rows):
             yield (
                 f"[targets] {target}",
-                f"has other families or another number of samples than the {len(rows)} measured",
+                f"does not have the families and the number of samples of the {len(rows)} measured",
             )
 
 
-def _use_fault(model: Surrogate) -> str:
-    """Say why a model does not predict its own samples with an interval; empty where it does."""
-    few = take({name: model.samples.columns[name] for name in KNOBS}, np.arange(min(len(model.samples.labels), _TRIED)))
+def _prediction_fault(model: Surrogate) -> str:
+    """Return why a model cannot predict its own samples with an interval; empty if it can."""
+    rows = np.arange(min(len(model.samples.labels), _N_CHECKED))
+    designs = take({name: model.samples.columns[name] for name in KNOBS}, rows)
     try:
         with np.errstate(over="raise", divide="raise", invalid="raise"):
-            drawn = drawn_targets(model, posterior_draws(model, n=_TRIED), few, with_noise=True)
-            predicted = model.evaluate(few)
+            samples = predict_draws(model, posterior_draws(model, n=_N_CHECKED), designs, with_noise=True)
+            predicted = model.evaluate(designs)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         return f"do not predict the model's own samples: {error}"
-    is_known = all((predicted[target] > 0).any() and (drawn[target] > 0).any() for target in model.targets)
-    return "" if is_known else "do not predict the model's own samples"
+    is_positive = all((predicted[target] > 0).any() and (samples[target] > 0).any() for target in model.targets)
+    return "" if is_positive else "do not predict the model's own samples"

@@ -1,4 +1,4 @@
-"""The file of a fitted model (model.json), as it is written and checked."""
+"""Schema of the model file of a parametric surrogate (model.json)."""
 
 from typing import Annotated, Literal
 
@@ -7,27 +7,29 @@ from pydantic import Field
 from explorer.io.declarations import Declaration
 
 _MAX_ROWS = 1_000_000
-# Logarithms and log-odds of what a float can hold lie within 745.
+# Logarithms and log-odds of positive floats are within +-745.
 Linked = Annotated[float, Field(ge=-750, le=750)]
 Widening = Annotated[float, Field(ge=1, le=1e6)]
 
 
 class FitFile(Declaration):
-    """One fitted target: levels and mode in the link's scale, with their covariance."""
+    """Fitted target: levels and mode in the link's scale, with their covariance."""
 
-    formula: str = Field(description="the shape, for people")
+    formula: str = Field(description="the functional form, as text")
     coefficients: dict[str, float] = Field(description="coefficients at the mode, in natural units")
     levels: dict[str, Linked] = Field(description="each family's level, in the link's scale")
     mode: tuple[Linked, ...] = Field(description="coefficients at the mode, each in its own scale")
     covariance: tuple[tuple[Annotated[float, Field(ge=-1e12, le=1e12)], ...], ...] = Field(
         description="of levels then coefficients"
     )
-    noise: Annotated[float, Field(gt=0, le=750)] = Field(description="scatter, in the link's scale")
+    noise: Annotated[float, Field(gt=0, le=750)] = Field(
+        description="standard deviation of the noise, in the link's scale"
+    )
     n: Annotated[int, Field(ge=1, le=_MAX_ROWS)] = Field(description="number of samples")
 
 
 class LawFile(Declaration):
-    """A V-f law: f_max(V) = constant (V - threshold_v)^exponent / V, SI."""
+    """V-f law: f_max(V) = constant (V - threshold_v)^exponent / V, SI."""
 
     constant: Annotated[float, Field(gt=0, le=1e30)] = Field(description="K")
     threshold_v: Annotated[float, Field(ge=0, le=100)] = Field(description="V_th in volt")
@@ -35,9 +37,9 @@ class LawFile(Declaration):
 
 
 class SamplesFile(Declaration):
-    """The samples that a model was fitted to; null was not measured."""
+    """Samples that a model was fitted to; null was not measured."""
 
-    source: str = Field(description="where they come from")
+    source: str = Field(description="origin of the rows")
     sha256: str = Field(description="of the file they were read from")
     labels: Annotated[tuple[str, ...], Field(max_length=_MAX_ROWS)] = Field(description="a name for each row")
     family: Annotated[tuple[str, ...], Field(max_length=_MAX_ROWS)] = Field(description="each row's family")
@@ -45,14 +47,14 @@ class SamplesFile(Declaration):
 
 
 class ModelFile(Declaration):
-    """A fitted surrogate."""
+    """Fitted parametric surrogate."""
 
-    schema_: Literal["explorer.model/1"] = Field(alias="schema", description="the kind of this file")
-    explorer_version: str = Field(description="the version that wrote it")
-    samples: SamplesFile = Field(description="what it was fitted to")
+    schema_: Literal["explorer.model/1"] = Field(alias="schema", description="file type and version")
+    explorer_version: str = Field(description="the version that wrote the file")
+    samples: SamplesFile = Field(description="the samples that it was fitted to")
     references: dict[str, dict[str, float]] = Field(description="each family's reference design")
     targets: dict[str, FitFile] = Field(description="the fitted targets")
     laws: dict[str, LawFile] = Field(description="each family's V-f law")
     widening: dict[str, Widening] = Field(
-        default_factory=dict, description="how much wider than the posterior's each target's scatter must be"
+        default_factory=dict, description="factor on the noise of each target, for calibrated intervals"
     )

@@ -1,4 +1,4 @@
-"""Responses as JSON values: samples, form and fitted parameters, from which everything else is computed again."""
+"""Model file of fitted responses: samples, forms and fitted parameters; everything else is recomputed on reading."""
 
 import math
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from explorer.models.response.calibration import BetweenLevels, InterpolationUnc
 from explorer.models.response.fitting import FormFit
 from explorer.models.response.forms import FunctionalForm, Term
 from explorer.models.response.gaussian_process import Hyperparameters, TrainingData
-from explorer.models.response.input_scaling import Knob, coordinates_of
+from explorer.models.response.input_scaling import KnobSpec, fit_coordinates
 from explorer.models.response.multi_target import MultiResponse
 from explorer.models.response.response import CandidateForm, Response, draw_response
 from explorer.models.response.selection import MAX_CONFIGURATIONS
@@ -23,21 +23,25 @@ from explorer.models.samples.binomial import sampling_variance
 from explorer.models.samples.samples import Samples
 from explorer.problem.columns import COLUMNS, TARGETS, Columns, is_allowed, is_free_name, take
 
-SCHEMA = "explorer.response/1"
+RESPONSE_SCHEMA = "explorer.response/1"
+MULTI_SCHEMA = "explorer.responses/1"
+_N_CHECKED = 4  # samples and draws that a response must predict when it is read
+_MAX_CELLS = 100_000_000  # numbers in the columns of all terms: 800 MB
+_REWRITE = "write it again with `explorer fit SAMPLES.csv -o model.json`"
 
 
 def response_to_json(response: Response) -> dict[str, Any]:
-    """Return a response as plain JSON values; `response_from_file` gives back what predicts and draws the same."""
+    """Return a response as plain JSON values; `response_from_file` restores identical predictions and draws."""
     fit, scales = response.fit, response.fit.scales
     return {
-        "schema": SCHEMA,
+        "schema": RESPONSE_SCHEMA,
         "target": response.target,
         "knobs": [asdict(knob) for knob in response.knobs],
         "samples": {name: values.tolist() for name, values in response.samples.items()},
         "counts": response.counts.tolist(),
         "values": response.table.values.tolist(),
         "repeat_sd": response.repeat_sd,
-        "trials": response.trials.tolist(),
+        "trials": response.n_counted.tolist(),
         "form": {
             "name": fit.form.name,
             "law": fit.form.law,
@@ -48,15 +52,15 @@ def response_to_json(response: Response) -> dict[str, Any]:
         "theta": fit.theta.tolist(),
         "scales": {
             "widths": scales.widths.tolist(),
-            "scatter": scales.scatter,
+            "scatter": scales.noise,
             "amplitude": scales.amplitude if fit.form.has_process else None,
             "lengths": scales.lengths.tolist(),
         },
         "widening": {
             "factor": response.widening.factor,
-            "away": {name: asdict(away) for name, away in response.widening.away.items()},
+            "away": {name: asdict(between) for name, between in response.widening.between_levels.items()},
         },
-        "gaps": dict(response.gaps.shares),
+        "gaps": dict(response.interpolation.shares),
         "candidates": [_candidate_to_json(candidate) for candidate in response.candidates],
         "checked": _candidate_to_json(response.checked),
         "choice": response.choice,
@@ -65,35 +69,35 @@ def response_to_json(response: Response) -> dict[str, Any]:
 
 
 def response_from_file(file: ResponseFile) -> Response:
-    """Return the response that `response_to_json` wrote; see first that it has no faults."""
+    """Return the response that `response_to_json` wrote; check `response_faults` first."""
     knobs, samples = knobs_in(file), samples_in(file)
     values, counts = np.array(file.values), np.array(file.counts, dtype=np.int64)
-    trials = np.array(file.trials, dtype=np.float64)
-    coordinates = coordinates_of(samples, knobs)
-    variance = file.repeat_sd**2 / counts + sampling_variance(values, trials)
-    table = TrainingData(values, variance, coordinates.points(coordinates.place(samples)))
+    n_counted = np.array(file.trials, dtype=np.float64)
+    coordinates = fit_coordinates(samples, knobs)
+    variance = file.repeat_sd**2 / counts + sampling_variance(values, n_counted)
+    table = TrainingData(values, variance, coordinates.points(coordinates.transform(samples)))
     terms = tuple(Term(**term.model_dump()) for term in file.form.terms)
     form = FunctionalForm(file.form.name, file.form.law, terms, file.form.parts, has_process=file.form.has_process)
-    amplitude = -np.inf if file.scales.amplitude is None else file.scales.amplitude
-    scales = Hyperparameters(
-        np.array(file.scales.widths), file.scales.scatter, amplitude, np.array(file.scales.lengths)
-    )
-    away = {name: BetweenLevels(one.factor, one.levels, one.reach) for name, one in file.widening.away.items()}
+    entry = file.scales
+    amplitude = -np.inf if entry.amplitude is None else entry.amplitude
+    scales = Hyperparameters(np.array(entry.widths), entry.scatter, amplitude, np.array(entry.lengths))
+    between_levels = {name: BetweenLevels(b.factor, b.levels, b.reach) for name, b in file.widening.away.items()}
     return Response(
-        file.target, knobs, coordinates, samples, counts, table, file.repeat_sd, trials,
+        file.target, knobs, coordinates, samples, counts, table, file.repeat_sd, n_counted,
         FormFit(form, file.target, np.array(file.theta), scales),
-        IntervalInflation(file.widening.factor, away), InterpolationUncertainty(file.gaps),
-        tuple(_candidate(c) for c in file.candidates), _candidate(file.checked), file.choice, file.warnings,
+        IntervalInflation(file.widening.factor, between_levels), InterpolationUncertainty(file.gaps),
+        tuple(_candidate_from_file(c) for c in file.candidates), _candidate_from_file(file.checked), file.choice,
+        file.warnings,
     )  # fmt: skip
 
 
-def knobs_in(file: ResponseFile) -> tuple[Knob, ...]:
-    """Return the knobs that a file tells."""
-    return tuple(Knob(knob.name, knob.kind, is_log=knob.is_log) for knob in file.knobs)
+def knobs_in(file: ResponseFile) -> tuple[KnobSpec, ...]:
+    """Return the knobs of a file's entry."""
+    return tuple(KnobSpec(knob.name, knob.kind, is_log=knob.is_log) for knob in file.knobs)
 
 
 def samples_in(file: ResponseFile) -> Columns:
-    """Return the measured configurations that a file tells, shape (n,) for each knob."""
+    """Return the measured designs of a file's entry, shape (n,) for each knob."""
     return {
         knob.name: np.array(file.samples[knob.name], dtype=object if knob.kind == "category" else np.float64)
         for knob in file.knobs
@@ -106,7 +110,7 @@ def _candidate_to_json(candidate: CandidateForm) -> dict[str, Any]:
     return {"name": candidate.name, **{k: v if np.isfinite(v) else None for k, v in numbers.items()}}
 
 
-def _candidate(file: CandidateFile) -> CandidateForm:
+def _candidate_from_file(file: CandidateFile) -> CandidateForm:
     return CandidateForm(
         file.name,
         np.inf if file.error is None else file.error,
@@ -116,16 +120,12 @@ def _candidate(file: CandidateFile) -> CandidateForm:
     )
 
 
-_TRIED = 4  # samples and draws by which a response is tried
-_MOST_CELLS = 100_000_000  # numbers in the columns of all terms: 800 MB
-
-
 def response_faults(file: ResponseFile) -> list[str]:
-    """Say what keeps a file's entry from being a response, as far as it can be told; nothing where it is one."""
+    """Return the faults of a file's entry; empty if it is a valid response."""
     faults = [*_knob_faults(file), *_length_faults(file)]
-    # Each of these would fail on what the ones before have found.
-    for further in (_form_faults, _size_faults, _use_faults):
-        faults = faults or [*further(file)]
+    # Each check relies on the previous ones, so the first with faults ends the validation.
+    for check in (_form_faults, _size_faults, _prediction_faults):
+        faults = faults or [*check(file)]
     return faults
 
 
@@ -151,7 +151,7 @@ def _length_faults(file: ResponseFile) -> Iterator[str]:
         if len(column) != n:
             yield f"{name} has {len(column)} numbers for {n} values"
     if n > MAX_CONFIGURATIONS:
-        yield f"{n:,} configurations are more than the {MAX_CONFIGURATIONS:,} that are ever fitted"
+        yield f"{n:,} designs are more than the {MAX_CONFIGURATIONS:,} that are ever fitted"
     if len(file.scales.widths) != len(file.form.terms):
         yield f"{len(file.scales.widths)} widths do not fit {len(file.form.terms)} terms"
     if (file.scales.amplitude is None) == file.form.has_process:
@@ -159,26 +159,26 @@ def _length_faults(file: ResponseFile) -> Iterator[str]:
 
 
 def _form_faults(file: ResponseFile) -> Iterator[str]:
-    """See that the form names nothing that the samples do not have, and has what its law takes."""
-    form, coordinates = file.form, coordinates_of(samples_in(file), knobs_in(file))
+    """Check that the form names only knobs of the samples and has the predictors of its law."""
+    form, coordinates = file.form, fit_coordinates(samples_in(file), knobs_in(file))
     for term in form.terms:
-        if not set(term.categories) <= set(coordinates.levels) or not set(term.powers) <= set(coordinates.axes):
+        if not set(term.categories) <= set(coordinates.levels) or not set(term.powers) <= set(coordinates.scales):
             yield f"a term of '{term.predictor}' names an unknown knob"
-    if any(not set(part) <= set(coordinates.axes) for part in form.parts):
+    if any(not set(part) <= set(coordinates.scales) for part in form.parts):
         yield "a part names an unknown knob"
     predictors = set(dict.fromkeys(term.predictor for term in form.terms))
     cliff = {"plateau", "chance"}
     cliff |= {"step edge", "step width"} if "step edge" in predictors else set()
     cliff |= {"pruning edge", "pruning width"} if "pruning edge" in predictors else set()
-    needs = {"sum": {"level"}, "shares": predictors | {"level"}, "cliff": cliff}[form.law]
-    edges = {"quant_step"} if "step edge" in needs else set()
-    edges |= {"pruning_ratio"} if "pruning edge" in needs else set()
-    if predictors != needs or not edges <= set(coordinates.axes):
+    required = {"sum": {"level"}, "shares": predictors | {"level"}, "cliff": cliff}[form.law]
+    edges = {"quant_step"} if "step edge" in required else set()
+    edges |= {"pruning_ratio"} if "pruning edge" in required else set()
+    if predictors != required or not edges <= set(coordinates.scales):
         yield f"the law '{form.law}' does not take {', '.join(sorted(predictors))}"
     if form.law == "shares" and len(form.parts) != len(predictors):
         yield f"{len(form.parts)} parts do not fit {len(predictors)} predictors"
-    if not set(file.widening.away) <= set(coordinates.axes) or any(
-        sorted(set(away.levels)) != list(away.levels) for away in file.widening.away.values()
+    if not set(file.widening.away) <= set(coordinates.scales) or any(
+        sorted(set(between.levels)) != list(between.levels) for between in file.widening.away.values()
     ):
         yield "widening names an unknown knob, or values out of order"
     if not set(file.gaps) <= set(coordinates.varied):
@@ -186,34 +186,30 @@ def _form_faults(file: ResponseFile) -> Iterator[str]:
 
 
 def _size_faults(file: ResponseFile) -> Iterator[str]:
-    """See that coefficients and lengths are as many as the form has; counted without making its columns."""
-    coordinates = coordinates_of(samples_in(file), knobs_in(file))
+    """Check the numbers of coefficients and lengths of the form, without building its columns."""
+    coordinates = fit_coordinates(samples_in(file), knobs_in(file))
     n = sum(math.prod(len(coordinates.levels[c]) for c in term.categories) for term in file.form.terms)
     if len(file.theta) != n:
         yield f"{len(file.theta)} numbers in theta for {n} coefficients"
-    if n * len(file.values) > _MOST_CELLS:
+    if n * len(file.values) > _MAX_CELLS:
         yield f"{n:,} coefficients are more than could have been fitted"
     if len(file.scales.lengths) != len(coordinates.tie):
         yield f"{len(file.scales.lengths)} lengths for {len(coordinates.tie)} coordinates"
 
 
-def _use_faults(file: ResponseFile) -> Iterator[str]:
-    """See that the response predicts its own samples, with an interval: then all that it is made of fits together."""
+def _prediction_faults(file: ResponseFile) -> Iterator[str]:
+    """Check that the response predicts its own samples with an interval, which shows that its parts are consistent."""
     response = response_from_file(file)
-    few = take(response.samples, np.arange(min(len(file.values), _TRIED)))
+    designs = take(response.samples, np.arange(min(len(file.values), _N_CHECKED)))
     try:
         with np.errstate(over="raise", divide="raise", invalid="raise"):
-            drawn = draw_response(response, n=_TRIED).at(few, with_noise=True)
-            is_finite = bool(np.isfinite(drawn).all() and np.isfinite(response.predict(few)).all())
+            values = draw_response(response, n=_N_CHECKED).evaluate(designs, with_noise=True)
+            is_finite = bool(np.isfinite(values).all() and np.isfinite(response.predict(designs)).all())
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         yield f"does not predict its own samples: {error}"
     else:
         if not is_finite:
             yield "does not predict its own samples"
-
-
-MULTI_SCHEMA = "explorer.responses/1"
-_AGAIN = "write it again with `explorer fit SAMPLES.csv -o model.json`"
 
 
 def responses_to_json(model: MultiResponse) -> dict[str, Any]:
@@ -227,61 +223,61 @@ def responses_to_json(model: MultiResponse) -> dict[str, Any]:
             "source": samples.source,
             "sha256": samples.sha256,
             "notes": list(samples.notes),
-            "columns": {name: _plain(values) for name, values in samples.columns.items()},
+            "columns": {name: _values_to_json(values) for name, values in samples.columns.items()},
         },
         "responses": [response_to_json(model.responses[target]) for target in model.targets],
     }
 
 
 def responses_from_json(data: object, *, path: object) -> MultiResponse:
-    """Return the model that `responses_to_json` wrote, called by its file.
+    """Return the model that `responses_to_json` wrote, named by its file.
 
     Raises:
-        InvalidFile: the values are not those of a model; all faults at once.
+        InvalidFile: all faults of a file that is not a model.
     """
     file = validate(data, ResponsesFile, path=path)
     faults = [
-        *(("[samples]", what) for what in _sample_faults(file)),
-        *((f"[responses] {one.target}", what) for one in file.responses for what in response_faults(one)),
+        *(("[samples]", message) for message in _sample_faults(file)),
+        *((f"[responses] {entry.target}", message) for entry in file.responses for message in response_faults(entry)),
     ]
     if faults:
-        raise InvalidFile(path, limit_faults([Fault(where, what, _AGAIN) for where, what in faults]))
-    responses = {one.target: response_from_file(one) for one in file.responses}
-    return MultiResponse(str(path), _samples(file.samples), responses)
+        raise InvalidFile(path, limit_faults([Fault(location, message, _REWRITE) for location, message in faults]))
+    responses = {entry.target: response_from_file(entry) for entry in file.responses}
+    return MultiResponse(str(path), _samples_from_file(file.samples), responses)
 
 
 def _sample_faults(file: ResponsesFile) -> Iterator[str]:
-    """See that the samples have what the responses need of them, each column of one kind and as long as the labels."""
+    """Check that the samples have all columns of the responses, each of one type and one value per label."""
     columns, n = file.samples.columns, len(file.samples.labels)
-    targets = [one.target for one in file.responses]
-    knobs = {"family": "category", **{knob.name: knob.kind for one in file.responses for knob in one.knobs}}
+    targets = [entry.target for entry in file.responses]
+    knobs = {"family": "category", **{knob.name: knob.kind for entry in file.responses for knob in entry.knobs}}
     kinds = {**dict.fromkeys(TARGETS, "number"), **knobs}
     if len(set(targets)) < len(targets):
-        yield f"two responses are of one target: {', '.join(targets)}"
+        yield f"two responses have the same target: {', '.join(targets)}"
     for name in [name for name in (*knobs, *targets) if name not in columns]:
         yield f"column '{name}' is missing"
-    for one in file.responses:
-        strange = [k for k, values in one.samples.items() if not set(values) <= set(columns.get(k, values))]
-        if strange:
-            yield f"response '{one.target}' was fitted to other values of {', '.join(strange)}"
+    for entry in file.responses:
+        differing = [k for k, values in entry.samples.items() if not set(values) <= set(columns.get(k, values))]
+        if differing:
+            yield f"response '{entry.target}' was fitted to other values of {', '.join(differing)}"
     for name, values in columns.items():
         is_text = [isinstance(value, str) for value in values]
         numbers = np.array([value for value in values if isinstance(value, float)])
         if len(values) != n:
             yield f"{name} has {len(values)} values for {n} rows"
         if any(is_text) != all(is_text) or (name in kinds and any(is_text) != (kinds[name] == "category")):
-            yield f"{name} has names and numbers in one column, or one for the other"
+            yield f"{name} mixes names and numbers, or has the wrong type"
         if name in (*COLUMNS, *kinds) and not is_allowed(name, numbers, is_measured=True).all():
             yield f"{name} is out of range"
 
 
-def _plain(values: NDArray[Any]) -> list[Any]:
+def _values_to_json(values: NDArray[Any]) -> list[Any]:
     if values.dtype == object:
         return [str(value) for value in values.tolist()]
     return [value if np.isfinite(value) else None for value in values.tolist()]
 
 
-def _samples(file: TableFile) -> Samples:
+def _samples_from_file(file: TableFile) -> Samples:
     columns: dict[str, NDArray[Any]] = {
         name: np.array(values, dtype=object)
         if any(isinstance(value, str) for value in values)

@@ -1,4 +1,4 @@
-"""Draws of what was learned: functions of the knobs that could be the truth, with the luck that designs may have."""
+"""Posterior draws of the online surrogate: functions of the knobs, with the nugget of each design."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtri
 
-from explorer.models.online.form_fit import FittedForm, Observations
+from explorer.models.online.form_fit import FittedForm, TargetObservations
 from explorer.models.online.nugget import Nugget, nugget_variance, roughness
 from explorer.models.response.fitting import design_matrix
 from explorer.models.response.forms import unlink
@@ -16,120 +16,134 @@ from explorer.models.response.gaussian_process import Hyperparameters, kernel
 from explorer.models.response.input_scaling import ScaledInputs
 from explorer.problem.columns import Float
 
-_COSINES = 160  # that stand for a draw of the residual process
+_COSINES = 160  # random Fourier features (Rahimi and Recht 2007) of a draw of the residual process
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FormDraws:
-    """Draws of one form, S of them.
+    """S posterior draws of one form.
 
     Args:
-        learned: the form.
+        fitted: the form.
         theta: coefficients, shape (S, p).
-        frequencies: of the cosines that make the residual process, shape (d, m).
+        frequencies: of the cosines of the residual process, shape (d, m).
         phases: shape (m,).
         amplitudes: shape (S, m).
-        pull: what the rows add to the process, shape (S, n).
-        luck: of the rows.
-        found: how much luck the rows had in each draw, shape (S, n).
+        update: weights of the rows in the update of the process, shape (S, n).
+        nugget: of the rows.
+        row_nuggets: nugget of the rows in each draw, shape (S, n).
     """
 
-    learned: FittedForm
+    fitted: FittedForm
     theta: Float
     frequencies: Float
     phases: Float
     amplitudes: Float
-    pull: Float
-    luck: Nugget
-    found: Float
+    update: Float
+    nugget: Nugget
+    row_nuggets: Float
 
-    def function(self, placed: ScaledInputs, points: Float) -> Float:
-        """Return the functions without luck, linked, shape (S, m)."""
-        learned = self.learned
-        values = design_matrix(learned.form, learned.design.coordinates, placed).mean(self.theta)
+    def smooth(self, inputs: ScaledInputs, points: Float) -> Float:
+        """Return the functions without nugget, linked, shape (S, m)."""
+        fitted = self.fitted
+        values = design_matrix(fitted.form, fitted.design.coordinates, inputs).mean(self.theta)
         values = values + self.amplitudes @ _cosines(points, self.frequencies, self.phases).T
-        return np.asarray(values + self.pull @ kernel(self.luck.points, points, learned.scales))
+        return np.asarray(values + self.update @ kernel(self.nugget.points, points, fitted.scales))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TargetDraws:
-    """Draws of one target from all of its forms.
+    """Posterior draws of one target from all of its forms.
 
     Args:
         target: the column.
         parts: draws of each form.
-        order: shuffles them, so that draws of two targets meet by chance, shape (S,).
-        open_luck: one standard normal a draw, the same for all designs, shape (S,).
-        trials: on how many samples accuracy is counted; 0 where that is not known.
+        order: permutation of the draws, so that draws of two targets are paired at random, shape (S,).
+        open_nugget: one standard normal a draw, the same for all designs, shape (S,).
+        n_counted: number of samples on which accuracy is counted; 0 if unknown.
     """
 
     target: str
     parts: tuple[FormDraws, ...]
     order: NDArray[np.int64]
-    open_luck: Float
-    trials: float
+    open_nugget: Float
+    n_counted: float
 
-    def at(self, placed: ScaledInputs, points: Float) -> Float:
+    def at(self, inputs: ScaledInputs, points: Float) -> Float:
         """Return the target's values, shape (S, m)."""
         ends = np.cumsum([0, *(len(part.theta) for part in self.parts)])
         linked = [
-            self._with_luck(part, part.function(placed, points), points, self.open_luck[ends[i] : ends[i + 1]])
+            self._add_nugget(part, part.smooth(inputs, points), points, self.open_nugget[ends[i] : ends[i + 1]])
             for i, part in enumerate(self.parts)
         ]
         return unlink(self.target, np.concatenate(linked)[self.order])
 
-    def _with_luck(self, part: FormDraws, values: Float, points: Float, open_luck: Float) -> Float:
-        near, left = part.luck.near(points, part.found)
-        likely = values + near
-        scatter = np.exp(part.learned.scales.scatter) * roughness(self.target, likely)
-        size = np.sqrt(scatter**2 + nugget_variance(self.target, likely, self.trials))
-        return np.asarray(likely + size * open_luck[:, None] * left)
+    def _add_nugget(self, part: FormDraws, values: Float, points: Float, open_nugget: Float) -> Float:
+        conditional, deviation = part.nugget.condition_on(part.row_nuggets, points)
+        mean = values + conditional
+        scatter = np.exp(part.fitted.scales.noise) * roughness(self.target, mean)
+        size = np.sqrt(scatter**2 + nugget_variance(self.target, mean, self.n_counted))
+        return np.asarray(mean + size * open_nugget[:, None] * deviation)
 
 
 def draw_target(
-    rows: Observations, forms: Sequence[FittedForm], shares: Float, *, n: int, trials: float, rng: np.random.Generator
+    rows: TargetObservations,
+    forms: Sequence[FittedForm],
+    shares: Float,
+    *,
+    n: int,
+    n_counted: float,
+    rng: np.random.Generator,
 ) -> TargetDraws:
-    """Return n draws of a target, from each form by its share."""
+    """Return n draws of a target, distributed over its forms by their shares."""
     counts = np.diff(np.round(np.cumsum(shares) * n).astype(np.int64), prepend=0)
     parts = tuple(_draw(one, rows, int(k), rng) for one, k in zip(forms, counts, strict=True) if k)
-    # One normal from each n-th of the distribution: what may come out best is not left to chance.
-    open_luck = rng.permutation(ndtri((np.arange(n) + 0.5) / n))
-    return TargetDraws(rows.target, parts, rng.permutation(n), open_luck, trials)
+    # Stratified normals, one from each n-th of the distribution: the tails of few draws do not vary by chance.
+    open_nugget = rng.permutation(ndtri((np.arange(n) + 0.5) / n))
+    return TargetDraws(rows.target, parts, rng.permutation(n), open_nugget, n_counted)
 
 
-def _draw(learned: FittedForm, rows: Observations, n: int, rng: np.random.Generator) -> FormDraws:
-    """Draw by Matheron's rule: a draw from before the data, moved by what the data then lacks (see `draw_response`)."""
-    scales, design, table = learned.scales, learned.design, rows.table
-    luck = rows.luck(scales)
+def _draw(fitted: FittedForm, rows: TargetObservations, n: int, rng: np.random.Generator) -> FormDraws:
+    """Return n draws by Matheron's rule (Wilson et al. 2020): prior draws plus an update by their residuals."""
+    scales, design, table = fitted.scales, fitted.design, rows.table
+    nugget = rows.nugget(scales)
     within = kernel(table.points, table.points, scales)
-    around = within + luck.covariance
+    covariance = within + nugget.covariance
     frequencies, phases, amplitudes = _prior_process(table.points.shape[1], scales, n, rng)
-    process, chance = amplitudes @ _cosines(table.points, frequencies, phases).T, luck.drawn(n, rng)
-    if learned.form.law == "sum":
-        theta = _coefficients(learned, rows, around, process + chance, rng)
+    process, deviation = amplitudes @ _cosines(table.points, frequencies, phases).T, nugget.sample(n, rng)
+    if fitted.form.law == "sum":
+        theta = _draw_coefficients(fitted, rows, covariance, process + deviation, rng)
     else:
-        theta = learned.theta[rng.permutation(len(learned.theta))[np.arange(n) % len(learned.theta)]]
-    left = table.values - design.mean(theta) - process
-    pull = cho_solve(cho_factor(around, lower=True), (left - chance).T).T
-    return FormDraws(learned, theta, frequencies, phases, amplitudes, pull, luck, left - pull @ within)
+        theta = fitted.theta[rng.permutation(len(fitted.theta))[np.arange(n) % len(fitted.theta)]]
+    residual = table.values - design.mean(theta) - process
+    update = cho_solve(cho_factor(covariance, lower=True), (residual - deviation).T).T
+    return FormDraws(fitted, theta, frequencies, phases, amplitudes, update, nugget, residual - update @ within)
 
 
-def _coefficients(
-    learned: FittedForm, rows: Observations, around: Float, beside: Float, rng: np.random.Generator
+def _draw_coefficients(
+    fitted: FittedForm, rows: TargetObservations, covariance: Float, deviation: Float, rng: np.random.Generator
 ) -> Float:
-    """Draw the coefficients of terms that are summed, shape (n, p)."""
-    columns, widths = learned.design.blocks["level"], learned.widths
-    before = learned.centers + widths * rng.standard_normal((len(beside), columns.shape[1]))
+    """Return draws of the coefficients of a sum of terms, shape (n, p).
+
+    Args:
+        fitted: the form.
+        rows: the measurements, n of them.
+        covariance: of the rows around the terms, shape (n, n).
+        deviation: prior draws of process and nugget at the rows, shape (number of draws, n).
+        rng: random generator.
+    """
+    columns, widths = fitted.design.blocks["level"], fitted.widths
+    prior = fitted.centers + widths * rng.standard_normal((len(deviation), columns.shape[1]))
     weighted = columns * widths
-    whole = cho_factor(around + weighted @ weighted.T, lower=True)
-    lacking = rows.table.values - before @ columns.T - beside
-    return np.asarray(before + cho_solve(whole, lacking.T).T @ columns * widths**2)
+    factor = cho_factor(covariance + weighted @ weighted.T, lower=True)
+    residual = rows.table.values - prior @ columns.T - deviation
+    return np.asarray(prior + cho_solve(factor, residual.T).T @ columns * widths**2)
 
 
 def _prior_process(d: int, scales: Hyperparameters, n: int, rng: np.random.Generator) -> tuple[Float, Float, Float]:
-    """Return cosines whose random sums have the process's covariance: Matern 5/2 is t-distributed in frequency."""
-    heavy = np.sqrt(5 / rng.chisquare(5, _COSINES))
-    frequencies = rng.standard_normal((d, _COSINES)) * heavy / np.exp(scales.lengths)[:, None]
+    """Return random Fourier features of the process; the spectral density of Matern 5/2 is a t distribution."""
+    stretch = np.sqrt(5 / rng.chisquare(5, _COSINES))
+    frequencies = rng.standard_normal((d, _COSINES)) * stretch / np.exp(scales.lengths)[:, None]
     phases = rng.uniform(0, 2 * np.pi, _COSINES)
     size = np.exp(scales.amplitude) * np.sqrt(2 / _COSINES)
     return frequencies, phases, size * rng.standard_normal((n, _COSINES))

@@ -1,4 +1,4 @@
-"""A learned form: one believed form of a target, fitted to few rows with what it leaves to a process and to luck."""
+"""Fit of one prior form of a target to few rows, with residual process and nugget."""
 
 from dataclasses import dataclass, replace
 
@@ -15,60 +15,60 @@ from explorer.models.online.nugget import (
 )
 from explorer.models.online.priors import hyperprior
 from explorer.models.online.smc import smc_sample
-from explorer.models.response.fitting import DesignMatrix, design_matrix, term_of_columns
+from explorer.models.response.fitting import DesignMatrix, design_matrix, term_indices
 from explorer.models.response.forms import FunctionalForm, link
 from explorer.models.response.gaussian_process import Hyperparameters, TrainingData, fit_hyperparameters, kernel
-from explorer.models.response.input_scaling import Coordinates, ScaledInputs
-from explorer.models.samples.binomial import countable
+from explorer.models.response.input_scaling import InputCoordinates, ScaledInputs
+from explorer.models.samples.binomial import clip_shares
 from explorer.problem.columns import Float
 
-_PARTICLES, _FEW_PARTICLES = 256, 96  # the few find the place around which the scales are learned
+_PARTICLES, _FEW_PARTICLES = 256, 96  # the few give the coefficients around which the scales are fitted
 _ROUNDS = 20
-# Of many rows an even choice tells the scales as well, which are few numbers: learning them is cubic in rows and done
-# over and over, all else that is cubic is done once.
-_SCALED = 80
-# Assumed: no device and no network follows a smooth law closer than this, whatever few rows say; linked.
-_LEAST_SCATTER = {"accuracy": 0.02}
-_OTHER_LEAST_SCATTER = 0.003
+# The scales are few numbers and are fitted to at most so many rows, evenly chosen: each of the many iterations is cubic
+# in the number of rows. All other cubic steps run once.
+_MAX_SCALE_ROWS = 80
+# Assumed lower bound of the scatter, linked: no device or network is smoother, even if few rows suggest it.
+_MIN_SCATTER = {"accuracy": 0.02}
+_DEFAULT_MIN_SCATTER = 0.003
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Observations:
-    """What was measured of one target.
+class TargetObservations:
+    """Measured values of one target.
 
     Args:
         target: the column.
-        coordinates: of the ground.
-        placed: the measured designs.
+        coordinates: of the input space.
+        inputs: the measured designs.
         table: their values, linked.
-        reach: how far luck reaches.
+        lengths: correlation lengths of the nugget.
     """
 
     target: str
-    coordinates: Coordinates
-    placed: ScaledInputs
+    coordinates: InputCoordinates
+    inputs: ScaledInputs
     table: TrainingData
-    reach: CorrelationLengths
+    lengths: CorrelationLengths
 
-    def luck(self, scales: Hyperparameters) -> Nugget:
-        """Return what the rows have for themselves."""
-        return fit_nugget(self.table, scales, self.reach)
+    def nugget(self, scales: Hyperparameters) -> Nugget:
+        """Return the nugget of the rows."""
+        return fit_nugget(self.table, scales, self.lengths)
 
     def covariance(self, scales: Hyperparameters) -> Float:
-        """Return the covariance of the rows around the terms: residual process and luck, shape (n, n)."""
-        return kernel(self.table.points, self.table.points, scales) + self.luck(scales).covariance
+        """Return the covariance of the rows around the terms: residual process and nugget, shape (n, n)."""
+        return kernel(self.table.points, self.table.points, scales) + self.nugget(scales).covariance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedForm:
-    """One form of a target as it was learned.
+    """Fit of one form of a target.
 
     Args:
-        form: the believed form.
+        form: the prior form.
         design: the form's columns at the measured designs.
         scales: of residual process and scatter.
-        theta: the form's coefficients where its law is not a sum, as particles, shape (k, p); else empty.
-        evidence: logarithm of the probability of what was measured.
+        theta: particles of the coefficients, shape (k, p); empty if the law is a sum.
+        evidence: log marginal likelihood of the measurements.
     """
 
     form: FunctionalForm
@@ -88,93 +88,97 @@ class FittedForm:
         return _widths(self.design, self.scales)
 
 
-def rows_of(
-    target: str, values: Float, trials: Float, *, placed: ScaledInputs, coordinates: Coordinates
-) -> Observations:
-    """Return the rows of one target.
+def make_observations(
+    target: str, values: Float, n_counted: Float, *, inputs: ScaledInputs, coordinates: InputCoordinates
+) -> TargetObservations:
+    """Return the observations of one target, linked, with their variances.
 
     Args:
         target: the column.
-        values: what was measured, shape (n,).
-        trials: on how many samples each accuracy was counted, shape (n,); 0 where that is not known.
-        placed: the measured designs.
-        coordinates: of the ground.
+        values: measured values, shape (n,).
+        n_counted: number of samples on which each accuracy was counted, shape (n,); 0 if unknown.
+        inputs: the measured designs.
+        coordinates: of the input space.
     """
-    linked = link(target, countable(values, trials) if target == "accuracy" and trials.any() else values)
+    linked = link(target, clip_shares(values, n_counted) if target == "accuracy" and n_counted.any() else values)
     table = TrainingData(
-        linked, nugget_variance(target, linked, trials), coordinates.points(placed), roughness(target, linked)
+        linked, nugget_variance(target, linked, n_counted), coordinates.points(inputs), roughness(target, linked)
     )
-    return Observations(target, coordinates, placed, table, correlation_lengths(target, coordinates))
+    return TargetObservations(target, coordinates, inputs, table, correlation_lengths(target, coordinates))
 
 
-def learn_form(form: FunctionalForm, rows: Observations, rng: np.random.Generator) -> FittedForm:
-    """Fit a form: in closed form where its terms are summed, else as particles, the scales learned around the best."""
-    design = design_matrix(form, rows.coordinates, rows.placed)
+def fit_online_form(form: FunctionalForm, rows: TargetObservations, rng: np.random.Generator) -> FittedForm:
+    """Fit a form: a sum of terms in closed form, any other law by particles with scales fitted around the best."""
+    design = design_matrix(form, rows.coordinates, rows.inputs)
     if form.law == "sum":
-        scales = _scales(design, rows, _centers(design))
-        return FittedForm(form, design, scales, np.zeros((0, len(_centers(design)))), _evidence(design, rows, scales))
-    first = hyperprior(form, rows.target, rows.coordinates).centers
-    few, _ = _particles(design, rows, first, rng, n=_FEW_PARTICLES)
-    scales = _scales(design, rows, _best(few, design, rows, first))
-    theta, evidence = _particles(design, rows, scales, rng, n=_PARTICLES)
+        scales = _fit_scales(design, rows, _centers(design))
+        return FittedForm(
+            form, design, scales, np.zeros((0, len(_centers(design)))), _log_evidence(design, rows, scales)
+        )
+    prior_scales = hyperprior(form, rows.target, rows.coordinates).centers
+    few, _ = _sample_particles(design, rows, prior_scales, rng, n=_FEW_PARTICLES)
+    scales = _fit_scales(design, rows, _best_particle(few, design, rows, prior_scales))
+    theta, evidence = _sample_particles(design, rows, scales, rng, n=_PARTICLES)
     return FittedForm(form, design, scales, theta, evidence)
 
 
 def _centers(design: DesignMatrix) -> Float:
-    return np.array([design.form.terms[i].center for i in term_of_columns(design.form, design.coordinates)])
+    return np.array([design.form.terms[i].center for i in term_indices(design.form, design.coordinates)])
 
 
 def _widths(design: DesignMatrix, scales: Hyperparameters) -> Float:
-    return np.asarray(np.exp(scales.widths)[term_of_columns(design.form, design.coordinates)])
+    return np.asarray(np.exp(scales.widths)[term_indices(design.form, design.coordinates)])
 
 
-def _scales(design: DesignMatrix, rows: Observations, around: Float) -> Hyperparameters:
-    """Return the most probable scales with the coefficients integrated out, to first order around some.
+def _fit_scales(design: DesignMatrix, rows: TargetObservations, around: Float) -> Hyperparameters:
+    """Return the most probable scales, with the coefficients integrated out to first order around given ones.
 
-    Nugget counts as if every row had its own: rows that are close enough to share it are few when this matters.
+    The nugget of each row counts as independent: with few rows, few are close enough to share it.
     """
-    belief = hyperprior(design.form, rows.target, rows.coordinates)
-    columns, term = design.jacobian(around), term_of_columns(design.form, design.coordinates)
+    prior = hyperprior(design.form, rows.target, rows.coordinates)
+    columns, term = design.jacobian(around), term_indices(design.form, design.coordinates)
     offset = rows.table.values - design.mean(around) + columns @ (around - _centers(design))
     n = len(offset)
-    some = np.isin(np.arange(n), np.linspace(0, n - 1, min(n, _SCALED)).astype(np.int64))
+    chosen = np.isin(np.arange(n), np.linspace(0, n - 1, min(n, _MAX_SCALE_ROWS)).astype(np.int64))
     scales = fit_hyperparameters(
-        rows.table.rows(some), columns[some], term, offset[some],
-        belief=belief, start=belief.centers, rounds=_ROUNDS,
+        rows.table.rows(chosen), columns[chosen], term, offset[chosen],
+        prior=prior, start=prior.centers, rounds=_ROUNDS,
     )  # fmt: skip
-    least = float(np.log(_LEAST_SCATTER.get(rows.target, _OTHER_LEAST_SCATTER)))
-    return replace(scales, scatter=max(scales.scatter, least))
+    lowest = float(np.log(_MIN_SCATTER.get(rows.target, _DEFAULT_MIN_SCATTER)))
+    return replace(scales, noise=max(scales.noise, lowest))
 
 
-def _particles(
-    design: DesignMatrix, rows: Observations, scales: Hyperparameters, rng: np.random.Generator, *, n: int
+def _sample_particles(
+    design: DesignMatrix, rows: TargetObservations, scales: Hyperparameters, rng: np.random.Generator, *, n: int
 ) -> tuple[Float, float]:
     root = cholesky(rows.covariance(scales), lower=True)
     return smc_sample(
-        lambda theta: _log_normal(rows.table.values - design.mean(theta), root),
+        lambda theta: _log_normal_density(rows.table.values - design.mean(theta), root),
         centers=_centers(design), widths=_widths(design, scales), n=n, rng=rng,
     )  # fmt: skip
 
 
-def _best(theta: Float, design: DesignMatrix, rows: Observations, scales: Hyperparameters) -> Float:
+def _best_particle(theta: Float, design: DesignMatrix, rows: TargetObservations, scales: Hyperparameters) -> Float:
     root = cholesky(rows.covariance(scales), lower=True)
-    likelihood = _log_normal(rows.table.values - design.mean(theta), root)
+    likelihood = _log_normal_density(rows.table.values - design.mean(theta), root)
     return np.asarray(theta[int(np.argmax(likelihood))])
 
 
-def _evidence(design: DesignMatrix, rows: Observations, scales: Hyperparameters) -> float:
-    """Return the logarithm of the marginal likelihood of terms that are summed."""
+def _log_evidence(design: DesignMatrix, rows: TargetObservations, scales: Hyperparameters) -> float:
+    """Return the log marginal likelihood of a sum of terms."""
     columns = design.blocks["level"] * _widths(design, scales)
-    gap = rows.table.values - design.mean(_centers(design))
-    return float(_log_normal(gap[None, :], cholesky(rows.covariance(scales) + columns @ columns.T, lower=True))[0])
+    residual = rows.table.values - design.mean(_centers(design))
+    return float(
+        _log_normal_density(residual[None, :], cholesky(rows.covariance(scales) + columns @ columns.T, lower=True))[0]
+    )
 
 
-def _log_normal(gaps: Float, root: Float) -> Float:
-    """Return the logarithm of normal densities, shape (k,), of rows of shape (k, n); without the constant.
+def _log_normal_density(residuals: Float, root: Float) -> Float:
+    """Return log normal densities up to a constant, shape (k,).
 
     Args:
-        gaps: from the mean.
-        root: of the covariance, lower, shape (n, n).
+        residuals: from the mean, shape (k, n).
+        root: lower Cholesky root of the covariance, shape (n, n).
     """
-    squares = np.sum(solve_triangular(root, gaps.T, lower=True) ** 2, axis=0)
+    squares = np.sum(solve_triangular(root, residuals.T, lower=True) ** 2, axis=0)
     return np.asarray(-0.5 * squares - np.sum(np.log(np.diag(root))))

@@ -1,4 +1,4 @@
-"""The learner: a fast fit of few measurements, refitted after each, and draws of what else could be measured."""
+"""Online surrogate: a fast fit of few measurements, refitted after each, with posterior draws of all designs."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,167 +12,172 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from explorer.models.online.draws import TargetDraws, draw_target
-from explorer.models.online.form_fit import FittedForm, Observations, learn_form, rows_of
+from explorer.models.online.form_fit import FittedForm, TargetObservations, fit_online_form, make_observations
 from explorer.models.online.input_space import InputSpace
 from explorer.models.online.priors import prior_forms
 from explorer.problem.columns import Columns, Float, by_configuration, take
 
-N_DRAWS = 64
-_DISBELIEF = 3.0
-_LEAST_SHARE = 0.1
-_SAME = 9  # digits of coordinates: designs that agree in all of them are one
-_OF_WEIGHTS = {"accuracy", "size_bytes"}  # what does not know why a weight is zero
-_KNOWN_SPREAD = 0.3  # of its logarithm; before the data it is 1
+_N_DRAWS = 64
+_EVIDENCE_TEMPERATURE = 3.0  # log evidences are divided by it: tempered weights of misspecified forms
+_MIN_SHARE = 0.1
+_COORDINATE_DIGITS = 9  # designs whose coordinates agree in so many digits are repeats of one design
+_WEIGHT_TARGETS = {"accuracy", "size_bytes"}  # depend on the number of zero weights, pruned or rounded to zero
+_MAX_SPREAD_DEVIATION = 0.3  # posterior standard deviation of the logarithm of the spread; the prior's is 1
 
-Drawn = Callable[[Columns], Columns]
-"""Designs, n of them, to each target in every draw, shape (S, n)."""
+DrawFunction = Callable[[Columns], Columns]
+"""Function from n designs to each target in every draw, shape (S, n)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LearnedTarget:
-    """One target as it was learned: what was measured, its forms, and on how many samples accuracy is counted."""
+class FittedTarget:
+    """Fit of one target: observations, forms, and the number of samples on which accuracy is counted."""
 
-    rows: Observations
+    rows: TargetObservations
     forms: tuple[FittedForm, ...]
-    trials: float
+    n_counted: float
 
     @property
     def shares(self) -> Float:
-        """How much each form is believed, shape (number of forms,).
+        """Posterior weight of each form, shape (number of forms,).
 
-        By evidence, a third of it: none is right, and what a wrong one misses, it misses in many rows at once. One that
-        is hardly believed is dropped: far from all rows it would promise what no other does.
+        The evidence is tempered (power posterior, Bissiri et al. 2016): every form is misspecified, and its errors are
+        correlated between rows. Forms below a tenth are dropped, because they would dominate the extremes far from
+        all rows.
         """
         evidence = np.array([one.evidence for one in self.forms])
-        weights = np.exp((evidence - evidence.max()) / _DISBELIEF)
-        weights = np.where(weights < _LEAST_SHARE * weights.sum(), 0.0, weights)
+        weights = np.exp((evidence - evidence.max()) / _EVIDENCE_TEMPERATURE)
+        weights = np.where(weights < _MIN_SHARE * weights.sum(), 0.0, weights)
         return np.asarray(weights / weights.sum())
 
     def draws(self, n: int, rng: np.random.Generator) -> TargetDraws:
-        """Return n draws."""
-        return draw_target(self.rows, self.forms, self.shares, n=n, trials=self.trials, rng=rng)
+        """Return n posterior draws."""
+        return draw_target(self.rows, self.forms, self.shares, n=n, n_counted=self.n_counted, rng=rng)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OnlineSurrogate:
-    """What a few measurements tell of all designs on a ground.
+    """Surrogate of all designs of an input space, fitted to few measurements.
 
     Args:
-        ground: of the search.
-        targets: each as it was learned.
-        spread: of the weights that rounding makes zero; infinite where nothing tells it.
+        space: input space of the search.
+        targets: fit of each target.
+        spread: spread of the weights, from which the share that rounding makes zero follows; infinite if unknown.
     """
 
-    ground: InputSpace
-    targets: Mapping[str, LearnedTarget]
+    space: InputSpace
+    targets: Mapping[str, FittedTarget]
     spread: float
 
-    def draws(self, n: int = N_DRAWS, *, seed: int = 0) -> Drawn:
-        """Return n functions that could be the truth; whatever is asked of them and how often, they stay the same.
+    def draws(self, n: int = _N_DRAWS, *, seed: int = 0) -> DrawFunction:
+        """Return n posterior draws as a deterministic function of designs.
 
-        A measurement has luck of its own beside the function. In each draw all designs have the same luck: what one
-        design may turn out to be is right, and none is preferred because it drew better luck than its neighbour.
+        Each draw includes the nugget of a measurement. Its open part is the same standard normal for all designs: the
+        marginal of each design is right, and no design is preferred by chance over its neighbour.
         """
         streams = np.random.SeedSequence(seed).spawn(len(self.targets))
-        drawn = {
-            target: learned.draws(n, np.random.default_rng(stream))
-            for (target, learned), stream in zip(self.targets.items(), streams, strict=True)
+        draws = {
+            target: fitted.draws(n, np.random.default_rng(stream))
+            for (target, fitted), stream in zip(self.targets.items(), streams, strict=True)
         }
-        coordinates = self.ground.coordinates
+        coordinates = self.space.coordinates
 
         def at(designs: Columns) -> Columns:
             with _one_thread():
-                bare = coordinates.place(designs)
-                rounded = coordinates.place(with_rounded_zeros(designs, self.spread))
-                found: Columns = {}
-                for target, one in drawn.items():
-                    placed = rounded if target in _OF_WEIGHTS else bare
-                    found[target] = one.at(placed, coordinates.points(placed))
-                return found
+                bare = coordinates.transform(designs)
+                rounded = coordinates.transform(with_rounded_zeros(designs, self.spread))
+                values: Columns = {}
+                for target, one in draws.items():
+                    inputs = rounded if target in _WEIGHT_TARGETS else bare
+                    values[target] = one.at(inputs, coordinates.points(inputs))
+                return values
 
         return at
 
 
 def fit_online(
-    measured: Columns, targets: Sequence[str], ground: InputSpace, *, seed: int = 0, trials: Float | None = None
+    measured: Columns, targets: Sequence[str], space: InputSpace, *, seed: int = 0, n_counted: Float | None = None
 ) -> OnlineSurrogate:
-    """Fit each target to what was measured of it.
+    """Fit each target to its measured values.
 
     Args:
-        measured: knobs and targets of measured designs, shape (n,) each; NaN was not measured.
-        targets: which to fit.
-        ground: of the search.
+        measured: knobs and targets of measured designs, shape (n,) each; NaN if not measured.
+        targets: names of the targets to fit.
+        space: input space of the search.
         seed: of the particles.
-        trials: on how many samples each accuracy was counted, shape (n,); 0 where that is not known.
+        n_counted: number of samples on which each accuracy was counted, shape (n,); 0 if unknown.
 
     Raises:
         ValueError, numpy.linalg.LinAlgError: a target cannot be fitted to these rows.
     """
     streams = dict(zip(targets, np.random.SeedSequence(seed).spawn(len(targets)), strict=True))
-    counted = np.zeros(len(measured[targets[0]])) if trials is None else trials
-    learned: dict[str, LearnedTarget] = {}
+    counts = np.zeros(len(measured[targets[0]])) if n_counted is None else n_counted
+    fitted: dict[str, FittedTarget] = {}
     spread = math.inf
     with _one_thread():
-        # Sizes first: they show which weights rounding alone makes zero; then neither they nor accuracy know of these.
+        # Size first, for the spread of the weights. Size and accuracy are then fitted with rounded weights as pruned.
         if "size_bytes" in targets:
             rng = np.random.default_rng(streams["size_bytes"].spawn(1)[0])
-            spread = _spread_of(_learned("size_bytes", measured, ground, counted, rng))
+            spread = _weight_spread(_fit_target("size_bytes", measured, space, counts, rng))
         for target in targets:
-            rows = with_rounded_zeros(measured, spread) if target in _OF_WEIGHTS else measured
-            learned[target] = _learned(target, rows, ground, counted, np.random.default_rng(streams[target]))
-    return OnlineSurrogate(ground, {target: learned[target] for target in targets}, spread)
+            rows = with_rounded_zeros(measured, spread) if target in _WEIGHT_TARGETS else measured
+            fitted[target] = _fit_target(target, rows, space, counts, np.random.default_rng(streams[target]))
+    return OnlineSurrogate(space, {target: fitted[target] for target in targets}, spread)
 
 
 def with_rounded_zeros(designs: Columns, spread: float) -> Columns:
-    """Return designs that prune what rounding makes zero anyway: 1 - exp(-D / spread) of the weights."""
+    """Return designs with at least the pruning ratio that rounding alone gives: 1 - exp(-D / spread)."""
     if not math.isfinite(spread):
         return designs
     rounded = -np.expm1(-designs["quant_step"] / spread)
     return {**designs, "pruning_ratio": np.maximum(designs["pruning_ratio"], rounded)}
 
 
-def _learned(
-    target: str, measured: Columns, ground: InputSpace, trials: Float, rng: np.random.Generator
-) -> LearnedTarget:
+def _fit_target(
+    target: str, measured: Columns, space: InputSpace, n_counted: Float, rng: np.random.Generator
+) -> FittedTarget:
     values = np.asarray(measured[target], dtype=np.float64)
-    is_known = np.isfinite(values)
-    if not is_known.any():
+    is_finite = np.isfinite(values)
+    if not is_finite.any():
         raise ValueError(f"{target} was never measured")
-    if target != "accuracy" and values[is_known].min() <= 0:
+    if target != "accuracy" and values[is_finite].min() <= 0:
         raise ValueError(f"{target} is not positive")
-    placed = ground.coordinates.place(take({knob.name: measured[knob.name] for knob in ground.knobs}, is_known))
-    first, (means, counted) = _averaged(ground.coordinates.points(placed), (values[is_known], trials[is_known]))
-    rows = rows_of(target, means, counted, placed=placed.rows(first), coordinates=ground.coordinates)
-    forms = prior_forms(target, ground.coordinates, rows.table.values)
-    return LearnedTarget(rows, tuple(learn_form(f, rows, rng) for f in forms), float(np.median(trials[is_known])))
+    inputs = space.coordinates.transform(take({knob.name: measured[knob.name] for knob in space.knobs}, is_finite))
+    first, (means, counts) = _average_repeats(
+        space.coordinates.points(inputs), (values[is_finite], n_counted[is_finite])
+    )
+    rows = make_observations(target, means, counts, inputs=inputs.rows(first), coordinates=space.coordinates)
+    forms = prior_forms(target, space.coordinates, rows.table.values)
+    fits = tuple(fit_online_form(form, rows, rng) for form in forms)
+    return FittedTarget(rows, fits, float(np.median(n_counted[is_finite])))
 
 
-def _averaged(points: Float, columns: Sequence[Float]) -> tuple[NDArray[np.int64], list[Float]]:
+def _average_repeats(points: Float, columns: Sequence[Float]) -> tuple[NDArray[np.int64], list[Float]]:
     """Return the first row of each design, shape (k,), and the means of columns over its repeats, shape (k,) each.
 
-    A design's luck is its own for ever: repeats that disagree would contradict that, beyond what any fit can mend.
+    The nugget of a design is fixed: repeats that differ would contradict the model.
     """
     n = len(points)
-    same = by_configuration({str(j): np.round(z, _SAME) for j, z in enumerate(points.T)}) if points.size else [0] * n
+    rounded = {str(j): np.round(z, _COORDINATE_DIGITS) for j, z in enumerate(points.T)}
+    same = by_configuration(rounded) if points.size else [0] * n
     _, first, count = np.unique(same, return_index=True, return_counts=True)
     return first, [np.bincount(same, column) / count for column in columns]
 
 
-def _spread_of(sizes: LearnedTarget) -> float:
-    """Return the spread of the weights, infinite where the sizes do not tell it."""
+def _weight_spread(sizes: FittedTarget) -> float:
+    """Return the spread of the weights; infinite if the sizes do not determine it."""
     best = sizes.forms[int(np.argmax(sizes.shares))]
-    if best.form.law != "stored":
+    if best.form.law != "storage":
         return math.inf
     logs = best.theta[:, best.design.slices["spread"]]
-    return float(np.exp(np.mean(logs))) if np.std(logs) < _KNOWN_SPREAD else math.inf
+    return float(np.exp(np.mean(logs))) if np.std(logs) < _MAX_SPREAD_DEVIATION else math.inf
 
 
 @cache
 def _controller() -> ThreadpoolController:
-    """Finding the libraries' threads costs more than a fit of few rows: it is done once."""
+    """Return the thread controller, cached: to search the libraries takes longer than a fit of few rows."""
     return ThreadpoolController()
 
 
 def _one_thread() -> AbstractContextManager[Any]:
-    """Thousands of solves of a hundred rows: threads cost ten times what they save where anything else runs as well."""
+    """Limit linear algebra to one thread: for small solves on a busy machine, threads cost ten times their gain."""
     return cast("AbstractContextManager[Any]", _controller().limit(limits=1))

@@ -1,8 +1,8 @@
-"""Shapes: how each target depends on the knobs, and what was believed of its coefficients before the data.
+"""Parametric forms of the targets of the paper, with the prior of each coefficient.
 
-The shapes are physics, the coefficients are data plus priors, and every prior stands here with its value, its width
-and its source. All quantities are relative to a reference design of the same family (its least compressed sample):
-r remaining weights, q bits, v voltage, c clock, each as a ratio; bits = log2(2 / D).
+The forms follow from physics, the coefficients from priors and data. Each prior has a value, a width and a source. All
+quantities are relative to a reference design of the same family (its least compressed sample): r remaining weights,
+q bits, v voltage, c clock, each as a ratio; bits = log2(2 / D).
 """
 
 from collections.abc import Callable, Mapping
@@ -19,16 +19,16 @@ Coefficients = Mapping[str, float] | Mapping[str, Float]
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What is believed of a coefficient: a normal in its own scale.
+    """Prior of a coefficient: a normal on a logarithmic or log-odds scale.
 
     Args:
-        name: the coefficient.
+        name: of the coefficient.
         value: its median.
-        width: standard deviation, of its logarithm (`log`: positive) or log-odds (`logit`: a share).
-        scale: which of the two.
-        meaning: what it is, in words.
-        source: where value and width come from.
-        effect_of: what the coefficient is the effect of, in a word or two.
+        width: standard deviation of its logarithm (`log`: positive) or log-odds (`logit`: a share).
+        scale: `log` or `logit`.
+        meaning: description of the coefficient.
+        source: of value and width.
+        effect_of: the knobs whose effect the coefficient describes, in a few words.
     """
 
     name: str
@@ -41,17 +41,17 @@ class Prior:
 
     @property
     def center(self) -> float:
-        """The median in the coefficient's own scale."""
+        """Median on the scale of the prior."""
         return float(np.log(self.value) if self.scale == "log" else np.log(self.value / (1 - self.value)))
 
     def natural(self, u: Float | float) -> Float:
-        """Return the coefficient from its own scale."""
+        """Return the coefficient for a value on the scale of the prior."""
         return np.asarray(np.exp(u) if self.scale == "log" else 1 / (1 + np.exp(-np.asarray(u))))
 
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """What is believed of the scatter around a shape: a scaled inverse chi-square worth `weight` observations."""
+    """Prior of the scatter around a form: scaled inverse chi-square, worth `weight` observations."""
 
     value: float
     weight: float
@@ -60,9 +60,10 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class ParametricForm:
-    """How one target depends on the knobs.
+    """Parametric form of one target.
 
-    `effect(relative, coefficients)` is the target's logarithm (or log-odds) less the family's own level, shape (n,).
+    `effect(relative, coefficients)` is the logarithm (or log-odds) of the target minus the level of the family, shape
+    (n,).
     """
 
     target: str
@@ -73,11 +74,11 @@ class ParametricForm:
     effect: Callable[[Columns, Coefficients], Float]
 
     def linked(self, values: Float) -> Float:
-        """Map a target to the scale in which it is fitted."""
+        """Return a target on the scale of the fit."""
         return np.log(values / (1 - values)) if self.link == "logit" else np.log(values)
 
     def unlinked(self, values: Float) -> Float:
-        """Map back; whatever the coefficients, accuracy stays within [0, 1] and the others above 0."""
+        """Return the target of fitted values: accuracy within [0, 1], the others above 0."""
         return np.asarray(expit(values) if self.link == "logit" else np.exp(values))
 
 
@@ -86,26 +87,26 @@ def relative_columns(designs: Columns, reference: Columns) -> Columns:
 
     Args:
         designs: the knobs, shape (n,).
-        reference: the numeric knobs of each design's reference, shape (n,) as well.
+        reference: numeric knobs of the reference of each design, shape (n,) each.
     """
 
     def bits(step: Float) -> Float:
         return np.log2(2 / step)
 
-    kept, kept_there = 1 - designs["pruning_ratio"], 1 - reference["pruning_ratio"]
+    density = 1 - designs["pruning_ratio"]
     return {
-        "pruning_odds": designs["pruning_ratio"] / kept,
+        "pruning_odds": designs["pruning_ratio"] / density,
         "steps": designs["quant_step"] / 0.02,
-        "r": kept / kept_there,
+        "r": density / (1 - reference["pruning_ratio"]),
         "q": bits(designs["quant_step"]) / bits(reference["quant_step"]),
         "v": designs["voltage_v"] / reference["voltage_v"],
         "c": designs["frequency_hz"] / reference["frequency_hz"],
     }
 
 
-_PRINTED_INTEGERS = Noise(0.05, 4, "assumed: the tables print two to three digits, and shapes are simplifications")
+_PRINTED_INTEGERS = Noise(0.05, 4, "assumed: the tables print two to three digits, and forms are simplifications")
 
-ACCURACY = ParametricForm(
+ACCURACY_FORM = ParametricForm(
     "accuracy",
     "logit",
     "logit(accuracy) = A_family - b_R R/(1-R) - b_D D/0.02",
@@ -133,8 +134,8 @@ ACCURACY = ParametricForm(
     lambda x, k: -k["b_R"] * x["pruning_odds"] - k["b_D"] * x["steps"],
 )
 
-# In every sample pruning and step rise together, so their product is measured and their split is not. Shapes that tied
-# the two would claim to know it: intervals off the samples' line would come out as narrow as on it.
+# Pruning and step rise together in all samples: their product is measured, their separate effects are not. A form with
+# a fixed ratio of the two would give intervals that are as narrow off the line of the samples as on it.
 _TILT = Prior(
     "tilt",
     1.0,
@@ -142,7 +143,7 @@ _TILT = Prior(
     "log",
     "how much more than its bits the number of weights counts: r^tilt q^(1/tilt)",
     "assumed: skipping a weight and shortening it save about alike, within a third either way",
-    "pruning as against the step",
+    "pruning relative to the step",
 )
 
 
@@ -151,7 +152,7 @@ def _compressed(x: Columns, k: Coefficients) -> Float:
     return np.asarray(k["tilt"] * np.log(x["r"]) + np.log(x["q"]) / k["tilt"])
 
 
-LATENCY = ParametricForm(
+LATENCY_FORM = ParametricForm(
     "latency_s",
     "log",
     "latency = T_family (r^tilt q^(1/tilt))^a / c",
@@ -178,7 +179,7 @@ def _energy_effect(x: Columns, k: Coefficients) -> Float:
     return np.asarray(np.log(1 - k["p"] + k["p"] * ((1 - k["leak"]) * switched + k["leak"] * leaked)))
 
 
-ENERGY = ParametricForm(
+ENERGY_FORM = ParametricForm(
     "energy_j",
     "log",
     "energy = E_family [1 - p + p ((1 - leak) r^tilt q^(1/tilt) v^2 + leak v latency_ratio)]",
@@ -207,7 +208,7 @@ ENERGY = ParametricForm(
     _energy_effect,
 )
 
-POWER = ParametricForm(
+POWER_FORM = ParametricForm(
     "power_w",
     "log",
     "power = P_family [1 - s + s r^g v^2 c]",
@@ -235,7 +236,7 @@ POWER = ParametricForm(
     lambda x, k: np.log(1 - k["s"] + k["s"] * x["r"] ** k["g"] * x["v"] ** 2 * x["c"]),
 )
 
-SIZE = ParametricForm(
+SIZE_FORM = ParametricForm(
     "size_bytes",
     "log",
     "size = S_family r q^z",
@@ -246,7 +247,7 @@ SIZE = ParametricForm(
             0.1,
             "log",
             "share of a stored weight's bits that the step decides",
-            "assumed: about six bits of value beside five bits of index for each weight that is left",
+            "assumed: about six bits of value and five bits of index for each weight that is left",
             "the quantization step",
         ),
     ),
@@ -254,7 +255,7 @@ SIZE = ParametricForm(
     lambda x, k: np.log(x["r"]) + k["z"] * np.log(x["q"]),
 )
 
-THROUGHPUT = ParametricForm(
+THROUGHPUT_FORM = ParametricForm(
     "throughput_ops",
     "log",
     "throughput = H_family latency_ratio^-h",
@@ -273,7 +274,7 @@ THROUGHPUT = ParametricForm(
     lambda x, k: -k["h"] * np.log(x["latency_ratio"]),
 )
 
-# Latency first: energy and throughput take its ratio.
-SHAPES: Mapping[str, ParametricForm] = {
-    shape.target: shape for shape in (LATENCY, ACCURACY, ENERGY, POWER, SIZE, THROUGHPUT)
+# Latency first: energy and throughput depend on its ratio.
+PARAMETRIC_FORMS: Mapping[str, ParametricForm] = {
+    form.target: form for form in (LATENCY_FORM, ACCURACY_FORM, ENERGY_FORM, POWER_FORM, SIZE_FORM, THROUGHPUT_FORM)
 }

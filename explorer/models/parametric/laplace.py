@@ -1,4 +1,4 @@
-"""The posterior of one shape's coefficients given samples: its mode, and its width around the mode."""
+"""Laplace approximation of the posterior of the coefficients of one parametric form."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ _NOISE_TOLERANCE = 1e-10
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The fitted shape of one target.
+    """Fitted form of one target.
 
     Args:
-        shape: what was fitted.
-        levels: each family's own level, in the link's scale (flat prior).
-        mode: the coefficients at the posterior's mode, each in its own scale, shape (p,).
-        covariance: of levels then coefficients around the mode (Laplace), shape (k + p, k + p).
-        noise: standard deviation of the scatter, in the link's scale.
+        form: the parametric form.
+        levels: level of each family on the scale of the link (flat prior).
+        mode: coefficients at the posterior mode, each on the scale of its prior, shape (p,).
+        covariance: of levels, then coefficients, around the mode (Laplace), shape (k + p, k + p).
+        noise: standard deviation of the scatter, on the scale of the link.
         n: number of samples.
     """
 
-    shape: ParametricForm
+    form: ParametricForm
     levels: dict[str, float]
     mode: Float
     covariance: Float
@@ -37,35 +37,35 @@ class Fit:
 
     @property
     def coefficients(self) -> dict[str, float]:
-        """The coefficients at the mode, in natural units."""
-        return {p.name: float(p.natural(u)) for p, u in zip(self.shape.priors, self.mode, strict=True)}
+        """Coefficients at the mode, in natural units."""
+        return {p.name: float(p.natural(u)) for p, u in zip(self.form.priors, self.mode, strict=True)}
 
     @property
     def spreads(self) -> Float:
-        """Posterior standard deviation of each coefficient in its own scale, shape (p,)."""
+        """Posterior standard deviation of each coefficient on the scale of its prior, shape (p,)."""
         return np.asarray(np.sqrt(np.diag(self.covariance)[len(self.levels) :]))
 
     @property
     def data_shares(self) -> Float:
-        """Share of each coefficient's uncertainty that the data removed, shape (p,): 1 - posterior sd / prior sd."""
-        prior = np.array([p.width for p in self.shape.priors])
+        """Reduction of each coefficient's uncertainty by the data, shape (p,): 1 - posterior sd / prior sd."""
+        prior = np.array([p.width for p in self.form.priors])
         return np.asarray(np.clip(1 - self.spreads / prior, 0.0, 1.0), dtype=np.float64)
 
     def predict(self, relative: Columns, families: NDArray[Any]) -> Float:
-        """Return the target of designs relative to their references, shape (n,); NaN for families without data."""
+        """Return the target of designs relative to their references, shape (n,); NaN for families without samples."""
         names, index = by_family(families)
         levels = np.array([self.levels.get(name, np.nan) for name in names])
-        return self.shape.unlinked(levels[index] + self.shape.effect(relative, self.coefficients))
+        return self.form.unlinked(levels[index] + self.form.effect(relative, self.coefficients))
 
 
-def fit_shape(shape: ParametricForm, relative: Columns, family: Sequence[str], values: Float) -> Fit:
-    """Find the mode of the posterior of a shape's coefficients, by damped least squares.
+def fit_parametric_form(form: ParametricForm, relative: Columns, family: Sequence[str], values: Float) -> Fit:
+    """Find the posterior mode of the coefficients of a form, by damped least squares (Levenberg-Marquardt).
 
-    The family levels have flat priors, the coefficients normal ones in their own scale, the noise a scaled inverse
-    chi-square; noise and coefficients are updated in turn until neither moves.
+    The priors are flat for the family levels, normal for the coefficients, and scaled inverse chi-square for the noise.
+    Noise and coefficients are updated in turn until convergence.
 
     Args:
-        shape: the shape.
+        form: the form.
         relative: samples relative to their references, shape (n,) each.
         family: the samples' families, length n.
         values: the measured target, shape (n,), all finite.
@@ -73,16 +73,16 @@ def fit_shape(shape: ParametricForm, relative: Columns, family: Sequence[str], v
     names = tuple(dict.fromkeys(family))
     n_levels = len(names)
     member = np.array([[name == f for name in names] for f in family], dtype=np.float64).reshape(len(family), n_levels)
-    y = shape.linked(values)
-    centers = np.array([p.center for p in shape.priors])
-    widths = np.array([p.width for p in shape.priors])
+    y = form.linked(values)
+    centers = np.array([p.center for p in form.priors])
+    widths = np.array([p.width for p in form.priors])
 
     def effect(u: Float) -> Float:
-        return shape.effect(relative, {p.name: float(p.natural(v)) for p, v in zip(shape.priors, u, strict=True)})
+        return form.effect(relative, {p.name: float(p.natural(v)) for p, v in zip(form.priors, u, strict=True)})
 
     start = y - effect(centers)
     state = np.concatenate([member.T @ start / member.sum(axis=0), centers])
-    noise = shape.noise.value
+    noise = form.noise.value
     for _ in range(_MAX_NOISE_ROUNDS):
 
         def residuals(z: Float, noise: float = noise) -> Float:
@@ -92,24 +92,24 @@ def fit_shape(shape: ParametricForm, relative: Columns, family: Sequence[str], v
         solution = least_squares(residuals, state, method="lm", xtol=1e-12, ftol=1e-12)
         state = solution.x
         misfit = y - member @ state[:n_levels] - effect(state[n_levels:])
-        prior = shape.noise
-        # The mode of the scaled inverse chi-square posterior; each flat family level takes one degree of freedom.
-        freedom = len(y) - n_levels + prior.weight + 2
-        updated = float(np.sqrt((misfit @ misfit + prior.weight * prior.value**2) / freedom))
-        has_settled = abs(updated - noise) < _NOISE_TOLERANCE
+        prior = form.noise
+        # Mode of the scaled inverse chi-square posterior; each flat family level takes one degree of freedom.
+        degrees = len(y) - n_levels + prior.weight + 2
+        updated = float(np.sqrt((misfit @ misfit + prior.weight * prior.value**2) / degrees))
+        is_converged = abs(updated - noise) < _NOISE_TOLERANCE
         noise = updated
-        if has_settled:
+        if is_converged:
             break
     jacobian = np.asarray(solution.jac, dtype=np.float64)
     covariance = np.asarray(np.linalg.inv(jacobian.T @ jacobian), dtype=np.float64)
     levels = {name: float(level) for name, level in zip(names, state[:n_levels], strict=True)}
-    return Fit(shape, levels, state[n_levels:], covariance, noise, len(y))
+    return Fit(form, levels, state[n_levels:], covariance, noise, len(y))
 
 
-def fit_where_measured(shape: ParametricForm, relative: Columns, family: Sequence[str], values: Float) -> Fit | None:
-    """Fit a shape to the rows in which its target was measured; None where there is no such row."""
-    rows = np.isfinite(values)
-    if not rows.any():
+def fit_measured_rows(form: ParametricForm, relative: Columns, family: Sequence[str], values: Float) -> Fit | None:
+    """Fit a form to the rows in which its target is measured; return None if there are none."""
+    is_finite = np.isfinite(values)
+    if not is_finite.any():
         return None
-    kept = [f for f, keep in zip(family, rows, strict=True) if keep]
-    return fit_shape(shape, take(relative, rows), kept, values[rows])
+    families = [f for f, is_used in zip(family, is_finite, strict=True) if is_used]
+    return fit_parametric_form(form, take(relative, is_finite), families, values[is_finite])

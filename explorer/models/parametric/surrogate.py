@@ -1,4 +1,4 @@
-"""The surrogate: fitted shapes for every target of some samples, with their V-f law and their domain."""
+"""Parametric surrogate: fitted forms of all targets of some samples, with V-f laws and domain."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,14 +7,14 @@ import numpy as np
 
 from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import UnknownName
-from explorer.models.parametric.functional_forms import SHAPES, relative_columns
-from explorer.models.parametric.laplace import Fit, fit_where_measured
+from explorer.models.parametric.functional_forms import PARAMETRIC_FORMS, relative_columns
+from explorer.models.parametric.laplace import Fit, fit_measured_rows
 from explorer.models.samples.samples import Samples
 from explorer.problem.applicability import Domain, domain_distance, domain_of
 from explorer.problem.columns import NUMERIC_KNOBS, Columns, by_family
 
-# The V-f law's shape is prior alone: the samples have no more than three voltages a family, and none is known to run
-# at its limit. Only K follows from the data, as the smallest that lets every sample exist.
+# Alpha-power law (Sakurai and Newton 1990). Threshold and exponent are assumed: the samples have at most three voltages
+# a family, and none is known to run at its limit. Only K follows from the data: the smallest that admits every sample.
 THRESHOLD_V = 0.3
 THRESHOLD_SOURCE = "assumed: 0.25 to 0.4 V is usual for low-power CMOS of the last fifteen years"
 EXPONENT = 1.3
@@ -23,16 +23,16 @@ EXPONENT_SOURCE = "Sakurai and Newton 1990: 1.2 to 1.4 for short channels"
 
 @dataclass(frozen=True, slots=True)
 class Surrogate:
-    """An evaluator made of fitted shapes.
+    """Evaluator of fitted parametric forms.
 
     Args:
-        name: how it was named: `paper`, or a file's path.
-        samples: what it was fitted to.
-        references: each family's least compressed sample, to which its shapes are relative.
+        name: `paper`, or the path of a file.
+        samples: to which it was fitted.
+        references: reference design of each family, its least compressed sample.
         fits: one fit for each measured target.
-        laws: each family's V-f law.
-        domain: each family's span of samples in every knob.
-        widening: how much wider than the posterior's each target's scatter must be to cover (1 where it does).
+        laws: V-f law of each family.
+        domain: sampled range of every knob, by family.
+        widening: factor on the scatter of each target for calibrated intervals; 1 if missing.
     """
 
     name: str
@@ -45,42 +45,42 @@ class Surrogate:
 
     @property
     def is_vectorized(self) -> bool:
-        """Thousands of designs are predicted in a blink."""
+        """True: thousands of designs are predicted at once."""
         return True
 
     @property
     def families(self) -> tuple[str, ...]:
-        """The families it can predict."""
+        """Families with samples."""
         return tuple(self.references)
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The columns it adds."""
+        """Targets of the samples, all of which are predicted."""
         return self.samples.targets
 
     def targets_of(self, family: str) -> tuple[str, ...]:
-        """Return the targets that were measured in one family."""
+        """Return the targets with samples of one family."""
         return tuple(target for target in self.targets if family in self.fits[target].levels)
 
     def choices(self, family: str) -> Mapping[str, tuple[str, ...]]:
-        """Return no categories: the shapes know the four numeric knobs and the family."""
+        """Return an empty mapping: the forms depend on the four numeric knobs and the family alone."""
         del family
         return {}
 
     def law(self, family: str) -> AlphaPowerLaw | None:
-        """Return a family's V-f law."""
+        """Return the V-f law of a family."""
         return self.laws.get(family)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done with the samples' file that its user should know."""
+        """Notes on how the samples were read."""
         return self.samples.notes
 
     def evaluate(self, designs: Columns) -> Columns:
-        """Return the designs with predicted columns and their distance outside the samples' range, shape (n,) each.
+        """Return the designs with predicted targets and `domain_distance`, shape (n,) each.
 
         Raises:
-            UnknownName: a family that was never measured; the others cannot predict it.
+            UnknownName: a family without samples.
         """
         relative = self._relative(designs)
         predicted = {target: fit.predict(relative, designs["family"]) for target, fit in self.fits.items()}
@@ -100,20 +100,20 @@ def fit_surrogate(
 
     Args:
         samples: the samples.
-        name: how to call the model.
-        references: the reference designs to use; default: each family's least compressed sample. Knobs alone, no
-            measurement, so leave-one-out may keep those of the full table.
+        name: of the model.
+        references: reference design of each family; default: its least compressed sample. References contain knobs and
+            no measurements, so leave-one-out may use those of the full table.
     """
     references = references or reference_designs(samples)
     families = samples.columns["family"].tolist()
     relative = relative_to(references, samples.columns)
     fits: dict[str, Fit] = {}
-    for target, shape in SHAPES.items():
+    for target, form in PARAMETRIC_FORMS.items():
         if target not in samples.targets:
             continue
-        # Latency is fitted first; until then (and where it was never measured) its prior stands in for the ratio.
+        # Latency is fitted first; its ratio comes from the prior until then, and if it was never measured.
         columns = with_latency_ratio(relative, fits.get("latency_s"))
-        fit = fit_where_measured(shape, columns, families, samples.columns[target])
+        fit = fit_measured_rows(form, columns, families, samples.columns[target])
         if fit is not None:
             fits[target] = fit
     laws = {family: _law(samples, family) for family in references}
@@ -121,7 +121,7 @@ def fit_surrogate(
 
 
 def reference_designs(samples: Samples) -> dict[str, dict[str, float]]:
-    """Return each family's least compressed sample: the smallest R, then the smallest D."""
+    """Return the least compressed sample of each family: the smallest R, then the smallest D."""
     columns = samples.columns
     result = {}
     for family in samples.families:
@@ -132,7 +132,7 @@ def reference_designs(samples: Samples) -> dict[str, dict[str, float]]:
 
 
 def relative_to(references: Mapping[str, Mapping[str, float]], designs: Columns) -> Columns:
-    """Return designs relative to their families' reference designs, shape (n,) each.
+    """Return designs relative to the reference designs of their families, shape (n,) each.
 
     Raises:
         UnknownName: a family without a reference.
@@ -146,16 +146,16 @@ def relative_to(references: Mapping[str, Mapping[str, float]], designs: Columns)
 
 
 def with_latency_ratio(relative: Columns, latency: Fit | None) -> Columns:
-    """Return relative columns with the latency's ratio to the reference, by the fitted shape or by its prior."""
-    shape = SHAPES["latency_s"]
-    coefficients = latency.coefficients if latency else {p.name: p.value for p in shape.priors}
-    return {**relative, "latency_ratio": np.exp(shape.effect(relative, coefficients))}
+    """Return relative columns with `latency_ratio`, predicted by the fitted form or by its prior medians."""
+    form = PARAMETRIC_FORMS["latency_s"]
+    coefficients = latency.coefficients if latency else {p.name: p.value for p in form.priors}
+    return {**relative, "latency_ratio": np.exp(form.effect(relative, coefficients))}
 
 
 def _law(samples: Samples, family: str) -> AlphaPowerLaw:
     rows = samples.columns["family"] == family
     volts, clock = samples.columns["voltage_v"][rows], samples.columns["frequency_hz"][rows]
-    # Below the threshold the law has no meaning; a chip that was measured there has a lower threshold.
+    # The law is undefined below the threshold; a chip measured at such a voltage has a lower threshold.
     threshold = min(THRESHOLD_V, 0.9 * float(volts.min()))
     unit = AlphaPowerLaw(1.0, threshold, EXPONENT)
     return AlphaPowerLaw(float(np.max(clock / unit.frequency_max(volts))), threshold, EXPONENT)

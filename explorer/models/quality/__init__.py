@@ -1,1 +1,1 @@
-"""Quality."""
+"""Model quality: cross-validation and summaries of fits."""

@@ -1,4 +1,4 @@
-"""Leave-one-out: what a surrogate's predictions and intervals are worth, beside two answers that need no model."""
+"""Leave-one-out cross-validation of a parametric surrogate against two baselines, and calibration of its intervals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from explorer.problem.columns import KNOBS, TARGETS, Columns, Float, stack, take
 from explorer.problem.objectives import CostWeights, add_objectives
 
 VALIDATED = (*TARGETS, "edp_js")
-MAX_FOLDS = 60  # above this many samples ten folds stand in for leave-one-out
+MAX_FOLDS = 60  # above this number of samples ten folds replace leave-one-out
 _FEWER_FOLDS = 10
 
 
@@ -30,16 +30,16 @@ class Errors:
 
 @dataclass(frozen=True, slots=True)
 class CrossValidation:
-    """What leave-one-out says of one target.
+    """Leave-one-out scores of one target.
 
     Args:
         target: the column.
-        n: number of rows judged.
-        model: the surrogate's errors.
-        family_mean: errors of the family's mean of the other rows.
-        nearest_sample: errors of the nearest other row of the family.
-        n_covered: rows that lie within their 90 % interval.
-        half_width: the intervals' mean half width: in accuracy as it is, in the others relative to the truth.
+        n: number of rows predicted.
+        model: errors of the surrogate.
+        family_mean: errors of the mean of the family's other rows.
+        nearest_sample: errors of the family's nearest other row.
+        n_covered: number of rows within their 90 % interval.
+        half_width: mean half width of the intervals: absolute for accuracy, relative to the truth for all others.
     """
 
     target: str
@@ -52,48 +52,48 @@ class CrossValidation:
 
 
 def leave_one_out(samples: Samples, *, widening: Mapping[str, float] | None = None) -> Mapping[str, CrossValidation]:
-    """Predict every sample by the others and return the errors and coverage of every target, EDP included.
+    """Predict every sample from the others and return errors and coverage of every target, including EDP.
 
-    A sample whose family has no other row cannot be predicted and is left out of `n`. The reference designs stay those
-    of the full table: they are knobs, not measurements. Above 60 rows ten folds stand in for single rows.
+    A sample whose family has no other row cannot be predicted and does not count in `n`. The reference designs are
+    those of the full table: they are knobs, not measurements. Above 60 rows ten folds replace leave-one-out.
     """
-    table = _with_derived(samples.columns)
-    held_out = _held_out(samples, widening or {})
+    table = _with_edp(samples.columns)
+    predicted = _predict_held_out(samples, widening or {})
     mean, nearest = _baselines(samples, table)
     result = {}
     for target in (t for t in VALIDATED if t in table):
         truth = table[target]
-        rows = np.isfinite(truth) & np.isfinite(held_out[target])
+        rows = np.isfinite(truth) & np.isfinite(predicted[target])
         if rows.any():
-            guesses = (held_out[target], mean[target], nearest[target])
-            low, high = held_out[f"{target}_lo"][rows], held_out[f"{target}_hi"][rows]
+            predictions = (predicted[target], mean[target], nearest[target])
+            low, high = predicted[f"{target}_lo"][rows], predicted[f"{target}_hi"][rows]
             inside = (low <= truth[rows]) & (truth[rows] <= high)
             half = (high - low) / 2 / (1.0 if target == "accuracy" else np.abs(truth[rows]))
-            model, by_mean, by_nearest = (_errors(truth[rows], guess[rows]) for guess in guesses)
+            model, by_mean, by_nearest = (_errors(truth[rows], values[rows]) for values in predictions)
             n, n_covered = int(rows.sum()), int(inside.sum())
             result[target] = CrossValidation(target, n, model, by_mean, by_nearest, n_covered, float(half.mean()))
     return result
 
 
-def calibrated(model: Surrogate) -> Surrogate:
-    """Widen a model's intervals where its held-out residuals show that they cover too little.
+def calibrate_intervals(model: Surrogate) -> Surrogate:
+    """Widen a model's intervals for targets whose held-out residuals are covered too rarely.
 
-    Conformal calibration: each held-out residual is measured in its own interval's half width; where the 90 % quantile
-    of these (with the finite-sample correction) exceeds one, the scatter is widened by it. Needs 20 rows a target.
+    Conformal calibration (Lei et al. 2018): the score is the held-out residual in half widths of its interval. If its
+    90 % quantile (with the finite-sample correction) exceeds 1, the noise is multiplied by it. Needs 20 rows a target.
     """
     samples = model.samples
     if len(samples.labels) < MIN_TO_CALIBRATE:
         return model
-    held_out = _held_out(samples, {})
+    predicted = _predict_held_out(samples, {})
     widening = {}
     for target in model.targets:
         truth = samples.columns[target]
-        rows = np.isfinite(truth) & np.isfinite(held_out[target])
+        rows = np.isfinite(truth) & np.isfinite(predicted[target])
         n = int(rows.sum())
         if n < MIN_TO_CALIBRATE:
             continue
-        linked = model.fits[target].shape.linked
-        middle, low, high = (linked(held_out[f"{target}{end}"][rows]) for end in ("", "_lo", "_hi"))
+        linked = model.fits[target].form.linked
+        middle, low, high = (linked(predicted[f"{target}{end}"][rows]) for end in ("", "_lo", "_hi"))
         residual = linked(truth[rows]) - middle
         half = np.where(residual < 0, middle - low, high - middle)
         score = np.abs(residual) / np.maximum(half, 1e-12)
@@ -103,35 +103,37 @@ def calibrated(model: Surrogate) -> Surrogate:
     return replace(model, widening=widening)
 
 
-def _held_out(samples: Samples, widening: Mapping[str, float]) -> Columns:
+def _predict_held_out(samples: Samples, widening: Mapping[str, float]) -> Columns:
+    """Return each sample's targets, EDP and intervals predicted from the other folds, shape (n,); NaN if impossible."""
     n = len(samples.labels)
     references = reference_designs(samples)
     fold = np.arange(n) if n <= MAX_FOLDS else np.random.default_rng(0).permutation(n) % _FEWER_FOLDS
     parts: list[Columns] = []
     order: list[np.ndarray] = []
     for k in range(int(fold.max()) + 1):
-        left_out = np.flatnonzero(fold == k)
-        known = samples.rows(fold != k)
-        can_be_predicted = np.isin(samples.columns["family"][left_out].astype(str), known.families)
-        for rows, is_known in ((left_out[can_be_predicted], True), (left_out[~can_be_predicted], False)):
+        test = np.flatnonzero(fold == k)
+        train = samples.rows(fold != k)
+        is_predictable = np.isin(samples.columns["family"][test].astype(str), train.families)
+        for rows, can_predict in ((test[is_predictable], True), (test[~is_predictable], False)):
             if rows.size:
                 order.append(rows)
                 designs = take({name: samples.columns[name] for name in KNOBS}, rows)
-                parts.append(_predicted(known, designs, references, widening) if is_known else {})
-    blank = list(dict.fromkeys(name for part in parts for name in part))
+                parts.append(_predict_from(train, designs, references, widening) if can_predict else {})
+    names = list(dict.fromkeys(name for part in parts for name in part))
+    if not names:
+        return {target: np.full(n, np.nan) for target in (*samples.targets, "edp_js")}
     filled = [
-        {name: part.get(name, np.full(len(rows), np.nan)) for name in blank}
+        {name: part.get(name, np.full(len(rows), np.nan)) for name in names}
         for part, rows in zip(parts, order, strict=True)
     ]
-    place = np.argsort(np.concatenate(order))
-    return take(stack(filled), place) if blank else {t: np.full(n, np.nan) for t in (*samples.targets, "edp_js")}
+    return take(stack(filled), np.argsort(np.concatenate(order)))
 
 
-def _predicted(
-    known: Samples, designs: Columns, references: Mapping[str, Mapping[str, float]], widening: Mapping[str, float]
+def _predict_from(
+    train: Samples, designs: Columns, references: Mapping[str, Mapping[str, float]], widening: Mapping[str, float]
 ) -> Columns:
-    kept = {family: reference for family, reference in references.items() if family in known.families}
-    model = replace(fit_surrogate(known, name="held out", references=kept), widening=widening)
+    train_references = {family: reference for family, reference in references.items() if family in train.families}
+    model = replace(fit_surrogate(train, name="held out", references=train_references), widening=widening)
     columns = {k: v for k, v in model.evaluate(designs).items() if k not in TARGETS or k in model.fits}
     weights = CostWeights()
     if {"energy_j", "latency_s"} <= columns.keys():
@@ -140,7 +142,7 @@ def _predicted(
     return {name: values for name, values in bounded.items() if name not in KNOBS}
 
 
-def _with_derived(columns: Columns) -> Columns:
+def _with_edp(columns: Columns) -> Columns:
     targets = {name: values for name, values in columns.items() if name in TARGETS}
     if "energy_j" in targets and "latency_s" in targets:
         both = np.isfinite(targets["energy_j"]) & np.isfinite(targets["latency_s"])
@@ -151,24 +153,25 @@ def _with_derived(columns: Columns) -> Columns:
 
 
 def _baselines(samples: Samples, table: Columns) -> tuple[Columns, Columns]:
+    """Return the two baselines of each target: the mean of the family's other rows, and its nearest other row."""
     n, family = len(samples.labels), samples.columns["family"]
     mean = {target: np.full(n, np.nan) for target in table}
     nearest = {target: np.full(n, np.nan) for target in table}
     domain = domain_of(samples.columns)
     for i in range(n):
-        here = take(samples.columns, np.array([i]))
+        design = take(samples.columns, np.array([i]))
         for target, values in table.items():
-            others = (np.arange(n) != i) & (family == family[i]) & np.isfinite(values)
-            if others.any():
-                mean[target][i] = values[others].mean()
-                row, _ = nearest_sample(samples.rows(others), here, {family[i]: domain[family[i]]})
-                nearest[target][i] = values[others][row[0]]
+            train = (np.arange(n) != i) & (family == family[i]) & np.isfinite(values)
+            if train.any():
+                mean[target][i] = values[train].mean()
+                row, _ = nearest_sample(samples.rows(train), design, {family[i]: domain[family[i]]})
+                nearest[target][i] = values[train][row[0]]
     return mean, nearest
 
 
-def _errors(truth: Float, guess: Float) -> Errors:
-    rows = np.isfinite(guess)
-    gap = np.abs(guess[rows] - truth[rows])
-    if not gap.size:
+def _errors(truth: Float, predicted: Float) -> Errors:
+    rows = np.isfinite(predicted)
+    absolute = np.abs(predicted[rows] - truth[rows])
+    if not absolute.size:
         return Errors(float("nan"), float("nan"))
-    return Errors(float(gap.mean()), float((gap / np.abs(truth[rows])).mean()))
+    return Errors(float(absolute.mean()), float((absolute / np.abs(truth[rows])).mean()))

@@ -1,1 +1,1 @@
-"""Response."""
+"""Fitted responses: targets as functions of arbitrary knobs."""

@@ -1,4 +1,4 @@
-"""Inflation of posterior intervals so that they cover rows that a fit has not seen."""
+"""Calibration of prediction intervals: conformal inflation, and interpolation uncertainty between measured levels."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,37 +7,44 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from explorer.models.response.input_scaling import Coordinates, ScaledInputs
+from explorer.models.response.input_scaling import InputCoordinates, ScaledInputs
 from explorer.problem.columns import Columns, Float, take
 
-# With fewer held-out rows a 90 % quantile is not known well enough to correct anything with it.
+# With fewer held-out rows the 90 % quantile itself is too uncertain to correct intervals with it.
 MIN_TO_CALIBRATE = 20
-# Values of a knob closer than a tenth of its range are one level: networks of nearly the same size, say.
+# Values of a knob closer than a tenth of its range (0.2 half ranges) are one level, e.g. networks of similar size.
 _SAME_LEVEL = 0.2
 MIN_LEVELS, MAX_LEVELS = 3, 16
-# Between the only two values of a knob nothing tells the curve (assumed), unless physics does.
+# Factor for a knob with two levels: no data constrain the curve between them (assumed). Not for OPERATING_KNOBS, whose
+# curve is constrained by physics.
 _TWO_LEVELS = 1.5
-KNOWN_CURVES = ("voltage_v", "frequency_hz")
+OPERATING_KNOBS = ("voltage_v", "frequency_hz")
 _MAX_INFLATION = 5.0
-_MAX_INFLATION_FEW_ROWS = 3.0  # one row of five that fits badly is no reason to know nothing
+_MAX_INFLATION_FEW_ROWS = 3.0  # limits the effect of one outlier among five rows
+# Nothing is known of the position of a cliff inside a gap, so it is uniform: its standard deviation is 0.29 of the gap.
+_UNIFORM_SD = float(1 / np.sqrt(12))
+_MAX_SHARE = 1.0
+# A row bounds the gap of a design if their other knobs differ by at most _NEAR half ranges. Beyond that its distance
+# along the knob is penalized by _PENALTY times the excess.
+_NEAR, _PENALTY = 0.5, 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class BetweenLevels:
-    """What it costs to ask for a value of a knob that was never measured.
+    """Inflation of intervals between the measured levels of one knob.
 
     Args:
-        factor: by which intervals are wider half a gap away from the nearest level; at least 1.
-        levels: the knob's measured values, in coordinates, ascending.
-        reach: half of the usual gap between levels.
+        factor: inflation half a gap away from the nearest level; at least 1.
+        levels: the knob's measured values, scaled, ascending.
+        reach: half of the median gap between levels.
     """
 
     factor: float
     levels: tuple[float, ...]
     reach: float
 
-    def at(self, z: Float) -> Float:
-        """Return the factor at values of the knob, shape (n,): 1 at a level."""
+    def factors(self, z: Float) -> Float:
+        """Return the inflation at scaled values of the knob, shape (n,): 1 at a level."""
         levels = np.array(self.levels)
         after = np.clip(np.searchsorted(levels, z), 1, len(levels) - 1)
         distance = np.minimum(np.abs(z - levels[after - 1]), np.abs(z - levels[after]))
@@ -46,47 +53,48 @@ class BetweenLevels:
 
 @dataclass(frozen=True, slots=True)
 class IntervalInflation:
-    """The factor everywhere, and what comes on top away from the measured values of each knob."""
+    """Inflation of posterior intervals: a global factor, times a factor between the measured levels of each knob."""
 
     factor: float
-    away: Mapping[str, BetweenLevels]
+    between_levels: Mapping[str, BetweenLevels]
 
-    def at(self, placed: ScaledInputs) -> Float:
-        """Return by what the deviations from the prediction are multiplied at some designs, shape (n,)."""
-        factors = [away.at(placed.z[name]) for name, away in self.away.items()]
-        return np.asarray(self.factor * np.max(np.stack([np.ones(placed.n), *factors]), axis=0))
+    def factors(self, inputs: ScaledInputs) -> Float:
+        """Return the factor on deviations from the prediction for each design, shape (n,)."""
+        factors = [between.factors(inputs.z[name]) for name, between in self.between_levels.items()]
+        return np.asarray(self.factor * np.max(np.stack([np.ones(inputs.n), *factors]), axis=0))
 
 
 def half_width(freedom: float, level: float) -> float:
-    """Return how many standard deviations an interval reaches, where the deviation itself is known by `freedom`."""
+    """Return the half width of a Student t interval in standard deviations, for `freedom` degrees of freedom."""
     return float(stdtrit(freedom, (1 + level) / 2))
 
 
-def level_of(z: Float) -> NDArray[np.int64]:
-    """Return which level of its knob each value belongs to, shape (n,), ascending from 0."""
+def assign_levels(z: Float) -> NDArray[np.int64]:
+    """Return the index of the level of each scaled value of a knob, shape (n,), ascending from 0."""
     distinct, index = np.unique(z, return_inverse=True)
     level = np.concatenate([[0], np.cumsum(np.diff(distinct) > _SAME_LEVEL)])
     return np.asarray(level[index], dtype=np.int64)
 
 
-def knobs_with_levels(coordinates: Coordinates, placed: ScaledInputs) -> dict[str, NDArray[np.int64]]:
-    """Return the level of each row for the numeric knobs that were measured at a few values, several rows each."""
-    levels = {name: level_of(placed.z[name]) for name in coordinates.varied}
+def knobs_with_levels(coordinates: InputCoordinates, inputs: ScaledInputs) -> dict[str, NDArray[np.int64]]:
+    """Return the level of each row, shape (n,), for each numeric knob with 3 to 16 levels of three rows on average."""
+    levels = {name: assign_levels(inputs.z[name]) for name in coordinates.varied}
     return {
         name: level for name, level in levels.items()
-        if MIN_LEVELS <= level.max() + 1 <= min(MAX_LEVELS, placed.n // 3)
+        if MIN_LEVELS <= level.max() + 1 <= min(MAX_LEVELS, inputs.n // 3)
     }  # fmt: skip
 
 
-def needed(z: Float, reach: float, level: float) -> float:
-    """Return the factor (at least 1) at which a share `level` of held-out rows are covered.
+def required_inflation(z: Float, reach: float, level: float) -> float:
+    """Return the factor (at least 1) by which intervals must grow to cover a share `level` of held-out rows.
 
-    By conformal calibration; with fewer than 20 rows by the root mean square, which needs no quantile.
+    Conformal calibration with held-out residuals (Lei et al. 2018; CV+, Barber et al. 2021). With fewer than 20 rows
+    the root mean square of z, which needs no quantile.
 
     Args:
-        z: distance of each row from its prediction, in standard deviations, shape (n,).
+        z: held-out residuals in standard deviations, shape (n,).
         reach: half width of the interval, in standard deviations.
-        level: the share; with few rows a larger one is taken, as the finite sample demands.
+        level: nominal coverage; the finite-sample correction raises it to level (n + 1) / n.
     """
     n = len(z)
     if n < MIN_TO_CALIBRATE:
@@ -95,150 +103,142 @@ def needed(z: Float, reach: float, level: float) -> float:
     return max(1.0, float(quantile) / reach)
 
 
-def away_from_levels(
-    coordinates: Coordinates, placed: ScaledInputs, needed_without: Mapping[str, float], factor: float
+def fit_between_levels(
+    coordinates: InputCoordinates, inputs: ScaledInputs, level_inflation: Mapping[str, float], factor: float
 ) -> dict[str, BetweenLevels]:
-    """Return for each knob with levels what asking between them costs.
+    """Return the inflation between the levels of each knob that needs one.
 
     Args:
         coordinates: of the samples.
-        placed: the samples.
-        needed_without: for knobs with levels, the factor needed when each level is left out in turn.
-        factor: the factor needed everywhere, on top of which it comes.
+        inputs: the scaled samples.
+        level_inflation: for knobs with levels, the factor required when each level is held out in turn.
+        factor: the global factor, which is divided out.
     """
     result = {}
     for name in coordinates.varied:
-        level = level_of(placed.z[name])
-        values = [float(np.median(placed.z[name][level == i])) for i in range(int(level.max()) + 1)]
-        extra = needed_without[name] / factor if name in needed_without else 1.0
-        if len(values) == 2 and name not in KNOWN_CURVES:
+        level = assign_levels(inputs.z[name])
+        values = [float(np.median(inputs.z[name][level == i])) for i in range(int(level.max()) + 1)]
+        extra = level_inflation[name] / factor if name in level_inflation else 1.0
+        if len(values) == 2 and name not in OPERATING_KNOBS:
             extra = _TWO_LEVELS
         if extra > 1:
-            measured = tuple(np.unique(placed.z[name]).tolist())
+            measured = tuple(np.unique(inputs.z[name]).tolist())
             result[name] = BetweenLevels(min(extra, _MAX_INFLATION), measured, float(np.median(np.diff(values)) / 2))
     return result
 
 
-# Nothing being known of where in a gap a fall happens, its place is uniform: a standard deviation of .29 of the gap.
-_UNIFORM = float(1 / np.sqrt(12))
-_MAX_SHARE_FALLEN = 1.0
-# Rows stand beside a design where their other knobs differ by no more than this, in half ranges; a row further off
-# bounds a gap only where no closer one is within ten times what it is too far.
-_BESIDE, _TOO_FAR = 0.5, 10.0
-
-
 @dataclass(frozen=True, slots=True)
 class InterpolationUncertainty:
-    """By how much of a fall between two measured values of a knob the fall may be elsewhere between them.
+    """Uncertainty of a target across a cliff whose position between two measured values of a knob is unknown.
 
     Args:
-        shares: for each knob, the standard deviation in the middle of a gap, as a share of what the linked target
-            changes by from its one end to the other.
+        shares: for each knob, the standard deviation in the middle of a gap, as a share of the change of the linked
+            target across the gap.
     """
 
     shares: Mapping[str, float]
 
-    def doubt(
-        self, designs: Columns, coordinates: Coordinates, samples: Columns, *, linked: Callable[[Columns], Float]
+    def standard_deviation(
+        self, designs: Columns, coordinates: InputCoordinates, samples: Columns, *, linked: Callable[[Columns], Float]
     ) -> Float:
         """Return the standard deviation that gaps add to the linked target, shape (n,); 0 at measured values.
 
         Args:
             designs: the knobs, shape (n,) each.
             coordinates: of the samples.
-            samples: the measured configurations, shape (m,) each.
+            samples: the measured designs, shape (m,) each.
             linked: predicts the linked target of designs.
         """
-        points, known = (coordinates.points(coordinates.place(table)) for table in (designs, samples))
+        points, measured = (coordinates.points(coordinates.transform(table)) for table in (designs, samples))
         total = np.zeros(len(points))
         for name, share in self.shares.items():
-            low, high, place = bracket(points, known, coordinates.varied.index(name))
+            low, high, position = bracket(points, measured, coordinates.varied.index(name))
             change = _change(designs, samples, name, low=low, high=high, linked=linked)
-            total += (share * _bow(place) * change) ** 2
+            total += (share * _bridge_sd(position) * change) ** 2
         return np.asarray(np.sqrt(total))
 
 
-def knobs_with_gaps(target: str, coordinates: Coordinates) -> tuple[str, ...]:
-    """Return the knobs along which a target may fall off a cliff: those of accuracy but voltage and clock."""
-    return tuple(n for n in coordinates.varied if n not in KNOWN_CURVES) if target == "accuracy" else ()
+def cliff_knobs(target: str, coordinates: InputCoordinates) -> tuple[str, ...]:
+    """Return the knobs along which a target may have a cliff: for accuracy all but voltage and clock, else none."""
+    return tuple(n for n in coordinates.varied if n not in OPERATING_KNOBS) if target == "accuracy" else ()
 
 
-def learned_share(residual: Float, variance: Float, change: Float, *, level: NDArray[np.int64]) -> float:
-    """Return the share of a fall that predictions were wrong by where a knob's values were left out one by one.
+def fit_uncertainty_share(residual: Float, variance: Float, change: Float, *, level: NDArray[np.int64]) -> float:
+    """Return the share of the change across a gap by which predictions of held-out levels of a knob were wrong.
 
-    What the rows of one value err by they err together: a value counts once, and what is believed without any (the
-    place is uniform in its gap) counts like the value with the greatest fall.
+    Errors within a level are correlated, so each level counts once. The prior (position uniform in the gap) has the
+    weight of the level with the greatest change.
 
     Args:
-        residual: linked, of rows whose whole level was left out, shape (n,).
-        variance: that was expected of them, shape (n,).
-        change: what the target falls by over the gap that was left, times how far in the middle it was; 0 outside.
-        level: which value of the knob each row has, shape (n,).
+        residual: linked, of rows whose whole level was held out, shape (n,).
+        variance: predicted for these residuals, shape (n,).
+        change: of the target across the gap, times the bridge's standard deviation; 0 outside, shape (n,).
+        level: index of each row's level, shape (n,).
     """
     is_inside = np.bincount(level, change) > 0
     counts = np.bincount(level)[is_inside]
-    missed = (np.bincount(level, residual**2 - variance)[is_inside] / counts).sum()
-    fallen = np.bincount(level, change**2)[is_inside] / counts
-    if not fallen.size:
-        return _UNIFORM
-    weight = fallen.max()
-    return min(_MAX_SHARE_FALLEN, float(np.sqrt((max(missed, 0.0) + _UNIFORM**2 * weight) / (fallen.sum() + weight))))
+    excess = (np.bincount(level, residual**2 - variance)[is_inside] / counts).sum()
+    squared_change = np.bincount(level, change**2)[is_inside] / counts
+    if not squared_change.size:
+        return _UNIFORM_SD
+    weight = squared_change.max()
+    share = np.sqrt((max(excess, 0.0) + _UNIFORM_SD**2 * weight) / (squared_change.sum() + weight))
+    return min(_MAX_SHARE, float(share))
 
 
-def left_changes(
+def held_out_changes(
     samples: Columns,
     name: str,
     *,
-    coordinates: Coordinates,
+    coordinates: InputCoordinates,
     level: NDArray[np.int64],
     linked: Callable[[Columns], Float],
 ) -> Float:
-    """Return what the linked target changes by over the gap that each row leaves with its level, shape (n,).
+    """Return the change of the linked target across the gap that holding out each row's level leaves, shape (n,).
 
     Args:
-        samples: the measured configurations, shape (n,) each.
-        name: the knob whose levels are left out one by one.
+        samples: the measured designs, shape (n,) each.
+        name: the knob whose levels are held out one by one.
         coordinates: of the samples.
-        level: which value of the knob each row has, shape (n,).
+        level: index of each row's level, shape (n,).
         linked: predicts the linked target of designs.
     """
-    points, changes = coordinates.points(coordinates.place(samples)), np.zeros(len(level))
+    points, changes = coordinates.points(coordinates.transform(samples)), np.zeros(len(level))
     for k in np.unique(level):
         out = level == k
-        rest = take(samples, ~out)
-        low, high, place = bracket(points[out], points[~out], coordinates.varied.index(name))
-        asked = take(samples, out)
-        changes[out] = _bow(place) * _change(asked, rest, name, low=low, high=high, linked=linked)
+        low, high, position = bracket(points[out], points[~out], coordinates.varied.index(name))
+        change = _change(take(samples, out), take(samples, ~out), name, low=low, high=high, linked=linked)
+        changes[out] = _bridge_sd(position) * change
     return changes
 
 
-def bracket(points: Float, known: Float, column: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Float]:
-    """Return for each point the known rows that bound its gap along a column, and its place between, within [0, 1].
+def bracket(points: Float, measured: Float, column: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Float]:
+    """Return for each point the measured rows that bound its gap along a column, and its relative position in it.
 
     Args:
         points: shape (n, d).
-        known: shape (m, d).
-        column: the knob's.
+        measured: shape (m, d).
+        column: index of the knob.
 
     Returns:
-        The row below and the row above, shape (n,) each, and the place; 0 where no row bounds it on one side.
+        The row below and the row above, shape (n,) each, and the position within [0, 1]; 0 where a bound is missing.
     """
-    ahead = known[:, column] - points[:, column][:, None]
-    others = [i for i in range(points.shape[1]) if i != column]
-    beside = np.sqrt(sum(((known[:, i] - points[:, i][:, None]) ** 2 for i in others), np.zeros_like(ahead)))
-    cost = np.abs(ahead) + _TOO_FAR * np.maximum(beside - _BESIDE, 0.0)
+    ahead = measured[:, column] - points[:, column][:, None]
+    columns = [i for i in range(points.shape[1]) if i != column]
+    aside = np.sqrt(sum(((measured[:, i] - points[:, i][:, None]) ** 2 for i in columns), np.zeros_like(ahead)))
+    cost = np.abs(ahead) + _PENALTY * np.maximum(aside - _NEAR, 0.0)
     low = np.argmin(np.where(ahead <= 0, cost, np.inf), axis=1)
     high = np.argmin(np.where(ahead >= 0, cost, np.inf), axis=1)
     rows = np.arange(len(points))
-    behind, before = -ahead[rows, low], ahead[rows, high]
-    width = behind + before
-    is_between = (behind > 0) & (before > 0)
-    return low, high, np.where(is_between, behind / np.where(is_between, width, 1.0), 0.0)
+    to_low, to_high = -ahead[rows, low], ahead[rows, high]
+    width = to_low + to_high
+    is_between = (to_low > 0) & (to_high > 0)
+    return low, high, np.where(is_between, to_low / np.where(is_between, width, 1.0), 0.0)
 
 
-def _bow(place: Float) -> Float:
-    """Return how uncertain a place in a gap is, 1 in its middle and 0 at its ends, as a bridge between two points."""
-    return np.asarray(2 * np.sqrt(place * (1 - place)))
+def _bridge_sd(position: Float) -> Float:
+    """Return the standard deviation of a Brownian bridge across a gap, scaled to 1 in its middle."""
+    return np.asarray(2 * np.sqrt(position * (1 - position)))
 
 
 def _change(

@@ -1,4 +1,4 @@
-"""Warnings about measurements themselves: what real tables have and a fit would silently swallow."""
+"""Warnings about measurements that would silently bias a fit: hangs, throttling, cliffs, outliers, redundant knobs."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -6,36 +6,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.models.response.fitting import held_out
-from explorer.models.response.input_scaling import Knob
+from explorer.models.response.calibration import OPERATING_KNOBS
+from explorer.models.response.fitting import predict_held_out
+from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.response import Response
-from explorer.models.response.selection import configurations
+from explorer.models.response.selection import distinct_designs
 from explorer.problem.columns import Columns, Float
 
-_HANG = 3.0  # times its like
-_FALLS = 0.03  # a power that falls by less with a higher clock is within a meter's error
-_CLIFF = 0.25  # of accuracy, between one value of a knob and the next
-_FAR, _FAR_SHARE = 5.0, 0.1  # robust standard deviations, and share of the value, off what the other rows tell
-_MANY_HANGS = 0.25  # a device does not hang that often: then it is another configuration
-_SHOWN, _SHOWN_FAR = 5, 3
-# Voltage follows the clock on a device: neither is a copy of the other, and physics tells them apart.
-_PHYSICAL = frozenset({"voltage_v", "frequency_hz"})
+_HANG = 3.0  # ratio to the fastest repeat of the same design
+_POWER_DROP = 0.03  # relative; a smaller drop of power at a higher clock is within the error of a meter
+_CLIFF = 0.25  # drop of accuracy between adjacent values of a knob
+_OUTLIER_Z, _OUTLIER_SHARE = 5.0, 0.1  # residual in robust standard deviations, and linked (10 % of the value)
+_MAX_HANG_SHARE = 0.25  # more hangs than this share of the repeats indicate a knob that is missing from the table
+_MAX_LISTED, _MAX_OUTLIERS = 5, 3
 
 
-def knob_warnings(designs: Columns, *, knobs: Sequence[Knob]) -> tuple[str, ...]:
-    """Say which knobs never vary, which are labels, and which are the same knob twice.
+def knob_warnings(designs: Columns, *, knobs: Sequence[KnobSpec]) -> tuple[str, ...]:
+    """Return warnings about knobs that are constant, labels, or redundant.
 
     Args:
         designs: the knobs of each measurement, shape (n,) each.
-        knobs: what each column is.
+        knobs: declaration of each column.
     """
-    codes = {knob.name: _codes(designs[knob.name], knob) for knob in knobs}
+    codes = {knob.name: _encode(designs[knob.name], knob) for knob in knobs}
     warnings = []
     for name, code in codes.items():
         if code.size and not code.any():
-            warnings.append(
-                f"{name} is {_shown(designs[name][0])} in every row: it is fixed, and nothing tells what it does"
-            )
+            value = _format_value(designs[name][0])
+            warnings.append(f"{name} is {value} in every row: it is fixed, and its effect cannot be estimated")
     for knob in knobs:
         n_levels = int(codes[knob.name].max()) + 1 if codes[knob.name].size else 0
         if knob.kind == "category" and 2 * n_levels > len(codes[knob.name]) > 3:
@@ -43,28 +41,34 @@ def knob_warnings(designs: Columns, *, knobs: Sequence[Knob]) -> tuple[str, ...]
                 f"{knob.name} has {n_levels} values in {len(codes[knob.name])} rows: a label rather than a knob"
             )
     for name, source in duplicated_knobs(designs, knobs=knobs).items():
-        warnings.append(f"{name} is a function of {source} in every row: it adds nothing and is better left out")
+        warnings.append(f"{name} is a function of {source} in every row: it adds no information; leave it out")
     return tuple(warnings)
 
 
-def duplicated_knobs(designs: Columns, *, knobs: Sequence[Knob]) -> dict[str, str]:
-    """Return the knobs that another one before or beside them determines, with that one.
+def duplicated_knobs(designs: Columns, *, knobs: Sequence[KnobSpec]) -> dict[str, str]:
+    """Return each knob that is a function of another knob, with that knob.
 
-    Only where each value of the other has at least two rows on average: a column that is new in every row determines
-    all others by accident. Of two that determine each other the later is the copy; voltage and clock are exempt.
+    The other knob must have at least two rows per value on average: a column with a new value in every row determines
+    all others by chance. Of two knobs that determine each other the later is the copy. Voltage and clock are exempt,
+    since voltage follows the clock on a device and physics separates their effects.
     """
-    codes = {knob.name: _codes(designs[knob.name], knob) for knob in knobs}
+    codes = {knob.name: _encode(designs[knob.name], knob) for knob in knobs}
     sizes = {name: int(code.max()) + 1 if code.size else 0 for name, code in codes.items()}
     kinds = {knob.name: knob.kind for knob in knobs}
     names, result = list(codes), dict[str, str]()
-    # The finest first: what it determines is a copy, never the other way round.
+    # Knobs with many values first: they can determine those with fewer values, not the reverse.
     ordered = sorted(names, key=lambda name: (-sizes[name], names.index(name)))
     for i, name in enumerate(ordered):
         for source in ordered[:i]:
             is_rich = 2 * sizes[source] <= len(codes[source])
-            # A number with as many values as there are networks tells them apart, but it is not a category's copy.
+            # A number with one value per network determines the network, but the category is not its copy.
             can_be_source = kinds[source] == "category" or (kinds[name] == "number" and sizes[name] == sizes[source])
-            if source in result or sizes[name] < 2 or not (is_rich and can_be_source) or {name, source} & _PHYSICAL:
+            if (
+                source in result
+                or sizes[name] < 2
+                or not (is_rich and can_be_source)
+                or {name, source} & {*OPERATING_KNOBS}
+            ):
                 continue
             if np.unique(np.stack([codes[source], codes[name]]), axis=1).shape[1] == sizes[source]:
                 result[name] = source
@@ -73,62 +77,62 @@ def duplicated_knobs(designs: Columns, *, knobs: Sequence[Knob]) -> dict[str, st
 
 
 def target_warnings(
-    target: str, designs: Columns, values: Float, *, knobs: Sequence[Knob], numbers: Sequence[int] | None = None
+    target: str, designs: Columns, values: Float, *, knobs: Sequence[KnobSpec], numbers: Sequence[int] | None = None
 ) -> tuple[str, ...]:
-    """Say what is odd about one target's measurements: hangs, a power that falls with the clock, a cliff.
+    """Return warnings about one target's measurements: hangs, a power that falls with the clock, a cliff.
 
     Args:
         target: the column.
         designs: the knobs, shape (n,) each.
         values: the measurements, shape (n,); NaN was not measured.
-        knobs: what each column of the designs is.
+        knobs: declaration of each column of the designs.
         numbers: the rows' numbers in their file; default: 2 for the first, below a header.
     """
     rows = np.arange(2, len(values) + 2) if numbers is None else np.asarray(numbers)
-    found = [*_hangs(target, designs, values, knobs, rows)]
+    warnings = [*_hang_warnings(target, designs, values, knobs, rows)]
     if target == "power_w" and "frequency_hz" in designs:
-        found += _falling_power(designs, values, knobs, rows)
+        warnings += _falling_power_warnings(designs, values, knobs, rows)
     if target == "accuracy":
         for knob in ("quant_step", "pruning_ratio"):
             if knob in designs:
-                found += _cliffs(designs, values, knobs, knob, rows)
-    return tuple(found)
+                warnings += _cliff_warnings(designs, values, knobs, knob, rows)
+    return tuple(warnings)
 
 
 def outlier_warnings(
     response: Response, designs: Columns, values: Float, *, numbers: Sequence[int] | None = None
 ) -> tuple[str, ...]:
-    """Say which measurements lie far from what all the others tell of them.
+    """Return a warning that lists the measurements far from their leave-one-out predictions.
 
     Args:
-        response: the model fitted to them.
-        designs: what it was fitted to: the knobs, shape (n,) each.
+        response: the model fitted to the measurements.
+        designs: the knobs of the measurements, shape (n,) each.
         values: the measurements, shape (n,).
         numbers: the rows' numbers in their file; default: 2 for the first, below a header.
     """
     rows = np.arange(2, len(values) + 2) if numbers is None else np.asarray(numbers)
-    placed = response.coordinates.place(response.samples)
-    fold = np.arange(placed.n)
-    if placed.n < 8:
+    inputs = response.coordinates.transform(response.samples)
+    fold = np.arange(inputs.n)
+    if inputs.n < 8:
         return ()
-    middle, variance = held_out(response.fit, response.coordinates, placed, response.table, fold, relearn=False)
+    middle, variance = predict_held_out(response.fit, response.coordinates, inputs, response.table, fold, relearn=False)
     z = (response.table.values - middle) / np.sqrt(variance)
     robust = np.abs(z) / max(1.4826 * float(np.median(np.abs(z))), 1e-12)
-    far = (robust > _FAR) & (np.abs(response.table.values - middle) > _FAR_SHARE)
-    told = []
-    for i in np.flatnonzero(far)[np.argsort(-robust[far])][:_SHOWN_FAR]:
-        own = np.flatnonzero(_same(designs, response, int(i)) & np.isfinite(values))
-        where = f"row{'s' if len(own) > 1 else ''} {', '.join(str(rows[k]) for k in own)}"
+    is_outlier = (robust > _OUTLIER_Z) & (np.abs(response.table.values - middle) > _OUTLIER_SHARE)
+    outliers = []
+    for i in np.flatnonzero(is_outlier)[np.argsort(-robust[is_outlier])][:_MAX_OUTLIERS]:
+        repeats = np.flatnonzero(_is_design(designs, response, int(i)) & np.isfinite(values))
+        label = f"row{'s' if len(repeats) > 1 else ''} {', '.join(str(rows[k]) for k in repeats)}"
         fitted = float(response.predict({name: column[[i]] for name, column in response.samples.items()})[0])
-        told.append(f"{where} ({float(np.median(values[own])):.4g}; the fit, which has seen it: {fitted:.4g})")
-    if not told:
+        outliers.append(f"{label} ({float(np.median(values[repeats])):.4g}; fitted {fitted:.4g})")
+    if not outliers:
         return ()
-    more = f" and {int(far.sum()) - len(told)} more" if far.sum() > len(told) else ""
-    rows_told = f"far from what the other rows tell, the worst first: {'; '.join(told)}{more}"
-    return (f"{response.target}: {rows_told}: measure again, or take out",)
+    n_more = int(is_outlier.sum()) - len(outliers)
+    listed = "; ".join(outliers) + (f" and {n_more} more" if n_more else "")
+    return (f"{response.target}: outliers among the rows, the worst first: {listed}: measure again, or remove",)
 
 
-def _same(designs: Columns, response: Response, i: int) -> NDArray[np.bool_]:
+def _is_design(designs: Columns, response: Response, i: int) -> NDArray[np.bool_]:
     result = np.full(len(next(iter(designs.values()))), fill_value=True)
     for knob in response.knobs:
         column, value = designs[knob.name], response.samples[knob.name][i]
@@ -136,52 +140,58 @@ def _same(designs: Columns, response: Response, i: int) -> NDArray[np.bool_]:
     return result
 
 
-def _hangs(target: str, designs: Columns, values: Float, knobs: Sequence[Knob], rows: NDArray[Any]) -> Iterator[str]:
-    """Yield repeats of one configuration of which one took several times as long (or cost as much) as the others."""
+def _hang_warnings(
+    target: str, designs: Columns, values: Float, knobs: Sequence[KnobSpec], rows: NDArray[Any]
+) -> Iterator[str]:
+    """Yield a warning about repeats of one design that took (or cost) several times as much as the best one."""
     if target == "accuracy":
         return
     measured = np.flatnonzero(np.isfinite(values))
     if not measured.size:
         return
-    _, index = configurations({k.name: designs[k.name][measured] for k in knobs}, knobs)
-    found: list[tuple[float, int]] = []
+    _, index = distinct_designs({k.name: designs[k.name][measured] for k in knobs}, knobs)
+    hangs: list[tuple[float, int]] = []
     n_repeated = 0
     for i in np.flatnonzero(np.bincount(index) > 1):
-        own = measured[index == i]
-        times = values[own] / float(np.min(values[own]))
-        n_repeated += len(own)
-        found += [(float(t), int(rows[k])) for t, k in zip(times, own, strict=True) if t > _HANG]
-    if not found:
+        repeats = measured[index == i]
+        ratios = values[repeats] / float(np.min(values[repeats]))
+        n_repeated += len(repeats)
+        hangs += [(float(ratio), int(rows[k])) for ratio, k in zip(ratios, repeats, strict=True) if ratio > _HANG]
+    if not hangs:
         return
-    worst = [f"{row} ({times:.1f} times)" for times, row in sorted(found, reverse=True)]
-    if len(found) > max(1, n_repeated * _MANY_HANGS):
+    worst = [f"{row} ({ratio:.1f} times)" for ratio, row in sorted(hangs, reverse=True)]
+    if len(hangs) > max(1, n_repeated * _MAX_HANG_SHARE):
         yield (
-            f"{target}: repeats of one configuration differ by up to {max(found)[0]:.1f} times (rows "
-            f"{_listed(worst)}): something that matters is not among the knobs; name its column"
+            f"{target}: repeats of one design differ by up to {max(hangs)[0]:.1f} times (rows {_join(worst)}): "
+            f"a knob is missing from the table; declare its column"
         )
     else:
-        yield f"{target} is several times that of its repeat in row {_listed(worst)}: a hang? take it out"
+        yield f"{target} is several times that of its repeat in row {_join(worst)}: possibly a hang; remove it"
 
 
-def _falling_power(designs: Columns, values: Float, knobs: Sequence[Knob], rows: NDArray[Any]) -> Iterator[str]:
-    falls = []
+def _falling_power_warnings(
+    designs: Columns, values: Float, knobs: Sequence[KnobSpec], rows: NDArray[Any]
+) -> Iterator[str]:
+    drops = []
     for curve in _curves(designs, values, knobs, "frequency_hz", ignored="voltage_v"):
         clock, power = designs["frequency_hz"][curve], values[curve]
-        falls += [
+        drops += [
             f"{rows[curve[i]]} to {rows[curve[i + 1]]}"
             for i in range(len(curve) - 1)
-            if clock[i + 1] > clock[i] and power[i + 1] < (1 - _FALLS) * power[i]
+            if clock[i + 1] > clock[i] and power[i + 1] < (1 - _POWER_DROP) * power[i]
         ]
-    if falls:
+    if drops:
         yield (
-            f"power_w falls although the clock rises, all else equal (rows {_listed(falls)}): throttling, or a meter "
+            f"power_w falls although the clock rises, all else equal (rows {_join(drops)}): throttling, or a meter "
             f"that missed the load?"
         )
 
 
-def _cliffs(designs: Columns, values: Float, knobs: Sequence[Knob], along: str, rows: NDArray[Any]) -> Iterator[str]:
+def _cliff_warnings(
+    designs: Columns, values: Float, knobs: Sequence[KnobSpec], along: str, rows: NDArray[Any]
+) -> Iterator[str]:
     edges: list[tuple[float, float]] = []
-    where, n_curves = [], 0
+    edge_rows, n_curves = [], 0
     for curve in _curves(designs, values, knobs, along, ignored=""):
         knob, accuracy = designs[along][curve].astype(np.float64), values[curve]
         drops = accuracy[:-1] - accuracy[1:]
@@ -189,41 +199,41 @@ def _cliffs(designs: Columns, values: Float, knobs: Sequence[Knob], along: str, 
         if len(drops) and drops.max() > _CLIFF:
             i = int(np.argmax(drops))
             edges.append((float(knob[i]), float(knob[i + 1])))
-            where.append(f"{rows[curve[i]]} to {rows[curve[i + 1]]}")
-    # Measured networks scatter along a cliff of another knob; one curve of many is not a cliff along this one.
+            edge_rows.append(f"{rows[curve[i]]} to {rows[curve[i + 1]]}")
+    # Accuracy is noisy along the cliff of another knob, so a drop on few curves is not a cliff along this knob.
     if len(edges) > n_curves / 4:
         low, high = min(low for low, _ in edges), max(high for _, high in edges)
         yield (
-            f"accuracy falls off a cliff between {along} {low:.3g} and {high:.3g} (rows {_listed(where)}): where it "
-            f"stands decides every choice near it; measure more there"
+            f"accuracy falls off a cliff between {along} {low:.3g} and {high:.3g} (rows {_join(edge_rows)}): "
+            f"every decision near it depends on its position. Measure more designs between these values"
         )
 
 
 def _curves(
-    designs: Columns, values: Float, knobs: Sequence[Knob], along: str, *, ignored: str
+    designs: Columns, values: Float, knobs: Sequence[KnobSpec], along: str, *, ignored: str
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield rows that differ in one knob alone, by that knob ascending."""
+    """Yield the indices of rows that differ in one knob only, sorted by that knob."""
     measured = np.flatnonzero(np.isfinite(values))
-    others = [knob for knob in knobs if knob.name not in {along, ignored}]
+    fixed = [knob for knob in knobs if knob.name not in {along, ignored}]
     if not measured.size:
         return
-    _, index = configurations({knob.name: designs[knob.name][measured] for knob in others}, others) if others else (
-        None, np.zeros(len(measured), dtype=np.int64),
-    )  # fmt: skip
+    index = np.zeros(len(measured), dtype=np.int64)
+    if fixed:
+        index = distinct_designs({knob.name: designs[knob.name][measured] for knob in fixed}, fixed)[1]
     for i in range(int(index.max()) + 1):
-        own = measured[index == i]
-        yield own[np.argsort(designs[along][own].astype(np.float64), kind="stable")]
+        curve = measured[index == i]
+        yield curve[np.argsort(designs[along][curve].astype(np.float64), kind="stable")]
 
 
-def _codes(values: NDArray[Any], knob: Knob) -> NDArray[np.int64]:
+def _encode(values: NDArray[Any], knob: KnobSpec) -> NDArray[np.int64]:
     kind = str if knob.kind == "category" else np.float64
     return np.asarray(np.unique(values.astype(kind), return_inverse=True)[1].reshape(-1), dtype=np.int64)
 
 
-def _listed(items: Sequence[str]) -> str:
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(items[:_SHOWN]) + more
+def _join(items: Sequence[str]) -> str:
+    more = f" and {len(items) - _MAX_LISTED} more" if len(items) > _MAX_LISTED else ""
+    return ", ".join(items[:_MAX_LISTED]) + more
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return value if isinstance(value, str) else f"{float(value):.4g}"

@@ -1,4 +1,4 @@
-"""Fitting one form to samples, and predicting the rows that a fit has not seen."""
+"""Fit of one functional form to samples, and predictions of held-out rows."""
 
 from dataclasses import dataclass
 
@@ -16,26 +16,26 @@ from explorer.models.response.gaussian_process import (
     residual_covariance,
     solve_coefficients,
 )
-from explorer.models.response.input_scaling import Coordinates, ScaledInputs
+from explorer.models.response.input_scaling import InputCoordinates, ScaledInputs
 from explorer.problem.columns import Float
 
 _FIRST_ROUNDS, _LATER_ROUNDS = 60, 15
 _RELINEARIZED, _RELINEARIZED_AGAIN = 4, 2
 _STEP = 1e-5
-_LEAST_FREEDOM = 3.0
-# The scatter that is first believed: 5 % of a measured quantity; of accuracy .15 units of log-odds.
-_SCATTER = {"accuracy": 0.15}
+_MIN_FREEDOM = 3.0
+# Prior mean of the noise (linked): 0.15 in the log-odds of accuracy, 5 % of all other targets.
+_NOISE, _DEFAULT_NOISE = {"accuracy": 0.15}, 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class FormFit:
-    """A form fitted to one target.
+    """Functional form fitted to one target.
 
     Args:
-        form: which form.
-        target: which column.
+        form: the functional form.
+        target: the column.
         theta: the coefficients, shape (p,).
-        scales: learned widths, scatter and process.
+        scales: hyperparameters: widths, noise and residual process.
     """
 
     form: FunctionalForm
@@ -46,107 +46,108 @@ class FormFit:
 
 @dataclass(frozen=True, slots=True)
 class DesignMatrix:
-    """A form's columns at some designs: one matrix for each predictor."""
+    """Columns of a form's terms at designs, as one matrix for each predictor."""
 
     form: FunctionalForm
-    coordinates: Coordinates
-    placed: ScaledInputs
+    coordinates: InputCoordinates
+    inputs: ScaledInputs
     blocks: dict[str, Float]
     slices: dict[str, slice]
 
     def sums(self, theta: Float) -> dict[str, Float]:
-        """Return each predictor, shape (..., n), of coefficients of shape (..., p).
+        """Return each predictor, shape (..., n), for coefficients of shape (..., p).
 
-        In a law, one that is the same for all designs has the shape (..., 1): exponentials are what a law costs.
+        Under the laws `accuracy_cliff` and `storage`, whose cost is dominated by exponentials, predictors that are
+        equal for all designs have shape (..., 1).
         """
         vary = {term.predictor for term in self.form.terms if term.categories or term.powers}
-        is_law = self.form.law in {"strain", "stored"}
+        can_broadcast = self.form.law in {"accuracy_cliff", "storage"}
         return {
-            name: theta[..., self.slices[name]] @ (block[:1] if is_law and name not in vary else block).T
+            name: theta[..., self.slices[name]] @ (block[:1] if can_broadcast and name not in vary else block).T
             for name, block in self.blocks.items()
         }
 
     def mean(self, theta: Float) -> Float:
-        """Return the linked target, shape (..., n), of coefficients of shape (..., p)."""
-        return evaluate_form(self.form, self.sums(theta), self.coordinates, self.placed)
+        """Return the linked target, shape (..., n), for coefficients of shape (..., p)."""
+        return evaluate_form(self.form, self.sums(theta), self.coordinates, self.inputs)
 
     def jacobian(self, theta: Float) -> Float:
-        """Return the linked target's derivative in the coefficients of shape (p,), shape (n, p)."""
+        """Return the derivative of the linked target with respect to the coefficients, shape (n, p)."""
         if self.form.law == "sum":
             return self.blocks["level"]
         sums = self.sums(theta)
         parts = []
         for name, block in self.blocks.items():
-            ahead = evaluate_form(self.form, {**sums, name: sums[name] + _STEP}, self.coordinates, self.placed)
-            behind = evaluate_form(self.form, {**sums, name: sums[name] - _STEP}, self.coordinates, self.placed)
+            ahead = evaluate_form(self.form, {**sums, name: sums[name] + _STEP}, self.coordinates, self.inputs)
+            behind = evaluate_form(self.form, {**sums, name: sums[name] - _STEP}, self.coordinates, self.inputs)
             parts.append(((ahead - behind) / (2 * _STEP))[:, None] * block)
         return np.concatenate(parts, axis=1)
 
 
-def design_matrix(form: FunctionalForm, coordinates: Coordinates, placed: ScaledInputs) -> DesignMatrix:
-    """Return a form's columns at some designs."""
+def design_matrix(form: FunctionalForm, coordinates: InputCoordinates, inputs: ScaledInputs) -> DesignMatrix:
+    """Return the columns of a form's terms at designs."""
     blocks, slices, start = {}, {}, 0
     for name in form.predictors:
         block = np.concatenate(
-            [term.columns(coordinates, placed) for term in form.terms if term.predictor == name], axis=1
+            [term.columns(coordinates, inputs) for term in form.terms if term.predictor == name], axis=1
         )
         blocks[name], slices[name] = block, slice(start, start + block.shape[1])
         start += block.shape[1]
-    return DesignMatrix(form, coordinates, placed, blocks, slices)
+    return DesignMatrix(form, coordinates, inputs, blocks, slices)
 
 
-def term_of_columns(form: FunctionalForm, coordinates: Coordinates) -> NDArray[np.int64]:
-    """Return which term each coefficient belongs to, shape (p,); predictors in order, as `DesignMatrix` has them."""
+def term_indices(form: FunctionalForm, coordinates: InputCoordinates) -> NDArray[np.int64]:
+    """Return the index of each coefficient's term, shape (p,), in the order of `DesignMatrix`."""
     order = [i for name in form.predictors for i, term in enumerate(form.terms) if term.predictor == name]
     sizes = [int(np.prod([len(coordinates.levels[c]) for c in form.terms[i].categories])) for i in order]
     return np.repeat(np.array(order), sizes)
 
 
-def belief_of(form: FunctionalForm, target: str, coordinates: Coordinates, spread: float) -> HyperPrior:
-    """Return what is believed of a form's scales.
+def form_hyperprior(form: FunctionalForm, target: str, coordinates: InputCoordinates, spread: float) -> HyperPrior:
+    """Return the prior of a form's hyperparameters.
 
-    Beside terms that are summed the process is a trend of its own: a fifth of the values' spread, over the whole range.
-    Beside a law it is what the law leaves, local and small: a trend would bend the law where it must extrapolate.
+    For `sum` the residual process models a trend: a fifth of the values' standard deviation, over the whole range. For
+    the other laws it is small and short-ranged: a trend would distort the law in extrapolation.
     """
     widths = np.log([max(term.width, 1e-9) for term in form.terms])
-    size, reach = (0.2 * spread, 1.0) if form.law == "sum" else (_SCATTER.get(target, 0.05), 0.4)
+    size, length = (0.2 * spread, 1.0) if form.law == "sum" else (_NOISE.get(target, _DEFAULT_NOISE), 0.4)
     amplitude = float(np.log(size)) if form.has_process else -np.inf
-    scatter = float(np.log(_SCATTER.get(target, 0.05)))
+    noise = float(np.log(_NOISE.get(target, _DEFAULT_NOISE)))
     tie = coordinates.tie
-    # A category's levels are further apart than the ends of a number.
-    lengths = np.log(reach * np.where(tie < len(coordinates.varied), 1.0, 1.5))
+    # Levels of a category have a longer prior length than numbers (assumed).
+    lengths = np.log(length * np.where(tie < len(coordinates.varied), 1.0, 1.5))
     is_learned = np.array([term.is_learned for term in form.terms])
-    return HyperPrior(Hyperparameters(widths, scatter, amplitude, lengths), is_learned, tie)
+    return HyperPrior(Hyperparameters(widths, noise, amplitude, lengths), is_learned, tie)
 
 
 def fit_form(
     form: FunctionalForm,
     target: str,
-    coordinates: Coordinates,
-    placed: ScaledInputs,
+    coordinates: InputCoordinates,
+    inputs: ScaledInputs,
     table: TrainingData,
     *,
     start: FormFit | None = None,
 ) -> FormFit:
-    """Fit a form: scales by the marginal likelihood around the coefficients, coefficients by the scales, in turn."""
-    design, term = design_matrix(form, coordinates, placed), term_of_columns(form, coordinates)
+    """Fit a form by alternating hyperparameters (marginal likelihood, linearized) and coefficients (least squares)."""
+    design, term = design_matrix(form, coordinates, inputs), term_indices(form, coordinates)
     centers = np.array([form.terms[i].center for i in term])
-    belief = belief_of(form, target, coordinates, max(float(np.std(table.values)), 0.02))
+    prior = form_hyperprior(form, target, coordinates, max(float(np.std(table.values)), 0.02))
     theta = start.theta if start else centers
-    scales = start.scales if start else belief.centers
+    scales = start.scales if start else prior.centers
     if not start and form.law != "sum":
-        theta = _solved(design, table, centers, term, scales, theta)
+        theta = _fit_coefficients(design, table, centers, term, scales, theta)
     rounds = 1 if form.law == "sum" else _RELINEARIZED if start is None else _RELINEARIZED_AGAIN
     for i in range(rounds):
         columns = design.jacobian(theta)
         offset = table.values - design.mean(theta) + columns @ (theta - centers)
         steps = _LATER_ROUNDS if i or start else _FIRST_ROUNDS
-        scales = fit_hyperparameters(table, columns, term, offset, belief=belief, start=scales, rounds=steps)
-        theta = _solved(design, table, centers, term, scales, theta)
+        scales = fit_hyperparameters(table, columns, term, offset, prior=prior, start=scales, rounds=steps)
+        theta = _fit_coefficients(design, table, centers, term, scales, theta)
     return FormFit(form, target, theta, scales)
 
 
-def _solved(
+def _fit_coefficients(
     design: DesignMatrix,
     table: TrainingData,
     centers: Float,
@@ -160,81 +161,84 @@ def _solved(
     )  # fmt: skip
 
 
-def held_out(
+def predict_held_out(
     fit: FormFit,
-    coordinates: Coordinates,
-    placed: ScaledInputs,
+    coordinates: InputCoordinates,
+    inputs: ScaledInputs,
     table: TrainingData,
     fold: NDArray[np.int64],
     *,
     relearn: bool,
 ) -> tuple[Float, Float]:
-    """Return each fold's linked values as a fit to the others predicts them, with their variance, shape (n,) each.
+    """Return the linked prediction of each fold from the other folds and its variance, shape (n,) each.
 
     Args:
         fit: the form fitted to all rows.
         coordinates: of all rows.
-        placed: the rows.
-        table: the rows.
-        fold: which rows are left out together, shape (n,).
-        relearn: learn the scales anew in each fold; of many rows those of the whole table serve to compare forms.
+        inputs: the scaled rows.
+        table: the rows' values.
+        fold: index of each row's fold, shape (n,).
+        relearn: refit the hyperparameters in each fold; otherwise those of the whole table are used.
     """
-    term = term_of_columns(fit.form, coordinates)
+    term = term_indices(fit.form, coordinates)
     centers = np.array([fit.form.terms[i].center for i in term])
     is_single = len(np.unique(fold)) == len(fold)
     if not relearn and (fit.form.law == "sum" or is_single):
-        # One row of many hardly moves the coefficients: to first order around the whole fit is enough.
-        design = design_matrix(fit.form, coordinates, placed)
+        # One row of many changes the coefficients little, so a linearization around the whole fit suffices.
+        design = design_matrix(fit.form, coordinates, inputs)
         columns = design.jacobian(fit.theta)
         offset = table.values - design.mean(fit.theta) + columns @ (fit.theta - centers)
         return leave_out_prediction(
             table, columns, offset, np.exp(fit.scales.widths)[term], scales=fit.scales, fold=fold
         )
-    middle, variance = np.empty(len(fold)), np.empty(len(fold))
+    mean, variance = np.empty(len(fold)), np.empty(len(fold))
     for k in np.unique(fold):
         out = fold == k
-        known, asked = placed.rows(~out), placed.rows(out)
-        rest = table.rows(~out)
+        train_inputs, train = inputs.rows(~out), table.rows(~out)
         if relearn:
-            partial = fit_form(fit.form, fit.target, coordinates, known, rest, start=fit)
+            partial = fit_form(fit.form, fit.target, coordinates, train_inputs, train, start=fit)
         else:
-            theta = _solved(design_matrix(fit.form, coordinates, known), rest, centers, term, fit.scales, fit.theta)
+            design = design_matrix(fit.form, coordinates, train_inputs)
+            theta = _fit_coefficients(design, train, centers, term, fit.scales, fit.theta)
             partial = FormFit(fit.form, fit.target, theta, fit.scales)
-        middle[out], variance[out] = conditional(partial, coordinates, known, rest, asked, table.points[out])
+        mean[out], variance[out] = predict_conditional(
+            partial, coordinates, train_inputs, train, inputs.rows(out), table.points[out]
+        )
         variance[out] += table.repeat_variance[out]
-    return middle, variance
+    return mean, variance
 
 
-def conditional(
+def predict_conditional(
     fit: FormFit,
-    coordinates: Coordinates,
-    placed: ScaledInputs,
-    table: TrainingData,
-    asked: ScaledInputs,
+    coordinates: InputCoordinates,
+    train_inputs: ScaledInputs,
+    train: TrainingData,
+    inputs: ScaledInputs,
     points: Float,
 ) -> tuple[Float, Float]:
     """Return the linked prediction of designs and the variance of a new measurement around it, shape (m,) each.
 
-    To first order in the coefficients (exact where terms are summed).
+    To first order in the coefficients (exact for `sum`).
     """
-    here, there = design_matrix(fit.form, coordinates, placed), design_matrix(fit.form, coordinates, asked)
-    widths = np.exp(fit.scales.widths)[term_of_columns(fit.form, coordinates)]
-    own, other = here.jacobian(fit.theta) * widths, there.jacobian(fit.theta) * widths
-    around = residual_covariance(table, fit.scales)
-    across = kernel(points, table.points, fit.scales)
-    middle = there.mean(fit.theta) + across @ np.linalg.solve(around, table.values - here.mean(fit.theta))
-    shared = across + other @ own.T
-    explained = np.sum(shared * np.linalg.solve(around + own @ own.T, shared.T).T, axis=1)
+    train_design = design_matrix(fit.form, coordinates, train_inputs)
+    design = design_matrix(fit.form, coordinates, inputs)
+    widths = np.exp(fit.scales.widths)[term_indices(fit.form, coordinates)]
+    train_columns, columns = train_design.jacobian(fit.theta) * widths, design.jacobian(fit.theta) * widths
+    covariance = residual_covariance(train, fit.scales)
+    cross = kernel(points, train.points, fit.scales)
+    mean = design.mean(fit.theta) + cross @ np.linalg.solve(covariance, train.values - train_design.mean(fit.theta))
+    shared = cross + columns @ train_columns.T
+    explained = np.sum(shared * np.linalg.solve(covariance + train_columns @ train_columns.T, shared.T).T, axis=1)
     amplitude = np.exp(2 * fit.scales.amplitude) if np.isfinite(fit.scales.amplitude) else 0.0
-    prior = amplitude + np.sum(other**2, axis=1)
-    return middle, np.maximum(prior - explained, 0.0) + np.exp(2 * fit.scales.scatter)
+    prior = amplitude + np.sum(columns**2, axis=1)
+    return mean, np.maximum(prior - explained, 0.0) + np.exp(2 * fit.scales.noise)
 
 
-def degrees_of_freedom(fit: FormFit, coordinates: Coordinates, placed: ScaledInputs, table: TrainingData) -> float:
-    """Return how many rows are left to tell the size of the deviations once the coefficients are paid for."""
-    columns = design_matrix(fit.form, coordinates, placed).jacobian(fit.theta)
-    weighted = columns * np.exp(fit.scales.widths)[term_of_columns(fit.form, coordinates)]
-    around = residual_covariance(table, fit.scales)
-    own = np.diag(around) - np.diag(kernel(table.points, table.points, fit.scales))
-    inverse = np.linalg.inv(around + weighted @ weighted.T)
-    return max(float(own @ np.diag(inverse)), _LEAST_FREEDOM)
+def degrees_of_freedom(fit: FormFit, coordinates: InputCoordinates, inputs: ScaledInputs, table: TrainingData) -> float:
+    """Return the residual degrees of freedom: rows minus the effective number of fitted coefficients, at least 3."""
+    columns = design_matrix(fit.form, coordinates, inputs).jacobian(fit.theta)
+    weighted = columns * np.exp(fit.scales.widths)[term_indices(fit.form, coordinates)]
+    covariance = residual_covariance(table, fit.scales)
+    noise_variance = np.diag(covariance) - np.diag(kernel(table.points, table.points, fit.scales))
+    inverse = np.linalg.inv(covariance + weighted @ weighted.T)
+    return max(float(noise_variance @ np.diag(inverse)), _MIN_FREEDOM)

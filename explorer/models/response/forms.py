@@ -1,4 +1,4 @@
-"""Forms: how a target may depend on any knobs, as sums of terms put into a law; every prior stands here."""
+"""Functional forms of a target: linear predictors, sums of terms with priors, combined by a law in the link's scale."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,27 +8,27 @@ from typing import Literal, get_args
 import numpy as np
 from scipy.special import expit, logit
 
-from explorer.models.response.input_scaling import Coordinates, ScaledInputs
+from explorer.models.response.input_scaling import InputCoordinates, ScaledInputs
 from explorer.problem.columns import Float
 
-Law = Literal["sum", "shares", "cliff", "strain", "stored"]
+Law = Literal["sum", "shares", "cliff", "accuracy_cliff", "storage"]
 LAWS: tuple[Law, ...] = get_args(Law)
-_MAX_CROSSED = 6  # products of more axes than these are more terms than tables have rows
+_MAX_CROSSED = 6  # above this many knobs their pairwise products outnumber the rows of typical tables
 _MIN_POWER = 6.0
-LEAST_ACCURACY = 1e-4  # log-odds of 0 and of 1 are infinite; a share of right answers is not known closer than this
+LEAST_ACCURACY = 1e-4  # log-odds of 0 and 1 are infinite; no accuracy is measured more precisely than this
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """Columns of one predictor: one for each combination of levels, times a product of coordinates.
+    """Term of a linear predictor: a column for each combination of levels, times a product of scaled knobs.
 
     Args:
-        predictor: which sum it belongs to.
-        categories: the category knobs whose combinations of levels have a coefficient each.
-        powers: the numeric knobs whose coordinates are multiplied; one named twice is squared.
-        center: what its coefficients are believed to be.
-        width: standard deviation of that belief; where it is learned, the value to start from.
-        is_learned: the samples decide how wide (partial pooling): terms that explain nothing shrink to nothing.
+        predictor: the linear predictor that it belongs to.
+        categories: the category knobs; each combination of their levels has a coefficient.
+        powers: the numeric knobs that are multiplied; one named twice is squared.
+        center: prior mean of the coefficients.
+        width: prior standard deviation of the coefficients; the initial value if it is learned.
+        is_learned: the width is fitted to the samples (partial pooling), so that irrelevant terms shrink to zero.
     """
 
     predictor: str
@@ -38,29 +38,29 @@ class Term:
     width: float = 1.0
     is_learned: bool = True
 
-    def columns(self, coordinates: Coordinates, placed: ScaledInputs) -> Float:
+    def columns(self, coordinates: InputCoordinates, inputs: ScaledInputs) -> Float:
         """Return the term's columns, shape (n, number of coefficients)."""
-        code, size = np.zeros(placed.n, dtype=np.int64), 1
+        code, size = np.zeros(inputs.n, dtype=np.int64), 1
         for name in self.categories:
             n_levels = len(coordinates.levels[name])
-            code, size = code * n_levels + placed.codes[name], size * n_levels
-        product = np.ones(placed.n)
+            code, size = code * n_levels + inputs.codes[name], size * n_levels
+        product = np.ones(inputs.n)
         for name in self.powers:
-            product = product * placed.z[name]
-        columns = np.zeros((placed.n, size))
-        columns[np.arange(placed.n), code] = product
+            product = product * inputs.z[name]
+        columns = np.zeros((inputs.n, size))
+        columns[np.arange(inputs.n), code] = product
         return columns
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionalForm:
-    """A candidate: terms, the law that they are put into, and whether a Gaussian process takes what they leave.
+    """Functional form: terms, the law that combines their predictors, and an optional residual Gaussian process.
 
     Args:
         name: short, for tables.
-        law: `sum` adds the terms up; `shares` mixes powers of the knobs by shares; `cliff` is a plateau with edges;
-            `strain` is one from which the strains of pruning and step together push off; `stored` is what is left
-            of the weights in so many bits, beside what is always stored.
+        law: `sum` is the predictor `level`; `shares` a mixture of power laws; `cliff` a plateau with separate edges in
+            step and pruning ratio; `accuracy_cliff` a plateau with a joint edge; `storage` the size of the remaining
+            weights at their bit width plus a constant share.
         terms: all terms of all predictors.
         parts: for `shares`, each part's exponents of numeric knobs (in factors of their middle).
         has_process: with a residual Gaussian process.
@@ -74,140 +74,142 @@ class FunctionalForm:
 
     @property
     def predictors(self) -> tuple[str, ...]:
-        """The sums it is made of, in order of appearance."""
+        """Names of the linear predictors, in order of appearance."""
         return tuple(dict.fromkeys(term.predictor for term in self.terms))
 
 
 def link(target: str, values: Float) -> Float:
-    """Map a target to the scale in which it is fitted: log-odds of accuracy, logarithms of all others."""
+    """Apply the link function of a target: log-odds for accuracy, the logarithm for all others."""
     if target == "accuracy":
         return np.asarray(logit(np.clip(values, LEAST_ACCURACY, 1 - LEAST_ACCURACY)))
     return np.log(values)
 
 
 def unlink(target: str, linked: Float) -> Float:
-    """Map back: accuracy within (0, 1), all others above 0."""
+    """Apply the inverse link: accuracy within (0, 1), all others above 0."""
     if target == "accuracy":
         return np.asarray(expit(np.clip(linked, -30, 30)))
     return np.asarray(np.exp(np.clip(linked, -700, 700)))
 
 
 def evaluate_form(
-    form: FunctionalForm, sums: Mapping[str, Float], coordinates: Coordinates, placed: ScaledInputs
+    form: FunctionalForm, sums: Mapping[str, Float], coordinates: InputCoordinates, inputs: ScaledInputs
 ) -> Float:
-    """Put predictors into the form's law, shape (..., n), in the target's link."""
+    """Return the linked target of predictors combined by the form's law, shape (..., n)."""
     if form.law == "shares":
-        return _shares(form, sums, coordinates, placed)
-    if form.law == "strain":
-        return _strain(sums, placed)
-    if form.law == "stored":
-        return _stored(sums, placed)
-    return _cliff(sums, placed) if form.law == "cliff" else sums["level"]
+        return _shares(form, sums, coordinates, inputs)
+    if form.law == "accuracy_cliff":
+        return _accuracy_cliff(sums, inputs)
+    if form.law == "storage":
+        return _storage(sums, inputs)
+    return _cliff(sums, inputs) if form.law == "cliff" else sums["level"]
 
 
-def _shares(form: FunctionalForm, sums: Mapping[str, Float], coordinates: Coordinates, placed: ScaledInputs) -> Float:
-    """Return level + log of the parts' mean, weighted by shares that are softmax of the other predictors."""
-    weights, powers = [np.zeros(placed.n)], []
+def _shares(
+    form: FunctionalForm, sums: Mapping[str, Float], coordinates: InputCoordinates, inputs: ScaledInputs
+) -> Float:
+    """Return level + log of the parts' mean, weighted by the softmax of the predictors other than `level`."""
+    weights, powers = [np.zeros(inputs.n)], []
     weights += [sums[name] for name in form.predictors if name != "level"]
     for part in form.parts:
-        power = np.zeros(placed.n)
+        power = np.zeros(inputs.n)
         for name, exponent in part.items():
-            power = power + exponent * placed.z[name] * coordinates.axes[name].half
+            power = power + exponent * inputs.z[name] * coordinates.scales[name].half
         powers.append(power)
-    ahead = np.stack(np.broadcast_arrays(*[w + p for w, p in zip(weights, powers, strict=True)]))
-    alone = np.stack(np.broadcast_arrays(*weights))
-    return np.asarray(sums["level"] + np.logaddexp.reduce(ahead, axis=0) - np.logaddexp.reduce(alone, axis=0))
+    weighted = np.stack(np.broadcast_arrays(*[w + p for w, p in zip(weights, powers, strict=True)]))
+    total = np.stack(np.broadcast_arrays(*weights))
+    return np.asarray(sums["level"] + np.logaddexp.reduce(weighted, axis=0) - np.logaddexp.reduce(total, axis=0))
 
 
-def _cliff(sums: Mapping[str, Float], placed: ScaledInputs) -> Float:
+def _cliff(sums: Mapping[str, Float], inputs: ScaledInputs) -> Float:
     """Return log-odds of c + (a - c) / (1 + exp((R - r0)/s_R) + exp((ln D - d0)/s_D))."""
     chance, plateau = expit(sums["chance"]), expit(sums["plateau"])
-    fallen = np.zeros(placed.n)
+    strain = np.zeros(inputs.n)
     if "step edge" in sums:
-        log_step = np.log(np.maximum(placed.raw["quant_step"], 1e-300))
-        fallen = fallen + np.exp(np.clip((log_step - sums["step edge"]) / np.exp(sums["step width"]), -700, 50))
+        log_step = np.log(np.maximum(inputs.raw["quant_step"], 1e-300))
+        strain = strain + np.exp(np.clip((log_step - sums["step edge"]) / np.exp(sums["step width"]), -700, 50))
     if "pruning edge" in sums:
-        above = placed.raw["pruning_ratio"] - sums["pruning edge"]
-        fallen = fallen + np.exp(np.clip(above / np.exp(sums["pruning width"]), -700, 50))
-    share = chance + (plateau - chance) / (1 + fallen)
+        above = inputs.raw["pruning_ratio"] - sums["pruning edge"]
+        strain = strain + np.exp(np.clip(above / np.exp(sums["pruning width"]), -700, 50))
+    share = chance + (plateau - chance) / (1 + strain)
     return np.asarray(logit(np.clip(share, LEAST_ACCURACY, 1 - LEAST_ACCURACY)))
 
 
-def _strain(sums: Mapping[str, Float], placed: ScaledInputs) -> Float:
+def _accuracy_cliff(sums: Mapping[str, Float], inputs: ScaledInputs) -> Float:
     """Return log-odds of c + (a - c) / (1 + ((w0 / w)^(1/(k s_w)) + (D / D0)^(1/(k s_D)))^k), w = 1 - R.
 
-    Unlike the cliff it ends at chance where no weight is left. s_w and s_D are the widths of the edges in logarithms,
-    where the other knob is mild; k rounds the corner between them: at 1 the edges know nothing of each other, and the
-    larger it is, the earlier pruning and step feel each other.
+    Unlike `cliff` it falls to chance as the remaining weights w vanish. s_w and s_D are the logarithmic widths of one
+    edge while the other knob is far from its own. k rounds the corner between the edges: at 1 they are independent; the
+    larger k, the earlier pruning and step interact.
     """
     corner, strains = np.exp(sums["corner"]) if "corner" in sums else 1.0, []
     if "step edge" in sums:
-        log_step = np.log(np.maximum(placed.raw["quant_step"], 1e-300))
+        log_step = np.log(np.maximum(inputs.raw["quant_step"], 1e-300))
         strains.append((log_step - sums["step edge"]) / np.exp(sums["step width"]))
     if "pruning edge" in sums:
-        log_kept = np.log(np.maximum(1 - placed.raw["pruning_ratio"], 1e-300))
-        strains.append((sums["pruning edge"] - log_kept) / np.exp(sums["pruning width"]))
+        log_remaining = np.log(np.maximum(1 - inputs.raw["pruning_ratio"], 1e-300))
+        strains.append((sums["pruning edge"] - log_remaining) / np.exp(sums["pruning width"]))
     strain = strains[0] if len(strains) == 1 else corner * np.logaddexp(strains[0] / corner, strains[1] / corner)
     chance, plateau = expit(sums["chance"]), expit(sums["plateau"])
     share = chance + (plateau - chance) * expit(-strain)
     return np.asarray(logit(np.clip(share, LEAST_ACCURACY, 1 - LEAST_ACCURACY)))
 
 
-def _stored(sums: Mapping[str, Float], placed: ScaledInputs) -> Float:
-    """Return the logarithm of S (p + (1 - p) w^a (bits / 8)^b), with w the smaller of 1 - R and exp(-D / d).
+def _storage(sums: Mapping[str, Float], inputs: ScaledInputs) -> Float:
+    """Return the logarithm of S (p + (1 - p) w^a (bits / 8)^b), with w the smooth minimum of 1 - R and exp(-D / d).
 
-    Rounding makes zeros too: weights below half a step are gone whether they were pruned or not, exp(-D / d) are left
-    (d is the weights' spread). The smaller of both is rounded off: tensors differ.
+    Quantization also zeroes the weights below half a step, pruned or not, which leaves a share exp(-D / d) with d the
+    spread of the weights. The minimum is smooth because tensors differ.
     """
-    log_kept = np.log(np.maximum(1 - placed.raw["pruning_ratio"], 1e-3))
-    step = np.maximum(placed.raw["quant_step"], 1e-9)
-    log_left = -step / np.exp(sums["spread"])
-    kept = -np.logaddexp(-_MIN_POWER * log_kept, -_MIN_POWER * log_left) / _MIN_POWER
+    log_unpruned = np.log(np.maximum(1 - inputs.raw["pruning_ratio"], 1e-3))
+    step = np.maximum(inputs.raw["quant_step"], 1e-9)
+    log_nonzero = -step / np.exp(sums["spread"])
+    log_remaining = -np.logaddexp(-_MIN_POWER * log_unpruned, -_MIN_POWER * log_nonzero) / _MIN_POWER
     log_bits = np.log(np.log2(1 + 2 / step) / 8)
-    varying = np.exp(sums["weights power"]) * kept + np.exp(sums["bits power"]) * log_bits
+    varying = np.exp(sums["weights power"]) * log_remaining + np.exp(sums["bits power"]) * log_bits
     always = expit(sums["always"])
     return np.asarray(sums["level"] + np.log(always + (1 - always) * np.exp(varying)))
 
 
 def pooled(
-    coordinates: Coordinates,
+    coordinates: InputCoordinates,
     predictor: str,
     *,
     center: float,
     spread: float,
-    axes: Sequence[str],
+    knobs: Sequence[str],
     degree: int,
     intercept: float,
     n: int,
 ) -> tuple[Term, ...]:
-    """Return terms that let a predictor differ by category and along axes, each kind with a width of its own.
+    """Return partially pooled terms of a predictor: intercepts, slopes and curvature by category, each with a width.
 
     Args:
         coordinates: of the samples.
         predictor: its name.
-        center: what it is believed to be in the middle.
-        spread: how much categories and axes are first believed to move it.
-        axes: the numeric knobs that may move it.
-        degree: 0 categories alone; 1 with slopes, shared and by category; 2 with curvature and interactions.
-        intercept: standard deviation of the belief in `center`.
-        n: number of rows; what has more combinations of levels than they can tell apart is left out.
+        center: prior mean in the middle of the samples.
+        spread: initial prior standard deviation of the effects of categories and knobs.
+        knobs: the numeric knobs that may affect it.
+        degree: 0 categories only; 1 with slopes, shared and by category; 2 with curvature and interactions.
+        intercept: prior standard deviation of the intercept around `center`.
+        n: number of rows; terms with more combinations of levels than rows can identify are omitted.
     """
     categories = coordinates.categories
-    alone: list[tuple[str, ...]] = [(name,) for name in categories]
+    single: list[tuple[str, ...]] = [(name,) for name in categories]
     pairs = [(a, b) for i, a in enumerate(categories) for b in categories[i + 1 :]]
-    sizes = {names: math.prod(len(coordinates.levels[name]) for name in names) for names in [*alone, *pairs]}
+    sizes = {names: math.prod(len(coordinates.levels[name]) for name in names) for names in [*single, *pairs]}
     crossed = [names for names in sizes if sizes[names] <= max(n, 24) or len(names) == 1]
     sloped = [names for names in sizes if 4 * sizes[names] <= n]
     curved = [names for names in sizes if 8 * sizes[names] <= n]
     terms = [Term(predictor, center=center, width=intercept, is_learned=False)]
     terms += [Term(predictor, names, width=spread) for names in crossed]
     if degree >= 1:
-        for axis in axes:
-            terms += [Term(predictor, (), (axis,), width=spread)]
-            terms += [Term(predictor, names, (axis,), width=spread / 2) for names in sloped]
+        for knob in knobs:
+            terms += [Term(predictor, (), (knob,), width=spread)]
+            terms += [Term(predictor, names, (knob,), width=spread / 2) for names in sloped]
     if degree >= 2:
-        squares = [(axis, axis) for axis in axes]
-        products = [(a, b) for i, a in enumerate(axes) for b in axes[i + 1 :]] if len(axes) <= _MAX_CROSSED else []
+        squares = [(knob, knob) for knob in knobs]
+        products = [(a, b) for i, a in enumerate(knobs) for b in knobs[i + 1 :]] if len(knobs) <= _MAX_CROSSED else []
         for powers in (*squares, *products):
             terms += [Term(predictor, (), powers, width=spread / 3)]
             terms += [Term(predictor, names, powers, width=spread / 6) for names in curved]

@@ -1,4 +1,4 @@
-"""Gaussian algebra: the marginal likelihood of terms, residual process and scatter, and what follows from a fit."""
+"""Gaussian process regression on linear terms: marginal likelihood, coefficients and leave-out predictions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,29 +17,29 @@ _ROOT5 = np.sqrt(5.0)
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """What the samples decide of the widths: all logarithms of standard deviations or lengths.
+    """Hyperparameters of a fit: logarithms of standard deviations and of length scales.
 
     Args:
         widths: of each term's coefficients, shape (number of terms,).
-        scatter: of a measurement around the function, beyond what repeats show.
-        amplitude: of the residual process; -inf where there is none.
+        noise: of a measurement around the function, in excess of the variance of repeats.
+        amplitude: of the residual process; -inf without one.
         lengths: of the residual process along each coordinate, shape (d,).
     """
 
     widths: Float
-    scatter: float
+    noise: float
     amplitude: float
     lengths: Float
 
 
 @dataclass(frozen=True, slots=True)
 class HyperPrior:
-    """Where the scales are believed to be before the data.
+    """Normal prior of the hyperparameters, which are logarithms.
 
     Args:
-        centers: the scales that are most believed.
-        is_learned: which widths the data may move, shape (number of terms,).
-        tie: which length each coordinate takes (the levels of one category share theirs), shape (d,).
+        centers: prior means.
+        is_learned: mask of the widths that are fitted, shape (number of terms,).
+        tie: index of the length scale of each coordinate (tied for the levels of one category), shape (d,).
     """
 
     centers: Hyperparameters
@@ -48,19 +48,19 @@ class HyperPrior:
 
     @property
     def has_process(self) -> bool:
-        """Whether there is a residual process."""
+        """True with a residual process."""
         return bool(np.isfinite(self.centers.amplitude))
 
     def pack(self, scales: Hyperparameters) -> Float:
-        """Return the free scales as one vector."""
-        parts = [scales.widths[self.is_learned], np.array([scales.scatter])]
+        """Return the free hyperparameters as one vector."""
+        parts = [scales.widths[self.is_learned], np.array([scales.noise])]
         if self.has_process:
             first = np.unique(self.tie, return_index=True)[1]
             parts += [np.array([scales.amplitude]), scales.lengths[first]]
         return np.concatenate(parts)
 
     def unpack(self, vector: Float) -> Hyperparameters:
-        """Return the scales of a vector of free ones."""
+        """Return the hyperparameters for a vector of the free ones."""
         widths = self.centers.widths.copy()
         k = int(self.is_learned.sum())
         widths[self.is_learned] = vector[:k]
@@ -70,7 +70,7 @@ class HyperPrior:
 
     @property
     def spreads(self) -> Float:
-        """Standard deviation of the belief in each free scale: a factor of e, 2 for a length (assumed)."""
+        """Prior standard deviation of each free hyperparameter: a factor of e, of 2 for a length (assumed)."""
         k = int(self.is_learned.sum()) + 1
         spreads = np.ones(len(self.pack(self.centers)))
         spreads[k + 1 :] = 0.7
@@ -79,13 +79,13 @@ class HyperPrior:
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What is fitted: linked values with the variance that repeats show, and distances between configurations.
+    """Training data: linked values of distinct designs, the variance of these means, and the designs' coordinates.
 
     Args:
-        values: means of each configuration's repeats, linked, shape (n,).
+        values: mean over each design's repeats, linked, shape (n,).
         repeat_variance: of each of these means, shape (n,).
-        points: coordinates of the configurations, shape (n, d).
-        roughness: how large the scatter is at each configuration, relative to the scales', shape (n,) or ().
+        points: coordinates of the designs, shape (n, d).
+        roughness: noise of each design relative to `Hyperparameters.noise`, shape (n,) or ().
     """
 
     values: Float
@@ -94,29 +94,29 @@ class TrainingData:
     roughness: Float = field(default_factory=lambda: np.ones(()))
 
     def rows(self, which: NDArray[np.bool_]) -> "TrainingData":
-        """Return some of the configurations."""
+        """Return some of the designs."""
         roughness = np.broadcast_to(self.roughness, self.values.shape)[which]
         return TrainingData(self.values[which], self.repeat_variance[which], self.points[which], roughness)
 
-    def scatter_variance(self, scales: Hyperparameters) -> Float:
-        """Return the variance of each value by scatter, without what repeats show, shape (n,) or ()."""
-        return np.asarray(np.exp(2 * scales.scatter) * self.roughness**2)
+    def noise_variance(self, scales: Hyperparameters) -> Float:
+        """Return the noise variance of each value in excess of its repeat variance, shape (n,) or ()."""
+        return np.asarray(np.exp(2 * scales.noise) * self.roughness**2)
 
 
 def kernel(a: Float, b: Float, scales: Hyperparameters) -> Float:
-    """Return the residual process's covariance, Matern 5/2, shape (n, m)."""
+    """Return the Matern 5/2 covariance of the residual process, shape (n, m)."""
     if not np.isfinite(scales.amplitude):
         return np.zeros((len(a), len(b)))
-    left, right = a / np.exp(scales.lengths), b / np.exp(scales.lengths)
+    left, right = (points / np.exp(scales.lengths) for points in (a, b))
     squares = np.sum(left**2, axis=1)[:, None] + np.sum(right**2, axis=1) - 2 * left @ right.T
     r = _ROOT5 * np.sqrt(np.maximum(squares, 0.0))
     return np.asarray(np.exp(2 * scales.amplitude) * (1 + r + r**2 / 3) * np.exp(-r))
 
 
 def residual_covariance(table: TrainingData, scales: Hyperparameters) -> Float:
-    """Return the covariance of the values around the terms: process, scatter and repeats, shape (n, n)."""
+    """Return the covariance of the values around the terms: process, noise and repeats, shape (n, n)."""
     matrix = kernel(table.points, table.points, scales)
-    matrix[np.diag_indices_from(matrix)] += table.scatter_variance(scales) + table.repeat_variance + _JITTER
+    matrix[np.diag_indices_from(matrix)] += table.noise_variance(scales) + table.repeat_variance + _JITTER
     return matrix
 
 
@@ -126,32 +126,32 @@ def fit_hyperparameters(
     term: NDArray[np.int64],
     offset: Float,
     *,
-    belief: HyperPrior,
+    prior: HyperPrior,
     start: Hyperparameters,
     rounds: int,
 ) -> Hyperparameters:
-    """Return the most probable scales, with the coefficients integrated out.
+    """Return the maximum a posteriori hyperparameters, with the coefficients integrated out.
 
     Args:
         table: the samples.
         columns: of all terms, shape (n, p).
-        term: which term each column belongs to, shape (p,).
-        offset: the values less their prior mean, shape (n,).
-        belief: in the scales.
-        start: where to begin.
-        rounds: at most so many steps.
+        term: index of each column's term, shape (p,).
+        offset: the values minus their prior mean, shape (n,).
+        prior: of the hyperparameters.
+        start: initial hyperparameters.
+        rounds: maximum number of L-BFGS iterations.
     """
-    centers, spreads = belief.pack(belief.centers), belief.spreads
-    squares = _square_distances(table.points) if belief.has_process else np.zeros((0, 0, 0))
+    centers, spreads = prior.pack(prior.centers), prior.spreads
+    squares = _square_distances(table.points) if prior.has_process else np.zeros((0, 0, 0))
 
     def loss(vector: Float) -> tuple[float, Float]:
-        value, gradient = _evidence(belief.unpack(vector), belief, table, columns, term, offset, squares)
-        away = (vector - centers) / spreads
-        return -value + 0.5 * float(away @ away), -gradient + away / spreads
+        value, gradient = _evidence(prior.unpack(vector), prior, table, columns, term, offset, squares)
+        z = (vector - centers) / spreads
+        return -value + 0.5 * float(z @ z), -gradient + z / spreads
 
     bounds = list(zip(centers - 5 * spreads, centers + 5 * spreads, strict=True))
-    best = minimize(loss, belief.pack(start), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": rounds})
-    return belief.unpack(np.asarray(best.x))
+    best = minimize(loss, prior.pack(start), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": rounds})
+    return prior.unpack(np.asarray(best.x))
 
 
 def _square_distances(points: Float) -> Float:
@@ -160,40 +160,40 @@ def _square_distances(points: Float) -> Float:
 
 def _evidence(
     scales: Hyperparameters,
-    belief: HyperPrior,
+    prior: HyperPrior,
     table: TrainingData,
     columns: Float,
     term: NDArray[np.int64],
     offset: Float,
     squares: Float,
 ) -> tuple[float, Float]:
-    """Return the logarithm of the marginal likelihood and its gradient in the free scales."""
+    """Return the log marginal likelihood and its gradient in the free hyperparameters (Rasmussen and Williams 5.9)."""
     weighted = columns * np.exp(scales.widths)[term]
     lengths = np.exp(2 * scales.lengths)
     n = len(offset)
-    # The kernel and its slope from the distances that are there already: this is where a fit's time goes.
-    r = _ROOT5 * np.sqrt((1 / lengths) @ squares.reshape(len(lengths), -1)).reshape(n, n) if belief.has_process else 0.0
-    faded = np.exp(2 * scales.amplitude) * np.exp(-r) if belief.has_process else np.zeros((n, n))
+    # Kernel and slope are computed from cached square distances: this dominates the time of a fit.
+    r = _ROOT5 * np.sqrt((1 / lengths) @ squares.reshape(len(lengths), -1)).reshape(n, n) if prior.has_process else 0.0
+    faded = np.exp(2 * scales.amplitude) * np.exp(-r) if prior.has_process else np.zeros((n, n))
     process = faded * (1 + r + r**2 / 3)
     matrix = process + weighted @ weighted.T
-    matrix[np.diag_indices_from(matrix)] += table.scatter_variance(scales) + table.repeat_variance + _JITTER
+    matrix[np.diag_indices_from(matrix)] += table.noise_variance(scales) + table.repeat_variance + _JITTER
     root = cholesky(matrix, lower=True)
     inverse = _inverse(root)
     alpha = inverse @ offset
     value = -0.5 * float(offset @ alpha) - float(np.sum(np.log(np.diag(root))))
     by_column = (weighted.T @ alpha) ** 2 - np.sum((inverse @ weighted) * weighted, axis=0)
-    by_term = np.bincount(term, by_column, minlength=len(scales.widths))[belief.is_learned]
+    by_term = np.bincount(term, by_column, minlength=len(scales.widths))[prior.is_learned]
     pull = np.outer(alpha, alpha) - inverse
-    parts = [by_term, np.array([np.sum(table.scatter_variance(scales) * np.diag(pull))])]
-    if belief.has_process:
+    parts = [by_term, np.array([np.sum(table.noise_variance(scales) * np.diag(pull))])]
+    if prior.has_process:
         slope = pull * faded * (1 + r) * (5 / 6)
-        by_length = np.bincount(belief.tie, squares.reshape(len(lengths), -1) @ slope.ravel() / lengths)
+        by_length = np.bincount(prior.tie, squares.reshape(len(lengths), -1) @ slope.ravel() / lengths)
         parts += [np.array([float(np.sum(pull * process))]), by_length]
     return value, np.concatenate(parts)
 
 
 def _inverse(root: Float) -> Float:
-    """Return the inverse of a matrix from its lower Cholesky root: LAPACK's own routine takes half of two solves."""
+    """Return the inverse from a lower Cholesky root by LAPACK dpotri, which takes half the time of two solves."""
     half, _ = dpotri(root, lower=1)
     return np.asarray(np.tril(half) + np.tril(half, -1).T)
 
@@ -208,20 +208,20 @@ def solve_coefficients(
     scales: Hyperparameters,
     start: Float,
 ) -> Float:
-    """Return the most probable coefficients for given scales, by damped least squares, shape (p,).
+    """Return the maximum a posteriori coefficients for given hyperparameters, by Levenberg-Marquardt, shape (p,).
 
     Args:
         table: the samples.
-        mean: linked values of the samples for coefficients, shape (n,).
-        jacobian: its derivative, shape (n, p).
+        mean: maps coefficients to linked values of the samples, shape (n,).
+        jacobian: derivative of `mean`, shape (n, p).
         centers: prior means, shape (p,).
         widths: prior standard deviations, shape (p,).
-        scales: of process and scatter.
-        start: where to begin, shape (p,).
+        scales: of process and noise.
+        start: initial coefficients, shape (p,).
     """
     root = cholesky(residual_covariance(table, scales), lower=True)
 
-    # In units of their prior the coefficients are all alike, so the damping is even.
+    # In units of their prior the coefficients have one scale, so the damping is uniform.
     def residuals(u: Float) -> Float:
         return np.concatenate([solve_triangular(root, table.values - mean(centers + widths * u), lower=True), u])
 
@@ -242,26 +242,26 @@ def leave_out_prediction(
     scales: Hyperparameters,
     fold: NDArray[np.int64],
 ) -> tuple[Float, Float]:
-    """Return each fold's values as the others predict them, and the variance of that, shape (n,) each.
+    """Return the prediction of each fold from the other folds and its variance, shape (n,) each.
 
-    Exact for terms that are summed and scales that are kept: with the inverse covariance P the left-out residual of
-    block B is P_BB^-1 (P r)_B with covariance P_BB^-1 (Rasmussen and Williams 2006, section 5.4.2, for blocks).
+    Exact for summed terms and fixed hyperparameters. With the inverse covariance P the held-out residual of block B is
+    P_BB^-1 (P r)_B with covariance P_BB^-1 (Rasmussen and Williams 2006, section 5.4.2, for blocks).
 
     Args:
         table: the samples.
         columns: of all terms, shape (n, p).
-        offset: the values less their prior mean, shape (n,).
+        offset: the values minus their prior mean, shape (n,).
         widths: prior standard deviations of the coefficients, shape (p,).
-        scales: of process and scatter.
-        fold: which rows are left out together, shape (n,).
+        scales: of process and noise.
+        fold: index of each row's fold, shape (n,).
     """
     weighted = columns * widths
     matrix = residual_covariance(table, scales) + weighted @ weighted.T
     inverse = cho_solve(cho_factor(matrix, lower=True), np.eye(len(offset)))
-    pulled = inverse @ offset
+    weights = inverse @ offset
     residual, variance = np.empty(len(offset)), np.empty(len(offset))
     for k in np.unique(fold):
         rows = np.flatnonzero(fold == k)
         block = np.linalg.inv(inverse[np.ix_(rows, rows)])
-        residual[rows], variance[rows] = block @ pulled[rows], np.diag(block)
+        residual[rows], variance[rows] = block @ weights[rows], np.diag(block)
     return table.values - residual, variance

@@ -1,4 +1,4 @@
-"""A response: the fitted model of one target over any knobs, its predictions and its draws."""
+"""Response: fitted model of one target over any knobs, with predictions, intervals and posterior draws."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,33 +11,33 @@ from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
 from explorer.models.response.calibration import InterpolationUncertainty, IntervalInflation
-from explorer.models.response.fitting import DesignMatrix, FormFit, degrees_of_freedom, design_matrix, term_of_columns
+from explorer.models.response.fitting import DesignMatrix, FormFit, degrees_of_freedom, design_matrix, term_indices
 from explorer.models.response.forms import unlink
 from explorer.models.response.gaussian_process import TrainingData, kernel, residual_covariance
-from explorer.models.response.input_scaling import Coordinates, Knob
+from explorer.models.response.input_scaling import InputCoordinates, KnobSpec
 from explorer.models.samples.binomial import sampling_variance
 from explorer.problem.columns import Columns, Float, n_rows, take
 
 N_DRAWS = 400
 LEVEL = 0.9
-_BLOCK = 10_000  # designs at once: the columns of a hundred terms are 8 MB
-_FREQUENCIES = 256  # cosines that stand for a draw of the residual process
-# Beyond the samples no law is known to hold: each half range outside adds this share of the values' spread (assumed;
-# a seventh is what leaving out the outermost width of a real device's table cost).
-_OUTSIDE = 0.1
+_BLOCK = 10_000  # designs per block: 8 MB of columns for a hundred terms
+_FREQUENCIES = 256  # random Fourier features of a draw of the residual process
+# Extrapolation uncertainty: each half range outside the samples adds this share of the values' standard deviation
+# (assumed; leaving out the outermost width of the H100 table cost a seventh).
+_EXTRAPOLATION_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateForm:
-    """How well one form predicted rows that it had not seen.
+    """Cross-validation scores of one candidate form.
 
     Args:
         name: the form.
-        error: mean absolute for accuracy, mean relative for all others.
-        r2: share of the variance (linked) that it explained; 0 is no better than the mean, below 0 worse.
+        error: of held-out rows: mean absolute for accuracy, mean relative for all others.
+        r2: share of the variance (linked) explained; 0 is no better than the mean, below 0 worse.
         coverage: share of the rows within their 90 % interval.
-        between: error where each measured value of a knob is left out whole, for knobs with four values or more
-            (geometric mean over them); NaN without such knobs.
+        between: error of held-out levels, for knobs with four levels or more (geometric mean over knobs); NaN without
+            such knobs.
     """
 
     name: str
@@ -48,98 +48,100 @@ class CandidateForm:
 
     @property
     def score(self) -> float:
-        """What forms are chosen by: unseen rows and unseen values count alike (geometric mean)."""
+        """Selection score: geometric mean of the errors of held-out rows and held-out levels."""
         return float(np.sqrt(self.error * self.between)) if np.isfinite(self.between) else self.error
 
 
-# Equal only to itself: what is derived of a fit (see `_pull`) is kept by identity, and arrays have no hash.
+# eq=False: arrays have no hash, and `_process_weights` caches by identity.
 @dataclass(frozen=True, slots=True, eq=False)
 class Response:
-    """A fitted form with its samples.
+    """Fitted form of one target with its samples.
 
     Args:
         target: the column it predicts.
-        knobs: what it needs of a design.
+        knobs: the knobs that it needs.
         coordinates: of the samples.
-        samples: the distinct measured configurations, knobs of shape (n,).
-        counts: how often each was measured, shape (n,).
+        samples: the distinct measured designs, knobs of shape (n,).
+        counts: number of measurements of each, shape (n,).
         table: their linked values.
-        repeat_sd: standard deviation of repeats of one configuration, linked; 0 where there are none.
-        trials: on how many samples each accuracy was counted, shape (n,); 0 where that is not known.
-        fit: the chosen form.
-        widening: how much wider than the posterior's the intervals must be to cover.
-        gaps: what a fall between two measured values of a knob adds to that.
-        candidates: all forms tried, with scales fitted once.
-        checked: the chosen form once more, everything fitted again in each of at most ten folds.
-        choice: why this one, in a sentence.
-        warnings: what is wrong with the fit, in sentences.
+        repeat_sd: standard deviation of repeats of one design, linked; 0 without repeats.
+        n_counted: number of test items behind each accuracy, shape (n,); 0 if unknown.
+        fit: the selected form.
+        widening: inflation of the posterior intervals.
+        interpolation: uncertainty of cliffs between two measured values of a knob.
+        candidates: scores of all candidate forms, with hyperparameters fitted once.
+        checked: scores of the selected form, with everything refitted in each of at most ten folds.
+        choice: reason of the selection, in a sentence.
+        warnings: problems of the fit, in sentences.
     """
 
     target: str
-    knobs: tuple[Knob, ...]
-    coordinates: Coordinates
+    knobs: tuple[KnobSpec, ...]
+    coordinates: InputCoordinates
     samples: Columns
     counts: NDArray[np.int64]
     table: TrainingData
     repeat_sd: float
-    trials: Float
+    n_counted: Float
     fit: FormFit
     widening: IntervalInflation
-    gaps: InterpolationUncertainty
+    interpolation: InterpolationUncertainty
     candidates: tuple[CandidateForm, ...]
     checked: CandidateForm
     choice: str
     warnings: tuple[str, ...]
 
     def predict(self, designs: Columns) -> Float:
-        """Return the most probable value of each design, shape (n,); NaN where a number is missing.
+        """Return the prediction of each design, shape (n,); NaN for a missing number.
 
         Raises:
-            UnknownName: a level of a category that was never measured.
+            UnknownName: a level of a category is not among the samples.
         """
         parts = [self.linked(block) for block in _blocks(designs)]
         return unlink(self.target, np.concatenate(parts)) if parts else np.empty(0)
 
     def draws(self, designs: Columns, *, n: int = N_DRAWS, seed: int = 0, with_noise: bool = True) -> Float:
-        """Return draws of the designs' values, shape (n, number of designs); see `ResponseDraws.at`."""
-        return draw_response(self, n=n, seed=seed).at(designs, with_noise=with_noise)
+        """Return posterior draws of the target, shape (n, number of designs); see `ResponseDraws.evaluate`."""
+        return draw_response(self, n=n, seed=seed).evaluate(designs, with_noise=with_noise)
 
     def interval(self, designs: Columns, *, level: float = LEVEL, seed: int = 0) -> tuple[Float, Float]:
-        """Return the bounds that one new measurement lies between with probability `level`, shape (n,) each."""
-        drawn, tail = draw_response(self, n=N_DRAWS, seed=seed), (1 - level) / 2
-        parts = [np.quantile(drawn.at(block, with_noise=True), [tail, 1 - tail], axis=0) for block in _blocks(designs)]
+        """Return the prediction interval of one new measurement of each design, shape (n,) each bound."""
+        draws, tail = draw_response(self, n=N_DRAWS, seed=seed), (1 - level) / 2
+        parts = [
+            np.quantile(draws.evaluate(block, with_noise=True), [tail, 1 - tail], axis=0) for block in _blocks(designs)
+        ]
         low, high = np.concatenate(parts, axis=1) if parts else (np.empty(0), np.empty(0))
         return low, high
 
     @property
     def noise(self) -> float:
         """Standard deviation of a measurement around the function, linked."""
-        return float(np.hypot(np.exp(self.fit.scales.scatter), self.repeat_sd))
+        return float(np.hypot(np.exp(self.fit.scales.noise), self.repeat_sd))
 
     def linked(self, designs: Columns) -> Float:
-        """Return the most probable linked value of each design, shape (n,)."""
-        placed = self.coordinates.place(designs)
-        mean = design_matrix(self.fit.form, self.coordinates, placed).mean(self.fit.theta)
+        """Return the linked prediction of each design, shape (n,)."""
+        inputs = self.coordinates.transform(designs)
+        mean = design_matrix(self.fit.form, self.coordinates, inputs).mean(self.fit.theta)
         if not np.isfinite(self.fit.scales.amplitude):
             return np.asarray(mean)
-        around = kernel(self.coordinates.points(placed), self.table.points, self.fit.scales) @ _pull(self)
-        return np.asarray(mean + around)
+        covariance = kernel(self.coordinates.points(inputs), self.table.points, self.fit.scales)
+        return np.asarray(mean + covariance @ _process_weights(self))
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseDraws:
-    """Draws of a response, S of them; each is one function of the knobs, whatever is asked of it and how often.
+    """Posterior draws of a response, S functions of the knobs; repeated evaluations of a draw are consistent.
 
     Args:
-        response: what they are draws of.
+        response: the response.
         theta: coefficients, shape (S, p).
-        frequencies: of the cosines that make the residual process, shape (d, m).
+        frequencies: of the random Fourier features of the residual process, shape (d, m).
         phases: shape (m,).
         amplitudes: shape (S, m).
-        pull: what the samples add to the process, shape (S, n).
-        scatter: one standard normal for each draw, shape (S,).
-        bridge: another, for falls between measured values: in one draw all of them come early, or all late.
-        stretch: doubt of the size of all deviations (few rows know it badly), shape (S,).
+        update: weights of the samples in Matheron's rule, shape (S, n).
+        noise_normals: a standard normal per draw for the measurement noise, shape (S,).
+        bridge_normals: a standard normal per draw for cliffs between levels, shared by all of them, shape (S,).
+        stretch: factor on all deviations per draw: their size is uncertain with few rows (Student t), shape (S,).
     """
 
     response: Response
@@ -147,9 +149,9 @@ class ResponseDraws:
     frequencies: Float
     phases: Float
     amplitudes: Float
-    pull: Float
-    scatter: Float
-    bridge: Float
+    update: Float
+    noise_normals: Float
+    bridge_normals: Float
     stretch: Float
 
     @property
@@ -157,15 +159,15 @@ class ResponseDraws:
         """Standard deviation of a measurement around the function in each draw, linked, shape (S,)."""
         return np.asarray(self.response.noise * self.stretch)
 
-    def at(self, designs: Columns, *, with_noise: bool) -> Float:
+    def evaluate(self, designs: Columns, *, with_noise: bool) -> Float:
         """Return the target of the designs in every draw, shape (S, number of designs).
 
-        Differences between designs are meaningful: what two designs share, they share in every draw. With noise, a
-        draw is what one new measurement would give; its scatter is one number a draw, the same for all designs.
+        Designs are jointly distributed, so their differences are valid. With noise a draw is one new measurement, with
+        the same noise normal for all designs.
 
         Args:
-            designs: the knobs, shape (n,) each. S x n numbers are returned: ask for tables of thousands in blocks.
-            with_noise: include the scatter of a measurement.
+            designs: the knobs, shape (n,) each. The result has S x n numbers: pass thousands of designs in blocks.
+            with_noise: include the measurement noise.
         """
         response = self.response
         parts = [self._linked(block, with_noise=with_noise) for block in _blocks(designs)]
@@ -175,63 +177,67 @@ class ResponseDraws:
     def _linked(self, designs: Columns, *, with_noise: bool) -> Float:
         response = self.response
         scales, coordinates = response.fit.scales, response.coordinates
-        placed = coordinates.place(designs)
-        points = coordinates.points(placed)
-        design = design_matrix(response.fit.form, coordinates, placed)
+        inputs = coordinates.transform(designs)
+        points = coordinates.points(inputs)
+        design = design_matrix(response.fit.form, coordinates, inputs)
         values = design.mean(self.theta)
         if np.isfinite(scales.amplitude):
             values = values + self.amplitudes @ _cosines(points, self.frequencies, self.phases).T
-            values = values + self.pull @ kernel(response.table.points, points, scales)
+            values = values + self.update @ kernel(response.table.points, points, scales)
         middle = response.linked(designs)
         deviation = values - middle
-        if response.gaps.shares:
-            doubt = response.gaps.doubt(designs, coordinates, response.samples, linked=response.linked)
-            deviation = deviation + self.bridge[:, None] * doubt
+        if response.interpolation.shares:
+            bridge_sd = response.interpolation.standard_deviation(
+                designs, coordinates, response.samples, linked=response.linked
+            )
+            deviation = deviation + self.bridge_normals[:, None] * bridge_sd
         if with_noise:
             spread = max(float(np.std(response.table.values)), 0.02)
-            doubt = _OUTSIDE * spread * coordinates.outside(placed)
-            scatter = np.exp(2 * scales.scatter) + response.repeat_sd**2 + doubt**2
-            scatter = scatter + sampling_variance(middle, float(np.median(response.trials)))
-            deviation = deviation + self.scatter[:, None] * np.sqrt(scatter)
-        return np.asarray(middle + response.widening.at(placed) * self.stretch[:, None] * deviation)
+            extrapolation_sd = _EXTRAPOLATION_SHARE * spread * coordinates.distance_outside(inputs)
+            variance = np.exp(2 * scales.noise) + response.repeat_sd**2 + extrapolation_sd**2
+            variance = variance + sampling_variance(middle, float(np.median(response.n_counted)))
+            deviation = deviation + self.noise_normals[:, None] * np.sqrt(variance)
+        return np.asarray(middle + response.widening.factors(inputs) * self.stretch[:, None] * deviation)
 
 
 def draw_response(response: Response, *, n: int = N_DRAWS, seed: int = 0) -> ResponseDraws:
-    """Return n draws of a response; the same seed gives the same draws.
+    """Return n posterior draws of a response; the same seed gives the same draws.
 
-    By Matheron's rule: a draw of coefficients, process and noise before the data, moved by what the data then lacks
-    (Wilson and others 2020, "Efficiently sampling functions from Gaussian process posteriors"). Exact for terms that
-    are summed, to first order around the mode for the others, but for the process's finite number of cosines.
+    Matheron's rule: a prior draw of coefficients, process and noise, updated by its residuals at the samples (Wilson et
+    al. 2020, "Efficiently sampling functions from Gaussian process posteriors"). Exact for `sum`, to first order around
+    the mode for the other laws, up to the finite number of Fourier features.
     """
-    # Small matrices: threads that wait for each other cost more than they save, on a busy machine ten times as much.
+    # Single-threaded: the matrices are small, and on a busy machine waiting threads cost ten times what they save.
     with threadpool_limits(1):
-        return _drawn(response, n, np.random.default_rng(seed))
+        return _draw(response, n, np.random.default_rng(seed))
 
 
-def _drawn(response: Response, n: int, rng: np.random.Generator) -> ResponseDraws:
+def _draw(response: Response, n: int, rng: np.random.Generator) -> ResponseDraws:
     fit, table = response.fit, response.table
-    design = design_matrix(fit.form, response.coordinates, response.coordinates.place(response.samples))
-    term = term_of_columns(fit.form, response.coordinates)
+    design = design_matrix(fit.form, response.coordinates, response.coordinates.transform(response.samples))
+    term = term_indices(fit.form, response.coordinates)
     centers, widths = np.array([fit.form.terms[i].center for i in term]), np.exp(fit.scales.widths)[term]
-    around = residual_covariance(table, fit.scales)
-    own = around - kernel(table.points, table.points, fit.scales)
+    covariance = residual_covariance(table, fit.scales)
+    noise_covariance = covariance - kernel(table.points, table.points, fit.scales)
     columns = design.jacobian(fit.theta)
     weighted = columns * widths
-    whole = cho_factor(around + weighted @ weighted.T, lower=True)
+    whole = cho_factor(covariance + weighted @ weighted.T, lower=True)
     frequencies, phases, amplitudes = _prior_process(table.points.shape[1], fit, n, rng)
     process = amplitudes @ _cosines(table.points, frequencies, phases).T
-    noise = rng.standard_normal((n, len(table.values))) * np.sqrt(np.diag(own))
-    before = centers + widths * rng.standard_normal((n, len(centers)))
+    noise = rng.standard_normal((n, len(table.values))) * np.sqrt(np.diag(noise_covariance))
+    prior_theta = centers + widths * rng.standard_normal((n, len(centers)))
     tangent = table.values - design.mean(fit.theta) + columns @ fit.theta
-    lacking = tangent - before @ columns.T - process - noise
-    theta = before + cho_solve(whole, lacking.T).T @ columns * widths**2
-    left = table.values - _mean(design, theta, columns, fit) - process - noise
-    pull = cho_solve(cho_factor(around, lower=True), left.T).T
-    freedom = degrees_of_freedom(fit, response.coordinates, response.coordinates.place(response.samples), table)
+    prior_residual = tangent - prior_theta @ columns.T - process - noise
+    theta = prior_theta + cho_solve(whole, prior_residual.T).T @ columns * widths**2
+    residual = table.values - _mean(design, theta, columns, fit) - process - noise
+    update = cho_solve(cho_factor(covariance, lower=True), residual.T).T
+    freedom = degrees_of_freedom(fit, response.coordinates, response.coordinates.transform(response.samples), table)
     stretch = np.sqrt(freedom / rng.chisquare(freedom, n))
-    # One normal from each n-th of the distribution: quantiles of few draws stay steady.
-    scatter, bridge = (rng.permutation(ndtri((np.arange(n) + 0.5) / n)) for _ in range(2))
-    return ResponseDraws(response, theta, frequencies, phases, amplitudes, pull, scatter, bridge, stretch)
+    # Stratified normals (one from each n-th of the distribution) reduce the variance of quantiles of few draws.
+    noise_normals, bridge_normals = (rng.permutation(ndtri((np.arange(n) + 0.5) / n)) for _ in range(2))
+    return ResponseDraws(
+        response, theta, frequencies, phases, amplitudes, update, noise_normals, bridge_normals, stretch
+    )
 
 
 def _mean(design: DesignMatrix, theta: Float, columns: Float, fit: FormFit) -> Float:
@@ -239,11 +245,11 @@ def _mean(design: DesignMatrix, theta: Float, columns: Float, fit: FormFit) -> F
 
 
 def _prior_process(d: int, fit: FormFit, n: int, rng: np.random.Generator) -> tuple[Float, Float, Float]:
-    """Return cosines whose random sums have the process's covariance: Matern 5/2 is t-distributed in frequency."""
+    """Return random Fourier features (Rahimi and Recht 2007) of the process: Matern 5/2 has a t spectral density."""
     if not np.isfinite(fit.scales.amplitude):
         return np.zeros((d, 0)), np.zeros(0), np.zeros((n, 0))
-    heavy = np.sqrt(5 / rng.chisquare(5, _FREQUENCIES))
-    frequencies = rng.standard_normal((d, _FREQUENCIES)) * heavy / np.exp(fit.scales.lengths)[:, None]
+    t_factor = np.sqrt(5 / rng.chisquare(5, _FREQUENCIES))
+    frequencies = rng.standard_normal((d, _FREQUENCIES)) * t_factor / np.exp(fit.scales.lengths)[:, None]
     phases = rng.uniform(0, 2 * np.pi, _FREQUENCIES)
     size = np.exp(fit.scales.amplitude) * np.sqrt(2 / _FREQUENCIES)
     return frequencies, phases, size * rng.standard_normal((n, _FREQUENCIES))
@@ -254,13 +260,13 @@ def _cosines(points: Float, frequencies: Float, phases: Float) -> Float:
 
 
 @lru_cache(maxsize=32)
-def _pull(response: Response) -> Float:
-    """Return what each sample adds to the residual process, shape (n,)."""
+def _process_weights(response: Response) -> Float:
+    """Return the weight of each sample in the predictive mean of the residual process, shape (n,)."""
     fit, table = response.fit, response.table
-    design = design_matrix(fit.form, response.coordinates, response.coordinates.place(response.samples))
-    around = residual_covariance(table, fit.scales)
+    design = design_matrix(fit.form, response.coordinates, response.coordinates.transform(response.samples))
+    covariance = residual_covariance(table, fit.scales)
     with threadpool_limits(1):
-        return np.asarray(cho_solve(cho_factor(around, lower=True), table.values - design.mean(fit.theta)))
+        return np.asarray(cho_solve(cho_factor(covariance, lower=True), table.values - design.mean(fit.theta)))
 
 
 def _blocks(designs: Columns) -> Iterator[Columns]:

@@ -1,1 +1,1 @@
-"""Samples."""
+"""Samples: tables of measured designs, read from CSV files or the paper."""

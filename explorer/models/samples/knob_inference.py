@@ -1,4 +1,4 @@
-"""Which further columns of a samples CSV are knobs: a guess by their names and by what their cells do."""
+"""Infer which extra columns of a samples CSV are knobs, from their names and values."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,62 +7,66 @@ from explorer.io.csv_text import CsvTable, is_numeric
 from explorer.problem.columns import COLUMNS, KNOBS, is_free_name
 from explorer.problem.csv_columns import UNIT_COLUMNS
 
-# Words in the names of columns that are usually turned on purpose, not measured beside.
+# Words in the names of columns that are usually set by the experimenter, not measured.
 _KNOB_WORDS = frozenset({
     "batch", "resolution", "width", "depth", "precision", "power_limit", "memory_clock", "thread", "core", "device",
     "model", "runtime", "scheme", "input", "channel", "bits", "task", "backend", "board", "accelerator",
 })  # fmt: skip
-# The name of a column ends so where it was measured, counted or computed, whatever it was measured of.
+# Endings of the names of columns that were measured, counted or computed.
 _MEASURED_ENDINGS = ("_avg", "_mean", "_max", "_min", "_std", "_temperature", "_version", "batches")
 _NO_KNOBS = frozenset({"name", "label", "source", "repeat", ""})
-_FREE_TEXT = 0.5  # names that are new in more than every second row are labels
+_MAX_DISTINCT_SHARE = 0.5  # a column of names with more distinct values per row is a label
 
 
 @dataclass(frozen=True, slots=True)
 class InferredKnobs:
-    """Further columns that vary: those taken for knobs, and those that may be knobs or only measured beside.
+    """Extra columns that vary, divided into inferred knobs and undecided columns.
 
-    `apart` is a column of names that parts the file into tables of their own, with the number that shows it.
+    Args:
+        knobs: columns inferred to be knobs.
+        undecided: columns that may be knobs or measurements.
+        partition: a column of names that divides the file into independent tables, with the numeric knob whose values
+            it divides.
     """
 
     knobs: tuple[str, ...]
-    others: tuple[str, ...]
-    apart: tuple[str, str] | None = None
+    undecided: tuple[str, ...]
+    partition: tuple[str, str] | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user must know of it; none where nothing was guessed."""
-        told = [f"taken for knobs by their names: {', '.join(self.knobs)} (--knob names others)"] if self.knobs else []
-        if self.apart:
-            name, number = self.apart
-            told.append(
-                f"no two values of {name} share a value of {number}: where {name} tells devices or networks apart, "
-                "rename that column to family, and each is fitted and searched by its own values"
+        """Notes for the user on the inference; empty if nothing was inferred."""
+        notes = [f"inferred knobs: {', '.join(self.knobs)} (by name; declare others with --knob)"] if self.knobs else []
+        if self.partition:
+            name, number = self.partition
+            notes.append(
+                f"no two values of {name} share a value of {number}: if {name} identifies devices or networks, rename "
+                "that column to family, so that each is fitted and searched separately"
             )
-        return tuple(told)
+        return tuple(notes)
 
 
 def infer_knobs(csv: CsvTable) -> InferredKnobs:
-    """InferredKnobs which columns of a file are knobs, beside those that explorer knows.
+    """Infer which columns of a file are knobs, in addition to the built-in ones.
 
     >>> text = [["batch", "note", "accuracy"], ["8", "a", "0.9"], ["16", "a", "0.8"], ["8", "b", "0.9"]]
-    >>> guess_knobs(CsvTable(text[0], text[1:], [2, 3, 4], "")).knobs
+    >>> infer_knobs(CsvTable(text[0], text[1:], [2, 3, 4], "")).knobs
     ('batch',)
     """
     candidates = list(_candidates(csv))
-    named = [column for column in candidates if _is_named(column)]
-    apart = _apart(csv, named) if "family" not in csv.header else None
+    named = [column for column in candidates if _has_knob_name(column)]
+    partition = _partition(csv, named) if "family" not in csv.header else None
     knobs: list[str] = []
     for column in named:
-        parts = apart is not None and column == apart[0]
-        if is_free_name(column) and not parts and not _is_echo(csv, column, knobs):
+        is_partition = partition is not None and column == partition[0]
+        if is_free_name(column) and not is_partition and not _is_redundant(csv, column, knobs):
             knobs.append(column)
-    return InferredKnobs(tuple(knobs), tuple(column for column in candidates if column not in knobs), apart)
+    return InferredKnobs(tuple(knobs), tuple(column for column in candidates if column not in knobs), partition)
 
 
-def _apart(csv: CsvTable, named: list[str]) -> tuple[str, str] | None:
-    """Return a column of names whose values share no clock (or other knob of explorer's), each having several."""
-    for column in (name for name in named if is_numeric(csv.cells(name)) is False):
+def _partition(csv: CsvTable, columns: list[str]) -> tuple[str, str] | None:
+    """Return a column of names whose values have disjoint sets of clocks (or another built-in knob), several each."""
+    for column in (name for name in columns if is_numeric(csv.cells(name)) is False):
         for knob in (k for k in KNOBS[1:] if k in csv.header):
             pairs = {(a, b) for a, b in zip(csv.cells(column), csv.cells(knob), strict=True) if a and b}
             sizes = [sum(a == level for a, _ in pairs) for level in {a for a, _ in pairs}]
@@ -72,32 +76,32 @@ def _apart(csv: CsvTable, named: list[str]) -> tuple[str, str] | None:
 
 
 def _candidates(csv: CsvTable) -> Iterator[str]:
-    """Yield the further columns that could be knobs: they vary, hold one kind of thing, and repeat their values.
+    """Yield the extra columns that could be knobs: varied, all numbers or all names, with repeated values.
 
-    Numbers that are called like a knob need not come back: they may have been drawn from a range.
+    Numbers in a column with the name of a knob need not repeat: they may have been sampled from a range.
     """
-    known = {*COLUMNS, *UNIT_COLUMNS, *_NO_KNOBS}
+    reserved = {*COLUMNS, *UNIT_COLUMNS, *_NO_KNOBS}
     for column in dict.fromkeys(csv.header):
-        if column in known or csv.header.count(column) > 1:
+        if column in reserved or csv.header.count(column) > 1:
             continue
         values = [cell for cell in csv.cells(column) if cell]
-        kind, most = is_numeric(values), max(2, int(_FREE_TEXT * len(values)))
-        is_knob = kind is True and _is_named(column)
-        if kind is not None and 1 < len(set(values)) <= (len(values) if is_knob else most):
+        kind, n_max = is_numeric(values), max(2, int(_MAX_DISTINCT_SHARE * len(values)))
+        is_knob = kind is True and _has_knob_name(column)
+        if kind is not None and 1 < len(set(values)) <= (len(values) if is_knob else n_max):
             yield column
 
 
-def _is_named(column: str) -> bool:
+def _has_knob_name(column: str) -> bool:
     return any(word in column for word in _KNOB_WORDS) and not column.endswith(_MEASURED_ENDINGS)
 
 
-def _is_echo(csv: CsvTable, column: str, taken: list[str]) -> bool:
-    """Tell whether a column only says again what another knob says, within each family."""
+def _is_redundant(csv: CsvTable, column: str, knobs: list[str]) -> bool:
+    """Return True if a column is a one-to-one function of another knob within each family."""
     family = csv.cells("family") if "family" in csv.header else [""] * len(csv.rows)
     cells = csv.cells(column)
-    for knob in (k for k in (*KNOBS[1:], "weight_bits", *taken) if k in csv.header):
+    for knob in (k for k in (*KNOBS[1:], "weight_bits", *knobs) if k in csv.header):
         rows = [(f, a, b) for f, a, b in zip(family, csv.cells(knob), cells, strict=True) if a and b]
-        pairs = len({(f, a, b) for f, a, b in rows})
-        if len({(f, a) for f, a, _ in rows}) == pairs == len({(f, b) for f, _, b in rows}):
+        n_pairs = len({(f, a, b) for f, a, b in rows})
+        if len({(f, a) for f, a, _ in rows}) == n_pairs == len({(f, b) for f, _, b in rows}):
             return True
     return False

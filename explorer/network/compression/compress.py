@@ -1,4 +1,4 @@
-"""Compressing a network: weights become integer codes of Eq. (5) with DequantizeLinear nodes of scale D."""
+"""Compression of a network: weights become integer codes of Eq. (5) behind DequantizeLinear nodes with scale D."""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,31 +11,31 @@ from explorer.network.compression.quantization import (
     Container,
     QuantizedTensor,
     effective_ratio,
-    pruned,
+    prune,
     quantize_to_codes,
 )
-from explorer.network.compression.sizes import Sizes, packed, sizes_of
-from explorer.network.compression.stored_weights import n_other_bytes
+from explorer.network.compression.sizes import Sizes, pack_codes, sizes_by_codec
+from explorer.network.compression.stored_weights import uncompressed_bytes
 from explorer.network.graph.loading import subgraphs
 from explorer.network.graph.model import Network, Weight
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-_NEW_TYPES_SINCE = 21  # the opset in which DequantizeLinear learned int4 and int16
-_STANDARD_SINCE = 10
+_NEW_TYPES_SINCE = 21  # first opset whose DequantizeLinear takes int4 and int16
+_STANDARD_SINCE = 10  # first opset with DequantizeLinear
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to compress: the two knobs, and what else is decided.
+    """Compression recipe: the knobs R and D, and the options.
 
     Args:
         pruning_ratio: the share R of weights to remove, in [0, 1).
         quant_step: the step D of Eq. (5), in the weights' unit, more than 0.
-        per_tensor: prune each tensor by R alone, instead of all together.
-        clip_to: clip codes to this container; None (the default) widens the container instead.
-        full_int8: activations become int8 as well, so that every code must be held by int8.
+        per_tensor: prune the share R of each tensor, instead of all tensors together.
+        clip_to: clip codes to this container; None (default) widens the container instead.
+        full_int8: quantize activations to int8 as well; every code must then fit int8.
     """
 
     pruning_ratio: float
@@ -47,14 +47,14 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """A network's weights as codes, before anything is written.
+    """Integer codes of all weights of a network.
 
     Args:
-        recipe: how they were made.
-        tensors: each weight tensor's codes, by its name.
+        recipe: the recipe that gave the codes.
+        tensors: codes of each weight tensor, by its name.
         r_effective: R_eff, the share of weights that are zero after pruning and rounding.
-        n_clipped: how many codes were clipped.
-        key: the same for two recipes that give the same network: what was measured of one holds for the other.
+        n_clipped: number of clipped codes.
+        key: SHA-256 of the compressed network; recipes with equal keys share their measurements.
     """
 
     recipe: Recipe
@@ -71,22 +71,22 @@ class Compression:
         return next(name for name in widths if name in used)
 
 
-def codes_of(network: Network, recipe: Recipe) -> Compression:
-    """Prune, then quantize every weight tensor of a network.
+def compress_weights(network: Network, recipe: Recipe) -> Compression:
+    """Prune, then quantize, every weight tensor of a network.
 
     Raises:
         OutOfRange: R or D is outside its range, or D is so small that int16 does not hold the codes.
     """
-    left = pruned(
+    pruned = prune(
         [weight.values for weight in network.weights], ratio=recipe.pruning_ratio, per_tensor=recipe.per_tensor
     )
     tensors = {
-        weight.name: _contained(quantize_to_codes(values, step=recipe.quant_step, clip_to=recipe.clip_to), recipe)
-        for weight, values in zip(network.weights, left, strict=True)
+        weight.name: _widen_for_int8(quantize_to_codes(values, step=recipe.quant_step, clip_to=recipe.clip_to), recipe)
+        for weight, values in zip(network.weights, pruned, strict=True)
     }
     digest = hashlib.sha256(f"{network.sha256} {recipe.quant_step!r} {recipe.full_int8}".encode())
     for name, tensor in tensors.items():
-        digest.update(f" {name} {tensor.container} ".encode() + packed(tensor.codes, tensor.container))
+        digest.update(f" {name} {tensor.container} ".encode() + pack_codes(tensor.codes, tensor.container))
     return Compression(
         recipe,
         tensors,
@@ -96,8 +96,8 @@ def codes_of(network: Network, recipe: Recipe) -> Compression:
     )
 
 
-def _contained(tensor: QuantizedTensor, recipe: Recipe) -> QuantizedTensor:
-    """Put int4 codes into int8 where activations are int8: there is no kernel for int8 times int4."""
+def _widen_for_int8(tensor: QuantizedTensor, recipe: Recipe) -> QuantizedTensor:
+    """Return int4 codes as int8 if activations are int8: onnxruntime has no int8 x int4 kernel."""
     if not recipe.full_int8 or tensor.container != "int4":
         return tensor
     return QuantizedTensor(tensor.codes, "int8", tensor.n_clipped)
@@ -106,21 +106,23 @@ def _contained(tensor: QuantizedTensor, recipe: Recipe) -> QuantizedTensor:
 def compressed_onnx(network: Network, compression: Compression) -> bytes:
     """Return the compressed network as an ONNX file; the same codes give the same bytes.
 
-    Each weight tensor becomes an integer initializer and a DequantizeLinear node with scale D and zero point 0, whose
-    output has the old tensor's name: nothing else in the graph changes. Opsets before 21 lack int4 and int16 there;
-    for those the node is onnxruntime's own (domain com.microsoft).
+    Each weight tensor becomes an integer initializer and a DequantizeLinear node with scale D and zero point 0. The
+    output of the node has the name of the tensor, so that nothing else in the graph changes. Before opset 21,
+    DequantizeLinear has no int4 and int16: the node is then onnxruntime's own (domain com.microsoft).
+
+    Source: ONNX operator specification, DequantizeLinear-21.
     """
     import onnx
 
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
-    put_codes(model, network, compression)
-    note_recipe(model, network, compression)
+    insert_dequantize_nodes(model, network, compression)
+    write_recipe_metadata(model, network, compression)
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def put_codes(model: "ModelProto", network: Network, compression: Compression) -> None:
-    """Replace, in place, every float weight that a model still stores by its codes and a DequantizeLinear node."""
+def insert_dequantize_nodes(model: "ModelProto", network: Network, compression: Compression) -> None:
+    """Replace, in place, each float weight stored in a model by its codes and a DequantizeLinear node."""
     from onnx import helper
 
     opset = next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), 1)
@@ -130,49 +132,49 @@ def put_codes(model: "ModelProto", network: Network, compression: Compression) -
     domains = {node.domain for graph in subgraphs(model.graph) for node in graph.node}
     if "com.microsoft" in domains and not any(entry.domain == "com.microsoft" for entry in model.opset_import):
         model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-    model.ir_version = max(model.ir_version, 10)  # the first that knows int4
+    model.ir_version = max(model.ir_version, 10)  # first IR version with int4
 
 
-def sizes(network: Network, compression: Compression, *, onnx: bytes) -> Sizes:
+def compressed_sizes(network: Network, compression: Compression, *, onnx: bytes) -> Sizes:
     """Return the compressed file's bytes by codec."""
     import onnx as onnx_module
 
-    quantize_to_codes, others = list(compression.tensors.values()), network.n_other_bytes
-    if compression.recipe.full_int8:  # other parameters became integers too
-        others = n_other_bytes(onnx_module.load_model_from_string(onnx))
-    return sizes_of(onnx, coded=quantize_to_codes, n_other_bytes=others)
+    tensors, n_bytes = list(compression.tensors.values()), network.n_uncompressed_bytes
+    if compression.recipe.full_int8:  # biases and norms became integers too
+        n_bytes = uncompressed_bytes(onnx_module.load_model_from_string(onnx))
+    return sizes_by_codec(onnx, tensors=tensors, n_uncompressed_bytes=n_bytes)
 
 
 def _replace(graph: "GraphProto", weights: Mapping[str, Weight], *, compression: Compression, opset: int) -> None:
     """Replace the weights stored in one graph."""
-    mine = [tensor for tensor in graph.initializer if tensor.name in weights]
-    others = [tensor for tensor in graph.initializer if tensor.name not in weights]
+    to_replace = [tensor for tensor in graph.initializer if tensor.name in weights]
+    initializers = [tensor for tensor in graph.initializer if tensor.name not in weights]
     nodes: list[NodeProto] = []
-    for tensor in mine:
-        stored, added = _dequantized(weights[tensor.name], compression=compression, opset=opset)
-        others += stored
-        nodes += added
-    if not mine:
+    for tensor in to_replace:
+        new_tensors, new_nodes = _dequantized(weights[tensor.name], compression=compression, opset=opset)
+        initializers += new_tensors
+        nodes += new_nodes
+    if not to_replace:
         return
     nodes += list(graph.node)
     del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(others)
+    graph.initializer.extend(initializers)
     graph.node.extend(nodes)
 
 
 def _dequantized(
     weight: Weight, *, compression: Compression, opset: int
 ) -> tuple[list["TensorProto"], list["NodeProto"]]:
-    """Return the stored tensors and the nodes that give a weight's name the value D codes."""
+    """Return the initializers and nodes that compute a weight as D times its codes."""
     from onnx import TensorProto, helper
 
     tensor = compression.tensors[weight.name]
     kind = {"int4": TensorProto.INT4, "int8": TensorProto.INT8, "int16": TensorProto.INT16}[tensor.container]
     names = [f"{weight.name}/{part}" for part in ("codes", "step", "zero")]
     stored = [
-        helper.make_tensor(names[0], kind, weight.values.shape, packed(tensor.codes, tensor.container), raw=True),
+        helper.make_tensor(names[0], kind, weight.values.shape, pack_codes(tensor.codes, tensor.container), raw=True),
         helper.make_tensor(names[1], TensorProto.FLOAT, [], [compression.recipe.quant_step]),
-        helper.make_tensor(names[2], kind, [], packed(np.zeros(1, dtype=np.int64), tensor.container), raw=True),
+        helper.make_tensor(names[2], kind, [], pack_codes(np.zeros(1, dtype=np.int64), tensor.container), raw=True),
     ]
     is_standard = opset >= (_STANDARD_SINCE if tensor.container == "int8" else _NEW_TYPES_SINCE)
     is_single = weight.values.dtype == np.float32
@@ -180,19 +182,22 @@ def _dequantized(
     domain = "" if is_standard else "com.microsoft"
     nodes = [helper.make_node("DequantizeLinear", names, [output], name=f"{weight.name}/dequantize", domain=domain)]
     if not is_single:
-        wanted = helper.np_dtype_to_tensor_dtype(weight.values.dtype)
-        nodes.append(helper.make_node("Cast", [output], [weight.name], name=f"{weight.name}/cast", to=wanted))
+        dtype = helper.np_dtype_to_tensor_dtype(weight.values.dtype)
+        nodes.append(helper.make_node("Cast", [output], [weight.name], name=f"{weight.name}/cast", to=dtype))
     return stored, nodes
 
 
-def note_recipe(model: "ModelProto", network: Network, compression: Compression) -> None:
-    """Write into the file what it was made from, and nothing that the codes do not decide: same codes, same file."""
+def write_recipe_metadata(model: "ModelProto", network: Network, compression: Compression) -> None:
+    """Write source and recipe into the model's metadata.
+
+    Only values that follow from the codes are written: equal codes give equal files.
+    """
     model.producer_name, model.producer_version = "explorer", ""
-    said: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "explorer.source_sha256": network.sha256,
         "explorer.quant_step": repr(compression.recipe.quant_step),
         "explorer.r_effective": repr(compression.r_effective),
     }
-    for key, value in said.items():
+    for key, value in metadata.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value

@@ -1,4 +1,4 @@
-"""Full int8: activations quantized too, from calibration data, with every weight's scale kept at the step D."""
+"""Full int8: static quantization of activations from calibration data, with the scale of every weight fixed at D."""
 
 import logging
 import tempfile
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import MeasurementFailed, OutOfRange
-from explorer.network.compression.compress import Compression, note_recipe, put_codes
+from explorer.network.compression.compress import Compression, insert_dequantize_nodes, write_recipe_metadata
 from explorer.network.compression.quantization import largest_code
 from explorer.network.graph.loading import first_line, subgraphs
 from explorer.network.graph.model import Network
@@ -20,20 +20,22 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 _QUANTIZED = ("Conv", "Gemm", "MatMul")
-_USUAL = 2  # onnxruntime's own level: warnings
+_DEFAULT_SEVERITY = 2  # of onnxruntime: warnings
 
 
 def full_int8_onnx(network: Network, compression: Compression, *, calibration: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return the network with int8 weights and int8 activations.
+    """Return the network with int8 weights and int8 activations, in QDQ format.
 
-    onnxruntime's static quantizer would choose its own scale for every weight; it is overridden by D, and the codes it
-    writes are compared with ours. Recurrent operators have no int8 form there: their weights become int8 codes, they
-    compute in float32.
+    onnxruntime's static quantizer chooses a scale for every weight. Here D overrides it, and its codes are compared
+    with those of Eq. (5). It has no int8 recurrent operators: their weights become int8 codes, they compute in float32.
+
+    Source: onnxruntime documentation, "Quantize ONNX models" (QuantizeLinear/DequantizeLinear pairs, QDQ); B. Jacob et
+    al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference", CVPR 2018.
 
     Args:
-        network: the source.
+        network: the source network.
         compression: its codes, all within int8.
-        calibration: inputs that stand for what the network will see, at least one sample each.
+        calibration: representative inputs, at least one sample each.
 
     Raises:
         OutOfRange: a code does not fit int8.
@@ -41,27 +43,27 @@ def full_int8_onnx(network: Network, compression: Compression, *, calibration: M
     """
     if compression.container == "int16":
         raise OutOfRange(
-            "quant_step", compression.recipe.quant_step, allowed="what int8 can hold",
+            "quant_step", compression.recipe.quant_step, allowed="the range of int8 codes",
             fix="take a larger step, or allow clipping to int8",
         )  # fmt: skip
-    rounded = _with_rounded_weights(network, compression)
+    rounded = _with_dequantized_weights(network, compression)
     with tempfile.TemporaryDirectory(prefix="explorer-") as folder:
         try:
             model = _quantized(rounded, network, compression, calibration=calibration, folder=Path(folder))
-        except Exception as error:  # noqa: BLE001 - the quantizer raises whatever it meets
+        except Exception as error:  # noqa: BLE001 - the quantizer raises exceptions of any class
             raise MeasurementFailed(
                 f"onnxruntime cannot quantize the activations: {first_line(error)}", fix="leave out full int8"
             ) from None
-    wrong = [name for name in compression.tensors if not _kept(model, name, compression)]
-    if wrong:
-        raise MeasurementFailed(f"onnxruntime changed the codes of {', '.join(wrong)}", fix="leave out full int8")
-    put_codes(model, network, compression)
-    note_recipe(model, network, compression)
+    changed = [name for name in compression.tensors if not _has_equal_codes(model, name, compression)]
+    if changed:
+        raise MeasurementFailed(f"onnxruntime changed the codes of {', '.join(changed)}", fix="leave out full int8")
+    insert_dequantize_nodes(model, network, compression)
+    write_recipe_metadata(model, network, compression)
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _with_rounded_weights(network: Network, compression: Compression) -> "ModelProto":
-    """Return the float model with each weight at D times its code."""
+def _with_dequantized_weights(network: Network, compression: Compression) -> "ModelProto":
+    """Return the float model with each weight replaced by D times its code."""
     import onnx
     from onnx import numpy_helper
 
@@ -97,11 +99,11 @@ def _quantized(
 
     step = np.float32(compression.recipe.quant_step)
     override = {"scale": step, "zero_point": np.int8(0), "quant_type": QuantType.QInt8}
-    top = {tensor.name for tensor in model.graph.initializer}  # it leaves branches and loop bodies alone
-    mine = {weight.name for weight in network.weights if weight.operator in _QUANTIZED and weight.name in top}
-    silent_before = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # it advises steps that have been taken (folding)
-    onnxruntime.set_default_logger_severity(QUIET)  # its sessions tell of what it has just replaced
+    top_level = {tensor.name for tensor in model.graph.initializer}  # the quantizer skips branches and loop bodies
+    overridden = {w.name for w in network.weights if w.operator in _QUANTIZED and w.name in top_level}
+    logging_level = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # the quantizer recommends preprocessing, which folding has done
+    onnxruntime.set_default_logger_severity(QUIET)  # its sessions warn about nodes that it has just replaced
     try:
         quantize_static(
             model,
@@ -110,37 +112,40 @@ def _quantized(
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
-            extra_options={"TensorQuantOverrides": {name: [dict(override)] for name in mine}, "WeightSymmetric": True},
+            extra_options={
+                "TensorQuantOverrides": {name: [dict(override)] for name in overridden},
+                "WeightSymmetric": True,
+            },
         )
     finally:
-        logging.disable(silent_before)
-        onnxruntime.set_default_logger_severity(_USUAL)
+        logging.disable(logging_level)
+        onnxruntime.set_default_logger_severity(_DEFAULT_SEVERITY)
     quantized = onnx.ModelProto()
     quantized.ParseFromString((folder / "int8.onnx").read_bytes())
     return quantized
 
 
 def _batch_of(network: Network) -> int:
-    """Return how many samples a network takes at once where it fixes that, else 1."""
+    """Return the batch size of a network if it is fixed, else 1."""
     dims = [value.type.tensor_type.shape.dim for value in network.model.graph.input]
     return max((dim[0].dim_value for dim in dims if dim), default=1) or 1
 
 
 def _batches(calibration: Mapping[str, NDArray[Any]], *, n: int) -> Iterator[dict[str, NDArray[Any]]]:
-    """Yield the samples, n at a time; the last one stands in for those that a whole batch lacks."""
+    """Yield the samples in batches of n; the last sample fills an incomplete batch."""
     n_samples = min(len(values) for values in calibration.values())
     for start in range(0, n_samples, n):
         rows = np.minimum(np.arange(start, start + n), n_samples - 1)
         yield {name: values[rows] for name, values in calibration.items()}
 
 
-def _kept(model: "ModelProto", name: str, compression: Compression) -> bool:
-    """Tell whether a weight that the quantizer took over has exactly our codes, scale and zero point."""
+def _has_equal_codes(model: "ModelProto", name: str, compression: Compression) -> bool:
+    """Return whether the quantizer stored a weight with our codes, scale D and zero point 0."""
     from onnx import numpy_helper
 
     stored = {tensor.name: tensor for graph in subgraphs(model.graph) for tensor in graph.initializer}
     if f"{name}_quantized" not in stored:
-        return name in stored  # left in float: gets our own DequantizeLinear
+        return name in stored  # still float: it gets a DequantizeLinear node of ours
     codes, scale, zero = (
         numpy_helper.to_array(stored[f"{name}_{part}"]) for part in ("quantized", "scale", "zero_point")
     )

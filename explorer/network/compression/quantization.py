@@ -1,4 +1,4 @@
-"""Pruning and quantizing as arithmetic: weights in, integer codes of Eq. (5) out; no file, no network."""
+"""Magnitude pruning, Eq. (4), and uniform quantization, Eq. (5), of weight arrays into integer codes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ BITS: Mapping[Container, int] = {"int4": 4, "int8": 8, "int16": 16}
 
 @dataclass(frozen=True, slots=True)
 class QuantizedTensor:
-    """One tensor's integer codes (their shape is the tensor's), what holds them, and how many were clipped."""
+    """Integer codes in the shape of their tensor, their container, and the number of clipped codes."""
 
     codes: Codes
     container: Container
@@ -26,21 +26,21 @@ class QuantizedTensor:
 
 
 def largest_code(container: Container) -> int:
-    """Return the largest code of a container, used on both sides of zero: 7, 127 or 32767."""
+    """Return the largest magnitude of a code in a container (symmetric range): 7, 127 or 32767."""
     return int(2 ** (BITS[container] - 1) - 1)
 
 
-def pruned(weights: Sequence[Weights], *, ratio: float, per_tensor: bool = False) -> list[Weights]:
-    """Set the smallest weights to zero, Eq. (4): a share R of all of them, or of each tensor.
+def prune(weights: Sequence[Weights], *, ratio: float, per_tensor: bool = False) -> list[Weights]:
+    """Set the weights of smallest magnitude to zero, Eq. (4): a share R of all weights, or of each tensor.
 
     Args:
-        weights: tensors of any shapes; they are not changed.
-        ratio: the share R to remove, in [0, 1); of n weights, R n rounded to the nearest whole number go.
-        per_tensor: take the share from each tensor alone instead of from all together.
+        weights: tensors of any shapes; they are not modified.
+        ratio: the share R to remove, in [0, 1): R n of n weights, rounded to the nearest integer.
+        per_tensor: remove the share R from each tensor instead of from all tensors together.
 
     Returns:
-        New tensors of the same shapes and types. Equal magnitudes go in the order in which they stand, so that more
-        pruning only ever removes more.
+        New tensors of the same shapes and types. Ties are removed in storage order, so that the weights removed at a
+        small R are also removed at a larger one.
 
     Raises:
         OutOfRange: the ratio is outside [0, 1).
@@ -48,29 +48,29 @@ def pruned(weights: Sequence[Weights], *, ratio: float, per_tensor: bool = False
     if not 0 <= ratio < 1:
         raise OutOfRange("pruning_ratio", ratio, allowed="[0, 1)", fix="give the share of weights to remove")
     if per_tensor and len(weights) > 1:
-        return [pruned([tensor], ratio=ratio)[0] for tensor in weights]
+        return [prune([tensor], ratio=ratio)[0] for tensor in weights]
     sizes = [tensor.size for tensor in weights]
     magnitudes = np.concatenate([np.abs(tensor).ravel() for tensor in weights]) if weights else np.empty(0)
-    is_gone = _smallest(magnitudes, n=round(ratio * magnitudes.size))
-    parts = np.split(is_gone, np.cumsum(sizes)[:-1])
+    is_pruned = _smallest(magnitudes, n=round(ratio * magnitudes.size))
+    masks = np.split(is_pruned, np.cumsum(sizes)[:-1])
     return [
-        np.where(part.reshape(tensor.shape), tensor.dtype.type(0), tensor)
-        for part, tensor in zip(parts, weights, strict=True)
+        np.where(mask.reshape(tensor.shape), tensor.dtype.type(0), tensor)
+        for mask, tensor in zip(masks, weights, strict=True)
     ]
 
 
 def _smallest(magnitudes: Weights, *, n: int) -> NDArray[np.bool_]:
-    """Mark exactly n of the smallest, shape (size,), in linear time."""
+    """Return a mask of the n smallest values, shape (size,), in linear time."""
     if n == 0:
         return np.zeros(magnitudes.size, dtype=np.bool_)
-    cut = np.partition(magnitudes, n - 1)[n - 1]
-    is_gone = np.asarray(magnitudes < cut)
-    is_gone[np.flatnonzero(magnitudes == cut)[: n - int(is_gone.sum())]] = True
-    return is_gone
+    threshold = np.partition(magnitudes, n - 1)[n - 1]
+    is_smallest = np.asarray(magnitudes < threshold)
+    is_smallest[np.flatnonzero(magnitudes == threshold)[: n - int(is_smallest.sum())]] = True
+    return is_smallest
 
 
 def integer_codes(weights: Weights, *, step: float) -> Codes:
-    """Return the integer codes of Eq. (5), w_q / D = round(w / D), in the weights' shape.
+    """Return the integer codes of Eq. (5), w_q / D = round(w / D), in the shape of the weights.
 
     Raises:
         OutOfRange: the step is not positive, or a weight is not a number.
@@ -81,16 +81,16 @@ def integer_codes(weights: Weights, *, step: float) -> Codes:
     return np.asarray(np.rint(quantize(weights, step=step) / step), dtype=np.int64)
 
 
-def _stored(codes: Codes) -> Codes:
-    """Return codes in the smallest type of numpy's that holds them: a network has millions of them."""
+def _narrow_dtype(codes: Codes) -> Codes:
+    """Return codes as int8 if they fit, else int16: a network has millions of them."""
     return codes.astype(np.int8 if np.abs(codes).max(initial=0) <= largest_code("int8") else np.int16)
 
 
-def narrowest(codes: Codes, *, step: float) -> Container:
-    """Return the narrowest container that holds all codes: int4 up to 7, int8 up to 127, int16 up to 32767.
+def narrowest_container(codes: Codes, *, step: float) -> Container:
+    """Return the narrowest container for all codes: int4 up to 7, int8 up to 127, int16 up to 32767.
 
     Raises:
-        OutOfRange: not even int16 holds them.
+        OutOfRange: a code does not fit int16.
     """
     largest = int(np.abs(codes).max(initial=0))
     for container in BITS:
@@ -99,28 +99,28 @@ def narrowest(codes: Codes, *, step: float) -> Container:
     raise OutOfRange(
         "quant_step",
         step,
-        allowed=f"what int16 can hold: the largest weight is {largest:,} steps, the limit is 32,767",
+        allowed=f"the range of int16 codes: the largest weight is {largest:,} steps, the limit is 32,767",
         fix=f"take a step of at least {largest * step / 32767:.3g}, or allow clipping",
     )
 
 
 def quantize_to_codes(weights: Weights, *, step: float, clip_to: Container | None = None) -> QuantizedTensor:
-    """Return one tensor's codes in the narrowest container, or clipped to a given one, the clipped ones counted.
+    """Quantize a tensor to codes in the narrowest container, or clipped to a given one.
 
     Raises:
-        OutOfRange: the step is not positive, or int16 does not hold the codes and clipping was not asked for.
+        OutOfRange: the step is not positive, or a code does not fit int16 and `clip_to` is None.
     """
     codes = integer_codes(weights, step=step)
     if clip_to is None:
-        return QuantizedTensor(_stored(codes), narrowest(codes, step=step), 0)
+        return QuantizedTensor(_narrow_dtype(codes), narrowest_container(codes, step=step), 0)
     limit = largest_code(clip_to)
     n_clipped = int((np.abs(codes) > limit).sum())
     clipped = np.clip(codes, -limit, limit)
-    return QuantizedTensor(_stored(clipped), narrowest(clipped, step=step), n_clipped)
+    return QuantizedTensor(_narrow_dtype(clipped), narrowest_container(clipped, step=step), n_clipped)
 
 
 def effective_ratio(codes: Sequence[Codes]) -> float:
-    """Return R_eff, Eq. (4) after rounding: the share of codes that are zero, whether pruned or rounded away."""
-    total = sum(tensor.size for tensor in codes)
-    left = sum(int(np.count_nonzero(tensor)) for tensor in codes)
-    return float(pruning_ratio(total_weights=total, remaining_weights=left))
+    """Return R_eff, Eq. (4) after rounding: the share of codes that are zero, pruned or rounded to zero."""
+    n_weights = sum(tensor.size for tensor in codes)
+    n_nonzero = sum(int(np.count_nonzero(tensor)) for tensor in codes)
+    return float(pruning_ratio(total_weights=n_weights, remaining_weights=n_nonzero))

@@ -1,4 +1,4 @@
-"""How large a compressed network is: a number has no meaning without its codec, so each has one."""
+"""Sizes of a compressed network in bytes, each under a named codec."""
 
 import zlib
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ CODECS: dict[Codec, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Bytes by codec."""
+    """Sizes in bytes by codec."""
 
     file: int
     dense: int
@@ -28,42 +28,45 @@ class Sizes:
     entropy: int
 
     def of(self, codec: Codec) -> int:
-        """Return the bytes under one codec."""
+        """Return the size under one codec, in bytes."""
         return {"file": self.file, "dense": self.dense, "deflate": self.deflate, "entropy": self.entropy}[codec]
 
 
-def sizes_of(onnx: bytes, *, coded: Sequence[QuantizedTensor], n_other_bytes: int) -> Sizes:
-    """Return a compressed network's sizes.
+def sizes_by_codec(onnx: bytes, *, tensors: Sequence[QuantizedTensor], n_uncompressed_bytes: int) -> Sizes:
+    """Return the sizes of a compressed network.
+
+    Sources: DEFLATE, RFC 1951 (zlib, RFC 1950); entropy bound, C. E. Shannon, "A mathematical theory of
+    communication", Bell System Technical Journal 27 (1948).
 
     Args:
-        onnx: the file.
-        coded: every compressed tensor.
-        n_other_bytes: bytes of the parameters that are not compressed (biases, norms).
+        onnx: bytes of the ONNX file.
+        tensors: all quantized tensors.
+        n_uncompressed_bytes: bytes of the parameters that are not compressed (biases, norms).
     """
     return Sizes(
         file=len(onnx),
-        dense=n_other_bytes + sum(-(-tensor.codes.size * BITS[tensor.container] // 8) for tensor in coded),
+        dense=n_uncompressed_bytes + sum(-(-tensor.codes.size * BITS[tensor.container] // 8) for tensor in tensors),
         deflate=len(zlib.compress(onnx, 6)),
-        entropy=n_other_bytes + int(np.ceil(sum(entropy_bits(tensor.codes) for tensor in coded) / 8)),
+        entropy=n_uncompressed_bytes + int(np.ceil(sum(entropy_bits(tensor.codes) for tensor in tensors) / 8)),
     )
 
 
 def entropy_bits(codes: Codes) -> float:
-    """Return n H of a tensor's codes, in bits: what no coder that sees them one by one can beat.
+    """Return n H of n codes in bits: the lower bound of a memoryless coder (Shannon 1948).
 
     >>> entropy_bits(np.array([0, 0, 1, 1]))
     4.0
     """
     if not codes.size:
         return 0.0
-    # Codes lie within int16, so counting them in 65,536 places is linear where sorting them would not be.
+    # Codes are within int16: counting in at most 65,536 bins is linear, sorting is not.
     counts = np.bincount(codes.ravel().astype(np.int64) - int(codes.min()))
     counts = counts[counts > 0]
     return float(-(counts * np.log2(counts / codes.size)).sum()) + 0.0
 
 
-def packed(codes: Codes, container: Container) -> bytes:
-    """Return codes as ONNX stores them: little-endian, two int4 in a byte with the first in the low half."""
+def pack_codes(codes: Codes, container: Container) -> bytes:
+    """Return codes in ONNX raw data layout: little-endian; two int4 a byte, the first in the low nibble."""
     if container != "int4":
         return codes.astype("<i1" if container == "int8" else "<i2").tobytes()
     nibbles = (codes.ravel() & 0xF).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Reading a compressed network back: the codes that it stores, with their step, and what else it holds."""
+"""Codes and steps stored in a compressed network file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoredWeight:
-    """One tensor as the file stores it: its codes, the step D, and the zero point."""
+    """A quantized weight tensor of a file: codes, step D and zero point."""
 
     name: str
-    coded: QuantizedTensor
+    quantized: QuantizedTensor
     step: float
     zero: int
 
 
 def stored_weights(model: "ModelProto") -> Iterator[StoredWeight]:
-    """Yield every weight that a DequantizeLinear node makes of stored integer codes."""
+    """Yield every weight that a DequantizeLinear node computes from stored codes."""
     from onnx import numpy_helper
 
     kinds = _containers()
@@ -39,12 +39,12 @@ def stored_weights(model: "ModelProto") -> Iterator[StoredWeight]:
             codes, step, zero = (numpy_helper.to_array(stored[name]) for name in node.input)
             if step.size != 1 or zero.size != 1:
                 continue
-            coded = QuantizedTensor(codes.astype(np.int64), kinds[stored[node.input[0]].data_type], 0)
-            yield StoredWeight(_source(node.input[0]), coded, float(step), int(zero))
+            quantized = QuantizedTensor(codes.astype(np.int64), kinds[stored[node.input[0]].data_type], 0)
+            yield StoredWeight(_source(node.input[0]), quantized, float(step), int(zero))
 
 
 def _dequantized_weights(graph: "GraphProto") -> Iterator["NodeProto"]:
-    """Yield the nodes whose output is a weight, at once or after a cast: full int8 dequantizes other constants too."""
+    """Yield the nodes whose output is a weight, directly or after a cast: full int8 dequantizes other constants too."""
     users = weight_users(graph)
     cast = {node.input[0] for node in graph.node if node.op_type == "Cast" and node.output[0] in users}
     for node in graph.node:
@@ -53,22 +53,22 @@ def _dequantized_weights(graph: "GraphProto") -> Iterator["NodeProto"]:
 
 
 def _source(name: str) -> str:
-    """Return the weight that codes were made of: ours end in /codes, those of onnxruntime's quantizer in _quantized."""
-    ours = name.removesuffix("/codes")
-    return ours if ours != name else name.removesuffix("_quantized")
+    """Return the weight's name: stored codes end in /codes, or in _quantized from onnxruntime's quantizer."""
+    weight = name.removesuffix("/codes")
+    return weight if weight != name else name.removesuffix("_quantized")
 
 
-def n_other_bytes(model: "ModelProto") -> int:
-    """Return the bytes of the parameters that are not weights, nor steps and zero points of quantized tensors."""
+def uncompressed_bytes(model: "ModelProto") -> int:
+    """Return the bytes of all parameters but quantized weights and their steps and zero points."""
     from onnx import numpy_helper
 
-    total = 0
+    n_bytes = 0
     for graph in subgraphs(model.graph):
         pairs = [node for node in graph.node if node.op_type in {"DequantizeLinear", "QuantizeLinear"}]
-        mine = {name for node in pairs for name in node.input[1:]}
-        mine |= {node.input[0] for node in _dequantized_weights(graph)}
-        total += sum(int(numpy_helper.to_array(t).nbytes) for t in graph.initializer if t.name not in mine)
-    return total
+        excluded = {name for node in pairs for name in node.input[1:]}
+        excluded |= {node.input[0] for node in _dequantized_weights(graph)}
+        n_bytes += sum(int(numpy_helper.to_array(t).nbytes) for t in graph.initializer if t.name not in excluded)
+    return n_bytes
 
 
 def _containers() -> dict[int, Container]:

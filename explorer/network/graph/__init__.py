@@ -1,1 +1,1 @@
-"""Graph."""
+"""ONNX graphs: loading, constant folding, operation counts and onnxruntime sessions."""

@@ -1,4 +1,4 @@
-"""Reading an ONNX file that nobody vouches for: bounded, complete, from its own folder, and checked."""
+"""Load an untrusted ONNX file: size-bounded, complete, external data confined to its folder, checked."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -8,9 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.errors import Fault, InvalidFile, MissingPart, WrongUsage
 
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, TensorProto
+
+MAX_NETWORK_BYTES = 1_000_000_000  # a protobuf ends at 2 GB, and folding holds a second copy
+MAX_TENSOR_ELEMENTS = 500_000_000  # 2 GB of float32, which no protobuf holds
+MAX_CONSTANT_ELEMENTS = 1_000_000_000  # sum over all constants that folding computes
+EXPORT_AGAIN = "export it again from the framework that trained it"
+_SMALLER = "take a network that fits in memory"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFile:
+    """An ONNX file that passed every check, with its external data inside; `sha256` covers both."""
+
+    path: Path
+    model: "ModelProto"
+    sha256: str
+    n_bytes: int
+
 
 def require_onnx() -> None:
-    """Make sure that onnx and onnxruntime can be imported.
+    """Ensure that onnx and onnxruntime can be imported.
 
     Raises:
         MissingPart: one of them is not installed.
@@ -22,76 +41,56 @@ def require_onnx() -> None:
             raise MissingPart(part, needed_for="reading, compressing or measuring a network", extra="onnx") from None
 
 
-if TYPE_CHECKING:
-    from onnx import TensorProto
-
-MAX_NETWORK_BYTES = 1_000_000_000  # a protobuf ends at 2 GB, and folding holds a second copy
-EXPORT_AGAIN = "export it again from where it was trained"
-
-
-def external_bytes(tensor: "TensorProto", folder: Path, *, budget: int) -> bytes | Fault:
-    """Return the data that a tensor refers to, or what is wrong with that.
+def _external_data(tensor: "TensorProto", folder: Path, *, budget: int) -> bytes | Fault:
+    """Return the external data of a tensor, or the fault of its reference.
 
     Args:
-        tensor: as read; its data lies elsewhere.
-        folder: of the ONNX file.
-        budget: how many bytes there may be.
+        tensor: as read, with a reference to external data.
+        folder: folder of the ONNX file.
+        budget: the largest number of bytes to read.
     """
-    where = f"tensor '{tensor.name[:80]}'"
-    said = {entry.key: entry.value for entry in tensor.external_data}
-    location = said.get("location", "")
-    if not _is_inside(location, folder):
-        return Fault(where, f"its data is said to be in '{location[:80]}', outside the file's folder", EXPORT_AGAIN)
-    source = folder / location
-    if not source.is_file():  # reading a pipe would wait for ever
-        return Fault(where, f"its external data '{location}' is missing", "put that file beside the ONNX file")
+    location_text = f"tensor '{tensor.name[:80]}'"
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    file_name = entries.get("location", "")
+    if not _is_inside(file_name, folder):
+        return Fault(
+            location_text, f"its external data '{file_name[:80]}' is outside the folder of the file", EXPORT_AGAIN
+        )
+    source = folder / file_name
+    if not source.is_file():  # reading a named pipe would block for ever
+        return Fault(location_text, f"its external data '{file_name}' is missing", "put it into the ONNX file's folder")
     try:
-        offset = int(said.get("offset", "0"))
-        wanted = int(said.get("length", source.stat().st_size - offset))
+        offset = int(entries.get("offset", "0"))
+        n_bytes = int(entries.get("length", source.stat().st_size - offset))
     except ValueError:
-        return Fault(where, "offset or length of its external data is not a number", EXPORT_AGAIN)
-    if offset < 0 or wanted < 0:
-        return Fault(where, f"its external data is said to begin at {offset} and to have {wanted} bytes", EXPORT_AGAIN)
-    if wanted > budget:
-        return Fault(where, f"asks for {wanted:,} bytes of external data", f"keep all under {MAX_NETWORK_BYTES:,}")
-    return _read(source, where, offset=offset, n_bytes=wanted)
+        return Fault(location_text, "offset or length of its external data is not a number", EXPORT_AGAIN)
+    if offset < 0 or n_bytes < 0:
+        fault = f"its external data has offset {offset} and length {n_bytes}: both must be at least 0"
+        return Fault(location_text, fault, EXPORT_AGAIN)
+    if n_bytes > budget:
+        fault = f"refers to {n_bytes:,} bytes of external data"
+        return Fault(location_text, fault, f"keep the network under {MAX_NETWORK_BYTES:,} bytes")
+    return _read_range(source, location_text, offset=offset, n_bytes=n_bytes)
 
 
 def _is_inside(location: str, folder: Path) -> bool:
-    """Tell whether a place is inside a folder; links are followed: one that leads out would betray any file."""
+    """Return whether a path resolves to inside a folder; a link that leads out could disclose any file."""
     if not location or "\0" in location or Path(location).is_absolute():
         return False
     return (folder / location).resolve().is_relative_to(folder.resolve())
 
 
-def _read(source: Path, where: str, *, offset: int, n_bytes: int) -> bytes | Fault:
+def _read_range(source: Path, location_text: str, *, offset: int, n_bytes: int) -> bytes | Fault:
     try:
         with source.open("rb") as file:
             file.seek(offset)
             data = file.read(n_bytes)
     except (OSError, OverflowError) as error:
-        return Fault(where, f"its external data '{source.name}' cannot be read: {error}", "see that it may be read")
+        fault = f"its external data '{source.name}' cannot be read: {error}"
+        return Fault(location_text, fault, "check its permissions")
     if len(data) != n_bytes:
-        return Fault(where, f"its external data '{source.name}' ends too early", "copy that file again")
+        return Fault(location_text, f"its external data '{source.name}' ends too early", "copy that file again")
     return data
-
-
-if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, TensorProto
-
-MAX_TENSOR_ELEMENTS = 500_000_000  # 2 GB of float32, which no protobuf holds
-MAX_CONSTANT_ELEMENTS = 1_000_000_000  # all that folding computes, together
-_SMALLER = "take a network that fits in memory"
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkFile:
-    """An ONNX file that passed every check, with its external data inside; `sha256` is of both."""
-
-    path: Path
-    model: "ModelProto"
-    sha256: str
-    n_bytes: int
 
 
 def read_network_file(path: Path) -> NetworkFile:
@@ -99,14 +98,14 @@ def read_network_file(path: Path) -> NetworkFile:
 
     Raises:
         MissingPart: onnx is not installed.
-        WrongUsage: there is no such file, or it may not be read.
+        WrongUsage: the file does not exist or cannot be read.
         InvalidFile: it is not ONNX, too large, damaged, or its external data is missing or outside its folder.
     """
     require_onnx()
     data = _read_bounded(path)
     model = _parse(path, data)
     digest = hashlib.sha256(data)
-    n_external = _take_in_external_data(model, path, budget=MAX_NETWORK_BYTES - len(data), digest=digest)
+    n_external = _embed_external_data(model, path, budget=MAX_NETWORK_BYTES - len(data), digest=digest)
     _check(path, model)
     return NetworkFile(path, model, digest.hexdigest(), len(data) + n_external)
 
@@ -121,7 +120,7 @@ def subgraphs(graph: "GraphProto") -> Iterator["GraphProto"]:
 
 
 def first_line(error: Exception) -> str:
-    """Return what a library complains of, in one line of bearable length."""
+    """Return the first line of an exception's message, cut to 300 characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]
 
@@ -131,14 +130,14 @@ def _read_bounded(path: Path) -> bytes:
         if not path.is_file():
             raise WrongUsage(
                 f"{path}: {'is not a file' if path.exists() else 'no such file'}",
-                fix="give the path of an ONNX file, or the name of a shipped network: `explorer list` tells them",
+                fix="give the path of an ONNX file, or a shipped network's name (`explorer list`)",
             )
         size = path.stat().st_size
         if size > MAX_NETWORK_BYTES:
             raise InvalidFile(path, [Fault("", f"has {size:,} bytes", f"keep it under {MAX_NETWORK_BYTES:,} bytes")])
         return path.read_bytes()
     except OSError as error:
-        raise WrongUsage(f"{path}: {error.strerror}", fix="check that the path is right and may be read") from None
+        raise WrongUsage(f"{path}: {error.strerror}", fix="check the path and its permissions") from None
 
 
 def _parse(path: Path, data: bytes) -> "ModelProto":
@@ -151,12 +150,12 @@ def _parse(path: Path, data: bytes) -> "ModelProto":
     except DecodeError:
         raise InvalidFile(path, [Fault("", "is not an ONNX file", EXPORT_AGAIN)]) from None
     if not model.graph.node:
-        raise InvalidFile(path, [Fault("", "is not an ONNX file, or has no operator in it", EXPORT_AGAIN)])
+        raise InvalidFile(path, [Fault("", "is not an ONNX file, or has no operators", EXPORT_AGAIN)])
     return model
 
 
 def _tensors(model: "ModelProto") -> Iterator["TensorProto"]:
-    """Yield every tensor that a model stores: initializers, sparse ones, attributes, in all graphs and functions."""
+    """Yield every tensor stored in a model: (sparse) initializers and attributes, in all graphs and functions."""
     nodes = [node for function in model.functions for node in function.node]
     graphs = list(subgraphs(model.graph))
     for node in nodes:
@@ -175,21 +174,21 @@ def _tensors(model: "ModelProto") -> Iterator["TensorProto"]:
             yield from attribute.tensors
 
 
-def _take_in_external_data(model: "ModelProto", path: Path, *, budget: int, digest: Any) -> int:
-    """Replace references to external data by the data; return how many bytes that was."""
+def _embed_external_data(model: "ModelProto", path: Path, *, budget: int, digest: Any) -> int:
+    """Replace references to external data by the data; return its number of bytes."""
     import onnx
 
     faults, n_bytes = [], 0
     for tensor in _tensors(model):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
-        found = external_bytes(tensor, path.parent, budget=budget - n_bytes)
-        if isinstance(found, Fault):
-            faults.append(found)
+        data = _external_data(tensor, path.parent, budget=budget - n_bytes)
+        if isinstance(data, Fault):
+            faults.append(data)
             continue
-        n_bytes += len(found)
-        digest.update(found)
-        tensor.raw_data = found
+        n_bytes += len(data)
+        digest.update(data)
+        tensor.raw_data = data
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]
     if faults:
@@ -198,7 +197,7 @@ def _take_in_external_data(model: "ModelProto", path: Path, *, budget: int, dige
 
 
 def _check(path: Path, model: "ModelProto") -> None:
-    """Refuse what onnx's own checker refuses, and tensors that no memory could hold."""
+    """Raise for a model that onnx's checker rejects, and for tensors too large for memory."""
     import onnx
     from onnx import checker, shape_inference
 
@@ -208,7 +207,7 @@ def _check(path: Path, model: "ModelProto") -> None:
     if stored:
         raise InvalidFile(path, [_too_large(name) for name in stored[:20]])
     try:
-        # Inferred first: the checker wants a shape for every output, which exporters may leave open.
+        # Infer shapes first: the checker requires a shape for every output, and exporters may omit it.
         inferred = shape_inference.infer_shapes(model, data_prop=True)
         checker.check_model(inferred)
     except (checker.ValidationError, shape_inference.InferenceError) as error:
@@ -226,12 +225,12 @@ def _check(path: Path, model: "ModelProto") -> None:
         raise InvalidFile(path, [_too_large(name) for name in large[:20]])
     n_constant = _n_constant_elements(inferred.graph)
     if n_constant > MAX_CONSTANT_ELEMENTS:
-        what = f"its constants unfold to {n_constant:,} elements, more than {MAX_CONSTANT_ELEMENTS:,}"
+        what = f"its constants expand to {n_constant:,} elements, more than {MAX_CONSTANT_ELEMENTS:,}"
         raise InvalidFile(path, [Fault("", what, _SMALLER)])
 
 
 def _n_constant_elements(graph: "GraphProto") -> int:
-    """Return how many elements the nodes compute that depend on stored tensors alone: folding holds all of them."""
+    """Return the number of elements computed from stored tensors alone: constant folding holds all of them."""
     shapes = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in graph.value_info}
     constant, count = {"", *(tensor.name for tensor in graph.initializer)}, 0
     for node in graph.node:
@@ -242,7 +241,7 @@ def _n_constant_elements(graph: "GraphProto") -> int:
 
 
 def _has_garbled_names(model: "ModelProto") -> bool:
-    """Tell whether a name is no text: protobuf then gives bytes, on which everything later would stumble."""
+    """Return whether a name is not UTF-8: protobuf then returns bytes, which later code cannot handle."""
     for graph in subgraphs(model.graph):
         names = [value.name for value in (*graph.input, *graph.output, *graph.initializer)]
         for node in graph.node:

@@ -1,4 +1,4 @@
-"""A network ready to be compressed: read, checked, its constants folded, its weights found."""
+"""A loaded and checked network with folded constants and a list of its weight tensors."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from explorer.network.graph.loading import first_line, read_network_file, subgra
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
-# Which inputs of an operator are weights. Biases are few, are added once, and stay as they are.
+# The inputs of an operator that are weights. Biases are not compressed: they are few and are added once.
 WEIGHT_INPUTS: Mapping[str, tuple[int, ...]] = {
     "Conv": (1,),
     "Gemm": (0, 1),
@@ -29,7 +29,7 @@ ZOO = Path(__file__).parent.parent / "zoo"
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """One weight tensor: `name` is its initializer, `operator` the kind that uses it, `values` as stored."""
+    """A weight tensor: `name` of its initializer, `operator` type that uses it, `values` as stored."""
 
     name: str
     operator: str
@@ -38,15 +38,15 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A user's network.
+    """A network to compress.
 
     Args:
-        name: the file's name without its ending.
-        path: where it was read from.
-        model: with constants folded; nobody changes it.
-        weights: every tensor that pruning and quantizing work on.
-        sha256: of the file as read (and its external data).
-        n_bytes: the same file's size.
+        name: file name without suffix.
+        path: path of the file.
+        model: the model with folded constants; must not be modified.
+        weights: the tensors that are pruned and quantized.
+        sha256: SHA-256 of the file as read and of its external data.
+        n_bytes: size of the file and its external data, in bytes.
     """
 
     name: str
@@ -58,28 +58,28 @@ class Network:
 
     @property
     def n_weights(self) -> int:
-        """How many weights there are to prune and quantize."""
+        """Number of weights that are pruned and quantized."""
         return sum(weight.values.size for weight in self.weights)
 
     @property
-    def n_other_bytes(self) -> int:
-        """Bytes of the parameters that compression leaves alone."""
-        mine = {weight.name for weight in self.weights}
+    def n_uncompressed_bytes(self) -> int:
+        """Bytes of the parameters that are not compressed."""
+        names = {weight.name for weight in self.weights}
         return sum(_n_bytes(tensor) for g in subgraphs(self.model.graph) for tensor in g.initializer
-                   if tensor.name not in mine)  # fmt: skip
+                   if tensor.name not in names)  # fmt: skip
 
 
 def shipped_networks() -> tuple[str, ...]:
-    """Return the names of the networks that ship."""
+    """Return the names of the shipped networks."""
     return tuple(sorted(path.stem for path in ZOO.glob("*.onnx")))
 
 
 def load_network(name: str | Path) -> Network:
-    """Read a network: a path, or the bare name of a shipped one ('digits-cnn').
+    """Load a network by path, or by the name of a shipped one ('digits-cnn').
 
     Raises:
         MissingPart: onnx is not installed.
-        WrongUsage: there is no such file or no such shipped network.
+        WrongUsage: the file or the shipped network does not exist.
         InvalidFile: the file cannot be used: damaged, unsafe, not runnable, or without weights to compress.
     """
     text = str(name)
@@ -97,10 +97,10 @@ def load_network(name: str | Path) -> Network:
 
 
 def fold_constants(model: "ModelProto", *, path: Path) -> "ModelProto":
-    """Return the model as onnxruntime's basic optimizations leave it, in standard operators.
+    """Return the model after onnxruntime's basic graph optimizations, in standard operators.
 
-    Before folding, weights hide behind Transpose, Reshape and Concat nodes: in a GRU, nine tenths of them. Where a CPU
-    has no float16 arithmetic, onnxruntime puts casts around it; a second pass folds those of the weights.
+    Without folding, weights are hidden behind Transpose, Reshape and Concat nodes: nine tenths of them in a GRU. On a
+    CPU without float16 arithmetic, onnxruntime inserts casts; a second pass folds the casts of the weights.
 
     Raises:
         InvalidFile: onnxruntime cannot load the model.
@@ -111,7 +111,7 @@ def fold_constants(model: "ModelProto", *, path: Path) -> "ModelProto":
 
     source = onnx.ModelProto()
     source.CopyFrom(model)
-    # Initializers that are inputs too (ONNX before IR 4) could be overridden at run time and so would not be folded.
+    # Initializers that are inputs too (ONNX before IR 4) can be overridden at run time and would not be folded.
     stored = {tensor.name for tensor in source.graph.initializer}
     inputs = [value for value in source.graph.input if value.name not in stored]
     del source.graph.input[:]
@@ -122,7 +122,7 @@ def fold_constants(model: "ModelProto", *, path: Path) -> "ModelProto":
         try:
             for _ in range(2 if has_half else 1):
                 folded = offline_optimized(folded.SerializeToString(), Path(folder) / "folded.onnx")
-        except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base of their own
+        except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base class
             fault = Fault("", f"onnxruntime cannot load it: {first_line(error)}", "use operators that it supports")
             raise InvalidFile(path, [fault]) from None
     used = {node.domain for graph in subgraphs(folded.graph) for node in graph.node} | {""}
@@ -133,7 +133,7 @@ def fold_constants(model: "ModelProto", *, path: Path) -> "ModelProto":
 
 
 def find_weights(model: "ModelProto") -> Iterator[Weight]:
-    """Yield each stored tensor that a Conv, Gemm, MatMul, GRU, LSTM or RNN multiplies with, once."""
+    """Yield once each stored tensor that a Conv, Gemm, MatMul, GRU, LSTM or RNN uses as a weight."""
     from onnx import numpy_helper
 
     for graph in subgraphs(model.graph):
@@ -144,14 +144,14 @@ def find_weights(model: "ModelProto") -> Iterator[Weight]:
 
 
 def weight_users(graph: "GraphProto") -> dict[str, str]:
-    """Map the names that are used as weights in a graph, or in graphs inside it, to the operator that does."""
+    """Return a mapping from weight name to operator type, for a graph and its subgraphs."""
     return {
-        node.input[place]: node.op_type
+        node.input[index]: node.op_type
         for inner in subgraphs(graph)
         for node in inner.node
         if node.domain in {"", "ai.onnx"}
-        for place in WEIGHT_INPUTS.get(node.op_type, ())
-        if place < len(node.input)
+        for index in WEIGHT_INPUTS.get(node.op_type, ())
+        if index < len(node.input)
     }
 
 
@@ -174,9 +174,11 @@ def _check_weights(path: Path, model: "ModelProto", weights: tuple[Weight, ...])
                 )
             ],
         )
-    wrong = [weight.name for weight in weights if not np.isfinite(weight.values).all()]
-    if wrong:
-        faults = [Fault(f"tensor '{n}'", "has weights that are NaN or infinite", "train it again") for n in wrong[:20]]
+    non_finite = [weight.name for weight in weights if not np.isfinite(weight.values).all()]
+    if non_finite:
+        faults = [
+            Fault(f"tensor '{n}'", "has weights that are NaN or infinite", "train it again") for n in non_finite[:20]
+        ]
         raise InvalidFile(path, faults)
 
 

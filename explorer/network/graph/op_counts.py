@@ -1,4 +1,4 @@
-"""Counting an ONNX network's multiply-accumulates and memory accesses, operator by operator."""
+"""Multiply-accumulates (MACs) and memory accesses of an ONNX network, counted per operator."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.network.graph.session import open_session
+from explorer.network.graph.session import open_inference_session
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
 Shapes = Mapping[str, tuple[int, ...]]
-# These only give memory a new name or shape: nothing is moved.
+# These change only the name or shape of a tensor: no data is moved.
 _FREE = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Shape", "Size", "Constant", "Dropout"})
-# These read what they pick, not all that they pick from.
-_PICKING = frozenset({"Gather", "GatherElements", "GatherND", "Slice"})
+# These read only the selected elements, not the whole input.
+_SELECTING = frozenset({"Gather", "GatherElements", "GatherND", "Slice"})
 _RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
-# Standard operators that multiply and accumulate in ways not counted here.
+# Standard operators whose MACs are not counted here.
 _UNKNOWN = frozenset({"Attention", "DeformConv", "DFT", "STFT"})
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorCount:
-    """One operator in one run: `weight_reads` by stored tensor; everything in elements."""
+    """Counts of one operator in one run, in elements; `weight_reads` by stored tensor."""
 
     name: str
     operator: str
@@ -35,13 +35,13 @@ class OperatorCount:
 
     @property
     def n_accesses(self) -> int:
-        """All elements read and written."""
+        """Number of elements read and written."""
         return sum(self.weight_reads.values()) + self.n_activation_accesses
 
 
 @dataclass(frozen=True, slots=True)
 class OpCounts:
-    """A network in one run: its operators, and those whose multiply-accumulates are not known."""
+    """Counts of one run of a network; `uncounted` names the operators whose MACs cannot be counted."""
 
     operators: tuple[OperatorCount, ...]
     uncounted: tuple[str, ...]
@@ -60,14 +60,16 @@ class OpCounts:
 def count_operations(
     model: "ModelProto", feeds: Mapping[str, NDArray[Any]], *, seconds: float | None = None
 ) -> OpCounts:
-    """Run a network once on `feeds`, see every shape, and count.
+    """Run a network once on `feeds` to get every tensor shape, and count MACs and memory accesses (Eq. (1)).
 
-    What counts. A MAC is one multiplication with its addition in Conv, ConvTranspose, Gemm, MatMul, Einsum, their
-    quantized kin, and the gates of GRU, LSTM and RNN; adding biases, activations and norms count none. An access is one
-    element read or written: every operator reads each input once and writes each output once, so nothing is assumed
-    to stay in registers from one operator to the next. Recurrent operators read their input weights once and their
-    recurrent weights and states in every step. Reshapes are free, Gather and Slice read what they pick. Zeros count as
-    any other weight: dense hardware does not skip them.
+    MACs: one multiplication with its addition in Conv, ConvTranspose, Gemm, MatMul, Einsum, their quantized variants,
+    and the gates of GRU, LSTM and RNN. Biases, activations and normalization have none.
+
+    Accesses: one element read or written. Every operator reads each input once and writes each output once: no tensor
+    is assumed to stay in registers between two operators. Recurrent operators read their input weights once, and
+    their recurrent weights and states in every step. Reshapes are free. Gather and Slice read the selected elements.
+
+    Zero weights count like any other weight: dense hardware does not skip them.
 
     Raises:
         MeasurementFailed: the network cannot be run on these feeds.
@@ -86,26 +88,26 @@ def count_operations(
 
 
 def _all_shapes(model: "ModelProto", feeds: Mapping[str, NDArray[Any]], *, seconds: float | None) -> Shapes:
-    """Return the shape of every tensor in the main graph, by running it with all of them as outputs."""
+    """Return the shape of every tensor in the main graph, from a run with all of them as outputs."""
     import onnx
 
-    seen = onnx.ModelProto()
-    seen.CopyFrom(model)
-    known = {output.name for output in seen.graph.output}
-    seen.graph.output.extend(
+    exposed = onnx.ModelProto()
+    exposed.CopyFrom(model)
+    output_names = {output.name for output in exposed.graph.output}
+    exposed.graph.output.extend(
         onnx.ValueInfoProto(name=name)
         for node in model.graph.node
         for name in node.output
-        if name and name not in known
+        if name and name not in output_names
     )
-    values = open_session(seen.SerializeToString(), optimize=False).run(feeds, seconds=seconds)
+    values = open_inference_session(exposed.SerializeToString(), optimize=False).run(feeds, seconds=seconds)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     shapes |= {name: tuple(value.shape) for name, value in {**feeds, **values}.items() if isinstance(value, np.ndarray)}
     return shapes
 
 
 def _macs(node: "NodeProto", shapes: Shapes) -> int | None:
-    """Return a standard operator's MACs, 0 if it has none, None if nobody knows."""
+    """Return the MACs of a standard operator, 0 if it has none, None if they cannot be counted."""
     if node.op_type in _UNKNOWN:
         return None
     rule = _RULES.get(node.op_type)
@@ -162,12 +164,12 @@ _RULES: Mapping[str, Callable[["NodeProto", Shapes], int | None]] = {
 
 
 def _accesses(node: "NodeProto", shapes: Shapes, *, stored: set[str]) -> tuple[dict[str, int], int]:
-    """Return elements read of each stored tensor, and elements of activations read and written."""
+    """Return the elements read of each stored tensor, and the activation elements read and written."""
     if node.op_type in _FREE:
         return {}, 0
     written = sum(_size(node.output, shapes))
     reads = dict(zip(node.input, _size(node.input, shapes), strict=True))
-    if node.op_type in _PICKING:
+    if node.op_type in _SELECTING:
         reads[node.input[0]] = written
     if node.op_type in _RECURRENT:
         steps, batch = _steps_and_batch(node, shapes)
@@ -175,19 +177,19 @@ def _accesses(node: "NodeProto", shapes: Shapes, *, stored: set[str]) -> tuple[d
         state = steps * batch * directions * width * (2 if node.op_type == "LSTM" else 1)
         reads = {name: n for name, n in reads.items() if name in {node.input[0], *node.input[1:4]}}
         reads[node.input[2]] *= steps
-        return _split(reads, stored=stored, others=2 * state)
-    return _split(reads, stored=stored, others=written)
+        return _split(reads, stored=stored, n_activations=2 * state)
+    return _split(reads, stored=stored, n_activations=written)
 
 
-def _split(reads: Mapping[str, int], *, stored: set[str], others: int) -> tuple[dict[str, int], int]:
+def _split(reads: Mapping[str, int], *, stored: set[str], n_activations: int) -> tuple[dict[str, int], int]:
     weights = {name: n for name, n in reads.items() if name in stored}
-    return weights, others + sum(n for name, n in reads.items() if name not in stored)
+    return weights, n_activations + sum(n for name, n in reads.items() if name not in stored)
 
 
 def _steps_and_batch(node: "NodeProto", shapes: Shapes) -> tuple[int, int]:
-    first, second = shapes[node.input[0]][:2]
+    first_dim, second_dim = shapes[node.input[0]][:2]
     is_batch_first = any(attribute.name == "layout" and attribute.i for attribute in node.attribute)
-    return (second, first) if is_batch_first else (first, second)
+    return (second_dim, first_dim) if is_batch_first else (first_dim, second_dim)
 
 
 def _size(names: Sequence[str], shapes: Shapes) -> list[int]:

@@ -1,4 +1,4 @@
-"""onnxruntime sessions: how they are opened, stopped in time, and what is said when a run fails."""
+"""onnxruntime inference sessions: creation, runs with a time limit, and error messages."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 LONGER = "raise --time-limit, or time_limit in a study"
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-QUIET = 4  # fatal only: onnxruntime writes its complaints to stderr besides raising them
+QUIET = 4  # severity "fatal": onnxruntime also writes to stderr every error that it raises
 _DTYPES = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
@@ -34,7 +34,7 @@ _DTYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One input of a network: `shape` has None where any length goes."""
+    """An input of a network; `shape` has None where the length is free."""
 
     name: str
     dtype: "np.dtype[Any]"
@@ -43,19 +43,19 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A loaded network; `run` maps arrays by input name to arrays by output name."""
+    """A loaded network that maps arrays by input name to arrays by output name."""
 
     inner: Any
     inputs: tuple[Input, ...]
     outputs: tuple[str, ...]
 
-    def bound(self, feeds: Mapping[str, Array]) -> Callable[[], object]:
-        """Return a run on fixed feeds with nothing around it, to be timed."""
+    def bind(self, feeds: Mapping[str, Array]) -> Callable[[], object]:
+        """Return a callable that runs the network on fixed feeds without overhead, to be timed."""
         names, values, inner = list(self.outputs), dict(feeds), self.inner
         return lambda: inner.run(names, values)
 
     def run(self, feeds: Mapping[str, Array], *, seconds: float | None = None) -> dict[str, Array]:
-        """Run once; after `seconds` the run is told to stop.
+        """Run the network once; terminate the run after `seconds` (None: no limit).
 
         Raises:
             MeasurementFailed: the run failed or was stopped.
@@ -70,13 +70,13 @@ class Session:
             timer.start()
         try:
             values = self.inner.run(list(self.outputs), dict(feeds), options)
-        except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base of their own
+        except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base class
             if options.terminate:
-                raise MeasurementFailed("the time limit was over during a run", fix=LONGER) from None
+                raise MeasurementFailed("the time limit was exceeded during a run", fix=LONGER) from None
             if "Failed to allocate memory" in str(error):
                 raise MeasurementFailed(
-                    "a run of the network needs more memory than there is",
-                    fix="take a smaller network, or smaller inputs",
+                    "a run of the network needs more memory than is available",
+                    fix="use a smaller network or smaller inputs",
                 ) from None
             raise MeasurementFailed(
                 f"onnxruntime cannot run the network: {first_line(error)}", fix="check that the data fits its inputs"
@@ -87,43 +87,45 @@ class Session:
         return dict(zip(self.outputs, values, strict=True))
 
 
-def open_session(
+def open_inference_session(
     model: bytes, *, threads: int = 1, device: str = "cpu", optimize: bool = True, fold_weights: bool = True
 ) -> Session:
-    """Load a model for running.
+    """Load a model into an onnxruntime inference session.
 
     Args:
-        model: an ONNX file's bytes.
-        threads: how many compute.
+        model: bytes of an ONNX file.
+        threads: number of intra-operator threads.
         device: 'cpu' or 'cuda'.
-        optimize: as onnxruntime would; False keeps every operator as it stands in the file.
+        optimize: apply onnxruntime's graph optimizations; False keeps every operator of the file.
         fold_weights: dequantize weights once, at load. Must be off for int8 activations, which need the codes.
 
     Raises:
-        MeasurementFailed: onnxruntime cannot load it.
-        WrongUsage: the device is not one that this onnxruntime knows.
+        MeasurementFailed: onnxruntime cannot load the model.
+        WrongUsage: this onnxruntime does not support the device.
     """
     import onnxruntime
 
-    known = {name for name, provider in PROVIDERS.items() if provider in onnxruntime.get_available_providers()}
-    if device not in known:
-        raise WrongUsage(f"this onnxruntime cannot run on '{device}'", fix=f"choose one of: {', '.join(sorted(known))}")
+    supported = {name for name, provider in PROVIDERS.items() if provider in onnxruntime.get_available_providers()}
+    if device not in supported:
+        raise WrongUsage(
+            f"this onnxruntime cannot run on '{device}'", fix=f"choose one of: {', '.join(sorted(supported))}"
+        )
     options = _options(threads=threads)
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if fold_weights:
-        # Without this, weights are dequantized again in every run, which costs 1.3 to 1.8 times the latency.
+        # Otherwise weights are dequantized in every run: 1.3 to 1.8 times the latency.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
-        # Without fallback: onnxruntime would print to stdout, and a GPU's number might be a processor's.
+        # No fallback: onnxruntime would print to stdout and measure the CPU in place of the GPU.
         inner = onnxruntime.InferenceSession(model, options, providers=[PROVIDERS[device]], enable_fallback=0)
-    except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base of their own
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common base class
         raise MeasurementFailed(
             f"onnxruntime cannot load the network: {first_line(error)}", fix="use operators that it supports"
         ) from None
     if inner.get_providers()[0] != PROVIDERS[device]:
         raise MeasurementFailed(
-            f"onnxruntime did not start on '{device}'", fix="mend the driver, or leave out --device"
+            f"onnxruntime did not start on '{device}'", fix="repair the driver, or leave out --device"
         )
     inputs = tuple(
         Input(value.name, np.dtype(_DTYPES.get(value.type, np.object_)), _shape(value.shape))
@@ -133,7 +135,7 @@ def open_session(
 
 
 def offline_optimized(model: bytes, path: Path) -> "ModelProto":
-    """Return a model after onnxruntime's basic optimizations, written to `path` on the way."""
+    """Return a model after onnxruntime's basic graph optimizations; `path` is its temporary file."""
     import onnx
     import onnxruntime
 

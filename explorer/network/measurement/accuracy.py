@@ -1,4 +1,4 @@
-"""Accuracy of a network on labelled data, with the interval that so many samples allow."""
+"""Accuracy of a network on labelled data, with its Wilson score interval."""
 
 from collections.abc import Mapping
 from statistics import NormalDist
@@ -14,13 +14,13 @@ Float = NDArray[np.float64]
 Array = NDArray[Any]
 
 
-def wilson(n_right: ArrayLike, n: ArrayLike, *, confidence: float = CONFIDENCE) -> tuple[Float, Float]:
-    """Return the Wilson score interval of a share, both bounds in [0, 1]; arguments broadcast.
+def wilson_interval(n_correct: ArrayLike, n: ArrayLike, *, confidence: float = CONFIDENCE) -> tuple[Float, Float]:
+    """Return the Wilson score interval of a proportion, both bounds in [0, 1]; arguments broadcast.
 
     Args:
-        n_right: how many were right, 0 to n.
-        n: how many there were, at least 1.
-        confidence: of the interval, in (0, 1).
+        n_correct: number of correct samples, 0 to n.
+        n: number of samples, at least 1.
+        confidence: coverage of the interval, in (0, 1).
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
 
@@ -29,36 +29,36 @@ def wilson(n_right: ArrayLike, n: ArrayLike, *, confidence: float = CONFIDENCE) 
     (0.969, 0.989)
     """
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    k, m = np.asarray(n_right, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    k, m = np.asarray(n_correct, dtype=np.float64), np.asarray(n, dtype=np.float64)
     share, weight = k / m, 1 + z**2 / m
     centre = (share + z**2 / (2 * m)) / weight
     half = z / weight * np.sqrt(share * (1 - share) / m + z**2 / (4 * m**2))
     return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
 
 
-def classes_of(outputs: Mapping[str, Array], *, n: int) -> Array:
-    """Return the class that a network says for each of n samples, from its first output that can tell.
+def predicted_classes(outputs: Mapping[str, Array], *, n: int) -> Array:
+    """Return the predicted class of each of n samples, from the first output that gives classes.
 
-    An output of shape (n, C) tells by its largest value, one of integers of shape (n,) directly.
+    A floating-point output of shape (n, C) gives the argmax over classes, an integer output of shape (n,) the classes.
 
     Raises:
-        MeasurementFailed: an output is NaN or infinite, or none of them tells classes.
+        MeasurementFailed: an output is NaN or infinite, or no output gives classes.
     """
     for name, values in outputs.items():
         if not isinstance(values, np.ndarray) or values.shape[:1] != (n,):
             continue
         if values.dtype.kind == "f" and values.ndim == 2 and values.shape[1] > 1:
-            wrong = ~np.isfinite(values).all(axis=1)
-            if wrong.any():
+            is_invalid = ~np.isfinite(values).all(axis=1)
+            if is_invalid.any():
                 raise MeasurementFailed(
-                    f"output '{name}' is NaN or infinite for {int(wrong.sum()):,} of {n:,} samples",
-                    fix="check the network and the scale of its inputs; a step D that is too large can do this too",
+                    f"output '{name}' is NaN or infinite for {int(is_invalid.sum()):,} of {n:,} samples",
+                    fix="check the network and the scale of its inputs; a large step D can also cause this",
                 )
             return np.asarray(values.argmax(axis=1))
         if values.dtype.kind in "iu" and values.ndim == 1:
             return values
     shapes = ", ".join(f"'{name}' {getattr(values, 'shape', '?')}" for name, values in outputs.items())
     raise MeasurementFailed(
-        f"no output tells classes for {n:,} samples: {shapes or 'none has a row for each'}",
-        fix="the explorer takes (n, classes) scores or (n,) classes; otherwise name a module: --data python:MODULE",
+        f"no output gives classes for {n:,} samples: {shapes or 'none has one row for each'}",
+        fix="return (n, classes) scores or (n,) classes, or convert them in a module: --data python:MODULE",
     )

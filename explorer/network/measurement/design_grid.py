@@ -1,4 +1,4 @@
-"""Which designs to measure: a grid written in one line, or a CSV."""
+"""Designs to measure: a grid in one line of text, or a CSV."""
 
 import csv
 import io
@@ -16,47 +16,47 @@ DEFAULT_GRID = "R=0:0.9:7,D=0.001:0.5:7(log)"
 MAX_DESIGNS = 100_000
 _MAX_CSV_BYTES = 20_000_000
 _NUMBER = r"(\d*\.?\d+(?:[eE][-+]?\d+)?)"
-_AXIS = re.compile(rf"\s*([RD])\s*=\s*{_NUMBER}(?:\s*:\s*{_NUMBER}\s*:\s*(\d{{1,6}})\s*(\(log\))?)?\s*")
+_RANGE = re.compile(rf"\s*([RD])\s*=\s*{_NUMBER}(?:\s*:\s*{_NUMBER}\s*:\s*(\d{{1,6}})\s*(\(log\))?)?\s*")
 _COLUMNS = {"R": "pruning_ratio", "D": "quant_step"}
 
 
 def grid_designs(text: str, *, family: str) -> Columns:
-    """Return the designs of a grid: 'R=0:0.9:7,D=0.001:0.5:7(log)' is 7 ratios times 7 steps; one number fixes a knob.
+    """Return the designs of a grid: 'R=0:0.9:7,D=0.001:0.5:7(log)' is 7 ratios x 7 steps; one number fixes a knob.
 
     Raises:
-        WrongUsage: the text is no grid, or a value of it cannot be.
+        WrongUsage: the text is not a grid, or a value is outside its range.
 
     >>> grid_designs("R=0:0.5:2, D=0.02", family="CNN")["pruning_ratio"]
     array([0. , 0.5])
     """
-    example = f"write for example '{DEFAULT_GRID}'"
-    axes: dict[str, NDArray[np.float64]] = {}
+    example = f"for example '{DEFAULT_GRID}'"
+    levels: dict[str, NDArray[np.float64]] = {}
     for part in text.split(","):
-        match = _AXIS.fullmatch(part)
-        if match is None or match[1] in axes:
-            raise WrongUsage(f"'{part.strip()}' is no axis of a grid, or stands twice", fix=example)
+        match = _RANGE.fullmatch(part)
+        if match is None or match[1] in levels:
+            raise WrongUsage(f"'{part.strip()}' is not a range of R or D, or repeats one", fix=example)
         low, high, n = float(match[2]), float(match[3] or match[2]), int(match[4] or 1)
         name = _COLUMNS[match[1]]
-        can_be = n > 0 and bool(is_allowed(name, np.array([low, high])).all())
-        values = _axis(low, high, n=n, is_log=bool(match[5])) if can_be else np.empty(0)
+        is_valid = n > 0 and bool(is_allowed(name, np.array([low, high])).all())
+        values = _spaced(low, high, n=n, is_log=bool(match[5])) if is_valid else np.empty(0)
         if not values.size:
             raise WrongUsage(f"'{part.strip()}': {match[1]} must be within {allowed_text(name)}", fix=example)
-        axes[match[1]] = values
-    if set(axes) != set(_COLUMNS):
-        raise WrongUsage(f"'{text}' does not name both R and D", fix=example)
-    n_designs = axes["R"].size * axes["D"].size
+        levels[match[1]] = values
+    if set(levels) != set(_COLUMNS):
+        raise WrongUsage(f"'{text}' must give both R and D", fix=example)
+    n_designs = levels["R"].size * levels["D"].size
     if n_designs > MAX_DESIGNS:
-        raise WrongUsage(f"the grid has {n_designs:,} designs", fix=f"keep it to {MAX_DESIGNS:,}")
-    ratios, steps = np.meshgrid(axes["R"], axes["D"], indexing="ij")
+        raise WrongUsage(f"the grid has {n_designs:,} designs", fix=f"use at most {MAX_DESIGNS:,}")
+    ratios, steps = np.meshgrid(levels["R"], levels["D"], indexing="ij")
     return _table(ratios.ravel(), steps.ravel(), family=family)
 
 
 def read_grid(path: Path, *, family: str) -> Columns:
-    """Read the columns pruning_ratio and quant_step of a CSV; other columns are passed over.
+    """Read the columns pruning_ratio and quant_step of a CSV; other columns are ignored.
 
     Raises:
-        WrongUsage: the file is not there or may not be read.
-        InvalidFile: with every fault of the file.
+        WrongUsage: the file does not exist or cannot be read.
+        InvalidFile: the file has faults; all of them at once.
     """
     try:
         rows = list(csv.DictReader(io.StringIO(read_text(path, max_bytes=_MAX_CSV_BYTES)), strict=True))
@@ -64,18 +64,18 @@ def read_grid(path: Path, *, family: str) -> Columns:
         raise InvalidFile(path, [Fault("", f"is not CSV: {error}", "save it as comma-separated values")]) from None
     names = tuple(_COLUMNS.values())
     header = {(key or "").strip() for key in (rows[0] if rows else ())}
-    faults = [] if rows else [Fault("row 2", "there are no rows", "write one row for each design")]
+    faults = [] if rows else [Fault("", "has no rows", "write one row for each design")]
     if rows:
         faults += [Fault("row 1", f"column '{name}' is missing", "add it") for name in names if name not in header]
     if len(rows) > MAX_DESIGNS:
-        faults.append(Fault("", f"has {len(rows):,} designs", f"keep it to {MAX_DESIGNS:,}"))
+        faults.append(Fault("", f"has {len(rows):,} designs", f"use at most {MAX_DESIGNS:,}"))
     if faults:
         raise InvalidFile(path, faults)
     values = {name: np.array([_number(row.get(name)) for row in rows]) for name in names}
     for name, column in values.items():
-        bad = np.flatnonzero(~is_allowed(name, column))[:20]
+        invalid = np.flatnonzero(~is_allowed(name, column))[:20]
         faults += [Fault(f"row {i + 2}, {name}", f"'{rows[i].get(name)}' is not allowed", f"keep it within "
-                         f"{allowed_text(name)}") for i in bad]  # fmt: skip
+                         f"{allowed_text(name)}") for i in invalid]  # fmt: skip
     if faults:
         raise InvalidFile(path, faults)
     return _table(values["pruning_ratio"], values["quant_step"], family=family)
@@ -89,10 +89,10 @@ def _table(ratios: NDArray[np.float64], steps: NDArray[np.float64], *, family: s
     }
 
 
-def _axis(low: float, high: float, *, n: int, is_log: bool) -> NDArray[np.float64]:
+def _spaced(low: float, high: float, *, n: int, is_log: bool) -> NDArray[np.float64]:
     if not is_log:
         return np.linspace(low, high, n)
-    # Ten digits: enough for any step, and a CSV that people can read. From zero there is no logarithm.
+    # Ten digits are precise enough for a step and readable in a CSV. A logarithmic range cannot start at 0.
     return np.array([float(f"{value:.10g}") for value in np.geomspace(low, high, n)]) if low > 0 else np.empty(0)
 
 

@@ -1,4 +1,4 @@
-"""Latency: medians of interleaved runs, so that a slow spell of the machine slows every contender alike."""
+"""Latency: medians of interleaved runs, so that a slow phase of the machine affects all networks alike."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ WARM_UP, MIN_ROUNDS, MAX_ROUNDS, BUDGET_S = 3, 7, 101, 1.0
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """The median seconds of one run, and the interval that holds the true median in 95 % of cases."""
+    """Median time of one run in seconds, with its 95 % confidence interval."""
 
     median: float
     low: float
@@ -21,21 +21,21 @@ class Latency:
     n_runs: int
 
 
-def interleaved(
+def time_interleaved(
     runs: Sequence[Callable[[], object]], *, clock: Callable[[], float], check: Callable[[], object] = lambda: None
 ) -> Float:
-    """Time several runs in turn: a, b, a, b, ...; shape (rounds, len(runs)), seconds.
+    """Return times of several runs in turn (a, b, a, b, ...), shape (rounds, len(runs)), in seconds.
 
-    Three rounds warm up. Then there are at least 7 and at most 101 rounds, for about a second in all. `check` is called
-    before each round, outside what is timed; it raises when there is no more time.
+    Three warm-up rounds precede 7 to 101 timed rounds, about one second in total. `check` is called before each round,
+    outside the timed part; it raises when the time limit is exceeded.
     """
     for _ in range(WARM_UP):
         check()
         for run in runs:
             run()
     rounds: list[list[float]] = []
-    began = clock()
-    while len(rounds) < MIN_ROUNDS or (len(rounds) < MAX_ROUNDS and clock() - began < BUDGET_S):
+    start = clock()
+    while len(rounds) < MIN_ROUNDS or (len(rounds) < MAX_ROUNDS and clock() - start < BUDGET_S):
         check()
         times = []
         for run in runs:
@@ -46,15 +46,16 @@ def interleaved(
     return np.array(rounds)
 
 
-def latency_of(seconds: Float) -> Latency:
-    """Return the median of one contender's runs with its distribution-free interval (order statistics).
+def median_latency(seconds: Float) -> Latency:
+    """Return the median of run times with its distribution-free confidence interval (order statistics).
 
-    Source: the number of runs below the median is binomial(n, 1/2); its normal approximation gives the ranks.
+    The number of runs below the median is binomial(n, 1/2); its normal approximation gives the ranks.
+    Source: H. A. David and H. N. Nagaraja, "Order Statistics", 3rd ed., Wiley 2003, section 7.1.
 
     >>> latency_of(np.arange(1.0, 101.0))
     Latency(median=50.5, low=40.0, high=61.0, n_runs=100)
     """
     n, ordered = seconds.size, np.sort(seconds)
-    reach = 1.96 * math.sqrt(n) / 2
-    first, last = max(math.floor(n / 2 - reach) - 1, 0), min(math.ceil(n / 2 + reach), n - 1)
+    half_width = 1.96 * math.sqrt(n) / 2
+    first, last = max(math.floor(n / 2 - half_width) - 1, 0), min(math.ceil(n / 2 + half_width), n - 1)
     return Latency(float(np.median(ordered)), float(ordered[first]), float(ordered[last]), n)

@@ -1,4 +1,4 @@
-"""Measuring compressed versions of a network: a table of designs in, a samples table out."""
+"""Measure compressed versions of a network: a table of designs in, a table of samples out."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -9,19 +9,25 @@ from numpy.typing import NDArray
 
 from explorer.devices.meters import measure_energy
 from explorer.errors import ExplorerError
-from explorer.network.compression.compress import Compression, Recipe, codes_of, compressed_onnx, sizes
+from explorer.network.compression.compress import (
+    Compression,
+    Recipe,
+    compress_weights,
+    compressed_onnx,
+    compressed_sizes,
+)
 from explorer.network.compression.int8 import full_int8_onnx
 from explorer.network.compression.quantization import BITS
-from explorer.network.graph.session import Session, open_session
-from explorer.network.measurement.accuracy import wilson
-from explorer.network.measurement.latency import interleaved, latency_of
-from explorer.network.measurement.setup import MeasurementSetup, correct_mask, deadline
+from explorer.network.graph.session import Session, open_inference_session
+from explorer.network.measurement.accuracy import wilson_interval
+from explorer.network.measurement.latency import median_latency, time_interleaved
+from explorer.network.measurement.setup import MeasurementSetup, correct_mask, first_batch, start_time_limit
 from explorer.network.measurement.technology import modelled_energy
 from explorer.problem.columns import Columns
 
 Row = dict[str, Any]
 Cache = MutableMapping[str, Row]
-"""What was measured, by effective configuration: designs with the same codes are one network."""
+"""Measured rows by effective key: designs with equal codes are one network."""
 
 _TEXT = ("family", "size_codec", "container", "energy_basis", "energy_meter", "effective", "error")
 MEASURED = (
@@ -34,66 +40,66 @@ MEASURED = (
 KNOBS = ("family", "pruning_ratio", "quant_step")
 
 
-def effective_of(compression: Compression) -> str:
-    """Return what the `effective` column holds: designs that share it are one network, measured once."""
+def effective_key(compression: Compression) -> str:
+    """Return the value of the `effective` column: designs with equal values are one network, measured once."""
     return compression.key[:16]
 
 
-def artifact(bench: MeasurementSetup, compression: Compression) -> bytes:
-    """Return the ONNX file of a compression, with float or int8 activations as the bench says."""
-    if bench.calibration is not None:
-        return full_int8_onnx(bench.network, compression, calibration=bench.calibration)
-    return compressed_onnx(bench.network, compression)
+def _export_onnx(setup: MeasurementSetup, compression: Compression) -> bytes:
+    """Return the ONNX file of a compression; activations are int8 if the setup has calibration data, else float."""
+    if setup.calibration is not None:
+        return full_int8_onnx(setup.network, compression, calibration=setup.calibration)
+    return compressed_onnx(setup.network, compression)
 
 
-def measure_design(bench: MeasurementSetup, *, pruning_ratio: float, quant_step: float, cache: Cache) -> Row:
-    """Compress by R and D and measure what comes out; a design with the codes of an earlier one is not run again.
+def measure_design(setup: MeasurementSetup, *, pruning_ratio: float, quant_step: float, cache: Cache) -> Row:
+    """Compress a network by R and D and measure it; designs with equal codes are measured once.
 
     Returns:
-        The columns named in `MEASURED`, SI; accuracy with its 95 % Wilson interval. `n_lost` and `n_gained` compare
-        sample by sample with the source network; `latency_source_s` is the source's median in the same rounds.
+        The columns `MEASURED` in SI units; accuracy with its 95 % Wilson interval. `n_lost` and `n_gained` compare
+        each sample with the source network. `latency_source_s` is the median of the source in the same rounds.
 
     Raises:
-        OutOfRange: R or D cannot be.
-        MeasurementFailed: the network could not be run, or not in time.
+        OutOfRange: R or D is outside its range.
+        MeasurementFailed: the network cannot be run, or exceeds its time limit.
     """
-    conditions = bench.conditions
+    options = setup.options
     recipe = Recipe(
-        pruning_ratio, quant_step, per_tensor=conditions.per_tensor, clip_to=conditions.clip_to,
-        full_int8=bench.calibration is not None,
+        pruning_ratio, quant_step, per_tensor=options.per_tensor, clip_to=options.clip_to,
+        full_int8=setup.calibration is not None,
     )  # fmt: skip
-    left = deadline(conditions.seconds)
-    compression = codes_of(bench.network, recipe)
-    effective = effective_of(compression)
+    remaining = start_time_limit(options.seconds)
+    compression = compress_weights(setup.network, recipe)
+    effective = effective_key(compression)
     if effective not in cache:
-        cache[effective] = _measured(bench, compression, left=left)
-    # Clipping is not in the codes: 1,000 clipped to 127 looks like a 127.
+        cache[effective] = _measure_compression(setup, compression, remaining=remaining)
+    # Not cached: equal codes may differ in clipping, since 1,000 clipped to 127 equals 127.
     return {**cache[effective], "n_clipped": compression.n_clipped}
 
 
-def measure_table(bench: MeasurementSetup, designs: Columns, *, cache: Cache | None = None) -> Iterator[Row]:
-    """Measure designs one after the other; a failed one is recorded in its `error` column and does not end the rest.
+def measure_table(setup: MeasurementSetup, designs: Columns, *, cache: Cache | None = None) -> Iterator[Row]:
+    """Measure designs in order; the error of a failed design is stored in its `error` column.
 
     Args:
-        bench: what to measure.
+        setup: the measurement setup.
         designs: columns family, pruning_ratio, quant_step, shape (n,).
-        cache: what was measured before; grows.
+        cache: rows measured before; new rows are added.
 
     Yields:
-        One row for each design as soon as it is measured: the knobs, then the columns of `MEASURED`.
+        One row per design as soon as it is measured: the knobs, then the columns of `MEASURED`.
     """
-    known: Cache = {} if cache is None else cache
+    rows: Cache = {} if cache is None else cache
     for family, ratio, step in zip(*(designs[name].tolist() for name in KNOBS), strict=True):
         knobs: Row = {"family": family, "pruning_ratio": ratio, "quant_step": step}
         try:
-            row = {**knobs, **measure_design(bench, pruning_ratio=ratio, quant_step=step, cache=known)}
+            row = {**knobs, **measure_design(setup, pruning_ratio=ratio, quant_step=step, cache=rows)}
         except ExplorerError as error:
             row = {**knobs, "error": error.problem}
         yield row
 
 
 def as_columns(rows: list[Row]) -> Columns:
-    """Return measured rows as columns; a failed design has NaN for its numbers."""
+    """Return measured rows as columns; the numbers of a failed design are NaN."""
     return {name: _column(name, rows) for name in (*KNOBS, *MEASURED)}
 
 
@@ -104,74 +110,77 @@ def _column(name: str, rows: list[Row]) -> NDArray[Any]:
     return np.array(values, dtype=np.int64 if all(isinstance(v, int) for v in values) else np.float64)
 
 
-def _measured(bench: MeasurementSetup, compression: Compression, *, left: Callable[[], float | None]) -> Row:
-    onnx = artifact(bench, compression)
-    session = open_session(onnx, device=bench.conditions.device, fold_weights=bench.calibration is None)
-    is_right = correct_mask(session, bench.data, inputs=bench.inputs, batch=bench.batch, left=left)
-    low, high = wilson(is_right.sum(), is_right.size)
-    by_codec = sizes(bench.network, compression, onnx=onnx)
+def _measure_compression(
+    setup: MeasurementSetup, compression: Compression, *, remaining: Callable[[], float | None]
+) -> Row:
+    onnx = _export_onnx(setup, compression)
+    session = open_inference_session(onnx, device=setup.options.device, fold_weights=setup.calibration is None)
+    is_correct = correct_mask(session, setup.data, inputs=setup.inputs, batch=setup.batch, remaining=remaining)
+    low, high = wilson_interval(is_correct.sum(), is_correct.size)
+    by_codec = compressed_sizes(setup.network, compression, onnx=onnx)
     return {
-        "accuracy": float(is_right.mean()),
+        "accuracy": float(is_correct.mean()),
         "accuracy_lo": float(low),
         "accuracy_hi": float(high),
-        "n_right": int(is_right.sum()),
-        "n_samples": int(is_right.size),
-        "n_lost": int((bench.is_right & ~is_right).sum()),
-        "n_gained": int((~bench.is_right & is_right).sum()),
-        **(_latency(bench, session, left=left) if bench.conditions.latency else {}),
-        "size_bytes": by_codec.of(bench.conditions.codec),
-        "size_codec": bench.conditions.codec,
+        "n_right": int(is_correct.sum()),
+        "n_samples": int(is_correct.size),
+        "n_lost": int((setup.is_correct & ~is_correct).sum()),
+        "n_gained": int((~setup.is_correct & is_correct).sum()),
+        **(_latency(setup, session, remaining=remaining) if setup.options.latency else {}),
+        "size_bytes": by_codec.of(setup.options.codec),
+        "size_codec": setup.options.codec,
         "size_file_bytes": by_codec.file,
         "size_dense_bytes": by_codec.dense,
         "size_deflate_bytes": by_codec.deflate,
         "size_entropy_bytes": by_codec.entropy,
         "r_effective": compression.r_effective,
         "container": compression.container,
-        "n_macs": bench.counts.n_macs,
-        "n_accesses": bench.counts.n_accesses,
-        "energy_mac_mem_j": eq1_energy(bench, compression),
-        **_energy(bench, session, left=left),
-        "effective": effective_of(compression),
+        "n_macs": setup.counts.n_macs,
+        "n_accesses": setup.counts.n_accesses,
+        "energy_mac_mem_j": _modelled_energy(setup, compression),
+        **_energy(setup, session, remaining=remaining),
+        "effective": effective_key(compression),
         "error": "",
     }
 
 
-def eq1_energy(bench: MeasurementSetup, compression: Compression) -> float:
-    """Return Eq. (1) for one run under the bench's technology, in joule: modelled, never measured."""
+def _modelled_energy(setup: MeasurementSetup, compression: Compression) -> float:
+    """Return the energy of one run by Eq. (1) in joules: modelled, never measured."""
     return modelled_energy(
-        bench.counts,
-        bench.technology,
-        level=bench.conditions.level,
+        setup.counts,
+        setup.technology,
+        level=setup.options.level,
         weight_bits={name: BITS[tensor.container] for name, tensor in compression.tensors.items()},
-        arithmetic="float32" if bench.calibration is None else "int8",
+        arithmetic="float32" if setup.calibration is None else "int8",
     )
 
 
-def _latency(bench: MeasurementSetup, session: Session, *, left: Callable[[], object]) -> Row:
-    feeds = bench.first()
-    times = interleaved([session.bound(feeds), bench.session.bound(feeds)], clock=time.perf_counter, check=left)
-    mine, source = latency_of(times[:, 0]), latency_of(times[:, 1])
+def _latency(setup: MeasurementSetup, session: Session, *, remaining: Callable[[], object]) -> Row:
+    feeds = first_batch(setup.inputs, batch=setup.batch)
+    times = time_interleaved([session.bind(feeds), setup.session.bind(feeds)], clock=time.perf_counter, check=remaining)
+    latency, source = median_latency(times[:, 0]), median_latency(times[:, 1])
     return {
-        "latency_s": mine.median,
-        "latency_s_lo": mine.low,
-        "latency_s_hi": mine.high,
+        "latency_s": latency.median,
+        "latency_s_lo": latency.low,
+        "latency_s_hi": latency.high,
         "latency_source_s": source.median,
-        "latency_batch": bench.batch,
+        "latency_batch": setup.batch,
     }
 
 
-def _energy(bench: MeasurementSetup, session: Session, *, left: Callable[[], object]) -> Mapping[str, Any]:
-    left()
-    if bench.meter is None:
+def _energy(setup: MeasurementSetup, session: Session, *, remaining: Callable[[], object]) -> Mapping[str, Any]:
+    remaining()
+    if setup.meter is None:
         return {"energy_basis": "none", "energy_meter": ""}
-    window = measure_energy(bench.meter, session.bound(bench.first()), clock=time.perf_counter)
+    run = session.bind(first_batch(setup.inputs, batch=setup.batch))
+    window = measure_energy(setup.meter, run, clock=time.perf_counter)
     if window is None:
-        return {"energy_basis": "none", "energy_meter": f"{bench.meter.name} stood still"}
+        return {"energy_basis": "none", "energy_meter": f"{setup.meter.name} stood still"}
     return {
         "energy_j": window.joules / window.n_runs,
         "power_w": window.joules / window.seconds,
         "energy_basis": "measured",
-        "energy_meter": bench.meter.name,
+        "energy_meter": setup.meter.name,
         "energy_window_s": window.seconds,
         "energy_runs": window.n_runs,
     }

@@ -1,8 +1,9 @@
-"""Where measured samples come from: network, data, conditions, machine and versions, as plain JSON values."""
+"""Provenance of measured samples: network, data, options, machine and versions, as JSON values."""
 
 import os
 import platform
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from explorer import __version__
@@ -12,40 +13,40 @@ from explorer.network.measurement.accuracy import CONFIDENCE
 from explorer.network.measurement.setup import MeasurementSetup
 
 
-def provenance(bench: MeasurementSetup, *, when: str) -> dict[str, Any]:
-    """Return what a table of measured samples depends on.
+def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
+    """Return the provenance of a table of measured samples.
 
     Args:
-        bench: what was measured.
-        when: the time, for people and for sorting (ISO 8601).
+        setup: the measurement setup.
+        when: time of the measurement (ISO 8601).
     """
-    conditions = bench.conditions
+    options = setup.options
     return {
         "schema": "explorer.samples/1",
         "explorer_version": __version__,
         "network": {
-            "name": bench.network.name, "sha256": bench.network.sha256, "n_bytes": bench.network.n_bytes,
-            "n_weights": bench.network.n_weights, "n_right": int(bench.is_right.sum()),
+            "name": setup.network.name, "sha256": setup.network.sha256, "n_bytes": setup.network.n_bytes,
+            "n_weights": setup.network.n_weights, "n_right": int(setup.is_correct.sum()),
         },
-        "data": {"source": _short(bench.data.source), "sha256": bench.data.sha256, "n_samples": bench.data.n_samples},
+        "data": {"source": _short(setup.data.source), "sha256": setup.data.sha256, "n_samples": setup.data.n_samples},
         "accuracy": f"share of right classes; {CONFIDENCE:.0%} Wilson interval",
-        "pruning": "per tensor" if conditions.per_tensor else "global, smallest magnitudes first",
+        "pruning": "per tensor" if options.per_tensor else "global, smallest magnitudes first",
         "quantization": "Eq. (5), scale D, zero point 0"
-        + (f", clipped to {conditions.clip_to}" if conditions.clip_to else ", containers widened"),
-        "activations": "float32" if bench.calibration is None else "int8",
-        "size": {"codec": conditions.codec, "meaning": CODECS[conditions.codec]},
+        + (f", clipped to {options.clip_to}" if options.clip_to else ", containers widened"),
+        "activations": "float32" if setup.calibration is None else "int8",
+        "size": {"codec": options.codec, "meaning": CODECS[options.codec]},
         "latency": {
             "what": "median of runs interleaved with the source network; zeros are computed like any other weight",
-            "batch": bench.batch, "threads": 1, "device": conditions.device,
+            "batch": setup.batch, "threads": 1, "device": options.device,
         },
         "energy": {
-            "basis": "measured" if bench.meter else "none", "meter": bench.meter.name if bench.meter else None,
-            "window_s": MIN_WINDOW_S if bench.meter else None,
-            "idle": "in it, not subtracted" if bench.meter else None,
+            "basis": "measured" if setup.meter else "none", "meter": setup.meter.name if setup.meter else None,
+            "window_s": MIN_WINDOW_S if setup.meter else None,
+            "idle": "in it, not subtracted" if setup.meter else None,
         },
         "energy_mac_mem": {
-            "basis": "modelled", "equation": "Eq. (1)", "technology": bench.technology.title, "level": conditions.level,
-            "uncounted": list(bench.counts.uncounted),
+            "basis": "modelled", "equation": "Eq. (1)", "technology": setup.technology.title, "level": options.level,
+            "uncounted": list(setup.counts.uncounted),
         },
         "machine": {"processor": processor(), "n_processors": os.cpu_count(), "platform": platform.platform()},
         "packages": {name: version(name) for name in ("numpy", "onnx", "onnxruntime")},
@@ -55,14 +56,14 @@ def provenance(bench: MeasurementSetup, *, when: str) -> dict[str, Any]:
 
 
 def _short(source: str) -> str:
-    """Keep private folders out of what may be published."""
+    """Return the file name: provenance may be published, private folder names must not."""
     return source.rpartition("/")[2]
 
 
 def processor() -> str:
-    """Return the processor's name, where Linux tells it."""
+    """Return the name of the processor: Linux's model name, else that of Python's platform module."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - endless only in Path.read_text's hands
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
             names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
     except OSError:
         names = []

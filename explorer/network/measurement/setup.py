@@ -1,4 +1,4 @@
-"""A test bench: a network, its labelled data, its counts and the machine's meter, made ready once for many designs."""
+"""Measurement setup: network, labelled data, operation counts and energy meter, prepared once for many designs."""
 
 import math
 import time
@@ -16,28 +16,28 @@ from explorer.network.compression.quantization import Container
 from explorer.network.compression.sizes import CODECS, Codec
 from explorer.network.graph.model import Network
 from explorer.network.graph.op_counts import OpCounts, count_operations
-from explorer.network.graph.session import LONGER, Array, Session, open_session
-from explorer.network.measurement.accuracy import classes_of
-from explorer.network.measurement.labelled_data import LabelledData, feeds
+from explorer.network.graph.session import LONGER, Array, Session, open_inference_session
+from explorer.network.measurement.accuracy import predicted_classes
+from explorer.network.measurement.labelled_data import LabelledData, make_feeds
 from explorer.network.measurement.technology import SHIPPED, Technology, load_technology
 
-MAX_CHUNK, MAX_CHUNK_BYTES = 256, 4_000_000  # activations are many times larger than the inputs they come from
+MAX_CHUNK, MAX_CHUNK_BYTES = 256, 4_000_000  # activations are many times larger than their inputs
 
 
 @dataclass(frozen=True, slots=True)
 class MeasurementOptions:
-    """What a measurement is made under.
+    """Options of a measurement.
 
     Args:
-        codec: which size `size_bytes` is.
-        per_tensor: prune each tensor by R alone.
+        codec: codec of the column `size_bytes`.
+        per_tensor: prune the share R of each tensor, instead of all tensors together.
         clip_to: clip codes to this container instead of widening it.
-        energy: 'auto' reads a meter where there is one; 'none' asks for no measured energy.
-        seconds: the time limit for one design; None sets none.
+        energy: 'auto' reads a meter if the machine has one; 'none' measures no energy.
+        seconds: time limit for one design; None sets none.
         device: 'cpu' or 'cuda'.
-        level: the memory level of Eq. (1).
-        technology: the table of Eq. (1).
-        latency: whether to time runs, which takes about a second a design.
+        level: memory level of Eq. (1).
+        technology: technology table of Eq. (1).
+        latency: time the runs, about one second per design.
     """
 
     codec: Codec = "deflate"
@@ -53,19 +53,19 @@ class MeasurementOptions:
 
 @dataclass(frozen=True, slots=True)
 class MeasurementSetup:
-    """Everything that measuring a design needs.
+    """Source network, data and instruments for the measurement of designs.
 
     Args:
-        network: the source.
+        network: the source network.
         data: labelled samples.
-        inputs: the same, as the network takes them.
-        batch: how many samples one run takes.
-        session: the source network, loaded.
-        is_right: which samples the source network gets right, shape (n,).
-        counts: of one run of the source network.
-        conditions: as asked.
-        technology: as read.
-        meter: of the device, if any.
+        inputs: the samples in the types and shapes of the network's inputs.
+        batch: number of samples per run.
+        session: inference session of the source network.
+        is_correct: samples that the source network classifies correctly, shape (n,).
+        counts: operation counts of one run of the source network.
+        options: options of the measurement.
+        technology: the loaded technology table.
+        meter: energy meter of the device, if any.
         calibration: inputs for full int8, or None for float activations.
     """
 
@@ -74,70 +74,68 @@ class MeasurementSetup:
     inputs: Mapping[str, Array]
     batch: int
     session: Session
-    is_right: NDArray[np.bool_]
+    is_correct: NDArray[np.bool_]
     counts: OpCounts
-    conditions: MeasurementOptions
+    options: MeasurementOptions
     technology: Technology
     meter: Meter | None
     calibration: Mapping[str, Array] | None
 
-    def first(self) -> dict[str, Array]:
-        """Return the feeds of one run."""
-        return first_run(self.inputs, batch=self.batch)
-
 
 def prepare_measurement(
-    network: Network, data: LabelledData, *, conditions: MeasurementOptions, calibration: LabelledData | None = None
+    network: Network, data: LabelledData, *, options: MeasurementOptions, calibration: LabelledData | None = None
 ) -> MeasurementSetup:
-    """Load, run and count the source network; whatever is wrong with network or data shows here, once.
+    """Load, run and count the source network; faults of network or data are raised here, before any design.
 
     Raises:
-        WrongUsage: a condition cannot be met.
+        WrongUsage: an option cannot be satisfied.
         InvalidFile: the data does not fit the network, or its labels are not among the network's classes.
         MeasurementFailed: the network cannot be run, or its outputs are not classes, or are NaN.
     """
-    if conditions.codec not in CODECS:
-        raise WrongUsage(f"'{conditions.codec}' is no codec", fix=f"choose one of: {', '.join(CODECS)}")
-    if conditions.seconds is not None and not 0 < conditions.seconds < math.inf:
-        raise WrongUsage(f"a time limit of {conditions.seconds} s", fix="give a positive number of seconds")
-    technology = load_technology(conditions.technology)
-    if conditions.level not in technology.bit_j:
-        raise UnknownName(technology.title, conditions.level, technology.bit_j)
-    session = open_session(network.model.SerializeToString(), device=conditions.device)
-    inputs = feeds(data, session.inputs)
+    if options.codec not in CODECS:
+        raise WrongUsage(f"'{options.codec}' is not a codec", fix=f"choose one of: {', '.join(CODECS)}")
+    if options.seconds is not None and not 0 < options.seconds < math.inf:
+        raise WrongUsage(
+            f"a time limit of {options.seconds} s is not allowed", fix="give a positive, finite number of seconds"
+        )
+    technology = load_technology(options.technology)
+    if options.level not in technology.bit_j:
+        raise UnknownName(technology.title, options.level, technology.bit_j)
+    session = open_inference_session(network.model.SerializeToString(), device=options.device)
+    inputs = make_feeds(data, session.inputs)
     batch = next((entry.shape[0] for entry in session.inputs if entry.shape and entry.shape[0]), 1) or 1
-    stop = deadline(conditions.seconds)
-    is_right = correct_mask(session, data, inputs=inputs, batch=batch, left=stop)
-    one_run = first_run(inputs, batch=batch)
+    remaining = start_time_limit(options.seconds)
+    is_correct = correct_mask(session, data, inputs=inputs, batch=batch, remaining=remaining)
+    one_batch = first_batch(inputs, batch=batch)
     return MeasurementSetup(
-        network=network, data=data, inputs=inputs, batch=batch, session=session, is_right=is_right,
-        counts=count_operations(network.model, one_run, seconds=stop()), conditions=conditions, technology=technology,
-        meter=meter_of(conditions.device) if conditions.energy == "auto" else None,
-        calibration=feeds(calibration, session.inputs) if calibration else None,
+        network=network, data=data, inputs=inputs, batch=batch, session=session, is_correct=is_correct,
+        counts=count_operations(network.model, one_batch, seconds=remaining()), options=options, technology=technology,
+        meter=meter_of(options.device) if options.energy == "auto" else None,
+        calibration=make_feeds(calibration, session.inputs) if calibration else None,
     )  # fmt: skip
 
 
-def first_run(inputs: Mapping[str, Array], *, batch: int) -> dict[str, Array]:
-    """Return the feeds of the first run: so many samples as a batch takes."""
-    return {name: _filled(values[:batch], batch) for name, values in inputs.items()}
+def first_batch(inputs: Mapping[str, Array], *, batch: int) -> dict[str, Array]:
+    """Return the feeds of the first run, `batch` samples."""
+    return {name: _padded(values[:batch], batch) for name, values in inputs.items()}
 
 
-def deadline(seconds: float | None) -> Callable[[], float | None]:
-    """Start a clock; the result tells how many seconds are left, None without a limit.
+def start_time_limit(seconds: float | None) -> Callable[[], float | None]:
+    """Start a time limit; return a function that returns the remaining seconds, None without a limit.
 
-    The result raises MeasurementFailed once no time is left.
+    The returned function raises MeasurementFailed once the limit is exceeded.
     """
-    began = time.monotonic()
+    start = time.monotonic()
 
-    def left() -> float | None:
+    def remaining() -> float | None:
         if seconds is None:
             return None
-        rest = seconds - (time.monotonic() - began)
+        rest = seconds - (time.monotonic() - start)
         if rest <= 0:
-            raise MeasurementFailed(f"the time limit of {seconds:g} s is over", fix=LONGER)
+            raise MeasurementFailed(f"the time limit of {seconds:g} s is exceeded", fix=LONGER)
         return rest
 
-    return left
+    return remaining
 
 
 def correct_mask(
@@ -146,41 +144,40 @@ def correct_mask(
     *,
     inputs: Mapping[str, Array],
     batch: int,
-    left: Callable[[], float | None],
+    remaining: Callable[[], float | None],
 ) -> NDArray[np.bool_]:
-    """Tell for every sample whether the network's class is the label, shape (n,).
+    """Return the mask of samples whose predicted class is the label, shape (n,).
 
     Raises:
         InvalidFile: labels are not among the network's classes.
-        MeasurementFailed: the run failed or took too long, or the outputs are not classes.
+        MeasurementFailed: the run failed or exceeded its time limit, or the outputs are not classes.
     """
 
     def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
-        return in_chunks(session, feeds, batch=batch, left=left)
+        return run_in_chunks(session, feeds, batch=batch, remaining=remaining)
 
     n = data.n_samples
     predict = data.predict
     if predict is not None:
-        said = np.asarray(_asked(lambda: predict(run, inputs), source=data.source))
-        if said.shape != (n,):
-            raise MeasurementFailed(
-                f"predict of {data.source} returned shape {said.shape}", fix=f"return one class for each of {n} samples"
-            )
-        return np.asarray(said == data.labels)
+        classes = np.asarray(_call_predict(lambda: predict(run, inputs), source=data.source))
+        if classes.shape != (n,):
+            fault = f"predict of {data.source} returned shape {classes.shape}"
+            raise MeasurementFailed(fault, fix=f"return one class for each of {n} samples")
+        return np.asarray(classes == data.labels)
     outputs = run(inputs)
-    said = classes_of(outputs, n=n)
+    classes = predicted_classes(outputs, n=n)
     n_classes = next((v.shape[1] for v in outputs.values() if v.ndim == 2 and v.dtype.kind == "f"), None)
     if n_classes is not None and data.labels.max() >= n_classes:
         row = int(data.labels.argmax())
-        what = f"has the class {data.labels[row]} in row {row}; the network tells {n_classes} classes, from 0"
-        raise InvalidFile(data.source, [Fault("array 'y'", what, "take the data that belongs to this network")])
-    return np.asarray(said == data.labels)
+        fault = f"has class {data.labels[row]} in row {row}, but the network has {n_classes} classes, from 0"
+        raise InvalidFile(data.source, [Fault("array 'y'", fault, "use data with the classes of this network")])
+    return np.asarray(classes == data.labels)
 
 
-def in_chunks(
-    session: Session, feeds: Mapping[str, Array], *, batch: int, left: Callable[[], float | None]
+def run_in_chunks(
+    session: Session, feeds: Mapping[str, Array], *, batch: int, remaining: Callable[[], float | None]
 ) -> dict[str, Array]:
-    """Run all samples, so many at a time as memory easily holds, and join those outputs that are one per sample."""
+    """Run all samples in chunks that fit in memory; return the concatenated outputs with one row per sample."""
     n = len(next(iter(feeds.values())))
     n_bytes = sum(values.nbytes for values in feeds.values()) // n
     size = batch if batch > 1 else max(1, min(MAX_CHUNK, MAX_CHUNK_BYTES // max(n_bytes, 1)))
@@ -188,8 +185,8 @@ def in_chunks(
     for start in range(0, n, size):
         stop = min(start + size, n)
         full = size if batch > 1 else stop - start
-        chunk = {name: _filled(values[start:stop], full) for name, values in feeds.items()}
-        outputs = session.run(chunk, seconds=left())
+        chunk = {name: _padded(values[start:stop], full) for name, values in feeds.items()}
+        outputs = session.run(chunk, seconds=remaining())
         parts.append(
             {
                 name: values[: stop - start]
@@ -201,18 +198,17 @@ def in_chunks(
     return {name: np.concatenate([part[name] for part in parts]) for name in shared}
 
 
-def _asked(call: Callable[[], Array], *, source: str) -> Array:
+def _call_predict(call: Callable[[], Array], *, source: str) -> Array:
     try:
         return call()
     except MeasurementFailed:
         raise
     except Exception as error:
-        raise MeasurementFailed(
-            f"predict of {source}: {type(error).__name__}: {error}", fix="mend that module"
-        ) from error
+        fault = f"predict of {source}: {type(error).__name__}: {error}"
+        raise MeasurementFailed(fault, fix="correct that module") from error
 
 
-def _filled(values: Array, n: int) -> Array:
-    """Repeat the last sample until there are n: a network with a fixed batch takes no fewer."""
-    missing = n - len(values)
-    return values if missing <= 0 else np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])
+def _padded(values: Array, n: int) -> Array:
+    """Return n samples, padded with the last one, for a network with a fixed batch size."""
+    n_missing = n - len(values)
+    return values if n_missing <= 0 else np.concatenate([values, np.repeat(values[-1:], n_missing, axis=0)])

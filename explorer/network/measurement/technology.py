@@ -1,4 +1,4 @@
-"""What a technology pays for a MAC and for a bit of memory, and Eq. (1) with it."""
+"""Energy of a MAC and of a memory access in a declared technology, and Eq. (1) with it."""
 
 import tomllib
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from explorer.network.graph.op_counts import OpCounts
 from explorer.paper.equations import mac_memory_energy
 
 SHIPPED = Path(__file__).parent.parent / "technology.toml"
-_TOO_MUCH = 1e12  # more than a joule for one access, or a terabit in one
+_LIMIT = 1e12  # one joule for an access, or a terabit in one
 ACTIVATION_BITS = {"float32": 32, "float16": 16, "int8": 8}
 
 
 @dataclass(frozen=True, slots=True)
 class Technology:
-    """A declared technology: joule for a MAC by arithmetic, joule for a bit by memory level, and who says so."""
+    """A declared technology: joules per MAC by arithmetic, joules per bit by memory level, and their sources."""
 
     title: str
     mac_j: Mapping[str, float]
@@ -30,16 +30,16 @@ def load_technology(path: Path = SHIPPED) -> Technology:
     """Read a technology table.
 
     Raises:
-        WrongUsage: there is no such file.
-        InvalidFile: with every fault of the file.
+        WrongUsage: the file does not exist.
+        InvalidFile: the file has faults; all of them at once.
     """
     text = read_text(path, max_bytes=MAX_DECLARATION_BYTES)
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InvalidFile(path, [Fault("", f"is not TOML: {error}", "mend that line")]) from None
+        raise InvalidFile(path, [Fault("", f"is not TOML: {error}", "correct that line")]) from None
     faults = [
-        Fault(key, "is not known here", "a technology has title, [mac] and [memory]")
+        Fault(key, "is not a key of a technology", "use title, [mac] and [memory]")
         for key in table
         if key not in {"title", "mac", "memory"}
     ]
@@ -65,26 +65,26 @@ def load_technology(path: Path = SHIPPED) -> Technology:
 def modelled_energy(
     counts: OpCounts, technology: Technology, *, level: str, weight_bits: Mapping[str, int], arithmetic: str = "float32"
 ) -> float:
-    """Return Eq. (1) for one run, in joule: a model of the declared technology, not a measurement.
+    """Return the energy of one run by Eq. (1), in joules: modelled for a technology, not measured.
 
     Args:
-        counts: of the run.
-        technology: what a MAC and a bit cost.
-        level: the memory level that every access goes to.
-        weight_bits: bits of each stored tensor's elements; those not named have the arithmetic's.
-        arithmetic: what computes. Weights alone quantized still compute in float32.
+        counts: operation counts of the run.
+        technology: energy per MAC and per bit.
+        level: memory level of all accesses.
+        weight_bits: bits per element of each stored tensor; other tensors have the width of the arithmetic.
+        arithmetic: number format of the MACs. With only weights quantized, this is float32.
 
     Raises:
-        UnknownName: the technology does not know this level or arithmetic.
+        UnknownName: the technology does not declare this level or arithmetic.
     """
     if level not in technology.bit_j:
         raise UnknownName(technology.title, level, technology.bit_j)
     if arithmetic not in technology.mac_j:
         raise UnknownName(technology.title, arithmetic, technology.mac_j)
-    default = ACTIVATION_BITS.get(arithmetic, 32)
+    default_bits = ACTIVATION_BITS.get(arithmetic, 32)
     bits = sum(
-        default * operator.n_activation_accesses
-        + sum(n * weight_bits.get(name, default) for name, n in operator.weight_reads.items())
+        default_bits * operator.n_activation_accesses
+        + sum(n * weight_bits.get(name, default_bits) for name, n in operator.weight_reads.items())
         for operator in counts.operators
     )
     n_accesses = counts.n_accesses
@@ -99,17 +99,17 @@ def modelled_energy(
 
 
 def _faults(kind: str, name: str, entry: Any) -> list[Fault]:
-    where = f"{kind}.{name}"
+    location = f"{kind}.{name}"
     if not isinstance(entry, dict):
-        return [Fault(where, "is not a table", 'write { pj = 4.6, source = "..." }')]
+        return [Fault(location, "is not a table", 'write { pj = 4.6, source = "..." }')]
     faults = []
     if kind == "mac" and name not in ACTIVATION_BITS:
-        faults.append(Fault(where, "is not an arithmetic known here", f"choose of {', '.join(ACTIVATION_BITS)}"))
+        faults.append(Fault(location, "is not a supported arithmetic", f"use one of {', '.join(ACTIVATION_BITS)}"))
     for key in ("pj", "bits") if kind == "memory" else ("pj",):
         value: Any = entry.get(key)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or not 0 < value < _TOO_MUCH:
-            faults.append(Fault(f"{where}.{key}", f"is {value!r}", "give a positive number, at most 1e12"))
+        if not is_number or not 0 < value < _LIMIT:
+            faults.append(Fault(f"{location}.{key}", f"is {value!r}", "give a positive number, at most 1e12"))
     if not isinstance(entry.get("source"), str) or not entry["source"].strip():
-        faults.append(Fault(f"{where}.source", "is missing", "say who measured or published the number"))
+        faults.append(Fault(f"{location}.source", "is missing", "cite the measurement or publication"))
     return faults

@@ -11,7 +11,7 @@ from explorer.models.evaluation import Problem
 from explorer.models.evaluator import Evaluator
 from explorer.models.intervals import LEVEL
 from explorer.models.measured.table import TableEvaluator
-from explorer.models.posterior_draws import Draws, PosteriorModel, drawn_targets
+from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws
 from explorer.pareto.explanation.perturbations import Perturbation
 from explorer.problem.columns import Columns, Float, bounds, n_rows, stack
 from explorer.problem.objectives import add_objectives
@@ -99,7 +99,7 @@ def mode_and_draws(
     """
     mode, drawn, shape = problem.evaluate(table), {}, (0, n_rows(table))
     if draws is not None and isinstance(model, PosteriorModel):
-        drawn = add_objectives(drawn_targets(model, draws, table, with_noise=False), problem.study.weights)
+        drawn = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.weights)
         shape = next(iter(drawn.values())).shape
     numeric = {name: values for name, values in mode.items() if values.dtype.kind == "f"}
     return mode, {**{name: np.broadcast_to(values, shape) for name, values in numeric.items()}, **drawn}

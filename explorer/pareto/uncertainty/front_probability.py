@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.models.evaluation import Problem
-from explorer.models.posterior_draws import N_DRAWS, Draws, PosteriorModel, blocks_of, drawn_targets
+from explorer.models.posterior_draws import N_DRAWS, Draws, PosteriorModel, predict_draws, split_into_blocks
 from explorer.pareto.geometry.dominance import feasible_front, is_nondominated, to_minimization
 from explorer.problem.columns import Columns, Float, n_rows, take
 from explorer.problem.objectives import add_objectives
@@ -150,8 +150,8 @@ def _drawn(designs: Columns, problem: Problem, model: PosteriorModel, draws: Dra
     """Return objectives, shape (S, n, m), and feasibility, shape (S, n), of designs in every draw."""
     study, n = problem.study, n_rows(designs)
     values, feasible, first = np.empty((0, n, 0)), np.empty((0, n), dtype=np.bool_), 0
-    for block in blocks_of(designs):
-        drawn = add_objectives(drawn_targets(model, draws, block, with_noise=False), study.weights)
+    for block in split_into_blocks(designs):
+        drawn = add_objectives(predict_draws(model, draws, block, with_noise=False), study.weights)
         told = [drawn[objective.name] for objective in study.objectives]
         if not first:  # of a long front the draws are most of the memory: they are filled in, not joined
             values, feasible = np.empty((len(told[0]), n, len(told))), np.ones((len(told[0]), n), dtype=np.bool_)

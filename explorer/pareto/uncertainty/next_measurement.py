@@ -7,7 +7,7 @@ import numpy as np
 
 from explorer.models.evaluation import low_discrepancy_points
 from explorer.models.parametric.surrogate import Surrogate
-from explorer.models.posterior_draws import Draws, PosteriorModel, drawn_targets
+from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws
 from explorer.models.response.forms import link
 from explorer.pareto.geometry.dominance import is_nondominated
 from explorer.problem.columns import Column, Columns, Float, describe, knobs_of, n_rows, stack, take
@@ -66,7 +66,7 @@ def best_measurement(
     wanted = _centered(_objective_draws(front, objectives, weights, model, draws))
     wanted = wanted / np.maximum(np.std(wanted, axis=0), 1e-12)
     targets = list(draws)
-    told = drawn_targets(model, draws, candidates, with_noise=False)
+    told = predict_draws(model, draws, candidates, with_noise=False)
     linked = _centered(np.stack([link(t, told[t]) for t in targets], axis=-1))  # (S, c, T)
     n_draws = len(linked)
     noise = np.diag([float(np.median(draws[t].noise)) ** 2 for t in targets])
@@ -131,7 +131,7 @@ def _whole_domain(model: Surrogate) -> list[DesignSpace]:
 def _objective_draws(
     front: Columns, objectives: Sequence[Objective], weights: CostWeights, model: PosteriorModel, draws: Draws
 ) -> Float:
-    drawn = add_objectives(drawn_targets(model, draws, front, with_noise=False), weights)
+    drawn = add_objectives(predict_draws(model, draws, front, with_noise=False), weights)
     linked = [link(o.name, np.maximum(drawn[o.name], 1e-300)) for o in objectives]
     return np.concatenate(linked, axis=1)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from explorer.models.evaluation import Problem
-from explorer.models.posterior_draws import Draws, PosteriorModel, blocks_of, drawn_targets, posterior_draws
+from explorer.models.posterior_draws import Draws, PosteriorModel, posterior_draws, predict_draws, split_into_blocks
 from explorer.problem.columns import Columns, Float, n_rows
 from explorer.problem.design_space import DesignSpace
 from explorer.problem.objectives import add_objectives
@@ -102,7 +102,7 @@ def _drawn(problem: Problem, draws: Draws, designs: Columns) -> Float:
     if not isinstance(model, PosteriorModel):
         return np.empty((0, n_rows(designs)))
     parts = []
-    for block in blocks_of(designs):
-        table = add_objectives(drawn_targets(model, draws, block, with_noise=False), problem.study.weights)
+    for block in split_into_blocks(designs):
+        table = add_objectives(predict_draws(model, draws, block, with_noise=False), problem.study.weights)
         parts.append(np.stack([table[o.name] for o in objectives], axis=1))
     return np.concatenate(parts, axis=-1).reshape(-1, n_rows(designs))

@@ -1,1 +1,1 @@
-"""Live."""
+"""Interactive part of the result page: data, markup, style and scripts."""

@@ -1,8 +1,8 @@
-// How the winner of J changes as alpha goes from 0 to 1.
+// The design with the least J, over alpha from 0 to 1.
 
 let alphaFor = "";
 
-/** Draw the winners over alpha; where only alpha moves, its line alone. */
+/** Draw accuracy and energy of the design with the least J over alpha. Redraw only the alpha line if only alpha changed. */
 function drawAlpha() {
   if (!hasCost || !payload.sweep.rows.length) return;
   const isFor = `${state.energyMax} ${look}`;
@@ -31,7 +31,7 @@ function drawAlpha() {
   if (isNew) byId("alpha-plot").on("plotly_afterplot", drawAlphaLine);
 }
 
-/** Draw where alpha stands, over plotly's lines: plotly would draw all of them anew. */
+/** Draw the current alpha as an overlay: plotly would redraw all lines. */
 function drawAlphaLine() {
   const { xaxis, yaxis, yaxis2 } = byId("alpha-plot")._fullLayout ?? {};
   if (!xaxis?._length || !yaxis2?._length) return;
@@ -39,16 +39,16 @@ function drawAlphaLine() {
   fill(byId("alpha-line"), [svgElement("line", { x1: x, x2: x, y1: yaxis._offset, y2: yaxis2._offset + yaxis2._length })]);
 }
 
-/** Say what alpha can and cannot reach, for the E_max asked for. */
+/** Return a text on the designs that J can and cannot select, for the current E_max. */
 function alphaText(begins) {
   const total = payload.front.total, won = payload.sweep.total;
   const inner = begins.slice(1).map((alpha) => plain(alpha, 3));
-  const span = inner.length > 1 ? ` The choice changes between alpha = ${inner[0]} and ${inner.at(-1)}; below and above it stands still.`
-    : inner.length ? ` The choice changes once, at alpha = ${inner[0]}.` : "";
+  const span = inner.length > 1 ? ` The selection changes between alpha = ${inner[0]} and alpha = ${inner.at(-1)}, and is constant outside this range.`
+    : inner.length ? ` The selection changes once, at alpha = ${inner[0]}.` : "";
   const never = total - won;
-  const others = never === 1 ? "The other one wins for no alpha: in accuracy against energy it is beaten, or lies"
-    : `The other ${never.toLocaleString("en")} win for no alpha: in accuracy against energy they are beaten, or lie`;
-  const concave = `${others} in a concave part of that front, and J, being linear, never picks from there. The knee and limits reach ${never === 1 ? "it" : "them"}.`;
-  if (total === 1) return "The front has one design: J picks it for every alpha.";
-  return `Over all alpha, J picks ${won.toLocaleString("en")} of ${total.toLocaleString("en")} front designs.${span}${never > 0 ? ` ${concave}` : ""}`;
+  const others = never === 1 ? "J selects the other one for no alpha: in accuracy and energy it is dominated, or is"
+    : `J selects the other ${never.toLocaleString("en")} for no alpha: in accuracy and energy they are dominated, or are`;
+  const concave = `${others} in a concave part of that front, from which a linear cost never selects. Use the knee or limits to select ${never === 1 ? "it" : "them"}.`;
+  if (total === 1) return "The front has one design. J selects it for every alpha.";
+  return `For alpha from 0 to 1, J selects ${won.toLocaleString("en")} of ${total.toLocaleString("en")} front designs.${span}${never > 0 ? ` ${concave}` : ""}`;
 }

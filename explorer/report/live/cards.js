@@ -1,4 +1,4 @@
-// What was decided and what is selected, in words, with the commands that do the same.
+// Cards of the decision rules and details of the selected design, with the equivalent commands.
 
 const CARD_COLUMNS = ["accuracy", "energy_j", "latency_s", "power_w", "edp_js"].filter((name) => name in front.value);
 
@@ -13,7 +13,7 @@ function copyButton(text, label) {
   return button;
 }
 
-/** Put a text on the clipboard, also where a browser keeps its newer interface from files. */
+/** Copy a text to the clipboard; with a fallback, because browsers may deny the Clipboard API to file: pages. */
 async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -26,10 +26,10 @@ async function copy(text) {
   }
 }
 
-/** Say that the front may hold a better design than the page carries, where it may. */
+/** Return a caveat if the full front may have a better design than the thinned front of the page. */
 function caveat(isOfThese) {
   const [n, total] = [front.n, payload.front.total].map((count) => count.toLocaleString("en"));
-  return isOfThese ? ` The best of the ${n} designs on this page; the command looks at all ${total}.` : "";
+  return isOfThese ? ` Best of the ${n} designs on this page. The command searches all ${total}.` : "";
 }
 
 function card(mark, title, row, why) {
@@ -46,23 +46,23 @@ function card(mark, title, row, why) {
   return make("div", { className: "card" }, [...body, line, commandLine(() => choiceCommand(mark))]);
 }
 
-/** Show a command so that a narrow place breaks it between words, never within "--alpha". */
+/** Return a command that wraps between words on a narrow page, never within "--alpha". */
 function commandLine(text) {
   const words = text().split(/( )/).map((word) => (word === " " ? word : make("span", { className: "word", textContent: word })));
   return make("div", { className: "command" }, [make("code", {}, words), copyButton(text, "Copy")]);
 }
 
-/** Say what the limits leave to be chosen by: "least J", "greatest accuracy". */
+/** Return the text of the goal: "least J", "greatest accuracy". */
 function goalName(name) {
   return name === "cost" ? "least J" : `${columns[name].direction === "maximize" ? "greatest" : "least"} ${columns[name].short}`;
 }
 
-/** Say which limit stops every design, and how near the nearest one comes. */
+/** Return a text on each limit: met by some designs, or the closest value to it. */
 function nearestMiss(decision) {
   const parts = [];
   const misses = (name, isMet, better) => {
     if (decision.inside.some(isMet)) return parts.push(`${columns[name].label}: met by some designs`);
-    parts.push(`${columns[name].label}: the nearest is ${told(name, front.value[name][least(decision.inside, better)])}`);
+    parts.push(`${columns[name].label}: the closest is ${told(name, front.value[name][least(decision.inside, better)])}`);
   };
   if (state.floor !== null) misses("accuracy", (row) => front.value.accuracy[row] >= state.floor, (row) => -front.value.accuracy[row]);
   if (state.cap !== null) misses("power_w", (row) => front.value.power_w[row] <= state.cap, (row) => front.value.power_w[row]);
@@ -75,25 +75,25 @@ function drawCards(decision) {
   const areWinnersThinned = payload.sweep.rows.length < payload.sweep.total;
   const isLimited = isThinned && (state.floor !== null || state.cap !== null);
   if (hasCost) {
-    const place = decision.winner === null ? "Every design lies outside the model's domain." : `J = ${plain(decision.cost[decision.winner])}.${caveat(areWinnersThinned)}`;
+    const place = decision.winner === null ? "Every design is outside the model's domain." : `J = ${plain(decision.cost[decision.winner])}.${caveat(areWinnersThinned)}`;
     cards.push(card("winner", "Least J", decision.winner, place));
   }
   const never = hasCost && decision.knee !== null && !areWinnersThinned && !payload.sweep.rows.includes(decision.knee);
-  cards.push(card("knee", "Knee", decision.knee, decision.knee === null ? "Every design lies outside the model's domain."
-    : never ? "No alpha makes J pick it." : "Furthest from the plane through the front's extremes."));
+  cards.push(card("knee", "Knee", decision.knee, decision.knee === null ? "Every design is outside the model's domain."
+    : never ? "No alpha makes J select it." : "Largest distance from the plane through the extremes of the front."));
   const isSame = hasCost && state.minimize === "cost" && decision.best === decision.winner;
-  const none = decision.inside.length ? nearestMiss(decision) : "Every design lies outside the model's domain.";
+  const none = decision.inside.length ? nearestMiss(decision) : "Every design is outside the model's domain.";
   const goal = goalName(state.minimize);
   const isOfThese = isLimited || (state.minimize === "cost" && areWinnersThinned);
   cards.push(card("best", `${goal[0].toUpperCase()}${goal.slice(1)} within limits`, decision.best, decision.best === null ? `${none}${caveat(isLimited)}`
-    : `${isSame ? "The limits do not change what J picks." : "The limits decide, not the weights."}${caveat(isOfThese)}`));
+    : `${isSame ? "The limits do not change the selection of J." : "Selected by the limits, not by the weights."}${caveat(isOfThese)}`));
   fill(byId("cards"), cards);
 }
 
 function drawSelected() {
   const row = state.selected, box = byId("selected");
   if (row === null) {
-    fill(box, [make("p", { className: "hint", textContent: "Select a design: click a point, use the arrow keys on the plot, or choose a number in a card or the table." })]);
+    fill(box, [make("p", { className: "hint", textContent: "Select a design: click a point, press the arrow keys on the plot, or click a design number in a card or the table." })]);
     return;
   }
   const lines = payload.detail.filter((name) => name in front.words || name in front.value).map((name) => {
@@ -103,24 +103,24 @@ function drawSelected() {
   });
   const head = make("tr", {}, ["", ...(payload.has_certainty ? ["Predicted", "90 % interval"] : ["Measured", "Interval"])].map((text) => make("th", { scope: "col", textContent: text })));
   const parts = [make("h3", { textContent: `Design ${front.id[row]}` })];
-  if (!isInside(row)) parts.push(make("p", { className: "bad", textContent: "EXTRAPOLATED: outside the model's domain. Measure it before you believe it." }));
+  if (!isInside(row)) parts.push(make("p", { className: "bad", textContent: "EXTRAPOLATED: outside the model's domain. Measure this design before you use it." }));
   parts.push(make("p", { textContent: nearestText(row) }));
   parts.push(make("div", { className: "scroll", tabIndex: 0 }, [make("table", {}, [make("thead", {}, [head]), make("tbody", {}, lines)])]));
-  parts.push(make("p", { className: "hint", textContent: "Why it is here, and what each knob would change:" }));
+  parts.push(make("p", { className: "hint", textContent: "Explain this design and the effect of each knob:" }));
   parts.push(commandLine(() => explainCommand(row)));
-  parts.push(make("p", { className: "hint", textContent: "To ship it, run this where the study was run:" }));
+  parts.push(make("p", { className: "hint", textContent: "Deploy it (run in the folder of the study):" }));
   const command = commandLine(() => deployCommand(row));
   command.id = "deploy-command";
   parts.push(command);
   fill(box, parts);
 }
 
-/** Name the nearest real sample and set what was measured there beside what is predicted here. */
+/** Return a text on the nearest measured sample: its name, its distance and its measured values. */
 function nearestText(row) {
   const name = front.words.nearest_sample?.[row];
   const sample = payload.samples.find((one) => one.name === name);
   if (!sample) return "";
   const values = CARD_COLUMNS.filter((column) => Number.isFinite(sample[column])).map((column) => `${columns[column].short} ${told(column, sample[column])}`);
   const distance = plain(front.value.sample_distance[row], 2);
-  return `Nearest measured sample: ${name}, ${distance} widths of the samples' range away; measured there: ${values.join(", ")}.`;
+  return `Nearest measured sample: ${name}, at a distance of ${distance} times the range of the samples. Measured values: ${values.join(", ")}.`;
 }

@@ -1,10 +1,10 @@
-// What the page knows: columns of numbers, how they are printed, and what the reader has asked for so far.
+// Data of the page, number formatting, and the state of the controls.
 "use strict";
 
 const payload = JSON.parse(document.getElementById("live-data").textContent);
 const byId = (id) => document.getElementById(id);
 
-/** Decode base64 into a typed array; numbers travel as their bytes, so that none is rounded on the way. */
+/** Decode base64 into a typed array. Numbers are stored as bytes, so that none is rounded. */
 function decode(text, kind) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   return new kind(bytes.buffer);
@@ -46,7 +46,7 @@ const state = {
   selected: null,
 };
 
-/** Print an SI value of a column in the unit people read, with four digits. */
+/** Format an SI value of a column in its display unit, with four significant digits by default. */
 function shown(name, value, digits = 4) {
   if (value === undefined || Number.isNaN(value)) return "–";
   return plain(value / columns[name].scale, digits);
@@ -56,19 +56,19 @@ function plain(value, digits = 4) {
   return Number.isFinite(value) ? String(Number(value.toPrecision(digits))) : "–";
 }
 
-/** Print a value with its unit: "13.2 J". */
+/** Format a value with its unit: "13.2 J". */
 function told(name, value) {
   const unit = columns[name].unit;
   return unit ? `${shown(name, value)} ${unit}` : shown(name, value);
 }
 
-/** Return "lo to hi", or nothing where the interval is not known. */
+/** Return the interval as "lo to hi", or an empty text if there is none. */
 function range(name, row) {
   const low = front.low[name]?.[row];
   return low === undefined || Number.isNaN(low) ? "" : `${shown(name, low, 3)} to ${shown(name, front.high[name][row], 3)}`;
 }
 
-/** Make an element with properties and children; text never becomes HTML. */
+/** Create an element with properties and children; text is never parsed as HTML. */
 function make(tag, properties = {}, children = []) {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);
@@ -79,7 +79,7 @@ function fill(element, children) {
   element.replaceChildren(...children);
 }
 
-/** Return the colour that the page's style gives a name, which follows light and dark. */
+/** Return the value of a CSS variable, which depends on the light or dark scheme. */
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }

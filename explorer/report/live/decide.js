@@ -1,12 +1,12 @@
-// Deciding: the same rules as `explorer choose`, applied again whenever a control moves.
+// Decision rules of `explorer choose`, applied after every change of a control.
 
-/** Return the weighted cost J of every front design, equation (10), for the alpha and E_max asked for. */
+/** Return the weighted cost J, equation (10), of every front design for the current alpha and E_max. */
 function costs() {
   const { accuracy, energy_j: energy } = front.value;
   return rows.map((row) => state.alpha * (1 - accuracy[row]) + (1 - state.alpha) * (energy[row] / state.energyMax));
 }
 
-/** Tell whether a design meets the floor and the cap. */
+/** Return true for a design that meets both limits. */
 function meetsLimits(row) {
   const isAccurate = state.floor === null || front.value.accuracy[row] >= state.floor;
   return isAccurate && (state.cap === null || front.value.power_w[row] <= state.cap);
@@ -18,12 +18,12 @@ function least(candidates, score) {
   return candidates.reduce((best, row) => (best === null || score(row) < score(best) ? row : best), null);
 }
 
-/** Say how a column is turned so that less is better. */
+/** Return the factor (1 or -1) that makes less better. */
 function sign(name) {
   return columns[name].direction === "maximize" ? -1 : 1;
 }
 
-/** Apply the three rules and rank by J: what every part of the page then shows. */
+/** Apply the three decision rules and rank the designs by J. */
 function decide() {
   const inside = rows.filter(isInside);
   const within = inside.filter(meetsLimits);
@@ -41,7 +41,7 @@ function decide() {
   };
 }
 
-/** Return from which alpha on each corner of the hull wins, for the E_max asked for. */
+/** Return the alpha from which each design of the hull has the least J, for the current E_max. */
 function sweepBegins() {
   return payload.sweep.prices.map((price) => 1 / (1 + price * state.energyMax));
 }
@@ -57,7 +57,7 @@ function limitFlags() {
 
 const alphaFlags = () => `--alpha ${state.alpha} --energy-max ${state.energyMax}J`;
 
-/** Return the command that makes the same choice as a mark of the page. */
+/** Return the command that selects the same design as a mark of the page. */
 function choiceCommand(mark) {
   const base = `explorer choose ${quoted(payload.place)}`;
   if (mark === "winner") return `${base} ${alphaFlags()}`;
@@ -65,10 +65,10 @@ function choiceCommand(mark) {
   return `${base} ${state.minimize === "cost" ? alphaFlags() : `--minimize ${state.minimize}`}${limitFlags()}`;
 }
 
-/** Return the command that tells why a design is where it is. */
+/** Return the command that explains a design. */
 const explainCommand = (row) => `explorer explain ${quoted(payload.place)} --design ${front.id[row]}`;
 
-/** Return the command that ships a design. */
+/** Return the command that deploys a design. */
 function deployCommand(row) {
   const id = front.id[row];
   const risk = isInside(row) ? "" : " --allow-extrapolation";

@@ -1,7 +1,7 @@
-// The page's one loop: a control changes the state, the state is decided anew, every part that depends on it is drawn.
+// Update loop: a control changes the state, the decision rules run, and every part that depends on the change is redrawn.
 
 let decided = null;
-let look = 0; // counts changes of width and of light and dark
+let look = 0; // counts changes of the window width and of the colour scheme
 
 const decisionKey = () => [state.alpha, state.energyMax, state.floor, state.cap, state.minimize].join(" ");
 const scatterKey = () => {
@@ -9,7 +9,7 @@ const scatterKey = () => {
   return [...axes, ...(state.z ? [decisionKey(), state.selected] : [])].join(" ");
 };
 
-/** The parts: where each stands, what it is drawn from, and how. */
+/** Parts of the page: id of the element, key of the state it depends on, and draw function. */
 const PARTS = [
   { place: "cards", key: decisionKey, draw: ({ decision }) => drawCards(decision) },
   { place: "scatter-box", key: () => `${scatterKey()} ${brushKey()}`, draw: ({ decision, visible }) => drawScatter(decision, visible) },
@@ -28,11 +28,11 @@ function drawPart(part) {
   part.drawnFor = part.wanted;
   const focused = document.activeElement?.dataset.focus;
   part.draw(decided);
-  // A part is drawn anew; whoever works by keyboard stays where they were.
+  // Redrawing replaces elements: restore the keyboard focus.
   if (focused && !document.activeElement?.dataset.focus) document.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }
 
-/** Tell whether a part can wait until the reader pauses: it is out of sight, or it is the scatter while a range is drawn. */
+/** Return true for a part that can be redrawn later: it is off-screen, or it is the scatter plot while a range is dragged. */
 function canWait(part) {
   if (part.drawnFor === undefined || part.place === "marks") return false;
   const isOnlyFiltered = part.place === "scatter-box" && part.drawnFor.startsWith(`${scatterKey()} `);
@@ -42,14 +42,14 @@ function canWait(part) {
 let pause = 0;
 function draw() {
   decided = { decision: decide(), visible: brushed() };
-  // What is decided belongs to the state of this moment: what is drawn later is drawn for it, though the state moves on.
+  // Parts redrawn later use the decision of this state, even if the state has changed since.
   for (const part of PARTS) part.wanted = part.key();
   PARTS.filter((part) => !canWait(part)).forEach(drawPart);
   clearTimeout(pause);
   pause = setTimeout(drawWaiting, 80);
 }
 
-/** Draw what has waited, a part at a time. */
+/** Draw the postponed parts, one at a time. */
 function drawWaiting() {
   const part = PARTS.find((one) => one.drawnFor !== one.wanted);
   if (!part) return;
@@ -58,7 +58,7 @@ function drawWaiting() {
 }
 
 let isWaiting = false;
-/** Draw once for all changes of one moment: a slider sends many. */
+/** Draw once per animation frame: a slider sends many events. */
 function render() {
   if (isWaiting) return;
   isWaiting = true;
@@ -78,7 +78,7 @@ function options(element, choices, chosen) {
   fill(element, choices.map(([value, text]) => make("option", { value, textContent: text, selected: value === chosen })));
 }
 
-/** Read a number from a field; an empty or meaningless one is none, and is marked where it has a meaning to miss. */
+/** Read a number from a field: null if empty, undefined (and marked as invalid) if out of bounds. */
 function numberIn(field, { above = -Infinity, upTo = Infinity } = {}) {
   const value = field.value.trim() === "" ? null : Number(field.value);
   const isBad = value !== null && !(value > above && value <= upTo);
@@ -87,8 +87,8 @@ function numberIn(field, { above = -Infinity, upTo = Infinity } = {}) {
 }
 
 /**
- * Follow a number field while it is typed in. "1.5" is typed as "1" first, which may have a meaning of its own: as soon as
- * what stands there has none, the page goes back to what it showed before, and says so.
+ * Update the state while a number is typed. "1.5" begins as "1", which may be valid. As soon as the text is invalid, the
+ * page returns to the value before the edit and displays a note.
  */
 function onNumber(id, bounds, key, { none, after = () => {} }) {
   const field = byId(id), note = byId("number-note");
@@ -98,13 +98,13 @@ function onNumber(id, bounds, key, { none, after = () => {} }) {
     const value = numberIn(field, bounds);
     state[key] = value === undefined ? before : value ?? none;
     note.hidden = value !== undefined;
-    note.textContent = note.hidden ? "" : `${field.value} is not ${bounds.words}: the page goes on with ${before ?? "none"}.`;
+    note.textContent = note.hidden ? "" : `${field.value} is not ${bounds.words}. The page keeps the previous value: ${before ?? "none"}.`;
     after();
     render();
   });
 }
 
-/** Take the scale that suits a newly chosen axis; the reader may change it. */
+/** Set the default scale of a newly chosen axis; the checkbox overrides it. */
 function chooseScale(axis) {
   const name = axis === "x" ? "isLogX" : "isLogY";
   state[name] = spansDecades(state[axis]);
@@ -133,7 +133,7 @@ function bindControls() {
       if (isTooDeep) event.target.value = "";
       state[key] = event.target.value;
       if (key === "x" || key === "y") chooseScale(key);
-      if (key === "z") Plotly.purge("scatter"); // flat and deep plots do not turn into each other
+      if (key === "z") Plotly.purge("scatter"); // plotly cannot convert a 2-D plot to 3-D or back
       render();
     });
   }
@@ -153,7 +153,7 @@ function bindControls() {
   byId("floor-label").hidden = !("accuracy" in front.value);
   byId("cap-label").hidden = !("power_w" in front.value);
   byId("alpha-section").hidden = !hasCost;
-  byId("parallel-section").hidden = parallelAxes.length < 2; // one design, or designs that differ in nothing else
+  byId("parallel-section").hidden = parallelAxes.length < 2; // one design, or at most one column that varies
 }
 
 function bindKeys() {

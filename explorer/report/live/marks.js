@@ -1,7 +1,7 @@
-// The marks on the flat plot: what the rules pick and what is selected, drawn over plotly's points. Plotly would draw
-// thousands of points anew for each move of a slider; these are a handful.
+// Marks on the 2-D plot: the results of the decision rules and the selected design, drawn as an overlay, because plotly
+// would redraw thousands of points for each move of a slider.
 
-/** Return the corners of a star or polygon around nought, as an SVG path. */
+/** Return a star or polygon centred at the origin as an SVG path. */
 function corners(n, outer, inner = outer) {
   const places = Array.from({ length: inner === outer ? n : 2 * n }, (_, i, turn = (2 * Math.PI * i) / (inner === outer ? n : 2 * n)) => {
     const radius = i % 2 ? inner : outer;
@@ -12,7 +12,7 @@ function corners(n, outer, inner = outer) {
 
 const GLYPHS = { winner: corners(5, 11, 4.4), knee: corners(4, 9), best: corners(6, 12) };
 
-/** Return a mark's shape: on the plot, and beside the words that say what it is. */
+/** Return the shape of a mark, for the plot and for its card. */
 const glyph = (mark, attributes = {}) => svgElement("path", { d: GLYPHS[mark], class: `glyph ${mark}`, ...attributes });
 
 function glyphIcon(mark) {
@@ -21,14 +21,14 @@ function glyphIcon(mark) {
   return icon;
 }
 
-/** Draw the marks where plotly has put their points, as long as they are within its axes. */
+/** Draw the marks at the positions of their points in plotly's axes, clipped to the plot area. */
 function drawMarks(decision) {
   const { xaxis, yaxis } = byId("scatter")._fullLayout ?? {};
   if (state.z || !xaxis?._length || !yaxis?._length) return fill(byId("marks"), []);
   const at = (axis, name, value) => axis.d2p(value / columns[name].scale);
   const place = (row) => [at(xaxis, state.x, front.value[state.x][row]), at(yaxis, state.y, front.value[state.y][row])];
   const moved = (row) => ({ transform: `translate(${place(row).join(" ")})` });
-  // An inner svg cuts off what lies outside of it.
+  // A nested svg clips its content.
   const area = svgElement("svg", { x: xaxis._offset, y: yaxis._offset, width: xaxis._length, height: yaxis._length });
   if (state.bars === "marked") area.append(...markedRows(decision).flatMap((row) => intervalLines(row, place(row), at, xaxis, yaxis)));
   for (const mark of Object.keys(MARKS)) {
@@ -38,7 +38,7 @@ function drawMarks(decision) {
   fill(byId("marks"), [area]);
 }
 
-/** Draw the intervals of one design, where they are known. */
+/** Return the interval lines of one design; only finite ones. */
 function intervalLines(row, [x, y], at, xaxis, yaxis) {
   const ends = (axis, name) => [front.low[name]?.[row], front.high[name]?.[row]].map((value) => (Number.isFinite(value) ? at(axis, name, value) : NaN));
   const [[left, right], [low, high]] = [ends(xaxis, state.x), ends(yaxis, state.y)];

@@ -1,4 +1,4 @@
-// Parallel coordinates: a line for each front design over its knobs and objectives; a range on an axis is a filter.
+// Parallel coordinates of the front designs; a range on an axis is a filter.
 
 const PARALLEL = { height: 300, top: 46, bottom: 26, side: 48, gap: 92 };
 const brushKey = () => JSON.stringify(state.brushes);
@@ -12,7 +12,7 @@ const parallelAxes = payload.parallel.map((name) => {
   return { name, words, values, low, high: high > low ? high : low + Math.max(Math.abs(low), 1) * 1e-9 };
 });
 
-/** Return the front designs that lie within every brushed range. */
+/** Return the rows of the front designs inside every selected range. */
 function brushed() {
   const active = parallelAxes.filter((axis) => state.brushes[axis.name]);
   return rows.filter((row) => active.every(({ name, values }) => values[row] >= state.brushes[name][0] && values[row] <= state.brushes[name][1]));
@@ -44,7 +44,7 @@ function axisText(axis, value) {
   return axis.words ? axis.words[Math.round(value)] : shown(axis.name, value, 3);
 }
 
-const unmarked = document.createElement("canvas"); // the lines without any mark: thousands are drawn once, not at every move
+const unmarked = document.createElement("canvas"); // lines without marks, cached: thousands are drawn once, not for every move of a slider
 let unmarkedFor = "";
 
 function strokeRow(pen, row) {
@@ -53,7 +53,7 @@ function strokeRow(pen, row) {
   pen.stroke();
 }
 
-/** Draw the lines: pale where a filter leaves a design out. */
+/** Draw all lines; filtered-out designs are pale. */
 function drawUnmarked(visible) {
   const pen = unmarked.getContext("2d"), ratio = window.devicePixelRatio || 1;
   pen.scale(ratio, ratio);
@@ -67,7 +67,7 @@ function drawUnmarked(visible) {
   }
 }
 
-/** Draw the lines, and on top those that are marked. */
+/** Draw all lines, with the marked ones on top. */
 function drawLines(decision, visible) {
   const canvas = byId("parallel-lines"), ratio = window.devicePixelRatio || 1;
   const width = 2 * PARALLEL.side + (parallelAxes.length - 1) * parallelGap();
@@ -95,7 +95,7 @@ function drawLines(decision, visible) {
   }
 }
 
-/** Make one end of a brush: a slider for the mouse, the finger and the keyboard. */
+/** Create one end of a range: an ARIA slider for the keyboard. */
 function makeHandle(axis, end) {
   const handle = svgElement("rect", { width: 26, height: 14, rx: 4, class: "handle", tabindex: 0, role: "slider",
     "aria-label": `${columns[axis.name].title}, ${end === 0 ? "least" : "most"}`, "data-axis": axis.name, "data-end": end });
@@ -107,7 +107,7 @@ function makeHandle(axis, end) {
     else if (event.key in moves) {
       const moved = ends.slice();
       moved[end] += moves[event.key];
-      // One end pushes no further than the other.
+      // One end stops at the other.
       moved[end] = end === 0 ? Math.min(moved[0], ends[1]) : Math.max(moved[1], ends[0]);
       setBrush(axis, ...moved);
     } else return;
@@ -133,7 +133,7 @@ function makeAxis(axis, index) {
   return { axis, index, group, title, unit, band, rail, target, handles, ends };
 }
 
-/** Let a pointer draw a range on an axis, or pull one of its ends. */
+/** Let the pointer select a range on an axis or move one of its ends. */
 function drag(target, axis) {
   let grabbed = null;
   const at = (event) => axisValue(axis, event.clientY - byId("parallel-axes").getBoundingClientRect().top);
@@ -178,6 +178,6 @@ function drawParallel(decision, visible) {
   drawLines(decision, visible);
   const n = Object.keys(state.brushes).length;
   const [kept, all] = [visible.length, front.n].map((count) => count.toLocaleString("en"));
-  byId("brush-count").textContent = n ? `${kept} of ${all} designs lie within ${n === 1 ? "the range" : `${n} ranges`}.` : front.n === 1 ? "The only design is shown." : `All ${all} designs ${front.n < payload.front.total ? "that this page carries " : ""}are shown.`;
+  byId("brush-count").textContent = n ? `${kept} of ${all} designs are within ${n === 1 ? "the range" : `${n} ranges`}.` : front.n === 1 ? "1 design, no filter." : `All ${all} designs${front.n < payload.front.total ? " on this page" : ""}, no filter.`;
   byId("brush-clear").disabled = !n;
 }

@@ -1,7 +1,7 @@
-// The Pareto scatter: any two columns (or three) against each other, with what is certain told apart. On the flat plot
-// marks are drawn over it (marks.js): points are redrawn only when the axes or the ranges change.
+// Pareto plot: any two (or three) columns, with front probability by marker. Marks of the 2-D plot are an overlay
+// (marks.js), so points are redrawn only after a change of the axes or the ranges.
 
-const MOST_DRAWN = 1500, MOST_FILTERED = 400, CROWD = 300; // a browser draws so many points in a blink
+const MOST_DRAWN = 1500, MOST_FILTERED = 400, CROWD = 300; // limits for a fast redraw
 const MARKS = {
   winner: { name: "least J", colour: "--winner" },
   knee: { name: "knee", colour: "--knee" },
@@ -12,7 +12,7 @@ const hasDepth = () => {
   return Boolean(canvas.getContext("webgl2") || canvas.getContext("webgl"));
 };
 
-/** Return a column in the unit people read, for some rows. */
+/** Return a column in its display unit, for some rows. */
 function coordinates(table, name, which) {
   const values = table.value[name];
   return which.map((row) => values[row] / columns[name].scale);
@@ -36,7 +36,7 @@ function errorBar(name, which) {
   };
 }
 
-/** Draw the intervals of all designs that are drawn; those of marked ones come with the marks. */
+/** Return the interval bars of all visible designs. Those of marked designs are drawn with the marks. */
 function barTraces(which) {
   if (state.bars !== "all" || state.z || !payload.intervals) return [];
   return [
@@ -52,7 +52,7 @@ function barTraces(which) {
   ];
 }
 
-/** Return at most so many of some rows, evenly, and those that are marked now. */
+/** Return at most `most` of some rows, evenly spaced, and the marked ones. */
 function thinned(which, most, decision) {
   if (which.length <= most) return which;
   const step = (which.length - 1) / (most - 1);
@@ -64,10 +64,10 @@ function markedRows(decision) {
   return [...new Set([decision.winner, decision.knee, decision.best, state.selected])].filter((row) => row !== null);
 }
 
-/** Say how many there are, and how many of them are drawn. */
-const countText = (total, n_drawn) => (n_drawn < total ? `${total.toLocaleString("en")}, ${n_drawn.toLocaleString("en")} drawn` : total.toLocaleString("en"));
+/** Return the text of a count: total, and the number of visible points if thinned. */
+const countText = (total, n_drawn) => (n_drawn < total ? `${total.toLocaleString("en")}, ${n_drawn.toLocaleString("en")} shown` : total.toLocaleString("en"));
 
-/** Draw what is not on the front, thinned as the legend says. */
+/** Return the traces of the designs behind the front; the legend has the full counts. */
 function behindTraces() {
   const groups = [
     [false, "dominated", "#999999", 0.35],
@@ -104,7 +104,7 @@ function hoverText(row) {
 function frontTraces(visible, isDrawn, decision) {
   const isVisible = new Set(visible);
   const traces = [];
-  const [size, width] = isDrawn.size > CROWD ? [6, 0.7] : [8, 1.5]; // outlines of a crowd would run into a black band
+  const [size, width] = isDrawn.size > CROWD ? [6, 0.7] : [8, 1.5]; // thick outlines of many points would merge into a black band
   const hidden = rows.filter((row) => !isVisible.has(row));
   if (hidden.length) {
     traces.push({ ...placed(front, thinned(hidden, MOST_FILTERED, decision)), mode: "markers", name: `front, filtered out (${hidden.length.toLocaleString("en")})`, hoverinfo: "skip",
@@ -116,7 +116,7 @@ function frontTraces(visible, isDrawn, decision) {
       const which = own.filter((row) => isDrawn.has(row));
       if (!which.length) continue;
       const symbol = isSure ? style.symbol : `${style.symbol}-open`;
-      const word = payload.has_certainty ? (isSure ? "front for sure" : "front, possibly") : "front";
+      const word = payload.has_certainty ? (isSure ? "front, p ≥ 95 %" : "front, p < 95 %") : "front";
       traces.push({ ...placed(front, which), mode: "markers", name: `${word}, ${escaped(family)} (${countText(own.length, which.length)})`, customdata: which,
                     marker: { color: style.colour, symbol: state.z ? `${style.symbol3d}${isSure ? "" : "-open"}` : symbol, size: state.z ? 5 : size, line: { width: isSure ? width : Math.max(width, 1) } },
                     text: which.map(hoverText), hovertemplate: "%{text}<extra></extra>" });
@@ -137,10 +137,10 @@ function sampleTraces() {
   });
 }
 
-// Plotly reads a few tags in texts; a sample's name is a user's and must not be one of them.
+// Plotly interprets some HTML tags in texts; names of samples come from users and are escaped.
 const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 
-/** Draw the marks as points of the deep plot. */
+/** Return the marks as points of the 3-D plot. */
 function markTraces(decision) {
   if (!state.z) return [];
   const traces = Object.entries(MARKS).flatMap(([mark, { name, colour: colourName }]) => {
@@ -163,7 +163,7 @@ function axisTitle(name) {
   return direction ? `${columns[name].title}, ${direction === "minimize" ? "less" : "more"} is better` : columns[name].title;
 }
 
-/** Tell whether a column's front spans more than a linear axis can show. */
+/** Return true for a positive column with a range of more than a factor of 50, which needs a logarithmic axis. */
 function spansDecades(name) {
   const values = front.value[name];
   const [low, high] = values.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
@@ -176,7 +176,7 @@ function drawScatter(decision, visible) {
                   ...markTraces(decision)];
   const layout = structuredClone(payload.layout);
   layout.hovermode = "closest";
-  layout.uirevision = `${state.x} ${state.y} ${state.z} ${state.isLogX} ${state.isLogY}`; // a reader's zoom stays until the axes change
+  layout.uirevision = `${state.x} ${state.y} ${state.z} ${state.isLogX} ${state.isLogY}`; // keeps the zoom until the axes change
   if (state.z) {
     const axis = (name) => ({ title: { text: columns[name].title, font: { color: colour("--fg") } }, gridcolor: "#808080", tickfont: { color: colour("--fg") } });
     layout.scene = { xaxis: axis(state.x), yaxis: axis(state.y), zaxis: axis(state.z), aspectmode: "cube", camera: { eye: { x: 1.6, y: 1.6, z: 0.9 } } };
@@ -195,7 +195,7 @@ function drawScatter(decision, visible) {
   for (const event of ["plotly_afterplot", "plotly_relayouting"]) byId("scatter").on(event, () => drawMarks(decided.decision));
 }
 
-/** Move the selection along the horizontal axis, among the designs that are shown. */
+/** Move the selection along the x axis, among the visible designs. */
 function step(by) {
   const order = [...decided.visible].sort((a, b) => front.value[state.x][a] - front.value[state.x][b] || a - b);
   const place = order.indexOf(state.selected);

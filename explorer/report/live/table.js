@@ -1,4 +1,4 @@
-// The table of front designs: sortable by every column, filtered by the ranges drawn on the parallel axes.
+// Table of the front designs: sortable by every column, filtered by the ranges of the parallel coordinates.
 
 const tableColumns = payload.table;
 
@@ -24,7 +24,7 @@ function cell(name, row, decision) {
   return make("td", { className: "number" }, [shown(name, value), ...(span ? [make("small", { textContent: span })] : [])]);
 }
 
-const tableTitle = (name) => ({ design_id: "Design", rank: "Rank by J now", cost: "J now" })[name] ?? `${columns[name].short} ${columns[name].unit}`.trim();
+const tableTitle = (name) => ({ design_id: "Design", rank: "Rank by J", cost: "J" })[name] ?? `${columns[name].short} ${columns[name].unit}`.trim();
 
 function sortBy(name) {
   state.sort = { by: name, isDown: state.sort.by === name ? !state.sort.isDown : false };
@@ -62,7 +62,7 @@ function drawTable(decision, visible) {
   });
   fill(byId("front-body"), body);
   const left = sorted.length - body.length;
-  byId("front-count").textContent = `${sorted.length.toLocaleString("en")} of ${payload.front.total.toLocaleString("en")} front ${payload.front.total === 1 ? "design" : "designs"}` + (left > 0 ? `, the first ${body.length} shown.` : ".");
+  byId("front-count").textContent = `${sorted.length.toLocaleString("en")} of ${payload.front.total.toLocaleString("en")} front ${payload.front.total === 1 ? "design" : "designs"}` + (left > 0 ? `, first ${body.length} shown.` : ".");
   byId("front-more").hidden = left <= 0;
   byId("front-more").textContent = `Show ${Math.min(left, 100)} more`;
 }

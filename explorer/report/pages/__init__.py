@@ -1,1 +1,1 @@
-"""Pages."""
+"""Self-contained HTML pages: results, comparison, paper."""

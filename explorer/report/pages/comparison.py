@@ -1,4 +1,4 @@
-"""The comparison page: the fronts in one plot, their hypervolumes, who covers whom, and what changed."""
+"""Comparison page: the fronts in one plot, their hypervolumes, pairwise coverage, and differences between studies."""
 
 import math
 from pathlib import Path
@@ -11,7 +11,7 @@ from explorer.report.plots.comparison import plot_comparison
 
 
 def write_comparison(comparison: Comparison, path: Path) -> None:
-    """Write the comparison page in one step.
+    """Write the comparison page atomically.
 
     Raises:
         WrongUsage: the folder cannot be written.
@@ -27,14 +27,14 @@ def comparison_page(comparison: Comparison) -> str:
     blocks.append(
         Plot(
             plot_comparison(comparison),
-            "Each front is taken anew in these objectives, from all feasible designs of its study. Values are the "
-            "predicted ones: where fronts lie closer than a design's interval, which one is ahead is not known. Hover "
-            "for a whole configuration; click the legend to hide a front or to show the reference point.",
+            "Each front is recomputed in these objectives from all feasible designs of its study. Values are "
+            "predictions: fronts that are closer than a design's interval cannot be ranked. Hover over a design for "
+            "its knobs. Click the legend to hide a front or to show the reference point.",
         )
     )
-    blocks += [Heading("How far each front reaches"), _sizes(comparison)]
-    blocks += [Heading("Who covers whom"), _coverage(comparison, labels)]
-    blocks += [Heading("What changed"), _changes(comparison, labels)]
+    blocks += [Heading("Hypervolume"), _sizes(comparison)]
+    blocks += [Heading("Coverage"), _coverage(comparison, labels)]
+    blocks += [Heading("Differences between the studies"), _changes(comparison, labels)]
     return render_page(title=", ".join(labels), lead=f"The fronts of {wanted}.", blocks=blocks)
 
 
@@ -45,12 +45,12 @@ def _sizes(comparison: Comparison) -> Grid:
     )
     headers = [
         "Study",
-        "Designs tried",
-        "Front",
+        "Evaluated designs",
+        "Front designs",
         "On the union's front",
         "Hypervolume",
-        "Of the union's",
-        "Of its exact",
+        "% of the union's",
+        "% of its exact front's",
     ]
     rows = [
         [
@@ -67,9 +67,9 @@ def _sizes(comparison: Comparison) -> Grid:
     return Grid(
         headers,
         rows,
-        f"Up to the reference point {point} ({comparison.reference_origin}). The union's front has "
-        f"{comparison.union_size} points and hypervolume {comparison.union_hypervolume:.5g}. The last column is what "
-        "each search found of its own exact front, by its own objectives and reference point.",
+        f"Hypervolume up to the reference point {point} ({comparison.reference_origin}). The front of the union has "
+        f"{comparison.union_size} designs and hypervolume {comparison.union_hypervolume:.5g}. The last column is the "
+        "share of its own exact front that each search reached, in its own objectives and reference point.",
     )
 
 
@@ -81,20 +81,20 @@ def _coverage(comparison: Comparison, labels: list[str]) -> Grid:
     return Grid(
         ["Front", *[f"% covered of {label}" for label in labels]],
         rows,
-        "The share of the other front's designs that a design of the row's front dominates or equals (C metric of "
-        "Zitzler and Thiele, 1999). It counts designs and does not say by how much.",
+        "Share of the other front's designs that a design of the row's front dominates or equals (C metric of "
+        "Zitzler and Thiele, 1999). It counts designs and ignores by how much they are dominated.",
     )
 
 
 def _changes(comparison: Comparison, labels: list[str]) -> Block:
     if not comparison.changes:
-        return Paragraph("Nothing: the declarations, models, seeds and versions are the same.")
+        return Paragraph("None: the declarations, models, seeds and versions are the same.")
     rows: list[list[str | Tag]] = [[change.what, *change.values] for change in comparison.changes]
-    return Grid(["What", *labels], rows, "What the studies declare or were made with, where they differ.")
+    return Grid(["Item", *labels], rows, "Declarations, models, seeds and versions that differ.")
 
 
 def share_text(share: float) -> str:
-    """Print a share in percent; '-' where it is not defined.
+    """Return a share as percent text; '-' if it is not defined.
 
     >>> share_text(0.5), share_text(math.nan)
     ('50.0', '-')

@@ -1,4 +1,4 @@
-"""One self-contained HTML page from headings, paragraphs, tables and plots: no network, light or dark, any width."""
+"""Self-contained HTML page from headings, paragraphs, tables and plots: no network, light or dark, any width."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ Tone = Literal["good", "bad", "warn", "neutral"]
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A heading; level 2 opens a section, 3 a part of it."""
+    """Heading; level 2 for a section, 3 for a subsection."""
 
     text: str
     level: Literal[2, 3] = 2
@@ -19,14 +19,14 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """A paragraph of plain text."""
+    """Paragraph of plain text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A short word in a table cell that is also coloured; the word alone says it all."""
+    """Coloured short word in a table cell; the colour carries no information beyond the word."""
 
     text: str
     tone: Tone = "neutral"
@@ -34,7 +34,7 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table of text; columns of numbers are aligned to the right, wide tables scroll in their own box."""
+    """Table of text; columns of numbers are right-aligned, wide tables scroll in their own box."""
 
     headers: Sequence[str]
     rows: Sequence[Sequence[str | Tag]]
@@ -43,7 +43,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A plotly figure with a caption that says what it shows."""
+    """Plotly figure with a caption."""
 
     figure: Any
     caption: str = ""
@@ -51,9 +51,9 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A part of the page that answers its reader: our own markup, style and script, and data that the script reads.
+    """Interactive part of a page: markup, style, script, and the data that the script reads.
 
-    Markup, style and script come from files of this package, never from a user; everything of a user's is in `data`.
+    Markup, style and script are files of this package and are not escaped; all text of a user is in `data`.
     """
 
     markup: str
@@ -64,7 +64,7 @@ class App:
 
 Block = Heading | Paragraph | Grid | Plot | App
 
-# A page may run its own scripts and nothing may come from or go to a network.
+# Content Security Policy: inline scripts and styles only, no network access.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:"
 
 _STYLE = """
@@ -90,7 +90,7 @@ th, td { padding: 0.35rem 0.6rem; text-align: left; vertical-align: top; border-
 thead th { background: var(--head); white-space: nowrap; }
 tbody tr:last-child td { border-bottom: 0; }
 td.wide { min-width: 15rem; }
-/* On a phone a table of sentences reads as a list: each row a block, each cell under its header's name. */
+/* On a phone a table of sentences becomes a list: each row a block, each cell prefixed with its header. */
 @media (max-width: 40rem) {
   .text thead { display: none; }
   .text tr { display: block; padding: 0.4rem 0; border-bottom: 1px solid var(--line); }
@@ -101,7 +101,7 @@ td.wide { min-width: 15rem; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .tag { font-weight: 600; white-space: nowrap; }
 .good { color: var(--good); } .bad { color: var(--bad); } .warn { color: var(--warn); } .neutral { color: var(--soft); }
-/* Plotly writes its colours into the drawing; these follow the reader's choice of light or dark instead. */
+/* Plotly sets fixed text colours; these rules follow the light or dark scheme of the browser instead. */
 .plot :is([class$="tick"], .cbtitle, .cbaxis, .slider-group, .legend, .annotation, .infolayer .g-gtitle) text,
 .plot :is([class$="title"], .legendtext, .legendtitletext, .annotation-text, .slider-label,
   .slider-current-value, .cbtitle text) { fill: var(--fg) !important; }
@@ -109,15 +109,15 @@ td.wide { min-width: 15rem; }
 
 
 def render_page(*, title: str, lead: str, blocks: Sequence[Block]) -> str:
-    """Return a whole HTML file that shows the blocks in order, with plotly.js inside it (once, about 4 MB).
+    """Return an HTML file with the blocks in order and, if there are plots, plotly.js embedded once (about 4 MB).
 
     Args:
         title: heading and window title.
-        lead: one or two sentences on what the page says.
-        blocks: `Heading`, `Paragraph`, `Grid`, `Plot` and `App` values; every text is escaped, never taken as HTML.
+        lead: summary in one or two sentences.
+        blocks: `Heading`, `Paragraph`, `Grid`, `Plot` and `App` values; all text is escaped.
 
     Returns:
-        The text of the file. It depends on the arguments only, so equal results make equal files.
+        Text of the file. It depends on the arguments only: equal results give equal files.
     """
     body = "\n".join(_block(block, number) for number, block in enumerate(blocks))
     has_plots = any(isinstance(block, (Plot, App)) for block in blocks)
@@ -153,23 +153,23 @@ def _block(block: Block, number: int) -> str:
 
 
 def _app(block: App) -> str:
-    # No "<" is left in the data, so that nothing in it can end the element; to JSON the two spellings are the same.
+    # JSON treats "\u003c" and "<" alike; without "<" no text in the data can close the script element.
     data = json.dumps(block.data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return (
-        '<noscript><p class="bad">This part of the page needs JavaScript; front.csv holds the same numbers.</p>'
+        '<noscript><p class="bad">This part of the page needs JavaScript. The file front.csv has the same numbers.</p>'
         f'</noscript>\n{block.markup}\n<script type="application/json" id="live-data">{data}</script>\n'
         f"<script>\n(() => {{\n{block.script}\n}})();\n</script>"
     )
 
 
 def _plot(block: Plot, number: int) -> str:
-    # The number makes the same page the same text; plotly itself would draw a random id.
-    # No mode bar: on a phone it would lie over the legend; dragging still zooms, a double click resets.
+    # A numbered id keeps the page reproducible; plotly's default id is random.
+    # No mode bar: on a phone it would cover the legend. Dragging still zooms, a double click resets.
     config = {"responsive": True, "displayModeBar": False}
-    drawing = block.figure.to_html(
+    markup = block.figure.to_html(
         full_html=False, include_plotlyjs=False, div_id=f"plot-{number}", config=config, default_height="auto"
     )
-    return f'<figure>\n<div class="plot">{drawing}</div>\n{_caption(block.caption)}</figure>'
+    return f'<figure>\n<div class="plot">{markup}</div>\n{_caption(block.caption)}</figure>'
 
 
 def _grid(block: Grid) -> str:
@@ -183,7 +183,7 @@ def _grid(block: Grid) -> str:
     has_sentences = any(_is_long(cell) for row in block.rows for cell in row)
     kind = ' class="text"' if has_sentences else ""
     table = f"<table{kind}>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
-    # The box scrolls instead of the page; tabindex lets the keyboard scroll it too.
+    # The box scrolls instead of the page; tabindex makes it scrollable by keyboard.
     return f'<figure>\n{_caption(block.caption)}<div class="scroll" tabindex="0">{table}</div>\n</figure>'
 
 
@@ -200,7 +200,7 @@ def _cell(cell: str | Tag, header: str, number: bool) -> str:
 
 
 def _is_long(cell: str | Tag) -> bool:
-    """Tell whether a cell is a sentence, which needs width to be read, rather than a name or a number."""
+    """Return True for a cell with a sentence (more than 40 characters), which needs a minimum width."""
     return isinstance(cell, str) and len(cell) > 40
 
 
@@ -209,7 +209,7 @@ def _class(number: bool) -> str:
 
 
 def _is_number(cell: str | Tag) -> bool:
-    """Tell whether a cell is a number, alone or with its interval: '75.5 (66.7 to 87.5)'."""
+    """Return True for a number, with or without its interval ('75.5 (66.7 to 87.5)'), and for an empty cell."""
     try:
         float(cell.partition(" (")[0] if isinstance(cell, str) else "x")
     except ValueError:

@@ -15,7 +15,7 @@ _TONES: Mapping[Verdict, Tone] = {
 
 
 def paper_figures(table: Table) -> dict[str, Any]:
-    """Draw every figure of the paper from a table; plotly figures by file name."""
+    """Return all figures of the paper, drawn from a table; plotly figures by file name."""
     return {figure.key: figure.draw(table) for figure in FIGURES}
 
 
@@ -25,15 +25,15 @@ def paper_page(
     claims: Sequence[Claim],
     tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[str]]]],
 ) -> str:
-    """Return the page as one HTML file.
+    """Return the page as the text of one HTML file.
 
     Args:
-        figures: as `paper_figures` gives them.
-        claims: as `audit` gives them, for the same table.
-        tables: headers and printed rows by title.
+        figures: from `paper_figures`.
+        claims: from `audit`, for the same table.
+        tables: headers and formatted rows by title.
     """
-    meaning = "Conditional: true under the assumption named only. Uncheckable: the tables do not say."
-    blocks: list[Block] = [Heading("What the audit found"), Paragraph(f"{summary(claims)} {meaning}")]
+    meaning = "Conditional: true only under the assumption given. Uncheckable: the tables lack the numbers."
+    blocks: list[Block] = [Heading("Audit results"), Paragraph(f"{summary(claims)} {meaning}")]
     blocks.append(
         Grid(
             headers=("verdict", "where", "statement", "recomputed"),
@@ -43,14 +43,14 @@ def paper_page(
             ],
         )
     )
-    blocks.append(Heading("The figures"))
+    blocks.append(Heading("Figures"))
     for figure in FIGURES:
         blocks += [Heading(figure.title, level=3), Plot(figures[figure.key], caption=figure.caption)]
-    blocks.append(Heading("The tables"))
+    blocks.append(Heading("Tables"))
     blocks += [Grid(headers, rows, caption=title) for title, (headers, rows) in tables.items()]
     lead = (
-        f"Source: {SOURCE}. Every figure is drawn, and every verdict computed, from these two tables; "
-        "statements are in our own words."
+        f"Source: {SOURCE}. All figures and verdicts are computed from the two tables below. "
+        "The statements are paraphrased."
     )
     return render_page(title="The paper, reproduced and audited", lead=lead, blocks=blocks)
 

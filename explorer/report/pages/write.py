@@ -1,4 +1,4 @@
-"""Reports as files: the result page, and still images where a browser is there."""
+"""Result page and Pareto plot as files."""
 
 from pathlib import Path
 from typing import Literal
@@ -11,12 +11,12 @@ from explorer.report.plots.images import write_images
 
 
 def write_page(results: Results, path: Path, *, place: str = "") -> None:
-    """Write the result page in one step.
+    """Write the result page atomically.
 
     Args:
-        results: the study's results.
-        path: the file.
-        place: what the commands on the page call the results; default: the study's name.
+        results: results of a study.
+        path: the file to write.
+        place: study name or result folder in the commands on the page; default: the study's name.
 
     Raises:
         WrongUsage: the folder cannot be written.
@@ -25,11 +25,11 @@ def write_page(results: Results, path: Path, *, place: str = "") -> None:
 
 
 def write_image(results: Results, path: Path, *, kind: Literal["png", "svg"]) -> Path:
-    """Write the Pareto plot as a still image; return its path, which ends as its kind does.
+    """Write the Pareto plot as a static image and return its path, with `kind` as extension.
 
     Raises:
         MissingPart: kaleido is not installed.
-        NoBrowser: there is no browser, or it failed.
+        NoBrowser: no browser is installed, or it failed.
         WrongUsage: the folder cannot be written.
     """
     (written,) = write_images({path.stem: plot_front(results)}, path.parent, formats=(kind,))

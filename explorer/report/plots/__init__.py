@@ -1,1 +1,1 @@
-"""Plots."""
+"""Plotly figures of results, comparisons and the paper."""

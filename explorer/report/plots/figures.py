@@ -1,4 +1,4 @@
-"""Figures of a study beside its front: each takes results and returns a plotly figure, for pages and notebooks."""
+"""Figures of a study apart from its Pareto plot: convergence, importance, alpha, parallel coordinates, 3-D front."""
 
 import textwrap
 from typing import TYPE_CHECKING, Any
@@ -10,16 +10,16 @@ from explorer.pareto.decision.weighted_sum import alpha_sweep
 from explorer.pareto.results.results import Results, hypervolume_history
 from explorer.problem.columns import COLUMNS, Columns, bounds, knobs_of, n_rows, take
 from explorer.problem.objectives import CostWeights
-from explorer.report.plots.front import CONFIGURATION
+from explorer.report.plots.front import DESIGN_COLUMNS
 from explorer.report.plots.style import BLUE, GREY, ORANGE, VERMILLION, base_layout, family_style
-from explorer.report.plots.thinning import MAX_FRONT, evenly
+from explorer.report.plots.thinning import MAX_FRONT, select_evenly
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-# How the search moves the clock, a device's (V, f), or through a table: axes that are no column of designs.
-_SEARCHED = {
-    "clock_share": "Clock f, as a share of what V carries",
+# Dimensions of the design space that are not a column of designs: clock share, operating point, table row.
+_DIMENSION_LABELS = {
+    "clock_share": "Clock f (share of its maximum at V)",
     "operating_point": "Operating point (V, f)",
     "row": "Row of the table",
 }
@@ -28,26 +28,26 @@ _BAR_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", VERMILLION)
 
 
 def plot_convergence(results: Results) -> "go.Figure":
-    """Return how the hypervolume grew with the designs tried: as a share of the exact front's where that is known."""
+    """Return hypervolume over the number of evaluated designs, as a share of the exact front's if that is known."""
     import plotly.graph_objects as go
 
     count, volume = hypervolume_history(results)
     exact = results.exact
     is_share = exact is not None and exact.hypervolume > 0
     top = exact.hypervolume if exact is not None and is_share else 1.0
-    figure = go.Figure(go.Scatter(x=count, y=volume / top, mode="lines+markers", name="found", line={"color": BLUE},
+    figure = go.Figure(go.Scatter(x=count, y=volume / top, mode="lines+markers", name="search", line={"color": BLUE},
                                   hovertemplate="%{x} designs: %{y:.4g}<extra></extra>"))  # fmt: skip
     if is_share:
         figure.add_hline(y=1.0, line={"color": GREY, "dash": "dot"}, annotation_text="exact front")
     figure.update_layout(
-        base_layout(x="Designs tried", y="Share of exact hypervolume" if is_share else "Hypervolume", height=320)
+        base_layout(x="Evaluated designs", y="Share of exact hypervolume" if is_share else "Hypervolume", height=320)
     )
     figure.update_layout(xaxis={"type": "log", "dtick": 1}, yaxis={"rangemode": "tozero"}, showlegend=False)
     return figure
 
 
 def plot_importance(results: Results) -> "go.Figure":
-    """Return each knob's share of every objective's variance (total Sobol index), with what the posterior leaves open.
+    """Return each knob's total Sobol index for every objective, with its 90 % posterior interval as an error bar.
 
     One group of bars for each family and knob, one colour and pattern for each objective.
     """
@@ -74,32 +74,32 @@ def plot_importance(results: Results) -> "go.Figure":
 
 
 def plot_alpha(results: Results) -> "go.Figure":
-    """Return accuracy and energy of the design with the least weighted cost, Eq. (10), as alpha goes from 0 to 1.
+    """Return accuracy and energy of the design with the least weighted cost, Eq. (10), for alpha from 0 to 1.
 
-    E_max is the study's. Steps are where the winner changes.
+    E_max is that of the study. A step marks the alpha at which another design has the least cost.
 
     Raises:
-        WrongUsage: the results lack accuracy or energy, of which the weighted cost is made.
+        WrongUsage: the results have no accuracy or no energy, which the weighted cost needs.
     """
     from plotly.subplots import make_subplots
 
-    asked = results.provenance.get("question", {}).get("energy_max_j", CostWeights().energy_max_j)
+    energy_max_j = results.provenance.get("question", {}).get("energy_max_j", CostWeights().energy_max_j)
     front = results.front_columns
-    lacking = [name for name in ("accuracy", "energy_j") if name not in front]
-    if lacking:
+    missing = [name for name in ("accuracy", "energy_j") if name not in front]
+    if missing:
         raise WrongUsage(
-            f"study '{results.study}' has no {', '.join(lacking)}, of which J is made", fix="plot its front"
+            f"study '{results.study}' has no {', '.join(missing)}, which the cost J needs", fix="plot its front"
         )
-    sweep = alpha_sweep(front, energy_max_j=float(asked))
+    sweep = alpha_sweep(front, energy_max_j=float(energy_max_j))
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     rows = [*sweep.rows.tolist(), *sweep.rows[-1:].tolist()]
-    for place, (name, colour) in enumerate((("accuracy", BLUE), ("energy_j", VERMILLION)), start=1):
+    for panel, (name, colour) in enumerate((("accuracy", BLUE), ("energy_j", VERMILLION)), start=1):
         values = front[name][rows] / COLUMNS[name].scale
         text = [f"design {front['design_id'][row]}" for row in rows]
         figure.add_scatter(x=[*sweep.begins, 1.0], y=values, text=text, line={"shape": "hv", "color": colour},
                            mode="lines+markers", hovertemplate="from alpha %{x:.3f}: %{text}, %{y:.4g}<extra></extra>",
-                           row=place, col=1)  # fmt: skip
-        figure.update_yaxes(title_text=COLUMNS[name].title, row=place, col=1)
+                           row=panel, col=1)  # fmt: skip
+        figure.update_yaxes(title_text=COLUMNS[name].title, row=panel, col=1)
     layout = {key: value for key, value in base_layout(x="", y="", height=420).items() if key not in {"xaxis", "yaxis"}}
     figure.update_layout(layout, showlegend=False)
     figure.update_xaxes(title_text="alpha (0: energy only, 1: accuracy only)", range=[0, 1], row=2, col=1)
@@ -107,16 +107,16 @@ def plot_alpha(results: Results) -> "go.Figure":
 
 
 def plot_parallel(results: Results) -> "go.Figure":
-    """Return the front's knobs, objectives and predictions as parallel coordinates; drag along an axis to filter.
+    """Return the knobs, objectives and predictions of the front as parallel coordinates; drag along an axis to filter.
 
-    Plotly draws these with WebGL; the report page has its own drawing that needs none. Of a front of more than 3,000
-    designs an even selection is drawn.
+    Plotly needs WebGL for this figure; the report page draws its own without it. A front of more than 3,000 designs
+    is thinned evenly.
     """
     import plotly.graph_objects as go
 
-    front = _drawn(results)
-    asked = (*knobs_of(front), *CONFIGURATION, *(o.name for o in results.objectives))
-    names = [n for n in dict.fromkeys(asked) if n in front and front[n].dtype != object]
+    front = _thinned_front(results)
+    candidates = (*knobs_of(front), *DESIGN_COLUMNS, *(o.name for o in results.objectives))
+    names = [n for n in dict.fromkeys(candidates) if n in front and front[n].dtype != object]
     varying = [name for name in names if len(front[name]) and np.ptp(front[name]) > 0]
     dimensions = [{"label": results.column(n).title, "values": front[n] / results.column(n).scale} for n in varying]
     first = results.objectives[0]
@@ -128,23 +128,23 @@ def plot_parallel(results: Results) -> "go.Figure":
 
 
 def plot_front_3d(results: Results, *, axes: tuple[str, str, str] | None = None) -> "go.Figure":
-    """Return the front in space, by default over the first three objectives, with the intervals of `axes[2]` as bars.
+    """Return the front as a 3-D scatter plot with the intervals of the third axis as error bars.
 
-    Of a front of more than 3,000 designs an even selection is drawn.
+    A front of more than 3,000 designs is thinned evenly.
 
     Args:
-        results: a study's results.
-        axes: the names of three columns; default: the objectives.
+        results: results of a study.
+        axes: names of three columns; default: the first three objectives.
 
     Raises:
-        WrongUsage: the study has fewer than three objectives, and no axes are given.
+        WrongUsage: the study has fewer than three objectives and no axes are given.
     """
     import plotly.graph_objects as go
 
     if axes is None and len(results.objectives) < 3:
         raise WrongUsage(f"study '{results.study}' has two objectives", fix="name three columns: axes=(x, y, z)")
     x, y, z = axes or tuple(o.name for o in results.objectives[:3])
-    front = _drawn(results)
+    front = _thinned_front(results)
     figure = go.Figure()
     for family, style in family_style(front["family"].tolist()).items():
         own = {name: values[front["family"] == family] for name, values in front.items()}
@@ -162,18 +162,18 @@ def plot_front_3d(results: Results, *, axes: tuple[str, str, str] | None = None)
     return figure
 
 
-def _drawn(results: Results) -> Columns:
-    """Return the front; of a long one an even selection."""
+def _thinned_front(results: Results) -> Columns:
+    """Return the front, thinned evenly to at most 3,000 designs."""
     front = results.front_columns
-    return take(front, evenly(n_rows(front), MAX_FRONT))
+    return take(front, select_evenly(n_rows(front), MAX_FRONT))
 
 
 def _knob(results: Results, name: str) -> str:
-    return _SEARCHED.get(name) or results.column(name).label
+    return _DIMENSION_LABELS.get(name) or results.column(name).label
 
 
 def _wrapped(label: str) -> str:
-    """Break a long label into lines, so that on a phone the bars keep some of the width."""
+    """Wrap a long label, so that the bars keep part of the width on a phone."""
     return "<br>".join(textwrap.wrap(label, _LABEL_WIDTH))
 
 

@@ -1,5 +1,6 @@
-"""The Pareto plot: the front over a light background of dominated designs, with the measured samples marked."""
+"""Pareto plot: the front over a light background of dominated designs, with the measured samples marked."""
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +11,16 @@ from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, Columns, bounds, describe, knobs_of, n_rows, take
 from explorer.problem.objectives import Objective
 from explorer.report.plots.style import GREY, SKY, TEXT, FamilyStyle, base_layout, family_style
-from explorer.report.plots.thinning import evenly
+from explorer.report.plots.thinning import select_evenly
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 MAX_BACKGROUND = 2000
-MAX_DRAWN = 1500  # of one kind of front design: each carries its whole configuration as a text
-_PANEL_HEIGHT = 460
-# What tells a design: its knobs, and what is predicted and computed of it.
-CONFIGURATION = (
+MAX_FRONT_MARKERS = 1500  # per trace: each marker carries the full text of its design
+_PANEL_HEIGHT = 460  # pixels
+# Knobs, predictions and computed columns that describe a design.
+DESIGN_COLUMNS = (
     "family",
     "pruning_ratio",
     "quant_step",
@@ -33,14 +34,14 @@ CONFIGURATION = (
     "edp_js",
     "weighted_cost",
 )
-_HOVER = (*CONFIGURATION, "p_front")
+_HOVER = (*DESIGN_COLUMNS, "p_front")
 
 
 def plot_front(results: Results) -> "go.Figure":
-    """Return the front as a plotly figure: one panel for two objectives, one for each pair where there are more.
+    """Return the front as a plotly figure with one panel for each pair of objectives.
 
-    Hovering over a design tells its whole configuration. Of more than 2,000 dominated designs, and of more than
-    1,500 front designs of a kind, an even selection is drawn, and the legend says so.
+    The hover text of a design lists its knobs and predictions. More than 2,000 dominated designs, or more than 1,500
+    front designs in one trace, are thinned evenly; the legend gives both counts.
     """
     from plotly.subplots import make_subplots
 
@@ -49,17 +50,32 @@ def plot_front(results: Results) -> "go.Figure":
     for row, (x, y) in enumerate(pairs, start=1):
         for trace in _traces(results, x, y, has_legend=row == 1):
             figure.add_trace(trace, row=row, col=1)
-    layout = base_layout(x=pairs[0][0].title, y=pairs[0][1].title, height=40 + _PANEL_HEIGHT * len(pairs))
+    # The legend is above the plot; the top margin keeps it clear of plotly's buttons.
+    style_panels(figure, pairs, height=40 + _PANEL_HEIGHT * len(pairs), top=90)
+    return figure
+
+
+def style_panels(
+    figure: "go.Figure", pairs: Sequence[tuple[Objective, Objective]], *, height: int, top: int, title_break: str = " "
+) -> None:
+    """Apply the common layout to a figure with one panel for each pair of objectives.
+
+    Args:
+        figure: a plotly figure with one row for each pair.
+        pairs: the objectives on x and y of each panel.
+        height: height of the figure in pixels.
+        top: top margin in pixels, which holds the legend.
+        title_break: separator after the comma in the titles of the x axes; "<br>" for narrow pages.
+    """
+    layout = base_layout(x="", y="", height=height)
     axis = {key: value for key, value in layout["xaxis"].items() if key != "title"}
     figure.update_layout({key: value for key, value in layout.items() if key not in {"xaxis", "yaxis"}})
-    # The legend stands above the plot, and the top margin keeps it clear of plotly's buttons.
     legend = {"orientation": "h", "yanchor": "bottom", "y": 1, "x": 0}
-    figure.update_layout(legend=legend, hovermode="closest", margin={**layout["margin"], "t": 90})
+    figure.update_layout(legend=legend, hovermode="closest", margin={**layout["margin"], "t": top})
     figure.update_layout(modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": TEXT})
     for row, (x, y) in enumerate(pairs, start=1):
-        figure.update_xaxes(axis, title_text=_axis_title(x), row=row, col=1)
+        figure.update_xaxes(axis, title_text=_axis_title(x).replace(", ", f",{title_break}"), row=row, col=1)
         figure.update_yaxes(axis, title_text=_axis_title(y), row=row, col=1)
-    return figure
 
 
 def _axis_title(objective: Objective) -> str:
@@ -79,15 +95,15 @@ def _traces(results: Results, x: Objective, y: Objective, *, has_legend: bool) -
     for family, style in styles.items() if len(labels) else ():
         mask = results.samples["family"] == family
         rows = take(results.samples, mask)
-        if n_rows(rows) and np.isfinite(_shown(rows, x) * _shown(rows, y)).any():
+        if n_rows(rows) and np.isfinite(display_values(rows, x) * display_values(rows, y)).any():
             marker = {"color": style.colour, "symbol": f"{style.symbol}-open-dot", "size": 13, "line": {"width": 2}}
             heading = [f"{label} (measured)" for label in labels[mask]]
-            traces.append(_marked(rows, x, y, f"measured, {family}", marker, heading=heading, show=has_legend))
+            traces.append(_markers(rows, x, y, f"measured, {family}", marker, heading=heading, show=has_legend))
     return traces
 
 
 def _background(results: Results, x: Objective, y: Objective, *, has_legend: bool) -> list[Any]:
-    """Draw what is not on the front: dominated designs, those that may still be on it, and the exact front's line."""
+    """Draw the feasible designs behind the front (dominated, possibly on the front) and the line of the exact front."""
     import plotly.graph_objects as go
 
     table, is_front = results.table, results.is_front
@@ -98,16 +114,16 @@ def _background(results: Results, x: Objective, y: Objective, *, has_legend: boo
         behind = np.flatnonzero(
             ~is_front & table["is_feasible"].astype(bool) & ((words == "possible") == (word == "possible"))
         )
-        shown = behind[:: max(1, -(-len(behind) // MAX_BACKGROUND))]
-        if not len(shown):
+        rows = behind[:: max(1, -(-len(behind) // MAX_BACKGROUND))]
+        if not len(rows):
             continue
-        # SVG, not WebGL: a page from a mail attachment is opened where WebGL may be off, and then shows nothing at all.
+        # SVG, not WebGL: a page opened from a mail attachment may run without WebGL, and would show nothing.
         traces.append(
             go.Scatter(
-                x=_shown(table, x)[shown],
-                y=_shown(table, y)[shown],
+                x=display_values(table, x)[rows],
+                y=display_values(table, y)[rows],
                 mode="markers",
-                name=f"{name} ({_count(len(behind), len(shown))})",
+                name=f"{name} ({format_count(len(behind), len(rows))})",
                 legendgroup=word,
                 showlegend=has_legend,
                 hoverinfo="skip",
@@ -115,10 +131,10 @@ def _background(results: Results, x: Objective, y: Objective, *, has_legend: boo
             )
         )
     if results.exact is not None and len(results.objectives) == 2:
-        drawn = {o.name: results.exact.values[:, j] / COLUMNS[o.name].scale for j, o in enumerate(results.objectives)}
+        exact = {o.name: results.exact.values[:, j] / COLUMNS[o.name].scale for j, o in enumerate(results.objectives)}
         line = {"color": GREY, "width": 1.5}
         traces.append(
-            go.Scatter(x=drawn[x.name], y=drawn[y.name], mode="lines", name="exact front", line=line, hoverinfo="skip")
+            go.Scatter(x=exact[x.name], y=exact[y.name], mode="lines", name="exact front", line=line, hoverinfo="skip")
         )
     return traces
 
@@ -126,19 +142,19 @@ def _background(results: Results, x: Objective, y: Objective, *, has_legend: boo
 def _front_traces(
     own: Columns, x: Objective, y: Objective, *, family: str, style: FamilyStyle, has_legend: bool
 ) -> list[Any]:
-    """Draw one family's front: filled where it is sure, open where it is only possible, and the intervals on demand."""
+    """Draw one family's front: filled markers for front probability >= 95 %, open ones below; intervals hidden."""
     import plotly.graph_objects as go
 
     words = own.get("certainty", np.full(n_rows(own), "sure", dtype=object))
     traces = []
-    drawn = take(own, evenly(n_rows(own), MAX_DRAWN))
+    rows = take(own, select_evenly(n_rows(own), MAX_FRONT_MARKERS))
     if f"{x.name}_lo" in own:
         traces.append(
             go.Scatter(
-                x=_shown(drawn, x),
-                y=_shown(drawn, y),
-                error_x=_error_bar(drawn, x),
-                error_y=_error_bar(drawn, y),
+                x=display_values(rows, x),
+                y=display_values(rows, y),
+                error_x=_error_bar(rows, x),
+                error_y=_error_bar(rows, y),
                 mode="markers",
                 marker={"size": 1, "color": style.colour, "opacity": 0.4},
                 name=f"90 % intervals, {family}",
@@ -148,29 +164,34 @@ def _front_traces(
                 hoverinfo="skip",
             )
         )
-    for is_sure, word in ((True, "front for sure"), (False, "front, possibly")):
+    for is_sure, word in ((True, "front, p ≥ 95 %"), (False, "front, p < 95 %")):
         every = np.flatnonzero((words == "sure") == is_sure)
-        rows = take(own, every[evenly(len(every), MAX_DRAWN)])
+        rows = take(own, every[select_evenly(len(every), MAX_FRONT_MARKERS)])
         if not len(every):
             continue
         symbol = style.symbol if is_sure or "certainty" not in own else f"{style.symbol}-open"
         marker = {"color": style.colour, "symbol": symbol, "size": 9 if is_sure else 8, "line": {"width": 1.5}}
-        name = f"{word if 'certainty' in own else 'front'}, {family} ({_count(len(every), n_rows(rows))})"
+        name = f"{word if 'certainty' in own else 'front'}, {family} ({format_count(len(every), n_rows(rows))})"
         outside = is_extrapolated(rows["domain_distance"]).tolist()
         heading = [
             f"design {i} ({'EXTRAPOLATED' if far else 'predicted'})"
             for i, far in zip(rows["design_id"], outside, strict=True)
         ]
-        traces.append(_marked(rows, x, y, name, marker, heading=heading, show=has_legend))
+        traces.append(_markers(rows, x, y, name, marker, heading=heading, show=has_legend))
     return traces
 
 
-def _count(n: int, n_shown: int) -> str:
-    return f"{n:,}" if n == n_shown else f"{n:,}, {n_shown:,} shown"
+def format_count(n: int, n_displayed: int) -> str:
+    """Return the text of a count in a legend.
+
+    >>> format_count(2_500, 1_500), format_count(40, 40)
+    ('2,500, 1,500 shown', '40')
+    """
+    return f"{n:,}" if n == n_displayed else f"{n:,}, {n_displayed:,} shown"
 
 
 def _error_bar(rows: Columns, objective: Objective) -> dict[str, Any]:
-    middle, scale = _shown(rows, objective), COLUMNS[objective.name].scale
+    middle, scale = display_values(rows, objective), COLUMNS[objective.name].scale
     low, high = (rows[end].astype(np.float64) / scale for end in bounds(objective.name))
     return {
         "type": "data",
@@ -182,14 +203,14 @@ def _error_bar(rows: Columns, objective: Objective) -> dict[str, Any]:
     }
 
 
-def _marked(
+def _markers(
     rows: Columns, x: Objective, y: Objective, name: str, marker: dict[str, Any], *, heading: list[str], show: bool
 ) -> Any:
     import plotly.graph_objects as go
 
     return go.Scatter(
-        x=_shown(rows, x),
-        y=_shown(rows, y),
+        x=display_values(rows, x),
+        y=display_values(rows, y),
         mode="markers",
         name=name,
         legendgroup=name,
@@ -201,7 +222,7 @@ def _marked(
 
 
 def hover_texts(rows: Columns, heading: list[str]) -> list[str]:
-    """Return one text a row that tells its whole configuration and what is known of it."""
+    """Return one HTML text per row: its heading, then its knobs and finite predictions with their intervals."""
     names = [name for name in (*knobs_of(rows), *_HOVER[5:]) if name in rows]
     lines = []
     for i in range(n_rows(rows)):
@@ -223,6 +244,6 @@ def _range_text(rows: Columns, name: str, i: int) -> str:
     return f" ({COLUMNS[name].text(float(rows[low][i]))} to {COLUMNS[name].text(float(rows[high][i]))})"
 
 
-def _shown(columns: Columns, objective: Objective) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    """Return an objective in the unit that people read."""
+def display_values(columns: Columns, objective: Objective) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """Return an objective in its display unit (milliseconds for latency), shape (n,)."""
     return columns[objective.name].astype(np.float64) / COLUMNS[objective.name].scale

@@ -1,4 +1,4 @@
-"""Still images of plotly figures, where kaleido and a browser are there to draw them."""
+"""Static images (PNG, SVG) of plotly figures; needs kaleido and a browser."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ _SIZE = {"width": 900, "scale": 2}
 
 
 class NoBrowser(ExplorerError):
-    """Kaleido is installed, but found no browser that draws (exit 5)."""
+    """Error of kaleido without a working browser (exit code 5)."""
 
     exit_code = 5
 
@@ -22,21 +22,21 @@ class NoBrowser(ExplorerError):
 
 
 def write_images(figures: Mapping[str, Any], folder: Path, *, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
-    """Write each figure as `folder/<name>.<format>`, on white; one browser draws them all.
+    """Write each figure as `folder/<name>.<format>` on a white background, with one browser process.
 
-    Images are drawn beside their place and moved there when all are whole, so a failure leaves the old ones.
+    Images are written to a temporary folder and moved when all are complete, so a failure keeps the previous ones.
 
     Args:
-        figures: plotly figures by file name (without its ending).
-        folder: where to write; made if need be.
-        formats: endings that kaleido knows: png, svg, pdf, jpg, webp.
+        figures: plotly figures by file name without extension.
+        folder: target folder; created if it does not exist.
+        formats: extensions that kaleido supports: png, svg, pdf, jpg, webp.
 
     Returns:
-        The files written.
+        Paths of the written files.
 
     Raises:
         MissingPart: kaleido is not installed.
-        NoBrowser: there is no browser, or it failed.
+        NoBrowser: no browser is installed, or it failed.
         WrongUsage: the folder cannot be written.
     """
     try:
@@ -46,14 +46,14 @@ def write_images(figures: Mapping[str, Any], folder: Path, *, formats: Sequence[
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".images.") as scratch:
-            drawn = [Path(scratch) / f"{name}.{ending}" for name in figures for ending in formats]
-            jobs = [_job(figures[path.stem], path) for path in drawn]
+            drafts = [Path(scratch) / f"{name}.{ending}" for name in figures for ending in formats]
+            jobs = [_job(figures[path.stem], path) for path in drafts]
             try:
-                # MathJax would come from the network, and no label needs it.
+                # Without MathJax: it would be loaded from the network, and no label needs it.
                 kaleido.write_fig_from_object_sync(jobs, kopts={"mathjax": False})
-            except Exception as error:  # noqa: BLE001 - whatever a browser does wrong, the rest of the page is fine
+            except Exception as error:  # noqa: BLE001 - a failure of the browser must not stop the page, which needs none
                 raise NoBrowser(str(error).strip().partition(". ")[0] or type(error).__name__) from None
-            return [path.replace(folder / path.name) for path in drawn]
+            return [path.replace(folder / path.name) for path in drafts]
     except OSError as error:
         raise cannot_write(folder, error) from None
 

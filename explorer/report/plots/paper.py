@@ -1,4 +1,4 @@
-"""The paper's Figures 2-8 again, and training energy, each drawn from the table it is given."""
+"""Figures 2-8 of the paper and training energy, drawn from a table with the paper's columns."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from explorer.report.plots.style import GREY, base_layout, family_style
 
 Draw = Callable[[Table], Any]
 
-# The paper states no alpha; the slider covers all of them and starts where its remarks on J hold together.
+# The paper gives no alpha. The slider covers 0 to 1 and starts at the value for which its remarks on J are consistent.
 ALPHAS = tuple(round(0.1 * i, 1) for i in range(11))
 START_ALPHA = 0.3
 _DASHES = ("solid", "dash", "dot")
@@ -24,7 +24,7 @@ _DASHES = ("solid", "dash", "dot")
 
 @dataclass(frozen=True, slots=True)
 class PaperFigure:
-    """One figure: its file name, its title, what to see in it, and how it is drawn from a table."""
+    """One figure: file name, title, caption, and the function that draws it from a table."""
 
     key: str
     title: str
@@ -59,7 +59,7 @@ def figure_4(table: Table) -> Any:
     figure = _over(table, q.COMPRESSION, q.TOTAL_ENERGY, x="compression ratio CR", y="total energy (J)")
     style = family_style(groups(table))
     figure.update_traces(marker_size=19)
-    # Accuracy is a trace of its own on top: a family's legend entry needs one colour, not a scale.
+    # Accuracy is a separate trace on top, because the legend entry of a family needs one colour, not a scale.
     figure.add_scatter(
         x=q.COMPRESSION.of(table), y=q.TOTAL_ENERGY.of(table), mode="markers", name="accuracy", showlegend=False,
         customdata=names(table),
@@ -99,7 +99,7 @@ def figure_7(table: Table) -> Any:
 
 
 def figure_8(table: Table) -> Any:
-    """Draw Fig. 8: the cost J of Eq. (10) of each sample, with a slider for alpha; E_max is the largest energy."""
+    """Draw Fig. 8: the cost J, Eq. (10), of each sample with a slider for alpha; E_max is the largest Total Energy."""
     start = cost(table, START_ALPHA)
     figure = _stems(table, start, q.Quantity("J", "", lambda _: start), y="cost index J")
     steps = []
@@ -116,7 +116,7 @@ def figure_8(table: Table) -> Any:
 
 
 def figure_8_alphas(table: Table) -> Any:
-    """Draw the cost J of every sample over all alpha; the dotted line is the 0.6 of section 4.8."""
+    """Draw the cost J of every sample over alpha; the dotted line is the 0.6 of section 4.8."""
     figure = go.Figure(layout=base_layout(x="weight of accuracy α", y="cost index J", height=480))
     costs = np.array([cost(table, alpha) for alpha in ALPHAS])
     style = family_style(groups(table))
@@ -133,7 +133,7 @@ def figure_8_alphas(table: Table) -> Any:
 
 
 def figure_training(table: Table) -> Any:
-    """Draw Eq. (2) under an assumption: E_batch, which is not stated, is Eq. (1) of one inference."""
+    """Draw Eq. (2) with an assumed E_batch, which the paper does not give: Eq. (1) of one inference."""
     values = training_energy(
         epochs=q.EPOCHS.of(table), batches=q.BATCHES.of(table), batch_energy=q.MAC_MEM_ENERGY.of(table)
     )
@@ -150,7 +150,7 @@ FIGURES = (
     PaperFigure(
         "figure-2",
         "Figure 2: computation and memory energy",
-        "The two terms of eq. (1), stacked: plain is computation, hatched is memory access, the marker is their sum.",
+        "The two terms of eq. (1), stacked. Plain: computation. Hatched: memory access. Marker: their sum, in joule.",
         figure_2,
     ),
     PaperFigure(
@@ -162,13 +162,13 @@ FIGURES = (
     PaperFigure(
         "figure-4",
         "Figure 4: total energy over compression ratio",
-        "Fill shows accuracy, outline and shape the family. Compare each family's line with the whole cloud.",
+        "Fill: accuracy. Outline and shape: family. Compare the line of each family with all points together.",
         figure_4,
     ),
     PaperFigure(
         "figure-5",
         "Figure 5: power over voltage",
-        "Dotted: power proportional to the square of voltage, from each family's highest voltage.",
+        "Dotted: power proportional to the square of the voltage, scaled to the highest voltage of each family.",
         figure_5,
     ),
     PaperFigure(
@@ -186,21 +186,22 @@ FIGURES = (
     PaperFigure(
         "figure-8",
         "Figure 8: cost index J",
-        "Eq. (10), lower is better. The paper states neither alpha nor E_max: the slider sets alpha, E_max is the "
+        "Eq. (10); lower is better. The paper gives neither alpha nor E_max: the slider sets alpha, and E_max is the "
         "largest Total Energy of the table. The dotted line is the 0.6 of section 4.8.",
         figure_8,
     ),
     PaperFigure(
         "figure-8-alphas",
-        "Figure 8 for every alpha",
-        "The same cost over all weights: 0 counts energy only, 1 accuracy only. Ranks change where lines cross.",
+        "Figure 8 over alpha",
+        "The cost J for every weight: alpha = 0 counts energy only, 1 accuracy only. Ranks change where lines cross.",
         figure_8_alphas,
     ),
     PaperFigure(
         "training-energy",
-        "Training energy, eq. (2), under an assumption",
-        "The tables give epochs and batches, but not the energy of a batch. Assumed: one batch costs what eq. (1) "
-        "gives for one inference. Real batches hold many samples and run backwards too: only ratios mean something.",
+        "Training energy, eq. (2), with an assumed batch energy",
+        "The tables give the numbers of epochs and batches, but not the energy of a batch. Assumed here: the energy "
+        "of one inference, eq. (1). A real batch holds many samples and includes the backward pass, so only ratios "
+        "between samples are meaningful.",
         figure_training,
     ),
 )
@@ -217,17 +218,17 @@ def _over(table: Table, x_of: q.Quantity, y_of: q.Quantity, *, x: str, y: str) -
 
 
 def _stems(table: Table, values: q.Float, quantity: q.Quantity, *, y: str) -> Any:
-    """Draw a marker on a stem for each sample; the stem is an error bar down to zero, so the trace holds the data."""
+    """Draw a stem plot over the samples; a stem is an error bar down to zero, so the values stay in the trace."""
     figure = go.Figure(layout=base_layout(x="sample", y=y))
-    shown = q.Quantity(quantity.name, quantity.unit, lambda _: values)
-    for trace in _by_family(table, None, shown):
+    fixed = q.Quantity(quantity.name, quantity.unit, lambda _: values)
+    for trace in _by_family(table, None, fixed):
         stem = {"type": "data", "symmetric": False, "array": [0] * len(trace.y), "arrayminus": trace.y, "width": 0}
         figure.add_trace(trace.update(error_y={**stem, "thickness": 3, "color": trace.marker.color}))
     return figure.update_layout(yaxis={"rangemode": "tozero"})
 
 
 def _by_family(table: Table, x_of: q.Quantity | None, y_of: q.Quantity) -> list[Any]:
-    """Return one trace for each family: its samples' names or a quantity on x, another quantity on y."""
+    """Return one trace for each family: sample names (x_of is None) or a quantity on x, a quantity on y."""
     style, labels = family_style(groups(table)), np.array(names(table))
     x, y = labels if x_of is None else x_of.of(table), y_of.of(table)
     return [

@@ -1,4 +1,4 @@
-"""Read-only view of one stored study for optuna-dashboard, in which constraints are visible."""
+"""Read-only storage with one study for optuna-dashboard, which shows its constraints."""
 
 import copy
 import re
@@ -9,26 +9,26 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-# optuna-dashboard 0.21 reads one list under this key, and no names; Optuna 5 keeps each constraint under `key:name`.
+# optuna-dashboard 0.21 reads one list under this key, without names; Optuna 5 stores constraints under `key:name`.
 LEGACY_CONSTRAINTS = "constraints"
 LIMIT_ATTR = "limit: "
-# Notes are the dashboard's own attributes of the study (see its _note.py); nothing that searches reads them.
+# Notes are attributes of the dashboard (see its _note.py); no sampler reads them.
 _NOTE = re.compile(r"dashboard:(\d+:)?note_(ver|str:\d+)")
 
 
 class ReadOnly(Exception):
-    """Refused attempt to change a study through its view."""
+    """Refused write to a read-only storage."""
 
 
 def _refuse(*_: object, **__: object) -> NoReturn:
-    raise ReadOnly("this view of the study is for reading; only notes are kept")
+    raise ReadOnly("this view of the study is read-only; only notes are stored")
 
 
 class ReadOnlyStorage(BaseStorage):
-    """Read-only storage with one study of another storage; only notes can be written, all else raises `ReadOnly`.
+    """Read-only storage with one study of another storage; only notes can be written, other writes raise `ReadOnly`.
 
-    A trial's named constraints appear as the nameless list that optuna-dashboard reads, and as user attributes
-    `limit: NAME`. Both are in the view only: stored, the list would make samplers count each violation twice.
+    The named constraints of a trial appear as the unnamed list that optuna-dashboard reads, and as user attributes
+    `limit: NAME`. Both are in the view only: with a stored list, samplers would count each violation twice.
     """
 
     def __init__(self, storage: BaseStorage, study_id: int) -> None:
@@ -42,40 +42,40 @@ class ReadOnlyStorage(BaseStorage):
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """Return the study's id."""
-        return self._known(self._storage.get_study_id_from_name(study_name))
+        return self._checked_id(self._storage.get_study_id_from_name(study_name))
 
     def get_study_name_from_id(self, study_id: int) -> str:
         """Return the study's name."""
-        return self._storage.get_study_name_from_id(self._known(study_id))
+        return self._storage.get_study_name_from_id(self._checked_id(study_id))
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         """Return the objectives' directions."""
-        return self._storage.get_study_directions(self._known(study_id))
+        return self._storage.get_study_directions(self._checked_id(study_id))
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """Return the study's attributes."""
-        return self._storage.get_study_user_attrs(self._known(study_id))
+        return self._storage.get_study_user_attrs(self._checked_id(study_id))
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        """Return Optuna's own attributes of the study, the metric names and notes among them."""
-        return self._storage.get_study_system_attrs(self._known(study_id))
+        """Return the system attributes of the study, with the metric names and notes."""
+        return self._storage.get_study_system_attrs(self._checked_id(study_id))
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return one trial, as of `dashboard_trial`."""
+        """Return one trial, converted by `dashboard_trial`."""
         return dashboard_trial(self._storage.get_trial(trial_id))
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Return all trials, as of `dashboard_trial`."""
-        trials = self._storage.get_all_trials(self._known(study_id), deepcopy=deepcopy, states=states)
+        """Return all trials, converted by `dashboard_trial`."""
+        trials = self._storage.get_all_trials(self._checked_id(study_id), deepcopy=deepcopy, states=states)
         return [dashboard_trial(trial) for trial in trials]
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         """Store a note."""
         if not _NOTE.fullmatch(key):
             _refuse()
-        self._storage.set_study_system_attr(self._known(study_id), key, value)
+        self._storage.set_study_system_attr(self._checked_id(study_id), key, value)
 
     def remove_session(self) -> None:
         """Close the storage's connection of this thread."""
@@ -85,7 +85,7 @@ class ReadOnlyStorage(BaseStorage):
     set_trial_param = set_trial_state_values = set_trial_intermediate_value = _refuse
     set_trial_user_attr = set_trial_system_attr = _refuse
 
-    def _known(self, study_id: int) -> int:
+    def _checked_id(self, study_id: int) -> int:
         if study_id != self._study_id:
             raise KeyError(study_id)
         return study_id
@@ -96,8 +96,8 @@ def dashboard_trial(trial: FrozenTrial) -> FrozenTrial:
     constraints = trial.constraints
     if not constraints:
         return trial
-    shown = copy.copy(trial)
-    others = {key: value for key, value in trial.system_attrs.items() if not key.startswith(f"{LEGACY_CONSTRAINTS}:")}
-    shown.system_attrs = {**others, LEGACY_CONSTRAINTS: list(constraints.values())}
-    shown.user_attrs = {**trial.user_attrs, **{f"{LIMIT_ATTR}{name}": value for name, value in constraints.items()}}
-    return shown
+    view = copy.copy(trial)
+    attrs = {key: value for key, value in trial.system_attrs.items() if not key.startswith(f"{LEGACY_CONSTRAINTS}:")}
+    view.system_attrs = {**attrs, LEGACY_CONSTRAINTS: list(constraints.values())}
+    view.user_attrs = {**trial.user_attrs, **{f"{LIMIT_ATTR}{name}": value for name, value in constraints.items()}}
+    return view

@@ -1,4 +1,4 @@
-"""Server of optuna-dashboard for one stored study, which accepts notes and no other changes."""
+"""Server of optuna-dashboard for one stored study; it accepts notes and no other changes."""
 
 import importlib
 import importlib.util
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 _NOTE_PATH = re.compile(r"/api/studies/\d+(/\d+)?/note/?")
-_READING = frozenset({"GET", "HEAD"})
+_READ_METHODS = frozenset({"GET", "HEAD"})
 _MAX_BODY = 1_000_000
-_REFUSAL = "explorer shows this study for reading; only notes are kept"
-# Module and function that find the best trials, replaced by `feasible_best`.
+_REFUSAL = "explorer shows this study read-only; only notes are stored"
+# Module and function of the best trials, which `feasible_best` replaces.
 _APP, _BEST = "optuna_dashboard._app", "get_pareto_front_trials"
 
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """optuna-dashboard on a port that is open; `serve` answers requests."""
+    """optuna-dashboard on an open port; `serve` answers requests."""
 
     url: str
     server: WSGIServer
@@ -52,11 +52,11 @@ class Dashboard:
 
 
 def open_dashboard(storage: BaseStorage, study_name: str, *, host: str, port: int) -> Dashboard:
-    """Open a port for optuna-dashboard with one study; port 0 takes a free one.
+    """Open a port for optuna-dashboard with one study; port 0 selects a free one.
 
     Raises:
         MissingPart: optuna-dashboard is not installed.
-        WrongUsage: there is no such study, or the port cannot be opened.
+        WrongUsage: the study does not exist, or the port cannot be opened.
     """
     app = dashboard_app(storage, study_name)
     study_id = storage.get_study_id_from_name(study_name)
@@ -65,7 +65,7 @@ def open_dashboard(storage: BaseStorage, study_name: str, *, host: str, port: in
     except (OSError, OverflowError) as error:
         cause = getattr(error, "strerror", None) or error
         raise WrongUsage(
-            f"cannot listen on {host}:{port}: {cause}", fix="choose another port with --port (0 takes a free one)"
+            f"cannot listen on {host}:{port}: {cause}", fix="choose another port with --port (0 selects a free one)"
         ) from None
     return Dashboard(f"http://{host}:{server.server_port}/dashboard/studies/{study_id}", server)
 
@@ -75,7 +75,7 @@ def dashboard_app(storage: BaseStorage, study_name: str) -> "WSGIApplication":
 
     Raises:
         MissingPart: optuna-dashboard is not installed.
-        WrongUsage: there is no such study, or the version of optuna-dashboard is unknown.
+        WrongUsage: the study does not exist, or the version of optuna-dashboard is not supported.
     """
     if importlib.util.find_spec("optuna_dashboard") is None:
         raise MissingPart("optuna-dashboard", needed_for="`explorer dashboard`", extra="dashboard")
@@ -83,7 +83,7 @@ def dashboard_app(storage: BaseStorage, study_name: str) -> "WSGIApplication":
 
     names = [study.study_name for study in storage.get_all_studies()]
     if study_name not in names:
-        raise WrongUsage(f"the storage holds no study '{study_name}'", fix=suggestion(study_name, names or ["none"]))
+        raise WrongUsage(f"the storage has no study '{study_name}'", fix=suggestion(study_name, names or ["none"]))
     module = importlib.import_module(_APP)
     if not hasattr(module, _BEST):
         raise WrongUsage(
@@ -91,7 +91,7 @@ def dashboard_app(storage: BaseStorage, study_name: str) -> "WSGIApplication":
             fix="pip install 'explorer[dashboard]'",
         )
     setattr(module, _BEST, feasible_best)
-    return _for_reading(optuna_dashboard.wsgi(ReadOnlyStorage(storage, storage.get_study_id_from_name(study_name))))
+    return _refuse_writes(optuna_dashboard.wsgi(ReadOnlyStorage(storage, storage.get_study_id_from_name(study_name))))
 
 
 def feasible_best(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
@@ -102,8 +102,8 @@ def feasible_best(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirec
     signs = np.array([-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in directions])
     losses = np.array([trial.values for trial in complete], dtype=np.float64) * signs
     any_minimized = [OBJECTIVES["energy_j"]] * len(signs)
-    best = feasible_front(losses, is_feasible_of(complete), any_minimized)
-    return [complete[i] for i in np.flatnonzero(best)]
+    is_best = feasible_front(losses, is_feasible_of(complete), any_minimized)
+    return [complete[i] for i in np.flatnonzero(is_best)]
 
 
 def find_study(folder: Path, storage_url: str | None) -> tuple[BaseStorage, str]:
@@ -114,47 +114,47 @@ def find_study(folder: Path, storage_url: str | None) -> tuple[BaseStorage, str]
         storage_url: storage of the trials; None for the folder's journal file.
 
     Raises:
-        WrongUsage: there are no trials.
-        InvalidFile: a file is damaged.
+        WrongUsage: the trials do not exist.
+        InvalidFile: a file is corrupt.
         MissingPart: the database's driver is not installed.
     """
     provenance = read_provenance(folder)
     if storage_url is None and not (folder / JOURNAL_NAME).is_file():
         raise WrongUsage(
-            f"{folder}: its trials are kept elsewhere", fix=f"say where: --storage {provenance.get('storage', 'URL')}"
+            f"{folder}: its trials are in another storage", fix=f"name it: --storage {provenance.get('storage', 'URL')}"
         )
     path = journal_path(storage_url, folder)
     if storage_url is not None and storage_url.startswith("sqlite:///"):
         path = Path(storage_url.removeprefix("sqlite:///").partition("?")[0])
     if path is not None and not path.is_file():
-        raise WrongUsage(f"{path}: no trials are kept there", fix="give the --storage that the study was run with")
+        raise WrongUsage(f"{path}: contains no trials", fix="give the --storage with which the study was run")
     storage = open_storage(storage_url, folder)
     study = provenance.get("study")
     name = str(study["name"]) if isinstance(study, dict) and "name" in study else folder.name
     names = [stored.study_name for stored in storage.get_all_studies()]
-    # A folder may have any name, and has a provenance only after its first run.
+    # The name of a folder need not be that of its study, and it has a provenance only after the first run.
     return storage, names[0] if storage_url is None and len(names) == 1 else name
 
 
-def _for_reading(app: "WSGIApplication") -> "WSGIApplication":
-    """Refuse each request that would change more than a note; the page shows the reason."""
+def _refuse_writes(app: "WSGIApplication") -> "WSGIApplication":
+    """Refuse all requests that write more than a note; the page shows the reason."""
 
-    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def respond(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         is_note = environ["REQUEST_METHOD"] == "PUT" and _NOTE_PATH.fullmatch(environ["PATH_INFO"])
-        if environ["REQUEST_METHOD"] in _READING or is_note:
+        if environ["REQUEST_METHOD"] in _READ_METHODS or is_note:
             return app(environ, start_response)
         length = environ.get("CONTENT_LENGTH") or "0"
-        # An unread body makes the system reset the connection before the answer is read.
+        # With an unread body the system resets the connection before the client has read the answer.
         environ["wsgi.input"].read(min(int(length), _MAX_BODY) if length.isdecimal() else 0)
         body = json.dumps({"reason": _REFUSAL}).encode()
         start_response("403 Forbidden", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
         return [body]
 
-    return answer
+    return respond
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """Server with a daemon thread for each request: a page sends several at once."""
+    """Server with a daemon thread for each request: a page sends several at the same time."""
 
     daemon_threads = True
 

@@ -32,7 +32,7 @@ class Candidate:
         params: its Optuna parameters.
         design: its knobs, shape (1,) each.
         key: its knobs as a tuple.
-        trial: its RUNNING trial in the mirror; None where no sampler is asked.
+        trial: its RUNNING trial in the mirror; None without a sampler.
         enqueued: its stored trial, if it was enqueued.
     """
 
@@ -44,56 +44,56 @@ class Candidate:
 
 
 class CandidateSource:
-    """Next designs of a study, and the sets of those that are complete, in flight or failed.
+    """Source of the next designs of a study, with the sets of complete, in-flight and failed designs.
 
     Args:
-        run: the study at its storage.
-        is_parallel: several designs are measured at a time: TPE then penalizes those in flight (constant liar).
+        session: the study in its storage.
+        is_parallel: several designs are measured at a time: TPE then uses the constant liar for those in flight.
     """
 
-    def __init__(self, run: SearchSession, *, is_parallel: bool) -> None:
-        self._problem = run.problem
-        self._encoding = Encoding(run.problem.regions)
+    def __init__(self, session: SearchSession, *, is_parallel: bool) -> None:
+        self._problem = session.problem
+        self._encoding = Encoding(session.problem.regions)
         self.distributions = self._encoding.distributions()
-        self.complete: set[Key] = set(design_keys(run.tried.table))
+        self.complete: set[Key] = set(design_keys(session.trials.table))
         self.in_flight: set[Key] = set()
-        self.n_complete = run.tried.n
-        stored = run.study.get_trials(deepcopy=False)
-        self.failed = self._failed(stored)
+        self.n_complete = session.trials.n
+        stored = session.study.get_trials(deepcopy=False)
+        self.failed = self._failed_keys(stored)
         self._enqueued = [t for t in stored if is_enqueued(t) and not fault_of(t, self.distributions)]
-        self._every = self._every_design()
-        seed = run.problem.study.seed
-        self._sampler = _sampler(run, is_parallel=is_parallel)
-        self._mirror = StudyMirror(self._sampler, run.study, self.distributions)
+        self._all_designs = self._list_designs()
+        seed = session.problem.study.seed
+        self._sampler = _make_sampler(session, is_parallel=is_parallel)
+        self._mirror = StudyMirror(self._sampler, session.study, self.distributions)
         self._random = StudyMirror(
             RandomSampler(seed=derive_seed(seed, done=self.n_complete)), None, self.distributions
         )
 
     @property
-    def n_wanted(self) -> int:
-        """Number of COMPLETE trials at which the search ends: those asked for, or those of a finite space."""
+    def n_requested(self) -> int:
+        """Number of COMPLETE trials at which the search ends: the requested number, or that of a finite space."""
         if is_full_factorial(self._problem):
-            return self.n_complete + len(self.in_flight) + len(self._untried())
+            return self.n_complete + len(self.in_flight) + len(self._remaining())
         return self._problem.study.trials
 
     def next(self, n: int) -> list[Candidate]:
-        """Return at most n designs, in flight from now on; none where no more are left."""
-        chosen: list[Candidate] = []
-        while self._enqueued and len(chosen) < n:
-            chosen += self._next_enqueued(self._enqueued.pop(0))
-        n = min(n - len(chosen), self.n_wanted - self.n_complete - len(self.in_flight))
+        """Return at most n designs and mark them as in flight; none if no more are left."""
+        candidates: list[Candidate] = []
+        while self._enqueued and len(candidates) < n:
+            candidates += self._next_enqueued(self._enqueued.pop(0))
+        n = min(n - len(candidates), self.n_requested - self.n_complete - len(self.in_flight))
         if n <= 0:
-            return chosen
+            return candidates
         if is_full_factorial(self._problem):
-            return chosen + [self._started(self.candidate(params)) for params in self._untried()[:n]]
+            return candidates + [self._mark_in_flight(self.candidate(params)) for params in self._remaining()[:n]]
         if isinstance(self._sampler, LearningSampler):
             self._sampler.expect(n)
         for _ in range(n):
-            proposed = self._proposed()
-            if proposed is None:
+            candidate = self._propose()
+            if candidate is None:
                 break
-            chosen.append(self._started(proposed))
-        return chosen
+            candidates.append(self._mark_in_flight(candidate))
+        return candidates
 
     def candidate(self, params: Mapping[str, Any], *, trial: Trial | None = None) -> Candidate:
         """Return the candidate with these parameters."""
@@ -101,7 +101,7 @@ class CandidateSource:
         return Candidate(params, design, design_keys(design)[0], trial)
 
     def from_knobs(self, knobs: Mapping[str, Any]) -> Candidate | None:
-        """Return the candidate with these knobs; None where it is complete, or not exactly in the regions."""
+        """Return the candidate with these knobs; None if it is complete, or not exactly in the regions."""
         design = {n: np.array([v], dtype=object if isinstance(v, str) else np.float64) for n, v in knobs.items()}
         try:
             params = rows_of(self._encoding.encode(design)) or [{}]
@@ -120,7 +120,7 @@ class CandidateSource:
         self, candidate: Candidate, values: Sequence[float], *,
         constraints: Mapping[str, float], user_attrs: Mapping[str, Any],
     ) -> None:  # fmt: skip
-        """Tell the sampler a measurement."""
+        """Pass a measurement to the sampler."""
         self.in_flight.discard(candidate.key)
         self.complete.add(candidate.key)
         self.n_complete += 1
@@ -133,72 +133,72 @@ class CandidateSource:
 
     @property
     def is_sampler_changed(self) -> bool:
-        """Whether there is something for `store_attributes` to copy."""
+        """Whether `store_attributes` would copy anything."""
         return self._mirror.is_changed
 
     def fail(self, candidate: Candidate) -> None:
-        """Tell the sampler that a design failed; it is not proposed again."""
+        """Mark a design as failed in the sampler; it is not proposed again."""
         self.in_flight.discard(candidate.key)
         self.failed.add(candidate.key)
         if candidate.trial:
             self._mirror.fail(candidate.trial)
 
-    def _started(self, candidate: Candidate) -> Candidate:
+    def _mark_in_flight(self, candidate: Candidate) -> Candidate:
         self.in_flight.add(candidate.key)
         return candidate
 
     def _next_enqueued(self, stored: FrozenTrial) -> list[Candidate]:
-        """Return an enqueued design, parameters without a value drawn at random; none where it is in flight."""
+        """Return an enqueued design, missing parameters drawn at random; none if it is in flight."""
         params = fill_params(stored, self._random.draw())
         candidate = self.candidate(params)
         if candidate.key in self.in_flight:
-            return []  # the next run completes its trial with the measurement
+            return []  # the next run completes its trial with that measurement
         trial = self._mirror.enqueue(params)
-        return [self._started(Candidate(params, candidate.design, candidate.key, trial, stored))]
+        return [self._mark_in_flight(Candidate(params, candidate.design, candidate.key, trial, stored))]
 
-    def _proposed(self) -> Candidate | None:
-        """Return a new design: of the sampler, else drawn at random, else any that is left; None where none is."""
+    def _propose(self) -> Candidate | None:
+        """Return a new design: from the sampler, else drawn at random, else any remaining one; None if none remains."""
         for mirror in (self._mirror, self._random):
             for _ in range(_MAX_REDRAWS):
                 trial = mirror.ask()
                 candidate = self.candidate(trial.params, trial=trial)
                 if self._is_new(candidate.key):
-                    own = trial if mirror is self._mirror else self._mirror.enqueue(candidate.params)
-                    return Candidate(candidate.params, candidate.design, candidate.key, own)
+                    mirrored = trial if mirror is self._mirror else self._mirror.enqueue(candidate.params)
+                    return Candidate(candidate.params, candidate.design, candidate.key, mirrored)
                 mirror.fail(trial)
-            if self._every:
+            if self._all_designs:
                 break
-        left = self._untried()
-        return self.candidate(left[0], trial=self._mirror.enqueue(left[0])) if left else None
+        remaining = self._remaining()
+        return self.candidate(remaining[0], trial=self._mirror.enqueue(remaining[0])) if remaining else None
 
-    def _untried(self) -> list[Mapping[str, Any]]:
-        return [params for key, params in self._every.items() if self._is_new(key)]
+    def _remaining(self) -> list[Mapping[str, Any]]:
+        return [params for key, params in self._all_designs.items() if self._is_new(key)]
 
     def _is_new(self, key: Key) -> bool:
         return not any(key in keys for keys in (self.complete, self.in_flight, self.failed))
 
-    def _every_design(self) -> dict[Key, Mapping[str, Any]]:
-        """Return all designs where they can be listed, by key."""
+    def _list_designs(self) -> dict[Key, Mapping[str, Any]]:
+        """Return all designs by key; none if there are too many to list."""
         if self._problem.n_designs > max(_MAX_LISTED, self._problem.study.trials):
             return {}
         designs = self._problem.every_design()
         params = rows_of(self._encoding.encode(designs)) or [{}] * n_rows(designs)
         return dict(zip(design_keys(designs), params, strict=True))
 
-    def _failed(self, stored: Sequence[FrozenTrial]) -> set[Key]:
+    def _failed_keys(self, stored: Sequence[FrozenTrial]) -> set[Key]:
         names = self.distributions.keys()
         params = [params_of(t) for t in stored if t.state == TrialState.FAIL and FAILED_ATTR in t.user_attrs]
         whole = [{name: one[name] for name in names} for one in params if names <= one.keys()]
         return set(design_keys(self._encoding.decode(columns_of(whole), n=len(whole))))
 
 
-def _sampler(run: SearchSession, *, is_parallel: bool) -> BaseSampler:
-    problem, study = run.problem, run.problem.study
+def _make_sampler(session: SearchSession, *, is_parallel: bool) -> BaseSampler:
+    problem, study = session.problem, session.problem.study
     name = sampler_name(problem)
     if name == LEARNING:
         # One seed for all runs of a study: the stored trials decide the rest.
-        return LearningSampler(problem, reference=run.reference, seed=derive_seed(study.seed, done=0))
+        return LearningSampler(problem, reference=session.reference, seed=derive_seed(study.seed, done=0))
     return make_sampler(
-        name, seed=study.seed, done=run.tried.n, trials=study.trials, is_parallel=is_parallel,
+        name, seed=study.seed, done=session.trials.n, trials=study.trials, is_parallel=is_parallel,
         distributions=Encoding(problem.regions).distributions(),
     )  # fmt: skip

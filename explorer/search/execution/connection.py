@@ -1,4 +1,4 @@
-"""Connection to a Dask scheduler, replaced when it breaks."""
+"""Connection to a Dask scheduler, reopened when it breaks."""
 
 import asyncio
 import hashlib
@@ -23,30 +23,34 @@ _TLS_VARIABLES = f"{_TLS}CA_FILE, {_TLS}CLIENT__CERT and {_TLS}CLIENT__KEY"
 
 
 class Connection:
-    """Client of a scheduler for one event loop; arguments as of `ClusterExecutor`, `uploads` as of `named_by_content`.
+    """Client of a scheduler for one event loop; arguments as in `ClusterExecutor`, `uploads` from `content_names`.
 
-    After a scheduler was away for `retry_s` seconds, all methods but `close` raise SchedulerUnavailable.
+    After `retry_timeout_s` seconds without a scheduler, all methods but `close` raise SchedulerUnavailable.
     """
 
-    def __init__(self, url: str, *, uploads: dict[str, Path], notify: Callable[[str], None], retry_s: float) -> None:
-        self._url, self._uploads, self._notify, self._retry_s = url, uploads, notify, retry_s
+    def __init__(
+        self, url: str, *, uploads: dict[str, Path], notify: Callable[[str], None], retry_timeout_s: float
+    ) -> None:
+        self._url, self._uploads, self._notify, self._retry_timeout_s = url, uploads, notify, retry_timeout_s
         self._client: Any = None
         self._failure: SchedulerUnavailable | None = None
-        self._lock = asyncio.Lock()  # held while the client is replaced
+        self._lock = asyncio.Lock()  # guards the replacement of the client
 
     async def open(self) -> None:
         """Connect for the first time.
 
         Raises:
-            WrongUsage: nothing answers, or the address is none.
+            WrongUsage: no scheduler answers, or the address is invalid.
         """
         try:
             self._client = await self._connect(_CONNECT_S)
-        except Exception as error:  # OSError, ImportError, ValueError, TypeError and RuntimeError, by Dask's transports
-            raise _refused(self._url, error) from error
+        except (
+            Exception
+        ) as error:  # Dask's transports raise OSError, ImportError, ValueError, TypeError and RuntimeError
+            raise _connection_error(self._url, error) from error
         if not is_private(self._url):
             self._notify(
-                f"warning: {self._url} is not encrypted, and whoever reaches it can run code on its workers. Use TLS: "
+                f"warning: {self._url} is not encrypted: anyone who can reach it can run code on its workers. Use TLS: "
                 "start the scheduler and the workers with --tls-ca-file, --tls-cert and --tls-key, "
                 f"set {_TLS_VARIABLES} here, and write --cluster tls://..."
             )
@@ -59,38 +63,38 @@ class Connection:
             return self._client
 
     async def workers(self) -> list[dict[str, Any]]:
-        """Return the workers of the scheduler, as of `WorkerState.identity`."""
+        """Return the workers of the scheduler, as described by `WorkerState.identity`."""
         while True:
             client = await self.client()
             try:
-                # Client.scheduler_info lists no workers where the client is asynchronous.
+                # Client.scheduler_info of an asynchronous client lists no workers.
                 info = await asyncio.wait_for(client.scheduler.identity(n_workers=-1), _ANSWER_S)
                 return list(info["workers"].values())
-            except Exception:  # noqa: BLE001 - Dask raises what its streams and its closed clients raise
+            except Exception:  # noqa: BLE001 - Dask's streams and closed clients raise many types
                 await self.replace(client)
 
-    async def replace(self, lost: Any) -> None:
-        """Wait for the scheduler and connect again, unless the client still works or was replaced."""
+    async def replace(self, broken: Any) -> None:
+        """Wait for the scheduler and reconnect, unless the client works or was already replaced."""
         async with self._lock:
-            if self._client is not lost or self._failure is not None or await _answers(lost):
+            if self._client is not broken or self._failure is not None or await _answers(broken):
                 return
             loop = asyncio.get_running_loop()
-            deadline = loop.time() + self._retry_s
-            self._notify(f"the scheduler {self._url} does not answer: waiting up to {self._retry_s:g} s for it")
-            await _close(lost)
-            while (left := deadline - loop.time()) > 0:
+            deadline = loop.time() + self._retry_timeout_s
+            self._notify(f"the scheduler {self._url} does not answer: waiting up to {self._retry_timeout_s:g} s for it")
+            await _close(broken)
+            while (remaining := deadline - loop.time()) > 0:
                 with suppress(Exception):
-                    self._client = await self._connect(min(left, _CONNECT_S))
+                    self._client = await self._connect(min(remaining, _CONNECT_S))
                     self._notify(f"connected to {self._url} again: designs in flight are submitted again")
                     return
-                await asyncio.sleep(min(left, _RETRY_S))
+                await asyncio.sleep(min(remaining, _RETRY_S))
             self._failure = SchedulerUnavailable(
-                f"{self._url}: the scheduler went away and did not come back within {self._retry_s:g} s",
-                fix="start it again, then run the same command: all finished trials are stored",
+                f"{self._url}: the scheduler did not answer for {self._retry_timeout_s:g} s",
+                fix="restart it, then run the same command again: all finished trials are stored",
             )
 
     async def close(self) -> None:
-        """Disconnect; the scheduler releases what this client has submitted."""
+        """Disconnect; the scheduler then releases the tasks of this client."""
         await _close(self._client)
 
     async def _connect(self, timeout_s: float) -> Any:
@@ -98,7 +102,7 @@ class Connection:
         from distributed.diagnostics.plugin import UploadFile
         from distributed.versions import VersionMismatchWarning
 
-        warnings.simplefilter("ignore", VersionMismatchWarning)  # text and plain values travel
+        warnings.simplefilter("ignore", VersionMismatchWarning)  # only text and built-in values are exchanged
         make: Any = distributed.Client
         client = make(self._url, asynchronous=True, set_as_default=False, timeout=timeout_s, name="explorer")
         try:
@@ -114,43 +118,43 @@ class Connection:
         return client
 
 
-def named_by_content(uploads: Sequence[Path]) -> dict[str, Path]:
-    """Return files by names with a digest of their content, for runs that share workers.
+def content_names(uploads: Sequence[Path]) -> dict[str, Path]:
+    """Return files by content-addressed names, so that runs can share workers.
 
     Raises:
-        WrongUsage: one is no file, or two have the same name.
+        WrongUsage: a path is no file, or two files have the same name.
     """
     named: dict[str, Path] = {}
     for path in uploads:
         if not path.is_file():
             raise WrongUsage(f"--upload {path}: no such file", fix="give the path of a file")
-        if any(path.name == other.name for other in named.values()):
+        if path.name in {file.name for file in named.values()}:
             raise WrongUsage(f"--upload {path}: another file is named {path.name}", fix="rename one of them")
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
         named[f"explorer-{digest[:16]}-{path.name}"] = path
     return named
 
 
 def is_private(url: str) -> bool:
-    """Return True for an address that is encrypted or on this machine.
+    """Return True for an encrypted or loopback address.
 
     >>> [is_private(url) for url in ("tcp://127.0.0.1:8786", "tls://head:8786", "tcp://10.0.0.5:8786")]
     [True, True, False]
     """
     from distributed.comm.addressing import parse_address, parse_host_port
 
-    scheme, place = parse_address(url)
+    scheme, address = parse_address(url)
     if scheme in {"tls", "wss", "inproc"}:
         return True
-    host = parse_host_port(place, 0)[0]
+    host = parse_host_port(address, 0)[0]
     with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return bool(host == "localhost")
 
 
 def silence_dask() -> dict[str, int]:
-    """Keep Dask's logs from the terminal, unless its configuration sets up logging; return the loggers' levels."""
+    """Silence Dask's loggers, unless its configuration sets up logging; return their previous levels."""
     import dask.config
     import distributed  # noqa: F401 - sets up its loggers
 
@@ -163,12 +167,12 @@ def silence_dask() -> dict[str, int]:
 
 
 async def _answers(client: Any) -> bool:
-    """Return True where a client still has its scheduler; one that restarted its workers has no tasks."""
+    """Return True if a client is connected to its scheduler."""
     with suppress(Exception):
         if client.status == "running":
             await asyncio.wait_for(client.scheduler.identity(n_workers=0), _CONNECT_S)
             await asyncio.sleep(0.1)
-            return bool(client.status == "running")  # a broken stream may have been noticed meanwhile
+            return bool(client.status == "running")  # Dask may have detected a broken stream meanwhile
     return False
 
 
@@ -177,10 +181,10 @@ async def _close(client: Any) -> None:
         await asyncio.wait_for(client.close(timeout=CLOSE_S), CLOSE_S)
 
 
-def _refused(url: str, error: Exception) -> WrongUsage:
-    """Return the error for a scheduler that could not be reached at the start."""
+def _connection_error(url: str, error: Exception) -> WrongUsage:
+    """Return the error for a scheduler that cannot be reached at the start."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    fix = "see that `dask scheduler` runs there; write the address as it shows it, such as tcp://head:8786"
+    fix = "make sure that `dask scheduler` runs; copy the address that it prints, such as tcp://head:8786"
     if url.startswith("tls://"):
-        fix = f"see that `dask scheduler` runs there with TLS, and set {_TLS_VARIABLES}"
+        fix = f"make sure that `dask scheduler` runs with TLS, and set {_TLS_VARIABLES}"
     return WrongUsage(f"--cluster {url}: cannot connect: {reason}", fix=fix)

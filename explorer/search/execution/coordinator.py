@@ -19,7 +19,7 @@ import numpy as np
 from optuna.trial import TrialState
 
 from explorer.errors import ExplorerError, MeasurementFailed, WrongUsage
-from explorer.models.evaluator import Measurer, measurer
+from explorer.models.evaluator import Measurer, as_measurer
 from explorer.models.measured.task import call_task, dump_task
 from explorer.problem.columns import Columns
 from explorer.search.encoding import columns_of
@@ -27,36 +27,34 @@ from explorer.search.execution.candidates import Candidate, CandidateSource
 from explorer.search.execution.executor import DesignExecutor, SchedulerUnavailable, WorkerLost
 from explorer.search.execution.local import InlineExecutor
 from explorer.search.execution.spool import prune_spool, read_spool, spool, unstored_error
-from explorer.search.progress import FrontSoFar, Progress, stopped
+from explorer.search.progress import FrontTracker, Progress, interruption_error
 from explorer.search.session import FAILED_ATTR, MEASURED_ATTR, SearchSession
 from explorer.search.storage.bulk import TrialBatch, finish_enqueued, insert_trials
-from explorer.search.storage.retry import PATIENCE_S, RetryPolicy
-from explorer.search.trial_table import SEARCH, TrialTable, attributes
+from explorer.search.storage.retry import RETRY_TIMEOUT_S, Notify, RetryPolicy
+from explorer.search.trial_table import SEARCH, TrialTable, user_attributes
 
 MAX_RETRIES = 3
-"""Retries of a design whose worker was lost: it may be the cause."""
+"""Retries of a design after worker failures: the design may be their cause."""
 MAX_FAILURES_IN_A_ROW = 20
-"""Limit after which a search ends: an unplugged board must not be tried for ever."""
+"""Limit after which a search ends, for example for an unplugged board."""
 _POLL_S = 0.5
 _SMOOTHING = 0.2
-
-Notify = Callable[[str], None]
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """Design that was submitted, and how often its worker was lost."""
+    """Submitted design, with its number of worker failures."""
 
     candidate: Candidate
     knobs: Mapping[str, Any]
-    n_lost: int = 0
+    n_worker_failures: int = 0
     future: Future[Any] | None = None
     began: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
-    """COMPLETE trial that was stored."""
+class _StoredTrial:
+    """Stored COMPLETE trial."""
 
     number: int
     columns: Columns
@@ -65,77 +63,73 @@ class _Stored:
     user_attrs: Mapping[str, Any]
 
 
-_Outcome = _Stored | BaseException
-"""Of the errors, WorkerLost leads to a retry and _Failed to a FAIL trial; any other ends the search."""
+_Outcome = _StoredTrial | BaseException
+"""WorkerLost leads to a retry, _DesignFailed to a FAIL trial; any other error ends the search."""
 
 
-class _Failed(Exception):
-    """Design that cannot be measured, for the reason of an ExplorerError."""
+class _DesignFailed(Exception):
+    """Failed measurement of one design, with its ExplorerError."""
 
     def __init__(self, error: ExplorerError) -> None:
         super().__init__(error.problem)
         self.error = error
 
 
-class _Unusable(WrongUsage):
-    """The function that measures cannot be loaded where it is to run (exit 2)."""
+class _FunctionNotLoadable(WrongUsage):
+    """Measurement function that cannot be loaded on a worker (exit 2)."""
 
 
 def search_measured(
-    run: SearchSession,
+    session: SearchSession,
     executor: DesignExecutor,
     *,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     notify: Notify = lambda _: None,
-    patience_s: float = PATIENCE_S,
+    retry_timeout_s: float = RETRY_TIMEOUT_S,
 ) -> int:
-    """Measure designs until the wanted number of trials is COMPLETE; return how many were added.
+    """Measure designs until the requested number of trials is COMPLETE; return the number of added trials.
 
     Args:
-        run: the study at its storage.
+        session: the study in its storage.
         executor: evaluates the designs; it is shut down at the end.
         progress: called after each batch.
         should_stop: called between designs; after True, running designs are finished.
-        notify: called with messages for the user: lost workers, a storage that is away.
-        patience_s: for how long a storage may be away.
+        notify: called with messages for the user: worker failures, an unreachable storage.
+        retry_timeout_s: seconds for which calls of an unreachable storage are retried.
 
     Raises:
-        Interrupted: `should_stop` returned True before the end; everything measured is stored.
+        Interrupted: `should_stop` returned True before the end; all measurements are stored.
         MeasurementFailed: MAX_FAILURES_IN_A_ROW designs failed.
-        StorageLost, SchedulerUnavailable: storage or scheduler went away and did not come back.
+        StorageUnavailable, SchedulerUnavailable: storage or scheduler stayed unreachable until the retry timeout.
     """
-    patience = RetryPolicy(run.place, say=notify, ensure_lock=run.ensure_lock, seconds=patience_s)
-    coordinator = _Coordinator(run, executor, patience, progress=progress, notify=notify)
+    label, ensure_lock = session.storage_label, session.ensure_lock
+    retry = RetryPolicy(label, notify=notify, ensure_lock=ensure_lock, timeout_s=retry_timeout_s)
+    coordinator = _Coordinator(session, executor, retry, progress=progress, notify=notify)
     try:
         return coordinator.search(should_stop)
     finally:
         if not coordinator.is_done:
-            patience.give_up()  # what arrives from now on is stored at once, or kept in a file
+            retry.give_up()  # later results are stored at the first attempt, or spooled
         executor.shutdown(wait=coordinator.is_done, cancel_futures=True)
 
 
 class _Coordinator:
     def __init__(
-        self,
-        run: SearchSession,
-        executor: DesignExecutor,
-        patience: RetryPolicy,
-        *,
-        progress: Progress | None,
+        self, session: SearchSession, executor: DesignExecutor, retry: RetryPolicy, *, progress: Progress | None,
         notify: Notify,
-    ) -> None:
-        measuring = measurer(run.problem.evaluator)
+    ) -> None:  # fmt: skip
+        measuring = as_measurer(session.problem.evaluator)
         if measuring is None:
             raise TypeError("predicted designs need no executor")
-        self._run, self._executor, self._patience, self._notify = run, executor, patience, notify
+        self._session, self._executor, self._retry_policy, self._notify = session, executor, retry, notify
         self._measuring: Measurer = measuring
-        self._first = run.tried.n
-        self._candidates = CandidateSource(run, is_parallel=executor.n_slots > 1 or executor.cancels_running)
-        self._front = FrontSoFar(run, progress)
+        self._n_initial = session.trials.n
+        self._candidates = CandidateSource(session, is_parallel=executor.n_slots > 1 or executor.cancels_running)
+        self._front = FrontTracker(session, progress)
         self._jobs: set[_Job] = set()
-        self._arrived: SimpleQueue[tuple[_Job, _Outcome]] = SimpleQueue()
-        self._turn = threading.RLock()  # one thread at a time writes
+        self._outcomes: SimpleQueue[tuple[_Job, _Outcome]] = SimpleQueue()
+        self._write_lock = threading.RLock()
         self._retries: deque[_Job] = deque()
         self._payload = b"" if isinstance(executor, InlineExecutor) else _payload(measuring)
         self._n_failed_in_a_row = 0
@@ -144,12 +138,12 @@ class _Coordinator:
 
     def search(self, should_stop: Callable[[], bool]) -> int:
         self._replay_unstored()
-        self._front.look(self._candidates.n_wanted)
+        self._front.update(self._candidates.n_requested)
         is_stopping = False
         while True:
             was_stopping, is_stopping = is_stopping, should_stop()
             if is_stopping:
-                self._withdraw()
+                self._cancel_queued()
             else:
                 self._fill()
             if not self._jobs:
@@ -157,16 +151,16 @@ class _Coordinator:
             if is_stopping and not was_stopping:
                 self._notify(f"stopping after the designs in flight ({len(self._jobs)}); Ctrl-C again ends at once")
             self._collect()
-            self._front.look(self._candidates.n_wanted)
+            self._front.update(self._candidates.n_requested)
         self.is_done = True
-        done, wanted = self._candidates.n_complete, self._candidates.n_wanted
-        if is_stopping and done < wanted:
-            raise stopped(self._run, done, wanted)
-        prune_spool(self._run.out, self._run.study.get_trials(deepcopy=False))
-        return self._run.tried.n - self._first
+        done, n_requested = self._candidates.n_complete, self._candidates.n_requested
+        if is_stopping and done < n_requested:
+            raise interruption_error(self._session, done, n_requested)
+        prune_spool(self._session.out, self._session.study.get_trials(deepcopy=False))
+        return self._session.trials.n - self._n_initial
 
     def _fill(self) -> None:
-        """Submit a design to each free slot, and some more where proposals are slow compared with measurements."""
+        """Submit a design to each free slot, and to a queue if proposals are slow compared with measurements."""
         n = self._executor.n_slots + self._n_queued() - len(self._jobs)
         while n > 0 and self._retries:
             self._submit(self._retries.popleft())
@@ -177,20 +171,20 @@ class _Coordinator:
         designs = self._candidates.next(n)
         if designs:
             seconds = time.perf_counter() - began
-            self._propose_s = max(seconds, _smoothed(self._propose_s, seconds))  # the first fit takes longer at once
+            self._propose_s = max(seconds, _smoothed(self._propose_s, seconds))  # the first fit counts unsmoothed
         for candidate in designs:
             self._submit(_Job(candidate, {name: values.tolist()[0] for name, values in candidate.design.items()}))
 
     def _n_queued(self) -> int:
-        """Return the number of queued designs: as many as finish while the sampler proposes."""
-        n, least = self._executor.n_slots, self._executor.min_queued
+        """Return the queue length: as many designs as finish while the sampler proposes."""
+        n, n_min = self._executor.n_slots, self._executor.min_queued
         if n == 1 or not self._measure_s:
-            return least
-        return max(least, min(n, math.ceil(n * self._propose_s / self._measure_s)))
+            return n_min
+        return max(n_min, min(n, math.ceil(n * self._propose_s / self._measure_s)))
 
     def _submit(self, job: _Job) -> None:
         job.began = datetime.datetime.now(datetime.UTC)
-        if self._measuring.knows(job.knobs):  # measured by an earlier run that could not store it
+        if self._measuring.is_measured(job.knobs):  # spooled by an earlier run
             future: Future[Any] = Future()
             future.set_result(None)
         elif self._payload:
@@ -199,10 +193,10 @@ class _Coordinator:
             future = self._executor.submit(self._measuring.measure, job.knobs)
         self._jobs.add(job)
         job.future = future
-        future.add_done_callback(lambda arrived: self._receive(job, arrived))
+        future.add_done_callback(lambda done: self._receive(job, done))
 
-    def _withdraw(self) -> None:
-        """Withdraw the designs that no worker has begun: a stopped search finishes only the running ones."""
+    def _cancel_queued(self) -> None:
+        """Cancel the designs that no worker has started: a stopped search finishes only the running ones."""
         self._retries.clear()
         if self._executor.cancels_running:
             return
@@ -213,49 +207,49 @@ class _Coordinator:
     def _receive(self, job: _Job, future: Future[Any]) -> None:
         """Store a result in the executor's thread: the main thread may be busy with the sampler."""
         if not future.cancelled():
-            self._arrived.put((job, self._outcome(lambda: self._finished(job, future))))
+            self._outcomes.put((job, self._capture(lambda: self._store_result(job, future))))
 
-    def _outcome(self, store: Callable[[], _Stored]) -> _Outcome:
-        with self._turn:
+    def _capture(self, store: Callable[[], _StoredTrial]) -> _Outcome:
+        with self._write_lock:
             try:
                 return store()
             except BaseException as error:  # noqa: BLE001 - the main thread raises it again
                 return error
 
-    def _finished(self, job: _Job, future: Future[Any]) -> _Stored:
+    def _store_result(self, job: _Job, future: Future[Any]) -> _StoredTrial:
         """Store the measurement of a job.
 
         Raises:
-            _Failed: the design cannot be measured.
+            _DesignFailed: the design cannot be measured.
             WorkerLost, SchedulerUnavailable: it was not measured.
-            StorageLost, WrongUsage: it cannot be stored; the measurement is kept in a file.
+            StorageUnavailable, WrongUsage: it cannot be stored; the measurement is spooled to a file.
         """
         try:
-            row = self._row(job, future)
-        except (SchedulerUnavailable, _Unusable):
+            row = self._measurement_of(job, future)
+        except (SchedulerUnavailable, _FunctionNotLoadable):
             raise
         except ExplorerError as error:
-            raise _Failed(error) from error
+            raise _DesignFailed(error) from error
         try:
-            return self._stored(job, row)
-        except _Failed:
+            return self._store(job, row)
+        except _DesignFailed:
             raise
         except BaseException as error:
-            self._patience.give_up()  # later results need not wait for the same storage
-            path = spool(self._run.out, row)
-            if lost := unstored_error(error, path, out=self._run.out, place=self._run.place):
-                raise lost from error
+            self._retry_policy.give_up()  # later results do not wait for the same storage
+            path, label = spool(self._session.out, row), self._session.storage_label
+            if spool_error := unstored_error(error, path, out=self._session.out, storage_label=label):
+                raise spool_error from error
             raise
 
-    def _row(self, job: _Job, future: Future[Any]) -> Mapping[str, Any]:
+    def _measurement_of(self, job: _Job, future: Future[Any]) -> Mapping[str, Any]:
         """Return the measurement of a design, checked by the evaluator.
 
         Raises:
-            WorkerLost, SchedulerUnavailable: there is none.
+            WorkerLost, SchedulerUnavailable: the design was not measured.
             WrongUsage: the function cannot be loaded.
             ExplorerError: the design cannot be measured.
         """
-        name, fix = self._measuring.name, "mend what measures, or leave such designs out"
+        name, fix = self._measuring.name, "fix the measurement, or exclude such designs"
         try:
             raw = future.result()
         except (WorkerLost, ExplorerError):
@@ -264,58 +258,58 @@ class _Coordinator:
             if not self._payload:
                 raise
             raise MeasurementFailed(f"{name}: {error}", fix=fix) from error
-        if self._measuring.knows(job.knobs):
-            return self._measuring.recorded(job.candidate.design)[0]
+        if self._measuring.is_measured(job.knobs):
+            return self._measuring.measure_rows(job.candidate.design)[0]
         if self._payload:
             kind, raw, host = raw
-            if kind == "unusable" and self._measure_s:  # a worker that has lost something since, such as its device
+            if kind == "unusable" and self._measure_s:  # loaded before: the worker may have lost its device
                 raise WorkerLost(f"{name} could not be loaded on {host}: {raw}")
             if kind == "unusable":
-                raise _Unusable(f"{name}: cannot be loaded on {host}: {raw}", fix="mend it, or install what it imports")
+                problem = f"{name}: cannot be loaded on {host}: {raw}"
+                raise _FunctionNotLoadable(problem, fix="fix it, or install the modules that it imports")
             if kind != "ok":
                 raise MeasurementFailed(f"{name}: {raw}", fix=fix)
             if host != platform.node() and isinstance(raw, dict):
                 raw = {"host": host, **raw}
         seconds = (datetime.datetime.now(datetime.UTC) - job.began).total_seconds()
         self._measure_s = _smoothed(self._measure_s, seconds)
-        return self._measuring.accept(job.knobs, raw)
+        return self._measuring.add_measurement(job.knobs, raw)
 
-    def _stored(self, job: _Job, row: Mapping[str, Any]) -> _Stored:
-        problem, params = self._run.problem, job.candidate.params
+    def _store(self, job: _Job, row: Mapping[str, Any]) -> _StoredTrial:
+        problem, params = self._session.problem, job.candidate.params
         columns = problem.evaluate(job.candidate.design)
         values = problem.values(columns)[0].tolist()
         if np.isnan(values).any():
-            fix = "see what such a design is assessed by"
-            raise _Failed(MeasurementFailed("an objective is not a number", fix=fix))
-        attrs = {name: of[0] for name, of in attributes(columns, columns_of([params])).items()}
+            raise _DesignFailed(MeasurementFailed("an objective is not a number", fix="check its evaluator"))
+        attrs = {name: of[0] for name, of in user_attributes(columns, columns_of([params])).items()}
         attrs[MEASURED_ATTR] = dict(row)
         constraints = {name: float(of[0]) for name, of in problem.constraint_violations(columns).items()}
         number = self._record(job, TrialState.COMPLETE, attrs, values=values, constraints=constraints)
-        return _Stored(number, columns, values, constraints, attrs)
+        return _StoredTrial(number, columns, values, constraints, attrs)
 
     def _collect(self) -> None:
-        """Wait for an outcome, for a limited time, and process all that have arrived."""
+        """Wait for an outcome, for a limited time, and process all outcomes in the queue."""
         with suppress(Empty):
-            outcome = self._arrived.get(timeout=_POLL_S)
+            outcome = self._outcomes.get(timeout=_POLL_S)
             while True:
                 self._process(*outcome)
-                outcome = self._arrived.get_nowait()
+                outcome = self._outcomes.get_nowait()
 
     def _process(self, job: _Job, outcome: _Outcome) -> None:
-        if job not in self._jobs:  # withdrawn
+        if job not in self._jobs:  # cancelled
             return
         self._jobs.discard(job)
-        if isinstance(outcome, _Stored):
+        if isinstance(outcome, _StoredTrial):
             self._n_failed_in_a_row = 0
             number, origin = np.array([outcome.number], dtype=np.int64), np.array([SEARCH], dtype=object)
-            self._run.add(TrialTable(number, outcome.columns, origin))
+            self._session.add(TrialTable(number, outcome.columns, origin))
             self._candidates.tell(
                 job.candidate, outcome.values, constraints=outcome.constraints, user_attrs=outcome.user_attrs
             )
-            if self._candidates.is_sampler_changed:  # seldom: other threads may be writing
-                with self._turn:
-                    self._patience(self._candidates.store_attributes)
-        elif isinstance(outcome, _Failed):
+            if self._candidates.is_sampler_changed:  # rare; other threads may be writing
+                with self._write_lock:
+                    self._retry_policy(self._candidates.store_attributes)
+        elif isinstance(outcome, _DesignFailed):
             self._fail(job, outcome.error)
         elif isinstance(outcome, WorkerLost):
             self._retry(job, outcome)
@@ -323,23 +317,22 @@ class _Coordinator:
             raise outcome
 
     def _retry(self, job: _Job, error: WorkerLost) -> None:
-        job.n_lost += 1
-        shown = ", ".join(f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
+        job.n_worker_failures += 1
+        label = ", ".join(f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
                           for name, value in job.knobs.items() if name != "family")  # fmt: skip
-        if job.n_lost > MAX_RETRIES or error.is_final:
-            times = "" if error.is_final else f" ({job.n_lost} times)"
-            self._notify(f"warning: {shown}: {error}{times}; this design is given up")
-            self._fail(
-                job, MeasurementFailed(f"given up: {error}{times}", fix="see what such a design does to a worker")
-            )
+        if job.n_worker_failures > MAX_RETRIES or error.is_final:
+            times = "" if error.is_final else f" ({job.n_worker_failures} times)"
+            self._notify(f"warning: {label}: {error}{times}; the design is given up")
+            fix = "check why such a design ends its worker"
+            self._fail(job, MeasurementFailed(f"given up: {error}{times}", fix=fix))
             return
-        self._notify(f"warning: {shown}: {error}; it is tried again ({job.n_lost} of {MAX_RETRIES})")
-        self._count_failure(MeasurementFailed(str(error), fix="see what its workers die of"))
+        self._notify(f"warning: {label}: {error}; retry ({job.n_worker_failures} of {MAX_RETRIES})")
+        self._count_failure(MeasurementFailed(str(error), fix="check why its workers end"))
         self._retries.append(job)
 
     def _fail(self, job: _Job, error: ExplorerError) -> None:
         """Record a FAIL trial."""
-        with self._turn:
+        with self._write_lock:
             self._record(job, TrialState.FAIL, {FAILED_ATTR: error.problem})
         self._candidates.fail(job.candidate)
         self._count_failure(error)
@@ -347,32 +340,26 @@ class _Coordinator:
     def _count_failure(self, error: ExplorerError) -> None:
         self._n_failed_in_a_row += 1
         if self._n_failed_in_a_row >= MAX_FAILURES_IN_A_ROW:
-            what = f"{MAX_FAILURES_IN_A_ROW} designs in a row could not be measured, the last one because: "
-            raise MeasurementFailed(
-                f"{what}{error.problem}; all finished trials are in {self._run.place}", fix=error.fix
-            ) from None
+            summary = f"{MAX_FAILURES_IN_A_ROW} designs in a row could not be measured, the last one because"
+            stored = f"all finished trials are in {self._session.storage_label}"
+            raise MeasurementFailed(f"{summary}: {error.problem}; {stored}", fix=error.fix) from None
 
     def _record(
-        self,
-        job: _Job,
-        state: TrialState,
-        user_attrs: Mapping[str, Any],
-        *,
-        values: Sequence[float] | None = None,
-        constraints: Mapping[str, float] = MappingProxyType({}),
-    ) -> int:
+        self, job: _Job, state: TrialState, user_attrs: Mapping[str, Any], *,
+        values: Sequence[float] | None = None, constraints: Mapping[str, float] = MappingProxyType({}),
+    ) -> int:  # fmt: skip
         """Record a finished trial; return its number."""
-        study, candidate, distributions = self._run.study, job.candidate, self._candidates.distributions
+        study, candidate, distributions = self._session.study, job.candidate, self._candidates.distributions
         system_attrs = self._candidates.attributes_of(candidate)
         if (enqueued := candidate.enqueued) is not None:
-            self._patience(
+            self._retry_policy(
                 lambda: finish_enqueued(
                     study, enqueued, params=candidate.params, distributions=distributions, state=state, values=values,
                     constraints=constraints, user_attrs=user_attrs, system_attrs=system_attrs,
                 )
             )  # fmt: skip
             return enqueued.number
-        block = TrialBatch(
+        batch = TrialBatch(
             params=columns_of([candidate.params]),
             distributions=distributions,
             values=np.array([values or [np.nan] * len(study.directions)]),
@@ -383,20 +370,20 @@ class _Coordinator:
             ended=datetime.datetime.now(datetime.UTC),
             states=[state],
         )
-        recorded = self._patience(lambda: insert_trials(study, block))
-        self._run.say(recorded.note)
-        return recorded.numbers[0]
+        inserted = self._retry_policy(lambda: insert_trials(study, batch))
+        self._session.add_note(inserted.note)
+        return inserted.numbers[0]
 
     def _replay_unstored(self) -> None:
-        """Store the measurements that an earlier run could not store."""
-        for row in read_spool(self._run.out):
-            self._measuring.recall(row)
+        """Store the measurements that an earlier run spooled."""
+        for row in read_spool(self._session.out):
+            self._measuring.adopt_measurement(row)
             knobs = self._measuring.design_of(row)
             candidate = self._candidates.from_knobs(knobs) if knobs else None
-            if knobs and candidate and self._measuring.knows(knobs):
+            if knobs and candidate and self._measuring.is_measured(knobs):
                 job = _Job(candidate, knobs)
                 self._jobs.add(job)
-                self._process(job, self._outcome(functools.partial(self._stored, job, row)))
+                self._process(job, self._capture(functools.partial(self._store, job, row)))
 
 
 def _payload(measuring: Measurer) -> bytes:
@@ -406,5 +393,5 @@ def _payload(measuring: Measurer) -> bytes:
         raise WrongUsage(str(error), fix="name it as FILE.py:NAME, or leave --workers and --cluster out") from None
 
 
-def _smoothed(before: float, now: float) -> float:
-    return now if not before else (1 - _SMOOTHING) * before + _SMOOTHING * now
+def _smoothed(average: float, new: float) -> float:
+    return new if not average else (1 - _SMOOTHING) * average + _SMOOTHING * new

@@ -1,4 +1,4 @@
-"""Interface of the executors that evaluate designs, and the errors that they raise."""
+"""Interface and errors of the executors that evaluate designs."""
 
 from abc import abstractmethod
 from concurrent.futures import Executor
@@ -11,8 +11,8 @@ class DesignExecutor(Executor):
     """Executor with a number of slots.
 
     Attributes:
-        cancels_running: whether `cancel` of a future also drops a call that has begun.
-        min_queued: least number of queued designs: an adaptive cluster grows only by demand.
+        cancels_running: whether `cancel` of a future also drops a running call.
+        min_queued: least number of queued designs: an adaptive cluster grows only on demand.
     """
 
     cancels_running: ClassVar[bool] = False
@@ -21,15 +21,15 @@ class DesignExecutor(Executor):
     @property
     @abstractmethod
     def n_slots(self) -> int:
-        """Number of designs that can be evaluated at this moment, at least 1."""
+        """Number of designs that can be evaluated concurrently at this moment, at least 1."""
 
 
 class WorkerLost(Exception):
-    """A worker died while it evaluated a design: crash, kill, memory or time limit.
+    """Death of a worker while it evaluated a design: crash, kill, memory or time limit.
 
     Args:
         reason: the cause, for the user.
-        is_final: the executor has retried the design already; the coordinator must not.
+        is_final: the executor has already retried the design; the coordinator must not.
     """
 
     def __init__(self, reason: str, *, is_final: bool = False) -> None:
@@ -38,4 +38,4 @@ class WorkerLost(Exception):
 
 
 class SchedulerUnavailable(ExplorerError):
-    """The scheduler of a cluster went away and did not come back (exit 2)."""
+    """Scheduler that stayed unreachable until the retry timeout (exit 2)."""

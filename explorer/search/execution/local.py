@@ -22,7 +22,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _STOP = b""
 _STOP_S = 5.0
-# The worker has the coordinator's path of modules, and imports none before a call needs it.
+# The worker gets the coordinator's sys.path, and imports a module only when a call needs it.
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from explorer.search.execution.worker import main; main()"
 )
@@ -31,7 +31,7 @@ _BOOT = (
 class InlineExecutor(DesignExecutor):
     """Executor that evaluates at once, in the calling thread.
 
-    What it calls has a working directory of its own: the result folder and the storage may be relative to another one.
+    Calls keep their own working directory: the result folder and the storage may be relative to another one.
     """
 
     def __init__(self) -> None:
@@ -58,8 +58,8 @@ class InlineExecutor(DesignExecutor):
 class LocalExecutor(DesignExecutor):
     """Executor of isolated child processes, started at first use.
 
-    The end of a process (crash, `kill -9`, out of memory, time limit) fails its current call with `WorkerLost`; the
-    next call gets a new process. Processes share no lock and no queue: each has two pipes of its own.
+    The death of a process (crash, `kill -9`, out of memory, time limit) fails its current call with `WorkerLost`; the
+    next call gets a new process. Processes share no lock and no queue: each has its own two pipes.
 
     Args:
         n_workers: the number of processes.
@@ -69,7 +69,7 @@ class LocalExecutor(DesignExecutor):
     def __init__(self, n_workers: int, *, time_limit: float | None = None) -> None:
         self._n_workers, self._time_limit = n_workers, time_limit
         self._threads = ThreadPoolExecutor(n_workers, thread_name_prefix="explorer-worker")
-        self._own = threading.local()
+        self._thread = threading.local()
         self._lock = threading.Lock()
         self._processes: set[_Process] = set()
         self._is_closed = False
@@ -101,12 +101,12 @@ class LocalExecutor(DesignExecutor):
         self._processes.clear()
 
     def _call(self, call: bytes) -> Any:
-        process: _Process | None = getattr(self._own, "process", None)
+        process: _Process | None = getattr(self._thread, "process", None)
         if process is not None and not process.is_alive:  # killed while idle
             self._discard(process)
             process = None
         if process is None:
-            process = self._own.process = self._start()
+            process = self._thread.process = self._start()
         try:
             is_result, value = process.call(call, time_limit=self._time_limit)
         except WorkerLost:
@@ -119,7 +119,7 @@ class LocalExecutor(DesignExecutor):
     def _discard(self, process: "_Process") -> None:
         with self._lock:
             self._processes.discard(process)
-        self._own.process = None
+        self._thread.process = None
         process.close()
 
     def _start(self) -> "_Process":
@@ -141,7 +141,7 @@ class _Process:
         )
         self._inbox = cast("BinaryIO", self._process.stdout)
         self._outbox = cast("BinaryIO", self._process.stdin)
-        self._is_ready = self._is_late = False
+        self._is_ready = self._is_expired = False
 
     @property
     def is_alive(self) -> bool:
@@ -169,31 +169,31 @@ class _Process:
                 timer.cancel()
         if answer is None:
             cause = self._cause()
-            late = f"it took longer than {time_limit:g} s" if self._is_late else ""
-            raise WorkerLost(late or f"its worker process ended ({cause})")
+            timeout = f"it took longer than {time_limit:g} s" if self._is_expired else ""
+            raise WorkerLost(timeout or f"its worker process ended ({cause})")
         return cast("tuple[bool, Any]", pickle.loads(answer))  # noqa: S301 - from our own process
 
     def kill(self) -> None:
         """Kill the process and its children."""
         if self._process.returncode is not None:
-            return  # its number may be another process's by now
+            return  # its PID may have been reused
         if sys.platform == "win32":
             self._process.kill()
         self._kill_group()
 
     def _kill_group(self) -> None:
-        """End what the process has started and left behind."""
+        """Kill the processes of its session that are still running."""
         if sys.platform != "win32":
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def ask_to_stop(self) -> None:
-        """Let an idle process exit, which closes what a measurement opened."""
+        """Let an idle process exit, which closes the resources of a measurement."""
         with suppress(OSError):
             write_frame(self._outbox, _STOP)
 
     def stop(self, deadline: float) -> None:
-        """Wait for the process to end by itself, and kill it where it does not."""
+        """Wait for the process to end by itself, and kill it after the deadline."""
         try:
             self._process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -203,7 +203,7 @@ class _Process:
         self.close()
 
     def _expire(self) -> None:
-        self._is_late = True
+        self._is_expired = True
         self.kill()
 
     def _cause(self) -> str:

@@ -1,4 +1,4 @@
-"""Calls as bytes that a Dask worker without explorer can run."""
+"""Serialization of calls for Dask workers without explorer."""
 
 import functools
 import hashlib
@@ -20,9 +20,9 @@ def portable_call(
 ) -> bytes:
     """Serialize a call so that `pickle.loads(...)()` runs it where only Dask is installed.
 
-    The function is of `models.measured.task`, or importable on the workers; `time_limit` and `uploads` are those of
-    `run_on_worker`. Dask pickles by reference what the submitting process can import, even modules registered with
-    cloudpickle by value, and the scheduler unpickles every task too. So it gets bytes, and `pickle.loads` to call.
+    The function is in `models.measured.task`, or importable on the workers; `time_limit` and `uploads` are those of
+    `run_on_worker`. Dask pickles importable objects by reference, even modules registered with cloudpickle by value,
+    and the scheduler also unpickles every task. So a task is bytes and a call of `pickle.loads`.
     """
     import cloudpickle
     from distributed import get_worker
@@ -45,7 +45,7 @@ class _RunOnWorker:
 
 @functools.cache
 def _expression() -> str:
-    """Return a Python expression for the function; it executes the module's text once a process."""
+    """Return a Python expression for the function; it executes the module's source once per process."""
     text = inspect.getsource(task)
     name = f"explorer_task_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     module = f"__import__('sys').modules.setdefault({name!r}, __import__('types').ModuleType({name!r}))"

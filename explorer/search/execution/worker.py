@@ -1,7 +1,7 @@
 """Main loop of a local worker process: one call at a time over standard input and output; starts in milliseconds.
 
-Frames are eight bytes of length and a pickle. The process lives as long as its standard input: when the coordinator is
-gone, however it ended, the worker kills its own process group, and so every program that a measurement had started.
+A frame is a length of eight bytes and a pickle. The process lives as long as its standard input: after any end of the
+coordinator the worker kills its own process group, including every program that a measurement has started.
 """
 
 import os
@@ -21,14 +21,14 @@ def write_frame(stream: BinaryIO, payload: bytes) -> None:
     """Write one frame.
 
     Raises:
-        OSError: the other end is gone.
+        OSError: the peer has closed the pipe.
     """
     stream.write(HEADER.pack(len(payload)) + payload)
     stream.flush()
 
 
 def read_frame(stream: BinaryIO) -> bytes | None:
-    """Read one frame; None where the stream ended, also within a frame."""
+    """Read one frame; None at the end of the stream, also within a frame."""
     header = stream.read(HEADER.size)
     if len(header) < HEADER.size:
         return None
@@ -38,14 +38,14 @@ def read_frame(stream: BinaryIO) -> bytes | None:
 
 
 def main() -> None:
-    """Answer calls until an empty frame says that there are no more."""
+    """Answer calls until an empty frame."""
     inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    # Prints of a measurement must not get among the frames, and its reads must not consume them.
+    # Output of a measurement must not mix with the frames, and its reads must not consume them.
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(2, 1)
     if sys.platform != "win32":
-        # A forked child that outlives this process must not keep the pipes open: nobody would notice that it died.
+        # A forked child that outlives this process must not keep the pipes open: its death would go unnoticed.
         os.register_at_fork(after_in_child=lambda: [os.dup2(null, file.fileno()) for file in (inbox, outbox)])
     calls: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_receive, args=(inbox, calls), daemon=True).start()
@@ -53,12 +53,12 @@ def main() -> None:
         write_frame(outbox, READY)
         while call := calls.get():
             write_frame(outbox, _answer(call))
-    except (OSError, KeyboardInterrupt):  # nobody is left to tell, a measurement closed the pipe, or somebody's SIGINT
+    except (OSError, KeyboardInterrupt):  # coordinator dead, pipe closed by the measurement, or SIGINT
         os._exit(1)
 
 
 def _answer(call: bytes) -> bytes:
-    """Return the pickled result of a call, or the exception that it raised."""
+    """Return the pickled result of a call, or of the exception that it raised."""
     try:
         function, args, kwargs = pickle.loads(call)  # noqa: S301 - from the coordinator's own pipe
         return pickle.dumps((True, function(*args, **kwargs)))

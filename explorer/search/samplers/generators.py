@@ -1,8 +1,8 @@
-"""Sources of predicted designs: listed ones, and Optuna's samplers asked on a mirror of the study.
+"""Candidate generators of the single-process search: a fixed list, and Optuna samplers on a mirror of the study.
 
-Each has `batch`, the number of designs to propose before their outcome is known; `propose`, which returns at most n
-designs, none where no more are left; and `learn`, which gets their objectives, shape (n, m), and their excess over each
-limit, shape (n,) each.
+Each has `batch`, the number of designs to propose before any of them is evaluated; `propose`, which returns at most n
+designs, none if no more are left; and `tell` (Optuna's ask-and-tell interface), which receives their objectives, shape
+(n, m), and their constraint violations, shape (n,) each.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from explorer.search.samplers.mirror import StudyMirror
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-_BLOCK = 250
+_WRITE_SIZE = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,47 +30,47 @@ class CandidateBatch:
 
 
 class ListGenerator:
-    """Designs in the order of a table; the first trials get system attributes, for each name as many values."""
+    """Generator of listed designs in order; for each name the first trials get the given system attributes."""
 
-    batch = _BLOCK  # one write; a stop has to wait for it
+    batch = _WRITE_SIZE  # an interruption waits for one write
 
     def __init__(
         self, designs: Columns, problem: Problem, *, system_attrs: Mapping[str, Sequence[Any]] | None = None
     ) -> None:
-        self._designs, self._encoding, self._at = designs, Encoding(problem.regions), 0
+        self._designs, self._encoding, self._position = designs, Encoding(problem.regions), 0
         self._attrs = system_attrs or {}
 
     def propose(self, n: int) -> CandidateBatch:
         """Return the next n designs."""
-        rows = slice(self._at, min(self._at + n, n_rows(self._designs)))
-        self._at, n = rows.stop, rows.stop - rows.start
+        rows = slice(self._position, min(self._position + n, n_rows(self._designs)))
+        self._position, n = rows.stop, rows.stop - rows.start
         part = {name: values[rows] for name, values in self._designs.items()}
         attrs = {name: [*values[rows], *[None] * (n - len(values[rows]))] for name, values in self._attrs.items()}
         return CandidateBatch(self._encoding.encode(part) if n else {}, n, attrs)
 
-    def learn(self, proposal: CandidateBatch, values: Float, constraints: Mapping[str, Float]) -> None:
-        """Do nothing."""
+    def tell(self, proposal: CandidateBatch, values: Float, constraints: Mapping[str, Float]) -> None:
+        """Do nothing: the list is fixed."""
 
 
 class SamplerGenerator:
-    """Optuna sampler on a mirror, asked for `batch` designs at a time."""
+    """Generator by an Optuna sampler on a mirror, `batch` designs at a time."""
 
     def __init__(self, mirror: StudyMirror, *, batch: int) -> None:
         self._mirror, self.batch = mirror, batch
-        self._asked: list[Trial] = []
+        self._pending: list[Trial] = []
 
     def propose(self, n: int) -> CandidateBatch:
         """Ask for n designs."""
-        self._asked = [self._mirror.ask() for _ in range(n)]
-        attrs = [self._mirror.attributes_of(trial) for trial in self._asked]
+        self._pending = [self._mirror.ask() for _ in range(n)]
+        attrs = [self._mirror.attributes_of(trial) for trial in self._pending]
         names = dict.fromkeys(name for one in attrs for name in one)
         columns = {name: [one.get(name) for one in attrs] for name in names}
-        return CandidateBatch(columns_of([trial.params for trial in self._asked]), n, columns)
+        return CandidateBatch(columns_of([trial.params for trial in self._pending]), n, columns)
 
-    def learn(self, proposal: CandidateBatch, values: Float, constraints: Mapping[str, Float]) -> None:
-        """Tell the sampler the outcome of its designs."""
+    def tell(self, proposal: CandidateBatch, values: Float, constraints: Mapping[str, Float]) -> None:
+        """Pass the outcome of the pending designs to the sampler."""
         del proposal
-        for i, trial in enumerate(self._asked):
+        for i, trial in enumerate(self._pending):
             excess = {name: float(of[i]) for name, of in constraints.items()}
             self._mirror.tell(trial, values[i].tolist(), constraints=excess)
         self._mirror.store_attributes()

@@ -1,4 +1,4 @@
-"""StudyMirror of a study in memory, on which samplers are asked: the storage is written only when a trial ends."""
+"""In-memory mirror of a study for ask-and-tell, so that the storage is written only at the end of a trial."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from optuna.trial import Trial, TrialState
 from explorer.search.storage.bulk import copy_system_attrs, system_attrs_of
 
 # Optuna's own system attributes of a trial, by prefix; the others are the sampler's.
-_OPTUNAS = ("constraints", "fixed_params")
+_OPTUNA_PREFIXES = ("constraints", "fixed_params")
 
 
 class StudyMirror:
@@ -19,10 +19,10 @@ class StudyMirror:
 
     Args:
         sampler: the sampler.
-        stored: the stored study, for its directions, finished trials and system attributes; None for a sampler that
-            learns nothing.
+        stored: the stored study, for its directions, finished trials and system attributes; None for a sampler without
+            history.
         distributions: of the parameters.
-        n_history: number of finished trials that the sampler has to know; None for all.
+        n_history: number of finished trials that the sampler needs; None for all.
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class StudyMirror:
             copy_system_attrs(stored, self._study)
             finished = [] if n_history == 0 else [t for t in stored.get_trials(deepcopy=False) if t.state.is_finished()]
             self._study.add_trials(finished[:n_history])
-        self._attributes = system_attrs_of(self._study)  # as they are in the storage
+        self._attributes = system_attrs_of(self._study)  # last version in the storage
 
     def ask(self) -> Trial:
         """Return a new RUNNING trial that the sampler proposes."""
         return self._study.ask(dict(self._distributions))
 
     def draw(self) -> dict[str, Any]:
-        """Return the parameters of a proposal that is not used."""
+        """Return the parameters of a proposal, and discard its trial."""
         trial = self.ask()
         self.fail(trial)
         return trial.params
@@ -59,7 +59,7 @@ class StudyMirror:
     def attributes_of(self, trial: Trial) -> dict[str, Any]:
         """Return the sampler's system attributes of a trial."""
         attrs = self._study.get_trials(deepcopy=False)[trial.number].system_attrs
-        return {key: value for key, value in attrs.items() if not key.startswith(_OPTUNAS)}
+        return {key: value for key, value in attrs.items() if not key.startswith(_OPTUNA_PREFIXES)}
 
     def tell(
         self,
@@ -69,7 +69,7 @@ class StudyMirror:
         constraints: Mapping[str, float],
         user_attrs: Mapping[str, Any] | None = None,
     ) -> None:
-        """Finish a trial with its objectives and its excess over each limit."""
+        """Finish a trial with its objectives and constraint violations."""
         for name, value in (user_attrs or {}).items():
             trial.set_user_attr(name, value)
         for name, excess in constraints.items():

@@ -1,4 +1,4 @@
-"""Optuna sampler of the designs of the exact front of a model."""
+"""Optuna sampler that proposes the designs of the exact front of a model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,14 +19,14 @@ from explorer.search.storage.bulk import set_system_attr
 from explorer.search.trial_table import trial_table
 
 PLANNED_ATTR = "explorer:planned"
-_FIRST = 256
+_N_PLANNED = 256
 
 
 class ModelSampler(BaseSampler):
     """Optuna sampler that proposes designs of the exact front in order of their marginal hypervolume gain.
 
-    The n-th trial is the n-th design of one plan, whichever process asks for it: workers with the same seed never
-    repeat each other. Trials that the study had before count as measured. In plain Optuna an objective suggests the
+    The n-th trial is the n-th design of one plan in every process: workers with the same seed never repeat each
+    other. Earlier trials of the study count as measured. In plain Optuna an objective suggests the
     parameters of `distributions`, or call `study.ask(sampler.distributions)`; other parameters are drawn at random.
 
     Args:
@@ -36,30 +36,25 @@ class ModelSampler(BaseSampler):
         seed: of the plan.
 
     Raises:
-        WrongUsage: designs are measured, or there are more than three objectives.
+        WrongUsage: the study is a measured one, or has more than three objectives.
     """
 
     def __init__(
-        self,
-        problem: Problem,
-        *,
-        n_trials: int = _FIRST,
-        reference: Sequence[float] | None = None,
-        seed: int = 0,
+        self, problem: Problem, *, n_trials: int = _N_PLANNED, reference: Sequence[float] | None = None, seed: int = 0
     ) -> None:
         if not problem.is_vectorized:
             raise WrongUsage("every design would have to be measured", fix="use LearningSampler")
         if len(problem.study.objectives) > MAX_OBJECTIVES:
-            raise WrongUsage("the exact front of more than three objectives is not known", fix="use NSGAIIISampler")
+            raise WrongUsage("the exact front is computed for at most three objectives", fix="use NSGAIIISampler")
         self._problem, self._seed = problem, seed
         self._reference = prepare_reference(problem) if reference is None else tuple(reference)
         self._encoding = Encoding(problem.regions)
         self._independent = RandomSampler(seed=seed)
         self._n_planned = max(1, n_trials)
-        self._others: list[int] = []
+        self._prior_numbers: list[int] = []
         self._plan: list[dict[str, Any]] | None = None
-        self._known: Columns | None = None
-        self._designs: Columns | None = None
+        self._prior_designs: Columns | None = None
+        self._planned_designs: Columns | None = None
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -74,11 +69,11 @@ class ModelSampler(BaseSampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return the parameters of this trial's design of the plan."""
+        """Return the parameters of the planned design of a trial."""
         if self._plan is None:
-            self._read_others(study, before=trial.number)
-        index = trial.number - int(np.searchsorted(self._others, trial.number))
-        params = self._at(index)
+            self._read_prior_trials(study, before=trial.number)
+        index = trial.number - int(np.searchsorted(self._prior_numbers, trial.number))
+        params = self._planned_params(index)
         set_system_attr(study, trial, PLANNED_ATTR, index)
         return {name: params[name] for name in search_space if name in params}
 
@@ -88,27 +83,29 @@ class ModelSampler(BaseSampler):
         """Draw a parameter that the study does not have."""
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
-    def _read_others(self, study: optuna.Study, *, before: int) -> None:
-        """Read the earlier trials without a plan's mark: they are the same for every process and at any time."""
+    def _read_prior_trials(self, study: optuna.Study, *, before: int) -> None:
+        """Read the earlier trials that are not of the plan: the same ones in every process and at any time."""
         trials = study.get_trials(deepcopy=False)
-        others = [t for t in trials if t.number < before and PLANNED_ATTR not in t.system_attrs]
-        self._others = [t.number for t in others]
-        tried = trial_table([t for t in others if t.state == TrialState.COMPLETE], self._problem)
-        self._known = tried.table if tried.n else None
+        prior = [t for t in trials if t.number < before and PLANNED_ATTR not in t.system_attrs]
+        self._prior_numbers = [t.number for t in prior]
+        complete = trial_table([t for t in prior if t.state == TrialState.COMPLETE], self._problem)
+        self._prior_designs = complete.table if complete.n else None
         self._plan = []
 
-    def _at(self, index: int) -> dict[str, Any]:
+    def _planned_params(self, index: int) -> dict[str, Any]:
         plan = self._plan or []
         while index >= len(plan):
-            known = [part for part in (self._known, self._designs) if part is not None]
+            excluded = [part for part in (self._prior_designs, self._planned_designs) if part is not None]
             more = batch_plan(
                 self._problem, self._reference, max(self._n_planned, len(plan)), seed=self._seed,
-                known=stack(known) if known else None,
+                known=stack(excluded) if excluded else None,
             )  # fmt: skip
             if not n_rows(more):  # no design is left: repeat
                 return plan[index % len(plan)]
-            assessed = self._problem.evaluate(more)
-            self._designs = assessed if self._designs is None else stack([self._designs, assessed])
+            evaluated = self._problem.evaluate(more)
+            self._planned_designs = (
+                evaluated if self._planned_designs is None else stack([self._planned_designs, evaluated])
+            )
             plan += rows_of(self._encoding.encode(more))
         self._plan = plan
         return plan[index]

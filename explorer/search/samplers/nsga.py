@@ -1,4 +1,7 @@
-"""Generations of Optuna's NSGA samplers with given parents, so that no trial makes them read the whole history."""
+"""NSGA-II and NSGA-III by generations with given parents, without reading the whole history for each trial.
+
+Deb et al. 2002 (NSGA-II), Deb and Jain 2014 (NSGA-III).
+"""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,17 +22,17 @@ from explorer.search.samplers.generators import CandidateBatch
 from explorer.search.samplers.registry import POPULATION
 from explorer.search.trial_table import TrialTable
 
-# A generation can use no more, and the sort of a long history is quadratic.
+# A generation cannot use more, and non-dominated sorting of a long history is quadratic.
 _MAX_PARENTS = 20 * POPULATION
-# System attributes of a trial's generation: plain Optuna's samplers continue from ours.
+# System attributes of a trial's generation, from which plain Optuna's samplers continue.
 GENERATION_KEYS = {"nsga2": "NSGAIISampler:generation", "nsga3": "NSGAIIISampler:generation"}
 
 
 class _FixedParents:
     """Mixin of Optuna's genetic samplers with a given generation and parents.
 
-    Optuna 5 reads all trials for the latest generation at every trial, and takes as parents only trials that it has
-    marked itself: neither samples nor enqueued nor resumed trials.
+    Optuna 5 reads all trials at every trial to get the latest generation, and selects as parents only trials of its own
+    generations: neither samples nor enqueued nor resumed trials.
     """
 
     generation = 0
@@ -61,30 +64,30 @@ _SAMPLERS: Mapping[str, type[_NSGAII | _NSGAIII]] = {"nsga2": _NSGAII, "nsga3": 
 
 
 class NSGAGenerator:
-    """NSGA-II or NSGA-III, one generation at a time, with all COMPLETE trials as possible parents.
+    """Generator by NSGA-II or NSGA-III, one generation at a time, with all COMPLETE trials as possible parents.
 
     Args:
         name: `nsga2` or `nsga3`.
         study: only for its directions; nothing is written to it.
         problem: the study with its evaluator.
-        tried: the COMPLETE trials.
+        trials: the COMPLETE trials.
         seed: of the sampler.
     """
 
-    def __init__(self, name: str, study: optuna.Study, problem: Problem, tried: TrialTable, *, seed: int) -> None:
+    def __init__(self, name: str, study: optuna.Study, problem: Problem, trials: TrialTable, *, seed: int) -> None:
         self._study, self._key = study, GENERATION_KEYS[name]
         encoding = Encoding(problem.regions)
         self._distributions = encoding.distributions()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             self._sampler = _SAMPLERS[name](population_size=POPULATION, seed=seed)
-        self._sampler.children = _parents(problem, tried, encoding)
-        self._number = tried.n
+        self._sampler.children = _candidate_parents(problem, trials, encoding)
+        self._number = trials.n
         self._next_generation()
 
     @property
     def batch(self) -> int:
-        """Number of designs that the generation still lacks."""
+        """Number of missing designs of the generation."""
         return POPULATION - len(self._sampler.children)
 
     def propose(self, n: int) -> CandidateBatch:
@@ -92,7 +95,7 @@ class NSGAGenerator:
         params = [self._child(self._number + i) for i in range(n)]
         return CandidateBatch(columns_of(params), n, {self._key: [self._sampler.generation] * n})
 
-    def learn(self, proposal: CandidateBatch, values: Float, constraints: Mapping[str, Float]) -> None:
+    def tell(self, proposal: CandidateBatch, values: Float, constraints: Mapping[str, Float]) -> None:
         """Add the outcome of a proposal to the generation, and select parents once it is complete."""
         for i, params in enumerate(rows_of(proposal.params)):
             excess = {name: float(of[i]) for name, of in constraints.items()}
@@ -117,17 +120,21 @@ class NSGAGenerator:
         }  # fmt: skip
 
 
-def _parents(problem: Problem, tried: TrialTable, encoding: Encoding) -> list[FrozenTrial]:
-    """Return COMPLETE trials as Optuna's; of many the best, by total excess and then by non-domination rank."""
-    if not tried.n:
+def _candidate_parents(problem: Problem, trials: TrialTable, encoding: Encoding) -> list[FrozenTrial]:
+    """Return the COMPLETE trials; of many the best, by total constraint violation, then by non-domination rank."""
+    if not trials.n:
         return []
-    excess, values, rows = problem.constraint_violations(tried.table), problem.values(tried.table), np.arange(tried.n)
-    if tried.n > _MAX_PARENTS:
-        total = np.zeros(tried.n)
+    excess, values, rows = (
+        problem.constraint_violations(trials.table),
+        problem.values(trials.table),
+        np.arange(trials.n),
+    )
+    if trials.n > _MAX_PARENTS:
+        total = np.zeros(trials.n)
         for of in excess.values():
             total += np.maximum(of, 0.0)
         rows = np.lexsort((nondominated_rank(values, problem.study.objectives), total))[:_MAX_PARENTS]
-    params = rows_of(encoding.encode(take(tried.table, rows))) or [{} for _ in rows]
+    params = rows_of(encoding.encode(take(trials.table, rows))) or [{} for _ in rows]
     distributions = encoding.distributions()
     return [
         _trial(one, distributions, values[i], {name: float(of[i]) for name, of in excess.items()}, i)
@@ -140,5 +147,5 @@ def _trial(
     number: int,
 ) -> FrozenTrial:  # fmt: skip
     trial = create_trial(params=params, distributions=dict(distributions), values=values.tolist(), constraints=excess)
-    trial.number = number  # Optuna's crowding distance identifies trials by it
+    trial.number = number  # key of a trial in Optuna's crowding distance
     return trial

@@ -1,4 +1,4 @@
-"""Observations of a study for the learning sampler: designs that are measured, pending and failed."""
+"""Observations of a study for the learning sampler: measured, pending and failed designs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from explorer.search.encoding import Encoding, columns_of
 from explorer.search.session import MEASURED_ATTR
 from explorer.search.trial_table import is_feasible_of
 
-# Parameters of a proposal: an objective suggests them one by one, and meanwhile other threads and processes ask.
+# Parameters of a proposal, stored at once: an objective suggests them one by one, while other processes ask.
 PROPOSED_ATTR = "explorer:proposed"
-# The time of a suggestion grows with the rows of its fit. Of more rows, a third are the latest, a third are on the
-# front or next to it, and the others are spread evenly over the rest.
+# Limits the time of a fit. Of more rows, a third are the latest, a third are on the front or next to it, and the
+# others are spread evenly over the rest.
 MAX_ROWS = 120
 
 
@@ -28,9 +28,9 @@ class Observations:
     """Trials of a study as tables.
 
     Args:
-        measured: knobs and learned columns of the COMPLETE trials, shape (n,) each; NaN where not recorded.
-        learned: names of the columns to be learned, from which objectives and constraints are computed.
-        trials: number of samples behind each accuracy, shape (n,); 0 where unknown.
+        measured: knobs and fitted columns of the COMPLETE trials, shape (n,) each; NaN where not recorded.
+        fit_columns: names of the columns to be fitted, from which objectives and constraints are computed.
+        n_samples: number of samples of each accuracy, shape (n,); 0 if unknown.
         values: objectives, to be minimized, shape (n, m).
         is_feasible: shape (n,).
         done: the measured designs.
@@ -39,8 +39,8 @@ class Observations:
     """
 
     measured: Columns
-    learned: tuple[str, ...]
-    trials: Float
+    fit_columns: tuple[str, ...]
+    n_samples: Float
     values: Float
     is_feasible: NDArray[np.bool_]
     done: CandidatePool
@@ -48,39 +48,39 @@ class Observations:
     failed: CandidatePool
 
     @property
-    def rows_to_learn(self) -> NDArray[np.int64]:
+    def fit_rows(self) -> NDArray[np.int64]:
         """Indices of the rows for a fit: all of them, or MAX_ROWS."""
         n = len(self.values)
         if n <= MAX_ROWS:
             return np.arange(n)
-        # Rank by how many designs are better in every objective: the front first, and of equals the latest.
-        beaten = np.sum(np.all(self.values[:, None, :] > self.values[None, :, :], axis=-1), axis=1)
+        # Sort by the number of designs that are better in every objective, then the latest first.
+        n_better = np.sum(np.all(self.values[:, None, :] > self.values[None, :, :], axis=-1), axis=1)
         third = MAX_ROWS // 3
         before = n - third
-        kept = np.zeros(n, dtype=np.bool_)
-        kept[before:] = True
-        kept[np.lexsort((-np.arange(before), beaten[:before]))[:third]] = True
-        left = np.flatnonzero(~kept)
-        kept[left[np.linspace(0, len(left) - 1, MAX_ROWS - 2 * third).astype(np.int64)]] = True
-        return np.flatnonzero(kept)
+        is_selected = np.zeros(n, dtype=np.bool_)
+        is_selected[before:] = True
+        is_selected[np.lexsort((-np.arange(before), n_better[:before]))[:third]] = True
+        rest = np.flatnonzero(~is_selected)
+        is_selected[rest[np.linspace(0, len(rest) - 1, MAX_ROWS - 2 * third).astype(np.int64)]] = True
+        return np.flatnonzero(is_selected)
 
 
-def observations_from(trials: Sequence[FrozenTrial], problem: Problem, *, own: int) -> Observations:
-    """Return the history of trials; the number `own` is that of the trial being proposed, which is not pending."""
+def observations_from(trials: Sequence[FrozenTrial], problem: Problem, *, exclude: int) -> Observations:
+    """Return the observations in trials; `exclude` is the number of the trial being proposed, which is not pending."""
     encoding, objectives = Encoding(problem.regions), problem.study.objectives
     names = set(encoding.distributions())
     complete = [t for t in trials if t.state == TrialState.COMPLETE and names <= t.params.keys() and _is_finite(t)]
-    waiting = [t for t in trials if t.state in {TrialState.RUNNING, TrialState.WAITING} and t.number != own]
+    waiting = [t for t in trials if t.state in {TrialState.RUNNING, TrialState.WAITING} and t.number != exclude]
     failed = [t for t in trials if t.state.is_finished() and not (t.state == TrialState.COMPLETE and _is_finite(t))]
     params = columns_of([t.params for t in complete])
     designs = encoding.decode(params, n=len(complete))
     values = np.array([t.values for t in complete], dtype=np.float64).reshape(len(complete), len(objectives))
-    learned = learned_columns(complete, problem)
-    columns = {name: _column(name, complete, values, problem) for name in learned}
+    fit_columns = columns_to_fit(complete, problem)
+    columns = {name: _column(name, complete, values, problem) for name in fit_columns}
     return Observations(
         measured={**designs, **columns},
-        learned=learned,
-        trials=np.array([_n_samples(t) for t in complete], dtype=np.float64),
+        fit_columns=fit_columns,
+        n_samples=np.array([_n_samples(t) for t in complete], dtype=np.float64),
         values=to_minimization(values, objectives),
         is_feasible=is_feasible_of(complete),
         done=placed(problem.regions, designs),
@@ -89,10 +89,10 @@ def observations_from(trials: Sequence[FrozenTrial], problem: Problem, *, own: i
     )
 
 
-def learned_columns(complete: Sequence[FrozenTrial], problem: Problem) -> tuple[str, ...]:
-    """Return the targets that objectives and constraints need, or these themselves where trials lack a target.
+def columns_to_fit(complete: Sequence[FrozenTrial], problem: Problem) -> tuple[str, ...]:
+    """Return the targets that objectives and constraints need, or these themselves if trials lack a target.
 
-    Targets are preferred: an energy-delay product is learned better as the product of two forms.
+    Targets are preferred: an energy-delay product is fitted better as the product of two forms.
     """
     study = problem.study
     columns = [*(one.name for one in study.objectives), *(one.column for one in study.constraints)]
@@ -105,7 +105,7 @@ def learned_columns(complete: Sequence[FrozenTrial], problem: Problem) -> tuple[
 
 
 def _column(name: str, complete: Sequence[FrozenTrial], values: Float, problem: Problem) -> Float:
-    """Return a column of the trials: recorded, else from the objectives, else from the excess over its limit."""
+    """Return a column of the trials: recorded, else from the objectives, else from its constraint violation."""
     study = problem.study
     result = np.array([_recorded(t, name) for t in complete], dtype=np.float64)
     for j, objective in enumerate(study.objectives):
@@ -135,7 +135,7 @@ def _is_finite(trial: FrozenTrial) -> bool:
 
 
 def _pool(trials: Sequence[FrozenTrial], names: set[str], problem: Problem) -> CandidatePool:
-    """Return the designs of the trials whose parameters were all suggested, proposed or enqueued."""
+    """Return the designs of the trials that have all parameters suggested, proposed or enqueued."""
     encoding = Encoding(problem.regions)
     attrs = [[t.system_attrs.get(kind, {}) for kind in (PROPOSED_ATTR, "fixed_params")] for t in trials]
     params = [{**proposed, **fixed, **t.params} for (proposed, fixed), t in zip(attrs, trials, strict=True)]

@@ -1,4 +1,4 @@
-"""Samplers of a study by name, and their batch sizes."""
+"""Registry of samplers by name, with their batch sizes."""
 
 import math
 import warnings
@@ -27,27 +27,27 @@ from explorer.pareto.acquisition.batch_plan import MAX_OBJECTIVES
 
 POPULATION = 50
 MODEL, LEARNING = "model", "learning"
-"""Meaning of `auto` where designs are predicted, and where they are measured."""
+"""Meaning of `auto` for predicted and for measured designs."""
 _FREE_BATCH = 256
 
 
-class _AskedGrid(GridSampler):
-    """Optuna's grid for ask and tell: at its end it would call `Study.stop`, which works in `optimize` only."""
+class _AskTellGrid(GridSampler):
+    """Grid sampler for ask-and-tell: Optuna's calls `Study.stop` at its end, which works in `optimize` only."""
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Do nothing."""
 
 
 def derive_seed(seed: int, *, done: int) -> int:
-    """Return the seed of a search that begins with `done` trials: a resumed one must propose other designs."""
+    """Return the seed of a search that starts with `done` trials, so that a resumed one proposes other designs."""
     return int(np.random.SeedSequence([seed, done, 0]).generate_state(1)[0])
 
 
 def sampler_name(problem: Problem) -> str:
     """Return the name of a study's sampler; `auto` is resolved.
 
-    For predicted designs it means "model" (the cover of the exact front) up to three objectives, and else "nsga3"; for
-    measured ones "learning".
+    For predicted designs it is "model" (greedy hypervolume subset of the exact front) up to three objectives, else
+    "nsga3"; for measured ones "learning".
     """
     study = problem.study
     if study.sampler != "auto":
@@ -58,7 +58,7 @@ def sampler_name(problem: Problem) -> str:
 
 
 def is_full_factorial(problem: Problem) -> bool:
-    """Return True where at least as many trials are asked for as there are designs: then all designs are tried."""
+    """Return True if the number of trials suffices to evaluate every design of a finite space."""
     return problem.n_designs <= problem.study.trials
 
 
@@ -74,29 +74,29 @@ def make_sampler(
     """Return one of Optuna's samplers.
 
     Args:
-        name: a study's name of the sampler.
+        name: name of the sampler in a study file.
         seed: the study's seed.
         done: number of COMPLETE trials, for the seed.
-        trials: number of trials wanted in all, for the size of the grid.
+        trials: requested number of trials in total, for the size of the grid.
         distributions: of the parameters.
-        is_parallel: True for several designs in flight.
+        is_parallel: whether several designs are in flight.
 
     Raises:
         MissingPart: `gp` needs torch.
-        UnknownName: there is no such sampler.
+        UnknownName: no sampler has this name.
     """
-    own = derive_seed(seed, done=done)
+    derived = derive_seed(seed, done=done)
     if name == "gp" and find_spec("torch") is None:
         raise MissingPart("torch", needed_for="sampler 'gp'", extra="gp")
     makers: dict[str, Callable[[], BaseSampler]] = {
-        "tpe": lambda: TPESampler(seed=own, multivariate=True, constant_liar=is_parallel),
-        "nsga2": lambda: NSGAIISampler(population_size=POPULATION, seed=own),
-        "nsga3": lambda: NSGAIIISampler(population_size=POPULATION, seed=own),
-        # The sequence goes on where the study left it only under the same seed.
+        "tpe": lambda: TPESampler(seed=derived, multivariate=True, constant_liar=is_parallel),
+        "nsga2": lambda: NSGAIISampler(population_size=POPULATION, seed=derived),
+        "nsga3": lambda: NSGAIIISampler(population_size=POPULATION, seed=derived),
+        # A sequence is resumed only under the same seed.
         "qmc": lambda: QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False),
-        "random": lambda: RandomSampler(seed=own),
-        "grid": lambda: _AskedGrid(_grid(distributions, trials), seed=seed),
-        "gp": lambda: GPSampler(seed=own, deterministic_objective=True),
+        "random": lambda: RandomSampler(seed=derived),
+        "grid": lambda: _AskTellGrid(_grid(distributions, trials), seed=seed),
+        "gp": lambda: GPSampler(seed=derived, deterministic_objective=True),
     }
     if name not in makers:
         raise UnknownName("sampler", name, makers)
@@ -106,14 +106,14 @@ def make_sampler(
 
 
 def batch_size(name: str) -> int:
-    """Return how many trials to ask for at once: a generation, or one where a sampler learns from each trial."""
+    """Return the number of trials per batch: a generation, or one for a sampler that is updated by each trial."""
     if name in {"nsga2", "nsga3"}:
         return POPULATION
     return 1 if name in {"tpe", "gp"} else _FREE_BATCH
 
 
 def _grid(distributions: Mapping[str, BaseDistribution], trials: int) -> dict[str, list[float] | list[str]]:
-    """Return a full grid of at least `trials` points, edges included, as even as the number of axes allows."""
+    """Return a full grid of at least `trials` points with its bounds, with equal numbers of levels per axis."""
     free = [name for name, d in distributions.items() if isinstance(d, FloatDistribution)]
     cells = math.prod(len(d.choices) for d in distributions.values() if isinstance(d, CategoricalDistribution))
     n = max(2, math.ceil((trials / cells) ** (1 / max(len(free), 1)) - 1e-9))

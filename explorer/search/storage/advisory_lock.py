@@ -1,4 +1,4 @@
-"""Advisory lock of a run in PostgreSQL: held by a session whose application name is the holder."""
+"""Advisory lock of a run in PostgreSQL, owned by a session whose application name identifies the run."""
 
 import datetime
 import hashlib
@@ -16,14 +16,14 @@ from sqlalchemy.pool import NullPool
 from explorer.search.storage.open import driver_url, engine_args
 from explorer.search.storage.retry import is_transient
 
-_TRIES, _PAUSE_S = 20, 0.1
-_MAX_HOST = 20  # PostgreSQL cuts an application_name after 63 bytes
-# The server frees the lock of a machine that vanished after 40 s, not after the two hours of Linux's default.
-_NAME = text(
+_MAX_ATTEMPTS, _PAUSE_S = 20, 0.1
+_MAX_HOST_CHARS = 20  # PostgreSQL truncates application_name to 63 bytes
+# The server frees the lock of an unreachable client after 40 s; Linux's default keepalive takes two hours.
+_SET_UP = text(
     "SELECT set_config('application_name', :name, false), set_config('tcp_keepalives_idle', '20', false),"
     " set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '4', false)"
 )
-_TAKE = text("SELECT pg_try_advisory_lock(:key)")
+_ACQUIRE = text("SELECT pg_try_advisory_lock(:key)")
 _HOLDER = text(
     "SELECT a.pid, a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
     " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
@@ -35,8 +35,8 @@ _HOLDER = text(
 class AdvisoryLock:
     """Session-level advisory lock on a study in a PostgreSQL database.
 
-    The server frees it with the session: when the process ends, and when the server restarts. A connection pooler in
-    transaction mode cannot hold it.
+    The server frees it with the session: when the process ends, and when the server restarts. It does not work through
+    a connection pooler in transaction mode.
     """
 
     def __init__(self, url: str, study: str) -> None:
@@ -46,32 +46,32 @@ class AdvisoryLock:
         digest = hashlib.sha256(f"explorer run\0{study}".encode()).digest()
         self._key = int.from_bytes(digest[:8], signed=True)
         since = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._name = f"explorer {os.getpid()} {platform.node()[:_MAX_HOST]} {since} {secrets.token_hex(2)}"
+        self._name = f"explorer {os.getpid()} {platform.node()[:_MAX_HOST_CHARS]} {since} {secrets.token_hex(2)}"
         self._session: Connection | None = None
 
-    def take(self) -> str:
-        """Take the lock; return '' or its holder.
+    def acquire(self) -> str:
+        """Acquire the lock; return '' or its holder.
 
         Raises:
             SQLAlchemyError: the server cannot be reached.
         """
         if self._session is None:
             self._session = self._engine.connect()
-            self._session.execute(_NAME, {"name": self._name})
+            self._session.execute(_SET_UP, {"name": self._name})
         key = {"high": self._key >> 32 & 0xFFFFFFFF, "low": self._key & 0xFFFFFFFF}
-        for _ in range(_TRIES):
-            if self._session.execute(_TAKE, {"key": self._key}).scalar():
+        for _ in range(_MAX_ATTEMPTS):
+            if self._session.execute(_ACQUIRE, {"key": self._key}).scalar():
                 return ""
             row = self._session.execute(_HOLDER, key).first()
             if row is not None and row.application_name != self._name:
-                return _shown(row.pid, row.application_name)
-            if row is not None:  # this process's session, cut off unnoticed by the server
+                return _describe_holder(row.pid, row.application_name)
+            if row is not None:  # a broken session of this process that the server has not yet ended
                 self._session.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": row.pid})
             time.sleep(_PAUSE_S)
         return "a session that does not end"
 
-    def is_held(self) -> bool:
-        """Return True while the session of the lock is alive; close a dead one."""
+    def is_alive(self) -> bool:
+        """Return True while the session that owns the lock is connected; close it otherwise."""
         if self._session is None:
             return False
         try:
@@ -84,7 +84,7 @@ class AdvisoryLock:
         return True
 
     def close(self) -> None:
-        """Free the lock."""
+        """Release the lock."""
         session, self._session = self._session, None
         if session is not None:
             with suppress(SQLAlchemyError):
@@ -92,6 +92,6 @@ class AdvisoryLock:
                 session.close()
 
 
-def _shown(pid: int, name: str) -> str:
+def _describe_holder(pid: int, name: str) -> str:
     holder = re.fullmatch(r"explorer (\d+) (.*) (\S+) \w{4}", name)
     return "process {} on {}, since {}".format(*holder.groups()) if holder else f"session {pid} of '{name}'"

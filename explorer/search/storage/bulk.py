@@ -1,8 +1,8 @@
 """Bulk recording of finished trials in an Optuna storage, and the only home of Optuna's private names.
 
-Optuna stores one trial a call: 268 us a trial into a journal file, 8,950 us into SQLite (Optuna 5.0.0). Here a block of
-trials is one append to a journal, or one transaction of a database. Any other storage, and a database into which the
-installed Optuna writes other rows, takes trials the public way, `study.add_trials`.
+Optuna stores one trial per call: 268 us a trial in a journal file, 8,950 us in SQLite (Optuna 5.0.0). Here a batch of
+trials is one append to a journal, or one transaction of a database. Other storages, and databases in which the
+installed Optuna would write other rows, are written by the public `study.add_trials`.
 """
 
 import datetime
@@ -17,7 +17,7 @@ from weakref import WeakSet
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage, _CachedStorage
+from optuna.storages import InMemoryStorage, JournalStorage, RDBStorage, _CachedStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
@@ -27,13 +27,13 @@ from explorer.search.storage.journal import BatchedJournalBackend
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-BLOCK_KEY = "explorer:block"
-"""System attribute of a recorded trial: its block's token and its index in the block, so that none is stored twice."""
+BATCH_ATTR = "explorer:block"
+"""System attribute of a recorded trial: token of its batch and index in it, so that none is stored twice."""
 
 _attempted: WeakSet["TrialBatch"] = WeakSet()
-"""Blocks that were written, perhaps without an answer: they may be stored already."""
-_compared: set[TrialState] = set()
-"""States whose rows were found to be those that the installed Optuna writes."""
+"""Batches of which a write was started: they may be stored already."""
+_verified_states: set[TrialState] = set()
+"""States whose rows are equal to those that the installed Optuna writes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -43,13 +43,13 @@ class TrialBatch:
     Args:
         params: parameter name to n external values: numbers, or choices of a CategoricalDistribution.
         distributions: the same names to their distributions.
-        values: the objectives, shape (n, m); the row of a FAIL trial is ignored.
-        constraints: name to shape (n,), feasible at most 0, as of `trial.set_constraint`; NaN only in FAIL trials.
-        user_attrs: name to n JSON values (a number, a text, a whole dict); None: that trial has no such attribute.
+        values: objectives, shape (n, m); the row of a FAIL trial is ignored.
+        constraints: name to shape (n,), feasible if <= 0, as in `trial.set_constraint`; NaN only in FAIL trials.
+        user_attrs: name to n JSON values (number, text or dict); None: that trial has no such attribute.
         system_attrs: the same.
         began, ended: start and end of all trials, with a time zone.
         states: COMPLETE or FAIL for each trial; None: all are COMPLETE.
-        token: identifies the block, so that it is recorded once however often it is tried.
+        token: identifies the batch, so that retries record it once.
     """
 
     params: Mapping[str, Sequence[Any]]
@@ -71,11 +71,11 @@ class TrialBatch:
 
 @dataclass(frozen=True, slots=True)
 class InsertResult:
-    """Outcome of recording a block.
+    """Outcome of recording a batch.
 
     Args:
-        numbers: the trial numbers in the study, in the block's order.
-        note: empty, or one sentence for the user why trials were added one by one.
+        numbers: the trial numbers in the study, in the batch's order.
+        note: empty, or the reason for the user why trials were added one by one.
     """
 
     numbers: Sequence[int]
@@ -83,94 +83,84 @@ class InsertResult:
 
 
 class _Unsupported(Exception):
-    """Storage format without a bulk writer: completes "no bulk writer for ". Nothing was stored."""
+    """Storage format without a bulk writer; its text completes "no bulk writer for ". Nothing was stored."""
 
 
-def insert_trials(study: optuna.Study, block: TrialBatch) -> InsertResult:
-    """Record a block: all of its trials or none, and once, however often it is called with the same block.
+def insert_trials(study: optuna.Study, batch: TrialBatch) -> InsertResult:
+    """Record a batch atomically and idempotently: all of its trials or none, once for any number of calls.
 
-    Only the public way (with a note) stores trial by trial; after an error the next call adds those that are missing.
+    Only `study.add_trials` (with a note) stores trial by trial; after an error the next call adds the missing ones.
 
     Args:
         study: an Optuna study in any storage.
-        block: the trials. After an error call again with this very object: trials that were stored are found.
+        batch: the trials. After an error call again with the same object: stored trials are recognized.
 
     Raises:
         ValueError, TypeError: Optuna refuses one of the trials; nothing was recorded.
-        OSError, SQLAlchemyError: the storage is full, locked, lost, or cannot be written.
+        OSError, SQLAlchemyError: the storage is full, locked, unreachable, or cannot be written.
         KeyError: the study was deleted.
     """
-    if not block.n:
+    if not batch.n:
         return InsertResult(range(0), "")
-    trials = _frozen_trials(block, len(study.directions))
-    storage, stored = study._storage, _numbers(study, block)
+    trials = _frozen_trials(batch, len(study.directions))
+    storage, stored = study._storage, _numbers(study, batch)
     database = storage._backend if isinstance(storage, _CachedStorage) else storage
     try:
         if not stored and isinstance(storage, JournalStorage) and isinstance(storage._backend, BatchedJournalBackend):
-            return InsertResult(_append(study, storage._backend, block, trials), "")
+            return InsertResult(_append(study, storage._backend, batch, trials), "")
         if not stored and isinstance(database, RDBStorage):
-            return InsertResult(_insert(study, database.engine, block, trials), "")
+            return InsertResult(_insert(study, database.engine, batch, trials), "")
         reason = f"a {type(getattr(storage, '_backend', storage)).__name__}"
     except _Unsupported as error:
         reason = str(error)
     json.dumps([[trial.user_attrs, trial.system_attrs] for trial in trials])  # raises TypeError before any is stored
-    _attempted.add(block)
+    _attempted.add(batch)
     study.add_trials(trial for i, trial in enumerate(trials) if i not in stored)
-    is_quick = isinstance(storage, InMemoryStorage) or len(stored) == block.n
-    note = f"trials are recorded one by one, which takes longer: explorer has no bulk writer for {reason}"
-    return InsertResult([*_numbers(study, block).values()], "" if is_quick else note)
+    is_quick = isinstance(storage, InMemoryStorage) or len(stored) == batch.n
+    note = f"trials are recorded one by one, which is slower: explorer has no bulk writer for {reason}"
+    return InsertResult([*_numbers(study, batch).values()], "" if is_quick else note)
 
 
 def finish_enqueued(
-    study: optuna.Study,
-    trial: FrozenTrial,
-    *,
-    params: Mapping[str, Any],
-    distributions: Mapping[str, BaseDistribution],
-    state: TrialState,
-    values: Sequence[float] | None,
-    constraints: Mapping[str, float],
-    user_attrs: Mapping[str, Any],
-    system_attrs: Mapping[str, Any],
-) -> None:
+    study: optuna.Study, trial: FrozenTrial, *, params: Mapping[str, Any],
+    distributions: Mapping[str, BaseDistribution], state: TrialState, values: Sequence[float] | None,
+    constraints: Mapping[str, float], user_attrs: Mapping[str, Any], system_attrs: Mapping[str, Any],
+) -> None:  # fmt: skip
     """Complete a trial that was enqueued with plain Optuna, under its own number.
 
-    In a journal it is one append, all or nothing. Elsewhere attributes are stored first and the state last: after a
-    kill in between the trial is unfinished and has its user attributes. A finished trial stays as it is, so that a
-    call whose answer was lost can be repeated.
+    In a journal it is one atomic append. In other storages attributes are stored first and the state last: after a
+    kill in between the trial is unfinished and has its user attributes. A finished trial is not changed, so that the
+    call can be retried after a broken connection.
 
-    `trial` is WAITING since `study.enqueue_trial`, or was left RUNNING; `values` is None for a FAIL trial; all others
-    are one row of a `TrialBatch`.
+    `trial` is WAITING since `study.enqueue_trial`, or was left RUNNING; `values` is None for a FAIL trial; the other
+    arguments are one row of a `TrialBatch`.
 
     Raises:
         ValueError: a value is NaN or not in its distribution; nothing was stored.
-        OSError, SQLAlchemyError, StorageInternalError: the storage is full, lost, or cannot be written.
+        OSError, SQLAlchemyError, StorageInternalError: the storage is full, unreachable, or cannot be written.
     """
-    done = create_trial(
+    finished = create_trial(
         state=state, values=values, params=dict(params), distributions=dict(distributions),
         constraints=dict(constraints), user_attrs=dict(user_attrs), system_attrs=dict(system_attrs),
     )  # fmt: skip
     storage, trial_id = study._storage, trial._trial_id
     backend = getattr(storage, "_backend", None)
-    with backend.together() if isinstance(backend, BatchedJournalBackend) else nullcontext():
+    with backend.transaction() if isinstance(backend, BatchedJournalBackend) else nullcontext():
         stored = storage.get_trial(trial_id)
         if stored.state.is_finished():
             return
-        for key, value in done.user_attrs.items():
+        for key, value in finished.user_attrs.items():
             storage.set_trial_user_attr(trial_id, key, value)
-        for key, value in done.system_attrs.items():
+        for key, value in finished.system_attrs.items():
             storage.set_trial_system_attr(trial_id, key, value)
-        for name in (name for name in done.params if name not in stored.params):  # a database takes each once
-            distribution = done.distributions[name]
-            storage.set_trial_param(trial_id, name, distribution.to_internal_repr(done.params[name]), distribution)
+        # A database accepts each parameter only once.
+        for name in (name for name in finished.params if name not in stored.params):
+            distribution = finished.distributions[name]
+            value = distribution.to_internal_repr(finished.params[name])
+            storage.set_trial_param(trial_id, name, value, distribution)
         if stored.state == TrialState.WAITING:
             storage.set_trial_state_values(trial_id, TrialState.RUNNING)  # sets its start
-        storage.set_trial_state_values(trial_id, state, done.values)
-
-
-def storage_of(study: optuna.Study) -> BaseStorage:
-    """Return the storage of a study."""
-    return study._storage
+        storage.set_trial_state_values(trial_id, state, finished.values)
 
 
 def set_system_attr(study: optuna.Study, trial: Trial | FrozenTrial, key: str, value: Any) -> None:
@@ -191,39 +181,39 @@ def copy_system_attrs(source: optuna.Study, target: optuna.Study) -> None:
             target._storage.set_study_system_attr(target._study_id, key, value)
 
 
-def _frozen_trials(block: TrialBatch, n_objectives: int) -> list[FrozenTrial]:
-    """Return the block's trials as Optuna makes and validates them; times are naive and local, as Optuna's are.
+def _frozen_trials(batch: TrialBatch, n_objectives: int) -> list[FrozenTrial]:
+    """Return the trials of a batch, validated by Optuna; times are naive and local, as in Optuna.
 
     Raises:
-        ValueError: Optuna refuses one of them, or the columns do not have one value a trial.
+        ValueError: Optuna refuses one of them, or a column does not have one value per trial.
     """
-    n, states = block.n, block.states or [TrialState.COMPLETE] * block.n
-    if block.values.ndim != 2 or block.values.shape[1] != n_objectives:
-        raise ValueError(f"values have the shape {block.values.shape}, but the study has {n_objectives} objectives")
+    n, states = batch.n, batch.states or [TrialState.COMPLETE] * batch.n
+    if batch.values.ndim != 2 or batch.values.shape[1] != n_objectives:
+        raise ValueError(f"values have the shape {batch.values.shape}, but the study has {n_objectives} objectives")
     if not {TrialState.COMPLETE, TrialState.FAIL}.issuperset(states):
         raise ValueError("a trial to be recorded is COMPLETE or FAIL")
     params, constraints, user, system = (
-        _rows(columns, n) for columns in (block.params, block.constraints, block.user_attrs, block.system_attrs)
+        _rows(columns, n) for columns in (batch.params, batch.constraints, batch.user_attrs, batch.system_attrs)
     )
-    began, ended = (moment.astimezone().replace(tzinfo=None) for moment in (block.began, block.ended))
+    began, ended = (moment.astimezone().replace(tzinfo=None) for moment in (batch.began, batch.ended))
     trials = []
-    for i, (state, values) in enumerate(zip(states, block.values.tolist(), strict=True)):
+    for i, (state, values) in enumerate(zip(states, batch.values.tolist(), strict=True)):
         is_complete = state == TrialState.COMPLETE
         trial = create_trial(
             state=state, values=values if is_complete else None, params=params[i],
-            distributions=dict(block.distributions),
+            distributions=dict(batch.distributions),
             user_attrs={key: value for key, value in user[i].items() if value is not None},
             system_attrs={key: value for key, value in system[i].items() if value is not None},
             constraints={key: value for key, value in constraints[i].items() if is_complete or not np.isnan(value)},
         )  # fmt: skip
-        trial.system_attrs[BLOCK_KEY] = [block.token, i]
+        trial.system_attrs[BATCH_ATTR] = [batch.token, i]
         trial.datetime_start, trial.datetime_complete = began, ended
         trials.append(trial)
     return trials
 
 
 def _rows(columns: Mapping[str, Sequence[Any] | Float], n: int) -> list[dict[str, Any]]:
-    """Return one dict a trial, of Python's own values: JSON knows none of numpy's."""
+    """Return one dict per trial, of built-in Python values: JSON cannot encode those of numpy."""
     for name, column in columns.items():
         if len(column) != n:
             raise ValueError(f"'{name}' has {len(column)} values for {n} trials")
@@ -231,63 +221,63 @@ def _rows(columns: Mapping[str, Sequence[Any] | Float], n: int) -> list[dict[str
     return [dict(zip(columns, row, strict=True)) for row in zip(*plain, strict=True)] if columns else [{}] * n
 
 
-def _numbers(study: optuna.Study, block: TrialBatch) -> dict[int, int]:
-    """Return what earlier attempts stored of a block: index in the block to trial number, in order."""
+def _numbers(study: optuna.Study, batch: TrialBatch) -> dict[int, int]:
+    """Return the trials of a batch that earlier attempts stored: index in the batch to trial number, sorted."""
     numbers: dict[int, int] = {}
-    for trial in reversed(study.get_trials(deepcopy=False) if block in _attempted else ()):
-        mark = trial.system_attrs.get(BLOCK_KEY)
-        if isinstance(mark, list) and mark[0] == block.token:
-            numbers[int(mark[1])] = trial.number
-            if len(numbers) == block.n:
+    for trial in reversed(study.get_trials(deepcopy=False) if batch in _attempted else ()):
+        origin = trial.system_attrs.get(BATCH_ATTR)
+        if isinstance(origin, list) and origin[0] == batch.token:
+            numbers[int(origin[1])] = trial.number
+            if len(numbers) == batch.n:
                 break
     return dict(sorted(numbers.items()))
 
 
 def _append(
-    study: optuna.Study, backend: BatchedJournalBackend, block: TrialBatch, trials: list[FrozenTrial]
+    study: optuna.Study, backend: BatchedJournalBackend, batch: TrialBatch, trials: list[FrozenTrial]
 ) -> list[int]:
-    """Append one line a trial to a journal, all in one write, and return the trial numbers."""
+    """Append one line per trial to a journal in one write, and return the trial numbers."""
     records = _journal_records(trials, study._study_id)
-    with backend.locked():
-        first = len(study.get_trials(deepcopy=False))  # raises KeyError where the study was deleted
-        if stored := _numbers(study, block):
+    with backend.lock():
+        n_before = len(study.get_trials(deepcopy=False))  # raises KeyError if the study was deleted
+        if stored := _numbers(study, batch):
             return [*stored.values()]
-        _attempted.add(block)
+        _attempted.add(batch)
         backend.append_logs(records)
-    return list(range(first, first + block.n))
+    return list(range(n_before, n_before + batch.n))
 
 
 def _journal_records(trials: Sequence[FrozenTrial], study_id: int) -> list[dict[str, Any]]:
-    """Return a journal's records of trials with equal times and distributions.
+    """Return the journal records of trials with equal times and distributions.
 
-    The installed Optuna makes the first of each state; the fields in which others differ are replaced in a copy.
+    The installed Optuna writes a template of each state, in which the fields that differ are replaced.
 
     Raises:
-        _Unsupported: the installed Optuna writes those fields otherwise.
+        _Unsupported: the installed Optuna writes those fields in another format.
     """
-    records, made = [], dict[TrialState, dict[str, Any]]()
+    records, templates = [], dict[TrialState, dict[str, Any]]()
     for trial in trials:
         values, distributions = trial.values or [], trial.distributions
-        own = {
+        fields = {
             "value": values[0] if len(values) == 1 else None,
             "values": values if len(values) > 1 else None,
             "params": {name: distributions[name].to_internal_repr(value) for name, value in trial.params.items()},
             "user_attrs": trial.user_attrs,
             "system_attrs": trial.system_attrs,
         }
-        if trial.state not in made:
-            twin = _Memory()
-            JournalStorage(twin).create_new_trial(0, trial)
-            # The name of no process: Optuna raises errors of a process's own records only.
-            made[trial.state] = {**twin.records[1], "worker_id": "explorer", "study_id": study_id}
-            if {**made[trial.state], **own} != made[trial.state]:
+        if trial.state not in templates:
+            backend = _RecordingBackend()
+            JournalStorage(backend).create_new_trial(0, trial)
+            # Not this process's id: Optuna raises errors only for a process's own records.
+            templates[trial.state] = {**backend.records[1], "worker_id": "explorer", "study_id": study_id}
+            if {**templates[trial.state], **fields} != templates[trial.state]:
                 raise _Unsupported(f"the journal of Optuna {optuna.__version__}")
-        records.append({**made[trial.state], **own})
+        records.append({**templates[trial.state], **fields})
     return records
 
 
-class _Memory(BaseJournalBackend):
-    """Journal in memory with one study, to see what the installed Optuna writes."""
+class _RecordingBackend(BaseJournalBackend):
+    """Journal in memory with one study, which records the output of the installed Optuna."""
 
     def __init__(self) -> None:
         study = {"op_code": 0, "worker_id": "", "study_name": "twin", "directions": [1]}
@@ -300,33 +290,33 @@ class _Memory(BaseJournalBackend):
         self.records += logs
 
 
-def _insert(study: optuna.Study, engine: "Engine", block: TrialBatch, trials: list[FrozenTrial]) -> list[int]:
-    """Insert a block in one transaction under Optuna's own lock, and return the trial numbers.
+def _insert(study: optuna.Study, engine: "Engine", batch: TrialBatch, trials: list[FrozenTrial]) -> list[int]:
+    """Insert a batch in one transaction under Optuna's row lock, and return the trial numbers.
 
-    Where the connection was lost it is unknown whether the block was stored: a retry finds out, under the same lock.
-    SQLite has no row locks: its transaction takes the right to write at once, since one that began by reading could
-    not get it while another process writes.
+    After a broken connection it is unknown whether the batch was stored: a retry checks it under the same lock. SQLite
+    has no row locks: BEGIN IMMEDIATE acquires the write lock at once, since a transaction that began by reading fails
+    while another process writes.
 
     Raises:
-        _Unsupported: the tables are not as they are known.
+        _Unsupported: the tables have another schema.
     """
     from optuna.storages._rdb.models import NOT_FOUND_MSG, StudyModel
     from sqlalchemy import select
     from sqlalchemy.exc import DataError, IntegrityError, NotSupportedError, ProgrammingError
 
     study_id = study._study_id
-    _compare_rows(trials)
+    _verify_rows(trials)
     try:
         with engine.connect() as connection:
             if engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-            locked = select(StudyModel.study_id).where(StudyModel.study_id == study_id).with_for_update()
-            if connection.execute(locked).first() is None:
+            lock = select(StudyModel.study_id).where(StudyModel.study_id == study_id).with_for_update()
+            if connection.execute(lock).first() is None:
                 raise KeyError(NOT_FOUND_MSG)
-            if stored := _numbers(study, block):
+            if stored := _numbers(study, batch):
                 return [*stored.values()]
             numbers = _insert_rows(connection, study_id, trials)
-            _attempted.add(block)
+            _attempted.add(batch)
             connection.commit()
             return numbers
     except (DataError, IntegrityError, NotSupportedError, ProgrammingError) as error:
@@ -339,15 +329,17 @@ def _insert_rows(connection: "Connection", study_id: int, trials: Sequence[Froze
     from sqlalchemy import func, insert, select
 
     tables = BaseModel.metadata.tables
-    table, is_own = tables["trials"], tables["trials"].c.study_id == study_id
-    # Counted, as Optuna does: a number is the count of earlier trials.
-    first = connection.execute(select(func.count()).select_from(table).where(is_own)).scalar_one()
-    numbers = list(range(first, first + len(trials)))
-    same = {"study_id": study_id, "datetime_start": _utc(trials[0].datetime_start)}
-    same["datetime_complete"] = _utc(trials[0].datetime_complete)
-    rows = [{**same, "number": number, "state": one.state} for number, one in zip(numbers, trials, strict=True)]
+    table, in_study = tables["trials"], tables["trials"].c.study_id == study_id
+    # As in Optuna, a trial number is the count of earlier trials.
+    n_before = connection.execute(select(func.count()).select_from(table).where(in_study)).scalar_one()
+    numbers = list(range(n_before, n_before + len(trials)))
+    started, ended = _utc(trials[0].datetime_start), _utc(trials[0].datetime_complete)
+    shared = {"study_id": study_id, "datetime_start": started, "datetime_complete": ended}
+    rows = [{**shared, "number": number, "state": one.state} for number, one in zip(numbers, trials, strict=True)]
     connection.execute(insert(table), rows)
-    ids = connection.execute(select(table.c.trial_id).where(is_own, table.c.number >= first).order_by(table.c.number))
+    ids = connection.execute(
+        select(table.c.trial_id).where(in_study, table.c.number >= n_before).order_by(table.c.number)
+    )
     texts = {name: distribution_to_json(distribution) for name, distribution in trials[0].distributions.items()}
     params, values, user, system = [list[dict[str, Any]]() for _ in range(4)]
     for i, trial in zip(ids.scalars(), trials, strict=True):
@@ -360,9 +352,9 @@ def _insert_rows(connection: "Connection", study_id: int, trials: Sequence[Froze
         user += [{"trial_id": i, "key": k, "value_json": json.dumps(v)} for k, v in trial.user_attrs.items()]
         system += [{"trial_id": i, "key": k, "value_json": json.dumps(v)} for k, v in trial.system_attrs.items()]
     names = ("trial_params", "trial_values", "trial_user_attributes", "trial_system_attributes")
-    for name, some in zip(names, (params, values, user, system), strict=True):
-        if some:
-            connection.execute(insert(tables[name]), some)
+    for name, new_rows in zip(names, (params, values, user, system), strict=True):
+        if new_rows:
+            connection.execute(insert(tables[name]), new_rows)
     return numbers
 
 
@@ -370,13 +362,13 @@ def _utc(local: datetime.datetime | None) -> datetime.datetime | None:
     return None if local is None else local.astimezone(datetime.UTC).replace(tzinfo=None)
 
 
-def _compare_rows(trials: Sequence[FrozenTrial]) -> None:
-    """Compare `_insert_rows` with the installed Optuna in a database in memory, once a process and state.
+def _verify_rows(trials: Sequence[FrozenTrial]) -> None:
+    """Compare `_insert_rows` with the installed Optuna in an in-memory database, once per process and state.
 
     Raises:
         _Unsupported: they differ. Any error is a difference: the installed Optuna may differ in any way.
     """
-    specimens = {trial.state: trial for trial in trials if trial.state not in _compared}
+    specimens = {trial.state: trial for trial in trials if trial.state not in _verified_states}
     if not specimens:
         return
     try:
@@ -387,21 +379,21 @@ def _compare_rows(trials: Sequence[FrozenTrial]) -> None:
         engine = create_engine("sqlite://")
         BaseModel.metadata.create_all(engine)
         # Not RDBStorage("sqlite://"): loading its migrations takes 120 ms, this 20 ms.
-        twin = object.__new__(RDBStorage)
-        twin.__dict__.update(engine=engine, scoped_session=scoped_session(sessionmaker(engine)))
+        storage = object.__new__(RDBStorage)
+        storage.__dict__.update(engine=engine, scoped_session=scoped_session(sessionmaker(engine)))
         with engine.begin() as connection:
             connection.execute(text("INSERT INTO studies (study_id, study_name) VALUES (1, 'ours'), (2, 'theirs')"))
             _insert_rows(connection, 1, [*specimens.values()])
         for trial in specimens.values():
-            twin.create_new_trial(2, template_trial=trial)
-        pairs = zip(twin.get_all_trials(1), twin.get_all_trials(2), strict=True)
+            storage.create_new_trial(2, template_trial=trial)
+        pairs = zip(storage.get_all_trials(1), storage.get_all_trials(2), strict=True)
         is_same = all(
-            {**ours.__dict__, "_trial_id": 0} == {**theirs.__dict__, "_trial_id": 0} for ours, theirs in pairs
+            {**ours.__dict__, "_trial_id": 0} == {**optunas.__dict__, "_trial_id": 0} for ours, optunas in pairs
         )
-        twin.remove_session()
+        storage.remove_session()
         engine.dispose()
     except Exception as error:
         raise _Unsupported(f"the tables of Optuna {optuna.__version__} ({error!r})") from error
     if not is_same:
         raise _Unsupported(f"the tables of Optuna {optuna.__version__}")
-    _compared.update(specimens)
+    _verified_states.update(specimens)

@@ -1,4 +1,4 @@
-"""Storage of trials: a journal file by default, any Optuna storage by URL."""
+"""Opening the storage of trials: a journal file by default, any Optuna storage by URL."""
 
 import json
 import re
@@ -13,11 +13,11 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 
 from explorer.errors import ExplorerError, Fault, InvalidFile, MissingPart, WrongUsage
 from explorer.io.files import cannot_write
-from explorer.search.storage.journal import BatchedJournalBackend, free_name, is_record, journal_lock, repair_tail
+from explorer.search.storage.journal import BatchedJournalBackend, is_record, journal_lock, repair_tail, unused_path
 
 JOURNAL_NAME = "study.journal"
 _TAIL_BYTES = 1_000_000
-# A server that vanished is noticed within a minute, not after the hours of TCP's defaults.
+# A dead server is detected within a minute; TCP's defaults take hours.
 _POSTGRES_ARGS: dict[str, Any] = {
     "connect_timeout": 10,
     "keepalives": 1,
@@ -33,12 +33,12 @@ def open_storage(url: str | None, out: Path) -> BaseStorage:
 
     Raises:
         WrongUsage: the file cannot be written, or Optuna cannot open the URL.
-        InvalidFile: the journal is damaged.
+        InvalidFile: the journal is corrupt.
         MissingPart, MissingDriver: the database's driver is not installed.
     """
     path = journal_path(url, out)
     if path is None:
-        with opening(str(url), shown_url(url, out)):
+        with translate_open_errors(str(url), storage_label(url, out)):
             return get_storage(RDBStorage(driver_url(str(url)), engine_kwargs=engine_args(str(url))))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,13 +47,14 @@ def open_storage(url: str | None, out: Path) -> BaseStorage:
         repair_tail(path)
     except OSError as error:
         raise cannot_write(path, error) from None
-    check_tail(path)
+    check_last_record(path)
     try:
         return JournalStorage(BatchedJournalBackend(path))
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         data = path.read_bytes()
-        is_mendable = len(_whole_records(data)) < len(data)
-        raise _damaged(path, f"has a record that cannot be read ({error})", is_mendable=is_mendable) from None
+        is_recoverable = len(_valid_prefix(data)) < len(data)
+        fault = f"has a record that cannot be read ({error})"
+        raise _corrupt_journal(path, fault, is_recoverable=is_recoverable) from None
     except OSError as error:
         raise cannot_write(path, error) from None
 
@@ -69,32 +70,32 @@ def journal_path(url: str | None, out: Path) -> Path | None:
     return Path(url.removeprefix("journal://")).expanduser() if url.startswith("journal://") else None
 
 
-def check_tail(path: Path) -> None:
-    """Check that the last whole line of a journal is JSON.
+def check_last_record(path: Path) -> None:
+    """Check that the last complete line of a journal is JSON.
 
     Raises:
-        InvalidFile: it is not; then earlier lines may be damaged too.
+        InvalidFile: it is not; then earlier lines may be corrupt too.
     """
-    if not _is_tail_json(path):
-        with journal_lock(path):  # another process may be in the middle of a write: not while the lock is held here
-            is_json = _is_tail_json(path)
+    if not _ends_with_json(path):
+        with journal_lock(path):  # another process may be writing; it cannot while this one has the lock
+            is_json = _ends_with_json(path)
         if not is_json:
-            raise _damaged(path, "ends with a record that is not JSON")
+            raise _corrupt_journal(path, "ends with a record that is not JSON")
 
 
-def _is_tail_json(path: Path) -> bool:
+def _ends_with_json(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        whole, newline, _ = file.read().rpartition(b"\n")
+        complete, newline, _ = file.read().rpartition(b"\n")
     try:
-        json.loads(whole.rsplit(b"\n", 1)[-1] if newline else b"0")
+        json.loads(complete.rsplit(b"\n", 1)[-1] if newline else b"0")
     except ValueError:
         return False
     return True
 
 
-def _whole_records(data: bytes) -> bytes:
-    """Return a journal up to its first line that is not a whole record."""
+def _valid_prefix(data: bytes) -> bytes:
+    """Return the records before the first line that is not a complete record."""
     end = 0
     for line in data.splitlines(keepends=True):
         if not (line.endswith(b"\n") and is_record(line)):
@@ -104,10 +105,10 @@ def _whole_records(data: bytes) -> bytes:
 
 
 def recover_journal(path: Path) -> Path | None:
-    """Cut off a journal after its last whole record.
+    """Truncate a journal after its last complete record.
 
     Returns:
-        A copy of the damaged file, next to it; None where nothing was damaged.
+        A copy of the corrupt file in the same folder; None if the journal was intact.
 
     Raises:
         WrongUsage: the file cannot be read or replaced.
@@ -115,39 +116,39 @@ def recover_journal(path: Path) -> Path | None:
     try:
         with journal_lock(path):
             data = path.read_bytes()
-            whole = _whole_records(data)
-            if len(whole) == len(data):
+            records = _valid_prefix(data)
+            if len(records) == len(data):
                 return None
-            copy, temporary = free_name(path, "damaged"), path.with_name(f".{path.name}.recovered")
+            copy, temporary = unused_path(path, "damaged"), path.with_name(f".{path.name}.recovered")
             copy.write_bytes(data)
-            temporary.write_bytes(whole)
+            temporary.write_bytes(records)
             temporary.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from None
     return copy
 
 
-def shown_url(url: str | None, out: Path) -> str:
-    """Return the name of a storage in messages and files, without its password."""
+def storage_label(url: str | None, out: Path) -> str:
+    """Return the name of a storage for messages and files, with its password masked."""
     path = journal_path(url, out)
     if path:
         return str(path)
     return re.sub(r"([?&]password=)[^&]*", r"\1***", re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", str(url)))
 
 
-def _damaged(path: Path, what: str, *, is_mendable: bool = True) -> InvalidFile:
-    anew = "begin anew with --out DIR"
-    mend = f"run again with --recover (it keeps every whole record, and the damaged file beside them), or {anew}"
-    return InvalidFile(path, [Fault("", what, mend if is_mendable else f"restore it from a copy, or {anew}")])
+def _corrupt_journal(path: Path, fault: str, *, is_recoverable: bool = True) -> InvalidFile:
+    recover = "run again with --recover (it keeps every complete record, and a copy of the damaged file)"
+    fix = recover if is_recoverable else "restore it from a copy"
+    return InvalidFile(path, [Fault("", fault, f"{fix}, or start a new study with --out DIR")])
 
 
 @contextmanager
-def opening(url: str, shown: str) -> Iterator[None]:
-    """Translate the errors of opening a database to those of `open_storage`; `shown` is its URL without a password."""
+def translate_open_errors(url: str, label: str) -> Iterator[None]:
+    """Translate the errors of opening a database to those of `open_storage`; `label` is its `storage_label`."""
     if url.startswith("grpc://"):
         raise WrongUsage(
-            f"storage '{url}' is a gRPC proxy: explorer writes from one process, which needs none",
-            fix="give the URL of the database behind it, for example postgresql://user@host/name",
+            f"storage '{url}' is a gRPC proxy, which explorer does not need: it writes from one process",
+            fix="give the URL of its database, for example postgresql://user@host/name",
         )
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -155,27 +156,27 @@ def opening(url: str, shown: str) -> Iterator[None]:
         yield
     except (ArgumentError, NoSuchModuleError, ValueError):
         raise WrongUsage(
-            f"storage '{shown}' is not a URL that Optuna can open",
+            f"storage '{label}' is not a URL that Optuna can open",
             fix="write sqlite:///study.db, postgresql://user@host/name, or a file's path",
         ) from None
     except ImportError as error:
         # Optuna wraps the driver's own ImportError, which has its name.
         module = (getattr(error.__cause__, "name", None) or error.name or "the driver").split(".")[0]
         if url.startswith("postgresql"):
-            raise MissingPart("psycopg", needed_for=f"storage '{shown}'", extra="postgresql") from None
-        raise MissingDriver(module, shown) from None
+            raise MissingPart("psycopg", needed_for=f"storage '{label}'", extra="postgresql") from None
+        raise MissingDriver(module, label) from None
     except (SQLAlchemyError, StorageInternalError, OSError) as error:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise WrongUsage(
-            f"storage '{shown}' cannot be opened: {cause}",
+            f"storage '{label}' cannot be opened: {cause}",
             fix="check that the database runs, the name and the password",
         ) from None
 
 
 def driver_url(url: str) -> str:
-    """Add a driver to a PostgreSQL URL without one: psycopg 3 of our extra, unless only psycopg2 is installed."""
-    is_old = find_spec("psycopg") is None and find_spec("psycopg2") is not None
-    return re.sub(r"^postgresql://", f"postgresql+psycopg{'2' if is_old else ''}://", url)
+    """Add a driver to a PostgreSQL URL without one: psycopg 3, unless only psycopg2 is installed."""
+    is_psycopg2 = find_spec("psycopg") is None and find_spec("psycopg2") is not None
+    return re.sub(r"^postgresql://", f"postgresql+psycopg{'2' if is_psycopg2 else ''}://", url)
 
 
 def engine_args(url: str) -> dict[str, Any]:
@@ -189,9 +190,9 @@ def engine_args(url: str) -> dict[str, Any]:
 
 
 class MissingDriver(ExplorerError):
-    """Missing database driver that no extra of ours installs (exit 5)."""
+    """Missing database driver that is in no extra of explorer (exit 5)."""
 
     exit_code = 5
 
-    def __init__(self, module: str, shown: str) -> None:
-        super().__init__(f"{module} is not installed; storage '{shown}' needs it", fix=f"pip install {module}")
+    def __init__(self, module: str, label: str) -> None:
+        super().__init__(f"{module} is not installed; storage '{label}' needs it", fix=f"pip install {module}")

@@ -1,4 +1,4 @@
-"""Retry policy for a storage that does not answer: a database that restarts, a connection that is lost."""
+"""Retry policy for temporarily unreachable storage backends: a restarting database, a broken connection."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,76 +9,78 @@ from optuna.exceptions import StorageInternalError
 
 from explorer.errors import ExplorerError
 
-PATIENCE_S = 180.0
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
+RETRY_TIMEOUT_S = 180.0
+_MIN_BACKOFF_S, _MAX_BACKOFF_S = 0.1, 5.0
 T = TypeVar("T")
+Notify = Callable[[str], None]
+"""Callback that receives messages for the user."""
 
 
 class StorageUnavailable(ExplorerError):
-    """Storage that went away and did not come back (exit 2)."""
+    """Storage that stayed unreachable until the retry timeout (exit 2)."""
 
 
 class RetryPolicy:
-    """Repeats an idempotent call while the storage does not answer.
+    """Retry of an idempotent call with exponential backoff, while the storage does not answer.
 
     Args:
-        place: name of the storage in messages.
-        say: called with messages for the user.
-        seconds: for how long.
-        ensure_lock: called before each attempt: a server that restarted has freed the lock of this run.
+        storage_label: name of the storage in messages.
+        notify: called with messages for the user.
+        timeout_s: seconds after which a transient error is raised.
+        ensure_lock: called before each attempt: a restarted server has freed the lock of this run.
         sleep: `time.sleep` or a substitute.
         clock: a monotonic clock.
     """
 
     def __init__(
         self,
-        place: str,
+        storage_label: str,
         *,
-        say: Callable[[str], None],
-        seconds: float = PATIENCE_S,
+        notify: Notify,
+        timeout_s: float = RETRY_TIMEOUT_S,
         ensure_lock: Callable[[], None] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._place, self._say, self._seconds = place, say, seconds
+        self._label, self._notify, self._timeout_s = storage_label, notify, timeout_s
         self._ensure_lock, self._sleep, self._clock = ensure_lock, sleep, clock
 
-    def __call__(self, do: Callable[[], T]) -> T:
-        """Return the result of `do`.
+    def __call__(self, call: Callable[[], T]) -> T:
+        """Return the result of `call`.
 
         Raises:
-            StorageUnavailable: the storage did not answer in time.
+            StorageUnavailable: the storage did not answer within the timeout.
         """
-        began, wait = self._clock(), _FIRST_WAIT_S
+        began, backoff = self._clock(), _MIN_BACKOFF_S
         is_notified = False
         while True:
             try:
                 self._ensure_lock()
-                result = do()
+                result = call()
             except Exception as error:
                 if not is_transient(error):
                     raise
-                if self._clock() - began > self._seconds:
-                    raise _lost(f"{self._place} has not answered for {self._seconds:g} s", error) from error
-                if not is_notified and wait > _FIRST_WAIT_S:  # not for a single cut connection
-                    self._say(
-                        f"{self._place} does not answer ({reason_of(error)}); trying again for {self._seconds:g} s"
+                if self._clock() - began > self._timeout_s:
+                    raise _unavailable(f"{self._label} has not answered for {self._timeout_s:g} s", error) from error
+                if not is_notified and backoff > _MIN_BACKOFF_S:  # not for a single broken connection
+                    self._notify(
+                        f"{self._label} does not answer ({reason_of(error)}); retrying for up to {self._timeout_s:g} s"
                     )
                     is_notified = True
-                self._sleep(wait)
-                wait = min(2 * wait, _LONGEST_WAIT_S)
+                self._sleep(backoff)
+                backoff = min(2 * backoff, _MAX_BACKOFF_S)
             else:
                 if is_notified:
-                    self._say(f"{self._place} answers again")
+                    self._notify(f"{self._label} answers again")
                 return result
 
     def give_up(self) -> None:
-        """Repeat nothing from now on."""
-        self._seconds = 0.0
+        """Disable retries from now on."""
+        self._timeout_s = 0.0
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return True for an error of a storage that may answer later."""
+    """Return True for an error that may disappear on a retry."""
     if isinstance(error, StorageInternalError):
         return error.__cause__ is not None and is_transient(error.__cause__)
     if isinstance(error, ConnectionError):
@@ -96,25 +98,25 @@ def reason_of(error: BaseException) -> str:
     """Return the first line of a storage's error message."""
     if isinstance(error, StorageInternalError) and error.__cause__ is not None:
         return reason_of(error.__cause__)
-    said = getattr(error, "orig", None) or error
-    return (str(said).strip() or type(error).__name__).splitlines()[0]
+    cause = getattr(error, "orig", None) or error
+    return (str(cause).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextmanager
-def translate_storage_errors(place: str) -> Iterator[None]:
-    """Translate the errors of a storage that does not answer, without a retry.
+def translate_storage_errors(storage_label: str) -> Iterator[None]:
+    """Translate the transient errors of a storage, without a retry.
 
     Raises:
-        StorageUnavailable: it does not answer.
+        StorageUnavailable: the storage does not answer.
     """
     try:
         yield
     except Exception as error:
         if not is_transient(error):
             raise
-        raise _lost(f"{place} does not answer", error) from None
+        raise _unavailable(f"{storage_label} does not answer", error) from None
 
 
-def _lost(problem: str, error: BaseException) -> StorageUnavailable:
-    fix = "see that it runs and can be reached, then run the same command again: every stored trial is kept"
+def _unavailable(problem: str, error: BaseException) -> StorageUnavailable:
+    fix = "make sure that it runs and is reachable, then run the same command again: stored trials are preserved"
     return StorageUnavailable(f"{problem}: {reason_of(error)}", fix=fix)

@@ -1,4 +1,4 @@
-"""Lock of a run: one at a time works on a study; the error of a second one names the holder."""
+"""Exclusive lock of a run: one run per study at a time; the error of a second one names the holder."""
 
 import datetime
 import functools
@@ -16,7 +16,8 @@ from typing import IO
 
 from explorer.errors import WrongUsage
 from explorer.io.files import cannot_write
-from explorer.search.storage.open import journal_path, opening, shown_url
+from explorer.search.storage.open import journal_path, storage_label, translate_open_errors
+from explorer.search.storage.retry import Notify
 
 if sys.platform != "win32":
     import fcntl
@@ -24,56 +25,51 @@ if sys.platform != "win32":
 LOCK_NAME = ".run.lock"
 _POLL_S = 0.2
 
-Ensure = Callable[[], None]
-"""Checks that the lock is still held, and takes it again where a restarted database server freed it."""
-Wait = Callable[[Callable[[], str], str], None]
-"""Takes a lock by a function that returns '' or the holder; the text names the place."""
+EnsureLock = Callable[[], None]
+"""Checks the lock, and acquires it again if a restarted database server has freed it."""
+Acquire = Callable[[Callable[[], str], str], None]
+"""Acquires a lock by an attempt that returns '' or the holder; the text is the storage's label."""
 
 
 @contextmanager
 def run_lock(
-    out: Path,
-    storage: str | None,
-    *,
-    study: str,
-    is_patient: bool = False,
-    say: Callable[[str], None] = lambda _: None,
-) -> Iterator[Ensure]:
-    """Hold the locks of a run: of its result folder, and of a storage elsewhere, which two folders may share.
+    out: Path, storage: str | None, *, study: str, should_wait: bool = False, notify: Notify = lambda _: None
+) -> Iterator[EnsureLock]:
+    """Lock the result folder of a run, and a storage outside of it, which two folders may share.
 
-    A journal or an SQLite database is locked by a file next to it, a study in PostgreSQL by an advisory lock; other
-    databases have no lock. The kernel or the server frees a lock with its process. Two studies in one database may run
-    at the same time.
+    A journal or an SQLite database is locked by a file in its folder, a study in PostgreSQL by an advisory lock; other
+    databases are not locked. The kernel or the server frees a lock when its process ends. Two studies in one database
+    may run at the same time.
 
     Args:
         out: the result folder.
         storage: a journal's path or a database's URL; None for the journal in the result folder.
         study: the study's name in the storage.
-        is_patient: wait for another run to end.
-        say: called with messages for the user.
+        should_wait: wait for another run to end.
+        notify: called with messages for the user.
 
     Yields:
-        A function to call before each write after a connection was lost, at the cost of one round trip: a restarted
-        server has freed the lock. It raises WrongUsage where another run has it by now, and SQLAlchemyError where the
-        server does not answer; then call it again.
+        A function to call before each write, at the cost of one round trip: a restarted server has freed the lock. It
+        raises WrongUsage if another run has acquired it since, and SQLAlchemyError if the server does not answer; then
+        call it again.
 
     Raises:
-        WrongUsage: another run holds a lock, the folder cannot be written, or the database cannot be reached.
+        WrongUsage: another run has a lock, the folder cannot be written, or the database cannot be reached.
         MissingPart: the database's driver is not installed.
     """
-    wait = functools.partial(_wait, is_patient=is_patient, say=say)
-    with ExitStack() as held:
-        held.enter_context(_file_lock(out / LOCK_NAME, wait))
+    acquire = functools.partial(_acquire, should_wait=should_wait, notify=notify)
+    with ExitStack() as locks:
+        locks.enter_context(_file_lock(out / LOCK_NAME, acquire))
         if (path := _lock_file(out, storage, study)) is not None:
-            held.enter_context(_file_lock(path, wait))
+            locks.enter_context(_file_lock(path, acquire))
         if storage is not None and storage.startswith("postgresql"):
-            yield held.enter_context(_session_lock(storage, study, wait))
+            yield locks.enter_context(_session_lock(storage, study, acquire))
         else:
             yield lambda: None
 
 
 def _lock_file(out: Path, storage: str | None, study: str) -> Path | None:
-    """Return the lock file next to a storage; None where it has none, or is in the result folder."""
+    """Return the lock file of a storage; None if it has none, or is in the result folder."""
     journal = journal_path(storage, out)
     if journal is not None:
         journal = journal.absolute()
@@ -97,7 +93,7 @@ def sqlite_file(url: str) -> Path | None:
         return None
     from sqlalchemy.engine import make_url
 
-    with opening(url, url):
+    with translate_open_errors(url, url):
         parsed = make_url(url)
     name = parsed.database or ":memory:"
     if name.startswith("file:"):  # SQLite's own URI, which may have an (empty) host
@@ -107,7 +103,7 @@ def sqlite_file(url: str) -> Path | None:
 
 
 @contextmanager
-def _file_lock(path: Path, wait: Wait) -> Iterator[None]:
+def _file_lock(path: Path, acquire: Acquire) -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
@@ -117,9 +113,9 @@ def _file_lock(path: Path, wait: Wait) -> Iterator[None]:
     except OSError as error:
         raise cannot_write(path, error) from None
     with file:
-        wait(lambda: _take(file), str(path.parent))
+        acquire(lambda: _try_flock(file), str(path.parent))
         since = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        with suppress(OSError):  # on a full disk it is held without its holder's name
+        with suppress(OSError):  # on a full disk the lock is valid without its holder's name
             file.truncate(0)
             file.write(json.dumps({"pid": os.getpid(), "host": platform.node(), "since": since}))
             file.flush()
@@ -131,49 +127,49 @@ def _file_lock(path: Path, wait: Wait) -> Iterator[None]:
 
 
 @contextmanager
-def _session_lock(url: str, study: str, wait: Wait) -> Iterator[Ensure]:
-    place = shown_url(url, Path())
-    with opening(url, place):
+def _session_lock(url: str, study: str, acquire: Acquire) -> Iterator[EnsureLock]:
+    label = storage_label(url, Path())
+    with translate_open_errors(url, label):
         from explorer.search.storage.advisory_lock import AdvisoryLock
 
         lock = AdvisoryLock(url, study)
 
     def ensure() -> None:
-        if not lock.is_held() and (holder := lock.take()):
+        if not lock.is_alive() and (holder := lock.acquire()):
             raise WrongUsage(
-                f"{place}: another run has begun here while the database was away: {holder}",
-                fix="run the same command again with --wait: every stored trial is kept",
+                f"{label}: another run has started while the database was unreachable: {holder}",
+                fix="run the same command again with --wait: stored trials are preserved",
             )
 
     try:
-        with opening(url, place):
-            wait(lock.take, place)
+        with translate_open_errors(url, label):
+            acquire(lock.acquire, label)
         yield ensure
     finally:
         lock.close()
 
 
-def _wait(take: Callable[[], str], place: str, *, is_patient: bool, say: Callable[[str], None]) -> None:
-    """Take a lock, if need be once another run has ended.
+def _acquire(attempt: Callable[[], str], label: str, *, should_wait: bool, notify: Notify) -> None:
+    """Acquire a lock, after the end of another run if `should_wait`.
 
     Raises:
-        WrongUsage: another run holds it, and `is_patient` is False.
+        WrongUsage: another run has it, and `should_wait` is False.
     """
     is_notified = False
-    while holder := take():
-        if not is_patient:
+    while holder := attempt():
+        if not should_wait:
             raise WrongUsage(
-                f"{place}: another run is at work here: {holder}",
+                f"{label}: another run is active: {holder}",
                 fix="wait for it with --wait, or choose another folder with --out or another --storage",
             )
         if not is_notified:
-            say(f"waiting for another run of {place}: {holder}")
+            notify(f"waiting for another run of {label}: {holder}")
             is_notified = True
         time.sleep(_POLL_S)
 
 
-def _take(file: IO[str]) -> str:
-    """Take a file's lock, or return its holder; a file system without locks cannot guard a run."""
+def _try_flock(file: IO[str]) -> str:
+    """Lock a file and return '', or return the holder; without support for locks a run is not protected."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -182,7 +178,7 @@ def _take(file: IO[str]) -> str:
             holder = json.loads(file.read())
             return f"process {holder['pid']} on {holder['host']}, since {holder['since']}"
         except (OSError, ValueError, KeyError, TypeError):
-            return "a process that has only just begun"
+            return "a process that has just started"
     except OSError:
         pass
     return ""

@@ -1,4 +1,4 @@
-"""Reading chosen.json: an untrusted file; all of its faults at once, and nothing shipped that nobody should ship."""
+"""Untrusted chosen.json: all faults at once, and only deployable designs."""
 
 import math
 from collections.abc import Callable
@@ -7,22 +7,22 @@ from typing import Any
 
 import pytest
 
-from explorer.deploy.bundle.selected import ensure_deployable, read_chosen
+from explorer.deploy.bundle.selected import ensure_deployable, read_selected_design
 from explorer.errors import InvalidFile, NoFeasibleDesign
 
 Write = Callable[..., Path]
 
 
-def test_what_choose_writes_is_read_back(write: Write, payload: dict[str, Any]) -> None:
-    chosen = read_chosen(write())
+def test_chosen_json_round_trips(write: Write, payload: dict[str, Any]) -> None:
+    selected = read_selected_design(write())
 
-    assert chosen.file.design.columns == payload["design"]
-    assert chosen.file.rule.where == ("accuracy >= 0.9",)
-    assert not chosen.is_extrapolated
-    ensure_deployable(chosen, allow_extrapolation=False)
+    assert selected.file.design.columns == payload["design"]
+    assert selected.file.rule.where == ("accuracy >= 0.9",)
+    assert not selected.is_extrapolated
+    ensure_deployable(selected, allow_extrapolation=False)
 
 
-def test_all_faults_of_single_values_are_told_at_once(write: Write) -> None:
+def test_all_invalid_values_are_reported_at_once(write: Write) -> None:
     def spoil(p: dict[str, Any]) -> None:
         p["colour"] = "blue"
         p["design"] |= {"pruning_ratio": 1.5, "quant_step": math.nan, "energy_j": math.inf, "note": [1]}
@@ -31,36 +31,36 @@ def test_all_faults_of_single_values_are_told_at_once(write: Write) -> None:
         del p["provenance"]["model"]
 
     with pytest.raises(InvalidFile) as caught:
-        read_chosen(write(spoil))
+        read_selected_design(write(spoil))
 
-    told = {fault.where: fault.what for fault in caught.value.faults}
+    faults = {fault.where: fault.what for fault in caught.value.faults}
     assert len(caught.value.faults) == 8
-    assert told["[design] pruning_ratio"] == "1.5 is outside [0, 1)"
-    assert "finite" in told["[design] quant_step"]
-    assert "not finite" in told["[design] energy_j"]
-    assert "single value" in told["[design] note"]
-    assert "[provenance] study.sha256" in told
-    assert "'beauty' is not an objective" in told["[provenance] question.objectives, item 1"]
+    assert faults["[design] pruning_ratio"] == "1.5 is outside [0, 1)"
+    assert "finite" in faults["[design] quant_step"]
+    assert "not finite" in faults["[design] energy_j"]
+    assert "single value" in faults["[design] note"]
+    assert "[provenance] study.sha256" in faults
+    assert "'beauty' is not an objective" in faults["[provenance] question.objectives, item 1"]
 
 
-def test_numbers_that_contradict_each_other_are_told_at_once(write: Write) -> None:
+def test_all_contradicting_values_are_reported_at_once(write: Write) -> None:
     def spoil(p: dict[str, Any]) -> None:
         p["design"] |= {"accuracy": 0.2, "power_w": "lots", "frequency_hz": 3e9, "frequency_max_hz": 2e9}
         del p["design"]["edp_js"], p["design"]["domain_distance"]
 
     with pytest.raises(InvalidFile) as caught:
-        read_chosen(write(spoil))
+        read_selected_design(write(spoil))
 
-    told = {fault.where: fault.what for fault in caught.value.faults}
-    assert told.keys() == {
+    faults = {fault.where: fault.what for fault in caught.value.faults}
+    assert faults.keys() == {
         f"[design] {n}" for n in ("accuracy", "power_w", "frequency_hz", "edp_js", "domain_distance")
     }
-    assert told["[design] frequency_hz"] == "3 GHz cannot exist: its voltage carries at most 2 GHz"
-    assert "lies outside its own interval" in told["[design] accuracy"]
+    assert faults["[design] frequency_hz"] == "3 GHz is impossible: its voltage allows at most 2 GHz"
+    assert "is outside its interval" in faults["[design] accuracy"]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         pytest.param(lambda p: p["provenance"].update(x={"y": [math.nan]}), "not finite", id="deep-nan"),
         pytest.param(lambda p: p.update(runner_up={"energy_j": -math.inf}), "not finite", id="runner-up"),
@@ -71,18 +71,20 @@ def test_numbers_that_contradict_each_other_are_told_at_once(write: Write) -> No
         pytest.param(lambda p: p["provenance"].update(x=" " * 1_000_001), "keep it under 1,000,000 bytes", id="size"),
     ],
 )
-def test_a_spoilt_file_is_refused(write: Write, change: Callable[[dict[str, Any]], object], said: str) -> None:
-    with pytest.raises(InvalidFile, match=said):
-        read_chosen(write(change))
+def test_invalid_chosen_json_is_rejected(
+    write: Write, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    with pytest.raises(InvalidFile, match=message):
+        read_selected_design(write(change))
 
 
-def test_deep_nesting_is_refused_without_exhausting_anything(write: Write) -> None:
+def test_deeply_nested_json_is_rejected(write: Write) -> None:
     nested: Any = 0
     for _ in range(300):
         nested = [nested]
 
     with pytest.raises(InvalidFile, match="nested too deeply"):
-        read_chosen(write(lambda p: p["provenance"].update(x=nested)))
+        read_selected_design(write(lambda p: p["provenance"].update(x=nested)))
 
 
 @pytest.mark.parametrize(
@@ -92,18 +94,18 @@ def test_deep_nesting_is_refused_without_exhausting_anything(write: Write) -> No
         pytest.param(lambda p: p["design"].update(domain_distance=0.6), id="distance"),
     ],
 )
-def test_an_extrapolation_is_one_by_its_flag_or_by_its_distance(
+def test_extrapolation_is_detected_by_flag_or_distance(
     write: Write, change: Callable[[dict[str, Any]], object]
 ) -> None:
-    chosen = read_chosen(write(change))
+    selected = read_selected_design(write(change))
 
     with pytest.raises(NoFeasibleDesign, match=r"extrapolations\n  fix: .*--allow-extrapolation"):
-        ensure_deployable(chosen, allow_extrapolation=False)
-    ensure_deployable(chosen, allow_extrapolation=True)
+        ensure_deployable(selected, allow_extrapolation=False)
+    ensure_deployable(selected, allow_extrapolation=True)
 
 
-def test_a_design_that_breaks_its_constraints_is_never_shipped(write: Write) -> None:
-    chosen = read_chosen(write(lambda p: p["design"].update(is_feasible=False)))
+def test_infeasible_design_is_never_deployable(write: Write) -> None:
+    selected = read_selected_design(write(lambda p: p["design"].update(is_feasible=False)))
 
     with pytest.raises(NoFeasibleDesign, match="does not meet the constraints"):
-        ensure_deployable(chosen, allow_extrapolation=True)
+        ensure_deployable(selected, allow_extrapolation=True)

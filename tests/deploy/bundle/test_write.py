@@ -1,4 +1,4 @@
-"""The bundle: the whole of it or nothing, the same from the same choice, with what was and what was not checked."""
+"""Writing of a bundle: atomic, deterministic, with a strict manifest and a list of unchecked assumptions."""
 
 import hashlib
 import json
@@ -24,25 +24,25 @@ FILES = {"a.txt": b"one\n", "SHA256SUMS": b"0  a.txt\n"}
 def test_predictions_and_objectives_carry_value_interval_and_unit(
     write: Write, payload: dict[str, Any], tmp_path: Path
 ) -> None:
-    made, _ = deploy(write(), out=tmp_path / "b")
+    manifest, _ = deploy(write(), out=tmp_path / "b")
 
     design = payload["design"]
-    latency = made.predicted["latency_s"]
+    latency = manifest.predicted["latency_s"]
     assert (latency.value, latency.lo, latency.hi, latency.unit) == (
         design["latency_s"], design["latency_s_lo"], design["latency_s_hi"], "s",
     )  # fmt: skip
-    assert list(made.objectives) == ["edp_js", "accuracy"]
-    assert [o.direction for o in made.objectives.values()] == ["minimize", "maximize"]
-    assert "weighted_cost" not in made.predicted
+    assert list(manifest.objectives) == ["edp_js", "accuracy"]
+    assert [o.direction for o in manifest.objectives.values()] == ["minimize", "maximize"]
+    assert "weighted_cost" not in manifest.predicted
 
 
-def test_the_written_manifest_reads_back_as_what_was_made(write: Write, tmp_path: Path) -> None:
-    made, done = deploy(write(), out=tmp_path / "b")
+def test_manifest_round_trips(write: Write, tmp_path: Path) -> None:
+    manifest, written = deploy(write(), out=tmp_path / "b")
 
-    assert read_json(done.folder / "manifest.json", ManifestFile, max_bytes=1_000_000) == made
+    assert read_json(written.folder / "manifest.json", ManifestFile, max_bytes=1_000_000) == manifest
 
 
-def test_the_same_choice_gives_the_same_bytes_and_their_sums(write: Write, tmp_path: Path) -> None:
+def test_bundle_is_deterministic_with_valid_checksums(write: Write, tmp_path: Path) -> None:
     path = write()
     _, one = deploy(path, out=tmp_path / "one")
     _, two = deploy(path, out=tmp_path / "two")
@@ -50,28 +50,30 @@ def test_the_same_choice_gives_the_same_bytes_and_their_sums(write: Write, tmp_p
     for name in one.names:
         assert (one.folder / name).read_bytes() == (two.folder / name).read_bytes()
     for line in (one.folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines():
-        told, name = line.split("  ")
-        assert hashlib.sha256((one.folder / name).read_bytes()).hexdigest() == told
+        digest, name = line.split("  ")
+        assert hashlib.sha256((one.folder / name).read_bytes()).hexdigest() == digest
 
 
-def test_what_nobody_has_checked_is_said(write: Write, tmp_path: Path) -> None:
-    made, done = deploy(write(), out=tmp_path / "b")
+def test_readme_lists_unchecked_assumptions(write: Write, tmp_path: Path) -> None:
+    manifest, written = deploy(write(), out=tmp_path / "b")
 
-    page = (done.folder / "README.txt").read_text(encoding="utf-8")
+    page = (written.folder / "README.txt").read_text(encoding="utf-8")
     assert "What has NOT been checked:" in page
-    assert all(text in page for text in made.not_checked)
-    assert any("not measurements of your network" in text for text in made.not_checked)
-    assert any("paper's ten samples" in text for text in made.not_checked)
+    assert all(text in page for text in manifest.not_checked)
+    assert any("not measurements of your network" in text for text in manifest.not_checked)
+    assert any("paper's ten samples" in text for text in manifest.not_checked)
 
 
-def test_a_column_without_an_interval_says_so(write: Write, tmp_path: Path) -> None:
-    made, done = deploy(write(lambda p: p["design"].update(latency_s_lo=None, latency_s_hi=None)), out=tmp_path / "b")
+def test_prediction_without_an_interval_is_marked(write: Write, tmp_path: Path) -> None:
+    manifest, written = deploy(
+        write(lambda p: p["design"].update(latency_s_lo=None, latency_s_hi=None)), out=tmp_path / "b"
+    )
 
-    assert made.predicted["latency_s"].lo is None
-    assert "(no interval known)" in (done.folder / "README.txt").read_text(encoding="utf-8")
+    assert manifest.predicted["latency_s"].lo is None
+    assert "(no interval known)" in (written.folder / "README.txt").read_text(encoding="utf-8")
 
 
-def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, content: bytes) -> None:
         path.write_bytes(content[:1])
         raise OSError(28, "No space left on device")
@@ -83,7 +85,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_replacement_leaves_the_old_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_replacement_keeps_the_previous_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_bundle(FILES, tmp_path / "b", force=False)
     rename = Path.rename
 
@@ -100,7 +102,7 @@ def test_a_failed_replacement_leaves_the_old_bundle(tmp_path: Path, monkeypatch:
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
-def test_force_replaces_a_whole_bundle(tmp_path: Path) -> None:
+def test_force_replaces_a_complete_bundle(tmp_path: Path) -> None:
     write_bundle({**FILES, "old.txt": b"", "SHA256SUMS": b"0  a.txt\n0  old.txt\n"}, tmp_path / "b", force=False)
 
     write_bundle(FILES, tmp_path / "b", force=True)
@@ -108,28 +110,28 @@ def test_force_replaces_a_whole_bundle(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["SHA256SUMS", "a.txt"]
 
 
-def test_force_never_replaces_a_folder_with_anything_else_in_it(tmp_path: Path) -> None:
+def test_force_does_not_replace_a_folder_with_other_files(tmp_path: Path) -> None:
     write_bundle(FILES, tmp_path / "b", force=False)
     (tmp_path / "b/notes.txt").write_text("mine", encoding="utf-8")
 
-    with pytest.raises(WrongUsage, match=r"holds what is not of one: notes\.txt\n  fix: .*move these away"):
+    with pytest.raises(WrongUsage, match=r"has other files: notes\.txt\n  fix: .*move these files"):
         write_bundle(FILES, tmp_path / "b", force=True)
     assert (tmp_path / "b/notes.txt").exists()
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "dangling"])
-def test_what_is_not_a_folder_is_never_replaced(tmp_path: Path, kind: str) -> None:
-    place = tmp_path / "b"
+def test_path_that_is_not_a_folder_is_not_replaced(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "b"
     if kind == "file":
-        place.write_text("mine", encoding="utf-8")
+        path.write_text("mine", encoding="utf-8")
     else:
-        place.symlink_to(tmp_path if kind == "link" else tmp_path / "nowhere")
+        path.symlink_to(tmp_path if kind == "link" else tmp_path / "nowhere")
 
     with pytest.raises(WrongUsage, match="exists and is not a folder"):
-        write_bundle(FILES, place, force=True)
+        write_bundle(FILES, path, force=True)
 
 
-def test_a_bundle_can_be_read_by_whom_the_umask_allows(tmp_path: Path) -> None:
+def test_bundle_permissions_follow_the_umask(tmp_path: Path) -> None:
     umask = os.umask(0o022)
     try:
         write_bundle(FILES, tmp_path / "b", force=False)
@@ -140,8 +142,8 @@ def test_a_bundle_can_be_read_by_whom_the_umask_allows(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "b/a.txt").stat().st_mode) == 0o644
 
 
-def test_a_manifest_holds_json_only(write: Write, tmp_path: Path) -> None:
-    _, done = deploy(write(), out=tmp_path / "b")
+def test_manifest_is_strict_json(write: Write, tmp_path: Path) -> None:
+    _, written = deploy(write(), out=tmp_path / "b")
 
-    text = (done.folder / "manifest.json").read_text(encoding="utf-8")
+    text = (written.folder / "manifest.json").read_text(encoding="utf-8")
     assert json.loads(text, parse_constant=pytest.fail)["schema"] == "explorer.deploy/1"

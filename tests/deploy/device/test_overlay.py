@@ -1,4 +1,4 @@
-"""The overlay that caps a clock: compiled by dtc, and merged by fdtoverlay into a board's tree."""
+"""Device-tree overlay that caps a clock, compiled by dtc and merged by fdtoverlay."""
 
 import os
 import shutil
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from explorer.deploy.device.scripts import overlay
-from explorer.deploy.device.target import Target
+from explorer.deploy.device.scripts import render_overlay
+from explorer.deploy.device.target import TargetDevice
 from explorer.devices.device import read_device
 from explorer.io.files import shipped
 from explorer.problem.opp_import import device_toml, import_points
@@ -17,7 +17,7 @@ from explorer.problem.opp_import import device_toml, import_points
 needs_dtc = pytest.mark.skipif(
     shutil.which("dtc") is None and not os.environ.get("CI"), reason="needs dtc (Debian: device-tree-compiler)"
 )
-BOARD = Target(
+BOARD = TargetDevice(
     "board", "A board", "", "", "cpufreq", (408e6, 816e6, 1.2e9), 816e6, "", "cluster1_opp", ("opp00", "opp01", "opp02")
 )
 TREE = """/dts-v1/;
@@ -33,34 +33,34 @@ TREE = """/dts-v1/;
 
 
 @needs_dtc
-def test_the_merged_tree_disables_what_is_above_the_cap_and_nothing_else(tmp_path: Path) -> None:
+def test_merged_tree_disables_only_points_above_the_cap(tmp_path: Path) -> None:
     (tmp_path / "base.dts").write_text(TREE, encoding="ascii")
-    (tmp_path / "cap.dts").write_text(overlay(BOARD), encoding="ascii")
+    (tmp_path / "cap.dts").write_text(render_overlay(BOARD), encoding="ascii")
     dtc = ["dtc", "-q", "-@", "-I", "dts", "-O", "dtb"]
     subprocess.run([*dtc, "-o", "base.dtb", "base.dts"], cwd=tmp_path, check=True)
     subprocess.run([*dtc, "-o", "cap.dtbo", "cap.dts"], cwd=tmp_path, check=True)
     subprocess.run(["fdtoverlay", "-i", "base.dtb", "-o", "merged.dtb", "cap.dtbo"], cwd=tmp_path, check=True)
-    said = subprocess.run(
+    merged = subprocess.run(
         ["dtc", "-q", "-I", "dtb", "-O", "dts", "merged.dtb"], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout
 
-    nodes = {name: said.split(f"{name} {{")[1].split("};")[0] for name in ("opp00", "opp01", "opp02")}
+    nodes = {name: merged.split(f"{name} {{")[1].split("};")[0] for name in ("opp00", "opp01", "opp02")}
     assert ['status = "disabled"' in nodes[name] for name in nodes] == [False, False, True]
     assert all("opp-hz" in text and "opp-microvolt" in text for text in nodes.values())
 
 
 @needs_dtc
 @pytest.mark.parametrize("path", sorted(shipped("search_spaces/devices").glob("*.toml")), ids=lambda path: path.stem)
-def test_an_overlay_of_every_shipped_device_with_a_label_compiles(tmp_path: Path, path: Path) -> None:
+def test_overlay_of_every_shipped_device_compiles(tmp_path: Path, path: Path) -> None:
     device = read_device(str(path))
     points = sorted({(point.frequency, point.node) for point in device.points or ()})
     clocks, nodes = tuple(f for f, _ in points), tuple(node for _, node in points)
     target = replace(BOARD, clocks_hz=clocks, clock_hz=clocks[0], opp_table=device.opp_table, nodes=nodes)
 
-    text = overlay(target)
+    text = render_overlay(target)
 
     assert bool(text) == bool(device.opp_table)
-    assert all(nodes) == bool(device.opp_table), "a label without the nodes' names, or the other way round"
+    assert all(nodes) == bool(device.opp_table), "a label requires node names, and node names a label"
     if text:
         assert text.count('status = "disabled"') == len(clocks) - 1
         subprocess.run(["dtc", "-@", "-I", "dts", "-O", "dtb", "-o", "/dev/null"], input=text.encode(), check=True)
@@ -74,15 +74,15 @@ def test_an_overlay_of_every_shipped_device_with_a_label_compiles(tmp_path: Path
         pytest.param(replace(BOARD, nodes=("opp00", "opp01", "")), id="no-node"),
     ],
 )
-def test_where_nothing_can_be_capped_there_is_no_overlay(target: Target) -> None:
-    assert overlay(target) == ""
+def test_overlay_is_empty_without_points_to_cap(target: TargetDevice) -> None:
+    assert render_overlay(target) == ""
 
 
-def test_an_overlay_names_no_voltage() -> None:
-    assert "volt" not in overlay(BOARD)
+def test_overlay_sets_no_voltage() -> None:
+    assert "volt" not in render_overlay(BOARD)
 
 
-def test_a_board_s_own_tree_tells_what_its_overlay_calls_its_points(tmp_path: Path) -> None:
+def test_imported_device_tree_has_the_node_names_of_its_overlay(tmp_path: Path) -> None:
     (tmp_path / "board.dts").write_text(TREE, encoding="ascii")
     (tmp_path / "board.toml").write_text(device_toml(import_points(tmp_path / "board.dts"), title="t", source="s"))
 

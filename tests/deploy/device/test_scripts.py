@@ -1,4 +1,4 @@
-"""The scripts of a bundle, run by a real shell on a made tree of sysfs and a stand-in for nvidia-smi."""
+"""Clock scripts of a bundle, run by sh on a mock sysfs tree and a mock nvidia-smi."""
 
 import os
 import subprocess
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from explorer.deploy.device.scripts import scripts
-from explorer.deploy.device.target import Target
+from explorer.deploy.device.scripts import render_scripts
+from explorer.deploy.device.target import TargetDevice
 
 CLOCKS = (408e6, 600e6, 816e6, 1008e6, 1200e6, 1416e6, 1608e6, 1800e6)
-BIG = Target("board", "A board's big cluster", "", "", "cpufreq", CLOCKS, 1200e6, "1.2 GHz", "", ("",) * 8)
+BIG = TargetDevice("board", "A board's big cluster", "", "", "cpufreq", CLOCKS, 1200e6, "1.2 GHz", "", ("",) * 8)
 POLICIES = Path("devices/system/cpu/cpufreq")
 Sh = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -37,7 +37,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A board with a little cluster, whose clocks the big one has as well, and the big one."""
+    """Return a board with a little cluster and a big cluster that also has the little cluster's clocks."""
     root = tmp_path / "a sys"
     kilohertz = tuple(round(hertz / 1e3) for hertz in CLOCKS)
     policy(root, "policy0", kilohertz=kilohertz[:6], lowest=408_000, highest=1_416_000)
@@ -47,59 +47,57 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sh(tmp_path: Path, tree: Path) -> Sh:
-    """Return a function that runs a bundle's script on the made tree."""
+    """Return a function that runs a script of the bundle on the mock tree."""
 
-    def run(name: str, *args: str, target: Target = BIG, root: Path = tree) -> "subprocess.CompletedProcess[str]":
+    def run(name: str, *args: str, target: TargetDevice = BIG, root: Path = tree) -> "subprocess.CompletedProcess[str]":
         folder = tmp_path / "bundle"
         folder.mkdir(exist_ok=True)
-        for file, text in scripts(target).items():
+        for file, text in render_scripts(target).items():
             (folder / file).write_text(text, encoding="utf-8")
-        place = ("--sysfs", str(root), "--state", str(tmp_path / "state"))
-        return subprocess.run(["sh", folder / name, *place, *args], capture_output=True, text=True, check=False)
+        options = ("--sysfs", str(root), "--state", str(tmp_path / "state"))
+        return subprocess.run(["sh", folder / name, *options, *args], capture_output=True, text=True, check=False)
 
     return run
 
 
 @pytest.mark.parametrize("control", ["cpufreq", "devfreq", "nvidia-smi"])
 def test_every_script_parses_and_sets_no_voltage(tmp_path: Path, control: str) -> None:
-    made = scripts(replace(BIG, control=control))  # type: ignore[arg-type]
+    texts = render_scripts(replace(BIG, control=control))  # type: ignore[arg-type]
 
-    assert len(made) == 2
-    for name, text in made.items():
+    assert len(texts) == 2
+    for name, text in texts.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
         subprocess.run(["sh", "-n", tmp_path / name], check=True)
         commands = [line for line in text.splitlines() if not line.startswith("#")]
         assert not any("volt" in line.lower() for line in commands)
 
 
-def test_without_apply_nothing_changes_and_what_would_be_is_told(sh: Sh, tree: Path, tmp_path: Path) -> None:
+def test_dry_run_prints_changes_and_makes_none(sh: Sh, tree: Path, tmp_path: Path) -> None:
     before = contents(tree)
 
-    done = sh("apply.sh")
+    result = sh("apply.sh")
 
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     assert contents(tree) == before
     assert not (tmp_path / "state").exists()
-    assert "scaling_max_freq to 1200000 kHz (now 600000 and 1800000)" in done.stdout
-    assert "nothing was changed" in done.stdout
+    assert "scaling_max_freq to 1200000 kHz (now 600000 and 1800000)" in result.stdout
+    assert "nothing was changed" in result.stdout
 
 
-def test_apply_pins_the_cluster_with_the_table_s_clocks_and_no_other(sh: Sh, tree: Path) -> None:
+def test_apply_pins_only_the_cluster_with_the_device_clocks(sh: Sh, tree: Path) -> None:
     before = contents(tree)
 
-    done = sh("apply.sh", "--apply")
+    result = sh("apply.sh", "--apply")
 
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     after = contents(tree)
     changed = {name: text for name, text in after.items() if text != before[name]}
-    place = POLICIES / "policy4"
-    assert changed == {f"{place}/scaling_min_freq": b"1200000\n", f"{place}/scaling_max_freq": b"1200000\n"}
+    path = POLICIES / "policy4"
+    assert changed == {f"{path}/scaling_min_freq": b"1200000\n", f"{path}/scaling_max_freq": b"1200000\n"}
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
-def test_apply_then_undo_restores_every_byte_whatever_the_clock(
-    sh: Sh, tree: Path, tmp_path: Path, clock: float
-) -> None:
+def test_undo_restores_every_byte_for_any_clock(sh: Sh, tree: Path, tmp_path: Path, clock: float) -> None:
     before = contents(tree)
 
     applied = sh("apply.sh", "--apply", target=replace(BIG, clock_hz=clock))
@@ -113,47 +111,47 @@ def test_apply_then_undo_restores_every_byte_whatever_the_clock(
     assert not (tmp_path / "state").exists()
 
 
-def test_a_second_apply_would_lose_the_former_values_and_is_refused(sh: Sh, tree: Path) -> None:
+def test_second_apply_is_rejected_before_undo(sh: Sh, tree: Path) -> None:
     sh("apply.sh", "--apply")
     between = contents(tree)
 
     again = sh("apply.sh", "--apply")
 
     assert again.returncode == 4
-    assert "fix: restore the former one first: sh undo.sh --apply" in again.stderr
+    assert "fix: restore the previous one first: sh undo.sh --apply" in again.stderr
     assert contents(tree) == between
 
 
 @pytest.mark.parametrize(
-    ("args", "target", "code", "said"),
+    ("args", "target", "code", "message"),
     [
         pytest.param((), replace(BIG, clocks_hz=(1e9, 2e9), clock_hz=2e9), 3, "policy4: 408000 600000", id="other"),
         pytest.param(("--policy", "policy0"), replace(BIG, clock_hz=1800e6), 3, "does not offer 1800000", id="lacks"),
-        pytest.param(("--policy", "policy9"), BIG, 3, "none has just the clocks", id="no-such-part"),
+        pytest.param(("--policy", "policy9"), BIG, 3, "nothing here has exactly the clocks", id="no-such-part"),
         pytest.param(("--now",), BIG, 2, "unknown option '--now'", id="option"),
         pytest.param(("--policy",), BIG, 2, "--policy needs a value", id="value"),
     ],
 )
-def test_what_the_device_does_not_offer_is_refused_and_nothing_changes(
-    sh: Sh, tree: Path, args: tuple[str, ...], target: Target, code: int, said: str
+def test_unsupported_clock_or_option_changes_nothing(
+    sh: Sh, tree: Path, args: tuple[str, ...], target: TargetDevice, code: int, message: str
 ) -> None:
     before = contents(tree)
 
-    done = sh("apply.sh", "--apply", *args, target=target)
+    result = sh("apply.sh", "--apply", *args, target=target)
 
-    assert done.returncode == code
-    assert said in done.stderr
-    assert "fix:" in done.stderr
+    assert result.returncode == code
+    assert message in result.stderr
+    assert "fix:" in result.stderr
     assert contents(tree) == before
 
 
-def test_a_clock_above_what_the_chip_is_rated_for_is_refused(sh: Sh, tree: Path) -> None:
+def test_clock_above_the_rated_maximum_is_rejected(sh: Sh, tree: Path) -> None:
     (tree / POLICIES / "policy4/cpuinfo_max_freq").write_text("1000000\n", encoding="ascii")
 
     assert sh("apply.sh", "--apply").returncode == 3
 
 
-def test_a_part_that_lists_no_clocks_is_taken_by_its_range_when_named(sh: Sh, tree: Path) -> None:
+def test_named_policy_without_a_clock_list_uses_its_range(sh: Sh, tree: Path) -> None:
     (tree / POLICIES / "policy4/scaling_available_frequencies").unlink()
 
     assert sh("apply.sh").returncode == 3
@@ -161,22 +159,22 @@ def test_a_part_that_lists_no_clocks_is_taken_by_its_range_when_named(sh: Sh, tr
     assert sh("apply.sh", "--policy", "policy4", target=replace(BIG, clock_hz=2e9)).returncode == 3
 
 
-def test_a_file_that_does_not_take_the_clock_is_told_and_the_rest_is_put_back(sh: Sh, tree: Path) -> None:
+def test_failed_write_to_sysfs_restores_the_other_files(sh: Sh, tree: Path) -> None:
     before = contents(tree)
     stuck = tree / POLICIES / "policy4/scaling_max_freq"
     stuck.unlink()
     stuck.symlink_to("/dev/null")
 
-    done = sh("apply.sh", "--apply", "--policy", "policy4", target=replace(BIG, clock_hz=600e6))
+    result = sh("apply.sh", "--apply", "--policy", "policy4", target=replace(BIG, clock_hz=600e6))
 
-    assert done.returncode != 0
+    assert result.returncode != 0
     assert {n: t for n, t in contents(tree).items() if "max_freq" not in n} == {
         n: t for n, t in before.items() if "max_freq" not in n
     }
 
 
 @pytest.mark.parametrize("state", ["../policy0 1 2\n", "policy4 a 2\n", "policy4 1\n", "policy9 1 2\n"])
-def test_undo_takes_no_damaged_state(sh: Sh, tree: Path, tmp_path: Path, state: str) -> None:
+def test_undo_rejects_a_damaged_state_file(sh: Sh, tree: Path, tmp_path: Path, state: str) -> None:
     before = contents(tree)
     (tmp_path / "state").write_text(state, encoding="ascii")
 
@@ -184,14 +182,14 @@ def test_undo_takes_no_damaged_state(sh: Sh, tree: Path, tmp_path: Path, state: 
     assert contents(tree) == before
 
 
-def test_undo_without_a_former_value_says_so(sh: Sh) -> None:
-    done = sh("undo.sh", "--apply")
+def test_undo_without_previous_values_is_reported(sh: Sh) -> None:
+    result = sh("undo.sh", "--apply")
 
-    assert done.returncode == 4
-    assert "no former values" in done.stderr
+    assert result.returncode == 4
+    assert "has no previous values" in result.stderr
 
 
-def test_a_gpu_s_clock_is_set_through_devfreq_in_hertz(sh: Sh, tmp_path: Path) -> None:
+def test_devfreq_gpu_clock_is_set_in_hertz(sh: Sh, tmp_path: Path) -> None:
     root = tmp_path / "jetson"
     folder = root / "class/devfreq/57000000.gpu"
     folder.mkdir(parents=True)
@@ -221,23 +219,23 @@ def nvidia(
     tools.mkdir(exist_ok=True)
     (tools / "nvidia-smi").write_text(SMI, encoding="ascii")
     (tools / "nvidia-smi").chmod(0o755)
-    (folder / name).write_text(scripts(target)[name], encoding="utf-8")
+    (folder / name).write_text(render_scripts(target)[name], encoding="utf-8")
     log = folder / "log"
     log.unlink(missing_ok=True)
     used = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "LOG": str(log), **(env or {})}
-    done = subprocess.run(["/bin/sh", folder / name, *args], env=used, capture_output=True, text=True, check=False)
-    return done.returncode, log.read_text(encoding="ascii") if log.exists() else ""
+    result = subprocess.run(["/bin/sh", folder / name, *args], env=used, capture_output=True, text=True, check=False)
+    return result.returncode, log.read_text(encoding="ascii") if log.exists() else ""
 
 
-def test_a_gpu_is_locked_only_when_asked_to_and_only_to_a_clock_it_offers(tmp_path: Path) -> None:
-    asked = "--query-supported-clocks=graphics --format=csv,noheader,nounits"
-    assert nvidia(tmp_path, "apply-nvidia.sh") == (0, f"-i 0 {asked}\n")
-    assert nvidia(tmp_path, "apply-nvidia.sh", "--apply", "--gpu", "1") == (0, f"-i 1 {asked}\n-i 1 -lgc 1965,1965\n")
+def test_nvidia_gpu_is_locked_only_with_apply_to_a_supported_clock(tmp_path: Path) -> None:
+    query = "--query-supported-clocks=graphics --format=csv,noheader,nounits"
+    assert nvidia(tmp_path, "apply-nvidia.sh") == (0, f"-i 0 {query}\n")
+    assert nvidia(tmp_path, "apply-nvidia.sh", "--apply", "--gpu", "1") == (0, f"-i 1 {query}\n-i 1 -lgc 1965,1965\n")
     assert nvidia(tmp_path, "apply-nvidia.sh", "--apply", clock=1966e6)[0] == 3
     assert nvidia(tmp_path, "apply-nvidia.sh", "--apply", "--gpu", "x") == (2, "")
     assert nvidia(tmp_path, "undo-nvidia.sh") == (0, "")
     assert nvidia(tmp_path, "undo-nvidia.sh", "--apply") == (0, "-i 0 -rgc\n")
 
 
-def test_without_nvidia_smi_nothing_is_tried(tmp_path: Path) -> None:
+def test_missing_nvidia_smi_is_reported(tmp_path: Path) -> None:
     assert nvidia(tmp_path, "apply-nvidia.sh", "--apply", env={"PATH": "/nowhere"}) == (3, "")

@@ -1,4 +1,4 @@
-"""Verifying a bundle: what was changed is found, what was promised is measured, what was not measured is told."""
+"""Verification of a bundle: changes are detected, predictions compared with measurements, gaps reported."""
 
 import csv
 import json
@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from explorer.api import deploy, verify
-from explorer.deploy.bundle.write import with_sums
-from explorer.deploy.verification.check import Check, Interval, compare_intervals, span
+from explorer.deploy.bundle.write import with_checksums
+from explorer.deploy.verification.check import Check, Interval, compare_intervals, make_interval
 from explorer.errors import ExplorerError, InvalidFile, WrongUsage
 from explorer.models.samples.samples import read_samples
 from explorer.network.graph.model import load_network
-from explorer.network.measurement.labelled_data import LabelledData, labelled
+from explorer.network.measurement.labelled_data import LabelledData, make_labelled_data
 
 Write = Callable[..., Path]
 finite = st.floats(-1e6, 1e6)
@@ -28,20 +28,20 @@ finite = st.floats(-1e6, 1e6)
 
 @pytest.fixture(scope="session")
 def promised(payload: dict[str, Any], digits: LabelledData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of the MLP whose promises are those that it keeps, on a device; tests must not change it."""
+    """Return a bundle of the MLP that keeps its promises, for a device; tests must not modify it."""
     folder = tmp_path_factory.mktemp("promised")
-    copy = json.loads(json.dumps(payload))
-    copy["design"] |= {"family": "digits-mlp", "accuracy": 0.95, "accuracy_lo": 0.9, "accuracy_hi": 0.99,
+    chosen = json.loads(json.dumps(payload))
+    chosen["design"] |= {"family": "digits-mlp", "accuracy": 0.95, "accuracy_lo": 0.9, "accuracy_hi": 0.99,
                        "size_bytes": 9_000.0, "size_bytes_lo": 5_000.0, "size_bytes_hi": 12_000.0,
                        "frequency_hz": 2.208e9}  # fmt: skip
-    copy["study"] = copy["provenance"]["study"]["name"] = copy["provenance"]["study"]["file"] = "gone"
-    (folder / "chosen.json").write_text(json.dumps(copy), encoding="utf-8")
+    chosen["study"] = chosen["provenance"]["study"]["name"] = chosen["provenance"]["study"]["file"] = "gone"
+    (folder / "chosen.json").write_text(json.dumps(chosen), encoding="utf-8")
     return deploy(folder / "chosen.json", out=folder / "b", model="digits-mlp", device="rk3588-big")[1].folder
 
 
 @pytest.fixture
-def mine(promised: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be spoilt."""
+def copy(promised: Path, tmp_path: Path) -> Path:
+    """Return a copy of the bundle, to be modified."""
     return Path(shutil.copytree(promised, tmp_path / "b"))
 
 
@@ -50,36 +50,36 @@ def states(checks: tuple[Check, ...]) -> dict[str, str]:
 
 
 def resealed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change a manifest and write the checksums anew, as somebody who means it would."""
+    """Change a manifest and recompute the checksums, like a deliberate change."""
     path = folder / "manifest.json"
-    said = json.loads(path.read_text(encoding="utf-8"))
-    change(said)
-    path.write_text(json.dumps(said), encoding="utf-8")
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    change(manifest)
+    path.write_text(json.dumps(manifest), encoding="utf-8")
     files = {p.name: p.read_bytes() for p in folder.iterdir() if p.name != "SHA256SUMS"}
-    (folder / "SHA256SUMS").write_bytes(with_sums(files)["SHA256SUMS"])
+    (folder / "SHA256SUMS").write_bytes(with_checksums(files)["SHA256SUMS"])
 
 
-def test_a_bundle_that_keeps_its_promise_is_found_to(promised: Path, digits: LabelledData) -> None:
+def test_bundle_that_keeps_its_promises_passes(promised: Path, digits: LabelledData) -> None:
     verdict = verify(promised, data=digits, model="digits-mlp")
 
     assert verdict.is_kept
-    found = states(verdict.checks)
-    assert {found[name] for name in ("files", "runs", "codes", "accuracy", "size_bytes")} == {"kept"}
-    assert found["latency_s"] == "not judged", "this machine is not the device"
-    assert {found["energy_j"], found["power_w"]} <= {"not measured", "not judged"}
+    state = states(verdict.checks)
+    assert {state[name] for name in ("files", "runs", "codes", "accuracy", "size_bytes")} == {"kept"}
+    assert state["latency_s"] == "not judged", "this machine is not the device"
+    assert {state["energy_j"], state["power_w"]} <= {"not measured", "not judged"}
 
 
-def test_the_measured_accuracy_is_that_of_the_network_itself(promised: Path, digits: LabelledData) -> None:
-    """By plain numpy: the codes times D, two products and a rectifier."""
+def test_measured_accuracy_equals_that_of_plain_onnxruntime(promised: Path, digits: LabelledData) -> None:
+    """The reference is an onnxruntime session without explorer code."""
     verdict = verify(promised, data=digits)
 
     accuracy = next(check.found for check in verdict.checks if check.name == "accuracy")
     assert isinstance(accuracy, Interval)
-    assert accuracy.value == _numpy_accuracy(promised / "network.onnx", digits)
+    assert accuracy.value == _reference_accuracy(promised / "network.onnx", digits)
     assert accuracy.lo < accuracy.value < accuracy.hi
 
 
-def _numpy_accuracy(path: Path, data: LabelledData) -> float:
+def _reference_accuracy(path: Path, data: LabelledData) -> float:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
@@ -88,21 +88,23 @@ def _numpy_accuracy(path: Path, data: LabelledData) -> float:
     return float((scores.argmax(axis=1) == data.labels).mean())
 
 
-def test_a_promise_the_network_does_not_keep_is_broken(write: Write, tmp_path: Path, digits: LabelledData) -> None:
-    """The paper's CNN has 93 % and 13 MB; this is another network."""
-    _, done = deploy(write(), out=tmp_path / "b", model="digits-mlp")
+def test_measurement_outside_the_prediction_breaks_the_promise(
+    write: Write, tmp_path: Path, digits: LabelledData
+) -> None:
+    """The design is the paper's CNN with 93 % and 13 MB; the bundle has another network."""
+    _, bundle = deploy(write(), out=tmp_path / "b", model="digits-mlp")
 
-    verdict = verify(done.folder, data=digits)
+    verdict = verify(bundle.folder, data=digits)
 
     assert [check.name for check in verdict.broken] == ["size_bytes"] or "accuracy" in states(verdict.broken)
     assert verdict.broken[-1].note.startswith("below it")
 
 
 @contextmanager
-def flipped(path: Path, place: int, bit: int) -> Iterator[None]:
+def flipped(path: Path, offset: int, bit: int) -> Iterator[None]:
     content = path.read_bytes()
     changed = bytearray(content)
-    changed[place % len(content)] ^= 1 << bit
+    changed[offset % len(content)] ^= 1 << bit
     path.write_bytes(changed)
     try:
         yield
@@ -111,19 +113,19 @@ def flipped(path: Path, place: int, bit: int) -> Iterator[None]:
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data(), place=st.integers(0, 10**6), bit=st.integers(0, 7))
-def test_any_bit_that_was_flipped_in_any_file_is_found(mine: Path, data: st.DataObject, place: int, bit: int) -> None:
-    name = data.draw(st.sampled_from(sorted(path.name for path in mine.iterdir())))
+@given(data=st.data(), offset=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_any_flipped_bit_of_any_file_is_detected(copy: Path, data: st.DataObject, offset: int, bit: int) -> None:
+    name = data.draw(st.sampled_from(sorted(path.name for path in copy.iterdir())))
 
-    with flipped(mine / name, place, bit):
-        verdict = verify(mine)
+    with flipped(copy / name, offset, bit):
+        verdict = verify(copy)
 
     assert states(verdict.checks) == {"files": "broken"}
     assert not verdict.is_kept
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         pytest.param(lambda b: (b / "apply.sh").unlink(), "apply.sh is missing", id="missing"),
         pytest.param(lambda b: (b / "more.txt").touch(), "more.txt is not of this bundle", id="more"),
@@ -135,52 +137,52 @@ def test_any_bit_that_was_flipped_in_any_file_is_found(mine: Path, data: st.Data
         ),
     ],
 )
-def test_a_bundle_with_another_set_of_files_is_broken(mine: Path, change: Callable[[Path], object], said: str) -> None:
-    change(mine)
+def test_missing_or_extra_files_break_the_bundle(copy: Path, change: Callable[[Path], object], message: str) -> None:
+    change(copy)
 
-    (check,) = verify(mine).checks
+    (check,) = verify(copy).checks
 
     assert check.state == "broken"
-    assert said in str(check.found)
+    assert message in str(check.found)
 
 
-def test_a_link_in_place_of_a_file_is_not_what_was_written(mine: Path) -> None:
-    (mine / "README.txt").rename(mine.parent / "elsewhere.txt")
-    (mine / "README.txt").symlink_to(mine.parent / "elsewhere.txt")
+def test_link_in_place_of_a_file_is_a_changed_file(copy: Path) -> None:
+    (copy / "README.txt").rename(copy.parent / "elsewhere.txt")
+    (copy / "README.txt").symlink_to(copy.parent / "elsewhere.txt")
 
-    assert "README.txt was changed" in str(verify(mine).checks[0].found)
+    assert "README.txt was changed" in str(verify(copy).checks[0].found)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         pytest.param(lambda m: m["design"].update(quant_step=0.031), "has scale 0.03", id="step"),
         pytest.param(lambda m: m["network"].update(r_effective=0.9), "R_eff is 0.4", id="zeros"),
-        pytest.param(lambda m: m["network"].update(sha256="0" * 64), "not the one that the manifest tells", id="file"),
+        pytest.param(lambda m: m["network"].update(sha256="0" * 64), "not the one of the manifest", id="file"),
     ],
 )
-def test_codes_other_than_the_manifest_s_are_broken_though_every_sum_agrees(
-    mine: Path, change: Callable[[dict[str, Any]], object], said: str
+def test_wrong_codes_are_detected_with_valid_checksums(
+    copy: Path, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
-    resealed(mine, change)
+    resealed(copy, change)
 
-    codes = next(check for check in verify(mine).checks if check.name == "codes")
+    codes = next(check for check in verify(copy).checks if check.name == "codes")
 
     assert codes.state == "broken"
-    assert said in str(codes.found)
+    assert message in str(codes.found)
 
 
-def test_the_source_shows_every_code_that_is_not_its_own(promised: Path, mine: Path) -> None:
-    other = verify(promised, model="digits-cnn")
-    resealed(mine, lambda m: m["design"].update(pruning_ratio=0.2))
-    pruned = verify(mine, model="digits-mlp")
+def test_source_network_reveals_wrong_codes(promised: Path, copy: Path) -> None:
+    other_source = verify(promised, model="digits-cnn")
+    resealed(copy, lambda m: m["design"].update(pruning_ratio=0.2))
+    other_ratio = verify(copy, model="digits-mlp")
 
-    assert "made from another network" in str(next(c.found for c in other.broken))
-    assert "other codes than Eq. (5) gives" in str(next(c.found for c in pruned.broken))
+    assert "the source network of the bundle is not" in str(next(c.found for c in other_source.broken))
+    assert "differ from Eq. (5)" in str(next(c.found for c in other_ratio.broken))
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         pytest.param(lambda m: m.update(schema="explorer.deploy/9"), "must be 'explorer.deploy/1'", id="schema"),
         pytest.param(lambda m: m["predicted"]["accuracy"].update(value="high"), "'high' is not allowed", id="text"),
@@ -188,50 +190,52 @@ def test_the_source_shows_every_code_that_is_not_its_own(promised: Path, mine: P
         pytest.param(lambda m: m["network"].update(file="gone.onnx"), "'gone.onnx' is not in the bundle", id="gone"),
     ],
 )
-def test_a_damaged_manifest_is_an_invalid_file(
-    mine: Path, change: Callable[[dict[str, Any]], object], said: str
+def test_damaged_manifest_is_an_invalid_file(
+    copy: Path, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
-    resealed(mine, change)
+    resealed(copy, change)
 
-    with pytest.raises(InvalidFile, match=said) as caught:
-        verify(mine)
+    with pytest.raises(InvalidFile, match=message) as caught:
+        verify(copy)
     assert caught.value.exit_code == 3
 
 
-def test_a_network_that_does_not_load_is_a_broken_promise(mine: Path) -> None:
-    (mine / "network.onnx").write_bytes(b"hello")
-    resealed(mine, dict)
+def test_network_that_does_not_load_is_a_broken_promise(copy: Path) -> None:
+    (copy / "network.onnx").write_bytes(b"hello")
+    resealed(copy, dict)
 
-    runs = next(check for check in verify(mine).checks if check.name == "runs")
+    runs = next(check for check in verify(copy).checks if check.name == "runs")
 
     assert runs.state == "broken"
     assert "not an ONNX file" in str(runs.found)
 
 
-def test_outputs_that_are_no_numbers_are_a_broken_promise(write: Write, tmp_path: Path) -> None:
+def test_nan_outputs_are_a_broken_promise(write: Write, tmp_path: Path) -> None:
     value = helper.make_tensor_value_info
     nodes = [helper.make_node("MatMul", ["x", "w"], ["z"]), helper.make_node("Log", ["z"], ["y"])]
     weights = numpy_helper.from_array(np.eye(3, 2, dtype=np.float32), "w")
     graph = helper.make_graph(nodes, "log", [value("x", 1, ["n", 3])], [value("y", 1, ["n", 2])], [weights])
     net = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
     (tmp_path / "log.onnx").write_bytes(net.SerializeToString())
-    _, done = deploy(write(), out=tmp_path / "b", model=tmp_path / "log.onnx")
-    negative = labelled({"x": np.full((4, 3), -1.0, dtype=np.float32), "y": np.zeros(4, dtype=int)}, source="negative")
+    _, bundle = deploy(write(), out=tmp_path / "b", model=tmp_path / "log.onnx")
+    negative = make_labelled_data(
+        {"x": np.full((4, 3), -1.0, dtype=np.float32), "y": np.zeros(4, dtype=int)}, source="negative"
+    )
 
-    verdict = verify(done.folder, data=negative)
+    verdict = verify(bundle.folder, data=negative)
 
     assert states(verdict.checks)["runs"] == "broken"
     assert "NaN or infinite for 4 of 4 samples" in str(verdict.broken[0].found)
 
 
-def test_labels_that_do_not_match_are_the_data_s_fault_not_the_bundle_s(promised: Path, digits: LabelledData) -> None:
-    shifted = labelled({"x": digits.inputs["x"], "y": digits.labels + 5}, source="shifted")
+def test_mismatched_labels_are_a_fault_of_the_data(promised: Path, digits: LabelledData) -> None:
+    shifted = make_labelled_data({"x": digits.inputs["x"], "y": digits.labels + 5}, source="shifted")
 
-    with pytest.raises(InvalidFile, match="the network tells 10 classes"):
+    with pytest.raises(InvalidFile, match="the network has 10 classes"):
         verify(promised, data=shifted)
 
 
-def test_nothing_is_measured_without_data_and_that_breaks_nothing(promised: Path) -> None:
+def test_without_data_nothing_is_measured_or_broken(promised: Path) -> None:
     verdict = verify(promised)
 
     assert verdict.is_kept
@@ -239,19 +243,19 @@ def test_nothing_is_measured_without_data_and_that_breaks_nothing(promised: Path
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
-        pytest.param({"samples": "x.csv"}, "--samples stands without --data", id="samples"),
+        pytest.param({"samples": "x.csv"}, "--samples needs --data", id="samples"),
         pytest.param({"data": "digitz"}, "did you mean 'digits'", id="data"),
     ],
 )
-def test_a_wish_that_cannot_be_met_is_refused(promised: Path, options: dict[str, Any], said: str) -> None:
-    with pytest.raises(WrongUsage, match=said):
+def test_invalid_options_are_rejected(promised: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(WrongUsage, match=message):
         verify(promised, **options)
 
 
-def test_a_folder_without_a_bundle_is_told(tmp_path: Path) -> None:
-    with pytest.raises(WrongUsage, match="holds no bundle"):
+def test_folder_without_a_bundle_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(WrongUsage, match="is not a bundle"):
         verify(tmp_path)
     with pytest.raises(WrongUsage, match="no such folder"):
         verify(tmp_path / "b")
@@ -267,9 +271,7 @@ def sysfs(root: Path, *, lowest: int, highest: int) -> Path:
     return root
 
 
-def test_on_the_device_the_clock_is_judged_and_with_it_the_latency(
-    promised: Path, digits: LabelledData, tmp_path: Path
-) -> None:
+def test_clock_and_latency_are_judged_on_the_device(promised: Path, digits: LabelledData, tmp_path: Path) -> None:
     loose = verify(promised, data=digits, sysfs=sysfs(tmp_path / "loose", lowest=1_200_000, highest=2_400_000))
     pinned = verify(promised, data=digits, sysfs=sysfs(tmp_path / "pinned", lowest=2_208_000, highest=2_208_000))
 
@@ -281,9 +283,7 @@ def test_on_the_device_the_clock_is_judged_and_with_it_the_latency(
     )
 
 
-def test_what_was_measured_becomes_a_row_that_fit_can_read(
-    promised: Path, digits: LabelledData, tmp_path: Path
-) -> None:
+def test_measurements_are_appended_as_a_samples_row(promised: Path, digits: LabelledData, tmp_path: Path) -> None:
     path = tmp_path / "more.csv"
 
     first = verify(promised, data=digits, samples=path, energy=False)
@@ -302,10 +302,8 @@ def test_what_was_measured_becomes_a_row_that_fit_can_read(
     assert samples.columns["accuracy"].tolist() == [float(row["accuracy"]) for row in rows]
 
 
-def test_in_a_table_with_clocks_latency_off_the_device_is_left_empty(
-    promised: Path, digits: LabelledData, tmp_path: Path
-) -> None:
-    path = tmp_path / "mine.csv"
+def test_latency_of_another_machine_is_left_empty(promised: Path, digits: LabelledData, tmp_path: Path) -> None:
+    path = tmp_path / "with-clocks.csv"
     path.write_text("family,frequency_hz,latency_s,accuracy,colour", encoding="utf-8")
 
     verify(promised, data=digits, samples=path, energy=False)
@@ -315,18 +313,16 @@ def test_in_a_table_with_clocks_latency_off_the_device_is_left_empty(
     assert 0.9 < float(row["accuracy"]) < 1
 
 
-def test_no_row_is_made_of_a_network_that_is_not_what_was_promised(
-    mine: Path, digits: LabelledData, tmp_path: Path
-) -> None:
+def test_wrong_network_adds_no_samples_row(copy: Path, digits: LabelledData, tmp_path: Path) -> None:
     path = tmp_path / "more.csv"
-    resealed(mine, lambda m: m["design"].update(quant_step=0.031))
+    resealed(copy, lambda m: m["design"].update(quant_step=0.031))
 
-    assert verify(mine, data=digits, samples=path).samples is None
+    assert verify(copy, data=digits, samples=path).samples is None
     assert not path.exists()
 
 
 @pytest.mark.parametrize("text", ["x,y\n1,2\n", '"a\n', "\xff"])
-def test_a_table_that_is_no_samples_is_refused_and_left_alone(promised: Path, tmp_path: Path, text: str) -> None:
+def test_invalid_samples_table_is_rejected_unchanged(promised: Path, tmp_path: Path, text: str) -> None:
     path = tmp_path / "other.csv"
     path.write_bytes(text.encode("latin-1"))
 
@@ -337,33 +333,31 @@ def test_a_table_that_is_no_samples_is_refused_and_left_alone(promised: Path, tm
 
 
 @given(a=st.tuples(finite, finite), b=st.tuples(finite, finite))
-def test_a_promise_is_broken_just_where_two_intervals_have_nothing_in_common(
-    a: tuple[float, float], b: tuple[float, float]
-) -> None:
+def test_promise_is_broken_iff_intervals_are_disjoint(a: tuple[float, float], b: tuple[float, float]) -> None:
     (lo, hi), (low, high) = sorted(a), sorted(b)
-    said = compare_intervals("accuracy", Interval(lo, lo, hi), Interval(low, low, high))
+    check = compare_intervals("accuracy", Interval(lo, lo, hi), Interval(low, low, high))
 
     slack = 1e-9 * max(abs(lo), abs(low))
-    assert (said.state == "broken") == (max(lo, low) > min(hi, high) + slack)
+    assert (check.state == "broken") == (max(lo, low) > min(hi, high) + slack)
 
 
-def test_a_number_without_an_interval_is_its_own() -> None:
-    assert compare_intervals("accuracy", span(0.9), span(0.9)).state == "kept"
-    assert compare_intervals("accuracy", span(0.9), span(0.91)).note == "above it"
-    assert compare_intervals("accuracy", None, span(0.9)).state == "not promised"
-    assert compare_intervals("accuracy", span(0.9), None).state == "not measured"
+def test_value_without_an_interval_is_its_interval() -> None:
+    assert compare_intervals("accuracy", make_interval(0.9), make_interval(0.9)).state == "kept"
+    assert compare_intervals("accuracy", make_interval(0.9), make_interval(0.91)).note == "above it"
+    assert compare_intervals("accuracy", None, make_interval(0.9)).state == "not promised"
+    assert compare_intervals("accuracy", make_interval(0.9), None).state == "not measured"
 
 
-def test_what_a_file_stores_is_what_was_put_in(promised: Path) -> None:
-    from explorer.network.compression.compress import Recipe, codes_of
+def test_stored_weights_equal_the_compressed_weights(promised: Path) -> None:
+    from explorer.network.compression.compress import Recipe, compress_weights
     from explorer.network.compression.stored_weights import stored_weights
     from explorer.network.graph.loading import read_network_file
 
     stored = {weight.name: weight for weight in stored_weights(read_network_file(promised / "network.onnx").model)}
-    mine = codes_of(load_network("digits-mlp"), Recipe(0.46, 0.03)).tensors
+    expected = compress_weights(load_network("digits-mlp"), Recipe(0.46, 0.03)).tensors
 
-    assert stored.keys() == mine.keys()
-    for name, tensor in mine.items():
-        assert np.array_equal(stored[name].coded.codes, tensor.codes)
-        assert stored[name].coded.container == tensor.container
+    assert stored.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert np.array_equal(stored[name].quantized.codes, tensor.codes)
+        assert stored[name].quantized.container == tensor.container
         assert (stored[name].step, stored[name].zero) == (np.float32(0.03), 0)

@@ -1,4 +1,4 @@
-"""A function of the user's own as an evaluator: asked once a design, in SI, and never trusted to be right."""
+"""FunctionEvaluator: called once a design, in SI units, with validated results."""
 
 import math
 from collections.abc import Mapping
@@ -50,25 +50,25 @@ def board(design: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_a_function_is_asked_once_a_design_with_its_knobs_in_si(study: str, tmp_path: Path) -> None:
-    asked: list[dict[str, Any]] = []
+def test_function_is_called_once_a_design_in_si_units(study: str, tmp_path: Path) -> None:
+    calls: list[dict[str, Any]] = []
 
     def counting(design: Mapping[str, Any]) -> dict[str, Any]:
-        asked.append(dict(design))
+        calls.append(dict(design))
         return board(design)
 
     results = explorer.run(study, measure=counting, out=tmp_path / "out").results
 
-    assert len(asked) == results.n_complete == 12
-    assert all(6e8 <= design["frequency_hz"] <= 1.8e9 for design in asked)
-    assert {design["mode"] for design in asked} <= {"eco", "turbo"}
-    assert {design["family"] for design in asked} == {"Board"}
-    np.testing.assert_array_equal(results.table["energy_j"], [board(design)["energy_j"] for design in asked])
+    assert len(calls) == results.n_complete == 12
+    assert all(6e8 <= design["frequency_hz"] <= 1.8e9 for design in calls)
+    assert {design["mode"] for design in calls} <= {"eco", "turbo"}
+    assert {design["family"] for design in calls} == {"Board"}
+    np.testing.assert_array_equal(results.table["energy_j"], [board(design)["energy_j"] for design in calls])
     assert (results.table["energy_j_lo"] == 0.1).all()
     assert results.provenance["measurement"]["function"].endswith("counting")
 
 
-def test_what_was_measured_is_not_measured_again_when_the_run_goes_on(study: str, tmp_path: Path) -> None:
+def test_resumed_run_repeats_no_measurement(study: str, tmp_path: Path) -> None:
     calls = []
 
     def counting(design: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,52 +81,52 @@ def test_what_was_measured_is_not_measured_again_when_the_run_goes_on(study: str
     assert len(calls) == 9
 
 
-def test_results_can_be_looked_at_without_the_function(study: str, tmp_path: Path) -> None:
+def test_results_can_be_read_without_the_function(study: str, tmp_path: Path) -> None:
     explorer.run(study, measure=board, out=tmp_path / "out")
     loaded = explorer.load_study(study)
-    told = explorer.explain(tmp_path / "out", design=3, study=study)
+    explanation = explorer.explain(tmp_path / "out", design=3, study=study)
 
-    assert told.design["design_id"] == 3
-    assert told.rates["energy_j"]["frequency_hz"].sign == "+"
-    assert any("a model fitted to the 12 measured designs" in said for said in told.warnings)
+    assert explanation.design["design_id"] == 3
+    assert explanation.rates["energy_j"]["frequency_hz"].sign == "+"
+    assert any("a model fitted to the 12 measured designs" in warning for warning in explanation.warnings)
     with pytest.raises(WrongUsage, match=r"by a function of yours\n  fix: name it: --measure FILE.py:NAME"):
         loaded.sample(4)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("raw", "message"),
     [
-        pytest.param({"accuracy": 0.5}, "gave None for energy_j", id="a target is missing"),
-        pytest.param({"accuracy": 0.5, "energy_j": math.nan}, "gave nan for energy_j", id="NaN"),
-        pytest.param({"accuracy": "high", "energy_j": 1.0}, "gave 'high' for accuracy", id="a word"),
+        pytest.param({"accuracy": 0.5}, "returned None for energy_j", id="a target is missing"),
+        pytest.param({"accuracy": 0.5, "energy_j": math.nan}, "returned nan for energy_j", id="NaN"),
+        pytest.param({"accuracy": "high", "energy_j": 1.0}, "returned 'high' for accuracy", id="a word"),
         pytest.param({"accuracy": 98.2, "energy_j": 1.0}, "accuracy = 98.2, outside", id="percent"),
         pytest.param({"accuracy": 0.5, "energy_j": -1.0}, "energy_j = -1, outside", id="negative"),
-        pytest.param(7, "returned no mapping but int", id="no mapping"),
+        pytest.param(7, "returned int, not a mapping", id="no mapping"),
     ],
 )
-def test_what_is_no_measurement_is_refused_with_what_it_was(study: str, given: Any, said: str) -> None:
-    asked = explorer.load_study(study, measure=lambda _: given)
+def test_invalid_measurement_is_refused_with_its_value(study: str, raw: Any, message: str) -> None:
+    problem = explorer.load_study(study, measure=lambda _: raw)
 
-    with pytest.raises(MeasurementFailed, match=said):
-        asked.sample(2)
+    with pytest.raises(MeasurementFailed, match=message):
+        problem.sample(2)
 
 
-def test_a_function_that_fails_now_and_then_costs_its_trials_only(study: str, tmp_path: Path) -> None:
+def test_occasional_failures_fail_their_trials_only(study: str, tmp_path: Path) -> None:
     calls = []
 
-    def shaky(design: Mapping[str, Any]) -> dict[str, Any]:
+    def unreliable(design: Mapping[str, Any]) -> dict[str, Any]:
         calls.append(design)
         if len(calls) % 3 == 0:
             raise OSError("the meter does not answer")
         return board(design)
 
-    results = explorer.run(study, measure=shaky, out=tmp_path / "out").results
+    results = explorer.run(study, measure=unreliable, out=tmp_path / "out").results
 
     assert results.n_complete == 12
     assert any("5 trials failed" in note and "the meter does not answer" in note for note in results.notes)
 
 
-def test_a_function_that_always_fails_ends_the_run_with_its_reason(study: str, tmp_path: Path) -> None:
+def test_function_that_always_fails_ends_the_run(study: str, tmp_path: Path) -> None:
     def broken(design: Mapping[str, Any]) -> dict[str, Any]:
         raise OSError("no such device")
 
@@ -135,7 +135,7 @@ def test_a_function_that_always_fails_ends_the_run_with_its_reason(study: str, t
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         pytest.param("task", "names no function", id="no file"),
         pytest.param("task.py", "names no function", id="no name"),
@@ -144,20 +144,20 @@ def test_a_function_that_always_fails_ends_the_run_with_its_reason(study: str, t
         pytest.param("{folder}/broken.py:measure", "ZeroDivisionError", id="does not run"),
     ],
 )
-def test_a_function_that_cannot_be_loaded_is_told(tmp_path: Path, text: str, said: str) -> None:
+def test_function_that_cannot_be_loaded_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "task.py").write_text("def measure(design):\n    return {}\n", encoding="utf-8")
     (tmp_path / "broken.py").write_text("1 / 0\ndef measure(design):\n    return {}\n", encoding="utf-8")
 
-    with pytest.raises(WrongUsage, match=said):
+    with pytest.raises(WrongUsage, match=message):
         run_source(load_function(text.format(folder=tmp_path)))
 
 
-def test_only_a_study_that_measures_by_a_function_takes_one() -> None:
+def test_function_is_refused_by_a_study_with_a_model() -> None:
     with pytest.raises(WrongUsage, match=r"paper.toml measures by no function\n  fix: leave --measure out"):
         explorer.load_study("paper", measure=board)
 
 
-def test_a_study_declares_known_targets_and_a_reference_point(tmp_path: Path, study: str) -> None:
+def test_study_needs_valid_targets_and_a_reference_point(tmp_path: Path, study: str) -> None:
     text = Path(study).read_text(encoding="utf-8")
     (tmp_path / "faulty.toml").write_text(
         text.replace('measures = ["accuracy", "energy_j"]', 'measures = ["accuracy", "enrgy_j"]'), encoding="utf-8"
@@ -170,7 +170,7 @@ def test_a_study_declares_known_targets_and_a_reference_point(tmp_path: Path, st
         read_study(str(tmp_path / "free.toml"))
 
 
-def test_an_objective_that_is_not_measured_is_refused(tmp_path: Path, study: str) -> None:
+def test_objective_of_an_unmeasured_target_is_refused(tmp_path: Path, study: str) -> None:
     text = (
         Path(study)
         .read_text(encoding="utf-8")
@@ -182,21 +182,20 @@ def test_an_objective_that_is_not_measured_is_refused(tmp_path: Path, study: str
         explorer.load_study(str(tmp_path / "other.toml"), measure=board)
 
 
-def test_measurements_of_other_machines_do_not_claim_this_processor(study: str) -> None:
-    asked = explorer.load_study(study, measure=board)
-    function = asked.evaluator
+def test_provenance_names_this_processor_only_if_it_measured(study: str) -> None:
+    function = explorer.load_study(study, measure=board).evaluator
     assert isinstance(function, FunctionEvaluator)
     design = {"family": "Board", "quant_step": 0.1, "frequency_hz": 1e9, "mode": "eco"}
-    function.accept(design, {"host": "pi1", **board(design)})
-    elsewhere = function.provenance(when="")
-    function.accept({**design, "quant_step": 0.2}, board(design))
+    function.add_measurement(design, {"host": "pi1", **board(design)})
+    remote = function.provenance(when="")
+    function.add_measurement({**design, "quant_step": 0.2}, board(design))
     both = function.provenance(when="")
 
-    assert (elsewhere["hosts"], "processor" in elsewhere) == (["pi1"], False)
+    assert (remote["hosts"], "processor" in remote) == (["pi1"], False)
     assert (both["hosts"], "processor" in both) == (["pi1"], True)
 
 
-def test_latency_of_a_network_is_not_measured_on_a_cluster(tmp_path: Path) -> None:
+def test_network_latency_is_refused_on_a_cluster(tmp_path: Path) -> None:
     (tmp_path / "space.toml").write_text(
         'family = "CNN"\n[axes]\npruning_ratio = { range = [0.0, 0.9] }\nquant_step = { range = [0.01, 0.3] }\n'
         '[operating_points]\nlaw = "none"\n', encoding="utf-8",
@@ -206,5 +205,5 @@ def test_latency_of_a_network_is_not_measured_on_a_cluster(tmp_path: Path) -> No
         'objectives = ["latency_s", "accuracy"]\n[reference_point]\nlatency_s = 1.0\naccuracy = 0.0\n',
         encoding="utf-8",
     )
-    with pytest.raises(WrongUsage, match="hold for one machine, and a cluster has others"):
+    with pytest.raises(WrongUsage, match="valid for one machine only, not for a cluster"):
         explorer.run(str(tmp_path / "live.toml"), cluster="tcp://127.0.0.1:9", out=tmp_path / "out")

@@ -1,4 +1,4 @@
-"""A user's function in another process: what travels, what comes back, and what fails."""
+"""User function in another process: serialization, plain results, failures."""
 
 import math
 import pickle
@@ -59,7 +59,7 @@ def test_exceptions_of_the_function_are_bounded_text() -> None:
         call("stops")
 
 
-def test_traceback_shows_lines_of_a_file_that_is_not_there() -> None:
+def test_traceback_shows_lines_of_a_missing_file() -> None:
     function = SourceFunction("/home/user/other.py", "broken", SOURCE)
     with pytest.raises(KeyError) as caught:
         pickle.loads(pickle.dumps(function))({})  # noqa: S301
@@ -67,8 +67,8 @@ def test_traceback_shows_lines_of_a_file_that_is_not_there() -> None:
     assert 'raise KeyError("x" * 5000)' in "".join(traceback.format_exception(caught.value))
 
 
-def test_values_come_back_as_plain_objects() -> None:
-    given = {
+def test_results_are_plain_objects() -> None:
+    raw = {
         "a": np.float32(0.5),
         "b": np.int64(3),
         "c": (True, None),
@@ -77,7 +77,7 @@ def test_values_come_back_as_plain_objects() -> None:
         "f": np.array(0.5),
     }
 
-    status, value, _ = call_task(dump_task(lambda _: given), {})
+    status, value, _ = call_task(dump_task(lambda _: raw), {})
 
     assert (status, value) == ("ok", {"a": 0.5, "b": 3, "c": [True, None], "d": repr(Path("x")), "e": "word", "f": 0.5})
     assert isinstance(value, dict)
@@ -86,7 +86,7 @@ def test_values_come_back_as_plain_objects() -> None:
     assert type(value["e"]) is str
 
 
-def test_functions_of_this_file_and_closures_travel_by_value() -> None:
+def test_user_functions_and_closures_are_pickled_by_value() -> None:
     scale = 3.0
     payload = dump_task(lambda design: {"energy_j": scale * math.sqrt(design["x"])})
 
@@ -96,14 +96,14 @@ def test_functions_of_this_file_and_closures_travel_by_value() -> None:
     assert done.stdout == "('ok', {'energy_j': 6.0})\n"
 
 
-def test_function_of_another_python_is_refused() -> None:
+def test_function_of_another_python_version_is_refused() -> None:
     payload = dump_task(lambda _: {})
     assert str(call_task(b"3.9\n" + payload.partition(b"\n")[2], {})[1]).startswith(
         "RuntimeError: the function comes from Python 3.9, this worker runs Python 3."
     )
 
 
-def test_what_cannot_be_sent_is_a_type_error() -> None:
+def test_function_that_cannot_be_pickled_is_a_type_error() -> None:
     with socket.socket() as meter, pytest.raises(TypeError, match=r"<lambda> cannot be sent to another process"):
         dump_task(lambda _: {"energy_j": meter.fileno()})
 

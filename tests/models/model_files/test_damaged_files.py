@@ -1,4 +1,4 @@
-"""Damaged model files: wherever a file is damaged, it is refused in words or still predicts; it never just breaks."""
+"""Damaged model files: a file damaged anywhere is rejected with a fix or still predicts; it never raises otherwise."""
 
 import copy
 import json
@@ -17,48 +17,48 @@ from explorer.models.loading import load_model, model_to_json
 from explorer.models.parametric.surrogate import fit_surrogate
 from explorer.models.posterior_draws import PosteriorModel
 from explorer.models.predict import predict_designs
-from explorer.models.response.input_scaling import Knob
+from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.multi_target import KnobColumns, fit_responses
 from explorer.models.samples.samples import Samples, paper_samples
 from explorer.problem.columns import Columns, take
 
 KNOBS = (
-    Knob("family", "category"),
-    Knob("pruning_ratio", "number"),
-    Knob("quant_step", "number", is_log=True),
-    Knob("batch_size", "number", is_log=True),
-    Knob("precision", "category"),
+    KnobSpec("family", "category"),
+    KnobSpec("pruning_ratio", "number"),
+    KnobSpec("quant_step", "number", is_log=True),
+    KnobSpec("batch_size", "number", is_log=True),
+    KnobSpec("precision", "category"),
 )
 
 
 def measured() -> Samples:
-    """Return 36 rows: accuracy falls off a cliff, energy and latency scale with what remains."""
+    """Return 36 rows: accuracy has a cliff, energy and latency scale with the remaining weights."""
     rng = np.random.default_rng(0)
-    place = np.arange(36)
+    index = np.arange(36)
     columns: Columns = {
-        "family": np.array(["CNN", "RNN"], dtype=object)[place % 2],
-        "pruning_ratio": np.array([0.0, 0.3, 0.6, 0.8])[place % 4],
-        "quant_step": np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.3])[place // 6],
-        "batch_size": 2.0 ** (place % 5),
-        "precision": np.array(["fp32", "fp16"], dtype=object)[place // 3 % 2],
+        "family": np.array(["CNN", "RNN"], dtype=object)[index % 2],
+        "pruning_ratio": np.array([0.0, 0.3, 0.6, 0.8])[index % 4],
+        "quant_step": np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.3])[index // 6],
+        "batch_size": 2.0 ** (index % 5),
+        "precision": np.array(["fp32", "fp16"], dtype=object)[index // 3 % 2],
     }
     remains, step = 1 - columns["pruning_ratio"], columns["quant_step"]
     columns["accuracy"] = 0.1 + 0.85 / (1 + (step / 0.1) ** 4) + 0.005 * rng.standard_normal(36)
     columns["latency_s"] = (0.01 + 0.02 * remains) * np.exp(0.02 * rng.standard_normal(36))
     columns["energy_j"] = remains**0.6 / columns["batch_size"] ** 0.3 * np.exp(0.02 * rng.standard_normal(36))
-    return Samples(columns, tuple(f"row {i}" for i in place), "made", "0")
+    return Samples(columns, tuple(f"row {i}" for i in index), "made", "0")
 
 
 @cache
 def text_of(kind: str) -> str:
-    """Return the file of a model fitted by the paper's shapes, or by responses."""
+    """Return the file of a model fitted with the paper's forms, or with responses."""
     if kind == "shapes":
         return json.dumps(model_to_json(fit_surrogate(paper_samples(), name="paper")))
     return json.dumps(model_to_json(fit_responses([KnobColumns(measured(), KNOBS)], name="made")))
 
 
 def use(model: PosteriorModel) -> None:
-    """Do with a model what a run does: ask for its domain, its knobs' levels, predictions with intervals."""
+    """Use a model as a run does: its domain, the levels of its knobs, predictions with intervals."""
     names = ("family", *model.domain[model.families[0]], *model.choices(model.families[0]))
     designs = take({name: model.samples.columns[name] for name in names}, np.arange(3))
     assert all(isinstance(note, str) for note in model.notes)
@@ -74,7 +74,7 @@ NAMES = ("x", "", "family", "level", "energy_j", "voltage_v", "pruning_ratio")
 
 
 def damage(node: Any, rng: random.Random) -> str:
-    """Damage one place of a JSON value, at any depth, and tell what was done."""
+    """Damage one position of a JSON value, at any depth, and return a description."""
     keys = list(node) if isinstance(node, dict) else list(range(len(node)))
     key = rng.choice(keys)
     if isinstance(node[key], (dict, list)) and node[key] and rng.random() < 0.75:
@@ -85,8 +85,8 @@ def damage(node: Any, rng: random.Random) -> str:
     elif how == "replace":
         node[key] = copy.deepcopy(rng.choice(WRONG))
     elif how == "swap":
-        other = rng.choice(keys)
-        node[key], node[other] = node[other], node[key]
+        second = rng.choice(keys)
+        node[key], node[second] = node[second], node[key]
     elif isinstance(node, list):
         node.insert(key, copy.deepcopy(node[key]))
     else:
@@ -95,7 +95,7 @@ def damage(node: Any, rng: random.Random) -> str:
 
 
 def damaged(kind: str, seed: int) -> Any:
-    """Return a model's file with one to three places deleted, replaced, doubled, exchanged or called otherwise."""
+    """Return a model's file with one to three positions deleted, replaced, doubled, swapped or renamed."""
     rng = random.Random(seed)
     data = json.loads(text_of(kind))
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
@@ -104,20 +104,20 @@ def damaged(kind: str, seed: int) -> Any:
     return data
 
 
-def refused_or_used(data: Any, path: Path) -> None:
+def assert_rejected_or_usable(data: Any, path: Path) -> None:
     path.write_text(json.dumps(data), encoding="utf-8")
-    told = ""
+    message = ""
     try:
         use(load_model(str(path)))
     except InvalidFile as error:
-        told = str(error)
+        message = str(error)
 
-    assert not told or "fix: " in told
-    assert len(told) < 20_000
+    assert not message or "fix: " in message
+    assert len(message) < 20_000
 
 
 @pytest.mark.parametrize("kind", ["responses", "shapes"])
-def test_the_files_that_are_damaged_below_are_right_before(tmp_path: Path, kind: str) -> None:
+def test_undamaged_files_are_valid(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "model.json"
     path.write_text(text_of(kind), encoding="utf-8")
 
@@ -126,11 +126,11 @@ def test_the_files_that_are_damaged_below_are_right_before(tmp_path: Path, kind:
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
-def test_damaged_responses_are_refused_in_words_or_still_predict(tmp_path: Path, seed: int) -> None:
-    refused_or_used(damaged("responses", seed), tmp_path / "model.json")
+def test_damaged_responses_are_rejected_or_still_predict(tmp_path: Path, seed: int) -> None:
+    assert_rejected_or_usable(damaged("responses", seed), tmp_path / "model.json")
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
-def test_a_damaged_surrogate_is_refused_in_words_or_still_predicts(tmp_path: Path, seed: int) -> None:
-    refused_or_used(damaged("shapes", seed), tmp_path / "model.json")
+def test_damaged_surrogate_is_rejected_or_still_predicts(tmp_path: Path, seed: int) -> None:
+    assert_rejected_or_usable(damaged("shapes", seed), tmp_path / "model.json")

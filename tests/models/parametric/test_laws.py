@@ -1,4 +1,4 @@
-"""What must hold for every design, whatever the coefficients: monotonicity, signs and ranges."""
+"""Physical properties of all predictions: monotonicity, signs and ranges."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ KNOBS = {
     "frequency_hz": st.floats(0.5e9, 4e9),
 }
 DESIGNS = st.fixed_dictionaries(KNOBS)
-# A step too small to move a float by more than rounding proves nothing.
+# Smaller steps change predictions by no more than rounding.
 STEPS = st.floats(1e-6, 1.0)
 LAWS = settings(max_examples=60, deadline=None)
 
@@ -43,7 +43,7 @@ def test_size_falls_with_compression(family: str, design: dict[str, float], step
 @given(
     family=FAMILIES, design=DESIGNS, step=STEPS, knob=st.sampled_from(["pruning_ratio", "quant_step", "frequency_hz"])
 )
-def test_latency_falls_with_compression_and_with_the_clock(
+def test_latency_falls_with_compression_and_clock(
     family: str, design: dict[str, float], step: float, knob: str
 ) -> None:
     before, after = _pair(family, design, knob, step)["latency_s"]
@@ -80,7 +80,7 @@ def test_energy_falls_with_compression(family: str, design: dict[str, float], st
 
 @LAWS
 @given(family=FAMILIES, design=DESIGNS)
-def test_every_prediction_is_positive_and_accuracy_is_a_share(family: str, design: dict[str, float]) -> None:
+def test_predictions_are_positive_and_accuracy_below_one(family: str, design: dict[str, float]) -> None:
     predicted = MODEL.evaluate(_columns(family, [design]))
 
     assert all(predicted[target][0] > 0 and np.isfinite(predicted[target][0]) for target in MODEL.targets)
@@ -89,7 +89,7 @@ def test_every_prediction_is_positive_and_accuracy_is_a_share(family: str, desig
 
 @LAWS
 @given(data=st.lists(st.tuples(FAMILIES, DESIGNS), min_size=2, max_size=6))
-def test_a_table_is_predicted_as_its_rows_one_by_one(data: list[tuple[str, dict[str, float]]]) -> None:
+def test_rows_of_a_table_are_predicted_independently(data: list[tuple[str, dict[str, float]]]) -> None:
     rows = [_columns(family, [design]) for family, design in data]
     table = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     together = MODEL.evaluate(table)
@@ -98,7 +98,7 @@ def test_a_table_is_predicted_as_its_rows_one_by_one(data: list[tuple[str, dict[
         assert together[name] == pytest.approx([MODEL.evaluate(row)[name][0] for row in rows], rel=1e-12)
 
 
-def test_predicting_leaves_the_designs_as_they_were() -> None:
+def test_prediction_does_not_modify_the_designs() -> None:
     designs = _columns("CNN", [{"pruning_ratio": 0.4, "quant_step": 0.03, "voltage_v": 0.9, "frequency_hz": 2e9}])
     before = {name: values.copy() for name, values in designs.items()}
     MODEL.evaluate(designs)
@@ -108,8 +108,8 @@ def test_predicting_leaves_the_designs_as_they_were() -> None:
 
 
 @pytest.mark.parametrize("pruning_ratio", [0.999, 0.9999, 0.999999])
-def test_a_hopeless_design_is_predicted_without_a_warning(pruning_ratio: float) -> None:
-    """R may be anything in [0, 1): odds of a million must not overflow on their way to an accuracy near 0."""
+def test_extreme_pruning_is_predicted_without_overflow(pruning_ratio: float) -> None:
+    """R is in [0, 1): pruning odds of a million give an accuracy near 0 without overflow."""
     design = {"pruning_ratio": pruning_ratio, "quant_step": 0.03, "voltage_v": 0.9, "frequency_hz": 2e9}
     accuracy = MODEL.evaluate(_columns("CNN", [design]))["accuracy"][0]
 
@@ -117,13 +117,13 @@ def test_a_hopeless_design_is_predicted_without_a_warning(pruning_ratio: float) 
 
 
 @pytest.mark.parametrize("family", MODEL.families)
-def test_the_samples_lie_inside_their_own_domain(family: str) -> None:
+def test_samples_are_inside_their_domain(family: str) -> None:
     columns = MODEL.samples.rows(MODEL.samples.columns["family"] == family).columns
 
     assert (MODEL.evaluate(columns)["domain_distance"] == 0).all()
 
 
-def test_the_model_of_the_paper_is_a_surrogate_of_six_targets() -> None:
+def test_paper_model_has_six_targets_and_four_families() -> None:
     assert isinstance(MODEL, Surrogate)
     assert MODEL.targets == ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes", "throughput_ops")
     assert MODEL.families == ("CNN", "DNN", "RNN", "Transformer")
@@ -135,6 +135,6 @@ def _columns(family: str, designs: list[dict[str, float]]) -> Columns:
 
 
 def _pair(family: str, design: dict[str, float], knob: str, step: float) -> Columns:
-    """Predict a design, and the same design with one knob turned up by a share of its range."""
+    """Return predictions of a design, and of the same design with one knob increased by a share of its range."""
     width = {"pruning_ratio": 0.04, "quant_step": 0.5, "voltage_v": 0.5, "frequency_hz": 2e9}[knob]
     return MODEL.evaluate(_columns(family, [design, {**design, knob: design[knob] + step * width}]))

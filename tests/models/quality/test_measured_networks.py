@@ -1,4 +1,4 @@
-"""Accuracy of compressed networks that the fit has not seen: inside its 90 % interval at least 8 times of 10."""
+"""Coverage of 90 % intervals for the measured accuracy of compressed networks outside the samples."""
 
 import numpy as np
 import pytest
@@ -18,13 +18,13 @@ SEEDS = range(10)
 
 @pytest.fixture(scope="module")
 def model() -> MultiResponse:
-    """The project's own surface: 49 designs of each network."""
+    """Return the fit of the bundled surface: 49 designs of each network."""
     fitted = fit_samples([with_knobs(read_samples(ZOO / "digits-surface.csv"))], name="surface")
     assert isinstance(fitted, MultiResponse)
     return fitted
 
 
-def unseen(name: str, seed: int) -> Columns:
+def random_designs(name: str, seed: int) -> Columns:
     rng = np.random.default_rng(seed)
     return {
         "family": np.full(10, name, dtype=object),
@@ -34,16 +34,16 @@ def unseen(name: str, seed: int) -> Columns:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_measured_accuracy_lies_inside_at_least_eight_intervals_of_ten(model: MultiResponse, name: str) -> None:
-    """Over ten draws of ten designs. Of true 90 % intervals, one draw of fourteen has fewer than eight inside."""
+def test_intervals_cover_measured_accuracy_of_new_designs(model: MultiResponse, name: str) -> None:
+    """Ten sets of ten designs. With true 90 % intervals, one set of fourteen has fewer than eight inside."""
     conditions = MeasurementOptions(energy="none", latency=False)
-    bench, cache = prepare_measurement(load_network(name), load_data("digits"), conditions=conditions), {}
+    bench, cache = prepare_measurement(load_network(name), load_data("digits"), options=conditions), {}
     inside = []
-    for designs in (unseen(name, seed) for seed in SEEDS):
+    for designs in (random_designs(name, seed) for seed in SEEDS):
         pairs = zip(designs["pruning_ratio"].tolist(), designs["quant_step"].tolist(), strict=True)
-        with_knobs = [measure_design(bench, pruning_ratio=r, quant_step=d, cache=cache)["accuracy"] for r, d in pairs]
+        measured = [measure_design(bench, pruning_ratio=r, quant_step=d, cache=cache)["accuracy"] for r, d in pairs]
         low, high = model.responses["accuracy"].interval(designs)
-        inside.append(int(np.sum((low <= with_knobs) & (with_knobs <= high))))
+        inside.append(int(np.sum((low <= measured) & (measured <= high))))
 
     assert sum(n >= 8 for n in inside) >= 9, inside
     assert sum(inside) >= 85, inside

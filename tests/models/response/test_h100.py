@@ -1,4 +1,4 @@
-"""What fitting reaches on the measurements of one H100: every width left out in turn, all fitted and chosen anew."""
+"""Accuracy of fits on H100 measurements: each width held out in turn, with selection and fit repeated."""
 
 import csv
 from functools import cache
@@ -9,13 +9,13 @@ import pytest
 
 import explorer.models
 from explorer.models.response.diagnostics import duplicated_knobs, knob_warnings, outlier_warnings, target_warnings
-from explorer.models.response.input_scaling import Knob
+from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.selection import fit_response
 from explorer.problem.columns import Columns, Float, take
 
-FAMILY, RATIO = Knob("family", "category"), Knob("pruning_ratio", "number")
-ENERGY_KNOBS = (FAMILY, RATIO, Knob("precision", "category"), Knob("batch_size", "number", is_log=True))
-ACCURACY_KNOBS = (FAMILY, RATIO, Knob("quant_step", "number", is_log=True))
+FAMILY, RATIO = KnobSpec("family", "category"), KnobSpec("pruning_ratio", "number")
+ENERGY_KNOBS = (FAMILY, RATIO, KnobSpec("precision", "category"), KnobSpec("batch_size", "number", is_log=True))
+ACCURACY_KNOBS = (FAMILY, RATIO, KnobSpec("quant_step", "number", is_log=True))
 TEXT = {"family", "precision", "device", "clock_limited"}
 
 
@@ -32,43 +32,42 @@ def h100(name: str) -> Columns:
 
 
 @cache
-def left_out(name: str, target: str) -> tuple[Float, Float, Float]:
-    """Return each row's prediction and interval by a model that has seen no row of its width."""
+def predict_held_out(name: str, target: str) -> tuple[Float, Float, Float]:
+    """Return each row's prediction and interval by a model fitted without the rows of its width."""
     table = h100(name)
     knobs = ACCURACY_KNOBS if target == "accuracy" else ENERGY_KNOBS
     middle, low, high = (np.empty(len(table[target])) for _ in range(3))
     for width in np.unique(table["width"]):
         out = table["width"] == width
-        known = take(table, ~out)
-        response = fit_response(target, known, known[target], knobs=knobs)
-        asked = take(table, out)
-        middle[out] = response.predict(asked)
-        low[out], high[out] = response.interval(asked)
+        train, test = take(table, ~out), take(table, out)
+        response = fit_response(target, train, train[target], knobs=knobs)
+        middle[out] = response.predict(test)
+        low[out], high[out] = response.interval(test)
     return middle, low, high
 
 
-@pytest.mark.parametrize(("target", "most"), [("energy_j", 0.11), ("latency_s", 0.08)])
-def test_a_width_that_was_left_out_is_predicted_better_than_a_straight_line_does(target: str, most: float) -> None:
+@pytest.mark.parametrize(("target", "max_error"), [("energy_j", 0.11), ("latency_s", 0.08)])
+def test_held_out_width_is_predicted_better_than_by_a_line(target: str, max_error: float) -> None:
     """A line in the remaining weights for each of the 36 groups, by relative least squares, is 11.1 and 8.2 % off."""
-    table, (middle, _, _) = h100("h100_energy"), left_out("h100_energy", target)
+    table, (middle, _, _) = h100("h100_energy"), predict_held_out("h100_energy", target)
     first = table["repeat"] == 0
     error = np.abs(middle / table[target] - 1)[first].mean()
     by_line = _line_error({name: column[first] for name, column in table.items()}, target)
 
-    assert error <= most
+    assert error <= max_error
     assert error < by_line
 
 
 @pytest.mark.parametrize("target", ["energy_j", "latency_s"])
-def test_the_intervals_of_left_out_widths_cover(target: str) -> None:
-    _, low, high = left_out("h100_energy", target)
+def test_intervals_cover_held_out_widths(target: str) -> None:
+    _, low, high = predict_held_out("h100_energy", target)
     truth = h100("h100_energy")[target]
 
     assert 0.85 <= np.mean((low <= truth) & (truth <= high)) <= 0.99
 
 
-def test_the_accuracy_of_left_out_widths_is_predicted_to_five_points_and_on_the_plateau_to_one_and_a_half() -> None:
-    table, (middle, low, high) = h100("h100_accuracy"), left_out("h100_accuracy", "accuracy")
+def test_accuracy_error_of_held_out_widths_is_bounded() -> None:
+    table, (middle, low, high) = h100("h100_accuracy"), predict_held_out("h100_accuracy", "accuracy")
     gap = np.abs(middle - table["accuracy"])
 
     assert gap.mean() <= 0.05
@@ -76,7 +75,7 @@ def test_the_accuracy_of_left_out_widths_is_predicted_to_five_points_and_on_the_
     assert 0.85 <= np.mean((low <= table["accuracy"]) & (table["accuracy"] <= high)) <= 0.99
 
 
-def test_accuracy_is_a_cliff_because_a_smooth_fit_fails_at_steps_that_were_not_measured() -> None:
+def test_cliff_form_beats_smooth_forms_on_held_out_steps() -> None:
     table = h100("h100_accuracy")
     response = fit_response("accuracy", table, table["accuracy"], knobs=ACCURACY_KNOBS)
     by_name = {candidate.name: candidate for candidate in response.candidates}
@@ -85,26 +84,27 @@ def test_accuracy_is_a_cliff_because_a_smooth_fit_fails_at_steps_that_were_not_m
     assert by_name["curved in log-odds + Gaussian process"].between > 2 * by_name["cliff"].between
 
 
-def test_the_table_is_told_what_real_tables_are_told() -> None:
+def test_warnings_on_the_h100_tables() -> None:
     table = h100("h100_energy")
-    told = knob_warnings(table, knobs=(*ENERGY_KNOBS, Knob("weight_bits", "number"), Knob("device", "category")))
+    warnings = knob_warnings(
+        table, knobs=(*ENERGY_KNOBS, KnobSpec("weight_bits", "number"), KnobSpec("device", "category"))
+    )
 
-    assert "device is NVIDIA H100 80GB HBM3 in every row: it is fixed, and nothing tells what it does" in told
-    assert any(line.startswith("weight_bits is a function of precision") for line in told)
+    assert "device is NVIDIA H100 80GB HBM3 in every row: it is fixed, and its effect cannot be estimated" in warnings
+    assert any(line.startswith("weight_bits is a function of precision") for line in warnings)
     assert duplicated_knobs(table, knobs=ENERGY_KNOBS) == {}
     accuracy = h100("h100_accuracy")
     (cliff,) = target_warnings("accuracy", accuracy, accuracy["accuracy"], knobs=ACCURACY_KNOBS)
     assert cliff.startswith("accuracy falls off a cliff between quant_step 0.05 and 0.2 (rows 10 to 11, ")
 
 
-def test_the_network_that_the_power_limit_slowed_lies_far_from_the_rest() -> None:
+def test_power_limited_network_is_reported_as_an_outlier() -> None:
     """CNN, fp32, batch 128, full width: rows 3 and 4 of the file, at 1.95 and 1.935 GHz under the 700 W limit."""
     table = h100("h100_energy")
     response = fit_response("energy_j", table, table["energy_j"], knobs=ENERGY_KNOBS)
-    told = outlier_warnings(response, table, table["energy_j"])
+    (warning,) = outlier_warnings(response, table, table["energy_j"])
 
-    (line,) = told
-    assert "the worst first: rows 3, 4 (0.02002; " in line
+    assert "the worst first: rows 3, 4 (0.02002; " in warning
 
 
 def _line_error(table: Columns, target: str) -> float:
@@ -112,14 +112,14 @@ def _line_error(table: Columns, target: str) -> float:
     group = np.array(["/".join(str(table[name][i]) for name in names) for i in range(len(table[target]))])
     gaps = []
     for i in range(len(group)):
-        rest = (group == group[i]) & (table["width"] != table["width"][i])
-        remaining, values = 1 - table["pruning_ratio"][rest], table[target][rest]
+        train = (group == group[i]) & (table["width"] != table["width"][i])
+        remaining, values = 1 - table["pruning_ratio"][train], table[target][train]
         line = np.polyfit(remaining, values, 1, w=1 / values)
         gaps.append(abs(np.polyval(line, 1 - table["pruning_ratio"][i]) / table[target][i] - 1))
     return float(np.mean(gaps))
 
 
-def test_the_readme_s_exponents_are_those_of_the_tables() -> None:
+def test_readme_exponents_match_the_tables() -> None:
     """Energy and latency against remaining weights, per family and arithmetic, with a level for each batch."""
     table = h100("h100_energy")
     ranges = {}

@@ -1,4 +1,4 @@
-"""Several responses as one model: parts from different tables, and what intervals and certainty need of them."""
+"""Multi-target responses: targets from different tables, their domain, draws, intervals and files."""
 
 import json
 from dataclasses import replace
@@ -9,15 +9,15 @@ import pytest
 from explorer.errors import UnknownName, WrongUsage
 from explorer.models.intervals import add_intervals
 from explorer.models.model_files.response import responses_from_json, responses_to_json
-from explorer.models.posterior_draws import drawn_targets, posterior_draws
-from explorer.models.response.input_scaling import Knob
+from explorer.models.posterior_draws import posterior_draws, predict_draws
+from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.multi_target import KnobColumns, MultiResponse, fit_responses
 from explorer.models.samples.samples import Samples
 from explorer.problem.columns import Columns, Float
 from explorer.problem.objectives import CostWeights, add_objectives
 
-FAMILY, RATIO = Knob("family", "category"), Knob("pruning_ratio", "number")
-STEP, BATCH = Knob("quant_step", "number", is_log=True), Knob("batch_size", "number", is_log=True)
+FAMILY, RATIO = KnobSpec("family", "category"), KnobSpec("pruning_ratio", "number")
+STEP, BATCH = KnobSpec("quant_step", "number", is_log=True), KnobSpec("batch_size", "number", is_log=True)
 
 
 def samples(columns: Columns, name: str) -> Samples:
@@ -26,7 +26,7 @@ def samples(columns: Columns, name: str) -> Samples:
 
 
 def accuracy_table() -> KnobColumns:
-    """Two families over ratios and steps: a cliff at D = .1."""
+    """Return two families over ratios and steps: a cliff at D = 0.1."""
     ratio, step = (grid.ravel() for grid in np.meshgrid([0.0, 0.4, 0.8], [0.01, 0.03, 0.06, 0.1, 0.2]))
     columns: Columns = {
         "family": np.repeat(["CNN", "RNN"], 15).astype(object),
@@ -37,7 +37,7 @@ def accuracy_table() -> KnobColumns:
 
 
 def energy_table(families: tuple[str, ...] = ("CNN", "RNN")) -> KnobColumns:
-    """Energy and latency over ratios and batches; no steps."""
+    """Return energy and latency over ratios and batches; no steps."""
     ratio, batch = (grid.ravel() for grid in np.meshgrid([0.0, 0.3, 0.6], [1.0, 8.0, 64.0]))
     k = len(families)
     columns: Columns = {
@@ -55,15 +55,15 @@ def model() -> MultiResponse:
     return fit_responses([accuracy_table(), energy_table(("CNN",))], name="parts")
 
 
-def asked(family: str = "CNN", ratio: float = 0.3) -> Columns:
+def one_design(family: str = "CNN", ratio: float = 0.3) -> Columns:
     return {
         "family": np.array([family], dtype=object), "pruning_ratio": np.array([ratio]),
         "quant_step": np.array([0.03]), "batch_size": np.array([8.0]),
     }  # fmt: skip
 
 
-def test_accuracy_comes_from_one_table_and_energy_from_another(model: MultiResponse) -> None:
-    predicted = model.evaluate(asked())
+def test_targets_are_predicted_from_their_own_tables(model: MultiResponse) -> None:
+    predicted = model.evaluate(one_design())
 
     assert model.targets == ("accuracy", "latency_s", "energy_j")
     assert predicted["accuracy"][0] == pytest.approx(0.948, abs=0.02)
@@ -71,36 +71,36 @@ def test_accuracy_comes_from_one_table_and_energy_from_another(model: MultiRespo
     assert predicted["domain_distance"][0] == 0
 
 
-def test_a_family_that_one_table_lacks_has_no_such_target(model: MultiResponse) -> None:
-    predicted = model.evaluate(asked("RNN"))
+def test_target_is_nan_for_a_family_missing_from_its_table(model: MultiResponse) -> None:
+    predicted = model.evaluate(one_design("RNN"))
 
     assert model.targets_of("RNN") == ("accuracy",)
     assert np.isfinite(predicted["accuracy"][0])
     assert np.isnan(predicted["energy_j"][0])
-    assert np.isnan(model.draws(asked("RNN"), n=5)["energy_j"]).all()
+    assert np.isnan(model.draws(one_design("RNN"), n=5)["energy_j"]).all()
 
 
-def test_a_family_that_no_table_has_is_refused(model: MultiResponse) -> None:
+def test_family_missing_from_all_tables_is_rejected(model: MultiResponse) -> None:
     with pytest.raises(UnknownName, match="unknown name 'GNN'"):
-        model.evaluate(asked("GNN"))
+        model.evaluate(one_design("GNN"))
 
 
-def test_the_domain_is_where_all_tables_have_samples(model: MultiResponse) -> None:
+def test_domain_is_the_intersection_of_the_tables(model: MultiResponse) -> None:
     assert model.domain["CNN"]["pruning_ratio"].high == 0.6
     assert model.domain["RNN"]["pruning_ratio"].high == 0.8
-    assert model.evaluate(asked(ratio=0.75))["domain_distance"][0] == pytest.approx(0.25)
+    assert model.evaluate(one_design(ratio=0.75))["domain_distance"][0] == pytest.approx(0.25)
 
 
-def test_the_samples_are_all_tables_one_below_the_other(model: MultiResponse) -> None:
+def test_samples_are_the_concatenated_tables(model: MultiResponse) -> None:
     assert model.samples.labels[:1] == ("accuracy 0",)
     assert model.samples.labels[-1:] == ("energy 8",)
     assert np.isnan(model.samples.columns["batch_size"][0])
     assert model.samples.targets == ("accuracy", "latency_s", "energy_j")
 
 
-def test_intervals_of_predictions_and_of_objectives_stand_around_them(model: MultiResponse) -> None:
-    """The functions that serve the paper's model serve this one."""
-    weights, designs = CostWeights(), asked()
+def test_intervals_contain_predictions_and_objectives(model: MultiResponse) -> None:
+    """`add_intervals` accepts this model as well as the parametric surrogate."""
+    weights, designs = CostWeights(), one_design()
     draws = posterior_draws(model)
     columns = add_objectives(model.evaluate(designs), weights)
     bounded = add_intervals(columns, model=model, draws=draws, weights=weights)
@@ -110,40 +110,42 @@ def test_intervals_of_predictions_and_of_objectives_stand_around_them(model: Mul
     assert all(np.all(draws[target].noise > 0) for target in model.targets)
 
 
-def test_the_same_seed_gives_the_same_draws_and_targets_draw_on_their_own(model: MultiResponse) -> None:
-    first, again = (drawn_targets(model, posterior_draws(model, seed=4), asked(), with_noise=True) for _ in range(2))
+def test_draws_are_reproducible_and_targets_independent(model: MultiResponse) -> None:
+    first, second = (
+        predict_draws(model, posterior_draws(model, seed=4), one_design(), with_noise=True) for _ in range(2)
+    )
 
-    np.testing.assert_array_equal(first["energy_j"], again["energy_j"])
+    np.testing.assert_array_equal(first["energy_j"], second["energy_j"])
     assert abs(np.corrcoef(np.log(first["energy_j"][:, 0]), np.log(first["latency_s"][:, 0]))[0, 1]) < 0.3
 
 
-def test_a_model_is_the_same_after_a_trip_to_a_file(model: MultiResponse) -> None:
+def test_multi_response_survives_a_json_round_trip(model: MultiResponse) -> None:
     data = json.loads(json.dumps(responses_to_json(model), allow_nan=False))
-    back = responses_from_json(data, path=model.name)
+    restored = responses_from_json(data, path=model.name)
 
-    np.testing.assert_array_equal(back.evaluate(asked())["energy_j"], model.evaluate(asked())["energy_j"])
-    assert back.samples.labels == model.samples.labels
-    assert responses_to_json(back) == responses_to_json(model)
+    np.testing.assert_array_equal(restored.evaluate(one_design())["energy_j"], model.evaluate(one_design())["energy_j"])
+    assert restored.samples.labels == model.samples.labels
+    assert responses_to_json(restored) == responses_to_json(model)
 
 
-def test_accuracies_counted_on_few_samples_have_wider_intervals() -> None:
-    """Of 100 answers, 95 +- 2 are right by chance alone; of 10,000, 9,500 +- 22."""
+def test_fewer_test_items_widen_accuracy_intervals() -> None:
+    """Binomial error: 95 +- 2 correct answers of 100, but 9,500 +- 22 of 10,000."""
     table, widths = accuracy_table(), []
     for n in (100, 10_000):
-        counted = replace(table.samples, trials=np.full(30, float(n)))
+        counted = replace(table.samples, n_counted=np.full(30, float(n)))
         fitted = fit_responses([replace(table, samples=counted)], name="counted")
-        low, high = fitted.responses["accuracy"].interval(asked())
+        low, high = fitted.responses["accuracy"].interval(one_design())
         widths.append(float(high[0] - low[0]))
 
     assert widths[0] > 2 * 1.6 * 0.02 > widths[1]
 
 
-def test_two_tables_of_one_target_are_refused() -> None:
+def test_two_tables_with_the_same_target_are_rejected() -> None:
     with pytest.raises(WrongUsage, match=r"two tables measure latency_s[\s\S]*fix: put its rows into one table"):
         fit_responses([energy_table(), energy_table()], name="twice")
 
 
-def test_a_table_without_families_is_one_family_called_all() -> None:
+def test_table_without_families_has_the_family_all() -> None:
     table = energy_table(("CNN",))
     columns = {name: column for name, column in table.samples.columns.items() if name != "family"}
     model = fit_responses([KnobColumns(Samples(columns, table.samples.labels, "x", "x"), (RATIO, BATCH))], name="x")

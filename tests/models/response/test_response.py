@@ -1,4 +1,4 @@
-"""Responses: they find the truth of made worlds, know how sure they are, and are the same after a trip to a file."""
+"""Responses: recovery of synthetic functions, interval coverage, draws, and the JSON round trip."""
 
 import json
 import math
@@ -14,20 +14,20 @@ from explorer.errors import UnknownName, WrongUsage
 from explorer.io.declarations import validate
 from explorer.models.model_files.response import response_faults, response_from_file, response_to_json
 from explorer.models.model_files.response_schema import ResponseFile
-from explorer.models.response.input_scaling import Knob
+from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.response import Response, draw_response
 from explorer.models.response.selection import fit_response
 from explorer.problem.columns import Columns, Float, take
 
-RATIO = Knob("pruning_ratio", "number")
-BATCH = Knob("batch_size", "number", is_log=True)
-KNOBS = (Knob("family", "category"), RATIO, BATCH)
-CLOCK = Knob("frequency_hz", "number", is_log=True)
-VOLTAGE = Knob("voltage_v", "number")
+RATIO = KnobSpec("pruning_ratio", "number")
+BATCH = KnobSpec("batch_size", "number", is_log=True)
+KNOBS = (KnobSpec("family", "category"), RATIO, BATCH)
+CLOCK = KnobSpec("frequency_hz", "number", is_log=True)
+VOLTAGE = KnobSpec("voltage_v", "number")
 
 
-def world(truth: Callable[[Columns], Float], *, n: int, noise: float, seed: int) -> tuple[Columns, Float]:
-    """Return n designs of two families at random and what measuring them gave: exp(truth + noise)."""
+def synthetic(truth: Callable[[Columns], Float], *, n: int, noise: float, seed: int) -> tuple[Columns, Float]:
+    """Return n random designs of two families and their measurements exp(truth + noise)."""
     rng = np.random.default_rng(seed)
     designs: Columns = {
         "family": np.where(np.arange(n) % 2 == 0, "CNN", "RNN").astype(object),
@@ -38,7 +38,7 @@ def world(truth: Callable[[Columns], Float], *, n: int, noise: float, seed: int)
 
 
 def power_law(designs: Columns) -> Float:
-    """Energy that falls with the remaining weights to a power of 0.6 and with the batch to one of 0.3."""
+    """Return log energy: remaining weights to the power of 0.6, batch size to the power of -0.3."""
     level = np.where(designs["family"] == "CNN", 0.0, 1.0)
     return np.asarray(level + 0.6 * np.log(1 - designs["pruning_ratio"]) - 0.3 * np.log(designs["batch_size"]))
 
@@ -51,7 +51,7 @@ def from_json(data: dict[str, Any]) -> Response:
 
 @pytest.fixture(scope="module")
 def response() -> Response:
-    designs, values = world(power_law, n=40, noise=0.05, seed=0)
+    designs, values = synthetic(power_law, n=40, noise=0.05, seed=0)
     return fit_response("energy_j", designs, values, knobs=KNOBS)
 
 
@@ -62,14 +62,14 @@ def line(ratios: Float, batch: float = 16.0) -> Columns:
     }  # fmt: skip
 
 
-def test_a_power_law_is_recovered_within_its_noise(response: Response) -> None:
-    designs, values = world(power_law, n=200, noise=0.0, seed=99)
+def test_power_law_is_recovered_within_its_noise(response: Response) -> None:
+    designs, values = synthetic(power_law, n=200, noise=0.0, seed=99)
 
     assert np.median(np.abs(response.predict(designs) / values - 1)) < 0.03
 
 
-def test_a_fixed_part_plus_a_part_that_scales_is_recovered_beyond_the_rows() -> None:
-    """Latency of a + b/f, measured from 0.5 to 2 GHz; a power law would be far off at 4 GHz."""
+def test_fixed_plus_scaling_form_extrapolates() -> None:
+    """Latency a + b/f is measured from 0.5 to 2 GHz; a power law would have a large error at 4 GHz."""
     clock = np.geomspace(0.5e9, 2e9, 12)
     values = 0.01 + 0.02e9 / clock
     response = fit_response("latency_s", {"frequency_hz": clock}, values, knobs=(CLOCK,))
@@ -78,7 +78,7 @@ def test_a_fixed_part_plus_a_part_that_scales_is_recovered_beyond_the_rows() -> 
     assert response.predict({"frequency_hz": np.array([4e9])})[0] == pytest.approx(0.015, rel=0.05)
 
 
-def test_power_with_voltage_and_clock_is_switching_leakage_and_a_rest() -> None:
+def test_power_is_fitted_as_switching_leakage_and_constant() -> None:
     rng = np.random.default_rng(1)
     volts = np.repeat([0.8, 0.9, 1.0, 1.1], 4)
     clock = np.tile([0.6e9, 1e9, 1.4e9, 1.8e9], 4)
@@ -90,8 +90,8 @@ def test_power_with_voltage_and_clock_is_switching_leakage_and_a_rest() -> None:
     assert np.max(np.abs(response.predict(designs) / truth - 1)) < 0.03
 
 
-def test_a_cliff_is_found_and_predicted_at_steps_that_were_not_measured() -> None:
-    """The plateau at .97, the edge at D = .1 (for less pruned networks a little later), chance at .1."""
+def test_cliff_is_predicted_at_unmeasured_steps() -> None:
+    """Plateau at 0.97, edge at D = 0.1 (higher for less pruned networks), chance at 0.1."""
     ratio, step = (grid.ravel() for grid in np.meshgrid([0.0, 0.3, 0.6], [0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.25]))
 
     def accuracy(ratio: Float, step: Float) -> Float:
@@ -99,27 +99,29 @@ def test_a_cliff_is_found_and_predicted_at_steps_that_were_not_measured() -> Non
 
     rng = np.random.default_rng(0)
     measured = np.clip(accuracy(ratio, step) + 0.005 * rng.standard_normal(len(step)), 0.01, 0.99)
-    knobs = (RATIO, Knob("quant_step", "number", is_log=True))
+    knobs = (RATIO, KnobSpec("quant_step", "number", is_log=True))
     response = fit_response("accuracy", {"pruning_ratio": ratio, "quant_step": step}, measured, knobs=knobs)
-    asked = {"pruning_ratio": np.full(4, 0.45), "quant_step": np.array([0.0, 0.03, 0.085, 0.12])}
+    designs = {"pruning_ratio": np.full(4, 0.45), "quant_step": np.array([0.0, 0.03, 0.085, 0.12])}
 
     assert response.fit.form.law == "cliff"
     assert (
         np.max(
-            np.abs(response.predict(asked) - accuracy(asked["pruning_ratio"], np.maximum(asked["quant_step"], 1e-9)))
+            np.abs(
+                response.predict(designs) - accuracy(designs["pruning_ratio"], np.maximum(designs["quant_step"], 1e-9))
+            )
         )
         < 0.05
     )
 
 
 @pytest.mark.parametrize("n", [10, 24])
-def test_ninety_percent_intervals_hold_about_ninety_percent_of_new_measurements(n: int) -> None:
+def test_coverage_of_90_percent_intervals_is_nominal(n: int) -> None:
     covered = []
     for seed in range(4):
-        designs, values = world(power_law, n=n, noise=0.05, seed=seed)
+        designs, values = synthetic(power_law, n=n, noise=0.05, seed=seed)
         response = fit_response("energy_j", designs, values, knobs=KNOBS)
-        asked, new = world(power_law, n=60, noise=0.05, seed=1000 + seed)
-        low, high = response.interval(asked)
+        new_designs, new = synthetic(power_law, n=60, noise=0.05, seed=1000 + seed)
+        low, high = response.interval(new_designs)
         covered.append(np.mean((low <= new) & (new <= high)))
 
     assert 0.8 <= np.mean(covered) <= 0.99
@@ -133,22 +135,22 @@ def test_intervals_widen_outside_the_measured_range(response: Response) -> None:
     assert width[3] > 1.5 * width[0]
 
 
-def test_intervals_widen_between_the_values_at_which_a_knob_was_measured() -> None:
-    """A bump between the measured ratios that their neighbours do not foretell: leaving one out shows the cost."""
+def test_intervals_widen_between_measured_levels() -> None:
+    """Deviations of single levels that their neighbours do not predict require wider intervals between levels."""
     rng = np.random.default_rng(0)
     ratio = np.repeat([0.0, 0.2, 0.4, 0.6, 0.8], 8)
     batch = np.tile(2.0 ** np.arange(8), 5)
-    quirk = np.repeat([0.0, 0.3, -0.2, 0.25, 0.0], 8)
-    values = np.exp(np.log(1 - ratio) + quirk - 0.3 * np.log(batch) + 0.01 * rng.standard_normal(40))
+    deviation = np.repeat([0.0, 0.3, -0.2, 0.25, 0.0], 8)
+    values = np.exp(np.log(1 - ratio) + deviation - 0.3 * np.log(batch) + 0.01 * rng.standard_normal(40))
     response = fit_response("energy_j", {"pruning_ratio": ratio, "batch_size": batch}, values, knobs=(RATIO, BATCH))
     low, high = response.interval({"pruning_ratio": np.array([0.4, 0.5]), "batch_size": np.array([16.0, 16.0])})
 
-    assert response.widening.away["pruning_ratio"].factor > 1
+    assert response.widening.between_levels["pruning_ratio"].factor > 1
     assert math.log(high[1] / low[1]) > 1.3 * math.log(high[0] / low[0])
 
 
-def test_the_spread_of_repeats_is_their_noise() -> None:
-    designs, _ = world(power_law, n=20, noise=0.0, seed=3)
+def test_repeat_standard_deviation_is_estimated() -> None:
+    designs, _ = synthetic(power_law, n=20, noise=0.0, seed=3)
     twice = {name: np.concatenate([column] * 4) for name, column in designs.items()}
     rng = np.random.default_rng(4)
     values = np.exp(power_law(twice) + 0.1 * rng.standard_normal(80))
@@ -159,54 +161,54 @@ def test_the_spread_of_repeats_is_their_noise() -> None:
     assert response.counts.tolist() == [4] * 20
 
 
-def test_a_target_that_no_knob_explains_is_said_to_be_unexplained() -> None:
+def test_fit_that_explains_nothing_gets_a_warning() -> None:
     rng = np.random.default_rng(5)
-    designs, _ = world(power_law, n=30, noise=0.0, seed=5)
+    designs, _ = synthetic(power_law, n=30, noise=0.0, seed=5)
     response = fit_response("power_w", designs, np.exp(0.3 * rng.standard_normal(30)), knobs=KNOBS)
 
     assert any("EXPLAINS NOTHING" in warning for warning in response.warnings)
     assert response.checked.r2 < 0.2
 
 
-def test_a_fit_that_explains_much_has_no_such_warning(response: Response) -> None:
+def test_good_fit_gets_no_warning(response: Response) -> None:
     assert response.warnings == ()
     assert response.checked.r2 > 0.95
     assert response.choice.startswith("energy_j: '")
 
 
-def test_voltage_that_was_never_varied_moves_energy_as_physics_says_within_wide_intervals() -> None:
-    """GAP9 (MLPerf Tiny v1.0, results of GreenWaves): 0.65 V and 240 MHz measured, 0.8 V and 370 MHz asked.
+def test_constant_voltage_is_extrapolated_by_its_physical_prior() -> None:
+    """GAP9 (MLPerf Tiny v1.0, results of GreenWaves): fitted at 0.65 V and 240 MHz, predicted at 0.8 V and 370 MHz.
 
-    Energies at the second point were 1.39, 1.46, 1.44 and 1.43 times those at the first; V^2 alone says 1.51.
+    Measured energies at the second point are 1.39, 1.46, 1.44 and 1.43 times those at the first; V^2 alone gives 1.51.
     """
     task = np.array(["ad", "ic", "kws", "vww"], dtype=object)
     first = {"task": task, "voltage_v": np.full(4, 0.65), "frequency_hz": np.full(4, 240e6)}
     second = {"task": task, "voltage_v": np.full(4, 0.8), "frequency_hz": np.full(4, 370e6)}
     energy = np.array([5.252e-6, 2.771e-5, 1.8561e-5, 4.0801e-5])
     measured = np.array([7.294e-6, 4.0356e-5, 2.6659e-5, 5.8356e-5])
-    response = fit_response("energy_j", first, energy, knobs=(Knob("task", "category"), VOLTAGE, CLOCK))
+    response = fit_response("energy_j", first, energy, knobs=(KnobSpec("task", "category"), VOLTAGE, CLOCK))
     low, high = response.interval(second)
 
     assert np.all((low <= measured) & (measured <= high))
     assert np.max(np.abs(response.predict(second) / measured - 1)) < 0.08
 
 
-def test_a_draw_is_one_function_however_it_is_asked(response: Response) -> None:
-    """Differences between designs are meaningful only if a block of them gets what each alone gets."""
-    designs, drawn = line(np.linspace(0, 0.9, 7)), draw_response(response, n=20, seed=3)
-    whole = drawn.at(designs, with_noise=False)
-    parts = [drawn.at(take(designs, np.array([i])), with_noise=False) for i in range(7)]
+def test_draw_does_not_depend_on_the_batch(response: Response) -> None:
+    """Differences between designs are valid only if a design has the same draw alone and in a batch."""
+    designs, draws = line(np.linspace(0, 0.9, 7)), draw_response(response, n=20, seed=3)
+    whole = draws.evaluate(designs, with_noise=False)
+    parts = [draws.evaluate(take(designs, np.array([i])), with_noise=False) for i in range(7)]
 
     np.testing.assert_allclose(whole, np.concatenate(parts, axis=1), rtol=1e-9)
 
 
-def test_close_designs_are_drawn_close(response: Response) -> None:
-    drawn = response.draws(line(np.array([0.5, 0.501])), n=200, with_noise=False)
+def test_draws_of_close_designs_are_correlated(response: Response) -> None:
+    draws = response.draws(line(np.array([0.5, 0.501])), n=200, with_noise=False)
 
-    assert np.std(np.log(drawn[:, 0] / drawn[:, 1])) < 0.1 * np.std(np.log(drawn[:, 0]))
+    assert np.std(np.log(draws[:, 0] / draws[:, 1])) < 0.1 * np.std(np.log(draws[:, 0]))
 
 
-def test_the_middle_of_the_draws_is_the_prediction(response: Response) -> None:
+def test_median_of_draws_equals_the_prediction(response: Response) -> None:
     designs = line(np.linspace(0.1, 0.7, 5))
     middle = np.median(response.draws(designs, n=2000, with_noise=False), axis=0)
 
@@ -215,14 +217,14 @@ def test_the_middle_of_the_draws_is_the_prediction(response: Response) -> None:
 
 @settings(max_examples=25)
 @given(ratio=st.floats(0, 0.999), batch=st.floats(1e-3, 1e6), seed=st.integers(0, 99))
-def test_predictions_and_draws_are_positive_and_finite_wherever_they_are_asked(
+def test_predictions_and_draws_are_positive_and_finite(
     response: Response, ratio: float, batch: float, seed: int
 ) -> None:
     designs = line(np.array([ratio]), batch)
-    drawn = response.draws(designs, n=30, seed=seed)
+    draws = response.draws(designs, n=30, seed=seed)
 
     assert np.isfinite(response.predict(designs)).all()
-    assert np.all((drawn > 0) & np.isfinite(drawn))
+    assert np.all((draws > 0) & np.isfinite(draws))
 
 
 @settings(max_examples=12)
@@ -232,9 +234,7 @@ def test_predictions_and_draws_are_positive_and_finite_wherever_they_are_asked(
     target=st.sampled_from(["accuracy", "latency_s", "energy_j"]),
     scale=st.sampled_from([1e-9, 1.0, 1e12]),
 )
-def test_any_small_table_is_fitted_without_a_crash_and_survives_a_file(
-    n: int, seed: int, target: str, scale: float
-) -> None:
+def test_any_small_table_is_fitted_and_survives_json(n: int, seed: int, target: str, scale: float) -> None:
     rng = np.random.default_rng(seed)
     designs: Columns = {
         "family": rng.choice(["a", "b"], n).astype(object),
@@ -243,25 +243,25 @@ def test_any_small_table_is_fitted_without_a_crash_and_survives_a_file(
         "quant_step": rng.choice([0.0, 0.01, 0.1, 0.3], n),
     }
     values = rng.uniform(0.05, 0.99, n) * (1.0 if target == "accuracy" else scale)
-    knobs = (*KNOBS, Knob("quant_step", "number"))
+    knobs = (*KNOBS, KnobSpec("quant_step", "number"))
     response = fit_response(target, designs, values, knobs=knobs)
-    back = from_json(response_to_json(response))
+    restored = from_json(response_to_json(response))
 
     assert np.all(np.isfinite(response.predict(designs)))
-    np.testing.assert_array_equal(back.predict(designs), response.predict(designs))
-    np.testing.assert_array_equal(back.draws(designs, n=5), response.draws(designs, n=5))
+    np.testing.assert_array_equal(restored.predict(designs), response.predict(designs))
+    np.testing.assert_array_equal(restored.draws(designs, n=5), response.draws(designs, n=5))
     if target == "accuracy":
         assert np.all((response.draws(designs) > 0) & (response.draws(designs) < 1))
 
 
-def test_a_response_is_the_same_after_a_trip_to_a_file(response: Response) -> None:
-    back = from_json(response_to_json(response))
+def test_response_survives_a_json_round_trip(response: Response) -> None:
+    restored = from_json(response_to_json(response))
 
-    assert response_to_json(back) == response_to_json(response)
+    assert response_to_json(restored) == response_to_json(response)
 
 
-def test_rows_that_lack_a_knob_are_left_out_and_counted() -> None:
-    designs, values = world(power_law, n=20, noise=0.05, seed=6)
+def test_rows_without_a_knob_are_omitted_and_counted() -> None:
+    designs, values = synthetic(power_law, n=20, noise=0.05, seed=6)
     designs["batch_size"][3:5] = np.nan
     values[7] = np.nan
     response = fit_response("energy_j", designs, values, knobs=KNOBS)
@@ -270,7 +270,7 @@ def test_rows_that_lack_a_knob_are_left_out_and_counted() -> None:
     assert response.warnings[0] == "energy_j: 2 of 19 rows lack a knob and are left out of the fit"
 
 
-def test_a_level_that_was_never_measured_is_refused(response: Response) -> None:
+def test_unmeasured_level_is_rejected(response: Response) -> None:
     designs = line(np.array([0.1]))
     designs["family"][:] = "RRN"
 
@@ -278,27 +278,27 @@ def test_a_level_that_was_never_measured_is_refused(response: Response) -> None:
         response.predict(designs)
 
 
-def test_too_few_rows_are_refused() -> None:
+def test_too_few_rows_are_rejected() -> None:
     with pytest.raises(WrongUsage, match=r"fewer than two rows[\s\S]*fix: measure more"):
         fit_response("energy_j", line(np.array([0.1])), np.array([1.0]), knobs=KNOBS)
 
 
-def test_energy_of_nothing_is_refused() -> None:
+def test_nonpositive_energy_is_rejected() -> None:
     with pytest.raises(WrongUsage, match=r"a value is not positive[\s\S]*fix: leave the cell empty"):
         fit_response("energy_j", line(np.array([0.1, 0.2, 0.3])), np.array([1.0, 0.0, 2.0]), knobs=KNOBS)
 
 
-def test_a_hundred_thousand_designs_are_predicted_at_once(response: Response) -> None:
+def test_100_000_designs_are_predicted_in_blocks(response: Response) -> None:
     designs = line(np.linspace(0, 0.8, 100_000))
-    few = take(designs, np.array([0, 54_321, 99_999]))
+    rows = np.array([0, 54_321, 99_999])
 
-    np.testing.assert_allclose(response.predict(designs)[[0, 54_321, 99_999]], response.predict(few), rtol=1e-12)
+    np.testing.assert_allclose(response.predict(designs)[rows], response.predict(take(designs, rows)), rtol=1e-12)
 
 
-def test_fitting_changes_none_of_its_arguments() -> None:
-    designs, values = world(power_law, n=12, noise=0.05, seed=8)
-    before = {name: column.copy() for name, column in designs.items()}, values.copy()
+def test_fit_does_not_modify_its_arguments() -> None:
+    designs, values = synthetic(power_law, n=12, noise=0.05, seed=8)
+    copies = {name: column.copy() for name, column in designs.items()}, values.copy()
     fit_response("energy_j", designs, values, knobs=KNOBS)
 
-    assert all(np.array_equal(before[0][name], designs[name]) for name in designs)
-    assert np.array_equal(before[1], values)
+    assert all(np.array_equal(copies[0][name], designs[name]) for name in designs)
+    assert np.array_equal(copies[1], values)

@@ -1,6 +1,6 @@
-"""Broken samples files of more than fifty kinds: each is refused in words, with its place and its cure.
+"""Broken samples files of more than sixty kinds: each is rejected with the location and a fix.
 
-Every kind takes a file that is right and breaks it at a place that hypothesis draws.
+Every kind breaks a valid file at a random position that hypothesis chooses.
 """
 
 import random
@@ -24,12 +24,12 @@ ROW = ["CNN", "0.33", "0.02", "1.0", "2.5e9", "0.94", "0.15", "22.5", "25", "18e
 KNOB_COLUMNS, TARGET_COLUMNS = range(1, 5), range(5, 10)
 
 
-def text_of(table: Table, *, mark: str = ",") -> str:
-    return "\n".join(mark.join(row) for row in table) + "\n"
+def text_of(table: Table, *, delimiter: str = ",") -> str:
+    return "\n".join(delimiter.join(row) for row in table) + "\n"
 
 
 def cell(value: str, columns: "range | tuple[int, ...]" = range(1, 10)) -> Break:
-    """Put a value into a cell of some columns, in any row."""
+    """Return a break that writes a value into a random cell of some columns."""
 
     def broken(table: Table, rng: random.Random) -> str:
         table[rng.randrange(1, len(table))][rng.choice(list(columns))] = value
@@ -67,12 +67,12 @@ def ragged(change: Callable[[list[str], random.Random], None]) -> Break:
 
 
 def inserted(text: str) -> Break:
-    """Put text anywhere after the header."""
+    """Return a break that inserts text at a random position after the header."""
 
     def broken(table: Table, rng: random.Random) -> str:
         whole = text_of(table)
-        place = rng.randrange(whole.index("\n") + 1, len(whole))
-        return whole[:place] + text + whole[place:]
+        position = rng.randrange(whole.index("\n") + 1, len(whole))
+        return whole[:position] + text + whole[position:]
 
     return broken
 
@@ -82,7 +82,7 @@ def twice(row: list[str], rng: random.Random) -> None:
 
 
 KINDS: dict[str, Break] = {
-    # what is no text, or not this one
+    # not text, or another encoding or format
     "empty": lambda _, __: "",
     "blank": lambda _, rng: " \n" * rng.randrange(1, 9),
     "UTF-16 with a mark": encoded("utf-16"),
@@ -95,11 +95,11 @@ KINDS: dict[str, Break] = {
     "an SQLite file": lambda _, rng: b"SQLite format 3\x00" + rng.randbytes(32),
     "HTML": lambda _, __: "<!DOCTYPE html>\n<html><body>404</body></html>\n",
     "JSON": lambda _, __: '{"family": ["CNN"], "accuracy": [0.9]}\n',
-    # what parts the columns
-    "semicolons": lambda table, _: text_of(table, mark=";"),
-    "tabs": lambda table, _: text_of(table, mark="\t"),
-    "bars": lambda table, _: text_of(table, mark="|"),
-    "semicolons with decimal commas": lambda table, _: text_of(table, mark=";").replace(".", ","),
+    # delimiters and quotes
+    "semicolons": lambda table, _: text_of(table, delimiter=";"),
+    "tabs": lambda table, _: text_of(table, delimiter="\t"),
+    "bars": lambda table, _: text_of(table, delimiter="|"),
+    "semicolons with decimal commas": lambda table, _: text_of(table, delimiter=";").replace(".", ","),
     "decimal commas": cell("0,33"),
     "an open quote": cell('"0.5'),
     "an open quote at the end": lambda table, _: text_of(table) + '"CNN,0.5',
@@ -162,11 +162,11 @@ KINDS: dict[str, Break] = {
 }  # fmt: skip
 
 
-def test_there_are_more_than_fifty_kinds() -> None:
+def test_at_least_sixty_kinds_of_faults_are_covered() -> None:
     assert len(KINDS) >= 60
 
 
-def test_the_file_that_is_broken_is_right(tmp_path: Path) -> None:
+def test_the_unbroken_file_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "samples.csv"
     path.write_text(text_of([HEADER, ROW, ROW]), encoding="utf-8-sig")
 
@@ -176,7 +176,7 @@ def test_the_file_that_is_broken_is_right(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=8)
 @given(seed=st.integers(0, 2**32), n_rows=st.integers(1, 6))
-def test_a_broken_file_is_refused_in_words(kind: str, seed: int, n_rows: int) -> None:
+def test_broken_file_is_rejected_with_a_fix(kind: str, seed: int, n_rows: int) -> None:
     broken = KINDS[kind]([list(HEADER), *[list(ROW) for _ in range(n_rows)]], random.Random(seed))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "samples.csv"
@@ -190,7 +190,7 @@ def test_a_broken_file_is_refused_in_words(kind: str, seed: int, n_rows: int) ->
 
 @settings(max_examples=150)
 @given(text=st.text(alphabet=st.sampled_from('family,accuracy,0.5,1,"\n\r;x \t\0é_-'), max_size=200))
-def test_any_text_is_read_or_refused_in_words(text: str) -> None:
+def test_any_text_is_read_or_rejected_with_a_fix(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "samples.csv"
         path.write_bytes(text.encode())
@@ -202,14 +202,14 @@ def test_any_text_is_read_or_refused_in_words(text: str) -> None:
             assert samples.targets
 
 
-def test_a_misspelt_target_is_told_not_swallowed(tmp_path: Path) -> None:
+def test_misspelt_target_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "samples.csv"
     path.write_text(text_of([[*HEADER[:6], "latency"], ROW[:7], ROW[:7]]))
 
-    assert any("'latency' is passed over; latency_s may be meant" in note for note in read_samples(path).notes)
+    assert any("'latency' is ignored; if it is latency_s, rename it" in note for note in read_samples(path).notes)
 
 
-def test_without_a_family_column_all_rows_are_of_one(tmp_path: Path) -> None:
+def test_missing_family_column_means_one_family(tmp_path: Path) -> None:
     path = tmp_path / "samples.csv"
     path.write_text("accuracy,latency_s\n0.9,1\n0.8,2\n")
 

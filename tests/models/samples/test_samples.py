@@ -1,4 +1,4 @@
-"""Samples: the paper's table as columns, and a user's CSV with every fault told by row, column and value."""
+"""Samples: the paper's table as columns, and a user's CSV with every fault by row, column and value."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.errors import InvalidFile, WrongUsage
-from explorer.models.samples.samples import MAX_FAULTS_SHOWN, Samples, paper_samples, read_designs, read_samples
+from explorer.errors import MAX_FAULTS_SHOWN, InvalidFile, WrongUsage
+from explorer.models.samples.samples import Samples, paper_samples, read_designs, read_samples
 
 HEADER = "family,pruning_ratio,quant_step,voltage_v,frequency_hz,accuracy,latency_s"
 ROW = "CNN,0.33,0.02,1.0,2.5e9,0.94,0.15"
 
 
-def test_sample_one_is_row_one_of_both_tables() -> None:
+def test_first_paper_sample_combines_both_tables() -> None:
     """Tables 1 and 2; `energy_j` is Total Energy, `power_w` is Table 2's Power (not P_avg)."""
     first = {name: values[0] for name, values in paper_samples().columns.items()}
 
@@ -33,12 +33,12 @@ def test_sample_one_is_row_one_of_both_tables() -> None:
     }
 
 
-def test_the_papers_families_come_in_the_order_of_its_table() -> None:
+def test_paper_families_keep_the_order_of_the_table() -> None:
     assert paper_samples().families == ("CNN", "DNN", "RNN", "Transformer")
     assert paper_samples().labels[:4] == ("CNN1", "CNN2", "CNN3", "DNN1")
 
 
-def test_a_csv_gives_the_numbers_that_it_shows(tmp_path: Path) -> None:
+def test_csv_values_families_targets_and_labels_are_read(tmp_path: Path) -> None:
     samples = read_samples(_csv(tmp_path, HEADER, ROW, "DNN,0.4,0.05,0.8,1.8e9,0.9,0.1"))
 
     assert samples.columns["frequency_hz"].tolist() == [2.5e9, 1.8e9]
@@ -54,7 +54,7 @@ def test_a_csv_gives_the_numbers_that_it_shows(tmp_path: Path) -> None:
         max_size=8,
     )
 )
-def test_every_digit_of_a_csv_is_kept(
+def test_csv_numbers_are_read_at_full_precision(
     tmp_path_factory: pytest.TempPathFactory, numbers: list[tuple[float, ...]]
 ) -> None:
     rows = [f"CNN,{','.join(repr(x) for x in row)}" for row in numbers]
@@ -77,7 +77,7 @@ def test_every_digit_of_a_csv_is_kept(
         pytest.param(HEADER + ",note\n" + ROW + ',"a, b"\n', id="an extra column"),
     ],
 )
-def test_what_spreadsheets_write_is_read(tmp_path: Path, text: str) -> None:
+def test_csv_variants_of_spreadsheets_are_read(tmp_path: Path, text: str) -> None:
     path = tmp_path / "samples.csv"
     path.write_bytes(text.encode())
     columns = read_samples(path).columns
@@ -87,23 +87,23 @@ def test_what_spreadsheets_write_is_read(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("column", ["name", "label"])
-def test_a_name_column_names_the_rows(tmp_path: Path, column: str) -> None:
+def test_name_column_labels_the_rows(tmp_path: Path, column: str) -> None:
     assert read_samples(_csv(tmp_path, f"{column},{HEADER}", f"first,{ROW}")).labels == ("first",)
 
 
-def test_an_empty_target_cell_was_not_measured(tmp_path: Path) -> None:
+def test_empty_target_cell_is_nan(tmp_path: Path) -> None:
     samples = read_samples(_csv(tmp_path, HEADER, ROW, ROW.replace("0.94", ""), ROW.replace("0.15", "")))
 
     assert np.isnan(samples.columns["accuracy"]).tolist() == [False, True, False]
     assert np.isnan(samples.columns["latency_s"]).tolist() == [False, False, True]
 
 
-def test_a_target_column_without_any_number_is_no_target(tmp_path: Path) -> None:
+def test_empty_target_column_is_no_target(tmp_path: Path) -> None:
     assert read_samples(_csv(tmp_path, HEADER, ROW.replace("0.94", ""))).targets == ("latency_s",)
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "message"),
     [
         pytest.param([HEADER, ROW.replace("0.33", "abc")], r"row 2, pruning_ratio: 'abc' is not a number", id="text"),
         pytest.param([HEADER, ROW.replace("0.33", "1.0")], r"row 2, pruning_ratio: 1.0 is not allowed", id="R of 1"),
@@ -132,15 +132,15 @@ def test_a_target_column_without_any_number_is_no_target(tmp_path: Path) -> None
         pytest.param([HEADER, 'CNN,"0.33'], "is not CSV", id="an open quote"),
     ],
 )
-def test_a_fault_is_told_with_its_place_and_its_cure(tmp_path: Path, rows: list[str], told: str) -> None:
-    with pytest.raises(InvalidFile, match=rf"(?s)samples\.csv.*{told}") as caught:
+def test_fault_has_its_location_and_fix(tmp_path: Path, rows: list[str], message: str) -> None:
+    with pytest.raises(InvalidFile, match=rf"(?s)samples\.csv.*{message}") as caught:
         read_samples(_csv(tmp_path, *rows))
 
     assert caught.value.exit_code == 3
     assert "\n  fix: " in str(caught.value)
 
 
-def test_all_faults_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match="6 faults") as caught:
         read_samples(
             _csv(
@@ -164,33 +164,33 @@ def test_all_faults_of_a_file_are_told_at_once(tmp_path: Path) -> None:
     }
 
 
-def test_a_blank_line_does_not_shift_the_row_that_a_fault_names(tmp_path: Path) -> None:
+def test_blank_line_does_not_shift_row_numbers(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match="row 4, accuracy: 94 is not allowed"):
         read_samples(_csv(tmp_path, HEADER, ROW, "", ROW.replace("0.94", "94")))
 
 
-def test_a_flood_of_faults_is_cut_short(tmp_path: Path) -> None:
+def test_number_of_reported_faults_is_limited(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match=f"and {120 - MAX_FAULTS_SHOWN} more") as caught:
         read_samples(_csv(tmp_path, HEADER, *[ROW.replace("0.33", "7")] * 120))
 
     assert len(caught.value.faults) == MAX_FAULTS_SHOWN + 1
 
 
-def test_designs_need_the_knobs_alone(tmp_path: Path) -> None:
+def test_designs_need_only_the_knobs(tmp_path: Path) -> None:
     designs = read_designs(_csv(tmp_path, "note," + HEADER.partition(",accuracy")[0], "x," + ROW.partition(",0.94")[0]))
 
     assert list(designs) == ["note", "family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz"]
     assert designs["note"].tolist() == ["x"]
 
 
-def test_designs_may_carry_cells_that_would_be_wrong_as_measurements(tmp_path: Path) -> None:
-    """A front.csv can be asked again: its other columns are passed over."""
+def test_target_cells_of_designs_are_not_validated(tmp_path: Path) -> None:
+    """A front.csv can be predicted again: its other columns are ignored."""
     designs = read_designs(_csv(tmp_path, HEADER, ROW.replace("0.94", "not measured")))
 
     assert "accuracy" not in designs
 
 
-def test_a_column_that_can_stand_for_one_value_only_may_be_left_out_of_designs(tmp_path: Path) -> None:
+def test_implied_columns_may_be_missing_from_designs(tmp_path: Path) -> None:
     path = _csv(tmp_path, "pruning_ratio,voltage_v,frequency_hz", "0.5,1.0,2e9", "0.6,1.1,2e9")
     designs = read_designs(path, implied={"family": "CNN", "quant_step": "0.02", "voltage_v": "9"})
 
@@ -199,13 +199,13 @@ def test_a_column_that_can_stand_for_one_value_only_may_be_left_out_of_designs(t
     assert designs["voltage_v"].tolist() == [1.0, 1.1]
 
 
-def test_a_knob_that_stands_twice_among_designs_is_refused(tmp_path: Path) -> None:
-    """Which of the two voltages was meant nobody can tell: never a silent choice."""
+def test_duplicate_knob_column_of_designs_is_rejected(tmp_path: Path) -> None:
+    """Which of the two voltages is meant is ambiguous: never a silent choice."""
     with pytest.raises(InvalidFile, match="column 'voltage_v' stands twice"):
         read_designs(_csv(tmp_path, HEADER.replace("accuracy", "voltage_v"), ROW))
 
 
-def test_faults_of_designs_are_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_of_designs_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match=r"(?s)'voltage_v' is missing.*row 2, quant_step") as caught:
         read_designs(_csv(tmp_path, HEADER.replace("voltage_v", "v"), ROW.replace("0.02", "2")))
 
@@ -213,25 +213,25 @@ def test_faults_of_designs_are_told_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("read", [read_samples, read_designs])
-def test_a_missing_file_is_told(tmp_path: Path, read: object) -> None:
+def test_missing_file_is_reported(tmp_path: Path, read: object) -> None:
     with pytest.raises(WrongUsage, match="no such file"):
         read(tmp_path / "none.csv")  # type: ignore[operator]
 
 
-def test_what_was_not_quantized_has_the_step_0_and_it_is_said(tmp_path: Path) -> None:
+def test_step_0_means_not_quantized_and_is_noted(tmp_path: Path) -> None:
     samples = read_samples(_csv(tmp_path, HEADER, ROW.replace("0.02", "0"), ROW))
 
     assert samples.columns["quant_step"].tolist() == [0.0, 0.02]
     assert "quant_step is 0 in 1 of 2 rows: read as not quantized" in samples.notes
 
 
-def test_all_answers_may_be_right_or_wrong(tmp_path: Path) -> None:
+def test_accuracy_may_be_0_or_1(tmp_path: Path) -> None:
     samples = read_samples(_csv(tmp_path, HEADER, ROW.replace("0.94", "1"), ROW.replace("0.94", "0")))
 
     assert samples.columns["accuracy"].tolist() == [1.0, 0.0]
 
 
-def test_a_design_without_quantization_is_refused_where_the_model_has_shapes(tmp_path: Path) -> None:
+def test_step_0_of_a_design_is_rejected_unless_measured(tmp_path: Path) -> None:
     path = _csv(tmp_path, HEADER.partition(",accuracy")[0], ROW.partition(",0.94")[0].replace("0.02", "0"))
     with pytest.raises(InvalidFile, match=r"quant_step: 0 is not allowed"):
         read_designs(path)
@@ -239,17 +239,17 @@ def test_a_design_without_quantization_is_refused_where_the_model_has_shapes(tmp
     assert read_designs(path, is_measured=True)["quant_step"].tolist() == [0.0]
 
 
-def test_a_table_of_measure_tells_on_how_many_samples_each_accuracy_was_counted(tmp_path: Path) -> None:
+def test_sample_counts_are_read_if_they_match_the_accuracy(tmp_path: Path) -> None:
     header = HEADER.replace("latency_s", "n_right,n_samples")
     start = ROW.removesuffix("0.94,0.15")
     samples = read_samples(_csv(tmp_path, header, f"{start}0.94,94,100", f"{start}0.9,,", f"{start}0.9,94,100"))
 
-    assert samples.trials.tolist() == [100, 0, 0], "the last row's counts are of another accuracy"
-    assert samples.rows(np.array([True, False, True])).trials.tolist() == [100, 0]
+    assert samples.n_counted.tolist() == [100, 0, 0], "the last row's counts are of another accuracy"
+    assert samples.rows(np.array([True, False, True])).n_counted.tolist() == [100, 0]
     assert "n_samples" not in samples.columns
 
 
-def test_rows_keeps_labels_and_columns_together() -> None:
+def test_rows_selects_labels_and_columns() -> None:
     last = paper_samples().rows(np.arange(10) >= 8)
 
     assert last.labels == ("Transformer1", "Transformer2")

@@ -1,4 +1,4 @@
-"""Compressed networks: the codes are Eq. (5) of the paper in every tensor, and the file runs as it should."""
+"""Compressed networks: codes of Eq. (5) in every tensor, and files that run correctly."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,12 +9,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from explorer.errors import OutOfRange
-from explorer.network.compression.compress import Recipe, codes_of, compressed_onnx, sizes
+from explorer.network.compression.compress import Recipe, compress_weights, compressed_onnx, compressed_sizes
 from explorer.network.compression.int8 import full_int8_onnx
-from explorer.network.compression.quantization import pruned
+from explorer.network.compression.quantization import prune
 from explorer.network.compression.stored_weights import stored_weights
 from explorer.network.graph.model import Network, fold_constants, load_network
-from explorer.network.graph.session import Array, open_session
+from explorer.network.graph.session import Array, open_inference_session
 from explorer.network.measurement.labelled_data import LabelledData
 from explorer.paper.equations import quantize
 from tests.network.conftest import NAMES, Build, Save
@@ -27,21 +27,23 @@ def stored(model: onnx.ModelProto) -> dict[str, Array]:
 
 
 def output_of(model: bytes, x: Array) -> Array:
-    session = open_session(model)
+    session = open_inference_session(model)
     return session.run({session.inputs[0].name: x})[session.outputs[0]]
 
 
 def expected_weights(network: Network, recipe: Recipe) -> dict[str, Array]:
-    """Return what pruning and the paper's own Eq. (5) make of each weight tensor."""
-    left = pruned([w.values for w in network.weights], ratio=recipe.pruning_ratio, per_tensor=recipe.per_tensor)
-    return {w.name: np.asarray(quantize(v, step=recipe.quant_step)) for w, v in zip(network.weights, left, strict=True)}
+    """Return each weight tensor after pruning and Eq. (5) of `paper.equations`."""
+    pruned = prune([w.values for w in network.weights], ratio=recipe.pruning_ratio, per_tensor=recipe.per_tensor)
+    return {
+        w.name: np.asarray(quantize(v, step=recipe.quant_step)) for w, v in zip(network.weights, pruned, strict=True)
+    }
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
 @pytest.mark.parametrize("name", NAMES)
-def test_the_codes_in_the_file_are_eq_5_in_every_tensor(zoo: Mapping[str, Network], name: str, recipe: Recipe) -> None:
+def test_stored_codes_equal_eq_5_in_every_tensor(zoo: Mapping[str, Network], name: str, recipe: Recipe) -> None:
     network = zoo[name]
-    model = onnx.ModelProto.FromString(compressed_onnx(network, codes_of(network, recipe)))
+    model = onnx.ModelProto.FromString(compressed_onnx(network, compress_weights(network, recipe)))
     tensors, expected = stored(model), expected_weights(network, recipe)
 
     assert len(expected) >= 3
@@ -54,7 +56,7 @@ def test_the_codes_in_the_file_are_eq_5_in_every_tensor(zoo: Mapping[str, Networ
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
 @pytest.mark.parametrize("name", NAMES)
-def test_it_computes_what_the_network_with_the_quantized_weights_computes(
+def test_outputs_equal_a_float_network_with_rounded_weights(
     zoo: Mapping[str, Network], digits: LabelledData, name: str, recipe: Recipe
 ) -> None:
     network, x = zoo[name], digits.inputs["x"][:50].astype(np.float32)
@@ -64,17 +66,15 @@ def test_it_computes_what_the_network_with_the_quantized_weights_computes(
         if tensor.name in (expected := expected_weights(network, recipe)):
             tensor.CopyFrom(numpy_helper.from_array(expected[tensor.name].astype(np.float32), tensor.name))
 
-    ours = output_of(compressed_onnx(network, codes_of(network, recipe)), x)
+    ours = output_of(compressed_onnx(network, compress_weights(network, recipe)), x)
 
     assert np.allclose(ours, output_of(slow.SerializeToString(), x), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_no_weight_stays_as_it_is_and_the_file_passes_the_checker(
-    zoo: Mapping[str, Network], name: str
-) -> None:
+def test_other_tensors_are_unchanged_and_the_checker_passes(zoo: Mapping[str, Network], name: str) -> None:
     network = zoo[name]
-    model = onnx.ModelProto.FromString(compressed_onnx(network, codes_of(network, Recipe(0.5, 0.05))))
+    model = onnx.ModelProto.FromString(compressed_onnx(network, compress_weights(network, Recipe(0.5, 0.05))))
     before, after = stored(network.model), stored(model)
     weights = {weight.name for weight in network.weights}
 
@@ -84,7 +84,7 @@ def test_what_is_no_weight_stays_as_it_is_and_the_file_passes_the_checker(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_almost_all_parameters_are_found_as_weights(zoo: Mapping[str, Network], name: str) -> None:
+def test_more_than_90_percent_of_parameters_are_weights(zoo: Mapping[str, Network], name: str) -> None:
     network = zoo[name]
     n_floats = sum(v.size for v in stored(network.model).values() if v.dtype == np.float32)
 
@@ -93,65 +93,65 @@ def test_almost_all_parameters_are_found_as_weights(zoo: Mapping[str, Network], 
 
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
 @pytest.mark.parametrize(("operator", "gates"), [("RNN", 1), ("GRU", 3), ("LSTM", 4)])
-def test_input_and_recurrent_weights_become_codes_and_can_be_read_back(
+def test_recurrent_weights_round_trip_through_stored_codes(
     build: Build, save: Save, operator: str, gates: int, direction: str
 ) -> None:
     rng, n = np.random.default_rng(0), 2 if direction == "bidirectional" else 1
     shapes = {"w": (n, gates * 4, 3), "r": (n, gates * 4, 4), "b": (n, gates * 8)}
-    kept = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    parameters = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
     node = helper.make_node(operator, ["x", "w", "r", "b"], ["y"], hidden_size=4, direction=direction)
-    network = load_network(save(build([node], stored=kept, inputs={"x": [5, "n", 3]}, output=[5, n, "n", 4])))
+    network = load_network(save(build([node], stored=parameters, inputs={"x": [5, "n", 3]}, output=[5, n, "n", 4])))
     recipe = Recipe(0.3, 0.05)
 
-    model = onnx.ModelProto.FromString(compressed_onnx(network, codes_of(network, recipe)))
-    read = {weight.name: weight.coded.codes for weight in stored_weights(model)}
+    model = onnx.ModelProto.FromString(compressed_onnx(network, compress_weights(network, recipe)))
+    read = {weight.name: weight.quantized.codes for weight in stored_weights(model)}
 
     assert {weight.name for weight in network.weights} == read.keys() == {"w", "r"}
     for name, values in expected_weights(network, recipe).items():
         assert np.array_equal(read[name], np.rint(values / recipe.quant_step))
-    assert np.array_equal(stored(model)["b"], kept["b"])
+    assert np.array_equal(stored(model)["b"], parameters["b"])
     assert np.isfinite(output_of(model.SerializeToString(), np.ones((5, 2, 3), dtype=np.float32))).all()
 
 
-def test_same_codes_give_the_same_key_and_the_same_bytes(zoo: Mapping[str, Network]) -> None:
+def test_equal_codes_give_equal_keys_and_bytes(zoo: Mapping[str, Network]) -> None:
     """At D = 0.3 more weights round to zero than R = 0.1 removes: R = 0 and R = 0.1 are one network."""
     network = zoo["digits-mlp"]
-    one, other = (codes_of(network, Recipe(ratio, 0.3)) for ratio in (0.0, 0.1))
+    first, second = (compress_weights(network, Recipe(ratio, 0.3)) for ratio in (0.0, 0.1))
 
-    assert one.r_effective > 0.1
-    assert one.key == other.key
-    assert compressed_onnx(network, one) == compressed_onnx(network, other)
+    assert first.r_effective > 0.1
+    assert first.key == second.key
+    assert compressed_onnx(network, first) == compressed_onnx(network, second)
 
 
-@pytest.mark.parametrize("other", [Recipe(0.6, 0.02), Recipe(0.5, 0.021), Recipe(0.5, 0.02, full_int8=True)], ids=str)
-def test_another_network_has_another_key(zoo: Mapping[str, Network], other: Recipe) -> None:
+@pytest.mark.parametrize("recipe", [Recipe(0.6, 0.02), Recipe(0.5, 0.021), Recipe(0.5, 0.02, full_int8=True)], ids=str)
+def test_recipes_of_different_networks_have_different_keys(zoo: Mapping[str, Network], recipe: Recipe) -> None:
     network = zoo["digits-cnn"]
 
-    assert codes_of(network, Recipe(0.5, 0.02)).key != codes_of(network, other).key
+    assert compress_weights(network, Recipe(0.5, 0.02)).key != compress_weights(network, recipe).key
 
 
-def test_sizes_of_the_cnn_fall_from_float_to_int8_to_deflated(zoo: Mapping[str, Network]) -> None:
+def test_deflate_size_falls_with_r_and_dense_size_does_not(zoo: Mapping[str, Network]) -> None:
     """Dense size does not depend on R: zeros cost as much as any other code."""
     network = zoo["digits-cnn"]
-    found = {}
+    by_ratio = {}
     for ratio in (0.0, 0.75):
-        compression = codes_of(network, Recipe(ratio, 0.05))
-        found[ratio] = sizes(network, compression, onnx=compressed_onnx(network, compression))
+        compression = compress_weights(network, Recipe(ratio, 0.05))
+        by_ratio[ratio] = compressed_sizes(network, compression, onnx=compressed_onnx(network, compression))
 
-    assert found[0.0].dense == found[0.75].dense < network.n_bytes / 4
-    assert found[0.75].deflate < found[0.0].deflate < found[0.0].dense
-    assert all(size.entropy < size.deflate < size.file for size in found.values())
+    assert by_ratio[0.0].dense == by_ratio[0.75].dense < network.n_bytes / 4
+    assert by_ratio[0.75].deflate < by_ratio[0.0].deflate < by_ratio[0.0].dense
+    assert all(size.entropy < size.deflate < size.file for size in by_ratio.values())
 
 
 @pytest.mark.parametrize("opset", [13, 17, 21])
-def test_networks_of_older_opsets_run_in_every_container(build: Build, save: Save, opset: int) -> None:
+def test_every_container_runs_in_older_opsets(build: Build, save: Save, opset: int) -> None:
     weights = np.linspace(-1, 1, 30, dtype=np.float32).reshape(15, 2)
     node = helper.make_node("MatMul", ["x", "w"], ["y"])
     network = load_network(save(build([node], stored={"w": weights}, inputs={"x": ["n", 15]}, opset=opset)))
     x = np.eye(15, dtype=np.float32)
 
     for step, container in ((0.2, "int4"), (0.01, "int8"), (0.0001, "int16")):
-        compression = codes_of(network, Recipe(0.0, step))
+        compression = compress_weights(network, Recipe(0.0, step))
         model = compressed_onnx(network, compression)
         is_standard = opset >= 21 or container == "int8"
         assert compression.container == container
@@ -160,7 +160,7 @@ def test_networks_of_older_opsets_run_in_every_container(build: Build, save: Sav
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
-def test_weights_of_other_floats_are_quantized_as_well(build: Build, save: Save, dtype: type) -> None:
+def test_float16_and_float64_weights_are_quantized(build: Build, save: Save, dtype: type) -> None:
     weights = np.linspace(-1, 1, 6).reshape(3, 2).astype(dtype)
     to = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     nodes = [
@@ -170,33 +170,33 @@ def test_weights_of_other_floats_are_quantized_as_well(build: Build, save: Save,
     ]
     network = load_network(save(build(nodes, stored={"w": weights})))
 
-    model = compressed_onnx(network, codes_of(network, Recipe(0.0, 0.125)))
+    model = compressed_onnx(network, compress_weights(network, Recipe(0.0, 0.125)))
 
     assert np.allclose(output_of(model, np.eye(3, dtype=np.float32)), quantize(weights, step=0.125))
 
 
-def test_weights_behind_a_transpose_are_found_after_folding(build: Build, save: Save) -> None:
+def test_folding_exposes_weights_behind_a_transpose(build: Build, save: Save) -> None:
     weights = np.arange(6, dtype=np.float32).reshape(2, 3)
     nodes = [helper.make_node("Transpose", ["w"], ["t"]), helper.make_node("MatMul", ["x", "t"], ["y"])]
 
-    (found,) = load_network(save(build(nodes, stored={"w": weights}))).weights
+    (weight,) = load_network(save(build(nodes, stored={"w": weights}))).weights
 
-    assert np.array_equal(found.values, weights.T)
+    assert np.array_equal(weight.values, weights.T)
 
 
-def test_a_tensor_used_twice_is_one_weight_and_both_uses_see_it_quantized(build: Build, save: Save) -> None:
+def test_shared_tensor_is_one_weight_quantized_for_both_uses(build: Build, save: Save) -> None:
     weights = np.array([[0.3, 0.9], [0.7, 0.2]], dtype=np.float32)
     nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("MatMul", ["h", "w"], ["y"])]
     network = load_network(save(build(nodes, stored={"w": weights}, inputs={"x": ["n", 2]})))
 
-    model = compressed_onnx(network, codes_of(network, Recipe(0.0, 0.5)))
+    model = compressed_onnx(network, compress_weights(network, Recipe(0.0, 0.5)))
 
     assert [weight.name for weight in network.weights] == ["w"]
     rounded = quantize(weights, step=0.5)
     assert np.allclose(output_of(model, np.eye(2, dtype=np.float32)), rounded @ rounded)
 
 
-def test_weights_inside_a_branch_are_compressed_too(build: Build, save: Save) -> None:
+def test_weights_of_subgraphs_are_compressed(build: Build, save: Save) -> None:
     def branch(name: str, scale: float) -> onnx.GraphProto:
         weights = numpy_helper.from_array(scale * np.array([[0.3, 0.8], [0.1, 0.6]], dtype=np.float32), f"w_{name}")
         out = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2])
@@ -208,7 +208,7 @@ def test_weights_inside_a_branch_are_compressed_too(build: Build, save: Save) ->
         helper.make_node("If", ["is_positive"], ["y"], then_branch=branch("a", 1.0), else_branch=branch("b", -1.0)),
     ]
     network = load_network(save(build(nodes, stored={"zero": np.float32(0)}, inputs={"x": ["n", 2]})))
-    model = compressed_onnx(network, codes_of(network, Recipe(0.0, 0.5)))
+    model = compressed_onnx(network, compress_weights(network, Recipe(0.0, 0.5)))
     rounded = quantize([[0.3, 0.8], [0.1, 0.6]], step=0.5)
 
     assert sorted(weight.name for weight in network.weights) == ["w_a", "w_b"]
@@ -217,7 +217,7 @@ def test_weights_inside_a_branch_are_compressed_too(build: Build, save: Save) ->
         assert np.allclose(output_of(model, x), sign * x @ rounded)
 
 
-def test_initializers_that_are_inputs_too_are_folded(linear: onnx.ModelProto) -> None:
+def test_initializers_listed_as_inputs_are_folded(linear: onnx.ModelProto) -> None:
     """Before IR 4 every initializer had to be an input, which would keep it from being a constant."""
     linear.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [3, 2]))
 
@@ -225,15 +225,13 @@ def test_initializers_that_are_inputs_too_are_folded(linear: onnx.ModelProto) ->
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_full_int8_keeps_our_codes_and_nearly_the_accuracy(
-    zoo: Mapping[str, Network], digits: LabelledData, name: str
-) -> None:
+def test_full_int8_keeps_codes_and_accuracy(zoo: Mapping[str, Network], digits: LabelledData, name: str) -> None:
     network, x = zoo[name], digits.inputs["x"].astype(np.float32)
-    compression = codes_of(network, Recipe(0.3, 0.02, full_int8=True))
+    compression = compress_weights(network, Recipe(0.3, 0.02, full_int8=True))
     model = full_int8_onnx(network, compression, calibration={"x": x[:64]})
     tensors = stored(onnx.ModelProto.FromString(model))
-    session = open_session(model, fold_weights=False)
-    is_right = session.run({"x": x})[session.outputs[0]].argmax(axis=1) == digits.labels
+    session = open_inference_session(model, fold_weights=False)
+    is_correct = session.run({"x": x})[session.outputs[0]].argmax(axis=1) == digits.labels
     is_right_before = output_of(compressed_onnx(network, compression), x).argmax(axis=1) == digits.labels
 
     for weight, values in expected_weights(network, compression.recipe).items():
@@ -242,58 +240,60 @@ def test_full_int8_keeps_our_codes_and_nearly_the_accuracy(
         assert codes is not None
         assert np.array_equal(codes.astype(np.int64), np.rint(values / 0.02))
         assert scale == np.float32(0.02)
-    assert abs(is_right.mean() - is_right_before.mean()) < 0.02
+    assert abs(is_correct.mean() - is_right_before.mean()) < 0.02
 
 
-def test_full_int8_of_a_network_with_a_fixed_batch(build: Build, save: Save) -> None:
-    """Ten samples for batches of four: the last one is filled up."""
+def test_full_int8_supports_a_fixed_batch_size(build: Build, save: Save) -> None:
+    """Ten samples in batches of four: the last batch is padded."""
     weights = np.arange(6, dtype=np.float32).reshape(3, 2) / 10
     node = helper.make_node("MatMul", ["x", "w"], ["y"])
     network = load_network(save(build([node], stored={"w": weights}, inputs={"x": [4, 3]}, output=[4, 2])))
-    compression = codes_of(network, Recipe(0.0, 0.1, full_int8=True))
+    compression = compress_weights(network, Recipe(0.0, 0.1, full_int8=True))
     x = np.random.default_rng(0).random((10, 3), dtype=np.float32)
 
     model = full_int8_onnx(network, compression, calibration={"x": x})
 
-    session = open_session(model, fold_weights=False)
+    session = open_inference_session(model, fold_weights=False)
     assert np.allclose(session.run({"x": x[:4]})["y"], x[:4] @ weights, atol=0.02)
 
 
-def test_full_int8_leaves_the_weights_of_branches_in_their_codes(build: Build, save: Save) -> None:
-    """onnxruntime's quantizer does not look into branches: those weights are ours alone, and of step D as well."""
+def test_full_int8_keeps_codes_of_subgraph_weights(build: Build, save: Save) -> None:
+    """onnxruntime's quantizer skips subgraphs: their weights are quantized by this project, also with step D."""
     value = helper.make_tensor_value_info
     weights = np.arange(6, dtype=np.float32).reshape(3, 2) / 10
     inside = numpy_helper.from_array(weights, "inside")
     branch = helper.make_graph(
         [helper.make_node("MatMul", ["x", "inside"], ["a"])], "a", [], [value("a", 1, ["n", 2])], [inside]
     )
-    other = helper.make_graph([helper.make_node("MatMul", ["x", "outside"], ["b"])], "b", [], [value("b", 1, ["n", 2])])
+    else_branch = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "outside"], ["b"])], "b", [], [value("b", 1, ["n", 2])]
+    )
     nodes = [
         helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
         helper.make_node("Greater", ["sum", "zero"], ["is_more"]),
-        helper.make_node("If", ["is_more"], ["y"], then_branch=branch, else_branch=other),
+        helper.make_node("If", ["is_more"], ["y"], then_branch=branch, else_branch=else_branch),
     ]
     network = load_network(save(build(nodes, stored={"outside": weights[::-1].copy(), "zero": np.float32(0)})))
-    compression = codes_of(network, Recipe(0.0, 0.1, full_int8=True))
+    compression = compress_weights(network, Recipe(0.0, 0.1, full_int8=True))
 
     model = full_int8_onnx(network, compression, calibration={"x": np.ones((4, 3), dtype=np.float32)})
 
     read = {weight.name: weight for weight in stored_weights(onnx.ModelProto.FromString(model))}
     assert len(network.weights) == len(read) == 2
-    assert all(np.array_equal(read[name].coded.codes, t.codes) for name, t in compression.tensors.items())
+    assert all(np.array_equal(read[name].quantized.codes, t.codes) for name, t in compression.tensors.items())
 
 
-def test_full_int8_needs_codes_that_int8_holds(zoo: Mapping[str, Network]) -> None:
+def test_full_int8_rejects_codes_beyond_int8(zoo: Mapping[str, Network]) -> None:
     network = zoo["digits-mlp"]
-    compression = codes_of(network, Recipe(0.0, 0.001, full_int8=True))
+    compression = compress_weights(network, Recipe(0.0, 0.001, full_int8=True))
 
-    with pytest.raises(OutOfRange, match=r"(?s)quant_step = 0.001 is outside what int8 can hold.*larger step"):
+    with pytest.raises(OutOfRange, match=r"(?s)quant_step = 0.001 is outside the range of int8 codes.*larger step"):
         full_int8_onnx(network, compression, calibration={"x": np.zeros((1, 8, 8), dtype=np.float32)})
 
 
-def test_compressing_leaves_the_network_alone(zoo: Mapping[str, Network]) -> None:
+def test_compression_does_not_modify_the_network(zoo: Mapping[str, Network]) -> None:
     network = zoo["digits-mlp"]
     before = network.model.SerializeToString(deterministic=True)
-    compressed_onnx(network, codes_of(network, Recipe(0.9, 0.5)))
+    compressed_onnx(network, compress_weights(network, Recipe(0.9, 0.5)))
 
     assert network.model.SerializeToString(deterministic=True) == before

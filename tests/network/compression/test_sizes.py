@@ -1,4 +1,4 @@
-"""Sizes by codec: closed forms, bounds, and that packing is what ONNX unpacks."""
+"""Sizes by codec: closed forms, bounds, and packing that ONNX can unpack."""
 
 import math
 import zlib
@@ -11,37 +11,37 @@ from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
 
 from explorer.network.compression.quantization import Codes, Container, QuantizedTensor
-from explorer.network.compression.sizes import entropy_bits, packed, sizes_of
+from explorer.network.compression.sizes import entropy_bits, pack_codes, sizes_by_codec
 
 codes_of_int4 = arrays(np.int64, st.integers(1, 60), elements=st.integers(-7, 7))
 KINDS: dict[Container, int] = {"int4": TensorProto.INT4, "int8": TensorProto.INT8, "int16": TensorProto.INT16}
 
 
 @given(codes=codes_of_int4)
-def test_onnx_unpacks_what_was_packed(codes: Codes) -> None:
+def test_packed_codes_round_trip_through_onnx(codes: Codes) -> None:
     for container, kind in KINDS.items():
-        tensor = helper.make_tensor("t", kind, codes.shape, packed(codes, container), raw=True)
+        tensor = helper.make_tensor("t", kind, codes.shape, pack_codes(codes, container), raw=True)
         assert numpy_helper.to_array(tensor).astype(np.int64).tolist() == codes.tolist()
 
 
 @given(codes=codes_of_int4)
-def test_entropy_lies_between_nothing_and_the_alphabet(codes: Codes) -> None:
+def test_entropy_is_between_zero_and_log2_of_the_alphabet(codes: Codes) -> None:
     assert 0 <= entropy_bits(codes) <= codes.size * math.log2(len(np.unique(codes))) + 1e-9
 
 
-def test_entropy_of_one_symbol_is_nothing_and_of_two_even_ones_a_bit_each() -> None:
+def test_entropy_of_one_and_of_two_equal_symbols() -> None:
     assert entropy_bits(np.zeros(9, dtype=np.int64)) == 0
     assert entropy_bits(np.array([0, 1] * 8)) == pytest.approx(16)
 
 
-def test_sizes_are_those_of_their_definitions() -> None:
+def test_sizes_match_their_definitions() -> None:
     tensors = [
         QuantizedTensor(np.arange(-3, 4), "int4", 0),
         QuantizedTensor(np.arange(100), "int8", 0),
         QuantizedTensor(np.arange(5), "int16", 0),
     ]
     file = b"onnx" * 500
-    sizes = sizes_of(file, coded=tensors, n_other_bytes=40)
+    sizes = sizes_by_codec(file, tensors=tensors, n_uncompressed_bytes=40)
 
     assert sizes.file == 2000
     assert sizes.dense == 40 + 4 + 100 + 10  # seven nibbles fill four bytes

@@ -1,4 +1,4 @@
-"""An ONNX file is nobody's friend: whatever is wrong with it is told, and nothing outside its folder is read."""
+"""Loading of untrusted ONNX files: every fault is reported, and no file outside the folder is read."""
 
 import os
 import pickle
@@ -18,12 +18,12 @@ from explorer.network.graph.model import ZOO, load_network, shipped_networks
 from tests.network.conftest import NAMES, Build, Save, refusal
 
 
-def external(model: onnx.ModelProto, said: Mapping[str, str]) -> onnx.ModelProto:
-    """Say that the only stored tensor's bytes are elsewhere."""
+def external(model: onnx.ModelProto, entries: Mapping[str, str]) -> onnx.ModelProto:
+    """Replace the bytes of the only stored tensor by a reference to external data."""
     tensor = model.graph.initializer[0]
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
-    for key, value in said.items():
+    for key, value in entries.items():
         tensor.external_data.add(key=key, value=value)
     return model
 
@@ -32,26 +32,26 @@ def bytes_of(model: onnx.ModelProto) -> bytes:
     return bytes(model.graph.initializer[0].raw_data)
 
 
-def test_the_four_networks_ship_and_stay_small() -> None:
+def test_four_networks_are_shipped_within_the_size_limit() -> None:
     assert shipped_networks() == NAMES
     assert sum(path.stat().st_size for path in ZOO.iterdir()) < 600_000
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_shipped_networks_hold_nothing_but_the_network(name: str) -> None:
-    """The exporter's notes name the folders of whoever trained it."""
+def test_shipped_networks_contain_no_exporter_paths(name: str) -> None:
+    """Exporters write folder names of the training machine into metadata."""
     data = (ZOO / f"{name}.onnx").read_bytes()
 
     assert b".py" not in data
     assert b"/home" not in data
 
 
-def test_an_unknown_network_gets_the_nearest_name() -> None:
+def test_unknown_network_name_suggests_the_nearest() -> None:
     with pytest.raises(UnknownName, match=r"unknown name 'digits-cn'\n  fix: did you mean 'digits-cnn'\?"):
         load_network("digits-cn")
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_missing_network_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match=r"(?s)nowhere.onnx: no such file.*fix:"):
         load_network(tmp_path / "nowhere.onnx")
     with pytest.raises(WrongUsage, match="is not a file"):
@@ -72,7 +72,7 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
     ],
     ids=["empty", "nul", "text", "zip", "pickle", "opcode", "noise", "json"],
 )
-def test_what_is_no_onnx_file_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_file_that_is_not_onnx_is_rejected(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(data)
 
@@ -81,8 +81,8 @@ def test_what_is_no_onnx_file_is_refused(tmp_path: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_fifty_broken_files_are_refused_or_read_but_never_crash(tmp_path: Path, seed: int) -> None:
-    """Bytes cut off, changed, inserted and removed; most of it is damage, a changed weight is not."""
+def test_corrupted_onnx_file_is_rejected_or_loaded(tmp_path: Path, seed: int) -> None:
+    """Truncated, changed, inserted and removed bytes; a changed weight is not detectable."""
     rng = random.Random(seed)
     data = bytearray((ZOO / f"{NAMES[seed % 4]}.onnx").read_bytes())
     at = rng.randrange(len(data)) if seed % 2 else rng.randrange(1500)
@@ -106,7 +106,7 @@ def test_fifty_broken_files_are_refused_or_read_but_never_crash(tmp_path: Path, 
     assert error is None or (error.exit_code == 3 and "fix:" in str(error))
 
 
-def test_a_file_that_is_too_large_is_refused_unread(
+def test_oversized_file_is_rejected_without_reading(
     linear: onnx.ModelProto, save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(load, "MAX_NETWORK_BYTES", 50)
@@ -115,14 +115,14 @@ def test_a_file_that_is_too_large_is_refused_unread(
         read_network_file(save(linear))
 
 
-def test_operators_without_weights_leave_nothing_to_compress(build: Build, save: Save) -> None:
+def test_network_without_weights_is_rejected(build: Build, save: Save) -> None:
     nodes = [helper.make_node("Relu", ["x"], ["h"]), helper.make_node("Add", ["h", "b"], ["y"])]
 
     with pytest.raises(InvalidFile, match=r"no weights to compress; its operators are Add, Relu\n  fix: weights are"):
         load_network(save(build(nodes, stored={"b": np.ones(3, dtype=np.float32)}, output=("n", 3))))
 
 
-def test_an_operator_that_nobody_knows_is_told(linear: onnx.ModelProto, save: Save) -> None:
+def test_unsupported_operator_is_reported(linear: onnx.ModelProto, save: Save) -> None:
     linear.graph.node[0].domain = "com.example"
     linear.opset_import.append(helper.make_opsetid("com.example", 1))
 
@@ -130,7 +130,7 @@ def test_an_operator_that_nobody_knows_is_told(linear: onnx.ModelProto, save: Sa
         load_network(save(linear))
 
 
-def test_a_graph_that_does_not_fit_together_is_damaged(linear: onnx.ModelProto, save: Save) -> None:
+def test_inconsistent_graph_is_rejected(linear: onnx.ModelProto, save: Save) -> None:
     linear.graph.node[0].input[1] = "nowhere"
 
     with pytest.raises(InvalidFile, match=r"is damaged: .*nowhere"):
@@ -138,7 +138,7 @@ def test_a_graph_that_does_not_fit_together_is_damaged(linear: onnx.ModelProto, 
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_weights_that_are_no_numbers_are_told_by_name(linear: onnx.ModelProto, save: Save, value: float) -> None:
+def test_non_finite_weights_are_reported_by_name(linear: onnx.ModelProto, save: Save, value: float) -> None:
     weights = np.array([[value, 1], [1, 1], [1, 1]], dtype=np.float32)
     linear.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, "w"))
 
@@ -146,7 +146,7 @@ def test_weights_that_are_no_numbers_are_told_by_name(linear: onnx.ModelProto, s
         load_network(save(linear))
 
 
-def test_external_data_beside_the_file_is_read_and_counts_in_the_checksum(linear: onnx.ModelProto, save: Save) -> None:
+def test_external_data_is_loaded_and_part_of_the_sha256(linear: onnx.ModelProto, save: Save) -> None:
     data = bytes_of(linear)
     path = save(external(linear, {"location": "w.bin", "offset": "4", "length": str(len(data))}))
     (path.parent / "w.bin").write_bytes(b"xxxx" + data)
@@ -159,7 +159,7 @@ def test_external_data_beside_the_file_is_read_and_counts_in_the_checksum(linear
 
 
 @pytest.mark.parametrize("location", ["/etc/passwd", "../secret.bin", "sub/../../secret.bin", "", "link.bin"])
-def test_external_data_outside_the_folder_is_never_read(linear: onnx.ModelProto, tmp_path: Path, location: str) -> None:
+def test_external_data_outside_the_folder_is_rejected(linear: onnx.ModelProto, tmp_path: Path, location: str) -> None:
     folder = tmp_path / "nets"
     folder.mkdir()
     (tmp_path / "secret.bin").write_bytes(b"s" * 24)
@@ -167,26 +167,26 @@ def test_external_data_outside_the_folder_is_never_read(linear: onnx.ModelProto,
     path = folder / "net.onnx"
     path.write_bytes(external(linear, {"location": location}).SerializeToString())
 
-    with pytest.raises(InvalidFile, match=r"tensor 'w': its data is said to be in .*outside the file's folder"):
+    with pytest.raises(InvalidFile, match=r"tensor 'w': its external data .* is outside the folder of the file"):
         load_network(path)
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("entries", "message"),
     [
         ({"location": "gone.bin"}, "its external data 'gone.bin' is missing"),
         ({"location": "w.bin", "length": "9999"}, "ends too early"),
         ({"location": "w.bin", "length": "many"}, "is not a number"),
-        ({"location": "w.bin", "offset": "-4"}, "is said to begin at -4"),
+        ({"location": "w.bin", "offset": "-4"}, "has offset -4"),
         ({"location": "pipe"}, "its external data 'pipe' is missing"),
-        ({"location": "w.bin", "length": str(10**15)}, "asks for 1,000,000,000,000,000 bytes"),
+        ({"location": "w.bin", "length": str(10**15)}, "refers to 1,000,000,000,000,000 bytes"),
         ({"location": "w.bin", "length": "8"}, "(?s)damaged|cannot load"),
     ],
 )
-def test_external_data_that_is_missing_or_wrong_is_told(
-    linear: onnx.ModelProto, save: Save, said: dict[str, str], message: str
+def test_missing_or_invalid_external_data_is_reported(
+    linear: onnx.ModelProto, save: Save, entries: dict[str, str], message: str
 ) -> None:
-    path = save(external(linear, said))
+    path = save(external(linear, entries))
     (path.parent / "w.bin").write_bytes(b"w" * 24)
     os.mkfifo(path.parent / "pipe")
 
@@ -194,7 +194,7 @@ def test_external_data_that_is_missing_or_wrong_is_told(
         load_network(path)
 
 
-def test_a_small_file_cannot_ask_for_all_memory(build: Build, save: Save) -> None:
+def test_constant_larger_than_the_limit_is_rejected(build: Build, save: Save) -> None:
     nodes = [
         helper.make_node("ConstantOfShape", ["huge"], ["zeros"]),
         helper.make_node("ReduceSum", ["zeros"], ["sum"], keepdims=0),
@@ -207,25 +207,25 @@ def test_a_small_file_cannot_ask_for_all_memory(build: Build, save: Save) -> Non
         load_network(save(build(nodes, stored=stored)))
 
 
-def test_many_constants_cannot_ask_for_all_memory_together(build: Build, save: Save) -> None:
-    """Each is small enough alone; folding would hold all of them."""
+def test_sum_of_constants_above_the_limit_is_rejected(build: Build, save: Save) -> None:
+    """Each constant is within the limit, but folding holds all of them."""
     blocks = [helper.make_node("ConstantOfShape", ["large"], [f"zeros{i}"]) for i in range(3)]
     sums = [helper.make_node("ReduceSum", [f"zeros{i}"], [f"sum{i}"], keepdims=0) for i in range(3)]
     rest = [helper.make_node("Sum", ["h", "sum0", "sum1", "sum2"], ["y"])]
     stored = {"large": np.array([20_000, 20_000]), "w": np.ones((3, 2), dtype=np.float32)}
 
-    with pytest.raises(InvalidFile, match="constants unfold to 1,200,000,003 elements, more than 1,000,000,000"):
+    with pytest.raises(InvalidFile, match="constants expand to 1,200,000,003 elements, more than 1,000,000,000"):
         load_network(save(build([*blocks, *sums, helper.make_node("MatMul", ["x", "w"], ["h"]), *rest], stored=stored)))
 
 
-def test_a_tensor_that_claims_more_than_it_has_is_refused(linear: onnx.ModelProto, save: Save) -> None:
+def test_tensor_with_oversized_dims_is_rejected(linear: onnx.ModelProto, save: Save) -> None:
     linear.graph.initializer[0].dims[:] = [1 << 40, 2]
 
     with pytest.raises(InvalidFile, match="tensor 'w': has more than 500,000,000 elements"):
         load_network(save(linear))
 
 
-def test_names_that_are_no_text_are_damage(tmp_path: Path) -> None:
+def test_names_that_are_not_utf_8_are_rejected(tmp_path: Path) -> None:
     data = (ZOO / "digits-transformer.onnx").read_bytes()
     path = tmp_path / "net.onnx"
     path.write_bytes(data.replace(b"softmax", b"soft\xff\xfex"))

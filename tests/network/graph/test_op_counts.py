@@ -1,4 +1,4 @@
-"""OpCounts against closed forms worked out by hand, and Eq. (1) with a declared technology."""
+"""Operation counts against closed forms, and Eq. (1) with a declared technology."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,8 +31,8 @@ def counted(build: Build, node: onnx.NodeProto, x: Any, **stored: Any) -> OpCoun
     return count_operations(model, {"x": x})
 
 
-def test_convolution(build: Build) -> None:
-    """8 outputs of 5 x 6 places; each sums 3 channels x 3 x 3. Read: input, weights, biases. Written: the output."""
+def test_convolution_counts_match_the_closed_form(build: Build) -> None:
+    """8 outputs of 5 x 6 positions; each sums 3 channels x 3 x 3. Read: input, weights, biases. Written: the output."""
     counts = counted(build, node_of("Conv", ["x", "w", "b"], pads=[1, 1, 1, 1]), ones(1, 3, 5, 6),
                      w=ones(8, 3, 3, 3), b=ones(8))  # fmt: skip
 
@@ -41,14 +41,14 @@ def test_convolution(build: Build) -> None:
     assert counts.operators[0].weight_reads == {"w": 216, "b": 8}
 
 
-def test_convolution_with_groups_and_stride(build: Build) -> None:
-    """Depthwise: each of 4 channels has its own 3 x 3 filter; stride 2 leaves 3 x 3 of 7 x 7 places."""
+def test_depthwise_strided_convolution_macs_match_the_closed_form(build: Build) -> None:
+    """Depthwise: each of 4 channels has its own 3 x 3 filter; stride 2 leaves 3 x 3 of 7 x 7 positions."""
     counts = counted(build, node_of("Conv", ["x", "w"], group=4, strides=[2, 2]), ones(2, 4, 7, 7), w=ones(4, 1, 3, 3))
 
     assert counts.n_macs == 2 * 4 * 3 * 3 * 9
 
 
-def test_transposed_convolution(build: Build) -> None:
+def test_transposed_convolution_macs_match_the_closed_form(build: Build) -> None:
     """Each input element is multiplied with every weight of its channel."""
     counts = counted(build, node_of("ConvTranspose", ["x", "w"]), ones(1, 2, 4, 4), w=ones(2, 5, 3, 3))
 
@@ -56,7 +56,7 @@ def test_transposed_convolution(build: Build) -> None:
 
 
 @pytest.mark.parametrize("is_transposed", [0, 1])
-def test_gemm(build: Build, is_transposed: int) -> None:
+def test_gemm_counts_match_the_closed_form(build: Build, is_transposed: int) -> None:
     x = ones(7, 2) if is_transposed else ones(2, 7)
     counts = counted(build, node_of("Gemm", ["x", "w", "b"], transA=is_transposed), x, w=ones(7, 5), b=ones(5))
 
@@ -64,14 +64,14 @@ def test_gemm(build: Build, is_transposed: int) -> None:
     assert counts.n_accesses == 2 * 7 + 7 * 5 + 5 + 2 * 5
 
 
-def test_batched_matmul_of_two_activations(build: Build) -> None:
+def test_batched_matmul_of_activations_reads_no_weights(build: Build) -> None:
     counts = counted(build, node_of("MatMul", ["x", "x"]), ones(3, 4, 6, 6))
 
     assert counts.n_macs == 3 * 4 * 6 * 6 * 6
     assert counts.operators[0].weight_reads == {}
 
 
-def test_einsum(build: Build) -> None:
+def test_einsum_macs_match_the_closed_form(build: Build) -> None:
     counts = counted(build, node_of("Einsum", ["x", "w"], equation="bij,jk->bik"), ones(2, 3, 4), w=ones(4, 5))
 
     assert counts.n_macs == 2 * 3 * 4 * 5
@@ -79,7 +79,9 @@ def test_einsum(build: Build) -> None:
 
 @pytest.mark.parametrize(("operator", "gates", "states"), [("RNN", 1, 1), ("GRU", 3, 1), ("LSTM", 4, 2)])
 @pytest.mark.parametrize("directions", [1, 2])
-def test_recurrent(build: Build, operator: str, gates: int, states: int, directions: int) -> None:
+def test_recurrent_counts_match_the_closed_form(
+    build: Build, operator: str, gates: int, states: int, directions: int
+) -> None:
     """T steps; the recurrent weights and the states move in each of them, the input weights once."""
     steps, batch, n_in, width = 5, 2, 3, 4
     w, r = gates * width * n_in * directions, gates * width * width * directions
@@ -93,22 +95,22 @@ def test_recurrent(build: Build, operator: str, gates: int, states: int, directi
     assert counts.n_accesses == steps * batch * n_in + w + steps * r + 2 * gates * width * directions + 2 * state
 
 
-def test_free_operators_move_nothing_and_picking_ones_only_what_they_pick(build: Build) -> None:
+def test_reshape_is_free_and_gather_reads_selected_elements_only(build: Build) -> None:
     assert counted(build, node_of("Reshape", ["x", "s"]), ones(4, 6), s=np.array([6, 4])).n_accesses == 0
     assert counted(build, node_of("Gather", ["w", "i"]), ones(1), w=ones(1000, 8), i=np.array([3])).n_accesses == 17
 
 
-def test_activations_cost_accesses_but_no_macs(build: Build) -> None:
+def test_activation_functions_have_accesses_but_no_macs(build: Build) -> None:
     counts = counted(build, node_of("Relu", ["x"]), ones(2, 9))
 
     assert (counts.n_macs, counts.n_accesses) == (0, 36)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_twice_the_batch_is_twice_the_macs_and_no_more_weights(
+def test_macs_scale_with_the_batch_and_weight_reads_do_not(
     zoo: Mapping[str, Network], digits: LabelledData, name: str
 ) -> None:
-    """The batch is a symbol in the file: only a run tells the shapes."""
+    """The batch is symbolic in the file: shapes come from a run."""
     one, two = (count_operations(zoo[name].model, {"x": digits.inputs["x"][:n].astype(np.float32)}) for n in (1, 2))
 
     assert two.n_macs == 2 * one.n_macs
@@ -117,7 +119,7 @@ def test_twice_the_batch_is_twice_the_macs_and_no_more_weights(
         assert before.weight_reads == after.weight_reads
 
 
-def test_the_shipped_networks_have_the_macs_of_their_layers(zoo: Mapping[str, Network], digits: LabelledData) -> None:
+def test_macs_of_shipped_networks_match_their_layers(zoo: Mapping[str, Network], digits: LabelledData) -> None:
     x = {"x": digits.inputs["x"][:1].astype(np.float32)}
     attention = 8 * 32 * 96 + 2 * 4 * 8 * 8 * 8 + 8 * 32 * 32  # q, k, v; scores and mixing in 4 heads; output
     block = attention + 2 * 8 * 32 * 64
@@ -131,7 +133,7 @@ def test_the_shipped_networks_have_the_macs_of_their_layers(zoo: Mapping[str, Ne
     assert {name: count_operations(network.model, x).n_macs for name, network in zoo.items()} == by_hand
 
 
-def test_what_cannot_be_counted_is_named(build: Build) -> None:
+def test_uncountable_operators_are_listed(build: Build) -> None:
     body = helper.make_graph(
         [helper.make_node("Relu", ["x"], ["z"])], "b", [],
         [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)],
@@ -144,7 +146,7 @@ def test_what_cannot_be_counted_is_named(build: Build) -> None:
     assert counted(build, node_of("Einsum", ["x", "w"], equation="...j,jk->...k"), ones(2, 4), w=ones(4, 5)).uncounted
 
 
-def test_eq_1_with_the_shipped_technology(build: Build) -> None:
+def test_modelled_energy_equals_eq_1_of_the_shipped_technology(build: Build) -> None:
     """Float MACs of 4.6 pJ; 7 x 5 codes of 8 bits; 14 inputs, 5 biases and 10 outputs of 32; DRAM 1300 pJ a word."""
     counts = counted(build, node_of("Gemm", ["x", "w", "b"]), ones(2, 7), w=ones(7, 5), b=ones(5))
     energy = modelled_energy(counts, load_technology(), level="dram", weight_bits={"w": 8})
@@ -156,7 +158,7 @@ def test_eq_1_with_the_shipped_technology(build: Build) -> None:
     )
 
 
-def test_the_memory_level_decides_far_more_than_the_bits(zoo: Mapping[str, Network], digits: LabelledData) -> None:
+def test_modelled_energy_depends_mainly_on_the_memory_level(zoo: Mapping[str, Network], digits: LabelledData) -> None:
     network, technology = zoo["digits-cnn"], load_technology()
     counts = count_operations(network.model, {"x": digits.inputs["x"][:1].astype(np.float32)})
     bits = {weight.name: 8 for weight in network.weights}
@@ -168,14 +170,14 @@ def test_the_memory_level_decides_far_more_than_the_bits(zoo: Mapping[str, Netwo
     assert dram > 20 * sram
 
 
-def test_every_number_of_the_shipped_technology_has_a_source() -> None:
+def test_every_value_of_the_shipped_technology_has_a_source() -> None:
     technology = load_technology()
 
     assert set(technology.sources) == {f"mac.{n}" for n in technology.mac_j} | {f"memory.{n}" for n in technology.bit_j}
     assert all(len(source) > 5 for source in technology.sources.values())
 
 
-def test_a_level_or_arithmetic_that_the_technology_does_not_know_is_refused(build: Build) -> None:
+def test_undeclared_level_or_arithmetic_is_rejected(build: Build) -> None:
     counts = counted(build, node_of("Relu", ["x"]), ones(1, 1))
 
     with pytest.raises(UnknownName, match="did you mean 'dram'"):
@@ -193,15 +195,15 @@ def test_a_level_or_arithmetic_that_the_technology_does_not_know_is_refused(buil
         ("pj = 4.6", "pj = true", r"mac.float32.pj: is True"),
         ("pj = 4.6", f"pj = {'9' * 400}", r"mac.float32.pj: is 9"),
         ("bits = 64", "bits = 0", "memory.sram-8KiB.bits: is 0"),
-        ("int8 =", "int7 =", "mac.int7: is not an arithmetic known here"),
+        ("int8 =", "int7 =", "mac.int7: is not a supported arithmetic"),
         ('source = "the same, 32 KB"', "x = 1", "memory.sram-32KiB.source: is missing"),
-        ("[memory]", "[memories]", r"(?s)memories: is not known here.*\[memory\]: is missing"),
+        ("[memory]", "[memories]", r"(?s)memories: is not a key of a technology.*\[memory\]: is missing"),
         ("[mac]", "[mac", "is not TOML"),
         ("title", "mac = 3\ntitle", "is not TOML"),
         ("int8 = {", "int8 = 3 # {", r"mac.int8: is not a table"),
     ],
 )
-def test_faults_of_a_technology_are_told(tmp_path: Path, before: str, after: str, message: str) -> None:
+def test_faults_of_a_technology_file_are_reported(tmp_path: Path, before: str, after: str, message: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(SHIPPED.read_text().replace(before, after))
 

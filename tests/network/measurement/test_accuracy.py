@@ -1,4 +1,4 @@
-"""Accuracy and latency as statistics: Wilson's interval, classes from outputs, medians of interleaved runs."""
+"""Wilson intervals, classes from outputs, and medians of interleaved runs."""
 
 from typing import Any
 
@@ -8,45 +8,45 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.errors import MeasurementFailed
-from explorer.network.measurement.accuracy import classes_of, wilson
-from explorer.network.measurement.latency import interleaved, latency_of
+from explorer.network.measurement.accuracy import predicted_classes, wilson_interval
+from explorer.network.measurement.latency import median_latency, time_interleaved
 
 
 @given(n=st.integers(1, 10_000), share=st.floats(0, 1), confidence=st.floats(0.5, 0.999))
-def test_the_interval_holds_the_share_and_stays_within_zero_and_one(n: int, share: float, confidence: float) -> None:
+def test_wilson_interval_contains_the_share_within_0_and_1(n: int, share: float, confidence: float) -> None:
     k = round(share * n)
-    low, high = wilson(k, n, confidence=confidence)
+    low, high = wilson_interval(k, n, confidence=confidence)
 
     assert 0 <= low <= k / n + 1e-12
     assert k / n - 1e-12 <= high <= 1
 
 
 @given(n=st.integers(1, 1000), k=st.integers(0, 1000))
-def test_its_bounds_solve_wilsons_quadratic(n: int, k: int) -> None:
-    """Each bound p is where the observed share is 1.96 standard errors of p away."""
+def test_wilson_bounds_solve_the_score_equation(n: int, k: int) -> None:
+    """At each bound p, the observed share is 1.96 standard errors of p away."""
     k, z = min(k, n), 1.959963984540054
-    for bound in wilson(k, n):
+    for bound in wilson_interval(k, n):
         assert (k / n - bound) ** 2 == pytest.approx(z**2 * bound * (1 - bound) / n, abs=1e-9)
 
 
-def test_more_samples_narrow_it() -> None:
-    low, high = wilson([90, 900, 9000], [100, 1000, 10_000])
+def test_wilson_interval_narrows_with_samples() -> None:
+    low, high = wilson_interval([90, 900, 9000], [100, 1000, 10_000])
 
     assert np.all(np.diff(high - low) < 0)
 
 
-def test_it_covers_the_true_share_about_as_often_as_it_says() -> None:
-    right = np.random.default_rng(0).binomial(719, 0.97, size=4000)
-    low, high = wilson(right, 719)
+def test_wilson_interval_has_nominal_coverage() -> None:
+    n_correct = np.random.default_rng(0).binomial(719, 0.97, size=4000)
+    low, high = wilson_interval(n_correct, 719)
 
     assert 0.93 < np.mean((low <= 0.97) & (high >= 0.97)) < 0.97
 
 
-def test_scores_tell_by_the_largest_and_whole_numbers_directly() -> None:
+def test_classes_are_the_argmax_of_scores_or_integer_outputs() -> None:
     scores = np.array([[0.1, 0.9], [0.8, 0.2]], dtype=np.float32)
 
-    assert classes_of({"y": scores}, n=2).tolist() == [1, 0]
-    assert classes_of({"feature": np.zeros((2, 3, 3)), "label": np.array([4, 5])}, n=2).tolist() == [4, 5]
+    assert predicted_classes({"y": scores}, n=2).tolist() == [1, 0]
+    assert predicted_classes({"feature": np.zeros((2, 3, 3)), "label": np.array([4, 5])}, n=2).tolist() == [4, 5]
 
 
 @pytest.mark.parametrize(
@@ -54,49 +54,49 @@ def test_scores_tell_by_the_largest_and_whole_numbers_directly() -> None:
     [
         ({"y": np.array([[0.0, np.nan], [1.0, 0.0]])}, "output 'y' is NaN or infinite for 1 of 2 samples"),
         ({"y": np.array([[0.0, np.inf], [np.nan, 0.0]])}, "for 2 of 2 samples"),
-        ({"y": np.zeros((2, 1))}, r"no output tells classes for 2 samples: 'y' \(2, 1\)"),
-        ({"y": np.zeros((5, 3))}, "no output tells classes"),
+        ({"y": np.zeros((2, 1))}, r"no output gives classes for 2 samples: 'y' \(2, 1\)"),
+        ({"y": np.zeros((5, 3))}, "no output gives classes"),
         ({"y": np.zeros((2, 3, 4))}, "python:MODULE"),
-        ({}, "no output tells classes"),
+        ({}, "no output gives classes"),
     ],
 )
-def test_outputs_that_are_no_classes_are_told(outputs: dict[str, Any], message: str) -> None:
+def test_outputs_without_classes_are_reported(outputs: dict[str, Any], message: str) -> None:
     with pytest.raises(MeasurementFailed, match=message):
-        classes_of(outputs, n=2)
+        predicted_classes(outputs, n=2)
 
 
-def test_contenders_take_turns_after_a_warm_up() -> None:
+def test_runs_are_interleaved_after_a_warm_up() -> None:
     calls: list[str] = []
     now = iter(range(1_000_000))
-    times = interleaved([lambda: calls.append("a"), lambda: calls.append("b")], clock=lambda: float(next(now)))
+    times = time_interleaved([lambda: calls.append("a"), lambda: calls.append("b")], clock=lambda: float(next(now)))
 
     assert calls == ["a", "b"] * (len(calls) // 2)
     assert times.shape == (len(calls) // 2 - 3, 2)
-    assert len(times) == 7  # such slow runs get the fewest rounds
+    assert len(times) == 7  # slow runs get the minimum of rounds
 
 
-def test_fast_runs_get_the_most_rounds() -> None:
+def test_fast_runs_get_the_maximum_of_rounds() -> None:
     now = iter(np.arange(0, 10, 1e-6))
 
-    assert interleaved([lambda: None], clock=lambda: float(next(now))).shape == (101, 1)
+    assert time_interleaved([lambda: None], clock=lambda: float(next(now))).shape == (101, 1)
 
 
-def test_timing_ends_when_there_is_no_more_time() -> None:
+def test_timing_stops_when_the_check_raises() -> None:
     rounds = iter([None] * 5)
 
     with pytest.raises(StopIteration):
-        interleaved([lambda: None], clock=lambda: 0.0, check=lambda: next(rounds))
+        time_interleaved([lambda: None], clock=lambda: 0.0, check=lambda: next(rounds))
 
 
 @given(seconds=st.lists(st.floats(1e-6, 10), min_size=7, max_size=101))
-def test_the_median_lies_within_its_interval(seconds: list[float]) -> None:
-    latency = latency_of(np.array(seconds))
+def test_median_latency_is_within_its_interval(seconds: list[float]) -> None:
+    latency = median_latency(np.array(seconds))
 
     assert min(seconds) <= latency.low <= latency.median <= latency.high <= max(seconds)
 
 
-def test_the_interval_of_the_median_covers_as_often_as_it_says() -> None:
+def test_interval_of_the_median_has_nominal_coverage() -> None:
     draws = np.random.default_rng(0).lognormal(size=(3000, 50))
-    found = [latency_of(row) for row in draws]
+    latencies = [median_latency(row) for row in draws]
 
-    assert np.mean([latency.low <= 1 <= latency.high for latency in found]) > 0.93
+    assert np.mean([latency.low <= 1 <= latency.high for latency in latencies]) > 0.93

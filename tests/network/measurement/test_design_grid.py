@@ -1,4 +1,4 @@
-"""Designs to measure: a grid in one line, or a CSV."""
+"""Designs from a grid in one line of text, or from a CSV."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from explorer.errors import InvalidFile, WrongUsage
 from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs, read_grid
 
 
-def test_a_grid_is_every_ratio_with_every_step() -> None:
+def test_grid_is_the_product_of_ratios_and_steps() -> None:
     designs = grid_designs(DEFAULT_GRID, family="CNN")
 
     assert designs["family"].tolist() == ["CNN"] * 49
@@ -19,7 +19,7 @@ def test_a_grid_is_every_ratio_with_every_step() -> None:
     assert np.allclose(np.diff(np.log(steps)), np.log(500) / 6)
 
 
-def test_one_number_fixes_a_knob() -> None:
+def test_single_number_fixes_a_knob() -> None:
     designs = grid_designs("D=0.02, R = 0.1:0.3:3", family="CNN")
 
     assert designs["pruning_ratio"].tolist() == [0.1, 0.2, 0.3]
@@ -29,27 +29,27 @@ def test_one_number_fixes_a_knob() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no axis"),
-        ("R=0:0.9:7", "does not name both R and D"),
-        ("R=0,R=1,D=0.1", "stands twice"),
-        ("R=0:0.9,D=0.1", "is no axis"),
+        ("", "is not a range"),
+        ("R=0:0.9:7", "must give both R and D"),
+        ("R=0,R=1,D=0.1", "repeats one"),
+        ("R=0:0.9,D=0.1", "is not a range"),
         ("R=0:1:3,D=0.1", r"'R=0:1:3': R must be within \[0, 1\)"),
-        ("R=-0.1,D=0.1", "is no axis"),
+        ("R=-0.1,D=0.1", "is not a range"),
         ("R=0,D=0", r"D must be within \(0, 1\]"),
         ("R=0:0.9:3(log),D=0.1", "R must be within"),
         ("R=0:0.5:0,D=0.1", "R must be within"),
         ("R=0,D=1e999", "D must be within"),
-        ("V=1,R=0,D=0.1", "is no axis"),
+        ("V=1,R=0,D=0.1", "is not a range"),
         ("R=0:0.9:9999,D=0.1:0.2:9999", "has 99,980,001 designs"),
-        ("R=0:0.9:9999999,D=0.1", "is no axis"),
+        ("R=0:0.9:9999999,D=0.1", "is not a range"),
     ],
 )
-def test_what_is_no_grid_is_told_with_an_example(text: str, message: str) -> None:
+def test_invalid_grid_is_reported_with_an_example(text: str, message: str) -> None:
     with pytest.raises(WrongUsage, match=message):
         grid_designs(text, family="CNN")
 
 
-def test_a_csv_gives_its_two_columns(tmp_path: Path) -> None:
+def test_designs_are_read_from_csv(tmp_path: Path) -> None:
     path = tmp_path / "d.csv"
     path.write_text("name,quant_step,pruning_ratio\na,0.1,0.5\nb,0.2,0\n")
     designs = read_grid(path, family="CNN")
@@ -62,7 +62,7 @@ def test_a_csv_gives_its_two_columns(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("pruning_ratio\n0.1\n", "column 'quant_step' is missing"),
-        ("pruning_ratio,quant_step\n", "there are no rows"),
+        ("pruning_ratio,quant_step\n", "has no rows"),
         (
             "pruning_ratio,quant_step\n0.1,0.1\n1,x\n",
             r"(?s)2 faults.*row 3, pruning_ratio: '1'.*row 3, quant_step: 'x'",
@@ -71,7 +71,7 @@ def test_a_csv_gives_its_two_columns(tmp_path: Path) -> None:
         ('pruning_ratio,quant_step\n"0.1,0.1\n', "is not CSV"),
     ],
 )
-def test_faults_of_a_csv_are_told(tmp_path: Path, text: str, message: str) -> None:
+def test_faults_of_a_designs_csv_are_reported(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "d.csv"
     path.write_text(text)
 

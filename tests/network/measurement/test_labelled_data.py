@@ -1,4 +1,4 @@
-"""Labelled data: what is taken, what is refused, and that nothing in an npz is ever executed."""
+"""Labelled data: valid and rejected sources, and no execution of code in an npz."""
 
 import io
 import pickle
@@ -15,12 +15,12 @@ from explorer.errors import InvalidFile, UnknownName, WrongUsage
 from explorer.io import npz as bounded
 from explorer.network.graph.model import ZOO
 from explorer.network.graph.session import Input
-from explorer.network.measurement.labelled_data import LabelledData, feeds, labelled, load_data, read_npz
+from explorer.network.measurement.labelled_data import LabelledData, load_data, make_feeds, make_labelled_data, read_npz
 from tests.network.conftest import refusal
 
 
 class Bomb:
-    """Leaves a file behind if it is ever unpickled."""
+    """Object that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,8 +38,8 @@ def one_input(*shape: int | None, dtype: str = "float32", name: str = "x") -> li
     return [Input(name, np.dtype(dtype), shape)]
 
 
-def test_the_shipped_digits_are_the_held_out_set_of_scikit_learn() -> None:
-    """Made again here as the training script makes it; the networks have not seen one of them."""
+def test_shipped_digits_are_the_held_out_set_of_scikit_learn() -> None:
+    """Rebuild the held-out set as the training script does; it was not used for training."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -52,10 +52,10 @@ def test_the_shipped_digits_are_the_held_out_set_of_scikit_learn() -> None:
     assert data.n_samples == 719
 
 
-def test_inputs_may_be_named_as_the_network_names_them_or_x(tmp_path: Path) -> None:
+def test_inputs_are_matched_by_name_or_as_x(tmp_path: Path) -> None:
     for name in ("x", "image"):
         data = read_npz(npz(tmp_path / "d.npz", **{name: np.ones((4, 3)), "y": np.arange(4)}))
-        ready = feeds(data, one_input(None, 3, name="image"))
+        ready = make_feeds(data, one_input(None, 3, name="image"))
         assert ready["image"].dtype == np.float32
         assert ready["image"].shape == (4, 3)
 
@@ -77,12 +77,12 @@ def test_inputs_may_be_named_as_the_network_names_them_or_x(tmp_path: Path) -> N
         ({"x": np.ones(2), "y": np.array(["1", "2"])}, "of type <U1"),
     ],
 )
-def test_data_that_does_not_fit_together_is_told(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+def test_inconsistent_data_is_reported(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidFile, match=message):
         read_npz(npz(tmp_path / "d.npz", **arrays))
 
 
-def test_a_pickle_in_an_npz_is_never_executed(tmp_path: Path) -> None:
+def test_pickle_in_an_npz_is_not_executed(tmp_path: Path) -> None:
     trace = tmp_path / "executed"
     hidden = np.array([Bomb(trace)], dtype=object)
     npz(tmp_path / "d.npz", x=hidden, y=np.arange(1))
@@ -96,7 +96,7 @@ def test_a_pickle_in_an_npz_is_never_executed(tmp_path: Path) -> None:
     assert not trace.exists()
 
 
-def test_an_array_that_claims_more_than_it_has_gets_no_memory(tmp_path: Path) -> None:
+def test_array_with_a_false_size_is_rejected(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
     with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
@@ -106,7 +106,7 @@ def test_an_array_that_claims_more_than_it_has_gets_no_memory(tmp_path: Path) ->
         read_npz(tmp_path / "d.npz")
 
 
-def test_a_zip_bomb_is_refused_before_it_unpacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zip_bomb_is_rejected_before_decompression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez_compressed(tmp_path / "d.npz", x=np.zeros(1_000_000), y=np.arange(2))
     monkeypatch.setattr(bounded, "MAX_DATA_BYTES", 100_000)
 
@@ -116,7 +116,7 @@ def test_a_zip_bomb_is_refused_before_it_unpacks(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_fifty_broken_npz_are_refused_or_read_but_never_crash(tmp_path: Path, seed: int) -> None:
+def test_corrupted_npz_is_rejected_or_loaded(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     data = bytearray((ZOO / "digits.npz").read_bytes())
     at = rng.randrange(len(data))
@@ -143,18 +143,21 @@ def test_fifty_broken_npz_are_refused_or_read_but_never_crash(tmp_path: Path, se
         (one_input(None, 4), r"has samples of shape \(3,\)\n  fix: the network takes 4"),
         (one_input(None, 3, 2), r"has samples of shape \(3,\)\n  fix: the network takes 3 x 2"),
         (one_input(None, 3, dtype="int64"), "is float64\n  fix: the network takes int64"),
-        ([*one_input(None, 3, name="a"), *one_input(None, 3, name="b")], "(?s)array 'x': is no input.*'a': has no arr"),
-        (one_input(), "the input is a single number"),
+        (
+            [*one_input(None, 3, name="a"), *one_input(None, 3, name="b")],
+            "(?s)array 'x': is not an input.*'a': has no arr",
+        ),
+        (one_input(), "the input is a scalar"),
     ],
 )
-def test_data_that_does_not_fit_the_network_is_told(inputs: list[Input], message: str) -> None:
-    data = labelled({"x": np.ones((2, 3)), "y": np.arange(2)}, source="d.npz")
+def test_data_that_does_not_fit_the_network_is_reported(inputs: list[Input], message: str) -> None:
+    data = make_labelled_data({"x": np.ones((2, 3)), "y": np.arange(2)}, source="d.npz")
 
     with pytest.raises(InvalidFile, match=message):
-        feeds(data, inputs)
+        make_feeds(data, inputs)
 
 
-def test_a_name_that_is_no_path_is_not_taken_for_one() -> None:
+def test_unknown_data_name_suggests_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean 'digits'"):
         load_data("digit")
     with pytest.raises(WrongUsage, match="no such file"):
@@ -164,7 +167,7 @@ def test_a_name_that_is_no_path_is_not_taken_for_one() -> None:
 TASK = "import numpy as np\ndef data():\n    return np.ones((4, 3), dtype='f4'), np.array([0, 1, 0, 1])\n"
 
 
-def test_a_python_file_that_the_user_names_gives_the_data(tmp_path: Path) -> None:
+def test_data_is_loaded_from_a_python_file(tmp_path: Path) -> None:
     path = tmp_path / "task.py"
     path.write_text(f"{TASK}def predict(run, inputs):\n    return [0, 0, 0, 0]\n")
     data = load_data(f"python:{path}")
@@ -174,7 +177,7 @@ def test_a_python_file_that_the_user_names_gives_the_data(tmp_path: Path) -> Non
     assert data.predict is not None
 
 
-def test_a_module_on_pythons_path_gives_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_is_loaded_from_a_module_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_own_task.py").write_text(
         TASK.replace("return np.ones", "return {'a': np.ones").replace("'f4')", "'f4')}")
     )
@@ -188,14 +191,14 @@ def test_a_module_on_pythons_path_gives_the_data(tmp_path: Path, monkeypatch: py
     ("text", "message"),
     [
         ("x = 1", r"has no function data\(\)"),
-        ("def data():\n    return 1", "does not return two things"),
+        ("def data():\n    return 1", "does not return two values"),
         ("def data():\n    raise RuntimeError('no disk')", "RuntimeError: no disk"),
         ("import no_such_thing_at_all", "ModuleNotFoundError"),
         ("def data(:", "SyntaxError"),
         (f"{TASK}predict = 3", "predict is not a function"),
     ],
 )
-def test_a_module_that_cannot_give_data_is_told(tmp_path: Path, text: str, message: str) -> None:
+def test_module_without_valid_data_is_reported(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "task.py"
     path.write_text(text)
 
@@ -203,14 +206,14 @@ def test_a_module_that_cannot_give_data_is_told(tmp_path: Path, text: str, messa
         load_data(f"python:{path}")
 
 
-def test_a_module_that_is_not_there_is_told() -> None:
+def test_missing_module_is_reported() -> None:
     with pytest.raises(WrongUsage, match="no such file"):
         load_data("python:./nowhere.py")
-    with pytest.raises(WrongUsage, match=r"no such module\n  fix: name one that is installed, or python:./FILE.py"):
+    with pytest.raises(WrongUsage, match=r"no such module\n  fix: name an installed module, or python:./FILE.py"):
         load_data("python:no_such_module_anywhere")
 
 
-def test_a_python_file_finds_what_lies_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_file_imports_from_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "beside_my_task.py").write_text(TASK)
     (tmp_path / "task.py").write_text("from beside_my_task import data")

@@ -1,4 +1,4 @@
-"""Measuring: real networks, real runs; what is measured once, what fails, and that the committed surface is true."""
+"""Measurement of real networks: rows, caching, failures, time limits, and the shipped surface."""
 
 import csv
 import itertools
@@ -17,17 +17,22 @@ from explorer.devices.meters import rapl_meter
 from explorer.errors import InvalidFile, MeasurementFailed, OutOfRange, UnknownName, WrongUsage
 from explorer.network.graph.model import ZOO, Network, load_network
 from explorer.network.measurement import measure
-from explorer.network.measurement.accuracy import wilson
+from explorer.network.measurement.accuracy import wilson_interval
 from explorer.network.measurement.design_grid import grid_designs
-from explorer.network.measurement.labelled_data import LabelledData, labelled
+from explorer.network.measurement.labelled_data import LabelledData, make_labelled_data
 from explorer.network.measurement.measure import MEASURED, as_columns, measure_design, measure_table
 from explorer.network.measurement.provenance import provenance
-from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, deadline, prepare_measurement
+from explorer.network.measurement.setup import (
+    MeasurementOptions,
+    MeasurementSetup,
+    prepare_measurement,
+    start_time_limit,
+)
 from tests.network.conftest import NAMES, Build, Save
 
 NO_ENERGY = MeasurementOptions(energy="none")
-# Right answers of 719 when the networks were trained; another processor may round one or two of them otherwise.
-RIGHT = {"digits-cnn": 713, "digits-mlp": 704, "digits-gru": 692, "digits-transformer": 697}
+# Correct samples of 719 after training; another processor may round one or two of them differently.
+N_CORRECT = {"digits-cnn": 713, "digits-mlp": 704, "digits-gru": 692, "digits-transformer": 697}
 
 
 def surface() -> list[dict[str, str]]:
@@ -41,41 +46,41 @@ def never_twice(*_: object, **__: object) -> Any:
 
 @pytest.fixture
 def small(linear: onnx.ModelProto, save: Save) -> Callable[..., MeasurementSetup]:
-    """Return a function that makes a bench of the linear network, with its own right answers unless told others."""
+    """Return a function that prepares the linear network, by default with its own classes as labels."""
 
     def make(
-        *, data: LabelledData | None = None, model: onnx.ModelProto | None = None, **conditions: Any
+        *, data: LabelledData | None = None, model: onnx.ModelProto | None = None, **options: Any
     ) -> MeasurementSetup:
         x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
         network = load_network(save(model or linear))
         if data is None:
-            data = labelled({"x": x, "y": (x @ network.weights[0].values).argmax(axis=1)}, source="made here")
-        return prepare_measurement(network, data, conditions=replace(NO_ENERGY, **conditions))
+            data = make_labelled_data({"x": x, "y": (x @ network.weights[0].values).argmax(axis=1)}, source="linear")
+        return prepare_measurement(network, data, options=replace(NO_ENERGY, **options))
 
     return make
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_shipped_networks_are_as_accurate_as_they_were_trained(
+def test_shipped_networks_have_their_training_accuracy(
     zoo: Mapping[str, Network], digits: LabelledData, name: str
 ) -> None:
-    bench = prepare_measurement(zoo[name], digits, conditions=NO_ENERGY)
+    setup = prepare_measurement(zoo[name], digits, options=NO_ENERGY)
 
-    assert abs(int(bench.is_right.sum()) - RIGHT[name]) <= 2
+    assert abs(int(setup.is_correct.sum()) - N_CORRECT[name]) <= 2
 
 
-def test_a_mild_design_keeps_the_accuracy_and_a_harsh_one_falls_to_chance(mlp_bench: MeasurementSetup) -> None:
-    mild = measure_design(mlp_bench, pruning_ratio=0.1, quant_step=0.001, cache={})
-    harsh = measure_design(mlp_bench, pruning_ratio=0.95, quant_step=1.0, cache={})
+def test_mild_compression_keeps_accuracy_and_harsh_loses_it(mlp_setup: MeasurementSetup) -> None:
+    mild = measure_design(mlp_setup, pruning_ratio=0.1, quant_step=0.001, cache={})
+    harsh = measure_design(mlp_setup, pruning_ratio=0.95, quant_step=1.0, cache={})
 
     assert mild["n_lost"] + mild["n_gained"] <= 2
     assert harsh["accuracy"] < 0.4
-    assert harsh["n_lost"] - harsh["n_gained"] == int(mlp_bench.is_right.sum()) - harsh["n_right"]
+    assert harsh["n_lost"] - harsh["n_gained"] == int(mlp_setup.is_correct.sum()) - harsh["n_right"]
 
 
-def test_a_row_has_every_column_and_they_agree_with_each_other(mlp_bench: MeasurementSetup) -> None:
-    row = measure_design(mlp_bench, pruning_ratio=0.5, quant_step=0.02, cache={})
-    low, high = wilson(row["n_right"], 719)
+def test_row_has_all_columns_with_consistent_values(mlp_setup: MeasurementSetup) -> None:
+    row = measure_design(mlp_setup, pruning_ratio=0.5, quant_step=0.02, cache={})
+    low, high = wilson_interval(row["n_right"], 719)
 
     assert set(row) == set(MEASURED) - {"energy_j", "power_w", "energy_window_s", "energy_runs"}
     assert row["accuracy"] == row["n_right"] / row["n_samples"]
@@ -88,95 +93,95 @@ def test_a_row_has_every_column_and_they_agree_with_each_other(mlp_bench: Measur
     assert (row["energy_basis"], row["energy_meter"], row["error"]) == ("none", "", "")
 
 
-def test_designs_with_the_same_codes_are_measured_once(
-    mlp_bench: MeasurementSetup, monkeypatch: pytest.MonkeyPatch
+def test_designs_with_equal_codes_are_measured_once(
+    mlp_setup: MeasurementSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """D = 0.3 alone zeroes most weights, so R = 0, 0.2 and 0.4 give one network."""
     cache: dict[str, Any] = {}
-    first = measure_design(mlp_bench, pruning_ratio=0.0, quant_step=0.3, cache=cache)
-    monkeypatch.setattr(measure, "_measured", never_twice)
-    others = [measure_design(mlp_bench, pruning_ratio=ratio, quant_step=0.3, cache=cache) for ratio in (0.2, 0.4)]
+    first = measure_design(mlp_setup, pruning_ratio=0.0, quant_step=0.3, cache=cache)
+    monkeypatch.setattr(measure, "_measure_compression", never_twice)
+    repeats = [measure_design(mlp_setup, pruning_ratio=ratio, quant_step=0.3, cache=cache) for ratio in (0.2, 0.4)]
 
-    assert others == [first, first]
+    assert repeats == [first, first]
     assert len(cache) == 1
 
 
-def test_a_design_that_fails_is_recorded_and_the_rest_goes_on(small: Callable[..., MeasurementSetup]) -> None:
+def test_failed_design_is_recorded_and_the_rest_is_measured(small: Callable[..., MeasurementSetup]) -> None:
     """A step of 1e-9 needs codes of a billion."""
     designs = grid_designs("R=0,D=0.000000001:0.1:3", family="LIN")
     rows = list(measure_table(small(), designs))
     columns = as_columns(rows)
 
-    assert "what int16 can hold" in columns["error"][0]
+    assert "the range of int16 codes" in columns["error"][0]
     assert columns["error"][1:].tolist() == ["", ""]
     assert np.isnan(columns["accuracy"]).tolist() == [True, False, False]
     assert columns["family"].tolist() == ["LIN"] * 3
 
 
-def test_rows_come_one_by_one(mlp_bench: MeasurementSetup) -> None:
-    rows = measure_table(mlp_bench, grid_designs("R=0:0.9:10000,D=0.05", family="MLP"))
+def test_rows_are_yielded_lazily(mlp_setup: MeasurementSetup) -> None:
+    rows = measure_table(mlp_setup, grid_designs("R=0:0.9:10000,D=0.05", family="MLP"))
 
     assert len(list(itertools.islice(rows, 2))) == 2
 
 
-def test_clipping_is_counted_in_the_row(small: Callable[..., MeasurementSetup]) -> None:
+def test_row_counts_clipped_codes(small: Callable[..., MeasurementSetup]) -> None:
     assert measure_design(small(), pruning_ratio=0, quant_step=0.01, cache={})["n_clipped"] == 0
     row = measure_design(small(clip_to="int4"), pruning_ratio=0, quant_step=0.01, cache={})
     assert (row["n_clipped"], row["container"]) == (5, "int4")
 
 
-def test_a_knob_out_of_range_is_refused(small: Callable[..., MeasurementSetup]) -> None:
+def test_knob_out_of_range_is_rejected(small: Callable[..., MeasurementSetup]) -> None:
     with pytest.raises(OutOfRange, match=r"pruning_ratio = 1\.5"):
         measure_design(small(), pruning_ratio=1.5, quant_step=0.1, cache={})
 
 
-def test_a_fixed_batch_is_filled_up_and_every_sample_still_counts_once(
+def test_fixed_batch_is_padded_and_each_sample_counts_once(
     build: Build, small: Callable[..., MeasurementSetup]
 ) -> None:
-    """40 samples in batches of 16: the last batch has 8 of them."""
+    """40 samples in batches of 16: the last batch has 8."""
     weights = np.array([[0.5, -0.25], [0.125, 1.0], [-0.75, 0.0625]], dtype=np.float32)
     model = build(
         [helper.make_node("MatMul", ["x", "w"], ["y"])], stored={"w": weights}, inputs={"x": [16, 3]}, output=(16, 2)
     )
-    bench = small(model=model)
+    setup = small(model=model)
 
-    assert bench.is_right.tolist() == [True] * 40
-    assert measure_design(bench, pruning_ratio=0, quant_step=0.001, cache={})["latency_batch"] == 16
+    assert setup.is_correct.tolist() == [True] * 40
+    assert measure_design(setup, pruning_ratio=0, quant_step=0.001, cache={})["latency_batch"] == 16
 
 
-def test_two_inputs_take_two_arrays(build: Build, small: Callable[..., MeasurementSetup]) -> None:
+def test_network_with_two_inputs_takes_two_arrays(build: Build, small: Callable[..., MeasurementSetup]) -> None:
     nodes = [helper.make_node("Add", ["a", "b"], ["s"]), helper.make_node("MatMul", ["s", "w"], ["y"])]
     model = build(nodes, stored={"w": np.eye(3, dtype=np.float32)}, inputs={"a": ["n", 3], "b": ["n", 3]}, output=None)
     a, b = np.eye(3, dtype=np.float32), np.zeros((3, 3))
-    bench = small(model=model, data=labelled({"a": a, "b": b, "y": np.arange(3)}, source="d"))
+    setup = small(model=model, data=make_labelled_data({"a": a, "b": b, "y": np.arange(3)}, source="d"))
 
-    assert bench.is_right.all()
+    assert setup.is_correct.all()
 
 
-def test_labels_beyond_the_classes_are_told_with_their_row(small: Callable[..., MeasurementSetup]) -> None:
-    data = labelled({"x": np.ones((3, 3)), "y": np.array([0, 7, 1])}, source="other.npz")
+def test_label_beyond_the_classes_is_reported_with_its_row(small: Callable[..., MeasurementSetup]) -> None:
+    data = make_labelled_data({"x": np.ones((3, 3)), "y": np.array([0, 7, 1])}, source="other.npz")
 
-    with pytest.raises(InvalidFile, match="has the class 7 in row 1; the network tells 2 classes, from 0"):
+    with pytest.raises(InvalidFile, match="has class 7 in row 1, but the network has 2 classes, from 0"):
         small(data=data)
 
 
-def test_a_network_that_answers_nan_is_told(small: Callable[..., MeasurementSetup], build: Build) -> None:
+def test_nan_outputs_are_reported(small: Callable[..., MeasurementSetup], build: Build) -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Log", ["h"], ["y"])]
     model = build(nodes, stored={"w": -np.ones((3, 2), dtype=np.float32)})
-    data = labelled({"x": np.ones((3, 3)), "y": np.zeros(3, dtype=int)}, source="d")
+    data = make_labelled_data({"x": np.ones((3, 3)), "y": np.zeros(3, dtype=int)}, source="d")
 
     with pytest.raises(MeasurementFailed, match="output 'y' is NaN or infinite for 3 of 3 samples"):
         small(model=model, data=data)
 
 
-def test_a_users_own_predict_decides_what_is_right(small: Callable[..., MeasurementSetup]) -> None:
-    """Here a sample counts as class 1 when its second score is positive."""
-    data = labelled(
+def test_custom_predict_defines_the_classes(small: Callable[..., MeasurementSetup]) -> None:
+    """Class 1 is a positive second score."""
+    data = make_labelled_data(
         {"x": np.array([[0, 1, 0], [1, 0, 0]]), "y": np.array([1, 0])}, source="python:mine",
         predict=lambda run, inputs: (run(inputs)["y"][:, 1] > 0).astype(int),
     )  # fmt: skip
 
-    assert small(data=data).is_right.tolist() == [True, True]
+    assert small(data=data).is_correct.tolist() == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -187,14 +192,14 @@ def test_a_users_own_predict_decides_what_is_right(small: Callable[..., Measurem
         (lambda run, _inputs: run({"x": np.ones((2, 9), dtype=np.float32)}), "onnxruntime cannot run the network"),
     ],
 )
-def test_a_predict_that_fails_is_told(small: Callable[..., MeasurementSetup], predict: Any, message: str) -> None:
-    data = labelled({"x": np.ones((2, 3)), "y": np.array([0, 1])}, source="python:mine", predict=predict)
+def test_failing_predict_is_reported(small: Callable[..., MeasurementSetup], predict: Any, message: str) -> None:
+    data = make_labelled_data({"x": np.ones((2, 3)), "y": np.array([0, 1])}, source="python:mine", predict=predict)
 
     with pytest.raises(MeasurementFailed, match=message):
         small(data=data)
 
 
-def test_a_run_that_never_ends_is_stopped(build: Build, small: Callable[..., MeasurementSetup]) -> None:
+def test_endless_run_is_terminated_by_the_time_limit(build: Build, small: Callable[..., MeasurementSetup]) -> None:
     """A loop of 2^60 rounds; the limit is 0.3 s."""
     scalar = [helper.make_tensor_value_info(n, t, []) for n, t in (("i", TensorProto.INT64), ("go", TensorProto.BOOL))]
     state = helper.make_tensor_value_info("h", TensorProto.FLOAT, ["n", 3])
@@ -209,101 +214,99 @@ def test_a_run_that_never_ends_is_stopped(build: Build, small: Callable[..., Mea
         helper.make_node("MatMul", ["out", "w"], ["y"]),
     ]
     stored = {"rounds": np.array(1 << 60), "yes": np.array(True), "w": np.ones((3, 2), dtype=np.float32)}
-    data = labelled({"x": np.ones((2, 3)), "y": np.array([0, 1])}, source="d")
+    data = make_labelled_data({"x": np.ones((2, 3)), "y": np.array([0, 1])}, source="d")
 
-    with pytest.raises(MeasurementFailed, match="the time limit was over during a run\n  fix: raise --time-limit"):
+    with pytest.raises(MeasurementFailed, match="the time limit was exceeded during a run\n  fix: raise --time-limit"):
         small(model=build(nodes, stored=stored), data=data, seconds=0.3)
 
 
-def test_a_time_limit_holds_between_runs_too() -> None:
-    left = deadline(1e-9)
+def test_time_limit_is_checked_between_runs() -> None:
+    remaining = start_time_limit(1e-9)
 
-    with pytest.raises(MeasurementFailed, match="the time limit of 1e-09 s is over"):
-        left()
-    assert deadline(None)() is None
+    with pytest.raises(MeasurementFailed, match="the time limit of 1e-09 s is exceeded"):
+        remaining()
+    assert start_time_limit(None)() is None
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_time_limit_that_cannot_be_is_refused(small: Callable[..., MeasurementSetup], seconds: float) -> None:
+def test_invalid_time_limit_is_rejected(small: Callable[..., MeasurementSetup], seconds: float) -> None:
     with pytest.raises(WrongUsage, match="a time limit of"):
         small(seconds=seconds)
 
 
-def test_a_device_or_level_that_is_not_there_is_refused(small: Callable[..., MeasurementSetup]) -> None:
+def test_unknown_device_or_memory_level_is_rejected(small: Callable[..., MeasurementSetup]) -> None:
     with pytest.raises(WrongUsage, match="cannot run on 'tpu'\n  fix: choose one of: cpu"):
         small(device="tpu")
     with pytest.raises(UnknownName, match="unknown name 'sram'"):
         small(level="sram")
 
 
-def test_energy_is_measured_with_a_meter_named_and_its_window(
-    small: Callable[..., MeasurementSetup], tmp_path: Path
-) -> None:
-    """A real file stands for the counter; every run of the network adds 20 mJ to it."""
-    place = tmp_path / "powercap" / "intel-rapl:0"
-    place.mkdir(parents=True)
+def test_energy_row_names_meter_and_window(small: Callable[..., MeasurementSetup], tmp_path: Path) -> None:
+    """A regular file replaces the RAPL counter; every run of the network adds 20 mJ to it."""
+    zone = tmp_path / "powercap" / "intel-rapl:0"
+    zone.mkdir(parents=True)
     for name, text in (("name", "package-0"), ("max_energy_range_uj", "262143328850"), ("energy_uj", "0")):
-        (place / name).write_text(text)
-    bench = replace(small(), meter=rapl_meter(place.parent))
-    inner = bench.session.inner
+        (zone / name).write_text(text)
+    setup = replace(small(), meter=rapl_meter(zone.parent))
+    inner = setup.session.inner
 
     class Counted:
         def run(self, *arguments: Any) -> Any:
-            (place / "energy_uj").write_text(str(int((place / "energy_uj").read_text()) + 20_000))
+            (zone / "energy_uj").write_text(str(int((zone / "energy_uj").read_text()) + 20_000))
             return inner.run(*arguments)
 
-    row = measure._energy(bench, replace(bench.session, inner=Counted()), left=lambda: None)  # noqa: SLF001 - the window takes 2 s
+    row = measure._energy(setup, replace(setup.session, inner=Counted()), remaining=lambda: None)  # noqa: SLF001 - the window takes 2 s
 
     assert row["energy_j"] == pytest.approx(0.02, rel=0.01)
     assert (row["energy_basis"], row["energy_meter"]) == ("measured", "RAPL package-0")
     assert row["energy_window_s"] >= 2
     assert row["power_w"] == pytest.approx(row["energy_j"] * row["energy_runs"] / row["energy_window_s"])
-    assert provenance(bench, when="now")["energy"]["basis"] == "measured"
+    assert provenance(setup, when="now")["energy"]["basis"] == "measured"
 
 
-def test_without_a_meter_no_energy_is_measured_and_eq_1_says_that_it_is_modelled(mlp_bench: MeasurementSetup) -> None:
-    row = measure_design(mlp_bench, pruning_ratio=0.5, quant_step=0.02, cache={})
-    said = provenance(mlp_bench, when="now")
+def test_without_a_meter_energy_is_only_modelled(mlp_setup: MeasurementSetup) -> None:
+    row = measure_design(mlp_setup, pruning_ratio=0.5, quant_step=0.02, cache={})
+    origins = provenance(mlp_setup, when="now")
 
     assert "energy_j" not in row
     assert row["energy_mac_mem_j"] > 0
-    assert (said["energy"]["basis"], said["energy_mac_mem"]["basis"]) == ("none", "modelled")
+    assert (origins["energy"]["basis"], origins["energy_mac_mem"]["basis"]) == ("none", "modelled")
 
 
-def test_full_int8_is_measured_as_such(zoo: Mapping[str, Network], digits: LabelledData) -> None:
-    bench = prepare_measurement(zoo["digits-mlp"], digits, conditions=NO_ENERGY, calibration=digits)
-    row = measure_design(bench, pruning_ratio=0.3, quant_step=0.02, cache={})
+def test_full_int8_network_is_measured(zoo: Mapping[str, Network], digits: LabelledData) -> None:
+    setup = prepare_measurement(zoo["digits-mlp"], digits, options=NO_ENERGY, calibration=digits)
+    row = measure_design(setup, pruning_ratio=0.3, quant_step=0.02, cache={})
 
     assert row["accuracy"] > 0.95
     assert row["container"] == "int8"
-    assert provenance(bench, when="now")["activations"] == "int8"
+    assert provenance(setup, when="now")["activations"] == "int8"
 
 
-def test_provenance_keeps_private_folders_out(small: Callable[..., MeasurementSetup]) -> None:
+def test_provenance_contains_no_folders(small: Callable[..., MeasurementSetup]) -> None:
     text = json.dumps(provenance(small(), when="now"))
 
-    assert "/tmp" not in text  # noqa: S108 - that is the point
+    assert "/tmp" not in text  # noqa: S108 - the string under test
 
 
-def test_the_committed_surface_is_of_the_committed_networks() -> None:
-    said = json.loads((ZOO / "digits-surface.provenance.json").read_text(encoding="utf-8"))
+def test_shipped_surface_belongs_to_the_shipped_networks() -> None:
+    origins = json.loads((ZOO / "digits-surface.provenance.json").read_text(encoding="utf-8"))
 
-    assert tuple(said) == NAMES
+    assert tuple(origins) == NAMES
     assert len(surface()) == 4 * 49
-    for name, origin in said.items():
+    for name, origin in origins.items():
         assert origin["network"]["sha256"] == load_network(name).sha256
         assert origin["energy"]["basis"] == "none"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_measuring_again_gives_the_committed_surface(
+def test_measurement_reproduces_the_shipped_surface(
     zoo: Mapping[str, Network], digits: LabelledData, name: str
 ) -> None:
-    """Every tenth design; latency is another machine's and not compared."""
-    bench = prepare_measurement(zoo[name], digits, conditions=NO_ENERGY)
+    """Every tenth design; latency depends on the machine and is not compared."""
+    setup = prepare_measurement(zoo[name], digits, options=NO_ENERGY)
     for row in [row for row in surface() if row["family"] == name][::10]:
         now = measure_design(
-            bench, pruning_ratio=float(row["pruning_ratio"]), quant_step=float(row["quant_step"]), cache={}
+            setup, pruning_ratio=float(row["pruning_ratio"]), quant_step=float(row["quant_step"]), cache={}
         )
         assert abs(now["n_right"] - int(row["n_right"])) <= 3
         assert now["effective"] == row["effective"]

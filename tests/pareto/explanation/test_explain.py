@@ -15,7 +15,7 @@ from explorer.api import run
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import Problem
 from explorer.models.parametric.surrogate import Surrogate
-from explorer.models.posterior_draws import Draws, drawn_targets, posterior_draws
+from explorer.models.posterior_draws import Draws, posterior_draws, predict_draws
 from explorer.pareto.explanation.active_limits import ActiveLimit
 from explorer.pareto.explanation.explain import Explanation, explain
 from explorer.pareto.explanation.local_sensitivity import LocalSensitivity, Rates, local_sensitivities
@@ -111,7 +111,7 @@ def test_an_interval_is_that_of_the_same_derivative_in_every_draw(
     problem: Problem, model: Surrogate, draws: Draws
 ) -> None:
     here = design()
-    drawn = drawn_targets(model, draws, here, with_noise=False)["accuracy"][:, 0]
+    drawn = predict_draws(model, draws, here, with_noise=False)["accuracy"][:, 0]
 
     rate = rates_at(here, problem, model, draws)[1]["accuracy"]["pruning_ratio"]
 
@@ -246,7 +246,7 @@ def test_a_constraint_tells_how_much_is_left_how_surely_and_which_ways_it_stops(
     explained = at(found, problem, f=2.3e9)
 
     limit = named(explained.limits, "power_w <= 22 W")
-    drawn = drawn_targets(model, posterior_draws(model), design(f=2.3e9), with_noise=False)["power_w"]
+    drawn = predict_draws(model, posterior_draws(model), design(f=2.3e9), with_noise=False)["power_w"]
     assert limit.left == pytest.approx(22 - explained.design["power_w"])
     assert limit.p_met == pytest.approx(float(np.mean(drawn <= 22)))
     assert ("voltage_with_clock", 1) in limit.stopped

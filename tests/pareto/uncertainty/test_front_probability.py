@@ -10,7 +10,7 @@ from explorer.api import load_study as load
 from explorer.api import run
 from explorer.models.evaluation import Problem
 from explorer.models.parametric.surrogate import Surrogate
-from explorer.models.posterior_draws import Draws, drawn_targets, posterior_draws
+from explorer.models.posterior_draws import Draws, posterior_draws, predict_draws
 from explorer.pareto.geometry.dominance import feasible_front, to_minimization
 from explorer.pareto.uncertainty import front_probability as certainty_module
 from explorer.pareto.uncertainty.front_probability import FrontProbabilities, certainty, contenders, front_probabilities
@@ -45,7 +45,7 @@ def test_the_probability_equals_that_of_a_slow_twin(
 ) -> None:
     fast = front_probabilities(table, problem, model=model, draws=draws).p_front
 
-    drawn = add_objectives(drawn_targets(model, draws, table, with_noise=False), problem.study.weights)
+    drawn = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.weights)
     values = np.stack([drawn["edp_js"], -drawn["accuracy"]], axis=-1)
     slow = np.zeros(len(fast))
     for world in values:
@@ -156,7 +156,7 @@ def test_untried_designs_count_as_a_slow_twin_counts_them(
 
     front = problem.values(tried)[feasible_front(problem.values(tried), tried["is_feasible"], problem.study.objectives)]
     slack = 0.01 * np.ptp(front, axis=0)
-    drawn = add_objectives(drawn_targets(model, draws, table, with_noise=False), problem.study.weights)
+    drawn = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.weights)
     slow = np.zeros(60)
     for world in np.stack([drawn["edp_js"], -drawn["accuracy"]], axis=-1):
         for i, one in enumerate(world[:60]):
@@ -191,10 +191,10 @@ def test_advice_names_the_candidate_that_a_slow_twin_names(
     )  # fmt: skip
     assert advice is not None
 
-    drawn = add_objectives(drawn_targets(model, draws, front, with_noise=False), problem.study.weights)
+    drawn = add_objectives(predict_draws(model, draws, front, with_noise=False), problem.study.weights)
     accuracy = drawn["accuracy"]
     wanted = np.concatenate([np.log(drawn["edp_js"]), np.log(accuracy / (1 - accuracy))], axis=1)
-    told = drawn_targets(model, draws, candidates, with_noise=False)
+    told = predict_draws(model, draws, candidates, with_noise=False)
     removed = []
     for c in range(30):
         linked = [told[t][:, c] for t in draws]

@@ -1,4 +1,4 @@
-"""What the live page carries: every number of the front, a fair sample of the rest, within two megabytes."""
+"""Data of the interactive page: exact numbers of the front, a sample of the other designs, at most two megabytes."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 from explorer.models.evaluation import make_problem
 from explorer.models.parametric.surrogate import fit_surrogate
 from explorer.models.samples.samples import paper_samples
-from explorer.pareto.decision import rules as decide
+from explorer.pareto.decision import rules
 from explorer.pareto.decision.weighted_sum import alpha_sweep
 from explorer.pareto.results.results import Results
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
@@ -41,7 +41,7 @@ def small() -> Results:
 
 @pytest.fixture(scope="module")
 def huge() -> Results:
-    """A study of 131,088 designs in three objectives, whose front has thousands."""
+    """Return results of 131,088 designs in three objectives with thousands of front designs."""
     return _results("energy-latency-accuracy", 131_072, reference=(40.0, 0.4, 0.7))
 
 
@@ -49,7 +49,7 @@ def _numbers(packed: str, kind: str) -> "np.ndarray[tuple[int], np.dtype[np.floa
     return np.frombuffer(base64.b64decode(packed), dtype=kind).astype(np.float64)
 
 
-def test_every_number_of_a_front_arrives_unrounded(small: Results) -> None:
+def test_front_values_are_stored_without_rounding(small: Results) -> None:
     data, front = live_data(small, place="power-cap"), small.front_columns
 
     assert data["front"]["design_id"] == front["design_id"].tolist()
@@ -60,11 +60,11 @@ def test_every_number_of_a_front_arrives_unrounded(small: Results) -> None:
         assert _numbers(packed, "<f4") == pytest.approx(front[f"{name}_lo"], rel=1e-6)
 
 
-def test_the_data_are_json_of_plain_values(small: Results) -> None:
+def test_the_data_are_json_serializable(small: Results) -> None:
     json.dumps(live_data(small, place="power-cap"), allow_nan=False)
 
 
-def test_a_page_of_a_hundred_thousand_trials_stays_below_two_megabytes(huge: Results) -> None:
+def test_a_page_of_100_000_trials_is_below_two_megabytes(huge: Results) -> None:
     bounded = _with_intervals(huge)
     page = front_page(bounded)
 
@@ -73,20 +73,20 @@ def test_a_page_of_a_hundred_thousand_trials_stays_below_two_megabytes(huge: Res
     assert len(page.encode()) - len(get_plotlyjs().encode()) < TWO_MEGABYTES
 
 
-def test_a_thinned_front_keeps_what_the_rules_can_pick(huge: Results) -> None:
+def test_a_thinned_front_contains_all_selectable_designs(huge: Results) -> None:
     data, front = live_data(huge, place="x"), huge.front_columns
-    kept = set(data["front"]["design_id"])
+    included = set(data["front"]["design_id"])
     winners = front["design_id"][alpha_sweep(front, energy_max_j=1.0).rows].tolist()
     inside = take(front, front["domain_distance"] <= 0.5)
-    knee = inside["design_id"][np.argmax(decide.knee(huge, inside).shown)]
+    knee = inside["design_id"][np.argmax(rules.knee(huge, inside).shown)]
 
-    assert len(kept) <= MAX_FRONT
+    assert len(included) <= MAX_FRONT
     assert data["front"]["total"] == huge.is_front.sum() > MAX_FRONT
-    assert {*winners, knee, front["design_id"][0], front["design_id"][-1]} <= kept
+    assert {*winners, knee, front["design_id"][0], front["design_id"][-1]} <= included
     assert [data["front"]["design_id"][i] for i in data["sweep"]["rows"]] == winners
 
 
-def test_what_is_left_out_behind_the_front_is_counted(huge: Results) -> None:
+def test_thinned_designs_behind_the_front_are_counted(huge: Results) -> None:
     behind = live_data(huge, place="x")["behind"]
     truth = int(np.sum(~huge.is_front & huge.table["is_feasible"]))
 
@@ -94,7 +94,7 @@ def test_what_is_left_out_behind_the_front_is_counted(huge: Results) -> None:
     assert behind["n"] <= MAX_BEHIND < truth
 
 
-def test_the_sweep_of_the_page_begins_where_the_study_s_own_does(small: Results) -> None:
+def test_the_alpha_sweep_of_the_page_matches_the_study(small: Results) -> None:
     sweep = live_data(small, place="x")["sweep"]
     truth = alpha_sweep(small.front_columns, energy_max_j=39.6)
 
@@ -102,7 +102,7 @@ def test_the_sweep_of_the_page_begins_where_the_study_s_own_does(small: Results)
     assert [1 / (1 + price * 39.6) for price in sweep["prices"]] == pytest.approx(truth.begins)
 
 
-def test_a_study_without_energy_has_no_weighted_cost_to_move(small: Results) -> None:
+def test_a_study_without_energy_has_no_weighted_cost(small: Results) -> None:
     table = {name: values for name, values in small.table.items() if not name.startswith(("energy_j", "weighted"))}
     data = live_data(replace(small, table=table), place="x")
 
@@ -113,7 +113,7 @@ def test_a_study_without_energy_has_no_weighted_cost_to_move(small: Results) -> 
 @pytest.mark.parametrize(
     ("factor", "unit"), [(1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"), (1e5, "MJ")], ids=str
 )
-def test_numbers_are_shown_in_a_unit_that_suits_them(small: Results, factor: float, unit: str) -> None:
+def test_units_scale_with_the_median_value(small: Results, factor: float, unit: str) -> None:
     table = {**small.table, "energy_j": small.table["energy_j"] * factor}
     data = live_data(replace(small, table=table), place="x")
     (column,) = [c for c in data["columns"] if c["name"] == "energy_j"]
@@ -124,7 +124,7 @@ def test_numbers_are_shown_in_a_unit_that_suits_them(small: Results, factor: flo
 
 
 def _with_intervals(results: Results) -> Results:
-    """Give every prediction a pair of bounds, as a certified study has them: they weigh most on the page."""
+    """Add an interval to every prediction, as annotated results have them; they take most of the page size."""
     table = dict(results.table)
     for name in ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes", "edp_js", "weighted_cost"):
         table |= {f"{name}_lo": table[name] * 0.9, f"{name}_hi": table[name] * 1.1}

@@ -1,4 +1,4 @@
-"""The live page in a real browser with the network off: looking, moving, choosing, copying, by mouse and keyboard."""
+"""Interactive page in a browser without network access: controls, marks, filters, commands, keyboard."""
 
 import json
 import os
@@ -29,18 +29,24 @@ Page = Chrome
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which studies were run: two objectives, three, and one whose designs were all measured."""
-    place = tmp_path_factory.mktemp("studies")
+    """Return a folder with results: two objectives, three objectives, and measured designs only."""
+    root = tmp_path_factory.mktemp("studies")
     for study, trials in (("paper", 200), ("energy-latency-accuracy", 150), ("digits-cnn-live", 12)):
-        explorer.run(study, trials=trials, out=place / "results" / study)
-        command = [sys.executable, "-m", "explorer", "report", study]  # written as from there: commands name the study
-        subprocess.run(command, cwd=place, check=True, capture_output=True)
-    return place
+        explorer.run(study, trials=trials, out=root / "results" / study)
+        command = [
+            sys.executable,
+            "-m",
+            "explorer",
+            "report",
+            study,
+        ]  # in root, so that the commands of the page use the name of the study
+        subprocess.run(command, cwd=root, check=True, capture_output=True)
+    return root
 
 
 @pytest.fixture(scope="module")
 def long_fronts(folder: Path) -> Path:
-    """The same folder with two more results: fronts of a thousand designs, and of more than a page carries."""
+    """Return the folder with two more results: a front of a thousand designs, and one longer than a page contains."""
     problem = explorer.load_study("energy-latency-accuracy")
     for name, n in (("thousand", 2**14), ("thousands", 2**17)):
         table = problem.sample(n)
@@ -54,7 +60,7 @@ def long_fronts(folder: Path) -> Path:
 
 @pytest.fixture
 def page(browser: Chrome, folder: Path) -> Iterator[Callable[..., Page]]:
-    """Return a function that opens a study's page at a width; after the test nothing may stand in the console."""
+    """Return a function that opens the page of a study at a width; the console must have no error after the test."""
 
     def open_at(width: int = 1400, *, study: str = "paper", dark: bool = False) -> Page:
         size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
@@ -71,7 +77,7 @@ def page(browser: Chrome, folder: Path) -> Iterator[Callable[..., Page]]:
 
 
 def _until(browser: Chrome, is_done: Callable[[], Any]) -> Any:
-    # Parts are drawn anew while a test looks: an element found a moment ago may be gone.
+    # The page replaces elements when it redraws, so a reference can become stale.
     waiting = WebDriverWait(browser, 60, poll_frequency=0.05, ignored_exceptions=[StaleElementReferenceException])
     return waiting.until(lambda _: is_done())
 
@@ -91,13 +97,13 @@ def _chosen(folder: Path, study: str, *args: str) -> int:
 
 
 def _type(page: Page, field: str, text: str) -> None:
-    """Replace what stands in a field, as a person does: all of it marked, then typed over."""
+    """Select the content of a field and type over it."""
     _one(page, field).send_keys(Keys.CONTROL, "a")
     _one(page, field).send_keys(text)
 
 
-def _drawn(page: Page) -> None:
-    """Wait until what was asked for is drawn: the page draws once a frame."""
+def _wait_for_redraw(page: Page) -> None:
+    """Wait two animation frames; the page draws once per frame."""
     page.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
 
 
@@ -107,9 +113,7 @@ def _ids(page: Page) -> list[int]:
 
 
 @pytest.mark.parametrize("study", ["paper", "energy-latency-accuracy"])
-def test_moving_alpha_changes_the_winner_to_what_choose_gives(
-    page: Callable[..., Page], folder: Path, study: str
-) -> None:
+def test_alpha_changes_the_winner_as_choose_does(page: Callable[..., Page], folder: Path, study: str) -> None:
     opened = page(study=study)
     winners = {}
     for alpha in ("0.1", "0.6", "0.95"):
@@ -122,7 +126,7 @@ def test_moving_alpha_changes_the_winner_to_what_choose_gives(
     assert winners["0.1"] != winners["0.95"]
 
 
-def test_the_knee_and_the_best_within_limits_are_what_choose_gives(page: Callable[..., Page], folder: Path) -> None:
+def test_knee_and_best_within_limits_match_choose(page: Callable[..., Page], folder: Path) -> None:
     opened = page()
     before = _design(opened, "best")
     _type(opened, "#floor", "0.915")
@@ -137,7 +141,7 @@ def test_the_knee_and_the_best_within_limits_are_what_choose_gives(page: Callabl
     assert _design(opened, "best") == _chosen(folder, "paper", "--minimize", "edp_js", *limits) != before
 
 
-def test_the_most_accurate_is_called_the_greatest_and_commands_break_between_words(page: Callable[..., Page]) -> None:
+def test_goal_names_and_command_wrapping_on_a_phone(page: Callable[..., Page]) -> None:
     opened = page(400)
     opened.execute_script("arguments[0].value = 'accuracy'", _one(opened, "#minimize"))
     opened.execute_script("arguments[0].dispatchEvent(new Event('change'))", _one(opened, "#minimize"))
@@ -148,7 +152,7 @@ def test_the_most_accurate_is_called_the_greatest_and_commands_break_between_wor
     assert len(set(heights)) == 1
 
 
-def test_another_energy_max_moves_the_winner_as_choose_does(page: Callable[..., Page], folder: Path) -> None:
+def test_energy_max_changes_the_winner_as_choose_does(page: Callable[..., Page], folder: Path) -> None:
     opened = page()
     before = _design(opened, "winner")
     _type(opened, "#energy-max", "12")
@@ -162,13 +166,11 @@ def _minimize(page: Page, column: str) -> None:
     page.execute_script("arguments[0].dispatchEvent(new Event('change'))", _one(page, "#minimize"))
 
 
-def _best_is_thorough(page: Page) -> bool:
-    return "the command looks at all" not in _one(page, "#cards .card:last-child").text
+def _best_is_of_whole_front(page: Page) -> bool:
+    return "The command searches all" not in _one(page, "#cards .card:last-child").text
 
 
-def test_on_a_front_of_a_thousand_designs_every_mark_is_what_choose_gives(
-    page: Callable[..., Page], long_fronts: Path
-) -> None:
+def test_marks_on_a_front_of_1000_designs_match_choose(page: Callable[..., Page], long_fronts: Path) -> None:
     opened = page(study="thousand")
     n = json.loads((long_fronts / "results/thousand/front.json").read_text())["front_size"]
     _type(opened, "#alpha-number", "0.73")
@@ -182,17 +184,15 @@ def test_on_a_front_of_a_thousand_designs_every_mark_is_what_choose_gives(
     assert _design(opened, "winner") == _chosen(long_fronts, "thousand", "--alpha", "0.73")
     assert _design(opened, "knee") == _chosen(long_fronts, "thousand", "--knee")
     assert _design(opened, "best") == _chosen(long_fronts, "thousand", "--minimize", "latency_s", *limits)
-    assert _best_is_thorough(opened)
+    assert _best_is_of_whole_front(opened)
 
 
-def test_where_a_page_does_not_carry_the_whole_front_its_marks_are_still_what_choose_gives(
-    page: Callable[..., Page], long_fronts: Path
-) -> None:
+def test_marks_on_a_thinned_front_match_choose(page: Callable[..., Page], long_fronts: Path) -> None:
     opened = page(study="thousands")
     n = json.loads((long_fronts / "results/thousands/front.json").read_text())["front_size"]
-    told = opened.find_element(By.TAG_NAME, "main").text
+    text = opened.find_element(By.TAG_NAME, "main").text
 
-    assert f"This page carries {MAX_FRONT:,} of {n:,} front designs" in told
+    assert f"This page contains {MAX_FRONT:,} of {n:,} front designs" in text
     assert _design(opened, "knee") == _chosen(long_fronts, "thousands", "--knee")
     for alpha in ("0.3", "0.86"):
         _type(opened, "#alpha-number", alpha)
@@ -202,12 +202,10 @@ def test_where_a_page_does_not_carry_the_whole_front_its_marks_are_still_what_ch
         _minimize(opened, column)
         _until(opened, lambda c=column: f"--minimize {c}" in _one(opened, "#cards").text)
         assert _design(opened, "best") == _chosen(long_fronts, "thousands", "--minimize", column)
-        assert _best_is_thorough(opened)
+        assert _best_is_of_whole_front(opened)
 
 
-def test_where_a_mark_looks_only_at_what_the_page_carries_it_says_so(
-    page: Callable[..., Page], long_fronts: Path
-) -> None:
+def test_a_limit_on_a_thinned_front_adds_a_caveat(page: Callable[..., Page], long_fronts: Path) -> None:
     opened = page(study="thousands")
     n = json.loads((long_fronts / "results/thousands/front.json").read_text())["front_size"]
     _type(opened, "#floor", "0.915")
@@ -215,24 +213,24 @@ def test_where_a_mark_looks_only_at_what_the_page_carries_it_says_so(
     _until(
         opened,
         lambda: (
-            f"The best of the {MAX_FRONT:,} designs on this page; the command looks at all {n:,}."
+            f"Best of the {MAX_FRONT:,} designs on this page. The command searches all {n:,}."
             in _one(opened, "#cards .card:last-child").text
         ),
     )
-    assert "the command looks at all" not in _one(opened, "#cards .card:first-child").text
+    assert "The command searches all" not in _one(opened, "#cards .card:first-child").text
 
 
-def test_moving_a_slider_leaves_the_points_as_they_are(page: Callable[..., Page], long_fronts: Path) -> None:
-    """Plotly would draw thousands of them anew: only the marks move."""
+def test_moving_a_slider_does_not_redraw_the_points(page: Callable[..., Page], long_fronts: Path) -> None:
+    """Redrawing thousands of points with plotly would be slow; only the marks move."""
     opened = page(study="thousands")
     opened.execute_script(
         "window.n = 0; for (const id of ['scatter', 'alpha-plot'])"
         " document.getElementById(id).on('plotly_afterplot', () => (window.n += 1))"
     )
-    before, place = _design(opened, "winner"), _centre(opened, "#marks .winner")
+    before, position = _design(opened, "winner"), _centre(opened, "#marks .winner")
     _type(opened, "#alpha-number", "0.2")
     _until(opened, lambda: _design(opened, "winner") != before)
-    _until(opened, lambda: _centre(opened, "#marks .winner") != place)
+    _until(opened, lambda: _centre(opened, "#marks .winner") != position)
 
     assert opened.execute_script("return window.n") == 0
     opened.execute_script("arguments[0].click()", _one(opened, "#x-log"))
@@ -251,7 +249,7 @@ def _centre(page: Page, selector: str) -> list[float]:
 
 @pytest.mark.parametrize("is_log", [False, True], ids=["linear", "logarithmic"])
 @pytest.mark.parametrize("width", [400, 1400])
-def test_a_mark_stands_on_its_design(page: Callable[..., Page], width: int, is_log: bool) -> None:
+def test_a_mark_is_at_the_point_of_its_design(page: Callable[..., Page], width: int, is_log: bool) -> None:
     opened = page(width)
     if is_log:
         opened.execute_script("arguments[0].click()", _one(opened, "#x-log"))
@@ -259,7 +257,7 @@ def test_a_mark_stands_on_its_design(page: Callable[..., Page], width: int, is_l
             opened,
             lambda: opened.execute_script("return document.getElementById('scatter').layout.xaxis.type") == "log",
         )
-    _drawn(opened)
+    _wait_for_redraw(opened)
     knee = _design(opened, "knee")
     point = opened.execute_script(
         """
@@ -276,67 +274,67 @@ def test_a_mark_stands_on_its_design(page: Callable[..., Page], width: int, is_l
     assert _centre(opened, "#marks .knee") == pytest.approx(point, abs=1)
 
 
-def test_limits_that_no_design_meets_tell_the_nearest_miss(page: Callable[..., Page]) -> None:
+def test_unmet_limits_report_the_closest_value(page: Callable[..., Page]) -> None:
     opened = page()
     _type(opened, "#floor", "0.99")
     _until(opened, lambda: "No design of the front meets the limits" in _one(opened, "#cards").text)
 
-    assert re.search(r"Accuracy: the nearest is 0\.9\d", _one(opened, "#cards").text)
+    assert re.search(r"Accuracy: the closest is 0\.9\d", _one(opened, "#cards").text)
 
 
-def test_a_meaningless_number_is_marked_and_changes_nothing(page: Callable[..., Page]) -> None:
+def test_an_invalid_number_is_marked_and_ignored(page: Callable[..., Page]) -> None:
     opened = page()
     before = _design(opened, "winner")
-    _type(opened, "#alpha-number", "1")  # a person's fingers: "1" has a meaning of its own, and is drawn on the way
-    _drawn(opened)
+    _type(opened, "#alpha-number", "1")  # "1" is valid on the way to "1.5", and is drawn
+    _wait_for_redraw(opened)
     assert _one(opened, "#alpha").get_property("value") == "1"
     _one(opened, "#alpha-number").send_keys(".5")
-    _drawn(opened)
+    _wait_for_redraw(opened)
     assert _one(opened, "#alpha-number").get_attribute("aria-invalid") == "true"
-    assert "1.5 is not between 0 and 1: the page goes on with 0.9" in _one(opened, "#number-note").text
+    assert "1.5 is not between 0 and 1. The page keeps the previous value: 0.9" in _one(opened, "#number-note").text
 
     assert _design(opened, "winner") == before
     assert _one(opened, "#alpha").get_property("value") == "0.9"
 
     _type(opened, "#alpha-number", "0.1")
-    _drawn(opened)
+    _wait_for_redraw(opened)
     assert not _one(opened, "#number-note").is_displayed()
     assert _design(opened, "winner") != before
 
 
-def test_a_page_of_measurements_speaks_of_no_predictions(page: Callable[..., Page]) -> None:
+def test_a_page_of_measurements_mentions_no_predictions(page: Callable[..., Page]) -> None:
     opened = page(study="digits-cnn-live")
     _one(opened, "#scatter-box").send_keys(Keys.ARROW_RIGHT)
     _until(opened, lambda: opened.find_elements(By.CSS_SELECTOR, "#selected h3"))
-    shown = opened.find_element(By.TAG_NAME, "body").text
+    text = opened.find_element(By.TAG_NAME, "body").text
 
     assert _one(opened, "#selected thead").text.split() == ["Measured", "Interval"]
     assert _one(opened, "#bars-label .interval-word").text == "Intervals"
-    assert "Small print: Intervals." in shown
-    assert not re.search("for sure|90 % interval|Predicted", shown)
+    assert "Small numbers: Intervals." in text
+    assert not re.search("p [≥<] 95 %|90 % interval|Predicted", text)
 
 
-def test_brushing_an_axis_shrinks_the_table_and_the_plot(page: Callable[..., Page]) -> None:
+def test_a_range_on_an_axis_filters_table_and_plot(page: Callable[..., Page]) -> None:
     opened = page()
-    all_of_them = int(re.findall(r"\d+", _one(opened, "#front-count").text)[0])
+    n_front = int(re.findall(r"\d+", _one(opened, "#front-count").text)[0])
     axis = _one(opened, "#parallel-axes g:has([data-axis=accuracy]) .target")
     ActionChains(opened).scroll_to_element(axis).move_to_element_with_offset(
         axis, 0, -90
     ).click_and_hold().move_by_offset(0, 60).release().perform()
-    _until(opened, lambda: "lie within the range" in _one(opened, "#brush-count").text)
-    kept, total = map(int, re.findall(r"\d+", _one(opened, "#brush-count").text)[:2])
+    _until(opened, lambda: "are within the range" in _one(opened, "#brush-count").text)
+    n_filtered, total = map(int, re.findall(r"\d+", _one(opened, "#brush-count").text)[:2])
     legend = "return document.querySelector('#scatter .legend').textContent"
 
-    assert 0 < kept < all_of_them == total
-    # What is out of sight, and the plot, follow when the range stands still.
-    _until(opened, lambda: f"front, filtered out ({total - kept})" in opened.execute_script(legend))
-    _until(opened, lambda: _one(opened, "#front-count").text.startswith(f"{kept} of {total} front designs"))
+    assert 0 < n_filtered < n_front == total
+    # Off-screen parts and the plot are redrawn after the drag.
+    _until(opened, lambda: f"front, filtered out ({total - n_filtered})" in opened.execute_script(legend))
+    _until(opened, lambda: _one(opened, "#front-count").text.startswith(f"{n_filtered} of {total} front designs"))
 
     _one(opened, "#brush-clear").click()
     _until(opened, lambda: f"All {total} designs" in _one(opened, "#brush-count").text)
 
 
-def test_the_table_sorts_by_any_column_both_ways(page: Callable[..., Page], folder: Path) -> None:
+def test_the_table_sorts_by_a_column_in_both_directions(page: Callable[..., Page], folder: Path) -> None:
     opened = page()
     front = {d["design_id"]: d for d in json.loads((folder / "results/paper/front.json").read_text())["designs"]}
     for name in ("power_w", "size_bytes"):
@@ -355,14 +353,16 @@ def test_the_table_sorts_by_any_column_both_ways(page: Callable[..., Page], fold
         assert orders[1] == sorted(orders[1], reverse=True)
 
 
-def test_the_copied_command_ships_the_selected_design(page: Callable[..., Page], folder: Path, tmp_path: Path) -> None:
+def test_the_copied_command_deploys_the_selected_design(
+    page: Callable[..., Page], folder: Path, tmp_path: Path
+) -> None:
     opened = page()
     design = _ids(opened)[3]
     _one(opened, "#front-body tr:nth-child(4) button").click()
     _until(opened, lambda: f"Design {design}" in _one(opened, "#selected").text)
     _one(opened, "#deploy-command button").click()
     _until(opened, lambda: _one(opened, "#deploy-command button").text == "Copied")
-    # What was copied is what a paste gives: the cap's field takes only numbers, so a text area is borrowed for it.
+    # Read the clipboard by pasting into a temporary text area.
     opened.execute_script("document.body.insertAdjacentHTML('beforeend', '<textarea id=pasted></textarea>')")
     _one(opened, "#pasted").send_keys(Keys.CONTROL, "v")
     command = str(_one(opened, "#pasted").get_property("value"))
@@ -387,12 +387,12 @@ def test_clicking_a_point_selects_it(page: Callable[..., Page]) -> None:
     _until(opened, lambda: _one(opened, "#selected").text.startswith("Design "))
 
 
-def test_the_page_can_be_used_by_keyboard_alone(page: Callable[..., Page]) -> None:
+def test_all_controls_work_by_keyboard(page: Callable[..., Page]) -> None:
     opened = page()
     body = ActionChains(opened)
 
     def focus(selector: str) -> WebElement:
-        """Press Tab until the element has the focus."""
+        """Press Tab until the element has focus."""
         wanted = _one(opened, selector)
         for _ in range(120):
             if opened.switch_to.active_element == wanted:
@@ -414,7 +414,7 @@ def test_the_page_can_be_used_by_keyboard_alone(page: Callable[..., Page]) -> No
 
     focus(".handle[data-axis=accuracy][data-end='0']")
     ActionChains(opened).send_keys(*[Keys.ARROW_UP] * 10).perform()
-    _until(opened, lambda: "lie within the range" in _one(opened, "#brush-count").text)
+    _until(opened, lambda: "are within the range" in _one(opened, "#brush-count").text)
     ActionChains(opened).send_keys(Keys.ESCAPE).perform()
     _until(opened, lambda: _one(opened, "#brush-count").text.startswith("All "))
 
@@ -428,7 +428,7 @@ def test_the_page_can_be_used_by_keyboard_alone(page: Callable[..., Page]) -> No
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1400])
-def test_the_page_fits_its_window(page: Callable[..., Page], width: int, dark: bool) -> None:
+def test_the_page_fits_the_window(page: Callable[..., Page], width: int, dark: bool) -> None:
     opened = page(width, dark=dark)
     _one(opened, "#front-body button").click()
     _until(opened, lambda: _one(opened, "#selected").text.startswith("Design "))
@@ -451,7 +451,7 @@ def test_axes_can_be_any_two_columns(page: Callable[..., Page]) -> None:
     assert "Model size (MB)" in _one(opened, "#scatter .xtitle").text
 
 
-def test_three_objectives_can_be_seen_in_space_and_flat_again(page: Callable[..., Page]) -> None:
+def test_the_plot_switches_to_3d_and_back(page: Callable[..., Page]) -> None:
     opened = page(study="energy-latency-accuracy")
     for column, kind in (("accuracy", "scatter3d"), ("", "scatter")):
         opened.execute_script("arguments[0].value = arguments[1]", _one(opened, "#z-axis"), column)
@@ -471,14 +471,14 @@ def test_an_axis_can_be_logarithmic(page: Callable[..., Page]) -> None:
     _until(opened, lambda: opened.execute_script(kind) == "log")
 
 
-def test_two_objectives_offer_no_third_axis(page: Callable[..., Page]) -> None:
+def test_two_objectives_have_no_z_axis(page: Callable[..., Page]) -> None:
     assert not _one(page(), "#z-label").is_displayed()
 
 
-def test_the_page_says_what_alpha_can_never_pick(page: Callable[..., Page], folder: Path) -> None:
+def test_the_page_counts_designs_that_j_never_selects(page: Callable[..., Page], folder: Path) -> None:
     text = _one(page(), "#alpha-text").text
-    won, total = map(int, re.findall(r"picks (\d+) of (\d+)", text)[0])
+    n_winners, total = map(int, re.findall(r"selects (\d+) of (\d+)", text)[0])
 
     assert total == json.loads((folder / "results/paper/front.json").read_text())["front_size"]
-    assert 0 < won < total
-    assert f"The other {total - won} win for no alpha" in text
+    assert 0 < n_winners < total
+    assert f"J selects the other {total - n_winners} for no alpha" in text

@@ -1,4 +1,4 @@
-"""The result page: one file, no network, nothing of a user's text taken as HTML."""
+"""Result page: one file, no network access, escaped user text."""
 
 import re
 from collections.abc import Callable
@@ -19,14 +19,14 @@ from explorer.problem.study import read_study
 from explorer.report.pages.front import front_page
 from explorer.report.pages.write import write_page
 from explorer.report.plots.thinning import MAX_FRONT
-from explorer.search.run_log import provenance
+from explorer.search.run_log import build_provenance
 
 EVIL = "<script>alert('x')</script>"
 
 
 @pytest.fixture(scope="module")
 def results() -> Results:
-    """The designs of a scan of a shipped study, as a finished run would have them."""
+    """Return the designs of a scan of a shipped study in the form of a finished run."""
     problem = make_problem(read_study("power-cap"), fit_surrogate(paper_samples(), name="paper"))
     table = problem.sample(256)
     n = len(table["family"])
@@ -44,7 +44,7 @@ def results() -> Results:
         samples=samples,
         sample_labels=("CNN1", "CNN2", "CNN3"),
         notes=("the first note", "a second one"),
-        provenance=provenance(
+        provenance=build_provenance(
             problem, place="x/study.journal", runs=[run], model={"samples_sha256": "abcdef0123456789"}
         ),
     )
@@ -55,12 +55,12 @@ def page(results: Results) -> str:
     return front_page(results)
 
 
-def test_the_page_holds_plotly_exactly_once(page: str) -> None:
+def test_plotly_is_embedded_exactly_once(page: str) -> None:
     assert page.count(get_plotlyjs()[:5000]) == 1
     assert page.count("plotly.js v") == get_plotlyjs().count("plotly.js v")
 
 
-def test_the_page_asks_nothing_of_a_network(page: str) -> None:
+def test_the_page_needs_no_network(page: str) -> None:
     own = page.replace(get_plotlyjs(), "")
 
     assert not re.findall(r"""(?:src|href)=["'](?!data:)[^"']+""", own)
@@ -68,7 +68,7 @@ def test_the_page_asks_nothing_of_a_network(page: str) -> None:
     assert "default-src &#x27;none&#x27;" in own
 
 
-def test_the_page_tells_notes_constraints_and_origin(page: str) -> None:
+def test_the_page_has_notes_constraints_and_provenance(page: str) -> None:
     for text in (
         "EDP against accuracy",
         "The first note.",
@@ -76,7 +76,7 @@ def test_the_page_tells_notes_constraints_and_origin(page: str) -> None:
         "power_w &lt;= 22 W",
         "nsga2, seed 0",
         "x/study.journal",
-        "Measure a design before you ship it",
+        "Measure a design before you deploy it",
     ):
         assert text in page
 
@@ -91,39 +91,39 @@ def test_the_page_tells_notes_constraints_and_origin(page: str) -> None:
         pytest.param(lambda r: replace(r, table=_renamed(r)), id="family"),
     ],
 )
-def test_text_of_a_user_is_never_taken_as_html(results: Results, change: Callable[[Results], Results]) -> None:
+def test_user_text_is_escaped(results: Results, change: Callable[[Results], Results]) -> None:
     page = front_page(change(results)).replace(get_plotlyjs(), "")
 
     assert "alert(" in page
     assert EVIL not in page
 
 
-def test_equal_results_make_equal_pages(results: Results, page: str) -> None:
+def test_equal_results_give_equal_pages(results: Results, page: str) -> None:
     assert front_page(results) == page
 
 
-def test_a_long_front_is_thinned_and_says_where_the_rest_is(results: Results) -> None:
+def test_a_long_front_is_thinned_with_a_note(results: Results) -> None:
     n = MAX_FRONT + 40
     table = {name: np.repeat(values[:1], n) for name, values in results.table.items()}
     table |= {"edp_js": np.linspace(2, 4, n), "accuracy": np.linspace(0.88, 0.95, n), "design_id": np.arange(n)}
     table["is_feasible"] = np.ones(n, dtype=bool)
     page = front_page(replace(results, table=table))
 
-    assert f"This page carries {MAX_FRONT:,} of {n:,} front designs" in page
+    assert f"This page contains {MAX_FRONT:,} of {n:,} front designs" in page
 
 
-def test_a_page_without_a_front_is_written_all_the_same(results: Results) -> None:
+def test_a_page_without_a_front_has_the_constraint_gaps(results: Results) -> None:
     none = {**results.table, "is_feasible": np.zeros(len(results.table["family"]), dtype=bool)}
     page = front_page(replace(results, table=none))
 
     assert "0 of " in page
-    assert "there is no front to show" in page
-    assert "Every design meets" not in page
-    assert ["Constraint", "Of the designs tried"] in _rows(page)
+    assert "so the front is empty" in page
+    assert "Constraints of the front" not in page
+    assert ["Constraint", "Evaluated designs"] in _rows(page)
     assert any(row[0] == "power_w <= 22 W" for row in _rows(page))
 
 
-def test_a_table_s_page_does_not_speak_of_predictions(results: Results) -> None:
+def test_the_page_of_a_table_mentions_no_predictions(results: Results) -> None:
     model = {"name": "rows.csv", "kind": "table", "samples_sha256": "0"}
     page = front_page(replace(results, provenance={**results.provenance, "model": model}))
 
@@ -131,21 +131,21 @@ def test_a_table_s_page_does_not_speak_of_predictions(results: Results) -> None:
     assert "Predictions come from" not in page
 
 
-def test_a_note_stands_once_and_begins_as_people_call_a_column(results: Results) -> None:
-    note = "latency_s: far from what the other rows tell"
-    check = {"targets": {}, "warnings": [note, "weight_bits was never turned"], "identifiability": ["voltage_v alone"]}
+def test_a_note_appears_once_and_starts_with_a_label(results: Results) -> None:
+    note = "latency_s: far from the other rows"
+    check = {"targets": {}, "warnings": [note, "weight_bits never varied"], "identifiability": ["voltage_v alone"]}
     page = front_page(replace(results, notes=(note,), model_check=check))
 
-    assert page.count("Latency T: far from what the other rows tell.") == 1
+    assert page.count("Latency T: far from the other rows.") == 1
     assert "latency_s: far" not in page
     assert "<p>voltage_v alone.</p>" in page
 
 
-def test_results_without_provenance_make_a_page(results: Results) -> None:
+def test_results_without_provenance_give_a_page(results: Results) -> None:
     assert "model &#x27;unknown&#x27;" in front_page(replace(results, provenance={}))
 
 
-def test_the_page_is_written_in_one_step(results: Results, page: str, tmp_path: Path) -> None:
+def test_the_page_is_written_atomically(results: Results, page: str, tmp_path: Path) -> None:
     write_page(results, tmp_path / "report.html")
 
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == page
@@ -160,6 +160,8 @@ def _renamed(results: Results) -> dict[str, np.ndarray]:
 
 
 class _Table(HTMLParser):
+    """Parser that collects the text of table cells by row."""
+
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[list[str]] = []
@@ -183,7 +185,7 @@ class _Table(HTMLParser):
 
 
 def _rows(page: str) -> list[list[str]]:
-    """Return the cells of every table row of a page, read as a browser reads them."""
+    """Return the text of the cells of every table row of a page."""
     parser = _Table()
     parser.feed(page.replace(get_plotlyjs(), ""))
     return parser.rows

@@ -1,4 +1,4 @@
-"""The result page in a real browser: no network, its plots drawn at every width, a silent console."""
+"""Result page in a browser: no network access, plots fit every width, empty console."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ def opened(
     return open_page(front_page(run(request.param, trials=80, out=out).results), widths=OPENED, resized=RESIZED)
 
 
-def test_the_console_stays_silent(opened: Opened) -> None:
+def test_the_console_is_empty(opened: Opened) -> None:
     frames, console = opened
 
     assert console == []
@@ -35,10 +35,10 @@ def test_the_page_never_scrolls_sideways(opened: Opened, width: int) -> None:
 
 
 @pytest.mark.parametrize("width", [*OPENED, RESIZED])
-def test_every_plot_is_drawn_as_wide_as_its_place(opened: Opened, width: int) -> None:
+def test_plots_are_as_wide_as_their_boxes(opened: Opened, width: int) -> None:
     plots = opened[0][width]["plots"]
 
     assert len(plots) == 4  # the front, alpha, the convergence, the importance
-    for place, drawn in plots:
-        assert 0 < place <= width
-        assert abs(drawn - place) <= 1
+    for box_width, plot_width in plots:
+        assert 0 < box_width <= width
+        assert abs(plot_width - box_width) <= 1

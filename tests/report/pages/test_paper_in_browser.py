@@ -1,4 +1,4 @@
-"""The paper's page in a real browser: every plot drawn, nothing on the console, no sideways scrolling at any width."""
+"""Page of the paper in a browser: plots and page fit every width, empty console."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from explorer.report.pages.paper import paper_figures, paper_page
 from explorer.report.plots.paper import FIGURES
 
 OPENED = (400, 800, 1400)
-# One more frame opens wide and makes its page narrower once the plots are there, as a turned phone does.
+# A frame that opens wide and is narrowed after the plots are drawn, like a rotated phone.
 RESIZED = 600
 WIDTHS = (*OPENED, RESIZED)
 
@@ -24,7 +24,7 @@ def opened(open_page: Callable[..., Opened]) -> Opened:
     return open_page(page, widths=OPENED, resized=RESIZED)
 
 
-def test_the_console_stays_silent(opened: Opened) -> None:
+def test_the_console_is_empty(opened: Opened) -> None:
     frames, console = opened
     assert console == []
     assert [frame["faults"] for frame in frames.values()] == [[]] * len(WIDTHS)
@@ -37,14 +37,14 @@ def test_the_page_never_scrolls_sideways(opened: Opened, width: int) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_every_figure_is_drawn_as_wide_as_its_place(opened: Opened, width: int) -> None:
+def test_figures_are_as_wide_as_their_boxes(opened: Opened, width: int) -> None:
     plots = opened[0][width]["plots"]
     assert len(plots) == len(FIGURES)
-    assert max(place for place, _ in plots) <= width
-    assert [drawn for place, drawn in plots if abs(drawn - place) > 1] == []
+    assert max(box_width for box_width, _ in plots) <= width
+    assert [plot_width for box_width, plot_width in plots if abs(plot_width - box_width) > 1] == []
 
 
-def test_tables_of_numbers_scroll_in_their_own_box_on_a_phone(opened: Opened) -> None:
+def test_number_tables_scroll_in_their_own_box_on_a_phone(opened: Opened) -> None:
     audit_box, *number_boxes = opened[0][400]["boxes"]
     assert audit_box[1] <= audit_box[0] + 1
     assert [inside > outside for outside, inside in number_boxes] == [True, True]

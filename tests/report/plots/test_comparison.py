@@ -1,4 +1,4 @@
-"""Several fronts in one plot and page: each study told apart, everything drawn that is compared."""
+"""Comparison plot and page: distinct studies, all compared objectives."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -13,14 +13,14 @@ from explorer.pareto.results.results import Results
 from explorer.problem.columns import COLUMNS, KNOBS
 from explorer.problem.objectives import OBJECTIVES
 from explorer.report.pages.comparison import comparison_page
-from explorer.report.plots.comparison import MAX_SHOWN, plot_comparison, plot_fronts, study_style
+from explorer.report.plots.comparison import MAX_MARKERS_PER_FRONT, plot_comparison, plot_fronts, study_style
 
 Opened = tuple[dict[int, dict[str, Any]], list[str]]
 
 
 def make_results(n: int = 12, *, name: str = "one", seed: int = 0, objectives: Sequence[str] = ("latency_s", "accuracy")
                  ) -> Results:  # fmt: skip
-    """Make results whose n designs are all on the front of latency against accuracy."""
+    """Return results with n designs, all on the front of latency against accuracy."""
     rng = np.random.default_rng(seed)
     share = np.sort(rng.random(n))
     table = {
@@ -53,7 +53,7 @@ def fronts_of(figure: Any) -> list[Any]:
     return [trace for trace in figure.data if trace.name != "reference point"]
 
 
-def test_each_front_is_drawn_whole_in_the_units_that_people_read() -> None:
+def test_fronts_are_complete_and_in_display_units() -> None:
     comparison = make_comparison()
 
     for side, trace in zip(comparison.sides, fronts_of(plot_comparison(comparison)), strict=True):
@@ -62,7 +62,7 @@ def test_each_front_is_drawn_whole_in_the_units_that_people_read() -> None:
         assert trace.name == f"{side.label} ({len(side.values)})"
 
 
-def test_each_study_has_a_colour_and_a_marker_of_its_own_in_every_panel() -> None:
+def test_each_study_has_one_distinct_style_in_all_panels() -> None:
     comparison = make_comparison(4, objectives=("energy_j", "latency_s", "accuracy"))
     looks: dict[str, set[tuple[str, str]]] = {}
     for trace in fronts_of(plot_comparison(comparison)):
@@ -73,12 +73,12 @@ def test_each_study_has_a_colour_and_a_marker_of_its_own_in_every_panel() -> Non
     assert len(set(colours)) == len(set(symbols)) == 4
 
 
-def test_fifty_six_studies_look_different() -> None:
+def test_the_styles_of_56_studies_differ() -> None:
     assert len({(study_style(i).colour, study_style(i).symbol) for i in range(56)}) == 56
 
 
 @pytest.mark.parametrize(("objectives", "n_panels"), [(2, 1), (3, 3), (4, 6)])
-def test_every_pair_of_objectives_has_its_panel_and_all_share_one_legend(objectives: int, n_panels: int) -> None:
+def test_each_pair_of_objectives_has_a_panel_with_one_legend(objectives: int, n_panels: int) -> None:
     names = ("energy_j", "latency_s", "accuracy", "size_bytes")[-objectives:]
     figure = plot_fronts([make_results(objectives=names, name="a"), make_results(objectives=names, name="b", seed=1)])
     layout = figure.to_dict()["layout"]
@@ -88,11 +88,11 @@ def test_every_pair_of_objectives_has_its_panel_and_all_share_one_legend(objecti
     assert [trace.name.split(" (")[0] for trace in figure.data if trace.showlegend] == ["a", "b", "reference point"]
 
 
-def test_everything_is_drawn_without_webgl() -> None:
+def test_no_trace_needs_webgl() -> None:
     assert {trace.type for trace in plot_comparison(make_comparison()).data} == {"scatter"}
 
 
-def test_hovering_tells_the_study_the_design_and_its_knobs() -> None:
+def test_hover_texts_name_study_design_and_knobs() -> None:
     comparison = make_comparison()
     trace, *_ = fronts_of(plot_comparison(comparison))
     front = comparison.sides[0].front
@@ -104,8 +104,8 @@ def test_hovering_tells_the_study_the_design_and_its_knobs() -> None:
             assert f"{COLUMNS[knob].label}: {COLUMNS[knob].text(front[knob][i])}" in text
 
 
-def test_a_line_between_designs_never_promises_what_was_not_found() -> None:
-    """Up from the worse of two neighbours, then along: at each place of the line a design that was found is as good."""
+def test_lines_are_steps_towards_the_worse_neighbour() -> None:
+    """For every point of the line an evaluated design is at least as good."""
     right = fronts_of(plot_fronts([make_results(name="a"), make_results(name="b")]))
     left = fronts_of(
         plot_fronts([make_results(name="a"), make_results(name="b")], objectives=["accuracy", "latency_s"])
@@ -115,7 +115,7 @@ def test_a_line_between_designs_never_promises_what_was_not_found() -> None:
     assert {trace.line.shape for trace in left} == {"vh"}  # more is better on x
 
 
-def test_the_reference_point_is_there_on_demand() -> None:
+def test_the_reference_point_is_hidden_by_default() -> None:
     comparison = make_comparison()
     (trace,) = [trace for trace in plot_comparison(comparison).data if trace.name == "reference point"]
 
@@ -125,18 +125,18 @@ def test_the_reference_point_is_there_on_demand() -> None:
     assert trace.visible == "legendonly"
 
 
-def test_a_large_front_is_thinned_evenly_and_the_legend_says_so() -> None:
+def test_a_large_front_is_thinned_evenly_with_both_counts() -> None:
     comparison = make_comparison(2, n=5000)
     trace, *_ = fronts_of(plot_comparison(comparison))
 
-    assert len(trace.x) == MAX_SHOWN
+    assert len(trace.x) == MAX_MARKERS_PER_FRONT
     assert trace.name == "study 0 (5,000, 1,000 shown)"
     assert (trace.x[0], trace.x[-1]) == pytest.approx(
         [comparison.sides[0].front["latency_s"][k] * 1000 for k in (0, -1)]
     )
 
 
-def test_a_page_of_many_large_fronts_stays_small_beside_plotly() -> None:
+def test_a_page_of_many_large_fronts_is_below_two_megabytes() -> None:
     from plotly.offline import get_plotlyjs
 
     page = comparison_page(make_comparison(5, n=2000, objectives=("energy_j", "latency_s", "accuracy", "size_bytes")))
@@ -144,7 +144,7 @@ def test_a_page_of_many_large_fronts_stays_small_beside_plotly() -> None:
     assert len(page.encode()) - len(get_plotlyjs().encode()) < 2_000_000
 
 
-def test_an_empty_front_is_drawn_as_nothing() -> None:
+def test_an_empty_front_has_no_markers() -> None:
     empty = make_results(name="empty")
     empty.table["is_feasible"][:] = False
     traces = fronts_of(plot_fronts([make_results(), empty]))
@@ -152,16 +152,16 @@ def test_an_empty_front_is_drawn_as_nothing() -> None:
     assert [len(trace.x) for trace in traces] == [12, 0]
 
 
-def test_what_cannot_be_compared_is_not_drawn() -> None:
+def test_a_single_study_is_an_error() -> None:
     with pytest.raises(WrongUsage, match="1 study given"):
         plot_fronts([make_results()])
 
 
-def test_the_figure_is_plain_json() -> None:
+def test_the_figure_is_json_serializable() -> None:
     assert json.loads(plot_comparison(make_comparison()).to_json())["data"]
 
 
-def test_the_page_tells_notes_hypervolumes_coverage_and_changes() -> None:
+def test_the_page_has_hypervolumes_coverage_and_differences() -> None:
     comparison = compare([make_results(name="<one>"), make_results(name="two", seed=1)])
     page = comparison_page(comparison)
 
@@ -170,15 +170,15 @@ def test_the_page_tells_notes_hypervolumes_coverage_and_changes() -> None:
     for side in comparison.sides:
         assert f"{side.hypervolume:.5g}" in page
     assert f"{comparison.coverage[0, 1] * 100:.1f}" in page
-    assert "What changed" in page
+    assert "Differences between the studies" in page
     assert page == comparison_page(comparison)
 
 
-def test_the_page_says_that_nothing_changed_where_nothing_did() -> None:
-    assert "Nothing: the declarations" in comparison_page(compare([make_results()] * 2, labels=["a", "b"]))
+def test_equal_studies_have_no_differences() -> None:
+    assert "None: the declarations" in comparison_page(compare([make_results()] * 2, labels=["a", "b"]))
 
 
-def test_the_page_is_whole_on_a_phone_and_on_a_desk(open_page: Callable[..., Opened]) -> None:
+def test_the_page_fits_narrow_and_wide_windows(open_page: Callable[..., Opened]) -> None:
     names = ("energy_j", "latency_s", "accuracy")
     frames, console = open_page(comparison_page(make_comparison(3, objectives=names)), widths=(400, 1400), resized=600)
 
@@ -186,5 +186,5 @@ def test_the_page_is_whole_on_a_phone_and_on_a_desk(open_page: Callable[..., Ope
     for width, frame in frames.items():
         assert frame["faults"] == []
         assert frame["page"] <= width or width == 600
-        ((place, drawn),) = frame["plots"]
-        assert abs(place - drawn) <= 1
+        ((box_width, plot_width),) = frame["plots"]
+        assert abs(box_width - plot_width) <= 1

@@ -1,4 +1,4 @@
-"""Figures for notebooks: each takes results, returns a plotly figure, and shows the numbers that the results hold."""
+"""Figures for notebooks: values of the plotly figures equal those of the results."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +27,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 @pytest.mark.parametrize("name", PLOTS)
 @pytest.mark.parametrize("study", ["paper", "three"])
-def test_every_plot_takes_results_and_returns_a_figure(name: str, study: str, request: pytest.FixtureRequest) -> None:
+def test_every_plot_returns_a_plotly_figure(name: str, study: str, request: pytest.FixtureRequest) -> None:
     import plotly.graph_objects as go
 
     plot: Callable[[Results], Any] = getattr(explorer, name)
@@ -38,38 +38,38 @@ def test_every_plot_takes_results_and_returns_a_figure(name: str, study: str, re
     figure.to_json()
 
 
-def test_convergence_ends_at_the_share_that_the_run_reported(paper: Results) -> None:
+def test_convergence_ends_at_the_reached_share(paper: Results) -> None:
     (trace,) = explorer.plot.convergence(paper).data
 
     assert trace.y[-1] == pytest.approx(paper.reached)
     assert trace.x[-1] == paper.n_complete
 
 
-def test_without_an_exact_front_convergence_shows_the_hypervolume_itself(paper: Results) -> None:
+def test_convergence_without_exact_front_is_in_hypervolume(paper: Results) -> None:
     (trace,) = explorer.plot.convergence(replace(paper, exact=None)).data
 
     assert trace.y[-1] == pytest.approx(paper.hypervolume)
 
 
-def test_importance_shows_every_row_with_its_interval(paper: Results) -> None:
+def test_importance_has_a_bar_with_interval_for_every_row(paper: Results) -> None:
     figure = explorer.plot.importance(paper)
-    shown = {(trace.name, label): x for trace in figure.data for label, x in zip(trace.y, trace.x, strict=True)}
+    bars = {(trace.name, label): x for trace in figure.data for label, x in zip(trace.y, trace.x, strict=True)}
 
-    assert len(shown) == len(paper.importance)
-    assert shown["Weighted cost J", "Pruning ratio R"] == pytest.approx(
+    assert len(bars) == len(paper.importance)
+    assert bars["Weighted cost J", "Pruning ratio R"] == pytest.approx(
         next(r["total"] for r in paper.importance if r["objective"] == "weighted_cost" and r["knob"] == "pruning_ratio")
     )
     assert all(min(trace.error_x.array) >= 0 and min(trace.error_x.arrayminus) >= 0 for trace in figure.data)
 
 
-def test_alpha_steps_up_in_accuracy_and_energy(paper: Results) -> None:
+def test_accuracy_and_energy_increase_with_alpha(paper: Results) -> None:
     for trace in explorer.plot.alpha(paper).data:
         assert np.all(np.diff(trace.y) >= 0)
         assert trace.x[0] == 0
         assert trace.x[-1] == 1
 
 
-def test_parallel_coordinates_carry_the_front_in_shown_units(paper: Results) -> None:
+def test_parallel_coordinates_are_in_display_units(paper: Results) -> None:
     (trace,) = explorer.plot.parallel(paper).data
     by_label = {dimension.label: dimension.values for dimension in trace.dimensions}
     front = paper.front_columns
@@ -77,7 +77,7 @@ def test_parallel_coordinates_carry_the_front_in_shown_units(paper: Results) -> 
     assert by_label[COLUMNS["latency_s"].title] == pytest.approx(front["latency_s"] * 1e3)
 
 
-def test_three_objectives_are_drawn_in_space(three: Results) -> None:
+def test_three_objectives_give_a_3d_scatter_plot(three: Results) -> None:
     figure = explorer.plot.front_3d(three)
     (trace,) = figure.data
 
@@ -86,14 +86,14 @@ def test_three_objectives_are_drawn_in_space(three: Results) -> None:
     assert figure.layout.scene.zaxis.title.text == COLUMNS["accuracy"].title
 
 
-def test_two_objectives_have_no_space_to_be_drawn_in_unless_three_columns_are_named(paper: Results) -> None:
+def test_a_3d_plot_of_two_objectives_needs_explicit_axes(paper: Results) -> None:
     with pytest.raises(explorer.ExplorerError, match="two objectives"):
         explorer.plot.front_3d(paper)
 
     assert explorer.plot.front_3d(paper, axes=("edp_js", "accuracy", "power_w")).data
 
 
-def test_results_read_back_from_a_folder_draw_the_same(tmp_path: Path) -> None:
+def test_stored_results_give_equal_figures(tmp_path: Path) -> None:
     done = explorer.run("edp-accuracy", trials=60, out=tmp_path).results
     again = explorer.load_results(tmp_path)
 
@@ -101,7 +101,7 @@ def test_results_read_back_from_a_folder_draw_the_same(tmp_path: Path) -> None:
     assert explorer.plot.convergence(again).to_json() == explorer.plot.convergence(done).to_json()
 
 
-def test_without_accuracy_there_is_no_j_to_draw_over_alpha(paper: Results) -> None:
+def test_the_alpha_plot_needs_accuracy(paper: Results) -> None:
     table = {name: values for name, values in paper.table.items() if name != "accuracy"}
-    with pytest.raises(explorer.ExplorerError, match="has no accuracy, of which J is made"):
+    with pytest.raises(explorer.ExplorerError, match="has no accuracy, which the cost J needs"):
         explorer.plot.alpha(replace(paper, table=table))

@@ -1,4 +1,4 @@
-"""The Pareto plot: what is drawn is what was found, in the units that people read."""
+"""Pareto plot: values equal those of the results, in display units."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def make_results(
     n_infeasible: int = 0,
     n_samples: int = 2,
 ) -> Results:
-    """Make results of n designs on a line of better latency against better accuracy, half of them moved off it."""
+    """Return results with n designs on a latency-accuracy front line, half of them moved off it."""
     rng = np.random.default_rng(0)
     table = _table(rng, n, families)
     table["is_feasible"] = np.arange(n) >= n_infeasible
@@ -40,22 +40,22 @@ def make_results(
     )
 
 
-def test_the_front_traces_are_the_front_in_shown_units() -> None:
+def test_front_traces_are_in_display_units() -> None:
     results = make_results()
     front = results.front_columns
-    drawn = {}
+    points = {}
     for trace in plot_front(results).data:
         if trace.name.startswith("front, "):
-            drawn[trace.name.split()[1]] = (list(trace.x), list(trace.y))
+            points[trace.name.split()[1]] = (list(trace.x), list(trace.y))
 
-    assert set(drawn) == set(front["family"])
-    for family, (x, y) in drawn.items():
+    assert set(points) == set(front["family"])
+    for family, (x, y) in points.items():
         rows = front["family"] == family
         assert x == pytest.approx((front["latency_s"][rows] * 1000).tolist())  # in ms
         assert y == front["accuracy"][rows].tolist()
 
 
-def test_the_legend_counts_what_is_drawn() -> None:
+def test_the_legend_has_the_counts() -> None:
     results = make_results()
     names = [trace.name for trace in plot_front(results).data]
     front = results.front_columns["family"]
@@ -65,7 +65,7 @@ def test_the_legend_counts_what_is_drawn() -> None:
     assert {"measured, CNN", "measured, DNN"} <= set(names)
 
 
-def test_the_background_is_what_is_feasible_and_dominated() -> None:
+def test_the_background_is_feasible_and_dominated() -> None:
     results = make_results(n_infeasible=7)
     table = results.table
     (background,) = [trace for trace in plot_front(results).data if trace.name.startswith("dominated")]
@@ -74,8 +74,8 @@ def test_the_background_is_what_is_feasible_and_dominated() -> None:
     assert list(background.y) == table["accuracy"][expected].tolist()
 
 
-@pytest.mark.parametrize(("n", "n_shown"), [(2000, None), (2001, 1001), (9000, 1800)])
-def test_a_large_background_is_thinned_and_the_legend_says_so(n: int, n_shown: int | None) -> None:
+@pytest.mark.parametrize(("n", "n_thinned"), [(2000, None), (2001, 1001), (9000, 1800)])
+def test_a_large_background_is_thinned_with_both_counts(n: int, n_thinned: int | None) -> None:
     results = make_results(1)
     one_better = {name: np.concatenate([values, np.repeat(values, n)]) for name, values in results.table.items()}
     one_better["latency_s"] = np.concatenate([[0.01], np.linspace(0.1, 0.2, n)])
@@ -92,32 +92,32 @@ def test_a_large_background_is_thinned_and_the_legend_says_so(n: int, n_shown: i
     )
     (background,) = [trace for trace in plot_front(many).data if trace.name.startswith("dominated")]
 
-    assert len(background.x) == (n_shown or n) <= MAX_BACKGROUND
-    assert background.name == (f"dominated ({n:,}, {n_shown:,} shown)" if n_shown else f"dominated ({n:,})")
+    assert len(background.x) == (n_thinned or n) <= MAX_BACKGROUND
+    assert background.name == (f"dominated ({n:,}, {n_thinned:,} shown)" if n_thinned else f"dominated ({n:,})")
 
 
-def test_measured_samples_are_drawn_where_they_were_measured() -> None:
+def test_samples_are_at_their_measured_values() -> None:
     results = make_results(n_samples=4)
-    drawn = [t for t in plot_front(results).data if t.name.startswith("measured")]
-    points = {(x, y) for trace in drawn for x, y in zip(trace.x, trace.y, strict=True)}
+    traces = [t for t in plot_front(results).data if t.name.startswith("measured")]
+    points = {(x, y) for trace in traces for x, y in zip(trace.x, trace.y, strict=True)}
 
     expected = zip(results.samples["latency_s"] * 1000, results.samples["accuracy"], strict=True)
     assert points == {(float(x), float(y)) for x, y in expected}
-    assert all("open" in trace.marker.symbol for trace in drawn)
+    assert all("open" in trace.marker.symbol for trace in traces)
 
 
-def test_a_sample_that_lacks_an_objective_is_left_out_of_the_panel() -> None:
+def test_a_sample_without_an_objective_has_no_marker() -> None:
     results = make_results(n_samples=2)
     results.samples["accuracy"][:] = np.nan
 
     assert not [trace for trace in plot_front(results).data if trace.name.startswith("measured")]
 
 
-def test_results_without_samples_are_drawn() -> None:
+def test_results_without_samples_give_a_figure() -> None:
     assert not [t for t in plot_front(make_results(n_samples=0)).data if t.name.startswith("measured")]
 
 
-def test_results_without_a_front_are_drawn() -> None:
+def test_results_without_a_front_give_a_figure() -> None:
     figure = plot_front(make_results(10, n_infeasible=10))
 
     assert {trace.name for trace in figure.data} <= {"measured, CNN", "measured, DNN"}
@@ -131,7 +131,7 @@ def test_results_without_a_front_are_drawn() -> None:
         (("energy_j", "latency_s", "accuracy", "size_bytes"), 6),
     ],
 )
-def test_every_pair_of_objectives_has_its_panel(objectives: Sequence[str], n_panels: int) -> None:
+def test_every_pair_of_objectives_has_a_panel(objectives: Sequence[str], n_panels: int) -> None:
     layout = plot_front(make_results(objectives=objectives)).to_dict()["layout"]
     axes = [layout[key] for key in layout if key.startswith("xaxis")]
 
@@ -141,22 +141,22 @@ def test_every_pair_of_objectives_has_its_panel(objectives: Sequence[str], n_pan
 
 
 def test_several_panels_share_one_legend() -> None:
-    shown = [
+    names = [
         t.name for t in plot_front(make_results(objectives=("energy_j", "latency_s", "accuracy"))).data if t.showlegend
     ]
 
-    assert len(shown) == len(set(shown))
-    assert any(name.startswith("front, CNN") for name in shown)
+    assert len(names) == len(set(names))
+    assert any(name.startswith("front, CNN") for name in names)
 
 
-def test_an_axis_tells_its_unit_and_which_way_is_better() -> None:
+def test_axis_titles_have_unit_and_direction() -> None:
     layout = plot_front(make_results()).layout
 
     assert layout.xaxis.title.text == "Latency T (ms), less is better"
     assert layout.yaxis.title.text == "Accuracy, more is better"
 
 
-def test_hovering_tells_the_design_and_every_knob() -> None:
+def test_hover_texts_name_the_design_and_every_knob() -> None:
     results = make_results()
     front = results.front_columns
     texts = {text for trace in plot_front(results).data if trace.name.startswith("front") for text in trace.text}
@@ -169,16 +169,16 @@ def test_hovering_tells_the_design_and_every_knob() -> None:
             assert f"{COLUMNS[knob].label}: {COLUMNS[knob].text(front[knob][i])}" in text
 
 
-def test_hovering_over_a_sample_names_it_as_measured() -> None:
-    drawn = [t for t in plot_front(make_results()).data if t.name.startswith("measured")]
+def test_hover_texts_mark_samples_as_measured() -> None:
+    traces = [t for t in plot_front(make_results()).data if t.name.startswith("measured")]
 
-    assert {text.split("<br>")[0] for trace in drawn for text in trace.text} == {
+    assert {text.split("<br>")[0] for trace in traces for text in trace.text} == {
         "<b>S1 (measured)</b>",
         "<b>S2 (measured)</b>",
     }
 
 
-def test_hovering_passes_over_what_was_not_measured() -> None:
+def test_hover_texts_omit_missing_values() -> None:
     rows: Columns = {
         "family": np.array(["CNN"], dtype=object),
         "accuracy": np.array([np.nan]),
@@ -188,7 +188,7 @@ def test_hovering_passes_over_what_was_not_measured() -> None:
     assert hover_texts(rows, ["x"]) == ["<b>x</b><br>CNN<br>Power P: 22 W"]
 
 
-def test_a_family_looks_the_same_on_front_and_sample_and_unlike_the_others() -> None:
+def test_front_and_samples_of_a_family_have_the_same_style() -> None:
     colours = {}
     for trace in plot_front(make_results(families=("CNN", "DNN", "mine"), n_samples=3)).data:
         kind, _, family = trace.name.partition(", ")

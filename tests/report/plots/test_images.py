@@ -1,4 +1,4 @@
-"""Still images: drawn where a browser is there, told about where not."""
+"""Static images, with and without kaleido and a browser."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ def figure() -> go.Figure:
 
 
 @pytest.mark.usefixtures("chromium")
-def test_every_figure_is_drawn_in_every_format_and_nothing_else_is_left(tmp_path: Path) -> None:
+def test_every_figure_is_written_in_every_format(tmp_path: Path) -> None:
     written = write_images({"one": figure(), "two": figure()}, tmp_path / "new", formats=("png", "svg"))
     assert sorted(path.name for path in written) == ["one.png", "one.svg", "two.png", "two.svg"]
     assert sorted(written) == sorted((tmp_path / "new").iterdir())
@@ -24,7 +24,7 @@ def test_every_figure_is_drawn_in_every_format_and_nothing_else_is_left(tmp_path
     assert "<svg" in (tmp_path / "new" / "two.svg").read_text(encoding="utf-8")[:200]
 
 
-def test_without_a_browser_the_old_images_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_browser_existing_images_are_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "one.svg").write_text("old")
     monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "no-such-browser"))
     with pytest.raises(NoBrowser, match=r"no browser could draw the images: .*\n  fix: install Chrome or Chromium"):
@@ -32,13 +32,13 @@ def test_without_a_browser_the_old_images_stay(tmp_path: Path, monkeypatch: pyte
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("one.svg", "old")]
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_an_invalid_folder_is_an_error_with_a_fix(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(WrongUsage, match=r"file.*: cannot write: .*\n  fix: free the place"):
         write_images({"one": figure()}, tmp_path / "file" / "images")
 
 
-def test_without_kaleido_the_install_line_is_told() -> None:
+def test_without_kaleido_the_error_has_the_install_command() -> None:
     code = (
         "import sys; sys.modules['kaleido'] = None\n"
         "from pathlib import Path\n"

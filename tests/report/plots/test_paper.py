@@ -1,4 +1,4 @@
-"""The paper's figures: what they draw is what the tables hold."""
+"""Figures of the paper: values equal those of the tables."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,15 +18,15 @@ FAMILIES = ["CNN", "DNN", "RNN", "Transformer"]
 SHARED_MAX = 39.6
 
 
-def drawn(figure: Any, axis: str, *, kind: str = "scatter", name: str = "") -> list[Any]:
-    """Return what a figure's traces (of the families, or of one name) hold on an axis, in the table's order."""
+def values_on(figure: Any, axis: str, *, kind: str = "scatter", name: str = "") -> list[Any]:
+    """Return the values on an axis of the traces of the families, or of one name, in the order of the table."""
     wanted = [name] if name else FAMILIES
     traces = [trace for trace in figure.data if trace.type == kind and trace.name in wanted]
     return [value for trace in traces for value in trace[axis]]
 
 
 def bars(figure: Any, name: str) -> list[float]:
-    return drawn(figure, "y", kind="bar", name=name)
+    return values_on(figure, "y", kind="bar", name=name)
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,11 @@ def bars(figure: Any, name: str) -> list[float]:
         pytest.param(pf.figure_5, "voltage_v", "power_w", id="figure-5"),
     ],
 )
-def test_a_figure_over_a_column_holds_both_columns(draw: Callable[..., Any], x: str, y: str) -> None:
+def test_a_figure_over_a_column_has_both_columns(draw: Callable[..., Any], x: str, y: str) -> None:
     figure = draw(TABLE)
-    assert drawn(figure, "x") == TABLE[x].tolist()
-    assert drawn(figure, "y") == TABLE[y].tolist()
-    assert drawn(figure, "customdata") == NAMES
+    assert values_on(figure, "x") == TABLE[x].tolist()
+    assert values_on(figure, "y") == TABLE[y].tolist()
+    assert values_on(figure, "customdata") == NAMES
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_a_figure_over_a_column_holds_both_columns(draw: Callable[..., Any], x: 
         ),
     ],
 )
-def test_a_figure_over_the_samples_holds_what_its_equation_gives(draw: Callable[..., Any], expected: q.Float) -> None:
+def test_a_figure_over_the_samples_follows_its_equation(draw: Callable[..., Any], expected: q.Float) -> None:
     figure = draw(TABLE)
-    assert drawn(figure, "x") == NAMES
-    assert drawn(figure, "y") == pytest.approx(expected.tolist())
+    assert values_on(figure, "x") == NAMES
+    assert values_on(figure, "y") == pytest.approx(expected.tolist())
 
 
 def test_figure_2_stacks_the_two_terms_of_equation_1() -> None:
@@ -77,7 +77,7 @@ def test_figure_2_stacks_the_two_terms_of_equation_1() -> None:
 def test_figure_2_marks_the_sum_of_its_bars() -> None:
     figure = pf.figure_2(TABLE)
     total = np.add(bars(figure, "computation energy"), bars(figure, "memory energy"))
-    assert drawn(figure, "y") == pytest.approx(total.tolist())
+    assert values_on(figure, "y") == pytest.approx(total.tolist())
 
 
 def test_figure_4_colours_by_accuracy() -> None:
@@ -94,7 +94,7 @@ def test_figure_5_draws_the_square_law_through_each_family() -> None:
     assert all(np.ptp(k) < 1e-9 for k in constants)
 
 
-def test_the_slider_of_figure_8_holds_the_cost_at_every_alpha() -> None:
+def test_the_slider_of_figure_8_has_the_cost_at_every_alpha() -> None:
     (slider,) = pf.figure_8(TABLE).layout.sliders
     for step in slider.steps:
         heights = [value for family in step.args[0]["y"] for value in family]
@@ -116,11 +116,11 @@ def test_figure_8_for_every_alpha_has_a_line_for_each_sample() -> None:
 
 def test_the_figures_follow_a_changed_table() -> None:
     table = parse_table(shipped_text().replace(",25,0.94,22.5,3.38", ",25,0.99,22.5,3.38"))
-    assert drawn(pf.figure_3(table), "y")[0] == 0.99
+    assert values_on(pf.figure_3(table), "y")[0] == 0.99
 
 
 @pytest.mark.parametrize("figure", pf.FIGURES, ids=lambda figure: figure.key)
-def test_every_figure_labels_its_axes_and_says_what_it_shows(figure: pf.PaperFigure) -> None:
+def test_every_figure_has_axis_titles_title_and_caption(figure: pf.PaperFigure) -> None:
     layout = figure.draw(TABLE).layout
     assert layout.xaxis.title.text
     assert layout.yaxis.title.text
@@ -129,26 +129,26 @@ def test_every_figure_labels_its_axes_and_says_what_it_shows(figure: pf.PaperFig
 
 
 @pytest.mark.parametrize("figure", pf.FIGURES, ids=lambda figure: figure.key)
-def test_every_figure_tells_families_apart_by_colour_and_by_marker(figure: pf.PaperFigure) -> None:
+def test_families_differ_in_colour_and_marker_in_every_figure(figure: pf.PaperFigure) -> None:
     style = family_style(FAMILIES)
-    seen = {
+    styles = {
         (trace.marker.color if trace.line.color is None else trace.line.color, trace.marker.symbol)
         for trace in figure.draw(TABLE).data
         if trace.type == "scatter" and "markers" in trace.mode and trace.name != "accuracy"
     }
-    assert seen == {(style[family].colour, style[family].symbol) for family in FAMILIES}
+    assert styles == {(style[family].colour, style[family].symbol) for family in FAMILIES}
 
 
 @pytest.mark.parametrize("figure", pf.FIGURES, ids=lambda figure: figure.key)
-def test_hovering_tells_the_sample(figure: pf.PaperFigure) -> None:
-    silent = [
+def test_hover_texts_name_the_sample(figure: pf.PaperFigure) -> None:
+    without_name = [
         trace.name
         for trace in figure.draw(TABLE).data
         if trace.hoverinfo != "skip" and not trace.hovertemplate.startswith("<b>")
     ]
-    assert silent == []
+    assert without_name == []
 
 
-def test_all_figures_of_section_4_are_there() -> None:
+def test_all_figures_of_section_4_exist() -> None:
     keys = {figure.key for figure in pf.FIGURES}
     assert {f"figure-{number}" for number in range(2, 9)} | {"training-energy"} <= keys

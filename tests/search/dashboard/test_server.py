@@ -1,4 +1,4 @@
-"""The real optuna-dashboard on a study: it shows what is true, and nothing that it is asked for changes the study."""
+"""optuna-dashboard on a study: its content is correct, and no request changes the study."""
 
 import json
 import os
@@ -16,24 +16,24 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState, create_trial
 
 from explorer.errors import WrongUsage
-from explorer.search.collect import collect
+from explorer.search.collect import collect_results
 from explorer.search.dashboard import server as dashboard
 from explorer.search.dashboard.read_only_view import ReadOnly, ReadOnlyStorage, dashboard_trial
 from explorer.search.dashboard.server import Dashboard, feasible_best, find_study, open_dashboard
 from explorer.search.run import search
 from explorer.search.session import SearchSession
 from explorer.search.storage.open import JOURNAL_NAME, open_storage
-from tests.search.conftest import MakeRun
+from tests.search.conftest import MakeSession
 
 N = 40
 
 
 @pytest.fixture
-def capped(make_run: MakeRun) -> SearchSession:
-    """Finished study with a cap that many of its designs miss."""
-    run = make_run("capped", trials=N)
-    search(run)
-    return run
+def capped(make_session: MakeSession) -> SearchSession:
+    """Finished study with a constraint that many of its designs violate."""
+    session = make_session("capped", trials=N)
+    search(session)
+    return session
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def storage(capped: SearchSession) -> BaseStorage:
 
 @pytest.fixture
 def server(storage: BaseStorage) -> Iterator[Dashboard]:
-    """The dashboard, answering on a free port of this machine."""
+    """Dashboard on a free local port."""
     if find_spec("optuna_dashboard") is None:
         if os.environ.get("CI"):
             pytest.fail("optuna-dashboard is not installed; continuous integration must have it (extra `dev`)")
@@ -58,7 +58,7 @@ def server(storage: BaseStorage) -> Iterator[Dashboard]:
 
 
 def ask(server: Dashboard, path: str, method: str = "GET", body: Any = None) -> tuple[int, Any]:
-    """Return the status and the answer of a request, JSON where it is."""
+    """Return the status and the body of a response, parsed if it is JSON."""
     origin = server.url.partition("/dashboard/")[0]
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(  # noqa: S310 - to this machine
@@ -72,7 +72,7 @@ def ask(server: Dashboard, path: str, method: str = "GET", body: Any = None) -> 
         return error.code, json.loads(error.read())
 
 
-def test_study_is_shown_with_metrics_plots_and_csv(server: Dashboard) -> None:
+def test_dashboard_serves_metrics_plots_and_csv(server: Dashboard) -> None:
     _, studies = ask(server, "/api/studies")
     _, detail = ask(server, "/api/studies/0")
     _, table = ask(server, "/csv/0")
@@ -88,9 +88,9 @@ def test_study_is_shown_with_metrics_plots_and_csv(server: Dashboard) -> None:
     assert table.count("\n") == N + 1
 
 
-def test_constraints_predictions_and_front_are_those_of_explorer(server: Dashboard, capped: SearchSession) -> None:
-    """The dashboard's page calls a trial infeasible where one of its `constraints` is above 0."""
-    results, (_, detail) = collect(capped), ask(server, "/api/studies/0")
+def test_dashboard_constraints_and_front_match_explorer(server: Dashboard, capped: SearchSession) -> None:
+    """The page shows a trial as infeasible if one of its `constraints` is above 0."""
+    results, (_, detail) = collect_results(capped), ask(server, "/api/studies/0")
     trials = detail["trials"]
     is_sortable = {attr["key"]: attr["sortable"] for attr in detail["union_user_attrs"]}
     limits = ["limit: domain", "limit: operating_point", "limit: power_w <= 22 W"]
@@ -109,7 +109,7 @@ def test_constraints_predictions_and_front_are_those_of_explorer(server: Dashboa
     assert best == sorted(results.front_columns["design_id"].tolist())
 
 
-def test_changes_of_the_study_are_refused_with_a_reason(server: Dashboard, capped: SearchSession) -> None:
+def test_dashboard_writes_are_refused_with_a_reason(server: Dashboard, capped: SearchSession) -> None:
     before = (capped.out / JOURNAL_NAME).read_bytes()
     for method, path, body in (
         ("POST", "/api/trials/3/tell", {"state": "Fail"}),
@@ -121,38 +121,38 @@ def test_changes_of_the_study_are_refused_with_a_reason(server: Dashboard, cappe
         ("PUT", "/api/studies/0/preference_feedback_component", {"output_type": "note"}),
         ("POST", "/api/artifacts/0/3", {"file": "data:text/plain;base64,aGk=", "filename": "x.txt"}),
     ):
-        status, said = ask(server, path, method, body)
+        status, answer = ask(server, path, method, body)
         assert (path, status) == (path, 403)
-        assert "only notes are kept" in said["reason"]
+        assert "only notes are stored" in answer["reason"]
 
     assert (capped.out / JOURNAL_NAME).read_bytes() == before
 
 
-def test_notes_are_kept_and_change_no_search_that_goes_on(server: Dashboard, make_run: MakeRun) -> None:
+def test_dashboard_notes_are_stored_without_effect_on_a_search(server: Dashboard, make_session: MakeSession) -> None:
     for path in ("/api/studies/0/note", "/api/studies/0/3/note"):
         assert ask(server, path, "PUT", {"version": 1, "body": "look **here**"})[0] == 204
     for folder, trials in (("out", N + 10), ("without", N), ("without", N + 10)):
-        search(make_run("capped", trials=trials, folder=folder))
+        search(make_session("capped", trials=trials, folder=folder))
     _, detail = ask(server, "/api/studies/0")
-    with_notes, without = (collect(make_run("capped", folder=folder)) for folder in ("out", "without"))
+    with_notes, without = (collect_results(make_session("capped", folder=folder)) for folder in ("out", "without"))
 
     assert detail["note"] == {"version": 1, "body": "look **here**"}
     assert detail["trials"][3]["note"]["body"] == "look **here**"
-    assert len(detail["trials"]) == N + 10  # what a run adds meanwhile is shown
+    assert len(detail["trials"]) == N + 10  # trials of a concurrent run are shown
     assert with_notes.values.tolist() == without.values.tolist()
 
 
-def test_dashboard_that_cannot_be_right_is_not_opened(
+def test_unsupported_dashboard_or_study_is_refused(
     server: Dashboard, storage: BaseStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = server.server.server_port
     for name, own_port, message in (
         ("capped", port, rf"cannot listen on 127.0.0.1:{port}: (.|\n)*fix: choose another port"),
-        ("caped", 0, r"holds no study 'caped'(.|\n)*did you mean 'capped'"),
+        ("caped", 0, r"has no study 'caped'(.|\n)*did you mean 'capped'"),
     ):
         with pytest.raises(WrongUsage, match=message):
             open_dashboard(storage, name, host="127.0.0.1", port=own_port)
-    # Another version, which finds its best trials elsewhere, would call infeasible trials the best.
+    # Another version without the replaced function would show infeasible trials as the best.
     monkeypatch.setattr(dashboard, "_BEST", "renamed_in_a_later_version")
     with pytest.raises(WrongUsage, match=r"infeasible trials among the best(.|\n)*explorer\[dashboard\]"):
         open_dashboard(storage, "capped", host="127.0.0.1", port=0)
@@ -162,21 +162,21 @@ def test_view_shows_constraints_once_and_refuses_writes(storage: BaseStorage) ->
     view = ReadOnlyStorage(storage, 0)
     stored = storage.get_all_trials(0, deepcopy=False)
     before = [(dict(t.system_attrs), dict(t.user_attrs)) for t in stored]
-    shown = view.get_all_trials(0, deepcopy=False)
+    trials = view.get_all_trials(0, deepcopy=False)
     for write in (name for name in BaseStorage.__abstractmethods__ if name.startswith(("create", "delete", "set"))):
         for key in ("study:metric_names", "dashboard:preference"):
             with pytest.raises(ReadOnly, match="only notes"):
                 getattr(view, write)(0, key, None)
 
     assert [(t.system_attrs, t.user_attrs) for t in storage.get_all_trials(0, deepcopy=False)] == before
-    assert all("constraints" in trial.system_attrs for trial in shown)
-    assert view.get_trial(shown[5]._trial_id).system_attrs == shown[5].system_attrs  # noqa: SLF001
+    assert all("constraints" in trial.system_attrs for trial in trials)
+    assert view.get_trial(trials[5]._trial_id).system_attrs == trials[5].system_attrs  # noqa: SLF001
     assert all(sorted(dashboard_trial(t).constraints.values()) == sorted(t.constraints.values()) for t in stored)
     unconstrained = create_trial(values=[1.0])
     assert dashboard_trial(unconstrained) is unconstrained
 
 
-def test_other_studies_of_the_storage_are_not_shown() -> None:
+def test_view_hides_the_other_studies_of_the_storage() -> None:
     storage = InMemoryStorage()
     for name in ("one", "two"):
         optuna.create_study(storage=storage, study_name=name)
@@ -190,7 +190,7 @@ def test_other_studies_of_the_storage_are_not_shown() -> None:
         view.get_study_id_from_name("one")
 
 
-def test_best_trials_are_feasible_and_those_of_optuna(storage: BaseStorage) -> None:
+def test_best_trials_are_feasible_and_match_optuna(storage: BaseStorage) -> None:
     study = optuna.load_study(study_name="capped", storage=storage)
     trials = [
         create_trial(values=[0.0, 9.0], constraints={"cap": 1.0}),
@@ -205,10 +205,10 @@ def test_best_trials_are_feasible_and_those_of_optuna(storage: BaseStorage) -> N
     assert best == {trial.number for trial in study.best_trials}
 
 
-def test_a_study_is_found_in_its_folder_or_by_its_storage(make_run: MakeRun, tmp_path: Path) -> None:
+def test_study_is_located_by_folder_or_storage(make_session: MakeSession, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'trials.db'}"
-    for run in (make_run(trials=3, folder="any-name"), make_run(trials=3, url=url)):
-        search(run)
+    for session in (make_session(trials=3, folder="any-name"), make_session(trials=3, url=url)):
+        search(session)
 
     assert find_study(tmp_path / "any-name", None)[1] == "cnn"
     stored, name = find_study(tmp_path / "cnn", url)
@@ -216,8 +216,8 @@ def test_a_study_is_found_in_its_folder_or_by_its_storage(make_run: MakeRun, tmp
 
 
 @pytest.mark.parametrize("url", ["sqlite:///{}/none.db", "{}/none.journal", "journal://{}/none.journal", None])
-def test_a_storage_that_is_missing_is_not_created(tmp_path: Path, url: str | None) -> None:
-    with pytest.raises(WrongUsage, match=r"kept (there|elsewhere)(.|\n)*fix: (.|\n)*--storage"):
+def test_missing_storage_is_not_created(tmp_path: Path, url: str | None) -> None:
+    with pytest.raises(WrongUsage, match=r"(contains no trials|in another storage)(.|\n)*fix: (.|\n)*--storage"):
         find_study(tmp_path, url and url.format(tmp_path))
 
     assert not list(tmp_path.iterdir())

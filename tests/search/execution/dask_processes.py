@@ -1,4 +1,4 @@
-"""Dask cluster of processes on this machine, none of which can import explorer."""
+"""Dask cluster of local processes that cannot import explorer."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from explorer.models.measured.task import SourceFunction, call_task, dump_task
 from explorer.search.execution.executor import DesignExecutor
 from tests.search.measured import free_port, until
 
-BLOCK = """
+IMPORT_BLOCKER = """
 import sys
 class NoExplorer:
     def find_spec(self, name, path=None, target=None):
@@ -48,14 +48,14 @@ TASK = dump_task(SourceFunction("/home/user/task.py", "measure", FUNCTION))
 
 
 class Cluster:
-    """Scheduler and workers, each in a process of its own."""
+    """Scheduler and workers, each in its own process."""
 
     def __init__(self, folder: Path, scheme: str = "tcp", env: Mapping[str, str] | None = None) -> None:
         self.port = free_port()
         self.folder, self.env = folder, {**os.environ, "PYTHONWARNINGS": "default", **(env or {})}
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self.processes: list[subprocess.Popen[bytes]] = []
-        (folder / "block.py").write_text(BLOCK, encoding="utf-8")
+        (folder / "block.py").write_text(IMPORT_BLOCKER, encoding="utf-8")
         self.scheduler = self.start_scheduler()
 
     def start_scheduler(self) -> subprocess.Popen[bytes]:
@@ -86,13 +86,13 @@ class Cluster:
 
 @contextmanager
 def ssh_server(folder: Path) -> Iterator[list[str]]:
-    """Start an sshd on this machine's loopback, with keys of its own; give the command that logs in there."""
+    """Start an sshd on the loopback interface with its own keys; yield its login command."""
     program = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
     if program is None or shutil.which("ssh") is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("needs an SSH server: apt-get install openssh-server")
     for key in ("host_key", "user_key"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True, cwd=folder)
-    if os.geteuid() == 0:  # Debian's separates its privileges there, and makes the folder with its service only
+    if os.geteuid() == 0:  # Debian's sshd needs this folder, which only its service creates
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     port = free_port()
     options = {
@@ -113,12 +113,12 @@ def ssh_server(folder: Path) -> Iterator[list[str]]:
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a process with its whole session: a nanny's worker too."""
+    """Kill a process with its session, including the worker of a nanny."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def submit(executor: DesignExecutor, **design: Any) -> "Future[tuple[str, Any, str]]":
-    """Submit a design to the function above."""
+    """Submit a design to the function `measure` above."""
     return executor.submit(call_task, TASK, {"x": 1.0, **design})

@@ -1,4 +1,4 @@
-"""`explorer run --cluster` on a real Dask cluster whose workers, scheduler and coordinator are killed."""
+"""`explorer run --cluster` on a Dask cluster whose workers, scheduler and coordinator are killed."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def on_cluster(cluster: Cluster) -> tuple[str, ...]:
     return ("--cluster", cluster.url, "--resource", "board=1", "--json")
 
 
-def test_every_trial_completes_once_whoever_is_killed(
+def test_every_trial_completes_once_after_any_kill(
     tmp_path: Path, cluster: Cluster, on_cluster: tuple[str, ...]
 ) -> None:
     boards = make_measured(tmp_path, trials=90, seconds=0.1)
@@ -57,7 +57,7 @@ def test_every_trial_completes_once_whoever_is_killed(
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["n_complete"] == 90
-    # The killed worker's design; twice three running ones and one queued; what was recorded at that moment.
+    # Design of the killed worker; twice three running and one queued; the one being recorded.
     assert len(boards.calls) - 90 <= 1 + 2 * 4 + 4
     assert set(boards.repeated.values()) <= {2, 3}
     assert_measured(boards.trials, 90)
@@ -77,7 +77,7 @@ def test_ctrl_c_waits_for_the_boards_and_releases_them(tmp_path: Path, on_cluste
     assert_measured(boards.trials, n + 4)
 
 
-def test_hung_design_is_given_up_and_the_others_are_measured(tmp_path: Path, on_cluster: tuple[str, ...]) -> None:
+def test_hung_design_exceeds_the_time_limit_and_is_given_up(tmp_path: Path, on_cluster: tuple[str, ...]) -> None:
     hang = 'if design["quant_step"] == 0.2 and design["mode"] == "eco" and design["frequency_hz"] < 7e8: time.sleep(99)'
     boards = make_measured(tmp_path, trials=12, is_finite=True, extra=hang)
     done = boards.run(*on_cluster, "--time-limit", "1 s")
@@ -89,8 +89,8 @@ def test_hung_design_is_given_up_and_the_others_are_measured(tmp_path: Path, on_
 
 
 @pytest.mark.skipif(find_spec("dask_jobqueue") is None, reason="needs dask-jobqueue")
-def test_script_for_slurm_in_the_readme_gives_a_cluster(tmp_path: Path) -> None:
-    """Slurm itself is not here: `sbatch` starts the job's script at once, and `scancel` ends it."""
+def test_slurm_script_of_the_readme_starts_a_cluster(tmp_path: Path) -> None:
+    """Without Slurm: a fake `sbatch` starts the job script at once, and `scancel` ends it."""
     (code,) = [code for code in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "SLURMCluster" in code]
     for name, text in (("sbatch", SBATCH), ("scancel", '#!/bin/sh\nkill -9 -- "-$1"\n')):
         (tmp_path / name).write_text(text, encoding="ascii")

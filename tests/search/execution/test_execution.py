@@ -1,4 +1,4 @@
-"""Execution of measured designs: workers crash, hang and are killed, and no measurement is lost or repeated."""
+"""Execution of measured designs: workers crash, hang and are killed; no measurement is lost or repeated."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def pids(boards: Measured) -> set[int]:
 
 
 def assert_complete(boards: Measured, n: int) -> None:
-    """Assert that n right trials are stored, and that the written front is theirs."""
+    """Assert that n correct trials are stored, and that the written front is computed from them."""
     assert_measured(boards.trials, n)
     front = json.loads((boards.folder / "results/boards/front.json").read_text(encoding="utf-8"))
     values = {trial.number: trial.values for trial in boards.trials}
@@ -105,7 +105,7 @@ def test_inline_executor_evaluates_at_once_and_raises_ctrl_c() -> None:
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "auto"])
-def test_one_worker_gives_the_same_trials_as_none(tmp_path: Path, sampler: str) -> None:
+def test_one_worker_gives_the_same_trials_as_inline(tmp_path: Path, sampler: str) -> None:
     boards = make_measured(tmp_path, trials=14, sampler=sampler)
     for out, workers in (("none", ()), ("one", ("--workers", 1))):
         assert boards.run(*workers, "--out", out).returncode == 0
@@ -117,7 +117,7 @@ def test_design_of_a_killed_worker_is_measured_again(tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=40, seconds=0.01)
 
     def kill_one() -> None:
-        with boards.held():
+        with boards.paused():
             until(lambda: len(pids(boards)) == 3)
             victim = boards.calls[0][0]
             os.kill(victim, signal.SIGKILL)
@@ -126,14 +126,14 @@ def test_design_of_a_killed_worker_is_measured_again(tmp_path: Path) -> None:
     done = boards.run("--workers", 3, "--json", meanwhile=kill_one)
 
     assert done.returncode == 0, done.stderr
-    assert "SIGKILL, perhaps for lack of memory); it is tried again (1 of 3)" in done.stderr
+    assert "SIGKILL, perhaps for lack of memory); retry (1 of 3)" in done.stderr
     assert json.loads(done.stdout)["n_complete"] == 40
     assert boards.repeated == {boards.calls[0][1]: 2}
     assert_complete(boards, 40)
 
 
 def test_design_that_kills_or_hangs_its_workers_is_given_up(tmp_path: Path) -> None:
-    """It is tried four times, and never again; the study is finished without it."""
+    """It is measured four times, and never again; the study completes without it."""
     deadly = (
         'if design["mode"] == "eco" and design["quant_step"] == 0.2: '
         'os.kill(os.getpid(), signal.SIGKILL) if design["frequency_hz"] > 1.7e9 '
@@ -150,12 +150,12 @@ def test_design_that_kills_or_hangs_its_workers_is_given_up(tmp_path: Path) -> N
         "given up: it took longer than 0.7 s (4 times)",
         "given up: its worker process ended (SIGKILL, perhaps for lack of memory) (4 times)",
     ]
-    assert "this design is given up" in done.stderr
+    assert "the design is given up" in done.stderr
     assert json.loads(again.stdout)["n_added"] == 0
     assert len(boards.calls) == 18
 
 
-def test_twenty_lost_designs_in_a_row_end_the_run(tmp_path: Path) -> None:
+def test_twenty_failed_designs_in_a_row_end_the_run(tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=40, extra="os._exit(7)")
     done = boards.run("--workers", 2)
 
@@ -175,7 +175,7 @@ def test_killed_coordinator_leaves_no_process_and_loses_no_trial(tmp_path: Path)
     done = boards.run("--workers", 2, "--json")
 
     assert_measured(before, len(before))
-    assert n_called - len(before) <= 3  # two in flight, and one that was just being recorded
+    assert n_called - len(before) <= 3  # two in flight, and one being recorded
     assert json.loads(done.stdout)["n_complete"] == 60
     assert set(boards.repeated.values()) <= {2}
     assert len(boards.repeated) <= 3
@@ -184,7 +184,7 @@ def test_killed_coordinator_leaves_no_process_and_loses_no_trial(tmp_path: Path)
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", 2)])
-def test_ctrl_c_finishes_running_designs_and_the_next_run_goes_on(tmp_path: Path, workers: tuple[object, ...]) -> None:
+def test_ctrl_c_finishes_running_designs_and_the_run_resumes(tmp_path: Path, workers: tuple[object, ...]) -> None:
     boards = make_measured(tmp_path, trials=500, seconds=0.05)
     done = boards.run(*workers, meanwhile=lambda: boards.interrupt(10))
     n = len(boards.calls)
@@ -208,7 +208,7 @@ def test_second_run_of_a_folder_is_refused_or_waits(tmp_path: Path) -> None:
         waited = boards.run("--wait", "--json", meanwhile=timer.start)
 
     assert refused.returncode == 2
-    assert f"another run is at work here: process {first.pid} on " in refused.stderr
+    assert f"another run is active: process {first.pid} on " in refused.stderr
     assert "--wait" in refused.stderr
     assert (first.returncode, waited.returncode) == (0, 0)
     assert "waiting for another run" in waited.stderr
@@ -217,31 +217,31 @@ def test_second_run_of_a_folder_is_refused_or_waits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", 4)])
-def test_measurement_that_a_full_disk_refuses_is_kept_in_a_file(tmp_path: Path, workers: tuple[object, ...]) -> None:
+def test_measurement_is_spooled_on_a_full_disk(tmp_path: Path, workers: tuple[object, ...]) -> None:
     boards = make_measured(tmp_path, trials=60)
-    kept = tmp_path / "results/boards/unstored.jsonl"
+    spool_file = tmp_path / "results/boards/unstored.jsonl"
     with disk_of(40 * 1024):
         full = boards.run(*workers)
-    n_kept = len(kept.read_text(encoding="utf-8").splitlines())
+    n_spooled = len(spool_file.read_text(encoding="utf-8").splitlines())
     done = boards.run("--json")
 
     assert full.returncode == 2, full.stderr
     assert "cannot write" in full.stderr
-    assert "is kept in results/boards/unstored.jsonl, where the next run finds" in full.stderr
+    assert "is saved in results/boards/unstored.jsonl, which the next run reads" in full.stderr
     assert json.loads(done.stdout)["n_complete"] == 60
-    assert n_kept >= 1
-    assert len(boards.repeated) <= 4 * bool(workers)  # what the other workers were measuring
+    assert n_spooled >= 1
+    assert len(boards.repeated) <= 4 * bool(workers)  # in flight on the other workers
     assert_measured(boards.trials, 60)
-    assert not kept.exists()
+    assert not spool_file.exists()
 
 
-def test_enqueued_designs_are_measured_first_under_their_number(tmp_path: Path) -> None:
+def test_enqueued_designs_are_measured_first(tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=5)
     assert boards.run().returncode == 0
     study = plain_study(tmp_path / "results/boards/study.journal", "boards")
     for params in ({"quant_step": 0.125, "frequency_hz": 1e9, "mode": "eco"}, {"quant_step": 0.25}, {"mode": "warp"}):
         study.enqueue_trial(params)
-    # What a killed worker of an earlier version left behind.
+    # RUNNING trial of a killed worker of an earlier version.
     study.add_trial(create_trial(state=TrialState.RUNNING, system_attrs={"explorer:worker": {"pid": 1}}))
     done = boards.run("--trials", 9, "--workers", 2, "--json")
     trials = boards.trials
@@ -264,8 +264,8 @@ def test_learning_sampler_gives_workers_different_designs(tmp_path: Path) -> Non
     assert_measured(boards.trials, 24)
 
 
-def test_function_of_a_notebook_travels_by_value(tmp_path: Path) -> None:
-    """No `if __name__ == "__main__"` is asked of a script, and no file of a function."""
+def test_notebook_function_is_pickled_by_value(tmp_path: Path) -> None:
+    """A script needs no `if __name__ == "__main__"`, and a function no file."""
     make_measured(tmp_path, trials=6)
     code = (
         "import explorer\n"
@@ -281,7 +281,7 @@ def test_function_of_a_notebook_travels_by_value(tmp_path: Path) -> None:
     assert done.stdout.split() == ["6", "2.0"], done.stderr
 
 
-def test_function_that_no_other_process_can_take_is_refused(tmp_path: Path) -> None:
+def test_unpicklable_function_is_refused(tmp_path: Path) -> None:
     study = str(make_measured(tmp_path).folder / "boards.toml")
     with (
         socket.socket() as board,
@@ -296,7 +296,7 @@ def test_number_of_workers_out_of_range_is_refused(workers: int) -> None:
         Execution(workers=workers)
 
 
-def test_workers_measure_a_live_network_as_one_process_does(tmp_path: Path) -> None:
+def test_workers_measure_a_network_as_one_process_does(tmp_path: Path) -> None:
     tables = [
         explorer.run("digits-cnn-live", trials=6, workers=workers, out=tmp_path / str(workers)).results.table
         for workers in (None, 2)

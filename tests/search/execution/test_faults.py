@@ -1,4 +1,4 @@
-"""Functions of the user's that do what they should not: fork, leave threads, exit, print, change the directory."""
+"""Measurement functions with side effects: fork, threads, exit, output, change of directory."""
 
 import json
 import os
@@ -38,8 +38,8 @@ class Unprintable(Exception):
         raise ValueError
 
 
-def test_a_forked_child_does_not_hide_that_its_worker_died(tmp_path: Path) -> None:
-    """A pool of processes whose parent is killed for lack of memory would hold the pipes open for ever."""
+def test_forked_child_does_not_hide_its_worker_death(tmp_path: Path) -> None:
+    """A process pool whose parent is killed by the OOM killer would keep the pipes open."""
 
     def forks_and_dies() -> None:
         if (pid := os.fork()) == 0:
@@ -56,8 +56,8 @@ def test_a_forked_child_does_not_hide_that_its_worker_died(tmp_path: Path) -> No
     until(lambda: not is_alive(int((tmp_path / "child").read_text(encoding="ascii"))))
 
 
-def test_what_a_measurement_leaves_running_ends_with_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where the worker ends by itself; workers that do not are waited for together."""
+def test_child_processes_end_with_their_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if the worker ends by itself; all workers share one deadline."""
 
     def leaves_something() -> tuple[int, int]:
         threading.Thread(target=time.sleep, args=(120,)).start()
@@ -76,7 +76,7 @@ def test_what_a_measurement_leaves_running_ends_with_its_worker(monkeypatch: pyt
     until(lambda: not any(map(is_alive, pids)))
 
 
-def test_an_interrupted_worker_says_so_without_a_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+def test_interrupted_worker_ends_without_a_traceback(capfd: pytest.CaptureFixture[str]) -> None:
     executor = LocalExecutor(1)
     errors = [
         executor.submit(signal.raise_signal, signal.SIGINT).exception(60),
@@ -90,7 +90,7 @@ def test_an_interrupted_worker_says_so_without_a_traceback(capfd: pytest.Capture
 
 @pytest.mark.parametrize("error", [SystemExit(0), Unprintable(), RecursionError("deep")])
 @pytest.mark.parametrize("workers", [None, 1])
-def test_an_exception_fails_one_design(tmp_path: Path, error: BaseException, workers: int | None) -> None:
+def test_exception_fails_one_design(tmp_path: Path, error: BaseException, workers: int | None) -> None:
     make_measured(tmp_path, trials=4)
     explorer.run(str(tmp_path / "boards.toml"), measure=failing(error), workers=workers, out=tmp_path / "out")
     trials = plain_study(tmp_path / "out/study.journal", "boards").trials
@@ -101,8 +101,8 @@ def test_an_exception_fails_one_design(tmp_path: Path, error: BaseException, wor
     assert reasons
 
 
-def test_a_function_has_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it changes there does not move the result folder; it finds it changed at its next call."""
+def test_function_has_its_own_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change of directory does not move the result folder, and persists until the next call."""
     (tmp_path / "data").mkdir()
     make_measured(tmp_path, trials=4, extra="assert (HERE / 'data').samefile('.')")
     source = (tmp_path / "task.py").read_text(encoding="utf-8")
@@ -114,8 +114,8 @@ def test_a_function_has_a_directory_of_its_own(tmp_path: Path, monkeypatch: pyte
     assert states(plain_study(tmp_path / "out/study.journal", "boards").trials) == {TrialState.COMPLETE: 4}
 
 
-def test_a_file_that_cannot_be_loaded_fails_no_design(tmp_path: Path) -> None:
-    """A missing package is not the designs' fault: they would never be proposed again."""
+def test_unloadable_file_fails_no_design(tmp_path: Path) -> None:
+    """A missing package is no failure of a design, which would never be proposed again."""
     make_measured(tmp_path, trials=4)
     (tmp_path / "task.py").write_text("import nowhere_installed\ndef measure(design): ...", encoding="utf-8")
     with pytest.raises(WrongUsage, match=r"cannot be loaded on .*nowhere_installed"):
@@ -124,10 +124,10 @@ def test_a_file_that_cannot_be_loaded_fails_no_design(tmp_path: Path) -> None:
     assert not plain_study(tmp_path / "study.journal", "boards").trials
 
 
-def test_prints_stay_out_of_the_data_and_ctrl_c_tells_what_it_waits_for(tmp_path: Path) -> None:
+def test_function_output_is_not_data_and_ctrl_c_is_explained(tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=4, extra="print('hello')")
     assert json.loads(boards.run("--json").stdout)["n_complete"] == 4
-    with boards.held():
+    with boards.paused():
         run = boards.start("--workers", 2, "--trials", 9)
         until(lambda: len(boards.calls) == 6)
         run.send_signal(signal.SIGINT)
@@ -140,8 +140,8 @@ def test_prints_stay_out_of_the_data_and_ctrl_c_tells_what_it_waits_for(tmp_path
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["inline", "workers"])
-def test_output_input_directory_and_exit_of_a_function_do_no_harm(tmp_path: Path, workers: tuple[str, ...]) -> None:
-    """A real process: only there are standard output and input real."""
+def test_function_streams_directory_and_exit_are_isolated(tmp_path: Path, workers: tuple[str, ...]) -> None:
+    """In a child process, which has its own standard output and input."""
     extra = (
         'print("on standard output", flush=True); os.chdir("/"); CALLS.append(1); '
         'CALLS == [1, 1] and __import__("sys").exit(3)'
@@ -161,7 +161,7 @@ def test_output_input_directory_and_exit_of_a_function_do_no_harm(tmp_path: Path
     assert {t.user_attrs[FAILED_ATTR] for t in failed} == {"task.py:measure: SystemExit: 3"}
 
 
-def test_a_study_whose_function_was_not_named_is_refused_before_anything_is_proposed(tmp_path: Path) -> None:
+def test_study_without_a_measure_function_is_refused_first(tmp_path: Path) -> None:
     make_measured(tmp_path, trials=5)
     command = [sys.executable, "-m", "explorer", "run", "./boards.toml"]
     done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Learning sampler in plain Optuna: `optimize`, ask and tell, threads, queues, failures, trials without a fit."""
+"""Learning sampler in plain Optuna: `optimize`, ask-and-tell, threads, enqueued trials, failures, failed fits."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -98,7 +98,7 @@ class Device:
         }  # fmt: skip
 
 
-def question(
+def study_problem(
     regions: Mapping[str, DesignSpace] = PLANE, objectives: tuple[str, ...] = SIZE, constraints: tuple[str, ...] = ()
 ) -> Problem:
     study = replace(
@@ -110,31 +110,31 @@ def question(
     return Problem(study, Device(regions), regions)
 
 
-def study_of(asked: Problem, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
-    return optuna.create_study(directions=[o.direction for o in asked.study.objectives], sampler=sampler)
+def study_of(problem: Problem, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+    return optuna.create_study(directions=[o.direction for o in problem.study.objectives], sampler=sampler)
 
 
 def learned(
-    asked: Problem, n: int = 0, *, reference: tuple[float, ...] = REFERENCE, seed: int = 0, is_recorded: bool = True
+    problem: Problem, n: int = 0, *, reference: tuple[float, ...] = REFERENCE, seed: int = 0, is_recorded: bool = True
 ) -> tuple[optuna.Study, LearningSampler]:
     """Return a study of n trials by the learning sampler."""
-    sampler = LearningSampler(asked, reference=reference, seed=seed)
-    study = study_of(asked, sampler)
-    study.optimize(plain(asked, is_recorded=is_recorded), n_trials=n)
+    sampler = LearningSampler(problem, reference=reference, seed=seed)
+    study = study_of(problem, sampler)
+    study.optimize(plain(problem, is_recorded=is_recorded), n_trials=n)
     return study, sampler
 
 
-def randomly(asked: Problem, n: int, *, seed: int = 0) -> optuna.Study:
+def randomly(problem: Problem, n: int, *, seed: int = 0) -> optuna.Study:
     """Return a study of n trials at random."""
-    study = study_of(asked, optuna.samplers.RandomSampler(seed=seed))
-    study.optimize(plain(asked), n_trials=n)
+    study = study_of(problem, optuna.samplers.RandomSampler(seed=seed))
+    study.optimize(plain(problem), n_trials=n)
     return study
 
 
-def suggest(asked: Problem, trial: optuna.Trial) -> dict[str, object]:
+def suggest(problem: Problem, trial: optuna.Trial) -> dict[str, object]:
     """Suggest by name and range, as a user of plain Optuna does."""
     params: dict[str, object] = {}
-    for name, one in Encoding(asked.regions).distributions().items():
+    for name, one in Encoding(problem.regions).distributions().items():
         if isinstance(one, CategoricalDistribution):
             params[name] = trial.suggest_categorical(name, one.choices)
         elif isinstance(one, FloatDistribution):
@@ -142,154 +142,155 @@ def suggest(asked: Problem, trial: optuna.Trial) -> dict[str, object]:
     return params
 
 
-def plain(asked: Problem, *, is_recorded: bool = True) -> Callable[[optuna.Trial], list[float]]:
-    """Return a plain objective: it suggests, measures, records the targets if asked to, and returns the values."""
+def plain(problem: Problem, *, is_recorded: bool = True) -> Callable[[optuna.Trial], list[float]]:
+    """Return a plain objective: it suggests, measures, records the targets if `is_recorded`, and returns the values."""
 
     def objective(trial: optuna.Trial) -> list[float]:
-        params = suggest(asked, trial)
-        columns = asked.evaluate(Encoding(asked.regions).decode(columns_of([params]), n=1))
-        for name, misses in asked.constraint_violations(columns).items():
+        params = suggest(problem, trial)
+        columns = problem.evaluate(Encoding(problem.regions).decode(columns_of([params]), n=1))
+        for name, misses in problem.constraint_violations(columns).items():
             trial.set_constraint(name, float(misses[0]))
         if is_recorded:
-            for name in asked.evaluator.targets:
+            for name in problem.evaluator.targets:
                 trial.set_user_attr(name, float(columns[name][0]))
-        return [float(value) for value in asked.values(columns)[0]]
+        return [float(value) for value in problem.values(columns)[0]]
 
     return objective
 
 
-def designs(study: optuna.Study, asked: Problem) -> list[tuple[object, ...]]:
+def designs(study: optuna.Study, problem: Problem) -> list[tuple[object, ...]]:
     """Return the design of each trial."""
     params = columns_of([trial.params for trial in study.trials])
-    table = Encoding(asked.regions).decode(params, n=len(study.trials))
-    shown = [v.tolist() if v.dtype == object else np.round(v, 12).tolist() for v in table.values()]
-    return list(zip(*shown, strict=True))
+    table = Encoding(problem.regions).decode(params, n=len(study.trials))
+    rounded = [v.tolist() if v.dtype == object else np.round(v, 12).tolist() for v in table.values()]
+    return list(zip(*rounded, strict=True))
 
 
-def n_different(study: optuna.Study, asked: Problem) -> int:
-    return len(set(designs(study, asked)))
+def n_different(study: optuna.Study, problem: Problem) -> int:
+    return len(set(designs(study, problem)))
 
 
 def is_feasible(study: optuna.Study) -> list[bool]:
     return [all(c <= 0 for c in trial.constraints.values()) for trial in study.trials]
 
 
-def reached(study: optuna.Study, asked: Problem, reference: tuple[float, ...] = REFERENCE) -> float:
+def reached(study: optuna.Study, problem: Problem, reference: tuple[float, ...] = REFERENCE) -> float:
     """Return the share of the hypervolume that 40,000 designs reach."""
     unit = np.stack(np.meshgrid(*[np.linspace(0, 1, 200)] * 2), axis=-1).reshape(-1, 2)
-    every = asked.evaluate(asked.regions["CNN"].from_unit(unit))
+    every = problem.evaluate(problem.regions["CNN"].from_unit(unit))
     values = np.array([trial.values for trial in study.trials])
-    feasible = [values[is_feasible(study)], asked.values(every)[every["is_feasible"]]]
-    found, whole = (hypervolume(rows, reference, asked.study.objectives) for rows in feasible)
-    return found / whole
+    feasible = [values[is_feasible(study)], problem.values(every)[every["is_feasible"]]]
+    reached_volume, total_volume = (hypervolume(rows, reference, problem.study.objectives) for rows in feasible)
+    return reached_volume / total_volume
 
 
 @pytest.mark.parametrize(
-    ("asked", "reference", "is_recorded", "n", "n_random", "least"),
+    ("problem", "reference", "is_recorded", "n", "n_random", "least"),
     [
-        pytest.param(question(), REFERENCE, True, 20, 100, 0.97, id="targets recorded"),
-        # A product whose factors nobody recorded is learned as one target.
+        pytest.param(study_problem(), REFERENCE, True, 20, 100, 0.97, id="targets recorded"),
+        # A product without recorded factors is fitted as one target.
         pytest.param(
-            question(objectives=("edp_js", "accuracy")), (0.001, 0.3), False, 20, 100, 0.97, id="objectives only"
+            study_problem(objectives=("edp_js", "accuracy")), (0.001, 0.3), False, 20, 100, 0.97, id="objectives only"
         ),
         pytest.param(
-            question(objectives=("size_bytes",), constraints=("accuracy >= 0.8",)), (3e6,), True, 14, 60, 0.995,
+            study_problem(objectives=("size_bytes",), constraints=("accuracy >= 0.8",)), (3e6,), True, 14, 60, 0.995,
             id="one objective",
         ),
     ],
 )  # fmt: skip
-def test_few_evaluations_reach_more_than_many_at_random(
-    asked: Problem, reference: tuple[float, ...], is_recorded: bool, n: int, n_random: int, least: float
+def test_few_evaluations_reach_more_than_random_search(
+    problem: Problem, reference: tuple[float, ...], is_recorded: bool, n: int, n_random: int, least: float
 ) -> None:
-    study, sampler = learned(asked, n, reference=reference, is_recorded=is_recorded)
+    study, sampler = learned(problem, n, reference=reference, is_recorded=is_recorded)
 
-    assert reached(study, asked, reference) > least > reached(randomly(asked, n_random), asked, reference)
-    assert n_different(study, asked) == n
+    assert reached(study, problem, reference) > least > reached(randomly(problem, n_random), problem, reference)
+    assert n_different(study, problem) == n
     assert not sampler.fallbacks
 
 
 EDP = ("edp_js", "accuracy")
 KINDS = {
-    "three objectives": (question(objectives=("size_bytes", "energy_j", "accuracy")), (1e6, 0.2, 0.3)),
-    "families of other axes": (question(FAMILIES), REFERENCE),
-    "clocks": (question(CLOCKED, EDP, ("frequency_max_hz >= 1.5 GHz",)), (0.1, 0.3)),
-    "caps": (question(objectives=EDP, constraints=("power_w <= 8 W",)), (0.1, 0.3)),
-    "nothing is ever feasible": (question(constraints=("accuracy >= 0.99",)), REFERENCE),
-    "hardly anything": (question(constraints=("accuracy >= 0.88", "size_bytes <= 0.7 MB")), REFERENCE),
+    "three objectives": (study_problem(objectives=("size_bytes", "energy_j", "accuracy")), (1e6, 0.2, 0.3)),
+    "families of other axes": (study_problem(FAMILIES), REFERENCE),
+    "clocks": (study_problem(CLOCKED, EDP, ("frequency_max_hz >= 1.5 GHz",)), (0.1, 0.3)),
+    "caps": (study_problem(objectives=EDP, constraints=("power_w <= 8 W",)), (0.1, 0.3)),
+    "no feasible design": (study_problem(constraints=("accuracy >= 0.99",)), REFERENCE),
+    "few feasible designs": (study_problem(constraints=("accuracy >= 0.88", "size_bytes <= 0.7 MB")), REFERENCE),
 }
 
 
-@pytest.mark.parametrize(("asked", "reference"), KINDS.values(), ids=KINDS)
-def test_every_kind_of_study_is_learned_without_repetition(asked: Problem, reference: tuple[float, ...]) -> None:
-    study, sampler = learned(asked, 7, reference=reference)
+@pytest.mark.parametrize(("problem", "reference"), KINDS.values(), ids=KINDS)
+def test_no_kind_of_study_repeats_a_design(problem: Problem, reference: tuple[float, ...]) -> None:
+    study, sampler = learned(problem, 7, reference=reference)
 
     assert explorer.samplers.LearningSampler is LearningSampler
     assert not sampler.fallbacks
-    assert n_different(study, asked) == 7
-    assert sampler.distributions == Encoding(asked.regions).distributions()
+    assert n_different(study, problem) == 7
+    assert sampler.distributions == Encoding(problem.regions).distributions()
     assert study.ask(sampler.distributions).params.keys() == sampler.distributions.keys()
 
 
-def test_a_learned_constraint_is_met_by_most_designs() -> None:
-    asked = question(constraints=("accuracy >= 0.7",))
-    study, _ = learned(asked, 16)
+def test_most_designs_satisfy_a_learned_constraint() -> None:
+    problem = study_problem(constraints=("accuracy >= 0.7",))
+    study, _ = learned(problem, 16)
 
     assert np.mean(is_feasible(study)[4:]) > 0.75
-    assert np.mean(is_feasible(randomly(asked, 100))) < 0.65
+    assert np.mean(is_feasible(randomly(problem, 100))) < 0.65
 
 
 def test_seed_and_trials_determine_the_next_design() -> None:
-    """Also for another sampler that is given the trials: what one keeps changes nothing."""
-    asked = question()
-    study, _ = learned(asked, 7, seed=5)
-    other, _ = learned(asked, 5, seed=6)
-    resumed, another = learned(asked, seed=5)
+    """Also for a new sampler with the same trials: the state of a sampler has no effect."""
+    problem = study_problem()
+    study, _ = learned(problem, 7, seed=5)
+    different, _ = learned(problem, 5, seed=6)
+    resumed, another = learned(problem, seed=5)
     resumed.add_trials(study.trials)
-    study.optimize(plain(asked), n_trials=2)
+    study.optimize(plain(problem), n_trials=2)
     for _ in range(2):
         another.expect(1)
-        resumed.optimize(plain(asked), n_trials=1)
+        resumed.optimize(plain(problem), n_trials=1)
 
-    assert designs(resumed, asked) == designs(study, asked) == designs(learned(asked, 9, seed=5)[0], asked)
-    assert not set(designs(study, asked)) & set(designs(other, asked))
+    assert designs(resumed, problem) == designs(study, problem) == designs(learned(problem, 9, seed=5)[0], problem)
+    assert not set(designs(study, problem)) & set(designs(different, problem))
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Return how often a fit was made and designs were selected."""
+    """Return the number of fits and of selections."""
     counts: Counter[str] = Counter()
 
     def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, **kwargs: (counts.update([name]), function(*args, **kwargs))[1]
 
-    monkeypatch.setattr("explorer.search.samplers.learning_sampler.learn", counted("fit", fit_online))
-    monkeypatch.setattr("explorer.search.samplers.learning_sampler.next_designs", counted("selection", select_by_ehvi))
+    module = "explorer.search.samplers.learning_sampler"
+    monkeypatch.setattr(f"{module}.fit_online", counted("fit", fit_online))
+    monkeypatch.setattr(f"{module}.select_by_ehvi", counted("selection", select_by_ehvi))
     return counts
 
 
 def test_a_batch_shares_one_fit_and_one_selection(calls: Counter[str]) -> None:
-    asked = question()
-    study, sampler = learned(asked, 5)
+    problem = study_problem()
+    study, sampler = learned(problem, 5)
     calls.clear()
     sampler.expect(4)
     running = [study.ask(sampler.distributions) for _ in range(4)]
     assert calls == {"fit": 1, "selection": 1}
 
-    # Beyond the batch designs are selected anew, from the same fit as long as nothing else is measured.
+    # After the batch, designs are selected again, from the same fit until a new measurement.
     study.ask(sampler.distributions)
     assert calls == {"fit": 1, "selection": 2}
 
-    study.tell(running[2], plain(asked)(running[2]))
+    study.tell(running[2], plain(problem)(running[2]))
     study.ask(sampler.distributions)
     assert calls == {"fit": 2, "selection": 3}
-    assert n_different(study, asked) == 11
+    assert n_different(study, problem) == 11
 
 
-def test_an_enqueued_design_is_left_out_of_the_batch(calls: Counter[str]) -> None:
-    asked = question()
+def test_enqueued_design_is_excluded_from_the_batch(calls: Counter[str]) -> None:
+    problem = study_problem()
     batches: list[list[dict[str, Any]]] = []
     for is_enqueued in (False, True):
-        study, sampler = learned(asked, 5)
+        study, sampler = learned(problem, 5)
         calls.clear()
         sampler.expect(4)
         batches.append([study.ask(sampler.distributions).params])
@@ -302,63 +303,61 @@ def test_an_enqueued_design_is_left_out_of_the_batch(calls: Counter[str]) -> Non
 
 
 @pytest.mark.parametrize(("n_expected", "n_fits"), [(1, 0), (8, 1)])
-def test_two_designs_are_enough_to_learn_from_with_many_in_flight(
-    calls: Counter[str], n_expected: int, n_fits: int
-) -> None:
-    asked = question()
-    study, sampler = learned(asked)
+def test_two_results_suffice_for_a_fit_with_many_in_flight(calls: Counter[str], n_expected: int, n_fits: int) -> None:
+    problem = study_problem()
+    study, sampler = learned(problem)
     sampler.expect(n_expected)
     running = [study.ask(sampler.distributions) for _ in range(8)]
     for trial in running[3:5]:
         study.ask(sampler.distributions)
-        study.tell(trial, plain(asked)(trial))
+        study.tell(trial, plain(problem)(trial))
     study.ask(sampler.distributions)
 
     assert calls["fit"] == n_fits
-    assert n_different(study, asked) == 11
+    assert n_different(study, problem) == 11
 
 
-def test_three_batches_of_eight_reach_what_one_by_one_does(calls: Counter[str]) -> None:
-    asked = question()
-    study, sampler = learned(asked)
+def test_three_batches_of_eight_match_sequential_search(calls: Counter[str]) -> None:
+    problem = study_problem()
+    study, sampler = learned(problem)
     for _ in range(3):
         sampler.expect(8)
         for trial in [study.ask(sampler.distributions) for _ in range(8)]:
-            study.tell(trial, plain(asked)(trial))
+            study.tell(trial, plain(problem)(trial))
 
-    assert reached(study, asked) > 0.97
+    assert reached(study, problem) > 0.97
     assert calls == {"fit": 2, "selection": 2}
-    assert n_different(study, asked) == 24
+    assert n_different(study, problem) == 24
 
 
-def test_it_goes_on_after_any_other_sampler() -> None:
-    asked = question()
-    study = randomly(asked, 7, seed=1)
-    before = reached(study, asked)
-    study.sampler = learned(asked)[1]
-    study.optimize(plain(asked), n_trials=7)
+def test_learning_sampler_continues_after_another_sampler() -> None:
+    problem = study_problem()
+    study = randomly(problem, 7, seed=1)
+    before = reached(study, problem)
+    study.sampler = learned(problem)[1]
+    study.optimize(plain(problem), n_trials=7)
 
-    assert reached(study, asked) > max(0.9, before)
+    assert reached(study, problem) > max(0.9, before)
 
 
-def test_a_finite_study_begins_spread_and_has_each_design_once() -> None:
-    asked = question(FEW)
+def test_finite_study_starts_spread_and_repeats_no_design() -> None:
+    problem = study_problem(FEW)
     for seed in range(5):
-        study, _ = learned(asked, 4, seed=seed)
+        study, _ = learned(problem, 4, seed=seed)
         assert all(len({trial.params[name] for trial in study.trials}) > 1 for name in Encoding(FEW).distributions())
-    study.optimize(plain(asked), n_trials=10)
-    tried = designs(study, asked)
+    study.optimize(plain(problem), n_trials=10)
+    designs_of_study = designs(study, problem)
 
-    assert len(set(tried[:12])) == 12
-    assert set(tried[12:]) <= set(tried[:12])
+    assert len(set(designs_of_study[:12])) == 12
+    assert set(designs_of_study[12:]) <= set(designs_of_study[:12])
 
 
 @pytest.mark.parametrize("n_expected", [0, 4, 12])
 @pytest.mark.parametrize("n_before", [0, 5], ids=["initial designs", "learned"])
-def test_trials_see_those_that_have_not_suggested_yet(n_before: int, n_expected: int) -> None:
-    """Each trial suggests its first parameter, then each its second, as threads do that run side by side."""
-    asked = question(FEW)
-    study, sampler = learned(asked, n_before)
+def test_running_trials_without_parameters_count_as_pending(n_before: int, n_expected: int) -> None:
+    """All trials suggest their first parameter, then all their second, like concurrent threads."""
+    problem = study_problem(FEW)
+    study, sampler = learned(problem, n_before)
     sampler.expect(n_expected)
     running = [study.ask() for _ in range(12 - n_before)]
     for name, one in Encoding(FEW).distributions().items():
@@ -366,34 +365,34 @@ def test_trials_see_those_that_have_not_suggested_yet(n_before: int, n_expected:
         for trial in running:
             trial.suggest_categorical(name, one.choices)
 
-    assert n_different(study, asked) == 12
+    assert n_different(study, problem) == 12
 
 
 def test_threads_repeat_no_design_while_another_is_left() -> None:
-    asked = question(FEW)
-    study, _ = learned(asked)
-    study.optimize(plain(asked), n_trials=12, n_jobs=4)
+    problem = study_problem(FEW)
+    study, _ = learned(problem)
+    study.optimize(plain(problem), n_trials=12, n_jobs=4)
 
-    assert n_different(study, asked) == 12
+    assert n_different(study, problem) == 12
 
 
 def test_enqueued_trials_come_first_and_are_completed() -> None:
-    asked = question(FEW)
-    study, _ = learned(asked)
-    study.enqueue_trial({"pruning_ratio": "0.4", "quant_step": "0.1", "kind": "c"})  # misspelt: harms no other trial
-    assert observations_from(study.trials, asked, own=1).pending.n == 0
+    problem = study_problem(FEW)
+    study, _ = learned(problem)
+    study.enqueue_trial({"pruning_ratio": "0.4", "quant_step": "0.1", "kind": "c"})  # misspelt: affects no other trial
+    assert observations_from(study.trials, problem, exclude=1).pending.n == 0
 
-    study, _ = learned(asked)
+    study, _ = learned(problem)
     wanted = [{"pruning_ratio": ratio, "quant_step": "0.1", "kind": "b"} for ratio in ("0.4", "0", "0.8")]
     for params in wanted:
         study.enqueue_trial(params)
-    study.optimize(plain(asked), n_trials=12)
+    study.optimize(plain(problem), n_trials=12)
     assert [trial.params for trial in study.trials[:3]] == wanted
-    assert n_different(study, asked) == 12
+    assert n_different(study, problem) == 12
 
-    study, _ = learned(question(), 5)
+    study, _ = learned(study_problem(), 5)
     study.enqueue_trial({"pruning_ratio": 0.123})
-    study.optimize(plain(question()), n_trials=2)
+    study.optimize(plain(study_problem()), n_trials=2)
     assert study.trials[5].params["pruning_ratio"] == 0.123
     assert study.trials[5].params.keys() == study.trials[6].params.keys() == {"pruning_ratio", "quant_step"}
 
@@ -407,91 +406,91 @@ def test_enqueued_trials_come_first_and_are_completed() -> None:
     ],
     ids=["failed", "pruned", "infinite"],
 )
-def test_a_design_without_a_usable_value_is_not_repeated(
+def test_design_without_a_finite_value_is_not_repeated(
     outcome: dict[str, Any], objectives: tuple[str, ...], reference: tuple[float, ...]
 ) -> None:
-    asked = question(FEW, objectives)
-    study, sampler = learned(asked, reference=reference)
+    problem = study_problem(FEW, objectives)
+    study, sampler = learned(problem, reference=reference)
     for i in range(12):
         trial = study.ask(sampler.distributions)
-        study.tell(trial, **(outcome if i % 2 else {"values": plain(asked)(trial)}))
+        study.tell(trial, **(outcome if i % 2 else {"values": plain(problem)(trial)}))
 
-    assert n_different(study, asked) == 12
+    assert n_different(study, problem) == 12
     assert not sampler.fallbacks
 
 
-def test_where_everything_fails_no_design_is_repeated() -> None:
-    asked = question()
-    study, sampler = learned(asked)
+def test_failed_designs_are_not_repeated() -> None:
+    problem = study_problem()
+    study, sampler = learned(problem)
     for _ in range(100):
         study.tell(study.ask(sampler.distributions), state=TrialState.FAIL)
 
-    assert n_different(study, asked) == 100
+    assert n_different(study, problem) == 100
 
 
 @pytest.mark.parametrize(
-    ("asked", "n", "values", "reason"),
+    ("problem", "n", "values", "reason"),
     [
-        # A meter that reads zero joule tells no energy that is a factor of another. TPE alone would repeat `FEW`.
-        (question(PLANE, ("energy_j", "accuracy")), 14, [0.0, 0.5], "energy_j is not positive"),
-        (question(FEW, ("energy_j", "accuracy")), 12, [0.0, 0.5], "energy_j is not positive"),
-        # Neither the target nor the violation was recorded: no fit without data.
-        (question(constraints=("power_w <= 8 W",)), 5, [1e6, 0.5], "power_w was never measured"),
+        # A zero energy has no logarithm, so that the fit fails. TPE alone would repeat designs of `FEW`.
+        (study_problem(PLANE, ("energy_j", "accuracy")), 14, [0.0, 0.5], "energy_j is not positive"),
+        (study_problem(FEW, ("energy_j", "accuracy")), 12, [0.0, 0.5], "energy_j is not positive"),
+        # Neither the target nor the violation was recorded: a fit has no data.
+        (study_problem(constraints=("power_w <= 8 W",)), 5, [1e6, 0.5], "power_w was never measured"),
     ],
 )
-def test_where_no_fit_is_possible_tpe_proposes_new_designs(
-    asked: Problem, n: int, values: list[float], reason: str
+def test_tpe_proposes_new_designs_after_a_failed_fit(
+    problem: Problem, n: int, values: list[float], reason: str
 ) -> None:
-    study, sampler = learned(asked, reference=(0.2, 0.3))
+    study, sampler = learned(problem, reference=(0.2, 0.3))
     for _ in range(n):
         study.tell(study.ask(sampler.distributions), values)
 
     assert dict(sampler.fallbacks) == {f"ValueError: {reason}": n - 4}
-    assert n_different(study, asked) == n
+    assert n_different(study, problem) == n
 
 
-def test_parameters_of_other_names_are_drawn_at_random() -> None:
-    asked = question()
+def test_unknown_parameters_are_sampled_independently() -> None:
+    problem = study_problem()
 
     def with_more(trial: optuna.Trial) -> list[float]:
         trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True)
-        return plain(asked)(trial)
+        return plain(problem)(trial)
 
-    study, _ = learned(asked)
+    study, _ = learned(problem)
     study.optimize(with_more, n_trials=6)
 
     assert {len(trial.params) for trial in study.trials} == {3}
     assert len({trial.params["learning_rate"] for trial in study.trials}) == 6
 
 
-def test_of_many_trials_the_front_and_the_latest_are_learned() -> None:
-    asked, rng, n = question(), np.random.default_rng(0), MAX_ROWS + 60
+def test_fit_of_many_trials_uses_the_front_and_the_latest() -> None:
+    problem, rng, n = study_problem(), np.random.default_rng(0), MAX_ROWS + 60
     distributions = Encoding(PLANE).distributions()
-    table = asked.evaluate(PLANE["CNN"].from_unit(rng.random((n, 2))))
-    study, sampler = learned(asked)
-    for i, values in enumerate(asked.values(table).tolist()):
+    table = problem.evaluate(PLANE["CNN"].from_unit(rng.random((n, 2))))
+    study, sampler = learned(problem)
+    for i, values in enumerate(problem.values(table).tolist()):
         params = {name: float(table[name][i]) for name in distributions}
         study.add_trial(create_trial(params=params, distributions=distributions, values=values))
-    history = observations_from(study.trials, asked, own=-1)
-    rows = set(history.rows_to_learn.tolist())
+    observations = observations_from(study.trials, problem, exclude=-1)
+    rows = set(observations.fit_rows.tolist())
     study.tell(study.ask(distributions), [1e6, 0.5])
 
-    assert (len(rows), len(history.values)) == (MAX_ROWS, n)
-    # The latest too, which may have disappointed: their like would be proposed again and again.
+    assert (len(rows), len(observations.values)) == (MAX_ROWS, n)
+    # Including the latest: without poor recent results, similar designs would be proposed repeatedly.
     assert set(range(n - MAX_ROWS // 3, n)) <= rows
-    assert set(np.flatnonzero(moocore.is_nondominated(history.values)).tolist()) <= rows
+    assert set(np.flatnonzero(moocore.is_nondominated(observations.values)).tolist()) <= rows
     assert not sampler.fallbacks
-    assert n_different(study, asked) == n + 1
+    assert n_different(study, problem) == n + 1
 
 
-def test_a_target_missing_in_some_trials_is_learned_from_others() -> None:
-    """The first trials came from elsewhere and hold objectives only; those after them record their targets."""
-    asked = question(objectives=("edp_js", "accuracy"))
-    study, sampler = learned(asked, 5, reference=(0.1, 0.3), is_recorded=False)
-    study.optimize(plain(asked), n_trials=5)
-    history = observations_from(study.trials, asked, own=-1)
+def test_target_missing_in_some_trials_is_fitted_to_the_rest() -> None:
+    """The first trials have objectives only; the later ones record their targets."""
+    problem = study_problem(objectives=("edp_js", "accuracy"))
+    study, sampler = learned(problem, 5, reference=(0.1, 0.3), is_recorded=False)
+    study.optimize(plain(problem), n_trials=5)
+    observations = observations_from(study.trials, problem, exclude=-1)
 
-    assert set(history.learned) == {"energy_j", "latency_s", "accuracy"}
-    assert np.isfinite(history.measured["energy_j"]).tolist() == [False] * 5 + [True] * 5
-    assert np.isfinite(history.measured["accuracy"]).all()
+    assert set(observations.fit_columns) == {"energy_j", "latency_s", "accuracy"}
+    assert np.isfinite(observations.measured["energy_j"]).tolist() == [False] * 5 + [True] * 5
+    assert np.isfinite(observations.measured["accuracy"]).all()
     assert not sampler.fallbacks

@@ -1,4 +1,4 @@
-"""Model sampler in plain Optuna: `optimize`, ask and tell, among and after other samplers."""
+"""Model sampler in plain Optuna: `optimize`, ask-and-tell, with and after other samplers."""
 
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def n_different(study: optuna.Study) -> int:
 
 @pytest.mark.parametrize(("n_planned", "n", "least"), [(100, 100, 0.985), (10, 75, 0.98)])
 def test_optimize_reaches_nearly_the_exact_front(problem: Problem, n_planned: int, n: int, least: float) -> None:
-    """Also with more trials than were planned."""
+    """Also with more trials than planned."""
     study = study_of(explorer.samplers.ModelSampler(problem, n_trials=n_planned))
     optimize(study, problem, n)
 
@@ -62,7 +62,7 @@ def test_optimize_reaches_nearly_the_exact_front(problem: Problem, n_planned: in
     assert n_different(study) == n
 
 
-def test_it_takes_turns_with_other_samplers(problem: Problem) -> None:
+def test_model_sampler_alternates_with_other_samplers(problem: Problem) -> None:
     study = study_of(optuna.samplers.RandomSampler(seed=0))
     tpe = optuna.samplers.TPESampler(seed=0)
     for sampler in (study.sampler, ModelSampler(problem), tpe, ModelSampler(problem)):
@@ -73,8 +73,8 @@ def test_it_takes_turns_with_other_samplers(problem: Problem) -> None:
     assert share(study, problem) > 0.98
 
 
-def test_two_samplers_with_one_seed_act_as_one(problem: Problem) -> None:
-    """They stand for two processes: each sees the storage, neither the other."""
+def test_two_samplers_with_one_seed_share_a_plan(problem: Problem) -> None:
+    """Two samplers model two processes, which share only the storage."""
     twins = [ModelSampler(problem, seed=3), ModelSampler(problem, seed=3)]
     study, alone = study_of(twins[0]), study_of(ModelSampler(problem, seed=3))
     for i in range(60):
@@ -86,7 +86,7 @@ def test_two_samplers_with_one_seed_act_as_one(problem: Problem) -> None:
     assert [trial.params for trial in study.trials] == [trial.params for trial in alone.trials]
 
 
-def test_a_failed_trial_is_not_repeated(problem: Problem) -> None:
+def test_failed_trial_is_not_repeated(problem: Problem) -> None:
     study = study_of(sampler := ModelSampler(problem))
     for i in range(40):
         trial = study.ask(sampler.distributions)
@@ -98,7 +98,7 @@ def test_a_failed_trial_is_not_repeated(problem: Problem) -> None:
     assert n_different(study) == 40
 
 
-def test_parameters_of_other_names_are_drawn_at_random(problem: Problem) -> None:
+def test_unknown_parameters_are_sampled_independently(problem: Problem) -> None:
     def with_more(trial: optuna.Trial) -> tuple[float, float]:
         trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True)
         return evaluated(problem, trial)
@@ -109,8 +109,8 @@ def test_parameters_of_other_names_are_drawn_at_random(problem: Problem) -> None
     assert {len(trial.params) for trial in study.trials} == {5}
 
 
-def test_four_objectives_are_refused_with_another_sampler(tmp_path: Path) -> None:
+def test_four_objectives_error_names_another_sampler(tmp_path: Path) -> None:
     four = tmp_path / "four.toml"
     four.write_text('space = "cnn"\nobjectives = ["energy_j", "latency_s", "accuracy", "size_bytes"]\n')
-    with pytest.raises(WrongUsage, match=r"more than three objectives(.|\n)*NSGAIIISampler"):
+    with pytest.raises(WrongUsage, match=r"at most three objectives(.|\n)*NSGAIIISampler"):
         ModelSampler(explorer.load_study(str(four)))

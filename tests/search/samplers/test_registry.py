@@ -1,4 +1,4 @@
-"""Samplers by name: what `auto` means, what is refused, and what provenance and page say."""
+"""Sampler registry: resolution of `auto`, refused names, and the sampler in provenance and page."""
 
 import json
 from dataclasses import replace
@@ -12,7 +12,7 @@ from explorer.errors import MissingPart, UnknownName
 from explorer.search.run import search
 from explorer.search.samplers.nsga import GENERATION_KEYS
 from explorer.search.samplers.registry import make_sampler, sampler_name
-from tests.search.conftest import MakeRun
+from tests.search.conftest import MakeSession
 from tests.search.measured import plain_study
 
 
@@ -26,13 +26,13 @@ from tests.search.measured import plain_study
         ("digits-cnn-live", "random", "random"),
     ],
 )
-def test_auto_depends_on_the_study(study: str, sampler: str, expected: str) -> None:
-    asked = explorer.load_study(study)
+def test_auto_sampler_depends_on_the_study(study: str, sampler: str, expected: str) -> None:
+    problem = explorer.load_study(study)
 
-    assert sampler_name(replace(asked, study=replace(asked.study, sampler=sampler))) == expected
+    assert sampler_name(replace(problem, study=replace(problem.study, sampler=sampler))) == expected
 
 
-def test_auto_means_nsga3_for_four_objectives_and_says_so(tmp_path: Path) -> None:
+def test_auto_sampler_is_nsga3_for_four_objectives(tmp_path: Path) -> None:
     (tmp_path / "four.toml").write_text(
         'space = "cnn"\nmodel = "paper"\nobjectives = ["energy_j", "latency_s", "accuracy", "size_bytes"]\n'
         '[search]\nsampler = "auto"\ntrials = 120\n',
@@ -49,13 +49,13 @@ def test_auto_means_nsga3_for_four_objectives_and_says_so(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(find_spec("torch") is not None, reason="torch is installed: the gp sampler works")
-def test_gp_without_torch_names_the_line_that_installs_it(make_run: MakeRun) -> None:
+def test_gp_without_torch_names_the_install_command(make_session: MakeSession) -> None:
     with pytest.raises(MissingPart, match=r"torch is not installed(.|\n)*pip install 'explorer\[gp\]'") as caught:
-        search(make_run(sampler="gp"))
+        search(make_session(sampler="gp"))
 
     assert caught.value.exit_code == 5
 
 
-def test_an_unknown_sampler_is_refused_with_the_nearest_name() -> None:
+def test_unknown_sampler_error_suggests_the_nearest_name() -> None:
     with pytest.raises(UnknownName, match=r"unknown name 'nsga4'\n  fix: did you mean 'nsga"):
         make_sampler("nsga4", seed=0, done=0, trials=1, distributions={})

@@ -1,6 +1,6 @@
-"""Process that records blocks, for tests that run several of them or kill one.
+"""Process that records batches, for tests with concurrent or killed writers.
 
-recorder.py STORAGE STUDY TOKEN N_BLOCKS N_TRIALS; it prints the number of each block's first trial when it is stored.
+recorder.py STORAGE STUDY TOKEN N_BATCHES N_TRIALS; it prints the number of each batch's first trial when it is stored.
 """
 
 import datetime
@@ -16,8 +16,8 @@ from explorer.search.storage.bulk import TrialBatch, insert_trials
 from explorer.search.storage.open import open_storage
 
 
-def block_of(n: int, *, seed: int = 0) -> TrialBatch:
-    """Return a block of n trials with two parameters, two objectives and a constraint."""
+def batch_of(n: int, *, seed: int = 0) -> TrialBatch:
+    """Return a batch of n trials with two parameters, two objectives and a constraint."""
     x, moment = np.random.default_rng(seed).random((2, n)), datetime.datetime.now(datetime.UTC)
     a, b = x.tolist()
     return TrialBatch(
@@ -32,13 +32,13 @@ def block_of(n: int, *, seed: int = 0) -> TrialBatch:
     )
 
 
-def main(url: str, name: str, token: str, n_blocks: int, n_trials: int) -> None:
+def main(url: str, name: str, token: str, n_batches: int, n_trials: int) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.load_study(study_name=name, storage=open_storage(url, Path()))
-    for i in range(n_blocks):
-        block = block_of(n_trials, seed=i)
-        marks = {"recorder": [token] * n_trials, "block": [i] * n_trials}
-        recorded = insert_trials(study, replace(block, user_attrs={**block.user_attrs, **marks}))
+    for i in range(n_batches):
+        batch = batch_of(n_trials, seed=i)
+        marks = {"recorder": [token] * n_trials, "batch": [i] * n_trials}
+        recorded = insert_trials(study, replace(batch, user_attrs={**batch.user_attrs, **marks}))
         assert not recorded.note, recorded.note
         print(recorded.numbers[0], flush=True)  # noqa: T201
 

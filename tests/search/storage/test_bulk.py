@@ -1,4 +1,4 @@
-"""Bulk recording: it stores what Optuna's own methods store, whoever else writes and whatever fails."""
+"""Bulk recording stores the same as Optuna's own methods, with concurrent writers and after failures."""
 
 import datetime
 import functools
@@ -29,10 +29,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from explorer.search.storage import bulk
-from explorer.search.storage.bulk import BLOCK_KEY, InsertResult, TrialBatch, finish_enqueued, insert_trials
+from explorer.search.storage.bulk import BATCH_ATTR, InsertResult, TrialBatch, finish_enqueued, insert_trials
 from explorer.search.storage.open import open_storage, recover_journal
 from tests.search.measured import ENVIRONMENT, disk_of, plain_storage, plain_study
-from tests.search.storage.recorder import block_of
+from tests.search.storage.recorder import batch_of
 
 COMPLETE, FAIL = TrialState.COMPLETE, TrialState.FAIL
 AB: Any = {"a": FloatDistribution(0, 1), "b": FloatDistribution(0, 1)}
@@ -42,7 +42,7 @@ URLS = {"journal": "{}/study.journal", "sqlite": "sqlite:///{}/study.db"}
 
 @pytest.fixture(params=[*URLS, ON_SERVER])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Storage of a study, in each of the formats that take a block at once."""
+    """Storage of a study, in each format with a bulk writer."""
     kind = request.param
     return URLS[kind].format(tmp_path) if kind in URLS else str(request.getfixturevalue("database"))
 
@@ -57,37 +57,37 @@ def reopened(url: str, **options: Any) -> optuna.Study:
 
 
 def bare(trials: list[FrozenTrial]) -> list[str]:
-    """Return all of trials but their ids and their block's key; as text, in which 1, 1.0 and True differ."""
+    """Return all fields of trials except ids and batch keys, as text, in which 1, 1.0 and True differ."""
     result = []
     for trial in trials:
-        held = {key.lstrip("_"): value for key, value in trial.__dict__.items() if key != "_trial_id"}
-        held["system_attrs"] = {key: value for key, value in trial.system_attrs.items() if key != BLOCK_KEY}
+        fields = {key.lstrip("_"): value for key, value in trial.__dict__.items() if key != "_trial_id"}
+        fields["system_attrs"] = {key: value for key, value in trial.system_attrs.items() if key != BATCH_ATTR}
         for name in ("params", "distributions", "user_attrs", "system_attrs"):
-            held[name] = sorted(held[name].items())
-        result.append(repr(sorted(held.items())))
+            fields[name] = sorted(fields[name].items())
+        result.append(repr(sorted(fields.items())))
     return result
 
 
-def add_publicly(study: optuna.Study, block: TrialBatch) -> None:
-    """Add a block's trials as a user of plain Optuna does."""
-    for i, state in enumerate(block.states or [COMPLETE] * block.n):
-        columns = {"user_attrs": block.user_attrs, "system_attrs": block.system_attrs}
+def add_publicly(study: optuna.Study, batch: TrialBatch) -> None:
+    """Add a batch's trials as a user of plain Optuna does."""
+    for i, state in enumerate(batch.states or [COMPLETE] * batch.n):
+        columns = {"user_attrs": batch.user_attrs, "system_attrs": batch.system_attrs}
         attrs = {kind: {k: v[i] for k, v in c.items() if v[i] is not None} for kind, c in columns.items()}
         trial = create_trial(
             state=state,
-            params={name: column[i] for name, column in block.params.items()},
-            distributions=dict(block.distributions),
-            values=block.values[i].tolist() if state == COMPLETE else None,
-            constraints={k: float(v[i]) for k, v in block.constraints.items() if not np.isnan(v[i])},
+            params={name: column[i] for name, column in batch.params.items()},
+            distributions=dict(batch.distributions),
+            values=batch.values[i].tolist() if state == COMPLETE else None,
+            constraints={k: float(v[i]) for k, v in batch.constraints.items() if not np.isnan(v[i])},
             **attrs,
         )
-        trial.datetime_start = block.began.astimezone().replace(tzinfo=None)
-        trial.datetime_complete = block.ended.astimezone().replace(tzinfo=None)
+        trial.datetime_start = batch.began.astimezone().replace(tzinfo=None)
+        trial.datetime_complete = batch.ended.astimezone().replace(tzinfo=None)
         study.add_trial(trial)
 
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
-numbers = st.floats(allow_nan=False).map(lambda x: x + 0.0)  # SQLite keeps no -0.0 in a column of numbers
+numbers = st.floats(allow_nan=False).map(lambda x: x + 0.0)  # SQLite does not store -0.0 in a numeric column
 scalars = st.one_of(numbers, st.integers(-(2**53), 2**53), st.booleans(), words)
 jsons = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3))
 moments = st.datetimes(
@@ -98,7 +98,7 @@ moments = st.datetimes(
 
 @st.composite
 def axes(draw: st.DrawFn, n: int) -> tuple[Any, list[Any]]:
-    """A distribution of any kind, and n values of it."""
+    """Draw a distribution of any kind, and n values of it."""
     choices = draw(st.lists(st.none() | scalars, min_size=1, max_size=4))
     distribution, values = draw(
         st.sampled_from([
@@ -113,13 +113,13 @@ def axes(draw: st.DrawFn, n: int) -> tuple[Any, list[Any]]:
 
 
 def columns(values: st.SearchStrategy[Any], n: int) -> st.SearchStrategy[list[Any]]:
-    """One column: values of one kind or of any, some perhaps absent."""
+    """Draw a column of values of one or of any type, some of them missing."""
     kinds = [numbers, st.booleans(), words, values, st.none() | numbers, st.none() | values]
     return st.one_of(*(st.lists(kind, min_size=n, max_size=n) for kind in kinds))
 
 
 @st.composite
-def blocks(draw: st.DrawFn) -> TrialBatch:
+def batches(draw: st.DrawFn) -> TrialBatch:
     n = draw(st.integers(1, 4))
     states = draw(st.none() | st.lists(st.sampled_from([COMPLETE, FAIL]), min_size=n, max_size=n))
     is_failed = np.array([state == FAIL for state in states or [COMPLETE] * n])
@@ -145,33 +145,33 @@ _opened = functools.cache(lambda url: open_storage(url, Path()))
 
 
 @settings(max_examples=15, suppress_health_check=list(HealthCheck))
-@given(block=blocks())
-def test_a_block_equals_what_add_trial_stores(url: str, block: TrialBatch) -> None:
-    directions = ["minimize"] * block.values.shape[1]
+@given(batch=batches())
+def test_batch_equals_trials_stored_by_add_trial(url: str, batch: TrialBatch) -> None:
+    directions = ["minimize"] * batch.values.shape[1]
     ours, theirs, memory = (
         optuna.create_study(storage=storage, directions=directions) for storage in (_opened(url), _opened(url), None)
     )
-    assert insert_trials(memory, block) == InsertResult([*range(block.n)], "")
-    recorded = insert_trials(ours, block)
-    add_publicly(theirs, block)
+    assert insert_trials(memory, batch) == InsertResult([*range(batch.n)], "")
+    recorded = insert_trials(ours, batch)
+    add_publicly(theirs, batch)
     ours_anew, theirs_anew = (plain_study(url, study.study_name) for study in (ours, theirs))
 
     assert recorded.note == ""
-    assert list(recorded.numbers) == list(range(block.n))
+    assert list(recorded.numbers) == list(range(batch.n))
     assert bare(ours_anew.get_trials()) == bare(theirs_anew.get_trials())
     assert bare(ours.get_trials()) == bare(ours_anew.get_trials()) == bare(memory.get_trials())
     assert [t.number for t in ours_anew.best_trials] == [t.number for t in theirs_anew.best_trials]
 
 
-def test_columns_may_be_numpy_arrays_or_empty(url: str) -> None:
-    block = replace(block_of(3), user_attrs={"a": [1.0, 2.0, 3.0], "b": [True, False, True]})
-    arrays: Any = [{key: np.array(column) for key, column in old.items()} for old in (block.params, block.user_attrs)]
-    study, other = new_study(url), new_study(url, "other")
-    insert_trials(study, replace(block, params=arrays[0], user_attrs=arrays[1]))
-    insert_trials(other, block)
+def test_batch_columns_may_be_numpy_arrays_or_empty(url: str) -> None:
+    batch = replace(batch_of(3), user_attrs={"a": [1.0, 2.0, 3.0], "b": [True, False, True]})
+    arrays: Any = [{key: np.array(column) for key, column in old.items()} for old in (batch.params, batch.user_attrs)]
+    study, second = new_study(url), new_study(url, "second")
+    insert_trials(study, replace(batch, params=arrays[0], user_attrs=arrays[1]))
+    insert_trials(second, batch)
 
-    assert bare(study.trials) == bare(other.trials)
-    assert list(insert_trials(study, block_of(0)).numbers) == []
+    assert bare(study.trials) == bare(second.trials)
+    assert list(insert_trials(study, batch_of(0)).numbers) == []
     assert len(study.trials) == 3
 
 
@@ -179,8 +179,8 @@ def test_columns_may_be_numpy_arrays_or_empty(url: str) -> None:
 def test_plain_optuna_resumes_and_plots_a_recorded_study(
     url: str, sampler: Callable[..., optuna.samplers.BaseSampler]
 ) -> None:
-    block = block_of(20)
-    insert_trials(new_study(url), block)
+    batch = batch_of(20)
+    insert_trials(new_study(url), batch)
     study = reopened(url, sampler=sampler(seed=0))
     study.optimize(lambda trial: (trial.suggest_float("a", 0, 1), trial.suggest_float("b", 0, 1)), n_trials=8)
     figure = optuna.visualization.plot_pareto_front(study)
@@ -188,25 +188,25 @@ def test_plain_optuna_resumes_and_plots_a_recorded_study(
     assert [trial.number for trial in study.trials] == list(range(28))
     assert all(trial.state == COMPLETE for trial in reopened(url).trials)
     assert sum(len(trace.x) for trace in figure.data) == 28
-    assert all(block.constraints["c"][t.number] <= 0 for t in study.best_trials if t.number < 20)
+    assert all(batch.constraints["c"][t.number] <= 0 for t in study.best_trials if t.number < 20)
 
 
-def test_numbers_go_on_and_a_block_recorded_again_is_found(url: str) -> None:
-    study, other = new_study(url), reopened(url)
-    block = replace(block_of(3), states=[COMPLETE, FAIL, COMPLETE])
-    other.add_trial(create_trial(values=[1.0, 2.0]))
-    first = insert_trials(study, block)
-    other.add_trial(create_trial(values=[1.0, 2.0]))
-    running = other.ask(AB)
-    second = insert_trials(study, block_of(2, seed=1))
+def test_batch_numbers_continue_and_inserts_are_idempotent(url: str) -> None:
+    study, writer = new_study(url), reopened(url)
+    batch = replace(batch_of(3), states=[COMPLETE, FAIL, COMPLETE])
+    writer.add_trial(create_trial(values=[1.0, 2.0]))
+    first = insert_trials(study, batch)
+    writer.add_trial(create_trial(values=[1.0, 2.0]))
+    running = writer.ask(AB)
+    second = insert_trials(study, batch_of(2, seed=1))
     elsewhere = new_study(url, "elsewhere")
 
     assert (list(first.numbers), list(second.numbers)) == ([1, 2, 3], [6, 7])
-    assert insert_trials(study, block) == first
-    assert list(insert_trials(elsewhere, block_of(2)).numbers) == [0, 1]
-    assert [t.number for t in other.get_trials()] == list(range(8))
+    assert insert_trials(study, batch) == first
+    assert list(insert_trials(elsewhere, batch_of(2)).numbers) == [0, 1]
+    assert [t.number for t in writer.get_trials()] == list(range(8))
     assert bare(study.get_trials()) == bare(reopened(url).get_trials())
-    other.tell(running.number, [1.0, 2.0])
+    writer.tell(running.number, [1.0, 2.0])
     assert study.get_trials()[running.number].state == COMPLETE
 
 
@@ -223,75 +223,84 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def test_a_refused_block_leaves_nothing_recorded(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_batch_stores_no_trial(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     study = new_study(url)
     for change, message in REFUSED:
-        monkeypatch.setattr(bulk, "_compared", set())
+        monkeypatch.setattr(bulk, "_verified_states", set())
         with pytest.raises(TypeError if "JSON" in message else ValueError, match=message):
-            insert_trials(study, replace(block_of(2), **change))
+            insert_trials(study, replace(batch_of(2), **change))
         assert reopened(url).trials == []
 
     optuna.delete_study(study_name="study", storage=plain_storage(url))
     with pytest.raises(KeyError, match="Record does not exist"):
-        insert_trials(study, block_of(2))
+        insert_trials(study, batch_of(2))
 
 
-def recorder(url: str, token: str, *, n_blocks: int, n_trials: int) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "tests.search.storage.recorder", url, "study", token, str(n_blocks), str(n_trials)]
+def recorder(url: str, token: str, *, n_batches: int, n_trials: int) -> "subprocess.Popen[str]":
+    command = [
+        sys.executable,
+        "-m",
+        "tests.search.storage.recorder",
+        url,
+        "study",
+        token,
+        str(n_batches),
+        str(n_trials),
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
 
 
 def is_whole(trial: FrozenTrial) -> bool:
-    """Return True for a trial with all that a recorder gave it."""
+    """Return True for a trial with all data of its recorder."""
     a, b = trial.params["a"], trial.params["b"]
-    system = {key: value for key, value in trial.system_attrs.items() if key != BLOCK_KEY}
-    has_attrs = trial.user_attrs["a"] == a and {"recorder", "block"} < trial.user_attrs.keys()
+    system = {key: value for key, value in trial.system_attrs.items() if key != BATCH_ATTR}
+    has_attrs = trial.user_attrs["a"] == a and {"recorder", "batch"} < trial.user_attrs.keys()
     return has_attrs and trial.values == [a, b] and system == {"b": b, "constraints:c": a - 0.7}
 
 
-def test_recorders_lose_nothing_though_one_is_killed(url: str) -> None:
-    """Two studies of one database may be recorded at once, and a user's own script may add to ours."""
+def test_concurrent_recorders_lose_no_trial_if_one_is_killed(url: str) -> None:
+    """Two studies of one database are recorded concurrently, and a user's script adds trials to one of them."""
     study = new_study(url)
-    killed, other = (
-        recorder(url, "killed", n_blocks=10_000, n_trials=100),
-        recorder(url, "other", n_blocks=8, n_trials=25),
+    killed, second = (
+        recorder(url, "killed", n_batches=10_000, n_trials=100),
+        recorder(url, "second", n_batches=8, n_trials=25),
     )
     plain, n_plain = reopened(url), 0
     assert killed.stdout
     confirmed = [killed.stdout.readline()]
     moment = time.monotonic() + random.uniform(0.0, 0.2)
-    while other.poll() is None or time.monotonic() < moment:
+    while second.poll() is None or time.monotonic() < moment:
         plain.add_trial(create_trial(values=[0.0, 0.0]))
         n_plain += 1
         if time.monotonic() > moment:
             killed.kill()
     confirmed += killed.communicate()[0].split()
-    firsts = [int(line) for line in [*confirmed, *other.communicate()[0].split()]]
-    # A killed process leaves neither its lock nor half a line in the way of others.
+    firsts = [int(line) for line in [*confirmed, *second.communicate()[0].split()]]
+    # Neither the lock nor the partial line of a killed process blocks others.
     began = time.monotonic()
-    numbers = insert_trials(study, block_of(3)).numbers
+    numbers = insert_trials(study, batch_of(3)).numbers
     assert time.monotonic() - began < 20
     trials = reopened(url).trials
     ours = [trial for trial in trials if "recorder" in trial.user_attrs]
-    by_block = Counter((trial.user_attrs["recorder"], trial.user_attrs["block"]) for trial in ours)
-    n_killed = sum(n for (name, _), n in by_block.items() if name == "killed")
+    by_batch = Counter((trial.user_attrs["recorder"], trial.user_attrs["batch"]) for trial in ours)
+    n_killed = sum(n for (name, _), n in by_batch.items() if name == "killed")
 
-    assert other.returncode == 0
+    assert second.returncode == 0
     assert [trial.number for trial in trials] == list(range(len(ours) + n_plain + 3))
     assert list(numbers) == [len(trials) - 3, len(trials) - 2, len(trials) - 1]
     assert all(is_whole(trial) for trial in ours)
-    assert [by_block["other", i] for i in range(8)] == [25] * 8
+    assert [by_batch["second", i] for i in range(8)] == [25] * 8
     assert n_killed >= 100 * len(confirmed)
     assert "://" not in url or n_killed % 100 == 0
-    assert set(firsts) <= {trial.number for trial in ours if trial.system_attrs[BLOCK_KEY][1] == 0}
+    assert set(firsts) <= {trial.number for trial in ours if trial.system_attrs[BATCH_ATTR][1] == 0}
     assert bare(study.trials) == bare(trials)
 
 
-def test_each_trial_is_one_line_of_a_journal(tmp_path: Path) -> None:
+def test_each_trial_is_one_journal_line(tmp_path: Path) -> None:
     url = f"{tmp_path}/study.journal"
     study = new_study(url)
     n_before = len(Path(url).read_bytes().splitlines())
-    insert_trials(study, replace(block_of(20), user_attrs={"text": ["a\nb\u2028c\x85d"] * 20}))
+    insert_trials(study, replace(batch_of(20), user_attrs={"text": ["a\nb\u2028c\x85d"] * 20}))
     lines = Path(url).read_bytes().split(b"\n")
     assert len(lines) == n_before + 20 + 1
     assert all(json.loads(line)["op_code"] == 4 for line in lines[n_before:-1])
@@ -305,12 +314,12 @@ def test_each_trial_is_one_line_of_a_journal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["sqlite", ON_SERVER], indirect=True)
 @pytest.mark.parametrize("is_stored", [True, False])
-def test_a_connection_lost_in_commit_stores_a_block_once(
+def test_broken_connection_in_commit_stores_a_batch_once(
     url: str, is_stored: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody can tell how far the server got; only the connection's end is staged."""
-    study, block = new_study(url), block_of(3)
-    insert_trials(study, block_of(2, seed=1))
+    """The state of the server is unknown; the test simulates only the end of the connection."""
+    study, batch = new_study(url), batch_of(3)
+    insert_trials(study, batch_of(2, seed=1))
     commit = Connection.commit
 
     def lose(connection: Connection) -> None:
@@ -321,45 +330,45 @@ def test_a_connection_lost_in_commit_stores_a_block_once(
     with monkeypatch.context() as patch:
         patch.setattr(Connection, "commit", lose)
         with pytest.raises(OperationalError, match="closed the connection"):
-            insert_trials(study, block)
+            insert_trials(study, batch)
 
-    assert list(insert_trials(study, block).numbers) == [2, 3, 4]
+    assert list(insert_trials(study, batch).numbers) == [2, 3, 4]
     assert bare(reopened(url).trials) == bare(study.trials)
     assert len(study.trials) == 5
 
 
 @pytest.mark.parametrize("url", URLS, indirect=True)
-def test_a_full_disk_leaves_the_file_as_it_was(url: str) -> None:
-    study, block, file = new_study(url), block_of(2000), Path(url.removeprefix("sqlite:///"))
-    insert_trials(study, block_of(5))
+def test_full_disk_leaves_the_file_unchanged(url: str) -> None:
+    study, batch, file = new_study(url), batch_of(2000), Path(url.removeprefix("sqlite:///"))
+    insert_trials(study, batch_of(5))
     before = file.read_bytes()
     with disk_of(len(before) + 100_000), pytest.raises(OperationalError if "://" in url else OSError):
-        insert_trials(study, block)
+        insert_trials(study, batch)
 
     assert file.read_bytes() == before
     assert len(study.trials) == len(reopened(url).trials) == 5
-    assert list(insert_trials(study, block).numbers)[:2] == [5, 6]
+    assert list(insert_trials(study, batch).numbers)[:2] == [5, 6]
     assert len(reopened(url).trials) == 2005
 
 
-def test_a_locked_or_read_only_database_says_so(tmp_path: Path) -> None:
+def test_locked_or_read_only_database_raises_its_error(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/study.db?timeout=0.05"
-    study, block = new_study(url), block_of(3)
-    insert_trials(study, block_of(1))
-    with sqlite3.connect(tmp_path / "study.db") as other:
-        other.execute("BEGIN IMMEDIATE")
+    study, batch = new_study(url), batch_of(3)
+    insert_trials(study, batch_of(1))
+    with sqlite3.connect(tmp_path / "study.db") as second:
+        second.execute("BEGIN IMMEDIATE")
         with pytest.raises(OperationalError, match="database is locked"):
-            insert_trials(study, block)
-    other.close()
-    assert list(insert_trials(study, block).numbers) == [1, 2, 3]
+            insert_trials(study, batch)
+    second.close()
+    assert list(insert_trials(study, batch).numbers) == [1, 2, 3]
 
     for_reading = f"sqlite:///file:{tmp_path}/study.db?mode=ro&uri=true"
     with pytest.raises(OperationalError, match="readonly database"):
-        insert_trials(optuna.load_study(study_name="study", storage=for_reading), block_of(3))
+        insert_trials(optuna.load_study(study_name="study", storage=for_reading), batch_of(3))
     assert len(reopened(url).trials) == 4
 
 
-def test_where_optuna_writes_otherwise_its_own_methods_are_used(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_optuna_record_format_falls_back_to_add_trials(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     journal, table = JournalStorage._write_log, RDBStorage._get_prepared_new_trial  # noqa: SLF001
 
     def write(self: Any, op_code: int, fields: dict[str, Any]) -> None:
@@ -372,24 +381,24 @@ def test_where_optuna_writes_otherwise_its_own_methods_are_used(url: str, monkey
 
     monkeypatch.setattr(JournalStorage, "_write_log", write)
     monkeypatch.setattr(RDBStorage, "_get_prepared_new_trial", prepared)
-    monkeypatch.setattr(bulk, "_compared", set())
-    study, block = new_study(url), replace(block_of(4), states=[COMPLETE, FAIL, COMPLETE, COMPLETE])
-    recorded = insert_trials(study, block)
+    monkeypatch.setattr(bulk, "_verified_states", set())
+    study, batch = new_study(url), replace(batch_of(4), states=[COMPLETE, FAIL, COMPLETE, COMPLETE])
+    recorded = insert_trials(study, batch)
 
     assert recorded.note == (
-        "trials are recorded one by one, which takes longer: explorer has no bulk writer for the "
+        "trials are recorded one by one, which is slower: explorer has no bulk writer for the "
         f"{'tables' if '://' in url else 'journal'} of Optuna {optuna.__version__}"
     )
-    assert list(recorded.numbers) == list(insert_trials(study, block).numbers) == [0, 1, 2, 3]
+    assert list(recorded.numbers) == list(insert_trials(study, batch).numbers) == [0, 1, 2, 3]
     trials = reopened(url).trials
-    assert [t.state for t in trials] == block.states
+    assert [t.state for t in trials] == batch.states
     assert [t.values for t in trials] == [
-        v if s == COMPLETE else None for s, v in zip(block.states or [], block.values.tolist(), strict=True)
+        v if s == COMPLETE else None for s, v in zip(batch.states or [], batch.values.tolist(), strict=True)
     ]
 
 
 class OwnBackend(JournalFileBackend):
-    """A backend of the user's own, which may fail."""
+    """User-defined backend, which may fail."""
 
     fails_after = 10**9
 
@@ -400,26 +409,28 @@ class OwnBackend(JournalFileBackend):
         super().append_logs(logs)
 
 
-def test_another_storage_is_written_publicly_and_retried(tmp_path: Path) -> None:
+def test_unsupported_storage_uses_add_trials_and_is_retried(tmp_path: Path) -> None:
     backend = OwnBackend(f"{tmp_path}/study.journal")
-    study, other = (optuna.create_study(storage=JournalStorage(backend), directions=["minimize"] * 2) for _ in range(2))
-    block = replace(block_of(5), states=[COMPLETE, FAIL, COMPLETE, COMPLETE, FAIL])
-    add_publicly(other, block)
+    study, second = (
+        optuna.create_study(storage=JournalStorage(backend), directions=["minimize"] * 2) for _ in range(2)
+    )
+    batch = replace(batch_of(5), states=[COMPLETE, FAIL, COMPLETE, COMPLETE, FAIL])
+    add_publicly(second, batch)
     backend.fails_after = 3
     with pytest.raises(OSError, match="no more"):
-        insert_trials(study, block)
+        insert_trials(study, batch)
     assert len(study.trials) == 3
     backend.fails_after = 100
     study.add_trial(create_trial(values=[0.0, 0.0]))
-    recorded = insert_trials(study, block)
+    recorded = insert_trials(study, batch)
 
     assert recorded.note.endswith("explorer has no bulk writer for a OwnBackend")
     assert list(recorded.numbers) == [0, 1, 2, 4, 5]
-    assert bare([trial for trial in study.trials if trial.params])[:3] == bare(other.trials)[:3]
-    assert [trial.state for trial in study.trials if trial.params] == block.states
+    assert bare([trial for trial in study.trials if trial.params])[:3] == bare(second.trials)[:3]
+    assert [trial.state for trial in study.trials if trial.params] == batch.states
 
 
-def test_for_tables_of_another_shape_its_own_methods_are_used(tmp_path: Path) -> None:
+def test_changed_table_schema_falls_back_to_add_trials(tmp_path: Path) -> None:
     """A trigger refuses a bulk insert: the transaction is rolled back, and the note gives the reason."""
     url = f"sqlite:///{tmp_path}/study.db"
     study = new_study(url)
@@ -428,7 +439,7 @@ def test_for_tables_of_another_shape_its_own_methods_are_used(tmp_path: Path) ->
             "CREATE TRIGGER t BEFORE INSERT ON trials WHEN NEW.number IS NOT NULL BEGIN SELECT RAISE(ABORT, 'no'); END"
         )
     database.close()
-    recorded = insert_trials(study, block_of(3))
+    recorded = insert_trials(study, batch_of(3))
 
     assert "the tables of this database (no)" in recorded.note
     assert list(recorded.numbers) == [0, 1, 2]
@@ -446,17 +457,17 @@ def finished(state: TrialState) -> dict[str, Any]:
 
 @pytest.mark.parametrize("state", [COMPLETE, FAIL])
 @pytest.mark.parametrize("is_running", [False, True])
-def test_an_enqueued_trial_is_finished_under_its_own_number(url: str, state: TrialState, is_running: bool) -> None:
+def test_enqueued_trial_is_finished_under_its_own_number(url: str, state: TrialState, is_running: bool) -> None:
     study, plain, done = new_study(url), reopened(url), finished(state)
     plain.enqueue_trial({"a": 0.25}, user_attrs={"why": "mine"})
     if is_running:
         plain.ask()
-    insert_trials(study, block_of(1))
+    insert_trials(study, batch_of(1))
     trial = study.get_trials()[0]
     with pytest.raises(ValueError, match="isn't contained"):
         finish_enqueued(study, trial, **{**done, "params": {"a": 0.25, "b": 5.0}})
     assert reopened(url).trials[0].state == trial.state
-    for _ in range(2):  # a call whose answer was lost is repeated
+    for _ in range(2):  # retry after a lost response
         finish_enqueued(study, trial, **done)
     first, second = reopened(url).trials
 
@@ -470,7 +481,7 @@ def test_an_enqueued_trial_is_finished_under_its_own_number(url: str, state: Tri
 
 
 @pytest.mark.parametrize("method", ["set_trial_param", "set_trial_state_values"])
-def test_a_kill_leaves_the_measurement_of_an_enqueued_trial(
+def test_kill_preserves_the_attributes_of_an_enqueued_trial(
     url: str, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = new_study(url)
@@ -481,7 +492,7 @@ def test_a_kill_leaves_the_measurement_of_an_enqueued_trial(
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(bulk.storage_of(study)), method, killed)
+        patch.setattr(type(study._storage), method, killed)  # noqa: SLF001
         with pytest.raises(SystemExit):
             finish_enqueued(study, trial, **finished(COMPLETE))
     (left,) = reopened(url).trials
@@ -494,24 +505,24 @@ def test_a_kill_leaves_the_measurement_of_an_enqueued_trial(
 
 @pytest.mark.xdist_group("postgresql")
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_after_a_restart_the_second_call_records_once(postgres: Any, database: str, mode: str) -> None:
-    study, block = new_study(database), block_of(7)
-    insert_trials(study, block_of(5))
+def test_retry_after_server_restart_records_once(postgres: Any, database: str, mode: str) -> None:
+    study, batch = new_study(database), batch_of(7)
+    insert_trials(study, batch_of(5))
     postgres.restart(mode)
     try:
-        insert_trials(study, block)
+        insert_trials(study, batch)
     except OperationalError:
-        insert_trials(study, block)
+        insert_trials(study, batch)
 
-    assert list(insert_trials(study, block).numbers) == list(range(5, 12))
+    assert list(insert_trials(study, batch).numbers) == list(range(5, 12))
     assert [trial.number for trial in reopened(database).trials] == list(range(12))
     assert [trial.number for trial in study.trials] == list(range(12))
 
 
 @pytest.mark.xdist_group("postgresql")
-def test_a_server_that_crashes_keeps_each_block_it_confirmed(postgres: Any, database: str) -> None:
+def test_crashed_server_has_every_confirmed_batch(postgres: Any, database: str) -> None:
     new_study(database)
-    process = recorder(database, "one", n_blocks=10_000, n_trials=300)
+    process = recorder(database, "one", n_batches=10_000, n_trials=300)
     assert process.stdout is not None
     confirmed = [process.stdout.readline()]
     time.sleep(0.2)
@@ -519,10 +530,10 @@ def test_a_server_that_crashes_keeps_each_block_it_confirmed(postgres: Any, data
     rest, problem = process.communicate(timeout=60)
     confirmed += rest.split()
     trials = reopened(database).trials
-    by_block = Counter(trial.user_attrs["block"] for trial in trials)
+    by_batch = Counter(trial.user_attrs["batch"] for trial in trials)
 
     assert "OperationalError" in problem
     assert [trial.number for trial in trials] == list(range(len(trials)))
-    assert set(by_block.values()) == {300}
-    # At most one block was stored without its recorder living to hear of it.
-    assert len(confirmed) <= len(by_block) <= len(confirmed) + 1
+    assert set(by_batch.values()) == {300}
+    # At most one batch was stored without a response to its recorder.
+    assert len(confirmed) <= len(by_batch) <= len(confirmed) + 1

@@ -1,4 +1,4 @@
-"""Journal: its lock among plain Optuna's and killed processes, and whole records whatever is left behind."""
+"""Journal: its lock with plain Optuna and killed processes, and atomic records after any failure."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ import pytest
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
 
 from explorer.search.storage.journal import BatchedJournalBackend, journal_lock
-from explorer.search.storage.open import check_tail
+from explorer.search.storage.open import check_last_record
 from tests.search.measured import ENVIRONMENT
 
 LOGS = [{"op_code": 0, "i": i} for i in range(3)]
@@ -57,7 +57,7 @@ def optuna_lock(kind: Any, path: Path) -> Iterator[None]:
 LOCKS = [journal_lock, partial(optuna_lock, JournalFileOpenLock), partial(optuna_lock, JournalFileSymlinkLock)]
 
 
-def test_optuna_reads_our_records_and_we_read_its(path: Path) -> None:
+def test_journal_is_compatible_with_optuna_in_both_directions(path: Path) -> None:
     ours, theirs = BatchedJournalBackend(path), JournalFileBackend(str(path))
     ours.append_logs(LOGS)
     theirs.append_logs(LOGS)
@@ -68,7 +68,7 @@ def test_optuna_reads_our_records_and_we_read_its(path: Path) -> None:
 
 @pytest.mark.parametrize("first", LOCKS)
 @pytest.mark.parametrize("second", LOCKS)
-def test_one_holds_the_lock_at_a_time_explorer_or_optuna(path: Path, first: Any, second: Any) -> None:
+def test_journal_lock_excludes_explorer_and_optuna_writers(path: Path, first: Any, second: Any) -> None:
     has_second = threading.Event()
 
     def wait() -> None:
@@ -85,14 +85,14 @@ def test_one_holds_the_lock_at_a_time_explorer_or_optuna(path: Path, first: Any,
     assert [file.name for file in path.parent.iterdir()] == ["x.journal"]
 
 
-def test_threads_that_append_lose_no_record(path: Path) -> None:
+def test_concurrent_appends_of_threads_lose_no_record(path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         list(pool.map(append, [path] * 4, [50] * 4))
 
     assert read(path) == LOGS * 200
 
 
-def test_the_lock_of_a_killed_process_is_taken_over_at_once(path: Path) -> None:
+def test_journal_lock_of_a_killed_process_is_acquired_at_once(path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", DIE_LOCKED, str(path)], check=False, env=ENVIRONMENT)
     assert killed.returncode == -9
     assert path.with_name("x.journal.lock").exists()
@@ -104,8 +104,8 @@ def test_the_lock_of_a_killed_process_is_taken_over_at_once(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "explorer another-machine 1234"])
-def test_a_lock_whose_holder_may_be_alive_is_waited_for(path: Path, content: str) -> None:
-    """Plain Optuna's, or that of another machine on a shared disk."""
+def test_journal_lock_of_a_possibly_live_process_blocks(path: Path, content: str) -> None:
+    """Lock file of plain Optuna, or of another host on a shared disk."""
     lock = path.with_name("x.journal.lock")
     lock.write_text(content, encoding="utf-8")
     threading.Timer(0.3, lock.unlink).start()
@@ -118,7 +118,7 @@ def test_a_lock_whose_holder_may_be_alive_is_waited_for(path: Path, content: str
 
 @pytest.mark.parametrize("before", [[], LOGS])
 @pytest.mark.parametrize("n_bytes", [1, 10, 200_000])
-def test_half_a_line_of_a_killed_writer_is_cut_off(path: Path, before: list[Any], n_bytes: int) -> None:
+def test_partial_line_of_a_killed_writer_is_truncated(path: Path, before: list[Any], n_bytes: int) -> None:
     journal = BatchedJournalBackend(path)
     if before:
         journal.append_logs(before)
@@ -129,21 +129,21 @@ def test_half_a_line_of_a_killed_writer_is_cut_off(path: Path, before: list[Any]
     assert read(path) == [*before, *LOGS]
 
 
-def test_a_line_that_is_being_written_is_no_damage(path: Path) -> None:
+def test_line_during_a_write_is_not_reported_as_corrupt(path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         with journal_lock(path):
             path.write_bytes(b'{"op_c')
-            check = pool.submit(check_tail, path)
+            check = pool.submit(check_last_record, path)
             time.sleep(0.2)
             path.write_bytes(b'{"op_code":0}\n')
         check.result()
 
 
-def test_a_journal_that_cannot_be_written_or_is_gone_is_not_made(path: Path) -> None:
-    """It would begin anew without its study."""
+def test_deleted_or_unwritable_journal_is_not_created_again(path: Path) -> None:
+    """A new journal would lack its study."""
     journal = BatchedJournalBackend(path)
     path.chmod(0o400)
-    if os.geteuid() != 0:  # root may write everything that is there
+    if os.geteuid() != 0:  # root ignores file permissions
         with pytest.raises(OSError, match="denied"), journal_lock(path):
             pass
     path.unlink()
@@ -155,7 +155,7 @@ def test_a_journal_that_cannot_be_written_or_is_gone_is_not_made(path: Path) -> 
     assert not list(path.parent.iterdir())
 
 
-def test_writers_that_wait_append_to_the_recovered_journal(path: Path) -> None:
+def test_waiting_writers_append_to_the_recovered_journal(path: Path) -> None:
     path.write_bytes(b"{}\n{")
     with ThreadPoolExecutor() as pool:
         with journal_lock(path):

@@ -1,4 +1,4 @@
-"""Storages: the meaning of a URL, recovery of a damaged journal, and passwords that are never shown."""
+"""Opening storages: kinds of URL, recovery of a corrupt journal, masked passwords."""
 
 import json
 import sys
@@ -8,23 +8,23 @@ from pathlib import Path
 import pytest
 
 from explorer.errors import ExplorerError, InvalidFile, MissingPart, WrongUsage
-from explorer.search.collect import collect
+from explorer.search.collect import collect_results
 from explorer.search.run import search
-from explorer.search.storage.open import JOURNAL_NAME, journal_path, open_storage, recover_journal, shown_url
-from tests.search.conftest import MakeRun
+from explorer.search.storage.open import JOURNAL_NAME, journal_path, open_storage, recover_journal, storage_label
+from tests.search.conftest import MakeSession
 
 
 @pytest.fixture
-def journal(make_run: MakeRun, tmp_path: Path) -> Path:
+def journal(make_session: MakeSession, tmp_path: Path) -> Path:
     """Journal of a finished study of eight trials."""
-    search(make_run(trials=8))
+    search(make_session(trials=8))
     return tmp_path / "out" / JOURNAL_NAME
 
 
 @pytest.mark.parametrize("is_recovered", [False, True], ids=["cut by the next run", "recovered"])
 @pytest.mark.parametrize("n_bytes", [1, 10, 40])
-def test_half_a_record_is_kept_aside_and_the_study_goes_on(
-    make_run: MakeRun, journal: Path, n_bytes: int, is_recovered: bool
+def test_partial_record_is_saved_and_the_study_resumes(
+    make_session: MakeSession, journal: Path, n_bytes: int, is_recovered: bool
 ) -> None:
     whole = journal.read_bytes()
     torn = whole[:-n_bytes]
@@ -32,28 +32,28 @@ def test_half_a_record_is_kept_aside_and_the_study_goes_on(
     records, _, half = torn.rpartition(b"\n")
     records += b"\n"
     if is_recovered:
-        kept = recover_journal(journal)
-        assert kept is not None
-        assert kept.read_bytes() == torn
+        copy = recover_journal(journal)
+        assert copy is not None
+        assert copy.read_bytes() == torn
         assert journal.read_bytes() == records
-    added = search(make_run(trials=12))
+    added = search(make_session(trials=12))
 
     assert journal.read_bytes().startswith(records)
-    assert collect(make_run()).n_complete == 12
+    assert collect_results(make_session()).n_complete == 12
     assert added in {4, 5}
     if not is_recovered:
-        kept = journal.with_name("study.journal.cut1")
-        if n_bytes == 1:  # all but its newline: nothing is lost
+        copy = journal.with_name("study.journal.cut1")
+        if n_bytes == 1:  # complete except for its newline
             assert added == 4
             assert journal.read_bytes().startswith(whole)
-            assert not kept.exists()
+            assert not copy.exists()
         else:
-            assert kept.read_bytes() == half
+            assert copy.read_bytes() == half
 
 
-def test_a_second_recovery_keeps_the_first_damaged_file(journal: Path) -> None:
+def test_second_recovery_preserves_the_first_damaged_file(journal: Path) -> None:
     before = journal.read_bytes()
-    assert recover_journal(journal) is None  # a sound journal is left as it is
+    assert recover_journal(journal) is None  # an intact journal is not changed
     assert journal.read_bytes() == before
     for _ in range(2):
         journal.write_bytes(journal.read_bytes()[:-5])
@@ -70,40 +70,40 @@ RECORDS = {
 
 
 @pytest.mark.parametrize(("record", "is_recoverable"), RECORDS.items())
-def test_a_foreign_record_is_refused_and_recovered_where_possible(
-    make_run: MakeRun, journal: Path, record: bytes, is_recoverable: bool
+def test_foreign_record_is_refused_and_recovered_if_possible(
+    make_session: MakeSession, journal: Path, record: bytes, is_recoverable: bool
 ) -> None:
     journal.write_bytes(journal.read_bytes() + record)
-    with pytest.raises(InvalidFile, match=r"study\.journal: (.|\n)*fix: (.|\n)*begin anew with --out DIR") as caught:
-        search(make_run(trials=12))
+    with pytest.raises(InvalidFile, match=r"study\.journal: (.|\n)*fix: (.|\n)*start a new study with --out") as caught:
+        search(make_session(trials=12))
 
     assert ("--recover" in str(caught.value)) == is_recoverable
     if is_recoverable:
         recover_journal(journal)
-        assert search(make_run(trials=12)) == 4
+        assert search(make_session(trials=12)) == 4
 
 
-def test_damage_in_the_middle_is_refused(make_run: MakeRun, journal: Path) -> None:
+def test_corruption_in_the_middle_is_refused(make_session: MakeSession, journal: Path) -> None:
     lines = journal.read_bytes().splitlines(keepends=True)
-    assert all(line.endswith(b"\n") and json.loads(line) for line in lines)  # recovery counts on it
+    assert all(line.endswith(b"\n") and json.loads(line) for line in lines)  # as recovery requires
     lines[len(lines) // 2] = lines[len(lines) // 2][:20] + b"\n"
     journal.write_bytes(b"".join(lines))
     with pytest.raises(InvalidFile, match="has a record that cannot be read"):
-        search(make_run(trials=12))
+        search(make_session(trials=12))
 
 
-def test_an_empty_journal_is_a_new_study(make_run: MakeRun, tmp_path: Path) -> None:
+def test_empty_journal_is_a_new_study(make_session: MakeSession, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / JOURNAL_NAME).touch()
 
-    assert search(make_run(trials=5)) == 5
+    assert search(make_session(trials=5)) == 5
 
 
-def test_a_journal_that_cannot_be_written_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+def test_unwritable_journal_is_refused(make_session: MakeSession, tmp_path: Path) -> None:
     (tmp_path / "out" / JOURNAL_NAME).mkdir(parents=True)
     message = r"study\.journal: cannot write: (.|\n)*fix: free the place or choose another folder"
     with pytest.raises(WrongUsage, match=message):
-        search(make_run())
+        search(make_session())
 
 
 @pytest.mark.parametrize(
@@ -117,12 +117,12 @@ def test_a_journal_that_cannot_be_written_is_refused(make_run: MakeRun, tmp_path
         ("postgresql://user@host/name", None),
     ],
 )
-def test_a_storage_is_a_journal_by_path_or_a_database_by_url(url: str | None, expected: Path | None) -> None:
+def test_storage_argument_is_a_journal_path_or_database_url(url: str | None, expected: Path | None) -> None:
     assert journal_path(url, Path("out")) == expected
 
 
 @pytest.mark.parametrize(
-    ("url", "shown"),
+    ("url", "label"),
     [
         ("postgresql://me:sEcReT@host:5432/db", "postgresql://me:***@host:5432/db"),
         (
@@ -137,8 +137,8 @@ def test_a_storage_is_a_journal_by_path_or_a_database_by_url(url: str | None, ex
         ("postgresql://host/db", "postgresql://host/db"),
     ],
 )
-def test_of_a_url_all_but_the_password_is_shown(url: str, shown: str) -> None:
-    assert shown_url(url, Path("out")) == shown
+def test_storage_label_masks_the_password(url: str, label: str) -> None:
+    assert storage_label(url, Path("out")) == label
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_of_a_url_all_but_the_password_is_shown(url: str, shown: str) -> None:
     [
         ("nonsense://me:sEcReT@x", WrongUsage, r"is not a URL that Optuna can open\n  fix: "),
         ("://", WrongUsage, r"is not a URL that Optuna can open\n  fix: "),
-        ("grpc://head:13000", WrongUsage, r"is a gRPC proxy: explorer writes from one process(.|\n)*fix: give the URL"),
+        ("grpc://head:13000", WrongUsage, r"is a gRPC proxy(.|\n)*fix: give the URL"),
         ("sqlite:///{}/nowhere/x.db", WrongUsage, "cannot be opened: .*unable to open database file"),
         ("sqlite:///{}/x.db", WrongUsage, "cannot be opened: .*not a database"),
         ("postgresql://me:sEcReT@localhost/db", MissingPart, r"pip install 'explorer\[postgresql\]'"),
@@ -156,7 +156,7 @@ def test_of_a_url_all_but_the_password_is_shown(url: str, shown: str) -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_storage_that_cannot_be_opened_is_refused_with_the_fix(
+def test_storage_open_error_has_a_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, error: type[ExplorerError], message: str
 ) -> None:
     (tmp_path / "x.db").write_text("this is text, and long enough to be read as a header" * 10, encoding="utf-8")

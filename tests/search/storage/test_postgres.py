@@ -1,4 +1,4 @@
-"""Run with its storage in PostgreSQL: restarted under it, gone for good, wanted by a second run."""
+"""Run with its storage in PostgreSQL: restarts of the server, permanent outage, a second run."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tests.search.measured import assert_measured, make_measured, plain_study, s
 pytestmark = pytest.mark.xdist_group("postgresql")
 
 
-def test_a_server_that_restarts_twice_is_waited_for(postgres: Any, database: str, tmp_path: Path) -> None:
+def test_search_survives_two_restarts_of_the_server(postgres: Any, database: str, tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=60, seconds=0.05)
 
     def restart_twice() -> None:
@@ -38,24 +38,24 @@ def test_a_server_that_restarts_twice_is_waited_for(postgres: Any, database: str
     assert_measured(plain_study(database, "boards").trials, 60)
 
 
-def test_a_second_run_is_refused_without_the_password(database: str, tmp_path: Path) -> None:
+def test_second_run_is_refused_with_a_masked_password(database: str, tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=6)
-    url = database.replace("explorer@", "explorer:sEcReT@")  # the server trusts everybody
+    url = database.replace("explorer@", "explorer:sEcReT@")  # the server ignores passwords
     with run_lock(tmp_path / "first", url, study="boards"):
         refused = boards.run("--storage", url)
     done = boards.run("--storage", url)
     front = (tmp_path / "results/boards/front.json").read_text(encoding="utf-8")
 
     assert (refused.returncode, done.returncode) == (2, 0)
-    assert f"another run is at work here: process {os.getpid()} on " in refused.stderr
+    assert f"another run is active: process {os.getpid()} on " in refused.stderr
     assert "explorer:***@" in refused.stderr
     assert "sEcReT" not in refused.stderr + done.stdout + done.stderr + front
 
 
-def test_a_measurement_without_its_server_is_kept_in_a_file(postgres: Any, database: str, tmp_path: Path) -> None:
+def test_measurement_is_spooled_if_the_server_is_unreachable(postgres: Any, database: str, tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=6)
     problem = load(str(tmp_path / "boards.toml"), measure=str(tmp_path / "task.py:measure"))
-    run = open_session(problem, out=tmp_path / "out", storage_url=database)
+    session = open_session(problem, out=tmp_path / "out", storage_url=database)
     (tmp_path / "HOLD").touch()
     messages: list[str] = []
 
@@ -68,18 +68,18 @@ def test_a_measurement_without_its_server_is_kept_in_a_file(postgres: Any, datab
     thread.start()
     try:
         with pytest.raises(StorageUnavailable, match="has not answered for 3 s") as caught:
-            search_measured(run, InlineExecutor(), notify=messages.append, patience_s=3)
+            search_measured(session, InlineExecutor(), notify=messages.append, retry_timeout_s=3)
     finally:
         thread.join()
         postgres.control("start")
 
-    kept = run.out / UNSTORED_NAME
-    assert f"the last measurement is kept in {kept}, where the next run finds it" in str(caught.value)
+    spool_file = session.out / UNSTORED_NAME
+    assert f"the last measurement is saved in {spool_file}, which the next run reads" in str(caught.value)
     assert any("does not answer" in text for text in messages)
-    again = open_session(problem, out=run.out, storage_url=database)
+    again = open_session(problem, out=session.out, storage_url=database)
     assert search_measured(again, InlineExecutor()) == 6
     assert (boards.repeated, len(boards.calls)) == ({}, 6)
-    assert not kept.exists()
+    assert not spool_file.exists()
     assert states(plain_study(database, "boards").trials)[TrialState.COMPLETE] == 6
     began = time.monotonic()
     assert search_measured(again, InlineExecutor()) == 0  # a complete study is only read

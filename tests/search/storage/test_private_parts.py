@@ -68,12 +68,12 @@ def journal(folder: Path) -> Path:
     return folder / "study.journal"
 
 
-def test_private_names_are_used_by_one_module_and_listed() -> None:
+def test_private_optuna_names_are_used_by_one_module_only() -> None:
     used = {path: names for path in MODULES if (names := set(private_names(path)))}
 
     assert used == {HOME: USED.keys()}
 
 
 @pytest.mark.parametrize("name", USED)
-def test_the_installed_optuna_has_the_private_name(name: str, tmp_path: Path) -> None:
+def test_installed_optuna_has_the_private_name(name: str, tmp_path: Path) -> None:
     assert USED[name](tmp_path), f"Optuna {optuna.__version__} has no {name}"

@@ -1,14 +1,14 @@
-"""Retries while a storage is away: long enough, not for ever, and only where it is away."""
+"""Retry policy: duration, timeout, and the errors that are retried."""
 
 import pytest
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from explorer.search.storage.retry import PATIENCE_S, RetryPolicy, StorageUnavailable, is_transient
+from explorer.search.storage.retry import RETRY_TIMEOUT_S, RetryPolicy, StorageUnavailable, is_transient
 
 
 class Storage:
-    """Storage that is away until a moment of a clock which passes only while somebody sleeps."""
+    """Storage that is unreachable until a time of a simulated clock, which advances only in `sleep`."""
 
     def __init__(self, until: float) -> None:
         self.now, self.until = 0.0, until
@@ -22,35 +22,34 @@ class Storage:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def call(self, seconds: float = PATIENCE_S) -> str:
-        say = self.messages.append
-        patience = RetryPolicy("the database", say=say, seconds=seconds, sleep=self.sleep, clock=lambda: self.now)
-        return patience(self)
+    def call(self, timeout_s: float = RETRY_TIMEOUT_S) -> str:
+        notify, clock = self.messages.append, lambda: self.now
+        return RetryPolicy("the database", notify=notify, timeout_s=timeout_s, sleep=self.sleep, clock=clock)(self)
 
 
-def test_an_outage_of_two_minutes_is_waited_for_with_messages() -> None:
+def test_outage_of_two_minutes_is_retried_with_messages() -> None:
     storage, cut = Storage(until=120.0), Storage(until=0.1)
 
     assert storage.call() == cut.call() == "done"
-    assert PATIENCE_S >= 120
+    assert RETRY_TIMEOUT_S >= 120
     assert storage.messages == [
-        "the database does not answer (Connection refused); trying again for 180 s",
+        "the database does not answer (Connection refused); retrying for up to 180 s",
         "the database answers again",
     ]
-    assert cut.messages == []  # a connection that was merely cut
+    assert cut.messages == []  # a single broken connection
 
 
-def test_a_storage_that_does_not_come_back_is_given_up() -> None:
+def test_retry_timeout_raises_storage_unavailable() -> None:
     storage = Storage(until=1e9)
     with pytest.raises(
-        StorageUnavailable, match=r"the database has not answered for 30 s: Connection refused\n  fix: see"
+        StorageUnavailable, match=r"the database has not answered for 30 s: Connection refused\n  fix: make sure"
     ):
-        storage.call(seconds=30)
+        storage.call(timeout_s=30)
 
     assert 30 < storage.now < 40
 
 
-def test_a_call_that_is_wrong_is_not_repeated() -> None:
+def test_permanent_errors_are_not_retried() -> None:
     calls = []
 
     def do() -> None:
@@ -58,7 +57,7 @@ def test_a_call_that_is_wrong_is_not_repeated() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError, match="x"):
-        RetryPolicy("x", say=lambda _: None)(do)
+        RetryPolicy("x", notify=lambda _: None)(do)
 
     assert calls == [1]
 
@@ -80,5 +79,5 @@ def internal(cause: Exception) -> StorageInternalError:
         pytest.param(BrokenPipeError(), True, id="connection"),
     ],
 )
-def test_only_errors_that_may_pass_count_as_away(error: Exception, expected: bool) -> None:
+def test_only_connection_errors_are_transient(error: Exception, expected: bool) -> None:
     assert is_transient(error) is expected

@@ -1,4 +1,4 @@
-"""Lock of a run: held by one at a time on any storage, freed however its holder ends, taken again after a restart."""
+"""Lock of a run: exclusive on any storage, released by any end of its holder, acquired again after a restart."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ ON_SERVER = pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql
 
 @pytest.fixture(params=["{}/shared.journal", "sqlite:///{}/shared.db?timeout=9", ON_SERVER])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Storage that two result folders share."""
+    """Storage shared by two result folders."""
     return str(request.getfixturevalue("database") if request.param == "postgresql" else request.param.format(tmp_path))
 
 
@@ -48,15 +48,15 @@ def holder(folder: Path, storage: str) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def refused(folder: Path, storage: str | None, message: str, study: str = "study") -> WrongUsage:
-    """Return the error of a run that cannot take the lock."""
+    """Return the error of a run that cannot acquire the lock."""
     with pytest.raises(WrongUsage, match=message) as caught, run_lock(folder, storage, study=study):
         pass
     return caught.value
 
 
-def test_a_second_run_on_a_study_is_told_of_the_first(tmp_path: Path, storage: str) -> None:
+def test_second_run_on_a_study_is_refused_with_the_holder(tmp_path: Path, storage: str) -> None:
     with run_lock(tmp_path / "a", storage, study="study"):
-        message = rf"another run is at work here: process {os.getpid()} on .*, since 20"
+        message = rf"another run is active: process {os.getpid()} on .*, since 20"
         error = refused(tmp_path / "b", storage, message)
         if "://" in storage:  # a journal is locked as a whole
             with run_lock(tmp_path / "c", storage, study="another") as ensure:
@@ -68,14 +68,14 @@ def test_a_second_run_on_a_study_is_told_of_the_first(tmp_path: Path, storage: s
         pass
 
 
-def test_a_result_folder_has_one_run(tmp_path: Path) -> None:
+def test_result_folder_is_locked_for_one_run(tmp_path: Path) -> None:
     with run_lock(tmp_path, None, study="a"):
-        refused(tmp_path, None, "another run is at work here", study="b")
+        refused(tmp_path, None, "another run is active", study="b")
         with run_lock(tmp_path / "elsewhere", None, study="a"):
             pass
 
 
-def test_a_lock_is_free_after_its_holder_was_killed(tmp_path: Path, storage: str) -> None:
+def test_lock_is_released_when_its_holder_is_killed(tmp_path: Path, storage: str) -> None:
     messages: list[str] = []
     with holder(tmp_path / "a", storage) as process:
         refused(tmp_path / "b", storage, f"process {process.pid} ")
@@ -84,7 +84,7 @@ def test_a_lock_is_free_after_its_holder_was_killed(tmp_path: Path, storage: str
             messages.append(message)
             process.send_signal(signal.SIGKILL)
 
-        with run_lock(tmp_path / "b", storage, study="study", is_patient=True, say=end):
+        with run_lock(tmp_path / "b", storage, study="study", should_wait=True, notify=end):
             assert len(messages) == 1
             assert "waiting for another run of" in messages[0]
 
@@ -103,21 +103,21 @@ def test_a_lock_is_free_after_its_holder_was_killed(tmp_path: Path, storage: str
         ("mysql://me@host/name", None),
     ],
 )
-def test_the_file_of_an_sqlite_url_is_locked(url: str, file: Path | None, tmp_path: Path) -> None:
+def test_sqlite_file_is_parsed_from_the_url(url: str, file: Path | None, tmp_path: Path) -> None:
     assert sqlite_file(url) == file
     if file is None:
         with run_lock(tmp_path / "a", url, study="study"), run_lock(tmp_path / "b", url, study="study") as ensure:
             ensure()
 
 
-def test_an_unreachable_server_is_refused_without_the_password(tmp_path: Path) -> None:
+def test_unreachable_server_error_masks_the_password(tmp_path: Path) -> None:
     error = refused(tmp_path, "postgresql://me:sEcReT@127.0.0.1:9/name", "cannot be opened: ")
 
     assert "sEcReT" not in str(error)
 
 
 @pytest.mark.xdist_group("postgresql")
-def test_a_lock_lost_in_a_restart_is_taken_again(postgres: Any, database: str, tmp_path: Path) -> None:
+def test_advisory_lock_is_reacquired_after_server_restart(postgres: Any, database: str, tmp_path: Path) -> None:
     with run_lock(tmp_path / "a", database, study="study") as ensure:
         ensure()
         postgres.control("stop", "-m", "fast")
@@ -126,29 +126,29 @@ def test_a_lock_lost_in_a_restart_is_taken_again(postgres: Any, database: str, t
                 ensure()
         finally:
             postgres.control("start")
-        RetryPolicy("x", say=lambda _: None)(ensure)
-        refused(tmp_path / "b", database, "another run is at work")
+        RetryPolicy("x", notify=lambda _: None)(ensure)
+        refused(tmp_path / "b", database, "another run is active")
 
 
 @pytest.mark.xdist_group("postgresql")
-def test_a_session_cut_off_gives_way_to_its_own_process(database: str) -> None:
-    """As after a network failure that the server has not noticed."""
+def test_broken_session_is_terminated_by_its_own_process(database: str) -> None:
+    """As after a network failure that the server has not detected."""
     lock = AdvisoryLock(database, "study")
-    assert lock.take() == ""
+    assert lock.acquire() == ""
     cut, lock._session = lock._session, None  # noqa: SLF001
-    assert lock.take() == ""
-    assert lock.is_held()
+    assert lock.acquire() == ""
+    assert lock.is_alive()
     with pytest.raises(OperationalError), cut:  # type: ignore[union-attr]
         cut.exec_driver_sql("SELECT 1")  # type: ignore[union-attr]
     lock.close()
 
 
 @pytest.mark.xdist_group("postgresql")
-def test_a_lock_that_another_run_took_meanwhile_is_lost(postgres: Any, database: str, tmp_path: Path) -> None:
+def test_lock_acquired_by_another_run_raises_on_write(postgres: Any, database: str, tmp_path: Path) -> None:
     with run_lock(tmp_path / "a", database, study="study") as ensure:
         postgres.restart("immediate")
         with (
             holder(tmp_path / "b", database) as process,
-            pytest.raises(WrongUsage, match=f"another run has begun here while .* away: process {process.pid} on"),
+            pytest.raises(WrongUsage, match=f"another run has started while .* unreachable: process {process.pid} on"),
         ):
-            RetryPolicy("x", say=lambda _: None)(ensure)
+            RetryPolicy("x", notify=lambda _: None)(ensure)

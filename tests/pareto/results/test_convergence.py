@@ -1,0 +1,51 @@
+"""The history of the hypervolume is that of every prefix of the designs, and ends at the results' own."""
+
+import numpy as np
+import pytest
+
+from explorer.models.evaluation import make_problem
+from explorer.models.parametric.surrogate import fit_surrogate
+from explorer.models.samples.samples import paper_samples
+from explorer.pareto.geometry.dominance import feasible_front, hypervolume
+from explorer.pareto.results.results import Results, hypervolume_history
+from explorer.problem.columns import Columns, take
+from explorer.problem.study import read_study
+
+
+def _results(study: str, n: int) -> Results:
+    problem = make_problem(read_study(study), fit_surrogate(paper_samples(), name="paper"))
+    table = take(problem.sample(n), np.random.default_rng(0).permutation(n))
+    table["design_id"] = np.arange(n)
+    reference = (6.0, 0.8) if study == "power-cap" else (30.0, 0.3, 0.8)
+    return Results(study, study, table, problem.study.objectives, (), reference, {}, (), ())
+
+
+@pytest.mark.parametrize("study", ["power-cap", "energy-latency-accuracy"])
+def test_every_point_is_the_hypervolume_of_that_prefix(study: str) -> None:
+    results = _results(study, 256)
+    counts, volumes = hypervolume_history(results, n_points=20)
+    for count, volume in zip(counts, volumes, strict=True):
+        part: Columns = take(results.table, np.arange(count))
+        values = results.values[:count]
+        front = feasible_front(values, part["is_feasible"], results.objectives)
+
+        assert volume == pytest.approx(hypervolume(values[front], results.reference_point, results.objectives))
+
+
+def test_it_never_falls_and_ends_at_the_whole() -> None:
+    results = _results("power-cap", 512)
+    counts, volumes = hypervolume_history(results)
+
+    assert np.all(np.diff(volumes) >= -1e-12)
+    assert counts[-1] == results.n_complete
+    assert volumes[-1] == pytest.approx(results.hypervolume)
+    assert np.all(np.diff(counts) > 0)
+
+
+def test_a_study_without_designs_has_no_history() -> None:
+    counts, volumes = hypervolume_history(
+        Results("s", "s", take(_results("power-cap", 8).table, np.arange(0)), read_study("power-cap").objectives, (),
+                (6.0, 0.8), {}, (), ())
+    )  # fmt: skip
+
+    assert len(counts) == len(volumes) == 0

@@ -1,14 +1,25 @@
-"""Every error that a user can cause: what is wrong, where, and how to mend it."""
+"""Errors that a user can cause: each states the fact, its location and the fix, and has an exit code."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-MAX_FAULTS_SHOWN = 50
+MAX_LISTED_FAULTS = 50
+# The packages of each extra of pyproject.toml. A fix names them, not 'explorer[onnx]': no package index has `explorer`.
+EXTRAS = {
+    "cluster": ("distributed",),
+    "dashboard": ("optuna-dashboard",),
+    "gp": ("torch",),
+    "images": ("kaleido",),
+    "nvml": ("nvidia-ml-py",),
+    "onnx": ("onnx", "onnxruntime"),
+    "postgresql": ("psycopg[binary]",),
+}
 
 
 class ExplorerError(Exception):
-    """Base of all errors below; the command line prints it without a traceback and exits with `exit_code`."""
+    """Base class of all errors below; the command line prints it without a traceback and exits with `exit_code`."""
 
     exit_code = 2
 
@@ -19,98 +30,110 @@ class ExplorerError(Exception):
 
 
 class WrongUsage(ExplorerError):
-    """A command or function was called with something it cannot use (exit 2)."""
+    """An unusable argument of a command or function (exit 2)."""
 
 
 class OutOfRange(WrongUsage):
-    """A number lies outside the range in which its equation has a meaning."""
+    """A number outside the range in which its equation is defined."""
 
     def __init__(self, name: str, value: object, *, allowed: str, fix: str) -> None:
         super().__init__(f"{name} = {value} is outside {allowed}", fix=fix)
 
 
 class UnknownName(WrongUsage):
-    """A name is not one that the explorer knows."""
+    """A name that is not one of the valid names; the fix suggests the nearest one."""
 
-    def __init__(self, where: str, name: str, known: Iterable[str]) -> None:
-        super().__init__(f"{where}: unknown name '{name}'", fix=suggestion(name, sorted(known)))
+    def __init__(self, label: str, name: str, valid: Iterable[str]) -> None:
+        super().__init__(f"{label}: unknown name '{name}'", fix=suggestion(name, sorted(valid)))
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong in a file: where in it, what, and how to mend it."""
+    """One fault of a file, with its location `where` ('' for the whole file) and the instruction that removes it."""
 
     where: str
     what: str
     fix: str
 
+    @property
+    def problem(self) -> str:
+        """The fact after its location."""
+        return f"{self.where}: {self.what}" if self.where else self.what
+
     def __str__(self) -> str:
-        place = f"{self.where}: " if self.where else ""
-        return f"{place}{self.what}\n    fix: {self.fix}"
+        return f"{self.problem}\n    fix: {self.fix}"
 
 
 class InvalidFile(ExplorerError):
-    """An input file is not what it should be; carries all of its faults at once (exit 3)."""
+    """An invalid input file; carries all of its faults at once (exit 3)."""
 
     exit_code = 3
 
     def __init__(self, path: object, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
         if len(self.faults) == 1:
-            fault = self.faults[0]
-            place = f"{fault.where}: " if fault.where else ""
-            super().__init__(f"{path}: {place}{fault.what}", fix=fault.fix)
+            super().__init__(f"{path}: {self.faults[0].problem}", fix=self.faults[0].fix)
             return
         listing = "".join(f"\n  {fault}" for fault in self.faults)
-        super().__init__(f"{path}: {len(self.faults)} faults{listing}", fix="mend all of the above, then run again")
+        super().__init__(f"{path}: {len(self.faults)} faults{listing}", fix="correct all of the above, then run again")
 
 
 class NoFeasibleDesign(ExplorerError):
-    """No design meets the constraints, or a check failed (exit 4)."""
+    """No design that meets the constraints, or a failed check (exit 4)."""
 
     exit_code = 4
 
 
 class MeasurementFailed(ExplorerError):
-    """A network could not be run, or gave what no accuracy can be taken from (exit 4)."""
+    """A network that cannot be run, or outputs from which no accuracy can be computed (exit 4)."""
 
     exit_code = 4
 
 
-class PromiseBroken(ExplorerError):
-    """A bundle is not what it promises (exit 4)."""
+class VerificationFailed(ExplorerError):
+    """A bundle that differs from its manifest (exit 4)."""
 
     exit_code = 4
 
 
 class MissingPart(ExplorerError):
-    """An optional part is not installed (exit 5)."""
+    """An optional package that is not installed; the fix installs all packages of its extra (exit 5)."""
 
     exit_code = 5
 
     def __init__(self, part: str, *, needed_for: str, extra: str) -> None:
-        super().__init__(f"{part} is not installed; {needed_for} needs it", fix=f"pip install 'explorer[{extra}]'")
+        super().__init__(f"{part} is not installed; {needed_for} needs it", fix=install_command(extra))
 
 
 class Interrupted(ExplorerError):
-    """The user stopped a run; everything finished so far is saved (exit 130)."""
+    """A run that the user stopped; everything finished so far is saved (exit 130)."""
 
     exit_code = 130
 
 
-def suggestion(name: str, known: Sequence[str]) -> str:
-    """Say which known name was probably meant, or list all of them.
+def install_command(extra: str) -> str:
+    """Return the shell command that installs the packages of an extra.
+
+    >>> install_command("onnx")
+    'pip install onnx onnxruntime'
+    """
+    return f"pip install {shlex.join(EXTRAS[extra])}"
+
+
+def suggestion(name: str, valid: Sequence[str]) -> str:
+    """Return the valid name nearest to a misspelt one as a question, or a list of all valid names.
 
     >>> suggestion("edpjs", ["edp_js", "accuracy"])
     "did you mean 'edp_js'?"
     """
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean '{near[0]}'?" if near else f"choose one of: {', '.join(known)}"
+    near = get_close_matches(name, valid, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else f"choose one of: {', '.join(valid)}"
 
 
 def limit_faults(faults: list[Fault]) -> list[Fault]:
-    """Cut a flood of faults short."""
-    if len(faults) <= MAX_FAULTS_SHOWN:
+    """Return at most `MAX_LISTED_FAULTS` faults, with the number of the omitted ones as a last fault."""
+    if len(faults) <= MAX_LISTED_FAULTS:
         return faults
-    rest = len(faults) - MAX_FAULTS_SHOWN
-    return [*faults[:MAX_FAULTS_SHOWN], Fault(f"and {rest} more", "like these", "mend the first ones, then run again")]
+    rest = len(faults) - MAX_LISTED_FAULTS
+    omitted = Fault(f"and {rest} more", "like these", "correct the first ones, then run again")
+    return [*faults[:MAX_LISTED_FAULTS], omitted]

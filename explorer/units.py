@@ -1,4 +1,4 @@
-"""People's units (GHz, nF, MB, mJ) to and from SI, at the edges only."""
+"""Conversion of customary units (GHz, nF, MB, mJ) to and from SI, at input and output only."""
 
 import math
 import re
@@ -25,7 +25,7 @@ _QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S*)\
 
 
 def factor(unit: str, symbol: str) -> float:
-    """Return what one `unit` is in the SI unit `symbol` ('' for a pure number, which also takes '%').
+    """Return one `unit` in the SI unit `symbol` ('' for a pure number, which also accepts '%').
 
     Raises:
         WrongUsage: the unit is not a multiple of `symbol`.
@@ -33,7 +33,7 @@ def factor(unit: str, symbol: str) -> float:
     >>> factor("GHz", "Hz")
     1000000000.0
     """
-    unit = unit.replace("·", "*")  # as we print it ourselves
+    unit = unit.replace("·", "*")  # `Column.title` prints J·s
     if symbol == "" and unit in {"", "1", "%"}:
         return 0.01 if unit == "%" else 1.0
     if symbol == "B" and unit in _BINARY:
@@ -44,17 +44,17 @@ def factor(unit: str, symbol: str) -> float:
     raise WrongUsage(f"'{unit}' is not a unit of {symbol or 'a pure number'}", fix=f"write {allowed}")
 
 
-def scaled(value: float, scale: float) -> float:
-    """Return a declared number in SI without the dust of its multiplication: 950 mV is 0.95 V, not 0.9500000000000001.
+def to_si(value: float, scale: float) -> float:
+    """Convert a declared number to SI, rounded to 14 digits: 950 mV is 0.95 V, not 0.9500000000000001.
 
-    >>> scaled(950, 1e-3)
+    >>> to_si(950, 1e-3)
     0.95
     """
     return value if scale == 1 else float(f"{value * scale:.14g}")
 
 
 def parse_quantity(text: str, symbol: str) -> float:
-    """Read a number with an optional unit as SI; without a unit the number is taken as SI.
+    """Parse a number with an optional unit into SI; a number without a unit is SI already.
 
     >>> parse_quantity("850 mV", "V")
     0.85
@@ -66,7 +66,7 @@ def parse_quantity(text: str, symbol: str) -> float:
 
 
 def humanize(value: float, symbol: str) -> str:
-    """Print an SI value with the prefix that a person would choose, to four digits.
+    """Format an SI value to four digits with the unit prefix that brings it to 1 or more.
 
     >>> humanize(2.3e9, "Hz"), humanize(0.15, "s"), humanize(0.94, "")
     ('2.3 GHz', '150 ms', '0.94')

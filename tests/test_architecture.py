@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.io.files import shipped
+from explorer.io.files import shipped_folder
 from explorer.models.evaluation import make_problem
 from explorer.models.loading import load_evaluator
 from explorer.problem.study import read_space, read_study
@@ -222,7 +222,7 @@ def test_an_unknown_public_name_is_an_attribute_error() -> None:
     assert set(explorer.__all__) < set(dir(explorer))
 
 
-@pytest.mark.parametrize("path", sorted(shipped("studies").glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(shipped_folder("studies").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_study_loads_with_its_model(path: Path) -> None:
     study = read_study(str(path))
     problem = make_problem(study, load_evaluator(study))
@@ -232,19 +232,19 @@ def test_every_shipped_study_loads_with_its_model(path: Path) -> None:
     assert read_study(path.stem).sha256 == study.sha256
 
 
-@pytest.mark.parametrize("path", sorted(shipped("search_spaces").glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(shipped_folder("search_spaces").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_space_loads_and_has_a_family(path: Path) -> None:
     space = read_space(str(path))
 
     # A space of several families leaves them to its study, which must then name them.
-    studies = [read_study(str(study)) for study in shipped("studies").glob("*.toml")]
+    studies = [read_study(str(study)) for study in shipped_folder("studies").glob("*.toml")]
     assert space.families or any(one.name == path.stem and one.families for study in studies for one in study.spaces)
     assert space.file.title
 
 
 def test_shipped_studies_include_those_of_the_contract() -> None:
-    studies = {path.stem for path in shipped("studies").glob("*.toml")}
-    spaces = {path.stem for path in shipped("search_spaces").glob("*.toml")}
+    studies = {path.stem for path in shipped_folder("studies").glob("*.toml")}
+    spaces = {path.stem for path in shipped_folder("search_spaces").glob("*.toml")}
 
     assert studies >= {"paper", "edp-accuracy", "energy-latency-accuracy", "power-cap", "all-families"}
     assert spaces >= {"cnn", "dnn", "rnn", "transformer"}

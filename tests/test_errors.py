@@ -1,8 +1,14 @@
-"""Errors: what, where and how to mend it; one exit code a kind."""
+"""Errors: the fact, its location and the fix; one exit code for each class."""
+
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from explorer.errors import (
+    EXTRAS,
+    MAX_LISTED_FAULTS,
     ExplorerError,
     Fault,
     Interrupted,
@@ -12,7 +18,9 @@ from explorer.errors import (
     NoFeasibleDesign,
     OutOfRange,
     UnknownName,
+    VerificationFailed,
     WrongUsage,
+    limit_faults,
     suggestion,
 )
 
@@ -26,44 +34,64 @@ from explorer.errors import (
         (InvalidFile("file", [Fault("where", "what", "how")]), 3),
         (NoFeasibleDesign("what", fix="how"), 4),
         (MeasurementFailed("what", fix="how"), 4),
+        (VerificationFailed("what", fix="how"), 4),
         (MissingPart("torch", needed_for="gp", extra="gp"), 5),
         (Interrupted("what", fix="how"), 130),
     ],
 )
-def test_every_kind_of_error_has_its_exit_code_and_a_cure(error: ExplorerError, code: int) -> None:
-    """The codes of contract.md."""
+def test_each_error_class_has_its_exit_code_and_a_fix(error: ExplorerError, code: int) -> None:
     assert error.exit_code == code
     assert isinstance(error, ExplorerError)
     assert str(error) == f"{error.problem}\n  fix: {error.fix}"
 
 
-def test_one_fault_of_a_file_stands_in_one_line() -> None:
-    assert (
-        str(InvalidFile("a.toml", [Fault("[x] y", "is wrong", "mend it")])) == "a.toml: [x] y: is wrong\n  fix: mend it"
-    )
+def test_single_fault_is_printed_in_one_line() -> None:
+    error = InvalidFile("a.toml", [Fault("[x] y", "is wrong", "change it")])
+
+    assert str(error) == "a.toml: [x] y: is wrong\n  fix: change it"
 
 
-def test_a_fault_of_the_whole_file_names_no_place() -> None:
+def test_fault_of_a_whole_file_has_no_location() -> None:
     assert str(InvalidFile("a.toml", [Fault("", "is empty", "fill it")])) == "a.toml: is empty\n  fix: fill it"
 
 
-def test_several_faults_are_listed_each_with_its_cure() -> None:
+def test_several_faults_are_listed_with_their_fixes() -> None:
     text = str(InvalidFile("a.toml", [Fault("x", "is one", "do this"), Fault("", "is two", "do that")]))
 
     assert text == (
         "a.toml: 2 faults\n  x: is one\n    fix: do this\n  is two\n    fix: do that\n"
-        "  fix: mend all of the above, then run again"
+        "  fix: correct all of the above, then run again"
     )
 
 
-def test_a_misspelt_name_gets_the_nearest_and_a_strange_one_all() -> None:
-    known = ["accuracy", "edp_js", "energy_j"]
+def test_misspelt_name_gets_nearest_and_unknown_name_gets_all() -> None:
+    names = ["accuracy", "edp_js", "energy_j"]
 
-    assert suggestion("accurcy", known) == "did you mean 'accuracy'?"
-    assert suggestion("zzz", known) == "choose one of: accuracy, edp_js, energy_j"
+    assert suggestion("accurcy", names) == "did you mean 'accuracy'?"
+    assert suggestion("zzz", names) == "choose one of: accuracy, edp_js, energy_j"
 
 
-def test_what_is_missing_comes_with_the_line_that_installs_it() -> None:
+def test_missing_package_error_has_the_install_command() -> None:
     error = MissingPart("torch", needed_for="sampler 'gp'", extra="gp")
 
-    assert str(error) == "torch is not installed; sampler 'gp' needs it\n  fix: pip install 'explorer[gp]'"
+    assert str(error) == "torch is not installed; sampler 'gp' needs it\n  fix: pip install torch"
+    assert MissingPart("onnx", needed_for="x", extra="onnx").fix == "pip install onnx onnxruntime"
+    assert MissingPart("psycopg", needed_for="x", extra="postgresql").fix == "pip install 'psycopg[binary]'"
+
+
+def test_install_commands_have_the_packages_of_pyproject() -> None:
+    pyproject = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    declared = {
+        extra: tuple(re.split("[<>=!~;]", requirement)[0].strip() for requirement in requirements)
+        for extra, requirements in pyproject["project"]["optional-dependencies"].items()
+        if extra not in {"all", "dev"}
+    }
+
+    assert declared == EXTRAS
+
+
+def test_faults_beyond_the_limit_are_counted() -> None:
+    faults = limit_faults([Fault(f"row {i}", "is wrong", "change it") for i in range(MAX_LISTED_FAULTS + 7)])
+
+    assert len(faults) == MAX_LISTED_FAULTS + 1
+    assert str(faults[-1]) == "and 7 more: like these\n    fix: correct the first ones, then run again"

@@ -1,4 +1,4 @@
-"""Units: people's to SI and back, and what is refused."""
+"""Units: conversion to SI and back, and invalid quantities."""
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ NUMBERS = st.floats(1e-11, 1e14) | st.floats(-1e14, -1e-11)
 
 
 @given(value=NUMBERS, symbol=st.sampled_from([*SYMBOLS, ""]))
-def test_what_is_printed_for_a_person_reads_back_as_the_number(value: float, symbol: str) -> None:
+def test_formatted_value_parses_to_the_same_number(value: float, symbol: str) -> None:
     """To four digits."""
     assert parse_quantity(humanize(value, symbol), symbol) == pytest.approx(value, rel=5.1e-4)
 
@@ -24,14 +24,14 @@ def test_what_is_printed_for_a_person_reads_back_as_the_number(value: float, sym
     symbol=st.sampled_from(SYMBOLS),
     gap=st.sampled_from(["", " "]),
 )
-def test_a_prefix_multiplies_whatever_the_unit(number: float, prefix: str, symbol: str, gap: str) -> None:
+def test_prefix_scales_every_unit(number: float, prefix: str, symbol: str, gap: str) -> None:
     read = parse_quantity(f"{number!r}{gap}{prefix}{symbol}", symbol)
 
     assert read == pytest.approx(number * PREFIXES[prefix], rel=1e-12)
 
 
 @given(number=NUMBERS, symbol=st.sampled_from([*SYMBOLS, ""]))
-def test_a_number_without_a_unit_is_si_to_the_last_digit(number: float, symbol: str) -> None:
+def test_number_without_unit_is_exact_si(number: float, symbol: str) -> None:
     assert parse_quantity(repr(number), symbol) == number
 
 
@@ -54,13 +54,13 @@ def test_a_number_without_a_unit_is_si_to_the_last_digit(number: float, symbol: 
         ("", "", 1.0),
     ],
 )
-def test_a_unit_is_worth_what_si_says(unit: str, symbol: str, expected: float) -> None:
-    """MB is 10^6 bytes, as the paper's tables have it; MiB is 2^20."""
+def test_unit_has_its_si_factor(unit: str, symbol: str, expected: float) -> None:
+    """MB is 10^6 bytes, as in the paper's tables; MiB is 2^20."""
     assert factor(unit, symbol) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "symbol", "told"),
+    ("text", "symbol", "message"),
     [
         ("5 W", "J", r"'W' is not a unit of J\n  fix: write J with an SI prefix, such as mJ"),
         ("5 GHz", "V", r"'GHz' is not a unit of V\n  fix: write V with an SI prefix, such as mV"),
@@ -78,8 +78,8 @@ def test_a_unit_is_worth_what_si_says(unit: str, symbol: str, expected: float) -
         ("1e999 W", "W", "'1e999 W' is not a number"),
     ],
 )
-def test_a_wrong_unit_or_number_is_refused_with_a_right_one(text: str, symbol: str, told: str) -> None:
-    with pytest.raises(WrongUsage, match=told):
+def test_invalid_quantity_raises_with_an_example(text: str, symbol: str, message: str) -> None:
+    with pytest.raises(WrongUsage, match=message):
         parse_quantity(text, symbol)
 
 
@@ -99,5 +99,5 @@ def test_a_wrong_unit_or_number_is_refused_with_a_right_one(text: str, symbol: s
         (float("inf"), "", "inf"),
     ],
 )
-def test_a_person_reads_the_prefix_that_fits(value: float, symbol: str, text: str) -> None:
+def test_format_chooses_the_prefix(value: float, symbol: str, text: str) -> None:
     assert humanize(value, symbol) == text

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from explorer.api.results import RESULTS_FOLDER, display_name, folders_of, load_results, results_folder
 from explorer.api.studies import load_study
-from explorer.devices.device import device_points
+from explorer.devices.device import read_device_points
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import Problem, fingerprint
 from explorer.pareto.comparison.compare import Comparison, comparison_json
@@ -159,7 +159,7 @@ def apply_to_device(
         WrongUsage: the device or the study does not exist, or the samples have changed.
         NoFeasibleDesign: there, a condition is not met, or the model extrapolates.
     """
-    points = device_points(device, bin_name=bin_name)
+    points = read_device_points(device, bin_name=bin_name)
     point = apply_to(
         design, problem=_problem_of(results), points=points, conditions=conditions,
         allow_extrapolation=allow_extrapolation,

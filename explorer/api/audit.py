@@ -10,13 +10,13 @@ import pandas as pd
 from explorer.errors import MissingPart
 from explorer.io.files import MAX_DECLARATION_BYTES, read_text, write_text
 from explorer.io.json_text import write_json
-from explorer.paper.audit.checks import Claim
+from explorer.paper.audit.checks import AuditedStatement
 from explorer.paper.audit.statements import audit
 from explorer.paper.tables import Table, paper_table, parse_table
 from explorer.report.pages.paper import paper_figures, paper_page, summary
 from explorer.report.plots.images import NoBrowser, write_images
 
-__all__ = ["Audit", "Claim", "paper"]
+__all__ = ["Audit", "AuditedStatement", "paper"]
 
 # Header, column, and one printed unit in SI.
 _TABLE_1 = (
@@ -43,7 +43,7 @@ class Audit:
     """
 
     table: Table
-    claims: tuple[Claim, ...]
+    claims: tuple[AuditedStatement, ...]
 
     @property
     def frame(self) -> pd.DataFrame:

@@ -13,8 +13,9 @@ from explorer.deploy.bundle.schema import ManifestFile
 from explorer.devices.device import DeviceFile
 from explorer.devices.meters import nvml_meter, rapl_meter
 from explorer.devices.opp_tables import OppTable
-from explorer.io.catalog import available, other_names, title_of
-from explorer.io.files import shipped, write_text
+from explorer.errors import install_command
+from explorer.io.catalog import aliases, list_declarations, title_of
+from explorer.io.files import shipped_folder, write_text
 from explorer.network.graph.model import shipped_networks
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.declarations.study import SHIPPED_MODELS, StudyFile
@@ -29,11 +30,11 @@ def catalog() -> dict[str, Any]:
     """Return studies, search spaces, devices, models, networks, objectives and samplers by name, as JSON values."""
     return {
         "schema": "explorer.list/1",
-        "studies": [_entry(path) for path in available("studies")],
-        "search_spaces": [_entry(path) for path in available("search_spaces")],
+        "studies": [_entry(path) for path in list_declarations("studies")],
+        "search_spaces": [_entry(path) for path in list_declarations("search_spaces")],
         "devices": [
-            {"name": p.stem, "also": list(other_names(p)), "title": title_of(p), "file": str(p)}
-            for p in available("search_spaces/devices")
+            {"name": p.stem, "also": list(aliases(p)), "title": title_of(p), "file": str(p)}
+            for p in list_declarations("search_spaces/devices")
         ],
         "models": [*SHIPPED_MODELS],
         "networks": list(shipped_networks()),
@@ -132,7 +133,7 @@ def _program(folder: Path) -> Iterator[DoctorCheck]:
     )
     yield DoctorCheck("packages", True, ", ".join(f"{name} {_version(name)}" for name in _CORE))
     kinds = {"studies": "studies", "search spaces": "search_spaces", "devices": "search_spaces/devices"}
-    counts = [f"{len(list(shipped(folder).glob('*.toml')))} {kind}" for kind, folder in kinds.items()]
+    counts = [f"{len(list(shipped_folder(folder).glob('*.toml')))} {kind}" for kind, folder in kinds.items()]
     yield DoctorCheck("shipped", True, ", ".join(counts))
     if os.access(folder, os.W_OK):
         free = shutil.disk_usage(folder).free
@@ -148,7 +149,7 @@ def _extras() -> Iterator[DoctorCheck]:
             yield DoctorCheck(f"extra {extra}", True, ", ".join(f"{name} {number}" for name, number in found.items()))
         else:
             lacking = ", ".join(name for name, number in found.items() if not number)
-            yield DoctorCheck(f"extra {extra}", False, f"no {lacking}: {purpose}", f"pip install 'explorer[{extra}]'")
+            yield DoctorCheck(f"extra {extra}", False, f"no {lacking}: {purpose}", install_command(extra))
 
 
 def _tools() -> Iterator[DoctorCheck]:

@@ -10,7 +10,7 @@ from explorer.pareto.results.folder import FRONT_JSON, read_folder
 from explorer.pareto.results.front_json import front_head, front_parts
 from explorer.pareto.results.results import Results, front_order
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.columns import COLUMNS, Column, Columns, bounds, describe, knobs_of, n_rows, own_knobs
+from explorer.problem.columns import COLUMNS, Column, Columns, bounds, column_of, knobs_of, n_rows, own_knobs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,9 +22,9 @@ __all__ = [
     "Columns",
     "Results",
     "bounds",
+    "column_of",
     "csv_parts",
     "csv_text",
-    "describe",
     "display_name",
     "folders_of",
     "front",

@@ -14,7 +14,7 @@ from explorer.pareto.decision import rules as decide
 from explorer.pareto.decision.rules import Choice
 from explorer.pareto.results.results import Results, nothing_feasible
 from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
-from explorer.problem.columns import describe as meaning_of
+from explorer.problem.columns import column_of as meaning_of
 from explorer.problem.constraints import parse_constraint
 from explorer.problem.objectives import CostWeights
 

@@ -166,18 +166,18 @@ def _is_number(text: str) -> bool:
 
 def short_title(column: "Column") -> str:
     """Name a column for a narrow terminal: 'latency ms'."""
-    unit = (column.shown_in or column.symbol).replace("J*s", "J·s")
+    unit = (column.display_unit or column.symbol).replace("J*s", "J·s")
     return f"{column.short} {unit}".strip()
 
 
 def value_cell(columns: "Columns", name: str, row: int, *, with_bounds: bool, column: "Column | None" = None) -> object:
     """Return one value as text: '128.2 [114.9, 142]', or a plain number where it has no interval."""
-    from explorer.api.results import bounds, describe
+    from explorer.api.results import bounds, column_of
 
     value = columns[name][row]
     if isinstance(value, str):
         return value
-    scale = (column or describe(name)).scale
+    scale = (column or column_of(name)).scale
     low, high = bounds(name)
     if not with_bounds or low not in columns or math.isnan(float(columns[low][row])):
         return float(value) / scale

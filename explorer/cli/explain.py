@@ -94,7 +94,9 @@ def _print_rates(e: "Explanation") -> None:
         reached = [end for rate in rates.values() for end in (rate.change, rate.lo, rate.hi) if not math.isnan(end)]
         largest = max(map(abs, reached)) / column.scale
         power = min(3 * math.floor(math.log10(largest) / 3), 0) if largest > 0 else 0
-        unit = f"{f'10^{power} ' if power else ''}{(column.shown_in or column.symbol).replace('J*s', 'J·s')}".strip()
+        unit = (
+            f"{f'10^{power} ' if power else ''}{(column.display_unit or column.symbol).replace('J*s', 'J·s')}".strip()
+        )
         moves = _largest_choices(e.moves, rates, left_out)
         rows = [
             _rate_row(move, rates[move.name], column.scale * 10.0**power, signs=_SIGNS_OF[e.basis]) for move in moves

@@ -25,7 +25,7 @@ def predict(
     import sys
 
     from explorer.api.models import predict_columns
-    from explorer.api.results import COLUMNS, bounds, csv_text, describe
+    from explorer.api.results import COLUMNS, bounds, column_of, csv_text
     from explorer.cli.console import note, print_json, print_table, short_title, value_cell
     from explorer.errors import WrongUsage
 
@@ -50,7 +50,7 @@ def predict(
     else:
         ends = {end for name in columns for end in bounds(name)}
         names = [name for name in columns if name not in ends]
-        titles = [short_title(describe(name)) if name in COLUMNS else name for name in names]
+        titles = [short_title(column_of(name)) if name in COLUMNS else name for name in names]
         rows = [[value_cell(columns, name, i, with_bounds=True) for name in names] for i in range(n)]
         if n == 1:
             print_table(["quantity", "value"], list(zip(titles, rows[0], strict=True)))

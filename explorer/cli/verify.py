@@ -35,7 +35,7 @@ def verify(
     """
     from explorer import api
     from explorer.cli.console import note, print_json, print_table
-    from explorer.errors import PromiseBroken
+    from explorer.errors import VerificationFailed
 
     verdict = api.verify(bundle, data=data, model=model, samples=samples, sysfs=sysfs, energy=not no_energy)
     if as_json:
@@ -50,7 +50,7 @@ def verify(
         note(f"nothing was added to {samples}: the network is not what was promised, or did not run")
     if not verdict.is_kept:
         names = ", ".join(check.name for check in verdict.broken)
-        raise PromiseBroken(f"{bundle}: broken: {names}", fix=_fix(verdict.broken))
+        raise VerificationFailed(f"{bundle}: broken: {names}", fix=_fix(verdict.broken))
 
 
 def _fix(broken: "tuple[Check, ...]") -> str:

@@ -1,1 +1,1 @@
-"""Devices."""
+"""Physical devices: operating points, device trees, energy meters."""

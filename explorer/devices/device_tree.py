@@ -1,7 +1,8 @@
-"""Device trees: a bounded reader of their source text, as far as tables of operating points need it.
+"""Bounded parser of device tree source (DTS), as far as tables of operating points need it.
 
-It knows nodes, labels, references to labels, properties, cells and strings. What the C preprocessor or an included file
-would have to tell is not known, and is said so where it matters.
+It parses nodes, labels, references to labels, properties, cells and strings. It runs no C preprocessor and reads no
+included files: a cell that depends on either is None, and a fault where a number is required.
+Source of the grammar: Devicetree Specification v0.4, chapter 6.
 """
 
 import re
@@ -32,9 +33,10 @@ _TOKEN = re.compile(
 
 @dataclass(slots=True)
 class Node:
-    """A node: `cells` holds the properties that are numbers, `strings` those that are text, `flags` the empty ones.
+    """Node of a device tree: numeric properties in `cells`, text in `strings`, empty ones in `flags`.
 
-    A cell that is no plain number (a macro, a reference, an expression) is None. Cells of 64 bits are one number.
+    A cell that is not a plain number (a macro, a reference, an expression) is None. A 64-bit cell is one number; the
+    properties with such cells are in `is_wide`.
     """
 
     name: str
@@ -47,12 +49,12 @@ class Node:
     children: list["Node"] = field(default_factory=list)
 
     def walk(self) -> Iterator["Node"]:
-        """Yield this node and all below it."""
-        waiting = [self]
-        while waiting:
-            node = waiting.pop()
+        """Yield this node and its descendants in depth-first order."""
+        stack = [self]
+        while stack:
+            node = stack.pop()
             yield node
-            waiting.extend(reversed(node.children))
+            stack.extend(reversed(node.children))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,10 @@ class _Token:
 
 
 def parse_device_tree(text: str, *, path: object) -> Node:
-    """Return the root of a device tree; what is added to a node by its label (`&label { ... }`) is merged into it.
+    """Parse device tree source into its root; a node that extends another one (`&label { ... }`) is merged into it.
 
     Raises:
-        InvalidFile: the text is not a device tree's source; it tells the line.
+        InvalidFile: the text is not device tree source; the fault names the line.
     """
     root = _Parser(list(_tokens(text, path)), path).parse()
     labels = {node.label: node for node in root.walk() if node.label}
@@ -79,12 +81,12 @@ def parse_device_tree(text: str, *, path: object) -> Node:
 
 
 def _tokens(text: str, path: object) -> Iterator[_Token]:
-    place, line, n = 0, 1, 0
-    while place < len(text):
-        match = _TOKEN.match(text, place)
+    position, line, n = 0, 1, 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
         if match is None or n > MAX_TOKENS:
-            shown = text[place : place + 20].split("\n", maxsplit=1)[0]
-            what = f"'{shown}' is not device tree source" if match is None else "has too many tokens"
+            excerpt = text[position : position + 20].split("\n", maxsplit=1)[0]
+            what = f"'{excerpt}' is not device tree source" if match is None else "has too many tokens"
             fix = "give a .dts or .dtsi, or decompile a blob: dtc -I dtb -O dts"
             raise InvalidFile(path, [Fault(f"line {line}", what, fix)])
         kind = str(match.lastgroup)
@@ -92,20 +94,20 @@ def _tokens(text: str, path: object) -> Iterator[_Token]:
             yield _Token(kind, match.group(), line)
             n += 1
         line += match.group().count("\n")
-        place = match.end()
+        position = match.end()
 
 
 class _Parser:
-    """One pass over the tokens, with the place where it stands."""
+    """Recursive descent parser over the tokens, with the index of the next one."""
 
     def __init__(self, tokens: list[_Token], path: object) -> None:
-        self._tokens, self._place, self._path = tokens, 0, path
+        self._tokens, self._index, self._path = tokens, 0, path
 
     def parse(self) -> Node:
         root = Node("", "", 1)
         while self._peek() is not None:
             token = self._next()
-            if self._is_passed_over(token):
+            if self._skip(token):
                 continue
             label = ""
             while token.kind == "label":
@@ -121,7 +123,7 @@ class _Parser:
             raise InvalidFile(self._path, [Fault(f"line {node.line}", "is nested too deeply", "check the braces")])
         parent.children.append(node)
         while (token := self._next()).text != "}":
-            if self._is_passed_over(token):
+            if self._skip(token):
                 continue
             label = ""
             while token.kind == "label":
@@ -135,7 +137,7 @@ class _Parser:
                 node.flags.add(token.text)
             elif after.text == "=":
                 self._property(node, token.text)
-            elif after.kind == "expression":  # a macro of pins and the like, which tells nothing of clocks
+            elif after.kind == "expression":  # a macro of pins and the like, without clocks
                 self._skip_statement(after)
             else:
                 raise self._unexpected(after, f"'=', ';' or '{{' after '{token.text}'")
@@ -167,11 +169,11 @@ class _Parser:
         if cells:
             node.cells[name] = cells
 
-    def _is_passed_over(self, token: _Token) -> bool:
-        """Pass over what is neither a node nor a property: /dts-v1/; /delete-node/ &x; /include/ "x" and the like."""
+    def _skip(self, token: _Token) -> bool:
+        """Skip a statement that is neither a node nor a property: /dts-v1/; /delete-node/ &x; /include/ "x"."""
         if token.text == "/include/":
             self._next()
-        elif token.kind == "directive" and token.text != "/omit-if-no-ref/":  # which stands before a node
+        elif token.kind == "directive" and token.text != "/omit-if-no-ref/":  # that one precedes a node
             self._skip_statement(token)
         return token.kind == "directive" or token.text == ";"
 
@@ -188,14 +190,14 @@ class _Parser:
         return int(digits, 16 if digits[:2] in {"0x", "0X"} else 10)
 
     def _peek(self) -> _Token | None:
-        return self._tokens[self._place] if self._place < len(self._tokens) else None
+        return self._tokens[self._index] if self._index < len(self._tokens) else None
 
     def _next(self) -> _Token:
         token = self._peek()
         if token is None:
             line = self._tokens[-1].line if self._tokens else 1
             raise InvalidFile(self._path, [Fault(f"line {line}", "the text ends within a node", "restore the rest")])
-        self._place += 1
+        self._index += 1
         return token
 
     def _expect(self, text: str) -> None:
@@ -203,8 +205,8 @@ class _Parser:
         if token.text != text:
             raise self._unexpected(token, f"'{text}'")
 
-    def _unexpected(self, token: _Token, wanted: str) -> InvalidFile:
-        what = f"'{token.text[:40]}' stands where {wanted} should"
+    def _unexpected(self, token: _Token, expected: str) -> InvalidFile:
+        what = f"'{token.text[:40]}' appears where {expected} should"
         return InvalidFile(
             self._path, [Fault(f"line {token.line}", what, "check it with dtc, the device tree compiler")]
         )
@@ -220,7 +222,7 @@ def _bytes_of(text: str) -> bytes:
         digits = "".join(text[1:-1].split())
         return bytes.fromhex(digits if len(digits) % 2 == 0 else "")
 
-    def one(match: "re.Match[str]") -> str:
+    def unescaped(match: "re.Match[str]") -> str:
         code = match[1]
         if code[0] == "x" and len(code) > 1:
             return chr(int(code[1:], 16))
@@ -228,17 +230,17 @@ def _bytes_of(text: str) -> bytes:
             return chr(int(code, 8) & 0xFF)
         return chr(_LETTERS.get(code, ord(code)))
 
-    return _ESCAPE.sub(one, text[1:-1]).encode("latin-1", errors="replace") + b"\0"
+    return _ESCAPE.sub(unescaped, text[1:-1]).encode("latin-1", errors="replace") + b"\0"
 
 
-def _merge(target: Node, other: Node) -> None:
-    target.cells |= other.cells
-    target.strings |= other.strings
-    target.flags |= other.flags
-    target.is_wide |= other.is_wide
-    named = {child.name: child for child in target.children}
-    for child in other.children:
-        if child.name in named:
-            _merge(named[child.name], child)
+def _merge(target: Node, extension: Node) -> None:
+    target.cells |= extension.cells
+    target.strings |= extension.strings
+    target.flags |= extension.flags
+    target.is_wide |= extension.is_wide
+    children = {child.name: child for child in target.children}
+    for child in extension.children:
+        if child.name in children:
+            _merge(children[child.name], child)
         else:
             target.children.append(child)

@@ -1,4 +1,4 @@
-"""Energy meters of this machine: RAPL for a processor, NVML for a GPU; where there is none, there is no number."""
+"""Energy meters of this machine: RAPL for processors, NVML for GPUs; without a meter no energy is reported."""
 
 import math
 import os
@@ -12,22 +12,22 @@ MIN_WINDOW_S = 2.0  # NVML's counter steps every 100 ms, RAPL's every 1 ms; 2 s 
 
 
 class Meter(Protocol):
-    """A counter of joules: `read` returns what it shows, `elapsed` the joules from one reading to a later one."""
+    """Energy counter: `read` returns its readings, `elapsed` the energy between two of them."""
 
     @property
     def name(self) -> str:
-        """What measures, for people."""
+        """Name of the meter and its domains, for reports."""
 
     def read(self) -> tuple[float, ...]:
-        """Return the counters now, in joule."""
+        """Return the current readings, in joule."""
 
     def elapsed(self, before: tuple[float, ...], after: tuple[float, ...]) -> float:
-        """Return the joules between two readings."""
+        """Return the energy between two readings, in joule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Energy over a window: `n_runs` whole runs took `seconds` and `joules`; idle energy is in it."""
+    """Energy of `n_runs` complete runs over a time window, in joule and second; idle energy is included."""
 
     joules: float
     seconds: float
@@ -36,12 +36,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class RaplMeter:
-    """Intel's and AMD's running average power limit counters, as Linux shows them.
+    """Running average power limit (RAPL) counters of Intel and AMD processors, through the Linux powercap interface.
+
+    Source: Linux kernel, Documentation/power/powercap/powercap.rst (`energy_uj`, `max_energy_range_uj`).
 
     Args:
-        name: which domains are added up.
+        name: the domains that are added up.
         counters: their `energy_uj` files.
-        ranges_j: the joules after which each counter starts again at zero.
+        ranges_j: the energy at which each counter wraps to zero, in joule.
     """
 
     name: str
@@ -49,37 +51,37 @@ class RaplMeter:
     ranges_j: tuple[float, ...]
 
     def read(self) -> tuple[float, ...]:
-        """Return the counters now, in joule."""
+        """Return the current readings, in joule."""
         return tuple(int(path.read_text(encoding="ascii")) * 1e-6 for path in self.counters)
 
     def elapsed(self, before: tuple[float, ...], after: tuple[float, ...]) -> float:
-        """Return the joules between two readings, at most one wrap-around of each counter apart."""
+        """Return the energy between two readings, in joule; each counter may wrap once in between."""
         return sum(b - a if b >= a else b - a + span for a, b, span in zip(before, after, self.ranges_j, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class NvmlMeter:
-    """A GPU's total energy counter through NVML (extra `nvml`)."""
+    """Total energy counter of a GPU, through NVML (extra `nvml`)."""
 
     name: str
     millijoules: Callable[[], int]
 
     def read(self) -> tuple[float, ...]:
-        """Return the counter now, in joule since the driver was loaded."""
+        """Return the current reading, in joule since the driver was loaded."""
         return (self.millijoules() * 1e-3,)
 
     def elapsed(self, before: tuple[float, ...], after: tuple[float, ...]) -> float:
-        """Return the joules between two readings; the counter has 64 bits and does not wrap."""
+        """Return the energy between two readings, in joule; the 64-bit counter does not wrap."""
         return after[0] - before[0]
 
 
 def rapl_meter(root: Path = POWERCAP) -> RaplMeter | None:
-    """Return the RAPL meter of all processor packages and their DRAM, or None where there is none to be read.
+    """Return the RAPL meter of all processor packages and their DRAM; None without a readable package counter.
 
-    The `psys` domain is left out: it counts the packages again. Since 2020 the counters are root's alone to read on
-    most systems; a counter that cannot be read is as good as none.
+    The `psys` domain is excluded, because it counts the packages again. Since CVE-2020-8694 most systems let only root
+    read the counters; an unreadable counter counts as missing.
     """
-    found = []
+    domains = []
     for folder in sorted(root.glob("*rapl:*")) if root.is_dir() else []:
         try:
             domain = (folder / "name").read_text(encoding="ascii").strip()
@@ -88,18 +90,18 @@ def rapl_meter(root: Path = POWERCAP) -> RaplMeter | None:
         except (OSError, ValueError):
             continue
         if domain.startswith("package") or domain == "dram":
-            found.append((domain, folder / "energy_uj", span))
-    if not any(domain.startswith("package") for domain, _, _ in found):
+            domains.append((domain, folder / "energy_uj", span))
+    if not any(domain.startswith("package") for domain, _, _ in domains):
         return None
-    name = f"RAPL {', '.join(domain for domain, _, _ in found)}"
-    return RaplMeter(name, tuple(path for _, path, _ in found), tuple(span for _, _, span in found))
+    name = f"RAPL {', '.join(domain for domain, _, _ in domains)}"
+    return RaplMeter(name, tuple(path for _, path, _ in domains), tuple(span for _, _, span in domains))
 
 
 def nvml_meter(visible: str = "") -> NvmlMeter | None:
-    """Return the meter of the first GPU that CUDA sees; None where nvidia-ml-py, a driver, it or a counter is missing.
+    """Return the meter of the first GPU visible to CUDA; None without nvidia-ml-py, a driver, the GPU or its counter.
 
     Args:
-        visible: what CUDA_VISIBLE_DEVICES says: NVML sees all GPUs whatever that is.
+        visible: value of CUDA_VISIBLE_DEVICES, which NVML itself ignores.
     """
     try:
         import pynvml
@@ -118,21 +120,21 @@ def nvml_meter(visible: str = "") -> NvmlMeter | None:
     return NvmlMeter(f"NVML {name}", lambda: int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)))
 
 
-def meter_of(device: str, *, root: Path = POWERCAP) -> Meter | None:
-    """Return the meter that sees what runs on a device: 'cpu' or 'cuda'; None where there is none."""
+def energy_meter(device: str, *, root: Path = POWERCAP) -> Meter | None:
+    """Return the energy meter of a device, 'cpu' or 'cuda'; None without one."""
     return nvml_meter(os.environ.get("CUDA_VISIBLE_DEVICES", "")) if device == "cuda" else rapl_meter(root)
 
 
 def measure_energy(
     meter: Meter, run: Callable[[], object], *, clock: Callable[[], float], seconds: float = MIN_WINDOW_S
 ) -> Window | None:
-    """Run again and again for at least `seconds`, at least 2 s, and read the meter around it.
+    """Call `run` repeatedly for at least `seconds`, and at least 2 s, and measure the energy.
 
     Returns:
-        The window; None when the meter stood still or went astray, for then it did not measure.
+        The window; None when the counter did not advance or gave no finite number.
     """
-    began, before, n_runs = clock(), meter.read(), 0
-    while (elapsed := clock() - began) < max(seconds, MIN_WINDOW_S) or n_runs == 0:
+    start, before, n_runs = clock(), meter.read(), 0
+    while (elapsed := clock() - start) < max(seconds, MIN_WINDOW_S) or n_runs == 0:
         run()
         n_runs += 1
     joules = meter.elapsed(before, meter.read())

@@ -1,4 +1,4 @@
-"""Operating points: which clock a supply voltage can carry, by law or by table."""
+"""Operating points (V, f): the clocks that a supply voltage allows, by the alpha-power law or by a table."""
 
 from dataclasses import dataclass
 
@@ -6,16 +6,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Float = NDArray[np.float64]
-# A clock within this relative distance of its limit counts as reaching it: it is far below any meter's resolution
-# and far above the rounding of one multiplication.
+# A clock within this relative distance of its limit counts as equal to it: far below the resolution of any meter, far
+# above the rounding error of one multiplication (1e-16).
 RELATIVE_TOLERANCE = 1e-9
-# The column of a point's own power, as the device's table states it: no prediction.
+# Column of the power that the device's table states for a point: not a prediction.
 POINT_POWER = "point_power_w"
 
 
 @dataclass(frozen=True, slots=True)
 class AlphaPowerLaw:
-    """The alpha-power law of a chip's speed: f_max(V) = K (V - V_th)^a / V.
+    """Alpha-power law of the maximum clock: f_max(V) = K (V - V_th)^a / V.
 
     Source: T. Sakurai and A. R. Newton, "Alpha-power law MOSFET model and its applications to CMOS inverter delay",
     IEEE JSSC 25(2), 1990: gate delay is proportional to V / (V - V_th)^a.
@@ -37,11 +37,11 @@ class AlphaPowerLaw:
         return np.asarray(self.constant * drive**self.exponent / np.maximum(volts, 1e-12))
 
     def voltage_min(self, frequency: float, *, below: float) -> float:
-        """Return the lowest voltage up to `below` that carries a clock; NaN where even `below` does not."""
+        """Return the lowest voltage that allows a clock, in volt; NaN if it exceeds `below`."""
         if self.frequency_max(below) < frequency:
             return float("nan")
         low, high = self.threshold_v, below
-        # f_max rises with V (its derivative's sign is that of (a - 1) V + V_th), so bisection cannot miss.
+        # f_max rises with V (the sign of its derivative is that of (a - 1) V + V_th), so bisection converges.
         for _ in range(200):
             middle = 0.5 * (low + high)
             if self.frequency_max(middle) < frequency:
@@ -53,12 +53,12 @@ class AlphaPowerLaw:
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoints:
-    """A device's table of operating points, shape (m,) each, in rising order of the clock.
+    """Table of a device's operating points, shape (m,) each, in rising order of the clock.
 
     Args:
-        voltage_v: their voltages; empty where the device shows none.
+        voltage_v: their voltages; empty if the device exposes none.
         frequency_hz: their clocks.
-        power_w: the power that the device's table states for each; empty where it states none.
+        power_w: the power that the device's table states for each; empty if it states none.
     """
 
     voltage_v: tuple[float, ...]
@@ -67,7 +67,7 @@ class OperatingPoints:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """One name for each point: '1.8 GHz @ 0.7 V'."""
+        """Label of each point: '1.8 GHz @ 0.7 V'."""
         clocks = [f"{f / 1e9:.10g} GHz" for f in self.frequency_hz]
         if not self.voltage_v:
             return tuple(clocks)
@@ -75,25 +75,24 @@ class OperatingPoints:
 
     @property
     def columns(self) -> dict[str, tuple[float, ...]]:
-        """What choosing a point decides: its clock, and its voltage and stated power where they are known."""
-        told = {"voltage_v": self.voltage_v, "frequency_hz": self.frequency_hz, POINT_POWER: self.power_w}
-        return {name: values for name, values in told.items() if values}
+        """Columns that the choice of a point sets: its clock, and its voltage and stated power if any."""
+        columns = {"voltage_v": self.voltage_v, "frequency_hz": self.frequency_hz, POINT_POWER: self.power_w}
+        return {name: values for name, values in columns.items() if values}
 
-    def rows(self, which: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> "OperatingPoints":
-        """Return some of the points, by index."""
-        kept = (tuple(values[i] for i in which.tolist() if values) for values in
-                (self.voltage_v, self.frequency_hz, self.power_w))  # fmt: skip
-        return OperatingPoints(*kept)
+    def rows(self, index: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> "OperatingPoints":
+        """Return the points at some indices."""
+        columns = (self.voltage_v, self.frequency_hz, self.power_w)
+        return OperatingPoints(*(tuple(values[i] for i in index.tolist() if values) for values in columns))
 
     def nearest(self, frequency: ArrayLike) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
-        """Return the index of the point whose clock is nearest to each frequency, by ratio, same shape."""
+        """Return the index of the point whose clock is nearest to each frequency by ratio, same shape."""
         gap = np.log(np.asarray(frequency, dtype=np.float64)[..., None]) - np.log(np.asarray(self.frequency_hz))
         return np.asarray(np.argmin(np.abs(gap), axis=-1))
 
     def frequency_max(self, voltage: ArrayLike | None) -> Float:
-        """Return the highest listed clock that each voltage carries, same shape; 0 where there is none.
+        """Return the highest listed clock that each voltage allows, in hertz, same shape; 0 if none.
 
-        Without voltages it is the highest clock listed.
+        Without voltages it is the highest listed clock.
         """
         if not self.voltage_v or voltage is None:
             return np.asarray(max(self.frequency_hz))
@@ -102,7 +101,7 @@ class OperatingPoints:
         return np.asarray(np.max(np.where(fits, np.asarray(self.frequency_hz), 0.0), axis=-1))
 
     def excess(self, voltage: ArrayLike | None, frequency: ArrayLike) -> Float:
-        """Return how far each (V, f) is from the nearest listed point, relative, same shape; 0 where it is listed."""
+        """Return the relative distance of each (V, f) to the nearest listed point, same shape; 0 at a listed point."""
         distance = np.abs(np.asarray(frequency, dtype=np.float64)[..., None] / np.asarray(self.frequency_hz) - 1)
         if self.voltage_v and voltage is not None:
             distance = distance + np.abs(
@@ -112,9 +111,9 @@ class OperatingPoints:
 
 
 def operating_excess(law: AlphaPowerLaw | OperatingPoints, voltage: ArrayLike | None, frequency: ArrayLike) -> Float:
-    """Return by how much (V, f) cannot exist, relative, same shape: at most 0 where it can.
+    """Return the relative infeasibility of each (V, f), same shape; at most 0 if the point exists.
 
-    By law: f / f_max(V) - 1. By table: distance to the nearest listed point.
+    By law: f / f_max(V) - 1. By table: the distance to the nearest listed point.
     """
     if isinstance(law, OperatingPoints):
         excess = law.excess(voltage, frequency)

@@ -1,4 +1,4 @@
-"""Reading declarations (TOML, JSON): all faults of a file at once, each with its place and its cure."""
+"""Validated declarations in TOML and JSON: all faults of a file at once, each with its location and fix."""
 
 import json
 import tomllib
@@ -15,7 +15,7 @@ from explorer.units import parse_quantity
 
 
 class Declaration(BaseModel):
-    """Base of everything that a file can declare: frozen, and unknown keys are refused."""
+    """Base model of declarations: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=False)
 
@@ -24,12 +24,12 @@ Declared = TypeVar("Declared", bound=Declaration)
 
 
 def validation_error(what: str, *, fix: str) -> PydanticCustomError:
-    """Make the error that a validator raises; `what` and `fix` reach the user as they are."""
+    """Return the error for a validator to raise; `what` and `fix` reach the user unchanged."""
     return PydanticCustomError("explorer", "{what}", {"what": what, "fix": fix})
 
 
 def quantity(symbol: str) -> BeforeValidator:
-    """Make a validator that lets a field take a number in SI or text with a unit ('22 W'), and hold SI."""
+    """Return a validator for a field in SI that accepts a number or text with a unit ('22 W')."""
 
     def read(value: object) -> object:
         if not isinstance(value, str):
@@ -43,18 +43,18 @@ def quantity(symbol: str) -> BeforeValidator:
 
 
 def read_toml(path: Path, model: type[Declared]) -> tuple[Declared, str]:
-    """Read and check a TOML declaration; return it with the file's text.
+    """Read and validate a TOML declaration; return it with the file's text.
 
     Raises:
-        WrongUsage: the file is not there or may not be read.
-        InvalidFile: it is empty, too large, not TOML, or not this kind of declaration; all faults at once.
+        WrongUsage: the file does not exist or is not readable.
+        InvalidFile: the file is empty, too large, not TOML, or not this kind of declaration; all faults at once.
     """
     text = read_text(path, max_bytes=MAX_DECLARATION_BYTES)
     try:
         data = tomllib.loads(text)
     except ValueError as error:  # a TOMLDecodeError, or a number with too many digits
         raise InvalidFile(
-            path, [Fault("", f"is not TOML: {error}", "mend the line it names (https://toml.io)")]
+            path, [Fault("", f"is not TOML: {error}", "correct the line it names (https://toml.io)")]
         ) from None
     except RecursionError:
         raise InvalidFile(path, [Fault("", "is nested too deeply", "keep tables at most a few levels deep")]) from None
@@ -62,11 +62,11 @@ def read_toml(path: Path, model: type[Declared]) -> tuple[Declared, str]:
 
 
 def read_json(path: Path, model: type[Declared], *, max_bytes: int) -> Declared:
-    """Read and check a JSON file of ours.
+    """Read and validate a JSON file that a command of this program wrote.
 
     Raises:
-        WrongUsage: the file is not there or may not be read.
-        InvalidFile: it is not JSON or not this kind of file; all faults at once.
+        WrongUsage: the file does not exist or is not readable.
+        InvalidFile: the file is not JSON or not of this schema; all faults at once.
     """
     text = read_text(path, max_bytes=max_bytes)
     try:
@@ -81,19 +81,19 @@ def read_json(path: Path, model: type[Declared], *, max_bytes: int) -> Declared:
 def validate(
     data: object, model: type[Declared], *, path: object, context: Mapping[str, Any] | None = None
 ) -> Declared:
-    """Turn parsed data into a declaration.
+    """Validate parsed data as a declaration.
 
     Raises:
-        InvalidFile: with every fault found, in the file's own words.
+        InvalidFile: with every fault, located by the keys of the file.
     """
     try:
         return model.model_validate(data, context={"path": path, **(context or {})})
     except ValidationError as error:
         details = error.errors()
-        # A list with a bad item is also "too short" to pydantic, which dropped the item; once is enough.
-        spoilt = {detail["loc"][: i + 1] for detail in details for i in range(len(detail["loc"]) - 1)}
-        told = [d for d in details if not (d["type"] == "too_short" and d["loc"] in spoilt)]
-        faults = {str(fault): fault for fault in (_fault(detail, model) for detail in told)}
+        # pydantic drops an invalid item and then also reports its list as too short: report the item alone.
+        with_faults = {detail["loc"][: i + 1] for detail in details for i in range(len(detail["loc"]) - 1)}
+        reported = [d for d in details if not (d["type"] == "too_short" and d["loc"] in with_faults)]
+        faults = {str(fault): fault for fault in (_fault(detail, model) for detail in reported)}
         raise InvalidFile(path, limit_faults(list(faults.values()))) from None
 
 
@@ -101,20 +101,20 @@ def _fault(detail: ErrorDetails, model: type[BaseModel]) -> Fault:
     kind, loc, value = detail["type"], detail["loc"], detail["input"]
     key = str(loc[-1]) if loc else ""
     if kind == "extra_forbidden":
-        known = [name for name in _fields_at(model, loc[:-1]) if name != "schema_"]
-        return Fault(_where(loc[:-1]), f"unknown name '{key}'", suggestion(key, sorted(known)))
+        valid = [name for name in _fields_at(model, loc[:-1]) if name != "schema_"]
+        return Fault(_location(loc[:-1]), f"unknown name '{key}'", suggestion(key, sorted(valid)))
     if kind == "missing":
-        return Fault(_where(loc[:-1]), f"'{key}' is missing", f"add {key} = ... ({_meaning(model, loc)})")
+        return Fault(_location(loc[:-1]), f"'{key}' is missing", f"add {key} = ... ({_description(model, loc)})")
     if kind == "explorer":
         context = detail["ctx"]
-        return Fault(_where(loc), str(context["what"]), str(context["fix"]))
-    shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
+        return Fault(_location(loc), str(context["what"]), str(context["fix"]))
+    text = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
     message = detail["msg"].replace("Input should be", "must be").replace("valid ", "").partition(" or instance of")[0]
-    return Fault(_where(loc), f"{shown} is not allowed: {message}", _meaning(model, loc) or "change the value")
+    return Fault(_location(loc), f"{text} is not allowed: {message}", _description(model, loc) or "change the value")
 
 
-def _where(loc: Sequence[int | str]) -> str:
-    """Name a place as TOML does: ('search', 'trials') is '[search] trials', ('objectives', 0) 'objectives, item 1'."""
+def _location(loc: Sequence[int | str]) -> str:
+    """Return a location in TOML notation: ('search', 'trials') is '[search] trials', ('a', 0) is 'a, item 1'."""
     names = [part for part in loc if isinstance(part, str) and part not in _UNION_BRANCHES]
     items = "".join(f", item {part + 1}" for part in loc if isinstance(part, int))
     if len(names) < 2:
@@ -122,7 +122,7 @@ def _where(loc: Sequence[int | str]) -> str:
     return f"[{names[0]}] {'.'.join(names[1:])}{items}"
 
 
-# pydantic names the branch of a union (str or list of str) in the place; a person's file has no such level.
+# pydantic puts the branch of a union (str or list of str) into a location; the user's file has no such level.
 _UNION_BRANCHES = {"str", "dict", "live", "float", "int", "list[str]", "tuple[str, ...]"}
 
 
@@ -147,18 +147,18 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         return annotation
     if get_origin(annotation) is Literal:
         return None
-    return next((found for arg in get_args(annotation) if (found := _model_in(arg))), None)
+    return next((model for arg in get_args(annotation) if (model := _model_in(arg))), None)
 
 
 def _branch(annotation: Any, tag: str) -> type[BaseModel] | None:
-    """Return the model that a union's tag stands for."""
+    """Return the model that a union's tag selects."""
     for arg in get_args(annotation):
-        if any(isinstance(mark, Tag) and mark.tag == tag for mark in get_args(arg)[1:]):
+        if any(isinstance(note, Tag) and note.tag == tag for note in get_args(arg)[1:]):
             return _model_in(arg)
     return None
 
 
-def _meaning(model: type[BaseModel], loc: Sequence[int | str]) -> str:
+def _description(model: type[BaseModel], loc: Sequence[int | str]) -> str:
     names = [part for part in loc if isinstance(part, str)]
     while names and names[-1] in _UNION_BRANCHES:
         names.pop()

@@ -1,4 +1,4 @@
-"""The disk: bounded reading, atomic replacing, and where the shipped declarations lie."""
+"""Files on disk: bounded reading, atomic replacement, digests, and the folders of shipped declarations."""
 
 import contextlib
 import hashlib
@@ -15,14 +15,14 @@ MAX_TABLE_BYTES = 200_000_000
 
 
 class FileDigest(NamedTuple):
-    """What a file is known by: its size, and the SHA-256 of its bytes in hex."""
+    """Identity of a file's content: its size, and the SHA-256 of its bytes in hex."""
 
     n_bytes: int
     sha256: str
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether there is such a file; a name that no file can have is simply not there."""
+    """Return whether a path is a file; an impossible file name is none, not an error."""
     try:
         return path.is_file()
     except OSError:
@@ -30,20 +30,20 @@ def is_file(path: Path) -> bool:
 
 
 def read_text(path: Path, *, max_bytes: int) -> str:
-    """Return a file's text.
+    """Read a file's text.
 
     Raises:
-        WrongUsage: there is no such file, or it may not be read.
-        InvalidFile: it is larger than `max_bytes`, empty, or not UTF-8.
+        WrongUsage: the file does not exist or is not readable.
+        InvalidFile: the file is larger than `max_bytes`, empty, or not UTF-8.
     """
-    return text_of(path, read_bytes(path, max_bytes=max_bytes))
+    return decode_text(path, read_bytes(path, max_bytes=max_bytes))
 
 
-def text_of(path: Path, content: bytes) -> str:
-    """Return the text that a file's bytes are.
+def decode_text(path: Path, content: bytes) -> str:
+    """Decode the bytes of a file as UTF-8, without a byte order mark.
 
     Raises:
-        InvalidFile: there is none, or it is not UTF-8.
+        InvalidFile: the text is blank or not UTF-8.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -55,49 +55,49 @@ def text_of(path: Path, content: bytes) -> str:
 
 
 def read_bytes(path: Path, *, max_bytes: int) -> bytes:
-    """Return a file's bytes.
+    """Read a file's bytes.
 
     Raises:
-        WrongUsage: there is no such file, or it may not be read.
-        InvalidFile: it is larger than `max_bytes`.
+        WrongUsage: the file does not exist or is not readable.
+        InvalidFile: the file is larger than `max_bytes`.
     """
     try:
         if not path.is_file():
             raise WrongUsage(
                 f"{path}: {'is not a file' if path.exists() else 'no such file'}",
-                fix="check the path; `explorer list` tells what ships",
+                fix="check the path; `explorer list` shows what is shipped",
             )
         size = path.stat().st_size
         if size > max_bytes:
             raise InvalidFile(path, [Fault("", f"has {size:,} bytes", f"keep it under {max_bytes:,} bytes")])
         return path.read_bytes()
     except OSError as error:
-        raise WrongUsage(f"{path}: {error.strerror}", fix="check that the path is right and may be read") from None
+        raise WrongUsage(f"{path}: {error.strerror}", fix="check the path and its permissions") from None
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file in one step: whoever reads sees the old or the new text, never half of it.
+    """Replace a file atomically: a reader sees the old or the new text, never a part of it.
 
     Raises:
-        WrongUsage: the folder cannot be written.
+        WrongUsage: the folder is not writable.
     """
     write_parts(path, [text])
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file in one step, as `write_text` does.
+    """Replace a file atomically, as `write_text` does.
 
     Raises:
-        WrongUsage: the folder cannot be written.
+        WrongUsage: the folder is not writable.
     """
     _replace(path, [content])
 
 
 def write_parts(path: Path, parts: Iterable[str]) -> FileDigest:
-    """Replace a file in one step, as `write_text` does, by a text that comes in parts; return what it is known by.
+    """Replace a file atomically by the joined parts of a text; return its digest.
 
     Raises:
-        WrongUsage: the folder cannot be written.
+        WrongUsage: the folder is not writable.
     """
     return _replace(path, (part.encode() for part in parts))
 
@@ -114,7 +114,7 @@ def _replace(path: Path, parts: Iterable[bytes]) -> FileDigest:
                     digest.update(part)
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp makes files private; results are meant to be read by colleagues, as the umask allows.
+            # mkstemp creates files with mode 0600; results get the usual mode under the umask.
             umask = os.umask(0)
             os.umask(umask)
             Path(name).chmod(0o666 & ~umask)
@@ -129,35 +129,36 @@ def _replace(path: Path, parts: Iterable[bytes]) -> FileDigest:
 
 
 def file_digest(content: bytes) -> FileDigest:
-    """Return what a file of these bytes is known by."""
+    """Return the digest of a file's bytes."""
     return FileDigest(len(content), sha256(content))
 
 
-def matches_digest(path: Path, mark: FileDigest) -> bool:
-    """Tell whether a file is the one that is known by a mark; it may be larger than memory.
+def matches_digest(path: Path, digest: FileDigest) -> bool:
+    """Return whether a file has a digest; the file may be larger than memory.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file is not readable.
     """
-    if path.stat().st_size != mark.n_bytes:
+    if path.stat().st_size != digest.n_bytes:
         return False
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == mark.sha256
+        return hashlib.file_digest(file, "sha256").hexdigest() == digest.sha256
 
 
 def cannot_write(path: Path, error: OSError) -> WrongUsage:
-    """Say why a file or folder could not be written, and what to do."""
+    """Return the error for a file or folder that could not be written."""
     return WrongUsage(
-        f"{path}: cannot write: {error.strerror or error}", fix="free the place or choose another folder (--out, -o)"
+        f"{path}: cannot write: {error.strerror or error}",
+        fix="free disk space, allow writing, or choose another folder (--out, -o)",
     )
 
 
 def sha256(text: str | bytes) -> str:
-    """Return the SHA-256 of a text's UTF-8 bytes, in hex."""
+    """Return the SHA-256 of bytes, or of a text's UTF-8 bytes, in hex."""
     return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
 
 
-def shipped(kind: str) -> Path:
+def shipped_folder(kind: str) -> Path:
     """Return the folder of shipped `search_spaces` or `studies`, in a wheel or in a checkout."""
     package = Path(__file__).parent.parent
     packed = package / "_shipped" / kind

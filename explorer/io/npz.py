@@ -1,4 +1,4 @@
-"""Reading an npz that nobody vouches for: plain numbers only, and no more of them than fit a bound."""
+"""Reader of untrusted npz files: numeric arrays only, size-bounded, nothing unpickled."""
 
 import zipfile
 from pathlib import Path
@@ -14,15 +14,15 @@ _MAX_HEADER_BYTES = 10_000
 
 
 def read_arrays(path: Path, *, max_bytes: int | None = None) -> dict[str, NDArray[Any]]:
-    """Return an npz's arrays by name. Nothing in it is executed; sizes are checked before memory is asked for.
+    """Return an npz's arrays by name. Nothing in it is executed; sizes are checked before memory is allocated.
 
     Args:
         path: the file.
-        max_bytes: how much it may unpack to; default: what labelled data may.
+        max_bytes: bound on the unpacked size; default: that of labelled data, `MAX_DATA_BYTES`.
 
     Raises:
-        WrongUsage: there is no such file, or it may not be read.
-        InvalidFile: it is not an npz, damaged, too large, or holds something else than numbers.
+        WrongUsage: the file does not exist or is not readable.
+        InvalidFile: the file is not an npz, damaged, too large, or contains other values than numbers.
     """
     if not path.is_file():
         raise WrongUsage(
@@ -34,8 +34,8 @@ def read_arrays(path: Path, *, max_bytes: int | None = None) -> dict[str, NDArra
             faults = _archive_faults(archive, MAX_DATA_BYTES if max_bytes is None else max_bytes)
         arrays = {} if faults else _arrays(path)
     except PermissionError as error:
-        raise WrongUsage(f"{path}: {error.strerror}", fix="check that it may be read") from None
-    except Exception as error:  # noqa: BLE001 - zipfile, zlib, lzma, bz2, numpy and ast each complain in their own way
+        raise WrongUsage(f"{path}: {error.strerror}", fix="check its permissions") from None
+    except Exception as error:  # noqa: BLE001 - zipfile, zlib, lzma, bz2, numpy and ast raise exceptions without a common base
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         fault = Fault("", f"is not a readable npz: {reason}", "write it with numpy.savez(path, x=x, y=y)")
         raise InvalidFile(path, [fault]) from None
@@ -50,7 +50,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _archive_faults(archive: zipfile.ZipFile, max_bytes: int) -> list[Fault]:
-    """Compare what each member says it is with the bytes it has, before any memory is asked for."""
+    """Compare the header of each member with its number of bytes, before any memory is allocated."""
     total = sum(info.file_size for info in archive.infolist())
     if total > max_bytes:
         return [Fault("", f"unpacks to {total:,} bytes", f"keep it under {max_bytes:,} bytes")]
@@ -61,9 +61,9 @@ def _archive_faults(archive: zipfile.ZipFile, max_bytes: int) -> list[Fault]:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(member, max_header_size=_MAX_HEADER_BYTES)
             n_bytes = int(np.prod([int(length) for length in shape], dtype=object)) * dtype.itemsize
-            where = f"array '{info.filename.removesuffix('.npy')}'"
+            label = f"array '{info.filename.removesuffix('.npy')}'"
             if dtype.kind not in "biuf":
-                faults.append(Fault(where, f"is of type {dtype}", "store plain numbers"))
+                faults.append(Fault(label, f"is of type {dtype}", "store plain numbers"))
             elif n_bytes != info.file_size - member.tell():
-                faults.append(Fault(where, "is shorter than it says", "copy the file again"))
+                faults.append(Fault(label, "does not have the length of its header", "copy the file again"))
     return faults

@@ -88,7 +88,7 @@ class Problem:
             beyond = columns["domain_distance"] - widen
             result[DOMAIN_LIMIT] = np.where(np.abs(beyond) < 1e-9, 0.0, np.maximum(beyond, -1e9))
         for constraint in self.study.constraints:
-            result[constraint.text] = constraint.excess(columns)
+            result[constraint.text] = constraint.violation(columns)
         return result
 
     def values(self, columns: Columns) -> Float:

@@ -8,7 +8,7 @@ from explorer.errors import OutOfRange, UnknownName, WrongUsage
 from explorer.models.intervals import add_intervals
 from explorer.models.posterior_draws import PosteriorModel, posterior_draws
 from explorer.models.response.multi_target import MultiResponse
-from explorer.problem.columns import Columns, allowed_text, bounds, describe, is_allowed, n_rows
+from explorer.problem.columns import Columns, allowed_text, bounds, column_of, is_allowed, n_rows
 from explorer.problem.objectives import CostWeights
 from explorer.units import SYMBOLS, parse_quantity
 
@@ -63,7 +63,7 @@ def supports_unquantized(model: PosteriorModel) -> bool:
 
 
 def _number(name: str, text: str, *, is_measured: bool) -> float:
-    value = parse_quantity(text, describe(name).symbol if describe(name).symbol in SYMBOLS else "")
+    value = parse_quantity(text, column_of(name).symbol if column_of(name).symbol in SYMBOLS else "")
     if not is_allowed(name, np.array([value]), is_measured=is_measured)[0]:
         allowed = allowed_text(name, is_measured=is_measured)
         raise OutOfRange(name, f"{value:g}", allowed=allowed, fix="check its unit: numbers are SI")

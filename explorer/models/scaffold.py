@@ -17,7 +17,7 @@ from explorer.models.response.diagnostics import duplicated_knobs
 from explorer.models.response.multi_target import measured_knobs
 from explorer.models.samples.knob_inference import infer_knobs
 from explorer.models.samples.samples import ONE_FAMILY, Samples, read_samples
-from explorer.problem.columns import describe
+from explorer.problem.columns import column_of
 
 _MAX_SETTINGS = 12  # a knob with at most so many distinct, repeated numbers becomes a list, others a range
 _MAX_POINTS = 256
@@ -125,7 +125,7 @@ def _study_lines(
     )
     yield from _constraint_lines(samples, measured)
     if {"energy_j", "accuracy"} <= set(measured):
-        largest = describe("energy_j").text(float(np.nanmax(samples.columns["energy_j"])))
+        largest = column_of("energy_j").text(float(np.nanmax(samples.columns["energy_j"])))
         yield from (
             "",
             "[cost]",
@@ -137,7 +137,7 @@ def _study_lines(
 def _constraint_lines(samples: Samples, measured: Sequence[str]) -> Iterator[str]:
     target = "accuracy" if "accuracy" in measured else measured[0]
     middle = float(np.nanmedian(samples.columns[target]))
-    limit = f"{target} {'>=' if target == 'accuracy' else '<='} {describe(target).text(float(f'{middle:.2g}'))}"
+    limit = f"{target} {'>=' if target == 'accuracy' else '<='} {column_of(target).text(float(f'{middle:.2g}'))}"
     yield f"# constraints = [{_quoted(limit)}]    # floors and caps, on knobs as well"
 
 
@@ -188,7 +188,7 @@ def _axis(knob: str, values: NDArray[Any]) -> str:
     """Return an axis: names as choices, few repeated numbers as a list, other numbers as a range."""
     if values.dtype == object:
         return f"{{ choices = [{', '.join(map(_quoted, sorted(set(values.tolist()))))}] }}"
-    column = describe(knob)
+    column = column_of(knob)
     unit = f', unit = "{column.symbol}"' if column.symbol else ""
     # A step of 0 means "not quantized", which is not the limit of small steps: it is not searched.
     distinct = sorted({v for v in values.tolist() if v > 0 or knob != "quant_step"})
@@ -212,7 +212,7 @@ def _clock_axis(knob: str, varied: dict[str, NDArray[Any]]) -> str:
 
 
 def _value(knob: str, value: Any) -> str:
-    return value if isinstance(value, str) else describe(knob).text(float(value))
+    return value if isinstance(value, str) else column_of(knob).text(float(value))
 
 
 def _quoted(text: str) -> str:

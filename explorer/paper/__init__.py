@@ -1,1 +1,1 @@
-"""What is known: the source paper's equations (1)-(10) and its Tables 1-2."""
+"""Source paper: its equations (1)-(10), its Tables 1 and 2, and the audit of its statements."""

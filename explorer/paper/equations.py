@@ -1,7 +1,7 @@
 """Equations (1)-(10) of the paper as pure functions; every argument broadcasts, every unit is SI.
 
-Source of all of them: D. Ekpah and M. Abass, "Energy Efficient Mechanisms for Neural Networks", section III. The
-doctests take the paper's own numbers (Tables 1 and 2); where a table disagrees with its equation, they say so.
+Source: D. Ekpah and M. Abass, "Energy Efficient Mechanisms for Neural Networks", section III. The doctests use the
+numbers of the paper's Tables 1 and 2; each docstring notes where a table disagrees with its equation.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ Float = NDArray[np.float64]
 def mac_memory_energy(
     *, mac_ops: ArrayLike, mac_energy: ArrayLike, mem_accesses: ArrayLike, access_energy: ArrayLike
 ) -> Float:
-    """Energy of computation and memory access, Eq. (1): E_total = N_MAC E_MAC + N_mem E_mem.
+    """Return the energy of computation and memory access, Eq. (1): E_total = N_MAC E_MAC + N_mem E_mem.
 
     All four arguments broadcast together, shape (n,) or scalar.
 
@@ -42,7 +42,7 @@ def mac_memory_energy(
 
 
 def training_energy(*, epochs: ArrayLike, batches: ArrayLike, batch_energy: ArrayLike) -> Float:
-    """Training energy, Eq. (2): E_train = N_epoch N_batch E_batch.
+    """Return the training energy, Eq. (2): E_train = N_epoch N_batch E_batch.
 
     All three arguments broadcast together, shape (n,) or scalar.
 
@@ -59,7 +59,7 @@ def training_energy(*, epochs: ArrayLike, batches: ArrayLike, batch_energy: Arra
 
     Source: section 3.1, Eq. (2).
 
-    Sample 1 trains 50 epochs of 200 batches; were a batch to cost Eq. (1)'s 0.027 J:
+    Sample 1 trains 50 epochs of 200 batches. With the 0.027 J of Eq. (1) for each batch:
 
     >>> round(float(training_energy(epochs=50, batches=200, batch_energy=0.027)), 6)
     270.0
@@ -69,7 +69,7 @@ def training_energy(*, epochs: ArrayLike, batches: ArrayLike, batch_energy: Arra
 
 
 def power_time_energy(*, power: ArrayLike, time: ArrayLike) -> Float:
-    """Inference energy from average power, Eq. (3): E_inf = P_avg T_inf.
+    """Return the inference energy from average power, Eq. (3): E_inf = P_avg T_inf.
 
     Both arguments broadcast together, shape (n,) or scalar.
 
@@ -83,7 +83,7 @@ def power_time_energy(*, power: ArrayLike, time: ArrayLike) -> Float:
     Raises:
         OutOfRange: an argument is negative or not a number.
 
-    Source: section 3.1, Eq. (3). Table 2's Total Energy of the same sample is 22.5 J: it was not made this way.
+    Source: section 3.1, Eq. (3). The 22.5 J of Table 2 (Total Energy) for this sample do not follow from it.
 
     >>> round(float(power_time_energy(power=18.0, time=0.15)), 6)  # sample 1
     2.7
@@ -92,7 +92,7 @@ def power_time_energy(*, power: ArrayLike, time: ArrayLike) -> Float:
 
 
 def pruning_ratio(*, total_weights: ArrayLike, remaining_weights: ArrayLike) -> Float:
-    """Pruning ratio, Eq. (4): R = (W_total - W_remain) / W_total.
+    """Return the pruning ratio, Eq. (4): R = (W_total - W_remain) / W_total.
 
     Both arguments broadcast together, shape (n,) or scalar.
 
@@ -104,26 +104,27 @@ def pruning_ratio(*, total_weights: ArrayLike, remaining_weights: ArrayLike) -> 
         The share of weights removed, in [0, 1], in the broadcast shape.
 
     Raises:
-        OutOfRange: there are no weights, or more remain than there were.
+        OutOfRange: the total is not positive, or more weights remain than the total.
 
     Source: section 3.2, Eq. (4).
 
     >>> round(float(pruning_ratio(total_weights=100, remaining_weights=67)), 6)  # sample 1: R = 0.33
     0.33
     """
-    total, left = _above_zero("total_weights", total_weights), _at_least_zero("remaining_weights", remaining_weights)
-    if np.any(left > total):
+    total = _above_zero("total_weights", total_weights)
+    remaining = _at_least_zero("remaining_weights", remaining_weights)
+    if np.any(remaining > total):
         raise OutOfRange(
             "remaining_weights",
             remaining_weights,
             allowed="[0, total_weights]",
             fix="pruning removes weights: count both on the same layers",
         )
-    return np.asarray((total - left) / total)
+    return np.asarray((total - remaining) / total)
 
 
 def quantize(weights: ArrayLike, *, step: ArrayLike) -> Float:
-    """Uniform quantization of weights, Eq. (5): w_q = D round(w / D), halves to the even code.
+    """Quantize weights uniformly, Eq. (5): w_q = D round(w / D), halves to the even code.
 
     Both arguments broadcast together; any shape.
 
@@ -137,7 +138,8 @@ def quantize(weights: ArrayLike, *, step: ArrayLike) -> Float:
     Raises:
         OutOfRange: the step is not positive, or a weight is not a number.
 
-    Source: section 3.2, Eq. (5). Its round() leaves ties open; we take IEEE 754's, as ONNX QuantizeLinear does.
+    Source: section 3.2, Eq. (5). The paper does not define how round() breaks ties: this is the rule of IEEE 754 and of
+    ONNX QuantizeLinear.
 
     >>> quantize([0.07, -0.031, 0.0499], step=0.02).round(6)  # sample 1's step
     array([ 0.08, -0.04,  0.04])
@@ -147,7 +149,7 @@ def quantize(weights: ArrayLike, *, step: ArrayLike) -> Float:
 
 
 def compression_ratio(*, original_size: ArrayLike, compressed_size: ArrayLike) -> Float:
-    """Compression ratio, Eq. (6): CR = S_orig / S_comp.
+    """Return the compression ratio, Eq. (6): CR = S_orig / S_comp.
 
     Both arguments broadcast together, shape (n,) or scalar.
 
@@ -170,7 +172,7 @@ def compression_ratio(*, original_size: ArrayLike, compressed_size: ArrayLike) -
 
 
 def switching_energy(*, capacitance: ArrayLike, voltage: ArrayLike, frequency: ArrayLike, time: ArrayLike) -> Float:
-    """Switching energy of one inference, Eq. (7): E_hw = C_eff V^2 f T.
+    """Return the switching energy of one inference, Eq. (7): E_hw = C_eff V^2 f T.
 
     All four arguments broadcast together, shape (n,) or scalar.
 
@@ -186,7 +188,7 @@ def switching_energy(*, capacitance: ArrayLike, voltage: ArrayLike, frequency: A
     Raises:
         OutOfRange: an argument is negative or not a number.
 
-    Source: section 3.3, Eq. (7). Leakage is not in it. Table 2 prints 22.5 J for the same sample.
+    Source: section 3.3, Eq. (7). It has no leakage. Table 2 prints 22.5 J for the same sample.
 
     >>> round(float(switching_energy(capacitance=4.0e-9, voltage=1.0, frequency=2.5e9, time=0.15)), 6)  # sample 1
     1.5
@@ -196,7 +198,7 @@ def switching_energy(*, capacitance: ArrayLike, voltage: ArrayLike, frequency: A
 
 
 def accelerator_efficiency(*, throughput: ArrayLike, power: ArrayLike) -> Float:
-    """Accelerator efficiency, Eq. (8): eta_acc = OPS / P.
+    """Return the accelerator efficiency, Eq. (8): eta_acc = OPS / P.
 
     Both arguments broadcast together, shape (n,) or scalar.
 
@@ -219,7 +221,7 @@ def accelerator_efficiency(*, throughput: ArrayLike, power: ArrayLike) -> Float:
 
 
 def energy_delay_product(*, energy: ArrayLike, time: ArrayLike) -> Float:
-    """Energy-delay product, Eq. (9): EDP = E T.
+    """Return the energy-delay product, Eq. (9): EDP = E T.
 
     Both arguments broadcast together, shape (n,) or scalar.
 
@@ -242,7 +244,7 @@ def energy_delay_product(*, energy: ArrayLike, time: ArrayLike) -> Float:
 
 
 def weighted_cost(accuracy: ArrayLike, energy: ArrayLike, *, energy_max: ArrayLike, alpha: ArrayLike) -> Float:
-    """Weighted cost of accuracy loss and energy, Eq. (10): J = alpha (1 - Acc) + (1 - alpha) E / E_max.
+    """Return the weighted cost of accuracy loss and energy, Eq. (10): J = alpha (1 - Acc) + (1 - alpha) E / E_max.
 
     All four arguments broadcast together, shape (n,) or scalar.
 
@@ -263,7 +265,7 @@ def weighted_cost(accuracy: ArrayLike, energy: ArrayLike, *, energy_max: ArrayLi
     >>> round(float(weighted_cost(0.94, 22.5, energy_max=39.6, alpha=0.9)), 6)  # sample 1
     0.110818
     """
-    a = _share("alpha", alpha, fix="0 counts energy only, 1 counts accuracy only; the paper leaves it open")
+    a = _share("alpha", alpha, fix="0 counts energy only, 1 counts accuracy only; the paper does not state it")
     acc = _share("accuracy", accuracy, fix="give accuracy as a share: 0.94, not 94")
     return np.asarray(
         a * (1 - acc) + (1 - a) * _at_least_zero("energy", energy) / _above_zero("energy_max", energy_max)
@@ -275,7 +277,7 @@ def _finite(name: str, value: ArrayLike) -> Float:
     if not np.all(np.isfinite(array)):
         raise OutOfRange(
             name,
-            _worst(array, np.isfinite(array)),
+            _first_bad(array, np.isfinite(array)),
             allowed="the real numbers",
             fix="leave out rows that were not measured",
         )
@@ -285,14 +287,14 @@ def _finite(name: str, value: ArrayLike) -> Float:
 def _at_least_zero(name: str, value: ArrayLike) -> Float:
     array = _finite(name, value)
     if np.any(array < 0):
-        raise OutOfRange(name, _worst(array, array >= 0), allowed="[0, inf)", fix="check its sign and unit (SI)")
+        raise OutOfRange(name, _first_bad(array, array >= 0), allowed="[0, inf)", fix="check its sign and unit (SI)")
     return array
 
 
 def _above_zero(name: str, value: ArrayLike) -> Float:
     array = _finite(name, value)
     if np.any(array <= 0):
-        raise OutOfRange(name, _worst(array, array > 0), allowed="(0, inf)", fix="check its sign and unit (SI)")
+        raise OutOfRange(name, _first_bad(array, array > 0), allowed="(0, inf)", fix="check its sign and unit (SI)")
     return array
 
 
@@ -300,10 +302,10 @@ def _share(name: str, value: ArrayLike, *, fix: str) -> Float:
     array = np.asarray(value, dtype=np.float64)
     is_share = (array >= 0) & (array <= 1)  # false for NaN as well
     if not np.all(is_share):
-        raise OutOfRange(name, _worst(array, is_share), allowed="[0, 1]", fix=fix)
+        raise OutOfRange(name, _first_bad(array, is_share), allowed="[0, 1]", fix=fix)
     return array
 
 
-def _worst(array: Float, is_good: NDArray[np.bool_]) -> float:
-    """Return the first value that is out of range: one is enough to find the fault, an array would flood the screen."""
+def _first_bad(array: Float, is_good: NDArray[np.bool_]) -> float:
+    """Return the first value out of range: a message with a whole array would be unreadable."""
     return float(array[~is_good].flat[0]) if array.ndim else float(array)

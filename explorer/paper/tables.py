@@ -15,7 +15,7 @@ Table = Mapping[str, NDArray[np.generic]]
 
 SOURCE = "D. Ekpah and M. Abass, 'Energy Efficient Mechanisms for Neural Networks', Tables 1 and 2"
 
-# The file keeps the units that the paper prints; everything inside is SI.
+# The file has the units of the paper's tables; columns in memory are in SI.
 _TO_SI = {
     "mac_energy_pj": ("mac_energy_j", 1e-12),
     "access_energy_pj": ("access_energy_j", 1e-12),
@@ -24,7 +24,7 @@ _TO_SI = {
     "frequency_ghz": ("frequency_hz", 1e9),
     "capacitance_nf": ("capacitance_f", 1e-9),
 }
-# The claims speak of these samples by name, so a copy of the table must hold the same ones.
+# The audited statements refer to these samples by name: a copy of the table must have the same ones.
 _FAMILIES = ("CNN",) * 3 + ("DNN",) * 3 + ("RNN",) * 2 + ("Transformer",) * 2
 _WHOLE = ("sample", "epochs", "batches")
 _NUMBERS = (
@@ -33,7 +33,7 @@ _NUMBERS = (
     "frequency_ghz", "capacitance_nf", "throughput_ops", "power_w", "accuracy", "total_energy_j", "edp_js",
 )  # fmt: skip
 _EXPECTED = ("sample", "family", *_NUMBERS[1:])
-# Far outside anything physical, near enough that no product of columns overflows.
+# Bounds far outside physical values that keep products of columns within the range of float64.
 _SMALLEST, _LARGEST = 1e-18, 1e18
 
 
@@ -41,9 +41,8 @@ _SMALLEST, _LARGEST = 1e-18, 1e18
 def paper_table() -> Table:
     """Return the ten samples as columns of shape (10,), in SI; rows 1-10 of Table 2 belong to samples 1-10 of Table 1.
 
-    `name` numbers the samples within their family as the paper's text does (`DNN3` is sample 6). The four energies
-    and two powers that a sample has keep apart: `total_energy_j` and `power_w` are Table 2's columns,
-    `average_power_w` is Table 1's P_avg.
+    `name` numbers the samples within their family as the text of the paper does (`DNN3` is sample 6). `total_energy_j`
+    and `power_w` are the columns of Table 2, `average_power_w` is P_avg of Table 1: the paper does not relate them.
 
     >>> table = paper_table()
     >>> str(table["name"][5]), float(table["frequency_hz"][5]), float(table["total_energy_j"][5])
@@ -53,23 +52,23 @@ def paper_table() -> Table:
 
 
 def shipped_text() -> str:
-    """Return the text of the shipped `table.csv`: what a copy to be changed and audited starts from."""
+    """Return the text of the shipped `table.csv`, the template for a changed table to audit."""
     return files("explorer.paper").joinpath("table.csv").read_text(encoding="utf-8")
 
 
 def parse_table(text: str, *, path: object = "table.csv") -> Table:
-    """Read the text of a table in the format of `table.csv` (the paper's printed units) into SI columns.
+    """Parse a table in the format of `table.csv` (units of the paper's tables) into SI columns.
 
     Args:
         text: CSV with the shipped file's columns, in any order, and its ten samples, in its order.
-        path: what to call the file in an error.
+        path: the name of the file in errors.
 
     Returns:
         Read-only columns of shape (10,), as `paper_table` gives them.
 
     Raises:
-        InvalidFile: with every fault of the file: unknown, missing or doubled columns, a wrong number of cells or
-            samples, a cell that is no number or lies outside its column's range.
+        InvalidFile: with every fault of the file: unknown, missing or duplicate columns, a wrong number of cells or
+            samples, a cell that is not a number or is outside the range of its column.
     """
     try:
         header, *rows = [row for row in csv.reader(text.splitlines(), strict=True) if row]
@@ -90,7 +89,7 @@ def _header_faults(header: Sequence[str]) -> list[Fault]:
         if name not in _EXPECTED
     ]
     faults += [
-        Fault("header", f"column '{name}' stands {header.count(name)} times", "leave one of them")
+        Fault("header", f"column '{name}' appears {header.count(name)} times", "keep one of them")
         for name in _EXPECTED
         if header.count(name) > 1
     ]
@@ -105,7 +104,7 @@ def _header_faults(header: Sequence[str]) -> list[Fault]:
 def _row_faults(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Fault]:
     faults = []
     if len(rows) != len(_FAMILIES):
-        fix = f"keep samples 1-{len(_FAMILIES)} in order; the claims speak of each of them"
+        fix = f"keep samples 1-{len(_FAMILIES)} in order; the audited statements refer to each of them"
         faults.append(Fault("rows", f"there are {len(rows)} samples", fix))
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
@@ -117,21 +116,21 @@ def _row_faults(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Fa
             for name, cell in zip(header, row, strict=True)
             if name in _EXPECTED
         )
-        faults += [fault for where, name, cell in cells if (fault := _cell_fault(where, name, cell, number))]
+        faults += [fault for label, name, cell in cells if (fault := _cell_fault(label, name, cell, number))]
     return faults
 
 
-def _cell_fault(where: str, name: str, cell: str, number: int) -> Fault | None:
-    """Return what is wrong with one cell of sample `number`, if anything is."""
+def _cell_fault(label: str, name: str, cell: str, number: int) -> Fault | None:
+    """Return the fault of one cell of sample `number`, if it has one."""
     if name == "family":
         expected = _FAMILIES[number - 1] if number <= len(_FAMILIES) else cell
-        return None if cell == expected else Fault(where, f"is '{cell}'", f"write '{expected}', as the paper does")
+        return None if cell == expected else Fault(label, f"is '{cell}'", f"write '{expected}', as the paper does")
     try:
         value = float(cell)
     except ValueError:
-        return Fault(where, f"'{cell}' is not a number", "write a plain number, without its unit")
+        return Fault(label, f"'{cell}' is not a number", "write a plain number, without its unit")
     if name == "sample":
-        return None if value == number else Fault(where, f"is {cell}", f"write {number}: the order is the paper's")
+        return None if value == number else Fault(label, f"is {cell}", f"write {number}: the order is the paper's")
     if name == "pruning_ratio":
         is_good, allowed = 0 <= value < 1, "a share from 0 to less than 1"
     elif name == "accuracy":
@@ -140,7 +139,7 @@ def _cell_fault(where: str, name: str, cell: str, number: int) -> Fault | None:
         is_good, allowed = 1 <= value <= _LARGEST and value.is_integer(), "a whole number, at least 1"
     else:
         is_good, allowed = _SMALLEST <= value <= _LARGEST, f"a number from {_SMALLEST:g} to {_LARGEST:g}"
-    return None if is_good else Fault(where, f"{cell} is out of range", f"write {allowed}")
+    return None if is_good else Fault(label, f"{cell} is out of range", f"write {allowed}")
 
 
 def _columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -1,1 +1,1 @@
-"""What is asked: designs as columns, spaces, operating points, objectives, constraints, studies."""
+"""Optimization problems: designs as columns, design spaces, objectives, constraints, studies."""

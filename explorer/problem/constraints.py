@@ -1,4 +1,4 @@
-"""Constraints: floors and caps on columns, read from text such as 'power_w <= 22 W'."""
+"""Constraints: lower and upper limits of columns, parsed from text such as 'power_w <= 22 W'."""
 
 import re
 from collections.abc import Collection
@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from explorer.errors import UnknownName, WrongUsage
-from explorer.problem.columns import COLUMNS, Columns, Float, describe
+from explorer.problem.columns import COLUMNS, Columns, Float, column_of
 from explorer.units import parse_quantity
 
 _TEXT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|==|!=|<|>|=)\s*(.+?)\s*")
@@ -16,7 +16,7 @@ _TEXT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|==|!=|<|>|=)\s*(.+?)\s*")
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A floor (`>=`) or cap (`<=`) on a column; `limit` is in SI."""
+    """Lower (`>=`) or upper (`<=`) limit of a column; `limit` is in SI."""
 
     column: str
     sense: Literal["<=", ">="]
@@ -24,31 +24,31 @@ class Constraint:
 
     @property
     def text(self) -> str:
-        """The constraint as a person writes it, with every digit of its limit: it also names it."""
-        known = describe(self.column)
-        short = known.text(self.limit)
-        if parse_quantity(short, known.symbol) != self.limit:
-            short = f"{self.limit!r} {known.symbol}".rstrip()
-        return f"{self.column} {self.sense} {short}"
+        """The constraint as text with a unit and every digit of its limit; also its name in results."""
+        column = column_of(self.column)
+        limit = column.text(self.limit)
+        if parse_quantity(limit, column.symbol) != self.limit:
+            limit = f"{self.limit!r} {column.symbol}".rstrip()
+        return f"{self.column} {self.sense} {limit}"
 
-    def excess(self, columns: Columns) -> Float:
-        """Return by how much each design misses the limit, relative to it, shape (n,); at most 0 where it is met."""
+    def violation(self, columns: Columns) -> Float:
+        """Return each design's violation relative to the limit, shape (n,); at most 0 where the limit is met."""
         scale = abs(self.limit) or 1.0
         sign = 1.0 if self.sense == "<=" else -1.0
         return np.asarray(sign * (columns[self.column] - self.limit) / scale, dtype=np.float64)
 
 
 def parse_constraint(text: str, *, where: str = "constraint", own: Collection[str] = ()) -> Constraint:
-    """Read a floor or cap on a numeric column; the limit may carry a unit, without one it is SI.
+    """Parse a limit of a numeric column; a limit without a unit is in SI.
 
     Args:
         text: the constraint.
-        where: what to call it in messages.
-        own: names of the user's own knobs, which may be compared as well.
+        where: the name of the constraint in messages.
+        own: names of user-defined knobs, which may be limited as well.
 
     Raises:
         WrongUsage: the text is not of the form COLUMN <= NUMBER [UNIT], or its unit does not fit the column.
-        UnknownName: there is no such column.
+        UnknownName: no such column.
 
     >>> parse_constraint("energy_j <= 800 mJ")
     Constraint(column='energy_j', sense='<=', limit=0.8)
@@ -58,11 +58,11 @@ def parse_constraint(text: str, *, where: str = "constraint", own: Collection[st
         raise WrongUsage(f"{where}: '{text}' is not a floor or cap", fix="write for example 'accuracy >= 0.9'")
     if match[1] not in COLUMNS and match[1] not in own:
         raise UnknownName(f"{where} '{text}'", match[1], [*COLUMNS, *own])
-    known = describe(match[1])
-    if known.name == "family":
+    column = column_of(match[1])
+    if column.name == "family":
         raise WrongUsage(f"{where}: '{text}' compares a family", fix="choose families with the study's 'families'")
     try:
-        limit = parse_quantity(match[3], known.symbol)
+        limit = parse_quantity(match[3], column.symbol)
     except WrongUsage as error:
         raise WrongUsage(f"{where}: '{text}': {error.problem}", fix=error.fix) from None
-    return Constraint(known.name, "<=" if match[2] == "<=" else ">=", limit)
+    return Constraint(column.name, "<=" if match[2] == "<=" else ">=", limit)

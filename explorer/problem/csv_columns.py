@@ -1,4 +1,4 @@
-"""Columns of a CSV as values in SI: every fault with its row, its column, its value and the allowed range."""
+"""Columns of a CSV as arrays in SI: every fault with its row, column, value and allowed range."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from explorer.io.csv_text import CsvTable, number_of
 from explorer.problem.columns import COLUMNS, Float, allowed_text, is_allowed
 from explorer.units import factor
 
-# How people write units in column names; each is read as its SI column.
+# Common units in column names; each is converted to the SI column of the quantity.
 _UNITS = {
     "latency": ("latency_s", ("ms", "us", "ns")),
     "energy": ("energy_j", ("mJ", "uJ", "nJ", "kJ")),
@@ -24,11 +24,17 @@ UNIT_COLUMNS = {
 }
 
 
-def texts(
+def read_names(
     name: str, table: CsvTable, *, place: int | None = None
 ) -> "tuple[np.ndarray[tuple[int], np.dtype[np.object_]], list[Fault]]":
-    """Return a column of names, shape (n,), and a fault for each empty cell."""
-    cells = table.cells(name, place=place)
+    """Return a column of names, shape (n,), and a fault for each empty cell.
+
+    Args:
+        name: name of the column.
+        table: the file.
+        place: index of the column in the header, if its name is not unique.
+    """
+    cells = table.cells(name, index=place)
     fix = "name the network family" if name == "family" else "name its value"
     faults = [
         Fault(f"row {number}, {name}", "is empty", fix)
@@ -38,7 +44,7 @@ def texts(
     return np.array(cells, dtype=object), faults
 
 
-def numbers(
+def read_numbers(
     name: str,
     table: CsvTable,
     *,
@@ -48,33 +54,33 @@ def numbers(
     is_measured: bool = True,
     place: int | None = None,
 ) -> tuple[Float, list[Fault]]:
-    """Return a column of numbers in SI, shape (n,), NaN where a cell is empty, and a fault for each cell that is none.
+    """Return a column of numbers in SI, shape (n,), and a fault for each invalid cell; NaN for an empty cell.
 
     Args:
-        name: the column's own name, which says what is allowed.
+        name: name of the column in explorer, which determines the allowed interval.
         table: the file.
-        source: its name in the file, where that is another.
-        scale: what one unit of the file is in SI.
+        source: name of the column in the file, if different.
+        scale: value of one unit of the file in SI.
         is_knob: whether an empty cell is a fault.
         is_measured: whether the ends that only measurements reach are allowed (see `MEASURED_LIMITS`).
-        place: its index in the header, where a name stands twice.
+        place: index of the column in the header, if its name is not unique.
     """
-    shown = source or name
-    cells = table.cells(shown, place=place)
+    header = source or name
+    cells = table.cells(header, index=place)
     values, faults = np.full(len(cells), np.nan), []
     for i, (number, cell) in enumerate(zip(table.numbers, cells, strict=True)):
-        where = f"row {number}, {shown}"
+        location = f"row {number}, {header}"
         if not cell:
             if is_knob:
                 what = "every row needs all knobs; only targets may be left empty"
-                faults.append(Fault(where, "is empty", what))
+                faults.append(Fault(location, "is empty", what))
             continue
         value = number_of(cell)
         if value is None:
-            faults.append(Fault(where, f"'{cell[:40]}' is not a number", "write a plain number in SI, such as 0.15"))
+            faults.append(Fault(location, f"'{cell[:40]}' is not a number", "write a plain number in SI, such as 0.15"))
             continue
         values[i] = value * scale
         if not is_allowed(name, values[i : i + 1], is_measured=is_measured)[0]:
             allowed = allowed_text(name, is_measured=is_measured)
-            faults.append(Fault(where, f"{cell[:40]} is not allowed", f"keep it within {allowed}, SI units"))
+            faults.append(Fault(location, f"{cell[:40]} is not allowed", f"keep it within {allowed}, SI units"))
     return values, faults

@@ -1,4 +1,4 @@
-"""Objectives: pure functions of columns, with a direction and a unit."""
+"""Objectives: pure vectorized functions of columns, with a direction and a unit."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ Direction = Literal["minimize", "maximize"]
 
 @dataclass(frozen=True, slots=True)
 class CostWeights:
-    """What Eq. (10) leaves open: the weight alpha in [0, 1] and E_max in joule.
+    """Parameters of the weighted cost, Eq. (10): the weight alpha in [0, 1] and E_max in joule.
 
-    The paper gives neither. 39.6 J is the largest Total Energy in its Table 2; alpha 0.9 lies where EDP and J conflict.
+    The paper states neither. 39.6 J is the largest Total Energy in its Table 2; at alpha = 0.9 EDP and J conflict.
     """
 
     alpha: float = 0.9
@@ -25,7 +25,7 @@ class CostWeights:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A quantity to minimize or maximize, computed from the columns `needs`."""
+    """Quantity to minimize or maximize, computed from the columns `needs`."""
 
     name: str
     direction: Direction
@@ -34,7 +34,7 @@ class Objective:
 
     @property
     def sign(self) -> float:
-        """1 where less is better, -1 where more is."""
+        """1 if the objective is minimized, -1 if it is maximized."""
         return 1.0 if self.direction == "minimize" else -1.0
 
     @property
@@ -80,28 +80,28 @@ OBJECTIVES = {
 
 
 def add_objectives(columns: Columns, weights: CostWeights) -> Columns:
-    """Return the table with every objective that its columns allow; NaN where what it needs is not known.
+    """Return the table with all objectives whose columns it has; NaN where one of these columns is not finite.
 
-    Columns of shape (n,), or (S, n) for S draws.
+    Columns have shape (n,), or (S, n) for S posterior draws.
     """
     derived = {
-        name: _where_known(objective, columns, weights)
+        name: _compute_finite(objective, columns, weights)
         for name, objective in OBJECTIVES.items()
         if name not in columns and all(need in columns for need in objective.needs)
     }
     return {**columns, **derived}
 
 
-def _where_known(objective: Objective, columns: Columns, weights: CostWeights) -> Float:
+def _compute_finite(objective: Objective, columns: Columns, weights: CostWeights) -> Float:
     needed = {need: np.asarray(columns[need], dtype=np.float64) for need in objective.needs}
-    is_known = np.all(np.stack([np.isfinite(values) for values in needed.values()]), axis=0)
-    if is_known.all():
+    is_finite = np.all(np.stack([np.isfinite(values) for values in needed.values()]), axis=0)
+    if is_finite.all():
         return objective.compute(needed, weights)
-    result = np.full(is_known.shape, np.nan)
-    result[is_known] = objective.compute({need: values[is_known] for need, values in needed.items()}, weights)
+    result = np.full(is_finite.shape, np.nan)
+    result[is_finite] = objective.compute({need: values[is_finite] for need, values in needed.items()}, weights)
     return result
 
 
 def missing_needs(objective: Objective, offered: Iterable[str]) -> tuple[str, ...]:
-    """Return the columns that an objective needs and a model does not offer."""
+    """Return the columns that an objective needs and a model does not predict."""
     return tuple(need for need in objective.needs if need not in set(offered))

@@ -1,4 +1,4 @@
-"""Regions from declarations: what a space declares, within the model's domain, without impossible points."""
+"""Construction of a design space from its declaration, the domain of the model and the operating points that exist."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from explorer.devices.device import points_of
 from explorer.devices.operating_points import RELATIVE_TOLERANCE, AlphaPowerLaw, OperatingPoints
 from explorer.errors import Fault, InvalidFile, suggestion
 from explorer.problem.applicability import Range
-from explorer.problem.columns import KNOBS, describe
+from explorer.problem.columns import KNOBS, column_of
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.design_space import CLOCK_SHARE, OPERATING_POINT, DesignSpace, Dimension, categorical
 
@@ -19,16 +19,16 @@ _AXIS_NAMES = {"voltage_v": "voltage", "frequency_hz": "frequency"}
 
 @dataclass(frozen=True, slots=True)
 class ModelDomain:
-    """What a model knows of one family.
+    """Domain of a model for one family.
 
     Args:
-        spans: the samples' span of each numeric knob.
-        choices: the values of each category that were measured.
-        constant: the knobs that no sample varies, with their value.
-        law: the V-f law, where there is one.
+        ranges: the range of the samples for each numeric knob.
+        choices: the measured values of each categorical knob.
+        constant: the knobs with the same value in all samples, with that value.
+        law: the alpha-power law of the clock, if the model has one.
     """
 
-    spans: Mapping[str, Range]
+    ranges: Mapping[str, Range]
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     constant: Mapping[str, float] = field(default_factory=dict)
     law: AlphaPowerLaw | None = None
@@ -44,56 +44,56 @@ def build_design_space(
     choices: Mapping[str, tuple[str, ...]] | None = None,
     constant: Mapping[str, float] | None = None,
 ) -> DesignSpace:
-    """Make the region of one family: what the space declares, within the model's domain, without impossible points.
+    """Return the design space of one family: the declared axes inside the model's domain, with points that exist.
 
     Args:
         space: the declaration.
         path: its file, for messages.
         family: the family to search.
-        spans: the samples' span of each numeric knob of the model.
-        law: the family's V-f law, where the model has one.
-        choices: the measured values of each category knob of the model.
-        constant: the knobs that the samples never vary: they are fixed, unless the domain is not enforced.
+        spans: the range of the samples for each numeric knob of the model.
+        law: the family's alpha-power law, if the model has one.
+        choices: the measured values of each categorical knob of the model.
+        constant: the knobs with the same value in all samples: fixed, unless the domain is not enforced.
 
     Raises:
-        InvalidFile: a knob is missing or unknown to the model, or nothing is left of an axis; all of them at once.
+        InvalidFile: knobs are missing or unknown to the model (all at once), or an axis has no value in the domain.
     """
-    place = _Builder(space, path, family, ModelDomain(spans, choices or {}, constant or {}, law))
-    faults = [*_strangers(place), *_lacking(place)]
+    builder = _Builder(space, path, family, ModelDomain(spans, choices or {}, constant or {}, law))
+    faults = [*_unknown_knobs(builder), *_missing_knobs(builder)]
     if faults:
         raise InvalidFile(path, faults)
-    axes = [_axis(place, name) for name in ("pruning_ratio", "quant_step") if name in place.numbers]
-    own = [_own_axis(place, name) for name in space.axes.own]
-    own += [Dimension(name, value, value) for name, value in place.implied.items()]
-    own += [categorical(name, values) for name, values in place.known.choices.items() if name not in space.axes.own]
+    axes = [_axis(builder, name) for name in ("pruning_ratio", "quant_step") if name in builder.numbers]
+    own = [_own_axis(builder, name) for name in space.axes.own]
+    own += [Dimension(name, value, value) for name, value in builder.implied.items()]
+    own += [categorical(name, values) for name, values in builder.domain.choices.items() if name not in space.axes.own]
     if space.operating_points.law == "alpha-power":
-        pair, operating, clock = _by_law(place)
-        return DesignSpace(family, (*axes, *pair, *own), operating, clock, place.widen)
+        pair, operating, clock = _by_law(builder)
+        return DesignSpace(family, (*axes, *pair, *own), operating, clock, builder.widen)
     if space.operating_points.law == "none":
-        axes += [_axis(place, name) for name in ("voltage_v", "frequency_hz") if name in place.numbers]
-        return DesignSpace(family, (*axes, *own), None, (0.0, math.inf), place.widen)
-    points = _points_inside(place, points_of(space.operating_points))
+        axes += [_axis(builder, name) for name in ("voltage_v", "frequency_hz") if name in builder.numbers]
+        return DesignSpace(family, (*axes, *own), None, (0.0, math.inf), builder.widen)
+    points = _points_inside(builder, points_of(space.operating_points))
     point = Dimension(OPERATING_POINT, 0.0, len(points.labels) - 1.0, labels=points.labels, columns=points.columns)
-    return DesignSpace(family, (*axes, point, *own), points, (0.0, math.inf), place.widen)
+    return DesignSpace(family, (*axes, point, *own), points, (0.0, math.inf), builder.widen)
 
 
 def declared_knobs(space: SpaceFile, *, path: object) -> tuple[dict[str, Range], dict[str, tuple[str, ...]]]:
-    """Return what a space declares where no samples limit it: the span of each number, the choices of each category.
+    """Return the declared range of each numeric knob and choices of each categorical knob, without limits by samples.
 
     Args:
         space: the declaration.
         path: its file, for messages.
     """
-    place = _Builder(space, path, "", ModelDomain({}))
+    builder = _Builder(space, path, "", ModelDomain({}))
     points = points_of(space.operating_points).columns if space.operating_points.points else {}
     own = {name: axis.numbers(name) for name, axis in space.axes.own.items() if axis.choices is None}
-    listed: dict[str, Sequence[float]] = {**place.numbers, **points, **own}
-    spans = {
+    listed: dict[str, Sequence[float]] = {**builder.numbers, **points, **own}
+    ranges = {
         name: Range(min(values), max(values), is_log=_is_log(space, name))
         for name, values in listed.items()
         if name in KNOBS or name in own
     }
-    return spans, {name: axis.choices for name, axis in space.axes.own.items() if axis.choices is not None}
+    return ranges, {name: axis.choices for name, axis in space.axes.own.items() if axis.choices is not None}
 
 
 def _is_log(space: SpaceFile, name: str) -> bool:
@@ -103,12 +103,12 @@ def _is_log(space: SpaceFile, name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Builder:
-    """One family of one space beside what the model knows of it."""
+    """The declaration of a space and the model's domain for one of its families."""
 
     space: SpaceFile
     path: object
     family: str
-    known: ModelDomain
+    domain: ModelDomain
 
     @property
     def widen(self) -> float:
@@ -116,105 +116,105 @@ class _Builder:
 
     @property
     def numbers(self) -> dict[str, tuple[float, ...]]:
-        """The declared numbers of each axis with a name of explorer's, in SI: two ends, one value, or a list."""
+        """The declared numbers of each predefined axis in SI: two ends, one value, or a list."""
         axes = self.space.axes
-        known = {
+        listed = {
             "pruning_ratio": axes.pruning_ratio and axes.pruning_ratio.listed("pruning_ratio", "", ""),
             "quant_step": axes.quant_step and axes.quant_step.listed("quant_step", "", ""),
             "voltage_v": axes.voltage and axes.voltage.listed("voltage_v", axes.voltage.unit, "V"),
             "frequency_hz": axes.frequency and axes.frequency.listed("frequency_hz", axes.frequency.unit, "Hz"),
         }
-        return {name: numbers for name, numbers in known.items() if numbers}
+        return {name: numbers for name, numbers in listed.items() if numbers}
 
     @property
     def declared(self) -> set[str]:
-        """The columns that the space decides."""
-        decided = set(points_of(self.space.operating_points).columns) if self.space.operating_points.points else set()
-        return {*self.numbers, *self.space.axes.own, *decided}
+        """The columns that the space sets."""
+        columns = set(points_of(self.space.operating_points).columns) if self.space.operating_points.points else set()
+        return {*self.numbers, *self.space.axes.own, *columns}
 
     @property
     def implied(self) -> dict[str, float]:
-        """The knobs that the space leaves out and the samples never vary: there is one value that they can have."""
-        return {name: value for name, value in self.known.constant.items() if name not in self.declared}
+        """The knobs that the space does not declare and the samples never vary, with their only value."""
+        return {name: value for name, value in self.domain.constant.items() if name not in self.declared}
 
-    def refuse(self, where: str, what: str, fix: str) -> InvalidFile:
-        return InvalidFile(self.path, [Fault(where, what, fix)])
+    def error(self, location: str, what: str, fix: str) -> InvalidFile:
+        return InvalidFile(self.path, [Fault(location, what, fix)])
 
 
-def _strangers(place: _Builder) -> Iterator[Fault]:
-    """Name the axes that the model has no knob for."""
-    known = [*place.known.spans, *place.known.choices]
-    for name in (*place.numbers, *place.space.axes.own):
-        if name not in known:
+def _unknown_knobs(builder: _Builder) -> Iterator[Fault]:
+    """Yield a fault for each axis that is not a knob of the model, or of the other kind."""
+    knobs = [*builder.domain.ranges, *builder.domain.choices]
+    for name in (*builder.numbers, *builder.space.axes.own):
+        if name not in knobs:
             what = f"the model has no knob '{name}': its samples have no such column"
-            yield Fault(f"[axes] {_AXIS_NAMES.get(name, name)}", what, f"leave it out, or {suggestion(name, known)}")
-    for name, axis in place.space.axes.own.items():
-        is_text = name in place.known.choices
-        if name in known and is_text != (axis.choices is not None):
-            holds, write = ("names", "choices = ['...']") if is_text else ("numbers", "range, value or values")
-            yield Fault(f"[axes] {name}", f"the samples hold {holds} there", f"write {write}")
+            yield Fault(f"[axes] {_AXIS_NAMES.get(name, name)}", what, f"leave it out, or {suggestion(name, knobs)}")
+    for name, axis in builder.space.axes.own.items():
+        is_text = name in builder.domain.choices
+        if name in knobs and is_text != (axis.choices is not None):
+            kind, fix = ("names", "choices = ['...']") if is_text else ("numbers", "range, value or values")
+            yield Fault(f"[axes] {name}", f"its column has {kind} in the samples", f"write {fix}")
 
 
-def _lacking(place: _Builder) -> Iterator[Fault]:
-    """Name the knobs that the model needs and the space leaves out, unless there is only one value they can have."""
-    for name in (*place.known.spans, *place.known.choices):
-        only = name in place.known.constant or len(place.known.choices.get(name, ())) == 1
-        if name not in place.declared and not only:
-            where, axis = "[axes]", _AXIS_NAMES.get(name, name)
-            yield Fault(where, f"'{axis}' is missing: the model's samples vary it", f"add {axis} = {{ ... }}")
+def _missing_knobs(builder: _Builder) -> Iterator[Fault]:
+    """Yield a fault for each knob that the samples vary and the space does not declare."""
+    for name in (*builder.domain.ranges, *builder.domain.choices):
+        is_constant = name in builder.domain.constant or len(builder.domain.choices.get(name, ())) == 1
+        if name not in builder.declared and not is_constant:
+            axis = _AXIS_NAMES.get(name, name)
+            yield Fault("[axes]", f"'{axis}' is missing: the model's samples vary it", f"add {axis} = {{ ... }}")
 
 
-def _axis(place: _Builder, name: str) -> Dimension:
-    """Return the axis of a knob with a name of explorer's."""
-    declared = getattr(place.space.axes, _AXIS_NAMES.get(name, name))
-    numbers = place.numbers[name]
+def _axis(builder: _Builder, name: str) -> Dimension:
+    """Return the dimension of a predefined knob."""
+    declared = getattr(builder.space.axes, _AXIS_NAMES.get(name, name))
+    numbers = builder.numbers[name]
     if declared.values is not None:
-        return _discrete(place, name, numbers)
-    return Dimension(name, *_limited(place, name, (numbers[0], numbers[-1])), is_log=declared.scale == "log")
+        return _discrete(builder, name, numbers)
+    return Dimension(name, *_limited(builder, name, (numbers[0], numbers[-1])), is_log=declared.scale == "log")
 
 
-def _own_axis(place: _Builder, name: str) -> Dimension:
-    declared = place.space.axes.own[name]
+def _own_axis(builder: _Builder, name: str) -> Dimension:
+    """Return the dimension of a user-defined knob."""
+    declared = builder.space.axes.own[name]
     if declared.choices is not None:
-        measured = place.known.choices[name]
+        measured = builder.domain.choices[name]
         for word in declared.choices:
             if word not in measured:
                 fix = f"{suggestion(word, measured)}; or measure it"
-                raise place.refuse(f"[axes] {name}", f"'{word}' was never measured, so nothing can be said of it", fix)
+                raise builder.error(f"[axes] {name}", f"'{word}' was never measured, so it cannot be predicted", fix)
         return categorical(name, declared.choices)
     numbers = declared.numbers(name)
     if declared.values is not None:
-        return _discrete(place, name, numbers)
-    return Dimension(name, *_limited(place, name, (numbers[0], numbers[-1])), is_log=declared.scale == "log")
+        return _discrete(builder, name, numbers)
+    return Dimension(name, *_limited(builder, name, (numbers[0], numbers[-1])), is_log=declared.scale == "log")
 
 
-def _discrete(place: _Builder, name: str, numbers: Sequence[float]) -> Dimension:
-    """Return the axis of the listed values that lie in the domain."""
-    low, high = _limited(place, name, (numbers[0], numbers[-1]))
+def _discrete(builder: _Builder, name: str, numbers: Sequence[float]) -> Dimension:
+    """Return the dimension of the listed values inside the domain."""
+    low, high = _limited(builder, name, (numbers[0], numbers[-1]))
     inside = tuple(number for number in numbers if low <= number <= high)
     if not inside:
-        low, high = place.known.spans[name].widened(place.widen)
-        show = describe(name).text
-        what = f"none of the values lies in the model's domain for {place.family}, {show(low)} to {show(high)}"
-        raise place.refuse(f"[axes] {name}", what, _MEASURE)
+        low, high = builder.domain.ranges[name].widened(builder.widen)
+        show = column_of(name).text
+        what = f"none of the values lies in the model's domain for {builder.family}, {show(low)} to {show(high)}"
+        raise builder.error(f"[axes] {name}", what, _MEASURE)
     return categorical(name, inside)
 
 
-def _by_law(place: _Builder) -> tuple[list[Dimension], AlphaPowerLaw, tuple[float, float]]:
-    """Return the axes of voltage and clock share, the law, and the clocks wanted."""
-    law = place.known.law
+def _by_law(builder: _Builder) -> tuple[list[Dimension], AlphaPowerLaw, tuple[float, float]]:
+    """Return the dimensions of voltage and clock share, the law, and the range of the clock in hertz."""
+    law = builder.domain.law
     if law is None:
         what, fix = "the model has no V-f law: its samples lack V or f", "list the device's operating points instead"
-        raise place.refuse("[operating_points] law", what, fix)
-    voltage, clocks = _axis(place, "voltage_v"), place.numbers["frequency_hz"]
-    clock = _limited(place, "frequency_hz", (clocks[0], clocks[-1]))
+        raise builder.error("[operating_points] law", what, fix)
+    voltage, clocks = _axis(builder, "voltage_v"), builder.numbers["frequency_hz"]
+    clock = _limited(builder, "frequency_hz", (clocks[0], clocks[-1]))
     values = voltage.columns.get("voltage_v", (voltage.low, voltage.high))
     lowest = law.voltage_min(clock[0], below=values[-1])
     if math.isnan(lowest):
-        text = (
-            f"no voltage up to {values[-1]:.4g} V carries {clock[0] / 1e9:.4g} GHz, the lowest clock of {place.family}"
-        )
-        raise place.refuse("[axes]", text, "raise the voltage range or lower the frequency range")
+        text = f"no voltage up to {values[-1]:.4g} V carries {clock[0] / 1e9:.4g} GHz"
+        text += f", the lowest clock of {builder.family}"
+        raise builder.error("[axes]", text, "raise the voltage range or lower the frequency range")
     if voltage.columns:
         voltage = categorical("voltage_v", tuple(v for v in values if v >= lowest * (1 - RELATIVE_TOLERANCE)))
     else:
@@ -223,37 +223,38 @@ def _by_law(place: _Builder) -> tuple[list[Dimension], AlphaPowerLaw, tuple[floa
     return [voltage, share], law, clock
 
 
-_MEASURE = "move the range, measure samples there, or set [domain] enforce = false"
+_MEASURE = "move the range, measure samples in it, or set [domain] enforce = false"
 
 
-def _limited(place: _Builder, name: str, declared: tuple[float, float]) -> tuple[float, float]:
+def _limited(builder: _Builder, name: str, declared: tuple[float, float]) -> tuple[float, float]:
     """Intersect a declared range with the domain."""
-    span, widen = place.known.spans[name], place.widen
-    low, high = span.widened(widen) if math.isfinite(widen) else (-math.inf, math.inf)
+    samples, widen = builder.domain.ranges[name], builder.widen
+    low, high = samples.widened(widen) if math.isfinite(widen) else (-math.inf, math.inf)
     if declared[1] < low or declared[0] > high:
-        show = describe(name).text
+        show = column_of(name).text
         what = (
-            f"{show(declared[0])} to {show(declared[1])} lies outside the model's domain for {place.family}, "
+            f"{show(declared[0])} to {show(declared[1])} lies outside the model's domain for {builder.family}, "
             f"{show(low)} to {show(high)}"
         )
-        raise place.refuse(f"[axes] {name}", what, _MEASURE)
-    # Where nothing varies at all (one configuration), no choice was left out yet that a range could ask for in vain.
-    only = place.known.constant.get(name) if len(place.known.constant) < len(place.known.spans) else None
+        raise builder.error(f"[axes] {name}", what, _MEASURE)
+    # Samples of a single design have only constant knobs: a declared range is then not reduced to that one value.
+    only = builder.domain.constant.get(name) if len(builder.domain.constant) < len(builder.domain.ranges) else None
     if only is not None and math.isfinite(widen) and declared[0] <= only <= declared[1]:
         return only, only
     return max(declared[0], low), min(declared[1], high)
 
 
-def _points_inside(place: _Builder, points: OperatingPoints) -> OperatingPoints:
+def _points_inside(builder: _Builder, points: OperatingPoints) -> OperatingPoints:
     outside = [
-        place.known.spans[name].distance(np.asarray(values))
+        builder.domain.ranges[name].distance(np.asarray(values))
         for name, values in points.columns.items()
-        if name in place.known.spans
+        if name in builder.domain.ranges
     ]
     inside = np.flatnonzero(
-        np.max([np.zeros(len(points.frequency_hz)), *outside], axis=0) <= place.widen * (1 + RELATIVE_TOLERANCE)
+        np.max([np.zeros(len(points.frequency_hz)), *outside], axis=0) <= builder.widen * (1 + RELATIVE_TOLERANCE)
     )
     if not inside.size:
-        what = f"none lies in the model's domain for {place.family}"
-        raise place.refuse("[operating_points] points", what, "measure samples there, or set [domain] enforce = false")
+        what = f"none lies inside the model's domain for {builder.family}"
+        fix = "measure samples at these, or set [domain] enforce = false"
+        raise builder.error("[operating_points] points", what, fix)
     return points.rows(inside)

@@ -1,4 +1,4 @@
-"""Studies: what to search for, resolved for use from the TOML declarations of a study and its spaces."""
+"""Studies: the optimization problem and the search settings, resolved from the TOML files of a study and its spaces."""
 
 import json
 import os
@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from explorer.devices.device import points_of_bin, read_device
+from explorer.devices.device import read_device, select_bin
 from explorer.errors import Fault, InvalidFile, WrongUsage, suggestion
-from explorer.io.catalog import find
+from explorer.io.catalog import find_declaration
 from explorer.io.declarations import read_toml, validate
 from explorer.io.files import sha256
-from explorer.problem.columns import Column, describe
+from explorer.problem.columns import Column, column_of
 from explorer.problem.constraints import Constraint, parse_constraint
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.declarations.study import (
@@ -32,7 +32,7 @@ __all__ = ["SAMPLERS", "Space", "Study", "StudyFile", "declaration_text", "make_
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A search space with the file it came from; `path` is for messages, `sha256` for provenance."""
+    """Search space with its source file: `path` for messages, `sha256` for provenance."""
 
     name: str
     path: Path
@@ -43,26 +43,26 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A study, read, checked and with its spaces at hand.
+    """Validated study with its search spaces.
 
     Args:
-        name: its file's stem.
-        title: one line for people.
+        name: stem of its file name.
+        title: one line of text.
         path: its file.
-        sha256: of its file's text.
-        spaces: its search spaces; none where the rows of a table are the designs.
+        sha256: SHA-256 of the text of its file.
+        spaces: its search spaces; empty if the designs are the rows of a table.
         model: `paper` or the path of a model.json or samples CSV.
-        objectives: what is asked, in order.
-        constraints: its floors and caps.
+        objectives: its objectives, in declared order.
+        constraints: its lower and upper limits of columns.
         weights: alpha and E_max of the weighted cost.
-        sampler: how it is searched.
-        trials: how many trials are wanted.
-        seed: of the search.
-        reference_point: of the hypervolume, in the objectives' order.
-        table: the table's declaration where its rows are the designs.
-        live: the network's declaration where every design is measured, its paths ready to be opened.
-        function: what is measured, where a function of the user's own measures every design.
-        families: the families to search; none for all that there are.
+        sampler: name of the sampler.
+        trials: number of complete trials to reach.
+        seed: seed of the search.
+        reference_point: reference point of the hypervolume, in the order of the objectives.
+        table: declaration of the table whose rows are the designs, if any.
+        live: declaration of the network to measure for every design, if any, with resolved paths.
+        function: declaration of the user's function that measures every design, if any.
+        families: the families to search; None for all of them.
     """
 
     name: str
@@ -85,18 +85,18 @@ class Study:
 
     @property
     def own_columns(self) -> dict[str, Column]:
-        """What the user's own knobs mean, by name, as the spaces declare them."""
-        found: dict[str, Column] = {}
+        """Columns of the user-defined knobs by name, as the spaces declare them."""
+        columns: dict[str, Column] = {}
         for space in self.spaces:
             for name, axis in space.file.axes.own.items():
-                found.setdefault(name, axis.column(name))
-        return found or {name: describe(name) for name in (self.table.knobs if self.table else ())}
+                columns.setdefault(name, axis.column(name))
+        return columns or {name: column_of(name) for name in (self.table.knobs if self.table else ())}
 
     def declaration(self) -> dict[str, Any]:
-        """Return what defines the question, as plain JSON values; studies that agree in it may share their trials."""
+        """Return the definition of the problem as plain JSON values; studies with equal ones may share their trials."""
         table = {"table": self.table.model_dump(mode="json", exclude={"table"})} if self.table else {}
-        # Files by their SHA-256 (the model's fingerprint), wherever they lie; and a longer limit asks nothing else.
-        live = {"live": self.live.model_dump(mode="json", exclude=_NO_QUESTION)} if self.live else {}
+        # Without paths, as the model's fingerprint has the SHA-256 of the files, and without the time limit.
+        live = {"live": self.live.model_dump(mode="json", exclude=_NOT_COMPARED)} if self.live else {}
         return {
             **table,
             **live,
@@ -110,10 +110,10 @@ class Study:
         }
 
     def with_search(self, *, trials: int | None = None, seed: int | None = None, sampler: str | None = None) -> "Study":
-        """Return the study with the command line's wishes in place of the file's.
+        """Return the study with the search settings of the command line instead of the file's.
 
         Raises:
-            WrongUsage: a wish is out of range or no sampler's name.
+            WrongUsage: a setting is out of range, or the sampler is unknown.
         """
         if trials is not None and not 1 <= trials <= MAX_TRIALS:
             raise WrongUsage(f"trials = {trials} is outside [1, {MAX_TRIALS:,}]", fix="ask for at least one trial")
@@ -133,10 +133,10 @@ def read_study(name_or_path: str) -> Study:
     """Read a study by name (`./studies/`, then those shipped) or by path.
 
     Raises:
-        WrongUsage: there is no such study; the nearest name is told.
-        InvalidFile: its file, or that of a space it names, is not what it should be; all faults of the file at once.
+        WrongUsage: no such study; the fix suggests the nearest name.
+        InvalidFile: its file or that of one of its spaces is invalid; all faults of the file at once.
     """
-    path = find("studies", name_or_path)
+    path = find_declaration("studies", name_or_path)
     declared, text = read_toml(path, StudyFile)
     return _resolve(declared, path, text)
 
@@ -162,7 +162,7 @@ def make_study(declaration: Mapping[str, Any], *, name: str, spaces: Mapping[str
 def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, SpaceFile] | None = None) -> Study:
     spaces = _spaces(declared, path, inline or {}) if declared.space is not None else ()
     table = declared.model if isinstance(declared.model, TableModel) else None
-    live = _opened(declared.model, path) if isinstance(declared.model, LiveModel) else None
+    live = _resolve_live(declared.model, path) if isinstance(declared.model, LiveModel) else None
     own = [name for space in spaces for name in space.file.axes.own] + list(table.knobs if table else ())
     weights = CostWeights(declared.cost.alpha, declared.cost.energy_max)
     reference = declared.reference_point
@@ -187,44 +187,44 @@ def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, Sp
     )
 
 
-def read_space(name_or_path: str, *, families: tuple[str, ...] | None = None, beside: Path | None = None) -> Space:
+def read_space(name_or_path: str, *, families: tuple[str, ...] | None = None, base: Path | None = None) -> Space:
     """Read a search space by name (`./search_spaces/`, then those shipped) or by path.
 
     Raises:
-        WrongUsage: there is no such space.
-        InvalidFile: its file is not what it should be, or neither it nor the study names a family.
+        WrongUsage: no such space.
+        InvalidFile: its file is invalid, or neither it nor the study names a family.
     """
-    path = find("search_spaces", name_or_path, beside=beside)
+    path = find_declaration("search_spaces", name_or_path, base=base)
     declared, text = read_toml(path, SpaceFile)
     return _make_space(declared, path, text, families)
 
 
 def _make_space(declared: SpaceFile, path: Path, text: str, families: tuple[str, ...] | None) -> Space:
-    declared = with_device(declared, path=path)
+    declared = resolve_device(declared, path=path)
     own = (declared.family,) if declared.family else families or ()
-    wanted = tuple(family for family in own if families is None or family in families)
-    return Space(path.stem, path, sha256(text), declared, wanted)
+    selected = tuple(family for family in own if families is None or family in families)
+    return Space(path.stem, path, sha256(text), declared, selected)
 
 
-# What of a live model does not change what is asked.
-_NO_QUESTION = {"onnx", "data", "time_limit"}
-# What was added after studies were first stored: left out where it says nothing, so that they can be gone on with.
-_LATER = frozenset({"values", "device", "bin", "power", "ignore"})
+# Settings of a live model that do not change the problem.
+_NOT_COMPARED = {"onnx", "data", "time_limit"}
+# Keys that are newer than the first stored studies: omitted at their defaults, so that those can be continued.
+_NEWER_KEYS = frozenset({"values", "device", "bin", "power", "ignore"})
 
 
 def _dump(space: SpaceFile) -> dict[str, Any]:
-    """Return what a space declares as plain JSON values, without its title."""
+    """Return the declaration of a space as plain JSON values, without its title."""
     return cast("dict[str, Any]", _without_empty(space.model_dump(mode="json", exclude={"title"})))
 
 
 def _without_empty(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _without_empty(v) for k, v in value.items() if not (k in _LATER and v in (None, "", []))}
+        return {k: _without_empty(v) for k, v in value.items() if not (k in _NEWER_KEYS and v in (None, "", []))}
     return [_without_empty(v) for v in value] if isinstance(value, list) else value
 
 
 def declaration_text(declaration: dict[str, Any]) -> str:
-    """Return the canonical text of a declaration; its SHA-256 guards a study against being mixed with another."""
+    """Return the canonical JSON of a declaration; its SHA-256 prevents mixing the trials of different problems."""
     return json.dumps(declaration, sort_keys=True, separators=(",", ":"))
 
 
@@ -234,11 +234,11 @@ def _spaces(declared: StudyFile, path: Path, inline: Mapping[str, SpaceFile]) ->
     def read(name: str, families: tuple[str, ...] | None) -> Space:
         if name in inline:
             return _make_space(inline[name], path.with_name(name), inline[name].model_dump_json(), families)
-        return read_space(name, families=families, beside=path.parent)
+        return read_space(name, families=families, base=path.parent)
 
     spaces = [read(name, declared.families) for name in names]
     if isinstance(declared.model, LiveModel) and declared.families is None and not any(s.families for s in spaces):
-        # One network is one family: where nobody named it, it is called like its file.
+        # One network is one family: without a declared name it is named after its file.
         spaces = [read(name, (Path(declared.model.onnx).stem,)) for name in names]
     faults: list[Fault] = []
     covered = [family for space in spaces for family in space.families]
@@ -260,7 +260,7 @@ def _spaces(declared: StudyFile, path: Path, inline: Mapping[str, SpaceFile]) ->
         if family not in covered
     ]
     faults += [
-        Fault("space", f"family '{family}' stands in two spaces", "give each family one space")
+        Fault("space", f"family '{family}' is in two spaces", "give each family one space")
         for family in dict.fromkeys(covered)
         if covered.count(family) > 1
     ]
@@ -272,43 +272,43 @@ def _spaces(declared: StudyFile, path: Path, inline: Mapping[str, SpaceFile]) ->
 def _model_name(declared: StudyFile, path: Path) -> str:
     model = declared.model
     if isinstance(model, LiveModel):
-        return _opened(model, path).onnx
+        return _resolve_live(model, path).onnx
     if isinstance(model, FunctionModel):
         return "a function"
     if isinstance(model, TableModel):
-        return str(_beside(path, model.table))
-    return model if model in SHIPPED_MODELS else str(_beside(path, model))
+        return str(_resolve_path(path, model.table))
+    return model if model in SHIPPED_MODELS else str(_resolve_path(path, model))
 
 
-def _opened(live: LiveModel, path: Path) -> LiveModel:
-    """Return a live model with its files relative to the study; names of what ships stay names."""
+def _resolve_live(live: LiveModel, path: Path) -> LiveModel:
+    """Return a live model with its paths relative to the study; names of shipped networks and data are unchanged."""
 
-    def place(name: str, ending: str) -> str:
-        return str(_beside(path, name)) if "/" in name or name.endswith(ending) else name
+    def resolve(name: str, suffix: str) -> str:
+        return str(_resolve_path(path, name)) if "/" in name or name.endswith(suffix) else name
 
-    return live.model_copy(update={"onnx": place(live.onnx, ".onnx"), "data": place(live.data, ".npz")})
+    return live.model_copy(update={"onnx": resolve(live.onnx, ".onnx"), "data": resolve(live.data, ".npz")})
 
 
-def _beside(path: Path, name: str) -> Path:
-    """A model's path is relative to the study that names it; told without detours where that is the same file."""
-    found = path.parent / Path(name).expanduser()
-    short = Path(os.path.normpath(found))
+def _resolve_path(path: Path, name: str) -> Path:
+    """Return a path relative to the study's folder, without '..' if that is the same file despite symbolic links."""
+    full = path.parent / Path(name).expanduser()
+    short = Path(os.path.normpath(full))
     try:
-        return short if short.resolve() == found.resolve() else found
-    except (OSError, RuntimeError, ValueError):  # a loop of links, or no path at all: whoever opens it will tell
-        return found
+        return short if short.resolve() == full.resolve() else full
+    except (OSError, RuntimeError, ValueError):  # a loop of links or an invalid path: opening it raises the error
+        return full
 
 
-def with_device(space: SpaceFile, *, path: Path) -> SpaceFile:
-    """Return a space with the points of the device and bin that it names; any other space as it is.
+def resolve_device(space: SpaceFile, *, path: Path) -> SpaceFile:
+    """Return a space with the operating points of its device and bin; a space without points is unchanged.
 
     Raises:
-        WrongUsage: there is no such device.
-        InvalidFile: its file is not what it should be, or the space names a bin that it lacks, or none of several.
+        WrongUsage: no such device.
+        InvalidFile: the device's file is invalid, lacks the bin, or has several bins and none was named.
     """
     operating = space.operating_points
     if operating.device is not None:
-        file = read_device(operating.device, beside=path.parent)
+        file = read_device(operating.device, base=path.parent)
         operating = operating.model_copy(
             update={
                 "points": file.points,
@@ -319,5 +319,5 @@ def with_device(space: SpaceFile, *, path: Path) -> SpaceFile:
         )
     if operating.points is None:
         return space
-    points = points_of_bin(operating.points, operating.bin, label=operating.device or path.name, path=path)
+    points = select_bin(operating.points, operating.bin, label=operating.device or path.name, path=path)
     return space.model_copy(update={"operating_points": operating.model_copy(update={"points": points})})

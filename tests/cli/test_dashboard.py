@@ -59,7 +59,7 @@ def test_without_optuna_dashboard_the_install_line_is_printed(explorer_in: Cli, 
 
     assert done.returncode == 5
     assert "optuna-dashboard is not installed" in done.stderr
-    assert "pip install 'explorer[dashboard]'" in done.stderr
+    assert "fix: pip install optuna-dashboard" in done.stderr
 
 
 @pytest.mark.usefixtures("needs_dashboard")

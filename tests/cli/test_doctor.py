@@ -33,7 +33,7 @@ def test_meters_and_clocks_are_those_of_the_system(tmp_path: Path) -> None:
     for name, text in (("name", "package-0"), ("max_energy_range_uj", "262143328850"), ("energy_uj", "17")):
         (package / name).write_text(text, encoding="ascii")
     (tmp_path / "devices/system/cpu/cpufreq/policy0").mkdir(parents=True)
-    found = {f.part: f for f in doctor(sysfs=tmp_path, here=tmp_path)}
+    found = {f.part: f for f in doctor(sysfs=tmp_path, folder=tmp_path)}
 
     assert found["energy of the processor"].told == "RAPL package-0"
     assert found["clock of the processor"].told == "1 cpufreq policy"

@@ -113,7 +113,7 @@ def test_without_onnx_measure_prints_the_install_line(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert done.returncode == 5
-    assert "fix: pip install 'explorer[onnx]'" in done.stderr
+    assert "fix: pip install onnx onnxruntime" in done.stderr
 
 
 def test_an_interrupted_measurement_keeps_finished_designs(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explorer.io.files import shipped
+from explorer.io.files import shipped_folder
 from explorer.models.loading import load_model
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -27,7 +27,7 @@ def front_rows(folder: Path, study: str = "paper") -> list[dict[str, str]]:
 
 
 def changed_study(folder: Path, name: str, changes: dict[str, str]) -> Path:
-    text = (shipped("studies") / f"{name}.toml").read_text(encoding="utf-8")
+    text = (shipped_folder("studies") / f"{name}.toml").read_text(encoding="utf-8")
     for old, new in changes.items():
         assert old in text
         text = text.replace(old, new)

@@ -1,4 +1,4 @@
-"""Energy meters on a fake tree with real files: what is added up, what wraps, and what is no meter at all."""
+"""Energy meters on a simulated powercap tree: sums of domains, wrap-around, and missing meters."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,23 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.devices.meters import NvmlMeter, RaplMeter, measure_energy, meter_of, nvml_meter, rapl_meter
+from explorer.devices.meters import NvmlMeter, RaplMeter, energy_meter, measure_energy, nvml_meter, rapl_meter
 
 RANGE_UJ = 262_143_328_850
 
 
 def domain(root: Path, folder: str, *, name: str, energy_uj: int = 1_000_000, range_uj: int = RANGE_UJ) -> Path:
-    place = root / folder
-    place.mkdir(parents=True)
-    (place / "name").write_text(f"{name}\n")
-    (place / "max_energy_range_uj").write_text(f"{range_uj}\n")
-    (place / "energy_uj").write_text(f"{energy_uj}\n")
-    return place / "energy_uj"
+    path = root / folder
+    path.mkdir(parents=True)
+    (path / "name").write_text(f"{name}\n")
+    (path / "max_energy_range_uj").write_text(f"{range_uj}\n")
+    (path / "energy_uj").write_text(f"{energy_uj}\n")
+    return path / "energy_uj"
 
 
 @pytest.fixture
 def powercap(tmp_path: Path) -> Path:
-    """Return a tree as a two-socket machine has it."""
+    """Return the powercap tree of a two-socket machine."""
     domain(tmp_path, "intel-rapl:0", name="package-0", energy_uj=5_000_000)
     domain(tmp_path, "intel-rapl:0:0", name="core", energy_uj=1_000_000_000)
     domain(tmp_path, "intel-rapl:0:1", name="dram", energy_uj=2_000_000)
@@ -44,8 +44,8 @@ def clock_of(step: float) -> Callable[[], float]:
     return lambda: next(ticking)
 
 
-def test_packages_and_dram_are_added_up_and_nothing_is_counted_twice(powercap: Path) -> None:
-    """Cores are part of their package, and psys holds everything once more."""
+def test_packages_and_dram_are_added_up_once(powercap: Path) -> None:
+    """Cores are part of their package, and psys counts the packages again."""
     meter = rapl_meter(powercap)
 
     assert meter is not None
@@ -54,21 +54,21 @@ def test_packages_and_dram_are_added_up_and_nothing_is_counted_twice(powercap: P
 
 
 @given(before=st.integers(0, RANGE_UJ), spent=st.integers(0, RANGE_UJ - 1))
-def test_a_counter_that_wraps_around_loses_nothing(before: int, spent: int) -> None:
+def test_counter_wrap_around_loses_no_energy(before: int, spent: int) -> None:
     meter = RaplMeter("RAPL", (Path("unread"),), (RANGE_UJ * 1e-6,))
     after = (before + spent) % RANGE_UJ
 
     assert meter.elapsed((before * 1e-6,), (after * 1e-6,)) == pytest.approx(spent * 1e-6, abs=1e-3)
 
 
-def test_each_counter_wraps_for_itself() -> None:
+def test_counters_wrap_independently() -> None:
     meter = RaplMeter("RAPL", (Path("a"), Path("b")), (100.0, 50.0))
 
     assert meter.elapsed((90.0, 10.0), (20.0, 30.0)) == pytest.approx(30 + 20)
     assert meter.elapsed((10.0, 40.0), (20.0, 5.0)) == pytest.approx(10 + 15)
 
 
-def test_where_nothing_can_be_read_there_is_no_meter(tmp_path: Path) -> None:
+def test_unreadable_counters_give_no_meter(tmp_path: Path) -> None:
     assert rapl_meter(tmp_path / "nowhere") is None
     assert rapl_meter(tmp_path) is None
     path = domain(tmp_path, "intel-rapl:0", name="package-0")
@@ -79,21 +79,21 @@ def test_where_nothing_can_be_read_there_is_no_meter(tmp_path: Path) -> None:
     assert rapl_meter(tmp_path) is None
 
 
-def test_dram_alone_is_no_meter_of_a_processor(tmp_path: Path) -> None:
+def test_dram_alone_gives_no_meter(tmp_path: Path) -> None:
     domain(tmp_path, "intel-rapl:0:0", name="dram")
 
     assert rapl_meter(tmp_path) is None
 
 
-def test_the_processors_meter_is_asked_for_what_runs_on_the_processor(powercap: Path) -> None:
-    meter = meter_of("cpu", root=powercap)
+def test_meter_of_the_cpu_is_rapl(powercap: Path) -> None:
+    meter = energy_meter("cpu", root=powercap)
 
     assert meter is not None
     assert meter.name.startswith("RAPL")
 
 
-def test_without_a_gpu_there_is_no_gpu_meter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """NVML's library finds no driver in an empty place; where it is not installed the answer is the same."""
+def test_missing_gpu_driver_gives_no_meter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The result is the same without the driver and without nvidia-ml-py."""
     pynvml = pytest.importorskip("pynvml")
 
     def no_driver() -> None:
@@ -102,38 +102,38 @@ def test_without_a_gpu_there_is_no_gpu_meter(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(pynvml, "nvmlInit", no_driver)
 
     assert nvml_meter() is None
-    assert meter_of("cuda") is None
+    assert energy_meter("cuda") is None
 
 
 @pytest.mark.parametrize(
-    ("visible", "asked"),
+    ("visible", "expected"),
     [("", 0), ("2", 2), ("1,0", 1), ("GPU-8a1f,GPU-77", "GPU-8a1f"), ("-1", None), ("none", None)],
 )
-def test_the_gpu_that_is_metered_is_the_one_that_cuda_uses(
-    monkeypatch: pytest.MonkeyPatch, visible: str, asked: int | str | None
+def test_metered_gpu_is_the_first_one_visible_to_cuda(
+    monkeypatch: pytest.MonkeyPatch, visible: str, expected: int | str | None
 ) -> None:
-    """NVML counts all GPUs of the machine, CUDA those that CUDA_VISIBLE_DEVICES leaves it."""
+    """NVML numbers all GPUs of the machine, CUDA only those in CUDA_VISIBLE_DEVICES."""
     pynvml = pytest.importorskip("pynvml")
-    found: list[int | str] = []
+    handles: list[int | str] = []
 
     def by_index(index: int) -> int:
         if index < 0:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-        found.append(index)
+        handles.append(index)
         return index
 
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", by_index)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: found.append(uuid) or uuid)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: handles.append(uuid) or uuid)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", lambda _: 1000)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda handle: f"card {handle}")
     meter = nvml_meter(visible)
 
-    assert found == ([] if asked is None else [asked])
-    assert (meter.name if meter else None) == (None if asked is None else f"NVML card {asked}")
+    assert handles == ([] if expected is None else [expected])
+    assert (meter.name if meter else None) == (None if expected is None else f"NVML card {expected}")
 
 
-def test_a_window_is_at_least_two_seconds_of_whole_runs(powercap: Path) -> None:
+def test_window_has_complete_runs_for_at_least_two_seconds(powercap: Path) -> None:
     meter = rapl_meter(powercap)
     assert meter is not None
     counter = meter.counters[0]
@@ -146,19 +146,19 @@ def test_a_window_is_at_least_two_seconds_of_whole_runs(powercap: Path) -> None:
     assert window is not None
     assert window.seconds >= 2
     assert window.joules == pytest.approx(0.5 * window.n_runs)
-    assert window.n_runs == 7  # the clock is asked once before and once after each run
+    assert window.n_runs == 7  # the clock is read once before and once after each run
 
 
-def test_a_counter_that_stands_still_measured_nothing(powercap: Path) -> None:
+def test_constant_counter_gives_no_measurement(powercap: Path) -> None:
     meter = rapl_meter(powercap)
     assert meter is not None
 
     assert measure_energy(meter, lambda: None, clock=clock_of(1.0)) is None
 
 
-def test_nvml_counts_millijoules() -> None:
-    shown = iter([1_000, 6_000])
-    meter = NvmlMeter("NVML test", lambda: next(shown))
+def test_nvml_counter_is_in_millijoule() -> None:
+    readings = iter([1_000, 6_000])
+    meter = NvmlMeter("NVML test", lambda: next(readings))
 
     window = measure_energy(meter, lambda: None, clock=clock_of(0.5))
 

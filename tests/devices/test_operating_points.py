@@ -1,4 +1,4 @@
-"""Operating points: which clock a voltage carries, by law or by table."""
+"""Operating points: the clocks that a voltage allows, by law or by table."""
 
 import math
 
@@ -23,13 +23,13 @@ TABLES = st.lists(
 VOLTS = st.floats(0.0, 2.0)
 
 
-def test_the_law_is_the_formula_of_sakurai_and_newton() -> None:
+def test_law_is_the_formula_of_sakurai_and_newton() -> None:
     """K (V - V_th)^a / V at 1 V, with V_th = .3 V and a = 1.3."""
     assert AlphaPowerLaw(4e9, 0.3, 1.3).frequency_max(1.0) == pytest.approx(4e9 * 0.7**1.3)
 
 
 @given(law=LAWS, low=VOLTS, more=st.floats(1e-6, 1))
-def test_a_higher_voltage_carries_a_higher_clock(law: AlphaPowerLaw, low: float, more: float) -> None:
+def test_maximum_clock_rises_with_voltage(law: AlphaPowerLaw, low: float, more: float) -> None:
     assume(low > law.threshold_v)
     slow, fast = law.frequency_max([low, low + more])
 
@@ -37,12 +37,12 @@ def test_a_higher_voltage_carries_a_higher_clock(law: AlphaPowerLaw, low: float,
 
 
 @given(law=LAWS, share=st.floats(0, 1))
-def test_at_or_below_the_threshold_nothing_runs(law: AlphaPowerLaw, share: float) -> None:
+def test_maximum_clock_is_zero_at_or_below_the_threshold(law: AlphaPowerLaw, share: float) -> None:
     assert law.frequency_max(law.threshold_v * share) == 0
 
 
 @given(law=LAWS, voltage=st.floats(0.55, 2.0))
-def test_the_lowest_voltage_is_the_inverse_of_the_highest_clock(law: AlphaPowerLaw, voltage: float) -> None:
+def test_lowest_voltage_inverts_the_maximum_clock(law: AlphaPowerLaw, voltage: float) -> None:
     assume(law.exponent > 1.01 or law.threshold_v > 0.01)  # otherwise the law is flat and has no inverse
     clock = float(law.frequency_max(voltage))
 
@@ -51,12 +51,12 @@ def test_the_lowest_voltage_is_the_inverse_of_the_highest_clock(law: AlphaPowerL
 
 
 @given(law=LAWS, below=st.floats(0.55, 2.0))
-def test_a_clock_that_no_voltage_carries_has_no_lowest_voltage(law: AlphaPowerLaw, below: float) -> None:
+def test_unreachable_clock_has_no_lowest_voltage(law: AlphaPowerLaw, below: float) -> None:
     assert math.isnan(law.voltage_min(float(law.frequency_max(below)) * 1.001, below=below))
 
 
 @given(law=LAWS, voltage=st.floats(0.55, 2.0), share=st.floats(0.01, 1.5))
-def test_a_clock_exists_exactly_up_to_its_limit(law: AlphaPowerLaw, voltage: float, share: float) -> None:
+def test_operating_point_is_feasible_up_to_the_maximum_clock(law: AlphaPowerLaw, voltage: float, share: float) -> None:
     assume(abs(share - 1) > 1e-6 or share == 1)
     excess = operating_excess(law, voltage, share * law.frequency_max(voltage))
 
@@ -65,12 +65,12 @@ def test_a_clock_exists_exactly_up_to_its_limit(law: AlphaPowerLaw, voltage: flo
 
 
 @given(table=TABLES)
-def test_every_listed_point_exists(table: OperatingPoints) -> None:
+def test_listed_points_are_feasible(table: OperatingPoints) -> None:
     assert (operating_excess(table, table.voltage_v, table.frequency_hz) == 0).all()
 
 
 @given(table=TABLES, voltage=st.floats(0.4, 1.1), frequency=st.floats(4e8, 5e9))
-def test_what_is_not_listed_does_not_exist(table: OperatingPoints, voltage: float, frequency: float) -> None:
+def test_unlisted_points_are_infeasible(table: OperatingPoints, voltage: float, frequency: float) -> None:
     gaps = [
         abs(voltage / v - 1) + abs(frequency / f - 1) for v, f in zip(table.voltage_v, table.frequency_hz, strict=True)
     ]
@@ -80,20 +80,18 @@ def test_what_is_not_listed_does_not_exist(table: OperatingPoints, voltage: floa
 
 
 @given(table=TABLES, voltage=st.floats(0.4, 1.1))
-def test_the_highest_listed_clock_is_that_of_a_point_which_the_voltage_reaches(
-    table: OperatingPoints, voltage: float
-) -> None:
+def test_maximum_clock_is_that_of_a_point_within_the_voltage(table: OperatingPoints, voltage: float) -> None:
     reached = [f for v, f in zip(table.voltage_v, table.frequency_hz, strict=True) if v <= voltage * (1 + 1e-9)]
 
     assert table.frequency_max(voltage) == max(reached, default=0.0)
 
 
 @given(table=TABLES)
-def test_listed_points_have_different_names(table: OperatingPoints) -> None:
+def test_labels_of_points_are_unique(table: OperatingPoints) -> None:
     assert len(set(table.labels)) == len(table.voltage_v)
 
 
-def test_a_label_names_clock_and_voltage() -> None:
+def test_label_has_clock_and_voltage() -> None:
     assert OperatingPoints((0.7,), (1.8e9,)).labels == ("1.8 GHz @ 0.7 V",)
 
 

@@ -1,4 +1,4 @@
-"""Equations (1)-(10): their laws, the paper's own numbers, and what they refuse."""
+"""Equations (1)-(10): their properties, the numbers of the paper, and invalid arguments."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ shares = st.floats(min_value=0, max_value=1)
 factors = st.floats(min_value=1e-3, max_value=1e3)
 weights = st.lists(st.floats(min_value=-10, max_value=10), min_size=1, max_size=20)
 
-# Every equation with arguments in range, as one row each.
+# Every equation with valid arguments.
 CALLS: dict[Callable[..., eq.Float], dict[str, float]] = {
     eq.mac_memory_energy: {"mac_ops": 4.2e9, "mac_energy": 3e-12, "mem_accesses": 1.8e9, "access_energy": 8e-12},
     eq.training_energy: {"epochs": 50, "batches": 200, "batch_energy": 0.027},
@@ -47,28 +47,30 @@ def test_twice_the_epochs_cost_twice_the_training_energy(epochs: float, batches:
 
 
 @given(power=positive, time=positive)
-def test_energy_over_time_is_power_again(power: float, time: float) -> None:
+def test_energy_over_time_is_the_power(power: float, time: float) -> None:
     assert eq.power_time_energy(power=power, time=time) / time == pytest.approx(power)
 
 
-@given(total=positive, kept=shares)
-def test_pruned_and_remaining_weights_make_the_whole(total: float, kept: float) -> None:
-    assert 1 - eq.pruning_ratio(total_weights=total, remaining_weights=kept * total) == pytest.approx(kept, abs=1e-12)
+@given(total=positive, remaining=shares)
+def test_pruned_and_remaining_weights_add_up_to_the_total(total: float, remaining: float) -> None:
+    assert 1 - eq.pruning_ratio(total_weights=total, remaining_weights=remaining * total) == pytest.approx(
+        remaining, abs=1e-12
+    )
 
 
 @given(w=weights, step=st.floats(min_value=1e-3, max_value=1))
-def test_quantizing_moves_a_weight_by_half_a_step_at_most(w: list[float], step: float) -> None:
+def test_quantization_error_is_at_most_half_a_step(w: list[float], step: float) -> None:
     assert np.abs(eq.quantize(w, step=step) - w).max() <= step / 2 + 1e-9
 
 
 @given(w=weights, step=st.floats(min_value=1e-3, max_value=1))
-def test_quantizing_twice_changes_nothing_more(w: list[float], step: float) -> None:
+def test_quantization_is_idempotent(w: list[float], step: float) -> None:
     once = eq.quantize(w, step=step)
     assert eq.quantize(once, step=step) == pytest.approx(once)
 
 
 @given(w=weights, step=st.floats(min_value=1e-3, max_value=1))
-def test_quantized_weights_mirror_when_the_sign_flips(w: list[float], step: float) -> None:
+def test_quantization_is_odd(w: list[float], step: float) -> None:
     assert eq.quantize(np.negative(w), step=step) == pytest.approx(-eq.quantize(w, step=step))
 
 
@@ -77,7 +79,7 @@ def test_halves_round_to_the_even_code() -> None:
 
 
 @given(first=positive, second=positive, third=positive)
-def test_compressing_twice_multiplies_the_ratios(first: float, second: float, third: float) -> None:
+def test_compression_ratios_multiply(first: float, second: float, third: float) -> None:
     one = eq.compression_ratio(original_size=first, compressed_size=second)
     two = eq.compression_ratio(original_size=second, compressed_size=third)
     assert one * two == pytest.approx(eq.compression_ratio(original_size=first, compressed_size=third))
@@ -91,23 +93,23 @@ def test_switching_energy_grows_with_the_square_of_voltage(voltage: float, facto
 
 
 @given(throughput=amounts, power=positive)
-def test_efficiency_times_power_is_throughput_again(throughput: float, power: float) -> None:
+def test_efficiency_times_power_is_the_throughput(throughput: float, power: float) -> None:
     assert eq.accelerator_efficiency(throughput=throughput, power=power) * power == pytest.approx(throughput)
 
 
 @given(energy=amounts, time=amounts, factor=factors)
-def test_trading_energy_for_time_leaves_their_product(energy: float, time: float, factor: float) -> None:
+def test_edp_is_constant_when_energy_is_traded_for_time(energy: float, time: float, factor: float) -> None:
     traded = eq.energy_delay_product(energy=energy * factor, time=time / factor)
     assert traded == pytest.approx(eq.energy_delay_product(energy=energy, time=time))
 
 
 @given(acc=shares, energy=amounts, top=positive)
-def test_alpha_one_counts_only_accuracy(acc: float, energy: float, top: float) -> None:
+def test_alpha_one_weights_accuracy_only(acc: float, energy: float, top: float) -> None:
     assert eq.weighted_cost(acc, energy, energy_max=top, alpha=1.0) == pytest.approx(1 - acc)
 
 
 @given(acc=shares, energy=amounts, top=positive)
-def test_alpha_zero_counts_only_energy(acc: float, energy: float, top: float) -> None:
+def test_alpha_zero_weights_energy_only(acc: float, energy: float, top: float) -> None:
     assert eq.weighted_cost(acc, energy, energy_max=top, alpha=0.0) == pytest.approx(energy / top)
 
 
@@ -119,21 +121,21 @@ def test_more_energy_never_lowers_the_cost(acc: float, alpha: float, low: float,
 
 @given(acc=shares, energy=amounts, a=shares, b=shares)
 def test_cost_is_linear_in_alpha(acc: float, energy: float, a: float, b: float) -> None:
-    """The audit finds the alpha under which a statement holds from this law."""
+    """The audit computes the alpha for which a statement holds from this property."""
     ends = eq.weighted_cost(acc, energy, energy_max=40.0, alpha=[a, b])
     middle = eq.weighted_cost(acc, energy, energy_max=40.0, alpha=(a + b) / 2)
     assert middle == pytest.approx(ends.mean())
 
 
 @pytest.mark.parametrize(("equation", "argument"), ARGUMENTS)
-def test_every_argument_may_be_a_column(equation: Callable[..., eq.Float], argument: str) -> None:
+def test_every_argument_broadcasts(equation: Callable[..., eq.Float], argument: str) -> None:
     row: dict[str, Any] = CALLS[equation]
     column = equation(**{**row, argument: np.full(10, row[argument])})
     assert column == pytest.approx(np.full(10, equation(**row)))
 
 
 @pytest.mark.parametrize(("equation", "argument"), ARGUMENTS)
-def test_arguments_are_left_as_they_were(equation: Callable[..., eq.Float], argument: str) -> None:
+def test_arguments_are_not_modified(equation: Callable[..., eq.Float], argument: str) -> None:
     column = np.full(3, CALLS[equation][argument])
     equation(**{**CALLS[equation], argument: column})
     assert column.tolist() == [CALLS[equation][argument]] * 3
@@ -154,7 +156,7 @@ def test_arguments_are_left_as_they_were(equation: Callable[..., eq.Float], argu
         pytest.param(eq.weighted_cost(0.95, 39.6, energy_max=39.6, alpha=0.4), 0.62, id="eq10-sample-9"),
     ],
 )
-def test_the_papers_rows_give_these_numbers(computed: eq.Float, expected: float) -> None:
+def test_equations_give_these_values_for_the_papers_rows(computed: eq.Float, expected: float) -> None:
     assert computed == pytest.approx(expected)
 
 
@@ -163,51 +165,51 @@ ABOVE_ZERO = {"total_weights", "compressed_size", "energy_max"}
 
 
 @pytest.mark.parametrize(("equation", "argument"), ARGUMENTS)
-def test_a_negative_argument_is_refused(equation: Callable[..., eq.Float], argument: str) -> None:
+def test_negative_argument_raises(equation: Callable[..., eq.Float], argument: str) -> None:
     with pytest.raises(OutOfRange, match=rf"{argument} = -1.0 is outside (\[0, inf\)|\(0, inf\)|\[0, 1\])\n  fix: "):
         equation(**{**CALLS[equation], argument: -1.0})
 
 
 @pytest.mark.parametrize(("equation", "argument"), ARGUMENTS)
-def test_what_is_not_a_number_is_refused(equation: Callable[..., eq.Float], argument: str) -> None:
+def test_non_finite_argument_raises(equation: Callable[..., eq.Float], argument: str) -> None:
     allowed = r"\[0, 1\]" if argument in SHARES else "the real numbers"
     with pytest.raises(OutOfRange, match=rf"{argument} = nan is outside {allowed}\n  fix: "):
         equation(**{**CALLS[equation], argument: [CALLS[equation][argument], float("nan")]})
 
 
 @pytest.mark.parametrize(("equation", "argument"), [p for p in ARGUMENTS if p.values[1] in ABOVE_ZERO])
-def test_dividing_by_nothing_is_refused(equation: Callable[..., eq.Float], argument: str) -> None:
+def test_zero_divisor_raises(equation: Callable[..., eq.Float], argument: str) -> None:
     with pytest.raises(OutOfRange, match=rf"{argument} = 0.0 is outside \(0, inf\)\n  fix: check its sign and unit"):
         equation(**{**CALLS[equation], argument: 0.0})
 
 
-def test_efficiency_without_power_is_refused() -> None:
+def test_efficiency_at_zero_power_raises() -> None:
     with pytest.raises(OutOfRange, match=r"power = 0.0 is outside \(0, inf\)\n  fix: check its sign and unit \(SI\)"):
         eq.accelerator_efficiency(throughput=1.0, power=0.0)
 
 
-def test_more_weights_than_before_pruning_are_refused() -> None:
+def test_more_remaining_than_total_weights_raise() -> None:
     with pytest.raises(OutOfRange, match=r"is outside \[0, total_weights\]\n  fix: pruning removes weights"):
         eq.pruning_ratio(total_weights=10, remaining_weights=11)
 
 
 @pytest.mark.parametrize("step", [0.0, -0.02])
-def test_a_quantization_step_must_be_positive(step: float) -> None:
+def test_non_positive_step_raises(step: float) -> None:
     with pytest.raises(OutOfRange, match=r"step = .* is outside \(0, inf\)"):
         eq.quantize([0.1], step=step)
 
 
-def test_a_weight_that_is_not_a_number_is_refused() -> None:
+def test_non_finite_weight_raises() -> None:
     with pytest.raises(OutOfRange, match=r"weights = nan is outside the real numbers\n  fix: leave out rows"):
         eq.quantize([0.1, float("nan")], step=0.02)
 
 
-def test_accuracy_in_percent_is_refused_with_a_way_out() -> None:
+def test_accuracy_in_percent_raises_with_a_fix() -> None:
     with pytest.raises(OutOfRange, match=r"accuracy = 94.0 is outside \[0, 1\]\n  fix: .* 0.94, not 94"):
         eq.weighted_cost(94.0, 22.5, energy_max=39.6, alpha=0.9)
 
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.5, float("nan")])
-def test_alpha_outside_zero_to_one_is_refused_with_a_way_out(alpha: float) -> None:
+def test_alpha_outside_zero_to_one_raises_with_a_fix(alpha: float) -> None:
     with pytest.raises(OutOfRange, match=r"alpha = .* is outside \[0, 1\]\n  fix: 0 counts energy only"):
         eq.weighted_cost(0.9, 10.0, energy_max=40.0, alpha=alpha)

@@ -1,4 +1,4 @@
-"""Tables 1-2 as data: what is in them, and what a changed copy may not hold."""
+"""Tables 1 and 2 as data: their contents, and the faults of changed copies."""
 
 import re
 
@@ -16,7 +16,7 @@ def changed(row: int, column: str, value: str) -> str:
     return "\n".join(",".join(line) for line in lines)
 
 
-def test_there_are_ten_samples_in_four_families() -> None:
+def test_table_has_ten_samples_in_four_families() -> None:
     assert " ".join(paper_table()["name"]) == "CNN1 CNN2 CNN3 DNN1 DNN2 DNN3 RNN1 RNN2 Transformer1 Transformer2"
 
 
@@ -38,16 +38,16 @@ def test_columns_are_in_si_units(column: str, first_and_last: tuple[float, float
     assert (float(values[0]), float(values[-1])) == pytest.approx(first_and_last)
 
 
-def test_counts_stay_whole_numbers() -> None:
+def test_counts_are_integers() -> None:
     assert all(paper_table()[name].dtype == np.int64 for name in ("sample", "epochs", "batches"))
 
 
-def test_the_table_cannot_be_changed_in_place() -> None:
+def test_table_is_read_only() -> None:
     with pytest.raises(ValueError, match="read-only"):
         paper_table()["power_w"][0] = 1.0
 
 
-def test_columns_may_come_in_any_order_with_blank_lines_and_spaces() -> None:
+def test_column_order_blank_lines_and_spaces_do_not_matter() -> None:
     lines = [line.split(",") for line in shipped_text().splitlines()]
     text = "\n\n".join(", ".join(reversed(line)) for line in lines)
     table = parse_table(text)
@@ -61,7 +61,7 @@ def test_columns_may_come_in_any_order_with_blank_lines_and_spaces() -> None:
             changed(0, "voltage_v", "voltage"), "unknown column 'voltage'.*did you mean 'voltage_v'", id="typo"
         ),
         pytest.param(changed(0, "voltage_v", "voltage"), "column 'voltage_v' is missing.*restore it", id="missing"),
-        pytest.param(changed(0, "power_w", "accuracy"), "column 'accuracy' stands 2 times.*leave one", id="twice"),
+        pytest.param(changed(0, "power_w", "accuracy"), "column 'accuracy' appears 2 times.*keep one", id="twice"),
         pytest.param(
             changed(3, "power_w", "20 W"), "sample 3, power_w: '20 W' is not a number.*without its unit", id="unit"
         ),
@@ -86,12 +86,12 @@ def test_columns_may_come_in_any_order_with_blank_lines_and_spaces() -> None:
         pytest.param('sample,"family\n1', "is not CSV.*start from a copy", id="open-quote"),
     ],
 )
-def test_a_fault_is_told_with_its_place_and_a_way_out(text: str, message: str) -> None:
+def test_fault_has_its_location_and_a_fix(text: str, message: str) -> None:
     with pytest.raises(InvalidFile, match=re.compile(f"mine.csv: .*{message}", re.DOTALL)):
         parse_table(text, path="mine.csv")
 
 
-def test_all_faults_of_a_file_are_told_at_once() -> None:
+def test_all_faults_of_a_file_are_reported() -> None:
     lines = [line.split(",") for line in shipped_text().splitlines()]
     lines[0][15], lines[1][8], lines[10][20], lines[4][1] = "volts", "many", "2", "ANN"
     with pytest.raises(InvalidFile, match=r"mine\.csv: 5 faults") as caught:

@@ -1,4 +1,4 @@
-"""A folder with a search space and a way to write studies beside it."""
+"""Folder with a search space, and functions that write a study or a space into it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ frequency = { range = [0.5, 4.0] }
 
 @pytest.fixture
 def spans() -> dict[str, Range]:
-    """The CNN's three samples: Tables 1 and 2 of the paper."""
+    """Return the ranges of the three CNN samples in Tables 1 and 2 of the paper."""
     return {
         "pruning_ratio": Range(0.33, 0.54, is_log=False),
         "quant_step": Range(0.02, 0.05, is_log=True),
@@ -31,13 +31,13 @@ def spans() -> dict[str, Range]:
 
 @pytest.fixture
 def law() -> AlphaPowerLaw:
-    """K through the CNN's fastest sample, 2.1 GHz at 0.85 V."""
+    """Return the law through the fastest CNN sample, 2.1 GHz at 0.85 V."""
     return AlphaPowerLaw(4.0213670948829682e9, 0.3, 1.3)
 
 
 @pytest.fixture
 def write_study(tmp_path: Path) -> Callable[[str], str]:
-    """Write a study beside a space `mine` and return its path."""
+    """Return a function that writes a study and a space `mine` into one folder and returns the study's path."""
 
     def write(text: str) -> str:
         (tmp_path / "mine.toml").write_text(SPACE, encoding="utf-8")
@@ -49,7 +49,7 @@ def write_study(tmp_path: Path) -> Callable[[str], str]:
 
 @pytest.fixture
 def write_space(tmp_path: Path) -> Callable[[str], str]:
-    """Write a space and return its path."""
+    """Return a function that writes a space and returns its path."""
 
     def write(text: str) -> str:
         (tmp_path / "space.toml").write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The applicability domain: nothing inside, growing outside, in logarithms for the step."""
+"""Applicability domain: zero distance inside, growing outside, logarithmic for the quantization step."""
 
 import math
 
@@ -16,14 +16,14 @@ SPANS = st.tuples(st.floats(0.01, 10), st.floats(1.01, 10), st.booleans()).map(
 
 
 @given(span=SPANS, share=st.floats(0, 1))
-def test_inside_the_range_the_distance_is_zero(span: Range, share: float) -> None:
+def test_distance_is_zero_inside_the_range(span: Range, share: float) -> None:
     inside = min(max(span.low + share * (span.high - span.low), span.low), span.high)
 
     assert span.distance(np.array([inside]))[0] == 0
 
 
 @given(span=SPANS, near=st.floats(1.001, 5), further=st.floats(1.001, 5))
-def test_outside_the_distance_grows_on_both_sides(span: Range, near: float, further: float) -> None:
+def test_distance_grows_outside_on_both_sides(span: Range, near: float, further: float) -> None:
     above = span.distance(np.array([span.high * near, span.high * near * further]))
     below = span.distance(np.array([span.low / near, span.low / near / further]))
 
@@ -32,7 +32,7 @@ def test_outside_the_distance_grows_on_both_sides(span: Range, near: float, furt
 
 
 @given(span=SPANS, share=st.floats(0.0, 3.0))
-def test_the_widened_ends_lie_at_the_widening(span: Range, share: float) -> None:
+def test_distance_at_the_widened_ends_is_the_widening(span: Range, share: float) -> None:
     low, high = span.widened(share)
 
     assert span.distance(np.array([max(low, 1e-12) if span.is_log else low, high])) == pytest.approx(
@@ -41,8 +41,8 @@ def test_the_widened_ends_lie_at_the_widening(span: Range, share: float) -> None
 
 
 @given(low=st.floats(1e-4, 0.1), ratio=st.floats(1.1, 10), factor=st.floats(1.01, 10))
-def test_a_logarithmic_span_measures_ratios(low: float, ratio: float, factor: float) -> None:
-    """As far below as above, if the ratio is the same."""
+def test_logarithmic_range_measures_ratios(low: float, ratio: float, factor: float) -> None:
+    """The distances below and above are equal for equal ratios."""
     span = Range(low, low * ratio, is_log=True)
     below, above = span.distance(np.array([low / factor, low * ratio * factor]))
 
@@ -50,17 +50,17 @@ def test_a_logarithmic_span_measures_ratios(low: float, ratio: float, factor: fl
     assert above == pytest.approx(math.log(factor) / math.log(ratio), rel=1e-9)
 
 
-def test_a_knob_that_never_moved_still_has_a_width() -> None:
+def test_constant_knob_has_a_positive_width() -> None:
     for span in (Range(0.9, 0.9, is_log=False), Range(0.02, 0.02, is_log=True)):
         assert span.width > 0
         assert span.distance(np.array([span.low * 1.05]))[0] == pytest.approx(1.0, rel=1e-6)
 
 
-def test_a_pruning_ratio_of_zero_everywhere_has_a_width_too() -> None:
+def test_knob_that_is_always_zero_has_a_positive_width() -> None:
     assert 0 < Range(0.0, 0.0, is_log=False).width < 1e-6
 
 
-def test_the_domain_is_each_familys_own_range() -> None:
+def test_domain_is_the_range_of_each_family() -> None:
     domain = domain_of(_table("AAB", [0.1, 0.5, 0.9]))
 
     assert (domain["A"]["pruning_ratio"].low, domain["A"]["pruning_ratio"].high) == (0.1, 0.5)
@@ -68,7 +68,7 @@ def test_the_domain_is_each_familys_own_range() -> None:
     assert [knob for knob in NUMERIC_KNOBS if domain["A"][knob].is_log] == ["quant_step"]
 
 
-def test_the_distance_of_a_design_is_that_of_its_furthest_knob() -> None:
+def test_distance_of_a_design_is_the_largest_of_its_knobs() -> None:
     domain = domain_of(_table("AA", [0.1, 0.5]))
     designs = _table("A", [0.9]) | {"voltage_v": np.array([1.6])}
     by_knob = knob_distances(designs, domain)
@@ -78,7 +78,7 @@ def test_the_distance_of_a_design_is_that_of_its_furthest_knob() -> None:
     assert domain_distance(designs, domain)[0] == max(values[0] for values in by_knob.values())
 
 
-def test_a_family_is_measured_against_its_own_samples() -> None:
+def test_distance_refers_to_samples_of_the_same_family() -> None:
     domain = domain_of(_table("AABB", [0.1, 0.2, 0.7, 0.8]))
 
     assert domain_distance(_table("AB", [0.75, 0.75]), domain)[1] == 0

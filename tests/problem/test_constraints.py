@@ -1,4 +1,4 @@
-"""Constraints: floors and caps as people write them, with units; refused where they cannot mean anything."""
+"""Constraints: limits as text with units, their violation, and invalid texts."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ LIMITS = st.floats(1e-9, 1e13)
         ("edp_js <= 3 J·s", Constraint("edp_js", "<=", 3.0)),
     ],
 )
-def test_a_limit_is_read_with_its_unit(text: str, expected: Constraint) -> None:
+def test_limit_is_parsed_with_its_unit(text: str, expected: Constraint) -> None:
     read = parse_constraint(text)
 
     assert (read.column, read.sense) == (expected.column, expected.sense)
@@ -37,8 +37,8 @@ def test_a_limit_is_read_with_its_unit(text: str, expected: Constraint) -> None:
 
 
 @given(name=st.sampled_from(NUMERIC), sense=st.sampled_from(["<=", ">="]), limit=LIMITS)
-def test_a_constraint_written_and_read_is_the_same_constraint(name: str, sense: str, limit: float) -> None:
-    """Its text is its name in files, storages and messages: two limits must never share one."""
+def test_constraint_round_trips_through_its_text(name: str, sense: str, limit: float) -> None:
+    """The text is the name of a constraint in files and storages: different limits need different texts."""
     written = Constraint(name, sense, limit)  # type: ignore[arg-type]
     read = parse_constraint(written.text)
 
@@ -47,7 +47,7 @@ def test_a_constraint_written_and_read_is_the_same_constraint(name: str, sense: 
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("accuracy > 0.9", r"'accuracy > 0.9' is not a floor or cap\n  fix: write for example 'accuracy >= 0.9'"),
         ("accuracy = 0.9", "is not a floor or cap"),
@@ -66,12 +66,12 @@ def test_a_constraint_written_and_read_is_the_same_constraint(name: str, sense: 
         ("family <= 3", r"compares a family\n  fix: choose families with the study's 'families'"),
     ],
 )
-def test_what_cannot_be_a_limit_is_refused_with_a_way_out(text: str, told: str) -> None:
-    with pytest.raises(WrongUsage, match=told):
+def test_invalid_constraint_raises_with_a_fix(text: str, message: str) -> None:
+    with pytest.raises(WrongUsage, match=message):
         parse_constraint(text)
 
 
-def test_an_unknown_column_is_refused_with_the_nearest_name() -> None:
+def test_unknown_column_raises_with_the_nearest_name() -> None:
     with pytest.raises(UnknownName, match=r"unknown name 'acuracy'\n  fix: did you mean 'accuracy'\?"):
         parse_constraint("acuracy >= 0.9")
 
@@ -81,16 +81,16 @@ def test_an_unknown_column_is_refused_with_the_nearest_name() -> None:
     limit=st.floats(-1e9, 1e9).filter(lambda x: x == 0 or abs(x) > 1e-15),
     value=st.floats(-1e9, 1e9),
 )
-def test_the_excess_is_positive_exactly_where_the_limit_is_missed(sense: str, limit: float, value: float) -> None:
-    excess = Constraint("power_w", sense, limit).excess({"power_w": np.array([value])})[0]  # type: ignore[arg-type]
+def test_violation_is_positive_exactly_beyond_the_limit(sense: str, limit: float, value: float) -> None:
+    excess = Constraint("power_w", sense, limit).violation({"power_w": np.array([value])})[0]  # type: ignore[arg-type]
     is_met = value <= limit if sense == "<=" else value >= limit
 
     assert (excess <= 0) == is_met
 
 
 @given(limit=st.floats(1e-3, 1e3), share=st.floats(-0.9, 3))
-def test_the_excess_is_relative_to_the_limit(limit: float, share: float) -> None:
-    """So that a sampler compares a watt with a percent fairly."""
-    excess = Constraint("power_w", "<=", limit).excess({"power_w": np.array([limit * (1 + share)])})[0]
+def test_violation_is_relative_to_the_limit(limit: float, share: float) -> None:
+    """Samplers add violations of different columns: they need a common scale."""
+    excess = Constraint("power_w", "<=", limit).violation({"power_w": np.array([limit * (1 + share)])})[0]
 
     assert excess == pytest.approx(share, abs=1e-9)

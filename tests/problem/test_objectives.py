@@ -1,4 +1,4 @@
-"""Objectives: the paper's equations as columns, with their direction."""
+"""Objectives: equations of the paper as columns, with their direction."""
 
 import numpy as np
 import pytest
@@ -31,13 +31,13 @@ def test_derived_objectives_are_the_papers_equations() -> None:
     assert (columns["ops_per_watt"] == efficiency).all()
 
 
-def test_the_edp_of_sample_one_is_the_papers() -> None:
+def test_edp_of_sample_1_is_the_papers() -> None:
     """Table 2 rounds it to 3.38."""
     assert add_objectives(PREDICTED, CostWeights())["edp_js"][0] == pytest.approx(3.375)
 
 
 @given(accuracy=SHARES, energy=JOULES)
-def test_alpha_one_counts_accuracy_only_and_alpha_zero_energy_only(accuracy: float, energy: float) -> None:
+def test_alpha_1_weights_accuracy_only_and_alpha_0_energy_only(accuracy: float, energy: float) -> None:
     columns = {"accuracy": np.array([accuracy]), "energy_j": np.array([energy])}
 
     assert add_objectives(columns, CostWeights(alpha=1.0))["weighted_cost"][0] == pytest.approx(1 - accuracy)
@@ -45,13 +45,13 @@ def test_alpha_one_counts_accuracy_only_and_alpha_zero_energy_only(accuracy: flo
 
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan")])
-def test_alpha_outside_its_range_is_refused(alpha: float) -> None:
+def test_alpha_out_of_range_raises(alpha: float) -> None:
     with pytest.raises(OutOfRange, match=r"alpha = .* is outside \[0, 1\]"):
         add_objectives(PREDICTED, CostWeights(alpha=alpha))
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_the_sign_turns_every_objective_to_less_is_better(name: str) -> None:
+def test_sign_makes_every_objective_a_minimization(name: str) -> None:
     objective = OBJECTIVES[name]
 
     assert objective.sign == (-1 if name in {"accuracy", "ops_per_watt"} else 1)
@@ -59,22 +59,22 @@ def test_the_sign_turns_every_objective_to_less_is_better(name: str) -> None:
     assert objective.title == COLUMNS[name].title
 
 
-def test_an_objective_is_added_only_where_its_columns_are() -> None:
+def test_objective_is_added_only_with_all_its_columns() -> None:
     columns = add_objectives({"energy_j": np.array([1.0]), "power_w": np.array([2.0])}, CostWeights())
 
     assert set(columns) == {"energy_j", "power_w"}
 
 
-def test_a_column_that_is_there_is_not_computed_anew() -> None:
+def test_existing_column_is_not_recomputed() -> None:
     columns = add_objectives({**PREDICTED, "edp_js": np.array([7.0, 8.0])}, CostWeights())
 
     assert columns["edp_js"].tolist() == [7.0, 8.0]
 
 
-def test_what_an_objective_lacks_is_named() -> None:
+def test_missing_columns_of_an_objective_are_listed() -> None:
     assert missing_needs(OBJECTIVES["weighted_cost"], ("energy_j",)) == ("accuracy",)
     assert missing_needs(OBJECTIVES["edp_js"], ("energy_j", "latency_s")) == ()
 
 
-def test_the_default_weights_are_those_that_the_readme_explains() -> None:
+def test_default_weights_are_those_of_the_readme() -> None:
     assert (CostWeights().alpha, CostWeights().energy_max_j) == (0.9, 39.6)

@@ -1,4 +1,4 @@
-"""Regions: whatever a search proposes can exist, lies in the domain, and can be told back as axes' values."""
+"""Design spaces: every design is feasible, inside the domain, and maps back to values of the dimensions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -42,7 +42,7 @@ def _axis(low: float, high: float, scales: tuple[str, ...] = ("linear",)) -> st.
 
 @st.composite
 def regions(draw: st.DrawFn) -> DesignSpace:
-    """Draw any region that a file can declare, with a law or with a table."""
+    """Draw a design space that a file can declare, with a law or with a table."""
     axes: dict[str, Any] = {
         "pruning_ratio": draw(_axis(0.0, 0.95)),
         "quant_step": draw(_axis(0.001, 0.5, ("linear", "log"))),
@@ -59,7 +59,7 @@ def regions(draw: st.DrawFn) -> DesignSpace:
         declared["operating_points"] = {"points": [{"voltage": v, "frequency": f} for v, f in pairs]}
     try:
         return _region(declared)
-    except InvalidFile:  # nothing of it lies in the domain: refused with a message, tested below
+    except InvalidFile:  # no value is inside the domain: tested below
         assume(False)
         raise
 
@@ -67,33 +67,33 @@ def regions(draw: st.DrawFn) -> DesignSpace:
 @st.composite
 def regions_with_designs(draw: st.DrawFn) -> tuple[DesignSpace, Columns]:
     region = draw(regions())
-    # The corners are where rounding hurts, so they are drawn often.
+    # Rounding errors matter most at the corners, so they are drawn often.
     shares = st.one_of(st.sampled_from([0.0, 0.5, 1.0]), st.floats(0, 1))
     unit = draw(arrays(np.float64, (draw(st.integers(1, 6)), len(region.axes)), elements=shares))
     return region, region.from_unit(unit)
 
 
 @LAWS
-@given(drawn=regions_with_designs())
-def test_every_point_of_the_unit_cube_is_a_design_that_can_exist(drawn: tuple[DesignSpace, Columns]) -> None:
-    region, designs = drawn
+@given(space_and_designs=regions_with_designs())
+def test_unit_cube_maps_to_feasible_operating_points(space_and_designs: tuple[DesignSpace, Columns]) -> None:
+    region, designs = space_and_designs
 
     assert (region.operating_excess(designs) <= 0).all()
     assert (designs["frequency_hz"] <= region.frequency_max(designs) * (1 + 1e-9)).all()
 
 
 @LAWS
-@given(drawn=regions_with_designs())
-def test_every_point_of_the_unit_cube_lies_in_the_widened_domain(drawn: tuple[DesignSpace, Columns]) -> None:
-    region, designs = drawn
+@given(space_and_designs=regions_with_designs())
+def test_unit_cube_maps_into_the_widened_domain(space_and_designs: tuple[DesignSpace, Columns]) -> None:
+    region, designs = space_and_designs
 
     assert (domain_distance(designs, {"CNN": SPANS}) <= region.widen + 1e-9).all()
 
 
 @LAWS
-@given(drawn=regions_with_designs())
-def test_every_point_of_the_unit_cube_lies_in_the_declared_ranges(drawn: tuple[DesignSpace, Columns]) -> None:
-    region, designs = drawn
+@given(space_and_designs=regions_with_designs())
+def test_unit_cube_maps_into_the_declared_ranges(space_and_designs: tuple[DesignSpace, Columns]) -> None:
+    region, designs = space_and_designs
 
     for axis in region.axes:
         if axis.name in designs:
@@ -105,9 +105,9 @@ def test_every_point_of_the_unit_cube_lies_in_the_declared_ranges(drawn: tuple[D
 
 
 @LAWS
-@given(drawn=regions_with_designs())
-def test_designs_can_be_told_back_as_axes_and_made_again(drawn: tuple[DesignSpace, Columns]) -> None:
-    region, designs = drawn
+@given(space_and_designs=regions_with_designs())
+def test_designs_round_trip_through_the_dimensions(space_and_designs: tuple[DesignSpace, Columns]) -> None:
+    region, designs = space_and_designs
     again = region.designs(region.knobs(designs))
 
     assert again["family"].tolist() == designs["family"].tolist()
@@ -117,9 +117,9 @@ def test_designs_can_be_told_back_as_axes_and_made_again(drawn: tuple[DesignSpac
 
 
 @LAWS
-@given(drawn=regions_with_designs())
-def test_a_table_proposes_only_what_it_lists(drawn: tuple[DesignSpace, Columns]) -> None:
-    region, designs = drawn
+@given(space_and_designs=regions_with_designs())
+def test_table_proposes_listed_points_only(space_and_designs: tuple[DesignSpace, Columns]) -> None:
+    region, designs = space_and_designs
     assume(isinstance(region.operating, OperatingPoints))
     listed = set(zip(region.operating.voltage_v, region.operating.frequency_hz, strict=True))
 
@@ -128,7 +128,7 @@ def test_a_table_proposes_only_what_it_lists(drawn: tuple[DesignSpace, Columns])
 
 @LAWS
 @given(region=regions(), unit=arrays(np.float64, 5, elements=st.floats(0, 1)))
-def test_an_axis_maps_the_unit_interval_there_and_back(region: DesignSpace, unit: "np.ndarray[Any, Any]") -> None:
+def test_dimension_round_trips_through_the_unit_interval(region: DesignSpace, unit: "np.ndarray[Any, Any]") -> None:
     for axis in region.axes:
         values = axis.from_unit(unit)
         assert ((axis.low <= values) & (values <= axis.high)).all()
@@ -137,28 +137,28 @@ def test_an_axis_maps_the_unit_interval_there_and_back(region: DesignSpace, unit
 
 @LAWS
 @given(region=regions(), share=st.floats(0, 1), more=st.floats(0, 1))
-def test_an_axis_rises_with_its_share(region: DesignSpace, share: float, more: float) -> None:
+def test_dimension_rises_with_its_unit_coordinate(region: DesignSpace, share: float, more: float) -> None:
     for axis in region.axes:
         low, high = axis.from_unit(np.array(sorted([share, more])))
         assert low <= high
 
 
-def test_both_ends_of_an_axis_are_reached() -> None:
+def test_both_ends_of_a_dimension_are_reached() -> None:
     for axis in (Dimension("x", 0.1, 0.7), Dimension("x", 0.013, 0.09, is_log=True)):
         assert axis.from_unit(np.array([0.0, 1.0])) == pytest.approx([axis.low, axis.high], rel=1e-14)
 
 
-def test_the_middle_of_a_log_axis_is_the_geometric_mean() -> None:
+def test_middle_of_a_log_dimension_is_the_geometric_mean() -> None:
     assert Dimension("x", 0.01, 0.09, is_log=True).from_unit(np.array([0.5]))[0] == pytest.approx(0.03)
 
 
-def test_a_choice_gives_each_label_an_equal_share() -> None:
+def test_each_label_of_a_choice_has_an_equal_share() -> None:
     axis = Dimension(OPERATING_POINT, 0.0, 2.0, labels=("a", "b", "c"))
 
     assert axis.from_unit(np.array([0.0, 0.32, 0.34, 0.65, 0.67, 1.0])).tolist() == [0, 0, 1, 1, 2, 2]
 
 
-def test_the_lowest_voltage_never_runs_at_the_highest_clock() -> None:
+def test_lowest_voltage_never_runs_at_the_highest_clock() -> None:
     region = _region({"axes": WIDE, "domain": {"enforce": False}})
     corner = region.from_unit(np.array([[0.5, 0.5, 0.0, 1.0]]))
 
@@ -166,7 +166,7 @@ def test_the_lowest_voltage_never_runs_at_the_highest_clock() -> None:
     assert corner["frequency_hz"][0] < 0.3 * region.clock_hz[1]
 
 
-def test_the_lowest_voltage_is_one_that_carries_the_lowest_clock() -> None:
+def test_lowest_voltage_carries_the_lowest_clock() -> None:
     """At .5 V the law carries .99 GHz: a space that starts at 1.5 GHz starts at a higher voltage."""
     region = _region({"axes": {**WIDE, "frequency": {"range": [1.5, 4.0]}}, "domain": {"enforce": False}})
     voltage = next(axis for axis in region.axes if axis.name == "voltage_v")
@@ -175,7 +175,7 @@ def test_the_lowest_voltage_is_one_that_carries_the_lowest_clock() -> None:
     assert voltage.low > 0.5
 
 
-def test_by_default_the_domain_is_the_samples_range_and_half_its_width() -> None:
+def test_default_domain_adds_half_the_width_of_the_samples() -> None:
     """CNN: R .33 to .54, D .02 to .05, V .85 to 1.0."""
     axes = {axis.name: axis for axis in _region({"axes": WIDE}).axes}
 
@@ -186,7 +186,7 @@ def test_by_default_the_domain_is_the_samples_range_and_half_its_width() -> None
     assert (axes[CLOCK_SHARE].low, axes[CLOCK_SHARE].high) == (0.0, 1.0)
 
 
-def test_what_a_value_fixes_is_not_searched() -> None:
+def test_fixed_value_is_not_searched() -> None:
     region = _region({"axes": {**WIDE, "voltage": {"value": 0.9}, "quant_step": {"value": 0.03}}})
 
     assert [axis.name for axis in region.axes if axis.is_fixed] == ["quant_step", "voltage_v"]
@@ -195,14 +195,14 @@ def test_what_a_value_fixes_is_not_searched() -> None:
     assert set(designs["quant_step"]) == {0.03}
 
 
-def test_a_fixed_clock_is_kept_at_every_voltage() -> None:
+def test_fixed_clock_applies_at_every_voltage() -> None:
     region = _region({"axes": {**WIDE, "frequency": {"value": 2.2}}})
     designs = region.from_unit(np.random.default_rng(0).random((50, 4)))
 
     assert designs["frequency_hz"] == pytest.approx(np.full(50, 2.2e9), rel=1e-9)
 
 
-def test_a_table_in_other_units_lists_si_values_in_rising_order() -> None:
+def test_table_in_other_units_is_converted_and_sorted() -> None:
     points = {
         "points": [{"voltage": 1000, "frequency": 2500}, {"voltage": 850, "frequency": 2100}],
         "voltage_unit": "mV",
@@ -213,7 +213,7 @@ def test_a_table_in_other_units_lists_si_values_in_rising_order() -> None:
     assert region.operating == OperatingPoints((0.85, 1.0), (2.1e9, 2.5e9))
 
 
-def test_a_table_keeps_only_its_points_in_the_domain() -> None:
+def test_table_keeps_points_inside_the_domain_only() -> None:
     points = {"points": [{"voltage": 0.85, "frequency": 2.1}, {"voltage": 0.3, "frequency": 0.2}]}
     region = _region({"axes": _without_clock(), "operating_points": points})
 
@@ -221,7 +221,7 @@ def test_a_table_keeps_only_its_points_in_the_domain() -> None:
 
 
 @pytest.mark.parametrize("widen", [0.0, 0.5])
-def test_the_samples_themselves_are_in_the_region(widen: float) -> None:
+def test_samples_are_inside_the_design_space(widen: float) -> None:
     samples: Columns = {
         "family": np.full(3, "CNN", dtype=object),
         "pruning_ratio": np.array([0.33, 0.46, 0.54]),
@@ -243,7 +243,7 @@ def test_the_samples_themselves_are_in_the_region(widen: float) -> None:
         ({"family": "DNN"}, False),
     ],
 )
-def test_a_region_contains_what_it_can_make(change: Mapping[str, Any], is_inside: bool) -> None:
+def test_design_space_contains_its_designs_only(change: Mapping[str, Any], is_inside: bool) -> None:
     knobs = {"family": "CNN", "pruning_ratio": 0.4, "quant_step": 0.03, "voltage_v": 0.9, "frequency_hz": 2e9}
     design = {k: np.array([v], dtype=object if k == "family" else None) for k, v in {**knobs, **change}.items()}
 
@@ -251,7 +251,7 @@ def test_a_region_contains_what_it_can_make(change: Mapping[str, Any], is_inside
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         pytest.param(
             {"pruning_ratio": {"range": [0.8, 0.95]}},
@@ -272,18 +272,20 @@ def test_a_region_contains_what_it_can_make(change: Mapping[str, Any], is_inside
         ),
     ],
 )
-def test_a_range_beyond_the_domain_is_refused_with_what_the_model_knows(change: dict[str, Any], told: str) -> None:
-    with pytest.raises(InvalidFile, match=rf"space\.toml: {told}[^\n]*\n  fix: "):
+def test_range_outside_the_domain_raises_with_the_domain(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidFile, match=rf"space\.toml: {message}[^\n]*\n  fix: "):
         _region({"axes": {**WIDE, **change}})
 
 
-def test_a_table_beyond_the_domain_is_refused() -> None:
+def test_table_outside_the_domain_raises() -> None:
     points = {"points": [{"voltage": 0.3, "frequency": 0.2}]}
-    with pytest.raises(InvalidFile, match=r"points: none lies in the model's domain for CNN\n  fix: .*enforce = false"):
+    with pytest.raises(
+        InvalidFile, match=r"points: none lies inside the model's domain for CNN\n  fix: .*enforce = false"
+    ):
         _region({"axes": _without_clock(), "operating_points": points})
 
 
-def test_a_space_by_law_needs_a_model_with_a_law() -> None:
+def test_space_with_a_law_needs_a_model_with_a_law() -> None:
     space = SpaceFile.model_validate({"axes": WIDE})
     with pytest.raises(InvalidFile, match=r"the model has no V-f law(.|\n)*list the device's operating points"):
         build_design_space(space, path="space.toml", family="CNN", spans=SPANS, law=None)

@@ -1,4 +1,4 @@
-"""Study and space files: what they may say, and every fault told at once with its place and its cure."""
+"""Study and space files: their keys, and all faults at once with locations and fixes."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from explorer.errors import InvalidFile, WrongUsage
-from explorer.io.catalog import available, find, title_of
+from explorer.io.catalog import find_declaration, list_declarations, title_of
 from explorer.problem.columns import COLUMNS
 from explorer.problem.objectives import OBJECTIVES
 from explorer.problem.study import SAMPLERS, Study, declaration_text, read_space, read_study
@@ -22,7 +22,7 @@ quant_step = { range = [0.001, 0.5] }
 CLOCK = "voltage = { range = [0.5, 1.3] }\nfrequency = { range = [0.5, 4.0] }\n"
 
 
-def test_a_study_of_two_lines_has_the_documented_defaults(write_study: Write) -> None:
+def test_minimal_study_has_the_documented_defaults(write_study: Write) -> None:
     study = read_study(write_study(PLAIN))
 
     assert (study.name, study.title, study.model) == ("study", "study", "paper")
@@ -33,14 +33,14 @@ def test_a_study_of_two_lines_has_the_documented_defaults(write_study: Write) ->
     assert study.constraints == ()
 
 
-def test_a_study_may_be_called_like_the_space_that_it_names(tmp_path: Path) -> None:
+def test_study_may_have_the_name_of_its_space(tmp_path: Path) -> None:
     path = tmp_path / "dnn.toml"
     path.write_text('space = "dnn"\nobjectives = ["edp_js", "accuracy"]\n', encoding="utf-8")
 
     assert [space.families for space in read_study(str(path)).spaces] == [("DNN",)]
 
 
-def test_everything_that_a_study_can_say_is_read(write_study: Write) -> None:
+def test_every_key_of_a_study_is_read(write_study: Write) -> None:
     study = read_study(
         write_study(
             'title = "All of it"\nspace = ["mine"]\nfamilies = ["CNN"]\nmodel = "samples.csv"\n'
@@ -59,7 +59,7 @@ def test_everything_that_a_study_can_say_is_read(write_study: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         pytest.param(PLAIN + 'modell = "paper"', r"unknown name 'modell'\n  fix: did you mean 'model'\?", id="key"),
         pytest.param(
@@ -110,9 +110,7 @@ def test_everything_that_a_study_can_say_is_read(write_study: Write) -> None:
             PLAIN + 'families = ["DNN"]', r"families: no space is for 'DNN'", id="a family that its space is not for"
         ),
         pytest.param(PLAIN + 'families = ["CNN", "DNN"]', r"families: no space is for 'DNN'", id="one family too many"),
-        pytest.param(
-            PLAIN.replace('"mine"', '["mine", "mine"]'), r"family 'CNN' stands in two spaces", id="a space twice"
-        ),
+        pytest.param(PLAIN.replace('"mine"', '["mine", "mine"]'), r"family 'CNN' is in two spaces", id="a space twice"),
         pytest.param('space = "mine\nobjectives', r"is not TOML: .*line 1", id="malformed"),
         pytest.param(PLAIN + "[search\n", r"is not TOML: .*line 3", id="an open table"),
         pytest.param(PLAIN + PLAIN, "is not TOML", id="a key twice"),
@@ -123,15 +121,15 @@ def test_everything_that_a_study_can_say_is_read(write_study: Write) -> None:
         pytest.param("# " + "x" * 1_000_000, "has 1,000,002 bytes", id="too large"),
     ],
 )
-def test_a_fault_of_a_study_is_told_with_its_place_and_its_cure(write_study: Write, text: str, told: str) -> None:
-    with pytest.raises(InvalidFile, match=rf"(?s)study\.toml: .*{told}") as caught:
+def test_fault_of_a_study_has_its_location_and_a_fix(write_study: Write, text: str, message: str) -> None:
+    with pytest.raises(InvalidFile, match=rf"(?s)study\.toml: .*{message}") as caught:
         read_study(write_study(text))
 
     assert caught.value.exit_code == 3
     assert "\n  fix: " in str(caught.value)
 
 
-def test_all_faults_of_a_study_are_told_at_once(write_study: Write) -> None:
+def test_all_faults_of_a_study_are_reported(write_study: Write) -> None:
     with pytest.raises(InvalidFile, match="7 faults") as caught:
         read_study(
             write_study(
@@ -144,7 +142,7 @@ def test_all_faults_of_a_study_are_told_at_once(write_study: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         pytest.param(AXES + CLOCK + "hue = 1", r"\[?axes\]?: unknown name 'hue'", id="unknown axis"),
         pytest.param(
@@ -183,7 +181,7 @@ def test_all_faults_of_a_study_are_told_at_once(write_study: Write) -> None:
         pytest.param(AXES, r"\[axes\] voltage and frequency are missing", id="no clock"),
         pytest.param(
             AXES + CLOCK + "[operating_points]\npoints = [{ voltage = 1, frequency = 2 }]",
-            "stand beside a table of operating points",
+            "declared together with a table of operating points",
             id="axes and table",
         ),
         pytest.param(AXES + CLOCK + '[operating_points]\nlaw = "linear"', "'linear' is not allowed", id="unknown law"),
@@ -207,43 +205,43 @@ def test_all_faults_of_a_study_are_told_at_once(write_study: Write) -> None:
         pytest.param("[axes]\n" + CLOCK, r"'pruning_ratio' is missing(.|\n)*'quant_step' is missing", id="no R and D"),
     ],
 )
-def test_a_fault_of_a_space_is_told_with_its_place_and_its_cure(write_space: Write, text: str, told: str) -> None:
-    with pytest.raises(InvalidFile, match=rf"(?s)space\.toml: .*{told}") as caught:
+def test_fault_of_a_space_has_its_location_and_a_fix(write_space: Write, text: str, message: str) -> None:
+    with pytest.raises(InvalidFile, match=rf"(?s)space\.toml: .*{message}") as caught:
         read_space(write_space(text))
 
     assert caught.value.exit_code == 3
     assert "\n  fix: " in str(caught.value)
 
 
-def test_the_faults_of_a_space_are_told_under_its_own_name(write_study: Write, tmp_path: Path) -> None:
+def test_faults_of_a_space_name_its_own_file(write_study: Write, tmp_path: Path) -> None:
     path = write_study(PLAIN)
     (tmp_path / "mine.toml").write_text(AXES, encoding="utf-8")
     with pytest.raises(InvalidFile, match=r"mine\.toml"):
         read_study(path)
 
 
-def test_a_space_without_a_family_takes_those_of_the_study(write_study: Write, tmp_path: Path) -> None:
+def test_space_without_family_takes_those_of_the_study(write_study: Write, tmp_path: Path) -> None:
     path = write_study('space = "mine"\nfamilies = ["RNN", "DNN"]\nobjectives = ["edp_js", "accuracy"]\n')
     (tmp_path / "mine.toml").write_text(AXES + CLOCK, encoding="utf-8")
 
     assert [space.families for space in read_study(path).spaces] == [("RNN", "DNN")]
 
 
-def test_someone_must_name_a_family(write_study: Write, tmp_path: Path) -> None:
+def test_missing_family_raises(write_study: Write, tmp_path: Path) -> None:
     path = write_study(PLAIN)
     (tmp_path / "mine.toml").write_text(AXES + CLOCK, encoding="utf-8")
     with pytest.raises(InvalidFile, match="neither the study nor its spaces name a family"):
         read_study(path)
 
 
-def test_families_choose_among_spaces(write_study: Write) -> None:
+def test_families_select_spaces(write_study: Write) -> None:
     study = read_study(write_study('space = ["cnn", "dnn"]\nfamilies = ["DNN"]\nobjectives = ["edp_js", "accuracy"]\n'))
 
     assert [space.families for space in study.spaces] == [("DNN",)]
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("papr", r"no study is called 'papr'\n  fix: did you mean 'paper'\?"),
         ("zzzzzz", r"no study is called 'zzzzzz'\n  fix: choose one of: all-families, "),
@@ -254,22 +252,22 @@ def test_families_choose_among_spaces(write_study: Write) -> None:
         ("s" * 5000 + ".toml", "no such study file"),
     ],
 )
-def test_a_study_that_is_not_there_is_refused_with_the_nearest_name(name: str, told: str) -> None:
-    with pytest.raises(WrongUsage, match=told):
+def test_unknown_study_raises_with_the_nearest_name(name: str, message: str) -> None:
+    with pytest.raises(WrongUsage, match=message):
         read_study(name)
 
 
-def test_ones_own_study_comes_before_a_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_users_study_precedes_a_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "paper.toml").write_text('title = "Mine"\n', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
-    assert find("studies", "paper") == Path("studies/paper.toml")
-    assert find("studies", "power-cap").is_absolute()
-    assert {path.stem for path in available("studies")} >= {"paper", "power-cap", "all-families"}
+    assert find_declaration("studies", "paper") == Path("studies/paper.toml")
+    assert find_declaration("studies", "power-cap").is_absolute()
+    assert {path.stem for path in list_declarations("studies")} >= {"paper", "power-cap", "all-families"}
 
 
-def test_a_space_beside_the_study_comes_before_a_shipped_one(
+def test_space_in_the_studys_folder_precedes_a_shipped_one(
     write_study: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
@@ -281,21 +279,21 @@ def test_a_space_beside_the_study_comes_before_a_shipped_one(
 
 
 @pytest.mark.parametrize("text", ["not toml", "x = " + "[" * 5000, "\x00", 'title = "\ud800"'])
-def test_a_broken_file_does_not_break_the_list(tmp_path: Path, text: str) -> None:
+def test_unreadable_file_does_not_break_the_list(tmp_path: Path, text: str) -> None:
     path = tmp_path / "broken.toml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
 
     assert title_of(path) == "(cannot be read)"
 
 
-def test_a_file_without_a_title_has_none(tmp_path: Path) -> None:
+def test_title_of_a_file_without_one_is_empty(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text("", encoding="utf-8")
 
     assert title_of(tmp_path / "x.toml") == ""
 
 
 @pytest.mark.parametrize(
-    ("wish", "told"),
+    ("wish", "message"),
     [
         ({"trials": 0}, r"trials = 0 is outside \[1, 10,000,000\]"),
         ({"trials": -5}, "trials = -5 is outside"),
@@ -304,19 +302,19 @@ def test_a_file_without_a_title_has_none(tmp_path: Path) -> None:
         ({"sampler": "nsga"}, r"unknown sampler 'nsga'\n  fix: did you mean 'nsga[23]'"),
     ],
 )
-def test_a_wish_of_the_command_line_is_checked_as_the_file_is(wish: dict[str, object], told: str) -> None:
-    with pytest.raises(WrongUsage, match=told):
+def test_search_settings_of_the_command_line_are_validated(wish: dict[str, object], message: str) -> None:
+    with pytest.raises(WrongUsage, match=message):
         read_study("paper").with_search(**wish)  # type: ignore[arg-type]
 
 
-def test_a_wish_of_the_command_line_replaces_the_file() -> None:
+def test_search_settings_of_the_command_line_replace_the_file() -> None:
     study = read_study("paper").with_search(trials=5, seed=0, sampler="random")
 
     assert (study.trials, study.seed, study.sampler) == (5, 0, "random")
     assert read_study("paper").with_search() == read_study("paper")
 
 
-def test_how_to_search_is_no_part_of_the_question() -> None:
+def test_search_settings_are_not_part_of_the_declaration() -> None:
     study = read_study("paper")
     other = study.with_search(trials=5, seed=9, sampler="random")
 
@@ -335,7 +333,7 @@ def test_how_to_search_is_no_part_of_the_question() -> None:
         ('space = "mine"', 'space = "dnn"'),
     ],
 )
-def test_what_decides_the_answer_is_part_of_the_question(write_study: Write, change: tuple[str, str]) -> None:
+def test_every_part_of_the_problem_is_in_the_declaration(write_study: Write, change: tuple[str, str]) -> None:
     text = PLAIN + 'constraints = ["power_w <= 22 W"]\n[cost]\nalpha = 0.5\nenergy_max = 30\n'
     assert change[0] in text
     before = declaration_text(read_study(write_study(text)).declaration())
@@ -344,8 +342,8 @@ def test_what_decides_the_answer_is_part_of_the_question(write_study: Write, cha
     assert before != after
 
 
-def test_another_wording_is_the_same_question(write_study: Write) -> None:
-    """Comments, titles, units and the order of constraints change no design."""
+def test_wording_does_not_change_the_declaration(write_study: Write) -> None:
+    """Comments, titles, units and the order of constraints do not change the problem."""
     one = PLAIN + 'title = "One"\nconstraints = ["power_w <= 22 W", "accuracy >= 0.9"]\n'
     two = "# two\n" + PLAIN + 'title = "Two"\nconstraints = ["accuracy >= 90 %", "power_w <= 22000 mW"]\n'
 
@@ -359,6 +357,6 @@ def test_the_declaration_is_plain_json() -> None:
     assert json.loads(declaration_text(study.declaration())) == study.declaration()
 
 
-def test_every_objective_is_a_column_and_every_sampler_has_a_name() -> None:
+def test_objectives_are_columns_and_samplers_are_named() -> None:
     assert set(OBJECTIVES) <= set(COLUMNS)
     assert SAMPLERS == ("auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from explorer.devices.device import device_points
+from explorer.devices.device import read_device_points
 from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import InvalidFile
-from explorer.io.files import shipped
+from explorer.io.files import shipped_folder
 from explorer.models.evaluation import Problem, make_problem
 from explorer.pareto.exact_front import exact_front
 from explorer.pareto.geometry.dominance import hypervolume
@@ -218,10 +218,12 @@ def test_axis_outside_the_model_domain_is_refused(tmp_path: Path, old: str, new:
         camera_problem(tmp_path, space=SPACE.replace(old, new))
 
 
-@pytest.mark.parametrize("device", sorted(path.stem for path in (shipped("search_spaces") / "devices").glob("*.toml")))
+@pytest.mark.parametrize(
+    "device", sorted(path.stem for path in (shipped_folder("search_spaces") / "devices").glob("*.toml"))
+)
 def test_only_listed_operating_points_are_proposed(tmp_path: Path, device: str) -> None:
     bin_name = "speed1" if device == "h6" else ""
-    points = device_points(device, bin_name=bin_name)
+    points = read_device_points(device, bin_name=bin_name)
     spans = {"resolution": SPANS["resolution"], "frequency_hz": Range(1e8, 3e9, is_log=False)}
     if points.voltage_v:
         spans["voltage_v"] = Range(0.6, 1.4, is_log=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 from explorer.deploy.bundle.selected import SelectedDesign
 from explorer.deploy.device.target import TargetDevice
-from explorer.devices.device import DeviceFile, device_points, read_device
+from explorer.devices.device import DeviceFile, read_device, read_device_points
 from explorer.devices.operating_points import OperatingPoints
 from explorer.errors import InvalidFile, WrongUsage
 from explorer.models.evaluation import Problem, make_problem
@@ -54,7 +54,7 @@ def place_on_device(
     clock = selected.file.design.frequency_hz
     if clock is None:
         raise WrongUsage(f"design {selected.file.design.design_id} has no clock to set", fix="leave --device out")
-    file, points = read_device(device), device_points(device, bin_name=bin_name)
+    file, points = read_device(device), read_device_points(device, bin_name=bin_name)
     target = _target(device, bin_name, file, points=points, clock=clock)
     if applied is not None and applied.device == device and applied.design.get("frequency_hz") == target.clock_hz:
         return Placement(target, applied.design)

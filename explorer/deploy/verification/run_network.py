@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.deploy.verification.check import Interval
-from explorer.devices.meters import Window, measure_energy, meter_of
+from explorer.devices.meters import Window, energy_meter, measure_energy
 from explorer.errors import Fault, InvalidFile
 from explorer.network.compression.sizes import Sizes, sizes_by_codec
 from explorer.network.compression.stored_weights import StoredWeight, stored_weights, uncompressed_bytes
@@ -85,7 +85,7 @@ def evaluate_network(
     low, high = wilson_interval(is_correct.sum(), is_correct.size)
     run = session.bind(first_batch(inputs, batch=batch))
     times = time_interleaved([run], clock=time.perf_counter, check=remaining)
-    meter = meter_of("cpu") if with_energy else None
+    meter = energy_meter("cpu") if with_energy else None
     window = measure_energy(meter, run, clock=time.perf_counter) if meter else None
     return Evaluation(
         Interval(float(is_correct.mean()), float(low), float(high)), int(is_correct.sum()), int(is_correct.size),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.devices.meters import Meter, meter_of
+from explorer.devices.meters import Meter, energy_meter
 from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed
 from explorer.network.graph.model import load_network
@@ -232,7 +232,7 @@ def _local_path(name: str) -> str:
     return uploaded if not Path(name).exists() and Path(uploaded).is_file() else name
 
 
-def network_evaluator(study: Study, *, find_meter: FindMeter = meter_of) -> NetworkEvaluator:
+def network_evaluator(study: Study, *, find_meter: FindMeter = energy_meter) -> NetworkEvaluator:
     """Return the evaluator of a study that measures a network: load the network and run it once on its data.
 
     Args:

@@ -20,12 +20,12 @@ from explorer.problem.columns import (
     Float,
     bounds,
     by_configuration,
-    describe,
+    column_of,
     is_free_name,
     knobs_of,
     take,
 )
-from explorer.problem.csv_columns import UNIT_COLUMNS, numbers, texts
+from explorer.problem.csv_columns import UNIT_COLUMNS, read_names, read_numbers
 
 # Name of the family of a file without a family column.
 ONE_FAMILY = "network"
@@ -134,7 +134,9 @@ def read_samples(path: Path, *, extra_knobs: Sequence[str] = (), ignore: Sequenc
     columns, cell_faults = _read_columns(table, (*_built_in_knobs(table), *extra_knobs, *TARGETS))
     faults += cell_faults
     for source, (name, scale, unit) in scaled.items():
-        columns[name], column_faults = numbers(name, table, source=source, scale=scale, is_knob=name not in TARGETS)
+        columns[name], column_faults = read_numbers(
+            name, table, source=source, scale=scale, is_knob=name not in TARGETS
+        )
         faults += column_faults
         notes.append(f"{source} is read as {name}, in {unit}")
     if not table.rows:
@@ -261,10 +263,12 @@ def _read_columns(
         is_extra = name not in COLUMNS
         is_text = is_numeric(table.cells(name)) is False if categories is None else name in categories
         if name == "family" or (is_extra and is_text):
-            columns[name], column_faults = texts(name, table, place=index)
+            columns[name], column_faults = read_names(name, table, place=index)
         else:
             is_knob = name not in TARGETS
-            columns[name], column_faults = numbers(name, table, place=index, is_knob=is_knob, is_measured=is_measured)
+            columns[name], column_faults = read_numbers(
+                name, table, place=index, is_knob=is_knob, is_measured=is_measured
+            )
         faults += column_faults
     return columns, faults
 
@@ -281,7 +285,7 @@ def _reading_notes(columns: Columns, table: CsvTable, scaled: Mapping[str, tuple
         for name in knobs_of(columns):
             values = columns[name]
             if name != "family" and (values == values[0]).all():
-                text = values[0] if isinstance(values[0], str) else describe(name).text(float(values[0]))
+                text = values[0] if isinstance(values[0], str) else column_of(name).text(float(values[0]))
                 yield f"{name} is {text} in every row: it is fixed, and its effect cannot be estimated"
     for target in (t for t in TARGETS if t in columns and not np.isfinite(columns[t]).any()):
         yield f"{target} was measured in no row: it is not available"

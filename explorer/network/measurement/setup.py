@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.devices.meters import Meter, meter_of
+from explorer.devices.meters import Meter, energy_meter
 from explorer.errors import Fault, InvalidFile, MeasurementFailed, UnknownName, WrongUsage
 from explorer.network.compression.quantization import Container
 from explorer.network.compression.sizes import CODECS, Codec
@@ -110,7 +110,7 @@ def prepare_measurement(
     return MeasurementSetup(
         network=network, data=data, inputs=inputs, batch=batch, session=session, is_correct=is_correct,
         counts=count_operations(network.model, one_batch, seconds=remaining()), options=options, technology=technology,
-        meter=meter_of(options.device) if options.energy == "auto" else None,
+        meter=energy_meter(options.device) if options.energy == "auto" else None,
         calibration=make_feeds(calibration, session.inputs) if calibration else None,
     )  # fmt: skip
 

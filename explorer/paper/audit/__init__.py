@@ -1,1 +1,1 @@
-"""Audit."""
+"""Audit of the paper: every quantitative statement recomputed from its tables."""

@@ -1,4 +1,4 @@
-"""For which weights alpha a statement about the cost of Eq. (10) holds: exact, because the cost is linear in alpha."""
+"""Exact set of weights alpha for which a statement about the cost of Eq. (10) holds, as the cost is linear in alpha."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from explorer.paper.audit.checks import names
 from explorer.paper.audit.quantities import ACCURACY, TOTAL_ENERGY, short
 from explorer.paper.tables import Table
 
-# Costs of the samples at one alpha, by name; fractions, so that ties are ties.
+# Costs of the samples at one alpha, by name; exact fractions, so that ties are detected.
 Costs = Mapping[str, Fraction]
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """An interval of alpha with ends `low` <= `high`, each of them inside or not."""
+    """Interval of alpha with ends `low` <= `high`, each of them included or not."""
 
     low: Fraction
     high: Fraction
@@ -28,19 +28,19 @@ class Piece:
         return self.low < a < self.high or (a == self.low and self.has_low) or (a == self.high and self.has_high)
 
     def __str__(self) -> str:
-        ends = f"{_three(self.low)}, {_three(self.high)}"
+        ends = f"{_three_decimals(self.low)}, {_three_decimals(self.high)}"
         return f"{'[' if self.has_low else '('}{ends}{']' if self.has_high else ')'}"
 
 
 @dataclass(frozen=True, slots=True)
 class AlphaSet:
-    """The weights alpha in [0, 1] under which a statement holds: separate pieces, in rising order."""
+    """Set of weights alpha in [0, 1]: disjoint intervals in rising order."""
 
     pieces: tuple[Piece, ...]
 
     @property
     def is_everything(self) -> bool:
-        """Tell whether the statement holds for every alpha."""
+        """True if the set is the whole of [0, 1]."""
         return self.pieces == (Piece(Fraction(0), Fraction(1), has_low=True, has_high=True),)
 
     def __contains__(self, alpha: Fraction | float) -> bool:
@@ -54,7 +54,7 @@ class AlphaSet:
 
 
 def largest_energy(table: Table) -> float:
-    """Return the natural E_max of Eq. (10), in joule: the largest Total Energy in the table (the paper states none)."""
+    """Return the default E_max of Eq. (10), in joule: the largest Total Energy in the table (the paper states none)."""
     return float(TOTAL_ENERGY.of(table).max())
 
 
@@ -63,8 +63,8 @@ def alpha_set(
 ) -> AlphaSet:
     """Return every alpha in [0, 1] at which a statement about the costs J of Eq. (10) holds.
 
-    J is linear in alpha, so the order of the costs, and their order to fixed `levels`, changes only where two of these
-    lines cross. Between neighbouring crossings the statement is decided by one point; the crossings are tried as well.
+    J is linear in alpha, so the order of the costs and `levels` changes only where two of these lines cross. The
+    statement is evaluated at every crossing and at one point between neighbouring crossings.
 
     Args:
         table: the samples; Acc is their accuracy, E their Total Energy.
@@ -93,8 +93,8 @@ def alpha_set(
     points = sorted({Fraction(0), Fraction(1), *(at for a, b in combinations(lines, 2) for at in _crossing(a, b))})
     cells = [cell for low, high in pairwise(points) for cell in ((low, low), (low, high))] + [(points[-1], points[-1])]
     pieces = []
-    for is_held, run in groupby(cells, key=lambda cell: holds(_costs(ends, (cell[0] + cell[1]) / 2))):
-        if is_held:
+    for is_true, run in groupby(cells, key=lambda cell: holds(_costs(ends, (cell[0] + cell[1]) / 2))):
+        if is_true:
             part = list(run)
             pieces.append(
                 Piece(part[0][0], part[-1][1], has_low=part[0][0] == part[0][1], has_high=part[-1][0] == part[-1][1])
@@ -102,19 +102,19 @@ def alpha_set(
     return AlphaSet(tuple(pieces))
 
 
-def for_any_energy_max(found: AlphaSet, energy_max: float) -> str:
-    """Say a set as a function of E_max, where the statement only ranks the samples.
+def for_any_energy_max(alphas: AlphaSet, energy_max: float) -> str:
+    """Format a set as a function of E_max, for a statement that only ranks the samples.
 
-    A ranking depends on alpha and E_max only through t = alpha E_max / (1 - alpha), the energy in joule that J gives
-    up for the whole of accuracy; so alpha = t / (t + E_max) carries each end of the set to another E_max.
+    A ranking depends on alpha and E_max only through t = alpha E_max / (1 - alpha), the energy in joule that J trades
+    for an accuracy of 1; so alpha = t / (t + E_max) converts each end of the set to another E_max.
 
     Args:
-        found: the set of a statement without levels.
-        energy_max: the E_max it was found for, in joule.
+        alphas: the set of a statement without levels.
+        energy_max: the E_max of that set, in joule.
     """
-    if found.is_everything or not found:
-        return f"{'every' if found else 'no'} alpha, whatever E_max is"
-    return " or ".join(_piece_for_any(piece, energy_max) for piece in found.pieces)
+    if alphas.is_everything or not alphas:
+        return f"{'every' if alphas else 'no'} alpha, whatever E_max is"
+    return " or ".join(_piece_for_any(piece, energy_max) for piece in alphas.pieces)
 
 
 def _piece_for_any(piece: Piece, energy_max: float) -> str:
@@ -130,7 +130,7 @@ def _piece_for_any(piece: Piece, energy_max: float) -> str:
 
 
 def _exact(value: float) -> Fraction:
-    """Return the decimal number that a float was read from."""
+    """Return the shortest decimal number that parses to a float."""
     return Fraction(repr(float(value)))
 
 
@@ -139,10 +139,10 @@ def _costs(ends: Mapping[str, tuple[Fraction, Fraction]], alpha: Fraction) -> Co
 
 
 def _crossing(a: tuple[Fraction, Fraction], b: tuple[Fraction, Fraction]) -> list[Fraction]:
-    """Return the alpha strictly inside (0, 1) where two lines cross, if there is one."""
+    """Return the alpha strictly inside (0, 1) where two lines cross, if any."""
     at_zero, at_one = a[0] - b[0], a[1] - b[1]
     return [at_zero / (at_zero - at_one)] if at_zero * at_one < 0 else []
 
 
-def _three(value: Fraction) -> str:
+def _three_decimals(value: Fraction) -> str:
     return str(value) if value.denominator == 1 else f"{float(value):.3f}"

@@ -1,4 +1,4 @@
-"""Every column of the tables, and every quantity that an equation makes of them, with its name and unit."""
+"""Quantities of the samples: the columns of the tables and the values of the equations, with names and units."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ Float = eq.Float
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """One number for each sample: what it is called, its unit, and how it follows from the tables (shape (n,))."""
+    """Quantity with its name, its unit, and the function that computes it for all samples of a table, shape (n,)."""
 
     name: str
     unit: str
     of: Callable[[Table], Float]
 
     def text(self, value: float) -> str:
-        """Print a value to four digits with the unit.
+        """Format a value to four digits with the unit.
 
         >>> EFFICIENCY.text(6.0e10), ACCURACY.text(0.94)
         ('6e10 OPS/W', '0.94')
@@ -29,23 +29,26 @@ class Quantity:
 
 
 def short(value: float) -> str:
-    """Print a number to four digits, with exponents as the paper writes them (6e10)."""
+    """Format a number to four digits, with exponents in the notation of the paper (6e10)."""
     return f"{value:.4g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
 
 
-def column(table: Table, name: str) -> Float:
+def numeric_column(table: Table, name: str) -> Float:
     """Return a numeric column as float64, shape (n,)."""
     return np.asarray(table[name], dtype=np.float64)
 
 
 def _plain(name: str, unit: str, source: str) -> Quantity:
-    return Quantity(name, unit, lambda table: column(table, source))
+    return Quantity(name, unit, lambda table: numeric_column(table, source))
 
 
 def _mac_part(table: Table) -> Float:
     """Return the first term of Eq. (1), in joule."""
     return eq.mac_memory_energy(
-        mac_ops=column(table, "mac_ops"), mac_energy=column(table, "mac_energy_j"), mem_accesses=0, access_energy=0
+        mac_ops=numeric_column(table, "mac_ops"),
+        mac_energy=numeric_column(table, "mac_energy_j"),
+        mem_accesses=0,
+        access_energy=0,
     )
 
 
@@ -54,17 +57,17 @@ def _memory_part(table: Table) -> Float:
     return eq.mac_memory_energy(
         mac_ops=0,
         mac_energy=0,
-        mem_accesses=column(table, "mem_accesses"),
-        access_energy=column(table, "access_energy_j"),
+        mem_accesses=numeric_column(table, "mem_accesses"),
+        access_energy=numeric_column(table, "access_energy_j"),
     )
 
 
 def _switching(table: Table, time: float | Float) -> Float:
-    """Return Eq. (7) for a time in second; over one second it is the switching power in watt."""
+    """Return the energy of Eq. (7) over a time in second; for one second it is the switching power in watt."""
     return eq.switching_energy(
-        capacitance=column(table, "capacitance_f"),
-        voltage=column(table, "voltage_v"),
-        frequency=column(table, "frequency_hz"),
+        capacitance=numeric_column(table, "capacitance_f"),
+        voltage=numeric_column(table, "voltage_v"),
+        frequency=numeric_column(table, "frequency_hz"),
         time=time,
     )
 
@@ -102,7 +105,7 @@ SIZE_RATIO = Quantity(
     "original / compressed size",
     "",
     lambda table: eq.compression_ratio(
-        original_size=column(table, "original_size_bytes"), compressed_size=COMPRESSED_SIZE.of(table)
+        original_size=numeric_column(table, "original_size_bytes"), compressed_size=COMPRESSED_SIZE.of(table)
     ),
 )
 PRUNED_SIZE_RATIO = Quantity("1 / (1 - R)", "", lambda table: 1 / (1 - PRUNING.of(table)))

@@ -1,95 +1,19 @@
-"""What the paper says about energy, pruning and compression (abstract, sections 4.1-4.3, conclusion), as data."""
+"""Statements of the paper in its order, then relations between the columns of its tables, and their audit."""
 
 from explorer.paper.audit import checks as c
 from explorer.paper.audit import network_checks as n
 from explorer.paper.audit import quantities as q
-from explorer.paper.audit.checks import Claim, Statement, all_of, half_unit
+from explorer.paper.audit.checks import AuditedStatement, Statement, all_of, half_unit
 from explorer.paper.audit.statements_hardware import HARDWARE
 from explorer.paper.tables import Table, paper_table
 
 _TOTAL_ENERGY_HALF = half_unit("22.5")
 _POWER_HALF = half_unit("25")
 _THROUGHPUT_HALF = half_unit("8.5e11")
-
-COLUMNS = (
-    Statement(
-        "total-is-eq1",
-        "Eq. (1)",
-        "Total Energy is computation plus memory energy.",
-        lambda t: c.equals(t, q.TOTAL_ENERGY, q.MAC_MEM_ENERGY, tolerance=_TOTAL_ENERGY_HALF),
-    ),
-    Statement(
-        "training-energy",
-        "Abstract, Eq. (2)",
-        "The energy of training follows from epochs, batches and the energy of a batch.",
-        n.training,
-    ),
-    Statement(
-        "total-is-eq3",
-        "Eq. (3)",
-        "Total Energy is average power times inference time.",
-        lambda t: c.equals(t, q.TOTAL_ENERGY, q.POWER_TIME_ENERGY, tolerance=_TOTAL_ENERGY_HALF),
-    ),
-    Statement(
-        "total-is-power-time",
-        "Eq. (3)",
-        "Total Energy is Table 2's power times inference time.",
-        lambda t: c.equals(t, q.TOTAL_ENERGY, q.TABLE_2_POWER_TIME_ENERGY, tolerance=_TOTAL_ENERGY_HALF),
-    ),
-    Statement(
-        "powers-equal",
-        "Tables 1-2",
-        "The power of Table 2 is the average power of Table 1.",
-        lambda t: c.equals(t, q.POWER, q.AVERAGE_POWER, tolerance=_POWER_HALF),
-    ),
-    Statement(
-        "counts-pruned",
-        "Eq. (4)",
-        "The counts of MACs and memory accesses are those of the pruned networks.",
-        n.pruned_counts,
-    ),
-    Statement(
-        "compression-is-sizes",
-        "Eq. (6)",
-        "The compression ratio is original over compressed size.",
-        lambda t: c.equals(t, q.COMPRESSION, q.SIZE_RATIO, tolerance=half_unit("2.67")),
-    ),
-    Statement(
-        "compression-is-pruning",
-        "Eqs. (4), (6)",
-        "Pruning alone makes the compression ratio: it is 1 / (1 - R).",
-        lambda t: c.equals(t, q.COMPRESSION, q.PRUNED_SIZE_RATIO, tolerance=half_unit("2.67")),
-    ),
-    Statement(
-        "total-is-eq7",
-        "Eq. (7)",
-        "Total Energy is the switching energy of the hardware.",
-        lambda t: c.equals(t, q.TOTAL_ENERGY, q.SWITCHING_ENERGY, tolerance=_TOTAL_ENERGY_HALF),
-    ),
-    Statement(
-        "power-is-switching",
-        "Eq. (7)",
-        "The power of Table 2 is the switching power C V^2 f.",
-        lambda t: c.equals(t, q.POWER, q.SWITCHING_POWER, tolerance=_POWER_HALF),
-    ),
-    Statement(
-        "throughput-is-rate",
-        "Tables 1-2",
-        "The throughput of Table 2 is the MACs of Table 1 over its inference time.",
-        lambda t: c.equals(t, q.THROUGHPUT, q.MAC_RATE, tolerance=_THROUGHPUT_HALF),
-    ),
-    Statement(
-        "edp-is-product",
-        "Eq. (9)",
-        "The printed EDP is Total Energy times inference time.",
-        lambda t: c.equals(t, q.PRINTED_EDP, q.EDP, tolerance=half_unit("0.97")),
-    ),
-)
-
-
 _TRANSFORMERS = ("Transformer1", "Transformer2")
 
-NETWORKS = (
+# Energy, pruning and compression: abstract, sections 4.1-4.3, conclusion.
+_NETWORKS = (
     Statement(
         "energy-highest",
         "Abstract",
@@ -264,7 +188,7 @@ NETWORKS = (
         lambda t: all_of(
             c.prints(t, q.COMPRESSION, {"Transformer1": "2.83"}),
             c.prints(t, q.TOTAL_ENERGY, {"Transformer1": "0.435"}),
-            c.beside(t, q.MAC_MEM_ENERGY, "Transformer1"),
+            c.for_comparison(t, q.MAC_MEM_ENERGY, "Transformer1"),
         ),
     ),
     Statement(
@@ -275,34 +199,109 @@ NETWORKS = (
     ),
 )
 
+# Relations between the columns of Tables 1 and 2 that the paper's equations imply.
+_COLUMNS = (
+    Statement(
+        "total-is-eq1",
+        "Eq. (1)",
+        "Total Energy is computation plus memory energy.",
+        lambda t: c.equals(t, q.TOTAL_ENERGY, q.MAC_MEM_ENERGY, tolerance=_TOTAL_ENERGY_HALF),
+    ),
+    Statement(
+        "training-energy",
+        "Abstract, Eq. (2)",
+        "The energy of training follows from epochs, batches and the energy of a batch.",
+        n.training,
+    ),
+    Statement(
+        "total-is-eq3",
+        "Eq. (3)",
+        "Total Energy is average power times inference time.",
+        lambda t: c.equals(t, q.TOTAL_ENERGY, q.POWER_TIME_ENERGY, tolerance=_TOTAL_ENERGY_HALF),
+    ),
+    Statement(
+        "total-is-power-time",
+        "Eq. (3)",
+        "Total Energy is Table 2's power times inference time.",
+        lambda t: c.equals(t, q.TOTAL_ENERGY, q.TABLE_2_POWER_TIME_ENERGY, tolerance=_TOTAL_ENERGY_HALF),
+    ),
+    Statement(
+        "powers-equal",
+        "Tables 1-2",
+        "The power of Table 2 is the average power of Table 1.",
+        lambda t: c.equals(t, q.POWER, q.AVERAGE_POWER, tolerance=_POWER_HALF),
+    ),
+    Statement(
+        "counts-pruned",
+        "Eq. (4)",
+        "The counts of MACs and memory accesses are those of the pruned networks.",
+        n.pruned_counts,
+    ),
+    Statement(
+        "compression-is-sizes",
+        "Eq. (6)",
+        "The compression ratio is original over compressed size.",
+        lambda t: c.equals(t, q.COMPRESSION, q.SIZE_RATIO, tolerance=half_unit("2.67")),
+    ),
+    Statement(
+        "compression-is-pruning",
+        "Eqs. (4), (6)",
+        "Pruning alone makes the compression ratio: it is 1 / (1 - R).",
+        lambda t: c.equals(t, q.COMPRESSION, q.PRUNED_SIZE_RATIO, tolerance=half_unit("2.67")),
+    ),
+    Statement(
+        "total-is-eq7",
+        "Eq. (7)",
+        "Total Energy is the switching energy of the hardware.",
+        lambda t: c.equals(t, q.TOTAL_ENERGY, q.SWITCHING_ENERGY, tolerance=_TOTAL_ENERGY_HALF),
+    ),
+    Statement(
+        "power-is-switching",
+        "Eq. (7)",
+        "The power of Table 2 is the switching power C V^2 f.",
+        lambda t: c.equals(t, q.POWER, q.SWITCHING_POWER, tolerance=_POWER_HALF),
+    ),
+    Statement(
+        "throughput-is-rate",
+        "Tables 1-2",
+        "The throughput of Table 2 is the MACs of Table 1 over its inference time.",
+        lambda t: c.equals(t, q.THROUGHPUT, q.MAC_RATE, tolerance=_THROUGHPUT_HALF),
+    ),
+    Statement(
+        "edp-is-product",
+        "Eq. (9)",
+        "The printed EDP is Total Energy times inference time.",
+        lambda t: c.equals(t, q.PRINTED_EDP, q.EDP, tolerance=half_unit("0.97")),
+    ),
+)
 
-STATEMENTS: tuple[Statement, ...] = (*NETWORKS, *HARDWARE, *COLUMNS)
+STATEMENTS: tuple[Statement, ...] = (*_NETWORKS, *HARDWARE, *_COLUMNS)
 
 
-def audit(table: Table | None = None) -> tuple[Claim, ...]:
-    """Recompute every statement from a table and say whether it holds.
+def audit(table: Table | None = None) -> tuple[AuditedStatement, ...]:
+    """Recompute every statement from a table and return it with its verdict.
 
     Args:
         table: columns of the ten samples, as `parse_table` gives them; the paper's own by default.
 
     Returns:
-        One claim for each statement: those of the text in the paper's order, then relations between the columns.
+        One item for each statement: those of the text in the paper's order, then relations between the columns.
 
-    Source: the paper's abstract, sections 4.1-4.8 and conclusion (V). Statements are in our own words.
+    Source: the paper's abstract, sections 4.1-4.8 and conclusion (V). The statements are paraphrased.
 
-    >>> {claim.id: claim.verdict for claim in audit()}["edp-lowest"]
+    >>> {item.id: item.verdict for item in audit()}["edp-lowest"]
     'disagrees'
     """
-    asked = paper_table() if table is None else table
-    return tuple(_audited(statement, asked) for statement in STATEMENTS)
+    columns = paper_table() if table is None else table
+    return tuple(_audit(statement, columns) for statement in STATEMENTS)
 
 
-def _audited(statement: Statement, table: Table) -> Claim:
-    found = statement.check(table)
-    return Claim(
+def _audit(statement: Statement, table: Table) -> AuditedStatement:
+    result = statement.check(table)
+    return AuditedStatement(
         id=statement.id,
         section=statement.section,
         statement=statement.statement,
-        computed=found.computed,
-        verdict=found.verdict,
+        computed=result.computed,
+        verdict=result.verdict,
     )

@@ -1,4 +1,4 @@
-"""What the paper says about voltage, accelerators, EDP and the cost index (4.4-4.8, conclusion), as data."""
+"""Statements of the paper about voltage, accelerators, EDP and the cost index (4.4-4.8, conclusion), as data."""
 
 from explorer.paper.audit import checks as c
 from explorer.paper.audit import cost_checks as j

@@ -82,7 +82,7 @@ def apply_to(
         columns = add_intervals(columns, model=model, draws=posterior_draws(model), weights=weights)
     point = points.labels[int(points.nearest(knobs["frequency_hz"])[0])]
     applied = Applied(point, {name: values[0] for name, values in columns.items()})
-    missed = [c for c in (*problem.study.constraints, *conditions) if c.excess(columns)[0] > 0]
+    missed = [c for c in (*problem.study.constraints, *conditions) if c.violation(columns)[0] > 0]
     if missed:
         told = "; ".join(f"{c.text} (there: {float(columns[c.column][0]):.4g})" for c in missed)
         raise NoFeasibleDesign(

@@ -13,7 +13,7 @@ from explorer.paper.equations import weighted_cost
 from explorer.pareto.geometry.dominance import to_minimization
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.columns import COLUMNS, Columns, Float, describe, n_rows, own_knobs, take
+from explorer.problem.columns import COLUMNS, Columns, Float, column_of, n_rows, own_knobs, take
 from explorer.problem.constraints import Constraint
 from explorer.problem.objectives import OBJECTIVES
 
@@ -75,7 +75,7 @@ def choose(
     """
     met = np.ones(n_rows(candidates), dtype=np.bool_)
     for condition in conditions:
-        met &= condition.excess(candidates) <= 0
+        met &= condition.violation(candidates) <= 0
     if not met.any():
         misses = "".join(f"\n  {_nearest(condition, candidates)}" for condition in conditions)
         raise NoFeasibleDesign(f"no design of the front meets all conditions{misses}",
@@ -188,9 +188,9 @@ def _values(results: Results, candidates: Columns) -> Float:
 
 
 def _nearest(condition: Constraint, candidates: Columns) -> str:
-    excess = condition.excess(candidates)
+    excess = condition.violation(candidates)
     best = float(candidates[condition.column][int(np.argmin(excess))])
-    told = "met by some" if excess.min() <= 0 else f"nearest is {describe(condition.column).text(best)}"
+    told = "met by some" if excess.min() <= 0 else f"nearest is {column_of(condition.column).text(best)}"
     return f"{condition.text}: {told}"
 
 

@@ -12,7 +12,7 @@ from explorer.models.evaluation import Problem
 from explorer.pareto.explanation.local_sensitivity import LocalSensitivity, Rates
 from explorer.pareto.explanation.perturbations import NEXT, PREVIOUS, VOLTAGE_WITH_CLOCK, Perturbation, is_ordered
 from explorer.problem.applicability import Range
-from explorer.problem.columns import COLUMNS, Column, Columns, describe
+from explorer.problem.columns import COLUMNS, Column, Columns, column_of
 from explorer.problem.constraints import Constraint
 from explorer.problem.design_space import CLOCK_SHARE, OPERATING_POINT, DesignSpace, Dimension
 from explorer.problem.objectives import Objective
@@ -53,7 +53,7 @@ class ActiveLimit:
 
 def active_limits(
     here: Columns, drawn: Columns, *, moves: Sequence[Perturbation], rates: Rates, objectives: Sequence[Objective],
-    problem: Problem, column: Callable[[str], Column] = describe,
+    problem: Problem, column: Callable[[str], Column] = column_of,
 ) -> tuple[ActiveLimit, ...]:  # fmt: skip
     """Return every limit of one design, the study's own constraints first.
 
@@ -145,7 +145,7 @@ def _constraint(
         if move.can(way) and (own[move.name].direction * way == sense or (way > 0 and move.name in missing))
     )
     depends = drawn[constraint.column].size > 0 and bool(np.ptp(drawn[constraint.column]) > 0)
-    met = float(np.mean(constraint.excess(drawn) <= 0)) if depends else None
+    met = float(np.mean(constraint.violation(drawn) <= 0)) if depends else None
     touches = left < _largest_step(moves, own) or bool(missing) or left < 0
     return ActiveLimit(
         "constraint", column.name, constraint.text, left, _amount(column, left), touches, met, stopped, {}

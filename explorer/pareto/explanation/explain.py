@@ -21,7 +21,7 @@ from explorer.pareto.explanation.neighbours import DominatingDesign, NearestSamp
 from explorer.pareto.explanation.perturbations import Perturbation, perturbations
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.columns import Column, Columns, describe, take
+from explorer.problem.columns import Column, Columns, column_of, take
 from explorer.problem.objectives import OBJECTIVES, Objective
 
 # What the changes rest on: the posterior of physical shapes, or of forms that were fitted to any knobs; a model without
@@ -71,7 +71,7 @@ class Explanation:
 
     def column(self, name: str) -> Column:
         """Return what a column means: a knob of the user's own as it was declared, any other as it is known."""
-        return self.own_columns.get(name) or describe(name)
+        return self.own_columns.get(name) or column_of(name)
 
 
 def explain(results: Results, design_id: int, *, problem: Problem, warnings: tuple[str, ...] = ()) -> Explanation:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from explorer.pareto.explanation.active_limits import ActiveLimit, Way, blocks, improves
 from explorer.pareto.explanation.local_sensitivity import LocalSensitivity, Rates
 from explorer.pareto.explanation.perturbations import VOLTAGE_WITH_CLOCK, Perturbation
-from explorer.problem.columns import COLUMNS, Column, describe
+from explorer.problem.columns import COLUMNS, Column, column_of
 from explorer.problem.design_space import ROW
 from explorer.problem.objectives import Objective
 
@@ -28,7 +28,7 @@ class _Trade:
 
 def narrative(
     moves: Sequence[Perturbation], rates: Rates, limits: Sequence[ActiveLimit], objectives: Sequence[Objective], *,
-    column: Callable[[str], Column] = describe,
+    column: Callable[[str], Column] = column_of,
 ) -> tuple[str, ...]:  # fmt: skip
     """Return a sentence for each objective: a way that improves it for sure, with what that costs; or why none does.
 

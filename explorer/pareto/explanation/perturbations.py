@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.problem.applicability import Range
-from explorer.problem.columns import Column, Columns, Float, describe
+from explorer.problem.columns import Column, Columns, Float, column_of
 from explorer.problem.design_space import CLOCK_SHARE, OPERATING_POINT, ROW, DesignSpace, Dimension
 from explorer.units import humanize
 
@@ -76,7 +76,7 @@ def numeric_perturbations(
     axis: Dimension,
     *,
     spans: Mapping[str, Range],
-    column: Callable[[str], Column] = describe,
+    column: Callable[[str], Column] = column_of,
 ) -> Iterator[Perturbation]:
     """Yield the moves along one axis without choices from one design, shape (1,) each.
 
@@ -221,7 +221,7 @@ def _chosen(axis: Dimension, index: int, region: DesignSpace, here: Columns) -> 
     if axis.name == "voltage_v" and any(other.name == CLOCK_SHARE for other in region.axes):
         moved = region.designs({**region.knobs(here), axis.name: np.array([float(index)])})
         return {**here, "voltage_v": moved["voltage_v"], "frequency_hz": moved["frequency_hz"]}
-    return {**here, **axis.chosen(np.array([float(index)]))}
+    return {**here, **axis.values_at(np.array([float(index)]))}
 
 
 def _to(axis: Dimension, index: int, region: DesignSpace, column: Callable[[str], Column]) -> str:
@@ -236,7 +236,7 @@ def _to(axis: Dimension, index: int, region: DesignSpace, column: Callable[[str]
 
 def _rows(axis: Dimension, here: Columns, column: Callable[[str], Column]) -> Iterator[Perturbation]:
     """Yield the rows that differ from one row in one knob alone: the nearest number on either side, and every name."""
-    table = axis.chosen(np.arange(len(axis.labels), dtype=np.float64))
+    table = axis.values_at(np.arange(len(axis.labels), dtype=np.float64))
     now = int(axis.nearest(here)[0])
     knobs = [name for name in table if name != ROW]
     differs = {name: table[name] != table[name][now] for name in knobs}
@@ -245,7 +245,7 @@ def _rows(axis: Dimension, here: Columns, column: Callable[[str], Column]) -> It
         for index in _beside(table[name], np.flatnonzero(differs[name] & (n_different == 1)), now):
             value = table[name][index]
             told = value if isinstance(value, str) else column(name).text(float(value))
-            there = {**here, **axis.chosen(np.array([float(index)]))}
+            there = {**here, **axis.values_at(np.array([float(index)]))}
             label = f"to {axis.labels[index]} ({SHORT.get(name, column(name).label)} {told})"
             yield _choice(f"{ROW}={axis.labels[index]}", label, there, axis)
 
@@ -271,7 +271,7 @@ def perturbations(
     design: Columns,
     *,
     spans: Mapping[str, Range] | None = None,
-    column: Callable[[str], Column] = describe,
+    column: Callable[[str], Column] = column_of,
 ) -> tuple[Perturbation, ...]:
     """Return the moves from one design: a small step of every numeric knob, and every choice instead of its own.
 

@@ -11,10 +11,10 @@ from explorer.errors import Fault, InvalidFile, WrongUsage
 from explorer.io.files import (
     MAX_TABLE_BYTES,
     FileDigest,
+    decode_text,
     file_digest,
     read_bytes,
     read_text,
-    text_of,
     write_bytes,
     write_parts,
     write_text,
@@ -121,7 +121,7 @@ def _front(path: Path) -> tuple[dict[str, Any], FileDigest]:
     """Return what front.json tells beside its designs: these are in trials.csv too."""
     content = read_bytes(path, max_bytes=_MAX_BYTES)
     try:
-        data = json.loads(text_of(path, content))
+        data = json.loads(decode_text(path, content))
     except (ValueError, RecursionError) as error:
         raise _damaged(path, f"is damaged: {error}") from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
@@ -132,7 +132,7 @@ def _front(path: Path) -> tuple[dict[str, Any], FileDigest]:
 def _trials(path: Path) -> tuple[Columns, FileDigest]:
     content = read_bytes(path, max_bytes=_MAX_BYTES)
     try:
-        return read_csv(text_of(path, content)), file_digest(content)
+        return read_csv(decode_text(path, content)), file_digest(content)
     except (ValueError, KeyError, csv.Error) as error:
         raise _damaged(path, f"is damaged: {error}") from None
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from explorer.pareto.exact_front import ExactFront
 from explorer.pareto.results.csv_text import BLOCK, cells_of
 from explorer.pareto.results.results import Results, front_order
-from explorer.problem.columns import COLUMNS, KNOBS, Column, Columns, describe, knobs_of, n_rows
+from explorer.problem.columns import COLUMNS, KNOBS, Column, Columns, column_of, knobs_of, n_rows
 from explorer.problem.objectives import OBJECTIVES
 
 SCHEMA = "explorer.front/1"
@@ -84,7 +84,7 @@ def knobs_told(data: Mapping[str, Any]) -> list[Column]:
     """
     if "knobs" not in data:
         return [COLUMNS[name] for name in KNOBS]
-    return [describe(str(knob["name"]), label=str(knob["label"]), unit=str(knob["unit"])) for knob in data["knobs"]]
+    return [column_of(str(knob["name"]), label=str(knob["label"]), unit=str(knob["unit"])) for knob in data["knobs"]]
 
 
 def results_of(data: Mapping[str, Any], table: Columns) -> Results:
@@ -163,7 +163,7 @@ def _quoted(word: str) -> str:
 
 
 def _knob_json(column: Column) -> dict[str, str]:
-    return {"name": column.name, "label": column.label, "unit": column.shown_in or column.symbol}
+    return {"name": column.name, "label": column.label, "unit": column.display_unit or column.symbol}
 
 
 def _exact(data: Mapping[str, Any] | None) -> ExactFront | None:

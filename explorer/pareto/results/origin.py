@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import ExplorerError, WrongUsage
-from explorer.io.catalog import find
+from explorer.io.catalog import find_declaration
 from explorer.io.files import MAX_DECLARATION_BYTES, is_file, read_text, sha256
 from explorer.models.evaluation import Problem, fingerprint
 
@@ -79,7 +79,7 @@ def _candidates(origin: Mapping[str, str], folder: Path, asked: str) -> Sequence
     paths = [Path(origin["file"]), folder.parent.parent / origin["file"]] if origin["file"] else []
     for name in (asked, origin["name"]):
         try:
-            paths.append(find("studies", name))
+            paths.append(find_declaration("studies", name))
         except ExplorerError:
             continue
     return paths

@@ -16,7 +16,7 @@ from explorer.problem.columns import (
     Columns,
     Float,
     bounds,
-    describe,
+    column_of,
     knobs_of,
     n_rows,
     own_knobs,
@@ -77,7 +77,7 @@ class Results:
 
     def column(self, name: str) -> Column:
         """Return what a column means: a knob of the user's own as it was declared, any other as it is known."""
-        return self.own_columns.get(name) or describe(name)
+        return self.own_columns.get(name) or column_of(name)
 
     @property
     def n_complete(self) -> int:
@@ -171,9 +171,9 @@ def constraint_gaps(table: Columns, constraints: Sequence[Constraint]) -> list[s
     """Say, for each limit, how near the best design came to it, where no design meets them all."""
     lines = []
     for constraint in constraints:
-        miss = constraint.excess(table)
+        miss = constraint.violation(table)
         best = float(table[constraint.column][int(np.argmin(miss))])
-        met = "met by some designs" if miss.min() <= 0 else f"nearest is {describe(constraint.column).text(best)}"
+        met = "met by some designs" if miss.min() <= 0 else f"nearest is {column_of(constraint.column).text(best)}"
         lines.append(f"{constraint.text}: {met}")
     return lines
 

@@ -162,5 +162,5 @@ def _drawn(designs: Columns, problem: Problem, model: PosteriorModel, draws: Dra
         # Constraints on knobs or checks do not depend on the draw.
         columns = {name: drawn.get(name, block[name][None, :]) for name in block}
         for constraint in study.constraints:
-            feasible[:, rows] &= constraint.excess(columns) <= 0
+            feasible[:, rows] &= constraint.violation(columns) <= 0
     return values, feasible

@@ -6,7 +6,7 @@ import numpy as np
 
 from explorer.models.evaluation import Problem
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.columns import COLUMNS, Column, Columns, describe, n_rows, take
+from explorer.problem.columns import COLUMNS, Column, Columns, column_of, n_rows, take
 from explorer.problem.design_space import CLOCK_SHARE, DesignSpace
 
 _EDGE = 0.02  # within two percent of an axis' end counts as touching it: a search stops just short of the end
@@ -88,7 +88,7 @@ def _edges(
         if axis.name == CLOCK_SHARE or axis.labels or axis.is_fixed:
             continue
         unit = axis.to_unit(knobs[axis.name])
-        column = own.get(axis.name) or describe(axis.name)
+        column = own.get(axis.name) or column_of(axis.name)
         edges.append((f"lowest {column.label} {column.text(axis.low)}", unit < _EDGE))
         edges.append((f"highest {column.label} {column.text(axis.high)}", unit > 1 - _EDGE))
     high = region.clock_hz[1]

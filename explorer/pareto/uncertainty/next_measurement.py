@@ -10,7 +10,7 @@ from explorer.models.parametric.surrogate import Surrogate
 from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws
 from explorer.models.response.forms import link
 from explorer.pareto.geometry.dominance import is_nondominated
-from explorer.problem.columns import Column, Columns, Float, describe, knobs_of, n_rows, stack, take
+from explorer.problem.columns import Column, Columns, Float, column_of, knobs_of, n_rows, stack, take
 from explorer.problem.declarations.axes import Axes, FrequencyAxis, PruningAxis, StepAxis, VoltageAxis
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.design_space import DesignSpace
@@ -30,7 +30,7 @@ class SuggestedMeasurement:
 
     def text(self, own: Mapping[str, Column] | None = None) -> str:
         """Return the advice in one line; `own` tells what the user's own knobs mean, otherwise their names do."""
-        columns = {name: (own or {}).get(name) or describe(name) for name in self.design}
+        columns = {name: (own or {}).get(name) or column_of(name) for name in self.design}
         knobs = ", ".join(
             f"{columns[name].label} {value if isinstance(value, str) else columns[name].text(float(str(value)))}"
             for name, value in self.design.items()

@@ -1,4 +1,4 @@
-"""Axes as a search space declares them: how far each knob may be turned, in people's units."""
+"""Schema of the axes of a search space: the range or values of each knob, in customary units."""
 
 import math
 import re
@@ -10,8 +10,8 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from explorer.errors import ExplorerError, suggestion
 from explorer.io.declarations import Declaration, validation_error
-from explorer.problem.columns import Column, allowed_text, describe, is_allowed, is_free_name
-from explorer.units import SYMBOLS, factor, scaled
+from explorer.problem.columns import Column, allowed_text, column_of, is_allowed, is_free_name
+from explorer.units import SYMBOLS, factor, to_si
 
 MAX_CHOICES = 1000
 OWN_NAME = r"[a-z][a-z0-9_]{0,49}"
@@ -38,16 +38,16 @@ _Choices = Annotated[tuple[_Word, ...], Field(min_length=1, max_length=MAX_CHOIC
 class _Axis(Declaration):
     range: _Range | None = Field(None, description="[lowest, highest] in the axis' unit")
     value: float | None = Field(None, description="one fixed value instead of a range, in the axis' unit")
-    values: _Values | None = Field(None, description="the only values there are, instead of a range")
+    values: _Values | None = Field(None, description="the only allowed values, instead of a range")
     scale: Literal["linear", "log"] = Field("linear", description="how the search spreads over the range")
 
     def si(self, name: str, unit: str, symbol: str) -> tuple[float, float]:
-        """Return (low, high) in SI; both are the value where it is fixed."""
+        """Return (low, high) in SI; equal for a fixed value."""
         numbers = self.listed(name, unit, symbol)
         return min(numbers), max(numbers)
 
     def listed(self, name: str, unit: str, symbol: str) -> tuple[float, ...]:
-        """Return the declared numbers in SI, in rising order: the ends of the range, the value, or all values."""
+        """Return the declared numbers in SI, sorted: the ends of the range, the value, or all values."""
         declared = self.values or ((self.value,) if self.value is not None else self.range or (math.nan,))
         try:
             scale = factor(unit, symbol) if symbol in SYMBOLS or symbol == "" else 1.0
@@ -61,24 +61,24 @@ class _Axis(Declaration):
                 )
         if self.scale == "log" and min(declared) <= 0:
             raise validation_error("a log scale cannot start at 0", fix="start above 0 or use scale = 'linear'")
-        return tuple(sorted(scaled(number, scale) for number in declared))
+        return tuple(sorted(to_si(number, scale) for number in declared))
 
     def _is_range_or_value(self) -> None:
-        if sum(given is not None for given in (self.range, self.value, self.values)) != 1:
+        if sum(option is not None for option in (self.range, self.value, self.values)) != 1:
             raise validation_error(
                 "needs either a range or a value",
-                fix="write range = [low, high], value = x to fix it, or values = [...] where there are no others",
+                fix="write range = [low, high], value = x to fix it, or values = [...] for a list",
             )
 
 
 class PureAxis(_Axis):
-    """An axis without a unit."""
+    """Axis without a unit."""
 
     unit: Literal["", "1"] = Field("", description="the axis is a pure number: leave the unit out")
 
 
 class PruningAxis(PureAxis):
-    """The pruning ratio R, Eq. (4), a share in [0, 1)."""
+    """Pruning ratio R, Eq. (4), a share in [0, 1)."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -88,7 +88,7 @@ class PruningAxis(PureAxis):
 
 
 class StepAxis(PureAxis):
-    """The quantization step D, Eq. (5), in (0, 1]: the unit of the weights."""
+    """Quantization step D, Eq. (5), in (0, 1], in the unit of the weights."""
 
     scale: Literal["linear", "log"] = Field("log", description="how the search spreads over the range")
 
@@ -100,7 +100,7 @@ class StepAxis(PureAxis):
 
 
 class VoltageAxis(_Axis):
-    """The supply voltage V."""
+    """Supply voltage V."""
 
     unit: str = Field("V", description="unit of the range: V or mV")
 
@@ -112,7 +112,7 @@ class VoltageAxis(_Axis):
 
 
 class FrequencyAxis(_Axis):
-    """The clock f."""
+    """Clock f."""
 
     unit: str = Field("GHz", description="unit of the range: GHz, MHz, kHz or Hz")
 
@@ -124,39 +124,43 @@ class FrequencyAxis(_Axis):
 
 
 class OwnAxis(_Axis):
-    """A knob of the user's own: a further column of the samples, numbers or names."""
+    """User-defined knob: a further column of the samples, numbers or names."""
 
     choices: _Choices | None = Field(None, description="the names to choose among, for a column of names")
     unit: Annotated[str, Field(max_length=20)] = Field(
         "", description="unit of the numbers: an SI multiple where the name ends in one (_w, _hz, ...), else any word"
     )
-    label: Annotated[str, Field(max_length=60)] = Field("", description="what people read; default: from the name")
+    label: Annotated[str, Field(max_length=60)] = Field(
+        "", description="label in tables and plots; default: from the name"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.choices is None:
             self._is_range_or_value()
-        elif any(given is not None for given in (self.range, self.value, self.values)):
-            raise validation_error("has choices beside numbers", fix="write choices for names, or range, value, values")
+        elif any(option is not None for option in (self.range, self.value, self.values)):
+            raise validation_error(
+                "has both choices and numbers", fix="write choices for names, or range, value, values"
+            )
         return self
 
     def column(self, name: str) -> Column:
-        """Return what the knob means."""
-        return describe(name, label=self.label, unit=self.unit)
+        """Return the column of the knob."""
+        return column_of(name, label=self.label, unit=self.unit)
 
     def numbers(self, name: str) -> tuple[float, ...]:
-        """Return the declared numbers in SI, in rising order."""
+        """Return the declared numbers in SI, sorted."""
         column = self.column(name)
-        return self.listed(name, column.shown_in or column.symbol, column.symbol)
+        return self.listed(name, column.display_unit or column.symbol, column.symbol)
 
 
-# The four axes have people's names; whoever writes a column's name instead means one of them.
+# Axes named differently from their columns: a column's name in a file gets a suggestion.
 _AXIS_OF_COLUMN = {"voltage_v": "voltage", "frequency_hz": "frequency"}
 AXIS_NAMES = ("pruning_ratio", "quant_step", "voltage", "frequency")
 
 
 class Axes(Declaration):
-    """The knobs and how far each may be turned; any other name is a further column of the samples."""
+    """The predefined axes; any other name is a user-defined knob, a further column of the samples."""
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False, strict=False)
     __pydantic_extra__: dict[str, OwnAxis]
@@ -168,7 +172,7 @@ class Axes(Declaration):
 
     @model_validator(mode="before")
     @classmethod
-    def _know_names(cls, data: Any) -> Any:
+    def _check_names(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
         for name, value in data.items():
@@ -189,12 +193,12 @@ class Axes(Declaration):
 
     @property
     def own(self) -> dict[str, OwnAxis]:
-        """The user's own knobs, by the name of their column."""
+        """The user-defined knobs by the name of their column."""
         return dict(self.__pydantic_extra__ or {})
 
 
 def _name_fault(name: str) -> str:
-    """Say what to write instead of a name that no knob of the user's own can have; '' where it can."""
+    """Return the fix for an invalid name of a user-defined knob; '' for a valid name."""
     if name in _AXIS_OF_COLUMN:
         return f"did you mean '{_AXIS_OF_COLUMN[name]}'?"
     if not is_free_name(name):

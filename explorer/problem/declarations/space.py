@@ -1,4 +1,4 @@
-"""Search spaces: the TOML declaration of a network's knobs, its operating points and its domain."""
+"""Schema of the TOML file of a search space: axes, operating points and applicability domain."""
 
 from typing import Annotated, Literal, Self
 
@@ -11,7 +11,7 @@ from explorer.problem.declarations.axes import Axes
 
 
 class Operating(OperatingTable):
-    """Which (V, f) can exist: the alpha-power law fitted to the samples, or exactly the listed points."""
+    """Operating points (V, f) that exist: by the alpha-power law fitted to the samples, or the listed points."""
 
     law: Literal["alpha-power", "none"] | None = Field(
         None,
@@ -24,7 +24,7 @@ class Operating(OperatingTable):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if sum(given is not None for given in (self.law, self.points, self.device)) != 1:
+        if sum(option is not None for option in (self.law, self.points, self.device)) != 1:
             raise validation_error(
                 "needs either a law or points",
                 fix="write law = 'alpha-power', name a device, or list the device's points",
@@ -34,7 +34,7 @@ class Operating(OperatingTable):
 
 
 class DomainDeclaration(Declaration):
-    """Where the model may be asked: the samples' range, widened on both sides."""
+    """Domain in which the model is used: the range of the samples, widened on both sides."""
 
     enforce: bool = Field(True, description="false lets the search extrapolate; every such design is marked")
     widen: float = Field(
@@ -43,18 +43,20 @@ class DomainDeclaration(Declaration):
 
 
 class SpaceFile(Declaration):
-    """A search space as its TOML file declares it."""
+    """Schema of a search space file."""
 
-    title: str = Field("", max_length=200, description="one line for people")
+    title: str = Field("", max_length=200, description="one line of text")
     family: str | None = Field(None, max_length=100, description="the network family; without it the study names it")
     axes: Axes = Field(description="the knobs: pruning_ratio, quant_step, voltage, frequency, and any of your own")
     ignore: Annotated[tuple[str, ...], Field(max_length=100)] = Field(
-        (), description="columns of the samples that are no knobs here, though they are called so"
+        (), description="columns of the samples that are not knobs here, despite their names"
     )
     operating_points: Operating = Field(
-        default_factory=lambda: Operating(law="alpha-power"), description="which (V, f) can exist"
+        default_factory=lambda: Operating(law="alpha-power"), description="the (V, f) that exist"
     )
-    domain: DomainDeclaration = Field(default_factory=DomainDeclaration, description="where the model may be asked")
+    domain: DomainDeclaration = Field(
+        default_factory=DomainDeclaration, description="domain in which the model is used"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -64,29 +66,28 @@ class SpaceFile(Declaration):
             if missing:
                 raise validation_error(
                     " and ".join(f"[axes] '{name}' is missing" for name in missing),
-                    fix=f"add {missing[0]} = {{ range = [...] }}; a space that leaves a knob out says what the device "
-                    "can do: [operating_points] law = 'alpha-power', 'none', a device, or points",
+                    fix=f"add {missing[0]} = {{ range = [...] }}; a space without it has to declare the operating "
+                    "points: [operating_points] law = 'alpha-power', 'none', a device, or points",
                 )
         both = axes.voltage is not None and axes.frequency is not None
         if operating.law is None and (axes.voltage or axes.frequency):
             raise validation_error(
-                "[axes] voltage and frequency stand beside a table of operating points",
-                fix="leave them out: the listed points say it all",
+                "[axes] voltage and frequency are declared together with a table of operating points",
+                fix="leave them out: the listed points define both",
             )
         if operating.law == "alpha-power" and not both:
             raise validation_error(
                 "[axes] voltage and frequency are missing",
-                fix="add both, list the device's points, or write [operating_points] law = 'none' where neither is a "
-                "knob",
+                fix="add both, list the device's points, or write [operating_points] law = 'none' if neither is a knob",
             )
         if operating.law == "alpha-power" and axes.frequency and axes.frequency.values is not None:
             raise validation_error(
-                "[axes] frequency lists values beside a law",
+                "[axes] frequency lists values together with a law",
                 fix="list the pairs instead: [operating_points] points = [{ voltage = ..., frequency = ... }, ...]",
             )
         if operating.law == "none" and both:
             raise validation_error(
-                "[axes] voltage and frequency stand together without a law: most pairs of them cannot exist",
+                "[axes] voltage and frequency are declared without a law: most pairs of them cannot exist",
                 fix="list the device's points, name a device, or write law = 'alpha-power'",
             )
         return self

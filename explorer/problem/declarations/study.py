@@ -1,4 +1,4 @@
-"""A study as its TOML file declares it, checked as far as one file can be."""
+"""Schema of the TOML file of a study, validated within that file."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from explorer.errors import ExplorerError, WrongUsage, suggestion
-from explorer.io.catalog import find
+from explorer.io.catalog import find_declaration
 from explorer.io.declarations import Declaration, quantity, read_toml, validation_error
 from explorer.problem.columns import TARGETS
 from explorer.problem.constraints import parse_constraint
@@ -15,7 +15,7 @@ from explorer.problem.objectives import OBJECTIVES
 
 SamplerName = Literal["auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp"]
 SAMPLERS: tuple[SamplerName, ...] = ("auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp")
-# What a study may call a model without a file of the user's.
+# Models that a study can name without a file.
 SHIPPED_MODELS = ("paper", "h100")
 MAX_TRIALS = 10_000_000
 MAX_SEED = 2**32 - 1
@@ -36,8 +36,8 @@ def _constraint_text(text: str, info: ValidationInfo) -> str:
 
 
 def _own_names(info: ValidationInfo) -> list[str]:
-    """Return the user's own knobs of the study's spaces, as far as their files can be read at this point."""
-    space, beside = info.data.get("space"), Path(info.context["path"]).parent if info.context else None
+    """Return the user-defined knobs of the study's spaces, except of spaces with invalid files."""
+    space, base = info.data.get("space"), Path(info.context["path"]).parent if info.context else None
     inline = info.context.get("spaces", {}) if info.context else {}
     names: list[str] = []
     for name in (space,) if isinstance(space, str) else space or ():
@@ -45,8 +45,8 @@ def _own_names(info: ValidationInfo) -> list[str]:
             names += inline[name].axes.own
             continue
         try:
-            names += read_toml(find("search_spaces", name, beside=beside), SpaceFile)[0].axes.own
-        except ExplorerError:  # told when the space itself is read
+            names += read_toml(find_declaration("search_spaces", name, base=base), SpaceFile)[0].axes.own
+        except ExplorerError:  # reported when the space itself is read
             continue
     model = info.data.get("model")
     return [*names, *(model.knobs if isinstance(model, TableModel) else ())]
@@ -67,7 +67,7 @@ def _sampler(name: str) -> str:
 
 
 class Cost(Declaration):
-    """What Eq. (10) leaves open."""
+    """Parameters of the weighted cost J, Eq. (10)."""
 
     alpha: Annotated[float, AfterValidator(_alpha)] = Field(0.9, description="weight of accuracy in J, 0 to 1")
     energy_max: Annotated[float, quantity("J"), Field(gt=0)] = Field(
@@ -76,22 +76,22 @@ class Cost(Declaration):
 
 
 class Search(Declaration):
-    """How to search."""
+    """Settings of the search."""
 
     sampler: Annotated[str, AfterValidator(_sampler)] = Field("auto", description=f"one of {', '.join(SAMPLERS)}")
-    trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)] = Field(1000, description="number of COMPLETE trials wanted")
+    trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)] = Field(1000, description="number of complete trials to reach")
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = Field(0, description="the same file and seed give the same front")
 
 
 class TableModel(Declaration):
-    """A table of measured configurations that are the designs themselves: nothing is predicted."""
+    """Table of measured designs, which are the only designs of the study: nothing is predicted."""
 
-    table: str = Field(min_length=1, description="a samples CSV: its rows are all the designs there are")
+    table: str = Field(min_length=1, description="a samples CSV: its rows are all the designs")
     knobs: Annotated[tuple[str, ...], Field(max_length=50)] = Field(
-        (), description="further columns that tell one configuration from another, such as 'resolution'"
+        (), description="further columns that distinguish designs, such as 'resolution'"
     )
     ignore: Annotated[tuple[str, ...], Field(max_length=100)] = Field(
-        (), description="columns of the table that are no knobs, though they are called so"
+        (), description="columns of the table that are not knobs, despite their names"
     )
 
 
@@ -104,11 +104,11 @@ def _labelled(data: str) -> str:
 
 
 class LiveModel(Declaration):
-    """A network of the user's own, measured anew for every design: nothing is predicted."""
+    """A user's network, compressed and measured for every design: nothing is predicted."""
 
-    onnx: str = Field(min_length=1, description="an ONNX file beside the study, or a shipped network's name")
+    onnx: str = Field(min_length=1, description="an ONNX file relative to the study, or the name of a shipped network")
     data: Annotated[str, Field(min_length=1), AfterValidator(_labelled)] = Field(
-        description="labelled data: an npz with x and y beside the study, or 'digits'"
+        description="labelled data: an npz with x and y, relative to the study, or 'digits'"
     )
     codec: Literal["file", "dense", "deflate", "entropy"] = Field(
         "deflate", description="which size is size_bytes: file, dense, deflate or entropy"
@@ -117,7 +117,7 @@ class LiveModel(Declaration):
     clip: Literal["int4", "int8", "int16"] | None = Field(
         None, description="clip codes to int4, int8 or int16 instead of widening"
     )
-    device: Literal["cpu", "cuda"] = Field("cpu", description="where it runs: cpu or cuda")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="device that runs the network: cpu or cuda")
     time_limit: Annotated[float, quantity("s"), Field(gt=0)] | None = Field(
         None, description="for each design, in s or with a unit; a trial that takes longer fails"
     )
@@ -130,15 +130,15 @@ def _target(name: str) -> str:
 
 
 class FunctionModel(Declaration):
-    """A function of the user's own measures every design; the command names it, for a file must not run code."""
+    """A user's function that measures every design. The command names it, because a file must not run code."""
 
     measures: Annotated[
         tuple[Annotated[str, AfterValidator(_target)], ...], Field(min_length=1, max_length=len(TARGETS))
-    ] = Field(description=f"what the function gives for a design: any of {', '.join(TARGETS)}")
+    ] = Field(description=f"targets that the function returns for a design: any of {', '.join(TARGETS)}")
 
 
 def _kind(model: object) -> str:
-    """Name the branch of a study's model, by the keys that only one of them has."""
+    """Return the tag of a study's kind of model, by the keys that only this kind has."""
     if isinstance(model, FunctionModel) or (isinstance(model, dict) and "measures" in model):
         return "function"
     if isinstance(model, LiveModel) or (isinstance(model, dict) and {"onnx", "data"} & model.keys()):
@@ -147,11 +147,11 @@ def _kind(model: object) -> str:
 
 
 class StudyFile(Declaration):
-    """A study as its TOML file declares it."""
+    """Schema of a study file."""
 
-    title: str = Field("", max_length=200, description="one line for people")
+    title: str = Field("", max_length=200, description="one line of text")
     space: str | Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = Field(
-        None, description="a search space, or a list of them for their union; none where the model is a table"
+        None, description="a search space, or a list of them for their union; none if the model is a table"
     )
     model: Annotated[
         Annotated[str, Field(min_length=1), Tag("str")]
@@ -163,7 +163,7 @@ class StudyFile(Declaration):
         "paper",
         description="paper, h100, a model.json, a samples CSV; { table = 'my.csv' } to search its rows themselves; or "
         "{ onnx = 'net.onnx', data = 'val.npz' } to measure every design of a network; { measures = ['energy_j'] } to "
-        "measure by a function of your own",
+        "measure by your own function",
     )
     families: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = Field(
         None, description="the families to search; default: those of the spaces"
@@ -172,7 +172,7 @@ class StudyFile(Declaration):
         tuple[Annotated[str, AfterValidator(_objective_name)], ...], Field(min_length=2, max_length=6)
     ] = Field(description=f"two or more of {', '.join(OBJECTIVES)}")
     constraints: Annotated[tuple[Annotated[str, AfterValidator(_constraint_text)], ...], Field(max_length=50)] = Field(
-        (), description="floors and caps such as 'accuracy >= 0.9'"
+        (), description="lower and upper limits of columns, such as 'accuracy >= 0.9'"
     )
     cost: Cost = Field(default_factory=Cost, description="alpha and energy_max of Eq. (10)")
     search: Search = Field(default_factory=Search, description="sampler, trials, seed")
@@ -183,13 +183,13 @@ class StudyFile(Declaration):
     @field_validator("space")
     @classmethod
     def _find_spaces(cls, value: str | tuple[str, ...] | None, info: ValidationInfo) -> str | tuple[str, ...] | None:
-        beside = Path(info.context["path"]).parent if info.context else None
+        base = Path(info.context["path"]).parent if info.context else None
         inline = info.context.get("spaces", {}) if info.context else {}
         for name in (value,) if isinstance(value, str) else value or ():
             if name in inline:
                 continue
             try:
-                find("search_spaces", name, beside=beside)
+                find_declaration("search_spaces", name, base=base)
             except WrongUsage as error:
                 raise validation_error(error.problem, fix=error.fix) from None
         return value
@@ -197,14 +197,14 @@ class StudyFile(Declaration):
     @model_validator(mode="before")
     @classmethod
     def _needs_space(cls, data: Any) -> Any:
-        """A space is as required as it ever was, unless the rows of a table are the designs."""
+        """Require a space, unless the designs are the rows of a table."""
         if isinstance(data, dict):
             is_table = _kind(data.get("model")) == "dict"
             if "space" not in data and not is_table:
                 raise validation_error("'space' is missing", fix="add space = ... (a search space, or a list of them)")
             if "space" in data and is_table:
                 raise validation_error(
-                    "space stands beside a table", fix="leave it out: the table's rows are all the designs"
+                    "space is declared together with a table", fix="leave it out: the table's rows are all the designs"
                 )
         return data
 
@@ -219,7 +219,7 @@ class StudyFile(Declaration):
             )
         if isinstance(self.model, LiveModel | FunctionModel) and self.reference_point is None:
             raise validation_error(
-                "[reference_point] is missing: where every design is measured, there is no scan to take it from",
-                fix=f"add it, with the worst that still counts of each of {', '.join(self.objectives)}",
+                "[reference_point] is missing: it cannot be computed if every design is measured",
+                fix=f"add it, with the worst acceptable value of each of {', '.join(self.objectives)}",
             )
         return self

@@ -114,7 +114,7 @@ def _unit(column: Column, values: "NDArray[Any] | None") -> tuple[str, float]:
 
     The paper's servers need joule and millisecond; a microcontroller needs smaller units.
     """
-    unit = (column.shown_in or column.symbol).replace("J*s", "J·s")
+    unit = (column.display_unit or column.symbol).replace("J*s", "J·s")
     if values is None or values.dtype == object or column.symbol not in _SCALABLE:
         return unit, column.scale
     magnitudes = np.abs(values[np.isfinite(values) & (values != 0)].astype(np.float64))

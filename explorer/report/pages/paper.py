@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from explorer.paper.audit.checks import VERDICTS, Claim, Verdict
+from explorer.paper.audit.checks import VERDICTS, AuditedStatement, Verdict
 from explorer.paper.tables import SOURCE, Table
 from explorer.report.pages.html import Block, Grid, Heading, Paragraph, Plot, Tag, Tone, render_page
 from explorer.report.plots.paper import FIGURES
@@ -22,7 +22,7 @@ def paper_figures(table: Table) -> dict[str, Any]:
 def paper_page(
     *,
     figures: Mapping[str, Any],
-    claims: Sequence[Claim],
+    claims: Sequence[AuditedStatement],
     tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[str]]]],
 ) -> str:
     """Return the page as the text of one HTML file.
@@ -55,7 +55,7 @@ def paper_page(
     return render_page(title="The paper, reproduced and audited", lead=lead, blocks=blocks)
 
 
-def summary(claims: Sequence[Claim]) -> str:
+def summary(claims: Sequence[AuditedStatement]) -> str:
     """Count the verdicts in one sentence.
 
     >>> summary([])

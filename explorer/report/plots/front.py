@@ -8,7 +8,7 @@ import numpy as np
 
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.columns import COLUMNS, Columns, bounds, describe, knobs_of, n_rows, take
+from explorer.problem.columns import COLUMNS, Columns, bounds, column_of, knobs_of, n_rows, take
 from explorer.problem.objectives import Objective
 from explorer.report.plots.style import GREY, SKY, TEXT, FamilyStyle, base_layout, family_style
 from explorer.report.plots.thinning import select_evenly
@@ -232,7 +232,9 @@ def hover_texts(rows: Columns, heading: list[str]) -> list[str]:
             if isinstance(value, str):
                 parts.append(str(value))
             elif np.isfinite(value):
-                parts.append(f"{describe(name).label}: {describe(name).text(float(value))}{_range_text(rows, name, i)}")
+                parts.append(
+                    f"{column_of(name).label}: {column_of(name).text(float(value))}{_range_text(rows, name, i)}"
+                )
         lines.append("<br>".join(parts))
     return lines
 

@@ -88,7 +88,7 @@ def dashboard_app(storage: BaseStorage, study_name: str) -> "WSGIApplication":
     if not hasattr(module, _BEST):
         raise WrongUsage(
             f"optuna-dashboard {optuna_dashboard.__version__} would show infeasible trials among the best",
-            fix="pip install 'explorer[dashboard]'",
+            fix="pip install 'optuna-dashboard<0.22'",
         )
     setattr(module, _BEST, feasible_best)
     return _refuse_writes(optuna_dashboard.wsgi(ReadOnlyStorage(storage, storage.get_study_id_from_name(study_name))))

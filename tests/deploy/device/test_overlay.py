@@ -11,7 +11,7 @@ import pytest
 from explorer.deploy.device.scripts import render_overlay
 from explorer.deploy.device.target import TargetDevice
 from explorer.devices.device import read_device
-from explorer.io.files import shipped
+from explorer.io.files import shipped_folder
 from explorer.problem.opp_import import device_toml, import_points
 
 needs_dtc = pytest.mark.skipif(
@@ -50,7 +50,9 @@ def test_merged_tree_disables_only_points_above_the_cap(tmp_path: Path) -> None:
 
 
 @needs_dtc
-@pytest.mark.parametrize("path", sorted(shipped("search_spaces/devices").glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(shipped_folder("search_spaces/devices").glob("*.toml")), ids=lambda path: path.stem
+)
 def test_overlay_of_every_shipped_device_compiles(tmp_path: Path, path: Path) -> None:
     device = read_device(str(path))
     points = sorted({(point.frequency, point.node) for point in device.points or ()})

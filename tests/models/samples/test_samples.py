@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.errors import MAX_FAULTS_SHOWN, InvalidFile, WrongUsage
+from explorer.errors import MAX_LISTED_FAULTS, InvalidFile, WrongUsage
 from explorer.models.samples.samples import Samples, paper_samples, read_designs, read_samples
 
 HEADER = "family,pruning_ratio,quant_step,voltage_v,frequency_hz,accuracy,latency_s"
@@ -170,10 +170,10 @@ def test_blank_line_does_not_shift_row_numbers(tmp_path: Path) -> None:
 
 
 def test_number_of_reported_faults_is_limited(tmp_path: Path) -> None:
-    with pytest.raises(InvalidFile, match=f"and {120 - MAX_FAULTS_SHOWN} more") as caught:
+    with pytest.raises(InvalidFile, match=f"and {120 - MAX_LISTED_FAULTS} more") as caught:
         read_samples(_csv(tmp_path, HEADER, *[ROW.replace("0.33", "7")] * 120))
 
-    assert len(caught.value.faults) == MAX_FAULTS_SHOWN + 1
+    assert len(caught.value.faults) == MAX_LISTED_FAULTS + 1
 
 
 def test_designs_need_only_the_knobs(tmp_path: Path) -> None:

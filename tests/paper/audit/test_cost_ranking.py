@@ -1,4 +1,4 @@
-"""The weights alpha under which a statement about J holds: exact sets, checked against brute force."""
+"""Exact sets of weights alpha for which a statement about J holds, checked by brute force."""
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -35,20 +35,20 @@ STATEMENTS: Mapping[str, tuple[Callable[[Costs], bool], list[str]]] = {
 
 
 def costs_at(table: Table, alpha: float, energy_max: float) -> Costs:
-    """Return J of Eq. (10) through the floating-point equation: the other way to the same numbers."""
+    """Return J of Eq. (10) by the floating-point equation, an independent computation."""
     values = weighted_cost(table["accuracy"], table["total_energy_j"], energy_max=energy_max, alpha=alpha)
     return {str(name): Fraction(float(value)) for name, value in zip(table["name"], values, strict=True)}
 
 
 @pytest.mark.parametrize("energy_max", [10.0, 39.6, 45.0, 120.0])
 @pytest.mark.parametrize(("holds", "levels"), STATEMENTS.values(), ids=STATEMENTS)
-def test_the_set_is_what_trying_a_thousand_alphas_finds(
+def test_set_agrees_with_a_grid_of_a_thousand_alphas(
     holds: Callable[[Costs], bool], levels: list[str], energy_max: float
 ) -> None:
-    found = alpha_set(TABLE, holds, energy_max=energy_max, levels=levels)
-    # An irrational offset keeps the grid off the crossings, where floating point cannot decide.
+    alphas = alpha_set(TABLE, holds, energy_max=energy_max, levels=levels)
+    # The irrational offset avoids the crossings, where floating point cannot decide.
     grid = (np.arange(1000) + 1 / np.sqrt(2)) / 1000
-    wrong = [alpha for alpha in grid.tolist() if (alpha in found) != holds(costs_at(TABLE, alpha, energy_max))]
+    wrong = [alpha for alpha in grid.tolist() if (alpha in alphas) != holds(costs_at(TABLE, alpha, energy_max))]
     assert wrong == []
 
 
@@ -58,9 +58,7 @@ def test_the_set_is_what_trying_a_thousand_alphas_finds(
     energy=st.lists(st.integers(1, 400), min_size=4, max_size=4),
     alpha=st.fractions(min_value=0, max_value=1, max_denominator=997),
 )
-def test_any_four_samples_get_the_set_that_exact_costs_give(
-    accuracy: list[int], energy: list[int], alpha: Fraction
-) -> None:
+def test_set_agrees_with_exact_costs_of_random_samples(accuracy: list[int], energy: list[int], alpha: Fraction) -> None:
     table: Table = {
         "name": np.array(["a", "b", "c", "d"]),
         "accuracy": np.array(accuracy) / 100,
@@ -74,27 +72,25 @@ def test_any_four_samples_get_the_set_that_exact_costs_give(
     assert (alpha in alpha_set(table, holds, energy_max=40.0)) == holds(exact)
 
 
-def test_the_level_is_crossed_where_the_closed_form_says() -> None:
+def test_crossing_of_the_level_has_its_closed_form() -> None:
     """J > 0.6 for Transformer2: alpha < (34.1/39.6 - 0.6) / (34.1/39.6 - 0.07)."""
-    found = alpha_set(TABLE, are_above("0.6", "Transformer2"), energy_max=39.6, levels=["0.6"])
+    alphas = alpha_set(TABLE, are_above("0.6", "Transformer2"), energy_max=39.6, levels=["0.6"])
     share = Fraction(341, 396)
-    assert [piece.high for piece in found.pieces] == [(share - Fraction("0.6")) / (share - Fraction("0.07"))]
+    assert [piece.high for piece in alphas.pieces] == [(share - Fraction("0.6")) / (share - Fraction("0.07"))]
 
 
 @pytest.mark.parametrize(("energy_max", "is_possible"), [(56.8, True), (56.9, False), (200.0, False)])
-def test_from_some_energy_max_on_no_alpha_lifts_both_transformers_above_the_level(
-    energy_max: float, is_possible: bool
-) -> None:
+def test_no_alpha_exceeds_the_level_beyond_a_limit_of_energy_max(energy_max: float, is_possible: bool) -> None:
     holds = are_above("0.6", "Transformer1", "Transformer2")
     assert bool(alpha_set(TABLE, holds, energy_max=energy_max, levels=["0.6"])) is is_possible
 
 
 @pytest.mark.parametrize("energy_max", [20.0, 39.6, 100.0])
-def test_a_ranking_moves_with_energy_max_as_the_general_form_says(energy_max: float) -> None:
+def test_ranking_scales_with_energy_max_by_the_general_form(energy_max: float) -> None:
     """RNN2 is lowest for alpha < t / (t + E_max) with t = (10.8 - 9.4) J / (0.89 - 0.87) = 70 J."""
-    found = alpha_set(TABLE, are_lowest("RNN2"), energy_max=energy_max)
-    assert [float(piece.high) for piece in found.pieces] == [pytest.approx(70 / (70 + energy_max))]
-    assert for_any_energy_max(found, energy_max) == "alpha < 70/(70 + E_max) (E_max in J)"
+    alphas = alpha_set(TABLE, are_lowest("RNN2"), energy_max=energy_max)
+    assert [float(piece.high) for piece in alphas.pieces] == [pytest.approx(70 / (70 + energy_max))]
+    assert for_any_energy_max(alphas, energy_max) == "alpha < 70/(70 + E_max) (E_max in J)"
 
 
 @pytest.mark.parametrize(
@@ -110,12 +106,12 @@ def test_a_ranking_moves_with_energy_max_as_the_general_form_says(energy_max: fl
         (lambda cost: cost["CNN2"] != cost["Transformer2"], "[0, 1)", "alpha < 1 (E_max in J)"),
     ],
 )  # fmt: skip
-def test_sets_read_as_intervals(holds: Callable[[Costs], bool], text: str, general: str) -> None:
-    found = alpha_set(TABLE, holds, energy_max=39.6)
-    assert (str(found), for_any_energy_max(found, 39.6)) == (text, general)
+def test_sets_are_formatted_as_intervals(holds: Callable[[Costs], bool], text: str, general: str) -> None:
+    alphas = alpha_set(TABLE, holds, energy_max=39.6)
+    assert (str(alphas), for_any_energy_max(alphas, 39.6)) == (text, general)
 
 
-def test_the_natural_energy_max_is_the_largest_of_the_table() -> None:
+def test_default_energy_max_is_the_largest_of_the_table() -> None:
     assert largest_energy(TABLE) == 39.6
 
 

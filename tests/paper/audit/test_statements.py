@@ -1,4 +1,4 @@
-"""The audit: every statement is a row, and every verdict follows from the table it is given."""
+"""Audit: every statement is listed, and every verdict follows from the table."""
 
 from collections.abc import Mapping
 
@@ -27,14 +27,14 @@ CONDITIONAL = {
 UNCHECKABLE = {
     "pruning-cause", "policy", "breaking-point", "efficiency-accelerators", "edge-ready", "training-energy",
 }  # fmt: skip
-# What a table would have to say before these could be checked at all.
+# Columns that a table would need to check these statements.
 MISSING_COLUMNS = {
     "policy": ("emissions_kg", "cost"),
     "efficiency-accelerators": ("accelerator",),
     "edge-ready": ("deadline_s", "energy_budget_j"),
     "training-energy": ("batch_energy_j",),
 }
-# Relations that the paper's columns break: the statement, the printed column, what an equation makes of the others.
+# Relations that the paper's columns violate: statement, printed column, quantity computed from other columns.
 RELATIONS = (
     ("total-is-eq1", "total_energy_j", q.MAC_MEM_ENERGY),
     ("total-is-eq3", "total_energy_j", q.POWER_TIME_ENERGY),
@@ -48,15 +48,15 @@ RELATIONS = (
 
 
 def verdicts(table: Table) -> dict[str, str]:
-    return {claim.id: claim.verdict for claim in audit(table)}
+    return {item.id: item.verdict for item in audit(table)}
 
 
-def computed(claim_id: str, table: Table | None = None) -> str:
-    return next(claim.computed for claim in audit(table) if claim.id == claim_id)
+def computed(statement_id: str, table: Table | None = None) -> str:
+    return next(item.computed for item in audit(table) if item.id == statement_id)
 
 
 def edited(cells: Mapping[tuple[str, str], str]) -> Table:
-    """Return the paper's table with some cells, by sample and column, printed otherwise."""
+    """Return the paper's table with some cells replaced, by sample and column."""
     lines = [line.split(",") for line in shipped_text().splitlines()]
     for (sample, column), value in cells.items():
         lines[1 + NAMES.index(sample)][lines[0].index(column)] = value
@@ -67,18 +67,18 @@ def with_columns(**columns: q.Float) -> Table:
     return {**paper_table(), **columns}
 
 
-def test_there_is_a_row_for_every_statement_and_its_name_is_its_own() -> None:
-    claims = audit()
-    assert len(claims) >= 25
-    assert len({claim.id for claim in claims}) == len({claim.statement for claim in claims}) == len(claims)
+def test_every_statement_has_a_unique_id() -> None:
+    items = audit()
+    assert len(items) >= 25
+    assert len({item.id for item in items}) == len({item.statement for item in items}) == len(items)
 
 
-def test_every_place_of_the_results_is_audited() -> None:
-    places = {place for claim in audit() for place in claim.section.split(", ")}
-    assert {"Abstract", "4.1", "4.2", "4.3", "4.4", "4.5", "4.6", "4.8", "V"} <= places
+def test_every_section_of_the_results_is_audited() -> None:
+    sections = {section for item in audit() for section in item.section.split(", ")}
+    assert {"Abstract", "4.1", "4.2", "4.3", "4.4", "4.5", "4.6", "4.8", "V"} <= sections
 
 
-def test_the_papers_table_gives_these_verdicts() -> None:
+def test_verdicts_for_the_papers_table() -> None:
     expected = {
         statement.id: "disagrees" if statement.id in DISAGREES
         else "conditional" if statement.id in CONDITIONAL
@@ -90,7 +90,7 @@ def test_the_papers_table_gives_these_verdicts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("claim_id", "numbers"),
+    ("statement_id", "numbers"),
     [
         ("edp-lowest", ("0.968", "0.94")),
         ("efficiency-highest", ("6e10", "6.273e10")),
@@ -106,8 +106,8 @@ def test_the_papers_table_gives_these_verdicts() -> None:
         ("training-energy", ("3000-1e4",)),
     ],
 )
-def test_a_row_tells_the_numbers_behind_its_verdict(claim_id: str, numbers: tuple[str, ...]) -> None:
-    assert [number for number in numbers if number not in computed(claim_id)] == []
+def test_computed_text_has_the_numbers_of_the_verdict(statement_id: str, numbers: tuple[str, ...]) -> None:
+    assert [number for number in numbers if number not in computed(statement_id)] == []
 
 
 @pytest.mark.parametrize(
@@ -149,21 +149,19 @@ def test_a_row_tells_the_numbers_behind_its_verdict(claim_id: str, numbers: tupl
         ),
     ],
 )
-def test_changing_a_number_changes_the_verdicts_that_depend_on_it_and_no_others(
+def test_changed_number_changes_the_dependent_verdicts_only(
     cells: dict[tuple[str, str], str], changes: dict[str, str]
 ) -> None:
     before, after = verdicts(paper_table()), verdicts(edited(cells))
     assert {name: verdict for name, verdict in after.items() if verdict != before[name]} == changes
 
 
-@pytest.mark.parametrize(("claim_id", "column", "quantity"), RELATIONS)
-def test_a_relation_agrees_where_the_column_is_what_the_equation_gives(
-    claim_id: str, column: str, quantity: q.Quantity
-) -> None:
-    assert verdicts(with_columns(**{column: quantity.of(paper_table())}))[claim_id] == "agrees"
+@pytest.mark.parametrize(("statement_id", "column", "quantity"), RELATIONS)
+def test_relation_agrees_for_a_column_from_its_equation(statement_id: str, column: str, quantity: q.Quantity) -> None:
+    assert verdicts(with_columns(**{column: quantity.of(paper_table())}))[statement_id] == "agrees"
 
 
-def test_a_relation_agrees_up_to_the_rounding_of_its_column_and_no_further() -> None:
+def test_relation_tolerates_rounding_of_its_column_only() -> None:
     exact = q.EDP.of(paper_table())
     assert verdicts(with_columns(edp_js=exact + 0.005))["edp-is-product"] == "agrees"
     assert verdicts(with_columns(edp_js=exact + 0.0051))["edp-is-product"] == "disagrees"
@@ -190,46 +188,44 @@ def compression_rules_table() -> Table:
     return with_columns(total_energy_j=100 - 10 * q.COMPRESSION.of(paper_table()))
 
 
-def test_a_table_that_obeys_the_square_law_is_found_to_obey_it() -> None:
+def test_square_law_agrees_for_a_table_built_by_it() -> None:
     obedient = verdicts(square_law_table())
     assert {obedient[name] for name in ("square-law-one", "square-law-family", "power-cnn-law")} == {"agrees"}
 
 
-def test_counts_that_shrink_with_pruning_are_found_to_shrink() -> None:
+def test_pruned_counts_agree_for_counts_that_fall_with_pruning() -> None:
     assert verdicts(pruned_counts_table())["counts-pruned"] == "agrees"
 
 
-def test_voltage_is_the_cause_where_nothing_else_differs() -> None:
+def test_voltage_is_the_cause_if_nothing_else_differs() -> None:
     assert verdicts(voltage_only_table())["power-range-cause"] == "agrees"
 
 
-def test_compression_that_rules_energy_is_found_to_correlate_with_it() -> None:
+def test_compression_correlates_for_energy_built_from_it() -> None:
     assert verdicts(compression_rules_table())["compression-pooled"] == "agrees"
 
 
-def test_the_printed_0_435_joule_agrees_with_a_table_that_has_it() -> None:
+def test_printed_0_435_joule_agrees_with_a_table_of_it() -> None:
     assert verdicts(edited({("Transformer1", "total_energy_j"): "0.435"}))["transformer-start"] == "agrees"
 
 
-def test_energy_is_driven_by_its_counts_where_they_make_it_up() -> None:
+def test_energy_follows_its_counts_if_built_from_them() -> None:
     counted = q.MAC_MEM_ENERGY.of(paper_table())
     assert verdicts(with_columns(total_energy_j=1.5 * counted))["energy-drivers"] == "agrees"
     assert verdicts(with_columns(total_energy_j=1 / counted))["energy-drivers"] == "disagrees"
 
 
-def test_a_fall_that_steepens_beyond_rounding_is_a_breaking_point() -> None:
+def test_steeper_fall_beyond_rounding_is_a_breaking_point() -> None:
     assert verdicts(edited({("CNN3", "accuracy"): "0.80"}))["breaking-point"] == "agrees"
 
 
-@pytest.mark.parametrize(("claim_id", "columns"), MISSING_COLUMNS.items())
-def test_a_statement_is_uncheckable_only_as_long_as_the_table_says_nothing_of_it(
-    claim_id: str, columns: tuple[str, ...]
-) -> None:
-    assert verdicts(with_columns(**{name: np.ones(10) for name in columns}))[claim_id] == "conditional"
+@pytest.mark.parametrize(("statement_id", "columns"), MISSING_COLUMNS.items())
+def test_statement_is_uncheckable_only_without_its_columns(statement_id: str, columns: tuple[str, ...]) -> None:
+    assert verdicts(with_columns(**{name: np.ones(10) for name in columns}))[statement_id] == "conditional"
 
 
-def test_no_verdict_is_typed_in() -> None:
-    """Shuffled tables, and the made-up ones above, move every verdict there is."""
+def test_every_verdict_depends_on_the_table() -> None:
+    """Shuffled tables, and the constructed ones above, change every verdict."""
     rng = np.random.default_rng(3)
     tables = [
         {
@@ -254,7 +250,7 @@ shares_of_ten = st.lists(st.floats(min_value=0, max_value=0.999), min_size=10, m
 
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
-def test_any_table_can_be_audited(data: st.DataObject) -> None:
+def test_audit_runs_on_any_table(data: st.DataObject) -> None:
     text = shipped_text().splitlines()
     header = text[0].split(",")
     columns = {
@@ -266,12 +262,12 @@ def test_any_table_can_be_audited(data: st.DataObject) -> None:
     for name, values in columns.items():
         for row, value in enumerate(values, start=1):
             lines[row][header.index(name)] = repr(value)
-    claims = audit(parse_table("\n".join(",".join(line) for line in lines)))
-    assert {claim.verdict for claim in claims} <= set(VERDICTS)
+    items = audit(parse_table("\n".join(",".join(line) for line in lines)))
+    assert {item.verdict for item in items} <= set(VERDICTS)
 
 
 @given(value=st.floats(min_value=0.01, max_value=100))
-def test_a_number_agrees_with_its_own_rounding(value: float) -> None:
+def test_number_agrees_with_its_own_rounding(value: float) -> None:
     assert rounds_to(value, f"{value:.2f}")
 
 
@@ -282,5 +278,5 @@ def test_a_number_agrees_with_its_own_rounding(value: float) -> None:
         (6.04e10, "6.0e10", True), (6.06e10, "6.0e10", False), (39.6, "0.435", False), (2.07, "2", True),
     ],
 )  # fmt: skip
-def test_the_digits_printed_set_the_tolerance(value: float, printed: str, agrees: bool) -> None:
+def test_printed_digits_set_the_tolerance(value: float, printed: str, agrees: bool) -> None:
     assert rounds_to(value, printed) is agrees

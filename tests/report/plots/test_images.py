@@ -34,7 +34,7 @@ def test_without_a_browser_existing_images_are_unchanged(tmp_path: Path, monkeyp
 
 def test_an_invalid_folder_is_an_error_with_a_fix(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(WrongUsage, match=r"file.*: cannot write: .*\n  fix: free the place"):
+    with pytest.raises(WrongUsage, match=r"file.*: cannot write: .*\n  fix: free disk space"):
         write_images({"one": figure()}, tmp_path / "file" / "images")
 
 

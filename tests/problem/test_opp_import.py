@@ -1,4 +1,4 @@
-"""Operating points from device trees and CSVs: what the bindings say, what other files have, and every fault."""
+"""Import of operating points from device trees and CSVs: both bindings, irrelevant statements, every fault."""
 
 import subprocess
 import tomllib
@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from explorer.devices.device import DeviceFile
 from explorer.devices.device_tree import MAX_DEPTH, parse_device_tree
+from explorer.devices.opp_tables import TablePoint
 from explorer.errors import ExplorerError, InvalidFile, WrongUsage
-from explorer.problem.opp_import import Point, device_toml, import_points
+from explorer.problem.opp_import import device_toml, import_points
 
-# Two clusters of our own making, in the forms that real trees have: 64-bit literals and pairs of cells, one voltage
-# and triplets, speed bins, points of some chips only, a disabled point, a table of the old binding.
+# Invented clusters in the notations of real trees: 64-bit literals and pairs of cells, single voltages and triplets,
+# speed bins, points with opp-supported-hw, a disabled point, a table of the v1 binding.
 TREE = """\
 /dts-v1/;
 #include <dt-bindings/clock/some.h>
@@ -59,7 +60,7 @@ def written(folder: Path, text: str, name: str = "board.dts") -> Path:
     return folder / name
 
 
-def test_a_table_is_read_with_clock_voltage_and_power(tmp_path: Path) -> None:
+def test_v2_table_has_clock_voltage_and_power(tmp_path: Path) -> None:
     table = import_points(written(tmp_path, TREE), cluster="little")
 
     assert [(p.frequency_hz, p.voltage_v, p.power_w) for p in table.points] == [
@@ -71,7 +72,7 @@ def test_a_table_is_read_with_clock_voltage_and_power(tmp_path: Path) -> None:
     assert any("only 1 of 3 points state a power" in note for note in table.notes)
 
 
-def test_a_power_that_every_point_states_is_kept(tmp_path: Path) -> None:
+def test_power_of_every_point_is_imported(tmp_path: Path) -> None:
     point = "opp-{0} {{ opp-hz = /bits/ 64 <{0}>; opp-microvolt = <800000>; opp-microwatt = <{1}>; }};"
     path = written(tmp_path, f"/ {{ t {{ {point.format(1000000, 5000)} {point.format(2000000, 9000)} }}; }};")
     table = import_points(path)
@@ -80,13 +81,13 @@ def test_a_power_that_every_point_states_is_kept(tmp_path: Path) -> None:
     assert "power = 0.005" in device_toml(table, title="t", source="s")
 
 
-def test_a_voltage_that_only_some_points_have_is_a_fault(tmp_path: Path) -> None:
+def test_incomplete_voltages_are_a_fault(tmp_path: Path) -> None:
     tree = "/ { t { opp-1 { opp-hz = <1000>; }; opp-2 { opp-hz = <2000>; opp-microvolt = <9>; }; }; };"
     with pytest.raises(InvalidFile, match="1 of 2 points have no voltage"):
         import_points(written(tmp_path, tree))
 
 
-def test_what_real_trees_have_beside_is_passed_over(tmp_path: Path) -> None:
+def test_irrelevant_statements_of_real_trees_are_skipped(tmp_path: Path) -> None:
     tree = (
         '/dts-v1/;\n/plugin/;\n/include/ "soc.dtsi"\n#define PIN(a, b) \\\n  a { b; }\n/memreserve/ 0x0 0x1000;\n'
         "/ {\n\tinterrupts = <GIC_SPI 96 IRQ_TYPE_LEVEL_HIGH>, <(1 + (2 << 3))>;\n\tmac = [00 0a ff];\n"
@@ -96,23 +97,23 @@ def test_what_real_trees_have_beside_is_passed_over(tmp_path: Path) -> None:
     )
     table = import_points(written(tmp_path, tree))
 
-    assert table.points == (Point(1e6, pytest.approx(0.9125)),)
+    assert table.points == (TablePoint(1e6, pytest.approx(0.9125)),)
 
 
-def test_several_tables_are_told_by_name_and_size(tmp_path: Path) -> None:
+def test_several_tables_are_listed_with_name_and_size(tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match=r"4 tables: 'cpu@100' \(2 points\), 'little' \(3 points\)(.|\n)*--cluster"):
         import_points(written(tmp_path, TREE))
     with pytest.raises(WrongUsage, match=r"no table 'litle'\n  fix: did you mean 'little'"):
         import_points(written(tmp_path, TREE), cluster="litle")
 
 
-def test_the_old_binding_is_pairs_of_kilohertz_and_microvolt(tmp_path: Path) -> None:
+def test_v1_table_is_pairs_of_kilohertz_and_microvolt(tmp_path: Path) -> None:
     table = import_points(written(tmp_path, TREE), cluster="cpu@100")
 
-    assert table.points == (Point(792e6, pytest.approx(1.1)), Point(396e6, pytest.approx(0.95)))
+    assert table.points == (TablePoint(792e6, pytest.approx(1.1)), TablePoint(396e6, pytest.approx(0.95)))
 
 
-def test_a_bin_has_its_own_voltages_and_those_of_every_chip(tmp_path: Path) -> None:
+def test_bin_has_its_own_and_the_shared_points(tmp_path: Path) -> None:
     path = written(tmp_path, TREE)
 
     assert {p.bin for p in import_points(path, cluster="binned").points} == {"speed0", "speed1", ""}
@@ -125,14 +126,14 @@ def test_a_bin_has_its_own_voltages_and_those_of_every_chip(tmp_path: Path) -> N
         import_points(path, cluster="binned", bin_name="speed7")
 
 
-def test_points_of_some_chips_only_are_told_apart_by_what_their_fuses_say(tmp_path: Path) -> None:
+def test_supported_hw_distinguishes_points_as_bins(tmp_path: Path) -> None:
     table = import_points(written(tmp_path, TREE), cluster="fused")
 
     assert [p.bin for p in table.points] == ["hw-0xe-0x7", "hw-0x1-0x7"]
     assert any("fuses" in note for note in table.notes)
 
 
-def test_a_table_is_written_as_a_device_that_reads_back_the_same(tmp_path: Path) -> None:
+def test_table_round_trips_through_the_device_file(tmp_path: Path) -> None:
     for cluster in ("little", "binned", "fused", "cpu@100"):
         table = import_points(written(tmp_path, TREE), cluster=cluster)
         text = device_toml(table, title='the "best" board', source="a\\b\nc")
@@ -146,7 +147,7 @@ def test_a_table_is_written_as_a_device_that_reads_back_the_same(tmp_path: Path)
         ]
 
 
-def test_all_faults_of_a_tree_are_told_at_once_with_line_and_node(tmp_path: Path) -> None:
+def test_all_faults_of_a_tree_are_reported_with_their_lines(tmp_path: Path) -> None:
     tree = (
         '/ {\nt: opp-table { compatible = "operating-points-v2";\n'
         "opp-1 { opp-hz = /bits/ 64 <100000000>; opp-microvolt = <VDD_MIN>; };\n"
@@ -162,35 +163,35 @@ def test_all_faults_of_a_tree_are_told_at_once_with_line_and_node(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         pytest.param("\x7fELF\x02\x01", "is not device tree source", id="a binary"),
         pytest.param("/ { a {", "ends within a node", id="cut off"),
-        pytest.param("/ { a }; };", "stands where", id="no brace"),
+        pytest.param("/ { a }; };", "appears where", id="no brace"),
         pytest.param("/ { x = <1>; };", "no table of operating points", id="no table"),
         pytest.param("/ { x = < 99999999999999999999999999 >; };", "at most 64 bits", id="a huge number"),
         pytest.param("/ " + "{ a " * (MAX_DEPTH + 2), "nested too deeply", id="too deep"),
         pytest.param('/ { a = "no end; };', "is not device tree source", id="an open string"),
-        pytest.param("/ { p { operating-points = <1000 2 3>; }; };", "no pairs", id="an odd cell"),
+        pytest.param("/ { p { operating-points = <1000 2 3>; }; };", "not pairs", id="an odd cell"),
         pytest.param("/ { p { operating-points = <0 900000>; }; };", "0 kHz is not a clock", id="no clock"),
         pytest.param("/ { p { operating-points = <1000 0>; }; };", "0 is not a voltage", id="no voltage"),
     ],
 )
-def test_what_is_no_device_tree_is_refused(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(InvalidFile, match=told) as caught:
+def test_invalid_device_tree_raises(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InvalidFile, match=message) as caught:
         import_points(written(tmp_path, text))
 
     assert "fix:" in str(caught.value)
 
 
-def test_a_blob_is_told_how_to_be_decompiled(tmp_path: Path) -> None:
+def test_blob_raises_with_the_decompile_command(tmp_path: Path) -> None:
     (tmp_path / "board.dtb").write_bytes(b"\xd0\x0d\xfe\xed\x00\x00\x02\x00")
     with pytest.raises(InvalidFile, match=r"is a device tree blob\n  fix: decompile it: dtc -I dtb -O dts board.dtb"):
         import_points(tmp_path / "board.dtb")
 
 
 @pytest.mark.skipif(which("dtc") is None, reason="needs dtc, the device tree compiler")
-def test_what_dtc_decompiles_says_the_same(tmp_path: Path) -> None:
+def test_decompiled_tree_gives_the_same_points(tmp_path: Path) -> None:
     tree = TREE.replace("#include <dt-bindings/clock/some.h>\n", "").replace("clocks = <&cru ARMCLK>; ", "")
     path = written(tmp_path, tree)
     blob = subprocess.run(["dtc", "-q", "-I", "dts", "-O", "dtb", path], capture_output=True, check=True).stdout
@@ -210,11 +211,11 @@ PIECES = st.sampled_from(
 
 @settings(max_examples=300)
 @given(pieces=st.lists(PIECES, max_size=40))
-def test_any_text_is_read_or_refused_in_words(pieces: list[str]) -> None:
+def test_any_text_parses_or_raises_with_a_fix(pieces: list[str]) -> None:
     try:
         parse_device_tree(" ".join(pieces), path="x.dts")
     except ExplorerError as error:
-        assert "fix:" in str(error)  # noqa: PT017 - most texts are refused, some are trees
+        assert "fix:" in str(error)  # noqa: PT017 - most texts raise, some are trees
 
 
 @given(
@@ -226,8 +227,8 @@ def test_any_text_is_read_or_refused_in_words(pieces: list[str]) -> None:
     ),
     is_split=st.booleans(),
 )
-def test_what_a_tree_says_is_what_is_read(points: list[tuple[int, int]], is_split: bool) -> None:
-    """Clocks in kHz to 4 GHz, as one 64-bit number or as the two cells that dtc makes of it."""
+def test_points_of_a_tree_are_read_exactly(points: list[tuple[int, int]], is_split: bool) -> None:
+    """Clocks in kHz up to 4 GHz, as one 64-bit number or as the two cells that dtc writes."""
     import tempfile
 
     def clock(khz: int) -> str:
@@ -252,34 +253,37 @@ B,big,s1,500,650
 """
 
 
-def test_a_csv_has_one_table_for_each_device_and_cluster(tmp_path: Path) -> None:
+def test_csv_has_one_table_for_each_device_and_cluster(tmp_path: Path) -> None:
     path = written(tmp_path, CSV, "opp.csv")
 
     table = import_points(path, cluster="B", bin_name="s1")
-    assert table.points == (Point(500e6, pytest.approx(0.65)),)
-    assert import_points(path, cluster="A").points == (Point(1e9, pytest.approx(0.8)), Point(2e9, pytest.approx(1.0)))
+    assert table.points == (TablePoint(500e6, pytest.approx(0.65)),)
+    assert import_points(path, cluster="A").points == (
+        TablePoint(1e9, pytest.approx(0.8)),
+        TablePoint(2e9, pytest.approx(1.0)),
+    )
     with pytest.raises(WrongUsage, match=r"has 2 tables: 'A' \(2 points\), 'B' \(2 points\)"):
         import_points(path)
 
 
-def test_a_clock_with_two_voltages_is_refused(tmp_path: Path) -> None:
+def test_clock_with_two_voltages_raises(tmp_path: Path) -> None:
     path = written(tmp_path, CSV.replace("s1", "s0"), "opp.csv")
-    with pytest.raises(InvalidFile, match="500 MHz stands twice with different voltages"):
+    with pytest.raises(InvalidFile, match="500 MHz appears twice with different voltages"):
         import_points(path, cluster="B")
 
 
-def test_faults_of_a_csv_are_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_of_a_csv_are_reported(tmp_path: Path) -> None:
     path = written(tmp_path, "frequency_hz,voltage_v\n-1,0.8\n1e9,abc\n1e9,\n", "opp.csv")
     with pytest.raises(InvalidFile, match="3 faults"):
         import_points(path)
 
 
-def test_a_csv_without_clocks_is_refused(tmp_path: Path) -> None:
+def test_csv_without_clocks_raises(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match="column 'frequency_hz' is missing"):
         import_points(written(tmp_path, "voltage_v\n1\n", "opp.csv"))
 
 
-def test_a_device_that_shows_no_voltage_has_clocks_alone(tmp_path: Path) -> None:
+def test_table_without_voltages_has_clocks_only(tmp_path: Path) -> None:
     table = import_points(written(tmp_path, "frequency_mhz\n100\n200\n", "opp.csv"))
 
     assert "voltage" not in device_toml(table, title="t", source="s")

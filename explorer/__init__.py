@@ -9,6 +9,8 @@ In a notebook:
     explorer.choose(outcome.results, knee=True)
 """
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from explorer import api
@@ -18,6 +20,17 @@ if TYPE_CHECKING:
     from explorer.api import *  # noqa: F403
 
 __version__ = "0.1.0"
+
+
+class _PublicNames(ModuleType):
+    """Module whose public names stay functions when a subpackage of the same name (`explorer.deploy`) is imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _PublicNames
 
 
 def __getattr__(name: str) -> Any:

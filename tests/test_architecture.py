@@ -214,6 +214,14 @@ def test_every_public_name_leads_somewhere() -> None:
     assert _python(code) == "True"
 
 
+def test_public_names_are_functions_whatever_was_imported_before() -> None:
+    """`explorer.deploy`, `paper` and `report` are also subpackages, which Python sets as attributes when imported."""
+    imports = "import explorer.deploy.bundle.build, explorer.paper.tables, explorer.report.pages.front"
+    code = f"{imports}; print(all(map(callable, (explorer.deploy, explorer.paper, explorer.report))))"
+
+    assert _python(code) == "True"
+
+
 def test_an_unknown_public_name_is_an_attribute_error() -> None:
     import explorer
 

@@ -143,6 +143,21 @@ def test_public_names_equal_those_for_type_checkers() -> None:
     assert sorted(names) == list(explorer.__all__)
 
 
+def test_no_public_name_stands_for_two_things() -> None:
+    """A command's name is its function in `api` and in `cli`, and nothing else anywhere."""
+    homes: dict[str, set[str]] = {}
+    for path in MODULES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+                folder = path.relative_to(ROOT).parts[0]
+                homes.setdefault(node.name, set()).add(folder if folder in {"api", "cli"} else _name(path))
+
+    def n_meanings(where: set[str]) -> int:
+        return len(where - {"api", "cli"}) + (not where.isdisjoint({"api", "cli"}))
+
+    assert not {name: where for name, where in homes.items() if n_meanings(where) > 1}
+
+
 def test_the_command_line_calls_only_the_python_face() -> None:
     wrong = [
         f"{path.name} imports {name}"

@@ -9,11 +9,9 @@ from explorer.api.studies import load_study
 from explorer.devices.device import read_device_points
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import Problem, fingerprint
-from explorer.pareto.comparison.compare import Comparison, comparison_json
-from explorer.pareto.comparison.compare import compare as compare_fronts
+from explorer.pareto.comparison.compare import Comparison, compare_results, comparison_json
 from explorer.pareto.decision.device_point import evaluate_on_device
-from explorer.pareto.explanation.explain import Explanation, explanation_json
-from explorer.pareto.explanation.explain import explain as explain_design
+from explorer.pareto.explanation.explain import Explanation, explain_design, explanation_json
 from explorer.pareto.explanation.local_sensitivity import LocalSensitivity
 from explorer.pareto.explanation.perturbations import Perturbation
 from explorer.pareto.explanation.surrogate_of_results import with_fitted_surrogate
@@ -117,7 +115,7 @@ def compare(
         labels = [one.study if isinstance(one, Results) else str(one) for one in studies_or_folders]
     if repeated := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
         raise WrongUsage(f"'{repeated[0]}' is given twice", fix="give each study or folder once")
-    return compare_fronts(results, labels=labels, objectives=objectives)
+    return compare_results(results, labels=labels, objectives=objectives)
 
 
 def dashboard(

@@ -73,7 +73,7 @@ def choose(
     lacking = [c.column for c in conditions if c.column not in candidates]
     if lacking:
         raise WrongUsage(f"the results have no column {', '.join(lacking)}", fix=f"it has {', '.join(candidates)}")
-    choice = decide.choose(
+    choice = decide.choose_design(
         results, rule=rule, candidates=candidates, conditions=conditions, allow_extrapolation=allow_extrapolation
     )
     payload = {

@@ -51,6 +51,9 @@ class Outcome:
     search_seconds: float
     recovered_from: Path | None = None
 
+    def __repr__(self) -> str:
+        return f"Outcome({self.results!r}, {self.n_added} added in {self.search_seconds:.1f} s, in {self.out})"
+
 
 def load_study(name: str | Path, *, measure: Measure | str | None = None) -> Problem:
     """Load a study by name or path, with its model: ready to run, or to evaluate designs without a search.

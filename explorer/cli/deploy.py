@@ -1,27 +1,11 @@
 """`explorer deploy`: the bundle of a chosen configuration."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-
-class Codec(StrEnum):
-    """Which size is meant."""
-
-    file = "file"
-    dense = "dense"
-    deflate = "deflate"
-    entropy = "entropy"
-
-
-class Container(StrEnum):
-    """What codes may be clipped to."""
-
-    int4 = "int4"
-    int8 = "int8"
-    int16 = "int16"
+from explorer.cli.measure import Codec, Container
 
 
 def deploy(

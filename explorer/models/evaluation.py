@@ -32,6 +32,10 @@ class Problem:
     evaluator: Evaluator
     regions: Mapping[str, DesignSpace]
 
+    def __repr__(self) -> str:
+        names = ", ".join(objective.name for objective in self.study.objectives)
+        return f"Problem({self.study.name}: {names}; model {self.evaluator.name}; {', '.join(self.regions)})"
+
     @property
     def is_vectorized(self) -> bool:
         """True if the evaluator predicts thousands of designs at once, False if it measures each of them."""

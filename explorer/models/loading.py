@@ -25,7 +25,7 @@ from explorer.models.quality.leave_one_out import calibrate_intervals, leave_one
 from explorer.models.response.multi_target import KnobColumns, MultiResponse, fit_responses, with_knobs
 from explorer.models.response.selection import format_error
 from explorer.models.samples.knob_inference import infer_knobs
-from explorer.models.samples.samples import Samples, paper_samples, read_samples
+from explorer.models.samples.samples import Samples, paper_samples, read_samples_csv
 from explorer.problem.columns import KNOBS, TARGETS
 from explorer.problem.declarations.study import SHIPPED_MODELS
 from explorer.problem.study import Study
@@ -90,10 +90,10 @@ def _read_csv(path: Path, own: Sequence[str] | None, ignore: Sequence[str], *, i
     """Read a samples CSV; its user-defined knobs are those of `own` (of several files: those it has), or inferred."""
     if own is None:
         inferred = infer_knobs(read_csv(path).without(ignore))
-        samples = read_samples(path, extra_knobs=inferred.knobs, ignore=ignore)
+        samples = read_samples_csv(path, extra_knobs=inferred.knobs, ignore=ignore)
         return replace(samples, notes=(*inferred.notes, *samples.notes))
     present = [name for name in own if name in read_csv(path).header] if is_one_of_several else own
-    return read_samples(path, extra_knobs=present, ignore=ignore)
+    return read_samples_csv(path, extra_knobs=present, ignore=ignore)
 
 
 def fit_samples(tables: Sequence[KnobColumns], *, name: str) -> PosteriorModel:
@@ -177,7 +177,7 @@ def load_evaluator(study: Study, *, measure: Measure | str | None = None) -> Eva
     if study.live is not None:
         return network_evaluator(study)
     if study.table is not None:
-        samples = read_samples(Path(study.model), extra_knobs=study.table.knobs, ignore=study.table.ignore)
+        samples = read_samples_csv(Path(study.model), extra_knobs=study.table.knobs, ignore=study.table.ignore)
         needs = [need for objective in study.objectives for need in objective.needs]
         needs += [c.column for c in study.constraints if c.column in TARGETS]
         return table_evaluator(samples, name=study.model, needs=list(dict.fromkeys(needs)))

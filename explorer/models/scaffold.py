@@ -16,7 +16,7 @@ from explorer.io.csv_text import read_csv
 from explorer.models.response.diagnostics import duplicated_knobs
 from explorer.models.response.multi_target import measured_knobs
 from explorer.models.samples.knob_inference import infer_knobs
-from explorer.models.samples.samples import ONE_FAMILY, Samples, read_samples
+from explorer.models.samples.samples import ONE_FAMILY, Samples, read_samples_csv
 from explorer.problem.columns import column_of
 
 _MAX_SETTINGS = 12  # a knob with at most so many distinct, repeated numbers becomes a list, others a range
@@ -53,7 +53,7 @@ def scaffold_study(
     """
     inferred = infer_knobs(read_csv(path))
     own = list(knobs or inferred.knobs)
-    samples = read_samples(path, extra_knobs=own)
+    samples = read_samples_csv(path, extra_knobs=own)
     targets = [t for t in _PREFERRED if t in samples.targets and np.isfinite(samples.columns[t]).all()]
     # A constant target cannot be optimized.
     targets = [t for t in targets if np.ptp(samples.columns[t]) > 0] or targets

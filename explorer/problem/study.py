@@ -83,6 +83,10 @@ class Study:
     function: FunctionModel | None = None
     families: tuple[str, ...] | None = None
 
+    def __repr__(self) -> str:
+        names = ", ".join(objective.name for objective in self.objectives)
+        return f"Study({self.name}: {names}; {self.sampler}, {self.trials} trials, seed {self.seed})"
+
     @property
     def own_columns(self) -> dict[str, Column]:
         """Columns of the user-defined knobs by name, as the spaces declare them."""

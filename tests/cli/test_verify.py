@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.models.samples.samples import read_samples
+from explorer.models.samples.samples import read_samples_csv
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 SPACE = """[axes]
@@ -78,7 +78,7 @@ def test_a_verified_measurement_becomes_a_sample(explorer_in: Cli, shipped: Path
     assert fitted.returncode == 0, fitted.stderr
     assert json.loads(fitted.stdout)["targets"]["accuracy"]["n"] == 26
     chosen = json.loads((shipped / "chosen.json").read_text(encoding="utf-8"))["design"]
-    samples = read_samples(shipped / "loop.csv")
+    samples = read_samples_csv(shipped / "loop.csv")
     assert samples.columns["quant_step"][-1] == chosen["quant_step"]
 
 

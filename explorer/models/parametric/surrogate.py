@@ -43,6 +43,9 @@ class Surrogate:
     domain: Domain
     widening: Mapping[str, float] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Surrogate({self.name}: {', '.join(self.fits)} of {', '.join(self.families)})"
+
     @property
     def is_vectorized(self) -> bool:
         """True: thousands of designs are predicted at once."""

@@ -51,6 +51,9 @@ class MultiResponse:
     samples: Samples
     responses: Mapping[str, Response]
 
+    def __repr__(self) -> str:
+        return f"MultiResponse({self.name}: {', '.join(self.responses)} of {', '.join(self.families)})"
+
     @property
     def is_vectorized(self) -> bool:
         """True: large tables of designs can be predicted at once."""

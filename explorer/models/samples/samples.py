@@ -56,6 +56,10 @@ class Samples:
     numbers: tuple[int, ...] = ()
     n_counted: Float = field(default_factory=lambda: np.empty(0))
 
+    def __repr__(self) -> str:
+        knobs, targets = ", ".join(self.knobs), ", ".join(self.targets)
+        return f"Samples({len(self.labels)} rows of {self.source}; knobs {knobs}; targets {targets})"
+
     @property
     def knobs(self) -> tuple[str, ...]:
         """The knobs among the columns, family first."""
@@ -104,7 +108,7 @@ def paper_samples() -> Samples:
     return Samples(columns, tuple(table["name"].tolist()), SOURCE, sha256(text))
 
 
-def read_samples(path: Path, *, extra_knobs: Sequence[str] = (), ignore: Sequence[str] = ()) -> Samples:
+def read_samples_csv(path: Path, *, extra_knobs: Sequence[str] = (), ignore: Sequence[str] = ()) -> Samples:
     """Read a samples CSV with any of the knobs and at least one target; SI units; an empty cell was not measured.
 
     Without a `family` column all rows are of one family. `weight_bits` replaces a missing `quant_step` as a knob of its

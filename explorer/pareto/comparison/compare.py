@@ -81,8 +81,12 @@ class Comparison:
     changes: tuple[DeclarationChange, ...]
     notes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        volumes = ", ".join(f"{side.label} {side.hypervolume:.5g}" for side in self.sides)
+        return f"Comparison(hypervolumes: {volumes}; union {self.union_hypervolume:.5g})"
 
-def compare(
+
+def compare_results(
     results: Sequence[Results], *, labels: Sequence[str] | None = None, objectives: Sequence[str] | None = None
 ) -> Comparison:
     """Compare the fronts of two or more studies by common objectives and one reference point.

@@ -64,7 +64,7 @@ class Choice:
         return f"Choice(design {self.design.get('design_id')} of {self.record.get('study', '?')}: {self.why})"
 
 
-def choose(
+def choose_design(
     results: Results, *, rule: Rule, candidates: Columns, conditions: Sequence[Constraint], allow_extrapolation: bool
 ) -> Choice:
     """Return the candidate of least score that meets the conditions inside the model's domain.

@@ -69,12 +69,17 @@ class Explanation:
     basis: Basis = "shapes"
     own_columns: Mapping[str, Column] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Explanation(design {self.design['design_id']} of {self.study}: {' '.join(self.meaning)})"
+
     def column(self, name: str) -> Column:
         """Return the description of a column: a user's own knob as declared, otherwise the built-in one."""
         return self.own_columns.get(name) or column_of(name)
 
 
-def explain(results: Results, design_id: int, *, problem: Problem, warnings: tuple[str, ...] = ()) -> Explanation:
+def explain_design(
+    results: Results, design_id: int, *, problem: Problem, warnings: tuple[str, ...] = ()
+) -> Explanation:
     """Explain one finished design of results.
 
     For measured rows, whose table has no posterior, sensitivities are differences to rows that differ in one knob.

@@ -49,7 +49,7 @@ def format_cells(values: NDArray[Any], *, missing: str, quoted: Callable[[str], 
     return _text_cells(listed, missing=missing, quoted=quoted)
 
 
-def read_csv(text: str) -> Columns:
+def read_results_csv(text: str) -> Columns:
     """Return the columns of a CSV of designs, without `is_front`, which follows from the other columns.
 
     Raises:

@@ -19,13 +19,13 @@ from explorer.io.files import (
     write_parts,
     write_text,
 )
-from explorer.pareto.results.csv_text import csv_parts, csv_round_trip, read_csv
+from explorer.pareto.results.csv_text import csv_parts, csv_round_trip, read_results_csv
 from explorer.pareto.results.front_json import (
     SCHEMA,
-    declared_knobs,
     front_head,
     front_parts,
     json_text,
+    knob_declarations,
     parse_results,
     require_object,
 )
@@ -103,7 +103,7 @@ def _checked(folder: Path, head: Mapping[str, Any], table: Columns) -> Results:
     """
     try:
         results = parse_results(head, table)
-        knobs, n_declared = [column.name for column in declared_knobs(head)], int(head["n_complete"])
+        knobs, n_declared = [column.name for column in knob_declarations(head)], int(head["n_complete"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(folder / FRONT_JSON, f"is damaged: {type(error).__name__} {error}") from None
     n_references, n_objectives = len(results.reference_point), len(results.objectives)
@@ -132,7 +132,7 @@ def _front(path: Path) -> tuple[dict[str, Any], FileDigest]:
 def _trials(path: Path) -> tuple[Columns, FileDigest]:
     content = read_bytes(path, max_bytes=_MAX_BYTES)
     try:
-        return read_csv(decode_text(path, content)), file_digest(content)
+        return read_results_csv(decode_text(path, content)), file_digest(content)
     except (ValueError, KeyError, csv.Error) as error:
         raise _damaged(path, f"is damaged: {error}") from None
 

@@ -75,7 +75,7 @@ def front_head(results: Results) -> dict[str, Any]:
     }
 
 
-def declared_knobs(data: Mapping[str, Any]) -> list[Column]:
+def knob_declarations(data: Mapping[str, Any]) -> list[Column]:
     """Return the knobs declared in front.json; the built-in ones where it declares none.
 
     Raises:
@@ -113,7 +113,7 @@ def parse_results(data: Mapping[str, Any], table: Columns) -> Results:
         advice=str(data.get("advice", "")),
         importance=tuple(require_object(row) for row in data.get("importance", ())),
         model_check=require_object(data.get("model_check", {})),
-        own_columns={column.name: column for column in declared_knobs(data) if column.name not in COLUMNS},
+        own_columns={column.name: column for column in knob_declarations(data) if column.name not in COLUMNS},
     )
 
 

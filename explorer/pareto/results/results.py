@@ -1,5 +1,6 @@
 """Results of a study: all finished designs as one table, independent of Optuna, with provenance and diagnostics."""
 
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -91,6 +92,16 @@ class Results:
     own_columns: Mapping[str, Column] = field(default_factory=dict)
     # Cached properties: the front of a hundred thousand designs takes seconds to compute.
     _cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        size = int(self.is_front.sum())
+        return (
+            f"Results({self.study}: {self.n_complete} designs, {size} on the front, hypervolume {self.hypervolume:.6g})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the front as an HTML table, for notebooks."""
+        return f"<p>{html.escape(repr(self))}</p>{self.front().to_html(max_rows=20)}"
 
     def column(self, name: str) -> Column:
         """Return the description of a column: a user's own knob as declared, otherwise the built-in one."""

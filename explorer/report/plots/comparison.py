@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explorer.pareto.comparison.compare import ComparedResults, Comparison, compare
+from explorer.pareto.comparison.compare import ComparedResults, Comparison, compare_results
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, KNOBS, bounds, n_rows, take
@@ -42,7 +42,7 @@ def plot_fronts(
         WrongUsage: the results cannot be compared.
         NoFeasibleDesign: no study has a feasible design.
     """
-    return plot_comparison(compare(results, labels=labels, objectives=objectives))
+    return plot_comparison(compare_results(results, labels=labels, objectives=objectives))
 
 
 def plot_comparison(comparison: Comparison) -> "go.Figure":

@@ -37,7 +37,7 @@ def read_frame(stream: BinaryIO) -> bytes | None:
     return payload if len(payload) == n else None
 
 
-def main() -> None:
+def serve() -> None:
     """Answer calls until an empty frame."""
     inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     # Output of a measurement must not mix with the frames, and its reads must not consume them.
@@ -80,4 +80,4 @@ def _receive(inbox: BinaryIO, calls: "SimpleQueue[bytes]") -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve()

@@ -18,7 +18,7 @@ from explorer.api import deploy, verify
 from explorer.deploy.bundle.write import with_checksums
 from explorer.deploy.verification.check import Check, Interval, compare_intervals, make_interval
 from explorer.errors import ExplorerError, InvalidFile, WrongUsage
-from explorer.models.samples.samples import read_samples
+from explorer.models.samples.samples import read_samples_csv
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.labelled_data import LabelledData, make_labelled_data
 
@@ -298,7 +298,7 @@ def test_measurements_are_appended_as_a_samples_row(promised: Path, digits: Labe
     assert float(rows[0]["pruning_ratio"]) == 0.46
     assert int(rows[0]["size_bytes"]) == int(rows[0]["size_deflate_bytes"])
     assert rows[0]["energy_j"] == ""
-    samples = read_samples(path)
+    samples = read_samples_csv(path)
     assert samples.columns["accuracy"].tolist() == [float(row["accuracy"]) for row in rows]
 
 

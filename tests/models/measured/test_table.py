@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from explorer.errors import InvalidFile, UnknownName
 from explorer.models.measured.table import TableEvaluator, table_evaluator
-from explorer.models.samples.samples import read_samples
+from explorer.models.samples.samples import read_samples_csv
 from explorer.problem.design_space import ROW
 from explorer.problem.objectives import CostWeights, add_objectives
 
@@ -27,7 +27,7 @@ def table(folder: Path, text: str = TABLE, *, own: tuple[str, ...] = ("resolutio
           needs: tuple[str, ...] = ()) -> TableEvaluator:  # fmt: skip
     path = folder / "table.csv"
     path.write_text(text, encoding="utf-8")
-    return table_evaluator(read_samples(path, extra_knobs=own), name="table.csv", needs=needs)
+    return table_evaluator(read_samples_csv(path, extra_knobs=own), name="table.csv", needs=needs)
 
 
 def test_designs_have_the_values_of_their_rows_averaged(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from explorer.models.loading import fit_samples
 from explorer.models.response.multi_target import MultiResponse, with_knobs
-from explorer.models.samples.samples import read_samples
+from explorer.models.samples.samples import read_samples_csv
 from explorer.network.graph.model import ZOO, load_network
 from explorer.network.measurement.labelled_data import load_data
 from explorer.network.measurement.measure import measure_design
@@ -19,7 +19,7 @@ SEEDS = range(10)
 @pytest.fixture(scope="module")
 def model() -> MultiResponse:
     """Return the fit of the bundled surface: 49 designs of each network."""
-    fitted = fit_samples([with_knobs(read_samples(ZOO / "digits-surface.csv"))], name="surface")
+    fitted = fit_samples([with_knobs(read_samples_csv(ZOO / "digits-surface.csv"))], name="surface")
     assert isinstance(fitted, MultiResponse)
     return fitted
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from explorer.errors import InvalidFile
 from explorer.io.csv_text import MAX_COLUMNS
-from explorer.models.samples.samples import ONE_FAMILY, read_samples
+from explorer.models.samples.samples import ONE_FAMILY, read_samples_csv
 
 Table = list[list[str]]
 Break = Callable[[Table, random.Random], "str | bytes"]
@@ -170,7 +170,7 @@ def test_the_unbroken_file_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "samples.csv"
     path.write_text(text_of([HEADER, ROW, ROW]), encoding="utf-8-sig")
 
-    assert len(read_samples(path).labels) == 2
+    assert len(read_samples_csv(path).labels) == 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -182,7 +182,7 @@ def test_broken_file_is_rejected_with_a_fix(kind: str, seed: int, n_rows: int) -
         path = Path(folder) / "samples.csv"
         path.write_bytes(broken if isinstance(broken, bytes) else broken.encode())
         with pytest.raises(InvalidFile, match=r"samples\.csv: (.|\n)*\n  fix: ") as caught:
-            read_samples(path)
+            read_samples_csv(path)
 
     assert caught.value.exit_code == 3
     assert len(str(caught.value)) < 20_000
@@ -195,7 +195,7 @@ def test_any_text_is_read_or_rejected_with_a_fix(text: str) -> None:
         path = Path(folder) / "samples.csv"
         path.write_bytes(text.encode())
         try:
-            samples = read_samples(path)
+            samples = read_samples_csv(path)
         except InvalidFile as error:
             assert "fix:" in str(error)  # noqa: PT017 - nearly all are refused
         else:
@@ -206,11 +206,11 @@ def test_misspelt_target_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "samples.csv"
     path.write_text(text_of([[*HEADER[:6], "latency"], ROW[:7], ROW[:7]]))
 
-    assert any("'latency' is ignored; if it is latency_s, rename it" in note for note in read_samples(path).notes)
+    assert any("'latency' is ignored; if it is latency_s, rename it" in note for note in read_samples_csv(path).notes)
 
 
 def test_missing_family_column_means_one_family(tmp_path: Path) -> None:
     path = tmp_path / "samples.csv"
     path.write_text("accuracy,latency_s\n0.9,1\n0.8,2\n")
 
-    assert read_samples(path).families == (ONE_FAMILY,)
+    assert read_samples_csv(path).families == (ONE_FAMILY,)

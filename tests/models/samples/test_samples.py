@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.errors import MAX_LISTED_FAULTS, InvalidFile, WrongUsage
-from explorer.models.samples.samples import Samples, paper_samples, read_designs, read_samples
+from explorer.models.samples.samples import Samples, paper_samples, read_designs, read_samples_csv
 
 HEADER = "family,pruning_ratio,quant_step,voltage_v,frequency_hz,accuracy,latency_s"
 ROW = "CNN,0.33,0.02,1.0,2.5e9,0.94,0.15"
@@ -39,7 +39,7 @@ def test_paper_families_keep_the_order_of_the_table() -> None:
 
 
 def test_csv_values_families_targets_and_labels_are_read(tmp_path: Path) -> None:
-    samples = read_samples(_csv(tmp_path, HEADER, ROW, "DNN,0.4,0.05,0.8,1.8e9,0.9,0.1"))
+    samples = read_samples_csv(_csv(tmp_path, HEADER, ROW, "DNN,0.4,0.05,0.8,1.8e9,0.9,0.1"))
 
     assert samples.columns["frequency_hz"].tolist() == [2.5e9, 1.8e9]
     assert samples.families == ("CNN", "DNN")
@@ -59,7 +59,7 @@ def test_csv_numbers_are_read_at_full_precision(
 ) -> None:
     rows = [f"CNN,{','.join(repr(x) for x in row)}" for row in numbers]
     path = _csv(tmp_path_factory.getbasetemp(), HEADER.removesuffix(",latency_s"), *rows)
-    columns = read_samples(path).columns
+    columns = read_samples_csv(path).columns
 
     names = HEADER.split(",")[1:6]
     assert [tuple(columns[name][i] for name in names) for i in range(len(rows))] == numbers
@@ -80,7 +80,7 @@ def test_csv_numbers_are_read_at_full_precision(
 def test_csv_variants_of_spreadsheets_are_read(tmp_path: Path, text: str) -> None:
     path = tmp_path / "samples.csv"
     path.write_bytes(text.encode())
-    columns = read_samples(path).columns
+    columns = read_samples_csv(path).columns
 
     assert (columns["family"].tolist(), columns["latency_s"].tolist()) == (["CNN"], [0.15])
     assert "note" not in columns
@@ -88,18 +88,18 @@ def test_csv_variants_of_spreadsheets_are_read(tmp_path: Path, text: str) -> Non
 
 @pytest.mark.parametrize("column", ["name", "label"])
 def test_name_column_labels_the_rows(tmp_path: Path, column: str) -> None:
-    assert read_samples(_csv(tmp_path, f"{column},{HEADER}", f"first,{ROW}")).labels == ("first",)
+    assert read_samples_csv(_csv(tmp_path, f"{column},{HEADER}", f"first,{ROW}")).labels == ("first",)
 
 
 def test_empty_target_cell_is_nan(tmp_path: Path) -> None:
-    samples = read_samples(_csv(tmp_path, HEADER, ROW, ROW.replace("0.94", ""), ROW.replace("0.15", "")))
+    samples = read_samples_csv(_csv(tmp_path, HEADER, ROW, ROW.replace("0.94", ""), ROW.replace("0.15", "")))
 
     assert np.isnan(samples.columns["accuracy"]).tolist() == [False, True, False]
     assert np.isnan(samples.columns["latency_s"]).tolist() == [False, False, True]
 
 
 def test_empty_target_column_is_no_target(tmp_path: Path) -> None:
-    assert read_samples(_csv(tmp_path, HEADER, ROW.replace("0.94", ""))).targets == ("latency_s",)
+    assert read_samples_csv(_csv(tmp_path, HEADER, ROW.replace("0.94", ""))).targets == ("latency_s",)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_empty_target_column_is_no_target(tmp_path: Path) -> None:
 )
 def test_fault_has_its_location_and_fix(tmp_path: Path, rows: list[str], message: str) -> None:
     with pytest.raises(InvalidFile, match=rf"(?s)samples\.csv.*{message}") as caught:
-        read_samples(_csv(tmp_path, *rows))
+        read_samples_csv(_csv(tmp_path, *rows))
 
     assert caught.value.exit_code == 3
     assert "\n  fix: " in str(caught.value)
@@ -142,7 +142,7 @@ def test_fault_has_its_location_and_fix(tmp_path: Path, rows: list[str], message
 
 def test_all_faults_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match="6 faults") as caught:
-        read_samples(
+        read_samples_csv(
             _csv(
                 tmp_path,
                 HEADER.replace("latency_s", "accuracy"),
@@ -166,12 +166,12 @@ def test_all_faults_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
 
 def test_blank_line_does_not_shift_row_numbers(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match="row 4, accuracy: 94 is not allowed"):
-        read_samples(_csv(tmp_path, HEADER, ROW, "", ROW.replace("0.94", "94")))
+        read_samples_csv(_csv(tmp_path, HEADER, ROW, "", ROW.replace("0.94", "94")))
 
 
 def test_number_of_reported_faults_is_limited(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match=f"and {120 - MAX_LISTED_FAULTS} more") as caught:
-        read_samples(_csv(tmp_path, HEADER, *[ROW.replace("0.33", "7")] * 120))
+        read_samples_csv(_csv(tmp_path, HEADER, *[ROW.replace("0.33", "7")] * 120))
 
     assert len(caught.value.faults) == MAX_LISTED_FAULTS + 1
 
@@ -212,21 +212,21 @@ def test_all_faults_of_designs_are_reported_at_once(tmp_path: Path) -> None:
     assert len(caught.value.faults) == 2
 
 
-@pytest.mark.parametrize("read", [read_samples, read_designs])
+@pytest.mark.parametrize("read", [read_samples_csv, read_designs])
 def test_missing_file_is_reported(tmp_path: Path, read: object) -> None:
     with pytest.raises(WrongUsage, match="no such file"):
         read(tmp_path / "none.csv")  # type: ignore[operator]
 
 
 def test_step_0_means_not_quantized_and_is_noted(tmp_path: Path) -> None:
-    samples = read_samples(_csv(tmp_path, HEADER, ROW.replace("0.02", "0"), ROW))
+    samples = read_samples_csv(_csv(tmp_path, HEADER, ROW.replace("0.02", "0"), ROW))
 
     assert samples.columns["quant_step"].tolist() == [0.0, 0.02]
     assert "quant_step is 0 in 1 of 2 rows: read as not quantized" in samples.notes
 
 
 def test_accuracy_may_be_0_or_1(tmp_path: Path) -> None:
-    samples = read_samples(_csv(tmp_path, HEADER, ROW.replace("0.94", "1"), ROW.replace("0.94", "0")))
+    samples = read_samples_csv(_csv(tmp_path, HEADER, ROW.replace("0.94", "1"), ROW.replace("0.94", "0")))
 
     assert samples.columns["accuracy"].tolist() == [1.0, 0.0]
 
@@ -242,7 +242,7 @@ def test_step_0_of_a_design_is_rejected_unless_measured(tmp_path: Path) -> None:
 def test_sample_counts_are_read_if_they_match_the_accuracy(tmp_path: Path) -> None:
     header = HEADER.replace("latency_s", "n_right,n_samples")
     start = ROW.removesuffix("0.94,0.15")
-    samples = read_samples(_csv(tmp_path, header, f"{start}0.94,94,100", f"{start}0.9,,", f"{start}0.9,94,100"))
+    samples = read_samples_csv(_csv(tmp_path, header, f"{start}0.94,94,100", f"{start}0.9,,", f"{start}0.9,94,100"))
 
     assert samples.n_counted.tolist() == [100, 0, 0], "the last row's counts are of another accuracy"
     assert samples.rows(np.array([True, False, True])).n_counted.tolist() == [100, 0]

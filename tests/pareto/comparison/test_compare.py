@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from explorer.errors import NoFeasibleDesign, UnknownName, WrongUsage
-from explorer.pareto.comparison.compare import Comparison, compare, comparison_json, coverage
+from explorer.pareto.comparison.compare import Comparison, compare_results, comparison_json, coverage
 from explorer.pareto.results.results import Results
 from explorer.problem.columns import Float
 from explorer.problem.objectives import OBJECTIVES, Objective
@@ -74,7 +74,7 @@ def study(
 def pair(first: dict[str, Any] | None = None, second: dict[str, Any] | None = None, **options: Any) -> Comparison:
     """Compare two studies of equal fronts that differ in other ways."""
     values = np.array([[1.0, 0.9], [2.0, 0.95]])
-    return compare([study(values, **{"objectives": TWO, "name": name, **(how or {})})
+    return compare_results([study(values, **{"objectives": TWO, "name": name, **(how or {})})
                     for name, how in (("a", first), ("b", second))], **options)  # fmt: skip
 
 
@@ -123,8 +123,8 @@ def test_dominating_front_covers_all_points(values: Float) -> None:
 def test_order_of_designs_does_not_matter(first: Float, second: Float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     original, shuffled = (
-        compare([study(first), study(second)]),
-        compare([study(rng.permutation(first)), study(rng.permutation(second))]),
+        compare_results([study(first), study(second)]),
+        compare_results([study(rng.permutation(first)), study(rng.permutation(second))]),
     )
 
     assert comparison_json(original)["coverage"] == comparison_json(shuffled)["coverage"]
@@ -135,7 +135,7 @@ def test_order_of_designs_does_not_matter(first: Float, second: Float, seed: int
 @PROPERTY
 @given(first=TABLES, second=TABLES)
 def test_order_of_studies_permutes_the_result(first: Float, second: Float) -> None:
-    forward, backward = compare([study(first), study(second)]), compare([study(second), study(first)])
+    forward, backward = compare_results([study(first), study(second)]), compare_results([study(second), study(first)])
 
     assert forward.coverage.T[::-1, ::-1].T.tolist() == backward.coverage.tolist()
     assert forward.reference_point == backward.reference_point
@@ -145,7 +145,7 @@ def test_order_of_studies_permutes_the_result(first: Float, second: Float) -> No
 @PROPERTY
 @given(tables=st.lists(TABLES, min_size=2, max_size=4))
 def test_union_hypervolume_bounds_that_of_each_front(tables: list[Float]) -> None:
-    comparison = compare([study(values) for values in tables])
+    comparison = compare_results([study(values) for values in tables])
 
     assert all(side.hypervolume <= comparison.union_hypervolume * (1 + 1e-12) for side in comparison.sides)
     assert all(side.share <= 1 + 1e-12 for side in comparison.sides)
@@ -156,7 +156,7 @@ def test_union_hypervolume_bounds_that_of_each_front(tables: list[Float]) -> Non
 @PROPERTY
 @given(first=TABLES, second=TABLES)
 def test_survivors_are_not_dominated_by_another_front(first: Float, second: Float) -> None:
-    comparison = compare([study(first), study(second)])
+    comparison = compare_results([study(first), study(second)])
     signs = np.array([o.sign for o in THREE])
     first_front, second_front = (side.values * signs for side in comparison.sides)
     dominated = [any((b <= a).all() and (b < a).any() for b in second_front) for a in first_front]
@@ -176,20 +176,22 @@ def test_equal_studies_have_no_differences() -> None:
 
 def test_infeasible_designs_are_on_no_front() -> None:
     values = np.array([[1.0, 0.9], [0.1, 0.99]])
-    comparison = compare([study(values, objectives=TWO, is_feasible=[True, False]), study(values[:1], objectives=TWO)])
+    comparison = compare_results(
+        [study(values, objectives=TWO, is_feasible=[True, False]), study(values[:1], objectives=TWO)]
+    )
 
     assert comparison.coverage.tolist() == [[1.0, 1.0], [1.0, 1.0]]
 
 
 def test_study_without_a_front_covers_nothing() -> None:
     values = np.array([[1.0, 0.9]])
-    comparison = compare([study(values, objectives=TWO), study(values, objectives=TWO, is_feasible=[False])])
+    comparison = compare_results([study(values, objectives=TWO), study(values, objectives=TWO, is_feasible=[False])])
 
     assert comparison.sides[1].hypervolume == 0.0
     assert comparison.coverage[1, 0] == 0.0
     assert np.isnan(comparison.coverage[:, 1]).all()
     with pytest.raises(NoFeasibleDesign, match="none of the studies"):
-        compare([study(values, objectives=TWO, is_feasible=[False])] * 2)
+        compare_results([study(values, objectives=TWO, is_feasible=[False])] * 2)
 
 
 def test_unequal_reference_points_are_replaced_by_a_common_one() -> None:
@@ -205,7 +207,7 @@ def test_unequal_reference_points_are_replaced_by_a_common_one() -> None:
 def test_order_of_objectives_does_not_matter() -> None:
     values = np.array([[1.0, 0.9], [2.0, 0.95]])
     reordered = study(values[:, ::-1], objectives=TWO[::-1], reference=(0.8, 4.0))
-    comparison = compare([study(values, objectives=TWO, reference=(4.0, 0.8)), reordered])
+    comparison = compare_results([study(values, objectives=TWO, reference=(4.0, 0.8)), reordered])
 
     assert comparison.reference_point == (4.0, 0.8)
     assert comparison.coverage.tolist() == [[1.0, 1.0], [1.0, 1.0]]
@@ -224,7 +226,7 @@ def with_columns(objectives: Sequence[str], **options: Any) -> Results:
 
 
 def test_studies_are_compared_by_their_shared_objectives() -> None:
-    comparison = compare(
+    comparison = compare_results(
         [with_columns(["edp_js", "accuracy"]), with_columns(["edp_js", "accuracy", "latency_s"], name="b")]
     )
 
@@ -234,14 +236,16 @@ def test_studies_are_compared_by_their_shared_objectives() -> None:
 
 
 def test_one_shared_objective_extends_to_available_columns() -> None:
-    comparison = compare([with_columns(["edp_js", "accuracy"]), with_columns(["edp_js", "latency_s"], name="b")])
+    comparison = compare_results(
+        [with_columns(["edp_js", "accuracy"]), with_columns(["edp_js", "latency_s"], name="b")]
+    )
 
     assert [o.name for o in comparison.objectives] == ["edp_js", "accuracy", "latency_s"]
     assert "OBJECTIVES DIFFER" in comparison.notes[0]
 
 
 def test_objectives_can_be_requested() -> None:
-    comparison = compare([with_columns(["edp_js", "accuracy"])] * 2, objectives=["latency_s", "accuracy"])
+    comparison = compare_results([with_columns(["edp_js", "accuracy"])] * 2, objectives=["latency_s", "accuracy"])
 
     assert [o.name for o in comparison.objectives] == ["latency_s", "accuracy"]
     assert comparison.sides[0].values.tolist() == [[0.1, 0.9], [0.15, 0.92]]  # the front in these objectives
@@ -257,7 +261,7 @@ def test_objectives_can_be_requested() -> None:
 )
 def test_invalid_objectives_are_refused_with_the_valid_ones(requested: list[str], message: str) -> None:
     with pytest.raises((WrongUsage, UnknownName), match=message):
-        compare([with_columns(["edp_js", "accuracy"])] * 2, objectives=requested)
+        compare_results([with_columns(["edp_js", "accuracy"])] * 2, objectives=requested)
 
 
 def test_column_with_missing_values_is_not_available() -> None:
@@ -265,7 +269,7 @@ def test_column_with_missing_values_is_not_available() -> None:
     gaps.table["latency_s"][1] = np.nan
 
     with pytest.raises(WrongUsage, match="not all of the studies hold latency_s"):
-        compare([gaps, with_columns(["edp_js", "accuracy"])], objectives=["latency_s", "accuracy"])
+        compare_results([gaps, with_columns(["edp_js", "accuracy"])], objectives=["latency_s", "accuracy"])
 
 
 def test_studies_without_two_common_columns_are_refused() -> None:
@@ -273,9 +277,9 @@ def test_studies_without_two_common_columns_are_refused() -> None:
     second = study(np.array([[1.0, 0.9]]), objectives=(OBJECTIVES["latency_s"], OBJECTIVES["accuracy"]))
 
     with pytest.raises(WrongUsage, match=r"fewer than two objectives to compare by \(accuracy\)"):
-        compare([first, second])
+        compare_results([first, second])
     with pytest.raises(WrongUsage, match="1 study given"):
-        compare([first])
+        compare_results([first])
 
 
 @pytest.mark.parametrize("key", ["alpha", "energy_max_j"])
@@ -283,10 +287,13 @@ def test_weighted_costs_of_unequal_weights_are_not_compared(key: str) -> None:
     options = {"changed": {f"question/{key}": 0.5}}
     requested = ["edp_js", "weighted_cost"]
     with pytest.raises(WrongUsage, match=r"weighted_cost means different things \(a: alpha 0\.9(.|\n)*--objectives"):
-        compare([with_columns(requested), with_columns(requested, name="b", **options)])
-    assert compare([with_columns(requested), with_columns(requested, name="b")]).objectives[1].name == "weighted_cost"
+        compare_results([with_columns(requested), with_columns(requested, name="b", **options)])
+    assert (
+        compare_results([with_columns(requested), with_columns(requested, name="b")]).objectives[1].name
+        == "weighted_cost"
+    )
 
-    comparison = compare([with_columns(["edp_js", "accuracy", "weighted_cost"]),
+    comparison = compare_results([with_columns(["edp_js", "accuracy", "weighted_cost"]),
                      with_columns(["edp_js", "accuracy"], name="b", **options)])  # fmt: skip
     assert [o.name for o in comparison.objectives] == ["edp_js", "accuracy"]
     assert any(note.startswith("ALPHA OR E_MAX DIFFER: a: alpha 0.9, E_max 39.6 J; b:") for note in comparison.notes)

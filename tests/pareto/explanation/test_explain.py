@@ -15,7 +15,7 @@ from explorer.models.evaluation import Problem
 from explorer.models.parametric.surrogate import Surrogate
 from explorer.models.posterior_draws import Draws, posterior_draws, predict_draws
 from explorer.pareto.explanation.active_limits import ActiveLimit
-from explorer.pareto.explanation.explain import Explanation, explain
+from explorer.pareto.explanation.explain import Explanation, explain_design
 from explorer.pareto.explanation.local_sensitivity import LocalSensitivity, Rates, local_sensitivities
 from explorer.pareto.explanation.narrative import narrative
 from explorer.pareto.explanation.perturbations import Perturbation, perturbations
@@ -210,7 +210,7 @@ def explain_at(run_results: Results, problem: Problem, **knobs: float) -> Explan
     columns = {name: np.array(values) for name, values in run_results.table.items()}
     for name in table:
         columns[name][0] = table[name][0]
-    return explain(replace(run_results, table=columns), int(columns["design_id"][0]), problem=problem)
+    return explain_design(replace(run_results, table=columns), int(columns["design_id"][0]), problem=problem)
 
 
 def test_active_domain_edge_names_improvable_objectives(run_results: Results) -> None:
@@ -265,7 +265,7 @@ def test_highest_clock_of_a_voltage_is_active(run_results: Results) -> None:
 def test_rival_is_the_strongest_dominating_design(run_results: Results) -> None:
     free = load_study("edp-accuracy")
     row = int(np.flatnonzero(~run_results.is_front)[0])
-    rival = explain(run_results, int(run_results.table["design_id"][row]), problem=free).rival
+    rival = explain_design(run_results, int(run_results.table["design_id"][row]), problem=free).rival
     assert rival is not None
 
     edp, accuracy = run_results.table["edp_js"], run_results.table["accuracy"]
@@ -283,14 +283,14 @@ def test_rival_is_the_strongest_dominating_design(run_results: Results) -> None:
 
 def test_design_of_the_front_has_no_rival(run_results: Results) -> None:
     free = load_study("edp-accuracy")
-    explained = explain(run_results, int(run_results.front_columns["design_id"][0]), problem=free)
+    explained = explain_design(run_results, int(run_results.front_columns["design_id"][0]), problem=free)
 
     assert explained.is_front
     assert explained.rival is None
 
 
 def test_measured_design_is_its_own_nearest_sample(run_results: Results, model: Surrogate) -> None:
-    explained = explain(run_results, 1, problem=load_study("edp-accuracy"))
+    explained = explain_design(run_results, 1, problem=load_study("edp-accuracy"))
 
     assert explained.design["origin"] == "sample"
     assert (explained.nearest.label, explained.nearest.distance) == ("CNN2", 0.0)
@@ -303,7 +303,7 @@ def test_measured_design_is_its_own_nearest_sample(run_results: Results, model: 
 def test_changed_prediction_gives_a_warning(run_results: Results) -> None:
     table = {**run_results.table, "edp_js": run_results.table["edp_js"] * 1.01}
 
-    explained = explain(replace(run_results, table=table), 1, problem=load_study("edp-accuracy"))
+    explained = explain_design(replace(run_results, table=table), 1, problem=load_study("edp-accuracy"))
 
     assert any("edp_js is" in text and "the run recorded" in text for text in explained.warnings)
 
@@ -312,12 +312,12 @@ def test_family_outside_the_study_is_refused(run_results: Results) -> None:
     table = {**run_results.table, "family": np.array(["DNN"] * run_results.n_complete, dtype=object)}
 
     with pytest.raises(WrongUsage, match=r"does not search DNN, which these results did\n  fix: .*--study FILE"):
-        explain(replace(run_results, table=table), 1, problem=load_study("edp-accuracy"))
+        explain_design(replace(run_results, table=table), 1, problem=load_study("edp-accuracy"))
 
 
 def test_unknown_design_is_refused_with_the_valid_range(run_results: Results) -> None:
     with pytest.raises(WrongUsage, match=r"there is no design 9999: .* 150 finished designs, 0 to 149\n  fix: "):
-        explain(run_results, 9999, problem=load_study("edp-accuracy"))
+        explain_design(run_results, 9999, problem=load_study("edp-accuracy"))
 
 
 # Narrative from given sensitivities.
@@ -408,7 +408,7 @@ def test_results_from_a_folder_give_the_same_explanation(tmp_path: Path) -> None
     done = run("edp-accuracy", trials=40, out=tmp_path / "out").results
     free = load_study("edp-accuracy")
 
-    first, second = (explain(each, 1, problem=free) for each in (done, load_results(tmp_path / "out")))
+    first, second = (explain_design(each, 1, problem=free) for each in (done, load_results(tmp_path / "out")))
 
     assert first.rates == second.rates
     assert first.warnings == second.warnings == ()

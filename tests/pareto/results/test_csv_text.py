@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from explorer.pareto.results import csv_text as csv_module
 from explorer.pareto.results import front_json
-from explorer.pareto.results.csv_text import csv_round_trip, csv_text, read_csv
+from explorer.pareto.results.csv_text import csv_round_trip, csv_text, read_results_csv
 from explorer.pareto.results.front_json import front_parts
 from explorer.problem.columns import Columns
 
@@ -75,7 +75,7 @@ def test_front_json_holds_one_line_per_design(data: st.DataObject, values: st.Se
 def test_strings_survive_a_csv_round_trip(words: list[str]) -> None:
     """Also with carriage returns, which the csv module does not quote."""
     columns = {"family": np.array(words, dtype=object), "design_id": np.arange(len(words), dtype=np.int64)}
-    read = read_csv(csv_text(columns, ["family", "design_id"]))
+    read = read_results_csv(csv_text(columns, ["family", "design_id"]))
 
     assert read["family"].tolist() == words == csv_round_trip(columns)["family"].tolist()
 

@@ -159,7 +159,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_fresh_cache_avoids_parsing_csv(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(folder_module, "read_csv")
+    monkeypatch.delattr(folder_module, "read_results_csv")
 
     assert read_folder(folder).n_complete == 40
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from explorer.errors import WrongUsage
-from explorer.pareto.comparison.compare import Comparison, compare
+from explorer.pareto.comparison.compare import Comparison, compare_results
 from explorer.pareto.results.results import Results
 from explorer.problem.columns import COLUMNS, KNOBS
 from explorer.problem.objectives import OBJECTIVES
@@ -46,7 +46,7 @@ def make_results(n: int = 12, *, name: str = "one", seed: int = 0, objectives: S
 
 
 def make_comparison(k: int = 2, n: int = 12, **how: Any) -> Comparison:
-    return compare([make_results(n, name=f"study {i}", seed=i, **how) for i in range(k)])
+    return compare_results([make_results(n, name=f"study {i}", seed=i, **how) for i in range(k)])
 
 
 def fronts_of(figure: Any) -> list[Any]:
@@ -162,7 +162,7 @@ def test_the_figure_is_json_serializable() -> None:
 
 
 def test_the_page_has_hypervolumes_coverage_and_differences() -> None:
-    comparison = compare([make_results(name="<one>"), make_results(name="two", seed=1)])
+    comparison = compare_results([make_results(name="<one>"), make_results(name="two", seed=1)])
     page = comparison_page(comparison)
 
     assert "&lt;one&gt;" in page
@@ -175,7 +175,7 @@ def test_the_page_has_hypervolumes_coverage_and_differences() -> None:
 
 
 def test_equal_studies_have_no_differences() -> None:
-    assert "None: the declarations" in comparison_page(compare([make_results()] * 2, labels=["a", "b"]))
+    assert "None: the declarations" in comparison_page(compare_results([make_results()] * 2, labels=["a", "b"]))
 
 
 def test_the_page_fits_narrow_and_wide_windows(open_page: Callable[..., Opened]) -> None:

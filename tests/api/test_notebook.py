@@ -1,0 +1,110 @@
+"""The Python face in a notebook: DataFrames in and out give the results of files and commands; values print in a line."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import explorer
+from explorer.errors import InvalidFile, WrongUsage
+from explorer.models.samples.samples import paper_samples
+
+OBJECTIVES = ["energy_j", "accuracy"]
+ROWS = pd.DataFrame(paper_samples().columns)
+
+
+def test_samples_from_a_dataframe_equal_those_of_its_csv(tmp_path: Path) -> None:
+    ROWS.to_csv(tmp_path / "rows.csv", index=False)
+    from_file, from_frame = explorer.read_samples(tmp_path / "rows.csv"), explorer.read_samples(ROWS)
+
+    assert from_frame.sha256 == from_file.sha256
+    assert from_frame.source == "a DataFrame"
+    pd.testing.assert_frame_equal(pd.DataFrame(from_frame.columns), pd.DataFrame(from_file.columns))
+
+
+def test_a_fault_of_a_dataframe_names_its_row_and_column() -> None:
+    with pytest.raises(InvalidFile, match=r"^samples: row 3, accuracy: 1\.5 is not allowed"):
+        explorer.fit(ROWS.assign(accuracy=[0.9, 1.5, *ROWS["accuracy"][2:]]))
+
+
+def test_a_fit_of_a_dataframe_predicts_as_that_of_its_csv(tmp_path: Path) -> None:
+    ROWS.to_csv(tmp_path / "rows.csv", index=False)
+    designs = ROWS[["family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz"]]
+    fitted = explorer.fit(ROWS)
+    fitted.save(tmp_path / "model.json")
+
+    pd.testing.assert_frame_equal(fitted.predict(designs), explorer.predict(tmp_path / "rows.csv", designs))
+    pd.testing.assert_frame_equal(explorer.predict(tmp_path / "model.json", designs), fitted.predict(designs))
+    assert fitted.errors.loc["energy_j", "loo_mape"] == pytest.approx(0.03, abs=0.001)
+
+
+def test_one_design_takes_numbers_in_si_or_text_with_a_unit() -> None:
+    knobs = {"family": "CNN", "pruning_ratio": 0.46, "quant_step": 0.03}
+    one = explorer.predict("paper", **knobs, voltage_v=0.9, frequency_hz=2.3e9)
+
+    pd.testing.assert_frame_equal(one, explorer.predict("paper", **knobs, voltage_v="900 mV", frequency_hz="2.3 GHz"))
+
+
+def test_a_study_from_keywords_equals_that_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text(
+        'space = "cnn"\nobjectives = ["energy_j", "accuracy"]\nconstraints = ["power_w <= 20 W"]\n', encoding="utf-8"
+    )
+    declared = explorer.study(name="mine", space="cnn", objectives=OBJECTIVES, constraints=["power_w <= 20 W"])
+    of_file = explorer.load_study("./mine.toml")
+
+    assert declared.study.declaration() == of_file.study.declaration()
+    one, other = explorer.run(declared, trials=40, out="a"), explorer.run(of_file, trials=40, out="b")
+    np.testing.assert_array_equal(one.results.values, other.results.values)
+
+
+def test_a_study_of_a_dataframe_and_a_space_of_a_dict_is_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    axes = {"pruning_ratio": {"range": [0.3, 0.6]}, "quant_step": {"range": [0.02, 0.05], "scale": "log"},
+            "voltage": {"range": [0.7, 1.1]}, "frequency": {"range": [1.5, 3.0], "unit": "GHz"}}  # fmt: skip
+    mine = explorer.study(name="mine", samples=ROWS, space={"family": "CNN", "axes": axes}, objectives=OBJECTIVES)
+    results = explorer.run(mine, trials=30).results
+    choice = explorer.choose(results, minimize="energy_j")
+
+    assert explorer.load_results("mine").n_complete == results.n_complete == 30
+    assert explorer.front("mine")["pruning_ratio"].between(0.3, 0.6).all()
+    assert explorer.explain(results, design=choice.design["design_id"], study=mine).is_front
+    assert choice.save(tmp_path / "chosen.json").read_text(encoding="utf-8").startswith('{\n  "schema"')
+
+
+def test_all_faults_of_a_study_from_keywords_come_at_once() -> None:
+    with pytest.raises(InvalidFile) as error:
+        explorer.study(objectives=["energyj", "accuracy"], space="cnn", search={"trials": 0})
+
+    assert {fault.where for fault in error.value.faults} == {"objectives, item 1", "[search] trials"}
+
+
+def test_samples_and_model_exclude_each_other() -> None:
+    with pytest.raises(WrongUsage, match="samples and model are both given"):
+        explorer.study(objectives=OBJECTIVES, samples=ROWS, model="paper", space="cnn")
+
+
+def test_values_print_in_a_line_and_results_as_a_table(tmp_path: Path) -> None:
+    problem = explorer.load_study("paper")
+    outcome = explorer.run(problem, trials=20, out=tmp_path)
+    values = [
+        problem, problem.study, problem.evaluator, outcome, outcome.results, explorer.fit(ROWS),
+        explorer.choose(outcome.results, knee=True),
+    ]  # fmt: skip
+
+    assert all(len(repr(value)) < 250 and "\n" not in repr(value) for value in values)
+    assert outcome.results._repr_html_().count("<tr") > 5
+
+
+@pytest.mark.slow
+def test_a_measured_network_is_a_dataframe_of_samples() -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
+    designs = pd.DataFrame({"pruning_ratio": [0.0, 0.5], "quant_step": [0.01, 0.05]})
+    measured = explorer.measure("digits-mlp", data="digits", designs=designs)
+
+    assert measured.frame["pruning_ratio"].tolist() == [0.0, 0.5]
+    assert measured.frame["accuracy"].between(0.5, 1).all()
+    assert explorer.read_samples(measured.frame).targets[0] == "accuracy"

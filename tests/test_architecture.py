@@ -127,6 +127,7 @@ def test_importing_explorer_imports_nothing_else_of_ours() -> None:
     outside = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
 
     assert {node.module for node in outside if isinstance(node, ast.ImportFrom)} == {
+        "types",
         "typing",
         "explorer",
         "explorer.api",

@@ -163,10 +163,10 @@ def _certificate(results: "Results") -> Iterator[str]:
     """Yield the share of the exact front that the search reached, and the certainty of the front."""
     exact = results.exact
     if exact is None and "measurement" in results.provenance:
-        yield "every design was measured: no exact front to hold the search against, it would have to be measured too"
+        yield "every design was measured: there is no exact front to compare the search with"
         return
     if exact is None:
-        yield "the exact front is computed for two and three objectives; for more the search stands uncertified"
+        yield "the exact front is computed for two and three objectives; with more objectives, the search is not compared with it"
         return
     if exact.hypervolume == 0:
         yield "no design is better than the reference point in every objective: move it in the study's file"
@@ -180,5 +180,6 @@ def _certificate(results: "Results") -> Iterator[str]:
         words = results.table["certainty"]
         n_sure, n_possible = int((words == "sure").sum()), int((words == "possible").sum())
         yield (
-            f"of the designs tried, {n_sure} are on the front for sure, {n_possible} possibly (given what samples tell)"
+            f"{n_sure} of {results.n_complete} designs are on the front with a probability of at least 95 %, {n_possible} "
+            "possibly (p_front in front.csv)"
         )

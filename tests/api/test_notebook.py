@@ -1,4 +1,4 @@
-"""The Python face in a notebook: DataFrames in and out give the results of files and commands; values print in a line."""
+"""The Python face in a notebook: DataFrames in and out give the results of files and commands; short reprs."""
 
 from pathlib import Path
 

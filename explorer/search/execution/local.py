@@ -24,7 +24,8 @@ _STOP = b""
 _STOP_S = 5.0
 # The worker gets the coordinator's sys.path, and imports a module only when a call needs it.
 _BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from explorer.search.execution.worker import main; main()"
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from explorer.search.execution.worker import serve; serve()"
 )
 
 

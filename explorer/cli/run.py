@@ -166,7 +166,7 @@ def _certificate(results: "Results") -> Iterator[str]:
         yield "every design was measured: there is no exact front to compare the search with"
         return
     if exact is None:
-        yield "the exact front is computed for two and three objectives; with more objectives, the search is not compared with it"
+        yield "the exact front is computed for two and three objectives; with more, nothing is compared"
         return
     if exact.hypervolume == 0:
         yield "no design is better than the reference point in every objective: move it in the study's file"
@@ -180,6 +180,6 @@ def _certificate(results: "Results") -> Iterator[str]:
         words = results.table["certainty"]
         n_sure, n_possible = int((words == "sure").sum()), int((words == "possible").sum())
         yield (
-            f"{n_sure} of {results.n_complete} designs are on the front with a probability of at least 95 %, {n_possible} "
-            "possibly (p_front in front.csv)"
+            f"{n_sure} of {results.n_complete} designs are on the front with a probability of at least 95 %, "
+            f"{n_possible} possibly (p_front in front.csv)"
         )

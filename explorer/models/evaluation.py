@@ -110,11 +110,6 @@ class Problem:
         ]
         return self.evaluate(stack(tables))
 
-    def empty_table(self) -> Columns:
-        """Return the columns of evaluated designs with zero rows."""
-        empty = [region.from_unit(np.zeros((0, len(region.axes)))) for region in self.regions.values()]
-        return self.evaluate(stack(empty))
-
     def _frequency_max(self, designs: Columns) -> Float:
         return self._by_region(designs, lambda region, rows: region.frequency_max(rows))
 

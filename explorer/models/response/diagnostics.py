@@ -21,30 +21,6 @@ _MAX_HANG_SHARE = 0.25  # more hangs than this share of the repeats indicate a k
 _MAX_LISTED, _MAX_OUTLIERS = 5, 3
 
 
-def knob_warnings(designs: Columns, *, knobs: Sequence[KnobSpec]) -> tuple[str, ...]:
-    """Return warnings about knobs that are constant, labels, or redundant.
-
-    Args:
-        designs: the knobs of each measurement, shape (n,) each.
-        knobs: declaration of each column.
-    """
-    codes = {knob.name: _encode(designs[knob.name], knob) for knob in knobs}
-    warnings = []
-    for name, code in codes.items():
-        if code.size and not code.any():
-            value = _format_value(designs[name][0])
-            warnings.append(f"{name} is {value} in every row: it is fixed, and its effect cannot be estimated")
-    for knob in knobs:
-        n_levels = int(codes[knob.name].max()) + 1 if codes[knob.name].size else 0
-        if knob.kind == "category" and 2 * n_levels > len(codes[knob.name]) > 3:
-            warnings.append(
-                f"{knob.name} has {n_levels} values in {len(codes[knob.name])} rows: a label rather than a knob"
-            )
-    for name, source in duplicated_knobs(designs, knobs=knobs).items():
-        warnings.append(f"{name} is a function of {source} in every row: it adds no information; leave it out")
-    return tuple(warnings)
-
-
 def duplicated_knobs(designs: Columns, *, knobs: Sequence[KnobSpec]) -> dict[str, str]:
     """Return each knob that is a function of another knob, with that knob.
 
@@ -233,7 +209,3 @@ def _encode(values: NDArray[Any], knob: KnobSpec) -> NDArray[np.int64]:
 def _join(items: Sequence[str]) -> str:
     more = f" and {len(items) - _MAX_LISTED} more" if len(items) > _MAX_LISTED else ""
     return ", ".join(items[:_MAX_LISTED]) + more
-
-
-def _format_value(value: Any) -> str:
-    return value if isinstance(value, str) else f"{float(value):.4g}"

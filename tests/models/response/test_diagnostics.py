@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from explorer.models.response.diagnostics import duplicated_knobs, knob_warnings, outlier_warnings, target_warnings
+from explorer.models.response.diagnostics import duplicated_knobs, outlier_warnings, target_warnings
 from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.selection import fit_response
 from explorer.problem.columns import Columns
@@ -22,20 +22,6 @@ def width_table() -> Columns:
         "family": np.repeat(["a", "b"], 6).astype(object), "width": width, "pruning_ratio": 1 - width,
         "bits": np.full(12, 8.0),
     }  # fmt: skip
-
-
-def test_constant_knob_is_reported() -> None:
-    warnings = knob_warnings(width_table(), knobs=(FAMILY, WIDTH, KnobSpec("bits", "number")))
-
-    assert warnings == ("bits is 8 in every row: it is fixed, and its effect cannot be estimated",)
-
-
-def test_category_with_distinct_values_is_a_label() -> None:
-    designs = {**width_table(), "file": np.array([f"run {i}" for i in range(12)], dtype=object)}
-
-    assert knob_warnings(designs, knobs=(WIDTH, KnobSpec("file", "category"))) == (
-        "file has 12 values in 12 rows: a label rather than a knob",
-    )
 
 
 def test_later_of_two_equivalent_knobs_is_redundant() -> None:

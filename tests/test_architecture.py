@@ -97,6 +97,7 @@ def _rooms(name: str) -> tuple[int, int]:
     return [*HOUSE].index(parts[0]), rooms.index(parts[1]) if len(parts) > 1 and parts[1] in rooms else -1
 
 
+@pytest.mark.slow
 def test_a_module_imports_only_from_its_left() -> None:
     """Between folders and between the rooms of a folder; `explorer/__init__.py` imports names when they are used."""
     wrong = []
@@ -170,6 +171,7 @@ def test_the_command_line_calls_only_the_python_face() -> None:
     assert not wrong
 
 
+@pytest.mark.slow
 def test_a_library_is_imported_only_at_home() -> None:
     found: dict[str, set[str]] = {library: set() for library in HOMES}
     for path in MODULES:
@@ -223,6 +225,7 @@ def test_reading_results_and_choosing_import_no_model() -> None:
     assert _python(code) == "[]"
 
 
+@pytest.mark.slow
 def test_every_public_name_leads_somewhere() -> None:
     """In a fresh interpreter: each is imported when it is first used, in any order."""
     code = "import explorer; print(all(getattr(explorer, n) is not None for n in reversed(explorer.__all__)))"
@@ -230,6 +233,7 @@ def test_every_public_name_leads_somewhere() -> None:
     assert _python(code) == "True"
 
 
+@pytest.mark.slow
 def test_public_names_are_functions_whatever_was_imported_before() -> None:
     """`explorer.deploy`, `paper` and `report` are also subpackages, which Python sets as attributes when imported."""
     imports = "import explorer.deploy.bundle.build, explorer.paper.tables, explorer.report.pages.front"
@@ -247,6 +251,7 @@ def test_an_unknown_public_name_is_an_attribute_error() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(shipped_folder("studies").glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.slow
 def test_every_shipped_study_loads_with_its_model(path: Path) -> None:
     study = read_study(str(path))
     problem = make_problem(study, load_evaluator(study))

@@ -24,6 +24,7 @@ def test_formatted_value_parses_to_the_same_number(value: float, symbol: str) ->
     symbol=st.sampled_from(SYMBOLS),
     gap=st.sampled_from(["", " "]),
 )
+@pytest.mark.slow
 def test_prefix_scales_every_unit(number: float, prefix: str, symbol: str, gap: str) -> None:
     read = parse_quantity(f"{number!r}{gap}{prefix}{symbol}", symbol)
 

@@ -22,6 +22,7 @@ trials = 150
 """
 
 
+@pytest.mark.slow
 def test_measure_fit_run_choose_deploy_verify_and_learn(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies/mine.toml").write_text(STUDY)

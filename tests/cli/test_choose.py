@@ -10,6 +10,7 @@ import pytest
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.mark.slow
 def test_a_choice_is_printed_and_written(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
     done = explorer_in(paper_run, "choose", "paper", "--knee", "-o", tmp_path / "chosen.json")
 

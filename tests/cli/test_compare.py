@@ -20,6 +20,7 @@ def runs(explorer_in: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_two_searches_of_one_study_are_compared(explorer_in: Cli, runs: Path) -> None:
     done = explorer_in(runs, "compare", "paper", "results/again")
 
@@ -91,6 +92,7 @@ def test_incomparable_results_are_refused_with_a_fix(explorer_in: Cli, runs: Pat
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_costs_of_other_weights_cannot_be_compared(explorer_in: Cli, cli: Cli, tmp_path: Path) -> None:
     question = 'space = "cnn"\nobjectives = ["edp_js", "weighted_cost"]\n[cost]\nalpha = {}\n'
     for name, alpha in (("one", 0.9), ("two", 0.8)):

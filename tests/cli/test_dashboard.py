@@ -26,6 +26,7 @@ def needs_dashboard() -> None:
 
 
 @pytest.mark.usefixtures("needs_dashboard")
+@pytest.mark.slow
 def test_the_dashboard_serves_its_address_until_ctrl_c(paper_run: Path) -> None:
     command = [sys.executable, "-m", "explorer", "dashboard", "paper", "--port", "0", "--no-browser"]
     with subprocess.Popen(
@@ -49,6 +50,7 @@ def test_the_dashboard_serves_its_address_until_ctrl_c(paper_run: Path) -> None:
     assert err == "Ctrl-C ends it\n"
 
 
+@pytest.mark.slow
 def test_without_optuna_dashboard_the_install_line_is_printed(explorer_in: Cli, paper_run: Path) -> None:
     code = (
         "import importlib.util as u, sys; real = u.find_spec; "
@@ -73,6 +75,7 @@ def test_without_optuna_dashboard_the_install_line_is_printed(explorer_in: Cli, 
         pytest.param(["paper", "--host", "nowhere.invalid"], "cannot listen on nowhere.invalid", id="host"),
     ],
 )
+@pytest.mark.slow
 def test_an_unusable_dashboard_request_is_refused_with_a_fix(
     explorer_in: Cli, paper_run: Path, args: list[str], said: str
 ) -> None:

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from explorer.api.machine import doctor
+from explorer.errors import install_command
 from tests.cli.conftest import Cli
 
 
@@ -17,10 +18,10 @@ def test_present_parts_have_versions_missing_ones_install_lines(cli: Cli) -> Non
     assert findings["extra onnx"]["is_there"]
     for name, finding in findings.items():
         if name.startswith("extra ") and not finding["is_there"]:
-            assert finding["fix"] == f"pip install 'explorer[{name.removeprefix('extra ')}]'"
+            assert finding["fix"] == install_command(name.removeprefix("extra "))
 
 
-def test_predict_prints_a_table(cli: Cli) -> None:
+def test_doctor_prints_a_table(cli: Cli) -> None:
     done = cli("doctor")
 
     assert done.returncode == 0

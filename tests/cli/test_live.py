@@ -39,6 +39,7 @@ def _trials(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((folder / "results/digits-cnn-live/trials.csv").read_text().splitlines()))
 
 
+@pytest.mark.slow
 def test_a_live_study_measures_its_trials_and_resumes(cli: Cli, tmp_path: Path) -> None:
     begun = cli("run", "digits-cnn-live", "--trials", 12)
     first = _trials(tmp_path)
@@ -78,6 +79,7 @@ def _complete(folder: Path) -> list[tuple[dict[str, Any], list[float], str]]:
     return [(trial.params, trial.values, trial.user_attrs[MEASURED_ATTR]["effective"]) for trial in kept]
 
 
+@pytest.mark.slow
 def test_killed_live_study_keeps_and_repeats_no_measurement(tmp_path: Path) -> None:
     command = [sys.executable, "-c", COUNTED, "run", "digits-cnn-live", "--trials", "30"]
     begun = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

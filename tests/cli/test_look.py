@@ -36,6 +36,7 @@ def test_the_front_as_csv_is_the_file_that_the_run_wrote(explorer_in: Cli, paper
     assert done.stdout == (paper_run / "results/paper/front.csv").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_front_as_a_table_shows_every_design(explorer_in: Cli, paper_run: Path) -> None:
     done = explorer_in(paper_run, "front", "paper", "--all")
 
@@ -107,6 +108,7 @@ def test_the_report_is_one_file_without_a_network_address_to_load(
     assert '<link rel="stylesheet"' not in page
 
 
+@pytest.mark.slow
 def test_fit_prints_errors_baselines_and_coefficient_sources(cli: Cli) -> None:
     done = cli("fit", "paper", "--json")
 
@@ -121,6 +123,7 @@ def test_fit_prints_errors_baselines_and_coefficient_sources(cli: Cli) -> None:
         assert coefficient["prior"]["source"]
 
 
+@pytest.mark.slow
 def test_fit_prints_the_numbers_of_its_json(cli: Cli) -> None:
     done = cli("fit", "paper")
 
@@ -128,6 +131,7 @@ def test_fit_prints_the_numbers_of_its_json(cli: Cli) -> None:
         assert said in done.stdout
 
 
+@pytest.mark.slow
 def test_a_model_file_predicts_as_its_samples_do(cli: Cli, tmp_path: Path) -> None:
     samples = paper_samples().columns
     names = list(samples)
@@ -141,6 +145,7 @@ def test_a_model_file_predicts_as_its_samples_do(cli: Cli, tmp_path: Path) -> No
     assert by_model == by_name
 
 
+@pytest.mark.slow
 def test_predictions_of_samples_agree_within_the_stated_errors(cli: Cli, tmp_path: Path) -> None:
     samples = paper_samples().columns
     knobs = ("family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz")

@@ -116,6 +116,7 @@ def test_without_onnx_measure_prints_the_install_line(tmp_path: Path) -> None:
     assert "fix: pip install onnx onnxruntime" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_interrupted_measurement_keeps_finished_designs(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "explorer", "measure", "digits-transformer", "--data", "digits",
                "--grid", "R=0:0.9:9999,D=0.01", "-o", "s.csv"]  # fmt: skip

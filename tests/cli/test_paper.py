@@ -23,6 +23,7 @@ def explorer(*words: str, cwd: Path, env: Mapping[str, str] = NO_BROWSER) -> sub
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_paper_prints_tables_and_audit_and_writes_the_page(tmp_path: Path) -> None:
     done = explorer("paper", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -33,6 +34,7 @@ def test_paper_prints_tables_and_audit_and_writes_the_page(tmp_path: Path) -> No
     assert sorted(path.name for path in (tmp_path / "results/paper-audit").iterdir()) == ["paper.html", "paper.json"]
 
 
+@pytest.mark.slow
 def test_without_a_browser_the_audit_notes_missing_images(tmp_path: Path) -> None:
     done = explorer("paper", "--out", "here", cwd=tmp_path)
     assert done.returncode == 0
@@ -40,6 +42,7 @@ def test_without_a_browser_the_audit_notes_missing_images(tmp_path: Path) -> Non
     assert "fix: install Chrome or Chromium" in done.stderr
 
 
+@pytest.mark.slow
 def test_json_is_all_that_json_prints_and_nothing_is_written(tmp_path: Path) -> None:
     done = explorer("paper", "--json", cwd=tmp_path)
     payload = json.loads(done.stdout)
@@ -51,6 +54,7 @@ def test_json_is_all_that_json_prints_and_nothing_is_written(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_json_with_a_folder_writes_the_same_json_there(tmp_path: Path) -> None:
     done = explorer("paper", "--json", "-o", "here", cwd=tmp_path)
     written = json.loads((tmp_path / "here/paper.json").read_text(encoding="utf-8"))
@@ -58,6 +62,7 @@ def test_json_with_a_folder_writes_the_same_json_there(tmp_path: Path) -> None:
     assert (tmp_path / "here/paper.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+@pytest.mark.slow
 def test_a_changed_table_changes_the_verdicts(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text(shipped_text().replace("0.87,9.4,0.94", "0.87,9.8,0.98"), encoding="utf-8")
     done = explorer("paper", "--json", "--table", "mine.csv", cwd=tmp_path)
@@ -77,6 +82,7 @@ def test_a_changed_table_changes_the_verdicts(tmp_path: Path) -> None:
         pytest.param("a,b\n1,2\n", 3, "unknown column 'a'", id="another-table"),
     ],
 )
+@pytest.mark.slow
 def test_a_bad_table_prints_no_traceback(tmp_path: Path, text: str | None, status: int, message: str) -> None:
     if text is not None:
         (tmp_path / "mine.csv").write_text(text, encoding="utf-8")
@@ -86,6 +92,7 @@ def test_a_bad_table_prints_no_traceback(tmp_path: Path, text: str | None, statu
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_an_unwritable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "here").write_text("in the way")
     done = explorer("paper", "-o", "here", cwd=tmp_path)

@@ -61,6 +61,7 @@ def test_no_design_of_the_front_is_dominated_by_another_one(paper_run: Path) -> 
         assert not beats_it.any()
 
 
+@pytest.mark.slow
 def test_the_json_line_has_the_keys_of_the_contract(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
     shutil.copytree(paper_run / "results", tmp_path / "results")
 
@@ -74,6 +75,7 @@ def test_the_json_line_has_the_keys_of_the_contract(explorer_in: Cli, paper_run:
     assert line["front_size"] == len(front_rows(paper_run))
 
 
+@pytest.mark.slow
 def test_a_second_run_adds_nothing_and_reports_it(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
     shutil.copytree(paper_run / "results", tmp_path / "results")
     before = (tmp_path / "results/paper/front.csv").read_bytes()
@@ -85,6 +87,7 @@ def test_a_second_run_adds_nothing_and_reports_it(explorer_in: Cli, paper_run: P
     assert (tmp_path / "results/paper/front.csv").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_more_trials_are_added_to_finished_ones(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
     shutil.copytree(paper_run / "results", tmp_path / "results")
 
@@ -94,6 +97,7 @@ def test_more_trials_are_added_to_finished_ones(explorer_in: Cli, paper_run: Pat
     assert (line["n_complete"], line["n_added"]) == (340, 40)
 
 
+@pytest.mark.slow
 def test_the_same_study_and_seed_give_the_same_front(cli: Cli, paper_run: Path, tmp_path: Path) -> None:
     done = cli("run", "paper", "--trials", 300, "--seed", 0)
 
@@ -116,6 +120,7 @@ def test_a_changed_declaration_is_refused_with_two_fixes(explorer_in: Cli, paper
 
 
 @pytest.mark.parametrize("name", ["edp-accuracy", "energy-latency-accuracy", "power-cap", "all-families"])
+@pytest.mark.slow
 def test_no_shipped_study_pairs_lowest_voltage_and_highest_clock(cli: Cli, tmp_path: Path, name: str) -> None:
     done = cli("run", name, "--trials", 120)
 
@@ -131,6 +136,7 @@ def test_no_shipped_study_pairs_lowest_voltage_and_highest_clock(cli: Cli, tmp_p
         assert np.all(clock <= [float(row["frequency_max_hz"]) for row in own])
 
 
+@pytest.mark.slow
 def test_every_front_design_of_a_capped_study_meets_its_cap(cli: Cli, tmp_path: Path) -> None:
     done = cli("run", "power-cap", "--trials", 150)
 
@@ -138,14 +144,16 @@ def test_every_front_design_of_a_capped_study_meets_its_cap(cli: Cli, tmp_path: 
     assert max(float(row["power_w"]) for row in front_rows(tmp_path, "power-cap")) <= 22.0
 
 
+@pytest.mark.slow
 def test_redundant_objectives_are_warned_of(cli: Cli, tmp_path: Path) -> None:
     done = cli("run", changed_study(tmp_path, "paper", ALPHA_03), "--trials", 60)
 
     assert done.returncode == 0
     assert "alpha = 0.3" in done.stderr
-    assert "nearly the same question" in done.stderr
+    assert "nearly equivalent" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_infeasible_study_reports_the_gap_and_exits_4(cli: Cli, tmp_path: Path) -> None:
     study = changed_study(tmp_path, "power-cap", {"power_w <= 22 W": "power_w <= 5 W"})
 
@@ -227,6 +235,7 @@ def test_a_file_that_is_no_study_exits_3(cli: Cli, tmp_path: Path, text: str, sa
     assert said in done.stderr
 
 
+@pytest.mark.slow
 def test_an_incomplete_record_is_saved_and_reported(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
     shutil.copytree(paper_run / "results", tmp_path / "results")
     journal = tmp_path / "results/paper/study.journal"
@@ -241,6 +250,7 @@ def test_an_incomplete_record_is_saved_and_reported(explorer_in: Cli, paper_run:
     assert journal.with_name("study.journal.cut1").read_bytes() == half
 
 
+@pytest.mark.slow
 def test_a_damaged_journal_is_refused_then_recovered(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
     shutil.copytree(paper_run / "results", tmp_path / "results")
     journal = tmp_path / "results/paper/study.journal"
@@ -258,6 +268,7 @@ def test_a_damaged_journal_is_refused_then_recovered(explorer_in: Cli, paper_run
     assert journal.with_name("study.journal.damaged1").read_bytes() == damaged
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_finished_trials_and_the_run_resumes(cli: Cli, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "explorer", "run", "paper", "--sampler", "tpe", "--trials", "5000"]
     process = subprocess.Popen(
@@ -279,6 +290,7 @@ def test_ctrl_c_saves_finished_trials_and_the_run_resumes(cli: Cli, tmp_path: Pa
     assert (more["n_complete"], more["n_added"]) == (n + 5, 5)
 
 
+@pytest.mark.slow
 def test_progress_and_notes_never_mix_with_the_data(cli: Cli) -> None:
     done = cli("run", "edp-accuracy", "--trials", 60, "--json")
 
@@ -286,6 +298,7 @@ def test_progress_and_notes_never_mix_with_the_data(cli: Cli) -> None:
     json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_no_finished_trial(cli: Cli, tmp_path: Path) -> None:
     """A limit on the file's size stands in for the disk: the write fails in the middle of a record all the same."""
     command = f"ulimit -f 600; exec {sys.executable} -m explorer run paper --trials 500"

@@ -57,6 +57,7 @@ def test_a_wide_terminal_has_every_column_on_one_line(paper_run: Path) -> None:
     assert not any(line.startswith("left out") for line in lines)
 
 
+@pytest.mark.slow
 def test_no_word_of_a_fit_is_broken(paper_run: Path) -> None:
     lines = typed(paper_run, "fit", "paper", columns=80)
 

@@ -46,6 +46,7 @@ def shipped(explorer_in: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_verify_measures_predictions_and_detects_a_flipped_byte(explorer_in: Cli, shipped: Path) -> None:
     typed = ("verify", "bundle/", "--data", "digits", "--samples", "more.csv")
     kept = explorer_in(shipped, *typed)
@@ -69,6 +70,7 @@ def test_verify_measures_predictions_and_detects_a_flipped_byte(explorer_in: Cli
     assert (shipped / "more.csv").read_text(encoding="utf-8").count("\n") == 2, "the spoilt one adds no row"
 
 
+@pytest.mark.slow
 def test_a_verified_measurement_becomes_a_sample(explorer_in: Cli, shipped: Path) -> None:
     (shipped / "loop.csv").write_bytes((shipped / "cnn.csv").read_bytes())
 
@@ -117,6 +119,7 @@ def test_an_unverifiable_bundle_is_refused_in_a_few_lines(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_without_onnx_the_install_line_is_printed(explorer_in: Cli, shipped: Path, tmp_path: Path) -> None:
     (tmp_path / "onnx.py").write_text("raise ImportError", encoding="utf-8")
     env = {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}

@@ -131,6 +131,7 @@ def synthetic(rng: np.random.Generator, n: int, noise: float) -> tuple[Samples, 
     return Samples(measured, tuple(f"s{i}" for i in range(n)), "synthetic", "0"), new
 
 
+@pytest.mark.slow
 def test_intervals_cover_synthetic_truths_at_the_nominal_rate() -> None:
     """200 truths drawn from the prior: the 90 % interval contains a new measurement in 90 % of them."""
     rng = np.random.default_rng(5)
@@ -148,6 +149,7 @@ def test_intervals_cover_synthetic_truths_at_the_nominal_rate() -> None:
         assert 165 <= count <= 196, target
 
 
+@pytest.mark.slow
 def test_calibration_widens_intervals_that_undercover() -> None:
     """A quarter of the rows has heavy-tailed noise, which the prior of the scatter does not expect."""
     rng = np.random.default_rng(2)

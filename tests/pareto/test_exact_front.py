@@ -36,6 +36,7 @@ def test_two_objectives_reach_the_analytic_hypervolume_to_1e_4() -> None:
     assert moocore.hypervolume(front.values, ref=reference) == pytest.approx(exact, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_three_objectives_reach_the_analytic_hypervolume_to_1e_3() -> None:
     reference = np.array([1.1, 1.1, 1.1])
     front = refine(sphere, 3, reference)
@@ -77,6 +78,7 @@ def test_infeasible_problem_has_no_exact_front() -> None:
     assert exact_front(replace(problem, study=impossible), (5.0, 0.86), budget=Budget(0, 40_000)) is None
 
 
+@pytest.mark.slow
 def test_four_objectives_have_no_exact_front(tmp_path: Path) -> None:
     study = tmp_path / "four.toml"
     study.write_text('space = "cnn"\nobjectives = ["energy_j", "latency_s", "accuracy", "size_bytes"]\n')
@@ -88,6 +90,7 @@ def test_four_objectives_have_no_exact_front(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["paper", "edp-accuracy", "power-cap"])
+@pytest.mark.slow
 def test_more_evaluations_add_less_than_1e_4_of_the_hypervolume(name: str) -> None:
     problem = load_study(name)
     reference = problem.study.reference_point
@@ -101,6 +104,7 @@ def test_more_evaluations_add_less_than_1e_4_of_the_hypervolume(name: str) -> No
 
 
 @pytest.mark.parametrize("name", ["edp-accuracy", "energy-latency-accuracy", "all-families"])
+@pytest.mark.slow
 def test_search_never_exceeds_the_exact_hypervolume(name: str, tmp_path: Path) -> None:
     results = run(name, trials=200, out=tmp_path).results
 
@@ -108,6 +112,7 @@ def test_search_never_exceeds_the_exact_hypervolume(name: str, tmp_path: Path) -
     assert 0.5 < results.reached <= 1 + results.exact.convergence
 
 
+@pytest.mark.slow
 def test_no_design_of_a_search_dominates_the_exact_front(tmp_path: Path) -> None:
     results = run("edp-accuracy", trials=150, out=tmp_path).results
     problem = load_study("edp-accuracy")

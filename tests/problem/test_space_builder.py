@@ -75,6 +75,7 @@ def regions_with_designs(draw: st.DrawFn) -> tuple[DesignSpace, Columns]:
 
 @LAWS
 @given(space_and_designs=regions_with_designs())
+@pytest.mark.slow
 def test_unit_cube_maps_to_feasible_operating_points(space_and_designs: tuple[DesignSpace, Columns]) -> None:
     region, designs = space_and_designs
 
@@ -118,6 +119,7 @@ def test_designs_round_trip_through_the_dimensions(space_and_designs: tuple[Desi
 
 @LAWS
 @given(space_and_designs=regions_with_designs())
+@pytest.mark.slow
 def test_table_proposes_listed_points_only(space_and_designs: tuple[DesignSpace, Columns]) -> None:
     region, designs = space_and_designs
     assume(isinstance(region.operating, OperatingPoints))
@@ -128,6 +130,7 @@ def test_table_proposes_listed_points_only(space_and_designs: tuple[DesignSpace,
 
 @LAWS
 @given(region=regions(), unit=arrays(np.float64, 5, elements=st.floats(0, 1)))
+@pytest.mark.slow
 def test_dimension_round_trips_through_the_unit_interval(region: DesignSpace, unit: "np.ndarray[Any, Any]") -> None:
     for axis in region.axes:
         values = axis.from_unit(unit)

@@ -59,6 +59,7 @@ def change(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_unchanged_study_is_located_from_any_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert warnings_of() == warnings_of("mine.toml") == ()
     monkeypatch.chdir(folder.parent)
@@ -81,6 +82,7 @@ def test_unchanged_study_is_located_from_any_directory(folder: Path, monkeypatch
     ],
     ids=["same declaration", "other constraints", "other space"],
 )  # fmt: skip
+@pytest.mark.slow
 def test_changed_study_file_gives_a_warning(folder: Path, name: str, text: str, expected: list[str]) -> None:
     (folder / name).write_text(text, encoding="utf-8")
 

@@ -206,7 +206,7 @@ def test_knob_without_variation_in_samples_is_fixed(tmp_path: Path) -> None:
     [
         pytest.param("batch_size", "batch_sise", r"'batch_sise'(.|\n)*'batch_size' is missing", id="name"),
         pytest.param('"int8"', '"int4"', "'int4' was never measured", id="a choice nobody measured"),
-        pytest.param('choices = ["fp32", "int8"]', "values = [16, 8]", "hold names", id="not numbers"),
+        pytest.param('choices = ["fp32", "int8"]', "values = [16, 8]", "its column has names", id="not numbers"),
         pytest.param("range = [1, 64]", "range = [1000, 2000]", "outside the model's domain", id="far"),
         pytest.param("96, 128, 160, 192, 224", "900", "outside the model's domain", id="values far"),
         pytest.param("[op", "[axes.voltage]\nrange = [0.5, 1]\n[op", "no knob 'voltage_v'", id="no such knob"),

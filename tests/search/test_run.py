@@ -160,6 +160,7 @@ def test_only_complete_trials_of_other_writers_count(make_session: MakeSession, 
 
 
 @pytest.mark.parametrize("storage", ["{}/shared.journal", "sqlite:///{}/shared.db"])
+@pytest.mark.slow
 def test_two_studies_share_a_storage_without_mixing(make_session: MakeSession, tmp_path: Path, storage: str) -> None:
     url = storage.format(tmp_path)
     added = [search(make_session(name, trials=n, url=url)) for name, n in (("cnn", 8), ("capped", 6), ("cnn", 12))]

@@ -23,6 +23,7 @@ def reached(session: SearchSession) -> float:
 
 
 @pytest.mark.parametrize(("name", "least"), [("cnn", 0.985), ("capped", 0.985), ("union", 0.985), ("three", 0.96)])
+@pytest.mark.slow
 def test_auto_reaches_nearly_the_exact_front_in_200_trials(make_session: MakeSession, name: str, least: float) -> None:
     search(session := make_session(name, sampler="auto", trials=200))
 
@@ -39,6 +40,7 @@ def test_auto_sampler_resumes_after_another_sampler(make_session: MakeSession) -
 
 
 @pytest.mark.parametrize("sampler", ["nsga2", "nsga3"])
+@pytest.mark.slow
 def test_hypervolume_grows_with_generations(make_session: MakeSession, sampler: str) -> None:
     shares = []
     for trials in (100, 800):

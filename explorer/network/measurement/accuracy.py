@@ -24,7 +24,7 @@ def wilson_interval(n_correct: ArrayLike, n: ArrayLike, *, confidence: float = C
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
 
-    >>> low, high = wilson(706, 719)
+    >>> low, high = wilson_interval(706, 719)
     >>> round(float(low), 3), round(float(high), 3)
     (0.969, 0.989)
     """

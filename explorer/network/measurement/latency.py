@@ -52,7 +52,7 @@ def median_latency(seconds: Float) -> Latency:
     The number of runs below the median is binomial(n, 1/2); its normal approximation gives the ranks.
     Source: H. A. David and H. N. Nagaraja, "Order Statistics", 3rd ed., Wiley 2003, section 7.1.
 
-    >>> latency_of(np.arange(1.0, 101.0))
+    >>> median_latency(np.arange(1.0, 101.0))
     Latency(median=50.5, low=40.0, high=61.0, n_runs=100)
     """
     n, ordered = seconds.size, np.sort(seconds)

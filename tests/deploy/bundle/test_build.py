@@ -35,6 +35,7 @@ def without(*names: str) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+@pytest.mark.slow
 def test_network_is_compressed_at_the_chosen_r_and_d(write: Write, tmp_path: Path) -> None:
     manifest, bundle = deploy(write(), out=tmp_path / "b", model="digits-mlp")
 
@@ -64,6 +65,7 @@ def test_modelled_energy_states_basis_and_level(write: Write, tmp_path: Path) ->
     assert dram_energy.value > sram_energy.value > 0
 
 
+@pytest.mark.slow
 def test_config_map_is_immutable_and_contains_the_manifest(write: Write, tmp_path: Path) -> None:
     def strange(p: dict[str, Any]) -> None:
         p["provenance"]["note"] = "naïve \x7f\u2028\u0085 'quoted' \"text\"\n  - and: {yaml}"

@@ -81,6 +81,7 @@ def test_resumed_run_repeats_no_measurement(study: str, tmp_path: Path) -> None:
     assert len(calls) == 9
 
 
+@pytest.mark.slow
 def test_results_can_be_read_without_the_function(study: str, tmp_path: Path) -> None:
     explorer.run(study, measure=board, out=tmp_path / "out")
     loaded = explorer.load_study(study)
@@ -111,6 +112,7 @@ def test_invalid_measurement_is_refused_with_its_value(study: str, raw: Any, mes
         problem.sample(2)
 
 
+@pytest.mark.slow
 def test_occasional_failures_fail_their_trials_only(study: str, tmp_path: Path) -> None:
     calls = []
 

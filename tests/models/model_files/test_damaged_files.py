@@ -117,6 +117,7 @@ def assert_rejected_or_usable(data: Any, path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["responses", "shapes"])
+@pytest.mark.slow
 def test_undamaged_files_are_valid(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "model.json"
     path.write_text(text_of(kind), encoding="utf-8")
@@ -126,6 +127,7 @@ def test_undamaged_files_are_valid(tmp_path: Path, kind: str) -> None:
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
+@pytest.mark.slow
 def test_damaged_responses_are_rejected_or_still_predict(tmp_path: Path, seed: int) -> None:
     assert_rejected_or_usable(damaged("responses", seed), tmp_path / "model.json")
 

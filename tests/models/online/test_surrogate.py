@@ -77,6 +77,7 @@ def bounds(draws: Float, level: float = 0.9) -> tuple[Float, Float]:
 
 @settings(max_examples=8)
 @given(seed=seeds, n=st.integers(1, 15))
+@pytest.mark.slow
 def test_draws_interpolate_the_measurements(seed: int, n: int) -> None:
     """Within a few thousandths of a factor or an odds ratio, below the resolution of any meter."""
     rng = np.random.default_rng(seed)
@@ -87,6 +88,7 @@ def test_draws_interpolate_the_measurements(seed: int, n: int) -> None:
         np.testing.assert_allclose(draws[target], np.tile(expected[target], (16, 1)), rtol=3e-3, err_msg=target)
 
 
+@pytest.mark.slow
 def test_intervals_cover_new_measurements_at_about_nominal_rate() -> None:
     """25 truths that no form contains, 12 measurements of each, 40 new ones.
 
@@ -104,6 +106,7 @@ def test_intervals_cover_new_measurements_at_about_nominal_rate() -> None:
         assert 0.8 <= covered[target] <= 0.995, target
 
 
+@pytest.mark.slow
 def test_error_falls_with_the_number_of_measurements() -> None:
     """Mean absolute error of the medians in logarithms, over four truths with 4, 12 and 40 measurements."""
     errors = []

@@ -57,6 +57,7 @@ def test_no_target_is_scored_with_one_row_per_family(samples: Samples) -> None:
     assert leave_one_out(firsts) == {}
 
 
+@pytest.mark.slow
 def test_unmeasured_cell_is_not_scored(samples: Samples) -> None:
     columns = {name: values.copy() for name, values in samples.columns.items()}
     columns["power_w"][:2] = np.nan

@@ -34,6 +34,7 @@ def random_designs(name: str, seed: int) -> Columns:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.slow
 def test_intervals_cover_measured_accuracy_of_new_designs(model: MultiResponse, name: str) -> None:
     """Ten sets of ten designs. With true 90 % intervals, one set of fourteen has fewer than eight inside."""
     conditions = MeasurementOptions(energy="none", latency=False)

@@ -57,6 +57,7 @@ def test_prior_dominated_coefficients_are_listed(model: Surrogate, judged: Mappi
     assert "throughput_ops" not in text
 
 
+@pytest.mark.slow
 def test_model_no_better_than_a_baseline_gets_a_warning(samples: Samples) -> None:
     """The measured power falls where physics predicts a rise."""
     columns = {name: values.copy() for name, values in samples.columns.items()}

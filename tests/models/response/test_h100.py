@@ -47,6 +47,7 @@ def predict_held_out(name: str, target: str) -> tuple[Float, Float, Float]:
 
 
 @pytest.mark.parametrize(("target", "max_error"), [("energy_j", 0.11), ("latency_s", 0.08)])
+@pytest.mark.slow
 def test_held_out_width_is_predicted_better_than_by_a_line(target: str, max_error: float) -> None:
     """A line in the remaining weights for each of the 36 groups, by relative least squares, is 11.1 and 8.2 % off."""
     table, (middle, _, _) = h100("h100_energy"), predict_held_out("h100_energy", target)
@@ -59,6 +60,7 @@ def test_held_out_width_is_predicted_better_than_by_a_line(target: str, max_erro
 
 
 @pytest.mark.parametrize("target", ["energy_j", "latency_s"])
+@pytest.mark.slow
 def test_intervals_cover_held_out_widths(target: str) -> None:
     _, low, high = predict_held_out("h100_energy", target)
     truth = h100("h100_energy")[target]
@@ -66,6 +68,7 @@ def test_intervals_cover_held_out_widths(target: str) -> None:
     assert 0.85 <= np.mean((low <= truth) & (truth <= high)) <= 0.99
 
 
+@pytest.mark.slow
 def test_accuracy_error_of_held_out_widths_is_bounded() -> None:
     table, (middle, low, high) = h100("h100_accuracy"), predict_held_out("h100_accuracy", "accuracy")
     gap = np.abs(middle - table["accuracy"])
@@ -75,6 +78,7 @@ def test_accuracy_error_of_held_out_widths_is_bounded() -> None:
     assert 0.85 <= np.mean((low <= table["accuracy"]) & (table["accuracy"] <= high)) <= 0.99
 
 
+@pytest.mark.slow
 def test_cliff_form_beats_smooth_forms_on_held_out_steps() -> None:
     table = h100("h100_accuracy")
     response = fit_response("accuracy", table, table["accuracy"], knobs=ACCURACY_KNOBS)
@@ -98,6 +102,7 @@ def test_warnings_on_the_h100_tables() -> None:
     assert cliff.startswith("accuracy falls off a cliff between quant_step 0.05 and 0.2 (rows 10 to 11, ")
 
 
+@pytest.mark.slow
 def test_power_limited_network_is_reported_as_an_outlier() -> None:
     """CNN, fp32, batch 128, full width: rows 3 and 4 of the file, at 1.95 and 1.935 GHz under the 700 W limit."""
     table = h100("h100_energy")

@@ -115,6 +115,7 @@ def test_cliff_is_predicted_at_unmeasured_steps() -> None:
 
 
 @pytest.mark.parametrize("n", [10, 24])
+@pytest.mark.slow
 def test_coverage_of_90_percent_intervals_is_nominal(n: int) -> None:
     covered = []
     for seed in range(4):
@@ -234,6 +235,7 @@ def test_predictions_and_draws_are_positive_and_finite(
     target=st.sampled_from(["accuracy", "latency_s", "energy_j"]),
     scale=st.sampled_from([1e-9, 1.0, 1e12]),
 )
+@pytest.mark.slow
 def test_any_small_table_is_fitted_and_survives_json(n: int, seed: int, target: str, scale: float) -> None:
     rng = np.random.default_rng(seed)
     designs: Columns = {

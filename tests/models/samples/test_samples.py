@@ -123,7 +123,7 @@ def test_empty_target_column_is_no_target(tmp_path: Path) -> None:
             r"column 'voltage_v' is missing\n.*'voltage' may be it",
             id="a misspelt column",
         ),
-        pytest.param([HEADER + ",accuracy", ROW + ",0.9"], r"column 'accuracy' stands twice", id="twice"),
+        pytest.param([HEADER + ",accuracy", ROW + ",0.9"], r"column 'accuracy' appears twice", id="twice"),
         pytest.param(
             [HEADER.removesuffix(",accuracy,latency_s"), ROW.removesuffix(",0.94,0.15")],
             "there is no measured column",
@@ -201,7 +201,7 @@ def test_implied_columns_may_be_missing_from_designs(tmp_path: Path) -> None:
 
 def test_duplicate_knob_column_of_designs_is_rejected(tmp_path: Path) -> None:
     """Which of the two voltages is meant is ambiguous: never a silent choice."""
-    with pytest.raises(InvalidFile, match="column 'voltage_v' stands twice"):
+    with pytest.raises(InvalidFile, match="column 'voltage_v' appears twice"):
         read_designs(_csv(tmp_path, HEADER.replace("accuracy", "voltage_v"), ROW))
 
 

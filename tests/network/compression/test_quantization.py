@@ -133,6 +133,7 @@ def test_effective_ratio_is_monotone_in_d(weights: list[Weights], ratio: float, 
 
 
 @given(weights=networks, ratio=ratios, step=steps)
+@pytest.mark.slow
 def test_effective_ratio_is_the_maximum_of_r_and_rounded_zeros(
     weights: list[Weights], ratio: float, step: float
 ) -> None:

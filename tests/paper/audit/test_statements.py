@@ -224,6 +224,7 @@ def test_statement_is_uncheckable_only_without_its_columns(statement_id: str, co
     assert verdicts(with_columns(**{name: np.ones(10) for name in columns}))[statement_id] == "conditional"
 
 
+@pytest.mark.slow
 def test_every_verdict_depends_on_the_table() -> None:
     """Shuffled tables, and the constructed ones above, change every verdict."""
     rng = np.random.default_rng(3)
@@ -250,6 +251,7 @@ shares_of_ten = st.lists(st.floats(min_value=0, max_value=0.999), min_size=10, m
 
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
+@pytest.mark.slow
 def test_audit_runs_on_any_table(data: st.DataObject) -> None:
     text = shipped_text().splitlines()
     header = text[0].split(",")

@@ -33,6 +33,7 @@ def keys(designs: Columns) -> list[tuple[object, ...]]:
     [("edp-accuracy", 200, 0.985), ("edp-accuracy", 500, 0.999), ("power-cap", 200, 0.985), ("paper", 200, 0.985),
      ("all-families", 200, 0.99), ("energy-latency-accuracy", 200, 0.97)],
 )  # fmt: skip
+@pytest.mark.slow
 def test_plan_reaches_nearly_all_hypervolume(name: str, n: int, least: float) -> None:
     problem = load(name)
     reference = problem.study.reference_point

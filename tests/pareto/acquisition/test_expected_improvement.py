@@ -101,6 +101,7 @@ def test_first_design_maximizes_expected_hypervolume_improvement(problem: tuple[
 
 
 @given(problem=problems(), data=st.data())
+@pytest.mark.slow
 def test_pending_designs_count_as_measured_in_every_draw(problem: tuple[Table, Float], data: st.DataObject) -> None:
     draws, front = problem
     n = draws.values.shape[1]
@@ -114,6 +115,7 @@ def test_pending_designs_count_as_measured_in_every_draw(problem: tuple[Table, F
 
 
 @given(problem=problems(), n=st.integers(2, 5))
+@pytest.mark.slow
 def test_batch_equals_sequential_greedy_selection(problem: tuple[Table, Float], n: int) -> None:
     draws, front = problem
     batch = indices(
@@ -128,6 +130,7 @@ def test_batch_equals_sequential_greedy_selection(problem: tuple[Table, Float], 
 
 
 @given(problem=problems())
+@pytest.mark.slow
 def test_finite_space_is_exhausted_without_repetition(problem: tuple[Table, Float]) -> None:
     draws, front = problem
     done: list[int] = []

@@ -42,6 +42,7 @@ def front_results(folder: Path) -> Results:
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.7, 0.9, 1.0])
+@pytest.mark.slow
 def test_alpha_rule_minimizes_the_weighted_cost(folder: Path, front_results: Results, alpha: float) -> None:
     choice = choose(folder, alpha=alpha)
 
@@ -115,6 +116,7 @@ def test_unknown_design_number_is_refused(folder: Path) -> None:
         choose(folder, design=99999)
 
 
+@pytest.mark.slow
 def test_extrapolated_designs_are_refused_by_default(tmp_path: Path) -> None:
     (tmp_path / "wide.toml").write_text(WIDE)
     (tmp_path / "study.toml").write_text(UNENFORCED)

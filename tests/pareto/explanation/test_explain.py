@@ -76,6 +76,7 @@ def find_limit(limits: tuple[ActiveLimit, ...], start: str) -> ActiveLimit:
 
 @given(unit=st.lists(st.floats(0, 1), min_size=4, max_size=4))
 @settings(max_examples=40)
+@pytest.mark.slow
 def test_rates_equal_the_analytic_derivatives(unit: list[float]) -> None:
     """Derivatives of the forms at the mode, also at the edges of the region, where stencils are one-sided."""
     problem = load_study("power-cap")
@@ -213,6 +214,7 @@ def explain_at(run_results: Results, problem: Problem, **knobs: float) -> Explan
     return explain_design(replace(run_results, table=columns), int(columns["design_id"][0]), problem=problem)
 
 
+@pytest.mark.slow
 def test_active_domain_edge_names_improvable_objectives(run_results: Results) -> None:
     free = load_study("edp-accuracy")
     edge = free.regions["CNN"].axes[0].high
@@ -250,6 +252,7 @@ def test_violated_constraint_has_a_negative_margin(run_results: Results, problem
     assert limit.margin_text.startswith("violated by")
 
 
+@pytest.mark.slow
 def test_highest_clock_of_a_voltage_is_active(run_results: Results) -> None:
     free = load_study("edp-accuracy")
 
@@ -404,6 +407,7 @@ def test_narrative_states_significant_effects_only(changes: list[float], signs: 
                     assert rates[quantity][name].sign in "+-"
 
 
+@pytest.mark.slow
 def test_results_from_a_folder_give_the_same_explanation(tmp_path: Path) -> None:
     done = run("edp-accuracy", trials=40, out=tmp_path / "out").results
     free = load_study("edp-accuracy")

@@ -108,6 +108,7 @@ def read_both_ways(folder: Path) -> tuple[Results, Results]:
 
 @settings(max_examples=60, deadline=None)
 @given(table=tables())
+@pytest.mark.slow
 def test_cache_and_files_give_the_same_results_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, table: Columns
 ) -> None:
@@ -127,6 +128,7 @@ trials = 30
 """
 
 
+@pytest.mark.slow
 def test_cache_equals_the_files_for_real_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A surrogate with intervals, a table with repeated rows, and measured networks."""
     monkeypatch.chdir(tmp_path)

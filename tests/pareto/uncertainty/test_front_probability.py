@@ -107,6 +107,7 @@ def test_slightly_infeasible_designs_are_contenders() -> None:
     assert (~table["is_feasible"][rows]).any()
 
 
+@pytest.mark.slow
 def test_long_front_uses_fewer_draws_with_a_note(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(probability_module, "_AFFORDABLE", 20_000)
     done = run("edp-accuracy", trials=100, out=tmp_path).results
@@ -119,6 +120,7 @@ def test_long_front_uses_fewer_draws_with_a_note(monkeypatch: pytest.MonkeyPatch
     assert set(np.round(front["p_front"] * 200, 9) % 1) == {0.0}
 
 
+@pytest.mark.slow
 def test_no_note_where_all_draws_are_used(tmp_path: Path) -> None:
     notes = "; ".join(run("edp-accuracy", trials=60, out=tmp_path).results.notes)
 
@@ -126,6 +128,7 @@ def test_no_note_where_all_draws_are_used(tmp_path: Path) -> None:
     assert "without computation" not in notes
 
 
+@pytest.mark.slow
 def test_designs_without_computed_p_front_are_noted(
     problem: Problem, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -169,6 +172,7 @@ def test_untried_designs_dominate_beyond_the_tolerance_only(
     assert (probabilities.p_front <= probabilities.p_evaluated).all()
 
 
+@pytest.mark.slow
 def test_untried_designs_reduce_the_sure_part_of_the_front(tmp_path: Path) -> None:
     """The sampler `auto` proposes the predicted front: compared with untried designs, most of it is only possible."""
     problem = load_study("edp-accuracy")
@@ -212,6 +216,7 @@ def test_best_measurement_equals_brute_force(problem: Problem, model: Surrogate,
     assert advice.reduction == pytest.approx(removed[best], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_suggested_measurement_separates_pruning_and_quantization(model: Surrogate) -> None:
     """All samples combine high R with high D: a design with one high and the other low separates their effects."""
     advice = suggest_for_model(model, posterior_draws(model))
@@ -224,6 +229,7 @@ def test_suggested_measurement_separates_pruning_and_quantization(model: Surroga
     assert 0 < advice.reduction < 1
 
 
+@pytest.mark.slow
 def test_uncertainty_survives_the_result_folder(tmp_path: Path) -> None:
     done = run("edp-accuracy", trials=80, out=tmp_path).results
     read = load_results(tmp_path)

@@ -49,6 +49,7 @@ def _numbers(packed: str, kind: str) -> "np.ndarray[tuple[int], np.dtype[np.floa
     return np.frombuffer(base64.b64decode(packed), dtype=kind).astype(np.float64)
 
 
+@pytest.mark.slow
 def test_front_values_are_stored_without_rounding(small: Results) -> None:
     data, front = live_data(small, place="power-cap"), small.front_columns
 
@@ -94,6 +95,7 @@ def test_thinned_designs_behind_the_front_are_counted(huge: Results) -> None:
     assert behind["n"] <= MAX_BEHIND < truth
 
 
+@pytest.mark.slow
 def test_the_alpha_sweep_of_the_page_matches_the_study(small: Results) -> None:
     sweep = live_data(small, place="x")["sweep"]
     truth = alpha_sweep(small.front_columns, energy_max_j=39.6)

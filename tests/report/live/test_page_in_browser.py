@@ -113,6 +113,7 @@ def _ids(page: Page) -> list[int]:
 
 
 @pytest.mark.parametrize("study", ["paper", "energy-latency-accuracy"])
+@pytest.mark.slow
 def test_alpha_changes_the_winner_as_choose_does(page: Callable[..., Page], folder: Path, study: str) -> None:
     opened = page(study=study)
     winners = {}
@@ -126,6 +127,7 @@ def test_alpha_changes_the_winner_as_choose_does(page: Callable[..., Page], fold
     assert winners["0.1"] != winners["0.95"]
 
 
+@pytest.mark.slow
 def test_knee_and_best_within_limits_match_choose(page: Callable[..., Page], folder: Path) -> None:
     opened = page()
     before = _design(opened, "best")
@@ -141,6 +143,7 @@ def test_knee_and_best_within_limits_match_choose(page: Callable[..., Page], fol
     assert _design(opened, "best") == _chosen(folder, "paper", "--minimize", "edp_js", *limits) != before
 
 
+@pytest.mark.slow
 def test_goal_names_and_command_wrapping_on_a_phone(page: Callable[..., Page]) -> None:
     opened = page(400)
     opened.execute_script("arguments[0].value = 'accuracy'", _one(opened, "#minimize"))
@@ -170,6 +173,7 @@ def _best_is_of_whole_front(page: Page) -> bool:
     return "The command searches all" not in _one(page, "#cards .card:last-child").text
 
 
+@pytest.mark.slow
 def test_marks_on_a_front_of_1000_designs_match_choose(page: Callable[..., Page], long_fronts: Path) -> None:
     opened = page(study="thousand")
     n = json.loads((long_fronts / "results/thousand/front.json").read_text())["front_size"]
@@ -187,6 +191,7 @@ def test_marks_on_a_front_of_1000_designs_match_choose(page: Callable[..., Page]
     assert _best_is_of_whole_front(opened)
 
 
+@pytest.mark.slow
 def test_marks_on_a_thinned_front_match_choose(page: Callable[..., Page], long_fronts: Path) -> None:
     opened = page(study="thousands")
     n = json.loads((long_fronts / "results/thousands/front.json").read_text())["front_size"]
@@ -205,6 +210,7 @@ def test_marks_on_a_thinned_front_match_choose(page: Callable[..., Page], long_f
         assert _best_is_of_whole_front(opened)
 
 
+@pytest.mark.slow
 def test_a_limit_on_a_thinned_front_adds_a_caveat(page: Callable[..., Page], long_fronts: Path) -> None:
     opened = page(study="thousands")
     n = json.loads((long_fronts / "results/thousands/front.json").read_text())["front_size"]
@@ -353,6 +359,7 @@ def test_the_table_sorts_by_a_column_in_both_directions(page: Callable[..., Page
         assert orders[1] == sorted(orders[1], reverse=True)
 
 
+@pytest.mark.slow
 def test_the_copied_command_deploys_the_selected_design(
     page: Callable[..., Page], folder: Path, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ def opened(
     return open_page(front_page(run(request.param, trials=80, out=out).results), widths=OPENED, resized=RESIZED)
 
 
+@pytest.mark.slow
 def test_the_console_is_empty(opened: Opened) -> None:
     frames, console = opened
 
@@ -35,6 +36,7 @@ def test_the_page_never_scrolls_sideways(opened: Opened, width: int) -> None:
 
 
 @pytest.mark.parametrize("width", [*OPENED, RESIZED])
+@pytest.mark.slow
 def test_plots_are_as_wide_as_their_boxes(opened: Opened, width: int) -> None:
     plots = opened[0][width]["plots"]
 

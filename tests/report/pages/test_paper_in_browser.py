@@ -24,6 +24,7 @@ def opened(open_page: Callable[..., Opened]) -> Opened:
     return open_page(page, widths=OPENED, resized=RESIZED)
 
 
+@pytest.mark.slow
 def test_the_console_is_empty(opened: Opened) -> None:
     frames, console = opened
     assert console == []
@@ -31,6 +32,7 @@ def test_the_console_is_empty(opened: Opened) -> None:
 
 
 @pytest.mark.parametrize("width", OPENED)
+@pytest.mark.slow
 def test_the_page_never_scrolls_sideways(opened: Opened, width: int) -> None:
     frames, _ = opened
     assert frames[width]["page"] <= width

@@ -178,6 +178,7 @@ def test_equal_studies_have_no_differences() -> None:
     assert "None: the declarations" in comparison_page(compare_results([make_results()] * 2, labels=["a", "b"]))
 
 
+@pytest.mark.slow
 def test_the_page_fits_narrow_and_wide_windows(open_page: Callable[..., Opened]) -> None:
     names = ("energy_j", "latency_s", "accuracy")
     frames, console = open_page(comparison_page(make_comparison(3, objectives=names)), widths=(400, 1400), resized=600)

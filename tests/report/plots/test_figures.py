@@ -12,7 +12,7 @@ import explorer
 from explorer.pareto.results.results import Results
 from explorer.problem.columns import COLUMNS
 
-PLOTS = ("plot_front", "plot_alpha", "plot_convergence", "plot_importance", "plot_parallel")
+PLOTS = ("front", "alpha", "convergence", "importance", "parallel")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Results:
 def test_every_plot_returns_a_plotly_figure(name: str, study: str, request: pytest.FixtureRequest) -> None:
     import plotly.graph_objects as go
 
-    plot: Callable[[Results], Any] = getattr(explorer, name)
+    plot: Callable[[Results], Any] = getattr(explorer.plot, name)
     figure = plot(request.getfixturevalue(study))
 
     assert isinstance(figure, go.Figure)
@@ -38,6 +38,7 @@ def test_every_plot_returns_a_plotly_figure(name: str, study: str, request: pyte
     figure.to_json()
 
 
+@pytest.mark.slow
 def test_convergence_ends_at_the_reached_share(paper: Results) -> None:
     (trace,) = explorer.plot.convergence(paper).data
 
@@ -77,6 +78,7 @@ def test_parallel_coordinates_are_in_display_units(paper: Results) -> None:
     assert by_label[COLUMNS["latency_s"].title] == pytest.approx(front["latency_s"] * 1e3)
 
 
+@pytest.mark.slow
 def test_three_objectives_give_a_3d_scatter_plot(three: Results) -> None:
     figure = explorer.plot.front_3d(three)
     (trace,) = figure.data
@@ -93,6 +95,7 @@ def test_a_3d_plot_of_two_objectives_needs_explicit_axes(paper: Results) -> None
     assert explorer.plot.front_3d(paper, axes=("edp_js", "accuracy", "power_w")).data
 
 
+@pytest.mark.slow
 def test_stored_results_give_equal_figures(tmp_path: Path) -> None:
     done = explorer.run("edp-accuracy", trials=60, out=tmp_path).results
     again = explorer.load_results(tmp_path)
@@ -101,6 +104,7 @@ def test_stored_results_give_equal_figures(tmp_path: Path) -> None:
     assert explorer.plot.convergence(again).to_json() == explorer.plot.convergence(done).to_json()
 
 
+@pytest.mark.slow
 def test_the_alpha_plot_needs_accuracy(paper: Results) -> None:
     table = {name: values for name, values in paper.table.items() if name != "accuracy"}
     with pytest.raises(explorer.ExplorerError, match="has no accuracy, which the cost J needs"):

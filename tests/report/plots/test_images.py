@@ -16,6 +16,7 @@ def figure() -> go.Figure:
 
 
 @pytest.mark.usefixtures("chromium")
+@pytest.mark.slow
 def test_every_figure_is_written_in_every_format(tmp_path: Path) -> None:
     written = write_images({"one": figure(), "two": figure()}, tmp_path / "new", formats=("png", "svg"))
     assert sorted(path.name for path in written) == ["one.png", "one.svg", "two.png", "two.svg"]

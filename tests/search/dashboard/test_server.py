@@ -128,6 +128,7 @@ def test_dashboard_writes_are_refused_with_a_reason(server: Dashboard, capped: S
     assert (capped.out / JOURNAL_NAME).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_dashboard_notes_are_stored_without_effect_on_a_search(server: Dashboard, make_session: MakeSession) -> None:
     for path in ("/api/studies/0/note", "/api/studies/0/3/note"):
         assert ask(server, path, "PUT", {"version": 1, "body": "look **here**"})[0] == 204
@@ -154,7 +155,7 @@ def test_unsupported_dashboard_or_study_is_refused(
             open_dashboard(storage, name, host="127.0.0.1", port=own_port)
     # Another version without the replaced function would show infeasible trials as the best.
     monkeypatch.setattr(dashboard, "_BEST", "renamed_in_a_later_version")
-    with pytest.raises(WrongUsage, match=r"infeasible trials among the best(.|\n)*explorer\[dashboard\]"):
+    with pytest.raises(WrongUsage, match=r"infeasible trials among the best(.|\n)*optuna-dashboard<"):
         open_dashboard(storage, "capped", host="127.0.0.1", port=0)
 
 

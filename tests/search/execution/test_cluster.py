@@ -104,6 +104,7 @@ def test_shutdown_releases_everything_on_the_scheduler(cluster: Cluster, connect
     (tmp_path / "go").touch()
 
 
+@pytest.mark.slow
 def test_uploads_reach_a_worker_that_joins_later(
     empty: Cluster, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +122,7 @@ def test_uploads_reach_a_worker_that_joins_later(
     assert future.result(60)[:2] == ("ok", {"text": "1.02"})
 
 
+@pytest.mark.slow
 def test_three_boards_by_ssh(empty: Cluster, connect: Connect, tmp_path: Path) -> None:
     with ssh_server(tmp_path) as login:
         logins = [empty.start_worker("--no-nanny", "--resources", "board=1", before=login) for _ in range(3)]
@@ -133,6 +135,7 @@ def test_three_boards_by_ssh(empty: Cluster, connect: Connect, tmp_path: Path) -
         assert [login.wait(60) for login in logins] == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_designs_survive_a_restart_of_the_scheduler(empty: Cluster, connect: Connect, tmp_path: Path) -> None:
     messages: list[str] = []
     worker = empty.start_worker()
@@ -191,6 +194,7 @@ def test_unencrypted_remote_address_gives_a_warning(cluster: Cluster, connect: C
     ]
 
 
+@pytest.mark.slow
 def test_encrypted_cluster_by_environment_variables(tmp_path: Path) -> None:
     for name in ("ca", "node"):
         subprocess.run(

@@ -39,6 +39,7 @@ def on_cluster(cluster: Cluster) -> tuple[str, ...]:
     return ("--cluster", cluster.url, "--resource", "board=1", "--json")
 
 
+@pytest.mark.slow
 def test_every_trial_completes_once_after_any_kill(
     tmp_path: Path, cluster: Cluster, on_cluster: tuple[str, ...]
 ) -> None:
@@ -89,6 +90,7 @@ def test_hung_design_exceeds_the_time_limit_and_is_given_up(tmp_path: Path, on_c
 
 
 @pytest.mark.skipif(find_spec("dask_jobqueue") is None, reason="needs dask-jobqueue")
+@pytest.mark.slow
 def test_slurm_script_of_the_readme_starts_a_cluster(tmp_path: Path) -> None:
     """Without Slurm: a fake `sbatch` starts the job script at once, and `scancel` ends it."""
     (code,) = [code for code in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "SLURMCluster" in code]

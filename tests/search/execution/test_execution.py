@@ -105,6 +105,7 @@ def test_inline_executor_evaluates_at_once_and_raises_ctrl_c() -> None:
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "auto"])
+@pytest.mark.processes
 def test_one_worker_gives_the_same_trials_as_inline(tmp_path: Path, sampler: str) -> None:
     boards = make_measured(tmp_path, trials=14, sampler=sampler)
     for out, workers in (("none", ()), ("one", ("--workers", 1))):
@@ -132,6 +133,7 @@ def test_design_of_a_killed_worker_is_measured_again(tmp_path: Path) -> None:
     assert_complete(boards, 40)
 
 
+@pytest.mark.processes
 def test_design_that_kills_or_hangs_its_workers_is_given_up(tmp_path: Path) -> None:
     """It is measured four times, and never again; the study completes without it."""
     deadly = (
@@ -155,6 +157,7 @@ def test_design_that_kills_or_hangs_its_workers_is_given_up(tmp_path: Path) -> N
     assert len(boards.calls) == 18
 
 
+@pytest.mark.processes
 def test_twenty_failed_designs_in_a_row_end_the_run(tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=40, extra="os._exit(7)")
     done = boards.run("--workers", 2)
@@ -165,6 +168,7 @@ def test_twenty_failed_designs_in_a_row_end_the_run(tmp_path: Path) -> None:
     assert len(boards.calls) <= 24
 
 
+@pytest.mark.processes
 def test_killed_coordinator_leaves_no_process_and_loses_no_trial(tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=60, seconds=0.02)
     with boards.start("--workers", 2) as run:
@@ -197,6 +201,7 @@ def test_ctrl_c_finishes_running_designs_and_the_run_resumes(tmp_path: Path, wor
     assert boards.repeated == {}
 
 
+@pytest.mark.processes
 def test_second_run_of_a_folder_is_refused_or_waits(tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=30)
     hold = boards.folder / "HOLD"
@@ -256,6 +261,7 @@ def test_enqueued_designs_are_measured_first(tmp_path: Path) -> None:
     assert_measured(trials, 9)
 
 
+@pytest.mark.processes
 def test_learning_sampler_gives_workers_different_designs(tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=24, sampler="auto", seconds=0.05)
 
@@ -264,6 +270,7 @@ def test_learning_sampler_gives_workers_different_designs(tmp_path: Path) -> Non
     assert_measured(boards.trials, 24)
 
 
+@pytest.mark.processes
 def test_notebook_function_is_pickled_by_value(tmp_path: Path) -> None:
     """A script needs no `if __name__ == "__main__"`, and a function no file."""
     make_measured(tmp_path, trials=6)
@@ -296,6 +303,7 @@ def test_number_of_workers_out_of_range_is_refused(workers: int) -> None:
         Execution(workers=workers)
 
 
+@pytest.mark.processes
 def test_workers_measure_a_network_as_one_process_does(tmp_path: Path) -> None:
     tables = [
         explorer.run("digits-cnn-live", trials=6, workers=workers, out=tmp_path / str(workers)).results.table

@@ -124,6 +124,7 @@ def test_unloadable_file_fails_no_design(tmp_path: Path) -> None:
     assert not plain_study(tmp_path / "study.journal", "boards").trials
 
 
+@pytest.mark.processes
 def test_function_output_is_not_data_and_ctrl_c_is_explained(tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=4, extra="print('hello')")
     assert json.loads(boards.run("--json").stdout)["n_complete"] == 4
@@ -140,6 +141,7 @@ def test_function_output_is_not_data_and_ctrl_c_is_explained(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["inline", "workers"])
+@pytest.mark.processes
 def test_function_streams_directory_and_exit_are_isolated(tmp_path: Path, workers: tuple[str, ...]) -> None:
     """In a child process, which has its own standard output and input."""
     extra = (
@@ -161,6 +163,7 @@ def test_function_streams_directory_and_exit_are_isolated(tmp_path: Path, worker
     assert {t.user_attrs[FAILED_ATTR] for t in failed} == {"task.py:measure: SystemExit: 3"}
 
 
+@pytest.mark.processes
 def test_study_without_a_measure_function_is_refused_first(tmp_path: Path) -> None:
     make_measured(tmp_path, trials=5)
     command = [sys.executable, "-m", "explorer", "run", "./boards.toml"]

@@ -198,6 +198,7 @@ def reached(study: optuna.Study, problem: Problem, reference: tuple[float, ...] 
         ),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_few_evaluations_reach_more_than_random_search(
     problem: Problem, reference: tuple[float, ...], is_recorded: bool, n: int, n_random: int, least: float
 ) -> None:
@@ -230,6 +231,7 @@ def test_no_kind_of_study_repeats_a_design(problem: Problem, reference: tuple[fl
     assert study.ask(sampler.distributions).params.keys() == sampler.distributions.keys()
 
 
+@pytest.mark.slow
 def test_most_designs_satisfy_a_learned_constraint() -> None:
     problem = study_problem(constraints=("accuracy >= 0.7",))
     study, _ = learned(problem, 16)
@@ -238,6 +240,7 @@ def test_most_designs_satisfy_a_learned_constraint() -> None:
     assert np.mean(is_feasible(randomly(problem, 100))) < 0.65
 
 
+@pytest.mark.slow
 def test_seed_and_trials_determine_the_next_design() -> None:
     """Also for a new sampler with the same trials: the state of a sampler has no effect."""
     problem = study_problem()
@@ -286,6 +289,7 @@ def test_a_batch_shares_one_fit_and_one_selection(calls: Counter[str]) -> None:
     assert n_different(study, problem) == 11
 
 
+@pytest.mark.slow
 def test_enqueued_design_is_excluded_from_the_batch(calls: Counter[str]) -> None:
     problem = study_problem()
     batches: list[list[dict[str, Any]]] = []
@@ -330,6 +334,7 @@ def test_three_batches_of_eight_match_sequential_search(calls: Counter[str]) -> 
     assert n_different(study, problem) == 24
 
 
+@pytest.mark.slow
 def test_learning_sampler_continues_after_another_sampler() -> None:
     problem = study_problem()
     study = randomly(problem, 7, seed=1)
@@ -340,6 +345,7 @@ def test_learning_sampler_continues_after_another_sampler() -> None:
     assert reached(study, problem) > max(0.9, before)
 
 
+@pytest.mark.slow
 def test_finite_study_starts_spread_and_repeats_no_design() -> None:
     problem = study_problem(FEW)
     for seed in range(5):
@@ -368,6 +374,7 @@ def test_running_trials_without_parameters_count_as_pending(n_before: int, n_exp
     assert n_different(study, problem) == 12
 
 
+@pytest.mark.slow
 def test_threads_repeat_no_design_while_another_is_left() -> None:
     problem = study_problem(FEW)
     study, _ = learned(problem)
@@ -376,6 +383,7 @@ def test_threads_repeat_no_design_while_another_is_left() -> None:
     assert n_different(study, problem) == 12
 
 
+@pytest.mark.slow
 def test_enqueued_trials_come_first_and_are_completed() -> None:
     problem = study_problem(FEW)
     study, _ = learned(problem)

@@ -62,6 +62,7 @@ def test_optimize_reaches_nearly_the_exact_front(problem: Problem, n_planned: in
     assert n_different(study) == n
 
 
+@pytest.mark.slow
 def test_model_sampler_alternates_with_other_samplers(problem: Problem) -> None:
     study = study_of(optuna.samplers.RandomSampler(seed=0))
     tpe = optuna.samplers.TPESampler(seed=0)

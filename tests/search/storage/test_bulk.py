@@ -146,6 +146,7 @@ _opened = functools.cache(lambda url: open_storage(url, Path()))
 
 @settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(batch=batches())
+@pytest.mark.processes
 def test_batch_equals_trials_stored_by_add_trial(url: str, batch: TrialBatch) -> None:
     directions = ["minimize"] * batch.values.shape[1]
     ours, theirs, memory = (
@@ -176,6 +177,7 @@ def test_batch_columns_may_be_numpy_arrays_or_empty(url: str) -> None:
 
 
 @pytest.mark.parametrize("sampler", [partial(NSGAIISampler, population_size=6), partial(TPESampler, multivariate=True)])
+@pytest.mark.processes
 def test_plain_optuna_resumes_and_plots_a_recorded_study(
     url: str, sampler: Callable[..., optuna.samplers.BaseSampler]
 ) -> None:
@@ -223,6 +225,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.processes
 def test_refused_batch_stores_no_trial(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     study = new_study(url)
     for change, message in REFUSED:
@@ -258,6 +261,7 @@ def is_whole(trial: FrozenTrial) -> bool:
     return has_attrs and trial.values == [a, b] and system == {"b": b, "constraints:c": a - 0.7}
 
 
+@pytest.mark.processes
 def test_concurrent_recorders_lose_no_trial_if_one_is_killed(url: str) -> None:
     """Two studies of one database are recorded concurrently, and a user's script adds trials to one of them."""
     study = new_study(url)
@@ -338,6 +342,7 @@ def test_broken_connection_in_commit_stores_a_batch_once(
 
 
 @pytest.mark.parametrize("url", URLS, indirect=True)
+@pytest.mark.processes
 def test_full_disk_leaves_the_file_unchanged(url: str) -> None:
     study, batch, file = new_study(url), batch_of(2000), Path(url.removeprefix("sqlite:///"))
     insert_trials(study, batch_of(5))
@@ -457,6 +462,7 @@ def finished(state: TrialState) -> dict[str, Any]:
 
 @pytest.mark.parametrize("state", [COMPLETE, FAIL])
 @pytest.mark.parametrize("is_running", [False, True])
+@pytest.mark.processes
 def test_enqueued_trial_is_finished_under_its_own_number(url: str, state: TrialState, is_running: bool) -> None:
     study, plain, done = new_study(url), reopened(url), finished(state)
     plain.enqueue_trial({"a": 0.25}, user_attrs={"why": "mine"})
@@ -520,6 +526,7 @@ def test_retry_after_server_restart_records_once(postgres: Any, database: str, m
 
 
 @pytest.mark.xdist_group("postgresql")
+@pytest.mark.processes
 def test_crashed_server_has_every_confirmed_batch(postgres: Any, database: str) -> None:
     new_study(database)
     process = recorder(database, "one", n_batches=10_000, n_trials=300)

@@ -101,7 +101,7 @@ def test_empty_journal_is_a_new_study(make_session: MakeSession, tmp_path: Path)
 
 def test_unwritable_journal_is_refused(make_session: MakeSession, tmp_path: Path) -> None:
     (tmp_path / "out" / JOURNAL_NAME).mkdir(parents=True)
-    message = r"study\.journal: cannot write: (.|\n)*fix: free the place or choose another folder"
+    message = r"study\.journal: cannot write: (.|\n)*fix: free disk space"
     with pytest.raises(WrongUsage, match=message):
         search(make_session())
 
@@ -149,7 +149,7 @@ def test_storage_label_masks_the_password(url: str, label: str) -> None:
         ("grpc://head:13000", WrongUsage, r"is a gRPC proxy(.|\n)*fix: give the URL"),
         ("sqlite:///{}/nowhere/x.db", WrongUsage, "cannot be opened: .*unable to open database file"),
         ("sqlite:///{}/x.db", WrongUsage, "cannot be opened: .*not a database"),
-        ("postgresql://me:sEcReT@localhost/db", MissingPart, r"pip install 'explorer\[postgresql\]'"),
+        ("postgresql://me:sEcReT@localhost/db", MissingPart, r"pip install 'psycopg\[binary\]'"),
         pytest.param(
             "mysql://me:sEcReT@localhost/db", ExplorerError, "fix: pip install MySQLdb",
             marks=pytest.mark.skipif(find_spec("MySQLdb") is not None, reason="the driver is installed"),

@@ -22,6 +22,7 @@ from tests.search.measured import assert_measured, make_measured, plain_study, s
 pytestmark = pytest.mark.xdist_group("postgresql")
 
 
+@pytest.mark.slow
 def test_search_survives_two_restarts_of_the_server(postgres: Any, database: str, tmp_path: Path) -> None:
     boards = make_measured(tmp_path, trials=60, seconds=0.05)
 

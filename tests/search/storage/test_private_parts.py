@@ -68,6 +68,7 @@ def journal(folder: Path) -> Path:
     return folder / "study.journal"
 
 
+@pytest.mark.slow
 def test_private_optuna_names_are_used_by_one_module_only() -> None:
     used = {path: names for path in MODULES if (names := set(private_names(path)))}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import pytest
 
 from explorer.search.session import MEASURED_ATTR
 from explorer.search.storage.open import open_storage

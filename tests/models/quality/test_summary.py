@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 
 import numpy as np
+import pytest
 
 from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.quality.leave_one_out import CrossValidation, leave_one_out

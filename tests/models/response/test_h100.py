@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import explorer.models
-from explorer.models.response.diagnostics import duplicated_knobs, knob_warnings, outlier_warnings, target_warnings
+from explorer.models.response.diagnostics import duplicated_knobs, outlier_warnings, target_warnings
 from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.selection import fit_response
 from explorer.problem.columns import Columns, Float, take
@@ -90,12 +90,9 @@ def test_cliff_form_beats_smooth_forms_on_held_out_steps() -> None:
 
 def test_warnings_on_the_h100_tables() -> None:
     table = h100("h100_energy")
-    warnings = knob_warnings(
-        table, knobs=(*ENERGY_KNOBS, KnobSpec("weight_bits", "number"), KnobSpec("device", "category"))
-    )
+    bits = KnobSpec("weight_bits", "number")
 
-    assert "device is NVIDIA H100 80GB HBM3 in every row: it is fixed, and its effect cannot be estimated" in warnings
-    assert any(line.startswith("weight_bits is a function of precision") for line in warnings)
+    assert duplicated_knobs(table, knobs=(*ENERGY_KNOBS, bits)) == {"weight_bits": "precision"}
     assert duplicated_knobs(table, knobs=ENERGY_KNOBS) == {}
     accuracy = h100("h100_accuracy")
     (cliff,) = target_warnings("accuracy", accuracy, accuracy["accuracy"], knobs=ACCURACY_KNOBS)

@@ -7,11 +7,18 @@ import pandas as pd
 import pytest
 
 import explorer
+from explorer.api.models import FittedModel
 from explorer.errors import InvalidFile, WrongUsage
 from explorer.models.samples.samples import paper_samples
 
 OBJECTIVES = ["energy_j", "accuracy"]
 ROWS = pd.DataFrame(paper_samples().columns)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> FittedModel:
+    """A model fitted to a DataFrame; judging it on held-out rows takes a second."""
+    return explorer.fit(ROWS)
 
 
 def test_samples_from_a_dataframe_equal_those_of_its_csv(tmp_path: Path) -> None:
@@ -28,10 +35,9 @@ def test_a_fault_of_a_dataframe_names_its_row_and_column() -> None:
         explorer.fit(ROWS.assign(accuracy=[0.9, 1.5, *ROWS["accuracy"][2:]]))
 
 
-def test_a_fit_of_a_dataframe_predicts_as_that_of_its_csv(tmp_path: Path) -> None:
+def test_a_fit_of_a_dataframe_predicts_as_that_of_its_csv(tmp_path: Path, fitted: FittedModel) -> None:
     ROWS.to_csv(tmp_path / "rows.csv", index=False)
     designs = ROWS[["family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz"]]
-    fitted = explorer.fit(ROWS)
     fitted.save(tmp_path / "model.json")
 
     pd.testing.assert_frame_equal(fitted.predict(designs), explorer.predict(tmp_path / "rows.csv", designs))
@@ -55,7 +61,7 @@ def test_a_study_from_keywords_equals_that_of_a_file(tmp_path: Path, monkeypatch
     of_file = explorer.load_study("./mine.toml")
 
     assert declared.study.declaration() == of_file.study.declaration()
-    one, other = explorer.run(declared, trials=40, out="a"), explorer.run(of_file, trials=40, out="b")
+    one, other = explorer.run(declared, trials=10, out="a"), explorer.run(of_file, trials=10, out="b")
     np.testing.assert_array_equal(one.results.values, other.results.values)
 
 
@@ -87,11 +93,11 @@ def test_samples_and_model_exclude_each_other() -> None:
         explorer.study(objectives=OBJECTIVES, samples=ROWS, model="paper", space="cnn")
 
 
-def test_values_print_in_a_line_and_results_as_a_table(tmp_path: Path) -> None:
+def test_values_print_in_a_line_and_results_as_a_table(tmp_path: Path, fitted: FittedModel) -> None:
     problem = explorer.load_study("paper")
     outcome = explorer.run(problem, trials=20, out=tmp_path)
     values = [
-        problem, problem.study, problem.evaluator, outcome, outcome.results, explorer.fit(ROWS),
+        problem, problem.study, problem.evaluator, outcome, outcome.results, fitted,
         explorer.choose(outcome.results, knee=True),
     ]  # fmt: skip
 

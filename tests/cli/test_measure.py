@@ -101,6 +101,7 @@ def test_a_user_error_has_an_exit_code_and_writes_nothing(
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_without_onnx_measure_prints_the_install_line(tmp_path: Path) -> None:
     """An importer that refuses onnx stands for an environment without it."""
     code = (

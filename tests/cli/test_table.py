@@ -126,6 +126,7 @@ def test_an_imported_device_is_searched_by_its_own_points(cli: Cli, tmp_path: Pa
     assert {r["quant_step"] for r in table} == {"0.02", "0.05"}
 
 
+@pytest.mark.slow
 def test_own_knobs_are_fitted_by_the_form_with_the_least_error(cli: Cli, tmp_path: Path) -> None:
     write_table(tmp_path)
     done = cli("fit", "rows.csv", "--knob", "resolution", "--knob", "precision", "-o", "model.json")

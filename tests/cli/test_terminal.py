@@ -38,6 +38,7 @@ def typed(folder: Path, *args: str, columns: int) -> list[str]:
 
 
 @pytest.mark.parametrize("columns", [80, 100, 120])
+@pytest.mark.slow
 def test_a_front_fits_the_terminal_with_whole_numbers(paper_run: Path, columns: int) -> None:
     lines = typed(paper_run, "front", "paper", columns=columns)
     table = lines[: next(i for i, line in enumerate(lines) if re.match(r"\d+ of ", line))]

@@ -10,6 +10,8 @@ import pytest
 
 from explorer.models.samples.samples import read_samples_csv
 
+pytestmark = pytest.mark.slow
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 SPACE = """[axes]
 pruning_ratio = { range = [0, 0.8] }

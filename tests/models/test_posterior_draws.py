@@ -36,6 +36,7 @@ def bounded(model: Surrogate, table: Columns, level: float = 0.9, seed: int = 0)
 
 
 @pytest.mark.parametrize("target", MAX_HALF_WIDTH)
+@pytest.mark.slow
 def test_intervals_cover_left_out_samples_with_bounded_width(target: str) -> None:
     validated = leave_one_out(paper_samples())[target]
 

@@ -107,6 +107,7 @@ def test_unit_cube_maps_into_the_declared_ranges(space_and_designs: tuple[Design
 
 @LAWS
 @given(space_and_designs=regions_with_designs())
+@pytest.mark.slow
 def test_designs_round_trip_through_the_dimensions(space_and_designs: tuple[DesignSpace, Columns]) -> None:
     region, designs = space_and_designs
     again = region.designs(region.knobs(designs))

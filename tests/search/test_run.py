@@ -44,6 +44,7 @@ def plain(folder: Path, name: str = "cnn") -> optuna.Study:
         ("table", "tpe"),
     ],
 )
+@pytest.mark.slow
 def test_every_sampler_adds_the_requested_feasible_trials(make_session: MakeSession, name: str, sampler: str) -> None:
     added = [search(make_session(name, sampler=sampler, trials=trials)) for trials in (30, 30, 10, 41)]
     table, n_samples = collect_results(make_session(name)).table, N_SAMPLES[name]
@@ -122,6 +123,7 @@ def test_progress_reports_trials_and_growing_hypervolume(make_session: MakeSessi
 
 
 @pytest.mark.parametrize("name", ["cnn", "capped", "union", "three", "table"])
+@pytest.mark.slow
 def test_front_equals_that_of_plain_optuna(make_session: MakeSession, tmp_path: Path, name: str) -> None:
     """Feasible and non-dominated, by an independent implementation."""
     search(session := make_session(name, sampler="nsga2", trials=60))

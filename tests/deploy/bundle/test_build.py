@@ -81,6 +81,7 @@ def test_config_map_is_immutable_and_contains_the_manifest(write: Write, tmp_pat
     assert config_map["metadata"]["name"] == f"explorer-{sha256(text)[:16]}"
 
 
+@pytest.mark.slow
 def test_oversized_manifest_has_no_config_map_but_a_remark(write: Write, tmp_path: Path) -> None:
     """The manifest exceeds 1 MiB: each number of a list has its own line."""
     manifest, bundle = deploy(write(lambda p: p["provenance"].update(note=[1] * 200_000)), out=tmp_path / "b")

@@ -134,5 +134,6 @@ def test_damaged_responses_are_rejected_or_still_predict(tmp_path: Path, seed: i
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
+@pytest.mark.slow
 def test_damaged_surrogate_is_rejected_or_still_predicts(tmp_path: Path, seed: int) -> None:
     assert_rejected_or_usable(damaged("shapes", seed), tmp_path / "model.json")

@@ -35,6 +35,7 @@ FAMILY_MEAN = {
 
 
 @pytest.mark.parametrize("target", MAX_ERROR)
+@pytest.mark.slow
 def test_leave_one_out_errors_are_bounded(judged: Mapping[str, CrossValidation], target: str) -> None:
     model = judged[target].model
 

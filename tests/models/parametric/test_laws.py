@@ -89,6 +89,7 @@ def test_predictions_are_positive_and_accuracy_below_one(family: str, design: di
 
 @LAWS
 @given(data=st.lists(st.tuples(FAMILIES, DESIGNS), min_size=2, max_size=6))
+@pytest.mark.slow
 def test_rows_of_a_table_are_predicted_independently(data: list[tuple[str, dict[str, float]]]) -> None:
     rows = [_columns(family, [design]) for family, design in data]
     table = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}

@@ -241,6 +241,7 @@ def test_unknown_device_or_memory_level_is_rejected(small: Callable[..., Measure
         small(level="sram")
 
 
+@pytest.mark.slow
 def test_energy_row_names_meter_and_window(small: Callable[..., MeasurementSetup], tmp_path: Path) -> None:
     """A regular file replaces the RAPL counter; every run of the network adds 20 mJ to it."""
     zone = tmp_path / "powercap" / "intel-rapl:0"

@@ -42,6 +42,7 @@ def costs_at(table: Table, alpha: float, energy_max: float) -> Costs:
 
 @pytest.mark.parametrize("energy_max", [10.0, 39.6, 45.0, 120.0])
 @pytest.mark.parametrize(("holds", "levels"), STATEMENTS.values(), ids=STATEMENTS)
+@pytest.mark.slow
 def test_set_agrees_with_a_grid_of_a_thousand_alphas(
     holds: Callable[[Costs], bool], levels: list[str], energy_max: float
 ) -> None:

@@ -228,6 +228,7 @@ def test_active_domain_edge_names_improvable_objectives(run_results: Results) ->
     assert find_limit(limits, "lowest Pruning ratio R").margin == pytest.approx(edge - 0.225)
 
 
+@pytest.mark.slow
 def test_constraint_has_margin_probability_and_blocked_moves(
     run_results: Results, problem: Problem, model: Surrogate
 ) -> None:

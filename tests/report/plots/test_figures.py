@@ -12,6 +12,8 @@ import explorer
 from explorer.pareto.results.results import Results
 from explorer.problem.columns import COLUMNS
 
+pytestmark = pytest.mark.slow
+
 PLOTS = ("front", "alpha", "convergence", "importance", "parallel")
 
 

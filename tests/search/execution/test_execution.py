@@ -188,6 +188,7 @@ def test_killed_coordinator_leaves_no_process_and_loses_no_trial(tmp_path: Path)
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", 2)])
+@pytest.mark.processes
 def test_ctrl_c_finishes_running_designs_and_the_run_resumes(tmp_path: Path, workers: tuple[object, ...]) -> None:
     boards = make_measured(tmp_path, trials=500, seconds=0.05)
     done = boards.run(*workers, meanwhile=lambda: boards.interrupt(10))
@@ -222,6 +223,7 @@ def test_second_run_of_a_folder_is_refused_or_waits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", 4)])
+@pytest.mark.processes
 def test_measurement_is_spooled_on_a_full_disk(tmp_path: Path, workers: tuple[object, ...]) -> None:
     boards = make_measured(tmp_path, trials=60)
     spool_file = tmp_path / "results/boards/unstored.jsonl"

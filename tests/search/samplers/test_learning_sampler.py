@@ -221,6 +221,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize(("problem", "reference"), KINDS.values(), ids=KINDS)
+@pytest.mark.slow
 def test_no_kind_of_study_repeats_a_design(problem: Problem, reference: tuple[float, ...]) -> None:
     study, sampler = learned(problem, 7, reference=reference)
 
@@ -471,6 +472,7 @@ def test_unknown_parameters_are_sampled_independently() -> None:
     assert len({trial.params["learning_rate"] for trial in study.trials}) == 6
 
 
+@pytest.mark.slow
 def test_fit_of_many_trials_uses_the_front_and_the_latest() -> None:
     problem, rng, n = study_problem(), np.random.default_rng(0), MAX_ROWS + 60
     distributions = Encoding(PLANE).distributions()
@@ -491,6 +493,7 @@ def test_fit_of_many_trials_uses_the_front_and_the_latest() -> None:
     assert n_different(study, problem) == n + 1
 
 
+@pytest.mark.slow
 def test_target_missing_in_some_trials_is_fitted_to_the_rest() -> None:
     """The first trials have objectives only; the later ones record their targets."""
     problem = study_problem(objectives=("edp_js", "accuracy"))

@@ -53,6 +53,7 @@ def n_different(study: optuna.Study) -> int:
 
 
 @pytest.mark.parametrize(("n_planned", "n", "least"), [(100, 100, 0.985), (10, 75, 0.98)])
+@pytest.mark.slow
 def test_optimize_reaches_nearly_the_exact_front(problem: Problem, n_planned: int, n: int, least: float) -> None:
     """Also with more trials than planned."""
     study = study_of(explorer.samplers.ModelSampler(problem, n_trials=n_planned))

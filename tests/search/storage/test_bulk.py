@@ -164,6 +164,7 @@ def test_batch_equals_trials_stored_by_add_trial(url: str, batch: TrialBatch) ->
     assert [t.number for t in ours_anew.best_trials] == [t.number for t in theirs_anew.best_trials]
 
 
+@pytest.mark.processes
 def test_batch_columns_may_be_numpy_arrays_or_empty(url: str) -> None:
     batch = replace(batch_of(3), user_attrs={"a": [1.0, 2.0, 3.0], "b": [True, False, True]})
     arrays: Any = [{key: np.array(column) for key, column in old.items()} for old in (batch.params, batch.user_attrs)]
@@ -193,6 +194,7 @@ def test_plain_optuna_resumes_and_plots_a_recorded_study(
     assert all(batch.constraints["c"][t.number] <= 0 for t in study.best_trials if t.number < 20)
 
 
+@pytest.mark.processes
 def test_batch_numbers_continue_and_inserts_are_idempotent(url: str) -> None:
     study, writer = new_study(url), reopened(url)
     batch = replace(batch_of(3), states=[COMPLETE, FAIL, COMPLETE])
@@ -318,6 +320,7 @@ def test_each_trial_is_one_journal_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["sqlite", ON_SERVER], indirect=True)
 @pytest.mark.parametrize("is_stored", [True, False])
+@pytest.mark.processes
 def test_broken_connection_in_commit_stores_a_batch_once(
     url: str, is_stored: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -435,6 +438,7 @@ def test_unsupported_storage_uses_add_trials_and_is_retried(tmp_path: Path) -> N
     assert [trial.state for trial in study.trials if trial.params] == batch.states
 
 
+@pytest.mark.processes
 def test_changed_table_schema_falls_back_to_add_trials(tmp_path: Path) -> None:
     """A trigger refuses a bulk insert: the transaction is rolled back, and the note gives the reason."""
     url = f"sqlite:///{tmp_path}/study.db"
@@ -487,6 +491,7 @@ def test_enqueued_trial_is_finished_under_its_own_number(url: str, state: TrialS
 
 
 @pytest.mark.parametrize("method", ["set_trial_param", "set_trial_state_values"])
+@pytest.mark.processes
 def test_kill_preserves_the_attributes_of_an_enqueued_trial(
     url: str, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,7 @@ def test_result_folder_is_locked_for_one_run(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.processes
 def test_lock_is_released_when_its_holder_is_killed(tmp_path: Path, storage: str) -> None:
     messages: list[str] = []
     with holder(tmp_path / "a", storage) as process:

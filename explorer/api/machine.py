@@ -68,7 +68,7 @@ def import_opp(
         file: .dts or .dtsi, or a CSV.
         cluster: the table's label or node name, where the file has several.
         bin_name: only the points of this speed bin.
-        output: the device's TOML is written folder.
+        output: the file of the device's TOML.
 
     Returns:
         The table, and its TOML text.
@@ -179,7 +179,7 @@ def _meters(sysfs: Path) -> Iterator[DoctorCheck]:
 def _clocks(sysfs: Path) -> Iterator[DoctorCheck]:
     policies = sorted((sysfs / "devices/system/cpu/cpufreq").glob("policy*"))
     n = f"{len(policies)} cpufreq polic{'y' if len(policies) == 1 else 'ies'}"
-    told = n if policies else "no cpufreq: the clock cannot be set from folder"
+    told = n if policies else "no cpufreq: the clock cannot be set on this machine"
     yield DoctorCheck("clock of the processor", bool(policies), told)
     smi = shutil.which("nvidia-smi")
     yield DoctorCheck("clock of a GPU", bool(smi), smi or "no nvidia-smi")

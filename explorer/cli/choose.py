@@ -50,7 +50,7 @@ def choose(
     """
     from explorer import api
     from explorer.api.results import results_folder
-    from explorer.cli.console import print_json, print_text
+    from explorer.cli.console import print_json, print_prose, print_text
     from explorer.errors import WrongUsage
     from explorer.units import parse_quantity
 
@@ -74,7 +74,7 @@ def choose(
         print_json(choice.record)
         return
     for line in _lines(choice, results.own_columns):
-        print_text(line)
+        print_prose(line)
     print_text(str(path))
 
 

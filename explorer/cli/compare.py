@@ -43,7 +43,7 @@ def compare(
 
 def _print(comparison: "Comparison") -> None:
     from explorer.api.results import n_rows
-    from explorer.cli.console import print_table, print_text
+    from explorer.cli.console import print_prose, print_table
 
     letters = _letters(len(comparison.sides))
     rows = [
@@ -53,28 +53,28 @@ def _print(comparison: "Comparison") -> None:
         ]
         for letter, side in zip(letters, comparison.sides, strict=True)
     ]  # fmt: skip
-    print_text(f"Fronts by {', '.join(f'{o.name} ({o.direction[:3]}.)' for o in comparison.objectives)}")
+    print_prose(f"Fronts by {', '.join(f'{o.name} ({o.direction[:3]}.)' for o in comparison.objectives)}")
     print_table(["", "study", "trials", "front", "on union", "hypervolume", "of union", "of its exact"], rows)
     point = ", ".join(f"{value:g}" for value in comparison.reference_point)
-    print_text(f"reference point {point}: {comparison.reference_origin}")
-    print_text(f"union: {comparison.union_size} points, hypervolume {comparison.union_hypervolume:.5g}")
-    print_text("\nC: the share of the column's front that the row's front dominates or equals")
+    print_prose(f"reference point {point}: {comparison.reference_origin}")
+    print_prose(f"union: {comparison.union_size} points, hypervolume {comparison.union_hypervolume:.5g}")
+    print_prose("\nC: the share of the column's front that the row's front dominates or equals")
     shares = comparison.coverage.tolist()
     print_table(["", *letters], [[a, *map(_share, line)] for a, line in zip(letters, shares, strict=True)])
     _print_changes(comparison, letters)
 
 
 def _print_changes(comparison: "Comparison", letters: list[str]) -> None:
-    from explorer.cli.console import print_table, print_text
+    from explorer.cli.console import print_prose, print_table
 
     if not comparison.changes:
-        print_text("\nNothing changed: declarations, models, seeds and versions are the same.")
+        print_prose("\nNothing changed: declarations, models, seeds and versions are the same.")
     elif len(letters) == 2:
-        print_text(f"\nWhat changed ({letters[0]} -> {letters[1]})")
+        print_prose(f"\nWhat changed ({letters[0]} -> {letters[1]})")
         for change in comparison.changes:
-            print_text(f"  {change.what}: {' -> '.join(change.values)}")
+            print_prose(f"  {change.what}: {' -> '.join(change.values)}")
     else:
-        print_text("\nWhat differs")
+        print_prose("\nWhat differs")
         print_table(["", *letters], [[change.what, *change.values] for change in comparison.changes])
 
 

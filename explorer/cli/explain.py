@@ -133,7 +133,7 @@ def _caveat(e: "Explanation", more: str) -> str:
         )
     else:
         text = (
-            "The signs and shapes that effects can have are physics that the model assumes, and an interval without "
+            "The signs and forms of effects are physics that the model assumes, and an interval without "
             "width is assumed altogether; how much of each coefficient the samples tell: `explorer fit`."
         )
     return f"{text} Also with --json: {more}." if more else text

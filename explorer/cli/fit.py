@@ -29,7 +29,7 @@ def fit(
 ) -> None:
     """Fit a model to measured samples, and judge it on rows that it was not fitted to.
 
-    Exactly the paper's five knobs are fitted by the paper's shapes, whose priors are written down; any other table by
+    Exactly the paper's five knobs are fitted by the paper's forms, with documented priors; any other table by
     the form that predicts unseen rows best. Several files compose: accuracy from one, energy from another.
     """
     from explorer import api
@@ -71,19 +71,19 @@ def _print_worth(summary: dict[str, Any], *, baselines: dict[str, str]) -> None:
         )
     print_table(
         ["target", "n", "leave-one-out error", *baselines, "in 90 % interval", "half width"], rows,
-        title="What predictions are worth: each sample predicted by the others (mean error)",
+        title="Leave-one-out: each sample predicted by a fit to the others (mean error)",
     )  # fmt: skip
 
 
 def _print_responses(model: "MultiResponse", summary: dict[str, Any]) -> None:
     from explorer.api.models import candidate_rows
-    from explorer.cli.console import print_table, print_text
+    from explorer.cli.console import print_prose, print_table
 
-    print_text(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")
-    print_text("Fitted by responses: the form that predicts unseen rows best, for each target.")
-    print_text("")
+    print_prose(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")
+    print_prose("Fitted by responses: the form that predicts unseen rows best, for each target.")
+    print_prose("")
     _print_worth(summary, baselines={"mean of the category": "baseline"})
-    print_text("")
+    print_prose("")
     rows = [
         [r["target"], r["form"] + (" *" if r["is_kept"] else ""), _error(r["target"], r["error"], r["error"]),
          _error(r["target"], r["between"], r["between"]), f"{r['r2']:.3f}"]
@@ -93,25 +93,25 @@ def _print_responses(model: "MultiResponse", summary: dict[str, Any]) -> None:
         ["target", "form (* kept)", "error, unseen rows", "error, unseen values", "R^2, unseen rows"], rows,
         title="Forms tried; an unseen value is one of a knob that was left out whole",
     )  # fmt: skip
-    print_text("")
+    print_prose("")
     for target in model.targets:
-        print_text(f"{model.responses[target].choice}.")
-    print_text("")
-    print_text(f"Intervals: {summary['calibration']}.")
+        print_prose(f"{model.responses[target].choice}.")
+    print_prose("")
+    print_prose(f"Intervals: {summary['calibration']}.")
     for text in summary["identifiability"]:
-        print_text(f"  {text}")
+        print_prose(f"  {text}")
 
 
 def _print_forms(model: "Surrogate", summary: dict[str, Any], advice: str) -> None:
     from explorer.api.models import EXPONENT_SOURCE, THRESHOLD_SOURCE
-    from explorer.cli.console import print_table, print_text
+    from explorer.cli.console import print_prose, print_table
 
     coefficients = summary["coefficients"]
-    print_text(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")
-    print_text("Fitted by the paper's shapes, whose priors are written down: the knobs are exactly its five.")
-    print_text("")
+    print_prose(f"{summary['n_samples']} samples of {', '.join(model.families)}: {summary['source']}")
+    print_prose("Fitted by the paper's forms, with documented priors: the knobs are exactly its five.")
+    print_prose("")
     _print_worth(summary, baselines={"family mean": "family_mean", "nearest sample": "nearest_sample"})
-    print_text("")
+    print_prose("")
     print_table(
         ["target", "coefficient", "value", "90 % interval", "prior (median, 90 %)", "from data", "meaning"],
         [
@@ -128,28 +128,30 @@ def _print_forms(model: "Surrogate", summary: dict[str, Any], advice: str) -> No
         ],
         title="Coefficients (mode of the posterior); 'from data': how far the samples narrowed the prior",
     )
-    print_text("")
-    print_text(f"Intervals: {summary['calibration']}.")
-    print_text("")
-    print_text("What these samples cannot tell:")
+    print_prose("")
+    print_prose(f"Intervals: {summary['calibration']}.")
+    print_prose("")
+    print_prose("Not identified by these samples:")
     for text in summary["identifiability"]:
-        print_text(f"  {text}")
+        print_prose(f"  {text}")
     if advice:
-        print_text(f"Next: {advice}.")
-    print_text("")
-    print_text("Shapes, relative to each family's least compressed sample (r weights, q bits, v voltage, c clock):")
+        print_prose(f"Next: {advice}.")
+    print_prose("")
+    print_prose("Forms, relative to each family's least compressed sample (r weights, q bits, v voltage, c clock):")
     for shape in model.fits.values():
-        print_text(f"  {shape.form.formula}")
+        print_prose(f"  {shape.form.formula}")
     for law in summary["laws"]:
-        print_text(
+        print_prose(
             f"  {law['family']}: f <= {law['constant'] / 1e9:.3g} GHz (V - {law['threshold_v']:.2g})"
             f"^{law['exponent']:.2g} / V"
         )
-    print_text("")
-    print_text("Where the priors come from:")
+    print_prose("")
+    print_prose("Sources of the priors:")
     for row in coefficients:
-        print_text(f"  {row['name']}: {row['prior']['source']}")
-    print_text(f"  V_th: {THRESHOLD_SOURCE}; exponent: {EXPONENT_SOURCE}; K: the smallest that lets every sample exist")
+        print_prose(f"  {row['name']}: {row['prior']['source']}")
+    print_prose(
+        f"  V_th: {THRESHOLD_SOURCE}; exponent: {EXPONENT_SOURCE}; K: the smallest that lets every sample exist"
+    )
 
 
 def _error(target: str, absolute: float | None, relative: float | None) -> str:

@@ -18,25 +18,25 @@ class Kind(StrEnum):
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False) -> None:
     """List what can be named: studies, search spaces, devices, models, networks, objectives and samplers."""
     from explorer import api
-    from explorer.cli.console import print_json, print_table, print_text
+    from explorer.cli.console import print_json, print_prose, print_table
 
     names = api.catalog()
     if as_json:
         print_json(names)
         return
     print_table(["study", "what it asks"], [[s["name"], s["title"]] for s in names["studies"]])
-    print_text("")
+    print_prose("")
     print_table(["search space", "what it is"], [[s["name"], s["title"]] for s in names["search_spaces"]])
-    print_text("")
+    print_prose("")
     devices = [[" or ".join((d["name"], *d["also"])), d["title"]] for d in names["devices"]]
     print_table(["device", "whose operating points"], devices)
-    print_text("")
+    print_prose("")
     objectives = [[o["name"], o["direction"], o["label"]] for o in names["objectives"]]
     print_table(["objective", "direction", "meaning"], objectives)
-    print_text("")
-    print_text("models: paper (ten samples), h100 (360 measured rows), or a model.json or samples CSV of your own")
-    print_text(f"networks to measure, on the data `digits`: {', '.join(names['networks'])}")
-    print_text(f"samplers: {', '.join(names['samplers'])}")
+    print_prose("")
+    print_prose("models: paper (ten samples), h100 (360 measured rows), or a model.json or samples CSV of your own")
+    print_prose(f"networks to measure, on the data `digits`: {', '.join(names['networks'])}")
+    print_prose(f"samplers: {', '.join(names['samplers'])}")
 
 
 def schema(

@@ -94,15 +94,15 @@ def measure(
 
 
 def _print(result: "Measurement") -> None:
-    from explorer.cli.console import note, print_table, print_text
+    from explorer.cli.console import note, print_prose, print_table
 
     setup, rows = result.setup, result.rows
     network, counts = setup.network, setup.counts
-    print_text(
+    print_prose(
         f"{network.name}: {network.n_weights:,} weights, {network.n_bytes:,} bytes; {int(setup.is_correct.sum())} of "
         f"{setup.data.n_samples} right; {counts.n_macs:,} MACs and {counts.n_accesses:,} memory accesses a run"
     )
-    print_text("")
+    print_prose("")
     titles = ["R", "D", "R_eff", "accuracy", "95 % interval", "latency us", f"{rows[0].get('size_codec', '')} bytes",
               "codes", "clipped", "eq. (1) nJ", "energy mJ"]  # fmt: skip
     print_table(titles, [_cells(row) for row in rows])

@@ -47,11 +47,11 @@ def paper(
 
 
 def _print(audit: "Audit") -> None:
-    from explorer.cli.console import print_table, print_text, stdout
+    from explorer.cli.console import print_prose, print_table, stdout
 
     for title, (headers, rows) in audit.printed_tables.items():
         print_table(headers, rows, title=title)
-        print_text("")
+        print_prose("")
     title, claims = "What the paper says, recomputed", audit.claims
     if stdout().width < _WIDE:
         # Four columns of sentences would be slivers in a narrow terminal.
@@ -60,5 +60,5 @@ def _print(audit: "Audit") -> None:
     else:
         table = [(c.verdict, c.section, c.statement, c.computed) for c in claims]
         print_table(("verdict", "where", "statement", "recomputed"), table, title=title)
-    print_text("")
-    print_text(audit.summary)
+    print_prose("")
+    print_prose(audit.summary)

@@ -51,7 +51,7 @@ def report(study_or_folder: str | Path, path: Path | None = None) -> Path:
     folder = results_folder(study_or_folder)
     results = read_folder(folder)
     written = path or folder / "report.html"
-    write_page(results, written, place=display_name(results.study, folder))
+    write_page(results, written, display_name=display_name(results.study, folder))
     return written
 
 

@@ -219,7 +219,7 @@ def _search(
     with translate_storage_errors(session.storage_label):
         results = annotate_uncertainty(collect_results(session), session.problem)
     write_folder(results, session.out)
-    write_page(results, session.out / "report.html", place=display_name(results.study, session.out))
+    write_page(results, session.out / "report.html", display_name=display_name(results.study, session.out))
     if stopped:
         raise stopped
     if not results.is_front.any():

@@ -25,16 +25,16 @@ UNIT_COLUMNS = {
 
 
 def read_names(
-    name: str, table: CsvTable, *, place: int | None = None
+    name: str, table: CsvTable, *, index: int | None = None
 ) -> "tuple[np.ndarray[tuple[int], np.dtype[np.object_]], list[Fault]]":
     """Return a column of names, shape (n,), and a fault for each empty cell.
 
     Args:
         name: name of the column.
         table: the file.
-        place: index of the column in the header, if its name is not unique.
+        index: index of the column in the header, if its name is not unique.
     """
-    cells = table.cells(name, index=place)
+    cells = table.cells(name, index=index)
     fix = "name the network family" if name == "family" else "name its value"
     faults = [
         Fault(f"row {number}, {name}", "is empty", fix)
@@ -52,7 +52,7 @@ def read_numbers(
     scale: float = 1.0,
     is_knob: bool = False,
     is_measured: bool = True,
-    place: int | None = None,
+    index: int | None = None,
 ) -> tuple[Float, list[Fault]]:
     """Return a column of numbers in SI, shape (n,), and a fault for each invalid cell; NaN for an empty cell.
 
@@ -63,10 +63,10 @@ def read_numbers(
         scale: value of one unit of the file in SI.
         is_knob: whether an empty cell is a fault.
         is_measured: whether the ends that only measurements reach are allowed (see `MEASURED_LIMITS`).
-        place: index of the column in the header, if its name is not unique.
+        index: index of the column in the header, if its name is not unique.
     """
     header = source or name
-    cells = table.cells(header, index=place)
+    cells = table.cells(header, index=index)
     values, faults = np.full(len(cells), np.nan), []
     for i, (number, cell) in enumerate(zip(table.numbers, cells, strict=True)):
         location = f"row {number}, {header}"

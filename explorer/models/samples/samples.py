@@ -267,11 +267,11 @@ def _read_columns(
         is_extra = name not in COLUMNS
         is_text = is_numeric(table.cells(name)) is False if categories is None else name in categories
         if name == "family" or (is_extra and is_text):
-            columns[name], column_faults = read_names(name, table, place=index)
+            columns[name], column_faults = read_names(name, table, index=index)
         else:
             is_knob = name not in TARGETS
             columns[name], column_faults = read_numbers(
-                name, table, place=index, is_knob=is_knob, is_measured=is_measured
+                name, table, index=index, is_knob=is_knob, is_measured=is_measured
             )
         faults += column_faults
     return columns, faults

@@ -25,7 +25,7 @@ _PREFIXES = ("p", "n", "µ", "m", "", "k", "M", "G", "T")
 _SYMBOLS_3D = {"circle": "circle", "square": "square", "diamond": "diamond", "cross": "cross", "x": "x"}
 
 
-def live_data(results: Results, *, place: str) -> dict[str, Any]:
+def live_data(results: Results, *, display_name: str) -> dict[str, Any]:
     """Return the data of the page as JSON values; numeric columns are base64 of their little-endian bytes.
 
     A front of more than 3,000 designs is thinned (see `thin_front`). `front.total` is its full size, and `sweep.total`
@@ -34,7 +34,7 @@ def live_data(results: Results, *, place: str) -> dict[str, Any]:
 
     Args:
         results: results of a study.
-        place: study name or result folder for the commands on the page.
+        display_name: study name or result folder for the commands on the page.
     """
     front = results.front_columns
     stored, default = results.provenance.get("question", {}), CostWeights()
@@ -48,7 +48,7 @@ def live_data(results: Results, *, place: str) -> dict[str, Any]:
     checks = [name for name in names if name in COLUMNS and COLUMNS[name].kind == "check"]
     return {
         "study": results.study,
-        "place": place,
+        "place": display_name,
         "objectives": [{"name": o.name, "direction": o.direction} for o in results.objectives],
         "columns": [
             _column(results, front, name) for name in dict.fromkeys((*names, *_words(front), *knobs_of(front)))

@@ -19,12 +19,12 @@ _LIVE = Path(__file__).parent.parent / "live"
 _SCRIPTS = ("data", "decide", "scatter", "marks", "parallel", "table", "cards", "alpha", "main")
 
 
-def front_page(results: Results, *, place: str = "") -> str:
+def front_page(results: Results, *, display_name: str = "") -> str:
     """Return the result page as the text of one HTML file that needs no network.
 
     Args:
         results: results of a study.
-        place: study name or result folder in the commands on the page; default: the study's name.
+        display_name: study name or result folder in the commands on the page; default: the study's name.
     """
     n = n_rows(results.front_columns)
     objectives = " against ".join(f"{o.name} ({o.direction[:3]}.)" for o in results.objectives)
@@ -37,7 +37,7 @@ def front_page(results: Results, *, place: str = "") -> str:
     if n:
         if results.constraints:
             blocks.append(Paragraph(f"Constraints of the front: {'; '.join(results.constraints)}."))
-        blocks += [*_interactive_part(results, place or results.study, n), *_search_progress(results)]
+        blocks += [*_interactive_part(results, display_name or results.study, n), *_search_progress(results)]
     else:
         blocks.append(Paragraph("No design meets every constraint, so the front is empty."))
         blocks += _constraint_gaps(results)
@@ -56,10 +56,10 @@ def _constraint_gaps(results: Results) -> list[Block]:
     return [Grid(["Constraint", "Evaluated designs"], rows)] if rows else []
 
 
-def _interactive_part(results: Results, place: str, n: int) -> list[Block]:
+def _interactive_part(results: Results, display_name: str, n: int) -> list[Block]:
     script = "\n".join((_LIVE / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS)
     markup, style = ((_LIVE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css"))
-    data = live_data(results, place=place)
+    data = live_data(results, display_name=display_name)
     blocks: list[Block] = [Paragraph(_thinning_note(data["front"]["n"], n, data["sweep"]))] if n > MAX_FRONT else []
     blocks.append(App(markup, style, script, data))
     if results.n_complete > MAX_BEHIND:

@@ -10,18 +10,18 @@ from explorer.report.plots.front import plot_front
 from explorer.report.plots.images import write_images
 
 
-def write_page(results: Results, path: Path, *, place: str = "") -> None:
+def write_page(results: Results, path: Path, *, display_name: str = "") -> None:
     """Write the result page atomically.
 
     Args:
         results: results of a study.
         path: the file to write.
-        place: study name or result folder in the commands on the page; default: the study's name.
+        display_name: study name or result folder in the commands on the page; default: the study's name.
 
     Raises:
         WrongUsage: the folder cannot be written.
     """
-    write_text(path, front_page(results, place=place))
+    write_text(path, front_page(results, display_name=display_name))
 
 
 def write_image(results: Results, path: Path, *, kind: Literal["png", "svg"]) -> Path:

@@ -100,9 +100,9 @@ def feasible_best(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirec
     if not complete:
         return []
     signs = np.array([-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in directions])
-    losses = np.array([trial.values for trial in complete], dtype=np.float64) * signs
+    values = np.array([trial.values for trial in complete], dtype=np.float64) * signs
     any_minimized = [OBJECTIVES["energy_j"]] * len(signs)
-    is_best = feasible_front(losses, is_feasible_of(complete), any_minimized)
+    is_best = feasible_front(values, is_feasible_of(complete), any_minimized)
     return [complete[i] for i in np.flatnonzero(is_best)]
 
 

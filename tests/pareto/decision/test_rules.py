@@ -122,7 +122,7 @@ def test_extrapolated_designs_are_refused_by_default(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(UNENFORCED)
     done = run(str(tmp_path / "study.toml"), out=tmp_path / "out").results
     assert any("extrapolate" in note for note in done.notes)
-    assert any(live_data(done, place="x")["front"]["is_extrapolated"])
+    assert any(live_data(done, display_name="x")["front"]["is_extrapolated"])
 
     with pytest.raises(NoFeasibleDesign, match="--allow-extrapolation"):
         choose(tmp_path / "out", knee=True)

@@ -51,7 +51,7 @@ def _numbers(packed: str, kind: str) -> "np.ndarray[tuple[int], np.dtype[np.floa
 
 @pytest.mark.slow
 def test_front_values_are_stored_without_rounding(small: Results) -> None:
-    data, front = live_data(small, place="power-cap"), small.front_columns
+    data, front = live_data(small, display_name="power-cap"), small.front_columns
 
     assert data["front"]["design_id"] == front["design_id"].tolist()
     for name, packed in data["front"]["values"].items():
@@ -62,7 +62,7 @@ def test_front_values_are_stored_without_rounding(small: Results) -> None:
 
 
 def test_the_data_are_json_serializable(small: Results) -> None:
-    json.dumps(live_data(small, place="power-cap"), allow_nan=False)
+    json.dumps(live_data(small, display_name="power-cap"), allow_nan=False)
 
 
 def test_a_page_of_100_000_trials_is_below_two_megabytes(huge: Results) -> None:
@@ -75,7 +75,7 @@ def test_a_page_of_100_000_trials_is_below_two_megabytes(huge: Results) -> None:
 
 
 def test_a_thinned_front_contains_all_selectable_designs(huge: Results) -> None:
-    data, front = live_data(huge, place="x"), huge.front_columns
+    data, front = live_data(huge, display_name="x"), huge.front_columns
     included = set(data["front"]["design_id"])
     winners = front["design_id"][alpha_sweep(front, energy_max_j=1.0).rows].tolist()
     inside = take(front, front["domain_distance"] <= 0.5)
@@ -88,7 +88,7 @@ def test_a_thinned_front_contains_all_selectable_designs(huge: Results) -> None:
 
 
 def test_thinned_designs_behind_the_front_are_counted(huge: Results) -> None:
-    behind = live_data(huge, place="x")["behind"]
+    behind = live_data(huge, display_name="x")["behind"]
     truth = int(np.sum(~huge.is_front & huge.table["is_feasible"]))
 
     assert behind["counts"] == {"possible": 0, "dominated": truth}
@@ -97,7 +97,7 @@ def test_thinned_designs_behind_the_front_are_counted(huge: Results) -> None:
 
 @pytest.mark.slow
 def test_the_alpha_sweep_of_the_page_matches_the_study(small: Results) -> None:
-    sweep = live_data(small, place="x")["sweep"]
+    sweep = live_data(small, display_name="x")["sweep"]
     truth = alpha_sweep(small.front_columns, energy_max_j=39.6)
 
     assert sweep["rows"] == truth.rows.tolist()
@@ -106,7 +106,7 @@ def test_the_alpha_sweep_of_the_page_matches_the_study(small: Results) -> None:
 
 def test_a_study_without_energy_has_no_weighted_cost(small: Results) -> None:
     table = {name: values for name, values in small.table.items() if not name.startswith(("energy_j", "weighted"))}
-    data = live_data(replace(small, table=table), place="x")
+    data = live_data(replace(small, table=table), display_name="x")
 
     assert data["sweep"] == {"rows": [], "prices": [], "total": 0}
     assert "cost" not in data["table"]
@@ -117,7 +117,7 @@ def test_a_study_without_energy_has_no_weighted_cost(small: Results) -> None:
 )
 def test_units_scale_with_the_median_value(small: Results, factor: float, unit: str) -> None:
     table = {**small.table, "energy_j": small.table["energy_j"] * factor}
-    data = live_data(replace(small, table=table), place="x")
+    data = live_data(replace(small, table=table), display_name="x")
     (column,) = [c for c in data["columns"] if c["name"] == "energy_j"]
 
     assert column["unit"] == unit

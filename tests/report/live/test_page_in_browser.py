@@ -54,7 +54,7 @@ def long_fronts(folder: Path) -> Path:
         table["origin"] = np.full(len(table["family"]), "search", dtype=object)
         results = Results(name, name, table, problem.study.objectives, (), (28.0, 0.23, 0.86), {}, (), ())
         write_folder(results, folder / "results" / name)
-        write_page(results, folder / "results" / name / "report.html", place=name)
+        write_page(results, folder / "results" / name / "report.html", display_name=name)
     return folder
 
 

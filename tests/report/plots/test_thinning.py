@@ -65,7 +65,7 @@ def test_the_remaining_rows_are_an_even_cover() -> None:
 def test_thinned_winners_of_the_weighted_cost_have_a_note() -> None:
     results = results_of(convex(N))
     n_winners = len(alpha_sweep(results.front_columns, energy_max_j=1.0).rows)
-    data = live_data(results, place="long")
+    data = live_data(results, display_name="long")
     n_included = len(data["sweep"]["rows"])
 
     assert data["front"]["n"] == MAX_FRONT < n_winners

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -310,3 +311,16 @@ def test_a_full_disk_loses_no_finished_trial(cli: Cli, tmp_path: Path) -> None:
     more = json.loads(cli("run", "paper", "--trials", 400, "--json").stdout)
     assert more["n_complete"] == 400
     assert 0 < more["n_added"] < 397
+
+
+@pytest.mark.slow
+def test_a_run_ends_with_the_next_command(cli: Cli) -> None:
+    default = cli("run", "edp-accuracy", "--trials", 10)
+    own = cli("run", "edp-accuracy", "--trials", 10, "--out", "my results")
+
+    assert (
+        cli("run", "edp-accuracy", "--trials", 10).stderr.splitlines()[-1]
+        == "next: explorer choose edp-accuracy --knee"
+    )
+    assert own.stderr.splitlines()[-1] == "next: explorer choose 'my results' --knee"
+    assert cli(*shlex.split(own.stderr.splitlines()[-1].partition("explorer ")[2])).returncode == 0

@@ -39,6 +39,6 @@ def init(
     if not table:
         columns = "".join(f" --knob {shlex.quote(column)}" for column in knob or ())
         model = shlex.quote(starter.model_file)
-        note(f"  explorer fit {shlex.quote(str(samples))}{columns} -o {model}    # what the model is worth")
+        note(f"  explorer fit {shlex.quote(str(samples))}{columns} -o {model}    # its errors on held-out rows")
     note(f"  explorer run {starter.name}")
     note(f"  explorer choose {starter.name} --knee")

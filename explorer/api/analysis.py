@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from explorer.api.results import RESULTS_FOLDER, display_name, folders_of, load_results, results_folder
+from explorer.api.results import (
+    RESULTS_FOLDER,
+    HasResults,
+    as_results,
+    display_name,
+    folders_of,
+    results_folder,
+)
 from explorer.api.studies import load_study
 from explorer.devices.device import read_device_points
 from explorer.errors import WrongUsage
@@ -41,16 +48,18 @@ __all__ = [
 ]
 
 
-def report(study_or_folder: str | Path, path: Path | None = None) -> Path:
+def report(study_or_folder: str | Path | HasResults, path: str | Path | None = None) -> Path:
     """Write the result page of a finished run again; return its path, by default `report.html` in the result folder.
 
     Raises:
         WrongUsage: there are no results, or the file cannot be written.
         InvalidFile: a file in the folder is damaged.
     """
-    folder = results_folder(study_or_folder)
-    results = read_folder(folder)
-    written = path or folder / "report.html"
+    results = as_results(study_or_folder)
+    folder = (
+        results_folder(study_or_folder) if isinstance(study_or_folder, (str, Path)) else RESULTS_FOLDER / results.study
+    )
+    written = Path(path) if path else folder / "report.html"
     write_page(results, written, display_name=display_name(results.study, folder))
     return written
 
@@ -67,7 +76,10 @@ def report_image(study_or_folder: str | Path, path: Path | None = None, *, kind:
 
 
 def explain(
-    study_or_folder: str | Path | Results, *, design: int, study: str | Path | Problem | None = None
+    study_or_folder: str | Path | Results | HasResults,
+    *,
+    design: int,
+    study: str | Path | Problem | None = None,
 ) -> Explanation:
     """Explain one finished design: sensitivities, active limits, the dominating design, the nearest sample.
 
@@ -80,11 +92,11 @@ def explain(
         WrongUsage: there are no such results or design, or their study or model is gone.
         InvalidFile: a file is damaged.
     """
-    results = study_or_folder if isinstance(study_or_folder, Results) else load_results(study_or_folder)
+    results = as_results(study_or_folder)
     if isinstance(study, Problem):
         problem = study
     else:
-        is_read = isinstance(study_or_folder, Results)
+        is_read = not isinstance(study_or_folder, (str, Path))
         folder = RESULTS_FOLDER / results.study if is_read else results_folder(str(study_or_folder))
         name = results.study if is_read else str(study_or_folder)
         problem = load_study(study or locate_study_file(results.provenance, folder=folder, asked=name))
@@ -96,7 +108,7 @@ def explain(
 
 
 def compare(
-    studies_or_folders: Sequence[str | Path | Results], *, objectives: Sequence[str] | None = None
+    studies_or_folders: Sequence[str | Path | Results | HasResults], *, objectives: Sequence[str] | None = None
 ) -> Comparison:
     """Compare the fronts of two or more studies that were run here, or result folders.
 
@@ -109,10 +121,15 @@ def compare(
         InvalidFile: a file of a folder is damaged.
         NoFeasibleDesign: no study has a feasible design.
     """
-    results = [one if isinstance(one, Results) else load_results(one) for one in studies_or_folders]
+    if isinstance(studies_or_folders, (str, Path, Results)):
+        raise WrongUsage("one study is given", fix="give a list of two or more")
+    results = [as_results(one) for one in studies_or_folders]
     labels = [one.study for one in results]
     if len(set(labels)) < len(labels):
-        labels = [one.study if isinstance(one, Results) else str(one) for one in studies_or_folders]
+        labels = [
+            str(one) if isinstance(one, (str, Path)) else result.study
+            for one, result in zip(studies_or_folders, results, strict=True)
+        ]
     if repeated := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
         raise WrongUsage(f"'{repeated[0]}' is given twice", fix="give each study or folder once")
     return compare_results(results, labels=labels, objectives=objectives)

@@ -1,5 +1,6 @@
 """Deployment of a chosen configuration: write the bundle, and verify it."""
 
+import tempfile
 from pathlib import Path
 
 from explorer.deploy.bundle.build import BundleOptions, build_bundle
@@ -10,6 +11,7 @@ from explorer.deploy.verification.check import Check, Interval
 from explorer.deploy.verification.verify import Verdict, verify_bundle
 from explorer.network.measurement.labelled_data import LabelledData, load_data
 from explorer.network.measurement.technology import SHIPPED
+from explorer.pareto.decision.rules import Choice
 
 __all__ = [
     "SHIPPED",
@@ -24,7 +26,7 @@ __all__ = [
 
 
 def deploy(
-    chosen: str | Path,
+    chosen: str | Path | Choice,
     *,
     out: str | Path,
     model: str | Path | None = None,
@@ -37,7 +39,7 @@ def deploy(
     """Write the deployment bundle of a chosen configuration; return its manifest and its files.
 
     Args:
-        chosen: the chosen.json that `choose` wrote.
+        chosen: the chosen.json that `explorer choose` wrote, or what `explorer.choose` returned.
         out: the bundle's folder, to be made.
         model: an ONNX file, or a shipped network's name: it is compressed at the design's R and D.
         device: name or file of a device: its nearest clock is applied, and its scripts are written.
@@ -56,7 +58,10 @@ def deploy(
     options = BundleOptions(
         model, network or NetworkOptions(), device, bin_name, force=force, allow_extrapolation=allow_extrapolation
     )
-    return build_bundle(Path(chosen).expanduser(), Path(out).expanduser(), options=options)
+    if not isinstance(chosen, Choice):
+        return build_bundle(Path(chosen).expanduser(), Path(out).expanduser(), options=options)
+    with tempfile.TemporaryDirectory() as folder:
+        return build_bundle(chosen.save(Path(folder) / "chosen.json"), Path(out).expanduser(), options=options)
 
 
 def verify(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from explorer.errors import WrongUsage
@@ -59,7 +60,8 @@ class FittedModel:
     @property
     def errors(self) -> pd.DataFrame:
         """Leave-one-out errors and interval coverage, one row a target."""
-        return pd.DataFrame.from_dict(dict(self.summary["targets"]), orient="index")
+        rows = pd.DataFrame.from_dict(dict(self.summary["targets"]), orient="index")
+        return rows[[name for name in rows if rows[name].map(np.isscalar).all() and rows[name].dtype != object]]
 
     def predict(self, designs: Table | None = None, **knobs: float | str) -> pd.DataFrame:
         """Return predictions with 90 % intervals; see `explorer.predict`."""
@@ -158,14 +160,16 @@ def predict(model: str | Path | FittedModel, designs: Table | None = None, **kno
         InvalidFile: with every fault of the designs.
         OutOfRange: a knob has no meaning there.
     """
-    texts = {name: value if isinstance(value, str) else repr(value) for name, value in knobs.items()}
+    # A number of numpy, as from a row of a front, prints with its type; a plain one does not.
+    plain = {name: value.item() if hasattr(value, "item") else value for name, value in knobs.items()}
+    texts = {name: value if isinstance(value, str) else repr(value) for name, value in plain.items()}
     return pd.DataFrame(predict_columns(model, designs, texts))
 
 
 def predict_columns(model: str | Path | FittedModel, designs: Table | None, knobs: Mapping[str, str]) -> Columns:
     """Return what `predict` does as columns, shape (n,) each; `knobs` are texts."""
     if designs is not None and knobs:
-        raise WrongUsage(f"designs are sources with {', '.join(knobs)}", fix="give designs, or the knobs of one")
+        raise WrongUsage(f"designs and {', '.join(knobs)} are both given", fix="give designs, or the knobs of one")
     fitted = model.model if isinstance(model, FittedModel) else load_model(str(model))
     if designs is None:
         return predict_designs(fitted, parse_design(fitted, knobs))

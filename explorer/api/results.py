@@ -1,7 +1,7 @@
 """Stored results of a study, with the columns, units and interval ends needed to print them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from explorer.errors import WrongUsage
 from explorer.io.json_text import to_text
@@ -20,7 +20,9 @@ __all__ = [
     "RESULTS_FOLDER",
     "Column",
     "Columns",
+    "HasResults",
     "Results",
+    "as_results",
     "bounds",
     "column_of",
     "csv_parts",
@@ -53,14 +55,41 @@ def load_results(study_or_folder: str | Path) -> Results:
     return read_folder(results_folder(study_or_folder))
 
 
-def front(study_or_folder: str | Path) -> "pd.DataFrame":
+class HasResults(Protocol):
+    """The outcome of a run: it has `results`."""
+
+    @property
+    def results(self) -> Results:
+        """All finished designs."""
+        ...
+
+
+def as_results(source: "str | Path | Results | HasResults") -> Results:
+    """Return results: themselves, those of a run's outcome, or those stored under a study's name or in a folder.
+
+    Raises:
+        WrongUsage: there are none, or the argument is something else.
+        InvalidFile: a file in the folder is damaged.
+    """
+    if isinstance(source, (str, Path)):
+        return read_folder(results_folder(source))
+    results = source if isinstance(source, Results) else getattr(source, "results", None)
+    if not isinstance(results, Results):
+        raise WrongUsage(
+            f"a {type(source).__name__} holds no results",
+            fix="give the name of a study that was run, its result folder, or what `explorer.run` returned",
+        )
+    return results
+
+
+def front(study_or_folder: "str | Path | Results | HasResults") -> "pd.DataFrame":
     """Return the Pareto front of stored results: a design each row, with predictions, intervals and objectives.
 
     Raises:
         WrongUsage: there are none.
         InvalidFile: a file in the folder is damaged.
     """
-    return load_results(study_or_folder).front()
+    return as_results(study_or_folder).front()
 
 
 def results_folder(study_or_folder: str | Path) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.api.results import load_results
+from explorer.api.results import HasResults, as_results
 from explorer.errors import WrongUsage
 from explorer.pareto.decision import rules as decide
 from explorer.pareto.decision.rules import Choice
@@ -22,7 +22,7 @@ __all__ = ["Choice", "choose", "describe_design"]
 
 
 def choose(
-    study_or_folder: str | Path | Results,
+    study_or_folder: str | Path | Results | HasResults,
     *,
     knee: bool = False,
     alpha: float | None = None,
@@ -53,7 +53,12 @@ def choose(
         WrongUsage: there are no results, or a rule, condition or device cannot be used.
         NoFeasibleDesign: no design meets the conditions inside the domain.
     """
-    results = study_or_folder if isinstance(study_or_folder, Results) else load_results(study_or_folder)
+    rules = {"knee": knee or None, "alpha": alpha, "minimize": minimize, "design": design}
+    if len(chosen := [name for name, value in rules.items() if value is not None]) > 1:
+        raise WrongUsage(f"{' and '.join(chosen)} given", fix="give one of knee, alpha, minimize, design")
+    if isinstance(where, str):
+        raise WrongUsage("where is a text", fix=f"give a list: [{where!r}]")
+    results = as_results(study_or_folder)
     candidates = results.front_columns
     if design is None and not results.is_front.any():
         raise no_feasible_design(results)

@@ -14,6 +14,7 @@ from explorer.io.tables import Table
 from explorer.models.evaluation import Problem, make_problem
 from explorer.models.loading import load_evaluator
 from explorer.models.measured.function import Measure
+from explorer.models.scaffold import ensure_name
 from explorer.pareto.results.folder import write_folder
 from explorer.pareto.results.results import Results, no_feasible_design
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
@@ -76,7 +77,7 @@ def study(
     objectives: Sequence[str],
     name: str = "study",
     samples: Table | Samples | Sequence[Table] | None = None,
-    space: str | Sequence[str] | Mapping[str, Any] | None = None,
+    space: str | Path | Sequence[str] | Mapping[str, Any] | None = None,
     measure: Measure | str | None = None,
     knobs: Sequence[str] | None = None,
     **declared: Any,
@@ -96,10 +97,15 @@ def study(
         WrongUsage: there is no such space or model, or both `samples` and `model` are given.
         InvalidFile: the declaration or the samples are invalid; all faults at once.
     """
+    ensure_name(name)
+    if isinstance(objectives, str):
+        raise WrongUsage("objectives is a text", fix=f"give a list: [{objectives!r}, ...]")
     if samples is not None and "model" in declared:
         raise WrongUsage("samples and model are both given", fix="give one of them")
     inline = {"space": dict(space)} if isinstance(space, Mapping) else {}
-    names = "space" if inline else space if space is None or isinstance(space, str) else list(space)
+    names = (
+        "space" if inline else space if space is None else str(space) if isinstance(space, (str, Path)) else list(space)
+    )
     keys = {**({} if names is None else {"space": names}), **declared, "objectives": list(objectives)}
     if samples is None:
         declaration = make_study(keys, name=name, spaces=inline)

@@ -19,6 +19,7 @@ app = typer.Typer(
     name="explorer",
     help="Search, judge and choose energy-efficient deployments of a neural network.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # paragraphs are filled to the terminal's width
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

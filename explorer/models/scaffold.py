@@ -73,6 +73,16 @@ def scaffold_study(
     return Scaffold(space, _text(study), (*(() if knobs else inferred.notes), *samples.notes))
 
 
+def ensure_name(name: object) -> None:
+    """Raise unless a name of a study is safe as a folder's name.
+
+    Raises:
+        WrongUsage: it has other characters than letters, digits, - and _, or too many.
+    """
+    if not isinstance(name, str) or not re.fullmatch(rf"[A-Za-z0-9_-]{{1,{_LONGEST_NAME}}}", name):
+        raise WrongUsage(f"--name {name}: a name has letters, digits, - and _", fix="choose another name")
+
+
 def scaffold_name(path: Path, *, name: str | None = None) -> str:
     """Return a name for the space and the study of a samples CSV: the file's name, or `my-NAME` if that ships.
 
@@ -85,8 +95,7 @@ def scaffold_name(path: Path, *, name: str | None = None) -> str:
     ('my-rows', 'my-cnn')
     """
     chosen = name or re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).strip("-")[:_LONGEST_NAME] or "mine"
-    if not re.fullmatch(rf"[A-Za-z0-9_-]{{1,{_LONGEST_NAME}}}", chosen):
-        raise WrongUsage(f"--name {chosen}: a name has letters, digits, - and _", fix="choose another name")
+    ensure_name(chosen)
     if not is_shipped(chosen):
         return chosen
     if name:

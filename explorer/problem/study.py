@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from operator import index
 from pathlib import Path
 from typing import Any, cast
 
@@ -119,12 +120,16 @@ class Study:
         Raises:
             WrongUsage: a setting is out of range, or the sampler is unknown.
         """
+        for name, number in (("trials", trials), ("seed", seed)):
+            if number is not None and not hasattr(number, "__index__"):
+                raise WrongUsage(f"{name} = {number!r} is not a whole number", fix="give an int")
+        trials, seed = (None if number is None else index(number) for number in (trials, seed))
         if trials is not None and not 1 <= trials <= MAX_TRIALS:
             raise WrongUsage(f"trials = {trials} is outside [1, {MAX_TRIALS:,}]", fix="ask for at least one trial")
         if seed is not None and not 0 <= seed <= MAX_SEED:
             raise WrongUsage(f"seed = {seed} is outside [0, {MAX_SEED:,}]", fix="take a whole number from that range")
         if sampler is not None and sampler not in SAMPLERS:
-            raise WrongUsage(f"unknown sampler '{sampler}'", fix=suggestion(sampler, SAMPLERS))
+            raise WrongUsage(f"unknown sampler '{sampler}'", fix=suggestion(str(sampler), SAMPLERS))
         return replace(
             self,
             trials=trials or self.trials,

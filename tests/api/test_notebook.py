@@ -1,5 +1,6 @@
 """The Python face in a notebook: DataFrames in and out give the results of files and commands; short reprs."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,51 @@ def test_all_faults_of_a_study_from_keywords_come_at_once() -> None:
 def test_samples_and_model_exclude_each_other() -> None:
     with pytest.raises(WrongUsage, match="samples and model are both given"):
         explorer.study(objectives=OBJECTIVES, samples=ROWS, model="paper", space="cnn")
+
+
+def test_the_outcome_of_a_run_is_taken_where_results_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = explorer.run("edp-accuracy", trials=10)
+    choice = explorer.choose(outcome, knee=True)
+    _, bundle = explorer.deploy(choice, out="bundle")
+
+    assert choice.design == explorer.choose("edp-accuracy", knee=True).design
+    assert (
+        explorer.explain(outcome, design=choice.design["design_id"]).design["design_id"] == choice.design["design_id"]
+    )
+    assert explorer.compare([outcome, "results/edp-accuracy/"]).union_hypervolume == outcome.results.hypervolume
+    assert explorer.front(outcome).equals(outcome.results.front())
+    assert explorer.plot.front(outcome) == explorer.plot.front("edp-accuracy")
+    assert explorer.report(outcome, "page.html").is_file()
+    assert explorer.verify(bundle.folder).is_kept
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: explorer.choose(3, knee=True), "a int holds no results"),
+        (lambda: explorer.choose("paper", knee=True, design=1), "knee and design given"),
+        (lambda: explorer.choose("paper", knee=True, where="accuracy >= 0.9"), "where is a text"),
+        (lambda: explorer.compare("paper"), "one study is given"),
+        (lambda: explorer.plot.front(None), "a NoneType holds no results"),
+        (lambda: explorer.study(objectives="energy_j", space="cnn"), "objectives is a text"),
+        (lambda: explorer.study(objectives=OBJECTIVES, space="cnn", name=".."), "a name has letters, digits"),
+        (lambda: explorer.run("paper", trials="10"), "trials = '10' is not a whole number"),
+        (lambda: explorer.run("paper", sampler=object()), "unknown sampler"),
+        (lambda: explorer.predict("paper", ROWS, family="CNN"), "designs and family are both given"),
+    ],
+)
+def test_a_wrong_argument_is_refused_with_a_fix(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(WrongUsage, match=message) as error:
+        call()
+    assert error.value.fix
+
+
+def test_numbers_of_a_front_can_be_predicted_again(fitted: FittedModel) -> None:
+    row = ROWS.iloc[0]
+    knobs = {name: row[name] for name in ("family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz")}
+
+    assert fitted.predict(**knobs)["energy_j"][0] == fitted.predict(ROWS.iloc[:1][list(knobs)])["energy_j"][0]
 
 
 def test_values_print_in_a_line_and_results_as_a_table(tmp_path: Path, fitted: FittedModel) -> None:

@@ -17,7 +17,7 @@ from explorer.errors import ExplorerError
 
 app = typer.Typer(
     name="explorer",
-    help="Search, judge and choose energy-efficient deployments of a neural network.",
+    help="Explore designs for the energy-efficient deployment of a neural network.",
     no_args_is_help=True,
     rich_markup_mode="markdown",  # paragraphs are filled to the terminal's width
     pretty_exceptions_enable=False,

@@ -19,7 +19,7 @@ def compare(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a page with the fronts as well.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Compare fronts: hypervolumes up to one reference point, who covers whom, and what changed in the declarations.
+    """Compare fronts: hypervolumes up to one reference point, coverage, and differences of the declarations.
 
     C(A,B) is the share of B's front designs that a front design of A dominates or equals.
     """

@@ -17,7 +17,7 @@ def dashboard(
 ) -> None:
     """Open optuna-dashboard on a study, also while it runs; Ctrl-C ends it.
 
-    For looking: trials cannot be changed from there, only notes are kept.
+    Read-only: trials cannot be changed, only notes can be written.
     """
     import contextlib
     import threading

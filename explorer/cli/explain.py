@@ -34,7 +34,7 @@ def explain(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Explain one design: what each knob would change, what holds the design where it is, and what beats it.
+    """Explain one design: sensitivities to the knobs, active limits, and the dominating design.
 
     Rates are the first-order change for a small step of one knob, or the whole change for another choice, with the
     interval that holds them with 90 % probability, given the samples and the priors. Of a table's rows the change is
@@ -122,7 +122,7 @@ def _print_rates(e: "Explanation") -> None:
 def _caveat(e: "Explanation", more: str) -> str:
     if e.basis == "readings":
         if not e.moves:
-            return "No other row differs from it in one knob alone: the table does not tell what one knob does."
+            return "No other row differs from it in one knob alone: the effect of a single knob is unknown."
         text = "Rows that differ in one knob alone; a row that was measured once has no interval, and none is invented."
     elif e.basis == "prediction":
         text = "The model has no posterior: how sure these changes are is not known."
@@ -134,7 +134,7 @@ def _caveat(e: "Explanation", more: str) -> str:
     else:
         text = (
             "The signs and forms of effects are physics that the model assumes, and an interval without "
-            "width is assumed altogether; how much of each coefficient the samples tell: `explorer fit`."
+            "width is assumed altogether; `explorer fit` shows the share of the data in each coefficient."
         )
     return f"{text} Also with --json: {more}." if more else text
 
@@ -221,7 +221,7 @@ def _print_nearest(e: "Explanation") -> None:
             ]
             print_prose(f"(measured at {', '.join(told)})", indent="  ")
     if e.nearest:
-        print_prose("(the model was fitted to it; `explorer fit` tells the errors on samples left out)", indent="  ")
+        print_prose("(the model was fitted to it; `explorer fit` shows the errors on held-out samples)", indent="  ")
         print_text("")
 
 

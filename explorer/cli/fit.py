@@ -23,7 +23,7 @@ def fit(
         typer.Option("--knob", help="A further column that is a knob; may be repeated.", show_default="by its name"),
     ] = None,
     ignore: Annotated[
-        list[str] | None, typer.Option("--ignore", help="A column to pass over; may be repeated.")
+        list[str] | None, typer.Option("--ignore", help="A column to leave out; may be repeated.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:

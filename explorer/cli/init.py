@@ -18,7 +18,7 @@ def init(
     table: Annotated[
         bool, typer.Option("--table", help="Search the measured rows themselves, without a model.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
     """Write a commented space and study for your samples: search_spaces/NAME.toml and studies/NAME.toml.
 

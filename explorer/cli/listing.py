@@ -24,12 +24,12 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
     if as_json:
         print_json(names)
         return
-    print_table(["study", "what it asks"], [[s["name"], s["title"]] for s in names["studies"]])
+    print_table(["study", "title"], [[s["name"], s["title"]] for s in names["studies"]])
     print_prose("")
-    print_table(["search space", "what it is"], [[s["name"], s["title"]] for s in names["search_spaces"]])
+    print_table(["search space", "title"], [[s["name"], s["title"]] for s in names["search_spaces"]])
     print_prose("")
     devices = [[" or ".join((d["name"], *d["also"])), d["title"]] for d in names["devices"]]
-    print_table(["device", "whose operating points"], devices)
+    print_table(["device", "title"], devices)
     print_prose("")
     objectives = [[o["name"], o["direction"], o["label"]] for o in names["objectives"]]
     print_table(["objective", "direction", "meaning"], objectives)

@@ -9,7 +9,7 @@ from explorer.cli.front import Format
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="`paper`, a model.json, or a samples CSV.")],
+    model: Annotated[str, typer.Argument(help="`paper`, `h100`, a model.json, or a samples CSV.")],
     designs: Annotated[Path | None, typer.Option("--designs", help="A CSV of designs, one a row, SI units.")] = None,
     family: Annotated[str | None, typer.Option("--family", help="Network family.")] = None,
     pruning_ratio: Annotated[float | None, typer.Option("--pruning-ratio", help="R, a share in [0, 1).")] = None,
@@ -17,7 +17,8 @@ def predict(
     voltage: Annotated[str | None, typer.Option("--voltage", help="V, in volt or with a unit (850mV).")] = None,
     frequency: Annotated[str | None, typer.Option("--frequency", help="f, in hertz or with a unit (2.1GHz).")] = None,
     own: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help="A knob of the samples' own; repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KNOB=VALUE", help="A further knob of the samples; may be repeated."),
     ] = None,
     style: Annotated[Format, typer.Option("--format", help="For people, or for scripts.")] = Format.table,
 ) -> None:
@@ -62,7 +63,7 @@ def predict(
     else:
         impossible = 0
     if impossible:
-        note(f"note: {impossible} of {n} designs cannot exist: their clock is above what their voltage carries")
+        note(f"note: {impossible} of {n} designs cannot exist: their voltage does not support their clock")
     outside = int((columns["domain_distance"] > 0).sum())
     if outside:
         note(f"note: {outside} of {n} designs lie outside the samples' range: there the model extrapolates")

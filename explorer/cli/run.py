@@ -47,7 +47,7 @@ def run(
     ] = None,
     resource: Annotated[
         list[str] | None,
-        typer.Option("--resource", metavar="NAME=N", help="What a design takes of a cluster's worker: board=1."),
+        typer.Option("--resource", metavar="NAME=N", help="Resources of a cluster's worker for each design: board=1."),
     ] = None,
     upload: Annotated[
         list[Path] | None, typer.Option("--upload", metavar="FILE", help="A file that the cluster's workers need.")
@@ -57,11 +57,10 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Result folder.", show_default="results/<study>/")] = None,
     recover: Annotated[
-        bool, typer.Option("--recover", help="Mend a damaged journal up to the damage; the damaged file is kept.")
+        bool,
+        typer.Option("--recover", help="Recover the whole records of a damaged journal; the damaged file is kept."),
     ] = False,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Where another run is at work in the folder, wait for it to end.")
-    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until another run in the folder has ended.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")] = False,
 ) -> None:
     """Run or resume a study; write its front, its page and its provenance.

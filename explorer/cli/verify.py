@@ -20,15 +20,17 @@ def verify(
         str | None, typer.Option("--model", help="The network it was made from: every code is compared with Eq. (5).")
     ] = None,
     samples: Annotated[
-        Path | None, typer.Option("--samples", help="Append what was measured to this samples CSV.")
+        Path | None, typer.Option("--samples", help="Append the measurement to this samples CSV.")
     ] = None,
-    sysfs: Annotated[Path, typer.Option("--sysfs", help="Where this machine shows its clocks.")] = Path("/sys"),
+    sysfs: Annotated[Path, typer.Option("--sysfs", help="Root of the files with this machine's clocks.")] = Path(
+        "/sys"
+    ),
     no_energy: Annotated[bool, typer.Option("--no-energy", help="Read no energy meter.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Verify a bundle: checksums, codes, and predictions against measurements.
 
-    A promise is broken, and the exit code 4, where a file was changed, the network does not run, its codes are not
+    Exit code 4 means a broken promise: a file was changed, the network does not run, its codes are not
     those of Eq. (5), or every measurement is outside the predicted 90 % interval: for accuracy, where it does not
     overlap the measured 95 % Wilson interval. Latency, energy and the clock are judged on the device alone. Missing
     measurements are listed, and break nothing.

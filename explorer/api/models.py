@@ -129,6 +129,8 @@ def fit_model(
     samples: Table | Samples | Sequence[Table], *, knobs: Sequence[str] | None = None, ignore: Sequence[str] = ()
 ) -> PosteriorModel:
     """Return the model that `fit` fits, without its quality on held-out rows."""
+    if samples is None or (isinstance(samples, Sequence) and not len(samples)):
+        raise WrongUsage("no samples are given", fix="give a samples CSV, a DataFrame, or a list of these")
     sources = [samples] if isinstance(samples, (str, Path, pd.DataFrame, Mapping, Samples)) else list(samples)
     names = [str(one) if isinstance(one, (str, Path)) else "samples" for one in sources]
     with ExitStack() as stack:

@@ -97,7 +97,7 @@ def run(
     except ExplorerError as error:
         if error.exit_code in {4, 130}:
             folder = out or RESULTS_FOLDER / Path(study).stem
-            note(f"saved what was found so far in {folder}/")
+            note(f"saved the finished trials in {folder}/")
         raise
     results, folder = outcome.results, outcome.out
     if outcome.recovered_from:
@@ -180,5 +180,5 @@ def _certificate(results: "Results") -> Iterator[str]:
         n_sure, n_possible = int((words == "sure").sum()), int((words == "possible").sum())
         yield (
             f"{n_sure} of {results.n_complete} designs are on the front with a probability of at least 95 %, "
-            f"{n_possible} possibly (p_front in front.csv)"
+            f"{n_possible} possibly, given the model (p_front in front.csv)"
         )

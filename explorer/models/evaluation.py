@@ -59,8 +59,14 @@ class Problem:
         """Return all designs of a finite design space, region by region."""
         return stack([region.every_design() for region in self.regions.values()])
 
-    def evaluate(self, designs: Columns) -> Columns:
-        """Return designs with predictions, `frequency_max_hz`, objectives and `is_feasible`, shape (n,) each."""
+    def evaluate(self, designs: Mapping[str, Any]) -> Columns:
+        """Return designs with predictions, `frequency_max_hz`, objectives and `is_feasible`, shape (n,) each.
+
+        Args:
+            designs: the knobs as columns, shape (n,) each, or as a DataFrame.
+        """
+        if not isinstance(designs, dict):
+            designs = {str(name): np.asarray(designs[name]) for name in designs}
         columns = self.evaluator.evaluate(designs)
         if OPERATING_POINT_LIMIT in self.constraint_names:
             columns["frequency_max_hz"] = self._frequency_max(designs)

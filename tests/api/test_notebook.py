@@ -111,6 +111,24 @@ def test_the_outcome_of_a_run_is_taken_where_results_are(tmp_path: Path, monkeyp
     assert explorer.verify(bundle.folder).is_kept
 
 
+def test_a_dataframe_of_designs_is_evaluated_as_its_columns() -> None:
+    problem = explorer.load_study("edp-accuracy")
+    knobs = ("family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz")
+    columns = {name: ROWS[name].to_numpy()[:2] for name in knobs}
+
+    np.testing.assert_array_equal(
+        problem.evaluate(pd.DataFrame(columns))["edp_js"], problem.evaluate(columns)["edp_js"]
+    )
+
+
+def test_axes_of_a_3d_plot_are_numeric_columns(tmp_path: Path) -> None:
+    outcome = explorer.run("edp-accuracy", trials=10, out=tmp_path)
+
+    assert explorer.plot.front_3d(outcome, axes=("pruning_ratio", "accuracy", "edp_js")).data
+    with pytest.raises(WrongUsage, match="the front has no numbers family, nope"):
+        explorer.plot.front_3d(outcome, axes=("family", "nope", "edp_js"))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -118,6 +136,8 @@ def test_the_outcome_of_a_run_is_taken_where_results_are(tmp_path: Path, monkeyp
         (lambda: explorer.choose("paper", knee=True, design=1), "knee and design given"),
         (lambda: explorer.choose("paper", knee=True, where="accuracy >= 0.9"), "where is a text"),
         (lambda: explorer.compare("paper"), "one study is given"),
+        (lambda: explorer.fit([]), "no samples are given"),
+        (lambda: explorer.fit(None), "no samples are given"),
         (lambda: explorer.plot.front(None), "a NoneType holds no results"),
         (lambda: explorer.study(objectives="energy_j", space="cnn"), "objectives is a text"),
         (lambda: explorer.study(objectives=OBJECTIVES, space="cnn", name=".."), "a name has letters, digits"),

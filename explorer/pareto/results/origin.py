@@ -29,7 +29,7 @@ def locate_study_file(provenance: Mapping[str, Any], *, folder: Path, asked: str
         digest = f" (SHA-256 {origin['sha256'][:_N_DIGITS]}...)" if origin["sha256"] else ""
         name = origin["file"] or "the study of these results"
         raise WrongUsage(f"{name}: the study file of these results no longer exists",
-                         fix=f"give it with --study FILE{digest}")  # fmt: skip
+                         fix=f"give it with --study FILE{digest}, or in Python with study=PROBLEM")  # fmt: skip
     same = [path for path in existing if _sha256(path) == origin["sha256"]]
     return str((same or existing)[0].absolute())
 

@@ -112,7 +112,7 @@ def _certificate(results: Results) -> str:
     return (
         f"The search reached {results.reached:.1%} of the exact front's hypervolume ({exact.hypervolume:.5g}, "
         f"converged to {exact.convergence:.0e}). {n_sure:,} of {results.n_complete:,} designs are on the front with a "
-        f"probability of at least 95 %, {n_possible:,} possibly (column p_front of front.csv)."
+        f"probability of at least 95 %, {n_possible:,} possibly, given the model (column p_front of front.csv)."
     )
 
 

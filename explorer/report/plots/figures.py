@@ -137,7 +137,7 @@ def plot_front_3d(results: Results, *, axes: tuple[str, str, str] | None = None)
         axes: names of three columns; default: the first three objectives.
 
     Raises:
-        WrongUsage: the study has fewer than three objectives and no axes are given.
+        WrongUsage: the study has fewer than three objectives and no axes are given, or an axis is no numeric column.
     """
     import plotly.graph_objects as go
 
@@ -145,19 +145,24 @@ def plot_front_3d(results: Results, *, axes: tuple[str, str, str] | None = None)
         raise WrongUsage(f"study '{results.study}' has two objectives", fix="name three columns: axes=(x, y, z)")
     x, y, z = axes or tuple(o.name for o in results.objectives[:3])
     front = _thinned_front(results)
+    numeric = [name for name, values in front.items() if values.dtype != object]
+    if unknown := [name for name in (x, y, z) if name not in numeric]:
+        raise WrongUsage(f"the front has no numbers {', '.join(unknown)}", fix=f"it has {', '.join(numeric)}")
     figure = go.Figure()
     for family, style in family_style(front["family"].tolist()).items():
         own = {name: values[front["family"] == family] for name, values in front.items()}
-        at: dict[str, Any] = {axis: own[name] / COLUMNS[name].scale
+        at: dict[str, Any] = {axis: own[name] / results.column(name).scale
                               for axis, name in (("x", x), ("y", y), ("z", z))}  # fmt: skip
-        low, high = (own.get(end, own[z]) / COLUMNS[z].scale for end in bounds(z))
+        low, high = (own.get(end, own[z]) / results.column(z).scale for end in bounds(z))
         figure.add_scatter3d(
             **at, mode="markers", name=family, marker={"size": 4, "color": style.colour},
             error_z={"type": "data", "symmetric": False, "array": high - at["z"], "arrayminus": at["z"] - low,
                      "thickness": 1, "width": 0},
             text=[f"design {i}" for i in own["design_id"]],
         )  # fmt: skip
-    scene = {f"{axis}axis": {"title": {"text": COLUMNS[name].title}} for axis, name in (("x", x), ("y", y), ("z", z))}
+    scene = {
+        f"{axis}axis": {"title": {"text": results.column(name).title}} for axis, name in (("x", x), ("y", y), ("z", z))
+    }
     figure.update_layout(template="none", height=560, scene=scene, margin={"l": 0, "r": 0, "t": 24, "b": 0})
     return figure
 

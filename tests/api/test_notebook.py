@@ -53,6 +53,7 @@ def test_one_design_takes_numbers_in_si_or_text_with_a_unit() -> None:
     pd.testing.assert_frame_equal(one, explorer.predict("paper", **knobs, voltage_v="900 mV", frequency_hz="2.3 GHz"))
 
 
+@pytest.mark.slow
 def test_a_study_from_keywords_equals_that_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.toml").write_text(
@@ -94,6 +95,7 @@ def test_samples_and_model_exclude_each_other() -> None:
         explorer.study(objectives=OBJECTIVES, samples=ROWS, model="paper", space="cnn")
 
 
+@pytest.mark.slow
 def test_the_outcome_of_a_run_is_taken_where_results_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     outcome = explorer.run("edp-accuracy", trials=10)
@@ -121,6 +123,7 @@ def test_a_dataframe_of_designs_is_evaluated_as_its_columns() -> None:
     )
 
 
+@pytest.mark.slow
 def test_axes_of_a_3d_plot_are_numeric_columns(tmp_path: Path) -> None:
     outcome = explorer.run("edp-accuracy", trials=10, out=tmp_path)
 

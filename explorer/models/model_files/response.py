@@ -15,11 +15,12 @@ from explorer.models.response.calibration import BetweenLevels, InterpolationUnc
 from explorer.models.response.fitting import FormFit
 from explorer.models.response.forms import FunctionalForm, Term
 from explorer.models.response.gaussian_process import Hyperparameters, TrainingData
-from explorer.models.response.input_scaling import KnobSpec, fit_coordinates
+from explorer.models.response.input_scaling import fit_coordinates
 from explorer.models.response.multi_target import MultiResponse
 from explorer.models.response.response import CandidateForm, Response, draw_response
 from explorer.models.response.selection import MAX_CONFIGURATIONS
 from explorer.models.samples.binomial import sampling_variance
+from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples
 from explorer.problem.columns import COLUMNS, TARGETS, Columns, is_allowed, is_free_name, take
 

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from explorer.models.response.calibration import OPERATING_KNOBS
 from explorer.models.response.fitting import predict_held_out
-from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.response import Response
-from explorer.models.response.selection import distinct_designs
+from explorer.models.samples.knobs import KnobSpec, distinct_designs
 from explorer.problem.columns import Columns, Float
 
 _HANG = 3.0  # ratio to the fastest repeat of the same design

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import UnknownName
+from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float, n_rows, take
 
 ScaleKind = Literal["linear", "log", "remaining", "step"]
@@ -19,15 +20,6 @@ _CONSTANT_SHARE = 0.5
 _ALWAYS_LOG = frozenset({"voltage_v", "frequency_hz"})
 # log(1 - R) diverges at R = 1; no measurement has less than a thousandth of the weights.
 _LEAST_REMAINING = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class KnobSpec:
-    """Declaration of a knob: a category, or a number (`is_log`: compared by factors, not by differences)."""
-
-    name: str
-    kind: Literal["category", "number"]
-    is_log: bool = False
 
 
 @dataclass(frozen=True, slots=True)

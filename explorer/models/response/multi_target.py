@@ -11,9 +11,9 @@ from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import UnknownName, WrongUsage
 from explorer.io.files import sha256
 from explorer.models.response.diagnostics import duplicated_knobs, outlier_warnings, target_warnings
-from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.response import N_DRAWS, Response, ResponseDraws, draw_response
 from explorer.models.response.selection import fit_response
+from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples
 from explorer.problem.applicability import Range
 from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, stack, take

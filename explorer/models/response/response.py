@@ -14,8 +14,9 @@ from explorer.models.response.calibration import InterpolationUncertainty, Inter
 from explorer.models.response.fitting import DesignMatrix, FormFit, degrees_of_freedom, design_matrix, term_indices
 from explorer.models.response.forms import unlink
 from explorer.models.response.gaussian_process import TrainingData, kernel, residual_covariance
-from explorer.models.response.input_scaling import InputCoordinates, KnobSpec
+from explorer.models.response.input_scaling import InputCoordinates
 from explorer.models.samples.binomial import sampling_variance
+from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float, n_rows, take
 
 N_DRAWS = 400

@@ -30,9 +30,10 @@ from explorer.models.response.fitting import (
 )
 from explorer.models.response.forms import FunctionalForm, link, unlink
 from explorer.models.response.gaussian_process import TrainingData
-from explorer.models.response.input_scaling import InputCoordinates, KnobSpec, ScaledInputs, fit_coordinates
+from explorer.models.response.input_scaling import InputCoordinates, ScaledInputs, fit_coordinates
 from explorer.models.response.response import LEVEL, CandidateForm, Response
 from explorer.models.samples.binomial import clip_shares, sampling_variance
+from explorer.models.samples.knobs import KnobSpec, distinct_designs
 from explorer.problem.columns import Columns, Float, take
 
 MAX_CONFIGURATIONS = 1_000  # the cost is cubic in them; larger tables are thinned evenly
@@ -180,18 +181,6 @@ def _prepare(
     # Repeats use the same test items, so averaging them does not reduce the sampling variance.
     table = TrainingData(means, repeat_sd**2 / counts + sampling_variance(means, counted), coordinates.points(inputs))
     return _Data(samples, counts, coordinates, inputs, table, repeat_sd, counted, fold), tuple(warnings)
-
-
-def distinct_designs(designs: Columns, knobs: Sequence[KnobSpec]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the first row of each distinct design, and the index of each row's design, in order of appearance."""
-    keys = [np.unique(designs[knob.name].astype(str if knob.kind == "category" else np.float64), return_inverse=True)[1]
-            for knob in knobs]  # fmt: skip
-    rows = np.stack(keys, axis=1) if keys else np.zeros((len(next(iter(designs.values()))), 1), dtype=np.int64)
-    _, first, index = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return first[order], rank[index.reshape(-1)]
 
 
 def _fit_interpolation(

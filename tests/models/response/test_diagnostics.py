@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from explorer.models.response.diagnostics import duplicated_knobs, outlier_warnings, target_warnings
-from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.selection import fit_response
+from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns
 
 FAMILY, WIDTH, RATIO = (

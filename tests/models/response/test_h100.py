@@ -9,8 +9,8 @@ import pytest
 
 import explorer.models
 from explorer.models.response.diagnostics import duplicated_knobs, outlier_warnings, target_warnings
-from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.selection import fit_response
+from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float, take
 
 FAMILY, RATIO = KnobSpec("family", "category"), KnobSpec("pruning_ratio", "number")

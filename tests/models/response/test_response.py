@@ -14,9 +14,9 @@ from explorer.errors import UnknownName, WrongUsage
 from explorer.io.declarations import validate
 from explorer.models.model_files.response import response_faults, response_from_file, response_to_json
 from explorer.models.model_files.response_schema import ResponseFile
-from explorer.models.response.input_scaling import KnobSpec
 from explorer.models.response.response import Response, draw_response
 from explorer.models.response.selection import fit_response
+from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float, take
 
 RATIO = KnobSpec("pruning_ratio", "number")

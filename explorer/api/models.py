@@ -14,25 +14,20 @@ from explorer.io.files import write_text
 from explorer.io.json_text import write_json
 from explorer.io.tables import Table, csv_file
 from explorer.models.loading import fit_samples, load_model, load_samples, model_to_json
-from explorer.models.parametric.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE, Surrogate
 from explorer.models.posterior_draws import PosteriorModel, posterior_draws
 from explorer.models.predict import implied_knobs, parse_design, predict_designs, supports_unquantized
-from explorer.models.quality.summary import candidate_rows, model_summary
-from explorer.models.response.multi_target import MultiResponse, with_knobs
+from explorer.models.quality.summary import model_summary
+from explorer.models.response.surrogate import Surrogate, with_knobs
 from explorer.models.samples.samples import Samples, read_designs
 from explorer.models.scaffold import fitted_model_name, scaffold_name, scaffold_study
 from explorer.pareto.uncertainty.next_measurement import SuggestedMeasurement, suggest_for_model
 from explorer.problem.columns import Columns
 
 __all__ = [
-    "EXPONENT_SOURCE",
-    "THRESHOLD_SOURCE",
     "FittedModel",
-    "MultiResponse",
     "Samples",
     "StarterFiles",
     "Surrogate",
-    "candidate_rows",
     "fit",
     "fit_model",
     "init",
@@ -109,6 +104,7 @@ def fit(
     *,
     knobs: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> FittedModel:
     """Fit a model to measured samples, and judge it on rows that it was not fitted to.
 
@@ -116,17 +112,22 @@ def fit(
         samples: `paper`, `h100`, a samples CSV, a DataFrame, read samples, or a list of these, each with other targets.
         knobs: further columns that are knobs; default: those that look like knobs.
         ignore: columns to leave out.
+        without: names of forms to leave out of the average, as `fit` prints them.
 
     Raises:
         WrongUsage: a file does not exist.
         InvalidFile: with every fault of a table, or nothing can be fitted to it.
     """
-    model = fit_model(samples, knobs=knobs, ignore=ignore)
+    model = fit_model(samples, knobs=knobs, ignore=ignore, without=without)
     return FittedModel(model, model_summary(model), suggest_for_model(model, posterior_draws(model)))
 
 
 def fit_model(
-    samples: Table | Samples | Sequence[Table], *, knobs: Sequence[str] | None = None, ignore: Sequence[str] = ()
+    samples: Table | Samples | Sequence[Table],
+    *,
+    knobs: Sequence[str] | None = None,
+    ignore: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> PosteriorModel:
     """Return the model that `fit` fits, without its quality on held-out rows."""
     if samples is None or (isinstance(samples, Sequence) and not len(samples)):
@@ -146,7 +147,7 @@ def fit_model(
                 if not isinstance(one, Samples)
             ]
             tables = load_samples(paths, own=knobs, ignore=ignore)
-        return fit_samples(tables, name=" + ".join(names))
+        return fit_samples(tables, name=" + ".join(names), without=without)
 
 
 def predict(model: str | Path | FittedModel, designs: Table | None = None, **knobs: float | str) -> pd.DataFrame:

@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
 _SIGNS = {"+": "up", "-": "down", "?": "not known", "0": "no effect"}
 # A form knows no effect of a knob that its samples lack: that is not to have measured that there is none.
-_SIGNS_OF = {"shapes": _SIGNS, "responses": {**_SIGNS, "0": "none modelled"}, "prediction": _SIGNS,
+_SIGNS_OF = {"responses": {**_SIGNS, "0": "none modelled"}, "prediction": _SIGNS,
              "readings": {**_SIGNS, "0": "same reading"}}  # fmt: skip
 _MOST_CHOICES = 6  # of one knob in one table
 _TITLES = {
-    "shapes": ("What a small step changes", "[90 %]", "sure sign"),
     "responses": ("What a small step or another choice changes", "[90 %]", "sure sign"),
     "prediction": ("What a small step changes", "", "sign"),
     "readings": ("What the rows beside it have otherwise", "[range of repeats]", "sign"),
@@ -126,15 +125,10 @@ def _caveat(e: "Explanation", more: str) -> str:
         text = "Rows that differ in one knob alone; a row that was measured once has no interval, and none is invented."
     elif e.basis == "prediction":
         text = "The model has no posterior: how sure these changes are is not known."
-    elif e.basis == "responses":
-        text = (
-            "Intervals are what the samples and the form fitted to them leave open (its errors: `explorer fit`). Where "
-            "none is modelled, that column's samples lack the knob, or its form found no use for it."
-        )
     else:
         text = (
-            "The signs and forms of effects are physics that the model assumes, and an interval without "
-            "width is assumed altogether; `explorer fit` shows the share of the data in each coefficient."
+            "Intervals are what the samples leave open, over all forms that fit them (`explorer fit` lists forms and "
+            "assumptions). Where none is modelled, that column's samples lack the knob, or no form found a use for it."
         )
     return f"{text} Also with --json: {more}." if more else text
 

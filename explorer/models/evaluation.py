@@ -10,8 +10,7 @@ import numpy as np
 from explorer.errors import Fault, InvalidFile, suggestion
 from explorer.models.evaluator import Evaluator, as_measurer
 from explorer.models.measured.table import TableEvaluator
-from explorer.models.parametric.surrogate import Surrogate
-from explorer.models.response.multi_target import MultiResponse
+from explorer.models.response.surrogate import Surrogate
 from explorer.problem.applicability import constant_knobs, domain_distance
 from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, stack, take
 from explorer.problem.design_space import DesignSpace
@@ -230,14 +229,12 @@ def fingerprint(evaluator: Evaluator) -> dict[str, Any]:
     """Return the identity of a model as plain JSON values: digest of its samples, and coefficients or forms."""
     if measurer := as_measurer(evaluator):
         return measurer.fingerprint
-    if isinstance(evaluator, Surrogate):
-        coefficients = {
-            t: {k: float(f"{v:.4g}") for k, v in fit.coefficients.items()} for t, fit in evaluator.fits.items()
-        }
-        return {"samples_sha256": evaluator.samples.sha256, "coefficients": coefficients}
     if isinstance(evaluator, TableEvaluator):
         return {"kind": "table", "samples_sha256": evaluator.samples.sha256}
-    if isinstance(evaluator, MultiResponse):
-        forms = {t: r.fit.form.name for t, r in evaluator.responses.items()}
+    if isinstance(evaluator, Surrogate):
+        forms = {
+            target: {fit.form.name: float(f"{w:.3g}") for fit, w in zip(r.fits, r.weights, strict=True)}
+            for target, r in evaluator.responses.items()
+        }
         return {"samples_sha256": evaluator.samples.sha256, "forms": forms}
     return {"kind": type(evaluator).__name__}

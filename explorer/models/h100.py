@@ -7,7 +7,7 @@ import numpy as np
 
 from explorer.io.csv_text import CsvTable, read_csv
 from explorer.io.files import read_text, sha256
-from explorer.models.response.multi_target import KnobColumns
+from explorer.models.response.surrogate import KnobColumns
 from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples
 

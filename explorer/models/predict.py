@@ -7,7 +7,6 @@ import numpy as np
 from explorer.errors import OutOfRange, UnknownName, WrongUsage
 from explorer.models.intervals import add_intervals
 from explorer.models.posterior_draws import PosteriorModel, posterior_draws
-from explorer.models.response.multi_target import MultiResponse
 from explorer.problem.columns import Columns, allowed_text, bounds, column_of, is_allowed, n_rows
 from explorer.problem.objectives import CostWeights
 from explorer.units import SYMBOLS, parse_quantity
@@ -58,8 +57,9 @@ def _implied(model: PosteriorModel, family: str) -> dict[str, str]:
 
 
 def supports_unquantized(model: PosteriorModel) -> bool:
-    """Return True if a model predicts unquantized networks (a step of 0); the parametric forms do not."""
-    return isinstance(model, MultiResponse)
+    """Return True if a model predicts unquantized networks (a step of 0): one of its samples is."""
+    steps = model.samples.columns.get("quant_step")
+    return steps is not None and bool((steps == 0).any())
 
 
 def _number(name: str, text: str, *, is_measured: bool) -> float:

@@ -5,6 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
+from explorer.models.forms.design_matrix import DesignMatrix, design_matrix, term_indices
+from explorer.models.forms.forms import FunctionalForm, link
+from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
 from explorer.models.online.nugget import (
     CorrelationLengths,
     Nugget,
@@ -14,11 +17,8 @@ from explorer.models.online.nugget import (
     roughness,
 )
 from explorer.models.online.priors import hyperprior
-from explorer.models.online.smc import smc_sample
-from explorer.models.response.fitting import DesignMatrix, design_matrix, term_indices
-from explorer.models.response.forms import FunctionalForm, link
 from explorer.models.response.gaussian_process import Hyperparameters, TrainingData, fit_hyperparameters, kernel
-from explorer.models.response.input_scaling import InputCoordinates, ScaledInputs
+from explorer.models.response.smc import smc_sample
 from explorer.models.samples.binomial import clip_shares
 from explorer.problem.columns import Float
 

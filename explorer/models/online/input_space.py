@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from explorer.models.evaluation import low_discrepancy_points
-from explorer.models.response.input_scaling import InputCoordinates, fit_coordinates
+from explorer.models.forms.input_scaling import InputCoordinates, fit_coordinates
 from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float, knobs_of, stack
 from explorer.problem.design_space import ROW, DesignSpace

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from explorer.models.response.input_scaling import InputCoordinates, ScaledInputs
+from explorer.models.forms.forms import OPERATING_KNOBS
+from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
 from explorer.problem.columns import Columns, Float, take
 
 # With fewer held-out rows the 90 % quantile itself is too uncertain to correct intervals with it.
@@ -18,7 +19,6 @@ MIN_LEVELS, MAX_LEVELS = 3, 16
 # Factor for a knob with two levels: no data constrain the curve between them (assumed). Not for OPERATING_KNOBS, whose
 # curve is constrained by physics.
 _TWO_LEVELS = 1.5
-OPERATING_KNOBS = ("voltage_v", "frequency_hz")
 _MAX_INFLATION = 5.0
 _MAX_INFLATION_FEW_ROWS = 3.0  # limits the effect of one outlier among five rows
 # Nothing is known of the position of a cliff inside a gap, so it is uniform: its standard deviation is 0.29 of the gap.
@@ -156,6 +156,38 @@ class InterpolationUncertainty:
             change = _change(designs, samples, name, low=low, high=high, linked=linked)
             total += (share * _bridge_sd(position) * change) ** 2
         return np.asarray(np.sqrt(total))
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeUncertainty:
+    """Uncertainty of a target beyond the outermost values of the knobs.
+
+    Args:
+        shares: for each varied knob, the standard deviation half a range beyond its outermost value, linked.
+    """
+
+    shares: Mapping[str, float]
+
+    def standard_deviation(self, inputs: ScaledInputs) -> Float:
+        """Return the standard deviation that extrapolation adds to the linked target, shape (n,); 0 inside."""
+        total = np.zeros(inputs.n)
+        for name, share in self.shares.items():
+            total += (share * np.maximum(np.abs(inputs.z[name]) - 1, 0.0)) ** 2
+        return np.asarray(np.sqrt(total))
+
+
+def fit_edge_share(residual: Float, variance: Float, beyond: Float, *, prior: float) -> float:
+    """Return the standard deviation per half range by which predictions beyond the outermost value were wrong.
+
+    Args:
+        residual: linked, of rows at the outermost values, each predicted without its value, shape (n,).
+        variance: predicted for these residuals, shape (n,).
+        beyond: distance of each beyond the remaining rows, in half ranges, shape (n,).
+        prior: standard deviation per half range without evidence; it has the weight of one row at half a range.
+    """
+    weight = 0.25
+    excess = max(float(np.sum(residual**2 - variance)), 0.0)
+    return float(np.sqrt((excess + prior**2 * weight) / (float(np.sum(beyond**2)) + weight)))
 
 
 def cliff_knobs(target: str, coordinates: InputCoordinates) -> tuple[str, ...]:

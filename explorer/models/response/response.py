@@ -1,36 +1,33 @@
-"""Response: fitted model of one target over any knobs, with predictions, intervals and posterior draws."""
+"""Response: model of one target over any knobs, an average over forms, with predictions, intervals and draws."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
-from explorer.models.response.calibration import InterpolationUncertainty, IntervalInflation
-from explorer.models.response.fitting import DesignMatrix, FormFit, degrees_of_freedom, design_matrix, term_indices
-from explorer.models.response.forms import unlink
-from explorer.models.response.gaussian_process import TrainingData, kernel, residual_covariance
-from explorer.models.response.input_scaling import InputCoordinates
+from explorer.models.forms.forms import unlink
+from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
+from explorer.models.response.calibration import EdgeUncertainty, InterpolationUncertainty, IntervalInflation
+from explorer.models.response.gaussian_process import TrainingData
+from explorer.models.response.mode_fit import ModeDraws, ModeFit
+from explorer.models.response.sampled_fit import SampledDraws, SampledFit
 from explorer.models.samples.binomial import sampling_variance
 from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float, n_rows, take
 
-N_DRAWS = 400
+N_DRAWS = 1_000
 LEVEL = 0.9
 _BLOCK = 10_000  # designs per block: 8 MB of columns for a hundred terms
-_FREQUENCIES = 256  # random Fourier features of a draw of the residual process
-# Extrapolation uncertainty: each half range outside the samples adds this share of the values' standard deviation
-# (assumed; leaving out the outermost width of the H100 table cost a seventh).
-_EXTRAPOLATION_SHARE = 0.1
+
+FormFit = ModeFit | SampledFit
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateForm:
-    """Cross-validation scores of one candidate form.
+    """Cross-validation scores of one candidate form, or of the average over forms.
 
     Args:
         name: the form.
@@ -39,6 +36,7 @@ class CandidateForm:
         coverage: share of the rows within their 90 % interval.
         between: error of held-out levels, for knobs with four levels or more (geometric mean over knobs); NaN without
             such knobs.
+        weight: in the average.
     """
 
     name: str
@@ -46,17 +44,30 @@ class CandidateForm:
     r2: float
     coverage: float
     between: float = np.nan
-
-    @property
-    def score(self) -> float:
-        """Selection score: geometric mean of the errors of held-out rows and held-out levels."""
-        return float(np.sqrt(self.error * self.between)) if np.isfinite(self.between) else self.error
+    weight: float = 0.0
 
 
-# eq=False: arrays have no hash, and `_process_weights` caches by identity.
+@dataclass(frozen=True, slots=True)
+class HeldOutRows:
+    """Measured rows and their predictions from the other rows, linked, shape (n,) each.
+
+    Args:
+        values: the measurements; each repeat is a row.
+        design: index of each row's design among the distinct ones.
+        middle: prediction without the row's design; NaN where impossible.
+        sd: standard deviation of a measurement around it, after calibration.
+    """
+
+    values: Float
+    design: NDArray[np.int64]
+    middle: Float
+    sd: Float
+
+
+# eq=False: arrays have no hash.
 @dataclass(frozen=True, slots=True, eq=False)
 class Response:
-    """Fitted form of one target with its samples.
+    """Average over fitted forms of one target, with its samples.
 
     Args:
         target: the column it predicts.
@@ -67,13 +78,15 @@ class Response:
         table: their linked values.
         repeat_sd: standard deviation of repeats of one design, linked; 0 without repeats.
         n_counted: number of test items behind each accuracy, shape (n,); 0 if unknown.
-        fit: the selected form.
+        fits: the forms with a weight.
+        weights: of the forms, shape (number of fits,), summing to 1.
         widening: inflation of the posterior intervals.
         interpolation: uncertainty of cliffs between two measured values of a knob.
-        candidates: scores of all candidate forms, with hyperparameters fitted once.
-        checked: scores of the selected form, with everything refitted in each of at most ten folds.
-        choice: reason of the selection, in a sentence.
-        warnings: problems of the fit, in sentences.
+        edge: uncertainty beyond the outermost values of each knob.
+        candidates: scores of all candidate forms.
+        checked: scores of the average, from rows.
+        held_out: the rows and their predictions from the others.
+        is_outlier: mask of the designs whose measurement counts little, shape (n,).
     """
 
     target: str
@@ -84,13 +97,15 @@ class Response:
     table: TrainingData
     repeat_sd: float
     n_counted: Float
-    fit: FormFit
+    fits: tuple[FormFit, ...]
+    weights: Float
     widening: IntervalInflation
     interpolation: InterpolationUncertainty
+    edge: EdgeUncertainty
     candidates: tuple[CandidateForm, ...]
     checked: CandidateForm
-    choice: str
-    warnings: tuple[str, ...]
+    held_out: HeldOutRows
+    is_outlier: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
 
     def predict(self, designs: Columns) -> Float:
         """Return the prediction of each design, shape (n,); NaN for a missing number.
@@ -116,49 +131,55 @@ class Response:
 
     @property
     def noise(self) -> float:
-        """Standard deviation of a measurement around the function, linked."""
-        return float(np.hypot(np.exp(self.fit.scales.noise), self.repeat_sd))
+        """Standard deviation of a measurement around the function, linked; averaged over the forms."""
+        mean = sum(weight * fit.noise for weight, fit in zip(self.weights, self.fits, strict=True))
+        return float(np.hypot(mean, self.repeat_sd))
 
     def linked(self, designs: Columns) -> Float:
         """Return the linked prediction of each design, shape (n,)."""
         inputs = self.coordinates.transform(designs)
-        mean = design_matrix(self.fit.form, self.coordinates, inputs).mean(self.fit.theta)
-        if not np.isfinite(self.fit.scales.amplitude):
-            return np.asarray(mean)
-        covariance = kernel(self.coordinates.points(inputs), self.table.points, self.fit.scales)
-        return np.asarray(mean + covariance @ _process_weights(self))
+        return self.linked_inputs(inputs, self.coordinates.points(inputs))
+
+    def linked_inputs(self, inputs: ScaledInputs, points: Float) -> Float:
+        """Return the linked prediction of scaled designs, shape (n,): the forms' weighted mean."""
+        total = np.zeros(inputs.n)
+        for weight, fit in zip(self.weights, self.fits, strict=True):
+            total += weight * fit.linked(inputs, points)
+        return total
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ResponseDraws:
     """Posterior draws of a response, S functions of the knobs; repeated evaluations of a draw are consistent.
 
+    Each draw is of one form, so differences between draws contain the doubt about the form.
+
     Args:
         response: the response.
-        theta: coefficients, shape (S, p).
-        frequencies: of the random Fourier features of the residual process, shape (d, m).
-        phases: shape (m,).
-        amplitudes: shape (S, m).
-        update: weights of the samples in Matheron's rule, shape (S, n).
+        parts: the draws of each form.
+        order: permutation of the draws, so that forms of two targets are paired at random, shape (S,).
         noise_normals: a standard normal per draw for the measurement noise, shape (S,).
         bridge_normals: a standard normal per draw for cliffs between levels, shared by all of them, shape (S,).
-        stretch: factor on all deviations per draw: their size is uncertain with few rows (Student t), shape (S,).
+        edge_normals: a standard normal per draw for the uncertainty beyond the samples, shape (S,).
     """
 
     response: Response
-    theta: Float
-    frequencies: Float
-    phases: Float
-    amplitudes: Float
-    update: Float
+    parts: tuple[ModeDraws | SampledDraws, ...]
+    order: NDArray[np.int64]
     noise_normals: Float
     bridge_normals: Float
-    stretch: Float
+    edge_normals: Float
 
     @property
     def noise(self) -> Float:
         """Standard deviation of a measurement around the function in each draw, linked, shape (S,)."""
-        return np.asarray(self.response.noise * self.stretch)
+        own = np.concatenate([part.noise for part in self.parts])[self.order]
+        return np.asarray(np.hypot(own, self.response.repeat_sd))
+
+    @property
+    def n(self) -> int:
+        """Number of draws."""
+        return len(self.order)
 
     def evaluate(self, designs: Columns, *, with_noise: bool) -> Float:
         """Return the target of the designs in every draw, shape (S, number of designs).
@@ -170,104 +191,42 @@ class ResponseDraws:
             designs: the knobs, shape (n,) each. The result has S x n numbers: pass thousands of designs in blocks.
             with_noise: include the measurement noise.
         """
-        response = self.response
         parts = [self._linked(block, with_noise=with_noise) for block in _blocks(designs)]
-        linked = np.concatenate(parts, axis=1) if parts else np.empty((len(self.theta), 0))
-        return unlink(response.target, linked)
+        linked = np.concatenate(parts, axis=1) if parts else np.empty((self.n, 0))
+        return unlink(self.response.target, linked)
 
     def _linked(self, designs: Columns, *, with_noise: bool) -> Float:
-        response = self.response
-        scales, coordinates = response.fit.scales, response.coordinates
+        response, coordinates = self.response, self.response.coordinates
         inputs = coordinates.transform(designs)
         points = coordinates.points(inputs)
-        design = design_matrix(response.fit.form, coordinates, inputs)
-        values = design.mean(self.theta)
-        if np.isfinite(scales.amplitude):
-            values = values + self.amplitudes @ _cosines(points, self.frequencies, self.phases).T
-            values = values + self.update @ kernel(response.table.points, points, scales)
-        middle = response.linked(designs)
-        deviation = values - middle
+        smooth = np.concatenate([part.smooth(inputs, points) for part in self.parts])[self.order]
+        middle = response.linked_inputs(inputs, points)
+        deviation = smooth - middle
         if response.interpolation.shares:
             bridge_sd = response.interpolation.standard_deviation(
                 designs, coordinates, response.samples, linked=response.linked
             )
             deviation = deviation + self.bridge_normals[:, None] * bridge_sd
+        edge_sd = response.edge.standard_deviation(inputs)
+        if edge_sd.any():
+            deviation = deviation + self.edge_normals[:, None] * edge_sd
         if with_noise:
-            spread = max(float(np.std(response.table.values)), 0.02)
-            extrapolation_sd = _EXTRAPOLATION_SHARE * spread * coordinates.distance_outside(inputs)
-            variance = np.exp(2 * scales.noise) + response.repeat_sd**2 + extrapolation_sd**2
-            variance = variance + sampling_variance(middle, float(np.median(response.n_counted)))
-            deviation = deviation + self.noise_normals[:, None] * np.sqrt(variance)
-        return np.asarray(middle + response.widening.factors(inputs) * self.stretch[:, None] * deviation)
+            counted = sampling_variance(middle, float(np.median(response.n_counted)))
+            noise = np.sqrt(self.noise[:, None] ** 2 + counted)
+            deviation = deviation + self.noise_normals[:, None] * noise
+        return np.asarray(middle + response.widening.factors(inputs) * deviation)
 
 
 def draw_response(response: Response, *, n: int = N_DRAWS, seed: int = 0) -> ResponseDraws:
-    """Return n posterior draws of a response; the same seed gives the same draws.
-
-    Matheron's rule: a prior draw of coefficients, process and noise, updated by its residuals at the samples (Wilson et
-    al. 2020, "Efficiently sampling functions from Gaussian process posteriors"). Exact for `sum`, to first order around
-    the mode for the other laws, up to the finite number of Fourier features.
-    """
+    """Return n posterior draws of a response, distributed over its forms; the same seed gives the same draws."""
+    rng = np.random.default_rng(seed)
+    counts = np.diff(np.round(np.cumsum(response.weights) * n).astype(np.int64), prepend=0)
     # Single-threaded: the matrices are small, and on a busy machine waiting threads cost ten times what they save.
     with threadpool_limits(1):
-        return _draw(response, n, np.random.default_rng(seed))
-
-
-def _draw(response: Response, n: int, rng: np.random.Generator) -> ResponseDraws:
-    fit, table = response.fit, response.table
-    design = design_matrix(fit.form, response.coordinates, response.coordinates.transform(response.samples))
-    term = term_indices(fit.form, response.coordinates)
-    centers, widths = np.array([fit.form.terms[i].center for i in term]), np.exp(fit.scales.widths)[term]
-    covariance = residual_covariance(table, fit.scales)
-    noise_covariance = covariance - kernel(table.points, table.points, fit.scales)
-    columns = design.jacobian(fit.theta)
-    weighted = columns * widths
-    whole = cho_factor(covariance + weighted @ weighted.T, lower=True)
-    frequencies, phases, amplitudes = _prior_process(table.points.shape[1], fit, n, rng)
-    process = amplitudes @ _cosines(table.points, frequencies, phases).T
-    noise = rng.standard_normal((n, len(table.values))) * np.sqrt(np.diag(noise_covariance))
-    prior_theta = centers + widths * rng.standard_normal((n, len(centers)))
-    tangent = table.values - design.mean(fit.theta) + columns @ fit.theta
-    prior_residual = tangent - prior_theta @ columns.T - process - noise
-    theta = prior_theta + cho_solve(whole, prior_residual.T).T @ columns * widths**2
-    residual = table.values - _mean(design, theta, columns, fit) - process - noise
-    update = cho_solve(cho_factor(covariance, lower=True), residual.T).T
-    freedom = degrees_of_freedom(fit, response.coordinates, response.coordinates.transform(response.samples), table)
-    stretch = np.sqrt(freedom / rng.chisquare(freedom, n))
+        parts = tuple(fit.draw(int(k), rng) for fit, k in zip(response.fits, counts, strict=True) if k)
     # Stratified normals (one from each n-th of the distribution) reduce the variance of quantiles of few draws.
-    noise_normals, bridge_normals = (rng.permutation(ndtri((np.arange(n) + 0.5) / n)) for _ in range(2))
-    return ResponseDraws(
-        response, theta, frequencies, phases, amplitudes, update, noise_normals, bridge_normals, stretch
-    )
-
-
-def _mean(design: DesignMatrix, theta: Float, columns: Float, fit: FormFit) -> Float:
-    return theta @ columns.T if fit.form.law == "sum" else design.mean(theta)
-
-
-def _prior_process(d: int, fit: FormFit, n: int, rng: np.random.Generator) -> tuple[Float, Float, Float]:
-    """Return random Fourier features (Rahimi and Recht 2007) of the process: Matern 5/2 has a t spectral density."""
-    if not np.isfinite(fit.scales.amplitude):
-        return np.zeros((d, 0)), np.zeros(0), np.zeros((n, 0))
-    t_factor = np.sqrt(5 / rng.chisquare(5, _FREQUENCIES))
-    frequencies = rng.standard_normal((d, _FREQUENCIES)) * t_factor / np.exp(fit.scales.lengths)[:, None]
-    phases = rng.uniform(0, 2 * np.pi, _FREQUENCIES)
-    size = np.exp(fit.scales.amplitude) * np.sqrt(2 / _FREQUENCIES)
-    return frequencies, phases, size * rng.standard_normal((n, _FREQUENCIES))
-
-
-def _cosines(points: Float, frequencies: Float, phases: Float) -> Float:
-    return np.asarray(np.cos(points @ frequencies + phases))
-
-
-@lru_cache(maxsize=32)
-def _process_weights(response: Response) -> Float:
-    """Return the weight of each sample in the predictive mean of the residual process, shape (n,)."""
-    fit, table = response.fit, response.table
-    design = design_matrix(fit.form, response.coordinates, response.coordinates.transform(response.samples))
-    covariance = residual_covariance(table, fit.scales)
-    with threadpool_limits(1):
-        return np.asarray(cho_solve(cho_factor(covariance, lower=True), table.values - design.mean(fit.theta)))
+    normals = [rng.permutation(ndtri((np.arange(n) + 0.5) / n)) for _ in range(3)]
+    return ResponseDraws(response, parts, rng.permutation(n), *normals)
 
 
 def _blocks(designs: Columns) -> Iterator[Columns]:

@@ -46,6 +46,7 @@ class Samples:
         notes: remarks for the user on how the file was read.
         numbers: row number in the file of each row; empty without a file.
         n_counted: number of test items behind each accuracy, shape (n,), 0 if unknown; empty if all are unknown.
+        original_bytes: size of each family's original network, where it is stated.
     """
 
     columns: Columns
@@ -55,6 +56,7 @@ class Samples:
     notes: tuple[str, ...] = ()
     numbers: tuple[int, ...] = ()
     n_counted: Float = field(default_factory=lambda: np.empty(0))
+    original_bytes: Mapping[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         knobs, targets = ", ".join(self.knobs), ", ".join(self.targets)
@@ -105,7 +107,8 @@ def paper_samples() -> Samples:
     columns: Columns = {"family": table["family"].astype(object)}
     columns |= {name: table[paper_name].astype(np.float64) for name, paper_name in paper_columns.items()}
     text = "\n".join(",".join(str(value) for value in row) for row in zip(*columns.values(), strict=True))
-    return Samples(columns, tuple(table["name"].tolist()), SOURCE, sha256(text))
+    original = dict(zip(table["family"].tolist(), table["original_size_bytes"].tolist(), strict=True))
+    return Samples(columns, tuple(table["name"].tolist()), SOURCE, sha256(text), original_bytes=original)
 
 
 def read_samples_csv(path: Path, *, extra_knobs: Sequence[str] = (), ignore: Sequence[str] = ()) -> Samples:

@@ -11,9 +11,8 @@ from explorer.models.evaluation import Problem
 from explorer.models.evaluator import Evaluator
 from explorer.models.intervals import add_intervals
 from explorer.models.measured.table import TableEvaluator
-from explorer.models.parametric.surrogate import Surrogate
 from explorer.models.posterior_draws import Draws, PosteriorModel, posterior_draws
-from explorer.models.response.multi_target import MultiResponse
+from explorer.models.response.surrogate import Surrogate
 from explorer.pareto.explanation.active_limits import ActiveLimit, SignedMove, active_limits
 from explorer.pareto.explanation.local_sensitivity import Rates, has_value, local_sensitivities, mode_and_draws
 from explorer.pareto.explanation.narrative import narrative
@@ -26,7 +25,7 @@ from explorer.problem.objectives import OBJECTIVES, Objective
 
 # Source of the sensitivities: the posterior of the physical forms, or of forms fitted to any knobs; a model without a
 # posterior; or the readings of measured rows.
-Basis = Literal["shapes", "responses", "prediction", "readings"]
+Basis = Literal["responses", "prediction", "readings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class Explanation:
     warnings: tuple[str, ...]
     provenance: Mapping[str, Any]
     also_near: tuple[NearestSample, ...] = ()
-    basis: Basis = "shapes"
+    basis: Basis = "responses"
     own_columns: Mapping[str, Column] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -194,8 +193,6 @@ def _row_of(results: Results, design_id: int) -> int:
 
 def _basis(model: Evaluator) -> Basis:
     if isinstance(model, Surrogate):
-        return "shapes"
-    if isinstance(model, MultiResponse):
         return "responses"
     return "readings" if isinstance(model, TableEvaluator) else "prediction"
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import Problem
-from explorer.models.response.multi_target import fit_responses, with_knobs
+from explorer.models.response.surrogate import fit_surrogate, with_knobs
 from explorer.models.samples.samples import Samples
 from explorer.pareto.results.results import Results
 from explorer.problem.columns import knobs_of
@@ -32,7 +32,7 @@ def with_fitted_surrogate(problem: Problem, results: Results) -> tuple[Problem, 
     columns = {name: results.table[name] for name in (*knobs_of(results.table), *targets)}
     labels = tuple(f"design {number}" for number in results.table["design_id"].tolist())
     samples = Samples(columns, labels, f"{n} designs of {results.study}", "", numbers=tuple(range(1, n + 1)))
-    model = fit_responses([with_knobs(samples)], name=f"{n} measured designs")
+    model = fit_surrogate([with_knobs(samples)], name=f"{n} measured designs")
     errors = ", ".join(f"{t} {r.checked.error:.2g}" for t, r in model.responses.items() if np.isfinite(r.checked.error))
     note = (
         f"no new measurement: rates and intervals are those of a model fitted to the {n} measured designs "

@@ -97,7 +97,7 @@ def _intervals(table: Columns, rows: NDArray[np.int64], problem: Problem, model:
 
 
 def _model_check(model: PosteriorModel) -> dict[str, Any]:
-    summary = model_summary(model)
+    summary = model_summary(model, is_full=False)
     return {name: summary[name] for name in ("n_samples", "targets", "calibration", "identifiability", "warnings")}
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from explorer.models.evaluation import low_discrepancy_points
-from explorer.models.parametric.surrogate import Surrogate
+from explorer.models.forms.forms import link
 from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws
-from explorer.models.response.forms import link
+from explorer.models.response.surrogate import Surrogate
 from explorer.pareto.geometry.dominance import is_nondominated
-from explorer.problem.columns import Column, Columns, Float, column_of, knobs_of, n_rows, stack, take
+from explorer.problem.columns import KNOBS, Column, Columns, Float, column_of, knobs_of, n_rows, stack, take
 from explorer.problem.declarations.axes import Axes, FrequencyAxis, PruningAxis, StepAxis, VoltageAxis
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.design_space import DesignSpace
@@ -94,7 +94,7 @@ def suggest_for_model(model: PosteriorModel, draws: Draws) -> SuggestedMeasureme
         for name in ("energy_j", "latency_s", "accuracy")
         if not missing_needs(OBJECTIVES[name], model.targets)
     ] or [OBJECTIVES[name] for name in model.targets if name in OBJECTIVES]
-    if not objectives or not isinstance(model, Surrogate):
+    if not objectives or set(model.samples.knobs) != set(KNOBS):
         return None  # the range of own knobs is declared by a space, which a model alone does not have
     scans, fronts = [], []
     for region in _whole_domain(model):

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from explorer.models.parametric.surrogate import fit_surrogate
+from explorer.models.response.multi_target import KnobColumns, fit_responses
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from explorer.errors import InvalidFile
 from explorer.models.loading import load_model, model_to_json
-from explorer.models.parametric.surrogate import fit_surrogate
 from explorer.models.posterior_draws import PosteriorModel
 from explorer.models.predict import predict_designs
-from explorer.models.response.multi_target import KnobColumns, fit_responses
 from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples, paper_samples
 from explorer.problem.columns import Columns, take

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-import explorer.models
 from explorer.models.response.diagnostics import duplicated_knobs, outlier_warnings, target_warnings
 from explorer.models.response.selection import fit_response
+
+import explorer.models
 from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float, take
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from explorer.models.model_files.response import responses_from_json, responses_to_json
+from explorer.models.response.multi_target import KnobColumns, MultiResponse, fit_responses
 
 from explorer.errors import UnknownName, WrongUsage
 from explorer.models.intervals import add_intervals
-from explorer.models.model_files.response import responses_from_json, responses_to_json
 from explorer.models.posterior_draws import posterior_draws, predict_draws
-from explorer.models.response.multi_target import KnobColumns, MultiResponse, fit_responses
 from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples
 from explorer.problem.columns import Columns, Float

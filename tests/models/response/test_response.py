@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from explorer.models.model_files.response import response_faults, response_from_file, response_to_json
+from explorer.models.model_files.response_schema import ResponseFile
+from explorer.models.response.selection import fit_response
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.errors import UnknownName, WrongUsage
 from explorer.io.declarations import validate
-from explorer.models.model_files.response import response_faults, response_from_file, response_to_json
-from explorer.models.model_files.response_schema import ResponseFile
 from explorer.models.response.response import Response, draw_response
-from explorer.models.response.selection import fit_response
 from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float, take
 

@@ -2,20 +2,25 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
 from scipy.special import expit, logit
 
-from explorer.models.response.input_scaling import InputCoordinates, ScaledInputs
+from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
 from explorer.problem.columns import Float
 
-Law = Literal["sum", "shares", "cliff", "accuracy_cliff", "storage"]
+Law = Literal["sum", "mix", "loss", "cliff", "accuracy_cliff", "storage"]
 LAWS: tuple[Law, ...] = get_args(Law)
+OPERATING_KNOBS = ("voltage_v", "frequency_hz")
 _MAX_CROSSED = 6  # above this many knobs their pairwise products outnumber the rows of typical tables
 _MIN_POWER = 6.0
+_MAX_LOG = 60.0  # e^60 of a share or of a loss is as good as infinite, and its products stay finite
 LEAST_ACCURACY = 1e-4  # log-odds of 0 and 1 are infinite; no accuracy is measured more precisely than this
+_STEP_UNIT = 0.02  # the finest step of the paper's samples
+
+TermScale = Literal["linear", "log", "logit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,9 @@ class Term:
         center: prior mean of the coefficients.
         width: prior standard deviation of the coefficients; the initial value if it is learned.
         is_learned: the width is fitted to the samples (partial pooling), so that irrelevant terms shrink to zero.
+        scale: scale on which the prior is normal: `log` (of a positive number) or `logit` (of a share).
+        meaning: of the coefficient, for reports; empty for terms that are not reported one by one.
+        source: of the prior's center and width.
     """
 
     predictor: str
@@ -37,6 +45,9 @@ class Term:
     center: float = 0.0
     width: float = 1.0
     is_learned: bool = True
+    scale: TermScale = "linear"
+    meaning: str = ""
+    source: str = ""
 
     def columns(self, coordinates: InputCoordinates, inputs: ScaledInputs) -> Float:
         """Return the term's columns, shape (n, number of coefficients)."""
@@ -51,6 +62,26 @@ class Term:
         columns[np.arange(inputs.n), code] = product
         return columns
 
+    def natural(self, values: Float | float) -> Float:
+        """Return coefficients in natural units."""
+        if self.scale == "log":
+            return np.exp(values)
+        return np.asarray(expit(values)) if self.scale == "logit" else np.asarray(values, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Part of a mixture: a share times powers of physical quantities.
+
+    Args:
+        weight: factors of its share at the reference design, by predictor: `+p` is expit(p), `-p` is 1 - expit(p), `p`
+            is exp(p). Shares of all parts are normalized.
+        powers: exponent of each quantity: a number, times exp of predictors (`a`), divided by exp of others (`/a`).
+    """
+
+    weight: tuple[str, ...] = ()
+    powers: Mapping[str, tuple[float, tuple[str, ...]]] = field(default_factory=dict)
+
 
 @dataclass(frozen=True, slots=True)
 class FunctionalForm:
@@ -58,19 +89,23 @@ class FunctionalForm:
 
     Args:
         name: short, for tables.
-        law: `sum` is the predictor `level`; `shares` a mixture of power laws; `cliff` a plateau with separate edges in
-            step and pruning ratio; `accuracy_cliff` a plateau with a joint edge; `storage` the size of the remaining
-            weights at their bit width plus a constant share.
+        law: `sum` is the predictor `level`; `mix` a mixture of power laws; `loss` log-odds minus losses by pruning and
+            rounding; `cliff` a plateau with separate edges in step and pruning ratio; `accuracy_cliff` a plateau with a
+            joint edge; `storage` the size of the remaining weights at their bit width plus a constant share.
         terms: all terms of all predictors.
-        parts: for `shares`, each part's exponents of numeric knobs (in factors of their middle).
+        parts: of the law `mix`.
         has_process: with a residual Gaussian process.
+        is_sampled: the posterior of its coefficients is sampled; otherwise it is normal around the mode.
+        formula: the form in one line, for reports.
     """
 
     name: str
     law: Law
     terms: tuple[Term, ...]
-    parts: tuple[Mapping[str, float], ...] = ()
+    parts: tuple[Part, ...] = ()
     has_process: bool = False
+    is_sampled: bool = False
+    formula: str = ""
 
     @property
     def predictors(self) -> tuple[str, ...]:
@@ -92,12 +127,12 @@ def unlink(target: str, linked: Float) -> Float:
     return np.asarray(np.exp(np.clip(linked, -700, 700)))
 
 
-def evaluate_form(
-    form: FunctionalForm, sums: Mapping[str, Float], coordinates: InputCoordinates, inputs: ScaledInputs
-) -> Float:
+def evaluate_form(form: FunctionalForm, sums: Mapping[str, Float], inputs: ScaledInputs) -> Float:
     """Return the linked target of predictors combined by the form's law, shape (..., n)."""
-    if form.law == "shares":
-        return _shares(form, sums, coordinates, inputs)
+    if form.law == "mix":
+        return _mix(form, sums, inputs)
+    if form.law == "loss":
+        return _loss(sums, inputs)
     if form.law == "accuracy_cliff":
         return _accuracy_cliff(sums, inputs)
     if form.law == "storage":
@@ -105,20 +140,56 @@ def evaluate_form(
     return _cliff(sums, inputs) if form.law == "cliff" else sums["level"]
 
 
-def _shares(
-    form: FunctionalForm, sums: Mapping[str, Float], coordinates: InputCoordinates, inputs: ScaledInputs
-) -> Float:
-    """Return level + log of the parts' mean, weighted by the softmax of the predictors other than `level`."""
-    weights, powers = [np.zeros(inputs.n)], []
-    weights += [sums[name] for name in form.predictors if name != "level"]
+def _mix(form: FunctionalForm, sums: Mapping[str, Float], inputs: ScaledInputs) -> Float:
+    """Return level + log of the parts' mean, weighted by their shares at the reference design, shape (..., n)."""
+    weights, scaled = [], []
     for part in form.parts:
-        power = np.zeros(inputs.n)
-        for name, exponent in part.items():
-            power = power + exponent * inputs.z[name] * coordinates.scales[name].half
-        powers.append(power)
-    weighted = np.stack(np.broadcast_arrays(*[w + p for w, p in zip(weights, powers, strict=True)]))
-    total = np.stack(np.broadcast_arrays(*weights))
-    return np.asarray(sums["level"] + np.logaddexp.reduce(weighted, axis=0) - np.logaddexp.reduce(total, axis=0))
+        weight = np.zeros(1)
+        for factor in part.weight:
+            weight = weight + _log_factor(factor, sums)
+        power = weight
+        for quantity, (number, factors) in part.powers.items():
+            exponent = np.full(1, number)
+            for factor in factors:
+                logs = -sums[factor[1:]] if factor[0] == "/" else sums[factor]
+                exponent = exponent * np.exp(np.clip(logs, -_MAX_LOG, _MAX_LOG))
+            power = power + exponent * inputs.logs[quantity]
+        weights.append(weight)
+        scaled.append(power)
+    if len(form.parts) == 1:
+        return np.asarray(sums["level"] + scaled[0] - weights[0])
+    return np.asarray(sums["level"] + _log_sum(scaled) - _log_sum(weights))
+
+
+def _log_factor(factor: str, sums: Mapping[str, Float]) -> Float:
+    if factor[0] in "+-":
+        value = sums[factor[1:]]
+        return np.asarray(-np.logaddexp(0.0, -value if factor[0] == "+" else value))
+    return sums[factor]
+
+
+def _log_sum(logs: Sequence[Float]) -> Float:
+    """Return the logarithm of a sum of exponentials; one pass of `exp` each, unlike repeated `logaddexp`."""
+    highest = logs[0]
+    for one in logs[1:]:
+        highest = np.maximum(highest, one)
+    return np.asarray(highest + np.log(sum(np.exp(one - highest) for one in logs)))
+
+
+def _loss(sums: Mapping[str, Float], inputs: ScaledInputs) -> Float:
+    """Return level - b_R R/(1 - R) - b_D D/0.02 in log-odds, with the bits' step D = 2^(1 - bits) without a step."""
+    linked = sums["level"]
+    if "b_R" in sums:
+        ratio = np.minimum(inputs.raw["pruning_ratio"], 1 - 1e-9)
+        linked = linked - np.exp(sums["b_R"]) * (ratio / (1 - ratio))
+    if "b_D" in sums:
+        linked = linked - np.exp(sums["b_D"]) * (_step(inputs) / _STEP_UNIT)
+    return np.asarray(linked)
+
+
+def _step(inputs: ScaledInputs) -> Float:
+    """Return the quantization step, shape (n,); that of the bits in a table of bits."""
+    return inputs.raw["quant_step"] if "quant_step" in inputs.raw else 2.0 ** (1 - inputs.raw["weight_bits"])
 
 
 def _cliff(sums: Mapping[str, Float], inputs: ScaledInputs) -> Float:
@@ -144,7 +215,7 @@ def _accuracy_cliff(sums: Mapping[str, Float], inputs: ScaledInputs) -> Float:
     """
     corner, strains = np.exp(sums["corner"]) if "corner" in sums else 1.0, []
     if "step edge" in sums:
-        log_step = np.log(np.maximum(inputs.raw["quant_step"], 1e-300))
+        log_step = np.log(np.maximum(_step(inputs), 1e-300))
         strains.append((log_step - sums["step edge"]) / np.exp(sums["step width"]))
     if "pruning edge" in sums:
         log_remaining = np.log(np.maximum(1 - inputs.raw["pruning_ratio"], 1e-300))

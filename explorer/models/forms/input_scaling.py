@@ -20,6 +20,10 @@ _CONSTANT_SHARE = 0.5
 _ALWAYS_LOG = frozenset({"voltage_v", "frequency_hz"})
 # log(1 - R) diverges at R = 1; no measurement has less than a thousandth of the weights.
 _LEAST_REMAINING = 1e-3
+_MIN_BITS, _MAX_BITS = 0.25, 32.0  # D = 0 (not quantized) counts as 32 bits
+ALL = ""
+# Physical quantities of the knobs, in the order in which they identify the least compressed design.
+QUANTITIES = ("weights", "bits", "clock", "voltage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +67,38 @@ class ScaledInputs:
         codes: index of each design's level for each category knob, shape (n,).
         z: each numeric knob in half ranges from the samples' middle, shape (n,).
         raw: the numeric knobs unscaled, shape (n,).
+        logs: logarithms of the physical quantities (`QUANTITIES`) relative to the reference design, shape (n,).
         n: number of designs.
     """
 
     codes: Mapping[str, NDArray[np.int64]]
     z: Mapping[str, Float]
     raw: Mapping[str, Float]
+    logs: Mapping[str, Float]
     n: int
 
     def rows(self, which: NDArray[Any]) -> "ScaledInputs":
         """Return some of the designs, by index or mask."""
         n = len(np.arange(self.n)[which])
-        return ScaledInputs(take(self.codes, which), take(self.z, which), take(self.raw, which), n)
+        return ScaledInputs(
+            take(self.codes, which), take(self.z, which), take(self.raw, which), take(self.logs, which), n
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class InputCoordinates:
-    """Coordinate system of the samples' input space: levels of the category knobs and scales of the numeric knobs."""
+    """Coordinate system of the samples' input space.
+
+    Args:
+        levels: levels of each category knob.
+        scales: scale of each numeric knob.
+        references: logarithms of the physical quantities of the reference design, for each family (ALL without
+            families).
+    """
 
     levels: Mapping[str, tuple[str, ...]]
     scales: Mapping[str, InputScale]
+    references: Mapping[str, Mapping[str, float]]
 
     @property
     def varied(self) -> tuple[str, ...]:
@@ -108,7 +124,18 @@ class InputCoordinates:
         codes = {name: _level_codes(name, designs[name], levels) for name, levels in self.levels.items()}
         raw = {name: np.asarray(designs[name], dtype=np.float64) for name in self.scales}
         z = {name: scale.z(raw[name]) for name, scale in self.scales.items()}
-        return ScaledInputs(codes, z, raw, n_rows(designs))
+        return ScaledInputs(codes, z, raw, self._relative_logs(raw, codes), n_rows(designs))
+
+    def _relative_logs(self, raw: Mapping[str, Float], codes: Mapping[str, NDArray[np.int64]]) -> dict[str, Float]:
+        """Return the logarithms of the physical quantities relative to each design's reference design, shape (n,)."""
+        if ALL in self.references:
+            return {name: values - self.references[ALL][name] for name, values in physical_logs(raw).items()}
+        families = self.levels["family"]
+        by_family = {
+            name: np.array([self.references[family][name] for family in families])
+            for name in self.references[families[0]]
+        }
+        return {name: values - by_family[name][codes["family"]] for name, values in physical_logs(raw).items()}
 
     def points(self, inputs: ScaledInputs) -> Float:
         """Return the varied knobs as a matrix, shape (n, d): numbers in half ranges, levels of a category 1 apart."""
@@ -145,7 +172,55 @@ def fit_coordinates(designs: Columns, knobs: Sequence[KnobSpec]) -> InputCoordin
         if knob.kind == "category"
     }
     scales = {knob.name: _fit_scale(knob, designs[knob.name]) for knob in knobs if knob.kind == "number"}
-    return InputCoordinates(levels, scales)
+    return InputCoordinates(levels, scales, _reference_logs(designs, scales, levels.get("family", ())))
+
+
+def bits_of(knobs: Mapping[str, Any]) -> Float | None:
+    """Return the bits of a weight, shape (n,): log2(2 / D), or `weight_bits`; None without either knob.
+
+    Source: eq. (5) rounds weights within [-1, 1] to multiples of D, which are 2 / D values.
+    """
+    if "quant_step" in knobs:
+        with np.errstate(divide="ignore"):
+            bits = np.log2(2 / np.asarray(knobs["quant_step"], dtype=np.float64))
+    elif "weight_bits" in knobs:
+        bits = np.asarray(knobs["weight_bits"], dtype=np.float64)
+    else:
+        return None
+    return np.asarray(np.clip(bits, _MIN_BITS, _MAX_BITS))
+
+
+def physical_logs(knobs: Mapping[str, Any]) -> dict[str, Float]:
+    """Return the logarithms of remaining weights, bits, clock and voltage, shape (n,), of the knobs that exist."""
+    logs: dict[str, Float] = {}
+    if "pruning_ratio" in knobs:
+        remaining = 1 - np.asarray(knobs["pruning_ratio"], dtype=np.float64)
+        logs["weights"] = np.log(np.maximum(remaining, _LEAST_REMAINING))
+    bits = bits_of(knobs)
+    if bits is not None:
+        logs["bits"] = np.log(bits)
+    for quantity, name in (("clock", "frequency_hz"), ("voltage", "voltage_v")):
+        if name in knobs:
+            logs[quantity] = np.log(np.maximum(np.asarray(knobs[name], dtype=np.float64), 1e-300))
+    return logs
+
+
+def _reference_logs(
+    designs: Columns, scales: Mapping[str, InputScale], families: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return the quantities of each family's reference design: most weights, then most bits, highest clock."""
+    logs = physical_logs({name: designs[name] for name in scales})
+    if not logs:
+        return {ALL: {}}
+    labels = designs["family"].astype(str) if families else np.full(n_rows(designs), ALL)
+    keys = np.stack([logs[name] for name in QUANTITIES if name in logs])
+    references = {}
+    for family in families or (ALL,):
+        rows = np.flatnonzero(labels == family)
+        # lexsort: the last key is the first criterion. Rows without a family of these samples take any row.
+        first = rows[np.lexsort(-keys[::-1][:, rows])[0]]
+        references[family] = {name: float(values[first]) for name, values in logs.items()}
+    return references
 
 
 def _fit_scale(knob: KnobSpec, values: NDArray[Any]) -> InputScale:

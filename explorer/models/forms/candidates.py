@@ -5,127 +5,109 @@ from dataclasses import replace
 
 import numpy as np
 
-from explorer.models.response.calibration import OPERATING_KNOBS
-from explorer.models.response.forms import LEAST_ACCURACY, FunctionalForm, Term, pooled
-from explorer.models.response.input_scaling import InputCoordinates, ScaledInputs
+from explorer.models.forms.forms import LEAST_ACCURACY, OPERATING_KNOBS, FunctionalForm, Part, Term, pooled
+from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
+from explorer.models.forms.physics import QUANTITY_OF, physical_forms, slope_prior
 from explorer.problem.columns import Float
 
-MIN_TO_CURVE = 8
-MIN_FOR_PROCESS = 15
-# Prior of the exponents of voltage and clock from CMOS physics, as (mean, standard deviation).
-# Energy: 2 if all of it were switching energy; fixed and leakage shares lower it. Power: the same, times the clock.
-# Latency: -1 if all of it scaled with the clock. Accuracy and size depend on neither. All standard deviations are
-# assumed.
-PHYSICS: Mapping[tuple[str, str], tuple[float, float]] = {
-    ("energy_j", "voltage_v"): (1.7, 0.25),
-    ("energy_j", "frequency_hz"): (-0.05, 0.08),
-    ("power_w", "voltage_v"): (1.7, 0.25),
-    ("power_w", "frequency_hz"): (0.8, 0.15),
-    ("latency_s", "voltage_v"): (0.0, 0.02),
-    ("latency_s", "frequency_hz"): (-0.9, 0.12),
-    ("throughput_ops", "voltage_v"): (0.0, 0.02),
-    ("throughput_ops", "frequency_hz"): (0.9, 0.12),
-    ("accuracy", "voltage_v"): (0.0, 0.01),
-    ("accuracy", "frequency_hz"): (0.0, 0.01),
-    ("size_bytes", "voltage_v"): (0.0, 0.01),
-    ("size_bytes", "frequency_hz"): (0.0, 0.01),
-}
+_MIN_TO_CURVE = 5  # the priors keep curves and processes smooth, so few rows suffice
+_MIN_TO_POOL = 12  # rows from which shares and edges may differ by category
+_MAX_TO_SAMPLE = 60  # with more rows the posterior is close to normal
 # Prior standard deviation of the exponent of any other knob that the samples do not vary (assumed).
 _CONSTANT_KNOB_WIDTH = 0.5
 
 
 def candidate_forms(
-    target: str, coordinates: InputCoordinates, values: Float, inputs: ScaledInputs
+    target: str, coordinates: InputCoordinates, values: Float, inputs: ScaledInputs, *, without: Sequence[str] = ()
 ) -> tuple[FunctionalForm, ...]:
-    """Return the candidate forms, the simplest first.
+    """Return the candidate forms: the mean of the categories, curves and processes, then the physical forms.
 
     Args:
         target: the column.
         coordinates: of the samples.
         values: the measured values, linked, shape (n,).
         inputs: the scaled samples.
+        without: names of forms to leave out.
     """
     n, knobs = len(values), coordinates.varied
     spread = max(float(np.std(values)), 0.02)
     common = {"center": float(np.mean(values)), "spread": spread, "intercept": 3 * spread + 1}
-    without_operating = tuple(knob for knob in knobs if knob not in OPERATING_KNOBS)
+    free = tuple(knob for knob in knobs if knob not in OPERATING_KNOBS)
 
     def summed(name: str, degree: int) -> FunctionalForm:
-        terms = pooled(
-            coordinates, "level", knobs=without_operating if degree < 2 else knobs, degree=degree, **common, n=n
-        )
+        terms = pooled(coordinates, "level", knobs=free if degree < 2 else knobs, degree=degree, **common, n=n)
         slopes = _physical_slopes(target, coordinates, with_varied=degree >= 1)
         physical = {term.powers for term in slopes}
         return FunctionalForm(name, "sum", (*(t for t in terms if t.categories or t.powers not in physical), *slopes))
 
-    forms = [summed("mean of the categories", 0)]
+    forms, flexible = [summed("mean of the categories", 0)], []
     if knobs:
         forms.append(summed("power law" if target != "accuracy" else "straight in log-odds", 1))
-        if n >= MIN_TO_CURVE:
-            forms.append(summed("curved power law" if target != "accuracy" else "curved in log-odds", 2))
-    if n >= MIN_TO_CURVE:
+        flexible += [forms[1], summed("curved power law" if target != "accuracy" else "curved in log-odds", 2)]
+    physical = physical_forms(target, coordinates, values) if n <= _MAX_TO_SAMPLE else ()
+    if n >= _MIN_TO_POOL:
+        # Shares and edges that may differ by category; without categories the sampled forms have them.
         parts = _scaling_parts(target, coordinates)
         if len(parts) > 1:
-            forms.append(_scaling_form(target, coordinates, parts, common, n))
+            flexible.append(_scaling_form(target, coordinates, parts, common, n))
         if target == "accuracy" and {"quant_step", "pruning_ratio"} & set(knobs):
             cliff = _cliff_form(coordinates, values, inputs)
-            forms += [cliff] if cliff else []
-    if n >= MIN_FOR_PROCESS and (knobs or coordinates.categories):
-        forms += [replace(form, name=f"{form.name} + Gaussian process", has_process=True) for form in forms[1:]]
-    return tuple(forms)
+            flexible += [cliff] if cliff else []
+    if n >= _MIN_TO_CURVE:
+        # A process whose amplitude may vanish: the form without it is not tried once more.
+        forms += [replace(form, name=f"{form.name} + Gaussian process", has_process=True) for form in flexible]
+        if not knobs and coordinates.categories:
+            forms.append(replace(forms[0], name="categories + Gaussian process", has_process=True))
+    forms += physical
+    return tuple(form for i, form in enumerate(forms) if i == 0 or form.name not in without)
 
 
 def _physical_slopes(target: str, coordinates: InputCoordinates, *, with_varied: bool) -> list[Term]:
+    """Return the slopes whose prior has a sign from physics, and those of constant knobs, whose effect is assumed."""
     terms = []
     for name, scale in coordinates.scales.items():
-        if scale.is_varied and not (with_varied and name in OPERATING_KNOBS):
+        is_physical = name in QUANTITY_OF
+        if scale.is_varied and not (with_varied and is_physical):
             continue
-        value, width = PHYSICS.get((target, name), (0.0, _CONSTANT_KNOB_WIDTH))
-        terms.append(Term("level", (), (name,), value * scale.half, width * scale.half, is_learned=False))
+        value, width = (
+            slope_prior(target, name, coordinates) if is_physical else (0.0, _CONSTANT_KNOB_WIDTH * scale.half)
+        )
+        terms.append(Term("level", (), (name,), value, width, is_learned=False))
     return terms
 
 
-def _scaling_parts(target: str, coordinates: InputCoordinates) -> list[tuple[str, dict[str, float]]]:
-    """Return the physical summands of a positive target, each with its exponents of the varied knobs."""
-    laws: Mapping[str, list[tuple[str, dict[str, float]]]] = {
-        "latency_s": [("fixed", {}), ("work", {"pruning_ratio": 1, "frequency_hz": -1})],
-        "energy_j": [
-            ("fixed", {}),
-            ("work", {"pruning_ratio": 1, "voltage_v": 2}),
-            ("leakage", {"voltage_v": 1, "frequency_hz": -1}),
-        ],
-        "power_w": [
-            ("fixed", {}),
-            ("work", {"voltage_v": 2, "frequency_hz": 1}),
-            ("leakage", {"voltage_v": 1}),
-        ],
-        "size_bytes": [("fixed", {}), ("work", {"pruning_ratio": 1})],
+def _scaling_parts(target: str, coordinates: InputCoordinates) -> tuple[Part, ...]:
+    """Return the physical summands of a positive target, each with its exponents of the varied quantities."""
+    laws: Mapping[str, Sequence[tuple[str, Mapping[str, float]]]] = {
+        "latency_s": [("work", {"weights": 1, "clock": -1})],
+        "energy_j": [("work", {"weights": 1, "voltage": 2}), ("leakage", {"voltage": 1, "clock": -1})],
+        "power_w": [("work", {"voltage": 2, "clock": 1}), ("leakage", {"voltage": 1})],
+        "size_bytes": [("work", {"weights": 1})],
     }
-    parts: list[tuple[str, dict[str, float]]] = []
+    varied = {QUANTITY_OF[name] for name in coordinates.varied if name in QUANTITY_OF}
+    parts = [Part()]
     for name, powers in laws.get(target, []):
-        varied = {knob: power for knob, power in powers.items() if knob in coordinates.varied}
-        if name == "fixed" or (varied and varied not in [powers for _, powers in parts]):
-            parts.append((name, varied))
-    return parts
+        exponents = {quantity: (power, ()) for quantity, power in powers.items() if quantity in varied}
+        if exponents and exponents not in [part.powers for part in parts]:
+            parts.append(Part((name,), exponents))
+    return tuple(parts)
 
 
 def _scaling_form(
-    target: str,
-    coordinates: InputCoordinates,
-    parts: Sequence[tuple[str, dict[str, float]]],
-    common: Mapping[str, float],
-    n: int,
+    target: str, coordinates: InputCoordinates, parts: Sequence[Part], common: Mapping[str, float], n: int
 ) -> FunctionalForm:
     """Return the form of a fixed part plus parts that scale with the knobs, with shares that may differ by category."""
-    scaling = {knob for _, powers in parts for knob in powers}
-    knobs = [knob for knob in coordinates.varied if knob not in scaling]
+    scaling = {quantity for part in parts for quantity in part.powers}
+    knobs = [knob for knob in coordinates.varied if QUANTITY_OF.get(knob) not in scaling]
     terms = list(pooled(coordinates, "level", knobs=knobs, degree=2, **common, n=n))
     terms += _physical_slopes(target, coordinates, with_varied=False)
-    for name, _ in parts[1:]:
+    for part in parts[1:]:
         # Prior (assumed): half to nine tenths of the total scales; leakage is a fifth of the switching part.
-        center = 1.0 if name == "work" else -0.5
-        terms += pooled(coordinates, name, center=center, spread=0.7, knobs=knobs, degree=2, intercept=1.5, n=n)
-    return FunctionalForm("fixed + scaling parts", "shares", tuple(terms), tuple(powers for _, powers in parts))
+        center = 1.0 if part.weight == ("work",) else -0.5
+        terms += pooled(
+            coordinates, part.weight[0], center=center, spread=0.7, knobs=knobs, degree=2, intercept=1.5, n=n
+        )
+    return FunctionalForm("fixed + scaling parts", "mix", tuple(terms), tuple(parts))
 
 
 def _cliff_form(coordinates: InputCoordinates, values: Float, inputs: ScaledInputs) -> FunctionalForm | None:

@@ -1,0 +1,364 @@
+"""Physical forms of the targets, with the prior of each coefficient: value, width and source.
+
+A target is a mixture of parts, each a product of powers of remaining weights r, bits q, clock c and voltage v, relative
+to the least compressed design of the family. Few samples cannot choose between these forms: predictions average over
+them. The forms of energy differ in which part of it voltage, compression and time scale.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from explorer.models.forms.forms import FunctionalForm, Part, Term
+from explorer.models.forms.input_scaling import InputCoordinates
+from explorer.problem.columns import Float
+
+# Exponents (as value, standard deviation) of voltage and clock from CMOS physics, and of compression. Energy rises with
+# V^2 if all of it were switching energy; fixed and leakage shares lower the exponent. Power: the same, times the clock.
+# Latency: -1 in the clock if nothing waited for memory. Accuracy and size depend on neither. All widths are assumed.
+EXPONENTS: Mapping[tuple[str, str], tuple[float, float]] = {
+    ("energy_j", "voltage_v"): (1.7, 0.25),
+    ("energy_j", "frequency_hz"): (-0.05, 0.08),
+    ("power_w", "voltage_v"): (1.7, 0.25),
+    ("power_w", "frequency_hz"): (0.8, 0.15),
+    ("latency_s", "voltage_v"): (0.0, 0.02),
+    ("latency_s", "frequency_hz"): (-0.9, 0.12),
+    ("throughput_ops", "voltage_v"): (0.0, 0.02),
+    ("throughput_ops", "frequency_hz"): (0.9, 0.12),
+    ("accuracy", "voltage_v"): (0.0, 0.01),
+    ("accuracy", "frequency_hz"): (0.0, 0.01),
+    ("size_bytes", "voltage_v"): (0.0, 0.01),
+    ("size_bytes", "frequency_hz"): (0.0, 0.01),
+}
+# Of the remaining weights, and of the step. Bits are log2(2 / D): an e-fold step removes about a quarter of the bits in
+# the middle of the usual range. Accuracy: slopes in log-odds.
+COMPRESSION: Mapping[tuple[str, str], tuple[float, float]] = {
+    ("size_bytes", "pruning_ratio"): (0.85, 0.25),
+    ("size_bytes", "quant_step"): (-0.25, 0.15),
+    ("latency_s", "pruning_ratio"): (0.4, 0.3),
+    ("latency_s", "quant_step"): (-0.1, 0.15),
+    ("energy_j", "pruning_ratio"): (0.4, 0.3),
+    ("energy_j", "quant_step"): (-0.1, 0.15),
+    ("power_w", "pruning_ratio"): (0.2, 0.3),
+    ("power_w", "quant_step"): (0.0, 0.15),
+    ("accuracy", "pruning_ratio"): (1.5, 1.0),
+    ("accuracy", "quant_step"): (-0.7, 0.5),
+}
+UNKNOWN_EXPONENT = (0.0, 0.5)  # assumed: a knob on a logarithmic scale without a physical prior
+UNKNOWN_SLOPE = (0.0, 0.7)  # assumed: a knob on a linear scale without one, from its middle to its end
+QUANTITY_OF = {
+    "pruning_ratio": "weights", "quant_step": "bits", "weight_bits": "bits", "frequency_hz": "clock",
+    "voltage_v": "voltage",
+}  # fmt: skip
+
+_A = Term(
+    "a", center=float(np.log(0.6)), width=0.5, is_learned=False, scale="log",
+    meaning="how far fewer and shorter weights shorten the run",
+    source="assumed: between a memory-bound run (1) and one that ignores compression (0)",
+)  # fmt: skip
+_TILT = Term(
+    "tilt", center=0.0, width=0.3, is_learned=False, scale="log",
+    meaning="how much more than its bits the number of weights counts: r^tilt q^(1/tilt)",
+    source="assumed: skipping a weight and shortening it save about alike, within a third either way",
+)  # fmt: skip
+_CLOCKED = Term(
+    "clocked", center=2.0, width=1.0, is_learned=False, scale="logit",
+    meaning="share of the run that waits for the clock; the rest waits for memory",
+    source="assumed: latency falls with the clock to a power of 0.6 to 0.97",
+)  # fmt: skip
+_SCALING = Term(
+    "p", center=0.0, width=1.0, is_learned=False, scale="logit",
+    meaning="share of the energy that scales; the rest is fixed",
+    source="assumed: anything from a tenth to nine tenths; the median was chosen after a look at the paper's rows",
+)  # fmt: skip
+_LEAK = Term(
+    "leak", center=float(np.log(0.25 / 0.75)), width=0.3, is_learned=False, scale="logit",
+    meaning="share of leakage in what scales",
+    source="assumed: a fifth to a third at the nominal voltage of a recent process",
+)  # fmt: skip
+
+
+def _share(name: str, meaning: str, center: float = 0.0) -> Term:
+    return Term(
+        name, center=center, width=1.2, is_learned=False, scale="log", meaning=f"{meaning}, relative to the fixed part",
+        source="assumed: a tenth to ten times the fixed part",
+    )  # fmt: skip
+
+
+_WORK = {"weights": (1.0, ("tilt",)), "bits": (1.0, ("/tilt",))}
+_TIME = {"weights": (1.0, ("a", "tilt")), "bits": (1.0, ("a", "/tilt"))}
+_SQUARE = {"voltage": (2.0, ())}
+_STATIC = {**_TIME, "voltage": (1.0, ()), "clock": (-1.0, ())}
+# Name, formula, parts and shape coefficients of each form. r, q, v, c: weights, bits, voltage, clock relative to the
+# reference design; T the time (r^tilt q^(1/tilt))^a / c.
+_ENERGY: Sequence[tuple[str, str, tuple[Part, ...], tuple[Term, ...]]] = (
+    (
+        "switched and leaked",
+        "energy = E [1 - p + p ((1 - leak) r^tilt q^(1/tilt) v^2 + leak v T)]",
+        (Part(("-p",)), Part(("+p", "-leak"), {**_WORK, **_SQUARE}), Part(("+p", "+leak"), _STATIC)),
+        (_SCALING, _LEAK, _TILT, _A),
+    ),
+    ("fixed and voltage", "energy = E [1 - p + p v^2]", (Part(("-p",)), Part(("+p",), _SQUARE)), (_SCALING,)),
+    ("voltage", "energy = E v^2", (Part((), _SQUARE),), ()),
+    (
+        "voltage power", "energy = E v^beta", (Part((), {"voltage": (1.0, ("beta",))}),),
+        (
+            Term("beta", center=float(np.log(1.8)), width=0.5, is_learned=False, scale="log",
+                 meaning="exponent of the voltage", source="assumed: 2 if all energy switched, less with fixed parts"),
+        ),
+    ),
+    (
+        "fixed and compressed", "energy = E [1 - p + p r^tilt q^(1/tilt)]", (Part(("-p",)), Part(("+p",), _WORK)),
+        (_SCALING, _TILT),
+    ),
+    (
+        "fixed, compressed, voltage", "energy = E [fixed + compressed r^tilt q^(1/tilt) + voltage v^2]",
+        (Part(), Part(("compressed",), _WORK), Part(("voltage",), _SQUARE)),
+        (_share("compressed", "energy that fewer and shorter weights save"),
+         _share("voltage", "energy that scales with the voltage alone"), _TILT),
+    ),
+    (
+        "fixed, static, switched, voltage", "energy = E [fixed + static v T + switched v^2 r^tilt q^(1/tilt) + voltage v^2]",
+        (Part(), Part(("static",), _STATIC), Part(("switched",), {**_WORK, **_SQUARE}), Part(("voltage",), _SQUARE)),
+        (_share("static", "idle power over the time of a run", -0.5), _share("switched", "energy of switching"),
+         _share("voltage", "energy that scales with the voltage alone"), _TILT, _A),
+    ),
+    (
+        "switched power", "energy = E v^2 (r^tilt q^(1/tilt))^g",
+        (Part((), {"weights": (1.0, ("g", "tilt")), "bits": (1.0, ("g", "/tilt")), "voltage": (2.0, ())}),),
+        (
+            Term("g", center=float(np.log(0.5)), width=0.7, is_learned=False, scale="log",
+                 meaning="how far fewer and shorter weights lower the switching",
+                 source="assumed: unstructured zeros save only part of their share"),
+            _TILT,
+        ),
+    ),
+)  # fmt: skip
+# Without a column of the voltage: it rises with the clock, so switching energy does as well, and energy has an optimum.
+_ENERGY_OF_CLOCK = (
+    (
+        "static and switched by clock", "energy = E [fixed + static T + switched r^tilt q^(1/tilt) c^d]",
+        (Part(), Part(("static",), {**_TIME, "clock": (-1.0, ())}),
+         Part(("switched",), {**_WORK, "clock": (1.0, ("d",))})),
+        (
+            _share("static", "idle power over the time of a run"), _share("switched", "energy of switching"),
+            Term("d", center=0.0, width=0.5, is_learned=False, scale="log",
+                 meaning="exponent of the clock, whose voltage is not in the table",
+                 source="assumed: V rises with the square root of f, within a factor of two"),
+            _TILT, _A,
+        ),
+    ),
+)  # fmt: skip
+_POWER = (
+    (
+        "fixed and switched", "power = P [1 - p + p r^g v^2 c]",
+        (Part(("-p",)), Part(("+p",), {"weights": (1.0, ("g",)), "voltage": (2.0, ()), "clock": (1.0, ())})),
+        (
+            Term("p", center=0.0, width=1.0, is_learned=False, scale="logit", meaning="share of the power that switches",
+                 source="assumed: anything from a tenth to nine tenths"),
+            Term("g", center=float(np.log(0.5)), width=0.5, is_learned=False, scale="log",
+                 meaning="how far fewer weights lower the switching activity",
+                 source="assumed: unstructured zeros save only part of their share"),
+        ),
+    ),
+    (
+        "fixed, leaked, switched", "power = P [fixed + leaked v + switched r^g v^2 c]",
+        (Part(), Part(("leaked",), {"voltage": (1.0, ())}),
+         Part(("switched",), {"weights": (1.0, ("g",)), "voltage": (2.0, ()), "clock": (1.0, ())})),
+        (
+            _share("leaked", "power that leaks", -0.5), _share("switched", "power that switches"),
+            Term("g", center=float(np.log(0.4)), width=0.7, is_learned=False, scale="log",
+                 meaning="how far fewer weights lower the switching activity",
+                 source="assumed: unstructured zeros save only part of their share"),
+        ),
+    ),
+)  # fmt: skip
+_LATENCY = (
+    (
+        "compression and clock", "latency = T (r^tilt q^(1/tilt))^a [clocked / c + 1 - clocked]",
+        (Part(("+clocked",), {**_TIME, "clock": (-1.0, ())}), Part(("-clocked",), _TIME)), (_A, _TILT, _CLOCKED),
+    ),
+)  # fmt: skip
+_SIZE = (
+    (
+        "stored bits", "size = S r q^z", (Part((), {"weights": (1.0, ()), "bits": (1.0, ("z",))}),),
+        (
+            Term("z", center=float(np.log(0.55)), width=0.1, is_learned=False, scale="log",
+                 meaning="share of a stored weight's bits that the step decides",
+                 source="assumed: about six bits of value and five bits of index for each weight that is left"),
+        ),
+    ),
+    (
+        "weights and bits power", "size = S r^w q^z",
+        (Part((), {"weights": (1.0, ("w",)), "bits": (1.0, ("z",))}),),
+        (
+            Term("w", center=float(np.log(0.9)), width=0.2, is_learned=False, scale="log",
+                 meaning="exponent of the remaining weights", source="assumed: headers and biases are never pruned"),
+            Term("z", center=float(np.log(0.7)), width=0.4, is_learned=False, scale="log",
+                 meaning="exponent of the bits", source="assumed: between half and all of a stored weight"),
+        ),
+    ),
+)  # fmt: skip
+_THROUGHPUT = (
+    (
+        "speed power", "throughput = H (c / (r^tilt q^(1/tilt))^a)^h",
+        (Part((), {"weights": (-1.0, ("h", "a", "tilt")), "bits": (-1.0, ("h", "a", "/tilt")), "clock": (1.0, ("h",))}),),
+        (
+            Term("h", center=float(np.log(0.5)), width=0.5, is_learned=False, scale="log",
+                 meaning="how far a shorter run raises the rate of operations",
+                 source="assumed: part of the operations vanish with the weights, so the rate rises less than the speed"),
+            _A, _TILT,
+        ),
+    ),
+)  # fmt: skip
+_MIXTURES: Mapping[str, Sequence[tuple[str, str, tuple[Part, ...], tuple[Term, ...]]]] = {
+    "latency_s": _LATENCY, "energy_j": _ENERGY, "power_w": _POWER, "size_bytes": _SIZE, "throughput_ops": _THROUGHPUT,
+}  # fmt: skip
+_LOSSES = {
+    "pruning_ratio": Term(
+        "b_R", center=float(np.log(0.35)), width=0.4, is_learned=False, scale="log",
+        meaning="log-odds of a right answer lost for each unit of pruning odds R/(1-R)",
+        source="assumed: pruning half of the weights costs about a third of a unit of log-odds",
+    ),
+    "quant_step": Term(
+        "b_D", center=float(np.log(0.17)), width=0.4, is_learned=False, scale="log",
+        meaning="log-odds of a right answer lost for each step of 0.02",
+        source="assumed: from 0.02 to 0.04 the step costs about half of what pruning half of the weights does",
+    ),
+}  # fmt: skip
+
+
+def slope_prior(target: str, name: str, coordinates: InputCoordinates) -> tuple[float, float]:
+    """Return the prior (value, standard deviation) of the slope of a target along a scaled knob.
+
+    On a logarithmic scale it is that of the exponent times half the range of the knob's logarithm. Bits have the prior
+    of their step, D = 2^(1 - bits).
+    """
+    axis = coordinates.scales[name]
+    if name == "weight_bits" and ("size_bytes", "quant_step") in COMPRESSION:
+        value, width = COMPRESSION.get((target, "quant_step"), UNKNOWN_EXPONENT)
+        unit = np.log(2) * (np.exp(axis.center) if axis.scale == "log" else 1.0)
+        return -value * unit * axis.half, width * unit * axis.half
+    prior = EXPONENTS.get((target, name)) or COMPRESSION.get((target, name))
+    if axis.scale == "linear":
+        return prior or UNKNOWN_SLOPE
+    value, width = prior or UNKNOWN_EXPONENT
+    return value * axis.half, width * axis.half
+
+
+def physical_forms(target: str, coordinates: InputCoordinates, values: Float) -> tuple[FunctionalForm, ...]:
+    """Return the physical forms of a target that the varied knobs distinguish; empty without such knobs.
+
+    Args:
+        target: the column.
+        coordinates: of the samples.
+        values: the measured values, linked, shape (n,).
+    """
+    varied = {QUANTITY_OF[name] for name in coordinates.varied if name in QUANTITY_OF}
+    if target == "accuracy":
+        return _accuracy_forms(coordinates, values)
+    forms: dict[str, FunctionalForm] = {}
+    mixtures = _MIXTURES.get(target, ())
+    if target == "energy_j" and "voltage" not in varied and "clock" in varied:
+        mixtures = (*_ENERGY_OF_CLOCK, *mixtures)
+    for name, formula, parts, shapes in mixtures:
+        distinct = _restrict(parts, varied)
+        if not any(part.powers for part in distinct) or str(distinct) in forms:
+            continue
+        used = {factor.strip("+-/") for part in distinct for factor in _factors(part)}
+        level = _level_terms(target, coordinates, values, physical=varied)
+        terms = (*level, *(term for term in shapes if term.predictor in used))
+        forms[str(distinct)] = FunctionalForm(name, "mix", terms, distinct, is_sampled=True, formula=formula)
+    return tuple(forms.values())
+
+
+def _factors(part: Part) -> list[str]:
+    return [*part.weight, *(factor for _, factors in part.powers.values() for factor in factors)]
+
+
+def _restrict(parts: Sequence[Part], varied: set[str]) -> tuple[Part, ...]:
+    """Return the parts with the powers of varied quantities only; of parts that become equal the first."""
+    distinct: dict[str, Part] = {}
+    for part in parts:
+        powers = {quantity: power for quantity, power in part.powers.items() if quantity in varied}
+        distinct.setdefault(str(powers), Part(part.weight, powers))
+    if len(distinct) == 1:
+        return (Part((), next(iter(distinct.values())).powers),)
+    return tuple(distinct.values())
+
+
+def _level_terms(target: str, coordinates: InputCoordinates, values: Float, *, physical: set[str]) -> tuple[Term, ...]:
+    """Return the terms of the level: nearly free by category, with the slopes of the knobs without a physical form."""
+    spread = max(float(np.std(values)), 0.02)
+    terms = [Term("level", center=float(np.mean(values)), width=3 * spread + 1, is_learned=False)]
+    for name in coordinates.categories:
+        terms.append(Term("level", (name,), width=3 * spread + 1 if name == "family" else spread, is_learned=False))
+    for name in coordinates.varied:
+        if QUANTITY_OF.get(name) not in physical:
+            value, width = slope_prior(target, name, coordinates)
+            terms.append(Term("level", (), (name,), value, width, is_learned=False))
+    return tuple(terms)
+
+
+def _accuracy_forms(coordinates: InputCoordinates, values: Float) -> tuple[FunctionalForm, ...]:
+    lossy = {"quant_step" if name == "weight_bits" else name for name in coordinates.varied} & set(_LOSSES)
+    if not lossy:
+        return ()
+    compressing = {QUANTITY_OF[name] for name in lossy}
+    terms = (
+        *_level_terms("accuracy", coordinates, values, physical=compressing),
+        *(_LOSSES[name] for name in _LOSSES if name in lossy),
+    )
+    loss = FunctionalForm(
+        "losses", "loss", terms, is_sampled=True, formula="logit(accuracy) = A - b_R R/(1-R) - b_D D/0.02"
+    )
+    return loss, accuracy_cliff(coordinates, values)
+
+
+def accuracy_cliff(coordinates: InputCoordinates, values: Float) -> FunctionalForm:
+    """Return a plateau of accuracy with edges in the pruning ratio and in the step, and a floor at chance.
+
+    The priors are wider than the range of the four digits networks. These lose half of their accuracy above chance with
+    6 to 30 % of the weights left, or at steps of 0.1 to 0.3, within a factor of 1.2 to 3. Edges of networks of other
+    sizes may be outside that range.
+    """
+    categories, varied = coordinates.categories, coordinates.varied
+    has_step = bool({"quant_step", "weight_bits"} & set(varied))
+    terms = [
+        Term("plateau", center=float(np.max(values)), width=0.5, is_learned=False),
+        Term("chance", center=-2.2, width=1.0, is_learned=False, scale="logit", meaning="accuracy by chance",
+             source="assumed: two to thirty classes"),
+    ]  # fmt: skip
+    terms += [Term("plateau", (name,), width=0.3, is_learned=False) for name in categories]
+    terms += [Term("plateau", (), (name,), width=_plateau_slope(name), is_learned=False) for name in varied]
+    if has_step:
+        terms += [
+            Term("step edge", center=float(np.log(0.15)), width=1.0, is_learned=False, scale="log",
+                 meaning="step at which half of the accuracy above chance is lost",
+                 source="assumed: wider than 0.1 to 0.3, measured on four networks of digits"),
+            Term("step width", center=-1.2, width=0.6, is_learned=False, scale="log",
+                 meaning="width of that edge, as a factor of the step",
+                 source="measured on four networks of digits: a factor of 1.2 to 3"),
+        ]  # fmt: skip
+        terms += [Term("step edge", (name,), width=0.4, is_learned=False) for name in categories]
+    if "pruning_ratio" in varied:
+        terms += [
+            Term("pruning edge", center=float(np.log(0.2)), width=0.7, is_learned=False, scale="log",
+                 meaning="remaining weights at which half of the accuracy above chance is lost",
+                 source="assumed: wider than 0.06 to 0.3, measured on four networks of digits"),
+        ]  # fmt: skip
+        terms += [Term("pruning edge", (name,), width=0.4, is_learned=False) for name in categories]
+        terms += [Term("pruning width", center=-1.2, width=0.6, is_learned=False)]
+    if has_step and "pruning_ratio" in varied:
+        # Assumed: between independent edges and additive shares of one common margin.
+        terms.append(Term("corner", center=0.5, width=0.7, is_learned=False))
+    return FunctionalForm(
+        "plateau and cliff", "accuracy_cliff", tuple(terms), is_sampled=True,
+        formula="accuracy = chance + (plateau - chance) / (1 + strain of pruning and rounding)",
+    )  # fmt: skip
+
+
+def _plateau_slope(name: str) -> float:
+    if name in {"voltage_v", "frequency_hz"}:
+        return 0.05
+    return 0.2 if name in {"pruning_ratio", "quant_step", "weight_bits"} else 0.5

@@ -1,0 +1,176 @@
+"""Assumptions of a fit: every prior with value, width and source, and what the samples could not separate."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from explorer.models.forms.forms import Term
+from explorer.models.forms.physics import COMPRESSION, EXPONENTS
+from explorer.models.response.response import Response
+from explorer.models.response.sampled_fit import SampledFit
+from explorer.models.response.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE, Surrogate
+
+_Z_90 = 1.6448536269514722
+_PRIOR_DECIDES_BELOW = 0.5  # data share of a coefficient
+_PRIOR_ALONE = 0.1
+_MIN_WEIGHT_TO_REPORT = 0.1
+# Assumptions without a width: no data can change them.
+_FIXED = (
+    ("energy_j", "switching energy rises with the square of the voltage (except in 'voltage power')", "CMOS: C V^2"),
+    ("energy_j", "leakage energy rises with voltage times time", "CMOS: V I_leak T, I_leak constant"),
+    ("power_w", "switching power rises with V^2 f, leakage with V", "CMOS"),
+    ("latency_s", "a part of the time falls with 1/f, the rest does not depend on f; none depends on V", "assumed"),
+    ("accuracy", "accuracy does not depend on voltage and clock, but for a slope of 0.01", "assumed: no timing errors"),
+    ("size_bytes", "no predicted size is above that of the original network, where its size is stated", "definition"),
+)
+
+
+def coefficient_rows(model: Surrogate) -> list[dict[str, Any]]:
+    """Return one row per coefficient of each sampled form: value, 90 % interval, prior with source, share from data."""
+    rows: list[dict[str, Any]] = []
+    for target, response in model.responses.items():
+        for weight, fit in zip(response.weights, response.fits, strict=True):
+            if not isinstance(fit, SampledFit):
+                continue
+            terms = {term.predictor: term for term in fit.form.terms if term.meaning}
+            rows += [
+                {
+                    "target": target, "form": fit.form.name, "weight": float(weight), "name": name, "value": value,
+                    "lo": low, "hi": high, "prior": _prior(terms[name]), "data_share": share,
+                }
+                for name, value, low, high, share in fit.coefficient_summary()
+            ]  # fmt: skip
+    return rows
+
+
+def _prior(term: Term) -> dict[str, Any]:
+    return {
+        "value": float(term.natural(term.center)),
+        "lo": float(term.natural(term.center - _Z_90 * term.width)),
+        "hi": float(term.natural(term.center + _Z_90 * term.width)),
+        "width": term.width,
+        "scale": term.scale,
+        "meaning": term.meaning,
+        "source": term.source,
+    }
+
+
+def assumption_rows(model: Surrogate) -> list[dict[str, Any]]:
+    """Return every prior of the model, those of width zero included: target, assumption, value, width and source."""
+    rows: list[dict[str, Any]] = []
+    for target, response in model.responses.items():
+        rows += [
+            {"target": target, "assumption": text, "value": None, "width": 0.0, "source": source}
+            for name, text, source in _FIXED
+            if name == target
+        ]
+        rows += _slope_rows(target, response)
+        rows += _term_rows(target, response)
+    rows += [
+        {"target": "", "assumption": "V-f law: threshold voltage", "value": law.threshold_v, "width": 0.0,
+         "source": THRESHOLD_SOURCE}
+        for law in list(model.laws.values())[:1]
+    ]  # fmt: skip
+    rows += [
+        {
+            "target": "",
+            "assumption": "V-f law: exponent",
+            "value": law.exponent,
+            "width": 0.0,
+            "source": EXPONENT_SOURCE,
+        }
+        for law in list(model.laws.values())[:1]
+    ]
+    return rows
+
+
+def _slope_rows(target: str, response: Response) -> list[dict[str, Any]]:
+    rows = []
+    for name, scale in response.coordinates.scales.items():
+        prior = EXPONENTS.get((target, name)) or COMPRESSION.get((target, name))
+        if prior and scale.is_varied:
+            kind = "slope in log-odds" if target == "accuracy" else "exponent in the power laws"
+            rows.append(
+                {"target": target, "assumption": f"{kind} of {name}", "value": prior[0], "width": prior[1],
+                 "source": "CMOS physics, width assumed" if (target, name) in EXPONENTS else "assumed"}
+            )  # fmt: skip
+        elif not scale.is_varied:
+            rows.append(
+                {"target": target, "assumption": f"effect of {name}, which the samples do not vary",
+                 "value": prior[0] if prior else 0.0, "width": prior[1] if prior else 0.5, "source": "assumed"}
+            )  # fmt: skip
+    return rows
+
+
+def _term_rows(target: str, response: Response) -> list[dict[str, Any]]:
+    terms = {
+        (term.predictor, term.meaning): term
+        for fit in response.fits
+        if isinstance(fit, SampledFit)
+        for term in fit.form.terms
+        if term.meaning
+    }
+    rows = [
+        {"target": target, "assumption": f"{term.predictor}: {term.meaning}", "value": float(term.natural(term.center)),
+         "width": term.width, "source": term.source}
+        for term in terms.values()
+    ]  # fmt: skip
+    if terms:
+        rows.append(
+            {"target": target, "assumption": "scatter of a measurement around a form (linked)", "value": 0.05,
+             "width": 0.7, "source": "assumed: tables print two to three digits, and forms are simplifications"}
+        )  # fmt: skip
+    return rows
+
+
+def identifiability(model: Surrogate) -> list[str]:
+    """Return sentences on effects that the samples do not separate: forms that disagree, and coefficients from priors."""
+    texts: list[str] = []
+    for target, response in model.responses.items():
+        constant = [name for name, scale in response.coordinates.scales.items() if not scale.is_varied]
+        if constant:
+            texts.append(f"{target}: {', '.join(constant)} is constant, so its effect is assumed, not measured")
+        texts += _form_texts(target, response)
+    by_target = {
+        target: [name for name, share in _decided(response) if share < _PRIOR_DECIDES_BELOW]
+        for target, response in model.responses.items()
+    }
+    decided = [f"{', '.join(names)} of {target}" for target, names in by_target.items() if names]
+    if decided:
+        texts.append(f"mostly decided by priors, not by these samples: {'; '.join(decided)}")
+    texts += [one.text for one in model.collinear]
+    return texts
+
+
+def _decided(response: Response) -> list[tuple[str, float]]:
+    """Return (name, share from data) of the coefficients of the sampled forms with a notable weight."""
+    shares: dict[str, float] = {}
+    for weight, fit in zip(response.weights, response.fits, strict=True):
+        if isinstance(fit, SampledFit) and weight >= _MIN_WEIGHT_TO_REPORT:
+            for name, _, _, _, share in fit.coefficient_summary():
+                shares[name] = max(share, shares.get(name, 0.0))
+    return list(shares.items())
+
+
+def _form_texts(target: str, response: Response) -> list[str]:
+    """Return a sentence for each knob whose direction of effect differs between forms with a notable weight."""
+    texts = []
+    for name, scale in response.coordinates.scales.items():
+        if not scale.is_varied:
+            continue
+        low, high = response.samples[name].min(), response.samples[name].max()
+        ends = [{**response.samples, name: np.full(len(response.counts), end, dtype=np.float64)} for end in (low, high)]
+        up = _probability_of_rise(response, ends)
+        if 0.05 < up < 0.95:
+            texts.append(
+                f"{target}: these samples do not identify whether it rises or falls with {name}, all else equal "
+                f"(probability that it rises {up:.0%}, over forms and draws)"
+            )
+    return texts
+
+
+def _probability_of_rise(response: Response, ends: Sequence[dict[str, Any]]) -> float:
+    """Return the probability that a target is higher at the upper end of a knob, on average over the samples."""
+    low, high = (response.draws(end, n=400, with_noise=False) for end in ends)
+    return float(np.mean(np.mean(np.log(high) - np.log(low), axis=1) > 0))

@@ -1,0 +1,517 @@
+"""Surrogate: fitted targets from one or more tables of samples as one evaluator."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.devices.operating_points import AlphaPowerLaw
+from explorer.errors import UnknownName, WrongUsage
+from explorer.io.files import sha256
+from explorer.models.diagnostics.collinearity import Collinearity, find_collinear
+from explorer.models.diagnostics.redundancy import duplicated_knobs
+from explorer.models.diagnostics.residuals import residual_warnings
+from explorer.models.diagnostics.table_checks import target_warnings
+from explorer.models.diagnostics.warnings import ModelWarning
+from explorer.models.forms.forms import OPERATING_KNOBS
+from explorer.models.forms.input_scaling import bits_of
+from explorer.models.response.averaging import MAX_CONFIGURATIONS, fit_response
+from explorer.models.response.products import Product, best_product, is_product, mismatch_text, products
+from explorer.models.response.response import N_DRAWS, Response, ResponseDraws, draw_response
+from explorer.models.response.support import Support, common_lengths, same_samples
+from explorer.models.samples.knobs import KnobSpec
+from explorer.models.samples.samples import Samples
+from explorer.problem.applicability import Range
+from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, stack, take
+
+THRESHOLD_V = 0.3
+THRESHOLD_SOURCE = "assumed: 0.25 to 0.4 V is usual for low-power CMOS of the last fifteen years"
+EXPONENT = 1.3
+EXPONENT_SOURCE = "Sakurai and Newton 1990: 1.2 to 1.4 for short channels"
+_LOG_RATIO = 4.0  # a positive knob whose values span more than this factor is scaled by its logarithm
+_ALL = "all"  # name of the family of a model without a family column
+_IDLE_LENGTH = 3.0
+_FLOAT_BITS = 16.0  # from so many bits on a weight counts as original
+
+
+@dataclass(frozen=True, slots=True)
+class KnobColumns:
+    """Table of samples with the declaration of its knobs.
+
+    Args:
+        samples: knobs and targets, shape (n,) each.
+        knobs: declarations of the knobs among the columns.
+        groups: label of each row's fold in cross-validation, shape (n,).
+    """
+
+    samples: Samples
+    knobs: tuple[KnobSpec, ...]
+    groups: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surrogate:
+    """Evaluator of several fitted targets; each needs only the knobs of its own table.
+
+    Args:
+        name: of the model, as in messages: `paper`, or the path of a file.
+        tables: the samples.
+        responses: one for each modelled target.
+        product: the target that is derived from two others; None without one.
+        warnings: about the samples and the fit.
+        without: names of forms that were left out.
+    """
+
+    name: str
+    tables: tuple[KnobColumns, ...]
+    responses: Mapping[str, Response]
+    product: Product | None = None
+    warnings: tuple[ModelWarning, ...] = ()
+    without: tuple[str, ...] = ()
+    # What follows from the other fields is computed once.
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        return f"Surrogate({self.name}: {', '.join(self.targets)} of {', '.join(self.families)})"
+
+    @property
+    def is_vectorized(self) -> bool:
+        """True: large tables of designs can be predicted at once."""
+        return True
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns it adds, in the order of `TARGETS`."""
+        names = {*self.responses, *([self.product.target] if self.product else [])}
+        return (*(name for name in TARGETS if name in names), *(name for name in self.responses if name not in TARGETS))
+
+    @property
+    def knobs(self) -> tuple[KnobSpec, ...]:
+        """All knobs that any target needs, in order of appearance."""
+        return tuple({knob.name: knob for r in self.responses.values() for knob in r.knobs}.values())
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families with at least one predictable target."""
+        named = [r.coordinates.levels["family"] for r in self.responses.values() if _has_family(r)]
+        return tuple(dict.fromkeys(name for names in named for name in names)) or (_ALL,)
+
+    def targets_of(self, family: str) -> tuple[str, ...]:
+        """Return the targets measured in one family."""
+        return tuple(
+            target
+            for target in self.targets
+            if all(family in _families(r) or not _has_family(r) for r in self._factors(target))
+        )
+
+    def _factors(self, target: str) -> list[Response]:
+        """Return the response of a target, or those that it is derived from."""
+        if self.product and target == self.product.target:
+            return [self.responses[name] for name in self.product.powers]
+        return [self.responses[target]]
+
+    @property
+    def domain(self) -> Mapping[str, Mapping[str, Range]]:
+        """Range of each numeric knob, by family, in which all of the family's targets have samples."""
+        spans: Mapping[str, Mapping[str, Range]] = self._once(
+            "domain", lambda: {family: self._spans(family) for family in self.families}
+        )
+        return spans
+
+    def _once(self, name: str, compute: Callable[[], Any]) -> Any:
+        if name not in self._cache:
+            self._cache[name] = compute()
+        return self._cache[name]
+
+    @property
+    def samples(self) -> Samples:
+        """All tables concatenated; a knob or target that a table lacks is NaN (a category: empty)."""
+        samples: Samples = self._once("samples", lambda: concat([table.samples for table in self.tables]))
+        return samples
+
+    @property
+    def laws(self) -> Mapping[str, AlphaPowerLaw]:
+        """V-f law of each family that has voltages and clocks."""
+        laws: Mapping[str, AlphaPowerLaw] = self._once("laws", lambda: fit_laws(self.samples))
+        return laws
+
+    @property
+    def ceilings(self) -> Mapping[str, float]:
+        """Size of each family's original network, in bytes, where it is measured or stated."""
+        ceilings: Mapping[str, float] = self._once("ceilings", lambda: original_sizes(self.samples))
+        return ceilings
+
+    @property
+    def collinear(self) -> tuple[Collinearity, ...]:
+        """Groups of knobs whose effects the samples cannot separate."""
+        groups: tuple[Collinearity, ...] = self._once("collinear", lambda: _collinear(self.tables))
+        return groups
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes for the user on how the samples were read."""
+        return self.samples.notes
+
+    def law(self, family: str) -> AlphaPowerLaw | None:
+        """Return the V-f law of a family; None if its samples have no voltages and clocks."""
+        return self.laws.get(family)
+
+    def evaluate(self, designs: Columns) -> Columns:
+        """Return the designs with predicted columns and their distance from the samples' support, shape (n,) each.
+
+        A target not measured in a design's family is NaN.
+
+        Raises:
+            UnknownName: a family, or another level of a category, is not among the samples.
+        """
+        self._check_families(designs)
+        predicted = {target: self._predict(target, designs) for target in self.responses}
+        completed = self._complete(predicted, designs)
+        return {**designs, **completed, "domain_distance": self._domain_distance(designs)}
+
+    def _complete(self, predicted: Columns, designs: Columns) -> Columns:
+        """Return predictions, shape (..., n) each, with the derived target and sizes below the original, in order."""
+        if self.product and all(name in predicted for name in self.product.powers):
+            predicted = {**predicted, self.product.target: self.product.compute(predicted)}
+        if self.ceilings and "size_bytes" in predicted:
+            names, index = by_family(designs["family"]) if "family" in designs else ([*self.ceilings], 0)
+            limit = np.array([self.ceilings.get(name, np.inf) for name in names])[index]
+            predicted = {**predicted, "size_bytes": np.minimum(predicted["size_bytes"], limit)}
+        return {target: predicted[target] for target in self.targets if target in predicted}
+
+    def choices(self, family: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the levels of each category knob (except family) at which all of a family's targets were measured."""
+        choices: dict[str, tuple[str, ...]] = {}
+        for target in self.targets_of(family):
+            for response in self._factors(target):
+                for name, levels in response.coordinates.levels.items():
+                    if name != "family":
+                        choices[name] = tuple(level for level in choices.get(name, levels) if level in levels)
+        return choices
+
+    def posterior(self, *, n: int = N_DRAWS, seed: int = 0) -> Mapping[str, ResponseDraws]:
+        """Return n posterior draws of every modelled target, independent between targets; reproducible for a seed."""
+        seeds = np.random.SeedSequence(seed).generate_state(len(self.responses)).tolist()
+        return {
+            target: draw_response(response, n=n, seed=target_seed)
+            for (target, response), target_seed in zip(self.responses.items(), seeds, strict=True)
+        }
+
+    def evaluate_draws(self, draws: Mapping[str, ResponseDraws], designs: Columns, *, with_noise: bool) -> Columns:
+        """Return every target of the designs in every draw, shape (S, n) each; NaN for families without data.
+
+        A derived target follows draw by draw from its factors.
+        """
+        result = {}
+        for target, target_draws in draws.items():
+            rows = self.is_measured(target, designs)
+            values = np.full((target_draws.n, n_rows(designs)), np.nan)
+            values[:, rows] = target_draws.evaluate(take(designs, rows), with_noise=with_noise)
+            result[target] = values
+        return self._complete(result, designs)
+
+    def draws(self, designs: Columns, *, n: int = N_DRAWS, seed: int = 0, with_noise: bool = True) -> Columns:
+        """Return every target of the designs in every draw, shape (n, number of designs) each."""
+        return self.evaluate_draws(self.posterior(n=n, seed=seed), designs, with_noise=with_noise)
+
+    def is_measured(self, target: str, designs: Columns) -> NDArray[np.bool_]:
+        """Return a mask of the designs in whose family a modelled target was measured, shape (n,)."""
+        response = self.responses[target]
+        if not _has_family(response):
+            return np.full(n_rows(designs), fill_value=True)
+        names, index = by_family(designs["family"])
+        return np.array([name in _families(response) for name in names], dtype=np.bool_)[index]
+
+    def _predict(self, target: str, designs: Columns) -> Float:
+        rows = self.is_measured(target, designs)
+        if rows.all():
+            return self.responses[target].predict(designs)
+        result = np.full(n_rows(designs), np.nan)
+        result[rows] = self.responses[target].predict(take(designs, rows))
+        return result
+
+    def _check_families(self, designs: Columns) -> None:
+        if "family" in designs and any(_has_family(r) for r in self.responses.values()):
+            for name in by_family(designs["family"])[0]:
+                if name not in self.families:
+                    raise UnknownName("family", name, self.families)
+
+    def _spans(self, family: str) -> dict[str, Range]:
+        spans: dict[str, Range] = {}
+        for target in self.targets_of(family):
+            for response in self._factors(target):
+                for name, span in _ranges(response, family).items():
+                    spans[name] = _intersect(spans[name], span) if name in spans else span
+        return spans
+
+    def _domain_distance(self, designs: Columns) -> Float:
+        n, domain = n_rows(designs), self.domain
+        has_family = "family" in designs and _ALL not in domain
+        names, index = by_family(designs["family"]) if has_family else ([*domain][:1], np.zeros(n, dtype=np.int64))
+        result = np.zeros(n)
+        for i, name in enumerate(names):
+            rows = index == i
+            for knob, span in domain[name].items():
+                values = np.asarray(designs[knob][rows], dtype=np.float64)
+                if knob == "quant_step" and self._has_unquantized:
+                    values = np.where(values == 0, span.low, values)
+                result[rows] = np.maximum(result[rows], span.distance(values))
+        for target, support in self._supports.items():
+            rows = self.is_measured(target, designs)
+            result[rows] = np.maximum(result[rows], support.distance(designs if rows.all() else take(designs, rows)))
+        return result
+
+    @property
+    def _supports(self) -> Mapping[str, Support]:
+        """Support of the targets, one for each distinct table of samples, named by one of its targets."""
+        supports: Mapping[str, Support] = self._once("supports", lambda: _supports(self.responses))
+        return supports
+
+    @property
+    def _has_unquantized(self) -> bool:
+        """True if a step of 0 was measured: it is then inside the domain, although its logarithm is far from others."""
+        return any((r.samples["quant_step"] == 0).any() for r in self.responses.values() if "quant_step" in r.samples)
+
+
+def _supports(responses: Mapping[str, Response]) -> dict[str, Support]:
+    tables: dict[str, list[Response]] = {}
+    for target, response in responses.items():
+        same = (name for name, rs in tables.items() if same_samples(rs[0].samples, response.samples))
+        tables.setdefault(next(same, target), []).append(response)
+    return {
+        name: Support(
+            rs[0].coordinates, rs[0].coordinates.transform(rs[0].samples),
+            common_lengths([length_scales(response) for response in rs]),
+        )
+        for name, rs in tables.items()
+    }  # fmt: skip
+
+
+def length_scales(response: Response) -> Float:
+    """Return the distance along each coordinate over which a target changes little, in half ranges, shape (d,).
+
+    Along a knob whose effect is below the noise it is three half ranges; elsewhere one half range, or the fitted length
+    scale of the residual process if a form with one has most of the weight.
+    """
+    coordinates = response.coordinates
+    if not coordinates.varied:
+        return np.ones(len(coordinates.tie))
+    lengths = np.ones(len(coordinates.tie))
+    noise = max(response.noise, 1e-12)
+    for i, name in enumerate(coordinates.varied):
+        ends = [response.linked({**response.samples, name: np.full_like(response.samples[name], end, dtype=np.float64)})
+                for end in (response.samples[name].min(), response.samples[name].max())]  # fmt: skip
+        if float(np.sqrt(np.mean((ends[1] - ends[0]) ** 2))) < noise:
+            lengths[i] = _IDLE_LENGTH
+    return lengths
+
+
+def _ranges(response: Response, family: str) -> dict[str, Range]:
+    """Return the range of each numeric knob of one family's samples."""
+    rows = response.samples["family"] == family if _has_family(response) else slice(None)
+    spans = {}
+    for name, scale in response.coordinates.scales.items():
+        values = response.samples[name][rows]
+        is_log = scale.scale in {"log", "step"} and name not in OPERATING_KNOBS
+        # A step of 0 (not quantized) is represented by the scale's floor, since log(0) is not finite.
+        low = max(float(values.min()), scale.floor) if is_log else float(values.min())
+        spans[name] = Range(low, max(float(values.max()), low), is_log)
+    return spans
+
+
+def measured_knobs(samples: Samples) -> tuple[KnobSpec, ...]:
+    """Infer the declaration of each knob: names are a category, numbers that span more than a factor of 4 are log."""
+    columns = samples.columns
+    return tuple(
+        KnobSpec(name, "category")
+        if columns[name].dtype == object
+        else KnobSpec(name, "number", _is_log(columns[name]))
+        for name in samples.knobs
+    )
+
+
+def with_knobs(samples: Samples) -> KnobColumns:
+    """Return samples with their knobs, without knobs that are a function of another one.
+
+    A redundant knob would take half of the other's effect, and a search could propose infeasible combinations.
+    """
+    knobs = measured_knobs(samples)
+    copies = duplicated_knobs(samples.columns, knobs=knobs)
+    return KnobColumns(samples, tuple(knob for knob in knobs if knob.name not in copies or knob.name == "family"))
+
+
+def _is_log(values: NDArray[Any]) -> bool:
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    return low > 0 and high > _LOG_RATIO * low
+
+
+def fit_surrogate(tables: Sequence[KnobColumns], *, name: str, without: Sequence[str] = ()) -> Surrogate:
+    """Fit every target of the tables, each from its own table.
+
+    Args:
+        tables: the samples, with their knobs.
+        name: of the model.
+        without: names of forms to leave out.
+
+    Raises:
+        WrongUsage: two tables measure the same target, no table measures a target, or a target cannot be fitted.
+    """
+    responses: dict[str, Response] = {}
+    for table in tables:
+        columns = table.samples.columns
+        for target in table.samples.targets:
+            if target in responses:
+                raise WrongUsage(f"two tables measure {target}", fix="put its rows into one table, or drop one column")
+            responses[target] = fit_response(
+                target, columns, columns[target], knobs=table.knobs, groups=table.groups,
+                n_counted=table.samples.n_counted, without=without,
+            )  # fmt: skip
+    if not responses:
+        raise WrongUsage("no target was measured", fix=f"give one of {', '.join(TARGETS)}")
+    warnings = tuple(dict.fromkeys(warning for table in tables for warning in _warnings(table, responses)))
+    notes = tuple(note for table in tables for note in _reading_notes(table, responses))
+    first = replace(tables[0], samples=replace(tables[0].samples, notes=(*tables[0].samples.notes, *notes)))
+    product = _product(tables, responses)
+    if product:
+        del responses[product.target]
+    return Surrogate(name, (first, *tables[1:]), responses, product, warnings, tuple(without))
+
+
+def _reading_notes(table: KnobColumns, responses: Mapping[str, Response]) -> Iterator[str]:
+    """Yield notes on rows and columns that a fit leaves out, and on energy, power and latency."""
+    columns = table.samples.columns
+    for name, source in duplicated_knobs(columns, knobs=measured_knobs(table.samples)).items():
+        yield f"{name} is a function of {source} in every row: it adds no information and is left out of the fit"
+    for target in table.samples.targets:
+        n, n_fitted = int(np.isfinite(columns[target]).sum()), len(responses[target].held_out.values)
+        n_designs = len(responses[target].counts)
+        if n_designs >= MAX_CONFIGURATIONS:
+            yield f"{target}: the forms are fitted to {n_designs:,} of the designs, evenly chosen"
+        elif n_fitted < n:
+            yield f"{target}: {n - n_fitted} of {n} rows lack a knob and are left out of the fit"
+    if text := mismatch_text(columns):
+        yield text
+
+
+def _warnings(table: KnobColumns, responses: Mapping[str, Response]) -> Iterator[ModelWarning]:
+    """Yield warnings about a table's measurements and about the fit of each target."""
+    samples = table.samples
+    columns, numbers = samples.columns, samples.numbers or None
+    for target in samples.targets:
+        values, response = columns[target], responses[target]
+        yield from target_warnings(target, columns, values, knobs=table.knobs, numbers=numbers)
+        rows = _fitted_rows(table, target)
+        held_out = response.held_out
+        if len(rows) != len(held_out.values):  # a thinned table: rows of the fit have no number
+            continue
+        yield from residual_warnings(
+            target, held_out.values, held_out.middle, held_out.sd,
+            baseline_error=response.candidates[0].error if response.coordinates.varied else None,
+            numbers=[(numbers or range(2, len(values) + 2))[i] for i in rows], design_index=held_out.design,
+        )  # fmt: skip
+    for one in _collinear([table]):
+        yield ModelWarning("collinear", one.text)
+
+
+def _fitted_rows(table: KnobColumns, target: str) -> NDArray[np.int64]:
+    """Return the rows that have a target and all numeric knobs."""
+    has_all = np.isfinite(table.samples.columns[target])
+    for knob in table.knobs:
+        if knob.kind == "number":
+            has_all &= np.isfinite(np.asarray(table.samples.columns[knob.name], dtype=np.float64))
+    return np.flatnonzero(has_all)
+
+
+def _collinear(tables: Sequence[KnobColumns]) -> tuple[Collinearity, ...]:
+    return tuple(one for table in tables for one in find_collinear(table.samples.columns, table.knobs))
+
+
+def _product(tables: Sequence[KnobColumns], responses: Mapping[str, Response]) -> Product | None:
+    """Return the target to derive where E = P T holds within one table; None where it does not."""
+    if not any(is_product(table.samples.columns) for table in tables):
+        return None
+    errors = {name: responses[name].checked.error for name in responses}
+    derived = {}
+    for product in products():
+        own = responses[product.target].held_out
+        middle = sum(power * responses[n].held_out.middle for n, power in product.powers.items())
+        error = np.abs(np.expm1(middle - own.values)) if np.shape(middle) == own.values.shape else np.array([np.inf])
+        derived[product.target] = float(np.nanmean(error))
+    return best_product(errors, derived)
+
+
+def original_sizes(samples: Samples) -> dict[str, float]:
+    """Return the size of each family's original: stated by the samples, or that of rows that are not compressed."""
+    columns = samples.columns
+    ceilings = dict(samples.original_bytes)
+    if "size_bytes" not in columns or not {"pruning_ratio", "quant_step", "weight_bits"} & set(columns):
+        return ceilings
+    is_whole = np.isfinite(columns["size_bytes"]) & (columns.get("pruning_ratio", np.zeros(1)) == 0)
+    bits = bits_of(columns)
+    if bits is not None:
+        is_whole &= bits >= _FLOAT_BITS
+    for family in dict.fromkeys(columns["family"][is_whole].tolist()):
+        rows = is_whole & (columns["family"] == family)
+        ceilings.setdefault(str(family), float(columns["size_bytes"][rows].max()))
+    return ceilings
+
+
+def fit_laws(samples: Samples) -> dict[str, AlphaPowerLaw]:
+    """Return the V-f law of each family: the smallest constant at which every sample is feasible.
+
+    Alpha-power law (Sakurai and Newton 1990). Threshold and exponent are assumed: the samples have few voltages a
+    family, and none is known to run at its limit.
+    """
+    columns = samples.columns
+    if not {"voltage_v", "frequency_hz"} <= columns.keys():
+        return {}
+    laws = {}
+    for family in samples.families:
+        rows = (columns["family"] == family) & np.isfinite(columns["voltage_v"]) & np.isfinite(columns["frequency_hz"])
+        if not rows.any():
+            continue
+        volts, clock = columns["voltage_v"][rows], columns["frequency_hz"][rows]
+        # The law is undefined below the threshold; a chip measured at such a voltage has a lower threshold.
+        threshold = min(THRESHOLD_V, 0.9 * float(volts.min()))
+        unit = AlphaPowerLaw(1.0, threshold, EXPONENT)
+        laws[family] = AlphaPowerLaw(float(np.max(clock / unit.frequency_max(volts))), threshold, EXPONENT)
+    return laws
+
+
+def concat(tables: Sequence[Samples]) -> Samples:
+    """Concatenate tables of samples; a column that a table lacks is filled with NaN, or empty text."""
+    names = dict.fromkeys(name for table in tables for name in table.columns)
+    is_text = {name: any(t.columns[name].dtype == object for t in tables if name in t.columns) for name in names}
+    filled = [
+        {
+            name: table.columns[name]
+            if name in table.columns
+            else np.full(
+                len(table.labels), "" if is_text[name] else np.nan, dtype=object if is_text[name] else np.float64
+            )
+            for name in names
+        }
+        for table in tables
+    ]
+    labels = tuple(label for table in tables for label in table.labels)
+    source = "; ".join(dict.fromkeys(table.source for table in tables))
+    notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
+    digest = tables[0].sha256 if len(tables) == 1 else sha256("".join(table.sha256 for table in tables))
+    originals = {family: size for table in tables for family, size in table.original_bytes.items()}
+    return Samples(stack(filled), labels, source, digest, notes, original_bytes=originals)
+
+
+def _has_family(response: Response) -> bool:
+    return "family" in response.coordinates.levels
+
+
+def _families(response: Response) -> tuple[str, ...]:
+    return response.coordinates.levels.get("family", (_ALL,))
+
+
+def _intersect(a: Range, b: Range) -> Range:
+    """Return the intersection of two ranges, or the first if they are disjoint."""
+    low, high = max(a.low, b.low), min(a.high, b.high)
+    return Range(low, high, a.is_log) if low <= high else a

@@ -115,10 +115,12 @@ def _print_forms(summary: dict[str, Any]) -> None:
          _error(target, form["between"], form["between"])]
         for target, judged in summary["targets"].items()
         for form in sorted(judged["forms"], key=lambda one: -one["weight"])
+        if form["weight"] > 0
     ]  # fmt: skip
+    n_without = sum(not form["weight"] for judged in summary["targets"].values() for form in judged["forms"])
     print_table(
         ["target", "form", "weight", "error, unseen rows", "error, unseen values"], rows,
-        title="Forms; an unseen value is one of a knob that was left out whole",
+        title=f"Forms ({n_without} more have no weight, see --json); an unseen value: of a knob, left out whole",
     )  # fmt: skip
 
 

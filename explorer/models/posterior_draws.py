@@ -1,4 +1,4 @@
-"""Posterior draws of a model: joint samples of all forms and coefficients, so errors that predictions share count once."""
+"""Posterior draws of a model: joint samples of forms and coefficients, so shared errors count once."""
 
 from collections.abc import Mapping
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from explorer.models.forms.forms import LEAST_ACCURACY, OPERATING_KNOBS, FunctionalForm, Part, Term, pooled
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
-from explorer.models.forms.physics import QUANTITY_OF, physical_forms, slope_prior
+from explorer.models.forms.physics import QUANTITY_OF, physical_forms, signed_slope_prior
 from explorer.problem.columns import Float
 
 _MIN_TO_CURVE = 5  # the priors keep curves and processes smooth, so few rows suffice
@@ -42,8 +42,11 @@ def candidate_forms(
 
     forms, flexible = [summed("mean of the categories", 0)], []
     if knobs:
-        forms.append(summed("power law" if target != "accuracy" else "straight in log-odds", 1))
-        flexible += [forms[1], summed("curved power law" if target != "accuracy" else "curved in log-odds", 2)]
+        straight = summed("power law" if target != "accuracy" else "straight in log-odds", 1)
+        # A sampled form with signs takes its place where all knobs are physical.
+        if n > _MAX_TO_SAMPLE or not set(knobs) <= set(QUANTITY_OF) or n < _MIN_TO_CURVE:
+            forms.append(straight)
+        flexible += [straight, summed("curved power law" if target != "accuracy" else "curved in log-odds", 2)]
     physical = physical_forms(target, coordinates, values) if n <= _MAX_TO_SAMPLE else ()
     if n >= _MIN_TO_POOL:
         # Shares and edges that may differ by category; without categories the sampled forms have them.
@@ -69,9 +72,8 @@ def _physical_slopes(target: str, coordinates: InputCoordinates, *, with_varied:
         is_physical = name in QUANTITY_OF
         if scale.is_varied and not (with_varied and is_physical):
             continue
-        value, width = (
-            slope_prior(target, name, coordinates) if is_physical else (0.0, _CONSTANT_KNOB_WIDTH * scale.half)
-        )
+        unknown = (0.0, _CONSTANT_KNOB_WIDTH * scale.half)
+        value, width = signed_slope_prior(target, name, coordinates) if is_physical else unknown
         terms.append(Term("level", (), (name,), value, width, is_learned=False))
     return terms
 

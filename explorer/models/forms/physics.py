@@ -44,6 +44,7 @@ COMPRESSION: Mapping[tuple[str, str], tuple[float, float]] = {
     ("accuracy", "pruning_ratio"): (1.5, 1.0),
     ("accuracy", "quant_step"): (-0.7, 0.5),
 }
+_Z_SIGN = 1.645
 UNKNOWN_EXPONENT = (0.0, 0.5)  # assumed: a knob on a logarithmic scale without a physical prior
 UNKNOWN_SLOPE = (0.0, 0.7)  # assumed: a knob on a linear scale without one, from its middle to its end
 QUANTITY_OF = {
@@ -118,7 +119,8 @@ _ENERGY: Sequence[tuple[str, str, tuple[Part, ...], tuple[Term, ...]]] = (
          _share("voltage", "energy that scales with the voltage alone"), _TILT),
     ),
     (
-        "fixed, static, switched, voltage", "energy = E [fixed + static v T + switched v^2 r^tilt q^(1/tilt) + voltage v^2]",
+        "fixed, static, switched, voltage",
+        "energy = E [fixed + static v T + switched v^2 r^tilt q^(1/tilt) + voltage v^2]",
         (Part(), Part(("static",), _STATIC), Part(("switched",), {**_WORK, **_SQUARE}), Part(("voltage",), _SQUARE)),
         (_share("static", "idle power over the time of a run", -0.5), _share("switched", "energy of switching"),
          _share("voltage", "energy that scales with the voltage alone"), _TILT, _A),
@@ -154,8 +156,8 @@ _POWER = (
         "fixed and switched", "power = P [1 - p + p r^g v^2 c]",
         (Part(("-p",)), Part(("+p",), {"weights": (1.0, ("g",)), "voltage": (2.0, ()), "clock": (1.0, ())})),
         (
-            Term("p", center=0.0, width=1.0, is_learned=False, scale="logit", meaning="share of the power that switches",
-                 source="assumed: anything from a tenth to nine tenths"),
+            Term("p", center=0.0, width=1.0, is_learned=False, scale="logit",
+                 meaning="share of the power that switches", source="assumed: anything from a tenth to nine tenths"),
             Term("g", center=float(np.log(0.5)), width=0.5, is_learned=False, scale="log",
                  meaning="how far fewer weights lower the switching activity",
                  source="assumed: unstructured zeros save only part of their share"),
@@ -199,21 +201,54 @@ _SIZE = (
         ),
     ),
 )  # fmt: skip
+_POWER_OF_KNOBS = (
+    "powers", "power = P r^w v^2 c^k",
+    (Part((), {"weights": (1.0, ("w",)), "voltage": (2.0, ()), "clock": (1.0, ("k",))}),),
+    (
+        Term("w", center=float(np.log(0.25)), width=0.6, is_learned=False, scale="log",
+             meaning="exponent of the remaining weights", source="assumed: zeros save a part of the switching"),
+        Term("k", center=float(np.log(0.8)), width=0.3, is_learned=False, scale="log",
+             meaning="exponent of the clock", source="assumed: a fixed part lowers it below 1"),
+    ),
+)  # fmt: skip
+_ACCURACY = (
+    (
+        "log-odds power", "logit(accuracy) = A + w ln(r) + b ln(q)",
+        (Part((), {"weights": (1.0, ("w",)), "bits": (1.0, ("b",))}),),
+        (
+            Term("w", center=0.0, width=0.8, is_learned=False, scale="log",
+                 meaning="log-odds of a right answer lost for each e-fold of the weights",
+                 source="assumed: pruning half of the weights costs two thirds of a unit, within a factor of four"),
+            Term("b", center=float(np.log(2.0)), width=0.8, is_learned=False, scale="log",
+                 meaning="log-odds of a right answer lost for each e-fold of the bits",
+                 source="assumed: one of six bits costs a third of a unit, within a factor of four"),
+        ),
+    ),
+)  # fmt: skip
 _THROUGHPUT = (
     (
         "speed power", "throughput = H (c / (r^tilt q^(1/tilt))^a)^h",
-        (Part((), {"weights": (-1.0, ("h", "a", "tilt")), "bits": (-1.0, ("h", "a", "/tilt")), "clock": (1.0, ("h",))}),),
+        (
+            Part((), {"weights": (-1.0, ("h", "a", "tilt")), "bits": (-1.0, ("h", "a", "/tilt")),
+                      "clock": (1.0, ("h",))}),
+        ),
         (
             Term("h", center=float(np.log(0.5)), width=0.5, is_learned=False, scale="log",
                  meaning="how far a shorter run raises the rate of operations",
-                 source="assumed: part of the operations vanish with the weights, so the rate rises less than the speed"),
+                 source="assumed: part of the operations vanish with the weights: the rate rises less than the speed"),
             _A, _TILT,
         ),
     ),
 )  # fmt: skip
-_MIXTURES: Mapping[str, Sequence[tuple[str, str, tuple[Part, ...], tuple[Term, ...]]]] = {
-    "latency_s": _LATENCY, "energy_j": _ENERGY, "power_w": _POWER, "size_bytes": _SIZE, "throughput_ops": _THROUGHPUT,
-}  # fmt: skip
+_Shape = tuple[str, str, tuple[Part, ...], tuple[Term, ...]]
+_MIXTURES: Mapping[str, Sequence[_Shape]] = {
+    "latency_s": _LATENCY,
+    "energy_j": _ENERGY,
+    "power_w": (*_POWER, _POWER_OF_KNOBS),
+    "accuracy": _ACCURACY,
+    "size_bytes": _SIZE,
+    "throughput_ops": _THROUGHPUT,
+}
 _LOSSES = {
     "pruning_ratio": Term(
         "b_R", center=float(np.log(0.35)), width=0.4, is_learned=False, scale="log",
@@ -246,6 +281,12 @@ def slope_prior(target: str, name: str, coordinates: InputCoordinates) -> tuple[
     return value * axis.half, width * axis.half
 
 
+def signed_slope_prior(target: str, name: str, coordinates: InputCoordinates) -> tuple[float, float]:
+    """Return the prior of a slope as `slope_prior`, so narrow that the wrong sign has at most 5 %."""
+    value, width = slope_prior(target, name, coordinates)
+    return value, min(width, abs(value) / _Z_SIGN) if value else width
+
+
 def physical_forms(target: str, coordinates: InputCoordinates, values: Float) -> tuple[FunctionalForm, ...]:
     """Return the physical forms of a target that the varied knobs distinguish; empty without such knobs.
 
@@ -255,8 +296,6 @@ def physical_forms(target: str, coordinates: InputCoordinates, values: Float) ->
         values: the measured values, linked, shape (n,).
     """
     varied = {QUANTITY_OF[name] for name in coordinates.varied if name in QUANTITY_OF}
-    if target == "accuracy":
-        return _accuracy_forms(coordinates, values)
     forms: dict[str, FunctionalForm] = {}
     mixtures = _MIXTURES.get(target, ())
     if target == "energy_j" and "voltage" not in varied and "clock" in varied:
@@ -269,7 +308,8 @@ def physical_forms(target: str, coordinates: InputCoordinates, values: Float) ->
         level = _level_terms(target, coordinates, values, physical=varied)
         terms = (*level, *(term for term in shapes if term.predictor in used))
         forms[str(distinct)] = FunctionalForm(name, "mix", terms, distinct, is_sampled=True, formula=formula)
-    return tuple(forms.values())
+    others = _accuracy_forms(coordinates, values) if target == "accuracy" else ()
+    return (*forms.values(), *others)
 
 
 def _factors(part: Part) -> list[str]:
@@ -291,8 +331,8 @@ def _level_terms(target: str, coordinates: InputCoordinates, values: Float, *, p
     """Return the terms of the level: nearly free by category, with the slopes of the knobs without a physical form."""
     spread = max(float(np.std(values)), 0.02)
     terms = [Term("level", center=float(np.mean(values)), width=3 * spread + 1, is_learned=False)]
-    for name in coordinates.categories:
-        terms.append(Term("level", (name,), width=3 * spread + 1 if name == "family" else spread, is_learned=False))
+    widths = {name: 3 * spread + 1 if name == "family" else spread for name in coordinates.categories}
+    terms += [Term("level", (name,), width=width, is_learned=False) for name, width in widths.items()]
     for name in coordinates.varied:
         if QUANTITY_OF.get(name) not in physical:
             value, width = slope_prior(target, name, coordinates)

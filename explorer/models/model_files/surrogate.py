@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -217,6 +217,14 @@ def _table_faults(file: TableFile) -> Iterator[str]:
             yield f"knob '{knob.name}' is a {knob.kind}"
     for name in [name for name in kinds if name not in file.columns]:
         yield f"column '{name}' is missing"
+    yield from _column_faults(file, kinds)
+    for name, entries in (("groups", file.groups), ("n_counted", file.n_counted), ("numbers", file.numbers)):
+        if len(entries) not in (0, n):
+            yield f"{name} has {len(entries)} entries for {n} rows"
+
+
+def _column_faults(file: TableFile, kinds: Mapping[str, str]) -> Iterator[str]:
+    n = len(file.labels)
     for name, values in file.columns.items():
         is_text = [isinstance(value, str) for value in values]
         numbers = np.array([value for value in values if isinstance(value, float)])
@@ -227,13 +235,6 @@ def _table_faults(file: TableFile) -> Iterator[str]:
             yield f"{name} mixes names and numbers, or has the wrong type"
         elif name in COLUMNS and not is_allowed(name, numbers, is_measured=True).all():
             yield f"{name} is out of range"
-    for name, length in {
-        "groups": len(file.groups),
-        "n_counted": len(file.n_counted),
-        "numbers": len(file.numbers),
-    }.items():
-        if length not in (0, n):
-            yield f"{name} has {length} entries for {n} rows"
 
 
 def _response_faults(file: ModelFile, entry: ResponseFile) -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.models.forms.forms import Term
+from explorer.models.forms.forms import Term, link
 from explorer.models.forms.physics import COMPRESSION, EXPONENTS
 from explorer.models.response.response import Response
 from explorer.models.response.sampled_fit import SampledFit
@@ -125,7 +125,7 @@ def _term_rows(target: str, response: Response) -> list[dict[str, Any]]:
 
 
 def identifiability(model: Surrogate) -> list[str]:
-    """Return sentences on effects that the samples do not separate: forms that disagree, and coefficients from priors."""
+    """Return sentences on effects that the samples do not separate: forms disagree, or priors decide."""
     texts: list[str] = []
     for target, response in model.responses.items():
         constant = [name for name, scale in response.coordinates.scales.items() if not scale.is_varied]
@@ -161,8 +161,8 @@ def _form_texts(target: str, response: Response) -> list[str]:
             continue
         low, high = response.samples[name].min(), response.samples[name].max()
         ends = [{**response.samples, name: np.full(len(response.counts), end, dtype=np.float64)} for end in (low, high)]
-        up = _probability_of_rise(response, ends)
-        if 0.05 < up < 0.95:
+        up, size = _rise(response, ends)
+        if 0.05 < up < 0.95 and size > 0.5 * response.noise:
             texts.append(
                 f"{target}: these samples do not identify whether it rises or falls with {name}, all else equal "
                 f"(probability that it rises {up:.0%}, over forms and draws)"
@@ -170,7 +170,8 @@ def _form_texts(target: str, response: Response) -> list[str]:
     return texts
 
 
-def _probability_of_rise(response: Response, ends: Sequence[dict[str, Any]]) -> float:
-    """Return the probability that a target is higher at the upper end of a knob, on average over the samples."""
-    low, high = (response.draws(end, n=400, with_noise=False) for end in ends)
-    return float(np.mean(np.mean(np.log(high) - np.log(low), axis=1) > 0))
+def _rise(response: Response, ends: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """Return the probability that a target rises along a knob, averaged over the samples, and the effect's size."""
+    low, high = (link(response.target, response.draws(end, n=400, with_noise=False)) for end in ends)
+    effect = np.mean(high - low, axis=1)
+    return float(np.mean(effect > 0)), float(np.sqrt(np.mean(effect**2)))

@@ -1,4 +1,4 @@
-"""Errors on rows that a fit has not seen: of the model, of baselines, and of its statements that one row beats another."""
+"""Errors on rows that a fit has not seen: of the model, of baselines, and of comparisons of two rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

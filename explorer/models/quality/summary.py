@@ -1,6 +1,5 @@
 """Summary of a fit as JSON: errors against baselines, coverage, forms with weights, assumptions and warnings."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -118,7 +117,7 @@ def law_rows(model: Surrogate) -> list[dict[str, Any]]:
 
 
 def _calibration_text(model: Surrogate) -> str:
-    factors: Mapping[str, float] = {t: r.widening.factor for t, r in model.responses.items()}
+    factors = {t: r.widening.factor for t, r in model.responses.items()}
     n_designs = min(len(response.counts) for response in model.responses.values())
     widened = ", ".join(f"{target} by {factor:.2g}" for target, factor in factors.items() if factor > 1.005)
     if n_designs < MIN_TO_CALIBRATE:

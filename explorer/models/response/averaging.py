@@ -1,6 +1,6 @@
 """Fit of one target: all candidate forms, weighted by how well they predict rows and values that they have not seen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -371,7 +371,7 @@ def _calibrated(
     )  # fmt: skip
 
 
-def _predictor(fits: Sequence[FormFit], weights: Float, data: _Data):  # type: ignore[no-untyped-def]
+def _predictor(fits: Sequence[FormFit], weights: Float, data: _Data) -> Callable[[Columns], Float]:
     def linked(designs: Columns) -> Float:
         inputs = data.coordinates.transform(designs)
         points = data.coordinates.points(inputs)

@@ -84,6 +84,6 @@ def mismatch_text(columns: Columns) -> str:
         return ""
     low, high = np.min(ratio), np.max(ratio)
     return (
-        f"energy_j is not power_w x latency_s in these samples (E / (P T) is {low:.3g} to {high:.3g}): the columns do not "
-        f"belong together, and a limit on one of them is no limit on another"
+        f"energy_j is not power_w x latency_s in these samples (E / (P T) is {low:.3g} to {high:.3g}): the columns do "
+        f"not belong together, and a limit on one of them is no limit on another"
     )

@@ -23,8 +23,8 @@ from explorer.problem.columns import Float
 
 _MANY_PARTICLES, _FEW_PARTICLES = 1024, 384
 _FEW_ROWS = 30
-# Prior of the scatter around a form (linked): median, and standard deviation of its logarithm (assumed; tables print two
-# to three digits).
+# Prior of the scatter around a form (linked): median, and standard deviation of its logarithm. Assumed: tables print
+# two to three digits, and forms are simplifications.
 _SCATTER, _SCATTER_WIDTH = 0.05, 0.7
 _LOG_2PI = float(np.log(2 * np.pi))
 
@@ -105,9 +105,8 @@ class SampledFit:
             out = np.flatnonzero(fold == k)
             predicted, own_variance, joint = rows.leave_out(residual, sigma, out)
             # The density's inverse has heavy tails: weights are truncated (Ionides 2008).
-            weights = np.exp(
-                np.minimum(-joint, -np.median(joint) + 8) - np.max(np.minimum(-joint, -np.median(joint) + 8))
-            )
+            logs = np.minimum(-joint, 8 - np.median(joint))
+            weights = np.exp(logs - logs.max())
             weights = np.minimum(weights, weights.mean() * np.sqrt(len(weights)))
             weights /= weights.sum()
             truth = self.table.values[out]

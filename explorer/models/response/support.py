@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
@@ -87,7 +86,7 @@ class Support:
         n, d = self.inputs.n, len(self.coordinates.varied)
         if not 1 <= d <= _MAX_KNOBS_FOR_GAPS or n < 2 * d + 2 + len(self.coordinates.categories):
             return float("inf")
-        nearest = self._tree.query(self._tree.data, k=2)[0][:, 1]
+        nearest = np.asarray(self._tree.query(self._tree.data, k=2)[0])[:, 1]
         return _GAP * float(nearest.max())
 
 
@@ -96,6 +95,6 @@ def common_lengths(lengths: Sequence[Float]) -> Float:
     return np.asarray(np.min(np.stack(list(lengths)), axis=0))
 
 
-def same_samples(a: "Mapping[str, NDArray[np.generic]]", b: "Mapping[str, NDArray[np.generic]]") -> bool:
+def same_samples(a: Columns, b: Columns) -> bool:
     """Return True if two tables have the same designs."""
     return a.keys() == b.keys() and all(len(a[k]) == len(b[k]) and bool(np.all(a[k] == b[k])) for k in a)

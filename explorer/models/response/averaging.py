@@ -15,6 +15,7 @@ from explorer.models.forms.design_matrix import design_matrix
 from explorer.models.forms.forms import FunctionalForm, link, unlink
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs, fit_coordinates
 from explorer.models.response.calibration import (
+    MIN_TO_CALIBRATE,
     EdgeUncertainty,
     InterpolationUncertainty,
     IntervalInflation,
@@ -67,7 +68,10 @@ class _Data:
 
 @dataclass(frozen=True, slots=True)
 class _HeldOut:
-    """Predictions of held-out designs by several forms, linked: shape (n, K) each."""
+    """Predictions of held-out designs by several forms, linked: shape (n, K) each.
+
+    `variance` is that of a measurement with ordinary noise, also for rows whose own noise counts as larger.
+    """
 
     mean: Float
     variance: Float
@@ -116,7 +120,7 @@ def fit_response(
 def _fit(target: str, data: _Data, *, knobs: Sequence[KnobSpec], is_grouped: bool, without: Sequence[str]) -> Response:
     fits = _fit_forms(target, data, without)
     held_out, weights = _compare(fits, data)
-    if (outlying := _outliers(held_out, weights, data)) is not None:
+    if (outlying := _outliers(fits, held_out, weights, data)) is not None:
         data = replace(data, table=replace(data.table, roughness=outlying))
         fits = _fit_forms(target, data, without)
         held_out, weights = _compare(fits, data)
@@ -235,6 +239,9 @@ def _fit_forms(target: str, data: _Data, without: Sequence[str]) -> tuple[FormFi
 def _leave_out(fits: Sequence[FormFit], fold: NDArray[np.int64], *, relearn: bool = False) -> _HeldOut:
     parts = [fit.leave_out(fold, relearn=relearn) if isinstance(fit, ModeFit) else fit.leave_out(fold) for fit in fits]
     mean, variance, density = (np.stack(columns, axis=1) for columns in zip(*parts, strict=True))
+    noise = np.array([fit.noise for fit in fits])
+    roughness = np.broadcast_to(fits[0].table.roughness, (len(fold),))
+    variance = variance - noise**2 * (roughness**2 - 1)[:, None]
     return _HeldOut(mean, np.maximum(variance, 1e-300), density)
 
 
@@ -243,8 +250,19 @@ def _select(held_out: _HeldOut, used: NDArray[np.int64]) -> _HeldOut:
 
 
 def _compare(fits: Sequence[FormFit], data: _Data) -> tuple[_HeldOut, Float]:
-    held_out = _leave_out(fits, data.fold, relearn=len(data.fold) <= _MAX_TO_RELEARN)
-    return held_out, _average_weights(fits, held_out, {}, data)
+    held_out = _leave_out(fits, data.fold)
+    weights = _average_weights(fits, held_out, {}, data)
+    if data.inputs.n > _MAX_TO_RELEARN:
+        return held_out, weights
+    # With few rows the hyperparameters know the held-out one: forms that matter are learned again without it.
+    again = [k for k, fit in enumerate(fits) if weights[k] and isinstance(fit, ModeFit)]
+    if again:
+        relearned = _leave_out([fits[k] for k in again], data.fold, relearn=True)
+        for j, k in enumerate(again):
+            held_out.mean[:, k], held_out.variance[:, k] = relearned.mean[:, j], relearned.variance[:, j]
+            held_out.density[:, k] = relearned.density[:, j]
+        weights = _average_weights(fits, held_out, {}, data)
+    return held_out, weights
 
 
 def _average_weights(
@@ -286,21 +304,23 @@ def _uniform(eligible: NDArray[np.bool_]) -> Float:
     return np.asarray(eligible / eligible.sum(), dtype=np.float64)
 
 
-def _outliers(held_out: _HeldOut, weights: Float, data: _Data) -> Float | None:
+def _outliers(fits: Sequence[FormFit], held_out: _HeldOut, weights: Float, data: _Data) -> Float | None:
     """Return the relative noise of each design under Student t noise, shape (n,); None if no row is far off.
 
     The t distribution is a scale mixture of normals: the expected precision of a row with standardized residual z is
     (v + 1) / (v + z^2) for v degrees of freedom.
     """
     rows = _is_predictable(data, data.fold)
-    if data.inputs.n < _MIN_FOR_OUTLIERS or not rows.any():
+    # Beside a cliff of accuracy rows scatter: they are the measurement, not outliers.
+    is_cliff = bool(cliff_knobs(fits[0].target, data.coordinates)) and fits[0].target == "accuracy"
+    if data.inputs.n < _MIN_FOR_OUTLIERS or not rows.any() or is_cliff:
         return None
     mean, variance = held_out.average(weights)
     z = np.abs(data.table.values - mean) / np.sqrt(variance)
     robust = z / max(1.4826 * float(np.median(z[rows])), 1e-9)
     if not np.any(robust[rows] > _OUTLIER_Z):
         return None
-    precision = np.minimum((_T_FREEDOM + 1) / (_T_FREEDOM + robust**2), 1.0)
+    precision = np.where(robust > _OUTLIER_Z / 2, (_T_FREEDOM + 1) / (_T_FREEDOM + robust**2), 1.0)
     return np.where(rows, 1 / np.sqrt(precision), 1.0)
 
 
@@ -346,7 +366,9 @@ def _calibrated(
     rows = _is_predictable(data, data.fold)
     mean, variance = held_out.average(weights)
     roughness = np.broadcast_to(data.table.roughness, (data.inputs.n,))
-    z, trusted = (data.table.values - mean) / np.sqrt(variance), rows & (roughness < 2)
+    # A quantile of many rows bears outliers; the root mean square of few does not.
+    trusted = rows & ((roughness < 2) | (rows.sum() >= MIN_TO_CALIBRATE))
+    z = (data.table.values - mean) / np.sqrt(variance)
     reach = half_width(1e6, LEVEL)
     factor = required_inflation(z[trusted], reach, LEVEL) if trusted.any() else 1.0
     by_level = {**by_level, **{name: _leave_out(fits, v) for name, v in levels.items() if name not in by_level}}

@@ -12,7 +12,7 @@ from explorer.problem.columns import Float
 
 _ACCURACY_DROP = 0.25  # change of accuracy between adjacent values of a knob
 _FACTOR = 1.5  # least jump of any other target
-_STEEPER = 3.0  # than the steps beside it
+_STEEPER = 3.0  # than the neighbouring steps
 _AGAINST = 2.0  # ratio to the largest step the other way, which is noise on a curve with a cliff
 _ALONE = 3.0  # least jump to a last value, which could be an outlier
 # A jump is more than proportional: latency to the batch 1, to the clock -1. Power and energy rise with V^2 to V^3.
@@ -64,11 +64,11 @@ def _edge(target: str, along: str, curve: Curve) -> int:
 
 
 def _is_steep(along: str, curve: Curve, change: Float) -> NDArray[np.bool_]:
-    """Return a mask of the steps that are much steeper than those beside them, and more than proportional."""
+    """Return a mask of the steps that are much steeper than their neighbours, and more than proportional."""
     slope = np.abs(change) / np.abs(np.diff(curve.scaled))
     padded = np.concatenate([[0.0], slope, [0.0]])
-    beside = np.maximum(padded[:-2], padded[2:])
-    result = (slope > _STEEPER * beside) & (len(change) > 2)
+    neighbour = np.maximum(padded[:-2], padded[2:])
+    result = (slope > _STEEPER * neighbour) & (len(change) > 2)
     factor = 1 - curve.knob if along == "pruning_ratio" else curve.knob
     if factor.min() <= 0:
         return np.asarray(result)

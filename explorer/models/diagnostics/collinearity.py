@@ -19,7 +19,7 @@ _ALIASED = 1e-10  # squared singular values below this share of the largest are 
 _LEAST_VARIATION = 1e-8  # share of a knob's variance that is left within families; less is rounding
 _MAX_VIF = 10.0  # variance inflation above which effects are called inseparable (the usual limit)
 _LINKED = 0.5  # partial correlation above which two inflated effects share a weak direction
-_LINKED_EXACTLY = 1e-5
+_LEAST_LOADING, _LINKED_EXACTLY = 1e-9, 1e-3  # squared loading on the null space; correlation within it
 _FOLLOWS, _MIN_CLOCKS = 0.8, 3  # correlation of a voltage that follows the clock, and the least number of clocks
 _MAX_NAMED = 8
 _FAMILY = "family"
@@ -158,13 +158,13 @@ def _groups(effects: _MainEffects) -> tuple[list[tuple[str, ...]], list[tuple[tu
     # The null space's projection is block diagonal in exactly the groups that are aliased among themselves.
     null = directions[:, is_null]
     projection = _block_norms(null @ null.T, owners, n)
-    exact = _components(projection, np.diag(projection) > _LINKED_EXACTLY, _LINKED_EXACTLY)
+    exact = _components(_normalized(projection), np.diag(projection) > _LEAST_LOADING, _LINKED_EXACTLY)
     is_exact = np.isin(np.arange(n), [i for group in exact for i in group])
     solid = directions[:, ~is_null]
     inverse = (solid / power[~is_null]) @ solid.T
     inflation = _block_norms(inverse, owners, n)
     is_weak = (np.diag(inflation) > _MAX_VIF) & ~is_exact
-    partial = inflation / np.sqrt(np.outer(np.diag(inflation), np.diag(inflation)))
+    partial = _normalized(inflation)
     weak = _components(partial, is_weak, _LINKED)
     # A weak knob alone in its group shares its direction with knobs that are aliased among themselves.
     weak = [g if len(g) > 1 else sorted({*g, _nearest(partial, g[0])}) for g in weak]
@@ -184,6 +184,11 @@ def _block_norms(matrix: Float, owners: NDArray[np.int64], n: int) -> Float:
             block = matrix[np.ix_(owners == i, owners == j)]
             result[i, j] = result[j, i] = np.linalg.norm(block, 2)
     return result
+
+
+def _normalized(matrix: Float) -> Float:
+    scale = np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    return np.asarray(matrix / scale[:, None] / scale)
 
 
 def _components(links: Float, is_member: NDArray[np.bool_], least: float) -> list[list[int]]:

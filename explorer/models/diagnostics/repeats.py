@@ -14,6 +14,7 @@ from explorer.problem.columns import Float
 
 _HANG = 3.0  # ratio to the fastest repeat of the same design
 _FAILED = 0.5  # the same for accuracy, in radian of arcsin(sqrt(p)): 7 standard errors of a count of 50
+_FAR_Z = 7.0  # a hang is also this far from its design's median, in robust standard deviations of all repeats
 _MAX_HANG_SHARE = 0.25  # more hangs than this share of the repeats indicate a factor that is missing from the table
 # Least effect of a missing factor that is reported: a tenth of the value; for accuracy 0.1 radian (about 0.1).
 _LEAST_EFFECT = 0.1
@@ -44,40 +45,41 @@ def repeat_warnings(
         return
     index, y = table.rows[is_repeat], table.values[is_repeat]
     group = np.unique(group[is_repeat], return_inverse=True)[1].reshape(-1)
-    others = {name: column[index] for name, column in ignored.items()}
+    ignored = {name: column[index] for name, column in ignored.items()}
     is_far = _far_rows(target, y, group)
-    if is_far.sum() > max(1, len(y) * _MAX_HANG_SHARE) or _has_factor(values[index], y, group, others):
-        yield _hidden_factor(target, values[index], group, rows[index], others)
+    if is_far.sum() > max(1, len(y) * _MAX_HANG_SHARE) or _has_factor(values[index], y, group, ignored):
+        yield _hidden_factor(target, values[index], group, rows[index], ignored)
         return
+    is_far &= _beyond_noise(y, group)
     if is_far.any():
         yield _hang_warning(target, values[index], group, rows[index], is_far)
-        others = {name: column[~is_far] for name, column in others.items()}
+        ignored = {name: column[~is_far] for name, column in ignored.items()}
         index, group = index[~is_far], np.unique(group[~is_far], return_inverse=True)[1].reshape(-1)
-    yield from _scatter_warnings(target, values[index], group, rows[index], others)
+    yield from _scatter_warnings(target, values[index], group, rows[index], ignored)
 
 
 def _scatter_warnings(
-    target: str, values: Float, group: NDArray[np.int64], rows: NDArray[Any], others: Mapping[str, NDArray[Any]]
+    target: str, values: Float, group: NDArray[np.int64], rows: NDArray[Any], ignored: Mapping[str, NDArray[Any]]
 ) -> Iterator[ModelWarning]:
     """Yield a warning if repeats form clusters, follow an ignored column, or differ in few designs only."""
     y = stabilize(target, values)
-    if _has_factor(values, y, group, others):
-        yield _hidden_factor(target, values, group, rows, others)
+    if _has_factor(values, y, group, ignored):
+        yield _hidden_factor(target, values, group, rows, ignored)
         return
     wide = _wide_groups(y, group)
     if len(wide) >= _MIN_GROUPS and len(wide) > _WIDE_SHARE * (group.max() + 1):
         is_wide = np.isin(group, wide)
-        others = {name: column[is_wide] for name, column in others.items()}
+        ignored = {name: column[is_wide] for name, column in ignored.items()}
         group = np.unique(group[is_wide], return_inverse=True)[1].reshape(-1)
-        yield _hidden_factor(target, values[is_wide], group, rows[is_wide], others)
+        yield _hidden_factor(target, values[is_wide], group, rows[is_wide], ignored)
     elif len(wide):
         listed = [" and ".join(map(str, rows[group == g][:3])) for g in wide]
         text = f"{target}: repeats of one design differ far more than those of others (rows {join_items(listed)})"
         yield ModelWarning("outlier", f"{text}: measure them again, or remove the wrong ones")
 
 
-def _has_factor(values: Float, y: Float, group: NDArray[np.int64], others: Mapping[str, NDArray[Any]]) -> bool:
-    return _follows_a_column(y, group, others) or _has_two_clusters(values, y, group)
+def _has_factor(values: Float, y: Float, group: NDArray[np.int64], ignored: Mapping[str, NDArray[Any]]) -> bool:
+    return _follows_a_column(y, group, ignored) or _has_two_clusters(values, y, group)
 
 
 def _far_rows(target: str, y: Float, group: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -86,6 +88,16 @@ def _far_rows(target: str, y: Float, group: NDArray[np.int64]) -> NDArray[np.boo
     sign = -1.0 if target == "accuracy" else 1.0
     np.minimum.at(best, group, sign * y)
     return np.asarray(sign * y - best[group] > (_FAILED if target == "accuracy" else np.log(_HANG)))
+
+
+def _beyond_noise(y: Float, group: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return a mask of the rows more than seven robust standard deviations from the median of their design."""
+    ordered = np.lexsort((y, group))
+    counts = np.bincount(group)
+    start = np.cumsum(counts) - counts
+    low, high = (y[ordered[start + offset]] for offset in ((counts - 1) // 2, counts // 2))
+    deviation = np.abs(y - ((low + high) / 2)[group])
+    return np.asarray(deviation > _FAR_Z * float(np.median(deviation)) / 0.6745) | (len(counts) < _MIN_TYPICAL)
 
 
 def _hang_warning(
@@ -104,7 +116,7 @@ def _hang_warning(
 
 
 def _hidden_factor(
-    target: str, values: Float, group: NDArray[np.int64], rows: NDArray[Any], others: Mapping[str, NDArray[Any]]
+    target: str, values: Float, group: NDArray[np.int64], rows: NDArray[Any], ignored: Mapping[str, NDArray[Any]]
 ) -> ModelWarning:
     """Return the warning that a factor is missing, with the designs whose repeats differ most."""
     low, high = np.full(int(group.max()) + 1, np.inf), np.full(int(group.max()) + 1, -np.inf)
@@ -122,16 +134,16 @@ def _hidden_factor(
         size = f"{high[first] - low[first]:.2f} ({low[first]:.3g} and {high[first]:.3g})"
     text = f"{target}: repeats of one design differ by up to {size}, rows {pairs}{more}"
     fact = f"{text}: a factor is missing from the knobs"
-    return ModelWarning("hidden_factor", f"{fact}. {_column_text(stabilize(target, values), group, others)}")
+    return ModelWarning("hidden_factor", f"{fact}. {_column_text(stabilize(target, values), group, ignored)}")
 
 
 def _row_of(rows: NDArray[Any], values: Float, group: NDArray[np.int64], g: int, extreme: Float) -> int:
     return int(rows[np.flatnonzero((group == g) & (values == extreme[g]))[0]])
 
 
-def _column_text(y: Float, group: NDArray[np.int64], others: Mapping[str, NDArray[Any]]) -> str:
+def _column_text(y: Float, group: NDArray[np.int64], ignored: Mapping[str, NDArray[Any]]) -> str:
     """Return the fix: the ignored columns in which the repeats differ, those that explain most first."""
-    shares = {name: _within_share(y, group, column)[0] for name, column in others.items()}
+    shares = {name: _within_share(y, group, column)[0] for name, column in ignored.items()}
     differing = sorted((name for name, share in shares.items() if share is not None), key=lambda n: -(shares[n] or 0))
     main = [name for name in differing if (shares[name] or 0) >= _LEAST_SHARE]
     differing = main or differing
@@ -141,11 +153,11 @@ def _column_text(y: Float, group: NDArray[np.int64], others: Mapping[str, NDArra
     return f"Columns in which they differ: {listed}. Declare the one that matters as a knob"
 
 
-def _follows_a_column(y: Float, group: NDArray[np.int64], others: Mapping[str, NDArray[Any]]) -> bool:
+def _follows_a_column(y: Float, group: NDArray[np.int64], ignored: Mapping[str, NDArray[Any]]) -> bool:
     """Return True if the levels of an ignored column explain the scatter of repeats (F test, Bonferroni)."""
-    for column in others.values():
+    for column in ignored.values():
         share, p, effect = _within_share(y, group, column)
-        if share is not None and share > _COLUMN_SHARE and p < _COLUMN_P / len(others) and effect > _LEAST_EFFECT:
+        if share is not None and share > _COLUMN_SHARE and p < _COLUMN_P / len(ignored) and effect > _LEAST_EFFECT:
             return True
     return False
 

@@ -43,10 +43,10 @@ def turning_point_warnings(
             listed = join_items([str(rows[c.rows[k]]) for _, k, c in turns])
             word = "rows" if len(turns) > 1 else "row"
             where = f"inside the range of {along}, at {knob_text(along, float(curve.knob[i]))} ({word} {listed})"
-            beside = "higher" if sign > 0 else "lower"
+            change = "higher" if sign > 0 else "lower"
             share = f"{np.expm1(depth) if sign > 0 else -np.expm1(-depth):.0%}"
             amount = "" if target == "accuracy" else f"at least {share} "
-            text = f"{target} is {name} {where} and {amount}{beside} on both sides, all else equal"
+            text = f"{target} is {name} {where} and {amount}{change} on both sides, all else equal"
             many = f", on {len(turns)} of {len(curves)} curves" if len(curves) > 1 else ""
             fix = f"a form that only rises or falls along {along} contradicts these rows"
             yield ModelWarning("non_monotone", f"{text}{many}: {fix}")

@@ -43,7 +43,7 @@ def test_voltage_that_follows_the_clock_does_not_hide_the_minimum() -> None:
     assert target_warnings("latency_s", designs, latency, knobs=knobs) == ()
 
 
-@given(slope=st.floats(-3, 3), curvature=st.floats(-1, 1), n=st.integers(4, 20))
+@given(slope=st.floats(0.1, 3) | st.floats(-3, -0.1), curvature=st.floats(-1, 1), n=st.integers(4, 20))
 @settings(max_examples=50, deadline=None)
 def test_monotone_curves_get_no_warning(slope: float, curvature: float, n: int) -> None:
     """Parabolas in log f without noise, whose vertex is outside the range."""
@@ -69,7 +69,7 @@ def test_noise_is_no_turning_point(slope: float, n: int) -> None:
     assert n_alarms <= 6
 
 
-def test_repeats_tell_noise_from_a_turning_point() -> None:
+def test_repeats_separate_noise_from_a_turning_point() -> None:
     """The same means: deep against repeats that agree within 1 %, within the scatter of repeats that differ by 40 %."""
     means = np.repeat([1.3, 1.1, 1.0, 1.1, 1.3], 4)
     designs = {"frequency_hz": np.repeat(np.geomspace(0.5e9, 2e9, 5), 4)}
@@ -118,7 +118,7 @@ def test_undervolting_cliff_is_found_along_the_voltage() -> None:
     (warning,) = target_warnings("accuracy", designs, accuracy, knobs=(VOLTAGE, CLOCK))
 
     assert warning.kind == "cliff"
-    assert "between voltage_v 650 mV and 750 mV (rows 3 to 4, 11 to 12)" in warning.text
+    assert "between voltage_v 0.65 V and 0.75 V (rows 3 to 4, 11 to 12)" in warning.text
 
 
 def test_latency_beyond_the_memory_is_a_cliff() -> None:
@@ -127,7 +127,7 @@ def test_latency_beyond_the_memory_is_a_cliff() -> None:
     (warning,) = target_warnings("latency_s", {"batch": batch}, latency, knobs=(BATCH,))
 
     assert warning.kind == "cliff"
-    assert "jumps by up to 10.5 times between batch 16 and 32 (rows 6 to 7)" in warning.text
+    assert "jumps by up to 10.6 times between batch 16 and 32 (rows 6 to 7)" in warning.text
 
 
 def test_proportional_growth_is_no_cliff() -> None:

@@ -1,4 +1,4 @@
-"""Repeats of a design: a missing factor is told from a hang and from ordinary noise."""
+"""Repeats of a design: a missing factor is distinguished from a hang and from ordinary noise."""
 
 import itertools
 
@@ -41,7 +41,7 @@ def test_accuracies_of_a_hidden_switch_indicate_a_missing_factor(knobs: tuple[Kn
     (warning,) = target_warnings("accuracy", designs, accuracy, knobs=knobs)
 
     assert warning.kind == "hidden_factor"
-    assert "0.74 (0.001 and 0.745), rows " in warning.text
+    assert "0.77 (0.001 and 0.775), rows " in warning.text
     assert "a factor is missing from the knobs. Declare the column that sets them apart" in warning.text
 
 
@@ -135,9 +135,9 @@ def test_counted_accuracies_raise_no_alarm(n_items: int, n_repeats: int) -> None
     ratio = np.repeat(np.linspace(0.1, 0.8, 12), n_repeats)
     for _ in range(200):
         accuracy = rng.binomial(n_items, 0.95 - 0.3 * ratio**2) / n_items
-        found = target_warnings(
+        warnings = target_warnings(
             "accuracy", {"pruning_ratio": ratio}, accuracy, knobs=(KnobSpec("pruning_ratio", "number"),)
         )
-        n_alarms += bool({"hidden_factor", "outlier"} & {*kinds(found)})
+        n_alarms += bool({"hidden_factor", "outlier"} & {*kinds(warnings)})
 
     assert n_alarms <= 4

@@ -102,8 +102,11 @@ def test_fewer_than_twenty_residuals_give_no_slopes() -> None:
 
 
 def test_outlier_is_no_noise_that_grows() -> None:
-    rng = np.random.default_rng(1)
-    points, residuals = rng.uniform(-1, 1, (40, 2)), 0.05 * rng.standard_normal(40)
-    residuals[np.argmax(points[:, 0])] = 3.0
+    """At most 3 of 100 tables, with a residual of 60 standard deviations at the end of the first knob."""
+    rng, n_alarms = np.random.default_rng(1), 0
+    for _ in range(100):
+        points, residuals = rng.uniform(-1, 1, (40, 2)), 0.05 * rng.standard_normal(40)
+        residuals[np.argmax(points[:, 0])] = 3.0
+        n_alarms += bool(noise_slopes(points, residuals).any())
 
-    assert not noise_slopes(points, residuals).any()
+    assert n_alarms <= 3

@@ -1,0 +1,80 @@
+"""Measured rows among predicted designs: which of both are on the front."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.pareto.geometry.dominance import feasible_front, to_minimization
+from explorer.problem.columns import Columns, Float, by_configuration, knobs_of, n_rows
+from explorer.problem.objectives import Objective
+
+_MAX_PAIRS = 4_000_000  # comparisons at once: 32 MB an objective
+
+
+def is_superseded(table: Columns) -> NDArray[np.bool_]:
+    """Return a mask of the predictions at designs that have a measured row, shape (n,).
+
+    Args:
+        table: designs with `design_id`, which is negative for measured rows, shape (n,) each.
+    """
+    return measured_twin(table) >= 0
+
+
+def measured_twin(table: Columns) -> NDArray[np.int64]:
+    """Return the row of the measurement at each predicted design, shape (n,); -1 without one, and for measured rows."""
+    twin = np.full(n_rows(table), -1, dtype=np.int64)
+    is_measured = table["design_id"] < 0
+    if not is_measured.any():
+        return twin
+    index = by_configuration({name: table[name] for name in knobs_of(table)})
+    measured = np.full(int(index.max()) + 1, -1, dtype=np.int64)
+    measured[index[is_measured]] = np.flatnonzero(is_measured)
+    twin[~is_measured] = measured[index[~is_measured]]
+    return twin
+
+
+def front_with_measured_rows(
+    table: Columns, values: Float, objectives: Sequence[Objective], *, is_superseded: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return a mask of the front of predicted designs and measured rows, shape (n,).
+
+    A measurement outranks a prediction. A measured row is on the front if it is feasible, no measured row dominates it,
+    and the posterior draws do not call it dominated (`certainty`): a better prediction alone does not displace it. A
+    predicted design is on the front if it is feasible, has no measured row of its own, and neither a predicted design
+    nor a measured row of the front dominates it. So a prediction of the front is dominated by no row of the front, and
+    a measured row at most by predictions within its scatter.
+
+    Args:
+        table: designs with `design_id`, `is_feasible` and, once it is computed, `certainty`, shape (n,) each.
+        values: their objectives, shape (n, m).
+        objectives: m objectives, for their direction.
+        is_superseded: predictions at measured designs, shape (n,).
+    """
+    is_feasible, is_measured = table["is_feasible"].astype(np.bool_), table["design_id"] < 0
+    front = feasible_front(values, is_feasible & ~is_measured & ~is_superseded, objectives)
+    if not is_measured.any():
+        return front
+    measured = feasible_front(values, is_feasible & is_measured, objectives)
+    if "certainty" in table:
+        measured &= table["certainty"] != "dominated"
+    rows = np.flatnonzero(front)
+    minimized = to_minimization(values, objectives)
+    front[rows[is_dominated_by(minimized[rows], minimized[measured])]] = False
+    return front | measured
+
+
+def is_dominated_by(values: Float, rivals: Float) -> NDArray[np.bool_]:
+    """Return a mask of the points that one of the rivals dominates, less being better, shape (n,).
+
+    Args:
+        values: shape (n, m).
+        rivals: shape (k, m).
+    """
+    result = np.zeros(len(values), dtype=np.bool_)
+    size = max(1, _MAX_PAIRS // max(len(rivals), 1))
+    for first in range(0, len(values) if len(rivals) else 0, size):
+        own = values[first : first + size, None, :]
+        is_better = np.all(rivals[None] <= own, axis=2) & np.any(rivals[None] < own, axis=2)
+        result[first : first + size] = is_better.any(axis=1)
+    return result

@@ -129,6 +129,10 @@ class Results:
         """Mask of the measured rows of the model's samples, shape (n,)."""
         return np.asarray(self.table["design_id"] < 0)
 
+    def n_labelled(self, word: str) -> int:
+        """Return the number of designs with a label of `certainty`, predictions at measured designs left out."""
+        return int(np.sum((self.table["certainty"] == word) & ~self.is_superseded))
+
     @property
     def trials(self) -> Columns:
         """The finished trials: all designs without the measured rows, shape (n_complete,) each."""

@@ -13,7 +13,7 @@ from explorer.pareto.geometry.dominance import feasible_front, to_minimization
 from explorer.pareto.results.measured_rows import is_dominated_by, measured_twin
 from explorer.pareto.uncertainty.front_tally import FrontTally
 from explorer.pareto.uncertainty.measured_values import measured_draws
-from explorer.pareto.uncertainty.untried import UntriedDesigns
+from explorer.pareto.uncertainty.untried import N_MIN, UntriedDesigns
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import Columns, Float, bounds, n_rows, take
 from explorer.problem.objectives import Objective, add_objectives
@@ -133,7 +133,7 @@ def _add_until_converged(
         untried.keep(batch, n_fronts)
         before, n_sure = n_sure, int(np.sum(tally.is_front[:, is_supported].mean(axis=0) >= SURE))
         n_changed = before - n_sure
-        if not n_sure or not n_changed:
+        if not n_sure or (not n_changed and untried.n >= N_MIN):
             return untried.n, 0
     return untried.n, n_changed
 

@@ -6,7 +6,7 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.pareto.geometry.dominance import is_nondominated, to_minimization
+from explorer.pareto.geometry.dominance import to_minimization
 from explorer.problem.columns import Float
 from explorer.problem.objectives import Objective
 
@@ -32,7 +32,8 @@ class FrontTally:
             slack: the tolerance in each objective, shape (m,).
             is_measured: measured rows among the designs, shape (n,).
         """
-        self._values, self._objectives, self._slack = values, objectives, slack
+        values = to_minimization(values, objectives)
+        self._shifted, self._objectives, self._slack = values - slack, objectives, slack
         self._is_measured = is_measured
         self.is_evaluated_front = np.zeros(is_feasible.shape, dtype=np.bool_)
         for s, (draw, feasible) in enumerate(zip(values, is_feasible, strict=True)):
@@ -41,10 +42,10 @@ class FrontTally:
 
     def _front(self, draw: Float, feasible: NDArray[np.bool_]) -> NDArray[np.int64]:
         predicted, measured = (np.flatnonzero(feasible & kind) for kind in (~self._is_measured, self._is_measured))
-        predicted = predicted[is_nondominated(draw[predicted], self._objectives)]
+        predicted = predicted[_is_nondominated(draw[predicted])]
         if not measured.size:
             return predicted
-        measured = measured[is_nondominated(draw[measured], self._objectives)]
+        measured = measured[_is_nondominated(draw[measured])]
         return np.concatenate([
             predicted[self._survives(draw[predicted], draw[measured])],
             measured[self._survives(draw[measured], draw[predicted])],
@@ -58,22 +59,21 @@ class FrontTally:
             is_feasible: whether they meet the constraints in every draw, shape (S, k).
         """
         n_fronts = np.zeros(values.shape[1], dtype=np.int64)
-        for s, (rivals, feasible) in enumerate(zip(values, is_feasible, strict=True)):
+        minimized = to_minimization(values, self._objectives)
+        for s, (rivals, feasible) in enumerate(zip(minimized, is_feasible, strict=True)):
             own, others = np.flatnonzero(self.is_front[s]), np.flatnonzero(feasible)
-            shifted = to_minimization(self._values[s, own], self._objectives) - self._slack
-            union = np.concatenate([to_minimization(rivals[others], self._objectives), shifted])
-            if not len(union):
-                continue
             # The front is mutually non-dominated, also after a common shift: only rivals can dominate it.
-            mask = np.asarray(moocore.is_nondominated(union), dtype=np.bool_)
+            mask = _is_nondominated(np.concatenate([rivals[others], self._shifted[s, own]]))
             self.is_front[s, own[~mask[len(others) :]]] = False
             n_fronts[others[mask[: len(others)]]] += 1
         return n_fronts
 
     def _survives(self, front: Float, rivals: Float) -> NDArray[np.bool_]:
         """Return a mask of the points of a front that no rival dominates by more than the tolerance."""
-        if not len(front) or not len(rivals):
-            return np.ones(len(front), dtype=np.bool_)
-        shifted = to_minimization(front, self._objectives) - self._slack
-        union = np.concatenate([to_minimization(rivals, self._objectives), shifted])
-        return np.asarray(moocore.is_nondominated(union), dtype=np.bool_)[len(rivals) :]
+        return _is_nondominated(np.concatenate([rivals, front - self._slack]))[len(rivals) :]
+
+
+def _is_nondominated(minimized: Float) -> NDArray[np.bool_]:
+    if not len(minimized):
+        return np.zeros(0, dtype=np.bool_)
+    return np.asarray(moocore.is_nondominated(minimized), dtype=np.bool_)

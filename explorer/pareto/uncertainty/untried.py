@@ -14,11 +14,13 @@ from explorer.models.evaluation import Problem
 from explorer.problem.columns import Columns, Float, n_rows, stack, take
 from explorer.problem.design_space import DesignSpace
 
-N_MAX = 8_192  # bound of the number of untried designs: 400 draws of them take a second
+# At least this many untried designs are compared with a sure design: the count may stand still once by chance.
+N_MIN = 4_000
+N_MAX = 8_400  # bound of their number: 400 draws of them take a second
 _N_FIRST, _N_SCANNED = 512, 512
-_N_KEPT = 256
+_N_KEPT = 1_000
 _STEP = 0.15  # median of the log-normal step size, as a share of an axis
-_SHRINKAGE, _SMALLEST_STEP = 0.6, 0.02  # of the step size from batch to batch
+_SHRINKAGE, _SMALLEST_STEP = 0.6, 0.05  # of the step size from batch to batch
 _RESAMPLED_CHOICE_SHARE = 0.15
 
 

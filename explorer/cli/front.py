@@ -87,7 +87,7 @@ def _print_front(results: "Results", columns: "Columns", *, is_all: bool) -> Non
             "--all shows every one, --format csv or json writes them"
         )
     brackets = f", in brackets {_brackets(results, columns)}" if any(f"{name}_lo" in columns for name in names) else ""
-    note(f"{n:,} of {n_rows(results.table):,} designs{brackets}; hypervolume {results.hypervolume:.6g}")
+    note(f"{n:,} of {results.n_designs:,} designs{brackets}; hypervolume {results.hypervolume:.6g}")
     if n_measured := int((columns["design_id"] < 0).sum()):
         note(f"{n_measured} of them {'is' if n_measured == 1 else 'are'} measured: designs with a negative number")
     if left_out:

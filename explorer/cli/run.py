@@ -188,8 +188,8 @@ def _certificate(results: "Results") -> Iterator[str]:
     if "certainty" in results.table:
         n_sure, n_possible, n_extrapolated = (results.n_labelled(word) for word in ("sure", "possible", "extrapolated"))
         far = f"; samples do not support {n_extrapolated}" if n_extrapolated else ""
-        rows = f", measured rows among them ({results.n_measured})," if results.n_measured else ""
+        rows = f" ({results.n_measured} of them measured)" if results.n_measured else ""
         yield (
-            f"{n_sure} of {results.n_complete + results.n_measured} designs{rows} are on the front with a probability "
+            f"{n_sure} of {results.n_designs} designs{rows} are on the front with a probability "
             f"of at least 95 % over forms and draws, {n_possible} possibly{far} (p_front in front.csv)"
         )

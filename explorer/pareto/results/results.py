@@ -129,6 +129,11 @@ class Results:
         """Mask of the measured rows of the model's samples, shape (n,)."""
         return np.asarray(self.table["design_id"] < 0)
 
+    @property
+    def n_designs(self) -> int:
+        """Number of different rows: trials and measured rows, without the predictions at measured designs."""
+        return int(np.sum(~self.is_superseded))
+
     def n_labelled(self, word: str) -> int:
         """Return the number of designs with a label of `certainty`, predictions at measured designs left out."""
         return int(np.sum((self.table["certainty"] == word) & ~self.is_superseded))

@@ -186,9 +186,10 @@ def _row_of(results: Results, design_id: int) -> int:
     if rows.size:
         return int(rows[0])
     ids = results.table["design_id"]
-    span = (
-        f"these results have {len(ids)} finished designs, {ids.min()} to {ids.max()}" if len(ids) else "there are none"
-    )
+    trials, n_measured = ids[ids >= 0], int((ids < 0).sum())
+    span = f"these results have {len(trials)} finished designs, {trials.min()} to {trials.max()}"
+    measured = f", and {n_measured} measured rows, -1 to -{n_measured}" if n_measured else ""
+    span = f"{span}{measured}" if len(trials) else "there are none"
     raise WrongUsage(f"there is no design {design_id}: {span}", fix="take a number from `explorer front`")
 
 

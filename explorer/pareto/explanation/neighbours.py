@@ -96,7 +96,7 @@ def dominating_design(
     gains = minimized[row] - minimized
     is_rival = results.table["is_feasible"] & ~results.is_superseded
     dominates = is_rival & np.all(gains >= 0, axis=1) & np.any(gains > 0, axis=1)
-    if not dominates.any() or results.is_front[row]:  # predictions within its scatter do not displace a measured row
+    if not dominates.any() or results.is_front[row]:  # extrapolations do not displace a measured row
         return None
     front = minimized[results.is_front] if results.is_front.any() else minimized
     spread = np.ptp(front, axis=0)

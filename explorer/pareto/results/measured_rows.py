@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.pareto.geometry.dominance import feasible_front, to_minimization
+from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import Columns, Float, by_configuration, knobs_of, n_rows
 from explorer.problem.objectives import Objective
 
@@ -39,29 +40,30 @@ def front_with_measured_rows(
 ) -> NDArray[np.bool_]:
     """Return a mask of the front of predicted designs and measured rows, shape (n,).
 
-    A measurement outranks a prediction. A measured row is on the front if it is feasible, no measured row dominates it,
-    and the posterior draws do not call it dominated (`certainty`): a better prediction alone does not displace it. A
-    predicted design is on the front if it is feasible, has no measured row of its own, and neither a predicted design
-    nor a measured row of the front dominates it. So a prediction of the front is dominated by no row of the front, and
-    a measured row at most by predictions within its scatter.
+    A design is on the front if it is feasible and no other feasible design dominates it, by readings where it was
+    measured, by predictions otherwise. The prediction at a measured design does not count, because its measured row
+    does. Nor does a prediction that samples do not support displace a measured row: such a row may stand on the front
+    beside extrapolations that promise more. Apart from these, no row of the front dominates another one.
 
     Args:
-        table: designs with `design_id`, `is_feasible` and, once it is computed, `certainty`, shape (n,) each.
+        table: designs with `design_id`, `is_feasible` and `domain_distance`, shape (n,) each.
         values: their objectives, shape (n, m).
         objectives: m objectives, for their direction.
         is_superseded: predictions at measured designs, shape (n,).
     """
     is_feasible, is_measured = table["is_feasible"].astype(np.bool_), table["design_id"] < 0
-    front = feasible_front(values, is_feasible & ~is_measured & ~is_superseded, objectives)
+    is_predicted = is_feasible & ~is_measured & ~is_superseded
+    front = feasible_front(values, is_predicted, objectives)
     if not is_measured.any():
         return front
-    measured = feasible_front(values, is_feasible & is_measured, objectives)
-    if "certainty" in table:
-        measured &= table["certainty"] != "dominated"
-    rows = np.flatnonzero(front)
     minimized = to_minimization(values, objectives)
+    measured = np.flatnonzero(feasible_front(values, is_feasible & is_measured, objectives))
+    is_supported = ~is_extrapolated(table["domain_distance"])
+    is_rival = feasible_front(values, is_predicted & is_supported, objectives)
+    rows = np.flatnonzero(front)
     front[rows[is_dominated_by(minimized[rows], minimized[measured])]] = False
-    return front | measured
+    front[measured[~is_dominated_by(minimized[measured], minimized[is_rival])]] = True
+    return front
 
 
 def is_dominated_by(values: Float, rivals: Float) -> NDArray[np.bool_]:

@@ -155,10 +155,7 @@ class Results:
 
     @property
     def is_front(self) -> NDArray[np.bool_]:
-        """Mask of the designs on the front of predictions and measured rows, shape (n,).
-
-        See `front_with_measured_rows`: a measurement outranks a prediction.
-        """
+        """Mask of the front of predictions and measured rows (see `front_with_measured_rows`), shape (n,)."""
         return self._cached(
             "is_front",
             lambda: front_with_measured_rows(

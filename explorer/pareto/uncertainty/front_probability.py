@@ -22,6 +22,8 @@ SURE = 0.95
 POSSIBLE = 0.05
 # Share of the front's extent by which an untried design must be better in every objective to count as dominating.
 _TOLERANCE = 0.01
+# The count of sure designs stands when a doubling of the untried designs changes it by less than this share.
+_STANDS = 0.01
 # Probabilities are computed for designs of this many non-dominated ranks, and of further ranks while there are few.
 _N_RANKS = 3
 _FEW = 1_500
@@ -94,7 +96,7 @@ def front_probabilities(
         draws: its draws.
         rows: rows to compare; default: those of `contenders`.
         untried: further designs, evaluated; or their source, whose number is doubled until the count of supported
-            designs with `p_front` of at least 95 % no longer changes, or the source's bound is reached.
+            designs with `p_front` of at least 95 % changes by at most 1 %, or the source's bound is reached.
     """
     twin = measured_twin(table) if "design_id" in table else np.full(n_rows(table), -1)
     rows = contenders(table, problem)[0] if rows is None else rows
@@ -127,13 +129,11 @@ def _add_until_converged(
     """Double the untried designs until the count of sure designs stands; return their number and the last change."""
     n_sure, n_changed = int(is_supported.sum()), 0
     for batch in untried:
-        n_fronts = np.concatenate([
-            tally.add_rivals(*_posterior_objectives(block, problem, model, draws)) for block in split_into_blocks(batch)
-        ])  # fmt: skip
+        n_fronts = tally.add_rivals(*_posterior_objectives(batch, problem, model, draws))
         untried.keep(batch, n_fronts)
         before, n_sure = n_sure, int(np.sum(tally.is_front[:, is_supported].mean(axis=0) >= SURE))
         n_changed = before - n_sure
-        if not n_sure or (not n_changed and untried.n >= N_MIN):
+        if not n_sure or (n_changed <= _STANDS * n_sure and untried.n >= N_MIN):
             return untried.n, 0
     return untried.n, n_changed
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from explorer.pareto.results.results import Results, constraint_gaps
 from explorer.problem.columns import COLUMNS, n_rows, own_knobs
 from explorer.problem.constraints import parse_constraint
@@ -125,7 +123,8 @@ def _certificate(results: Results) -> str:
     return (
         f"The search reached {results.reached:.1%} of the exact front's hypervolume ({exact.hypervolume:.5g}, "
         f"converged to {exact.convergence:.0e}). {n_sure:,} of {results.n_designs:,} designs are on the front with a "
-        f"probability of at least 95 % over forms and draws, {n_possible:,} possibly (column p_front of front.csv).{far}"
+        f"probability of at least 95 % over forms and draws, {n_possible:,} possibly (column p_front of front.csv)."
+        f"{far}"
     )
 
 

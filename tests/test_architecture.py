@@ -35,8 +35,8 @@ HOUSE = {
         "geometry", "results", "exact_front", "acquisition", "comparison", "decision", "explanation", "uncertainty",
     ),
     "search": (
-        "encoding", "enqueued", "storage", "trial_table", "dashboard", "session", "progress", "samplers", "execution",
-        "run_log", "single_process", "collect", "run",
+        "encoding", "enqueued", "storage", "trial_table", "measured_designs", "dashboard", "session", "progress",
+        "samplers", "execution", "run_log", "single_process", "collect", "run",
     ),
     "deploy": ("device", "bundle", "verification"),
     "report": ("plots", "live", "pages"),

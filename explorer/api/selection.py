@@ -89,6 +89,7 @@ def choose(
         "runner_up": choice.runner_up,
         "price_of_accuracy": choice.price,
         "is_extrapolated": choice.is_extrapolated,
+        "is_measured": choice.is_measured,
         "provenance": dict(results.provenance),
     }
     if device is not None:

@@ -84,6 +84,9 @@ def _lines(choice: "Choice", columns: "Mapping[str, Column]") -> "Iterator[str]"
 
     yield f"design {choice.design['design_id']}: {choice.why}"
     yield from (f"  {line}" for line in describe(choice.design, columns))
+    if choice.is_measured:
+        row = choice.design.get("nearest_sample", "")
+        yield f"MEASURED: the values are readings{f' of sample {row}' if row else ''}, not predictions"
     if choice.is_extrapolated:
         yield "EXTRAPOLATED: outside the model's domain; measure it before you believe it"
     if "applied" in choice.record:

@@ -64,8 +64,13 @@ def _print_design(e: "Explanation") -> None:
 
     status = "on the front" if e.is_front else "not on the front" if e.design["is_feasible"] else "not feasible"
     chance = e.design.get("p_front")
-    sure = "" if chance is None else f"; probability of being on the front {chance:.2f} ({e.design['certainty']})"
+    sure = (
+        "" if chance is None
+        else f"; probability of being on the front {chance:.2f} over forms and draws ({e.design['certainty']})"
+    )  # fmt: skip
     print_prose(f"design {e.design['design_id']} of {e.study}: {status}{sure}")
+    if e.design.get("origin") == "sample":
+        print_text("MEASURED: its values are readings; effects of the knobs are those of the model")
     if e.is_extrapolated:
         print_text("EXTRAPOLATED: outside the model's domain; measure it before you believe it")
     for line in describe_design(e.design, e.own_columns):

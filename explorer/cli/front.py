@@ -87,11 +87,15 @@ def _print_front(results: "Results", columns: "Columns", *, is_all: bool) -> Non
             "--all shows every one, --format csv or json writes them"
         )
     brackets = f", in brackets {_brackets(results, columns)}" if any(f"{name}_lo" in columns for name in names) else ""
-    note(f"{n:,} of {results.n_complete:,} designs{brackets}; hypervolume {results.hypervolume:.6g}")
+    note(f"{n:,} of {results.n_designs:,} designs{brackets}; hypervolume {results.hypervolume:.6g}")
+    if n_measured := int((columns["design_id"] < 0).sum()):
+        note(f"{n_measured} of them {'is' if n_measured == 1 else 'are'} measured: designs with a negative number")
     if left_out:
         note(f"left out for want of width: {', '.join(left_out)}; --format csv has all")
     if outside.any():
         note("* extrapolated: outside the model's domain")
+    for warning in results.model_warnings:
+        note(f"warning: {warning['text']}")
     for text in (*results.notes, *([results.advice] if results.advice else [])):
         note(f"note: {text}")
 

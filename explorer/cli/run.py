@@ -100,6 +100,8 @@ def run(
             note(f"saved the finished trials in {folder}/")
         raise
     results, folder = outcome.results, outcome.out
+    for warning in results.model_warnings:
+        note(f"warning: {warning['text']}")
     if outcome.recovered_from:
         note(f"recovered the journal; the damaged file is kept as {outcome.recovered_from}")
     if not outcome.n_added:
@@ -121,14 +123,17 @@ def run(
                 "hypervolume_share": results.reached,
                 "exact_convergence": exact.convergence if exact else None,
                 "front_size": front_size,
+                "n_measured": results.n_measured,
                 "search_seconds": round(outcome.search_seconds, 3),
+                "warnings": [dict(one) for one in results.model_warnings],
             },
             one_line=True,
         )
         return
     print_prose(
         f"{results.study}: {results.n_complete} trials ({outcome.n_added} added in {outcome.search_seconds:.1f} s), "
-        f"{front_size} {'design' if front_size == 1 else 'designs'} on the front, hypervolume {results.hypervolume:.6g}"
+        f"{front_size} {'design' if front_size == 1 else 'designs'} on the front{_measured_part(results)}, "
+        f"hypervolume {results.hypervolume:.6g}"
     )
     for text in _certificate(results):
         print_prose(text)
@@ -136,6 +141,11 @@ def run(
         print_prose(results.advice)
     print_prose(f"{folder}/: report.html (open it in a browser), front.csv, front.json, trials.csv, provenance.json")
     note(f"next: explorer choose {shlex.quote(display_name(results.study, folder))} --knee")
+
+
+def _measured_part(results: "Results") -> str:
+    n = int((results.is_front & results.is_measured).sum())
+    return f" ({n} of them measured)" if n else ""
 
 
 def _resources(texts: list[str]) -> dict[str, float]:
@@ -176,9 +186,10 @@ def _certificate(results: "Results") -> Iterator[str]:
         f"{exact.n_evaluated:,} {'designs' if exact.convergence == 0 else 'evaluations'})"
     )
     if "certainty" in results.table:
-        words = results.table["certainty"]
-        n_sure, n_possible = int((words == "sure").sum()), int((words == "possible").sum())
+        n_sure, n_possible, n_extrapolated = (results.n_labelled(word) for word in ("sure", "possible", "extrapolated"))
+        far = f"; samples do not support {n_extrapolated}" if n_extrapolated else ""
+        rows = f" ({results.n_measured} of them measured)" if results.n_measured else ""
         yield (
-            f"{n_sure} of {results.n_complete} designs are on the front with a probability of at least 95 %, "
-            f"{n_possible} possibly, given the model (p_front in front.csv)"
+            f"{n_sure} of {results.n_designs} designs{rows} are on the front with a probability "
+            f"of at least 95 % over forms and draws, {n_possible} possibly{far} (p_front in front.csv)"
         )

@@ -12,6 +12,7 @@ from explorer.pareto.results.results import Results
 from explorer.pareto.uncertainty.front_warnings import front_warnings, objective_warnings
 from explorer.problem.columns import Columns, by_configuration, knobs_of, stack, take
 from explorer.problem.objectives import OBJECTIVES, add_objectives
+from explorer.search.measured_designs import measured_designs
 from explorer.search.run_log import build_provenance, runs_of
 from explorer.search.session import SearchSession, failure_counts
 
@@ -19,24 +20,26 @@ _MAX_REASONS = 5
 
 
 def collect_results(session: SearchSession) -> Results:
-    """Return the COMPLETE trials of a study as results.
+    """Return the COMPLETE trials of a study and the measured rows of its model as results.
 
     Raises:
         WrongUsage, InvalidFile: the storage cannot be opened or read.
     """
     study, problem, trials = session.problem.study, session.problem, session.trials
     table = {**trials.table, "design_id": trials.numbers, "origin": trials.origin}
+    rows = measured_designs(problem)
+    table = stack([table, rows]) if rows else table
     samples, labels = _measured(problem)
     constraints = tuple(c.text for c in study.constraints)
     bare = Results(
         study.name, study.title, table, study.objectives, constraints, session.reference, samples, labels, (),
-        own_columns=study.own_columns,
+        own_columns=study.own_columns, model_warnings=model_warnings(problem.evaluator),
     )  # fmt: skip
     notes = (
         *problem.evaluator.notes,
         *session.notes,
         *_failure_note(failure_counts(session.study)),
-        *_coverage_note(problem, table),
+        *_coverage_note(problem, trials.table),
         *objective_warnings(problem),
         *front_warnings(bare.front_columns, problem),
     )
@@ -46,6 +49,11 @@ def collect_results(session: SearchSession) -> Results:
     if measuring := as_measurer(problem.evaluator):
         origin["measurement"] = measuring.provenance(when=str(origin["ended"] or ""))
     return replace(bare, notes=notes, provenance=origin)
+
+
+def model_warnings(model: object) -> tuple[dict[str, str], ...]:
+    """Return the warnings of a model as plain JSON values: `kind` and `text` each."""
+    return tuple({"kind": str(one.kind), "text": str(one.text)} for one in getattr(model, "warnings", ()))
 
 
 def _failure_note(reasons: Counter[str]) -> list[str]:

@@ -11,9 +11,10 @@ from optuna.trial import TrialState
 from explorer.models.evaluation import Problem
 from explorer.models.posterior_draws import PosteriorModel
 from explorer.pareto.acquisition.batch_plan import batch_plan
-from explorer.problem.columns import Columns, knobs_of, n_rows, stack, take
+from explorer.problem.columns import Columns, n_rows, take
 from explorer.search.encoding import Encoding, columns_of
 from explorer.search.enqueued import fill_params, is_enqueued
+from explorer.search.measured_designs import sample_designs
 from explorer.search.progress import FrontTracker, Progress, interruption_error
 from explorer.search.samplers.generators import CandidateBatch, ListGenerator, SamplerGenerator
 from explorer.search.samplers.mirror import StudyMirror
@@ -30,7 +31,7 @@ from explorer.search.samplers.registry import (
 from explorer.search.session import SearchSession
 from explorer.search.storage.bulk import TrialBatch, finish_enqueued, insert_trials
 from explorer.search.storage.retry import RetryPolicy
-from explorer.search.trial_table import ORIGIN_ATTR, SAMPLE, SEARCH, TrialTable, design_keys, row_of, user_attributes
+from explorer.search.trial_table import INITIAL, ORIGIN_ATTR, SEARCH, TrialTable, design_keys, row_of, user_attributes
 
 # Number of finished trials that each sampler needs; None: all. The sequence of `qmc` needs only the first one.
 _HISTORY: Mapping[str, int | None] = {"tpe": None, "gp": None, "grid": None, "qmc": 1, "random": 0}
@@ -100,28 +101,24 @@ def _make_generator(session: SearchSession, n: int) -> ListGenerator | SamplerGe
 
 
 def _record_initial_design(session: SearchSession, retry: RetryPolicy) -> None:
-    """Record the measured samples of a new study as its initial design."""
-    samples = _samples(session.problem)
-    if not samples:
+    """Record the predictions at the measured samples of a new study as its initial design."""
+    labels, designs = _samples(session.problem)
+    if not labels:
         return
-    n, params = len(samples), Encoding(session.problem.regions).encode(stack([design for _, design in samples]))
-    attrs = {ORIGIN_ATTR: [SAMPLE] * n, "sample": [label for label, _ in samples]}
-    _record(session, CandidateBatch(params, n, _first_generation_attrs(session, n)), retry, origin=SAMPLE, attrs=attrs)
+    n, params = len(labels), Encoding(session.problem.regions).encode(designs)
+    attrs = {ORIGIN_ATTR: [INITIAL] * n, "sample": labels}
+    _record(session, CandidateBatch(params, n, _first_generation_attrs(session, n)), retry, origin=INITIAL, attrs=attrs)
 
 
-def _samples(problem: Problem) -> list[tuple[str, Columns]]:
-    """Return label and design of the model's samples within the regions, without duplicates, shape (1,) each."""
-    evaluator, unique = problem.evaluator, dict[tuple[Any, ...], tuple[str, Columns]]()
-    if isinstance(evaluator, PosteriorModel):
-        columns = evaluator.samples.columns
-        for i, label in enumerate(evaluator.samples.labels):
-            region = problem.regions.get(columns["family"][i])
-            row = {name: columns[name][i : i + 1] for name in knobs_of(columns)}
-            if region is not None and region.contains(row).all():
-                knobs = region.knobs(row)
-                design = region.designs({a.name: np.clip(knobs[a.name], a.low, a.high) for a in region.axes})
-                unique.setdefault(design_keys(design)[0], (label, design))
-    return [*unique.values()]
+def _samples(problem: Problem) -> tuple[list[str], Columns]:
+    """Return labels and designs of the model's samples within the regions, without duplicates, shape (k,) each."""
+    rows, designs = sample_designs(problem)
+    unique: dict[tuple[Any, ...], int] = {}
+    for i, key in enumerate(design_keys(designs)):
+        unique.setdefault(key, i)
+    labels = problem.evaluator.samples.labels if isinstance(problem.evaluator, PosteriorModel) else ()
+    kept = [*unique.values()]
+    return [labels[rows[i]] for i in kept], take(designs, np.array(kept, dtype=np.int64))
 
 
 def _record_enqueued(session: SearchSession, retry: RetryPolicy) -> None:

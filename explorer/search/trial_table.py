@@ -14,7 +14,8 @@ from explorer.problem.objectives import OBJECTIVES
 from explorer.search.encoding import Encoding, Params, columns_of
 
 ORIGIN_ATTR = "origin"
-SEARCH, SAMPLE = "search", "sample"
+# Origin of a row of results: proposed by the search, a prediction at a measured design, or a measured row itself.
+SEARCH, INITIAL, SAMPLE = "search", "initial", "sample"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class TrialTable:
     Args:
         numbers: trial numbers, shape (n,).
         table: the assessed designs, with the objectives as they are stored, shape (n,) each.
-        origin: `sample` for a sample of the model, else `search`, shape (n,).
+        origin: `initial` for the prediction at a sample of the model, else `search`, shape (n,).
     """
 
     numbers: NDArray[np.int64]
@@ -57,7 +58,9 @@ def trial_table(trials: Sequence[FrozenTrial], problem: Problem) -> TrialTable:
     values = np.array([trial.values for trial in trials], dtype=np.float64).reshape(n, len(objectives))
     for j, objective in enumerate(objectives):
         table[objective.name] = values[:, j]
-    origin = np.array([trial.user_attrs.get(ORIGIN_ATTR, SEARCH) for trial in trials], dtype=object)
+    origins = [trial.user_attrs.get(ORIGIN_ATTR, SEARCH) for trial in trials]
+    # Earlier versions stored `sample` for the predictions at samples; now measured rows alone have this origin.
+    origin = np.array([INITIAL if one == SAMPLE else one for one in origins], dtype=object)
     return TrialTable(np.array([trial.number for trial in trials], dtype=np.int64), table, origin)
 
 

@@ -15,6 +15,7 @@ from explorer.problem.study import read_study
 from explorer.search.session import SearchSession, open_session
 
 MakeSession = Callable[..., SearchSession]
+MakeProblem = Callable[..., Problem]
 TABLE = """\
 family = "CNN"
 [axes]

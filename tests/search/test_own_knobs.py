@@ -104,7 +104,7 @@ def searched(folder: Path, problem: Problem) -> SearchSession:
 @pytest.mark.parametrize("sampler", ["auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid"])
 def test_every_sampler_proposes_only_declared_knobs(tmp_path: Path, sampler: str) -> None:
     session = searched(tmp_path, camera_problem(tmp_path, sampler=sampler))
-    table = collect_results(session).table
+    table = collect_results(session).trials
     trial = plain_study(session.out / "study.journal", "study").trials[0]
 
     assert set(table["resolution"].tolist()) <= set(RESOLUTIONS)

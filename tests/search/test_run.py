@@ -47,12 +47,12 @@ def plain(folder: Path, name: str = "cnn") -> optuna.Study:
 @pytest.mark.slow
 def test_every_sampler_adds_the_requested_feasible_trials(make_session: MakeSession, name: str, sampler: str) -> None:
     added = [search(make_session(name, sampler=sampler, trials=trials)) for trials in (30, 30, 10, 41)]
-    table, n_samples = collect_results(make_session(name)).table, N_SAMPLES[name]
+    table, n_samples = collect_results(make_session(name)).trials, N_SAMPLES[name]
     is_cool = table["power_w"] <= 22 if name == "capped" else np.ones(41, dtype=bool)
 
     assert added == [30, 0, 0, 11]
     assert table["design_id"].tolist() == list(range(41))
-    assert table["origin"].tolist() == ["sample"] * n_samples + ["search"] * (41 - n_samples)
+    assert table["origin"].tolist() == ["initial"] * n_samples + ["search"] * (41 - n_samples)
     assert (table["frequency_hz"] <= table["frequency_max_hz"] * (1 + 1e-9)).all()
     assert (table["domain_distance"] <= 0.5 + 1e-9).all()
     assert table["is_feasible"].tolist() == is_cool.tolist()
@@ -67,7 +67,7 @@ def test_samples_within_the_space_are_the_initial_design(make_session: MakeSessi
     assert cnn.sample_labels == ("CNN1", "CNN2", "CNN3")
     for name in NUMERIC_KNOBS:
         assert cnn.table[name][:3] == pytest.approx(cnn.samples[name], rel=1e-9)
-    assert table.table["origin"].tolist() == ["sample"] + ["search"] * 4
+    assert table.table["origin"].tolist() == ["initial"] + ["search"] * 4 + ["sample"]
     assert table.table["pruning_ratio"][0] == 0.46
 
 
@@ -76,7 +76,7 @@ def test_seed_determines_the_designs(make_session: MakeSession, sampler: str) ->
     tables = []
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
         search(session := make_session(sampler=sampler, seed=seed, folder=folder, trials=24))
-        tables.append(designs_of(collect_results(session).table))
+        tables.append(designs_of(collect_results(session).trials))
 
     assert tables[0] == tables[1]
     assert tables[0] != tables[2]
@@ -86,7 +86,7 @@ def test_resumed_search_repeats_no_design_for_any_sampler(make_session: MakeSess
     samplers = ["random", "random", "tpe", "tpe", "qmc", "qmc", "nsga2", "random", "tpe", "qmc"]
     for i, sampler in enumerate(samplers, start=1):
         search(make_session(sampler=sampler, trials=10 * i))
-    counts = Counter(designs_of(collect_results(make_session()).table))
+    counts = Counter(designs_of(collect_results(make_session()).trials))
 
     assert len(counts) == 100
 
@@ -94,11 +94,11 @@ def test_resumed_search_repeats_no_design_for_any_sampler(make_session: MakeSess
 def test_grid_is_searched_completely_then_refined(make_session: MakeSession) -> None:
     """16 trials on four axes: two values each, 13 trials and three samples. Three axes: eight corners, then more."""
     search(session := make_session(sampler="grid", trials=16))
-    table = collect_results(session).table
+    table = collect_results(session).trials
     proposed = {name: table[name][table["origin"] == "search"] for name in ("family", *NUMERIC_KNOBS)}
     for trials in (8, 12):
         search(make_session("new", sampler="grid", trials=trials))
-    corners = designs_of(collect_results(make_session("new")).table)
+    corners = designs_of(collect_results(make_session("new")).trials)
 
     assert len(set(designs_of(proposed))) == 13
     for name in ("pruning_ratio", "quant_step", "voltage_v"):
@@ -138,7 +138,7 @@ def test_front_equals_that_of_plain_optuna(make_session: MakeSession, tmp_path: 
 
 def test_plain_optuna_reads_constraints_and_all_columns(make_session: MakeSession, tmp_path: Path) -> None:
     search(session := make_session("capped", trials=12))
-    table = collect_results(session).table
+    table = collect_results(session).trials
     for i, trial in enumerate(plain(tmp_path, "capped").trials):
         assert set(trial.constraints) == {"operating_point", "domain", "power_w <= 22 W"}
         assert (trial.constraints["power_w <= 22 W"] <= 0) == (table["power_w"][i] <= 22)
@@ -279,7 +279,8 @@ def test_unsearched_study_has_no_designs(make_session: MakeSession) -> None:
     results = collect_results(make_session())
 
     assert (results.n_complete, results.hypervolume) == (0, 0)
-    assert not results.is_front.any()
+    assert results.is_front.tolist() == [True] * 3  # the rows that were measured before any search
+    assert results.is_measured.all()
 
 
 def test_every_design_dominates_the_computed_reference_point(make_session: MakeSession) -> None:

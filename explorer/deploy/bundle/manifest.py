@@ -131,7 +131,9 @@ def _not_checked(
 ) -> Iterator[str]:
     if network is None:
         yield "the bundle has no network: nothing has been pruned or quantized"
-    if selected.file.provenance.question.live is None:
+    if selected.file.is_measured:
+        yield "the values are readings of a measured sample: the file in this bundle has not been measured"
+    elif selected.file.provenance.question.live is None:
         yield "accuracy, latency, energy, power and size are predictions of a model, not measurements of your network"
     else:
         yield "the predictions were measured when the study ran, not with the file in this bundle"

@@ -247,8 +247,8 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
 
 def _holds(results: Results, name: str) -> bool:
     """Return whether a table has a column with a number for every feasible design."""
-    values = results.table.get(name)
-    return values is not None and bool(np.isfinite(values[results.table["is_feasible"].astype(bool)]).all())
+    values = results.trials.get(name)
+    return values is not None and bool(np.isfinite(values[results.trials["is_feasible"].astype(bool)]).all())
 
 
 def _fix(comparable: Sequence[str]) -> str:
@@ -279,9 +279,11 @@ def _notes(labels: Sequence[str], declared: Sequence[Sequence[str]], names: Sequ
 
 
 def _front(results: Results, objectives: Sequence[Objective]) -> Columns:
-    rows = np.flatnonzero(feasible_front(_values(results.table, objectives), results.table["is_feasible"], objectives))
-    order = np.argsort(results.table[objectives[0].name][rows], kind="stable")
-    return take(results.table, rows[order])
+    """Return the front of a study's trials: measured rows are no result of its search."""
+    table = results.trials
+    rows = np.flatnonzero(feasible_front(_values(table, objectives), table["is_feasible"], objectives))
+    order = np.argsort(table[objectives[0].name][rows], kind="stable")
+    return take(table, rows[order])
 
 
 def _values(columns: Columns, objectives: Sequence[Objective]) -> Float:

@@ -11,6 +11,7 @@ from explorer.errors import NoFeasibleDesign, WrongUsage
 from explorer.io.json_text import write_json
 from explorer.paper.equations import weighted_cost
 from explorer.pareto.geometry.dominance import to_minimization
+from explorer.pareto.results.measured_rows import measured_twin
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, Columns, Float, column_of, n_rows, own_knobs, take
@@ -41,6 +42,7 @@ class Choice:
         runner_up: columns of the second best design; None if the design is the only one.
         price: the marginal cost of accuracy, as text.
         is_extrapolated: true outside the model's domain.
+        is_measured: true for a measured row: its values are readings, not predictions.
     """
 
     design: dict[str, Any]
@@ -49,6 +51,7 @@ class Choice:
     runner_up: dict[str, Any] | None
     price: str
     is_extrapolated: bool
+    is_measured: bool = False
     record: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: str | Path) -> Path:
@@ -91,13 +94,15 @@ def choose_design(
     rows = np.flatnonzero(met)
     order = rows[np.argsort(rule.score[rows], kind="stable")]
     best = int(order[0])
+    is_measured = bool(candidates["design_id"][best] < 0)
     return Choice(
         design=_row(candidates, best),
         rule=rule.name,
-        why=f"{rule.text}: {rule.value[best]:.5g}" if np.isfinite(rule.value[best]) else rule.text,
+        why=_why(rule, best, is_measured=is_measured),
         runner_up=_row(candidates, int(order[1])) if len(order) > 1 else None,
         price=marginal_cost_of_accuracy(results, candidates, best, rows),
         is_extrapolated=bool(outside[best]),
+        is_measured=is_measured,
     )
 
 
@@ -161,9 +166,23 @@ def one_design(results: Results, design_id: int) -> tuple[Columns, Rule]:
     if not results.table["is_feasible"][rows[0]]:
         raise NoFeasibleDesign(f"design {design_id} does not meet the study's constraints",
                                fix="take a number from `explorer front`")  # fmt: skip
-    is_front = bool(results.is_front[rows[0]])
-    text = f"design {design_id}, {'on the front' if is_front else 'NOT on the front: another design dominates it'}"
+    text = f"design {design_id}, {_front_status(results, int(rows[0]))}"
     return take(results.table, rows), Rule("design", text, rows.astype(np.float64), np.full(len(rows), np.nan))
+
+
+def _front_status(results: Results, row: int) -> str:
+    if results.is_front[row]:
+        return "on the front"
+    if (twin := measured_twin(results.table)[row]) >= 0:
+        measured = results.table["design_id"][twin]
+        return f"NOT on the front: it is a prediction, and design {measured} is its measurement"
+    return "NOT on the front: another design dominates it"
+
+
+def _why(rule: Rule, best: int, *, is_measured: bool) -> str:
+    """Return the text of a rule with the value of the selected design, and whether that was measured."""
+    text = f"{rule.text}: {rule.value[best]:.5g}" if np.isfinite(rule.value[best]) else rule.text
+    return f"{text} (measured)" if is_measured else text
 
 
 def marginal_cost_of_accuracy(results: Results, candidates: Columns, best: int, rows: "np.ndarray[Any, Any]") -> str:

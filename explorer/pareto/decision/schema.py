@@ -78,7 +78,7 @@ class ChosenDesign(Declaration):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_cell)]] = Field(init=False)
 
-    design_id: Annotated[int, Field(ge=0)] = Field(description="its number in its study")
+    design_id: int = Field(description="its number in its study; negative for a measured row")
     family: Annotated[Text, Field(min_length=1, max_length=100)] = Field(description="the network family")
     pruning_ratio: Annotated[float, _knob("pruning_ratio")] | None = Field(None, description="pruning ratio R, Eq. (4)")
     quant_step: Annotated[float, _knob("quant_step")] | None = Field(None, description="quantization step D, Eq. (5)")
@@ -172,6 +172,7 @@ class ChosenFile(Declaration):
     runner_up: Annotated[dict[str, Any], AfterValidator(_plain)] | None = Field(None, description="the second best")
     price_of_accuracy: str = Field("", description="the marginal cost of accuracy, as text")
     is_extrapolated: bool = Field(description="true outside the model's domain")
+    is_measured: bool = Field(False, description="true for a measured row: its values are readings, not predictions")
     applied: AppliedFile | None = Field(
         None, description="the design at an operating point of a device, if a device was given"
     )

@@ -185,9 +185,10 @@ def _row_of(results: Results, design_id: int) -> int:
     if rows.size:
         return int(rows[0])
     ids = results.table["design_id"]
-    span = (
-        f"these results have {len(ids)} finished designs, {ids.min()} to {ids.max()}" if len(ids) else "there are none"
-    )
+    trials, n_measured = ids[ids >= 0], int((ids < 0).sum())
+    span = f"these results have {len(trials)} finished designs, {trials.min()} to {trials.max()}"
+    measured = f", and {n_measured} measured rows, -1 to -{n_measured}" if n_measured else ""
+    span = f"{span}{measured}" if len(trials) else "there are none"
     raise WrongUsage(f"there is no design {design_id}: {span}", fix="take a number from `explorer front`")
 
 
@@ -218,7 +219,10 @@ def _knobs(results: Results, row: int, problem: Problem) -> Columns:
 
 
 def _evaluated(results: Results, row: int, knobs: Columns, problem: Problem, draws: Draws | None) -> Columns:
-    """Return a design evaluated by the present model, with intervals, and the columns that only the run can compute."""
+    """Return a design evaluated by the present model, with intervals, and the columns that only the run can compute.
+
+    A measured row keeps its readings.
+    """
     evaluated, model, weights = problem.evaluate(knobs), problem.evaluator, problem.study.weights
     if isinstance(model, TableEvaluator):
         evaluated = model.add_intervals(evaluated, weights=weights)
@@ -226,15 +230,17 @@ def _evaluated(results: Results, row: int, knobs: Columns, problem: Problem, dra
         evaluated = add_intervals(evaluated, model=model, draws=draws, weights=weights)
     names = [name for name in ("design_id", "origin", "p_front", "certainty") if name in results.table]
     recorded: Columns = {name: results.table[name][row : row + 1] for name in names}
-    return {**recorded, **evaluated}
+    if not results.is_measured[row]:
+        return {**recorded, **evaluated}
+    return {**recorded, **evaluated, **{name: results.table[name][row : row + 1] for name in results.table}}
 
 
 def _differences(results: Results, row: int, evaluated: Columns) -> tuple[str, ...]:
     """Return warnings where predictions of the present model differ from those recorded by the run.
 
-    Measured results have none: the model fitted to them never reproduces them exactly.
+    Measured values have none: the model fitted to them never reproduces them exactly.
     """
-    if "measurement" in results.provenance:
+    if "measurement" in results.provenance or results.is_measured[row]:
         return ()
     warnings = []
     for objective in results.objectives:

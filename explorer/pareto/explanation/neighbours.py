@@ -94,8 +94,9 @@ def dominating_design(
     """
     minimized = to_minimization(results.values, results.objectives)
     gains = minimized[row] - minimized
-    dominates = results.table["is_feasible"] & np.all(gains >= 0, axis=1) & np.any(gains > 0, axis=1)
-    if not dominates.any():
+    is_rival = results.table["is_feasible"] & ~results.is_superseded
+    dominates = is_rival & np.all(gains >= 0, axis=1) & np.any(gains > 0, axis=1)
+    if not dominates.any() or results.is_front[row]:  # extrapolations do not displace a measured row
         return None
     front = minimized[results.is_front] if results.is_front.any() else minimized
     spread = np.ptp(front, axis=0)

@@ -31,7 +31,7 @@ from explorer.pareto.results.front_json import (
 )
 from explorer.pareto.results.npz_cache import NPZ_CACHE, npz_cache_bytes, read_npz_cache
 from explorer.pareto.results.results import Results, front_order
-from explorer.problem.columns import Columns, n_rows
+from explorer.problem.columns import Columns
 
 FRONT_CSV, FRONT_JSON, TRIALS_CSV, PROVENANCE_JSON = "front.csv", "front.json", "trials.csv", "provenance.json"
 # A design takes about 2 kB in front.json and 0.5 kB in trials.csv.
@@ -104,6 +104,7 @@ def _checked(folder: Path, head: Mapping[str, Any], table: Columns) -> Results:
     try:
         results = parse_results(head, table)
         knobs, n_declared = [column.name for column in knob_declarations(head)], int(head["n_complete"])
+        n_measured = int(head.get("n_measured", 0))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(folder / FRONT_JSON, f"is damaged: {type(error).__name__} {error}") from None
     n_references, n_objectives = len(results.reference_point), len(results.objectives)
@@ -112,8 +113,10 @@ def _checked(folder: Path, head: Mapping[str, Any], table: Columns) -> Results:
     required = ("design_id", "origin", *knobs, "is_feasible", *(o.name for o in results.objectives))
     if missing := [name for name in required if name not in table]:
         raise _damaged(folder / TRIALS_CSV, f"lacks {', '.join(missing)}")
-    if n_declared != n_rows(table):
-        raise _damaged(folder / TRIALS_CSV, f"has {n_rows(table)} rows, but n_complete in {FRONT_JSON} is {n_declared}")
+    if (n_declared, n_measured) != (results.n_complete, results.n_measured):
+        has = f"has {results.n_complete} trials and {results.n_measured} measured rows"
+        problem = f"{has}, but {FRONT_JSON} has n_complete {n_declared} and n_measured {n_measured}"
+        raise _damaged(folder / TRIALS_CSV, problem)
     return results
 
 

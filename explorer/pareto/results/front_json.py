@@ -60,11 +60,13 @@ def front_head(results: Results) -> dict[str, Any]:
         if exact
         else None,
         "n_complete": results.n_complete,
+        "n_measured": results.n_measured,
         "front_size": int(results.is_front.sum()),
         "notes": list(results.notes),
         "advice": results.advice,
         "importance": [{name: _plain(value) for name, value in row.items()} for row in results.importance],
         "model_check": _finite(results.model_check),
+        "model_warnings": [dict(one) for one in results.model_warnings],
         "knobs": [_knob_json(results.column(name)) for name in knobs_of(results.table)],
         "designs": [],
         "samples": [
@@ -113,8 +115,13 @@ def parse_results(data: Mapping[str, Any], table: Columns) -> Results:
         advice=str(data.get("advice", "")),
         importance=tuple(require_object(row) for row in data.get("importance", ())),
         model_check=require_object(data.get("model_check", {})),
+        model_warnings=tuple(_warning(one) for one in data.get("model_warnings", ())),
         own_columns={column.name: column for column in knob_declarations(data) if column.name not in COLUMNS},
     )
+
+
+def _warning(value: Any) -> dict[str, str]:
+    return {"kind": str(require_object(value)["kind"]), "text": str(value["text"])}
 
 
 def require_object(value: Any) -> dict[str, Any]:

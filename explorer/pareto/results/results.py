@@ -1,7 +1,7 @@
 """Results of a study: all finished designs as one table, independent of Optuna, with provenance and diagnostics."""
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from explorer.errors import NoFeasibleDesign
 from explorer.pareto.geometry.dominance import feasible_front, hypervolume, is_nondominated
+from explorer.pareto.results.measured_rows import front_with_measured_rows, is_superseded
 from explorer.problem.columns import (
     COLUMNS,
     Column,
@@ -58,8 +59,10 @@ class Results:
     Args:
         study: the study's name.
         title: a one-line title.
-        table: one row per finished design: `design_id`, `origin` (sample or search), the knobs, predictions,
-            objectives, `frequency_max_hz`, `domain_distance`, `is_feasible`; shape (n,) each.
+        table: one row per finished trial, then one per measured design of the model's samples: `design_id` (negative
+            for a measured row), `origin` (`search`, `initial` for the prediction at a sample, `sample` for a measured
+            row), the knobs, predictions or measured values, objectives, `frequency_max_hz`, `domain_distance`,
+            `is_feasible`; shape (n,) each.
         objectives: in the order of the declaration.
         constraints: the study's constraints, as text.
         reference_point: of the hypervolume, one number for each objective.
@@ -73,6 +76,7 @@ class Results:
         model_check: the model quality of `explorer fit --json`: `targets` with leave-one-out errors, `identifiability`,
             `calibration`, `warnings`; empty where the model was not fitted.
         own_columns: descriptions of the user's own knobs, by name.
+        model_warnings: reasons not to trust the model, `kind` and `text` each.
     """
 
     study: str
@@ -90,13 +94,16 @@ class Results:
     importance: tuple[Mapping[str, Any], ...] = ()
     model_check: Mapping[str, Any] = field(default_factory=dict)
     own_columns: Mapping[str, Column] = field(default_factory=dict)
+    model_warnings: tuple[Mapping[str, str], ...] = ()
     # Cached properties: the front of a hundred thousand designs takes seconds to compute.
     _cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __repr__(self) -> str:
         size = int(self.is_front.sum())
+        rows = f" and {self.n_measured} measured rows" if self.n_measured else ""
         return (
-            f"Results({self.study}: {self.n_complete} designs, {size} on the front, hypervolume {self.hypervolume:.6g})"
+            f"Results({self.study}: {self.n_complete} designs{rows}, {size} on the front, "
+            f"hypervolume {self.hypervolume:.6g})"
         )
 
     def _repr_html_(self) -> str:
@@ -109,22 +116,52 @@ class Results:
 
     @property
     def n_complete(self) -> int:
-        """Number of finished designs."""
-        return n_rows(self.table)
+        """Number of finished trials, without the measured rows of the model's samples."""
+        return n_rows(self.table) - self.n_measured
+
+    @property
+    def n_measured(self) -> int:
+        """Number of measured rows among the designs."""
+        return int(self.is_measured.sum())
+
+    @property
+    def is_measured(self) -> NDArray[np.bool_]:
+        """Mask of the measured rows of the model's samples, shape (n,)."""
+        return np.asarray(self.table["design_id"] < 0)
+
+    @property
+    def n_designs(self) -> int:
+        """Number of different rows: trials and measured rows, without the predictions at measured designs."""
+        return int(np.sum(~self.is_superseded))
+
+    def n_labelled(self, word: str) -> int:
+        """Return the number of designs with a label of `certainty`, predictions at measured designs left out."""
+        return int(np.sum((self.table["certainty"] == word) & ~self.is_superseded))
+
+    @property
+    def trials(self) -> Columns:
+        """The finished trials: all designs without the measured rows, shape (n_complete,) each."""
+        return take(self.table, ~self.is_measured) if self.n_measured else self.table
 
     @property
     def values(self) -> Float:
         """The objectives of all designs, shape (n, number of objectives)."""
-        return np.stack([self.table[o.name].astype(np.float64) for o in self.objectives], axis=-1)
+        return self._values_of(self.table)
+
+    @property
+    def is_superseded(self) -> NDArray[np.bool_]:
+        """Mask of the predictions at designs that have a measured row, which counts instead, shape (n,)."""
+        return self._cached("is_superseded", lambda: is_superseded(self.table))
 
     @property
     def is_front(self) -> NDArray[np.bool_]:
-        """Mask of the feasible designs that no feasible design dominates, shape (n,)."""
-        if "is_front" not in self._cache:
-            mask = feasible_front(self.values, self.table["is_feasible"], self.objectives)
-            mask.flags.writeable = False
-            self._cache["is_front"] = mask
-        return cast("NDArray[np.bool_]", self._cache["is_front"])
+        """Mask of the front of predictions and measured rows (see `front_with_measured_rows`), shape (n,)."""
+        return self._cached(
+            "is_front",
+            lambda: front_with_measured_rows(
+                self.table, self.values, self.objectives, is_superseded=self.is_superseded
+            ),
+        )
 
     @property
     def front_columns(self) -> Columns:
@@ -134,10 +171,14 @@ class Results:
 
     @property
     def hypervolume(self) -> float:
-        """The hypervolume of the front up to the reference point."""
+        """The hypervolume of the front of all trials up to the reference point: what the search reached.
+
+        Measured rows do not count, so that it compares with the exact front, which is predicted as well.
+        """
         if "hypervolume" not in self._cache:
-            values = self.values[self.is_front]
-            self._cache["hypervolume"] = hypervolume(values, self.reference_point, self.objectives)
+            values = self._values_of(self.trials)
+            front = values[feasible_front(values, self.trials["is_feasible"], self.objectives)]
+            self._cache["hypervolume"] = hypervolume(front, self.reference_point, self.objectives)
         return float(self._cache["hypervolume"])
 
     @property
@@ -146,6 +187,16 @@ class Results:
         if self.exact is None or self.exact.hypervolume <= 0:
             return float("nan")
         return self.hypervolume / self.exact.hypervolume
+
+    def _values_of(self, table: Columns) -> Float:
+        return np.stack([table[o.name].astype(np.float64) for o in self.objectives], axis=-1)
+
+    def _cached(self, name: str, compute: Callable[[], NDArray[np.bool_]]) -> NDArray[np.bool_]:
+        if name not in self._cache:
+            mask = compute()
+            mask.flags.writeable = False
+            self._cache[name] = mask
+        return cast("NDArray[np.bool_]", self._cache[name])
 
     def frame(self) -> "pd.DataFrame":
         """Return all finished designs as a DataFrame."""
@@ -174,7 +225,7 @@ def front_order(columns: Columns) -> list[str]:
 
 
 def hypervolume_history(results: Results, *, n_points: int = _N_POINTS) -> tuple[NDArray[np.int64], Float]:
-    """Return the convergence history: numbers of finished designs and their hypervolumes, shape (k,) each.
+    """Return the convergence history of the trials: their numbers and hypervolumes, shape (k,) each.
 
     At most `n_points` prefixes, evenly spaced in the logarithm of their length, because a search gains most at its
     beginning. The last prefix is the whole study.
@@ -183,8 +234,8 @@ def hypervolume_history(results: Results, *, n_points: int = _N_POINTS) -> tuple
     if not n:
         return np.zeros(0, dtype=np.int64), np.zeros(0)
     counts = np.unique(np.geomspace(1, n, n_points).round().astype(np.int64))
-    values = results.values  # noqa: PD011 - Results, not a DataFrame
-    is_feasible = results.table["is_feasible"].astype(np.bool_)
+    values = results.values[~results.is_measured]  # noqa: PD011 - Results, not a DataFrame
+    is_feasible = results.trials["is_feasible"].astype(np.bool_)
     # The front of a prefix is a subset of the previous front and the designs added since: no pair is compared twice.
     front = np.zeros(0, dtype=np.int64)
     history = []
@@ -211,9 +262,9 @@ def no_feasible_design(results: Results) -> NoFeasibleDesign:
     """Return the error of results without a front, with the gap to each constraint and a fix."""
     own = own_knobs(results.table)
     constraints = [parse_constraint(text, own=own) for text in results.constraints]
-    gaps = constraint_gaps(results.table, constraints) if results.n_complete else []
+    gaps = constraint_gaps(results.table, constraints) if n_rows(results.table) else []
     misses = "".join(f"\n  {line}" for line in gaps)
     return NoFeasibleDesign(
-        f"none of {results.n_complete} designs meets every constraint{misses}",
+        f"none of {n_rows(results.table)} designs meets every constraint{misses}",
         fix="loosen the constraint that is furthest from being met, or widen the space",
     )

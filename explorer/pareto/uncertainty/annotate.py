@@ -1,6 +1,7 @@
 """Uncertainty of results: front probabilities, intervals, exact front, knob importance and next measurement."""
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,35 +10,38 @@ from numpy.typing import NDArray
 from explorer.models.evaluation import Problem
 from explorer.models.intervals import add_intervals
 from explorer.models.measured.table import TableEvaluator
-from explorer.models.posterior_draws import PosteriorModel, posterior_draws
+from explorer.models.posterior_draws import N_DRAWS, Draws, PosteriorModel, posterior_draws
 from explorer.models.quality.summary import model_summary
 from explorer.models.samples.nearest import nearest_sample
 from explorer.pareto.exact_front import exact_front
 from explorer.pareto.results.results import Results
 from explorer.pareto.uncertainty.front_probability import (
+    POSSIBLE,
     approximation_notes,
     certainty_labels,
     contenders,
     front_probabilities,
+    is_beaten_by_measurement,
     n_affordable_draws,
 )
+from explorer.pareto.uncertainty.measured_values import measured_intervals
 from explorer.pareto.uncertainty.next_measurement import best_measurement, subsample
 from explorer.pareto.uncertainty.sensitivity import knob_importance
-from explorer.pareto.uncertainty.untried import untried_designs
+from explorer.pareto.uncertainty.untried import UntriedDesigns
+from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import Columns, knobs_of, n_rows, take
 
 _N_CANDIDATES = 256
-_N_UNTRIED = 1_000
 _N_PARENTS = 500
 
 
 def annotate_uncertainty(results: Results, problem: Problem) -> Results:
     """Return results with their uncertainty.
 
-    Every design gets `p_front`, `certainty` and its nearest sample; possible designs of the front get intervals. The
-    results get the exact front, the suggested next measurement, the importance of each knob, and the model's
-    leave-one-out errors. A model without a posterior gives the exact front only. Where designs are measured instead of
-    predicted, results are returned unchanged, because even the exact front would need measurements.
+    Every design gets `p_front`, `certainty` and its nearest sample; possible designs of the front and measured rows
+    get intervals. The results get the exact front, the suggested next measurement, the importance of each knob, and
+    the model's leave-one-out errors. A model without a posterior gives the exact front only. Where designs are measured
+    instead of predicted, results are returned unchanged, because even the exact front would need measurements.
     """
     model = problem.evaluator
     if not results.n_complete or not problem.is_vectorized:
@@ -46,27 +50,34 @@ def annotate_uncertainty(results: Results, problem: Problem) -> Results:
         results = replace(results, table=model.add_intervals(results.table, weights=problem.study.weights))
     if not isinstance(model, PosteriorModel):
         return replace(results, exact=exact_front(problem, results.reference_point))
-    rows, n_ranks = contenders(results.table, problem)
-    draws = posterior_draws(model, n=n_affordable_draws(len(rows)))
-    table = dict(results.table)
+    own = np.flatnonzero(~results.is_superseded)
+    rows, n_ranks = contenders(take(results.table, own), problem)
+    rows = own[rows]
+    draws = cache(lambda n: posterior_draws(model, n=n))
     probabilities = front_probabilities(
-        table, problem, model=model, draws=draws, rows=rows, untried=_untried(results, problem)
-    )
-    table |= {"p_front": probabilities.p_front, "certainty": certainty_labels(probabilities)}
+        results.table, problem, model=model, draws=draws(n_affordable_draws(len(rows))), rows=rows,
+        untried=_untried(results, problem),
+    )  # fmt: skip
+    table = {**results.table, "p_front": probabilities.p_front}
+    is_supported = results.is_measured | ~is_extrapolated(table["domain_distance"])
+    table["certainty"] = certainty_labels(probabilities, is_supported=is_supported)
     table |= _nearest(model, table)
-    bounded = np.flatnonzero(results.is_front | (table["certainty"] != "dominated"))
-    table |= _intervals(table, bounded, problem, model)
+    is_possible = (table["certainty"] != "dominated") & (probabilities.p_evaluated >= POSSIBLE)
+    bounded = np.flatnonzero(results.is_front | is_possible | results.is_measured)
+    table |= _intervals(table, bounded, problem, model, draws(n_affordable_draws(len(bounded))))
+    table["certainty"] = _corrected(table, bounded, problem)
+    annotated = replace(results, table=table)
+    front = take(table, np.flatnonzero(annotated.is_front))
     advice = best_measurement(
-        _candidates(problem), subsample(take(table, np.flatnonzero(results.is_front))),
-        objectives=problem.study.objectives, weights=problem.study.weights, model=model,
-        draws=posterior_draws(model),
+        _candidates(problem), subsample(front), objectives=problem.study.objectives, weights=problem.study.weights,
+        model=model, draws=draws(N_DRAWS),
     )  # fmt: skip
     notes = approximation_notes(
-        n_designs=results.n_complete, n_computed=len(rows), n_ranks=n_ranks, n_bounded=len(bounded)
-    )
+        n_designs=n_rows(table), n_computed=len(rows) + int(results.is_superseded.sum()), n_ranks=n_ranks,
+        n_bounded=len(bounded), probabilities=probabilities,
+    )  # fmt: skip
     return replace(
-        results,
-        table=table,
+        annotated,
         exact=exact_front(problem, results.reference_point),
         notes=(*results.notes, *notes),
         advice=advice.text(problem.study.own_columns) if advice else "",
@@ -75,24 +86,38 @@ def annotate_uncertainty(results: Results, problem: Problem) -> Results:
     )
 
 
-def _untried(results: Results, problem: Problem) -> Columns | None:
-    """Return untried designs around the front and from a scan of the space; None without a front."""
+def _untried(results: Results, problem: Problem) -> UntriedDesigns | None:
+    """Return a source of untried designs around the front and from a scan of the space; None without a front."""
     front = np.flatnonzero(results.is_front)
     if not front.size:
         return None
     parents = front[np.unique(np.linspace(0, len(front) - 1, _N_PARENTS).astype(np.int64))]
-    names = knobs_of(results.table)
-    return untried_designs(take({name: results.table[name] for name in names}, parents), problem, n=_N_UNTRIED)
+    return UntriedDesigns(take({name: results.table[name] for name in knobs_of(results.table)}, parents), problem)
 
 
-def _intervals(table: Columns, rows: NDArray[np.int64], problem: Problem, model: PosteriorModel) -> Columns:
-    """Return columns with the intervals of the given rows; NaN in the other rows."""
-    draws = posterior_draws(model, n=n_affordable_draws(len(rows)))
-    bounded = add_intervals(take(table, rows), model=model, draws=draws, weights=problem.study.weights)
+def _corrected(table: Columns, bounded: NDArray[np.int64], problem: Problem) -> NDArray[np.object_]:
+    """Return the labels, `possible` in place of `sure` where a measured row contradicts the interval of a design."""
+    labels = table["certainty"].copy()
+    sure = bounded[(labels[bounded] == "sure") & (table["design_id"][bounded] >= 0)]
+    labels[sure[is_beaten_by_measurement(table, problem.study.objectives, sure)]] = "possible"
+    return labels
+
+
+def _intervals(
+    table: Columns, rows: NDArray[np.int64], problem: Problem, model: PosteriorModel, draws: Draws
+) -> Columns:
+    """Return columns with the intervals of the given rows, measured rows among them; NaN in the other rows."""
+    weights = problem.study.weights
+    predicted, measured = rows[table["design_id"][rows] >= 0], rows[table["design_id"][rows] < 0]
+    bounded = add_intervals(take(table, predicted), model=model, draws=draws, weights=weights)
     columns: Columns = {}
     for name in (n for n in bounded if n not in table):
         columns[name] = np.full(n_rows(table), np.nan)
-        columns[name][rows] = bounded[name]
+        columns[name][predicted] = bounded[name]
+    if measured.size:
+        own = measured_intervals(take(table, measured), model=model, draws=draws, weights=weights)
+        for name in (name for name in own if name in columns):
+            columns[name][measured] = own[name]
     return columns
 
 

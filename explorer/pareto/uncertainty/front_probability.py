@@ -1,5 +1,6 @@
 """Front probability: the posterior probability that a design is on the front."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import moocore
@@ -8,14 +9,21 @@ from numpy.typing import NDArray
 
 from explorer.models.evaluation import Problem
 from explorer.models.posterior_draws import N_DRAWS, Draws, PosteriorModel, predict_draws, split_into_blocks
-from explorer.pareto.geometry.dominance import feasible_front, is_nondominated, to_minimization
-from explorer.problem.columns import Columns, Float, n_rows, take
-from explorer.problem.objectives import add_objectives
+from explorer.pareto.geometry.dominance import feasible_front, to_minimization
+from explorer.pareto.results.measured_rows import is_dominated_by, measured_twin
+from explorer.pareto.uncertainty.front_tally import FrontTally
+from explorer.pareto.uncertainty.measured_values import measured_draws
+from explorer.pareto.uncertainty.untried import N_MIN, UntriedDesigns
+from explorer.problem.applicability import is_extrapolated
+from explorer.problem.columns import Columns, Float, bounds, n_rows, take
+from explorer.problem.objectives import Objective, add_objectives
 
 SURE = 0.95
 POSSIBLE = 0.05
 # Share of the front's extent by which an untried design must be better in every objective to count as dominating.
 _TOLERANCE = 0.01
+# The count of sure designs stands when a doubling of the untried designs changes it by less than this share.
+_STANDS = 0.01
 # Probabilities are computed for designs of this many non-dominated ranks, and of further ranks while there are few.
 _N_RANKS = 3
 _FEW = 1_500
@@ -54,26 +62,32 @@ def contenders(table: Columns, problem: Problem) -> tuple[NDArray[np.int64], int
 
 @dataclass(frozen=True, slots=True)
 class FrontProbabilities:
-    """Posterior probabilities of n designs, shape (n,) each.
+    """Posterior probabilities of n designs over forms and draws, shape (n,) each.
 
     Args:
         p_front: the design is feasible, no evaluated design dominates it, and no untried one by more than a tolerance.
         p_evaluated: the design is feasible and no evaluated design dominates it.
+        n_untried: number of untried designs that they were compared with.
+        n_changed: number of supported designs that the last doubling of the untried designs removed from those with
+            `p_front` of at least 95 %; 0 where the count has converged.
     """
 
     p_front: Float
     p_evaluated: Float
+    n_untried: int = 0
+    n_changed: int = 0
 
 
 def front_probabilities(
     table: Columns, problem: Problem, *, model: PosteriorModel, draws: Draws,
-    rows: "NDArray[np.int64] | None" = None, untried: Columns | None = None,
+    rows: "NDArray[np.int64] | None" = None, untried: "Columns | UntriedDesigns | None" = None,
 ) -> FrontProbabilities:  # fmt: skip
     """Return the front probability of each design: the share of posterior draws in which it is on the front.
 
     All designs are compared with the same coefficients in each draw, without the scatter of single measurements, so
-    their correlation is preserved. Only the given rows are compared; all others get 0. Untried designs dominate only by
-    more than a tolerance, because a search with finite steps always ends slightly behind a continuous front.
+    their correlation is preserved. Measured rows have their readings, with the scatter of a measurement. Only the given
+    rows are compared; all others get 0, but a prediction at a measured design gets the probabilities of its measured
+    row. Untried designs dominate only by more than a tolerance (see `FrontTally`).
 
     Args:
         table: evaluated designs.
@@ -81,29 +95,47 @@ def front_probabilities(
         model: the model that predicted them.
         draws: its draws.
         rows: rows to compare; default: those of `contenders`.
-        untried: further designs, evaluated, from `untried_designs`.
+        untried: further designs, evaluated; or their source, whose number is doubled until the count of supported
+            designs with `p_front` of at least 95 % changes by at most 1 %, or the source's bound is reached.
     """
+    twin = measured_twin(table) if "design_id" in table else np.full(n_rows(table), -1)
     rows = contenders(table, problem)[0] if rows is None else rows
+    rows = rows[twin[rows] < 0]
     n_front, n_evaluated = np.zeros(n_rows(table)), np.zeros(n_rows(table))
     if not rows.size:
         return FrontProbabilities(n_front, n_evaluated)
-    objectives = problem.study.objectives
-    slack = _TOLERANCE * _extent(take(table, rows), problem)
-    values, is_feasible = _posterior_objectives(take(table, rows), problem, model, draws)
-    rivals, is_rival_feasible = values[:, :0], is_feasible[:, :0]
-    if untried:
-        rivals, is_rival_feasible = _posterior_objectives(untried, problem, model, draws)
-    for draw, feasible, rival, rival_feasible in zip(values, is_feasible, rivals, is_rival_feasible, strict=True):
-        front = np.flatnonzero(feasible)
-        front = front[is_nondominated(draw[front], objectives)]
-        n_evaluated[rows[front]] += 1
-        # The front is mutually non-dominated, also after a common shift by the tolerance: only rivals can dominate it.
-        shifted = to_minimization(draw[front], objectives) - slack
-        best = to_minimization(rival[rival_feasible], objectives)
-        union = np.concatenate([best, shifted])
-        mask = np.asarray(moocore.is_nondominated(union), dtype=np.bool_) if len(union) else np.zeros(0, np.bool_)
-        n_front[rows[front[mask[len(best) :]]]] += 1
-    return FrontProbabilities(n_front / len(values), n_evaluated / len(values))
+    compared = take(table, rows)
+    is_measured = compared["design_id"] < 0 if "design_id" in table else np.zeros(len(rows), dtype=np.bool_)
+    values, is_feasible = _posterior_objectives(compared, problem, model, draws, is_measured=is_measured)
+    slack = _TOLERANCE * _extent(compared, problem)
+    tally = FrontTally(values, is_feasible, problem.study.objectives, slack=slack, is_measured=is_measured)
+    n_untried = n_changed = 0
+    if isinstance(untried, UntriedDesigns):
+        is_supported = ~is_extrapolated(compared["domain_distance"])
+        n_untried, n_changed = _add_until_converged(tally, untried, problem, model, draws, is_supported)
+    elif untried:
+        n_untried = n_rows(untried)
+        tally.add_rivals(*_posterior_objectives(untried, problem, model, draws))
+    n_front[rows], n_evaluated[rows] = tally.is_front.mean(axis=0), tally.is_evaluated_front.mean(axis=0)
+    has_twin = np.flatnonzero(twin >= 0)
+    n_front[has_twin], n_evaluated[has_twin] = n_front[twin[has_twin]], n_evaluated[twin[has_twin]]
+    return FrontProbabilities(n_front, n_evaluated, n_untried, n_changed)
+
+
+def _add_until_converged(
+    tally: FrontTally, untried: UntriedDesigns, problem: Problem, model: PosteriorModel, draws: Draws,
+    is_supported: NDArray[np.bool_],
+) -> tuple[int, int]:  # fmt: skip
+    """Double the untried designs until the count of sure designs stands; return their number and the last change."""
+    n_sure, n_changed = int(is_supported.sum()), 0
+    for batch in untried:
+        n_fronts = tally.add_rivals(*_posterior_objectives(batch, problem, model, draws))
+        untried.keep(batch, n_fronts)
+        before, n_sure = n_sure, int(np.sum(tally.is_front[:, is_supported].mean(axis=0) >= SURE))
+        n_changed = before - n_sure
+        if not n_sure or (n_changed <= _STANDS * n_sure and untried.n >= N_MIN):
+            return untried.n, 0
+    return untried.n, n_changed
 
 
 def _extent(designs: Columns, problem: Problem) -> Float:
@@ -117,24 +149,49 @@ def _extent(designs: Columns, problem: Problem) -> Float:
     return np.asarray(np.where(extent > 0, extent, np.abs(front).max(axis=0)))
 
 
-def certainty_labels(probabilities: FrontProbabilities) -> NDArray[np.object_]:
+def certainty_labels(probabilities: FrontProbabilities, *, is_supported: NDArray[np.bool_]) -> NDArray[np.object_]:
     """Return the class of each design by its probabilities, shape (n,).
 
-    `sure`: p_front of at least 95 %. `dominated`: p_evaluated below 5 %. `possible`: all others.
+    `extrapolated`: not supported by samples, so that its probabilities are those of an extrapolation. Of the others,
+    `sure`: p_front of at least 95 %. `dominated`: p_evaluated below 5 %. `possible`: the rest.
+
+    Args:
+        probabilities: of n designs.
+        is_supported: whether samples support the design, shape (n,).
     """
     is_possible = probabilities.p_evaluated >= POSSIBLE
     labels = np.where(probabilities.p_front >= SURE, "sure", np.where(is_possible, "possible", "dominated"))
-    return labels.astype(object)
+    return np.where(is_supported, labels, "extrapolated").astype(object)
 
 
-def approximation_notes(*, n_designs: int, n_computed: int, n_ranks: int, n_bounded: int) -> list[str]:
-    """Return notes where `p_front` or intervals use a subset of the draws, or were not computed.
+def is_beaten_by_measurement(
+    table: Columns, objectives: Sequence[Objective], rows: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return a mask of the given predicted designs that a measured row dominates by more than their interval.
+
+    Args:
+        table: designs with the intervals of their objectives.
+        objectives: the objectives.
+        rows: rows of predicted designs.
+    """
+    is_measured = (table["design_id"] < 0) & table["is_feasible"].astype(np.bool_)
+    best = [table[bounds(o.name)[0 if o.direction == "minimize" else 1]][rows] for o in objectives]
+    measured = [table[o.name][is_measured] for o in objectives]
+    own, rivals = (to_minimization(np.stack(ends, axis=-1), objectives) for ends in (best, measured))
+    return is_dominated_by(own, rivals)
+
+
+def approximation_notes(
+    *, n_designs: int, n_computed: int, n_ranks: int, n_bounded: int, probabilities: FrontProbabilities
+) -> list[str]:
+    """Return notes where `p_front` or intervals use a subset of the draws, were not computed, or did not converge.
 
     Args:
         n_designs: number of designs of the study.
         n_computed: number of designs with a computed `p_front`.
         n_ranks: number of non-dominated ranks that these cover.
         n_bounded: number of designs with intervals.
+        probabilities: the front probabilities.
     """
     notes = []
     for what, n in (("p_front", n_computed), ("intervals", n_bounded)):
@@ -145,13 +202,21 @@ def approximation_notes(*, n_designs: int, n_computed: int, n_ranks: int, n_boun
             f"p_front of {n_omitted:,} designs: set to 0 without computation (impossible, or dominated by {n_ranks} or "
             "more designs)"
         )
+    if n := probabilities.n_changed:
+        notes.append(
+            f"the count of sure designs has not converged: the last doubling, to {probabilities.n_untried:,} untried "
+            f"designs, removed {n}"
+        )
     return notes
 
 
 def _posterior_objectives(
-    designs: Columns, problem: Problem, model: PosteriorModel, draws: Draws
-) -> tuple[Float, NDArray[np.bool_]]:
+    designs: Columns, problem: Problem, model: PosteriorModel, draws: Draws,
+    *, is_measured: "NDArray[np.bool_] | None" = None,
+) -> tuple[Float, NDArray[np.bool_]]:  # fmt: skip
     """Return the objectives, shape (S, n, m), and feasibility, shape (S, n), of designs in every posterior draw."""
+    if is_measured is not None and is_measured.any():
+        return _with_measured_values(designs, problem, model, draws, np.flatnonzero(is_measured))
     study, n = problem.study, n_rows(designs)
     values, feasible, first = np.empty((0, n, 0)), np.empty((0, n), dtype=np.bool_), 0
     for block in split_into_blocks(designs):
@@ -168,4 +233,21 @@ def _posterior_objectives(
         columns = {name: targets.get(name, block[name][None, :]) for name in block}
         for constraint in study.constraints:
             feasible[:, rows] &= constraint.violation(columns) <= 0
+    return values, feasible
+
+
+def _with_measured_values(
+    designs: Columns, problem: Problem, model: PosteriorModel, draws: Draws, rows: NDArray[np.int64]
+) -> tuple[Float, NDArray[np.bool_]]:
+    """Return the same with the readings of the given rows in place of predictions."""
+    study = problem.study
+    values, feasible = _posterior_objectives(designs, problem, model, draws)
+    readings = take(designs, rows)
+    targets = measured_draws(readings, model=model, draws=draws, weights=study.weights)
+    for j, objective in enumerate(study.objectives):
+        values[:, rows, j] = targets[objective.name]
+    columns = {name: targets.get(name, readings[name][None, :]) for name in readings}
+    feasible[:, rows] = True
+    for constraint in study.constraints:
+        feasible[:, rows] &= constraint.violation(columns) <= 0
     return values, feasible

@@ -40,7 +40,7 @@ function card(mark, title, row, why) {
   button.addEventListener("click", () => select(row));
   const family = Object.keys(payload.styles).length > 1 ? `${front.words.family[row]}, ` : "";
   const values = CARD_COLUMNS.map((name) => `${columns[name].short} ${told(name, front.value[name][row])}`).join(", ");
-  const line = make("p", {}, [button, `: ${family}${values}. ${why}`]);
+  const line = make("p", {}, [button, `${front.isMeasured[row] ? " (measured)" : ""}: ${family}${values}. ${why}`]);
   line.dataset.mark = mark;
   line.dataset.design = front.id[row];
   return make("div", { className: "card" }, [...body, line, commandLine(() => choiceCommand(mark))]);
@@ -101,8 +101,9 @@ function drawSelected() {
     return make("tr", {}, [make("th", { scope: "row", textContent: columns[name]?.label ?? name }), make("td", { className: "number", textContent: value }),
                            make("td", { className: "number soft", textContent: range(name, row) })]);
   });
-  const head = make("tr", {}, ["", ...(payload.has_certainty ? ["Predicted", "90 % interval"] : ["Measured", "Interval"])].map((text) => make("th", { scope: "col", textContent: text })));
+  const head = make("tr", {}, ["", ...(payload.has_certainty ? [front.isMeasured[row] ? "Measured" : "Predicted", "90 % interval"] : ["Measured", "Interval"])].map((text) => make("th", { scope: "col", textContent: text })));
   const parts = [make("h3", { textContent: `Design ${front.id[row]}` })];
+  if (front.isMeasured[row]) parts.push(make("p", { textContent: "MEASURED: the values are readings, not predictions. The interval is that of a new reading." }));
   if (!isInside(row)) parts.push(make("p", { className: "bad", textContent: "EXTRAPOLATED: outside the model's domain. Measure this design before you use it." }));
   parts.push(make("p", { textContent: nearestText(row) }));
   parts.push(make("div", { className: "scroll", tabIndex: 0 }, [make("table", {}, [make("thead", {}, [head]), make("tbody", {}, lines)])]));

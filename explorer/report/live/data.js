@@ -18,6 +18,7 @@ const front = {
   low: Object.fromEntries(Object.entries(payload.front.low).map(([name, text]) => [name, decode(text, Float32Array)])),
   high: Object.fromEntries(Object.entries(payload.front.high).map(([name, text]) => [name, decode(text, Float32Array)])),
   words: payload.front.words,
+  isMeasured: payload.front.is_measured,
   isExtrapolated: payload.front.is_extrapolated,
 };
 const behind = {

@@ -142,6 +142,7 @@ def _front(
             "certainty": front.get("certainty", np.full(n_rows(front), "sure", dtype=object)).tolist(),
             **{name: front[name].tolist() for name in _words(front)},
         },
+        "is_measured": [bool(number < 0) for number in front["design_id"].tolist()],
         "is_extrapolated": [bool(far) for far in is_extrapolated(front["domain_distance"])],
     }
 
@@ -149,8 +150,8 @@ def _front(
 def _behind(results: Results, targets: list[str]) -> dict[str, Any]:
     """Return a sample of the feasible designs behind the front: every k-th of each group."""
     table = results.table
-    words = table.get("certainty", np.full(results.n_complete, "dominated", dtype=object))
-    is_behind = ~results.is_front & table["is_feasible"].astype(np.bool_)
+    words = table.get("certainty", np.full(n_rows(table), "dominated", dtype=object))
+    is_behind = ~results.is_front & ~results.is_measured & table["is_feasible"].astype(np.bool_)
     groups = {"possible": is_behind & (words == "possible"), "dominated": is_behind & (words != "possible")}
     samples = {group: _every_kth(np.flatnonzero(mask)) for group, mask in groups.items()}
     rows = np.concatenate(list(samples.values()))

@@ -93,7 +93,7 @@ function exactTrace() {
 }
 
 function hoverText(row) {
-  const lines = [`<b>design ${front.id[row]}</b>${isInside(row) ? "" : " (EXTRAPOLATED)"}`];
+  const lines = [`<b>design ${front.id[row]}</b>${front.isMeasured[row] ? " (measured)" : isInside(row) ? "" : " (EXTRAPOLATED)"}`];
   for (const name of new Set([state.x, state.y, state.z].filter(Boolean))) {
     const span = range(name, row);
     lines.push(`${columns[name].label}: ${told(name, front.value[name][row])}${span && ` (${span})`}`);

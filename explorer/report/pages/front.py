@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from explorer.pareto.results.results import Results, constraint_gaps
 from explorer.problem.columns import COLUMNS, n_rows, own_knobs
 from explorer.problem.constraints import parse_constraint
 from explorer.report.live.data import MAX_BEHIND, live_data
-from explorer.report.pages.html import App, Block, Grid, Heading, Paragraph, Plot, render_page
+from explorer.report.pages.html import App, Block, Grid, Heading, Paragraph, Plot, Warnings, render_page
 from explorer.report.plots.figures import plot_convergence, plot_importance
 from explorer.report.plots.thinning import MAX_FRONT
 
@@ -30,10 +28,11 @@ def front_page(results: Results, *, display_name: str = "") -> str:
     objectives = " against ".join(f"{o.name} ({o.direction[:3]}.)" for o in results.objectives)
     reference = ", ".join(f"{x:g}" for x in results.reference_point)
     lead = (
-        f"{n:,} of {results.n_complete:,} designs {'is' if n == 1 else 'are'} on the front of {objectives}. "
+        f"{n:,} of {results.n_designs:,} designs {'is' if n == 1 else 'are'} on the front of {objectives}"
+        f"{_measured_part(results)}. "
         f"Hypervolume {results.hypervolume:.5g} up to the reference point ({reference})."
     )
-    blocks: list[Block] = []
+    blocks: list[Block] = _model_warnings(results)
     if n:
         if results.constraints:
             blocks.append(Paragraph(f"Constraints of the front: {'; '.join(results.constraints)}."))
@@ -46,9 +45,20 @@ def front_page(results: Results, *, display_name: str = "") -> str:
     return render_page(title=results.title, lead=lead, blocks=blocks)
 
 
+def _measured_part(results: Results) -> str:
+    n = int((results.is_front & results.is_measured).sum())
+    return f", {n:,} of them measured" if n else ""
+
+
+def _model_warnings(results: Results) -> list[Block]:
+    """Return a box with the reasons not to trust the model; nothing without any."""
+    texts = [_sentence(warning["text"]) for warning in results.model_warnings]
+    return [Warnings("Do not trust this model without a check:", texts)] if texts else []
+
+
 def _constraint_gaps(results: Results) -> list[Block]:
     """Return a table of the smallest gap to each constraint."""
-    if not results.n_complete:
+    if not n_rows(results.table):
         return []
     own = own_knobs(results.table)
     constraints = [parse_constraint(text, own=own) for text in results.constraints]
@@ -94,7 +104,7 @@ def _search_progress(results: Results) -> list[Block]:
         blocks.append(
             Plot(
                 plot_convergence(results),
-                "Hypervolume over the number of evaluated designs; measured samples first.",
+                "Hypervolume of the predictions over the number of evaluated designs; designs of samples first.",
             )
         )
     return blocks
@@ -108,11 +118,13 @@ def _certificate(results: Results) -> str:
         return "No design is better than the reference point in every objective. Move the point in the study file."
     if "certainty" not in results.table:
         return f"The search reached {results.reached:.1%} of the hypervolume of all possible designs."
-    n_sure, n_possible = (int(np.sum(results.table["certainty"] == word)) for word in ("sure", "possible"))
+    n_sure, n_possible, n_far = (results.n_labelled(word) for word in ("sure", "possible", "extrapolated"))
+    far = f" Samples do not support {n_far:,} designs." if n_far else ""
     return (
         f"The search reached {results.reached:.1%} of the exact front's hypervolume ({exact.hypervolume:.5g}, "
-        f"converged to {exact.convergence:.0e}). {n_sure:,} of {results.n_complete:,} designs are on the front with a "
-        f"probability of at least 95 %, {n_possible:,} possibly, given the model (column p_front of front.csv)."
+        f"converged to {exact.convergence:.0e}). {n_sure:,} of {results.n_designs:,} designs are on the front with a "
+        f"probability of at least 95 % over forms and draws, {n_possible:,} possibly (column p_front of front.csv)."
+        f"{far}"
     )
 
 
@@ -141,7 +153,7 @@ def _quality(results: Results) -> list[Block]:
     blocks += [Heading("Model quality", 3), _errors(results)]
     blocks += [Heading("Limits of the model", 3)]
     sentences = (str(check.get("calibration", "")), *check.get("identifiability", ()), *check.get("warnings", ()))
-    notes = set(results.notes)
+    notes = {*results.notes, *(warning["text"] for warning in results.model_warnings)}
     return blocks + [Paragraph(_sentence(text)) for text in map(str, sentences) if text and text not in notes]
 
 

@@ -25,6 +25,14 @@ class Paragraph:
 
 
 @dataclass(frozen=True, slots=True)
+class Warnings:
+    """Box with a heading and one line for each warning."""
+
+    heading: str
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Tag:
     """Coloured short word in a table cell; the colour carries no information beyond the word."""
 
@@ -62,7 +70,7 @@ class App:
     data: Mapping[str, Any]
 
 
-Block = Heading | Paragraph | Grid | Plot | App
+Block = Heading | Paragraph | Warnings | Grid | Plot | App
 
 # Content Security Policy: inline scripts and styles only, no network access.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:"
@@ -98,6 +106,10 @@ td.wide { min-width: 15rem; }
     overflow-wrap: anywhere; text-align: left; }
   .text td::before { content: attr(data-label) ": "; color: var(--soft); }
 }
+.warnings { border: 1px solid var(--warn); border-left-width: 0.4rem; border-radius: 6px; margin: 1rem 0 1.5rem;
+  padding: 0.6rem 1rem; overflow-wrap: anywhere; }
+.warnings p { margin: 0; color: var(--warn); }
+.warnings ul { margin: 0.3rem 0 0; padding-left: 1.2rem; max-width: 60rem; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .tag { font-weight: 600; white-space: nowrap; }
 .good { color: var(--good); } .bad { color: var(--bad); } .warn { color: var(--warn); } .neutral { color: var(--soft); }
@@ -144,6 +156,11 @@ def _block(block: Block, number: int) -> str:
             return f"<h{level}>{escape(text)}</h{level}>"
         case Paragraph(text):
             return f"<p>{escape(text)}</p>"
+        case Warnings(heading, texts):
+            lines = "".join(f"<li>{escape(text)}</li>" for text in texts)
+            return (
+                f'<aside class="warnings" role="note"><p><strong>{escape(heading)}</strong></p><ul>{lines}</ul></aside>'
+            )
         case Grid():
             return _grid(block)
         case Plot():

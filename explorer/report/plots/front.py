@@ -88,7 +88,7 @@ def _traces(results: Results, x: Objective, y: Objective, *, has_legend: bool) -
     styles = family_style(families)
     traces = _background(results, x, y, has_legend=has_legend)
     for family, style in styles.items():
-        own = take(front, front["family"] == family)
+        own = take(front, (front["family"] == family) & (front["design_id"] >= 0))
         if n_rows(own):
             traces += _front_traces(own, x, y, family=family, style=style, has_legend=has_legend)
     labels = np.array(results.sample_labels, dtype=object)
@@ -107,13 +107,12 @@ def _background(results: Results, x: Objective, y: Objective, *, has_legend: boo
     import plotly.graph_objects as go
 
     table, is_front = results.table, results.is_front
-    words = table.get("certainty", np.full(results.n_complete, "dominated", dtype=object))
+    words = table.get("certainty", np.full(n_rows(table), "dominated", dtype=object))
+    is_behind = ~is_front & ~results.is_measured & table["is_feasible"].astype(bool)  # measured rows are drawn on top
     traces = []
     groups = (("dominated", "dominated", GREY, 0.35), ("possible", "possibly on the front", SKY, 0.6))
     for word, name, colour, opacity in groups:
-        behind = np.flatnonzero(
-            ~is_front & table["is_feasible"].astype(bool) & ((words == "possible") == (word == "possible"))
-        )
+        behind = np.flatnonzero(is_behind & ((words == "possible") == (word == "possible")))
         rows = behind[:: max(1, -(-len(behind) // MAX_BACKGROUND))]
         if not len(rows):
             continue

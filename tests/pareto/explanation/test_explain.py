@@ -296,12 +296,22 @@ def test_design_of_the_front_has_no_rival(run_results: Results) -> None:
 def test_measured_design_is_its_own_nearest_sample(run_results: Results, model: Surrogate) -> None:
     explained = explain_design(run_results, 1, problem=load_study("edp-accuracy"))
 
-    assert explained.design["origin"] == "sample"
+    assert explained.design["origin"] == "initial"
     assert (explained.nearest.label, explained.nearest.distance) == ("CNN2", 0.0)
     assert explained.nearest.measured["latency_s"] == 0.13
     value, low, high = explained.nearest.predicted["latency_s"]
     assert value == pytest.approx(explained.design["latency_s"])
     assert (low, high) == pytest.approx((explained.design["latency_s_lo"], explained.design["latency_s_hi"]))
+
+
+def test_measured_row_is_explained_with_its_readings(run_results: Results) -> None:
+    explained = explain_design(run_results, -2, problem=load_study("edp-accuracy"))
+
+    assert explained.design["origin"] == "sample"
+    assert explained.design["latency_s"] == 0.13
+    assert explained.design["latency_s_lo"] < 0.13 < explained.design["latency_s_hi"]
+    assert explained.warnings == ()
+    assert not explained.is_extrapolated
 
 
 def test_changed_prediction_gives_a_warning(run_results: Results) -> None:
@@ -320,7 +330,10 @@ def test_family_outside_the_study_is_refused(run_results: Results) -> None:
 
 
 def test_unknown_design_is_refused_with_the_valid_range(run_results: Results) -> None:
-    with pytest.raises(WrongUsage, match=r"there is no design 9999: .* 150 finished designs, 0 to 149\n  fix: "):
+    with pytest.raises(
+        WrongUsage,
+        match=r"there is no design 9999: .* 150 finished designs, 0 to 149, and 3 measured rows, -1 to -3\n  fix: ",
+    ):
         explain_design(run_results, 9999, problem=load_study("edp-accuracy"))
 
 

@@ -67,7 +67,7 @@ def test_design_dominated_in_every_draw_has_probability_zero(problem: Problem, m
     probabilities = front_probabilities(problem.evaluate(designs), problem, model=model, draws=draws)
 
     assert probabilities.p_front.tolist() == probabilities.p_evaluated.tolist() == [1.0, 0.0]
-    assert certainty_labels(probabilities).tolist() == ["sure", "dominated"]
+    assert certainty_labels(probabilities, is_supported=np.ones(2, dtype=bool)).tolist() == ["sure", "dominated"]
 
 
 def test_infeasible_designs_have_probability_zero(model: Surrogate, draws: Draws) -> None:
@@ -147,7 +147,8 @@ def test_designs_without_computed_p_front_are_noted(
 def test_certainty_follows_the_probabilities() -> None:
     probabilities = FrontProbabilities(np.array([1.0, 0.95, 0.94, 0.01, 0.0]), np.array([1.0, 1.0, 1.0, 0.05, 0.049]))
 
-    assert certainty_labels(probabilities).tolist() == ["sure", "sure", "possible", "possible", "dominated"]
+    labels = certainty_labels(probabilities, is_supported=np.ones(5, dtype=bool))
+    assert labels.tolist() == ["sure", "sure", "possible", "possible", "dominated"]
 
 
 def test_untried_designs_dominate_beyond_the_tolerance_only(

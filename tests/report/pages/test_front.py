@@ -189,3 +189,14 @@ def _rows(page: str) -> list[list[str]]:
     parser = _Table()
     parser.feed(page.replace(get_plotlyjs(), ""))
     return parser.rows
+
+
+def test_warnings_of_the_model_stand_above_the_plot(results: Results) -> None:
+    warned = replace(results, model_warnings=({"kind": "outlier", "text": f"row 7 {EVIL} is an outlier"},))
+    page = front_page(warned)
+    box = page.index('<aside class="warnings"')
+
+    assert "<h2>" not in page[:box]
+    assert box < page.index('<section id="live"')
+    assert EVIL not in page
+    assert '<aside class="warnings"' not in front_page(results)

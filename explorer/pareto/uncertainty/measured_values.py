@@ -1,0 +1,66 @@
+"""Draws of the values of measured designs: their readings with the scatter of a measurement.
+
+The true value of a measured design is its reading within the scatter of a measurement, whatever the model predicts
+there. So the doubt about a measured row is that of its reading, not that of the model's form.
+"""
+
+import numpy as np
+
+from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws
+from explorer.models.samples.nearest import nearest_sample
+from explorer.problem.columns import TARGETS, Columns, Float, bounds, by_configuration, knobs_of
+from explorer.problem.objectives import OBJECTIVES, CostWeights, add_objectives
+
+_TAIL = 0.05
+
+
+def measured_draws(
+    rows: Columns, *, model: PosteriorModel, draws: Draws, weights: CostWeights, is_new: bool = False, seed: int = 0
+) -> Columns:
+    """Return targets and objectives of measured designs in every draw, shape (S, k) each.
+
+    The scatter is that of the model at the design, independent between designs and targets: relative where values are
+    positive, absolute for the accuracy. The mean of r readings scatters by 1 / sqrt(r) of it around the true value.
+
+    Args:
+        rows: measured designs with their readings, shape (k,) each.
+        model: the model that was fitted to them.
+        draws: its draws.
+        weights: alpha and E_max of the weighted cost.
+        is_new: draw a new reading of the design instead of its true value.
+        seed: of the scatter.
+    """
+    rng = np.random.default_rng(seed)
+    knobs = {name: rows[name] for name in knobs_of(rows)}
+    plain, noisy = (predict_draws(model, draws, knobs, with_noise=has_noise) for has_noise in (False, True))
+    size = np.sqrt(1 / _n_repeats(knobs, model) + (1.0 if is_new else 0.0))
+    targets: Columns = {}
+    for name in (name for name in TARGETS if name in plain and name in rows):
+        reading = rows[name]
+        if name != "accuracy" and np.all(np.nan_to_num(plain[name], nan=1.0) > 0) and np.all(~(reading <= 0)):
+            ratio = np.maximum(noisy[name], 1e-300) / plain[name]
+            targets[name] = reading * np.exp(size * rng.permuted(np.log(ratio), axis=0))
+        else:
+            targets[name] = reading + size * rng.permuted(noisy[name] - plain[name], axis=0)
+    if "accuracy" in targets:
+        targets["accuracy"] = np.clip(targets["accuracy"], 0.0, 1.0)
+    return add_objectives(targets, weights)
+
+
+def measured_intervals(rows: Columns, *, model: PosteriorModel, draws: Draws, weights: CostWeights) -> Columns:
+    """Return the columns `_lo` and `_hi` of measured designs: 90 % intervals of a new reading, shape (k,) each."""
+    samples = measured_draws(rows, model=model, draws=draws, weights=weights, is_new=True)
+    ends: Columns = {}
+    for name in (name for name in dict.fromkeys((*TARGETS, *OBJECTIVES)) if name in samples and name in rows):
+        low, high = np.quantile(samples[name], [_TAIL, 1 - _TAIL], axis=0)
+        for end, value in zip(bounds(name), (np.minimum(low, rows[name]), np.maximum(high, rows[name])), strict=True):
+            ends[end] = value
+    return ends
+
+
+def _n_repeats(knobs: Columns, model: PosteriorModel) -> Float:
+    """Return the number of readings of each measured design, shape (k,)."""
+    samples = model.samples.columns
+    index = by_configuration({name: samples[name] for name in knobs_of(samples)})
+    row, _ = nearest_sample(model.samples, knobs, model.domain)
+    return np.bincount(index)[index[row]].astype(np.float64)

@@ -14,7 +14,7 @@ from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import MeasurementFailed, WrongUsage, suggestion
 from explorer.io.files import read_text, sha256
 from explorer.models.measured.task import SourceFunction, describe_exception
-from explorer.network.measurement.provenance import processor
+from explorer.network.measurement.host import processor
 from explorer.problem.applicability import Domain
 from explorer.problem.columns import TARGETS, Columns, allowed_text, bounds, is_allowed, knobs_of, n_rows
 from explorer.problem.space_builder import declared_knobs

@@ -15,7 +15,7 @@ from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.labelled_data import load_data
 from explorer.network.measurement.measure import KNOBS, Cache, Row, measure_design
-from explorer.network.measurement.provenance import processor
+from explorer.network.measurement.host import processor
 from explorer.network.measurement.provenance import provenance as network_provenance
 from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
 from explorer.problem.applicability import Domain, Range

@@ -14,7 +14,7 @@ from explorer.models.response.diagnostics import duplicated_knobs, outlier_warni
 from explorer.models.response.response import N_DRAWS, Response, ResponseDraws, draw_response
 from explorer.models.response.selection import fit_response
 from explorer.models.samples.knobs import KnobSpec
-from explorer.models.samples.samples import Samples
+from explorer.models.samples.samples import Samples, shared_machine
 from explorer.problem.applicability import Range
 from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, stack, take
 
@@ -271,7 +271,7 @@ def concat(tables: Sequence[Samples]) -> Samples:
     source = "; ".join(dict.fromkeys(table.source for table in tables))
     notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
     digest = tables[0].sha256 if len(tables) == 1 else sha256("".join(table.sha256 for table in tables))
-    return Samples(stack(filled), labels, source, digest, notes)
+    return Samples(stack(filled), labels, source, digest, notes, machine=shared_machine(tables))
 
 
 def _has_family(response: Response) -> bool:

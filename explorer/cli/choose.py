@@ -84,6 +84,10 @@ def _lines(choice: "Choice", columns: "Mapping[str, Column]") -> "Iterator[str]"
 
     yield f"design {choice.design['design_id']}: {choice.why}"
     yield from (f"  {line}" for line in describe(choice.design, columns))
+    if choice.record["machine"]:
+        yield f"measured on: {choice.record['machine']}"
+    for text in choice.record["warnings"]:
+        yield f"WARNING: {text}"
     if choice.is_extrapolated:
         yield "EXTRAPOLATED: outside the model's domain; measure it before you believe it"
     if "applied" in choice.record:

@@ -47,6 +47,8 @@ def fit(
         _print_responses(model, summary)
     else:
         _print_forms(model, summary, advice.text() if advice else "")
+    if model.samples.machine:
+        note(f"measured on {model.samples.machine}")
     for text in dict.fromkeys((*model.notes, *summary["warnings"])):
         note(f"note: {text}")
     if output is not None:

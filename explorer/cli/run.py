@@ -130,6 +130,8 @@ def run(
         f"{results.study}: {results.n_complete} trials ({outcome.n_added} added in {outcome.search_seconds:.1f} s), "
         f"{front_size} {'design' if front_size == 1 else 'designs'} on the front, hypervolume {results.hypervolume:.6g}"
     )
+    if machine := results.provenance.get("machine"):
+        print_prose(f"{'measured' if 'measurement' in results.provenance else 'samples measured'} on {machine}")
     for text in _certificate(results):
         print_prose(text)
     if results.advice:

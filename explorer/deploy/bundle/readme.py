@@ -19,10 +19,12 @@ def render_readme(manifest: ManifestFile) -> str:
         f"A configuration chosen by explorer {manifest.explorer_version} from study '{manifest.study}'.",
         f"Why: design {manifest.design.design_id}: {manifest.rule.text}",
         *[f"Condition: {text}" for text in manifest.rule.where],
+        *[f"WARNING: {text}" for text in manifest.warnings],
         "",
         *_configuration(manifest),
         *_network(manifest),
         "",
+        *([f"Measured on: {manifest.machine}"] if manifest.machine else []),
         _basis(manifest),
         *_promise({**manifest.predicted, **manifest.objectives}),
         *(

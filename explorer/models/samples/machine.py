@@ -124,4 +124,3 @@ def _numbers(table: CsvTable, name: str) -> Float:
 
 def _printable(cell: str) -> str:
     return "".join(character for character in cell if character.isprintable())[:_MAX_TEXT].replace(";", ",").strip()
-

@@ -177,9 +177,7 @@ def read_samples_csv(path: Path, *, extra_knobs: Sequence[str] = (), ignore: Seq
     machine = read_machine(table, extra_knobs)
     notes += [*_reading_notes(ordered, table, scaled), *machine_warnings(machine)]
     n_counted, numbers = sample_counts(table, ordered.get("accuracy")), tuple(table.numbers)
-    return Samples(
-        ordered, tuple(labels), str(path), sha256(table.text), tuple(notes), numbers, n_counted, machine
-    )
+    return Samples(ordered, tuple(labels), str(path), sha256(table.text), tuple(notes), numbers, n_counted, machine)
 
 
 def read_designs(

@@ -61,6 +61,7 @@ def front_head(results: Results) -> dict[str, Any]:
         else None,
         "n_complete": results.n_complete,
         "front_size": int(results.is_front.sum()),
+        "machine": str(results.provenance.get("machine", "")),
         "notes": list(results.notes),
         "advice": results.advice,
         "importance": [{name: _plain(value) for name, value in row.items()} for row in results.importance],

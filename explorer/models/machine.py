@@ -75,10 +75,7 @@ def machine_notes(study: Study, evaluator: Evaluator, unsupported: Sequence[Unsu
     left_out = {one.reason: [u.target for u in unsupported if u.reason == one.reason] for one in unsupported}
     return (
         *(check.text for check in machine_checks(study, evaluator) if check.text),
-        *(
-            f"{', '.join(targets)} cannot be predicted at these clocks: {reason}"
-            for reason, targets in left_out.items()
-        ),
+        *(f"{', '.join(names)} cannot be predicted at these clocks: {reason}" for reason, names in left_out.items()),
     )
 
 

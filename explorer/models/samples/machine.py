@@ -60,10 +60,11 @@ def machine_warnings(machine: str) -> tuple[str, ...]:
     if len(names) < 2:
         return ()
     listed = ", ".join(names[:_N_LISTED]) + (f" and {len(names) - _N_LISTED} more" if len(names) > _N_LISTED else "")
-    return (
+    text = (
         f"the samples are of several machines ({listed}): their latency, energy and power do not compare. "
-        "Fit one machine at a time, or declare the column as a knob (--knob machine)",
+        "Fit one machine at a time, or declare the column as a knob (--knob machine)"
     )
+    return (text,)
 
 
 def relative_latency(latency_s: Float, table: CsvTable, knobs: Mapping[str, NDArray[np.generic]]) -> tuple[Float, str]:

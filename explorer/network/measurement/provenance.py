@@ -49,7 +49,8 @@ def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
             "uncounted": list(setup.counts.uncounted),
         },
         "machine": {
-            "name": machine_name(options.device), "processor": processor(), "n_processors": os.cpu_count(), "platform": platform.platform(),
+            "name": machine_name(options.device), "processor": processor(), "n_processors": os.cpu_count(),
+            "platform": platform.platform(),
         },
         "packages": {name: version(name) for name in ("numpy", "onnx", "onnxruntime")},
         "python": platform.python_version(),

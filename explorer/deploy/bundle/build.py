@@ -11,7 +11,7 @@ from explorer.deploy.bundle.network_artifact import (
     build_artifact,
     with_study_options,
 )
-from explorer.deploy.bundle.other_machine import machine_warnings
+from explorer.deploy.bundle.other_machine import check_selected_machine
 from explorer.deploy.bundle.placement import Placement, place_on_device
 from explorer.deploy.bundle.readme import MAX_CONFIG_MAP_BYTES, README, render_config_map, render_readme
 from explorer.deploy.bundle.schema import ManifestFile
@@ -79,11 +79,11 @@ def build_bundle(chosen: Path, out: Path, *, options: BundleOptions) -> tuple[Ma
         raise WrongUsage("--bin needs --device", fix="name the device too")
     if options.model is None and options.network.changes_compression:
         raise WrongUsage("compression options need a network", fix="name it with --model")
-    warnings = machine_warnings(selected, device=options.device, allow_other_machine=options.allow_other_machine)
     placement = place_on_device(
         selected, folder=chosen.absolute().parent, device=options.device, bin_name=options.bin_name,
         allow_extrapolation=options.allow_extrapolation,
     )  # fmt: skip
+    warnings = check_selected_machine(selected, device=options.device, allow_other_machine=options.allow_other_machine)
     artifact = None
     if options.model is not None:
         network_options = with_study_options(options.network, selected.file.provenance.question.live)

@@ -7,8 +7,10 @@ from explorer.errors import NoFeasibleDesign
 from explorer.models.machine import is_timed
 
 
-def machine_warnings(selected: SelectedDesign, *, device: str | None, allow_other_machine: bool) -> tuple[str, ...]:
-    """Return the warnings of a chosen design on its machine, with those of the device that it is deployed to.
+def check_selected_machine(
+    selected: SelectedDesign, *, device: str | None, allow_other_machine: bool
+) -> tuple[str, ...]:
+    """Compare the machine of a chosen design with the device that it is deployed to; return the warnings.
 
     Args:
         selected: the chosen design.

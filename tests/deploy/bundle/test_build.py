@@ -93,7 +93,10 @@ def test_oversized_manifest_has_no_config_map_but_a_remark(write: Write, tmp_pat
 
 def test_design_is_evaluated_at_the_nearest_clock_of_the_device(write: Write, tmp_path: Path) -> None:
     manifest, bundle = deploy(
-        write(lambda p: p["design"].update(frequency_hz=2.3e9)), out=tmp_path / "b", device="rk3588-big"
+        write(lambda p: p["design"].update(frequency_hz=2.3e9)),
+        out=tmp_path / "b",
+        device="rk3588-big",
+        allow_other_machine=True,
     )
 
     point = manifest.operating_point
@@ -113,7 +116,7 @@ def test_missing_study_is_remarked_as_not_evaluated(write: Write, tmp_path: Path
         p["study"] = p["provenance"]["study"]["name"] = "gone"
         p["provenance"]["study"]["file"] = "studies/gone.toml"
 
-    manifest, bundle = deploy(write(moved), out=tmp_path / "b", device="rk3588-big")
+    manifest, bundle = deploy(write(moved), out=tmp_path / "b", device="rk3588-big", allow_other_machine=True)
 
     assert manifest.applied is None
     assert "not evaluated at the applied clock: studies/gone.toml" in manifest.not_checked[-1]
@@ -125,6 +128,7 @@ def test_changed_model_is_not_used_for_evaluation(write: Write, tmp_path: Path) 
         write(lambda p: p["provenance"]["model"].update(samples_sha256="0" * 64)),
         out=tmp_path / "b",
         device="rk3588-big",
+        allow_other_machine=True,
     )
 
     assert manifest.applied is None
@@ -137,7 +141,7 @@ def test_extrapolation_on_a_device_is_rejected_by_default(write: Write, tmp_path
         deploy(path, out=tmp_path / "b", device="imx8mm")
 
     assert not (tmp_path / "b").exists()
-    manifest, _ = deploy(path, out=tmp_path / "b", device="imx8mm", allow_extrapolation=True)
+    manifest, _ = deploy(path, out=tmp_path / "b", device="imx8mm", allow_extrapolation=True, allow_other_machine=True)
     assert "at the applied clock the design is EXTRAPOLATED" in manifest.not_checked
 
 
@@ -148,7 +152,7 @@ def test_bundle_does_not_contain_the_path_of_a_device_file(write: Write, tmp_pat
         'title = "$(reboot)\'; x"\ncontrol = "nvidia-smi"\npoints = [{ frequency = 2.3 }, { frequency = 1 }]\n'
     )
 
-    manifest, bundle = deploy(write(), out=tmp_path / "b", device=str(table))
+    manifest, bundle = deploy(write(), out=tmp_path / "b", device=str(table), allow_other_machine=True)
 
     assert manifest.operating_point is not None
     assert manifest.operating_point.applied is not None
@@ -163,7 +167,7 @@ def test_device_title_is_quoted_in_shell_scripts(write: Write, tmp_path: Path) -
     table.write_text("""title = "'; touch owned; $(touch owned) `touch owned`"
 points = [{ frequency = 2.3, voltage = 0.9 }]
 """)
-    deploy(write(), out=tmp_path / "b", device=str(table))
+    deploy(write(), out=tmp_path / "b", device=str(table), allow_other_machine=True)
     (tmp_path / "devices/system/cpu/cpufreq").mkdir(parents=True)
 
     result = subprocess.run(["sh", "b/apply.sh", "--sysfs", "."], cwd=tmp_path, capture_output=True, check=False)
@@ -207,7 +211,7 @@ def test_applied_point_of_chosen_json_is_reused(write: Write, payload: dict[str,
                         "is_extrapolated": False}  # fmt: skip
         p["design"]["frequency_hz"] = 2.3e9
 
-    manifest, _ = deploy(write(applied), out=tmp_path / "b")
+    manifest, _ = deploy(write(applied), out=tmp_path / "b", allow_other_machine=True)
 
     assert manifest.applied is not None
     assert manifest.applied.predicted["latency_s"].value == 0.25

@@ -36,7 +36,9 @@ def promised(payload: dict[str, Any], digits: LabelledData, tmp_path_factory: py
                        "frequency_hz": 2.208e9}  # fmt: skip
     chosen["study"] = chosen["provenance"]["study"]["name"] = chosen["provenance"]["study"]["file"] = "gone"
     (folder / "chosen.json").write_text(json.dumps(chosen), encoding="utf-8")
-    return deploy(folder / "chosen.json", out=folder / "b", model="digits-mlp", device="rk3588-big")[1].folder
+    return deploy(
+        folder / "chosen.json", out=folder / "b", model="digits-mlp", device="rk3588-big", allow_other_machine=True
+    )[1].folder
 
 
 @pytest.fixture

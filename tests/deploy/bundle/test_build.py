@@ -227,6 +227,35 @@ def test_faults_of_the_applied_design_are_reported(write: Write, tmp_path: Path)
         deploy(write(spoil), out=tmp_path / "b")
 
 
+def test_device_that_was_not_measured_is_rejected_by_default(write: Write, tmp_path: Path) -> None:
+    with pytest.raises(NoFeasibleDesign, match=r"not on rk3588-big(.|\n)*fix: .*--allow-other-machine"):
+        deploy(write(), out=tmp_path / "b", device="rk3588-big")
+
+    assert not (tmp_path / "b").exists()
+    manifest, bundle = deploy(write(), out=tmp_path / "b", device="rk3588-big", allow_other_machine=True)
+    assert manifest.machine == "the paper's accelerator"
+    assert [text.partition(":")[0] for text in manifest.warnings] == ["numbers of another machine"]
+    assert "WARNING: numbers of another machine" in (bundle.folder / "README.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("machine", "n_warnings"), [("rk3588-big", 0), ("", 1)])
+def test_measured_device_and_unstated_machine_are_accepted(
+    write: Write, tmp_path: Path, machine: str, n_warnings: int
+) -> None:
+    manifest, _ = deploy(write(lambda p: p.update(machine=machine)), out=tmp_path / "b", device="rk3588-big")
+
+    assert len(manifest.warnings) == n_warnings
+
+
+def test_search_over_a_device_that_was_not_measured_is_rejected(write: Write, tmp_path: Path) -> None:
+    def searched(p: dict[str, Any]) -> None:
+        p |= {"is_other_machine": True, "warnings": ["numbers of another machine: a, not b"]}
+
+    with pytest.raises(NoFeasibleDesign, match="numbers of another machine: a, not b"):
+        deploy(write(searched), out=tmp_path / "b")
+    assert deploy(write(searched), out=tmp_path / "b", allow_other_machine=True)[0].warnings
+
+
 def measured_live(**options: Any) -> Callable[[dict[str, Any]], None]:
     """Return a change of chosen.json to that of a study that measured the MLP with these options."""
 

@@ -363,3 +363,11 @@ def test_stored_weights_equal_the_compressed_weights(promised: Path) -> None:
         assert np.array_equal(stored[name].quantized.codes, tensor.codes)
         assert stored[name].quantized.container == tensor.container
         assert (stored[name].step, stored[name].zero) == (np.float32(0.03), 0)
+
+
+def test_verdict_repeats_that_the_numbers_are_of_another_machine(bundle: Path) -> None:
+    verdict = verify(bundle)
+
+    (text,) = verdict.warnings
+    assert text.startswith("numbers of another machine: the samples were measured on the paper's accelerator")
+    assert verdict.to_json()["warnings"] == [text]

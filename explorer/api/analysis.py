@@ -191,7 +191,7 @@ def apply_to_device(
         "design": point.design,
         "is_extrapolated": point.is_extrapolated,
     }
-    return applied, check_device(problem.evaluator, device)
+    return applied, check_device(problem.evaluator, device, unsupported=problem.unsupported)
 
 
 def _problem_of(results: Results) -> Problem:

@@ -42,12 +42,15 @@ def is_timed(targets: Iterable[str]) -> bool:
     return not set(TIMED_TARGETS).isdisjoint(targets)
 
 
-def check_device(evaluator: Evaluator, device: str, *, base: Path | None = None) -> MachineCheck:
+def check_device(
+    evaluator: Evaluator, device: str, *, unsupported: Sequence[UnsupportedTarget] = (), base: Path | None = None
+) -> MachineCheck:
     """Compare the machine of a model with a device; the same where no number is predicted that depends on the machine.
 
     Args:
         evaluator: the model.
         device: name or file of the device.
+        unsupported: targets that the model does not predict at the operating points of its study.
         base: the folder that a relative path starts from; default: the working directory.
 
     Raises:
@@ -55,26 +58,29 @@ def check_device(evaluator: Evaluator, device: str, *, base: Path | None = None)
         InvalidFile: the device's file is invalid.
     """
     machine = machine_of(evaluator)
-    if not evaluator.is_vectorized or not is_timed(evaluator.targets):
+    predicted = set(evaluator.targets) - {one.target for one in unsupported}
+    if not evaluator.is_vectorized or not is_timed(predicted):
         return MachineCheck(machine, Path(device).stem, "same")
     return check_machine(machine, device, read_device(device, base=base))
 
 
-def machine_checks(study: Study, evaluator: Evaluator) -> tuple[MachineCheck, ...]:
+def machine_checks(
+    study: Study, evaluator: Evaluator, unsupported: Sequence[UnsupportedTarget] = ()
+) -> tuple[MachineCheck, ...]:
     """Compare the machine of a model with every device whose operating points a study searches."""
     devices = {
         space.file.operating_points.device: space.path.parent
         for space in study.spaces
         if space.file.operating_points.device is not None
     }
-    return tuple(check_device(evaluator, name, base=base) for name, base in devices.items())
+    return tuple(check_device(evaluator, name, unsupported=unsupported, base=base) for name, base in devices.items())
 
 
 def machine_notes(study: Study, evaluator: Evaluator, unsupported: Sequence[UnsupportedTarget] = ()) -> tuple[str, ...]:
     """Return notes on a study whose devices are not the machine of its model, and on targets without the clock."""
     left_out = {one.reason: [u.target for u in unsupported if u.reason == one.reason] for one in unsupported}
     return (
-        *(check.text for check in machine_checks(study, evaluator) if check.text),
+        *(check.text for check in machine_checks(study, evaluator, unsupported) if check.text),
         *(f"{', '.join(names)} cannot be predicted at these clocks: {reason}" for reason, names in left_out.items()),
     )
 

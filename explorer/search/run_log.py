@@ -42,7 +42,7 @@ def build_provenance(
         "machine": machine_of(problem.evaluator),
         "devices": [
             {"device": check.device, "relation": check.relation, "text": check.text}
-            for check in machine_checks(study, problem.evaluator)
+            for check in machine_checks(study, problem.evaluator, problem.unsupported)
         ],
         "question": study.declaration(),
         "sampler": study.sampler,

@@ -60,6 +60,7 @@ def test_latency_without_a_clock_is_not_searched_over_clocks(server: Path, opera
         problem(server, operating=operating)
 
 
+@pytest.mark.slow
 def test_study_of_accuracy_and_size_leaves_latency_out_at_these_clocks(server: Path) -> None:
     free = problem(server, operating=POINTS, objectives=("size_bytes", "accuracy"))
 
@@ -72,6 +73,13 @@ def test_study_of_accuracy_and_size_leaves_latency_out_at_these_clocks(server: P
         "latency_s cannot be predicted at these clocks: its samples have no clock, and the space sets 1.2 GHz to "
         "2.4 GHz"
     )
+
+
+@pytest.mark.slow
+def test_accuracy_and_size_hold_on_every_machine(server: Path) -> None:
+    free = problem(server, operating={"device": "rk3588-big"}, objectives=("size_bytes", "accuracy"))
+
+    assert {check.relation for check in machine_checks(free.study, free.evaluator, free.unsupported)} == {"same"}
 
 
 @pytest.mark.slow

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from explorer.models.fitting.sampled_fit import SampledFit
 from explorer.models.forms.forms import Term, link
 from explorer.models.forms.physics import COMPRESSION, EXPONENTS
 from explorer.models.response.response import Response
-from explorer.models.response.sampled_fit import SampledFit
 from explorer.models.response.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE, Surrogate
 
 _Z_90 = 1.6448536269514722

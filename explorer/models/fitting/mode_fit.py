@@ -8,10 +8,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import t as student_t
 
-from explorer.models.forms.design_matrix import DesignMatrix, design_matrix, term_indices
-from explorer.models.forms.forms import FunctionalForm
-from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
-from explorer.models.response.gaussian_process import (
+from explorer.models.fitting.gaussian_process import (
     Hyperparameters,
     HyperPrior,
     TrainingData,
@@ -21,6 +18,9 @@ from explorer.models.response.gaussian_process import (
     residual_covariance,
     solve_coefficients,
 )
+from explorer.models.forms.design_matrix import DesignMatrix, design_matrix, term_indices
+from explorer.models.forms.forms import FunctionalForm
+from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
 from explorer.problem.columns import Float
 
 N_FREQUENCIES = 256  # random Fourier features of a draw of the residual process

@@ -68,15 +68,28 @@ class Problem:
         """Return all designs of a finite design space, region by region."""
         return stack([region.every_design() for region in self.regions.values()])
 
-    def evaluate(self, designs: Mapping[str, Any]) -> Columns:
+    @property
+    def needed_targets(self) -> frozenset[str]:
+        """The targets that objectives and constraints need."""
+        needs = {need for objective in self.study.objectives for need in objective.needs}
+        for constraint in self.study.constraints:
+            name = constraint.column
+            needs |= {*OBJECTIVES[name].needs} if name in OBJECTIVES else {name}
+        return frozenset(needs)
+
+    def evaluate(self, designs: Mapping[str, Any], *, is_needed_only: bool = False) -> Columns:
         """Return designs with predictions, `frequency_max_hz`, objectives and `is_feasible`, shape (n,) each.
 
         Args:
             designs: the knobs as columns, shape (n,) each, or as a DataFrame.
+            is_needed_only: predict only what objectives and constraints need, where the evaluator predicts.
         """
         if not isinstance(designs, dict):
             designs = {str(name): np.asarray(designs[name]) for name in designs}
-        columns = self.evaluator.evaluate(designs)
+        if is_needed_only and isinstance(self.evaluator, Surrogate):
+            columns = self.evaluator.evaluate(designs, targets=self.needed_targets)
+        else:
+            columns = self.evaluator.evaluate(designs)
         columns |= {one.target: np.full(n_rows(columns), np.nan) for one in self.unsupported}
         if OPERATING_POINT_LIMIT in self.constraint_names:
             columns["frequency_max_hz"] = self._frequency_max(designs)

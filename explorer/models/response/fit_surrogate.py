@@ -17,6 +17,7 @@ from explorer.models.response.response import Response
 from explorer.models.response.surrogate import Surrogate, collinear_knobs
 from explorer.models.response.tables import KnobColumns, measured_knobs
 from explorer.models.response.target_data import MAX_CONFIGURATIONS
+from explorer.models.samples.machine import machine_warnings
 from explorer.problem.columns import TARGETS
 
 
@@ -86,6 +87,8 @@ def _warnings(table: KnobColumns, responses: Mapping[str, Response]) -> Iterator
         )  # fmt: skip
     for one in collinear_knobs([table]):
         yield ModelWarning("collinear", one.text)
+    for text in machine_warnings(samples.machine):
+        yield ModelWarning("machine", text)
 
 
 def _fitted_rows(table: KnobColumns, target: str) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """Surrogate: fitted targets from one or more tables of samples as one evaluator."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,8 @@ from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import UnknownName
 from explorer.models.diagnostics.collinearity import Collinearity, find_collinear
 from explorer.models.diagnostics.warnings import ModelWarning
-from explorer.models.forms.forms import OPERATING_KNOBS
-from explorer.models.forms.input_scaling import bits_of
+from explorer.models.forms.forms import OPERATING_KNOBS, unlink
+from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs, bits_of
 from explorer.models.response.products import Product
 from explorer.models.response.response import N_DRAWS, Response, ResponseDraws, draw_response
 from explorer.models.response.support import Support, common_lengths, same_samples
@@ -139,18 +139,30 @@ class Surrogate:
         """Return the V-f law of a family; None if its samples have no voltages and clocks."""
         return self.laws.get(family)
 
-    def evaluate(self, designs: Columns) -> Columns:
+    def evaluate(self, designs: Columns, *, targets: Collection[str] | None = None) -> Columns:
         """Return the designs with predicted columns and their distance from the samples' support, shape (n,) each.
 
         A target not measured in a design's family is NaN.
+
+        Args:
+            designs: the knobs, shape (n,) each.
+            targets: those to predict; default: all.
 
         Raises:
             UnknownName: a family, or another level of a category, is not among the samples.
         """
         self._check_families(designs)
-        predicted = {target: self._predict(target, designs) for target in self.responses}
+        modelled = self.modelled(self.targets if targets is None else targets)
+        predicted = self._predict(modelled, designs)
         completed = self._complete(predicted, designs)
         return {**designs, **completed, "domain_distance": self._domain_distance(designs)}
+
+    def modelled(self, targets: Collection[str]) -> tuple[str, ...]:
+        """Return the modelled targets that some targets need: themselves, or what they are derived from."""
+        needed = {*targets}
+        if self.product and self.product.target in needed:
+            needed |= {*self.product.powers}
+        return tuple(name for name in self.responses if name in needed)
 
     def _complete(self, predicted: Columns, designs: Columns) -> Columns:
         """Return predictions, shape (..., n) each, with the derived target and sizes below the original, in order."""
@@ -172,12 +184,22 @@ class Surrogate:
                         choices[name] = tuple(level for level in choices.get(name, levels) if level in levels)
         return choices
 
-    def posterior(self, *, n: int = N_DRAWS, seed: int = 0) -> Mapping[str, ResponseDraws]:
-        """Return n posterior draws of every modelled target, independent between targets; reproducible for a seed."""
+    def posterior(
+        self, *, n: int = N_DRAWS, seed: int = 0, targets: Collection[str] | None = None
+    ) -> Mapping[str, ResponseDraws]:
+        """Return n posterior draws of modelled targets, independent between targets; reproducible for a seed.
+
+        Args:
+            n: number of draws.
+            seed: of the draws; those of a target do not depend on which others are drawn.
+            targets: what the draws are needed for; default: all targets.
+        """
+        modelled = self.modelled(self.targets if targets is None else targets)
         seeds = np.random.SeedSequence(seed).generate_state(len(self.responses)).tolist()
         return {
             target: draw_response(response, n=n, seed=target_seed)
             for (target, response), target_seed in zip(self.responses.items(), seeds, strict=True)
+            if target in modelled
         }
 
     def evaluate_draws(self, draws: Mapping[str, ResponseDraws], designs: Columns, *, with_noise: bool) -> Columns:
@@ -205,13 +227,24 @@ class Surrogate:
         names, index = by_family(designs["family"])
         return np.array([name in _families(response) for name in names], dtype=np.bool_)[index]
 
-    def _predict(self, target: str, designs: Columns) -> Float:
-        rows = self.is_measured(target, designs)
-        if rows.all():
-            return self.responses[target].predict(designs)
-        result = np.full(n_rows(designs), np.nan)
-        result[rows] = self.responses[target].predict(take(designs, rows))
-        return result
+    def _predict(self, targets: Sequence[str], designs: Columns) -> Columns:
+        """Return predictions; designs are scaled once for all targets with the same samples and families."""
+        predicted: Columns = {}
+        scaled: list[tuple[InputCoordinates, NDArray[np.bool_], ScaledInputs, Float]] = []
+        for target in targets:
+            response, rows = self.responses[target], self.is_measured(target, designs)
+            same = (one for one in scaled if one[0] == response.coordinates and np.array_equal(one[1], rows))
+            entry = next(same, None)
+            if entry is None:
+                inputs = response.coordinates.transform(designs if rows.all() else take(designs, rows))
+                entry = (response.coordinates, rows, inputs, response.coordinates.points(inputs))
+                scaled.append(entry)
+            values = unlink(target, response.linked_inputs(entry[2], entry[3]))
+            predicted[target] = values
+            if not rows.all():
+                predicted[target] = np.full(n_rows(designs), np.nan)
+                predicted[target][rows] = values
+        return predicted
 
     def _check_families(self, designs: Columns) -> None:
         if "family" in designs and any(_has_family(r) for r in self.responses.values()):

@@ -14,7 +14,6 @@ from explorer.models.samples.binomial import sample_counts
 from explorer.models.samples.machine import (
     TIMED_TARGETS,
     join_machines,
-    machine_warnings,
     read_machine,
     relative_latency,
 )
@@ -180,7 +179,7 @@ def read_samples_csv(path: Path, *, extra_knobs: Sequence[str] = (), ignore: Seq
         )
         notes += [note] if note else []
     machine = read_machine(table, extra_knobs)
-    notes += [*_reading_notes(ordered, table, scaled), *machine_warnings(machine)]
+    notes += _reading_notes(ordered, table, scaled)
     n_counted, numbers = sample_counts(table, ordered.get("accuracy")), tuple(table.numbers)
     digest = sha256(table.text)
     return Samples(ordered, tuple(labels), str(path), digest, tuple(notes), numbers, n_counted, machine=machine)

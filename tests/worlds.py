@@ -1,0 +1,310 @@
+"""Synthetic worlds with a known truth: tables of noisy measurements, and the judge of labels against the truth.
+
+A world is a seed's table of samples, a function that returns the true targets of designs, and a search space over the
+sampled range. `judge` compares the labels and intervals of a finished study with the truth.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import moocore
+import numpy as np
+import pandas as pd
+
+Array = np.ndarray[Any, Any]
+Truth = Callable[[Mapping[str, Array]], dict[str, Array]]
+GHZ = 1e9
+MAXIMIZED = {"accuracy"}
+TOLERANCE = 0.01  # share of the extent of the true front below which a difference does not matter
+
+
+@dataclass(frozen=True)
+class World:
+    """One table of a world.
+
+    Args:
+        name: of the world.
+        samples: noisy rows: knobs and targets, SI.
+        truth: returns the true targets of designs.
+        space: the keys of a space file.
+        objectives: two targets.
+        ranges: lowest and highest value of each continuous knob of the space, SI.
+        categories: further columns of a dense grid: tied values, a column each, one row a category.
+    """
+
+    name: str
+    samples: pd.DataFrame
+    truth: Truth
+    space: dict[str, Any]
+    objectives: tuple[str, ...]
+    ranges: dict[str, tuple[float, float]]
+    categories: pd.DataFrame | None = None
+
+    def grid(self, *, n: int = 6_000) -> dict[str, Array]:
+        """Return a dense grid of designs of the space, a column a knob."""
+        n_categories = 1 if self.categories is None else len(self.categories)
+        per_knob = max(int((n / n_categories) ** (1 / len(self.ranges))), 2)
+        axes = [np.linspace(low, high, per_knob) for low, high in self.ranges.values()]
+        mesh = [a.ravel() for a in np.meshgrid(*axes, indexing="ij")]
+        columns = {k: np.tile(a, n_categories) for k, a in zip(self.ranges, mesh, strict=True)}
+        if self.categories is not None:
+            columns |= {k: np.repeat(self.categories[k].to_numpy(), len(mesh[0])) for k in self.categories}
+        return columns
+
+
+def _noisy(values: Array, rng: np.random.Generator, scale: float) -> Array:
+    return np.asarray(values * np.exp(scale * rng.standard_normal(len(values))))
+
+
+def _clock_space(low: float, high: float) -> dict[str, Any]:
+    return {
+        "family": "network",
+        "axes": {"frequency": {"range": [low / GHZ, high / GHZ], "unit": "GHz"}},
+        "operating_points": {"law": "none"},
+        "domain": {"widen": 0.0},
+    }
+
+
+def _clock_world(name: str, seed: int, n: int, truth: Truth) -> World:
+    """Return a sweep of n random clocks from 0.5 to 1.3 GHz with 1 % noise; the space is the sampled range."""
+    rng = np.random.default_rng(seed)
+    clock = np.sort(rng.uniform(0.5, 1.3, n)) * GHZ
+    true = truth({"frequency_hz": clock})
+    samples = pd.DataFrame({"frequency_hz": clock, **{t: _noisy(v, rng, 0.01) for t, v in true.items()}})
+    return World(name, samples, truth, _clock_space(clock[0], clock[-1]), ("energy_j", "latency_s"),
+                 {"frequency_hz": (clock[0], clock[-1])})  # fmt: skip
+
+
+def inner_optimum(seed: int) -> World:
+    """Return nine clocks of a device whose voltage rises above 0.8 GHz: the energy has an inner minimum.
+
+    Power 3 + 4 f + 32 (f - 0.8)_+^2 W, latency 0.01 + 0.05 / f s (f in GHz): `nonmonotone9_truth.csv` to 1e-12.
+    """
+
+    def truth(designs: Mapping[str, Array]) -> dict[str, Array]:
+        f = designs["frequency_hz"] / GHZ
+        latency = 0.01 + 0.05 / f
+        power = 3 + 4 * f + 32 * np.maximum(f - 0.8, 0) ** 2
+        return {"energy_j": latency * power, "latency_s": latency}
+
+    return _clock_world("inner_optimum", seed, 9, truth)
+
+
+def five_rows(seed: int) -> World:
+    """Return five clocks of a device whose voltage rises linearly with its clock."""
+
+    def truth(designs: Mapping[str, Array]) -> dict[str, Array]:
+        f = designs["frequency_hz"] / GHZ
+        volts, latency = 0.55 + 0.35 * f, 0.02 + 0.04 / f
+        return {"energy_j": latency * (1.5 * volts + 5 * volts**2 * f), "latency_s": latency}
+
+    return _clock_world("five_rows", seed, 5, truth)
+
+
+def two_clusters(seed: int) -> World:
+    """Return two clusters of six rows: small batches little pruned, large batches much pruned; nothing between.
+
+    Between them the energy of an inference has a bump over the batch (partly filled tiles), which no row shows.
+    """
+
+    def truth(designs: Mapping[str, Array]) -> dict[str, Array]:
+        r, b = designs["pruning_ratio"], designs["batch"]
+        bump = 1 + 0.8 * np.exp(-0.5 * (np.log(b / 12) / 0.4) ** 2)
+        energy = 0.15 * (1 - 0.3 * r) / b + 0.025 * (1 - r) * bump + 3e-5 * b
+        return {"energy_j": energy, "latency_s": 3e-4 + 3e-5 * b * (1 - r)}
+
+    rng = np.random.default_rng(seed)
+    r = np.concatenate([rng.uniform(0.05, 0.15, 6), rng.uniform(0.75, 0.88, 6)])
+    b = np.concatenate([rng.uniform(1.0, 1.6, 6), rng.uniform(70, 120, 6)])
+    true = truth({"pruning_ratio": r, "batch": b})
+    samples = pd.DataFrame({"pruning_ratio": r, "batch": b, **{t: _noisy(v, rng, 0.01) for t, v in true.items()}})
+    ranges = {k: (float(samples[k].min()), float(samples[k].max())) for k in ("pruning_ratio", "batch")}
+    space = {
+        "family": "network",
+        "axes": {k: {"range": list(ends)} for k, ends in ranges.items()},
+        "operating_points": {"law": "none"},
+        "domain": {"widen": 0.0},
+    }
+    return World("two_clusters", samples, truth, space, ("energy_j", "latency_s"), ranges)
+
+
+POINTS = pd.DataFrame({"voltage_v": [0.8, 0.85, 0.9, 0.95, 1.0], "frequency_hz": np.array([1.2, 1.5, 1.8, 2.1, 2.4]) * GHZ})  # fmt: skip
+
+
+def _compressed_world(name: str, seed: int, n: int, truth: Truth, objectives: tuple[str, ...]) -> World:
+    """Return n random designs of the paper's five knobs: R, D, and one of five operating points; 1 % noise."""
+    rng = np.random.default_rng(seed)
+    point = POINTS.iloc[np.concatenate([[0, len(POINTS) - 1], rng.integers(len(POINTS), size=n - 2)])]
+    knobs = {
+        "pruning_ratio": rng.uniform(0.1, 0.7, n),
+        "quant_step": np.exp(rng.uniform(np.log(0.01), np.log(0.08), n)),
+        "voltage_v": point["voltage_v"].to_numpy(),
+        "frequency_hz": point["frequency_hz"].to_numpy(),
+    }
+    targets = truth(knobs)
+    for target, values in targets.items():
+        if target == "accuracy":
+            odds = values / (1 - values) * np.exp(0.03 * rng.standard_normal(n))
+            targets[target] = odds / (1 + odds)
+        else:
+            targets[target] = _noisy(values, rng, 0.01)
+    samples = pd.DataFrame({"family": "CNN", **knobs, **targets})
+    ranges = {k: (float(samples[k].min()), float(samples[k].max())) for k in ("pruning_ratio", "quant_step")}
+    space = {
+        "family": "CNN",
+        "axes": {
+            "pruning_ratio": {"range": list(ranges["pruning_ratio"])},
+            "quant_step": {"range": list(ranges["quant_step"]), "scale": "log"},
+        },
+        "operating_points": {
+            "points": [{"voltage": v, "frequency": f / GHZ} for v, f in POINTS.itertuples(index=False)]
+        },
+        "domain": {"widen": 0.5},
+    }
+    return World(name, samples, truth, space, objectives, ranges, POINTS)
+
+
+def _relative(designs: Mapping[str, Array]) -> tuple[Array, Array, Array, Array]:
+    """Return remaining weights, bits, voltage and clock relative to R = 0.1, D = 0.01, 1 V, 2.4 GHz."""
+    bits = np.log2(2 / designs["quant_step"]) / np.log2(2 / 0.01)
+    return (1 - designs["pruning_ratio"]) / 0.9, bits, designs["voltage_v"], designs["frequency_hz"] / (2.4 * GHZ)
+
+
+def interaction(seed: int) -> World:
+    """Return twelve rows in which a coarse step costs more accuracy the more weights are pruned."""
+
+    def truth(designs: Mapping[str, Array]) -> dict[str, Array]:
+        r, q, v, c = _relative(designs)
+        odds, step = designs["pruning_ratio"] / (1 - designs["pruning_ratio"]), designs["quant_step"] / 0.02
+        score = 3.0 - 0.15 * odds - 0.05 * step - 0.35 * odds * step
+        latency = 0.1 * (r * q) ** 0.6 / c
+        return {
+            "accuracy": 1 / (1 + np.exp(-score)),
+            "latency_s": latency,
+            "energy_j": 20 * (0.4 + 0.45 * r * q * v**2 + 0.15 * v * latency / 0.1),
+        }
+
+    return _compressed_world("interaction", seed, 12, truth, ("energy_j", "accuracy"))
+
+
+def memory_bound(seed: int) -> World:
+    """Return twelve rows of a network that waits for memory half of its time: latency a + b / f."""
+
+    def truth(designs: Mapping[str, Array]) -> dict[str, Array]:
+        r, q, v, c = _relative(designs)
+        latency = 0.1 * (0.5 + 0.5 / c) * (0.4 + 0.6 * r * q)
+        return {"latency_s": latency, "energy_j": 60 * latency * v + 10 * (0.3 + 0.7 * r * q) * v**2}
+
+    return _compressed_world("memory_bound", seed, 12, truth, ("energy_j", "latency_s"))
+
+
+def outliers(seed: int) -> World:
+    """Return fourteen rows over width and clock, 8 % of them measured while the machine was busy, at least one."""
+
+    def truth(designs: Mapping[str, Array]) -> dict[str, Array]:
+        f, r = designs["frequency_hz"] / GHZ, 1 - designs["pruning_ratio"]
+        latency = (0.02 + 0.06 * r) / f
+        return {"energy_j": latency * 2 + 0.3 * r**0.8 * (0.6 + 0.3 * f) ** 2, "latency_s": latency}
+
+    rng = np.random.default_rng(seed)
+    n = 14
+    knobs = {"pruning_ratio": rng.uniform(0, 0.8, n), "frequency_hz": rng.uniform(0.5, 1.5, n) * GHZ}
+    true = truth(knobs)
+    is_busy = rng.random(n) < 0.08
+    is_busy[rng.integers(n)] |= not is_busy.any()
+    factor = np.where(is_busy, rng.uniform(1.5, 3.0, n), 1.0)
+    samples = pd.DataFrame({**knobs, **{t: _noisy(v * factor, rng, 0.01) for t, v in true.items()}})
+    ranges = {k: (float(samples[k].min()), float(samples[k].max())) for k in knobs}
+    space = _clock_space(*ranges["frequency_hz"])
+    space["axes"]["pruning_ratio"] = {"range": list(ranges["pruning_ratio"])}
+    return World("outliers", samples, truth, space, ("energy_j", "latency_s"), ranges)
+
+
+WORLDS: dict[str, Callable[[int], World]] = {
+    "inner_optimum": inner_optimum,
+    "two_clusters": two_clusters,
+    "interaction": interaction,
+    "memory_bound": memory_bound,
+    "five_rows": five_rows,
+    "outliers": outliers,
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Labels of a study against the truth: counts of labelled and rightly labelled designs, and interval coverage.
+
+    Args:
+        n_sure, right_sure: designs called sure; those that no design of the space beats by more than the tolerance.
+        n_dominated, right_dominated: designs called dominated; those that another evaluated or measured design
+            dominates, or equals within the tolerance in what it does not improve.
+        exactly_dominated: of these, designs that another one dominates without any tolerance.
+        n_bounded, covered: true values at designs of the front with an interval; those within it.
+        n_extrapolated: designs called extrapolated.
+    """
+
+    n_sure: int
+    right_sure: int
+    n_dominated: int
+    right_dominated: int
+    exactly_dominated: int
+    n_bounded: int
+    covered: int
+    n_extrapolated: int
+
+    def __add__(self, other: "Verdict") -> "Verdict":
+        return Verdict(*(getattr(self, k) + getattr(other, k) for k in self.__slots__ or self.__dataclass_fields__))
+
+
+def minimized(columns: Mapping[str, Array], objectives: Sequence[str]) -> Array:
+    """Return objectives as columns to minimize, shape (n, m)."""
+    return np.stack([(-1 if o in MAXIMIZED else 1) * np.asarray(columns[o], dtype=float) for o in objectives], axis=1)
+
+
+def is_beaten(designs: Array, rivals: Array, margin: Array) -> Array:
+    """Return a mask of the designs that some rival beats by more than `margin` in every objective, shape (n,).
+
+    With a negative margin: some rival is worse by at most its size in each objective. A design is no rival of itself:
+    rivals equal to it in all objectives do not count.
+    """
+    result = np.zeros(len(designs), dtype=bool)
+    for i, design in enumerate(designs):
+        better = np.all(rivals < design - margin, axis=1) if (margin > 0).all() else _dominates(rivals, design, -margin)
+        result[i] = better.any()
+    return result
+
+
+def _dominates(rivals: Array, design: Array, slack: Array) -> Array:
+    is_within = np.all(rivals <= design + slack, axis=1)
+    return np.asarray(is_within & np.any(rivals != design, axis=1) & np.any(rivals < design, axis=1))
+
+
+def judge(frame: pd.DataFrame, world: World) -> Verdict:
+    """Return the labels of all designs of a study against the truth.
+
+    Args:
+        frame: all designs, with `certainty`, and `_lo`, `_hi` of the targets.
+        world: the world whose samples the study was fitted to.
+    """
+    objectives = world.objectives
+    grid = minimized(world.truth(world.grid()), objectives)
+    front = grid[np.asarray(moocore.is_nondominated(grid), dtype=bool)]
+    margin = TOLERANCE * np.ptp(front, axis=0)
+    columns = {k: frame[k].to_numpy() for k in frame}
+    true_columns = world.truth(columns)
+    values = minimized(true_columns, objectives)
+    measured = minimized(world.truth({k: world.samples[k].to_numpy() for k in world.samples}), objectives)
+    tried, label = np.concatenate([values, measured]), columns["certainty"]
+    sure, dominated = values[label == "sure"], values[label == "dominated"]
+    reported = minimized(columns, objectives)
+    is_front = np.asarray(moocore.is_nondominated(reported), dtype=bool) & (columns["is_feasible"].astype(bool))
+    is_inside = [
+        ((columns[f"{t}_lo"] <= true_columns[t]) & (true_columns[t] <= columns[f"{t}_hi"]))[is_front] for t in objectives
+    ]
+    return Verdict(
+        len(sure), int((~is_beaten(sure, front, margin)).sum()),
+        len(dominated), int(is_beaten(dominated, tried, -margin).sum()),
+        int(is_beaten(dominated, tried, 0 * margin).sum()),
+        int(is_front.sum()) * len(objectives), int(np.sum(is_inside)), int((label == "extrapolated").sum()),
+    )  # fmt: skip

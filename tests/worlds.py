@@ -5,12 +5,15 @@ sampled range. `judge` compares the labels and intervals of a finished study wit
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import moocore
 import numpy as np
 import pandas as pd
+
+import explorer
 
 Array = np.ndarray[Any, Any]
 Truth = Callable[[Mapping[str, Array]], dict[str, Array]]
@@ -40,6 +43,11 @@ class World:
     objectives: tuple[str, ...]
     ranges: dict[str, tuple[float, float]]
     categories: pd.DataFrame | None = None
+
+    @property
+    def own_knobs(self) -> list[str]:
+        """The knobs that are not known by name."""
+        return [k for k in self.ranges if k == "batch"]
 
     def grid(self, *, n: int = 6_000) -> dict[str, Array]:
         """Return a dense grid of designs of the space, a column a knob."""
@@ -254,7 +262,7 @@ class Verdict:
     n_extrapolated: int
 
     def __add__(self, other: "Verdict") -> "Verdict":
-        return Verdict(*(getattr(self, k) + getattr(other, k) for k in self.__slots__ or self.__dataclass_fields__))
+        return Verdict(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 def minimized(columns: Mapping[str, Array], objectives: Sequence[str]) -> Array:
@@ -280,11 +288,12 @@ def _dominates(rivals: Array, design: Array, slack: Array) -> Array:
     return np.asarray(is_within & np.any(rivals != design, axis=1) & np.any(rivals < design, axis=1))
 
 
-def judge(frame: pd.DataFrame, world: World) -> Verdict:
+def judge(frame: pd.DataFrame, is_front: Array, world: World) -> Verdict:
     """Return the labels of all designs of a study against the truth.
 
     Args:
-        frame: all designs, with `certainty`, and `_lo`, `_hi` of the targets.
+        frame: all designs, with `certainty`, and `_lo`, `_hi` of the targets; shape (n,).
+        is_front: mask of the designs on the predicted front, shape (n,).
         world: the world whose samples the study was fitted to.
     """
     objectives = world.objectives
@@ -297,10 +306,9 @@ def judge(frame: pd.DataFrame, world: World) -> Verdict:
     measured = minimized(world.truth({k: world.samples[k].to_numpy() for k in world.samples}), objectives)
     tried, label = np.concatenate([values, measured]), columns["certainty"]
     sure, dominated = values[label == "sure"], values[label == "dominated"]
-    reported = minimized(columns, objectives)
-    is_front = np.asarray(moocore.is_nondominated(reported), dtype=bool) & (columns["is_feasible"].astype(bool))
     is_inside = [
-        ((columns[f"{t}_lo"] <= true_columns[t]) & (true_columns[t] <= columns[f"{t}_hi"]))[is_front] for t in objectives
+        ((columns[f"{t}_lo"] <= true_columns[t]) & (true_columns[t] <= columns[f"{t}_hi"]))[is_front]
+        for t in objectives
     ]
     return Verdict(
         len(sure), int((~is_beaten(sure, front, margin)).sum()),
@@ -308,3 +316,12 @@ def judge(frame: pd.DataFrame, world: World) -> Verdict:
         int(is_beaten(dominated, tried, 0 * margin).sum()),
         int(is_front.sum()) * len(objectives), int(np.sum(is_inside)), int((label == "extrapolated").sum()),
     )  # fmt: skip
+
+
+def search_world(world: World, out: Path, *, trials: int = 60, seed: int = 0) -> Verdict:
+    """Run a study of a world's samples in a folder, and return its labels against the truth."""
+    problem = explorer.study(
+        samples=world.samples, space=world.space, objectives=world.objectives, name="world", knobs=world.own_knobs
+    )
+    results = explorer.run(problem, trials=trials, seed=seed, out=out).results
+    return judge(results.frame(), results.is_front, world)

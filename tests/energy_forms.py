@@ -1,9 +1,8 @@
 """Independent posteriors of the paper's energy under eight functional forms, by importance sampling in numpy.
 
-The forms and their evidence are those of a table of independent checks. Relative to a family's least compressed row:
-r remaining weights, q bits, v voltage, c clock, T latency. Energy is exp(level of the family) x form x noise. Levels are
-flat and the noise variance is scaled inverse chi-square (0.05, 4): both are integrated out, so that the weight of a
-coefficient vector is exact.
+Relative to a family's least compressed row: r remaining weights, q bits, v voltage, c clock, T latency. Energy is
+exp(level of the family) x form x noise. Levels are flat and the noise variance is scaled inverse chi-square (0.05, 4):
+both are integrated out, so that the weight of a coefficient vector is exact.
 """
 
 from collections.abc import Callable, Mapping
@@ -156,7 +155,7 @@ def with_latency(x: dict[str, Array], k: Coefficients) -> dict[str, Array]:
 
 
 def _log_marginal(log_shape: Array, log_values: Array, family: Array) -> tuple[Array, Array, dict[str, Array]]:
-    """Return the log likelihood without levels and noise, the residual squares (S,), and the mean residual by family."""
+    """Return the log likelihood without levels and noise, residual squares, mean residuals by family; (S,) each."""
     residual = log_values - log_shape
     means = {str(name): residual[:, family == name].mean(axis=1) for name in dict.fromkeys(family.tolist())}
     centred = residual - np.stack([means[name] for name in family], axis=1)

@@ -100,12 +100,12 @@ def inner_optimum(seed: int) -> World:
 
 
 def five_rows(seed: int) -> World:
-    """Return five clocks of a device whose voltage rises linearly with its clock."""
+    """Return five clocks of a device whose voltage rises linearly with its clock; its least energy is near 0.85 GHz."""
 
     def truth(designs: Mapping[str, Array]) -> dict[str, Array]:
         f = designs["frequency_hz"] / GHZ
         volts, latency = 0.55 + 0.35 * f, 0.02 + 0.04 / f
-        return {"energy_j": latency * (1.5 * volts + 5 * volts**2 * f), "latency_s": latency}
+        return {"energy_j": latency * (8 * volts + 5 * volts**2 * f), "latency_s": latency}
 
     return _clock_world("five_rows", seed, 5, truth)
 
@@ -137,7 +137,9 @@ def two_clusters(seed: int) -> World:
     return World("two_clusters", samples, truth, space, ("energy_j", "latency_s"), ranges)
 
 
-POINTS = pd.DataFrame({"voltage_v": [0.8, 0.85, 0.9, 0.95, 1.0], "frequency_hz": np.array([1.2, 1.5, 1.8, 2.1, 2.4]) * GHZ})  # fmt: skip
+POINTS = pd.DataFrame(
+    {"voltage_v": [0.8, 0.85, 0.9, 0.95, 1.0], "frequency_hz": np.array([1.2, 1.5, 1.8, 2.1, 2.4]) * GHZ}
+)
 
 
 def _compressed_world(name: str, seed: int, n: int, truth: Truth, objectives: tuple[str, ...]) -> World:
@@ -319,9 +321,13 @@ def judge(frame: pd.DataFrame, is_front: Array, world: World) -> Verdict:
 
 
 def search_world(world: World, out: Path, *, trials: int = 60, seed: int = 0) -> Verdict:
-    """Run a study of a world's samples in a folder, and return its labels against the truth."""
+    """Run a study of a world's samples in a folder, and return its labels against the truth.
+
+    Odd seeds search at random: then most designs are not near the predicted front, on which an optimizer converges.
+    """
     problem = explorer.study(
         samples=world.samples, space=world.space, objectives=world.objectives, name="world", knobs=world.own_knobs
     )
-    results = explorer.run(problem, trials=trials, seed=seed, out=out).results
+    sampler = "random" if seed % 2 else None
+    results = explorer.run(problem, trials=trials, seed=seed, sampler=sampler, out=out).results
     return judge(results.frame(), results.is_front, world)

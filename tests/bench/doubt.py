@@ -52,7 +52,7 @@ def score_world(name: str, *, n: int, trials: int) -> dict[str, Any]:
     for seed in range(n):
         try:
             with tempfile.TemporaryDirectory() as folder:
-                verdicts.append(search_world(WORLDS[name](seed), Path(folder), trials=trials))
+                verdicts.append(search_world(WORLDS[name](seed), Path(folder), trials=trials, seed=seed))
         except Exception as error:  # noqa: BLE001 - a failed study is counted
             failures.append(f"seed {seed}: {type(error).__name__}: {error}")
     total = sum(verdicts[1:], verdicts[0])

@@ -1,4 +1,4 @@
-"""Small tables that a model once answered with false certainty; the right answers are in `tests/cases/models/README.md`."""
+"""Small tables once answered with false certainty; their right answers are in `tests/cases/models/README.md`."""
 
 import re
 from collections.abc import Mapping
@@ -92,7 +92,7 @@ def test_no_sure_direction_of_voltage_from_the_same_rows(same_rows: dict[str, Ou
         rates = explorer.explain(results, design=design, study=CASES / f"same_rows_{kind}.toml").rates["edp_js"]
         signs |= {rate.sign for move, rate in rates.items() if "operating_point" in move or "voltage" in move}
 
-    assert sure["voltage_v"].nunique() != 1, sure["voltage_v"].value_counts().to_dict()
+    assert len(set(sure["voltage_v"])) != 1, sure["voltage_v"].value_counts().to_dict()
     assert signs == {"?"}
 
 
@@ -141,13 +141,12 @@ def test_no_label_contradicts_a_row_of_the_sweep(tmp_path: Path) -> None:
     frame = sweep(rows, tmp_path).results.frame()
     measured = rows["energy_j"].to_numpy()
     is_front = rows["frequency_hz"].to_numpy() >= 0.899e9
-    by_clock = {round(f / 1e8): label for f, label in zip(frame["frequency_hz"], frame["certainty"], strict=True)}
-    labels = [by_clock[round(f / 1e8)] for f in rows["frequency_hz"]]
+    is_beyond = frame["frequency_hz"].to_numpy() >= 0.899e9
 
     assert is_front.sum() == 5
     assert (np.diff(measured[is_front]) > 0).all()
-    assert not [label for label, front in zip(labels, is_front, strict=True) if front and label == "dominated"]
-    assert not [label for label, front in zip(labels, is_front, strict=True) if not front and label == "sure"]
+    assert not (frame["certainty"][is_beyond] == "dominated").any()
+    assert not (frame["certainty"][~is_beyond] == "sure").any()
 
 
 def test_least_energy_of_the_u_curve_is_within_one_step(tmp_path: Path) -> None:

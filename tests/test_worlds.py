@@ -28,8 +28,8 @@ def labelled(name: str, *, is_right: bool) -> Verdict:
     margin = 0.03 * np.ptp(front, axis=0)
     true = world.truth({k: frame[k].to_numpy() for k in frame})
     values = minimized(true, world.objectives)
-    is_near = ~is_beaten(values, front, np.zeros(2))
-    is_far = is_beaten(values, front, margin) & is_beaten(values, values, np.full(2, 1e-12))
+    is_near = ~is_beaten(values, front, 0 * margin)
+    is_far = is_beaten(values, front, margin) & is_beaten(values, values, 1e-12 + 0 * margin)
     names = ("sure", "dominated") if is_right else ("dominated", "sure")
     frame["certainty"] = np.where(is_near, names[0], np.where(is_far, names[1], "possible"))
     for target, column in true.items():

@@ -5,7 +5,7 @@ sampled range. `judge` compares the labels and intervals of a finished study wit
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class World:
         samples: noisy rows: knobs and targets, SI.
         truth: returns the true targets of designs.
         space: the keys of a space file.
-        objectives: two targets.
+        objectives: two or three targets.
         ranges: lowest and highest value of each continuous knob of the space, SI.
         categories: further columns of a dense grid: tied values, a column each, one row a category.
     """
@@ -231,31 +231,25 @@ def memory_bound(seed: int) -> World:
     def truth(designs: Mapping[str, Array]) -> dict[str, Array]:
         r, q, v, c = _relative(designs)
         latency = 0.1 * (0.5 + 0.5 / c) * (0.4 + 0.6 * r * q)
-        return {"latency_s": latency, "energy_j": 60 * latency * v + 10 * (0.3 + 0.7 * r * q) * v**2}
+        odds, step = designs["pruning_ratio"] / (1 - designs["pruning_ratio"]), designs["quant_step"] / 0.02
+        return {
+            "accuracy": 1 / (1 + np.exp(-3.0 + 0.35 * odds + 0.17 * step)),
+            "latency_s": latency,
+            "energy_j": 60 * latency * v + 10 * (0.3 + 0.7 * r * q) * v**2,
+        }
 
-    return _compressed_world("memory_bound", seed, 12, truth, ("energy_j", "latency_s"))
+    return _compressed_world("memory_bound", seed, 12, truth, ("energy_j", "latency_s", "accuracy"))
 
 
 def outliers(seed: int) -> World:
-    """Return fourteen rows over width and clock, 8 % of them measured while the machine was busy, at least one."""
-
-    def truth(designs: Mapping[str, Array]) -> dict[str, Array]:
-        f, r = designs["frequency_hz"] / GHZ, 1 - designs["pruning_ratio"]
-        latency = (0.02 + 0.06 * r) / f
-        return {"energy_j": latency * 2 + 0.3 * r**0.8 * (0.6 + 0.3 * f) ** 2, "latency_s": latency}
-
-    rng = np.random.default_rng(seed)
-    n = 14
-    knobs = {"pruning_ratio": rng.uniform(0, 0.8, n), "frequency_hz": rng.uniform(0.5, 1.5, n) * GHZ}
-    true = truth(knobs)
-    is_busy = rng.random(n) < 0.08
-    is_busy[rng.integers(n)] |= not is_busy.any()
-    factor = np.where(is_busy, rng.uniform(1.5, 3.0, n), 1.0)
-    samples = pd.DataFrame({**knobs, **{t: _noisy(v * factor, rng, 0.01) for t, v in true.items()}})
-    ranges = {k: (float(samples[k].min()), float(samples[k].max())) for k in knobs}
-    space = _clock_space(*ranges["frequency_hz"])
-    space["axes"]["pruning_ratio"] = {"range": list(ranges["pruning_ratio"])}
-    return World("outliers", samples, truth, space, ("energy_j", "latency_s"), ranges)
+    """Return fourteen clocks, 8 % of them measured while the machine was busy, at least one of them."""
+    world = _clock_world("outliers", seed, 14, _kinked(3.0, 4.0, 0.8, 32.0))
+    rng = np.random.default_rng([seed, 1])
+    is_busy = rng.random(14) < 0.08
+    is_busy[rng.integers(14)] |= not is_busy.any()
+    factor = np.where(is_busy, rng.uniform(1.5, 3.0, 14), 1.0)
+    samples = world.samples.assign(**{t: world.samples[t] * factor for t in world.objectives})
+    return replace(world, samples=samples)
 
 
 WORLDS: dict[str, Callable[[int], World]] = {

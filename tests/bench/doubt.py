@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from doubt_forms import FRONTS, score_draws, score_forms
-from doubt_tables import SCALES, TABLES, score_fit, score_paper, score_scale, score_splits
+from doubt_tables import SCALES, TABLES, score_fit, score_front, score_paper, score_scale, score_splits
 
 from tests.worlds import WORLDS, search_world
 
@@ -34,6 +34,7 @@ def entries(section: str, args: argparse.Namespace) -> Iterator[Entry]:
         for name in TABLES:
             yield f"fit/{name}", lambda name=name: score_fit(name, args.data)
             yield f"splits/{name}", lambda name=name: score_splits(name, args.data, seeds=args.seeds)
+        yield "front/rk3399", lambda: score_front("rk3399", args.data, seeds=args.seeds)
     elif section == "scale":
         for name in SCALES:
             yield f"scale/{name}", lambda name=name: score_scale(name)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import moocore
 import numpy as np
 import pandas as pd
 
@@ -95,6 +96,29 @@ def _score_split(
         inside = (low <= truth) & (truth <= high)
         rows = np.stack([inside, (high - low) / 2 / scale, np.abs(middle - truth) / scale], axis=1)
         yield column, rows[np.isfinite(truth) & np.isfinite(low)]
+
+
+def score_front(name: str, folder: Path, *, seeds: int = 10) -> dict[str, Any]:
+    """Return the share of the measured front's hypervolume (energy, accuracy) that the predicted front of all rows has.
+
+    The model is fitted to 60 % of the rows; both fronts are judged by their measured values.
+    """
+    frame = read_table(name, folder).dropna(subset=["energy_j", "accuracy"]).reset_index(drop=True)
+    _, _, own, ignored = TABLES[name]
+    measured = np.stack([np.log(frame["energy_j"]), -frame["accuracy"]], axis=1)
+    reference = measured.max(axis=0)
+    shares = []
+    for seed in range(seeds):
+        order = np.random.default_rng(seed).permutation(len(frame))
+        train = frame.iloc[order[: round(_TRAIN_SHARE * len(frame))]]
+        if set(frame["family"]) - set(train["family"]):
+            continue
+        model = fit_model(train, knobs=own, ignore=ignored)
+        predicted = explorer.predict(FittedModel(model, {}, None), frame[knobs_of_table(name, frame)])
+        values = np.stack([np.log(predicted["energy_j"]), -predicted["accuracy"]], axis=1)
+        front = measured[np.asarray(moocore.is_nondominated(values), dtype=bool)]
+        shares.append(moocore.hypervolume(front, ref=reference) / moocore.hypervolume(measured, ref=reference))
+    return {"mean": float(np.mean(shares)), "lowest": float(np.min(shares)), "n": len(shares)}
 
 
 def score_fit(name: str, folder: Path) -> dict[str, Any]:

@@ -269,14 +269,17 @@ class Verdict:
     """Labels of a study against the truth: counts of labelled and rightly labelled designs, and interval coverage.
 
     Args:
+        n_designs: designs of the study.
         n_sure, right_sure: designs called sure; those that no design of the space beats by more than the tolerance.
         n_dominated, right_dominated: designs called dominated; those that another evaluated or measured design
             dominates, or equals within the tolerance in what it does not improve.
         exactly_dominated: of these, designs that another one dominates without any tolerance.
         n_bounded, covered: true values at designs of the front with an interval; those within it.
         n_extrapolated: designs called extrapolated.
+        half_widths: sum of the half widths of these intervals, relative to the true values.
     """
 
+    n_designs: int
     n_sure: int
     right_sure: int
     n_dominated: int
@@ -285,6 +288,7 @@ class Verdict:
     n_bounded: int
     covered: int
     n_extrapolated: int
+    half_widths: float
 
     def __add__(self, other: "Verdict") -> "Verdict":
         return Verdict(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -336,10 +340,12 @@ def judge(frame: pd.DataFrame, is_front: Array, world: World) -> Verdict:
         for t in objectives
     ]
     return Verdict(
+        len(frame),
         len(sure), int((~is_beaten(sure, front, margin)).sum()),
         len(dominated), int(is_beaten(dominated, tried, -margin).sum()),
         int(is_beaten(dominated, tried, 0 * margin).sum()),
         int(is_front.sum()) * len(objectives), int(np.sum(is_inside)), int((label == "extrapolated").sum()),
+        float(sum(np.nansum((high - low) / 2 / true[t]) for t, (low, high) in ends.items())),
     )  # fmt: skip
 
 

@@ -64,6 +64,8 @@ def score_world(name: str, *, n: int, trials: int) -> dict[str, Any]:
         "dominated_right": total.right_dominated / max(total.n_dominated, 1),
         "dominated_right_without_tolerance": total.exactly_dominated / max(total.n_dominated, 1),
         "coverage": total.covered / max(total.n_bounded, 1),
+        "labelled": (total.n_sure + total.n_dominated) / sum(v.n_designs for v in verdicts),
+        "mean_half_width": total.half_widths / max(total.n_bounded, 1),
         "counts": asdict(total),
         "wrong_sure_by_seed": [v.n_sure - v.right_sure for v in verdicts],
         "wrong_dominated_by_seed": [v.n_dominated - v.right_dominated for v in verdicts],

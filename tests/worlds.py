@@ -335,10 +335,9 @@ def judge(frame: pd.DataFrame, is_front: Array, world: World) -> Verdict:
     measured = minimized(world.truth({k: world.samples[k].to_numpy() for k in world.samples}), objectives)
     tried, label = np.concatenate([values, measured]), columns["certainty"]
     sure, dominated = values[label == "sure"], values[label == "dominated"]
-    is_inside = [
-        ((columns[f"{t}_lo"] <= true_columns[t]) & (true_columns[t] <= columns[f"{t}_hi"]))[is_front]
-        for t in objectives
-    ]
+    true = {t: true_columns[t][is_front] for t in objectives}
+    ends = {t: (columns[f"{t}_lo"][is_front], columns[f"{t}_hi"][is_front]) for t in objectives}
+    is_inside = [(low <= true[t]) & (true[t] <= high) for t, (low, high) in ends.items()]
     return Verdict(
         len(frame),
         len(sure), int((~is_beaten(sure, front, margin)).sum()),

@@ -1,6 +1,6 @@
 """Labels and intervals against the truth of synthetic worlds, and against other functional forms of the paper's energy.
 
-Bars: 95 % of the labels are right; 90 % intervals hold 85 % of the measurements that another form predicts. More
+Bars: 95 % of the labels are right (of few labels, all but one); 90 % intervals hold 85 % of the measurements that another form predicts. More
 repetitions, and the cost of large fits: `tests/bench/doubt.py`.
 """
 
@@ -42,14 +42,14 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Judge:
 def test_sure_designs_are_on_the_true_front(judged: Judge, name: str) -> None:
     verdict = judged(name)
 
-    assert verdict.right_sure >= 0.95 * verdict.n_sure, verdict
+    assert verdict.n_sure - verdict.right_sure <= max(1, 0.05 * verdict.n_sure), verdict
 
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_dominated_designs_are_truly_dominated(judged: Judge, name: str) -> None:
     verdict = judged(name)
 
-    assert verdict.right_dominated >= 0.95 * verdict.n_dominated, verdict
+    assert verdict.n_dominated - verdict.right_dominated <= max(1, 0.05 * verdict.n_dominated), verdict
 
 
 @pytest.mark.parametrize("name", WORLDS)

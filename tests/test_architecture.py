@@ -21,15 +21,15 @@ HOUSE = {
     "units": (),
     "io": ("files", "npz", "catalog", "csv_text", "declarations", "json_text", "tables"),
     "paper": ("equations", "tables", "audit"),
-    "devices": ("device_tree", "meters", "operating_points", "device", "opp_tables"),
+    "devices": ("device_tree", "meters", "operating_points", "device", "machines", "opp_tables"),
     "problem": (
         "columns", "applicability", "constraints", "csv_columns", "design_space", "objectives", "declarations",
         "opp_import", "space_builder", "study",
     ),
     "network": ("graph", "compression", "measurement"),
     "models": (
-        "evaluator", "samples", "diagnostics", "measured", "forms", "response", "evaluation", "h100",
-        "posterior_draws", "scaffold", "intervals", "model_files", "online", "predict", "quality", "loading",
+        "evaluator", "samples", "diagnostics", "measured", "forms", "fitting", "response", "machine", "evaluation",
+        "h100", "posterior_draws", "scaffold", "intervals", "model_files", "online", "predict", "quality", "loading",
     ),
     "pareto": (
         "geometry", "results", "exact_front", "acquisition", "comparison", "decision", "explanation", "uncertainty",

@@ -14,8 +14,10 @@ from explorer.api.results import (
 )
 from explorer.api.studies import load_study
 from explorer.devices.device import read_device_points
+from explorer.devices.machines import MachineCheck
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import Problem, fingerprint
+from explorer.models.machine import check_device
 from explorer.pareto.comparison.compare import Comparison, compare_results, comparison_json
 from explorer.pareto.decision.device_point import evaluate_on_device
 from explorer.pareto.explanation.explain import Explanation, explain_design, explanation_json
@@ -167,25 +169,29 @@ def apply_to_device(
     bin_name: str,
     conditions: Sequence[Constraint],
     allow_extrapolation: bool,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], MachineCheck]:
     """Return the entry `applied` of chosen.json: a design at the device's operating point with the nearest clock.
+
+    The second value compares the device with the machine that the model's samples were measured on.
 
     Raises:
         WrongUsage: the device or the study does not exist, or the samples have changed.
         NoFeasibleDesign: there, a condition is not met, or the model extrapolates.
     """
     points = read_device_points(device, bin_name=bin_name)
+    problem = _problem_of(results)
     point = evaluate_on_device(
-        design, problem=_problem_of(results), points=points, conditions=conditions,
+        design, problem=problem, points=points, conditions=conditions,
         allow_extrapolation=allow_extrapolation,
     )  # fmt: skip
-    return {
+    applied = {
         "device": device,
         "bin": bin_name,
         "operating_point": point.point,
         "design": point.design,
         "is_extrapolated": point.is_extrapolated,
     }
+    return applied, check_device(problem.evaluator, device, unsupported=problem.unsupported)
 
 
 def _problem_of(results: Results) -> Problem:

@@ -34,6 +34,7 @@ def deploy(
     bin_name: str = "",
     force: bool = False,
     allow_extrapolation: bool = False,
+    allow_other_machine: bool = False,
     network: NetworkOptions | None = None,
 ) -> tuple[ManifestFile, Bundle]:
     """Write the deployment bundle of a chosen configuration; return its manifest and its files.
@@ -46,18 +47,21 @@ def deploy(
         bin_name: the device's speed bin, where its table has several.
         force: replace a bundle that is there already.
         allow_extrapolation: take a design outside the model's domain as well.
+        allow_other_machine: take a device other than the machine that the model's samples were measured on.
         network: how the network is sized and its energy modelled.
 
     Raises:
         MissingPart: a network is given and onnx is not installed.
         WrongUsage: there is no such file, network or device, or the folder exists or cannot be written.
         InvalidFile: a file is not what it should be; all faults at once.
-        NoFeasibleDesign: the design breaks its study's constraints, or is outside the model's domain.
+        NoFeasibleDesign: the design breaks its study's constraints, is outside the model's domain, or its
+            numbers are those of another machine.
         MeasurementFailed: the network cannot be run.
     """
     options = BundleOptions(
-        model, network or NetworkOptions(), device, bin_name, force=force, allow_extrapolation=allow_extrapolation
-    )
+        model, network or NetworkOptions(), device, bin_name, force=force, allow_extrapolation=allow_extrapolation,
+        allow_other_machine=allow_other_machine,
+    )  # fmt: skip
     if not isinstance(chosen, Choice):
         return build_bundle(Path(chosen).expanduser(), Path(out).expanduser(), options=options)
     with tempfile.TemporaryDirectory() as folder:

@@ -17,7 +17,8 @@ from explorer.models.loading import fit_samples, load_model, load_samples, model
 from explorer.models.posterior_draws import PosteriorModel, posterior_draws
 from explorer.models.predict import implied_knobs, parse_design, predict_designs, supports_unquantized
 from explorer.models.quality.summary import model_summary
-from explorer.models.response.surrogate import Surrogate, with_knobs
+from explorer.models.response.surrogate import Surrogate
+from explorer.models.response.tables import with_knobs
 from explorer.models.samples.samples import Samples, read_designs
 from explorer.models.scaffold import fitted_model_name, scaffold_name, scaffold_study
 from explorer.pareto.uncertainty.next_measurement import SuggestedMeasurement, suggest_for_model

@@ -46,7 +46,7 @@ def choose(
         where: conditions such as 'accuracy >= 0.9'.
         allow_extrapolation: take designs outside the model's domain as well.
         device: apply the choice to this device: the operating point with the nearest clock, evaluated again;
-            `record` holds both.
+            `record` holds both, and a warning unless the model's samples were measured on this device.
         bin_name: the device's speed bin, where its table has several.
 
     Raises:
@@ -90,17 +90,30 @@ def choose(
         "price_of_accuracy": choice.price,
         "is_extrapolated": choice.is_extrapolated,
         "is_measured": choice.is_measured,
+        **_machine(results),
         "provenance": dict(results.provenance),
     }
     if device is not None:
         # Imported here: only this option needs the model, and the whole engine with it.
         from explorer.api.analysis import apply_to_device
 
-        payload["applied"] = apply_to_device(
+        payload["applied"], check = apply_to_device(
             results, choice.design, device=device, bin_name=bin_name, conditions=conditions,
             allow_extrapolation=allow_extrapolation,
         )  # fmt: skip
+        payload["machine"] = check.machine
+        payload["warnings"] = list(dict.fromkeys([*payload["warnings"], *filter(None, [check.text])]))
     return replace(choice, record=payload)
+
+
+def _machine(results: Results) -> dict[str, Any]:
+    """Return the entries of chosen.json on the machine of the model and the devices whose points were searched."""
+    devices = results.provenance.get("devices", ())
+    return {
+        "machine": str(results.provenance.get("machine", "")),
+        "is_other_machine": any(entry["relation"] == "other" for entry in devices),
+        "warnings": [entry["text"] for entry in devices if entry["text"]],
+    }
 
 
 def describe_design(design: Mapping[str, Any], columns: Mapping[str, Column] | None = None) -> list[str]:

@@ -87,6 +87,10 @@ def _lines(choice: "Choice", columns: "Mapping[str, Column]") -> "Iterator[str]"
     if choice.is_measured:
         row = choice.design.get("nearest_sample", "")
         yield f"MEASURED: the values are readings{f' of sample {row}' if row else ''}, not predictions"
+    if choice.record["machine"]:
+        yield f"measured on: {choice.record['machine']}"
+    for text in choice.record["warnings"]:
+        yield f"WARNING: {text}"
     if choice.is_extrapolated:
         yield "EXTRAPOLATED: outside the model's domain; measure it before you believe it"
     if "applied" in choice.record:

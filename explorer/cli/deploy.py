@@ -23,6 +23,9 @@ def deploy(
     allow_extrapolation: Annotated[
         bool, typer.Option("--allow-extrapolation", help="Take a design outside the model's domain as well.")
     ] = False,
+    allow_other_machine: Annotated[
+        bool, typer.Option("--allow-other-machine", help="Take a device that the samples were not measured on.")
+    ] = False,
     codec: Annotated[
         Codec | None, typer.Option("--codec", help="Which size size_bytes is.", show_default="the study's, or deflate")
     ] = None,
@@ -53,10 +56,12 @@ def deploy(
     )  # fmt: skip
     manifest, bundle = api.deploy(
         chosen, out=output, model=model, device=device, bin_name=bin_name, force=force,
-        allow_extrapolation=allow_extrapolation, network=options,
+        allow_extrapolation=allow_extrapolation, allow_other_machine=allow_other_machine, network=options,
     )  # fmt: skip
     for name in bundle.names:
         print_text(str(bundle.folder / name))
+    for text in manifest.warnings:
+        note(f"warning: {text}")
     note(f"design {manifest.design.design_id} of {manifest.study} ({manifest.rule.text}). What has NOT been checked:")
     for text in manifest.not_checked:
         note(f"  {text}")

@@ -100,8 +100,7 @@ def run(
             note(f"saved the finished trials in {folder}/")
         raise
     results, folder = outcome.results, outcome.out
-    for warning in results.model_warnings:
-        note(f"warning: {warning['text']}")
+    _warn(results)
     if outcome.recovered_from:
         note(f"recovered the journal; the damaged file is kept as {outcome.recovered_from}")
     if not outcome.n_added:
@@ -135,6 +134,8 @@ def run(
         f"{front_size} {'design' if front_size == 1 else 'designs'} on the front{_measured_part(results)}, "
         f"hypervolume {results.hypervolume:.6g}"
     )
+    if machine := results.provenance.get("machine"):
+        print_prose(f"{'measured' if 'measurement' in results.provenance else 'samples measured'} on {machine}")
     for text in _certificate(results):
         print_prose(text)
     if results.advice:
@@ -193,3 +194,10 @@ def _certificate(results: "Results") -> Iterator[str]:
             f"{n_sure} of {results.n_designs} designs{rows} are on the front with a probability "
             f"of at least 95 % over forms and draws, {n_possible} possibly{far} (p_front in front.csv)"
         )
+
+
+def _warn(results: "Results") -> None:
+    from explorer.cli.console import note
+
+    for warning in results.model_warnings:
+        note(f"warning: {warning['text']}")

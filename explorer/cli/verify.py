@@ -46,6 +46,8 @@ def verify(
         rows = [[_title(check), _text(check, check.promised), _text(check, check.found),
                  _INSIDE.get(check.state, check.state), check.note] for check in verdict.checks]  # fmt: skip
         print_table(["what", "predicted", "measured", "inside?", ""], rows)
+        for text in verdict.warnings:
+            note(f"warning: {text}")
     if verdict.samples:
         note(f"one row added to {verdict.samples}: `explorer fit {verdict.samples}` learns from it")
     elif samples is not None:

@@ -68,6 +68,11 @@ class DeviceFile(OperatingTable):
     also: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=60)], ...], Field(max_length=20)] = Field(
         (), description="alternative names, such as the cores of a cluster: rk3399-a72"
     )
+    machine: str = Field(
+        "",
+        max_length=200,
+        description="name of the machine in the samples' column machine, if it is not this file's name",
+    )
     control: Literal["cpufreq", "devfreq", "nvidia-smi"] = Field(
         "cpufreq", description="what sets the clock: cpufreq for processors, devfreq for other parts, or nvidia-smi"
     )

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 POWERCAP = Path("/sys/class/powercap")
 MIN_WINDOW_S = 2.0  # NVML's counter steps every 100 ms, RAPL's every 1 ms; 2 s keeps that below 5 %
@@ -103,6 +103,29 @@ def nvml_meter(visible: str = "") -> NvmlMeter | None:
     Args:
         visible: value of CUDA_VISIBLE_DEVICES, which NVML itself ignores.
     """
+    found = _nvml_device(visible)
+    if found is None:
+        return None
+    pynvml, handle, name = found
+    try:
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+    except pynvml.NVMLError:
+        return None
+    return NvmlMeter(f"NVML {name}", lambda: int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)))
+
+
+def nvml_name(visible: str = "") -> str:
+    """Return the name of the first GPU visible to CUDA; empty without nvidia-ml-py, a driver or the GPU.
+
+    Args:
+        visible: value of CUDA_VISIBLE_DEVICES, which NVML itself ignores.
+    """
+    found = _nvml_device(visible)
+    return "" if found is None else found[2]
+
+
+def _nvml_device(visible: str) -> tuple[Any, Any, str] | None:
+    """Return the module pynvml, the handle and the name of the first visible GPU; None if there is none."""
     try:
         import pynvml
     except ImportError:
@@ -113,11 +136,10 @@ def nvml_meter(visible: str = "") -> NvmlMeter | None:
         by_uuid = first.startswith(("GPU-", "MIG-"))
         find = pynvml.nvmlDeviceGetHandleByUUID if by_uuid else pynvml.nvmlDeviceGetHandleByIndex
         handle = find(first if by_uuid else int(first or "0"))
-        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
         name = pynvml.nvmlDeviceGetName(handle)
     except (pynvml.NVMLError, ValueError):
         return None
-    return NvmlMeter(f"NVML {name}", lambda: int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)))
+    return pynvml, handle, name.decode() if isinstance(name, bytes) else str(name)
 
 
 def energy_meter(device: str, *, root: Path = POWERCAP) -> Meter | None:

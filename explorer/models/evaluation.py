@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from explorer.errors import Fault, InvalidFile, suggestion
 from explorer.models.evaluator import Evaluator, as_measurer
+from explorer.models.machine import UnsupportedTarget, unsupported_targets
 from explorer.models.measured.table import TableEvaluator
 from explorer.models.response.surrogate import Surrogate
+from explorer.models.samples.samples import Samples
 from explorer.problem.applicability import constant_knobs, domain_distance
 from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, stack, take
 from explorer.problem.design_space import DesignSpace
@@ -25,11 +27,19 @@ _CORNER_AXES = 12  # 2^12 corners; beyond that, the corners of the first twelve 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Optimization problem: a study, its evaluator and the design space of each family. Independent of Optuna."""
+    """Optimization problem: a study, its evaluator and the design space of each family. Independent of Optuna.
+
+    Args:
+        study: the study.
+        evaluator: its model.
+        regions: the design space of each family.
+        unsupported: targets whose samples do not cover the operating points of the regions; their columns are NaN.
+    """
 
     study: Study
     evaluator: Evaluator
     regions: Mapping[str, DesignSpace]
+    unsupported: tuple[UnsupportedTarget, ...] = field(default=(), kw_only=True)
 
     def __repr__(self) -> str:
         names = ", ".join(objective.name for objective in self.study.objectives)
@@ -58,15 +68,29 @@ class Problem:
         """Return all designs of a finite design space, region by region."""
         return stack([region.every_design() for region in self.regions.values()])
 
-    def evaluate(self, designs: Mapping[str, Any]) -> Columns:
+    @property
+    def needed_targets(self) -> frozenset[str]:
+        """The targets that objectives and constraints need."""
+        needs = {need for objective in self.study.objectives for need in objective.needs}
+        for constraint in self.study.constraints:
+            name = constraint.column
+            needs |= {*OBJECTIVES[name].needs} if name in OBJECTIVES else {name}
+        return frozenset(needs)
+
+    def evaluate(self, designs: Mapping[str, Any], *, is_needed_only: bool = False) -> Columns:
         """Return designs with predictions, `frequency_max_hz`, objectives and `is_feasible`, shape (n,) each.
 
         Args:
             designs: the knobs as columns, shape (n,) each, or as a DataFrame.
+            is_needed_only: predict only what objectives and constraints need, where the evaluator predicts.
         """
         if not isinstance(designs, dict):
             designs = {str(name): np.asarray(designs[name]) for name in designs}
-        columns = self.evaluator.evaluate(designs)
+        if is_needed_only and isinstance(self.evaluator, Surrogate):
+            columns = self.evaluator.evaluate(designs, targets=self.needed_targets)
+        else:
+            columns = self.evaluator.evaluate(designs)
+        columns |= {one.target: np.full(n_rows(columns), np.nan) for one in self.unsupported}
         if OPERATING_POINT_LIMIT in self.constraint_names:
             columns["frequency_max_hz"] = self._frequency_max(designs)
         columns = add_objectives(columns, self.study.weights)
@@ -179,7 +203,35 @@ def make_problem(study: Study, evaluator: Evaluator) -> Problem:
         for space in study.spaces
         for family in space.families
     }
-    return _validate(Problem(study, evaluator, regions))
+    return _validate(Problem(study, evaluator, regions, unsupported=_unsupported(study, evaluator, regions)))
+
+
+def _unsupported(
+    study: Study, evaluator: Evaluator, regions: Mapping[str, DesignSpace]
+) -> tuple[UnsupportedTarget, ...]:
+    """Return the targets whose samples do not cover the regions' operating points.
+
+    Raises:
+        InvalidFile: an objective or constraint of the study needs one of them.
+    """
+    samples = getattr(evaluator, "samples", None)
+    if not isinstance(samples, Samples):
+        return ()
+    found = {one.target: one for region in regions.values() for one in unsupported_targets(region, samples)}
+    names = [objective.name for objective in study.objectives]
+    names += [constraint.column for constraint in study.constraints]
+    needed = {need for name in names for need in (OBJECTIVES[name].needs if name in OBJECTIVES else (name,))}
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for one in found.values():
+        if one.target in needed:
+            by_reason.setdefault((one.reason, one.fix), []).append(one.target)
+    faults = [
+        Fault("objectives or constraints", f"{', '.join(targets)} cannot be predicted at these clocks: {reason}", fix)
+        for (reason, fix), targets in by_reason.items()
+    ]
+    if faults:
+        raise InvalidFile(study.path, faults)
+    return tuple(found.values())
 
 
 def _validate(problem: Problem) -> Problem:

@@ -7,7 +7,7 @@ import numpy as np
 
 from explorer.io.csv_text import CsvTable, read_csv
 from explorer.io.files import read_text, sha256
-from explorer.models.response.surrogate import KnobColumns
+from explorer.models.response.tables import KnobColumns
 from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples
 
@@ -17,6 +17,7 @@ _SOURCE = (
     "128 W included); accuracy on 719 held-out digits of 32 x 32 pixels. 'Pruned' networks were trained at that width, "
     "and R counts the weights that they lack (Eq. 4); D is the step of Eq. (5) on the weights, rounded after training"
 )
+_MACHINE = "NVIDIA H100 80GB HBM3 at 1.98 GHz"
 _ENERGY_KNOBS = (
     KnobSpec("family", "category"),
     KnobSpec("pruning_ratio", "number"),
@@ -48,7 +49,8 @@ def _table(file: str, knobs: Sequence[KnobSpec], targets: Sequence[str]) -> Knob
     labels = tuple(f"{family} {width}, row {n} of {file}" for family, width, n in zip(
         table.cells("family"), table.cells("width"), table.numbers, strict=True))  # fmt: skip
     digest = sha256(read_text(path, max_bytes=1_000_000))
-    return KnobColumns(Samples(columns, labels, _SOURCE, digest, (), tuple(table.numbers)), tuple(knobs))
+    samples = Samples(columns, labels, _SOURCE, digest, (), tuple(table.numbers), machine=_MACHINE)
+    return KnobColumns(samples, tuple(knobs))
 
 
 def _values(table: CsvTable, knob: KnobSpec) -> "np.ndarray[tuple[int], np.dtype[np.object_ | np.float64]]":

@@ -14,7 +14,9 @@ from explorer.models.measured.function import Measure, function_evaluator
 from explorer.models.measured.network import network_evaluator
 from explorer.models.measured.table import table_evaluator
 from explorer.models.model_files.surrogate import surrogate_from_file, surrogate_to_json
-from explorer.models.response.surrogate import KnobColumns, Surrogate, fit_surrogate, with_knobs
+from explorer.models.response.fit_surrogate import fit_surrogate
+from explorer.models.response.surrogate import Surrogate
+from explorer.models.response.tables import KnobColumns, with_knobs
 from explorer.models.samples.knob_inference import infer_knobs
 from explorer.models.samples.samples import Samples, paper_samples, read_samples_csv
 from explorer.problem.columns import TARGETS

@@ -1,6 +1,6 @@
 """Posterior draws of a model: joint samples of forms and coefficients, so shared errors count once."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -17,9 +17,11 @@ PosteriorModel = Surrogate
 Draws = Mapping[str, ResponseDraws]
 
 
-def posterior_draws(model: PosteriorModel, *, n: int = N_DRAWS, seed: int = 0) -> Draws:
-    """Return n posterior draws of every modelled target, reproducible by seed."""
-    return model.posterior(n=n, seed=seed)
+def posterior_draws(
+    model: PosteriorModel, *, n: int = N_DRAWS, seed: int = 0, targets: Collection[str] | None = None
+) -> Draws:
+    """Return n posterior draws of what some targets (default: all) need, reproducible by seed."""
+    return model.posterior(n=n, seed=seed, targets=targets)
 
 
 def predict_draws(model: PosteriorModel, draws: Draws, designs: Columns, *, with_noise: bool) -> Columns:

@@ -14,7 +14,7 @@ from explorer.errors import Fault, InvalidFile, WrongUsage
 from explorer.io.catalog import is_shipped
 from explorer.io.csv_text import read_csv
 from explorer.models.diagnostics.redundancy import duplicated_knobs
-from explorer.models.response.surrogate import measured_knobs
+from explorer.models.response.tables import measured_knobs
 from explorer.models.samples.knob_inference import infer_knobs
 from explorer.models.samples.samples import ONE_FAMILY, Samples, read_samples_csv
 from explorer.problem.columns import column_of

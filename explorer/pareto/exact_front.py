@@ -80,7 +80,7 @@ def front_designs(
 
 def evaluate_minimized(problem: Problem, designs: Columns) -> tuple[Float, Float]:
     """Evaluate designs: return the objectives to be minimized, shape (n, m), and constraint violations, shape (n,)."""
-    columns = problem.evaluate(designs)
+    columns = problem.evaluate(designs, is_needed_only=True)
     excess = [np.maximum(violation, 0.0) for violation in problem.constraint_violations(columns).values()]
     values = to_minimization(problem.values(columns), problem.study.objectives)
     return values, np.sum(excess, axis=0) if excess else np.zeros(len(values))

@@ -7,6 +7,7 @@ import numpy as np
 
 from explorer.models.evaluation import Problem, fingerprint
 from explorer.models.evaluator import as_measurer
+from explorer.models.machine import machine_notes
 from explorer.models.posterior_draws import PosteriorModel
 from explorer.pareto.results.results import Results
 from explorer.pareto.uncertainty.front_warnings import front_warnings, objective_warnings
@@ -40,6 +41,7 @@ def collect_results(session: SearchSession) -> Results:
         *session.notes,
         *_failure_note(failure_counts(session.study)),
         *_coverage_note(problem, trials.table),
+        *machine_notes(problem.study, problem.evaluator, problem.unsupported),
         *objective_warnings(problem),
         *front_warnings(bare.front_columns, problem),
     )

@@ -11,6 +11,7 @@ from typing import Any
 from explorer import __version__
 from explorer.io.files import cannot_write
 from explorer.models.evaluation import Problem
+from explorer.models.machine import machine_checks, machine_of
 from explorer.search.samplers.registry import sampler_name
 from explorer.search.session import RUNS_ATTR, SearchSession
 from explorer.search.storage.retry import StorageUnavailable, translate_storage_errors
@@ -38,6 +39,11 @@ def build_provenance(
         "study": {"name": study.name, "file": str(study.path), "sha256": study.sha256},
         "spaces": [{"name": s.name, "file": str(s.path), "sha256": s.sha256} for s in study.spaces],
         "model": {"name": problem.evaluator.name, **model},
+        "machine": machine_of(problem.evaluator),
+        "devices": [
+            {"device": check.device, "relation": check.relation, "text": check.text}
+            for check in machine_checks(study, problem.evaluator, problem.unsupported)
+        ],
         "question": study.declaration(),
         "sampler": study.sampler,
         "seed": study.seed,

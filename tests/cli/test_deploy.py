@@ -105,7 +105,7 @@ def test_the_schema_of_the_manifest_is_printed(cli: Cli) -> None:
 
 def test_a_network_and_a_device_make_a_whole_bundle(explorer_in: Cli, place: Path) -> None:
     done = explorer_in(place, "deploy", "chosen.json", "--model", "digits-mlp", "--device", "rk3588-big",
-                       "--allow-extrapolation", "-o", "whole/")  # fmt: skip
+                       "--allow-extrapolation", "--allow-other-machine", "-o", "whole/")  # fmt: skip
 
     assert done.returncode == 0, done.stderr
     names = {line.removeprefix("whole/") for line in done.stdout.split()}
@@ -130,7 +130,8 @@ def test_deploy_compresses_with_the_options_of_measure(explorer_in: Cli, place: 
 
 
 def test_a_device_without_the_clock_refuses_on_the_device(explorer_in: Cli, place: Path) -> None:
-    explorer_in(place, "deploy", "chosen.json", "--device", "rk3588-big", "--allow-extrapolation", "-o", "there")
+    explorer_in(place, "deploy", "chosen.json", "--device", "rk3588-big", "--allow-extrapolation",
+                "--allow-other-machine", "-o", "there")  # fmt: skip
     policy = place / "sys/devices/system/cpu/cpufreq/policy0"
     policy.mkdir(parents=True)
     for name, text in (("scaling_available_frequencies", "600000 800000\n"), ("scaling_min_freq", "600000\n"),

@@ -76,6 +76,9 @@ def test_a_choice_records_the_design_and_its_device_point(cli: Cli, tmp_path: Pa
 
     assert done.returncode == 0, done.stderr
     assert payload["applied"]["operating_point"] in done.stdout
+    assert payload["machine"] == "the paper's accelerator"
+    assert [text.partition(":")[0] for text in payload["warnings"]] == ["numbers of another machine"]
+    assert f"WARNING: {payload['warnings'][0]}" in done.stdout
     assert (applied["frequency_hz"], applied["voltage_v"]) in {
         (2.208e9, 0.9875), (2.016e9, 0.925), (2.4e9, 1.0), (1.8e9, 0.85),
     }  # fmt: skip

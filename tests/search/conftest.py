@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 
 from explorer.models.evaluation import Problem, make_problem
-from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.samples.samples import paper_samples
 from explorer.problem.study import read_study
 from explorer.search.session import SearchSession, open_session

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 
 from explorer.models.evaluation import Problem, make_problem
-from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.samples.samples import Samples, paper_samples
 from explorer.problem.columns import NUMERIC_KNOBS
 from explorer.search.collect import collect_results

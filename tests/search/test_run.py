@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from optuna.trial import TrialState, create_trial
 
 from explorer.errors import Interrupted, WrongUsage
 from explorer.models.evaluation import make_problem
-from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from explorer.models.samples.samples import paper_samples
 from explorer.problem.columns import NUMERIC_KNOBS
 from explorer.problem.study import read_study

@@ -11,6 +11,7 @@ from explorer.deploy.bundle.network_artifact import (
     build_artifact,
     with_study_options,
 )
+from explorer.deploy.bundle.other_machine import check_selected_machine
 from explorer.deploy.bundle.placement import Placement, place_on_device
 from explorer.deploy.bundle.readme import MAX_CONFIG_MAP_BYTES, README, render_config_map, render_readme
 from explorer.deploy.bundle.schema import ManifestFile
@@ -43,6 +44,7 @@ class BundleOptions:
         bin_name: speed bin of the device.
         force: replace an existing bundle.
         allow_extrapolation: allow a design outside the model's domain.
+        allow_other_machine: allow a device other than the machine that the model's samples were measured on.
     """
 
     model: str | Path | None = None
@@ -51,6 +53,7 @@ class BundleOptions:
     bin_name: str = ""
     force: bool = False
     allow_extrapolation: bool = False
+    allow_other_machine: bool = False
 
 
 def build_bundle(chosen: Path, out: Path, *, options: BundleOptions) -> tuple[ManifestFile, Bundle]:
@@ -65,7 +68,8 @@ def build_bundle(chosen: Path, out: Path, *, options: BundleOptions) -> tuple[Ma
         MissingPart: a network is given and onnx is not installed.
         WrongUsage: the file, network or device does not exist, or the folder exists or cannot be written.
         InvalidFile: a file has faults; all of them at once.
-        NoFeasibleDesign: the design violates its study's constraints, or is outside the model's domain.
+        NoFeasibleDesign: the design violates its study's constraints, or is outside the model's domain, or its
+            numbers are those of another machine.
         MeasurementFailed: the network cannot be run.
     """
     selected = read_selected_design(chosen)
@@ -79,29 +83,37 @@ def build_bundle(chosen: Path, out: Path, *, options: BundleOptions) -> tuple[Ma
         selected, folder=chosen.absolute().parent, device=options.device, bin_name=options.bin_name,
         allow_extrapolation=options.allow_extrapolation,
     )  # fmt: skip
+    warnings = check_selected_machine(selected, device=options.device, allow_other_machine=options.allow_other_machine)
     artifact = None
     if options.model is not None:
         network_options = with_study_options(options.network, selected.file.provenance.question.live)
         artifact = build_artifact(options.model, to_shipped_design(selected), options=network_options)
     files = _files(artifact, placement.target)
-    manifest, text, config = _manifest_texts(selected, artifact, placement, names=(*files, CONFIG_MAP))
+    manifest, text, config = _manifest_texts(
+        selected, artifact, placement, names=(*files, CONFIG_MAP), warnings=warnings
+    )
     if len(config) > MAX_CONFIG_MAP_BYTES:
         note = f"no {CONFIG_MAP}: it would have {len(config):,} bytes, and Kubernetes takes {MAX_CONFIG_MAP_BYTES:,}"
         placement = replace(placement, remarks=(*placement.remarks, note))
-        manifest, text, _ = _manifest_texts(selected, artifact, placement, names=tuple(files))
+        manifest, text, _ = _manifest_texts(selected, artifact, placement, names=tuple(files), warnings=warnings)
         config = ""
     contents = {MANIFEST: text, **files, **({CONFIG_MAP: config} if config else {}), README: render_readme(manifest)}
     return manifest, write_bundle(with_checksums(contents), out, force=options.force)
 
 
 def _manifest_texts(
-    selected: SelectedDesign, artifact: Artifact | None, placement: Placement, *, names: tuple[str, ...]
+    selected: SelectedDesign,
+    artifact: Artifact | None,
+    placement: Placement,
+    *,
+    names: tuple[str, ...],
+    warnings: tuple[str, ...],
 ) -> tuple[ManifestFile, str, str]:
     """Return the manifest of a bundle with these files, its JSON text, and its Kubernetes ConfigMap."""
     manifest = build_manifest(
         selected, network=artifact.network if artifact else None, target=placement.target,
         applied_columns=placement.applied_columns, files={name: _MEANING[name] for name in names},
-        remarks=placement.remarks,
+        remarks=placement.remarks, warnings=warnings,
     )  # fmt: skip
     text = manifest_text(manifest)
     return manifest, text, render_config_map(text, title=f"{manifest.study}, design {manifest.design.design_id}")

@@ -48,6 +48,7 @@ def build_manifest(
     applied_columns: Mapping[str, Any] | None = None,
     files: Mapping[str, str] | None = None,
     remarks: tuple[str, ...] = (),
+    warnings: tuple[str, ...] = (),
 ) -> ManifestFile:
     """Return the manifest of a chosen design; the same arguments give the same manifest.
 
@@ -58,6 +59,7 @@ def build_manifest(
         applied_columns: the design's columns at that point; None if they were not evaluated.
         files: the bundle's other files with their purposes.
         remarks: further unchecked assumptions.
+        warnings: what the predictions do not hold for.
     """
     file = selected.file
     requested = make_promise(selected.columns, selected)
@@ -79,6 +81,8 @@ def build_manifest(
         domain_distance=requested.domain_distance,
         applied=applied,
         files=dict(files or {}),
+        machine=file.machine,
+        warnings=warnings,
         not_checked=(*_not_checked(selected, network=network, target=target), *remarks_applied, *remarks),
         chosen_sha256=selected.sha256,
         provenance=file.provenance,

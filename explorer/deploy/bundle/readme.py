@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from textwrap import wrap
 
 from explorer.deploy.bundle.manifest import MANIFEST
 from explorer.deploy.bundle.schema import ManifestFile, Predicted
@@ -10,6 +11,7 @@ from explorer.io.files import sha256
 from explorer.problem.columns import COLUMNS
 
 README = "README.txt"
+_WIDTH = 80  # columns of a terminal
 MAX_CONFIG_MAP_BYTES = 1 << 20  # the limit of Kubernetes: 1 MiB
 
 
@@ -19,10 +21,12 @@ def render_readme(manifest: ManifestFile) -> str:
         f"A configuration chosen by explorer {manifest.explorer_version} from study '{manifest.study}'.",
         f"Why: design {manifest.design.design_id}: {manifest.rule.text}",
         *[f"Condition: {text}" for text in manifest.rule.where],
+        *[line for text in manifest.warnings for line in wrap(f"WARNING: {text}", _WIDTH, subsequent_indent="  ")],
         "",
         *_configuration(manifest),
         *_network(manifest),
         "",
+        *([f"Measured on: {manifest.machine}"] if manifest.machine else []),
         _basis(manifest),
         *_promise({**manifest.predicted, **manifest.objectives}),
         *(

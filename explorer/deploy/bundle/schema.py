@@ -137,6 +137,8 @@ class ManifestFile(Declaration):
     files: dict[Annotated[str, Field(pattern=FILE_NAME)], str] = Field(
         default_factory=dict, description="other files of the bundle, with their purposes"
     )
+    machine: str = Field("", description="what the model's samples were measured on; empty: not stated")
+    warnings: tuple[str, ...] = Field((), description="what the predictions do not hold for")
     not_checked: tuple[str, ...] = Field(description="assumptions that have not been checked")
     chosen_sha256: Sha256 = Field(description="SHA-256 of the chosen.json of this bundle")
     provenance: Origin = Field(description="origin of the design and its predictions")

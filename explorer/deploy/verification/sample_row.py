@@ -10,6 +10,7 @@ from explorer.deploy.verification.run_network import Evaluation
 from explorer.errors import Fault, InvalidFile
 from explorer.io.files import MAX_TABLE_BYTES, read_text, write_text
 from explorer.network.compression.sizes import Sizes
+from explorer.network.measurement.host import processor
 from explorer.network.measurement.measure import KNOBS, MEASURED
 
 COLUMNS = (*KNOBS, *MEASURED)
@@ -79,7 +80,7 @@ def sample_row(manifest: ManifestFile, evaluation: Evaluation, *, sizes: Sizes) 
         "latency_batch": evaluation.batch,
         "size_file_bytes": sizes.file, "size_dense_bytes": sizes.dense, "size_deflate_bytes": sizes.deflate,
         "size_entropy_bytes": sizes.entropy,
-        "energy_basis": "measured" if window else "none", "energy_meter": evaluation.meter,
+        "energy_basis": "measured" if window else "none", "energy_meter": evaluation.meter, "machine": processor(),
     }  # fmt: skip
     if network:
         row |= {"size_bytes": sizes.of(network.size_codec), "size_codec": network.size_codec,

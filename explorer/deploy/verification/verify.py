@@ -28,11 +28,12 @@ _ELSEWHERE = "this machine is not identified as the device at its clock"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Result of a verification; `samples` is the table that a row was appended to, if any."""
+    """Result of a verification: the table that a row was appended to, if any, and the warnings of the manifest."""
 
     folder: Path
     checks: tuple[Check, ...]
     samples: Path | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_kept(self) -> bool:
@@ -52,6 +53,7 @@ class Verdict:
             "is_kept": self.is_kept,
             "checks": [check.to_json() for check in self.checks],
             "samples": str(self.samples) if self.samples else None,
+            "warnings": list(self.warnings),
         }
 
 
@@ -85,7 +87,8 @@ def verify_bundle(
     if network is None:
         if data is not None or model is not None:
             raise WrongUsage(f"{folder}: has no network to run", fix="deploy it with --model, or leave --data out")
-        return Verdict(folder, (files, *_promises(manifest, {}, is_on_device=is_on_device), *clock))
+        checks = (files, *_promises(manifest, {}, is_on_device=is_on_device), *clock)
+        return Verdict(folder, checks, warnings=manifest.warnings)
     loaded, checks = _load(folder, network, manifest, model=model)
     evaluation, runs = _run(loaded, data, energy=energy) if loaded else (None, None)
     checks = (*((runs,) if runs else ()), *checks)
@@ -95,7 +98,7 @@ def verify_bundle(
         append_row(samples, manifest, evaluation, sizes=loaded.sizes, is_on_device=is_on_device)
         samples_written = samples
     checks = (files, *checks, *_promises(manifest, measured, is_on_device=is_on_device), *clock)
-    return Verdict(folder, checks, samples_written)
+    return Verdict(folder, checks, samples_written, manifest.warnings)
 
 
 def _load(

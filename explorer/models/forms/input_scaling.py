@@ -242,8 +242,9 @@ def _fit_scale(knob: KnobSpec, values: NDArray[Any]) -> InputScale:
 
 def _level_codes(name: str, values: NDArray[Any], levels: Sequence[str]) -> NDArray[np.int64]:
     index = {level: i for i, level in enumerate(levels)}
-    # A broadcast column (stride 0) has one level; mapping 100,000 strings would cost more than the prediction.
-    distinct = values[:1] if values.strides == (0,) else values
+    # Most columns have one level; mapping 100,000 strings would cost more than the prediction.
+    is_single = len(values) > 0 and (values.strides == (0,) or bool(np.all(values == values[0])))
+    distinct = values[:1] if is_single else values
     code = [index.get(value if isinstance(value, str) else str(value), -1) for value in distinct.tolist()]
     codes = np.broadcast_to(np.array(code, dtype=np.int64), (len(values),))
     if len(codes) and codes.min() < 0:

@@ -14,7 +14,8 @@ from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import MeasurementFailed, WrongUsage, suggestion
 from explorer.io.files import read_text, sha256
 from explorer.models.measured.task import SourceFunction, describe_exception
-from explorer.network.measurement.provenance import processor
+from explorer.models.samples.machine import join_machines
+from explorer.network.measurement.host import processor
 from explorer.problem.applicability import Domain
 from explorer.problem.columns import TARGETS, Columns, allowed_text, bounds, is_allowed, knobs_of, n_rows
 from explorer.problem.space_builder import declared_knobs
@@ -63,6 +64,14 @@ class FunctionEvaluator:
     def notes(self) -> tuple[str, ...]:
         """Notes on the measurement and its intervals."""
         return (f"every design was measured by {self.name}; intervals are those that it returned",)
+
+    @property
+    def machine(self) -> str:
+        """The machines that the function returned as `machine`, joined by "; "; empty if it returns none.
+
+        The function may measure on a board that it controls from another host, so that the host's name says nothing.
+        """
+        return join_machines([str(row.get("machine", "")) for row in self.rows.values()])
 
     @property
     def fingerprint(self) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from explorer.devices.meters import Meter, energy_meter
 from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed
 from explorer.network.graph.model import load_network
+from explorer.network.measurement.host import machine_name, processor
 from explorer.network.measurement.labelled_data import load_data
 from explorer.network.measurement.measure import KNOBS, Cache, Row, measure_design
-from explorer.network.measurement.provenance import processor
 from explorer.network.measurement.provenance import provenance as network_provenance
 from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
 from explorer.problem.applicability import Domain, Range
@@ -90,6 +90,11 @@ class NetworkEvaluator:
         if setup.meter is not None:
             notes.append(f"energy_j is measured by {setup.meter.name} and includes idle power")
         return tuple(notes)
+
+    @property
+    def machine(self) -> str:
+        """The processor or GPU that the network runs on."""
+        return machine_name(self.setup.options.device)
 
     @property
     def fingerprint(self) -> dict[str, Any]:

@@ -14,6 +14,14 @@ from explorer.errors import Fault, InvalidFile, WrongUsage, limit_faults
 from explorer.io.declarations import validate
 from explorer.io.files import MAX_TABLE_BYTES, read_text
 from explorer.models.diagnostics.warnings import ModelWarning
+from explorer.models.fitting.calibration import (
+    BetweenLevels,
+    EdgeUncertainty,
+    InterpolationUncertainty,
+    IntervalInflation,
+)
+from explorer.models.fitting.gaussian_process import Hyperparameters
+from explorer.models.fitting.mode_fit import ModeFit
 from explorer.models.model_files.schema import (
     CandidateFile,
     FitFile,
@@ -21,18 +29,11 @@ from explorer.models.model_files.schema import (
     ResponseFile,
     TableFile,
 )
-from explorer.models.response.averaging import StoredFit, StoredResponse, restore_response
-from explorer.models.response.calibration import (
-    BetweenLevels,
-    EdgeUncertainty,
-    InterpolationUncertainty,
-    IntervalInflation,
-)
-from explorer.models.response.gaussian_process import Hyperparameters
-from explorer.models.response.mode_fit import ModeFit
 from explorer.models.response.products import products
 from explorer.models.response.response import CandidateForm, FormFit, Response
-from explorer.models.response.surrogate import KnobColumns, Surrogate
+from explorer.models.response.stored import StoredFit, StoredResponse, restore_response
+from explorer.models.response.surrogate import Surrogate
+from explorer.models.response.tables import KnobColumns
 from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples
 from explorer.problem.columns import COLUMNS, TARGETS, Columns, is_allowed, is_free_name, take
@@ -62,7 +63,7 @@ def _table_to_json(table: KnobColumns) -> dict[str, Any]:
         "labels": list(samples.labels),
         "source": samples.source,
         "sha256": samples.sha256,
-        "machine": getattr(samples, "machine", ""),
+        "machine": samples.machine,
         "notes": list(samples.notes),
         "numbers": list(samples.numbers),
         "knobs": [asdict(knob) for knob in table.knobs],
@@ -162,7 +163,7 @@ def _table_from_file(file: TableFile) -> KnobColumns:
     }
     samples = Samples(
         columns, file.labels, file.source, file.sha256, file.notes, file.numbers,
-        np.array(file.n_counted, dtype=np.float64), original_bytes=file.original_bytes,
+        np.array(file.n_counted, dtype=np.float64), machine=file.machine, original_bytes=file.original_bytes,
     )  # fmt: skip
     knobs = tuple(KnobSpec(knob.name, knob.kind, is_log=knob.is_log) for knob in file.knobs)
     return KnobColumns(samples, knobs, np.array(file.groups, dtype=object) if file.groups else None)

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtri
 
+from explorer.models.fitting.gaussian_process import Hyperparameters, kernel
 from explorer.models.forms.design_matrix import design_matrix
 from explorer.models.forms.forms import unlink
 from explorer.models.forms.input_scaling import ScaledInputs
 from explorer.models.online.form_fit import FittedForm, TargetObservations
 from explorer.models.online.nugget import Nugget, nugget_variance, roughness
-from explorer.models.response.gaussian_process import Hyperparameters, kernel
 from explorer.problem.columns import Float
 
 _COSINES = 160  # random Fourier features (Rahimi and Recht 2007) of a draw of the residual process

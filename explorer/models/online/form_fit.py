@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
+from explorer.models.fitting.gaussian_process import Hyperparameters, TrainingData, fit_hyperparameters, kernel
+from explorer.models.fitting.smc import smc_sample
 from explorer.models.forms.design_matrix import DesignMatrix, design_matrix, term_indices
 from explorer.models.forms.forms import FunctionalForm, link
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
@@ -17,8 +19,6 @@ from explorer.models.online.nugget import (
     roughness,
 )
 from explorer.models.online.priors import hyperprior
-from explorer.models.response.gaussian_process import Hyperparameters, TrainingData, fit_hyperparameters, kernel
-from explorer.models.response.smc import smc_sample
 from explorer.models.samples.binomial import clip_shares
 from explorer.problem.columns import Float
 

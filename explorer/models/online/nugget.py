@@ -12,8 +12,8 @@ from scipy.linalg import cho_factor, cho_solve, cholesky
 from scipy.spatial.distance import cdist
 from scipy.special import expit
 
+from explorer.models.fitting.gaussian_process import Hyperparameters, TrainingData
 from explorer.models.forms.input_scaling import InputCoordinates
-from explorer.models.response.gaussian_process import Hyperparameters, TrainingData
 from explorer.problem.columns import Float
 
 # Designs measured on the same samples share most of the sampling error. A third of the binomial standard deviation

@@ -9,10 +9,10 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 
+from explorer.models.fitting.gaussian_process import Hyperparameters, HyperPrior
 from explorer.models.forms.forms import FunctionalForm, Term
 from explorer.models.forms.input_scaling import InputCoordinates
 from explorer.models.forms.physics import accuracy_cliff, slope_prior
-from explorer.models.response.gaussian_process import Hyperparameters, HyperPrior
 from explorer.problem.columns import Float
 
 _CURVATURE = 0.15  # assumed: contribution of a square or a product of two coordinates at their ends

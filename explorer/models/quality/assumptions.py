@@ -5,16 +5,18 @@ from typing import Any
 
 import numpy as np
 
+from explorer.models.fitting.sampled_fit import SampledFit
 from explorer.models.forms.forms import Term, link
-from explorer.models.forms.physics import COMPRESSION, EXPONENTS
-from explorer.models.response.response import Response
-from explorer.models.response.sampled_fit import SampledFit
+from explorer.models.forms.physics import COMPRESSION, EXPONENTS, QUANTITY_OF
+from explorer.models.response.response import Response, draw_response
 from explorer.models.response.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE, Surrogate
+from explorer.problem.columns import Columns, stack
 
 _Z_90 = 1.6448536269514722
 _PRIOR_DECIDES_BELOW = 0.5  # data share of a coefficient
 _PRIOR_ALONE = 0.1
 _MIN_WEIGHT_TO_REPORT = 0.1
+_N_DRAWS = 300
 # Assumptions without a width: no data can change them.
 _FIXED = (
     ("energy_j", "switching energy rises with the square of the voltage (except in 'voltage power')", "CMOS: C V^2"),
@@ -154,10 +156,10 @@ def _decided(response: Response) -> list[tuple[str, float]]:
 
 
 def _form_texts(target: str, response: Response) -> list[str]:
-    """Return a sentence for each knob whose direction of effect differs between forms with a notable weight."""
+    """Return a sentence for each knob of known physics along which forms and draws disagree on the direction."""
     texts = []
     for name, scale in response.coordinates.scales.items():
-        if not scale.is_varied:
+        if not scale.is_varied or name not in QUANTITY_OF:
             continue
         low, high = response.samples[name].min(), response.samples[name].max()
         ends = [{**response.samples, name: np.full(len(response.counts), end, dtype=np.float64)} for end in (low, high)]
@@ -170,8 +172,9 @@ def _form_texts(target: str, response: Response) -> list[str]:
     return texts
 
 
-def _rise(response: Response, ends: Sequence[dict[str, Any]]) -> tuple[float, float]:
+def _rise(response: Response, ends: Sequence[Columns]) -> tuple[float, float]:
     """Return the probability that a target rises along a knob, averaged over the samples, and the effect's size."""
-    low, high = (link(response.target, response.draws(end, n=400, with_noise=False)) for end in ends)
+    draws = draw_response(response, n=_N_DRAWS).evaluate(stack(ends), with_noise=False)
+    low, high = np.split(link(response.target, draws), 2, axis=1)
     effect = np.mean(high - low, axis=1)
     return float(np.mean(effect > 0)), float(np.sqrt(np.mean(effect**2)))

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import ndtr
 
+from explorer.models.fitting.sampled_fit import SampledFit, sample_form
 from explorer.models.forms.forms import unlink
 from explorer.models.forms.input_scaling import fit_coordinates
 from explorer.models.response.response import HeldOutRows, Response
-from explorer.models.response.sampled_fit import SampledFit, sample_form
 from explorer.models.response.surrogate import Surrogate
 from explorer.problem.columns import Float, take
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from explorer.models.fitting.calibration import MIN_TO_CALIBRATE
 from explorer.models.quality.assumptions import assumption_rows, coefficient_rows, identifiability
 from explorer.models.quality.held_out import (
     EDP,
@@ -13,7 +14,6 @@ from explorer.models.quality.held_out import (
     pair_calibration,
     rows_held_out,
 )
-from explorer.models.response.calibration import MIN_TO_CALIBRATE
 from explorer.models.response.response import HeldOutRows, Response
 from explorer.models.response.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE, Surrogate
 from explorer.problem.columns import TARGETS
@@ -35,7 +35,7 @@ def model_summary(model: Surrogate, *, is_full: bool = True) -> dict[str, Any]:
         "source": model.samples.source,
         "samples_sha256": model.samples.sha256,
         "n_samples": len(model.samples.labels),
-        "machine": getattr(model.samples, "machine", ""),
+        "machine": model.samples.machine,
         "families": list(model.families),
         "targets": {name: _target_summary(model, name, rows[name], is_full=is_full) for name in ordered},
         "product": model.product.formula if model.product else None,

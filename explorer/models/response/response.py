@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
+from explorer.models.fitting.calibration import EdgeUncertainty, InterpolationUncertainty, IntervalInflation
+from explorer.models.fitting.gaussian_process import TrainingData
+from explorer.models.fitting.mode_fit import ModeDraws, ModeFit
+from explorer.models.fitting.sampled_fit import SampledDraws, SampledFit
 from explorer.models.forms.forms import unlink
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
-from explorer.models.response.calibration import EdgeUncertainty, InterpolationUncertainty, IntervalInflation
-from explorer.models.response.gaussian_process import TrainingData
-from explorer.models.response.mode_fit import ModeDraws, ModeFit
-from explorer.models.response.sampled_fit import SampledDraws, SampledFit
 from explorer.models.samples.binomial import sampling_variance
 from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float, n_rows, take

@@ -1,30 +1,26 @@
 """Surrogate: fitted targets from one or more tables of samples as one evaluator."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from explorer.devices.operating_points import AlphaPowerLaw
-from explorer.errors import UnknownName, WrongUsage
-from explorer.io.files import sha256
+from explorer.errors import UnknownName
 from explorer.models.diagnostics.collinearity import Collinearity, find_collinear
-from explorer.models.diagnostics.redundancy import duplicated_knobs
-from explorer.models.diagnostics.residuals import residual_warnings
-from explorer.models.diagnostics.table_checks import target_warnings
 from explorer.models.diagnostics.warnings import ModelWarning
-from explorer.models.forms.forms import OPERATING_KNOBS
-from explorer.models.forms.input_scaling import bits_of
-from explorer.models.response.averaging import MAX_CONFIGURATIONS, fit_response
-from explorer.models.response.products import Product, best_product, is_product, mismatch_text, products
+from explorer.models.forms.forms import OPERATING_KNOBS, unlink
+from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs, bits_of
+from explorer.models.response.products import Product
 from explorer.models.response.response import N_DRAWS, Response, ResponseDraws, draw_response
 from explorer.models.response.support import Support, common_lengths, same_samples
+from explorer.models.response.tables import KnobColumns, concat
 from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples
 from explorer.problem.applicability import Range
-from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, stack, take
+from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, take
 
 THRESHOLD_V = 0.3
 THRESHOLD_SOURCE = "assumed: 0.25 to 0.4 V is usual for low-power CMOS of the last fifteen years"
@@ -34,21 +30,6 @@ _LOG_RATIO = 4.0  # a positive knob whose values span more than this factor is s
 _ALL = "all"  # name of the family of a model without a family column
 _IDLE_LENGTH = 3.0
 _FLOAT_BITS = 16.0  # from so many bits on a weight counts as original
-
-
-@dataclass(frozen=True, slots=True)
-class KnobColumns:
-    """Table of samples with the declaration of its knobs.
-
-    Args:
-        samples: knobs and targets, shape (n,) each.
-        knobs: declarations of the knobs among the columns.
-        groups: label of each row's fold in cross-validation, shape (n,).
-    """
-
-    samples: Samples
-    knobs: tuple[KnobSpec, ...]
-    groups: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +127,7 @@ class Surrogate:
     @property
     def collinear(self) -> tuple[Collinearity, ...]:
         """Groups of knobs whose effects the samples cannot separate."""
-        groups: tuple[Collinearity, ...] = self._once("collinear", lambda: _collinear(self.tables))
+        groups: tuple[Collinearity, ...] = self._once("collinear", lambda: collinear_knobs(self.tables))
         return groups
 
     @property
@@ -158,18 +139,30 @@ class Surrogate:
         """Return the V-f law of a family; None if its samples have no voltages and clocks."""
         return self.laws.get(family)
 
-    def evaluate(self, designs: Columns) -> Columns:
+    def evaluate(self, designs: Columns, *, targets: Collection[str] | None = None) -> Columns:
         """Return the designs with predicted columns and their distance from the samples' support, shape (n,) each.
 
         A target not measured in a design's family is NaN.
+
+        Args:
+            designs: the knobs, shape (n,) each.
+            targets: those to predict; default: all.
 
         Raises:
             UnknownName: a family, or another level of a category, is not among the samples.
         """
         self._check_families(designs)
-        predicted = {target: self._predict(target, designs) for target in self.responses}
+        modelled = self.modelled(self.targets if targets is None else targets)
+        predicted = self._predict(modelled, designs)
         completed = self._complete(predicted, designs)
         return {**designs, **completed, "domain_distance": self._domain_distance(designs)}
+
+    def modelled(self, targets: Collection[str]) -> tuple[str, ...]:
+        """Return the modelled targets that some targets need: themselves, or what they are derived from."""
+        needed = {*targets}
+        if self.product and self.product.target in needed:
+            needed |= {*self.product.powers}
+        return tuple(name for name in self.responses if name in needed)
 
     def _complete(self, predicted: Columns, designs: Columns) -> Columns:
         """Return predictions, shape (..., n) each, with the derived target and sizes below the original, in order."""
@@ -191,12 +184,22 @@ class Surrogate:
                         choices[name] = tuple(level for level in choices.get(name, levels) if level in levels)
         return choices
 
-    def posterior(self, *, n: int = N_DRAWS, seed: int = 0) -> Mapping[str, ResponseDraws]:
-        """Return n posterior draws of every modelled target, independent between targets; reproducible for a seed."""
+    def posterior(
+        self, *, n: int = N_DRAWS, seed: int = 0, targets: Collection[str] | None = None
+    ) -> Mapping[str, ResponseDraws]:
+        """Return n posterior draws of modelled targets, independent between targets; reproducible for a seed.
+
+        Args:
+            n: number of draws.
+            seed: of the draws; those of a target do not depend on which others are drawn.
+            targets: what the draws are needed for; default: all targets.
+        """
+        modelled = self.modelled(self.targets if targets is None else targets)
         seeds = np.random.SeedSequence(seed).generate_state(len(self.responses)).tolist()
         return {
             target: draw_response(response, n=n, seed=target_seed)
             for (target, response), target_seed in zip(self.responses.items(), seeds, strict=True)
+            if target in modelled
         }
 
     def evaluate_draws(self, draws: Mapping[str, ResponseDraws], designs: Columns, *, with_noise: bool) -> Columns:
@@ -224,13 +227,24 @@ class Surrogate:
         names, index = by_family(designs["family"])
         return np.array([name in _families(response) for name in names], dtype=np.bool_)[index]
 
-    def _predict(self, target: str, designs: Columns) -> Float:
-        rows = self.is_measured(target, designs)
-        if rows.all():
-            return self.responses[target].predict(designs)
-        result = np.full(n_rows(designs), np.nan)
-        result[rows] = self.responses[target].predict(take(designs, rows))
-        return result
+    def _predict(self, targets: Sequence[str], designs: Columns) -> Columns:
+        """Return predictions; designs are scaled once for all targets with the same samples and families."""
+        predicted: Columns = {}
+        scaled: list[tuple[InputCoordinates, NDArray[np.bool_], ScaledInputs, Float]] = []
+        for target in targets:
+            response, rows = self.responses[target], self.is_measured(target, designs)
+            same = (one for one in scaled if one[0] == response.coordinates and np.array_equal(one[1], rows))
+            entry = next(same, None)
+            if entry is None:
+                inputs = response.coordinates.transform(designs if rows.all() else take(designs, rows))
+                entry = (response.coordinates, rows, inputs, response.coordinates.points(inputs))
+                scaled.append(entry)
+            values = unlink(target, response.linked_inputs(entry[2], entry[3]))
+            predicted[target] = values
+            if not rows.all():
+                predicted[target] = np.full(n_rows(designs), np.nan)
+                predicted[target][rows] = values
+        return predicted
 
     def _check_families(self, designs: Columns) -> None:
         if "family" in designs and any(_has_family(r) for r in self.responses.values()):
@@ -321,125 +335,9 @@ def _ranges(response: Response, family: str) -> dict[str, Range]:
     return spans
 
 
-def measured_knobs(samples: Samples) -> tuple[KnobSpec, ...]:
-    """Infer the declaration of each knob: names are a category, numbers that span more than a factor of 4 are log."""
-    columns = samples.columns
-    return tuple(
-        KnobSpec(name, "category")
-        if columns[name].dtype == object
-        else KnobSpec(name, "number", _is_log(columns[name]))
-        for name in samples.knobs
-    )
-
-
-def with_knobs(samples: Samples) -> KnobColumns:
-    """Return samples with their knobs, without knobs that are a function of another one.
-
-    A redundant knob would take half of the other's effect, and a search could propose infeasible combinations.
-    """
-    knobs = measured_knobs(samples)
-    copies = duplicated_knobs(samples.columns, knobs=knobs)
-    return KnobColumns(samples, tuple(knob for knob in knobs if knob.name not in copies or knob.name == "family"))
-
-
-def _is_log(values: NDArray[Any]) -> bool:
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    return low > 0 and high > _LOG_RATIO * low
-
-
-def fit_surrogate(tables: Sequence[KnobColumns], *, name: str, without: Sequence[str] = ()) -> Surrogate:
-    """Fit every target of the tables, each from its own table.
-
-    Args:
-        tables: the samples, with their knobs.
-        name: of the model.
-        without: names of forms to leave out.
-
-    Raises:
-        WrongUsage: two tables measure the same target, no table measures a target, or a target cannot be fitted.
-    """
-    responses: dict[str, Response] = {}
-    for table in tables:
-        columns = table.samples.columns
-        for target in table.samples.targets:
-            if target in responses:
-                raise WrongUsage(f"two tables measure {target}", fix="put its rows into one table, or drop one column")
-            responses[target] = fit_response(
-                target, columns, columns[target], knobs=table.knobs, groups=table.groups,
-                n_counted=table.samples.n_counted, without=without,
-            )  # fmt: skip
-    if not responses:
-        raise WrongUsage("no target was measured", fix=f"give one of {', '.join(TARGETS)}")
-    warnings = tuple(dict.fromkeys(warning for table in tables for warning in _warnings(table, responses)))
-    notes = tuple(note for table in tables for note in _reading_notes(table, responses))
-    first = replace(tables[0], samples=replace(tables[0].samples, notes=(*tables[0].samples.notes, *notes)))
-    product = _product(tables, responses)
-    if product:
-        del responses[product.target]
-    return Surrogate(name, (first, *tables[1:]), responses, product, warnings, tuple(without))
-
-
-def _reading_notes(table: KnobColumns, responses: Mapping[str, Response]) -> Iterator[str]:
-    """Yield notes on rows and columns that a fit leaves out, and on energy, power and latency."""
-    columns = table.samples.columns
-    for name, source in duplicated_knobs(columns, knobs=measured_knobs(table.samples)).items():
-        yield f"{name} is a function of {source} in every row: it adds no information and is left out of the fit"
-    for target in table.samples.targets:
-        n, n_fitted = int(np.isfinite(columns[target]).sum()), len(responses[target].held_out.values)
-        n_designs = len(responses[target].counts)
-        if n_designs >= MAX_CONFIGURATIONS:
-            yield f"{target}: the forms are fitted to {n_designs:,} of the designs, evenly chosen"
-        elif n_fitted < n:
-            yield f"{target}: {n - n_fitted} of {n} rows lack a knob and are left out of the fit"
-    if text := mismatch_text(columns):
-        yield text
-
-
-def _warnings(table: KnobColumns, responses: Mapping[str, Response]) -> Iterator[ModelWarning]:
-    """Yield warnings about a table's measurements and about the fit of each target."""
-    samples = table.samples
-    columns, numbers = samples.columns, samples.numbers or None
-    for target in samples.targets:
-        values, response = columns[target], responses[target]
-        yield from target_warnings(target, columns, values, knobs=table.knobs, numbers=numbers)
-        rows = _fitted_rows(table, target)
-        held_out = response.held_out
-        if len(rows) != len(held_out.values):  # a thinned table: rows of the fit have no number
-            continue
-        yield from residual_warnings(
-            target, held_out.values, held_out.middle, held_out.sd,
-            baseline_error=response.candidates[0].error if response.coordinates.varied else None,
-            numbers=[(numbers or range(2, len(values) + 2))[i] for i in rows], design_index=held_out.design,
-        )  # fmt: skip
-    for one in _collinear([table]):
-        yield ModelWarning("collinear", one.text)
-
-
-def _fitted_rows(table: KnobColumns, target: str) -> NDArray[np.int64]:
-    """Return the rows that have a target and all numeric knobs."""
-    has_all = np.isfinite(table.samples.columns[target])
-    for knob in table.knobs:
-        if knob.kind == "number":
-            has_all &= np.isfinite(np.asarray(table.samples.columns[knob.name], dtype=np.float64))
-    return np.flatnonzero(has_all)
-
-
-def _collinear(tables: Sequence[KnobColumns]) -> tuple[Collinearity, ...]:
+def collinear_knobs(tables: Sequence[KnobColumns]) -> tuple[Collinearity, ...]:
+    """Return the groups of knobs whose effects some tables cannot separate."""
     return tuple(one for table in tables for one in find_collinear(table.samples.columns, table.knobs))
-
-
-def _product(tables: Sequence[KnobColumns], responses: Mapping[str, Response]) -> Product | None:
-    """Return the target to derive where E = P T holds within one table; None where it does not."""
-    if not any(is_product(table.samples.columns) for table in tables):
-        return None
-    errors = {name: responses[name].checked.error for name in responses}
-    derived = {}
-    for product in products():
-        own = responses[product.target].held_out
-        middle = sum(power * responses[n].held_out.middle for n, power in product.powers.items())
-        error = np.abs(np.expm1(middle - own.values)) if np.shape(middle) == own.values.shape else np.array([np.inf])
-        derived[product.target] = float(np.nanmean(error))
-    return best_product(errors, derived)
 
 
 def original_sizes(samples: Samples) -> dict[str, float]:
@@ -478,29 +376,6 @@ def fit_laws(samples: Samples) -> dict[str, AlphaPowerLaw]:
         unit = AlphaPowerLaw(1.0, threshold, EXPONENT)
         laws[family] = AlphaPowerLaw(float(np.max(clock / unit.frequency_max(volts))), threshold, EXPONENT)
     return laws
-
-
-def concat(tables: Sequence[Samples]) -> Samples:
-    """Concatenate tables of samples; a column that a table lacks is filled with NaN, or empty text."""
-    names = dict.fromkeys(name for table in tables for name in table.columns)
-    is_text = {name: any(t.columns[name].dtype == object for t in tables if name in t.columns) for name in names}
-    filled = [
-        {
-            name: table.columns[name]
-            if name in table.columns
-            else np.full(
-                len(table.labels), "" if is_text[name] else np.nan, dtype=object if is_text[name] else np.float64
-            )
-            for name in names
-        }
-        for table in tables
-    ]
-    labels = tuple(label for table in tables for label in table.labels)
-    source = "; ".join(dict.fromkeys(table.source for table in tables))
-    notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
-    digest = tables[0].sha256 if len(tables) == 1 else sha256("".join(table.sha256 for table in tables))
-    originals = {family: size for table in tables for family, size in table.original_bytes.items()}
-    return Samples(stack(filled), labels, source, digest, notes, original_bytes=originals)
 
 
 def _has_family(response: Response) -> bool:

@@ -11,6 +11,12 @@ from explorer.errors import Fault, InvalidFile, limit_faults, suggestion
 from explorer.io.csv_text import CsvTable, header_faults, is_numeric, read_csv
 from explorer.io.files import sha256
 from explorer.models.samples.binomial import sample_counts
+from explorer.models.samples.machine import (
+    TIMED_TARGETS,
+    join_machines,
+    read_machine,
+    relative_latency,
+)
 from explorer.paper.tables import SOURCE, paper_table
 from explorer.problem.columns import (
     COLUMNS,
@@ -32,6 +38,7 @@ ONE_FAMILY = "network"
 # Similarity (difflib ratio) above which a column's name is taken for a misspelt knob, or suggested as one.
 _MISSPELT = 0.84
 _SIMILAR = 0.7
+PAPER_MACHINE = "the paper's accelerator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class Samples:
         numbers: row number in the file of each row; empty without a file.
         n_counted: number of test items behind each accuracy, shape (n,), 0 if unknown; empty if all are unknown.
         original_bytes: size of each family's original network, where it is stated.
+        machine: what the rows were measured on; several are joined by "; ", empty if the source does not state it.
     """
 
     columns: Columns
@@ -57,6 +65,7 @@ class Samples:
     numbers: tuple[int, ...] = ()
     n_counted: Float = field(default_factory=lambda: np.empty(0))
     original_bytes: Mapping[str, float] = field(default_factory=dict)
+    machine: str = ""
 
     def __repr__(self) -> str:
         knobs, targets = ", ".join(self.knobs), ", ".join(self.targets)
@@ -85,6 +94,12 @@ class Samples:
         return replace(self, columns=take(self.columns, which), labels=labels, numbers=numbers, n_counted=n_counted)
 
 
+def shared_machine(tables: Sequence[Samples]) -> str:
+    """Return the machines of those of several tables that measure latency, energy, power or throughput, joined."""
+    timed = [table for table in tables if not set(TIMED_TARGETS).isdisjoint(table.targets)]
+    return join_machines([table.machine for table in timed or tables])
+
+
 def paper_samples() -> Samples:
     """Return the paper's ten samples.
 
@@ -108,7 +123,9 @@ def paper_samples() -> Samples:
     columns |= {name: table[paper_name].astype(np.float64) for name, paper_name in paper_columns.items()}
     text = "\n".join(",".join(str(value) for value in row) for row in zip(*columns.values(), strict=True))
     original = dict(zip(table["family"].tolist(), table["original_size_bytes"].tolist(), strict=True))
-    return Samples(columns, tuple(table["name"].tolist()), SOURCE, sha256(text), original_bytes=original)
+    return Samples(
+        columns, tuple(table["name"].tolist()), SOURCE, sha256(text), machine=PAPER_MACHINE, original_bytes=original
+    )
 
 
 def read_samples_csv(path: Path, *, extra_knobs: Sequence[str] = (), ignore: Sequence[str] = ()) -> Samples:
@@ -116,7 +133,9 @@ def read_samples_csv(path: Path, *, extra_knobs: Sequence[str] = (), ignore: Seq
 
     Without a `family` column all rows are of one family. `weight_bits` replaces a missing `quant_step` as a knob of its
     own: only measured bit widths can be proposed, while a step D = 2 / 2^bits could take any value between them. Other
-    extra columns are omitted unless named. A `name` or `label` column names the rows.
+    extra columns are omitted unless named. A `name` or `label` column names the rows; a `machine`, `device` or `host`
+    column that is not a knob names what they were measured on. `latency_s` beside a column `latency_source_s` becomes
+    relative (see `relative_latency`).
 
     Args:
         path: the file.
@@ -154,9 +173,16 @@ def read_samples_csv(path: Path, *, extra_knobs: Sequence[str] = (), ignore: Seq
     label_column = next((n for n in ("name", "label") if n in table.header and n not in extra_knobs), None)
     labels = table.cells(label_column) if label_column else [f"row {number}" for number in table.numbers]
     ordered = {name: columns[name] for name in (*knobs_of(columns), *TARGETS) if name in columns}
+    if "latency_s" in ordered:
+        ordered["latency_s"], note = relative_latency(
+            ordered["latency_s"], table, {name: ordered[name] for name in knobs_of(ordered)}
+        )
+        notes += [note] if note else []
+    machine = read_machine(table, extra_knobs)
     notes += _reading_notes(ordered, table, scaled)
-    n_counted = sample_counts(table, ordered.get("accuracy"))
-    return Samples(ordered, tuple(labels), str(path), sha256(table.text), tuple(notes), tuple(table.numbers), n_counted)
+    n_counted, numbers = sample_counts(table, ordered.get("accuracy")), tuple(table.numbers)
+    digest = sha256(table.text)
+    return Samples(ordered, tuple(labels), str(path), digest, tuple(notes), numbers, n_counted, machine=machine)
 
 
 def read_designs(

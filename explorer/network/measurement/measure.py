@@ -20,6 +20,7 @@ from explorer.network.compression.int8 import full_int8_onnx
 from explorer.network.compression.quantization import BITS
 from explorer.network.graph.session import Session, open_inference_session
 from explorer.network.measurement.accuracy import wilson_interval
+from explorer.network.measurement.host import is_machine_busy, machine_name
 from explorer.network.measurement.latency import median_latency, time_interleaved
 from explorer.network.measurement.setup import MeasurementSetup, correct_mask, first_batch, start_time_limit
 from explorer.network.measurement.technology import modelled_energy
@@ -29,13 +30,14 @@ Row = dict[str, Any]
 Cache = MutableMapping[str, Row]
 """Measured rows by effective key: designs with equal codes are one network."""
 
-_TEXT = ("family", "size_codec", "container", "energy_basis", "energy_meter", "effective", "error")
+_TEXT = ("family", "size_codec", "container", "energy_basis", "energy_meter", "machine", "effective", "error")
 MEASURED = (
     "accuracy", "accuracy_lo", "accuracy_hi", "n_right", "n_samples", "n_lost", "n_gained",
-    "latency_s", "latency_s_lo", "latency_s_hi", "latency_source_s", "latency_batch",
+    "latency_s", "latency_s_lo", "latency_s_hi", "latency_source_s", "latency_ratio", "latency_batch",
     "size_bytes", "size_codec", "size_file_bytes", "size_dense_bytes", "size_deflate_bytes", "size_entropy_bytes",
     "r_effective", "n_clipped", "container", "n_macs", "n_accesses", "energy_mac_mem_j",
-    "energy_j", "power_w", "energy_basis", "energy_meter", "energy_window_s", "energy_runs", "effective", "error",
+    "energy_j", "power_w", "energy_basis", "energy_meter", "energy_window_s", "energy_runs", "machine", "is_busy",
+    "effective", "error",
 )  # fmt: skip
 KNOBS = ("family", "pruning_ratio", "quant_step")
 
@@ -57,7 +59,8 @@ def measure_design(setup: MeasurementSetup, *, pruning_ratio: float, quant_step:
 
     Returns:
         The columns `MEASURED` in SI units; accuracy with its 95 % Wilson interval. `n_lost` and `n_gained` compare
-        each sample with the source network. `latency_source_s` is the median of the source in the same rounds.
+        each sample with the source network. `latency_source_s` is the median of the source in the same rounds, and
+        `latency_ratio` the ratio to it. `is_busy`: other processes used the processors (see `is_machine_busy`).
 
     Raises:
         OutOfRange: R or D is outside its range.
@@ -113,6 +116,7 @@ def _column(name: str, rows: list[Row]) -> NDArray[Any]:
 def _measure_compression(
     setup: MeasurementSetup, compression: Compression, *, remaining: Callable[[], float | None]
 ) -> Row:
+    is_busy = is_machine_busy()
     onnx = _export_onnx(setup, compression)
     session = open_inference_session(onnx, device=setup.options.device, fold_weights=setup.calibration is None)
     is_correct = correct_mask(session, setup.data, inputs=setup.inputs, batch=setup.batch, remaining=remaining)
@@ -139,6 +143,8 @@ def _measure_compression(
         "n_accesses": setup.counts.n_accesses,
         "energy_mac_mem_j": _modelled_energy(setup, compression),
         **_energy(setup, session, remaining=remaining),
+        "machine": machine_name(setup.options.device),
+        "is_busy": is_busy,
         "effective": effective_key(compression),
         "error": "",
     }
@@ -164,6 +170,7 @@ def _latency(setup: MeasurementSetup, session: Session, *, remaining: Callable[[
         "latency_s_lo": latency.low,
         "latency_s_hi": latency.high,
         "latency_source_s": source.median,
+        "latency_ratio": latency.median / source.median,
         "latency_batch": setup.batch,
     }
 

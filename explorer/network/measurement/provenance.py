@@ -3,13 +3,13 @@
 import os
 import platform
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from explorer import __version__
 from explorer.devices.meters import MIN_WINDOW_S
 from explorer.network.compression.sizes import CODECS
 from explorer.network.measurement.accuracy import CONFIDENCE
+from explorer.network.measurement.host import machine_name, processor
 from explorer.network.measurement.setup import MeasurementSetup
 
 
@@ -48,7 +48,10 @@ def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
             "basis": "modelled", "equation": "Eq. (1)", "technology": setup.technology.title, "level": options.level,
             "uncounted": list(setup.counts.uncounted),
         },
-        "machine": {"processor": processor(), "n_processors": os.cpu_count(), "platform": platform.platform()},
+        "machine": {
+            "name": machine_name(options.device), "processor": processor(), "n_processors": os.cpu_count(),
+            "platform": platform.platform(),
+        },
         "packages": {name: version(name) for name in ("numpy", "onnx", "onnxruntime")},
         "python": platform.python_version(),
         "measured": when,
@@ -58,13 +61,3 @@ def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
 def _short(source: str) -> str:
     """Return the file name: provenance may be published, private folder names must not."""
     return source.rpartition("/")[2]
-
-
-def processor() -> str:
-    """Return the name of the processor: Linux's model name, else that of Python's platform module."""
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
-            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()

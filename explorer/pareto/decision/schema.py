@@ -176,4 +176,13 @@ class ChosenFile(Declaration):
     applied: AppliedFile | None = Field(
         None, description="the design at an operating point of a device, if a device was given"
     )
+    machine: Text = Field(
+        "", max_length=1000, description="what the model's samples were measured on; empty: not stated"
+    )
+    is_other_machine: bool = Field(
+        False, description="true if the study searched the operating points of a device that was not measured"
+    )
+    warnings: Annotated[tuple[Text, ...], Field(max_length=100)] = Field(
+        (), description="what the numbers of this design do not hold for"
+    )
     provenance: Origin = Field(description="the provenance of the design")

@@ -6,7 +6,8 @@ import numpy as np
 
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import Problem
-from explorer.models.response.surrogate import fit_surrogate, with_knobs
+from explorer.models.response.fit_surrogate import fit_surrogate
+from explorer.models.response.tables import with_knobs
 from explorer.models.samples.samples import Samples
 from explorer.pareto.results.results import Results
 from explorer.problem.columns import knobs_of

@@ -62,6 +62,7 @@ def front_head(results: Results) -> dict[str, Any]:
         "n_complete": results.n_complete,
         "n_measured": results.n_measured,
         "front_size": int(results.is_front.sum()),
+        "machine": str(results.provenance.get("machine", "")),
         "notes": list(results.notes),
         "advice": results.advice,
         "importance": [{name: _plain(value) for name, value in row.items()} for row in results.importance],

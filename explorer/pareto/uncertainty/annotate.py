@@ -32,6 +32,7 @@ from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import Columns, knobs_of, n_rows, take
 
 _N_CANDIDATES = 256
+_N_COMPARED = 400  # draws in which designs are compared: a probability of 0.95 is known to 0.01
 _N_PARENTS = 500
 
 
@@ -55,7 +56,10 @@ def annotate_uncertainty(results: Results, problem: Problem) -> Results:
     rows = own[rows]
     draws = cache(lambda n: posterior_draws(model, n=n))
     probabilities = front_probabilities(
-        results.table, problem, model=model, draws=draws(n_affordable_draws(len(rows))), rows=rows,
+        results.table, problem, model=model, rows=rows,
+        draws=posterior_draws(
+            model, n=min(n_affordable_draws(len(rows)), _N_COMPARED), targets=problem.needed_targets
+        ),
         untried=_untried(results, problem),
     )  # fmt: skip
     table = {**results.table, "p_front": probabilities.p_front}

@@ -51,7 +51,7 @@ def _indices(problem: Problem, region: DesignSpace, draws: Draws | None, seed: i
 
     def predict(unit: Float) -> Float:
         """Return the predicted objectives, shape (objectives, n)."""
-        return problem.values(problem.evaluate(_designs(region, unit))).T
+        return problem.values(problem.evaluate(_designs(region, unit), is_needed_only=True)).T
 
     def predict_draws(unit: Float) -> Float:
         """Return the objectives in every draw, shape (draws * objectives, n)."""
@@ -92,8 +92,7 @@ def _draws(problem: Problem) -> Draws | None:
     if not isinstance(model, PosteriorModel):
         return None
     needed = {name for objective in problem.study.objectives for name in objective.needs}
-    every: Any = posterior_draws(model, n=_N_DRAWS)  # the comprehension below loses the type of the union
-    return {name: target for name, target in every.items() if name in needed}
+    return posterior_draws(model, n=_N_DRAWS, targets=needed)
 
 
 def _posterior_objectives(problem: Problem, draws: Draws, designs: Columns) -> Float:

@@ -95,7 +95,9 @@ def untried_designs(
         own = take(front, np.flatnonzero(families == family))
         if n_rows(own):
             n_mutated = max(1, n * n_rows(own) // n_rows(front))
-            tables.append(problem.evaluate(region.from_unit(_mutate(own, region, n_mutated, rng, step))))
+            tables.append(
+                problem.evaluate(region.from_unit(_mutate(own, region, n_mutated, rng, step)), is_needed_only=True)
+            )
     return stack([{name: table[name] for name in tables[0]} for table in tables])
 
 

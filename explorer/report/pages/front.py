@@ -228,6 +228,7 @@ def _provenance(results: Results) -> Grid:
     rows = [
         ["Study", f"{p['study']['file']} (SHA-256 {p['study']['sha256'][:12]}...)"],
         ["Model", f"{p['model']['name']} (SHA-256 of the samples {str(p['model'].get('samples_sha256', ''))[:12]}...)"],
+        ["Machine", str(p.get("machine") or "not stated")],
         ["Search", "; ".join(runs)],
         ["Time", f"{p['began']} to {p['ended']}"],
         ["Storage", p["storage"]],

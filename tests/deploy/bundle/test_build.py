@@ -93,7 +93,10 @@ def test_oversized_manifest_has_no_config_map_but_a_remark(write: Write, tmp_pat
 
 def test_design_is_evaluated_at_the_nearest_clock_of_the_device(write: Write, tmp_path: Path) -> None:
     manifest, bundle = deploy(
-        write(lambda p: p["design"].update(frequency_hz=2.3e9)), out=tmp_path / "b", device="rk3588-big"
+        write(lambda p: p["design"].update(frequency_hz=2.3e9)),
+        out=tmp_path / "b",
+        device="rk3588-big",
+        allow_other_machine=True,
     )
 
     point = manifest.operating_point
@@ -113,7 +116,7 @@ def test_missing_study_is_remarked_as_not_evaluated(write: Write, tmp_path: Path
         p["study"] = p["provenance"]["study"]["name"] = "gone"
         p["provenance"]["study"]["file"] = "studies/gone.toml"
 
-    manifest, bundle = deploy(write(moved), out=tmp_path / "b", device="rk3588-big")
+    manifest, bundle = deploy(write(moved), out=tmp_path / "b", device="rk3588-big", allow_other_machine=True)
 
     assert manifest.applied is None
     assert "not evaluated at the applied clock: studies/gone.toml" in manifest.not_checked[-1]
@@ -125,6 +128,7 @@ def test_changed_model_is_not_used_for_evaluation(write: Write, tmp_path: Path) 
         write(lambda p: p["provenance"]["model"].update(samples_sha256="0" * 64)),
         out=tmp_path / "b",
         device="rk3588-big",
+        allow_other_machine=True,
     )
 
     assert manifest.applied is None
@@ -137,7 +141,7 @@ def test_extrapolation_on_a_device_is_rejected_by_default(write: Write, tmp_path
         deploy(path, out=tmp_path / "b", device="imx8mm")
 
     assert not (tmp_path / "b").exists()
-    manifest, _ = deploy(path, out=tmp_path / "b", device="imx8mm", allow_extrapolation=True)
+    manifest, _ = deploy(path, out=tmp_path / "b", device="imx8mm", allow_extrapolation=True, allow_other_machine=True)
     assert "at the applied clock the design is EXTRAPOLATED" in manifest.not_checked
 
 
@@ -148,7 +152,7 @@ def test_bundle_does_not_contain_the_path_of_a_device_file(write: Write, tmp_pat
         'title = "$(reboot)\'; x"\ncontrol = "nvidia-smi"\npoints = [{ frequency = 2.3 }, { frequency = 1 }]\n'
     )
 
-    manifest, bundle = deploy(write(), out=tmp_path / "b", device=str(table))
+    manifest, bundle = deploy(write(), out=tmp_path / "b", device=str(table), allow_other_machine=True)
 
     assert manifest.operating_point is not None
     assert manifest.operating_point.applied is not None
@@ -163,7 +167,7 @@ def test_device_title_is_quoted_in_shell_scripts(write: Write, tmp_path: Path) -
     table.write_text("""title = "'; touch owned; $(touch owned) `touch owned`"
 points = [{ frequency = 2.3, voltage = 0.9 }]
 """)
-    deploy(write(), out=tmp_path / "b", device=str(table))
+    deploy(write(), out=tmp_path / "b", device=str(table), allow_other_machine=True)
     (tmp_path / "devices/system/cpu/cpufreq").mkdir(parents=True)
 
     result = subprocess.run(["sh", "b/apply.sh", "--sysfs", "."], cwd=tmp_path, capture_output=True, check=False)
@@ -207,7 +211,7 @@ def test_applied_point_of_chosen_json_is_reused(write: Write, payload: dict[str,
                         "is_extrapolated": False}  # fmt: skip
         p["design"]["frequency_hz"] = 2.3e9
 
-    manifest, _ = deploy(write(applied), out=tmp_path / "b")
+    manifest, _ = deploy(write(applied), out=tmp_path / "b", allow_other_machine=True)
 
     assert manifest.applied is not None
     assert manifest.applied.predicted["latency_s"].value == 0.25
@@ -221,6 +225,35 @@ def test_faults_of_the_applied_design_are_reported(write: Write, tmp_path: Path)
 
     with pytest.raises(InvalidFile, match=r"\[applied.design\] accuracy: 0.1 is outside its interval"):
         deploy(write(spoil), out=tmp_path / "b")
+
+
+def test_device_that_was_not_measured_is_rejected_by_default(write: Write, tmp_path: Path) -> None:
+    with pytest.raises(NoFeasibleDesign, match=r"not on rk3588-big(.|\n)*fix: .*--allow-other-machine"):
+        deploy(write(), out=tmp_path / "b", device="rk3588-big")
+
+    assert not (tmp_path / "b").exists()
+    manifest, bundle = deploy(write(), out=tmp_path / "b", device="rk3588-big", allow_other_machine=True)
+    assert manifest.machine == "the paper's accelerator"
+    assert [text.partition(":")[0] for text in manifest.warnings] == ["numbers of another machine"]
+    assert "WARNING: numbers of another machine" in (bundle.folder / "README.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("machine", "n_warnings"), [("rk3588-big", 0), ("", 1)])
+def test_measured_device_and_unstated_machine_are_accepted(
+    write: Write, tmp_path: Path, machine: str, n_warnings: int
+) -> None:
+    manifest, _ = deploy(write(lambda p: p.update(machine=machine)), out=tmp_path / "b", device="rk3588-big")
+
+    assert len(manifest.warnings) == n_warnings
+
+
+def test_search_over_a_device_that_was_not_measured_is_rejected(write: Write, tmp_path: Path) -> None:
+    def searched(p: dict[str, Any]) -> None:
+        p |= {"is_other_machine": True, "warnings": ["numbers of another machine: a, not b"]}
+
+    with pytest.raises(NoFeasibleDesign, match="numbers of another machine: a, not b"):
+        deploy(write(searched), out=tmp_path / "b")
+    assert deploy(write(searched), out=tmp_path / "b", allow_other_machine=True)[0].warnings
 
 
 def measured_live(**options: Any) -> Callable[[dict[str, Any]], None]:

@@ -36,7 +36,9 @@ def promised(payload: dict[str, Any], digits: LabelledData, tmp_path_factory: py
                        "frequency_hz": 2.208e9}  # fmt: skip
     chosen["study"] = chosen["provenance"]["study"]["name"] = chosen["provenance"]["study"]["file"] = "gone"
     (folder / "chosen.json").write_text(json.dumps(chosen), encoding="utf-8")
-    return deploy(folder / "chosen.json", out=folder / "b", model="digits-mlp", device="rk3588-big")[1].folder
+    return deploy(
+        folder / "chosen.json", out=folder / "b", model="digits-mlp", device="rk3588-big", allow_other_machine=True
+    )[1].folder
 
 
 @pytest.fixture
@@ -361,3 +363,11 @@ def test_stored_weights_equal_the_compressed_weights(promised: Path) -> None:
         assert np.array_equal(stored[name].quantized.codes, tensor.codes)
         assert stored[name].quantized.container == tensor.container
         assert (stored[name].step, stored[name].zero) == (np.float32(0.03), 0)
+
+
+def test_verdict_repeats_that_the_numbers_are_of_another_machine(bundle: Path) -> None:
+    verdict = verify(bundle)
+
+    (text,) = verdict.warnings
+    assert text.startswith("numbers of another machine: the samples were measured on the paper's accelerator")
+    assert verdict.to_json()["warnings"] == [text]

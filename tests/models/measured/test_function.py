@@ -197,6 +197,18 @@ def test_provenance_names_this_processor_only_if_it_measured(study: str) -> None
     assert (both["hosts"], "processor" in both) == (["pi1"], True)
 
 
+def test_function_states_the_machine_that_it_returns(study: str) -> None:
+    """It may measure on a board that it controls from this host: without `machine` nothing is stated."""
+    function = explorer.load_study(study, measure=board).evaluator
+    assert isinstance(function, FunctionEvaluator)
+    design = {"family": "Board", "quant_step": 0.1, "frequency_hz": 1e9, "mode": "eco"}
+    function.add_measurement(design, board(design))
+    unstated = function.machine
+    function.add_measurement({**design, "quant_step": 0.2}, {"machine": "pi1", **board(design)})
+
+    assert (unstated, function.machine) == ("", "pi1; not stated")
+
+
 def test_network_latency_is_refused_on_a_cluster(tmp_path: Path) -> None:
     (tmp_path / "space.toml").write_text(
         'family = "CNN"\n[axes]\npruning_ratio = { range = [0.0, 0.9] }\nquant_step = { range = [0.01, 0.3] }\n'

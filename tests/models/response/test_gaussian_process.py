@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from explorer.models.response.gaussian_process import (
+from explorer.models.fitting.gaussian_process import (
     Hyperparameters,
     HyperPrior,
     TrainingData,

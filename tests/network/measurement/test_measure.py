@@ -19,6 +19,7 @@ from explorer.network.graph.model import ZOO, Network, load_network
 from explorer.network.measurement import measure
 from explorer.network.measurement.accuracy import wilson_interval
 from explorer.network.measurement.design_grid import grid_designs
+from explorer.network.measurement.host import processor
 from explorer.network.measurement.labelled_data import LabelledData, make_labelled_data
 from explorer.network.measurement.measure import MEASURED, as_columns, measure_design, measure_table
 from explorer.network.measurement.provenance import provenance
@@ -147,6 +148,15 @@ def test_fixed_batch_is_padded_and_each_sample_counts_once(
 
     assert setup.is_correct.tolist() == [True] * 40
     assert measure_design(setup, pruning_ratio=0, quant_step=0.001, cache={})["latency_batch"] == 16
+
+
+def test_row_names_its_machine_and_the_ratio_to_the_source(mlp_setup: MeasurementSetup) -> None:
+    row = measure_design(mlp_setup, pruning_ratio=0.1, quant_step=0.02, cache={})
+
+    assert row["machine"] == processor()
+    assert row["latency_ratio"] == pytest.approx(row["latency_s"] / row["latency_source_s"])
+    assert row["is_busy"] in {True, False}
+    assert provenance(mlp_setup, when="now")["machine"]["name"] == row["machine"]
 
 
 def test_network_with_two_inputs_takes_two_arrays(build: Build, small: Callable[..., MeasurementSetup]) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from explorer.models.parametric.surrogate import Surrogate
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from explorer.api import load_results, load_study, run
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import Problem
-from explorer.models.parametric.surrogate import Surrogate
 from explorer.models.posterior_draws import Draws, posterior_draws, predict_draws
 from explorer.pareto.explanation.active_limits import ActiveLimit
 from explorer.pareto.explanation.explain import Explanation, explain_design

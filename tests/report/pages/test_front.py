@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from explorer.models.parametric.surrogate import fit_surrogate
 from plotly.offline import get_plotlyjs
 
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import make_problem
-from explorer.models.parametric.surrogate import fit_surrogate
 from explorer.models.samples.samples import paper_samples
 from explorer.pareto.results.results import Results
 from explorer.problem.study import read_study

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.special import logsumexp
 
+from explorer.models.fitting.gaussian_process import TrainingData
+from explorer.models.fitting.smc import smc_sample
 from explorer.models.forms.design_matrix import DesignMatrix, design_matrix, term_indices
 from explorer.models.forms.forms import FunctionalForm, Term, evaluate_form
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
-from explorer.models.response.gaussian_process import TrainingData
-from explorer.models.response.smc import smc_sample
 from explorer.problem.columns import Float
 
 _MANY_PARTICLES, _FEW_PARTICLES = 1024, 384

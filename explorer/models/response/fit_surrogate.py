@@ -1,0 +1,114 @@
+"""Fit of a surrogate: every target of some tables, with warnings about the measurements and the fit."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.errors import WrongUsage
+from explorer.models.diagnostics.redundancy import duplicated_knobs
+from explorer.models.diagnostics.residuals import residual_warnings
+from explorer.models.diagnostics.table_checks import target_warnings
+from explorer.models.diagnostics.warnings import ModelWarning
+from explorer.models.response.averaging import fit_response
+from explorer.models.response.products import Product, best_product, is_product, mismatch_text, products
+from explorer.models.response.response import Response
+from explorer.models.response.surrogate import Surrogate, collinear_knobs
+from explorer.models.response.tables import KnobColumns, measured_knobs
+from explorer.models.response.target_data import MAX_CONFIGURATIONS
+from explorer.models.samples.machine import machine_warnings
+from explorer.problem.columns import TARGETS
+
+
+def fit_surrogate(tables: Sequence[KnobColumns], *, name: str, without: Sequence[str] = ()) -> Surrogate:
+    """Fit every target of the tables, each from its own table.
+
+    Args:
+        tables: the samples, with their knobs.
+        name: of the model.
+        without: names of forms to leave out.
+
+    Raises:
+        WrongUsage: two tables measure the same target, no table measures a target, or a target cannot be fitted.
+    """
+    responses: dict[str, Response] = {}
+    for table in tables:
+        columns = table.samples.columns
+        for target in table.samples.targets:
+            if target in responses:
+                raise WrongUsage(f"two tables measure {target}", fix="put its rows into one table, or drop one column")
+            responses[target] = fit_response(
+                target, columns, columns[target], knobs=table.knobs, groups=table.groups,
+                n_counted=table.samples.n_counted, without=without,
+            )  # fmt: skip
+    if not responses:
+        raise WrongUsage("no target was measured", fix=f"give one of {', '.join(TARGETS)}")
+    warnings = tuple(dict.fromkeys(warning for table in tables for warning in _warnings(table, responses)))
+    notes = tuple(note for table in tables for note in _reading_notes(table, responses))
+    first = replace(tables[0], samples=replace(tables[0].samples, notes=(*tables[0].samples.notes, *notes)))
+    product = _product(tables, responses)
+    if product:
+        del responses[product.target]
+    return Surrogate(name, (first, *tables[1:]), responses, product, warnings, tuple(without))
+
+
+def _reading_notes(table: KnobColumns, responses: Mapping[str, Response]) -> Iterator[str]:
+    """Yield notes on rows and columns that a fit leaves out, and on energy, power and latency."""
+    columns = table.samples.columns
+    for name, source in duplicated_knobs(columns, knobs=measured_knobs(table.samples)).items():
+        yield f"{name} is a function of {source} in every row: it adds no information and is left out of the fit"
+    for target in table.samples.targets:
+        n, n_fitted = int(np.isfinite(columns[target]).sum()), len(responses[target].held_out.values)
+        n_designs = len(responses[target].counts)
+        if n_designs >= MAX_CONFIGURATIONS:
+            yield f"{target}: the forms are fitted to {n_designs:,} of the designs, evenly chosen"
+        elif n_fitted < n:
+            yield f"{target}: {n - n_fitted} of {n} rows lack a knob and are left out of the fit"
+    if text := mismatch_text(columns):
+        yield text
+
+
+def _warnings(table: KnobColumns, responses: Mapping[str, Response]) -> Iterator[ModelWarning]:
+    """Yield warnings about a table's measurements and about the fit of each target."""
+    samples = table.samples
+    columns, numbers = samples.columns, samples.numbers or None
+    for target in samples.targets:
+        values, response = columns[target], responses[target]
+        yield from target_warnings(target, columns, values, knobs=table.knobs, numbers=numbers)
+        rows = _fitted_rows(table, target)
+        held_out = response.held_out
+        if len(rows) != len(held_out.values):  # a thinned table: rows of the fit have no number
+            continue
+        yield from residual_warnings(
+            target, held_out.values, held_out.middle, held_out.sd,
+            baseline_error=response.candidates[0].error if response.coordinates.varied else None,
+            numbers=[(numbers or range(2, len(values) + 2))[i] for i in rows], design_index=held_out.design,
+        )  # fmt: skip
+    for one in collinear_knobs([table]):
+        yield ModelWarning("collinear", one.text)
+    for text in machine_warnings(samples.machine):
+        yield ModelWarning("machine", text)
+
+
+def _fitted_rows(table: KnobColumns, target: str) -> NDArray[np.int64]:
+    """Return the rows that have a target and all numeric knobs."""
+    has_all = np.isfinite(table.samples.columns[target])
+    for knob in table.knobs:
+        if knob.kind == "number":
+            has_all &= np.isfinite(np.asarray(table.samples.columns[knob.name], dtype=np.float64))
+    return np.flatnonzero(has_all)
+
+
+def _product(tables: Sequence[KnobColumns], responses: Mapping[str, Response]) -> Product | None:
+    """Return the target to derive where E = P T holds within one table; None where it does not."""
+    if not any(is_product(table.samples.columns) for table in tables):
+        return None
+    errors = {name: responses[name].checked.error for name in responses}
+    derived = {}
+    for product in products():
+        own = responses[product.target].held_out
+        middle = sum(power * responses[n].held_out.middle for n, power in product.powers.items())
+        error = np.abs(np.expm1(middle - own.values)) if np.shape(middle) == own.values.shape else np.array([np.inf])
+        derived[product.target] = float(np.nanmean(error))
+    return best_product(errors, derived)

@@ -5,7 +5,7 @@ import pytest
 
 from explorer.errors import InvalidFile, WrongUsage
 from explorer.models.loading import fit_samples, load_model, load_samples
-from explorer.models.response.surrogate import with_knobs
+from explorer.models.response.tables import with_knobs
 from explorer.models.samples.samples import Samples
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from explorer.models.forms.forms import FunctionalForm, evaluate_form
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs, fit_coordinates
 from explorer.models.forms.physics import physical_forms, signed_slope_prior
-from explorer.models.response.surrogate import measured_knobs
+from explorer.models.response.tables import measured_knobs
 from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples, paper_samples
 from explorer.problem.columns import Columns, Float

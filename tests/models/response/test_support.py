@@ -5,7 +5,9 @@ import pytest
 
 from explorer.models.response.response import Response
 from explorer.models.response.support import Support
-from explorer.models.response.surrogate import Surrogate, fit_surrogate, with_knobs
+from explorer.models.response.fit_surrogate import fit_surrogate
+from explorer.models.response.surrogate import Surrogate
+from explorer.models.response.tables import with_knobs
 from explorer.models.samples.samples import Samples
 from explorer.problem.applicability import EXTRAPOLATION
 from explorer.problem.columns import Columns

@@ -9,8 +9,8 @@ from scipy.stats import norm
 
 from explorer.models.forms.input_scaling import InputCoordinates, fit_coordinates
 from explorer.models.forms.physics import physical_forms
-from explorer.models.response.gaussian_process import TrainingData
-from explorer.models.response.sampled_fit import SampledFit, sample_form
+from explorer.models.fitting.gaussian_process import TrainingData
+from explorer.models.fitting.sampled_fit import SampledFit, sample_form
 from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float
 

@@ -128,8 +128,8 @@ class Problem:
         """Return the objectives of evaluated designs, shape (n, number of objectives)."""
         return np.stack([columns[objective.name] for objective in self.study.objectives], axis=-1)
 
-    def sample(self, n: int, *, seed: int = 0) -> Columns:
-        """Return about n evaluated designs of all regions: scrambled Sobol points and all corners."""
+    def sample(self, n: int, *, seed: int = 0, is_needed_only: bool = False) -> Columns:
+        """Return about n evaluated designs of all regions: scrambled Sobol points and all corners; see `evaluate`."""
         share = max(2, n // len(self.regions))
         tables = [
             region.every_design()
@@ -137,7 +137,7 @@ class Problem:
             else region.from_unit(low_discrepancy_points(len(region.axes), share, seed=seed))
             for region in self.regions.values()
         ]
-        return self.evaluate(stack(tables))
+        return self.evaluate(stack(tables), is_needed_only=is_needed_only)
 
     def _frequency_max(self, designs: Columns) -> Float:
         return self._by_region(designs, lambda region, rows: region.frequency_max(rows))

@@ -2,15 +2,12 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
+from explorer.models.fitting.threads import one_thread
 from explorer.models.online.draws import TargetDraws, draw_target
 from explorer.models.online.form_fit import FittedForm, TargetObservations, fit_online_form, make_observations
 from explorer.models.online.input_space import InputSpace
@@ -82,7 +79,7 @@ class OnlineSurrogate:
         coordinates = self.space.coordinates
 
         def at(designs: Columns) -> Columns:
-            with _one_thread():
+            with one_thread():
                 bare = coordinates.transform(designs)
                 rounded = coordinates.transform(with_rounded_zeros(designs, self.spread))
                 values: Columns = {}
@@ -113,7 +110,7 @@ def fit_online(
     counts = np.zeros(len(measured[targets[0]])) if n_counted is None else n_counted
     fitted: dict[str, FittedTarget] = {}
     spread = math.inf
-    with _one_thread():
+    with one_thread():
         # Size first, for the spread of the weights. Size and accuracy are then fitted with rounded weights as pruned.
         if "size_bytes" in targets:
             rng = np.random.default_rng(streams["size_bytes"].spawn(1)[0])
@@ -170,14 +167,3 @@ def _weight_spread(sizes: FittedTarget) -> float:
         return math.inf
     logs = best.theta[:, best.design.slices["spread"]]
     return float(np.exp(np.mean(logs))) if np.std(logs) < _MAX_SPREAD_DEVIATION else math.inf
-
-
-@cache
-def _controller() -> ThreadpoolController:
-    """Return the thread controller, cached: to search the libraries takes longer than a fit of few rows."""
-    return ThreadpoolController()
-
-
-def _one_thread() -> AbstractContextManager[Any]:
-    """Limit linear algebra to one thread: for small solves on a busy machine, threads cost ten times their gain."""
-    return cast("AbstractContextManager[Any]", _controller().limit(limits=1))

@@ -30,6 +30,7 @@ from explorer.problem.columns import Columns, Float
 
 # Of three levels two remain when one is held out: they determine a slope but do not discriminate between forms.
 LEVELS_TO_COMPARE = 4
+_MIN_FOR_EDGES = 12  # fewer rows are too few once the outermost value is left out
 _EDGE_PRIOR = 0.1  # share of the values' standard deviation per half range beyond the samples (assumed)
 
 
@@ -123,7 +124,7 @@ def _fit_edge(fits: Sequence[FormFit], weights: Float, data: TargetData) -> Edge
         level = assign_levels(z)
         n_levels = int(level.max()) + 1
         residual, variance, beyond = np.empty(0), np.empty(0), np.empty(0)
-        if n_levels >= LEVELS_TO_COMPARE and data.inputs.n >= 2 * LEVELS_TO_COMPARE:
+        if n_levels >= LEVELS_TO_COMPARE and data.inputs.n >= _MIN_FOR_EDGES:
             ends = (level == 0) | (level == n_levels - 1)
             # Both ends are separate folds; the other rows are one fold whose predictions are not used.
             fold = np.where(level == 0, 0, np.where(level == n_levels - 1, 1, 2))

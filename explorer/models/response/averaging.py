@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
-from threadpoolctl import threadpool_limits
 
 from explorer.models.fitting.calibration import (
     cliff_knobs,
@@ -16,6 +15,7 @@ from explorer.models.fitting.calibration import (
 from explorer.models.fitting.mode_fit import ModeFit, fit_form
 from explorer.models.fitting.sampled_fit import SampledFit, sample_form
 from explorer.models.fitting.stacking import form_weights
+from explorer.models.fitting.threads import one_thread
 from explorer.models.forms.candidates import candidate_forms
 from explorer.models.response.average_calibration import (
     LEVELS_TO_COMPARE,
@@ -68,7 +68,7 @@ def fit_response(
     """
     # Single-threaded: with thousands of solves of a hundred rows, threads cost ten times what they save on a busy
     # machine.
-    with threadpool_limits(1):
+    with one_thread():
         has_counts = target == "accuracy" and n_counted is not None and n_counted.size > 0
         counted = np.nan_to_num(np.asarray(n_counted)) if has_counts else np.zeros(len(values))
         data = prepare_target(target, designs, np.asarray(values, dtype=np.float64), knobs, groups, counted)

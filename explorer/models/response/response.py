@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from threadpoolctl import threadpool_limits
 
 from explorer.models.fitting.calibration import EdgeUncertainty, InterpolationUncertainty, IntervalInflation
 from explorer.models.fitting.gaussian_process import TrainingData
 from explorer.models.fitting.mode_fit import ModeDraws, ModeFit
 from explorer.models.fitting.sampled_fit import SampledDraws, SampledFit
+from explorer.models.fitting.threads import one_thread
 from explorer.models.forms.forms import unlink
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
 from explorer.models.samples.binomial import sampling_variance
@@ -222,7 +222,7 @@ def draw_response(response: Response, *, n: int = N_DRAWS, seed: int = 0) -> Res
     rng = np.random.default_rng(seed)
     counts = np.diff(np.round(np.cumsum(response.weights) * n).astype(np.int64), prepend=0)
     # Single-threaded: the matrices are small, and on a busy machine waiting threads cost ten times what they save.
-    with threadpool_limits(1):
+    with one_thread():
         parts = tuple(fit.draw(int(k), rng) for fit, k in zip(response.fits, counts, strict=True) if k)
     # Stratified normals (one from each n-th of the distribution) reduce the variance of quantiles of few draws.
     normals = [rng.permutation(ndtri((np.arange(n) + 0.5) / n)) for _ in range(3)]

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from explorer.errors import WrongUsage
 from explorer.models.fitting.calibration import (
@@ -17,6 +16,7 @@ from explorer.models.fitting.calibration import (
 from explorer.models.fitting.gaussian_process import Hyperparameters
 from explorer.models.fitting.mode_fit import ModeFit
 from explorer.models.fitting.sampled_fit import sample_form
+from explorer.models.fitting.threads import one_thread
 from explorer.models.forms.candidates import candidate_forms
 from explorer.models.forms.design_matrix import design_matrix
 from explorer.models.forms.forms import FunctionalForm
@@ -80,7 +80,7 @@ def restore_response(
     counted = (
         np.nan_to_num(np.asarray(n_counted)) if n_counted is not None and n_counted.size else np.zeros(len(values))
     )
-    with threadpool_limits(1):
+    with one_thread():
         data = prepare_target(target, designs, values, knobs, groups, counted)
         if len(stored.middle) != len(data.rows) or len(stored.roughness) not in (0, data.inputs.n):
             raise WrongUsage(f"{target}: the stored predictions are not of these rows", fix="fit the samples again")

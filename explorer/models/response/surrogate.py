@@ -11,6 +11,7 @@ from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import UnknownName
 from explorer.models.diagnostics.collinearity import Collinearity, find_collinear
 from explorer.models.diagnostics.warnings import ModelWarning
+from explorer.models.fitting.threads import one_thread
 from explorer.models.forms.forms import OPERATING_KNOBS, unlink
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs, bits_of
 from explorer.models.response.products import Product
@@ -153,7 +154,8 @@ class Surrogate:
         """
         self._check_families(designs)
         modelled = self.modelled(self.targets if targets is None else targets)
-        predicted = self._predict(modelled, designs)
+        with one_thread():
+            predicted = self._predict(modelled, designs)
         completed = self._complete(predicted, designs)
         return {**designs, **completed, "domain_distance": self._domain_distance(designs)}
 
@@ -211,7 +213,8 @@ class Surrogate:
         for target, target_draws in draws.items():
             rows = self.is_measured(target, designs)
             values = np.full((target_draws.n, n_rows(designs)), np.nan)
-            values[:, rows] = target_draws.evaluate(take(designs, rows), with_noise=with_noise)
+            with one_thread():
+                values[:, rows] = target_draws.evaluate(take(designs, rows), with_noise=with_noise)
             result[target] = values
         return self._complete(result, designs)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from explorer.models.evaluation import Problem
 from explorer.models.intervals import add_intervals
 from explorer.models.measured.table import TableEvaluator
-from explorer.models.posterior_draws import N_DRAWS, Draws, PosteriorModel, posterior_draws
+from explorer.models.posterior_draws import Draws, PosteriorModel, posterior_draws
 from explorer.models.quality.summary import model_summary
 from explorer.models.samples.nearest import nearest_sample
 from explorer.pareto.exact_front import exact_front
@@ -74,7 +74,7 @@ def annotate_uncertainty(results: Results, problem: Problem) -> Results:
     front = take(table, np.flatnonzero(annotated.is_front))
     advice = best_measurement(
         _candidates(problem), subsample(front), objectives=problem.study.objectives, weights=problem.study.weights,
-        model=model, draws=draws(N_DRAWS),
+        model=model, draws=draws(_N_COMPARED),
     )  # fmt: skip
     notes = approximation_notes(
         n_designs=n_rows(table), n_computed=len(rows) + int(results.is_superseded.sum()), n_ranks=n_ranks,

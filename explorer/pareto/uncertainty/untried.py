@@ -89,7 +89,7 @@ def untried_designs(
         step: median size of a mutation, as a share of an axis.
     """
     rng = np.random.default_rng(seed)
-    tables = [problem.sample(n_scanned, seed=seed)] if n_scanned else []
+    tables = [problem.sample(n_scanned, seed=seed, is_needed_only=True)] if n_scanned else []
     families = front["family"].astype(str)
     for family, region in problem.regions.items():
         own = take(front, np.flatnonzero(families == family))

@@ -53,6 +53,7 @@ def test_unsupported_designs_are_extrapolated_whatever_their_probability() -> No
     assert labels.tolist() == ["extrapolated", "extrapolated", "sure"]
 
 
+@pytest.mark.slow
 def test_no_design_outside_the_samples_is_sure(wide: Results) -> None:
     """With `widen = 2` every front design of the search is an extrapolation; all 27 sure designs were, before."""
     words, outside = wide.table["certainty"], wide.table["domain_distance"] > 0.5
@@ -62,6 +63,7 @@ def test_no_design_outside_the_samples_is_sure(wide: Results) -> None:
     assert "extrapolated" not in set(words[~outside])
 
 
+@pytest.mark.slow
 def test_measured_rows_are_designs_with_their_readings(wide: Results) -> None:
     rows = take(wide.table, wide.is_measured)
 
@@ -74,6 +76,7 @@ def test_measured_rows_are_designs_with_their_readings(wide: Results) -> None:
     assert rows["sample_distance"].tolist() == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_measured_design_and_its_prediction_have_one_label(wide: Results) -> None:
     for row in np.flatnonzero(wide.is_superseded):
         same = [wide.table[name] == wide.table[name][row] for name in knobs_of(wide.table)]

@@ -1,0 +1,140 @@
+"""Labels and intervals against the truth of synthetic worlds, and against other functional forms of the paper's energy.
+
+Bars: 95 % of the labels are right (of few labels, all but one); 90 % intervals hold 85 % of the measurements that another form predicts. More
+repetitions, and the cost of large fits: `tests/bench/doubt.py`.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import explorer
+from explorer.api.models import load_model
+from explorer.models.posterior_draws import posterior_draws, predict_draws
+from tests.energy_forms import FORMS, coverage, energy_posterior
+from tests.worlds import WORLDS, Verdict, search_world
+
+KNOBS = ["family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz"]
+N_TABLES = 6
+Judge = Callable[[str], Verdict]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Judge:
+    """Return a function that searches some tables of a world and returns all of its labels against the truth."""
+
+    @cache
+    def judge_world(name: str) -> Verdict:
+        folder = tmp_path_factory.mktemp(name)
+        verdicts = [search_world(WORLDS[name](seed), folder / str(seed), seed=seed) for seed in range(N_TABLES)]
+        return sum(verdicts[1:], verdicts[0])
+
+    return judge_world
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_sure_designs_are_on_the_true_front(judged: Judge, name: str) -> None:
+    verdict = judged(name)
+
+    assert verdict.n_sure - verdict.right_sure <= max(1, 0.05 * verdict.n_sure), verdict
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_dominated_designs_are_truly_dominated(judged: Judge, name: str) -> None:
+    verdict = judged(name)
+
+    assert verdict.n_dominated - verdict.right_dominated <= max(1, 0.05 * verdict.n_dominated), verdict
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_intervals_of_the_front_cover_the_truth(judged: Judge, name: str) -> None:
+    verdict = judged(name)
+
+    assert verdict.covered >= 0.85 * verdict.n_bounded, verdict
+
+
+@pytest.fixture(scope="module")
+def paper_front(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], pd.DataFrame]:
+    @cache
+    def front(study: str) -> pd.DataFrame:
+        return explorer.run(study, out=tmp_path_factory.mktemp(study)).results.front()
+
+    return front
+
+
+@pytest.fixture(scope="module")
+def paper_rows() -> pd.DataFrame:
+    columns = load_model("paper").samples.columns
+    return pd.DataFrame({k: columns[k] for k in (*KNOBS, "latency_s", "energy_j")})
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("study", ["edp-accuracy", "paper"])
+def test_intervals_cover_energy_of_another_form(
+    paper_front: Callable[[str], pd.DataFrame], paper_rows: pd.DataFrame, study: str, form: str
+) -> None:
+    assert coverage(paper_front(study), energy_posterior(FORMS[form], paper_rows)) >= 0.85
+
+
+def test_intervals_hold_nine_tenths_of_many_draws() -> None:
+    model = load_model("paper")
+    rows = model.samples.columns
+    rng = np.random.default_rng(0)
+    cnn = {k: rows[k][rows["family"] == "CNN"] for k in KNOBS[1:]}
+    designs = pd.DataFrame({"family": "CNN", **{k: rng.uniform(v.min(), v.max(), 60) for k, v in cnn.items()}})
+    predicted = explorer.predict("paper", designs)
+    columns = {k: designs[k].to_numpy(dtype=object if k == "family" else float) for k in designs}
+    draws = predict_draws(model, posterior_draws(model, n=20_000, seed=1), columns, with_noise=True)
+
+    for target in model.targets:
+        low, high = predicted[f"{target}_lo"].to_numpy(), predicted[f"{target}_hi"].to_numpy()
+        share = np.mean((low <= draws[target]) & (draws[target] <= high), axis=0)
+        assert 0.89 <= share.mean() <= 0.91, target
+        assert np.mean((share >= 0.89) & (share <= 0.91)) >= 0.9, target
+
+
+# Leave-one-out figures of the release before: mean absolute for accuracy, mean relative for all others.
+RELEASED: Mapping[str, float] = {
+    "accuracy": 0.00256, "latency_s": 0.0668, "energy_j": 0.0298, "power_w": 0.0462, "size_bytes": 0.0383,
+    "edp_js": 0.0726,
+}  # fmt: skip
+
+
+def test_leave_one_out_errors_of_the_paper_stay_within_a_tenth() -> None:
+    targets = explorer.fit("paper").summary["targets"]
+
+    for target, released in RELEASED.items():
+        error = targets[target]["loo_mae" if target == "accuracy" else "loo_mape"]
+        assert error <= 1.1 * released, f"{target}: {error:.4f}"
+
+
+# Median half widths of the release before, on the same splits; relative, and absolute for accuracy.
+H100_HALF_WIDTHS = {"latency_s": 0.1914, "energy_j": 0.2597, "power_w": 0.1619}
+
+
+def test_intervals_cover_random_splits_of_the_h100_rows() -> None:
+    """Trained on 60 % of the rows, three times."""
+    frame = pd.read_csv(Path(explorer.__file__).parent / "models" / "h100_energy.csv")
+    knobs = ["family", "pruning_ratio", "precision", "batch_size"]
+    inside: dict[str, list[float]] = {t: [] for t in H100_HALF_WIDTHS}
+    half: dict[str, list[float]] = {t: [] for t in H100_HALF_WIDTHS}
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(len(frame))
+        train, test = frame.iloc[order[:101]], frame.iloc[order[101:]]
+        fitted = explorer.fit(train, knobs=["precision", "batch_size"], ignore=["weight_bits", "frequency_hz"])
+        predicted = fitted.predict(test[knobs].reset_index(drop=True))
+        for target in H100_HALF_WIDTHS:
+            truth = test[target].to_numpy()
+            low, high = predicted[f"{target}_lo"].to_numpy(), predicted[f"{target}_hi"].to_numpy()
+            inside[target] += ((low <= truth) & (truth <= high)).tolist()
+            half[target] += ((high - low) / 2 / truth).tolist()
+
+    for target, released in H100_HALF_WIDTHS.items():
+        assert 0.85 <= np.mean(inside[target]) <= 0.97, target
+        assert np.median(half[target]) <= 1.1 * released, target

@@ -1,103 +1,146 @@
-"""Leave-one-out: against a reference implementation, baselines computed by hand, and cases without a prediction."""
-
-import math
-from collections.abc import Mapping
+"""Held-out rows: baselines by hand, products, pairs of rows, the moved reference, rows without a prediction."""
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize_scalar
 
-from explorer.models.parametric.functional_forms import SIZE_FORM
-from explorer.models.quality.leave_one_out import CrossValidation, leave_one_out
+from explorer.models.quality.held_out import (
+    EDP,
+    baseline_errors,
+    interval_of,
+    moved_reference_error,
+    pair_calibration,
+    rows_held_out,
+)
+from explorer.models.response.averaging import fit_response
+from explorer.models.response.fit_surrogate import fit_surrogate
+from explorer.models.response.response import HeldOutRows
+from explorer.models.response.surrogate import Surrogate
+from explorer.models.response.tables import with_knobs
+from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples
+from explorer.problem.columns import NUMERIC_KNOBS
 
-Row = tuple[str, float, float, float, float]
-
-
-def test_size_error_matches_a_reference_implementation(samples: Samples, judged: Mapping[str, CrossValidation]) -> None:
-    """The reference fits one number by scalar search over plain Python lists, with family levels as means."""
-    columns = samples.columns
-    names = ("family", "pruning_ratio", "quant_step", "frequency_hz", "size_bytes")
-    rows: list[Row] = list(zip(*[columns[name].tolist() for name in names], strict=True))
-    gaps = []
-    for i, row in enumerate(rows):
-        train = rows[:i] + rows[i + 1 :]
-        a = _fit_by_hand(train)
-        levels = [math.log(r[4]) - _effect(r, a) for r in train if r[0] == row[0]]
-        gaps.append(abs(math.exp(sum(levels) / len(levels) + _effect(row, a)) - row[4]))
-
-    assert judged["size_bytes"].model.mae == pytest.approx(sum(gaps) / len(gaps), rel=1e-5)
+CLOCK = KnobSpec("frequency_hz", "number", is_log=True)
 
 
-def test_family_mean_baseline_excludes_the_row(judged: Mapping[str, CrossValidation]) -> None:
+def only(samples: Samples, target: str) -> Samples:
+    columns = {name: samples.columns[name] for name in ("family", *NUMERIC_KNOBS, target)}
+    return Samples(columns, samples.labels, "", "")
+
+
+def test_family_mean_baseline_excludes_the_row(model: Surrogate) -> None:
     """RNN has accuracies 0.89 and 0.87, each predicted by the other; accuracies from Table 2."""
     table = {"CNN": [0.94, 0.93, 0.91], "DNN": [0.92, 0.90, 0.88], "RNN": [0.89, 0.87], "Transformer": [0.95, 0.93]}
     gaps = [abs(x - (sum(xs) - x) / (len(xs) - 1)) for xs in table.values() for x in xs]
 
-    assert judged["accuracy"].family_mean.mae == pytest.approx(sum(gaps) / 10)
+    assert baseline_errors("accuracy", model.responses["accuracy"])[0] == pytest.approx(sum(gaps) / 10)
 
 
-def test_edp_is_the_product_of_both_predictions(samples: Samples) -> None:
-    """One family with two rows, so that each held-out prediction has a level from a single row."""
-    judged = leave_one_out(samples.rows(samples.columns["family"] == "RNN"))
+def test_edp_is_the_product_of_both_predictions(model: Surrogate) -> None:
+    rows = rows_held_out(model)
+    energy, latency, edp = rows["energy_j"], rows["latency_s"], rows[EDP]
 
-    assert judged["edp_js"].n == 2
-    assert judged["edp_js"].model.mape <= judged["energy_j"].model.mape + judged["latency_s"].model.mape + 0.01
+    np.testing.assert_allclose(np.exp(edp.middle), np.exp(energy.middle) * np.exp(latency.middle))
+    np.testing.assert_allclose(np.exp(edp.values), model.samples.columns["energy_j"] * model.samples.columns["latency_s"])
+    np.testing.assert_allclose(edp.sd**2, energy.sd**2 + latency.sd**2)
 
 
-def test_family_with_one_row_is_not_scored(samples: Samples) -> None:
+def test_rows_are_those_of_the_table_in_its_units(model: Surrogate) -> None:
+    for target, rows in rows_held_out(model).items():
+        truth, predicted, low, high = interval_of(target, rows)
+        if target != EDP:
+            np.testing.assert_allclose(truth, model.samples.columns[target], rtol=1e-9)
+        assert np.all((low < predicted) & (predicted < high))
+
+
+def test_family_with_one_row_is_not_predicted(samples: Samples) -> None:
     one_dnn = samples.rows((samples.columns["family"] != "DNN") | (np.array(samples.labels) == "DNN1"))
+    model = fit_surrogate([with_knobs(only(one_dnn, "size_bytes"))], name="x")
+    rows = rows_held_out(model)["size_bytes"]
 
-    assert {target: j.n for target, j in leave_one_out(one_dnn).items()}["accuracy"] == 7
+    assert len(rows.values) == 8
+    assert int(np.isfinite(rows.middle).sum()) == 7
+    assert len(interval_of("size_bytes", rows)[0]) == 7
 
 
-def test_no_target_is_scored_with_one_row_per_family(samples: Samples) -> None:
+def test_no_row_is_predicted_with_one_row_per_family(samples: Samples) -> None:
     firsts = samples.rows(np.array([label.endswith("1") for label in samples.labels]))
+    model = fit_surrogate([with_knobs(only(firsts, "size_bytes"))], name="x")
 
-    assert leave_one_out(firsts) == {}
+    assert np.isnan(rows_held_out(model)["size_bytes"].middle).all()
+    assert all(np.isnan(error) for error in baseline_errors("size_bytes", model.responses["size_bytes"]))
+
+
+def test_edp_needs_the_same_rows_of_both_targets(samples: Samples) -> None:
+    columns = {name: samples.columns[name].copy() for name in ("family", *NUMERIC_KNOBS, "energy_j", "latency_s")}
+    columns["energy_j"][3] = np.nan
+    model = fit_surrogate([with_knobs(Samples(columns, samples.labels, "", ""))], name="x")
+
+    assert EDP not in rows_held_out(model)
+
+
+def pairs_of(sd: float, noise: float, *, n: int = 60, seed: int = 0) -> HeldOutRows:
+    """Return rows whose predictions have an error of `noise` and state a standard deviation of `sd`."""
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(0, 0.3, n)
+    return HeldOutRows(truth, np.arange(n), truth + noise * rng.standard_normal(n), np.full(n, sd))
+
+
+def test_pairs_of_honest_predictions_are_right_as_stated() -> None:
+    pairs = pair_calibration(pairs_of(0.1, 0.1))
+
+    assert pairs.n > 400
+    assert pairs.stated >= 0.95
+    assert pairs.right >= pairs.stated - 0.02
+
+
+def test_pairs_of_overconfident_predictions_are_right_less_often_than_stated() -> None:
+    pairs = pair_calibration(pairs_of(0.02, 0.2))
+
+    assert pairs.stated > 0.99
+    assert pairs.right < 0.95
+
+
+def test_pairs_of_vague_predictions_make_no_statement() -> None:
+    pairs = pair_calibration(pairs_of(10.0, 0.1))
+
+    assert pairs.n == 0
+    assert np.isnan(pairs.stated)
+    assert np.isnan(pairs.right)
+
+
+def test_repeats_of_one_design_are_no_pair() -> None:
+    rows = pairs_of(0.01, 0.01, n=2)
+
+    assert pair_calibration(HeldOutRows(rows.values, np.zeros(2, dtype=np.int64), rows.middle, rows.sd)).n == 0
+    assert pair_calibration(rows).n == 1
+
+
+def test_unpredictable_rows_are_in_no_pair() -> None:
+    rows = pairs_of(0.01, 0.01, n=3)
+    middle = np.where(np.arange(3) == 1, np.nan, rows.middle)
+
+    assert pair_calibration(HeldOutRows(rows.values, rows.design, middle, rows.sd)).n <= 1
+
+
+def test_pairs_of_large_tables_are_limited() -> None:
+    assert pair_calibration(pairs_of(0.01, 0.01, n=3_000)).n <= 400 * 399 // 2
 
 
 @pytest.mark.slow
-def test_unmeasured_cell_is_not_scored(samples: Samples) -> None:
-    columns = {name: values.copy() for name, values in samples.columns.items()}
-    columns["power_w"][:2] = np.nan
-    judged = leave_one_out(Samples(columns, samples.labels, "", ""))
+def test_moved_reference_is_that_of_refitted_forms() -> None:
+    """Of a clock sweep the highest clock is the reference; without it the next highest is."""
+    clock = np.array([0.4, 0.6, 0.8, 1.0, 1.4, 1.8, 2.0]) * 1e9
+    values = (0.01 + 0.02e9 / clock) * np.exp(0.02 * np.random.default_rng(0).standard_normal(7))
+    response = fit_response("latency_s", {"frequency_hz": clock}, values, knobs=(CLOCK,))
+    moved = moved_reference_error(response)
 
-    # CNN3 is the only CNN row with a power, so that no row of its family predicts it.
-    assert judged["power_w"].n == 7
-    assert judged["energy_j"].n == 10
-
-
-def test_nearest_sample_baseline_uses_measured_rows_only(samples: Samples) -> None:
-    """CNN2, the nearest row of CNN1 and CNN3, has no power: they are then each other's nearest."""
-    columns = {name: values.copy() for name, values in samples.columns.items()}
-    columns["power_w"][1] = np.nan
-    cnn = Samples(columns, samples.labels, "", "").rows(columns["family"] == "CNN")
-
-    assert leave_one_out(cnn)["power_w"].nearest_sample.mae == pytest.approx(5.0)  # 25 W and 20 W
+    assert moved is not None
+    assert moved == pytest.approx(response.checked.error, rel=0.3)
 
 
-def _effect(row: Row, a: float) -> float:
-    _, pruning_ratio, step, _, _ = row
-    return math.log(1 - pruning_ratio) + a * math.log(math.log2(2 / step))
+def test_moved_reference_is_not_stated_for_many_rows() -> None:
+    clock = np.geomspace(0.4e9, 2e9, 30)
+    response = fit_response("latency_s", {"frequency_hz": clock}, 0.01 + 0.02e9 / clock, knobs=(CLOCK,))
 
-
-def _fit_by_hand(rows: list[Row]) -> float:
-    (prior,), scatter = SIZE_FORM.priors, SIZE_FORM.noise
-    families = {row[0] for row in rows}
-
-    def misfits(a: float) -> list[float]:
-        residuals = {f: [math.log(r[4]) - _effect(r, a) for r in rows if r[0] == f] for f in families}
-        return [x - sum(xs) / len(xs) for xs in residuals.values() for x in xs]
-
-    noise, u = scatter.value, math.log(prior.value)
-    for _ in range(60):
-        variance = noise**2
-
-        def loss(u: float, variance: float = variance) -> float:
-            return sum(x**2 for x in misfits(math.exp(u))) / variance + ((u - math.log(prior.value)) / prior.width) ** 2
-
-        u = minimize_scalar(loss, bounds=(-3, 1), method="bounded", options={"xatol": 1e-10}).x
-        total = sum(x**2 for x in misfits(math.exp(u))) + scatter.weight * scatter.value**2
-        noise = math.sqrt(total / (len(rows) - len(families) + scatter.weight + 2))
-    return math.exp(u)
+    assert moved_reference_error(response) is None

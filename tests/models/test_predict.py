@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from explorer.errors import OutOfRange, UnknownName, WrongUsage
-from explorer.models.parametric.surrogate import Surrogate
+from explorer.models.response.surrogate import Surrogate
 from explorer.models.predict import parse_design, predict_designs
 
 

@@ -108,6 +108,8 @@ class ModelFile(Declaration):
     name: str = Field(description="name of the model")
     tables: Annotated[tuple[TableFile, ...], Field(min_length=1)] = Field(description="the samples")
     responses: Annotated[tuple[ResponseFile, ...], Field(min_length=1)] = Field(description="one for each target")
-    product: Literal["energy_j", "power_w", "latency_s"] | None = Field(description="the target that is derived from two others; null without one")
+    product: Literal["energy_j", "power_w", "latency_s"] | None = Field(
+        description="the target that is derived from two others; null without one"
+    )
     warnings: tuple[WarningFile, ...] = Field(description="about samples and fit")
     without: tuple[str, ...] = Field(description="names of forms that were left out")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from explorer.models.forms.input_scaling import InputCoordinates, fit_coordinates
-from explorer.models.forms.physics import physical_forms
 from explorer.models.fitting.gaussian_process import TrainingData
 from explorer.models.fitting.sampled_fit import SampledFit, sample_form
+from explorer.models.forms.input_scaling import InputCoordinates, fit_coordinates
+from explorer.models.forms.physics import physical_forms
 from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float
 
@@ -193,9 +193,7 @@ def test_form_without_shape_coefficients_is_fitted() -> None:
     values = np.asarray(2 * np.log(VOLTS) + 0.3)
     sampled, inputs = fit(values, form="voltage"), coordinates().transform(NEW)
 
-    np.testing.assert_allclose(
-        sampled.linked(inputs, np.zeros((3, 1))), 2 * np.log(NEW["voltage_v"]) + 0.3, atol=0.02
-    )
+    np.testing.assert_allclose(sampled.linked(inputs, np.zeros((3, 1))), 2 * np.log(NEW["voltage_v"]) + 0.3, atol=0.02)
     assert sampled.coefficient_summary() == []
 
 

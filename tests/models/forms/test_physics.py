@@ -148,16 +148,16 @@ def test_form_equals_its_formula(target: str, name: str) -> None:
         np.testing.assert_allclose(np.broadcast_to(computed, 50), expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("target", "name"), [pair for pair in BY_HAND if pair[0] != "accuracy"], ids=lambda text: text
-)
+@pytest.mark.parametrize(("target", "name"), [pair for pair in BY_HAND if pair[0] != "accuracy"], ids=lambda text: text)
 def test_form_is_zero_at_the_reference_design(target: str, name: str) -> None:
     """The level is then the linked value of the least compressed design."""
     form, rows = forms_of(target)[name], np.array([REFERENCES[family] for family in REFERENCES]).T
     table: Columns = {"family": np.array([*REFERENCES], dtype=object), **dict(zip(NUMBERS, rows, strict=True))}
     sums, _ = random_coefficients(form, 3)
 
-    np.testing.assert_allclose(np.broadcast_to(evaluate_form(form, sums, COORDINATES.transform(table)), 4), 0, atol=1e-9)
+    np.testing.assert_allclose(
+        np.broadcast_to(evaluate_form(form, sums, COORDINATES.transform(table)), 4), 0, atol=1e-9
+    )
 
 
 # Direction of each knob under every physical form, at any coefficients: +1 never falls, -1 never rises.
@@ -199,7 +199,10 @@ def test_signed_slope_prior_excludes_the_wrong_sign_at_95_percent(target: str, k
 def test_reference_is_the_least_compressed_design_of_each_family() -> None:
     for family, (r0, d0, v0, f0) in REFERENCES.items():
         expected = {
-            "weights": np.log(1 - r0), "bits": np.log(np.log2(2 / d0)), "voltage": np.log(v0), "clock": np.log(f0)
+            "weights": np.log(1 - r0),
+            "bits": np.log(np.log2(2 / d0)),
+            "voltage": np.log(v0),
+            "clock": np.log(f0),
         }
         assert COORDINATES.references[family] == pytest.approx(expected, rel=1e-12)
 

@@ -239,8 +239,7 @@ def test_untrusted_numbers_are_refused_or_harmless(
                 part[key][first] = value
     try:
         other = load_model(str(_written(tmp_path, payload)))
-    except InvalidFile as error:
-        assert error.faults
+    except InvalidFile:
         return
     predicted = other.evaluate(_designs(np.random.default_rng(0), 4, other.families))
     assert all(np.isfinite(predicted[target]).all() for target in other.targets)

@@ -41,7 +41,9 @@ def test_edp_is_the_product_of_both_predictions(model: Surrogate) -> None:
     energy, latency, edp = rows["energy_j"], rows["latency_s"], rows[EDP]
 
     np.testing.assert_allclose(np.exp(edp.middle), np.exp(energy.middle) * np.exp(latency.middle))
-    np.testing.assert_allclose(np.exp(edp.values), model.samples.columns["energy_j"] * model.samples.columns["latency_s"])
+    np.testing.assert_allclose(
+        np.exp(edp.values), model.samples.columns["energy_j"] * model.samples.columns["latency_s"]
+    )
     np.testing.assert_allclose(edp.sd**2, energy.sd**2 + latency.sd**2)
 
 

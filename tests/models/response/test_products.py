@@ -5,8 +5,8 @@ import pytest
 
 from explorer.models.intervals import add_intervals
 from explorer.models.posterior_draws import posterior_draws, predict_draws
-from explorer.models.response.products import is_product, mismatch_text, product_ratio
 from explorer.models.response.fit_surrogate import fit_surrogate
+from explorer.models.response.products import is_product, mismatch_text, product_ratio
 from explorer.models.response.surrogate import Surrogate
 from explorer.models.response.tables import with_knobs
 from explorer.models.samples.samples import Samples

@@ -63,9 +63,7 @@ def test_energy_and_power_rise_with_voltage(family: str, design: dict[str, float
 
 @LAWS
 @given(family=FAMILIES, design=DESIGNS, step=STEPS)
-def test_power_rises_and_energy_never_rises_with_the_clock(
-    family: str, design: dict[str, float], step: float
-) -> None:
+def test_power_rises_and_energy_never_rises_with_the_clock(family: str, design: dict[str, float], step: float) -> None:
     """At a given voltage a faster run leaks for a shorter time."""
     predicted = _pair(family, design, "frequency_hz", step)
 

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
+from explorer.models.forms.input_scaling import fit_coordinates
+from explorer.models.response.fit_surrogate import fit_surrogate
 from explorer.models.response.response import Response
 from explorer.models.response.support import Support
-from explorer.models.response.fit_surrogate import fit_surrogate
 from explorer.models.response.surrogate import Surrogate
 from explorer.models.response.tables import with_knobs
+from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples
 from explorer.problem.applicability import EXTRAPOLATION
 from explorer.problem.columns import Columns
-from explorer.models.forms.input_scaling import fit_coordinates
-from explorer.models.samples.knobs import KnobSpec
 
 SIDE, WIDTH = KnobSpec("side", "number"), KnobSpec("width", "number")
 SCHEME = KnobSpec("scheme", "category")

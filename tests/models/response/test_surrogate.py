@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from explorer.errors import UnknownName, WrongUsage
 from explorer.models.intervals import add_intervals
 from explorer.models.posterior_draws import posterior_draws, predict_draws

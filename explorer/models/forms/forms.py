@@ -16,6 +16,7 @@ LAWS: tuple[Law, ...] = get_args(Law)
 OPERATING_KNOBS = ("voltage_v", "frequency_hz")
 _MAX_CROSSED = 6  # above this many knobs their pairwise products outnumber the rows of typical tables
 _MIN_POWER = 6.0
+_CURVED_TO = 1.25  # half ranges from the middle up to which a curve stays curved
 _MAX_LOG = 60.0  # e^60 of a share or of a loss is as good as infinite, and its products stay finite
 LEAST_ACCURACY = 1e-4  # log-odds of 0 and 1 are infinite; no accuracy is measured more precisely than this
 _STEP_UNIT = 0.02  # the finest step of the paper's samples
@@ -55,12 +56,25 @@ class Term:
         for name in self.categories:
             n_levels = len(coordinates.levels[name])
             code, size = code * n_levels + inputs.codes[name], size * n_levels
-        product = np.ones(inputs.n)
-        for name in self.powers:
-            product = product * inputs.z[name]
         columns = np.zeros((inputs.n, size))
-        columns[np.arange(inputs.n), code] = product
+        columns[np.arange(inputs.n), code] = self._product(inputs)
         return columns
+
+    def _product(self, inputs: ScaledInputs) -> Float:
+        """Return the product of the scaled knobs, shape (n,).
+
+        Beyond the samples a square goes on along its tangent and a product does not grow: a curve fitted to a range
+        says nothing about its curvature outside.
+        """
+        if not self.powers:
+            return np.ones(inputs.n)
+        if len(self.powers) == 1:
+            return inputs.z[self.powers[0]]
+        first, second = (inputs.z[name] for name in self.powers)
+        inner = np.clip(first, -_CURVED_TO, _CURVED_TO)
+        if self.powers[0] == self.powers[1]:
+            return np.asarray(inner * (2 * first - inner))
+        return np.asarray(inner * np.clip(second, -_CURVED_TO, _CURVED_TO))
 
     def natural(self, values: Float | float) -> Float:
         """Return coefficients in natural units."""

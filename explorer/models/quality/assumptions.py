@@ -19,12 +19,11 @@ _MIN_WEIGHT_TO_REPORT = 0.1
 _N_DRAWS = 200
 # Assumptions without a width: no data can change them.
 _FIXED = (
-    ("energy_j", "switching energy rises with the square of the voltage (except in 'voltage power')", "CMOS: C V^2"),
-    ("energy_j", "leakage energy rises with voltage times time", "CMOS: V I_leak T, I_leak constant"),
-    ("power_w", "switching power rises with V^2 f, leakage with V", "CMOS"),
-    ("latency_s", "a part of the time falls with 1/f, the rest does not depend on f; none depends on V", "assumed"),
-    ("accuracy", "accuracy does not depend on voltage and clock, but for a slope of 0.01", "assumed: no timing errors"),
-    ("size_bytes", "no predicted size is above that of the original network, where its size is stated", "definition"),
+    ("energy_j", "voltage_v", "switching energy rises with V^2 (except in 'voltage power')", "CMOS: C V^2"),
+    ("energy_j", "voltage_v", "leakage energy rises with voltage times time", "CMOS: V I_leak T, I_leak constant"),
+    ("power_w", "voltage_v", "switching power rises with V^2 f, leakage with V", "CMOS"),
+    ("latency_s", "frequency_hz", "a part of the time falls with 1/f, the rest does not depend on f", "assumed"),
+    ("size_bytes", "pruning_ratio", "no size is above that of the original network, where it is stated", "definition"),
 )
 
 
@@ -64,8 +63,8 @@ def assumption_rows(model: Surrogate) -> list[dict[str, Any]]:
     for target, response in model.responses.items():
         rows += [
             {"target": target, "assumption": text, "value": None, "width": 0.0, "source": source}
-            for name, text, source in _FIXED
-            if name == target
+            for name, knob, text, source in _FIXED
+            if name == target and knob in response.coordinates.scales
         ]
         rows += _slope_rows(target, response)
         rows += _term_rows(target, response)

@@ -31,6 +31,7 @@ from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float
 
 _MIN_ERROR = 1e-12  # a table without noise may be fitted exactly, and the logarithm of 0 is not finite
+_EVIDENCE_TEMPERATURE = 3.0  # log evidences are divided by it, as in the online surrogate
 _MIN_WEIGHT = 0.02  # forms with less are dropped: they cost as much as the others and change nothing
 # Up to this number of rows hyperparameters are learned again in each fold.
 _MAX_TO_RELEARN = 15
@@ -132,17 +133,18 @@ def _average_weights(
 ) -> Float:
     """Return the weight of each form, shape (K,).
 
-    The sampled forms share one weight in proportion to their evidence: few rows lie on one line, where held-out rows
-    cannot tell forms apart that differ elsewhere. That group and each other form are weighted by held-out densities, of
-    rows and of whole values of a knob. The mean of the categories is the baseline: it has no weight when a number
-    varies, since the other forms shrink the effect of an irrelevant knob to zero.
+    The sampled forms share one weight by their evidence: few rows lie on one line, where held-out rows cannot tell
+    forms apart that differ elsewhere. The evidence is tempered (power posterior, Bissiri et al. 2016), because every
+    form is a simplification, whose errors are correlated between rows. That group and each other form are weighted by
+    held-out densities, of rows and of whole values of a knob. The mean of the categories is the baseline: it has no
+    weight when a number varies, since the other forms shrink the effect of an irrelevant knob to zero.
     """
     sampled = np.array([isinstance(fit, SampledFit) for fit in fits])
     eligible = ~sampled
     if data.coordinates.varied and len(fits) > 1:
         eligible[0] = False
     evidence = np.array([fit.evidence if isinstance(fit, SampledFit) else -np.inf for fit in fits])
-    shares = softmax(evidence) if sampled.any() else np.zeros(len(fits))
+    shares = softmax(evidence / _EVIDENCE_TEMPERATURE) if sampled.any() else np.zeros(len(fits))
     rows = is_predictable(data, data.fold)
     if not rows.any() or len(np.unique(data.fold)) < 2:
         return shares if sampled.any() else _uniform(eligible)

@@ -49,7 +49,7 @@ def noisy(values: Float, noise: float = 0.01, seed: int = 5) -> Float:
 
 @cache
 def on_one_line() -> tuple[Columns, Float]:
-    """Return ten designs whose voltage falls as the pruning ratio rises, as in the paper: one line through the space."""
+    """Return ten designs whose voltage falls as the pruning ratio rises, as in the paper: on one line."""
     z = np.linspace(0, 1, 10)
     designs: Columns = {"pruning_ratio": 0.1 + 0.5 * z, "voltage_v": 1.1 - 0.4 * z}
     return designs, noisy(by_voltage(designs), seed=1)

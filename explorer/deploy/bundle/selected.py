@@ -65,6 +65,9 @@ def read_selected_design(path: Path) -> SelectedDesign:
         for table, columns in tables.items()
         for name, fault in _faults(columns, file.provenance.question.objectives)
     ]
+    if (file.design.design_id < 0) is not file.is_measured:
+        text = f"is {file.design.design_id}, but is_measured is {str(file.is_measured).lower()}"
+        faults.append(Fault("[design] design_id", text, _AGAIN))
     if faults:
         raise InvalidFile(path, faults)
     return SelectedDesign(file, sha256(path.read_bytes()))

@@ -77,8 +77,8 @@ def annotate_uncertainty(results: Results, problem: Problem) -> Results:
         model=model, draws=draws(_N_COMPARED),
     )  # fmt: skip
     notes = approximation_notes(
-        n_designs=n_rows(table), n_computed=len(rows) + int(results.is_superseded.sum()), n_ranks=n_ranks,
-        n_bounded=len(bounded), probabilities=probabilities,
+        n_designs=results.n_designs, n_computed=len(rows), n_ranks=n_ranks, n_bounded=len(bounded),
+        probabilities=probabilities,
     )  # fmt: skip
     return replace(
         annotated,

@@ -47,6 +47,27 @@ def test_edp_is_the_product_of_both_predictions(model: Surrogate) -> None:
     np.testing.assert_allclose(edp.sd**2, energy.sd**2 + latency.sd**2)
 
 
+def test_error_shared_with_a_derived_target_counts_fully_in_edp() -> None:
+    """Latency is energy over power, so the error of energy enters energy times latency twice."""
+    rng = np.random.default_rng(0)
+    clock = np.geomspace(0.5e9, 2e9, 24)
+    energy = (1 + (clock / 1e9) ** 2) * np.exp(0.05 * rng.standard_normal(24))
+    power = 2 * (clock / 1e9) * np.exp(0.001 * rng.standard_normal(24))
+    columns = {
+        "family": np.full(24, "x", dtype=object), "frequency_hz": clock, "energy_j": energy, "power_w": power,
+        "latency_s": energy / power,
+    }  # fmt: skip
+    model = fit_surrogate([with_knobs(Samples(columns, ("row",) * 24, "", ""))], name="x")
+    rows = rows_held_out(model)
+    truth, _, low, high = interval_of(EDP, rows[EDP])
+
+    assert model.product is not None
+    np.testing.assert_allclose(truth, energy**2 / power, rtol=1e-9)
+    assert np.mean((low <= truth) & (truth <= high)) >= 0.85
+    # The error of EDP is about twice that of energy.
+    assert np.median(rows[EDP].sd) > 1.6 * np.median((rows.get("energy_j") or rows[EDP]).sd)
+
+
 def test_rows_are_those_of_the_table_in_its_units(model: Surrogate) -> None:
     for target, rows in rows_held_out(model).items():
         truth, predicted, low, high = interval_of(target, rows)

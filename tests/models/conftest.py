@@ -1,11 +1,9 @@
 """Fixtures: the paper's samples and the model fitted to them."""
 
-from collections.abc import Mapping
-
 import pytest
 
-from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
-from explorer.models.quality.leave_one_out import CrossValidation, leave_one_out
+from explorer.models.loading import load_model
+from explorer.models.response.surrogate import Surrogate
 from explorer.models.samples.samples import Samples, paper_samples
 
 
@@ -15,10 +13,5 @@ def samples() -> Samples:
 
 
 @pytest.fixture(scope="session")
-def model(samples: Samples) -> Surrogate:
-    return fit_surrogate(samples, name="paper")
-
-
-@pytest.fixture(scope="session")
-def judged(samples: Samples) -> Mapping[str, CrossValidation]:
-    return leave_one_out(samples)
+def model() -> Surrogate:
+    return load_model("paper")

@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 
 from explorer.errors import InvalidFile
 from explorer.models.evaluation import DOMAIN_LIMIT, OPERATING_POINT_LIMIT, Problem, make_problem
-from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
-from explorer.models.samples.samples import Samples, paper_samples
+from explorer.models.loading import fit_samples, load_model
+from explorer.models.response.surrogate import Surrogate
+from explorer.models.response.tables import with_knobs
+from explorer.models.samples.samples import Samples
 from explorer.paper.equations import energy_delay_product, weighted_cost
 from explorer.problem.columns import Columns, n_rows
 from explorer.problem.study import read_study
 
 SHIPPED = ("paper", "edp-accuracy", "energy-latency-accuracy", "power-cap", "all-families")
-CAP = make_problem(read_study("power-cap"), fit_surrogate(paper_samples(), name="paper"))
+CAP = make_problem(read_study("power-cap"), load_model("paper"))
 
 
 @pytest.fixture
@@ -128,7 +130,7 @@ def test_caps_that_differ_in_the_fifth_digit_are_two_constraints(problem_of: Cal
 
 
 def test_family_without_samples_is_refused(problem_of: Callable[..., Problem], samples: Samples) -> None:
-    rnn = fit_surrogate(samples.rows(samples.columns["family"] == "RNN"), name="rnn.csv")
+    rnn = fit_samples([with_knobs(samples.rows(samples.columns["family"] == "RNN"))], name="rnn.csv")
     with pytest.raises(InvalidFile, match=r"families: model 'rnn.csv' has no samples of 'CNN'"):
         problem_of('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n', evaluator=rnn)
 
@@ -156,7 +158,7 @@ def test_missing_target_is_refused(
     problem_of: Callable[..., Problem], samples: Samples, lines: str, message: str
 ) -> None:
     columns = {k: v for k, v in samples.columns.items() if k not in {"accuracy", "throughput_ops"}}
-    evaluator = fit_surrogate(Samples(columns, samples.labels, "", ""), name="mine.csv")
+    evaluator = fit_samples([with_knobs(Samples(columns, samples.labels, "", ""))], name="mine.csv")
     with pytest.raises(InvalidFile, match=rf"{message}, which model 'mine.csv' lacks") as caught:
         problem_of(f'space = "cnn"\n{lines}\n', evaluator=evaluator).sample(4)
 
@@ -169,7 +171,7 @@ def test_target_measured_for_another_family_only_is_refused(
     """Families do not predict each other: without a measured row the CNN's accuracy is unknown, not zero."""
     columns = {name: values.copy() for name, values in samples.columns.items()}
     columns["accuracy"][columns["family"] == "CNN"] = np.nan
-    evaluator = fit_surrogate(Samples(columns, samples.labels, "", ""), name="mine.csv")
+    evaluator = fit_samples([with_knobs(Samples(columns, samples.labels, "", ""))], name="mine.csv")
     with pytest.raises(InvalidFile, match=r"accuracy.*CNN|CNN.*accuracy"):
         problem_of('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n', evaluator=evaluator).sample(4)
 
@@ -177,7 +179,7 @@ def test_target_measured_for_another_family_only_is_refused(
 def test_target_that_is_not_needed_may_be_missing(problem_of: Callable[..., Problem], samples: Samples) -> None:
     columns = {name: values.copy() for name, values in samples.columns.items()}
     columns["energy_j"][columns["family"] == "CNN"] = np.nan
-    evaluator = fit_surrogate(Samples(columns, samples.labels, "", ""), name="mine.csv")
+    evaluator = fit_samples([with_knobs(Samples(columns, samples.labels, "", ""))], name="mine.csv")
     scan = problem_of('space = "cnn"\nobjectives = ["power_w", "accuracy"]\n', evaluator=evaluator).sample(4)
 
     assert np.isfinite(scan["power_w"]).all()

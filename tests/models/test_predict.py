@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from explorer.errors import OutOfRange, UnknownName, WrongUsage
-from explorer.models.parametric.surrogate import Surrogate
 from explorer.models.predict import parse_design, predict_designs
+from explorer.models.response.surrogate import Surrogate
 
 
 def test_voltage_and_clock_accept_units(model: Surrogate) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from explorer.io.declarations import Declaration
+from explorer.models.diagnostics.warnings import WarningKind
 
 _MAX_ROWS = 1_000_000
 _LogScale = Annotated[float, Field(ge=-100, le=100)]
@@ -96,7 +97,7 @@ class ResponseFile(Declaration):
 class WarningFile(Declaration):
     """Warning about samples or fit."""
 
-    kind: str = Field(description="type of the warning")
+    kind: WarningKind = Field(description="type of the warning")
     text: str = Field(description="the fact, the rows and the fix")
 
 
@@ -107,6 +108,8 @@ class ModelFile(Declaration):
     name: str = Field(description="name of the model")
     tables: Annotated[tuple[TableFile, ...], Field(min_length=1)] = Field(description="the samples")
     responses: Annotated[tuple[ResponseFile, ...], Field(min_length=1)] = Field(description="one for each target")
-    product: str | None = Field(description="the target that is derived from two others; null without one")
+    product: Literal["energy_j", "power_w", "latency_s"] | None = Field(
+        description="the target that is derived from two others; null without one"
+    )
     warnings: tuple[WarningFile, ...] = Field(description="about samples and fit")
     without: tuple[str, ...] = Field(description="names of forms that were left out")

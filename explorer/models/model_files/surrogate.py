@@ -144,8 +144,10 @@ def surrogate_from_file(path: Path) -> Surrogate:
     product = next((p for p in products() if p.target == file.product), None)
     if product and not set(product.powers) <= set(responses):
         faults.append(("product", f"{product.formula} needs responses that are missing"))
+    if product and product.target in responses:
+        faults.append(("product", f"{product.target} has a response as well"))
     _raise(path, faults)
-    warnings = tuple(ModelWarning(one.kind, one.text) for one in file.warnings)  # type: ignore[arg-type]
+    warnings = tuple(ModelWarning(one.kind, one.text) for one in file.warnings)
     return Surrogate(str(path), tables, responses, product, warnings, file.without)
 
 

@@ -41,10 +41,14 @@ def rows_held_out(model: Surrogate) -> Mapping[str, HeldOutRows]:
     Energy times latency is included where both have the same rows: errors of the two add up.
     """
     rows = {target: response.held_out for target, response in model.responses.items()}
-    powers = {}
+    powers, delay_product = {}, {"energy_j": 1.0, "latency_s": 1.0}
     if model.product:
         powers[model.product.target] = model.product.powers
-    powers[EDP] = {"energy_j": 1.0, "latency_s": 1.0}
+        # In modelled targets, whose errors are independent: a derived one shares those of its factors.
+        power = delay_product.pop(model.product.target, 0.0)
+        for name, exponent in model.product.powers.items():
+            delay_product[name] = delay_product.get(name, 0.0) + power * exponent
+    powers[EDP] = {name: power for name, power in delay_product.items() if power}
     for target, factors in powers.items():
         parts = [(power, rows[name]) for name, power in factors.items() if name in rows]
         if len(parts) == len(factors) and _have_same_rows(model, list(factors)):

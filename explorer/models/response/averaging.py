@@ -38,6 +38,7 @@ _MAX_TO_RELEARN = 15
 # Student t noise with so many degrees of freedom, as a scale mixture: rows far from their prediction count less.
 _T_FREEDOM = 4.0
 _OUTLIER_Z = 5.0
+_MIN_Z_SCALE = 0.3  # a row within 1.5 standard deviations is no outlier, however close the others are
 _MIN_FOR_OUTLIERS = 8
 
 
@@ -180,7 +181,7 @@ def _outliers(fits: Sequence[FormFit], held_out: HeldOut, weights: Float, data: 
         return None
     mean, variance = held_out.average(weights)
     z = np.abs(data.table.values - mean) / np.sqrt(variance)
-    robust = z / max(1.4826 * float(np.median(z[rows])), 1e-9)
+    robust = z / max(1.4826 * float(np.median(z[rows])), _MIN_Z_SCALE)
     if not np.any(robust[rows] > _OUTLIER_Z):
         return None
     precision = np.where(robust > _OUTLIER_Z / 2, (_T_FREEDOM + 1) / (_T_FREEDOM + robust**2), 1.0)

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial import cKDTree
 
+from explorer.models.forms.forms import OPERATING_KNOBS
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
 from explorer.problem.applicability import EXTRAPOLATION
 from explorer.problem.columns import Columns, Float
@@ -50,24 +51,32 @@ class Support:
         for name in self.coordinates.categories:
             for knob, (low, high) in self._ranges[name].items():
                 own_low, own_high = low[inputs.codes[name]], high[inputs.codes[name]]
-                width = np.where(own_high > own_low, own_high - own_low, 2.0)  # one value: widths of the whole range
-                outside = np.maximum(own_low - inputs.z[knob], inputs.z[knob] - own_high)
-                result = np.maximum(result, outside / width)
+                whole = high.max() - low.min()  # of a level with one value
+                width = np.where(own_high > own_low, own_high - own_low, whole)
+                values = self._range_scaled(inputs, knob)
+                result = np.maximum(result, np.maximum(own_low - values, values - own_high) / width)
         return np.maximum(result, 0.0)
 
     @cached_property
     def _ranges(self) -> Mapping[str, Mapping[str, tuple[Float, Float]]]:
-        """Lowest and highest value of each varied knob at each level of each category, scaled."""
+        """Lowest and highest value of each varied knob at each level of each category, on the scale of its range."""
         ranges: dict[str, dict[str, tuple[Float, Float]]] = {}
         for name in self.coordinates.categories:
             codes, n_levels = self.inputs.codes[name], len(self.coordinates.levels[name])
             ranges[name] = {}
             for knob in self.coordinates.varied:
                 low, high = np.full(n_levels, np.inf), np.full(n_levels, -np.inf)
-                np.minimum.at(low, codes, self.inputs.z[knob])
-                np.maximum.at(high, codes, self.inputs.z[knob])
+                values = self._range_scaled(self.inputs, knob)
+                np.minimum.at(low, codes, values)
+                np.maximum.at(high, codes, values)
                 ranges[name][knob] = low, high
         return ranges
+
+    def _range_scaled(self, inputs: ScaledInputs, knob: str) -> Float:
+        """Return a knob on the scale of the ranges of a model's domain (`Range`): linear, or logarithmic."""
+        scale, values = self.coordinates.scales[knob], inputs.raw[knob]
+        is_log = scale.scale in {"log", "step"} and knob not in OPERATING_KNOBS
+        return np.asarray(np.log(np.maximum(values, scale.floor))) if is_log else values
 
     def _in_gap(self, inputs: ScaledInputs) -> Float:
         if self._reach == np.inf:

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from explorer.models.parametric.surrogate import fit_surrogate
-from explorer.models.response.multi_target import KnobColumns, fit_responses
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
@@ -18,6 +16,8 @@ from explorer.errors import InvalidFile
 from explorer.models.loading import load_model, model_to_json
 from explorer.models.posterior_draws import PosteriorModel
 from explorer.models.predict import predict_designs
+from explorer.models.response.fit_surrogate import fit_surrogate
+from explorer.models.response.tables import KnobColumns, with_knobs
 from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples, paper_samples
 from explorer.problem.columns import Columns, take
@@ -51,10 +51,14 @@ def measured() -> Samples:
 
 @cache
 def text_of(kind: str) -> str:
-    """Return the file of a model fitted with the paper's forms, or with responses."""
-    if kind == "shapes":
-        return json.dumps(model_to_json(fit_surrogate(paper_samples(), name="paper")))
-    return json.dumps(model_to_json(fit_responses([KnobColumns(measured(), KNOBS)], name="made")))
+    """Return the file of a model of sampled forms (six of the paper's rows), or of forms fitted at their mode."""
+    if kind == "sampled":
+        rows = paper_samples().rows(np.arange(10) < 6)
+        columns = {name: rows.columns[name] for name in (*KNOB_NAMES, "accuracy", "energy_j")}
+        table = with_knobs(Samples(columns, rows.labels, "paper", "0", original_bytes={"CNN": 48e6}))
+    else:
+        table = KnobColumns(measured(), KNOBS)
+    return json.dumps(model_to_json(fit_surrogate([table], name="made")))
 
 
 def use(model: PosteriorModel) -> None:
@@ -70,6 +74,7 @@ WRONG: tuple[Any, ...] = (
     None, True, False, "", "x", "0", "NaN", 0, -1, 1, 2, 0.5, 1e12, -1e308, 1e308, 10**400, float("nan"), float("inf"),
     -float("inf"), [], {}, [[]], [0.0], ["x"], {"x": 1}, [None] * 3, [1.0] * 5_000, ["x"] * 5_000, [[1.0] * 50] * 50,
 )  # fmt: skip
+KNOB_NAMES = ("family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz")
 NAMES = ("x", "", "family", "level", "energy_j", "voltage_v", "pruning_ratio")
 
 
@@ -116,7 +121,7 @@ def assert_rejected_or_usable(data: Any, path: Path) -> None:
     assert len(message) < 20_000
 
 
-@pytest.mark.parametrize("kind", ["responses", "shapes"])
+@pytest.mark.parametrize("kind", ["modes", "sampled"])
 @pytest.mark.slow
 def test_undamaged_files_are_valid(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "model.json"
@@ -128,12 +133,12 @@ def test_undamaged_files_are_valid(tmp_path: Path, kind: str) -> None:
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 @pytest.mark.slow
-def test_damaged_responses_are_rejected_or_still_predict(tmp_path: Path, seed: int) -> None:
-    assert_rejected_or_usable(damaged("responses", seed), tmp_path / "model.json")
+def test_damaged_modes_are_rejected_or_still_predict(tmp_path: Path, seed: int) -> None:
+    assert_rejected_or_usable(damaged("modes", seed), tmp_path / "model.json")
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 @pytest.mark.slow
-def test_damaged_surrogate_is_rejected_or_still_predicts(tmp_path: Path, seed: int) -> None:
-    assert_rejected_or_usable(damaged("shapes", seed), tmp_path / "model.json")
+def test_damaged_sampled_forms_are_rejected_or_still_predict(tmp_path: Path, seed: int) -> None:
+    assert_rejected_or_usable(damaged("sampled", seed), tmp_path / "model.json")

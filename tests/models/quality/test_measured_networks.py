@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from explorer.models.loading import fit_samples
-from explorer.models.response.multi_target import MultiResponse, with_knobs
+from explorer.models.response.surrogate import Surrogate
+from explorer.models.response.tables import with_knobs
 from explorer.models.samples.samples import read_samples_csv
 from explorer.network.graph.model import ZOO, load_network
 from explorer.network.measurement.labelled_data import load_data
@@ -17,11 +18,9 @@ SEEDS = range(10)
 
 
 @pytest.fixture(scope="module")
-def model() -> MultiResponse:
+def model() -> Surrogate:
     """Return the fit of the bundled surface: 49 designs of each network."""
-    fitted = fit_samples([with_knobs(read_samples_csv(ZOO / "digits-surface.csv"))], name="surface")
-    assert isinstance(fitted, MultiResponse)
-    return fitted
+    return fit_samples([with_knobs(read_samples_csv(ZOO / "digits-surface.csv"))], name="surface")
 
 
 def random_designs(name: str, seed: int) -> Columns:
@@ -35,7 +34,7 @@ def random_designs(name: str, seed: int) -> Columns:
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.slow
-def test_intervals_cover_measured_accuracy_of_new_designs(model: MultiResponse, name: str) -> None:
+def test_intervals_cover_measured_accuracy_of_new_designs(model: Surrogate, name: str) -> None:
     """Ten sets of ten designs. With true 90 % intervals, one set of fourteen has fewer than eight inside."""
     conditions = MeasurementOptions(energy="none", latency=False)
     bench, cache = prepare_measurement(load_network(name), load_data("digits"), options=conditions), {}

@@ -3,20 +3,21 @@
 import json
 import math
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pytest
-from explorer.models.model_files.response import response_faults, response_from_file, response_to_json
-from explorer.models.model_files.response_schema import ResponseFile
-from explorer.models.response.selection import fit_response
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from explorer.errors import UnknownName, WrongUsage
-from explorer.io.declarations import validate
+from explorer.models.loading import load_model, model_to_json
+from explorer.models.response.averaging import fit_response
+from explorer.models.response.fit_surrogate import fit_surrogate
 from explorer.models.response.response import Response, draw_response
+from explorer.models.response.tables import KnobColumns
 from explorer.models.samples.knobs import KnobSpec
+from explorer.models.samples.samples import Samples
 from explorer.problem.columns import Columns, Float, take
 
 RATIO = KnobSpec("pruning_ratio", "number")
@@ -43,10 +44,10 @@ def power_law(designs: Columns) -> Float:
     return np.asarray(level + 0.6 * np.log(1 - designs["pruning_ratio"]) - 0.3 * np.log(designs["batch_size"]))
 
 
-def from_json(data: dict[str, Any]) -> Response:
-    file = validate(json.loads(json.dumps(data, allow_nan=False)), ResponseFile, path="model.json")
-    assert response_faults(file) == []
-    return response_from_file(file)
+def form_weight(response: Response, start: str) -> float:
+    """Return the weight of the forms whose name starts with a text."""
+    pairs = zip(response.fits, response.weights, strict=True)
+    return float(sum(weight for fit, weight in pairs if fit.form.name.startswith(start)))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,8 @@ def test_fixed_plus_scaling_form_extrapolates() -> None:
     values = 0.01 + 0.02e9 / clock
     response = fit_response("latency_s", {"frequency_hz": clock}, values, knobs=(CLOCK,))
 
-    assert response.fit.form.name.startswith("fixed + scaling parts")
+    assert form_weight(response, "compression and clock") + form_weight(response, "fixed + scaling parts") > 0.8
+    assert not response.is_outlier.any()  # an exact table has no outliers
     assert response.predict({"frequency_hz": np.array([4e9])})[0] == pytest.approx(0.015, rel=0.05)
 
 
@@ -103,7 +105,8 @@ def test_cliff_is_predicted_at_unmeasured_steps() -> None:
     response = fit_response("accuracy", {"pruning_ratio": ratio, "quant_step": step}, measured, knobs=knobs)
     designs = {"pruning_ratio": np.full(4, 0.45), "quant_step": np.array([0.0, 0.03, 0.085, 0.12])}
 
-    assert response.fit.form.law == "cliff"
+    laws = {fit.form.law: weight for fit, weight in zip(response.fits, response.weights, strict=True)}
+    assert sum(weight for law, weight in laws.items() if "cliff" in law) > 0.9
     assert (
         np.max(
             np.abs(
@@ -162,19 +165,18 @@ def test_repeat_standard_deviation_is_estimated() -> None:
     assert response.counts.tolist() == [4] * 20
 
 
-def test_fit_that_explains_nothing_gets_a_warning() -> None:
+def test_fit_that_explains_nothing_is_no_better_than_the_mean() -> None:
     rng = np.random.default_rng(5)
     designs, _ = synthetic(power_law, n=30, noise=0.0, seed=5)
     response = fit_response("power_w", designs, np.exp(0.3 * rng.standard_normal(30)), knobs=KNOBS)
 
-    assert any("EXPLAINS NOTHING" in warning for warning in response.warnings)
     assert response.checked.r2 < 0.2
+    assert response.checked.error < 1.15 * response.candidates[0].error
 
 
-def test_good_fit_gets_no_warning(response: Response) -> None:
-    assert response.warnings == ()
+def test_good_fit_explains_nearly_all(response: Response) -> None:
     assert response.checked.r2 > 0.95
-    assert response.choice.startswith("energy_j: '")
+    assert response.checked.error < 0.3 * response.candidates[0].error
 
 
 def test_constant_voltage_is_extrapolated_by_its_physical_prior() -> None:
@@ -228,7 +230,15 @@ def test_predictions_and_draws_are_positive_and_finite(
     assert np.all((draws > 0) & np.isfinite(draws))
 
 
-@settings(max_examples=12)
+def through_file(folder: Path, target: str, columns: Columns, knobs: tuple[KnobSpec, ...]) -> Response:
+    """Fit one table, write its model and return the target's response as it is read."""
+    samples = Samples(columns, tuple(map(str, range(len(columns[target])))), "made", "0")
+    path = folder / "model.json"
+    path.write_text(json.dumps(model_to_json(fit_surrogate([KnobColumns(samples, knobs)], name="made"))))
+    return load_model(str(path)).responses[target]
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     n=st.integers(2, 14),
     seed=st.integers(0, 10_000),
@@ -236,7 +246,9 @@ def test_predictions_and_draws_are_positive_and_finite(
     scale=st.sampled_from([1e-9, 1.0, 1e12]),
 )
 @pytest.mark.slow
-def test_any_small_table_is_fitted_and_survives_json(n: int, seed: int, target: str, scale: float) -> None:
+def test_any_small_table_is_fitted_and_survives_json(
+    tmp_path: Path, n: int, seed: int, target: str, scale: float
+) -> None:
     rng = np.random.default_rng(seed)
     designs: Columns = {
         "family": rng.choice(["a", "b"], n).astype(object),
@@ -247,19 +259,13 @@ def test_any_small_table_is_fitted_and_survives_json(n: int, seed: int, target: 
     values = rng.uniform(0.05, 0.99, n) * (1.0 if target == "accuracy" else scale)
     knobs = (*KNOBS, KnobSpec("quant_step", "number"))
     response = fit_response(target, designs, values, knobs=knobs)
-    restored = from_json(response_to_json(response))
+    restored = through_file(tmp_path, target, {**designs, target: values}, knobs)
 
     assert np.all(np.isfinite(response.predict(designs)))
     np.testing.assert_array_equal(restored.predict(designs), response.predict(designs))
     np.testing.assert_array_equal(restored.draws(designs, n=5), response.draws(designs, n=5))
     if target == "accuracy":
         assert np.all((response.draws(designs) > 0) & (response.draws(designs) < 1))
-
-
-def test_response_survives_a_json_round_trip(response: Response) -> None:
-    restored = from_json(response_to_json(response))
-
-    assert response_to_json(restored) == response_to_json(response)
 
 
 def test_rows_without_a_knob_are_omitted_and_counted() -> None:
@@ -269,7 +275,9 @@ def test_rows_without_a_knob_are_omitted_and_counted() -> None:
     response = fit_response("energy_j", designs, values, knobs=KNOBS)
 
     assert len(response.table.values) == 17
-    assert response.warnings[0] == "energy_j: 2 of 19 rows lack a knob and are left out of the fit"
+    table = KnobColumns(Samples({**designs, "energy_j": values}, ("row",) * 20, "made", "0"), KNOBS)
+    notes = fit_surrogate([table], name="made").notes
+    assert "energy_j: 2 of 19 rows lack a knob and are left out of the fit" in notes
 
 
 def test_unmeasured_level_is_rejected(response: Response) -> None:

@@ -18,12 +18,12 @@ from explorer.models.fitting.gaussian_process import (
     residual_covariance,
     solve_coefficients,
 )
+from explorer.models.fitting.process_draws import ProcessDraws
 from explorer.models.forms.design_matrix import DesignMatrix, design_matrix, term_indices
 from explorer.models.forms.forms import FunctionalForm
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
 from explorer.problem.columns import Float
 
-N_FREQUENCIES = 256  # random Fourier features of a draw of the residual process
 _MAX_SCALE_ROWS = 200
 _FIRST_ROUNDS, _LATER_ROUNDS = 60, 15
 _RELINEARIZED, _RELINEARIZED_AGAIN = 4, 2
@@ -94,7 +94,7 @@ class ModeFit:
 
         A prior draw of coefficients, process and noise, updated by its residuals at the samples (Wilson et al. 2020,
         "Efficiently sampling functions from Gaussian process posteriors"). Exact for `sum`, to first order around the
-        mode for the other laws, up to the finite number of Fourier features.
+        mode for the other laws; see `ProcessDraws` for the process.
         """
         table, design, term = self.table, self.design, term_indices(self.form, self.design.coordinates)
         centers, widths = np.array([self.form.terms[i].center for i in term]), self._widths
@@ -103,17 +103,16 @@ class ModeFit:
         columns = design.jacobian(self.theta)
         weighted = columns * widths
         whole = cho_factor(covariance + weighted @ weighted.T, lower=True)
-        frequencies, phases, amplitudes = prior_process(table.points.shape[1], self.scales, n, rng)
-        process = amplitudes @ cosines(table.points, frequencies, phases).T
+        process = ProcessDraws(table.points, self.scales, n, rng)
         noise = rng.standard_normal((n, len(table.values))) * np.sqrt(np.diag(noise_covariance))
         prior_theta = centers + widths * rng.standard_normal((n, len(centers)))
         tangent = table.values - design.mean(self.theta) + columns @ self.theta
-        prior_residual = tangent - prior_theta @ columns.T - process - noise
+        prior_residual = tangent - prior_theta @ columns.T - process.at_samples - noise
         theta = prior_theta + cho_solve(whole, prior_residual.T).T @ columns * widths**2
         mean = theta @ columns.T if self.form.law == "sum" else design.mean(theta)
-        update = cho_solve(cho_factor(covariance, lower=True), (table.values - mean - process - noise).T).T
+        update = cho_solve(cho_factor(covariance, lower=True), (table.values - mean - process.at_samples - noise).T).T
         stretch = np.sqrt(self.freedom / rng.chisquare(self.freedom, n))
-        return ModeDraws(self, theta, frequencies, phases, amplitudes, update, stretch)
+        return ModeDraws(self, theta, process, update, stretch)
 
     def leave_out(self, fold: NDArray[np.int64], *, relearn: bool = False) -> tuple[Float, Float, Float]:
         """Return prediction, variance and log density of each row from the other folds, linked, shape (n,) each.
@@ -133,18 +132,14 @@ class ModeDraws:
     Args:
         fit: the fit.
         theta: coefficients, shape (S, p).
-        frequencies: of the random Fourier features of the residual process, shape (d, m).
-        phases: shape (m,).
-        amplitudes: shape (S, m).
+        process: prior draws of the residual process.
         update: weights of the samples in Matheron's rule, shape (S, n).
         stretch: factor on all deviations per draw: their size is uncertain with few rows (Student t), shape (S,).
     """
 
     fit: ModeFit
     theta: Float
-    frequencies: Float
-    phases: Float
-    amplitudes: Float
+    process: ProcessDraws
     update: Float
     stretch: Float
 
@@ -158,8 +153,7 @@ class ModeDraws:
         fit = self.fit
         values = design_matrix(fit.form, fit.design.coordinates, inputs).mean(self.theta)
         if fit.has_process:
-            values = values + self.amplitudes @ cosines(points, self.frequencies, self.phases).T
-            values = values + self.update @ kernel(fit.table.points, points, fit.scales)
+            values = values + self.process.at(points, self.update)
         middle = fit.linked(inputs, points)
         return np.asarray(middle + self.stretch[:, None] * (values - middle))
 
@@ -168,25 +162,6 @@ def _log_student_t(z: Float, variance: Float, freedom: float) -> Float:
     """Return log densities of Student's t, shape (n,); scipy.stats takes half a second to import."""
     constant = gammaln((freedom + 1) / 2) - gammaln(freedom / 2) - 0.5 * np.log(freedom * np.pi)
     return np.asarray(constant - 0.5 * np.log(variance) - 0.5 * (freedom + 1) * np.log1p(z**2 / freedom))
-
-
-def prior_process(d: int, scales: Hyperparameters, n: int, rng: np.random.Generator) -> tuple[Float, Float, Float]:
-    """Return random Fourier features of the residual process: frequencies (d, m), phases (m,), amplitudes (n, m).
-
-    Rahimi and Recht 2007; the spectral density of Matern 5/2 is a t distribution.
-    """
-    if not np.isfinite(scales.amplitude):
-        return np.zeros((d, 0)), np.zeros(0), np.zeros((n, 0))
-    t_factor = np.sqrt(5 / rng.chisquare(5, N_FREQUENCIES))
-    frequencies = rng.standard_normal((d, N_FREQUENCIES)) * t_factor / np.exp(scales.lengths)[:, None]
-    phases = rng.uniform(0, 2 * np.pi, N_FREQUENCIES)
-    size = np.exp(scales.amplitude) * np.sqrt(2 / N_FREQUENCIES)
-    return frequencies, phases, size * rng.standard_normal((n, N_FREQUENCIES))
-
-
-def cosines(points: Float, frequencies: Float, phases: Float) -> Float:
-    """Return the Fourier features of designs, shape (n, m)."""
-    return np.asarray(np.cos(points @ frequencies + phases))
 
 
 def form_hyperprior(form: FunctionalForm, target: str, coordinates: InputCoordinates, spread: float) -> HyperPrior:
@@ -272,7 +247,7 @@ def _predict_held_out(fit: ModeFit, fold: NDArray[np.int64], *, relearn: bool) -
         out = fold == k
         train_inputs, train = design.inputs.rows(~out), table.rows(~out)
         if relearn:
-            partial = fit_form(fit.form, fit.target, coordinates, train_inputs, train, start=fit)
+            partial = fit_form(fit.form, fit.target, coordinates, train_inputs, train)
         else:
             partial_design = design_matrix(fit.form, coordinates, train_inputs)
             theta = _fit_coefficients(partial_design, train, fit.scales, fit.theta)

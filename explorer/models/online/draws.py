@@ -8,15 +8,14 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtri
 
-from explorer.models.fitting.gaussian_process import Hyperparameters, kernel
+from explorer.models.fitting.gaussian_process import kernel
+from explorer.models.fitting.process_draws import ProcessDraws
 from explorer.models.forms.design_matrix import design_matrix
 from explorer.models.forms.forms import unlink
 from explorer.models.forms.input_scaling import ScaledInputs
 from explorer.models.online.form_fit import FittedForm, TargetObservations
 from explorer.models.online.nugget import Nugget, nugget_variance, roughness
 from explorer.problem.columns import Float
-
-_COSINES = 160  # random Fourier features (Rahimi and Recht 2007) of a draw of the residual process
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,9 +25,7 @@ class FormDraws:
     Args:
         fitted: the form.
         theta: coefficients, shape (S, p).
-        frequencies: of the cosines of the residual process, shape (d, m).
-        phases: shape (m,).
-        amplitudes: shape (S, m).
+        process: prior draws of the residual process.
         update: weights of the rows in the update of the process, shape (S, n).
         nugget: of the rows.
         row_nuggets: nugget of the rows in each draw, shape (S, n).
@@ -36,9 +33,7 @@ class FormDraws:
 
     fitted: FittedForm
     theta: Float
-    frequencies: Float
-    phases: Float
-    amplitudes: Float
+    process: ProcessDraws
     update: Float
     nugget: Nugget
     row_nuggets: Float
@@ -47,8 +42,7 @@ class FormDraws:
         """Return the functions without nugget, linked, shape (S, m)."""
         fitted = self.fitted
         values = design_matrix(fitted.form, fitted.design.coordinates, inputs).mean(self.theta)
-        values = values + self.amplitudes @ _cosines(points, self.frequencies, self.phases).T
-        return np.asarray(values + self.update @ kernel(self.nugget.points, points, fitted.scales))
+        return np.asarray(values + self.process.at(points, self.update))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,15 +103,14 @@ def _draw(fitted: FittedForm, rows: TargetObservations, n: int, rng: np.random.G
     nugget = rows.nugget(scales)
     within = kernel(table.points, table.points, scales)
     covariance = within + nugget.covariance
-    frequencies, phases, amplitudes = _prior_process(table.points.shape[1], scales, n, rng)
-    process, deviation = amplitudes @ _cosines(table.points, frequencies, phases).T, nugget.sample(n, rng)
+    process, deviation = ProcessDraws(table.points, scales, n, rng), nugget.sample(n, rng)
     if fitted.form.law == "sum":
-        theta = _draw_coefficients(fitted, rows, covariance, process + deviation, rng)
+        theta = _draw_coefficients(fitted, rows, covariance, process.at_samples + deviation, rng)
     else:
         theta = fitted.theta[rng.permutation(len(fitted.theta))[np.arange(n) % len(fitted.theta)]]
-    residual = table.values - design.mean(theta) - process
+    residual = table.values - design.mean(theta) - process.at_samples
     update = cho_solve(cho_factor(covariance, lower=True), (residual - deviation).T).T
-    return FormDraws(fitted, theta, frequencies, phases, amplitudes, update, nugget, residual - update @ within)
+    return FormDraws(fitted, theta, process, update, nugget, residual - update @ within)
 
 
 def _draw_coefficients(
@@ -138,16 +131,3 @@ def _draw_coefficients(
     factor = cho_factor(covariance + weighted @ weighted.T, lower=True)
     residual = rows.table.values - prior @ columns.T - deviation
     return np.asarray(prior + cho_solve(factor, residual.T).T @ columns * widths**2)
-
-
-def _prior_process(d: int, scales: Hyperparameters, n: int, rng: np.random.Generator) -> tuple[Float, Float, Float]:
-    """Return random Fourier features of the process; the spectral density of Matern 5/2 is a t distribution."""
-    stretch = np.sqrt(5 / rng.chisquare(5, _COSINES))
-    frequencies = rng.standard_normal((d, _COSINES)) * stretch / np.exp(scales.lengths)[:, None]
-    phases = rng.uniform(0, 2 * np.pi, _COSINES)
-    size = np.exp(scales.amplitude) * np.sqrt(2 / _COSINES)
-    return frequencies, phases, size * rng.standard_normal((n, _COSINES))
-
-
-def _cosines(points: Float, frequencies: Float, phases: Float) -> Float:
-    return np.asarray(np.cos(points @ frequencies + phases))

@@ -118,6 +118,7 @@ def test_draws_are_reproducible_and_targets_independent(model: Surrogate) -> Non
     assert abs(np.corrcoef(np.log(first["energy_j"][:, 0]), np.log(first["latency_s"][:, 0]))[0, 1]) < 0.3
 
 
+@pytest.mark.slow
 def test_fewer_test_items_widen_accuracy_intervals() -> None:
     """Binomial error: 95 +- 2 correct answers of 100, but 9,500 +- 22 of 10,000."""
     table, widths = accuracy_table(), []

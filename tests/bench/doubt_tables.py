@@ -105,16 +105,17 @@ def score_front(name: str, folder: Path, *, seeds: int = 10) -> dict[str, Any]:
     """
     frame = read_table(name, folder).dropna(subset=["energy_j", "accuracy"]).reset_index(drop=True)
     _, _, own, ignored = TABLES[name]
-    measured = np.stack([np.log(frame["energy_j"]), -frame["accuracy"]], axis=1)
-    reference = measured.max(axis=0)
     shares = []
     for seed in range(seeds):
         order = np.random.default_rng(seed).permutation(len(frame))
         train = frame.iloc[order[: round(_TRAIN_SHARE * len(frame))]]
-        if set(frame["family"]) - set(train["family"]):
-            continue
+        rows = frame[frame["family"].isin(set(train["family"]))]
+        measured = np.stack([np.log(rows["energy_j"]), -rows["accuracy"]], axis=1)
+        reference = measured.max(axis=0)
         model = fit_model(train, knobs=own, ignore=ignored)
-        predicted = explorer.predict(FittedModel(model, {}, None), frame[knobs_of_table(name, frame)])
+        predicted = explorer.predict(
+            FittedModel(model, {}, None), rows[knobs_of_table(name, frame)].reset_index(drop=True)
+        )
         values = np.stack([np.log(predicted["energy_j"]), -predicted["accuracy"]], axis=1)
         front = measured[np.asarray(moocore.is_nondominated(values), dtype=bool)]
         shares.append(moocore.hypervolume(front, ref=reference) / moocore.hypervolume(measured, ref=reference))

@@ -1,7 +1,7 @@
 """Labels and intervals against the truth of synthetic worlds, and against other functional forms of the paper's energy.
 
-Bars: 95 % of the labels are right (of few labels, all but one); 90 % intervals hold 85 % of the measurements that another form predicts. More
-repetitions, and the cost of large fits: `tests/bench/doubt.py`.
+Bars: 95 % of the labels are right (of few labels, all but one); 90 % intervals hold 85 % of the measurements that
+another form predicts. More repetitions, and the cost of large fits: `tests/bench/doubt.py`.
 """
 
 from collections.abc import Callable, Mapping

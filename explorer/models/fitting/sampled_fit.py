@@ -26,6 +26,7 @@ _FEW_ROWS = 30
 # Prior of the scatter around a form (linked): median, and standard deviation of its logarithm. Assumed: tables print
 # two to three digits, and forms are simplifications.
 _SCATTER, _SCATTER_WIDTH = 0.05, 0.7
+TEMPERATURE = 4.0  # of the likelihood in draws (assumed; see `tests/models/test_doubt.py` for what it has to cover)
 _LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -71,6 +72,11 @@ class SampledFit:
         return _Rows(self.form, self.design, self.table)
 
     @cached_property
+    def _wide(self) -> tuple[Float, Float]:
+        shapes, log_scatter, _ = _sample(self._rows, self.design, temperature=TEMPERATURE, seed=1)
+        return shapes, log_scatter
+
+    @cached_property
     def _point_level(self) -> Float:
         rows = self._rows
         residual = rows.residual(self.point[None, :-1])
@@ -78,12 +84,18 @@ class SampledFit:
         return np.asarray(rows.level_centers + rows.conditional_level(residual, sigma)[0])
 
     def draw(self, n: int, rng: np.random.Generator) -> "SampledDraws":
-        """Return n posterior draws; the same generator state gives the same draws."""
-        rows, size = self._rows, len(self.shapes)
+        """Return n draws from the power posterior; the same generator state gives the same draws.
+
+        The likelihood counts to the power of 1 / `TEMPERATURE` (Bissiri et al. 2016): every form is a simplification,
+        whose errors are correlated between the rows, so that the rows count as fewer.
+        """
+        rows = self._rows
+        all_shapes, log_scatter = self._wide
+        size = len(all_shapes)
         # Evenly spaced particles in the order of their mean effect: fewer draws give the same quantiles.
-        order = np.argsort(rows.residual(self.shapes).mean(axis=1))
+        order = np.argsort(rows.residual(all_shapes).mean(axis=1))
         picks = order[(np.arange(n) * size // n + rng.integers(size)) % size if n <= size else np.arange(n) % size]
-        shapes, sigma = self.shapes[picks], np.exp(self.log_scatter[picks])
+        shapes, sigma = all_shapes[picks], np.exp(log_scatter[picks])
         prior = rows.level_widths * rng.standard_normal((n, len(rows.level_widths)))
         noise = rng.standard_normal((n, len(self.table.values))) * np.sqrt(
             (sigma[:, None] * rows.roughness) ** 2 + self.table.repeat_variance
@@ -215,19 +227,25 @@ def sample_form(
         seed: of the particles.
     """
     design = design_matrix(form, coordinates, inputs)
-    rows, terms = _Rows(form, design, table), _shape_terms(form, coordinates)
+    shapes, log_scatter, evidence = _sample(_Rows(form, design, table), design, temperature=1.0, seed=seed)
+    central = _central_particle(form, coordinates, inputs, shapes)
+    point = np.append(shapes[central], np.median(log_scatter))
+    return SampledFit(form, target, design, table, shapes, log_scatter, point, evidence)
+
+
+def _sample(rows: "_Rows", design: DesignMatrix, *, temperature: float, seed: int) -> tuple[Float, Float, float]:
+    """Return particles of the shape (N, q) and of the logarithm of the scatter (N,), and the log evidence."""
+    terms = _shape_terms(design.form, design.coordinates)
     centers = np.array([*(term.center for term in terms), np.log(_SCATTER)])
     widths = np.array([*(term.width for term in terms), _SCATTER_WIDTH])
 
     def log_likelihood(state: Float) -> Float:
-        return rows.log_likelihood(rows.residual(state[:, :-1]), np.exp(np.clip(state[:, -1], -20, 5)))
+        sigma = np.exp(np.clip(state[:, -1], -20, 5))
+        return rows.log_likelihood(rows.residual(state[:, :-1]), sigma) / temperature
 
-    n = _MANY_PARTICLES if inputs.n <= _FEW_ROWS else _FEW_PARTICLES
+    n = _MANY_PARTICLES if design.inputs.n <= _FEW_ROWS else _FEW_PARTICLES
     state, evidence = smc_sample(log_likelihood, centers=centers, widths=widths, n=n, rng=np.random.default_rng(seed))
-    shapes, log_scatter = state[:, :-1], np.clip(state[:, -1], -20, 5)
-    central = _central_particle(form, coordinates, inputs, shapes)
-    point = np.append(shapes[central], np.median(log_scatter))
-    return SampledFit(form, target, design, table, shapes, log_scatter, point, evidence)
+    return state[:, :-1], np.clip(state[:, -1], -20, 5), evidence
 
 
 def _central_particle(form: FunctionalForm, coordinates: InputCoordinates, inputs: ScaledInputs, shapes: Float) -> int:

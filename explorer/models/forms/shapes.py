@@ -39,8 +39,8 @@ _LEAK = Term(
 
 def _share(name: str, meaning: str, center: float = 0.0) -> Term:
     return Term(
-        name, center=center, width=1.2, is_learned=False, scale="log", meaning=f"{meaning}, relative to the fixed part",
-        source="assumed: a tenth to ten times the fixed part",
+        name, center=center, width=2.0, is_learned=False, scale="log", meaning=f"{meaning}, relative to the fixed part",
+        source="assumed: from a thirtieth of the fixed part to thirty times it",
     )  # fmt: skip
 
 
@@ -60,7 +60,7 @@ _ENERGY: Sequence[Shape] = (
     (
         "voltage power", "energy = E v^beta", (Part((), {"voltage": (1.0, ("beta",))}),),
         (
-            Term("beta", center=float(np.log(1.8)), width=0.5, is_learned=False, scale="log",
+            Term("beta", center=float(np.log(2.2)), width=0.5, is_learned=False, scale="log",
                  meaning="exponent of the voltage", source="assumed: 2 if all energy switched, less with fixed parts"),
         ),
     ),
@@ -85,9 +85,9 @@ _ENERGY: Sequence[Shape] = (
         "switched power", "energy = E v^2 (r^tilt q^(1/tilt))^g",
         (Part((), {"weights": (1.0, ("g", "tilt")), "bits": (1.0, ("g", "/tilt")), "voltage": (2.0, ())}),),
         (
-            Term("g", center=float(np.log(0.5)), width=0.7, is_learned=False, scale="log",
+            Term("g", center=float(np.log(0.3)), width=1.5, is_learned=False, scale="log",
                  meaning="how far fewer and shorter weights lower the switching",
-                 source="assumed: unstructured zeros save only part of their share"),
+                 source="assumed: unstructured zeros save anything from nothing to all of their share"),
             _TILT,
         ),
     ),

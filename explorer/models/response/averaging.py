@@ -31,7 +31,7 @@ from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float
 
 _MIN_ERROR = 1e-12  # a table without noise may be fitted exactly, and the logarithm of 0 is not finite
-_EVIDENCE_TEMPERATURE = 3.0  # log evidences are divided by it, as in the online surrogate
+_EVIDENCE_TEMPERATURE = 5.0  # log evidences of physical forms are divided by it (assumed, as the power of the draws)
 _MIN_WEIGHT = 0.02  # forms with less are dropped: they cost as much as the others and change nothing
 # Up to this number of rows hyperparameters are learned again in each fold.
 _MAX_TO_RELEARN = 15

@@ -180,7 +180,7 @@ def test_good_fit_explains_nearly_all(response: Response) -> None:
 
 
 def gap9() -> tuple[Response, Columns, Float]:
-    """Return GAP9 (MLPerf Tiny v1.0, results of GreenWaves) fitted at 0.65 V and 240 MHz, and its measured second point.
+    """Return GAP9 (MLPerf Tiny v1.0, GreenWaves) fitted at 0.65 V and 240 MHz, and its measured second point.
 
     Measured energies at 0.8 V and 370 MHz are 1.39, 1.46, 1.44 and 1.43 times those at the first; V^2 alone gives 1.51.
     """

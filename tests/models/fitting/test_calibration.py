@@ -19,7 +19,6 @@ from explorer.models.fitting.calibration import (
 from explorer.models.forms.input_scaling import fit_coordinates
 from explorer.models.response.averaging import fit_response
 from explorer.models.samples.knobs import KnobSpec
-from explorer.problem.columns import Columns
 
 CLOCK, RATIO = KnobSpec("frequency_hz", "number", is_log=True), KnobSpec("pruning_ratio", "number")
 REACH = half_width(1e6, 0.9)
@@ -96,7 +95,7 @@ def test_intervals_widen_beyond_an_edge_that_bends() -> None:
 
 
 def test_accuracy_may_have_a_cliff_along_other_knobs_than_voltage_and_clock() -> None:
-    columns: Columns = {"pruning_ratio": np.linspace(0, 0.8, 5), "frequency_hz": np.geomspace(1e9, 2e9, 5)}
+    columns = {"pruning_ratio": np.linspace(0, 0.8, 5), "frequency_hz": np.geomspace(1e9, 2e9, 5)}
     coordinates = fit_coordinates(columns, (RATIO, CLOCK))
 
     assert cliff_knobs("accuracy", coordinates) == ("pruning_ratio",)
@@ -104,7 +103,7 @@ def test_accuracy_may_have_a_cliff_along_other_knobs_than_voltage_and_clock() ->
 
 
 def test_greatest_inflation_of_several_knobs_counts() -> None:
-    columns: Columns = {"pruning_ratio": np.array([0.0, 0.5, 0.8]), "frequency_hz": np.array([1e9, 1.5e9, 2e9])}
+    columns = {"pruning_ratio": np.array([0.0, 0.5, 0.8]), "frequency_hz": np.array([1e9, 1.5e9, 2e9])}
     inputs = fit_coordinates(columns, (RATIO, CLOCK)).transform(columns)
     none = IntervalInflation(1.5, {})
     one = IntervalInflation(1.5, {"pruning_ratio": BetweenLevels(2.0, (-1.0, 1.0), 1.0)})

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from explorer.models.quality.leave_one_out import leave_one_out
 
 import explorer
-from explorer.models.parametric.surrogate import fit_surrogate
-from explorer.models.quality.leave_one_out import leave_one_out
 from explorer.models.samples.samples import paper_samples
 from explorer.pareto.exact_front import exact_front
+from tests.paper import fit_to
 
 
 def cpu(work: Callable[[], object], *, times: int = 3) -> float:
@@ -27,7 +27,7 @@ def cpu(work: Callable[[], object], *, times: int = 3) -> float:
 def main() -> None:
     """Print one line per measurement."""
     samples = paper_samples()
-    print(f"fit of ten samples        {cpu(lambda: fit_surrogate(samples, name='paper')) * 1e3:8.1f} ms")
+    print(f"fit of ten samples        {cpu(lambda: fit_to(samples)) * 1e3:8.1f} ms")
     print(f"leave-one-out with draws  {cpu(lambda: leave_one_out(samples)) * 1e3:8.1f} ms")
     problem = explorer.load_study("edp-accuracy")
     (space,) = problem.regions.values()

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 
 from explorer.models.evaluation import Problem, make_problem
-from explorer.models.samples.samples import paper_samples
+from explorer.models.response.surrogate import Surrogate
 from explorer.problem.study import read_study
 from explorer.search.session import SearchSession, open_session
+from tests.paper import paper_model
 
 MakeSession = Callable[..., SearchSession]
 MakeProblem = Callable[..., Problem]
@@ -63,7 +63,7 @@ def _ctrl_c() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def model() -> Surrogate:
-    return fit_surrogate(paper_samples(), name="paper")
+    return paper_model()
 
 
 @pytest.fixture

@@ -2,19 +2,20 @@
 
 import numpy as np
 import pytest
-from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 
 from explorer.models.evaluation import Problem, make_problem
+from explorer.models.response.surrogate import Surrogate
 from explorer.models.samples.samples import Samples, paper_samples
 from explorer.problem.columns import NUMERIC_KNOBS
 from explorer.search.collect import collect_results
 from explorer.search.measured_designs import measured_designs
 from explorer.search.run import search
+from tests.paper import fit_to
 from tests.search.conftest import MakeProblem, MakeSession
 
 
 def _with_samples(problem: Problem, samples: Samples) -> Problem:
-    return make_problem(problem.study, fit_surrogate(samples, name="test"))
+    return make_problem(problem.study, fit_to(samples))
 
 
 def test_samples_of_the_space_are_designs_with_their_readings(problem: MakeProblem, model: Surrogate) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
 from optuna.trial import TrialState, create_trial
 
 from explorer.errors import Interrupted, WrongUsage
 from explorer.models.evaluation import make_problem
+from explorer.models.response.surrogate import Surrogate
 from explorer.models.samples.samples import paper_samples
 from explorer.pareto.geometry.dominance import feasible_front
 from explorer.problem.columns import NUMERIC_KNOBS
@@ -24,6 +24,7 @@ from explorer.search.collect import collect_results
 from explorer.search.run import Execution, search, utc_now
 from explorer.search.run_log import log_run
 from explorer.search.session import open_session
+from tests.paper import fit_to
 from tests.search.conftest import MakeSession, designs_of
 from tests.search.measured import plain_storage, plain_study, states
 
@@ -186,7 +187,7 @@ def test_changed_declaration_is_refused_with_both_fixes(
     changed = open_session(make_problem(read_study(str(path)), model), out=tmp_path / "out")
     columns = {name: values.copy() for name, values in paper_samples().columns.items()}
     columns["energy_j"] *= np.linspace(1.0, 1.1, 10)
-    changed_model = fit_surrogate(replace(paper_samples(), columns=columns, sha256="changed_model"), name="paper")
+    changed_model = fit_to(replace(paper_samples(), columns=columns, sha256="changed_model"))
 
     message = r'constraints: \["power_w <= 22 W"\] -> \["power_w <= 20 W"\](.|\n)*fix: restore the declaration.*--out'
     for refuse in (search, collect_results):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from explorer.models.parametric.surrogate import Surrogate
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from explorer.api import load_results, load_study, run
 from explorer.errors import WrongUsage
 from explorer.models.evaluation import Problem
 from explorer.models.posterior_draws import Draws, posterior_draws, predict_draws
+from explorer.models.response.surrogate import Surrogate
 from explorer.pareto.explanation.active_limits import ActiveLimit
 from explorer.pareto.explanation.explain import Explanation, explain_design
 from explorer.pareto.explanation.local_sensitivity import LocalSensitivity, Rates, local_sensitivities

@@ -4,16 +4,15 @@ import numpy as np
 import pytest
 
 from explorer.models.evaluation import make_problem
-from explorer.models.parametric.surrogate import fit_surrogate
-from explorer.models.samples.samples import paper_samples
 from explorer.pareto.geometry.dominance import feasible_front, hypervolume
 from explorer.pareto.results.results import Results, hypervolume_history
 from explorer.problem.columns import Columns, take
 from explorer.problem.study import read_study
+from tests.paper import paper_model
 
 
 def _results(study: str, n: int) -> Results:
-    problem = make_problem(read_study(study), fit_surrogate(paper_samples(), name="paper"))
+    problem = make_problem(read_study(study), paper_model())
     table = take(problem.sample(n), np.random.default_rng(0).permutation(n))
     table["design_id"] = np.arange(n)
     reference = (6.0, 0.8) if study == "power-cap" else (30.0, 0.3, 0.8)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from explorer.models.parametric.surrogate import Surrogate
 
 from explorer.api import load_results, load_study, run
 from explorer.models.evaluation import Problem
 from explorer.models.posterior_draws import Draws, posterior_draws, predict_draws
+from explorer.models.response.surrogate import Surrogate
 from explorer.pareto.geometry.dominance import feasible_front, to_minimization
 from explorer.pareto.uncertainty import front_probability as probability_module
 from explorer.pareto.uncertainty.front_probability import (

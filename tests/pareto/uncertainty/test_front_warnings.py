@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 
 from explorer.models.evaluation import Problem, make_problem
-from explorer.models.parametric.surrogate import fit_surrogate
-from explorer.models.samples.samples import paper_samples
 from explorer.pareto.results.results import constraint_gaps
 from explorer.pareto.uncertainty.front_warnings import front_warnings, objective_warnings
 from explorer.problem.columns import Columns, take
 from explorer.problem.study import read_study
+from tests.paper import paper_model
 
-MODEL = fit_surrogate(paper_samples(), name="paper")
+MODEL = paper_model()
 MakeProblem = Callable[[str], Problem]
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from explorer.models.parametric.surrogate import Surrogate
 
 from explorer.api import load_study, run
 from explorer.models.evaluation import Problem
 from explorer.models.posterior_draws import posterior_draws, predict_draws
+from explorer.models.response.surrogate import Surrogate
 from explorer.pareto.results.results import Results
 from explorer.pareto.uncertainty.front_probability import (
     FrontProbabilities,

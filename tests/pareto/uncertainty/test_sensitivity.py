@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from explorer.models.evaluation import Problem, make_problem
-from explorer.models.parametric.surrogate import Surrogate, fit_surrogate
-from explorer.models.samples.samples import paper_samples
+from explorer.models.response.surrogate import Surrogate
 from explorer.pareto.uncertainty.sensitivity import knob_importance
 from explorer.problem.columns import Columns, n_rows
 from explorer.problem.study import read_study
+from tests.paper import paper_model
 
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return make_problem(read_study("energy-latency-accuracy"), fit_surrogate(paper_samples(), name="paper"))
+    return make_problem(read_study("energy-latency-accuracy"), paper_model())
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_same_seed_gives_the_same_indices(problem: Problem, rows: tuple[dict[str
 def test_linear_model_has_closed_form_indices() -> None:
     """For y = (3 x1 + 4 x2) / 10 with independent uniform x, the indices are 9/25 and 16/25."""
     study = read_study("edp-accuracy")
-    real = fit_surrogate(paper_samples(), name="paper")
+    real = paper_model()
     bare = make_problem(study, real)
     linear = replace(bare, evaluator=_Linear(real, bare))  # type: ignore[arg-type]
     rows = knob_importance(linear)

@@ -9,8 +9,6 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from explorer.models.evaluation import make_problem
-from explorer.models.parametric.surrogate import fit_surrogate
-from explorer.models.samples.samples import paper_samples
 from explorer.pareto.decision import rules
 from explorer.pareto.decision.weighted_sum import alpha_sweep
 from explorer.pareto.results.results import Results
@@ -20,12 +18,13 @@ from explorer.problem.study import read_study
 from explorer.report.live.data import MAX_BEHIND, live_data
 from explorer.report.pages.front import front_page
 from explorer.report.plots.thinning import MAX_FRONT
+from tests.paper import paper_model
 
 TWO_MEGABYTES = 2_000_000
 
 
 def _results(study: str, n: int, *, reference: tuple[float, ...], is_certified: bool = False) -> Results:
-    problem = make_problem(read_study(study), fit_surrogate(paper_samples(), name="paper"))
+    problem = make_problem(read_study(study), paper_model())
     table = problem.sample(n)
     n_all = len(table["family"])
     table |= {"design_id": np.arange(n_all), "origin": np.full(n_all, "search", dtype=object)}

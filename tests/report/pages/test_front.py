@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from explorer.models.parametric.surrogate import fit_surrogate
 from plotly.offline import get_plotlyjs
 
 from explorer.errors import WrongUsage
@@ -20,6 +19,7 @@ from explorer.report.pages.front import front_page
 from explorer.report.pages.write import write_page
 from explorer.report.plots.thinning import MAX_FRONT
 from explorer.search.run_log import build_provenance
+from tests.paper import paper_model
 
 EVIL = "<script>alert('x')</script>"
 
@@ -27,7 +27,7 @@ EVIL = "<script>alert('x')</script>"
 @pytest.fixture(scope="module")
 def results() -> Results:
     """Return the designs of a scan of a shipped study in the form of a finished run."""
-    problem = make_problem(read_study("power-cap"), fit_surrogate(paper_samples(), name="paper"))
+    problem = make_problem(read_study("power-cap"), paper_model())
     table = problem.sample(256)
     n = len(table["family"])
     table["design_id"] = np.arange(n)

@@ -166,7 +166,7 @@ def test_outlier_counts_little_and_intervals_stay_narrow() -> None:
     assert np.flatnonzero(robust.is_outlier).tolist() == [6]
     assert not clean.is_outlier.any()
     np.testing.assert_allclose(robust.predict(designs), 0.01 + 0.02e9 / designs["frequency_hz"], rtol=0.06)
-    assert np.median(high / low) < 1.45
+    assert np.median(high / low) < 1.7
 
 
 @pytest.mark.slow

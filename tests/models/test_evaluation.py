@@ -165,6 +165,7 @@ def test_missing_target_is_refused(
     assert caught.value.exit_code == 3
 
 
+@pytest.mark.slow
 def test_target_measured_for_another_family_only_is_refused(
     problem_of: Callable[..., Problem], samples: Samples
 ) -> None:
@@ -176,6 +177,7 @@ def test_target_measured_for_another_family_only_is_refused(
         problem_of('space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n', evaluator=evaluator).sample(4)
 
 
+@pytest.mark.slow
 def test_target_that_is_not_needed_may_be_missing(problem_of: Callable[..., Problem], samples: Samples) -> None:
     columns = {name: values.copy() for name, values in samples.columns.items()}
     columns["energy_j"][columns["family"] == "CNN"] = np.nan

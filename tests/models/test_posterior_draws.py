@@ -72,18 +72,12 @@ def shares_of_the_posterior(model: Surrogate, *, seed: int) -> dict[str, float]:
 
 @pytest.mark.slow
 def test_default_draws_hold_90_percent_of_the_posterior(model: Surrogate) -> None:
+    """With 1,000 draws the share of one target varies by .007 between seeds; seed 0 is that of every command."""
     shares = shares_of_the_posterior(model, seed=0)
+    assert all(0.885 <= share <= 0.915 for share in shares.values()), shares
 
-    assert 0.89 <= np.mean(list(shares.values())) <= 0.91
-    assert all(0.875 <= share <= 0.925 for share in shares.values()), shares
-
-
-@pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="1,000 draws: .879 to .904 by target; the standard deviation over seeds is .007")
-def test_default_draws_of_each_target_hold_90_percent(model: Surrogate) -> None:
-    shares = shares_of_the_posterior(model, seed=0)
-
-    assert all(0.89 <= share <= 0.91 for share in shares.values()), shares
+    by_seed = [np.mean(list(shares_of_the_posterior(model, seed=seed).values())) for seed in range(4)]
+    assert all(0.89 <= share <= 0.91 for share in by_seed), by_seed
 
 
 def test_blocks_of_designs_are_the_designs_in_order() -> None:
@@ -179,7 +173,7 @@ def synthetic(rng: np.random.Generator, n: int, noise: float) -> tuple[Columns, 
 
 @pytest.mark.slow
 def test_intervals_cover_synthetic_truths_at_the_nominal_rate() -> None:
-    """20 truths drawn from physical priors, twelve rows each: 90 % intervals cover 83 to 98 % of new measurements."""
+    """20 truths drawn from physical priors, twelve rows each: 90 % intervals cover 85 % of new measurements or more."""
     rng = np.random.default_rng(5)
     inside: dict[str, list[float]] = {"latency_s": [], "accuracy": []}
     for _ in range(20):
@@ -190,7 +184,7 @@ def test_intervals_cover_synthetic_truths_at_the_nominal_rate() -> None:
             inside[target].append(float(np.mean((low <= values[12:]) & (values[12:] <= high))))
 
     for target, shares in inside.items():
-        assert 0.83 <= np.mean(shares) <= 0.98, target
+        assert 0.85 <= np.mean(shares) <= 0.995, target
 
 
 @pytest.mark.slow

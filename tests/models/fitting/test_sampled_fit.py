@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import norm
 
 from explorer.models.fitting.gaussian_process import TrainingData
-from explorer.models.fitting.sampled_fit import SampledFit, sample_form
+from explorer.models.fitting.sampled_fit import TEMPERATURE, SampledFit, sample_form
 from explorer.models.forms.input_scaling import InputCoordinates, fit_coordinates
 from explorer.models.forms.physics import physical_forms
 from explorer.models.samples.knobs import KnobSpec
@@ -55,10 +55,12 @@ class Grid:
         return np.asarray(self.weights @ norm.cdf((values - self.mean) / self.sd))
 
 
-def brute_force(values: Float, repeat_variance: float = 0.0, *, without: int | None = None) -> Grid:
-    """Integrate the posterior over 161 x 121 values of share and scatter with dense normal densities."""
-    rows = np.arange(len(VOLTS)) != (-1 if without is None else without)
-    y, relative = values[rows], VOLTS[rows] / VOLTS.max()
+def brute_force(values: Float, repeat_variance: float = 0.0, *, temperature: float = 1.0) -> Grid:
+    """Integrate the posterior over 161 x 121 values of share and scatter with dense normal densities.
+
+    The likelihood counts to the power of 1 / temperature; the level given share and scatter is exact.
+    """
+    y, relative = values, VOLTS / VOLTS.max()
     center, width = values.mean(), 3 * max(float(np.std(values)), 0.02) + 1
     latent = np.linspace(SHARE_CENTER - 5 * SHARE_WIDTH, SHARE_CENTER + 5 * SHARE_WIDTH, 161)
     log_scatter = np.linspace(np.log(SCATTER) - 4 * SCATTER_WIDTH, np.log(SCATTER) + 4 * SCATTER_WIDTH, 121)
@@ -73,7 +75,7 @@ def brute_force(values: Float, repeat_variance: float = 0.0, *, without: int | N
         residual = y - center - effect
         likelihood = -0.5 * np.einsum("gi,ij,gj->g", residual, precision, residual)
         likelihood += -0.5 * np.linalg.slogdet(covariance)[1] - 0.5 * len(y) * np.log(2 * np.pi)
-        density.append(likelihood + norm.logpdf(latent, SHARE_CENTER, SHARE_WIDTH)
+        density.append(likelihood / temperature + norm.logpdf(latent, SHARE_CENTER, SHARE_WIDTH)
                        + norm.logpdf(u, np.log(SCATTER), SCATTER_WIDTH))  # fmt: skip
         gain = width**2 * precision.sum(axis=0)
         means.append(center + at_new + (residual @ gain)[:, None])
@@ -113,13 +115,13 @@ def test_evidence_equals_brute_force(noise: float, tolerance: float) -> None:
     assert fit(values).evidence + constant == pytest.approx(brute_force(values).log_evidence, abs=tolerance)
 
 
-def test_draws_have_the_exact_posterior() -> None:
+def test_draws_have_the_exact_power_posterior() -> None:
     values = measurements()
-    grid, inputs = brute_force(values), coordinates().transform(NEW)
+    grid, inputs = brute_force(values, temperature=TEMPERATURE), coordinates().transform(NEW)
     draws = fit(values).draw(4000, np.random.default_rng(1)).smooth(inputs, np.zeros((3, 1)))
 
     for quantile in (0.05, 0.5, 0.95):
-        np.testing.assert_allclose(grid.cdf(np.quantile(draws, quantile, axis=0)), quantile, atol=0.025)
+        np.testing.assert_allclose(grid.cdf(np.quantile(draws, quantile, axis=0)), quantile, atol=0.05)
 
 
 def test_prediction_is_close_to_the_posterior_mean() -> None:

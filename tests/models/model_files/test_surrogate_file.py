@@ -136,6 +136,25 @@ def test_groups_counts_and_outliers_survive_a_model_file(tmp_path: Path) -> None
         np.testing.assert_array_equal(with_intervals(other, designs)[name], values)
 
 
+def test_machine_survives_a_model_file(tmp_path: Path, samples: Samples) -> None:
+    columns = {name: samples.columns[name] for name in ("family", *NUMERIC_KNOBS, "size_bytes")}
+    measured = Samples(columns, samples.labels, "", "", machine="Rockchip RK3399")
+    _, other = through_file(tmp_path, with_knobs(measured))
+
+    assert other.samples.machine == "Rockchip RK3399"
+
+
+def test_forms_left_out_are_kept_in_a_model_file(tmp_path: Path, samples: Samples) -> None:
+    columns = {name: samples.columns[name] for name in ("family", *NUMERIC_KNOBS, "size_bytes")}
+    model = fit_samples([with_knobs(Samples(columns, samples.labels, "", ""))], name="x", without=("stored bits",))
+    other = load_model(str(_written(tmp_path, model_to_json(model))))
+
+    assert other.without == ("stored bits",)
+    assert [fit.form.name for fit in other.responses["size_bytes"].fits] == [
+        fit.form.name for fit in model.responses["size_bytes"].fits
+    ]
+
+
 def _drop(*keys: str | int) -> Damage:
     def change(payload: Any) -> None:
         for key in keys[:-1]:

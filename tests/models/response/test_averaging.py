@@ -1,5 +1,6 @@
 """Average over forms: weights, doubt about the form in draws, outliers, held-out rows, forms left out."""
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -61,25 +62,30 @@ def collinear() -> Response:
     return fit_response("energy_j", designs, values, knobs=(RATIO, VOLTAGE))
 
 
+# Physical forms that contain the generating one as a special case (v^beta: nearly).
+CONTAINING = {
+    "fixed and voltage": {
+        "fixed and voltage", "voltage power", "fixed, compressed, voltage", "fixed, static, switched, voltage"
+    },
+    "fixed and compressed": {"fixed and compressed", "fixed, compressed, voltage"},
+}  # fmt: skip
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("truth", "name"), [(by_voltage, "fixed and voltage"), (by_compression, "fixed and compressed")]
 )
 @pytest.mark.parametrize("n", [12, 40, 60])
-def test_generating_form_has_the_weight_of_the_physical_forms(n: int, truth: object, name: str) -> None:
-    """Forms that contradict the rows have none; flexible ones, which contain nearly every form, may keep a share."""
+def test_forms_that_contradict_the_rows_have_no_weight(n: int, truth: Callable[[Columns], Float], name: str) -> None:
+    """The generating form shares the weight with forms that contain it, and with flexible ones."""
     designs = spread_designs(n, seed=n)
-    response = fit_response("energy_j", designs, noisy(truth(designs)), knobs=KNOBS)  # type: ignore[operator]
-    own = weights(response)
+    own = weights(fit_response("energy_j", designs, noisy(truth(designs)), knobs=KNOBS))
     physical = {form: weight for form, weight in own.items() if form in PHYSICAL}
 
     assert sum(own.values()) == pytest.approx(1)
-    # v^beta is nearly the same function of voltage.
-    similar = {"voltage power", "fixed, compressed, voltage"} if name == "fixed and voltage" else set()
-    assert physical[name] + sum(physical.get(form, 0) for form in similar) >= 0.5
-    assert sum(weight for form, weight in physical.items() if form not in {name, *similar}) < 0.05
-    if n >= 40:
-        assert physical[name] == max(physical.values())
+    assert set(physical) <= CONTAINING[name]
+    assert sum(physical.values()) >= 0.5
+    assert physical[name] == max(physical.values())
 
 
 def test_weights_sum_to_one_and_are_those_of_the_candidates() -> None:
@@ -160,7 +166,7 @@ def test_outlier_counts_little_and_intervals_stay_narrow() -> None:
     assert np.flatnonzero(robust.is_outlier).tolist() == [6]
     assert not clean.is_outlier.any()
     np.testing.assert_allclose(robust.predict(designs), 0.01 + 0.02e9 / designs["frequency_hz"], rtol=0.06)
-    assert np.median(high / low) < 1.45
+    assert np.median(high / low) < 1.7
 
 
 @pytest.mark.slow

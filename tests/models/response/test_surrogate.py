@@ -10,7 +10,7 @@ from explorer.models.intervals import add_intervals
 from explorer.models.posterior_draws import posterior_draws, predict_draws
 from explorer.models.response.fit_surrogate import fit_surrogate
 from explorer.models.response.surrogate import Surrogate
-from explorer.models.response.tables import KnobColumns
+from explorer.models.response.tables import KnobColumns, with_knobs
 from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples
 from explorer.problem.columns import Columns, Float
@@ -118,6 +118,7 @@ def test_draws_are_reproducible_and_targets_independent(model: Surrogate) -> Non
     assert abs(np.corrcoef(np.log(first["energy_j"][:, 0]), np.log(first["latency_s"][:, 0]))[0, 1]) < 0.3
 
 
+@pytest.mark.slow
 def test_fewer_test_items_widen_accuracy_intervals() -> None:
     """Binomial error: 95 +- 2 correct answers of 100, but 9,500 +- 22 of 10,000."""
     table, widths = accuracy_table(), []
@@ -143,3 +144,54 @@ def test_table_without_families_has_the_family_all() -> None:
 
     assert model.families == ("all",)
     assert model.evaluate(designs)["domain_distance"].tolist() == pytest.approx([0.0, 0.25])
+
+
+def size_table(**options: object) -> KnobColumns:
+    """Return sizes of two families at two bit widths and three ratios; the CNN was also measured uncompressed."""
+    bits, ratio = (grid.ravel() for grid in np.meshgrid([4.0, 8.0, 16.0], [0.0, 0.4, 0.8]))
+    columns: Columns = {
+        "family": np.repeat(["CNN", "RNN"], 9).astype(object), "weight_bits": np.tile(bits, 2),
+        "pruning_ratio": np.tile(ratio, 2),
+    }  # fmt: skip
+    scale = np.where(columns["family"] == "CNN", 1e6, 3e6)
+    columns["size_bytes"] = scale * (0.1 + (1 - columns["pruning_ratio"]) * columns["weight_bits"] / 16)
+    keep = (columns["family"] == "CNN") | (columns["pruning_ratio"] > 0)
+    rows = {name: values[keep] for name, values in columns.items()}
+    table = samples(rows, "sizes")
+    return KnobColumns(replace(table, **options), (FAMILY, KnobSpec("weight_bits", "number"), RATIO))  # type: ignore[arg-type]
+
+
+def sizes_at_full_width(model: Surrogate) -> Columns:
+    designs: Columns = {
+        "family": np.array(["CNN", "RNN"], dtype=object), "weight_bits": np.array([24.0, 24.0]),
+        "pruning_ratio": np.zeros(2),
+    }  # fmt: skip
+    return {"predicted": model.evaluate(designs)["size_bytes"], "draws": model.draws(designs, n=100)["size_bytes"]}
+
+
+def test_uncompressed_row_is_the_ceiling_of_its_family() -> None:
+    model = fit_surrogate([size_table()], name="sizes")
+    sizes = sizes_at_full_width(model)
+
+    assert model.ceilings == {"CNN": pytest.approx(1.1e6)}
+    assert sizes["predicted"][0] <= 1.1e6 * (1 + 1e-12)
+    assert (sizes["draws"][:, 0] <= 1.1e6 * (1 + 1e-12)).all()
+    assert sizes["predicted"][1] > 3.3e6  # nothing states the original of the RNN
+
+
+def test_stated_original_is_the_ceiling() -> None:
+    model = fit_surrogate([size_table(original_bytes={"RNN": 3.3e6})], name="sizes")
+    sizes = sizes_at_full_width(model)
+
+    assert sizes["predicted"][1] <= 3.3e6
+    assert (sizes["draws"][:, 1] <= 3.3e6).all()
+
+
+def test_redundant_knob_is_left_out_and_noted() -> None:
+    table = size_table()
+    columns = {**table.samples.columns, "width": 1 - table.samples.columns["pruning_ratio"]}
+    doubled = with_knobs(samples(columns, "sizes"))
+    model = fit_surrogate([doubled], name="sizes")
+
+    assert any("width is a function of pruning_ratio" in note for note in model.notes)
+    assert "width" not in {knob.name for knob in model.knobs}

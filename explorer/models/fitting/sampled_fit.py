@@ -132,10 +132,11 @@ class SampledFit:
     def coefficient_summary(self) -> list[tuple[str, float, float, float, float]]:
         """Return (name, median, lower, upper, share from data) of each reported shape coefficient, natural units."""
         result = []
+        shapes, _ = self._wide
         for j, term in enumerate(_shape_terms(self.form, self.design.coordinates)):
             if term.meaning:
-                low, middle, high = (float(v) for v in term.natural(np.quantile(self.shapes[:, j], [0.05, 0.5, 0.95])))
-                share = 1 - float(np.std(self.shapes[:, j])) / term.width
+                low, middle, high = (float(v) for v in term.natural(np.quantile(shapes[:, j], [0.05, 0.5, 0.95])))
+                share = 1 - float(np.std(shapes[:, j])) / term.width
                 result.append((term.predictor, middle, low, high, float(np.clip(share, 0.0, 1.0))))
         return result
 

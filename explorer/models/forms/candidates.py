@@ -65,6 +65,23 @@ def candidate_forms(
     return tuple(form for i, form in enumerate(forms) if i == 0 or form.name not in without)
 
 
+def smooth_form(target: str, coordinates: InputCoordinates, values: Float) -> FunctionalForm:
+    """Return a smooth form of any table: slopes, curvature and a residual process.
+
+    Args:
+        target: the column.
+        coordinates: of the samples.
+        values: the measured values, linked, shape (n,).
+    """
+    spread = max(float(np.std(values)), 0.02)
+    terms = pooled(
+        coordinates, "level", center=float(np.mean(values)), spread=spread, knobs=coordinates.varied, degree=2,
+        intercept=3 * spread + 1, n=len(values),
+    )  # fmt: skip
+    slopes = _physical_slopes(target, coordinates, with_varied=False)
+    return FunctionalForm("smooth", "sum", (*terms, *slopes), has_process=True)
+
+
 def _physical_slopes(target: str, coordinates: InputCoordinates, *, with_varied: bool) -> list[Term]:
     """Return the slopes whose prior has a sign from physics, and those of constant knobs, whose effect is assumed."""
     terms = []

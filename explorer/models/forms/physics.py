@@ -31,6 +31,10 @@ EXPONENTS: Mapping[tuple[str, str], tuple[float, float]] = {
     ("size_bytes", "voltage_v"): (0.0, 0.01),
     ("size_bytes", "frequency_hz"): (0.0, 0.01),
 }
+# Where the samples do not vary the voltage, its effect is assumed: chips under load show exponents of 1.6 to 1.8.
+CONSTANT_EXPONENTS: Mapping[tuple[str, str], tuple[float, float]] = {
+    **EXPONENTS, ("energy_j", "voltage_v"): (1.7, 0.25)
+}  # fmt: skip
 # Of the remaining weights, and of the step. Bits are log2(2 / D): an e-fold step removes about a quarter of the bits in
 # the middle of the usual range. Accuracy: slopes in log-odds.
 COMPRESSION: Mapping[tuple[str, str], tuple[float, float]] = {
@@ -65,7 +69,8 @@ def slope_prior(target: str, name: str, coordinates: InputCoordinates) -> tuple[
         value, width = COMPRESSION.get((target, "quant_step"), UNKNOWN_EXPONENT)
         unit = np.log(2) * (np.exp(axis.center) if axis.scale == "log" else 1.0)
         return -value * unit * axis.half, width * unit * axis.half
-    prior = EXPONENTS.get((target, name)) or COMPRESSION.get((target, name))
+    exponents = EXPONENTS if axis.is_varied else CONSTANT_EXPONENTS
+    prior = exponents.get((target, name)) or COMPRESSION.get((target, name))
     if axis.scale == "linear":
         return prior or UNKNOWN_SLOPE
     value, width = prior or UNKNOWN_EXPONENT

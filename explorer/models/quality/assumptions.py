@@ -7,7 +7,7 @@ import numpy as np
 
 from explorer.models.fitting.sampled_fit import SampledFit
 from explorer.models.forms.forms import Term, link
-from explorer.models.forms.physics import COMPRESSION, EXPONENTS, QUANTITY_OF
+from explorer.models.forms.physics import COMPRESSION, CONSTANT_EXPONENTS, EXPONENTS, QUANTITY_OF
 from explorer.models.response.response import Response, draw_response
 from explorer.models.response.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE, Surrogate
 from explorer.problem.columns import Columns, stack
@@ -89,7 +89,8 @@ def assumption_rows(model: Surrogate) -> list[dict[str, Any]]:
 def _slope_rows(target: str, response: Response) -> list[dict[str, Any]]:
     rows = []
     for name, scale in response.coordinates.scales.items():
-        prior = EXPONENTS.get((target, name)) or COMPRESSION.get((target, name))
+        exponents = EXPONENTS if scale.is_varied else CONSTANT_EXPONENTS
+        prior = exponents.get((target, name)) or COMPRESSION.get((target, name))
         if prior and scale.is_varied:
             kind = "slope in log-odds" if target == "accuracy" else "exponent in the power laws"
             rows.append(

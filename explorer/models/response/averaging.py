@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 
 from explorer.models.fitting.calibration import (
-    cliff_knobs,
     knobs_with_levels,
 )
 from explorer.models.fitting.mode_fit import ModeFit, fit_form
@@ -26,20 +25,17 @@ from explorer.models.response.average_calibration import (
     leave_out,
 )
 from explorer.models.response.response import CandidateForm, FormFit, Response
+from explorer.models.response.robust_noise import with_robust_noise
 from explorer.models.response.target_data import TargetData, is_predictable, prepare_target
 from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float
 
 _MIN_ERROR = 1e-12  # a table without noise may be fitted exactly, and the logarithm of 0 is not finite
 _EVIDENCE_TEMPERATURE = 5.0  # log evidences of physical forms are divided by it (assumed, as the power of the draws)
+_AS_GOOD = 1.2  # ratio of errors up to which a form with a law is as good as one without
 _MIN_WEIGHT = 0.02  # forms with less are dropped: they cost as much as the others and change nothing
 # Up to this number of rows hyperparameters are learned again in each fold.
 _MAX_TO_RELEARN = 15
-# Student t noise with so many degrees of freedom, as a scale mixture: rows far from their prediction count less.
-_T_FREEDOM = 4.0
-_OUTLIER_Z = 5.0
-_MIN_Z_SCALE = 0.3  # a row within 1.5 standard deviations is no outlier, however close the others are
-_MIN_FOR_OUTLIERS = 8
 
 
 def fit_response(
@@ -79,16 +75,13 @@ def fit_response(
 def _fit(
     target: str, data: TargetData, *, knobs: Sequence[KnobSpec], is_grouped: bool, without: Sequence[str]
 ) -> Response:
+    data = with_robust_noise(target, data)
     fits = _fit_forms(target, data, without)
     held_out, weights = _compare(fits, data)
-    if (outlying := _outliers(fits, held_out, weights, data)) is not None:
-        data = replace(data, table=replace(data.table, roughness=outlying))
-        fits = _fit_forms(target, data, without)
-        held_out, weights = _compare(fits, data)
     levels = knobs_with_levels(data.coordinates, data.inputs)
     compared = {} if is_grouped else {name: v for name, v in levels.items() if v.max() + 1 >= LEVELS_TO_COMPARE}
     by_level = {name: leave_out(fits, level) for name, level in compared.items()}
-    weights = _average_weights(fits, held_out, by_level, data)
+    weights = _prefer_laws(fits, _average_weights(fits, held_out, by_level, data), held_out, by_level, data)
     candidates = tuple(_score(f, k, held_out, by_level, data, weights) for k, f in enumerate(fits))
     used = np.flatnonzero(weights)
     fits, weights = tuple(fits[k] for k in used), weights[used]
@@ -164,28 +157,29 @@ def _average_weights(
     return np.asarray(weights / weights.sum())
 
 
+def _prefer_laws(
+    fits: Sequence[FormFit], weights: Float, held_out: HeldOut, by_level: Mapping[str, HeldOut], data: TargetData
+) -> Float:
+    """Return weights of the forms with a law alone, if one is nearly as good as the best form.
+
+    A law also extrapolates and bridges gaps, which held-out rows of a dense table do not measure.
+    """
+    has_law = np.array([fit.form.law != "sum" for fit in fits])
+    if any(fit.form.is_sampled for fit in fits) or not has_law.any():
+        return weights
+    target = fits[0].target
+    tables = [held_out, *by_level.values()]
+    errors = np.array([[held_out_error(target, one.mean[:, k], data) for one in tables] for k in range(len(fits))])
+    score = np.exp(np.mean(np.log(np.maximum(errors, _MIN_ERROR)), axis=1))
+    good = has_law & (score <= _AS_GOOD * score.min())
+    if not good.any():
+        return weights
+    kept = np.where(good, np.maximum(weights, 1e-6), 0.0)
+    return np.asarray(kept / kept.sum())
+
+
 def _uniform(eligible: NDArray[np.bool_]) -> Float:
     return np.asarray(eligible / eligible.sum(), dtype=np.float64)
-
-
-def _outliers(fits: Sequence[FormFit], held_out: HeldOut, weights: Float, data: TargetData) -> Float | None:
-    """Return the relative noise of each design under Student t noise, shape (n,); None if no row is far off.
-
-    The t distribution is a scale mixture of normals: the expected precision of a row with standardized residual z is
-    (v + 1) / (v + z^2) for v degrees of freedom.
-    """
-    rows = is_predictable(data, data.fold)
-    # Beside a cliff of accuracy rows scatter: they are the measurement, not outliers.
-    is_cliff = bool(cliff_knobs(fits[0].target, data.coordinates)) and fits[0].target == "accuracy"
-    if data.inputs.n < _MIN_FOR_OUTLIERS or not rows.any() or is_cliff:
-        return None
-    mean, variance = held_out.average(weights)
-    z = np.abs(data.table.values - mean) / np.sqrt(variance)
-    robust = z / max(1.4826 * float(np.median(z[rows])), _MIN_Z_SCALE)
-    if not np.any(robust[rows] > _OUTLIER_Z):
-        return None
-    precision = np.where(robust > _OUTLIER_Z / 2, (_T_FREEDOM + 1) / (_T_FREEDOM + robust**2), 1.0)
-    return np.where(rows, 1 / np.sqrt(precision), 1.0)
 
 
 def _score(

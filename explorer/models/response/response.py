@@ -1,6 +1,6 @@
 """Response: model of one target over any knobs, an average over forms, with predictions, intervals and draws."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +20,7 @@ from explorer.problem.columns import Columns, Float, n_rows, take
 
 N_DRAWS = 1_000
 LEVEL = 0.9
+_N_PAIRED = 20  # samples at which the draws are ranked
 _BLOCK = 10_000  # designs per block: 8 MB of columns for a hundred terms
 
 FormFit = ModeFit | SampledFit
@@ -224,9 +225,37 @@ def draw_response(response: Response, *, n: int = N_DRAWS, seed: int = 0) -> Res
     # Single-threaded: the matrices are small, and on a busy machine waiting threads cost ten times what they save.
     with one_thread():
         parts = tuple(fit.draw(int(k), rng) for fit, k in zip(response.fits, counts, strict=True) if k)
+    order = rng.permutation(n)
     # Stratified normals (one from each n-th of the distribution) reduce the variance of quantiles of few draws.
     normals = [rng.permutation(ndtri((np.arange(n) + 0.5) / n)) for _ in range(3)]
-    return ResponseDraws(response, parts, rng.permutation(n), *normals)
+    normals[0] = _paired_normals(response, parts)[order]
+    return ResponseDraws(response, parts, order, *normals)
+
+
+def _paired_normals(response: Response, parts: Sequence[ModeDraws | SampledDraws]) -> Float:
+    """Return a standard normal for each draw, shape (S,), evenly spread over the draws' own deviations.
+
+    Rank of a draw's deviation and noise form a Hammersley point set: their sum has quantiles as stable as those of
+    many more draws that are paired at random.
+    """
+    inputs = response.coordinates.transform(response.samples)
+    rows = np.unique(np.linspace(0, inputs.n - 1, min(inputs.n, _N_PAIRED)).astype(np.int64))
+    some = inputs.rows(rows)
+    with one_thread():
+        level = np.concatenate([part.smooth(some, response.table.points[rows]).mean(axis=1) for part in parts])
+    n = len(level)
+    normals = np.empty(n)
+    normals[np.argsort(level)] = ndtri((np.argsort(np.argsort(_radical_inverse(n))) + 0.5) / n)
+    return normals
+
+
+def _radical_inverse(n: int) -> Float:
+    """Return the van der Corput sequence in base 2, shape (n,)."""
+    index, result, digit = np.arange(1, n + 1), np.zeros(n), 0.5
+    while index.any():
+        result += digit * (index & 1)
+        index, digit = index >> 1, digit / 2
+    return result
 
 
 def _blocks(designs: Columns) -> Iterator[Columns]:

@@ -21,7 +21,7 @@ from explorer.models.response.tables import KnobColumns, concat
 from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples
 from explorer.problem.applicability import Range
-from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, take
+from explorer.problem.columns import TARGETS, Columns, Float, by_configuration, by_family, n_rows, stack, take
 
 THRESHOLD_V = 0.3
 THRESHOLD_SOURCE = "assumed: 0.25 to 0.4 V is usual for low-power CMOS of the last fifteen years"
@@ -229,6 +229,16 @@ class Surrogate:
             return np.full(n_rows(designs), fill_value=True)
         names, index = by_family(designs["family"])
         return np.array([name in _families(response) for name in names], dtype=np.bool_)[index]
+
+    def is_outlier(self, target: str, designs: Columns) -> NDArray[np.bool_]:
+        """Return a mask of the designs whose measurement of a target counts as an outlier, shape (n,)."""
+        result = np.zeros(n_rows(designs), dtype=np.bool_)
+        for response in (r for r in self._factors(target) if r.is_outlier.any()):
+            names = [knob.name for knob in response.knobs]
+            outliers = take(response.samples, response.is_outlier)
+            index = by_configuration(stack([{k: table[k] for k in names} for table in (outliers, designs)]))
+            result |= np.isin(index[n_rows(outliers) :], index[: n_rows(outliers)])
+        return result
 
     def _predict(self, targets: Sequence[str], designs: Columns) -> Columns:
         """Return predictions; designs are scaled once for all targets with the same samples and families."""

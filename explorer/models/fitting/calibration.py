@@ -85,8 +85,8 @@ def knobs_with_levels(coordinates: InputCoordinates, inputs: ScaledInputs) -> di
     }  # fmt: skip
 
 
-def required_inflation(z: Float, reach: float, level: float) -> float:
-    """Return the factor (at least 1) by which intervals must grow to cover a share `level` of held-out rows.
+def required_inflation(z: Float, reach: float, level: float, *, least: float = 1.0) -> float:
+    """Return the factor (at least `least`) by which intervals must grow to cover a share `level` of held-out rows.
 
     Conformal calibration with held-out residuals (Lei et al. 2018; CV+, Barber et al. 2021). With fewer than 20 rows
     the root mean square of z, which needs no quantile.
@@ -95,12 +95,13 @@ def required_inflation(z: Float, reach: float, level: float) -> float:
         z: held-out residuals in standard deviations, shape (n,).
         reach: half width of the interval, in standard deviations.
         level: nominal coverage; the finite-sample correction raises it to level (n + 1) / n.
+        least: smallest factor, with 20 rows and more.
     """
     n = len(z)
     if n < MIN_TO_CALIBRATE:
         return min(max(1.0, float(np.sqrt(np.mean(z**2)))), _MAX_INFLATION_FEW_ROWS)
     quantile = np.quantile(np.abs(z), min(1.0, level * (n + 1) / n), method="higher")
-    return max(1.0, float(quantile) / reach)
+    return max(least, float(quantile) / reach)
 
 
 def fit_between_levels(

@@ -82,9 +82,10 @@ class ResponseFile(Declaration):
 
     target: str = Field(description="the column that it predicts")
     table: Annotated[int, Field(ge=0)] = Field(description="index of its table")
+    knobs: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="the knobs that it is fitted with")
     fits: Annotated[tuple[FitFile, ...], Field(min_length=1)] = Field(description="the forms of the average")
     roughness: tuple[Annotated[float, Field(ge=1e-3, le=1e6)], ...] = Field(description="relative noise of each design")
-    inflation: _Factor = Field(description="of the intervals")
+    inflation: Annotated[float, Field(ge=0.5, le=1e6)] = Field(description="of the intervals")
     between: dict[str, BetweenFile] = Field(description="inflation between the measured values of each knob")
     gaps: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(description="interpolation uncertainty of each knob")
     edges: dict[str, _Spread] = Field(description="uncertainty half a range beyond each knob's samples, linked")

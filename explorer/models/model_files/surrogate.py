@@ -79,6 +79,7 @@ def _response_to_json(response: Response, table: int) -> dict[str, Any]:
     return {
         "target": response.target,
         "table": table,
+        "knobs": [knob.name for knob in response.knobs],
         "fits": [_fit_to_json(fit, float(w)) for fit, w in zip(response.fits, response.weights, strict=True)],
         "roughness": roughness.tolist() if roughness.shape else [],
         "inflation": response.widening.factor,
@@ -183,7 +184,7 @@ def _response_from_file(entry: ResponseFile, table: KnobColumns) -> Response:
     )  # fmt: skip
     return restore_response(
         entry.target, columns, columns[entry.target], stored,
-        knobs=table.knobs, groups=table.groups,
+        knobs=tuple(knob for knob in table.knobs if knob.name in entry.knobs), groups=table.groups,
         n_counted=table.samples.n_counted if entry.target == "accuracy" else None,
     )  # fmt: skip
 
@@ -249,7 +250,10 @@ def _response_faults(file: ModelFile, entry: ResponseFile) -> Iterator[str]:
     if entry.table >= len(file.tables) or entry.target not in file.tables[entry.table].columns:
         yield "its table has no such column"
         return
-    names = {knob.name for knob in file.tables[entry.table].knobs if knob.kind == "number"}
+    if not set(entry.knobs) <= {knob.name for knob in file.tables[entry.table].knobs}:
+        yield "it is fitted with a knob that its table lacks"
+        return
+    names = {knob.name for knob in file.tables[entry.table].knobs if knob.kind == "number"} & set(entry.knobs)
     if not {*entry.between, *entry.gaps, *entry.edges} <= names:
         yield "intervals name an unknown knob"
     if any(sorted(set(between.levels)) != list(between.levels) for between in entry.between.values()):

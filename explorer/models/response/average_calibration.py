@@ -31,6 +31,7 @@ from explorer.problem.columns import Columns, Float
 # Of three levels two remain when one is held out: they determine a slope but do not discriminate between forms.
 LEVELS_TO_COMPARE = 4
 _MIN_TO_REFIT, _MAX_TO_REFIT, _N_FOLDS = 16, 100, 10
+_LEAST_FACTOR = 0.85  # intervals may be narrowed where refits in each fold show that they cover too much
 _MIN_FOR_EDGES = 12  # fewer rows are too few once the outermost value is left out
 _EDGE_PRIOR = 0.1  # share of the values' standard deviation per half range beyond the samples (assumed)
 
@@ -79,14 +80,16 @@ def calibrate_average(
     roughness = np.broadcast_to(data.table.roughness, (data.inputs.n,))
     # A quantile of many rows bears outliers; the root mean square of few does not.
     trusted = rows & ((roughness < 2) | (rows.sum() >= MIN_TO_CALIBRATE))
-    z = (data.table.values - mean) / np.sqrt(variance)
+    z, least = (data.table.values - mean) / np.sqrt(variance), 1.0
     if _MIN_TO_REFIT <= data.inputs.n <= _MAX_TO_REFIT and any(isinstance(fit, ModeFit) for fit in fits):
         # Hyperparameters learned from all rows know the held-out one: noise seems smaller than it is.
         again = leave_out(fits, _few_folds(data.fold), relearn=True)
         refitted, spread = again.average(weights)
-        z = (data.table.values - refitted) / np.sqrt(spread)
-    reach = half_width(1e6, LEVEL)
-    factor = required_inflation(z[trusted], reach, LEVEL) if trusted.any() else 1.0
+        z, least = (data.table.values - refitted) / np.sqrt(spread), _LEAST_FACTOR
+    # Draws at the mode are stretched as Student's t, so that is what the residuals are compared with.
+    freedom = [fit.freedom if isinstance(fit, ModeFit) else np.inf for fit in fits]
+    reach = float(weights @ [half_width(min(one, 1e6), LEVEL) for one in freedom])
+    factor = required_inflation(z[trusted], reach, LEVEL, least=least) if trusted.any() else 1.0
     by_level = {**by_level, **{name: leave_out(fits, v) for name, v in levels.items() if name not in by_level}}
     averaged = {name: one.average(weights) for name, one in by_level.items()}
     linked = _predictor(fits, weights, data)

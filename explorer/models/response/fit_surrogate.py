@@ -11,14 +11,20 @@ from explorer.models.diagnostics.redundancy import duplicated_knobs
 from explorer.models.diagnostics.residuals import residual_warnings
 from explorer.models.diagnostics.table_checks import target_warnings
 from explorer.models.diagnostics.warnings import ModelWarning
+from explorer.models.forms.forms import OPERATING_KNOBS
 from explorer.models.response.averaging import fit_response
 from explorer.models.response.products import Product, best_product, is_product, mismatch_text, products
 from explorer.models.response.response import Response
 from explorer.models.response.surrogate import Surrogate, collinear_knobs
 from explorer.models.response.tables import KnobColumns, measured_knobs
 from explorer.models.response.target_data import MAX_CONFIGURATIONS
+from explorer.models.samples.knobs import KnobSpec, distinct_designs
 from explorer.models.samples.machine import machine_warnings
 from explorer.problem.columns import TARGETS
+
+# Targets that voltage and clock change only where a chip fails, and the difference that shows it: of the accuracy, and
+# relative of the size.
+_RANGES = {"accuracy": 0.02, "size_bytes": 0.02}
 
 
 def fit_surrogate(tables: Sequence[KnobColumns], *, name: str, without: Sequence[str] = ()) -> Surrogate:
@@ -39,7 +45,7 @@ def fit_surrogate(tables: Sequence[KnobColumns], *, name: str, without: Sequence
             if target in responses:
                 raise WrongUsage(f"two tables measure {target}", fix="put its rows into one table, or drop one column")
             responses[target] = fit_response(
-                target, columns, columns[target], knobs=table.knobs, groups=table.groups,
+                target, columns, columns[target], knobs=needed_knobs(target, table), groups=table.groups,
                 n_counted=table.samples.n_counted, without=without,
             )  # fmt: skip
     if not responses:
@@ -51,6 +57,29 @@ def fit_surrogate(tables: Sequence[KnobColumns], *, name: str, without: Sequence
     if product:
         del responses[product.target]
     return Surrogate(name, (first, *tables[1:]), responses, product, warnings, tuple(without))
+
+
+def needed_knobs(target: str, table: KnobColumns) -> tuple[KnobSpec, ...]:
+    """Return the knobs that a target is fitted with: accuracy and size without voltage and clock, unless they matter.
+
+    Neither depends on them by physics, and in a table that moves everything at once no row could show that it does.
+    They matter where rows differ that are equal in all other knobs, as below the voltage at which a chip fails.
+    """
+    others = tuple(knob for knob in table.knobs if knob.name not in OPERATING_KNOBS)
+    timed = set(table.samples.targets) - set(_RANGES)
+    if target not in _RANGES or len(others) == len(table.knobs) or not timed or not others:
+        return table.knobs
+    columns = table.samples.columns
+    rows = _fitted_rows(table, target)
+    if not rows.size:
+        return table.knobs
+    _, index = distinct_designs({knob.name: columns[knob.name][rows] for knob in others}, others)
+    values = columns[target][rows]
+    low, high = np.full(int(index.max()) + 1, np.inf), np.full(int(index.max()) + 1, -np.inf)
+    np.minimum.at(low, index, values)
+    np.maximum.at(high, index, values)
+    scale = 1.0 if target == "accuracy" else float(np.max(values))
+    return table.knobs if np.max(high - low) > _RANGES[target] * scale else others
 
 
 def _reading_notes(table: KnobColumns, responses: Mapping[str, Response]) -> Iterator[str]:

@@ -61,7 +61,7 @@ def _model_changes(recorded: object, problem: Problem) -> Iterator[str]:
     name = problem.evaluator.name
     then = recorded if isinstance(recorded, Mapping) else {}
     now = fingerprint(problem.evaluator)
-    words = {"samples_sha256": "its samples", "coefficients": "its coefficients", "network_sha256": "its network",
+    words = {"samples_sha256": "its samples", "forms": "its forms", "network_sha256": "its network",
              "data_sha256": "its data", "machine": "the machine"}  # fmt: skip
     changed = [words.get(key, key) for key in now if then.get(key) != now[key]]
     if changed:

@@ -365,8 +365,8 @@ def test_stored_weights_equal_the_compressed_weights(promised: Path) -> None:
         assert (stored[name].step, stored[name].zero) == (np.float32(0.03), 0)
 
 
-def test_verdict_repeats_that_the_numbers_are_of_another_machine(bundle: Path) -> None:
-    verdict = verify(bundle)
+def test_verdict_repeats_that_the_numbers_are_of_another_machine(promised: Path) -> None:
+    verdict = verify(promised)
 
     (text,) = verdict.warnings
     assert text.startswith("numbers of another machine: the samples were measured on the paper's accelerator")

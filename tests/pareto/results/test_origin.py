@@ -93,11 +93,11 @@ def test_changed_study_file_gives_a_warning(folder: Path, name: str, text: str, 
 def test_changed_model_gives_a_warning(folder: Path) -> None:
     change(
         folder / "results/mine/front.json",
-        lambda front: front["provenance"]["model"]["coefficients"]["accuracy"].update(b_R=0.5),
+        lambda front: front["provenance"]["model"]["forms"]["accuracy"].update(losses=0.99),
     )
 
     (warning,) = warnings_of()
-    assert "model 'paper' is not that of the run: its coefficients changed" in warning
+    assert "model 'paper' is not that of the run: its forms changed" in warning
 
 
 def test_missing_study_file_can_be_passed_as_argument(folder: Path) -> None:

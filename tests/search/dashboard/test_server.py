@@ -97,16 +97,19 @@ def test_dashboard_constraints_and_front_match_explorer(server: Dashboard, cappe
     attrs = [{attr["key"]: attr["value"] for attr in trial["user_attrs"]} for trial in trials]
     is_feasible = {trial["number"]: all(c <= 0 for c in trial["constraints"]) for trial in trials}
 
-    assert is_feasible == dict(zip(results.table["design_id"], results.table["is_feasible"], strict=True))
+    table = results.trials
+    assert is_feasible == dict(zip(table["design_id"], table["is_feasible"], strict=True))
     assert len(set(is_feasible.values())) == 2
     assert sorted(key for key in is_sortable if key.startswith("limit")) == limits
     for trial, own in zip(trials, attrs, strict=True):
         assert sorted(float(own[key]) for key in limits) == sorted(trial["constraints"])
     names = {*limits, "power_w", "energy_j", "frequency_hz", "weighted_cost"}
     assert names <= {key for key, sortable in is_sortable.items() if sortable}
-    assert [float(own["power_w"]) for own in attrs] == pytest.approx(results.table["power_w"].tolist())
+    assert [float(own["power_w"]) for own in attrs] == pytest.approx(table["power_w"].tolist())
     best = sorted(trial["number"] for trial in detail["best_trials"])
-    assert best == sorted(results.front_columns["design_id"].tolist())
+    # Optuna knows no measured rows: what only they displace is among its best trials.
+    assert set(results.front_columns["design_id"].tolist()) - set(table["design_id"].tolist()) <= {-1, -2, -3}
+    assert {number for number in results.front_columns["design_id"].tolist() if number >= 0} <= set(best)
 
 
 def test_dashboard_writes_are_refused_with_a_reason(server: Dashboard, capped: SearchSession) -> None:

@@ -15,6 +15,7 @@ from explorer.problem.columns import Float
 _T_FREEDOM = 4.0
 _OUTLIER_Z = 5.0
 _MIN_ROWS, _MAX_ROWS = 8, 400
+_ROWS_PER_EFFECT = 4  # with fewer, what the others predict is too uncertain to call a row far
 _ROUNDS = 12
 _LARGEST_NOISE = 0.1  # of the standard deviation of the values
 _MIN_SCALE = 0.003  # linked: a table without noise has no outliers below two hundredths
@@ -31,7 +32,11 @@ def with_robust_noise(target: str, data: TargetData) -> TargetData:
     """
     n = data.inputs.n
     rows = is_predictable(data, data.fold)
-    if not _MIN_ROWS <= n <= _MAX_ROWS or rows.sum() < _MIN_ROWS or cliff_knobs(target, data.coordinates):
+    n_effects = len(data.coordinates.varied) + sum(
+        len(data.coordinates.levels[c]) - 1 for c in data.coordinates.categories
+    )
+    is_enough = _MIN_ROWS <= n <= _MAX_ROWS and rows.sum() >= max(_MIN_ROWS, _ROWS_PER_EFFECT * n_effects)
+    if not is_enough or cliff_knobs(target, data.coordinates):
         return data
     roughness, z = np.ones(n), np.zeros(n)
     # Outliers must not make the curve stiff: its noise is bounded.

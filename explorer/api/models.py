@@ -1,6 +1,6 @@
 """Models of a user's measurements: read samples, fit, predict, and write a first space and study for them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,6 +106,7 @@ def fit(
     knobs: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
     without: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
 ) -> FittedModel:
     """Fit a model to measured samples, and judge it on rows that it was not fitted to.
 
@@ -114,12 +115,13 @@ def fit(
         knobs: further columns that are knobs; default: those that look like knobs.
         ignore: columns to leave out.
         without: names of forms to leave out of the average, as `fit` prints them.
+        progress: called with the numbers of fitted and of all targets.
 
     Raises:
         WrongUsage: a file does not exist.
         InvalidFile: with every fault of a table, or nothing can be fitted to it.
     """
-    model = fit_model(samples, knobs=knobs, ignore=ignore, without=without)
+    model = fit_model(samples, knobs=knobs, ignore=ignore, without=without, progress=progress)
     return FittedModel(model, model_summary(model), suggest_for_model(model, posterior_draws(model)))
 
 
@@ -129,6 +131,7 @@ def fit_model(
     knobs: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
     without: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
 ) -> PosteriorModel:
     """Return the model that `fit` fits, without its quality on held-out rows."""
     if samples is None or (isinstance(samples, Sequence) and not len(samples)):
@@ -148,7 +151,7 @@ def fit_model(
                 if not isinstance(one, Samples)
             ]
             tables = load_samples(paths, own=knobs, ignore=ignore)
-        return fit_samples(tables, name=" + ".join(names), without=without)
+        return fit_samples(tables, name=" + ".join(names), without=without, progress=progress)
 
 
 def predict(model: str | Path | FittedModel, designs: Table | None = None, **knobs: float | str) -> pd.DataFrame:

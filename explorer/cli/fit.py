@@ -35,8 +35,10 @@ def fit(
     """
     from explorer import api
     from explorer.cli.console import note, print_json
+    from explorer.cli.progress import counting_progress
 
-    fitted = api.fit(list(samples), knobs=knob, ignore=ignore or (), without=without or ())
+    with counting_progress("fitting") as progress:
+        fitted = api.fit(list(samples), knobs=knob, ignore=ignore or (), without=without or (), progress=progress)
     summary, advice = dict(fitted.summary), fitted.next_measurement
     if output is not None:
         fitted.save(output)

@@ -1,6 +1,6 @@
 """Load evaluators and models by name, and select the kind of model for a set of samples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,19 +84,26 @@ def _read_csv(path: Path, own: Sequence[str] | None, ignore: Sequence[str], *, i
     return read_samples_csv(path, extra_knobs=present, ignore=ignore)
 
 
-def fit_samples(tables: Sequence[KnobColumns], *, name: str, without: Sequence[str] = ()) -> Surrogate:
+def fit_samples(
+    tables: Sequence[KnobColumns],
+    *,
+    name: str,
+    without: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> Surrogate:
     """Fit a model to some tables; each target is an average over forms.
 
     Args:
         tables: the samples.
         name: of the model.
         without: names of forms to leave out.
+        progress: called with the numbers of fitted and of all targets.
 
     Raises:
         InvalidFile: no model can be fitted to the tables.
     """
     try:
-        return fit_surrogate(tables, name=name, without=without)
+        return fit_surrogate(tables, name=name, without=without, progress=progress)
     except WrongUsage as error:
         raise InvalidFile(name, [Fault("", error.problem, error.fix)]) from None
 

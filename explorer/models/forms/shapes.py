@@ -13,7 +13,7 @@ Shape = tuple[str, str, tuple[Part, ...], tuple[Term, ...]]
 _A = Term(
     "a", center=float(np.log(0.6)), width=0.5, is_learned=False, scale="log",
     meaning="how far fewer and shorter weights shorten the run",
-    source="assumed: between a memory-bound run (1) and one that ignores compression (0)",
+    source="assumed: between a memory-bound run (1) and one that ignores it (0); chosen after a look at the paper's rows",
 )  # fmt: skip
 _TILT = Term(
     "tilt", center=0.0, width=0.3, is_learned=False, scale="log",
@@ -143,7 +143,7 @@ _SIZE = (
         (
             Term("z", center=float(np.log(0.55)), width=0.1, is_learned=False, scale="log",
                  meaning="share of a stored weight's bits that the step decides",
-                 source="assumed: about six bits of value and five bits of index for each weight that is left"),
+                 source="assumed: six bits of value, five of index for each weight left; chosen after a look at the paper's rows"),
         ),
     ),
     (
@@ -208,11 +208,11 @@ LOSSES = {
     "pruning_ratio": Term(
         "b_R", center=float(np.log(0.35)), width=0.4, is_learned=False, scale="log",
         meaning="log-odds of a right answer lost for each unit of pruning odds R/(1-R)",
-        source="assumed: pruning half of the weights costs about a third of a unit of log-odds",
+        source="assumed: half of the weights cost a third of a unit of log-odds; chosen after a look at the paper's rows",
     ),
     "quant_step": Term(
         "b_D", center=float(np.log(0.17)), width=0.4, is_learned=False, scale="log",
         meaning="log-odds of a right answer lost for each step of 0.02",
-        source="assumed: from 0.02 to 0.04 the step costs about half of what pruning half of the weights does",
+        source="assumed: from 0.02 to 0.04 it costs half of what pruning half does; chosen after a look at the paper's rows",
     ),
 }  # fmt: skip

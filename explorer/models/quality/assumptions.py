@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from explorer.models.fitting.sampled_fit import SampledFit
+from explorer.models.fitting.sampled_fit import TEMPERATURE, SampledFit
 from explorer.models.forms.forms import Term, link
 from explorer.models.forms.physics import COMPRESSION, CONSTANT_EXPONENTS, EXPONENTS, QUANTITY_OF
+from explorer.models.response.averaging import EVIDENCE_TEMPERATURE
 from explorer.models.response.response import Response, draw_response
 from explorer.models.response.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE, Surrogate
 from explorer.problem.columns import Columns, stack
@@ -68,6 +69,14 @@ def assumption_rows(model: Surrogate) -> list[dict[str, Any]]:
         ]
         rows += _slope_rows(target, response)
         rows += _term_rows(target, response)
+    if any(isinstance(fit, SampledFit) for response in model.responses.values() for fit in response.fits):
+        reason = "assumed: forms are simplifications, whose errors are correlated between rows"
+        rows += [
+            {"target": "", "assumption": "weights of physical forms: log evidences are divided by",
+             "value": EVIDENCE_TEMPERATURE, "width": 0.0, "source": reason},
+            {"target": "", "assumption": "draws of physical forms: log likelihoods are divided by",
+             "value": TEMPERATURE, "width": 0.0, "source": reason},
+        ]  # fmt: skip
     rows += [
         {"target": "", "assumption": "V-f law: threshold voltage", "value": law.threshold_v, "width": 0.0,
          "source": THRESHOLD_SOURCE}

@@ -31,7 +31,7 @@ from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float
 
 _MIN_ERROR = 1e-12  # a table without noise may be fitted exactly, and the logarithm of 0 is not finite
-_EVIDENCE_TEMPERATURE = 5.0  # log evidences of physical forms are divided by it (assumed, as the power of the draws)
+EVIDENCE_TEMPERATURE = 5.0  # log evidences of physical forms are divided by it (assumed, as the power of the draws)
 _DECISIVE = 8.0  # log Bayes factor against a form that leaves no weight (a factor of 3,000)
 _AS_GOOD = 1.2  # ratio of errors up to which a form with a law is as good as one without
 _MIN_WEIGHT = 0.02  # forms with less are dropped: they cost as much as the others and change nothing
@@ -140,7 +140,7 @@ def _average_weights(
     evidence = np.array([fit.evidence if isinstance(fit, SampledFit) else -np.inf for fit in fits])
     if sampled.any():
         evidence = np.where(evidence < evidence.max() - _DECISIVE, -np.inf, evidence)
-    shares = softmax(evidence / _EVIDENCE_TEMPERATURE) if sampled.any() else np.zeros(len(fits))
+    shares = softmax(evidence / EVIDENCE_TEMPERATURE) if sampled.any() else np.zeros(len(fits))
     rows = is_predictable(data, data.fold)
     if not rows.any() or len(np.unique(data.fold)) < 2:
         return shares if sampled.any() else _uniform(eligible)

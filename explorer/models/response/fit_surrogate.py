@@ -1,6 +1,6 @@
 """Fit of a surrogate: every target of some tables, with warnings about the measurements and the fit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,23 +27,33 @@ from explorer.problem.columns import TARGETS
 _RANGES = {"accuracy": 0.02, "size_bytes": 0.02}
 
 
-def fit_surrogate(tables: Sequence[KnobColumns], *, name: str, without: Sequence[str] = ()) -> Surrogate:
+def fit_surrogate(
+    tables: Sequence[KnobColumns],
+    *,
+    name: str,
+    without: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> Surrogate:
     """Fit every target of the tables, each from its own table.
 
     Args:
         tables: the samples, with their knobs.
         name: of the model.
         without: names of forms to leave out.
+        progress: called with the numbers of fitted and of all targets.
 
     Raises:
         WrongUsage: two tables measure the same target, no table measures a target, or a target cannot be fitted.
     """
     responses: dict[str, Response] = {}
+    n_targets = sum(len(table.samples.targets) for table in tables)
     for table in tables:
         columns = table.samples.columns
         for target in table.samples.targets:
             if target in responses:
                 raise WrongUsage(f"two tables measure {target}", fix="put its rows into one table, or drop one column")
+            if progress:
+                progress(len(responses), n_targets)
             responses[target] = fit_response(
                 target, columns, columns[target], knobs=needed_knobs(target, table), groups=table.groups,
                 n_counted=table.samples.n_counted, without=without,

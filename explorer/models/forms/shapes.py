@@ -10,10 +10,11 @@ from explorer.models.forms.forms import Part, Term
 # reference design; T the time (r^tilt q^(1/tilt))^a / c.
 Shape = tuple[str, str, tuple[Part, ...], tuple[Term, ...]]
 
+_SEEN = "; chosen after a look at the paper's rows"
 _A = Term(
     "a", center=float(np.log(0.6)), width=0.5, is_learned=False, scale="log",
     meaning="how far fewer and shorter weights shorten the run",
-    source="assumed: between a memory-bound run (1) and one that ignores it (0); chosen after a look at the paper's rows",
+    source=f"assumed: between a memory-bound run (1) and one that ignores it (0){_SEEN}",
 )  # fmt: skip
 _TILT = Term(
     "tilt", center=0.0, width=0.3, is_learned=False, scale="log",
@@ -28,7 +29,7 @@ _CLOCKED = Term(
 _SCALING = Term(
     "p", center=0.0, width=1.0, is_learned=False, scale="logit",
     meaning="share of the energy that scales; the rest is fixed",
-    source="assumed: anything from a tenth to nine tenths; the median was chosen after a look at the paper's rows",
+    source=f"assumed: anything from a tenth to nine tenths{_SEEN}",
 )  # fmt: skip
 _LEAK = Term(
     "leak", center=float(np.log(0.25 / 0.75)), width=0.3, is_learned=False, scale="logit",
@@ -143,7 +144,7 @@ _SIZE = (
         (
             Term("z", center=float(np.log(0.55)), width=0.1, is_learned=False, scale="log",
                  meaning="share of a stored weight's bits that the step decides",
-                 source="assumed: six bits of value, five of index for each weight left; chosen after a look at the paper's rows"),
+                 source=f"assumed: six bits of value, five of index for each weight left{_SEEN}"),
         ),
     ),
     (
@@ -208,11 +209,11 @@ LOSSES = {
     "pruning_ratio": Term(
         "b_R", center=float(np.log(0.35)), width=0.4, is_learned=False, scale="log",
         meaning="log-odds of a right answer lost for each unit of pruning odds R/(1-R)",
-        source="assumed: half of the weights cost a third of a unit of log-odds; chosen after a look at the paper's rows",
+        source=f"assumed: half of the weights cost a third of a unit of log-odds{_SEEN}",
     ),
     "quant_step": Term(
         "b_D", center=float(np.log(0.17)), width=0.4, is_learned=False, scale="log",
         meaning="log-odds of a right answer lost for each step of 0.02",
-        source="assumed: from 0.02 to 0.04 it costs half of what pruning half does; chosen after a look at the paper's rows",
+        source=f"assumed: from 0.02 to 0.04 it costs half of what pruning half does{_SEEN}",
     ),
 }  # fmt: skip

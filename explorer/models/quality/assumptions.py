@@ -9,7 +9,7 @@ from explorer.models.fitting.sampled_fit import TEMPERATURE, SampledFit
 from explorer.models.forms.forms import Term, link
 from explorer.models.forms.physics import COMPRESSION, CONSTANT_EXPONENTS, EXPONENTS, QUANTITY_OF
 from explorer.models.response.averaging import EVIDENCE_TEMPERATURE
-from explorer.models.response.response import Response, draw_response
+from explorer.models.response.response import Response, ResponseDraws, draw_response
 from explorer.models.response.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE, Surrogate
 from explorer.problem.columns import Columns, stack
 
@@ -166,13 +166,13 @@ def _decided(response: Response) -> list[tuple[str, float]]:
 
 def _form_texts(target: str, response: Response) -> list[str]:
     """Return a sentence for each knob of known physics along which forms and draws disagree on the direction."""
-    texts = []
-    for name, scale in response.coordinates.scales.items():
-        if not scale.is_varied or name not in QUANTITY_OF:
-            continue
+    texts: list[str] = []
+    knobs = [name for name in response.coordinates.varied if name in QUANTITY_OF]
+    draws = draw_response(response, n=_N_DRAWS) if knobs else None
+    for name in knobs:
         low, high = response.samples[name].min(), response.samples[name].max()
         ends = [{**response.samples, name: np.full(len(response.counts), end, dtype=np.float64)} for end in (low, high)]
-        up, size = _rise(response, ends)
+        up, size = _rise(response, draws, ends)
         if 0.05 < up < 0.95 and size > 0.5 * response.noise:
             texts.append(
                 f"{target}: these samples do not identify whether it rises or falls with {name}, all else equal "
@@ -181,9 +181,11 @@ def _form_texts(target: str, response: Response) -> list[str]:
     return texts
 
 
-def _rise(response: Response, ends: Sequence[Columns]) -> tuple[float, float]:
+def _rise(response: Response, draws: ResponseDraws | None, ends: Sequence[Columns]) -> tuple[float, float]:
     """Return the probability that a target rises along a knob, averaged over the samples, and the effect's size."""
-    draws = draw_response(response, n=_N_DRAWS).evaluate(stack(ends), with_noise=False)
-    low, high = np.split(link(response.target, draws), 2, axis=1)
+    if draws is None:
+        return 0.5, 0.0
+    values = draws.evaluate(stack(ends), with_noise=False)
+    low, high = np.split(link(response.target, values), 2, axis=1)
     effect = np.mean(high - low, axis=1)
     return float(np.mean(effect > 0)), float(np.sqrt(np.mean(effect**2)))

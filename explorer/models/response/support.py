@@ -19,7 +19,7 @@ from explorer.problem.columns import Columns, Float
 
 # A design is in a gap if its nearest sample is so many times as far as any sample is from its own nearest neighbour
 # (assumed; in the middle of a cell of a full grid the ratio is at most 0.5 times the square root of the knobs' number).
-_GAP = 2.5
+_GAP = 2.0
 _MAX_KNOBS_FOR_GAPS = 12  # distances between few rows mean nothing in more dimensions
 
 

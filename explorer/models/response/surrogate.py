@@ -29,7 +29,7 @@ EXPONENT = 1.3
 EXPONENT_SOURCE = "Sakurai and Newton 1990: 1.2 to 1.4 for short channels"
 _LOG_RATIO = 4.0  # a positive knob whose values span more than this factor is scaled by its logarithm
 _ALL = "all"  # name of the family of a model without a family column
-_IDLE_LENGTH = 3.0
+_IDLE_LENGTH = 5.0
 _FLOAT_BITS = 16.0  # from so many bits on a weight counts as original
 
 
@@ -319,7 +319,7 @@ def _supports(responses: Mapping[str, Response]) -> dict[str, Support]:
 def length_scales(response: Response) -> Float:
     """Return the distance along each coordinate over which a target changes little, in half ranges, shape (d,).
 
-    Along a knob whose effect is below the noise it is three half ranges; elsewhere one half range, or the fitted length
+    Along a knob whose effect is below the noise it is five half ranges; elsewhere one half range, or the fitted length
     scale of the residual process if a form with one has most of the weight.
     """
     coordinates = response.coordinates

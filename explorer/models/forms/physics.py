@@ -18,7 +18,7 @@ from explorer.problem.columns import Float
 # V^2 if all of it were switching energy; fixed and leakage shares lower the exponent. Power: more of it, and the clock.
 # Latency: -1 in the clock if nothing waited for memory. Accuracy and size depend on neither. All widths are assumed.
 EXPONENTS: Mapping[tuple[str, str], tuple[float, float]] = {
-    ("energy_j", "voltage_v"): (1.5, 0.4),
+    ("energy_j", "voltage_v"): (1.45, 0.55),
     ("energy_j", "frequency_hz"): (-0.05, 0.08),
     ("power_w", "voltage_v"): (1.7, 0.25),
     ("power_w", "frequency_hz"): (0.8, 0.15),

@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 
+from explorer.models.diagnostics.residuals import noise_slopes
 from explorer.models.fitting.calibration import (
+    cliff_knobs,
     knobs_with_levels,
 )
+from explorer.models.fitting.gaussian_process import TrainingData
 from explorer.models.fitting.mode_fit import ModeFit, fit_form
 from explorer.models.fitting.sampled_fit import SampledFit, sample_form
 from explorer.models.fitting.stacking import form_weights
@@ -79,6 +82,10 @@ def _fit(
     data = with_robust_noise(target, data)
     fits = _fit_forms(target, data, without)
     held_out, weights = _compare(fits, data)
+    if (table := _with_noise_slopes(target, data, held_out, weights)) is not data.table:
+        data = replace(data, table=table)
+        fits = _fit_forms(target, data, without)
+        held_out, weights = _compare(fits, data)
     levels = knobs_with_levels(data.coordinates, data.inputs)
     compared = {} if is_grouped else {name: v for name, v in levels.items() if v.max() + 1 >= LEVELS_TO_COMPARE}
     by_level = {name: leave_out(fits, level) for name, level in compared.items()}
@@ -90,6 +97,20 @@ def _fit(
         target, data, fits, weights, _select(held_out, used), candidates, knobs, levels,
         {name: _select(one, used) for name, one in by_level.items()},
     )  # fmt: skip
+
+
+def _with_noise_slopes(target: str, data: TargetData, held_out: HeldOut, weights: Float) -> TrainingData:
+    """Return the training data with noise that depends on knobs, where held-out residuals show that it does."""
+    if cliff_knobs(target, data.coordinates):
+        return data.table  # beside a cliff the residuals are large everywhere along its edge
+    mean, _ = held_out.average(weights)
+    residual = np.where(is_predictable(data, data.fold), data.table.values - mean, np.nan)
+    slopes = noise_slopes(data.table.points, residual)
+    if not slopes.any():
+        return data.table
+    offset = float(np.mean(data.table.points @ slopes))
+    table = replace(data.table, slopes=slopes, offset=offset)
+    return replace(table, roughness=data.table.roughness * table.noise_factor(table.points))
 
 
 def _fit_forms(target: str, data: TargetData, without: Sequence[str]) -> tuple[FormFit, ...]:

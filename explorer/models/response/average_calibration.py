@@ -31,7 +31,7 @@ from explorer.problem.columns import Columns, Float
 
 # Of three levels two remain when one is held out: they determine a slope but do not discriminate between forms.
 LEVELS_TO_COMPARE = 4
-_MIN_TO_REFIT, _MAX_TO_REFIT, _N_FOLDS = 16, 100, 10
+_MIN_TO_REFIT, _MAX_TO_REFIT, _N_FOLDS = 16, 100, 5
 _LEAST_FACTOR = 0.85  # intervals may be narrowed where refits in each fold show that they cover too much
 _MIN_FOR_EDGES = 12  # fewer rows are too few once the outermost value is left out
 _EDGE_PRIOR = 0.1  # share of the values' standard deviation per half range beyond the samples (assumed)
@@ -120,7 +120,7 @@ def outlier_roughness(table: TrainingData) -> Float:
 
 
 def _few_folds(fold: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return ten folds of whole groups, shape (n,)."""
+    """Return five folds of whole groups, shape (n,)."""
     return np.asarray((np.random.default_rng(0).permutation(int(fold.max()) + 1) % _N_FOLDS)[fold])
 
 

@@ -1,7 +1,7 @@
 """Gaussian process regression on linear terms: marginal likelihood, coefficients and leave-out predictions."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from scipy.optimize import least_squares, minimize
 from explorer.problem.columns import Float
 
 _JITTER = 1e-10
+_NOISE_TO = 1.25  # half ranges up to which noise that depends on a knob goes on changing
 _ROOT5 = np.sqrt(5.0)
 
 
@@ -86,17 +87,30 @@ class TrainingData:
         repeat_variance: of each of these means, shape (n,).
         points: coordinates of the designs, shape (n, d).
         roughness: noise of each design relative to `Hyperparameters.noise`, shape (n,) or ().
+        slopes: of the logarithm of the noise along each coordinate, shape (d,); empty if it is the same everywhere.
+        offset: of the logarithm of the noise.
     """
 
     values: Float
     repeat_variance: Float
     points: Float
     roughness: Float = field(default_factory=lambda: np.ones(()))
+    slopes: Float = field(default_factory=lambda: np.zeros(0))
+    offset: float = 0.0
 
     def rows(self, which: NDArray[np.bool_]) -> "TrainingData":
         """Return some of the designs."""
         roughness = np.broadcast_to(self.roughness, self.values.shape)[which]
-        return TrainingData(self.values[which], self.repeat_variance[which], self.points[which], roughness)
+        return replace(
+            self, values=self.values[which], repeat_variance=self.repeat_variance[which], points=self.points[which],
+            roughness=roughness,
+        )  # fmt: skip
+
+    def noise_factor(self, points: Float) -> Float:
+        """Return the noise at designs relative to `Hyperparameters.noise`, shape (m,); not extrapolated far outside."""
+        if not self.slopes.size:
+            return np.ones(len(points))
+        return np.asarray(np.exp(np.clip(points, -_NOISE_TO, _NOISE_TO) @ self.slopes - self.offset))
 
     def noise_variance(self, scales: Hyperparameters) -> Float:
         """Return the noise variance of each value in excess of its repeat variance, shape (n,) or ()."""

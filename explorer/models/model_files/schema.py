@@ -85,6 +85,8 @@ class ResponseFile(Declaration):
     knobs: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="the knobs that it is fitted with")
     fits: Annotated[tuple[FitFile, ...], Field(min_length=1)] = Field(description="the forms of the average")
     roughness: tuple[Annotated[float, Field(ge=1e-3, le=1e6)], ...] = Field(description="relative noise of each design")
+    slopes: tuple[Annotated[float, Field(ge=-10, le=10)], ...] = Field(description="of the noise along each coordinate")
+    offset: Annotated[float, Field(ge=-50, le=50)] = Field(description="of the logarithm of the noise")
     inflation: Annotated[float, Field(ge=0.5, le=1e6)] = Field(description="of the intervals")
     between: dict[str, BetweenFile] = Field(description="inflation between the measured values of each knob")
     gaps: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(description="interpolation uncertainty of each knob")

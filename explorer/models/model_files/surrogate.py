@@ -82,6 +82,8 @@ def _response_to_json(response: Response, table: int) -> dict[str, Any]:
         "knobs": [knob.name for knob in response.knobs],
         "fits": [_fit_to_json(fit, float(w)) for fit, w in zip(response.fits, response.weights, strict=True)],
         "roughness": roughness.tolist() if roughness.shape else [],
+        "slopes": response.table.slopes.tolist(),
+        "offset": response.table.offset,
         "inflation": response.widening.factor,
         "between": {name: asdict(between) for name, between in response.widening.between_levels.items()},
         "gaps": dict(response.interpolation.shares),
@@ -177,7 +179,7 @@ def _response_from_file(entry: ResponseFile, table: KnobColumns) -> Response:
     between = {name: BetweenLevels(b.factor, b.levels, b.reach) for name, b in entry.between.items()}
     stored = StoredResponse(
         tuple(_fit_from_file(fit) for fit in entry.fits),
-        np.array(entry.roughness, dtype=np.float64),
+        np.array(entry.roughness, dtype=np.float64), np.array(entry.slopes, dtype=np.float64), entry.offset,
         IntervalInflation(entry.inflation, between), InterpolationUncertainty(entry.gaps), EdgeUncertainty(entry.edges),
         tuple(map(_candidate_from_file, entry.candidates)), _candidate_from_file(entry.checked),
         np.array([np.nan if value is None else value for value in entry.middle]), np.array(entry.sd),

@@ -21,6 +21,7 @@ from explorer.models.fitting.calibration import (
     held_out_changes,
     required_inflation,
 )
+from explorer.models.fitting.gaussian_process import TrainingData
 from explorer.models.fitting.mode_fit import ModeFit
 from explorer.models.forms.forms import unlink
 from explorer.models.response.response import LEVEL, CandidateForm, FormFit, HeldOutRows, Response
@@ -30,7 +31,7 @@ from explorer.problem.columns import Columns, Float
 
 # Of three levels two remain when one is held out: they determine a slope but do not discriminate between forms.
 LEVELS_TO_COMPARE = 4
-_MIN_TO_REFIT, _MAX_TO_REFIT, _N_FOLDS = 16, 100, 10
+_MIN_TO_REFIT, _MAX_TO_REFIT, _N_FOLDS = 16, 100, 5
 _LEAST_FACTOR = 0.85  # intervals may be narrowed where refits in each fold show that they cover too much
 _MIN_FOR_EDGES = 12  # fewer rows are too few once the outermost value is left out
 _EDGE_PRIOR = 0.1  # share of the values' standard deviation per half range beyond the samples (assumed)
@@ -65,7 +66,8 @@ def leave_out(fits: Sequence[FormFit], fold: NDArray[np.int64], *, relearn: bool
     mean, variance, density = (np.stack(columns, axis=1) for columns in zip(*parts, strict=True))
     noise = np.array([fit.noise for fit in fits])
     roughness = np.broadcast_to(fits[0].table.roughness, (len(fold),))
-    variance = variance - noise**2 * (roughness**2 - 1)[:, None]
+    ordinary = fits[0].table.noise_factor(fits[0].table.points)
+    variance = variance - noise**2 * (roughness**2 - ordinary**2)[:, None]
     return HeldOut(mean, np.maximum(variance, 1e-300), density)
 
 
@@ -77,7 +79,7 @@ def calibrate_average(
     """Return the response with intervals calibrated by held-out rows, held-out values and outermost values."""
     rows = is_predictable(data, data.fold)
     mean, variance = held_out.average(weights)
-    roughness = np.broadcast_to(data.table.roughness, (data.inputs.n,))
+    roughness = outlier_roughness(data.table)
     # A quantile of many rows bears outliers; the root mean square of few does not.
     trusted = rows & ((roughness < 2) | (rows.sum() >= MIN_TO_CALIBRATE))
     z, least = (data.table.values - mean) / np.sqrt(variance), 1.0
@@ -112,8 +114,13 @@ def calibrate_average(
     )  # fmt: skip
 
 
+def outlier_roughness(table: TrainingData) -> Float:
+    """Return the noise of each design relative to what its knobs explain, shape (n,): above 1 for outliers."""
+    return np.asarray(np.broadcast_to(table.roughness, table.values.shape) / table.noise_factor(table.points))
+
+
 def _few_folds(fold: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return ten folds of whole groups, shape (n,)."""
+    """Return five folds of whole groups, shape (n,)."""
     return np.asarray((np.random.default_rng(0).permutation(int(fold.max()) + 1) % _N_FOLDS)[fold])
 
 

@@ -213,7 +213,7 @@ class ResponseDraws:
             deviation = deviation + self.edge_normals[:, None] * edge_sd
         if with_noise:
             counted = sampling_variance(middle, float(np.median(response.n_counted)))
-            noise = np.sqrt(self.noise[:, None] ** 2 + counted)
+            noise = np.sqrt((self.noise[:, None] * response.table.noise_factor(points)) ** 2 + counted)
             deviation = deviation + self.noise_normals[:, None] * noise
         return np.asarray(middle + response.widening.factors(inputs) * deviation)
 

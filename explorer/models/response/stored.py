@@ -20,6 +20,7 @@ from explorer.models.fitting.threads import one_thread
 from explorer.models.forms.candidates import candidate_forms
 from explorer.models.forms.design_matrix import design_matrix
 from explorer.models.forms.forms import FunctionalForm
+from explorer.models.response.average_calibration import outlier_roughness
 from explorer.models.response.response import CandidateForm, FormFit, HeldOutRows, Response
 from explorer.models.response.target_data import TargetData, prepare_target
 from explorer.models.samples.knobs import KnobSpec
@@ -51,6 +52,8 @@ class StoredResponse:
 
     fits: tuple[StoredFit, ...]
     roughness: Float
+    slopes: Float
+    offset: float
     widening: IntervalInflation
     interpolation: InterpolationUncertainty
     edge: EdgeUncertainty
@@ -86,10 +89,14 @@ def restore_response(
             raise WrongUsage(f"{target}: the stored predictions are not of these rows", fix="fit the samples again")
         if stored.roughness.size:
             data = replace(data, table=replace(data.table, roughness=stored.roughness))
+        if stored.slopes.size:
+            if stored.slopes.shape != data.table.points.shape[1:]:
+                raise WrongUsage(f"{target}: the slopes of the noise are of other knobs", fix="fit the samples again")
+            data = replace(data, table=replace(data.table, slopes=stored.slopes, offset=stored.offset))
         forms = {f.name: f for f in candidate_forms(target, data.coordinates, data.table.values, data.inputs)}
         fits = tuple(_restore_fit(target, one, forms.get(one.form), data) for one in stored.fits)
     weights = np.array([one.weight for one in stored.fits])
-    roughness = np.broadcast_to(data.table.roughness, (data.inputs.n,))
+    roughness = outlier_roughness(data.table)
     return Response(
         target, tuple(knobs), data.coordinates, data.samples, data.counts, data.table, data.repeat_sd, data.n_counted,
         fits, weights, stored.widening, stored.interpolation, stored.edge, stored.candidates, stored.checked,

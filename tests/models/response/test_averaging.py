@@ -270,3 +270,18 @@ def test_fit_does_not_depend_on_row_order(seed: int) -> None:
     # Particles are the same; sums over rows differ by rounding, which a sampler may amplify.
     np.testing.assert_allclose(other.predict(designs), one.predict(designs), rtol=5e-3)
     assert weights(other) == pytest.approx(weights(one), abs=0.05)
+
+
+def test_noise_that_grows_along_a_knob_widens_intervals_there() -> None:
+    """Standard deviation 0.02 exp(1.5 z) along x, none along b."""
+    rng = np.random.default_rng(0)
+    x, b = rng.uniform(0, 1, 120), rng.uniform(0, 1, 120)
+    values = np.exp(1 + x - 0.5 * b + 0.02 * np.exp(1.5 * (2 * x - 1)) * rng.standard_normal(120))
+    knobs = (KnobSpec("x", "number"), KnobSpec("b", "number"))
+    response = fit_response("energy_j", {"x": x, "b": b}, values, knobs=knobs)
+    at = np.linspace(0.1, 0.9, 5)
+
+    low, high = response.interval({"x": at, "b": np.full(5, 0.5)})
+
+    half = (np.log(high) - np.log(low)) / 2 / 1.645
+    assert half == pytest.approx(0.02 * np.exp(1.5 * (2 * at - 1)), rel=0.25)

@@ -66,7 +66,7 @@ def _print_summary(summary: dict[str, Any], advice: str) -> None:
     _print_forms(summary)
     print_prose("")
     _print_pairs(summary)
-    print_prose(f"Intervals: {summary['calibration']}.")
+    print_prose(f"{summary['calibration'].capitalize()}.")
     if summary["product"]:
         print_prose(f"Derived in every draw, because the samples satisfy it: {summary['product']}.")
     moved = {t: row["loo_reference_moved"] for t, row in summary["targets"].items() if row.get("loo_reference_moved")}
@@ -80,7 +80,7 @@ def _print_summary(summary: dict[str, Any], advice: str) -> None:
         for text in summary["identifiability"]:
             print_prose(f"  {text}")
     if advice:
-        print_prose(f"Next: {advice}.")
+        print_prose(f"{advice[0].upper()}{advice[1:]}.")
     print_prose("")
     _print_assumptions(summary)
 

@@ -127,7 +127,7 @@ def test_intervals_hold_nine_tenths_of_many_draws() -> None:
         low, high = predicted[f"{target}_lo"].to_numpy(), predicted[f"{target}_hi"].to_numpy()
         share = np.mean((low <= draws[target]) & (draws[target] <= high), axis=0)
         assert 0.89 <= share.mean() <= 0.91, target
-        assert np.mean((share >= 0.89) & (share <= 0.91)) >= 0.9, target
+        assert np.mean((share >= 0.88) & (share <= 0.92)) >= 0.95, target
 
 
 # Leave-one-out figures of the release before: mean absolute for accuracy, mean relative for all others.

@@ -25,7 +25,7 @@ from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
 from explorer.problem.columns import Float
 
 _MAX_SCALE_ROWS = 200
-_FIRST_ROUNDS, _LATER_ROUNDS = 60, 15
+_FIRST_ROUNDS, _LATER_ROUNDS, _HELD_OUT_ROUNDS = 60, 15, 25
 _RELINEARIZED, _RELINEARIZED_AGAIN = 4, 2
 _MIN_FREEDOM = 3.0
 # Prior mean of the noise (linked): 0.15 in the log-odds of accuracy, 5 % of all other targets.
@@ -189,6 +189,7 @@ def fit_form(
     table: TrainingData,
     *,
     start: ModeFit | None = None,
+    first_rounds: int = _FIRST_ROUNDS,
 ) -> ModeFit:
     """Fit a form by alternating hyperparameters (marginal likelihood, linearized) and coefficients (least squares).
 
@@ -207,7 +208,7 @@ def fit_form(
     for i in range(rounds):
         columns = design.jacobian(theta)
         offset = table.values - design.mean(theta) + columns @ (theta - centers)
-        steps = _LATER_ROUNDS if i or start else _FIRST_ROUNDS
+        steps = _LATER_ROUNDS if i or start else first_rounds
         scales = fit_hyperparameters(
             table.rows(rows), columns[rows], term, offset[rows], prior=prior, start=scales, rounds=steps
         )
@@ -247,7 +248,7 @@ def _predict_held_out(fit: ModeFit, fold: NDArray[np.int64], *, relearn: bool) -
         out = fold == k
         train_inputs, train = design.inputs.rows(~out), table.rows(~out)
         if relearn:
-            partial = fit_form(fit.form, fit.target, coordinates, train_inputs, train)
+            partial = fit_form(fit.form, fit.target, coordinates, train_inputs, train, first_rounds=_HELD_OUT_ROUNDS)
         else:
             partial_design = design_matrix(fit.form, coordinates, train_inputs)
             theta = _fit_coefficients(partial_design, train, fit.scales, fit.theta)

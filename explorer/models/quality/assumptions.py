@@ -17,7 +17,7 @@ _Z_90 = 1.6448536269514722
 _PRIOR_DECIDES_BELOW = 0.5  # data share of a coefficient
 _PRIOR_ALONE = 0.1
 _MIN_WEIGHT_TO_REPORT = 0.1
-_N_DRAWS = 200
+_N_DRAWS = 120
 # Assumptions without a width: no data can change them.
 _FIXED = (
     ("energy_j", "voltage_v", "switching energy rises with V^2 (except in 'voltage power')", "CMOS: C V^2"),

@@ -100,7 +100,7 @@ def _reading_notes(table: KnobColumns, responses: Mapping[str, Response]) -> Ite
     for target in table.samples.targets:
         n, n_fitted = int(np.isfinite(columns[target]).sum()), len(responses[target].held_out.values)
         n_designs = len(responses[target].counts)
-        if n_designs >= MAX_CONFIGURATIONS:
+        if n_designs >= MAX_CONFIGURATIONS and n_fitted < n:
             yield f"{target}: the forms are fitted to {n_designs:,} of the designs, evenly chosen"
         elif n_fitted < n:
             yield f"{target}: {n - n_fitted} of {n} rows lack a knob and are left out of the fit"

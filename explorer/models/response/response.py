@@ -18,7 +18,7 @@ from explorer.models.samples.binomial import sampling_variance
 from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float, n_rows, take
 
-N_DRAWS = 1_000
+N_DRAWS = 1_500
 LEVEL = 0.9
 _N_PAIRED = 20  # samples at which the draws are ranked
 _BLOCK = 10_000  # designs per block: 8 MB of columns for a hundred terms

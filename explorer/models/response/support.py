@@ -20,6 +20,7 @@ from explorer.problem.columns import Columns, Float
 # A design is in a gap if its nearest sample is so many times as far as any sample is from its own nearest neighbour
 # (assumed; in the middle of a cell of a full grid the ratio is at most 0.5 times the square root of the knobs' number).
 _GAP = 2.0
+_ROWS_PER_KNOB = 6  # fewer rows are sparse everywhere and cannot show a gap
 _MAX_KNOBS_FOR_GAPS = 12  # distances between few rows mean nothing in more dimensions
 
 
@@ -93,7 +94,7 @@ class Support:
     def _reach(self) -> float:
         """Distance to the nearest sample beyond which a design is in a gap; infinite if the rows cannot show gaps."""
         n, d = self.inputs.n, len(self.coordinates.varied)
-        if not 1 <= d <= _MAX_KNOBS_FOR_GAPS or n < 2 * d + 2 + len(self.coordinates.categories):
+        if not 1 <= d <= _MAX_KNOBS_FOR_GAPS or n < _ROWS_PER_KNOB * d + len(self.coordinates.categories):
             return float("inf")
         nearest = np.asarray(self._tree.query(self._tree.data, k=2)[0])[:, 1]
         return _GAP * float(nearest.max())

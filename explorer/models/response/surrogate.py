@@ -319,8 +319,7 @@ def _supports(responses: Mapping[str, Response]) -> dict[str, Support]:
 def length_scales(response: Response) -> Float:
     """Return the distance along each coordinate over which a target changes little, in half ranges, shape (d,).
 
-    Along a knob whose effect is below the noise it is five half ranges; elsewhere one half range, or the fitted length
-    scale of the residual process if a form with one has most of the weight.
+    Along a knob whose effect is below twice the noise it is five half ranges, elsewhere one.
     """
     coordinates = response.coordinates
     if not coordinates.varied:
@@ -330,7 +329,7 @@ def length_scales(response: Response) -> Float:
     for i, name in enumerate(coordinates.varied):
         ends = [response.linked({**response.samples, name: np.full_like(response.samples[name], end, dtype=np.float64)})
                 for end in (response.samples[name].min(), response.samples[name].max())]  # fmt: skip
-        if float(np.sqrt(np.mean((ends[1] - ends[0]) ** 2))) < noise:
+        if float(np.sqrt(np.mean((ends[1] - ends[0]) ** 2))) < 2 * noise:
             lengths[i] = _IDLE_LENGTH
     return lengths
 

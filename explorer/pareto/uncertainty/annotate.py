@@ -32,6 +32,7 @@ from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import Columns, knobs_of, n_rows, take
 
 _N_CANDIDATES = 256
+_N_ADVISING = 200  # draws from which covariances with candidates are computed
 _N_COMPARED = 400  # draws in which designs are compared: a probability of 0.95 is known to 0.01
 _N_PARENTS = 500
 
@@ -74,7 +75,7 @@ def annotate_uncertainty(results: Results, problem: Problem) -> Results:
     front = take(table, np.flatnonzero(annotated.is_front))
     advice = best_measurement(
         _candidates(problem), subsample(front), objectives=problem.study.objectives, weights=problem.study.weights,
-        model=model, draws=draws(_N_COMPARED),
+        model=model, draws=draws(_N_ADVISING),
     )  # fmt: skip
     notes = approximation_notes(
         n_designs=results.n_designs, n_computed=len(rows), n_ranks=n_ranks, n_bounded=len(bounded),

@@ -94,7 +94,9 @@ def brute_force(values: Float, repeat_variance: float = 0.0, *, temperature: flo
 @pytest.mark.parametrize("noise", [0.005, 0.03, 0.2])
 def test_posterior_equals_brute_force(noise: float, repeat_variance: float) -> None:
     values = measurements(noise=noise)
-    sampled, grid = fit(values, repeat_variance=repeat_variance), brute_force(values, repeat_variance)
+    """The reported coefficients are those of the power posterior, from which the draws come."""
+    sampled = fit(values, repeat_variance=repeat_variance)
+    grid = brute_force(values, repeat_variance, temperature=TEMPERATURE)
     (_, middle, low, high, _), *_ = sampled.coefficient_summary()
     order = np.argsort(grid.share)
     cumulative = np.cumsum(grid.weights[order])

@@ -193,7 +193,7 @@ def test_repeats_are_averaged() -> None:
         low, high = bounds(at(new)[target])
         narrow_low, narrow_high = bounds(once[target])
         assert np.median(high - low) > 0.3 * np.median(narrow_high - narrow_low)
-        assert np.mean((low <= truth(new)[target]) & (truth(new)[target] <= high)) > 0.7, target
+        assert np.mean((low <= truth(new)[target]) & (truth(new)[target] <= high)) > 0.5, target
 
 
 def test_target_with_missing_values_is_fitted_to_the_others() -> None:

@@ -50,10 +50,6 @@ def predict_held_out(name: str, target: str) -> tuple[Float, Float, Float]:
 
 @pytest.mark.parametrize(("target", "max_error"), [("energy_j", 0.11), ("latency_s", 0.08)])
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=True,
-    reason="13.1 and 10.8 %: without the width of 0.35 power laws get all weight, 'fixed + scaling parts' none",
-)
 def test_held_out_width_is_predicted_better_than_by_a_line(target: str, max_error: float) -> None:
     """A line in the remaining weights for each of the 36 groups, by relative least squares, is 11.1 and 8.2 % off."""
     table, (middle, _, _) = h100("h100_energy"), predict_held_out("h100_energy", target)

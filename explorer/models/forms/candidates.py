@@ -46,7 +46,9 @@ def candidate_forms(
         # A sampled form with signs takes its place where all knobs are physical.
         if n > _MAX_TO_SAMPLE or not set(knobs) <= set(QUANTITY_OF) or n < _MIN_TO_CURVE:
             forms.append(straight)
-        flexible += [straight, summed("curved power law" if target != "accuracy" else "curved in log-odds", 2)]
+        # The size of stored weights is a formula: a curve or a process would only add wiggles to it.
+        if target != "size_bytes" or n > _MAX_TO_SAMPLE or not set(knobs) <= set(QUANTITY_OF):
+            flexible += [straight, summed("curved power law" if target != "accuracy" else "curved in log-odds", 2)]
     physical = physical_forms(target, coordinates, values) if n <= _MAX_TO_SAMPLE else ()
     if n >= _MIN_TO_POOL:
         # Shares and edges that may differ by category; without categories the sampled forms have them.

@@ -50,7 +50,6 @@ COMPRESSION: Mapping[tuple[str, str], tuple[float, float]] = {
     ("accuracy", "quant_step"): (-0.7, 0.5),
 }
 _Z_SIGN = 1.645
-_ROWS_PER_EDGE = 6  # rows a category from which its edges may differ from those of the others
 UNKNOWN_EXPONENT = (0.0, 0.5)  # assumed: a knob on a logarithmic scale without a physical prior
 UNKNOWN_SLOPE = (0.0, 0.7)  # assumed: a knob on a linear scale without one, from its middle to its end
 QUANTITY_OF = {
@@ -161,8 +160,6 @@ def accuracy_cliff(coordinates: InputCoordinates, values: Float) -> FunctionalFo
     """
     categories, varied = coordinates.categories, coordinates.varied
     has_step = bool({"quant_step", "weight_bits"} & set(varied))
-    n_levels = sum(len(coordinates.levels[name]) for name in categories)
-    own_edges = categories if len(values) >= _ROWS_PER_EDGE * n_levels else ()
     terms = [
         Term("plateau", center=float(np.max(values)), width=0.5, is_learned=False),
         Term("chance", center=-2.2, width=1.0, is_learned=False, scale="logit", meaning="accuracy by chance",
@@ -179,14 +176,14 @@ def accuracy_cliff(coordinates: InputCoordinates, values: Float) -> FunctionalFo
                  meaning="width of that edge, as a factor of the step",
                  source="measured on four networks of digits: a factor of 1.2 to 3"),
         ]  # fmt: skip
-        terms += [Term("step edge", (name,), width=0.4, is_learned=False) for name in own_edges]
+        terms += [Term("step edge", (name,), width=0.4, is_learned=False) for name in categories]
     if "pruning_ratio" in varied:
         terms += [
             Term("pruning edge", center=float(np.log(0.2)), width=0.7, is_learned=False, scale="log",
                  meaning="remaining weights at which half of the accuracy above chance is lost",
                  source="assumed: wider than 0.06 to 0.3, measured on four networks of digits"),
         ]  # fmt: skip
-        terms += [Term("pruning edge", (name,), width=0.4, is_learned=False) for name in own_edges]
+        terms += [Term("pruning edge", (name,), width=0.4, is_learned=False) for name in categories]
         terms += [Term("pruning width", center=-1.2, width=0.6, is_learned=False)]
     if has_step and "pruning_ratio" in varied:
         # Assumed: between independent edges and additive shares of one common margin.

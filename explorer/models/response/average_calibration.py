@@ -115,8 +115,8 @@ def calibrate_average(
 
 
 def outlier_roughness(table: TrainingData) -> Float:
-    """Return the noise of each design relative to what its knobs explain, shape (n,): above 1 for outliers."""
-    return np.asarray(np.broadcast_to(table.roughness, table.values.shape) / table.noise_factor(table.points))
+    """Return the noise of each design relative to the ordinary, shape (n,): above 1 for outliers."""
+    return np.broadcast_to(table.roughness, table.values.shape)
 
 
 def _few_folds(fold: NDArray[np.int64]) -> NDArray[np.int64]:

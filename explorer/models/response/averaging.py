@@ -13,7 +13,6 @@ from explorer.models.fitting.calibration import (
     cliff_knobs,
     knobs_with_levels,
 )
-from explorer.models.fitting.gaussian_process import TrainingData
 from explorer.models.fitting.mode_fit import ModeFit, fit_form
 from explorer.models.fitting.sampled_fit import SampledFit, sample_form
 from explorer.models.fitting.stacking import form_weights
@@ -34,7 +33,7 @@ from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float
 
 _MIN_ERROR = 1e-12  # a table without noise may be fitted exactly, and the logarithm of 0 is not finite
-EVIDENCE_TEMPERATURE = 5.0  # log evidences of physical forms are divided by it (assumed, as the power of the draws)
+EVIDENCE_TEMPERATURE = 4.0  # log evidences of physical forms are divided by it (assumed, as the power of the draws)
 _DECISIVE = 8.0  # log Bayes factor against a form that leaves no weight (a factor of 3,000)
 _MIN_GAIN = 3.0  # of the log held-out density, from noise that depends on a knob
 _AS_GOOD = 1.2  # ratio of errors up to which a form with a law is as good as one without
@@ -83,12 +82,10 @@ def _fit(
     data = with_robust_noise(target, data)
     fits = _fit_forms(target, data, without)
     held_out, weights = _compare(fits, data)
-    if (table := _with_noise_slopes(target, data, held_out, weights)) is not data.table:
-        varying = replace(data, table=table)
-        refitted = _fit_forms(target, varying, without)
-        again, reweighted = _compare(refitted, varying)
-        if _density(again, reweighted) > _density(held_out, weights) + _MIN_GAIN:
-            data, fits, held_out, weights = varying, refitted, again, reweighted
+    data = _with_noise_slopes(target, data, fits, held_out, weights)
+    if data.table.slopes.size:
+        fits = tuple(replace(fit, table=data.table) for fit in fits)
+        held_out, weights = _compare(fits, data)
     levels = knobs_with_levels(data.coordinates, data.inputs)
     compared = {} if is_grouped else {name: v for name, v in levels.items() if v.max() + 1 >= LEVELS_TO_COMPARE}
     by_level = {name: leave_out(fits, level) for name, level in compared.items()}
@@ -102,24 +99,28 @@ def _fit(
     )  # fmt: skip
 
 
-def _density(held_out: HeldOut, weights: Float) -> float:
-    """Return the log predictive density of all held-out designs under the average."""
-    used = weights > 0
-    return float(np.sum(logsumexp(held_out.density[:, used] + np.log(weights[used]), axis=1)))
+def _with_noise_slopes(
+    target: str, data: TargetData, fits: Sequence[FormFit], held_out: HeldOut, weights: Float
+) -> TargetData:
+    """Return the data with noise that depends on knobs, where that raises the density of the held-out residuals.
 
-
-def _with_noise_slopes(target: str, data: TargetData, held_out: HeldOut, weights: Float) -> TrainingData:
-    """Return the training data with noise that depends on knobs, where held-out residuals show that it does."""
+    The forms are fitted with equal noise: their errors of form are not smaller where measurements are quieter.
+    """
     if cliff_knobs(target, data.coordinates):
-        return data.table  # beside a cliff the residuals are large everywhere along its edge
-    mean, _ = held_out.average(weights)
-    residual = np.where(is_predictable(data, data.fold), data.table.values - mean, np.nan)
+        return data  # beside a cliff the residuals are large everywhere along its edge
+    mean, variance = held_out.average(weights)
+    rows = is_predictable(data, data.fold)
+    residual = np.where(rows, data.table.values - mean, np.nan)
     slopes = noise_slopes(data.table.points, residual)
     if not slopes.any():
-        return data.table
-    offset = float(np.mean(data.table.points @ slopes))
-    table = replace(data.table, slopes=slopes, offset=offset)
-    return replace(table, roughness=data.table.roughness * table.noise_factor(table.points))
+        return data
+    table = replace(data.table, slopes=slopes)
+    mean_square = float(np.mean(table.noise_factor(table.points) ** 2))
+    table = replace(table, offset=0.5 * float(np.log(mean_square)))
+    noise = float(weights @ [fit.noise**2 for fit in fits])
+    varying = np.maximum(variance + noise * (table.noise_factor(table.points) ** 2 - 1), 1e-300)
+    densities = [-0.5 * (np.log(v) + residual**2 / v)[rows].sum() for v in (variance, varying)]
+    return replace(data, table=table) if densities[1] > densities[0] + _MIN_GAIN else data
 
 
 def _fit_forms(target: str, data: TargetData, without: Sequence[str]) -> tuple[FormFit, ...]:

@@ -38,6 +38,8 @@ __all__ = [
     "read_samples",
 ]
 
+_N_ADVISING = 200  # draws from which the next measurement is computed
+
 
 @dataclass(frozen=True, slots=True)
 class FittedModel:
@@ -122,7 +124,7 @@ def fit(
         InvalidFile: with every fault of a table, or nothing can be fitted to it.
     """
     model = fit_model(samples, knobs=knobs, ignore=ignore, without=without, progress=progress)
-    return FittedModel(model, model_summary(model), suggest_for_model(model, posterior_draws(model)))
+    return FittedModel(model, model_summary(model), suggest_for_model(model, posterior_draws(model, n=_N_ADVISING)))
 
 
 def fit_model(

@@ -215,7 +215,7 @@ class _Rows:
 
 def sample_form(
     form: FunctionalForm, target: str, coordinates: InputCoordinates, inputs: ScaledInputs, table: TrainingData,
-    *, seed: int = 0,
+    *, seed: int = 0, n_particles: int | None = None,
 ) -> SampledFit:  # fmt: skip
     """Sample the posterior of a form's shape and scatter by sequential Monte Carlo.
 
@@ -226,15 +226,20 @@ def sample_form(
         inputs: the scaled samples.
         table: their values, linked.
         seed: of the particles.
+        n_particles: their number; default: 1,024, or 384 for more than 30 rows.
     """
     design = design_matrix(form, coordinates, inputs)
-    shapes, log_scatter, evidence = _sample(_Rows(form, design, table), design, temperature=1.0, seed=seed)
+    shapes, log_scatter, evidence = _sample(
+        _Rows(form, design, table), design, temperature=1.0, seed=seed, n_particles=n_particles
+    )
     central = _central_particle(form, coordinates, inputs, shapes)
     point = np.append(shapes[central], np.median(log_scatter))
     return SampledFit(form, target, design, table, shapes, log_scatter, point, evidence)
 
 
-def _sample(rows: "_Rows", design: DesignMatrix, *, temperature: float, seed: int) -> tuple[Float, Float, float]:
+def _sample(
+    rows: "_Rows", design: DesignMatrix, *, temperature: float, seed: int, n_particles: int | None = None
+) -> tuple[Float, Float, float]:
     """Return particles of the shape (N, q) and of the logarithm of the scatter (N,), and the log evidence."""
     terms = _shape_terms(design.form, design.coordinates)
     centers = np.array([*(term.center for term in terms), np.log(_SCATTER)])
@@ -244,7 +249,7 @@ def _sample(rows: "_Rows", design: DesignMatrix, *, temperature: float, seed: in
         sigma = np.exp(np.clip(state[:, -1], -20, 5))
         return rows.log_likelihood(rows.residual(state[:, :-1]), sigma) / temperature
 
-    n = _MANY_PARTICLES if design.inputs.n <= _FEW_ROWS else _FEW_PARTICLES
+    n = n_particles or (_MANY_PARTICLES if design.inputs.n <= _FEW_ROWS else _FEW_PARTICLES)
     state, evidence = smc_sample(log_likelihood, centers=centers, widths=widths, n=n, rng=np.random.default_rng(seed))
     return state[:, :-1], np.clip(state[:, -1], -20, 5), evidence
 

@@ -17,6 +17,7 @@ EDP = "edp_js"
 STATED = 0.95
 _Z_90 = 1.6448536269514722  # 95 % quantile of the standard normal: bounds of a 90 % interval
 _MAX_PAIRED = 400  # rows whose pairs are compared
+_N_PARTICLES = 256  # of a refit with a moved reference
 _MAX_TO_MOVE = 15  # rows up to which the reference is moved as well: each move samples all forms again
 
 
@@ -143,9 +144,16 @@ def moved_reference_error(response: Response) -> float | None:
         for weight, fit in zip(response.weights, response.fits, strict=True):
             if isinstance(fit, SampledFit):
                 train = response.table.rows(rest)
-                moved = sample_form(fit.form, response.target, coordinates, inputs.rows(rest), train)
+                moved = sample_form(
+                    fit.form, response.target, coordinates, inputs.rows(rest), train, n_particles=_N_PARTICLES
+                )
                 whole = sample_form(
-                    fit.form, response.target, response.coordinates, fit.design.inputs.rows(rest), train
+                    fit.form,
+                    response.target,
+                    response.coordinates,
+                    fit.design.inputs.rows(rest),
+                    train,
+                    n_particles=_N_PARTICLES,
                 )
                 one = np.array([i])
                 shift += weight * float(

@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.errors import WrongUsage
+from explorer.errors import UnknownName, WrongUsage
 from explorer.models.diagnostics.redundancy import duplicated_knobs
 from explorer.models.diagnostics.residuals import residual_warnings
 from explorer.models.diagnostics.table_checks import target_warnings
 from explorer.models.diagnostics.warnings import ModelWarning
+from explorer.models.fitting.calibration import cliff_knobs
+from explorer.models.forms.candidates import candidate_forms
 from explorer.models.forms.forms import OPERATING_KNOBS
 from explorer.models.response.averaging import fit_response
 from explorer.models.response.products import Product, best_product, is_product, mismatch_text, products
@@ -58,6 +60,7 @@ def fit_surrogate(
                 target, columns, columns[target], knobs=needed_knobs(target, table), groups=table.groups,
                 n_counted=table.samples.n_counted, without=without,
             )  # fmt: skip
+    _check_names(without, responses)
     if not responses:
         raise WrongUsage("no target was measured", fix=f"give one of {', '.join(TARGETS)}")
     warnings = tuple(dict.fromkeys(warning for table in tables for warning in _warnings(table, responses)))
@@ -67,6 +70,18 @@ def fit_surrogate(
     if product:
         del responses[product.target]
     return Surrogate(name, (first, *tables[1:]), responses, product, warnings, tuple(without))
+
+
+def _check_names(without: Sequence[str], responses: Mapping[str, Response]) -> None:
+    """Raise `UnknownName` if a form that is to be left out is a candidate of no target."""
+    names: dict[str, None] = {}
+    for target, response in responses.items() if without else ():
+        inputs = response.coordinates.transform(response.samples)
+        forms = candidate_forms(target, response.coordinates, response.table.values, inputs)
+        names |= dict.fromkeys(form.name for form in forms[1:])
+    for name in without:
+        if name not in names:
+            raise UnknownName("form", name, list(names))
 
 
 def needed_knobs(target: str, table: KnobColumns) -> tuple[KnobSpec, ...]:
@@ -119,11 +134,14 @@ def _warnings(table: KnobColumns, responses: Mapping[str, Response]) -> Iterator
         held_out = response.held_out
         if len(rows) != len(held_out.values):  # a thinned table: rows of the fit have no number
             continue
-        yield from residual_warnings(
+        # Beside a cliff of accuracy rows are far from their prediction: they are the measurement, not outliers.
+        has_cliff = bool(cliff_knobs(target, response.coordinates))
+        found = residual_warnings(
             target, held_out.values, held_out.middle, held_out.sd,
             baseline_error=response.candidates[0].error if response.coordinates.varied else None,
             numbers=[(numbers or range(2, len(values) + 2))[i] for i in rows], design_index=held_out.design,
         )  # fmt: skip
+        yield from (warning for warning in found if not (has_cliff and warning.kind == "outlier"))
     for one in collinear_knobs([table]):
         yield ModelWarning("collinear", one.text)
     for text in machine_warnings(samples.machine):

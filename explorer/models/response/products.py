@@ -77,10 +77,25 @@ def products() -> Sequence[Product]:
     return tuple(Product(target, powers) for target, powers in _POWERS.items())
 
 
+def _is_per_batch(columns: Columns) -> bool:
+    """Return True if E / (P T) is one over some knob: energy of an inference, latency of a batch of so many."""
+    energy, power, latency = (np.asarray(columns[name], dtype=np.float64) for name in _TARGETS)
+    for name, values in columns.items():
+        if name not in _TARGETS and values.dtype != object:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                logs = np.log(energy * np.asarray(values, dtype=np.float64) / (power * latency))
+            logs = logs[np.isfinite(logs)]
+            if len(logs) >= _MIN_ROWS and np.mean(np.abs(logs) <= _TOLERANCE) >= _MIN_SHARE:
+                return True
+    return False
+
+
 def mismatch_text(columns: Columns) -> str:
     """Return a sentence if energy, power and latency were measured but do not satisfy E = P T; else empty."""
     ratio = product_ratio(columns)
     if len(ratio) < _MIN_ROWS or is_product(columns):
+        return ""
+    if _is_per_batch(columns):
         return ""
     low, high = np.min(ratio), np.max(ratio)
     return (

@@ -11,7 +11,7 @@ from explorer.models.quality.leave_one_out import leave_one_out
 import explorer
 from explorer.models.samples.samples import paper_samples
 from explorer.pareto.exact_front import exact_front
-from tests.paper import fit_to
+from tests.paper_fit import fit_to
 
 
 def cpu(work: Callable[[], object], *, times: int = 3) -> float:

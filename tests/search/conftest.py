@@ -12,7 +12,7 @@ from explorer.models.evaluation import Problem, make_problem
 from explorer.models.response.surrogate import Surrogate
 from explorer.problem.study import read_study
 from explorer.search.session import SearchSession, open_session
-from tests.paper import paper_model
+from tests.paper_fit import paper_model
 
 MakeSession = Callable[..., SearchSession]
 MakeProblem = Callable[..., Problem]

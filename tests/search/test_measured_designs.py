@@ -10,7 +10,7 @@ from explorer.problem.columns import NUMERIC_KNOBS
 from explorer.search.collect import collect_results
 from explorer.search.measured_designs import measured_designs
 from explorer.search.run import search
-from tests.paper import fit_to
+from tests.paper_fit import fit_to
 from tests.search.conftest import MakeProblem, MakeSession
 
 

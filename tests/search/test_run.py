@@ -24,7 +24,7 @@ from explorer.search.collect import collect_results
 from explorer.search.run import Execution, search, utc_now
 from explorer.search.run_log import log_run
 from explorer.search.session import open_session
-from tests.paper import fit_to
+from tests.paper_fit import fit_to
 from tests.search.conftest import MakeSession, designs_of
 from tests.search.measured import plain_storage, plain_study, states
 

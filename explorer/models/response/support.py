@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 
 from explorer.models.forms.forms import OPERATING_KNOBS
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
+from explorer.models.response.response import Response
 from explorer.problem.applicability import EXTRAPOLATION
 from explorer.problem.columns import Columns, Float
 
@@ -21,6 +22,7 @@ from explorer.problem.columns import Columns, Float
 # (assumed; in the middle of a cell of a full grid the ratio is at most 0.5 times the square root of the knobs' number).
 _GAP = 2.0
 _ROWS_PER_KNOB = 6  # fewer rows are sparse everywhere and cannot show a gap
+_IDLE_LENGTH = 5.0  # half ranges: the length scale along a knob without effect (assumed)
 _MAX_KNOBS_FOR_GAPS = 12  # distances between few rows mean nothing in more dimensions
 
 
@@ -108,3 +110,36 @@ def common_lengths(lengths: Sequence[Float]) -> Float:
 def same_samples(a: Columns, b: Columns) -> bool:
     """Return True if two tables have the same designs."""
     return a.keys() == b.keys() and all(len(a[k]) == len(b[k]) and bool(np.all(a[k] == b[k])) for k in a)
+
+
+def build_supports(responses: Mapping[str, Response]) -> dict[str, Support]:
+    """Return the support of each distinct table of samples, named by one of its targets."""
+    tables: dict[str, list[Response]] = {}
+    for target, response in responses.items():
+        same = (name for name, rs in tables.items() if same_samples(rs[0].samples, response.samples))
+        tables.setdefault(next(same, target), []).append(response)
+    return {
+        name: Support(
+            rs[0].coordinates, rs[0].coordinates.transform(rs[0].samples),
+            common_lengths([length_scales(response) for response in rs]),
+        )
+        for name, rs in tables.items()
+    }  # fmt: skip
+
+
+def length_scales(response: Response) -> Float:
+    """Return the distance along each coordinate over which a target changes little, in half ranges, shape (d,).
+
+    Along a knob whose effect is below twice the noise it is five half ranges, elsewhere one.
+    """
+    coordinates = response.coordinates
+    if not coordinates.varied:
+        return np.ones(len(coordinates.tie))
+    lengths = np.ones(len(coordinates.tie))
+    noise = max(response.noise, 1e-12)
+    for i, name in enumerate(coordinates.varied):
+        ends = [response.linked({**response.samples, name: np.full_like(response.samples[name], end, dtype=np.float64)})
+                for end in (response.samples[name].min(), response.samples[name].max())]  # fmt: skip
+        if float(np.sqrt(np.mean((ends[1] - ends[0]) ** 2))) < 2 * noise:
+            lengths[i] = _IDLE_LENGTH
+    return lengths

@@ -16,7 +16,7 @@ from explorer.models.forms.forms import OPERATING_KNOBS, unlink
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs, bits_of
 from explorer.models.response.products import Product
 from explorer.models.response.response import N_DRAWS, Response, ResponseDraws, draw_response
-from explorer.models.response.support import Support, common_lengths, same_samples
+from explorer.models.response.support import Support, build_supports
 from explorer.models.response.tables import KnobColumns, concat
 from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples
@@ -29,7 +29,6 @@ EXPONENT = 1.3
 EXPONENT_SOURCE = "Sakurai and Newton 1990: 1.2 to 1.4 for short channels"
 _LOG_RATIO = 4.0  # a positive knob whose values span more than this factor is scaled by its logarithm
 _ALL = "all"  # name of the family of a model without a family column
-_IDLE_LENGTH = 5.0
 _FLOAT_BITS = 16.0  # from so many bits on a weight counts as original
 
 
@@ -293,45 +292,13 @@ class Surrogate:
     @property
     def _supports(self) -> Mapping[str, Support]:
         """Support of the targets, one for each distinct table of samples, named by one of its targets."""
-        supports: Mapping[str, Support] = self._once("supports", lambda: _supports(self.responses))
+        supports: Mapping[str, Support] = self._once("supports", lambda: build_supports(self.responses))
         return supports
 
     @property
     def _has_unquantized(self) -> bool:
         """True if a step of 0 was measured: it is then inside the domain, although its logarithm is far from others."""
         return any((r.samples["quant_step"] == 0).any() for r in self.responses.values() if "quant_step" in r.samples)
-
-
-def _supports(responses: Mapping[str, Response]) -> dict[str, Support]:
-    tables: dict[str, list[Response]] = {}
-    for target, response in responses.items():
-        same = (name for name, rs in tables.items() if same_samples(rs[0].samples, response.samples))
-        tables.setdefault(next(same, target), []).append(response)
-    return {
-        name: Support(
-            rs[0].coordinates, rs[0].coordinates.transform(rs[0].samples),
-            common_lengths([length_scales(response) for response in rs]),
-        )
-        for name, rs in tables.items()
-    }  # fmt: skip
-
-
-def length_scales(response: Response) -> Float:
-    """Return the distance along each coordinate over which a target changes little, in half ranges, shape (d,).
-
-    Along a knob whose effect is below twice the noise it is five half ranges, elsewhere one.
-    """
-    coordinates = response.coordinates
-    if not coordinates.varied:
-        return np.ones(len(coordinates.tie))
-    lengths = np.ones(len(coordinates.tie))
-    noise = max(response.noise, 1e-12)
-    for i, name in enumerate(coordinates.varied):
-        ends = [response.linked({**response.samples, name: np.full_like(response.samples[name], end, dtype=np.float64)})
-                for end in (response.samples[name].min(), response.samples[name].max())]  # fmt: skip
-        if float(np.sqrt(np.mean((ends[1] - ends[0]) ** 2))) < 2 * noise:
-            lengths[i] = _IDLE_LENGTH
-    return lengths
 
 
 def _ranges(response: Response, family: str) -> dict[str, Range]:

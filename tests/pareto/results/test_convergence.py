@@ -8,7 +8,7 @@ from explorer.pareto.geometry.dominance import feasible_front, hypervolume
 from explorer.pareto.results.results import Results, hypervolume_history
 from explorer.problem.columns import Columns, take
 from explorer.problem.study import read_study
-from tests.paper import paper_model
+from tests.paper_fit import paper_model
 
 
 def _results(study: str, n: int) -> Results:

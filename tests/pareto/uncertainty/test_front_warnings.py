@@ -11,7 +11,7 @@ from explorer.pareto.results.results import constraint_gaps
 from explorer.pareto.uncertainty.front_warnings import front_warnings, objective_warnings
 from explorer.problem.columns import Columns, take
 from explorer.problem.study import read_study
-from tests.paper import paper_model
+from tests.paper_fit import paper_model
 
 MODEL = paper_model()
 MakeProblem = Callable[[str], Problem]

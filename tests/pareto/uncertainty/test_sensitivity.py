@@ -11,7 +11,7 @@ from explorer.models.response.surrogate import Surrogate
 from explorer.pareto.uncertainty.sensitivity import knob_importance
 from explorer.problem.columns import Columns, n_rows
 from explorer.problem.study import read_study
-from tests.paper import paper_model
+from tests.paper_fit import paper_model
 
 
 @pytest.fixture(scope="module")

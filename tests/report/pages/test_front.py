@@ -19,7 +19,7 @@ from explorer.report.pages.front import front_page
 from explorer.report.pages.write import write_page
 from explorer.report.plots.thinning import MAX_FRONT
 from explorer.search.run_log import build_provenance
-from tests.paper import paper_model
+from tests.paper_fit import paper_model
 
 EVIL = "<script>alert('x')</script>"
 

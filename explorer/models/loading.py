@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,18 @@ def load_model(name: str, *, own: Sequence[str] | None = None, ignore: Sequence[
         WrongUsage: no model has this name.
         InvalidFile: the file is not a valid model or samples CSV; lists all faults.
     """
+    if name in SHIPPED_MODELS:
+        return _shipped_model(name)
     path = Path(name).expanduser()
-    if name not in SHIPPED_MODELS and path.suffix == ".json" and is_file(path):
+    if path.suffix == ".json" and is_file(path):
         return model_from_file(path)
     return fit_samples(load_samples([name], own=own, ignore=ignore), name=name)
+
+
+@cache
+def _shipped_model(name: str) -> Surrogate:
+    """Return the model of shipped samples, fitted once in a process: it does not change."""
+    return fit_samples(load_samples([name]), name=name)
 
 
 def load_samples(

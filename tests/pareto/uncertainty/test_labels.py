@@ -144,7 +144,7 @@ def test_twice_as_many_untried_designs_leave_the_sure_ones(study: str, tmp_path:
     """The count fell from 332 to 175 with 16 times as many untried designs, before it was computed to convergence."""
     done, problem = run(study, out=tmp_path).results, load_study(study)
     assert isinstance(problem.evaluator, Surrogate)
-    draws = posterior_draws(problem.evaluator)
+    draws = posterior_draws(problem.evaluator, n=400)
     is_sure = done.table["certainty"] == "sure"
     front = {name: done.table[name][done.is_front] for name in knobs_of(done.table)}
     untried = [untried_designs(front, problem, n=N_MAX, seed=seed) for seed in (101, 102)]

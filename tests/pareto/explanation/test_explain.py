@@ -77,33 +77,39 @@ def find_limit(limits: tuple[ActiveLimit, ...], start: str) -> ActiveLimit:
 @given(unit=st.lists(st.floats(0, 1), min_size=4, max_size=4))
 @settings(max_examples=40)
 @pytest.mark.slow
-def test_rates_equal_the_analytic_derivatives(unit: list[float]) -> None:
-    """Derivatives of the forms at the mode, also at the edges of the region, where stencils are one-sided."""
+def test_rates_equal_the_derivatives_of_the_predictions(unit: list[float]) -> None:
+    """Five-point derivatives of the model itself; the rates also hold at the edges, where their stencils are one-sided."""
     problem = load_study("power-cap")
     model = problem.evaluator
     assert isinstance(model, Surrogate)
     region = problem.regions["CNN"]
     start = region.from_unit(np.array([unit]))
-    r, d, v = (float(start[name][0]) for name in ("pruning_ratio", "quant_step", "voltage_v"))
-    columns = model.evaluate(start)
-    accuracy, latency = float(columns["accuracy"][0]), float(columns["latency_s"][0])
-    b, t = model.fits["accuracy"].coefficients, model.fits["latency_s"].coefficients
+    point = {name: float(start[name][0]) for name in NUMERIC_KNOBS}
+    law = model.laws["CNN"]
+    along = {  # a move, as a line through the design, and the length that its rate is stated for
+        "pruning_ratio": ({"pruning_ratio": 1.0}, 0.01),
+        "quant_step": ({"quant_step": 1.0}, 0.1 * point["quant_step"]),
+        "voltage_v": ({"voltage_v": 1.0}, 0.01),
+        "voltage_with_clock": ({"voltage_v": 1.0, "frequency_hz": float("nan")}, 0.01),
+    }
 
     _, rates = rates_at(start, problem, model, posterior_draws(model, n=4))
 
-    spread = accuracy * (1 - accuracy)
-    law = model.laws["CNN"]
-    expected = {
-        ("accuracy", "pruning_ratio"): -spread * b["b_R"] / (1 - r) ** 2 * 0.01,
-        ("accuracy", "quant_step"): -spread * b["b_D"] / 0.02 * 0.1 * d,
-        ("accuracy", "voltage_v"): 0.0,
-        ("latency_s", "pruning_ratio"): -latency * t["a"] * t["tilt"] / (1 - r) * 0.01,
-        ("latency_s", "quant_step"): -latency * t["a"] / t["tilt"] / math.log(2 / d) * 0.1,
-        ("latency_s", "voltage_with_clock"): -latency * (law.exponent / (v - law.threshold_v) - 1 / v) * 0.01,
-    }
-    for (quantity, move), value in expected.items():
-        assert rates[quantity][move].change == pytest.approx(value, rel=1e-5, abs=1e-12), (quantity, move)
-    assert rates["latency_s"]["frequency_hz"].elasticity == pytest.approx(-1, rel=1e-5)
+    highest = float(law.frequency_max(point["voltage_v"]))
+    for move, (line, length) in along.items():
+        h = 2e-3 * length / 0.01
+        steps = h * np.array([-2.0, -1.0, 1.0, 2.0])
+        knobs = {name: np.full(4, value) for name, value in point.items()}
+        for name in line:
+            knobs[name] = knobs[name] + steps if name != "frequency_hz" else knobs[name]
+        if "frequency_hz" in line:  # the same share of the highest clock
+            knobs["frequency_hz"] = law.frequency_max(knobs["voltage_v"]) * (point["frequency_hz"] / highest)
+        values = model.evaluate({"family": np.full(4, "CNN", dtype=object), **knobs})
+        for quantity in ("accuracy", "latency_s", "energy_j"):
+            y = values[quantity]
+            slope = (y[0] - 8 * y[1] + 8 * y[2] - y[3]) / (12 * h)
+            found = rates[quantity][move].change
+            assert found == pytest.approx(slope * length, rel=1e-3, abs=1e-9 * abs(y[1])), (quantity, move)
 
 
 def test_interval_is_that_of_the_derivative_in_every_draw(problem: Problem, model: Surrogate, draws: Draws) -> None:
@@ -242,8 +248,8 @@ def test_constraint_has_margin_probability_and_blocked_moves(
     assert limit.margin == pytest.approx(22 - explained.design["power_w"])
     assert limit.p_met == pytest.approx(float(np.mean(power <= 22)))
     assert ("voltage_with_clock", 1) in limit.blocked
-    assert ("pruning_ratio", -1) in limit.blocked
-    assert limit.improves == {"edp_js": ("voltage_with_clock", 1), "accuracy": ("pruning_ratio", -1)}
+    # The paper's rows do not tell whether more voltage or less pruning would improve an objective: none is claimed.
+    assert limit.improves == {}
 
 
 def test_violated_constraint_has_a_negative_margin(run_results: Results, problem: Problem) -> None:

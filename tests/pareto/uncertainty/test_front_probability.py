@@ -7,7 +7,7 @@ import pytest
 
 from explorer.api import load_results, load_study, run
 from explorer.models.evaluation import Problem
-from explorer.models.posterior_draws import Draws, posterior_draws, predict_draws
+from explorer.models.posterior_draws import N_DRAWS, Draws, posterior_draws, predict_draws
 from explorer.models.response.surrogate import Surrogate
 from explorer.pareto.geometry.dominance import feasible_front, to_minimization
 from explorer.pareto.uncertainty import front_probability as probability_module
@@ -116,7 +116,7 @@ def test_long_front_uses_fewer_draws_with_a_note(monkeypatch: pytest.MonkeyPatch
 
     assert np.isfinite(front["edp_js_lo"]).all()
     assert np.isfinite(front["edp_js_hi"]).all()
-    assert "p_front of 100 designs: computed from 200 of 400 posterior draws" in notes
+    assert f"p_front of 100 designs: computed from 200 of {N_DRAWS} posterior draws" in notes
     assert set(np.round(front["p_front"] * 200, 9) % 1) == {0.0}
 
 
@@ -174,7 +174,7 @@ def test_untried_designs_dominate_beyond_the_tolerance_only(
 
 
 @pytest.mark.slow
-def test_untried_designs_reduce_the_sure_part_of_the_front(tmp_path: Path) -> None:
+def test_untried_designs_reduce_the_probability_of_the_front(tmp_path: Path) -> None:
     """The sampler `auto` proposes the predicted front: compared with untried designs, most of it is only possible."""
     problem = load_study("edp-accuracy")
     done = run("edp-accuracy", trials=100, out=tmp_path).results
@@ -183,9 +183,10 @@ def test_untried_designs_reduce_the_sure_part_of_the_front(tmp_path: Path) -> No
         done.table, problem, model=problem.evaluator, draws=posterior_draws(problem.evaluator)
     )
 
-    n_sure_alone = int((probabilities.p_front[done.is_front] >= 0.95).sum())
-    n_sure = int((done.table["certainty"][done.is_front] == "sure").sum())
-    assert n_sure < 0.5 * n_sure_alone
+    alone, among_untried = probabilities.p_front, done.table["p_front"]
+    front = done.is_front & ~done.is_measured
+    assert (among_untried[front] <= alone[front] + 0.05).all(), "more than the error of 400 draws"
+    assert among_untried[front].mean() < 0.7 * alone[front].mean()
 
 
 def test_best_measurement_equals_brute_force(problem: Problem, model: Surrogate, draws: Draws, table: Columns) -> None:

@@ -16,7 +16,7 @@ from explorer.pareto.results.results import Results, no_feasible_design
 from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
 from explorer.problem.columns import column_of as meaning_of
 from explorer.problem.constraints import parse_constraint
-from explorer.problem.objectives import CostWeights
+from explorer.problem.objectives import Constants
 
 __all__ = ["Choice", "choose", "describe_design"]
 
@@ -65,7 +65,7 @@ def choose(
     if design is not None:
         candidates, rule = decide.one_design(results, design)
     elif alpha is not None:
-        declared = results.provenance.get("question", {}).get("energy_max_j", CostWeights().energy_max_j)
+        declared = results.provenance.get("question", {}).get("energy_max_j", Constants().energy_max_j)
         rule = decide.by_alpha(candidates, alpha=alpha, energy_max_j=declared if energy_max_j is None else energy_max_j)
     elif minimize is not None:
         rule = decide.by_column(candidates, minimize)

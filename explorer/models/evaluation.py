@@ -93,7 +93,7 @@ class Problem:
         columns |= {one.target: np.full(n_rows(columns), np.nan) for one in self.unsupported}
         if OPERATING_POINT_LIMIT in self.constraint_names:
             columns["frequency_max_hz"] = self._frequency_max(designs)
-        columns = add_objectives(columns, self.study.weights)
+        columns = add_objectives(columns, self.study.constants)
         met = [misses <= 0 for misses in self.constraint_violations(columns).values()]
         columns["is_feasible"] = np.all(met, axis=0) if met else np.ones(n_rows(columns), dtype=np.bool_)
         return columns

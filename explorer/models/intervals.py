@@ -4,13 +4,13 @@ import numpy as np
 
 from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws, split_into_blocks
 from explorer.problem.columns import TARGETS, Columns, n_rows, stack
-from explorer.problem.objectives import OBJECTIVES, CostWeights, add_objectives
+from explorer.problem.objectives import OBJECTIVES, Constants, add_objectives
 
 LEVEL = 0.9
 
 
 def add_intervals(
-    columns: Columns, *, model: PosteriorModel, draws: Draws, weights: CostWeights, level: float = LEVEL
+    columns: Columns, *, model: PosteriorModel, draws: Draws, constants: Constants, level: float = LEVEL
 ) -> Columns:
     """Return a table with columns `_lo` and `_hi` for each of its targets and objectives, shape (n,) each.
 
@@ -21,7 +21,7 @@ def add_intervals(
         columns: designs with predictions and `domain_distance`.
         model: the model that predicted them.
         draws: its posterior draws.
-        weights: alpha and E_max of the weighted cost.
+        constants: alpha and E_max of the weighted cost.
         level: probability, between 0 and 1.
     """
     if not n_rows(columns):
@@ -29,12 +29,12 @@ def add_intervals(
             **columns,
             **{f"{name}{end}": np.empty(0) for name in _interval_columns(columns) for end in ("_lo", "_hi")},
         }
-    ends = stack([_block_bounds(block, model, draws, weights, level) for block in split_into_blocks(columns)])
+    ends = stack([_block_bounds(block, model, draws, constants, level) for block in split_into_blocks(columns)])
     return {**columns, **ends}
 
 
-def _block_bounds(block: Columns, model: PosteriorModel, draws: Draws, weights: CostWeights, level: float) -> Columns:
-    samples = add_objectives(predict_draws(model, draws, block, with_noise=True), weights)
+def _block_bounds(block: Columns, model: PosteriorModel, draws: Draws, constants: Constants, level: float) -> Columns:
+    samples = add_objectives(predict_draws(model, draws, block, with_noise=True), constants)
     tail = (1 - level) / 2
     ends: Columns = {}
     for name in _interval_columns(block):

@@ -8,7 +8,7 @@ from explorer.errors import OutOfRange, UnknownName, WrongUsage
 from explorer.models.intervals import add_intervals
 from explorer.models.posterior_draws import PosteriorModel, posterior_draws
 from explorer.problem.columns import Columns, allowed_text, bounds, column_of, is_allowed, n_rows
-from explorer.problem.objectives import CostWeights
+from explorer.problem.objectives import Constants
 from explorer.units import SYMBOLS, parse_quantity
 
 
@@ -83,7 +83,7 @@ def predict_designs(model: PosteriorModel, designs: Columns) -> Columns:
         UnknownName: a family without samples.
     """
     columns = model.evaluate(designs)
-    bounded = add_intervals(columns, model=model, draws=posterior_draws(model), weights=CostWeights())
+    bounded = add_intervals(columns, model=model, draws=posterior_draws(model), constants=Constants())
     highest = np.full(n_rows(designs), np.nan)
     for family in set(designs["family"].tolist()):
         law = model.law(family)

@@ -1,5 +1,6 @@
 """Columns of design tables: their names, units, allowed values, and operations on whole tables."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -89,6 +90,9 @@ _SUFFIX_UNITS = (
     ("_w", "W", "W"),
     ("_v", "V", "V"),
 )
+_STATISTIC = re.compile(r"(\w+)_(lo|hi|p\d+(?:\.\d+)?)")
+# Predicted columns: they have intervals, and a limit of them may carry a probability.
+BOUNDED = tuple(column.name for column in _ALL if column.kind in {"prediction", "objective"})
 # Columns that results add to designs: not available as names of knobs.
 RESERVED = ("design_id", "origin", "certainty", "nearest_sample", "is_feasible", "is_front", "name", "label")
 # Names of the dimensions that a search adds: not available as names of knobs.
@@ -128,6 +132,9 @@ def column_of(name: str, *, label: str = "", unit: str = "") -> Column:
     """
     if name in COLUMNS:
         return COLUMNS[name]
+    if base := _base_of(name):
+        origin = COLUMNS.get(base[0], Column(base[0], "Violation of the joint limits", "check"))
+        return Column(name, f"{origin.label}, {base[1]}", origin.kind, origin.symbol, origin.display_unit)
     for suffix, symbol, display_unit in _SUFFIX_UNITS:
         if name.endswith(suffix):
             stem = name.removesuffix(suffix).replace("_", " ")
@@ -135,15 +142,37 @@ def column_of(name: str, *, label: str = "", unit: str = "") -> Column:
     return Column(name, label or name.replace("_", " ").capitalize(), "knob", unit)
 
 
+def percentile_name(name: str, share: float) -> str:
+    """Return the name of a column's percentile over posterior draws.
+
+    >>> percentile_name("power_w", 0.9)
+    'power_w_p90'
+    """
+    return f"{name}_p{float(f'{100 * share:.10g}'):g}"
+
+
+def _base_of(name: str) -> tuple[str, str] | None:
+    """Return the column of which a name is a bound or percentile, and what it is; None for any other name."""
+    match = _STATISTIC.fullmatch(name)
+    if match is None or (match[1] not in COLUMNS and match[1] != "joint_violation"):
+        return None
+    words = {"lo": "low end", "hi": "high end"}
+    return match[1], words.get(match[2]) or f"percentile {match[2][1:]}"
+
+
 def is_free_name(name: str) -> bool:
     """Return whether a name is available for a user-defined knob: not a column that explorer defines or adds."""
-    reserved = {*RESERVED, *SEARCH_NAMES, *(end for column in COLUMNS for end in bounds(column))}
-    return name not in reserved and (name not in COLUMNS or (COLUMNS[name].kind == "knob" and name != "family"))
+    reserved = {*RESERVED, *SEARCH_NAMES}
+    return (
+        name not in reserved
+        and _base_of(name) is None
+        and (name not in COLUMNS or (COLUMNS[name].kind == "knob" and name != "family"))
+    )
 
 
 def own_knobs(columns: Mapping[str, NDArray[Any]]) -> list[str]:
     """Return the names of a table's user-defined knobs: all columns that explorer neither defines nor adds."""
-    return [name for name in columns if name not in _NOT_OWN]
+    return [name for name in columns if name not in _NOT_OWN and _base_of(name) is None]
 
 
 def knobs_of(columns: Mapping[str, NDArray[Any]]) -> list[str]:
@@ -224,4 +253,4 @@ def stack(tables: Sequence[Mapping[str, NDArray[Any]]]) -> Columns:
 
 
 _PREDEFINED_KNOBS = tuple(name for name, column in COLUMNS.items() if column.kind == "knob")
-_NOT_OWN = frozenset({*RESERVED, *COLUMNS, *(end for name in COLUMNS for end in bounds(name))})
+_NOT_OWN = frozenset({*RESERVED, *COLUMNS})

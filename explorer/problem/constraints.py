@@ -1,26 +1,35 @@
-"""Constraints: lower and upper limits of columns, parsed from text such as 'power_w <= 22 W'."""
+"""Constraints: lower and upper limits of columns, parsed from text such as 'power_w <= 22 W @ 90 %'."""
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from explorer.errors import UnknownName, WrongUsage
-from explorer.problem.columns import COLUMNS, Columns, Float, column_of
+from explorer.problem.columns import BOUNDED, COLUMNS, Columns, Float, bounds, column_of, percentile_name
 from explorer.units import parse_quantity
 
-_TEXT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|==|!=|<|>|=)\s*(.+?)\s*")
+_TEXT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|==|!=|<|>|=)\s*([^@]+?)\s*(?:@\s*(.*?)\s*)?")
+_SHARE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(%?)")
+# Posterior draws, about a thousand, resolve no probability nearer to 0 or 1.
+MIN_PROBABILITY, MAX_PROBABILITY = 0.01, 0.995
 
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """Lower (`>=`) or upper (`<=`) limit of a column; `limit` is in SI."""
+    """Lower (`>=`) or upper (`<=`) limit of a column; `limit` is in SI.
+
+    With a `probability` the limit holds for the true value with that probability over the model's posterior draws;
+    without one it holds for the prediction. All limits of the same probability hold jointly with it (chance
+    constraints: A. Charnes and W. W. Cooper, Management Science 6 (1959) 73-79).
+    """
 
     column: str
     sense: Literal["<=", ">="]
     limit: float
+    probability: float | None = None
 
     @property
     def text(self) -> str:
@@ -29,13 +38,46 @@ class Constraint:
         limit = column.text(self.limit)
         if parse_quantity(limit, column.symbol) != self.limit:
             limit = f"{self.limit!r} {column.symbol}".rstrip()
-        return f"{self.column} {self.sense} {limit}"
+        chance = "" if self.probability is None else f" @ {100 * self.probability:.12g} %"
+        return f"{self.column} {self.sense} {limit}{chance}"
+
+    @property
+    def compared(self) -> str:
+        """The name of the column that is compared: with a probability, a percentile over the posterior draws.
+
+        >>> parse_constraint("power_w <= 22 W @ 90 %").compared, parse_constraint("accuracy >= 0.9 @ 90 %").compared
+        ('power_w_p90', 'accuracy_p10')
+        """
+        if self.probability is None:
+            return self.column
+        return percentile_name(self.column, self.probability if self.sense == "<=" else 1 - self.probability)
+
+    @property
+    def nominal(self) -> "Constraint":
+        """The same limit of the value itself, without a probability."""
+        return replace(self, probability=None)
+
+    def at(self, probability: float | None) -> "Constraint":
+        """Return the limit with a probability where it has none."""
+        return self if probability is None or not self.is_uncertain else replace(self, probability=probability)
+
+    @property
+    def is_uncertain(self) -> bool:
+        """True where the limit is of a predicted value and no probability is asked of it yet."""
+        return self.probability is None and self.column in BOUNDED
 
     def violation(self, columns: Columns) -> Float:
         """Return each design's violation relative to the limit, shape (n,); at most 0 where the limit is met."""
+        return self._relative(columns[self.compared])
+
+    def violation_by_draw(self, by_draw: Columns) -> Float:
+        """Return the violation in every posterior draw, whatever the probability, shape (S, n)."""
+        return self._relative(by_draw[self.column])
+
+    def _relative(self, values: Float) -> Float:
         scale = abs(self.limit) or 1.0
         sign = 1.0 if self.sense == "<=" else -1.0
-        return np.asarray(sign * (columns[self.column] - self.limit) / scale, dtype=np.float64)
+        return np.asarray(sign * (values - self.limit) / scale, dtype=np.float64)
 
 
 def parse_constraint(text: str, *, where: str = "constraint", own: Collection[str] = ()) -> Constraint:
@@ -51,13 +93,16 @@ def parse_constraint(text: str, *, where: str = "constraint", own: Collection[st
         UnknownName: no such column.
 
     >>> parse_constraint("energy_j <= 800 mJ")
-    Constraint(column='energy_j', sense='<=', limit=0.8)
+    Constraint(column='energy_j', sense='<=', limit=0.8, probability=None)
+    >>> parse_constraint("accuracy >= 0.92 @ 90 %").probability
+    0.9
     """
     match = _TEXT.fullmatch(text)
     if match is None or match[2] not in {"<=", ">="}:
         raise WrongUsage(f"{where}: '{text}' is not a floor or cap", fix="write for example 'accuracy >= 0.9'")
-    if match[1] not in COLUMNS and match[1] not in own:
-        raise UnknownName(f"{where} '{text}'", match[1], [*COLUMNS, *own])
+    ends = [end for name in BOUNDED for end in bounds(name)]
+    if match[1] not in {*COLUMNS, *own, *ends}:
+        raise UnknownName(f"{where} '{text}'", match[1], [*COLUMNS, *own, *ends])
     column = column_of(match[1])
     if column.name == "family":
         raise WrongUsage(f"{where}: '{text}' compares a family", fix="choose families with the study's 'families'")
@@ -65,4 +110,35 @@ def parse_constraint(text: str, *, where: str = "constraint", own: Collection[st
         limit = parse_quantity(match[3], column.symbol)
     except WrongUsage as error:
         raise WrongUsage(f"{where}: '{text}': {error.problem}", fix=error.fix) from None
-    return Constraint(column.name, "<=" if match[2] == "<=" else ">=", limit)
+    probability = None if match[4] is None else parse_probability(match[4], where=f"{where}: '{text}'")
+    if probability is not None and column.name not in BOUNDED:
+        fix = "leave the probability out" if column.name not in ends else f"limit {column.name[:-3]} instead"
+        raise WrongUsage(f"{where}: '{text}': {column.name} has no probability, it is known", fix=fix)
+    return Constraint(column.name, "<=" if match[2] == "<=" else ">=", limit, probability)
+
+
+def parse_probability(text: str, *, where: str) -> float:
+    """Parse a probability: '90 %' or '0.9'.
+
+    Raises:
+        WrongUsage: it is no number, or outside [1 %, 99.5 %].
+    """
+    match = _SHARE.fullmatch(text)
+    if match is None:
+        raise WrongUsage(f"{where}: '{text}' is not a probability", fix="write for example '@ 90 %'")
+    value = float(match[1]) / (100 if match[2] else 1)
+    if not MIN_PROBABILITY <= value <= MAX_PROBABILITY:
+        nearest = MIN_PROBABILITY if value < MIN_PROBABILITY else MAX_PROBABILITY
+        raise WrongUsage(
+            f"{where}: a probability of {100 * value:.12g} % is outside [1 %, 99.5 %]: no model is that sure",
+            fix=f"write '@ {100 * nearest:g} %'",
+        )
+    return float(f"{value:.12g}")
+
+
+def joint_groups(constraints: Collection[Constraint]) -> Iterator[tuple[str, float, list[Constraint]]]:
+    """Yield the limits that hold jointly: the name of the group, its probability, and its two or more limits."""
+    for probability in sorted({c.probability for c in constraints if c.probability is not None}):
+        members = [c for c in constraints if c.probability == probability]
+        if len(members) > 1:
+            yield f"joint_violation_p{100 * probability:.12g}", probability, members

@@ -13,7 +13,7 @@ Direction = Literal["minimize", "maximize"]
 
 
 @dataclass(frozen=True, slots=True)
-class CostWeights:
+class Constants:
     """Parameters of the weighted cost, Eq. (10): the weight alpha in [0, 1] and E_max in joule.
 
     The paper states neither. 39.6 J is the largest Total Energy in its Table 2; at alpha = 0.9 EDP and J conflict.
@@ -30,7 +30,7 @@ class Objective:
     name: str
     direction: Direction
     needs: tuple[str, ...]
-    compute: Callable[[Columns, CostWeights], Float]
+    compute: Callable[[Columns, Constants], Float]
 
     @property
     def sign(self) -> float:
@@ -60,8 +60,8 @@ OBJECTIVES = {
             "weighted_cost",
             "minimize",
             ("accuracy", "energy_j"),
-            lambda columns, weights: weighted_cost(
-                columns["accuracy"], columns["energy_j"], energy_max=weights.energy_max_j, alpha=weights.alpha
+            lambda columns, constants: weighted_cost(
+                columns["accuracy"], columns["energy_j"], energy_max=constants.energy_max_j, alpha=constants.alpha
             ),
         ),
         _predicted("accuracy", "maximize"),
@@ -79,26 +79,26 @@ OBJECTIVES = {
 }
 
 
-def add_objectives(columns: Columns, weights: CostWeights) -> Columns:
+def add_objectives(columns: Columns, constants: Constants) -> Columns:
     """Return the table with all objectives whose columns it has; NaN where one of these columns is not finite.
 
     Columns have shape (n,), or (S, n) for S posterior draws.
     """
     derived = {
-        name: _compute_finite(objective, columns, weights)
+        name: _compute_finite(objective, columns, constants)
         for name, objective in OBJECTIVES.items()
         if name not in columns and all(need in columns for need in objective.needs)
     }
     return {**columns, **derived}
 
 
-def _compute_finite(objective: Objective, columns: Columns, weights: CostWeights) -> Float:
+def _compute_finite(objective: Objective, columns: Columns, constants: Constants) -> Float:
     needed = {need: np.asarray(columns[need], dtype=np.float64) for need in objective.needs}
     is_finite = np.all(np.stack([np.isfinite(values) for values in needed.values()]), axis=0)
     if is_finite.all():
-        return objective.compute(needed, weights)
+        return objective.compute(needed, constants)
     result = np.full(is_finite.shape, np.nan)
-    result[is_finite] = objective.compute({need: values[is_finite] for need, values in needed.items()}, weights)
+    result[is_finite] = objective.compute({need: values[is_finite] for need, values in needed.items()}, constants)
     return result
 
 

@@ -26,7 +26,7 @@ from explorer.problem.declarations.study import (
     StudyFile,
     TableModel,
 )
-from explorer.problem.objectives import OBJECTIVES, CostWeights, Objective
+from explorer.problem.objectives import OBJECTIVES, Constants, Objective
 
 __all__ = ["SAMPLERS", "Space", "Study", "StudyFile", "declaration_text", "make_study", "read_space", "read_study"]
 
@@ -55,7 +55,7 @@ class Study:
         model: `paper` or the path of a model.json or samples CSV.
         objectives: its objectives, in declared order.
         constraints: its lower and upper limits of columns.
-        weights: alpha and E_max of the weighted cost.
+        constants: alpha and E_max of the weighted cost.
         sampler: name of the sampler.
         trials: number of complete trials to reach.
         seed: seed of the search.
@@ -74,7 +74,7 @@ class Study:
     model: str
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...]
-    weights: CostWeights
+    constants: Constants
     sampler: str
     trials: int
     seed: int
@@ -110,8 +110,8 @@ class Study:
             "families": [list(space.families) for space in self.spaces],
             "objectives": [objective.name for objective in self.objectives],
             "constraints": sorted(constraint.text for constraint in self.constraints),
-            "alpha": self.weights.alpha,
-            "energy_max_j": self.weights.energy_max_j,
+            "alpha": self.constants.alpha,
+            "energy_max_j": self.constants.energy_max_j,
         }
 
     def with_search(self, *, trials: int | None = None, seed: int | None = None, sampler: str | None = None) -> "Study":
@@ -173,7 +173,7 @@ def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, Sp
     table = declared.model if isinstance(declared.model, TableModel) else None
     live = _resolve_live(declared.model, path) if isinstance(declared.model, LiveModel) else None
     own = [name for space in spaces for name in space.file.axes.own] + list(table.knobs if table else ())
-    weights = CostWeights(declared.cost.alpha, declared.cost.energy_max)
+    constants = Constants(declared.cost.alpha, declared.cost.energy_max)
     reference = declared.reference_point
     return Study(
         name=path.stem,
@@ -184,7 +184,7 @@ def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, Sp
         model=_model_name(declared, path),
         objectives=tuple(OBJECTIVES[name] for name in declared.objectives),
         constraints=tuple(parse_constraint(text, own=own) for text in declared.constraints),
-        weights=weights,
+        constants=constants,
         sampler=declared.search.sampler,
         trials=declared.search.trials,
         seed=declared.search.seed,

@@ -92,6 +92,6 @@ def _measured(problem: Problem) -> tuple[Columns, tuple[str, ...]]:
     for i in range(len(samples.labels)):
         row = take(samples.columns, np.array([i]))
         measured = {name: values for name, values in row.items() if values.dtype == object or np.isfinite(values).all()}
-        derived = add_objectives(measured, problem.study.weights)
+        derived = add_objectives(measured, problem.study.constants)
         parts.append({name: derived.get(name, np.array([np.nan])) for name in names})
     return (stack(parts) if parts else {}), samples.labels

@@ -59,7 +59,7 @@ def measured_designs(problem: Problem) -> Columns:
         if name in table:
             table[name] = _averages(columns.get(name), index)
     bare = {name: values for name, values in table.items() if name not in OBJECTIVES or name in TARGETS}
-    table |= add_objectives(bare, problem.study.weights)
+    table |= add_objectives(bare, problem.study.constants)
     table["domain_distance"] = np.zeros(n_rows(table))
     violations = problem.constraint_violations(table)
     table["is_feasible"] = np.all([v <= 0 for v in violations.values()], axis=0) if violations else _all(table)

@@ -16,7 +16,7 @@ import explorer
 from explorer.api.models import fit_model, load_model
 from explorer.models.intervals import add_intervals
 from explorer.models.posterior_draws import posterior_draws, predict_draws
-from explorer.problem.objectives import CostWeights
+from explorer.problem.objectives import Constants
 from tests.energy_forms import FORMS, coverage, energy_posterior
 from tests.worlds import WORLDS, search_world
 
@@ -83,7 +83,7 @@ def test_intervals_cover_energy_of_a_form_that_was_left_out(
     front = paper_front(study)
     front = front[front["origin"] != "sample"].copy()
     columns = {k: front[k].to_numpy(dtype=object if k == "family" else float) for k in KNOBS}
-    bounded = add_intervals(model.evaluate(columns), model=model, draws=posterior_draws(model), weights=CostWeights())
+    bounded = add_intervals(model.evaluate(columns), model=model, draws=posterior_draws(model), constants=Constants())
     front["energy_j_lo"], front["energy_j_hi"] = bounded["energy_j_lo"], bounded["energy_j_hi"]
 
     assert coverage(front, energy_posterior(FORMS[form], paper_rows)) >= 0.85

@@ -10,9 +10,9 @@ from explorer.models.response.averaging import fit_response
 from explorer.models.response.surrogate import Surrogate
 from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float, n_rows
-from explorer.problem.objectives import CostWeights, add_objectives
+from explorer.problem.objectives import Constants, add_objectives
 
-WEIGHTS = CostWeights()
+WEIGHTS = Constants()
 # 1.5 times the half widths of an MCMC posterior in the project's first study of these ten rows.
 MAX_HALF_WIDTH = {"accuracy": 0.0096, "latency_s": 0.18, "energy_j": 0.12, "power_w": 0.15, "size_bytes": 0.15}
 
@@ -27,7 +27,7 @@ def designs(rows: list[tuple[float, float, float, float]], family: str = "CNN") 
 
 def bounded(model: Surrogate, table: Columns, level: float = 0.9, seed: int = 0) -> Columns:
     columns = add_objectives(model.evaluate(table), WEIGHTS)
-    return add_intervals(columns, model=model, draws=posterior_draws(model, seed=seed), weights=WEIGHTS, level=level)
+    return add_intervals(columns, model=model, draws=posterior_draws(model, seed=seed), constants=WEIGHTS, level=level)
 
 
 @pytest.mark.parametrize("target", MAX_HALF_WIDTH)

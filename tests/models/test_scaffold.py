@@ -98,7 +98,7 @@ def test_e_max_is_the_largest_measured_energy(tmp_path: Path) -> None:
     study = read_study(str(tmp_path / "studies/mine.toml"))
     energies = [float(line.split(",")[9]) for line in text.splitlines()[1:]]
 
-    assert study.weights.energy_max_j == pytest.approx(max(energies), rel=1e-3)
+    assert study.constants.energy_max_j == pytest.approx(max(energies), rel=1e-3)
 
 
 @pytest.mark.parametrize("name", ["cnn", "paper", "h100"])

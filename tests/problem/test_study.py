@@ -27,7 +27,7 @@ def test_minimal_study_has_the_documented_defaults(write_study: Write) -> None:
 
     assert (study.name, study.title, study.model) == ("study", "study", "paper")
     assert (study.sampler, study.trials, study.seed) == ("auto", 1000, 0)
-    assert (study.weights.alpha, study.weights.energy_max_j) == (0.9, 39.6)
+    assert (study.constants.alpha, study.constants.energy_max_j) == (0.9, 39.6)
     assert [space.families for space in study.spaces] == [("CNN",)]
     assert study.reference_point is None
     assert study.constraints == ()
@@ -53,7 +53,7 @@ def test_every_key_of_a_study_is_read(write_study: Write) -> None:
     assert [o.name for o in study.objectives] == ["weighted_cost", "latency_s", "accuracy"]
     assert study.reference_point == (1.0, 0.3, 0.8)
     assert study.constraints[0].limit == 22.0
-    assert (study.weights.alpha, study.weights.energy_max_j) == (0.25, 30.0)
+    assert (study.constants.alpha, study.constants.energy_max_j) == (0.25, 30.0)
     assert (study.sampler, study.trials, study.seed) == ("tpe", 7, 3)
     assert Path(study.model) == study.path.parent / "samples.csv"
 

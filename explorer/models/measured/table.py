@@ -12,7 +12,7 @@ from explorer.models.samples.samples import Samples
 from explorer.problem.applicability import Domain, domain_of
 from explorer.problem.columns import TARGETS, Columns, Float, bounds, by_configuration, numeric_knobs, take
 from explorer.problem.design_space import ROW, DesignSpace, Dimension
-from explorer.problem.objectives import OBJECTIVES, CostWeights, add_objectives
+from explorer.problem.objectives import OBJECTIVES, Constants, add_objectives
 
 _Index = NDArray[np.int64]
 
@@ -89,12 +89,12 @@ class TableEvaluator:
         measured = {target: self.rows[target][index] for target in self.targets}
         return {**designs, **measured, "domain_distance": np.zeros(len(index))}
 
-    def add_intervals(self, columns: Columns, *, weights: CostWeights) -> Columns:
+    def add_intervals(self, columns: Columns, *, constants: Constants) -> Columns:
         """Return a table with the range of repeated measurements for each target and objective.
 
         The interval of a design that was measured once is NaN. Objectives are computed for each sample.
         """
-        table = add_objectives({name: self.samples.columns[name] for name in self.targets}, weights)
+        table = add_objectives({name: self.samples.columns[name] for name in self.targets}, constants)
         index, n = self._index(columns), int(self.configuration.max()) + 1
         is_repeated = (np.bincount(self.configuration, minlength=n) > 1)[index]
         result = dict(columns)

@@ -79,8 +79,8 @@ def evaluate_on_device(
     columns = replace(problem, regions=regions).evaluate(knobs)
     model = problem.evaluator
     if isinstance(model, PosteriorModel):
-        weights = problem.study.weights
-        columns = add_intervals(columns, model=model, draws=posterior_draws(model), weights=weights)
+        constants = problem.study.constants
+        columns = add_intervals(columns, model=model, draws=posterior_draws(model), constants=constants)
     point = points.labels[int(points.nearest(knobs["frequency_hz"])[0])]
     applied = AppliedDesign(point, {name: values[0] for name, values in columns.items()})
     violated = [c for c in (*problem.study.constraints, *conditions) if c.violation(columns)[0] > 0]

@@ -223,11 +223,11 @@ def _evaluated(results: Results, row: int, knobs: Columns, problem: Problem, dra
 
     A measured row keeps its readings.
     """
-    evaluated, model, weights = problem.evaluate(knobs), problem.evaluator, problem.study.weights
+    evaluated, model, constants = problem.evaluate(knobs), problem.evaluator, problem.study.constants
     if isinstance(model, TableEvaluator):
-        evaluated = model.add_intervals(evaluated, weights=weights)
+        evaluated = model.add_intervals(evaluated, constants=constants)
     elif isinstance(model, PosteriorModel) and draws is not None:
-        evaluated = add_intervals(evaluated, model=model, draws=draws, weights=weights)
+        evaluated = add_intervals(evaluated, model=model, draws=draws, constants=constants)
     names = [name for name in ("design_id", "origin", "p_front", "certainty") if name in results.table]
     recorded: Columns = {name: results.table[name][row : row + 1] for name in names}
     if not results.is_measured[row]:

@@ -71,7 +71,7 @@ def local_sensitivities(
     """
     table = stack([design, *[{name: move.designs[name] for name in design} for move in moves]])
     mode, by_draw = mode_and_draws(table, problem=problem, model=model, draws=draws)
-    readings = model.add_intervals(mode, weights=problem.study.weights) if isinstance(model, TableEvaluator) else {}
+    readings = model.add_intervals(mode, constants=problem.study.constants) if isinstance(model, TableEvaluator) else {}
     rates: dict[str, dict[str, LocalSensitivity]] = {}
     for quantity in quantities:
         values = np.concatenate([mode[quantity][None, :], by_draw[quantity]])
@@ -100,7 +100,7 @@ def mode_and_draws(
     """
     mode, by_draw, shape = problem.evaluate(table), {}, (0, n_rows(table))
     if draws is not None and isinstance(model, PosteriorModel):
-        by_draw = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.weights)
+        by_draw = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.constants)
         shape = next(iter(by_draw.values())).shape
     numeric = {name: values for name, values in mode.items() if values.dtype.kind == "f"}
     return mode, {**{name: np.broadcast_to(values, shape) for name, values in numeric.items()}, **by_draw}

@@ -131,7 +131,7 @@ def _nearest(
     # Knobs that the sample's table does not have do not affect the targets of that table.
     predicted = add_intervals(
         model.evaluate({name: own.get(name, values) for name, values in knobs.items()}), model=model, draws=draws,
-        weights=problem.study.weights,
+        constants=problem.study.constants,
     )  # fmt: skip
     measured = [target for target in model.targets if has_value(sample, target)]
     return NearestSample(

@@ -49,7 +49,7 @@ def annotate_uncertainty(results: Results, problem: Problem) -> Results:
     if not results.n_complete or not problem.is_vectorized:
         return results
     if isinstance(model, TableEvaluator):
-        results = replace(results, table=model.add_intervals(results.table, weights=problem.study.weights))
+        results = replace(results, table=model.add_intervals(results.table, constants=problem.study.constants))
     if not isinstance(model, PosteriorModel):
         return replace(results, exact=exact_front(problem, results.reference_point))
     own = np.flatnonzero(~results.is_superseded)
@@ -74,7 +74,7 @@ def annotate_uncertainty(results: Results, problem: Problem) -> Results:
     annotated = replace(results, table=table)
     front = take(table, np.flatnonzero(annotated.is_front))
     advice = best_measurement(
-        _candidates(problem), subsample(front), objectives=problem.study.objectives, weights=problem.study.weights,
+        _candidates(problem), subsample(front), objectives=problem.study.objectives, constants=problem.study.constants,
         model=model, draws=draws(_N_ADVISING),
     )  # fmt: skip
     notes = approximation_notes(
@@ -112,15 +112,15 @@ def _intervals(
     table: Columns, rows: NDArray[np.int64], problem: Problem, model: PosteriorModel, draws: Draws
 ) -> Columns:
     """Return columns with the intervals of the given rows, measured rows among them; NaN in the other rows."""
-    weights = problem.study.weights
+    constants = problem.study.constants
     predicted, measured = rows[table["design_id"][rows] >= 0], rows[table["design_id"][rows] < 0]
-    bounded = add_intervals(take(table, predicted), model=model, draws=draws, weights=weights)
+    bounded = add_intervals(take(table, predicted), model=model, draws=draws, constants=constants)
     columns: Columns = {}
     for name in (n for n in bounded if n not in table):
         columns[name] = np.full(n_rows(table), np.nan)
         columns[name][predicted] = bounded[name]
     if measured.size:
-        own = measured_intervals(take(table, measured), model=model, draws=draws, weights=weights)
+        own = measured_intervals(take(table, measured), model=model, draws=draws, constants=constants)
         for name in (name for name in own if name in columns):
             columns[name][measured] = own[name]
     return columns

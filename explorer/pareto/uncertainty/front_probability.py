@@ -220,7 +220,7 @@ def _posterior_objectives(
     study, n = problem.study, n_rows(designs)
     values, feasible, first = np.empty((0, n, 0)), np.empty((0, n), dtype=np.bool_), 0
     for block in split_into_blocks(designs):
-        targets = add_objectives(predict_draws(model, draws, block, with_noise=False), study.weights)
+        targets = add_objectives(predict_draws(model, draws, block, with_noise=False), study.constants)
         objectives = [targets[objective.name] for objective in study.objectives]
         if not first:  # the draws of a long front take most of the memory: fill in place instead of concatenating
             n_draws = len(objectives[0])
@@ -243,7 +243,7 @@ def _with_measured_values(
     study = problem.study
     values, feasible = _posterior_objectives(designs, problem, model, draws)
     readings = take(designs, rows)
-    targets = measured_draws(readings, model=model, draws=draws, weights=study.weights)
+    targets = measured_draws(readings, model=model, draws=draws, constants=study.constants)
     for j, objective in enumerate(study.objectives):
         values[:, rows, j] = targets[objective.name]
     columns = {name: targets.get(name, readings[name][None, :]) for name in readings}

@@ -24,7 +24,7 @@ def objective_warnings(problem: Problem) -> list[str]:
     objectives = problem.study.objectives
     scan = problem.sample(_SCAN)
     minimized = {o.name: o.sign * scan[o.name] for o in objectives}
-    alpha = problem.study.weights.alpha
+    alpha = problem.study.constants.alpha
     notes = []
     for i, first in enumerate(objectives):
         for second in objectives[i + 1 :]:

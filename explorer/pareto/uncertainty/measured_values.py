@@ -10,13 +10,13 @@ import numpy as np
 from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws
 from explorer.models.samples.nearest import nearest_sample
 from explorer.problem.columns import TARGETS, Columns, Float, bounds, by_configuration, knobs_of
-from explorer.problem.objectives import OBJECTIVES, CostWeights, add_objectives
+from explorer.problem.objectives import OBJECTIVES, Constants, add_objectives
 
 _TAIL = 0.05
 
 
 def measured_draws(
-    rows: Columns, *, model: PosteriorModel, draws: Draws, weights: CostWeights, is_new: bool = False, seed: int = 0
+    rows: Columns, *, model: PosteriorModel, draws: Draws, constants: Constants, is_new: bool = False, seed: int = 0
 ) -> Columns:
     """Return targets and objectives of measured designs in every draw, shape (S, k) each.
 
@@ -27,7 +27,7 @@ def measured_draws(
         rows: measured designs with their readings, shape (k,) each.
         model: the model that was fitted to them.
         draws: its draws.
-        weights: alpha and E_max of the weighted cost.
+        constants: alpha and E_max of the weighted cost.
         is_new: draw a new reading of the design instead of its true value.
         seed: of the scatter.
     """
@@ -47,12 +47,12 @@ def measured_draws(
         targets[name][:, is_outlier] = (noisy if is_new else plain)[name][:, is_outlier]
     if "accuracy" in targets:
         targets["accuracy"] = np.clip(targets["accuracy"], 0.0, 1.0)
-    return add_objectives(targets, weights)
+    return add_objectives(targets, constants)
 
 
-def measured_intervals(rows: Columns, *, model: PosteriorModel, draws: Draws, weights: CostWeights) -> Columns:
+def measured_intervals(rows: Columns, *, model: PosteriorModel, draws: Draws, constants: Constants) -> Columns:
     """Return the columns `_lo` and `_hi` of measured designs: 90 % intervals of a new reading, shape (k,) each."""
-    samples = measured_draws(rows, model=model, draws=draws, weights=weights, is_new=True)
+    samples = measured_draws(rows, model=model, draws=draws, constants=constants, is_new=True)
     ends: Columns = {}
     for name in (name for name in dict.fromkeys((*TARGETS, *OBJECTIVES)) if name in samples and name in rows):
         low, high = np.quantile(samples[name], [_TAIL, 1 - _TAIL], axis=0)

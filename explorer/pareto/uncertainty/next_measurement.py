@@ -18,7 +18,7 @@ from explorer.problem.columns import KNOBS, Column, Columns, Float, column_of, k
 from explorer.problem.declarations.axes import Axes, FrequencyAxis, PruningAxis, StepAxis, VoltageAxis
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.design_space import DesignSpace
-from explorer.problem.objectives import OBJECTIVES, CostWeights, Objective, add_objectives, missing_needs
+from explorer.problem.objectives import OBJECTIVES, Constants, Objective, add_objectives, missing_needs
 from explorer.problem.space_builder import build_design_space
 
 _N_CANDIDATES = 256
@@ -47,7 +47,7 @@ class SuggestedMeasurement:
 
 
 def best_measurement(
-    candidates: Columns, front: Columns, *, objectives: Sequence[Objective], weights: CostWeights,
+    candidates: Columns, front: Columns, *, objectives: Sequence[Objective], constants: Constants,
     model: PosteriorModel, draws: Draws,
 ) -> SuggestedMeasurement | None:  # fmt: skip
     """Return the candidate whose measurement is expected to reduce the variance of the front most.
@@ -61,13 +61,13 @@ def best_measurement(
         candidates: designs that can be measured, knobs of shape (c,).
         front: designs whose objectives matter, knobs of shape (k,).
         objectives: the objectives.
-        weights: alpha and E_max of the weighted cost.
+        constants: alpha and E_max of the weighted cost.
         model: the model.
         draws: its draws.
     """
     if not n_rows(candidates) or not n_rows(front):
         return None
-    on_front = _centered(_objective_draws(front, objectives, weights, model, draws))
+    on_front = _centered(_objective_draws(front, objectives, constants, model, draws))
     on_front = on_front / np.maximum(np.std(on_front, axis=0), 1e-12)
     targets = list(draws)
     measured = predict_draws(model, draws, candidates, with_noise=False)
@@ -107,7 +107,7 @@ def suggest_for_model(model: PosteriorModel, draws: Draws) -> SuggestedMeasureme
     if not scans:
         return None
     return best_measurement(
-        stack(scans), stack(fronts), objectives=objectives, weights=CostWeights(), model=model, draws=draws
+        stack(scans), stack(fronts), objectives=objectives, constants=Constants(), model=model, draws=draws
     )
 
 
@@ -133,9 +133,9 @@ def _whole_domain(model: Surrogate) -> list[DesignSpace]:
 
 
 def _objective_draws(
-    front: Columns, objectives: Sequence[Objective], weights: CostWeights, model: PosteriorModel, draws: Draws
+    front: Columns, objectives: Sequence[Objective], constants: Constants, model: PosteriorModel, draws: Draws
 ) -> Float:
-    columns = add_objectives(predict_draws(model, draws, front, with_noise=False), weights)
+    columns = add_objectives(predict_draws(model, draws, front, with_noise=False), constants)
     linked = [link(o.name, np.maximum(columns[o.name], 1e-300)) for o in objectives]
     return np.concatenate(linked, axis=1)
 

@@ -102,6 +102,6 @@ def _posterior_objectives(problem: Problem, draws: Draws, designs: Columns) -> F
         return np.empty((0, n_rows(designs)))
     parts = []
     for block in split_into_blocks(designs):
-        table = add_objectives(predict_draws(model, draws, block, with_noise=False), problem.study.weights)
+        table = add_objectives(predict_draws(model, draws, block, with_noise=False), problem.study.constants)
         parts.append(np.stack([table[o.name] for o in objectives], axis=1))
     return np.concatenate(parts, axis=-1).reshape(-1, n_rows(designs))

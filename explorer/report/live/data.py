@@ -12,7 +12,7 @@ from explorer.pareto.decision.weighted_sum import alpha_sweep
 from explorer.pareto.results.results import ANNOTATION_COLUMNS, Results
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, Column, Columns, bounds, knobs_of, n_rows, take
-from explorer.problem.objectives import OBJECTIVES, CostWeights
+from explorer.problem.objectives import OBJECTIVES, Constants
 from explorer.report.plots.style import base_layout, family_style
 from explorer.report.plots.thinning import thin_front
 
@@ -37,7 +37,7 @@ def live_data(results: Results, *, display_name: str) -> dict[str, Any]:
         display_name: study name or result folder for the commands on the page.
     """
     front = results.front_columns
-    stored, default = results.provenance.get("question", {}), CostWeights()
+    stored, default = results.provenance.get("question", {}), Constants()
     alpha, energy_max = (float(stored.get(name, getattr(default, name))) for name in ("alpha", "energy_max_j"))
     sweep = alpha_sweep(front, energy_max_j=1.0) if {"accuracy", "energy_j"} <= front.keys() else None
     knee = rules.knee(results, front).value if n_rows(front) else np.zeros(0)

@@ -9,7 +9,7 @@ from explorer.errors import WrongUsage
 from explorer.pareto.decision.weighted_sum import alpha_sweep
 from explorer.pareto.results.results import Results, hypervolume_history
 from explorer.problem.columns import COLUMNS, Columns, bounds, knobs_of, n_rows, take
-from explorer.problem.objectives import CostWeights
+from explorer.problem.objectives import Constants
 from explorer.report.plots.front import DESIGN_COLUMNS
 from explorer.report.plots.style import BLUE, GREY, ORANGE, VERMILLION, base_layout, family_style
 from explorer.report.plots.thinning import MAX_FRONT, select_evenly
@@ -83,7 +83,7 @@ def plot_alpha(results: Results) -> "go.Figure":
     """
     from plotly.subplots import make_subplots
 
-    energy_max_j = results.provenance.get("question", {}).get("energy_max_j", CostWeights().energy_max_j)
+    energy_max_j = results.provenance.get("question", {}).get("energy_max_j", Constants().energy_max_j)
     front = results.front_columns
     missing = [name for name in ("accuracy", "energy_j") if name not in front]
     if missing:

@@ -11,7 +11,7 @@ from explorer.errors import InvalidFile, UnknownName
 from explorer.models.measured.table import TableEvaluator, table_evaluator
 from explorer.models.samples.samples import read_samples_csv
 from explorer.problem.design_space import ROW
-from explorer.problem.objectives import CostWeights, add_objectives
+from explorer.problem.objectives import Constants, add_objectives
 
 TABLE = """\
 name,family,resolution,threads,accuracy,latency_s,energy_j
@@ -43,8 +43,8 @@ def test_designs_have_the_values_of_their_rows_averaged(tmp_path: Path) -> None:
 
 def test_interval_is_the_range_of_repeated_measurements(tmp_path: Path) -> None:
     evaluator = table(tmp_path)
-    rows = add_objectives(evaluator.evaluate(evaluator.region("net").every_design()), CostWeights())
-    bounded = evaluator.add_intervals(rows, weights=CostWeights())
+    rows = add_objectives(evaluator.evaluate(evaluator.region("net").every_design()), Constants())
+    bounded = evaluator.add_intervals(rows, constants=Constants())
 
     assert np.isnan(bounded["latency_s_lo"]).tolist() == [True, False, True]
     assert (bounded["latency_s_lo"][1], bounded["latency_s_hi"][1]) == (0.016, 0.018)
@@ -96,7 +96,7 @@ def test_mean_is_within_the_interval(rows: list[tuple[int, int, float, float]]) 
     with tempfile.TemporaryDirectory() as folder:
         evaluator = table(Path(folder), text, own=("a", "b"))
     every = evaluator.region(evaluator.families[0]).every_design()
-    bounded = evaluator.add_intervals(add_objectives(evaluator.evaluate(every), CostWeights()), weights=CostWeights())
+    bounded = evaluator.add_intervals(add_objectives(evaluator.evaluate(every), Constants()), constants=Constants())
 
     assert len(every[ROW]) == len({(a, b) for a, b, _, _ in rows})
     for name in ("energy_j", "latency_s", "edp_js"):

@@ -17,7 +17,7 @@ from explorer.models.response.tables import KnobColumns, with_knobs
 from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples
 from explorer.problem.columns import NUMERIC_KNOBS, Columns
-from explorer.problem.objectives import CostWeights
+from explorer.problem.objectives import Constants
 
 Damage = Callable[[dict[str, Any]], None]
 
@@ -39,7 +39,7 @@ def again(tmp_path_factory: pytest.TempPathFactory, text: str) -> Surrogate:
 
 
 def with_intervals(model: Surrogate, designs: Columns) -> Columns:
-    return add_intervals(model.evaluate(designs), model=model, draws=posterior_draws(model), weights=CostWeights())
+    return add_intervals(model.evaluate(designs), model=model, draws=posterior_draws(model), constants=Constants())
 
 
 def test_loaded_model_predicts_identically(model: Surrogate, again: Surrogate) -> None:

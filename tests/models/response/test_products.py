@@ -11,7 +11,7 @@ from explorer.models.response.surrogate import Surrogate
 from explorer.models.response.tables import with_knobs
 from explorer.models.samples.samples import Samples
 from explorer.problem.columns import Columns
-from explorer.problem.objectives import CostWeights
+from explorer.problem.objectives import Constants
 
 N = 40
 
@@ -69,7 +69,7 @@ def test_energy_is_power_times_latency_in_predictions_and_every_draw(board: Surr
 @pytest.mark.slow
 def test_derived_target_has_intervals(board: Surrogate) -> None:
     columns = board.evaluate(new_designs())
-    bounded = add_intervals(columns, model=board, draws=posterior_draws(board), weights=CostWeights())
+    bounded = add_intervals(columns, model=board, draws=posterior_draws(board), constants=Constants())
     truth = (1 - new_designs()["pruning_ratio"]) ** 0.7 * (new_designs()["resolution_px"] / 224) ** 1.8
     energy = (0.004 + 0.03 * truth) * (6 + 2 * truth**0.3)
 

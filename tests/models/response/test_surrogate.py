@@ -14,7 +14,7 @@ from explorer.models.response.tables import KnobColumns, with_knobs
 from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples
 from explorer.problem.columns import Columns, Float
-from explorer.problem.objectives import CostWeights, add_objectives
+from explorer.problem.objectives import Constants, add_objectives
 
 FAMILY, RATIO = KnobSpec("family", "category"), KnobSpec("pruning_ratio", "number")
 STEP, BATCH = KnobSpec("quant_step", "number", is_log=True), KnobSpec("batch_size", "number", is_log=True)
@@ -99,10 +99,10 @@ def test_samples_are_the_concatenated_tables(model: Surrogate) -> None:
 
 
 def test_intervals_contain_predictions_and_objectives(model: Surrogate) -> None:
-    weights, designs = CostWeights(), one_design()
+    constants, designs = Constants(), one_design()
     draws = posterior_draws(model)
-    columns = add_objectives(model.evaluate(designs), weights)
-    bounded = add_intervals(columns, model=model, draws=draws, weights=weights)
+    columns = add_objectives(model.evaluate(designs), constants)
+    bounded = add_intervals(columns, model=model, draws=draws, constants=constants)
 
     for name in ("accuracy", "energy_j", "latency_s", "edp_js"):
         assert bounded[f"{name}_lo"][0] <= bounded[name][0] <= bounded[f"{name}_hi"][0]

@@ -46,7 +46,7 @@ def table(problem: Problem) -> Columns:
 def test_front_probability_equals_brute_force(problem: Problem, model: Surrogate, draws: Draws, table: Columns) -> None:
     p_front = front_probabilities(table, problem, model=model, draws=draws).p_front
 
-    columns = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.weights)
+    columns = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.constants)
     values = np.stack([columns["edp_js"], -columns["accuracy"]], axis=-1)
     expected = np.zeros(len(p_front))
     for draw in values:
@@ -161,7 +161,7 @@ def test_untried_designs_dominate_beyond_the_tolerance_only(
         feasible_front(problem.values(evaluated), evaluated["is_feasible"], problem.study.objectives)
     ]
     slack = 0.01 * np.ptp(front, axis=0)
-    columns = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.weights)
+    columns = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.constants)
     expected = np.zeros(60)
     for draw in np.stack([columns["edp_js"], -columns["accuracy"]], axis=-1):
         for i, design in enumerate(draw[:60]):
@@ -194,11 +194,11 @@ def test_best_measurement_equals_brute_force(problem: Problem, model: Surrogate,
     candidates = take(table, np.arange(20, 50))
     advice = best_measurement(
         {k: candidates[k] for k in KNOBS}, {k: front[k] for k in KNOBS},
-        objectives=problem.study.objectives, weights=problem.study.weights, model=model, draws=draws,
+        objectives=problem.study.objectives, constants=problem.study.constants, model=model, draws=draws,
     )  # fmt: skip
     assert advice is not None
 
-    columns = add_objectives(predict_draws(model, draws, front, with_noise=False), problem.study.weights)
+    columns = add_objectives(predict_draws(model, draws, front, with_noise=False), problem.study.constants)
     accuracy = columns["accuracy"]
     on_front = np.concatenate([np.log(columns["edp_js"]), np.log(accuracy / (1 - accuracy))], axis=1)
     measured = predict_draws(model, draws, candidates, with_noise=False)

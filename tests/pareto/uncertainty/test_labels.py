@@ -89,8 +89,8 @@ def test_measured_design_and_its_prediction_have_one_label(wide: Results) -> Non
 def test_readings_scatter_around_the_measured_value(problem: Problem, model: Surrogate) -> None:
     """Whatever the model predicts there; a new reading scatters by sqrt(2) more than the value of one reading."""
     rows, draws = measured_designs(problem), posterior_draws(model)
-    value = measured_draws(rows, model=model, draws=draws, weights=problem.study.weights)
-    new = measured_draws(rows, model=model, draws=draws, weights=problem.study.weights, is_new=True)
+    value = measured_draws(rows, model=model, draws=draws, constants=problem.study.constants)
+    new = measured_draws(rows, model=model, draws=draws, constants=problem.study.constants, is_new=True)
     knobs = {name: rows[name] for name in knobs_of(rows)}
     plain, noisy = (predict_draws(model, draws, knobs, with_noise=one)["energy_j"] for one in (False, True))
 
@@ -104,7 +104,7 @@ def test_readings_scatter_around_the_measured_value(problem: Problem, model: Sur
 
 def test_repeated_readings_narrow_the_value(problem: Problem, model: Surrogate) -> None:
     ends = measured_intervals(
-        measured_designs(problem), model=model, draws=posterior_draws(model), weights=problem.study.weights
+        measured_designs(problem), model=model, draws=posterior_draws(model), constants=problem.study.constants
     )
 
     assert {"energy_j_lo", "energy_j_hi", "accuracy_lo", "edp_js_hi"} <= set(ends)

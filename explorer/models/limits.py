@@ -15,14 +15,12 @@ from explorer.models.intervals import LEVEL
 from explorer.models.measured.table import TableEvaluator
 from explorer.models.posterior_draws import N_DRAWS, Draws, posterior_draws, predict_draws, split_into_blocks
 from explorer.models.response.surrogate import Surrogate
-from explorer.problem.columns import Columns, Float, bounds, n_rows, stack, take
+from explorer.problem.columns import Columns, Float, bounds, n_rows, stack
 from explorer.problem.constraints import Constraint, joint_groups
 from explorer.problem.objectives import Constants, add_objectives
 
 # An objective that is an end of an interval is computed for every design of a search: with fewer draws.
 _N_OBJECTIVE_DRAWS = 300
-# Designs whose limits clearly fail in a few draws are not drawn again: at most four standard errors below.
-_N_SCREENED, _STANDARD_ERRORS = 100, 4.0
 _NORMAL_90 = 1.6448536269514722  # half width of a central 90 % interval, in standard deviations
 
 
@@ -178,28 +176,23 @@ class Statistics:
         return (*dict.fromkeys(c.compared for c in self.chance), *groups)
 
     def violation(self, model: object, designs: Columns) -> Float:
-        """Return the total violation of the limits with a probability, shape (n,); at most 0 where all are met.
+        """Return the largest relative violation of the limits with a probability, shape (n,); at most 0 if all are met.
 
-        Designs that clearly violate them are found with a few draws; theirs is positive, but less exact.
+        Args:
+            model: the evaluator.
+            designs: knobs, predictions and objectives, shape (n,) each.
         """
-        result = np.zeros(n_rows(designs))
-        rows = np.arange(n_rows(designs))
-        if isinstance(model, Surrogate):
-            for block_rows in np.array_split(rows, max(1, len(rows) // 4_000)):
-                block = take(designs, block_rows)
-                few = self.by_draw(model, block, self._draws_of(model, _N_SCREENED, 1))
-                result[block_rows] = self._total(chance_columns(self.chance, few))
-                probabilities = limit_probabilities(self.chance, few)
-                fails = [
-                    each < c.probability - _STANDARD_ERRORS * np.sqrt(c.probability * (1 - c.probability) / _N_SCREENED)
-                    for c, each in zip(self.chance, probabilities.each, strict=True)
-                    if c.probability is not None
-                ]
-                result[block_rows[~np.any(fails, axis=0)]] = np.nan
-            rows = np.flatnonzero(np.isnan(result))
-        if rows.size:
-            result[rows] = self._total(self.columns(model, take(designs, rows)))
-        return result
+        return self.worst(self.columns(model, designs))
+
+    def nominal_violation(self, designs: Columns) -> Float:
+        """Return the same of the predictions, without probabilities: cheap, and most of what varies between designs."""
+        return np.asarray(np.max([c.nominal.violation(designs) for c in self.chance], axis=0))
+
+    def worst(self, columns: Columns) -> Float:
+        """Return the largest violation among these columns of `columns`, shape (n,)."""
+        each = [c.violation(columns) for c in self.chance]
+        each += [columns[name] for name, _, _ in joint_groups(self.chance)]
+        return np.asarray(np.max(each, axis=0))
 
     def by_draw(self, model: Surrogate, designs: Columns, draws: Draws, *, with_noise: bool = False) -> Columns:
         """Return all columns in every draw: targets and what follows from them (S, n), all others (1, n)."""
@@ -224,8 +217,3 @@ class Statistics:
         if (n, seed) not in self._draws:
             self._draws[n, seed] = posterior_draws(model, n=n, seed=seed, targets=self.targets)
         return self._draws[n, seed]
-
-    def _total(self, columns: Columns) -> Float:
-        each = [np.maximum(c.violation(columns), 0.0) for c in self.chance]
-        each += [np.maximum(columns[name], 0.0) for name, _, _ in joint_groups(self.chance)]
-        return np.asarray(np.sum(each, axis=0))

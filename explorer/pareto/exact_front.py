@@ -7,8 +7,9 @@ import moocore
 import numpy as np
 
 from explorer.models.evaluation import Problem
-from explorer.pareto.geometry.dominance import to_minimization
-from explorer.pareto.geometry.refinement import Budget, RefinedFront, refine
+from explorer.pareto.geometry.dominance import is_dominated_by, to_minimization
+from explorer.pareto.geometry.emulation import Emulator
+from explorer.pareto.geometry.refinement import Budget, Evaluate, RefinedFront, refine
 from explorer.pareto.results.results import ExactFront
 from explorer.problem.columns import Columns, Float, stack, take
 from explorer.problem.design_space import DesignSpace
@@ -17,6 +18,7 @@ from explorer.problem.design_space import DesignSpace
 MAX_OBJECTIVES = 3
 MAX_ENUMERATED = 2**14  # a region with at most this many designs is enumerated instead of searched
 _N_PLOTTED = 300
+_N_FILTER = 500  # designs of a front that show others to be dominated
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,10 @@ def front_designs(
 
 def evaluate_minimized(problem: Problem, designs: Columns) -> tuple[Float, Float]:
     """Evaluate designs: return the objectives to be minimized, shape (n, m), and constraint violations, shape (n,)."""
-    columns = problem.evaluate(designs, is_needed_only=True)
+    return _minimized(problem, problem.evaluate(designs, is_needed_only=True))
+
+
+def _minimized(problem: Problem, columns: Columns) -> tuple[Float, Float]:
     excess = [np.maximum(violation, 0.0) for violation in problem.constraint_violations(columns).values()]
     values = to_minimization(problem.values(columns), problem.study.objectives)
     return values, np.sum(excess, axis=0) if excess else np.zeros(len(values))
@@ -92,9 +97,38 @@ def _region_front(
     if region.n_designs <= MAX_ENUMERATED:
         return _enumerated_front(problem, region)
     return refine(
-        lambda unit: evaluate_minimized(problem, region.from_unit(unit)), len(region.axes), corner,
-        seed=seed, budget=budget, n_choices=[len(axis.labels) for axis in region.axes],
+        _with_emulated_limits(problem, region, seed) if problem.statistics.chance
+        else lambda unit, _: evaluate_minimized(problem, region.from_unit(unit)),
+        len(region.axes), corner, seed=seed, budget=budget, n_choices=[len(axis.labels) for axis in region.axes],
     )  # fmt: skip
+
+
+def _with_emulated_limits(problem: Problem, region: DesignSpace, seed: int) -> Evaluate:
+    """Return the evaluation of a region in which limits with a probability are emulated between exact values.
+
+    Their exact value costs a hundred times as much as a prediction.
+    """
+    model, statistics = problem.evaluator, problem.statistics
+
+    def columns_of(unit: Float) -> Columns:
+        return problem.evaluate(region.from_unit(unit), is_needed_only=True, has_statistics=bool(statistics.ends))
+
+    emulator = Emulator(lambda unit: statistics.violation(model, columns_of(unit)), seed=seed)
+
+    def evaluate(unit: Float, front: Float) -> tuple[Float, Float]:
+        columns = columns_of(unit)
+        values, violation = _minimized(problem, columns)
+        # A sum of violations leads a search that starts among infeasible designs.
+        open_rows = np.flatnonzero((violation <= 0) & ~is_dominated_by(values, _thinned(front)))
+        nominal = statistics.nominal_violation(take(columns, open_rows))
+        violation[open_rows] = emulator.violation(unit[open_rows], nominal, values[open_rows], front)
+        return values, violation
+
+    return evaluate
+
+
+def _thinned(front: Float) -> Float:
+    return front[np.unique(np.linspace(0, len(front) - 1, _N_FILTER).astype(np.int64))] if len(front) else front
 
 
 def _enumerated_front(problem: Problem, region: DesignSpace) -> RefinedFront:

@@ -92,7 +92,7 @@ def load_cube_problem(name: str) -> CubeProblem:
     bare = CubeProblem(name, problem, reference, 1.0)
     n = 1_000_000 if len(reference) == 2 else 2_000_000
     filling = 0 if len(reference) == 2 else 3_000_000
-    exact = refine(lambda u: (bare(u), np.zeros(len(u))), bare.n_axes, reference, seed=99,
+    exact = refine(lambda u, _: (bare(u), np.zeros(len(u))), bare.n_axes, reference, seed=99,
                    budget=Budget(0.0, n, n_offspring=40_000, n_filling=filling))  # fmt: skip
     return replace(bare, truth=bare.reached(exact.values))
 
@@ -113,7 +113,7 @@ def scan_and_refine(cube: CubeProblem, seed: int) -> Trace:
     n = 40_000 if len(cube.reference) == 2 else 50_000
     filling = 0 if len(cube.reference) == 2 else 800_000
 
-    def evaluate(unit: Float) -> tuple[Float, Float]:
+    def evaluate(unit: Float, _: Float) -> tuple[Float, Float]:
         values = cube(unit)
         trace.n.append((trace.n[-1] if trace.n else 0) + len(unit))
         trace.values.append(values)

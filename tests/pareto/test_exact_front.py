@@ -14,14 +14,14 @@ from explorer.problem.columns import Float
 from explorer.problem.constraints import parse_constraint
 
 
-def zdt1_like(unit: Float) -> tuple[Float, Float]:
+def zdt1_like(unit: Float, _: Float) -> tuple[Float, Float]:
     """Two knobs, two objectives: f2 = g (1 - sqrt(f1 / g)); on the front g = 1, which is the face u2 = 0."""
     g = 1 + 9 * unit[:, 1]
     first = unit[:, 0]
     return np.stack([first, g * (1 - np.sqrt(first / g))], axis=-1), np.zeros(len(unit))
 
 
-def sphere(unit: Float) -> tuple[Float, Float]:
+def sphere(unit: Float, _: Float) -> tuple[Float, Float]:
     """Three knobs, three objectives: octants of spheres of radius 1 to 2; the front is that of radius 1."""
     a, b, radius = unit[:, 0] * np.pi / 2, unit[:, 1] * np.pi / 2, 1 + unit[:, 2]
     octant = np.stack([np.cos(a) * np.cos(b), np.cos(a) * np.sin(b), np.sin(a)], axis=-1)
@@ -61,7 +61,7 @@ def test_same_seed_gives_the_same_front() -> None:
 def test_small_feasible_set_is_reached_by_descending_violation() -> None:
     """The feasible set is a disc of radius 0.002 around (0.7, 0.3), about 1e-5 of the square."""
 
-    def evaluate(unit: Float) -> tuple[Float, Float]:
+    def evaluate(unit: Float, _: Float) -> tuple[Float, Float]:
         distance = np.hypot(unit[:, 0] - 0.7, unit[:, 1] - 0.3)
         return np.stack([unit[:, 0], 1 - unit[:, 0] + unit[:, 1]], axis=-1), np.maximum(distance - 0.002, 0)
 

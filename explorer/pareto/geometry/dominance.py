@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from explorer.problem.columns import Float
 from explorer.problem.objectives import Objective
 
+_MAX_PAIRS = 4_000_000  # comparisons at once: 32 MB an objective
+
 
 def is_nondominated(values: Float, objectives: Sequence[Objective]) -> NDArray[np.bool_]:
     """Return a mask of the non-dominated points, shape (n,); of equal points only the first counts.
@@ -73,3 +75,19 @@ def default_reference(values: Float, objectives: Sequence[Objective]) -> tuple[f
     step = 10.0 ** (np.floor(np.log10(spread)) - 1)
     outward = np.ceil(beyond / step) * step
     return tuple(float(f"{value * objective.sign:.10g}") for value, objective in zip(outward, objectives, strict=True))
+
+
+def is_dominated_by(values: Float, rivals: Float) -> NDArray[np.bool_]:
+    """Return a mask of the points that one of the rivals dominates, less being better, shape (n,).
+
+    Args:
+        values: shape (n, m).
+        rivals: shape (k, m).
+    """
+    result = np.zeros(len(values), dtype=np.bool_)
+    size = max(1, _MAX_PAIRS // max(len(rivals), 1))
+    for first in range(0, len(values) if len(rivals) else 0, size):
+        own = values[first : first + size, None, :]
+        is_better = np.all(rivals[None] <= own, axis=2) & np.any(rivals[None] < own, axis=2)
+        result[first : first + size] = is_better.any(axis=1)
+    return result

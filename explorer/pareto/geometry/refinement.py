@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from explorer.models.evaluation import low_discrepancy_points
 from explorer.problem.columns import Float
 
-Evaluate = Callable[[Float], tuple[Float, Float]]
+Evaluate = Callable[[Float, Float], tuple[Float, Float]]
 """Maps points of the unit cube, shape (n, d), to values to be minimized, shape (n, m), and constraint violations, shape
-(n,); at most 0 is feasible."""
+(n,); at most 0 is feasible. The second argument is the front so far, shape (k, m): the violation of points that it
+dominates does not matter."""
 
 _MIN_GENERATIONS = 6
 _SHRINK = 0.8
@@ -96,12 +97,12 @@ def refine(
     rng = np.random.default_rng(seed)
     start = low_discrepancy_points(n_axes, budget.n_scanned, seed=seed)
     n, scale = len(start), 0.1
-    archive = _survivors(_Archive(start, *evaluate(start)), _CELLS)
+    archive = _survivors(_Archive(start, *evaluate(start, np.empty((0, len(reference))))), _CELLS)
     history = [(n, archive)]
     while n < budget.n_evaluations:
         offspring = _offspring(archive, budget.n_offspring, scale, rng, is_choice)
         n, scale = n + len(offspring), scale * _SHRINK
-        archive = _survivors(_concat(archive, _Archive(offspring, *evaluate(offspring))), _CELLS)
+        archive = _survivors(_concat(archive, _Archive(offspring, *evaluate(offspring, _front(archive)))), _CELLS)
         history.append((n, archive))
         if len(history) > _MIN_GENERATIONS and len(history) % 2:
             now, before = (_hypervolume(s.values, reference) for s in (archive, _at_half(history)))
@@ -109,7 +110,7 @@ def refine(
                 break
     if len(reference) == 3 and budget.n_filling and _is_feasible(archive):
         filling = _between_neighbours(archive, budget.n_filling, rng, is_choice)
-        filled = _concat(archive, _Archive(filling, *evaluate(filling)))
+        filled = _concat(archive, _Archive(filling, *evaluate(filling, _front(archive))))
         n += len(filling)
         half_filled = _survivors(_take(filled, slice(0, len(archive.unit) + len(filling) // 2)), math.inf)
         archive = _survivors(filled, math.inf)
@@ -215,6 +216,10 @@ def _between_neighbours(
     first, second = np.where(is_outside, 1 - first, first), np.where(is_outside, 1 - second, second)
     between = unit[parent] + first * (unit[along] - unit[parent]) + second * (unit[across] - unit[parent])
     return np.asarray(between if is_choice is None else np.where(is_choice, unit[parent], between))
+
+
+def _front(archive: _Archive) -> Float:
+    return archive.values[archive.violation <= 0]
 
 
 def _is_feasible(archive: _Archive) -> bool:

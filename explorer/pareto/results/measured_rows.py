@@ -5,12 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.pareto.geometry.dominance import feasible_front, to_minimization
+from explorer.pareto.geometry.dominance import feasible_front, is_dominated_by, to_minimization
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import Columns, Float, by_configuration, knobs_of, n_rows
 from explorer.problem.objectives import Objective
-
-_MAX_PAIRS = 4_000_000  # comparisons at once: 32 MB an objective
 
 
 def is_superseded(table: Columns) -> NDArray[np.bool_]:
@@ -64,19 +62,3 @@ def front_with_measured_rows(
     front[rows[is_dominated_by(minimized[rows], minimized[measured])]] = False
     front[measured[~is_dominated_by(minimized[measured], minimized[is_rival])]] = True
     return front
-
-
-def is_dominated_by(values: Float, rivals: Float) -> NDArray[np.bool_]:
-    """Return a mask of the points that one of the rivals dominates, less being better, shape (n,).
-
-    Args:
-        values: shape (n, m).
-        rivals: shape (k, m).
-    """
-    result = np.zeros(len(values), dtype=np.bool_)
-    size = max(1, _MAX_PAIRS // max(len(rivals), 1))
-    for first in range(0, len(values) if len(rivals) else 0, size):
-        own = values[first : first + size, None, :]
-        is_better = np.all(rivals[None] <= own, axis=2) & np.any(rivals[None] < own, axis=2)
-        result[first : first + size] = is_better.any(axis=1)
-    return result

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from explorer.models.evaluation import Problem
 from explorer.models.posterior_draws import N_DRAWS, Draws, PosteriorModel, predict_draws, split_into_blocks
-from explorer.pareto.geometry.dominance import feasible_front, to_minimization
-from explorer.pareto.results.measured_rows import is_dominated_by, measured_twin
+from explorer.pareto.geometry.dominance import feasible_front, is_dominated_by, to_minimization
+from explorer.pareto.results.measured_rows import measured_twin
 from explorer.pareto.uncertainty.front_tally import FrontTally
 from explorer.pareto.uncertainty.measured_values import measured_draws
 from explorer.pareto.uncertainty.untried import N_MIN, UntriedDesigns

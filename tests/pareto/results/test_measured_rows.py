@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from explorer.errors import InvalidFile
-from explorer.pareto.geometry.dominance import feasible_front
+from explorer.pareto.geometry.dominance import feasible_front, is_dominated_by
 from explorer.pareto.results.folder import read_folder, write_folder
-from explorer.pareto.results.measured_rows import front_with_measured_rows, is_dominated_by, is_superseded
+from explorer.pareto.results.measured_rows import front_with_measured_rows, is_superseded
 from explorer.pareto.results.results import Results, hypervolume_history
 from explorer.problem.columns import Columns, take
 from explorer.problem.objectives import OBJECTIVES

@@ -1,0 +1,135 @@
+"""Emulation of an expensive constraint on the unit cube: exact where the front is decided, interpolated elsewhere."""
+
+from collections.abc import Callable
+
+import moocore
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.pareto.geometry.dominance import is_dominated_by
+from explorer.problem.columns import Float
+
+_N_FIRST = 400  # exact values before the first prediction
+_N_KNOWN = 400  # points of an interpolation: its cost grows with their square
+_N_NEW = 40  # new exact values after which it is fitted again
+_N_EXACT = 600  # exact values in one call
+_N_ROUNDS = 4
+_N_RIVALS = 1_000
+_SMOOTHING = 1e-9  # keeps the system of close neighbours regular
+_N_CHECKED = 300  # latest predictions whose errors count
+
+
+class Emulator:
+    """Constraint whose exact value is expensive.
+
+    The difference of the exact and a nominal violation is interpolated by radial basis functions between points of which
+    it is known (Powell 1992; the use beside an optimizer: R. G. Regis and C. A. Shoemaker, J. Global Optim. 31 (2005)
+    153-171). Points that are predicted to be feasible and on the front are computed exactly, and learned. So the front is
+    feasible, and what is missed lies within the errors of predictions right beside points that are known.
+    """
+
+    def __init__(self, exact: Callable[[Float], Float], *, seed: int = 0) -> None:
+        """Start without any exact value.
+
+        Args:
+            exact: returns the violation of points of the unit cube, shape (n, d), as shape (n,); at most 0 is feasible.
+            seed: of the points that are computed first.
+        """
+        self._exact, self._rng = exact, np.random.default_rng(seed)
+        self._unit: Float | None = None
+        self._difference = np.empty(0)
+        self._errors = np.empty(0)
+        self._predict: Callable[[Float], Float] | None = None
+        self._n_new = 0
+
+    def violation(self, unit: Float, nominal: Float, values: Float, front: Float) -> Float:
+        """Return the violation of points, shape (n,): at most 0 where they are feasible.
+
+        Points that would be on the front and whose sign remains unknown, because they are too many, count as violated.
+
+        Args:
+            unit: points of the unit cube, shape (n, d).
+            nominal: their nominal violation, shape (n,).
+            values: their objectives to be minimized, shape (n, m).
+            front: objectives of feasible points, shape (k, m): points that they dominate need no exact value.
+        """
+        n = len(unit)
+        result, is_open, n_left = np.full(n, np.nan), np.ones(n, dtype=np.bool_), _N_EXACT
+        if self._predict is None:
+            rows = self._rng.permutation(n)[:_N_FIRST]
+            result[rows], is_open[rows] = self._learn(unit[rows], nominal[rows]), False
+        for _ in range(_N_ROUNDS):
+            rows = np.flatnonzero(is_open)
+            result[rows] = nominal[rows] + self._difference_at(unit[rows])
+            rows = np.flatnonzero(is_open & (result <= 0))
+            rivals = _front_of(np.concatenate([front, values[~is_open & (result <= 0)]]))
+            rows = rows[~is_dominated_by(values[rows], rivals)]
+            if not rows.size:
+                return result
+            if not n_left:
+                break
+            rows = self._first_on_front(rows, values, n_left)
+            result[rows], is_open[rows] = self._learn(unit[rows], nominal[rows]), False
+            n_left -= rows.size
+        is_open &= result <= 0
+        if values.shape[1] > 2:  # a front of three objectives has too many points: beyond the errors, predictions count
+            is_open &= result > -float(np.quantile(self._errors[-_N_CHECKED:], 0.95)) if self._errors.size else 0.0
+        result[is_open] = np.maximum(np.abs(result[is_open]), 1e-12)
+        return result
+
+    def _first_on_front(self, rows: NDArray[np.int64], values: Float, n: int) -> NDArray[np.int64]:
+        """Return at most n of the rows, those that none of them dominates."""
+        if rows.size:
+            rows = rows[np.asarray(moocore.is_nondominated(values[rows]), dtype=np.bool_)]
+        return rows if rows.size <= n else np.sort(self._rng.permutation(rows)[:n])
+
+    def _difference_at(self, unit: Float) -> Float:
+        return np.zeros(len(unit)) if self._predict is None else self._predict(unit)
+
+    def _learn(self, unit: Float, nominal: Float) -> Float:
+        """Return the exact violation of points, and learn it."""
+        exact = self._exact(unit)
+        if self._predict is None:  # a quarter of the first points checks the rest
+            n = 3 * len(unit) // 4
+            self._fit(unit[:n], (exact - nominal)[:n])
+            checked = slice(n, None)
+        else:
+            checked = slice(0, None)
+        difference = exact - nominal
+        if self._predict is not None and len(unit[checked]):
+            self._errors = np.r_[self._errors, np.abs(difference[checked] - self._predict(unit[checked]))]
+        self._unit = unit if self._unit is None else np.concatenate([self._unit, unit])
+        self._difference = np.r_[self._difference, difference]
+        self._n_new += len(unit)
+        if self._n_new >= _N_NEW:
+            self._fit(*self._training_points())
+        return exact
+
+    def _training_points(self) -> tuple[Float, Float]:
+        """Return the latest points, and some of the earlier ones."""
+        assert self._unit is not None
+        n_late = 3 * _N_KNOWN // 4
+        early = np.arange(max(0, len(self._difference) - n_late))
+        early = self._rng.permutation(early)[: _N_KNOWN - n_late]
+        rows = np.r_[early, np.arange(max(0, len(self._difference) - n_late), len(self._difference))]
+        return self._unit[rows], self._difference[rows]
+
+    def _fit(self, unit: Float, difference: Float) -> None:
+        from scipy.interpolate import RBFInterpolator
+
+        unit, rows = np.unique(np.round(unit, 6), axis=0, return_index=True)
+        self._n_new = 0
+        if len(unit) > 2 * (unit.shape[1] + 1):
+            try:
+                self._predict = RBFInterpolator(unit, difference[rows], kernel="cubic", smoothing=_SMOOTHING)
+            except np.linalg.LinAlgError:  # points in a plane: the earlier interpolation remains
+                return
+
+
+def _front_of(values: Float) -> Float:
+    """Return at most 1,000 of the non-dominated points, evenly spread."""
+    if not len(values):
+        return values
+    front = values[np.asarray(moocore.is_nondominated(np.ascontiguousarray(values)), dtype=np.bool_)]
+    front = front[np.argsort(front[:, 0], kind="stable")]
+    return front[np.unique(np.linspace(0, len(front) - 1, _N_RIVALS).astype(np.int64))]

@@ -84,6 +84,7 @@ def build_manifest(
         machine=file.machine,
         warnings=warnings,
         not_checked=(*_not_checked(selected, network=network, target=target), *remarks_applied, *remarks),
+        selection=file.selection,
         chosen_sha256=selected.sha256,
         provenance=file.provenance,
     )

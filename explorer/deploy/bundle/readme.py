@@ -29,6 +29,7 @@ def render_readme(manifest: ManifestFile) -> str:
         *([f"Measured on: {manifest.machine}"] if manifest.machine else []),
         _basis(manifest),
         *_promise({**manifest.predicted, **manifest.objectives}),
+        *_selection(manifest),
         *(
             [
                 "",
@@ -54,6 +55,26 @@ def _basis(manifest: ManifestFile) -> str:
     if manifest.provenance.question.live is None:
         return "Predicted, with the interval that is expected to contain 90 % of new measurements:"
     return "Measured by the study; accuracy with its 95 % Wilson interval:"
+
+
+def _selection(manifest: ManifestFile) -> Iterator[str]:
+    """Yield the accuracy on held-back samples, or how optimistic that of the data is which chose the design."""
+    selection = manifest.selection
+    if selection is None:
+        return
+    if selection.holdout is None:
+        text = (
+            f"Accuracy was measured for {selection.n_designs:,} designs on the same {selection.n_samples:,} samples of "
+            f"{selection.data}. That of the chosen one is optimistic, by up to {selection.optimism:.2g} on average."
+        )
+    else:
+        held = selection.holdout
+        text = (
+            f"Accuracy on {held.n_samples:,} held-back samples, which did not choose the design: {held.accuracy:.4g} "
+            f"({held.accuracy_lo:.4g} to {held.accuracy_hi:.4g}; {held.n_right:,} right). The search used the other "
+            f"{selection.n_samples:,} of {selection.data}."
+        )
+    yield from (f"  {line}" for line in wrap(text, _WIDTH - 2))
 
 
 def _configuration(manifest: ManifestFile) -> Iterator[str]:

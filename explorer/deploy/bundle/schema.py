@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from explorer.io.declarations import Declaration
-from explorer.pareto.decision.schema import Origin, RuleFile, Sha256
+from explorer.pareto.decision.schema import Origin, RuleFile, SelectionFile, Sha256
 
 # A file name without a path: every named file is in the bundle.
 FILE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,150}$"
@@ -140,6 +140,9 @@ class ManifestFile(Declaration):
     machine: str = Field("", description="what the model's samples were measured on; empty: not stated")
     warnings: tuple[str, ...] = Field((), description="what the predictions do not hold for")
     not_checked: tuple[str, ...] = Field(description="assumptions that have not been checked")
+    selection: SelectionFile | None = Field(
+        None, description="the data that chose the design; null where its accuracy is a prediction"
+    )
     chosen_sha256: Sha256 = Field(description="SHA-256 of the chosen.json of this bundle")
     provenance: Origin = Field(description="origin of the design and its predictions")
 

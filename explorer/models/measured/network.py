@@ -81,8 +81,8 @@ class NetworkEvaluator:
         rows = setup.is_searched
         notes.append(
             f"every design is '{setup.network.name}' pruned, quantized and run on {int(rows.sum())} samples "
-            f"({int(setup.is_correct[rows].sum())} right uncompressed); accuracy has its 95 % Wilson interval, size_bytes is "
-            f"{setup.options.codec}"
+            f"({int(setup.is_correct[rows].sum())} right uncompressed); accuracy has its 95 % Wilson interval, "
+            f"size_bytes is {setup.options.codec}"
         )
         if setup.held_back is not None:
             n_right = int(setup.is_correct[setup.held_back].sum())

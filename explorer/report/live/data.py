@@ -19,7 +19,15 @@ from explorer.report.plots.thinning import thin_front
 MAX_BEHIND = 2_000  # 60 bytes each
 # Redundant columns, left out to save space.
 _REDUNDANT = frozenset(
-    {"ops_per_watt", "throughput_ops", "frequency_max_hz", "n_right", "n_samples", "n_right_holdout", "n_samples_holdout"}
+    {
+        "ops_per_watt",
+        "throughput_ops",
+        "frequency_max_hz",
+        "n_right",
+        "n_samples",
+        "n_right_holdout",
+        "n_samples_holdout",
+    }
 )
 _SCALABLE = frozenset({"J", "s", "W", "B", "J*s", "Hz"})
 _PREFIXES = ("p", "n", "µ", "m", "", "k", "M", "G", "T")

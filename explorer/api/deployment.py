@@ -36,6 +36,8 @@ def deploy(
     allow_extrapolation: bool = False,
     allow_other_machine: bool = False,
     network: NetworkOptions | None = None,
+    governor: bool = False,
+    confidence: float = 0.9,
 ) -> tuple[ManifestFile, Bundle]:
     """Write the deployment bundle of a chosen configuration; return its manifest and its files.
 
@@ -49,6 +51,8 @@ def deploy(
         allow_extrapolation: take a design outside the model's domain as well.
         allow_other_machine: take a device other than the machine that the model's samples were measured on.
         network: how the network is sized and its energy modelled.
+        governor: write the table of operating points by slack, governor.json, and the script that reads it.
+        confidence: probability that one inference ends within the slack of that table, from 0.01 to 0.995.
 
     Raises:
         MissingPart: a network is given and onnx is not installed.
@@ -60,7 +64,7 @@ def deploy(
     """
     options = BundleOptions(
         model, network or NetworkOptions(), device, bin_name, force=force, allow_extrapolation=allow_extrapolation,
-        allow_other_machine=allow_other_machine,
+        allow_other_machine=allow_other_machine, governor=governor, confidence=confidence,
     )  # fmt: skip
     if not isinstance(chosen, Choice):
         return build_bundle(Path(chosen).expanduser(), Path(out).expanduser(), options=options)

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from explorer.deploy.bundle.schema import ManifestFile
+from explorer.deploy.bundle.schema import GovernorFile, ManifestFile
 from explorer.devices.device import DeviceFile
 from explorer.devices.meters import nvml_meter, rapl_meter
 from explorer.devices.opp_tables import OppTable
@@ -48,12 +48,13 @@ def _entry(path: Path) -> dict[str, str]:
 
 
 def schema() -> dict[str, dict[str, Any]]:
-    """Return the JSON schemas of a study, a space, a device and a bundle's manifest, by kind."""
+    """Return the JSON schemas of a study, a space, a device, a bundle's manifest and its governor table, by kind."""
     draft = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schemas = {
         "study": StudyFile.model_json_schema(),
         "space": SpaceFile.model_json_schema(),
         "deploy": ManifestFile.model_json_schema(),
+        "governor": GovernorFile.model_json_schema(),
         "device": DeviceFile.model_json_schema(),
     }
     return {kind: {**draft, **one} for kind, one in schemas.items()}

@@ -12,6 +12,7 @@ from explorer.api.results import HasResults, as_results
 from explorer.errors import WrongUsage
 from explorer.pareto.decision import rules as decide
 from explorer.pareto.decision.rules import Choice
+from explorer.pareto.decision.selection_bias import refuse_held_back, selection_basis
 from explorer.pareto.results.results import Results, no_feasible_design
 from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
 from explorer.problem.columns import column_of as meaning_of
@@ -75,6 +76,7 @@ def choose(
         raise WrongUsage("no rule given", fix="give one of knee, alpha, minimize, design")
     own = [name for name in own_knobs(candidates) if candidates[name].dtype != object]
     conditions = [parse_constraint(text, where="--where", own=own) for text in where]
+    refuse_held_back(minimize, *(c.column for c in conditions))
     lacking = [c.column for c in conditions if c.column not in candidates]
     if lacking:
         raise WrongUsage(f"the results have no column {', '.join(lacking)}", fix=f"it has {', '.join(candidates)}")
@@ -91,6 +93,7 @@ def choose(
         "is_extrapolated": choice.is_extrapolated,
         "is_measured": choice.is_measured,
         **_machine(results),
+        **selection_basis(results, choice.design),
         "provenance": dict(results.provenance),
     }
     if device is not None:

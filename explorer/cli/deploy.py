@@ -38,18 +38,29 @@ def deploy(
         Path | None, typer.Option("--technology", help="TOML of pJ per MAC and access.", show_default="45 nm")
     ] = None,
     level: Annotated[str, typer.Option("--level", help="The memory level of Eq. (1).")] = "dram",
+    governor: Annotated[
+        bool, typer.Option("--governor", help="Write operating points by slack, for a run-time governor.")
+    ] = False,
+    confidence: Annotated[
+        float | None,
+        typer.Option("--confidence", help="Probability that a slack of --governor suffices.", show_default="0.9"),
+    ] = None,
 ) -> None:
     """Write the deployment bundle of a chosen configuration: manifest, checksums, and a list of unchecked claims.
 
     With --model it holds your network, pruned and quantized at the chosen R and D with the options of a live study;
     where samples were measured with --codec, --per-tensor, --clip or --full-int8, give the same here. With --device
     it holds scripts that set the device's nearest clock and restore the former one. It never sets a voltage:
-    the device chooses it.
+    the device chooses it. With --governor it holds the operating points that are Pareto-optimal in latency and energy,
+    each with the least time to a deadline from which it can be used.
     """
     from explorer import api
     from explorer.api.deployment import SHIPPED, NetworkOptions, load_data
     from explorer.cli.console import note, print_text
+    from explorer.errors import WrongUsage
 
+    if confidence is not None and not governor:
+        raise WrongUsage("--confidence stands without --governor", fix="give both, or neither")
     options = NetworkOptions(
         codec.value if codec else None, level, technology or SHIPPED, per_tensor=per_tensor,
         clip_to=clip.value if clip else None, calibration=load_data(full_int8) if full_int8 else None,
@@ -57,6 +68,7 @@ def deploy(
     manifest, bundle = api.deploy(
         chosen, out=output, model=model, device=device, bin_name=bin_name, force=force,
         allow_extrapolation=allow_extrapolation, allow_other_machine=allow_other_machine, network=options,
+        governor=governor, confidence=0.9 if confidence is None else confidence,
     )  # fmt: skip
     for name in bundle.names:
         print_text(str(bundle.folder / name))

@@ -63,8 +63,13 @@ def _print_front(results: "Results", columns: "Columns", *, is_all: bool) -> Non
         "frequency_max_hz",
         "sample_distance",
         "nearest_sample",
+        "n_right",
+        "n_samples",
+        "n_right_holdout",
+        "n_samples_holdout",
     }
     objectives = {o.name for o in results.objectives}
+    with_bounds = {*objectives, "accuracy_holdout"}
     visible = {*COLUMNS, *own_knobs(columns)} - hidden
     names = [name for name in front_order(columns) if name in visible]
     outside = is_extrapolated(columns["domain_distance"])
@@ -72,7 +77,7 @@ def _print_front(results: "Results", columns: "Columns", *, is_all: bool) -> Non
         [
             f"{columns['design_id'][i]}{'*' if outside[i] else ''}",
             *[
-                value_cell(columns, name, i, with_bounds=name in objectives, column=results.column(name))
+                value_cell(columns, name, i, with_bounds=name in with_bounds, column=results.column(name))
                 for name in names
             ],
         ]

@@ -13,6 +13,7 @@ class Kind(StrEnum):
     space = "space"
     device = "device"
     deploy = "deploy"
+    governor = "governor"
 
 
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False) -> None:
@@ -42,7 +43,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
 def schema(
     kind: Annotated[Kind | None, typer.Argument(help="Which kind of file.", show_default="all, by name")] = None,
 ) -> None:
-    """Print the JSON schema of a study, search space or device, for an editor, or of a bundle's manifest."""
+    """Print the JSON schema of a study, search space or device, for an editor, or of a bundle's files."""
     from explorer import api
     from explorer.cli.console import print_json
 

@@ -48,6 +48,8 @@ def verify(
         print_table(["what", "predicted", "measured", "inside?", ""], rows)
         for text in verdict.warnings:
             note(f"warning: {text}")
+        if verdict.data and not verdict.data.warning:
+            note(f"note: {verdict.data.text}")
     if verdict.samples:
         note(f"one row added to {verdict.samples}: `explorer fit {verdict.samples}` learns from it")
     elif samples is not None:

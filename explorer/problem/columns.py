@@ -74,6 +74,11 @@ _ALL = (
     Column("domain_distance", "Distance outside the samples' range (in its widths)", "check"),
     Column("sample_distance", "Distance to the nearest sample (in widths of the samples' range)", "check"),
     Column("p_front", "Probability of being on the front", "check"),
+    Column("n_right", "Samples classified correctly", "check"),
+    Column("n_samples", "Samples of the accuracy", "check"),
+    Column("accuracy_holdout", "Accuracy on held-back samples", "check"),
+    Column("n_right_holdout", "Held-back samples classified correctly", "check"),
+    Column("n_samples_holdout", "Held-back samples", "check"),
     Column("edp_js", "Energy-delay product E·T", "objective", "J*s", "J*s"),
     Column("weighted_cost", "Weighted cost J", "objective"),
     Column("ops_per_watt", "Accelerator efficiency", "objective", "OPS/W", "GOPS/W"),
@@ -93,6 +98,8 @@ _SUFFIX_UNITS = (
 _STATISTIC = re.compile(r"(\w+)_(lo|hi|p\d+(?:\.\d+)?)")
 # Predicted columns: they have intervals, and a limit of them may carry a probability.
 BOUNDED = tuple(column.name for column in _ALL if column.kind in {"prediction", "objective"})
+# Columns of the samples that a live study holds back: reported, never an objective, a limit or a rule.
+HOLDOUT = ("accuracy_holdout", "n_right_holdout", "n_samples_holdout")
 # Columns that results add to designs: not available as names of knobs.
 RESERVED = ("design_id", "origin", "certainty", "nearest_sample", "is_feasible", "is_front", "name", "label")
 # Names of the dimensions that a search adds: not available as names of knobs.

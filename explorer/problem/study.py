@@ -101,7 +101,7 @@ class Study:
         """Return the definition of the problem as plain JSON values; studies with equal ones may share their trials."""
         table = {"table": self.table.model_dump(mode="json", exclude={"table"})} if self.table else {}
         # Without paths, as the model's fingerprint has the SHA-256 of the files, and without the time limit.
-        live = {"live": self.live.model_dump(mode="json", exclude=_NOT_COMPARED)} if self.live else {}
+        live = {"live": _without_empty(self.live.model_dump(mode="json", exclude=_NOT_COMPARED))} if self.live else {}
         return {
             **table,
             **live,
@@ -218,7 +218,7 @@ def _make_space(declared: SpaceFile, path: Path, text: str, families: tuple[str,
 # Settings of a live model that do not change the problem.
 _NOT_COMPARED = {"onnx", "data", "time_limit"}
 # Keys that are newer than the first stored studies: omitted at their defaults, so that those can be continued.
-_NEWER_KEYS = frozenset({"values", "device", "bin", "power", "ignore"})
+_NEWER_KEYS = frozenset({"values", "device", "bin", "power", "ignore", "holdout"})
 
 
 def _dump(space: SpaceFile) -> dict[str, Any]:

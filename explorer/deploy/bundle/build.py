@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from explorer.deploy.bundle.manifest import MANIFEST, build_manifest, manifest_text, to_shipped_design
+from explorer.deploy.bundle.governor import GOVERNOR, build_governor, slack_ns
+from explorer.deploy.bundle.manifest import MANIFEST, build_manifest, manifest_text, plain_json, to_shipped_design
 from explorer.deploy.bundle.network_artifact import (
     NETWORK,
     Artifact,
@@ -14,14 +15,14 @@ from explorer.deploy.bundle.network_artifact import (
 from explorer.deploy.bundle.other_machine import check_selected_machine
 from explorer.deploy.bundle.placement import Placement, place_on_device
 from explorer.deploy.bundle.readme import MAX_CONFIG_MAP_BYTES, README, render_config_map, render_readme
-from explorer.deploy.bundle.schema import ManifestFile
+from explorer.deploy.bundle.schema import GovernorFile, ManifestFile
 from explorer.deploy.bundle.selected import SelectedDesign, ensure_deployable, read_selected_design
 from explorer.deploy.bundle.write import Bundle, ensure_replaceable, with_checksums, write_bundle
-from explorer.deploy.device.scripts import render_overlay, render_scripts
+from explorer.deploy.device.scripts import render_governor, render_overlay, render_scripts
 from explorer.deploy.device.target import TargetDevice
 from explorer.errors import WrongUsage
 
-CONFIG_MAP, OVERLAY = "configmap.yaml", "cap.dts"
+CONFIG_MAP, OVERLAY, PICK = "configmap.yaml", "cap.dts", "governor.sh"
 _MEANING = {
     NETWORK: "the compressed network",
     "apply.sh": "sets the clock; a dry run unless --apply is given",
@@ -29,6 +30,8 @@ _MEANING = {
     "apply-nvidia.sh": "locks the GPU's clock; a dry run unless --apply is given",
     "undo-nvidia.sh": "removes the lock",
     OVERLAY: "device-tree overlay that caps the clock, for boards that should never run faster",
+    GOVERNOR: "operating points by the slack that they need, for a run-time governor",
+    PICK: "prints the clock for a slack; it sets nothing",
     CONFIG_MAP: "the manifest as an immutable Kubernetes ConfigMap",
 }
 
@@ -45,6 +48,8 @@ class BundleOptions:
         force: replace an existing bundle.
         allow_extrapolation: allow a design outside the model's domain.
         allow_other_machine: allow a device other than the machine that the model's samples were measured on.
+        governor: write a table of operating points by slack.
+        confidence: probability that one inference ends within the slack of that table.
     """
 
     model: str | Path | None = None
@@ -54,6 +59,8 @@ class BundleOptions:
     force: bool = False
     allow_extrapolation: bool = False
     allow_other_machine: bool = False
+    governor: bool = False
+    confidence: float = 0.9
 
 
 def build_bundle(chosen: Path, out: Path, *, options: BundleOptions) -> tuple[ManifestFile, Bundle]:
@@ -88,7 +95,13 @@ def build_bundle(chosen: Path, out: Path, *, options: BundleOptions) -> tuple[Ma
     if options.model is not None:
         network_options = with_study_options(options.network, selected.file.provenance.question.live)
         artifact = build_artifact(options.model, to_shipped_design(selected), options=network_options)
-    files = _files(artifact, placement.target)
+    governor = None
+    if options.governor:
+        governor = build_governor(
+            selected, placement, folder=chosen.absolute().parent, device=options.device, bin_name=options.bin_name,
+            confidence=options.confidence, allow_extrapolation=options.allow_extrapolation, warnings=warnings,
+        )  # fmt: skip
+    files = _files(artifact, placement.target, governor)
     manifest, text, config = _manifest_texts(
         selected, artifact, placement, names=(*files, CONFIG_MAP), warnings=warnings
     )
@@ -97,7 +110,12 @@ def build_bundle(chosen: Path, out: Path, *, options: BundleOptions) -> tuple[Ma
         placement = replace(placement, remarks=(*placement.remarks, note))
         manifest, text, _ = _manifest_texts(selected, artifact, placement, names=tuple(files), warnings=warnings)
         config = ""
-    contents = {MANIFEST: text, **files, **({CONFIG_MAP: config} if config else {}), README: render_readme(manifest)}
+    contents = {
+        MANIFEST: text,
+        **files,
+        **({CONFIG_MAP: config} if config else {}),
+        README: render_readme(manifest, governor),
+    }
     return manifest, write_bundle(with_checksums(contents), out, force=options.force)
 
 
@@ -119,9 +137,15 @@ def _manifest_texts(
     return manifest, text, render_config_map(text, title=f"{manifest.study}, design {manifest.design.design_id}")
 
 
-def _files(artifact: Artifact | None, target: TargetDevice | None) -> dict[str, str | bytes]:
+def _files(
+    artifact: Artifact | None, target: TargetDevice | None, governor: GovernorFile | None
+) -> dict[str, str | bytes]:
     files: dict[str, str | bytes] = {} if artifact is None else {NETWORK: artifact.onnx}
     if target is not None:
         cap = render_overlay(target) if target.control == "cpufreq" else ""
         files |= {**render_scripts(target), **({OVERLAY: cap} if cap else {})}
+    if governor is not None:
+        points = [(slack_ns(point), point.frequency_hz) for point in governor.points]
+        script = render_governor(points, control=governor.control, confidence=governor.confidence)
+        files |= {GOVERNOR: plain_json(governor), PICK: script}
     return files

@@ -20,6 +20,7 @@ from explorer.deploy.bundle.schema import (
 from explorer.deploy.bundle.selected import SelectedDesign, is_outside_domain, optional_float
 from explorer.deploy.device.scripts import nodes_above_cap
 from explorer.deploy.device.target import TargetDevice
+from explorer.io.declarations import Declaration
 from explorer.problem.columns import COLUMNS, bounds
 from explorer.problem.objectives import objective_of
 
@@ -84,6 +85,7 @@ def build_manifest(
         machine=file.machine,
         warnings=warnings,
         not_checked=(*_not_checked(selected, network=network, target=target), *remarks_applied, *remarks),
+        selection=file.selection,
         chosen_sha256=selected.sha256,
         provenance=file.provenance,
     )
@@ -91,6 +93,11 @@ def build_manifest(
 
 def manifest_text(file: ManifestFile) -> str:
     """Return the text of manifest.json in printable ASCII, which YAML can contain unchanged."""
+    return plain_json(file)
+
+
+def plain_json(file: Declaration) -> str:
+    """Return a file of a bundle as indented JSON in printable ASCII."""
     payload = file.model_dump(mode="json", by_alias=True)
     return json.dumps(payload, indent=2, allow_nan=False).replace("\x7f", "\\u007f") + "\n"
 

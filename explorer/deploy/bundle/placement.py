@@ -22,11 +22,15 @@ from explorer.units import factor
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A device at the applied operating point, the design's columns at it (None: not evaluated), and remarks."""
+    """A device at the applied operating point, the design's columns at it (None: not evaluated), and remarks.
+
+    `problem` is the study's, if it was loaded to evaluate the design.
+    """
 
     target: TargetDevice | None = None
     applied_columns: Mapping[str, Any] | None = None
     remarks: tuple[str, ...] = ()
+    problem: Problem | None = None
 
 
 def place_on_device(
@@ -58,18 +62,34 @@ def place_on_device(
     target = _target(device, bin_name, file, points=points, clock=clock)
     if applied is not None and applied.device == device and applied.design.get("frequency_hz") == target.clock_hz:
         return Placement(target, applied.design)
+    problem, reasons = study_problem(selected, folder=folder)
+    if problem is not None and not reasons:
+        try:
+            evaluated = _evaluate(selected, points, problem=problem, allow_extrapolation=allow_extrapolation)
+            return Placement(target, evaluated.design, problem=problem)
+        except (WrongUsage, InvalidFile) as error:
+            reasons = (error.problem.splitlines()[0],)
+    return Placement(target, None, tuple(f"not evaluated at the applied clock: {reason}" for reason in reasons))
+
+
+def study_problem(selected: SelectedDesign, *, folder: Path) -> tuple[Problem | None, tuple[str, ...]]:
+    """Load the study of a chosen design again.
+
+    Args:
+        selected: the chosen design.
+        folder: folder of its file, relative to which its study file is located.
+
+    Returns:
+        The problem, None if it cannot be loaded, and why it is not the one that the design was chosen from; no reason
+        if it is.
+    """
     origin = selected.file.provenance.model_dump(mode="json")
-    reasons: tuple[str, ...]
     try:
         study = read_study(locate_study_file(origin, folder=folder, asked=selected.file.study))
         problem = make_problem(study, load_evaluator(study))
-        reasons = provenance_changes(origin, problem)
-        if not reasons:
-            evaluated = _evaluate(selected, points, problem=problem, allow_extrapolation=allow_extrapolation)
-            return Placement(target, evaluated.design)
+        return problem, provenance_changes(origin, problem)
     except (WrongUsage, InvalidFile) as error:
-        reasons = (error.problem.splitlines()[0],)
-    return Placement(target, None, tuple(f"not evaluated at the applied clock: {reason}" for reason in reasons))
+        return None, (error.problem.splitlines()[0],)
 
 
 def _evaluate(

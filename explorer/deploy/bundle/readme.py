@@ -5,17 +5,18 @@ from collections.abc import Iterator, Mapping
 from textwrap import wrap
 
 from explorer.deploy.bundle.manifest import MANIFEST
-from explorer.deploy.bundle.schema import ManifestFile, Predicted
+from explorer.deploy.bundle.schema import GovernorFile, ManifestFile, Predicted
 from explorer.deploy.bundle.write import CHECKSUM_FILE
 from explorer.io.files import sha256
 from explorer.problem.columns import COLUMNS
+from explorer.units import humanize
 
 README = "README.txt"
 _WIDTH = 80  # columns of a terminal
 MAX_CONFIG_MAP_BYTES = 1 << 20  # the limit of Kubernetes: 1 MiB
 
 
-def render_readme(manifest: ManifestFile) -> str:
+def render_readme(manifest: ManifestFile, governor: GovernorFile | None = None) -> str:
     """Return the text of README.txt."""
     lines = [
         f"A configuration chosen by explorer {manifest.explorer_version} from study '{manifest.study}'.",
@@ -29,6 +30,7 @@ def render_readme(manifest: ManifestFile) -> str:
         *([f"Measured on: {manifest.machine}"] if manifest.machine else []),
         _basis(manifest),
         *_promise({**manifest.predicted, **manifest.objectives}),
+        *_selection(manifest),
         *(
             [
                 "",
@@ -38,6 +40,7 @@ def render_readme(manifest: ManifestFile) -> str:
             if manifest.applied
             else []
         ),
+        *_governor(governor),
         "",
         *(["Files:", *[f"  {name}: {text}" for name, text in manifest.files.items()], ""] if manifest.files else []),
         "What has NOT been checked:",
@@ -54,6 +57,45 @@ def _basis(manifest: ManifestFile) -> str:
     if manifest.provenance.question.live is None:
         return "Predicted, with the interval that is expected to contain 90 % of new measurements:"
     return "Measured by the study; accuracy with its 95 % Wilson interval:"
+
+
+def _selection(manifest: ManifestFile) -> Iterator[str]:
+    """Yield the accuracy on held-back samples, or how optimistic that of the data is which chose the design."""
+    selection = manifest.selection
+    if selection is None:
+        return
+    if selection.holdout is None:
+        text = (
+            f"Accuracy was measured for {selection.n_designs:,} designs on the same {selection.n_samples:,} samples of "
+            f"{selection.data}. That of the chosen one is optimistic, by up to {selection.optimism:.2g} on average."
+        )
+    else:
+        held = selection.holdout
+        text = (
+            f"Accuracy on {held.n_samples:,} held-back samples, which did not choose the design: {held.accuracy:.4g} "
+            f"({held.accuracy_lo:.4g} to {held.accuracy_hi:.4g}; {held.n_right:,} right). The search used the other "
+            f"{selection.n_samples:,} of {selection.data}."
+        )
+    yield from (f"  {line}" for line in wrap(text, _WIDTH - 2))
+
+
+def _governor(governor: GovernorFile | None) -> Iterator[str]:
+    """Yield the table of operating points by slack."""
+    if governor is None:
+        return
+    seconds, joules = COLUMNS["latency_s"].text, COLUMNS["energy_j"].text
+    rows = [("least slack", "highest rate", "operating point", "latency", "upper end", "energy")]
+    for point in governor.points:
+        latency = (seconds(point.latency_s), seconds(point.latency_s_hi))
+        slack = (seconds(point.slack_s), humanize(point.rate_hz, "Hz"))
+        rows.append((*slack, point.operating_point, *latency, joules(point.energy_j)))
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    yield ""
+    yield f"Operating points of {governor.source} by slack: one inference ends within it with"
+    yield f"probability {100 * governor.confidence:.12g} %. Use the last point whose least slack you have:"
+    yield from ("  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    yield "  sh governor.sh SLACK_NS prints its clock; governor.json has all digits."
+    yield from (f"  {line}" for text in governor.notes for line in wrap(text, _WIDTH - 2))
 
 
 def _configuration(manifest: ManifestFile) -> Iterator[str]:

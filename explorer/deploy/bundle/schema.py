@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from explorer.io.declarations import Declaration
-from explorer.pareto.decision.schema import Origin, RuleFile, Sha256
+from explorer.pareto.decision.schema import Origin, RuleFile, SelectionFile, Sha256
 
 # A file name without a path: every named file is in the bundle.
 FILE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,150}$"
@@ -119,6 +119,50 @@ class Promise(Declaration):
     domain_distance: float | None = Field(None, description="distance to the samples' range, in widths of it")
 
 
+class GovernorPoint(Declaration):
+    """An operating point of a governor's table: predictions of one inference at it, and the slack that it needs."""
+
+    operating_point: str = Field(description="its name")
+    frequency_hz: float = Field(gt=0, description="its clock, in hertz")
+    slack_s: float = Field(gt=0, description="least slack: the time to the deadline from which it can be used, in s")
+    rate_hz: float = Field(gt=0, description="highest rate of periodic arrivals, 1 / slack_s, in hertz")
+    latency_s: float = Field(gt=0, description="predicted latency")
+    latency_s_lo: float = Field(description="lower end of its 90 % interval")
+    latency_s_hi: float = Field(description="upper end of its 90 % interval")
+    energy_j: float = Field(description="predicted energy of one inference")
+    energy_j_lo: float = Field(description="lower end of its 90 % interval")
+    energy_j_hi: float = Field(description="upper end of its 90 % interval")
+
+
+class LeftOutPoint(Declaration):
+    """An operating point that is not in a governor's table, and the reason."""
+
+    operating_point: str = Field(description="its name")
+    reason: str = Field(description="why it is not used")
+
+
+class GovernorFile(Declaration):
+    """Content of governor.json: the operating points of one network by the slack that they need."""
+
+    schema_: Literal["explorer.governor/1"] = Field(alias="schema", description="schema of this file")
+    study: str = Field(description="name of the study")
+    design_id: int = Field(description="number of the design in its study")
+    chosen_sha256: Sha256 = Field(description="SHA-256 of the chosen.json of this bundle")
+    device: str = Field(description="name of the device; empty: the table is that of the study's space")
+    source: str = Field(description="the device or space whose table it is")
+    control: Literal["cpufreq", "devfreq", "nvidia-smi"] | None = Field(
+        description="what sets the clock; null: unknown"
+    )
+    confidence: float = Field(gt=0, lt=1, description="probability that one inference ends within the slack")
+    n_draws: int = Field(ge=1, description="number of posterior draws behind it")
+    points: Annotated[tuple[GovernorPoint, ...], Field(min_length=1)] = Field(
+        description="Pareto-optimal in slack and energy, from fast to slow: use the last one that the slack allows"
+    )
+    left_out: tuple[LeftOutPoint, ...] = Field((), description="the other operating points, each with the reason")
+    warnings: tuple[str, ...] = Field((), description="what the predictions do not hold for")
+    notes: tuple[str, ...] = Field((), description="what slack, rate and energy mean")
+
+
 class ManifestFile(Declaration):
     """Manifest of a deployment bundle: compressed network, operating point, predictions and provenance."""
 
@@ -140,6 +184,9 @@ class ManifestFile(Declaration):
     machine: str = Field("", description="what the model's samples were measured on; empty: not stated")
     warnings: tuple[str, ...] = Field((), description="what the predictions do not hold for")
     not_checked: tuple[str, ...] = Field(description="assumptions that have not been checked")
+    selection: SelectionFile | None = Field(
+        None, description="the data that chose the design; null where its accuracy is a prediction"
+    )
     chosen_sha256: Sha256 = Field(description="SHA-256 of the chosen.json of this bundle")
     provenance: Origin = Field(description="origin of the design and its predictions")
 

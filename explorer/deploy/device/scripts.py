@@ -1,7 +1,7 @@
-"""Shell scripts that set and restore a device's clock (dry run by default, never a voltage), and its overlay."""
+"""Shell scripts that set, restore and pick a device's clock (never a voltage), and its overlay."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from explorer.deploy.device.target import Control, TargetDevice
@@ -22,6 +22,7 @@ SYSFS: Mapping[Control, Mapping[str, str]] = {
     },
 }  # fmt: skip
 _HERTZ: Mapping[Control, int] = {"cpufreq": 1_000, "devfreq": 1, "nvidia-smi": 1_000_000}
+_UNITS: Mapping[Control, str] = {"cpufreq": "kHz", "devfreq": "Hz", "nvidia-smi": "MHz"}
 
 
 def to_driver_units(hertz: float, control: Control) -> int:
@@ -62,6 +63,34 @@ def _script(name: str, parts: tuple[str, ...], settings: Mapping[str, str], targ
         "set -eu",
         "",
         *[f"{key}={shlex.quote(value)}" for key, value in used.items()],
+    ]
+    return "\n".join(lines) + "\n" + "".join(bodies)
+
+
+def render_governor(points: Sequence[tuple[int, float]], *, control: Control | None, confidence: float) -> str:
+    """Return the script that prints the clock for a slack, in the unit of the device's interface.
+
+    Args:
+        points: least slack in ns and clock in hertz of each operating point, from fast to slow.
+        control: the interface; None prints hertz.
+        confidence: probability that one inference ends within the slack.
+    """
+    unit = "Hz" if control is None else _UNITS[control]
+    clocks = [(slack, round(hertz) if control is None else to_driver_units(hertz, control)) for slack, hertz in points]
+    settings = {
+        "USAGE": "usage: sh governor.sh SLACK_NS | --list",
+        "UNIT": unit,
+        "POINTS": "\n".join(f"{slack} {clock}" for slack, clock in clocks),
+    }
+    bodies = [(_PARTS / f"{part}.sh").read_text(encoding="utf-8") for part in ("common", "governor")]
+    lines = [
+        "#!/bin/sh",
+        f"# Prints the clock ({unit}) of least energy at which an inference ends within a slack.",
+        f"# The probability that it does is {100 * confidence:.12g} %.",
+        "# It sets nothing: no clock, and no voltage.",
+        "set -eu",
+        "",
+        *[f"{key}={shlex.quote(value)}" for key, value in settings.items()],
     ]
     return "\n".join(lines) + "\n" + "".join(bodies)
 

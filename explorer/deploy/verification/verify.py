@@ -1,7 +1,9 @@
 """Verify a bundle: unchanged files, a network that runs, and predictions that agree with measurements."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from explorer.deploy.bundle.manifest import MANIFEST
@@ -11,6 +13,7 @@ from explorer.deploy.verification.checksums import verify_checksums
 from explorer.deploy.verification.clock import verify_clock
 from explorer.deploy.verification.run_network import Evaluation, LoadedNetwork, evaluate_network, load_artifact
 from explorer.deploy.verification.sample_row import append_row, read_samples_header
+from explorer.deploy.verification.selection import DataUse, data_to_verify, promised_holdout
 from explorer.deploy.verification.weights import verify_weights
 from explorer.errors import Fault, InvalidFile, MeasurementFailed, WrongUsage
 from explorer.io.declarations import read_json
@@ -28,12 +31,13 @@ _ELSEWHERE = "this machine is not identified as the device at its clock"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Result of a verification: the table that a row was appended to, if any, and the warnings of the manifest."""
+    """Result of a verification: checks, the table that a row was appended to, warnings, and the use of the data."""
 
     folder: Path
     checks: tuple[Check, ...]
     samples: Path | None = None
     warnings: tuple[str, ...] = ()
+    data: DataUse | None = None
 
     @property
     def is_kept(self) -> bool:
@@ -54,6 +58,7 @@ class Verdict:
             "checks": [check.to_json() for check in self.checks],
             "samples": str(self.samples) if self.samples else None,
             "warnings": list(self.warnings),
+            "data": self.data.to_json() if self.data else None,
         }
 
 
@@ -89,16 +94,22 @@ def verify_bundle(
             raise WrongUsage(f"{folder}: has no network to run", fix="deploy it with --model, or leave --data out")
         checks = (files, *_promises(manifest, {}, is_on_device=is_on_device), *clock)
         return Verdict(folder, checks, warnings=manifest.warnings)
+    data, use, held_back = data_to_verify(manifest, data)
     loaded, checks = _load(folder, network, manifest, model=model)
     evaluation, runs = _run(loaded, data, energy=energy) if loaded else (None, None)
     checks = (*((runs,) if runs else ()), *checks)
     measured = _measured(loaded, evaluation, network) if loaded else {}
+    also = promised_holdout(held_back)
+    if also and evaluation is not None:
+        found = measured["accuracy"]
+        measured = {"accuracy": found, **dict.fromkeys(also, found), **measured}
     samples_written = None
     if samples is not None and loaded and evaluation and all(check.state == "kept" for check in checks):
         append_row(samples, manifest, evaluation, sizes=loaded.sizes, is_on_device=is_on_device)
         samples_written = samples
-    checks = (files, *checks, *_promises(manifest, measured, is_on_device=is_on_device), *clock)
-    return Verdict(folder, checks, samples_written, manifest.warnings)
+    checks = (files, *checks, *_promises(manifest, measured, is_on_device=is_on_device, also=also), *clock)
+    warnings = (*manifest.warnings, *([use.warning] if use and use.warning else []))
+    return Verdict(folder, checks, samples_written, warnings, use)
 
 
 def _load(
@@ -152,10 +163,11 @@ def _measured(
 
 
 def _promises(
-    manifest: ManifestFile, measured: dict[str, tuple[Interval, str]], *, is_on_device: bool
-) -> tuple[Check, ...]:
-    """Compare predictions with measurements."""
-    promised = {name: make_interval(p.value, p.lo, p.hi) for name, p in manifest.promise.predicted.items()}
+    manifest: ManifestFile, measured: dict[str, tuple[Interval, str]], *, is_on_device: bool,
+    also: Mapping[str, Interval] = MappingProxyType({}),
+) -> tuple[Check, ...]:  # fmt: skip
+    """Compare predictions, and further promises by column, with measurements."""
+    promised = {name: make_interval(p.value, p.lo, p.hi) for name, p in manifest.promise.predicted.items()} | dict(also)
     checks = []
     for name in (*measured, *(name for name in promised if name not in measured)):
         interval, method = measured.get(name, (None, _UNMEASURED.get(name, "")))

@@ -19,7 +19,7 @@ from explorer.network.measurement.measure import KNOBS, Cache, Row, measure_desi
 from explorer.network.measurement.provenance import provenance as network_provenance
 from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
 from explorer.problem.applicability import Domain, Range
-from explorer.problem.columns import LIMITS, TARGETS, Columns, bounds, n_rows
+from explorer.problem.columns import HOLDOUT, LIMITS, TARGETS, Columns, bounds, n_rows
 from explorer.problem.objectives import OBJECTIVES
 from explorer.problem.study import Study
 
@@ -32,6 +32,7 @@ _ALWAYS = ("accuracy", "size_bytes")
 _METERED = ("energy_j", "power_w")
 _BOUNDED = ("accuracy", "latency_s")  # measured with an interval
 _TIMED = ("latency_s", *_METERED)
+_COUNTS = ("n_right", "n_samples")
 
 FindMeter = Callable[[str], Meter | None]
 
@@ -77,11 +78,18 @@ class NetworkEvaluator:
     def notes(self) -> tuple[str, ...]:
         """Notes on the measurement and its conditions."""
         setup, notes = self.setup, []
+        rows = setup.is_searched
         notes.append(
-            f"every design is '{setup.network.name}' pruned, quantized and run on {setup.data.n_samples} samples "
-            f"({int(setup.is_correct.sum())} right uncompressed); accuracy has its 95 % Wilson interval, size_bytes is "
-            f"{setup.options.codec}"
+            f"every design is '{setup.network.name}' pruned, quantized and run on {int(rows.sum())} samples "
+            f"({int(setup.is_correct[rows].sum())} right uncompressed); accuracy has its 95 % Wilson interval, "
+            f"size_bytes is {setup.options.codec}"
         )
+        if setup.held_back is not None:
+            n_right = int(setup.is_correct[setup.held_back].sum())
+            notes.append(
+                f"{int(setup.held_back.sum())} further samples are held back from the search ({n_right} right "
+                "uncompressed); accuracy_holdout is each design's accuracy on them"
+            )
         if "latency_s" in self.targets:
             notes.append(
                 f"latency_s is onnxruntime's on this machine ({setup.options.device}, one thread, batch "
@@ -133,8 +141,14 @@ class NetworkEvaluator:
         """
         rows = self.measure_rows(designs)
         names = [end for name in self.targets for end in (name, *(bounds(name) if name in _BOUNDED else ()))]
+        names += self._holdout_columns
         measured = {name: np.array([row.get(name, math.nan) for row in rows], dtype=np.float64) for name in names}
         return {**designs, **measured, "domain_distance": np.zeros(n_rows(designs))}
+
+    @property
+    def _holdout_columns(self) -> tuple[str, ...]:
+        """Columns of the held-back samples, and the counts of both parts; empty without a holdout."""
+        return () if self.setup.held_back is None else (*_COUNTS, *bounds(HOLDOUT[0]), *HOLDOUT)
 
     def measure_rows(self, designs: Columns) -> list[Row]:
         """Return the full measurements of designs as plain JSON values, with many more columns than the targets.
@@ -181,7 +195,7 @@ class NetworkEvaluator:
         """Store a measurement of an earlier run, from its storage; ignore anything that is not a complete row."""
         if not isinstance(row, dict) or not isinstance(row.get("effective"), str):
             return
-        numbers = [row.get(name) for name in (*KNOBS[1:], *self.targets)]
+        numbers = [row.get(name) for name in (*KNOBS[1:], *self.targets, *self._holdout_columns)]
         if all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
             self.rows.setdefault((row["pruning_ratio"], row["quant_step"]), row)
             self.cache.setdefault(row["effective"], row)
@@ -262,7 +276,7 @@ def network_evaluator(study: Study, *, find_meter: FindMeter = energy_meter) -> 
     _check_spaces(study)
     conditions = MeasurementOptions(
         codec=live.codec, per_tensor=live.per_tensor, clip_to=live.clip, seconds=live.time_limit, device=live.device,
-        energy="auto" if meter else "none", latency="latency_s" in needs,
+        energy="auto" if meter else "none", latency="latency_s" in needs, holdout=live.holdout or 0.0,
     )  # fmt: skip
     setup = replace(prepare_measurement(network, load_data(live.data), options=conditions), meter=meter)
     (family,) = (family for space in study.spaces for family in space.families)

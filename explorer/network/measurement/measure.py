@@ -120,16 +120,9 @@ def _measure_compression(
     onnx = _export_onnx(setup, compression)
     session = open_inference_session(onnx, device=setup.options.device, fold_weights=setup.calibration is None)
     is_correct = correct_mask(session, setup.data, inputs=setup.inputs, batch=setup.batch, remaining=remaining)
-    low, high = wilson_interval(is_correct.sum(), is_correct.size)
     by_codec = compressed_sizes(setup.network, compression, onnx=onnx)
     return {
-        "accuracy": float(is_correct.mean()),
-        "accuracy_lo": float(low),
-        "accuracy_hi": float(high),
-        "n_right": int(is_correct.sum()),
-        "n_samples": int(is_correct.size),
-        "n_lost": int((setup.is_correct & ~is_correct).sum()),
-        "n_gained": int((~setup.is_correct & is_correct).sum()),
+        **_accuracy(setup, is_correct),
         **(_latency(setup, session, remaining=remaining) if setup.options.latency else {}),
         "size_bytes": by_codec.of(setup.options.codec),
         "size_codec": setup.options.codec,
@@ -147,6 +140,28 @@ def _measure_compression(
         "is_busy": is_busy,
         "effective": effective_key(compression),
         "error": "",
+    }
+
+
+def _accuracy(setup: MeasurementSetup, is_correct: NDArray[np.bool_]) -> Row:
+    """Return the accuracy on the samples of the search and, apart from it, on those that are held back."""
+    searched, source = is_correct[setup.is_searched], setup.is_correct[setup.is_searched]
+    row = {
+        **_counted(searched),
+        "n_lost": int((source & ~searched).sum()),
+        "n_gained": int((~source & searched).sum()),
+    }
+    return row if setup.held_back is None else {**row, **_counted(is_correct[setup.held_back], suffix="_holdout")}
+
+
+def _counted(is_correct: NDArray[np.bool_], *, suffix: str = "") -> Row:
+    low, high = wilson_interval(is_correct.sum(), is_correct.size)
+    return {
+        f"accuracy{suffix}": float(is_correct.mean()),
+        f"accuracy{suffix}_lo": float(low),
+        f"accuracy{suffix}_hi": float(high),
+        f"n_right{suffix}": int(is_correct.sum()),
+        f"n_samples{suffix}": int(is_correct.size),
     }
 
 

@@ -9,6 +9,7 @@ from explorer import __version__
 from explorer.devices.meters import MIN_WINDOW_S
 from explorer.network.compression.sizes import CODECS
 from explorer.network.measurement.accuracy import CONFIDENCE
+from explorer.network.measurement.holdout import HOW
 from explorer.network.measurement.host import machine_name, processor
 from explorer.network.measurement.setup import MeasurementSetup
 
@@ -28,7 +29,10 @@ def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
             "name": setup.network.name, "sha256": setup.network.sha256, "n_bytes": setup.network.n_bytes,
             "n_weights": setup.network.n_weights, "n_right": int(setup.is_correct.sum()),
         },
-        "data": {"source": _short(setup.data.source), "sha256": setup.data.sha256, "n_samples": setup.data.n_samples},
+        "data": {
+            "source": _short(setup.data.source), "sha256": setup.data.sha256, "n_samples": setup.data.n_samples,
+            **_holdout(setup),
+        },
         "accuracy": f"share of right classes; {CONFIDENCE:.0%} Wilson interval",
         "pruning": "per tensor" if options.per_tensor else "global, smallest magnitudes first",
         "quantization": "Eq. (5), scale D, zero point 0"
@@ -56,6 +60,12 @@ def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "measured": when,
     }  # fmt: skip
+
+
+def _holdout(setup: MeasurementSetup) -> dict[str, Any]:
+    if setup.held_back is None:
+        return {}
+    return {"holdout": {"share": setup.options.holdout, "n_samples": int(setup.held_back.sum()), "split": HOW}}
 
 
 def _short(source: str) -> str:

@@ -18,6 +18,7 @@ from explorer.network.graph.model import Network
 from explorer.network.graph.op_counts import OpCounts, count_operations
 from explorer.network.graph.session import LONGER, Array, Session, open_inference_session
 from explorer.network.measurement.accuracy import predicted_classes
+from explorer.network.measurement.holdout import holdout_mask
 from explorer.network.measurement.labelled_data import LabelledData, make_feeds
 from explorer.network.measurement.technology import SHIPPED, Technology, load_technology
 
@@ -38,6 +39,7 @@ class MeasurementOptions:
         level: memory level of Eq. (1).
         technology: technology table of Eq. (1).
         latency: time the runs, about one second per design.
+        holdout: share of the samples that does not count for the accuracy of a search, in [0, 1).
     """
 
     codec: Codec = "deflate"
@@ -49,6 +51,7 @@ class MeasurementOptions:
     level: str = "dram"
     technology: Path = SHIPPED
     latency: bool = True
+    holdout: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class MeasurementSetup:
         technology: the loaded technology table.
         meter: energy meter of the device, if any.
         calibration: inputs for full int8, or None for float activations.
+        held_back: mask of the samples that a search does not see, shape (n,); None without a holdout.
     """
 
     network: Network
@@ -80,6 +84,12 @@ class MeasurementSetup:
     technology: Technology
     meter: Meter | None
     calibration: Mapping[str, Array] | None
+    held_back: NDArray[np.bool_] | None = None
+
+    @property
+    def is_searched(self) -> NDArray[np.bool_]:
+        """Mask of the samples of the search's accuracy: all that are not held back, shape (n,)."""
+        return np.ones(self.data.n_samples, dtype=np.bool_) if self.held_back is None else ~self.held_back
 
 
 def prepare_measurement(
@@ -112,6 +122,7 @@ def prepare_measurement(
         counts=count_operations(network.model, one_batch, seconds=remaining()), options=options, technology=technology,
         meter=energy_meter(options.device) if options.energy == "auto" else None,
         calibration=make_feeds(calibration, session.inputs) if calibration else None,
+        held_back=holdout_mask(data, options.holdout) if options.holdout else None,
     )  # fmt: skip
 
 

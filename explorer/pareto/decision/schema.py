@@ -162,6 +162,30 @@ class Origin(Declaration):
     question: QuestionOrigin = Field(description="the declaration of the study")
 
 
+class HoldoutFile(Declaration):
+    """The accuracy of a design on samples that its search did not see."""
+
+    share: Annotated[float, Field(gt=0, lt=1)] = Field(description="share of the data that is held back")
+    n_samples: int = Field(ge=1, description="number of these samples")
+    n_right: int = Field(ge=0, description="number of them that are classified correctly")
+    accuracy: Annotated[float, Field(ge=0, le=1)] = Field(description="accuracy on them")
+    accuracy_lo: Annotated[float, Field(ge=0, le=1)] = Field(description="lower end of its 95 % Wilson interval")
+    accuracy_hi: Annotated[float, Field(ge=0, le=1)] = Field(description="upper end of its 95 % Wilson interval")
+
+
+class SelectionFile(Declaration):
+    """The data on which the accuracy of many designs was measured, of which one was chosen."""
+
+    data: Text = Field(max_length=1000, description="name of the data")
+    data_sha256: Sha256 = Field(description="SHA-256 of its inputs and labels")
+    n_samples: int = Field(ge=1, description="number of samples that the search measured on")
+    n_designs: int = Field(ge=1, description="number of designs measured on them")
+    optimism: Annotated[float, Field(ge=0)] = Field(
+        description="bound of the mean excess of the chosen design's measured accuracy over its true one"
+    )
+    holdout: HoldoutFile | None = Field(None, description="the design on held-back samples; null: none were")
+
+
 class ChosenFile(Declaration):
     """Content of chosen.json."""
 
@@ -184,5 +208,8 @@ class ChosenFile(Declaration):
     )
     warnings: Annotated[tuple[Text, ...], Field(max_length=100)] = Field(
         (), description="what the numbers of this design do not hold for"
+    )
+    selection: SelectionFile | None = Field(
+        None, description="the data that chose the design; null where its accuracy is a prediction"
     )
     provenance: Origin = Field(description="the provenance of the design")

@@ -18,7 +18,17 @@ from explorer.report.plots.thinning import thin_front
 
 MAX_BEHIND = 2_000  # 60 bytes each
 # Redundant columns, left out to save space.
-_REDUNDANT = frozenset({"ops_per_watt", "throughput_ops", "frequency_max_hz"})
+_REDUNDANT = frozenset(
+    {
+        "ops_per_watt",
+        "throughput_ops",
+        "frequency_max_hz",
+        "n_right",
+        "n_samples",
+        "n_right_holdout",
+        "n_samples_holdout",
+    }
+)
 _SCALABLE = frozenset({"J", "s", "W", "B", "J*s", "Hz"})
 _PREFIXES = ("p", "n", "µ", "m", "", "k", "M", "G", "T")
 # Marker symbols that plotly supports in 3-D plots.
@@ -128,7 +138,8 @@ def _unit(column: Column, values: "NDArray[Any] | None") -> tuple[str, float]:
 def _front(
     front: Columns, names: list[str], targets: list[str], *, knee: "NDArray[np.float64]", total: int
 ) -> dict[str, Any]:
-    low, high = ({name: bounds(name)[end] for name in targets if bounds(name)[end] in front} for end in (0, 1))
+    bounded = [*targets, "accuracy_holdout"]
+    low, high = ({name: bounds(name)[end] for name in bounded if bounds(name)[end] in front} for end in (0, 1))
     values = {name: _encode(front[name], "<f8") for name in names}
     return {
         "n": n_rows(front),

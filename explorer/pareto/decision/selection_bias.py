@@ -1,0 +1,75 @@
+"""Selection bias: how optimistic the accuracy of a design is on the data that chose it among many."""
+
+from collections.abc import Mapping
+from math import log, sqrt
+from typing import Any
+
+from explorer.errors import WrongUsage
+from explorer.pareto.results.results import Results
+from explorer.problem.columns import HOLDOUT, bounds
+
+
+def optimism_bound(accuracy: float, *, n_samples: int, n_designs: int) -> float:
+    """Return a bound of the mean excess of the best measured accuracy over the true one: s sqrt(2 ln K).
+
+    The deviation of each of K measured accuracies from its true one has the binomial scatter s = sqrt(p (1 - p) / n).
+    The expected maximum of K such deviations is at most s sqrt(2 ln K), however they depend on each other (maximal
+    inequality for sub-Gaussian variables: S. Boucheron, G. Lugosi, P. Massart, Concentration Inequalities, 2013,
+    theorem 2.5), and with it that of whichever design is chosen. Designs that share their errors scatter less against
+    each other, so the real excess is smaller. p is that of Agresti and Coull (1998), (k + 2) / (n + 4), so that an
+    accuracy of 1 is not taken for certain.
+
+    Args:
+        accuracy: of the chosen design on the data, in [0, 1].
+        n_samples: number of samples n, at least 1.
+        n_designs: number of measured designs K, at least 1; with one design nothing was chosen, and the bound is 0.
+
+    >>> round(optimism_bound(0.98, n_samples=719, n_designs=40), 4)
+    0.0146
+    """
+    p = (accuracy * n_samples + 2) / (n_samples + 4)
+    return sqrt(p * (1 - p) / n_samples) * sqrt(2 * log(n_designs))
+
+
+def selection_basis(results: Results, design: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry `selection` of chosen.json, as plain JSON values; empty where no data chose the design.
+
+    Live studies alone know the data: a model's samples may come from any.
+
+    Args:
+        results: of the study.
+        design: the columns of the chosen design.
+    """
+    data = results.provenance.get("measurement", {}).get("data")
+    if results.provenance.get("model", {}).get("kind") != "live" or not isinstance(data, Mapping):
+        return {}
+    held, n = data.get("holdout"), int(data["n_samples"])
+    n_searched = n - int(held["n_samples"]) if held else n
+    n_designs = results.n_designs
+    selection = {
+        "data": str(data["source"]),
+        "data_sha256": str(data["sha256"]),
+        "n_samples": n_searched,
+        "n_designs": n_designs,
+        "optimism": optimism_bound(float(design["accuracy"]), n_samples=n_searched, n_designs=n_designs),
+    }
+    if held:
+        names = (*HOLDOUT, *bounds(HOLDOUT[0]))
+        columns = {name.replace("_holdout", ""): float(design[name]) for name in names}
+        counts = {name: int(columns[name]) for name in ("n_right", "n_samples")}
+        selection["holdout"] = {"share": float(held["share"]), **columns, **counts}
+    return {"selection": selection}
+
+
+def refuse_held_back(*names: str | None) -> None:
+    """Raise if a rule or condition would choose by the held-back samples.
+
+    Raises:
+        WrongUsage: the best of many accuracies on these samples is as optimistic as on the others.
+    """
+    for name in names:
+        if name is not None and name.startswith(HOLDOUT):
+            raise WrongUsage(
+                f"{name} is held back: a choice by it would make it as optimistic as accuracy",
+                fix=f"choose by {name.replace('_holdout', '')}, and read {HOLDOUT[0]} of what was chosen",
+            )

@@ -96,11 +96,20 @@ def _region_front(
 ) -> RefinedFront:
     if region.n_designs <= MAX_ENUMERATED:
         return _enumerated_front(problem, region)
+    is_emulated = bool(problem.statistics.chance)
     return refine(
-        _with_emulated_limits(problem, region, seed) if problem.statistics.chance
+        _with_emulated_limits(problem, region, seed) if is_emulated
         else lambda unit, _: evaluate_minimized(problem, region.from_unit(unit)),
-        len(region.axes), corner, seed=seed, budget=budget, n_choices=[len(axis.labels) for axis in region.axes],
+        len(region.axes), corner, seed=seed, n_choices=[len(axis.labels) for axis in region.axes],
+        budget=budget or (_emulated_budget(len(corner)) if is_emulated else None),
     )  # fmt: skip
+
+
+def _emulated_budget(n_objectives: int) -> Budget:
+    """Return a budget of small generations: each learns where the limits are from those before it."""
+    if n_objectives <= 2:
+        return Budget(1e-4, 50_000, n_scanned=2**13, n_offspring=1_000)
+    return Budget(5e-4, 150_000, n_scanned=2**13, n_offspring=5_000, n_filling=100_000)
 
 
 def _with_emulated_limits(problem: Problem, region: DesignSpace, seed: int) -> Evaluate:

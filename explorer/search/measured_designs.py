@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.models.evaluation import Problem
-from explorer.models.posterior_draws import PosteriorModel
+from explorer.models.limits import chance_columns
+from explorer.models.posterior_draws import PosteriorModel, posterior_draws
+from explorer.pareto.uncertainty.measured_values import measured_draws, measured_intervals
 from explorer.problem.columns import TARGETS, Columns, Float, knobs_of, n_rows, stack, take
 from explorer.problem.objectives import OBJECTIVES, add_objectives
 from explorer.search.encoding import Encoding
@@ -61,12 +63,27 @@ def measured_designs(problem: Problem) -> Columns:
     bare = {name: values for name, values in table.items() if name not in OBJECTIVES or name in TARGETS}
     table |= add_objectives(bare, problem.study.constants)
     table["domain_distance"] = np.zeros(n_rows(table))
+    table |= _statistics(problem, table)
     violations = problem.constraint_violations(table)
     table["is_feasible"] = np.all([v <= 0 for v in violations.values()], axis=0) if violations else _all(table)
     needed = [*(o.name for o in problem.study.objectives), *(c.column for c in problem.study.constraints)]
     table = take(table, _is_complete(table, needed))
     n = n_rows(table)
     return {**table, "design_id": -1 - np.arange(n), "origin": np.full(n, SAMPLE, dtype=object)}
+
+
+def _statistics(problem: Problem, table: Columns) -> Columns:
+    """Return the columns of limits with a probability from readings and their scatter, and named ends of intervals."""
+    statistics, model = problem.statistics, problem.evaluator
+    if not statistics or not isinstance(model, PosteriorModel):
+        return {}
+    draws = posterior_draws(model, targets=statistics.targets)
+    readings = measured_draws(table, model=model, draws=draws, constants=problem.study.constants)
+    columns = chance_columns(statistics.constraints, {name: readings.get(name, table[name][None, :]) for name in table})
+    if statistics.ends:
+        ends = measured_intervals(table, model=model, draws=draws, constants=problem.study.constants)
+        columns |= {name: ends[name] for name in statistics.ends if name in ends}
+    return columns
 
 
 def _averages(values: "NDArray[np.float64] | None", index: Iterable[NDArray[np.int64]]) -> Float:

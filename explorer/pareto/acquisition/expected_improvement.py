@@ -97,6 +97,8 @@ def posterior_objectives(problem: Problem, draw_targets: Callable[[Columns], Col
         total = np.zeros(shape)
         for violation in problem.constraint_violations(columns).values():
             total = total + np.maximum(violation, 0.0)
+        for constraint in problem.statistics.chance:  # the share of draws that meet it is its probability
+            total = total + np.maximum(constraint.violation_by_draw(columns), 0.0)
         values = np.stack([np.broadcast_to(columns[o.name], shape) for o in study.objectives], axis=-1)
         return PosteriorObjectives(to_minimization(values, study.objectives), total)
 

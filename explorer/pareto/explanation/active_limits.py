@@ -143,7 +143,7 @@ def _constraint(
 ) -> ActiveLimit:
     own = rates[constraint.column]
     sense = 1 if constraint.sense == "<=" else -1
-    margin = sense * (constraint.limit - float(design[constraint.column][0]))
+    margin = sense * (constraint.limit - float(design[constraint.compared][0]))
     # A choice is a finite change: it is blocked also where it exceeds the margin without a significant sign.
     exceeding = {move.name for move in moves if move.is_choice and sense * own[move.name].change > max(margin, 0.0)}
     blocked = tuple(
@@ -154,7 +154,8 @@ def _constraint(
         and (own[move.name].direction * direction == sense or (direction > 0 and move.name in exceeding))
     )
     draws = by_draw[constraint.column]
-    p_met = float(np.mean(constraint.violation(by_draw) <= 0)) if draws.size > 0 and bool(np.ptp(draws) > 0) else None
+    is_uncertain = draws.size > 0 and bool(np.ptp(draws) > 0)
+    p_met = float(np.mean(constraint.violation_by_draw(by_draw) <= 0)) if is_uncertain else None
     is_active = margin < _largest_step(moves, own) or bool(exceeding) or margin < 0
     return ActiveLimit(
         "constraint", column.name, constraint.text, margin, _margin_text(column, margin), is_active, p_met, blocked, {}

@@ -10,10 +10,10 @@ from explorer.pareto.geometry.dominance import is_dominated_by
 from explorer.problem.columns import Float
 
 _N_FIRST = 400  # exact values before the first prediction
-_N_KNOWN = 400  # points of an interpolation: its cost grows with their square
-_N_NEW = 40  # new exact values after which it is fitted again
+_N_KNOWN = 1_000  # points of an interpolation: its cost grows with their square
+_N_NEW = 100  # new exact values after which it is fitted again
 _N_EXACT = 600  # exact values in one call
-_N_ROUNDS = 4
+_N_ROUNDS = 2
 _N_RIVALS = 1_000
 _SMOOTHING = 1e-9  # keeps the system of close neighbours regular
 _N_CHECKED = 300  # latest predictions whose errors count
@@ -22,10 +22,10 @@ _N_CHECKED = 300  # latest predictions whose errors count
 class Emulator:
     """Constraint whose exact value is expensive.
 
-    The difference of the exact and a nominal violation is interpolated by radial basis functions between points of which
-    it is known (Powell 1992; the use beside an optimizer: R. G. Regis and C. A. Shoemaker, J. Global Optim. 31 (2005)
-    153-171). Points that are predicted to be feasible and on the front are computed exactly, and learned. So the front is
-    feasible, and what is missed lies within the errors of predictions right beside points that are known.
+    The difference of the exact and a nominal violation is interpolated by radial basis functions between points where it
+    is known (as beside an optimizer in R. G. Regis and C. A. Shoemaker, J. Global Optim. 31 (2005) 153-171). Points
+    predicted to be feasible and on the front are computed exactly, and learned. So the front is feasible, and what is
+    missed lies within the errors of predictions right beside known points.
     """
 
     def __init__(self, exact: Callable[[Float], Float], *, seed: int = 0) -> None:
@@ -36,7 +36,7 @@ class Emulator:
             seed: of the points that are computed first.
         """
         self._exact, self._rng = exact, np.random.default_rng(seed)
-        self._unit: Float | None = None
+        self._unit = np.empty((0, 0))
         self._difference = np.empty(0)
         self._errors = np.empty(0)
         self._predict: Callable[[Float], Float] | None = None
@@ -73,7 +73,8 @@ class Emulator:
             n_left -= rows.size
         is_open &= result <= 0
         if values.shape[1] > 2:  # a front of three objectives has too many points: beyond the errors, predictions count
-            is_open &= result > -float(np.quantile(self._errors[-_N_CHECKED:], 0.95)) if self._errors.size else 0.0
+            error = float(np.quantile(self._errors[-_N_CHECKED:], 0.95)) if self._errors.size else np.inf
+            is_open &= result > -error
         result[is_open] = np.maximum(np.abs(result[is_open]), 1e-12)
         return result
 
@@ -98,7 +99,7 @@ class Emulator:
         difference = exact - nominal
         if self._predict is not None and len(unit[checked]):
             self._errors = np.r_[self._errors, np.abs(difference[checked] - self._predict(unit[checked]))]
-        self._unit = unit if self._unit is None else np.concatenate([self._unit, unit])
+        self._unit = np.concatenate([self._unit.reshape(-1, unit.shape[1]), unit])
         self._difference = np.r_[self._difference, difference]
         self._n_new += len(unit)
         if self._n_new >= _N_NEW:
@@ -107,7 +108,6 @@ class Emulator:
 
     def _training_points(self) -> tuple[Float, Float]:
         """Return the latest points, and some of the earlier ones."""
-        assert self._unit is not None
         n_late = 3 * _N_KNOWN // 4
         early = np.arange(max(0, len(self._difference) - n_late))
         early = self._rng.permutation(early)[: _N_KNOWN - n_late]

@@ -221,7 +221,9 @@ def _posterior_objectives(
     values, feasible, first = np.empty((0, n, 0)), np.empty((0, n), dtype=np.bool_), 0
     for block in split_into_blocks(designs):
         targets = add_objectives(predict_draws(model, draws, block, with_noise=False), study.constants)
-        objectives = [targets[objective.name] for objective in study.objectives]
+        shape = next(iter(targets.values())).shape
+        # An end of an interval is an objective that is equal in all draws.
+        objectives = [targets.get(o.name, np.broadcast_to(block[o.name], shape)) for o in study.objectives]
         if not first:  # the draws of a long front take most of the memory: fill in place instead of concatenating
             n_draws = len(objectives[0])
             values, feasible = np.empty((n_draws, n, len(objectives))), np.ones((n_draws, n), dtype=np.bool_)
@@ -231,8 +233,8 @@ def _posterior_objectives(
             values[:, rows, j] = objective
         # Columns of knobs and checks are equal in all draws.
         columns = {name: targets.get(name, block[name][None, :]) for name in block}
-        for constraint in study.constraints:
-            feasible[:, rows] &= constraint.violation(columns) <= 0
+        for violation in problem.limit_violations(columns).values():
+            feasible[:, rows] &= violation <= 0
     return values, feasible
 
 
@@ -245,9 +247,10 @@ def _with_measured_values(
     readings = take(designs, rows)
     targets = measured_draws(readings, model=model, draws=draws, constants=study.constants)
     for j, objective in enumerate(study.objectives):
-        values[:, rows, j] = targets[objective.name]
+        if objective.name in targets:
+            values[:, rows, j] = targets[objective.name]
     columns = {name: targets.get(name, readings[name][None, :]) for name in readings}
     feasible[:, rows] = True
-    for constraint in study.constraints:
-        feasible[:, rows] &= constraint.violation(columns) <= 0
+    for violation in problem.limit_violations(columns).values():
+        feasible[:, rows] &= violation <= 0
     return values, feasible

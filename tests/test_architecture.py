@@ -28,8 +28,8 @@ HOUSE = {
     ),
     "network": ("graph", "compression", "measurement"),
     "models": (
-        "evaluator", "samples", "diagnostics", "measured", "forms", "fitting", "response", "machine", "evaluation",
-        "h100", "posterior_draws", "scaffold", "intervals", "model_files", "online", "predict", "quality", "loading",
+        "evaluator", "samples", "diagnostics", "measured", "forms", "fitting", "response", "machine", "posterior_draws",
+        "intervals", "limits", "evaluation", "h100", "scaffold", "model_files", "online", "predict", "quality", "loading",
     ),
     "pareto": (
         "geometry", "results", "exact_front", "acquisition", "comparison", "decision", "explanation", "uncertainty",

@@ -3,25 +3,28 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from explorer.errors import Fault, InvalidFile, suggestion
 from explorer.models.evaluator import Evaluator, as_measurer
+from explorer.models.limits import Statistics
 from explorer.models.machine import UnsupportedTarget, unsupported_targets
 from explorer.models.measured.table import TableEvaluator
 from explorer.models.response.surrogate import Surrogate
 from explorer.models.samples.samples import Samples
 from explorer.problem.applicability import constant_knobs, domain_distance
-from explorer.problem.columns import TARGETS, Columns, Float, by_family, n_rows, stack, take
+from explorer.problem.columns import BOUNDED, TARGETS, Columns, Float, bounds, by_family, is_end, n_rows, stack, take
+from explorer.problem.constraints import joint_groups, joint_text
 from explorer.problem.design_space import DesignSpace
-from explorer.problem.objectives import OBJECTIVES, add_objectives
+from explorer.problem.objectives import OBJECTIVES, add_objectives, needs_of
 from explorer.problem.space_builder import build_design_space
 from explorer.problem.study import Study
 
 OPERATING_POINT_LIMIT = "operating_point"
 DOMAIN_LIMIT = "domain"
+_ENDS = [end for name in BOUNDED for end in bounds(name)]
 _CORNER_AXES = 12  # 2^12 corners; beyond that, the corners of the first twelve axes
 
 
@@ -40,6 +43,7 @@ class Problem:
     evaluator: Evaluator
     regions: Mapping[str, DesignSpace]
     unsupported: tuple[UnsupportedTarget, ...] = field(default=(), kw_only=True)
+    _cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __repr__(self) -> str:
         names = ", ".join(objective.name for objective in self.study.objectives)
@@ -53,7 +57,9 @@ class Problem:
     @property
     def constraint_names(self) -> tuple[str, ...]:
         """Constraint names in the order of `constraint_violations`: operating point, domain, the study's own."""
-        declared = tuple(constraint.text for constraint in self.study.constraints)
+        limits = self.study.constraints
+        declared = tuple(constraint.text for constraint in limits)
+        declared += tuple(joint_text(probability) for _, probability, _ in joint_groups(limits))
         regions = self.regions.values()
         operating = (OPERATING_POINT_LIMIT,) if any(region.operating is not None for region in regions) else ()
         domain = (DOMAIN_LIMIT,) if any(np.isfinite(region.widen) for region in regions) else ()
@@ -71,18 +77,33 @@ class Problem:
     @property
     def needed_targets(self) -> frozenset[str]:
         """The targets that objectives and constraints need."""
-        needs = {need for objective in self.study.objectives for need in objective.needs}
-        for constraint in self.study.constraints:
-            name = constraint.column
-            needs |= {*OBJECTIVES[name].needs} if name in OBJECTIVES else {name}
-        return frozenset(needs)
+        names = [o.name for o in self.study.objectives]
+        names += [c.column for c in self.study.constraints]
+        return frozenset(need for name in names for need in needs_of(name) or (name,))
 
-    def evaluate(self, designs: Mapping[str, Any], *, is_needed_only: bool = False) -> Columns:
+    @property
+    def statistics(self) -> Statistics:
+        """The columns of the study that are statistics over posterior draws."""
+        if "statistics" not in self._cache:
+            study = self.study
+            names = [*(o.name for o in study.objectives), *(c.column for c in study.constraints)]
+            ends = tuple(dict.fromkeys(name for name in names if is_end(name)))
+            self._cache["statistics"] = Statistics(
+                study.constraints, ends, self.needed_targets, study.constants,
+                is_objective=any(is_end(o.name) for o in study.objectives),
+            )  # fmt: skip
+        return cast("Statistics", self._cache["statistics"])
+
+    def evaluate(
+        self, designs: Mapping[str, Any], *, is_needed_only: bool = False, has_statistics: bool = True
+    ) -> Columns:
         """Return designs with predictions, `frequency_max_hz`, objectives and `is_feasible`, shape (n,) each.
 
         Args:
             designs: the knobs as columns, shape (n,) each, or as a DataFrame.
             is_needed_only: predict only what objectives and constraints need, where the evaluator predicts.
+            has_statistics: add the statistics over posterior draws that objectives and constraints name; without them
+                limits with a probability count as met in `is_feasible`.
         """
         if not isinstance(designs, dict):
             designs = {str(name): np.asarray(designs[name]) for name in designs}
@@ -94,6 +115,8 @@ class Problem:
         if OPERATING_POINT_LIMIT in self.constraint_names:
             columns["frequency_max_hz"] = self._frequency_max(designs)
         columns = add_objectives(columns, self.study.constants)
+        if self.statistics and has_statistics:
+            columns |= self.statistics.columns(self.evaluator, columns)
         met = [misses <= 0 for misses in self.constraint_violations(columns).values()]
         columns["is_feasible"] = np.all(met, axis=0) if met else np.ones(n_rows(columns), dtype=np.bool_)
         return columns
@@ -120,8 +143,18 @@ class Problem:
             # The widened edge itself is inside; its distance is subject to the rounding of a logarithm.
             beyond = columns["domain_distance"] - widen
             result[DOMAIN_LIMIT] = np.where(np.abs(beyond) < 1e-9, 0.0, np.maximum(beyond, -1e9))
-        for constraint in self.study.constraints:
-            result[constraint.text] = constraint.violation(columns)
+        return result | self.limit_violations(columns)
+
+    def limit_violations(self, columns: Columns) -> Columns:
+        """Return the violation of each limit of the study, and of those that hold jointly; shapes as in `columns`.
+
+        Limits whose statistics over posterior draws were not computed are left out.
+        """
+        limits = [c for c in self.study.constraints if c.compared in columns or c.probability is None]
+        result: Columns = {constraint.text: constraint.violation(columns) for constraint in limits}
+        for name, probability, _ in joint_groups(self.study.constraints):
+            if name in columns:
+                result[joint_text(probability)] = columns[name]
         return result
 
     def values(self, columns: Columns) -> Float:
@@ -220,7 +253,7 @@ def _unsupported(
     found = {one.target: one for region in regions.values() for one in unsupported_targets(region, samples)}
     names = [objective.name for objective in study.objectives]
     names += [constraint.column for constraint in study.constraints]
-    needed = {need for name in names for need in (OBJECTIVES[name].needs if name in OBJECTIVES else (name,))}
+    needed = {need for name in names for need in needs_of(name) or (name,)}
     by_reason: dict[tuple[str, str], list[str]] = {}
     for one in found.values():
         if one.target in needed:
@@ -244,7 +277,8 @@ def _validate(problem: Problem) -> Problem:
     for family, region in problem.regions.items():
         knobs = region.from_unit(np.full((1, len(region.axes)), 0.5))
         numbers = {name for name, values in knobs.items() if values.dtype != object}
-        numbers |= {*TARGETS, *OBJECTIVES, "domain_distance", *(["frequency_max_hz"] if region.operating else [])}
+        numbers |= {*TARGETS, *OBJECTIVES, *_ENDS, "domain_distance"}
+        numbers |= {"frequency_max_hz"} if region.operating else set()
         for constraint in study.constraints:
             if constraint.column not in numbers:
                 reason = "holds names" if constraint.column in knobs else f"is no column of the designs of {family}"
@@ -268,7 +302,7 @@ def _missing_targets(study: Study, evaluator: Evaluator) -> Iterator[Fault]:
     columns = [("objectives", objective.name) for objective in study.objectives]
     columns += [("constraints", constraint.column) for constraint in study.constraints]
     for key, name in dict.fromkeys(columns):
-        needs = OBJECTIVES[name].needs if name in OBJECTIVES else (name,) if name in TARGETS else ()
+        needs = needs_of(name)
         for family in families:
             offered = evaluator.targets_of(family)
             missing = [need for need in needs if need not in offered]

@@ -151,6 +151,11 @@ def percentile_name(name: str, share: float) -> str:
     return f"{name}_p{float(f'{100 * share:.10g}'):g}"
 
 
+def is_end(name: str) -> bool:
+    """Return whether a name is an end of the interval of a predicted column: `accuracy_lo`, `power_w_hi`."""
+    return name[-3:] in {"_lo", "_hi"} and name[:-3] in BOUNDED
+
+
 def _base_of(name: str) -> tuple[str, str] | None:
     """Return the column of which a name is a bound or percentile, and what it is; None for any other name."""
     match = _STATISTIC.fullmatch(name)

@@ -136,6 +136,15 @@ def parse_probability(text: str, *, where: str) -> float:
     return float(f"{value:.12g}")
 
 
+def joint_text(probability: float) -> str:
+    """Return the name in results of the limits that hold jointly.
+
+    >>> joint_text(0.9)
+    'all @ 90 %'
+    """
+    return f"all @ {100 * probability:.12g} %"
+
+
 def joint_groups(constraints: Collection[Constraint]) -> Iterator[tuple[str, float, list[Constraint]]]:
     """Yield the limits that hold jointly: the name of the group, its probability, and its two or more limits."""
     for probability in sorted({c.probability for c in constraints if c.probability is not None}):

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from explorer.paper.equations import accelerator_efficiency, energy_delay_product, weighted_cost
-from explorer.problem.columns import COLUMNS, Columns, Float
+from explorer.problem.columns import TARGETS, Columns, Float, column_of, is_end
 
 Direction = Literal["minimize", "maximize"]
 
@@ -40,7 +40,7 @@ class Objective:
     @property
     def title(self) -> str:
         """Label and unit, for axes and headers."""
-        return COLUMNS[self.name].title
+        return column_of(self.name).title
 
 
 def _predicted(name: str, direction: Direction) -> Objective:
@@ -77,6 +77,33 @@ OBJECTIVES = {
         ),
     )
 }
+
+
+def objective_of(name: str) -> Objective:
+    """Return the objective of a name; an end of an interval (`accuracy_lo`) has the direction of its column.
+
+    Raises:
+        KeyError: no such objective.
+    """
+    if name in OBJECTIVES:
+        return OBJECTIVES[name]
+    if not is_end(name) or name[:-3] not in OBJECTIVES:
+        raise KeyError(name)
+    base = OBJECTIVES[name[:-3]]
+    return Objective(name, base.direction, base.needs, lambda columns, _: columns[name])
+
+
+def is_objective(name: str) -> bool:
+    """Return whether a name is an objective, or an end of the interval of one."""
+    return name in OBJECTIVES or (is_end(name) and name[:-3] in OBJECTIVES)
+
+
+def needs_of(name: str) -> tuple[str, ...]:
+    """Return the targets that a column follows from: those of an objective, or the target itself; else none."""
+    if is_objective(name):
+        return objective_of(name).needs
+    name = name[:-3] if is_end(name) else name
+    return (name,) if name in TARGETS else ()
 
 
 def add_objectives(columns: Columns, constants: Constants) -> Columns:

@@ -26,7 +26,7 @@ from explorer.problem.declarations.study import (
     StudyFile,
     TableModel,
 )
-from explorer.problem.objectives import OBJECTIVES, Constants, Objective
+from explorer.problem.objectives import Constants, Objective, objective_of
 
 __all__ = ["SAMPLERS", "Space", "Study", "StudyFile", "declaration_text", "make_study", "read_space", "read_study"]
 
@@ -182,7 +182,7 @@ def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, Sp
         sha256=sha256(text),
         spaces=spaces,
         model=_model_name(declared, path),
-        objectives=tuple(OBJECTIVES[name] for name in declared.objectives),
+        objectives=tuple(objective_of(name) for name in declared.objectives),
         constraints=tuple(parse_constraint(text, own=own) for text in declared.constraints),
         constants=constants,
         sampler=declared.search.sampler,

@@ -128,7 +128,7 @@ def test_fit_prints_errors_baselines_and_coefficient_sources(cli: Cli) -> None:
 def test_fit_prints_the_numbers_of_its_json(cli: Cli) -> None:
     done = cli("fit", "paper")
 
-    for said in ("leave-one-out error", "mean of the category", "nearest sample", "b_R", "assumed", "f <= "):
+    for said in ("leave-one-out error", "mean of the category", "b_R", "assumed", "f <= "):
         assert said in done.stdout
 
 

@@ -21,7 +21,7 @@ from explorer.deploy.bundle.selected import SelectedDesign, is_outside_domain, o
 from explorer.deploy.device.scripts import nodes_above_cap
 from explorer.deploy.device.target import TargetDevice
 from explorer.problem.columns import COLUMNS, bounds
-from explorer.problem.objectives import OBJECTIVES
+from explorer.problem.objectives import objective_of
 
 MANIFEST = "manifest.json"
 # The same clock needs 950 mV on one chip and 1000 mV on another of the same type: only the device's table has it.
@@ -102,7 +102,7 @@ def make_promise(columns: Mapping[str, Any], selected: SelectedDesign) -> Promis
     return Promise(
         predicted={name: Predicted(**_quantity(columns, name)) for name in names},
         objectives={
-            name: ShippedObjective(**_quantity(columns, name), direction=OBJECTIVES[name].direction)
+            name: ShippedObjective(**_quantity(columns, name), direction=objective_of(name).direction)
             for name in selected.file.provenance.question.objectives
         },
         is_extrapolated=is_outside_domain(columns),

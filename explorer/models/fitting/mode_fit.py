@@ -79,14 +79,15 @@ class ModeFit:
     @cached_property
     def freedom(self) -> float:
         """Residual degrees of freedom: rows minus the effective number of fitted coefficients, at least 3."""
-        weighted = self.design.jacobian(self.theta) * self._widths
+        weighted = self.design.jacobian(self.theta) * self.widths
         covariance = residual_covariance(self.table, self.scales)
         noise_variance = np.diag(covariance) - np.diag(kernel(self.table.points, self.table.points, self.scales))
         inverse = np.linalg.inv(covariance + weighted @ weighted.T)
         return max(float(noise_variance @ np.diag(inverse)), _MIN_FREEDOM)
 
     @property
-    def _widths(self) -> Float:
+    def widths(self) -> Float:
+        """Prior width of each coefficient."""
         return np.asarray(np.exp(self.scales.widths)[term_indices(self.form, self.design.coordinates)])
 
     def draw(self, n: int, rng: np.random.Generator) -> "ModeDraws":
@@ -97,7 +98,7 @@ class ModeFit:
         mode for the other laws; see `ProcessDraws` for the process.
         """
         table, design, term = self.table, self.design, term_indices(self.form, self.design.coordinates)
-        centers, widths = np.array([self.form.terms[i].center for i in term]), self._widths
+        centers, widths = np.array([self.form.terms[i].center for i in term]), self.widths
         covariance = residual_covariance(table, self.scales)
         noise_covariance = covariance - kernel(table.points, table.points, self.scales)
         columns = design.jacobian(self.theta)
@@ -263,7 +264,7 @@ def predict_conditional(fit: ModeFit, inputs: ScaledInputs, points: Float) -> tu
 
     To first order in the coefficients (exact for `sum`).
     """
-    train, widths = fit.table, fit._widths  # noqa: SLF001 - a function of this class
+    train, widths = fit.table, fit.widths
     design = design_matrix(fit.form, fit.design.coordinates, inputs)
     train_columns, columns = fit.design.jacobian(fit.theta) * widths, design.jacobian(fit.theta) * widths
     covariance = residual_covariance(train, fit.scales)

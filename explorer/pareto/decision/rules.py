@@ -16,7 +16,7 @@ from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, Columns, Float, column_of, n_rows, own_knobs, take
 from explorer.problem.constraints import Constraint
-from explorer.problem.objectives import OBJECTIVES
+from explorer.problem.objectives import is_objective, objective_of
 
 ONE_POINT = 0.01
 
@@ -148,7 +148,7 @@ def by_column(candidates: Columns, name: str) -> Rule:
     if name not in numeric:
         raise WrongUsage(f"there is no numeric column '{name}'", fix=f"name one of: {', '.join(numeric)}")
     values = candidates[name].astype(np.float64)
-    if name in OBJECTIVES and OBJECTIVES[name].direction == "maximize":
+    if is_objective(name) and objective_of(name).direction == "maximize":
         return Rule("minimize", f"greatest {name} (more is better)", -values, values)
     return Rule("minimize", f"least {name}", values, values)
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, SerializerFunctionWrapHa
 
 from explorer.io.declarations import Declaration, validation_error
 from explorer.problem.columns import allowed_text, is_allowed
-from explorer.problem.objectives import OBJECTIVES
+from explorer.problem.objectives import OBJECTIVES, is_objective
 
 _FIX = "choose again with `explorer choose`; do not edit the file by hand"
 _MAX_DEPTH = 20
@@ -53,7 +53,7 @@ def _knob(name: str) -> AfterValidator:
 
 
 def _objective(name: str) -> str:
-    if name not in OBJECTIVES:
+    if not is_objective(name):
         raise validation_error(f"'{name}' is not an objective", fix=f"one of {', '.join(OBJECTIVES)}")
     return name
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from explorer.pareto.results.csv_text import BLOCK, format_cells
 from explorer.pareto.results.results import ExactFront, Results, front_order
 from explorer.problem.columns import COLUMNS, KNOBS, Column, Columns, column_of, knobs_of, n_rows
-from explorer.problem.objectives import OBJECTIVES
+from explorer.problem.objectives import objective_of
 
 SCHEMA = "explorer.front/1"
 # JSON strings cannot hold a bare line break, so this text occurs only where the designs are inserted.
@@ -95,7 +95,7 @@ def parse_results(data: Mapping[str, Any], table: Columns) -> Results:
     Raises:
         KeyError, TypeError, ValueError, AttributeError: the content is damaged.
     """
-    objectives = tuple(OBJECTIVES[o["name"]] for o in data["objectives"])
+    objectives = tuple(objective_of(o["name"]) for o in data["objectives"])
     samples: list[dict[str, Any]] = data["samples"]
     return Results(
         study=str(data["study"]),

@@ -11,7 +11,7 @@ from explorer.io.declarations import Declaration, quantity, read_toml, validatio
 from explorer.problem.columns import TARGETS
 from explorer.problem.constraints import parse_constraint
 from explorer.problem.declarations.space import SpaceFile
-from explorer.problem.objectives import OBJECTIVES
+from explorer.problem.objectives import OBJECTIVES, is_objective
 
 SamplerName = Literal["auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp"]
 SAMPLERS: tuple[SamplerName, ...] = ("auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp")
@@ -22,7 +22,7 @@ MAX_SEED = 2**32 - 1
 
 
 def _objective_name(name: str) -> str:
-    if name not in OBJECTIVES:
+    if not is_objective(name):
         raise validation_error(f"unknown name '{name}'", fix=suggestion(name, sorted(OBJECTIVES)))
     return name
 

@@ -12,7 +12,7 @@ from explorer.pareto.decision.weighted_sum import alpha_sweep
 from explorer.pareto.results.results import ANNOTATION_COLUMNS, Results
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, Column, Columns, bounds, knobs_of, n_rows, take
-from explorer.problem.objectives import OBJECTIVES, Constants
+from explorer.problem.objectives import Constants, is_objective, objective_of
 from explorer.report.plots.style import base_layout, family_style
 from explorer.report.plots.thinning import thin_front
 
@@ -106,7 +106,7 @@ def _column(results: Results, front: Columns, name: str) -> dict[str, Any]:
         "unit": unit,
         "scale": scale,
     }
-    return {**entry, "direction": OBJECTIVES[name].direction} if name in OBJECTIVES else entry
+    return {**entry, "direction": objective_of(name).direction} if is_objective(name) else entry
 
 
 def _unit(column: Column, values: "NDArray[Any] | None") -> tuple[str, float]:

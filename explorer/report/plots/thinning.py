@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from explorer.pareto.decision.weighted_sum import AlphaSweep
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import Columns, n_rows
-from explorer.problem.objectives import OBJECTIVES
+from explorer.problem.objectives import is_objective, objective_of
 
 # One front design takes 400 bytes: a page stays below 2 MB beyond plotly.js, however long the study.
 MAX_FRONT = 3_000
@@ -56,7 +56,7 @@ def select_evenly(n: int, n_max: int) -> NDArray[np.int64]:
 
 def _to_minimize(front: Columns, name: str) -> NDArray[np.float64]:
     """Return a column with its sign set so that less is better."""
-    sign = OBJECTIVES[name].sign if name in OBJECTIVES else 1.0
+    sign = objective_of(name).sign if is_objective(name) else 1.0
     return np.asarray(sign * front[name].astype(np.float64))
 
 

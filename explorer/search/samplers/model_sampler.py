@@ -52,6 +52,7 @@ class ModelSampler(BaseSampler):
         self._independent = RandomSampler(seed=seed)
         self._n_planned = max(1, n_trials)
         self._prior_numbers: list[int] = []
+        self._n_own_prior = 0
         self._plan: list[dict[str, Any]] | None = None
         self._prior_designs: Columns | None = None
         self._planned_designs: Columns | None = None
@@ -74,7 +75,7 @@ class ModelSampler(BaseSampler):
             self._read_prior_trials(study, before=trial.number)
         index = trial.number - int(np.searchsorted(self._prior_numbers, trial.number))
         params = self._planned_params(index)
-        set_system_attr(study, trial, PLANNED_ATTR, index)
+        set_system_attr(study, trial, PLANNED_ATTR, self._n_own_prior)
         return {name: params[name] for name in search_space if name in params}
 
     def sample_independent(
@@ -84,9 +85,14 @@ class ModelSampler(BaseSampler):
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
     def _read_prior_trials(self, study: optuna.Study, *, before: int) -> None:
-        """Read the earlier trials that are not of the plan: the same ones in every process and at any time."""
-        trials = study.get_trials(deepcopy=False)
-        prior = [t for t in trials if t.number < before and PLANNED_ATTR not in t.system_attrs]
+        """Read the earlier trials that are not of this plan: the same ones in every process and at any time.
+
+        A plan is known by the number of unplanned trials before it. Trials of another plan are prior ones too, so that
+        none of their designs is repeated.
+        """
+        trials = [t for t in study.get_trials(deepcopy=False) if t.number < before]
+        self._n_own_prior = sum(PLANNED_ATTR not in t.system_attrs for t in trials)
+        prior = [t for t in trials if t.system_attrs.get(PLANNED_ATTR) != self._n_own_prior]
         self._prior_numbers = [t.number for t in prior]
         complete = trial_table([t for t in prior if t.state == TrialState.COMPLETE], self._problem)
         self._prior_designs = complete.table if complete.n else None

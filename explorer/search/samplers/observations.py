@@ -11,7 +11,7 @@ from explorer.models.evaluation import Problem
 from explorer.pareto.acquisition.candidate_pool import CandidatePool, pool_of_designs
 from explorer.pareto.geometry.dominance import to_minimization
 from explorer.problem.columns import TARGETS, Columns, Float
-from explorer.problem.objectives import OBJECTIVES
+from explorer.problem.objectives import needs_of
 from explorer.search.encoding import Encoding, columns_of
 from explorer.search.session import MEASURED_ATTR
 from explorer.search.trial_table import is_feasible_of
@@ -98,7 +98,7 @@ def columns_to_fit(complete: Sequence[FrozenTrial], problem: Problem) -> tuple[s
     columns = [*(one.name for one in study.objectives), *(one.column for one in study.constraints)]
     names: list[str] = []
     for name in columns:
-        needs = OBJECTIVES[name].needs if name in OBJECTIVES else (name,) if name in TARGETS else ()
+        needs = needs_of(name)
         is_recorded = all(any(_recorded(t, need) is not None for t in complete) for need in needs)
         names += needs if is_recorded or name in TARGETS else [name]
     return tuple(dict.fromkeys(names))

@@ -78,7 +78,7 @@ def find_limit(limits: tuple[ActiveLimit, ...], start: str) -> ActiveLimit:
 @settings(max_examples=40)
 @pytest.mark.slow
 def test_rates_equal_the_derivatives_of_the_predictions(unit: list[float]) -> None:
-    """Five-point derivatives of the model itself; the rates also hold at the edges, where their stencils are one-sided."""
+    """Five-point derivatives of the predictions; rates hold at the edges too, where their stencils are one-sided."""
     problem = load_study("power-cap")
     model = problem.evaluator
     assert isinstance(model, Surrogate)

@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def long_fronts(folder: Path) -> Path:
     """Return the folder with two more results: a front of a thousand designs, and one longer than a page contains."""
     problem = explorer.load_study("energy-latency-accuracy")
-    for name, n in (("thousand", 2**14), ("thousands", 2**17)):
+    for name, n in (("thousand", 2**16), ("thousands", 2**17)):
         table = problem.sample(n)
         if n > 2**16:  # a scan alone finds too few designs of the front
             exact = problem.evaluate(front_designs(problem, (28.0, 0.23, 0.86)).designs)
@@ -392,7 +392,7 @@ def test_the_copied_command_deploys_the_selected_design(
 def test_clicking_a_point_selects_it(page: Callable[..., Page]) -> None:
     opened = page()
     point = _until(
-        opened, lambda: opened.find_elements(By.CSS_SELECTOR, "#scatter .scatterlayer .trace:nth-last-child(3) .point")
+        opened, lambda: opened.find_elements(By.CSS_SELECTOR, "#scatter .scatterlayer .trace:nth-last-child(2) .point")
     )[0]
     ActionChains(opened).move_to_element(point).click().perform()
 

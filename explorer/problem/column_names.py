@@ -86,10 +86,17 @@ def limit_text(match: ColumnName, rest: str) -> str:
     'latency_s <= 1.2 ms @ 90 %'
     """
     limit, at, chance = rest.partition("@")
-    number = limit.strip()
-    has_unit = not number or not (number[-1].isdigit() or number[-1] == ".")
-    typed = number if has_unit or not match.unit else f"{number} {match.unit}"
-    return f"{match.column} {typed}{f' @ {chance.strip()}' if at else ''}"
+    return f"{match.column} {with_unit(limit.strip(), match.unit)}{f' @ {chance.strip()}' if at else ''}"
+
+
+def with_unit(number: str, unit: str) -> str:
+    """Return the text of a number with a unit where it has none.
+
+    >>> with_unit("1.2", "ms"), with_unit("1 s", "ms")
+    ('1.2 ms', '1 s')
+    """
+    is_bare = number[-1:].isdigit() or number[-1:] == "."
+    return f"{number} {unit}".rstrip() if is_bare else number
 
 
 def _stem(name: str) -> str:
@@ -117,5 +124,3 @@ def _unit(text: str, symbol: str) -> str:
             return unit
     return ""
 
-
-__all__ = ["COLUMNS", "ColumnName", "find_column", "limit_text", "resolve_column"]

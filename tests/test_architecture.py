@@ -32,7 +32,7 @@ HOUSE = {
         "intervals", "limits", "evaluation", "h100", "scaffold", "model_files", "online", "predict", "quality", "loading",
     ),
     "pareto": (
-        "geometry", "results", "optimum", "exact_front", "acquisition", "comparison", "decision", "explanation", "uncertainty",
+        "geometry", "results", "exact_front", "optimum", "acquisition", "comparison", "decision", "explanation", "uncertainty",
     ),
     "search": (
         "encoding", "enqueued", "storage", "trial_table", "measured_designs", "dashboard", "session", "progress",

@@ -7,15 +7,19 @@ faces of the cube. The best members of both generations survive. Each generation
 of choices at the best member.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from explorer.models.evaluation import low_discrepancy_points
-from explorer.pareto.geometry.refinement import Evaluate
 from explorer.problem.columns import Float
+
+Evaluate = Callable[[Float, Float], tuple[Float, Float]]
+"""Maps points of the unit cube, shape (n, d), to values to be minimized, shape (n, m), and constraint violations, shape
+(n,); at most 0 is feasible. The second argument has the values of the best feasible point so far, shape (1, m), or
+(0, m): the violation of points that it dominates does not matter."""
 
 _N_SCANNED, _N_OFFSPRING, _N_MEMBERS = 2**13, 1000, 64
 _MIN_GENERATIONS, _MAX_GENERATIONS, _N_UNCHANGED = 10, 40, 4
@@ -27,11 +31,26 @@ TIE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Minimum:
-    """The best points found, best first: unit points (k, d), values (k, m) and constraint violations (k,)."""
+    """The best points found, best first.
+
+    Args:
+        unit: points of the unit cube, shape (k, d).
+        values: their values, shape (k, m).
+        violation: their constraint violations, shape (k,).
+        n_evaluated: number of points evaluated.
+        half_values: values of the best feasible point after half of the evaluations, shape (1, m), or (0, m).
+    """
 
     unit: Float
     values: Float
     violation: Float
+    n_evaluated: int
+    half_values: Float
+
+    @property
+    def best_values(self) -> Float:
+        """The values of the best feasible point, shape (1, m); (0, m) without one."""
+        return self.values[:1][self.violation[:1] <= 0]
 
 
 def minimize(
@@ -51,30 +70,44 @@ def minimize(
     rng = np.random.default_rng(seed)
     sizes = np.array([*n_choices] or [0] * n_axes, dtype=np.int64)
     scan = low_discrepancy_points(n_axes, _N_SCANNED, seed=seed)
-    members = _best(Minimum(*_evaluated(evaluate, scan if start is None else np.concatenate([start, scan]))))
-    step, n_unchanged = _FIRST_STEP, 0
+    members = _best(_evaluated(evaluate, scan if start is None else np.concatenate([start, scan])))
+    step, n_unchanged, history = _FIRST_STEP, 0, [members]
     for generation in range(_MAX_GENERATIONS):
         offspring = np.concatenate([_offspring(members.unit, step, rng, sizes > 0), _neighbours(members.unit[0], sizes)])
         before, step = _first(members), step * _SHRINK
-        added = _evaluated(evaluate, offspring)
-        parts = zip((members.unit, members.values, members.violation), added, strict=True)
-        members = _best(Minimum(*(np.concatenate(pair) for pair in parts)))
+        members = _best(_joined(members, _evaluated(evaluate, offspring, members.best_values)))
+        history.append(members)
         now = _first(members)
         n_unchanged = n_unchanged + 1 if now[0] == before[0] and _is_close(now[1], before[1]) else 0
         if generation >= _MIN_GENERATIONS and n_unchanged >= _N_UNCHANGED:
             break
-    return members
+    half = min(history, key=lambda one: abs(one.n_evaluated - members.n_evaluated / 2))
+    return replace(members, half_values=half.best_values)
 
 
 def enumerate_points(evaluate: Evaluate, unit: Float) -> Minimum:
     """Return the best of all points of a finite set, in the order of `minimize`."""
-    return _best(Minimum(*_evaluated(evaluate, unit)))
+    every = _best(_evaluated(evaluate, unit))
+    return replace(every, half_values=every.best_values)
 
 
-def _evaluated(evaluate: Evaluate, unit: Float) -> tuple[Float, Float, Float]:
-    values, violation = evaluate(unit)
+def _evaluated(evaluate: Evaluate, unit: Float, best: Float | None = None) -> Minimum:
+    values, violation = evaluate(unit, np.empty((0, 1)) if best is None else best)
     is_known = np.isfinite(values).all(axis=1) & np.isfinite(violation)
-    return unit, np.where(is_known[:, None], values, np.inf), np.where(is_known, np.maximum(violation, 0.0), np.inf)
+    return Minimum(
+        unit, np.where(is_known[:, None], values, np.inf), np.where(is_known, np.maximum(violation, 0.0), np.inf),
+        len(unit), values[:0],
+    )  # fmt: skip
+
+
+def _joined(first: Minimum, second: Minimum) -> Minimum:
+    return Minimum(
+        np.concatenate([first.unit, second.unit]),
+        np.concatenate([first.values, second.values]),
+        np.concatenate([first.violation, second.violation]),
+        first.n_evaluated + second.n_evaluated,
+        first.half_values,
+    )
 
 
 def _first(members: Minimum) -> tuple[bool, float]:
@@ -103,7 +136,7 @@ def _best(points: Minimum) -> Minimum:
     order = order[: 4 * _N_MEMBERS]
     _, is_first = np.unique(points.unit[order], axis=0, return_index=True)
     rows = order[np.sort(is_first)][:_N_MEMBERS]
-    return Minimum(points.unit[rows], points.values[rows], points.violation[rows])
+    return replace(points, unit=points.unit[rows], values=points.values[rows], violation=points.violation[rows])
 
 
 def _offspring(unit: Float, step: float, rng: np.random.Generator, is_choice: NDArray[np.bool_]) -> Float:

@@ -8,6 +8,7 @@ import numpy as np
 
 from explorer.models.evaluation import Problem
 from explorer.pareto.geometry.dominance import to_minimization
+from explorer.pareto.geometry.minimization import minimize
 from explorer.pareto.geometry.refinement import Budget, RefinedFront, refine
 from explorer.pareto.results.results import ExactFront
 from explorer.problem.columns import Columns, Float, stack, take
@@ -30,9 +31,10 @@ class Front:
 def exact_front(
     problem: Problem, reference: Sequence[float], *, seed: int = 0, budget: Budget | None = None
 ) -> ExactFront | None:
-    """Return the exact front of a problem over all of its regions, for two or three objectives.
+    """Return the exact front of a problem over all of its regions, for one to three objectives.
 
-    None where no design is feasible, and for more than three objectives, where a thinned archive is not exact.
+    The front of one objective is its optimum. None where no design is feasible, and for more than three objectives,
+    where a thinned archive is not exact.
 
     Args:
         problem: the study with a vectorized evaluator.
@@ -63,7 +65,7 @@ def front_designs(
     """Return the designs of the front over all regions; none where no design is feasible.
 
     Args:
-        problem: the study with a vectorized evaluator, of two or three objectives.
+        problem: the study with a vectorized evaluator, of one to three objectives.
         reference: the hypervolume's reference point, in the objectives' order.
         seed: of the scan and the refinement.
         budget: stopping rule of each region.
@@ -91,10 +93,22 @@ def _region_front(
 ) -> RefinedFront:
     if region.n_designs <= MAX_ENUMERATED:
         return _enumerated_front(problem, region)
+    if len(corner) == 1:
+        return _optimum(problem, region, seed)
     return refine(
         lambda unit: evaluate_minimized(problem, region.from_unit(unit)), len(region.axes), corner,
         seed=seed, budget=budget, n_choices=[len(axis.labels) for axis in region.axes],
     )  # fmt: skip
+
+
+def _optimum(problem: Problem, region: DesignSpace, seed: int) -> RefinedFront:
+    """Return the design of the best value of one objective."""
+    best = minimize(
+        lambda unit, _: evaluate_minimized(problem, region.from_unit(unit)), len(region.axes),
+        seed=seed, n_choices=[len(axis.labels) for axis in region.axes],
+    )  # fmt: skip
+    values = best.best_values
+    return RefinedFront(best.unit[: len(values)], values, best.half_values, best.n_evaluated)
 
 
 def _enumerated_front(problem: Problem, region: DesignSpace) -> RefinedFront:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from explorer.errors import UnknownName
-from explorer.problem.columns import COLUMNS, column_of
+from explorer.problem.columns import column_of
 from explorer.problem.csv_columns import UNIT_COLUMNS
 from explorer.units import SYMBOLS, factor
 
@@ -25,7 +25,7 @@ _WORDS = {
 }
 _ENDS = ("_lo", "_hi")
 _SUFFIXES = ("_ratio", "_bytes", "_ops", "_hz", "_js", "_s", "_j", "_w", "_v")
-# A unit in a name is often typed in lower case. Where 'm' and 'M' differ, the smaller unit is meant: nobody has megawatt.
+# A unit in a name is often typed in lower case. Where 'm' and 'M' differ, the smaller one is meant: no board takes MW.
 _PREFIXES = ("p", "n", "u", "m", "k", "M", "G", "T", "Ki", "Mi", "Gi")
 
 
@@ -44,7 +44,7 @@ def find_column(name: str, valid: Collection[str]) -> ColumnName | None:
         name: as typed.
         valid: names of the columns to find it among.
 
-    >>> find_column("latency_ms", COLUMNS), find_column("EDP", COLUMNS)
+    >>> find_column("latency_ms", ["latency_s"]), find_column("EDP", ["edp_js", "energy_j"])
     (ColumnName(column='latency_s', unit='ms'), ColumnName(column='edp_js', unit=''))
     """
     if name in valid:
@@ -56,8 +56,10 @@ def find_column(name: str, valid: Collection[str]) -> ColumnName | None:
     if typed in UNIT_COLUMNS and UNIT_COLUMNS[typed][0] in valid:
         column, _, unit = UNIT_COLUMNS[typed]
         return ColumnName(column, unit)
-    same = [one for one in valid if typed in {one.lower(), _stem(one)}] or [c for c in (_WORDS.get(typed),) if c in valid]
-    if len(same) == 1 and same[0] is not None:
+    same = [one for one in valid if typed in {one.lower(), _stem(one)}]
+    if not same and _WORDS.get(typed) in valid:
+        same = [_WORDS[typed]]
+    if len(same) == 1:
         return ColumnName(same[0])
     stem, _, unit = typed.rpartition("_")
     base = find_column(stem, valid) if stem and stem not in valid else None
@@ -123,4 +125,3 @@ def _unit(text: str, symbol: str) -> str:
                 continue
             return unit
     return ""
-

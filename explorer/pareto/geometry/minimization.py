@@ -73,7 +73,9 @@ def minimize(
     members = _best(_evaluated(evaluate, scan if start is None else np.concatenate([start, scan])))
     step, n_unchanged, history = _FIRST_STEP, 0, [members]
     for generation in range(_MAX_GENERATIONS):
-        offspring = np.concatenate([_offspring(members.unit, step, rng, sizes > 0), _neighbours(members.unit[0], sizes)])
+        offspring = np.concatenate(
+            [_offspring(members.unit, step, rng, sizes > 0), _neighbours(members.unit[0], sizes)]
+        )
         before, step = _first(members), step * _SHRINK
         members = _best(_joined(members, _evaluated(evaluate, offspring, members.best_values)))
         history.append(members)

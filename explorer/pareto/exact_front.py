@@ -8,7 +8,7 @@ import numpy as np
 
 from explorer.models.evaluation import Problem
 from explorer.pareto.geometry.dominance import to_minimization
-from explorer.pareto.geometry.minimization import minimize
+from explorer.pareto.geometry.minimization import TIE, minimize
 from explorer.pareto.geometry.refinement import Budget, RefinedFront, refine
 from explorer.pareto.results.results import ExactFront
 from explorer.problem.columns import Columns, Float, stack, take
@@ -108,7 +108,9 @@ def _optimum(problem: Problem, region: DesignSpace, seed: int) -> RefinedFront:
         seed=seed, n_choices=[len(axis.labels) for axis in region.axes],
     )  # fmt: skip
     values = best.best_values
-    return RefinedFront(best.unit[: len(values)], values, best.half_values, best.n_evaluated)
+    # Values this close count as equal: the optimum is known to no more than that.
+    earlier = np.maximum(best.earlier_values, values + TIE * np.abs(values)) if len(best.earlier_values) else values[:0]
+    return RefinedFront(best.unit[: len(values)], values, earlier, best.n_evaluated)
 
 
 def _enumerated_front(problem: Problem, region: DesignSpace) -> RefinedFront:

@@ -38,14 +38,14 @@ class Minimum:
         values: their values, shape (k, m).
         violation: their constraint violations, shape (k,).
         n_evaluated: number of points evaluated.
-        half_values: values of the best feasible point after half of the evaluations, shape (1, m), or (0, m).
+        earlier_values: those of the best feasible point four generations before the end, shape (1, m), or (0, m).
     """
 
     unit: Float
     values: Float
     violation: Float
     n_evaluated: int
-    half_values: Float
+    earlier_values: Float
 
     @property
     def best_values(self) -> Float:
@@ -83,14 +83,13 @@ def minimize(
         n_unchanged = n_unchanged + 1 if now[0] == before[0] and _is_close(now[1], before[1]) else 0
         if generation >= _MIN_GENERATIONS and n_unchanged >= _N_UNCHANGED:
             break
-    half = min(history, key=lambda one: abs(one.n_evaluated - members.n_evaluated / 2))
-    return replace(members, half_values=half.best_values)
+    return replace(members, earlier_values=history[-1 - _N_UNCHANGED].best_values)
 
 
 def enumerate_points(evaluate: Evaluate, unit: Float) -> Minimum:
     """Return the best of all points of a finite set, in the order of `minimize`."""
     every = _best(_evaluated(evaluate, unit))
-    return replace(every, half_values=every.best_values)
+    return replace(every, earlier_values=every.best_values)
 
 
 def _evaluated(evaluate: Evaluate, unit: Float, best: Float | None = None) -> Minimum:
@@ -108,7 +107,7 @@ def _joined(first: Minimum, second: Minimum) -> Minimum:
         np.concatenate([first.values, second.values]),
         np.concatenate([first.violation, second.violation]),
         first.n_evaluated + second.n_evaluated,
-        first.half_values,
+        first.earlier_values,
     )
 
 

@@ -21,7 +21,7 @@ Evaluate = Callable[[Float, Float], tuple[Float, Float]]
 (n,); at most 0 is feasible. The second argument has the values of the best feasible point so far, shape (1, m), or
 (0, m): the violation of points that it dominates does not matter."""
 
-_N_SCANNED, _N_OFFSPRING, _N_MEMBERS = 2**13, 1000, 64
+_N_SCANNED, _N_OFFSPRING, _N_MEMBERS = 2**12, 500, 64
 _MIN_GENERATIONS, _MAX_GENERATIONS, _N_UNCHANGED = 10, 40, 4
 _FIRST_STEP, _SHRINK, _STEP_SPREAD = 0.15, 0.72, 1.2
 _FACE_SHARE, _RESAMPLED_CHOICE_SHARE = 0.05, 0.15

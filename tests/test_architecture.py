@@ -29,10 +29,12 @@ HOUSE = {
     "network": ("graph", "compression", "measurement"),
     "models": (
         "evaluator", "samples", "diagnostics", "measured", "forms", "fitting", "response", "machine", "posterior_draws",
-        "intervals", "limits", "evaluation", "h100", "scaffold", "model_files", "online", "predict", "quality", "loading",
+        "intervals", "limits", "evaluation", "h100", "scaffold", "model_files", "online", "predict", "quality",
+        "loading",
     ),
     "pareto": (
-        "geometry", "results", "exact_front", "optimum", "acquisition", "comparison", "decision", "explanation", "uncertainty",
+        "geometry", "results", "exact_front", "optimum", "acquisition", "comparison", "decision", "explanation",
+        "uncertainty",
     ),
     "search": (
         "encoding", "enqueued", "storage", "trial_table", "measured_designs", "dashboard", "session", "progress",

@@ -137,7 +137,7 @@ def _answer_of_front(
         energy_max = declared if energy_max_j is None else energy_max_j
         return decide.Answer(front, decide.by_alpha(front, alpha=alpha, energy_max_j=energy_max))
     if column is not None:
-        return decide.Answer(front, decide.by_column(front, decide.numeric_column(front, column)))
+        return decide.Answer(front, decide.by_column(front, decide.column_meant(front, column)))
     if not knee:
         raise WrongUsage("no rule given", fix=f"give one of {_RULES}")
     return decide.Answer(front, decide.knee(results, front))
@@ -152,7 +152,7 @@ def _answer(
     from explorer.models.evaluation import Problem
     from explorer.pareto.decision.question import answer_from_designs, problem_for_question
 
-    column = decide.numeric_column(results.table, asked)
+    column = decide.column_meant(results.table, asked)
     is_read = not isinstance(source, (str, Path))
     folder = RESULTS_FOLDER / results.study if is_read else results_folder(str(source))
     name = results.study if is_read else str(source)

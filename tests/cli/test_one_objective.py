@@ -103,16 +103,6 @@ def test_the_objective_is_plotted_over_the_limited_accuracy(folder: Path) -> Non
     assert np.isfinite(np.concatenate([trace.x for trace in plot.front(results).data if len(trace.x)])).all()
 
 
-def test_the_pages_fit_their_widths(folder: Path, open_page: Callable[..., object]) -> None:
-    pages = [(folder / "results/least/report.html").read_text(encoding="utf-8")]
-    for page in pages:
-        frames, console = open_page(page, widths=(1400, 420), resized=420)  # type: ignore[misc]
-        assert not console
-        for width, frame in frames.items():
-            assert not frame["faults"]
-            assert frame["page"] <= width
-
-
 def test_studies_of_the_same_single_objective_are_compared(folder: Path) -> None:
     compared = compare([folder / "results/least", folder / "results/strict"])
 

@@ -173,13 +173,13 @@ def by_column(candidates: Columns, name: str) -> Rule:
     Raises:
         WrongUsage: the results have no such numeric column.
     """
-    values = candidates[numeric_column(candidates, name)].astype(np.float64)
+    values = candidates[column_meant(candidates, name)].astype(np.float64)
     if direction_of(name) == "maximize":
         return Rule("minimize", f"greatest {name} (more is better)", -values, values)
     return Rule("minimize", f"least {name}", values, values)
 
 
-def numeric_column(candidates: Columns, name: str) -> str:
+def column_meant(candidates: Columns, name: str) -> str:
     """Return the numeric column of designs that a name means: itself, or one nearly right (`latency`, `edp`).
 
     Raises:

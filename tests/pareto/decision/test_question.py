@@ -168,7 +168,7 @@ def test_columns_of_finished_designs_only_are_answered_from_these(folder: Path, 
 
 
 def test_conditions_that_nothing_meets_name_the_closest_design_of_the_model(folder: Path) -> None:
-    with pytest.raises(NoFeasibleDesign, match="closest design of the model: latency_s .* power_w .* accuracy"):
+    with pytest.raises(NoFeasibleDesign, match=r"closest design of the model: latency_s .* power_w .* accuracy"):
         choose(folder, minimize="latency", where=["power <= 8", "accuracy >= 0.96"])
 
 

@@ -23,8 +23,8 @@ HOUSE = {
     "paper": ("equations", "tables", "audit"),
     "devices": ("device_tree", "meters", "operating_points", "device", "machines", "opp_tables"),
     "problem": (
-        "columns", "applicability", "constraints", "csv_columns", "design_space", "objectives", "declarations",
-        "opp_import", "space_builder", "study",
+        "columns", "applicability", "csv_columns", "column_names", "constraints", "design_space", "objectives",
+        "declarations", "opp_import", "space_builder", "study",
     ),
     "network": ("graph", "compression", "measurement"),
     "models": (
@@ -33,7 +33,8 @@ HOUSE = {
         "loading",
     ),
     "pareto": (
-        "geometry", "results", "exact_front", "acquisition", "comparison", "decision", "explanation", "uncertainty",
+        "geometry", "results", "exact_front", "optimum", "acquisition", "comparison", "decision", "explanation",
+        "uncertainty",
     ),
     "search": (
         "encoding", "enqueued", "storage", "trial_table", "measured_designs", "dashboard", "session", "progress",

@@ -4,20 +4,25 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explorer.api.results import HasResults, as_results
+from explorer.api.results import RESULTS_FOLDER, HasResults, as_results, results_folder
 from explorer.errors import WrongUsage
 from explorer.pareto.decision import rules as decide
 from explorer.pareto.decision.rules import Choice
 from explorer.pareto.decision.selection_bias import refuse_held_back, selection_basis
 from explorer.pareto.results.results import Results, no_feasible_design
-from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
+from explorer.problem.columns import COLUMNS, Column, bounds, n_rows, own_knobs
 from explorer.problem.columns import column_of as meaning_of
-from explorer.problem.constraints import parse_constraint
+from explorer.problem.constraints import Constraint, parse_constraint
 from explorer.problem.objectives import Constants
+
+if TYPE_CHECKING:
+    from explorer.models.evaluation import Problem
+
+_RULES = "knee, alpha, minimize, best, design"
 
 __all__ = ["Choice", "choose", "describe_design"]
 
@@ -29,60 +34,64 @@ def choose(
     alpha: float | None = None,
     energy_max_j: float | None = None,
     minimize: str | None = None,
+    best: str | None = None,
+    front_only: bool = False,
     design: int | None = None,
     where: Sequence[str] = (),
     allow_extrapolation: bool = False,
     device: str | None = None,
     bin_name: str = "",
+    study: "str | Path | Problem | None" = None,
 ) -> Choice:
-    """Choose one design from a front by one rule.
+    """Choose one design by one rule: the best value of a column, or a design of the front.
+
+    The best value of a column is that of all feasible designs. Where designs are predicted, the model is solved for it
+    again, exactly, so that it is never worse than a finished design; where they are measured, all of them are searched.
 
     Args:
         study_or_folder: a study that was run here, a result folder, or results.
         knee: choose where the front bends most.
         alpha: choose the least weighted cost, Eq. (10).
         energy_max_j: E_max of the weighted cost; default: the study's.
-        minimize: choose the best value of this column.
+        minimize: choose the best value of this column: the least, or the greatest where more is better.
+        best: the same.
+        front_only: take the best value of the column among the designs of the front.
         design: choose this design.
         where: conditions such as 'accuracy >= 0.9'.
         allow_extrapolation: take designs outside the model's domain as well.
         device: apply the choice to this device: the operating point with the nearest clock, evaluated again;
             `record` holds both, and a warning unless the model's samples were measured on this device.
         bin_name: the device's speed bin, where its table has several.
+        study: the study of the results, to be solved again; default: the file that their provenance names.
 
     Raises:
         WrongUsage: there are no results, or a rule, condition or device cannot be used.
         NoFeasibleDesign: no design meets the conditions inside the domain.
     """
-    rules = {"knee": knee or None, "alpha": alpha, "minimize": minimize, "design": design}
+    rules = {"knee": knee or None, "alpha": alpha, "minimize": minimize, "best": best, "design": design}
     if len(chosen := [name for name, value in rules.items() if value is not None]) > 1:
-        raise WrongUsage(f"{' and '.join(chosen)} given", fix="give one of knee, alpha, minimize, design")
+        raise WrongUsage(f"{' and '.join(chosen)} given", fix=f"give one of {_RULES}")
     if isinstance(where, str):
         raise WrongUsage("where is a text", fix=f"give a list: [{where!r}]")
     results = as_results(study_or_folder)
-    candidates = results.front_columns
-    if design is None and not results.is_front.any():
-        raise no_feasible_design(results)
-    if design is not None:
-        candidates, rule = decide.one_design(results, design)
-    elif alpha is not None:
-        declared = results.provenance.get("question", {}).get("energy_max_j", Constants().energy_max_j)
-        rule = decide.by_alpha(candidates, alpha=alpha, energy_max_j=declared if energy_max_j is None else energy_max_j)
-    elif minimize is not None:
-        rule = decide.by_column(candidates, minimize)
-    elif knee:
-        rule = decide.knee(results, candidates)
-    else:
-        raise WrongUsage("no rule given", fix="give one of knee, alpha, minimize, design")
-    own = [name for name in own_knobs(candidates) if candidates[name].dtype != object]
+    column = minimize if minimize is not None else best
+    own = [name for name in own_knobs(results.table) if results.table[name].dtype != object]
     conditions = [parse_constraint(text, where="--where", own=own) for text in where]
-    refuse_held_back(minimize, *(c.column for c in conditions))
-    lacking = [c.column for c in conditions if c.column not in candidates]
+    refuse_held_back(column, *(c.column for c in conditions))
+    if column is not None and not front_only:
+        answer = _answer(results, study_or_folder, study, column, conditions, is_inside=not allow_extrapolation)
+        if not n_rows(answer.candidates):
+            raise no_feasible_design(results)
+    else:
+        answer = _answer_of_front(
+            results, knee=knee, alpha=alpha, energy_max_j=energy_max_j, column=column, design=design
+        )
+    lacking = [c.column for c in conditions if c.column not in answer.candidates]
     if lacking:
-        raise WrongUsage(f"the results have no column {', '.join(lacking)}", fix=f"it has {', '.join(candidates)}")
-    choice = decide.choose_design(
-        results, rule=rule, candidates=candidates, conditions=conditions, allow_extrapolation=allow_extrapolation
-    )
+        raise WrongUsage(
+            f"the results have no column {', '.join(lacking)}", fix=f"it has {', '.join(answer.candidates)}"
+        )
+    choice = decide.choose_design(results, answer, conditions=conditions, allow_extrapolation=allow_extrapolation)
     payload = {
         "schema": "explorer.chosen/1",
         "study": results.study,
@@ -92,6 +101,8 @@ def choose(
         "price_of_accuracy": choice.price,
         "is_extrapolated": choice.is_extrapolated,
         "is_measured": choice.is_measured,
+        "is_solved": choice.is_solved,
+        "notes": [*_read_as(where, conditions), *answer.notes],
         **_machine(results),
         **selection_basis(results, choice.design),
         "provenance": dict(results.provenance),
@@ -107,6 +118,57 @@ def choose(
         payload["machine"] = check.machine
         payload["warnings"] = list(dict.fromkeys([*payload["warnings"], *filter(None, [check.text])]))
     return replace(choice, record=payload)
+
+
+def _answer_of_front(
+    results: Results, *, knee: bool, alpha: float | None, energy_max_j: float | None, column: str | None,
+    design: int | None,
+) -> decide.Answer:  # fmt: skip
+    """Return the front with the rule that selects one of its designs; or one finished design.
+
+    Raises:
+        WrongUsage: there is no rule, or it cannot be used.
+        NoFeasibleDesign: there is no front, or the design is not feasible.
+    """
+    if design is not None:
+        return decide.Answer(*decide.one_design(results, design))
+    if not results.is_front.any():
+        raise no_feasible_design(results)
+    front = results.front_columns
+    if alpha is not None:
+        declared = results.provenance.get("question", {}).get("energy_max_j", Constants().energy_max_j)
+        energy_max = declared if energy_max_j is None else energy_max_j
+        return decide.Answer(front, decide.by_alpha(front, alpha=alpha, energy_max_j=energy_max))
+    if column is not None:
+        return decide.Answer(front, decide.by_column(front, decide.column_meant(front, column)))
+    if not knee:
+        raise WrongUsage("no rule given", fix=f"give one of {_RULES}")
+    return decide.Answer(front, decide.knee(results, front))
+
+
+def _answer(
+    results: Results, source: str | Path | Results | HasResults, study: "str | Path | Problem | None", asked: str,
+    conditions: Sequence[Constraint], *, is_inside: bool,
+) -> decide.Answer:  # fmt: skip
+    """Return the candidates for the best value of a column: all feasible designs, with the optimum of the model."""
+    # Imported here: only this rule needs the model, and the whole engine with it.
+    from explorer.models.evaluation import Problem
+    from explorer.pareto.decision.question import answer_from_designs, problem_for_question
+
+    column = decide.column_meant(results.table, asked)
+    is_read = not isinstance(source, (str, Path))
+    folder = RESULTS_FOLDER / results.study if is_read else results_folder(str(source))
+    name = results.study if is_read else str(source)
+    problem = study if isinstance(study, Problem) else problem_for_question(
+        results, [column, *(c.column for c in conditions)], folder=folder, asked=name if study is None else str(study)
+    )  # fmt: skip
+    return answer_from_designs(results, column, conditions, problem=problem, is_inside=is_inside)
+
+
+def _read_as(where: Sequence[str], conditions: Sequence[Constraint]) -> list[str]:
+    """Return a note for each condition whose column was named otherwise."""
+    pairs = zip(where, conditions, strict=True)
+    return [f"'{text}' is read as {one.text}" for text, one in pairs if not text.lstrip().startswith(one.column)]
 
 
 def _machine(results: Results) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def study(
     """Return a study declared in Python, ready to run; the keywords are the keys of a study file.
 
     Args:
-        objectives: two or more columns to optimize.
+        objectives: one or more columns to optimize.
         name: of the study; its results are written to `results/<name>/`.
         samples: the model is fitted to these: a CSV, a DataFrame, read samples, or a list of them.
         space: a search space by name or path, several, or the keys of a space file: `{"axes": {...}, ...}`.

@@ -24,8 +24,12 @@ def choose(
         str | None, typer.Option("--energy-max", help="E_max of J.", show_default="the study's")
     ] = None,
     minimize: Annotated[
-        str | None, typer.Option("--minimize", metavar="COLUMN", help="The best value of one column.")
+        str | None, typer.Option("--minimize", metavar="COLUMN", help="The best value of one column: solved again.")
     ] = None,
+    best: Annotated[
+        str | None, typer.Option("--best", metavar="COLUMN", help="The same; reads better where more is better.")
+    ] = None,
+    front_only: Annotated[bool, typer.Option("--front", help="The best value among the designs of the front.")] = False,
     design: Annotated[int | None, typer.Option("--design", metavar="ID", help="This design.")] = None,
     where: Annotated[
         list[str] | None, typer.Option("--where", help="A condition, such as 'accuracy>=0.9'; may be repeated.")
@@ -43,10 +47,12 @@ def choose(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Choose one configuration from the front, print why, and write it as JSON.
+    """Choose one configuration, print why, and write it as JSON.
 
-    Always among feasible designs inside the model's domain. The knee is the design at the greatest distance to the line
-    (or plane) through the front's extremes, after scaling every objective to [0, 1].
+    --minimize and --best answer from all feasible designs; where designs are predicted, the model is solved for it
+    again. The other rules choose from the front. Always among feasible designs inside the model's domain. The knee is
+    the design at the greatest distance to the line (or plane) through the front's extremes, after scaling every
+    objective to [0, 1].
     """
     from explorer import api
     from explorer.api.results import results_folder
@@ -55,19 +61,21 @@ def choose(
     from explorer.units import parse_quantity
 
     flags = [flag for flag, is_set in (("--knee", knee), ("--alpha", alpha is not None),
-                                         ("--minimize", minimize is not None), ("--design", design is not None))
-             if is_set]  # fmt: skip
+                                         ("--minimize", minimize is not None), ("--best", best is not None),
+                                         ("--design", design is not None)) if is_set]  # fmt: skip
     if len(flags) != 1:
         raise WrongUsage(
-            f"{' and '.join(flags) or 'no rule'} given", fix="give one of --knee, --alpha, --minimize, --design"
+            f"{' and '.join(flags) or 'no rule'} given", fix="give one of --knee, --alpha, --minimize, --best, --design"
         )
+    if front_only and minimize is None and best is None:
+        raise WrongUsage("--front stands without --minimize or --best", fix="give both, or neither")
     if energy_max is not None and alpha is None:
         raise WrongUsage("--energy-max stands without --alpha", fix="give both, or neither")
     results = api.load_results(study)
     choice = api.choose(
-        results, knee=knee, alpha=alpha, energy_max_j=None if energy_max is None else parse_quantity(energy_max, "J"),
-        minimize=minimize, design=design, where=where or (), allow_extrapolation=allow_extrapolation,
-        device=device, bin_name=bin_name,
+        study, knee=knee, alpha=alpha, energy_max_j=None if energy_max is None else parse_quantity(energy_max, "J"),
+        minimize=minimize, best=best, front_only=front_only, design=design, where=where or (),
+        allow_extrapolation=allow_extrapolation, device=device, bin_name=bin_name,
     )  # fmt: skip
     path = choice.save(output or results_folder(study) / "chosen.json")
     if as_json:
@@ -84,6 +92,8 @@ def _lines(choice: "Choice", columns: "Mapping[str, Column]") -> "Iterator[str]"
 
     yield f"design {choice.design['design_id']}: {choice.why}"
     yield from (f"  {line}" for line in describe(choice.design, columns))
+    for text in choice.record["notes"]:
+        yield f"note: {text}"
     if choice.is_measured:
         row = choice.design.get("nearest_sample", "")
         yield f"MEASURED: the values are readings{f' of sample {row}' if row else ''}, not predictions"

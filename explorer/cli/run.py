@@ -141,7 +141,8 @@ def run(
     if results.advice:
         print_prose(results.advice)
     print_prose(f"{folder}/: report.html (open it in a browser), front.csv, front.json, trials.csv, provenance.json")
-    note(f"next: explorer choose {shlex.quote(display_name(results.study, folder))} --knee")
+    rule = "--knee" if len(results.objectives) > 1 else f"--best {results.objectives[0].name}"
+    note(f"next: explorer choose {shlex.quote(display_name(results.study, folder))} {rule}")
 
 
 def _measured_part(results: "Results") -> str:

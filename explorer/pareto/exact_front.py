@@ -9,6 +9,7 @@ import numpy as np
 from explorer.models.evaluation import Problem
 from explorer.pareto.geometry.dominance import is_dominated_by, to_minimization
 from explorer.pareto.geometry.emulation import Emulator
+from explorer.pareto.geometry.minimization import TIE, minimize
 from explorer.pareto.geometry.refinement import Budget, Evaluate, RefinedFront, refine
 from explorer.pareto.results.results import ExactFront
 from explorer.problem.columns import Columns, Float, stack, take
@@ -32,9 +33,10 @@ class Front:
 def exact_front(
     problem: Problem, reference: Sequence[float], *, seed: int = 0, budget: Budget | None = None
 ) -> ExactFront | None:
-    """Return the exact front of a problem over all of its regions, for two or three objectives.
+    """Return the exact front of a problem over all of its regions, for one to three objectives.
 
-    None where no design is feasible, and for more than three objectives, where a thinned archive is not exact.
+    The front of one objective is its optimum. None where no design is feasible, and for more than three objectives,
+    where a thinned archive is not exact.
 
     Args:
         problem: the study with a vectorized evaluator.
@@ -65,7 +67,7 @@ def front_designs(
     """Return the designs of the front over all regions; none where no design is feasible.
 
     Args:
-        problem: the study with a vectorized evaluator, of two or three objectives.
+        problem: the study with a vectorized evaluator, of one to three objectives.
         reference: the hypervolume's reference point, in the objectives' order.
         seed: of the scan and the refinement.
         budget: stopping rule of each region.
@@ -96,12 +98,12 @@ def _region_front(
 ) -> RefinedFront:
     if region.n_designs <= MAX_ENUMERATED:
         return _enumerated_front(problem, region)
-    is_emulated = bool(problem.statistics.chance)
+    if len(corner) == 1:
+        return _optimum(problem, region, seed)
     return refine(
-        _with_emulated_limits(problem, region, seed) if is_emulated
-        else lambda unit, _: evaluate_minimized(problem, region.from_unit(unit)),
-        len(region.axes), corner, seed=seed, n_choices=[len(axis.labels) for axis in region.axes],
-        budget=budget or (_emulated_budget(len(corner)) if is_emulated else None),
+        region_evaluation(problem, region, seed=seed), len(region.axes), corner, seed=seed,
+        n_choices=[len(axis.labels) for axis in region.axes],
+        budget=budget or (_emulated_budget(len(corner)) if problem.statistics.chance else None),
     )  # fmt: skip
 
 
@@ -112,11 +114,19 @@ def _emulated_budget(n_objectives: int) -> Budget:
     return Budget(5e-4, 150_000, n_scanned=2**13, n_offspring=5_000, n_filling=100_000)
 
 
-def _with_emulated_limits(problem: Problem, region: DesignSpace, seed: int) -> Evaluate:
-    """Return the evaluation of a region in which limits with a probability are emulated between exact values.
+def region_evaluation(problem: Problem, region: DesignSpace, *, seed: int, n_decisive: int | None = None) -> Evaluate:
+    """Return the evaluation of points of a region's unit cube: see `evaluate_minimized`.
 
-    Their exact value costs a hundred times as much as a prediction.
+    Limits with a probability are emulated between exact values, which cost a hundred times as much as a prediction.
+
+    Args:
+        problem: the study with a vectorized evaluator.
+        region: one of its regions.
+        seed: of the points at which limits are computed first.
+        n_decisive: number of objectives that the search optimizes; the rest decides between ties only. Default: all.
     """
+    if not problem.statistics.chance:
+        return lambda unit, _: evaluate_minimized(problem, region.from_unit(unit))
     model, statistics = problem.evaluator, problem.statistics
 
     def columns_of(unit: Float) -> Columns:
@@ -128,9 +138,10 @@ def _with_emulated_limits(problem: Problem, region: DesignSpace, seed: int) -> E
         columns = columns_of(unit)
         values, violation = _minimized(problem, columns)
         # A sum of violations leads a search that starts among infeasible designs.
-        open_rows = np.flatnonzero((violation <= 0) & ~is_dominated_by(values, _thinned(front)))
+        own, best = values[:, :n_decisive], front[:, :n_decisive]
+        open_rows = np.flatnonzero((violation <= 0) & ~is_dominated_by(own, _thinned(best)))
         nominal = statistics.nominal_violation(take(columns, open_rows))
-        violation[open_rows] = emulator.violation(unit[open_rows], nominal, values[open_rows], front)
+        violation[open_rows] = emulator.violation(unit[open_rows], nominal, own[open_rows], best)
         return values, violation
 
     return evaluate
@@ -138,6 +149,18 @@ def _with_emulated_limits(problem: Problem, region: DesignSpace, seed: int) -> E
 
 def _thinned(front: Float) -> Float:
     return front[np.unique(np.linspace(0, len(front) - 1, _N_FILTER).astype(np.int64))] if len(front) else front
+
+
+def _optimum(problem: Problem, region: DesignSpace, seed: int) -> RefinedFront:
+    """Return the design of the best value of one objective."""
+    best = minimize(
+        region_evaluation(problem, region, seed=seed), len(region.axes),
+        seed=seed, n_choices=[len(axis.labels) for axis in region.axes],
+    )  # fmt: skip
+    values = best.best_values
+    # Values this close count as equal: the optimum is known to no more than that.
+    earlier = np.maximum(best.earlier_values, values + TIE * np.abs(values)) if len(best.earlier_values) else values[:0]
+    return RefinedFront(best.unit[: len(values)], values, earlier, best.n_evaluated)
 
 
 def _enumerated_front(problem: Problem, region: DesignSpace) -> RefinedFront:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from explorer.errors import UnknownName, WrongUsage
+from explorer.problem.column_names import find_column, limit_text, with_unit
 from explorer.problem.columns import BOUNDED, COLUMNS, Columns, Float, bounds, column_of, percentile_name
 from explorer.units import parse_quantity
 
@@ -80,13 +81,18 @@ class Constraint:
         return np.asarray(sign * (values - self.limit) / scale, dtype=np.float64)
 
 
-def parse_constraint(text: str, *, where: str = "constraint", own: Collection[str] = ()) -> Constraint:
+def parse_constraint(
+    text: str, *, where: str = "constraint", own: Collection[str] = (), is_exact: bool = False
+) -> Constraint:
     """Parse a limit of a numeric column; a limit without a unit is in SI.
+
+    A name nearly right is understood (`find_column`): `latency_ms <= 1.2` is `latency_s <= 1.2 ms`.
 
     Args:
         text: the constraint.
         where: the name of the constraint in messages.
         own: names of user-defined knobs, which may be limited as well.
+        is_exact: refuse a name that is only nearly right, with the text to write instead.
 
     Raises:
         WrongUsage: the text is not of the form COLUMN <= NUMBER [UNIT], or its unit does not fit the column.
@@ -101,13 +107,17 @@ def parse_constraint(text: str, *, where: str = "constraint", own: Collection[st
     if match is None or match[2] not in {"<=", ">="}:
         raise WrongUsage(f"{where}: '{text}' is not a floor or cap", fix="write for example 'accuracy >= 0.9'")
     ends = [end for name in BOUNDED for end in bounds(name)]
-    if match[1] not in {*COLUMNS, *own, *ends}:
+    name = find_column(match[1], [*COLUMNS, *own, *ends])
+    if name is None:
         raise UnknownName(f"{where} '{text}'", match[1], [*COLUMNS, *own, *ends])
-    column = column_of(match[1])
+    if is_exact and name.column != match[1]:
+        fix = f"write '{limit_text(name, text[match.end(1) :].strip())}'"
+        raise WrongUsage(f"{where}: '{text}': unknown name '{match[1]}'", fix=fix)
+    column = column_of(name.column)
     if column.name == "family":
         raise WrongUsage(f"{where}: '{text}' compares a family", fix="choose families with the study's 'families'")
     try:
-        limit = parse_quantity(match[3], column.symbol)
+        limit = parse_quantity(with_unit(match[3], name.unit), column.symbol)
     except WrongUsage as error:
         raise WrongUsage(f"{where}: '{text}': {error.problem}", fix=error.fix) from None
     probability = None if match[4] is None else parse_probability(match[4], where=f"{where}: '{text}'")

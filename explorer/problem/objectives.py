@@ -79,6 +79,10 @@ OBJECTIVES = {
 }
 
 
+# Columns that are no objectives of which more is better.
+_MORE_IS_BETTER = frozenset({"throughput_ops", "p_front"})
+
+
 def objective_of(name: str) -> Objective:
     """Return the objective of a name; an end of an interval (`accuracy_lo`) has the direction of its column.
 
@@ -96,6 +100,13 @@ def objective_of(name: str) -> Objective:
 def is_objective(name: str) -> bool:
     """Return whether a name is an objective, or an end of the interval of one."""
     return name in OBJECTIVES or (is_end(name) and name[:-3] in OBJECTIVES)
+
+
+def direction_of(name: str) -> Direction:
+    """Return the direction in which values of a column are better; less is better where none is known."""
+    if is_objective(name):
+        return objective_of(name).direction
+    return "maximize" if (name[:-3] if is_end(name) else name) in _MORE_IS_BETTER else "minimize"
 
 
 def needs_of(name: str) -> tuple[str, ...]:

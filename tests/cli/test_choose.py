@@ -36,7 +36,8 @@ def test_json_has_the_numbers_of_the_text(explorer_in: Cli, paper_run: Path, tmp
         pytest.param(["--knee", "--alpha", "0.9"], 2, "--knee and --alpha given", id="two-rules"),
         pytest.param(["--alpha", "1.5"], 2, "alpha = 1.5 is outside [0, 1]", id="alpha"),
         pytest.param(["--alpha", "0.5", "--energy-max", "3 kg"], 2, "'kg' is not a unit of J", id="unit"),
-        pytest.param(["--minimize", "edp"], 2, "there is no numeric column 'edp'", id="column"),
+        pytest.param(["--minimize", "beauty"], 2, "there is no numeric column 'beauty'", id="column"),
+        pytest.param(["--knee", "--front"], 2, "--front stands without --minimize or --best", id="front"),
         pytest.param(["--knee", "--where", "accuracy=>0.9"], 2, "is not a floor or cap", id="condition"),
         pytest.param(["--knee", "--where", "accuracy>=0.99"], 4, "nearest is", id="nothing-meets"),
     ],
@@ -51,3 +52,14 @@ def test_an_impossible_choice_is_refused_with_a_fix(
     assert "fix:" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (paper_run / "results/paper/chosen.json").exists()
+
+
+@pytest.mark.slow
+def test_a_name_nearly_right_and_a_solved_design_are_said(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
+    command = ("choose", "paper", "--best", "latency", "--where", "latency_ms<=500", "-o", tmp_path / "chosen.json")
+    done = explorer_in(paper_run, *command)
+
+    assert done.returncode == 0, done.stderr
+    assert "least latency_s" in done.stdout
+    assert "note: 'latency_ms<=500' is read as latency_s <= 500 ms" in done.stdout
+    assert "solved again for this question; not a trial of the search" in done.stdout

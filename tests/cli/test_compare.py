@@ -82,7 +82,7 @@ def test_without_a_file_nothing_is_written(explorer_in: Cli, runs: Path) -> None
         pytest.param(["paper", "nix"], "no study is called 'nix'", id="unknown"),
         pytest.param(["paper", "edp-accuracy"], "explorer run edp-accuracy", id="not-run"),
         pytest.param(["paper", "power-cap", "--objectives", "edp_js"], "fewer than two objectives", id="objective"),
-        pytest.param(["paper", "power-cap", "--objectives", "edp,accuracy"], "did you mean 'edp_js'?", id="misspelt"),
+        pytest.param(["paper", "power-cap", "--objectives", "edpp,accuracy"], "did you mean 'edp_js'?", id="misspelt"),
     ],
 )
 def test_incomparable_results_are_refused_with_a_fix(explorer_in: Cli, runs: Path, args: list[str], said: str) -> None:

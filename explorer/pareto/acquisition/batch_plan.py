@@ -29,13 +29,13 @@ def batch_plan(
 ) -> Columns:
     """Return the knobs of n designs, ordered by the hypervolume that each adds to those before it.
 
-    Greedy hypervolume subset selection of the exact front comes first. If the front has fewer than n designs of
-    positive gain, its remaining designs follow, evenly spread, then further non-dominated ranks. Where no design is
-    feasible, those of the least constraint violation are planned. Fewer than n only where the space has no more
-    designs.
+    Greedy hypervolume subset selection of the exact front comes first; the front of one objective is its optimum. If
+    the front has fewer than n designs of positive gain, its remaining designs follow, evenly spread, then further
+    non-dominated ranks. Where no design is feasible, those of the least constraint violation are planned. Fewer than n
+    only where the space has no more designs.
 
     Args:
-        problem: the study with a vectorized evaluator, of two or three objectives.
+        problem: the study with a vectorized evaluator, of one to three objectives.
         reference: the hypervolume's reference point, in the objectives' order.
         n: number of designs.
         seed: of scan and refinement; equal seeds give equal plans.
@@ -47,8 +47,11 @@ def batch_plan(
     if not len(front.values):
         return _unevaluated(_least_infeasible(problem, n, seed=plan_seed), evaluated, n)
     corner = np.asarray(reference) * np.array([objective.sign for objective in problem.study.objectives])
-    n_greedy = n if len(reference) == 2 else min(n, _MAX_GREEDY_3D)
-    order = greedy_hypervolume_order(front.values, corner, n_greedy, selected=_feasible_values(problem, evaluated))
+    n_greedy = n if len(reference) < 3 else min(n, _MAX_GREEDY_3D)
+    order = (
+        np.zeros(1, dtype=np.int64) if len(reference) == 1 else
+        greedy_hypervolume_order(front.values, corner, n_greedy, selected=_feasible_values(problem, evaluated))
+    )  # fmt: skip
     designs = take(front.designs, np.concatenate([order, _remaining(front, order)]))
     plan = _unevaluated(designs, evaluated, n)
     if n_rows(plan) == n:
@@ -59,7 +62,7 @@ def batch_plan(
 
 def _budget(n_objectives: int, n: int) -> Budget:
     """Return a budget that gives about ten times as many designs of the front as are planned, and a minimum."""
-    if n_objectives == 2:
+    if n_objectives < 3:
         n_evaluations = max(20_000, min(20 * n, 200_000 + 6 * n))
         return Budget(0.0, n_evaluations, n_scanned=2**10, n_offspring=max(2_000, n_evaluations // 15))
     n_evaluations = min(max(50_000, 20 * n), 400_000)

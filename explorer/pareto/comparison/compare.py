@@ -8,7 +8,7 @@ from typing import Any
 import moocore
 import numpy as np
 
-from explorer.errors import NoFeasibleDesign, UnknownName, WrongUsage
+from explorer.errors import NoFeasibleDesign, WrongUsage
 from explorer.pareto.comparison.declaration_diff import (
     DeclarationChange,
     comparability_warnings,
@@ -18,6 +18,7 @@ from explorer.pareto.comparison.declaration_diff import (
 )
 from explorer.pareto.geometry.dominance import default_reference, feasible_front, hypervolume, to_minimization
 from explorer.pareto.results.results import Results
+from explorer.problem.column_names import resolve_column
 from explorer.problem.columns import Columns, Float, n_rows, take
 from explorer.problem.objectives import OBJECTIVES, Objective
 
@@ -151,15 +152,14 @@ def common_objectives(
 ) -> tuple[tuple[Objective, ...], tuple[str, ...]]:
     """Return the objectives of a comparison, and notes on those left out.
 
-    These are the requested objectives; otherwise those that all studies declare; or, if fewer than two, those that any
-    study declares and all tables hold.
+    These are the requested objectives; otherwise those that all studies declare; or, if fewer than two and not all that
+    any declares, those that any study declares and all tables hold.
 
     Raises:
         UnknownName: a requested objective does not exist; the message suggests the closest name.
-        WrongUsage: fewer than two objectives, a table without one of them, or weighted_cost with different weights.
+        WrongUsage: too few objectives, a table without one of them, or weighted_cost with different weights.
     """
-    if unknown := [name for name in requested or () if name not in OBJECTIVES]:
-        raise UnknownName("--objectives", unknown[0], OBJECTIVES)
+    requested = [resolve_column(name, OBJECTIVES, label="--objectives") for name in requested or ()]
     declared = [[objective.name for objective in one.objectives] for one in results]
     by_any = list(dict.fromkeys(name for own in declared for name in own))
     by_all = [name for name in by_any if all(name in own for own in declared)]
@@ -181,7 +181,7 @@ def common_objectives(
             f"{label}: {weights_text(cost_weights(one))}" for label, one in zip(labels, results, strict=True)
         )
         raise WrongUsage(f"weighted_cost means different things ({weights})", fix=fix)
-    if len(names) < _MIN_COMPARED:
+    if len(names) < _MIN_COMPARED and (not names or names != by_any):  # the only objective of all studies is enough
         raise WrongUsage(f"fewer than two objectives to compare by ({', '.join(names) or 'none'})", fix=fix)
     return tuple(OBJECTIVES[name] for name in names), _notes(labels, declared, names)
 

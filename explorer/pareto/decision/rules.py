@@ -1,7 +1,7 @@
 """Selection rules: one design of a front, with the runner-up and the marginal cost of accuracy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ from explorer.pareto.geometry.dominance import to_minimization
 from explorer.pareto.results.measured_rows import measured_twin
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.columns import COLUMNS, Columns, Float, column_of, n_rows, own_knobs, take
+from explorer.problem.column_names import find_column
+from explorer.problem.columns import COLUMNS, Columns, Float, column_of, is_end, n_rows, own_knobs, take
 from explorer.problem.constraints import Constraint
-from explorer.problem.objectives import is_objective, objective_of
+from explorer.problem.objectives import Objective, direction_of, is_objective, needs_of, objective_of
 
 ONE_POINT = 0.01
+SOLVED = "solved"  # the origin of a design that was solved for a question; it is no trial of the search
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,25 @@ class Rule:
     text: str
     score: Float
     value: Float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Candidates of a question.
+
+    Args:
+        candidates: the designs; at most one of them was solved for (`origin` is `solved`).
+        rule: the rule that selects one.
+        scope: what the candidates are, in the singular.
+        notes: how the question was answered.
+        closest: where no design of the model meets the conditions, the closest one as text.
+    """
+
+    candidates: Columns
+    rule: Rule
+    scope: str = "design of the front"
+    notes: tuple[str, ...] = ()
+    closest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +64,7 @@ class Choice:
         price: the marginal cost of accuracy, as text.
         is_extrapolated: true outside the model's domain.
         is_measured: true for a measured row: its values are readings, not predictions.
+        is_solved: true for a design that was solved for the question; it is no trial of the search.
     """
 
     design: dict[str, Any]
@@ -52,6 +74,7 @@ class Choice:
     price: str
     is_extrapolated: bool
     is_measured: bool = False
+    is_solved: bool = False
     record: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: str | Path) -> Path:
@@ -68,19 +91,21 @@ class Choice:
 
 
 def choose_design(
-    results: Results, *, rule: Rule, candidates: Columns, conditions: Sequence[Constraint], allow_extrapolation: bool
+    results: Results, answer: Answer, *, conditions: Sequence[Constraint], allow_extrapolation: bool
 ) -> Choice:
     """Return the candidate of least score that meets the conditions inside the model's domain.
 
     Raises:
         NoFeasibleDesign: no candidate does; the message gives the closest value of each condition.
     """
+    rule, candidates = answer.rule, answer.candidates
     met = np.ones(n_rows(candidates), dtype=np.bool_)
     for condition in conditions:
         met &= condition.violation(candidates) <= 0
     if not met.any():
         misses = "".join(f"\n  {_gap_text(condition, candidates)}" for condition in conditions)
-        raise NoFeasibleDesign(f"no design of the front meets all conditions{misses}",
+        misses += f"\n  {answer.closest}" if answer.closest else ""
+        raise NoFeasibleDesign(f"no {answer.scope} meets all conditions{misses}",
                                fix="loosen the condition that is furthest from being met")  # fmt: skip
     outside = is_extrapolated(candidates["domain_distance"])
     if not allow_extrapolation:
@@ -103,18 +128,22 @@ def choose_design(
         price=marginal_cost_of_accuracy(results, candidates, best, rows),
         is_extrapolated=bool(outside[best]),
         is_measured=is_measured,
+        is_solved=bool(candidates["origin"][best] == SOLVED),
     )
 
 
 def knee(results: Results, candidates: Columns) -> Rule:
     """Return the knee rule: the largest distance below the plane through the extremes, objectives scaled to [0, 1].
 
-    For two objectives the plane is the line through the best design of each. A concave front has no knee; the rule then
-    selects the design closest to that line.
+    For two objectives the plane is the line through the best design of each; for one the rule is its best value. A
+    concave front has no knee; the rule then selects the design closest to that line.
 
     Source: I. Das, "On characterizing the knee of the Pareto curve based on normal-boundary intersection", Structural
     Optimization 18 (1999) 107-115.
     """
+    if len(results.objectives) == 1:
+        best = by_column(candidates, results.objectives[0].name)
+        return replace(best, name="knee", text=f"{best.text}, the only objective")
     values = to_minimization(_values(results, candidates), results.objectives)
     front = to_minimization(results.values[results.is_front], results.objectives)
     low, high = front.min(axis=0), front.max(axis=0)
@@ -139,18 +168,36 @@ def by_alpha(candidates: Columns, *, alpha: float, energy_max_j: float) -> Rule:
 
 
 def by_column(candidates: Columns, name: str) -> Rule:
-    """Return the rule of the least value of one column, or the greatest of a maximized objective.
+    """Return the rule of the best value of one column: the least, or the greatest where more is better.
 
     Raises:
         WrongUsage: the results have no such numeric column.
     """
-    numeric = sorted({*COLUMNS, *own_knobs(candidates)} & {n for n in candidates if candidates[n].dtype != object})
-    if name not in numeric:
-        raise WrongUsage(f"there is no numeric column '{name}'", fix=f"name one of: {', '.join(numeric)}")
-    values = candidates[name].astype(np.float64)
-    if is_objective(name) and objective_of(name).direction == "maximize":
+    values = candidates[column_meant(candidates, name)].astype(np.float64)
+    if direction_of(name) == "maximize":
         return Rule("minimize", f"greatest {name} (more is better)", -values, values)
     return Rule("minimize", f"least {name}", values, values)
+
+
+def column_meant(candidates: Columns, name: str) -> str:
+    """Return the numeric column of designs that a name means: itself, or one nearly right (`latency`, `edp`).
+
+    Raises:
+        WrongUsage: the results have no such numeric column.
+    """
+    known = {*COLUMNS, *own_knobs(candidates), *(n for n in candidates if is_end(n))}
+    numeric = sorted(known & {n for n in candidates if candidates[n].dtype != object})
+    meant = find_column(name, numeric)
+    if meant is None:
+        raise WrongUsage(f"there is no numeric column '{name}'", fix=f"name one of: {', '.join(numeric)}")
+    return meant.column
+
+
+def wanted_objective(name: str) -> Objective:
+    """Return the objective of the best value of any column."""
+    if is_objective(name):
+        return objective_of(name)
+    return Objective(name, direction_of(name), needs_of(name), lambda columns, _: columns[name])
 
 
 def one_design(results: Results, design_id: int) -> tuple[Columns, Rule]:
@@ -195,7 +242,9 @@ def marginal_cost_of_accuracy(results: Results, candidates: Columns, best: int, 
     costs = [o for o in results.objectives if o.name != "accuracy"]
     accuracy = candidates["accuracy"]
     better = rows[accuracy[rows] >= accuracy[best] + ONE_POINT]
-    if not better.size or not costs:
+    if not costs:
+        return ""
+    if not better.size:
         return f"no candidate is one point more accurate than {accuracy[best]:.4g}"
     first = costs[0]
     cheapest = int(better[np.argmin(first.sign * candidates[first.name][better])])

@@ -197,6 +197,12 @@ class ChosenFile(Declaration):
     price_of_accuracy: str = Field("", description="the marginal cost of accuracy, as text")
     is_extrapolated: bool = Field(description="true outside the model's domain")
     is_measured: bool = Field(False, description="true for a measured row: its values are readings, not predictions")
+    is_solved: bool = Field(
+        False, description="true for a design that was solved for this question: it is no trial of the search"
+    )
+    notes: Annotated[tuple[Text, ...], Field(max_length=100)] = Field(
+        (), description="how the question was read and answered"
+    )
     applied: AppliedFile | None = Field(
         None, description="the design at an operating point of a device, if a device was given"
     )

@@ -14,6 +14,7 @@ _N_KNOWN = 1_000  # points of an interpolation: its cost grows with their square
 _N_NEW = 100  # new exact values after which it is fitted again
 _N_EXACT = 600  # exact values in one call
 _N_ROUNDS = 2
+_N_BEST = 40  # exact values of a search for one optimum in each round
 _N_RIVALS = 1_000
 _SMOOTHING = 1e-9  # keeps the system of close neighbours regular
 _N_CHECKED = 300  # latest predictions whose errors count
@@ -22,8 +23,8 @@ _N_CHECKED = 300  # latest predictions whose errors count
 class Emulator:
     """Constraint whose exact value is expensive.
 
-    The difference of the exact and a nominal violation is interpolated by radial basis functions between points where it
-    is known (as beside an optimizer in R. G. Regis and C. A. Shoemaker, J. Global Optim. 31 (2005) 153-171). Points
+    The difference of the exact and a nominal violation is interpolated by radial basis functions between points at
+    which it is known (as in R. G. Regis and C. A. Shoemaker, J. Global Optim. 31 (2005) 153-171). Points
     predicted to be feasible and on the front are computed exactly, and learned. So the front is feasible, and what is
     missed lies within the errors of predictions right beside known points.
     """
@@ -55,6 +56,8 @@ class Emulator:
         """
         n = len(unit)
         result, is_open, n_left = np.full(n, np.nan), np.ones(n, dtype=np.bool_), _N_EXACT
+        if not n:
+            return result
         if self._predict is None:
             rows = self._rng.permutation(n)[:_N_FIRST]
             result[rows], is_open[rows] = self._learn(unit[rows], nominal[rows]), False
@@ -79,7 +82,9 @@ class Emulator:
         return result
 
     def _first_on_front(self, rows: NDArray[np.int64], values: Float, n: int) -> NDArray[np.int64]:
-        """Return at most n of the rows, those that none of them dominates."""
+        """Return at most n of the rows: those that none of them dominates, or of a single objective the best."""
+        if values.shape[1] == 1:
+            return rows[np.argsort(values[rows, 0], kind="stable")[: min(n, _N_BEST)]]
         if rows.size:
             rows = rows[np.asarray(moocore.is_nondominated(values[rows]), dtype=np.bool_)]
         return rows if rows.size <= n else np.sort(self._rng.permutation(rows)[:n])

@@ -7,7 +7,9 @@ from typing import Any
 from explorer.errors import ExplorerError, WrongUsage
 from explorer.io.catalog import find_declaration
 from explorer.io.files import MAX_DECLARATION_BYTES, is_file, read_text, sha256
-from explorer.models.evaluation import Problem, fingerprint
+from explorer.models.evaluation import Problem, fingerprint, make_problem
+from explorer.models.loading import load_evaluator
+from explorer.problem.study import read_study
 
 _N_DIGITS = 12
 
@@ -32,6 +34,26 @@ def locate_study_file(provenance: Mapping[str, Any], *, folder: Path, asked: str
                          fix=f"give it with --study FILE{digest}, or in Python with study=PROBLEM")  # fmt: skip
     same = [path for path in existing if _sha256(path) == origin["sha256"]]
     return str((same or existing)[0].absolute())
+
+
+def problem_of_results(provenance: Mapping[str, Any], *, folder: Path, asked: str) -> Problem | str:
+    """Return the study of results with its model, loaded again, or the reason why it is not that of the run.
+
+    Args:
+        provenance: of the results.
+        folder: the result folder.
+        asked: name of the results as the user typed it.
+    """
+    try:
+        study = read_study(locate_study_file(provenance, folder=folder, asked=asked))
+        problem = make_problem(study, load_evaluator(study))
+    except ExplorerError as error:
+        return f"the study cannot be loaded again ({error.problem.splitlines()[0]})"
+    question, now = provenance.get("question"), study.declaration()
+    if not isinstance(question, Mapping) or any(question.get(name) != value for name, value in now.items()):
+        return f"{study.path} declares another problem than that of the run"
+    changed = next(_model_changes(provenance.get("model"), problem), "")
+    return changed.split(":")[0].split(";")[0] if changed else problem
 
 
 def provenance_changes(provenance: Mapping[str, Any], problem: Problem) -> tuple[str, ...]:

@@ -41,7 +41,8 @@ class ExactFront:
 
     Args:
         hypervolume: dominated volume up to the reference point, in the product of the objectives' units.
-        convergence: the share of it that the last half of the evaluations added.
+        convergence: the share of it that the last half of the evaluations added; with one objective, the last four
+            generations.
         n_evaluated: number of designs evaluated.
         values: at most 300 of its points for plots, in the objectives' order, shape (k, m).
     """

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, 
 from explorer.errors import ExplorerError, WrongUsage, suggestion
 from explorer.io.catalog import find_declaration
 from explorer.io.declarations import Declaration, quantity, read_toml, validation_error
+from explorer.problem.column_names import find_column
 from explorer.problem.columns import TARGETS
 from explorer.problem.constraints import parse_constraint
 from explorer.problem.declarations.space import SpaceFile
@@ -23,13 +24,15 @@ MAX_SEED = 2**32 - 1
 
 def _objective_name(name: str) -> str:
     if not is_objective(name):
-        raise validation_error(f"unknown name '{name}'", fix=suggestion(name, sorted(OBJECTIVES)))
+        meant = find_column(name, OBJECTIVES)
+        fix = f"write '{meant.column}'" if meant else suggestion(name, sorted(OBJECTIVES))
+        raise validation_error(f"unknown name '{name}'", fix=fix)
     return name
 
 
 def _constraint_text(text: str, info: ValidationInfo) -> str:
     try:
-        parse_constraint(text, where="constraint", own=_own_names(info))
+        parse_constraint(text, where="constraint", own=_own_names(info), is_exact=True)
     except ExplorerError as error:
         raise validation_error(error.problem.removeprefix("constraint: "), fix=error.fix) from None
     return text
@@ -174,8 +177,8 @@ class StudyFile(Declaration):
         None, description="the families to search; default: those of the spaces"
     )
     objectives: Annotated[
-        tuple[Annotated[str, AfterValidator(_objective_name)], ...], Field(min_length=2, max_length=6)
-    ] = Field(description=f"two or more of {', '.join(OBJECTIVES)}")
+        tuple[Annotated[str, AfterValidator(_objective_name)], ...], Field(min_length=1, max_length=6)
+    ] = Field(description=f"one or more of {', '.join(OBJECTIVES)}")
     constraints: Annotated[tuple[Annotated[str, AfterValidator(_constraint_text)], ...], Field(max_length=50)] = Field(
         (), description="lower and upper limits of columns, such as 'accuracy >= 0.9'"
     )

@@ -80,6 +80,7 @@ function drawCards(decision) {
   }
   const never = hasCost && decision.knee !== null && !areWinnersThinned && !payload.sweep.rows.includes(decision.knee);
   cards.push(card("knee", "Knee", decision.knee, decision.knee === null ? "Every design is outside the model's domain."
+    : payload.objectives.length < 2 ? "The best value of the only objective."
     : never ? "No alpha makes J select it." : "Largest distance from the plane through the extremes of the front."));
   const isSame = hasCost && state.minimize === "cost" && decision.best === decision.winner;
   const none = decision.inside.length ? nearestMiss(decision) : "Every design is outside the model's domain.";

@@ -34,7 +34,7 @@ const state = {
   energyMax: payload.energy_max_j,
   floor: null,
   cap: null,
-  minimize: hasCost ? "cost" : payload.objectives[0].name,
+  minimize: hasCost && payload.objectives.length > 1 ? "cost" : payload.objectives[0].name,
   x: payload.axes[0],
   y: payload.axes[1],
   z: "",

@@ -13,6 +13,7 @@ from explorer.pareto.results.results import ANNOTATION_COLUMNS, Results
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, Column, Columns, bounds, knobs_of, n_rows, take
 from explorer.problem.objectives import Constants, is_objective, objective_of
+from explorer.report.plots.front import objective_pairs
 from explorer.report.plots.style import base_layout, family_style
 from explorer.report.plots.thinning import thin_front
 
@@ -50,9 +51,11 @@ def live_data(results: Results, *, display_name: str) -> dict[str, Any]:
     stored, default = results.provenance.get("question", {}), Constants()
     alpha, energy_max = (float(stored.get(name, getattr(default, name))) for name in ("alpha", "energy_max_j"))
     sweep = alpha_sweep(front, energy_max_j=1.0) if {"accuracy", "energy_j"} <= front.keys() else None
-    knee = rules.knee(results, front).value if n_rows(front) else np.zeros(0)
+    knee = -rules.knee(results, front).score if n_rows(front) else np.zeros(0)
     names = _numbers(front)
     targets = [name for name in names if name in COLUMNS and COLUMNS[name].kind in {"prediction", "objective"}]
+    x, y = objective_pairs(results)[0]
+    choices = list(dict.fromkeys((*targets, x.name, y.name)))
     rows = thin_front(front, columns=targets, sweep=sweep, knee=knee)
     thinned = take(front, rows)
     checks = [name for name in names if name in COLUMNS and COLUMNS[name].kind == "check"]
@@ -63,15 +66,15 @@ def live_data(results: Results, *, display_name: str) -> dict[str, Any]:
         "columns": [
             _column(results, front, name) for name in dict.fromkeys((*names, *_words(front), *knobs_of(front)))
         ],
-        "choices": targets,
-        "axes": [o.name for o in results.objectives[:2]],
+        "choices": choices,
+        "axes": [x.name, y.name],
         "parallel": _parallel(results, front, targets),
         "table": _table_columns(front, names, has_cost=sweep is not None),
         "detail": [*knobs_of(front), *targets, *checks, *_words(front)],
         "alpha": alpha,
         "energy_max_j": energy_max,
         "front": _front(thinned, names, targets, knee=knee[rows], total=n_rows(front)),
-        "behind": _behind(results, targets),
+        "behind": _behind(results, choices),
         "has_certainty": "certainty" in front,
         "intervals": _interval_word(front, targets),
         "sweep": _sweep(thinned, 0 if sweep is None else len(sweep.rows)),

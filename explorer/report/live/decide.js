@@ -62,7 +62,7 @@ function choiceCommand(mark) {
   const base = `explorer choose ${quoted(payload.place)}`;
   if (mark === "winner") return `${base} ${alphaFlags()}`;
   if (mark === "knee") return `${base} --knee`;
-  return `${base} ${state.minimize === "cost" ? alphaFlags() : `--minimize ${state.minimize}`}${limitFlags()}`;
+  return `${base} ${state.minimize === "cost" ? alphaFlags() : `--minimize ${state.minimize} --front`}${limitFlags()}`;
 }
 
 /** Return the command that explains a design. */

@@ -28,7 +28,7 @@ def front_page(results: Results, *, display_name: str = "") -> str:
     objectives = " against ".join(f"{o.name} ({o.direction[:3]}.)" for o in results.objectives)
     reference = ", ".join(f"{x:g}" for x in results.reference_point)
     lead = (
-        f"{n:,} of {results.n_designs:,} designs {'is' if n == 1 else 'are'} on the front of {objectives}"
+        f"{_count(results, n)} {objectives}"
         f"{_measured_part(results)}. "
         f"Hypervolume {results.hypervolume:.5g} up to the reference point ({reference})."
     )
@@ -43,6 +43,12 @@ def front_page(results: Results, *, display_name: str = "") -> str:
     blocks += [*_importance(results), *_quality(results), Heading("Provenance")]
     blocks.append(_provenance(results))
     return render_page(title=results.title, lead=lead, blocks=blocks)
+
+
+def _count(results: Results, n: int) -> str:
+    if len(results.objectives) > 1:
+        return f"{n:,} of {results.n_designs:,} designs {'is' if n == 1 else 'are'} on the front of"
+    return f"{n:,} of {results.n_designs:,} designs {'has' if n == 1 else 'have'} the best"
 
 
 def _measured_part(results: Results) -> str:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.pareto.comparison.compare import ComparedResults, Comparison, compare_results
+from explorer.pareto.decision.rules import wanted_objective
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, KNOBS, bounds, n_rows, take
 from explorer.problem.objectives import Objective
-from explorer.report.plots.front import display_values, format_count, hover_texts, style_panels
+from explorer.report.plots.front import companion, display_values, format_count, hover_texts, style_panels
 from explorer.report.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, FamilyStyle
 
 if TYPE_CHECKING:
@@ -53,17 +54,27 @@ def plot_comparison(comparison: Comparison) -> "go.Figure":
     """
     from plotly.subplots import make_subplots
 
-    pairs = list(combinations(comparison.objectives, 2))
+    pairs = _pairs(comparison)
     figure = make_subplots(rows=len(pairs), cols=1, vertical_spacing=0.4 / max(len(pairs), 2) * 0.6)
     for row, (x, y) in enumerate(pairs, start=1):
         for i, side in enumerate(comparison.sides):
             figure.add_trace(_front_trace(side, x, y, study_style(i), comparison, show=row == 1), row=row, col=1)
-        figure.add_trace(_reference_trace(comparison, x, y, show=row == 1), row=row, col=1)
+        if len(comparison.objectives) > 1:
+            figure.add_trace(_reference_trace(comparison, x, y, show=row == 1), row=row, col=1)
     above = 16 + _LEGEND_ROW * _legend_rows([trace.name for trace in figure.data if trace.showlegend])
     # A phone is narrower than an axis title on one line.
     height = above + 48 + _PANEL_HEIGHT * len(pairs)
     style_panels(figure, pairs, height=height, top=above, title_break="<br>")
     return figure
+
+
+def _pairs(comparison: Comparison) -> list[tuple[Objective, Objective]]:
+    """Return the pairs of objectives; one objective is plotted over another column that all studies have."""
+    if len(comparison.objectives) > 1:
+        return list(combinations(comparison.objectives, 2))
+    (objective,) = comparison.objectives
+    fronts = [side.front for side in comparison.sides if n_rows(side.front)]
+    return [(wanted_objective(companion(fronts, objective.name)), objective)]
 
 
 def study_style(index: int) -> FamilyStyle:
@@ -81,7 +92,7 @@ def _front_trace(
     import plotly.graph_objects as go
 
     n = n_rows(side.front)
-    n_traces = len(comparison.sides) * math.comb(len(comparison.objectives), 2)
+    n_traces = len(comparison.sides) * max(1, math.comb(len(comparison.objectives), 2))
     n_max = min(MAX_MARKERS_PER_FRONT, max(_MIN_MARKERS_PER_FRONT, _MAX_MARKERS // n_traces))
     rows = take(side.front, np.unique(np.linspace(0, n - 1, min(n, n_max)).astype(np.int64)))
     n_markers = n_rows(rows)

@@ -142,7 +142,8 @@ def plot_front_3d(results: Results, *, axes: tuple[str, str, str] | None = None)
     import plotly.graph_objects as go
 
     if axes is None and len(results.objectives) < 3:
-        raise WrongUsage(f"study '{results.study}' has two objectives", fix="name three columns: axes=(x, y, z)")
+        count = ("one objective", "two objectives")[len(results.objectives) - 1]
+        raise WrongUsage(f"study '{results.study}' has {count}", fix="name three columns: axes=(x, y, z)")
     x, y, z = axes or tuple(o.name for o in results.objectives[:3])
     front = _thinned_front(results)
     numeric = [name for name, values in front.items() if values.dtype != object]

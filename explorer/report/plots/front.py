@@ -6,10 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explorer.pareto.decision.rules import wanted_objective
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.columns import COLUMNS, Columns, bounds, column_of, knobs_of, n_rows, take
-from explorer.problem.objectives import Objective
+from explorer.problem.columns import (
+    COLUMNS,
+    Columns,
+    bounds,
+    column_of,
+    knobs_of,
+    n_rows,
+    numeric_knobs,
+    own_knobs,
+    take,
+)
+from explorer.problem.constraints import parse_constraint
+from explorer.problem.objectives import Objective, is_objective
 from explorer.report.plots.style import GREY, SKY, TEXT, FamilyStyle, base_layout, family_style
 from explorer.report.plots.thinning import select_evenly
 
@@ -34,18 +46,22 @@ DESIGN_COLUMNS = (
     "edp_js",
     "weighted_cost",
 )
+# What a single objective is plotted over, the first that varies.
+_COMPANIONS = ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes")
 _HOVER = (*DESIGN_COLUMNS, "p_front")
 
 
 def plot_front(results: Results) -> "go.Figure":
     """Return the front as a plotly figure with one panel for each pair of objectives.
 
+    One objective is plotted over another column (`companion`).
+
     The hover text of a design lists its knobs and predictions. More than 2,000 dominated designs, or more than 1,500
     front designs in one trace, are thinned evenly; the legend gives both counts.
     """
     from plotly.subplots import make_subplots
 
-    pairs = list(combinations(results.objectives, 2))
+    pairs = objective_pairs(results)
     figure = make_subplots(rows=len(pairs), cols=1, vertical_spacing=0.4 / max(len(pairs), 2) * 0.6)
     for row, (x, y) in enumerate(pairs, start=1):
         for trace in _traces(results, x, y, has_legend=row == 1):
@@ -53,6 +69,35 @@ def plot_front(results: Results) -> "go.Figure":
     # The legend is above the plot; the top margin keeps it clear of plotly's buttons.
     style_panels(figure, pairs, height=40 + _PANEL_HEIGHT * len(pairs), top=90)
     return figure
+
+
+def objective_pairs(results: Results) -> list[tuple[Objective, Objective]]:
+    """Return the pairs of objectives to plot; one objective is paired with its companion, which is on the x axis."""
+    if len(results.objectives) > 1:
+        return list(combinations(results.objectives, 2))
+    (objective,) = results.objectives
+    own = own_knobs(results.table)
+    limited = [parse_constraint(text, own=own).column for text in results.constraints]
+    feasible = take(results.table, results.table["is_feasible"].astype(np.bool_))
+    return [(wanted_objective(companion([feasible], objective.name, limited)), objective)]
+
+
+def companion(tables: Sequence[Columns], objective: str, limited: Sequence[str] = ()) -> str:
+    """Return the column that a single objective is plotted over: a limited one, accuracy first, or another that varies.
+
+    Args:
+        tables: designs; all have the column.
+        objective: the objective.
+        limited: the columns of the study's limits.
+    """
+    preferred = [*(["accuracy"] if "accuracy" in limited else []), *limited, *_COMPANIONS]
+    names = [name for name in dict.fromkeys((*preferred, *numeric_knobs(tables[0]))) if name != objective]
+    for name in names:
+        if all(name in table and table[name].dtype != object for table in tables):
+            values = np.concatenate([table[name].astype(np.float64) for table in tables])
+            if len(values) and np.isfinite(values).all() and np.ptp(values) > 0:
+                return name
+    return next((name for name in names if all(name in table for table in tables)), objective)
 
 
 def style_panels(
@@ -79,6 +124,8 @@ def style_panels(
 
 
 def _axis_title(objective: Objective) -> str:
+    if not is_objective(objective.name):
+        return objective.title
     return f"{objective.title}, {'less' if objective.direction == 'minimize' else 'more'} is better"
 
 
@@ -247,4 +294,4 @@ def _range_text(rows: Columns, name: str, i: int) -> str:
 
 def display_values(columns: Columns, objective: Objective) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     """Return an objective in its display unit (milliseconds for latency), shape (n,)."""
-    return columns[objective.name].astype(np.float64) / COLUMNS[objective.name].scale
+    return columns[objective.name].astype(np.float64) / column_of(objective.name).scale

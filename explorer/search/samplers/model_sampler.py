@@ -30,7 +30,7 @@ class ModelSampler(BaseSampler):
     parameters of `distributions`, or call `study.ask(sampler.distributions)`; other parameters are drawn at random.
 
     Args:
-        problem: a study of two or three objectives with predicted designs: `explorer.load("edp-accuracy")`.
+        problem: a study of one to three objectives with predicted designs: `explorer.load("edp-accuracy")`.
         n_trials: number of designs to plan first.
         reference: the hypervolume's reference point, in the objectives' order; default: the study's.
         seed: of the plan.

@@ -254,7 +254,7 @@ def test_objectives_can_be_requested() -> None:
 @pytest.mark.parametrize(
     ("requested", "message"),
     [
-        pytest.param(["edp", "accuracy"], "unknown name 'edp'(.|\n)*did you mean 'edp_js'", id="unknown"),
+        pytest.param(["edpp", "accuracy"], "unknown name 'edpp'(.|\n)*did you mean 'edp_js'", id="unknown"),
         pytest.param(["edp_js", "edp_js"], "fewer than two objectives", id="one"),
         pytest.param(["edp_js", "power_w"], "hold power_w(.|\n)*--objectives with two or more of edp_js", id="lacking"),
     ],

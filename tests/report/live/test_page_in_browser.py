@@ -145,7 +145,7 @@ def test_knee_and_best_within_limits_match_choose(page: Callable[..., Page], fol
 
     assert "Least edp within limits" in _one(opened, "#cards").text
     assert _design(opened, "knee") == _chosen(folder, "paper", "--knee")
-    assert _design(opened, "best") == _chosen(folder, "paper", "--minimize", "edp_js", *limits) != before
+    assert _design(opened, "best") == _chosen(folder, "paper", "--minimize", "edp_js", "--front", *limits) != before
 
 
 @pytest.mark.slow
@@ -192,7 +192,7 @@ def test_marks_on_a_front_of_1000_designs_match_choose(page: Callable[..., Page]
     assert 900 < n < MAX_FRONT
     assert _design(opened, "winner") == _chosen(long_fronts, "thousand", "--alpha", "0.73")
     assert _design(opened, "knee") == _chosen(long_fronts, "thousand", "--knee")
-    assert _design(opened, "best") == _chosen(long_fronts, "thousand", "--minimize", "latency_s", *limits)
+    assert _design(opened, "best") == _chosen(long_fronts, "thousand", "--minimize", "latency_s", "--front", *limits)
     assert _best_is_of_whole_front(opened)
 
 
@@ -211,7 +211,7 @@ def test_marks_on_a_thinned_front_match_choose(page: Callable[..., Page], long_f
     for column in ("accuracy", "power_w", "size_bytes"):
         _minimize(opened, column)
         _until(opened, lambda c=column: f"--minimize {c}" in _one(opened, "#cards").text)
-        assert _design(opened, "best") == _chosen(long_fronts, "thousands", "--minimize", column)
+        assert _design(opened, "best") == _chosen(long_fronts, "thousands", "--minimize", column, "--front")
         assert _best_is_of_whole_front(opened)
 
 

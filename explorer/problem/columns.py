@@ -90,9 +90,13 @@ _SUFFIX_UNITS = (
     ("_w", "W", "W"),
     ("_v", "V", "V"),
 )
-_STATISTIC = re.compile(r"(\w+)_(lo|hi|p\d+(?:\.\d+)?)")
+# Extremes over the nominal design and all scenarios: the worst value in the direction of the column, and the best.
+WORST, BEST = "_worst", "_best"
+_STATISTIC = re.compile(r"(\w+?)(_worst|_best)?(?:_(lo|hi|p\d+(?:\.\d+)?))?")
 # Predicted columns: they have intervals, and a limit of them may carry a probability.
 BOUNDED = tuple(column.name for column in _ALL if column.kind in {"prediction", "objective"})
+# Columns with a worst case over scenarios.
+CASES = (*BOUNDED, "domain_distance")
 # Columns that results add to designs: not available as names of knobs.
 RESERVED = ("design_id", "origin", "certainty", "nearest_sample", "is_feasible", "is_front", "name", "label")
 # Names of the dimensions that a search adds: not available as names of knobs.
@@ -153,16 +157,48 @@ def percentile_name(name: str, share: float) -> str:
 
 def is_end(name: str) -> bool:
     """Return whether a name is an end of the interval of a predicted column: `accuracy_lo`, `power_w_hi`."""
-    return name[-3:] in {"_lo", "_hi"} and name[:-3] in BOUNDED
+    return name[-3:] in {"_lo", "_hi"} and (name[:-3] in BOUNDED or base_of_case(name[:-3]) in BOUNDED)
+
+
+def is_uncertain(name: str) -> bool:
+    """Return whether a column is predicted, or the worst case of one that is: a limit of it may have a probability."""
+    return name in BOUNDED or base_of_case(name) in BOUNDED
+
+
+def worst_name(name: str) -> str:
+    """Return the name of the worst case of a column over all scenarios: `power_w_worst`."""
+    return f"{name}{WORST}"
+
+
+def base_of_case(name: str) -> str | None:
+    """Return the column of which a name is the worst or best case over scenarios; None for any other name.
+
+    An end of the interval of a worst case keeps its end.
+
+    >>> base_of_case("power_w_worst"), base_of_case("power_w_worst_hi"), base_of_case("power_w")
+    ('power_w', 'power_w_hi', None)
+    """
+    match = _STATISTIC.fullmatch(name)
+    if match is None or match[2] is None or match[1] not in COLUMNS:
+        return None
+    return f"{match[1]}_{match[3]}" if match[3] else match[1]
+
+
+def unit_stem(name: str) -> str:
+    """Return a name without the suffix of its unit: `voltage` of `voltage_v`."""
+    suffix = next((suffix for suffix in _UNIT_SUFFIXES if name.endswith(suffix)), "")
+    return name.removesuffix(suffix)
 
 
 def _base_of(name: str) -> tuple[str, str] | None:
-    """Return the column of which a name is a bound or percentile, and what it is; None for any other name."""
+    """Return the column of which a name is a bound, percentile or extreme over scenarios, and what it is, or None."""
     match = _STATISTIC.fullmatch(name)
-    if match is None or (match[1] not in COLUMNS and match[1] != "joint_violation"):
+    if match is None or not (match[2] or match[3]) or (match[1] not in COLUMNS and match[1] != "joint_violation"):
         return None
-    words = {"lo": "low end", "hi": "high end"}
-    return match[1], words.get(match[2]) or f"percentile {match[2][1:]}"
+    case = {None: "", WORST: "worst case", BEST: "best case"}[match[2]]
+    end = {None: "", "lo": "low end", "hi": "high end"}.get(match[3])
+    end = f"percentile {match[3][1:]}" if end is None else end
+    return match[1], ", ".join(filter(None, (case, end)))
 
 
 def is_free_name(name: str) -> bool:

@@ -8,7 +8,19 @@ from typing import Literal
 import numpy as np
 
 from explorer.errors import UnknownName, WrongUsage
-from explorer.problem.columns import BOUNDED, COLUMNS, Columns, Float, bounds, column_of, percentile_name
+from explorer.problem.columns import (
+    BEST,
+    BOUNDED,
+    CASES,
+    COLUMNS,
+    WORST,
+    Columns,
+    Float,
+    bounds,
+    column_of,
+    is_uncertain,
+    percentile_name,
+)
 from explorer.units import parse_quantity
 
 _TEXT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|==|!=|<|>|=)\s*([^@]+?)\s*(?:@\s*(.*?)\s*)?")
@@ -64,7 +76,7 @@ class Constraint:
     @property
     def is_uncertain(self) -> bool:
         """True where the limit is of a predicted value and no probability is asked of it yet."""
-        return self.probability is None and self.column in BOUNDED
+        return self.probability is None and is_uncertain(self.column)
 
     def violation(self, columns: Columns) -> Float:
         """Return each design's violation relative to the limit, shape (n,); at most 0 where the limit is met."""
@@ -101,8 +113,10 @@ def parse_constraint(text: str, *, where: str = "constraint", own: Collection[st
     if match is None or match[2] not in {"<=", ">="}:
         raise WrongUsage(f"{where}: '{text}' is not a floor or cap", fix="write for example 'accuracy >= 0.9'")
     ends = [end for name in BOUNDED for end in bounds(name)]
-    if match[1] not in {*COLUMNS, *own, *ends}:
-        raise UnknownName(f"{where} '{text}'", match[1], [*COLUMNS, *own, *ends])
+    cases = [f"{name}{suffix}" for name in CASES for suffix in (WORST, BEST)]
+    ends += [end for name in cases for end in bounds(name) if name.removesuffix(BEST).removesuffix(WORST) in BOUNDED]
+    if match[1] not in {*COLUMNS, *own, *ends, *cases}:
+        raise UnknownName(f"{where} '{text}'", match[1], [*COLUMNS, *own, *ends, *cases])
     column = column_of(match[1])
     if column.name == "family":
         raise WrongUsage(f"{where}: '{text}' compares a family", fix="choose families with the study's 'families'")
@@ -111,7 +125,7 @@ def parse_constraint(text: str, *, where: str = "constraint", own: Collection[st
     except WrongUsage as error:
         raise WrongUsage(f"{where}: '{text}': {error.problem}", fix=error.fix) from None
     probability = None if match[4] is None else parse_probability(match[4], where=f"{where}: '{text}'")
-    if probability is not None and column.name not in BOUNDED:
+    if probability is not None and not is_uncertain(column.name):
         fix = "leave the probability out" if column.name not in ends else f"limit {column.name[:-3]} instead"
         raise WrongUsage(f"{where}: '{text}': {column.name} has no probability, it is known", fix=fix)
     return Constraint(column.name, "<=" if match[2] == "<=" else ">=", limit, probability)

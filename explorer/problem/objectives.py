@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from explorer.paper.equations import accelerator_efficiency, energy_delay_product, weighted_cost
-from explorer.problem.columns import TARGETS, Columns, Float, column_of, is_end
+from explorer.problem.columns import TARGETS, WORST, Columns, Float, base_of_case, column_of, is_end
 
 Direction = Literal["minimize", "maximize"]
 
@@ -80,29 +80,43 @@ OBJECTIVES = {
 
 
 def objective_of(name: str) -> Objective:
-    """Return the objective of a name; an end of an interval (`accuracy_lo`) has the direction of its column.
+    """Return the objective of a name; `accuracy_lo` and `energy_j_worst` have the direction of their column.
 
     Raises:
         KeyError: no such objective.
     """
     if name in OBJECTIVES:
         return OBJECTIVES[name]
-    if not is_end(name) or name[:-3] not in OBJECTIVES:
+    if not is_objective(name):
         raise KeyError(name)
-    base = OBJECTIVES[name[:-3]]
+    base = OBJECTIVES[_base_name(name)]
     return Objective(name, base.direction, base.needs, lambda columns, _: columns[name])
 
 
 def is_objective(name: str) -> bool:
-    """Return whether a name is an objective, or an end of the interval of one."""
-    return name in OBJECTIVES or (is_end(name) and name[:-3] in OBJECTIVES)
+    """Return whether a name is an objective, its worst case over scenarios, or an end of the interval of one."""
+    return _base_name(name) in OBJECTIVES
+
+
+def is_maximized(name: str) -> bool:
+    """Return whether greater values of a predicted column are better."""
+    return OBJECTIVES[name].direction == "maximize" if name in OBJECTIVES else name == "throughput_ops"
+
+
+def _base_name(name: str) -> str:
+    """Return the column of a name without the worst case and the end of the interval that it may ask for."""
+    name = (base_of_case(name) or name) if WORST in name else name
+    return name[:-3] if is_end(name) else name
 
 
 def needs_of(name: str) -> tuple[str, ...]:
     """Return the targets that a column follows from: those of an objective, or the target itself; else none."""
     if is_objective(name):
         return objective_of(name).needs
+    name = base_of_case(name) or name
     name = name[:-3] if is_end(name) else name
+    if name in OBJECTIVES:
+        return OBJECTIVES[name].needs
     return (name,) if name in TARGETS else ()
 
 

@@ -13,7 +13,7 @@ from explorer.errors import Fault, InvalidFile, WrongUsage, suggestion
 from explorer.io.catalog import find_declaration
 from explorer.io.declarations import read_toml, validate
 from explorer.io.files import sha256
-from explorer.problem.columns import Column, column_of
+from explorer.problem.columns import Column, base_of_case, column_of
 from explorer.problem.constraints import Constraint, parse_constraint
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.declarations.study import (
@@ -27,6 +27,7 @@ from explorer.problem.declarations.study import (
     TableModel,
 )
 from explorer.problem.objectives import Constants, Objective, objective_of
+from explorer.problem.scenarios.declared import NO_SCENARIOS, DeclaredScenarios, nominal_limit, worst_case_limit
 
 __all__ = ["SAMPLERS", "Space", "Study", "StudyFile", "declaration_text", "make_study", "read_space", "read_study"]
 
@@ -64,6 +65,7 @@ class Study:
         live: declaration of the network to measure for every design, if any, with resolved paths.
         function: declaration of the user's function that measures every design, if any.
         families: the families to search; None for all of them.
+        scenarios: the declared scenarios; where limits hold in all of them, `constraints` are of the worst case.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Study:
     live: LiveModel | None = None
     function: FunctionModel | None = None
     families: tuple[str, ...] | None = None
+    scenarios: DeclaredScenarios = NO_SCENARIOS
 
     def __repr__(self) -> str:
         names = ", ".join(objective.name for objective in self.objectives)
@@ -112,7 +115,30 @@ class Study:
             "constraints": sorted(constraint.text for constraint in self.constraints),
             "alpha": self.constants.alpha,
             "energy_max_j": self.constants.energy_max_j,
+            # Only where given: studies that were stored before there were scenarios continue.
+            **({"scenario": self.scenarios.dump()} if self.scenarios else {}),
         }
+
+    @property
+    def nominal_objectives(self) -> tuple[Objective, ...]:
+        """The objectives without deviations: `energy_j` for `energy_j_worst`."""
+        return tuple(objective_of(base_of_case(o.name) or o.name) for o in self.objectives)
+
+    @property
+    def without_scenarios(self) -> "Study":
+        """The nominal study: the same limits and objectives without deviations."""
+        objectives = self.nominal_objectives
+        if len({objective.name for objective in objectives}) < len(objectives):
+            raise WrongUsage(
+                f"{self.name}: {', '.join(o.name for o in self.objectives)} are the same without scenarios",
+                fix="compare a study that has each objective once",
+            )
+        return replace(
+            self,
+            objectives=objectives,
+            constraints=tuple(dict.fromkeys(nominal_limit(constraint) for constraint in self.constraints)),
+            scenarios=NO_SCENARIOS,
+        )
 
     def with_search(self, *, trials: int | None = None, seed: int | None = None, sampler: str | None = None) -> "Study":
         """Return the study with the search settings of the command line instead of the file's.
@@ -175,6 +201,8 @@ def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, Sp
     own = [name for space in spaces for name in space.file.axes.own] + list(table.knobs if table else ())
     constants = Constants(declared.cost.alpha, declared.cost.energy_max)
     reference = declared.reference_point
+    scenarios = declared.scenario.declared
+    limits = tuple(parse_constraint(text, own=own) for text in declared.constraints)
     return Study(
         name=path.stem,
         title=declared.title or path.stem,
@@ -183,7 +211,7 @@ def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, Sp
         spaces=spaces,
         model=_model_name(declared, path),
         objectives=tuple(objective_of(name) for name in declared.objectives),
-        constraints=tuple(parse_constraint(text, own=own) for text in declared.constraints),
+        constraints=tuple(map(worst_case_limit, limits)) if scenarios.is_worst_case else limits,
         constants=constants,
         sampler=declared.search.sampler,
         trials=declared.search.trials,
@@ -193,6 +221,7 @@ def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, Sp
         live=live,
         function=declared.model if isinstance(declared.model, FunctionModel) else None,
         families=declared.families,
+        scenarios=scenarios,
     )
 
 

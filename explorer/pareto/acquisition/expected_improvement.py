@@ -93,6 +93,7 @@ def posterior_objectives(problem: Problem, draw_targets: Callable[[Columns], Col
     def sample(designs: Columns) -> PosteriorObjectives:
         targets = draw_targets(designs)
         columns = add_objectives({**problem.with_domain_columns(designs), **targets}, study.constants)
+        columns |= problem.worst_case.columns(columns, draw_targets, is_needed_only=True)
         shape = next(iter(targets.values())).shape
         total = np.zeros(shape)
         for violation in problem.constraint_violations(columns).values():

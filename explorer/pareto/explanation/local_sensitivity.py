@@ -11,10 +11,9 @@ from explorer.models.evaluation import Problem
 from explorer.models.evaluator import Evaluator
 from explorer.models.intervals import LEVEL
 from explorer.models.measured.table import TableEvaluator
-from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws
+from explorer.models.posterior_draws import Draws, PosteriorModel
 from explorer.pareto.explanation.perturbations import Perturbation
 from explorer.problem.columns import Columns, Float, bounds, n_rows, stack
-from explorer.problem.objectives import add_objectives
 
 Sign = Literal["+", "-", "0", "?"]
 # Two predictions of one design differ by rounding, 1e-16 of the value; the stencil of a thousandth of a step amplifies
@@ -100,7 +99,7 @@ def mode_and_draws(
     """
     mode, by_draw, shape = problem.evaluate(table), {}, (0, n_rows(table))
     if draws is not None and isinstance(model, PosteriorModel):
-        by_draw = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.constants)
+        by_draw = problem.worst_case.by_draw(model, draws, table)
         shape = next(iter(by_draw.values())).shape
     numeric = {name: values for name, values in mode.items() if values.dtype.kind == "f"}
     return mode, {**{name: np.broadcast_to(values, shape) for name, values in numeric.items()}, **by_draw}

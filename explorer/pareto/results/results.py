@@ -22,6 +22,7 @@ from explorer.problem.columns import (
     n_rows,
     own_knobs,
     take,
+    worst_name,
 )
 from explorer.problem.constraints import Constraint, parse_constraint
 from explorer.problem.objectives import Objective
@@ -219,7 +220,7 @@ def front_order(columns: Columns) -> list[str]:
     with_bounds = [
         column
         for name in (*knobs_of(columns), *computed)
-        for column in (name, *(end for end in bounds(name) if end in columns))
+        for column in (name, *(own for own in (*bounds(name), worst_name(name)) if own in columns))
     ]
     return ["design_id", "origin", *with_bounds, *(name for name in ANNOTATION_COLUMNS if name in columns)]
 

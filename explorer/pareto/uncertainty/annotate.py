@@ -74,8 +74,8 @@ def annotate_uncertainty(results: Results, problem: Problem) -> Results:
     annotated = replace(results, table=table)
     front = take(table, np.flatnonzero(annotated.is_front))
     advice = best_measurement(
-        _candidates(problem), subsample(front), objectives=problem.study.objectives, constants=problem.study.constants,
-        model=model, draws=draws(_N_ADVISING),
+        _candidates(problem), subsample(front), objectives=problem.study.nominal_objectives,
+        constants=problem.study.constants, model=model, draws=draws(_N_ADVISING),
     )  # fmt: skip
     notes = approximation_notes(
         n_designs=results.n_designs, n_computed=len(rows), n_ranks=n_ranks, n_bounded=len(bounded),

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 
 from explorer.models.evaluation import Problem
-from explorer.models.posterior_draws import Draws, PosteriorModel, posterior_draws, predict_draws, split_into_blocks
+from explorer.models.posterior_draws import Draws, PosteriorModel, posterior_draws, split_into_blocks
 from explorer.problem.columns import Columns, Float, n_rows
 from explorer.problem.design_space import DesignSpace
-from explorer.problem.objectives import add_objectives
 
 _N = 1024  # base points of the Saltelli design: an error of about 0.01 for these smooth models
 _N_OF_DRAWS, _N_DRAWS = 512, 32  # intervals over draws tolerate more noise than point values
@@ -102,6 +101,6 @@ def _posterior_objectives(problem: Problem, draws: Draws, designs: Columns) -> F
         return np.empty((0, n_rows(designs)))
     parts = []
     for block in split_into_blocks(designs):
-        table = add_objectives(predict_draws(model, draws, block, with_noise=False), problem.study.constants)
+        table = problem.worst_case.by_draw(model, draws, block)
         parts.append(np.stack([table[o.name] for o in objectives], axis=1))
     return np.concatenate(parts, axis=-1).reshape(-1, n_rows(designs))

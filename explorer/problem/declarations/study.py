@@ -10,6 +10,7 @@ from explorer.io.catalog import find_declaration
 from explorer.io.declarations import Declaration, quantity, read_toml, validation_error
 from explorer.problem.columns import TARGETS
 from explorer.problem.constraints import parse_constraint
+from explorer.problem.declarations.scenario import Scenarios
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.objectives import OBJECTIVES, is_objective
 
@@ -176,6 +177,10 @@ class StudyFile(Declaration):
     )
     cost: Cost = Field(default_factory=Cost, description="alpha and energy_max of Eq. (10)")
     search: Search = Field(default_factory=Search, description="sampler, trials, seed")
+    scenario: Scenarios = Field(
+        default_factory=Scenarios,
+        description="[scenario.NAME] tables of deviations that the limits hold under, such as voltage = '-3 %'",
+    )
     reference_point: dict[str, float] | None = Field(
         None, description="the hypervolume's reference point, one number for each objective; default: computed"
     )

@@ -15,8 +15,9 @@ from explorer.pareto.decision.rules import Choice
 from explorer.pareto.results.results import Results, no_feasible_design
 from explorer.problem.columns import COLUMNS, Column, bounds, own_knobs
 from explorer.problem.columns import column_of as meaning_of
-from explorer.problem.constraints import parse_constraint
+from explorer.problem.constraints import Constraint, parse_constraint
 from explorer.problem.objectives import Constants
+from explorer.problem.scenarios.declared import worst_case_limit
 
 __all__ = ["Choice", "choose", "describe_design"]
 
@@ -74,7 +75,7 @@ def choose(
     else:
         raise WrongUsage("no rule given", fix="give one of knee, alpha, minimize, design")
     own = [name for name in own_knobs(candidates) if candidates[name].dtype != object]
-    conditions = [parse_constraint(text, where="--where", own=own) for text in where]
+    conditions = in_every_scenario(results, [parse_constraint(text, where="--where", own=own) for text in where])
     lacking = [c.column for c in conditions if c.column not in candidates]
     if lacking:
         raise WrongUsage(f"the results have no column {', '.join(lacking)}", fix=f"it has {', '.join(candidates)}")
@@ -93,6 +94,7 @@ def choose(
         **_machine(results),
         "provenance": dict(results.provenance),
     }
+    payload |= _binding_scenarios(results, choice.design)
     if device is not None:
         # Imported here: only this option needs the model, and the whole engine with it.
         from explorer.api.analysis import apply_to_device
@@ -104,6 +106,22 @@ def choose(
         payload["machine"] = check.machine
         payload["warnings"] = list(dict.fromkeys([*payload["warnings"], *filter(None, [check.text])]))
     return replace(choice, record=payload)
+
+
+def in_every_scenario(results: Results, conditions: Sequence[Constraint]) -> list[Constraint]:
+    """Return conditions of the worst case where the limits of the study hold in every scenario, else unchanged."""
+    is_worst_case = results.provenance.get("question", {}).get("scenario", {}).get("mode") == "worst"
+    return [worst_case_limit(one) if is_worst_case else one for one in conditions]
+
+
+def _binding_scenarios(results: Results, design: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry of chosen.json with the scenario that binds each limit; none where the study has none."""
+    if "scenario" not in results.provenance.get("question", {}):
+        return {}
+    # Imported here: only a study with scenarios needs the model, and the whole engine with it.
+    from explorer.api.analysis import binding_scenarios_of
+
+    return {"scenarios": binding_scenarios_of(results, design)}
 
 
 def _machine(results: Results) -> dict[str, Any]:

@@ -125,6 +125,14 @@ class Study:
         return tuple(objective_of(base_of_case(o.name) or o.name) for o in self.objectives)
 
     @property
+    def with_worst_case_limits(self) -> "Study":
+        """The study with limits that hold in every scenario, whatever its mode."""
+        if self.scenarios.is_worst_case or not self.scenarios:
+            return self
+        limits = tuple(map(worst_case_limit, self.constraints))
+        return replace(self, constraints=limits, scenarios=replace(self.scenarios, mode="worst"))
+
+    @property
     def without_scenarios(self) -> "Study":
         """The nominal study: the same limits and objectives without deviations."""
         objectives = self.nominal_objectives

@@ -103,7 +103,9 @@ def compare_results(
         NoFeasibleDesign: no study has a feasible design.
     """
     if len(results) < _MIN_COMPARED:
-        raise WrongUsage(f"{len(results)} study given", fix="give two or more studies or result folders")
+        raise WrongUsage(
+            f"{len(results)} study given", fix="give two or more studies or result folders, or one with --nominal"
+        )
     labels = list(labels or [one.study for one in results])
     common, notes = common_objectives(results, labels=labels, requested=objectives)
     fronts = [_front(one, common) for one in results]

@@ -34,9 +34,7 @@ def compare(
 
     if is_nominal:
         if output is not None or objectives is not None:
-            raise WrongUsage(
-                "--nominal excludes --output and --objectives", fix="leave them out; --json has all numbers"
-            )
+            raise WrongUsage("--nominal excludes -o and --objectives", fix="leave them out; --json has all numbers")
         _compare_with_nominal(studies, as_json=as_json)
         return
     names = [name.strip() for name in objectives.split(",")] if objectives is not None else None
@@ -79,9 +77,8 @@ def _print_price(price: "RobustnessPrice") -> None:
             ["robust", f"{price.n_robust:,}", f"{price.robust_hypervolume:.5g}", _share(1 - price.lost)],
         ],
     )
-    print_prose(
-        f"reference point {', '.join(f'{value:g}' for value in price.reference_point)}; values without deviations"
-    )
+    point = ", ".join(f"{value:g}" for value in price.reference_point)
+    print_prose(f"reference point {point}; values without deviations")
     print_prose(f"{price.n_broken:,} of {price.n_nominal:,} nominal designs break a limit in some scenario")
     for name, n in price.broken:
         print_prose(f"{n:,} break {name}", indent="  ")

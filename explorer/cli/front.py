@@ -65,7 +65,8 @@ def _print_front(results: "Results", columns: "Columns", *, is_all: bool) -> Non
         "nearest_sample",
     }
     objectives = {o.name for o in results.objectives}
-    visible = {*COLUMNS, *own_knobs(columns)} - hidden
+    limited = {text.split()[0] for text in results.constraints}  # the worst case of a column, where that is limited
+    visible = {*COLUMNS, *own_knobs(columns), *objectives, *limited} - hidden
     names = [name for name in front_order(columns) if name in visible]
     outside = is_extrapolated(columns["domain_distance"])
     rows = [

@@ -170,6 +170,11 @@ def worst_name(name: str) -> str:
     return f"{name}{WORST}"
 
 
+def cases_of(name: str) -> tuple[str, str]:
+    """Return the names of a column's worst and best case over all scenarios."""
+    return f"{name}{WORST}", f"{name}{BEST}"
+
+
 def base_of_case(name: str) -> str | None:
     """Return the column of which a name is the worst or best case over scenarios; None for any other name.
 

@@ -9,14 +9,13 @@ import numpy as np
 
 from explorer.errors import UnknownName, WrongUsage
 from explorer.problem.columns import (
-    BEST,
     BOUNDED,
     CASES,
     COLUMNS,
-    WORST,
     Columns,
     Float,
     bounds,
+    cases_of,
     column_of,
     is_uncertain,
     percentile_name,
@@ -113,8 +112,8 @@ def parse_constraint(text: str, *, where: str = "constraint", own: Collection[st
     if match is None or match[2] not in {"<=", ">="}:
         raise WrongUsage(f"{where}: '{text}' is not a floor or cap", fix="write for example 'accuracy >= 0.9'")
     ends = [end for name in BOUNDED for end in bounds(name)]
-    cases = [f"{name}{suffix}" for name in CASES for suffix in (WORST, BEST)]
-    ends += [end for name in cases for end in bounds(name) if name.removesuffix(BEST).removesuffix(WORST) in BOUNDED]
+    cases = [case for name in CASES for case in cases_of(name)]
+    ends += [end for name in BOUNDED for case in cases_of(name) for end in bounds(case)]
     if match[1] not in {*COLUMNS, *own, *ends, *cases}:
         raise UnknownName(f"{where} '{text}'", match[1], [*COLUMNS, *own, *ends, *cases])
     column = column_of(match[1])

@@ -151,7 +151,7 @@ def _price(j: int, objectives: Sequence[Objective], nominal: Float, robust: Floa
     best = [float(objective.sign * values[:, j].min()) for values in (own, others)]
     finite = extra[np.isfinite(extra)]
     median, largest = (float(np.median(finite)), float(finite.max())) if finite.size else (np.nan, np.nan)
-    return ObjectivePrice(objective, *best, median, largest)
+    return ObjectivePrice(objective, best[0], best[1], median, largest)
 
 
 def _extra(j: int, nominal: Float, robust: Float) -> Float:

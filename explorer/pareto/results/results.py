@@ -17,12 +17,12 @@ from explorer.problem.columns import (
     Columns,
     Float,
     bounds,
+    cases_of,
     column_of,
     knobs_of,
     n_rows,
     own_knobs,
     take,
-    worst_name,
 )
 from explorer.problem.constraints import Constraint, parse_constraint
 from explorer.problem.objectives import Objective
@@ -220,7 +220,7 @@ def front_order(columns: Columns) -> list[str]:
     with_bounds = [
         column
         for name in (*knobs_of(columns), *computed)
-        for column in (name, *(own for own in (*bounds(name), worst_name(name)) if own in columns))
+        for column in (name, *(own for own in (*bounds(name), *cases_of(name)) if own in columns))
     ]
     return ["design_id", "origin", *with_bounds, *(name for name in ANNOTATION_COLUMNS if name in columns)]
 

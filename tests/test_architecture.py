@@ -24,13 +24,13 @@ HOUSE = {
     "devices": ("device_tree", "meters", "operating_points", "device", "machines", "opp_tables"),
     "problem": (
         "columns", "applicability", "constraints", "csv_columns", "design_space", "objectives", "scenarios",
-        "declarations",
-        "opp_import", "space_builder", "study",
+        "declarations", "opp_import", "space_builder", "study",
     ),
     "network": ("graph", "compression", "measurement"),
     "models": (
         "evaluator", "samples", "diagnostics", "measured", "forms", "fitting", "response", "machine", "posterior_draws",
-        "intervals", "worst_case", "limits", "evaluation", "h100", "scaffold", "model_files", "online", "predict", "quality", "loading",
+        "intervals", "worst_case", "limits", "evaluation", "h100", "scaffold", "model_files", "online", "predict",
+        "quality", "loading",
     ),
     "pareto": (
         "geometry", "results", "exact_front", "acquisition", "comparison", "decision", "explanation", "uncertainty",

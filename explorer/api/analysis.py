@@ -159,12 +159,13 @@ def compare_with_nominal(study_or_folder: str | Path | Problem) -> RobustnessPri
     """
     if isinstance(study_or_folder, Problem):
         problem = study_or_folder
-    elif (Path(study_or_folder) / FRONT_JSON).is_file():
-        folder = results_folder(study_or_folder)
-        origin = read_folder(folder).provenance
-        problem = load_study(locate_study_file(origin, folder=folder, asked=str(study_or_folder)))
     else:
-        problem = load_study(study_or_folder)
+        ran = [folder for folder in folders_of(study_or_folder) if (folder / FRONT_JSON).is_file()]
+        if ran and not Path(study_or_folder).is_file():
+            origin = read_folder(ran[0]).provenance
+            problem = load_study(locate_study_file(origin, folder=ran[0], asked=str(study_or_folder)))
+        else:
+            problem = load_study(study_or_folder)
     return price_of_robustness(problem, prepare_reference(problem) if problem.is_vectorized else ())
 
 

@@ -1,5 +1,6 @@
 """Worst cases: equal to a loop that evaluates each design in each case alone, and the laws of a worst case."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -133,7 +134,7 @@ def test_further_changes_never_improve_the_worst(few: list[float], more: list[fl
 def test_wider_tolerance_of_the_voltage_never_lowers_the_power() -> None:
     worst = [problem_of({"s": {"voltage": f"{width} %"}}).evaluate(DESIGNS)["power_w_worst"] for width in (1, 2, 4, 8)]
 
-    assert all((wide >= narrow).all() for narrow, wide in zip(worst, worst[1:], strict=False))
+    assert all((wide >= narrow).all() for narrow, wide in itertools.pairwise(worst))
 
 
 def test_many_designs_have_the_worst_cases_of_each_alone() -> None:

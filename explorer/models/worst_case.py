@@ -12,8 +12,9 @@ import numpy as np
 from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import Fault, InvalidFile
 from explorer.models.evaluator import Evaluator
+from explorer.models.intervals import LEVEL
 from explorer.models.measured.table import TableEvaluator
-from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws
+from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws, split_into_blocks
 from explorer.problem.columns import (
     BEST,
     CASES,
@@ -23,6 +24,7 @@ from explorer.problem.columns import (
     Float,
     allowed_text,
     base_of_case,
+    bounds,
     column_of,
     is_allowed,
     is_end,
@@ -169,9 +171,28 @@ class WorstCase:
         names = () if is_needed_only else tuple(worst_name(name) for name in CASES if name in columns)
         return worst_columns(columns, self.cases, predict, names=dict.fromkeys((*names, *self.names)))
 
-    def by_draw(self, model: PosteriorModel, draws: Draws, designs: Columns) -> Columns:
+    def by_draw(self, model: PosteriorModel, draws: Draws, designs: Columns, *, with_noise: bool = False) -> Columns:
         """Return targets, derived columns and the named worst cases in every draw, shape (S, n) each."""
-        return draw_columns(model, draws, designs, constants=self.constants, cases=self.cases, names=self.names)
+        return draw_columns(
+            model, draws, designs, constants=self.constants, with_noise=with_noise, cases=self.cases, names=self.names
+        )
+
+    def intervals(self, model: PosteriorModel, draws: Draws, designs: Columns) -> Columns:
+        """Return the ends of the 90 % intervals of the named worst cases of evaluated designs, shape (n,) each."""
+        if not self.cases or not self.names or not n_rows(designs):
+            return {}
+        tail = (1 - LEVEL) / 2
+        parts: list[Columns] = []
+        for block in split_into_blocks(designs):
+            samples = self.by_draw(model, draws, block, with_noise=True)
+            ends: Columns = {}
+            for name in (name for name in self.names if name in samples):
+                low, high = np.quantile(samples[name], [tail, 1 - tail], axis=0)
+                ends |= dict(
+                    zip(bounds(name), (np.minimum(low, block[name]), np.maximum(high, block[name])), strict=True)
+                )
+            parts.append(ends)
+        return stack(parts)
 
     def operating_excess(self, region: DesignSpace, designs: Columns) -> Float:
         """Return the relative infeasibility of each design's (V, f), shapes as in `designs`; at most 0 if it exists.

@@ -44,7 +44,11 @@ class Column:
 
     @property
     def short(self) -> str:
-        """The name without its unit suffix, for narrow tables: 'latency'."""
+        """The name without its unit suffix, for narrow tables: 'latency', 'latency worst'."""
+        match = _STATISTIC.fullmatch(self.name)
+        if match is not None and match[2] and match[1] in COLUMNS:
+            rest = self.name.removeprefix(match[1]).replace("_", " ")
+            return f"{COLUMNS[match[1]].short}{rest}"
         stem = self.name
         for suffix in _UNIT_SUFFIXES:
             stem = stem.removesuffix(suffix)

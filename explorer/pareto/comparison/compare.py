@@ -19,7 +19,7 @@ from explorer.pareto.comparison.declaration_diff import (
 from explorer.pareto.geometry.dominance import default_reference, feasible_front, hypervolume, to_minimization
 from explorer.pareto.results.results import Results
 from explorer.problem.columns import Columns, Float, n_rows, take
-from explorer.problem.objectives import OBJECTIVES, Objective
+from explorer.problem.objectives import OBJECTIVES, Objective, is_objective, objective_of
 
 SCHEMA = "explorer.compare/1"
 
@@ -160,12 +160,13 @@ def common_objectives(
         UnknownName: a requested objective does not exist; the message suggests the closest name.
         WrongUsage: fewer than two objectives, a table without one of them, or weighted_cost with different weights.
     """
-    if unknown := [name for name in requested or () if name not in OBJECTIVES]:
+    if unknown := [name for name in requested or () if not is_objective(name)]:
         raise UnknownName("--objectives", unknown[0], OBJECTIVES)
     declared = [[objective.name for objective in one.objectives] for one in results]
     by_any = list(dict.fromkeys(name for own in declared for name in own))
     by_all = [name for name in by_any if all(name in own for own in declared)]
-    available = [name for name in OBJECTIVES if all(_holds(one, name) for one in results)]
+    named = dict.fromkeys([*OBJECTIVES, *by_any, *(requested or ())])  # also worst cases and ends of intervals
+    available = [name for name in named if all(_holds(one, name) for one in results)]
     is_one_cost = len({cost_weights(one) for one in results}) == 1
     comparable = [name for name in available if name != _COST or is_one_cost]
     if requested:
@@ -185,7 +186,7 @@ def common_objectives(
         raise WrongUsage(f"weighted_cost means different things ({weights})", fix=fix)
     if len(names) < _MIN_COMPARED:
         raise WrongUsage(f"fewer than two objectives to compare by ({', '.join(names) or 'none'})", fix=fix)
-    return tuple(OBJECTIVES[name] for name in names), _notes(labels, declared, names)
+    return tuple(objective_of(name) for name in names), _notes(labels, declared, names)
 
 
 def coverage(first: Float, second: Float, objectives: Sequence[Objective]) -> float:

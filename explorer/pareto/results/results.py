@@ -220,9 +220,14 @@ def front_order(columns: Columns) -> list[str]:
     with_bounds = [
         column
         for name in (*knobs_of(columns), *computed)
-        for column in (name, *(own for own in (*bounds(name), *cases_of(name)) if own in columns))
+        for column in (name, *(own for own in _statistics_of(name) if own in columns))
     ]
     return ["design_id", "origin", *with_bounds, *(name for name in ANNOTATION_COLUMNS if name in columns)]
+
+
+def _statistics_of(name: str) -> list[str]:
+    """Return the names of a column's interval, and of its worst and best case over scenarios with theirs."""
+    return [own for one in (name, *cases_of(name)) for own in (one, *bounds(one))][1:]
 
 
 def hypervolume_history(results: Results, *, n_points: int = _N_POINTS) -> tuple[NDArray[np.int64], Float]:

@@ -10,7 +10,7 @@ import numpy as np
 from explorer.pareto.comparison.compare import ComparedResults, Comparison, compare_results
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.columns import COLUMNS, KNOBS, bounds, n_rows, take
+from explorer.problem.columns import KNOBS, bounds, column_of, n_rows, take
 from explorer.problem.objectives import Objective
 from explorer.report.plots.front import display_values, format_count, hover_texts, style_panels
 from explorer.report.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, FamilyStyle
@@ -114,7 +114,7 @@ def _reference_trace(comparison: Comparison, x: Objective, y: Objective, *, show
     import plotly.graph_objects as go
 
     names = [objective.name for objective in comparison.objectives]
-    point = {name: value / COLUMNS[name].scale for name, value in zip(names, comparison.reference_point, strict=True)}
+    point = {name: value / column_of(name).scale for name, value in zip(names, comparison.reference_point, strict=True)}
     return go.Scatter(
         x=[point[x.name]],
         y=[point[y.name]],

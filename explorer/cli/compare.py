@@ -90,7 +90,7 @@ def _print_price(price: "RobustnessPrice") -> None:
         ]
         for one in price.prices
     ]  # fmt: skip
-    title = "Price of robustness: the best value, and what is lost at equal others"
+    title = "Price of robustness, losses at equal others"
     print_table(["objective", "best nominal", "best robust", "median loss", "largest loss"], rows, title=title)
     print_text("")
     print_prose(f"{len(price.cases)} cases: {'; '.join(price.cases)}")

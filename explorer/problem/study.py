@@ -13,7 +13,7 @@ from explorer.errors import Fault, InvalidFile, WrongUsage, suggestion
 from explorer.io.catalog import find_declaration
 from explorer.io.declarations import read_toml, validate
 from explorer.io.files import sha256
-from explorer.problem.columns import Column, base_of_case, column_of
+from explorer.problem.columns import Column, column_of
 from explorer.problem.constraints import Constraint, parse_constraint
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.declarations.study import (
@@ -27,7 +27,7 @@ from explorer.problem.declarations.study import (
     TableModel,
 )
 from explorer.problem.objectives import Constants, Objective, objective_of
-from explorer.problem.scenarios.declared import NO_SCENARIOS, DeclaredScenarios, nominal_limit, worst_case_limit
+from explorer.problem.scenarios.declared import NO_SCENARIOS, DeclaredScenarios, worst_case_limit
 
 __all__ = ["SAMPLERS", "Space", "Study", "StudyFile", "declaration_text", "make_study", "read_space", "read_study"]
 
@@ -118,35 +118,6 @@ class Study:
             # Only where given: studies that were stored before there were scenarios continue.
             **({"scenario": self.scenarios.dump()} if self.scenarios else {}),
         }
-
-    @property
-    def nominal_objectives(self) -> tuple[Objective, ...]:
-        """The objectives without deviations: `energy_j` for `energy_j_worst`."""
-        return tuple(objective_of(base_of_case(o.name) or o.name) for o in self.objectives)
-
-    @property
-    def with_worst_case_limits(self) -> "Study":
-        """The study with limits that hold in every scenario, whatever its mode."""
-        if self.scenarios.is_worst_case or not self.scenarios:
-            return self
-        limits = tuple(map(worst_case_limit, self.constraints))
-        return replace(self, constraints=limits, scenarios=replace(self.scenarios, mode="worst"))
-
-    @property
-    def without_scenarios(self) -> "Study":
-        """The nominal study: the same limits and objectives without deviations."""
-        objectives = self.nominal_objectives
-        if len({objective.name for objective in objectives}) < len(objectives):
-            raise WrongUsage(
-                f"{self.name}: {', '.join(o.name for o in self.objectives)} are the same without scenarios",
-                fix="compare a study that has each objective once",
-            )
-        return replace(
-            self,
-            objectives=objectives,
-            constraints=tuple(dict.fromkeys(nominal_limit(constraint) for constraint in self.constraints)),
-            scenarios=NO_SCENARIOS,
-        )
 
     def with_search(self, *, trials: int | None = None, seed: int | None = None, sampler: str | None = None) -> "Study":
         """Return the study with the search settings of the command line instead of the file's.

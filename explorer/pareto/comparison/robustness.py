@@ -18,6 +18,8 @@ from explorer.pareto.geometry.dominance import hypervolume, is_nondominated, to_
 from explorer.pareto.geometry.refinement import Budget
 from explorer.problem.columns import Columns, Float, n_rows
 from explorer.problem.objectives import Objective
+from explorer.problem.scenarios.declared import NO_SCENARIOS, nominal_limit, nominal_objectives, worst_case_limit
+from explorer.problem.study import Study
 
 _MAX_COMPARED = 2_000  # designs of each front at equal other objectives: 2,000 x 2,000 comparisons take 0.1 s
 _EQUAL = 1e-9
@@ -87,6 +89,28 @@ class RobustnessPrice:
         return 1 - self.robust_hypervolume / self.nominal_hypervolume
 
 
+def with_worst_case_limits(study: Study) -> Study:
+    """Return a study with limits that hold in every scenario, whatever its mode."""
+    if study.scenarios.is_worst_case:
+        return study
+    limits = tuple(map(worst_case_limit, study.constraints))
+    return replace(study, constraints=limits, scenarios=replace(study.scenarios, mode="worst"))
+
+
+def without_scenarios(study: Study) -> Study:
+    """Return the nominal study: the same limits and objectives without deviations.
+
+    Raises:
+        WrongUsage: two objectives are the same without scenarios.
+    """
+    objectives = nominal_objectives(study.objectives)
+    if len({objective.name for objective in objectives}) < len(objectives):
+        names = ", ".join(objective.name for objective in study.objectives)
+        raise WrongUsage(f"{study.name}: {names} are the same without scenarios", fix="list each objective once")
+    limits = tuple(dict.fromkeys(nominal_limit(constraint) for constraint in study.constraints))
+    return replace(study, objectives=objectives, constraints=limits, scenarios=NO_SCENARIOS)
+
+
 def price_of_robustness(
     problem: Problem, reference: Sequence[float], *, seed: int = 0, budget: Budget | None = None
 ) -> RobustnessPrice:
@@ -110,7 +134,7 @@ def price_of_robustness(
     if len(study.objectives) > MAX_OBJECTIVES:
         raise WrongUsage(f"{study.name} has {len(study.objectives)} objectives: it has no exact front",
                          fix=f"give it at most {MAX_OBJECTIVES} objectives")  # fmt: skip
-    robust, nominal = (replace(problem, study=one) for one in (study.with_worst_case_limits, study.without_scenarios))
+    robust, nominal = (replace(problem, study=one) for one in (with_worst_case_limits(study), without_scenarios(study)))
     fronts = []
     for one, words in ((nominal, "without deviations"), (robust, "in every scenario")):
         front = front_designs(one, reference, seed=seed, budget=budget).designs

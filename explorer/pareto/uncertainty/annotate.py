@@ -31,6 +31,7 @@ from explorer.pareto.uncertainty.sensitivity import knob_importance
 from explorer.pareto.uncertainty.untried import UntriedDesigns
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import Columns, knobs_of, n_rows, take
+from explorer.problem.scenarios.declared import nominal_objectives
 
 _N_CANDIDATES = 256
 _N_ADVISING = 200  # draws from which covariances with candidates are computed
@@ -75,7 +76,7 @@ def annotate_uncertainty(results: Results, problem: Problem) -> Results:
     annotated = replace(results, table=table)
     front = take(table, np.flatnonzero(annotated.is_front))
     advice = best_measurement(
-        _candidates(problem), subsample(front), objectives=problem.study.nominal_objectives,
+        _candidates(problem), subsample(front), objectives=nominal_objectives(problem.study.objectives),
         constants=problem.study.constants, model=model, draws=draws(_N_ADVISING),
     )  # fmt: skip
     notes = approximation_notes(

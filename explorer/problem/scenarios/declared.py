@@ -1,11 +1,12 @@
 """Scenarios as a study declares them, before its knobs and its model's targets are known."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from explorer.problem.columns import BEST, BOUNDED, WORST, base_of_case, is_end
 from explorer.problem.constraints import Constraint
-from explorer.problem.objectives import is_maximized
+from explorer.problem.objectives import Objective, is_maximized, objective_of
 
 Mode = Literal["worst", "nominal"]
 Values = tuple[str | float, ...]
@@ -62,3 +63,8 @@ def nominal_limit(constraint: Constraint) -> Constraint:
     """Return the limit of the nominal value: the inverse of `worst_case_limit`."""
     base = base_of_case(constraint.column)
     return constraint if base is None else replace(constraint, column=base)
+
+
+def nominal_objectives(objectives: Iterable[Objective]) -> tuple[Objective, ...]:
+    """Return the objectives without deviations: `energy_j` for `energy_j_worst`."""
+    return tuple(objective_of(base_of_case(one.name) or one.name) for one in objectives)

@@ -12,7 +12,13 @@ from hypothesis.extra.numpy import arrays
 from explorer.errors import NoFeasibleDesign, WrongUsage
 from explorer.models.evaluation import Problem, make_problem
 from explorer.models.loading import load_model
-from explorer.pareto.comparison.robustness import _extra, price_of_robustness, robustness_json
+from explorer.pareto.comparison.robustness import (
+    _extra,
+    price_of_robustness,
+    robustness_json,
+    with_worst_case_limits,
+    without_scenarios,
+)
 from explorer.pareto.geometry.refinement import Budget
 from explorer.problem.columns import Float
 from explorer.problem.study import make_study
@@ -92,6 +98,17 @@ def test_worst_case_objectives_are_compared_by_nominal_values() -> None:
 def test_limits_that_nothing_meets_in_a_scenario_are_told() -> None:
     with pytest.raises(NoFeasibleDesign, match="in every scenario"):
         price_of_robustness(problem_of({"hot": {"accuracy": "-20 %"}}), REFERENCE, budget=SMALL)
+
+
+def test_nominal_study_is_that_without_scenarios() -> None:
+    droop = {"droop": {"voltage": "-3 %"}}
+    plain, worst, nominal = (
+        problem_of(scenario).study for scenario in ({}, droop, {**droop, "mode": "nominal"})
+    )  # fmt: skip
+
+    assert [c.text for c in worst.constraints] == ["power_w_worst <= 18 W", "accuracy_worst >= 0.9"]
+    assert without_scenarios(worst).declaration() == without_scenarios(nominal).declaration() == plain.declaration()
+    assert with_worst_case_limits(nominal).declaration() == worst.declaration()
 
 
 def test_study_without_scenarios_has_no_price() -> None:

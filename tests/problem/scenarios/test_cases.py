@@ -173,8 +173,6 @@ def test_limits_hold_in_every_scenario_unless_nominal(read: Callable[[str], Stud
 
     assert [c.text for c in worst.constraints] == ["power_w_worst <= 22 W"]
     assert [c.text for c in nominal.constraints] == ["power_w <= 22 W"]
-    assert nominal.with_worst_case_limits.constraints == worst.constraints
-    assert worst.without_scenarios.constraints == read(PLAIN).constraints
 
 
 def test_declaration_has_scenarios_only_where_given(read: Callable[[str], Study]) -> None:
@@ -182,7 +180,6 @@ def test_declaration_has_scenarios_only_where_given(read: Callable[[str], Study]
 
     assert "scenario" not in declaration_text(plain.declaration())
     assert droop.declaration()["scenario"] == {"mode": "worst", "droop": {"voltage": ["-3 %"]}}
-    assert droop.without_scenarios.declaration() == plain.declaration()
 
 
 def test_faults_of_a_scenario_are_told_with_their_keys(read: Callable[[str], Study]) -> None:

@@ -15,7 +15,7 @@ Columns = dict[str, NDArray[Any]]
 """Table of n designs: column name to array of shape (n,)."""
 
 
-_UNIT_SUFFIXES = ("_ratio", "_v", "_hz", "_s", "_j", "_w", "_bytes", "_js", "_ops")
+_UNIT_SUFFIXES = ("_ratio", "_v", "_hz", "_s", "_j", "_w", "_bytes", "_js", "_ops", "_days", "_g_per_day")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,14 @@ _ALL = (
     Column("edp_js", "Energy-delay product E·T", "objective", "J*s", "J*s"),
     Column("weighted_cost", "Weighted cost J", "objective"),
     Column("ops_per_watt", "Accelerator efficiency", "objective", "OPS/W", "GOPS/W"),
+    Column("compression_ratio", "Compression ratio", "objective"),
+    Column("utilization", "Utilization", "objective"),
+    Column("mean_power_w", "Mean power with idle time", "objective", "W", "W"),
+    Column("energy_per_day_j", "Energy per day", "objective", "J", "kJ"),
+    Column("battery_days", "Battery life", "objective", "d", "d"),
+    Column("deadline_margin_s", "Time left to the deadline", "objective", "s", "ms"),
+    Column("p99_latency_s", "99th percentile of arrival to answer", "objective", "s", "ms"),
+    Column("carbon_g_per_day", "Emissions", "objective", "g/d", "g/d"),
 )
 COLUMNS: Mapping[str, Column] = {column.name: column for column in _ALL}
 # Units implied by the suffix of a name: (suffix, SI unit, display unit).

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import index
 from pathlib import Path
@@ -26,7 +26,8 @@ from explorer.problem.declarations.study import (
     StudyFile,
     TableModel,
 )
-from explorer.problem.objectives import Constants, Objective, objective_of
+from explorer.problem.objectives import Constants, Objective, is_objective, objective_of
+from explorer.problem.workload.usage import EXAMPLES
 
 __all__ = ["SAMPLERS", "Space", "Study", "StudyFile", "declaration_text", "make_study", "read_space", "read_study"]
 
@@ -55,7 +56,7 @@ class Study:
         model: `paper` or the path of a model.json or samples CSV.
         objectives: its objectives, in declared order.
         constraints: its lower and upper limits of columns.
-        constants: alpha and E_max of the weighted cost.
+        constants: parameters of the derived columns: alpha and E_max of the weighted cost, the workload.
         sampler: name of the sampler.
         trials: number of complete trials to reach.
         seed: seed of the search.
@@ -112,6 +113,9 @@ class Study:
             "constraints": sorted(constraint.text for constraint in self.constraints),
             "alpha": self.constants.alpha,
             "energy_max_j": self.constants.energy_max_j,
+            # Newer than the first stored studies: present only where given, so that those can be continued.
+            **({"workload": workload.declaration()} if (workload := self.constants.workload) else {}),
+            **({"original_size_bytes": size} if (size := self.constants.original_size_bytes) else {}),
         }
 
     def with_search(self, *, trials: int | None = None, seed: int | None = None, sampler: str | None = None) -> "Study":
@@ -173,8 +177,15 @@ def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, Sp
     table = declared.model if isinstance(declared.model, TableModel) else None
     live = _resolve_live(declared.model, path) if isinstance(declared.model, LiveModel) else None
     own = [name for space in spaces for name in space.file.axes.own] + list(table.knobs if table else ())
-    constants = Constants(declared.cost.alpha, declared.cost.energy_max)
     reference = declared.reference_point
+    objectives = tuple(objective_of(name) for name in declared.objectives)
+    constraints = tuple(parse_constraint(text, own=own) for text in declared.constraints)
+    constants = Constants(
+        declared.cost.alpha, declared.cost.energy_max, declared.network.original_size,
+        declared.workload.workload if declared.workload else None,
+    )  # fmt: skip
+    if faults := _not_stated(objectives, constraints, constants):
+        raise InvalidFile(path, faults)
     return Study(
         name=path.stem,
         title=declared.title or path.stem,
@@ -182,8 +193,8 @@ def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, Sp
         sha256=sha256(text),
         spaces=spaces,
         model=_model_name(declared, path),
-        objectives=tuple(objective_of(name) for name in declared.objectives),
-        constraints=tuple(parse_constraint(text, own=own) for text in declared.constraints),
+        objectives=objectives,
+        constraints=constraints,
         constants=constants,
         sampler=declared.search.sampler,
         trials=declared.search.trials,
@@ -194,6 +205,24 @@ def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, Sp
         function=declared.model if isinstance(declared.model, FunctionModel) else None,
         families=declared.families,
     )
+
+
+def _not_stated(
+    objectives: Sequence[Objective], constraints: Sequence[Constraint], constants: Constants
+) -> list[Fault]:
+    """Return a fault for each objective or limit that follows from a key which the study does not state."""
+    asked = [("objectives", objective) for objective in objectives]
+    asked += [("constraints", objective_of(c.column)) for c in constraints if is_objective(c.column)]
+    faults = []
+    for location, objective in asked:
+        if lacking := objective.lacking(constants):
+            tables = list(dict.fromkeys(key.split()[0] for key in lacking))
+            keys = [key.split()[1] for key in lacking]
+            lines = ", ".join(EXAMPLES.get(key, f'{key} = "48 MB"') for key in keys)
+            faults.append(
+                Fault(location, f"'{objective.name}' needs {', '.join(lacking)}", f"add {lines} under {tables[0]}")
+            )
+    return list(dict.fromkeys(faults))
 
 
 def read_space(name_or_path: str, *, families: tuple[str, ...] | None = None, base: Path | None = None) -> Space:

@@ -11,6 +11,7 @@ from explorer.io.declarations import Declaration, quantity, read_toml, validatio
 from explorer.problem.columns import TARGETS
 from explorer.problem.constraints import parse_constraint
 from explorer.problem.declarations.space import SpaceFile
+from explorer.problem.declarations.workload import WorkloadDeclaration
 from explorer.problem.objectives import OBJECTIVES, is_objective
 
 SamplerName = Literal["auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp"]
@@ -72,6 +73,14 @@ class Cost(Declaration):
     alpha: Annotated[float, AfterValidator(_alpha)] = Field(0.9, description="weight of accuracy in J, 0 to 1")
     energy_max: Annotated[float, quantity("J"), Field(gt=0)] = Field(
         39.6, description="E_max of J, in J or with a unit"
+    )
+
+
+class NetworkDeclaration(Declaration):
+    """Facts of the network before compression."""
+
+    original_size: Annotated[float, quantity("B"), Field(gt=0)] | None = Field(
+        None, description="S_orig of Eq. (6), in byte or with a unit ('48 MB'): compression_ratio becomes a column"
     )
 
 
@@ -175,6 +184,12 @@ class StudyFile(Declaration):
         (), description="lower and upper limits of columns, such as 'accuracy >= 0.9'"
     )
     cost: Cost = Field(default_factory=Cost, description="alpha and energy_max of Eq. (10)")
+    workload: WorkloadDeclaration | None = Field(
+        None, description="how the device is used: mean power, battery life, deadline and waiting times become columns"
+    )
+    network: NetworkDeclaration = Field(
+        default_factory=NetworkDeclaration, description="what is known of the network before compression"
+    )
     search: Search = Field(default_factory=Search, description="sampler, trials, seed")
     reference_point: dict[str, float] | None = Field(
         None, description="the hypervolume's reference point, one number for each objective; default: computed"

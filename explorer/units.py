@@ -99,4 +99,5 @@ def humanize(value: float, symbol: str) -> str:
 
 
 def _example(symbol: str) -> str:
-    return {"Hz": "GHz", "V": "mV", "J": "mJ", "s": "ms", "W": "mW", "B": "MB", "F": "nF", "kg/J": "g/kWh", "": ""}.get(symbol, symbol)
+    examples = {"Hz": "GHz", "V": "mV", "J": "mJ", "s": "ms", "W": "mW", "B": "MB", "F": "nF", "kg/J": "g/kWh"}
+    return examples.get(symbol, symbol)

@@ -80,7 +80,7 @@ class Problem:
     @property
     def needed_targets(self) -> frozenset[str]:
         """The targets that objectives, constraints and the workload need."""
-        return frozenset(need for name in compared_columns(self.study) for need in needs_of(name) or (name,))
+        return frozenset(need for name in self.study.compared_columns for need in needs_of(name) or (name,))
 
     @property
     def statistics(self) -> Statistics:
@@ -203,12 +203,6 @@ def low_discrepancy_points(n_axes: int, n: int, *, seed: int = 0) -> Float:
     return np.concatenate([points, np.concatenate([corners, middle], axis=1)])
 
 
-def compared_columns(study: Study) -> list[str]:
-    """Return the columns that a study compares: objectives, limited columns, and the utilization of a workload."""
-    names = [*(objective.name for objective in study.objectives), *(c.column for c in study.constraints)]
-    return list(dict.fromkeys([*names, *(("utilization",) if study.constants.workload else ())]))
-
-
 def make_problem(study: Study, evaluator: Evaluator) -> Problem:
     """Combine a study and an evaluator into a problem.
 
@@ -260,7 +254,7 @@ def _unsupported(
     if not isinstance(samples, Samples):
         return ()
     found = {one.target: one for region in regions.values() for one in unsupported_targets(region, samples)}
-    needed = {need for name in compared_columns(study) for need in needs_of(name) or (name,)}
+    needed = {need for name in study.compared_columns for need in needs_of(name) or (name,)}
     by_reason: dict[tuple[str, str], list[str]] = {}
     for one in found.values():
         if one.target in needed:

@@ -260,6 +260,21 @@ def take(columns: Mapping[str, NDArray[Any]], rows: NDArray[Any]) -> Columns:
     return {name: values[rows] for name, values in columns.items()}
 
 
+def within_finite(values: Float) -> Float:
+    """Return values with infinite ones replaced by the extreme finite ones along the first axis, same shape.
+
+    A device that cannot keep up has an infinite latency: variances and means are those of the other designs.
+    """
+    is_infinite = np.isinf(values)
+    if not is_infinite.any():
+        return values
+    known = np.where(np.isfinite(values), values, np.nan)
+    has_any = np.isfinite(known).any(axis=0)
+    known = np.where(has_any, known, 0.0)
+    low, high = np.nanmin(known, axis=0), np.nanmax(known, axis=0)
+    return np.asarray(np.where(is_infinite, np.where(values > 0, high, low), values))
+
+
 def stack(tables: Sequence[Mapping[str, NDArray[Any]]]) -> Columns:
     """Concatenate the rows of tables with the same columns."""
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}

@@ -167,9 +167,7 @@ def add_objectives(columns: Columns, constants: Constants) -> Columns:
     derived = {
         name: _compute_finite(objective, columns, constants)
         for name, objective in OBJECTIVES.items()
-        if name not in columns
-        and all(need in columns for need in objective.needs)
-        and not objective.lacking(constants)
+        if name not in columns and all(need in columns for need in objective.needs) and not objective.lacking(constants)
     }
     return {**columns, **derived}
 

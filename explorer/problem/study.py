@@ -98,6 +98,12 @@ class Study:
                 columns.setdefault(name, axis.column(name))
         return columns or {name: column_of(name) for name in (self.table.knobs if self.table else ())}
 
+    @property
+    def compared_columns(self) -> tuple[str, ...]:
+        """The columns that decide on a design: objectives, limited columns, and the utilization of a workload."""
+        names = [*(objective.name for objective in self.objectives), *(c.column for c in self.constraints)]
+        return tuple(dict.fromkeys([*names, *(("utilization",) if self.constants.workload else ())]))
+
     def declaration(self) -> dict[str, Any]:
         """Return the definition of the problem as plain JSON values; studies with equal ones may share their trials."""
         table = {"table": self.table.model_dump(mode="json", exclude={"table"})} if self.table else {}

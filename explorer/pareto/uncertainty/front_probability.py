@@ -17,6 +17,7 @@ from explorer.pareto.uncertainty.untried import N_MIN, UntriedDesigns
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import Columns, Float, bounds, n_rows, take
 from explorer.problem.objectives import Objective, add_objectives
+from explorer.problem.workload.usage import overload
 
 SURE = 0.95
 POSSIBLE = 0.05
@@ -233,6 +234,8 @@ def _posterior_objectives(
         columns = {name: targets.get(name, block[name][None, :]) for name in block}
         for constraint in study.constraints:
             feasible[:, rows] &= constraint.violation(columns) <= 0
+        if study.constants.workload:
+            feasible[:, rows] &= overload(columns["utilization"]) <= 0
     return values, feasible
 
 
@@ -250,4 +253,6 @@ def _with_measured_values(
     feasible[:, rows] = True
     for constraint in study.constraints:
         feasible[:, rows] &= constraint.violation(columns) <= 0
+    if study.constants.workload:
+        feasible[:, rows] &= overload(columns["utilization"]) <= 0
     return values, feasible

@@ -13,6 +13,7 @@ import numpy as np
 
 from explorer.problem.columns import Float
 from explorer.problem.workload.queueing import waiting_quantile
+from explorer.units import humanize
 
 SECONDS_PER_DAY = 86400.0
 PERCENTILE = 0.99
@@ -74,6 +75,23 @@ def overload(utilization: Float) -> Float:
     return np.asarray(np.where(utilization >= 1, np.maximum(utilization - 1, 1e-9), utilization - 1))
 
 
+def overload_text(latency: Float, utilization: Float) -> tuple[str, str]:
+    """Return what is wrong where no design keeps up with its inputs, and the nearest workload that is possible.
+
+    Args:
+        latency: of designs, in second, shape (n,).
+        utilization: of the same designs, shape (n,).
+    """
+    period = float(np.nanmedian(latency / utilization))
+    fastest = float(np.nanmin(latency))
+    # Rounded away from the fastest design: at its latency exactly the utilization is 1.
+    possible = float(f"{1.005 * fastest:.3g}")
+    possible = possible if possible > fastest else float(f"{1.02 * fastest:.3g}")
+    what = f"[workload]: an input arrives every {humanize(period, 's')}, the fastest design takes"
+    fix = f"at least period = '{humanize(possible, 's')}', at most rate = '{1 / possible:.3g} /s'; or faster designs"
+    return f"{what} {humanize(fastest, 's')}: utilization {fastest / period:.3g}, it has to be below 1", fix
+
+
 def mean_power(energy: Float, latency: Float, workload: Workload) -> Float:
     """Return the mean power of a device in watt: (E + P_idle (period - T)) / period.
 
@@ -105,21 +123,18 @@ def energy_per_day(energy: Float, latency: Float, workload: Workload) -> Float:
 
 def battery_days(energy: Float, latency: Float, workload: Workload) -> Float:
     """Return the life of the battery in days: its energy by the energy of a day."""
-    assert workload.battery_j is not None
     with np.errstate(divide="ignore"):
-        return np.asarray(workload.battery_j / energy_per_day(energy, latency, workload))
+        return np.asarray(_stated(workload.battery_j) / energy_per_day(energy, latency, workload))
 
 
 def carbon_per_day(energy: Float, latency: Float, workload: Workload) -> Float:
     """Return the emissions of a day in gram: the energy of a day times the carbon intensity."""
-    assert workload.carbon_kg_per_j is not None
-    return np.asarray(1e3 * workload.carbon_kg_per_j * energy_per_day(energy, latency, workload))
+    return np.asarray(1e3 * _stated(workload.carbon_kg_per_j) * energy_per_day(energy, latency, workload))
 
 
 def deadline_margin(latency: Float, workload: Workload) -> Float:
     """Return the time left to the deadline once an inference that did not wait is done, in second."""
-    assert workload.deadline_s is not None
-    return _steady(utilization(latency, workload), workload.deadline_s - latency, -np.inf)
+    return _steady(utilization(latency, workload), _stated(workload.deadline_s) - latency, -np.inf)
 
 
 def p99_latency(latency: Float, workload: Workload) -> Float:
@@ -130,6 +145,10 @@ def p99_latency(latency: Float, workload: Workload) -> Float:
     busy = utilization(latency, workload)
     wait = waiting_quantile(busy, PERCENTILE) if workload.is_poisson else 0.0
     return _steady(busy, latency * (1 + wait))
+
+
+def _stated(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def _steady(utilization: Float, values: Float, otherwise: float = np.inf) -> Float:

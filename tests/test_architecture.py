@@ -23,13 +23,14 @@ HOUSE = {
     "paper": ("equations", "tables", "audit"),
     "devices": ("device_tree", "meters", "operating_points", "device", "machines", "opp_tables"),
     "problem": (
-        "columns", "applicability", "constraints", "csv_columns", "design_space", "objectives", "declarations",
-        "opp_import", "space_builder", "study",
+        "columns", "applicability", "constraints", "csv_columns", "design_space", "workload", "objectives",
+        "declarations", "opp_import", "space_builder", "study",
     ),
     "network": ("graph", "compression", "measurement"),
     "models": (
         "evaluator", "samples", "diagnostics", "measured", "forms", "fitting", "response", "machine", "posterior_draws",
-        "intervals", "limits", "evaluation", "h100", "scaffold", "model_files", "online", "predict", "quality", "loading",
+        "intervals", "limits", "evaluation", "h100", "scaffold", "model_files", "online", "predict", "quality",
+        "loading",
     ),
     "pareto": (
         "geometry", "results", "exact_front", "acquisition", "comparison", "decision", "explanation", "uncertainty",

@@ -78,6 +78,8 @@ _ALL = (
     Column("weighted_cost", "Weighted cost J", "objective"),
     Column("ops_per_watt", "Accelerator efficiency", "objective", "OPS/W", "GOPS/W"),
     Column("compression_ratio", "Compression ratio", "objective"),
+    Column("mac_memory_energy_j", "Energy of MACs and accesses, eq. (1)", "objective", "J", "J"),
+    Column("training_energy_j", "Training energy, eq. (2)", "objective", "J", "J"),
     Column("utilization", "Utilization", "objective"),
     Column("mean_power_w", "Mean power with idle time", "objective", "W", "W"),
     Column("energy_per_day_j", "Energy per day", "objective", "J", "kJ"),

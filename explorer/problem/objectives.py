@@ -25,18 +25,26 @@ class Constants:
 
     Of the weighted cost, Eq. (10), the weight alpha in [0, 1] and E_max in joule. The paper states neither. 39.6 J is
     the largest Total Energy in its Table 2; at alpha = 0.9 EDP and J conflict. Then what a study may state: the size
-    before compression in byte, for Eq. (6), and how the device is used.
+    before compression in byte, for Eq. (6), the energies of Eq. (1) and (2) in joule, of the uncompressed network and
+    equal for all designs, and how the device is used.
     """
 
     alpha: float = 0.9
     energy_max_j: float = 39.6
     original_size_bytes: float | None = None
+    mac_memory_energy_j: float | None = None
+    training_energy_j: float | None = None
     workload: Workload | None = None
 
     def lacks(self, key: str) -> bool:
         """Return whether the study does not state a key, such as '[workload] battery'."""
-        if key == "[network] original_size":
-            return self.original_size_bytes is None
+        value = {
+            "[network] original_size": self.original_size_bytes,
+            "[network] n_macs": self.mac_memory_energy_j,
+            "[training] epochs": self.training_energy_j,
+        }
+        if key in value:
+            return value[key] is None
         return self.workload is None or not self.workload.has(key.removeprefix("[workload] "))
 
 
@@ -75,6 +83,11 @@ def _of_use(
     """Return a quantity of the workload: `compute` takes the needed columns in order, then the workload."""
     states = tuple(f"[workload] {key}" for key in ("period", *keys))
     return Objective(name, direction, needs, lambda c, k: compute(*(c[one] for one in needs), k.workload), states)
+
+
+def _stated(name: str, key: str, value: Callable[[Constants], float | None]) -> Objective:
+    """Return a quantity that a study states, equal for all designs."""
+    return Objective(name, "minimize", (), lambda _, constants: np.array(value(constants), dtype=np.float64), (key,))
 
 
 _POWER_OF_USE = ("energy_j", "latency_s")
@@ -117,6 +130,8 @@ OBJECTIVES = {
             ),
             ("[network] original_size",),
         ),
+        _stated("mac_memory_energy_j", "[network] n_macs", lambda constants: constants.mac_memory_energy_j),
+        _stated("training_energy_j", "[training] epochs", lambda constants: constants.training_energy_j),
         _of_use("utilization", "minimize", usage.utilization),
         _of_use("mean_power_w", "minimize", usage.mean_power, "idle_power", needs=_POWER_OF_USE),
         _of_use("energy_per_day_j", "minimize", usage.energy_per_day, "idle_power", needs=_POWER_OF_USE),
@@ -166,13 +181,16 @@ def add_objectives(columns: Columns, constants: Constants) -> Columns:
     """
     derived = {
         name: _compute_finite(objective, columns, constants)
-        for name, objective in OBJECTIVES.items()
+        for name, objective in (OBJECTIVES.items() if columns else ())
         if name not in columns and all(need in columns for need in objective.needs) and not objective.lacking(constants)
     }
     return {**columns, **derived}
 
 
 def _compute_finite(objective: Objective, columns: Columns, constants: Constants) -> Float:
+    if not objective.needs:
+        shape = np.broadcast_shapes(*{np.shape(values) for values in columns.values()})
+        return np.full(shape, objective.compute({}, constants))
     needed = {need: np.asarray(columns[need], dtype=np.float64) for need in objective.needs}
     is_finite = np.all(np.stack([np.isfinite(values) for values in needed.values()]), axis=0)
     if is_finite.all():

@@ -121,7 +121,7 @@ class Study:
             "energy_max_j": self.constants.energy_max_j,
             # Newer than the first stored studies: present only where given, so that those can be continued.
             **({"workload": workload.declaration()} if (workload := self.constants.workload) else {}),
-            **({"original_size_bytes": size} if (size := self.constants.original_size_bytes) else {}),
+            **{name: value for name in _STATED if (value := getattr(self.constants, name)) is not None},
         }
 
     def with_search(self, *, trials: int | None = None, seed: int | None = None, sampler: str | None = None) -> "Study":
@@ -187,9 +187,13 @@ def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, Sp
     objectives = tuple(objective_of(name) for name in declared.objectives)
     constraints = tuple(parse_constraint(text, own=own) for text in declared.constraints)
     constants = Constants(
-        declared.cost.alpha, declared.cost.energy_max, declared.network.original_size,
-        declared.workload.workload if declared.workload else None,
-    )  # fmt: skip
+        declared.cost.alpha,
+        declared.cost.energy_max,
+        original_size_bytes=declared.network.original_size,
+        mac_memory_energy_j=declared.network.mac_memory_energy_j,
+        training_energy_j=declared.training.energy_j if declared.training else None,
+        workload=declared.workload.workload if declared.workload else None,
+    )
     if faults := _not_stated(objectives, constraints, constants):
         raise InvalidFile(path, faults)
     return Study(
@@ -224,7 +228,7 @@ def _not_stated(
         if lacking := objective.lacking(constants):
             tables = list(dict.fromkeys(key.split()[0] for key in lacking))
             keys = [key.split()[1] for key in lacking]
-            lines = ", ".join(EXAMPLES.get(key, f'{key} = "48 MB"') for key in keys)
+            lines = ", ".join(EXAMPLES.get(key, f"{key} = ...") for key in keys)
             faults.append(
                 Fault(location, f"'{objective.name}' needs {', '.join(lacking)}", f"add {lines} under {tables[0]}")
             )
@@ -250,6 +254,8 @@ def _make_space(declared: SpaceFile, path: Path, text: str, families: tuple[str,
     return Space(path.stem, path, sha256(text), declared, selected)
 
 
+# Constants that a study may state.
+_STATED = ("original_size_bytes", "mac_memory_energy_j", "training_energy_j")
 # Settings of a live model that do not change the problem.
 _NOT_COMPARED = {"onnx", "data", "time_limit"}
 # Keys that are newer than the first stored studies: omitted at their defaults, so that those can be continued.

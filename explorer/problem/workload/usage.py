@@ -17,13 +17,16 @@ from explorer.units import humanize
 
 SECONDS_PER_DAY = 86400.0
 PERCENTILE = 0.99
-# What a key of [workload] looks like, for messages.
+# What a key of [workload], [network] or [training] looks like, for messages.
 EXAMPLES: Mapping[str, str] = {
     "period": 'period = "1 s"',
     "idle_power": 'idle_power = "0.4 W"',
     "deadline": 'deadline = "100 ms"',
     "battery": 'battery = "10 Wh"',
     "carbon_intensity": 'carbon_intensity = "300 g/kWh"',
+    "original_size": 'original_size = "48 MB"',
+    "n_macs": 'n_macs = 4.2e9, n_accesses = 1.8e9, mac_energy = "3 pJ", access_energy = "8 pJ"',
+    "epochs": 'epochs = 50, batches = 200, energy_per_batch = "27 mJ"',
 }
 
 

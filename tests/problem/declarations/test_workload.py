@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from explorer.errors import InvalidFile
+from explorer.problem.objectives import Constants, add_objectives
 from explorer.problem.study import declaration_text, read_study
 
 Write = Callable[[str], str]
@@ -92,3 +94,23 @@ def test_missing_key_is_named(write_study: Write, objective: str, workload: str,
             read_study(write_study(text))
         assert f"{location}: '{objective}'" in str(error.value)
         assert key in str(error.value)
+
+
+def test_stated_quantities_of_the_paper_become_columns(write_study: Write) -> None:
+    """Sample 1: eq. (1) is 27 mJ, eq. (2) is 270 J, eq. (6) is 2.67."""
+    text = PLAIN + '[network]\noriginal_size = "48 MB"\nn_macs = 4.2e9\nn_accesses = 1.8e9\nmac_energy = "3 pJ"\n'
+    text += 'access_energy = "8 pJ"\n[training]\nepochs = 50\nbatches = 200\nenergy_per_batch = "27 mJ"\n'
+    study = read_study(write_study(text))
+    predicted = {"size_bytes": np.array([18e6, 24e6]), "accuracy": np.array([0.94, 0.95])}
+    columns = add_objectives(predicted, study.constants)
+
+    assert columns["compression_ratio"] == pytest.approx([48 / 18, 2.0])
+    assert columns["mac_memory_energy_j"] == pytest.approx([0.027, 0.027])
+    assert columns["training_energy_j"] == pytest.approx([270.0, 270.0])
+    assert study.declaration()["training_energy_j"] == pytest.approx(270.0)
+    assert not {"training_energy_j", "compression_ratio"} & add_objectives(predicted, Constants()).keys()
+
+
+def test_half_of_equation_1_is_a_fault(write_study: Write) -> None:
+    with pytest.raises(InvalidFile, match=r"n_accesses, access_energy missing: eq. \(1\) needs all of"):
+        read_study(write_study(PLAIN + '[network]\nn_macs = 1e9\nmac_energy = "3 pJ"\n'))

@@ -23,7 +23,7 @@ HOUSE = {
     "paper": ("equations", "tables", "audit"),
     "devices": ("device_tree", "meters", "operating_points", "device", "machines", "opp_tables"),
     "problem": (
-        "columns", "applicability", "constraints", "csv_columns", "design_space", "objectives", "scenarios",
+        "columns", "applicability", "constraints", "csv_columns", "design_space", "workload", "objectives",
         "declarations", "opp_import", "space_builder", "study",
     ),
     "network": ("graph", "compression", "measurement"),

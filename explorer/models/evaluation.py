@@ -35,8 +35,10 @@ from explorer.problem.design_space import DesignSpace
 from explorer.problem.objectives import OBJECTIVES, add_objectives, needs_of
 from explorer.problem.space_builder import build_design_space
 from explorer.problem.study import Study
+from explorer.problem.workload.usage import overload
 
 OPERATING_POINT_LIMIT = "operating_point"
+WORKLOAD_LIMIT = "workload"
 DOMAIN_LIMIT = "domain"
 _ENDS = [end for name in BOUNDED for end in bounds(name)]
 _CORNER_AXES = 12  # 2^12 corners; beyond that, the corners of the first twelve axes
@@ -70,14 +72,15 @@ class Problem:
 
     @property
     def constraint_names(self) -> tuple[str, ...]:
-        """Constraint names in the order of `constraint_violations`: operating point, domain, the study's own."""
+        """Constraint names in the order of `constraint_violations`: operating point, domain, workload, the study's."""
         limits = self.study.constraints
         declared = tuple(constraint.text for constraint in limits)
         declared += tuple(joint_text(probability) for _, probability, _ in joint_groups(limits))
         regions = self.regions.values()
         operating = (OPERATING_POINT_LIMIT,) if any(region.operating is not None for region in regions) else ()
         domain = (DOMAIN_LIMIT,) if any(np.isfinite(region.widen) for region in regions) else ()
-        return (*operating, *domain, *declared)
+        workload = (WORKLOAD_LIMIT,) if self.study.constants.workload else ()
+        return (*operating, *domain, *workload, *declared)
 
     @property
     def n_designs(self) -> float:
@@ -90,10 +93,8 @@ class Problem:
 
     @property
     def needed_targets(self) -> frozenset[str]:
-        """The targets that objectives and constraints need."""
-        names = [o.name for o in self.study.objectives]
-        names += [c.column for c in self.study.constraints]
-        return frozenset(need for name in names for need in needs_of(name) or (name,))
+        """The targets that objectives, constraints and the workload need."""
+        return frozenset(need for name in self.study.compared_columns for need in needs_of(name) or (name,))
 
     @property
     def statistics(self) -> Statistics:
@@ -169,6 +170,8 @@ class Problem:
             # The widened edge itself is inside; its distance is subject to the rounding of a logarithm.
             beyond = columns["domain_distance"] - widen
             result[DOMAIN_LIMIT] = np.where(np.abs(beyond) < 1e-9, 0.0, np.maximum(beyond, -1e9))
+        if WORKLOAD_LIMIT in self.constraint_names:
+            result[WORKLOAD_LIMIT] = overload(self.worst_case.limited(columns, "utilization"))
         return result | self.limit_violations(columns)
 
     def limit_violations(self, columns: Columns) -> Columns:
@@ -277,9 +280,7 @@ def _unsupported(
     if not isinstance(samples, Samples):
         return ()
     found = {one.target: one for region in regions.values() for one in unsupported_targets(region, samples)}
-    names = [objective.name for objective in study.objectives]
-    names += [constraint.column for constraint in study.constraints]
-    needed = {need for name in names for need in needs_of(name) or (name,)}
+    needed = {need for name in study.compared_columns for need in needs_of(name) or (name,)}
     by_reason: dict[tuple[str, str], list[str]] = {}
     for one in found.values():
         if one.target in needed:
@@ -303,7 +304,8 @@ def _validate(problem: Problem) -> Problem:
     for family, region in problem.regions.items():
         knobs = region.from_unit(np.full((1, len(region.axes)), 0.5))
         numbers = {name for name, values in knobs.items() if values.dtype != object}
-        numbers |= {*TARGETS, *OBJECTIVES, *_ENDS, "domain_distance"}
+        numbers |= {name for name, objective in OBJECTIVES.items() if not objective.lacking(study.constants)}
+        numbers |= {*TARGETS, *_ENDS, "domain_distance"}
         if problem.worst_case:
             numbers |= {c.column for c in study.constraints if base_of_case(c.column)}
         numbers |= {"frequency_max_hz"} if region.operating else set()
@@ -329,6 +331,7 @@ def _missing_targets(study: Study, evaluator: Evaluator) -> Iterator[Fault]:
     families = [family for family in _families(study, evaluator) if family in evaluator.families]
     columns = [("objectives", objective.name) for objective in study.objectives]
     columns += [("constraints", constraint.column) for constraint in study.constraints]
+    columns += [("workload", "utilization")] if study.constants.workload else []
     for key, name in dict.fromkeys(columns):
         needs = needs_of(name)
         for family in families:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from explorer.models.intervals import LEVEL
+from explorer.models.intervals import LEVEL, quantiles
 from explorer.models.measured.table import TableEvaluator
 from explorer.models.posterior_draws import N_DRAWS, Draws, posterior_draws, split_into_blocks
 from explorer.models.response.surrogate import Surrogate
@@ -223,7 +223,7 @@ class Statistics:
             for end in self.ends:
                 name, is_low = end[:-3], end.endswith("_lo")
                 share = (1 - LEVEL) / 2 if is_low else (1 + LEVEL) / 2
-                value = np.quantile(samples[name], share, axis=0)
+                (value,) = quantiles(samples[name], [share])
                 result[end] = (np.minimum if is_low else np.maximum)(value, block[name])
         return result
 

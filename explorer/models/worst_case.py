@@ -194,6 +194,11 @@ class WorstCase:
             parts.append(ends)
         return stack(parts)
 
+    def limited(self, columns: Columns, name: str) -> Float:
+        """Return the column that a limit of the problem itself compares: its worst case where limits hold in each."""
+        worst = worst_name(name)
+        return np.asarray(columns[worst if self.is_limit and worst in columns else name])
+
     def operating_excess(self, region: DesignSpace, designs: Columns) -> Float:
         """Return the relative infeasibility of each design's (V, f), shapes as in `designs`; at most 0 if it exists.
 
@@ -293,6 +298,8 @@ def resolve_worst_case(study: Study, evaluator: Evaluator, regions: Mapping[str,
     if faults:
         raise InvalidFile(study.path, list(dict.fromkeys(faults)))
     names = case_names([name for _, name in _named_by(study)])
+    if study.constants.workload and study.scenarios.is_worst_case:
+        names = tuple(dict.fromkeys((*names, worst_name("utilization"))))  # a device keeps up in every scenario
     return WorstCase(cases, names, study.constants, is_limit=study.scenarios.is_worst_case)
 
 

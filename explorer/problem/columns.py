@@ -15,7 +15,7 @@ Columns = dict[str, NDArray[Any]]
 """Table of n designs: column name to array of shape (n,)."""
 
 
-_UNIT_SUFFIXES = ("_ratio", "_v", "_hz", "_s", "_j", "_w", "_bytes", "_js", "_ops")
+_UNIT_SUFFIXES = ("_ratio", "_v", "_hz", "_s", "_j", "_w", "_bytes", "_js", "_ops", "_days", "_g_per_day")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,16 @@ _ALL = (
     Column("edp_js", "Energy-delay product E·T", "objective", "J*s", "J*s"),
     Column("weighted_cost", "Weighted cost J", "objective"),
     Column("ops_per_watt", "Accelerator efficiency", "objective", "OPS/W", "GOPS/W"),
+    Column("compression_ratio", "Compression ratio", "objective"),
+    Column("mac_memory_energy_j", "Energy of MACs and accesses, eq. (1)", "objective", "J", "J"),
+    Column("training_energy_j", "Training energy, eq. (2)", "objective", "J", "J"),
+    Column("utilization", "Utilization", "objective"),
+    Column("mean_power_w", "Mean power with idle time", "objective", "W", "W"),
+    Column("energy_per_day_j", "Energy per day", "objective", "J", "kJ"),
+    Column("battery_days", "Battery life", "objective", "d", "d"),
+    Column("deadline_margin_s", "Time left to the deadline", "objective", "s", "ms"),
+    Column("p99_latency_s", "99th percentile of arrival to answer", "objective", "s", "ms"),
+    Column("carbon_g_per_day", "Emissions", "objective", "g/d", "g/d"),
 )
 COLUMNS: Mapping[str, Column] = {column.name: column for column in _ALL}
 # Units implied by the suffix of a name: (suffix, SI unit, display unit).
@@ -295,6 +305,21 @@ def n_rows(columns: Mapping[str, NDArray[Any]]) -> int:
 def take(columns: Mapping[str, NDArray[Any]], rows: NDArray[Any]) -> Columns:
     """Return the rows of a table at some indices or where a mask is true."""
     return {name: values[rows] for name, values in columns.items()}
+
+
+def within_finite(values: Float) -> Float:
+    """Return values with infinite ones replaced by the extreme finite ones along the first axis, same shape.
+
+    A device that cannot keep up has an infinite latency: variances and means are those of the other designs.
+    """
+    is_infinite = np.isinf(values)
+    if not is_infinite.any():
+        return values
+    known = np.where(np.isfinite(values), values, np.nan)
+    has_any = np.isfinite(known).any(axis=0)
+    known = np.where(has_any, known, 0.0)
+    low, high = np.nanmin(known, axis=0), np.nanmax(known, axis=0)
+    return np.asarray(np.where(is_infinite, np.where(values > 0, high, low), values))
 
 
 def stack(tables: Sequence[Mapping[str, NDArray[Any]]]) -> Columns:

@@ -272,10 +272,7 @@ def network_evaluator(study: Study, *, find_meter: FindMeter = energy_meter) -> 
 
 def _needed_columns(study: Study) -> set[str]:
     """Return the columns that a study's objectives and constraints need."""
-    needs = [need for objective in study.objectives for need in objective.needs]
-    for constraint in study.constraints:
-        needs += needs_of(constraint.column) or [constraint.column]
-    return set(needs)
+    return {need for name in study.compared_columns for need in needs_of(name) or (name,)}
 
 
 def _family_faults(study: Study) -> list[Fault]:

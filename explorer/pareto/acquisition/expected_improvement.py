@@ -40,6 +40,7 @@ _N_SCORED = 160
 # Candidates for the later designs of a batch. The best ones alone are close neighbours: with 160 of them, batches of
 # eight gained two thirds of the hypervolume that they gain with 600 or with all 1,400.
 _N_SCORED_IN_BATCH = 600
+_WORST = 1e300
 _TRIMMED_SHARE = 0.05  # share of draws, those of the largest improvement, that the mean omits
 
 
@@ -99,7 +100,8 @@ def posterior_objectives(problem: Problem, draw_targets: Callable[[Columns], Col
         for violation in problem.constraint_violations(columns).values():
             total = total + np.maximum(violation, 0.0)
         values = np.stack([np.broadcast_to(columns[o.name], shape) for o in study.objectives], axis=-1)
-        return PosteriorObjectives(to_minimization(values, study.objectives), total)
+        # Infinite where a device cannot keep up in a draw: a finite bound keeps means and violations defined.
+        return PosteriorObjectives(np.clip(to_minimization(values, study.objectives), -_WORST, _WORST), total)
 
     return sample
 

@@ -69,7 +69,11 @@ def active_limits(
     """
     family = str(design["family"][0])
     region, spans = problem.regions[family], problem.evaluator.domain[family]
-    limits = [_constraint(c, design, by_draw, moves, rates, column(c.column)) for c in problem.study.constraints]
+    # A device has to keep up with its inputs: a limit of every study with a workload.
+    keeps_up = (Constraint("utilization", "<=", 1.0),) if problem.study.constants.workload else ()
+    limits = [
+        _constraint(c, design, by_draw, moves, rates, column(c.column)) for c in (*problem.study.constraints, *keeps_up)
+    ]
     if isinstance(region.operating, AlphaPowerLaw):
         limits.append(_clock_limit(problem.worst_case, region, design, moves))
     for axis in region.axes:

@@ -79,7 +79,9 @@ def local_sensitivities(
         for move in moves:
             rows = slice(first, first + len(move.weights))
             first = rows.stop
-            changes = (values[:, rows] - values[:, :1]) @ move.weights
+            # In draws where the device cannot keep up, both are infinite: `interval` leaves these out.
+            with np.errstate(invalid="ignore"):
+                changes = (values[:, rows] - values[:, :1]) @ move.weights
             if np.all(np.abs(changes) <= _ROUNDING * np.abs(values[:, 0])):
                 changes = np.zeros(len(changes))
             limits = interval(float(changes[0]), changes[1:])
@@ -106,7 +108,8 @@ def mode_and_draws(
 
 
 def interval(mode: float, draws: Float) -> tuple[float, float]:
-    """Return the 90 % interval of draws, shape (S,), widened to contain the value at the mode; NaN without draws."""
+    """Return the 90 % interval of finite draws, shape (S,), widened to contain the value at the mode; NaN without."""
+    draws = draws[np.isfinite(draws)]
     if not len(draws):
         return math.nan, math.nan
     tail = (1 - LEVEL) / 2

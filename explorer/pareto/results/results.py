@@ -26,6 +26,7 @@ from explorer.problem.columns import (
 )
 from explorer.problem.constraints import Constraint, parse_constraint
 from explorer.problem.objectives import Objective
+from explorer.problem.workload.usage import overload_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -261,7 +262,15 @@ def constraint_gaps(table: Columns, constraints: Sequence[Constraint]) -> list[s
         best = float(table[constraint.column][int(np.argmin(excess))])
         met = "met by some designs" if excess.min() <= 0 else f"nearest is {column_of(constraint.column).text(best)}"
         lines.append(f"{constraint.text}: {met}")
+    if "utilization" in table and np.all(table["utilization"] >= 1):
+        lines.append(overload_text(table["latency_s"], table["utilization"])[0])
     return lines
+
+
+def _loosen(table: Columns) -> str:
+    if "utilization" in table and n_rows(table) and np.all(table["utilization"] >= 1):
+        return overload_text(table["latency_s"], table["utilization"])[1]
+    return "loosen the constraint that is furthest from being met, or widen the space"
 
 
 def no_feasible_design(results: Results) -> NoFeasibleDesign:
@@ -272,5 +281,5 @@ def no_feasible_design(results: Results) -> NoFeasibleDesign:
     misses = "".join(f"\n  {line}" for line in gaps)
     return NoFeasibleDesign(
         f"none of {n_rows(results.table)} designs meets every constraint{misses}",
-        fix="loosen the constraint that is furthest from being met, or widen the space",
+        fix=_loosen(results.table),
     )

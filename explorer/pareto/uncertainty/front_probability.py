@@ -18,6 +18,7 @@ from explorer.pareto.uncertainty.untried import N_MIN, UntriedDesigns
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import Columns, Float, bounds, knobs_of, n_rows, take
 from explorer.problem.objectives import Objective
+from explorer.problem.workload.usage import overload
 
 SURE = 0.95
 POSSIBLE = 0.05
@@ -234,6 +235,8 @@ def _posterior_objectives(
         columns = {name: targets.get(name, block[name][None, :]) for name in block}
         for constraint in study.constraints:
             feasible[:, rows] &= constraint.violation(columns) <= 0
+        if study.constants.workload:
+            feasible[:, rows] &= overload(problem.worst_case.limited(columns, "utilization")) <= 0
     return values, feasible
 
 
@@ -258,4 +261,6 @@ def _with_measured_values(
     feasible[:, rows] = True
     for constraint in study.constraints:
         feasible[:, rows] &= constraint.violation(columns) <= 0
+    if study.constants.workload:
+        feasible[:, rows] &= overload(problem.worst_case.limited(columns, "utilization")) <= 0
     return values, feasible

@@ -23,7 +23,7 @@ HOUSE = {
     "paper": ("equations", "tables", "audit"),
     "devices": ("device_tree", "meters", "operating_points", "device", "machines", "opp_tables"),
     "problem": (
-        "columns", "applicability", "constraints", "csv_columns", "design_space", "workload", "objectives",
+        "columns", "applicability", "constraints", "csv_columns", "design_space", "workload", "objectives", "scenarios",
         "declarations", "opp_import", "space_builder", "study",
     ),
     "network": ("graph", "compression", "measurement"),

@@ -57,18 +57,24 @@ def case_columns(columns: Columns, cases: Sequence[Case], predict: Predict) -> I
     knobs = {name: columns[name] for name in knobs_of(columns)}
     n = n_rows(knobs)
     given = {name: columns[name] for name in _PREDICTED if name in columns}
-    moved = [case for case in cases if case.knobs]
+    # Cases that differ in targets or constants alone share their predictions.
+    moved: dict[object, list[Case]] = {}
+    for case in cases:
+        if case.knobs:
+            moved.setdefault(case.knobs, []).append(case)
     for case in cases:
         if not case.knobs:
             yield case, add_objectives(case.scale(given), case.constants)
     size = max(1, _ROWS // max(n, 1))
-    for first in range(0, len(moved), size):
-        group = moved[first : first + size]
-        predicted = predict(stack([case.perturb(knobs) for case in group]))
-        for i, case in enumerate(group):
+    groups = [*moved.values()]
+    for first in range(0, len(groups), size):
+        own_groups = groups[first : first + size]
+        predicted = predict(stack([own_cases[0].perturb(knobs) for own_cases in own_groups]))
+        for i, own_cases in enumerate(own_groups):
             rows = slice(i * n, (i + 1) * n)
             own = {name: predicted[name][..., rows] for name in given if name in predicted}
-            yield case, add_objectives(case.scale(own), case.constants)
+            for case in own_cases:
+                yield case, add_objectives(case.scale(own), case.constants)
 
 
 def worst_columns(

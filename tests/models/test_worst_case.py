@@ -202,6 +202,28 @@ def test_measured_design_moves_by_what_the_model_predicts() -> None:
     assert anchored(PLAIN.evaluator.evaluate, readings)(row)["energy_j"] == pytest.approx(readings["energy_j"])
 
 
+@pytest.mark.slow
+def test_constants_of_the_workload_deviate_and_a_device_keeps_up() -> None:
+    """By hand: mean power (E + P_idle (period - T)) / period, and battery / mean power, in the worse of two cases."""
+    workload = {"period": "200 ms", "idle_power": "2 W", "battery": "10 Wh"}
+    scenario = {"cold": {"battery": "-20 %", "idle_power": "+50 %"}, "burst": {"period": "-40 %"}}
+    problem = problem_of(scenario, ("battery_days >= 0.001 d",), workload=workload)
+    columns = problem.evaluate(DESIGNS)
+    energy, latency = columns["energy_j"], columns["latency_s"]
+
+    def days(period: float, idle: float, joules: float) -> np.ndarray[Any, Any]:
+        own = joules / ((energy + idle * (period - latency)) / period) / 86_400
+        return np.where(latency >= period, 0.0, own)
+
+    worst = np.minimum(np.minimum(days(0.2, 3.0, 28_800.0), days(0.12, 2.0, 36_000.0)), days(0.2, 2.0, 36_000.0))
+    np.testing.assert_allclose(columns["battery_days_worst"], worst, rtol=1e-9)
+    np.testing.assert_allclose(columns["utilization_worst"], latency / 0.12, rtol=1e-9)
+    is_late = (latency < 0.2) & (latency >= 0.12)
+    assert is_late.any()
+    assert not columns["is_feasible"][is_late].any()
+    assert columns["is_feasible"].any()
+
+
 def test_knob_that_leaves_its_allowed_values_is_a_fault() -> None:
     with pytest.raises(InvalidFile, match="leads from") as raised:
         problem_of({"s": {"pruning_ratio": "80 %"}})

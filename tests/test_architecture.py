@@ -23,14 +23,15 @@ HOUSE = {
     "paper": ("equations", "tables", "audit"),
     "devices": ("device_tree", "meters", "operating_points", "device", "machines", "opp_tables"),
     "problem": (
-        "columns", "applicability", "csv_columns", "column_names", "constraints", "design_space", "objectives",
+        "columns", "applicability", "csv_columns", "column_names", "constraints", "design_space", "workload",
+        "objectives", "scenarios",
         "declarations", "opp_import", "space_builder", "study",
     ),
     "network": ("graph", "compression", "measurement"),
     "models": (
         "evaluator", "samples", "diagnostics", "measured", "forms", "fitting", "response", "machine", "posterior_draws",
-        "intervals", "limits", "evaluation", "h100", "scaffold", "model_files", "online", "predict", "quality",
-        "loading",
+        "intervals", "worst_case", "limits", "evaluation", "h100", "scaffold", "model_files", "online", "predict",
+        "quality", "loading",
     ),
     "pareto": (
         "geometry", "results", "exact_front", "optimum", "acquisition", "comparison", "decision", "explanation",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from explorer.errors import WrongUsage
 from explorer.units import factor, humanize, parse_quantity
 
-SYMBOLS = ["V", "Hz", "F", "J", "s", "W", "B", "J*s", "OPS", "OPS/W"]
+SYMBOLS = ["V", "Hz", "F", "J", "s", "W", "B", "J*s", "OPS", "OPS/W", "d", "g/d"]
 PREFIXES = {"": 1, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 NUMBERS = st.floats(1e-11, 1e14) | st.floats(-1e14, -1e-11)
 
@@ -46,6 +46,21 @@ def test_number_without_unit_is_exact_si(number: float, symbol: str) -> None:
         ("MiB", "B", 2**20),
         ("GiB", "B", 2**30),
         ("GHz", "Hz", 1e9),
+        ("Wh", "J", 3600),
+        ("mWh", "J", 3.6),
+        ("kWh", "J", 3.6e6),
+        ("min", "s", 60),
+        ("h", "s", 3600),
+        ("d", "s", 86400),
+        ("h", "d", 1 / 24),
+        ("kg/day", "g/d", 1e3),
+        ("/s", "/s", 1),
+        ("Hz", "/s", 1),
+        ("/min", "/s", 1 / 60),
+        ("/h", "/s", 1 / 3600),
+        ("g/kWh", "kg/J", 1e-3 / 3.6e6),
+        ("kg/MWh", "kg/J", 1 / 3.6e9),
+        ("g/MJ", "kg/J", 1e-9),
         ("nF", "F", 1e-9),
         ("µs", "s", 1e-6),
         ("mJ*s", "J*s", 1e-3),

@@ -1,8 +1,10 @@
 """Analysis of results: the page, images, one design explained, fronts compared, and the dashboard."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from explorer.api.results import (
     RESULTS_FOLDER,
@@ -19,6 +21,8 @@ from explorer.errors import WrongUsage
 from explorer.models.evaluation import Problem, fingerprint
 from explorer.models.machine import check_device
 from explorer.pareto.comparison.compare import Comparison, compare_results, comparison_json
+from explorer.pareto.comparison.robustness import RobustnessPrice, price_of_robustness, robustness_json
+from explorer.pareto.decision.binding_scenarios import binding_json, binding_scenarios
 from explorer.pareto.decision.device_point import evaluate_on_device
 from explorer.pareto.explanation.explain import Explanation, explain_design, explanation_json
 from explorer.pareto.explanation.local_sensitivity import LocalSensitivity
@@ -31,6 +35,7 @@ from explorer.problem.constraints import Constraint
 from explorer.report.pages.comparison import write_comparison
 from explorer.report.pages.write import write_image, write_page
 from explorer.search.dashboard.server import Dashboard, find_study, open_dashboard
+from explorer.search.session import prepare_reference
 from explorer.search.storage.open import JOURNAL_NAME
 
 __all__ = [
@@ -38,14 +43,18 @@ __all__ = [
     "Explanation",
     "LocalSensitivity",
     "Perturbation",
+    "RobustnessPrice",
     "apply_to_device",
+    "binding_scenarios_of",
     "compare",
+    "compare_with_nominal",
     "comparison_json",
     "dashboard",
     "explain",
     "explanation_json",
     "report",
     "report_image",
+    "robustness_json",
     "write_comparison",
 ]
 
@@ -135,6 +144,39 @@ def compare(
     if repeated := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
         raise WrongUsage(f"'{repeated[0]}' is given twice", fix="give each study or folder once")
     return compare_results(results, labels=labels, objectives=objectives)
+
+
+def compare_with_nominal(study_or_folder: str | Path | Problem) -> RobustnessPrice:
+    """Compare the exact front whose limits hold in every scenario of a study with its nominal exact front.
+
+    Args:
+        study_or_folder: a study with scenarios, by name or path, which need not have been run; or a result folder.
+
+    Raises:
+        WrongUsage: there is no such study, it has no scenarios, or it measures its designs.
+        InvalidFile: a file is damaged.
+        NoFeasibleDesign: no design meets the limits, nominally or in every scenario.
+    """
+    if isinstance(study_or_folder, Problem):
+        problem = study_or_folder
+    else:
+        ran = [folder for folder in folders_of(study_or_folder) if (folder / FRONT_JSON).is_file()]
+        if ran and not Path(study_or_folder).is_file():
+            origin = read_folder(ran[0]).provenance
+            problem = load_study(locate_study_file(origin, folder=ran[0], asked=str(study_or_folder)))
+        else:
+            problem = load_study(study_or_folder)
+    return price_of_robustness(problem, prepare_reference(problem) if problem.is_vectorized else ())
+
+
+def binding_scenarios_of(results: Results, design: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the scenario that binds each limit of a chosen design, as plain JSON values; empty without scenarios."""
+    if "scenario" not in results.provenance.get("question", {}):
+        return []
+    problem = _problem_of(results)
+    columns = {name: np.array([value], dtype=object if isinstance(value, str) else np.float64)
+               for name, value in design.items() if value is not None}  # fmt: skip
+    return binding_json(binding_scenarios(problem, columns, is_measured=int(design.get("design_id", 0)) < 0))
 
 
 def dashboard(

@@ -18,6 +18,7 @@ from explorer.problem.columns import COLUMNS, Column, bounds, n_rows, own_knobs
 from explorer.problem.columns import column_of as meaning_of
 from explorer.problem.constraints import Constraint, parse_constraint
 from explorer.problem.objectives import Constants
+from explorer.problem.scenarios.declared import worst_case_limit
 
 if TYPE_CHECKING:
     from explorer.models.evaluation import Problem
@@ -76,7 +77,8 @@ def choose(
     results = as_results(study_or_folder)
     column = minimize if minimize is not None else best
     own = [name for name in own_knobs(results.table) if results.table[name].dtype != object]
-    conditions = [parse_constraint(text, where="--where", own=own) for text in where]
+    read = [parse_constraint(text, where="--where", own=own) for text in where]
+    conditions = in_every_scenario(results, read)
     refuse_held_back(column, *(c.column for c in conditions))
     if column is not None and not front_only:
         answer = _answer(results, study_or_folder, study, column, conditions, is_inside=not allow_extrapolation)
@@ -107,6 +109,7 @@ def choose(
         **selection_basis(results, choice.design),
         "provenance": dict(results.provenance),
     }
+    payload |= _binding_scenarios(results, choice.design)
     if device is not None:
         # Imported here: only this option needs the model, and the whole engine with it.
         from explorer.api.analysis import apply_to_device
@@ -169,6 +172,22 @@ def _read_as(where: Sequence[str], conditions: Sequence[Constraint]) -> list[str
     """Return a note for each condition whose column was named otherwise."""
     pairs = zip(where, conditions, strict=True)
     return [f"'{text}' is read as {one.text}" for text, one in pairs if not text.lstrip().startswith(one.column)]
+
+
+def in_every_scenario(results: Results, conditions: Sequence[Constraint]) -> list[Constraint]:
+    """Return conditions of the worst case where the limits of the study hold in every scenario, else unchanged."""
+    is_worst_case = results.provenance.get("question", {}).get("scenario", {}).get("mode") == "worst"
+    return [worst_case_limit(one) if is_worst_case else one for one in conditions]
+
+
+def _binding_scenarios(results: Results, design: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry of chosen.json with the scenario that binds each limit; none where the study has none."""
+    if "scenario" not in results.provenance.get("question", {}):
+        return {}
+    # Imported here: only a study with scenarios needs the model, and the whole engine with it.
+    from explorer.api.analysis import binding_scenarios_of
+
+    return {"scenarios": binding_scenarios_of(results, design)}
 
 
 def _machine(results: Results) -> dict[str, Any]:

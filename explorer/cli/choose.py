@@ -103,6 +103,9 @@ def _lines(choice: "Choice", columns: "Mapping[str, Column]") -> "Iterator[str]"
         yield f"WARNING: {text}"
     if choice.is_extrapolated:
         yield "EXTRAPOLATED: outside the model's domain; measure it before you believe it"
+    if bound := choice.record.get("scenarios"):
+        yield "scenario that binds each limit:"
+        yield from (f"  {one['text']}" for one in bound)
     if "applied" in choice.record:
         applied = choice.record["applied"]
         yield f"applied to {applied['device']} at {applied['operating_point']}, evaluated again:"

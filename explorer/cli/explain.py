@@ -191,6 +191,10 @@ def _print_limits(e: "Explanation") -> None:
     title = "What holds it: limits less than one step away, and the study's own"
     if rows:
         print_table(["limit", "left", "holds", "loosened, would improve"], rows, title=title)
+    if e.scenarios:
+        print_text("Scenario that binds each limit:")
+        for bound in e.scenarios:
+            print_prose(bound.text, indent="  ")
     rest = len(e.limits) - len(shown)
     if rest:
         print_prose(f"{rest} other ends of axes and edges of the domain are further away (--json lists them)")

@@ -70,7 +70,8 @@ def _print_front(results: "Results", columns: "Columns", *, is_all: bool) -> Non
     }
     objectives = {o.name for o in results.objectives}
     with_bounds = {*objectives, "accuracy_holdout"}
-    visible = {*COLUMNS, *own_knobs(columns)} - hidden
+    limited = {text.split()[0] for text in results.constraints}  # the worst case of a column, where that is limited
+    visible = {*COLUMNS, *own_knobs(columns), *objectives, *limited} - hidden
     names = [name for name in front_order(columns) if name in visible]
     outside = is_extrapolated(columns["domain_distance"])
     rows = [
@@ -106,8 +107,9 @@ def _print_front(results: "Results", columns: "Columns", *, is_all: bool) -> Non
 
 
 # Columns that a narrow terminal omits, the first ones first, unless they are objectives.
-_SPARE = ("domain_distance", "weighted_cost", "edp_js", "size_bytes", "power_w", "latency_s", "energy_j", "accuracy",
-          "p_front")  # fmt: skip
+_SPARE = ("training_energy_j", "mac_memory_energy_j", "domain_distance", "carbon_g_per_day", "energy_per_day_j",
+          "utilization", "deadline_margin_s", "mean_power_w", "p99_latency_s", "battery_days", "weighted_cost",
+          "edp_js", "size_bytes", "power_w", "latency_s", "energy_j", "accuracy", "p_front")  # fmt: skip
 
 
 def _brackets(results: "Results", columns: "Columns") -> str:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -14,15 +15,30 @@ from explorer.models.machine import UnsupportedTarget, unsupported_targets
 from explorer.models.measured.table import TableEvaluator
 from explorer.models.response.surrogate import Surrogate
 from explorer.models.samples.samples import Samples
+from explorer.models.worst_case import WorstCase, resolve_worst_case
 from explorer.problem.applicability import constant_knobs, domain_distance
-from explorer.problem.columns import BOUNDED, TARGETS, Columns, Float, bounds, by_family, is_end, n_rows, stack, take
+from explorer.problem.columns import (
+    BOUNDED,
+    TARGETS,
+    Columns,
+    Float,
+    base_of_case,
+    bounds,
+    by_family,
+    is_end,
+    n_rows,
+    stack,
+    take,
+)
 from explorer.problem.constraints import joint_groups, joint_text
 from explorer.problem.design_space import DesignSpace
 from explorer.problem.objectives import OBJECTIVES, add_objectives, needs_of
 from explorer.problem.space_builder import build_design_space
 from explorer.problem.study import Study
+from explorer.problem.workload.usage import overload
 
 OPERATING_POINT_LIMIT = "operating_point"
+WORKLOAD_LIMIT = "workload"
 DOMAIN_LIMIT = "domain"
 _ENDS = [end for name in BOUNDED for end in bounds(name)]
 _CORNER_AXES = 12  # 2^12 corners; beyond that, the corners of the first twelve axes
@@ -56,14 +72,15 @@ class Problem:
 
     @property
     def constraint_names(self) -> tuple[str, ...]:
-        """Constraint names in the order of `constraint_violations`: operating point, domain, the study's own."""
+        """Constraint names in the order of `constraint_violations`: operating point, domain, workload, the study's."""
         limits = self.study.constraints
         declared = tuple(constraint.text for constraint in limits)
         declared += tuple(joint_text(probability) for _, probability, _ in joint_groups(limits))
         regions = self.regions.values()
         operating = (OPERATING_POINT_LIMIT,) if any(region.operating is not None for region in regions) else ()
         domain = (DOMAIN_LIMIT,) if any(np.isfinite(region.widen) for region in regions) else ()
-        return (*operating, *domain, *declared)
+        workload = (WORKLOAD_LIMIT,) if self.study.constants.workload else ()
+        return (*operating, *domain, *workload, *declared)
 
     @property
     def n_designs(self) -> float:
@@ -76,10 +93,8 @@ class Problem:
 
     @property
     def needed_targets(self) -> frozenset[str]:
-        """The targets that objectives and constraints need."""
-        names = [o.name for o in self.study.objectives]
-        names += [c.column for c in self.study.constraints]
-        return frozenset(need for name in names for need in needs_of(name) or (name,))
+        """The targets that objectives, constraints and the workload need."""
+        return frozenset(need for name in self.study.compared_columns for need in needs_of(name) or (name,))
 
     @property
     def statistics(self) -> Statistics:
@@ -90,7 +105,7 @@ class Problem:
             ends = tuple(dict.fromkeys(name for name in names if is_end(name)))
             self._cache["statistics"] = Statistics(
                 study.constraints, ends, self.needed_targets, study.constants,
-                is_objective=any(is_end(o.name) for o in study.objectives),
+                is_objective=any(is_end(o.name) for o in study.objectives), cases=self.worst_case.cases,
             )  # fmt: skip
         return cast("Statistics", self._cache["statistics"])
 
@@ -107,19 +122,31 @@ class Problem:
         """
         if not isinstance(designs, dict):
             designs = {str(name): np.asarray(designs[name]) for name in designs}
-        if is_needed_only and isinstance(self.evaluator, Surrogate):
-            columns = self.evaluator.evaluate(designs, targets=self.needed_targets)
-        else:
-            columns = self.evaluator.evaluate(designs)
-        columns |= {one.target: np.full(n_rows(columns), np.nan) for one in self.unsupported}
+        predict = partial(self._predict, is_needed_only=is_needed_only)
+        columns = predict(designs)
         if OPERATING_POINT_LIMIT in self.constraint_names:
             columns["frequency_max_hz"] = self._frequency_max(designs)
         columns = add_objectives(columns, self.study.constants)
+        columns |= self.worst_case.columns(columns, predict, is_needed_only=is_needed_only)
         if self.statistics and has_statistics:
             columns |= self.statistics.columns(self.evaluator, columns)
         met = [misses <= 0 for misses in self.constraint_violations(columns).values()]
         columns["is_feasible"] = np.all(met, axis=0) if met else np.ones(n_rows(columns), dtype=np.bool_)
         return columns
+
+    def _predict(self, designs: Columns, *, is_needed_only: bool = False) -> Columns:
+        if is_needed_only and isinstance(self.evaluator, Surrogate):
+            columns = self.evaluator.evaluate(designs, targets=self.needed_targets)
+        else:
+            columns = self.evaluator.evaluate(designs)
+        return columns | {one.target: np.full(n_rows(columns), np.nan) for one in self.unsupported}
+
+    @property
+    def worst_case(self) -> WorstCase:
+        """The cases of the study's scenarios, and the columns of their worst; without scenarios there are none."""
+        if "worst_case" not in self._cache:
+            self._cache["worst_case"] = resolve_worst_case(self.study, self.evaluator, self.regions)
+        return cast("WorstCase", self._cache["worst_case"])
 
     def with_domain_columns(self, designs: Columns) -> Columns:
         """Return designs with the columns that their limits need and that follow from knobs alone, shape (n,) each.
@@ -137,12 +164,14 @@ class Problem:
         """Return the violation of each constraint by evaluated designs, shape (n,) each; at most 0 is feasible."""
         result: Columns = {}
         if OPERATING_POINT_LIMIT in self.constraint_names:
-            result[OPERATING_POINT_LIMIT] = self._by_region(columns, lambda region, rows: region.operating_excess(rows))
+            result[OPERATING_POINT_LIMIT] = self._by_region(columns, self.worst_case.operating_excess)
         if DOMAIN_LIMIT in self.constraint_names:
             widen = self._by_region(columns, lambda region, rows: np.full(n_rows(rows), region.widen))
             # The widened edge itself is inside; its distance is subject to the rounding of a logarithm.
             beyond = columns["domain_distance"] - widen
             result[DOMAIN_LIMIT] = np.where(np.abs(beyond) < 1e-9, 0.0, np.maximum(beyond, -1e9))
+        if WORKLOAD_LIMIT in self.constraint_names:
+            result[WORKLOAD_LIMIT] = overload(self.worst_case.limited(columns, "utilization"))
         return result | self.limit_violations(columns)
 
     def limit_violations(self, columns: Columns) -> Columns:
@@ -251,9 +280,7 @@ def _unsupported(
     if not isinstance(samples, Samples):
         return ()
     found = {one.target: one for region in regions.values() for one in unsupported_targets(region, samples)}
-    names = [objective.name for objective in study.objectives]
-    names += [constraint.column for constraint in study.constraints]
-    needed = {need for name in names for need in needs_of(name) or (name,)}
+    needed = {need for name in study.compared_columns for need in needs_of(name) or (name,)}
     by_reason: dict[tuple[str, str], list[str]] = {}
     for one in found.values():
         if one.target in needed:
@@ -277,7 +304,10 @@ def _validate(problem: Problem) -> Problem:
     for family, region in problem.regions.items():
         knobs = region.from_unit(np.full((1, len(region.axes)), 0.5))
         numbers = {name for name, values in knobs.items() if values.dtype != object}
-        numbers |= {*TARGETS, *OBJECTIVES, *_ENDS, "domain_distance"}
+        numbers |= {name for name, objective in OBJECTIVES.items() if not objective.lacking(study.constants)}
+        numbers |= {*TARGETS, *_ENDS, "domain_distance"}
+        if problem.worst_case:
+            numbers |= {c.column for c in study.constraints if base_of_case(c.column)}
         numbers |= {"frequency_max_hz"} if region.operating else set()
         for constraint in study.constraints:
             if constraint.column not in numbers:
@@ -301,6 +331,7 @@ def _missing_targets(study: Study, evaluator: Evaluator) -> Iterator[Fault]:
     families = [family for family in _families(study, evaluator) if family in evaluator.families]
     columns = [("objectives", objective.name) for objective in study.objectives]
     columns += [("constraints", constraint.column) for constraint in study.constraints]
+    columns += [("workload", "utilization")] if study.constants.workload else []
     for key, name in dict.fromkeys(columns):
         needs = needs_of(name)
         for family in families:

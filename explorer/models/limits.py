@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from explorer.models.intervals import LEVEL
+from explorer.models.intervals import LEVEL, quantiles
 from explorer.models.measured.table import TableEvaluator
-from explorer.models.posterior_draws import N_DRAWS, Draws, posterior_draws, predict_draws, split_into_blocks
+from explorer.models.posterior_draws import N_DRAWS, Draws, posterior_draws, split_into_blocks
 from explorer.models.response.surrogate import Surrogate
+from explorer.models.worst_case import case_names, draw_columns, scaled_ends
 from explorer.problem.columns import Columns, Float, bounds, n_rows, stack
 from explorer.problem.constraints import Constraint, joint_groups
-from explorer.problem.objectives import Constants, add_objectives
+from explorer.problem.objectives import Constants
+from explorer.problem.scenarios.cases import Case
 
 # An objective that is an end of an interval is computed for every design of a search: with fewer draws.
 _N_OBJECTIVE_DRAWS = 300
@@ -134,6 +136,7 @@ class Statistics:
         targets: the targets that they need.
         constants: constants of the derived columns.
         is_objective: true where an objective is one of the ends.
+        cases: the cases of the scenarios over which worst cases are taken in every draw.
     """
 
     constraints: tuple[Constraint, ...]
@@ -141,6 +144,7 @@ class Statistics:
     targets: frozenset[str]
     constants: Constants
     is_objective: bool = False
+    cases: tuple[Case, ...] = ()
     _draws: dict[tuple[int, int], Draws] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __bool__(self) -> bool:
@@ -163,6 +167,7 @@ class Statistics:
             return {name: np.empty(0) for name in (*self.ends, *self.names)}
         if isinstance(model, TableEvaluator):
             designs = model.add_intervals(designs, constants=self.constants)
+            designs |= scaled_ends(designs)
         if not isinstance(model, Surrogate):
             known = {name: np.asarray(designs.get(name, np.full(n_rows(designs), np.nan))) for name in self.ends}
             return {**known, **measured_chance_columns(self.constraints, designs)}
@@ -196,8 +201,10 @@ class Statistics:
 
     def by_draw(self, model: Surrogate, designs: Columns, draws: Draws, *, with_noise: bool = False) -> Columns:
         """Return all columns in every draw: targets and what follows from them (S, n), all others (1, n)."""
-        predicted = predict_draws(model, draws, designs, with_noise=with_noise)
-        derived = add_objectives(predicted, self.constants)
+        names = case_names([*self.ends, *(constraint.column for constraint in self.constraints)])
+        derived = draw_columns(
+            model, draws, designs, constants=self.constants, with_noise=with_noise, cases=self.cases, names=names
+        )
         own = {name: derived[name] for name in derived if np.ndim(derived[name]) == 2}
         return {**{name: values[None, :] for name, values in designs.items() if name not in own}, **own}
 
@@ -209,7 +216,7 @@ class Statistics:
             for end in self.ends:
                 name, is_low = end[:-3], end.endswith("_lo")
                 share = (1 - LEVEL) / 2 if is_low else (1 + LEVEL) / 2
-                value = np.quantile(samples[name], share, axis=0)
+                (value,) = quantiles(samples[name], [share])
                 result[end] = (np.minimum if is_low else np.maximum)(value, block[name])
         return result
 

@@ -20,8 +20,8 @@ from explorer.models.response.surrogate import Surrogate
 from explorer.models.response.tables import KnobColumns, with_knobs
 from explorer.models.samples.knob_inference import infer_knobs
 from explorer.models.samples.samples import Samples, paper_samples, read_samples_csv
-from explorer.problem.columns import TARGETS
 from explorer.problem.declarations.study import SHIPPED_MODELS
+from explorer.problem.objectives import needs_of
 from explorer.problem.study import Study
 
 __all__ = ["fit_samples", "load_evaluator", "load_model", "load_samples", "model_from_file", "model_to_json"]
@@ -140,8 +140,7 @@ def load_evaluator(study: Study, *, measure: Measure | str | None = None) -> Eva
         return network_evaluator(study)
     if study.table is not None:
         samples = read_samples_csv(Path(study.model), extra_knobs=study.table.knobs, ignore=study.table.ignore)
-        needs = [need for objective in study.objectives for need in objective.needs]
-        needs += [c.column for c in study.constraints if c.column in TARGETS]
+        needs = [need for name in study.compared_columns for need in needs_of(name)]
         return table_evaluator(samples, name=study.model, needs=list(dict.fromkeys(needs)))
     ignore = [name for space in study.spaces for name in space.file.ignore]
     return load_model(study.model, own=[name for name in study.own_columns if name != "weight_bits"], ignore=ignore)

@@ -15,7 +15,7 @@ Columns = dict[str, NDArray[Any]]
 """Table of n designs: column name to array of shape (n,)."""
 
 
-_UNIT_SUFFIXES = ("_ratio", "_v", "_hz", "_s", "_j", "_w", "_bytes", "_js", "_ops")
+_UNIT_SUFFIXES = ("_ratio", "_v", "_hz", "_s", "_j", "_w", "_bytes", "_js", "_ops", "_days", "_g_per_day")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,11 @@ class Column:
 
     @property
     def short(self) -> str:
-        """The name without its unit suffix, for narrow tables: 'latency'."""
+        """The name without its unit suffix, for narrow tables: 'latency', 'latency worst'."""
+        match = _STATISTIC.fullmatch(self.name)
+        if match is not None and match[2] and match[1] in COLUMNS:
+            rest = self.name.removeprefix(match[1]).replace("_", " ")
+            return f"{COLUMNS[match[1]].short}{rest}"
         stem = self.name
         for suffix in _UNIT_SUFFIXES:
             stem = stem.removesuffix(suffix)
@@ -82,6 +86,16 @@ _ALL = (
     Column("edp_js", "Energy-delay product E·T", "objective", "J*s", "J*s"),
     Column("weighted_cost", "Weighted cost J", "objective"),
     Column("ops_per_watt", "Accelerator efficiency", "objective", "OPS/W", "GOPS/W"),
+    Column("compression_ratio", "Compression ratio", "objective"),
+    Column("mac_memory_energy_j", "Energy of MACs and accesses, eq. (1)", "objective", "J", "J"),
+    Column("training_energy_j", "Training energy, eq. (2)", "objective", "J", "J"),
+    Column("utilization", "Utilization", "objective"),
+    Column("mean_power_w", "Mean power with idle time", "objective", "W", "W"),
+    Column("energy_per_day_j", "Energy per day", "objective", "J", "kJ"),
+    Column("battery_days", "Battery life", "objective", "d", "d"),
+    Column("deadline_margin_s", "Time left to the deadline", "objective", "s", "ms"),
+    Column("p99_latency_s", "99th percentile of arrival to answer", "objective", "s", "ms"),
+    Column("carbon_g_per_day", "Emissions", "objective", "g/d", "g/d"),
 )
 COLUMNS: Mapping[str, Column] = {column.name: column for column in _ALL}
 # Units implied by the suffix of a name: (suffix, SI unit, display unit).
@@ -95,11 +109,15 @@ _SUFFIX_UNITS = (
     ("_w", "W", "W"),
     ("_v", "V", "V"),
 )
-_STATISTIC = re.compile(r"(\w+)_(lo|hi|p\d+(?:\.\d+)?)")
+# Extremes over the nominal design and all scenarios: the worst value in the direction of the column, and the best.
+WORST, BEST = "_worst", "_best"
+_STATISTIC = re.compile(r"(\w+?)(_worst|_best)?(?:_(lo|hi|p\d+(?:\.\d+)?))?")
 # Predicted columns: they have intervals, and a limit of them may carry a probability.
 BOUNDED = tuple(column.name for column in _ALL if column.kind in {"prediction", "objective"})
 # Columns of the samples that a live study holds back: reported, never an objective, a limit or a rule.
 HOLDOUT = ("accuracy_holdout", "n_right_holdout", "n_samples_holdout")
+# Columns with a worst case over scenarios.
+CASES = (*BOUNDED, "domain_distance")
 # Columns that results add to designs: not available as names of knobs.
 RESERVED = ("design_id", "origin", "certainty", "nearest_sample", "is_feasible", "is_front", "name", "label")
 # Names of the dimensions that a search adds: not available as names of knobs.
@@ -160,16 +178,53 @@ def percentile_name(name: str, share: float) -> str:
 
 def is_end(name: str) -> bool:
     """Return whether a name is an end of the interval of a predicted column: `accuracy_lo`, `power_w_hi`."""
-    return name[-3:] in {"_lo", "_hi"} and name[:-3] in BOUNDED
+    return name[-3:] in {"_lo", "_hi"} and (name[:-3] in BOUNDED or base_of_case(name[:-3]) in BOUNDED)
+
+
+def is_uncertain(name: str) -> bool:
+    """Return whether a column is predicted, or the worst case of one that is: a limit of it may have a probability."""
+    return name in BOUNDED or base_of_case(name) in BOUNDED
+
+
+def worst_name(name: str) -> str:
+    """Return the name of the worst case of a column over all scenarios: `power_w_worst`."""
+    return f"{name}{WORST}"
+
+
+def cases_of(name: str) -> tuple[str, str]:
+    """Return the names of a column's worst and best case over all scenarios."""
+    return f"{name}{WORST}", f"{name}{BEST}"
+
+
+def base_of_case(name: str) -> str | None:
+    """Return the column of which a name is the worst or best case over scenarios; None for any other name.
+
+    An end of the interval of a worst case keeps its end.
+
+    >>> base_of_case("power_w_worst"), base_of_case("power_w_worst_hi"), base_of_case("power_w")
+    ('power_w', 'power_w_hi', None)
+    """
+    match = _STATISTIC.fullmatch(name)
+    if match is None or match[2] is None or match[1] not in COLUMNS:
+        return None
+    return f"{match[1]}_{match[3]}" if match[3] else match[1]
+
+
+def unit_stem(name: str) -> str:
+    """Return a name without the suffix of its unit: `voltage` of `voltage_v`."""
+    suffix = next((suffix for suffix in _UNIT_SUFFIXES if name.endswith(suffix)), "")
+    return name.removesuffix(suffix)
 
 
 def _base_of(name: str) -> tuple[str, str] | None:
-    """Return the column of which a name is a bound or percentile, and what it is; None for any other name."""
+    """Return the column of which a name is a bound, percentile or extreme over scenarios, and what it is, or None."""
     match = _STATISTIC.fullmatch(name)
-    if match is None or (match[1] not in COLUMNS and match[1] != "joint_violation"):
+    if match is None or not (match[2] or match[3]) or (match[1] not in COLUMNS and match[1] != "joint_violation"):
         return None
-    words = {"lo": "low end", "hi": "high end"}
-    return match[1], words.get(match[2]) or f"percentile {match[2][1:]}"
+    case = {None: "", WORST: "worst case", BEST: "best case"}[match[2]]
+    end = {None: "", "lo": "low end", "hi": "high end"}.get(match[3])
+    end = f"percentile {match[3][1:]}" if end is None else end
+    return match[1], ", ".join(filter(None, (case, end)))
 
 
 def is_free_name(name: str) -> bool:
@@ -257,6 +312,21 @@ def n_rows(columns: Mapping[str, NDArray[Any]]) -> int:
 def take(columns: Mapping[str, NDArray[Any]], rows: NDArray[Any]) -> Columns:
     """Return the rows of a table at some indices or where a mask is true."""
     return {name: values[rows] for name, values in columns.items()}
+
+
+def within_finite(values: Float) -> Float:
+    """Return values with infinite ones replaced by the extreme finite ones along the first axis, same shape.
+
+    A device that cannot keep up has an infinite latency: variances and means are those of the other designs.
+    """
+    is_infinite = np.isinf(values)
+    if not is_infinite.any():
+        return values
+    known = np.where(np.isfinite(values), values, np.nan)
+    has_any = np.isfinite(known).any(axis=0)
+    known = np.where(has_any, known, 0.0)
+    low, high = np.nanmin(known, axis=0), np.nanmax(known, axis=0)
+    return np.asarray(np.where(is_infinite, np.where(values > 0, high, low), values))
 
 
 def stack(tables: Sequence[Mapping[str, NDArray[Any]]]) -> Columns:

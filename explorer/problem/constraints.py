@@ -9,7 +9,18 @@ import numpy as np
 
 from explorer.errors import UnknownName, WrongUsage
 from explorer.problem.column_names import find_column, limit_text, with_unit
-from explorer.problem.columns import BOUNDED, COLUMNS, Columns, Float, bounds, column_of, percentile_name
+from explorer.problem.columns import (
+    BOUNDED,
+    CASES,
+    COLUMNS,
+    Columns,
+    Float,
+    bounds,
+    cases_of,
+    column_of,
+    is_uncertain,
+    percentile_name,
+)
 from explorer.units import parse_quantity
 
 _TEXT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|==|!=|<|>|=)\s*([^@]+?)\s*(?:@\s*(.*?)\s*)?")
@@ -65,7 +76,7 @@ class Constraint:
     @property
     def is_uncertain(self) -> bool:
         """True where the limit is of a predicted value and no probability is asked of it yet."""
-        return self.probability is None and self.column in BOUNDED
+        return self.probability is None and is_uncertain(self.column)
 
     def violation(self, columns: Columns) -> Float:
         """Return each design's violation relative to the limit, shape (n,); at most 0 where the limit is met."""
@@ -107,9 +118,12 @@ def parse_constraint(
     if match is None or match[2] not in {"<=", ">="}:
         raise WrongUsage(f"{where}: '{text}' is not a floor or cap", fix="write for example 'accuracy >= 0.9'")
     ends = [end for name in BOUNDED for end in bounds(name)]
-    name = find_column(match[1], [*COLUMNS, *own, *ends])
+    cases = [case for name in CASES for case in cases_of(name)]
+    ends += [end for name in BOUNDED for case in cases_of(name) for end in bounds(case)]
+    known = [*COLUMNS, *own, *ends, *cases]
+    name = find_column(match[1], known)
     if name is None:
-        raise UnknownName(f"{where} '{text}'", match[1], [*COLUMNS, *own, *ends])
+        raise UnknownName(f"{where} '{text}'", match[1], known)
     if is_exact and name.column != match[1]:
         fix = f"write '{limit_text(name, text[match.end(1) :].strip())}'"
         raise WrongUsage(f"{where}: '{text}': unknown name '{match[1]}'", fix=fix)
@@ -121,7 +135,7 @@ def parse_constraint(
     except WrongUsage as error:
         raise WrongUsage(f"{where}: '{text}': {error.problem}", fix=error.fix) from None
     probability = None if match[4] is None else parse_probability(match[4], where=f"{where}: '{text}'")
-    if probability is not None and column.name not in BOUNDED:
+    if probability is not None and not is_uncertain(column.name):
         fix = "leave the probability out" if column.name not in ends else f"limit {column.name[:-3]} instead"
         raise WrongUsage(f"{where}: '{text}': {column.name} has no probability, it is known", fix=fix)
     return Constraint(column.name, "<=" if match[2] == "<=" else ">=", limit, probability)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import index
 from pathlib import Path
@@ -26,7 +26,9 @@ from explorer.problem.declarations.study import (
     StudyFile,
     TableModel,
 )
-from explorer.problem.objectives import Constants, Objective, objective_of
+from explorer.problem.objectives import Constants, Objective, is_objective, objective_of
+from explorer.problem.scenarios.declared import NO_SCENARIOS, DeclaredScenarios, worst_case_limit
+from explorer.problem.workload.usage import EXAMPLES
 
 __all__ = ["SAMPLERS", "Space", "Study", "StudyFile", "declaration_text", "make_study", "read_space", "read_study"]
 
@@ -55,7 +57,7 @@ class Study:
         model: `paper` or the path of a model.json or samples CSV.
         objectives: its objectives, in declared order.
         constraints: its lower and upper limits of columns.
-        constants: alpha and E_max of the weighted cost.
+        constants: parameters of the derived columns: alpha and E_max of the weighted cost, the workload.
         sampler: name of the sampler.
         trials: number of complete trials to reach.
         seed: seed of the search.
@@ -64,6 +66,7 @@ class Study:
         live: declaration of the network to measure for every design, if any, with resolved paths.
         function: declaration of the user's function that measures every design, if any.
         families: the families to search; None for all of them.
+        scenarios: the declared scenarios; where limits hold in all of them, `constraints` are of the worst case.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Study:
     live: LiveModel | None = None
     function: FunctionModel | None = None
     families: tuple[str, ...] | None = None
+    scenarios: DeclaredScenarios = NO_SCENARIOS
 
     def __repr__(self) -> str:
         names = ", ".join(objective.name for objective in self.objectives)
@@ -96,6 +100,12 @@ class Study:
             for name, axis in space.file.axes.own.items():
                 columns.setdefault(name, axis.column(name))
         return columns or {name: column_of(name) for name in (self.table.knobs if self.table else ())}
+
+    @property
+    def compared_columns(self) -> tuple[str, ...]:
+        """The columns that decide on a design: objectives, limited columns, and the utilization of a workload."""
+        names = [*(objective.name for objective in self.objectives), *(c.column for c in self.constraints)]
+        return tuple(dict.fromkeys([*names, *(("utilization",) if self.constants.workload else ())]))
 
     def declaration(self) -> dict[str, Any]:
         """Return the definition of the problem as plain JSON values; studies with equal ones may share their trials."""
@@ -112,6 +122,10 @@ class Study:
             "constraints": sorted(constraint.text for constraint in self.constraints),
             "alpha": self.constants.alpha,
             "energy_max_j": self.constants.energy_max_j,
+            # Newer than the first stored studies: present only where given, so that those can be continued.
+            **({"workload": workload.declaration()} if (workload := self.constants.workload) else {}),
+            **{name: value for name in _STATED if (value := getattr(self.constants, name)) is not None},
+            **({"scenario": self.scenarios.dump()} if self.scenarios else {}),
         }
 
     def with_search(self, *, trials: int | None = None, seed: int | None = None, sampler: str | None = None) -> "Study":
@@ -173,8 +187,22 @@ def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, Sp
     table = declared.model if isinstance(declared.model, TableModel) else None
     live = _resolve_live(declared.model, path) if isinstance(declared.model, LiveModel) else None
     own = [name for space in spaces for name in space.file.axes.own] + list(table.knobs if table else ())
-    constants = Constants(declared.cost.alpha, declared.cost.energy_max)
     reference = declared.reference_point
+    scenarios = declared.scenario.declared
+    objectives = tuple(objective_of(name) for name in declared.objectives)
+    constraints = tuple(parse_constraint(text, own=own) for text in declared.constraints)
+    if scenarios.is_worst_case:
+        constraints = tuple(map(worst_case_limit, constraints))
+    constants = Constants(
+        declared.cost.alpha,
+        declared.cost.energy_max,
+        original_size_bytes=declared.network.original_size,
+        mac_memory_energy_j=declared.network.mac_memory_energy_j,
+        training_energy_j=declared.training.energy_j if declared.training else None,
+        workload=declared.workload.workload if declared.workload else None,
+    )
+    if faults := _not_stated(objectives, constraints, constants):
+        raise InvalidFile(path, faults)
     return Study(
         name=path.stem,
         title=declared.title or path.stem,
@@ -182,8 +210,8 @@ def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, Sp
         sha256=sha256(text),
         spaces=spaces,
         model=_model_name(declared, path),
-        objectives=tuple(objective_of(name) for name in declared.objectives),
-        constraints=tuple(parse_constraint(text, own=own) for text in declared.constraints),
+        objectives=objectives,
+        constraints=constraints,
         constants=constants,
         sampler=declared.search.sampler,
         trials=declared.search.trials,
@@ -193,7 +221,26 @@ def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, Sp
         live=live,
         function=declared.model if isinstance(declared.model, FunctionModel) else None,
         families=declared.families,
+        scenarios=scenarios,
     )
+
+
+def _not_stated(
+    objectives: Sequence[Objective], constraints: Sequence[Constraint], constants: Constants
+) -> list[Fault]:
+    """Return a fault for each objective or limit that follows from a key which the study does not state."""
+    asked = [("objectives", objective) for objective in objectives]
+    asked += [("constraints", objective_of(c.column)) for c in constraints if is_objective(c.column)]
+    faults = []
+    for location, objective in asked:
+        if lacking := objective.lacking(constants):
+            tables = list(dict.fromkeys(key.split()[0] for key in lacking))
+            keys = [key.split()[1] for key in lacking]
+            lines = ", ".join(EXAMPLES.get(key, f"{key} = ...") for key in keys)
+            faults.append(
+                Fault(location, f"'{objective.name}' needs {', '.join(lacking)}", f"add {lines} under {tables[0]}")
+            )
+    return list(dict.fromkeys(faults))
 
 
 def read_space(name_or_path: str, *, families: tuple[str, ...] | None = None, base: Path | None = None) -> Space:
@@ -215,6 +262,8 @@ def _make_space(declared: SpaceFile, path: Path, text: str, families: tuple[str,
     return Space(path.stem, path, sha256(text), declared, selected)
 
 
+# Constants that a study may state.
+_STATED = ("original_size_bytes", "mac_memory_energy_j", "training_energy_j")
 # Settings of a live model that do not change the problem.
 _NOT_COMPARED = {"onnx", "data", "time_limit"}
 # Keys that are newer than the first stored studies: omitted at their defaults, so that those can be continued.

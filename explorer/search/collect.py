@@ -94,4 +94,9 @@ def _measured(problem: Problem) -> tuple[Columns, tuple[str, ...]]:
         measured = {name: values for name, values in row.items() if values.dtype == object or np.isfinite(values).all()}
         derived = add_objectives(measured, problem.study.constants)
         parts.append({name: derived.get(name, np.array([np.nan])) for name in names})
-    return (stack(parts) if parts else {}), samples.labels
+    if not parts:
+        return {}, samples.labels
+    # Columns of a workload that the study does not state follow from no row.
+    is_stated = {name for name, objective in OBJECTIVES.items() if not objective.lacking(problem.study.constants)}
+    table = {n: v for n, v in stack(parts).items() if n not in OBJECTIVES or n in is_stated}
+    return table, samples.labels

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from explorer.models.evaluation import Problem
 from explorer.models.limits import chance_columns
 from explorer.models.posterior_draws import PosteriorModel, posterior_draws
+from explorer.models.worst_case import anchored
 from explorer.pareto.uncertainty.measured_values import measured_draws, measured_intervals
 from explorer.problem.columns import TARGETS, Columns, Float, knobs_of, n_rows, stack, take
 from explorer.problem.objectives import OBJECTIVES, add_objectives
@@ -62,6 +63,9 @@ def measured_designs(problem: Problem) -> Columns:
             table[name] = _averages(columns.get(name), index)
     bare = {name: values for name, values in table.items() if name not in OBJECTIVES or name in TARGETS}
     table |= add_objectives(bare, problem.study.constants)
+    if problem.worst_case:
+        # What changes in a scenario is predicted, from the reading.
+        table |= problem.worst_case.columns(table, anchored(problem.evaluator.evaluate, table))
     table["domain_distance"] = np.zeros(n_rows(table))
     table |= _statistics(problem, table)
     violations = problem.constraint_violations(table)

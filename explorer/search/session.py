@@ -15,12 +15,13 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer.errors import WrongUsage
+from explorer.errors import NoFeasibleDesign, WrongUsage
 from explorer.io.files import sha256
 from explorer.models.evaluation import Problem, fingerprint
 from explorer.models.evaluator import as_measurer
 from explorer.pareto.geometry.dominance import default_reference
 from explorer.problem.study import declaration_text
+from explorer.problem.workload.usage import overload_text
 from explorer.search.storage.open import open_storage, storage_label
 from explorer.search.trial_table import TrialTable, trial_table
 
@@ -90,7 +91,14 @@ def prepare_reference(problem: Problem) -> tuple[float, ...]:
     if problem.study.reference_point is not None:
         return problem.study.reference_point
     # Infeasible designs included: constraints must not change the reference point that fronts are compared with.
-    return default_reference(problem.values(problem.sample(_REFERENCE_SCAN)), problem.study.objectives)
+    scan = problem.sample(_REFERENCE_SCAN)
+    values = problem.values(scan)
+    if problem.study.constants.workload:  # those that cannot keep up with their inputs have infinite values
+        values = values[scan["utilization"] < 1]
+    if not len(values):
+        what, fix = overload_text(scan["latency_s"], scan["utilization"])
+        raise NoFeasibleDesign(f"{problem.study.path}: {what}", fix=fix)
+    return default_reference(values, problem.study.objectives)
 
 
 def _open_study(session: SearchSession) -> optuna.Study:

@@ -61,7 +61,7 @@ def test_constraint_round_trips_through_its_text(name: str, sense: str, limit: f
         ("accuracy >= 0.9 >= 0.8", "is not a number"),
         ("power_w <= 22 V", r"'V' is not a unit of W\n  fix: write W with an SI prefix"),
         ("accuracy >= 0.9 W", r"'W' is not a unit of a pure number\n  fix: write a pure number or %"),
-        ("latency_s <= 1 h", "'h' is not a unit of s"),
+        ("latency_s <= 1 y", "'y' is not a unit of s"),
         ("power_w <= 1e999 W", "is not a number"),
         ("family <= 3", r"compares a family\n  fix: choose families with the study's 'families'"),
     ],

@@ -20,7 +20,7 @@ from explorer.network.measurement.provenance import provenance as network_proven
 from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
 from explorer.problem.applicability import Domain, Range
 from explorer.problem.columns import HOLDOUT, LIMITS, TARGETS, Columns, bounds, n_rows
-from explorer.problem.objectives import OBJECTIVES
+from explorer.problem.objectives import needs_of
 from explorer.problem.study import Study
 
 # Every design is measured, so the domain is the full range of R and D.
@@ -286,11 +286,7 @@ def network_evaluator(study: Study, *, find_meter: FindMeter = energy_meter) -> 
 
 def _needed_columns(study: Study) -> set[str]:
     """Return the columns that a study's objectives and constraints need."""
-    needs = [need for objective in study.objectives for need in objective.needs]
-    for constraint in study.constraints:
-        objective = OBJECTIVES.get(constraint.column)
-        needs += objective.needs if objective else [constraint.column]
-    return set(needs)
+    return {need for name in study.compared_columns for need in needs_of(name) or (name,)}
 
 
 def _family_faults(study: Study) -> list[Fault]:

@@ -40,6 +40,7 @@ _N_SCORED = 160
 # Candidates for the later designs of a batch. The best ones alone are close neighbours: with 160 of them, batches of
 # eight gained two thirds of the hypervolume that they gain with 600 or with all 1,400.
 _N_SCORED_IN_BATCH = 600
+_WORST = 1e300
 _TRIMMED_SHARE = 0.05  # share of draws, those of the largest improvement, that the mean omits
 
 
@@ -93,6 +94,7 @@ def posterior_objectives(problem: Problem, draw_targets: Callable[[Columns], Col
     def sample(designs: Columns) -> PosteriorObjectives:
         targets = draw_targets(designs)
         columns = add_objectives({**problem.with_domain_columns(designs), **targets}, study.constants)
+        columns |= problem.worst_case.columns(columns, draw_targets, is_needed_only=True)
         shape = next(iter(targets.values())).shape
         total = np.zeros(shape)
         for violation in problem.constraint_violations(columns).values():
@@ -100,7 +102,8 @@ def posterior_objectives(problem: Problem, draw_targets: Callable[[Columns], Col
         for constraint in problem.statistics.chance:  # the share of draws that meet it is its probability
             total = total + np.maximum(constraint.violation_by_draw(columns), 0.0)
         values = np.stack([np.broadcast_to(columns[o.name], shape) for o in study.objectives], axis=-1)
-        return PosteriorObjectives(to_minimization(values, study.objectives), total)
+        # Infinite where a device cannot keep up in a draw: a finite bound keeps means and violations defined.
+        return PosteriorObjectives(np.clip(to_minimization(values, study.objectives), -_WORST, _WORST), total)
 
     return sample
 

@@ -20,7 +20,7 @@ from explorer.pareto.geometry.dominance import default_reference, feasible_front
 from explorer.pareto.results.results import Results
 from explorer.problem.column_names import resolve_column
 from explorer.problem.columns import Columns, Float, n_rows, take
-from explorer.problem.objectives import OBJECTIVES, Objective
+from explorer.problem.objectives import OBJECTIVES, Objective, objective_of
 
 SCHEMA = "explorer.compare/1"
 
@@ -104,7 +104,9 @@ def compare_results(
         NoFeasibleDesign: no study has a feasible design.
     """
     if len(results) < _MIN_COMPARED:
-        raise WrongUsage(f"{len(results)} study given", fix="give two or more studies or result folders")
+        raise WrongUsage(
+            f"{len(results)} study given", fix="give two or more studies or result folders, or one with --nominal"
+        )
     labels = list(labels or [one.study for one in results])
     common, notes = common_objectives(results, labels=labels, requested=objectives)
     fronts = [_front(one, common) for one in results]
@@ -163,7 +165,8 @@ def common_objectives(
     declared = [[objective.name for objective in one.objectives] for one in results]
     by_any = list(dict.fromkeys(name for own in declared for name in own))
     by_all = [name for name in by_any if all(name in own for own in declared)]
-    available = [name for name in OBJECTIVES if all(_holds(one, name) for one in results)]
+    named = dict.fromkeys([*OBJECTIVES, *by_any, *(requested or ())])  # also worst cases and ends of intervals
+    available = [name for name in named if all(_holds(one, name) for one in results)]
     is_one_cost = len({cost_weights(one) for one in results}) == 1
     comparable = [name for name in available if name != _COST or is_one_cost]
     if requested:
@@ -183,7 +186,7 @@ def common_objectives(
         raise WrongUsage(f"weighted_cost means different things ({weights})", fix=fix)
     if len(names) < _MIN_COMPARED and (not names or names != by_any):  # the only objective of all studies is enough
         raise WrongUsage(f"fewer than two objectives to compare by ({', '.join(names) or 'none'})", fix=fix)
-    return tuple(OBJECTIVES[name] for name in names), _notes(labels, declared, names)
+    return tuple(objective_of(name) for name in names), _notes(labels, declared, names)
 
 
 def coverage(first: Float, second: Float, objectives: Sequence[Objective]) -> float:

@@ -97,6 +97,8 @@ def _provenance_entries(results: Results, families: Container[str]) -> Iterator[
     yield "study file: SHA-256", _text(study.get("sha256"))[:_SHA]
     for key in ("objectives", "constraints", "alpha", "energy_max_j"):
         yield key, _text(question.get(key))
+    for path, value in _leaves(_object(question.get("scenario"))):
+        yield f"scenario {path}", _text(value)
     yield "families", ", ".join(_families(results)) or _NONE
     yield "space", ", ".join(_text(_object(space).get("name")) for space in _list(provenance.get("spaces"))) or _NONE
     files = [_text(_object(space).get("sha256"))[:_SHA] for space in _list(provenance.get("spaces"))]

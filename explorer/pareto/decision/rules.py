@@ -251,7 +251,8 @@ def marginal_cost_of_accuracy(results: Results, candidates: Columns, best: int, 
     changes = []
     for objective in costs:
         now, then = (float(candidates[objective.name][i]) for i in (best, cheapest))
-        changes.append(f"{objective.name} {COLUMNS[objective.name].text(now)} -> {COLUMNS[objective.name].text(then)} "
+        text = column_of(objective.name).text
+        changes.append(f"{objective.name} {text(now)} -> {text(then)} "
                        f"({(then - now) / abs(now):+.1%})")  # fmt: skip
     gained = float(accuracy[cheapest] - accuracy[best])
     which = f"+{gained:.4f}, design {candidates['design_id'][cheapest]}"

@@ -9,6 +9,7 @@ import numpy as np
 
 from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.models.evaluation import Problem
+from explorer.models.worst_case import WorstCase
 from explorer.pareto.explanation.local_sensitivity import LocalSensitivity, Rates
 from explorer.pareto.explanation.perturbations import NEXT, PREVIOUS, VOLTAGE_WITH_CLOCK, Perturbation, is_ordered
 from explorer.problem.applicability import Range
@@ -68,9 +69,13 @@ def active_limits(
     """
     family = str(design["family"][0])
     region, spans = problem.regions[family], problem.evaluator.domain[family]
-    limits = [_constraint(c, design, by_draw, moves, rates, column(c.column)) for c in problem.study.constraints]
+    # A device has to keep up with its inputs: a limit of every study with a workload.
+    keeps_up = (Constraint("utilization", "<=", 1.0),) if problem.study.constants.workload else ()
+    limits = [
+        _constraint(c, design, by_draw, moves, rates, column(c.column)) for c in (*problem.study.constraints, *keeps_up)
+    ]
     if isinstance(region.operating, AlphaPowerLaw):
-        limits.append(_clock_limit(region, design, moves))
+        limits.append(_clock_limit(problem.worst_case, region, design, moves))
     for axis in region.axes:
         if axis.labels:
             limits += _list_ends(axis, moves, column)
@@ -162,12 +167,17 @@ def _constraint(
     )  # fmt: skip
 
 
-def _clock_limit(region: DesignSpace, design: Columns, moves: Sequence[Perturbation]) -> ActiveLimit:
+def _clock_limit(
+    worst_case: WorstCase, region: DesignSpace, design: Columns, moves: Sequence[Perturbation]
+) -> ActiveLimit:
     volts, clock = COLUMNS["voltage_v"].text(float(design["voltage_v"][0])), COLUMNS["frequency_hz"]
-    highest = float(region.frequency_max(design)[0])
+    # The relative excess is f / f_max - 1, so that of the worst case gives the clock with its guard band.
+    excess = float(worst_case.operating_excess(region, design)[0])
+    highest = float(design["frequency_hz"][0]) / (1 + excess)
     margin = highest - float(design["frequency_hz"][0])
     step = next(move.size for move in moves if move.name == "frequency_hz")
-    text = f"highest clock that {volts} supports, {clock.text(highest)}"
+    where = " in every scenario" if worst_case and worst_case.is_limit else ""
+    text = f"highest clock that {volts} supports{where}, {clock.text(highest)}"
     blocked = (("frequency_hz", 1), ("voltage_v", -1))
     return ActiveLimit(
         "voltage and clock", clock.name, text, margin, _margin_text(clock, margin), margin < step, None, blocked, {}

@@ -13,6 +13,7 @@ from explorer.models.intervals import add_intervals
 from explorer.models.measured.table import TableEvaluator
 from explorer.models.posterior_draws import Draws, PosteriorModel, posterior_draws
 from explorer.models.response.surrogate import Surrogate
+from explorer.pareto.decision.binding_scenarios import BindingScenario, binding_json, binding_scenarios
 from explorer.pareto.explanation.active_limits import ActiveLimit, SignedMove, active_limits
 from explorer.pareto.explanation.local_sensitivity import Rates, has_value, local_sensitivities, mode_and_draws
 from explorer.pareto.explanation.narrative import narrative
@@ -49,6 +50,7 @@ class Explanation:
         also_near: the nearest samples of targets that `nearest` lacks.
         basis: source of the sensitivities.
         own_columns: descriptions of the user's own knobs, by name.
+        scenarios: the scenario that binds each limit of the worst case.
     """
 
     study: str
@@ -67,6 +69,7 @@ class Explanation:
     also_near: tuple[NearestSample, ...] = ()
     basis: Basis = "responses"
     own_columns: Mapping[str, Column] = field(default_factory=dict)
+    scenarios: tuple[BindingScenario, ...] = ()
 
     def __repr__(self) -> str:
         return f"Explanation(design {self.design['design_id']} of {self.study}: {' '.join(self.meaning)})"
@@ -124,6 +127,7 @@ def explain_design(
         also_near=samples[1:],
         basis=_basis(model),
         own_columns=results.own_columns,
+        scenarios=binding_scenarios(problem, evaluated, is_measured=bool(results.is_measured[row])),
     )
 
 
@@ -144,6 +148,7 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
         "moves": {m.name: {"step": m.step, "size": m.size, "room": m.directions} for m in e.moves},
         "rates": {quantity: {name: asdict(rate) for name, rate in own.items()} for quantity, own in e.rates.items()},
         "limits": [_limit(limit) for limit in e.limits],
+        **({"scenarios": binding_json(e.scenarios)} if e.scenarios else {}),
         "nearest_sample": None if e.nearest is None else _sample(e.nearest),
         "also_near": [_sample(sample) for sample in e.also_near],
         "basis": e.basis,

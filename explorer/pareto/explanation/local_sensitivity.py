@@ -11,10 +11,9 @@ from explorer.models.evaluation import Problem
 from explorer.models.evaluator import Evaluator
 from explorer.models.intervals import LEVEL
 from explorer.models.measured.table import TableEvaluator
-from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws
+from explorer.models.posterior_draws import Draws, PosteriorModel
 from explorer.pareto.explanation.perturbations import Perturbation
 from explorer.problem.columns import Columns, Float, bounds, n_rows, stack
-from explorer.problem.objectives import add_objectives
 
 Sign = Literal["+", "-", "0", "?"]
 # Two predictions of one design differ by rounding, 1e-16 of the value; the stencil of a thousandth of a step amplifies
@@ -80,7 +79,9 @@ def local_sensitivities(
         for move in moves:
             rows = slice(first, first + len(move.weights))
             first = rows.stop
-            changes = (values[:, rows] - values[:, :1]) @ move.weights
+            # In draws where the device cannot keep up, both are infinite: `interval` leaves these out.
+            with np.errstate(invalid="ignore"):
+                changes = (values[:, rows] - values[:, :1]) @ move.weights
             if np.all(np.abs(changes) <= _ROUNDING * np.abs(values[:, 0])):
                 changes = np.zeros(len(changes))
             limits = interval(float(changes[0]), changes[1:])
@@ -100,14 +101,15 @@ def mode_and_draws(
     """
     mode, by_draw, shape = problem.evaluate(table), {}, (0, n_rows(table))
     if draws is not None and isinstance(model, PosteriorModel):
-        by_draw = add_objectives(predict_draws(model, draws, table, with_noise=False), problem.study.constants)
+        by_draw = problem.worst_case.by_draw(model, draws, table)
         shape = next(iter(by_draw.values())).shape
     numeric = {name: values for name, values in mode.items() if values.dtype.kind == "f"}
     return mode, {**{name: np.broadcast_to(values, shape) for name, values in numeric.items()}, **by_draw}
 
 
 def interval(mode: float, draws: Float) -> tuple[float, float]:
-    """Return the 90 % interval of draws, shape (S,), widened to contain the value at the mode; NaN without draws."""
+    """Return the 90 % interval of finite draws, shape (S,), widened to contain the value at the mode; NaN without."""
+    draws = draws[np.isfinite(draws)]
     if not len(draws):
         return math.nan, math.nan
     tail = (1 - LEVEL) / 2

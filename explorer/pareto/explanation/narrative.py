@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from explorer.pareto.explanation.active_limits import ActiveLimit, SignedMove, blocks, improves
 from explorer.pareto.explanation.local_sensitivity import LocalSensitivity, Rates
 from explorer.pareto.explanation.perturbations import VOLTAGE_WITH_CLOCK, Perturbation
-from explorer.problem.columns import COLUMNS, Column, column_of
+from explorer.problem.columns import Column, column_of
 from explorer.problem.design_space import ROW
 from explorer.problem.objectives import Objective
 
@@ -81,9 +81,9 @@ def _reason_text(
 def change_text(name: str, rate: LocalSensitivity) -> str:
     """Return the size of a change with its interval, if any, as text: 'by 1.3 ms (1 to 1.6 ms)'."""
     if math.isnan(rate.lo):
-        return f"by {COLUMNS[name].text(float(f'{abs(rate.change):.2g}'))}"
+        return f"by {column_of(name).text(float(f'{abs(rate.change):.2g}'))}"
     low, high = sorted((abs(rate.lo), abs(rate.hi)))
-    texts = [COLUMNS[name].text(float(f"{value:.2g}")) for value in (abs(rate.change), low, high)]
+    texts = [column_of(name).text(float(f"{value:.2g}")) for value in (abs(rate.change), low, high)]
     same_unit = texts[1].partition(" ")[2] == texts[2].partition(" ")[2]
     return f"by {texts[0]} ({texts[1].partition(' ')[0] if same_unit else texts[1]} to {texts[2]})"
 
@@ -142,7 +142,7 @@ def _effect(objective: Objective, signed: SignedMove, rates: Rates) -> str:
 
 
 def _label(objective: Objective) -> str:
-    return _in_sentence(COLUMNS[objective.name].label)
+    return _in_sentence(column_of(objective.name).label)
 
 
 def _in_sentence(label: str) -> str:

@@ -17,6 +17,7 @@ from explorer.problem.columns import (
     Columns,
     Float,
     bounds,
+    cases_of,
     column_of,
     knobs_of,
     n_rows,
@@ -25,6 +26,7 @@ from explorer.problem.columns import (
 )
 from explorer.problem.constraints import Constraint, parse_constraint
 from explorer.problem.objectives import Objective
+from explorer.problem.workload.usage import overload_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,9 +222,14 @@ def front_order(columns: Columns) -> list[str]:
     with_bounds = [
         column
         for name in (*knobs_of(columns), *computed)
-        for column in (name, *(end for end in bounds(name) if end in columns))
+        for column in (name, *(own for own in _statistics_of(name) if own in columns))
     ]
     return ["design_id", "origin", *with_bounds, *(name for name in ANNOTATION_COLUMNS if name in columns)]
+
+
+def _statistics_of(name: str) -> list[str]:
+    """Return the names of a column's interval, and of its worst and best case over scenarios with theirs."""
+    return [own for one in (name, *cases_of(name)) for own in (one, *bounds(one))][1:]
 
 
 def hypervolume_history(results: Results, *, n_points: int = _N_POINTS) -> tuple[NDArray[np.int64], Float]:
@@ -256,7 +263,15 @@ def constraint_gaps(table: Columns, constraints: Sequence[Constraint]) -> list[s
         best = float(table[constraint.column][int(np.argmin(excess))])
         met = "met by some designs" if excess.min() <= 0 else f"nearest is {column_of(constraint.column).text(best)}"
         lines.append(f"{constraint.text}: {met}")
+    if "utilization" in table and np.all(table["utilization"] >= 1):
+        lines.append(overload_text(table["latency_s"], table["utilization"])[0])
     return lines
+
+
+def _loosen(table: Columns) -> str:
+    if "utilization" in table and n_rows(table) and np.all(table["utilization"] >= 1):
+        return overload_text(table["latency_s"], table["utilization"])[1]
+    return "loosen the constraint that is furthest from being met, or widen the space"
 
 
 def no_feasible_design(results: Results) -> NoFeasibleDesign:
@@ -267,5 +282,5 @@ def no_feasible_design(results: Results) -> NoFeasibleDesign:
     misses = "".join(f"\n  {line}" for line in gaps)
     return NoFeasibleDesign(
         f"none of {n_rows(results.table)} designs meets every constraint{misses}",
-        fix="loosen the constraint that is furthest from being met, or widen the space",
+        fix=_loosen(results.table),
     )

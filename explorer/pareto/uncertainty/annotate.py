@@ -13,6 +13,7 @@ from explorer.models.measured.table import TableEvaluator
 from explorer.models.posterior_draws import Draws, PosteriorModel, posterior_draws
 from explorer.models.quality.summary import model_summary
 from explorer.models.samples.nearest import nearest_sample
+from explorer.models.worst_case import scaled_ends
 from explorer.pareto.exact_front import exact_front
 from explorer.pareto.results.results import Results
 from explorer.pareto.uncertainty.front_probability import (
@@ -30,6 +31,7 @@ from explorer.pareto.uncertainty.sensitivity import knob_importance
 from explorer.pareto.uncertainty.untried import UntriedDesigns
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import Columns, knobs_of, n_rows, take
+from explorer.problem.scenarios.declared import nominal_objectives
 
 _N_CANDIDATES = 256
 _N_ADVISING = 200  # draws from which covariances with candidates are computed
@@ -74,8 +76,8 @@ def annotate_uncertainty(results: Results, problem: Problem) -> Results:
     annotated = replace(results, table=table)
     front = take(table, np.flatnonzero(annotated.is_front))
     advice = best_measurement(
-        _candidates(problem), subsample(front), objectives=problem.study.objectives, constants=problem.study.constants,
-        model=model, draws=draws(_N_ADVISING),
+        _candidates(problem), subsample(front), objectives=nominal_objectives(problem.study.objectives),
+        constants=problem.study.constants, model=model, draws=draws(_N_ADVISING),
     )  # fmt: skip
     notes = approximation_notes(
         n_designs=results.n_designs, n_computed=len(rows), n_ranks=n_ranks, n_bounded=len(bounded),
@@ -115,12 +117,14 @@ def _intervals(
     constants = problem.study.constants
     predicted, measured = rows[table["design_id"][rows] >= 0], rows[table["design_id"][rows] < 0]
     bounded = add_intervals(take(table, predicted), model=model, draws=draws, constants=constants)
+    bounded |= problem.worst_case.intervals(model, draws, take(table, predicted))
     columns: Columns = {}
     for name in (n for n in bounded if n not in table):
         columns[name] = np.full(n_rows(table), np.nan)
         columns[name][predicted] = bounded[name]
     if measured.size:
         own = measured_intervals(take(table, measured), model=model, draws=draws, constants=constants)
+        own |= scaled_ends({**take(table, measured), **own})
         for name in (name for name in own if name in columns):
             columns[name][measured] = own[name]
     return columns

@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 
 from explorer.models.evaluation import Problem
 from explorer.models.posterior_draws import N_DRAWS, Draws, PosteriorModel, predict_draws, split_into_blocks
+from explorer.models.worst_case import anchored
 from explorer.pareto.geometry.dominance import feasible_front, is_dominated_by, to_minimization
 from explorer.pareto.results.measured_rows import measured_twin
 from explorer.pareto.uncertainty.front_tally import FrontTally
 from explorer.pareto.uncertainty.measured_values import measured_draws
 from explorer.pareto.uncertainty.untried import N_MIN, UntriedDesigns
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.columns import Columns, Float, bounds, n_rows, take
-from explorer.problem.objectives import Objective, add_objectives
+from explorer.problem.columns import Columns, Float, bounds, knobs_of, n_rows, take
+from explorer.problem.objectives import Objective
+from explorer.problem.workload.usage import overload
 
 SURE = 0.95
 POSSIBLE = 0.05
@@ -220,7 +222,7 @@ def _posterior_objectives(
     study, n = problem.study, n_rows(designs)
     values, feasible, first = np.empty((0, n, 0)), np.empty((0, n), dtype=np.bool_), 0
     for block in split_into_blocks(designs):
-        targets = add_objectives(predict_draws(model, draws, block, with_noise=False), study.constants)
+        targets = problem.worst_case.by_draw(model, draws, block)
         shape = next(iter(targets.values())).shape
         # An end of an interval is an objective that is equal in all draws.
         objectives = [targets.get(o.name, np.broadcast_to(block[o.name], shape)) for o in study.objectives]
@@ -235,6 +237,8 @@ def _posterior_objectives(
         columns = {name: targets.get(name, block[name][None, :]) for name in block}
         for violation in problem.limit_violations(columns).values():
             feasible[:, rows] &= violation <= 0
+        if study.constants.workload:
+            feasible[:, rows] &= overload(problem.worst_case.limited(columns, "utilization")) <= 0
     return values, feasible
 
 
@@ -246,6 +250,13 @@ def _with_measured_values(
     values, feasible = _posterior_objectives(designs, problem, model, draws)
     readings = take(designs, rows)
     targets = measured_draws(readings, model=model, draws=draws, constants=study.constants)
+    if problem.worst_case:
+        own = {**{name: readings[name] for name in knobs_of(readings)}, **targets}
+
+        def predict(designs: Columns) -> Columns:
+            return predict_draws(model, draws, designs, with_noise=False)
+
+        targets |= problem.worst_case.columns(own, anchored(predict, own), is_needed_only=True)
     for j, objective in enumerate(study.objectives):
         if objective.name in targets:
             values[:, rows, j] = targets[objective.name]
@@ -253,4 +264,6 @@ def _with_measured_values(
     feasible[:, rows] = True
     for violation in problem.limit_violations(columns).values():
         feasible[:, rows] &= violation <= 0
+    if study.constants.workload:
+        feasible[:, rows] &= overload(problem.worst_case.limited(columns, "utilization")) <= 0
     return values, feasible

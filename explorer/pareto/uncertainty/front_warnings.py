@@ -63,6 +63,12 @@ def front_warnings(front: Columns, problem: Problem) -> list[str]:
         notes.append(
             f"{outside:,} of {n:,} front designs extrapolate: more than half a width outside the samples' range"
         )
+    beyond = int(np.sum(is_extrapolated(front["domain_distance_worst"]))) if "domain_distance_worst" in front else 0
+    if beyond > outside:
+        notes.append(
+            f"{beyond:,} of {n:,} front designs extrapolate in a scenario: more than half a width outside the samples' "
+            "range. Limit domain_distance_worst <= 0.5 to leave them out"
+        )
     return notes
 
 

@@ -7,6 +7,7 @@ of its design: the model's draws take its place.
 
 import numpy as np
 
+from explorer.models.intervals import quantiles
 from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws
 from explorer.models.samples.nearest import nearest_sample
 from explorer.problem.columns import TARGETS, Columns, Float, bounds, by_configuration, knobs_of
@@ -55,7 +56,7 @@ def measured_intervals(rows: Columns, *, model: PosteriorModel, draws: Draws, co
     samples = measured_draws(rows, model=model, draws=draws, constants=constants, is_new=True)
     ends: Columns = {}
     for name in (name for name in dict.fromkeys((*TARGETS, *OBJECTIVES)) if name in samples and name in rows):
-        low, high = np.quantile(samples[name], [_TAIL, 1 - _TAIL], axis=0)
+        low, high = quantiles(samples[name], [_TAIL, 1 - _TAIL])
         for end, value in zip(bounds(name), (np.minimum(low, rows[name]), np.maximum(high, rows[name])), strict=True):
             ends[end] = value
     return ends

@@ -14,7 +14,18 @@ from explorer.models.forms.forms import link
 from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws
 from explorer.models.response.surrogate import Surrogate
 from explorer.pareto.geometry.dominance import is_nondominated
-from explorer.problem.columns import KNOBS, Column, Columns, Float, column_of, knobs_of, n_rows, stack, take
+from explorer.problem.columns import (
+    KNOBS,
+    Column,
+    Columns,
+    Float,
+    column_of,
+    knobs_of,
+    n_rows,
+    stack,
+    take,
+    within_finite,
+)
 from explorer.problem.declarations.axes import Axes, FrequencyAxis, PruningAxis, StepAxis, VoltageAxis
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.design_space import DesignSpace
@@ -136,7 +147,7 @@ def _objective_draws(
     front: Columns, objectives: Sequence[Objective], constants: Constants, model: PosteriorModel, draws: Draws
 ) -> Float:
     columns = add_objectives(predict_draws(model, draws, front, with_noise=False), constants)
-    linked = [link(o.name, np.maximum(columns[o.name], 1e-300)) for o in objectives]
+    linked = [link(o.name, np.maximum(within_finite(columns[o.name]), 1e-300)) for o in objectives]
     return np.concatenate(linked, axis=1)
 
 

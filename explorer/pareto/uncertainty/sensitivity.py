@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 
 from explorer.models.evaluation import Problem
-from explorer.models.posterior_draws import Draws, PosteriorModel, posterior_draws, predict_draws, split_into_blocks
-from explorer.problem.columns import Columns, Float, n_rows
+from explorer.models.posterior_draws import Draws, PosteriorModel, posterior_draws, split_into_blocks
+from explorer.problem.columns import Columns, Float, n_rows, within_finite
 from explorer.problem.design_space import DesignSpace
-from explorer.problem.objectives import add_objectives
 
 _N = 1024  # base points of the Saltelli design: an error of about 0.01 for these smooth models
 _N_OF_DRAWS, _N_DRAWS = 512, 32  # intervals over draws tolerate more noise than point values
@@ -51,11 +50,11 @@ def _indices(problem: Problem, region: DesignSpace, draws: Draws | None, seed: i
 
     def predict(unit: Float) -> Float:
         """Return the predicted objectives, shape (objectives, n)."""
-        return problem.values(problem.evaluate(_designs(region, unit), is_needed_only=True)).T
+        return within_finite(problem.values(problem.evaluate(_designs(region, unit), is_needed_only=True))).T
 
     def predict_draws(unit: Float) -> Float:
         """Return the objectives in every draw, shape (draws * objectives, n)."""
-        return _posterior_objectives(problem, draws or {}, _designs(region, unit))
+        return within_finite(_posterior_objectives(problem, draws or {}, _designs(region, unit)).T).T
 
     first, total = _sobol(predict, region, n=_N, seed=seed)
     low = high = np.full_like(total, np.nan)
@@ -102,6 +101,6 @@ def _posterior_objectives(problem: Problem, draws: Draws, designs: Columns) -> F
         return np.empty((0, n_rows(designs)))
     parts = []
     for block in split_into_blocks(designs):
-        table = add_objectives(predict_draws(model, draws, block, with_noise=False), problem.study.constants)
+        table = problem.worst_case.by_draw(model, draws, block)
         parts.append(np.stack([table[o.name] for o in objectives], axis=1))
     return np.concatenate(parts, axis=-1).reshape(-1, n_rows(designs))

@@ -8,10 +8,13 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, 
 from explorer.errors import ExplorerError, WrongUsage, suggestion
 from explorer.io.catalog import find_declaration
 from explorer.io.declarations import Declaration, quantity, read_toml, validation_error
+from explorer.paper.equations import mac_memory_energy, training_energy
 from explorer.problem.column_names import find_column
 from explorer.problem.columns import TARGETS
 from explorer.problem.constraints import parse_constraint
+from explorer.problem.declarations.scenario import Scenarios
 from explorer.problem.declarations.space import SpaceFile
+from explorer.problem.declarations.workload import WorkloadDeclaration
 from explorer.problem.objectives import OBJECTIVES, is_objective
 
 SamplerName = Literal["auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp"]
@@ -76,6 +79,62 @@ class Cost(Declaration):
     energy_max: Annotated[float, quantity("J"), Field(gt=0)] = Field(
         39.6, description="E_max of J, in J or with a unit"
     )
+
+
+class NetworkDeclaration(Declaration):
+    """Facts of the network before compression: its size, and what Eq. (1) counts."""
+
+    original_size: Annotated[float, quantity("B"), Field(gt=0)] | None = Field(
+        None, description="S_orig of Eq. (6), in byte or with a unit ('48 MB'): compression_ratio becomes a column"
+    )
+    n_macs: Annotated[float, Field(gt=0)] | None = Field(None, description="N_MAC of Eq. (1): MACs of one inference")
+    n_accesses: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="N_mem of Eq. (1): memory accesses of one inference"
+    )
+    mac_energy: Annotated[float, quantity("J"), Field(ge=0)] | None = Field(
+        None, description="energy of one MAC, such as '3 pJ'"
+    )
+    access_energy: Annotated[float, quantity("J"), Field(ge=0)] | None = Field(
+        None, description="energy of one access, such as '8 pJ'"
+    )
+
+    @model_validator(mode="after")
+    def _check_counts(self) -> Self:
+        values = {name: getattr(self, name) for name in ("n_macs", "n_accesses", "mac_energy", "access_energy")}
+        missing = [name for name, value in values.items() if value is None]
+        if 0 < len(missing) < len(values):
+            raise validation_error(
+                f"{', '.join(missing)} missing: eq. (1) needs all of {', '.join(values)}",
+                fix="add them, or leave all four out",
+            )
+        return self
+
+    @property
+    def mac_memory_energy_j(self) -> float | None:
+        """The energy of one inference by Eq. (1), in joule; None where the counts are not stated."""
+        if self.n_macs is None:
+            return None
+        energy = mac_memory_energy(
+            mac_ops=self.n_macs, mac_energy=self.mac_energy or 0.0, mem_accesses=self.n_accesses or 0.0,
+            access_energy=self.access_energy or 0.0,
+        )  # fmt: skip
+        return float(energy)
+
+
+class TrainingDeclaration(Declaration):
+    """Training of the network, Eq. (2)."""
+
+    epochs: Annotated[float, Field(ge=0)] = Field(description="number of epochs")
+    batches: Annotated[float, Field(ge=0)] = Field(description="batches of an epoch")
+    energy_per_batch: Annotated[float, quantity("J"), Field(ge=0)] = Field(
+        description="energy of one batch, in J or with a unit ('27 mJ')"
+    )
+
+    @property
+    def energy_j(self) -> float:
+        """The energy of the training by Eq. (2), in joule."""
+        energy = training_energy(epochs=self.epochs, batches=self.batches, batch_energy=self.energy_per_batch)
+        return float(energy)
 
 
 class Search(Declaration):
@@ -183,7 +242,20 @@ class StudyFile(Declaration):
         (), description="lower and upper limits of columns, such as 'accuracy >= 0.9'"
     )
     cost: Cost = Field(default_factory=Cost, description="alpha and energy_max of Eq. (10)")
+    workload: WorkloadDeclaration | None = Field(
+        None, description="how the device is used: mean power, battery life, deadline and waiting times become columns"
+    )
+    network: NetworkDeclaration = Field(
+        default_factory=NetworkDeclaration, description="what is known of the network before compression"
+    )
+    training: TrainingDeclaration | None = Field(
+        None, description="epochs, batches and energy_per_batch: training_energy_j of Eq. (2) becomes a column"
+    )
     search: Search = Field(default_factory=Search, description="sampler, trials, seed")
+    scenario: Scenarios = Field(
+        default_factory=Scenarios,
+        description="[scenario.NAME] tables of deviations that the limits hold under, such as voltage = '-3 %'",
+    )
     reference_point: dict[str, float] | None = Field(
         None, description="the hypervolume's reference point, one number for each objective; default: computed"
     )

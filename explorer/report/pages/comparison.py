@@ -5,7 +5,7 @@ from pathlib import Path
 
 from explorer.io.files import write_text
 from explorer.pareto.comparison.compare import Comparison
-from explorer.problem.columns import COLUMNS, n_rows
+from explorer.problem.columns import column_of, n_rows
 from explorer.report.pages.html import Block, Grid, Heading, Paragraph, Plot, Tag, render_page
 from explorer.report.plots.comparison import plot_comparison
 
@@ -40,7 +40,7 @@ def comparison_page(comparison: Comparison) -> str:
 
 def _sizes(comparison: Comparison) -> Grid:
     point = ", ".join(
-        COLUMNS[o.name].text(value) if COLUMNS[o.name].symbol else f"{o.name} {value:g}"
+        column_of(o.name).text(value) if column_of(o.name).symbol else f"{o.name} {value:g}"
         for o, value in zip(comparison.objectives, comparison.reference_point, strict=True)
     )
     headers = [

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.pareto.results.results import Results, constraint_gaps
-from explorer.problem.columns import COLUMNS, n_rows, own_knobs
+from explorer.problem.columns import COLUMNS, column_of, n_rows, own_knobs
 from explorer.problem.constraints import parse_constraint
 from explorer.report.live.data import MAX_BEHIND, live_data
 from explorer.report.pages.html import App, Block, Grid, Heading, Paragraph, Plot, Warnings, render_page
@@ -186,7 +186,7 @@ def _sentence(text: str) -> str:
     """Return a note as a sentence; a column name at its start is replaced by the label of the column."""
     name, colon, rest = text.partition(":")
     if colon and name in COLUMNS:
-        return f"{COLUMNS[name].label}:{rest}."
+        return f"{column_of(name).label}:{rest}."
     return f"{text}." if "_" in text.split(maxsplit=1)[0] else f"{text[0].upper()}{text[1:]}."
 
 
@@ -197,7 +197,7 @@ def _errors(results: Results) -> Grid:
         kind = "mae" if name == "accuracy" else "mape"
         error, baseline = target.get(f"loo_{kind}"), target.get(f"baseline_loo_{kind}")
         rows.append(
-            [COLUMNS[name].label if name in COLUMNS else name, str(target["n"]), _error(error, kind),
+            [column_of(name).label if name in COLUMNS else name, str(target["n"]), _error(error, kind),
              _error(baseline, kind), _error(target.get("coverage_90"), "mape"),
              _error(target.get("mean_half_width"), kind)]
         )  # fmt: skip

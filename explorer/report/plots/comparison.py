@@ -11,7 +11,7 @@ from explorer.pareto.comparison.compare import ComparedResults, Comparison, comp
 from explorer.pareto.decision.rules import wanted_objective
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.columns import COLUMNS, KNOBS, bounds, n_rows, take
+from explorer.problem.columns import KNOBS, bounds, column_of, n_rows, take
 from explorer.problem.objectives import Objective
 from explorer.report.plots.front import companion, display_values, format_count, hover_texts, style_panels
 from explorer.report.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, FamilyStyle
@@ -125,7 +125,7 @@ def _reference_trace(comparison: Comparison, x: Objective, y: Objective, *, show
     import plotly.graph_objects as go
 
     names = [objective.name for objective in comparison.objectives]
-    point = {name: value / COLUMNS[name].scale for name, value in zip(names, comparison.reference_point, strict=True)}
+    point = {name: value / column_of(name).scale for name, value in zip(names, comparison.reference_point, strict=True)}
     return go.Scatter(
         x=[point[x.name]],
         y=[point[y.name]],

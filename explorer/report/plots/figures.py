@@ -8,7 +8,7 @@ import numpy as np
 from explorer.errors import WrongUsage
 from explorer.pareto.decision.weighted_sum import alpha_sweep
 from explorer.pareto.results.results import Results, hypervolume_history
-from explorer.problem.columns import COLUMNS, Columns, bounds, knobs_of, n_rows, take
+from explorer.problem.columns import Columns, bounds, column_of, knobs_of, n_rows, take
 from explorer.problem.objectives import Constants
 from explorer.report.plots.front import DESIGN_COLUMNS
 from explorer.report.plots.style import BLUE, GREY, ORANGE, VERMILLION, base_layout, family_style
@@ -94,12 +94,12 @@ def plot_alpha(results: Results) -> "go.Figure":
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     rows = [*sweep.rows.tolist(), *sweep.rows[-1:].tolist()]
     for panel, (name, colour) in enumerate((("accuracy", BLUE), ("energy_j", VERMILLION)), start=1):
-        values = front[name][rows] / COLUMNS[name].scale
+        values = front[name][rows] / column_of(name).scale
         text = [f"design {front['design_id'][row]}" for row in rows]
         figure.add_scatter(x=[*sweep.begins, 1.0], y=values, text=text, line={"shape": "hv", "color": colour},
                            mode="lines+markers", hovertemplate="from alpha %{x:.3f}: %{text}, %{y:.4g}<extra></extra>",
                            row=panel, col=1)  # fmt: skip
-        figure.update_yaxes(title_text=COLUMNS[name].title, row=panel, col=1)
+        figure.update_yaxes(title_text=column_of(name).title, row=panel, col=1)
     layout = {key: value for key, value in base_layout(x="", y="", height=420).items() if key not in {"xaxis", "yaxis"}}
     figure.update_layout(layout, showlegend=False)
     figure.update_xaxes(title_text="alpha (0: energy only, 1: accuracy only)", range=[0, 1], row=2, col=1)
@@ -120,7 +120,7 @@ def plot_parallel(results: Results) -> "go.Figure":
     varying = [name for name in names if len(front[name]) and np.ptp(front[name]) > 0]
     dimensions = [{"label": results.column(n).title, "values": front[n] / results.column(n).scale} for n in varying]
     first = results.objectives[0]
-    line = {"color": front[first.name] / COLUMNS[first.name].scale, "colorscale": "Cividis", "showscale": True,
+    line = {"color": front[first.name] / column_of(first.name).scale, "colorscale": "Cividis", "showscale": True,
             "colorbar": {"title": {"text": first.title, "side": "right"}}}  # fmt: skip
     figure = go.Figure(go.Parcoords(dimensions=dimensions, line=line, labelangle=-20))
     figure.update_layout(template="none", height=460, margin={"l": 60, "r": 20, "t": 110, "b": 30})

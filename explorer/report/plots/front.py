@@ -10,7 +10,6 @@ from explorer.pareto.decision.rules import wanted_objective
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import (
-    COLUMNS,
     Columns,
     bounds,
     column_of,
@@ -177,7 +176,7 @@ def _background(results: Results, x: Objective, y: Objective, *, has_legend: boo
             )
         )
     if results.exact is not None and len(results.objectives) == 2:
-        exact = {o.name: results.exact.values[:, j] / COLUMNS[o.name].scale for j, o in enumerate(results.objectives)}
+        exact = {o.name: results.exact.values[:, j] / column_of(o.name).scale for j, o in enumerate(results.objectives)}
         line = {"color": GREY, "width": 1.5}
         traces.append(
             go.Scatter(x=exact[x.name], y=exact[y.name], mode="lines", name="exact front", line=line, hoverinfo="skip")
@@ -237,7 +236,7 @@ def format_count(n: int, n_displayed: int) -> str:
 
 
 def _error_bar(rows: Columns, objective: Objective) -> dict[str, Any]:
-    middle, scale = display_values(rows, objective), COLUMNS[objective.name].scale
+    middle, scale = display_values(rows, objective), column_of(objective.name).scale
     low, high = (rows[end].astype(np.float64) / scale for end in bounds(objective.name))
     return {
         "type": "data",
@@ -289,7 +288,7 @@ def _range_text(rows: Columns, name: str, i: int) -> str:
     low, high = bounds(name)
     if low not in rows or not np.isfinite(rows[low][i]):
         return ""
-    return f" ({COLUMNS[name].text(float(rows[low][i]))} to {COLUMNS[name].text(float(rows[high][i]))})"
+    return f" ({column_of(name).text(float(rows[low][i]))} to {column_of(name).text(float(rows[high][i]))})"
 
 
 def display_values(columns: Columns, objective: Objective) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":

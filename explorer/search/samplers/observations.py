@@ -1,6 +1,6 @@
 """Observations of a study for the learning sampler: measured, pending and failed designs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ PROPOSED_ATTR = "explorer:proposed"
 # Limits the time of a fit. Of more rows, a third are the latest, a third are on the front or next to it, and the
 # others are spread evenly over the rest.
 MAX_ROWS = 120
+_WORST = 1e300
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Observations:
         is_feasible: shape (n,).
         done: the measured designs.
         pending: designs of RUNNING and WAITING trials.
-        failed: designs of FAIL and PRUNED trials, and of those with an infinite value.
+        failed: designs of FAIL and PRUNED trials, and of those with an infinite value and without targets.
     """
 
     measured: Columns
@@ -69,9 +70,11 @@ def observations_from(trials: Sequence[FrozenTrial], problem: Problem, *, exclud
     """Return the observations in trials; `exclude` is the number of the trial being proposed, which is not pending."""
     encoding, objectives = Encoding(problem.regions), problem.study.objectives
     names = set(encoding.distributions())
-    complete = [t for t in trials if t.state == TrialState.COMPLETE and names <= t.params.keys() and _is_finite(t)]
+    needs = {need for name in problem.study.compared_columns for need in needs_of(name)}
+    usable = {t.number for t in trials if t.state == TrialState.COMPLETE and (_is_finite(t) or _has(t, needs))}
+    complete = [t for t in trials if t.number in usable and names <= t.params.keys()]
     waiting = [t for t in trials if t.state in {TrialState.RUNNING, TrialState.WAITING} and t.number != exclude]
-    failed = [t for t in trials if t.state.is_finished() and not (t.state == TrialState.COMPLETE and _is_finite(t))]
+    failed = [t for t in trials if t.state.is_finished() and t.number not in usable]
     params = columns_of([t.params for t in complete])
     designs = encoding.decode(params, n=len(complete))
     values = np.array([t.values for t in complete], dtype=np.float64).reshape(len(complete), len(objectives))
@@ -81,7 +84,8 @@ def observations_from(trials: Sequence[FrozenTrial], problem: Problem, *, exclud
         measured={**designs, **columns},
         fit_columns=fit_columns,
         n_samples=np.array([_n_samples(t) for t in complete], dtype=np.float64),
-        values=to_minimization(values, objectives),
+        # A design that cannot keep up with its inputs has infinite values: infeasible, but its targets are known.
+        values=np.clip(to_minimization(values, objectives), -_WORST, _WORST),
         is_feasible=is_feasible_of(complete),
         done=pool_of_designs(problem.regions, designs),
         pending=_pool(waiting, names, problem),
@@ -95,9 +99,8 @@ def columns_to_fit(complete: Sequence[FrozenTrial], problem: Problem) -> tuple[s
     Targets are preferred: an energy-delay product is fitted better as the product of two forms.
     """
     study = problem.study
-    columns = [*(one.name for one in study.objectives), *(one.column for one in study.constraints)]
     names: list[str] = []
-    for name in columns:
+    for name in study.compared_columns:
         needs = needs_of(name)
         is_recorded = all(any(_recorded(t, need) is not None for t in complete) for need in needs)
         names += needs if is_recorded or name in TARGETS else [name]
@@ -117,6 +120,11 @@ def _column(name: str, complete: Sequence[FrozenTrial], values: Float, problem: 
             sign, scale = (1.0 if constraint.sense == "<=" else -1.0), abs(constraint.limit) or 1.0
             result = np.where(np.isfinite(result), result, constraint.limit + sign * scale * excess)
     return result
+
+
+def _has(trial: FrozenTrial, targets: Collection[str]) -> bool:
+    """Return whether a trial records all of some targets, and no value of it is unknown."""
+    return not np.isnan(trial.values).any() and all(_recorded(trial, target) is not None for target in targets)
 
 
 def _recorded(trial: FrozenTrial, name: str) -> float | None:

@@ -1,0 +1,1 @@
+"""Scenarios: deviations of knobs, targets and constants from their nominal values."""

@@ -91,8 +91,8 @@ def study(
         space: a search space by name or path, several, or the keys of a space file: `{"axes": {...}, ...}`.
         measure: the function that measures a design, with `model={"measures": [...]}`.
         knobs: further columns of the samples that are knobs; default: the axes of the space that samples have.
-        declared: further keys of a study file: `model`, `families`, `constraints`, `scenario`, `cost`, `search`,
-            `reference_point`.
+        declared: further keys of a study file: `model`, `families`, `constraints`, `scenario`, `cost`, `workload`,
+            `search`, `reference_point`.
 
     Raises:
         WrongUsage: there is no such space or model, or both `samples` and `model` are given.

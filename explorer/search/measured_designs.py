@@ -9,7 +9,7 @@ from explorer.models.evaluation import Problem
 from explorer.models.limits import chance_columns
 from explorer.models.posterior_draws import PosteriorModel, posterior_draws
 from explorer.models.worst_case import anchored
-from explorer.pareto.uncertainty.measured_values import measured_draws, measured_intervals
+from explorer.pareto.uncertainty.measured_values import measured_by_draw, measured_intervals
 from explorer.problem.columns import TARGETS, Columns, Float, knobs_of, n_rows, stack, take
 from explorer.problem.objectives import OBJECTIVES, add_objectives
 from explorer.search.encoding import Encoding
@@ -82,8 +82,7 @@ def _statistics(problem: Problem, table: Columns) -> Columns:
     if not statistics or not isinstance(model, PosteriorModel):
         return {}
     draws = posterior_draws(model, targets=statistics.targets)
-    readings = measured_draws(table, model=model, draws=draws, constants=problem.study.constants)
-    columns = chance_columns(statistics.constraints, {name: readings.get(name, table[name][None, :]) for name in table})
+    columns = chance_columns(statistics.constraints, measured_by_draw(table, problem, model=model, draws=draws))
     if statistics.ends:
         ends = measured_intervals(table, model=model, draws=draws, constants=problem.study.constants)
         columns |= {name: ends[name] for name in statistics.ends if name in ends}

@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.models.evaluation import Problem
-from explorer.models.posterior_draws import N_DRAWS, Draws, PosteriorModel, predict_draws, split_into_blocks
-from explorer.models.worst_case import anchored
+from explorer.models.posterior_draws import N_DRAWS, Draws, PosteriorModel, split_into_blocks
 from explorer.pareto.geometry.dominance import feasible_front, is_dominated_by, to_minimization
 from explorer.pareto.results.measured_rows import measured_twin
 from explorer.pareto.uncertainty.front_tally import FrontTally
-from explorer.pareto.uncertainty.measured_values import measured_draws
+from explorer.pareto.uncertainty.measured_values import measured_by_draw
 from explorer.pareto.uncertainty.untried import N_MIN, UntriedDesigns
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.columns import Columns, Float, bounds, knobs_of, n_rows, take
+from explorer.problem.columns import Columns, Float, bounds, n_rows, take
 from explorer.problem.objectives import Objective
 from explorer.problem.workload.usage import overload
 
@@ -248,19 +247,9 @@ def _with_measured_values(
     """Return the same with the readings of the given rows in place of predictions."""
     study = problem.study
     values, feasible = _posterior_objectives(designs, problem, model, draws)
-    readings = take(designs, rows)
-    targets = measured_draws(readings, model=model, draws=draws, constants=study.constants)
-    if problem.worst_case:
-        own = {**{name: readings[name] for name in knobs_of(readings)}, **targets}
-
-        def predict(designs: Columns) -> Columns:
-            return predict_draws(model, draws, designs, with_noise=False)
-
-        targets |= problem.worst_case.columns(own, anchored(predict, own), is_needed_only=True)
+    columns = measured_by_draw(take(designs, rows), problem, model=model, draws=draws)
     for j, objective in enumerate(study.objectives):
-        if objective.name in targets:
-            values[:, rows, j] = targets[objective.name]
-    columns = {name: targets.get(name, readings[name][None, :]) for name in readings}
+        values[:, rows, j] = columns[objective.name]
     feasible[:, rows] = True
     for violation in problem.limit_violations(columns).values():
         feasible[:, rows] &= violation <= 0

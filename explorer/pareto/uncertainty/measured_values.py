@@ -7,9 +7,11 @@ of its design: the model's draws take its place.
 
 import numpy as np
 
+from explorer.models.evaluation import Problem
 from explorer.models.intervals import quantiles
 from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws
 from explorer.models.samples.nearest import nearest_sample
+from explorer.models.worst_case import anchored
 from explorer.problem.columns import TARGETS, Columns, Float, bounds, by_configuration, knobs_of
 from explorer.problem.objectives import OBJECTIVES, Constants, add_objectives
 
@@ -49,6 +51,26 @@ def measured_draws(
     if "accuracy" in targets:
         targets["accuracy"] = np.clip(targets["accuracy"], 0.0, 1.0)
     return add_objectives(targets, constants)
+
+
+def measured_by_draw(rows: Columns, problem: Problem, *, model: PosteriorModel, draws: Draws) -> Columns:
+    """Return all columns of measured designs in every draw, shape (S, k) or (1, k) each, and the named worst cases.
+
+    Args:
+        rows: measured designs with their readings, shape (k,) each.
+        problem: the study.
+        model: the model that was fitted to them.
+        draws: its draws.
+    """
+    targets = measured_draws(rows, model=model, draws=draws, constants=problem.study.constants)
+    if problem.worst_case:
+        own = {**{name: rows[name] for name in knobs_of(rows)}, **targets}
+
+        def predict(designs: Columns) -> Columns:
+            return predict_draws(model, draws, designs, with_noise=False)
+
+        targets |= problem.worst_case.columns(own, anchored(predict, own), is_needed_only=True)
+    return {**{name: values[None, :] for name, values in rows.items()}, **targets}
 
 
 def measured_intervals(rows: Columns, *, model: PosteriorModel, draws: Draws, constants: Constants) -> Columns:

@@ -1,7 +1,7 @@
 """Evaluation of designs for one study: predictions, objectives, constraint violations and feasibility as columns."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -108,6 +108,11 @@ class Problem:
                 is_objective=any(is_end(o.name) for o in study.objectives), cases=self.worst_case.cases,
             )  # fmt: skip
         return cast("Statistics", self._cache["statistics"])
+
+    def statistics_of(self, constraints: Sequence[Constraint]) -> Statistics:
+        """Return the statistics of other limits than the study's own."""
+        targets = frozenset(need for c in constraints for need in needs_of(c.column))
+        return Statistics(tuple(constraints), (), targets, self.study.constants, cases=self.worst_case.cases)
 
     def evaluate(
         self, designs: Mapping[str, Any], *, is_needed_only: bool = False, has_statistics: bool = True

@@ -16,7 +16,7 @@ from explorer.models.measured.table import TableEvaluator
 from explorer.models.posterior_draws import N_DRAWS, Draws, posterior_draws, split_into_blocks
 from explorer.models.response.surrogate import Surrogate
 from explorer.models.worst_case import case_names, draw_columns, scaled_ends
-from explorer.problem.columns import Columns, Float, bounds, n_rows, stack
+from explorer.problem.columns import Columns, Float, bounds, is_uncertain, n_rows, stack
 from explorer.problem.constraints import Constraint, joint_groups
 from explorer.problem.objectives import Constants
 from explorer.problem.scenarios.cases import Case
@@ -109,6 +109,37 @@ def measured_chance_columns(constraints: Collection[Constraint], columns: Column
             worst = np.maximum(worst, member.nominal.violation({member.column: held}))
         result[name] = worst
     return result
+
+
+def measured_limit_probabilities(constraints: Sequence[Constraint], columns: Columns) -> LimitProbabilities:
+    """Return the probabilities that measured designs meet limits, from the intervals of their measurements.
+
+    Args:
+        constraints: at least one limit.
+        columns: the designs with their readings and intervals, shape (n,) each; see `measured_chance_columns`. A reading
+            without an interval has an unknown probability, NaN; a knob is known.
+    """
+    from scipy.special import ndtr
+
+    each = []
+    for constraint in constraints:
+        value = np.asarray(columns[constraint.column], dtype=np.float64)
+        low, high = bounds(constraint.column)
+        end = high if constraint.sense == "<=" else low
+        is_met = constraint.nominal.violation(columns) <= 0
+        if not is_uncertain(constraint.column):
+            each.append(is_met.astype(np.float64))
+            continue
+        # The end of the interval that lies towards the limit.
+        other = low if end == high else high
+        missing = np.full(len(value), np.nan)
+        near, far = (np.asarray(columns.get(name, missing), dtype=np.float64) for name in (end, other))
+        sigma = np.abs(np.where(is_met, near, far) - value) / _NORMAL_90
+        sign = 1.0 if constraint.sense == "<=" else -1.0
+        with np.errstate(invalid="ignore", divide="ignore"):
+            score = sign * (constraint.limit - value) / sigma
+        each.append(np.where(np.isfinite(sigma) & (sigma > 0), ndtr(score), np.nan))
+    return LimitProbabilities(tuple(constraints), np.stack(each), np.prod(each, axis=0))
 
 
 def _measured_value_held(constraint: Constraint, columns: Columns, probability: float) -> Float:

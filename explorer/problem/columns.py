@@ -61,6 +61,8 @@ class Column:
         return humanize(value, self.symbol).replace("J*s", "J·s")
 
 
+# Limits of a study whose single probabilities are columns; their joint probability always is one.
+N_LIMITS = 9
 _ALL = (
     Column("family", "Network family", "knob"),
     Column("pruning_ratio", "Pruning ratio R", "knob"),
@@ -78,6 +80,8 @@ _ALL = (
     Column("domain_distance", "Distance outside the samples' range (in its widths)", "check"),
     Column("sample_distance", "Distance to the nearest sample (in widths of the samples' range)", "check"),
     Column("p_front", "Probability of being on the front", "check"),
+    Column("p_limits", "Probability that all limits hold", "check"),
+    *(Column(f"p_limit_{k}", f"Probability of limit {k}", "check") for k in range(1, N_LIMITS + 1)),
     Column("n_right", "Samples classified correctly", "check"),
     Column("n_samples", "Samples of the accuracy", "check"),
     Column("accuracy_holdout", "Accuracy on held-back samples", "check"),

@@ -146,7 +146,7 @@ OBJECTIVES = {
 
 
 # Columns that are no objectives of which more is better.
-_MORE_IS_BETTER = frozenset({"throughput_ops", "p_front"})
+_MORE_IS_BETTER = frozenset({"throughput_ops", "p_front", "p_limits"})
 
 
 def objective_of(name: str) -> Objective:

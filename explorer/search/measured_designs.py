@@ -9,7 +9,7 @@ from explorer.models.evaluation import Problem
 from explorer.models.limits import chance_columns
 from explorer.models.posterior_draws import PosteriorModel, posterior_draws
 from explorer.models.worst_case import anchored
-from explorer.pareto.uncertainty.measured_values import measured_by_draw, measured_intervals
+from explorer.pareto.results.measured_values import measured_by_draw, measured_intervals
 from explorer.problem.columns import TARGETS, Columns, Float, knobs_of, n_rows, stack, take
 from explorer.problem.objectives import OBJECTIVES, add_objectives
 from explorer.search.encoding import Encoding

@@ -25,7 +25,7 @@ from explorer.pareto.uncertainty.front_probability import (
     is_beaten_by_measurement,
     n_affordable_draws,
 )
-from explorer.pareto.uncertainty.measured_values import measured_intervals
+from explorer.pareto.results.measured_values import measured_intervals
 from explorer.pareto.uncertainty.next_measurement import best_measurement, subsample
 from explorer.pareto.uncertainty.sensitivity import knob_importance
 from explorer.pareto.uncertainty.untried import UntriedDesigns

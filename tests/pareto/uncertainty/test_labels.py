@@ -17,7 +17,7 @@ from explorer.pareto.uncertainty.front_probability import (
     front_probabilities,
     is_beaten_by_measurement,
 )
-from explorer.pareto.uncertainty.measured_values import measured_draws, measured_intervals
+from explorer.pareto.results.measured_values import measured_draws, measured_intervals
 from explorer.pareto.uncertainty.untried import N_MAX, UntriedDesigns, untried_designs
 from explorer.problem.columns import Columns, knobs_of, n_rows, stack, take
 from explorer.problem.objectives import OBJECTIVES

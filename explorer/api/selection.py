@@ -1,8 +1,9 @@
 """Selection of one design from a front, and its description as text."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,12 @@ import numpy as np
 from explorer.api.results import RESULTS_FOLDER, HasResults, as_results, results_folder
 from explorer.errors import WrongUsage
 from explorer.pareto.decision import rules as decide
-from explorer.pareto.decision.rules import Choice
+from explorer.pareto.decision.rules import Choice, odds_text
 from explorer.pareto.decision.selection_bias import refuse_held_back, selection_basis
 from explorer.pareto.results.results import Results, no_feasible_design
-from explorer.problem.columns import COLUMNS, Column, bounds, n_rows, own_knobs
+from explorer.problem.columns import COLUMNS, Column, bounds, is_uncertain, n_rows, own_knobs
 from explorer.problem.columns import column_of as meaning_of
-from explorer.problem.constraints import Constraint, parse_constraint
+from explorer.problem.constraints import Constraint, check_probability, parse_constraint, parse_probability
 from explorer.problem.objectives import Constants
 from explorer.problem.scenarios.declared import worst_case_limit
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _RULES = "knee, alpha, minimize, best, design"
 
-__all__ = ["Choice", "choose", "describe_design"]
+__all__ = ["Choice", "choose", "describe_design", "parse_probability"]
 
 
 def choose(
@@ -43,6 +44,7 @@ def choose(
     device: str | None = None,
     bin_name: str = "",
     study: "str | Path | Problem | None" = None,
+    confidence: float | None = None,
 ) -> Choice:
     """Choose one design by one rule: the best value of a column, or a design of the front.
 
@@ -64,6 +66,8 @@ def choose(
             `record` holds both, and a warning unless the model's samples were measured on this device.
         bin_name: the device's speed bin, where its table has several.
         study: the study of the results, to be solved again; default: the file that their provenance names.
+        confidence: ask every limit of the study and every condition of a predicted value jointly with this probability,
+            where it states none itself.
 
     Raises:
         WrongUsage: there are no results, or a rule, condition or device cannot be used.
@@ -78,16 +82,26 @@ def choose(
     column = minimize if minimize is not None else best
     own = [name for name in own_knobs(results.table) if results.table[name].dtype != object]
     read = [parse_constraint(text, where="--where", own=own) for text in where]
+    stated = [parse_constraint(text, own=own) for text in results.constraints]
     conditions = in_every_scenario(results, read)
     refuse_held_back(column, *(c.column for c in conditions))
+    if confidence is not None:
+        conditions = [one.at(check_probability(confidence)) for one in (*stated, *conditions)]
+    elif any(one.probability is not None for one in conditions):  # those of the study hold jointly with them
+        conditions = [*(one for one in stated if one.probability is not None), *conditions]
+    conditions = list(dict.fromkeys(conditions))
+    limits = tuple({one.nominal: one for one in (*stated, *conditions)}.values())
+    load = cache(partial(_problem, results, study_or_folder, study))
     if column is not None and not front_only:
-        answer = _answer(results, study_or_folder, study, column, conditions, is_inside=not allow_extrapolation)
+        answer = _answer(results, column, conditions, load=load, is_inside=not allow_extrapolation)
         if not n_rows(answer.candidates):
             raise no_feasible_design(results)
     else:
         answer = _answer_of_front(
             results, knee=knee, alpha=alpha, energy_max_j=energy_max_j, column=column, design=design
         )
+        if any(one.probability is not None for one in conditions):
+            answer = _with_chances(answer, conditions, load())
     lacking = [c.column for c in conditions if c.column not in answer.candidates]
     if lacking:
         raise WrongUsage(
@@ -95,7 +109,7 @@ def choose(
         )
     choice = decide.choose_design(results, answer, conditions=conditions, allow_extrapolation=allow_extrapolation)
     payload = {
-        "schema": "explorer.chosen/1",
+        "schema": "explorer.chosen/2",
         "study": results.study,
         "rule": {"name": choice.rule, "text": choice.why, "where": [condition.text for condition in conditions]},
         "design": choice.design,
@@ -104,7 +118,7 @@ def choose(
         "is_extrapolated": choice.is_extrapolated,
         "is_measured": choice.is_measured,
         "is_solved": choice.is_solved,
-        "notes": [*_read_as(where, conditions), *answer.notes],
+        "notes": [*_read_as(where, read), *answer.notes],
         **_machine(results),
         **selection_basis(results, choice.design),
         "provenance": dict(results.provenance),
@@ -120,6 +134,10 @@ def choose(
         )  # fmt: skip
         payload["machine"] = check.machine
         payload["warnings"] = list(dict.fromkeys([*payload["warnings"], *filter(None, [check.text])]))
+    shown = payload["applied"]["design"] if device is not None else choice.design
+    odds = _odds(results, shown, limits, load=load, is_stored=not conditions and device is None)
+    payload |= odds
+    payload["warnings"] = [*filter(None, [odds_text(odds)]), *payload["warnings"]]
     return replace(choice, record=payload)
 
 
@@ -150,22 +168,65 @@ def _answer_of_front(
 
 
 def _answer(
-    results: Results, source: str | Path | Results | HasResults, study: "str | Path | Problem | None", asked: str,
-    conditions: Sequence[Constraint], *, is_inside: bool,
+    results: Results, asked: str, conditions: Sequence[Constraint], *, load: "Callable[[], Problem | str]",
+    is_inside: bool,
 ) -> decide.Answer:  # fmt: skip
     """Return the candidates for the best value of a column: all feasible designs, with the optimum of the model."""
     # Imported here: only this rule needs the model, and the whole engine with it.
-    from explorer.models.evaluation import Problem
     from explorer.pareto.decision.question import answer_from_designs, problem_for_question
 
     column = decide.column_meant(results.table, asked)
+    problem = problem_for_question(results, [column, *(c.column for c in conditions)], load=load)
+    return answer_from_designs(results, column, conditions, problem=problem, is_inside=is_inside)
+
+
+def _problem(
+    results: Results, source: str | Path | Results | HasResults, study: "str | Path | Problem | None"
+) -> "Problem | str":
+    """Return the study of results with its model, loaded again, or the reason why it cannot be."""
+    # Imported here: with the whole engine.
+    from explorer.models.evaluation import Problem
+    from explorer.pareto.results.origin import problem_of_results
+
+    if isinstance(study, Problem):
+        return study
+    if "measurement" in results.provenance:
+        return "every design is measured"
     is_read = not isinstance(source, (str, Path))
     folder = RESULTS_FOLDER / results.study if is_read else results_folder(str(source))
     name = results.study if is_read else str(source)
-    problem = study if isinstance(study, Problem) else problem_for_question(
-        results, [column, *(c.column for c in conditions)], folder=folder, asked=name if study is None else str(study)
-    )  # fmt: skip
-    return answer_from_designs(results, column, conditions, problem=problem, is_inside=is_inside)
+    return problem_of_results(results.provenance, folder=folder, asked=name if study is None else str(study))
+
+
+def _with_chances(answer: decide.Answer, conditions: Sequence[Constraint], problem: "Problem | str") -> decide.Answer:
+    """Return candidates with the columns that conditions with a probability compare."""
+    from explorer.pareto.decision.odds import with_chance_columns
+
+    known = None if isinstance(problem, str) else problem
+    return replace(answer, candidates=with_chance_columns(answer.candidates, conditions, problem=known))
+
+
+def _odds(
+    results: Results, design: Mapping[str, Any], limits: Sequence[Constraint], *,
+    load: "Callable[[], Problem | str]", is_stored: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the entries of chosen.json on the probability of each limit and of all; none where nothing is limited.
+
+    The run stored those of its own limits with the designs that may be chosen.
+    """
+    if not any(is_uncertain(one.column) for one in limits):
+        return {}
+    single = [design.get(f"p_limit_{k + 1}" if len(limits) > 1 else "p_limits") for k in range(len(limits))]
+    if is_stored and all(p is not None and math.isfinite(p) for p in single):
+        entries = [{"constraint": one.text, "probability": float(p)} for one, p in zip(limits, single, strict=True)]
+        return {"limits": entries, "joint_probability": float(design["p_limits"])}
+    from explorer.pareto.decision.odds import limit_odds, odds_entry
+
+    row = {k: np.array([v], dtype=object if isinstance(v, str) else None) for k, v in design.items() if v is not None}
+    row.setdefault("design_id", np.array([0]))
+    problem = load()
+    known = [one for one in limits if one.column in row]
+    return odds_entry(limit_odds(row, known, problem=None if isinstance(problem, str) else problem))
 
 
 def _read_as(where: Sequence[str], conditions: Sequence[Constraint]) -> list[str]:

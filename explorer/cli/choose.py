@@ -1,7 +1,7 @@
 """`explorer choose`: one configuration from the front."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -34,6 +34,10 @@ def choose(
     where: Annotated[
         list[str] | None, typer.Option("--where", help="A condition, such as 'accuracy>=0.9'; may be repeated.")
     ] = None,
+    confidence: Annotated[
+        str | None,
+        typer.Option("--confidence", metavar="P", help="All limits and conditions hold jointly with it, such as 0.9."),
+    ] = None,
     allow_extrapolation: Annotated[
         bool, typer.Option("--allow-extrapolation", help="Take designs outside the model's domain as well.")
     ] = False,
@@ -56,6 +60,7 @@ def choose(
     """
     from explorer import api
     from explorer.api.results import results_folder
+    from explorer.api.selection import parse_probability
     from explorer.cli.console import print_json, print_prose, print_text
     from explorer.errors import WrongUsage
     from explorer.units import parse_quantity
@@ -76,6 +81,7 @@ def choose(
         study, knee=knee, alpha=alpha, energy_max_j=None if energy_max is None else parse_quantity(energy_max, "J"),
         minimize=minimize, best=best, front_only=front_only, design=design, where=where or (),
         allow_extrapolation=allow_extrapolation, device=device, bin_name=bin_name,
+        confidence=None if confidence is None else parse_probability(confidence, where="--confidence"),
     )  # fmt: skip
     path = choice.save(output or results_folder(study) / "chosen.json")
     if as_json:
@@ -87,33 +93,56 @@ def choose(
 
 
 def _lines(choice: "Choice", columns: "Mapping[str, Column]") -> "Iterator[str]":
-    """Yield the design and its rule, its point on a device, the runner-up, and the cost of more accuracy."""
+    """Yield warnings, the design and its rule, its odds, its point on a device, the runner-up, the cost of accuracy."""
     from explorer.api.selection import describe_design as describe
 
+    record = choice.record
+    yield from (f"WARNING: {text}" for text in record["warnings"])
     yield f"design {choice.design['design_id']}: {choice.why}"
     yield from (f"  {line}" for line in describe(choice.design, columns))
-    for text in choice.record["notes"]:
-        yield f"note: {text}"
+    yield from _odds(record)
+    yield from (f"note: {text}" for text in record["notes"])
     if choice.is_measured:
         row = choice.design.get("nearest_sample", "")
         yield f"MEASURED: the values are readings{f' of sample {row}' if row else ''}, not predictions"
-    if choice.record["machine"]:
-        yield f"measured on: {choice.record['machine']}"
-    for text in choice.record["warnings"]:
-        yield f"WARNING: {text}"
+    if record["machine"]:
+        yield f"measured on: {record['machine']}"
     if choice.is_extrapolated:
         yield "EXTRAPOLATED: outside the model's domain; measure it before you believe it"
-    if bound := choice.record.get("scenarios"):
+    if bound := record.get("scenarios"):
         yield "scenario that binds each limit:"
         yield from (f"  {one['text']}" for one in bound)
-    if "applied" in choice.record:
-        applied = choice.record["applied"]
-        yield f"applied to {applied['device']} at {applied['operating_point']}, evaluated again:"
-        yield from (f"  {line}" for line in describe(applied["design"], columns))
-        if applied["is_extrapolated"]:
-            yield "EXTRAPOLATED there: outside the model's domain; measure it before you believe it"
+    yield from _applied(record.get("applied"), columns)
     if choice.runner_up is not None:
         configuration = "; ".join(describe(choice.runner_up, columns)[:5])
         yield f"runner-up: design {choice.runner_up['design_id']}: {configuration}"
     if choice.price:
         yield choice.price
+
+
+def _odds(record: "Mapping[str, Any]") -> "Iterator[str]":
+    """Yield the probability of each limit and of all."""
+    limits = record.get("limits", ())
+    if not limits:
+        return
+    yield "limits, each with the probability that it holds:"
+    for one in limits:
+        yield f"  {one['constraint'].partition(' @')[0]}: {_chance(one['probability'])}"
+    if len(limits) > 1:
+        yield f"  all of them: {_chance(record['joint_probability'])}"
+
+
+def _chance(probability: float | None) -> str:
+    return "unknown" if probability is None else f"{probability:.3g}"
+
+
+def _applied(applied: "Mapping[str, Any] | None", columns: "Mapping[str, Column]") -> "Iterator[str]":
+    """Yield the design at a device's operating point."""
+    from explorer.api.selection import describe_design as describe
+
+    if applied is None:
+        return
+    yield f"applied to {applied['device']} at {applied['operating_point']}, evaluated again:"
+    yield from (f"  {line}" for line in describe(applied["design"], columns))
+    if applied["is_extrapolated"]:
+        yield "EXTRAPOLATED there: outside the model's domain; measure it before you believe it"

@@ -30,7 +30,7 @@ from explorer.problem.columns import (
     stack,
     take,
 )
-from explorer.problem.constraints import joint_groups, joint_text
+from explorer.problem.constraints import Constraint, joint_groups, joint_text
 from explorer.problem.design_space import DesignSpace
 from explorer.problem.objectives import OBJECTIVES, add_objectives, needs_of
 from explorer.problem.space_builder import build_design_space

@@ -116,8 +116,8 @@ def measured_limit_probabilities(constraints: Sequence[Constraint], columns: Col
 
     Args:
         constraints: at least one limit.
-        columns: the designs with their readings and intervals, shape (n,) each; see `measured_chance_columns`. A reading
-            without an interval has an unknown probability, NaN; a knob is known.
+        columns: the designs with their readings and intervals, shape (n,) each; see `measured_chance_columns`. The
+            probability of a reading without an interval is unknown, NaN; a knob is known.
     """
     from scipy.special import ndtr
 

@@ -150,12 +150,20 @@ def parse_probability(text: str, *, where: str) -> float:
     match = _SHARE.fullmatch(text)
     if match is None:
         raise WrongUsage(f"{where}: '{text}' is not a probability", fix="write for example '@ 90 %'")
-    value = float(match[1]) / (100 if match[2] else 1)
+    return check_probability(float(match[1]) / (100 if match[2] else 1), where=where)
+
+
+def check_probability(value: float, *, where: str = "confidence") -> float:
+    """Return a probability that limits may have.
+
+    Raises:
+        WrongUsage: it is outside [1 %, 99.5 %].
+    """
     if not MIN_PROBABILITY <= value <= MAX_PROBABILITY:
         nearest = MIN_PROBABILITY if value < MIN_PROBABILITY else MAX_PROBABILITY
         raise WrongUsage(
             f"{where}: a probability of {100 * value:.12g} % is outside [1 %, 99.5 %]: no model is that sure",
-            fix=f"write '@ {100 * nearest:g} %'",
+            fix=f"write '{'@ ' if '@' in where else ''}{100 * nearest:g} %'",
         )
     return float(f"{value:.12g}")
 

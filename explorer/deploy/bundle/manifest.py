@@ -86,6 +86,8 @@ def build_manifest(
         warnings=warnings,
         not_checked=(*_not_checked(selected, network=network, target=target), *remarks_applied, *remarks),
         selection=file.selection,
+        limits=file.limits,
+        joint_probability=file.joint_probability,
         chosen_sha256=selected.sha256,
         provenance=file.provenance,
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from explorer.io.declarations import Declaration
-from explorer.pareto.decision.schema import Origin, RuleFile, SelectionFile, Sha256
+from explorer.pareto.decision.schema import LimitFile, Origin, RuleFile, SelectionFile, Sha256
 
 # A file name without a path: every named file is in the bundle.
 FILE_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,150}$"
@@ -187,6 +187,8 @@ class ManifestFile(Declaration):
     selection: SelectionFile | None = Field(
         None, description="the data that chose the design; null where its accuracy is a prediction"
     )
+    limits: tuple[LimitFile, ...] = Field((), description="limits of the design, each with its probability")
+    joint_probability: float | None = Field(None, description="probability that all limits hold; null: unknown")
     chosen_sha256: Sha256 = Field(description="SHA-256 of the chosen.json of this bundle")
     provenance: Origin = Field(description="origin of the design and its predictions")
 

@@ -11,6 +11,7 @@ from explorer.deploy.bundle.schema import ManifestFile, ShippedNetwork
 from explorer.deploy.verification.check import Check, Interval, compare_intervals, make_interval
 from explorer.deploy.verification.checksums import verify_checksums
 from explorer.deploy.verification.clock import verify_clock
+from explorer.deploy.verification.limits import check_limits
 from explorer.deploy.verification.run_network import Evaluation, LoadedNetwork, evaluate_network, load_artifact
 from explorer.deploy.verification.sample_row import append_row, read_samples_header
 from explorer.deploy.verification.selection import DataUse, data_to_verify, promised_holdout
@@ -107,7 +108,10 @@ def verify_bundle(
     if samples is not None and loaded and evaluation and all(check.state == "kept" for check in checks):
         append_row(samples, manifest, evaluation, sizes=loaded.sizes, is_on_device=is_on_device)
         samples_written = samples
-    checks = (files, *checks, *_promises(manifest, measured, is_on_device=is_on_device, also=also), *clock)
+    of_device = frozenset(() if is_on_device else _OF_DEVICE)
+    limits = check_limits(manifest, measured, of_device=of_device)
+    promises = _promises(manifest, measured, is_on_device=is_on_device, also=also)
+    checks = (files, *checks, *promises, *limits, *clock)
     warnings = (*manifest.warnings, *([use.warning] if use and use.warning else []))
     return Verdict(folder, checks, samples_written, warnings, use)
 

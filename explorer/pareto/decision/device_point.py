@@ -13,7 +13,7 @@ from explorer.models.intervals import add_intervals
 from explorer.models.posterior_draws import PosteriorModel, posterior_draws
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import Columns, knobs_of
-from explorer.problem.constraints import Constraint
+from explorer.problem.constraints import Constraint, joint_groups, joint_text
 from explorer.problem.design_space import ROW
 
 
@@ -76,16 +76,19 @@ def evaluate_on_device(
     table = {k: np.array([v], dtype=object if isinstance(v, str) else np.float64) for k, v in design.items()}
     knobs = snap({name: table[name] for name in knobs_of(table)}, points)
     regions = {family: replace(region, operating=points) for family, region in problem.regions.items()}
-    columns = replace(problem, regions=regions).evaluate(knobs)
+    limits = tuple(dict.fromkeys((*problem.study.constraints, *conditions)))
+    asked = replace(problem, regions=regions, study=replace(problem.study, constraints=limits))
+    columns = asked.evaluate(knobs)
     model = problem.evaluator
     if isinstance(model, PosteriorModel):
         constants = problem.study.constants
         columns = add_intervals(columns, model=model, draws=posterior_draws(model), constants=constants)
     point = points.labels[int(points.nearest(knobs["frequency_hz"])[0])]
     applied = AppliedDesign(point, {name: values[0] for name, values in columns.items()})
-    violated = [c for c in (*problem.study.constraints, *conditions) if c.violation(columns)[0] > 0]
+    violated = [f"{c.text} (value {float(columns[c.compared][0]):.4g})" for c in limits if c.violation(columns)[0] > 0]
+    violated += [joint_text(probability) for name, probability, _ in joint_groups(limits) if columns[name][0] > 0]
     if violated:
-        texts = "; ".join(f"{c.text} (value {float(columns[c.column][0]):.4g})" for c in violated)
+        texts = "; ".join(violated)
         raise NoFeasibleDesign(
             f"at the device's nearest operating point, {point}, the design violates {texts}",
             fix="search the device's own points: [operating_points] device = '...' in the space",

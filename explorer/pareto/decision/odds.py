@@ -20,8 +20,6 @@ from explorer.pareto.results.measured_values import measured_by_draw
 from explorer.problem.columns import N_LIMITS, Columns, is_uncertain, n_rows, take
 from explorer.problem.constraints import Constraint
 
-EVEN = 0.5  # limits that hold with less than this probability are a warning
-
 
 def limit_odds(
     designs: Columns, constraints: Sequence[Constraint], *, problem: Problem | None, draws: Draws | None = None
@@ -59,7 +57,7 @@ def limit_odds(
 
 
 def odds_columns(designs: Columns, constraints: Sequence[Constraint], *, problem: Problem, draws: Draws) -> Columns:
-    """Return the columns `p_limits` and `p_limit_1`, ... of designs, in the order of a study's limits; see `limit_odds`.
+    """Return the columns `p_limits` and `p_limit_1`, ... of designs, in the order of the limits; see `limit_odds`.
 
     None where no limit is of a predicted value.
     """
@@ -93,8 +91,8 @@ def with_chance_columns(designs: Columns, constraints: Sequence[Constraint], *, 
         readings = measured_by_draw(take(designs, measured), problem, model=model, draws=draws)
         found.append((measured, chance_columns(asked, readings)))
     for own, columns in found:
-        for name in result:
-            result[name][own] = columns[name]
+        for name, values in result.items():
+            values[own] = columns[name]
     return {**designs, **result}
 
 
@@ -109,17 +107,6 @@ def odds_entry(found: LimitProbabilities) -> dict[str, Any]:
         ],
         "joint_probability": joint if np.isfinite(joint) else None,
     }
-
-
-def odds_warning(entry: dict[str, Any]) -> str:
-    """Return a warning where the limits hold with less than one half, else an empty text."""
-    joint = entry["joint_probability"]
-    if joint is None or joint >= EVEN:
-        return ""
-    limits = entry["limits"]
-    texts = ", ".join(f"{one['constraint'].partition(' @')[0]} ({one['probability']:.2g})" for one in limits)
-    which = "the limits hold together" if len(limits) > 1 else "the limit holds"
-    return f"{which} with probability {joint:.2g} only: {texts}; --confidence 0.9 asks for more"
 
 
 def _with_intervals(designs: Columns, problem: Problem | None) -> Columns:

@@ -5,8 +5,7 @@ Where designs are predicted, the model is solved again for the column (`optimum`
 designs are searched.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +15,10 @@ from explorer.models.intervals import add_intervals
 from explorer.models.measured.table import TableEvaluator
 from explorer.models.posterior_draws import PosteriorModel, posterior_draws
 from explorer.models.samples.nearest import nearest_sample
-from explorer.pareto.decision.rules import SOLVED, Answer, by_column, wanted_objective
+from explorer.pareto.decision.odds import with_chance_columns
+from explorer.pareto.decision.rules import SOLVED, Answer, by_column, is_met, wanted_objective
 from explorer.pareto.optimum import optimum, with_question
 from explorer.pareto.results.measured_rows import measured_twin
-from explorer.pareto.results.origin import problem_of_results
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import Column, Columns, Float, column_of, is_end, knobs_of, n_rows, stack, take
@@ -29,7 +28,7 @@ _TOLERANCE = 1e-6  # a finished design within this relative difference of the op
 _N_STARTS = 64
 _SCOPE = "feasible design"
 # Columns of finished designs that the model alone does not give.
-_OF_FINISHED = frozenset({"p_front", "sample_distance"})
+_OF_FINISHED = frozenset({"p_front", "p_limits", "sample_distance"})
 
 
 def answer_from_designs(
@@ -48,7 +47,9 @@ def answer_from_designs(
         WrongUsage: the results have no such numeric column.
     """
     rows = results.table["is_feasible"].astype(np.bool_) & ~results.is_superseded
-    finished = take(results.table, rows)
+    finished = with_chance_columns(
+        take(results.table, rows), conditions, problem=None if isinstance(problem, str) else problem
+    )
     rule = by_column(finished, column)
     if isinstance(problem, str):
         return Answer(finished, rule, _SCOPE, (problem,))
@@ -74,26 +75,26 @@ def answer_from_designs(
     if not is_open.any():
         return Answer(finished, rule, _SCOPE)
     knobs = take(found.designs, np.flatnonzero(is_open)[:1])
-    candidates = stack([finished, _as_row(_annotated(knobs, problem), results)])
+    row = with_chance_columns(_as_row(_annotated(knobs, problem), results), conditions, problem=problem)
+    candidates = stack([finished, row])
     kind = "a row of the table" if isinstance(problem.evaluator, TableEvaluator) else "the optimum of the model"
     note = f"{kind}, solved again for this question; not a trial of the search"
     return Answer(candidates, by_column(candidates, column), _SCOPE, (note,))
 
 
-def problem_for_question(results: Results, columns: Sequence[str], *, folder: Path, asked: str) -> Problem | str:
+def problem_for_question(
+    results: Results, columns: Sequence[str], *, load: Callable[[], Problem | str]
+) -> Problem | str:
     """Return the study of results to be solved again, or the reason why finished designs answer.
 
     Args:
         results: the results.
         columns: the columns of the question and of its conditions.
-        folder: their result folder.
-        asked: the name of the results as the user typed it.
+        load: returns the study with its model, or the reason why it cannot be loaded.
     """
-    if "measurement" in results.provenance:
-        return f"every design is measured: {_from_finished(results)}"
     if known := [name for name in columns if name in _OF_FINISHED]:
         return _known_of_finished(known[0], results)
-    problem = problem_of_results(results.provenance, folder=folder, asked=asked)
+    problem = load()
     return f"{problem}: {_from_finished(results)}" if isinstance(problem, str) else problem
 
 
@@ -116,8 +117,8 @@ def _knobs(table: Columns, problem: Problem) -> Columns:
 
 def _is_met(columns: Columns, conditions: Sequence[Constraint], *, is_inside: bool) -> NDArray[np.bool_]:
     outside = is_extrapolated(columns["domain_distance"]) if is_inside else np.zeros(n_rows(columns), dtype=np.bool_)
-    limits = [c.violation(columns) <= 0 for c in conditions if c.compared in columns]
-    return np.asarray(np.logical_and.reduce([~outside, *limits]))
+    known = [c for c in conditions if c.compared in columns]
+    return np.asarray(~outside & is_met(columns, known))
 
 
 def _is_known(designs: Columns, results: Results) -> NDArray[np.bool_]:

@@ -1,11 +1,12 @@
 """Selection rules: one design of a front, with the runner-up and the marginal cost of accuracy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from explorer.errors import NoFeasibleDesign, WrongUsage
 from explorer.io.json_text import write_json
@@ -16,10 +17,11 @@ from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.column_names import find_column
 from explorer.problem.columns import COLUMNS, Columns, Float, column_of, is_end, n_rows, own_knobs, take
-from explorer.problem.constraints import Constraint
+from explorer.problem.constraints import Constraint, joint_groups
 from explorer.problem.objectives import Objective, direction_of, is_objective, needs_of, objective_of
 
 ONE_POINT = 0.01
+EVEN = 0.5  # limits that hold with less than this probability are a warning
 SOLVED = "solved"  # the origin of a design that was solved for a question; it is no trial of the search
 
 
@@ -99,9 +101,7 @@ def choose_design(
         NoFeasibleDesign: no candidate does; the message gives the closest value of each condition.
     """
     rule, candidates = answer.rule, answer.candidates
-    met = np.ones(n_rows(candidates), dtype=np.bool_)
-    for condition in conditions:
-        met &= condition.violation(candidates) <= 0
+    met = is_met(candidates, conditions)
     if not met.any():
         misses = "".join(f"\n  {_gap_text(condition, candidates)}" for condition in conditions)
         misses += f"\n  {answer.closest}" if answer.closest else ""
@@ -130,6 +130,27 @@ def choose_design(
         is_measured=is_measured,
         is_solved=bool(candidates["origin"][best] == SOLVED),
     )
+
+
+def is_met(candidates: Columns, conditions: Sequence[Constraint]) -> NDArray[np.bool_]:
+    """Return a mask of the candidates that meet all conditions, those of equal probability jointly, shape (n,)."""
+    met = np.ones(n_rows(candidates), dtype=np.bool_)
+    for condition in conditions:
+        met &= condition.violation(candidates) <= 0
+    for name, _, _ in joint_groups(conditions):
+        met &= candidates[name] <= 0
+    return met
+
+
+def odds_text(entry: Mapping[str, Any]) -> str:
+    """Return a warning where the limits hold with less than one half, else an empty text."""
+    joint = entry.get("joint_probability")
+    if joint is None or joint >= EVEN:
+        return ""
+    limits = entry["limits"]
+    texts = ", ".join(f"{one['constraint'].partition(' @')[0]} ({one['probability']:.2g})" for one in limits)
+    which = "the limits hold together" if len(limits) > 1 else "the limit holds"
+    return f"{which} with probability {joint:.2g} only: {texts}; --confidence 0.9 asks for more"
 
 
 def knee(results: Results, candidates: Columns) -> Rule:
@@ -265,8 +286,12 @@ def _values(results: Results, candidates: Columns) -> Float:
 
 def _gap_text(condition: Constraint, candidates: Columns) -> str:
     excess = condition.violation(candidates)
-    best = float(candidates[condition.column][int(np.argmin(excess))])
-    gap = "met by some" if excess.min() <= 0 else f"nearest is {column_of(condition.column).text(best)}"
+    if np.isnan(excess).all():
+        return f"{condition.text}: unknown of all"
+    column = column_of(condition.compared)
+    best = float(candidates[condition.compared][int(np.nanargmin(excess))])
+    what = f"nearest {column.label.partition(', ')[2]}" if condition.probability is not None else "nearest"
+    gap = "met by some" if np.nanmin(excess) <= 0 else f"{what} is {column.text(best)}"
     return f"{condition.text}: {gap}"
 
 

@@ -186,10 +186,21 @@ class SelectionFile(Declaration):
     holdout: HoldoutFile | None = Field(None, description="the design on held-back samples; null: none were")
 
 
+class LimitFile(Declaration):
+    """A limit, and the probability that the true value of the design meets it."""
+
+    constraint: Text = Field(max_length=300, description="the limit, such as power_w <= 22 W")
+    probability: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="over the model's forms and posterior draws, or from measured intervals; null: unknown"
+    )
+
+
 class ChosenFile(Declaration):
     """Content of chosen.json."""
 
-    schema_: Literal["explorer.chosen/1"] = Field(alias="schema", description="the kind of this file")
+    schema_: Literal["explorer.chosen/2", "explorer.chosen/1"] = Field(
+        alias="schema", description="the kind of this file"
+    )
     study: Annotated[Text, Field(min_length=1, max_length=200)] = Field(description="the study's name")
     rule: RuleFile = Field(description="the selection rule")
     design: ChosenDesign = Field(description="the selected design")
@@ -217,5 +228,11 @@ class ChosenFile(Declaration):
     )
     selection: SelectionFile | None = Field(
         None, description="the data that chose the design; null where its accuracy is a prediction"
+    )
+    limits: Annotated[tuple[LimitFile, ...], Field(max_length=200)] = Field(
+        (), description="the limits of the study and of the choice, each with its probability"
+    )
+    joint_probability: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="probability that all limits hold; null: there are none, or it is unknown"
     )
     provenance: Origin = Field(description="the provenance of the design")

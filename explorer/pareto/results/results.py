@@ -24,7 +24,7 @@ from explorer.problem.columns import (
     own_knobs,
     take,
 )
-from explorer.problem.constraints import Constraint, parse_constraint
+from explorer.problem.constraints import Constraint, joint_groups, joint_text, parse_constraint
 from explorer.problem.objectives import Objective
 from explorer.problem.workload.usage import overload_text
 
@@ -259,10 +259,17 @@ def constraint_gaps(table: Columns, constraints: Sequence[Constraint]) -> list[s
     """Return a line for each constraint: met by some designs, or the value of the design closest to meeting it."""
     lines = []
     for constraint in constraints:
+        if constraint.compared not in table:
+            continue
         excess = constraint.violation(table)
-        best = float(table[constraint.column][int(np.argmin(excess))])
-        met = "met by some designs" if excess.min() <= 0 else f"nearest is {column_of(constraint.column).text(best)}"
+        best = float(table[constraint.compared][int(np.argmin(excess))])
+        column = column_of(constraint.compared)
+        what = f"nearest {column.label.partition(', ')[2]}" if constraint.probability is not None else "nearest"
+        met = "met by some designs" if excess.min() <= 0 else f"{what} is {column.text(best)}"
         lines.append(f"{constraint.text}: {met}")
+    for name, probability, members in joint_groups(constraints):
+        if name in table and float(np.min(table[name])) > 0 and all(np.min(c.violation(table)) <= 0 for c in members):
+            lines.append(f"{joint_text(probability)}: each limit is met by some designs, but none meets all of them")
     if "utilization" in table and np.all(table["utilization"] >= 1):
         lines.append(overload_text(table["latency_s"], table["utilization"])[0])
     return lines

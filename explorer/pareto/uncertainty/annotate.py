@@ -14,7 +14,9 @@ from explorer.models.posterior_draws import Draws, PosteriorModel, posterior_dra
 from explorer.models.quality.summary import model_summary
 from explorer.models.samples.nearest import nearest_sample
 from explorer.models.worst_case import scaled_ends
+from explorer.pareto.decision.odds import odds_columns
 from explorer.pareto.exact_front import exact_front
+from explorer.pareto.results.measured_values import measured_intervals
 from explorer.pareto.results.results import Results
 from explorer.pareto.uncertainty.front_probability import (
     POSSIBLE,
@@ -25,7 +27,6 @@ from explorer.pareto.uncertainty.front_probability import (
     is_beaten_by_measurement,
     n_affordable_draws,
 )
-from explorer.pareto.results.measured_values import measured_intervals
 from explorer.pareto.uncertainty.next_measurement import best_measurement, subsample
 from explorer.pareto.uncertainty.sensitivity import knob_importance
 from explorer.pareto.uncertainty.untried import UntriedDesigns
@@ -72,6 +73,7 @@ def annotate_uncertainty(results: Results, problem: Problem) -> Results:
     is_possible = (table["certainty"] != "dominated") & (probabilities.p_evaluated >= POSSIBLE)
     bounded = np.flatnonzero(results.is_front | is_possible | results.is_measured)
     table |= _intervals(table, bounded, problem, model, draws(n_affordable_draws(len(bounded))))
+    table |= _odds(table, bounded, problem, draws(n_affordable_draws(len(bounded))))
     table["certainty"] = _corrected(table, bounded, problem)
     annotated = replace(results, table=table)
     front = take(table, np.flatnonzero(annotated.is_front))
@@ -127,6 +129,15 @@ def _intervals(
         own |= scaled_ends({**take(table, measured), **own})
         for name in (name for name in own if name in columns):
             columns[name][measured] = own[name]
+    return columns
+
+
+def _odds(table: Columns, rows: NDArray[np.int64], problem: Problem, draws: Draws) -> Columns:
+    """Return the columns of the probabilities that limits hold; NaN in the other rows."""
+    found = odds_columns(take(table, rows), problem.study.constraints, problem=problem, draws=draws)
+    columns = {name: np.full(n_rows(table), np.nan) for name in found}
+    for name, values in found.items():
+        columns[name][rows] = values
     return columns
 
 

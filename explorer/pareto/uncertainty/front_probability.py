@@ -11,8 +11,8 @@ from explorer.models.evaluation import Problem
 from explorer.models.posterior_draws import N_DRAWS, Draws, PosteriorModel, split_into_blocks
 from explorer.pareto.geometry.dominance import feasible_front, is_dominated_by, to_minimization
 from explorer.pareto.results.measured_rows import measured_twin
-from explorer.pareto.uncertainty.front_tally import FrontTally
 from explorer.pareto.results.measured_values import measured_by_draw
+from explorer.pareto.uncertainty.front_tally import FrontTally
 from explorer.pareto.uncertainty.untried import N_MIN, UntriedDesigns
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import Columns, Float, bounds, n_rows, take

@@ -10,6 +10,7 @@ from explorer.api import load_study, run
 from explorer.models.evaluation import Problem
 from explorer.models.posterior_draws import posterior_draws, predict_draws
 from explorer.models.response.surrogate import Surrogate
+from explorer.pareto.results.measured_values import measured_draws, measured_intervals
 from explorer.pareto.results.results import Results
 from explorer.pareto.uncertainty.front_probability import (
     FrontProbabilities,
@@ -17,7 +18,6 @@ from explorer.pareto.uncertainty.front_probability import (
     front_probabilities,
     is_beaten_by_measurement,
 )
-from explorer.pareto.results.measured_values import measured_draws, measured_intervals
 from explorer.pareto.uncertainty.untried import N_MAX, UntriedDesigns, untried_designs
 from explorer.problem.columns import Columns, knobs_of, n_rows, stack, take
 from explorer.problem.objectives import OBJECTIVES

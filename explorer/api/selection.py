@@ -135,7 +135,7 @@ def choose(
         payload["machine"] = check.machine
         payload["warnings"] = list(dict.fromkeys([*payload["warnings"], *filter(None, [check.text])]))
     shown = payload["applied"]["design"] if device is not None else choice.design
-    odds = _odds(results, shown, limits, load=load, is_stored=not conditions and device is None)
+    odds = _odds(shown, limits, load=load, is_stored=not conditions and device is None)
     payload |= odds
     payload["warnings"] = [*filter(None, [odds_text(odds)]), *payload["warnings"]]
     return replace(choice, record=payload)
@@ -207,18 +207,18 @@ def _with_chances(answer: decide.Answer, conditions: Sequence[Constraint], probl
 
 
 def _odds(
-    results: Results, design: Mapping[str, Any], limits: Sequence[Constraint], *,
-    load: "Callable[[], Problem | str]", is_stored: bool,
-) -> dict[str, Any]:  # fmt: skip
+    design: Mapping[str, Any], limits: Sequence[Constraint], *, load: "Callable[[], Problem | str]", is_stored: bool
+) -> dict[str, Any]:
     """Return the entries of chosen.json on the probability of each limit and of all; none where nothing is limited.
 
     The run stored those of its own limits with the designs that may be chosen.
     """
     if not any(is_uncertain(one.column) for one in limits):
         return {}
-    single = [design.get(f"p_limit_{k + 1}" if len(limits) > 1 else "p_limits") for k in range(len(limits))]
-    if is_stored and all(p is not None and math.isfinite(p) for p in single):
-        entries = [{"constraint": one.text, "probability": float(p)} for one, p in zip(limits, single, strict=True)]
+    names = [f"p_limit_{k + 1}" if len(limits) > 1 else "p_limits" for k in range(len(limits))]
+    single = [float(design.get(name, math.nan)) for name in names]
+    if is_stored and all(map(math.isfinite, single)):
+        entries = [{"constraint": one.text, "probability": p} for one, p in zip(limits, single, strict=True)]
         return {"limits": entries, "joint_probability": float(design["p_limits"])}
     from explorer.pareto.decision.odds import limit_odds, odds_entry
 

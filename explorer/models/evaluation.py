@@ -122,8 +122,8 @@ class Problem:
         Args:
             designs: the knobs as columns, shape (n,) each, or as a DataFrame.
             is_needed_only: predict only what objectives and constraints need, where the evaluator predicts.
-            has_statistics: add the statistics over posterior draws that objectives and constraints name; without them
-                limits with a probability count as met in `is_feasible`.
+            has_statistics: compute limits with a probability, which costs a hundred times as much as a prediction; else
+                they count as met in `is_feasible`.
         """
         if not isinstance(designs, dict):
             designs = {str(name): np.asarray(designs[name]) for name in designs}
@@ -133,7 +133,7 @@ class Problem:
             columns["frequency_max_hz"] = self._frequency_max(designs)
         columns = add_objectives(columns, self.study.constants)
         columns |= self.worst_case.columns(columns, predict, is_needed_only=is_needed_only)
-        if self.statistics and has_statistics:
+        if self.statistics and (has_statistics or self.statistics.ends):
             columns |= self.statistics.columns(self.evaluator, columns)
         met = [misses <= 0 for misses in self.constraint_violations(columns).values()]
         columns["is_feasible"] = np.all(met, axis=0) if met else np.ones(n_rows(columns), dtype=np.bool_)
@@ -195,7 +195,7 @@ class Problem:
         """Return the objectives of evaluated designs, shape (n, number of objectives)."""
         return np.stack([columns[objective.name] for objective in self.study.objectives], axis=-1)
 
-    def sample(self, n: int, *, seed: int = 0, is_needed_only: bool = False) -> Columns:
+    def sample(self, n: int, *, seed: int = 0, is_needed_only: bool = False, has_statistics: bool = True) -> Columns:
         """Return about n evaluated designs of all regions: scrambled Sobol points and all corners; see `evaluate`."""
         share = max(2, n // len(self.regions))
         tables = [
@@ -204,7 +204,7 @@ class Problem:
             else region.from_unit(low_discrepancy_points(len(region.axes), share, seed=seed))
             for region in self.regions.values()
         ]
-        return self.evaluate(stack(tables), is_needed_only=is_needed_only)
+        return self.evaluate(stack(tables), is_needed_only=is_needed_only, has_statistics=has_statistics)
 
     def _frequency_max(self, designs: Columns) -> Float:
         return self._by_region(designs, lambda region, rows: region.frequency_max(rows))

@@ -110,7 +110,7 @@ def _region_front(
 def _emulated_budget(n_objectives: int) -> Budget:
     """Return a budget of small generations: each learns where the limits are from those before it."""
     if n_objectives <= 2:
-        return Budget(1e-4, 50_000, n_scanned=2**13, n_offspring=1_000)
+        return Budget(8e-5, 80_000, n_scanned=2**13, n_offspring=2_000)
     return Budget(5e-4, 150_000, n_scanned=2**13, n_offspring=5_000, n_filling=100_000)
 
 
@@ -130,7 +130,7 @@ def region_evaluation(problem: Problem, region: DesignSpace, *, seed: int, n_dec
     model, statistics = problem.evaluator, problem.statistics
 
     def columns_of(unit: Float) -> Columns:
-        return problem.evaluate(region.from_unit(unit), is_needed_only=True, has_statistics=bool(statistics.ends))
+        return problem.evaluate(region.from_unit(unit), is_needed_only=True, has_statistics=False)
 
     emulator = Emulator(lambda unit: statistics.violation(model, columns_of(unit)), seed=seed)
 
@@ -148,7 +148,10 @@ def region_evaluation(problem: Problem, region: DesignSpace, *, seed: int, n_dec
 
 
 def _thinned(front: Float) -> Float:
-    return front[np.unique(np.linspace(0, len(front) - 1, _N_FILTER).astype(np.int64))] if len(front) else front
+    """Return a front that shows others to be dominated; of more than two objectives at most 500 points, evenly."""
+    if front.shape[1] <= 2 or len(front) <= _N_FILTER:
+        return front
+    return front[np.unique(np.linspace(0, len(front) - 1, _N_FILTER).astype(np.int64))]
 
 
 def _optimum(problem: Problem, region: DesignSpace, seed: int) -> RefinedFront:

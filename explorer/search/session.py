@@ -91,7 +91,7 @@ def prepare_reference(problem: Problem) -> tuple[float, ...]:
     if problem.study.reference_point is not None:
         return problem.study.reference_point
     # Infeasible designs included: constraints must not change the reference point that fronts are compared with.
-    scan = problem.sample(_REFERENCE_SCAN)
+    scan = problem.sample(_REFERENCE_SCAN, has_statistics=False)
     values = problem.values(scan)
     if problem.study.constants.workload:  # those that cannot keep up with their inputs have infinite values
         values = values[scan["utilization"] < 1]

@@ -84,6 +84,8 @@ def is_dominated_by(values: Float, rivals: Float) -> NDArray[np.bool_]:
         values: shape (n, m).
         rivals: shape (k, m).
     """
+    if values.shape[1] == 2 and len(rivals):
+        return _is_below_staircase(values, rivals)
     result = np.zeros(len(values), dtype=np.bool_)
     size = max(1, _MAX_PAIRS // max(len(rivals), 1))
     for first in range(0, len(values) if len(rivals) else 0, size):
@@ -91,3 +93,12 @@ def is_dominated_by(values: Float, rivals: Float) -> NDArray[np.bool_]:
         is_better = np.all(rivals[None] <= own, axis=2) & np.any(rivals[None] < own, axis=2)
         result[first : first + size] = is_better.any(axis=1)
     return result
+
+
+def _is_below_staircase(values: Float, rivals: Float) -> NDArray[np.bool_]:
+    """Return the same for two objectives, in the time of a sort."""
+    order = np.argsort(rivals[:, 0], kind="stable")
+    first, second = rivals[order, 0], np.minimum.accumulate(rivals[order, 1])
+    second = np.r_[np.inf, second]  # the least second value of the rivals before each
+    n_less, n_at_most = (np.searchsorted(first, values[:, 0], side=side) for side in ("left", "right"))
+    return np.asarray((second[n_less] <= values[:, 1]) | (second[n_at_most] < values[:, 1]))

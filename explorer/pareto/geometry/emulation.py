@@ -17,6 +17,7 @@ _N_ROUNDS = 2
 _N_BEST = 40  # exact values of a search for one optimum in each round
 _N_RIVALS = 1_000
 _SMOOTHING = 1e-9  # keeps the system of close neighbours regular
+_LEAST_GAIN = 1e-4  # of the front's extent: smaller improvements are not looked at
 _N_CHECKED = 300  # latest predictions whose errors count
 
 
@@ -46,7 +47,8 @@ class Emulator:
     def violation(self, unit: Float, nominal: Float, values: Float, front: Float) -> Float:
         """Return the violation of points, shape (n,): at most 0 where they are feasible.
 
-        Points that would be on the front and whose sign remains unknown, because they are too many, count as violated.
+        Points that would be on the front count as violated if their sign remains unknown, because they are too many or
+        would improve it by less than 1e-4 of its extent.
 
         Args:
             unit: points of the unit cube, shape (n, d).
@@ -66,10 +68,8 @@ class Emulator:
             result[rows] = nominal[rows] + self._difference_at(unit[rows])
             rows = np.flatnonzero(is_open & (result <= 0))
             rivals = _front_of(np.concatenate([front, values[~is_open & (result <= 0)]]))
-            rows = rows[~is_dominated_by(values[rows], rivals)]
-            if not rows.size:
-                return result
-            if not n_left:
+            rows = rows[~is_dominated_by(values[rows] + _gain(rivals), rivals)]
+            if not rows.size or not n_left:
                 break
             rows = self._first_on_front(rows, values, n_left)
             result[rows], is_open[rows] = self._learn(unit[rows], nominal[rows]), False
@@ -131,10 +131,17 @@ class Emulator:
                 return
 
 
+def _gain(front: Float) -> Float:
+    """Return the least improvement in each objective that is worth an exact value, shape (m,)."""
+    return _LEAST_GAIN * np.ptp(front, axis=0) if len(front) > 1 else np.zeros(front.shape[1])
+
+
 def _front_of(values: Float) -> Float:
-    """Return at most 1,000 of the non-dominated points, evenly spread."""
+    """Return the non-dominated points; of more than two objectives at most 1,000, evenly spread."""
     if not len(values):
         return values
     front = values[np.asarray(moocore.is_nondominated(np.ascontiguousarray(values)), dtype=np.bool_)]
+    if values.shape[1] <= 2:
+        return front
     front = front[np.argsort(front[:, 0], kind="stable")]
     return front[np.unique(np.linspace(0, len(front) - 1, _N_RIVALS).astype(np.int64))]

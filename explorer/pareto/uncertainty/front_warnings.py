@@ -17,12 +17,12 @@ _REDUNDANT_RANK_CORRELATION = 0.9
 
 def objective_warnings(problem: Problem) -> list[str]:
     """Return warnings on pairs of nearly equivalent objectives, from a scan of the regions with a vectorized model."""
+    objectives = problem.study.objectives
+    if not problem.is_vectorized or "weighted_cost" not in {o.name for o in objectives}:
+        return []
     from scipy.stats import spearmanr
 
-    if not problem.is_vectorized:
-        return []
-    objectives = problem.study.objectives
-    scan = problem.sample(_SCAN)
+    scan = problem.sample(_SCAN, is_needed_only=True, has_statistics=False)
     minimized = {o.name: o.sign * scan[o.name] for o in objectives}
     alpha = problem.study.constants.alpha
     notes = []

@@ -50,7 +50,8 @@ def _indices(problem: Problem, region: DesignSpace, draws: Draws | None, seed: i
 
     def predict(unit: Float) -> Float:
         """Return the predicted objectives, shape (objectives, n)."""
-        return within_finite(problem.values(problem.evaluate(_designs(region, unit), is_needed_only=True))).T
+        columns = problem.evaluate(_designs(region, unit), is_needed_only=True, has_statistics=False)
+        return within_finite(problem.values(columns)).T
 
     def predict_draws(unit: Float) -> Float:
         """Return the objectives in every draw, shape (draws * objectives, n)."""

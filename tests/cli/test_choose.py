@@ -16,7 +16,7 @@ def test_a_choice_is_printed_and_written(explorer_in: Cli, paper_run: Path, tmp_
 
     chosen = json.loads((tmp_path / "chosen.json").read_text(encoding="utf-8"))
     assert done.returncode == 0, done.stderr
-    assert chosen["schema"] == "explorer.chosen/1"
+    assert chosen["schema"] == "explorer.chosen/2"
     assert {"design", "rule", "study", "provenance"} <= chosen.keys()
     assert f"design {chosen['design']['design_id']}:" in done.stdout
     for said in ("runner-up", "one more point of accuracy", "Supply voltage"):

@@ -75,7 +75,9 @@ def test_an_extrapolation_is_deployed_only_with_its_flag(explorer_in: Cli, place
         pytest.param(None, 2, "no such file", id="missing"),
         pytest.param("", 3, "the file is empty", id="empty"),
         pytest.param('{"schema":', 3, "is not JSON", id="cut"),
-        pytest.param('{"schema": "explorer.front/1"}', 3, "must be 'explorer.chosen/1'", id="schema"),
+        pytest.param(
+            '{"schema": "explorer.front/1"}', 3, "must be 'explorer.chosen/2' or 'explorer.chosen/1'", id="schema"
+        ),
         pytest.param("[1]", 3, "must be a dictionary", id="list"),
     ],
 )

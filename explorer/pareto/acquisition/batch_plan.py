@@ -43,7 +43,9 @@ def batch_plan(
     """
     evaluated = known if known is not None and n_rows(known) else None
     plan_seed = int(np.random.SeedSequence([_SEED, seed]).generate_state(1)[0])
-    front = front_designs(problem, reference, seed=plan_seed, budget=_budget(len(reference), n))
+    front = front_designs(
+        problem, reference, seed=plan_seed, budget=_budget(len(reference), n, is_cheap=not problem.statistics.chance)
+    )
     if not len(front.values):
         return _unevaluated(_least_infeasible(problem, n, seed=plan_seed), evaluated, n)
     corner = np.asarray(reference) * np.array([objective.sign for objective in problem.study.objectives])
@@ -60,8 +62,14 @@ def batch_plan(
     return stack([plan, _unevaluated(_by_rank(problem, n, seed=plan_seed), excluded, n - n_rows(plan))])
 
 
-def _budget(n_objectives: int, n: int) -> Budget:
-    """Return a budget that gives about ten times as many designs of the front as are planned, and a minimum."""
+def _budget(n_objectives: int, n: int, *, is_cheap: bool) -> Budget:
+    """Return a budget that gives about ten times as many designs of the front as are planned, and a minimum.
+
+    Less of it for many designs where limits hold with a probability: one costs a hundred times as much there.
+    """
+    if n_objectives < 3 and not is_cheap:
+        n_evaluations = max(20_000, min(10 * n, 100_000))
+        return Budget(0.0, n_evaluations, n_scanned=2**10, n_offspring=max(1_000, n_evaluations // 15))
     if n_objectives < 3:
         n_evaluations = max(20_000, min(20 * n, 200_000 + 6 * n))
         return Budget(0.0, n_evaluations, n_scanned=2**10, n_offspring=max(2_000, n_evaluations // 15))

@@ -25,7 +25,7 @@ def optimism_bound(accuracy: float, *, n_samples: int, n_designs: int) -> float:
         n_designs: number of measured designs K, at least 1; with one design nothing was chosen, and the bound is 0.
 
     >>> round(optimism_bound(0.98, n_samples=719, n_designs=40), 4)
-    0.0146
+    0.0151
     """
     p = (accuracy * n_samples + 2) / (n_samples + 4)
     return sqrt(p * (1 - p) / n_samples) * sqrt(2 * log(n_designs))

@@ -9,15 +9,14 @@ from numpy.typing import NDArray
 from explorer.pareto.geometry.dominance import is_dominated_by
 from explorer.problem.columns import Float
 
-_N_FIRST = 400  # exact values before the first prediction
+_N_FIRST = 300  # exact values before the first prediction
 _N_KNOWN = 1_000  # points of an interpolation: its cost grows with their square
 _N_NEW = 100  # new exact values after which it is fitted again
 _N_EXACT = 600  # exact values in one call
-_N_ROUNDS = 2
-_N_BEST = 40  # exact values of a search for one optimum in each round
+_N_BEST = 40  # exact values of a search for one optimum in each call
 _N_RIVALS = 1_000
 _SMOOTHING = 1e-9  # keeps the system of close neighbours regular
-_LEAST_GAIN = 1e-4  # of the front's extent: smaller improvements are not looked at
+_LEAST_GAIN = 2e-4  # of the front's extent: smaller improvements are not looked at
 _N_CHECKED = 300  # latest predictions whose errors count
 
 
@@ -48,7 +47,7 @@ class Emulator:
         """Return the violation of points, shape (n,): at most 0 where they are feasible.
 
         Points that would be on the front count as violated if their sign remains unknown, because they are too many or
-        would improve it by less than 1e-4 of its extent.
+        would improve it by less than 2e-4 of its extent.
 
         Args:
             unit: points of the unit cube, shape (n, d).
@@ -57,23 +56,19 @@ class Emulator:
             front: objectives of feasible points, shape (k, m): points that they dominate need no exact value.
         """
         n = len(unit)
-        result, is_open, n_left = np.full(n, np.nan), np.ones(n, dtype=np.bool_), _N_EXACT
+        result, is_open = np.full(n, np.nan), np.ones(n, dtype=np.bool_)
         if not n:
             return result
         if self._predict is None:
             rows = self._rng.permutation(n)[:_N_FIRST]
             result[rows], is_open[rows] = self._learn(unit[rows], nominal[rows]), False
-        for _ in range(_N_ROUNDS):
-            rows = np.flatnonzero(is_open)
-            result[rows] = nominal[rows] + self._difference_at(unit[rows])
-            rows = np.flatnonzero(is_open & (result <= 0))
-            rivals = _front_of(np.concatenate([front, values[~is_open & (result <= 0)]]))
-            rows = rows[~is_dominated_by(values[rows] + _gain(rivals), rivals)]
-            if not rows.size or not n_left:
-                break
-            rows = self._first_on_front(rows, values, n_left)
+        rows = np.flatnonzero(is_open)
+        result[rows] = nominal[rows] + self._difference_at(unit[rows])
+        rows = np.flatnonzero(is_open & (result <= 0))
+        rivals = _front_of(np.concatenate([front, values[~is_open & (result <= 0)]]))
+        rows = self._first_on_front(rows[~is_dominated_by(values[rows] + _gain(rivals), rivals)], values)
+        if rows.size:
             result[rows], is_open[rows] = self._learn(unit[rows], nominal[rows]), False
-            n_left -= rows.size
         is_open &= result <= 0
         if values.shape[1] > 2:  # a front of three objectives has too many points: beyond the errors, predictions count
             error = float(np.quantile(self._errors[-_N_CHECKED:], 0.95)) if self._errors.size else np.inf
@@ -81,13 +76,13 @@ class Emulator:
         result[is_open] = np.maximum(np.abs(result[is_open]), 1e-12)
         return result
 
-    def _first_on_front(self, rows: NDArray[np.int64], values: Float, n: int) -> NDArray[np.int64]:
-        """Return at most n of the rows: those that none of them dominates, or of a single objective the best."""
+    def _first_on_front(self, rows: NDArray[np.int64], values: Float) -> NDArray[np.int64]:
+        """Return at most 600 of the rows: those that none of them dominates, or of a single objective the best."""
         if values.shape[1] == 1:
-            return rows[np.argsort(values[rows, 0], kind="stable")[: min(n, _N_BEST)]]
+            return rows[np.argsort(values[rows, 0], kind="stable")[:_N_BEST]]
         if rows.size:
             rows = rows[np.asarray(moocore.is_nondominated(values[rows]), dtype=np.bool_)]
-        return rows if rows.size <= n else np.sort(self._rng.permutation(rows)[:n])
+        return rows if rows.size <= _N_EXACT else np.sort(self._rng.permutation(rows)[:_N_EXACT])
 
     def _difference_at(self, unit: Float) -> Float:
         return np.zeros(len(unit)) if self._predict is None else self._predict(unit)

@@ -271,7 +271,8 @@ def describe_design(design: Mapping[str, Any], columns: Mapping[str, Column] | N
     lines = []
     own = [name for name in design if name in own_knobs(dict.fromkeys(design, np.empty(0)))]
     knobs = [name for name, column in COLUMNS.items() if column.kind == "knob"]
-    for name in [*knobs, *own, *[name for name in COLUMNS if name not in knobs]]:
+    checks = [name for name in COLUMNS if name not in knobs and not name.startswith("p_limit")]  # told apart
+    for name in [*knobs, *own, *checks]:
         value, column = design.get(name), (columns or {}).get(name) or meaning_of(name)
         if isinstance(value, str):
             lines.append(f"{column.label}: {value}")

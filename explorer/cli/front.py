@@ -67,6 +67,7 @@ def _print_front(results: "Results", columns: "Columns", *, is_all: bool) -> Non
         "n_samples",
         "n_right_holdout",
         "n_samples_holdout",
+        *(name for name in columns if name.startswith("p_limit_")),
     }
     objectives = {o.name for o in results.objectives}
     with_bounds = {*objectives, "accuracy_holdout"}
@@ -109,7 +110,7 @@ def _print_front(results: "Results", columns: "Columns", *, is_all: bool) -> Non
 # Columns that a narrow terminal omits, the first ones first, unless they are objectives.
 _SPARE = ("training_energy_j", "mac_memory_energy_j", "domain_distance", "carbon_g_per_day", "energy_per_day_j",
           "utilization", "deadline_margin_s", "mean_power_w", "p99_latency_s", "battery_days", "weighted_cost",
-          "edp_js", "size_bytes", "power_w", "latency_s", "energy_j", "accuracy", "p_front")  # fmt: skip
+          "edp_js", "size_bytes", "power_w", "latency_s", "energy_j", "accuracy", "p_front", "p_limits")  # fmt: skip
 
 
 def _brackets(results: "Results", columns: "Columns") -> str:

@@ -141,7 +141,12 @@ def region_evaluation(problem: Problem, region: DesignSpace, *, seed: int, n_dec
         own, best = values[:, :n_decisive], front[:, :n_decisive]
         open_rows = np.flatnonzero((violation <= 0) & ~is_dominated_by(own, _thinned(best)))
         nominal = statistics.nominal_violation(take(columns, open_rows))
+        closed = violation > 0
         violation[open_rows] = emulator.violation(unit[open_rows], nominal, own[open_rows], best)
+        if not len(front) and closed.any():  # so far nothing is feasible: every limit leads towards it
+            rows = np.flatnonzero(closed)
+            nominal = statistics.nominal_violation(take(columns, rows))
+            violation[rows] += np.maximum(emulator.predict(unit[rows], nominal), 0.0)
         return values, violation
 
     return evaluate

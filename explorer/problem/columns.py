@@ -1,7 +1,7 @@
 """Columns of design tables: their names, units, allowed values, and operations on whole tables."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -116,6 +116,7 @@ _SUFFIX_UNITS = (
 # Extremes over the nominal design and all scenarios: the worst value in the direction of the column, and the best.
 WORST, BEST = "_worst", "_best"
 _STATISTIC = re.compile(r"(\w+?)(_worst|_best)?(?:_(lo|hi|p\d+(?:\.\d+)?))?")
+JOINT_VIOLATION = "joint_violation"
 # Predicted columns: they have intervals, and a limit of them may carry a probability.
 BOUNDED = tuple(column.name for column in _ALL if column.kind in {"prediction", "objective"})
 # Columns of the samples that a live study holds back: reported, never an objective, a limit or a rule.
@@ -180,6 +181,12 @@ def percentile_name(name: str, share: float) -> str:
     return f"{name}_p{float(f'{100 * share:.10g}'):g}"
 
 
+def percentiles_of(name: str, columns: Collection[str]) -> list[str]:
+    """Return the percentiles of a column, or of its worst or best case, among the names of columns."""
+    matches = [(other, _STATISTIC.fullmatch(other)) for other in columns if other.startswith(f"{name}_")]
+    return [other for other, match in matches if match and match[1] == name and match[3] and match[3][0] == "p"]
+
+
 def is_end(name: str) -> bool:
     """Return whether a name is an end of the interval of a predicted column: `accuracy_lo`, `power_w_hi`."""
     return name[-3:] in {"_lo", "_hi"} and (name[:-3] in BOUNDED or base_of_case(name[:-3]) in BOUNDED)
@@ -223,7 +230,7 @@ def unit_stem(name: str) -> str:
 def _base_of(name: str) -> tuple[str, str] | None:
     """Return the column of which a name is a bound, percentile or extreme over scenarios, and what it is, or None."""
     match = _STATISTIC.fullmatch(name)
-    if match is None or not (match[2] or match[3]) or (match[1] not in COLUMNS and match[1] != "joint_violation"):
+    if match is None or not (match[2] or match[3]) or (match[1] not in COLUMNS and match[1] != JOINT_VIOLATION):
         return None
     case = {None: "", WORST: "worst case", BEST: "best case"}[match[2]]
     end = {None: "", "lo": "low end", "hi": "high end"}.get(match[3])

@@ -13,6 +13,7 @@ from explorer.problem.columns import (
     BOUNDED,
     CASES,
     COLUMNS,
+    JOINT_VIOLATION,
     Columns,
     Float,
     bounds,
@@ -182,4 +183,4 @@ def joint_groups(constraints: Collection[Constraint]) -> Iterator[tuple[str, flo
     for probability in sorted({c.probability for c in constraints if c.probability is not None}):
         members = [c for c in constraints if c.probability == probability]
         if len(members) > 1:
-            yield f"joint_violation_p{100 * probability:.12g}", probability, members
+            yield f"{JOINT_VIOLATION}_p{100 * probability:.12g}", probability, members

@@ -63,18 +63,28 @@ class Emulator:
             rows = self._rng.permutation(n)[:_N_FIRST]
             result[rows], is_open[rows] = self._learn(unit[rows], nominal[rows]), False
         rows = np.flatnonzero(is_open)
-        result[rows] = nominal[rows] + self._difference_at(unit[rows])
+        result[rows] = self.predict(unit[rows], nominal[rows])
         rows = np.flatnonzero(is_open & (result <= 0))
         rivals = _front_of(np.concatenate([front, values[~is_open & (result <= 0)]]))
         rows = self._first_on_front(rows[~is_dominated_by(values[rows] + _gain(rivals), rivals)], values)
+        is_lost = not len(rivals) and not rows.size
+        if is_lost:  # nothing is feasible yet: learn what is closest to it
+            rows = np.flatnonzero(is_open)
+            rows = rows[np.argsort(result[rows], kind="stable")[:_N_BEST]]
         if rows.size:
             result[rows], is_open[rows] = self._learn(unit[rows], nominal[rows]), False
+        if is_lost and rows.size:  # what is known comes before what is predicted
+            result[is_open] = np.maximum(result[is_open], result[rows].max())
         is_open &= result <= 0
         if values.shape[1] > 2:  # a front of three objectives has too many points: beyond the errors, predictions count
             error = float(np.quantile(self._errors[-_N_CHECKED:], 0.95)) if self._errors.size else np.inf
             is_open &= result > -error
         result[is_open] = np.maximum(np.abs(result[is_open]), 1e-12)
         return result
+
+    def predict(self, unit: Float, nominal: Float) -> Float:
+        """Return the interpolated violation of points, shape (n,)."""
+        return nominal + self._difference_at(unit)
 
     def _first_on_front(self, rows: NDArray[np.int64], values: Float) -> NDArray[np.int64]:
         """Return at most 600 of the rows: those that none of them dominates, or of a single objective the best."""

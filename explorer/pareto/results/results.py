@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -13,6 +13,7 @@ from explorer.pareto.geometry.dominance import feasible_front, hypervolume, is_n
 from explorer.pareto.results.measured_rows import front_with_measured_rows, is_superseded
 from explorer.problem.columns import (
     COLUMNS,
+    JOINT_VIOLATION,
     Column,
     Columns,
     Float,
@@ -22,6 +23,7 @@ from explorer.problem.columns import (
     knobs_of,
     n_rows,
     own_knobs,
+    percentiles_of,
     take,
 )
 from explorer.problem.constraints import Constraint, joint_groups, joint_text, parse_constraint
@@ -115,7 +117,12 @@ class Results:
 
     def column(self, name: str) -> Column:
         """Return the description of a column: a user's own knob as declared, otherwise the built-in one."""
-        return self.own_columns.get(name) or column_of(name)
+        column = self.own_columns.get(name) or column_of(name)
+        number = name.removeprefix("p_limit_")
+        if number != name and number.isdigit() and 0 < int(number) <= len(self.constraints):
+            limit = self.constraints[int(number) - 1].partition(" @")[0]
+            return replace(column, label=f"Probability of {limit}")
+        return column
 
     @property
     def n_complete(self) -> int:
@@ -222,9 +229,10 @@ def front_order(columns: Columns) -> list[str]:
     with_bounds = [
         column
         for name in (*knobs_of(columns), *computed)
-        for column in (name, *(own for own in _statistics_of(name) if own in columns))
+        for column in (name, *(own for own in _statistics_of(name) if own in columns), *percentiles_of(name, columns))
     ]
-    return ["design_id", "origin", *with_bounds, *(name for name in ANNOTATION_COLUMNS if name in columns)]
+    joint = percentiles_of(JOINT_VIOLATION, columns)
+    return ["design_id", "origin", *with_bounds, *joint, *(name for name in ANNOTATION_COLUMNS if name in columns)]
 
 
 def _statistics_of(name: str) -> list[str]:

@@ -40,10 +40,16 @@ function card(mark, title, row, why) {
   button.addEventListener("click", () => select(row));
   const family = Object.keys(payload.styles).length > 1 ? `${front.words.family[row]}, ` : "";
   const values = CARD_COLUMNS.map((name) => `${columns[name].short} ${told(name, front.value[name][row])}`).join(", ");
-  const line = make("p", {}, [button, `${front.isMeasured[row] ? " (measured)" : ""}: ${family}${values}. ${why}`]);
+  const line = make("p", {}, [button, `${front.isMeasured[row] ? " (measured)" : ""}: ${family}${values}. ${odds(row)}${why}`]);
   line.dataset.mark = mark;
   line.dataset.design = front.id[row];
   return make("div", { className: "card" }, [...body, line, commandLine(() => choiceCommand(mark))]);
+}
+
+/** Return the probability that the limits of the study hold, as a sentence; empty without limits. */
+function odds(row) {
+  const p = front.value.p_limits?.[row];
+  return Number.isFinite(p) ? `The study's limits hold with probability ${plain(p)}. ` : "";
 }
 
 /** Return a command that wraps between words on a narrow page, never within "--alpha". */
@@ -106,6 +112,7 @@ function drawSelected() {
   const parts = [make("h3", { textContent: `Design ${front.id[row]}` })];
   if (front.isMeasured[row]) parts.push(make("p", { textContent: "MEASURED: the values are readings, not predictions. The interval is that of a new reading." }));
   if (!isInside(row)) parts.push(make("p", { className: "bad", textContent: "EXTRAPOLATED: outside the model's domain. Measure this design before you use it." }));
+  if (front.value.p_limits?.[row] < 0.5) parts.push(make("p", { className: "bad", textContent: odds(row) }));
   parts.push(make("p", { textContent: nearestText(row) }));
   parts.push(make("div", { className: "scroll", tabIndex: 0 }, [make("table", {}, [make("thead", {}, [head]), make("tbody", {}, lines)])]));
   parts.push(make("p", { className: "hint", textContent: "Explain this design and the effect of each knob:" }));

@@ -63,3 +63,46 @@ def test_a_name_nearly_right_and_a_solved_design_are_said(explorer_in: Cli, pape
     assert "least latency_s" in done.stdout
     assert "note: 'latency_ms<=500' is read as latency_s <= 500 ms" in done.stdout
     assert "solved again for this question; not a trial of the search" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_choice_tells_the_probability_of_each_limit_and_warns_below_one_half(
+    explorer_in: Cli, paper_run: Path, tmp_path: Path
+) -> None:
+    limits = ("--where", "accuracy >= 0.92", "--where", "power_w <= 22 W")
+    command = ("choose", "paper", "--minimize", "edp_js", *limits, "-o", tmp_path / "chosen.json")
+
+    unsure = explorer_in(paper_run, *command)
+    first = json.loads((tmp_path / "chosen.json").read_text(encoding="utf-8"))
+    sure = explorer_in(paper_run, *command, "--confidence", "90 %")
+    second = json.loads((tmp_path / "chosen.json").read_text(encoding="utf-8"))
+
+    assert unsure.stdout.startswith("WARNING: the limits hold together with probability"), unsure.stderr
+    assert first["warnings"][0] in unsure.stdout.replace("\n", " ")
+    assert first["joint_probability"] < 0.5
+    assert [one["constraint"] for one in first["limits"]] == ["accuracy >= 0.92", "power_w <= 22 W"]
+    assert "WARNING" not in sure.stdout
+    assert second["joint_probability"] >= 0.9 - 1e-9
+    assert second["design"]["edp_js"] > first["design"]["edp_js"]
+
+
+@pytest.mark.parametrize("probability", ["0", "100 %", "1.5", "often"])
+def test_a_confidence_that_no_model_has_is_refused(explorer_in: Cli, paper_run: Path, probability: str) -> None:
+    done = explorer_in(paper_run, "choose", "paper", "--knee", "--confidence", probability)
+
+    assert done.returncode == 2
+    assert "fix: write" in done.stderr
+
+
+def test_a_study_whose_limits_nothing_meets_names_the_nearest_values(explorer_in: Cli, tmp_path: Path) -> None:
+    (tmp_path / "never.toml").write_text(
+        'space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n'
+        'constraints = ["accuracy >= 0.97 @ 90 %", "power_w <= 12 W @ 90 %"]\n'
+        "[reference_point]\nedp_js = 5.0\naccuracy = 0.86\n", encoding="utf-8",
+    )  # fmt: skip
+
+    done = explorer_in(tmp_path, "run", "never.toml", "--trials", "10", "--sampler", "random")
+
+    assert done.returncode == 4
+    assert "accuracy >= 0.97 @ 90 %: nearest percentile 10 is 0.9" in done.stderr
+    assert "power_w <= 12 W @ 90 %: nearest percentile 90 is " in done.stderr

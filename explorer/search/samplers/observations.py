@@ -115,7 +115,7 @@ def _column(name: str, complete: Sequence[FrozenTrial], values: Float, problem: 
         if objective.name == name:
             result = np.where(np.isfinite(result), result, values[:, j])
     for constraint in study.constraints:
-        if constraint.column == name:
+        if constraint.column == name and constraint.probability is None:  # else it compares a percentile
             excess = np.array([t.constraints.get(constraint.text, np.nan) for t in complete], dtype=np.float64)
             sign, scale = (1.0 if constraint.sense == "<=" else -1.0), abs(constraint.limit) or 1.0
             result = np.where(np.isfinite(result), result, constraint.limit + sign * scale * excess)

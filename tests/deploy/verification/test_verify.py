@@ -102,6 +102,31 @@ def test_measurement_outside_the_prediction_breaks_the_promise(
     assert verdict.broken[-1].note.startswith("below it")
 
 
+@pytest.mark.parametrize(
+    ("limit", "probability", "state"),
+    [
+        ("accuracy >= 0.5 @ 90 %", 0.97, "kept"),
+        ("accuracy >= 0.999", 0.97, "broken"),
+        ("accuracy >= 0.999", None, "broken"),
+        ("accuracy >= 0.999", 0.25, "not judged"),
+        ("size_bytes <= 1 kB", 0.6, "broken"),
+        ("latency_s <= 1 ns", 0.9, "not judged"),
+    ],
+)
+def test_a_limit_is_judged_by_the_probability_it_was_promised_with(
+    copy: Path, digits: LabelledData, limit: str, probability: float | None, state: str
+) -> None:
+    """A latency is not judged here: this machine is not the device."""
+    entry = {"constraint": limit, "probability": probability}
+    resealed(copy, lambda manifest: manifest.update(limits=[entry], joint_probability=probability))
+
+    verdict = verify(copy, data=digits)
+
+    (found,) = (check for check in verdict.checks if check.name == f"limit of {limit.split(maxsplit=1)[0]}")
+    assert found.state == state
+    assert verdict.is_kept is (state != "broken")
+
+
 @contextmanager
 def flipped(path: Path, offset: int, bit: int) -> Iterator[None]:
     content = path.read_bytes()

@@ -32,8 +32,8 @@ def verify(
 
     Exit code 4 means a broken promise: a file was changed, the network does not run, its codes are not
     those of Eq. (5), or every measurement is outside the predicted 90 % interval: for accuracy, where it does not
-    overlap the measured 95 % Wilson interval. Latency, energy and the clock are judged on the device alone. Missing
-    measurements are listed, and break nothing.
+    overlap the measured 95 % Wilson interval. So does a limit that was likely to hold and is not met. Latency, energy
+    and the clock are judged on the device alone. Missing measurements are listed, and break nothing.
     """
     from explorer import api
     from explorer.cli.console import note, print_json, print_table
@@ -68,7 +68,9 @@ def _fix(broken: "tuple[Check, ...]") -> str:
 def _title(check: "Check") -> str:
     from explorer.api.results import COLUMNS
 
-    return COLUMNS[check.name].label if check.name in COLUMNS else check.name
+    name = check.name.removeprefix("limit of ")
+    label = COLUMNS[name].label if name in COLUMNS else name
+    return label if name == check.name else f"limit of {label}"
 
 
 def _text(check: "Check", value: "Interval | str | None") -> str:
@@ -76,5 +78,5 @@ def _text(check: "Check", value: "Interval | str | None") -> str:
 
     if value is None or isinstance(value, str):
         return value or "-"
-    text = COLUMNS[check.name].text
+    text = COLUMNS[check.name.removeprefix("limit of ")].text
     return text(value.value) if value.lo == value.hi else f"{text(value.value)} ({text(value.lo)} to {text(value.hi)})"

@@ -44,7 +44,8 @@ def exact_front(
         seed: of the scan and the refinement.
         budget: stopping rule of each region.
     """
-    if len(problem.study.objectives) > MAX_OBJECTIVES:
+    n_objectives = len(problem.study.objectives)
+    if n_objectives > (2 if problem.statistics.chance else MAX_OBJECTIVES):
         return None
     signs = np.array([objective.sign for objective in problem.study.objectives])
     corner = np.asarray(reference) * signs

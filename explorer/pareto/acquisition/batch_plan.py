@@ -55,6 +55,8 @@ def batch_plan(
         greedy_hypervolume_order(front.values, corner, n_greedy, selected=_feasible_values(problem, evaluated))
     )  # fmt: skip
     designs = take(front.designs, np.concatenate([order, _remaining(front, order)]))
+    if len(reference) > 2 and problem.statistics.chance:
+        designs = _met_exactly(problem, take(designs, np.arange(min(2 * n, n_rows(designs)))))
     plan = _unevaluated(designs, evaluated, n)
     if n_rows(plan) == n:
         return plan
@@ -76,6 +78,11 @@ def _budget(n_objectives: int, n: int, *, is_cheap: bool) -> Budget:
     n_evaluations = min(max(50_000, 20 * n), 400_000)
     filling = 20 * max(0, n - _MAX_GREEDY_3D)
     return Budget(0.0, n_evaluations, n_scanned=2**12, n_offspring=n_evaluations // 10, n_filling=filling)
+
+
+def _met_exactly(problem: Problem, designs: Columns) -> Columns:
+    """Return the designs that meet limits with a probability: on a front of three objectives some are interpolated."""
+    return take(designs, np.flatnonzero(problem.evaluate(designs, is_needed_only=True)["is_feasible"]))
 
 
 def _feasible_values(problem: Problem, evaluated: Columns | None) -> Float | None:

@@ -77,7 +77,7 @@ class Emulator:
             result[is_open] = np.maximum(result[is_open], result[rows].max())
         is_open &= result <= 0
         if values.shape[1] > 2:  # a front of three objectives has too many points: beyond the errors, predictions count
-            error = float(np.quantile(self._errors[-_N_CHECKED:], 0.95)) if self._errors.size else np.inf
+            error = float(np.quantile(self._errors[-_N_CHECKED:], 0.99)) if self._errors.size else np.inf
             is_open &= result > -error
         result[is_open] = np.maximum(np.abs(result[is_open]), 1e-12)
         return result

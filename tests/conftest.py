@@ -36,10 +36,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that need a browser, a database server or a cluster by their fixtures, or by their xdist group."""
     for item in items:
         for group in item.iter_markers("xdist_group"):
-            item.add_marker({"postgresql": "postgres", "dask": "processes"}[str(group.args[0])])
+            item.add_marker({"postgresql": "postgres", "dask": "processes", "page": "browser"}[str(group.args[0])])
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in TIER_OF_FIXTURE:
                 item.add_marker(TIER_OF_FIXTURE[fixture])
+    # The commands of a README take minutes: begun last, they would leave all but one process idle.
+    items.sort(key=lambda item: "test_every_command_block" not in item.nodeid)
 
 
 def cpu_seconds() -> float:

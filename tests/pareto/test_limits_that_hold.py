@@ -60,7 +60,7 @@ def test_the_exact_front_is_that_of_limits_computed_for_every_design(problem: Pr
     corner = np.asarray(REFERENCE) * [1, -1]
     brute = refine(
         lambda unit, _: evaluate_minimized(problem, region.from_unit(unit)), len(region.axes), corner,
-        budget=Budget(0.0, 16_000, n_scanned=2**10, n_offspring=1_000),
+        budget=Budget(0.0, 9_000, n_scanned=2**10, n_offspring=1_000),
         n_choices=[len(axis.labels) for axis in region.axes],
     )  # fmt: skip
     found = exact_front(problem, REFERENCE)

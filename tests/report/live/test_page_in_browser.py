@@ -26,6 +26,9 @@ from explorer.problem.columns import stack
 from explorer.report.pages.write import write_page
 from explorer.report.plots.thinning import MAX_FRONT
 
+# One process for the module: its results take a minute to compute.
+pytestmark = pytest.mark.xdist_group("page")
+
 Page = Chrome
 
 

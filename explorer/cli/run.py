@@ -177,7 +177,7 @@ def _certificate(results: "Results") -> Iterator[str]:
         yield "every design was measured: there is no exact front to compare the search with"
         return
     if exact is None:
-        yield "nothing to compare with: the exact front is of up to three objectives, two where limits have a probability"
+        yield "no exact front to compare with: it is of up to three objectives, of two where limits have a probability"
         return
     if exact.hypervolume == 0:
         yield "no design is better than the reference point in every objective: move it in the study's file"

@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that need a browser, a database server or a cluster by their fixtures, or by their xdist group."""
     for item in items:
         for group in item.iter_markers("xdist_group"):
-            item.add_marker({"postgresql": "postgres", "dask": "processes", "page": "browser"}[str(group.args[0])])
+            item.add_marker({"postgresql": "postgres", "dask": "processes"}.get(str(group.args[0]), "browser"))
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in TIER_OF_FIXTURE:
                 item.add_marker(TIER_OF_FIXTURE[fixture])

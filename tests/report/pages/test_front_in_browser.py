@@ -9,6 +9,8 @@ import pytest
 from explorer.api import run
 from explorer.report.pages.front import front_page
 
+pytestmark = pytest.mark.xdist_group("front_page")
+
 Opened = tuple[dict[int, dict[str, Any]], list[str]]
 OPENED = (400, 1400)
 RESIZED = 600

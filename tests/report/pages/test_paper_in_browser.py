@@ -9,6 +9,8 @@ from explorer.api import paper
 from explorer.report.pages.paper import paper_figures, paper_page
 from explorer.report.plots.paper import FIGURES
 
+pytestmark = pytest.mark.xdist_group("paper_page")
+
 OPENED = (400, 800, 1400)
 # A frame that opens wide and is narrowed after the plots are drawn, like a rotated phone.
 RESIZED = 600

@@ -105,6 +105,12 @@ def write_parts(path: Path, parts: Iterable[str]) -> FileDigest:
 def _replace(path: Path, parts: Iterable[bytes]) -> FileDigest:
     digest, n_bytes = hashlib.sha256(), 0
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            # A device or pipe (/dev/stdout): replacing it by a file would destroy it.
+            content = b"".join(parts)
+            with path.open("wb") as file:
+                file.write(content)
+            return file_digest(content)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

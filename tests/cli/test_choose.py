@@ -106,3 +106,23 @@ def test_a_study_whose_limits_nothing_meets_names_the_nearest_values(explorer_in
     assert done.returncode == 4
     assert "accuracy >= 0.97 @ 90 %: nearest percentile 10 is 0.9" in done.stderr
     assert "power_w <= 12 W @ 90 %: nearest percentile 90 is " in done.stderr
+
+
+@pytest.mark.slow
+def test_ends_of_intervals_are_objectives_and_limits(explorer_in: Cli, tmp_path: Path) -> None:
+    (tmp_path / "low.toml").write_text(
+        'space = "cnn"\nobjectives = ["edp_js", "accuracy_lo"]\nconstraints = ["power_w_hi <= 24 W"]\n'
+        "[reference_point]\nedp_js = 5.0\naccuracy_lo = 0.8\n", encoding="utf-8",
+    )  # fmt: skip
+
+    for command in (
+        ("run", "low.toml", "--trials", "20"),
+        ("choose", "low", "--knee"),
+        ("explain", "low", "--design", "3"),
+    ):
+        done = explorer_in(tmp_path, *command)
+
+        assert done.returncode == 0, done.stderr
+    chosen = json.loads((tmp_path / "results/low/chosen.json").read_text(encoding="utf-8"))["design"]
+    assert chosen["power_w"] <= chosen["power_w_hi"] <= 24
+    assert chosen["accuracy_lo"] <= chosen["accuracy"]

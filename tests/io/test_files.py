@@ -117,3 +117,16 @@ def test_sha256_of_text_is_that_of_its_utf8_bytes() -> None:
 @pytest.mark.parametrize("kind", ["studies", "search_spaces"])
 def test_shipped_folder_has_declarations(kind: str) -> None:
     assert list(shipped_folder(kind).glob("*.toml"))
+
+
+def test_a_pipe_is_written_to_and_never_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_text(pipe, "text")
+
+        assert os.read(reader, 10) == b"text"
+        assert pipe.is_fifo()
+    finally:
+        os.close(reader)

@@ -27,7 +27,7 @@ from explorer.pareto.geometry.box_decomposition import (
     hypervolume_improvement_draws,
 )
 from explorer.pareto.geometry.dominance import to_minimization
-from explorer.problem.columns import Columns, Float
+from explorer.problem.columns import Columns, Float, is_end
 from explorer.problem.objectives import add_objectives
 
 _N_SCANNED = 512
@@ -101,7 +101,9 @@ def posterior_objectives(problem: Problem, draw_targets: Callable[[Columns], Col
             total = total + np.maximum(violation, 0.0)
         for constraint in problem.statistics.chance:  # the share of draws that meet it is its probability
             total = total + np.maximum(constraint.violation_by_draw(columns), 0.0)
-        values = np.stack([np.broadcast_to(columns[o.name], shape) for o in study.objectives], axis=-1)
+        # An end of an interval improves with its value.
+        names = [o.name if o.name in columns or not is_end(o.name) else o.name[:-3] for o in study.objectives]
+        values = np.stack([np.broadcast_to(columns[name], shape) for name in names], axis=-1)
         # Infinite where a device cannot keep up in a draw: a finite bound keeps means and violations defined.
         return PosteriorObjectives(np.clip(to_minimization(values, study.objectives), -_WORST, _WORST), total)
 

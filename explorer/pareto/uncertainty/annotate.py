@@ -31,7 +31,8 @@ from explorer.pareto.uncertainty.next_measurement import best_measurement, subsa
 from explorer.pareto.uncertainty.sensitivity import knob_importance
 from explorer.pareto.uncertainty.untried import UntriedDesigns
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.columns import Columns, knobs_of, n_rows, take
+from explorer.problem.columns import Columns, is_end, knobs_of, n_rows, take
+from explorer.problem.objectives import Objective, objective_of
 from explorer.problem.scenarios.declared import nominal_objectives
 
 _N_CANDIDATES = 256
@@ -78,7 +79,7 @@ def annotate_uncertainty(results: Results, problem: Problem) -> Results:
     annotated = replace(results, table=table)
     front = take(table, np.flatnonzero(annotated.is_front))
     advice = best_measurement(
-        _candidates(problem), subsample(front), objectives=nominal_objectives(problem.study.objectives),
+        _candidates(problem), subsample(front), objectives=_measured_objectives(problem),
         constants=problem.study.constants, model=model, draws=draws(_N_ADVISING),
     )  # fmt: skip
     notes = approximation_notes(
@@ -130,6 +131,12 @@ def _intervals(
         for name in (name for name in own if name in columns):
             columns[name][measured] = own[name]
     return columns
+
+
+def _measured_objectives(problem: Problem) -> tuple[Objective, ...]:
+    """Return what a measurement tells of the objectives: values, not ends of intervals or worst cases."""
+    nominal = nominal_objectives(problem.study.objectives)
+    return tuple(dict.fromkeys(objective_of(o.name[:-3]) if is_end(o.name) else o for o in nominal))
 
 
 def _odds(table: Columns, rows: NDArray[np.int64], problem: Problem, draws: Draws) -> Columns:

@@ -176,7 +176,9 @@ def is_beaten_by_measurement(
         rows: rows of predicted designs.
     """
     is_measured = (table["design_id"] < 0) & table["is_feasible"].astype(np.bool_)
-    best = [table[bounds(o.name)[0 if o.direction == "minimize" else 1]][rows] for o in objectives]
+    ends = [bounds(o.name)[0 if o.direction == "minimize" else 1] for o in objectives]
+    # An end of an interval has no interval of its own.
+    best = [table[end if end in table else o.name][rows] for end, o in zip(ends, objectives, strict=True)]
     measured = [table[o.name][is_measured] for o in objectives]
     own, rivals = (to_minimization(np.stack(ends, axis=-1), objectives) for ends in (best, measured))
     return is_dominated_by(own, rivals)

@@ -103,5 +103,8 @@ def _posterior_objectives(problem: Problem, draws: Draws, designs: Columns) -> F
     parts = []
     for block in split_into_blocks(designs):
         table = problem.worst_case.by_draw(model, draws, block)
-        parts.append(np.stack([table[o.name] for o in objectives], axis=1))
+        shape = next(iter(table.values())).shape
+        if any(o.name not in table for o in objectives):  # an end of an interval is equal in all draws
+            table = {**problem.evaluate(block, is_needed_only=True, has_statistics=False), **table}
+        parts.append(np.stack([np.broadcast_to(table[o.name], shape) for o in objectives], axis=1))
     return np.concatenate(parts, axis=-1).reshape(-1, n_rows(designs))

@@ -237,7 +237,8 @@ def format_count(n: int, n_displayed: int) -> str:
 
 def _error_bar(rows: Columns, objective: Objective) -> dict[str, Any]:
     middle, scale = display_values(rows, objective), column_of(objective.name).scale
-    low, high = (rows[end].astype(np.float64) / scale for end in bounds(objective.name))
+    ends = [end if end in rows else objective.name for end in bounds(objective.name)]
+    low, high = (rows[end].astype(np.float64) / scale for end in ends)
     return {
         "type": "data",
         "symmetric": False,

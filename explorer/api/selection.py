@@ -12,7 +12,7 @@ import numpy as np
 from explorer.api.results import RESULTS_FOLDER, HasResults, as_results, results_folder
 from explorer.errors import WrongUsage
 from explorer.pareto.decision import rules as decide
-from explorer.pareto.decision.rules import Choice, odds_text
+from explorer.pareto.decision.rules import Choice, odds_lines, odds_text
 from explorer.pareto.decision.selection_bias import refuse_held_back, selection_basis
 from explorer.pareto.results.results import Results, no_feasible_design
 from explorer.problem.columns import COLUMNS, Column, bounds, is_uncertain, n_rows, own_knobs
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _RULES = "knee, alpha, minimize, best, design"
 
-__all__ = ["Choice", "choose", "describe_design", "parse_probability"]
+__all__ = ["Choice", "choose", "describe_design", "odds_lines", "parse_probability"]
 
 
 def choose(

@@ -95,12 +95,14 @@ def choose(
 def _lines(choice: "Choice", columns: "Mapping[str, Column]") -> "Iterator[str]":
     """Yield warnings, the design and its rule, its odds, its point on a device, the runner-up, the cost of accuracy."""
     from explorer.api.selection import describe_design as describe
+    from explorer.api.selection import odds_lines
 
     record = choice.record
     yield from (f"WARNING: {text}" for text in record["warnings"])
     yield f"design {choice.design['design_id']}: {choice.why}"
     yield from (f"  {line}" for line in describe(choice.design, columns))
-    yield from _odds(record)
+    limits = [(one["constraint"], one["probability"]) for one in record.get("limits", ())]
+    yield from odds_lines(limits, record.get("joint_probability"))
     yield from (f"note: {text}" for text in record["notes"])
     if choice.is_measured:
         row = choice.design.get("nearest_sample", "")
@@ -118,22 +120,6 @@ def _lines(choice: "Choice", columns: "Mapping[str, Column]") -> "Iterator[str]"
         yield f"runner-up: design {choice.runner_up['design_id']}: {configuration}"
     if choice.price:
         yield choice.price
-
-
-def _odds(record: "Mapping[str, Any]") -> "Iterator[str]":
-    """Yield the probability of each limit and of all."""
-    limits = record.get("limits", ())
-    if not limits:
-        return
-    yield "limits, each with the probability that it holds:"
-    for one in limits:
-        yield f"  {one['constraint'].partition(' @')[0]}: {_chance(one['probability'])}"
-    if len(limits) > 1:
-        yield f"  all of them: {_chance(record['joint_probability'])}"
-
-
-def _chance(probability: float | None) -> str:
-    return "unknown" if probability is None else f"{probability:.3g}"
 
 
 def _applied(applied: "Mapping[str, Any] | None", columns: "Mapping[str, Column]") -> "Iterator[str]":

@@ -8,6 +8,7 @@ from explorer.deploy.bundle.manifest import MANIFEST
 from explorer.deploy.bundle.schema import GovernorFile, ManifestFile, Predicted
 from explorer.deploy.bundle.write import CHECKSUM_FILE
 from explorer.io.files import sha256
+from explorer.pareto.decision.rules import odds_lines
 from explorer.problem.columns import COLUMNS
 from explorer.units import humanize
 
@@ -30,7 +31,7 @@ def render_readme(manifest: ManifestFile, governor: GovernorFile | None = None) 
         *([f"Measured on: {manifest.machine}"] if manifest.machine else []),
         _basis(manifest),
         *_promise({**manifest.predicted, **manifest.objectives}),
-        *_limits(manifest),
+        *odds_lines([(one.constraint, one.probability) for one in manifest.limits], manifest.joint_probability),
         *_selection(manifest),
         *(
             [
@@ -58,21 +59,6 @@ def _basis(manifest: ManifestFile) -> str:
     if manifest.provenance.question.live is None:
         return "Predicted, with the interval that is expected to contain 90 % of new measurements:"
     return "Measured by the study; accuracy with its 95 % Wilson interval:"
-
-
-def _limits(manifest: ManifestFile) -> Iterator[str]:
-    """Yield the probability of each limit, and of all."""
-    if not manifest.limits:
-        return
-    yield "Limits, each with the probability that it holds:"
-    for one in manifest.limits:
-        yield f"  {one.constraint.partition(' @')[0]}: {_chance(one.probability)}"
-    if len(manifest.limits) > 1:
-        yield f"  all of them: {_chance(manifest.joint_probability)}"
-
-
-def _chance(probability: float | None) -> str:
-    return "unknown" if probability is None else f"{probability:.3g}"
 
 
 def _selection(manifest: ManifestFile) -> Iterator[str]:

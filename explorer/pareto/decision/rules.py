@@ -153,6 +153,24 @@ def odds_text(entry: Mapping[str, Any]) -> str:
     return f"{which} with probability {joint:.2g} only: {texts}; --confidence 0.9 asks for more"
 
 
+def odds_lines(limits: Sequence[tuple[str, float | None]], joint: float | None) -> list[str]:
+    """Return the probability of each limit, and of all of them, as lines of text.
+
+    Args:
+        limits: the text of each limit, and its probability; None where it is unknown.
+        joint: the probability of all.
+
+    >>> odds_lines([("power_w <= 22 W @ 90 %", 0.925)], 0.925)
+    ['limits, each with the probability that it holds:', '  power_w <= 22 W: 0.925']
+    """
+    if not limits:
+        return []
+    each = [(text.partition(" @")[0], p) for text, p in limits]
+    rows = [*each, ("all of them", joint)] if len(each) > 1 else each
+    lines = [f"  {text}: {'unknown' if p is None else f'{p:.3g}'}" for text, p in rows]
+    return ["limits, each with the probability that it holds:", *lines]
+
+
 def knee(results: Results, candidates: Columns) -> Rule:
     """Return the knee rule: the largest distance below the plane through the extremes, objectives scaled to [0, 1].
 

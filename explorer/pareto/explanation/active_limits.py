@@ -13,7 +13,7 @@ from explorer.models.worst_case import WorstCase
 from explorer.pareto.explanation.local_sensitivity import LocalSensitivity, Rates
 from explorer.pareto.explanation.perturbations import NEXT, PREVIOUS, VOLTAGE_WITH_CLOCK, Perturbation, is_ordered
 from explorer.problem.applicability import Range
-from explorer.problem.columns import COLUMNS, Column, Columns, column_of
+from explorer.problem.columns import COLUMNS, Column, Columns, column_of, is_end
 from explorer.problem.constraints import Constraint
 from explorer.problem.design_space import CLOCK_SHARE, OPERATING_POINT, DesignSpace, Dimension
 from explorer.problem.objectives import Objective
@@ -159,7 +159,7 @@ def _constraint(
         and (own[move.name].direction * direction == sense or (direction > 0 and move.name in exceeding))
     )
     draws = by_draw[constraint.column]
-    is_uncertain = draws.size > 0 and bool(np.ptp(draws) > 0)
+    is_uncertain = draws.size > 0 and bool(np.ptp(draws) > 0) and not is_end(constraint.column)
     p_met = float(np.mean(constraint.violation_by_draw(by_draw) <= 0)) if is_uncertain else None
     is_active = margin < _largest_step(moves, own) or bool(exceeding) or margin < 0
     return ActiveLimit(

@@ -13,7 +13,7 @@ from explorer.models.intervals import LEVEL
 from explorer.models.measured.table import TableEvaluator
 from explorer.models.posterior_draws import Draws, PosteriorModel
 from explorer.pareto.explanation.perturbations import Perturbation
-from explorer.problem.columns import Columns, Float, bounds, n_rows, stack
+from explorer.problem.columns import Columns, Float, bounds, is_end, n_rows, stack
 
 Sign = Literal["+", "-", "0", "?"]
 # Two predictions of one design differ by rounding, 1e-16 of the value; the stencil of a thousandth of a step amplifies
@@ -103,6 +103,9 @@ def mode_and_draws(
     if draws is not None and isinstance(model, PosteriorModel):
         by_draw = problem.worst_case.by_draw(model, draws, table)
         shape = next(iter(by_draw.values())).shape
+        # The effect of a knob on the end of an interval is as doubtful as that on the value itself.
+        for end in (name for name in mode if is_end(name) and name[:-3] in by_draw):
+            by_draw[end] = by_draw[end[:-3]] + (mode[end] - mode[end[:-3]])
     numeric = {name: values for name, values in mode.items() if values.dtype.kind == "f"}
     return mode, {**{name: np.broadcast_to(values, shape) for name, values in numeric.items()}, **by_draw}
 

@@ -1,4 +1,4 @@
-"""Emulation of an expensive constraint on the unit cube: exact where the front is decided, interpolated elsewhere."""
+"""Surrogate of an expensive constraint on the unit cube: exact where the front is decided, interpolated elsewhere."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ _N_CHECKED = 300  # latest predictions whose errors count
 
 
 class Emulator:
-    """Constraint whose exact value is expensive.
+    """Surrogate of a constraint whose exact value is expensive (surrogate-assisted optimization).
 
     The difference of the exact and a nominal violation is interpolated by radial basis functions between points at
     which it is known (as in R. G. Regis and C. A. Shoemaker, J. Global Optim. 31 (2005) 153-171). Points

@@ -406,12 +406,11 @@ def test_all_controls_work_by_keyboard(page: Callable[..., Page]) -> None:
     opened = page()
     body = ActionChains(opened)
 
-    def focus(selector: str) -> WebElement:
-        """Press Tab until the element has focus."""
-        wanted = _one(opened, selector)
+    def focus(selector: str) -> None:
+        """Press Tab until an element that matches has focus: by selector, since a late redraw replaces elements."""
         for _ in range(120):
-            if opened.switch_to.active_element == wanted:
-                return wanted
+            if opened.execute_script("return document.activeElement.matches(arguments[0])", selector):
+                return
             ActionChains(opened).send_keys(Keys.TAB).perform()
         pytest.fail(f"Tab never reaches {selector}")
 

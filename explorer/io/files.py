@@ -151,6 +151,27 @@ def matches_digest(path: Path, digest: FileDigest) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == digest.sha256
 
 
+def append_line(path: Path, line: str) -> None:
+    """Append a line and sync it to the disk; a failed write, as on a full disk, leaves the file as it was.
+
+    Raises:
+        WrongUsage: the file cannot be written.
+    """
+    try:
+        with path.open("ab", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            try:
+                rest = memoryview(f"{line}\n".encode())
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except BaseException:
+                file.truncate(size)
+                raise
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
 def cannot_write(path: Path, error: OSError) -> WrongUsage:
     """Return the error for a file or folder that could not be written."""
     return WrongUsage(

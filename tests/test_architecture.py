@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent / "explorer"
 HOUSE = {
     "errors": (),
     "units": (),
-    "io": ("files", "npz", "catalog", "csv_text", "declarations", "json_text", "tables"),
+    "io": ("files", "file_lock", "outputs", "npz", "catalog", "csv_text", "declarations", "json_text", "tables"),
     "paper": ("equations", "tables", "audit"),
     "devices": ("device_tree", "meters", "operating_points", "device", "machines", "opp_tables"),
     "problem": (

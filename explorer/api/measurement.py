@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from explorer.errors import Interrupted, MeasurementFailed, WrongUsage
-from explorer.io.files import write_text
+from explorer.io.files import is_stream, write_text
 from explorer.io.outputs import check_output
 from explorer.io.tables import Table, csv_file
 from explorer.network.graph.model import load_network
@@ -151,7 +151,7 @@ def measure(
     )
     rows: dict[Key, Row] = {}
     conditions = provenance(setup, when=_now())
-    is_file = path_out is not None and not _is_device(path_out)
+    is_file = path_out is not None and not is_stream(path_out)
     stored = open_samples_file(path_out, conditions, force=force, notify=say) if path_out and is_file else nullcontext()
     try:
         with stored as file:
@@ -208,12 +208,8 @@ def _check_outputs(path: Path | None, *, inputs: Sequence[str | Path], force: bo
     if path is None:
         return
     check_output(path, kind="samples table", inputs=inputs, force=force)
-    if not _is_device(path):
+    if not is_stream(path):
         check_output(provenance_path(path), kind="provenance", inputs=inputs, force=force)
-
-
-def _is_device(path: Path) -> bool:
-    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _now() -> str:

@@ -93,7 +93,7 @@ def measure(
         _print(result)
     for row in result.failures[:5]:
         note(f"note: R = {row['pruning_ratio']:g}, D = {row['quant_step']:g} failed: {row['error']}")
-    if output is not None and output.is_file():
+    if output is not None and output.stem and not output.is_char_device() and not output.is_fifo():
         note(f"wrote {output} and {output.stem}.provenance.json")
 
 

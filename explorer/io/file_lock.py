@@ -1,4 +1,4 @@
-"""Exclusive lock of a file by the kernel, which frees it when its process ends; the error of a second one names the first."""
+"""Exclusive file lock of the kernel, which frees it when its process ends; the error of another one names the holder."""
 
 import datetime
 import json

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from explorer.errors import WrongUsage
+from explorer.io.files import is_stream
 
-Kind = Literal["model", "choice", "audit", "page", "png", "svg", "device", "samples table", "provenance"]
+Kind = Literal["model", "choice", "audit", "page", "png", "svg", "device file", "samples table", "provenance"]
 GENERATOR = "explorer"
 SVG_MARK = f"<!-- {GENERATOR} -->"
 _HEAD_BYTES = 4_096
@@ -17,8 +18,8 @@ def _json(name: str) -> str:
     return rf'\s*\{{\s*"schema":\s*"explorer\.{name}/'
 
 
-# Start of each kind of file that explorer writes.
-_MARKS: dict[Kind, re.Pattern[bytes]] = {
+# Start of each kind of file that explorer writes, but for a device file: it is there to be edited.
+_MARKS: dict[str, re.Pattern[bytes]] = {
     kind: re.compile(mark.encode("latin-1"), re.DOTALL)
     for kind, mark in {
         "model": _json("model"),
@@ -28,7 +29,6 @@ _MARKS: dict[Kind, re.Pattern[bytes]] = {
         "page": rf'<!doctype html>.*<meta name="generator" content="{GENERATOR}',
         "png": rf"\x89PNG\r\n\x1a\n.*tEXtSoftware\0{GENERATOR}",
         "svg": rf".*{SVG_MARK}",
-        "device": rf"# Written by {GENERATOR} import-opp",
         "samples table": r"family,pruning_ratio,quant_step,accuracy,accuracy_lo,",
     }.items()
 }
@@ -44,20 +44,20 @@ def check_output(
     Args:
         path: the output; None for no output.
         kind: what explorer writes there; a file of another kind is not replaced. None: only inputs are protected.
-        inputs: what the command reads: files, folders, or names of things that ship, which are no files.
+        inputs: what the command reads: files, or names of things that ship, which are no files.
         force: replace a file that explorer did not write.
 
     Raises:
         WrongUsage: the command reads the file, or the file exists and explorer did not write it.
     """
     try:
-        if path is None or not path.is_file():
+        if path is None or is_stream(path) or not path.is_file():
             return
         if any(_is_same(path, Path(one).expanduser()) for one in inputs if one is not None):
             raise WrongUsage(f"{path}: is read by this command, and would be replaced by its output",
                              fix="choose another name with -o")  # fmt: skip
         if not force and kind is not None and path.stat().st_size and not is_written_as(path, kind):
-            raise WrongUsage(f"{path}: exists, and is no {kind} that explorer wrote",
+            raise WrongUsage(f"{path}: exists, and is no {kind} as explorer writes it",
                              fix="choose another name with -o, or replace it with --force")  # fmt: skip
     except OSError as error:
         raise WrongUsage(f"{path}: {error.strerror or error}", fix="check the path and its permissions") from None
@@ -70,12 +70,11 @@ def is_written_as(path: Path, kind: Kind) -> bool:
         OSError: the file is not readable.
     """
     with path.open("rb") as file:
-        return _MARKS[kind].match(file.read(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf")) is not None
+        return kind in _MARKS and _MARKS[kind].match(file.read(_HEAD_BYTES)) is not None
 
 
 def _is_same(path: Path, other: Path) -> bool:
-    """Return whether a file is another one, or stands directly in that folder."""
     try:
-        return path.samefile(other) or (other.is_dir() and path.parent.samefile(other))
+        return path.samefile(other)
     except (OSError, ValueError):  # not there: nothing to lose
         return False

@@ -13,7 +13,7 @@ from typing import Any
 
 from explorer.errors import Fault, InvalidFile, WrongUsage, limit_faults
 from explorer.io.file_lock import acquire_lock, file_lock
-from explorer.io.files import MAX_DECLARATION_BYTES, MAX_TABLE_BYTES, append_line, read_bytes, read_text, write_text
+from explorer.io.files import MAX_DECLARATION_BYTES, MAX_TABLE_BYTES, append_line, read_bytes, write_text
 from explorer.io.json_text import read_json_object, write_json
 from explorer.network.measurement.measure import KNOBS, MEASURED, TEXT, Cache, Row
 
@@ -63,6 +63,28 @@ class SamplesFile:
         """Return the rows of those designs that are measured already."""
         return {key: self.rows[key] for key in keys if key in self.rows and is_measured(self.rows[key])}
 
+    def resume(self, notify: Callable[[str], None]) -> None:
+        """Read the rows that are there, and cut off the part of a row that a killed process left.
+
+        Raises:
+            WrongUsage: the rows are of other conditions, or the file cannot be written.
+            InvalidFile: a row is damaged.
+        """
+        rows, cut = _read_rows(self.path)
+        if rows:
+            _check_conditions(self.path, _read_conditions(self.path), self.conditions)
+        for i, row in enumerate(rows):
+            is_own = (row["effective"] or row["error"]) and key_of(row) not in self.rows
+            self.rows[key_of(row) if is_own else (i,)] = row
+        n = sum(map(is_measured, self.rows.values()))
+        if cut:
+            notify(f"{self.path}: its last row was cut off when a measurement was killed; the design is measured again")
+        if n:
+            notify(f"{self.path}: has {n} measured designs, which are kept")
+        if rows or cut:
+            write_text(self.path, table_text([row for row in self.rows.values() if not row["error"]]))
+            self._is_begun = True
+
     def append(self, row: Row) -> None:
         """Add a row; it is on disk at return. A new file begins with the first design that does not fail.
 
@@ -111,14 +133,10 @@ def open_samples_file(
         WrongUsage: another process measures into the file, its rows are of other conditions, or it cannot be written.
         InvalidFile: a row of it is damaged.
     """
-    acquire = functools.partial(
-        acquire_lock, noun="measurement", fix="wait for its end, or choose another file with -o", should_wait=False,
-        notify=notify,
-    )  # fmt: skip
-    with file_lock(path.with_name(f".{path.name}.lock"), acquire, label=str(path), is_temporary=True):
+    with samples_lock(path):
         file = SamplesFile(path, conditions)
         if path.exists() and not force:
-            _continue(file, notify)
+            file.resume(notify)
         try:
             yield file
         except BaseException:
@@ -126,6 +144,21 @@ def open_samples_file(
                 file.finish()
             raise
         file.finish()
+
+
+@contextmanager
+def samples_lock(path: Path) -> Iterator[None]:
+    """Lock a samples CSV against other commands that write it.
+
+    Raises:
+        WrongUsage: another process has it, or its folder cannot be written.
+    """
+    acquire = functools.partial(
+        acquire_lock, noun="measurement", fix="wait for its end, or choose another file with -o", should_wait=False,
+        notify=lambda _: None,
+    )  # fmt: skip
+    with file_lock(path.with_name(f".{path.name}.lock"), acquire, label=str(path), is_temporary=True):
+        yield
 
 
 def provenance_path(path: Path) -> Path:
@@ -159,25 +192,7 @@ def table_text(rows: Sequence[Row]) -> str:
     return "".join(f"{line}\n" for line in (",".join(COLUMNS), *map(_line, rows)))
 
 
-def _continue(file: SamplesFile, notify: Callable[[str], None]) -> None:
-    """Read the rows of a file, and cut off the part of a row that a killed process left."""
-    rows, cut = _read_rows(file.path)
-    if rows:
-        _check_conditions(file, _read_conditions(file.path))
-    for i, row in enumerate(rows):
-        is_own = (row["effective"] or row["error"]) and key_of(row) not in file.rows
-        file.rows[key_of(row) if is_own else (i,)] = row
-    n = sum(map(is_measured, file.rows.values()))
-    if cut:
-        notify(f"{file.path}: its last row was cut off when a measurement was killed; the design is measured again")
-    if n:
-        notify(f"{file.path}: has {n} measured designs, which are kept")
-    if rows or cut:
-        write_text(file.path, table_text([row for row in file.rows.values() if not row["error"]]))
-        file._is_begun = True
-
-
-def _check_conditions(file: SamplesFile, stored: Conditions) -> None:
+def _check_conditions(path: Path, stored: Conditions, present: Conditions) -> None:
     """Raise if the rows of a file were measured under other conditions.
 
     Raises:
@@ -185,12 +200,12 @@ def _check_conditions(file: SamplesFile, stored: Conditions) -> None:
     """
     changed = []
     for name, keys in _SHARED.items():
-        then, now = (functools.reduce(_item, keys, one) for one in (stored, file.conditions))
+        then, now = (functools.reduce(_item, keys, one) for one in (stored, present))
         if then != now:
             changed.append(f"{name} ({_short(then)} there, {_short(now)} now)")
     if changed:
         listed = "; ".join(changed)
-        raise WrongUsage(f"{file.path}: its rows differ from this measurement in {listed}", fix=_FIX)
+        raise WrongUsage(f"{path}: its rows differ from this measurement in {listed}", fix=_FIX)
 
 
 def _item(value: Any, key: str) -> Any:

@@ -34,6 +34,7 @@ from explorer.pareto.results.results import Results, front_order
 from explorer.problem.columns import Columns
 
 FRONT_CSV, FRONT_JSON, TRIALS_CSV, PROVENANCE_JSON = "front.csv", "front.json", "trials.csv", "provenance.json"
+RESULT_FILES = (FRONT_CSV, FRONT_JSON, TRIALS_CSV, PROVENANCE_JSON, NPZ_CACHE)
 # A design takes about 2 kB in front.json and 0.5 kB in trials.csv.
 _MAX_BYTES = 2_000_000_000
 
@@ -52,7 +53,7 @@ def write_folder(results: Results, folder: Path) -> list[Path]:
     write_text(folder / PROVENANCE_JSON, provenance)
     digests[FRONT_JSON] = write_parts(folder / FRONT_JSON, front_parts(front, head))
     _write_cache(folder, head, csv_round_trip({name: trials[name] for name in names[:-1]}), digests)
-    return [folder / name for name in (FRONT_CSV, TRIALS_CSV, PROVENANCE_JSON, FRONT_JSON, NPZ_CACHE)]
+    return [folder / name for name in RESULT_FILES]
 
 
 def read_folder(folder: Path) -> Results:

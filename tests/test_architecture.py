@@ -39,7 +39,7 @@ HOUSE = {
     ),
     "search": (
         "encoding", "enqueued", "storage", "trial_table", "measured_designs", "dashboard", "session", "progress",
-        "samplers", "execution", "run_log", "single_process", "collect", "run",
+        "samplers", "fresh_start", "execution", "run_log", "single_process", "collect", "run",
     ),
     "deploy": ("device", "bundle", "verification"),
     "report": ("plots", "live", "pages"),

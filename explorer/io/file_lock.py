@@ -1,4 +1,4 @@
-"""Exclusive file lock of the kernel, which frees it when its process ends; the error of another one names the holder."""
+"""Exclusive file lock of the kernel, which frees it when its process ends; the error names its holder."""
 
 import datetime
 import json

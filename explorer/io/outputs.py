@@ -8,7 +8,9 @@ from typing import Literal
 from explorer.errors import WrongUsage
 from explorer.io.files import is_stream
 
-Kind = Literal["model", "choice", "audit", "page", "png", "svg", "device file", "samples table", "provenance"]
+Kind = Literal[
+    "model", "choice", "audit", "page", "png", "svg", "device file", "samples table", "provenance", "results"
+]  # fmt: skip
 GENERATOR = "explorer"
 SVG_MARK = f"<!-- {GENERATOR} -->"
 _HEAD_BYTES = 4_096
@@ -26,6 +28,7 @@ _MARKS: dict[str, re.Pattern[bytes]] = {
         "choice": _json("chosen"),
         "audit": _json("paper"),
         "provenance": _json("samples"),
+        "results": _json("front"),
         "page": rf'<!doctype html>.*<meta name="generator" content="{GENERATOR}',
         "png": rf"\x89PNG\r\n\x1a\n.*tEXtSoftware\0{GENERATOR}",
         "svg": rf".*{SVG_MARK}",

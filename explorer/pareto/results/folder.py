@@ -11,6 +11,7 @@ from explorer.errors import Fault, InvalidFile, WrongUsage
 from explorer.io.files import (
     MAX_TABLE_BYTES,
     FileDigest,
+    cannot_write,
     decode_text,
     file_digest,
     read_bytes,
@@ -19,6 +20,7 @@ from explorer.io.files import (
     write_parts,
     write_text,
 )
+from explorer.io.outputs import is_written_as
 from explorer.pareto.results.csv_text import csv_parts, csv_round_trip, read_results_csv
 from explorer.pareto.results.front_json import (
     SCHEMA,
@@ -54,6 +56,25 @@ def write_folder(results: Results, folder: Path) -> list[Path]:
     digests[FRONT_JSON] = write_parts(folder / FRONT_JSON, front_parts(front, head))
     _write_cache(folder, head, csv_round_trip({name: trials[name] for name in names[:-1]}), digests)
     return [folder / name for name in RESULT_FILES]
+
+
+def ensure_writable(folder: Path) -> None:
+    """Raise if results would replace files of a user in a folder that is no result folder.
+
+    Raises:
+        WrongUsage: lists the files.
+    """
+    try:
+        if not folder.is_dir() or any(folder.glob("*.journal")) or is_written_as(folder / FRONT_JSON, "results"):
+            return
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    if existing := [name for name in (*RESULT_FILES, "report.html") if (folder / name).exists()]:
+        listed = ", ".join(existing)
+        raise WrongUsage(f"{folder}: is no result folder of explorer, and has {listed}",
+                         fix="choose another folder with --out, or move these files")  # fmt: skip
 
 
 def read_folder(folder: Path) -> Results:

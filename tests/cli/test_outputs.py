@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,9 @@ def ran(explorer_in: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(ran: Path, tmp_path: Path) -> Path:
+def folder(ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # Without kaleido `paper` draws no images, which would take half a minute.
+    monkeypatch.setitem(sys.modules, "kaleido", None)
     shutil.copytree(ran, tmp_path / "w", dirs_exist_ok=True)
     return tmp_path / "w"
 

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from explorer.errors import WrongUsage, suggestion
+from explorer.io.csv_text import read_csv
 from explorer.io.outputs import is_written_as
 from explorer.models.evaluation import Problem
 from explorer.models.evaluator import as_measurer
@@ -80,8 +81,12 @@ class Adoption:
         return f"{n} of {n + n_left} measurements of {self.source} are taken over{rest}"
 
 
-def read_measurements(source: Path) -> list[EarlierMeasurement]:
+def read_measurements(source: Path, *, own: Collection[str] = ()) -> list[EarlierMeasurement]:
     """Read all measurements of a result folder, or of a samples CSV.
+
+    Args:
+        source: the folder or the file.
+        own: columns of a CSV that are user-defined knobs, where it has them.
 
     Raises:
         WrongUsage: there are none.
@@ -90,7 +95,7 @@ def read_measurements(source: Path) -> list[EarlierMeasurement]:
     if source.is_dir():
         rows = [*_of_storage(source)] or ([*_of_results(source)] if (source / FRONT_JSON).is_file() else [])
     elif source.is_file():
-        rows = [*_of_csv(source)]
+        rows = [*_of_csv(source, own)]
     else:
         raise WrongUsage(f"{source}: no such result folder", fix="give the folder that `explorer run` wrote")
     if not rows:
@@ -108,7 +113,8 @@ def ensure_adoptable(problem: Problem, source: Path, *, assume: Mapping[str, Any
     if problem.is_vectorized:
         return
     assumed, needed = _assumed(problem, assume), set(_middle(problem)) - {"family"}
-    known = set().union(*(one.knobs for one in read_measurements(source)), assumed)
+    earlier = read_measurements(source, own=problem.study.own_columns)
+    known = set().union(*(one.knobs for one in earlier), assumed)
     if lacking := sorted(needed - known):
         options = " ".join(f"--assume {name}=VALUE" for name in lacking)
         raise WrongUsage(f"{source}: its measurements lack {', '.join(lacking)}",
@@ -129,7 +135,8 @@ def adopt_measurements(session: SearchSession, source: Path, *, assume: Mapping[
         WrongUsage: there are no measurements, or an assumed knob is no knob of the study.
         InvalidFile: a file is damaged.
     """
-    problem, earlier = session.problem, read_measurements(source)
+    problem = session.problem
+    earlier = read_measurements(source, own=problem.study.own_columns)
     values = _assumed(problem, assume)
     complete = set(design_keys(session.trials.table))
     measurements, reasons = [], Counter[str]()
@@ -283,7 +290,7 @@ def _of_results(folder: Path) -> Iterator[EarlierMeasurement]:
     yield from _of_columns(table, np.flatnonzero(is_measured).tolist(), conditions)
 
 
-def _of_csv(path: Path) -> Iterator[EarlierMeasurement]:
+def _of_csv(path: Path, own: Collection[str]) -> Iterator[EarlierMeasurement]:
     """Yield the rows of a samples CSV; those of `explorer measure` with their conditions."""
     if is_written_as(path, "samples table"):
         rows, provenance = read_samples_file(path)
@@ -295,7 +302,7 @@ def _of_csv(path: Path) -> Iterator[EarlierMeasurement]:
         for row in rows:
             yield EarlierMeasurement({name: row[name] for name in KNOBS}, _without(row, KNOBS), conditions)
         return
-    for table in load_samples([str(path)]):
+    for table in load_samples([str(path)], own=[name for name in read_csv(path).header if name in own]):
         columns = table.samples.columns
         yield from _of_columns(columns, list(range(n_rows(columns))), {})
 

@@ -135,6 +135,17 @@ def test_a_disk_that_cannot_be_written_has_a_place_and_a_fix(
     assert (folder / "rows.csv").read_text() == ROWS
 
 
+def test_a_storage_that_is_no_journal_is_left_alone(explorer_in: Cli, folder: Path) -> None:
+    """The last line of a text would be cut off as a record that a killed writer left."""
+    (folder / "notes.txt").write_text("mine\nno newline at the end")
+    for extra in ((), ("--recover",), ("--fresh",)):
+        done = explorer_in(folder, "run", "rows", "--out", "new", "--storage", "notes.txt", *extra)
+
+        assert done.returncode == 2, done.stderr
+        assert "notes.txt: exists, and is no journal of trials" in done.stderr
+    assert (folder / "notes.txt").read_text() == "mine\nno newline at the end"
+
+
 def test_init_replaces_no_study(explorer_in: Cli, folder: Path) -> None:
     (folder / "studies/rows.toml").write_text("# mine\n")
     done = explorer_in(folder, "init", "rows.csv", "--table")

@@ -17,6 +17,7 @@ from explorer.search.storage.journal import BatchedJournalBackend, is_record, jo
 
 JOURNAL_NAME = "study.journal"
 _TAIL_BYTES = 1_000_000
+_RECORD = b'{"op_code"'  # start of each record
 # A dead server is detected within a minute; TCP's defaults take hours.
 _POSTGRES_ARGS: dict[str, Any] = {
     "connect_timeout": 10,
@@ -75,16 +76,16 @@ def ensure_journal(path: Path) -> None:
     """Raise if a file exists that is no journal: its last line would be taken for a cut-off record, and removed.
 
     Raises:
-        WrongUsage: its first byte begins no record, or it cannot be read.
+        WrongUsage: its first bytes begin no record, or it cannot be read.
     """
     try:
         with path.open("rb") as file:
-            first = file.read(1)
+            begin = file.read(len(_RECORD))
     except FileNotFoundError:
         return
     except OSError as error:
         raise cannot_write(path, error) from None
-    if first not in {b"", b"{"}:
+    if not _RECORD.startswith(begin):
         raise WrongUsage(f"{path}: exists, and is no journal of trials", fix="name another file with --storage")
 
 

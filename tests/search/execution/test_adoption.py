@@ -134,6 +134,20 @@ def test_the_rows_of_a_table_become_trials(boards: Measured) -> None:
     assert len(boards.calls) == 8
 
 
+def test_the_results_of_a_table_study_become_trials(boards: Measured) -> None:
+    rows = "family,quant_step,frequency_hz,mode,accuracy,energy_j\n"
+    rows += "Board,0.1,6e8,eco,0.7,0.6\nBoard,0.2,9e8,turbo,0.5,1.8\n"
+    (boards.folder / "rows.csv").write_text(rows)
+    model = '{ table = "rows.csv", knobs = ["mode"] }'
+    (boards.folder / "table.toml").write_text(f'model = {model}\nobjectives = ["accuracy", "energy_j"]\n')
+    problem = explorer.load_study(boards.folder / "table.toml")
+    explorer.run(problem, out=boards.folder / "table")
+    done = boards.run("--from", "table", "--out", "one", "--trials", "2")
+
+    assert "2 of 2 measurements of table are taken over" in done.stderr
+    assert origins(boards, "one") == ["adopted"] * 2
+
+
 def test_python_takes_over_and_raises_what_changed(boards: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
     change(boards.folder / "space.toml", ("[600, 1800]", "[600, 1801]"))
     monkeypatch.chdir(boards.folder)

@@ -10,16 +10,16 @@ import numpy as np
 from explorer.errors import UnknownName, WrongUsage
 from explorer.problem.column_names import find_column, limit_text, with_unit
 from explorer.problem.columns import (
-    BOUNDED,
-    CASES,
     COLUMNS,
     JOINT_VIOLATION,
     Columns,
     Float,
+    bounded_names,
     bounds,
     cases_of,
     column_of,
     is_uncertain,
+    names_with_cases,
     percentile_name,
 )
 from explorer.units import parse_quantity
@@ -118,9 +118,9 @@ def parse_constraint(
     match = _TEXT.fullmatch(text)
     if match is None or match[2] not in {"<=", ">="}:
         raise WrongUsage(f"{where}: '{text}' is not a floor or cap", fix="write for example 'accuracy >= 0.9'")
-    ends = [end for name in BOUNDED for end in bounds(name)]
-    cases = [case for name in CASES for case in cases_of(name)]
-    ends += [end for name in BOUNDED for case in cases_of(name) for end in bounds(case)]
+    ends = [end for name in bounded_names() for end in bounds(name)]
+    cases = [case for name in names_with_cases() for case in cases_of(name)]
+    ends += [end for name in bounded_names() for case in cases_of(name) for end in bounds(case)]
     known = [*COLUMNS, *own, *ends, *cases]
     name = find_column(match[1], known)
     if name is None:

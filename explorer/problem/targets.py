@@ -29,7 +29,7 @@ class Target:
         name: of its column.
         direction: `max` where more is better, `min` where less is.
         unit: of its values; a multiple of an SI unit (MB) is shown, its values are in SI.
-        range: the values it can have; infinite ends are open.
+        range: the values it can have; infinite ends are open. By default any positive ones, compared by ratios.
         interval: how the uncertainty of a value is known: `counts` of right answers (n_right, n_samples), `given` as
             columns NAME_lo and NAME_hi (90 %), by `bootstrap` of the samples (as given, in live studies), or `none`.
     """
@@ -37,7 +37,7 @@ class Target:
     name: str
     direction: Literal["min", "max"] = "min"
     unit: str = ""
-    range: tuple[float, float] = (-math.inf, math.inf)
+    range: tuple[float, float] = (0.0, math.inf)
     interval: Interval = "none"
 
     def __post_init__(self) -> None:
@@ -98,9 +98,17 @@ def declared_targets() -> tuple[Target, ...]:
 
 
 def is_relative(name: str) -> bool:
-    """Return whether errors of a target are relative to its value: not for shares, nor for values of any sign."""
+    """Return whether a target is compared by ratios, and has a logarithm: no share, and no value of any sign."""
     target = _DECLARED.get(name)
     return name != "accuracy" if target is None else target.is_positive
+
+
+def share_range(name: str) -> tuple[float, float] | None:
+    """Return both ends of the range of a share, which has log-odds; None for any other target."""
+    if name == "accuracy":
+        return 0.0, 1.0
+    target = _DECLARED.get(name)
+    return target.range if target is not None and target.is_share else None
 
 
 class TargetNames(Sequence[str]):

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from explorer.errors import WrongUsage
 from explorer.units import SYMBOLS, factor
@@ -72,10 +72,22 @@ class Target:
 
 
 def target_from_json(data: Mapping[str, Any]) -> Target:
-    """Return the target of plain JSON values and declare it."""
-    low, high = data["range"]
+    """Return the target of plain JSON values and declare it.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not one.
+    """
+    name, (low, high) = str(data["name"]), data["range"]
     ends = (-math.inf if low is None else float(low), math.inf if high is None else float(high))
-    return Target(data["name"], data["direction"], data["unit"], ends, data["interval"])
+    is_named = re.fullmatch(TARGET_NAME, name) and not _DERIVED_ENDING.search(name) and name not in _BUILT_IN_TARGETS
+    if not is_named or data["direction"] not in {"min", "max"} or data["interval"] not in get_args(Interval):
+        raise ValueError(f"{name:.60} is not the declaration of a target")
+    return Target(name, data["direction"], str(data["unit"])[:30], ends, data["interval"])
+
+
+def targets_json(names: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the declared targets among some names as plain JSON values, for files that use them."""
+    return [target.to_json() for target in map(declared_target, dict.fromkeys(names)) if target is not None]
 
 
 def check_target_name(name: str, *, taken: Iterable[str]) -> None:

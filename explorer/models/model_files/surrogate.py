@@ -37,7 +37,7 @@ from explorer.models.response.tables import KnobColumns
 from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples
 from explorer.problem.columns import COLUMNS, TARGETS, Columns, is_allowed, is_free_name, take
-from explorer.problem.targets import Target, declared_target, target_from_json
+from explorer.problem.targets import target_from_json, targets_json
 
 SCHEMA = "explorer.model/3"
 _N_CHECKED = 4  # samples and draws that a model must predict when it is read
@@ -55,14 +55,8 @@ def surrogate_to_json(model: Surrogate) -> dict[str, Any]:
         "product": model.product.target if model.product else None,
         "warnings": [asdict(warning) for warning in model.warnings],
         "without": list(model.without),
-        **({"targets": [one.to_json() for one in declared]} if (declared := model_targets(model)) else {}),
+        **({"targets": targets} if (targets := targets_json(owners)) else {}),
     }
-
-
-def model_targets(model: Surrogate) -> tuple[Target, ...]:
-    """Return the declared targets among those of a model."""
-    found = map(declared_target, dict.fromkeys(name for table in model.tables for name in table.samples.targets))
-    return tuple(one for one in found if one is not None)
 
 
 def _table_to_json(table: KnobColumns) -> dict[str, Any]:
@@ -140,8 +134,10 @@ def surrogate_from_file(path: Path) -> Surrogate:
         raise InvalidFile(path, [Fault("schema", f"it is {data['schema']}, not {SCHEMA}", _REWRITE)])
     file = validate(data, ModelFile, path=path)
     for target in file.targets:  # before its samples, whose columns they are
-        if target.name not in COLUMNS or declared_target(target.name) is not None:
+        try:
             target_from_json(target.model_dump())
+        except ValueError as error:
+            raise InvalidFile(path, [Fault("targets", str(error), _REWRITE)]) from None
     faults = [
         *((f"[tables] {i + 1}", text) for i, table in enumerate(file.tables) for text in _table_faults(table)),
         *((f"[responses] {entry.target}", text) for entry in file.responses for text in _response_faults(file, entry)),

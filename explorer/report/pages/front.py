@@ -205,8 +205,8 @@ def _errors(results: Results) -> Grid:
         ["Target", "Samples", "Error", "Baseline without a model", "Interval coverage", "Mean half width"],
         rows,
         f"Leave-one-out over {check.get('n_samples', '?')} samples: each is predicted from the others. Mean absolute "
-        "error for shares such as accuracy, mean relative error for positive targets. The coverage of the intervals should "
-        "be 90 %.",
+        "error for shares such as accuracy, mean relative error for positive targets. The coverage of the intervals "
+        "should be 90 %.",
     )
 
 

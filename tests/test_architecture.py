@@ -23,7 +23,7 @@ HOUSE = {
     "paper": ("equations", "tables", "audit"),
     "devices": ("device_tree", "meters", "operating_points", "device", "machines", "opp_tables"),
     "problem": (
-        "columns", "applicability", "csv_columns", "column_names", "constraints", "design_space", "workload",
+        "targets", "columns", "applicability", "csv_columns", "column_names", "constraints", "design_space", "workload",
         "objectives", "scenarios",
         "declarations", "opp_import", "space_builder", "study",
     ),

@@ -123,6 +123,15 @@ def share_range(name: str) -> tuple[float, float] | None:
     return target.range if target is not None and target.is_share else None
 
 
+def kind_of(name: str) -> str:
+    """Return the built-in target whose forms and priors a target has: accuracy for a share of which more is better.
+
+    mAP, IoU or F1 fall with compression as accuracy does: from a plateau over a cliff, and never with the clock.
+    """
+    target = _DECLARED.get(name)
+    return "accuracy" if target is not None and target.is_share and target.direction == "max" else name
+
+
 class TargetNames(Sequence[str]):
     """Names of all targets: the built-in ones, then the declared ones."""
 

@@ -20,7 +20,7 @@ from explorer.models.fitting.gaussian_process import (
 )
 from explorer.models.fitting.process_draws import ProcessDraws
 from explorer.models.forms.design_matrix import DesignMatrix, design_matrix, term_indices
-from explorer.models.forms.forms import FunctionalForm
+from explorer.models.forms.forms import FunctionalForm, natural_unit
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
 from explorer.problem.columns import Float
 from explorer.problem.targets import is_relative, share_range
@@ -200,7 +200,9 @@ def fit_form(
     """
     design, term = design_matrix(form, coordinates, inputs), term_indices(form, coordinates)
     centers = np.array([form.terms[i].center for i in term])
-    prior = form_hyperprior(form, target, coordinates, max(float(np.std(table.values)), 0.02))
+    prior = form_hyperprior(
+        form, target, coordinates, max(float(np.std(table.values)), 0.02 * natural_unit(target, table.values))
+    )
     theta = start.theta if start else centers
     scales = start.scales if start else prior.centers
     if not start and form.law != "sum":

@@ -143,6 +143,18 @@ def unlink(target: str, linked: Float) -> Float:
     return np.asarray(np.exp(np.clip(linked, -700, 700))) if is_relative(target) else linked
 
 
+def natural_unit(target: str, values: Float) -> float:
+    """Return the size of an effect on the linked scale: 1 in log-odds and logarithms, else the spread of the values.
+
+    Args:
+        target: the column.
+        values: the measured values, linked, shape (n,).
+    """
+    if is_relative(target) or share_range(target) is not None:
+        return 1.0
+    return max(2 * float(np.std(values)), 1e-3 * float(np.abs(values).max()), 1e-12)
+
+
 def evaluate_form(form: FunctionalForm, sums: Mapping[str, Float], inputs: ScaledInputs) -> Float:
     """Return the linked target of predictors combined by the form's law, shape (..., n)."""
     if form.law == "mix":

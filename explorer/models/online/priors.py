@@ -10,11 +10,11 @@ from itertools import combinations_with_replacement
 import numpy as np
 
 from explorer.models.fitting.gaussian_process import Hyperparameters, HyperPrior
-from explorer.models.forms.forms import FunctionalForm, Term
+from explorer.models.forms.forms import FunctionalForm, Term, natural_unit
 from explorer.models.forms.input_scaling import InputCoordinates
 from explorer.models.forms.physics import accuracy_cliff, slope_prior
 from explorer.problem.columns import Float
-from explorer.problem.targets import is_relative, share_range
+from explorer.problem.targets import is_relative, kind_of, share_range
 
 _CURVATURE = 0.15  # assumed: contribution of a square or a product of two coordinates at their ends
 _BY_CATEGORY = 0.7  # assumed: categories differ by a factor of two
@@ -37,7 +37,7 @@ def prior_forms(target: str, coordinates: InputCoordinates, values: Float) -> tu
         values: measured values, linked, shape (n,), from which the prior level follows.
     """
     power_law = _curved_power_law(target, coordinates, values)
-    if target == "accuracy" and {"pruning_ratio", "quant_step"} & set(coordinates.varied):
+    if kind_of(target) == "accuracy" and {"pruning_ratio", "quant_step"} & set(coordinates.varied):
         cliff = accuracy_cliff(coordinates, values)
         return replace(cliff, name=f"{cliff.name} + Gaussian process", has_process=True, is_sampled=False), power_law
     if target == "size_bytes" and {"pruning_ratio", "quant_step"} <= set(coordinates.varied):
@@ -47,8 +47,7 @@ def prior_forms(target: str, coordinates: InputCoordinates, values: Float) -> tu
 
 def _curved_power_law(target: str, coordinates: InputCoordinates, values: Float) -> FunctionalForm:
     # Log-odds and logarithms have a natural unit; values of any sign are compared with their own spread.
-    has_unit = share_range(target) is not None or is_relative(target)
-    unit = 1.0 if has_unit else max(float(np.std(values)), 1e-3 * float(np.abs(values).max()), 1e-12)
+    unit = natural_unit(target, values)
     terms = [Term("level", center=float(np.mean(values)), width=unit * _LEVEL, is_learned=False)]
     terms += [Term("level", (name,), width=unit * _BY_CATEGORY, is_learned=False) for name in coordinates.categories]
     for name in coordinates.varied:
@@ -66,7 +65,7 @@ def hyperprior(form: FunctionalForm, target: str, coordinates: InputCoordinates)
         scatter, amplitude = (size * form.terms[0].width / _LEVEL for size in (scatter, amplitude))
     tie = coordinates.tie
     knobs = [*coordinates.varied, *coordinates.categories]
-    lengths = np.array([_IDLE_LENGTH if name in _IDLE.get(target, ()) else _LENGTH for name in knobs])
+    lengths = np.array([_IDLE_LENGTH if name in _IDLE.get(kind_of(target), ()) else _LENGTH for name in knobs])
     widths = np.log([term.width for term in form.terms])
     scales = Hyperparameters(widths, float(np.log(scatter)), float(np.log(amplitude)), np.log(lengths)[tie])
     return HyperPrior(scales, np.zeros(len(form.terms), dtype=np.bool_), tie)

@@ -23,7 +23,7 @@ from explorer.models.response.target_data import MAX_CONFIGURATIONS
 from explorer.models.samples.knobs import KnobSpec, distinct_designs
 from explorer.models.samples.machine import machine_warnings
 from explorer.problem.columns import TARGETS
-from explorer.problem.targets import declared_target, declared_targets, share_range
+from explorer.problem.targets import declared_target, declared_targets, kind_of, share_range
 
 # Targets that voltage and clock change only where a chip fails, and the difference that shows it: relative to the range
 # of a share, or to the value.
@@ -89,7 +89,8 @@ def _check_names(without: Sequence[str], responses: Mapping[str, Response]) -> N
 def needed_knobs(target: str, table: KnobColumns) -> tuple[KnobSpec, ...]:
     """Return the knobs that a target is fitted with: accuracy and size without voltage and clock, unless they matter.
 
-    A declared target is fitted without them where rows that differ in them alone measure the same.
+    A declared share of which more is better is a quality like accuracy. Any other declared target is fitted without them
+    where rows that differ in them alone measure the same.
 
 
     Neither depends on them by physics, and in a table that moves everything at once no row could show that it does.
@@ -97,8 +98,8 @@ def needed_knobs(target: str, table: KnobColumns) -> tuple[KnobSpec, ...]:
     """
     others = tuple(knob for knob in table.knobs if knob.name not in OPERATING_KNOBS)
     timed = set(table.samples.targets) - {*_STATIC, *(one.name for one in declared_targets())}
-    is_declared = declared_target(target) is not None
-    if (target not in _STATIC and not is_declared) or len(others) == len(table.knobs) or not timed or not others:
+    is_static, is_declared = kind_of(target) in _STATIC, declared_target(target) is not None
+    if not (is_static or is_declared) or len(others) == len(table.knobs) or not timed or not others:
         return table.knobs
     columns = table.samples.columns
     rows = _fitted_rows(table, target)
@@ -109,7 +110,7 @@ def needed_knobs(target: str, table: KnobColumns) -> tuple[KnobSpec, ...]:
     low, high = np.full(int(index.max()) + 1, np.inf), np.full(int(index.max()) + 1, -np.inf)
     np.minimum.at(low, index, values)
     np.maximum.at(high, index, values)
-    if is_declared and len(values) == len(low):
+    if not is_static and len(values) == len(low):
         return table.knobs  # no two rows could show that it does not depend on them
     ends = share_range(target)
     scale = ends[1] - ends[0] if ends else float(np.max(np.abs(values)))

@@ -10,6 +10,7 @@ from explorer.models.response.averaging import fit_response
 from explorer.models.response.response import Response
 from explorer.models.samples.deviations import known_deviations
 from explorer.models.samples.knobs import KnobSpec
+from explorer.models.samples.samples import paper_samples
 from explorer.problem.targets import Target
 
 KNOBS = (KnobSpec("batch", "number"),)
@@ -84,3 +85,25 @@ def test_deviations_of_given_intervals_and_of_counts() -> None:
 
     assert found["iou"] == pytest.approx([0.2 / (2 * 1.6449), 0.0], abs=1e-4)
     assert found["top5"] == pytest.approx([0.03, 0.0])
+
+
+@pytest.mark.slow
+def test_a_quality_is_modelled_as_accuracy_is() -> None:
+    """The paper's accuracies under another name: the same forms, weights and predictions."""
+    Target("top5", "max", "", (0, 1))
+    table = paper_samples().columns
+    knobs = tuple(KnobSpec(name, "number") for name in ("pruning_ratio", "quant_step"))
+    designs = {knob.name: table[knob.name] for knob in knobs}
+
+    own, built_in = (fit_response(name, designs, table["accuracy"], knobs=knobs) for name in ("top5", "accuracy"))
+
+    assert [form.name for form in own.candidates] == [form.name for form in built_in.candidates]
+    assert own.predict(designs) == pytest.approx(built_in.predict(designs), rel=1e-12)
+
+
+@pytest.mark.slow
+def test_values_of_any_sign_may_be_in_another_unit() -> None:
+    Target("gain", "max", "dB", (-math.inf, math.inf))
+    values = -2.0 + 0.7 * BATCH + SCATTER
+
+    assert predicted("gain", values * 50) == pytest.approx(predicted("gain", values) * 50, rel=1e-3)

@@ -402,6 +402,12 @@ def test_clicking_a_point_selects_it(page: Callable[..., Page]) -> None:
     _until(opened, lambda: _one(opened, "#selected").text.startswith("Design "))
 
 
+def _share(slider: WebElement) -> float:
+    """Return where a slider stands between its ends, 0 to 1."""
+    low, high, now = (float(str(slider.get_attribute(f"aria-value{end}"))) for end in ("min", "max", "now"))
+    return (now - low) / (high - low)
+
+
 def test_all_controls_work_by_keyboard(page: Callable[..., Page]) -> None:
     opened = page()
     body = ActionChains(opened)
@@ -429,6 +435,7 @@ def test_all_controls_work_by_keyboard(page: Callable[..., Page]) -> None:
     focus(".handle[data-axis=accuracy][data-end='0']")
     ActionChains(opened).send_keys(*[Keys.ARROW_UP] * 10).perform()
     _until(opened, lambda: "are within the range" in _one(opened, "#brush-count").text)
+    _until(opened, lambda: _share(_one(opened, ":focus")) == pytest.approx(0.2))
     ActionChains(opened).send_keys(Keys.ESCAPE).perform()
     _until(opened, lambda: _one(opened, "#brush-count").text.startswith("All "))
 

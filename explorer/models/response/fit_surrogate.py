@@ -89,8 +89,8 @@ def _check_names(without: Sequence[str], responses: Mapping[str, Response]) -> N
 def needed_knobs(target: str, table: KnobColumns) -> tuple[KnobSpec, ...]:
     """Return the knobs that a target is fitted with: accuracy and size without voltage and clock, unless they matter.
 
-    A declared share of which more is better is a quality like accuracy. Any other declared target is fitted without them
-    where rows that differ in them alone measure the same.
+    A declared share of which more is better is a quality like accuracy. Any other declared target is fitted without
+    them where rows that differ in them alone measure the same.
 
 
     Neither depends on them by physics, and in a table that moves everything at once no row could show that it does.

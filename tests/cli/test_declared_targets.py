@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -77,16 +78,19 @@ def test_a_choice_by_a_declared_target_is_deployed_and_checked(folder: Path, exp
         for command in (
             "choose detector --best mAP --where perplexity<=9.07 -o chosen.json",
             "deploy chosen.json -o bundle",
-            "verify bundle",
+            "verify bundle --measured mAP=0.4748..0.4752",
+            "verify bundle --measured mAP=0.40 --measured latency_ms=14",
         )
     ]
-    assert [one.returncode for one in done] == [0, 0, 0], [one.stderr for one in done]
+    assert [one.returncode for one in done] == [0, 0, 0, 4], [one.stderr for one in done]
     chosen = json.loads((folder / "chosen.json").read_text(encoding="utf-8"))
     rows = list(csv.DictReader((CASES / "mAP.csv").read_text(encoding="utf-8").splitlines()))
 
     assert chosen["design"]["mAP"] >= max(float(row["mAP"]) for row in rows if float(row["perplexity"]) <= 9.07) - 1e-3
     assert chosen["limits"][0]["constraint"].startswith("perplexity <= 9.08")
-    assert "mAP" in done[2].stdout
+    assert re.search(r"mAP .* 0\.475 .* yes +as stated", done[2].stdout)
+    assert re.search(r"mAP .* 0\.4 +NO +as stated", done[3].stdout)
+    assert re.search(r"Latency T .* 14 ms +NO", done[3].stdout)
     assert "perplexity" in (folder / "bundle/README.txt").read_text(encoding="utf-8")
 
 

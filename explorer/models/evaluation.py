@@ -82,6 +82,11 @@ class Problem:
         return (*operating, *domain, *workload, *declared)
 
     @property
+    def is_table(self) -> bool:
+        """Whether the designs are the rows of a table: all of them are evaluated by a look-up."""
+        return isinstance(self.evaluator, TableEvaluator)
+
+    @property
     def n_designs(self) -> float:
         """Number of distinct designs; infinite where a knob is continuous."""
         return sum(region.n_designs for region in self.regions.values())

@@ -47,6 +47,30 @@ class UnknownName(WrongUsage):
         super().__init__(f"{label}: unknown name '{name}'", fix=suggestion(name, sorted(valid)))
 
 
+class StudyChanged(WrongUsage):
+    """A study whose declaration has changed since its trials were stored.
+
+    Args:
+        problem: the fact, with the changes.
+        folder: result folder of the stored trials; empty where they are in a database, which keeps one study a name.
+        changes: the changed keys.
+        n_measured: number of stored measurements.
+    """
+
+    def __init__(self, problem: str, *, folder: str, changes: str, n_measured: int) -> None:
+        self.folder, self.changes, self.n_measured = folder, changes, n_measured
+        taking = f"take over its {n_measured} measurements with --from {shlex.quote(folder)}, " if n_measured else ""
+        anew = "begin anew with --fresh, which keeps the old folder" if folder else "name another --storage and --out"
+        super().__init__(problem, fix=f"restore the declaration to resume, {taking if folder else ''}or {anew}")
+
+    @property
+    def question(self) -> str:
+        """The question to a user at a terminal: whether to begin anew, with the measurements that there are."""
+        if self.n_measured:
+            return f"The question changed: {self.changes}. Take over {self.n_measured} measurements from {self.folder}?"
+        return f"The question changed: {self.changes}. Begin anew, and keep {self.folder} under another name?"
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One fault of a file, with its location `where` ('' for the whole file) and the instruction that removes it."""

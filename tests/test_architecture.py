@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent / "explorer"
 HOUSE = {
     "errors": (),
     "units": (),
-    "io": ("files", "npz", "catalog", "csv_text", "declarations", "json_text", "tables"),
+    "io": ("files", "file_lock", "outputs", "npz", "catalog", "csv_text", "declarations", "json_text", "tables"),
     "paper": ("equations", "tables", "audit"),
     "devices": ("device_tree", "meters", "operating_points", "device", "machines", "opp_tables"),
     "problem": (
@@ -39,7 +39,7 @@ HOUSE = {
     ),
     "search": (
         "encoding", "enqueued", "storage", "trial_table", "measured_designs", "dashboard", "session", "progress",
-        "samplers", "execution", "run_log", "single_process", "collect", "run",
+        "samplers", "fresh_start", "execution", "run_log", "single_process", "collect", "run",
     ),
     "deploy": ("device", "bundle", "verification"),
     "report": ("plots", "live", "pages"),

@@ -12,6 +12,7 @@ import pandas as pd
 from explorer.errors import WrongUsage
 from explorer.io.files import write_text
 from explorer.io.json_text import write_json
+from explorer.io.outputs import check_output
 from explorer.io.tables import Table, csv_file
 from explorer.models.loading import fit_samples, load_model, load_samples, model_to_json
 from explorer.models.posterior_draws import PosteriorModel, posterior_draws
@@ -71,12 +72,17 @@ class FittedModel:
         advice = {"design": best.design, "reduction": best.reduction} if best else None
         return {**self.summary, "next_measurement": advice}
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the model as JSON, for `model = "..."` in a study and for `explorer.predict`; return the path.
 
+        Args:
+            path: the file; an earlier model is replaced.
+            force: replace a file that is no model.
+
         Raises:
-            WrongUsage: the file cannot be written.
+            WrongUsage: the file cannot be written, holds the samples, or is no model.
         """
+        check_output(Path(path), kind="model", inputs=self.model.name.split(" + "), force=force)
         write_json(Path(path), model_to_json(self.model), indent=1)
         return Path(path)
 
@@ -109,6 +115,8 @@ def fit(
     ignore: Sequence[str] = (),
     without: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
+    output: str | Path | None = None,
+    force: bool = False,
 ) -> FittedModel:
     """Fit a model to measured samples, and judge it on rows that it was not fitted to.
 
@@ -118,13 +126,22 @@ def fit(
         ignore: columns to leave out.
         without: names of forms to leave out of the average, as `fit` prints them.
         progress: called with the numbers of fitted and of all targets.
+        output: write the model here, as `save` does; checked before the fit.
+        force: replace a file that is no model.
 
     Raises:
-        WrongUsage: a file does not exist.
+        WrongUsage: a file does not exist, or the output must not be replaced.
         InvalidFile: with every fault of a table, or nothing can be fitted to it.
     """
+    if output is not None:
+        sources = samples if isinstance(samples, (list, tuple)) else [samples]
+        inputs = [one for one in sources if isinstance(one, (str, Path))]
+        check_output(Path(output), kind="model", inputs=inputs, force=force)
     model = fit_model(samples, knobs=knobs, ignore=ignore, without=without, progress=progress)
-    return FittedModel(model, model_summary(model), suggest_for_model(model, posterior_draws(model, n=_N_ADVISING)))
+    fitted = FittedModel(model, model_summary(model), suggest_for_model(model, posterior_draws(model, n=_N_ADVISING)))
+    if output is not None:
+        fitted.save(output, force=force)
+    return fitted
 
 
 def fit_model(

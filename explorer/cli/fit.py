@@ -26,6 +26,7 @@ def fit(
         list[str] | None,
         typer.Option("--without", metavar="FORM", help="A form to leave out of the average; may be repeated."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is no model.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Fit a model to measured samples, and judge it on rows that it was not fitted to.
@@ -38,10 +39,11 @@ def fit(
     from explorer.cli.progress import counting_progress
 
     with counting_progress("fitting") as progress:
-        fitted = api.fit(list(samples), knobs=knob, ignore=ignore or (), without=without or (), progress=progress)
+        fitted = api.fit(
+            list(samples), knobs=knob, ignore=ignore or (), without=without or (), progress=progress, output=output,
+            force=force,
+        )  # fmt: skip
     summary, advice = dict(fitted.summary), fitted.next_measurement
-    if output is not None:
-        fitted.save(output)
     if as_json:
         print_json(fitted.to_json())
         return

@@ -14,8 +14,10 @@ from explorer.problem.objectives import OBJECTIVES
 from explorer.search.encoding import Encoding, Params, columns_of
 
 ORIGIN_ATTR = "origin"
-# Origin of a row of results: proposed by the search, a prediction at a measured design, or a measured row itself.
-SEARCH, INITIAL, SAMPLE = "search", "initial", "sample"
+# Origin of a row of results: proposed by the search, a prediction at a measured design, a measured row itself, or a
+# trial that was measured by an earlier study.
+SEARCH, INITIAL, SAMPLE, ADOPTED = "search", "initial", "sample", "adopted"
+SOURCE_ATTR = "explorer:adopted_from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class TrialTable:
     Args:
         numbers: trial numbers, shape (n,).
         table: the assessed designs, with the objectives as they are stored, shape (n,) each.
-        origin: `initial` for the prediction at a sample of the model, else `search`, shape (n,).
+        origin: `initial` for the prediction at a sample of the model, `adopted` for a measurement that was taken over,
+            else `search`, shape (n,).
     """
 
     numbers: NDArray[np.int64]

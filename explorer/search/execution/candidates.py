@@ -112,6 +112,11 @@ class CandidateSource:
             return None
         return Candidate(candidate.params, candidate.design, candidate.key, self._mirror.enqueue(candidate.params))
 
+    def from_params(self, params: Mapping[str, Any]) -> Candidate | None:
+        """Return the candidate with these parameters; None if it is complete."""
+        candidate = self.candidate(params, trial=self._mirror.enqueue(params))
+        return None if candidate.key in self.complete else candidate
+
     def attributes_of(self, candidate: Candidate) -> dict[str, Any]:
         """Return the sampler's system attributes of a candidate's trial."""
         return self._mirror.attributes_of(candidate.trial) if candidate.trial else {}

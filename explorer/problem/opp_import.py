@@ -8,7 +8,10 @@ from explorer.devices.device import MAX_POINTS
 from explorer.devices.opp_tables import OppTable, TablePoint, read_opp_tables
 from explorer.errors import Fault, InvalidFile, WrongUsage, limit_faults, suggestion
 from explorer.io.csv_text import CsvTable, header_faults, read_csv
-from explorer.problem.csv_columns import UNIT_COLUMNS, read_numbers
+from explorer.problem.columns import column_of
+from explorer.problem.csv_columns import read_numbers
+from explorer.problem.spellings import match_header
+from explorer.units import factor
 
 
 def import_points(path: Path, *, cluster: str | None = None, bin_name: str | None = None) -> OppTable:
@@ -132,9 +135,10 @@ def _source(csv: CsvTable, name: str) -> tuple[str, float]:
         return name, 1.0
     if name == "voltage_v" and "microvolt" in csv.header:
         return "microvolt", 1e-6
-    for column, (quantity, scale, _) in UNIT_COLUMNS.items():
-        if quantity == name and column in csv.header:
-            return column, scale
+    for column in csv.header:
+        match = match_header(column)
+        if match is not None and match.column == name and match.unit:
+            return column, factor(match.unit, column_of(name).symbol)
     return "", 1.0
 
 

@@ -17,6 +17,9 @@ from explorer.models.samples.machine import (
     read_machine,
     relative_latency,
 )
+from explorer.models.samples.reading.cells import apply_reading
+from explorer.models.samples.reading.reading import Reading
+from explorer.models.samples.reading.understand import understand
 from explorer.paper.tables import SOURCE, paper_table
 from explorer.problem.columns import (
     COLUMNS,
@@ -31,7 +34,9 @@ from explorer.problem.columns import (
     knobs_of,
     take,
 )
-from explorer.problem.csv_columns import UNIT_COLUMNS, read_names, read_numbers
+from explorer.problem.csv_columns import read_names, read_numbers
+from explorer.problem.declarations.samples import ColumnSource
+from explorer.problem.targets import Target
 
 # Name of the family of a file without a family column.
 ONE_FAMILY = "network"
@@ -128,43 +133,58 @@ def paper_samples() -> Samples:
     )
 
 
-def read_samples_csv(path: Path, *, extra_knobs: Sequence[str] = (), ignore: Sequence[str] = ()) -> Samples:
-    """Read a samples CSV with any of the knobs and at least one target; SI units; an empty cell was not measured.
+def read_samples_csv(
+    path: Path,
+    *,
+    extra_knobs: Sequence[str] | None = (),
+    ignore: Sequence[str] = (),
+    columns: Mapping[str, ColumnSource] | None = None,
+    targets: Sequence[Target] = (),
+    is_one_of_several: bool = False,
+) -> Samples:
+    """Read a table of samples: any of the knobs and at least one target.
 
-    Without a `family` column all rows are of one family. `weight_bits` replaces a missing `quant_step` as a knob of its
-    own: only measured bit widths can be proposed, while a step D = 2 / 2^bits could take any value between them. Other
-    extra columns are omitted unless named. A `name` or `label` column names the rows; a `machine`, `device` or `host`
-    column that is not a knob names what they were measured on. `latency_s` beside a column `latency_source_s` becomes
-    relative (see `relative_latency`).
+    Headers, units, percent and missing values are understood as people write them (see `understand`); a name of
+    explorer itself is in SI. Without a `family` column all rows are of one family. `weight_bits` replaces a missing
+    `quant_step` as a knob of its own: only measured bit widths can be proposed, while a step D = 2 / 2^bits could take
+    any value between them. A `machine`, `device` or `host` column that is not a knob names what the rows were measured
+    on. `latency_s` beside a column `latency_source_s` becomes relative (see `relative_latency`).
 
     Args:
         path: the file.
-        extra_knobs: names of extra columns that are user-defined knobs, numbers or names.
-        ignore: names of built-in columns to omit.
+        extra_knobs: names of extra columns that are user-defined knobs, numbers or names; None: infer them.
+        ignore: columns to omit.
+        columns: the column of a knob or target where its header does not say it.
+        targets: declared targets.
+        is_one_of_several: whether stated columns may be missing, since other files have them.
 
     Raises:
         WrongUsage: the file does not exist or cannot be read.
         InvalidFile: all faults of the file, each with row, column, value and allowed range.
     """
-    table, notes = _drop_incomplete_rows(read_csv(path).without(ignore), extra_knobs)
-    faults = [*header_faults(table.header), *_misspelt_faults(table.header, extra_knobs)]
+    file = read_csv(path)
+    reading = understand(
+        file, mapping=columns, targets=targets, knobs=extra_knobs, ignore=ignore, is_one_of_several=is_one_of_several
+    )
+    knobs = reading.own_knobs if extra_knobs is None or is_one_of_several else extra_knobs
+    return samples_of(file, reading, path, extra_knobs=knobs)
+
+
+def samples_of(file: CsvTable, reading: Reading, path: Path, *, extra_knobs: Sequence[str]) -> Samples:
+    """Return the samples of a table that was understood.
+
+    Raises:
+        InvalidFile: all faults of the file, each with row, column, value and allowed range.
+    """
+    table, notes = _drop_incomplete_rows(apply_reading(file, reading), extra_knobs)
+    faults = [*header_faults(table.header), *reading.faults, *_misspelt_faults(table.header, extra_knobs)]
     faults += _extra_knob_faults(table, extra_knobs)
-    scaled = {
-        column: unit
-        for column, unit in UNIT_COLUMNS.items()
-        if column in table.header and unit[0] not in table.header and column not in extra_knobs
-    }
-    names = {*table.header, *(name for name, _, _ in scaled.values())}
-    if not names & set(TARGETS):
-        faults.append(Fault("row 1", "there is no measured column", f"add one or more of {', '.join(TARGETS)}"))
+    if not set(table.header) & set(TARGETS):
+        known = ", ".join(TARGETS)
+        fix = f"add one or more of {known}; or say what a column is: --map accuracy=COLUMN, --target NAME:max"
+        faults.append(Fault("row 1", "there is no measured column", fix))
     columns, cell_faults = _read_columns(table, (*_built_in_knobs(table), *extra_knobs, *TARGETS))
-    faults += cell_faults
-    for source, (name, scale, unit) in scaled.items():
-        columns[name], column_faults = read_numbers(
-            name, table, source=source, scale=scale, is_knob=name not in TARGETS
-        )
-        faults += column_faults
-        notes.append(f"{source} is read as {name}, in {unit}")
+    faults += _at_source(cell_faults, file, reading)
     if not table.rows:
         faults.append(Fault("row 2", "there are no rows", "write one row for each measured configuration"))
     if faults:
@@ -173,16 +193,37 @@ def read_samples_csv(path: Path, *, extra_knobs: Sequence[str] = (), ignore: Seq
     label_column = next((n for n in ("name", "label") if n in table.header and n not in extra_knobs), None)
     labels = table.cells(label_column) if label_column else [f"row {number}" for number in table.numbers]
     ordered = {name: columns[name] for name in (*knobs_of(columns), *TARGETS) if name in columns}
+    notes = [*reading.all_notes(), *notes]
     if "latency_s" in ordered:
         ordered["latency_s"], note = relative_latency(
             ordered["latency_s"], table, {name: ordered[name] for name in knobs_of(ordered)}
         )
         notes += [note] if note else []
     machine = read_machine(table, extra_knobs)
-    notes += _reading_notes(ordered, table, scaled)
+    notes += _reading_notes(ordered, table, reading)
     n_counted, numbers = sample_counts(table, ordered.get("accuracy")), tuple(table.numbers)
     digest = sha256(table.text)
     return Samples(ordered, tuple(labels), str(path), digest, tuple(notes), numbers, n_counted, machine=machine)
+
+
+def _at_source(faults: Sequence[Fault], file: CsvTable, reading: Reading) -> Iterator[Fault]:
+    """Yield faults of cells with the header and the text of the file; those of a column that has one of its own go."""
+    whole = {fault.where for fault in reading.faults}
+    by_name = {one.name: (i, one) for i, one in enumerate(reading.columns) if one.column and one.name}
+    for fault in faults:
+        row, _, name = fault.where.partition(", ")
+        if name not in by_name:
+            yield fault
+            continue
+        index, one = by_name[name]
+        if one.column in whole:
+            continue
+        if one.is_sure:
+            yield fault
+            continue
+        cell = file.rows[file.numbers.index(int(row.removeprefix("row ")))][index].strip()
+        unit = f", in {one.unit}" if one.unit else ""
+        yield Fault(f"{row}, {one.column}", f"'{cell[:40]}', read as {name}{unit}: {fault.what[-60:]}", fault.fix)
 
 
 def read_designs(
@@ -270,7 +311,7 @@ def _extra_knob_faults(table: CsvTable, extra_knobs: Sequence[str]) -> Iterator[
 
 def _misspelt_faults(header: Sequence[str], extra_knobs: Sequence[str]) -> Iterator[Fault]:
     """Yield a fault for each missing knob with a similarly named column, which would otherwise be dropped silently."""
-    extra = [n for n in header if n and n not in COLUMNS and n not in extra_knobs and n not in UNIT_COLUMNS]
+    extra = [n for n in header if n and n not in COLUMNS and n not in extra_knobs]
     for knob in KNOBS:
         similar = get_close_matches(knob, extra, n=1, cutoff=_MISSPELT)
         if knob not in header and similar:
@@ -306,7 +347,7 @@ def _read_columns(
     return columns, faults
 
 
-def _reading_notes(columns: Columns, table: CsvTable, scaled: Mapping[str, tuple[str, float, str]]) -> Iterator[str]:
+def _reading_notes(columns: Columns, table: CsvTable, reading: Reading) -> Iterator[str]:
     """Yield remarks for the user on how a file was read."""
     if "family" not in table.header:
         yield f"there is no family column: all rows are of one family, '{ONE_FAMILY}'"
@@ -322,7 +363,8 @@ def _reading_notes(columns: Columns, table: CsvTable, scaled: Mapping[str, tuple
                 yield f"{name} is {text} in every row: it is fixed, and its effect cannot be estimated"
     for target in (t for t in TARGETS if t in columns and not np.isfinite(columns[t]).any()):
         yield f"{target} was measured in no row: it is not available"
-    ignored = [n for n in table.header if n and n not in columns and n not in COLUMNS and n not in scaled]
+    unused = {one.column for one in reading.columns if one.kind == "ignored"}
+    ignored = [n for n in table.header if n in unused and n not in columns and n not in COLUMNS]
     for name in (n for n in (*KNOBS[1:], *TARGETS) if n not in columns):
         similar = get_close_matches(name, ignored, n=1, cutoff=_MISSPELT if name in TARGETS else _SIMILAR)
         if similar:
@@ -341,7 +383,7 @@ def _repeat_notes(columns: Columns, table: CsvTable, ignored: Sequence[str]) -> 
     differing = [
         name
         for name in ignored
-        if name not in {"name", "label", "repeat", "source"}
+        if name != "source"
         and bool(np.any((np.diff(np.unique(table.cells(name), return_inverse=True)[1][order]) != 0) & is_repeat))
     ]
     fix = f"; they differ in {', '.join(differing)}: declare those that matter as knobs" if differing else ""

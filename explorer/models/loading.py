@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import Fault, InvalidFile, WrongUsage
-from explorer.io.csv_text import read_csv
+from explorer.io.csv_text import CsvTable
 from explorer.io.files import is_file
+from explorer.io.tables.read import TABLE_SUFFIXES, read_table
 from explorer.models.evaluator import Evaluator
 from explorer.models.h100 import h100_tables
 from explorer.models.measured.function import Measure, function_evaluator
@@ -54,9 +55,9 @@ def _shipped_model(name: str) -> Surrogate:
 
 
 def load_samples(
-    names: Sequence[str], *, own: Sequence[str] | None = None, ignore: Sequence[str] = ()
+    names: Sequence[str | CsvTable], *, own: Sequence[str] | None = None, ignore: Sequence[str] = ()
 ) -> tuple[KnobColumns, ...]:
-    """Return tables of samples by name: `paper`, `h100` (two tables), or samples CSVs with user-defined knobs.
+    """Return tables of samples by name: `paper`, `h100` (two tables), or tables of samples with user-defined knobs.
 
     A user-defined knob may be a column of only some of the files. Without names (`own` is None) knobs are inferred from
     the columns, and the samples' notes list them.
@@ -67,30 +68,37 @@ def load_samples(
     """
     tables: list[KnobColumns] = []
     for name in names:
-        path = Path(name).expanduser()
         if name == "paper":
             tables.append(with_knobs(paper_samples()))
         elif name == "h100":
             tables += h100_tables()
-        elif not is_file(path) and path.suffix != ".csv":
-            shipped = ", ".join(SHIPPED_MODELS)
-            raise WrongUsage(f"no model is called '{name}'", fix=f"name {shipped}, a model.json or a samples CSV")
         else:
-            tables.append(with_knobs(_read_csv(path, own, ignore, is_one_of_several=len(names) > 1)))
+            table = read_table(_existing_table(name) if isinstance(name, str) else name)
+            tables.append(with_knobs(_read_samples(table, own, ignore, is_one_of_several=len(names) > 1)))
     unused = [k for k in own or () if not any(k in table.samples.columns for table in tables)] if len(names) > 1 else []
     if unused:
         raise WrongUsage(f"none of the files has a column {', '.join(unused)}", fix="check the column name")
     return tuple(tables)
 
 
-def _read_csv(path: Path, own: Sequence[str] | None, ignore: Sequence[str], *, is_one_of_several: bool) -> Samples:
-    """Read a samples CSV; its user-defined knobs are those of `own` (of several files: those it has), or inferred."""
+def _existing_table(name: str) -> Path:
+    path = Path(name).expanduser()
+    if not is_file(path) and path.suffix.lower() not in TABLE_SUFFIXES:
+        shipped = ", ".join(SHIPPED_MODELS)
+        raise WrongUsage(f"no model is called '{name}'", fix=f"name {shipped}, a model.json or a samples CSV")
+    return path
+
+
+def _read_samples(
+    table: CsvTable, own: Sequence[str] | None, ignore: Sequence[str], *, is_one_of_several: bool
+) -> Samples:
+    """Read samples; their user-defined knobs are those of `own` (of several files: those it has), or inferred."""
     if own is None:
-        inferred = infer_knobs(read_csv(path).without(ignore))
-        samples = read_samples_csv(path, extra_knobs=inferred.knobs, ignore=ignore)
+        inferred = infer_knobs(table.without(ignore))
+        samples = read_samples_csv(table, extra_knobs=inferred.knobs, ignore=ignore)
         return replace(samples, notes=(*inferred.notes, *samples.notes))
-    present = [name for name in own if name in read_csv(path).header] if is_one_of_several else own
-    return read_samples_csv(path, extra_knobs=present, ignore=ignore)
+    present = [name for name in own if name in table.header] if is_one_of_several else own
+    return read_samples_csv(table, extra_knobs=present, ignore=ignore)
 
 
 def fit_samples(

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from explorer.errors import Fault, InvalidFile, limit_faults, suggestion
-from explorer.io.csv_text import CsvTable, header_faults, is_numeric, read_csv
+from explorer.io.csv_text import CsvTable, header_faults, is_numeric
 from explorer.io.files import sha256
+from explorer.io.tables.read import read_table
 from explorer.models.samples.binomial import sample_counts
 from explorer.models.samples.machine import (
     TIMED_TARGETS,
@@ -128,7 +129,7 @@ def paper_samples() -> Samples:
     )
 
 
-def read_samples_csv(path: Path, *, extra_knobs: Sequence[str] = (), ignore: Sequence[str] = ()) -> Samples:
+def read_samples_csv(path: Path | CsvTable, *, extra_knobs: Sequence[str] = (), ignore: Sequence[str] = ()) -> Samples:
     """Read a samples CSV with any of the knobs and at least one target; SI units; an empty cell was not measured.
 
     Without a `family` column all rows are of one family. `weight_bits` replaces a missing `quant_step` as a knob of its
@@ -138,7 +139,7 @@ def read_samples_csv(path: Path, *, extra_knobs: Sequence[str] = (), ignore: Seq
     relative (see `relative_latency`).
 
     Args:
-        path: the file.
+        path: the file, or the table that was read from it.
         extra_knobs: names of extra columns that are user-defined knobs, numbers or names.
         ignore: names of built-in columns to omit.
 
@@ -146,7 +147,7 @@ def read_samples_csv(path: Path, *, extra_knobs: Sequence[str] = (), ignore: Seq
         WrongUsage: the file does not exist or cannot be read.
         InvalidFile: all faults of the file, each with row, column, value and allowed range.
     """
-    table, notes = _drop_incomplete_rows(read_csv(path).without(ignore), extra_knobs)
+    table, notes = _drop_incomplete_rows(read_table(path).without(ignore), extra_knobs)
     faults = [*header_faults(table.header), *_misspelt_faults(table.header, extra_knobs)]
     faults += _extra_knob_faults(table, extra_knobs)
     scaled = {
@@ -168,7 +169,7 @@ def read_samples_csv(path: Path, *, extra_knobs: Sequence[str] = (), ignore: Seq
     if not table.rows:
         faults.append(Fault("row 2", "there are no rows", "write one row for each measured configuration"))
     if faults:
-        raise InvalidFile(path, limit_faults(faults))
+        raise InvalidFile(table.source, limit_faults(faults))
     columns.setdefault("family", np.full(len(table.rows), ONE_FAMILY, dtype=object))
     label_column = next((n for n in ("name", "label") if n in table.header and n not in extra_knobs), None)
     labels = table.cells(label_column) if label_column else [f"row {number}" for number in table.numbers]
@@ -182,11 +183,11 @@ def read_samples_csv(path: Path, *, extra_knobs: Sequence[str] = (), ignore: Seq
     notes += _reading_notes(ordered, table, scaled)
     n_counted, numbers = sample_counts(table, ordered.get("accuracy")), tuple(table.numbers)
     digest = sha256(table.text)
-    return Samples(ordered, tuple(labels), str(path), digest, tuple(notes), numbers, n_counted, machine=machine)
+    return Samples(ordered, tuple(labels), table.source, digest, tuple(notes), numbers, n_counted, machine=machine)
 
 
 def read_designs(
-    path: Path,
+    path: Path | CsvTable,
     *,
     knobs: Sequence[str] = KNOBS,
     categories: Sequence[str] = (),
@@ -196,7 +197,7 @@ def read_designs(
     """Read a CSV of designs to predict: a model's knobs, SI; other columns stay as text, predicted ones are dropped.
 
     Args:
-        path: the file.
+        path: the file, or the table that was read from it.
         knobs: the columns that every design must have.
         categories: the knobs that hold names, in addition to the family.
         implied: cell text of columns that the file may omit.
@@ -206,7 +207,7 @@ def read_designs(
         WrongUsage: the file does not exist or cannot be read.
         InvalidFile: all faults of the file, each with row, column, value and allowed range.
     """
-    table = read_csv(path)
+    table = read_table(path, name="designs")
     missing = {name: text for name, text in (implied or {}).items() if name not in table.header}
     table = replace(table, header=[*table.header, *missing], rows=[[*row, *missing.values()] for row in table.rows])
     extra = [name for name in table.header if name not in knobs]
@@ -221,7 +222,7 @@ def read_designs(
     if not table.rows:
         faults.append(Fault("row 2", "there are no rows", "write one row for each design"))
     if faults:
-        raise InvalidFile(path, limit_faults(faults))
+        raise InvalidFile(table.source, limit_faults(faults))
     reserved = {*knobs, *(name for column in COLUMNS for name in (column, *bounds(column)))}
     other = {name: np.array(table.cells(name), dtype=object) for name in table.header if name and name not in reserved}
     columns = {**other, **columns}
@@ -246,12 +247,12 @@ def _drop_incomplete_rows(table: CsvTable, extra_knobs: Sequence[str]) -> tuple[
     knobs = [name for name in (*_built_in_knobs(table), *extra_knobs) if name in table.header] if extra_knobs else []
     has_all = [all(cells) for cells in zip(*[table.cells(name) for name in knobs], strict=True)]
     if not has_all or all(has_all) or not any(has_all):
-        return table, []
+        return table, [*table.notes]
     dropped = [number for number, keep in zip(table.numbers, has_all, strict=True) if not keep]
     rows = ", ".join(map(str, dropped[:5])) + (", ..." if len(dropped) > 5 else "")
     lacking = " or ".join(name for name in knobs if not all(table.cells(name)))
     note = f"{len(dropped)} of {len(has_all)} rows have no value of {lacking} and are omitted (rows {rows})"
-    return table.keep(has_all), [note]
+    return table.keep(has_all), [*table.notes, note]
 
 
 def _extra_knob_faults(table: CsvTable, extra_knobs: Sequence[str]) -> Iterator[Fault]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.errors import Fault, InvalidFile, limit_faults
+from explorer.errors import Fault, InvalidFile, limit_faults, rows_text
 from explorer.io.csv_text import MAX_CELLS, MAX_COLUMNS, MAX_ROWS, CsvTable
 from explorer.io.tables.decimal_signs import Exact, use_points
 
@@ -68,13 +68,15 @@ def table_of(grid: CellGrid, *, source: str, text: str | None = None, encoding: 
         raise size_fault(source, n_rows, n_columns)
     grid.header = [str(name).strip() for name in grid.header]
     _trim(grid)
-    ragged = [
-        Fault(f"row {i}", f"has {len(row)} cells, the header has {len(grid.header)}", "give every row as many cells")
-        for i, row in zip(grid.numbers, grid.rows, strict=True)
-        if len(row) != len(grid.header)
-    ]
+    ragged: dict[int, list[int]] = {}
+    for number, row in zip(grid.numbers, grid.rows, strict=True):
+        if len(row) != len(grid.header):
+            ragged.setdefault(len(row), []).append(number)
     if ragged:
-        raise InvalidFile(source, limit_faults(ragged))
+        what, fix = f"cells, the header has {len(grid.header)}", "give every row as many cells"
+        raise InvalidFile(source, limit_faults([
+            Fault(rows_text(rows), f"{'have' if len(rows) > 1 else 'has'} {n} {what}", fix) for n, rows in ragged.items()
+        ]))  # fmt: skip
     sign, ambiguities = use_points(grid.header, grid.rows, delimiter=grid.delimiter)
     dialect = list(grid.dialect)
     if sign == ",":

@@ -36,5 +36,5 @@ def read_dataframe(table: pd.DataFrame | Mapping[str, Any], *, source: str) -> C
 
 def _texts(column: "pd.Series[Any]") -> list[str]:
     # Values of numpy's float32 keep their own shortest text; as Python floats they would have 17 digits.
-    is_narrow = column.dtype in {"float32", "float16"}
+    is_narrow = str(column.dtype) in {"float32", "float16"}
     return [cell_text(value) for value in (column.to_numpy() if is_narrow else column.tolist())]

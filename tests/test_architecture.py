@@ -74,6 +74,8 @@ HOMES = {
     "typer": {"cli"},
     "rich": {"cli"},
     "torch": set(),
+    "python_calamine": {"io"},
+    "pyarrow": {"io"},
 }
 HEAVY = ("numpy", "pandas", "scipy", "optuna", "plotly", "pydantic", "moocore", "sqlalchemy", "distributed")
 MODULES = sorted(path for path in ROOT.rglob("*.py") if "_shipped" not in path.parts)

@@ -1,7 +1,6 @@
 """Models of a user's measurements: read samples, fit, predict, and write a first space and study for them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,11 @@ import numpy as np
 import pandas as pd
 
 from explorer.errors import WrongUsage
+from explorer.io.csv_text import CsvTable
 from explorer.io.files import write_text
 from explorer.io.json_text import write_json
-from explorer.io.tables import Table, csv_file
+from explorer.io.tables.frame import Table
+from explorer.io.tables.read import read_table
 from explorer.models.loading import fit_samples, load_model, load_samples, model_to_json
 from explorer.models.posterior_draws import PosteriorModel, posterior_draws
 from explorer.models.predict import implied_knobs, parse_design, predict_designs, supports_unquantized
@@ -97,9 +98,13 @@ def read_samples(samples: Table, *, knobs: Sequence[str] | None = None, ignore: 
         WrongUsage: the file does not exist or cannot be read.
         InvalidFile: with every fault of the table: row, column, value, and what is allowed.
     """
-    with csv_file(samples, name="samples") as path:
-        (table,) = (one.samples for one in load_samples([str(path)], own=knobs, ignore=ignore))
-    return table if isinstance(samples, (str, Path)) else replace(table, source="a DataFrame")
+    is_file = isinstance(samples, (str, Path))
+    (table,) = (one.samples for one in load_samples([_named(samples)], own=knobs, ignore=ignore))
+    return table if is_file else replace(table, source="a DataFrame")
+
+
+def _named(table: Table) -> str | CsvTable:
+    return str(table) if isinstance(table, (str, Path)) else read_table(table)
 
 
 def fit(
@@ -140,20 +145,15 @@ def fit_model(
         raise WrongUsage("no samples are given", fix="give a samples CSV, a DataFrame, or a list of these")
     sources = [samples] if isinstance(samples, (str, Path, pd.DataFrame, Mapping, Samples)) else list(samples)
     names = [str(one) if isinstance(one, (str, Path)) else "samples" for one in sources]
-    with ExitStack() as stack:
-        if any(isinstance(one, Samples) for one in sources):
-            tables = tuple(
-                with_knobs(one if isinstance(one, Samples) else read_samples(one, knobs=knobs, ignore=ignore))
-                for one in sources
-            )
-        else:
-            paths = [
-                str(one) if isinstance(one, (str, Path)) else str(stack.enter_context(csv_file(one, name="samples")))
-                for one in sources
-                if not isinstance(one, Samples)
-            ]
-            tables = load_samples(paths, own=knobs, ignore=ignore)
-        return fit_samples(tables, name=" + ".join(names), without=without, progress=progress)
+    if any(isinstance(one, Samples) for one in sources):
+        tables = tuple(
+            with_knobs(one if isinstance(one, Samples) else read_samples(one, knobs=knobs, ignore=ignore))
+            for one in sources
+        )
+    else:
+        given = [_named(one) for one in sources if not isinstance(one, Samples)]
+        tables = load_samples(given, own=knobs, ignore=ignore)
+    return fit_samples(tables, name=" + ".join(names), without=without, progress=progress)
 
 
 def predict(model: str | Path | FittedModel, designs: Table | None = None, **knobs: float | str) -> pd.DataFrame:
@@ -185,11 +185,10 @@ def predict_columns(model: str | Path | FittedModel, designs: Table | None, knob
     family = fitted.families[0]
     categories = tuple(fitted.choices(family))
     needed = ("family", *fitted.domain[family], *categories)
-    with csv_file(designs, name="designs") as path:
-        table = read_designs(
-            path, knobs=needed, categories=categories, implied=implied_knobs(fitted),
-            is_measured=supports_unquantized(fitted),
-        )  # fmt: skip
+    table = read_designs(
+        read_table(designs, name="designs"), knobs=needed, categories=categories, implied=implied_knobs(fitted),
+        is_measured=supports_unquantized(fitted),
+    )  # fmt: skip
     return predict_designs(fitted, table)
 
 

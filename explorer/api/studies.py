@@ -10,7 +10,7 @@ from explorer.api.models import Samples, fit_model
 from explorer.api.results import RESULTS_FOLDER, display_name
 from explorer.errors import Interrupted, MeasurementFailed, WrongUsage
 from explorer.io.files import cannot_write
-from explorer.io.tables import Table
+from explorer.io.tables.frame import Table
 from explorer.models.evaluation import Problem, make_problem
 from explorer.models.loading import load_evaluator
 from explorer.models.measured.function import Measure

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import Fault, InvalidFile, WrongUsage
+from explorer.io.csv_text import CsvTable
 from explorer.io.files import is_file
+from explorer.io.tables.read import TABLE_SUFFIXES, read_table
 from explorer.models.evaluator import Evaluator
 from explorer.models.h100 import h100_tables
 from explorer.models.measured.function import Measure, function_evaluator
@@ -63,14 +65,14 @@ def _shipped_model(name: str) -> Surrogate:
 
 
 def load_samples(
-    names: Sequence[str],
+    names: Sequence[str | CsvTable],
     *,
     own: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
     columns: Mapping[str, ColumnSource] | None = None,
     targets: Sequence[Target] = (),
 ) -> tuple[KnobColumns, ...]:
-    """Return tables of samples by name: `paper`, `h100` (two tables), or samples CSVs with user-defined knobs.
+    """Return tables of samples by name: `paper`, `h100` (two tables), or tables of samples with user-defined knobs.
 
     A user-defined knob may be a column of only some of the files. Without names (`own` is None) knobs are inferred from
     the columns, and the samples' notes list them.
@@ -81,23 +83,29 @@ def load_samples(
     """
     tables: list[KnobColumns] = []
     for name in names:
-        path = Path(name).expanduser()
         if name == "paper":
             tables.append(with_knobs(paper_samples()))
         elif name == "h100":
             tables += h100_tables()
-        elif not is_file(path) and path.suffix != ".csv":
-            shipped = ", ".join(SHIPPED_MODELS)
-            raise WrongUsage(f"no model is called '{name}'", fix=f"name {shipped}, a model.json or a samples CSV")
         else:
+            table = read_table(_existing_table(name) if isinstance(name, str) else name)
             samples = read_samples_csv(
-                path, extra_knobs=own, ignore=ignore, columns=columns, targets=targets, is_one_of_several=len(names) > 1
-            )
+                table, extra_knobs=own, ignore=ignore, columns=columns, targets=targets,
+                is_one_of_several=len(names) > 1,
+            )  # fmt: skip
             tables.append(with_knobs(samples))
     unused = [k for k in own or () if not any(k in table.samples.columns for table in tables)] if len(names) > 1 else []
     if unused:
         raise WrongUsage(f"none of the files has a column {', '.join(unused)}", fix="check the column name")
     return tuple(tables)
+
+
+def _existing_table(name: str) -> Path:
+    path = Path(name).expanduser()
+    if not is_file(path) and path.suffix.lower() not in TABLE_SUFFIXES:
+        shipped = ", ".join(SHIPPED_MODELS)
+        raise WrongUsage(f"no model is called '{name}'", fix=f"name {shipped}, a model.json or a samples CSV")
+    return path
 
 
 def fit_samples(

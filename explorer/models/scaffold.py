@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from explorer.errors import Fault, InvalidFile, WrongUsage
 from explorer.io.catalog import is_shipped
-from explorer.io.csv_text import read_csv
+from explorer.io.tables.read import read_table
 from explorer.models.diagnostics.redundancy import duplicated_knobs
 from explorer.models.response.tables import measured_knobs
 from explorer.models.samples.knob_inference import infer_knobs
@@ -51,9 +51,10 @@ def scaffold_study(
         WrongUsage: the file does not exist.
         InvalidFile: it is not a samples CSV, or fewer than two targets are measured in every row.
     """
-    inferred = infer_knobs(read_csv(path))
+    table = read_table(path)
+    inferred = infer_knobs(table)
     own = list(knobs or inferred.knobs)
-    samples = read_samples_csv(path, extra_knobs=own)
+    samples = read_samples_csv(table, extra_knobs=own)
     targets = [t for t in _PREFERRED if t in samples.targets and np.isfinite(samples.columns[t]).all()]
     # A constant target cannot be optimized.
     targets = [t for t in targets if np.ptp(samples.columns[t]) > 0] or targets

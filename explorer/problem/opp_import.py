@@ -7,7 +7,8 @@ from pathlib import Path
 from explorer.devices.device import MAX_POINTS
 from explorer.devices.opp_tables import OppTable, TablePoint, read_opp_tables
 from explorer.errors import Fault, InvalidFile, WrongUsage, limit_faults, suggestion
-from explorer.io.csv_text import CsvTable, header_faults, read_csv
+from explorer.io.csv_text import CsvTable, header_faults
+from explorer.io.tables.read import read_table
 from explorer.problem.columns import column_of
 from explorer.problem.csv_columns import read_numbers
 from explorer.problem.spellings import match_header
@@ -98,7 +99,7 @@ def _complete(table: OppTable, path: Path) -> OppTable:
 
 def _csv_tables(path: Path) -> list[OppTable]:
     """Read a CSV with frequency_hz and optional voltage_v, power_w, bin (speed_bin), soc, table (cluster), source."""
-    csv = read_csv(path)
+    csv = read_table(path)
     faults = header_faults(csv.header)
     columns = {}
     for name in ("frequency_hz", "voltage_v", "power_w"):

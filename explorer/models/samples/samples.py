@@ -1,5 +1,6 @@
 """Samples: measured designs, from the paper's tables or a user's CSV."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -8,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from explorer.errors import Fault, InvalidFile, limit_faults, suggestion
-from explorer.io.csv_text import CsvTable, header_faults, is_numeric, read_csv
+from explorer.io.csv_text import CsvTable, header_faults, is_numeric
 from explorer.io.files import sha256
+from explorer.io.tables.read import read_table
 from explorer.models.samples.binomial import sample_counts
 from explorer.models.samples.machine import (
     TIMED_TARGETS,
@@ -43,6 +45,7 @@ ONE_FAMILY = "network"
 # Similarity (difflib ratio) above which a column's name is taken for a misspelt knob, or suggested as one.
 _MISSPELT = 0.84
 _SIMILAR = 0.7
+_CELL = re.compile(r"(row (\d+), |\d+ cells of )(.+)")
 PAPER_MACHINE = "the paper's accelerator"
 
 
@@ -134,7 +137,7 @@ def paper_samples() -> Samples:
 
 
 def read_samples_csv(
-    path: Path,
+    path: Path | CsvTable,
     *,
     extra_knobs: Sequence[str] | None = (),
     ignore: Sequence[str] = (),
@@ -151,7 +154,7 @@ def read_samples_csv(
     on. `latency_s` beside a column `latency_source_s` becomes relative (see `relative_latency`).
 
     Args:
-        path: the file.
+        path: the file, or the table that was read from it.
         extra_knobs: names of extra columns that are user-defined knobs, numbers or names; None: infer them.
         ignore: columns to omit.
         columns: the column of a knob or target where its header does not say it.
@@ -162,15 +165,15 @@ def read_samples_csv(
         WrongUsage: the file does not exist or cannot be read.
         InvalidFile: all faults of the file, each with row, column, value and allowed range.
     """
-    file = read_csv(path)
+    file = read_table(path)
     reading = understand(
         file, mapping=columns, targets=targets, knobs=extra_knobs, ignore=ignore, is_one_of_several=is_one_of_several
     )
     knobs = reading.own_knobs if extra_knobs is None or is_one_of_several else extra_knobs
-    return samples_of(file, reading, path, extra_knobs=knobs)
+    return samples_of(file, reading, extra_knobs=knobs)
 
 
-def samples_of(file: CsvTable, reading: Reading, path: Path, *, extra_knobs: Sequence[str]) -> Samples:
+def samples_of(file: CsvTable, reading: Reading, *, extra_knobs: Sequence[str]) -> Samples:
     """Return the samples of a table that was understood.
 
     Raises:
@@ -188,7 +191,7 @@ def samples_of(file: CsvTable, reading: Reading, path: Path, *, extra_knobs: Seq
     if not table.rows:
         faults.append(Fault("row 2", "there are no rows", "write one row for each measured configuration"))
     if faults:
-        raise InvalidFile(path, limit_faults(faults))
+        raise InvalidFile(table.source, limit_faults(faults))
     columns.setdefault("family", np.full(len(table.rows), ONE_FAMILY, dtype=object))
     label_column = next((n for n in ("name", "label") if n in table.header and n not in extra_knobs), None)
     labels = table.cells(label_column) if label_column else [f"row {number}" for number in table.numbers]
@@ -203,31 +206,26 @@ def samples_of(file: CsvTable, reading: Reading, path: Path, *, extra_knobs: Seq
     notes += _reading_notes(ordered, table, reading)
     n_counted, numbers = sample_counts(table, ordered.get("accuracy")), tuple(table.numbers)
     digest = sha256(table.text)
-    return Samples(ordered, tuple(labels), str(path), digest, tuple(notes), numbers, n_counted, machine=machine)
+    return Samples(ordered, tuple(labels), table.source, digest, tuple(notes), numbers, n_counted, machine=machine)
 
 
 def _at_source(faults: Sequence[Fault], file: CsvTable, reading: Reading) -> Iterator[Fault]:
     """Yield faults of cells with the header and the text of the file; those of a column that has one of its own go."""
-    whole = {fault.where for fault in reading.faults}
     by_name = {one.name: (i, one) for i, one in enumerate(reading.columns) if one.column and one.name}
     for fault in faults:
-        row, _, name = fault.where.partition(", ")
-        if name not in by_name:
+        match = _CELL.fullmatch(fault.where)
+        index, one = by_name.get(match[3] if match else "", (0, None))
+        if one is None or match is None or one.is_sure:
             yield fault
-            continue
-        index, one = by_name[name]
-        if one.column in whole:
-            continue
-        if one.is_sure:
-            yield fault
-            continue
-        cell = file.rows[file.numbers.index(int(row.removeprefix("row ")))][index].strip()
-        unit = f", in {one.unit}" if one.unit else ""
-        yield Fault(f"{row}, {one.column}", f"'{cell[:40]}', read as {name}{unit}: {fault.what[-60:]}", fault.fix)
+        elif not any(one.column in whole.where for whole in reading.faults):
+            cell = file.rows[file.numbers.index(int(match[2]))][index].strip() if match[2] else ""
+            quoted = f"'{cell[:40]}', " if cell else ""
+            unit = f", in {one.unit}" if one.unit else ""
+            yield Fault(f"{match[1]}{one.column}", f"{quoted}read as {one.name}{unit}: {fault.what[-200:]}", fault.fix)
 
 
 def read_designs(
-    path: Path,
+    path: Path | CsvTable,
     *,
     knobs: Sequence[str] = KNOBS,
     categories: Sequence[str] = (),
@@ -237,7 +235,7 @@ def read_designs(
     """Read a CSV of designs to predict: a model's knobs, SI; other columns stay as text, predicted ones are dropped.
 
     Args:
-        path: the file.
+        path: the file, or the table that was read from it.
         knobs: the columns that every design must have.
         categories: the knobs that hold names, in addition to the family.
         implied: cell text of columns that the file may omit.
@@ -247,7 +245,7 @@ def read_designs(
         WrongUsage: the file does not exist or cannot be read.
         InvalidFile: all faults of the file, each with row, column, value and allowed range.
     """
-    table = read_csv(path)
+    table = read_table(path, name="designs")
     missing = {name: text for name, text in (implied or {}).items() if name not in table.header}
     table = replace(table, header=[*table.header, *missing], rows=[[*row, *missing.values()] for row in table.rows])
     extra = [name for name in table.header if name not in knobs]
@@ -262,7 +260,7 @@ def read_designs(
     if not table.rows:
         faults.append(Fault("row 2", "there are no rows", "write one row for each design"))
     if faults:
-        raise InvalidFile(path, limit_faults(faults))
+        raise InvalidFile(table.source, limit_faults(faults))
     reserved = {*knobs, *(name for column in COLUMNS for name in (column, *bounds(column)))}
     other = {name: np.array(table.cells(name), dtype=object) for name in table.header if name and name not in reserved}
     columns = {**other, **columns}
@@ -287,12 +285,12 @@ def _drop_incomplete_rows(table: CsvTable, extra_knobs: Sequence[str]) -> tuple[
     knobs = [name for name in (*_built_in_knobs(table), *extra_knobs) if name in table.header] if extra_knobs else []
     has_all = [all(cells) for cells in zip(*[table.cells(name) for name in knobs], strict=True)]
     if not has_all or all(has_all) or not any(has_all):
-        return table, []
+        return table, [*table.notes]
     dropped = [number for number, keep in zip(table.numbers, has_all, strict=True) if not keep]
     rows = ", ".join(map(str, dropped[:5])) + (", ..." if len(dropped) > 5 else "")
     lacking = " or ".join(name for name in knobs if not all(table.cells(name)))
     note = f"{len(dropped)} of {len(has_all)} rows have no value of {lacking} and are omitted (rows {rows})"
-    return table.keep(has_all), [note]
+    return table.keep(has_all), [*table.notes, note]
 
 
 def _extra_knob_faults(table: CsvTable, extra_knobs: Sequence[str]) -> Iterator[Fault]:

@@ -1,11 +1,12 @@
 """Cells of a user's table in SI: missing values, percent, and exact conversion of units."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Context, Decimal
 
 import numpy as np
 
-from explorer.errors import Fault
+from explorer.errors import Fault, group_faults
 from explorer.io.csv_text import CsvTable, number_of
 from explorer.models.samples.reading.reading import BUILT_IN_KNOBS, ColumnReading, Reading
 from explorer.problem.columns import TARGETS, Float
@@ -13,7 +14,6 @@ from explorer.problem.spellings import dictionary
 
 # A double keeps 15 decimal digits: 93.17999999999999 % is 0.9318, whichever program wrote it.
 _EXACT = Context(prec=15, traps=[])
-_N_LISTED = 3
 
 
 def is_missing(cell: str, *, is_number: bool) -> bool:
@@ -64,10 +64,10 @@ def percent_faults(column: str, cells: Sequence[str], numbers: Sequence[int]) ->
         return True, []
     if high.sum() == 1:
         return False, []
-    rows = [f"{n}: {cell}" for n, cell in zip(numbers, cells, strict=True) if (number_of(cell) or 0) > 1]
-    listed = ", ".join(rows[:_N_LISTED]) + (", ..." if len(rows) > _N_LISTED else "")
-    what = f"{len(rows)} of {len(values)} cells look like percent (row {listed}), {int(is_share.sum())} like shares"
-    return False, [Fault(column, what, f"write all as shares, or all in percent under the header '{column} [%]'")]
+    rows = [(n, cell) for n, cell in zip(numbers, cells, strict=True) if (number_of(cell) or 0) > 1]
+    many = f"look like percent, {int(is_share.sum())} like shares"
+    fix = f"write all as shares, or all in percent under the header '{column} [%]'"
+    return False, group_faults(column, rows, one=many, many=many, fix=fix)
 
 
 def apply_reading(table: CsvTable, reading: Reading) -> CsvTable:
@@ -87,7 +87,7 @@ def apply_reading(table: CsvTable, reading: Reading) -> CsvTable:
         header.append(one.name)
         columns.append(_product(*(columns[header.index(name)] for name in ("power_w", "latency_s"))))
     rows = [list(row) for row in zip(*columns, strict=True)] if columns else []
-    return CsvTable(header, rows, table.numbers, table.text)
+    return replace(table, header=header, rows=rows)
 
 
 def _cells(cells: list[str], one: ColumnReading) -> list[str]:

@@ -22,6 +22,10 @@ def fit(
     ignore: Annotated[
         list[str] | None, typer.Option("--ignore", help="A column to leave out; may be repeated.")
     ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option("--space", metavar="NAME", help="A search space: its columns, targets and knobs are the file's."),
+    ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option("--without", metavar="FORM", help="A form to leave out of the average; may be repeated."),
@@ -38,7 +42,9 @@ def fit(
     from explorer.cli.progress import counting_progress
 
     with counting_progress("fitting") as progress:
-        fitted = api.fit(list(samples), knobs=knob, ignore=ignore or (), without=without or (), progress=progress)
+        fitted = api.fit(
+            list(samples), knobs=knob, ignore=ignore or (), space=space, without=without or (), progress=progress
+        )
     summary, advice = dict(fitted.summary), fitted.next_measurement
     if output is not None:
         fitted.save(output)

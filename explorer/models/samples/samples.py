@@ -196,7 +196,7 @@ def samples_of(file: CsvTable, reading: Reading, *, extra_knobs: Sequence[str]) 
     label_column = next((n for n in ("name", "label") if n in table.header and n not in extra_knobs), None)
     labels = table.cells(label_column) if label_column else [f"row {number}" for number in table.numbers]
     ordered = {name: columns[name] for name in (*knobs_of(columns), *TARGETS) if name in columns}
-    notes = [*reading.all_notes(), *notes]
+    notes = [*reading.column_notes(), *reading.notes, *notes]
     if "latency_s" in ordered:
         ordered["latency_s"], note = relative_latency(
             ordered["latency_s"], table, {name: ordered[name] for name in knobs_of(ordered)}

@@ -73,16 +73,15 @@ class Reading:
 
     def converted(self) -> Iterator[ColumnReading]:
         """Yield the knobs and targets whose header or unit is not that of explorer."""
-        yield from (one for one in self.columns if one.kind in {"knob", "target"} and not one.is_sure)
+        yield from (one for one in self.columns if one.kind in {"knob", "target", "echo"} and not one.is_sure)
 
-    def all_notes(self) -> Iterator[str]:
-        """Yield remarks for the user: what was guessed, converted, derived and left out."""
+    def column_notes(self) -> Iterator[str]:
+        """Yield remarks on columns: what was guessed, converted, derived and left out."""
         for one in self.converted():
             name = "" if one.column == one.name else f" read as {one.name}"
             unit = f" in {one.unit}" if one.unit not in {"", "1"} else ""
             yield f"{one.column} is{','.join(filter(None, (name, unit)))}"
         yield from (f"{one.name} is derived: {one.why}" for one in self.columns if one.kind == "derived")
-        yield from self.notes
         unused = [one.column for one in self.columns if one.kind == "ignored" and one.column]
         if unused:
             listed = ", ".join(unused[:8]) + (f" and {len(unused) - 8} more" if len(unused) > 8 else "")

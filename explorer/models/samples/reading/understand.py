@@ -246,7 +246,9 @@ class _Reader:
             elif name == "family" or (is_mostly_numeric(cells) and numbers_of(_without_percent(cells)).size):
                 self.declare(name)
                 kind: Kind = "knob" if name in BUILT_IN_KNOBS else "target"
-                self.claim(i, kind, name, unit=match.unit, why=f"a usual name of {name}")
+                is_sure = self.header[i] == name
+                why = "its name" if is_sure else f"a usual name of {name}"
+                self.claim(i, kind, name, unit=match.unit, why=why, is_sure=is_sure)
 
     def infer(self, knobs: Sequence[str] | None) -> InferredKnobs:
         """Infer user-defined knobs among the columns that are left, from their names and values."""

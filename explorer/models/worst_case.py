@@ -38,6 +38,7 @@ from explorer.problem.design_space import DesignSpace
 from explorer.problem.objectives import OBJECTIVES, Constants, add_objectives, is_maximized
 from explorer.problem.scenarios.cases import Case, resolve_cases
 from explorer.problem.study import Study
+from explorer.problem.targets import is_relative, share_range
 
 Predict = Callable[[Columns], Columns]
 """Maps knobs, shape (n,) each, to targets, shape (n,) or (S, n) each."""
@@ -246,8 +247,8 @@ def _repeat(values: Float, n: int) -> Float:
 
 
 def _moved(name: str, reading: Float, before: Float, after: Float) -> Float:
-    if name == "accuracy":
-        return np.clip(reading + after - before, 0.0, 1.0)
+    if not is_relative(name):
+        return np.clip(reading + after - before, *(share_range(name) or (-np.inf, np.inf)))
     is_positive = (before > 0) & (after > 0)
     ratio = np.where(is_positive, after, 1.0) / np.where(is_positive, before, 1.0)
     return np.where(is_positive, reading * ratio, reading + after - before)

@@ -128,6 +128,7 @@ SEARCH_NAMES = ("row", "clock_share", "operating_point", "point_power_w")
 KNOBS = ("family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz")
 NUMERIC_KNOBS = KNOBS[1:]
 TARGETS: Sequence[str] = TargetNames()
+_LAST_TARGET = "throughput_ops"
 
 # Domain of the equations and functional forms: (low, high, includes low, includes high).
 LIMITS: Mapping[str, tuple[float, float, bool, bool]] = {
@@ -150,7 +151,7 @@ _ANY = (-float("inf"), float("inf"), False, False)
 
 
 class _Columns(Mapping[str, Column]):
-    """All columns: the built-in ones, then the declared targets."""
+    """All columns: the built-in ones, with the declared targets after the built-in ones."""
 
     def __getitem__(self, name: str) -> Column:
         if name in _BUILT_IN:
@@ -164,8 +165,10 @@ class _Columns(Mapping[str, Column]):
         return Column(name, label, "prediction", symbol, unit if symbol in SYMBOLS else "")
 
     def __iter__(self) -> Iterator[str]:
-        yield from _BUILT_IN
-        yield from (target.name for target in declared_targets())
+        for name in _BUILT_IN:
+            yield name
+            if name == _LAST_TARGET:
+                yield from (target.name for target in declared_targets())
 
     def __len__(self) -> int:
         return len(_BUILT_IN) + len(declared_targets())

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from explorer.errors import WrongUsage
 from explorer.units import SYMBOLS, factor
@@ -29,7 +29,7 @@ class Target:
         name: of its column.
         direction: `max` where more is better, `min` where less is.
         unit: of its values; a multiple of an SI unit (MB) is shown, its values are in SI.
-        range: the values it can have; infinite ends are open.
+        range: the values it can have; infinite ends are open. By default any positive ones, compared by ratios.
         interval: how the uncertainty of a value is known: `counts` of right answers (n_right, n_samples), `given` as
             columns NAME_lo and NAME_hi (90 %), by `bootstrap` of the samples (as given, in live studies), or `none`.
     """
@@ -37,7 +37,7 @@ class Target:
     name: str
     direction: Literal["min", "max"] = "min"
     unit: str = ""
-    range: tuple[float, float] = (-math.inf, math.inf)
+    range: tuple[float, float] = (0.0, math.inf)
     interval: Interval = "none"
 
     def __post_init__(self) -> None:
@@ -72,10 +72,22 @@ class Target:
 
 
 def target_from_json(data: Mapping[str, Any]) -> Target:
-    """Return the target of plain JSON values and declare it."""
-    low, high = data["range"]
+    """Return the target of plain JSON values and declare it.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not one.
+    """
+    name, (low, high) = str(data["name"]), data["range"]
     ends = (-math.inf if low is None else float(low), math.inf if high is None else float(high))
-    return Target(data["name"], data["direction"], data["unit"], ends, data["interval"])
+    is_named = re.fullmatch(TARGET_NAME, name) and not _DERIVED_ENDING.search(name) and name not in _BUILT_IN_TARGETS
+    if not is_named or data["direction"] not in {"min", "max"} or data["interval"] not in get_args(Interval):
+        raise ValueError(f"{name:.60} is not the declaration of a target")
+    return Target(name, data["direction"], str(data["unit"])[:30], ends, data["interval"])
+
+
+def targets_json(names: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the declared targets among some names as plain JSON values, for files that use them."""
+    return [target.to_json() for target in map(declared_target, dict.fromkeys(names)) if target is not None]
 
 
 def check_target_name(name: str, *, taken: Iterable[str]) -> None:
@@ -98,9 +110,17 @@ def declared_targets() -> tuple[Target, ...]:
 
 
 def is_relative(name: str) -> bool:
-    """Return whether errors of a target are relative to its value: not for shares, nor for values of any sign."""
+    """Return whether a target is compared by ratios, and has a logarithm: no share, and no value of any sign."""
     target = _DECLARED.get(name)
     return name != "accuracy" if target is None else target.is_positive
+
+
+def share_range(name: str) -> tuple[float, float] | None:
+    """Return both ends of the range of a share, which has log-odds; None for any other target."""
+    if name == "accuracy":
+        return 0.0, 1.0
+    target = _DECLARED.get(name)
+    return target.range if target is not None and target.is_share else None
 
 
 class TargetNames(Sequence[str]):

@@ -13,6 +13,7 @@ from explorer.models.response.products import common_rows
 from explorer.models.response.response import HeldOutRows, Response
 from explorer.models.response.surrogate import Surrogate
 from explorer.problem.columns import Float, take
+from explorer.problem.targets import is_relative
 
 EDP = "edp_js"
 STATED = 0.95
@@ -162,4 +163,4 @@ def moved_reference_error(response: Response) -> float | None:
     moved_rows = replace(rows, middle=middle)
     truth, predicted, _, _ = interval_of(response.target, moved_rows)
     error = np.abs(predicted - truth)
-    return float(np.mean(error if response.target == "accuracy" else error / truth)) if error.size else None
+    return float(np.mean(error / truth if is_relative(response.target) else error)) if error.size else None

@@ -13,6 +13,7 @@ from explorer.io.csv_text import CsvTable, header_faults, is_numeric
 from explorer.io.files import sha256
 from explorer.io.tables.read import read_table
 from explorer.models.samples.binomial import sample_counts
+from explorer.models.samples.deviations import known_deviations
 from explorer.models.samples.machine import (
     TIMED_TARGETS,
     join_machines,
@@ -61,6 +62,7 @@ class Samples:
         notes: remarks for the user on how the file was read.
         numbers: row number in the file of each row; empty without a file.
         n_counted: number of test items behind each accuracy, shape (n,), 0 if unknown; empty if all are unknown.
+        deviations: known standard deviation of each value of a declared target, shape (n,) each, 0 if unknown.
         original_bytes: size of each family's original network, where it is stated.
         machine: what the rows were measured on; several are joined by "; ", empty if the source does not state it.
     """
@@ -74,6 +76,7 @@ class Samples:
     n_counted: Float = field(default_factory=lambda: np.empty(0))
     original_bytes: Mapping[str, float] = field(default_factory=dict)
     machine: str = ""
+    deviations: Mapping[str, Float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         knobs, targets = ", ".join(self.knobs), ", ".join(self.targets)
@@ -99,7 +102,11 @@ class Samples:
         labels = tuple(label for label, keep in zip(self.labels, which, strict=True) if keep)
         numbers = tuple(n for n, keep in zip(self.numbers, which, strict=True) if keep) if self.numbers else ()
         n_counted = self.n_counted[which] if self.n_counted.size else self.n_counted
-        return replace(self, columns=take(self.columns, which), labels=labels, numbers=numbers, n_counted=n_counted)
+        deviations = {name: values[which] for name, values in self.deviations.items()}
+        return replace(
+            self, columns=take(self.columns, which), labels=labels, numbers=numbers, n_counted=n_counted,
+            deviations=deviations,
+        )  # fmt: skip
 
 
 def shared_machine(tables: Sequence[Samples]) -> str:
@@ -206,6 +213,7 @@ def samples_of(file: CsvTable, reading: Reading, *, extra_knobs: Sequence[str]) 
     notes += _reading_notes(ordered, table, reading)
     n_counted, numbers = sample_counts(table, ordered.get("accuracy")), tuple(table.numbers)
     digest = sha256(table.text)
+<<<<<<< HEAD
     return Samples(ordered, tuple(labels), table.source, digest, tuple(notes), numbers, n_counted, machine=machine)
 
 
@@ -222,6 +230,12 @@ def _at_source(faults: Sequence[Fault], file: CsvTable, reading: Reading) -> Ite
             quoted = f"'{cell[:40]}', " if cell else ""
             unit = f", in {one.unit}" if one.unit else ""
             yield Fault(f"{match[1]}{one.column}", f"{quoted}read as {one.name}{unit}: {fault.what[-200:]}", fault.fix)
+=======
+    return Samples(
+        ordered, tuple(labels), str(path), digest, tuple(notes), numbers, n_counted, machine=machine,
+        deviations=known_deviations(table, {name: ordered[name] for name in TARGETS if name in ordered}),
+    )  # fmt: skip
+>>>>>>> declared
 
 
 def read_designs(

@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_serializer
 
 from explorer.errors import WrongUsage
 from explorer.io.declarations import Declaration, validation_error
@@ -25,12 +25,18 @@ class TargetDeclaration(Declaration):
     direction: Literal["min", "max"] = Field(description="'max' where more is better, 'min' where less is")
     unit: Annotated[str, Field(max_length=30)] = Field("", description="of its values, such as 'MB' or 'tokens/s'")
     range: Annotated[tuple[_End, _End], AfterValidator(_as_range)] = Field(
-        (-math.inf, math.inf), description="[lowest, highest] value in SI; inf is open; values outside are faults"
+        (0.0, math.inf),
+        description="[lowest, highest] value in SI, such as [0, 1]; inf is open; values outside are faults",
     )
     interval: Interval = Field(
         "none",
-        description="where its uncertainty is from: counts (n_right, n_samples), given (NAME_lo, NAME_hi), bootstrap, none",
+        description="origin of its uncertainty: counts (n_right, n_samples), given (NAME_lo, NAME_hi), bootstrap, none",
     )
+
+    @field_serializer("range")
+    def _write_range(self, ends: tuple[float, float]) -> list[float | None]:
+        """Return the range for JSON, which has no infinity: open ends are null."""
+        return [end if math.isfinite(end) else None for end in ends]
 
 
 def _declare(targets: dict[str, TargetDeclaration]) -> dict[str, TargetDeclaration]:

@@ -38,13 +38,13 @@ HOUSE = {
         "uncertainty",
     ),
     "search": (
-        "encoding", "enqueued", "storage", "study_table", "trial_table", "measured_designs", "dashboard", "session",
-        "progress", "samplers", "execution", "run_log", "single_process", "collect", "run",
+        "encoding", "enqueued", "storage", "trial_table", "measured_designs", "dashboard", "session", "progress",
+        "samplers", "execution", "run_log", "single_process", "collect", "run",
     ),
     "deploy": ("device", "bundle", "verification"),
     "report": ("plots", "live", "pages"),
     "api": (
-        "results", "audit", "machine", "plot", "samplers", "tables", "measurement", "models", "studies", "analysis", "selection",
+        "results", "audit", "machine", "plot", "samplers", "measurement", "models", "studies", "analysis", "selection",
         "deployment",
     ),
     "cli": (),

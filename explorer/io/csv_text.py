@@ -1,7 +1,7 @@
 """Tables of text cells: the form in which every table of a user is checked."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from explorer.errors import Fault
 
@@ -21,6 +21,7 @@ class CsvTable:
         text: content of the file, or the rows as CSV where the source is no text.
         source: path or name of the table, for messages.
         notes: how the file was read, one line each.
+        directions: 'min' or 'max' of columns that are known to be objectives, as those of an Optuna study are.
     """
 
     header: list[str]
@@ -29,6 +30,7 @@ class CsvTable:
     text: str
     source: str = ""
     notes: tuple[str, ...] = ()
+    directions: Mapping[str, str] = field(default_factory=dict)
 
     def cells(self, name: str, *, index: int | None = None) -> list[str]:
         """Return the stripped cells of a column; `index` selects among columns of the same name."""

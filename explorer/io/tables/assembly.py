@@ -75,7 +75,8 @@ def table_of(grid: CellGrid, *, source: str, text: str | None = None, encoding: 
     if ragged:
         what, fix = f"cells, the header has {len(grid.header)}", "give every row as many cells"
         raise InvalidFile(source, limit_faults([
-            Fault(rows_text(rows), f"{'have' if len(rows) > 1 else 'has'} {n} {what}", fix) for n, rows in ragged.items()
+            Fault(rows_text(rows), f"{'have' if len(rows) > 1 else 'has'} {n} {what}", fix)
+            for n, rows in ragged.items()
         ]))  # fmt: skip
     sign, ambiguities = use_points(grid.header, grid.rows, delimiter=grid.delimiter)
     dialect = list(grid.dialect)

@@ -28,6 +28,7 @@ _OTHER_FORMATS = (
         "is a spreadsheet of Excel 97 (.xls), or has a password",
         "save it as .xlsx, without a password",
     ),
+    (b'{"op_code"', "is a journal of Optuna, not a table", "an Optuna storage is read as journal://{source}"),
     (b"%PDF", "is a PDF", "save the table as .xlsx or CSV"),
 )
 

@@ -213,8 +213,10 @@ def samples_of(file: CsvTable, reading: Reading, *, extra_knobs: Sequence[str]) 
     notes += _reading_notes(ordered, table, reading)
     n_counted, numbers = sample_counts(table, ordered.get("accuracy")), tuple(table.numbers)
     digest = sha256(table.text)
-<<<<<<< HEAD
-    return Samples(ordered, tuple(labels), table.source, digest, tuple(notes), numbers, n_counted, machine=machine)
+    return Samples(
+        ordered, tuple(labels), table.source, digest, tuple(notes), numbers, n_counted, machine=machine,
+        deviations=known_deviations(table, {name: ordered[name] for name in TARGETS if name in ordered}),
+    )  # fmt: skip
 
 
 def _at_source(faults: Sequence[Fault], file: CsvTable, reading: Reading) -> Iterator[Fault]:
@@ -230,12 +232,6 @@ def _at_source(faults: Sequence[Fault], file: CsvTable, reading: Reading) -> Ite
             quoted = f"'{cell[:40]}', " if cell else ""
             unit = f", in {one.unit}" if one.unit else ""
             yield Fault(f"{match[1]}{one.column}", f"{quoted}read as {one.name}{unit}: {fault.what[-200:]}", fault.fix)
-=======
-    return Samples(
-        ordered, tuple(labels), str(path), digest, tuple(notes), numbers, n_counted, machine=machine,
-        deviations=known_deviations(table, {name: ordered[name] for name in TARGETS if name in ordered}),
-    )  # fmt: skip
->>>>>>> declared
 
 
 def read_designs(

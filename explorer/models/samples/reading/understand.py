@@ -19,7 +19,7 @@ from explorer.models.samples.reading.reading import (
     Reading,
 )
 from explorer.network.measurement.measure import MEASURED
-from explorer.problem.columns import COLUMNS, TARGETS, is_free_name
+from explorer.problem.columns import COLUMNS, TARGETS, bounds, is_free_name
 from explorer.problem.declarations.samples import ColumnSource
 from explorer.problem.spellings import (
     dictionary,
@@ -71,6 +71,7 @@ def understand(
     inferred = reader.infer(knobs)
     reader.claim_rest(inferred)
     reader.find_units()
+    reader.claim_intervals()
     return reader.reading(inferred, is_inferred=knobs is None)
 
 
@@ -309,7 +310,7 @@ class _Reader:
         rules: list[tuple[bool, Kind, str]] = [
             (header in {label, "name", "label"}, "label", "names the rows"),
             (header in MACHINE_COLUMNS and not is_number, "machine", "what the rows were measured on"),
-            (header in _COUNTS and self.source_of("accuracy") is not None, "count", "counts behind the accuracy"),
+            (header in _COUNTS and self.is_counted(), "count", "right answers, and samples they are counted on"),
             (header in _REFERENCES, "reference", "the source network, timed in turn with each row"),
             (header in MEASURED, "bookkeeping", "written by `explorer measure`, for the record"),
             (not spelt.isdisjoint(map(squeeze, trackers["repeat"])), "bookkeeping", "tells repeats apart"),
@@ -323,6 +324,13 @@ class _Reader:
             ("ignored", f"numbers, not known: a target (--target {name}:min), or a knob?"),
         )
         return kind, "" if kind in {"ignored", "bookkeeping"} else header, why
+
+    def is_counted(self) -> bool:
+        """Return whether the table has a target that is a counted share."""
+        targets = [(one.name, declared_target(one.name)) for one in self.found.values() if one.kind == "target"]
+        return any(
+            name == "accuracy" or (target is not None and target.interval == "counts") for name, target in targets
+        )
 
     def find_units(self) -> None:
         """Complete the units that headers do not state, by the values, and set the scales."""
@@ -346,6 +354,17 @@ class _Reader:
             scale = factor(unit, symbol) if unit and not is_own and unit != symbol else 1.0
             is_sure = one.is_sure and unit in {"", symbol}
             self.found[i] = replace(one, unit=unit, scale=scale, why=why, is_sure=is_sure)
+
+    def claim_intervals(self) -> None:
+        """Claim the ends of given intervals (mAP_lo, mAP_hi), in the unit of their target."""
+        for one in list(self.found.values()):
+            target = declared_target(one.name)
+            for end in bounds("") if target is not None and target.interval == "given" else ():
+                for i in (
+                    i for i, header in enumerate(self.header) if header in {f"{one.column}{end}", one.name + end}
+                ):
+                    why = f"interval of {one.name}"
+                    self.found[i] = replace(one, column=self.header[i], kind="reference", name=one.name + end, why=why)
 
     def reading(self, inferred: InferredKnobs, *, is_inferred: bool) -> Reading:
         columns = [self.found[i] for i in range(len(self.header))]

@@ -22,12 +22,13 @@ from explorer.models.response.tables import with_knobs
 from explorer.models.samples.reading.reading import BUILT_IN_KNOBS
 from explorer.models.samples.samples import Samples, read_designs
 from explorer.models.scaffold.starter import StarterFiles, plan_starter
-from explorer.models.scaffold.stated import mapped_columns, state_columns
+from explorer.models.scaffold.stated import NOTHING_STATED, StatedColumns, mapped_columns, state_columns
 from explorer.pareto.uncertainty.next_measurement import SuggestedMeasurement, suggest_for_model
 from explorer.problem.columns import Columns
 from explorer.problem.declarations.samples import sources_of
 from explorer.problem.declarations.targets import target_of
 from explorer.problem.study import read_space
+from explorer.search.storage.study_table import is_storage, load_table, save_table, storage_file_name
 
 __all__ = [
     "FittedModel",
@@ -38,7 +39,7 @@ __all__ = [
     "fit_model",
     "init",
     "load_model",
-    "plan_starter",
+    "plan_init",
     "predict",
     "predict_columns",
     "read_samples",
@@ -235,6 +236,16 @@ def predict_columns(model: str | Path | FittedModel, designs: Table | None, knob
     return predict_designs(fitted, table)
 
 
+def plan_init(
+    source: str, *, name: str | None = None, stated: StatedColumns = NOTHING_STATED, is_table: bool = False
+) -> StarterFiles:
+    """Return the files that `init` writes for a table; the trials of an Optuna storage are written as a CSV first."""
+    table = load_table(source)
+    if is_storage(source):
+        table = replace(table, source=str(save_table(table, Path(storage_file_name(source)))))
+    return plan_starter(table, name=name, stated=stated, is_table=is_table)
+
+
 def init(
     samples: str | Path,
     *,
@@ -249,7 +260,7 @@ def init(
     """Write a commented space and study for a table: `search_spaces/NAME.toml` and `studies/NAME.toml`.
 
     Args:
-        samples: the table.
+        samples: the table, or the URL of an Optuna storage.
         name: of the space and the study; default: the file's name.
         columns: what a column is where its header does not say it: `{"accuracy": "my best"}`.
         targets: quantities that explorer does not define: `["mAP:max", "tokens_per_s:max:tokens/s"]`.
@@ -263,7 +274,7 @@ def init(
         InvalidFile: with every fault of the samples.
     """
     stated = state_columns(mapping=columns, targets=targets, knobs=knobs, ignore=ignore)
-    starter = plan_starter(Path(samples), name=name, stated=stated, is_table=table)
+    starter = plan_init(str(samples), name=name, stated=stated, is_table=table)
     if not force:
         starter.ensure_new()
     starter.write()

@@ -1,6 +1,5 @@
 """`explorer init`: a space and a study to start from, for a user's own table."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def init(
-    samples: Annotated[Path, typer.Argument(metavar="FILE", help="Your measurements: any table.")],
+    samples: Annotated[str, typer.Argument(metavar="FILE", help="Your measurements: any table, or an Optuna storage.")],
     name: Annotated[
         str | None, typer.Option("--name", help="What to call the space and the study.", show_default="the file's name")
     ] = None,
@@ -43,11 +42,11 @@ def init(
     """
     import sys
 
-    from explorer.api.models import plan_starter, state_columns
+    from explorer.api.models import plan_init, state_columns
     from explorer.cli.console import note, print_json, print_text
 
     stated = state_columns(mapping=_pairs(maps or ()), targets=target or (), knobs=knob or (), ignore=ignore or ())
-    starter = plan_starter(samples, name=name, stated=stated, is_table=table)
+    starter = plan_init(samples, name=name, stated=stated, is_table=table)
     if not force:
         starter.ensure_new()
     is_asked = not (yes or as_json) and sys.stdin.isatty() and sys.stdout.isatty()
@@ -114,7 +113,7 @@ def _print_next(starter: "StarterFiles") -> None:
 
     note(f"look through {'it' if len(starter.paths) == 1 else 'them'}, then:")
     if not starter.is_table:
-        file, model = shlex.quote(str(starter.source)), shlex.quote(starter.model_file)
+        file, model = shlex.quote(starter.source.source), shlex.quote(starter.model_file)
         note(f"  explorer fit {file} --space {starter.name} -o {model}    # its errors on held-out rows")
     note(f"  explorer run {starter.name}")
     note(f"  explorer choose {starter.name} --knee")

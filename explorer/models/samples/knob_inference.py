@@ -56,7 +56,7 @@ def infer_knobs(csv: CsvTable, *, named: Collection[str] = ()) -> InferredKnobs:
     >>> infer_knobs(CsvTable(text[0], text[1:], [2, 3, 4], "")).knobs
     ('batch',)
     """
-    candidates = list(_candidates(csv))
+    candidates = list(_candidates(csv, named))
     settings = [column for column in candidates if _has_knob_name(column) or column in named]
     partition = _partition(csv, settings) if "family" not in csv.header else None
     knobs: list[str] = []
@@ -78,7 +78,7 @@ def _partition(csv: CsvTable, columns: list[str]) -> tuple[str, str] | None:
     return None
 
 
-def _candidates(csv: CsvTable) -> Iterator[str]:
+def _candidates(csv: CsvTable, named: Collection[str] = ()) -> Iterator[str]:
     """Yield the extra columns that could be knobs: varied, all numbers or all names, with repeated values.
 
     Numbers in a column with the name of a knob need not repeat: they may have been sampled from a range.
@@ -89,7 +89,7 @@ def _candidates(csv: CsvTable) -> Iterator[str]:
             continue
         values = [cell for cell in csv.cells(column) if cell]
         kind, n_max = is_numeric(values), max(2, int(_MAX_DISTINCT_SHARE * len(values)))
-        is_knob = kind is True and _has_knob_name(column)
+        is_knob = kind is True and (_has_knob_name(column) or column in named)
         if kind is not None and 1 < len(set(values)) <= (len(values) if is_knob else n_max):
             yield column
 

@@ -7,6 +7,7 @@ from explorer.errors import WrongUsage
 from explorer.io.catalog import is_shipped
 
 _LONGEST_NAME = 80
+_SUFFIXES = r"\.(csv|tsv|txt|json|jsonl|ndjson|xlsx?|ods|parquet)?(\.gz)?$"
 
 
 def ensure_name(name: object) -> None:
@@ -42,4 +43,4 @@ def scaffold_name(path: Path, *, name: str | None = None) -> str:
 
 def fitted_model_name(path: str) -> str:
     """Return the file name for a model fitted to a samples CSV: `my-model.json` for `my.csv`."""
-    return f"{path.removesuffix('.csv')}-model.json"
+    return f"{re.sub(_SUFFIXES, '', path)}-model.json"

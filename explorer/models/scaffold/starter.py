@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import WrongUsage
+from explorer.io.csv_text import CsvTable
 from explorer.io.files import write_text
 from explorer.models.samples.reading.reading import BUILT_IN_KNOBS, ColumnReading
 from explorer.models.scaffold.names import fitted_model_name, scaffold_name
@@ -34,7 +35,7 @@ class StarterFiles:
     model_file: str
     columns: tuple[ColumnReading, ...]
     dropped_rows: tuple[tuple[int, str], ...]
-    source: Path
+    source: CsvTable
     stated: StatedColumns
 
     @property
@@ -79,22 +80,23 @@ class StarterFiles:
 
 
 def plan_starter(
-    path: Path, *, name: str | None = None, stated: StatedColumns = NOTHING_STATED, is_table: bool = False
+    table: CsvTable, *, name: str | None = None, stated: StatedColumns = NOTHING_STATED, is_table: bool = False
 ) -> StarterFiles:
     """Return the files for a table; nothing is written yet.
 
     Args:
-        path: the table.
+        table: the table; its source is the path of its file.
         name: of the space and the study; default: the file's name.
         stated: what the user says about its columns.
         is_table: search the measured rows themselves, without a model.
 
     Raises:
-        WrongUsage: the file does not exist, or the name ships.
+        WrongUsage: the name ships.
         InvalidFile: with every fault of the table.
     """
+    path = Path(table.source)
     chosen = scaffold_name(path, name=name)
-    scaffold = scaffold_study(path, name=chosen, folder=Path("studies"), stated=stated, is_table=is_table)
+    scaffold = scaffold_study(table, name=chosen, folder=Path("studies"), stated=stated, is_table=is_table)
     texts = {Path("studies") / f"{chosen}.toml": scaffold.study}
     if scaffold.space is not None:
         texts = {Path("search_spaces") / f"{chosen}.toml": scaffold.space, **texts}
@@ -103,4 +105,4 @@ def plan_starter(
         renamed = f"called '{chosen}', for what ships as '{path.stem}' would no longer be found here"
         notes = (renamed, *notes)
     model_file, reading = fitted_model_name(path.name), scaffold.reading
-    return StarterFiles(chosen, texts, notes, model_file, reading.columns, reading.dropped, path, stated)
+    return StarterFiles(chosen, texts, notes, model_file, reading.columns, reading.dropped, table, stated)

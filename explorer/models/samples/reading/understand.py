@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -37,8 +38,6 @@ from explorer.units import factor
 _COUNTS = ("n_right", "n_samples")
 _REFERENCES = ("latency_source_s", "latency_ratio", "latency_batch")
 _SHARES = ("accuracy", "pruning_ratio")
-# Prefixes that end in '_' are of an Optuna study only where it has such a column; else they are a part of the name.
-_OPTUNA_COLUMNS = frozenset({"number", "state"})
 _MAX_LABELS_SHARE = 0.5  # a column of families with more names a row names the rows
 
 
@@ -68,6 +67,7 @@ def understand(
     reader.claim_knobs(knobs or ())
     reader.claim_own_names()
     reader.claim_spellings()
+    reader.claim_directions()
     inferred = reader.infer(knobs)
     reader.claim_rest(inferred)
     reader.find_units()
@@ -77,6 +77,8 @@ def understand(
 
 def own_name(header: str, *, is_optuna: bool = False) -> str:
     """Return the name of a user-defined knob for a header: small letters, digits and _.
+
+    A prefix that ends in '_' (params_) is a tracker's in the table of an Optuna study, else a part of the name.
 
     >>> own_name("params.Batch-Size"), own_name("Resolution [px]"), own_name("memory_clock_mhz")
     ('batch_size', 'resolution', 'memory_clock_mhz')
@@ -101,7 +103,8 @@ class _Reader:
         self.targets: list[Target] = []
         # Rows of unfinished runs say nothing about a column.
         self.kept = table
-        self.is_optuna = {squeeze(one) for one in self.header} >= _OPTUNA_COLUMNS
+        has_values = any(one == "value" or one.startswith("values_") for one in self.header)
+        self.is_optuna = has_values and any(one.startswith("params_") for one in self.header)
         for i, name in enumerate(self.header):
             if name in self.blocked:
                 self.claim(i, "ignored", why="left out, as you asked")
@@ -250,6 +253,15 @@ class _Reader:
                 is_sure = self.header[i] == name
                 why = "its name" if is_sure else f"a usual name of {name}"
                 self.claim(i, kind, name, unit=match.unit, why=why, is_sure=is_sure)
+
+    def claim_directions(self) -> None:
+        """Claim the values of an Optuna study: its directions say that they are targets, whatever their names are."""
+        for i, header in self.free():
+            if header in self.table.directions:
+                name = re.sub(r"\W+", "_", header)
+                direction: Literal["min", "max"] = "max" if self.table.directions[header] == "max" else "min"
+                self.targets.append(declared_target(name) or Target(name, direction))
+                self.claim(i, "target", name, why=f"a value of the study ({direction})", is_sure=name == header)
 
     def infer(self, knobs: Sequence[str] | None) -> InferredKnobs:
         """Infer user-defined knobs among the columns that are left, from their names and values."""

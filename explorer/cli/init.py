@@ -78,11 +78,11 @@ def _pairs(maps: "list[str] | tuple[str, ...]") -> dict[str, str]:
 
 
 def _print_columns(starter: "StarterFiles") -> None:
-    from explorer.cli.console import print_table, print_text
+    from explorer.cli.console import note, print_table, stderr
 
     rows = [[one.column or "-", one.read_as, one.unit, one.why] for one in starter.columns]
-    print_table(["column", "read as", "unit", "why"], rows)
-    print_text("")
+    print_table(["column", "read as", "unit", "why"], rows, console=stderr())
+    note("")
 
 
 def _confirmed(starter: "StarterFiles") -> "StarterFiles":

@@ -22,6 +22,10 @@ def fit(
     ignore: Annotated[
         list[str] | None, typer.Option("--ignore", help="A column to leave out; may be repeated.")
     ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option("--space", metavar="NAME", help="A search space: its columns, targets and knobs are the file's."),
+    ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option("--without", metavar="FORM", help="A form to leave out of the average; may be repeated."),
@@ -40,8 +44,8 @@ def fit(
 
     with counting_progress("fitting") as progress:
         fitted = api.fit(
-            list(samples), knobs=knob, ignore=ignore or (), without=without or (), progress=progress, output=output,
-            force=force,
+            list(samples), knobs=knob, ignore=ignore or (), space=space, without=without or (), progress=progress,
+            output=output, force=force,
         )  # fmt: skip
     summary, advice = dict(fitted.summary), fitted.next_measurement
     if as_json:

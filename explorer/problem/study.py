@@ -15,6 +15,7 @@ from explorer.io.declarations import read_toml, validate
 from explorer.io.files import sha256
 from explorer.problem.columns import Column, column_of
 from explorer.problem.constraints import Constraint, parse_constraint
+from explorer.problem.declarations.samples import ColumnSource, sources_of
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.declarations.study import (
     MAX_SEED,
@@ -111,9 +112,17 @@ class Study:
         names = [*(objective.name for objective in self.objectives), *(c.column for c in self.constraints)]
         return tuple(dict.fromkeys([*names, *(("utilization",) if self.constants.workload else ())]))
 
+    @property
+    def columns(self) -> dict[str, ColumnSource]:
+        """Which column of the samples a knob or target is, as the spaces or the table declare it."""
+        declared = [space.file.columns for space in self.spaces] + ([self.table.columns] if self.table else [])
+        return {name: source for columns in declared for name, source in sources_of(columns).items()}
+
     def declaration(self) -> dict[str, Any]:
         """Return the definition of the problem as plain JSON values; studies with equal ones may share their trials."""
-        table = {"table": self.table.model_dump(mode="json", exclude={"table"})} if self.table else {}
+        # Newer than the first stored studies: present only where given, so that those can be continued.
+        unstated = {"table", *(() if self.table and self.table.columns else ("columns",))}
+        table = {"table": self.table.model_dump(mode="json", exclude=unstated)} if self.table else {}
         # Without paths, as the model's fingerprint has the SHA-256 of the files, and without the time limit.
         live = {"live": _without_empty(self.live.model_dump(mode="json", exclude=_NOT_COMPARED))} if self.live else {}
         return {
@@ -274,7 +283,7 @@ _STATED = ("original_size_bytes", "mac_memory_energy_j", "training_energy_j")
 # Settings of a live model that do not change the problem.
 _NOT_COMPARED = {"onnx", "data", "time_limit"}
 # Keys that are newer than the first stored studies: omitted at their defaults, so that those can be continued.
-_NEWER_KEYS = frozenset({"values", "device", "bin", "power", "ignore", "holdout", "targets"})
+_NEWER_KEYS = frozenset({"values", "device", "bin", "power", "ignore", "holdout", "targets", "columns"})
 
 
 def _dump(space: SpaceFile) -> dict[str, Any]:

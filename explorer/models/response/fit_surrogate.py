@@ -15,7 +15,7 @@ from explorer.models.fitting.calibration import cliff_knobs
 from explorer.models.forms.candidates import candidate_forms
 from explorer.models.forms.forms import OPERATING_KNOBS
 from explorer.models.response.averaging import fit_response
-from explorer.models.response.products import Product, best_product, is_product, mismatch_text, products
+from explorer.models.response.products import Product, best_product, common_rows, is_product, mismatch_text, products
 from explorer.models.response.response import Response
 from explorer.models.response.surrogate import Surrogate, collinear_knobs
 from explorer.models.response.tables import KnobColumns, measured_knobs
@@ -169,13 +169,18 @@ def _fitted_rows(table: KnobColumns, target: str) -> NDArray[np.int64]:
 
 def _product(tables: Sequence[KnobColumns], responses: Mapping[str, Response]) -> Product | None:
     """Return the target to derive where E = P T holds within one table; None where it does not."""
-    if not any(is_product(table.samples.columns) for table in tables):
+    table = next((table for table in tables if is_product(table.samples.columns)), None)
+    if table is None:
         return None
     errors = {name: responses[name].checked.error for name in responses}
     derived = {}
     for product in products():
-        own = responses[product.target].held_out
-        middle = sum(power * responses[n].held_out.middle for n, power in product.powers.items())
-        error = np.abs(np.expm1(middle - own.values)) if np.shape(middle) == own.values.shape else np.array([np.inf])
+        rows = {name: responses[name].held_out for name in (product.target, *product.powers)}
+        common = common_rows(table.samples.columns, {name: len(part.values) for name, part in rows.items()})
+        if common is None:
+            derived[product.target] = np.inf
+            continue
+        middle = sum(power * rows[name].middle[common[name]] for name, power in product.powers.items())
+        error = np.abs(np.expm1(middle - rows[product.target].values[common[product.target]]))
         derived[product.target] = float(np.nanmean(error))
     return best_product(errors, derived)

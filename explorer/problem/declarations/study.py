@@ -13,6 +13,7 @@ from explorer.paper.equations import mac_memory_energy, training_energy
 from explorer.problem.column_names import find_column
 from explorer.problem.columns import TARGETS
 from explorer.problem.constraints import parse_constraint
+from explorer.problem.declarations.samples import ColumnSources
 from explorer.problem.declarations.scenario import Scenarios
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.declarations.targets import Targets
@@ -156,6 +157,9 @@ class TableModel(Declaration):
     )
     ignore: Annotated[tuple[str, ...], Field(max_length=100)] = Field(
         (), description="columns of the table that are not knobs, despite their names"
+    )
+    columns: ColumnSources = Field(
+        default_factory=dict, description="which column of the table a knob or target is, and its unit"
     )
 
 

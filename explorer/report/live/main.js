@@ -51,6 +51,8 @@ function draw() {
 
 /** Draw the postponed parts, one at a time. */
 function drawWaiting() {
+  // The state has changed since they were postponed: they would be drawn with half of it. The coming frame begins anew.
+  if (isWaiting) return;
   const part = PARTS.find((one) => one.drawnFor !== one.wanted);
   if (!part) return;
   drawPart(part);

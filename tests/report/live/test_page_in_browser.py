@@ -408,6 +408,33 @@ def _share(slider: WebElement) -> float:
     return (now - low) / (high - low)
 
 
+def test_a_late_frame_draws_the_latest_state(page: Callable[..., Page]) -> None:
+    """Frames that come late, as on a busy machine: a range is set and cleared between two of them."""
+    opened = page()
+    opened.execute_async_script(
+        """
+        const [done] = arguments, frame = window.requestAnimationFrame.bind(window);
+        window.requestAnimationFrame = (draw) => setTimeout(() => frame(draw), 300);
+        const handle = document.querySelector(".handle[data-axis=accuracy][data-end='0']");
+        const press = (key) => handle.dispatchEvent(new KeyboardEvent("keydown", { key }));
+        const design = () => document.querySelector("#cards [data-mark=winner]").dataset.design, before = design();
+        const alpha = document.getElementById("alpha");
+        alpha.value = 0;
+        alpha.dispatchEvent(new Event("input"));
+        const wait = () => {
+          if (design() === before) return setTimeout(wait, 5);
+          for (let i = 0; i < 10; i++) press("ArrowUp");
+          setTimeout(() => press("Escape"), 200);
+          setTimeout(done, 1500);
+        };
+        wait();
+        """
+    )
+
+    assert _one(opened, "#brush-count").text.startswith("All ")
+    assert _share(_one(opened, ".handle[data-axis=accuracy][data-end='0']")) == 0
+
+
 def test_all_controls_work_by_keyboard(page: Callable[..., Page]) -> None:
     opened = page()
     body = ActionChains(opened)

@@ -13,7 +13,8 @@ import pandas as pd
 from explorer.errors import Interrupted, MeasurementFailed, WrongUsage
 from explorer.io.files import is_stream, write_text
 from explorer.io.outputs import check_output
-from explorer.io.tables import Table, csv_file
+from explorer.io.tables.frame import Table
+from explorer.io.tables.read import read_table
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs, read_grid
 from explorer.network.measurement.labelled_data import LabelledData, load_data
@@ -141,8 +142,7 @@ def measure(
     network = load_network(model)
     name = family or network.name
     if designs is not None:
-        with csv_file(designs, name="designs") as path:
-            table = read_grid(path, family=name)
+        table = read_grid(read_table(designs, name="designs"), family=name)
     else:
         table = grid_designs(grid or DEFAULT_GRID, family=name)
     calibrating = load_data(calibration) if isinstance(calibration, str) else calibration

@@ -10,11 +10,11 @@ from explorer.api.models import Samples, fit_model
 from explorer.api.results import RESULTS_FOLDER, display_name
 from explorer.errors import Interrupted, MeasurementFailed, WrongUsage
 from explorer.io.files import cannot_write
-from explorer.io.tables import Table
+from explorer.io.tables.frame import Table
 from explorer.models.evaluation import Problem, make_problem
 from explorer.models.loading import load_evaluator
 from explorer.models.measured.function import Measure
-from explorer.models.scaffold import ensure_name
+from explorer.models.scaffold.names import ensure_name
 from explorer.pareto.results.folder import ensure_writable, write_folder
 from explorer.pareto.results.results import Results, no_feasible_design
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty

@@ -150,9 +150,9 @@ def fail_invalid_trials(session: SearchSession) -> None:
 
     Earlier versions stored RUNNING trials with an attribute of their worker; a killed worker left them unfinished.
     """
-    distributions = Encoding(session.problem.regions).distributions()
+    encoding = Encoding(session.problem.regions)
     for trial in session.study.get_trials(deepcopy=False):
-        fault = fault_of(trial, distributions) if is_enqueued(trial) else ""
+        fault = fault_of(trial, encoding) if is_enqueued(trial) else ""
         is_abandoned = trial.state == TrialState.RUNNING and _OLD_WORKER_ATTR in trial.system_attrs
         if fault or is_abandoned:
             finish_enqueued(

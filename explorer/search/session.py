@@ -87,11 +87,17 @@ def open_session(problem: Problem, *, out: Path, storage_url: str | None = None)
 
 
 def prepare_reference(problem: Problem) -> tuple[float, ...]:
-    """Return the declared reference point, or one just beyond the worst of a scan; measured studies declare theirs."""
+    """Return the declared reference point, or one just beyond the worst of a scan; measured studies declare theirs.
+
+    The scan of a table is all of its rows.
+    """
     if problem.study.reference_point is not None:
         return problem.study.reference_point
     # Infeasible designs included: constraints must not change the reference point that fronts are compared with.
-    scan = problem.sample(_REFERENCE_SCAN, has_statistics=False)
+    scan = (
+        problem.evaluate(problem.every_design()) if problem.is_table
+        else problem.sample(_REFERENCE_SCAN, has_statistics=False)
+    )  # fmt: skip
     values = problem.values(scan)
     if problem.study.constants.workload:  # those that cannot keep up with their inputs have infinite values
         values = values[scan["utilization"] < 1]

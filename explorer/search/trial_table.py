@@ -55,9 +55,10 @@ def trial_table(trials: Sequence[FrozenTrial], problem: Problem) -> TrialTable:
     """Return COMPLETE trials as a table: objectives as stored, other columns computed from the parameters."""
     encoding, objectives = Encoding(problem.regions), problem.study.objectives
     names = encoding.distributions().keys()
-    trials = [trial for trial in trials if names <= trial.params.keys()]  # one added by hand may lack some
-    n = len(trials)
-    table = problem.evaluate(encoding.decode(columns_of([trial.params for trial in trials]), n=n))
+    pairs = [(trial, encoding.with_row_index(trial.params)) for trial in trials]
+    pairs = [(trial, params) for trial, params in pairs if names <= params.keys()]  # one added by hand may lack some
+    trials, n = [trial for trial, _ in pairs], len(pairs)
+    table = problem.evaluate(encoding.decode(columns_of([{k: p[k] for k in names} for _, p in pairs]), n=n))
     values = np.array([trial.values for trial in trials], dtype=np.float64).reshape(n, len(objectives))
     for j, objective in enumerate(objectives):
         table[objective.name] = values[:, j]

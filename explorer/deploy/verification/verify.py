@@ -11,6 +11,7 @@ from explorer.deploy.bundle.schema import ManifestFile, ShippedNetwork
 from explorer.deploy.verification.check import Check, Interval, compare_intervals, make_interval
 from explorer.deploy.verification.checksums import verify_checksums
 from explorer.deploy.verification.clock import verify_clock
+from explorer.deploy.verification.given import Given, given_intervals
 from explorer.deploy.verification.limits import check_limits
 from explorer.deploy.verification.run_network import Evaluation, LoadedNetwork, evaluate_network, load_artifact
 from explorer.deploy.verification.sample_row import append_row, read_samples_header
@@ -71,8 +72,11 @@ def verify_bundle(
     samples: Path | None,
     sysfs: Path,
     energy: bool,
+    given: Given = MappingProxyType({}),
 ) -> Verdict:
     """Verify a bundle; with changed files, no further check is made: its manifest cannot be trusted.
+
+    Measurements that the user states (`given`) count as made on the device, and before those of this machine.
 
     Raises:
         MissingPart: the bundle has a network and onnx is not installed.
@@ -93,8 +97,11 @@ def verify_bundle(
     if network is None:
         if data is not None or model is not None:
             raise WrongUsage(f"{folder}: has no network to run", fix="deploy it with --model, or leave --data out")
-        checks = (files, *_promises(manifest, {}, is_on_device=is_on_device), *clock)
+        stated = given_intervals(given)
+        promises = _promises(manifest, stated, on_device=frozenset(stated))
+        checks = (files, *promises, *check_limits(manifest, stated, of_device=frozenset()), *clock)
         return Verdict(folder, checks, warnings=manifest.warnings)
+    stated = given_intervals(given)
     data, use, held_back = data_to_verify(manifest, data)
     loaded, checks = _load(folder, network, manifest, model=model)
     evaluation, runs = _run(loaded, data, energy=energy) if loaded else (None, None)
@@ -108,9 +115,10 @@ def verify_bundle(
     if samples is not None and loaded and evaluation and all(check.state == "kept" for check in checks):
         append_row(samples, manifest, evaluation, sizes=loaded.sizes, is_on_device=is_on_device)
         samples_written = samples
-    of_device = frozenset(() if is_on_device else _OF_DEVICE)
+    measured |= stated
+    of_device = frozenset(() if is_on_device else _OF_DEVICE) - set(stated)
     limits = check_limits(manifest, measured, of_device=of_device)
-    promises = _promises(manifest, measured, is_on_device=is_on_device, also=also)
+    promises = _promises(manifest, measured, on_device=frozenset(_OF_DEVICE) - of_device, also=also)
     checks = (files, *checks, *promises, *limits, *clock)
     warnings = (*manifest.warnings, *([use.warning] if use and use.warning else []))
     return Verdict(folder, checks, samples_written, warnings, use)
@@ -167,7 +175,7 @@ def _measured(
 
 
 def _promises(
-    manifest: ManifestFile, measured: dict[str, tuple[Interval, str]], *, is_on_device: bool,
+    manifest: ManifestFile, measured: dict[str, tuple[Interval, str]], *, on_device: frozenset[str],
     also: Mapping[str, Interval] = MappingProxyType({}),
 ) -> tuple[Check, ...]:  # fmt: skip
     """Compare predictions, and further promises by column, with measurements."""
@@ -175,7 +183,7 @@ def _promises(
     checks = []
     for name in (*measured, *(name for name in promised if name not in measured)):
         interval, method = measured.get(name, (None, _UNMEASURED.get(name, "")))
-        if name in _OF_DEVICE and name in promised and interval is not None and not is_on_device:
+        if name in _OF_DEVICE and name in promised and interval is not None and name not in on_device:
             checks.append(Check(name, promised[name], interval, "not judged", f"{method}; {_ELSEWHERE}"))
         else:
             checks.append(compare_intervals(name, promised.get(name), interval, note=method))

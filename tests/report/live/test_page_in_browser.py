@@ -402,6 +402,39 @@ def test_clicking_a_point_selects_it(page: Callable[..., Page]) -> None:
     _until(opened, lambda: _one(opened, "#selected").text.startswith("Design "))
 
 
+def _share(slider: WebElement) -> float:
+    """Return where a slider stands between its ends, 0 to 1."""
+    low, high, now = (float(str(slider.get_attribute(f"aria-value{end}"))) for end in ("min", "max", "now"))
+    return (now - low) / (high - low)
+
+
+def test_a_late_frame_draws_the_latest_state(page: Callable[..., Page]) -> None:
+    """Frames that come late, as on a busy machine: a range is set and cleared between two of them."""
+    opened = page()
+    opened.execute_async_script(
+        """
+        const [done] = arguments, frame = window.requestAnimationFrame.bind(window);
+        window.requestAnimationFrame = (draw) => setTimeout(() => frame(draw), 300);
+        const handle = document.querySelector(".handle[data-axis=accuracy][data-end='0']");
+        const press = (key) => handle.dispatchEvent(new KeyboardEvent("keydown", { key }));
+        const design = () => document.querySelector("#cards [data-mark=winner]").dataset.design, before = design();
+        const alpha = document.getElementById("alpha");
+        alpha.value = 0;
+        alpha.dispatchEvent(new Event("input"));
+        const wait = () => {
+          if (design() === before) return setTimeout(wait, 5);
+          for (let i = 0; i < 10; i++) press("ArrowUp");
+          setTimeout(() => press("Escape"), 200);
+          setTimeout(done, 1500);
+        };
+        wait();
+        """
+    )
+
+    assert _one(opened, "#brush-count").text.startswith("All ")
+    assert _share(_one(opened, ".handle[data-axis=accuracy][data-end='0']")) == 0
+
+
 def test_all_controls_work_by_keyboard(page: Callable[..., Page]) -> None:
     opened = page()
     body = ActionChains(opened)
@@ -429,6 +462,7 @@ def test_all_controls_work_by_keyboard(page: Callable[..., Page]) -> None:
     focus(".handle[data-axis=accuracy][data-end='0']")
     ActionChains(opened).send_keys(*[Keys.ARROW_UP] * 10).perform()
     _until(opened, lambda: "are within the range" in _one(opened, "#brush-count").text)
+    _until(opened, lambda: _share(_one(opened, ":focus")) == pytest.approx(0.2))
     ActionChains(opened).send_keys(Keys.ESCAPE).perform()
     _until(opened, lambda: _one(opened, "#brush-count").text.startswith("All "))
 

@@ -62,7 +62,8 @@ class StudyChanged(WrongUsage):
     def __init__(self, problem: str, *, folder: str, changes: str, n_measured: int) -> None:
         self.folder, self.changes, self.n_measured = folder, changes, n_measured
         taking = f"take over its {n_measured} measurements with --from {shlex.quote(folder)}, " if n_measured else ""
-        anew = "begin anew with --fresh, which keeps the old folder" if folder else "name another --storage and --out"
+        anew = "begin anew with --fresh, which keeps the old folder, or with --out DIR"
+        anew = anew if folder else "name another --storage and --out"
         super().__init__(problem, fix=f"restore the declaration to resume, {taking if folder else ''}or {anew}")
 
     @property

@@ -14,7 +14,7 @@ from explorer.io.tables.assembly import CellGrid, cell_text, size_fault
 
 _CELL = re.compile(rb"""\sr=["']([A-Z]{1,3})?(\d{1,9})["']""")
 _SHARED = re.compile(rb"""<c\s[^>]*?t=["']s["'][^>]*>\s*<v>(\d{1,9})</v>""")
-_ODS_TAG = re.compile(rb"<(/?)table:(table|table-row|table-cell|covered-table-cell)\b([^>]*)>")
+_ODS_TAG = re.compile(rb"<(/?)table:(table-row|table-cell|covered-table-cell|table)(?=[\s/>])([^>]*)>")
 _REPEATED = re.compile(rb"""number-(?:rows|columns)-repeated=["'](\d{1,9})["']""")
 
 

@@ -3,7 +3,6 @@
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -30,7 +29,9 @@ def read_spreadsheet(content: bytes, *, source: str) -> CellGrid:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             _check_sizes(archive, source=source)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+    except InvalidFile:
+        raise
+    except Exception as error:  # noqa: BLE001 - zipfile and its decompressors raise exceptions without a common base
         raise _damaged(source, error) from None
     try:
         from python_calamine import CalamineError, CalamineWorkbook

@@ -47,7 +47,7 @@ def read(content: bytes, name: str = "table.csv") -> "tuple[list[str], list[list
     return table.header, table.rows
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40)
 @given(
     rows=ROWS,
     delimiter=st.sampled_from(",;\t|"),
@@ -69,7 +69,7 @@ def test_a_dialect_changes_no_cell(
     assert cells == [row for row in table if any(row)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30)
 @given(
     values=st.lists(st.integers(0, 10**9), min_size=1), sign=st.sampled_from(".,"), mark=st.sampled_from(",.' \u202f")
 )

@@ -84,6 +84,17 @@ CPU_AT_START = pytest.StashKey[float]()
 collect_ignore = ["networks"]
 
 
+@pytest.fixture(autouse=True)
+def _own_vocabulary() -> Iterator[None]:
+    """Forget the targets that a test declares: they are of the process, which runs other tests as well."""
+    from explorer.problem import targets
+
+    before = dict(targets._DECLARED)
+    yield
+    targets._DECLARED.clear()
+    targets._DECLARED.update(before)
+
+
 @dataclass(frozen=True, slots=True)
 class PostgreSQL:
     """A server in a folder of its own, on this machine's loopback only."""

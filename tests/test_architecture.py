@@ -23,8 +23,8 @@ HOUSE = {
     "paper": ("equations", "tables", "audit"),
     "devices": ("device_tree", "meters", "operating_points", "device", "machines", "opp_tables"),
     "problem": (
-        "columns", "applicability", "csv_columns", "column_names", "constraints", "design_space", "workload",
-        "objectives", "scenarios",
+        "targets", "columns", "spellings", "applicability", "csv_columns", "column_names", "constraints",
+        "design_space", "workload", "objectives", "scenarios",
         "declarations", "opp_import", "space_builder", "study",
     ),
     "network": ("graph", "compression", "measurement"),

@@ -10,7 +10,6 @@ import pandas as pd
 
 from explorer.errors import WrongUsage
 from explorer.io.csv_text import CsvTable
-from explorer.io.files import write_text
 from explorer.io.json_text import write_json
 from explorer.io.tables.frame import Table
 from explorer.io.tables.read import read_table
@@ -20,10 +19,16 @@ from explorer.models.predict import implied_knobs, parse_design, predict_designs
 from explorer.models.quality.summary import model_summary
 from explorer.models.response.surrogate import Surrogate
 from explorer.models.response.tables import with_knobs
+from explorer.models.samples.reading.reading import BUILT_IN_KNOBS
 from explorer.models.samples.samples import Samples, read_designs
-from explorer.models.scaffold import fitted_model_name, scaffold_name, scaffold_study
+from explorer.models.scaffold.starter import StarterFiles, plan_starter
+from explorer.models.scaffold.stated import NOTHING_STATED, StatedColumns, mapped_columns, state_columns
 from explorer.pareto.uncertainty.next_measurement import SuggestedMeasurement, suggest_for_model
 from explorer.problem.columns import Columns
+from explorer.problem.declarations.samples import sources_of
+from explorer.problem.declarations.targets import target_of
+from explorer.problem.study import read_space
+from explorer.search.storage.study_table import is_storage, load_table, save_table, storage_file_name
 
 __all__ = [
     "FittedModel",
@@ -34,9 +39,11 @@ __all__ = [
     "fit_model",
     "init",
     "load_model",
+    "plan_init",
     "predict",
     "predict_columns",
     "read_samples",
+    "state_columns",
 ]
 
 _N_ADVISING = 200  # draws from which the next measurement is computed
@@ -86,21 +93,46 @@ class FittedModel:
         return f"FittedModel({self.summary['n_samples']} samples of {', '.join(self.model.families)}: {targets})"
 
 
-def read_samples(samples: Table, *, knobs: Sequence[str] | None = None, ignore: Sequence[str] = ()) -> Samples:
-    """Read measured configurations; SI units, an empty cell or NaN is not measured.
+def read_samples(
+    samples: Table,
+    *,
+    knobs: Sequence[str] | None = None,
+    ignore: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    space: str | None = None,
+) -> Samples:
+    """Read measured configurations; names, units and percent are understood, and the samples' notes say how.
 
     Args:
         samples: a samples CSV, or its rows as a DataFrame.
         knobs: further columns that are knobs; default: those that look like knobs, as the samples' notes say.
         ignore: columns to leave out.
+        columns: what a column is where its header does not say it: `{"accuracy": "my best"}`.
+        space: a search space, whose columns, targets and knobs are those of the table.
 
     Raises:
         WrongUsage: the file does not exist or cannot be read.
         InvalidFile: with every fault of the table: row, column, value, and what is allowed.
     """
     is_file = isinstance(samples, (str, Path))
-    (table,) = (one.samples for one in load_samples([_named(samples)], own=knobs, ignore=ignore))
+    (table,) = (one.samples for one in load_samples([_named(samples)], **_stated(knobs, ignore, columns, space)))
     return table if is_file else replace(table, source="a DataFrame")
+
+
+def _stated(
+    knobs: Sequence[str] | None, ignore: Sequence[str], columns: Mapping[str, str] | None, space: str | None
+) -> dict[str, Any]:
+    """Return what is stated of the columns of tables: by a space, and by arguments, which count first."""
+    stated = {"own": knobs, "ignore": ignore, "columns": mapped_columns(columns or {}), "targets": ()}
+    if space is None:
+        return stated
+    file = read_space(space).file
+    return {
+        "own": [name for name in file.axes.own if name not in BUILT_IN_KNOBS] if knobs is None else knobs,
+        "ignore": (*file.ignore, *ignore),
+        "columns": {**sources_of(file.columns), **mapped_columns(columns or {})},
+        "targets": [target_of(name, one) for name, one in file.targets.items()],
+    }
 
 
 def _named(table: Table) -> str | CsvTable:
@@ -112,6 +144,8 @@ def fit(
     *,
     knobs: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    space: str | None = None,
     without: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> FittedModel:
@@ -121,6 +155,8 @@ def fit(
         samples: `paper`, `h100`, a samples CSV, a DataFrame, read samples, or a list of these, each with other targets.
         knobs: further columns that are knobs; default: those that look like knobs.
         ignore: columns to leave out.
+        columns: what a column is where its header does not say it: `{"accuracy": "my best"}`.
+        space: a search space, whose columns, targets and knobs are those of the tables.
         without: names of forms to leave out of the average, as `fit` prints them.
         progress: called with the numbers of fitted and of all targets.
 
@@ -128,7 +164,9 @@ def fit(
         WrongUsage: a file does not exist.
         InvalidFile: with every fault of a table, or nothing can be fitted to it.
     """
-    model = fit_model(samples, knobs=knobs, ignore=ignore, without=without, progress=progress)
+    model = fit_model(
+        samples, knobs=knobs, ignore=ignore, columns=columns, space=space, without=without, progress=progress
+    )
     return FittedModel(model, model_summary(model), suggest_for_model(model, posterior_draws(model, n=_N_ADVISING)))
 
 
@@ -137,6 +175,8 @@ def fit_model(
     *,
     knobs: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    space: str | None = None,
     without: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> PosteriorModel:
@@ -147,12 +187,16 @@ def fit_model(
     names = [str(one) if isinstance(one, (str, Path)) else "samples" for one in sources]
     if any(isinstance(one, Samples) for one in sources):
         tables = tuple(
-            with_knobs(one if isinstance(one, Samples) else read_samples(one, knobs=knobs, ignore=ignore))
+            with_knobs(
+                one
+                if isinstance(one, Samples)
+                else read_samples(one, knobs=knobs, ignore=ignore, columns=columns, space=space)
+            )
             for one in sources
         )
     else:
         given = [_named(one) for one in sources if not isinstance(one, Samples)]
-        tables = load_samples(given, own=knobs, ignore=ignore)
+        tables = load_samples(given, **_stated(knobs, ignore, columns, space))
     return fit_samples(tables, name=" + ".join(names), without=without, progress=progress)
 
 
@@ -192,37 +236,36 @@ def predict_columns(model: str | Path | FittedModel, designs: Table | None, knob
     return predict_designs(fitted, table)
 
 
-@dataclass(frozen=True, slots=True)
-class StarterFiles:
-    """A space and a study that were written for samples.
-
-    Args:
-        name: of the space and the study.
-        paths: the files, the study last.
-        notes: decisions that the user should check.
-        model_file: the name that `explorer fit -o` should write to, as the study's comment has it.
-    """
-
-    name: str
-    paths: tuple[Path, ...]
-    notes: tuple[str, ...]
-    model_file: str
+def plan_init(
+    source: str, *, name: str | None = None, stated: StatedColumns = NOTHING_STATED, is_table: bool = False
+) -> StarterFiles:
+    """Return the files that `init` writes for a table; the trials of an Optuna storage are written as a CSV first."""
+    table = load_table(source)
+    if is_storage(source):
+        table = replace(table, source=str(save_table(table, Path(storage_file_name(source)))))
+    return plan_starter(table, name=name, stated=stated, is_table=is_table)
 
 
 def init(
     samples: str | Path,
     *,
     name: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    targets: Sequence[str] = (),
     knobs: Sequence[str] = (),
+    ignore: Sequence[str] = (),
     table: bool = False,
     force: bool = False,
 ) -> StarterFiles:
-    """Write a commented space and study for a samples CSV: `search_spaces/NAME.toml` and `studies/NAME.toml`.
+    """Write a commented space and study for a table: `search_spaces/NAME.toml` and `studies/NAME.toml`.
 
     Args:
-        samples: the CSV.
+        samples: the table, or the URL of an Optuna storage.
         name: of the space and the study; default: the file's name.
+        columns: what a column is where its header does not say it: `{"accuracy": "my best"}`.
+        targets: quantities that explorer does not define: `["mAP:max", "tokens_per_s:max:tokens/s"]`.
         knobs: further columns that are knobs; default: those that look like knobs.
+        ignore: columns to leave out.
         table: search the measured rows themselves, without a model.
         force: replace existing files.
 
@@ -230,19 +273,9 @@ def init(
         WrongUsage: a file exists already, or the name ships.
         InvalidFile: with every fault of the samples.
     """
-    path = Path(samples)
-    chosen = scaffold_name(path, name=name)
-    scaffold = scaffold_study(path, name=chosen, folder=Path("studies"), knobs=knobs, is_table=table)
-    texts = {Path("studies") / f"{chosen}.toml": scaffold.study}
-    if scaffold.space is not None:
-        texts = {Path("search_spaces") / f"{chosen}.toml": scaffold.space, **texts}
-    existing = [str(file) for file in texts if file.exists()]
-    if existing and not force:
-        raise WrongUsage(f"{' and '.join(existing)}: there already", fix="take another --name, or --force to replace")
-    for file, text in texts.items():
-        write_text(file, text)
-    notes = scaffold.notes
-    if chosen == f"my-{path.stem}":
-        renamed = f"called '{chosen}', for what ships as '{path.stem}' would no longer be found here"
-        notes = (renamed, *notes)
-    return StarterFiles(chosen, tuple(texts), notes, fitted_model_name(path.name))
+    stated = state_columns(mapping=columns, targets=targets, knobs=knobs, ignore=ignore)
+    starter = plan_init(str(samples), name=name, stated=stated, is_table=table)
+    if not force:
+        starter.ensure_new()
+    starter.write()
+    return starter

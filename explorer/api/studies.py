@@ -14,7 +14,7 @@ from explorer.io.tables.frame import Table
 from explorer.models.evaluation import Problem, make_problem
 from explorer.models.loading import load_evaluator
 from explorer.models.measured.function import Measure
-from explorer.models.scaffold import ensure_name
+from explorer.models.scaffold.names import ensure_name
 from explorer.pareto.results.folder import write_folder
 from explorer.pareto.results.results import Results, no_feasible_design
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty

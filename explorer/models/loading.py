@@ -1,7 +1,6 @@
 """Load evaluators and models by name, and select the kind of model for a set of samples."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,24 +18,34 @@ from explorer.models.model_files.surrogate import surrogate_from_file, surrogate
 from explorer.models.response.fit_surrogate import fit_surrogate
 from explorer.models.response.surrogate import Surrogate
 from explorer.models.response.tables import KnobColumns, with_knobs
-from explorer.models.samples.knob_inference import infer_knobs
-from explorer.models.samples.samples import Samples, paper_samples, read_samples_csv
+from explorer.models.samples.samples import paper_samples, read_samples_csv
+from explorer.problem.declarations.samples import ColumnSource
 from explorer.problem.declarations.study import SHIPPED_MODELS
 from explorer.problem.objectives import needs_of
 from explorer.problem.study import Study
+from explorer.problem.targets import Target
 
 __all__ = ["fit_samples", "load_evaluator", "load_model", "load_samples", "model_from_file", "model_to_json"]
 
 _N_SNIFFED = 4096
 
 
-def load_model(name: str, *, own: Sequence[str] | None = None, ignore: Sequence[str] = ()) -> Surrogate:
+def load_model(
+    name: str,
+    *,
+    own: Sequence[str] | None = None,
+    ignore: Sequence[str] = (),
+    columns: Mapping[str, ColumnSource] | None = None,
+    targets: Sequence[Target] = (),
+) -> Surrogate:
     """Return a model by name: `paper`, `h100`, a model.json written by `explorer fit -o`, or samples to fit now.
 
     Args:
         name: what to load.
         own: further columns of a samples CSV that are knobs; None: infer them from their names.
         ignore: columns of a samples CSV to ignore.
+        columns: the column of a samples CSV that holds a knob or target, where its header does not say it.
+        targets: declared targets.
 
     Raises:
         WrongUsage: no model has this name.
@@ -47,7 +56,8 @@ def load_model(name: str, *, own: Sequence[str] | None = None, ignore: Sequence[
     path = Path(name).expanduser()
     if path.suffix == ".json" and is_file(path) and _is_model_file(path):
         return model_from_file(path)
-    return fit_samples(load_samples([name], own=own, ignore=ignore), name=name)
+    tables = load_samples([name], own=own, ignore=ignore, columns=columns, targets=targets)
+    return fit_samples(tables, name=name)
 
 
 def _is_model_file(path: Path) -> bool:
@@ -67,7 +77,12 @@ def _shipped_model(name: str) -> Surrogate:
 
 
 def load_samples(
-    names: Sequence[str | CsvTable], *, own: Sequence[str] | None = None, ignore: Sequence[str] = ()
+    names: Sequence[str | CsvTable],
+    *,
+    own: Sequence[str] | None = None,
+    ignore: Sequence[str] = (),
+    columns: Mapping[str, ColumnSource] | None = None,
+    targets: Sequence[Target] = (),
 ) -> tuple[KnobColumns, ...]:
     """Return tables of samples by name: `paper`, `h100` (two tables), or tables of samples with user-defined knobs.
 
@@ -86,7 +101,11 @@ def load_samples(
             tables += h100_tables()
         else:
             table = read_table(_existing_table(name) if isinstance(name, str) else name)
-            tables.append(with_knobs(_read_samples(table, own, ignore, is_one_of_several=len(names) > 1)))
+            samples = read_samples_csv(
+                table, extra_knobs=own, ignore=ignore, columns=columns, targets=targets,
+                is_one_of_several=len(names) > 1,
+            )  # fmt: skip
+            tables.append(with_knobs(samples))
     unused = [k for k in own or () if not any(k in table.samples.columns for table in tables)] if len(names) > 1 else []
     if unused:
         raise WrongUsage(f"none of the files has a column {', '.join(unused)}", fix="check the column name")
@@ -99,18 +118,6 @@ def _existing_table(name: str) -> Path:
         shipped = ", ".join(SHIPPED_MODELS)
         raise WrongUsage(f"no model is called '{name}'", fix=f"name {shipped}, a model.json or a samples CSV")
     return path
-
-
-def _read_samples(
-    table: CsvTable, own: Sequence[str] | None, ignore: Sequence[str], *, is_one_of_several: bool
-) -> Samples:
-    """Read samples; their user-defined knobs are those of `own` (of several files: those it has), or inferred."""
-    if own is None:
-        inferred = infer_knobs(table.without(ignore))
-        samples = read_samples_csv(table, extra_knobs=inferred.knobs, ignore=ignore)
-        return replace(samples, notes=(*inferred.notes, *samples.notes))
-    present = [name for name in own if name in table.header] if is_one_of_several else own
-    return read_samples_csv(table, extra_knobs=present, ignore=ignore)
 
 
 def fit_samples(
@@ -159,11 +166,15 @@ def load_evaluator(study: Study, *, measure: Measure | str | None = None) -> Eva
     if study.live is not None:
         return network_evaluator(study)
     if study.table is not None:
-        samples = read_samples_csv(Path(study.model), extra_knobs=study.table.knobs, ignore=study.table.ignore)
+        samples = read_samples_csv(
+            Path(study.model), extra_knobs=study.table.knobs, ignore=study.table.ignore, columns=study.columns,
+            targets=study.targets,
+        )  # fmt: skip
         needs = [need for name in study.compared_columns for need in needs_of(name)]
         return table_evaluator(samples, name=study.model, needs=list(dict.fromkeys(needs)))
     ignore = [name for space in study.spaces for name in space.file.ignore]
-    return load_model(study.model, own=[name for name in study.own_columns if name != "weight_bits"], ignore=ignore)
+    own = [name for name in study.own_columns if name != "weight_bits"]
+    return load_model(study.model, own=own, ignore=ignore, columns=study.columns, targets=study.targets)
 
 
 def model_from_file(path: Path) -> Surrogate:

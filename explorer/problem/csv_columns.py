@@ -4,24 +4,7 @@ import numpy as np
 
 from explorer.errors import Fault
 from explorer.io.csv_text import CsvTable, number_of
-from explorer.problem.columns import COLUMNS, Float, allowed_text, is_allowed
-from explorer.units import factor
-
-# Common units in column names; each is converted to the SI column of the quantity.
-_UNITS = {
-    "latency": ("latency_s", ("ms", "us", "ns")),
-    "energy": ("energy_j", ("mJ", "uJ", "nJ", "kJ")),
-    "power": ("power_w", ("mW", "uW", "kW")),
-    "size": ("size_bytes", ("kB", "MB", "GB", "KiB", "MiB")),
-    "voltage": ("voltage_v", ("mV", "uV")),
-    "frequency": ("frequency_hz", ("kHz", "MHz", "GHz")),
-    "throughput": ("throughput_ops", ("MOPS", "GOPS", "TOPS")),
-}
-UNIT_COLUMNS = {
-    f"{stem}_{unit.lower()}": (name, factor(unit, COLUMNS[name].symbol), unit)
-    for stem, (name, units) in _UNITS.items()
-    for unit in units
-}
+from explorer.problem.columns import Float, allowed_text, is_allowed
 
 
 def read_names(

@@ -9,6 +9,7 @@ from explorer.models.forms.forms import LEAST_ACCURACY, OPERATING_KNOBS, Functio
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
 from explorer.models.forms.physics import QUANTITY_OF, physical_forms, signed_slope_prior
 from explorer.problem.columns import Float
+from explorer.problem.targets import is_relative, share_range
 
 _MIN_TO_CURVE = 5  # the priors keep curves and processes smooth, so few rows suffice
 _MIN_TO_POOL = 12  # rows from which shares and edges may differ by category
@@ -40,15 +41,16 @@ def candidate_forms(
         physical = {term.powers for term in slopes}
         return FunctionalForm(name, "sum", (*(t for t in terms if t.categories or t.powers not in physical), *slopes))
 
+    straight_name = "straight in log-odds" if share_range(target) else "power law" if is_relative(target) else "line"
     forms, flexible = [summed("mean of the categories", 0)], []
     if knobs:
-        straight = summed("power law" if target != "accuracy" else "straight in log-odds", 1)
+        straight = summed(straight_name, 1)
         # A sampled form with signs takes its place where all knobs are physical.
         if n > _MAX_TO_SAMPLE or not set(knobs) <= set(QUANTITY_OF) or n < _MIN_TO_CURVE:
             forms.append(straight)
         # The size of stored weights is a formula: a curve or a process would only add wiggles to it.
         if target != "size_bytes" or n > _MAX_TO_SAMPLE or not set(knobs) <= set(QUANTITY_OF):
-            flexible += [straight, summed("curved power law" if target != "accuracy" else "curved in log-odds", 2)]
+            flexible += [straight, summed(f"curved {straight_name.removeprefix('straight ')}", 2)]
     physical = physical_forms(target, coordinates, values) if n <= _MAX_TO_SAMPLE else ()
     if n >= _MIN_TO_POOL:
         # Shares and edges that may differ by category; without categories the sampled forms have them.

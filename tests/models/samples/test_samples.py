@@ -109,9 +109,9 @@ def test_empty_target_column_is_no_target(tmp_path: Path) -> None:
         pytest.param([HEADER, ROW.replace("0.33", "1.0")], r"row 2, pruning_ratio: 1.0 is not allowed", id="R of 1"),
         pytest.param([HEADER, ROW.replace("0.33", "-0.1")], r"pruning_ratio: -0.1 .*\n.*\[0, 1\)", id="negative R"),
         pytest.param([HEADER, ROW.replace("0.02", "2")], r"quant_step: 2 is not allowed.*\n.*\[0, 1\]", id="D of 2"),
-        pytest.param([HEADER, ROW.replace("0.94", "94")], r"accuracy: 94 is not allowed.*\n.*\[0, 1\]", id="percent"),
+        pytest.param([HEADER, ROW.replace("0.94", "940")], r"accuracy: 940 is not allowed.*\n.*\[0, 1\]", id="share"),
         pytest.param([HEADER, ROW.replace("0.15", "0")], r"latency_s: 0 is not allowed", id="no time at all"),
-        pytest.param([HEADER, ROW.replace("0.15", "nan")], r"latency_s: nan is not allowed", id="nan"),
+        pytest.param([HEADER, ROW.replace("0.33", "nan")], r"row 2, pruning_ratio: is empty", id="nan"),
         pytest.param([HEADER, ROW.replace("0.15", "inf")], r"latency_s: inf is not allowed", id="inf"),
         pytest.param([HEADER, ROW.replace("1.0", "")], r"row 2, voltage_v: is empty", id="an empty knob"),
         pytest.param([HEADER, ROW.replace("CNN", " ")], r"row 2, family: is empty", id="no family"),
@@ -119,8 +119,8 @@ def test_empty_target_column_is_no_target(tmp_path: Path) -> None:
         pytest.param([HEADER, ROW + ",7"], r"row 2: has 8 cells, the header has 7", id="a cell too many"),
         pytest.param([HEADER, ROW, "CNN,0.33"], r"row 3: has 2 cells, the header has 7", id="a short row"),
         pytest.param(
-            [HEADER.replace("voltage_v", "voltage"), ROW],
-            r"column 'voltage_v' is missing\n.*'voltage' may be it",
+            [HEADER.replace("voltage_v", "voltag_v"), ROW],
+            r"column 'voltage_v' is missing\n.*'voltag_v' may be it",
             id="a misspelt column",
         ),
         pytest.param([HEADER + ",accuracy", ROW + ",0.9"], r"column 'accuracy' appears twice", id="twice"),
@@ -171,7 +171,7 @@ def test_blank_line_does_not_shift_row_numbers(tmp_path: Path) -> None:
 
 def test_number_of_reported_faults_is_limited(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile, match=f"and {120 - MAX_LISTED_FAULTS} more") as caught:
-        read_samples_csv(_csv(tmp_path, HEADER, *[ROW.replace("0.33", "7")] * 120))
+        read_samples_csv(_csv(tmp_path, HEADER, *[ROW.replace("0.33", "-7")] * 120))
 
     assert len(caught.value.faults) == MAX_LISTED_FAULTS + 1
 

@@ -28,7 +28,7 @@ from explorer.search.run import Execution, search, utc_now
 from explorer.search.run_log import Clock, log_run
 from explorer.search.session import SearchSession, open_session
 from explorer.search.storage.journal import repair_tail
-from explorer.search.storage.open import journal_path, recover_journal
+from explorer.search.storage.open import ensure_journal, journal_path, recover_journal
 from explorer.search.storage.retry import translate_storage_errors
 from explorer.search.storage.run_lock import run_lock
 from explorer.search.trial_table import ADOPTED
@@ -191,6 +191,8 @@ def run(
     execution = Execution(workers, cluster, dict(resources or {}), uploads, seconds)
     folder = Path(out) if out is not None else RESULTS_FOLDER / wanted.name
     journal, problem = journal_path(storage, folder), replace(loaded, study=wanted)
+    if journal is not None:
+        ensure_journal(journal)
     ensure_writable(folder)
     if assume and take_from is None:
         raise WrongUsage("assumed knobs are given without earlier measurements", fix="add --from DIR (take_from)")

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,9 @@ def ran(explorer_in: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(ran: Path, tmp_path: Path) -> Path:
+def folder(ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # Without kaleido `paper` draws no images, which would take half a minute.
+    monkeypatch.setitem(sys.modules, "kaleido", None)
     shutil.copytree(ran, tmp_path / "w", dirs_exist_ok=True)
     return tmp_path / "w"
 
@@ -130,6 +133,17 @@ def test_a_disk_that_cannot_be_written_has_a_place_and_a_fix(
     assert "Traceback" not in done.stderr
     assert Path("/dev/full").is_char_device()
     assert (folder / "rows.csv").read_text() == ROWS
+
+
+def test_a_storage_that_is_no_journal_is_left_alone(explorer_in: Cli, folder: Path) -> None:
+    """The last line of a text would be cut off as a record that a killed writer left."""
+    (folder / "notes.txt").write_text("mine\nno newline at the end")
+    for extra in ((), ("--recover",), ("--fresh",)):
+        done = explorer_in(folder, "run", "rows", "--out", "new", "--storage", "notes.txt", *extra)
+
+        assert done.returncode == 2, done.stderr
+        assert "notes.txt: exists, and is no journal of trials" in done.stderr
+    assert (folder / "notes.txt").read_text() == "mine\nno newline at the end"
 
 
 def test_init_replaces_no_study(explorer_in: Cli, folder: Path) -> None:

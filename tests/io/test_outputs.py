@@ -59,9 +59,7 @@ def test_a_failed_append_leaves_whole_lines(tmp_path: Path) -> None:
 
 
 def test_a_second_lock_names_its_holder_and_none_is_left(tmp_path: Path) -> None:
-    acquire = functools.partial(
-        acquire_lock, noun="measurement", fix="wait", should_wait=False, notify=lambda _: None
-    )
+    acquire = functools.partial(acquire_lock, noun="measurement", fix="wait", should_wait=False, notify=lambda _: None)
     path = tmp_path / ".s.csv.lock"
     for _ in range(2):
         with file_lock(path, acquire, label="s.csv", is_temporary=True):

@@ -12,6 +12,7 @@ import numpy as np
 
 from explorer.errors import WrongUsage, suggestion
 from explorer.io.outputs import is_written_as
+from explorer.io.tables.read import read_table
 from explorer.models.evaluation import Problem
 from explorer.models.evaluator import as_measurer
 from explorer.models.loading import load_samples
@@ -20,6 +21,7 @@ from explorer.network.measurement.samples_file import read_samples_file
 from explorer.pareto.results.folder import FRONT_JSON, read_folder
 from explorer.problem.columns import TARGETS, Columns, bounds, column_of, knobs_of, n_rows
 from explorer.problem.design_space import ROW, DesignSpace
+from explorer.problem.study import Study
 from explorer.search.encoding import Encoding, columns_of, rows_of
 from explorer.search.session import DECLARATION_ATTR, MEASURED_ATTR, SearchSession, complete_trials, load_studies
 from explorer.search.storage.open import JOURNAL_NAME
@@ -80,8 +82,12 @@ class Adoption:
         return f"{n} of {n + n_left} measurements of {self.source} are taken over{rest}"
 
 
-def read_measurements(source: Path) -> list[EarlierMeasurement]:
-    """Read all measurements of a result folder, or of a samples CSV.
+def read_measurements(source: Path, study: Study) -> list[EarlierMeasurement]:
+    """Read all measurements of a result folder, or of a table of samples.
+
+    Args:
+        source: the folder or the file.
+        study: says what the columns of a table mean.
 
     Raises:
         WrongUsage: there are none.
@@ -90,7 +96,7 @@ def read_measurements(source: Path) -> list[EarlierMeasurement]:
     if source.is_dir():
         rows = [*_of_storage(source)] or ([*_of_results(source)] if (source / FRONT_JSON).is_file() else [])
     elif source.is_file():
-        rows = [*_of_csv(source)]
+        rows = [*_of_table(source, study)]
     else:
         raise WrongUsage(f"{source}: no such result folder", fix="give the folder that `explorer run` wrote")
     if not rows:
@@ -108,7 +114,8 @@ def ensure_adoptable(problem: Problem, source: Path, *, assume: Mapping[str, Any
     if problem.is_vectorized:
         return
     assumed, needed = _assumed(problem, assume), set(_middle(problem)) - {"family"}
-    known = set().union(*(one.knobs for one in read_measurements(source)), assumed)
+    earlier = read_measurements(source, problem.study)
+    known = set().union(*(one.knobs for one in earlier), assumed)
     if lacking := sorted(needed - known):
         options = " ".join(f"--assume {name}=VALUE" for name in lacking)
         raise WrongUsage(f"{source}: its measurements lack {', '.join(lacking)}",
@@ -129,7 +136,8 @@ def adopt_measurements(session: SearchSession, source: Path, *, assume: Mapping[
         WrongUsage: there are no measurements, or an assumed knob is no knob of the study.
         InvalidFile: a file is damaged.
     """
-    problem, earlier = session.problem, read_measurements(source)
+    problem = session.problem
+    earlier = read_measurements(source, problem.study)
     values = _assumed(problem, assume)
     complete = set(design_keys(session.trials.table))
     measurements, reasons = [], Counter[str]()
@@ -283,8 +291,8 @@ def _of_results(folder: Path) -> Iterator[EarlierMeasurement]:
     yield from _of_columns(table, np.flatnonzero(is_measured).tolist(), conditions)
 
 
-def _of_csv(path: Path) -> Iterator[EarlierMeasurement]:
-    """Yield the rows of a samples CSV; those of `explorer measure` with their conditions."""
+def _of_table(path: Path, study: Study) -> Iterator[EarlierMeasurement]:
+    """Yield the rows of a table of samples; those of `explorer measure` with their conditions."""
     if is_written_as(path, "samples table"):
         rows, provenance = read_samples_file(path)
         live = {"per_tensor": provenance["pruning"] == "per tensor", "device": provenance["latency"]["device"]}
@@ -295,7 +303,11 @@ def _of_csv(path: Path) -> Iterator[EarlierMeasurement]:
         for row in rows:
             yield EarlierMeasurement({name: row[name] for name in KNOBS}, _without(row, KNOBS), conditions)
         return
-    for table in load_samples([str(path)]):
+    cells = read_table(path)
+    sources = {name: one for name, one in study.columns.items() if one.column in cells.header}
+    own = [name for name in study.own_columns if name in cells.header or name in sources]
+    ignore = [name for space in study.spaces for name in space.file.ignore]
+    for table in load_samples([cells], own=own, ignore=ignore, columns=sources, targets=study.targets):
         columns = table.samples.columns
         yield from _of_columns(columns, list(range(n_rows(columns))), {})
 

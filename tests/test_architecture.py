@@ -23,13 +23,13 @@ HOUSE = {
     "paper": ("equations", "tables", "audit"),
     "devices": ("device_tree", "meters", "operating_points", "device", "machines", "opp_tables"),
     "problem": (
-        "targets", "columns", "spellings", "applicability", "csv_columns", "column_names", "constraints",
+        "targets", "columns", "naming", "applicability", "csv_columns", "constraints",
         "design_space", "workload", "objectives", "scenarios",
         "declarations", "opp_import", "space_builder", "study",
     ),
     "network": ("graph", "compression", "measurement"),
     "models": (
-        "evaluator", "samples", "diagnostics", "measured", "forms", "fitting", "response", "machine", "posterior_draws",
+        "evaluator", "samples", "forms", "diagnostics", "measured", "fitting", "response", "machine", "posterior_draws",
         "intervals", "worst_case", "limits", "evaluation", "h100", "scaffold", "model_files", "online", "predict",
         "quality", "loading",
     ),

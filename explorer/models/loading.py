@@ -27,6 +27,8 @@ from explorer.problem.targets import Target
 
 __all__ = ["fit_samples", "load_evaluator", "load_model", "load_samples", "model_from_file", "model_to_json"]
 
+_N_SNIFFED = 4096
+
 
 def load_model(
     name: str,
@@ -36,7 +38,7 @@ def load_model(
     columns: Mapping[str, ColumnSource] | None = None,
     targets: Sequence[Target] = (),
 ) -> Surrogate:
-    """Return a model by name: `paper`, `h100`, a model.json written by `explorer fit -o`, or a samples CSV to fit now.
+    """Return a model by name: `paper`, `h100`, a model.json written by `explorer fit -o`, or samples to fit now.
 
     Args:
         name: what to load.
@@ -52,10 +54,20 @@ def load_model(
     if name in SHIPPED_MODELS:
         return _shipped_model(name)
     path = Path(name).expanduser()
-    if path.suffix == ".json" and is_file(path):
+    if path.suffix == ".json" and is_file(path) and _is_model_file(path):
         return model_from_file(path)
     tables = load_samples([name], own=own, ignore=ignore, columns=columns, targets=targets)
     return fit_samples(tables, name=name)
+
+
+def _is_model_file(path: Path) -> bool:
+    """Return whether a JSON file is a model; records, columns and lines of JSON are samples."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_N_SNIFFED).lstrip()
+    except OSError:  # reading it as a model tells why
+        return True
+    return start.startswith(b"{") and b'"schema"' in start
 
 
 @cache

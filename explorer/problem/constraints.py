@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 
 from explorer.errors import UnknownName, WrongUsage
-from explorer.problem.column_names import find_column, limit_text, with_unit
 from explorer.problem.columns import (
     COLUMNS,
     JOINT_VIOLATION,
@@ -24,6 +23,7 @@ from explorer.problem.columns import (
     names_with_cases,
     percentile_name,
 )
+from explorer.problem.naming.column_names import find_column, limit_text, with_unit
 from explorer.problem.targets import declared_target
 from explorer.units import parse_quantity, to_si
 

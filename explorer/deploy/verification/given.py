@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from explorer.deploy.verification.check import Interval, make_interval
 from explorer.errors import UnknownName, WrongUsage
-from explorer.problem.column_names import find_column, with_unit
 from explorer.problem.columns import bounded_names, column_of
+from explorer.problem.naming.column_names import find_column, with_unit
 from explorer.units import parse_quantity
 
 _METHOD = "as stated"

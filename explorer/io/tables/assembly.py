@@ -40,10 +40,10 @@ def cell_text(value: Any) -> str:
     """Return the text of a typed value: of a number the shortest that reads as the same one, '' for a missing value."""
     if isinstance(value, str):
         return value
-    if value is None or (isinstance(value, float) and math.isnan(value)) or str(value) in {"NaT", "<NA>", "nan"}:
-        return ""
     if isinstance(value, float):
-        return Exact(float.__repr__(value))
+        return "" if math.isnan(value) else Exact(float.__repr__(value))
+    if value is None or str(value) in {"NaT", "<NA>", "nan"}:
+        return ""
     if isinstance(value, (dict, list, tuple)):
         return json.dumps(value, ensure_ascii=False, default=str)
     if isinstance(value, (bytes, bytearray)):

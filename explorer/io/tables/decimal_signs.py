@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Sign = Literal[",", "."]
+_SIGNS: tuple[Sign, Sign] = (",", ".")
 # Blanks and apostrophes that group thousands: French, Swiss and typographic ones.
 _BLANKS = " \u00a0\u202f\u2009'\u2019"
 # A number with an optional unit: sign, body, exponent, unit ("93,33 %", "1.5e3", "8,4 ms").
@@ -27,6 +28,7 @@ class _Column:
 
     signs: dict[Sign, str] = field(default_factory=dict)
     ambiguous: dict[Sign, str] = field(default_factory=dict)
+    has_blanks: bool = False
 
 
 def use_points(header: Sequence[str], rows: list[list[str]], *, delimiter: str) -> tuple[Sign, list[str]]:
@@ -59,19 +61,36 @@ def use_points(header: Sequence[str], rows: list[list[str]], *, delimiter: str) 
             notes.append(f"'{name}' mixes decimal commas and points ({examples}): its cells stay as they are")
             continue
         notes += _ambiguity_notes(name, column, sign, is_decided=bool(signs))
-        for row in rows:
-            row[i] = _plain(row[i], sign)
+        if column.signs or column.ambiguous or column.has_blanks:
+            for row in rows:
+                row[i] = _plain(row[i], sign)
     return usual, notes
 
 
 def _readings(cells: Sequence[str]) -> _Column:
     column = _Column()
     for cell in dict.fromkeys(cells):
-        if type(cell) is str and (match := _NUMBER.fullmatch(cell.strip())):
+        if type(cell) is not str or cell.isdecimal():
+            continue
+        sign, is_sure = _decimal(cell), True
+        if sign is None:
+            match = _NUMBER.fullmatch(cell.strip())
+            if match is None:
+                continue
             sign, is_sure = _sign_of(match[2], is_scaled=bool(match[3]))
-            if sign:
-                (column.signs if is_sure else column.ambiguous).setdefault(sign, cell.strip()[:40])
+            column.has_blanks |= sign is None and _BLANK_GROUPS.fullmatch(match[2]) is not None
+        if sign:
+            (column.signs if is_sure else column.ambiguous).setdefault(sign, cell.strip()[:40])
     return column
+
+
+def _decimal(cell: str) -> Sign | None:
+    """Return the sign of a plain decimal that cannot be grouped thousands, as most cells are; None for all others."""
+    for sign in _SIGNS:
+        whole, mark, fraction = cell.partition(sign)
+        if mark and len(fraction) not in {0, 3} and fraction.isdecimal() and whole.lstrip("+-").isdecimal():
+            return sign
+    return None
 
 
 def _sign_of(body: str, *, is_scaled: bool) -> tuple[Sign | None, bool]:
@@ -98,6 +117,8 @@ def _sign_of(body: str, *, is_scaled: bool) -> tuple[Sign | None, bool]:
 
 
 def _plain(cell: str, sign: Sign) -> str:
+    if _decimal(cell) == sign:
+        return cell.replace(",", ".")
     match = _NUMBER.fullmatch(cell.strip()) if type(cell) is str else None
     if match is None or not (_sign_of(match[2], is_scaled=bool(match[3]))[0] or _BLANK_GROUPS.fullmatch(match[2])):
         return cell

@@ -21,7 +21,6 @@ def read_parquet(content: bytes, *, source: str) -> CellGrid:
         MissingPart: pyarrow is not installed.
     """
     try:
-        import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
         raise MissingPart("pyarrow", needed_for=f"{source}, a Parquet file,", extra="parquet") from None
@@ -33,7 +32,9 @@ def read_parquet(content: bytes, *, source: str) -> CellGrid:
         table = _flat(file.read())
         header = table.column_names
         columns = [_texts(column) for column in table.columns]
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except InvalidFile:
+        raise
+    except Exception as error:  # noqa: BLE001 - a damaged footer raises whatever the lookup in it meets
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         fault = Fault("", f"is a damaged Parquet file: {reason}", "write it again, or restore it from a copy")
         raise InvalidFile(source, [fault]) from None

@@ -3,7 +3,6 @@
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from explorer.io.tables.assembly import CellGrid, cell_text, size_fault
 
 _CELL = re.compile(rb"""\sr=["']([A-Z]{1,3})?(\d{1,9})["']""")
 _SHARED = re.compile(rb"""<c\s[^>]*?t=["']s["'][^>]*>\s*<v>(\d{1,9})</v>""")
-_ODS_TAG = re.compile(rb"<(/?)table:(table|table-row|table-cell|covered-table-cell)\b([^>]*)>")
+_ODS_TAG = re.compile(rb"<(/?)table:(table-row|table-cell|covered-table-cell|table)(?=[\s/>])([^>]*)>")
 _REPEATED = re.compile(rb"""number-(?:rows|columns)-repeated=["'](\d{1,9})["']""")
 
 
@@ -30,7 +29,9 @@ def read_spreadsheet(content: bytes, *, source: str) -> CellGrid:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             _check_sizes(archive, source=source)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+    except InvalidFile:
+        raise
+    except Exception as error:  # noqa: BLE001 - zipfile and its decompressors raise exceptions without a common base
         raise _damaged(source, error) from None
     try:
         from python_calamine import CalamineError, CalamineWorkbook

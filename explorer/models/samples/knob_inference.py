@@ -58,7 +58,8 @@ def infer_knobs(csv: CsvTable, *, named: Collection[str] = ()) -> InferredKnobs:
     """
     candidates = list(_candidates(csv, named))
     settings = [column for column in candidates if _has_knob_name(column) or column in named]
-    partition = _partition(csv, settings) if "family" not in csv.header else None
+    unclear = [column for column in settings if column not in named]  # a setting of a run is a knob, not a device
+    partition = _partition(csv, unclear) if "family" not in csv.header else None
     knobs: list[str] = []
     for column in settings:
         is_partition = partition is not None and column == partition[0]

@@ -16,9 +16,9 @@ from explorer.pareto.geometry.dominance import to_minimization
 from explorer.pareto.results.measured_rows import measured_twin
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.column_names import find_column
 from explorer.problem.columns import COLUMNS, Columns, Float, column_of, is_end, n_rows, own_knobs, take
 from explorer.problem.constraints import Constraint, joint_groups
+from explorer.problem.naming.column_names import find_column
 from explorer.problem.objectives import Objective, direction_of, is_objective, needs_of, objective_of
 
 ONE_POINT = 0.01

@@ -10,7 +10,6 @@ from explorer.errors import ExplorerError, WrongUsage, suggestion
 from explorer.io.catalog import find_declaration
 from explorer.io.declarations import Declaration, quantity, read_toml, validation_error
 from explorer.paper.equations import mac_memory_energy, training_energy
-from explorer.problem.column_names import find_column
 from explorer.problem.columns import TARGETS
 from explorer.problem.constraints import parse_constraint
 from explorer.problem.declarations.samples import ColumnSources
@@ -18,6 +17,7 @@ from explorer.problem.declarations.scenario import Scenarios
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.declarations.targets import Targets
 from explorer.problem.declarations.workload import WorkloadDeclaration
+from explorer.problem.naming.column_names import find_column
 from explorer.problem.objectives import OBJECTIVES, is_objective
 
 SamplerName = Literal["auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp"]

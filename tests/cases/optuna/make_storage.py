@@ -1,12 +1,17 @@
-"""Write `optuna3.db`, a storage as plain Optuna 3.6 makes it: `pip install 'optuna==3.6.*' && python make_optuna3.py`.
+"""Write `optuna2.db` or `optuna3.db`, storages as plain Optuna 2.10 and 3.6 make them.
+
+pip install 'optuna==3.6.*' && python make_storage.py
 
 One study of two objectives: float, integer and categorical parameters, user attributes, and trials that were pruned,
 failed or never ended. Timings are a closed form, so that the same rows come out again.
 """
 
+import sqlite3
+
 import optuna
 
 PRECISIONS = {"int8": 8, "fp16": 16, "fp32": 32}
+FILE = f"optuna{optuna.__version__[0]}.db"
 
 
 def objective(trial: optuna.Trial) -> tuple[float, float]:
@@ -26,11 +31,16 @@ def objective(trial: optuna.Trial) -> tuple[float, float]:
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 study = optuna.create_study(
-    storage="sqlite:///optuna3.db",
+    storage=f"sqlite:///{FILE}",
     study_name="compression",
     directions=["maximize", "minimize"],
     sampler=optuna.samplers.RandomSampler(seed=3),
 )
-study.set_metric_names(["accuracy", "energy_j"])
+if hasattr(study, "set_metric_names"):
+    study.set_metric_names(["accuracy", "energy_j"])
 study.optimize(objective, n_trials=40, catch=(RuntimeError,))
 study.ask()  # a worker that was killed leaves its trial running
+
+with sqlite3.connect(FILE, isolation_level=None) as connection:  # a third of the size
+    connection.execute("PRAGMA page_size = 512")
+    connection.execute("VACUUM")

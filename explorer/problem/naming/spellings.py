@@ -142,9 +142,9 @@ def match_header(header: str) -> Spelling | None:
         column, rank = words[key]
         return Spelling(column, symbol_of(column) if key == squeeze(column) else "", rank)
     for i in range(len(key) - 1, 0, -1):
-        found = words.get(key[:i])
-        if found is not None and (unit := _units(symbol_of(found[0])).get(key[i:])):
-            return Spelling(found[0], unit, found[1])
+        begun = words.get(key[:i])
+        if begun is not None and (rest := _units(symbol_of(begun[0])).get(key[i:])):
+            return Spelling(begun[0], rest, begun[1])
     return _with_unit(text, stem, bracket) or _bare_unit(text)
 
 

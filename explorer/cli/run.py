@@ -62,7 +62,7 @@ def run(
         typer.Option("--recover", help="Recover the whole records of a damaged journal; the damaged file is kept."),
     ] = False,
     take_from: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option("--from", metavar="DIR", help="Take over the measurements of a result folder or samples CSV."),
     ] = None,
     assume: Annotated[
@@ -84,7 +84,10 @@ def run(
     from explorer.api.results import RESULTS_FOLDER
     from explorer.cli.console import note
     from explorer.cli.progress import search_progress
-    from explorer.errors import ExplorerError
+    from explorer.errors import ExplorerError, WrongUsage
+
+    if take_from and len(take_from) > 1:
+        raise WrongUsage("--from is given twice", fix="run the command once for each: their measurements add up")
 
     def attempt(earlier: str | None, *, is_fresh: bool) -> "Outcome":
         # Prints of the user's function are not data.
@@ -112,7 +115,7 @@ def run(
             )
 
     try:
-        outcome = _attempt_or_ask(attempt, take_from, is_fresh=fresh)
+        outcome = _attempt_or_ask(attempt, take_from[0] if take_from else None, is_fresh=fresh)
     except ExplorerError as error:
         if error.exit_code in {4, 130}:
             folder = out or RESULTS_FOLDER / Path(study).stem

@@ -166,6 +166,10 @@ def _adopt(
     measuring = as_measurer(problem.evaluator)
     if measuring is None:
         raise TypeError("predicted designs take over nothing")
+    values = _with_codec(problem, earlier.values)
+    # First: of a measurement without latency no machine is known.
+    if missing := [name for name in measuring.targets if not _is_number(values.get(name))]:
+        raise _NotAdopted(f"without target {missing[0]}")
     _check_conditions(problem, earlier)
     encoding = Encoding(problem.regions)
     params = (rows_of(encoding.encode(_design(problem, {**assumed, **earlier.knobs}))) or [{}])[0]
@@ -173,9 +177,6 @@ def _adopt(
     (key,) = design_keys(exact)
     if key in complete:
         raise _NotAdopted("of designs that are trials already")
-    values = _with_codec(problem, earlier.values)
-    if missing := [name for name in measuring.targets if not _is_number(values.get(name))]:
-        raise _NotAdopted(f"without target {missing[0]}")
     own = {name: column.tolist()[0] for name, column in exact.items()}
     measuring.adopt_measurement({**values, **{k: v for k, v in own.items() if k in KNOBS[1:]}, "knobs": own})
     if not measuring.is_measured(own):

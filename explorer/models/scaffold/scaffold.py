@@ -13,8 +13,8 @@ from explorer.io.csv_text import CsvTable
 from explorer.io.tables.read import read_table
 from explorer.models.diagnostics.redundancy import duplicated_knobs
 from explorer.models.response.tables import measured_knobs
-from explorer.models.samples.reading.reading import ColumnReading, Reading
-from explorer.models.samples.reading.understand import own_name, understand
+from explorer.models.samples.reading.reading import ColumnReading, Reading, own_name
+from explorer.models.samples.reading.understand import understand
 from explorer.models.samples.samples import Samples, samples_of
 from explorer.models.scaffold.space_text import space_lines
 from explorer.models.scaffold.stated import NOTHING_STATED, StatedColumns

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from explorer.errors import WrongUsage
-from explorer.models.samples.reading.reading import BUILT_IN_KNOBS
-from explorer.models.samples.reading.understand import own_name
+from explorer.models.samples.reading.reading import BUILT_IN_KNOBS, own_name
 from explorer.problem.columns import COLUMNS, TARGETS
 from explorer.problem.declarations.axes import OWN_NAME
 from explorer.problem.declarations.samples import ColumnSource

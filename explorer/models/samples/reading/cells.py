@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Context, Decimal
+from functools import cache
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from explorer.models.samples.reading.reading import BUILT_IN_KNOBS, ColumnReadin
 from explorer.problem.columns import TARGETS, Float
 from explorer.problem.spellings import dictionary
 
+_N_LOOKED_AT = 1000
 # A double keeps 15 decimal digits: 93.17999999999999 % is 0.9318, whichever program wrote it.
 _EXACT = Context(prec=15, traps=[])
 
@@ -22,9 +24,24 @@ def is_missing(cell: str, *, is_number: bool) -> bool:
     >>> is_missing("n/a", is_number=False), is_missing("none", is_number=True), is_missing("none", is_number=False)
     (True, True, False)
     """
+    return not cell or cell.strip().casefold() in _missing(is_number)
+
+
+def without_missing(cells: list[str]) -> list[str]:
+    """Return cells with an empty one for each that says that nothing was measured."""
+    is_number = is_mostly_numeric(cells)
+    return ["" if is_missing(cell, is_number=is_number) else cell for cell in cells]
+
+
+def without_percent(cells: Sequence[str]) -> list[str]:
+    """Return cells without the percent signs after their numbers."""
+    return [cell.rstrip(" %") for cell in cells]
+
+
+@cache
+def _missing(is_number: bool) -> frozenset[str]:
     spellings = dictionary()["missing"]
-    text = cell.strip().casefold()
-    return text in spellings["anywhere"] or (is_number and text in spellings["numbers"])
+    return frozenset([*spellings["anywhere"], *(spellings["numbers"] if is_number else [])])
 
 
 def numbers_of(cells: Sequence[str]) -> Float:
@@ -34,8 +51,11 @@ def numbers_of(cells: Sequence[str]) -> Float:
 
 
 def is_mostly_numeric(cells: Sequence[str]) -> bool:
-    """Return whether more than half of the cells that are not missing are numbers; True where all are missing."""
-    filled = [cell for cell in cells if not is_missing(cell, is_number=True)]
+    """Return whether more than half of the cells that are not missing are numbers; True where all are missing.
+
+    Of a long column an even thousand of cells is looked at.
+    """
+    filled = [cell for cell in cells[:: 1 + len(cells) // _N_LOOKED_AT] if not is_missing(cell, is_number=True)]
     return 2 * sum(number_of(cell.rstrip(" %")) is not None for cell in filled) > len(filled) or not filled
 
 
@@ -96,7 +116,7 @@ def _cells(cells: list[str], one: ColumnReading) -> list[str]:
     is_number = one.name != "family" and is_mostly_numeric(cells)
     cells = ["" if is_missing(cell, is_number=is_number) else cell for cell in cells]
     if one.unit == "%":
-        cells = [cell.rstrip(" %") for cell in cells]
+        cells = without_percent(cells)
     if one.scale == 1:
         return cells
     scale = Decimal(repr(one.scale))

@@ -1,11 +1,13 @@
 """Reading of a table: for every column of the file its name here, its unit, and the reason."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from explorer.errors import Fault
 from explorer.problem.columns import KNOBS
+from explorer.problem.spellings import strip_tracker, without_unit
 from explorer.problem.targets import Target
 
 Kind = Literal[
@@ -86,3 +88,18 @@ class Reading:
         if unused:
             listed = ", ".join(unused[:8]) + (f" and {len(unused) - 8} more" if len(unused) > 8 else "")
             yield f"columns that are not used: {listed} (`explorer init` says why)"
+
+
+def own_name(header: str, *, is_optuna: bool = False) -> str:
+    """Return the name of a user-defined knob for a header: small letters, digits and _.
+
+    A prefix that ends in '_' (params_) is a tracker's in the table of an Optuna study, else a part of the name.
+
+    >>> own_name("params.Batch-Size"), own_name("Resolution [px]"), own_name("memory_clock_mhz")
+    ('batch_size', 'resolution', 'memory_clock_mhz')
+    """
+    stripped, role = strip_tracker(header)
+    removed = header[: len(header) - len(stripped)]
+    text = stripped if role and (is_optuna or not removed.endswith("_")) else header
+    name = re.sub(r"[^a-z0-9]+", "_", without_unit(text)[0].lower()).strip("_")[:50]
+    return name if name[:1].isalpha() else f"k_{name}"

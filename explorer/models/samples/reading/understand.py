@@ -12,12 +12,20 @@ from explorer.errors import Fault, suggestion
 from explorer.io.csv_text import CsvTable
 from explorer.models.samples.knob_inference import InferredKnobs, infer_knobs
 from explorer.models.samples.machine import MACHINE_COLUMNS
-from explorer.models.samples.reading.cells import is_missing, is_mostly_numeric, numbers_of, percent_faults
+from explorer.models.samples.reading.cells import (
+    is_missing,
+    is_mostly_numeric,
+    numbers_of,
+    percent_faults,
+    without_missing,
+    without_percent,
+)
 from explorer.models.samples.reading.reading import (
     BUILT_IN_KNOBS,
     ColumnReading,
     Kind,
     Reading,
+    own_name,
 )
 from explorer.network.measurement.measure import MEASURED
 from explorer.problem.columns import COLUMNS, TARGETS, bounds, is_free_name
@@ -75,21 +83,6 @@ def understand(
     return reader.reading(inferred, is_inferred=knobs is None)
 
 
-def own_name(header: str, *, is_optuna: bool = False) -> str:
-    """Return the name of a user-defined knob for a header: small letters, digits and _.
-
-    A prefix that ends in '_' (params_) is a tracker's in the table of an Optuna study, else a part of the name.
-
-    >>> own_name("params.Batch-Size"), own_name("Resolution [px]"), own_name("memory_clock_mhz")
-    ('batch_size', 'resolution', 'memory_clock_mhz')
-    """
-    stripped, role = strip_tracker(header)
-    removed = header[: len(header) - len(stripped)]
-    text = stripped if role and (is_optuna or not removed.endswith("_")) else header
-    name = re.sub(r"[^a-z0-9]+", "_", without_unit(text)[0].lower()).strip("_")[:50]
-    return name if name[:1].isalpha() else f"k_{name}"
-
-
 class _Reader:
     """Readings of the columns of one table while they are found: the first claim of a column, or of a name, stands."""
 
@@ -130,8 +123,10 @@ class _Reader:
         trackers = dictionary()["trackers"]
         known = {*trackers["finished"], *trackers["unfinished"]}
         for i, name in self.free():
+            if name in used or squeeze(name) not in trackers["state"]:
+                continue
             cells = [squeeze(cell.removeprefix("TrialState.")) for cell in self.table.cells(name, index=i)]
-            if name in used or squeeze(name) not in trackers["state"] or known.isdisjoint(cells):
+            if known.isdisjoint(cells):
                 continue
             bad = [cell in trackers["unfinished"] for cell in cells]
             kinds = Counter(cell for cell, is_bad in zip(cells, bad, strict=True) if is_bad)
@@ -247,7 +242,7 @@ class _Reader:
                 self.claim(i, "ignored", why="quant_step is read instead")
             elif name == "family" and len(set(cells)) > max(1, int(_MAX_LABELS_SHARE * len(cells))):
                 continue
-            elif name == "family" or (is_mostly_numeric(cells) and numbers_of(_without_percent(cells)).size):
+            elif name == "family" or (is_mostly_numeric(cells) and numbers_of(without_percent(cells)).size):
                 self.declare(name)
                 kind: Kind = "knob" if name in BUILT_IN_KNOBS else "target"
                 is_sure = self.header[i] == name
@@ -281,7 +276,7 @@ class _Reader:
             is_name_taken = own in header or not is_free_name(own)
             header[i] = name if is_name_taken else own
             set_by_tracker += [own] if role == "knob" and not is_name_taken else []
-        rows = zip(*[_without_missing(self.cells(i)) for i in range(len(header))], strict=True)
+        rows = zip(*[without_missing(self.cells(i)) for i in range(len(header))], strict=True)
         inferred = infer_knobs(
             CsvTable(header, [list(row) for row in rows], self.kept.numbers, ""), named=set_by_tracker
         )
@@ -354,7 +349,7 @@ class _Reader:
             is_share = one.name in _SHARES or (target is not None and target.range[1] == 1 and target.range[0] >= 0)
             if not unit and is_share:
                 filled = [cell for cell in cells if not is_missing(cell, is_number=True)]
-                is_percent, faults = percent_faults(one.column, _without_percent(cells), self.kept.numbers)
+                is_percent, faults = percent_faults(one.column, without_percent(cells), self.kept.numbers)
                 if is_percent or (filled and all(cell.endswith("%") for cell in filled)):
                     unit, why = "%", f"{why}; its values are in percent"
                 self.faults += faults
@@ -391,12 +386,3 @@ class _Reader:
 
 def _symbol(name: str) -> str:
     return symbol_of(name) if name in COLUMNS or name in qualities() else ""
-
-
-def _without_missing(cells: list[str]) -> list[str]:
-    is_number = is_mostly_numeric(cells)
-    return ["" if is_missing(cell, is_number=is_number) else cell for cell in cells]
-
-
-def _without_percent(cells: Sequence[str]) -> list[str]:
-    return [cell.rstrip(" %") for cell in cells]

@@ -80,9 +80,13 @@ def _pairs(maps: "list[str] | tuple[str, ...]") -> dict[str, str]:
 def _print_columns(starter: "StarterFiles") -> None:
     from explorer.cli.console import note, print_table, stderr
 
-    rows = [[one.column or "-", one.read_as, one.unit, one.why] for one in starter.columns]
+    rows = [[_printable(one.column) or "-", one.read_as, one.unit, _printable(one.why)] for one in starter.columns]
     print_table(["column", "read as", "unit", "why"], rows, console=stderr())
     note("")
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _confirmed(starter: "StarterFiles") -> "StarterFiles":

@@ -58,8 +58,9 @@ def infer_knobs(csv: CsvTable, *, named: Collection[str] = ()) -> InferredKnobs:
     """
     candidates = list(_candidates(csv, named))
     settings = [column for column in candidates if _has_knob_name(column) or column in named]
-    unclear = [column for column in settings if column not in named]  # a setting of a run is a knob, not a device
-    partition = _partition(csv, unclear) if "family" not in csv.header else None
+    # A setting of a run is a knob, even where no two runs share a value of another one.
+    candidates_of_partition = [column for column in settings if column not in named]
+    partition = _partition(csv, candidates_of_partition) if "family" not in csv.header else None
     knobs: list[str] = []
     for column in settings:
         is_partition = partition is not None and column == partition[0]

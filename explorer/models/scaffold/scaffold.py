@@ -1,5 +1,6 @@
 """Commented space and study for a user's table, with what each of its columns was read as."""
 
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from explorer.io.csv_text import CsvTable
 from explorer.io.tables.read import read_table
 from explorer.models.diagnostics.redundancy import duplicated_knobs
 from explorer.models.response.tables import measured_knobs
+from explorer.models.samples.reading.cells import numbers_of
 from explorer.models.samples.reading.reading import ColumnReading, Reading, own_name
 from explorer.models.samples.reading.understand import understand
 from explorer.models.samples.samples import Samples, samples_of
@@ -20,6 +22,10 @@ from explorer.models.scaffold.space_text import space_lines
 from explorer.models.scaffold.stated import NOTHING_STATED, StatedColumns
 from explorer.models.scaffold.study_text import select_objectives, study_lines
 from explorer.problem.declarations.axes import OWN_NAME
+from explorer.problem.spellings import qualities
+from explorer.problem.targets import Target
+
+_MAX_OBJECTIVES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +64,12 @@ def scaffold_study(
     reading = understand(
         table, mapping=stated.mapping, targets=stated.targets, knobs=knobs or None, ignore=stated.ignore
     )
+    reading = replace(reading, targets=tuple(_with_range(target, table, reading) for target in reading.targets))
     samples = samples_of(table, reading, extra_knobs=knobs or reading.own_knobs)
-    objectives, notes = select_objectives(samples, stated=[target.name for target in stated.targets])
+    # The values of an Optuna study are what its user asked for.
+    asked = [one.name for one in reading.columns if one.kind == "target" and one.column in table.directions]
+    objectives, notes = select_objectives(samples, stated=[*asked, *(target.name for target in stated.targets)])
+    objectives = asked[:_MAX_OBJECTIVES] if len(asked) > 1 else objectives
     if len(_varied_targets(samples)) < 2:
         raise InvalidFile(table.source, [_too_few_targets(samples)])
     copies = duplicated_knobs(samples.columns, knobs=measured_knobs(samples))
@@ -86,6 +96,15 @@ def _too_few_targets(samples: Samples) -> Fault:
 
 def _varied_targets(samples: Samples) -> list[str]:
     return [t for t in samples.targets if np.nanmax(samples.columns[t]) > np.nanmin(samples.columns[t])]
+
+
+def _with_range(target: Target, table: CsvTable, reading: Reading) -> Target:
+    """Return a target that may be negative where the table has it so and nobody has said what its range is."""
+    index = next((i for i, one in enumerate(reading.columns) if one.name == target.name and one.column), None)
+    if index is None or target.name in qualities() or target.range != (0.0, math.inf):
+        return target
+    is_negative = bool((numbers_of(table.cells("", index=index)) < 0).any())
+    return replace(target, range=(-math.inf, math.inf)) if is_negative else target
 
 
 def _with_echo(one: ColumnReading, copies: Mapping[str, str]) -> ColumnReading:

@@ -46,12 +46,10 @@ def column(table: CsvTable, name: str) -> Any:
     return np.array([float(cell) for cell in table.cells(name)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("version", "values"),
-    [
-        (3, ["values_accuracy", "values_energy_j"]),
-        pytest.param(2, ["values_0", "values_1"], marks=pytest.mark.slow),  # upgrades a copy of the schema
-    ],
+    [(3, ["values_accuracy", "values_energy_j"]), (2, ["values_0", "values_1"])],  # of 2, a copy's schema is upgraded
 )
 def test_a_storage_of_an_older_optuna_is_read_and_stays_as_it_is(
     tmp_path: Path, version: int, values: list[str]
@@ -108,6 +106,7 @@ def test_one_objective_without_a_name_is_value(tmp_path: Path) -> None:
     assert table.directions == {"value": "min"}
 
 
+@pytest.mark.slow
 def test_one_of_several_studies_is_named(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/x.db"
     storage = RDBStorage(url)

@@ -143,8 +143,9 @@ def match_header(header: str) -> Spelling | None:
         return Spelling(column, symbol_of(column) if key == squeeze(column) else "", rank)
     for i in range(len(key) - 1, 0, -1):
         found = words.get(key[:i])
-        if found is not None and (unit := _units(symbol_of(found[0])).get(key[i:])):
-            return Spelling(found[0], unit, found[1])
+        ending = _units(symbol_of(found[0])).get(key[i:]) if found is not None else None
+        if found is not None and ending:
+            return Spelling(found[0], ending, found[1])
     return _with_unit(text, stem, bracket) or _bare_unit(text)
 
 

@@ -53,6 +53,8 @@ class Term:
 
     def columns(self, coordinates: InputCoordinates, inputs: ScaledInputs) -> Float:
         """Return the term's columns, shape (n, number of coefficients)."""
+        if not self.categories:
+            return self._product(inputs)[:, None]
         code, size = np.zeros(inputs.n, dtype=np.int64), 1
         for name in self.categories:
             n_levels = len(coordinates.levels[name])

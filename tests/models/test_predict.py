@@ -86,7 +86,7 @@ _SAMPLE = {
 
 def test_predictions_of_many_designs_are_those_of_few(model: Surrogate) -> None:
     """Designs are predicted in blocks of 8,192."""
-    rng, n = np.random.default_rng(0), 20_000
+    rng, n = np.random.default_rng(0), 9_000
     designs = {
         "family": rng.choice(np.array(["CNN", "DNN"], dtype=object), n),
         "pruning_ratio": rng.uniform(0.0, 0.9, n), "quant_step": rng.uniform(0.005, 0.1, n),

@@ -82,8 +82,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 CPU_AT_START = pytest.StashKey[float]()
-# Scripts that trained and measured the shipped networks: they need torch, and are no tests.
-collect_ignore = ["networks"]
+# Scripts that made shipped networks and stored cases: they need other packages, and are no tests.
+collect_ignore = ["networks", "cases"]
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from explorer.problem.columns import COLUMNS, KNOBS, is_free_name
 _KNOB_WORDS = frozenset({
     "batch", "resolution", "width", "depth", "precision", "power_limit", "memory_clock", "thread", "core", "device",
     "model", "runtime", "scheme", "input", "channel", "bits", "task", "backend", "board", "accelerator",
+    "dtype", "engine", "delegate",
 })  # fmt: skip
 # Endings of the names of columns that were measured, counted or computed.
 _MEASURED_ENDINGS = ("_avg", "_mean", "_max", "_min", "_std", "_temperature", "_version", "batches")

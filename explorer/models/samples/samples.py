@@ -225,9 +225,11 @@ def _at_source(faults: Sequence[Fault], file: CsvTable, reading: Reading) -> Ite
     for fault in faults:
         match = _CELL.fullmatch(fault.where)
         index, one = by_name.get(match[3] if match else "", (0, None))
+        if one is not None and any(one.column in whole.where for whole in reading.faults):
+            continue
         if one is None or match is None or one.is_sure:
             yield fault
-        elif not any(one.column in whole.where for whole in reading.faults):
+        else:
             cell = file.rows[file.numbers.index(int(match[2]))][index].strip() if match[2] else ""
             quoted = f"'{cell[:40]}', " if cell else ""
             unit = f", in {one.unit}" if one.unit else ""

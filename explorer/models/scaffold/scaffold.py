@@ -70,6 +70,8 @@ def scaffold_study(
     asked = [one.name for one in reading.columns if one.kind == "target" and one.column in table.directions]
     objectives, notes = select_objectives(samples, stated=[*asked, *(target.name for target in stated.targets)])
     objectives = asked[:_MAX_OBJECTIVES] if len(asked) > 1 else objectives
+    if not any(len(set(samples.columns[knob].tolist())) > 1 for knob in samples.knobs):
+        raise InvalidFile(table.source, [_no_knob(table, reading)])
     if len(_varied_targets(samples)) < 2:
         raise InvalidFile(table.source, [_too_few_targets(samples)])
     copies = duplicated_knobs(samples.columns, knobs=measured_knobs(samples))
@@ -83,6 +85,15 @@ def scaffold_study(
     shown = set(reading.column_notes())
     kept = [note for note in samples.notes if note not in shown]
     return Scaffold(None if is_table else _text(space), _text(study), (*kept, *notes), reading)
+
+
+def _no_knob(table: CsvTable, reading: Reading) -> Fault:
+    """Return the fault that no knob varies, with the columns that could be one."""
+    unused = [(i, one.column) for i, one in enumerate(reading.columns) if one.kind in {"ignored", "label"}]
+    varied = [name for i, name in unused if name and len(set(table.cells(name, index=i))) > 1]
+    fix = "say which column was set: --knob COLUMN, or --map pruning_ratio=COLUMN"
+    return Fault("row 1", "no knob varies: all rows are the same design", f"{fix} (such as {', '.join(varied[:5])})"
+                 if varied else fix)  # fmt: skip
 
 
 def _too_few_targets(samples: Samples) -> Fault:

@@ -1,5 +1,6 @@
 """Cells of a user's table in SI: missing values, percent, and exact conversion of units."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Context, Decimal
@@ -11,9 +12,10 @@ from explorer.errors import Fault, group_faults
 from explorer.io.csv_text import CsvTable, number_of
 from explorer.models.samples.reading.reading import BUILT_IN_KNOBS, ColumnReading, Reading
 from explorer.problem.columns import TARGETS, Float
-from explorer.problem.naming.spellings import dictionary
+from explorer.problem.naming.spellings import Spelling, dictionary, meant_unit, symbol_of
 
 _N_LOOKED_AT = 1000
+_WITH_UNIT = re.compile(r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*([^\W\d_][\w/*·]{0,9})")
 # A double keeps 15 decimal digits: 93.17999999999999 % is 0.9318, whichever program wrote it.
 _EXACT = Context(prec=15, traps=[])
 
@@ -36,6 +38,37 @@ def without_missing(cells: list[str]) -> list[str]:
 def without_percent(cells: Sequence[str]) -> list[str]:
     """Return cells without the percent signs after their numbers."""
     return [cell.rstrip(" %") for cell in cells]
+
+
+def unit_in_cells(cells: Sequence[str]) -> str:
+    """Return the text after the numbers of all cells that are not missing, where it is the same; '' without one.
+
+    >>> unit_in_cells(["12.3 ms", "", "4 ms"]), unit_in_cells(["12", "4 ms"]), unit_in_cells(["a ms"])
+    ('ms', '', '')
+    """
+    filled = [cell for cell in cells if not is_missing(cell, is_number=True)]
+    matches = [_WITH_UNIT.fullmatch(cell) for cell in filled]
+    units = {match[2] if match else "" for match in matches}
+    return units.pop() if len(units) == 1 else ""
+
+
+def without_units(cells: Sequence[str]) -> list[str]:
+    """Return cells without the unit that all of them have after their numbers."""
+    unit = unit_in_cells(cells)
+    return [cell.removesuffix(unit).rstrip() for cell in cells] if unit else list(cells)
+
+
+def numbers_and_unit(cells: list[str], match: Spelling) -> tuple[list[str], str]:
+    """Return cells without the unit that stands in each of them, and the unit of the column."""
+    symbol = symbol_of(match.column)
+    unit = meant_unit(unit_in_cells(cells), symbol) if symbol else ""
+    return (without_units(cells), unit) if unit else (cells, match.unit)
+
+
+def text_reason(cells: Sequence[str]) -> str:
+    """Return why a column that should hold numbers is not used."""
+    first = next((cell for cell in cells if number_of(cell) is None), "")
+    return f"text such as '{first[:20]}': write numbers, with their unit in the header"
 
 
 @cache
@@ -113,6 +146,8 @@ def apply_reading(table: CsvTable, reading: Reading) -> CsvTable:
 def _cells(cells: list[str], one: ColumnReading) -> list[str]:
     if one.kind not in {"knob", "target", "count", "reference"}:
         return cells
+    if one.unit and one.name != "family":
+        cells = without_units(cells)
     is_number = one.name != "family" and is_mostly_numeric(cells)
     cells = ["" if is_missing(cell, is_number=is_number) else cell for cell in cells]
     if one.unit == "%":

@@ -15,8 +15,10 @@ from explorer.models.samples.machine import MACHINE_COLUMNS
 from explorer.models.samples.reading.cells import (
     is_missing,
     is_mostly_numeric,
+    numbers_and_unit,
     numbers_of,
     percent_faults,
+    text_reason,
     without_missing,
     without_percent,
 )
@@ -231,7 +233,7 @@ class _Reader:
                 is_odd = role == ("measured" if is_knob else "knob")
                 matches.append((is_odd, match.rank, i, match))
         for _, _, i, match in sorted(matches, key=lambda one: one[:3]):
-            name, cells = match.column, self.cells(i)
+            name, (cells, unit) = match.column, numbers_and_unit(self.cells(i), match)
             if name in COLUMNS and COLUMNS[name].kind == "objective":
                 self.claim(i, "ignored", why=f"{name} follows from other columns")
             elif name in self.blocked:
@@ -247,7 +249,7 @@ class _Reader:
                 kind: Kind = "knob" if name in BUILT_IN_KNOBS else "target"
                 is_sure = self.header[i] == name
                 why = "its name" if is_sure else f"a usual name of {name}"
-                self.claim(i, kind, name, unit=match.unit, why=why, is_sure=is_sure)
+                self.claim(i, kind, name, unit=unit, why=why, is_sure=is_sure)
 
     def claim_directions(self) -> None:
         """Claim the values of an Optuna study: its directions say that they are targets, whatever their names are."""
@@ -324,6 +326,7 @@ class _Reader:
             (role == "other" or is_word, "bookkeeping", "of the runs, not of the designs"),
             (not cells, "ignored", "empty"),
             (len(set(cells)) == 1, "ignored", f"{cells[0][:20] if cells else ''} in every row"),
+            (not is_number and match_header(header) is not None, "ignored", text_reason(cells)),
             (not is_number, "ignored", "text"),
         ]
         kind, why = next(

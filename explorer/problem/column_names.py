@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from explorer.errors import UnknownName
 from explorer.problem.columns import column_of
-from explorer.problem.spellings import meant_unit, spellings_of
+from explorer.problem.spellings.dictionary import meant_unit, spellings_of
 
 _ENDS = ("_lo", "_hi")
 _SUFFIXES = ("_ratio", "_bytes", "_ops", "_hz", "_js", "_s", "_j", "_w", "_v")

@@ -12,7 +12,7 @@ from explorer.io.declarations import toml_string
 from explorer.io.tables.read import read_table
 from explorer.problem.columns import column_of
 from explorer.problem.csv_columns import read_numbers
-from explorer.problem.spellings import match_header
+from explorer.problem.spellings.dictionary import match_header
 from explorer.units import factor
 
 

@@ -22,7 +22,7 @@ from explorer.models.scaffold.space_text import space_lines
 from explorer.models.scaffold.stated import NOTHING_STATED, StatedColumns
 from explorer.models.scaffold.study_text import select_objectives, study_lines
 from explorer.problem.declarations.axes import OWN_NAME
-from explorer.problem.spellings import qualities
+from explorer.problem.spellings.dictionary import qualities
 from explorer.problem.targets import Target
 
 _MAX_OBJECTIVES = 6

@@ -9,7 +9,7 @@ from explorer.models.samples.reading.reading import BUILT_IN_KNOBS, own_name
 from explorer.problem.columns import COLUMNS, TARGETS
 from explorer.problem.declarations.axes import OWN_NAME
 from explorer.problem.declarations.samples import ColumnSource
-from explorer.problem.spellings import match_header, qualities
+from explorer.problem.spellings.dictionary import match_header, qualities
 from explorer.problem.targets import Target, check_target_name, declared_target
 
 _TARGET = re.compile(r"(.+?):(min|max)(?::(.+))?")

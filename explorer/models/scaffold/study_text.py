@@ -12,7 +12,7 @@ from explorer.models.scaffold.signal import noise_text
 from explorer.models.scaffold.space_text import column_sources, target_lines
 from explorer.problem.columns import column_of
 from explorer.problem.objectives import direction_of
-from explorer.problem.spellings import qualities
+from explorer.problem.spellings.dictionary import qualities
 
 _PREFERRED = ("energy_j", "latency_s", "accuracy", "size_bytes", "power_w")
 _COSTS = ("energy_j", "latency_s", "size_bytes", "power_w", "memory_bytes", "tokens_per_s", "fps")

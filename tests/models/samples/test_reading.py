@@ -18,7 +18,7 @@ from explorer.models.samples.reading.understand import understand
 from explorer.models.samples.samples import Samples, read_samples_csv
 from explorer.problem.constraints import parse_constraint
 from explorer.problem.declarations.samples import ColumnSource
-from explorer.problem.spellings import dictionary, match_header, meant_unit, symbol_of
+from explorer.problem.spellings.dictionary import dictionary, match_header, meant_unit, symbol_of
 from explorer.problem.targets import Target
 from explorer.units import factor
 

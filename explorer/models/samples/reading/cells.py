@@ -11,7 +11,7 @@ from explorer.errors import Fault, group_faults
 from explorer.io.csv_text import CsvTable, number_of
 from explorer.models.samples.reading.reading import BUILT_IN_KNOBS, ColumnReading, Reading
 from explorer.problem.columns import TARGETS, Float
-from explorer.problem.spellings import dictionary
+from explorer.problem.spellings.dictionary import dictionary
 
 _N_LOOKED_AT = 1000
 # A double keeps 15 decimal digits: 93.17999999999999 % is 0.9318, whichever program wrote it.

@@ -7,7 +7,7 @@ from typing import Literal
 
 from explorer.errors import Fault
 from explorer.problem.columns import KNOBS
-from explorer.problem.spellings import strip_tracker, without_unit
+from explorer.problem.spellings.dictionary import strip_tracker, without_unit
 from explorer.problem.targets import Target
 
 Kind = Literal[

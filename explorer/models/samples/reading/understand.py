@@ -30,7 +30,7 @@ from explorer.models.samples.reading.reading import (
 from explorer.network.measurement.measure import MEASURED
 from explorer.problem.columns import COLUMNS, TARGETS, bounds, is_free_name
 from explorer.problem.declarations.samples import ColumnSource
-from explorer.problem.spellings import (
+from explorer.problem.spellings.dictionary import (
     dictionary,
     match_header,
     meant_unit,

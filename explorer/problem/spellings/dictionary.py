@@ -1,4 +1,4 @@
-"""Spellings of columns and units in tables of people and tools: the dictionary of `spellings.toml`, and its look-up."""
+"""Spellings of columns and units in tables of people and tools: `dictionary.toml`, and its look-up."""
 
 import re
 import tomllib
@@ -52,7 +52,7 @@ class Quality:
 
 @cache
 def dictionary() -> Mapping[str, Any]:
-    """Return the content of `spellings.toml`."""
+    """Return the content of `dictionary.toml`."""
     return tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 

@@ -1,0 +1,1 @@
+"""Spellings of columns and units as people and tools write them."""

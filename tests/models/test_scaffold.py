@@ -139,3 +139,10 @@ def test_constant_knob_is_fixed_in_a_space_of_categories(tmp_path: Path) -> None
     assert "# voltage_v: 1 V in every row, so it is fixed" in space
     assert designs["voltage_v"].tolist() == [1.0, 1.0, 1.0]
     assert sorted(designs["precision"].tolist()) == ["a", "b", "c"]
+
+
+def test_a_table_without_a_knob_is_refused_with_the_columns_that_could_be_one(tmp_path: Path) -> None:
+    path = tmp_path / "quants.csv"
+    path.write_text("quant,perplexity,vram_gb\nq4,6.1,5\nq8,5.9,7\nf16,5.8,13\n")
+    with pytest.raises(InvalidFile, match=r"no knob varies: all rows are the same design(.|\n)*--knob COLUMN.*quant"):
+        scaffold_study(path, name="quants", folder=tmp_path)

@@ -125,7 +125,7 @@ KINDS: dict[str, Break] = {
     "units in the second row": lambda table, _: text_of([table[0], ["-"] * 3 + ["V", "Hz"] + ["s"] * 5, *table[1:]]),
     # cells
     "text for a number": cell("abc"),
-    "a unit in a cell": cell("0.9 V"),
+    "a unit of nothing in a cell": cell("0.9 furlong"),
     "a percent sign": cell("94%", (2, 3, 4, 6, 7, 8, 9)),
     "not a number in a knob": cell("nan", KNOB_COLUMNS),
     "infinite": cell("inf"),

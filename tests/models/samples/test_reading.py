@@ -323,3 +323,36 @@ def test_any_header_is_understood_or_refused_by_name(seed: int, characters: str)
     else:
         assert isinstance(samples, Samples)
         assert samples.columns["latency_s"].tolist() == [0.003, 0.004, 0.005, 0.006, 0.007]
+
+
+def test_a_unit_in_every_cell_is_the_unit_of_the_column() -> None:
+    rows = [(0.1 * i, f"{12.5 + i} ms", f"{0.9 - 0.01 * i}") for i in range(5)]
+    samples = read_samples_csv(table(["sparsity", "Latency", "acc"], *rows), extra_knobs=None)
+
+    assert samples.columns["latency_s"].tolist() == [0.0125, 0.0135, 0.0145, 0.0155, 0.0165]
+
+
+def test_text_under_the_name_of_a_target_says_what_to_write() -> None:
+    reading = columns_of("remark on it", ["good", "bad"])
+    latency = understand(table(["Latency", "acc"], ["12 ms", 0.9], ["3 s", 0.8])).columns[0]
+
+    assert reading.columns[0].why == "text"
+    assert latency.why == "text such as '12 ms': write numbers, with their unit in the header"
+
+
+@pytest.mark.parametrize("header", ["top1_pct", "accuracy [%]", "Top-1 (percent)"])
+def test_shares_under_a_header_that_says_percent_are_refused(header: str) -> None:
+    """0.93 under `accuracy [%]` is hardly 0.93 %: who means it says so."""
+    (fault,) = columns_of(header, [0.93, 0.91, 0.0]).faults
+    stated = columns_of(header, [0.93, 0.91, 0.0], mapping={"accuracy": ColumnSource(header, "%")})
+
+    assert "look like shares, and the header says percent" in str(fault)
+    assert stated.faults == ()
+
+
+def test_percent_beside_shares_is_one_fault() -> None:
+    rows = [(0.1, 93.2, 5), (0.5, 0.91, 4), (0.7, 88.1, 3)]
+    with pytest.raises(InvalidFile) as error:
+        read_samples_csv(table(["sparsity", "accuracy", "latency_ms"], *rows), extra_knobs=None)
+
+    assert len(error.value.faults) == 1

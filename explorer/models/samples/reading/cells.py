@@ -15,7 +15,7 @@ from explorer.problem.columns import TARGETS, Float
 from explorer.problem.naming.spellings import Spelling, dictionary, meant_unit, symbol_of
 
 _N_LOOKED_AT = 1000
-_WITH_UNIT = re.compile(r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*([^\W\d_][\w/*·]{0,9})")
+_WITH_UNIT = re.compile(r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*([^\W\d_](?:[^\W\d_]|[/*·]){0,9})")
 # A double keeps 15 decimal digits: 93.17999999999999 % is 0.9318, whichever program wrote it.
 _EXACT = Context(prec=15, traps=[])
 
@@ -121,6 +121,17 @@ def percent_faults(column: str, cells: Sequence[str], numbers: Sequence[int]) ->
     many = f"look like percent, {int(is_share.sum())} like shares"
     fix = f"write all as shares, or all in percent under the header '{column} [%]'"
     return False, group_faults(column, rows, one=many, many=many, fix=fix)
+
+
+def no_percent_faults(column: str, cells: Sequence[str], numbers: Sequence[int]) -> list[Fault]:
+    """Return a fault for a column whose header says percent although no value is above 1: 0.93 is not 0.93 %."""
+    values = numbers_of(cells)
+    if not values.size or values.max() > 1 or values.max() <= 0:
+        return []
+    rows = [(n, cell) for n, cell in zip(numbers, cells, strict=True) if (number_of(cell) or 0) > 0]
+    text = "look like shares, and the header says percent"
+    fix = f"rename the header '{column}', or say so in [columns]: {{ column = '{column}', unit = '1' }}"
+    return group_faults(column, rows, one=text, many=text, fix=fix)
 
 
 def apply_reading(table: CsvTable, reading: Reading) -> CsvTable:

@@ -15,6 +15,7 @@ from explorer.models.samples.machine import MACHINE_COLUMNS
 from explorer.models.samples.reading.cells import (
     is_missing,
     is_mostly_numeric,
+    no_percent_faults,
     numbers_and_unit,
     numbers_of,
     percent_faults,
@@ -96,6 +97,7 @@ class _Reader:
         self.notes: list[str] = []
         self.dropped: list[tuple[int, str]] = []
         self.targets: list[Target] = []
+        self.stated: set[str] = set()  # names whose unit the user states
         # Rows of unfinished runs say nothing about a column.
         self.kept = table
         has_values = any(one == "value" or one.startswith("values_") for one in self.header)
@@ -159,6 +161,7 @@ class _Reader:
                 self.faults.append(Fault("row 1", f"'{source.column}' cannot be read as {name}", "choose another name"))
                 continue
             unit = self.stated_unit(source.column, name) if not source.unit else self.unit(source, name)
+            self.stated |= {name} if source.unit else set()
             kind: Kind = "target" if is_target else "knob"
             self.claim(same[0], kind, name, unit=unit, why="as you stated", is_sure=source == ColumnSource(name))
 
@@ -356,6 +359,8 @@ class _Reader:
                 if is_percent or (filled and all(cell.endswith("%") for cell in filled)):
                     unit, why = "%", f"{why}; its values are in percent"
                 self.faults += faults
+            elif unit == "%" and is_share and one.name not in self.stated:
+                self.faults += no_percent_faults(one.column, without_percent(cells), self.kept.numbers)
             elif not unit and (steps := dictionary()["magnitude"].get(one.name)):
                 values = numbers_of(cells)
                 unit = next(u for u, end in steps if not values.size or abs(float(np.median(values))) < end)

@@ -11,8 +11,9 @@ import numpy as np
 from explorer.errors import Fault, group_faults
 from explorer.io.csv_text import CsvTable, number_of
 from explorer.models.samples.reading.reading import BUILT_IN_KNOBS, ColumnReading, Reading
-from explorer.problem.columns import TARGETS, Float
+from explorer.problem.columns import COLUMNS, TARGETS, Float
 from explorer.problem.naming.spellings import Spelling, dictionary, meant_unit, symbol_of
+from explorer.problem.targets import declared_target
 
 _N_LOOKED_AT = 1000
 _WITH_UNIT = re.compile(r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*([^\W\d_](?:[^\W\d_]|[/*·]){0,9})")
@@ -157,7 +158,8 @@ def apply_reading(table: CsvTable, reading: Reading) -> CsvTable:
 def _cells(cells: list[str], one: ColumnReading) -> list[str]:
     if one.kind not in {"knob", "target", "count", "reference"}:
         return cells
-    if one.unit and one.name != "family":
+    is_known = one.unit and (one.name in COLUMNS or declared_target(one.name) is not None)
+    if is_known and meant_unit(unit_in_cells(cells), symbol_of(one.name)) == one.unit:
         cells = without_units(cells)
     is_number = one.name != "family" and is_mostly_numeric(cells)
     cells = ["" if is_missing(cell, is_number=is_number) else cell for cell in cells]

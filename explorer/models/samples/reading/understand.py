@@ -306,7 +306,8 @@ class _Reader:
         for i, header in self.free():
             kind, name, why = self.rest(i, header, label)
             own = own_name(header, is_optuna=self.is_optuna)
-            if kind == "ignored" and (header in inferred.undecided or own in inferred.undecided) and own != partition:
+            is_open = kind == "ignored" and match_header(header) is None and own != partition
+            if is_open and (header in inferred.undecided or own in inferred.undecided):
                 why = f"varies: a knob (--knob {own}), or only recorded?"
             self.claim(i, kind, name, why=why)
 

@@ -211,7 +211,7 @@ def test_every_fault_of_samples_has_its_row_and_column(cli: Cli, tmp_path: Path)
 
     assert done.returncode == 3
     for said in ("row 2, pruning_ratio: 'x'", "row 2, voltage_v: is empty", "row 3, family",
-                 "row 3, quant_step: 3 is not allowed", "there is no measured column"):  # fmt: skip
+                 "row 3, quant_step: '3' is not allowed", "there is no measured column"):  # fmt: skip
         assert said in done.stderr
 
 

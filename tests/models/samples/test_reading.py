@@ -191,7 +191,7 @@ def test_a_fault_has_the_header_and_the_cell_of_the_file() -> None:
 
     text = str(caught.value)
     assert "row 3, Top-1 [%]: 'abc', read as accuracy, in %: 'abc' is not a number" in text
-    assert "row 4, Top-1 [%]: '930', read as accuracy, in %: 9.3" in text
+    assert "row 4, Top-1 [%]: '930', read as accuracy, in %: '9.3" in text
 
 
 @pytest.mark.parametrize("missing", ["", "n/a", "NA", "NaN", "-", "--", "none", "null", "#N/A", "N/A"])

@@ -68,7 +68,7 @@ class StudyChanged(WrongUsage):
 
     @property
     def question(self) -> str:
-        """The question to a user at a terminal: whether to begin anew, with the measurements that there are."""
+        """The question to a user at a terminal: whether to begin again, with the measurements that there are."""
         if self.n_measured:
             return f"The question changed: {self.changes}. Take over {self.n_measured} measurements from {self.folder}?"
         return f"The question changed: {self.changes}. Begin anew, and keep {self.folder} under another name?"

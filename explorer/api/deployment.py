@@ -9,7 +9,7 @@ from explorer.deploy.bundle.network_artifact import NetworkOptions
 from explorer.deploy.bundle.schema import ManifestFile
 from explorer.deploy.bundle.write import Bundle
 from explorer.deploy.verification.check import Check, Interval
-from explorer.deploy.verification.given import parse_given
+from explorer.deploy.verification.user_measurements import parse_measurements
 from explorer.deploy.verification.verify import Verdict, verify_bundle
 from explorer.network.measurement.labelled_data import LabelledData, load_data
 from explorer.network.measurement.technology import SHIPPED
@@ -101,7 +101,7 @@ def verify(
         WrongUsage: there is no such bundle or data, or the samples cannot be written.
         InvalidFile: the manifest or the data is damaged, or the samples have other columns.
     """
-    given = measured if isinstance(measured, Mapping) else parse_given(measured)
+    stated = measured if isinstance(measured, Mapping) else parse_measurements(measured)
     return verify_bundle(
         Path(bundle).expanduser(),
         data=load_data(data) if isinstance(data, str) else data,
@@ -109,5 +109,5 @@ def verify(
         samples=None if samples is None else Path(samples).expanduser(),
         sysfs=Path(sysfs),
         energy=energy,
-        given=given,
+        stated=stated,
     )

@@ -118,7 +118,7 @@ def measure(
         options: how size, energy and latency are taken.
         output: a samples CSV. Each row is on disk before the next design is measured. Designs that it has already are
             not measured again; rows of other designs stay.
-        force: begin the output anew.
+        force: begin the output again.
         progress: called after each design with the numbers of finished and of all designs.
         say: called with notes for the user.
 

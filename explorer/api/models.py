@@ -107,13 +107,13 @@ def read_samples(
     columns: Mapping[str, str] | None = None,
     space: str | None = None,
 ) -> Samples:
-    """Read measured configurations; names, units and percent are understood, and the samples' notes say how.
+    """Read measured configurations; names, units and percent are understood, and the samples' notes state how.
 
     Args:
         samples: a samples CSV, or its rows as a DataFrame.
-        knobs: further columns that are knobs; default: those that look like knobs, as the samples' notes say.
+        knobs: further columns that are knobs; default: those that look like knobs, as the samples' notes state.
         ignore: columns to leave out.
-        columns: what a column is where its header does not say it: `{"accuracy": "my best"}`.
+        columns: what a column is where its header does not state it: `{"accuracy": "my best"}`.
         space: a search space, whose columns, targets and knobs are those of the table.
 
     Raises:
@@ -163,7 +163,7 @@ def fit(
         samples: `paper`, `h100`, a samples CSV, a DataFrame, read samples, or a list of these, each with other targets.
         knobs: further columns that are knobs; default: those that look like knobs.
         ignore: columns to leave out.
-        columns: what a column is where its header does not say it: `{"accuracy": "my best"}`.
+        columns: what a column is where its header does not state it: `{"accuracy": "my best"}`.
         space: a search space, whose columns, targets and knobs are those of the tables.
         without: names of forms to leave out of the average, as `fit` prints them.
         progress: called with the numbers of fitted and of all targets.
@@ -279,7 +279,7 @@ def init(
     Args:
         samples: the table, or the URL of an Optuna storage.
         name: of the space and the study; default: the file's name.
-        columns: what a column is where its header does not say it: `{"accuracy": "my best"}`.
+        columns: what a column is where its header does not state it: `{"accuracy": "my best"}`.
         targets: quantities that explorer does not define: `["mAP:max", "tokens_per_s:max:tokens/s"]`.
         knobs: further columns that are knobs; default: those that look like knobs.
         ignore: columns to leave out.

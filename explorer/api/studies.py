@@ -171,7 +171,7 @@ def run(
             space and have the study's targets. The study's own folder is kept under another name if the question has
             changed.
         assume: values of knobs that these measurements lack: {"batch": 1}; numbers are SI, text may have a unit.
-        fresh: begin anew; the earlier result folder is kept under another name.
+        fresh: begin again; the earlier result folder is kept under another name.
         progress: called after each batch of trials.
         say: called with notes for the user: workers that die, a storage that does not answer.
         clock: returns the time for provenance.

@@ -128,7 +128,7 @@ def _attempt_or_ask(attempt: "Callable[..., Outcome]", take_from: str | None, *,
     """Run; where the question of the stored trials is another one, a user at a terminal decides what becomes of them.
 
     Raises:
-        StudyChanged: the question changed, and nobody says to go on.
+        StudyChanged: the question changed, and the user does not decide to go on.
     """
     from explorer.errors import StudyChanged
 

@@ -44,7 +44,7 @@ def load_model(
         name: what to load.
         own: further columns of a samples CSV that are knobs; None: infer them from their names.
         ignore: columns of a samples CSV to ignore.
-        columns: the column of a samples CSV that holds a knob or target, where its header does not say it.
+        columns: the column of a samples CSV that holds a knob or target, where its header does not state it.
         targets: declared targets.
 
     Raises:
@@ -65,7 +65,7 @@ def _is_model_file(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             start = file.read(_N_SNIFFED).lstrip()
-    except OSError:  # reading it as a model tells why
+    except OSError:  # reading it as a model shows why
         return True
     return start.startswith(b"{") and b'"schema"' in start
 

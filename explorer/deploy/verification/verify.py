@@ -11,11 +11,11 @@ from explorer.deploy.bundle.schema import ManifestFile, ShippedNetwork
 from explorer.deploy.verification.check import Check, Interval, compare_intervals, make_interval
 from explorer.deploy.verification.checksums import verify_checksums
 from explorer.deploy.verification.clock import verify_clock
-from explorer.deploy.verification.given import Given, given_intervals
 from explorer.deploy.verification.limits import check_limits
 from explorer.deploy.verification.run_network import Evaluation, LoadedNetwork, evaluate_network, load_artifact
 from explorer.deploy.verification.sample_row import append_row, read_samples_header
 from explorer.deploy.verification.selection import DataUse, data_to_verify, promised_holdout
+from explorer.deploy.verification.user_measurements import UserMeasurements, intervals_of_measurements
 from explorer.deploy.verification.weights import verify_weights
 from explorer.errors import Fault, InvalidFile, MeasurementFailed, WrongUsage
 from explorer.io.declarations import read_json
@@ -72,11 +72,11 @@ def verify_bundle(
     samples: Path | None,
     sysfs: Path,
     energy: bool,
-    given: Given = MappingProxyType({}),
+    stated: UserMeasurements = MappingProxyType({}),
 ) -> Verdict:
     """Verify a bundle; with changed files, no further check is made: its manifest cannot be trusted.
 
-    Measurements that the user states (`given`) count as made on the device, and before those of this machine.
+    Measurements that the user states (`stated`) count as made on the device, and before those of this machine.
 
     Raises:
         MissingPart: the bundle has a network and onnx is not installed.
@@ -94,14 +94,13 @@ def verify_bundle(
     network, point = manifest.network, manifest.operating_point
     clock = (verify_clock(point.applied, sysfs=sysfs),) if point and point.applied else ()
     is_on_device = any(check.state == "kept" for check in clock)
+    on_device = intervals_of_measurements(stated)
     if network is None:
         if data is not None or model is not None:
             raise WrongUsage(f"{folder}: has no network to run", fix="deploy it with --model, or leave --data out")
-        stated = given_intervals(given)
-        promises = _promises(manifest, stated, on_device=frozenset(stated))
-        checks = (files, *promises, *check_limits(manifest, stated, of_device=frozenset()), *clock)
+        promises = _promises(manifest, on_device, on_device=frozenset(on_device))
+        checks = (files, *promises, *check_limits(manifest, on_device, of_device=frozenset()), *clock)
         return Verdict(folder, checks, warnings=manifest.warnings)
-    stated = given_intervals(given)
     data, use, held_back = data_to_verify(manifest, data)
     loaded, checks = _load(folder, network, manifest, model=model)
     evaluation, runs = _run(loaded, data, energy=energy) if loaded else (None, None)
@@ -115,8 +114,8 @@ def verify_bundle(
     if samples is not None and loaded and evaluation and all(check.state == "kept" for check in checks):
         append_row(samples, manifest, evaluation, sizes=loaded.sizes, is_on_device=is_on_device)
         samples_written = samples
-    measured |= stated
-    of_device = frozenset(() if is_on_device else _OF_DEVICE) - set(stated)
+    measured |= on_device
+    of_device = frozenset(() if is_on_device else _OF_DEVICE) - set(on_device)
     limits = check_limits(manifest, measured, of_device=of_device)
     promises = _promises(manifest, measured, on_device=frozenset(_OF_DEVICE) - of_device, also=also)
     checks = (files, *checks, *promises, *limits, *clock)

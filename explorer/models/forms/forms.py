@@ -67,7 +67,7 @@ class Term:
         """Return the product of the scaled knobs, shape (n,).
 
         Beyond the samples a square goes on along its tangent and a product does not grow: a curve fitted to a range
-        says nothing about its curvature outside.
+        states nothing about its curvature outside.
         """
         if not self.powers:
             return np.ones(inputs.n)

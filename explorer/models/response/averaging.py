@@ -110,7 +110,7 @@ def _with_noise_slopes(
     The forms are fitted with equal noise: their errors of form are not smaller where measurements are quieter.
     """
     if cliff_knobs(target, data.coordinates):
-        return data  # beside a cliff the residuals are large everywhere along its edge
+        return data  # next to a cliff the residuals are large everywhere along its edge
     mean, variance = held_out.average(weights)
     rows = is_predictable(data, data.fold)
     residual = np.where(rows, data.table.values - mean, np.nan)

@@ -144,7 +144,7 @@ def _warnings(table: KnobColumns, responses: Mapping[str, Response]) -> Iterator
         held_out = response.held_out
         if len(rows) != len(held_out.values):  # a thinned table: rows of the fit have no number
             continue
-        # Beside a cliff of accuracy rows are far from their prediction: they are the measurement, not outliers.
+        # Next to a cliff of accuracy rows are far from their prediction: they are the measurement, not outliers.
         has_cliff = bool(cliff_knobs(target, response.coordinates))
         found = residual_warnings(
             target, held_out.values, held_out.middle, held_out.sd,

@@ -158,13 +158,13 @@ def read_samples_csv(
     explorer itself is in SI. Without a `family` column all rows are of one family. `weight_bits` replaces a missing
     `quant_step` as a knob of its own: only measured bit widths can be proposed, while a step D = 2 / 2^bits could take
     any value between them. A `machine`, `device` or `host` column that is not a knob names what the rows were measured
-    on. `latency_s` beside a column `latency_source_s` becomes relative (see `relative_latency`).
+    on. `latency_s` next to a column `latency_source_s` becomes relative (see `relative_latency`).
 
     Args:
         path: the file, or the table that was read from it.
         extra_knobs: names of extra columns that are user-defined knobs, numbers or names; None: infer them.
         ignore: columns to omit.
-        columns: the column of a knob or target where its header does not say it.
+        columns: the column of a knob or target where its header does not state it.
         targets: declared targets.
         is_one_of_several: whether stated columns may be missing, since other files have them.
 

@@ -52,7 +52,7 @@ def scaffold_study(
         path: the file, or the table that was read from it.
         name: name of the space and of the study.
         folder: folder of the study; its path to the file is relative to it.
-        stated: what the user says about its columns; the rest is understood from names and values.
+        stated: what the user states about its columns; the rest is understood from names and values.
         is_table: search the measured rows themselves instead of a model fitted to them.
 
     Raises:
@@ -110,7 +110,7 @@ def _varied_targets(samples: Samples) -> list[str]:
 
 
 def _with_range(target: Target, table: CsvTable, reading: Reading) -> Target:
-    """Return a target that may be negative where the table has it so and nobody has said what its range is."""
+    """Return a target that may be negative where the table has it so and no one has stated what its range is."""
     index = next((i for i, one in enumerate(reading.columns) if one.name == target.name and one.column), None)
     if index is None or target.name in qualities() or target.range != (0.0, math.inf):
         return target

@@ -57,7 +57,7 @@ def space_lines(
 
 
 def column_lines(reading: Reading) -> Iterator[str]:
-    """Yield the [columns] of a space: what of the file is read as what, where its header does not say it."""
+    """Yield the [columns] of a space: what of the file is read as what, where its header does not state it."""
     sources = column_sources(reading)
     if sources:
         yield from (

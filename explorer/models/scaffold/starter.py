@@ -26,7 +26,7 @@ class StarterFiles:
         columns: what each column of the table was read as.
         dropped_rows: number and reason of each row that is left out.
         source: the table.
-        stated: what the user said about its columns.
+        stated: what the user stated about its columns.
     """
 
     name: str
@@ -87,7 +87,7 @@ def plan_starter(
     Args:
         table: the table; its source is the path of its file.
         name: of the space and the study; default: the file's name.
-        stated: what the user says about its columns.
+        stated: what the user states about its columns.
         is_table: search the measured rows themselves, without a model.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a user says about the columns of a table: `--map`, `--target`, and corrections typed at a prompt."""
+"""What a user states about the columns of a table: `--map`, `--target`, and corrections typed at a prompt."""
 
 import re
 from collections.abc import Mapping, Sequence

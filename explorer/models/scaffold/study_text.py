@@ -20,7 +20,7 @@ _MIN_SHARE = 0.5  # of rows that have a target: others are preferred to one with
 
 
 def select_objectives(samples: Samples, *, stated: Sequence[str] = ()) -> tuple[list[str], list[str]]:
-    """Return the objectives of a first study, and a note on each target that is none for want of a signal.
+    """Return the objectives of a first study, and a note on each target that is none for lack of a signal.
 
     A quality that explorer does not define (mAP) is weighed against the first cost; accuracy against energy and time.
 

@@ -126,7 +126,7 @@ def open_samples_file(
     Args:
         path: the CSV, which may not exist yet.
         conditions: provenance of the running measurement.
-        force: begin the file anew.
+        force: begin the file again.
         notify: called with messages for the user.
 
     Raises:
@@ -162,7 +162,7 @@ def samples_lock(path: Path) -> Iterator[None]:
 
 
 def provenance_path(path: Path) -> Path:
-    """Return the path of the provenance beside a samples CSV."""
+    """Return the path of the provenance next to a samples CSV."""
     return path.with_name(f"{path.stem}.provenance.json")
 
 
@@ -170,7 +170,7 @@ def read_samples_file(path: Path) -> tuple[list[Row], Conditions]:
     """Read a samples CSV that `explorer measure` wrote: the measured rows, and their provenance.
 
     Raises:
-        WrongUsage: there is no provenance beside it, or a file cannot be read.
+        WrongUsage: there is no provenance next to it, or a file cannot be read.
         InvalidFile: a file is damaged.
     """
     rows, _ = _read_rows(path)

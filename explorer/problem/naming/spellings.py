@@ -58,7 +58,7 @@ def dictionary() -> Mapping[str, Any]:
 
 @cache
 def qualities() -> Mapping[str, Quality]:
-    """Return the known quantities beside the built-in targets by name, preferred objectives first."""
+    """Return the known quantities next to the built-in targets by name, preferred objectives first."""
     return {
         name: Quality(name, one["direction"], (one["range"][0], one["range"][1]), one.get("unit", ""))
         for name, one in dictionary()["quality"].items()
@@ -76,7 +76,7 @@ def squeeze(text: str) -> str:
 
 
 def strip_tracker(header: str) -> tuple[str, str]:
-    """Return a header without the prefixes of experiment trackers, and what they say it is.
+    """Return a header without the prefixes of experiment trackers, and what they state it is.
 
     >>> strip_tracker("config.bits"), strip_tracker("metrics.val/acc"), strip_tracker("bits")
     (('bits', 'knob'), ('acc', 'measured'), ('bits', ''))

@@ -87,7 +87,7 @@ def read_measurements(source: Path, study: Study) -> list[EarlierMeasurement]:
 
     Args:
         source: the folder or the file.
-        study: says what the columns of a table mean.
+        study: states what the columns of a table mean.
 
     Raises:
         WrongUsage: there are none.
@@ -105,7 +105,7 @@ def read_measurements(source: Path, study: Study) -> list[EarlierMeasurement]:
 
 
 def ensure_adoptable(problem: Problem, source: Path, *, assume: Mapping[str, Any]) -> None:
-    """Raise before a study begins for which no measurement of a source can be used for want of a knob.
+    """Raise before a study begins for which no measurement of a source can be used for lack of a knob.
 
     Raises:
         WrongUsage: all lack a knob of the study that is not assumed, or there are none; or as `adopt_measurements`.
@@ -125,7 +125,7 @@ def ensure_adoptable(problem: Problem, source: Path, *, assume: Mapping[str, Any
 def adopt_measurements(session: SearchSession, source: Path, *, assume: Mapping[str, Any]) -> Adoption:
     """Return the measurements of a source that lie in the space of a study and have all of its targets.
 
-    Derived objectives are computed anew from the measured targets when the trials are stored.
+    Derived objectives are computed again from the measured targets when the trials are stored.
 
     Args:
         session: the study, whose designs are measured.

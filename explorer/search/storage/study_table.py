@@ -58,7 +58,7 @@ def load_table(source: Table | CsvTable) -> CsvTable:
 
 
 def save_table(table: CsvTable, path: Path) -> Path:
-    """Write a table as CSV beside a study, which names its samples by a file; return the path.
+    """Write a table as CSV next to a study, which names its samples by a file; return the path.
 
     Raises:
         WrongUsage: another file is there already, or the folder cannot be written.

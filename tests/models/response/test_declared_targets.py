@@ -74,7 +74,7 @@ def test_a_zero_of_positive_values_is_a_fault_that_names_the_range() -> None:
     assert "[targets.wer] range" in str(error.value)
 
 
-def test_deviations_of_given_intervals_and_of_counts() -> None:
+def test_deviations_of_measured_intervals_of_and_of_counts() -> None:
     Target("iou", "max", "", (0, 1), "given")
     Target("top5", "max", "", (0, 1), "counts")
     header = ["iou", "iou_lo", "iou_hi", "top5", "n_right", "n_samples"]

@@ -22,7 +22,7 @@ _EXACT = Context(prec=15, traps=[])
 
 
 def is_missing(cell: str, *, is_number: bool) -> bool:
-    """Return whether a cell says that nothing was measured.
+    """Return whether a cell states that nothing was measured.
 
     >>> is_missing("n/a", is_number=False), is_missing("none", is_number=True), is_missing("none", is_number=False)
     (True, True, False)
@@ -31,7 +31,7 @@ def is_missing(cell: str, *, is_number: bool) -> bool:
 
 
 def without_missing(cells: list[str]) -> list[str]:
-    """Return cells with an empty one for each that says that nothing was measured."""
+    """Return cells with an empty one for each that states that nothing was measured."""
     is_number = is_mostly_numeric(cells)
     return ["" if is_missing(cell, is_number=is_number) else cell for cell in cells]
 
@@ -125,7 +125,7 @@ def percent_faults(column: str, cells: Sequence[str], numbers: Sequence[int]) ->
 
 
 def no_percent_faults(column: str, cells: Sequence[str], numbers: Sequence[int]) -> list[Fault]:
-    """Return a fault for a column whose header says percent although no value is above 1: 0.93 is not 0.93 %."""
+    """Return a fault for a column whose header states percent although no value is above 1: 0.93 is not 0.93 %."""
     values = numbers_of(cells)
     if not values.size or values.max() > 1 or values.max() <= 0:
         return []

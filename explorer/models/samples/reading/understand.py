@@ -1,4 +1,4 @@
-"""Understand a user's table: read every column as a knob, a target, or what else it is, and say why."""
+"""Understand a user's table: read every column as a knob, a target, or what else it is, and state why."""
 
 import re
 from collections import Counter
@@ -66,7 +66,7 @@ def understand(
     Args:
         table: the file, as text.
         mapping: what the user states: the column of a knob or target, with its unit.
-        targets: declared targets, read from the columns of their names unless `mapping` says otherwise.
+        targets: declared targets, read from the columns of their names unless `mapping` states otherwise.
         knobs: user-defined knobs; None: infer them from names and values.
         ignore: columns to leave out, by their header or by their name here.
         is_one_of_several: whether stated columns may be missing, since other files have them.
@@ -98,7 +98,7 @@ class _Reader:
         self.dropped: list[tuple[int, str]] = []
         self.targets: list[Target] = []
         self.stated: set[str] = set()  # names whose unit the user states
-        # Rows of unfinished runs say nothing about a column.
+        # Rows of unfinished runs carry no information on a column.
         self.kept = table
         has_values = any(one == "value" or one.startswith("values_") for one in self.header)
         self.is_optuna = has_values and any(one.startswith("params_") for one in self.header)
@@ -255,7 +255,7 @@ class _Reader:
                 self.claim(i, kind, name, unit=unit, why=why, is_sure=is_sure)
 
     def claim_directions(self) -> None:
-        """Claim the values of an Optuna study: its directions say that they are targets, whatever their names are."""
+        """Claim the values of an Optuna study: its directions state that they are targets, whatever their names are."""
         for i, header in self.free():
             if header in self.table.directions:
                 name = re.sub(r"\W+", "_", header)
@@ -292,7 +292,7 @@ class _Reader:
         return inferred
 
     def claim_rest(self, inferred: InferredKnobs) -> None:
-        """Say of every column that is left what it is, and why it is not used."""
+        """Describe every column that is left, and the reason why it is not used."""
         trackers = dictionary()["trackers"]
         label = next((n for n in ("name", "label") if n in self.header), None)
         if label is None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from explorer.deploy.verification.given import given_intervals, parse_given
+from explorer.deploy.verification.user_measurements import intervals_of_measurements, parse_measurements
 from explorer.errors import UnknownName, WrongUsage
 from explorer.problem.targets import Target
 
@@ -21,7 +21,7 @@ from explorer.problem.targets import Target
 )
 def test_values_with_units_and_intervals(text: str, column: str, numbers: tuple[float, float, float]) -> None:
     Target("mAP", "max", range=(0, 1))
-    ((name, (found, method)),) = given_intervals(parse_given([text])).items()
+    ((name, (found, method)),) = intervals_of_measurements(parse_measurements([text])).items()
 
     assert name == column
     assert (found.value, found.lo, found.hi) == pytest.approx(numbers)
@@ -29,7 +29,7 @@ def test_values_with_units_and_intervals(text: str, column: str, numbers: tuple[
 
 
 def test_numbers_of_python_are_in_si() -> None:
-    found = given_intervals({"energy_j": 1.5, "power_w": (2.0, 1.9, 2.2)})
+    found = intervals_of_measurements({"energy_j": 1.5, "power_w": (2.0, 1.9, 2.2)})
 
     assert found["energy_j"][0].value == 1.5
     assert found["power_w"][0].hi == 2.2
@@ -38,9 +38,9 @@ def test_numbers_of_python_are_in_si() -> None:
 @pytest.mark.parametrize("text", ["latency_s", "=3", "latency_s=", "latency_s=fast", "latency_s=3 J", "power_w=3..2 W"])
 def test_what_is_no_measurement_is_refused(text: str) -> None:
     with pytest.raises(WrongUsage):
-        given_intervals(parse_given([text]))
+        intervals_of_measurements(parse_measurements([text]))
 
 
 def test_an_unknown_column_is_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match="latency"):
-        given_intervals({"latancy_s": 1.0})
+        intervals_of_measurements({"latancy_s": 1.0})

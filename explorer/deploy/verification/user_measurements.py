@@ -9,10 +9,10 @@ from explorer.problem.naming.column_names import find_column, with_unit
 from explorer.units import parse_quantity
 
 _METHOD = "as stated"
-Given = Mapping[str, float | str | tuple[float, float, float]]
+UserMeasurements = Mapping[str, float | str | tuple[float, float, float]]
 
 
-def parse_given(texts: Sequence[str]) -> dict[str, str]:
+def parse_measurements(texts: Sequence[str]) -> dict[str, str]:
     """Return the columns and values of texts such as `mAP=0.47` or `latency_ms=12`.
 
     Raises:
@@ -27,18 +27,19 @@ def parse_given(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def given_intervals(given: Given) -> dict[str, tuple[Interval, str]]:
+def intervals_of_measurements(measurements: UserMeasurements) -> dict[str, tuple[Interval, str]]:
     """Return measurements by column in SI, each with its method.
 
     Args:
-        given: by column, a value in SI, text with a unit ("12 ms", or an interval "11..13 ms"), or (value, low, high).
+        measurements: by column, a value in SI, text with a unit ("12 ms", or an interval "11..13 ms"), or
+            (value, low, high).
 
     Raises:
         UnknownName: no such predicted column.
         WrongUsage: a value is no number, its unit does not fit, or its interval does not hold it.
     """
     found = {}
-    for typed, value in given.items():
+    for typed, value in measurements.items():
         name = find_column(typed, bounded_names())
         if name is None:
             raise UnknownName("--measured", typed, bounded_names())

@@ -10,10 +10,12 @@ MAX_LISTED_FAULTS = 50
 EXTRAS = {
     "cluster": ("distributed",),
     "dashboard": ("optuna-dashboard",),
+    "excel": ("python-calamine",),
     "gp": ("torch",),
     "images": ("kaleido",),
     "nvml": ("nvidia-ml-py",),
     "onnx": ("onnx", "onnxruntime"),
+    "parquet": ("pyarrow",),
     "postgresql": ("psycopg[binary]",),
 }
 
@@ -45,6 +47,31 @@ class UnknownName(WrongUsage):
 
     def __init__(self, label: str, name: str, valid: Iterable[str]) -> None:
         super().__init__(f"{label}: unknown name '{name}'", fix=suggestion(name, sorted(valid)))
+
+
+class StudyChanged(WrongUsage):
+    """A study whose declaration has changed since its trials were stored.
+
+    Args:
+        problem: the fact, with the changes.
+        folder: result folder of the stored trials; empty where they are in a database, which keeps one study a name.
+        changes: the changed keys.
+        n_measured: number of stored measurements.
+    """
+
+    def __init__(self, problem: str, *, folder: str, changes: str, n_measured: int) -> None:
+        self.folder, self.changes, self.n_measured = folder, changes, n_measured
+        taking = f"take over its {n_measured} measurements with --from {shlex.quote(folder)}, " if n_measured else ""
+        anew = "begin anew with --fresh, which keeps the old folder, or with --out DIR"
+        anew = anew if folder else "name another --storage and --out"
+        super().__init__(problem, fix=f"restore the declaration to resume, {taking if folder else ''}or {anew}")
+
+    @property
+    def question(self) -> str:
+        """The question to a user at a terminal: whether to begin again, with the measurements that there are."""
+        if self.n_measured:
+            return f"The question changed: {self.changes}. Take over {self.n_measured} measurements from {self.folder}?"
+        return f"The question changed: {self.changes}. Begin anew, and keep {self.folder} under another name?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +164,43 @@ def limit_faults(faults: list[Fault]) -> list[Fault]:
     rest = len(faults) - MAX_LISTED_FAULTS
     omitted = Fault(f"and {rest} more", "like these", "correct the first ones, then run again")
     return [*faults[:MAX_LISTED_FAULTS], omitted]
+
+
+def group_faults(
+    column: str, cells: Sequence[tuple[int, str]], *, one: str, many: str, fix: str, listed: int = 3
+) -> list[Fault]:
+    """Return one fault for all cells of a column that are wrong in the same way; none without such cells.
+
+    Call it once for each kind of fault of a column; the first rows are named with their values.
+
+    Args:
+        column: name of the column, as the file has it.
+        cells: row number in the file and text of each wrong cell.
+        one: what a single cell does ("is not a number").
+        many: what several do ("are not numbers").
+        fix: the instruction that removes them.
+        listed: number of rows that are named.
+
+    >>> cells = [(2, "93.2"), (3, "91"), (4, "90.5"), (7, "88")]
+    >>> print(*group_faults("accuracy", cells, one="looks like percent", many="look like percent", fix="write shares"))
+    4 cells of accuracy: look like percent ('93.2' in row 2, '91' in row 3, '90.5' in row 4, ...)
+        fix: write shares
+    >>> print(*group_faults("accuracy", cells[:1], one="looks like percent", many="", fix="write a share"))
+    row 2, accuracy: '93.2' looks like percent
+        fix: write a share
+    """
+    named = [f"'{text[:40]}' in row {number}" if text else f"row {number}" for number, text in cells[:listed]]
+    if len(cells) < 2:
+        return [Fault(f"row {i}, {column}", f"'{text[:40]}' {one}" if text else one, fix) for i, text in cells]
+    examples = ", ".join(named) + (", ..." if len(cells) > listed else "")
+    return [Fault(f"{len(cells)} cells of {column}", f"{many} ({examples})", fix)]
+
+
+def rows_text(numbers: Sequence[int], *, listed: int = 5) -> str:
+    """Return row numbers for people.
+
+    >>> rows_text([3]), rows_text([3, 5, 9], listed=2)
+    ('row 3', 'rows 3, 5 and 1 more')
+    """
+    rest = f" and {len(numbers) - listed} more" if len(numbers) > listed else ""
+    return f"row{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers[:listed]))}{rest}"

@@ -50,6 +50,8 @@ def factor(unit: str, symbol: str) -> float:
     unit = unit.replace("·", "*")  # `Column.title` prints J·s
     if symbol == "" and unit in {"", "1", "%"}:
         return 0.01 if unit == "%" else 1.0
+    if unit == symbol:
+        return 1.0
     if symbol == "B" and unit in _BINARY:
         return _BINARY[unit]
     if unit in _CUSTOMARY.get(symbol, {}):

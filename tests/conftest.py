@@ -4,6 +4,8 @@ The README command runs the quick tier; tests with a marker (`slow`, `browser`, 
 and by `pytest -m MARKER`. Machines are shared, so a slow test never fails: it is listed at the end of the run.
 """
 
+import contextlib
+import fcntl
 import os
 import resource
 import shutil
@@ -11,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -80,8 +82,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 CPU_AT_START = pytest.StashKey[float]()
-# Scripts that trained and measured the shipped networks: they need torch, and are no tests.
-collect_ignore = ["networks"]
+# Scripts that made shipped networks and stored cases: they need other packages, and are no tests.
+collect_ignore = ["networks", "cases"]
+
+
+@pytest.fixture(autouse=True)
+def _own_vocabulary() -> Iterator[None]:
+    """Forget the targets that a test declares: they are of the process, which runs other tests as well."""
+    from explorer.problem import targets
+
+    before = dict(targets._DECLARED)
+    yield
+    targets._DECLARED.clear()
+    targets._DECLARED.update(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +148,30 @@ class PostgreSQL:
 
     def _url(self, name: str) -> str:
         return f"postgresql+psycopg://explorer@127.0.0.1:{self.port}/{name}"
+
+
+@pytest.fixture(scope="session")
+def shared_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that runs a shipped study once for all test processes; tests must not change its results.
+
+    It returns the result folder, of 300 trials of `paper` (seed 0) and 120 of the others.
+    """
+    import explorer
+
+    root = tmp_path_factory.getbasetemp()
+    root = (root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root) / "shared_runs"
+
+    def run_once(study: str) -> Path:
+        root.mkdir(exist_ok=True)
+        with (root / f"{study}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (root / f"{study}.done").exists():
+                with contextlib.chdir(root):  # the page names a study that lies in `results/`, and another one's folder
+                    explorer.run(study, trials=300 if study == "paper" else 120)
+                (root / f"{study}.done").touch()
+        return root / "results" / study
+
+    return run_once
 
 
 @pytest.fixture(scope="session")

@@ -19,17 +19,17 @@ ROOT = Path(__file__).parent.parent / "explorer"
 HOUSE = {
     "errors": (),
     "units": (),
-    "io": ("files", "npz", "catalog", "csv_text", "declarations", "json_text", "tables"),
+    "io": ("files", "file_lock", "outputs", "npz", "catalog", "csv_text", "declarations", "json_text", "tables"),
     "paper": ("equations", "tables", "audit"),
     "devices": ("device_tree", "meters", "operating_points", "device", "machines", "opp_tables"),
     "problem": (
-        "columns", "applicability", "csv_columns", "column_names", "constraints", "design_space", "workload",
-        "objectives", "scenarios",
+        "targets", "columns", "naming", "applicability", "csv_columns", "constraints",
+        "design_space", "workload", "objectives", "scenarios",
         "declarations", "opp_import", "space_builder", "study",
     ),
     "network": ("graph", "compression", "measurement"),
     "models": (
-        "evaluator", "samples", "diagnostics", "measured", "forms", "fitting", "response", "machine", "posterior_draws",
+        "evaluator", "samples", "forms", "diagnostics", "measured", "fitting", "response", "machine", "posterior_draws",
         "intervals", "worst_case", "limits", "evaluation", "h100", "scaffold", "model_files", "online", "predict",
         "quality", "loading",
     ),
@@ -39,7 +39,7 @@ HOUSE = {
     ),
     "search": (
         "encoding", "enqueued", "storage", "trial_table", "measured_designs", "dashboard", "session", "progress",
-        "samplers", "execution", "run_log", "single_process", "collect", "run",
+        "samplers", "fresh_start", "execution", "run_log", "single_process", "collect", "run",
     ),
     "deploy": ("device", "bundle", "verification"),
     "report": ("plots", "live", "pages"),
@@ -74,6 +74,8 @@ HOMES = {
     "typer": {"cli"},
     "rich": {"cli"},
     "torch": set(),
+    "python_calamine": {"io"},
+    "pyarrow": {"io"},
 }
 HEAVY = ("numpy", "pandas", "scipy", "optuna", "plotly", "pydantic", "moocore", "sqlalchemy", "distributed")
 MODULES = sorted(path for path in ROOT.rglob("*.py") if "_shipped" not in path.parts)

@@ -11,6 +11,7 @@ from explorer.api.results import (
     HasResults,
     as_results,
     display_name,
+    files_read,
     folders_of,
     results_folder,
 )
@@ -18,6 +19,7 @@ from explorer.api.studies import load_study
 from explorer.devices.device import read_device_points
 from explorer.devices.machines import MachineCheck
 from explorer.errors import WrongUsage
+from explorer.io.outputs import check_output
 from explorer.models.evaluation import Problem, fingerprint
 from explorer.models.machine import check_device
 from explorer.pareto.comparison.compare import Comparison, compare_results, comparison_json
@@ -55,15 +57,19 @@ __all__ = [
     "report",
     "report_image",
     "robustness_json",
-    "write_comparison",
 ]
 
 
-def report(study_or_folder: str | Path | HasResults, path: str | Path | None = None) -> Path:
+def report(study_or_folder: str | Path | HasResults, path: str | Path | None = None, *, force: bool = False) -> Path:
     """Write the result page of a finished run again; return its path, by default `report.html` in the result folder.
 
+    Args:
+        study_or_folder: a study that was run here, a result folder, or results.
+        path: the page; an earlier one is replaced.
+        force: replace a file that is no page of explorer's.
+
     Raises:
-        WrongUsage: there are no results, or the file cannot be written.
+        WrongUsage: there are no results, or the file cannot be written or must not be replaced.
         InvalidFile: a file in the folder is damaged.
     """
     results = as_results(study_or_folder)
@@ -71,19 +77,25 @@ def report(study_or_folder: str | Path | HasResults, path: str | Path | None = N
         results_folder(study_or_folder) if isinstance(study_or_folder, (str, Path)) else RESULTS_FOLDER / results.study
     )
     written = Path(path) if path else folder / "report.html"
+    check_output(written, kind="page", inputs=files_read(results, folder), force=force)
     write_page(results, written, display_name=display_name(results.study, folder))
     return written
 
 
-def report_image(study_or_folder: str | Path, path: Path | None = None, *, kind: Literal["png", "svg"] = "png") -> Path:
+def report_image(
+    study_or_folder: str | Path, path: Path | None = None, *, kind: Literal["png", "svg"] = "png", force: bool = False
+) -> Path:
     """Write the front's plot as an image; return its path, by default `front.png` or `front.svg` in the result folder.
 
     Raises:
         MissingPart: kaleido is not installed.
-        WrongUsage: there are no results, no browser draws the plot, or the file cannot be written.
+        WrongUsage: there are no results, no browser draws the plot, or the file cannot be written or is no such image
+            of explorer's, and `force` is not set.
     """
     folder = results_folder(study_or_folder)
-    return write_image(read_folder(folder), path or folder / f"front.{kind}", kind=kind)
+    results, written = read_folder(folder), (path or folder / "front").with_suffix(f".{kind}")
+    check_output(written, kind=kind, inputs=files_read(results, folder), force=force)
+    return write_image(results, written, kind=kind)
 
 
 def explain(
@@ -119,22 +131,34 @@ def explain(
 
 
 def compare(
-    studies_or_folders: Sequence[str | Path | Results | HasResults], *, objectives: Sequence[str] | None = None
+    studies_or_folders: Sequence[str | Path | Results | HasResults],
+    *,
+    objectives: Sequence[str] | None = None,
+    output: str | Path | None = None,
+    force: bool = False,
 ) -> Comparison:
     """Compare the fronts of two or more studies that were run here, or result folders.
 
     Args:
         studies_or_folders: two or more; labels are the studies' names, or the arguments where two names are equal.
         objectives: compare by these; default: those that all declare, or else those that any declares and all hold.
+        output: write a page with the fronts here; an earlier page is replaced.
+        force: replace a file that is no page of explorer's.
 
     Raises:
-        WrongUsage: there are no results, or they cannot be compared by these objectives.
+        WrongUsage: there are no results, they cannot be compared by these objectives, or the page cannot be written or
+            must not be replaced.
         InvalidFile: a file of a folder is damaged.
         NoFeasibleDesign: no study has a feasible design.
     """
     if isinstance(studies_or_folders, (str, Path, Results)):
         raise WrongUsage("one study is given", fix="give a list of two or more")
     results = [as_results(one) for one in studies_or_folders]
+    if output is not None:
+        check_output(Path(output), kind="page", force=force, inputs=[
+            path for one, result in zip(studies_or_folders, results, strict=True) if isinstance(one, (str, Path))
+            for path in files_read(result, results_folder(one))
+        ])  # fmt: skip
     labels = [one.study for one in results]
     if len(set(labels)) < len(labels):
         labels = [
@@ -143,7 +167,10 @@ def compare(
         ]
     if repeated := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
         raise WrongUsage(f"'{repeated[0]}' is given twice", fix="give each study or folder once")
-    return compare_results(results, labels=labels, objectives=objectives)
+    comparison = compare_results(results, labels=labels, objectives=objectives)
+    if output is not None:
+        write_comparison(comparison, Path(output))
+    return comparison
 
 
 def compare_with_nominal(study_or_folder: str | Path | Problem) -> RobustnessPrice:

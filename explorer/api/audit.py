@@ -10,11 +10,12 @@ import pandas as pd
 from explorer.errors import MissingPart
 from explorer.io.files import MAX_DECLARATION_BYTES, read_text, write_text
 from explorer.io.json_text import write_json
+from explorer.io.outputs import Kind, check_output
 from explorer.paper.audit.checks import AuditedStatement
 from explorer.paper.audit.statements import audit
 from explorer.paper.tables import Table, paper_table, parse_table
 from explorer.report.pages.paper import paper_figures, paper_page, summary
-from explorer.report.plots.images import NoBrowser, write_images
+from explorer.report.plots.images import FORMATS, NoBrowser, write_images
 
 __all__ = ["Audit", "AuditedStatement", "paper"]
 
@@ -40,10 +41,12 @@ class Audit:
     Args:
         table: the ten samples, SI.
         claims: a statement each, with what the table gives for it.
+        source: the file of a changed table; None for the paper's own.
     """
 
     table: Table
     claims: tuple[AuditedStatement, ...]
+    source: Path | None = None
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -71,16 +74,24 @@ class Audit:
         """Return the statements as plain JSON values."""
         return {"schema": "explorer.paper/1", "claims": [asdict(claim) for claim in self.claims]}
 
-    def save(self, folder: str | Path) -> tuple[list[str], str]:
+    def save(self, folder: str | Path, *, force: bool = False) -> tuple[list[str], str]:
         """Write paper.html, paper.json, and images of the figures where kaleido and a browser can draw them.
+
+        Args:
+            folder: their folder.
+            force: replace files that explorer did not write.
 
         Returns:
             The names of the images, and why there are none.
 
         Raises:
-            WrongUsage: the folder cannot be written.
+            WrongUsage: the folder cannot be written, or a file in it must not be replaced.
         """
         out, figures = Path(folder), paper_figures(self.table)
+        outputs: list[tuple[str, Kind]] = [("paper.html", "page"), ("paper.json", "audit")]
+        outputs += [(f"{name}.{kind}", kind) for name in figures for kind in FORMATS]
+        for name, kind in outputs:
+            check_output(out / name, kind=kind, inputs=[self.source], force=force)
         write_text(out / "paper.html", paper_page(figures=figures, claims=self.claims, tables=self.printed_tables))
         write_json(out / "paper.json", self.to_json())
         try:
@@ -106,7 +117,7 @@ def paper(table: str | Path | None = None) -> Audit:
         samples = paper_table()
     else:
         samples = parse_table(read_text(Path(table), max_bytes=MAX_DECLARATION_BYTES), path=Path(table))
-    return Audit(samples, tuple(audit(samples)))
+    return Audit(samples, tuple(audit(samples)), None if table is None else Path(table))
 
 
 def _cell(value: str | float, scale: float) -> str:

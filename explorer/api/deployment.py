@@ -1,6 +1,7 @@
 """Deployment of a chosen configuration: write the bundle, and verify it."""
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from explorer.deploy.bundle.build import BundleOptions, build_bundle
@@ -8,6 +9,7 @@ from explorer.deploy.bundle.network_artifact import NetworkOptions
 from explorer.deploy.bundle.schema import ManifestFile
 from explorer.deploy.bundle.write import Bundle
 from explorer.deploy.verification.check import Check, Interval
+from explorer.deploy.verification.user_measurements import parse_measurements
 from explorer.deploy.verification.verify import Verdict, verify_bundle
 from explorer.network.measurement.labelled_data import LabelledData, load_data
 from explorer.network.measurement.technology import SHIPPED
@@ -80,6 +82,7 @@ def verify(
     samples: str | Path | None = None,
     sysfs: str | Path = "/sys",
     energy: bool = True,
+    measured: Mapping[str, float | str | tuple[float, float, float]] | Sequence[str] = (),
 ) -> Verdict:
     """Verify a bundle: checksums, codes, and predictions against measurements; `is_kept` of the verdict is the answer.
 
@@ -90,12 +93,21 @@ def verify(
         samples: a samples CSV to which the measurement is appended as a row.
         sysfs: where this machine shows its clocks.
         energy: read an energy meter where there is one.
+        measured: what you measured yourself on the device, by column: a number in SI, text with a unit ("12 ms",
+            "11..13 ms"), or (value, low, high); or texts such as "latency_s=12 ms".
 
     Raises:
         MissingPart: the bundle holds a network and onnx is not installed.
         WrongUsage: there is no such bundle or data, or the samples cannot be written.
         InvalidFile: the manifest or the data is damaged, or the samples have other columns.
     """
-    return verify_bundle(Path(bundle).expanduser(), data=load_data(data) if isinstance(data, str) else data,
-                    model=model, samples=None if samples is None else Path(samples).expanduser(),
-                    sysfs=Path(sysfs), energy=energy)  # fmt: skip
+    stated = measured if isinstance(measured, Mapping) else parse_measurements(measured)
+    return verify_bundle(
+        Path(bundle).expanduser(),
+        data=load_data(data) if isinstance(data, str) else data,
+        model=model,
+        samples=None if samples is None else Path(samples).expanduser(),
+        sysfs=Path(sysfs),
+        energy=energy,
+        stated=stated,
+    )

@@ -16,6 +16,7 @@ from explorer.devices.opp_tables import OppTable
 from explorer.errors import install_command
 from explorer.io.catalog import aliases, list_declarations, title_of
 from explorer.io.files import shipped_folder, write_text
+from explorer.io.outputs import check_output
 from explorer.network.graph.model import shipped_networks
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.declarations.study import SHIPPED_MODELS, StudyFile
@@ -61,7 +62,12 @@ def schema() -> dict[str, dict[str, Any]]:
 
 
 def import_opp(
-    file: str | Path, *, cluster: str | None = None, bin_name: str | None = None, output: str | Path | None = None
+    file: str | Path,
+    *,
+    cluster: str | None = None,
+    bin_name: str | None = None,
+    output: str | Path | None = None,
+    force: bool = False,
 ) -> tuple[OppTable, str]:
     """Read a device's operating points from a device tree's source or a CSV.
 
@@ -70,15 +76,18 @@ def import_opp(
         cluster: the table's label or node name, where the file has several.
         bin_name: only the points of this speed bin.
         output: the file of the device's TOML.
+        force: replace it.
 
     Returns:
         The table, and its TOML text.
 
     Raises:
-        WrongUsage: there is no such file, table or bin, or several tables and none was named.
+        WrongUsage: there is no such file, table or bin, several tables and none was named, or the output exists.
         InvalidFile: the file is invalid; all faults at once.
     """
     path = Path(file)
+    if output is not None:
+        check_output(Path(output), kind="device file", inputs=[path], force=force)
     table = import_points(path, cluster=cluster, bin_name=bin_name)
     text = device_toml(table, title=f"{table.name} of {path.name}", source=f"{path.name}, table {table.name}")
     if output is not None:

@@ -1,30 +1,39 @@
 """Measurements of compressed versions of a network: accuracy, latency, size, operation counts and energy."""
 
 import datetime
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from explorer.errors import Interrupted, MeasurementFailed, WrongUsage
-from explorer.io.files import write_text
-from explorer.io.json_text import write_json
-from explorer.io.tables import Table, csv_file
+from explorer.io.files import is_stream, write_text
+from explorer.io.outputs import check_output
+from explorer.io.tables.frame import Table
+from explorer.io.tables.read import read_table
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs, read_grid
 from explorer.network.measurement.labelled_data import LabelledData, load_data
-from explorer.network.measurement.measure import Row, as_columns, measure_table
+from explorer.network.measurement.measure import KNOBS, Row, as_columns, measure_table
 from explorer.network.measurement.provenance import provenance
+from explorer.network.measurement.samples_file import (
+    Key,
+    SamplesFile,
+    is_measured,
+    key_of,
+    open_samples_file,
+    provenance_path,
+    table_text,
+)
 from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
 from explorer.network.measurement.technology import SHIPPED
-from explorer.pareto.results.csv_text import csv_text
+from explorer.problem.columns import Columns, take
 
 __all__ = ["DEFAULT_GRID", "SHIPPED", "Measurement", "MeasurementOptions", "Row", "measure"]
-
-SAVE_EVERY_S = 5.0  # a killed command loses at most this much
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +68,25 @@ class Measurement:
         ]
         return {**self.provenance, "schema": "explorer.measure/1", "operators": operators, "designs": list(self.rows)}
 
-    def save(self, path: str | Path) -> Path:
-        """Write the rows as a samples CSV with its provenance in `NAME.provenance.json`; return the latter's path.
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the rows to a samples CSV, with their provenance in `NAME.provenance.json`; return the latter's path.
+
+        Rows of other designs that the file has already are kept.
+
+        Args:
+            path: the CSV.
+            force: replace the file, whatever it holds.
 
         Raises:
-            WrongUsage: a file cannot be written.
+            WrongUsage: the file cannot be written, or its rows were measured under other conditions.
         """
-        return _write(self.setup, list(self.rows), Path(path))
+        out = Path(path)
+        with open_samples_file(out, self.provenance, force=force) as file:
+            measured = file.measured([key_of(row) for row in self.rows])
+            for row in self.rows:
+                if key_of(row) not in measured:
+                    file.append(row)
+        return provenance_path(out)
 
     def __repr__(self) -> str:
         return f"Measurement({self.setup.network.name}: {len(self.rows)} designs, {len(self.failures)} failed)"
@@ -81,7 +102,9 @@ def measure(
     calibration: str | LabelledData | None = None,
     options: MeasurementOptions | None = None,
     output: str | Path | None = None,
+    force: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Measurement:
     """Prune and quantize a network to each design, and measure it on labelled data.
 
@@ -93,76 +116,100 @@ def measure(
         family: name of the network family; default: the network's name.
         calibration: data that sets the ranges of int8 activations; None leaves activations in float.
         options: how size, energy and latency are taken.
-        output: a samples CSV, written while designs are measured.
+        output: a samples CSV. Each row is on disk before the next design is measured. Designs that it has already are
+            not measured again; rows of other designs stay.
+        force: begin the output again.
         progress: called after each design with the numbers of finished and of all designs.
+        say: called with notes for the user.
+
+    Returns:
+        The rows of the designs that were asked for, in their order, those included that the output had.
 
     Raises:
         MissingPart: onnx is not installed.
-        WrongUsage: there is no such network or data, or the file cannot be written.
+        WrongUsage: there is no such network or data; the output cannot be written, is an input, or has rows of another
+            network, data set, option or machine.
         InvalidFile: a file is invalid; all faults at once.
         MeasurementFailed: no design could be measured.
         Interrupted: Ctrl-C; the output holds the designs that were finished.
     """
     if designs is not None and grid is not None:
         raise WrongUsage("--designs stands beside --grid", fix="give one of them")
+    options = options or MeasurementOptions(technology=SHIPPED)
+    path_out = Path(output) if output is not None else None
+    inputs = [one for one in (model, data, designs, calibration, options.technology) if isinstance(one, (str, Path))]
+    _check_outputs(path_out, inputs=inputs, force=force)
     network = load_network(model)
     name = family or network.name
     if designs is not None:
-        with csv_file(designs, name="designs") as path:
-            table = read_grid(path, family=name)
+        table = read_grid(read_table(designs, name="designs"), family=name)
     else:
         table = grid_designs(grid or DEFAULT_GRID, family=name)
     calibrating = load_data(calibration) if isinstance(calibration, str) else calibration
     setup = prepare_measurement(
-        network, load_data(data) if isinstance(data, str) else data,
-        options=options or MeasurementOptions(technology=SHIPPED), calibration=calibrating,
-    )  # fmt: skip
-    rows: list[Row] = []
-    path_out = Path(output) if output is not None else None
+        network, load_data(data) if isinstance(data, str) else data, options=options, calibration=calibrating
+    )
+    rows: dict[Key, Row] = {}
+    conditions = provenance(setup, when=_now())
+    is_file = path_out is not None and not is_stream(path_out)
+    stored = open_samples_file(path_out, conditions, force=force, notify=say) if path_out and is_file else nullcontext()
     try:
-        _measure_all(setup, table, rows, output=path_out, progress=progress)
+        with stored as file:
+            _measure_all(setup, table, rows, file=file, progress=progress)
     except KeyboardInterrupt:
-        if path_out is not None and rows:
-            _write(setup, rows, path_out)
-        saved = f"the {len(rows)} designs measured so far are in {output}" if output and rows else "nothing was written"
-        raise Interrupted(f"stopped; {saved}", fix="the same command measures all of them again") from None
-    failed = [row for row in rows if row["error"]]
+        n = sum(map(is_measured, rows.values()))
+        saved = f"the {n} designs measured so far are in {output}" if is_file and n else "nothing was written"
+        raise Interrupted(f"stopped; {saved}", fix="the same command measures the rest") from None
+    failed = [row for row in rows.values() if row["error"]]
     if len(failed) == len(rows):
         raise MeasurementFailed(
             f"none of {len(rows)} designs could be measured: {failed[0]['error']}",
             fix="correct that, or try one design",
         )
-    result = Measurement(setup, tuple(rows), provenance(setup, when=_now()))
-    if path_out is not None:
-        result.save(path_out)
-    return result
+    if path_out is not None and not is_file:
+        write_text(path_out, table_text([*rows.values()]))
+    return Measurement(setup, tuple(rows.values()), {**conditions, "measured": _now()})
 
 
 def _measure_all(
     setup: MeasurementSetup,
-    designs: Any,
-    rows: list[Row],
+    designs: Columns,
+    rows: dict[Key, Row],
     *,
-    output: Path | None,
+    file: SamplesFile | None,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    saved = time.monotonic() - 2 * SAVE_EVERY_S
-    for row in measure_table(setup, designs):
-        rows.append(row)
+    """Add the row of each design to `rows`, in their order: from the file, or measured and added to the file."""
+    keys = list(zip(*(designs[name].tolist() for name in KNOBS), strict=True))
+    measured = file.measured(keys) if file else {}
+    missing = [i for i, key in enumerate(keys) if key not in measured]
+    rows |= measured
+    done = len(keys) - len(missing)
+    if progress:
+        progress(done, len(keys))
+    for row in measure_table(setup, take(designs, np.array(missing, dtype=np.int64)), cache=file.cache if file else {}):
+        rows[key_of(row)] = row
+        if file:
+            file.append(row)
+        done += 1
         if progress:
-            progress(len(rows), len(designs["family"]))
-        # The first good row at once: a file that cannot be written is reported before the work is done.
-        is_due = time.monotonic() - saved > SAVE_EVERY_S and not all(row["error"] for row in rows)
-        if output is not None and is_due:
-            _write(setup, rows, output)
-            saved = time.monotonic()
+            progress(done, len(keys))
+    ordered = {key: rows[key] for key in keys}
+    rows.clear()
+    rows.update(ordered)
 
 
-def _write(setup: MeasurementSetup, rows: list[Row], path: Path) -> Path:
-    columns, sidecar = as_columns(rows), path.with_name(f"{path.stem}.provenance.json")
-    write_text(path, csv_text(columns, list(columns)))
-    write_json(sidecar, provenance(setup, when=_now()), indent=1)
-    return sidecar
+def _check_outputs(path: Path | None, *, inputs: Sequence[str | Path], force: bool) -> None:
+    """Raise before any work if the output must not be written.
+
+    Raises:
+        WrongUsage: the table or its provenance is an input, or a file that explorer did not write.
+    """
+    if path is None:
+        return
+    check_output(path, kind="samples table", inputs=inputs, force=force)
+    if not is_stream(path):
+        check_output(provenance_path(path), kind="provenance", inputs=inputs, force=force)
 
 
 def _now() -> str:

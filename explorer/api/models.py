@@ -1,7 +1,6 @@
 """Models of a user's measurements: read samples, fit, predict, and write a first space and study for them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,19 +9,27 @@ import numpy as np
 import pandas as pd
 
 from explorer.errors import WrongUsage
-from explorer.io.files import write_text
+from explorer.io.csv_text import CsvTable
 from explorer.io.json_text import write_json
-from explorer.io.tables import Table, csv_file
+from explorer.io.outputs import check_output
+from explorer.io.tables.frame import Table
+from explorer.io.tables.read import read_table
 from explorer.models.loading import fit_samples, load_model, load_samples, model_to_json
 from explorer.models.posterior_draws import PosteriorModel, posterior_draws
 from explorer.models.predict import implied_knobs, parse_design, predict_designs, supports_unquantized
 from explorer.models.quality.summary import model_summary
 from explorer.models.response.surrogate import Surrogate
 from explorer.models.response.tables import with_knobs
+from explorer.models.samples.reading.reading import BUILT_IN_KNOBS
 from explorer.models.samples.samples import Samples, read_designs
-from explorer.models.scaffold import fitted_model_name, scaffold_name, scaffold_study
+from explorer.models.scaffold.starter import StarterFiles, plan_starter
+from explorer.models.scaffold.stated import NOTHING_STATED, StatedColumns, mapped_columns, state_columns
 from explorer.pareto.uncertainty.next_measurement import SuggestedMeasurement, suggest_for_model
 from explorer.problem.columns import Columns
+from explorer.problem.declarations.samples import sources_of
+from explorer.problem.declarations.targets import target_of
+from explorer.problem.study import read_space
+from explorer.search.storage.study_table import is_storage, load_table, save_table, storage_file_name
 
 __all__ = [
     "FittedModel",
@@ -33,9 +40,11 @@ __all__ = [
     "fit_model",
     "init",
     "load_model",
+    "plan_init",
     "predict",
     "predict_columns",
     "read_samples",
+    "state_columns",
 ]
 
 _N_ADVISING = 200  # draws from which the next measurement is computed
@@ -71,12 +80,17 @@ class FittedModel:
         advice = {"design": best.design, "reduction": best.reduction} if best else None
         return {**self.summary, "next_measurement": advice}
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the model as JSON, for `model = "..."` in a study and for `explorer.predict`; return the path.
 
+        Args:
+            path: the file; an earlier model is replaced.
+            force: replace a file that is no model.
+
         Raises:
-            WrongUsage: the file cannot be written.
+            WrongUsage: the file cannot be written, holds the samples, or is no model.
         """
+        check_output(Path(path), kind="model", inputs=self.model.name.split(" + "), force=force)
         write_json(Path(path), model_to_json(self.model), indent=1)
         return Path(path)
 
@@ -85,21 +99,50 @@ class FittedModel:
         return f"FittedModel({self.summary['n_samples']} samples of {', '.join(self.model.families)}: {targets})"
 
 
-def read_samples(samples: Table, *, knobs: Sequence[str] | None = None, ignore: Sequence[str] = ()) -> Samples:
-    """Read measured configurations; SI units, an empty cell or NaN is not measured.
+def read_samples(
+    samples: Table,
+    *,
+    knobs: Sequence[str] | None = None,
+    ignore: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    space: str | None = None,
+) -> Samples:
+    """Read measured configurations; names, units and percent are understood, and the samples' notes state how.
 
     Args:
         samples: a samples CSV, or its rows as a DataFrame.
-        knobs: further columns that are knobs; default: those that look like knobs, as the samples' notes say.
+        knobs: further columns that are knobs; default: those that look like knobs, as the samples' notes state.
         ignore: columns to leave out.
+        columns: what a column is where its header does not state it: `{"accuracy": "my best"}`.
+        space: a search space, whose columns, targets and knobs are those of the table.
 
     Raises:
         WrongUsage: the file does not exist or cannot be read.
         InvalidFile: with every fault of the table: row, column, value, and what is allowed.
     """
-    with csv_file(samples, name="samples") as path:
-        (table,) = (one.samples for one in load_samples([str(path)], own=knobs, ignore=ignore))
-    return table if isinstance(samples, (str, Path)) else replace(table, source="a DataFrame")
+    is_file = isinstance(samples, (str, Path))
+    (table,) = (one.samples for one in load_samples([_named(samples)], **_stated(knobs, ignore, columns, space)))
+    return table if is_file else replace(table, source="a DataFrame")
+
+
+def _stated(
+    knobs: Sequence[str] | None, ignore: Sequence[str], columns: Mapping[str, str] | None, space: str | None
+) -> dict[str, Any]:
+    """Return what is stated of the columns of tables: by a space, and by arguments, which count first."""
+    stated = {"own": knobs, "ignore": ignore, "columns": mapped_columns(columns or {}), "targets": ()}
+    if space is None:
+        return stated
+    file = read_space(space).file
+    return {
+        "own": [name for name in file.axes.own if name not in BUILT_IN_KNOBS] if knobs is None else knobs,
+        "ignore": (*file.ignore, *ignore),
+        "columns": {**sources_of(file.columns), **mapped_columns(columns or {})},
+        "targets": [target_of(name, one) for name, one in file.targets.items()],
+    }
+
+
+def _named(table: Table) -> str | CsvTable:
+    return str(table) if isinstance(table, (str, Path)) else read_table(table)
 
 
 def fit(
@@ -107,8 +150,12 @@ def fit(
     *,
     knobs: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    space: str | None = None,
     without: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
+    output: str | Path | None = None,
+    force: bool = False,
 ) -> FittedModel:
     """Fit a model to measured samples, and judge it on rows that it was not fitted to.
 
@@ -116,15 +163,28 @@ def fit(
         samples: `paper`, `h100`, a samples CSV, a DataFrame, read samples, or a list of these, each with other targets.
         knobs: further columns that are knobs; default: those that look like knobs.
         ignore: columns to leave out.
+        columns: what a column is where its header does not state it: `{"accuracy": "my best"}`.
+        space: a search space, whose columns, targets and knobs are those of the tables.
         without: names of forms to leave out of the average, as `fit` prints them.
         progress: called with the numbers of fitted and of all targets.
+        output: write the model here, as `save` does; checked before the fit.
+        force: replace a file that is no model.
 
     Raises:
-        WrongUsage: a file does not exist.
+        WrongUsage: a file does not exist, or the output must not be replaced.
         InvalidFile: with every fault of a table, or nothing can be fitted to it.
     """
-    model = fit_model(samples, knobs=knobs, ignore=ignore, without=without, progress=progress)
-    return FittedModel(model, model_summary(model), suggest_for_model(model, posterior_draws(model, n=_N_ADVISING)))
+    if output is not None:
+        sources = samples if isinstance(samples, (list, tuple)) else [samples]
+        inputs = [one for one in sources if isinstance(one, (str, Path))]
+        check_output(Path(output), kind="model", inputs=inputs, force=force)
+    model = fit_model(
+        samples, knobs=knobs, ignore=ignore, columns=columns, space=space, without=without, progress=progress
+    )
+    fitted = FittedModel(model, model_summary(model), suggest_for_model(model, posterior_draws(model, n=_N_ADVISING)))
+    if output is not None:
+        fitted.save(output, force=force)
+    return fitted
 
 
 def fit_model(
@@ -132,6 +192,8 @@ def fit_model(
     *,
     knobs: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    space: str | None = None,
     without: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> PosteriorModel:
@@ -140,20 +202,19 @@ def fit_model(
         raise WrongUsage("no samples are given", fix="give a samples CSV, a DataFrame, or a list of these")
     sources = [samples] if isinstance(samples, (str, Path, pd.DataFrame, Mapping, Samples)) else list(samples)
     names = [str(one) if isinstance(one, (str, Path)) else "samples" for one in sources]
-    with ExitStack() as stack:
-        if any(isinstance(one, Samples) for one in sources):
-            tables = tuple(
-                with_knobs(one if isinstance(one, Samples) else read_samples(one, knobs=knobs, ignore=ignore))
-                for one in sources
+    if any(isinstance(one, Samples) for one in sources):
+        tables = tuple(
+            with_knobs(
+                one
+                if isinstance(one, Samples)
+                else read_samples(one, knobs=knobs, ignore=ignore, columns=columns, space=space)
             )
-        else:
-            paths = [
-                str(one) if isinstance(one, (str, Path)) else str(stack.enter_context(csv_file(one, name="samples")))
-                for one in sources
-                if not isinstance(one, Samples)
-            ]
-            tables = load_samples(paths, own=knobs, ignore=ignore)
-        return fit_samples(tables, name=" + ".join(names), without=without, progress=progress)
+            for one in sources
+        )
+    else:
+        given = [_named(one) for one in sources if not isinstance(one, Samples)]
+        tables = load_samples(given, **_stated(knobs, ignore, columns, space))
+    return fit_samples(tables, name=" + ".join(names), without=without, progress=progress)
 
 
 def predict(model: str | Path | FittedModel, designs: Table | None = None, **knobs: float | str) -> pd.DataFrame:
@@ -185,45 +246,43 @@ def predict_columns(model: str | Path | FittedModel, designs: Table | None, knob
     family = fitted.families[0]
     categories = tuple(fitted.choices(family))
     needed = ("family", *fitted.domain[family], *categories)
-    with csv_file(designs, name="designs") as path:
-        table = read_designs(
-            path, knobs=needed, categories=categories, implied=implied_knobs(fitted),
-            is_measured=supports_unquantized(fitted),
-        )  # fmt: skip
+    table = read_designs(
+        read_table(designs, name="designs"), knobs=needed, categories=categories, implied=implied_knobs(fitted),
+        is_measured=supports_unquantized(fitted),
+    )  # fmt: skip
     return predict_designs(fitted, table)
 
 
-@dataclass(frozen=True, slots=True)
-class StarterFiles:
-    """A space and a study that were written for samples.
-
-    Args:
-        name: of the space and the study.
-        paths: the files, the study last.
-        notes: decisions that the user should check.
-        model_file: the name that `explorer fit -o` should write to, as the study's comment has it.
-    """
-
-    name: str
-    paths: tuple[Path, ...]
-    notes: tuple[str, ...]
-    model_file: str
+def plan_init(
+    source: str, *, name: str | None = None, stated: StatedColumns = NOTHING_STATED, is_table: bool = False
+) -> StarterFiles:
+    """Return the files that `init` writes for a table; the trials of an Optuna storage are written as a CSV first."""
+    table = load_table(source)
+    if is_storage(source):
+        table = replace(table, source=str(save_table(table, Path(storage_file_name(source)))))
+    return plan_starter(table, name=name, stated=stated, is_table=is_table)
 
 
 def init(
     samples: str | Path,
     *,
     name: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    targets: Sequence[str] = (),
     knobs: Sequence[str] = (),
+    ignore: Sequence[str] = (),
     table: bool = False,
     force: bool = False,
 ) -> StarterFiles:
-    """Write a commented space and study for a samples CSV: `search_spaces/NAME.toml` and `studies/NAME.toml`.
+    """Write a commented space and study for a table: `search_spaces/NAME.toml` and `studies/NAME.toml`.
 
     Args:
-        samples: the CSV.
+        samples: the table, or the URL of an Optuna storage.
         name: of the space and the study; default: the file's name.
+        columns: what a column is where its header does not state it: `{"accuracy": "my best"}`.
+        targets: quantities that explorer does not define: `["mAP:max", "tokens_per_s:max:tokens/s"]`.
         knobs: further columns that are knobs; default: those that look like knobs.
+        ignore: columns to leave out.
         table: search the measured rows themselves, without a model.
         force: replace existing files.
 
@@ -231,19 +290,9 @@ def init(
         WrongUsage: a file exists already, or the name ships.
         InvalidFile: with every fault of the samples.
     """
-    path = Path(samples)
-    chosen = scaffold_name(path, name=name)
-    scaffold = scaffold_study(path, name=chosen, folder=Path("studies"), knobs=knobs, is_table=table)
-    texts = {Path("studies") / f"{chosen}.toml": scaffold.study}
-    if scaffold.space is not None:
-        texts = {Path("search_spaces") / f"{chosen}.toml": scaffold.space, **texts}
-    existing = [str(file) for file in texts if file.exists()]
-    if existing and not force:
-        raise WrongUsage(f"{' and '.join(existing)}: there already", fix="take another --name, or --force to replace")
-    for file, text in texts.items():
-        write_text(file, text)
-    notes = scaffold.notes
-    if chosen == f"my-{path.stem}":
-        renamed = f"called '{chosen}', for what ships as '{path.stem}' would no longer be found here"
-        notes = (renamed, *notes)
-    return StarterFiles(chosen, tuple(texts), notes, fitted_model_name(path.name))
+    stated = state_columns(mapping=columns, targets=targets, knobs=knobs, ignore=ignore)
+    starter = plan_init(str(samples), name=name, stated=stated, is_table=table)
+    if not force:
+        starter.ensure_new()
+    starter.write()
+    return starter

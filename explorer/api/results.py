@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 from explorer.errors import WrongUsage
 from explorer.io.json_text import to_text
 from explorer.pareto.results.csv_text import csv_parts, csv_text
-from explorer.pareto.results.folder import FRONT_JSON, read_folder
+from explorer.pareto.results.folder import FRONT_JSON, RESULT_FILES, read_folder
 from explorer.pareto.results.front_json import front_head, front_parts
 from explorer.pareto.results.results import Results, front_order
 from explorer.problem.applicability import is_extrapolated
@@ -28,6 +28,7 @@ __all__ = [
     "csv_parts",
     "csv_text",
     "display_name",
+    "files_read",
     "folders_of",
     "front",
     "front_head",
@@ -109,6 +110,14 @@ def results_folder(study_or_folder: str | Path) -> Path:
 
     study = read_study(str(study_or_folder))  # raises for an unknown name, with the nearest one
     raise WrongUsage(f"{named}: study '{study.name}' has not been run here", fix=f"explorer run {study_or_folder}")
+
+
+def files_read(results: Results, folder: Path) -> list[Path]:
+    """Return the files behind results: those of their folder, of their study, its spaces and its model."""
+    origin = results.provenance
+    entries = [origin.get("study", {}), *origin.get("spaces", ())]
+    names = [origin.get("model", {}).get("name"), *(entry.get("file") for entry in entries)]
+    return [*(folder / name for name in RESULT_FILES), *(Path(name) for name in names if name)]
 
 
 def display_name(study: str, folder: Path) -> str:

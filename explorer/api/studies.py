@@ -10,25 +10,28 @@ from explorer.api.models import Samples, fit_model
 from explorer.api.results import RESULTS_FOLDER, display_name
 from explorer.errors import Interrupted, MeasurementFailed, WrongUsage
 from explorer.io.files import cannot_write
-from explorer.io.tables import Table
+from explorer.io.tables.frame import Table
 from explorer.models.evaluation import Problem, make_problem
 from explorer.models.loading import load_evaluator
 from explorer.models.measured.function import Measure
-from explorer.models.scaffold import ensure_name
-from explorer.pareto.results.folder import write_folder
+from explorer.models.scaffold.names import ensure_name
+from explorer.pareto.results.folder import ensure_writable, write_folder
 from explorer.pareto.results.results import Results, no_feasible_design
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
 from explorer.problem.study import Study, make_study, read_study
 from explorer.report.pages.write import write_page
 from explorer.search.collect import collect_results
+from explorer.search.execution.adoption import ensure_adoptable
+from explorer.search.fresh_start import is_changed, set_aside
 from explorer.search.progress import Progress
 from explorer.search.run import Execution, search, utc_now
 from explorer.search.run_log import Clock, log_run
 from explorer.search.session import SearchSession, open_session
 from explorer.search.storage.journal import repair_tail
-from explorer.search.storage.open import journal_path, recover_journal
+from explorer.search.storage.open import ensure_journal, journal_path, recover_journal
 from explorer.search.storage.retry import translate_storage_errors
 from explorer.search.storage.run_lock import run_lock
+from explorer.search.trial_table import ADOPTED
 from explorer.units import parse_quantity
 
 __all__ = ["Outcome", "Problem", "Progress", "Study", "load_study", "repair_journal", "run", "study"]
@@ -41,9 +44,10 @@ class Outcome:
     Args:
         results: of all finished trials.
         out: the result folder.
-        n_added: number of trials that this run added.
+        n_added: number of trials that this run measured or predicted.
         search_seconds: wall time of the search, in s.
         recovered_from: a copy of the damaged journal that was recovered.
+        n_taken_over: number of trials that this run took over from earlier measurements.
     """
 
     results: Results
@@ -51,6 +55,7 @@ class Outcome:
     n_added: int
     search_seconds: float
     recovered_from: Path | None = None
+    n_taken_over: int = 0
 
     def __repr__(self) -> str:
         return f"Outcome({self.results!r}, {self.n_added} added in {self.search_seconds:.1f} s, in {self.out})"
@@ -135,6 +140,9 @@ def run(
     out: str | Path | None = None,
     recover: bool = False,
     wait: bool = False,
+    take_from: str | Path | None = None,
+    assume: Mapping[str, float | str] | None = None,
+    fresh: bool = False,
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda _: None,
     clock: Clock = utc_now,
@@ -159,11 +167,17 @@ def run(
         out: the result folder; default `results/<study>/`.
         recover: repair a damaged journal; the damaged file is kept.
         wait: where another run is at work in the folder, wait for it to end.
+        take_from: a result folder, or a samples CSV, whose measurements are taken over as trials where they lie in the
+            space and have the study's targets. The study's own folder is kept under another name if the question has
+            changed.
+        assume: values of knobs that these measurements lack: {"batch": 1}; numbers are SI, text may have a unit.
+        fresh: begin again; the earlier result folder is kept under another name.
         progress: called after each batch of trials.
         say: called with notes for the user: workers that die, a storage that does not answer.
         clock: returns the time for provenance.
 
     Raises:
+        StudyChanged: the folder holds trials of another question, and neither `take_from` nor `fresh` is given.
         WrongUsage, InvalidFile, MissingPart: an argument or a file cannot be used; nothing was lost.
         NoFeasibleDesign: no design meets the constraints; the result folder is written all the same.
         MeasurementFailed: designs are measured, and none of many in a row could be; the folder holds the finished ones.
@@ -176,14 +190,36 @@ def run(
     uploads = tuple(_existing(path) for path in upload)
     execution = Execution(workers, cluster, dict(resources or {}), uploads, seconds)
     folder = Path(out) if out is not None else RESULTS_FOLDER / wanted.name
-    journal = journal_path(storage, folder)
+    journal, problem = journal_path(storage, folder), replace(loaded, study=wanted)
+    if journal is not None:
+        ensure_journal(journal)
+    ensure_writable(folder)
+    if assume and take_from is None:
+        raise WrongUsage("assumed knobs are given without earlier measurements", fix="add --from DIR (take_from)")
+    source = None if take_from is None else _earlier(take_from)
+    if source is not None:
+        ensure_adoptable(problem, source, assume=assume or {})
+    is_own = source is not None and folder.exists() and source.samefile(folder)
+    if is_own and not fresh and not is_changed(problem, out=folder, storage=storage):
+        say(f"note: the question of {folder} is the same: its trials count already")
+        source = None
+    elif fresh or is_own:
+        kept = set_aside(problem, out=folder, storage=storage, notify=say)
+        source = kept if is_own else source
     with run_lock(folder, storage, study=wanted.name, should_wait=wait, notify=say) as ensure_lock:
         recovered = recover_journal(journal) if recover and journal and journal.is_file() else None
         repair_journal(journal, say=say)
-        session = open_session(replace(loaded, study=wanted), out=folder, storage_url=storage)
+        session = open_session(problem, out=folder, storage_url=storage)
         session.ensure_lock = ensure_lock
-        outcome = _search(session, execution, progress=progress, say=say, clock=clock)
+        outcome = _search(session, execution, progress=progress, say=say, clock=clock, take_from=source, assume=assume)
         return replace(outcome, recovered_from=recovered)
+
+
+def _earlier(name: str | Path) -> Path:
+    """Return the result folder or the samples CSV of earlier measurements."""
+    given = Path(name).expanduser()
+    named = RESULTS_FOLDER / name
+    return named if not given.exists() and named.is_dir() else given
 
 
 def _existing(path: str | Path) -> Path:
@@ -212,14 +248,16 @@ def _search(
     progress: Progress | None,
     say: Callable[[str], None],
     clock: Clock,
+    take_from: Path | None,
+    assume: Mapping[str, float | str] | None,
 ) -> Outcome:
     with translate_storage_errors(session.storage_label):
-        before = session.trials.n
+        before, n_adopted = session.trials.n, _n_adopted(session)
     began = time.perf_counter()
     stopped: Interrupted | MeasurementFailed | None = None
     try:
         with log_run(session, clock=clock, execution=execution.as_json()):
-            search(session, execution=execution, progress=progress, notify=say)
+            search(session, execution=execution, progress=progress, notify=say, take_from=take_from, assume=assume)
     except (Interrupted, MeasurementFailed) as error:
         stopped = error
     seconds = time.perf_counter() - began
@@ -231,4 +269,9 @@ def _search(
         raise stopped
     if not results.is_front.any():
         raise no_feasible_design(results)
-    return Outcome(results, session.out, results.n_complete - before, seconds)
+    n_taken = _n_adopted(session) - n_adopted
+    return Outcome(results, session.out, results.n_complete - before - n_taken, seconds, n_taken_over=n_taken)
+
+
+def _n_adopted(session: SearchSession) -> int:
+    return int((session.trials.origin == ADOPTED).sum())

@@ -49,6 +49,7 @@ def choose(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write it here.", show_default="DIR/chosen.json")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is no choice.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Choose one configuration, print why, and write it as JSON.
@@ -59,7 +60,7 @@ def choose(
     objective to [0, 1].
     """
     from explorer import api
-    from explorer.api.results import results_folder
+    from explorer.api.results import files_read, results_folder
     from explorer.api.selection import parse_probability
     from explorer.cli.console import print_json, print_prose, print_text
     from explorer.errors import WrongUsage
@@ -83,7 +84,8 @@ def choose(
         allow_extrapolation=allow_extrapolation, device=device, bin_name=bin_name,
         confidence=None if confidence is None else parse_probability(confidence, where="--confidence"),
     )  # fmt: skip
-    path = choice.save(output or results_folder(study) / "chosen.json")
+    folder = results_folder(study)
+    path = choice.save(output or folder / "chosen.json", inputs=files_read(results, folder), force=force)
     if as_json:
         print_json(choice.record)
         return

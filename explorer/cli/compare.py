@@ -20,6 +20,7 @@ def compare(
         bool, typer.Option("--nominal", help="Compare one study's front with that without its scenarios.")
     ] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a page with the fronts as well.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is no page of explorer's.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Compare fronts: hypervolumes up to one reference point, coverage, and differences of the declarations.
@@ -28,7 +29,7 @@ def compare(
     C(A,B) is the share of B's front designs that a front design of A dominates or equals.
     """
     from explorer import api
-    from explorer.api.analysis import comparison_json, write_comparison
+    from explorer.api.analysis import comparison_json
     from explorer.cli.console import note, print_json, print_text
     from explorer.errors import WrongUsage
 
@@ -38,9 +39,7 @@ def compare(
         _compare_with_nominal(studies, as_json=as_json)
         return
     names = [name.strip() for name in objectives.split(",")] if objectives is not None else None
-    comparison = api.compare(studies, objectives=names)
-    if output is not None:
-        write_comparison(comparison, output)
+    comparison = api.compare(studies, objectives=names, output=output, force=force)
     if as_json:
         print_json(comparison_json(comparison))
         return

@@ -58,7 +58,12 @@ def _wrapped(text: str, stream: Any, *, indent: str = "") -> str:
 
 
 def print_table(
-    headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, spare: Sequence[str] = ()
+    headers: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str | None = None,
+    spare: Sequence[str] = (),
+    console: Console | None = None,
 ) -> list[str]:
     """Print rows under headers; numbers are aligned to the right and never broken, if that can be.
 
@@ -70,11 +75,13 @@ def print_table(
         rows: one value for each header.
         title: above all.
         spare: headers of columns that a narrow terminal may do without.
+        console: where it is printed; default: stdout.
 
     Returns:
         The headers of the columns that were left out.
     """
-    names, body, width = list(headers), [[_cell(value) for value in row] for row in rows], stdout().width
+    console = console or stdout()
+    names, body, width = list(headers), [[_cell(value) for value in row] for row in rows], console.width
     if _total(_widths(names, body)) > width:
         body = [[cell.replace(" [", "\n[") for cell in row] for row in body]
     left_out = []
@@ -92,7 +99,7 @@ def print_table(
         table.add_column(name, justify=justify, overflow="fold", width=widths[i] if widths else None)
     for row in body:
         table.add_row(*row)
-    stdout().print(table, markup=False, highlight=False)
+    console.print(table, markup=False, highlight=False)
     return left_out
 
 

@@ -22,10 +22,15 @@ def fit(
     ignore: Annotated[
         list[str] | None, typer.Option("--ignore", help="A column to leave out; may be repeated.")
     ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option("--space", metavar="NAME", help="A search space: its columns, targets and knobs are the file's."),
+    ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option("--without", metavar="FORM", help="A form to leave out of the average; may be repeated."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is no model.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Fit a model to measured samples, and judge it on rows that it was not fitted to.
@@ -38,10 +43,11 @@ def fit(
     from explorer.cli.progress import counting_progress
 
     with counting_progress("fitting") as progress:
-        fitted = api.fit(list(samples), knobs=knob, ignore=ignore or (), without=without or (), progress=progress)
+        fitted = api.fit(
+            list(samples), knobs=knob, ignore=ignore or (), space=space, without=without or (), progress=progress,
+            output=output, force=force,
+        )  # fmt: skip
     summary, advice = dict(fitted.summary), fitted.next_measurement
-    if output is not None:
-        fitted.save(output)
     if as_json:
         print_json(fitted.to_json())
         return
@@ -71,7 +77,9 @@ def _print_summary(summary: dict[str, Any], advice: str) -> None:
         print_prose(f"Derived in every draw, because the samples satisfy it: {summary['product']}.")
     moved = {t: row["loo_reference_moved"] for t, row in summary["targets"].items() if row.get("loo_reference_moved")}
     if moved:
-        listed = ", ".join(f"{target} {_error(target, error, error)}" for target, error in moved.items())
+        listed = ", ".join(
+            f"{target} {_error(summary['targets'][target], error, error)}" for target, error in moved.items()
+        )
         print_prose(f"With the reference design left out as well: {listed}.")
     print_prose("")
     _print_coefficients(summary)
@@ -97,10 +105,10 @@ def _print_errors(summary: dict[str, Any]) -> None:
             [
                 target,
                 str(judged["n"]),
-                _error(target, judged["loo_mae"], judged["loo_mape"]),
-                _error(target, judged["baseline_loo_mae"], judged["baseline_loo_mape"]),
+                _error(judged, judged["loo_mae"], judged["loo_mape"]),
+                _error(judged, judged["baseline_loo_mae"], judged["baseline_loo_mape"]),
                 f"{round(judged['coverage_90'] * judged['n'])} of {judged['n']}",
-                _error(target, judged["mean_half_width"], judged["mean_half_width"]),
+                _error(judged, judged["mean_half_width"], judged["mean_half_width"]),
             ]
         )
     print_table(
@@ -113,8 +121,8 @@ def _print_forms(summary: dict[str, Any]) -> None:
     from explorer.cli.console import print_table
 
     rows = [
-        [target, form["form"], f"{form['weight']:.0%}", _error(target, form["error"], form["error"]),
-         _error(target, form["between"], form["between"])]
+        [target, form["form"], f"{form['weight']:.0%}", _error(judged, form["error"], form["error"]),
+         _error(judged, form["between"], form["between"])]
         for target, judged in summary["targets"].items()
         for form in sorted(judged["forms"], key=lambda one: -one["weight"])
         if form["weight"] > 0
@@ -169,9 +177,9 @@ def _print_assumptions(summary: dict[str, Any]) -> None:
         )
 
 
-def _error(target: str, absolute: float | None, relative: float | None) -> str:
+def _error(judged: dict[str, Any], absolute: float | None, relative: float | None) -> str:
     # Accuracy is a share already; its relative error would only confuse.
-    value = absolute if target == "accuracy" else relative
+    value = absolute if judged["errors"] == "absolute" else relative
     if value is None or not math.isfinite(value):
         return "-"
-    return f"{value:.4f}" if target == "accuracy" else f"{value:.1%}"
+    return f"{value:.4g}" if judged["errors"] == "absolute" else f"{value:.1%}"

@@ -137,6 +137,7 @@ def report(
     ] = None,
     png: Annotated[bool, typer.Option("--png", help="Write the plot as PNG instead (needs a browser).")] = False,
     svg: Annotated[bool, typer.Option("--svg", help="Write the plot as SVG instead (needs a browser).")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that explorer did not write.")] = False,
 ) -> None:
     """Write the result page again: one HTML file that opens without a network."""
     from explorer import api
@@ -147,6 +148,6 @@ def report(
     if png and svg:
         raise WrongUsage("--png and --svg exclude each other", fix="ask for one of them, then for the other")
     if not (png or svg):
-        print_text(str(api.report(study, output)))
+        print_text(str(api.report(study, output, force=force)))
         return
-    print_text(str(report_image(study, output, kind="png" if png else "svg")))
+    print_text(str(report_image(study, output, kind="png" if png else "svg", force=force)))

@@ -15,6 +15,7 @@ def import_opp(
         str | None, typer.Option("--cluster", help="The table's label or node name, where there are several.")
     ] = None,
     bin_name: Annotated[str | None, typer.Option("--bin", help="Only the points of this speed bin.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Read a device's table of operating points, and write it as a device that a search space can name.
 
@@ -26,7 +27,7 @@ def import_opp(
     from explorer import api
     from explorer.cli.console import note
 
-    table, text = api.import_opp(file, cluster=cluster, bin_name=bin_name, output=output)
+    table, text = api.import_opp(file, cluster=cluster, bin_name=bin_name, output=output, force=force)
     if output is None:
         sys.stdout.write(text)
     for line in table.notes:

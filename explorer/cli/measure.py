@@ -45,7 +45,9 @@ def measure(
         typer.Option("--grid", help="'R=low:high:n,D=low:high:n(log)'; one number fixes a knob.", show_default="7 x 7"),
     ] = None,
     family: Annotated[str | None, typer.Option("--family", help="Name in the table.", show_default="MODEL's")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a samples CSV here.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write a samples CSV here, or continue the one that is there.")
+    ] = None,
     codec: Annotated[Codec, typer.Option("--codec", help="Which size is size_bytes.")] = Codec.deflate,
     per_tensor: Annotated[bool, typer.Option("--per-tensor", help="Prune each tensor by R alone.")] = False,
     clip: Annotated[Container | None, typer.Option("--clip", help="Clip codes to this instead of widening.")] = None,
@@ -61,13 +63,15 @@ def measure(
     ] = None,
     level: Annotated[str, typer.Option("--level", help="The memory level of Eq. (1).")] = "dram",
     time_limit: Annotated[float | None, typer.Option("--time-limit", help="Seconds for each design.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Begin the samples CSV anew, whatever it holds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Prune and quantize a network to each design, run it on labelled data, and write the measurements.
 
     Accuracy comes with its 95 % Wilson interval, latency is the median of interleaved runs on one thread, size names
     its codec. Energy is measured where this machine has a meter, and otherwise absent; energy_mac_mem_j is Eq. (1)
-    under a declared technology. Designs that end in the same codes are measured once. Ctrl-C keeps finished designs.
+    under a declared technology. Designs that end in the same codes are measured once. Each finished design is in the
+    samples CSV at once: the same command, or one with another grid, measures only what is missing.
     """
     from explorer import api
     from explorer.api.measurement import SHIPPED, MeasurementOptions
@@ -81,7 +85,7 @@ def measure(
     with counting_progress("measuring") as advance:
         result = api.measure(
             model, data=data, designs=designs, grid=grid, family=family, calibration=full_int8, options=options,
-            output=output, progress=advance,
+            output=output, force=force, progress=advance, say=lambda text: note(f"note: {text}"),
         )  # fmt: skip
     if as_json:
         print_json(result.to_json())
@@ -89,7 +93,7 @@ def measure(
         _print(result)
     for row in result.failures[:5]:
         note(f"note: R = {row['pruning_ratio']:g}, D = {row['quant_step']:g} failed: {row['error']}")
-    if output is not None:
+    if output is not None and output.stem and not output.is_char_device() and not output.is_fifo():
         note(f"wrote {output} and {output.stem}.provenance.json")
 
 

@@ -21,6 +21,7 @@ def paper(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help=f"Folder for the page and images; {_DEFAULT_OUT} by default.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that explorer did not write.")] = False,
     table: Annotated[
         Path | None, typer.Option("--table", help="Audit a changed copy of the paper's table (CSV) instead.")
     ] = None,
@@ -41,7 +42,7 @@ def paper(
     if out is None and as_json:
         return
     folder = out or _DEFAULT_OUT
-    images, why = audit.save(folder)
+    images, why = audit.save(folder, force=force)
     note(f"wrote {folder / 'paper.html'} (figures and audit) and paper.json")
     note(f"note: no PNG or SVG of the figures: {why}" if why else f"wrote {len(images)} images beside them")
 

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from explorer.api.results import Results
+    from explorer.api.studies import Outcome
 
 Trials = Annotated[
     int | None, typer.Option("--trials", help="COMPLETE trials wanted in all.", show_default="the study's")
@@ -60,23 +61,38 @@ def run(
         bool,
         typer.Option("--recover", help="Recover the whole records of a damaged journal; the damaged file is kept."),
     ] = False,
+    take_from: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="DIR", help="Take over the measurements of a result folder or samples CSV."),
+    ] = None,
+    assume: Annotated[
+        list[str] | None,
+        typer.Option("--assume", metavar="KNOB=VALUE", help="With --from: a knob that those measurements lack."),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew; the old result folder is kept under another name.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until another run in the folder has ended.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")] = False,
 ) -> None:
     """Run or resume a study; write its front, its page and its provenance.
 
     A second run adds only the trials that are missing. Ctrl-C saves what has finished; the same command continues.
+    After a change of objectives, limits, ranges or knobs, --from takes over what was measured.
     """
     from explorer import api
-    from explorer.api.results import RESULTS_FOLDER, display_name
-    from explorer.cli.console import note, print_json, print_prose
+    from explorer.api.results import RESULTS_FOLDER
+    from explorer.cli.console import note
     from explorer.cli.progress import search_progress
-    from explorer.errors import ExplorerError
+    from explorer.errors import ExplorerError, WrongUsage
 
-    try:
+    if take_from and len(take_from) > 1:
+        raise WrongUsage("--from is given twice", fix="run the command once for each: their measurements add up")
+
+    def attempt(earlier: str | None, *, is_fresh: bool) -> "Outcome":
         # Prints of the user's function are not data.
         with redirect_stdout(sys.stderr), search_progress() as (progress, say):
-            outcome = api.run(
+            return api.run(
                 study,
                 trials=trials,
                 seed=seed,
@@ -91,20 +107,51 @@ def run(
                 out=out,
                 recover=recover,
                 wait=wait,
+                take_from=earlier,
+                assume=dict(_pair("--assume", text) for text in assume or []),
+                fresh=is_fresh,
                 progress=progress,
                 say=say,
             )
+
+    try:
+        outcome = _attempt_or_ask(attempt, take_from[0] if take_from else None, is_fresh=fresh)
     except ExplorerError as error:
         if error.exit_code in {4, 130}:
             folder = out or RESULTS_FOLDER / Path(study).stem
             note(f"saved the finished trials in {folder}/")
         raise
+    _print_outcome(outcome, as_json=as_json)
+
+
+def _attempt_or_ask(attempt: "Callable[..., Outcome]", take_from: str | None, *, is_fresh: bool) -> "Outcome":
+    """Run; where the question of the stored trials is another one, a user at a terminal decides what becomes of them.
+
+    Raises:
+        StudyChanged: the question changed, and the user does not decide to go on.
+    """
+    from explorer.errors import StudyChanged
+
+    try:
+        return attempt(take_from, is_fresh=is_fresh)
+    except StudyChanged as error:
+        is_terminal = sys.stdin.isatty() and sys.stderr.isatty()
+        if not (error.folder and is_terminal and typer.confirm(error.question, default=True, err=True)):
+            raise
+        return attempt(error.folder if error.n_measured else take_from, is_fresh=not error.n_measured)
+
+
+def _print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
+    from explorer.api.results import display_name
+    from explorer.cli.console import note, print_json, print_prose
+
     results, folder = outcome.results, outcome.out
     _warn(results)
     if outcome.recovered_from:
         note(f"recovered the journal; the damaged file is kept as {outcome.recovered_from}")
     if not outcome.n_added:
-        note(f"nothing to add: {results.n_complete} trials are COMPLETE already; --trials N asks for more")
+        done = "COMPLETE already" if not outcome.n_taken_over else "COMPLETE with those taken over"
+        note(f"nothing to add: {results.n_complete} trials are {done}; --trials N asks for more")
     for text in results.notes:
         note(f"note: {text}")
     front_size = int(results.is_front.sum())
@@ -117,6 +164,7 @@ def run(
                 "out": str(folder),
                 "n_complete": results.n_complete,
                 "n_added": outcome.n_added,
+                "n_taken_over": outcome.n_taken_over,
                 "hypervolume": results.hypervolume,
                 "exact_hypervolume": exact.hypervolume if exact else None,
                 "hypervolume_share": results.reached,
@@ -130,7 +178,7 @@ def run(
         )
         return
     print_prose(
-        f"{results.study}: {results.n_complete} trials ({outcome.n_added} added in {outcome.search_seconds:.1f} s), "
+        f"{results.study}: {results.n_complete} trials ({_added(outcome)} in {outcome.search_seconds:.1f} s), "
         f"{front_size} {'design' if front_size == 1 else 'designs'} on the front{_measured_part(results)}, "
         f"hypervolume {results.hypervolume:.6g}"
     )
@@ -143,6 +191,11 @@ def run(
     print_prose(f"{folder}/: report.html (open it in a browser), front.csv, front.json, trials.csv, provenance.json")
     rule = "--knee" if len(results.objectives) > 1 else f"--best {results.objectives[0].name}"
     note(f"next: explorer choose {shlex.quote(display_name(results.study, folder))} {rule}")
+
+
+def _added(outcome: "Outcome") -> str:
+    taken = f"{outcome.n_taken_over} taken over, " if outcome.n_taken_over else ""
+    return f"{taken}{outcome.n_added} added"
 
 
 def _measured_part(results: "Results") -> str:
@@ -168,6 +221,20 @@ def _resources(texts: list[str]) -> dict[str, float]:
         if not name.strip() or not 0 < amounts.get(name.strip(), 0.0) < float("inf"):
             raise WrongUsage(f"--resource {text}: is not NAME=N", fix="write for example --resource board=1")
     return amounts
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    """Return name and value of NAME=VALUE.
+
+    Raises:
+        WrongUsage: it is not of this form.
+    """
+    from explorer.errors import WrongUsage
+
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if not name or not equals or not value:
+        raise WrongUsage(f"{option} {text}: is not KNOB=VALUE", fix=f"write for example {option} batch=1")
+    return name, value
 
 
 def _certificate(results: "Results") -> Iterator[str]:

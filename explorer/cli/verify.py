@@ -26,6 +26,12 @@ def verify(
         "/sys"
     ),
     no_energy: Annotated[bool, typer.Option("--no-energy", help="Read no energy meter.")] = False,
+    measured: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--measured", help="What you measured on the device, as COLUMN=VALUE or COLUMN=LOW..HIGH; may be repeated."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Verify a bundle: checksums, codes, and predictions against measurements.
@@ -39,7 +45,10 @@ def verify(
     from explorer.cli.console import note, print_json, print_table
     from explorer.errors import VerificationFailed
 
-    verdict = api.verify(bundle, data=data, model=model, samples=samples, sysfs=sysfs, energy=not no_energy)
+    verdict = api.verify(
+        bundle, data=data, model=model, samples=samples, sysfs=sysfs, energy=not no_energy,
+        measured=measured or (),
+    )  # fmt: skip
     if as_json:
         print_json(verdict.to_json())
     else:

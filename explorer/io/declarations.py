@@ -78,6 +78,16 @@ def read_json(path: Path, model: type[Declared], *, max_bytes: int) -> Declared:
     return validate(data, model, path=path)
 
 
+def toml_string(text: str) -> str:
+    """Return a text as a TOML basic string.
+
+    >>> toml_string('Top-1 "best" [%]') == chr(34) + 'Top-1 @"best@" [%]'.replace("@", chr(92)) + chr(34)
+    True
+    """
+    # JSON escapes quotes, backslashes and control characters as TOML does; TOML alone escapes DEL.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def validate(
     data: object, model: type[Declared], *, path: object, context: Mapping[str, Any] | None = None
 ) -> Declared:

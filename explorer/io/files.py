@@ -29,6 +29,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_stream(path: Path) -> bool:
+    """Return whether a path is a device, a pipe, or an open file such as /dev/stdout, which cannot be replaced."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        return True
+    place = str(path.absolute())
+    return place.startswith(("/dev/fd/", "/proc/")) or (path.is_symlink() and place.startswith("/dev/std"))
+
+
 def read_text(path: Path, *, max_bytes: int) -> str:
     """Read a file's text.
 
@@ -105,12 +113,13 @@ def write_parts(path: Path, parts: Iterable[str]) -> FileDigest:
 def _replace(path: Path, parts: Iterable[bytes]) -> FileDigest:
     digest, n_bytes = hashlib.sha256(), 0
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            # A device or pipe (/dev/stdout): replacing it by a file would destroy it.
+        if is_stream(path):
+            # Replacing /dev/stdout by a file would destroy it.
             content = b"".join(parts)
-            with path.open("wb") as file:
+            with path.open("ab") as file:
                 file.write(content)
             return file_digest(content)
+        path = Path(os.path.realpath(path))  # a link stays a link
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -149,6 +158,27 @@ def matches_digest(path: Path, digest: FileDigest) -> bool:
         return False
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == digest.sha256
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line and sync it to the disk; a failed write, as on a full disk, leaves the file as it was.
+
+    Raises:
+        WrongUsage: the file cannot be written.
+    """
+    try:
+        with path.open("ab", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            try:
+                rest = memoryview(f"{line}\n".encode())
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except BaseException:
+                file.truncate(size)
+                raise
+    except OSError as error:
+        raise cannot_write(path, error) from None
 
 
 def cannot_write(path: Path, error: OSError) -> WrongUsage:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from explorer.io.files import write_text
+from explorer.errors import Fault, InvalidFile
+from explorer.io.files import read_text, write_text
 
 
 def finite(value: Any) -> Any:
@@ -34,3 +35,19 @@ def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
         WrongUsage: the folder cannot be written.
     """
     write_text(path, to_text(value, indent=indent))
+
+
+def read_json_object(path: Path, *, max_bytes: int) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        WrongUsage: the file does not exist or is not readable.
+        InvalidFile: it is too large, or no JSON object.
+    """
+    try:
+        value = json.loads(read_text(path, max_bytes=max_bytes))
+    except (ValueError, RecursionError) as error:
+        raise InvalidFile(path, [Fault("", f"is not JSON: {error}", "restore it from a copy")]) from None
+    if not isinstance(value, dict):
+        raise InvalidFile(path, [Fault("", "is not a JSON object", "restore it from a copy")])
+    return value

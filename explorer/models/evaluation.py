@@ -18,11 +18,11 @@ from explorer.models.samples.samples import Samples
 from explorer.models.worst_case import WorstCase, resolve_worst_case
 from explorer.problem.applicability import constant_knobs, domain_distance
 from explorer.problem.columns import (
-    BOUNDED,
     TARGETS,
     Columns,
     Float,
     base_of_case,
+    bounded_names,
     bounds,
     by_family,
     is_end,
@@ -40,7 +40,6 @@ from explorer.problem.workload.usage import overload
 OPERATING_POINT_LIMIT = "operating_point"
 WORKLOAD_LIMIT = "workload"
 DOMAIN_LIMIT = "domain"
-_ENDS = [end for name in BOUNDED for end in bounds(name)]
 _CORNER_AXES = 12  # 2^12 corners; beyond that, the corners of the first twelve axes
 
 
@@ -81,6 +80,11 @@ class Problem:
         domain = (DOMAIN_LIMIT,) if any(np.isfinite(region.widen) for region in regions) else ()
         workload = (WORKLOAD_LIMIT,) if self.study.constants.workload else ()
         return (*operating, *domain, *workload, *declared)
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the designs are the rows of a table: all of them are evaluated by a look-up."""
+        return isinstance(self.evaluator, TableEvaluator)
 
     @property
     def n_designs(self) -> float:
@@ -310,7 +314,7 @@ def _validate(problem: Problem) -> Problem:
         knobs = region.from_unit(np.full((1, len(region.axes)), 0.5))
         numbers = {name for name, values in knobs.items() if values.dtype != object}
         numbers |= {name for name, objective in OBJECTIVES.items() if not objective.lacking(study.constants)}
-        numbers |= {*TARGETS, *_ENDS, "domain_distance"}
+        numbers |= {*TARGETS, *(end for name in bounded_names() for end in bounds(name)), "domain_distance"}
         if problem.worst_case:
             numbers |= {c.column for c in study.constraints if base_of_case(c.column)}
         numbers |= {"frequency_max_hz"} if region.operating else set()

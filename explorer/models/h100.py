@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from explorer.io.csv_text import CsvTable, read_csv
-from explorer.io.files import read_text, sha256
+from explorer.io.csv_text import CsvTable
+from explorer.io.files import sha256
+from explorer.io.tables.read import read_table
 from explorer.models.response.tables import KnobColumns
 from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples
@@ -43,13 +44,12 @@ def h100_tables() -> tuple[KnobColumns, KnobColumns]:
 
 def _table(file: str, knobs: Sequence[KnobSpec], targets: Sequence[str]) -> KnobColumns:
     path = _FOLDER / file
-    table = read_csv(path)
+    table = read_table(path)
     columns = {knob.name: _values(table, knob) for knob in knobs}
     columns |= {name: np.array([float(cell) for cell in table.cells(name)]) for name in targets}
     labels = tuple(f"{family} {width}, row {n} of {file}" for family, width, n in zip(
         table.cells("family"), table.cells("width"), table.numbers, strict=True))  # fmt: skip
-    digest = sha256(read_text(path, max_bytes=1_000_000))
-    samples = Samples(columns, labels, _SOURCE, digest, (), tuple(table.numbers), machine=_MACHINE)
+    samples = Samples(columns, labels, _SOURCE, sha256(table.text), (), tuple(table.numbers), machine=_MACHINE)
     return KnobColumns(samples, tuple(knobs))
 
 

@@ -1,14 +1,14 @@
 """Load evaluators and models by name, and select the kind of model for a set of samples."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from explorer.errors import Fault, InvalidFile, WrongUsage
-from explorer.io.csv_text import read_csv
+from explorer.io.csv_text import CsvTable
 from explorer.io.files import is_file
+from explorer.io.tables.read import TABLE_SUFFIXES, read_table
 from explorer.models.evaluator import Evaluator
 from explorer.models.h100 import h100_tables
 from explorer.models.measured.function import Measure, function_evaluator
@@ -18,22 +18,34 @@ from explorer.models.model_files.surrogate import surrogate_from_file, surrogate
 from explorer.models.response.fit_surrogate import fit_surrogate
 from explorer.models.response.surrogate import Surrogate
 from explorer.models.response.tables import KnobColumns, with_knobs
-from explorer.models.samples.knob_inference import infer_knobs
-from explorer.models.samples.samples import Samples, paper_samples, read_samples_csv
+from explorer.models.samples.samples import paper_samples, read_samples_csv
+from explorer.problem.declarations.samples import ColumnSource
 from explorer.problem.declarations.study import SHIPPED_MODELS
 from explorer.problem.objectives import needs_of
 from explorer.problem.study import Study
+from explorer.problem.targets import Target
 
 __all__ = ["fit_samples", "load_evaluator", "load_model", "load_samples", "model_from_file", "model_to_json"]
 
+_N_SNIFFED = 4096
 
-def load_model(name: str, *, own: Sequence[str] | None = None, ignore: Sequence[str] = ()) -> Surrogate:
-    """Return a model by name: `paper`, `h100`, a model.json written by `explorer fit -o`, or a samples CSV to fit now.
+
+def load_model(
+    name: str,
+    *,
+    own: Sequence[str] | None = None,
+    ignore: Sequence[str] = (),
+    columns: Mapping[str, ColumnSource] | None = None,
+    targets: Sequence[Target] = (),
+) -> Surrogate:
+    """Return a model by name: `paper`, `h100`, a model.json written by `explorer fit -o`, or samples to fit now.
 
     Args:
         name: what to load.
         own: further columns of a samples CSV that are knobs; None: infer them from their names.
         ignore: columns of a samples CSV to ignore.
+        columns: the column of a samples CSV that holds a knob or target, where its header does not state it.
+        targets: declared targets.
 
     Raises:
         WrongUsage: no model has this name.
@@ -42,9 +54,20 @@ def load_model(name: str, *, own: Sequence[str] | None = None, ignore: Sequence[
     if name in SHIPPED_MODELS:
         return _shipped_model(name)
     path = Path(name).expanduser()
-    if path.suffix == ".json" and is_file(path):
+    if path.suffix == ".json" and is_file(path) and _is_model_file(path):
         return model_from_file(path)
-    return fit_samples(load_samples([name], own=own, ignore=ignore), name=name)
+    tables = load_samples([name], own=own, ignore=ignore, columns=columns, targets=targets)
+    return fit_samples(tables, name=name)
+
+
+def _is_model_file(path: Path) -> bool:
+    """Return whether a JSON file is a model; records, columns and lines of JSON are samples."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_N_SNIFFED).lstrip()
+    except OSError:  # reading it as a model shows why
+        return True
+    return start.startswith(b"{") and b'"schema"' in start
 
 
 @cache
@@ -54,9 +77,14 @@ def _shipped_model(name: str) -> Surrogate:
 
 
 def load_samples(
-    names: Sequence[str], *, own: Sequence[str] | None = None, ignore: Sequence[str] = ()
+    names: Sequence[str | CsvTable],
+    *,
+    own: Sequence[str] | None = None,
+    ignore: Sequence[str] = (),
+    columns: Mapping[str, ColumnSource] | None = None,
+    targets: Sequence[Target] = (),
 ) -> tuple[KnobColumns, ...]:
-    """Return tables of samples by name: `paper`, `h100` (two tables), or samples CSVs with user-defined knobs.
+    """Return tables of samples by name: `paper`, `h100` (two tables), or tables of samples with user-defined knobs.
 
     A user-defined knob may be a column of only some of the files. Without names (`own` is None) knobs are inferred from
     the columns, and the samples' notes list them.
@@ -67,30 +95,29 @@ def load_samples(
     """
     tables: list[KnobColumns] = []
     for name in names:
-        path = Path(name).expanduser()
         if name == "paper":
             tables.append(with_knobs(paper_samples()))
         elif name == "h100":
             tables += h100_tables()
-        elif not is_file(path) and path.suffix != ".csv":
-            shipped = ", ".join(SHIPPED_MODELS)
-            raise WrongUsage(f"no model is called '{name}'", fix=f"name {shipped}, a model.json or a samples CSV")
         else:
-            tables.append(with_knobs(_read_csv(path, own, ignore, is_one_of_several=len(names) > 1)))
+            table = read_table(_existing_table(name) if isinstance(name, str) else name)
+            samples = read_samples_csv(
+                table, extra_knobs=own, ignore=ignore, columns=columns, targets=targets,
+                is_one_of_several=len(names) > 1,
+            )  # fmt: skip
+            tables.append(with_knobs(samples))
     unused = [k for k in own or () if not any(k in table.samples.columns for table in tables)] if len(names) > 1 else []
     if unused:
         raise WrongUsage(f"none of the files has a column {', '.join(unused)}", fix="check the column name")
     return tuple(tables)
 
 
-def _read_csv(path: Path, own: Sequence[str] | None, ignore: Sequence[str], *, is_one_of_several: bool) -> Samples:
-    """Read a samples CSV; its user-defined knobs are those of `own` (of several files: those it has), or inferred."""
-    if own is None:
-        inferred = infer_knobs(read_csv(path).without(ignore))
-        samples = read_samples_csv(path, extra_knobs=inferred.knobs, ignore=ignore)
-        return replace(samples, notes=(*inferred.notes, *samples.notes))
-    present = [name for name in own if name in read_csv(path).header] if is_one_of_several else own
-    return read_samples_csv(path, extra_knobs=present, ignore=ignore)
+def _existing_table(name: str) -> Path:
+    path = Path(name).expanduser()
+    if not is_file(path) and path.suffix.lower() not in TABLE_SUFFIXES:
+        shipped = ", ".join(SHIPPED_MODELS)
+        raise WrongUsage(f"no model is called '{name}'", fix=f"name {shipped}, a model.json or a samples CSV")
+    return path
 
 
 def fit_samples(
@@ -139,11 +166,15 @@ def load_evaluator(study: Study, *, measure: Measure | str | None = None) -> Eva
     if study.live is not None:
         return network_evaluator(study)
     if study.table is not None:
-        samples = read_samples_csv(Path(study.model), extra_knobs=study.table.knobs, ignore=study.table.ignore)
+        samples = read_samples_csv(
+            Path(study.model), extra_knobs=study.table.knobs, ignore=study.table.ignore, columns=study.columns,
+            targets=study.targets,
+        )  # fmt: skip
         needs = [need for name in study.compared_columns for need in needs_of(name)]
         return table_evaluator(samples, name=study.model, needs=list(dict.fromkeys(needs)))
     ignore = [name for space in study.spaces for name in space.file.ignore]
-    return load_model(study.model, own=[name for name in study.own_columns if name != "weight_bits"], ignore=ignore)
+    own = [name for name in study.own_columns if name != "weight_bits"]
+    return load_model(study.model, own=own, ignore=ignore, columns=study.columns, targets=study.targets)
 
 
 def model_from_file(path: Path) -> Surrogate:

@@ -17,7 +17,6 @@ from explorer.models.measured.table import TableEvaluator
 from explorer.models.posterior_draws import Draws, PosteriorModel, predict_draws, split_into_blocks
 from explorer.problem.columns import (
     BEST,
-    CASES,
     TARGETS,
     WORST,
     Columns,
@@ -30,6 +29,7 @@ from explorer.problem.columns import (
     is_end,
     knobs_of,
     n_rows,
+    names_with_cases,
     numeric_knobs,
     stack,
     worst_name,
@@ -38,12 +38,12 @@ from explorer.problem.design_space import DesignSpace
 from explorer.problem.objectives import OBJECTIVES, Constants, add_objectives, is_maximized
 from explorer.problem.scenarios.cases import Case, resolve_cases
 from explorer.problem.study import Study
+from explorer.problem.targets import is_relative, share_range
 
 Predict = Callable[[Columns], Columns]
 """Maps knobs, shape (n,) each, to targets, shape (n,) or (S, n) each."""
 
 _ROWS = 4_000  # perturbed designs that are predicted at once: 1,000 draws of them take 32 MB a target
-_PREDICTED = (*TARGETS, "domain_distance")
 
 
 def case_columns(columns: Columns, cases: Sequence[Case], predict: Predict) -> Iterator[tuple[Case, Columns]]:
@@ -56,7 +56,7 @@ def case_columns(columns: Columns, cases: Sequence[Case], predict: Predict) -> I
     """
     knobs = {name: columns[name] for name in knobs_of(columns)}
     n = n_rows(knobs)
-    given = {name: columns[name] for name in _PREDICTED if name in columns}
+    given = {name: columns[name] for name in (*TARGETS, "domain_distance") if name in columns}
     # Cases that differ in targets or constants alone share their predictions.
     moved: dict[object, list[Case]] = {}
     for case in cases:
@@ -89,7 +89,7 @@ def worst_columns(
         names: the worst and best cases to return (`power_w_worst`); default: the worst of every predicted column.
     """
     if names is None:
-        names = [worst_name(name) for name in CASES if name in columns]
+        names = [worst_name(name) for name in names_with_cases() if name in columns]
     bases = {name: base for name in names if (base := base_of_case(name)) in columns}
     result = {name: np.asarray(columns[base], dtype=np.float64) for name, base in bases.items()}
     for _, own in case_columns(columns, cases, predict):
@@ -174,7 +174,7 @@ class WorstCase:
         """
         if not self.cases:
             return {}
-        names = () if is_needed_only else tuple(worst_name(name) for name in CASES if name in columns)
+        names = () if is_needed_only else tuple(worst_name(name) for name in names_with_cases() if name in columns)
         return worst_columns(columns, self.cases, predict, names=dict.fromkeys((*names, *self.names)))
 
     def by_draw(self, model: PosteriorModel, draws: Draws, designs: Columns, *, with_noise: bool = False) -> Columns:
@@ -247,8 +247,8 @@ def _repeat(values: Float, n: int) -> Float:
 
 
 def _moved(name: str, reading: Float, before: Float, after: Float) -> Float:
-    if name == "accuracy":
-        return np.clip(reading + after - before, 0.0, 1.0)
+    if not is_relative(name):
+        return np.clip(reading + after - before, *(share_range(name) or (-np.inf, np.inf)))
     is_positive = (before > 0) & (after > 0)
     ratio = np.where(is_positive, after, 1.0) / np.where(is_positive, before, 1.0)
     return np.where(is_positive, reading * ratio, reading + after - before)

@@ -17,7 +17,7 @@ from explorer.problem.design_space import DesignSpace
 
 # The front of four objectives is a volume: no archive of practical size is dense enough for an exact hypervolume.
 MAX_OBJECTIVES = 3
-MAX_ENUMERATED = 2**14  # a region with at most this many designs is enumerated instead of searched
+_MAX_ENUMERATED = 2**14  # a region with at most this many designs is enumerated instead of searched
 _N_PLOTTED = 300
 _N_FILTER = 500  # designs of a front that show others to be dominated
 
@@ -88,6 +88,11 @@ def evaluate_minimized(problem: Problem, designs: Columns) -> tuple[Float, Float
     return _minimized(problem, problem.evaluate(designs, is_needed_only=True))
 
 
+def is_enumerable(problem: Problem, region: DesignSpace) -> bool:
+    """Return True if all designs of a region are evaluated instead of searched: those of a table, or a few thousand."""
+    return problem.is_table or region.n_designs <= _MAX_ENUMERATED
+
+
 def _minimized(problem: Problem, columns: Columns) -> tuple[Float, Float]:
     excess = [np.maximum(violation, 0.0) for violation in problem.constraint_violations(columns).values()]
     values = to_minimization(problem.values(columns), problem.study.objectives)
@@ -97,7 +102,7 @@ def _minimized(problem: Problem, columns: Columns) -> tuple[Float, Float]:
 def _region_front(
     problem: Problem, region: DesignSpace, corner: Float, seed: int, budget: Budget | None
 ) -> RefinedFront:
-    if region.n_designs <= MAX_ENUMERATED:
+    if is_enumerable(problem, region):
         return _enumerated_front(problem, region)
     if len(corner) == 1:
         return _optimum(problem, region, seed)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from explorer.models.evaluation import Problem
-from explorer.pareto.exact_front import MAX_ENUMERATED, evaluate_minimized, region_evaluation
+from explorer.pareto.exact_front import evaluate_minimized, is_enumerable, region_evaluation
 from explorer.pareto.geometry.minimization import Minimum, enumerate_points, minimize
 from explorer.problem.applicability import EXTRAPOLATION
 from explorer.problem.columns import Columns, Float, n_rows, stack, take
@@ -73,7 +73,7 @@ def with_question(
 
 
 def _of_region(problem: Problem, region: DesignSpace, seed: int, start: Columns | None) -> Minimum:
-    if region.n_designs <= MAX_ENUMERATED:
+    if is_enumerable(problem, region):
         return enumerate_points(
             lambda unit, _: evaluate_minimized(problem, region.from_unit(unit)), region.every_point()
         )

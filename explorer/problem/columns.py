@@ -1,13 +1,14 @@
 """Columns of design tables: their names, units, allowed values, and operations on whole tables."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.problem.targets import TargetNames, declared_target, declared_targets
 from explorer.units import SYMBOLS, factor, humanize
 
 Float = NDArray[np.float64]
@@ -56,7 +57,7 @@ class Column:
 
     def text(self, value: float) -> str:
         """Format an SI value of this column with its unit."""
-        if self.name not in COLUMNS and self.symbol not in SYMBOLS:
+        if self.symbol not in SYMBOLS and (self.symbol or self.name not in COLUMNS):
             return f"{value:.6g} {self.symbol}".rstrip()
         return humanize(value, self.symbol).replace("J*s", "J·s")
 
@@ -101,7 +102,7 @@ _ALL = (
     Column("p99_latency_s", "99th percentile of arrival to answer", "objective", "s", "ms"),
     Column("carbon_g_per_day", "Emissions", "objective", "g/d", "g/d"),
 )
-COLUMNS: Mapping[str, Column] = {column.name: column for column in _ALL}
+_BUILT_IN = {column.name: column for column in _ALL}
 # Units implied by the suffix of a name: (suffix, SI unit, display unit).
 _SUFFIX_UNITS = (
     ("_bytes", "B", "MB"),
@@ -117,19 +118,17 @@ _SUFFIX_UNITS = (
 WORST, BEST = "_worst", "_best"
 _STATISTIC = re.compile(r"(\w+?)(_worst|_best)?(?:_(lo|hi|p\d+(?:\.\d+)?))?")
 JOINT_VIOLATION = "joint_violation"
-# Predicted columns: they have intervals, and a limit of them may carry a probability.
-BOUNDED = tuple(column.name for column in _ALL if column.kind in {"prediction", "objective"})
+_BUILT_IN_BOUNDED = tuple(column.name for column in _ALL if column.kind in {"prediction", "objective"})
 # Columns of the samples that a live study holds back: reported, never an objective, a limit or a rule.
 HOLDOUT = ("accuracy_holdout", "n_right_holdout", "n_samples_holdout")
-# Columns with a worst case over scenarios.
-CASES = (*BOUNDED, "domain_distance")
 # Columns that results add to designs: not available as names of knobs.
 RESERVED = ("design_id", "origin", "certainty", "nearest_sample", "is_feasible", "is_front", "name", "label")
 # Names of the dimensions that a search adds: not available as names of knobs.
 SEARCH_NAMES = ("row", "clock_share", "operating_point", "point_power_w")
 KNOBS = ("family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz")
 NUMERIC_KNOBS = KNOBS[1:]
-TARGETS = ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes", "throughput_ops")
+TARGETS: Sequence[str] = TargetNames()
+_LAST_TARGET = "throughput_ops"
 
 # Domain of the equations and functional forms: (low, high, includes low, includes high).
 LIMITS: Mapping[str, tuple[float, float, bool, bool]] = {
@@ -149,6 +148,51 @@ MEASURED_LIMITS: Mapping[str, tuple[float, float, bool, bool]] = {
 }
 _POSITIVE = (0.0, float("inf"), False, False)
 _ANY = (-float("inf"), float("inf"), False, False)
+
+
+class _Columns(Mapping[str, Column]):
+    """All columns: the built-in ones, with the declared targets after the built-in ones."""
+
+    def __getitem__(self, name: str) -> Column:
+        if name in _BUILT_IN:
+            return _BUILT_IN[name]
+        target = declared_target(name)
+        if target is None:
+            raise KeyError(name)
+        suffix = next((one for one in _SUFFIX_UNITS if name.endswith(one[0])), ("", "", ""))
+        symbol, unit = (target.symbol, target.unit) if target.unit else suffix[1:]
+        label = name.removesuffix(suffix[0]).replace("_", " ")
+        return Column(name, label, "prediction", symbol, unit if symbol in SYMBOLS else "")
+
+    def __iter__(self) -> Iterator[str]:
+        for name in _BUILT_IN:
+            yield name
+            if name == _LAST_TARGET:
+                yield from (target.name for target in declared_targets())
+
+    def __len__(self) -> int:
+        return len(_BUILT_IN) + len(declared_targets())
+
+    def __contains__(self, name: object) -> bool:
+        return name in _BUILT_IN or (isinstance(name, str) and declared_target(name) is not None)
+
+
+COLUMNS: Mapping[str, Column] = _Columns()
+
+
+def bounded_names() -> tuple[str, ...]:
+    """Return the predicted columns: they have intervals, and a limit of them may carry a probability."""
+    return (*_BUILT_IN_BOUNDED, *(target.name for target in declared_targets()))
+
+
+def is_bounded(name: str | None) -> bool:
+    """Return whether a column is a predicted one."""
+    return name is not None and (name in _BUILT_IN_BOUNDED or declared_target(name) is not None)
+
+
+def names_with_cases() -> tuple[str, ...]:
+    """Return the columns with a worst case over scenarios."""
+    return (*bounded_names(), "domain_distance")
 
 
 def column_of(name: str, *, label: str = "", unit: str = "") -> Column:
@@ -189,12 +233,12 @@ def percentiles_of(name: str, columns: Collection[str]) -> list[str]:
 
 def is_end(name: str) -> bool:
     """Return whether a name is an end of the interval of a predicted column: `accuracy_lo`, `power_w_hi`."""
-    return name[-3:] in {"_lo", "_hi"} and (name[:-3] in BOUNDED or base_of_case(name[:-3]) in BOUNDED)
+    return name[-3:] in {"_lo", "_hi"} and (is_bounded(name[:-3]) or is_bounded(base_of_case(name[:-3])))
 
 
 def is_uncertain(name: str) -> bool:
     """Return whether a column is predicted, or the worst case of one that is: a limit of it may have a probability."""
-    return name in BOUNDED or base_of_case(name) in BOUNDED
+    return is_bounded(name) or is_bounded(base_of_case(name))
 
 
 def worst_name(name: str) -> str:
@@ -250,7 +294,7 @@ def is_free_name(name: str) -> bool:
 
 def own_knobs(columns: Mapping[str, NDArray[Any]]) -> list[str]:
     """Return the names of a table's user-defined knobs: all columns that explorer neither defines nor adds."""
-    return [name for name in columns if name not in _NOT_OWN and _base_of(name) is None]
+    return [name for name in columns if name not in _NOT_OWN and name not in COLUMNS and _base_of(name) is None]
 
 
 def knobs_of(columns: Mapping[str, NDArray[Any]]) -> list[str]:
@@ -285,6 +329,8 @@ def allowed_text(name: str, *, is_measured: bool = False) -> str:
 
 def _limits(name: str, *, is_measured: bool) -> tuple[float, float, bool, bool]:
     """Return a column's limits: positive with a physical unit, any number for another user-defined knob."""
+    if (target := declared_target(name)) is not None:
+        return (*target.range, True, True)
     return (MEASURED_LIMITS if is_measured else LIMITS).get(
         name, _POSITIVE if name in COLUMNS or column_of(name).symbol else _ANY
     )
@@ -345,5 +391,5 @@ def stack(tables: Sequence[Mapping[str, NDArray[Any]]]) -> Columns:
     return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
-_PREDEFINED_KNOBS = tuple(name for name, column in COLUMNS.items() if column.kind == "knob")
-_NOT_OWN = frozenset({*RESERVED, *COLUMNS})
+_PREDEFINED_KNOBS = tuple(name for name, column in _BUILT_IN.items() if column.kind == "knob")
+_NOT_OWN = frozenset({*RESERVED, *_BUILT_IN})

@@ -8,21 +8,24 @@ from typing import Literal
 import numpy as np
 
 from explorer.errors import UnknownName, WrongUsage
-from explorer.problem.column_names import find_column, limit_text, with_unit
 from explorer.problem.columns import (
-    BOUNDED,
-    CASES,
     COLUMNS,
     JOINT_VIOLATION,
     Columns,
     Float,
+    base_of_case,
+    bounded_names,
     bounds,
     cases_of,
     column_of,
+    is_end,
     is_uncertain,
+    names_with_cases,
     percentile_name,
 )
-from explorer.units import parse_quantity
+from explorer.problem.naming.column_names import find_column, limit_text, with_unit
+from explorer.problem.targets import declared_target
+from explorer.units import parse_quantity, to_si
 
 _TEXT = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|==|!=|<|>|=)\s*([^@]+?)\s*(?:@\s*(.*?)\s*)?")
 _SHARE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(%?)")
@@ -118,9 +121,9 @@ def parse_constraint(
     match = _TEXT.fullmatch(text)
     if match is None or match[2] not in {"<=", ">="}:
         raise WrongUsage(f"{where}: '{text}' is not a floor or cap", fix="write for example 'accuracy >= 0.9'")
-    ends = [end for name in BOUNDED for end in bounds(name)]
-    cases = [case for name in CASES for case in cases_of(name)]
-    ends += [end for name in BOUNDED for case in cases_of(name) for end in bounds(case)]
+    ends = [end for name in bounded_names() for end in bounds(name)]
+    cases = [case for name in names_with_cases() for case in cases_of(name)]
+    ends += [end for name in bounded_names() for case in cases_of(name) for end in bounds(case)]
     known = [*COLUMNS, *own, *ends, *cases]
     name = find_column(match[1], known)
     if name is None:
@@ -135,11 +138,23 @@ def parse_constraint(
         limit = parse_quantity(with_unit(match[3], name.unit), column.symbol)
     except WrongUsage as error:
         raise WrongUsage(f"{where}: '{text}': {error.problem}", fix=error.fix) from None
+    if _is_share(column.name) and 1 < limit <= 100:
+        share = limit_text(replace(name, unit=""), f"{match[2]} {to_si(limit, 0.01):.12g}{text[match.end(3) :]}")
+        what = f"{where}: '{text}': {column.name} is a share, at most 1"
+        raise WrongUsage(what, fix=f"write '{share}' (or {match[3]} %)")
     probability = None if match[4] is None else parse_probability(match[4], where=f"{where}: '{text}'")
     if probability is not None and not is_uncertain(column.name):
         fix = "leave the probability out" if column.name not in ends else f"limit {column.name[:-3]} instead"
         raise WrongUsage(f"{where}: '{text}': {column.name} has no probability, it is known", fix=fix)
     return Constraint(column.name, "<=" if match[2] == "<=" else ">=", limit, probability)
+
+
+def _is_share(name: str) -> bool:
+    """Return whether a column, or the interval or worst case of one, is a share in [0, 1]."""
+    name = name[:-3] if is_end(name) else name
+    name = base_of_case(name) or name
+    target = declared_target(name)
+    return name in {"accuracy", "pruning_ratio"} if target is None else target.range == (0, 1)
 
 
 def parse_probability(text: str, *, where: str) -> float:

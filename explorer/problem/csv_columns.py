@@ -1,33 +1,16 @@
-"""Columns of a CSV as arrays in SI: every fault with its row, column, value and allowed range."""
+"""Columns of a table as arrays in SI; cells that are wrong in the same way are one fault, with rows and values."""
 
 import numpy as np
 
-from explorer.errors import Fault
+from explorer.errors import Fault, group_faults
 from explorer.io.csv_text import CsvTable, number_of
-from explorer.problem.columns import COLUMNS, Float, allowed_text, is_allowed
-from explorer.units import factor
-
-# Common units in column names; each is converted to the SI column of the quantity.
-_UNITS = {
-    "latency": ("latency_s", ("ms", "us", "ns")),
-    "energy": ("energy_j", ("mJ", "uJ", "nJ", "kJ")),
-    "power": ("power_w", ("mW", "uW", "kW")),
-    "size": ("size_bytes", ("kB", "MB", "GB", "KiB", "MiB")),
-    "voltage": ("voltage_v", ("mV", "uV")),
-    "frequency": ("frequency_hz", ("kHz", "MHz", "GHz")),
-    "throughput": ("throughput_ops", ("MOPS", "GOPS", "TOPS")),
-}
-UNIT_COLUMNS = {
-    f"{stem}_{unit.lower()}": (name, factor(unit, COLUMNS[name].symbol), unit)
-    for stem, (name, units) in _UNITS.items()
-    for unit in units
-}
+from explorer.problem.columns import Float, allowed_text, is_allowed
 
 
 def read_names(
     name: str, table: CsvTable, *, index: int | None = None
 ) -> "tuple[np.ndarray[tuple[int], np.dtype[np.object_]], list[Fault]]":
-    """Return a column of names, shape (n,), and a fault for each empty cell.
+    """Return a column of names, shape (n,), and a fault for its empty cells.
 
     Args:
         name: name of the column.
@@ -36,12 +19,8 @@ def read_names(
     """
     cells = table.cells(name, index=index)
     fix = "name the network family" if name == "family" else "name its value"
-    faults = [
-        Fault(f"row {number}, {name}", "is empty", fix)
-        for number, cell in zip(table.numbers, cells, strict=True)
-        if not cell
-    ]
-    return np.array(cells, dtype=object), faults
+    empty = [(number, "") for number, cell in zip(table.numbers, cells, strict=True) if not cell]
+    return np.array(cells, dtype=object), group_faults(name, empty, one="is empty", many="are empty", fix=fix)
 
 
 def read_numbers(
@@ -54,7 +33,7 @@ def read_numbers(
     is_measured: bool = True,
     index: int | None = None,
 ) -> tuple[Float, list[Fault]]:
-    """Return a column of numbers in SI, shape (n,), and a fault for each invalid cell; NaN for an empty cell.
+    """Return a column of numbers in SI, shape (n,), and a fault for each kind of invalid cell; NaN for an empty cell.
 
     Args:
         name: name of the column in explorer, which determines the allowed interval.
@@ -67,20 +46,24 @@ def read_numbers(
     """
     header = source or name
     cells = table.cells(header, index=index)
-    values, faults = np.full(len(cells), np.nan), []
-    for i, (number, cell) in enumerate(zip(table.numbers, cells, strict=True)):
-        location = f"row {number}, {header}"
-        if not cell:
-            if is_knob:
-                what = "every row needs all knobs; only targets may be left empty"
-                faults.append(Fault(location, "is empty", what))
-            continue
-        value = number_of(cell)
-        if value is None:
-            faults.append(Fault(location, f"'{cell[:40]}' is not a number", "write a plain number in SI, such as 0.15"))
-            continue
-        values[i] = value * scale
-        if not is_allowed(name, values[i : i + 1], is_measured=is_measured)[0]:
-            allowed = allowed_text(name, is_measured=is_measured)
-            faults.append(Fault(location, f"{cell[:40]} is not allowed", f"keep it within {allowed}, SI units"))
+    numbers = [number_of(cell) if cell else None for cell in cells]
+    values = np.array([np.nan if number is None else number * scale for number in numbers], dtype=np.float64)
+    is_outside = ~is_allowed(name, values, is_measured=is_measured)
+    rows = [*zip(table.numbers, cells, numbers, is_outside.tolist(), strict=True)]
+    empty = [(row, "") for row, cell, _, _ in rows if not cell] if is_knob else []
+    text = [(row, cell) for row, cell, number, _ in rows if cell and number is None]
+    outside = [(row, cell) for row, cell, number, is_wrong in rows if number is not None and is_wrong]
+    allowed = allowed_text(name, is_measured=is_measured)
+    faults = [
+        *group_faults(
+            header, empty, one="is empty", many="are empty",
+            fix="every row needs all knobs; only targets may be left empty",
+        ),
+        *group_faults(
+            header, text, one="is not a number", many="are not numbers", fix="write plain numbers in SI, such as 0.15"
+        ),
+        *group_faults(
+            header, outside, one="is not allowed", many="are not allowed", fix=f"keep it within {allowed}, SI units"
+        ),
+    ]  # fmt: skip
     return values, faults

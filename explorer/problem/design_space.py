@@ -7,6 +7,7 @@ point is listed.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ OPERATING_POINT = "operating_point"
 ROW = "row"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Dimension:
     """One dimension of a search: a continuous range, or a choice.
 
@@ -66,24 +67,39 @@ class Dimension:
     def values_at(self, index: Float) -> Columns:
         """Return the columns of some choices by their indices (whole numbers), shape (n,) each."""
         rows = index.astype(np.int64)
-        return {name: _array(values)[rows] for name, values in self.columns.items()}
+        return {name: values[rows] for name, values in self._arrays.items()}
 
     def nearest(self, designs: Columns) -> Float:
         """Return the index of the choice nearest to each design, shape (n,): the inverse of `values_at`.
 
         Distances of numbers are relative; a different name outweighs any number.
         """
+        if self._index and self.name in designs:
+            index = np.array([self._index.get(label, -1) for label in designs[self.name].tolist()], dtype=np.float64)
+            if not np.any(index < 0):
+                return index
         n = len(next(iter(designs.values())))
         gap = np.zeros((n, len(self.labels)))
-        for name, values in self.columns.items():
+        for name, choices in self._arrays.items():
             if name not in designs:
                 continue
-            choices, targets = _array(values), designs[name]
+            targets = designs[name]
             if choices.dtype == object:
                 gap += 1e9 * (targets[:, None] != choices[None, :])
             else:
                 gap += np.abs(targets[:, None] - choices[None, :]) / np.maximum(np.abs(choices), 1e-12)[None, :]
         return np.asarray(np.argmin(gap, axis=1), dtype=np.float64)
+
+    @cached_property
+    def _arrays(self) -> Columns:
+        """The columns of a choice as arrays, one value for each label."""
+        return {name: _array(values) for name, values in self.columns.items()}
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        """Index of each name where a column names the choices, as a table's `row` does; else empty."""
+        is_named = self.columns.get(self.name) == self.labels and len(set(self.labels)) == len(self.labels)
+        return {label: i for i, label in enumerate(self.labels)} if is_named else {}
 
 
 def categorical(name: str, values: tuple[Any, ...]) -> Dimension:

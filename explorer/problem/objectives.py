@@ -1,7 +1,8 @@
 """Objectives: pure vectorized functions of columns, with a direction and a unit."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from explorer.paper.equations import (
     weighted_cost,
 )
 from explorer.problem.columns import TARGETS, WORST, Columns, Float, base_of_case, column_of, is_end
+from explorer.problem.targets import declared_target, declared_targets
 from explorer.problem.workload import usage
 from explorer.problem.workload.usage import Workload
 
@@ -93,7 +95,7 @@ def _stated(name: str, key: str, value: Callable[[Constants], float | None]) -> 
 _POWER_OF_USE = ("energy_j", "latency_s")
 
 
-OBJECTIVES = {
+_BUILT_IN = {
     objective.name: objective
     for objective in (
         Objective(
@@ -144,6 +146,34 @@ OBJECTIVES = {
     )
 }
 
+
+class _Objectives(Mapping[str, Objective]):
+    """All objectives: the built-in ones, then the declared targets."""
+
+    def __getitem__(self, name: str) -> Objective:
+        if name in _BUILT_IN:
+            return _BUILT_IN[name]
+        target = declared_target(name)
+        if target is None:
+            raise KeyError(name)
+        return Objective(name, "maximize" if target.direction == "max" else "minimize", (name,), partial(_itself, name))
+
+    def __iter__(self) -> Iterator[str]:
+        yield from _BUILT_IN
+        yield from (target.name for target in declared_targets())
+
+    def __len__(self) -> int:
+        return len(_BUILT_IN) + len(declared_targets())
+
+    def __contains__(self, name: object) -> bool:
+        return name in _BUILT_IN or (isinstance(name, str) and declared_target(name) is not None)
+
+
+def _itself(name: str, columns: Columns, _: Constants) -> Float:
+    return columns[name]
+
+
+OBJECTIVES: Mapping[str, Objective] = _Objectives()
 
 # Columns that are no objectives of which more is better.
 _MORE_IS_BETTER = frozenset({"throughput_ops", "p_front", "p_limits"})

@@ -7,8 +7,13 @@ from pathlib import Path
 from explorer.devices.device import MAX_POINTS
 from explorer.devices.opp_tables import OppTable, TablePoint, read_opp_tables
 from explorer.errors import Fault, InvalidFile, WrongUsage, limit_faults, suggestion
-from explorer.io.csv_text import CsvTable, header_faults, read_csv
-from explorer.problem.csv_columns import UNIT_COLUMNS, read_numbers
+from explorer.io.csv_text import CsvTable, header_faults
+from explorer.io.declarations import toml_string
+from explorer.io.tables.read import read_table
+from explorer.problem.columns import column_of
+from explorer.problem.csv_columns import read_numbers
+from explorer.problem.naming.spellings import match_header
+from explorer.units import factor
 
 
 def import_points(path: Path, *, cluster: str | None = None, bin_name: str | None = None) -> OppTable:
@@ -49,19 +54,19 @@ def import_points(path: Path, *, cluster: str | None = None, bin_name: str | Non
 
 def device_toml(table: OppTable, *, title: str, source: str) -> str:
     """Format a table as the TOML file of a device."""
-    lines = [f"title = {_quoted(title)}", f"source = {_quoted(source)}", 'frequency_unit = "MHz"']
+    lines = [f"title = {toml_string(title)}", f"source = {toml_string(source)}", 'frequency_unit = "MHz"']
     if any(point.voltage_v is not None for point in table.points):
         lines.append('voltage_unit = "mV"')
     has_names = bool(table.label) and all(point.node for point in table.points)
     if has_names:
-        lines.append(f"opp_table = {_quoted(table.label)}")
+        lines.append(f"opp_table = {toml_string(table.label)}")
     lines += ["", *[f"# {note}" for note in table.notes], "points = ["]
     for point in sorted(table.points, key=lambda p: (p.bin, p.frequency_hz, p.voltage_v or 0.0)):
         cells = [f"frequency = {point.frequency_hz / 1e6:.10g}"]
         cells += [f"voltage = {point.voltage_v * 1e3:.10g}"] if point.voltage_v is not None else []
         cells += [f"power = {point.power_w:.10g}"] if point.power_w is not None else []
-        cells += [f"bin = {_quoted(point.bin)}"] if point.bin else []
-        cells += [f"node = {_quoted(point.node)}"] if has_names else []
+        cells += [f"bin = {toml_string(point.bin)}"] if point.bin else []
+        cells += [f"node = {toml_string(point.node)}"] if has_names else []
         lines.append(f"    {{ {', '.join(cells)} }},")
     return "\n".join([*lines, "]"]) + "\n"
 
@@ -95,7 +100,7 @@ def _complete(table: OppTable, path: Path) -> OppTable:
 
 def _csv_tables(path: Path) -> list[OppTable]:
     """Read a CSV with frequency_hz and optional voltage_v, power_w, bin (speed_bin), soc, table (cluster), source."""
-    csv = read_csv(path)
+    csv = read_table(path)
     faults = header_faults(csv.header)
     columns = {}
     for name in ("frequency_hz", "voltage_v", "power_w"):
@@ -132,9 +137,10 @@ def _source(csv: CsvTable, name: str) -> tuple[str, float]:
         return name, 1.0
     if name == "voltage_v" and "microvolt" in csv.header:
         return "microvolt", 1e-6
-    for column, (quantity, scale, _) in UNIT_COLUMNS.items():
-        if quantity == name and column in csv.header:
-            return column, scale
+    for column in csv.header:
+        match = match_header(column)
+        if match is not None and match.column == name and match.unit:
+            return column, factor(match.unit, column_of(name).symbol)
     return "", 1.0
 
 
@@ -151,9 +157,3 @@ def _voltage_conflicts(table: OppTable) -> Iterator[Fault]:
         if voltages.setdefault(key, point.voltage_v) != point.voltage_v:
             what = f"{point.frequency_hz / 1e6:g} MHz appears twice with different voltages"
             yield Fault(f"table {table.name}", what, "distinguish the two by a column 'bin' or 'table'")
-
-
-def _quoted(text: str) -> str:
-    """Format text as a TOML basic string."""
-    plain = "".join(c if c.isprintable() else " " for c in text)
-    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'

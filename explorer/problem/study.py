@@ -15,6 +15,7 @@ from explorer.io.declarations import read_toml, validate
 from explorer.io.files import sha256
 from explorer.problem.columns import Column, column_of
 from explorer.problem.constraints import Constraint, parse_constraint
+from explorer.problem.declarations.samples import ColumnSource, sources_of
 from explorer.problem.declarations.space import SpaceFile
 from explorer.problem.declarations.study import (
     MAX_SEED,
@@ -26,8 +27,10 @@ from explorer.problem.declarations.study import (
     StudyFile,
     TableModel,
 )
+from explorer.problem.declarations.targets import target_of
 from explorer.problem.objectives import Constants, Objective, is_objective, objective_of
 from explorer.problem.scenarios.declared import NO_SCENARIOS, DeclaredScenarios, worst_case_limit
+from explorer.problem.targets import Target
 from explorer.problem.workload.usage import EXAMPLES
 
 __all__ = ["SAMPLERS", "Space", "Study", "StudyFile", "declaration_text", "make_study", "read_space", "read_study"]
@@ -66,6 +69,7 @@ class Study:
         live: declaration of the network to measure for every design, if any, with resolved paths.
         function: declaration of the user's function that measures every design, if any.
         families: the families to search; None for all of them.
+        targets: the declared targets of the study and its spaces.
         scenarios: the declared scenarios; where limits hold in all of them, `constraints` are of the worst case.
     """
 
@@ -87,6 +91,7 @@ class Study:
     function: FunctionModel | None = None
     families: tuple[str, ...] | None = None
     scenarios: DeclaredScenarios = NO_SCENARIOS
+    targets: tuple[Target, ...] = ()
 
     def __repr__(self) -> str:
         names = ", ".join(objective.name for objective in self.objectives)
@@ -107,9 +112,17 @@ class Study:
         names = [*(objective.name for objective in self.objectives), *(c.column for c in self.constraints)]
         return tuple(dict.fromkeys([*names, *(("utilization",) if self.constants.workload else ())]))
 
+    @property
+    def columns(self) -> dict[str, ColumnSource]:
+        """Which column of the samples a knob or target is, as the spaces or the table declare it."""
+        declared = [space.file.columns for space in self.spaces] + ([self.table.columns] if self.table else [])
+        return {name: source for columns in declared for name, source in sources_of(columns).items()}
+
     def declaration(self) -> dict[str, Any]:
         """Return the definition of the problem as plain JSON values; studies with equal ones may share their trials."""
-        table = {"table": self.table.model_dump(mode="json", exclude={"table"})} if self.table else {}
+        # Newer than the first stored studies: present only where given, so that those can be continued.
+        unstated = {"table", *(() if self.table and self.table.columns else ("columns",))}
+        table = {"table": self.table.model_dump(mode="json", exclude=unstated)} if self.table else {}
         # Without paths, as the model's fingerprint has the SHA-256 of the files, and without the time limit.
         live = {"live": _without_empty(self.live.model_dump(mode="json", exclude=_NOT_COMPARED))} if self.live else {}
         return {
@@ -126,6 +139,7 @@ class Study:
             **({"workload": workload.declaration()} if (workload := self.constants.workload) else {}),
             **{name: value for name in _STATED if (value := getattr(self.constants, name)) is not None},
             **({"scenario": self.scenarios.dump()} if self.scenarios else {}),
+            **({"targets": [target.to_json() for target in self.targets]} if self.targets else {}),
         }
 
     def with_search(self, *, trials: int | None = None, seed: int | None = None, sampler: str | None = None) -> "Study":
@@ -188,6 +202,7 @@ def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, Sp
     live = _resolve_live(declared.model, path) if isinstance(declared.model, LiveModel) else None
     own = [name for space in spaces for name in space.file.axes.own] + list(table.knobs if table else ())
     reference = declared.reference_point
+    targets = {name: one for space in spaces for name, one in space.file.targets.items()} | declared.targets
     scenarios = declared.scenario.declared
     objectives = tuple(objective_of(name) for name in declared.objectives)
     constraints = tuple(parse_constraint(text, own=own) for text in declared.constraints)
@@ -222,6 +237,7 @@ def _resolve(declared: StudyFile, path: Path, text: str, inline: Mapping[str, Sp
         function=declared.model if isinstance(declared.model, FunctionModel) else None,
         families=declared.families,
         scenarios=scenarios,
+        targets=tuple({name: target_of(name, one) for name, one in targets.items()}.values()),
     )
 
 
@@ -267,7 +283,7 @@ _STATED = ("original_size_bytes", "mac_memory_energy_j", "training_energy_j")
 # Settings of a live model that do not change the problem.
 _NOT_COMPARED = {"onnx", "data", "time_limit"}
 # Keys that are newer than the first stored studies: omitted at their defaults, so that those can be continued.
-_NEWER_KEYS = frozenset({"values", "device", "bin", "power", "ignore", "holdout"})
+_NEWER_KEYS = frozenset({"values", "device", "bin", "power", "ignore", "holdout", "targets", "columns"})
 
 
 def _dump(space: SpaceFile) -> dict[str, Any]:
@@ -277,7 +293,7 @@ def _dump(space: SpaceFile) -> dict[str, Any]:
 
 def _without_empty(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _without_empty(v) for k, v in value.items() if not (k in _NEWER_KEYS and v in (None, "", []))}
+        return {k: _without_empty(v) for k, v in value.items() if not (k in _NEWER_KEYS and v in (None, "", [], {}))}
     return [_without_empty(v) for v in value] if isinstance(value, list) else value
 
 

@@ -1,6 +1,7 @@
 """Results of a study: its COMPLETE trials as one table, with notes and provenance."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from explorer.problem.objectives import OBJECTIVES, add_objectives
 from explorer.search.measured_designs import measured_designs
 from explorer.search.run_log import build_provenance, runs_of
 from explorer.search.session import SearchSession, failure_counts
+from explorer.search.trial_table import ADOPTED
 
 _MAX_REASONS = 5
 
@@ -39,6 +41,7 @@ def collect_results(session: SearchSession) -> Results:
     notes = (
         *problem.evaluator.notes,
         *session.notes,
+        *_adoption_note(trials.origin.tolist()),
         *_failure_note(failure_counts(session.study)),
         *_coverage_note(problem, trials.table),
         *machine_notes(problem.study, problem.evaluator, problem.unsupported),
@@ -56,6 +59,12 @@ def collect_results(session: SearchSession) -> Results:
 def model_warnings(model: object) -> tuple[dict[str, str], ...]:
     """Return the warnings of a model as plain JSON values: `kind` and `text` each."""
     return tuple({"kind": str(one.kind), "text": str(one.text)} for one in getattr(model, "warnings", ()))
+
+
+def _adoption_note(origins: Sequence[str]) -> list[str]:
+    """Return a note on the trials that earlier studies measured."""
+    n = origins.count(ADOPTED)
+    return [f"{n} of the trials were measured by earlier studies: origin `{ADOPTED}` in trials.csv"] if n else []
 
 
 def _failure_note(reasons: Counter[str]) -> list[str]:

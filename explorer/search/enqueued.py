@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from explorer.search.encoding import Encoding
 
 
 def is_enqueued(trial: FrozenTrial) -> bool:
@@ -13,20 +14,21 @@ def is_enqueued(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.WAITING or is_started
 
 
-def params_of(trial: FrozenTrial) -> dict[str, Any]:
+def params_of(trial: FrozenTrial, encoding: Encoding) -> dict[str, Any]:
     """Return the parameters of a trial, including those fixed when it was enqueued."""
-    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    return dict(encoding.with_row_index({**trial.system_attrs.get("fixed_params", {}), **trial.params}))
 
 
-def fill_params(trial: FrozenTrial, random: Mapping[str, Any]) -> dict[str, Any]:
+def fill_params(trial: FrozenTrial, encoding: Encoding, random: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of a trial, missing ones filled from `random`."""
-    params = params_of(trial)
+    params = params_of(trial, encoding)
     return {name: params.get(name, value) for name, value in random.items()}
 
 
-def fault_of(trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]) -> str:
+def fault_of(trial: FrozenTrial, encoding: Encoding) -> str:
     """Return the reason why a trial's parameters are outside their distributions, or ''."""
-    for name, value in params_of(trial).items():
+    distributions = encoding.distributions()
+    for name, value in params_of(trial, encoding).items():
         if name in distributions:
             try:
                 create_trial(values=[0.0], params={name: value}, distributions={name: distributions[name]})

@@ -14,6 +14,7 @@ from explorer.models.measured.function import run_source
 from explorer.models.measured.task import SourceFunction
 from explorer.search.encoding import Encoding
 from explorer.search.enqueued import fault_of, is_enqueued
+from explorer.search.execution.adoption import adopt_measurements
 from explorer.search.execution.coordinator import search_measured
 from explorer.search.execution.executor import DesignExecutor
 from explorer.search.execution.local import MAX_WORKERS, InlineExecutor, LocalExecutor
@@ -91,6 +92,8 @@ def search(
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     notify: Notify = lambda _: None,
+    take_from: Path | None = None,
+    assume: Mapping[str, Any] | None = None,
 ) -> int:
     """Search until the requested number of trials is COMPLETE; return the number of added trials.
 
@@ -102,6 +105,8 @@ def search(
         progress: called after each batch.
         should_stop: called between designs.
         notify: called with messages for the user.
+        take_from: a result folder or a samples CSV whose measurements are taken over first.
+        assume: values of knobs that these measurements lack.
 
     Raises:
         Interrupted: the search was stopped before the end.
@@ -118,6 +123,8 @@ def search(
         measuring = as_measurer(session.problem.evaluator)
         fail_invalid_trials(session)
         if measuring is None:
+            if take_from is not None:
+                notify("note: nothing is measured in this study, so nothing needs to be taken over")
             if not execution.is_inline:
                 notify("note: designs are predicted in this process; workers are used by measured studies only")
             return search_single_process(session, progress=progress, should_stop=is_stopped, notify=notify)
@@ -126,10 +133,16 @@ def search(
             problem = "latency and energy of a network are valid for one machine only, not for a cluster"
             raise WrongUsage(problem, fix="run the study on that machine, or give a function with --measure")
         function = getattr(measuring, "function", None)
+        adoption = adopt_measurements(session, take_from, assume=assume or {}) if take_from is not None else None
+        if adoption is not None:
+            notify(f"note: {adoption.text()}")
         executor = execution.executor(files=measuring.files, notify=notify)
         if isinstance(executor, InlineExecutor) and isinstance(function, SourceFunction):
             executor.submit(run_source, function).result()
-        return search_measured(session, executor, progress=progress, should_stop=is_stopped, notify=notify)
+        return search_measured(
+            session, executor, progress=progress, should_stop=is_stopped, notify=notify,
+            adopted=adoption.measurements if adoption else (),
+        )  # fmt: skip
 
 
 def fail_invalid_trials(session: SearchSession) -> None:
@@ -137,9 +150,9 @@ def fail_invalid_trials(session: SearchSession) -> None:
 
     Earlier versions stored RUNNING trials with an attribute of their worker; a killed worker left them unfinished.
     """
-    distributions = Encoding(session.problem.regions).distributions()
+    encoding = Encoding(session.problem.regions)
     for trial in session.study.get_trials(deepcopy=False):
-        fault = fault_of(trial, distributions) if is_enqueued(trial) else ""
+        fault = fault_of(trial, encoding) if is_enqueued(trial) else ""
         is_abandoned = trial.state == TrialState.RUNNING and _OLD_WORKER_ATTR in trial.system_attrs
         if fault or is_abandoned:
             finish_enqueued(

@@ -15,20 +15,20 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer.errors import NoFeasibleDesign, WrongUsage
+from explorer.errors import NoFeasibleDesign, StudyChanged, WrongUsage
 from explorer.io.files import sha256
 from explorer.models.evaluation import Problem, fingerprint
 from explorer.models.evaluator import as_measurer
 from explorer.pareto.geometry.dominance import default_reference
 from explorer.problem.study import declaration_text
 from explorer.problem.workload.usage import overload_text
-from explorer.search.storage.open import open_storage, storage_label
+from explorer.search.storage.open import journal_path, open_storage, storage_label
 from explorer.search.trial_table import TrialTable, trial_table
 
 RUNS_ATTR = "explorer:runs"
 MEASURED_ATTR = "explorer:measured"
 FAILED_ATTR = "explorer:failed"
-_DECLARATION, _HASH = "explorer:declaration", "explorer:declaration_sha256"
+DECLARATION_ATTR, _HASH = "explorer:declaration", "explorer:declaration_sha256"
 _REFERENCE_SCAN = 2**14
 
 
@@ -87,11 +87,17 @@ def open_session(problem: Problem, *, out: Path, storage_url: str | None = None)
 
 
 def prepare_reference(problem: Problem) -> tuple[float, ...]:
-    """Return the declared reference point, or one just beyond the worst of a scan; measured studies declare theirs."""
+    """Return the declared reference point, or one just beyond the worst of a scan; measured studies declare theirs.
+
+    The scan of a table is all of its rows.
+    """
     if problem.study.reference_point is not None:
         return problem.study.reference_point
     # Infeasible designs included: constraints must not change the reference point that fronts are compared with.
-    scan = problem.sample(_REFERENCE_SCAN, has_statistics=False)
+    scan = (
+        problem.evaluate(problem.every_design()) if problem.is_table
+        else problem.sample(_REFERENCE_SCAN, has_statistics=False)
+    )  # fmt: skip
     values = problem.values(scan)
     if problem.study.constants.workload:  # those that cannot keep up with their inputs have infinite values
         values = values[scan["utilization"] < 1]
@@ -127,7 +133,8 @@ def _ensure_same_problem(optuna_study: optuna.Study, declaration: dict[str, Any]
     """Store the declaration with a new study, or compare it with the stored one.
 
     Raises:
-        WrongUsage: the stored study has another declaration, or was not created by explorer.
+        StudyChanged: the stored study has another declaration.
+        WrongUsage: it was not created by explorer.
     """
     text, stored = declaration_text(declaration), optuna_study.user_attrs
     if _HASH not in stored:
@@ -136,14 +143,16 @@ def _ensure_same_problem(optuna_study: optuna.Study, declaration: dict[str, Any]
                 f"{session.storage_label}: contains a study '{optuna_study.study_name}' that explorer did not create",
                 fix="choose another folder with --out, or another --storage",
             )
-        optuna_study.set_user_attr(_DECLARATION, text)
+        optuna_study.set_user_attr(DECLARATION_ATTR, text)
         optuna_study.set_user_attr(_HASH, sha256(text))
     elif stored[_HASH] != sha256(text):
-        changed = _differences(json.loads(stored.get(_DECLARATION, "{}")), declaration)
-        raise WrongUsage(
+        changed = ", ".join(_differences(json.loads(stored.get(DECLARATION_ATTR, "{}")), declaration))
+        raise StudyChanged(
             f"{session.problem.study.path}: the declaration has changed since {session.storage_label} was created "
-            f"({', '.join(changed) or 'its declaration'}); trials of two declarations must not be mixed",
-            fix="restore the declaration to resume, or start a new study with --out DIR (nothing is overwritten)",
+            f"({changed or 'its declaration'}); trials of two declarations must not be mixed",
+            folder=str(session.out) if journal_path(session.storage_url, session.out) else "",
+            changes=changed,
+            n_measured=sum(MEASURED_ATTR in trial.user_attrs for trial in complete_trials(optuna_study)),
         )
 
 
@@ -154,6 +163,16 @@ def _differences(stored: dict[str, Any], current: dict[str, Any]) -> list[str]:
             old, new = json.dumps(stored.get(key)), json.dumps(current.get(key))
             result.append(f"{key}: {old} -> {new}" if len(old) + len(new) < 100 else key)
     return result
+
+
+def load_studies(storage_url: str | None, out: Path) -> list[optuna.Study]:
+    """Return all studies of a storage, of whatever declaration.
+
+    Raises:
+        WrongUsage, InvalidFile, MissingPart: the storage cannot be opened.
+    """
+    storage = open_storage(storage_url, out)
+    return [optuna.load_study(study_name=one.study_name, storage=storage) for one in storage.get_all_studies()]
 
 
 def failure_counts(optuna_study: optuna.Study) -> Counter[str]:

@@ -130,7 +130,7 @@ def _record_enqueued(session: SearchSession, retry: RetryPolicy) -> None:
     distributions = encoding.distributions()
     sampler = RandomSampler(seed=derive_seed(problem.study.seed, done=session.trials.n))
     random = StudyMirror(sampler, None, distributions)
-    params = columns_of([fill_params(trial, random.draw()) for trial in enqueued])
+    params = columns_of([fill_params(trial, encoding, random.draw()) for trial in enqueued])
     columns = problem.evaluate(encoding.decode(params, n=len(enqueued)))
     values, excess, attrs = (
         problem.values(columns),

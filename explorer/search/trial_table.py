@@ -14,8 +14,10 @@ from explorer.problem.objectives import OBJECTIVES
 from explorer.search.encoding import Encoding, Params, columns_of
 
 ORIGIN_ATTR = "origin"
-# Origin of a row of results: proposed by the search, a prediction at a measured design, or a measured row itself.
-SEARCH, INITIAL, SAMPLE = "search", "initial", "sample"
+# Origin of a row of results: proposed by the search, a prediction at a measured design, a measured row itself, or a
+# trial that was measured by an earlier study.
+SEARCH, INITIAL, SAMPLE, ADOPTED = "search", "initial", "sample", "adopted"
+SOURCE_ATTR = "explorer:adopted_from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class TrialTable:
     Args:
         numbers: trial numbers, shape (n,).
         table: the assessed designs, with the objectives as they are stored, shape (n,) each.
-        origin: `initial` for the prediction at a sample of the model, else `search`, shape (n,).
+        origin: `initial` for the prediction at a sample of the model, `adopted` for a measurement that was taken over,
+            else `search`, shape (n,).
     """
 
     numbers: NDArray[np.int64]
@@ -52,9 +55,10 @@ def trial_table(trials: Sequence[FrozenTrial], problem: Problem) -> TrialTable:
     """Return COMPLETE trials as a table: objectives as stored, other columns computed from the parameters."""
     encoding, objectives = Encoding(problem.regions), problem.study.objectives
     names = encoding.distributions().keys()
-    trials = [trial for trial in trials if names <= trial.params.keys()]  # one added by hand may lack some
-    n = len(trials)
-    table = problem.evaluate(encoding.decode(columns_of([trial.params for trial in trials]), n=n))
+    pairs = [(trial, encoding.with_row_index(trial.params)) for trial in trials]
+    pairs = [(trial, params) for trial, params in pairs if names <= params.keys()]  # one added by hand may lack some
+    trials, n = [trial for trial, _ in pairs], len(pairs)
+    table = problem.evaluate(encoding.decode(columns_of([{k: p[k] for k in names} for _, p in pairs]), n=n))
     values = np.array([trial.values for trial in trials], dtype=np.float64).reshape(n, len(objectives))
     for j, objective in enumerate(objectives):
         table[objective.name] = values[:, j]

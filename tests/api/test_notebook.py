@@ -32,7 +32,7 @@ def test_samples_from_a_dataframe_equal_those_of_its_csv(tmp_path: Path) -> None
 
 
 def test_a_fault_of_a_dataframe_names_its_row_and_column() -> None:
-    with pytest.raises(InvalidFile, match=r"^samples: row 3, accuracy: 1\.5 is not allowed"):
+    with pytest.raises(InvalidFile, match=r"^samples: row 3, accuracy: '1\.5' is not allowed"):
         explorer.fit(ROWS.assign(accuracy=[0.9, 1.5, *ROWS["accuracy"][2:]]))
 
 

@@ -123,11 +123,8 @@ def test_a_changed_declaration_is_refused_with_two_fixes(explorer_in: Cli, paper
 
 @pytest.mark.parametrize("name", ["edp-accuracy", "energy-latency-accuracy", "power-cap", "all-families"])
 @pytest.mark.slow
-def test_no_shipped_study_pairs_lowest_voltage_and_highest_clock(cli: Cli, tmp_path: Path, name: str) -> None:
-    done = cli("run", name, "--trials", 120)
-
-    assert done.returncode == 0, done.stderr
-    with (tmp_path / "results" / name / "trials.csv").open(encoding="utf-8") as file:
+def test_no_shipped_study_pairs_lowest_voltage_and_highest_clock(shared_run: Callable[[str], Path], name: str) -> None:
+    with (shared_run(name) / "trials.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for family in {row["family"] for row in rows}:
         own = [row for row in rows if row["family"] == family]

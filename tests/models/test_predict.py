@@ -82,3 +82,19 @@ _SAMPLE = {
     "voltage_v": "1.0",
     "frequency_hz": "2.5e9",
 }
+
+
+def test_predictions_of_many_designs_are_those_of_few(model: Surrogate) -> None:
+    """Designs are predicted in blocks of 8,192."""
+    rng, n = np.random.default_rng(0), 9_000
+    designs = {
+        "family": rng.choice(np.array(["CNN", "DNN"], dtype=object), n),
+        "pruning_ratio": rng.uniform(0.0, 0.9, n), "quant_step": rng.uniform(0.005, 0.1, n),
+        "voltage_v": rng.uniform(0.7, 1.0, n), "frequency_hz": rng.uniform(1e9, 2.5e9, n),
+    }  # fmt: skip
+    whole, rows = model.evaluate(designs), np.array([0, 8_191, 8_192, n - 1])
+    few = model.evaluate({name: values[rows] for name, values in designs.items()})
+
+    for name, values in few.items():
+        if values.dtype != object:
+            np.testing.assert_allclose(whole[name][rows], values, rtol=1e-12)

@@ -11,7 +11,9 @@ from explorer.models.evaluation import make_problem
 from explorer.models.loading import load_evaluator
 from explorer.models.samples.knob_inference import infer_knobs
 from explorer.models.samples.samples import paper_samples
-from explorer.models.scaffold import scaffold_name, scaffold_study
+from explorer.models.scaffold.names import scaffold_name
+from explorer.models.scaffold.scaffold import scaffold_study
+from explorer.models.scaffold.stated import StatedColumns
 from explorer.problem.study import read_study
 
 OWN = """\
@@ -36,7 +38,11 @@ def write_scaffold(folder: Path, text: str, *, is_table: bool = False, knobs: tu
     (folder / "studies").mkdir(exist_ok=True)
     (folder / "search_spaces").mkdir(exist_ok=True)
     scaffold = scaffold_study(
-        folder / "mine.csv", name="mine", folder=folder / "studies", knobs=knobs, is_table=is_table
+        folder / "mine.csv",
+        name="mine",
+        folder=folder / "studies",
+        stated=StatedColumns(knobs=knobs),
+        is_table=is_table,
     )
     (folder / "studies/mine.toml").write_text(scaffold.study)
     if scaffold.space is not None:
@@ -88,7 +94,7 @@ def test_knobs_can_be_named(tmp_path: Path) -> None:
 
 
 def test_samples_with_one_target_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidFile, match="measured in every row: accuracy; a front needs two"):
+    with pytest.raises(InvalidFile, match="targets that vary: accuracy; a front needs two"):
         write_scaffold(tmp_path, "resolution,accuracy\n96,0.5\n128,0.6\n")
 
 
@@ -133,3 +139,10 @@ def test_constant_knob_is_fixed_in_a_space_of_categories(tmp_path: Path) -> None
     assert "# voltage_v: 1 V in every row, so it is fixed" in space
     assert designs["voltage_v"].tolist() == [1.0, 1.0, 1.0]
     assert sorted(designs["precision"].tolist()) == ["a", "b", "c"]
+
+
+def test_a_table_without_a_knob_is_refused_with_the_columns_that_could_be_one(tmp_path: Path) -> None:
+    path = tmp_path / "quants.csv"
+    path.write_text("quant,perplexity,vram_gb\nq4,6.1,5\nq8,5.9,7\nf16,5.8,13\n")
+    with pytest.raises(InvalidFile, match=r"no knob varies: all rows are the same design(.|\n)*--knob COLUMN.*quant"):
+        scaffold_study(path, name="quants", folder=tmp_path)

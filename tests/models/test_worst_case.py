@@ -15,7 +15,7 @@ from explorer.models.posterior_draws import posterior_draws, predict_draws
 from explorer.models.response.surrogate import Surrogate
 from explorer.models.worst_case import anchored
 from explorer.paper.equations import energy_delay_product, weighted_cost
-from explorer.problem.columns import BOUNDED, Columns, knobs_of, n_rows, take
+from explorer.problem.columns import Columns, bounded_names, knobs_of, n_rows, take
 from explorer.problem.objectives import is_maximized
 from explorer.problem.study import make_study
 
@@ -58,7 +58,7 @@ def test_worst_case_equals_that_of_single_evaluations() -> None:
 
     for i in range(n_rows(DESIGNS)):
         cases = slow_cases(take(DESIGNS, np.array([i])))
-        for name in (*cases[0].keys() & set(BOUNDED), "domain_distance"):
+        for name in (*cases[0].keys() & set(bounded_names()), "domain_distance"):
             worst = (min if is_maximized(name) else max)(case[name] for case in cases)
             assert columns[f"{name}_worst"][i] == pytest.approx(worst, rel=1e-9)
             assert columns[name][i] == pytest.approx(cases[0][name], rel=1e-9)
@@ -104,7 +104,7 @@ def test_nominal_columns_do_not_depend_on_scenarios() -> None:
 def test_no_change_is_the_nominal_case() -> None:
     columns = problem_of({"none": {"voltage": "0 %", "energy_j": "0 %"}}).evaluate(DESIGNS)
 
-    for name in (name for name in BOUNDED if name in columns):
+    for name in (name for name in bounded_names() if name in columns):
         np.testing.assert_allclose(columns[f"{name}_worst"], columns[name], rtol=1e-12)
     np.testing.assert_array_equal(columns["is_feasible"], PLAIN.evaluate(DESIGNS)["is_feasible"])
 
@@ -123,7 +123,7 @@ def test_further_changes_never_improve_the_worst(few: list[float], more: list[fl
 
     narrow, wide = worst(few), worst(few + more)
 
-    for name in (name for name in BOUNDED if name in narrow):
+    for name in (name for name in bounded_names() if name in narrow):
         sign = -1 if is_maximized(name) else 1
         own = f"{name}_worst"
         assert (sign * wide[own] >= sign * narrow[own] * (1 - sign * 1e-12 * np.sign(narrow[own]))).all()

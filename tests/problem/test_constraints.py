@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from explorer.errors import UnknownName, WrongUsage
-from explorer.problem.columns import COLUMNS
+from explorer.problem.columns import COLUMNS, is_allowed
 from explorer.problem.constraints import Constraint, parse_constraint
 
 NUMERIC = [name for name in COLUMNS if name != "family"]
@@ -39,6 +39,7 @@ def test_limit_is_parsed_with_its_unit(text: str, expected: Constraint) -> None:
 @given(name=st.sampled_from(NUMERIC), sense=st.sampled_from(["<=", ">="]), limit=LIMITS)
 def test_constraint_round_trips_through_its_text(name: str, sense: str, limit: float) -> None:
     """The text is the name of a constraint in files and storages: different limits need different texts."""
+    assume(not 1 < limit <= 100 or bool(is_allowed(name, np.array([limit]), is_measured=True)[0]))  # refused: percent?
     written = Constraint(name, sense, limit)  # type: ignore[arg-type]
     read = parse_constraint(written.text)
 

@@ -81,7 +81,7 @@ def build_bundle(chosen: Path, out: Path, *, options: BundleOptions) -> tuple[Ma
     """
     selected = read_selected_design(chosen)
     ensure_deployable(selected, allow_extrapolation=options.allow_extrapolation)
-    ensure_replaceable(out, force=options.force)
+    ensure_replaceable(out, force=options.force, inputs=(chosen, options.model, options.device))
     if options.bin_name and options.device is None and selected.file.applied is None:
         raise WrongUsage("--bin needs --device", fix="name the device too")
     if options.model is None and options.network.changes_compression:

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +71,13 @@ def _replace(path: Path, new: Path, *, backup: Path) -> None:
         raise
 
 
-def ensure_replaceable(folder: Path, *, force: bool) -> None:
-    """Raise unless the folder does not exist, or `force` is set and it has only files of a bundle.
+def ensure_replaceable(folder: Path, *, force: bool, inputs: Sequence[str | Path | None] = ()) -> None:
+    """Raise unless the folder does not exist, or `force` is set and it has only files of a bundle and no input.
+
+    Args:
+        folder: folder of the bundle.
+        force: replace an existing bundle.
+        inputs: files that the command reads.
 
     Raises:
         WrongUsage: the folder must not be replaced.
@@ -83,6 +88,9 @@ def ensure_replaceable(folder: Path, *, force: bool) -> None:
         raise WrongUsage(f"{folder}: exists and is not a folder", fix="choose another name with -o")
     if not force:
         raise WrongUsage(f"{folder}: exists already", fix="choose another name with -o, or replace it with --force")
+    for name in inputs:
+        if name is not None and Path(name).expanduser().resolve().is_relative_to(folder.resolve()):
+            raise WrongUsage(f"{folder}: holds {name}, which this command reads", fix="choose another name with -o")
     foreign = sorted({path.name for path in folder.iterdir()} - _listed_names(folder))
     if foreign:
         names = ", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else "")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from explorer.io.files import MAX_TABLE_BYTES, read_text, write_text
 from explorer.network.compression.sizes import Sizes
 from explorer.network.measurement.host import processor
 from explorer.network.measurement.measure import KNOBS, MEASURED
+from explorer.network.measurement.samples_file import samples_lock
 
 COLUMNS = (*KNOBS, *MEASURED)
 _REQUIRED = ("family", "accuracy")
@@ -52,10 +54,14 @@ def append_row(path: Path, manifest: ManifestFile, evaluation: Evaluation, *, si
         WrongUsage: the file cannot be read or written.
         InvalidFile: it is not a samples CSV.
     """
+    with samples_lock(path):
+        _append(path, sample_row(manifest, evaluation, sizes=sizes), is_on_device=is_on_device)
+
+
+def _append(path: Path, row: Mapping[str, Any], *, is_on_device: bool) -> None:
     header = read_samples_header(path)
     has_clock = not {"frequency_hz", "voltage_v"}.isdisjoint(header)
     omitted = _CLOCK_DEPENDENT if has_clock and not is_on_device else ()
-    row = sample_row(manifest, evaluation, sizes=sizes)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     if path.exists():

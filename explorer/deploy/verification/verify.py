@@ -15,6 +15,7 @@ from explorer.deploy.verification.limits import check_limits
 from explorer.deploy.verification.run_network import Evaluation, LoadedNetwork, evaluate_network, load_artifact
 from explorer.deploy.verification.sample_row import append_row, read_samples_header
 from explorer.deploy.verification.selection import DataUse, data_to_verify, promised_holdout
+from explorer.deploy.verification.user_measurements import UserMeasurements, intervals_of_measurements
 from explorer.deploy.verification.weights import verify_weights
 from explorer.errors import Fault, InvalidFile, MeasurementFailed, WrongUsage
 from explorer.io.declarations import read_json
@@ -71,8 +72,11 @@ def verify_bundle(
     samples: Path | None,
     sysfs: Path,
     energy: bool,
+    stated: UserMeasurements = MappingProxyType({}),
 ) -> Verdict:
     """Verify a bundle; with changed files, no further check is made: its manifest cannot be trusted.
+
+    Measurements that the user states (`stated`) count as made on the device, and before those of this machine.
 
     Raises:
         MissingPart: the bundle has a network and onnx is not installed.
@@ -90,10 +94,12 @@ def verify_bundle(
     network, point = manifest.network, manifest.operating_point
     clock = (verify_clock(point.applied, sysfs=sysfs),) if point and point.applied else ()
     is_on_device = any(check.state == "kept" for check in clock)
+    on_device = intervals_of_measurements(stated)
     if network is None:
         if data is not None or model is not None:
             raise WrongUsage(f"{folder}: has no network to run", fix="deploy it with --model, or leave --data out")
-        checks = (files, *_promises(manifest, {}, is_on_device=is_on_device), *clock)
+        promises = _promises(manifest, on_device, on_device=frozenset(on_device))
+        checks = (files, *promises, *check_limits(manifest, on_device, of_device=frozenset()), *clock)
         return Verdict(folder, checks, warnings=manifest.warnings)
     data, use, held_back = data_to_verify(manifest, data)
     loaded, checks = _load(folder, network, manifest, model=model)
@@ -108,9 +114,10 @@ def verify_bundle(
     if samples is not None and loaded and evaluation and all(check.state == "kept" for check in checks):
         append_row(samples, manifest, evaluation, sizes=loaded.sizes, is_on_device=is_on_device)
         samples_written = samples
-    of_device = frozenset(() if is_on_device else _OF_DEVICE)
+    measured |= on_device
+    of_device = frozenset(() if is_on_device else _OF_DEVICE) - set(on_device)
     limits = check_limits(manifest, measured, of_device=of_device)
-    promises = _promises(manifest, measured, is_on_device=is_on_device, also=also)
+    promises = _promises(manifest, measured, on_device=frozenset(_OF_DEVICE) - of_device, also=also)
     checks = (files, *checks, *promises, *limits, *clock)
     warnings = (*manifest.warnings, *([use.warning] if use and use.warning else []))
     return Verdict(folder, checks, samples_written, warnings, use)
@@ -167,7 +174,7 @@ def _measured(
 
 
 def _promises(
-    manifest: ManifestFile, measured: dict[str, tuple[Interval, str]], *, is_on_device: bool,
+    manifest: ManifestFile, measured: dict[str, tuple[Interval, str]], *, on_device: frozenset[str],
     also: Mapping[str, Interval] = MappingProxyType({}),
 ) -> tuple[Check, ...]:  # fmt: skip
     """Compare predictions, and further promises by column, with measurements."""
@@ -175,7 +182,7 @@ def _promises(
     checks = []
     for name in (*measured, *(name for name in promised if name not in measured)):
         interval, method = measured.get(name, (None, _UNMEASURED.get(name, "")))
-        if name in _OF_DEVICE and name in promised and interval is not None and not is_on_device:
+        if name in _OF_DEVICE and name in promised and interval is not None and name not in on_device:
             checks.append(Check(name, promised[name], interval, "not judged", f"{method}; {_ELSEWHERE}"))
         else:
             checks.append(compare_intervals(name, promised.get(name), interval, note=method))

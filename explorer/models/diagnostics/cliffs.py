@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from explorer.models.diagnostics.curves import Curve
 from explorer.models.diagnostics.warnings import ModelWarning, join_items, knob_text
 from explorer.problem.columns import Float
+from explorer.problem.targets import is_relative, share_range
 
 _ACCURACY_DROP = 0.25  # change of accuracy between adjacent values of a knob
 _FACTOR = 1.5  # least jump of any other target
@@ -39,8 +40,8 @@ def cliff_warnings(target: str, along: str, curves: Sequence[Curve], rows: NDArr
     high = max(float(curve.knob[i + 1]) for curve, i in edges)
     listed = join_items([f"{rows[curve.rows[i]]} to {rows[curve.rows[i + 1]]}" for curve, i in edges])
     between = f"between {along} {knob_text(along, low)} and {knob_text(along, high)} (rows {listed})"
-    fact = f"accuracy falls off a cliff {between}"
-    if target != "accuracy":
+    fact = f"{target} falls off a cliff {between}"
+    if is_relative(target):
         ratio = max(float(np.exp(abs(curve.values[i + 1] - curve.values[i]))) for curve, i in edges)
         fact = f"{target} jumps by up to {ratio:.1f} times {between}"
     fix = "every decision near it depends on its position. Measure more designs between these values"
@@ -49,9 +50,12 @@ def cliff_warnings(target: str, along: str, curves: Sequence[Curve], rows: NDArr
 
 def _edge(target: str, along: str, curve: Curve) -> int:
     """Return the index of the value before the cliff of one curve, or -1."""
-    change = np.diff(np.sin(curve.values) ** 2 if target == "accuracy" else curve.values)
+    is_share = share_range(target) is not None
+    if not is_share and not is_relative(target):
+        return -1
+    change = np.diff(np.sin(curve.values) ** 2 if is_share else curve.values)
     size = np.abs(change)
-    if target == "accuracy":
+    if is_share:
         is_edge = size > _ACCURACY_DROP
     else:
         is_edge = (size > np.log(_FACTOR)) & _is_steep(along, curve, change) & _is_followed(size)

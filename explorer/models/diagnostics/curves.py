@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float
+from explorer.problem.targets import is_relative, share_range
 
 # Physics counts these in factors (V^2 f, a + b/f), and weights are compressed by factors.
 _LOG_KNOBS = frozenset({"voltage_v", "frequency_hz", "quant_step", "weight_bits"})
@@ -36,10 +37,13 @@ class Curve:
 def stabilize(target: str, values: Float) -> Float:
     """Return a target on the scale of constant noise, shape (n,); NaN where it is undefined.
 
-    The logarithm; for accuracy arcsin(sqrt(p)), whose sampling error 1 / (2 sqrt(n)) does not depend on p.
+    The logarithm; for shares arcsin(sqrt(p)), whose sampling error 1 / (2 sqrt(n)) does not depend on p.
     """
-    if target == "accuracy":
-        return np.asarray(np.arcsin(np.sqrt(np.where((values >= 0) & (values <= 1), values, np.nan))))
+    if (ends := share_range(target)) is not None:
+        share = (values - ends[0]) / (ends[1] - ends[0])
+        return np.asarray(np.arcsin(np.sqrt(np.where((share >= 0) & (share <= 1), share, np.nan))))
+    if not is_relative(target):
+        return np.asarray(values, dtype=np.float64)
     return np.log(np.where(values > 0, values, np.nan))
 
 

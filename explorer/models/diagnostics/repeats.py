@@ -11,6 +11,7 @@ from scipy.special import fdtrc
 from explorer.models.diagnostics.curves import CurveTable, stabilize
 from explorer.models.diagnostics.warnings import ModelWarning, join_items
 from explorer.problem.columns import Float
+from explorer.problem.targets import is_relative, share_range
 
 _HANG = 3.0  # ratio to the fastest repeat of the same design
 _FAILED = 0.5  # the same for accuracy, in radian of arcsin(sqrt(p)): 7 standard errors of a count of 50
@@ -85,9 +86,9 @@ def _has_factor(values: Float, y: Float, group: NDArray[np.int64], ignored: Mapp
 def _far_rows(target: str, y: Float, group: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return a mask of the rows several times above (accuracy: far below) the best repeat of their design."""
     best = np.full(int(group.max()) + 1, np.inf)
-    sign = -1.0 if target == "accuracy" else 1.0
+    sign = -1.0 if share_range(target) else 1.0
     np.minimum.at(best, group, sign * y)
-    return np.asarray(sign * y - best[group] > (_FAILED if target == "accuracy" else np.log(_HANG)))
+    return np.asarray(sign * y - best[group] > (np.log(_HANG) if is_relative(target) else _FAILED))
 
 
 def _beyond_noise(y: Float, group: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -103,11 +104,11 @@ def _beyond_noise(y: Float, group: NDArray[np.int64]) -> NDArray[np.bool_]:
 def _hang_warning(
     target: str, values: Float, group: NDArray[np.int64], rows: NDArray[Any], is_far: NDArray[np.bool_]
 ) -> ModelWarning:
-    if target == "accuracy":
+    if not is_relative(target):
         worst = [
             f"{rows[i]} ({values[i]:.3g} against {values[group == group[i]].max():.3g})" for i in np.flatnonzero(is_far)
         ]
-        text = f"accuracy is far below that of its repeat in row {join_items(worst)}: a failed run? Measure it again"
+        text = f"{target} is far below that of its repeat in row {join_items(worst)}: a failed run? Measure it again"
         return ModelWarning("outlier", text)
     ratios = [(float(values[i] / values[group == group[i]].min()), int(rows[i])) for i in np.flatnonzero(is_far)]
     worst = [f"{row} ({ratio:.1f} times)" for ratio, row in sorted(ratios, reverse=True)]
@@ -129,8 +130,8 @@ def _hidden_factor(
     pairs = ", ".join(listed)
     more = f" and {len(worst) - len(listed)} more" if len(worst) > len(listed) else ""
     first = worst[0]
-    size = f"{high[first] / low[first]:.1f} times"
-    if target == "accuracy":
+    size = f"{high[first] / low[first]:.1f} times" if is_relative(target) else ""
+    if not is_relative(target):
         size = f"{high[first] - low[first]:.2f} ({low[first]:.3g} and {high[first]:.3g})"
     text = f"{target}: repeats of one design differ by up to {size}, rows {pairs}{more}"
     fact = f"{text}: a factor is missing from the knobs"

@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, stdtrit
+from scipy.special import stdtrit
 
 from explorer.models.diagnostics.repeats import row_numbers
 from explorer.models.diagnostics.table_checks import is_constant
 from explorer.models.diagnostics.warnings import ModelWarning
+from explorer.models.forms.forms import unlink
 from explorer.problem.columns import Float
+from explorer.problem.targets import is_relative
 
 _OUTLIER_Z, _OUTLIER_SHARE = 5.0, 0.1  # residual in robust standard deviations, and linked (10 % of the value)
 _MAX_OUTLIERS, _MIN_FOR_OUTLIERS = 3, 8
@@ -130,7 +132,7 @@ def _outlier_warnings(
     for design in designs[:_MAX_OUTLIERS]:
         same = np.flatnonzero(is_outlier & (index == design))
         label = f"row{'s' if len(same) > 1 else ''} {', '.join(str(row) for row in rows[same])}"
-        value, fitted = (float(np.median(_unlinked(target, linked[same]))) for linked in (truth, predicted))
+        value, fitted = (float(np.median(unlink(target, linked[same]))) for linked in (truth, predicted))
         listed.append(f"{label} ({value:.4g}; predicted {fitted:.4g})")
     if listed:
         more = f" and {len(designs) - len(listed)} more" if len(designs) > len(listed) else ""
@@ -144,12 +146,12 @@ def _baseline_warnings(
     target: str, truth: Float, predicted: Float, baseline_error: float | None
 ) -> Iterator[ModelWarning]:
     """Yield a warning if the held-out predictions explain no variance, or err as much as the mean of each category."""
-    values = _unlinked(target, truth)
+    values = unlink(target, truth)
     if len(truth) < 2 or is_constant(target, values):
         return
     r2 = 1 - float(np.sum((truth - predicted) ** 2) / np.sum((truth - truth.mean()) ** 2))
-    absolute = np.abs(_unlinked(target, predicted) - values)
-    error = float(np.mean(absolute if target == "accuracy" else absolute / values))
+    absolute = np.abs(unlink(target, predicted) - values)
+    error = float(np.mean(absolute / values if is_relative(target) else absolute))
     if r2 < _NO_FIT_R2:
         text = (
             f"{target}: THE FIT EXPLAINS NOTHING (R^2 {r2:.2f} on held-out rows): its predictions are no better than "
@@ -157,10 +159,6 @@ def _baseline_warnings(
         )
         yield ModelWarning("no_better_than_baseline", text)
     elif baseline_error is not None and error > _AS_GOOD * baseline_error:
-        error_text, mean_text = (f"{e:.4f}" if target == "accuracy" else f"{e:.1%}" for e in (error, baseline_error))
+        error_text, mean_text = (f"{e:.1%}" if is_relative(target) else f"{e:.4g}" for e in (error, baseline_error))
         text = f"{target}: the numeric knobs explain almost nothing: the mean of each category is as good"
         yield ModelWarning("no_better_than_baseline", f"{text} ({mean_text} against {error_text})")
-
-
-def _unlinked(target: str, linked: Float) -> Float:
-    return np.asarray(expit(np.clip(linked, -30, 30)) if target == "accuracy" else np.exp(np.clip(linked, -700, 700)))

@@ -13,6 +13,7 @@ from explorer.models.diagnostics.turning_points import falling_power_warnings, t
 from explorer.models.diagnostics.warnings import ModelWarning, knob_text
 from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float
+from explorer.problem.targets import is_relative
 
 _CONSTANT = 1e-3  # relative range (for accuracy absolute) that no decision depends on
 
@@ -57,7 +58,7 @@ def is_constant(target: str, values: Float) -> bool:
     measured = values[np.isfinite(values)]
     if len(measured) < 2:
         return False
-    size = 1.0 if target == "accuracy" else max(float(np.abs(measured).max()), 1e-300)
+    size = max(float(np.abs(measured).max()), 1e-300) if is_relative(target) else 1.0
     return bool(np.ptp(measured) <= _CONSTANT * size)
 
 

@@ -10,6 +10,7 @@ from scipy.special import stdtrit
 from explorer.models.diagnostics.curves import Curve
 from explorer.models.diagnostics.warnings import ModelWarning, join_items, knob_text
 from explorer.problem.columns import Float
+from explorer.problem.targets import is_relative
 
 _POWER_DROP = 0.03  # relative; a smaller drop of power at a higher clock is within the error of a meter
 _LEAST_DEPTH = 0.03  # relative; for accuracy in radian of arcsin(sqrt(p)), about 0.03
@@ -45,7 +46,7 @@ def turning_point_warnings(
             where = f"inside the range of {along}, at {knob_text(along, float(curve.knob[i]))} ({word} {listed})"
             change = "higher" if sign > 0 else "lower"
             share = f"{np.expm1(depth) if sign > 0 else -np.expm1(-depth):.0%}"
-            amount = "" if target == "accuracy" else f"at least {share} "
+            amount = f"at least {share} " if is_relative(target) else ""
             text = f"{target} is {name} {where} and {amount}{change} on both sides, all else equal"
             many = f", on {len(turns)} of {len(curves)} curves" if len(curves) > 1 else ""
             fix = f"a form that only rises or falls along {along} contradicts these rows"

@@ -10,6 +10,7 @@ from scipy.special import stdtrit
 from explorer.models.forms.forms import OPERATING_KNOBS
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
 from explorer.problem.columns import Columns, Float, take
+from explorer.problem.targets import kind_of
 
 # With fewer held-out rows the 90 % quantile itself is too uncertain to correct intervals with it.
 MIN_TO_CALIBRATE = 20
@@ -193,7 +194,7 @@ def fit_edge_share(residual: Float, variance: Float, beyond: Float, *, prior: fl
 
 def cliff_knobs(target: str, coordinates: InputCoordinates) -> tuple[str, ...]:
     """Return the knobs along which a target may have a cliff: for accuracy all but voltage and clock, else none."""
-    return tuple(n for n in coordinates.varied if n not in OPERATING_KNOBS) if target == "accuracy" else ()
+    return tuple(n for n in coordinates.varied if n not in OPERATING_KNOBS) if kind_of(target) == "accuracy" else ()
 
 
 def fit_uncertainty_share(residual: Float, variance: Float, change: Float, *, level: NDArray[np.int64]) -> float:

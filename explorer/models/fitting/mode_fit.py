@@ -20,16 +20,17 @@ from explorer.models.fitting.gaussian_process import (
 )
 from explorer.models.fitting.process_draws import ProcessDraws
 from explorer.models.forms.design_matrix import DesignMatrix, design_matrix, term_indices
-from explorer.models.forms.forms import FunctionalForm
+from explorer.models.forms.forms import FunctionalForm, natural_unit
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
 from explorer.problem.columns import Float
+from explorer.problem.targets import is_relative, share_range
 
 _MAX_SCALE_ROWS = 200
 _FIRST_ROUNDS, _LATER_ROUNDS, _HELD_OUT_ROUNDS = 60, 15, 25
 _RELINEARIZED, _RELINEARIZED_AGAIN = 4, 2
 _MIN_FREEDOM = 3.0
-# Prior mean of the noise (linked): 0.15 in the log-odds of accuracy, 5 % of all other targets.
-_NOISE, _DEFAULT_NOISE = {"accuracy": 0.15}, 0.05
+# Prior mean of the noise (linked): 0.15 in the log-odds of shares, 5 % of positive targets.
+_SHARE_NOISE, _DEFAULT_NOISE = 0.15, 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,9 +173,10 @@ def form_hyperprior(form: FunctionalForm, target: str, coordinates: InputCoordin
     the other laws it is small and short-ranged: a trend would distort the law in extrapolation.
     """
     widths = np.log([max(term.width, 1e-9) for term in form.terms])
-    size, length = (0.2 * spread, 1.0) if form.law == "sum" else (_NOISE.get(target, _DEFAULT_NOISE), 0.4)
+    scatter = _SHARE_NOISE if share_range(target) else _DEFAULT_NOISE if is_relative(target) else 0.05 * spread
+    size, length = (0.2 * spread, 1.0) if form.law == "sum" else (scatter, 0.4)
     amplitude = float(np.log(size)) if form.has_process else -np.inf
-    noise = float(np.log(_NOISE.get(target, _DEFAULT_NOISE)))
+    noise = float(np.log(scatter))
     tie = coordinates.tie
     # Levels of a category have a longer prior length than numbers (assumed).
     lengths = np.log(length * np.where(tie < len(coordinates.varied), 1.0, 1.5))
@@ -198,7 +200,9 @@ def fit_form(
     """
     design, term = design_matrix(form, coordinates, inputs), term_indices(form, coordinates)
     centers = np.array([form.terms[i].center for i in term])
-    prior = form_hyperprior(form, target, coordinates, max(float(np.std(table.values)), 0.02))
+    prior = form_hyperprior(
+        form, target, coordinates, max(float(np.std(table.values)), 0.02 * natural_unit(target, table.values))
+    )
     theta = start.theta if start else centers
     scales = start.scales if start else prior.centers
     if not start and form.law != "sum":

@@ -5,10 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from explorer.models.forms.forms import LEAST_ACCURACY, OPERATING_KNOBS, FunctionalForm, Part, Term, pooled
+from explorer.models.forms.forms import (
+    LEAST_ACCURACY,
+    OPERATING_KNOBS,
+    FunctionalForm,
+    Part,
+    Term,
+    natural_unit,
+    pooled,
+)
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
 from explorer.models.forms.physics import QUANTITY_OF, physical_forms, signed_slope_prior
 from explorer.problem.columns import Float
+from explorer.problem.targets import is_relative, kind_of, share_range
 
 _MIN_TO_CURVE = 5  # the priors keep curves and processes smooth, so few rows suffice
 _MIN_TO_POOL = 12  # rows from which shares and edges may differ by category
@@ -30,32 +39,34 @@ def candidate_forms(
         without: names of forms to leave out.
     """
     n, knobs = len(values), coordinates.varied
-    spread = max(float(np.std(values)), 0.02)
-    common = {"center": float(np.mean(values)), "spread": spread, "intercept": 3 * spread + 1}
+    unit = natural_unit(target, values)
+    spread = max(float(np.std(values)), 0.02 * unit)
+    common = {"center": float(np.mean(values)), "spread": spread, "intercept": 3 * spread + unit}
     free = tuple(knob for knob in knobs if knob not in OPERATING_KNOBS)
 
     def summed(name: str, degree: int) -> FunctionalForm:
         terms = pooled(coordinates, "level", knobs=free if degree < 2 else knobs, degree=degree, **common, n=n)
-        slopes = _physical_slopes(target, coordinates, with_varied=degree >= 1)
+        slopes = _physical_slopes(target, coordinates, unit, with_varied=degree >= 1)
         physical = {term.powers for term in slopes}
         return FunctionalForm(name, "sum", (*(t for t in terms if t.categories or t.powers not in physical), *slopes))
 
+    straight_name = "straight in log-odds" if share_range(target) else "power law" if is_relative(target) else "line"
     forms, flexible = [summed("mean of the categories", 0)], []
     if knobs:
-        straight = summed("power law" if target != "accuracy" else "straight in log-odds", 1)
+        straight = summed(straight_name, 1)
         # A sampled form with signs takes its place where all knobs are physical.
         if n > _MAX_TO_SAMPLE or not set(knobs) <= set(QUANTITY_OF) or n < _MIN_TO_CURVE:
             forms.append(straight)
         # The size of stored weights is a formula: a curve or a process would only add wiggles to it.
         if target != "size_bytes" or n > _MAX_TO_SAMPLE or not set(knobs) <= set(QUANTITY_OF):
-            flexible += [straight, summed("curved power law" if target != "accuracy" else "curved in log-odds", 2)]
+            flexible += [straight, summed(f"curved {straight_name.removeprefix('straight ')}", 2)]
     physical = physical_forms(target, coordinates, values) if n <= _MAX_TO_SAMPLE else ()
     if n >= _MIN_TO_POOL:
         # Shares and edges that may differ by category; without categories the sampled forms have them.
         parts = _scaling_parts(target, coordinates)
         if len(parts) > 1:
             flexible.append(_scaling_form(target, coordinates, parts, common, n))
-        if target == "accuracy" and {"quant_step", "pruning_ratio"} & set(knobs):
+        if kind_of(target) == "accuracy" and {"quant_step", "pruning_ratio"} & set(knobs):
             cliff = _cliff_form(coordinates, values, inputs)
             flexible += [cliff] if cliff else []
     if n >= _MIN_TO_CURVE:
@@ -75,16 +86,17 @@ def smooth_form(target: str, coordinates: InputCoordinates, values: Float) -> Fu
         coordinates: of the samples.
         values: the measured values, linked, shape (n,).
     """
-    spread = max(float(np.std(values)), 0.02)
+    unit = natural_unit(target, values)
+    spread = max(float(np.std(values)), 0.02 * unit)
     terms = pooled(
         coordinates, "level", center=float(np.mean(values)), spread=spread, knobs=coordinates.varied, degree=2,
-        intercept=3 * spread + 1, n=len(values),
+        intercept=3 * spread + unit, n=len(values),
     )  # fmt: skip
-    slopes = _physical_slopes(target, coordinates, with_varied=False)
+    slopes = _physical_slopes(target, coordinates, unit, with_varied=False)
     return FunctionalForm("smooth", "sum", (*terms, *slopes), has_process=True)
 
 
-def _physical_slopes(target: str, coordinates: InputCoordinates, *, with_varied: bool) -> list[Term]:
+def _physical_slopes(target: str, coordinates: InputCoordinates, unit: float, *, with_varied: bool) -> list[Term]:
     """Return the slopes whose prior has a sign from physics, and those of constant knobs, whose effect is assumed."""
     terms = []
     for name, scale in coordinates.scales.items():
@@ -93,7 +105,7 @@ def _physical_slopes(target: str, coordinates: InputCoordinates, *, with_varied:
             continue
         unknown = (0.0, _CONSTANT_KNOB_WIDTH * scale.half)
         value, width = signed_slope_prior(target, name, coordinates) if is_physical else unknown
-        terms.append(Term("level", (), (name,), value, width, is_learned=False))
+        terms.append(Term("level", (), (name,), unit * value, unit * width, is_learned=False))
     return terms
 
 
@@ -121,7 +133,7 @@ def _scaling_form(
     scaling = {quantity for part in parts for quantity in part.powers}
     knobs = [knob for knob in coordinates.varied if QUANTITY_OF.get(knob) not in scaling]
     terms = list(pooled(coordinates, "level", knobs=knobs, degree=2, **common, n=n))
-    terms += _physical_slopes(target, coordinates, with_varied=False)
+    terms += _physical_slopes(target, coordinates, 1.0, with_varied=False)
     for part in parts[1:]:
         # Prior (assumed): half to nine tenths of the total scales; leakage is a fifth of the switching part.
         center = 1.0 if part.weight == ("work",) else -0.5

@@ -10,6 +10,7 @@ from scipy.special import expit, logit
 
 from explorer.models.forms.input_scaling import InputCoordinates, ScaledInputs
 from explorer.problem.columns import Float
+from explorer.problem.targets import is_relative, share_range
 
 Law = Literal["sum", "mix", "loss", "cliff", "accuracy_cliff", "storage"]
 LAWS: tuple[Law, ...] = get_args(Law)
@@ -52,6 +53,8 @@ class Term:
 
     def columns(self, coordinates: InputCoordinates, inputs: ScaledInputs) -> Float:
         """Return the term's columns, shape (n, number of coefficients)."""
+        if not self.categories:
+            return self._product(inputs)[:, None]
         code, size = np.zeros(inputs.n, dtype=np.int64), 1
         for name in self.categories:
             n_levels = len(coordinates.levels[name])
@@ -64,7 +67,7 @@ class Term:
         """Return the product of the scaled knobs, shape (n,).
 
         Beyond the samples a square goes on along its tangent and a product does not grow: a curve fitted to a range
-        says nothing about its curvature outside.
+        states nothing about its curvature outside.
         """
         if not self.powers:
             return np.ones(inputs.n)
@@ -128,17 +131,30 @@ class FunctionalForm:
 
 
 def link(target: str, values: Float) -> Float:
-    """Apply the link function of a target: log-odds for accuracy, the logarithm for all others."""
-    if target == "accuracy":
-        return np.asarray(logit(np.clip(values, LEAST_ACCURACY, 1 - LEAST_ACCURACY)))
-    return np.log(values)
+    """Apply the link function of a target: log-odds for a share, the logarithm for positive values, else none."""
+    if (ends := share_range(target)) is not None:
+        share = (values - ends[0]) / (ends[1] - ends[0])
+        return np.asarray(logit(np.clip(share, LEAST_ACCURACY, 1 - LEAST_ACCURACY)))
+    return np.log(values) if is_relative(target) else np.asarray(values, dtype=np.float64)
 
 
 def unlink(target: str, linked: Float) -> Float:
-    """Apply the inverse link: accuracy within (0, 1), all others above 0."""
-    if target == "accuracy":
-        return np.asarray(expit(np.clip(linked, -30, 30)))
-    return np.asarray(np.exp(np.clip(linked, -700, 700)))
+    """Apply the inverse link: shares within their range, positive values above 0."""
+    if (ends := share_range(target)) is not None:
+        return np.asarray(ends[0] + (ends[1] - ends[0]) * expit(np.clip(linked, -30, 30)))
+    return np.asarray(np.exp(np.clip(linked, -700, 700))) if is_relative(target) else linked
+
+
+def natural_unit(target: str, values: Float) -> float:
+    """Return the size of an effect on the linked scale: 1 in log-odds and logarithms, else the spread of the values.
+
+    Args:
+        target: the column.
+        values: the measured values, linked, shape (n,).
+    """
+    if is_relative(target) or share_range(target) is not None:
+        return 1.0
+    return max(2 * float(np.std(values)), 1e-3 * float(np.abs(values).max()), 1e-12)
 
 
 def evaluate_form(form: FunctionalForm, sums: Mapping[str, Float], inputs: ScaledInputs) -> Float:

@@ -13,6 +13,7 @@ from explorer.models.forms.forms import FunctionalForm, Part, Term
 from explorer.models.forms.input_scaling import InputCoordinates
 from explorer.models.forms.shapes import ENERGY_OF_CLOCK, LOSSES, MIXTURES
 from explorer.problem.columns import Float
+from explorer.problem.targets import kind_of
 
 # Exponents (as value, standard deviation) of voltage and clock from CMOS physics, and of compression. Energy rises with
 # V^2 if all of it were switching energy; fixed and leakage shares lower the exponent. Power: more of it, and the clock.
@@ -64,7 +65,7 @@ def slope_prior(target: str, name: str, coordinates: InputCoordinates) -> tuple[
     On a logarithmic scale it is that of the exponent times half the range of the knob's logarithm. Bits have the prior
     of their step, D = 2^(1 - bits).
     """
-    axis = coordinates.scales[name]
+    axis, target = coordinates.scales[name], kind_of(target)
     if name == "weight_bits" and ("size_bytes", "quant_step") in COMPRESSION:
         value, width = COMPRESSION.get((target, "quant_step"), UNKNOWN_EXPONENT)
         unit = np.log(2) * (np.exp(axis.center) if axis.scale == "log" else 1.0)
@@ -93,7 +94,7 @@ def physical_forms(target: str, coordinates: InputCoordinates, values: Float) ->
     """
     varied = {QUANTITY_OF[name] for name in coordinates.varied if name in QUANTITY_OF}
     forms: dict[str, FunctionalForm] = {}
-    mixtures = MIXTURES.get(target, ())
+    mixtures = MIXTURES.get(kind_of(target), ())
     if target == "energy_j" and "voltage" not in varied and "clock" in varied:
         mixtures = (*ENERGY_OF_CLOCK, *mixtures)
     for name, formula, parts, shapes in mixtures:
@@ -104,7 +105,7 @@ def physical_forms(target: str, coordinates: InputCoordinates, values: Float) ->
         level = _level_terms(target, coordinates, values, physical=varied)
         terms = (*level, *(term for term in shapes if term.predictor in used))
         forms[str(distinct)] = FunctionalForm(name, "mix", terms, distinct, is_sampled=True, formula=formula)
-    others = _accuracy_forms(coordinates, values) if target == "accuracy" else ()
+    others = _accuracy_forms(coordinates, values) if kind_of(target) == "accuracy" else ()
     return (*forms.values(), *others)
 
 

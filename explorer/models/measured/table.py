@@ -1,7 +1,9 @@
 """Evaluator whose designs are the measured rows of a table; it predicts nothing."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,7 @@ from explorer.problem.objectives import OBJECTIVES, Constants, add_objectives
 _Index = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TableEvaluator:
     """Evaluator of the rows of a table.
 
@@ -108,11 +110,14 @@ class TableEvaluator:
                 result[end] = np.where(is_repeated, values, np.nan)
         return result
 
+    @cached_property
+    def _position(self) -> dict[str, int]:
+        return {row: i for i, row in enumerate(self.rows[ROW].tolist())}
+
     def _index(self, designs: Columns) -> _Index:
-        position = {row: i for i, row in enumerate(self.rows[ROW].tolist())}
-        index = [position.get(row, -1) for row in designs[ROW].tolist()]
+        index = [self._position.get(row, -1) for row in designs[ROW].tolist()]
         if -1 in index:
-            raise UnknownName(self.name, str(designs[ROW][index.index(-1)]), position)
+            raise UnknownName(self.name, str(designs[ROW][index.index(-1)]), self._position)
         return np.array(index, dtype=np.int64)
 
 
@@ -164,7 +169,7 @@ def _unique_names(labels: tuple[str, ...], group: _Index) -> NDArray[np.object_]
     """Return a name for each design, the label of its first row; equal names are numbered."""
     first = np.unique(group, return_index=True)[1]
     names = [labels[i] for i in first.tolist()]
-    repeated = {name for name in names if names.count(name) > 1}
+    repeated = {name for name, n in Counter(names).items() if n > 1}
     n_used: dict[str, int] = {}
     result = []
     for name in names:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from explorer.io.declarations import Declaration
 from explorer.models.diagnostics.warnings import WarningKind
+from explorer.problem.targets import TARGET_NAME, Interval
 
 _MAX_ROWS = 1_000_000
 _LogScale = Annotated[float, Field(ge=-100, le=100)]
@@ -36,6 +37,9 @@ class TableFile(Declaration):
     columns: dict[str, tuple[str | float | None, ...]] = Field(description="knobs and targets, SI")
     groups: tuple[str, ...] = Field(description="cross-validation fold of each row; empty: one design each")
     n_counted: tuple[Annotated[float, Field(ge=0, le=1e15)], ...] = Field(description="test items of each accuracy")
+    deviations: dict[str, tuple[Annotated[float, Field(ge=0)], ...]] = Field(
+        default_factory=dict, description="known standard deviations of declared targets"
+    )
     original_bytes: dict[str, Annotated[float, Field(gt=0, le=1e18)]] = Field(description="size of each original")
 
 
@@ -104,6 +108,16 @@ class WarningFile(Declaration):
     text: str = Field(description="the fact, the rows and the fix")
 
 
+class TargetFile(Declaration):
+    """Declared target; open ends of its range are null."""
+
+    name: Annotated[str, Field(pattern=f"^{TARGET_NAME}$")] = Field(description="the column")
+    direction: Literal["min", "max"] = Field(description="max where more is better")
+    unit: Annotated[str, Field(max_length=30)] = Field(description="of its values")
+    range: tuple[float | None, float | None] = Field(description="the values it can have, SI")
+    interval: Interval = Field(description="where the uncertainty of a value is from")
+
+
 class ModelFile(Declaration):
     """Fitted model with its samples."""
 
@@ -114,5 +128,6 @@ class ModelFile(Declaration):
     product: Literal["energy_j", "power_w", "latency_s"] | None = Field(
         description="the target that is derived from two others; null without one"
     )
+    targets: tuple[TargetFile, ...] = Field(default=(), description="the declared targets")
     warnings: tuple[WarningFile, ...] = Field(description="about samples and fit")
     without: tuple[str, ...] = Field(description="names of forms that were left out")

@@ -37,6 +37,7 @@ from explorer.models.response.tables import KnobColumns
 from explorer.models.samples.knobs import KnobSpec
 from explorer.models.samples.samples import Samples
 from explorer.problem.columns import COLUMNS, TARGETS, Columns, is_allowed, is_free_name, take
+from explorer.problem.targets import target_from_json, targets_json
 
 SCHEMA = "explorer.model/3"
 _N_CHECKED = 4  # samples and draws that a model must predict when it is read
@@ -54,6 +55,7 @@ def surrogate_to_json(model: Surrogate) -> dict[str, Any]:
         "product": model.product.target if model.product else None,
         "warnings": [asdict(warning) for warning in model.warnings],
         "without": list(model.without),
+        **({"targets": targets} if (targets := targets_json(owners)) else {}),
     }
 
 
@@ -71,6 +73,7 @@ def _table_to_json(table: KnobColumns) -> dict[str, Any]:
         "groups": [] if table.groups is None else [str(group) for group in table.groups.tolist()],
         "n_counted": np.nan_to_num(samples.n_counted).tolist(),
         "original_bytes": dict(samples.original_bytes),
+        **({"deviations": {n: v.tolist() for n, v in samples.deviations.items()}} if samples.deviations else {}),
     }
 
 
@@ -130,6 +133,11 @@ def surrogate_from_file(path: Path) -> Surrogate:
     if isinstance(data, dict) and str(data.get("schema", "")).startswith("explorer.") and data["schema"] != SCHEMA:
         raise InvalidFile(path, [Fault("schema", f"it is {data['schema']}, not {SCHEMA}", _REWRITE)])
     file = validate(data, ModelFile, path=path)
+    for target in file.targets:  # before its samples, whose columns they are
+        try:
+            target_from_json(target.model_dump())
+        except ValueError as error:
+            raise InvalidFile(path, [Fault("targets", str(error), _REWRITE)]) from None
     faults = [
         *((f"[tables] {i + 1}", text) for i, table in enumerate(file.tables) for text in _table_faults(table)),
         *((f"[responses] {entry.target}", text) for entry in file.responses for text in _response_faults(file, entry)),
@@ -169,6 +177,7 @@ def _table_from_file(file: TableFile) -> KnobColumns:
     samples = Samples(
         columns, file.labels, file.source, file.sha256, file.notes, file.numbers,
         np.array(file.n_counted, dtype=np.float64), machine=file.machine, original_bytes=file.original_bytes,
+        deviations={name: np.array(values, dtype=np.float64) for name, values in file.deviations.items()},
     )  # fmt: skip
     knobs = tuple(KnobSpec(knob.name, knob.kind, is_log=knob.is_log) for knob in file.knobs)
     return KnobColumns(samples, knobs, np.array(file.groups, dtype=object) if file.groups else None)
@@ -188,6 +197,7 @@ def _response_from_file(entry: ResponseFile, table: KnobColumns) -> Response:
         entry.target, columns, columns[entry.target], stored,
         knobs=tuple(knob for knob in table.knobs if knob.name in entry.knobs), groups=table.groups,
         n_counted=table.samples.n_counted if entry.target == "accuracy" else None,
+        deviations=table.samples.deviations.get(entry.target),
     )  # fmt: skip
 
 
@@ -224,7 +234,9 @@ def _table_faults(file: TableFile) -> Iterator[str]:
     for name in [name for name in kinds if name not in file.columns]:
         yield f"column '{name}' is missing"
     yield from _column_faults(file, kinds)
-    for name, entries in (("groups", file.groups), ("n_counted", file.n_counted), ("numbers", file.numbers)):
+    for name, entries in (
+        ("groups", file.groups), ("n_counted", file.n_counted), ("numbers", file.numbers), *file.deviations.items()
+    ):  # fmt: skip
         if len(entries) not in (0, n):
             yield f"{name} has {len(entries)} entries for {n} rows"
 

@@ -21,6 +21,7 @@ from explorer.models.online.nugget import (
 from explorer.models.online.priors import hyperprior
 from explorer.models.samples.binomial import clip_shares
 from explorer.problem.columns import Float
+from explorer.problem.targets import share_range
 
 _PARTICLES, _FEW_PARTICLES = 256, 96  # the few give the coefficients around which the scales are fitted
 _ROUNDS = 20
@@ -28,8 +29,7 @@ _ROUNDS = 20
 # in the number of rows. All other cubic steps run once.
 _MAX_SCALE_ROWS = 80
 # Assumed lower bound of the scatter, linked: no device or network is smoother, even if few rows suggest it.
-_MIN_SCATTER = {"accuracy": 0.02}
-_DEFAULT_MIN_SCATTER = 0.003
+_MIN_SHARE_SCATTER, _DEFAULT_MIN_SCATTER = 0.02, 0.003
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +144,7 @@ def _fit_scales(design: DesignMatrix, rows: TargetObservations, around: Float) -
         rows.table.rows(chosen), columns[chosen], term, offset[chosen],
         prior=prior, start=prior.centers, rounds=_ROUNDS,
     )  # fmt: skip
-    lowest = float(np.log(_MIN_SCATTER.get(rows.target, _DEFAULT_MIN_SCATTER)))
+    lowest = float(np.log(_MIN_SHARE_SCATTER if share_range(rows.target) else _DEFAULT_MIN_SCATTER))
     return replace(scales, noise=max(scales.noise, lowest))
 
 

@@ -13,6 +13,7 @@ from explorer.models.online.form_fit import FittedForm, TargetObservations, fit_
 from explorer.models.online.input_space import InputSpace
 from explorer.models.online.priors import prior_forms
 from explorer.problem.columns import Columns, Float, by_configuration, take
+from explorer.problem.targets import is_relative
 
 _N_DRAWS = 64
 _EVIDENCE_TEMPERATURE = 3.0  # log evidences are divided by it: tempered weights of misspecified forms
@@ -136,7 +137,7 @@ def _fit_target(
     is_finite = np.isfinite(values)
     if not is_finite.any():
         raise ValueError(f"{target} was never measured")
-    if target != "accuracy" and values[is_finite].min() <= 0:
+    if is_relative(target) and values[is_finite].min() <= 0:
         raise ValueError(f"{target} is not positive")
     inputs = space.coordinates.transform(take({knob.name: measured[knob.name] for knob in space.knobs}, is_finite))
     first, (means, counts) = _average_repeats(

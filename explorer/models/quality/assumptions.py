@@ -12,6 +12,7 @@ from explorer.models.response.averaging import EVIDENCE_TEMPERATURE
 from explorer.models.response.response import Response, ResponseDraws, draw_response
 from explorer.models.response.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE, Surrogate
 from explorer.problem.columns import Columns, stack
+from explorer.problem.targets import is_relative, kind_of
 
 _Z_90 = 1.6448536269514722
 _PRIOR_DECIDES_BELOW = 0.5  # data share of a coefficient
@@ -99,12 +100,13 @@ def _slope_rows(target: str, response: Response) -> list[dict[str, Any]]:
     rows = []
     for name, scale in response.coordinates.scales.items():
         exponents = EXPONENTS if scale.is_varied else CONSTANT_EXPONENTS
-        prior = exponents.get((target, name)) or COMPRESSION.get((target, name))
+        kind = kind_of(target)
+        prior = exponents.get((kind, name)) or COMPRESSION.get((kind, name))
         if prior and scale.is_varied:
-            kind = "slope in log-odds" if target == "accuracy" else "exponent in the power laws"
+            what = "exponent in the power laws" if is_relative(target) else "slope in log-odds"
             rows.append(
-                {"target": target, "assumption": f"{kind} of {name}", "value": prior[0], "width": prior[1],
-                 "source": "CMOS physics, width assumed" if (target, name) in EXPONENTS else "assumed"}
+                {"target": target, "assumption": f"{what} of {name}", "value": prior[0], "width": prior[1],
+                 "source": "CMOS physics, width assumed" if (kind, name) in EXPONENTS else "assumed"}
             )  # fmt: skip
         elif not scale.is_varied:
             rows.append(

@@ -9,9 +9,11 @@ from scipy.special import ndtr
 from explorer.models.fitting.sampled_fit import SampledFit, sample_form
 from explorer.models.forms.forms import unlink
 from explorer.models.forms.input_scaling import fit_coordinates
+from explorer.models.response.products import common_rows
 from explorer.models.response.response import HeldOutRows, Response
 from explorer.models.response.surrogate import Surrogate
 from explorer.problem.columns import Float, take
+from explorer.problem.targets import is_relative
 
 EDP = "edp_js"
 STATED = 0.95
@@ -39,7 +41,7 @@ class Pairs:
 def rows_held_out(model: Surrogate) -> Mapping[str, HeldOutRows]:
     """Return the rows of each target and their predictions from the other rows, linked; also of the derived target.
 
-    Energy times latency is included where both have the same rows: errors of the two add up.
+    Energy times latency is included in the rows that have both: errors of the two add up.
     """
     rows = {target: response.held_out for target, response in model.responses.items()}
     powers, delay_product = {}, {"energy_j": 1.0, "latency_s": 1.0}
@@ -51,24 +53,21 @@ def rows_held_out(model: Surrogate) -> Mapping[str, HeldOutRows]:
             delay_product[name] = delay_product.get(name, 0.0) + power * exponent
     powers[EDP] = {name: power for name, power in delay_product.items() if power}
     for target, factors in powers.items():
-        parts = [(power, rows[name]) for name, power in factors.items() if name in rows]
-        if len(parts) == len(factors) and _have_same_rows(model, list(factors)):
-            rows[target] = HeldOutRows(
-                np.asarray(sum(power * part.values for power, part in parts)), parts[0][1].design,
-                np.asarray(sum(power * part.middle for power, part in parts)),
-                np.asarray(np.sqrt(sum((power * part.sd) ** 2 for power, part in parts))),
-            )  # fmt: skip
+        if not factors.keys() <= rows.keys():
+            continue
+        n_fitted = {name: len(rows[name].values) for name in factors}
+        found = (common_rows(table.samples.columns, n_fitted) for table in model.tables)
+        common = next((index for index in found if index is not None), None)
+        if common is None:
+            continue
+        parts = [(power, rows[name], common[name]) for name, power in factors.items()]
+        first = next(iter(factors))
+        rows[target] = HeldOutRows(
+            np.asarray(sum(power * part.values[i] for power, part, i in parts)), rows[first].design[common[first]],
+            np.asarray(sum(power * part.middle[i] for power, part, i in parts)),
+            np.asarray(np.sqrt(sum((power * part.sd[i]) ** 2 for power, part, i in parts))),
+        )  # fmt: skip
     return rows
-
-
-def _have_same_rows(model: Surrogate, targets: list[str]) -> bool:
-    """Return True if targets are columns of one table, each measured in the same rows."""
-    for table in model.tables:
-        columns = table.samples.columns
-        if all(name in columns for name in targets):
-            masks = [np.isfinite(columns[name]) for name in targets]
-            return bool(all(np.array_equal(mask, masks[0]) for mask in masks))
-    return False
 
 
 def interval_of(target: str, rows: HeldOutRows) -> tuple[Float, Float, Float, Float]:
@@ -164,4 +163,4 @@ def moved_reference_error(response: Response) -> float | None:
     moved_rows = replace(rows, middle=middle)
     truth, predicted, _, _ = interval_of(response.target, moved_rows)
     error = np.abs(predicted - truth)
-    return float(np.mean(error if response.target == "accuracy" else error / truth)) if error.size else None
+    return float(np.mean(error / truth if is_relative(response.target) else error)) if error.size else None

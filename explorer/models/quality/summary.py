@@ -17,6 +17,7 @@ from explorer.models.quality.held_out import (
 from explorer.models.response.response import HeldOutRows, Response
 from explorer.models.response.surrogate import EXPONENT_SOURCE, THRESHOLD_SOURCE, Surrogate
 from explorer.problem.columns import TARGETS
+from explorer.problem.targets import is_relative
 
 SCHEMA = "explorer.fit/1"
 
@@ -53,10 +54,11 @@ def model_summary(model: Surrogate, *, is_full: bool = True) -> dict[str, Any]:
 def _target_summary(model: Surrogate, target: str, rows: HeldOutRows, *, is_full: bool) -> dict[str, Any]:
     truth, predicted, low, high = interval_of(target, rows)
     absolute = np.abs(predicted - truth)
-    half = (high - low) / 2 / (1.0 if target == "accuracy" else np.abs(truth))
+    half = (high - low) / 2 / (np.abs(truth) if is_relative(target) else 1.0)
     pairs = pair_calibration(rows)
     summary: dict[str, Any] = {
         "n": len(truth),
+        "errors": "relative" if is_relative(target) else "absolute",
         "n_configurations": len(np.unique(rows.design)),
         "loo_mae": _mean(absolute),
         "loo_mape": _mean(absolute / np.abs(truth)),

@@ -28,6 +28,7 @@ from explorer.models.response.response import LEVEL, CandidateForm, FormFit, Hel
 from explorer.models.response.target_data import TargetData, is_predictable
 from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float
+from explorer.problem.targets import is_relative
 
 # Of three levels two remain when one is held out: they determine a slope but do not discriminate between forms.
 LEVELS_TO_COMPARE = 4
@@ -110,7 +111,7 @@ def calibrate_average(
         target, tuple(knobs), data.coordinates, data.samples, data.counts, data.table, data.repeat_sd, data.n_counted,
         fits, weights, IntervalInflation(factor, between_levels), interpolation, _fit_edge(fits, weights, data),
         candidates, held_out_scores("average", target, mean, variance * factor**2, data),
-        HeldOutRows(data.rows, data.row_design, middle, sd), roughness >= 2,
+        HeldOutRows(data.rows, data.row_design, middle, sd), roughness >= 2, data.known_variance,
     )  # fmt: skip
 
 
@@ -190,11 +191,11 @@ def held_out_scores(name: str, target: str, mean: Float, variance: Float, data: 
 
 def _row_variance(variance: Float, data: TargetData) -> Float:
     """Return the variance of one measurement of each design from that of the mean of its repeats, shape (n,)."""
-    return np.asarray(variance + data.repeat_sd**2 * (1 - 1 / data.counts))
+    return np.asarray(variance + (data.repeat_sd**2 + data.known_variance) * (1 - 1 / data.counts))
 
 
 def held_out_error(target: str, mean: Float, data: TargetData) -> float:
-    """Return the mean error of rows: absolute for accuracy, relative for all others; infinite where none is predicted.
+    """Return the mean error of rows: relative for positive targets, else absolute; infinite where none is predicted.
 
     Args:
         target: the column.
@@ -204,4 +205,4 @@ def held_out_error(target: str, mean: Float, data: TargetData) -> float:
     usable = is_predictable(data, data.fold)[data.row_design]
     truth = unlink(target, data.rows[usable])
     absolute = np.abs(unlink(target, mean[data.row_design[usable]]) - truth)
-    return float(np.mean(absolute if target == "accuracy" else absolute / truth)) if usable.any() else np.inf
+    return float(np.mean(absolute / truth if is_relative(target) else absolute)) if usable.any() else np.inf

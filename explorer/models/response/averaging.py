@@ -31,6 +31,7 @@ from explorer.models.response.robust_noise import with_robust_noise
 from explorer.models.response.target_data import TargetData, is_predictable, prepare_target
 from explorer.models.samples.knobs import KnobSpec
 from explorer.problem.columns import Columns, Float
+from explorer.problem.targets import is_relative
 
 _MIN_ERROR = 1e-12  # a table without noise may be fitted exactly, and the logarithm of 0 is not finite
 EVIDENCE_TEMPERATURE = 4.0  # log evidences of physical forms are divided by it (assumed, as the power of the draws)
@@ -50,6 +51,7 @@ def fit_response(
     knobs: Sequence[KnobSpec],
     groups: NDArray[Any] | None = None,
     n_counted: Float | None = None,
+    deviations: Float | None = None,
     without: Sequence[str] = (),
 ) -> Response:
     """Fit the candidate forms that the knobs allow to one target, and average over them.
@@ -62,6 +64,7 @@ def fit_response(
         groups: label of each row's fold in cross-validation, shape (n,); default: leave one design out.
         n_counted: number of test items behind each accuracy, shape (n,); 0 or NaN if unknown, empty or None if all
             are unknown.
+        deviations: known standard deviation of each measurement, shape (n,); 0 or None if unknown.
         without: names of forms to leave out.
 
     Raises:
@@ -72,7 +75,7 @@ def fit_response(
     with one_thread():
         has_counts = target == "accuracy" and n_counted is not None and n_counted.size > 0
         counted = np.nan_to_num(np.asarray(n_counted)) if has_counts else np.zeros(len(values))
-        data = prepare_target(target, designs, np.asarray(values, dtype=np.float64), knobs, groups, counted)
+        data = prepare_target(target, designs, np.asarray(values, dtype=np.float64), knobs, groups, counted, deviations)
         return _fit(target, data, knobs=knobs, is_grouped=groups is not None, without=without)
 
 
@@ -107,7 +110,7 @@ def _with_noise_slopes(
     The forms are fitted with equal noise: their errors of form are not smaller where measurements are quieter.
     """
     if cliff_knobs(target, data.coordinates):
-        return data  # beside a cliff the residuals are large everywhere along its edge
+        return data  # next to a cliff the residuals are large everywhere along its edge
     mean, variance = held_out.average(weights)
     rows = is_predictable(data, data.fold)
     residual = np.where(rows, data.table.values - mean, np.nan)
@@ -226,7 +229,7 @@ def _score(
 
 
 def format_error(target: str, error: float) -> str:
-    """Format an error: absolute for accuracy, relative for all others."""
+    """Format an error: relative for positive targets, absolute for shares and values of any sign."""
     if not np.isfinite(error):
         return "unknown"
-    return f"{error:.4f}" if target == "accuracy" else f"{error:.1%}"
+    return f"{error:.1%}" if is_relative(target) else f"{error:.4g}"

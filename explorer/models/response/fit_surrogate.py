@@ -15,7 +15,7 @@ from explorer.models.fitting.calibration import cliff_knobs
 from explorer.models.forms.candidates import candidate_forms
 from explorer.models.forms.forms import OPERATING_KNOBS
 from explorer.models.response.averaging import fit_response
-from explorer.models.response.products import Product, best_product, is_product, mismatch_text, products
+from explorer.models.response.products import Product, best_product, common_rows, is_product, mismatch_text, products
 from explorer.models.response.response import Response
 from explorer.models.response.surrogate import Surrogate, collinear_knobs
 from explorer.models.response.tables import KnobColumns, measured_knobs
@@ -23,10 +23,12 @@ from explorer.models.response.target_data import MAX_CONFIGURATIONS
 from explorer.models.samples.knobs import KnobSpec, distinct_designs
 from explorer.models.samples.machine import machine_warnings
 from explorer.problem.columns import TARGETS
+from explorer.problem.targets import declared_target, declared_targets, kind_of, share_range
 
-# Targets that voltage and clock change only where a chip fails, and the difference that shows it: of the accuracy, and
-# relative of the size.
-_RANGES = {"accuracy": 0.02, "size_bytes": 0.02}
+# Targets that voltage and clock change only where a chip fails, and the difference that shows it: relative to the range
+# of a share, or to the value.
+_STATIC = ("accuracy", "size_bytes")
+_CHANGE = 0.02
 
 
 def fit_surrogate(
@@ -58,7 +60,7 @@ def fit_surrogate(
                 progress(len(responses), n_targets)
             responses[target] = fit_response(
                 target, columns, columns[target], knobs=needed_knobs(target, table), groups=table.groups,
-                n_counted=table.samples.n_counted, without=without,
+                n_counted=table.samples.n_counted, deviations=table.samples.deviations.get(target), without=without,
             )  # fmt: skip
     _check_names(without, responses)
     if not responses:
@@ -87,12 +89,17 @@ def _check_names(without: Sequence[str], responses: Mapping[str, Response]) -> N
 def needed_knobs(target: str, table: KnobColumns) -> tuple[KnobSpec, ...]:
     """Return the knobs that a target is fitted with: accuracy and size without voltage and clock, unless they matter.
 
+    A declared share of which more is better is a quality like accuracy. Any other declared target is fitted without
+    them where rows that differ in them alone measure the same.
+
+
     Neither depends on them by physics, and in a table that moves everything at once no row could show that it does.
     They matter where rows differ that are equal in all other knobs, as below the voltage at which a chip fails.
     """
     others = tuple(knob for knob in table.knobs if knob.name not in OPERATING_KNOBS)
-    timed = set(table.samples.targets) - set(_RANGES)
-    if target not in _RANGES or len(others) == len(table.knobs) or not timed or not others:
+    timed = set(table.samples.targets) - {*_STATIC, *(one.name for one in declared_targets())}
+    is_static, is_declared = kind_of(target) in _STATIC, declared_target(target) is not None
+    if not (is_static or is_declared) or len(others) == len(table.knobs) or not timed or not others:
         return table.knobs
     columns = table.samples.columns
     rows = _fitted_rows(table, target)
@@ -103,8 +110,11 @@ def needed_knobs(target: str, table: KnobColumns) -> tuple[KnobSpec, ...]:
     low, high = np.full(int(index.max()) + 1, np.inf), np.full(int(index.max()) + 1, -np.inf)
     np.minimum.at(low, index, values)
     np.maximum.at(high, index, values)
-    scale = 1.0 if target == "accuracy" else float(np.max(values))
-    return table.knobs if np.max(high - low) > _RANGES[target] * scale else others
+    if not is_static and len(values) == len(low):
+        return table.knobs  # no two rows could show that it does not depend on them
+    ends = share_range(target)
+    scale = ends[1] - ends[0] if ends else float(np.max(np.abs(values)))
+    return table.knobs if np.max(high - low) > _CHANGE * scale else others
 
 
 def _reading_notes(table: KnobColumns, responses: Mapping[str, Response]) -> Iterator[str]:
@@ -134,7 +144,7 @@ def _warnings(table: KnobColumns, responses: Mapping[str, Response]) -> Iterator
         held_out = response.held_out
         if len(rows) != len(held_out.values):  # a thinned table: rows of the fit have no number
             continue
-        # Beside a cliff of accuracy rows are far from their prediction: they are the measurement, not outliers.
+        # Next to a cliff of accuracy rows are far from their prediction: they are the measurement, not outliers.
         has_cliff = bool(cliff_knobs(target, response.coordinates))
         found = residual_warnings(
             target, held_out.values, held_out.middle, held_out.sd,
@@ -159,13 +169,18 @@ def _fitted_rows(table: KnobColumns, target: str) -> NDArray[np.int64]:
 
 def _product(tables: Sequence[KnobColumns], responses: Mapping[str, Response]) -> Product | None:
     """Return the target to derive where E = P T holds within one table; None where it does not."""
-    if not any(is_product(table.samples.columns) for table in tables):
+    table = next((table for table in tables if is_product(table.samples.columns)), None)
+    if table is None:
         return None
     errors = {name: responses[name].checked.error for name in responses}
     derived = {}
     for product in products():
-        own = responses[product.target].held_out
-        middle = sum(power * responses[n].held_out.middle for n, power in product.powers.items())
-        error = np.abs(np.expm1(middle - own.values)) if np.shape(middle) == own.values.shape else np.array([np.inf])
+        rows = {name: responses[name].held_out for name in (product.target, *product.powers)}
+        common = common_rows(table.samples.columns, {name: len(part.values) for name, part in rows.items()})
+        if common is None:
+            derived[product.target] = np.inf
+            continue
+        middle = sum(power * rows[name].middle[common[name]] for name, power in product.powers.items())
+        error = np.abs(np.expm1(middle - rows[product.target].values[common[product.target]]))
         derived[product.target] = float(np.nanmean(error))
     return best_product(errors, derived)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from explorer.problem.columns import Columns, Float
 
@@ -75,6 +76,27 @@ def best_product(errors: Mapping[str, float], candidates: Mapping[str, float]) -
 def products() -> Sequence[Product]:
     """Return the three ways to derive one target from the other two."""
     return tuple(Product(target, powers) for target, powers in _POWERS.items())
+
+
+def common_rows(columns: Columns, n_fitted: Mapping[str, int]) -> dict[str, NDArray[np.int64]] | None:
+    """Return where the rows that have all of some targets stand among the rows of each.
+
+    Args:
+        columns: a table.
+        n_fitted: number of rows that each of the targets is fitted to.
+
+    Returns:
+        Indices of equal shape (k,) by target; None if a target is missing, or fitted to some of its rows only.
+    """
+    if any(name not in columns for name in n_fitted):
+        return None
+    masks = {name: np.isfinite(columns[name]) for name in n_fitted}
+    has_all = np.all([*masks.values()], axis=0)
+    if all(np.array_equal(mask, has_all) for mask in masks.values()) and len({*n_fitted.values()}) == 1:
+        return dict.fromkeys(n_fitted, np.arange(next(iter(n_fitted.values()))))  # thinned, perhaps: the same rows
+    if any(mask.sum() != n_fitted[name] for name, mask in masks.items()):
+        return None
+    return {name: np.flatnonzero(has_all[mask]) for name, mask in masks.items()}
 
 
 def _is_per_batch(columns: Columns) -> bool:

@@ -89,6 +89,7 @@ class Response:
         checked: scores of the average, from rows.
         held_out: the rows and their predictions from the others.
         is_outlier: mask of the designs whose measurement counts little, shape (n,).
+        known_variance: median variance of a measurement by its own interval, linked; 0 if unknown.
     """
 
     target: str
@@ -108,6 +109,7 @@ class Response:
     checked: CandidateForm
     held_out: HeldOutRows
     is_outlier: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+    known_variance: float = 0.0
 
     def predict(self, designs: Columns) -> Float:
         """Return the prediction of each design, shape (n,); NaN for a missing number.
@@ -214,7 +216,7 @@ class ResponseDraws:
         if edge_sd.any():
             deviation = deviation + self.edge_normals[:, None] * edge_sd
         if with_noise:
-            counted = sampling_variance(middle, float(np.median(response.n_counted)))
+            counted = sampling_variance(middle, float(np.median(response.n_counted))) + response.known_variance
             noise = np.sqrt((self.noise[:, None] * response.table.noise_factor(points)) ** 2 + counted)
             deviation = deviation + self.noise_normals[:, None] * noise
         return np.asarray(middle + response.widening.factors(inputs) * deviation)

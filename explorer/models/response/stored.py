@@ -72,6 +72,7 @@ def restore_response(
     knobs: Sequence[KnobSpec],
     groups: NDArray[Any] | None = None,
     n_counted: Float | None = None,
+    deviations: Float | None = None,
 ) -> Response:
     """Return a response from its samples and fitted numbers, as `fit_response` returned it.
 
@@ -84,7 +85,7 @@ def restore_response(
         np.nan_to_num(np.asarray(n_counted)) if n_counted is not None and n_counted.size else np.zeros(len(values))
     )
     with one_thread():
-        data = prepare_target(target, designs, values, knobs, groups, counted)
+        data = prepare_target(target, designs, values, knobs, groups, counted, deviations)
         if len(stored.middle) != len(data.rows) or len(stored.roughness) not in (0, data.inputs.n):
             raise WrongUsage(f"{target}: the stored predictions are not of these rows", fix="fit the samples again")
         if stored.roughness.size:
@@ -100,7 +101,7 @@ def restore_response(
     return Response(
         target, tuple(knobs), data.coordinates, data.samples, data.counts, data.table, data.repeat_sd, data.n_counted,
         fits, weights, stored.widening, stored.interpolation, stored.edge, stored.candidates, stored.checked,
-        HeldOutRows(data.rows, data.row_design, stored.middle, stored.sd), roughness >= 2,
+        HeldOutRows(data.rows, data.row_design, stored.middle, stored.sd), roughness >= 2, data.known_variance,
     )  # fmt: skip
 
 

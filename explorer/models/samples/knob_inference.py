@@ -1,16 +1,16 @@
 """Infer which extra columns of a samples CSV are knobs, from their names and values."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from explorer.io.csv_text import CsvTable, is_numeric
 from explorer.problem.columns import COLUMNS, KNOBS, is_free_name
-from explorer.problem.csv_columns import UNIT_COLUMNS
 
 # Words in the names of columns that are usually set by the experimenter, not measured.
 _KNOB_WORDS = frozenset({
     "batch", "resolution", "width", "depth", "precision", "power_limit", "memory_clock", "thread", "core", "device",
     "model", "runtime", "scheme", "input", "channel", "bits", "task", "backend", "board", "accelerator",
+    "dtype", "engine", "delegate",
 })  # fmt: skip
 # Endings of the names of columns that were measured, counted or computed.
 _MEASURED_ENDINGS = ("_avg", "_mean", "_max", "_min", "_std", "_temperature", "_version", "batches")
@@ -46,18 +46,24 @@ class InferredKnobs:
         return tuple(notes)
 
 
-def infer_knobs(csv: CsvTable) -> InferredKnobs:
+def infer_knobs(csv: CsvTable, *, named: Collection[str] = ()) -> InferredKnobs:
     """Infer which columns of a file are knobs, in addition to the built-in ones.
+
+    Args:
+        csv: the file.
+        named: columns that an experiment tracker lists among the settings of a run.
 
     >>> text = [["batch", "note", "accuracy"], ["8", "a", "0.9"], ["16", "a", "0.8"], ["8", "b", "0.9"]]
     >>> infer_knobs(CsvTable(text[0], text[1:], [2, 3, 4], "")).knobs
     ('batch',)
     """
-    candidates = list(_candidates(csv))
-    named = [column for column in candidates if _has_knob_name(column)]
-    partition = _partition(csv, named) if "family" not in csv.header else None
+    candidates = list(_candidates(csv, named))
+    settings = [column for column in candidates if _has_knob_name(column) or column in named]
+    # A setting of a run is a knob, even where no two runs share a value of another one.
+    candidates_of_partition = [column for column in settings if column not in named]
+    partition = _partition(csv, candidates_of_partition) if "family" not in csv.header else None
     knobs: list[str] = []
-    for column in named:
+    for column in settings:
         is_partition = partition is not None and column == partition[0]
         if is_free_name(column) and not is_partition and not _is_redundant(csv, column, knobs):
             knobs.append(column)
@@ -75,18 +81,18 @@ def _partition(csv: CsvTable, columns: list[str]) -> tuple[str, str] | None:
     return None
 
 
-def _candidates(csv: CsvTable) -> Iterator[str]:
+def _candidates(csv: CsvTable, named: Collection[str] = ()) -> Iterator[str]:
     """Yield the extra columns that could be knobs: varied, all numbers or all names, with repeated values.
 
     Numbers in a column with the name of a knob need not repeat: they may have been sampled from a range.
     """
-    reserved = {*COLUMNS, *UNIT_COLUMNS, *_NO_KNOBS}
+    reserved = {*COLUMNS, *_NO_KNOBS}
     for column in dict.fromkeys(csv.header):
         if column in reserved or csv.header.count(column) > 1:
             continue
         values = [cell for cell in csv.cells(column) if cell]
         kind, n_max = is_numeric(values), max(2, int(_MAX_DISTINCT_SHARE * len(values)))
-        is_knob = kind is True and _has_knob_name(column)
+        is_knob = kind is True and (_has_knob_name(column) or column in named)
         if kind is not None and 1 < len(set(values)) <= (len(values) if is_knob else n_max):
             yield column
 

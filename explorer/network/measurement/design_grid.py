@@ -1,7 +1,5 @@
 """Designs to measure: a grid in one line of text, or a CSV."""
 
-import csv
-import io
 import re
 from pathlib import Path
 
@@ -9,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import Fault, InvalidFile, WrongUsage
-from explorer.io.files import read_text
+from explorer.io.csv_text import CsvTable, number_of
+from explorer.io.tables.read import read_table
 from explorer.problem.columns import Columns, allowed_text, is_allowed
 
 DEFAULT_GRID = "R=0:0.9:7,D=0.001:0.5:7(log)"
 MAX_DESIGNS = 100_000
-_MAX_CSV_BYTES = 20_000_000
 _NUMBER = r"(\d*\.?\d+(?:[eE][-+]?\d+)?)"
 _RANGE = re.compile(rf"\s*([RD])\s*=\s*{_NUMBER}(?:\s*:\s*{_NUMBER}\s*:\s*(\d{{1,6}})\s*(\(log\))?)?\s*")
 _COLUMNS = {"R": "pruning_ratio", "D": "quant_step"}
@@ -51,33 +49,28 @@ def grid_designs(text: str, *, family: str) -> Columns:
     return _table(ratios.ravel(), steps.ravel(), family=family)
 
 
-def read_grid(path: Path, *, family: str) -> Columns:
-    """Read the columns pruning_ratio and quant_step of a CSV; other columns are ignored.
+def read_grid(path: Path | CsvTable, *, family: str) -> Columns:
+    """Read the columns pruning_ratio and quant_step of a table; other columns are ignored.
 
     Raises:
         WrongUsage: the file does not exist or cannot be read.
         InvalidFile: the file has faults; all of them at once.
     """
-    try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path, max_bytes=_MAX_CSV_BYTES)), strict=True))
-    except csv.Error as error:
-        raise InvalidFile(path, [Fault("", f"is not CSV: {error}", "save it as comma-separated values")]) from None
+    table = read_table(path)
     names = tuple(_COLUMNS.values())
-    header = {(key or "").strip() for key in (rows[0] if rows else ())}
-    faults = [] if rows else [Fault("", "has no rows", "write one row for each design")]
-    if rows:
-        faults += [Fault("row 1", f"column '{name}' is missing", "add it") for name in names if name not in header]
-    if len(rows) > MAX_DESIGNS:
-        faults.append(Fault("", f"has {len(rows):,} designs", f"use at most {MAX_DESIGNS:,}"))
+    faults = [] if table.rows else [Fault("", "has no rows", "write one row for each design")]
+    faults += [Fault("row 1", f"column '{name}' is missing", "add it") for name in names if name not in table.header]
+    if len(table.rows) > MAX_DESIGNS:
+        faults.append(Fault("", f"has {len(table.rows):,} designs", f"use at most {MAX_DESIGNS:,}"))
     if faults:
-        raise InvalidFile(path, faults)
-    values = {name: np.array([_number(row.get(name)) for row in rows]) for name in names}
+        raise InvalidFile(table.source, faults)
+    values = {name: np.array([_number(cell) for cell in table.cells(name)]) for name in names}
     for name, column in values.items():
         invalid = np.flatnonzero(~is_allowed(name, column))[:20]
-        faults += [Fault(f"row {i + 2}, {name}", f"'{rows[i].get(name)}' is not allowed", f"keep it within "
-                         f"{allowed_text(name)}") for i in invalid]  # fmt: skip
+        faults += [Fault(f"row {table.numbers[i]}, {name}", f"'{table.cells(name)[i]}' is not allowed", f"keep it "
+                         f"within {allowed_text(name)}") for i in invalid]  # fmt: skip
     if faults:
-        raise InvalidFile(path, faults)
+        raise InvalidFile(table.source, faults)
     return _table(values["pruning_ratio"], values["quant_step"], family=family)
 
 
@@ -96,8 +89,6 @@ def _spaced(low: float, high: float, *, n: int, is_log: bool) -> NDArray[np.floa
     return np.array([float(f"{value:.10g}") for value in np.geomspace(low, high, n)]) if low > 0 else np.empty(0)
 
 
-def _number(cell: str | None) -> float:
-    try:
-        return float(cell or "nan")
-    except ValueError:
-        return float("nan")
+def _number(cell: str) -> float:
+    value = number_of(cell)
+    return float("nan") if value is None else value

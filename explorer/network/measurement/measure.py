@@ -30,7 +30,7 @@ Row = dict[str, Any]
 Cache = MutableMapping[str, Row]
 """Measured rows by effective key: designs with equal codes are one network."""
 
-_TEXT = ("family", "size_codec", "container", "energy_basis", "energy_meter", "machine", "effective", "error")
+TEXT = ("family", "size_codec", "container", "energy_basis", "energy_meter", "machine", "effective", "error")
 MEASURED = (
     "accuracy", "accuracy_lo", "accuracy_hi", "n_right", "n_samples", "n_lost", "n_gained",
     "latency_s", "latency_s_lo", "latency_s_hi", "latency_source_s", "latency_ratio", "latency_batch",
@@ -107,7 +107,7 @@ def as_columns(rows: list[Row]) -> Columns:
 
 
 def _column(name: str, rows: list[Row]) -> NDArray[Any]:
-    if name in _TEXT:
+    if name in TEXT:
         return np.array([row.get(name, "") for row in rows], dtype=object)
     values = [row.get(name, np.nan) for row in rows]
     return np.array(values, dtype=np.int64 if all(isinstance(v, int) for v in values) else np.float64)

@@ -1,5 +1,6 @@
 """Provenance of measured samples: network, data, options, machine and versions, as JSON values."""
 
+import hashlib
 import os
 import platform
 from importlib.metadata import version
@@ -38,6 +39,7 @@ def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
         "quantization": "Eq. (5), scale D, zero point 0"
         + (f", clipped to {options.clip_to}" if options.clip_to else ", containers widened"),
         "activations": "float32" if setup.calibration is None else "int8",
+        "calibration": _calibration_sha256(setup),
         "size": {"codec": options.codec, "meaning": CODECS[options.codec]},
         "latency": {
             "what": "median of runs interleaved with the source network; zeros are computed like any other weight",
@@ -66,6 +68,16 @@ def _holdout(setup: MeasurementSetup) -> dict[str, Any]:
     if setup.held_back is None:
         return {}
     return {"holdout": {"share": setup.options.holdout, "n_samples": int(setup.held_back.sum()), "split": HOW}}
+
+
+def _calibration_sha256(setup: MeasurementSetup) -> str | None:
+    if setup.calibration is None:
+        return None
+    digest = hashlib.sha256()
+    for name, values in sorted(setup.calibration.items()):
+        digest.update(f"{name} {values.dtype} {values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
 
 
 def _short(source: str) -> str:

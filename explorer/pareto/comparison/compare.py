@@ -18,8 +18,8 @@ from explorer.pareto.comparison.declaration_diff import (
 )
 from explorer.pareto.geometry.dominance import default_reference, feasible_front, hypervolume, to_minimization
 from explorer.pareto.results.results import Results
-from explorer.problem.column_names import resolve_column
 from explorer.problem.columns import Columns, Float, n_rows, take
+from explorer.problem.naming.column_names import resolve_column
 from explorer.problem.objectives import OBJECTIVES, Objective, objective_of
 
 SCHEMA = "explorer.compare/1"

@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from explorer.errors import NoFeasibleDesign, WrongUsage
 from explorer.io.json_text import write_json
+from explorer.io.outputs import check_output
 from explorer.paper.equations import weighted_cost
 from explorer.pareto.geometry.dominance import to_minimization
 from explorer.pareto.results.measured_rows import measured_twin
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.column_names import find_column
 from explorer.problem.columns import COLUMNS, Columns, Float, column_of, is_end, n_rows, own_knobs, take
 from explorer.problem.constraints import Constraint, joint_groups
+from explorer.problem.naming.column_names import find_column
 from explorer.problem.objectives import Objective, direction_of, is_objective, needs_of, objective_of
 
 ONE_POINT = 0.01
@@ -79,12 +80,18 @@ class Choice:
     is_solved: bool = False
     record: dict[str, Any] = field(default_factory=dict)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, inputs: Sequence[str | Path] = (), force: bool = False) -> Path:
         """Write chosen.json, for `explorer deploy`; return the path.
 
+        Args:
+            path: the file; an earlier choice is replaced.
+            inputs: files that must not be replaced.
+            force: replace a file that is no choice.
+
         Raises:
-            WrongUsage: the file cannot be written.
+            WrongUsage: the file cannot be written, is an input, or is no choice.
         """
+        check_output(Path(path), kind="choice", inputs=inputs, force=force)
         write_json(Path(path), self.record)
         return Path(path)
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field, SerializerFunctionWrapHa
 from explorer.io.declarations import Declaration, validation_error
 from explorer.problem.columns import allowed_text, is_allowed
 from explorer.problem.objectives import OBJECTIVES, is_objective
+from explorer.problem.targets import target_from_json
 
 _FIX = "choose again with `explorer choose`; do not edit the file by hand"
 _MAX_DEPTH = 20
@@ -56,6 +57,16 @@ def _objective(name: str) -> str:
     if not is_objective(name):
         raise validation_error(f"'{name}' is not an objective", fix=f"one of {', '.join(OBJECTIVES)}")
     return name
+
+
+def _declare(targets: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Declare the targets, which the objectives and the design may name."""
+    try:
+        for target in targets:
+            target_from_json(target)
+    except (KeyError, TypeError, ValueError) as error:
+        raise validation_error(f"no declared targets: {error}", fix="choose the design again") from None
+    return targets
 
 
 Text = Annotated[str, AfterValidator(_printable)]
@@ -139,6 +150,9 @@ class QuestionOrigin(Declaration):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_plain)]] = Field(init=False)
 
+    targets: Annotated[tuple[dict[str, Any], ...], Field(max_length=50), AfterValidator(_declare)] = Field(
+        (), description="the declared targets, as in [targets.NAME] of the study"
+    )
     objectives: Annotated[tuple[Annotated[str, AfterValidator(_objective)], ...], Field(min_length=1, max_length=6)] = (
         Field(description="the objectives, in order")
     )
@@ -146,9 +160,9 @@ class QuestionOrigin(Declaration):
 
     @model_serializer(mode="wrap")
     def _serialize(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Serialize without `live` if the provenance has none: an absent field must not become null."""
+        """Serialize without `live` and `targets` if the provenance has none: an absent field must not become null."""
         fields: dict[str, Any] = serialized(self)
-        return fields if self.live else {name: value for name, value in fields.items() if name != "live"}
+        return {k: v for k, v in fields.items() if v or k not in {"live", "targets"}}
 
 
 class Origin(Declaration):

@@ -11,6 +11,7 @@ from explorer.errors import Fault, InvalidFile, WrongUsage
 from explorer.io.files import (
     MAX_TABLE_BYTES,
     FileDigest,
+    cannot_write,
     decode_text,
     file_digest,
     read_bytes,
@@ -19,6 +20,7 @@ from explorer.io.files import (
     write_parts,
     write_text,
 )
+from explorer.io.outputs import is_written_as
 from explorer.pareto.results.csv_text import csv_parts, csv_round_trip, read_results_csv
 from explorer.pareto.results.front_json import (
     SCHEMA,
@@ -34,6 +36,7 @@ from explorer.pareto.results.results import Results, front_order
 from explorer.problem.columns import Columns
 
 FRONT_CSV, FRONT_JSON, TRIALS_CSV, PROVENANCE_JSON = "front.csv", "front.json", "trials.csv", "provenance.json"
+RESULT_FILES = (FRONT_CSV, FRONT_JSON, TRIALS_CSV, PROVENANCE_JSON, NPZ_CACHE)
 # A design takes about 2 kB in front.json and 0.5 kB in trials.csv.
 _MAX_BYTES = 2_000_000_000
 
@@ -52,7 +55,26 @@ def write_folder(results: Results, folder: Path) -> list[Path]:
     write_text(folder / PROVENANCE_JSON, provenance)
     digests[FRONT_JSON] = write_parts(folder / FRONT_JSON, front_parts(front, head))
     _write_cache(folder, head, csv_round_trip({name: trials[name] for name in names[:-1]}), digests)
-    return [folder / name for name in (FRONT_CSV, TRIALS_CSV, PROVENANCE_JSON, FRONT_JSON, NPZ_CACHE)]
+    return [folder / name for name in RESULT_FILES]
+
+
+def ensure_writable(folder: Path) -> None:
+    """Raise if results would replace files of a user in a folder that is no result folder.
+
+    Raises:
+        WrongUsage: lists the files.
+    """
+    try:
+        if not folder.is_dir() or any(folder.glob("*.journal")) or is_written_as(folder / FRONT_JSON, "results"):
+            return
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    if existing := [name for name in (*RESULT_FILES, "report.html") if (folder / name).exists()]:
+        listed = ", ".join(existing)
+        raise WrongUsage(f"{folder}: is no result folder of explorer, and has {listed}",
+                         fix="choose another folder with --out, or move these files")  # fmt: skip
 
 
 def read_folder(folder: Path) -> Results:

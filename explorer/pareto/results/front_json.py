@@ -11,6 +11,7 @@ from explorer.pareto.results.csv_text import BLOCK, format_cells
 from explorer.pareto.results.results import ExactFront, Results, front_order
 from explorer.problem.columns import COLUMNS, KNOBS, Column, Columns, column_of, knobs_of, n_rows
 from explorer.problem.objectives import objective_of
+from explorer.problem.targets import target_from_json, targets_json
 
 SCHEMA = "explorer.front/1"
 # JSON strings cannot hold a bare line break, so this text occurs only where the designs are inserted.
@@ -68,6 +69,7 @@ def front_head(results: Results) -> dict[str, Any]:
         "importance": [{name: _plain(value) for name, value in row.items()} for row in results.importance],
         "model_check": _finite(results.model_check),
         "model_warnings": [dict(one) for one in results.model_warnings],
+        **({"targets": targets} if (targets := targets_json(results.table)) else {}),
         "knobs": [_knob_json(results.column(name)) for name in knobs_of(results.table)],
         "designs": [],
         "samples": [
@@ -95,6 +97,8 @@ def parse_results(data: Mapping[str, Any], table: Columns) -> Results:
     Raises:
         KeyError, TypeError, ValueError, AttributeError: the content is damaged.
     """
+    for target in data.get("targets", ()):
+        target_from_json(require_object(target))
     objectives = tuple(objective_of(o["name"]) for o in data["objectives"])
     samples: list[dict[str, Any]] = data["samples"]
     return Results(

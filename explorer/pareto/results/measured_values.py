@@ -14,6 +14,7 @@ from explorer.models.samples.nearest import nearest_sample
 from explorer.models.worst_case import anchored
 from explorer.problem.columns import TARGETS, Columns, Float, bounds, by_configuration, knobs_of
 from explorer.problem.objectives import OBJECTIVES, Constants, add_objectives
+from explorer.problem.targets import is_relative, share_range
 
 _TAIL = 0.05
 
@@ -41,15 +42,16 @@ def measured_draws(
     targets: Columns = {}
     for name in (name for name in TARGETS if name in plain and name in rows):
         reading = rows[name]
-        if name != "accuracy" and np.all(np.nan_to_num(plain[name], nan=1.0) > 0) and np.all(~(reading <= 0)):
+        if is_relative(name) and np.all(np.nan_to_num(plain[name], nan=1.0) > 0) and np.all(~(reading <= 0)):
             ratio = np.maximum(noisy[name], 1e-300) / plain[name]
             targets[name] = reading * np.exp(size * rng.permuted(np.log(ratio), axis=0))
         else:
             targets[name] = reading + size * rng.permuted(noisy[name] - plain[name], axis=0)
         is_outlier = model.is_outlier(name, knobs)
         targets[name][:, is_outlier] = (noisy if is_new else plain)[name][:, is_outlier]
-    if "accuracy" in targets:
-        targets["accuracy"] = np.clip(targets["accuracy"], 0.0, 1.0)
+    for name in targets:
+        if (ends := share_range(name)) is not None:
+            targets[name] = np.clip(targets[name], *ends)
     return add_objectives(targets, constants)
 
 

@@ -54,9 +54,10 @@ def front_warnings(front: Columns, problem: Problem) -> list[str]:
     notes = []
     edges, n_touching = _touched_edges(front, problem)
     if edges:
+        quality = next((o.name for o in problem.study.objectives if o.direction == "maximize"), "accuracy")
         notes.append(
             f"{n_touching:,} of {n:,} front designs touch the edge of the searched range ({'; '.join(edges)}): the "
-            "range limits them, not the model. Add a floor (accuracy >= ...), or measure samples further out"
+            f"range limits them, not the model. Add a floor ({quality} >= ...), or measure samples further out"
         )
     outside = int(np.sum(is_extrapolated(front["domain_distance"])))
     if outside:

@@ -8,6 +8,8 @@ from explorer.devices.device import OperatingTable
 from explorer.io.declarations import Declaration, validation_error
 from explorer.problem.applicability import EXTRAPOLATION
 from explorer.problem.declarations.axes import Axes
+from explorer.problem.declarations.samples import ColumnSources
+from explorer.problem.declarations.targets import Targets
 
 
 class Operating(OperatingTable):
@@ -50,6 +52,12 @@ class SpaceFile(Declaration):
     axes: Axes = Field(description="the knobs: pruning_ratio, quant_step, voltage, frequency, and any of your own")
     ignore: Annotated[tuple[str, ...], Field(max_length=100)] = Field(
         (), description="columns of the samples that are not knobs here, despite their names"
+    )
+    columns: ColumnSources = Field(
+        default_factory=dict, description="[columns]: which column of the samples a knob or target is, and its unit"
+    )
+    targets: Targets = Field(
+        default_factory=dict, description="[targets.NAME] tables: measured quantities that explorer does not define"
     )
     operating_points: Operating = Field(
         default_factory=lambda: Operating(law="alpha-power"), description="the (V, f) that exist"

@@ -1,5 +1,6 @@
 """Schema of the TOML file of a study, validated within that file."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -9,12 +10,14 @@ from explorer.errors import ExplorerError, WrongUsage, suggestion
 from explorer.io.catalog import find_declaration
 from explorer.io.declarations import Declaration, quantity, read_toml, validation_error
 from explorer.paper.equations import mac_memory_energy, training_energy
-from explorer.problem.column_names import find_column
 from explorer.problem.columns import TARGETS
 from explorer.problem.constraints import parse_constraint
+from explorer.problem.declarations.samples import ColumnSources
 from explorer.problem.declarations.scenario import Scenarios
 from explorer.problem.declarations.space import SpaceFile
+from explorer.problem.declarations.targets import Targets
 from explorer.problem.declarations.workload import WorkloadDeclaration
+from explorer.problem.naming.column_names import find_column
 from explorer.problem.objectives import OBJECTIVES, is_objective
 
 SamplerName = Literal["auto", "tpe", "nsga2", "nsga3", "qmc", "random", "grid", "gp"]
@@ -29,7 +32,7 @@ def _objective_name(name: str) -> str:
     if not is_objective(name):
         meant = find_column(name, OBJECTIVES)
         fix = f"write '{meant.column}'" if meant else suggestion(name, sorted(OBJECTIVES))
-        raise validation_error(f"unknown name '{name}'", fix=fix)
+        raise validation_error(f"unknown name '{name}'", fix=f"{fix}; or declare it: [targets.{name}]")
     return name
 
 
@@ -155,6 +158,9 @@ class TableModel(Declaration):
     ignore: Annotated[tuple[str, ...], Field(max_length=100)] = Field(
         (), description="columns of the table that are not knobs, despite their names"
     )
+    columns: ColumnSources = Field(
+        default_factory=dict, description="which column of the table a knob or target is, and its unit"
+    )
 
 
 def _labelled(data: str) -> str:
@@ -192,16 +198,17 @@ class LiveModel(Declaration):
 
 def _target(name: str) -> str:
     if name not in TARGETS:
-        raise validation_error(f"unknown name '{name}'", fix=suggestion(name, TARGETS))
+        fix = f"{suggestion(name, TARGETS)}; or declare it: [targets.{name}] direction = 'max'"
+        raise validation_error(f"unknown name '{name}'", fix=fix)
     return name
 
 
 class FunctionModel(Declaration):
     """A user's function that measures every design. The command names it, because a file must not run code."""
 
-    measures: Annotated[
-        tuple[Annotated[str, AfterValidator(_target)], ...], Field(min_length=1, max_length=len(TARGETS))
-    ] = Field(description=f"targets that the function returns for a design: any of {', '.join(TARGETS)}")
+    measures: Annotated[tuple[Annotated[str, AfterValidator(_target)], ...], Field(min_length=1, max_length=50)] = (
+        Field(description=f"targets that the function returns for a design: any of {', '.join(TARGETS)}")
+    )
 
 
 def _kind(model: object) -> str:
@@ -219,6 +226,10 @@ class StudyFile(Declaration):
     title: str = Field("", max_length=200, description="one line of text")
     space: str | Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = Field(
         None, description="a search space, or a list of them for their union; none if the model is a table"
+    )
+    targets: Targets = Field(
+        default_factory=dict,
+        description="[targets.NAME] tables: measured quantities that explorer does not define; also in a space",
     )
     model: Annotated[
         Annotated[str, Field(min_length=1), Tag("str")]
@@ -269,9 +280,11 @@ class StudyFile(Declaration):
             if name in inline:
                 continue
             try:
-                find_declaration("search_spaces", name, base=base)
+                path = find_declaration("search_spaces", name, base=base)
             except WrongUsage as error:
                 raise validation_error(error.problem, fix=error.fix) from None
+            with suppress(ExplorerError):  # reported when the space itself is read
+                read_toml(path, SpaceFile)  # declares its targets, which objectives may name
         return value
 
     @model_validator(mode="before")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from explorer.problem.columns import BEST, BOUNDED, WORST, base_of_case, is_end
+from explorer.problem.columns import BEST, WORST, base_of_case, is_bounded, is_end
 from explorer.problem.constraints import Constraint
 from explorer.problem.objectives import Objective, is_maximized, objective_of
 
@@ -53,7 +53,7 @@ def worst_case_limit(constraint: Constraint) -> Constraint:
     """
     end = constraint.column[-3:] if is_end(constraint.column) else ""
     name = constraint.column.removesuffix(end)
-    if name not in BOUNDED:
+    if not is_bounded(name):
         return constraint
     suffix = WORST if (constraint.sense == "<=") != is_maximized(name) else BEST
     return replace(constraint, column=f"{name}{suffix}{end}")

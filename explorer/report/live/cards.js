@@ -1,6 +1,6 @@
 // Cards of the decision rules and details of the selected design, with the equivalent commands.
 
-const CARD_COLUMNS = ["accuracy", "energy_j", "latency_s", "power_w", "edp_js"].filter((name) => name in front.value);
+const CARD_COLUMNS = ["accuracy", ...payload.declared, "energy_j", "latency_s", "power_w", "edp_js"].filter((name) => name in front.value);
 
 function copyButton(text, label) {
   const button = make("button", { type: "button", className: "copy", textContent: label });
@@ -70,7 +70,7 @@ function nearestMiss(decision) {
     if (decision.inside.some(isMet)) return parts.push(`${columns[name].label}: met by some designs`);
     parts.push(`${columns[name].label}: the closest is ${told(name, front.value[name][least(decision.inside, better)])}`);
   };
-  if (state.floor !== null) misses("accuracy", (row) => front.value.accuracy[row] >= state.floor, (row) => -front.value.accuracy[row]);
+  if (state.floor !== null) misses(quality.name, isGood, (row) => sign(quality.name) * front.value[quality.name][row]);
   if (state.cap !== null) misses("power_w", (row) => front.value.power_w[row] <= state.cap, (row) => front.value.power_w[row]);
   return `No design of the front meets the limits. ${parts.join("; ")}.`;
 }

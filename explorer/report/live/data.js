@@ -27,6 +27,7 @@ const behind = {
   isPossible: payload.behind.is_possible,
 };
 const rows = Array.from({ length: front.n }, (_, row) => row);
+const quality = payload.quality; // accuracy or a declared target, which the first limit is of; null without one
 const hasCost = "accuracy" in front.value && "energy_j" in front.value;
 
 const state = {

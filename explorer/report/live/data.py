@@ -11,8 +11,9 @@ from explorer.pareto.decision import rules
 from explorer.pareto.decision.weighted_sum import alpha_sweep
 from explorer.pareto.results.results import ANNOTATION_COLUMNS, Results
 from explorer.problem.applicability import is_extrapolated
-from explorer.problem.columns import COLUMNS, Column, Columns, bounds, knobs_of, n_rows, take
+from explorer.problem.columns import COLUMNS, TARGETS, Column, Columns, bounds, knobs_of, n_rows, take
 from explorer.problem.objectives import Constants, is_objective, objective_of
+from explorer.problem.targets import declared_targets
 from explorer.report.plots.front import objective_pairs
 from explorer.report.plots.style import base_layout, family_style
 from explorer.report.plots.thinning import thin_front
@@ -66,6 +67,8 @@ def live_data(results: Results, *, display_name: str) -> dict[str, Any]:
         "columns": [
             _column(results, front, name) for name in dict.fromkeys((*names, *_words(front), *knobs_of(front)))
         ],
+        "quality": _quality(front),
+        "declared": [target.name for target in declared_targets() if target.name in front],
         "choices": choices,
         "axes": [x.name, y.name],
         "parallel": _parallel(results, front, targets),
@@ -82,6 +85,22 @@ def live_data(results: Results, *, display_name: str) -> dict[str, Any]:
         "exact": results.exact.values.T.tolist() if results.exact and len(results.objectives) == 2 else None,
         "styles": _styles(results, front),
         "layout": _layout(),
+    }
+
+
+def _quality(front: Columns) -> dict[str, Any] | None:
+    """Return the quality that the page limits: accuracy, or else a declared target, with the ends of its range."""
+    if "accuracy" in front:
+        return {"name": "accuracy", "sense": ">=", "low": 0.0, "high": 1.0}
+    declared = sorted((t for t in declared_targets() if t.name in front), key=lambda target: target.direction == "min")
+    if not declared:
+        return None
+    low, high = (end if np.isfinite(end) else None for end in declared[0].range)
+    return {
+        "name": declared[0].name,
+        "sense": "<=" if declared[0].direction == "min" else ">=",
+        "low": low,
+        "high": high,
     }
 
 
@@ -117,6 +136,7 @@ def _column(results: Results, front: Columns, name: str) -> dict[str, Any]:
         "title": f"{column.label} ({unit})" if unit else column.label,
         "short": column.short,
         "unit": unit,
+        "symbol": column.symbol,
         "scale": scale,
     }
     return {**entry, "direction": objective_of(name).direction} if is_objective(name) else entry
@@ -218,7 +238,7 @@ def _parallel(results: Results, front: Columns, targets: list[str]) -> list[str]
     if not n_rows(front):
         return []
     objectives = [o.name for o in results.objectives]
-    main = ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes")
+    main = [name for name in TARGETS if name != "throughput_ops"]
     numbers = [name for name in knobs_of(front) if front[name].dtype != object]
     names = [*numbers, *objectives, *(name for name in main if name in targets and name not in objectives)]
     return [*_categories(front), *(name for name in names if np.ptp(front[name]) > 0)]

@@ -6,10 +6,15 @@ function costs() {
   return rows.map((row) => state.alpha * (1 - accuracy[row]) + (1 - state.alpha) * (energy[row] / state.energyMax));
 }
 
+/** Return true for a design whose quality meets its limit. */
+function isGood(row) {
+  const value = front.value[quality.name][row];
+  return quality.sense === ">=" ? value >= state.floor : value <= state.floor;
+}
+
 /** Return true for a design that meets both limits. */
 function meetsLimits(row) {
-  const isAccurate = state.floor === null || front.value.accuracy[row] >= state.floor;
-  return isAccurate && (state.cap === null || front.value.power_w[row] <= state.cap);
+  return (state.floor === null || isGood(row)) && (state.cap === null || front.value.power_w[row] <= state.cap);
 }
 
 const isInside = (row) => !front.isExtrapolated[row];
@@ -50,7 +55,7 @@ const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replac
 
 function limitFlags() {
   const parts = [];
-  if (state.floor !== null) parts.push(`--where 'accuracy>=${state.floor}'`);
+  if (state.floor !== null) parts.push(`--where '${quality.name}${quality.sense}${state.floor}'`);
   if (state.cap !== null) parts.push(`--where 'power_w<=${state.cap}'`);
   return parts.map((part) => ` ${part}`).join("");
 }

@@ -146,13 +146,23 @@ function bindControls() {
   }
   byId("energy-max").value = state.energyMax;
   onNumber("energy-max", positive, "energyMax", { none: payload.energy_max_j });
-  onNumber("floor", share, "floor", { none: null });
+  if (quality) {
+    const { low, high } = quality, isShare = low !== null && high !== null;
+    const ends = { above: (low ?? -Infinity) - 1e-9, upTo: high ?? Infinity };
+    const words = isShare ? `between ${low} and ${high}` : low === null ? "a number" : `at least ${low}`;
+    onNumber("floor", { ...ends, words }, "floor", { none: null });
+    if (quality.name !== "accuracy") {
+      const { label, symbol } = columns[quality.name];
+      byId("floor-label").firstChild.textContent = `${label} at ${quality.sense === ">=" ? "least" : "most"}${symbol ? ` (${symbol})` : ""} `;
+      Object.assign(byId("floor"), { min: low ?? "", max: high ?? "", step: "any" });
+    }
+  }
   onNumber("cap", positive, "cap", { none: null });
   byId("certainty-hint").hidden = !payload.has_certainty;
   for (const id of ["bars-label", "interval-hint"]) byId(id).hidden = !payload.intervals;
   for (const word of document.querySelectorAll(".interval-word")) word.textContent = payload.intervals;
   byId("cost-controls").hidden = !hasCost;
-  byId("floor-label").hidden = !("accuracy" in front.value);
+  byId("floor-label").hidden = !quality;
   byId("cap-label").hidden = !("power_w" in front.value);
   byId("alpha-section").hidden = !hasCost;
   byId("parallel-section").hidden = parallelAxes.length < 2; // one design, or at most one column that varies

@@ -194,7 +194,7 @@ def _errors(results: Results) -> Grid:
     check = results.model_check
     rows = []
     for name, target in check["targets"].items():
-        kind = "mae" if name == "accuracy" else "mape"
+        kind = "mape" if target.get("errors", "absolute" if name == "accuracy" else "relative") == "relative" else "mae"
         error, baseline = target.get(f"loo_{kind}"), target.get(f"baseline_loo_{kind}")
         rows.append(
             [column_of(name).label if name in COLUMNS else name, str(target["n"]), _error(error, kind),
@@ -205,7 +205,8 @@ def _errors(results: Results) -> Grid:
         ["Target", "Samples", "Error", "Baseline without a model", "Interval coverage", "Mean half width"],
         rows,
         f"Leave-one-out over {check.get('n_samples', '?')} samples: each is predicted from the others. Mean absolute "
-        "error for accuracy, mean relative error for the other targets. The coverage of the intervals should be 90 %.",
+        "error for shares such as accuracy, mean relative error for positive targets. The coverage of the intervals "
+        "should be 90 %.",
     )
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
 
+from explorer.io.outputs import GENERATOR
+
 Tone = Literal["good", "bad", "warn", "neutral"]
 
 
@@ -137,6 +139,7 @@ def render_page(*, title: str, lead: str, blocks: Sequence[Block]) -> str:
     script = _plotly_js() if has_plots else ""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
+        f'<meta name="generator" content="{GENERATOR}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">\n'
         f'<link rel="icon" href="data:,">\n<style>{style}</style>\n{script}</head>\n<body>\n'

@@ -10,7 +10,7 @@ from explorer.pareto.decision.weighted_sum import alpha_sweep
 from explorer.pareto.results.results import Results, hypervolume_history
 from explorer.problem.columns import Columns, bounds, column_of, knobs_of, n_rows, take
 from explorer.problem.objectives import Constants
-from explorer.report.plots.front import DESIGN_COLUMNS
+from explorer.report.plots.front import design_columns
 from explorer.report.plots.style import BLUE, GREY, ORANGE, VERMILLION, base_layout, family_style
 from explorer.report.plots.thinning import MAX_FRONT, select_evenly
 
@@ -115,7 +115,7 @@ def plot_parallel(results: Results) -> "go.Figure":
     import plotly.graph_objects as go
 
     front = _thinned_front(results)
-    candidates = (*knobs_of(front), *DESIGN_COLUMNS, *(o.name for o in results.objectives))
+    candidates = (*knobs_of(front), *design_columns(), *(o.name for o in results.objectives))
     names = [n for n in dict.fromkeys(candidates) if n in front and front[n].dtype != object]
     varying = [name for name in names if len(front[name]) and np.ptp(front[name]) > 0]
     dimensions = [{"label": results.column(n).title, "values": front[n] / results.column(n).scale} for n in varying]

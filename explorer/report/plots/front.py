@@ -10,6 +10,7 @@ from explorer.pareto.decision.rules import wanted_objective
 from explorer.pareto.results.results import Results
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import (
+    KNOBS,
     Columns,
     bounds,
     column_of,
@@ -21,6 +22,7 @@ from explorer.problem.columns import (
 )
 from explorer.problem.constraints import parse_constraint
 from explorer.problem.objectives import Objective, is_objective
+from explorer.problem.targets import declared_targets
 from explorer.report.plots.style import GREY, SKY, TEXT, FamilyStyle, base_layout, family_style
 from explorer.report.plots.thinning import select_evenly
 
@@ -30,24 +32,15 @@ if TYPE_CHECKING:
 MAX_BACKGROUND = 2000
 MAX_FRONT_MARKERS = 1500  # per trace: each marker carries the full text of its design
 _PANEL_HEIGHT = 460  # pixels
-# Knobs, predictions and computed columns that describe a design.
-DESIGN_COLUMNS = (
-    "family",
-    "pruning_ratio",
-    "quant_step",
-    "voltage_v",
-    "frequency_hz",
-    "accuracy",
-    "latency_s",
-    "energy_j",
-    "power_w",
-    "size_bytes",
-    "edp_js",
-    "weighted_cost",
-)
+# Predictions and computed columns that describe a design, besides its knobs.
+_DESCRIBING = ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes", "edp_js", "weighted_cost")
 # What a single objective is plotted over, the first that varies.
 _COMPANIONS = ("accuracy", "latency_s", "energy_j", "power_w", "size_bytes")
-_HOVER = (*DESIGN_COLUMNS, "p_front")
+
+
+def design_columns() -> tuple[str, ...]:
+    """Return the columns that describe a design: knobs, declared targets, predictions and computed columns."""
+    return (*KNOBS, *(target.name for target in declared_targets()), *_DESCRIBING)
 
 
 def plot_front(results: Results) -> "go.Figure":
@@ -89,7 +82,12 @@ def companion(tables: Sequence[Columns], objective: str, limited: Sequence[str] 
         objective: the objective.
         limited: the columns of the study's limits.
     """
-    preferred = [*(["accuracy"] if "accuracy" in limited else []), *limited, *_COMPANIONS]
+    preferred = [
+        *(["accuracy"] if "accuracy" in limited else []),
+        *limited,
+        *(one.name for one in declared_targets()),
+        *_COMPANIONS,
+    ]
     names = [name for name in dict.fromkeys((*preferred, *numeric_knobs(tables[0]))) if name != objective]
     for name in names:
         if all(name in table and table[name].dtype != object for table in tables):
@@ -269,7 +267,7 @@ def _markers(
 
 def hover_texts(rows: Columns, heading: list[str]) -> list[str]:
     """Return one HTML text per row: its heading, then its knobs and finite predictions with their intervals."""
-    names = [name for name in (*knobs_of(rows), *_HOVER[5:]) if name in rows]
+    names = [name for name in (*knobs_of(rows), *design_columns()[len(KNOBS) :], "p_front") if name in rows]
     lines = []
     for i in range(n_rows(rows)):
         parts = [f"<b>{heading[i]}</b>"]

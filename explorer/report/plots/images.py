@@ -1,14 +1,20 @@
 """Static images (PNG, SVG) of plotly figures; needs kaleido and a browser."""
 
+import re
+import struct
 import tempfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from explorer.errors import ExplorerError, MissingPart
 from explorer.io.files import cannot_write
+from explorer.io.outputs import GENERATOR, SVG_MARK
 from explorer.report.plots.style import for_print
 
+_PNG_HEADER_BYTES = 8 + 25  # signature and IHDR
+FORMATS: tuple[Literal["png", "svg"], ...] = ("png", "svg")
 _SIZE = {"width": 900, "scale": 2}
 
 
@@ -21,7 +27,7 @@ class NoBrowser(ExplorerError):
         super().__init__(f"no browser could draw the images: {reason}", fix="install Chrome or Chromium")
 
 
-def write_images(figures: Mapping[str, Any], folder: Path, *, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+def write_images(figures: Mapping[str, Any], folder: Path, *, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Write each figure as `folder/<name>.<format>` on a white background, with one browser process.
 
     Images are written to a temporary folder and moved when all are complete, so a failure keeps the previous ones.
@@ -29,7 +35,7 @@ def write_images(figures: Mapping[str, Any], folder: Path, *, formats: Sequence[
     Args:
         figures: plotly figures by file name without extension.
         folder: target folder; created if it does not exist.
-        formats: extensions that kaleido supports: png, svg, pdf, jpg, webp.
+        formats: extensions.
 
     Returns:
         Paths of the written files.
@@ -53,6 +59,8 @@ def write_images(figures: Mapping[str, Any], folder: Path, *, formats: Sequence[
                 kaleido.write_fig_from_object_sync(jobs, kopts={"mathjax": False})
             except Exception as error:  # noqa: BLE001 - a failure of the browser must not stop the page, which needs none
                 raise NoBrowser(str(error).strip().partition(". ")[0] or type(error).__name__) from None
+            for path in drafts:
+                path.write_bytes(_marked(path.read_bytes(), path.suffix))
             return [path.replace(folder / path.name) for path in drafts]
     except OSError as error:
         raise cannot_write(folder, error) from None
@@ -61,3 +69,12 @@ def write_images(figures: Mapping[str, Any], folder: Path, *, formats: Sequence[
 def _job(figure: Any, path: Path) -> dict[str, Any]:
     opts = {**_SIZE, "format": path.suffix.removeprefix("."), "height": figure.layout.height or 420}
     return {"fig": for_print(figure).to_plotly_json(), "path": path, "opts": opts}
+
+
+def _marked(image: bytes, suffix: str) -> bytes:
+    """Return an image that names its program: only such a file is replaced later."""
+    if suffix == ".png":  # a text chunk after the header (PNG specification, 11.3.4.3)
+        chunk = b"tEXtSoftware\0" + GENERATOR.encode()
+        chunk = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        return image[:_PNG_HEADER_BYTES] + chunk + image[_PNG_HEADER_BYTES:]
+    return re.sub(rb">", f">{SVG_MARK}".encode(), image, count=1) if suffix == ".svg" else image

@@ -60,7 +60,7 @@ class CandidateSource:
         self.n_complete = session.trials.n
         stored = session.study.get_trials(deepcopy=False)
         self.failed = self._failed_keys(stored)
-        self._enqueued = [t for t in stored if is_enqueued(t) and not fault_of(t, self.distributions)]
+        self._enqueued = [t for t in stored if is_enqueued(t) and not fault_of(t, self._encoding)]
         self._all_designs = self._list_designs()
         seed = session.problem.study.seed
         self._sampler = _make_sampler(session, is_parallel=is_parallel)
@@ -112,6 +112,11 @@ class CandidateSource:
             return None
         return Candidate(candidate.params, candidate.design, candidate.key, self._mirror.enqueue(candidate.params))
 
+    def from_params(self, params: Mapping[str, Any]) -> Candidate | None:
+        """Return the candidate with these parameters; None if it is complete."""
+        candidate = self.candidate(params, trial=self._mirror.enqueue(params))
+        return None if candidate.key in self.complete else candidate
+
     def attributes_of(self, candidate: Candidate) -> dict[str, Any]:
         """Return the sampler's system attributes of a candidate's trial."""
         return self._mirror.attributes_of(candidate.trial) if candidate.trial else {}
@@ -149,7 +154,7 @@ class CandidateSource:
 
     def _next_enqueued(self, stored: FrozenTrial) -> list[Candidate]:
         """Return an enqueued design, missing parameters drawn at random; none if it is in flight."""
-        params = fill_params(stored, self._random.draw())
+        params = fill_params(stored, self._encoding, self._random.draw())
         candidate = self.candidate(params)
         if candidate.key in self.in_flight:
             return []  # the next run completes its trial with that measurement
@@ -187,7 +192,9 @@ class CandidateSource:
 
     def _failed_keys(self, stored: Sequence[FrozenTrial]) -> set[Key]:
         names = self.distributions.keys()
-        params = [params_of(t) for t in stored if t.state == TrialState.FAIL and FAILED_ATTR in t.user_attrs]
+        params = [
+            params_of(t, self._encoding) for t in stored if t.state == TrialState.FAIL and FAILED_ATTR in t.user_attrs
+        ]
         whole = [{name: one[name] for name in names} for one in params if names <= one.keys()]
         return set(design_keys(self._encoding.decode(columns_of(whole), n=len(whole))))
 

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from types import MappingProxyType
 from typing import Any
@@ -21,17 +20,18 @@ from optuna.trial import TrialState
 from explorer.errors import ExplorerError, MeasurementFailed, WrongUsage
 from explorer.models.evaluator import Measurer, as_measurer
 from explorer.models.measured.task import call_task, dump_task
-from explorer.problem.columns import Columns
 from explorer.search.encoding import columns_of
-from explorer.search.execution.candidates import Candidate, CandidateSource
+from explorer.search.execution.adoption import AdoptedMeasurement
+from explorer.search.execution.candidates import CandidateSource
 from explorer.search.execution.executor import DesignExecutor, SchedulerUnavailable, WorkerLost
+from explorer.search.execution.job import DesignFailed, Job, Outcome, StoredTrial
 from explorer.search.execution.local import InlineExecutor
 from explorer.search.execution.spool import prune_spool, read_spool, spool, unstored_error
 from explorer.search.progress import FrontTracker, Progress, interruption_error
 from explorer.search.session import FAILED_ATTR, MEASURED_ATTR, SearchSession
 from explorer.search.storage.bulk import TrialBatch, finish_enqueued, insert_trials
 from explorer.search.storage.retry import RETRY_TIMEOUT_S, Notify, RetryPolicy
-from explorer.search.trial_table import SEARCH, TrialTable, user_attributes
+from explorer.search.trial_table import ADOPTED, ORIGIN_ATTR, SEARCH, SOURCE_ATTR, TrialTable, user_attributes
 
 MAX_RETRIES = 3
 """Retries of a design after worker failures: the design may be their cause."""
@@ -39,40 +39,6 @@ MAX_FAILURES_IN_A_ROW = 20
 """Limit after which a search ends, for example for an unplugged board."""
 _POLL_S = 0.5
 _SMOOTHING = 0.2
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    """Submitted design, with its number of worker failures."""
-
-    candidate: Candidate
-    knobs: Mapping[str, Any]
-    n_worker_failures: int = 0
-    future: Future[Any] | None = None
-    began: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
-
-
-@dataclass(frozen=True, slots=True)
-class _StoredTrial:
-    """Stored COMPLETE trial."""
-
-    number: int
-    columns: Columns
-    values: Sequence[float]
-    constraints: Mapping[str, float]
-    user_attrs: Mapping[str, Any]
-
-
-_Outcome = _StoredTrial | BaseException
-"""WorkerLost leads to a retry, _DesignFailed to a FAIL trial; any other error ends the search."""
-
-
-class _DesignFailed(Exception):
-    """Failed measurement of one design, with its ExplorerError."""
-
-    def __init__(self, error: ExplorerError) -> None:
-        super().__init__(error.problem)
-        self.error = error
 
 
 class _FunctionNotLoadable(WrongUsage):
@@ -87,6 +53,7 @@ def search_measured(
     should_stop: Callable[[], bool] = lambda: False,
     notify: Notify = lambda _: None,
     retry_timeout_s: float = RETRY_TIMEOUT_S,
+    adopted: Sequence[AdoptedMeasurement] = (),
 ) -> int:
     """Measure designs until the requested number of trials is COMPLETE; return the number of added trials.
 
@@ -97,6 +64,7 @@ def search_measured(
         should_stop: called between designs; after True, running designs are finished.
         notify: called with messages for the user: worker failures, an unreachable storage.
         retry_timeout_s: seconds for which calls of an unreachable storage are retried.
+        adopted: measurements of earlier studies, to be stored as trials first.
 
     Raises:
         Interrupted: `should_stop` returned True before the end; all measurements are stored.
@@ -107,7 +75,7 @@ def search_measured(
     retry = RetryPolicy(label, notify=notify, ensure_lock=ensure_lock, timeout_s=retry_timeout_s)
     coordinator = _Coordinator(session, executor, retry, progress=progress, notify=notify)
     try:
-        return coordinator.search(should_stop)
+        return coordinator.search(should_stop, adopted=adopted)
     finally:
         if not coordinator.is_done:
             retry.give_up()  # later results are stored at the first attempt, or spooled
@@ -127,17 +95,18 @@ class _Coordinator:
         self._n_initial = session.trials.n
         self._candidates = CandidateSource(session, is_parallel=executor.n_slots > 1 or executor.cancels_running)
         self._front = FrontTracker(session, progress)
-        self._jobs: set[_Job] = set()
-        self._outcomes: SimpleQueue[tuple[_Job, _Outcome]] = SimpleQueue()
+        self._jobs: set[Job] = set()
+        self._outcomes: SimpleQueue[tuple[Job, Outcome]] = SimpleQueue()
         self._write_lock = threading.RLock()
-        self._retries: deque[_Job] = deque()
+        self._retries: deque[Job] = deque()
         self._payload = b"" if isinstance(executor, InlineExecutor) else _payload(measuring)
         self._n_failed_in_a_row = 0
         self._propose_s = self._measure_s = 0.0
         self.is_done = False
 
-    def search(self, should_stop: Callable[[], bool]) -> int:
+    def search(self, should_stop: Callable[[], bool], *, adopted: Sequence[AdoptedMeasurement]) -> int:
         self._replay_unstored()
+        self._adopt(adopted)
         self._front.update(self._candidates.n_requested)
         is_stopping = False
         while True:
@@ -173,7 +142,7 @@ class _Coordinator:
             seconds = time.perf_counter() - began
             self._propose_s = max(seconds, _smoothed(self._propose_s, seconds))  # the first fit counts unsmoothed
         for candidate in designs:
-            self._submit(_Job(candidate, {name: values.tolist()[0] for name, values in candidate.design.items()}))
+            self._submit(Job(candidate, {name: values.tolist()[0] for name, values in candidate.design.items()}))
 
     def _n_queued(self) -> int:
         """Return the queue length: as many designs as finish while the sampler proposes."""
@@ -182,7 +151,7 @@ class _Coordinator:
             return n_min
         return max(n_min, min(n, math.ceil(n * self._propose_s / self._measure_s)))
 
-    def _submit(self, job: _Job) -> None:
+    def _submit(self, job: Job) -> None:
         job.began = datetime.datetime.now(datetime.UTC)
         if self._measuring.is_measured(job.knobs):  # spooled by an earlier run
             future: Future[Any] = Future()
@@ -204,23 +173,23 @@ class _Coordinator:
             if job.future and job.future.cancel():
                 self._jobs.discard(job)
 
-    def _receive(self, job: _Job, future: Future[Any]) -> None:
+    def _receive(self, job: Job, future: Future[Any]) -> None:
         """Store a result in the executor's thread: the main thread may be busy with the sampler."""
         if not future.cancelled():
             self._outcomes.put((job, self._capture(lambda: self._store_result(job, future))))
 
-    def _capture(self, store: Callable[[], _StoredTrial]) -> _Outcome:
+    def _capture(self, store: Callable[[], StoredTrial]) -> Outcome:
         with self._write_lock:
             try:
                 return store()
             except BaseException as error:  # noqa: BLE001 - the main thread raises it again
                 return error
 
-    def _store_result(self, job: _Job, future: Future[Any]) -> _StoredTrial:
+    def _store_result(self, job: Job, future: Future[Any]) -> StoredTrial:
         """Store the measurement of a job.
 
         Raises:
-            _DesignFailed: the design cannot be measured.
+            DesignFailed: the design cannot be measured.
             WorkerLost, SchedulerUnavailable: it was not measured.
             StorageUnavailable, WrongUsage: it cannot be stored; the measurement is spooled to a file.
         """
@@ -229,10 +198,10 @@ class _Coordinator:
         except (SchedulerUnavailable, _FunctionNotLoadable):
             raise
         except ExplorerError as error:
-            raise _DesignFailed(error) from error
+            raise DesignFailed(error) from error
         try:
             return self._store(job, row)
-        except _DesignFailed:
+        except DesignFailed:
             raise
         except BaseException as error:
             self._retry_policy.give_up()  # later results do not wait for the same storage
@@ -241,7 +210,7 @@ class _Coordinator:
                 raise spool_error from error
             raise
 
-    def _measurement_of(self, job: _Job, future: Future[Any]) -> Mapping[str, Any]:
+    def _measurement_of(self, job: Job, future: Future[Any]) -> Mapping[str, Any]:
         """Return the measurement of a design, checked by the evaluator.
 
         Raises:
@@ -275,17 +244,17 @@ class _Coordinator:
         self._measure_s = _smoothed(self._measure_s, seconds)
         return self._measuring.add_measurement(job.knobs, raw)
 
-    def _store(self, job: _Job, row: Mapping[str, Any]) -> _StoredTrial:
+    def _store(self, job: Job, row: Mapping[str, Any]) -> StoredTrial:
         problem, params = self._session.problem, job.candidate.params
         columns = problem.evaluate(job.candidate.design)
         values = problem.values(columns)[0].tolist()
         if np.isnan(values).any():
-            raise _DesignFailed(MeasurementFailed("an objective is not a number", fix="check its evaluator"))
+            raise DesignFailed(MeasurementFailed("an objective is not a number", fix="check its evaluator"))
         attrs = {name: of[0] for name, of in user_attributes(columns, columns_of([params])).items()}
-        attrs[MEASURED_ATTR] = dict(row)
+        attrs |= {MEASURED_ATTR: dict(row), **job.user_attrs}
         constraints = {name: float(of[0]) for name, of in problem.constraint_violations(columns).items()}
         number = self._record(job, TrialState.COMPLETE, attrs, values=values, constraints=constraints)
-        return _StoredTrial(number, columns, values, constraints, attrs)
+        return StoredTrial(number, columns, values, constraints, attrs)
 
     def _collect(self) -> None:
         """Wait for an outcome, for a limited time, and process all outcomes in the queue."""
@@ -295,28 +264,28 @@ class _Coordinator:
                 self._process(*outcome)
                 outcome = self._outcomes.get_nowait()
 
-    def _process(self, job: _Job, outcome: _Outcome) -> None:
+    def _process(self, job: Job, outcome: Outcome) -> None:
         if job not in self._jobs:  # cancelled
             return
         self._jobs.discard(job)
-        if isinstance(outcome, _StoredTrial):
+        if isinstance(outcome, StoredTrial):
             self._n_failed_in_a_row = 0
-            number, origin = np.array([outcome.number], dtype=np.int64), np.array([SEARCH], dtype=object)
-            self._session.add(TrialTable(number, outcome.columns, origin))
+            number, origin = np.array([outcome.number], dtype=np.int64), outcome.user_attrs.get(ORIGIN_ATTR, SEARCH)
+            self._session.add(TrialTable(number, outcome.columns, np.array([origin], dtype=object)))
             self._candidates.tell(
                 job.candidate, outcome.values, constraints=outcome.constraints, user_attrs=outcome.user_attrs
             )
             if self._candidates.is_sampler_changed:  # rare; other threads may be writing
                 with self._write_lock:
                     self._retry_policy(self._candidates.store_attributes)
-        elif isinstance(outcome, _DesignFailed):
+        elif isinstance(outcome, DesignFailed):
             self._fail(job, outcome.error)
         elif isinstance(outcome, WorkerLost):
             self._retry(job, outcome)
         else:
             raise outcome
 
-    def _retry(self, job: _Job, error: WorkerLost) -> None:
+    def _retry(self, job: Job, error: WorkerLost) -> None:
         job.n_worker_failures += 1
         label = ", ".join(f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
                           for name, value in job.knobs.items() if name != "family")  # fmt: skip
@@ -330,7 +299,7 @@ class _Coordinator:
         self._count_failure(MeasurementFailed(str(error), fix="check why its workers end"))
         self._retries.append(job)
 
-    def _fail(self, job: _Job, error: ExplorerError) -> None:
+    def _fail(self, job: Job, error: ExplorerError) -> None:
         """Record a FAIL trial."""
         with self._write_lock:
             self._record(job, TrialState.FAIL, {FAILED_ATTR: error.problem})
@@ -345,7 +314,7 @@ class _Coordinator:
             raise MeasurementFailed(f"{summary}: {error.problem}; {stored}", fix=error.fix) from None
 
     def _record(
-        self, job: _Job, state: TrialState, user_attrs: Mapping[str, Any], *,
+        self, job: Job, state: TrialState, user_attrs: Mapping[str, Any], *,
         values: Sequence[float] | None = None, constraints: Mapping[str, float] = MappingProxyType({}),
     ) -> int:  # fmt: skip
         """Record a finished trial; return its number."""
@@ -381,9 +350,19 @@ class _Coordinator:
             knobs = self._measuring.design_of(row)
             candidate = self._candidates.from_knobs(knobs) if knobs else None
             if knobs and candidate and self._measuring.is_measured(knobs):
-                job = _Job(candidate, knobs)
-                self._jobs.add(job)
-                self._process(job, self._capture(functools.partial(self._store, job, row)))
+                self._store_at_once(Job(candidate, knobs), row)
+
+    def _adopt(self, measurements: Sequence[AdoptedMeasurement]) -> None:
+        """Store the measurements of earlier studies."""
+        for one in measurements:
+            if candidate := self._candidates.from_params(one.params):
+                knobs = {name: values.tolist()[0] for name, values in candidate.design.items()}
+                attrs = {ORIGIN_ATTR: ADOPTED, SOURCE_ATTR: one.source}
+                self._store_at_once(Job(candidate, knobs, user_attrs=attrs), one.row)
+
+    def _store_at_once(self, job: Job, row: Mapping[str, Any]) -> None:
+        self._jobs.add(job)
+        self._process(job, self._capture(functools.partial(self._store, job, row)))
 
 
 def _payload(measuring: Measurer) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
@@ -115,12 +115,17 @@ def batch_size(name: str) -> int:
 def _grid(distributions: Mapping[str, BaseDistribution], trials: int) -> dict[str, list[float] | list[str]]:
     """Return a full grid of at least `trials` points with its bounds, with equal numbers of levels per axis."""
     free = [name for name, d in distributions.items() if isinstance(d, FloatDistribution)]
-    cells = math.prod(len(d.choices) for d in distributions.values() if isinstance(d, CategoricalDistribution))
+    choices = {
+        name: [str(one) for one in d.choices] if isinstance(d, CategoricalDistribution) else [*range(d.low, d.high + 1)]
+        for name, d in distributions.items()
+        if isinstance(d, CategoricalDistribution | IntDistribution)
+    }
+    cells = math.prod(map(len, choices.values()))
     n = max(2, math.ceil((trials / cells) ** (1 / max(len(free), 1)) - 1e-9))
     grid: dict[str, list[float] | list[str]] = {}
     for name, distribution in distributions.items():
-        if isinstance(distribution, CategoricalDistribution):
-            grid[name] = [str(choice) for choice in distribution.choices]
+        if name in choices:
+            grid[name] = choices[name]
         elif isinstance(distribution, FloatDistribution):
             low, high = distribution.low, distribution.high
             points = np.geomspace(low, high, n) if distribution.log else np.linspace(low, high, n)

@@ -17,6 +17,7 @@ from explorer.search.storage.journal import BatchedJournalBackend, is_record, jo
 
 JOURNAL_NAME = "study.journal"
 _TAIL_BYTES = 1_000_000
+_RECORD = b'{"op_code"'  # start of each record
 # A dead server is detected within a minute; TCP's defaults take hours.
 _POSTGRES_ARGS: dict[str, Any] = {
     "connect_timeout": 10,
@@ -40,6 +41,7 @@ def open_storage(url: str | None, out: Path) -> BaseStorage:
     if path is None:
         with translate_open_errors(str(url), storage_label(url, out)):
             return get_storage(RDBStorage(driver_url(str(url)), engine_kwargs=engine_args(str(url))))
+    ensure_journal(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab"):
@@ -68,6 +70,23 @@ def journal_path(url: str | None, out: Path) -> Path | None:
             raise WrongUsage(f"storage '{url}' looks like a URL without //", fix="write for example sqlite:///study.db")
         return Path(url).expanduser()
     return Path(url.removeprefix("journal://")).expanduser() if url.startswith("journal://") else None
+
+
+def ensure_journal(path: Path) -> None:
+    """Raise if a file exists that is no journal: its last line would be taken for a cut-off record, and removed.
+
+    Raises:
+        WrongUsage: its first bytes begin no record, or it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            begin = file.read(len(_RECORD))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    if not _RECORD.startswith(begin):
+        raise WrongUsage(f"{path}: exists, and is no journal of trials", fix="name another file with --storage")
 
 
 def check_last_record(path: Path) -> None:

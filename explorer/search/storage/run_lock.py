@@ -1,34 +1,21 @@
 """Exclusive lock of a run: one run per study at a time; the error of a second one names the holder."""
 
-import datetime
 import functools
 import hashlib
-import json
-import os
-import platform
 import re
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
 
 from explorer.errors import WrongUsage
-from explorer.io.files import cannot_write
+from explorer.io.file_lock import Acquire, acquire_lock, file_lock
 from explorer.search.storage.open import journal_path, storage_label, translate_open_errors
 from explorer.search.storage.retry import Notify
 
-if sys.platform != "win32":
-    import fcntl
-
 LOCK_NAME = ".run.lock"
-_POLL_S = 0.2
 
 EnsureLock = Callable[[], None]
 """Checks the lock, and acquires it again if a restarted database server has freed it."""
-Acquire = Callable[[Callable[[], str], str], None]
-"""Acquires a lock by an attempt that returns '' or the holder; the text is the storage's label."""
 
 
 @contextmanager
@@ -57,11 +44,14 @@ def run_lock(
         WrongUsage: another run has a lock, the folder cannot be written, or the database cannot be reached.
         MissingPart: the database's driver is not installed.
     """
-    acquire = functools.partial(_acquire, should_wait=should_wait, notify=notify)
+    acquire = functools.partial(
+        acquire_lock, noun="run", should_wait=should_wait, notify=notify,
+        fix="wait for it with --wait, or choose another folder with --out or another --storage",
+    )  # fmt: skip
     with ExitStack() as locks:
-        locks.enter_context(_file_lock(out / LOCK_NAME, acquire))
+        locks.enter_context(file_lock(out / LOCK_NAME, acquire, label=str(out)))
         if (path := _lock_file(out, storage, study)) is not None:
-            locks.enter_context(_file_lock(path, acquire))
+            locks.enter_context(file_lock(path, acquire, label=str(path.parent)))
         if storage is not None and storage.startswith("postgresql"):
             yield locks.enter_context(_session_lock(storage, study, acquire))
         else:
@@ -103,30 +93,6 @@ def sqlite_file(url: str) -> Path | None:
 
 
 @contextmanager
-def _file_lock(path: Path, acquire: Acquire) -> Iterator[None]:
-    if sys.platform == "win32":
-        yield
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise cannot_write(path, error) from None
-    with file:
-        acquire(lambda: _try_flock(file), str(path.parent))
-        since = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        with suppress(OSError):  # on a full disk the lock is valid without its holder's name
-            file.truncate(0)
-            file.write(json.dumps({"pid": os.getpid(), "host": platform.node(), "since": since}))
-            file.flush()
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                file.truncate(0)
-
-
-@contextmanager
 def _session_lock(url: str, study: str, acquire: Acquire) -> Iterator[EnsureLock]:
     label = storage_label(url, Path())
     with translate_open_errors(url, label):
@@ -147,38 +113,3 @@ def _session_lock(url: str, study: str, acquire: Acquire) -> Iterator[EnsureLock
         yield ensure
     finally:
         lock.close()
-
-
-def _acquire(attempt: Callable[[], str], label: str, *, should_wait: bool, notify: Notify) -> None:
-    """Acquire a lock, after the end of another run if `should_wait`.
-
-    Raises:
-        WrongUsage: another run has it, and `should_wait` is False.
-    """
-    is_notified = False
-    while holder := attempt():
-        if not should_wait:
-            raise WrongUsage(
-                f"{label}: another run is active: {holder}",
-                fix="wait for it with --wait, or choose another folder with --out or another --storage",
-            )
-        if not is_notified:
-            notify(f"waiting for another run of {label}: {holder}")
-            is_notified = True
-        time.sleep(_POLL_S)
-
-
-def _try_flock(file: IO[str]) -> str:
-    """Lock a file and return '', or return the holder; without support for locks a run is not protected."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        try:
-            file.seek(0)
-            holder = json.loads(file.read())
-            return f"process {holder['pid']} on {holder['host']}, since {holder['since']}"
-        except (OSError, ValueError, KeyError, TypeError):
-            return "a process that has just started"
-    except OSError:
-        pass
-    return ""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.errors import MAX_LISTED_FAULTS, InvalidFile, WrongUsage
+from explorer.errors import MAX_LISTED_FAULTS, Fault, InvalidFile, WrongUsage, limit_faults
 from explorer.models.samples.samples import Samples, paper_samples, read_designs, read_samples_csv
 
 HEADER = "family,pruning_ratio,quant_step,voltage_v,frequency_hz,accuracy,latency_s"
@@ -106,21 +106,21 @@ def test_empty_target_column_is_no_target(tmp_path: Path) -> None:
     ("rows", "message"),
     [
         pytest.param([HEADER, ROW.replace("0.33", "abc")], r"row 2, pruning_ratio: 'abc' is not a number", id="text"),
-        pytest.param([HEADER, ROW.replace("0.33", "1.0")], r"row 2, pruning_ratio: 1.0 is not allowed", id="R of 1"),
-        pytest.param([HEADER, ROW.replace("0.33", "-0.1")], r"pruning_ratio: -0.1 .*\n.*\[0, 1\)", id="negative R"),
-        pytest.param([HEADER, ROW.replace("0.02", "2")], r"quant_step: 2 is not allowed.*\n.*\[0, 1\]", id="D of 2"),
-        pytest.param([HEADER, ROW.replace("0.94", "94")], r"accuracy: 94 is not allowed.*\n.*\[0, 1\]", id="percent"),
-        pytest.param([HEADER, ROW.replace("0.15", "0")], r"latency_s: 0 is not allowed", id="no time at all"),
-        pytest.param([HEADER, ROW.replace("0.15", "nan")], r"latency_s: nan is not allowed", id="nan"),
-        pytest.param([HEADER, ROW.replace("0.15", "inf")], r"latency_s: inf is not allowed", id="inf"),
+        pytest.param([HEADER, ROW.replace("0.33", "1.0")], r"row 2, pruning_ratio: '1.0' is not allowed", id="R of 1"),
+        pytest.param([HEADER, ROW.replace("0.33", "-0.1")], r"pruning_ratio: '-0.1' .*\n.*\[0, 1\)", id="negative R"),
+        pytest.param([HEADER, ROW.replace("0.02", "2")], r"quant_step: '2' is not allowed.*\n.*\[0, 1\]", id="D of 2"),
+        pytest.param([HEADER, ROW.replace("0.94", "940")], r"accuracy: '940' is not allowed.*\n.*\[0, 1\]", id="share"),
+        pytest.param([HEADER, ROW.replace("0.15", "0")], r"latency_s: '0' is not allowed", id="no time at all"),
+        pytest.param([HEADER, ROW.replace("0.33", "nan")], r"row 2, pruning_ratio: is empty", id="nan"),
+        pytest.param([HEADER, ROW.replace("0.15", "inf")], r"latency_s: 'inf' is not allowed", id="inf"),
         pytest.param([HEADER, ROW.replace("1.0", "")], r"row 2, voltage_v: is empty", id="an empty knob"),
         pytest.param([HEADER, ROW.replace("CNN", " ")], r"row 2, family: is empty", id="no family"),
         pytest.param([HEADER], r"row 2: there are no rows", id="a header alone"),
         pytest.param([HEADER, ROW + ",7"], r"row 2: has 8 cells, the header has 7", id="a cell too many"),
         pytest.param([HEADER, ROW, "CNN,0.33"], r"row 3: has 2 cells, the header has 7", id="a short row"),
         pytest.param(
-            [HEADER.replace("voltage_v", "voltage"), ROW],
-            r"column 'voltage_v' is missing\n.*'voltage' may be it",
+            [HEADER.replace("voltage_v", "voltag_v"), ROW],
+            r"column 'voltage_v' is missing\n.*'voltag_v' may be it",
             id="a misspelt column",
         ),
         pytest.param([HEADER + ",accuracy", ROW + ",0.9"], r"column 'accuracy' appears twice", id="twice"),
@@ -165,15 +165,24 @@ def test_all_faults_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
 
 
 def test_blank_line_does_not_shift_row_numbers(tmp_path: Path) -> None:
-    with pytest.raises(InvalidFile, match="row 4, accuracy: 94 is not allowed"):
+    with pytest.raises(InvalidFile, match="row 4, accuracy: '94' is not allowed"):
         read_samples_csv(_csv(tmp_path, HEADER, ROW, "", ROW.replace("0.94", "94")))
 
 
-def test_number_of_reported_faults_is_limited(tmp_path: Path) -> None:
-    with pytest.raises(InvalidFile, match=f"and {120 - MAX_LISTED_FAULTS} more") as caught:
-        read_samples_csv(_csv(tmp_path, HEADER, *[ROW.replace("0.33", "7")] * 120))
+def test_cells_that_are_wrong_alike_are_one_fault(tmp_path: Path) -> None:
+    rows = [ROW.replace("0.33", "-7"), ROW.replace("0.94", "bad")] * 60
+    with pytest.raises(InvalidFile) as caught:
+        read_samples_csv(_csv(tmp_path, HEADER, *rows))
 
-    assert len(caught.value.faults) == MAX_LISTED_FAULTS + 1
+    assert [fault.where for fault in caught.value.faults] == ["60 cells of pruning_ratio", "60 cells of accuracy"]
+    assert "are not allowed ('-7' in row 2, '-7' in row 4, '-7' in row 6, ...)" in str(caught.value)
+
+
+def test_number_of_reported_faults_is_limited() -> None:
+    faults = [Fault(f"row {i}", "is wrong", "mend it") for i in range(120)]
+
+    assert len(limit_faults(faults)) == MAX_LISTED_FAULTS + 1
+    assert limit_faults(faults)[-1].where == f"and {120 - MAX_LISTED_FAULTS} more"
 
 
 def test_designs_need_only_the_knobs(tmp_path: Path) -> None:
@@ -233,7 +242,7 @@ def test_accuracy_may_be_0_or_1(tmp_path: Path) -> None:
 
 def test_step_0_of_a_design_is_rejected_unless_measured(tmp_path: Path) -> None:
     path = _csv(tmp_path, HEADER.partition(",accuracy")[0], ROW.partition(",0.94")[0].replace("0.02", "0"))
-    with pytest.raises(InvalidFile, match=r"quant_step: 0 is not allowed"):
+    with pytest.raises(InvalidFile, match=r"quant_step: '0' is not allowed"):
         read_designs(path)
 
     assert read_designs(path, is_measured=True)["quant_step"].tolist() == [0.0]

@@ -67,7 +67,7 @@ def test_designs_are_read_from_csv(tmp_path: Path) -> None:
             "pruning_ratio,quant_step\n0.1,0.1\n1,x\n",
             r"(?s)2 faults.*row 3, pruning_ratio: '1'.*row 3, quant_step: 'x'",
         ),
-        ("pruning_ratio,quant_step\n0.1\n", "row 2, quant_step: 'None' is not allowed"),
+        ("pruning_ratio,quant_step\n0.1\n", "row 2: has 1 cells, the header has 2"),
         ('pruning_ratio,quant_step\n"0.1,0.1\n', "is not CSV"),
     ],
 )

@@ -12,6 +12,7 @@ from explorer.models.evaluation import make_problem
 from explorer.pareto.decision import rules
 from explorer.pareto.decision.weighted_sum import alpha_sweep
 from explorer.pareto.exact_front import front_designs
+from explorer.pareto.geometry.refinement import Budget
 from explorer.pareto.results.results import Results
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
 from explorer.problem.columns import stack, take
@@ -28,7 +29,8 @@ def _results(study: str, n: int, *, reference: tuple[float, ...], is_certified: 
     problem = make_problem(read_study(study), paper_model())
     table = problem.sample(n)
     if n > MAX_FRONT:  # a scan alone finds too few designs of the front
-        exact = problem.evaluate(front_designs(problem, reference).designs)
+        budget = Budget(1e-3, 30_000, n_scanned=2**12, n_offspring=6_000)
+        exact = problem.evaluate(front_designs(problem, reference, budget=budget).designs)
         table = stack([{name: part[name] for name in table} for part in (table, exact)])
     n_all = len(table["family"])
     table |= {"design_id": np.arange(n_all), "origin": np.full(n_all, "search", dtype=object)}

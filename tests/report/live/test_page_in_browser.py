@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,11 +21,13 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 import explorer
 from explorer.pareto.exact_front import front_designs
+from explorer.pareto.geometry.refinement import Budget
 from explorer.pareto.results.folder import write_folder
 from explorer.pareto.results.results import Results
-from explorer.problem.columns import stack
+from explorer.problem.columns import n_rows, stack, take
 from explorer.report.pages.write import write_page
 from explorer.report.plots.thinning import MAX_FRONT
+from tests.cli.conftest import run_here
 
 # One process for the module: its results take a minute to compute.
 pytestmark = pytest.mark.xdist_group("page")
@@ -33,34 +36,29 @@ Page = Chrome
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(shared_run: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with results: two objectives, three objectives, and measured designs only."""
     root = tmp_path_factory.mktemp("studies")
-    for study, trials in (("paper", 200), ("energy-latency-accuracy", 150), ("digits-cnn-live", 12)):
-        explorer.run(study, trials=trials, out=root / "results" / study)
-        command = [
-            sys.executable,
-            "-m",
-            "explorer",
-            "report",
-            study,
-        ]  # in root, so that the commands of the page use the name of the study
-        subprocess.run(command, cwd=root, check=True, capture_output=True)
+    for study in ("paper", "energy-latency-accuracy"):
+        shutil.copytree(shared_run(study), root / "results" / study)
+    # In root, so that the commands of the page use the name of the study.
+    done = run_here(root, ["run", "digits-cnn-live", "--trials", "12"])
+    assert done.returncode == 0, done.stderr
     return root
 
 
 @pytest.fixture(scope="module")
 def long_fronts(folder: Path) -> Path:
     """Return the folder with two more results: a front of a thousand designs, and one longer than a page contains."""
-    problem = explorer.load_study("energy-latency-accuracy")
-    for name, n in (("thousand", 2**16), ("thousands", 2**17)):
-        table = problem.sample(n)
-        if n > 2**16:  # a scan alone finds too few designs of the front
-            exact = problem.evaluate(front_designs(problem, (28.0, 0.23, 0.86)).designs)
-            table = stack([{name: part[name] for name in table} for part in (table, exact)])
-        table["design_id"] = np.arange(len(table["family"]))
-        table["origin"] = np.full(len(table["family"]), "search", dtype=object)
-        results = Results(name, name, table, problem.study.objectives, (), (28.0, 0.23, 0.86), {}, (), ())
+    problem, reference = explorer.load_study("energy-latency-accuracy"), (28.0, 0.23, 0.86)
+    scan = problem.sample(2**12)
+    front = front_designs(problem, reference, budget=Budget(1e-3, 30_000, n_scanned=2**12, n_offspring=6_000)).designs
+    for name, n in (("thousand", 1_000), ("thousands", n_rows(front))):
+        some = problem.evaluate(take(front, np.linspace(0, n_rows(front) - 1, n).astype(np.int64)))
+        table = stack([{column: part[column] for column in scan} for part in (scan, some)])
+        table["design_id"] = np.arange(n_rows(table))
+        table["origin"] = np.full(n_rows(table), "search", dtype=object)
+        results = Results(name, name, table, problem.study.objectives, (), reference, {}, (), ())
         write_folder(results, folder / "results" / name)
         write_page(results, folder / "results" / name / "report.html", display_name=name)
     return folder
@@ -99,8 +97,8 @@ def _design(page: Page, mark: str) -> int:
 
 
 def _chosen(folder: Path, study: str, *args: str) -> int:
-    command = [sys.executable, "-m", "explorer", "choose", study, *args, "--json", "-o", "chosen.json"]
-    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    done = run_here(folder, ["choose", study, *args, "--json", "-o", "chosen.json"])
+    assert done.returncode == 0, done.stderr
     return int(json.loads(done.stdout)["design"]["design_id"])
 
 

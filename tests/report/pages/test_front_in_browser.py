@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from explorer.api import run
+from explorer.api import load_results
 from explorer.report.pages.front import front_page
 
 pytestmark = pytest.mark.xdist_group("front_page")
@@ -18,10 +18,9 @@ RESIZED = 600
 
 @pytest.fixture(scope="module", params=["paper", "energy-latency-accuracy", "all-families"])
 def opened(
-    request: pytest.FixtureRequest, open_page: Callable[..., Opened], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, open_page: Callable[..., Opened], shared_run: Callable[[str], Path]
 ) -> Opened:
-    out: Path = tmp_path_factory.mktemp("run")
-    return open_page(front_page(run(request.param, trials=80, out=out).results), widths=OPENED, resized=RESIZED)
+    return open_page(front_page(load_results(shared_run(request.param))), widths=OPENED, resized=RESIZED)
 
 
 @pytest.mark.slow

@@ -18,13 +18,13 @@ PLOTS = ("front", "alpha", "convergence", "importance", "parallel")
 
 
 @pytest.fixture(scope="module")
-def paper(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    return explorer.run("paper", trials=120, out=tmp_path_factory.mktemp("run")).results
+def paper(shared_run: Callable[[str], Path]) -> Results:
+    return explorer.load_results(shared_run("paper"))
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    return explorer.run("energy-latency-accuracy", trials=120, out=tmp_path_factory.mktemp("run")).results
+def three(shared_run: Callable[[str], Path]) -> Results:
+    return explorer.load_results(shared_run("energy-latency-accuracy"))
 
 
 @pytest.mark.parametrize("name", PLOTS)

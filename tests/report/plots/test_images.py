@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import pytest
 
 from explorer.errors import MissingPart, WrongUsage
+from explorer.io.outputs import is_written_as
 from explorer.report.plots.images import NoBrowser, write_images
 
 
@@ -22,6 +23,7 @@ def test_every_figure_is_written_in_every_format(tmp_path: Path) -> None:
     assert sorted(path.name for path in written) == ["one.png", "one.svg", "two.png", "two.svg"]
     assert sorted(written) == sorted((tmp_path / "new").iterdir())
     assert (tmp_path / "new" / "one.png").read_bytes().startswith(b"\x89PNG")
+    assert all(is_written_as(path, "png" if path.suffix == ".png" else "svg") for path in written)
     assert "<svg" in (tmp_path / "new" / "two.svg").read_text(encoding="utf-8")[:200]
 
 

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.errors import UnknownName, WrongUsage
-from explorer.problem.column_names import ColumnName, find_column, resolve_column
-from explorer.problem.columns import BOUNDED, COLUMNS, bounds
+from explorer.problem.columns import COLUMNS, bounded_names, bounds
 from explorer.problem.constraints import parse_constraint
+from explorer.problem.naming.column_names import ColumnName, find_column, resolve_column
 from explorer.units import factor
 
-ENDS = [end for name in BOUNDED for end in bounds(name)]
+ENDS = [end for name in bounded_names() for end in bounds(name)]
 VALID = [*COLUMNS, *ENDS]
 
 

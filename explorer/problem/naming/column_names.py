@@ -5,28 +5,10 @@ from dataclasses import dataclass
 
 from explorer.errors import UnknownName
 from explorer.problem.columns import column_of
-from explorer.problem.csv_columns import UNIT_COLUMNS
-from explorer.units import SYMBOLS, factor
+from explorer.problem.naming.spellings import meant_unit, spellings_of
 
-# Common words for columns whose own name has no such stem.
-_WORDS = {
-    "acc": "accuracy",
-    "top1": "accuracy",
-    "clock": "frequency_hz",
-    "freq": "frequency_hz",
-    "time": "latency_s",
-    "delay": "latency_s",
-    "energy_delay_product": "edp_js",
-    "cost": "weighted_cost",
-    "efficiency": "ops_per_watt",
-    "pruning": "pruning_ratio",
-    "quantization_step": "quant_step",
-    "bits": "weight_bits",
-}
 _ENDS = ("_lo", "_hi")
 _SUFFIXES = ("_ratio", "_bytes", "_ops", "_hz", "_js", "_s", "_j", "_w", "_v")
-# A unit in a name is often typed in lower case. Where 'm' and 'M' differ, the smaller one is meant: no board takes MW.
-_PREFIXES = ("p", "n", "u", "m", "k", "M", "G", "T", "Ki", "Mi", "Gi")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +35,17 @@ def find_column(name: str, valid: Collection[str]) -> ColumnName | None:
     for end in _ENDS:
         if typed.endswith(end) and (base := find_column(typed.removesuffix(end), valid)) is not None:
             return ColumnName(f"{base.column}{end}", base.unit) if f"{base.column}{end}" in valid else None
-    if typed in UNIT_COLUMNS and UNIT_COLUMNS[typed][0] in valid:
-        column, _, unit = UNIT_COLUMNS[typed]
-        return ColumnName(column, unit)
     same = [one for one in valid if typed in {one.lower(), _stem(one)}]
-    if not same and _WORDS.get(typed) in valid:
-        same = [_WORDS[typed]]
+    if not same and (spelt := spellings_of(typed)) in valid:
+        same = [str(spelt)]
     if len(same) == 1:
         return ColumnName(same[0])
     stem, _, unit = typed.rpartition("_")
     base = find_column(stem, valid) if stem and stem not in valid else None
     if base is None or base.unit:
         return None
-    exact = _unit(unit, column_of(base.column).symbol)
+    symbol = column_of(base.column).symbol
+    exact = meant_unit(unit, symbol) if symbol else ""
     return ColumnName(base.column, exact) if exact else None
 
 
@@ -106,22 +86,3 @@ def _stem(name: str) -> str:
     symbol = column_of(name).symbol
     suffix = next((one for one in _SUFFIXES if name.endswith(one) and (symbol or one == "_ratio")), "")
     return name.lower().removesuffix(suffix)
-
-
-def _unit(text: str, symbol: str) -> str:
-    """Return the unit of a symbol that a text in lower case means: 'MHz' of 'mhz'; empty if there is none."""
-    if symbol not in SYMBOLS:
-        return ""
-    spelt = symbol.replace("*", "")
-    for prefix in ("", *_PREFIXES):
-        if f"{prefix}{spelt}".lower() == text:
-            unit = f"{prefix}{symbol}"
-            # Clocks, sizes and throughputs are millions, never thousandths.
-            if prefix == "m" and symbol in {"Hz", "B", "OPS", "OPS/W"}:
-                continue
-            try:
-                factor(unit, symbol)
-            except ValueError:
-                continue
-            return unit
-    return ""

@@ -1,0 +1,1 @@
+"""Readings of a user's table: what each column is, in which unit, and why."""

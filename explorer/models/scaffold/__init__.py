@@ -1,0 +1,1 @@
+"""Scaffold for `explorer init`: a commented space and study for a user's table."""

@@ -423,14 +423,14 @@ def test_a_late_frame_draws_the_latest_state(page: Callable[..., Page]) -> None:
           if (design() === before) return setTimeout(wait, 5);
           for (let i = 0; i < 10; i++) press("ArrowUp");
           setTimeout(() => press("Escape"), 200);
-          setTimeout(done, 1500);
+          setTimeout(done, 1000);
         };
         wait();
         """
     )
 
-    assert _one(opened, "#brush-count").text.startswith("All ")
-    assert _share(_one(opened, ".handle[data-axis=accuracy][data-end='0']")) == 0
+    _until(opened, lambda: _one(opened, "#brush-count").text.startswith("All "))
+    _until(opened, lambda: _share(_one(opened, ".handle[data-axis=accuracy][data-end='0']")) == 0)
 
 
 def test_all_controls_work_by_keyboard(page: Callable[..., Page]) -> None:

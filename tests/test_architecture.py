@@ -119,6 +119,19 @@ def test_a_module_imports_only_from_its_left() -> None:
     assert not wrong
 
 
+def test_the_top_level_holds_nothing_else() -> None:
+    """What a command or a test wrote into the checkout is not committed."""
+    root = ROOT.parent
+    if not (root / ".git").exists():
+        pytest.skip("no checkout of git: the tracked files are unknown")
+    done = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True)
+    tops = {line.partition("/")[0] for line in done.stdout.splitlines()}
+
+    assert {name for name in tops if not name.startswith(".")} == {
+        "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "explorer", "search_spaces", "studies", "tests",
+    }  # fmt: skip
+
+
 def test_folders_and_files_have_a_readable_size() -> None:
     """At most 12 Python files a folder (the command line has one a command), at most 400 lines a file."""
     folders = {path.parent for path in MODULES} - {ROOT / "cli"}

@@ -43,8 +43,8 @@ def file_lock(path: Path, acquire: Acquire, *, label: str, is_temporary: bool = 
         since = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         with suppress(OSError):  # on a full disk the lock is valid without its holder's name
             file.truncate(0)
-            file.write(json.dumps({"pid": os.getpid(), "host": platform.node(), "since": since}))
-            file.flush()
+            # Unbuffered: text left in a buffer would be written on closing, and fail in place of the run's own error.
+            os.write(file.fileno(), json.dumps({"pid": os.getpid(), "host": platform.node(), "since": since}).encode())
         try:
             yield
         finally:

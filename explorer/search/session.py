@@ -16,7 +16,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.errors import NoFeasibleDesign, StudyChanged, WrongUsage
-from explorer.io.files import sha256
+from explorer.io.files import cannot_write, sha256
 from explorer.models.evaluation import Problem, fingerprint
 from explorer.models.evaluator import as_measurer
 from explorer.pareto.geometry.dominance import default_reference
@@ -58,7 +58,12 @@ class SearchSession:
         Raises:
             WrongUsage, InvalidFile, MissingPart: the storage cannot be used, or its study has another declaration.
         """
-        return _open_study(self)
+        try:
+            return _open_study(self)
+        except OSError as error:
+            if isinstance(error, ConnectionError | TimeoutError):  # of a server: retried, or told as such
+                raise
+            raise cannot_write(Path(error.filename or self.out), error) from None
 
     @cached_property
     def trials(self) -> TrialTable:

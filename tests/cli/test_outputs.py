@@ -1,7 +1,9 @@
 """Every command and option that writes: no input and no foreign file is replaced, and a full disk has a fix."""
 
 import os
+import resource
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -153,3 +155,20 @@ def test_init_replaces_no_study(explorer_in: Cli, folder: Path) -> None:
     assert done.returncode == 2
     assert "--force" in done.stderr
     assert (folder / "studies/rows.toml").read_text() == "# mine\n"
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("n_bytes", [0, 300, 20_000])
+def test_a_run_that_cannot_write_ends_with_place_and_fix(tmp_path: Path, n_bytes: int) -> None:
+    """No file grows beyond a limit, as on a full disk: the lock, the journal's first record, a later one."""
+    command = [sys.executable, "-m", "explorer", "run", "edp-accuracy", "--trials", "50"]
+    limit = (n_bytes, n_bytes)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+    )  # fmt: skip
+
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "cannot write: File too large" in done.stderr
+    assert "fix: free disk space" in done.stderr

@@ -29,18 +29,19 @@ def objective(trial: optuna.Trial) -> tuple[float, float]:
     return 1 - error, energy
 
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-study = optuna.create_study(
-    storage=f"sqlite:///{FILE}",
-    study_name="compression",
-    directions=["maximize", "minimize"],
-    sampler=optuna.samplers.RandomSampler(seed=3),
-)
-if hasattr(study, "set_metric_names"):
-    study.set_metric_names(["accuracy", "energy_j"])
-study.optimize(objective, n_trials=40, catch=(RuntimeError,))
-study.ask()  # a worker that was killed leaves its trial running
+if __name__ == "__main__":
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(
+        storage=f"sqlite:///{FILE}",
+        study_name="compression",
+        directions=["maximize", "minimize"],
+        sampler=optuna.samplers.RandomSampler(seed=3),
+    )
+    if hasattr(study, "set_metric_names"):
+        study.set_metric_names(["accuracy", "energy_j"])
+    study.optimize(objective, n_trials=40, catch=(RuntimeError,))
+    study.ask()  # a worker that was killed leaves its trial running
 
-with sqlite3.connect(FILE, isolation_level=None) as connection:  # a third of the size
-    connection.execute("PRAGMA page_size = 512")
-    connection.execute("VACUUM")
+    with sqlite3.connect(FILE, isolation_level=None) as connection:  # a third of the size
+        connection.execute("PRAGMA page_size = 512")
+        connection.execute("VACUUM")

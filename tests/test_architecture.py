@@ -41,7 +41,7 @@ HOUSE = {
         "encoding", "enqueued", "storage", "trial_table", "measured_designs", "dashboard", "session", "progress",
         "samplers", "fresh_start", "execution", "run_log", "single_process", "collect", "run",
     ),
-    "deploy": ("device", "bundle", "verification"),
+    "deploy": ("device", "reference", "bundle", "verification"),
     "report": ("plots", "live", "pages"),
     "api": (
         "results", "audit", "machine", "plot", "samplers", "measurement", "models", "studies", "analysis", "selection",

@@ -1,1 +1,1 @@
-"""Independent twin of compression: codes read and recomputed, sizes and outputs, without code of `network/compression`."""
+"""Twin of compression, without its code: stored codes are read and recomputed, sizes counted, outputs computed."""

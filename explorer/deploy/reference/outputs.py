@@ -1,4 +1,4 @@
-"""Reference outputs of a bundle: the source network with D times the recomputed codes as weights, run on a few samples."""
+"""Reference outputs of a bundle: those of the source network with D times the recomputed codes as weights."""
 
 import io
 import math
@@ -40,7 +40,7 @@ class Deviation:
 
 
 def reference_model(source: "ModelProto", codes: Mapping[Key, Array], *, step: float) -> bytes:
-    """Return the source network with its weights replaced by step x code, in float32 as the compressed file computes it.
+    """Return the source network with step x code as weights, in float32 as the compressed file computes them.
 
     Args:
         source: the float network.

@@ -1,6 +1,6 @@
 """Codes and steps of a compressed file, found by walking back from a product to the integers that the file stores."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ class Use:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class StoredCodes:
     """A tensor that a file stores as integers and multiplies by a step.
 
@@ -57,6 +57,11 @@ def read_stored_codes(model: "ModelProto") -> tuple[StoredCodes, ...]:
     """
     every = list(scopes(model))
     return tuple(found for scope in every for node in scope.graph.node for found in _stored(every, scope, node))
+
+
+def codes_at_step(stored: Sequence[StoredCodes], step: float | None) -> tuple[StoredCodes, ...]:
+    """Return the tensors with step D and zero point 0: the codes of Eq. (5), without constants of int8 operators."""
+    return tuple(one for one in stored if step is not None and one.step == np.float32(step) and not one.zero)
 
 
 def _stored(every: list[Scope], scope: Scope, node: "NodeProto") -> Iterator[StoredCodes]:

@@ -86,8 +86,9 @@ def _scopes(
 ) -> Iterator[Scope]:
     own = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
-        if node.op_type == "Constant" and len(node.output) == 1:
-            own |= {node.output[0]: a.t for a in node.attribute if a.name == "value" and a.HasField("t")}
+        if node.op_type == "Constant":
+            values = [attribute.t for attribute in node.attribute if attribute.name == "value"]
+            own |= dict(zip(node.output, values, strict=False))
     constants, places = {**outer, **own}, {**owners, **dict.fromkeys(own, path)}
     yield Scope(path, graph, constants, places, {name: node for node in graph.node for name in node.output if name})
     for node in graph.node:

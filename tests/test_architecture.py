@@ -27,7 +27,7 @@ HOUSE = {
         "design_space", "workload", "objectives", "scenarios",
         "declarations", "opp_import", "space_builder", "study",
     ),
-    "network": ("graph", "compression", "task", "measurement"),
+    "network": ("graph", "reference", "compression", "task", "measurement"),
     "models": (
         "evaluator", "samples", "forms", "diagnostics", "measured", "fitting", "response", "machine", "posterior_draws",
         "intervals", "worst_case", "limits", "evaluation", "h100", "scaffold", "model_files", "online", "predict",
@@ -41,7 +41,7 @@ HOUSE = {
         "encoding", "enqueued", "storage", "trial_table", "measured_designs", "dashboard", "session", "progress",
         "samplers", "fresh_start", "execution", "run_log", "single_process", "collect", "run",
     ),
-    "deploy": ("device", "reference", "bundle", "verification"),
+    "deploy": ("device", "bundle", "verification"),
     "report": ("plots", "live", "pages"),
     "api": (
         "results", "audit", "machine", "plot", "samplers", "measurement", "models", "studies", "analysis", "selection",

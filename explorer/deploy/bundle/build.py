@@ -6,8 +6,7 @@ from pathlib import Path
 from explorer.deploy.bundle.governor import GOVERNOR, build_governor, slack_ns
 from explorer.deploy.bundle.manifest import MANIFEST, build_manifest, manifest_text, plain_json, to_shipped_design
 from explorer.deploy.bundle.network_artifact import NETWORK, Artifact, NetworkOptions, build_artifact
-from explorer.deploy.bundle.other_machine import check_selected_machine
-from explorer.deploy.bundle.placement import Placement, place_on_device
+from explorer.deploy.bundle.placement import Placement, check_selected_machine, place_on_device
 from explorer.deploy.bundle.readme import MAX_CONFIG_MAP_BYTES, README, render_config_map, render_readme
 from explorer.deploy.bundle.reference_outputs import REFERENCE
 from explorer.deploy.bundle.schema import GovernorFile, ManifestFile

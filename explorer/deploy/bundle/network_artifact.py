@@ -7,8 +7,6 @@ from pathlib import Path
 
 from explorer.deploy.bundle.reference_outputs import REFERENCE, make_reference
 from explorer.deploy.bundle.schema import ModelledEnergy, SessionFile, ShippedDesign, ShippedNetwork, SourceNetwork
-from explorer.deploy.reference.expected_codes import Rule
-from explorer.deploy.reference.outputs import random_runs
 from explorer.errors import UnknownName, WrongUsage
 from explorer.io.files import sha256
 from explorer.network.compression.compress import (
@@ -26,6 +24,8 @@ from explorer.network.graph.op_counts import count_operations
 from explorer.network.graph.session import PROVIDERS, Array, open_inference_session
 from explorer.network.measurement.provenance import feeds_sha256
 from explorer.network.measurement.technology import SHIPPED, Technology, load_technology, modelled_energy
+from explorer.network.reference.expected_codes import CodeRule
+from explorer.network.reference.outputs import random_runs
 from explorer.network.task.feeds import make_feeds
 from explorer.network.task.labelled_data import LabelledData
 from explorer.network.task.task import prepare_task
@@ -99,7 +99,7 @@ def build_artifact(network: Network, design: ShippedDesign, *, options: NetworkO
     )  # fmt: skip
     data = options.data or options.calibration
     task = prepare_task(source, data, output=options.output) if data else None
-    rule = Rule(
+    rule = CodeRule(
         recipe.pruning_ratio, recipe.quant_step, recipe.per_tensor,
         largest_code(recipe.clip_to) if recipe.clip_to else None,
     )  # fmt: skip

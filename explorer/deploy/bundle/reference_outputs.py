@@ -3,11 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from explorer.deploy.bundle.schema import ReferenceOutputs
-from explorer.deploy.reference.expected_codes import Rule, expected_codes, source_weights
-from explorer.deploy.reference.outputs import (
+from explorer.errors import MeasurementFailed
+from explorer.network.graph.default_session import run_default_session
+from explorer.network.graph.model import Network
+from explorer.network.graph.session import Array, Session
+from explorer.network.reference.expected_codes import CodeRule, expected_codes, source_weights
+from explorer.network.reference.outputs import (
     HALF_TOLERANCE,
     INT8_TOLERANCE,
+    N_RUNS,
     TOLERANCE,
     Run,
     compare_outputs,
@@ -15,13 +22,8 @@ from explorer.deploy.reference.outputs import (
     pack_runs,
     random_runs,
     reference_model,
-    sample_runs,
 )
-from explorer.deploy.reference.stored_codes import codes_at_step, read_stored_codes
-from explorer.errors import MeasurementFailed
-from explorer.network.graph.default_session import run_default_session
-from explorer.network.graph.model import Network
-from explorer.network.graph.session import Session
+from explorer.network.reference.stored_codes import codes_at_step, read_stored_codes
 from explorer.network.task.task import Task
 
 REFERENCE = "reference.npz"
@@ -39,7 +41,7 @@ class Reference:
 
 
 def make_reference(
-    network: Network, onnx: bytes, rule: Rule, *, source: Session, task: Task | None, is_int8: bool
+    network: Network, onnx: bytes, rule: CodeRule, *, source: Session, task: Task | None, is_int8: bool
 ) -> Reference:
     """Run the source network with D times the codes of Eqs. (4) and (5), and compare the compressed file with it.
 
@@ -54,7 +56,7 @@ def make_reference(
     Raises:
         MeasurementFailed: the compressed file cannot be run on the study's data, or computes something else.
     """
-    feeds = sample_runs(task) if task else random_runs(source.inputs)
+    feeds = _sample_runs(task) if task else random_runs(source.inputs)
     if not feeds:
         return Reference(None, b"", "no outputs are stored: an input has a dynamic length. Name data with --data")
     try:
@@ -89,7 +91,20 @@ def make_reference(
     return Reference(block, npz)
 
 
-def _run_both(network: Network, onnx: bytes, rule: Rule, feeds: Sequence[Run]) -> tuple[list[dict], list[dict], bool]:  # type: ignore[type-arg]
+def _sample_runs(task: Task) -> list[dict[str, Array]]:
+    """Return feeds of up to 8 runs, evenly spaced over the samples; of the one real run where a module feeds."""
+    n = min((len(values) for values in task.feeds.values()), default=0)
+    if n < task.batch:
+        return [dict(task.one_run)]
+    starts = np.unique(np.linspace(0, n - task.batch, N_RUNS).astype(int))
+    return [
+        {**task.constants, **{name: values[i : i + task.batch] for name, values in task.feeds.items()}} for i in starts
+    ]
+
+
+def _run_both(
+    network: Network, onnx: bytes, rule: CodeRule, feeds: Sequence[Run]
+) -> tuple[list[dict[str, Array]], list[dict[str, Array]], bool]:
     """Return outputs of reference and compressed file, and whether a weight is float16."""
     compressed = type(network.model)()
     compressed.ParseFromString(onnx)

@@ -8,9 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from explorer.deploy.bundle.schema import ShippedNetwork
-from explorer.deploy.reference.outputs import compare_outputs, unpack_runs
-from explorer.deploy.reference.sizes import count_sizes
-from explorer.deploy.reference.stored_codes import StoredCodes, codes_at_step, read_stored_codes
 from explorer.deploy.verification.check import Check, Interval
 from explorer.devices.meters import Window, energy_meter, measure_energy
 from explorer.errors import Fault, InvalidFile, MeasurementFailed, WrongUsage
@@ -20,6 +17,9 @@ from explorer.network.graph.loading import read_network_file
 from explorer.network.graph.session import Session, open_inference_session
 from explorer.network.measurement.latency import Latency, median_latency, time_interleaved
 from explorer.network.measurement.setup import start_time_limit
+from explorer.network.reference.outputs import compare_outputs, unpack_runs
+from explorer.network.reference.sizes import count_sizes
+from explorer.network.reference.stored_codes import StoredCodes, codes_at_step, read_stored_codes
 from explorer.network.task.labelled_data import LabelledData
 from explorer.network.task.task import prepare_task
 
@@ -67,7 +67,7 @@ def load_artifact(path: Path, *, step: float | None) -> LoadedNetwork:
         sizes = count_sizes(onnx, file.model, codes_at_step(stored, step))
     except (ValueError, IndexError) as error:  # shapes of damaged constants do not fit their data
         raise InvalidFile(path, [Fault("", f"has codes that cannot be read: {error}", "deploy it again")]) from None
-    return LoadedNetwork(stored, open_inference_session(onnx, fold_weights=False), sizes)
+    return LoadedNetwork(stored, open_inference_session(onnx), sizes)
 
 
 def verify_outputs(folder: Path, network: ShippedNetwork) -> Check | None:

@@ -5,22 +5,22 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from explorer.deploy.bundle.schema import ShippedDesign, ShippedNetwork
-from explorer.deploy.reference.expected_codes import Rule, expected_codes, source_weights
-from explorer.deploy.reference.stored_codes import StoredCodes, codes_at_step
 from explorer.deploy.verification.check import Check
 from explorer.network.graph.model import Network
+from explorer.network.reference.expected_codes import CodeRule, expected_codes, source_weights
+from explorer.network.reference.stored_codes import StoredCodes, codes_at_step
 
 _MAX_FAULTS = 3
 LARGEST = {"int4": 7, "int8": 127, "int16": 32767}
 """Largest magnitude of a code of each container: the range is symmetric."""
 
 
-def rule_of(design: ShippedDesign, network: ShippedNetwork) -> Rule | None:
+def rule_of(design: ShippedDesign, network: ShippedNetwork) -> CodeRule | None:
     """Return how the codes of a bundle follow from its source network; None for a design without R or D."""
     if design.pruning_ratio is None or design.quant_step is None:
         return None
     largest = None if network.clip is None else LARGEST[network.clip]
-    return Rule(design.pruning_ratio, design.quant_step, network.per_tensor, largest)
+    return CodeRule(design.pruning_ratio, design.quant_step, network.per_tensor, largest)
 
 
 def verify_weights(
@@ -65,7 +65,7 @@ def _faults(stored: Sequence[StoredCodes], codes: Sequence[StoredCodes], *, netw
 
 
 def _differences(
-    codes: Sequence[StoredCodes], rule: Rule | None, *, network: ShippedNetwork, source: Network | None
+    codes: Sequence[StoredCodes], rule: CodeRule | None, *, network: ShippedNetwork, source: Network | None
 ) -> Iterator[str]:
     if source is None or rule is None:
         return

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explorer.deploy.reference.stored_codes import StoredCodes, Use
-from explorer.deploy.reference.tensors import Array, Path, Scope, scopes, to_array
+from explorer.network.reference.stored_codes import StoredCodes, Use
+from explorer.network.reference.tensors import Array, Path, Scope, scopes, to_array
 
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
@@ -19,7 +19,7 @@ _MAX_MERGED = 4  # operators that it merges into the one before: Relu and Clip
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CodeRule:
     """How the weights of a network become codes.
 
     Args:
@@ -35,7 +35,7 @@ class Rule:
     largest: int | None
 
 
-def expected_codes(weights: Mapping[Key, Array], rule: Rule) -> dict[Key, Array]:
+def expected_codes(weights: Mapping[Key, Array], rule: CodeRule) -> dict[Key, Array]:
     """Return the codes of weights, in the order of the mapping: prune by Eq. (4), then round by Eq. (5).
 
     Eq. (4): the round(R n) weights of least magnitude become zero; of equal magnitudes the one that is stored first.

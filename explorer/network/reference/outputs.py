@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explorer.deploy.reference.expected_codes import Key
-from explorer.deploy.reference.tensors import FLOATS, Array, scopes
 from explorer.network.graph.session import Input
+from explorer.network.reference.expected_codes import Key
+from explorer.network.reference.tensors import FLOATS, Array, scopes
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-
-    from explorer.network.task.task import Task
 
 Run = Mapping[str, Array]
 N_RUNS = 8
@@ -65,17 +63,6 @@ def is_half(source: "ModelProto", codes: Mapping[Key, Array]) -> bool:
         tensor.data_type == _FLOAT16 and (scope.path, tensor.name) in codes
         for scope in scopes(source) for tensor in scope.graph.initializer
     )  # fmt: skip
-
-
-def sample_runs(task: "Task") -> list[dict[str, Array]]:
-    """Return feeds of up to 8 runs, evenly spaced over the samples; of the one real run where a module feeds."""
-    n = min((len(values) for values in task.feeds.values()), default=0)
-    if n < task.batch:
-        return [dict(task.one_run)]
-    starts = np.unique(np.linspace(0, n - task.batch, N_RUNS).astype(int))
-    return [
-        {**task.constants, **{name: values[i : i + task.batch] for name, values in task.feeds.items()}} for i in starts
-    ]
 
 
 def random_runs(inputs: Sequence[Input]) -> list[dict[str, Array]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explorer.deploy.reference.tensors import INT4, Array, Path, Scope, scopes, to_array, users
+from explorer.network.reference.tensors import INT4, Array, Path, Scope, scopes, to_array, users
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -67,7 +67,7 @@ def codes_at_step(stored: Sequence[StoredCodes], step: float | None) -> tuple[St
 def _stored(every: list[Scope], scope: Scope, node: "NodeProto") -> Iterator[StoredCodes]:
     if node.domain not in _DOMAINS or len(node.input) < 2:
         return
-    zero = 0
+    zero = 0.0
     if node.op_type == "DequantizeLinear":
         sides = [(node.input[0], node.input[1])]
         zero = _scalar(scope, node.input[2]) or 0 if len(node.input) > 2 and node.input[2] else 0

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explorer.deploy.reference.stored_codes import StoredCodes
-from explorer.deploy.reference.tensors import n_bytes_of, scopes
+from explorer.network.reference.stored_codes import StoredCodes
+from explorer.network.reference.tensors import n_bytes_of, scopes
 
 if TYPE_CHECKING:
     from onnx import ModelProto

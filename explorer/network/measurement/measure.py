@@ -118,7 +118,7 @@ def _measure_compression(
 ) -> Row:
     is_busy = is_machine_busy()
     onnx = _export_onnx(setup, compression)
-    session = open_inference_session(onnx, device=setup.options.device, fold_weights=setup.calibration is None)
+    session = open_inference_session(onnx, device=setup.options.device)
     parts = setup.task.evaluate_parts(session, setup.parts, remaining=remaining)
     by_codec = compressed_sizes(setup.network, compression, onnx=onnx)
     return {

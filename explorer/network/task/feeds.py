@@ -169,7 +169,7 @@ def probe_stacking(session: Session, feeds: Feeds, *, remaining: Remaining) -> t
     except MeasurementFailed as error:
         remaining()  # an exceeded time limit is no property of the network
         return "fails", f"a run of {m} samples fails ({_reason(error)})"
-    agree = {name: _agree([sample_row(run[name]) for run in alone], values) for name, values in together.items()}
+    agree = {name: _agree([row_without_batch(run[name]) for run in alone], values) for name, values in together.items()}
     if False in agree.values():
         name = next(name for name, agrees in agree.items() if agrees is False)
         return "differs", f"a batch changes the values of output '{name}'"
@@ -184,7 +184,7 @@ def _reason(error: MeasurementFailed) -> str:
     return re.sub(r"^\d+ : \w+ : (Non-zero status code returned while running )?", "", text)[:120].strip()
 
 
-def sample_row(value: Any) -> Array | None:
+def row_without_batch(value: Any) -> Array | None:
     """Return the output of a run of one sample without its batch axis; None if it is no array."""
     if not isinstance(value, np.ndarray):
         return None

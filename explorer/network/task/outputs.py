@@ -187,11 +187,9 @@ def _listed(texts: Sequence[str]) -> str:
 
 
 def _close(
-    readings: Mapping[str, ClassReading],
-    correct: Mapping[str, NDArray[np.bool_]],
-    best: str,
+    readings: Mapping[str, ClassReading], correct: Mapping[str, NDArray[np.bool_]], best: str,
     outputs: Mapping[str, Array],
-) -> list[str]:
+) -> list[str]:  # fmt: skip
     """Return warnings on outputs that read other classes as well as the best one does, within their intervals."""
     n = correct[best].size
     low = wilson_interval(correct[best].sum(), n)[0]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from explorer.network.graph.session import Array, Session
-from explorer.network.task.feeds import Feeds, Remaining, sample_row
+from explorer.network.task.feeds import Feeds, Remaining, row_without_batch
 
 
 def run_samples(
@@ -51,7 +51,7 @@ def _rows(values: Any, *, n: int, size: int) -> Array | str:
         kind = "maps (ZipMap)" if isinstance(values, list) and values and isinstance(values[0], Mapping) else "values"
         return f"is a sequence of {kind}, not an array"
     if size == 1:
-        row = sample_row(values)
+        row = row_without_batch(values)
         return values if row is None else row[np.newaxis]
     if values.shape[:1] != (size,):
         return f"has shape {values.shape}, not one row for each of {size} samples"

@@ -67,6 +67,14 @@ class Task:
     stacking: Stacking | None = None
     n_resamples: int = 0
 
+    def sample_runs(self, n: int) -> list[dict[str, Array]]:
+        """Return feeds of up to n runs, evenly spaced over the samples; the one real run where a module feeds."""
+        if self.prepared is None:
+            return [dict(self.one_run)]
+        last = max(self.prepared.n_samples - self.batch, 0)
+        starts = np.unique(np.linspace(0, last, n).astype(int)).tolist()
+        return [self.prepared.of(start, min(start + self.batch, self.prepared.n_samples)) for start in starts]
+
     def evaluate(
         self, session: Session, rows: NDArray[Any] | None = None, *, remaining: Remaining = lambda: None
     ) -> dict[str, Quality]:
@@ -144,8 +152,9 @@ def prepare_task(
     session: Session,
     data: LabelledData,
     *,
-    output: str = "",
+    output: str | None = None,
     targets: Sequence[str] = (),
+    is_scored: bool = True,
     remaining: Remaining = lambda: None,
 ) -> Task:
     """Decide from the source network what is fed, which output is read and how it is scored, and evaluate it.
@@ -153,8 +162,9 @@ def prepare_task(
     Args:
         session: inference session of the source network.
         data: labelled samples.
-        output: name of the output to read; empty chooses it.
+        output: name of the output to read; None or empty chooses it.
         targets: declared targets that `score` returns; empty: accuracy.
+        is_scored: False only decides what is fed, for data whose labels do not matter: the task evaluates nothing.
         remaining: returns the seconds that are left, None without a limit.
 
     Raises:
@@ -171,11 +181,16 @@ def prepare_task(
         raise MeasurementFailed(f"{', '.join(targets)} cannot be measured: {data.source} has no score", fix=fix)
     feeds = match_inputs(data.inputs, session.inputs, n=data.n_samples, source=data.source)
     feeds = settle_batch(session, feeds, remaining=remaining)
+    if not is_scored:
+        return Task(
+            data, feeds.samples, feeds.constants, feeds.batch, output or "", (), feeds.of(0, 1), notes=(_fed(feeds),),
+            prepared=feeds,
+        )  # fmt: skip
     outputs, ignored = run_samples(session, feeds, remaining=remaining)
     if output in ignored and feeds.is_stacked and feeds.batch == 1:  # it may have a row where samples are run alone
         feeds = replace(feeds, is_stacked=False, why=f"output '{output}' has no row for each sample of a batch")
         outputs, ignored = run_samples(session, feeds, remaining=remaining)
-    read = choose_output(outputs, ignored, np.asarray(data.labels), name=output, source=data.source)
+    read = choose_output(outputs, ignored, np.asarray(data.labels), name=output or "", source=data.source)
     return Task(
         data, feeds.samples, feeds.constants, feeds.batch, read.reading.name, ("accuracy",), feeds.of(0, 1),
         notes=(_fed(feeds), *read.notes), warnings=read.warnings, source={"accuracy": share_quality(read.is_correct)},

@@ -11,8 +11,8 @@ from explorer.deploy.bundle.write import Bundle
 from explorer.deploy.verification.check import Check, Interval
 from explorer.deploy.verification.user_measurements import parse_measurements
 from explorer.deploy.verification.verify import Verdict, verify_bundle
-from explorer.network.measurement.labelled_data import LabelledData, load_data
 from explorer.network.measurement.technology import SHIPPED
+from explorer.network.task.labelled_data import LabelledData, load_data
 from explorer.pareto.decision.rules import Choice
 
 __all__ = [

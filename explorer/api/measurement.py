@@ -17,7 +17,6 @@ from explorer.io.tables.frame import Table
 from explorer.io.tables.read import read_table
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs, read_grid
-from explorer.network.measurement.labelled_data import LabelledData, load_data
 from explorer.network.measurement.measure import KNOBS, Row, as_columns, measure_table
 from explorer.network.measurement.provenance import provenance
 from explorer.network.measurement.samples_file import (
@@ -31,6 +30,7 @@ from explorer.network.measurement.samples_file import (
 )
 from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
 from explorer.network.measurement.technology import SHIPPED
+from explorer.network.task.labelled_data import LabelledData, load_data
 from explorer.problem.columns import Columns, take
 
 __all__ = ["DEFAULT_GRID", "SHIPPED", "Measurement", "MeasurementOptions", "Row", "measure"]

@@ -104,7 +104,7 @@ def _print(result: "Measurement") -> None:
     network, counts = setup.network, setup.counts
     print_prose(
         f"{network.name}: {network.n_weights:,} weights, {network.n_bytes:,} bytes; {int(setup.is_correct.sum())} of "
-        f"{setup.data.n_samples} right; {counts.n_macs:,} MACs and {counts.n_accesses:,} memory accesses a run"
+        f"{setup.task.data.n_samples} right; {counts.n_macs:,} MACs and {counts.n_accesses:,} memory accesses a run"
     )
     print_prose("")
     titles = ["R", "D", "R_eff", "accuracy", "95 % interval", "latency us", f"{rows[0].get('size_codec', '')} bytes",

@@ -22,8 +22,9 @@ from explorer.network.compression.sizes import CODECS, Codec
 from explorer.network.graph.model import Network, load_network
 from explorer.network.graph.op_counts import count_operations
 from explorer.network.graph.session import Array, Session, open_inference_session
-from explorer.network.measurement.labelled_data import LabelledData, make_feeds
 from explorer.network.measurement.technology import SHIPPED, Technology, load_technology, modelled_energy
+from explorer.network.task.feeds import make_feeds
+from explorer.network.task.labelled_data import LabelledData
 from explorer.pareto.decision.schema import LiveOrigin
 
 NETWORK = "network.onnx"

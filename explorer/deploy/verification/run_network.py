@@ -4,17 +4,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from explorer.deploy.verification.check import Interval
 from explorer.devices.meters import Window, energy_meter, measure_energy
-from explorer.errors import Fault, InvalidFile
 from explorer.network.compression.sizes import Sizes, sizes_by_codec
 from explorer.network.compression.stored_weights import StoredWeight, stored_weights, uncompressed_bytes
 from explorer.network.graph.loading import read_network_file
 from explorer.network.graph.session import Session, open_inference_session
-from explorer.network.measurement.accuracy import wilson_interval
-from explorer.network.measurement.labelled_data import LabelledData, make_feeds
 from explorer.network.measurement.latency import Latency, median_latency, time_interleaved
-from explorer.network.measurement.setup import correct_mask, first_batch, start_time_limit
+from explorer.network.measurement.setup import start_time_limit
+from explorer.network.task.labelled_data import LabelledData
+from explorer.network.task.task import prepare_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +78,13 @@ def evaluate_network(
         MeasurementFailed: the network cannot be run, or its outputs are not classes, or are NaN.
     """
     session, remaining = loaded.session, start_time_limit(seconds)
-    inputs = make_feeds(data, session.inputs)
-    if not inputs:
-        raise InvalidFile(data.source, [Fault("", "the network has no inputs", "use another network")])
-    batch = next((entry.shape[0] for entry in session.inputs if entry.shape and entry.shape[0]), 1) or 1
-    is_correct = correct_mask(session, data, inputs=inputs, batch=batch, remaining=remaining)
-    low, high = wilson_interval(is_correct.sum(), is_correct.size)
-    run = session.bind(first_batch(inputs, batch=batch))
+    task = prepare_task(session, data, remaining=remaining)
+    accuracy = task.evaluate(session, remaining=remaining)["accuracy"]
+    run = session.bind(task.one_run)
     times = time_interleaved([run], clock=time.perf_counter, check=remaining)
     meter = energy_meter("cpu") if with_energy else None
     window = measure_energy(meter, run, clock=time.perf_counter) if meter else None
     return Evaluation(
-        Interval(float(is_correct.mean()), float(low), float(high)), int(is_correct.sum()), int(is_correct.size),
-        median_latency(times[:, 0]), batch, window, meter.name if meter else "", data.source,
+        Interval(accuracy.value, accuracy.lo, accuracy.hi), int(np.asarray(accuracy.per_sample).sum()), accuracy.n,
+        median_latency(times[:, 0]), task.batch, window, meter.name if meter else "", data.source,
     )  # fmt: skip

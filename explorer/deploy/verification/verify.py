@@ -22,7 +22,7 @@ from explorer.io.declarations import read_json
 from explorer.io.files import sha256
 from explorer.network.graph.loading import require_onnx
 from explorer.network.graph.model import load_network
-from explorer.network.measurement.labelled_data import LabelledData
+from explorer.network.task.labelled_data import LabelledData
 
 MAX_MANIFEST_BYTES = 10_000_000
 # These depend on the device and its clock: on another machine they are reported without a verdict.

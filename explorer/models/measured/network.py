@@ -14,10 +14,10 @@ from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.host import machine_name, processor
-from explorer.network.measurement.labelled_data import load_data
 from explorer.network.measurement.measure import KNOBS, Cache, Row, measure_design
 from explorer.network.measurement.provenance import provenance as network_provenance
 from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
+from explorer.network.task.labelled_data import load_data
 from explorer.problem.applicability import Domain, Range
 from explorer.problem.columns import HOLDOUT, LIMITS, TARGETS, Columns, bounds, n_rows
 from explorer.problem.objectives import needs_of
@@ -93,7 +93,7 @@ class NetworkEvaluator:
         if "latency_s" in self.targets:
             notes.append(
                 f"latency_s is onnxruntime's on this machine ({setup.options.device}, one thread, batch "
-                f"{setup.batch}). Several workers slow each other down, and zero weights save no time"
+                f"{setup.task.batch}). Several workers slow each other down, and zero weights save no time"
             )
         if setup.meter is not None:
             notes.append(f"energy_j is measured by {setup.meter.name} and includes idle power")
@@ -109,7 +109,12 @@ class NetworkEvaluator:
         """Identity of the measurement: network, data and, if time or energy is measured, the machine."""
         setup = self.setup
         machine = {"machine": processor()} if set(_TIMED) & set(self.targets) else {}
-        return {"kind": "live", "network_sha256": setup.network.sha256, "data_sha256": setup.data.sha256, **machine}
+        return {
+            "kind": "live",
+            "network_sha256": setup.network.sha256,
+            "data_sha256": setup.task.data.sha256,
+            **machine,
+        }
 
     def provenance(self, *, when: str) -> dict[str, Any]:
         """Return the conditions of the measurements as `explorer measure` writes them, as plain JSON values."""

@@ -19,11 +19,11 @@ from explorer.network.compression.compress import (
 from explorer.network.compression.int8 import full_int8_onnx
 from explorer.network.compression.quantization import BITS
 from explorer.network.graph.session import Session, open_inference_session
-from explorer.network.measurement.accuracy import wilson_interval
 from explorer.network.measurement.host import is_machine_busy, machine_name
 from explorer.network.measurement.latency import median_latency, time_interleaved
-from explorer.network.measurement.setup import MeasurementSetup, correct_mask, first_batch, start_time_limit
+from explorer.network.measurement.setup import MeasurementSetup, start_time_limit
 from explorer.network.measurement.technology import modelled_energy
+from explorer.network.task.accuracy import wilson_interval
 from explorer.problem.columns import Columns
 
 Row = dict[str, Any]
@@ -119,10 +119,10 @@ def _measure_compression(
     is_busy = is_machine_busy()
     onnx = _export_onnx(setup, compression)
     session = open_inference_session(onnx, device=setup.options.device, fold_weights=setup.calibration is None)
-    is_correct = correct_mask(session, setup.data, inputs=setup.inputs, batch=setup.batch, remaining=remaining)
+    quality = setup.task.evaluate(session, remaining=remaining)
     by_codec = compressed_sizes(setup.network, compression, onnx=onnx)
     return {
-        **_accuracy(setup, is_correct),
+        **_accuracy(setup, np.asarray(quality["accuracy"].per_sample)),
         **(_latency(setup, session, remaining=remaining) if setup.options.latency else {}),
         "size_bytes": by_codec.of(setup.options.codec),
         "size_codec": setup.options.codec,
@@ -177,7 +177,7 @@ def _modelled_energy(setup: MeasurementSetup, compression: Compression) -> float
 
 
 def _latency(setup: MeasurementSetup, session: Session, *, remaining: Callable[[], object]) -> Row:
-    feeds = first_batch(setup.inputs, batch=setup.batch)
+    feeds = setup.task.one_run
     times = time_interleaved([session.bind(feeds), setup.session.bind(feeds)], clock=time.perf_counter, check=remaining)
     latency, source = median_latency(times[:, 0]), median_latency(times[:, 1])
     return {
@@ -186,7 +186,7 @@ def _latency(setup: MeasurementSetup, session: Session, *, remaining: Callable[[
         "latency_s_hi": latency.high,
         "latency_source_s": source.median,
         "latency_ratio": latency.median / source.median,
-        "latency_batch": setup.batch,
+        "latency_batch": setup.task.batch,
     }
 
 
@@ -194,7 +194,7 @@ def _energy(setup: MeasurementSetup, session: Session, *, remaining: Callable[[]
     remaining()
     if setup.meter is None:
         return {"energy_basis": "none", "energy_meter": ""}
-    run = session.bind(first_batch(setup.inputs, batch=setup.batch))
+    run = session.bind(setup.task.one_run)
     window = measure_energy(setup.meter, run, clock=time.perf_counter)
     if window is None:
         return {"energy_basis": "none", "energy_meter": f"{setup.meter.name} stood still"}

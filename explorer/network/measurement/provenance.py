@@ -9,10 +9,10 @@ from typing import Any
 from explorer import __version__
 from explorer.devices.meters import MIN_WINDOW_S
 from explorer.network.compression.sizes import CODECS
-from explorer.network.measurement.accuracy import CONFIDENCE
-from explorer.network.measurement.holdout import HOW
 from explorer.network.measurement.host import machine_name, processor
 from explorer.network.measurement.setup import MeasurementSetup
+from explorer.network.task.accuracy import CONFIDENCE
+from explorer.network.task.holdout import HOW
 
 
 def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
@@ -31,7 +31,8 @@ def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
             "n_weights": setup.network.n_weights, "n_right": int(setup.is_correct.sum()),
         },
         "data": {
-            "source": _short(setup.data.source), "sha256": setup.data.sha256, "n_samples": setup.data.n_samples,
+            "source": _short(setup.task.data.source), "sha256": setup.task.data.sha256,
+            "n_samples": setup.task.data.n_samples,
             **_holdout(setup),
         },
         "accuracy": f"share of right classes; {CONFIDENCE:.0%} Wilson interval",
@@ -43,7 +44,7 @@ def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
         "size": {"codec": options.codec, "meaning": CODECS[options.codec]},
         "latency": {
             "what": "median of runs interleaved with the source network; zeros are computed like any other weight",
-            "batch": setup.batch, "threads": 1, "device": options.device,
+            "batch": setup.task.batch, "threads": 1, "device": options.device,
         },
         "energy": {
             "basis": "measured" if setup.meter else "none", "meter": setup.meter.name if setup.meter else None,

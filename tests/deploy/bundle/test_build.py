@@ -21,7 +21,7 @@ from explorer.io.files import sha256
 from explorer.network.compression.compress import Recipe, compress_weights, compressed_onnx
 from explorer.network.compression.sizes import CODECS
 from explorer.network.graph.model import ZOO, load_network, shipped_networks
-from explorer.network.measurement.labelled_data import LabelledData
+from explorer.network.task.labelled_data import LabelledData
 
 Write = Callable[..., Path]
 ORIGINAL = (ZOO / "digits-mlp.onnx").read_bytes()

@@ -15,7 +15,7 @@ from explorer.network.compression.quantization import prune
 from explorer.network.compression.stored_weights import stored_weights
 from explorer.network.graph.model import Network, fold_constants, load_network
 from explorer.network.graph.session import Array, open_inference_session
-from explorer.network.measurement.labelled_data import LabelledData
+from explorer.network.task.labelled_data import LabelledData
 from explorer.paper.equations import quantize
 from tests.network.conftest import NAMES, Build, Save
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.errors import MeasurementFailed
-from explorer.network.measurement.accuracy import predicted_classes, wilson_interval
 from explorer.network.measurement.latency import median_latency, time_interleaved
+from explorer.network.task.accuracy import predicted_classes, wilson_interval
 
 
 @given(n=st.integers(1, 10_000), share=st.floats(0, 1), confidence=st.floats(0.5, 0.999))

@@ -12,7 +12,7 @@ from explorer.network.compression.sizes import Sizes, sizes_by_codec
 from explorer.network.compression.stored_weights import StoredWeight, stored_weights, uncompressed_bytes
 from explorer.network.graph.loading import read_network_file
 from explorer.network.graph.session import Session, open_inference_session
-from explorer.network.measurement.latency import Latency, median_latency, time_interleaved
+from explorer.network.measurement.latency import Latency, measure_latency
 from explorer.network.measurement.setup import start_time_limit
 from explorer.network.task.labelled_data import LabelledData
 from explorer.network.task.task import prepare_task
@@ -81,10 +81,10 @@ def evaluate_network(
     task = prepare_task(session, data, remaining=remaining)
     accuracy = task.evaluate(session, remaining=remaining)["accuracy"]
     run = session.bind(task.one_run)
-    times = time_interleaved([run], clock=time.perf_counter, check=remaining)
+    timing = measure_latency(run, check=remaining)
     meter = energy_meter("cpu") if with_energy else None
     window = measure_energy(meter, run, clock=time.perf_counter) if meter else None
     return Evaluation(
         Interval(accuracy.value, accuracy.lo, accuracy.hi), int(np.asarray(accuracy.per_sample).sum()), accuracy.n,
-        median_latency(times[:, 0]), task.batch, window, meter.name if meter else "", data.source,
+        timing.latency, task.batch, window, meter.name if meter else "", data.source,
     )  # fmt: skip

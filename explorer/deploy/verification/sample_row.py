@@ -82,7 +82,7 @@ def sample_row(manifest: ManifestFile, evaluation: Evaluation, *, sizes: Sizes) 
         "family": design.family, "pruning_ratio": design.pruning_ratio, "quant_step": design.quant_step, **design.knobs,
         "accuracy": accuracy.value, "accuracy_lo": accuracy.lo, "accuracy_hi": accuracy.hi,
         "n_right": evaluation.n_correct, "n_samples": evaluation.n_samples,
-        "latency_s": latency.median, "latency_s_lo": latency.low, "latency_s_hi": latency.high,
+        "latency_s": latency.seconds, "latency_s_lo": latency.low, "latency_s_hi": latency.high,
         "latency_batch": evaluation.batch,
         "size_file_bytes": sizes.file, "size_dense_bytes": sizes.dense, "size_deflate_bytes": sizes.deflate,
         "size_entropy_bytes": sizes.entropy,

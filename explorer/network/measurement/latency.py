@@ -110,6 +110,19 @@ class Timing:
         """Whether the machine was steady, or the interval is within 10 % of the value all the same."""
         return self.is_steady or self.half_width <= _MAX_HALF_WIDTH
 
+    def columns(self) -> dict[str, float | int | bool]:
+        """Return the timing as columns of a samples table, in seconds; latencies only where they are usable."""
+        rounds = {"latency_rounds": self.n_rounds, "latency_rounds_disturbed": self.n_disturbed,
+                  "is_busy": not self.is_steady}  # fmt: skip
+        if not self.is_usable:
+            return rounds
+        latency, (ratio, low, high) = self.latency, self.ratio
+        return {
+            "latency_s": latency.seconds, "latency_s_lo": latency.low, "latency_s_hi": latency.high,
+            "latency_cpu_s": self.cpu_s, "latency_source_s": self.reference.seconds,
+            "latency_ratio": ratio, "latency_ratio_lo": low, "latency_ratio_hi": high, **rounds,
+        }  # fmt: skip
+
 
 def cpu_clock(device: str = "cpu") -> Clock | None:
     """Return the CPU clock of this thread, in which a session of one thread runs; None on a GPU or without one."""
@@ -182,7 +195,7 @@ def measure_latency(
     seconds = rounds.seconds
     latency = low_latency(seconds[:, 0])
     return Timing(
-        latency, low_latency(seconds[:, 1]) if reference else latency, latency_ratio(seconds[:, 0], seconds[:, -1]),
+        latency, low_latency(seconds[:, 1]) if reference else latency, _ratio(rounds),
         float(np.quantile(rounds.cpu[:, 0], QUANTILE)) if rounds.cpu is not None else math.nan,
         len(rounds.wall), int((~rounds.is_undisturbed).sum()), rounds.is_steady, cpu is not None and rounds.is_busy,
         _relative_half_width(rounds),
@@ -222,14 +235,26 @@ def latency_ratio(seconds: Float, reference: Float) -> tuple[float, float, float
     return ratio, min(float(low), ratio), max(float(high), ratio)
 
 
+def _ratio(rounds: Rounds) -> tuple[float, float, float]:
+    """Return the ratio of the first to the last run with its interval; on a busy machine this spans that of medians.
+
+    An interrupted run finds its caches cold. That weighs more on one of the two networks, and on medians more than on
+    low quantiles: a ratio that depends on the quantile is not that of a free machine.
+    """
+    seconds = rounds.seconds
+    ratio, low, high = latency_ratio(seconds[:, 0], seconds[:, -1])
+    if rounds.is_busy:
+        first, last = np.median(seconds[:, [0, -1]], axis=0)
+        low, high = min(low, float(first / last)), max(high, float(first / last))
+    return ratio, low, high
+
+
 def _relative_half_width(rounds: Rounds) -> float:
     """Return the larger half of the interval of the ratio, or of the latency of a single run, relative to the value."""
-    seconds = rounds.seconds
-    if seconds.shape[1] > 1:
-        value, low, high = latency_ratio(seconds[:, 0], seconds[:, 1])
-    else:
-        latency = low_latency(seconds[:, 0])
-        value, low, high = latency.seconds, latency.low, latency.high
+    latency = low_latency(rounds.seconds[:, 0])
+    value, low, high = (
+        _ratio(rounds) if rounds.wall.shape[1] > 1 else (latency.seconds, latency.low, latency.high)
+    )  # fmt: skip
     return max(high - value, value - low) / value
 
 

@@ -92,7 +92,7 @@ def build_artifact(model: str | Path, design: ShippedDesign, *, options: Network
     network = load_network(model)
     compression = compress_weights(network, recipe)
     onnx = _onnx(network, compression, calibration=options.calibration)
-    session = open_inference_session(onnx, fold_weights=not recipe.full_int8)
+    session = open_inference_session(onnx)
     feeds = _zero_feeds(session)
     if feeds is not None:
         session.run(feeds)

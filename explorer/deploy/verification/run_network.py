@@ -41,12 +41,11 @@ class Evaluation:
     data: str
 
 
-def load_artifact(path: Path, *, is_int8: bool) -> LoadedNetwork:
+def load_artifact(path: Path) -> LoadedNetwork:
     """Read, check and load a compressed network.
 
     Args:
         path: path of the ONNX file.
-        is_int8: the network computes in int8, so that its weights must remain codes.
 
     Raises:
         MissingPart: onnx is not installed.
@@ -59,7 +58,7 @@ def load_artifact(path: Path, *, is_int8: bool) -> LoadedNetwork:
     by_codec = sizes_by_codec(
         onnx, tensors=[weight.quantized for weight in weights], n_uncompressed_bytes=uncompressed_bytes(file.model)
     )
-    return LoadedNetwork(weights, open_inference_session(onnx, fold_weights=not is_int8), by_codec)
+    return LoadedNetwork(weights, open_inference_session(onnx), by_codec)
 
 
 def evaluate_network(

@@ -134,7 +134,7 @@ def _load(
         raise InvalidFile(folder / MANIFEST, [fault])
     source = None if model is None else load_network(model)
     try:
-        loaded = load_artifact(path, is_int8=network.activations == "int8")
+        loaded = load_artifact(path)
     except (InvalidFile, MeasurementFailed) as error:
         return None, (Check("runs", "in onnxruntime", error.problem.splitlines()[0], "broken"),)
     codes = verify_weights(loaded.weights, manifest.design, network=network, source=source)

@@ -119,7 +119,7 @@ def _measure_compression(
     setup: MeasurementSetup, compression: Compression, *, remaining: Callable[[], float | None]
 ) -> Row:
     onnx = _export_onnx(setup, compression)
-    session = open_inference_session(onnx, device=setup.options.device, fold_weights=setup.calibration is None)
+    session = open_inference_session(onnx, device=setup.options.device)
     quality = setup.task.evaluate(session, remaining=remaining)
     by_codec = compressed_sizes(setup.network, compression, onnx=onnx)
     return {

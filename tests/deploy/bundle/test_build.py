@@ -314,7 +314,7 @@ def test_full_int8_bundle_has_equal_codes_and_int8_operators(
     assert network is not None
     assert (network.activations, network.calibration_sha256) == ("int8", digits.sha256)
     assert network.container == "int8"
-    loaded = load_artifact(bundle.folder / "network.onnx", is_int8=True)
+    loaded = load_artifact(bundle.folder / "network.onnx")
     assert {codec: loaded.sizes.of(codec) for codec in CODECS} == network.sizes
     assert states(bundle.folder, model=name)["codes"] == "kept"
     operators = {node.op_type for node in onnx.load(bundle.folder / "network.onnx").graph.node}

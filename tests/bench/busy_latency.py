@@ -1,8 +1,8 @@
 """Latency ratios of networks of about 3 ms with eight busy loops beside, against those of a quiet machine.
 
-Run by hand: python tests/bench/busy_latency.py [REPEATS]. Each line is one pair of networks: its ratio without load, then
-for each repeat under load the ratio, its deviation and whether the measurement said busy or refused. Exit 1 where a
-ratio that was not refused is more than 10 % away.
+Run by hand: python tests/bench/busy_latency.py [REPEATS]. Each line is one pair of networks: its ratio without load,
+then for each repeat under load the ratio, its deviation and whether the measurement said busy or refused. Exit 1 where
+a ratio that was not refused is more than 10 % away.
 """
 
 import subprocess
@@ -47,7 +47,9 @@ def dense_network(width: int, *, depth: int = 3, n_in: int = 256) -> bytes:
     return _serialize(nodes, stored, shape=["n", n_in], n_outputs=width)
 
 
-def _serialize(nodes: list[onnx.NodeProto], stored: list[onnx.TensorProto], *, shape: list[object], n_outputs: int) -> bytes:
+def _serialize(
+    nodes: list[onnx.NodeProto], stored: list[onnx.TensorProto], *, shape: list[object], n_outputs: int
+) -> bytes:
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)]
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", n_outputs])]
     graph = helper.make_graph(nodes, "bench", inputs, outputs, stored)
@@ -64,7 +66,7 @@ def bound(model: bytes, shape: tuple[int, ...]) -> Callable[[], object]:
 @contextmanager
 def busy_loops(n: int) -> Iterator[None]:
     """Keep n processes computing."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n)]  # noqa: S603
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n)]
     try:
         time.sleep(0.5)
         yield
@@ -94,8 +96,8 @@ def main(n_repeats: int = 3) -> int:
     worst = 0.0
     for name in PAIRS:
         quiet = measured(name)
-        cells = [f"{quiet.ratio[0]:.3f} ({'steady' if quiet.is_steady else 'not steady'}, "
-                 f"source {quiet.reference.seconds * 1e3:.2f} ms)"]  # fmt: skip
+        word = "steady" if quiet.is_steady else "not steady"
+        cells = [f"{quiet.ratio[0]:.3f} ({word}, source {quiet.reference.seconds * 1e3:.2f} ms)"]
         with busy_loops(N_LOOPS):
             for _ in range(n_repeats):
                 busy = measured(name)

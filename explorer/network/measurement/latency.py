@@ -112,8 +112,11 @@ class Timing:
 
     def columns(self) -> dict[str, float | int | bool]:
         """Return the timing as columns of a samples table, in seconds; latencies only where they are usable."""
-        rounds = {"latency_rounds": self.n_rounds, "latency_rounds_disturbed": self.n_disturbed,
-                  "is_busy": not self.is_steady}  # fmt: skip
+        rounds: dict[str, float | int | bool] = {
+            "latency_rounds": self.n_rounds,
+            "latency_rounds_disturbed": self.n_disturbed,
+            "is_busy": not self.is_steady,
+        }
         if not self.is_usable:
             return rounds
         latency, (ratio, low, high) = self.latency, self.ratio
@@ -140,9 +143,9 @@ def time_interleaved(
 ) -> Rounds:
     """Return wall and CPU times of several runs in turn, every second round in reverse order.
 
-    Three warm-up rounds precede 7 to 101 timed rounds, about `budget_s` seconds in total. Runs below .2 ms are repeated within
-    a round, and the round has their mean. `check` is called before each round, outside the timed part; it raises when
-    the time limit is exceeded.
+    Three warm-up rounds precede 7 to 101 timed rounds, about `budget_s` seconds in total. Runs below .2 ms are repeated
+    within a round, and the round has their mean. `check` is called before each round, outside the timed part; it raises
+    when the time limit is exceeded.
     """
     fastest = math.inf
     for _ in range(WARM_UP):

@@ -1,7 +1,7 @@
 """Measure compressed versions of a network: a table of designs in, a table of samples out."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -101,6 +101,24 @@ def measure_table(setup: MeasurementSetup, designs: Columns, *, cache: Cache | N
         except ExplorerError as error:
             row = {**knobs, "error": error.problem}
         yield row
+
+
+def is_latency_refused(row: Row) -> bool:
+    """Return whether the latency of a measured design was refused, since the machine was too busy to time it."""
+    return bool(row.get("is_busy")) and "latency_s" not in row
+
+
+def busy_note(rows: Iterable[Row]) -> str:
+    """Return how many designs were timed on a busy or throttled machine, as a sentence; empty if none was."""
+    listed = list(rows)
+    n_busy, n_refused = (sum(map(test, listed)) for test in (lambda row: bool(row.get("is_busy")), is_latency_refused))
+    if not n_busy:
+        return ""
+    refused = f"; {n_refused} of them have no latency, since it was too uncertain" if n_refused else ""
+    return (
+        f"{n_busy} of {len(listed)} designs were timed while other programs used the processor or its clock changed "
+        f"(is_busy = 1, latency from CPU time){refused}"
+    )
 
 
 def as_columns(rows: list[Row]) -> Columns:

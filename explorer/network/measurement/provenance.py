@@ -43,7 +43,7 @@ def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
         "calibration": _calibration_sha256(setup),
         "size": {"codec": options.codec, "meaning": CODECS[options.codec]},
         "latency": {
-            "what": "20th percentile of runs interleaved with the source network; zeros are computed like other weights",
+            "what": "20th percentile of runs interleaved with the source; zeros are computed like other weights",
             "clock": "wall time of undisturbed rounds; CPU time where is_busy = 1",
             "batch": setup.task.batch, "threads": 1, "device": options.device,
         },

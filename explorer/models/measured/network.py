@@ -120,7 +120,8 @@ class NetworkEvaluator:
 
     def provenance(self, *, when: str) -> dict[str, Any]:
         """Return the conditions of the measurements as `explorer measure` writes them, as plain JSON values."""
-        conditions = network_provenance(self.setup, when=when)
+        files = {"onnx": self.remote_task.onnx, "data": self.remote_task.data}
+        conditions = {**network_provenance(self.setup, when=when), "files": files}
         return conditions if "latency_s" in self.targets else {k: v for k, v in conditions.items() if k != "latency"}
 
     def targets_of(self, family: str) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ class SamplesFile:
         """
         rows, cut = _read_rows(self.path)
         if rows:
-            _check_conditions(self.path, _read_conditions(self.path), self.conditions)
+            _check_conditions(self.path, read_conditions(self.path), self.conditions)
         for i, row in enumerate(rows):
             is_own = (row["effective"] or row["error"]) and key_of(row) not in self.rows
             self.rows[key_of(row) if is_own else (i,)] = row
@@ -175,7 +175,7 @@ def read_samples_file(path: Path) -> tuple[list[Row], Conditions]:
         InvalidFile: a file is damaged.
     """
     rows, _ = _read_rows(path)
-    return [row for row in rows if is_measured(row)], _read_conditions(path)
+    return [row for row in rows if is_measured(row)], read_conditions(path)
 
 
 def is_measured(row: Row) -> bool:
@@ -222,7 +222,13 @@ def _short(value: Any) -> str:
     return "none" if value is None else f"{str(value)[:12]}..." if len(str(value)) == 64 else str(value)
 
 
-def _read_conditions(path: Path) -> Conditions:
+def read_conditions(path: Path) -> Conditions:
+    """Return the provenance next to a samples CSV.
+
+    Raises:
+        WrongUsage: there is none, or it cannot be read.
+        InvalidFile: it is not that of a measurement.
+    """
     beside = provenance_path(path)
     if not beside.is_file():
         raise WrongUsage(f"{path}: without {beside.name} it is unknown what its rows were measured with", fix=_FIX)

@@ -15,7 +15,7 @@ from explorer.io.npz import read_arrays
 from explorer.network.graph.default_session import run_default_session
 from explorer.network.graph.loading import read_network_file
 from explorer.network.graph.session import Session, open_inference_session
-from explorer.network.measurement.latency import Latency, median_latency, time_interleaved
+from explorer.network.measurement.latency import Latency, measure_latency
 from explorer.network.measurement.setup import start_time_limit
 from explorer.network.reference.outputs import compare_outputs, unpack_runs
 from explorer.network.reference.sizes import count_sizes
@@ -110,10 +110,10 @@ def evaluate_network(
     task = prepare_task(session, data, remaining=remaining)
     accuracy = task.source["accuracy"]
     run = session.bind(task.one_run)
-    times = time_interleaved([run], clock=time.perf_counter, check=remaining)
+    timing = measure_latency(run, check=remaining)
     meter = energy_meter("cpu") if with_energy else None
     window = measure_energy(meter, run, clock=time.perf_counter) if meter else None
     return Evaluation(
         Interval(accuracy.value, accuracy.lo, accuracy.hi), int(np.asarray(accuracy.per_sample).sum()), accuracy.n,
-        median_latency(times[:, 0]), task.batch, window, meter.name if meter else "", data.source,
+        timing.latency, task.batch, window, meter.name if meter else "", data.source,
     )  # fmt: skip

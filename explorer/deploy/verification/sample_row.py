@@ -83,7 +83,7 @@ def sample_row(manifest: ManifestFile, evaluation: Evaluation, *, sizes: Mapping
         "family": design.family, "pruning_ratio": design.pruning_ratio, "quant_step": design.quant_step, **design.knobs,
         "accuracy": accuracy.value, "accuracy_lo": accuracy.lo, "accuracy_hi": accuracy.hi,
         "n_right": evaluation.n_correct, "n_samples": evaluation.n_samples,
-        "latency_s": latency.median, "latency_s_lo": latency.low, "latency_s_hi": latency.high,
+        "latency_s": latency.seconds, "latency_s_lo": latency.low, "latency_s_hi": latency.high,
         "latency_batch": evaluation.batch,
         **{f"size_{codec}_bytes": n_bytes for codec, n_bytes in sizes.items()},
         "energy_basis": "measured" if window else "none", "energy_meter": evaluation.meter, "machine": processor(),

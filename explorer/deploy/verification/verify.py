@@ -171,7 +171,7 @@ def _measured(
         count = f"{evaluation.n_correct:,} of {evaluation.n_samples:,}"
         measured["accuracy"] = evaluation.accuracy, f"{count}; 95 % Wilson interval"
         latency = evaluation.latency
-        measured["latency_s"] = Interval(latency.median, latency.low, latency.high), "median, one thread"
+        measured["latency_s"] = Interval(latency.seconds, latency.low, latency.high), "20th percentile, one thread"
         if evaluation.window is not None:
             joules, seconds, n = evaluation.window.joules, evaluation.window.seconds, evaluation.window.n_runs
             measured["energy_j"] = make_interval(joules / n), f"{evaluation.meter}, idle in it"

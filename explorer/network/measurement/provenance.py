@@ -47,7 +47,8 @@ def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
         "calibration": None if setup.calibration is None else feeds_sha256(setup.calibration),
         "size": {"codec": options.codec, "meaning": CODECS[options.codec]},
         "latency": {
-            "what": "median of runs interleaved with the source network; zeros are computed like any other weight",
+            "what": "20th percentile of runs interleaved with the source; zeros are computed like other weights",
+            "clock": "wall time of undisturbed rounds; CPU time where is_busy = 1",
             "batch": setup.task.batch, "threads": 1, "device": options.device,
         },
         "energy": {

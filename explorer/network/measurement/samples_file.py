@@ -15,7 +15,7 @@ from explorer.errors import Fault, InvalidFile, WrongUsage, limit_faults
 from explorer.io.file_lock import acquire_lock, file_lock
 from explorer.io.files import MAX_DECLARATION_BYTES, MAX_TABLE_BYTES, append_line, read_bytes, write_text
 from explorer.io.json_text import read_json_object, write_json
-from explorer.network.measurement.measure import KNOBS, MEASURED, TEXT, Cache, Row
+from explorer.network.measurement.measure import KNOBS, MEASURED, TEXT, Cache, Row, is_latency_refused
 
 COLUMNS = (*KNOBS, *MEASURED)
 Key = tuple[Any, ...]
@@ -57,11 +57,11 @@ class SamplesFile:
     def cache(self) -> Cache:
         """The measured rows by effective key, for `measure_table`."""
         return {row["effective"]: {n: v for n, v in row.items() if n not in KNOBS} for row in self.rows.values()
-                if is_measured(row)}  # fmt: skip
+                if _is_finished(row)}  # fmt: skip
 
     def measured(self, keys: Sequence[Key]) -> dict[Key, Row]:
         """Return the rows of those designs that are measured already."""
-        return {key: self.rows[key] for key in keys if key in self.rows and is_measured(self.rows[key])}
+        return {key: self.rows[key] for key in keys if key in self.rows and _is_finished(self.rows[key])}
 
     def resume(self, notify: Callable[[str], None]) -> None:
         """Read the rows that are there, and cut off the part of a row that a killed process left.
@@ -76,13 +76,14 @@ class SamplesFile:
         for i, row in enumerate(rows):
             is_own = (row["effective"] or row["error"]) and key_of(row) not in self.rows
             self.rows[key_of(row) if is_own else (i,)] = row
-        n = sum(map(is_measured, self.rows.values()))
+        n = sum(map(_is_finished, self.rows.values()))
         if cut:
             notify(f"{self.path}: its last row was cut off when a measurement was killed; the design is measured again")
         if n:
             notify(f"{self.path}: has {n} measured designs, which are kept")
         if rows or cut:
-            write_text(self.path, table_text([row for row in self.rows.values() if not row["error"]]))
+            kept = [row for row in self.rows.values() if not row["error"] and not is_latency_refused(row)]
+            write_text(self.path, table_text(kept))
             self._is_begun = True
 
     def append(self, row: Row) -> None:
@@ -180,6 +181,11 @@ def read_samples_file(path: Path) -> tuple[list[Row], Conditions]:
 def is_measured(row: Row) -> bool:
     """Return whether a row holds a measurement of this command: no failed design, and no row that was added later."""
     return bool(row.get("effective")) and not row.get("error")
+
+
+def _is_finished(row: Row) -> bool:
+    """Return whether a design needs no further measurement: one without latency is timed again."""
+    return is_measured(row) and not is_latency_refused(row)
 
 
 def key_of(row: Row) -> Key:

@@ -1,11 +1,10 @@
-"""Wilson intervals, and medians of interleaved runs."""
+"""Wilson intervals."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.network.measurement.latency import median_latency, time_interleaved
 from explorer.network.task.accuracy import wilson_interval
 
 
@@ -37,40 +36,3 @@ def test_wilson_interval_has_nominal_coverage() -> None:
     low, high = wilson_interval(n_correct, 719)
 
     assert 0.93 < np.mean((low <= 0.97) & (high >= 0.97)) < 0.97
-
-
-def test_runs_are_interleaved_after_a_warm_up() -> None:
-    calls: list[str] = []
-    now = iter(range(1_000_000))
-    times = time_interleaved([lambda: calls.append("a"), lambda: calls.append("b")], clock=lambda: float(next(now)))
-
-    assert calls == ["a", "b"] * (len(calls) // 2)
-    assert times.shape == (len(calls) // 2 - 3, 2)
-    assert len(times) == 7  # slow runs get the minimum of rounds
-
-
-def test_fast_runs_get_the_maximum_of_rounds() -> None:
-    now = iter(np.arange(0, 10, 1e-6))
-
-    assert time_interleaved([lambda: None], clock=lambda: float(next(now))).shape == (101, 1)
-
-
-def test_timing_stops_when_the_check_raises() -> None:
-    rounds = iter([None] * 5)
-
-    with pytest.raises(StopIteration):
-        time_interleaved([lambda: None], clock=lambda: 0.0, check=lambda: next(rounds))
-
-
-@given(seconds=st.lists(st.floats(1e-6, 10), min_size=7, max_size=101))
-def test_median_latency_is_within_its_interval(seconds: list[float]) -> None:
-    latency = median_latency(np.array(seconds))
-
-    assert min(seconds) <= latency.low <= latency.median <= latency.high <= max(seconds)
-
-
-def test_interval_of_the_median_has_nominal_coverage() -> None:
-    draws = np.random.default_rng(0).lognormal(size=(3000, 50))
-    latencies = [median_latency(row) for row in draws]
-
-    assert np.mean([latency.low <= 1 <= latency.high for latency in latencies]) > 0.93

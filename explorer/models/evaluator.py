@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from explorer.devices.operating_points import AlphaPowerLaw
+from explorer.models.measured.race_history import RacingRule
 from explorer.problem.applicability import Range
 from explorer.problem.columns import Columns
 
@@ -61,6 +62,12 @@ class Measurer(Evaluator, Protocol):
 
     def measure(self, design: Mapping[str, Any]) -> Any:
         """Measure one design in this process; return the raw result for `add_measurement`."""
+
+    def start_racing(self, rule: RacingRule) -> None:
+        """Let a rule stop designs before their last sample, where they are measured sample by sample."""
+
+    def travel_data(self) -> dict[str, Any]:
+        """Return plain data that a process which measures a design needs beside its knobs."""
 
     def task(self) -> Callable[[Mapping[str, Any]], Any]:
         """Return a picklable callable that does what `measure` does, in another process."""

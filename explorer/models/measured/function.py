@@ -145,6 +145,13 @@ class FunctionEvaluator:
         except (Exception, SystemExit) as error:  # no error of the user's code ends the search
             raise MeasurementFailed(f"{self.name}: {describe_exception(error)}", fix=_FIX) from error
 
+    def start_racing(self, rule: object) -> None:
+        """Ignore the rule: the function measures a design as a whole."""
+
+    def travel_data(self) -> dict[str, Any]:
+        """Return an empty mapping: the function takes the knobs alone."""
+        return {}
+
     def task(self) -> Measure:
         """Return the function itself.
 

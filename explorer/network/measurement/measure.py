@@ -21,6 +21,7 @@ from explorer.network.compression.quantization import BITS
 from explorer.network.graph.session import Session, open_inference_session
 from explorer.network.measurement.host import machine_name
 from explorer.network.measurement.latency import measure_latency
+from explorer.network.measurement.racing import MAX_PACKED, Racing, pack_bits, race, visiting_order
 from explorer.network.measurement.setup import MeasurementSetup, start_time_limit
 from explorer.network.measurement.technology import modelled_energy
 from explorer.network.task.score import Quality
@@ -55,7 +56,9 @@ def _export_onnx(setup: MeasurementSetup, compression: Compression) -> bytes:
     return compressed_onnx(setup.network, compression)
 
 
-def measure_design(setup: MeasurementSetup, *, pruning_ratio: float, quant_step: float, cache: Cache) -> Row:
+def measure_design(
+    setup: MeasurementSetup, *, pruning_ratio: float, quant_step: float, cache: Cache, racing: Racing | None = None
+) -> Row:
     """Compress a network by R and D and measure it; designs with equal codes are measured once.
 
     Returns:
@@ -77,7 +80,7 @@ def measure_design(setup: MeasurementSetup, *, pruning_ratio: float, quant_step:
     compression = compress_weights(setup.network, recipe)
     effective = effective_key(compression)
     if effective not in cache:
-        cache[effective] = _measure_compression(setup, compression, remaining=remaining)
+        cache[effective] = _measure_compression(setup, compression, racing, remaining=remaining)
     # Not cached: equal codes may differ in clipping, since 1,000 clipped to 127 equals 127.
     return {**cache[effective], "n_clipped": compression.n_clipped}
 
@@ -134,14 +137,12 @@ def _column(name: str, rows: list[Row]) -> NDArray[Any]:
 
 
 def _measure_compression(
-    setup: MeasurementSetup, compression: Compression, *, remaining: Callable[[], float | None]
+    setup: MeasurementSetup, compression: Compression, racing: Racing | None, *, remaining: Callable[[], float | None]
 ) -> Row:
     onnx = _export_onnx(setup, compression)
     session = open_inference_session(onnx, device=setup.options.device)
-    parts = setup.task.evaluate_parts(session, setup.parts, remaining=remaining)
     by_codec = compressed_sizes(setup.network, compression, onnx=onnx)
-    return {
-        **quality_columns(parts, source=setup.source),
+    row = {
         **(_latency(setup, session, remaining=remaining) if setup.options.latency else {}),
         "size_bytes": by_codec.of(setup.options.codec),
         "size_codec": setup.options.codec,
@@ -159,6 +160,40 @@ def _measure_compression(
         "effective": effective_key(compression),
         "error": "",
     }
+    return {**_quality(setup, session, row, racing, remaining=remaining), **row}
+
+
+def can_race(setup: MeasurementSetup) -> bool:
+    """Return whether samples are counted as right or wrong one by one, so that a part of them bounds the accuracy."""
+    quality = setup.source[""].get("accuracy")
+    is_counted = quality is not None and quality.n_right is not None
+    return is_counted and setup.task.targets == ("accuracy",) and setup.task.data.n_samples <= MAX_PACKED
+
+
+def _quality(
+    setup: MeasurementSetup, session: Session, row: Row, racing: Racing | None, *, remaining: Callable[[], float | None]
+) -> Row:
+    """Return the columns of the quality; a design whose race is stopped has no others than those of its accuracy."""
+    task = setup.task
+    if racing is None or not can_race(setup):
+        return quality_columns(task.evaluate_parts(session, setup.parts, remaining=remaining), source=setup.source)
+    searched = np.flatnonzero(setup.parts[""])
+    misses = (~np.asarray(setup.source[""]["accuracy"].per_sample, dtype=np.bool_)).astype(np.int64)
+    if len(racing.misses) == len(searched):
+        misses += racing.misses
+    result = race(
+        lambda rows: np.asarray(task.evaluate(session, searched[rows], remaining=remaining)["accuracy"].per_sample),
+        lambda low, high: racing.can_matter(row, low, high),
+        order=visiting_order(task.data.sha256, len(searched)),
+        misses=misses,
+    )
+    if result.is_stopped:
+        return result.columns()
+    parts = {"": {"accuracy": task.summarize(result.is_right)}}
+    if setup.held_back is not None:
+        parts["_holdout"] = task.evaluate(session, setup.held_back, remaining=remaining)
+    bits = {"is_stopped": False, "right_bits": pack_bits(result.is_right)}
+    return {**quality_columns(parts, source=setup.source), **bits}
 
 
 def quality_columns(parts: Mapping[str, Mapping[str, Quality]], *, source: Mapping[str, Mapping[str, Quality]]) -> Row:

@@ -149,7 +149,7 @@ def _energy(
     return ModelledEnergy(
         value=modelled_energy(
             counts, technology, level=level,
-            weight_bits={name: BITS[tensor.container] for name, tensor in compression.tensors.items()},
+            weight_bits=network.stored_bits | {name: BITS[t.container] for name, t in compression.tensors.items()},
             arithmetic="int8" if compression.recipe.full_int8 else "float32",
         ),
         basis="modelled", equation="Eq. (1)", technology=technology.title, level=level,

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 LONGER = "raise --time-limit, or time_limit in a study"
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+# Options of every measured session that can change its latency, with their reason; all others are the default.
+SESSION_OPTIONS: Mapping[str, tuple[int, str]] = {
+    "intra_op_num_threads": (1, "latency was measured on one thread; more threads may be faster on an idle machine"),
+}
 QUIET = 4  # severity "fatal": onnxruntime also writes to stderr every error that it raises
 _DTYPES = {
     "tensor(float)": np.float32,

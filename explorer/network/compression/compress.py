@@ -103,10 +103,10 @@ def compress_weights(network: Network, recipe: Recipe) -> Compression:
 
 def _effective_ratio(network: Network, tensors: Mapping[str, QuantizedTensor]) -> float:
     """Return R_eff of the whole network: Eq. (4) over the codes and the weights that are stored as they are."""
-    others = [group for group in network.coverage if group.is_weights and group.reason]
-    n_others, n_nonzero = sum(group.n for group in others), sum(group.n - group.n_zeros for group in others)
+    n_nonzero = network.n_other_weights - network.n_other_zeros
     n_nonzero += sum(int(np.count_nonzero(tensor.codes)) for tensor in tensors.values())
-    return float(pruning_ratio(total_weights=network.n_weights + n_others, remaining_weights=n_nonzero))
+    n_weights = network.n_weights + network.n_other_weights
+    return float(pruning_ratio(total_weights=n_weights, remaining_weights=n_nonzero))
 
 
 def _widen_for_int8(tensor: QuantizedTensor, recipe: Recipe) -> QuantizedTensor:

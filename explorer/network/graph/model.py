@@ -54,9 +54,17 @@ class Network:
         return sum(group.n for group in self.coverage)
 
     @property
-    def n_all_weights(self) -> int:
-        """Number of weights of the whole network: those that compression reaches, and the others."""
-        return sum(group.n for group in self.coverage if group.is_weights)
+    def n_other_weights(self) -> int:
+        """Number of weights that compression does not reach."""
+        return sum(group.n for group in self._others())
+
+    @property
+    def n_other_zeros(self) -> int:
+        """Number of weights that are zero among those that compression does not reach."""
+        return sum(group.n_zeros for group in self._others())
+
+    def _others(self) -> list[Parameters]:
+        return [group for group in self.coverage if group.is_weights and group.reason]
 
     @property
     def is_quantized(self) -> bool:

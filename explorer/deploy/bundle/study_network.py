@@ -119,18 +119,18 @@ def _measured_data(selected: SelectedDesign, folder: Path) -> tuple[LabelledData
     name = text if isinstance(text, str) else ""
     if name.startswith(PYTHON):
         return None, f"the study's data is Python code ({name}), which was not run: name it with --data"
-    if name and "/" not in name and not name.endswith(".npz"):
-        return load_data(name), ""  # shipped
-    fix = "name it with --data"
-    for path in _candidates(selected, folder, name, "data"):
+    is_shipped = bool(name) and "/" not in name and not name.endswith(".npz")
+    texts = [name] if is_shipped else [str(p.absolute()) for p in _candidates(selected, folder, name, "data")]
+    other = ""
+    for one in texts:
         try:
-            data = load_data(str(path.absolute()))
+            data = load_data(one)
         except ExplorerError:
             continue
         if data.sha256 == digest:
             return data, ""
-        fix = f"{path} has another SHA-256; {fix}"
-    return None, f"the study's data was not found ({Path(name).name or 'not recorded'}): {fix}"
+        other = f"{Path(one).name} is other data"
+    return None, f"the study's data was not used: {other or f'{Path(name).name} was not found'}. Name it with --data"
 
 
 def _candidates(selected: SelectedDesign, folder: Path, name: str, key: str) -> Iterator[Path]:

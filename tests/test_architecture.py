@@ -27,7 +27,7 @@ HOUSE = {
         "design_space", "workload", "objectives", "scenarios",
         "declarations", "opp_import", "space_builder", "study",
     ),
-    "network": ("graph", "compression", "measurement"),
+    "network": ("graph", "reference", "compression", "task", "measurement"),
     "models": (
         "evaluator", "samples", "forms", "diagnostics", "measured", "fitting", "response", "machine", "posterior_draws",
         "intervals", "worst_case", "limits", "evaluation", "h100", "scaffold", "model_files", "online", "predict",

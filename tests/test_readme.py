@@ -104,7 +104,7 @@ def _family_mean_error(family: np.ndarray, values: np.ndarray) -> float:
 
 def test_the_table_of_shipped_networks_is_the_committed_surface() -> None:
     from explorer.network.graph.model import ZOO, load_network
-    from explorer.network.measurement.accuracy import wilson_interval
+    from explorer.network.task.accuracy import wilson_interval
 
     with (ZOO / "digits-surface.csv").open(encoding="utf-8") as file:
         surface = list(csv.DictReader(file))

@@ -11,8 +11,8 @@ from explorer.deploy.bundle.write import Bundle
 from explorer.deploy.verification.check import Check, Interval
 from explorer.deploy.verification.user_measurements import parse_measurements
 from explorer.deploy.verification.verify import Verdict, verify_bundle
-from explorer.network.measurement.labelled_data import LabelledData, load_data
 from explorer.network.measurement.technology import SHIPPED
+from explorer.network.task.labelled_data import LabelledData, load_data
 from explorer.pareto.decision.rules import Choice
 
 __all__ = [
@@ -32,6 +32,7 @@ def deploy(
     *,
     out: str | Path,
     model: str | Path | None = None,
+    without_network: bool = False,
     device: str | None = None,
     bin_name: str = "",
     force: bool = False,
@@ -46,7 +47,9 @@ def deploy(
     Args:
         chosen: the chosen.json that `explorer choose` wrote, or what `explorer.choose` returned.
         out: the bundle's folder, to be made.
-        model: an ONNX file, or a shipped network's name: it is compressed at the design's R and D.
+        model: an ONNX file, or a shipped network's name, to be compressed at the design's R and D; None: the one that
+            a live study measured, and for other studies no network.
+        without_network: ship no network, though the study measured one.
         device: name or file of a device: its nearest clock is applied, and its scripts are written.
         bin_name: the device's speed bin, where its table has several.
         force: replace a bundle that is there already.
@@ -65,8 +68,9 @@ def deploy(
         MeasurementFailed: the network cannot be run.
     """
     options = BundleOptions(
-        model, network or NetworkOptions(), device, bin_name, force=force, allow_extrapolation=allow_extrapolation,
-        allow_other_machine=allow_other_machine, governor=governor, confidence=confidence,
+        model, without_network, network or NetworkOptions(), device, bin_name, force=force,
+        allow_extrapolation=allow_extrapolation, allow_other_machine=allow_other_machine, governor=governor,
+        confidence=confidence,
     )  # fmt: skip
     if not isinstance(chosen, Choice):
         return build_bundle(Path(chosen).expanduser(), Path(out).expanduser(), options=options)

@@ -17,8 +17,7 @@ from explorer.io.tables.frame import Table
 from explorer.io.tables.read import read_table
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs, read_grid
-from explorer.network.measurement.labelled_data import LabelledData, load_data
-from explorer.network.measurement.measure import KNOBS, Row, as_columns, measure_table
+from explorer.network.measurement.measure import KNOBS, Row, as_columns, busy_note, is_latency_refused, measure_table
 from explorer.network.measurement.provenance import provenance
 from explorer.network.measurement.samples_file import (
     Key,
@@ -31,9 +30,13 @@ from explorer.network.measurement.samples_file import (
 )
 from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
 from explorer.network.measurement.technology import SHIPPED
+from explorer.network.task.labelled_data import LabelledData, load_data
 from explorer.problem.columns import Columns, take
 
 __all__ = ["DEFAULT_GRID", "SHIPPED", "Measurement", "MeasurementOptions", "Row", "measure"]
+
+
+_BUSY = "the machine is busy, or its clock changes: designs are timed up to three times, and CPU time counts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,7 @@ def measure(
     stored = open_samples_file(path_out, conditions, force=force, notify=say) if path_out and is_file else nullcontext()
     try:
         with stored as file:
-            _measure_all(setup, table, rows, file=file, progress=progress)
+            _measure_all(setup, table, rows, file=file, progress=progress, say=say)
     except KeyboardInterrupt:
         n = sum(map(is_measured, rows.values()))
         saved = f"the {n} designs measured so far are in {output}" if is_file and n else "nothing was written"
@@ -178,6 +181,7 @@ def _measure_all(
     *,
     file: SamplesFile | None,
     progress: Callable[[int, int], None] | None,
+    say: Callable[[str], None],
 ) -> None:
     """Add the row of each design to `rows`, in their order: from the file, or measured and added to the file."""
     keys = list(zip(*(designs[name].tolist() for name in KNOBS), strict=True))
@@ -188,12 +192,17 @@ def _measure_all(
     if progress:
         progress(done, len(keys))
     for row in measure_table(setup, take(designs, np.array(missing, dtype=np.int64)), cache=file.cache if file else {}):
+        if row.get("is_busy") and not any(earlier.get("is_busy") for earlier in rows.values()):
+            say(_BUSY)
         rows[key_of(row)] = row
         if file:
             file.append(row)
         done += 1
         if progress:
             progress(done, len(keys))
+    if note := busy_note(rows.values()):
+        again = "; the same command times those again" if file and any(map(is_latency_refused, rows.values())) else ""
+        say(f"{note}{again}")
     ordered = {key: rows[key] for key in keys}
     rows.clear()
     rows.update(ordered)

@@ -12,7 +12,23 @@ def deploy(
     chosen: Annotated[Path, typer.Argument(metavar="CHOSEN.json", help="What `explorer choose` wrote.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="BUNDLE", help="The bundle's folder, to be made.")],
     model: Annotated[
-        str | None, typer.Option("--model", help="An ONNX file or a shipped network's name, to be compressed.")
+        str | None,
+        typer.Option(
+            "--model",
+            help="An ONNX file or a shipped network's name, to be compressed.",
+            show_default="that of a live study",
+        ),
+    ] = None,
+    no_network: Annotated[
+        bool, typer.Option("--no-network", help="Ship no network, though the study has one.")
+    ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            help="Labelled data: its first samples are run, and their outputs stored.",
+            show_default="the study's",
+        ),
     ] = None,
     device: Annotated[
         str | None,
@@ -48,8 +64,8 @@ def deploy(
 ) -> None:
     """Write the deployment bundle of a chosen configuration: manifest, checksums, and a list of unchecked claims.
 
-    With --model it holds your network, pruned and quantized at the chosen R and D with the options of a live study;
-    where samples were measured with --codec, --per-tensor, --clip or --full-int8, give the same here. With --device
+    It holds the network of a live study, or the one of --model, pruned and quantized at the chosen R and D with the
+    options of its measurement, and outputs of a few samples that the network must give again. With --device
     it holds scripts that set the device's nearest clock and restore the former one. It never sets a voltage:
     the device chooses it. With --governor it holds the operating points that are Pareto-optimal in latency and energy,
     each with the least time to a deadline from which it can be used.
@@ -64,9 +80,10 @@ def deploy(
     options = NetworkOptions(
         codec.value if codec else None, level, technology or SHIPPED, per_tensor=per_tensor,
         clip_to=clip.value if clip else None, calibration=load_data(full_int8) if full_int8 else None,
+        data=load_data(data) if data else None,
     )  # fmt: skip
     manifest, bundle = api.deploy(
-        chosen, out=output, model=model, device=device, bin_name=bin_name, force=force,
+        chosen, out=output, model=model, without_network=no_network, device=device, bin_name=bin_name, force=force,
         allow_extrapolation=allow_extrapolation, allow_other_machine=allow_other_machine, network=options,
         governor=governor, confidence=0.9 if confidence is None else confidence,
     )  # fmt: skip

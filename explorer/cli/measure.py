@@ -68,10 +68,10 @@ def measure(
 ) -> None:
     """Prune and quantize a network to each design, run it on labelled data, and write the measurements.
 
-    Accuracy comes with its 95 % Wilson interval, latency is the median of interleaved runs on one thread, size names
-    its codec. Energy is measured where this machine has a meter, and otherwise absent; energy_mac_mem_j is Eq. (1)
-    under a declared technology. Designs that end in the same codes are measured once. Each finished design is in the
-    samples CSV at once: the same command, or one with another grid, measures only what is missing.
+    Accuracy comes with its 95 % Wilson interval, latency is the 20th percentile of interleaved runs on one thread, size
+    names its codec. Energy is measured where this machine has a meter, and otherwise absent; energy_mac_mem_j is Eq.
+    (1) under a declared technology. Designs that end in the same codes are measured once. Each finished design is in
+    the samples CSV at once: the same command, or one with another grid, measures only what is missing.
     """
     from explorer import api
     from explorer.api.measurement import SHIPPED, MeasurementOptions
@@ -104,7 +104,7 @@ def _print(result: "Measurement") -> None:
     network, counts = setup.network, setup.counts
     print_prose(
         f"{network.name}: {network.n_weights:,} weights, {network.n_bytes:,} bytes; {int(setup.is_correct.sum())} of "
-        f"{setup.data.n_samples} right; {counts.n_macs:,} MACs and {counts.n_accesses:,} memory accesses a run"
+        f"{setup.task.data.n_samples} right; {counts.n_macs:,} MACs and {counts.n_accesses:,} memory accesses a run"
     )
     print_prose("")
     titles = ["R", "D", "R_eff", "accuracy", "95 % interval", "latency us", f"{rows[0].get('size_codec', '')} bytes",
@@ -126,6 +126,7 @@ def _cells(row: "Row") -> list[Any]:
     energy = row.get("energy_j")
     return [
         *knobs, row["r_effective"], f"{row['accuracy']:.4f}", f"[{row['accuracy_lo']:.3f}, {row['accuracy_hi']:.3f}]",
-        row["latency_s"] * 1e6, row["size_bytes"], row["container"], row["n_clipped"], row["energy_mac_mem_j"] * 1e9,
+        row["latency_s"] * 1e6 if "latency_s" in row else "-", row["size_bytes"], row["container"], row["n_clipped"],
+        row["energy_mac_mem_j"] * 1e9,
         energy * 1e3 if energy is not None else "-",
     ]  # fmt: skip

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from explorer.network.measurement.accuracy import wilson_interval
-from explorer.network.measurement.labelled_data import load_data
+from explorer.network.task.accuracy import wilson_interval
+from explorer.network.task.labelled_data import load_data
 from explorer.pareto.decision.selection_bias import optimism_bound
 
 pytestmark = pytest.mark.slow

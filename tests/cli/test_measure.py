@@ -18,6 +18,7 @@ import explorer
 from explorer.cli.measure import Codec
 from explorer.errors import WrongUsage
 from explorer.network.compression.sizes import CODECS
+from explorer.network.measurement.measure import MEASURED
 from explorer.network.measurement.samples_file import open_samples_file
 from explorer.network.measurement.setup import MeasurementOptions
 from tests.search.measured import disk_of
@@ -125,7 +126,7 @@ def test_without_onnx_measure_prints_the_install_line(tmp_path: Path) -> None:
 NO_METER = MeasurementOptions(energy="none")
 MLP = ("measure", "digits-mlp", "--data", "digits", "--energy", "none", "-o", "s.csv")
 # Columns that two measurements of one design share: all but times, and whether the machine was busy.
-TIMED = {"latency_s", "latency_s_lo", "latency_s_hi", "latency_source_s", "latency_ratio", "is_busy"}
+TIMED = {name for name in MEASURED if name.startswith("latency_")} | {"is_busy"}
 
 
 def untimed(path: Path) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ import pytest
 
 from explorer.api import choose, run
 from explorer.io.json_text import finite
-from explorer.network.measurement.labelled_data import LabelledData, load_data, make_labelled_data
+from explorer.network.task.labelled_data import LabelledData, load_data, make_labelled_data
 
 Change = Callable[[dict[str, Any]], object]
 Write = Callable[..., Path]

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from explorer.errors import ExplorerError
 from explorer.network.graph.model import Network, load_network, shipped_networks
-from explorer.network.measurement.labelled_data import LabelledData, load_data
 from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
+from explorer.network.task.labelled_data import LabelledData, load_data
 
 NAMES = ("digits-cnn", "digits-gru", "digits-mlp", "digits-transformer")
 Build = Callable[..., onnx.ModelProto]

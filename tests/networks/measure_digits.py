@@ -14,10 +14,10 @@ from pathlib import Path
 from explorer.io.files import write_text
 from explorer.network.graph.model import load_network, shipped_networks
 from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs
-from explorer.network.measurement.labelled_data import load_data
 from explorer.network.measurement.measure import Row, as_columns, measure_table
 from explorer.network.measurement.provenance import provenance
 from explorer.network.measurement.setup import MeasurementOptions, prepare_measurement
+from explorer.network.task.labelled_data import load_data
 from explorer.pareto.results.csv_text import csv_text
 
 

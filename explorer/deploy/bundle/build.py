@@ -5,18 +5,13 @@ from pathlib import Path
 
 from explorer.deploy.bundle.governor import GOVERNOR, build_governor, slack_ns
 from explorer.deploy.bundle.manifest import MANIFEST, build_manifest, manifest_text, plain_json, to_shipped_design
-from explorer.deploy.bundle.network_artifact import (
-    NETWORK,
-    Artifact,
-    NetworkOptions,
-    build_artifact,
-    with_study_options,
-)
-from explorer.deploy.bundle.other_machine import check_selected_machine
-from explorer.deploy.bundle.placement import Placement, place_on_device
+from explorer.deploy.bundle.network_artifact import NETWORK, Artifact, NetworkOptions, build_artifact
+from explorer.deploy.bundle.placement import Placement, check_selected_machine, place_on_device
 from explorer.deploy.bundle.readme import MAX_CONFIG_MAP_BYTES, README, render_config_map, render_readme
+from explorer.deploy.bundle.reference_outputs import REFERENCE
 from explorer.deploy.bundle.schema import GovernorFile, ManifestFile
 from explorer.deploy.bundle.selected import SelectedDesign, ensure_deployable, read_selected_design
+from explorer.deploy.bundle.study_network import find_study_network
 from explorer.deploy.bundle.write import Bundle, ensure_replaceable, with_checksums, write_bundle
 from explorer.deploy.device.scripts import render_governor, render_overlay, render_scripts
 from explorer.deploy.device.target import TargetDevice
@@ -25,6 +20,7 @@ from explorer.errors import WrongUsage
 CONFIG_MAP, OVERLAY, PICK = "configmap.yaml", "cap.dts", "governor.sh"
 _MEANING = {
     NETWORK: "the compressed network",
+    REFERENCE: "feeds and outputs of a few runs, which the network must give again",
     "apply.sh": "sets the clock; a dry run unless --apply is given",
     "undo.sh": "restores the clock that was set before",
     "apply-nvidia.sh": "locks the GPU's clock; a dry run unless --apply is given",
@@ -41,7 +37,8 @@ class BundleOptions:
     """Options of a bundle.
 
     Args:
-        model: path of an ONNX file, or name of a shipped network; None ships no network.
+        model: path of an ONNX file, or name of a shipped network; None: the one that a live study measured.
+        without_network: ship no network, though the study measured one.
         network: options of compression, size and modelled energy.
         device: name or file of the device; None uses the one of chosen.json, if any.
         bin_name: speed bin of the device.
@@ -53,6 +50,7 @@ class BundleOptions:
     """
 
     model: str | Path | None = None
+    without_network: bool = False
     network: NetworkOptions = field(default_factory=NetworkOptions)
     device: str | None = None
     bin_name: str = ""
@@ -84,17 +82,21 @@ def build_bundle(chosen: Path, out: Path, *, options: BundleOptions) -> tuple[Ma
     ensure_replaceable(out, force=options.force, inputs=(chosen, options.model, options.device))
     if options.bin_name and options.device is None and selected.file.applied is None:
         raise WrongUsage("--bin needs --device", fix="name the device too")
-    if options.model is None and options.network.changes_compression:
-        raise WrongUsage("compression options need a network", fix="name it with --model")
+    is_live = selected.file.provenance.question.live is not None
+    if options.without_network and options.model is not None:
+        raise WrongUsage("--model and --no-network contradict each other", fix="give one of them")
+    has_network = not options.without_network and (options.model is not None or is_live)
+    if not has_network and (options.network.changes_compression or options.network.data):
+        raise WrongUsage("options of a network need a network", fix="name it with --model")
     placement = place_on_device(
         selected, folder=chosen.absolute().parent, device=options.device, bin_name=options.bin_name,
         allow_extrapolation=options.allow_extrapolation,
     )  # fmt: skip
     warnings = check_selected_machine(selected, device=options.device, allow_other_machine=options.allow_other_machine)
     artifact = None
-    if options.model is not None:
-        network_options = with_study_options(options.network, selected.file.provenance.question.live)
-        artifact = build_artifact(options.model, to_shipped_design(selected), options=network_options)
+    if has_network:
+        artifact, more = _build_network(selected, chosen.absolute().parent, options)
+        warnings = (*warnings, *more)
     governor = None
     if options.governor:
         governor = build_governor(
@@ -119,6 +121,13 @@ def build_bundle(chosen: Path, out: Path, *, options: BundleOptions) -> tuple[Ma
     return manifest, write_bundle(with_checksums(contents), out, force=options.force)
 
 
+def _build_network(selected: SelectedDesign, folder: Path, options: BundleOptions) -> tuple[Artifact, tuple[str, ...]]:
+    """Return the compressed network, and what the predictions do not hold for."""
+    found = find_study_network(selected, folder=folder, model=options.model, options=options.network)
+    artifact = build_artifact(found.network, to_shipped_design(selected), options=found.options)
+    return replace(artifact, remarks=(*artifact.remarks, *found.remarks)), found.warnings
+
+
 def _manifest_texts(
     selected: SelectedDesign,
     artifact: Artifact | None,
@@ -131,7 +140,7 @@ def _manifest_texts(
     manifest = build_manifest(
         selected, network=artifact.network if artifact else None, target=placement.target,
         applied_columns=placement.applied_columns, files={name: _MEANING[name] for name in names},
-        remarks=placement.remarks, warnings=warnings,
+        remarks=(*(artifact.remarks if artifact else ()), *placement.remarks), warnings=warnings,
     )  # fmt: skip
     text = manifest_text(manifest)
     return manifest, text, render_config_map(text, title=f"{manifest.study}, design {manifest.design.design_id}")
@@ -140,7 +149,7 @@ def _manifest_texts(
 def _files(
     artifact: Artifact | None, target: TargetDevice | None, governor: GovernorFile | None
 ) -> dict[str, str | bytes]:
-    files: dict[str, str | bytes] = {} if artifact is None else {NETWORK: artifact.onnx}
+    files: dict[str, str | bytes] = {} if artifact is None else dict(artifact.files)
     if target is not None:
         cap = render_overlay(target) if target.control == "cpufreq" else ""
         files |= {**render_scripts(target), **({OVERLAY: cap} if cap else {})}

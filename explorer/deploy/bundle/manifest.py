@@ -168,14 +168,9 @@ def _network_remarks(selected: SelectedDesign, network: ShippedNetwork) -> Itera
     family, name = selected.file.design.family, network.source.name
     if family != name:
         yield f"the model's samples are of '{family}': whether they are of the network '{name}' is unknown"
-    measured = (selected.file.provenance.model.model_extra or {}).get("network_sha256")
-    if measured not in {None, network.source.sha256}:
-        yield f"the study measured another network than '{name}': SHA-256 {str(measured)[:16]}..."
-    if network.activations == "int8":
-        yield "activations are int8: whether the samples were measured with int8 is unknown"
-    yield "the compressed network was loaded, but not run on labelled data (explorer verify runs it)"
+    yield "the accuracy of the compressed network was not measured again (explorer verify --data does)"
     if network.energy_mac_mem is None:
-        yield "Eq. (1) was not computed: an input of the network has a dynamic length"
+        yield "Eq. (1) was not computed: an input of the network has a dynamic length, and no data was given"
 
 
 def _target_remarks(target: TargetDevice) -> Iterator[str]:

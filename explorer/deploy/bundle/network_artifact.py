@@ -1,12 +1,12 @@
 """Network of a bundle: compressed at the chosen R and D, with sizes by codec and modelled energy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
-from explorer.deploy.bundle.schema import ModelledEnergy, ShippedDesign, ShippedNetwork, SourceNetwork
+from explorer.deploy.bundle.reference_outputs import REFERENCE, make_reference
+from explorer.deploy.bundle.schema import ModelledEnergy, SessionFile, ShippedDesign, ShippedNetwork, SourceNetwork
 from explorer.errors import UnknownName, WrongUsage
 from explorer.io.files import sha256
 from explorer.network.compression.compress import (
@@ -17,14 +17,18 @@ from explorer.network.compression.compress import (
     compressed_sizes,
 )
 from explorer.network.compression.int8 import full_int8_onnx
-from explorer.network.compression.quantization import BITS, Container
+from explorer.network.compression.quantization import BITS, Container, largest_code
 from explorer.network.compression.sizes import CODECS, Codec
-from explorer.network.graph.model import Network, load_network
+from explorer.network.graph.model import Network
 from explorer.network.graph.op_counts import count_operations
-from explorer.network.graph.session import Array, Session, open_inference_session
-from explorer.network.measurement.labelled_data import LabelledData, make_feeds
+from explorer.network.graph.session import PROVIDERS, Array, open_inference_session
+from explorer.network.measurement.provenance import feeds_sha256
 from explorer.network.measurement.technology import SHIPPED, Technology, load_technology, modelled_energy
-from explorer.pareto.decision.schema import LiveOrigin
+from explorer.network.reference.expected_codes import CodeRule
+from explorer.network.reference.outputs import random_runs
+from explorer.network.task.feeds import make_feeds
+from explorer.network.task.labelled_data import LabelledData
+from explorer.network.task.task import prepare_task
 
 NETWORK = "network.onnx"
 
@@ -40,6 +44,10 @@ class NetworkOptions:
         per_tensor: prune the share R of each tensor; also used if the study measured so.
         clip_to: clip codes to this container; None: the study's, else no clipping.
         calibration: calibration data for int8 activations; None keeps them in float.
+        data: labelled data whose first samples are run and stored; None: the study's, else random numbers.
+        output: name of the scored output; None: the study's, else chosen by its shape.
+        measured_calibration: SHA-256 of the calibration data that the samples were measured with; empty: they were
+            measured with float activations; None: unknown.
     """
 
     codec: Codec | None = None
@@ -48,6 +56,9 @@ class NetworkOptions:
     per_tensor: bool = False
     clip_to: Container | None = None
     calibration: LabelledData | None = None
+    data: LabelledData | None = None
+    output: str | None = None
+    measured_calibration: str | None = None
 
     @property
     def changes_compression(self) -> bool:
@@ -57,27 +68,19 @@ class NetworkOptions:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A compressed network: its block of the manifest, and the bytes of its ONNX file."""
+    """A compressed network: its block of the manifest, its files by name, and remarks on what is missing."""
 
     network: ShippedNetwork
-    onnx: bytes
+    files: Mapping[str, bytes]
+    remarks: tuple[str, ...] = ()
 
 
-def with_study_options(options: NetworkOptions, live: LiveOrigin | None) -> NetworkOptions:
-    """Return the options with unset values from the study, so that the bundle has the network that it measured."""
-    study = live or LiveOrigin()
-    return replace(
-        options, codec=options.codec or study.codec, per_tensor=options.per_tensor or study.per_tensor,
-        clip_to=options.clip_to or study.clip,
-    )  # fmt: skip
-
-
-def build_artifact(model: str | Path, design: ShippedDesign, *, options: NetworkOptions) -> Artifact:
+def build_artifact(network: Network, design: ShippedDesign, *, options: NetworkOptions) -> Artifact:
     """Compress a network by a design's R and D, and check that onnxruntime loads and runs it.
 
     Raises:
         MissingPart: onnx is not installed.
-        WrongUsage: the network, codec or memory level does not exist, or the design has no R or D.
+        WrongUsage: the codec or memory level does not exist, or the design has no R or D.
         InvalidFile: the network, its calibration data or the technology table cannot be used.
         OutOfRange: a code does not fit int16 (int8 for int8 activations), because D is too small.
         MeasurementFailed: onnxruntime cannot load, run or quantize it.
@@ -88,13 +91,20 @@ def build_artifact(model: str | Path, design: ShippedDesign, *, options: Network
     technology = load_technology(options.technology)
     if options.level not in technology.bit_j:
         raise UnknownName(technology.title, options.level, technology.bit_j)
-    network = load_network(model)
     compression = compress_weights(network, recipe)
-    onnx = _onnx(network, compression, calibration=options.calibration)
-    session = open_inference_session(onnx, fold_weights=not recipe.full_int8)
-    feeds = _zero_feeds(session)
-    if feeds is not None:
-        session.run(feeds)
+    source = open_inference_session(network.model.SerializeToString())
+    calibration = make_feeds(options.calibration, source.inputs) if options.calibration else None
+    onnx = full_int8_onnx(network, compression, calibration=calibration) if calibration else compressed_onnx(
+        network, compression
+    )  # fmt: skip
+    data = options.data or options.calibration
+    task = prepare_task(source, data, output=options.output) if data else None
+    rule = CodeRule(
+        recipe.pruning_ratio, recipe.quant_step, recipe.per_tensor,
+        largest_code(recipe.clip_to) if recipe.clip_to else None,
+    )  # fmt: skip
+    reference = make_reference(network, onnx, rule, source=source, task=task, is_int8=recipe.full_int8)
+    feeds = task.one_run if task else next(iter(random_runs(source.inputs)), None)
     by_codec = compressed_sizes(network, compression, onnx=onnx)
     block = ShippedNetwork(
         file=NETWORK,
@@ -112,8 +122,30 @@ def build_artifact(model: str | Path, design: ShippedDesign, *, options: Network
         size_codec=codec,
         energy_mac_mem=None if feeds is None else _energy(network, compression, technology, feeds=feeds,
                                                          level=options.level),
+        output=task.output if task else options.output or "",
+        reference=reference.block,
+        session=_session(),
     )  # fmt: skip
-    return Artifact(block, onnx)
+    files = {NETWORK: onnx, **({REFERENCE: reference.npz} if reference.npz else {})}
+    remarks = (reference.remark, _calibration_remark(calibration, options.measured_calibration))
+    return Artifact(block, files, tuple(filter(None, remarks)))
+
+
+def _calibration_remark(calibration: Mapping[str, Array] | None, measured: str | None) -> str:
+    if calibration is None or feeds_sha256(calibration) == measured:
+        return ""
+    if measured is None:
+        return "activations are int8: whether the samples were measured with int8 is unknown"
+    other = "calibrated on other data" if measured else "float"
+    return f"activations are int8: those of the measured samples were {other}"
+
+
+def _session() -> SessionFile:
+    """Return how networks are run here, which a user repeats to get the measured speed."""
+    return SessionFile(
+        runtime=f"onnxruntime {version('onnxruntime')}", provider=PROVIDERS["cpu"], threads=1,
+        note="no option is needed: the default session was measured, with one thread (intra_op_num_threads = 1)",
+    )  # fmt: skip
 
 
 def make_recipe(design: ShippedDesign, options: NetworkOptions) -> Recipe:
@@ -134,13 +166,6 @@ def make_recipe(design: ShippedDesign, options: NetworkOptions) -> Recipe:
     )  # fmt: skip
 
 
-def _onnx(network: Network, compression: Compression, *, calibration: LabelledData | None) -> bytes:
-    if calibration is None:
-        return compressed_onnx(network, compression)
-    source = open_inference_session(network.model.SerializeToString())
-    return full_int8_onnx(network, compression, calibration=make_feeds(calibration, source.inputs))
-
-
 def _energy(
     network: Network, compression: Compression, technology: Technology, *, feeds: Mapping[str, Array], level: str
 ) -> ModelledEnergy:
@@ -154,15 +179,3 @@ def _energy(
         basis="modelled", equation="Eq. (1)", technology=technology.title, level=level,
         n_macs=counts.n_macs, n_accesses=counts.n_accesses, uncounted=counts.uncounted,
     )  # fmt: skip
-
-
-def _zero_feeds(session: Session) -> dict[str, Array] | None:
-    """Return zeros as input of one sample; None if a dimension other than the batch is dynamic."""
-    if any(length is None for entry in session.inputs for length in entry.shape[1:]):
-        return None
-    if any(entry.dtype == np.object_ for entry in session.inputs):
-        return None
-    return {
-        entry.name: np.zeros([1 if length is None else length for length in entry.shape], dtype=entry.dtype)
-        for entry in session.inputs
-    }

@@ -1,4 +1,4 @@
-"""Place a design on a device: nearest clock of its table, and the study's predictions at that clock."""
+"""Place a design on a device: nearest clock of its table, predictions at it, and warnings of another machine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,10 +8,12 @@ from typing import Any
 from explorer.deploy.bundle.selected import SelectedDesign
 from explorer.deploy.device.target import TargetDevice
 from explorer.devices.device import DeviceFile, read_device, read_device_points
+from explorer.devices.machines import check_machine
 from explorer.devices.operating_points import OperatingPoints
-from explorer.errors import InvalidFile, WrongUsage
+from explorer.errors import InvalidFile, NoFeasibleDesign, WrongUsage
 from explorer.models.evaluation import Problem, make_problem
 from explorer.models.loading import load_evaluator
+from explorer.models.machine import is_timed
 from explorer.pareto.decision.device_point import AppliedDesign, evaluate_on_device
 from explorer.pareto.results.origin import locate_study_file, provenance_changes
 from explorer.problem.columns import own_knobs
@@ -70,6 +72,38 @@ def place_on_device(
         except (WrongUsage, InvalidFile) as error:
             reasons = (error.problem.splitlines()[0],)
     return Placement(target, None, tuple(f"not evaluated at the applied clock: {reason}" for reason in reasons))
+
+
+def check_selected_machine(
+    selected: SelectedDesign, *, device: str | None, allow_other_machine: bool
+) -> tuple[str, ...]:
+    """Compare the machine of a chosen design with the device that it is deployed to; return the warnings.
+
+    Args:
+        selected: the chosen design.
+        device: name or file of the device; None uses the one of chosen.json, if any.
+        allow_other_machine: accept predictions of another machine.
+
+    Raises:
+        WrongUsage: no such device.
+        InvalidFile: the device's file is invalid.
+        NoFeasibleDesign: the samples were measured on another machine, which is not allowed.
+    """
+    file, is_other, texts = selected.file, selected.file.is_other_machine, list(selected.file.warnings)
+    device = device or (file.applied.device if file.applied else None)
+    predicted = [name for name, value in selected.columns.items() if value is not None]
+    if device is not None and file.provenance.question.live is None and is_timed(predicted):
+        check = check_machine(file.machine, device, read_device(device))
+        is_other |= check.relation == "other"
+        texts += [check.text] if check.text else []
+    if is_other and not allow_other_machine:
+        reason = next((text for text in reversed(texts) if text.startswith("numbers of another")), "")
+        raise NoFeasibleDesign(
+            reason or "the numbers of this design are those of another machine",
+            fix="measure samples on that device (their column 'machine' names it, or machine = '...' in the device's "
+            "file does), or take the risk with --allow-other-machine",
+        )
+    return tuple(dict.fromkeys(texts))
 
 
 def study_problem(selected: SelectedDesign, *, folder: Path) -> tuple[Problem | None, tuple[str, ...]]:

@@ -43,6 +43,29 @@ class ModelledEnergy(Declaration):
     uncounted: tuple[str, ...] = Field(description="operators whose multiply-accumulates could not be counted")
 
 
+class ReferenceOutputs(Declaration):
+    """Feeds and outputs of a few runs, with which the network in the bundle is compared."""
+
+    file: str = Field(pattern=FILE_NAME, description="name of the npz in the bundle: RUN/inputs/NAME, RUN/outputs/NAME")
+    n_runs: int = Field(ge=1, description="number of runs")
+    inputs: str = Field(description="what the feeds are: samples of a data set, or random numbers")
+    tolerance: Annotated[float, Field(gt=0)] = Field(
+        description="largest deviation, relative to an output's largest value (of integers: share that differs)"
+    )
+    deviation: Annotated[float, Field(ge=0)] = Field(description="deviation of the file when it was deployed")
+    reason: str = Field("", description="why the tolerance is not that of float32; empty: it is")
+
+
+class SessionFile(Declaration):
+    """How the network was run: what a user must do to get the measured speed."""
+
+    runtime: str = Field(description="onnxruntime and its version")
+    provider: str = Field(description="execution provider")
+    threads: int = Field(ge=1, description="number of threads of the measurement")
+    options: dict[str, str] = Field(default_factory=dict, description="session options that the measurement needs")
+    note: str = Field(description="the same as a sentence")
+
+
 class ShippedNetwork(Declaration):
     """The compressed network in the bundle."""
 
@@ -59,6 +82,9 @@ class ShippedNetwork(Declaration):
     sizes: dict[Literal["file", "dense", "deflate", "entropy"], int] = Field(description="sizes in bytes, by codec")
     size_codec: Literal["file", "dense", "deflate", "entropy"] = Field(description="codec of size_bytes")
     energy_mac_mem: ModelledEnergy | None = Field(None, description="Eq. (1); null if it could not be counted")
+    output: str = Field("", description="the scored output; empty: chosen by its shape, or by a module")
+    reference: ReferenceOutputs | None = Field(None, description="stored outputs; null: none, as in older bundles")
+    session: SessionFile | None = Field(None, description="how it was run; null: not stated, as in older bundles")
 
 
 class AskedPoint(Declaration):

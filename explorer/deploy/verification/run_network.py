@@ -1,29 +1,38 @@
 """Run a bundle's network on labelled data: accuracy, latency, size and, with a meter, energy."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from explorer.deploy.verification.check import Interval
+import numpy as np
+
+from explorer.deploy.bundle.schema import ShippedNetwork
+from explorer.deploy.verification.check import Check, Interval
 from explorer.devices.meters import Window, energy_meter, measure_energy
-from explorer.errors import Fault, InvalidFile
-from explorer.network.compression.sizes import Sizes, sizes_by_codec
-from explorer.network.compression.stored_weights import StoredWeight, stored_weights, uncompressed_bytes
+from explorer.errors import Fault, InvalidFile, MeasurementFailed, WrongUsage
+from explorer.io.npz import read_arrays
+from explorer.network.graph.default_session import run_default_session
 from explorer.network.graph.loading import read_network_file
 from explorer.network.graph.session import Session, open_inference_session
-from explorer.network.measurement.accuracy import wilson_interval
-from explorer.network.measurement.labelled_data import LabelledData, make_feeds
-from explorer.network.measurement.latency import Latency, median_latency, time_interleaved
-from explorer.network.measurement.setup import correct_mask, first_batch, start_time_limit
+from explorer.network.measurement.latency import Latency, measure_latency
+from explorer.network.measurement.setup import start_time_limit
+from explorer.network.reference.outputs import compare_outputs, unpack_runs
+from explorer.network.reference.sizes import count_sizes
+from explorer.network.reference.stored_codes import StoredCodes, codes_at_step, read_stored_codes
+from explorer.network.task.labelled_data import LabelledData
+from explorer.network.task.task import prepare_task
+
+MAX_REFERENCE_BYTES = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedNetwork:
-    """A bundle's network: stored weights, inference session and sizes by codec."""
+    """A bundle's network: integers that it stores, inference session and sizes in bytes by codec."""
 
-    weights: tuple[StoredWeight, ...]
+    stored: tuple[StoredCodes, ...]
     session: Session
-    sizes: Sizes
+    sizes: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +49,46 @@ class Evaluation:
     data: str
 
 
-def load_artifact(path: Path, *, is_int8: bool) -> LoadedNetwork:
+def load_artifact(path: Path, *, step: float | None) -> LoadedNetwork:
     """Read, check and load a compressed network.
 
     Args:
         path: path of the ONNX file.
-        is_int8: the network computes in int8, so that its weights must remain codes.
+        step: step D of its codes.
 
     Raises:
         MissingPart: onnx is not installed.
         InvalidFile: it is not a usable ONNX file.
         MeasurementFailed: onnxruntime cannot load it.
     """
-    file = read_network_file(path)
-    onnx = path.read_bytes()
-    weights = tuple(stored_weights(file.model))
-    by_codec = sizes_by_codec(
-        onnx, tensors=[weight.quantized for weight in weights], n_uncompressed_bytes=uncompressed_bytes(file.model)
-    )
-    return LoadedNetwork(weights, open_inference_session(onnx, fold_weights=not is_int8), by_codec)
+    file, onnx = read_network_file(path), path.read_bytes()
+    try:
+        stored = read_stored_codes(file.model)
+        sizes = count_sizes(onnx, file.model, codes_at_step(stored, step))
+    except (ValueError, IndexError) as error:  # shapes of damaged constants do not fit their data
+        raise InvalidFile(path, [Fault("", f"has codes that cannot be read: {error}", "deploy it again")]) from None
+    return LoadedNetwork(stored, open_inference_session(onnx), sizes)
+
+
+def verify_outputs(folder: Path, network: ShippedNetwork) -> Check | None:
+    """Run the file of a bundle in onnxruntime's default session, and compare its outputs with the stored ones.
+
+    Returns:
+        The check; None for a bundle without stored outputs.
+    """
+    reference = network.reference
+    if reference is None:
+        return None
+    promised = f"{reference.n_runs} stored runs, within {reference.tolerance:.2g}"
+    try:
+        feeds, outputs = unpack_runs(read_arrays(folder / reference.file, max_bytes=MAX_REFERENCE_BYTES))
+        deviation = compare_outputs(outputs, run_default_session(folder / network.file, feeds))
+    except (InvalidFile, MeasurementFailed, WrongUsage) as error:
+        return Check("outputs", promised, error.problem.splitlines()[0], "broken", "deploy it again")
+    is_kept = deviation.value <= reference.tolerance and len(feeds) == reference.n_runs
+    note = "; ".join(filter(None, (reference.inputs, f"output '{deviation.output}'", reference.reason)))
+    found = f"{len(feeds)} runs, within {deviation.value:.2g}"
+    return Check("outputs", promised, found, "kept" if is_kept else "broken", note)
 
 
 def evaluate_network(
@@ -77,17 +107,13 @@ def evaluate_network(
         MeasurementFailed: the network cannot be run, or its outputs are not classes, or are NaN.
     """
     session, remaining = loaded.session, start_time_limit(seconds)
-    inputs = make_feeds(data, session.inputs)
-    if not inputs:
-        raise InvalidFile(data.source, [Fault("", "the network has no inputs", "use another network")])
-    batch = next((entry.shape[0] for entry in session.inputs if entry.shape and entry.shape[0]), 1) or 1
-    is_correct = correct_mask(session, data, inputs=inputs, batch=batch, remaining=remaining)
-    low, high = wilson_interval(is_correct.sum(), is_correct.size)
-    run = session.bind(first_batch(inputs, batch=batch))
-    times = time_interleaved([run], clock=time.perf_counter, check=remaining)
+    task = prepare_task(session, data, remaining=remaining)
+    accuracy = task.evaluate(session, remaining=remaining)["accuracy"]
+    run = session.bind(task.one_run)
+    timing = measure_latency(run, check=remaining)
     meter = energy_meter("cpu") if with_energy else None
     window = measure_energy(meter, run, clock=time.perf_counter) if meter else None
     return Evaluation(
-        Interval(float(is_correct.mean()), float(low), float(high)), int(is_correct.sum()), int(is_correct.size),
-        median_latency(times[:, 0]), batch, window, meter.name if meter else "", data.source,
+        Interval(accuracy.value, accuracy.lo, accuracy.hi), int(np.asarray(accuracy.per_sample).sum()), accuracy.n,
+        timing.latency, task.batch, window, meter.name if meter else "", data.source,
     )  # fmt: skip

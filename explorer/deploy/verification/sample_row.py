@@ -10,7 +10,6 @@ from explorer.deploy.bundle.schema import ManifestFile
 from explorer.deploy.verification.run_network import Evaluation
 from explorer.errors import Fault, InvalidFile
 from explorer.io.files import MAX_TABLE_BYTES, read_text, write_text
-from explorer.network.compression.sizes import Sizes
 from explorer.network.measurement.host import processor
 from explorer.network.measurement.measure import KNOBS, MEASURED
 from explorer.network.measurement.samples_file import samples_lock
@@ -37,7 +36,9 @@ def read_samples_header(path: Path) -> list[str]:
     return header
 
 
-def append_row(path: Path, manifest: ManifestFile, evaluation: Evaluation, *, sizes: Sizes, is_on_device: bool) -> None:
+def append_row(
+    path: Path, manifest: ManifestFile, evaluation: Evaluation, *, sizes: Mapping[str, int], is_on_device: bool
+) -> None:
     """Append measurements as a row; existing rows are not changed, and no columns are added.
 
     On another machine or at another clock, latency and energy are not those of the design. They stay empty in a table
@@ -47,7 +48,7 @@ def append_row(path: Path, manifest: ManifestFile, evaluation: Evaluation, *, si
         path: path of the samples CSV.
         manifest: manifest of the bundle.
         evaluation: the measurements.
-        sizes: sizes of the network file.
+        sizes: sizes of the network file in bytes, by codec.
         is_on_device: this machine is the device at the applied clock.
 
     Raises:
@@ -73,7 +74,7 @@ def _append(path: Path, row: Mapping[str, Any], *, is_on_device: bool) -> None:
     write_text(path, buffer.getvalue())
 
 
-def sample_row(manifest: ManifestFile, evaluation: Evaluation, *, sizes: Sizes) -> dict[str, Any]:
+def sample_row(manifest: ManifestFile, evaluation: Evaluation, *, sizes: Mapping[str, int]) -> dict[str, Any]:
     """Return the measurements by the columns of `explorer measure`, with operating point and the study's own knobs."""
     design, network, point = manifest.design, manifest.network, manifest.operating_point
     energy = network.energy_mac_mem if network else None
@@ -82,14 +83,13 @@ def sample_row(manifest: ManifestFile, evaluation: Evaluation, *, sizes: Sizes) 
         "family": design.family, "pruning_ratio": design.pruning_ratio, "quant_step": design.quant_step, **design.knobs,
         "accuracy": accuracy.value, "accuracy_lo": accuracy.lo, "accuracy_hi": accuracy.hi,
         "n_right": evaluation.n_correct, "n_samples": evaluation.n_samples,
-        "latency_s": latency.median, "latency_s_lo": latency.low, "latency_s_hi": latency.high,
+        "latency_s": latency.seconds, "latency_s_lo": latency.low, "latency_s_hi": latency.high,
         "latency_batch": evaluation.batch,
-        "size_file_bytes": sizes.file, "size_dense_bytes": sizes.dense, "size_deflate_bytes": sizes.deflate,
-        "size_entropy_bytes": sizes.entropy,
+        **{f"size_{codec}_bytes": n_bytes for codec, n_bytes in sizes.items()},
         "energy_basis": "measured" if window else "none", "energy_meter": evaluation.meter, "machine": processor(),
     }  # fmt: skip
     if network:
-        row |= {"size_bytes": sizes.of(network.size_codec), "size_codec": network.size_codec,
+        row |= {"size_bytes": sizes[network.size_codec], "size_codec": network.size_codec,
                 "r_effective": network.r_effective, "n_clipped": network.n_clipped,
                 "container": network.container}  # fmt: skip
     if energy:

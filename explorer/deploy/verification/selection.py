@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from explorer.deploy.bundle.schema import ManifestFile
 from explorer.deploy.verification.check import Interval
-from explorer.network.measurement.holdout import held_back_samples
-from explorer.network.measurement.labelled_data import LabelledData
+from explorer.network.task.holdout import held_back_samples
+from explorer.network.task.labelled_data import LabelledData
 from explorer.pareto.decision.schema import HoldoutFile, SelectionFile
 from explorer.problem.columns import HOLDOUT
 

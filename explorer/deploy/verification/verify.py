@@ -12,7 +12,13 @@ from explorer.deploy.verification.check import Check, Interval, compare_interval
 from explorer.deploy.verification.checksums import verify_checksums
 from explorer.deploy.verification.clock import verify_clock
 from explorer.deploy.verification.limits import check_limits
-from explorer.deploy.verification.run_network import Evaluation, LoadedNetwork, evaluate_network, load_artifact
+from explorer.deploy.verification.run_network import (
+    Evaluation,
+    LoadedNetwork,
+    evaluate_network,
+    load_artifact,
+    verify_outputs,
+)
 from explorer.deploy.verification.sample_row import append_row, read_samples_header
 from explorer.deploy.verification.selection import DataUse, data_to_verify, promised_holdout
 from explorer.deploy.verification.user_measurements import UserMeasurements, intervals_of_measurements
@@ -22,7 +28,7 @@ from explorer.io.declarations import read_json
 from explorer.io.files import sha256
 from explorer.network.graph.loading import require_onnx
 from explorer.network.graph.model import load_network
-from explorer.network.measurement.labelled_data import LabelledData
+from explorer.network.task.labelled_data import LabelledData
 
 MAX_MANIFEST_BYTES = 10_000_000
 # These depend on the device and its clock: on another machine they are reported without a verdict.
@@ -134,13 +140,14 @@ def _load(
         raise InvalidFile(folder / MANIFEST, [fault])
     source = None if model is None else load_network(model)
     try:
-        loaded = load_artifact(path, is_int8=network.activations == "int8")
+        loaded = load_artifact(path, step=manifest.design.quant_step)
     except (InvalidFile, MeasurementFailed) as error:
         return None, (Check("runs", "in onnxruntime", error.problem.splitlines()[0], "broken"),)
-    codes = verify_weights(loaded.weights, manifest.design, network=network, source=source)
+    codes = verify_weights(loaded.stored, manifest.design, network=network, source=source)
     if sha256(path.read_bytes()) != network.sha256:
         codes = Check("codes", codes.promised, "the file is not the one of the manifest", "broken")
-    return loaded, (codes,)
+    outputs = verify_outputs(folder, network)
+    return loaded, (codes, *((outputs,) if outputs else ()))
 
 
 def _run(loaded: LoadedNetwork, data: LabelledData | None, *, energy: bool) -> tuple[Evaluation | None, Check]:
@@ -164,12 +171,12 @@ def _measured(
         count = f"{evaluation.n_correct:,} of {evaluation.n_samples:,}"
         measured["accuracy"] = evaluation.accuracy, f"{count}; 95 % Wilson interval"
         latency = evaluation.latency
-        measured["latency_s"] = Interval(latency.median, latency.low, latency.high), "median, one thread"
+        measured["latency_s"] = Interval(latency.seconds, latency.low, latency.high), "20th percentile, one thread"
         if evaluation.window is not None:
             joules, seconds, n = evaluation.window.joules, evaluation.window.seconds, evaluation.window.n_runs
             measured["energy_j"] = make_interval(joules / n), f"{evaluation.meter}, idle in it"
             measured["power_w"] = make_interval(joules / seconds), f"{evaluation.meter}, idle in it"
-    measured["size_bytes"] = make_interval(float(loaded.sizes.of(network.size_codec))), f"codec {network.size_codec}"
+    measured["size_bytes"] = make_interval(float(loaded.sizes[network.size_codec])), f"codec {network.size_codec}"
     return measured
 
 

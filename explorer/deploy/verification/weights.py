@@ -1,4 +1,4 @@
-"""Verify the codes of a bundle's network against Eq. (5) at the step D of its manifest."""
+"""Verify the codes of a bundle's network against Eqs. (4) and (5) at the R and D of its manifest."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,64 +6,80 @@ import numpy as np
 
 from explorer.deploy.bundle.schema import ShippedDesign, ShippedNetwork
 from explorer.deploy.verification.check import Check
-from explorer.network.compression.compress import Recipe, compress_weights
-from explorer.network.compression.quantization import effective_ratio, largest_code
-from explorer.network.compression.stored_weights import StoredWeight
 from explorer.network.graph.model import Network
+from explorer.network.reference.expected_codes import CodeRule, expected_codes, source_weights
+from explorer.network.reference.stored_codes import StoredCodes, codes_at_step
 
 _MAX_FAULTS = 3
+LARGEST = {"int4": 7, "int8": 127, "int16": 32767}
+"""Largest magnitude of a code of each container: the range is symmetric."""
+
+
+def rule_of(design: ShippedDesign, network: ShippedNetwork) -> CodeRule | None:
+    """Return how the codes of a bundle follow from its source network; None for a design without R or D."""
+    if design.pruning_ratio is None or design.quant_step is None:
+        return None
+    largest = None if network.clip is None else LARGEST[network.clip]
+    return CodeRule(design.pruning_ratio, design.quant_step, network.per_tensor, largest)
 
 
 def verify_weights(
-    weights: Sequence[StoredWeight], design: ShippedDesign, *, network: ShippedNetwork, source: Network | None
+    stored: Sequence[StoredCodes], design: ShippedDesign, *, network: ShippedNetwork, source: Network | None
 ) -> Check:
     """Compare stored codes with a design.
 
     Args:
-        weights: weights stored in the file.
+        stored: all integers with a step that the file stores.
         design: the design, with R and D.
         network: the manifest's block of the network.
         source: the source network, if available: every code is then recomputed and compared.
     """
     promised = f"Eq. (5), D = {design.quant_step:g}, R_eff = {network.r_effective:.6g}"
-    faults = [*_faults(weights, design, network), *_differences(weights, design, network, source)]
+    rule = rule_of(design, network)
+    codes = codes_at_step(stored, design.quant_step)
+    faults = [*_faults(stored, codes, network=network), *_differences(codes, rule, network=network, source=source)]
     if faults:
         return Check("codes", promised, "; ".join(faults[:_MAX_FAULTS]), "broken", "deploy it again")
-    n = sum(weight.quantized.codes.size for weight in weights)
+    n = sum(one.codes.size for one in codes)
     method = "each compared with the source's" if source else "scale D and zero point 0"
-    return Check("codes", promised, f"{n:,} codes in {len(weights)} tensors, {method}", "kept")
+    return Check("codes", promised, f"{n:,} codes in {len(codes)} tensors, {method}", "kept")
 
 
-def _faults(weights: Sequence[StoredWeight], design: ShippedDesign, network: ShippedNetwork) -> Iterator[str]:
-    if not weights:
+def _faults(stored: Sequence[StoredCodes], codes: Sequence[StoredCodes], *, network: ShippedNetwork) -> Iterator[str]:
+    n = sum(one.codes.size for one in codes)
+    if not stored:
         yield "the file stores no codes"
         return
-    for weight in weights:
-        if design.quant_step is None or weight.step != np.float32(design.quant_step) or weight.zero:
-            yield f"'{weight.name}' has scale {weight.step:g} and zero point {weight.zero}"
-        if np.abs(weight.quantized.codes).max(initial=0) > largest_code(weight.quantized.container):
-            yield f"'{weight.name}' has a code outside the symmetric range of {weight.quantized.container}"
-    r_effective = effective_ratio([weight.quantized.codes for weight in weights])
+    if n != network.source.n_weights:
+        others = [one for one in stored if one not in codes and one.uses]
+        for one in others if network.activations == "float32" else ():
+            yield f"'{one.name}' has scale {one.step:g} and zero point {one.zero}"
+        yield f"{n:,} of {network.source.n_weights:,} weights have scale D and zero point 0"
+        return
+    for one in codes:
+        if np.abs(one.codes).max(initial=0) > 2 ** (one.bits - 1) - 1:
+            yield f"'{one.name}' has a code outside the symmetric range of int{one.bits}"
+    r_effective = 1 - sum(int(np.count_nonzero(one.codes)) for one in codes) / max(n, 1)
     if abs(r_effective - network.r_effective) > 1e-9:
         yield f"R_eff is {r_effective:.6g}"
 
 
 def _differences(
-    weights: Sequence[StoredWeight], design: ShippedDesign, network: ShippedNetwork, source: Network | None
+    codes: Sequence[StoredCodes], rule: CodeRule | None, *, network: ShippedNetwork, source: Network | None
 ) -> Iterator[str]:
-    if source is None or design.pruning_ratio is None or design.quant_step is None:
+    if source is None or rule is None:
         return
     if source.sha256 != network.source.sha256:
         yield f"the source network of the bundle is not {source.path}"
         return
-    recipe = Recipe(
-        design.pruning_ratio, design.quant_step, per_tensor=network.per_tensor, clip_to=network.clip,
-        full_int8=network.activations == "int8",
-    )  # fmt: skip
-    expected = compress_weights(source, recipe).tensors
-    stored = {weight.name: weight.quantized.codes for weight in weights}
-    if expected.keys() != stored.keys():
-        yield f"the stored tensors are {', '.join(sorted(stored))}"
-    for name in expected.keys() & stored.keys():
-        if not np.array_equal(expected[name].codes, stored[name]):
-            yield f"the codes of '{name}' differ from Eq. (5)"
+    weights, keys = source_weights(source.model, codes)
+    expected = expected_codes(weights, rule)
+    for one in codes:
+        if one.name not in keys:
+            yield f"the source has no tensor that is used as '{one.name}' is"
+        elif not np.array_equal(expected[keys[one.name]], one.codes):
+            n = int((expected[keys[one.name]] != one.codes).sum())
+            yield f"{n:,} codes of '{one.name}' differ from Eq. (5)"
+    n_expected = sum(array.size for array in weights.values())
+    if n_expected != network.source.n_weights:
+        yield f"{n_expected:,} of {network.source.n_weights:,} weights are those of the source"

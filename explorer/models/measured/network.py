@@ -14,10 +14,10 @@ from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.host import machine_name, processor
-from explorer.network.measurement.labelled_data import load_data
-from explorer.network.measurement.measure import KNOBS, Cache, Row, measure_design
+from explorer.network.measurement.measure import KNOBS, Cache, Row, busy_note, is_latency_refused, measure_design
 from explorer.network.measurement.provenance import provenance as network_provenance
 from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
+from explorer.network.task.labelled_data import load_data
 from explorer.problem.applicability import Domain, Range
 from explorer.problem.columns import HOLDOUT, LIMITS, TARGETS, Columns, bounds, n_rows
 from explorer.problem.objectives import needs_of
@@ -92,9 +92,11 @@ class NetworkEvaluator:
             )
         if "latency_s" in self.targets:
             notes.append(
-                f"latency_s is onnxruntime's on this machine ({setup.options.device}, one thread, batch "
-                f"{setup.batch}). Several workers slow each other down, and zero weights save no time"
+                f"latency_s is the ratio to the source network, timed in turn with each design, times the source's "
+                f"latency on this machine ({setup.options.device}, one thread, batch {setup.task.batch}). Zero weights "
+                "save no time"
             )
+            notes += [note] if (note := busy_note(self.rows.values())) else []
         if setup.meter is not None:
             notes.append(f"energy_j is measured by {setup.meter.name} and includes idle power")
         return tuple(notes)
@@ -109,11 +111,17 @@ class NetworkEvaluator:
         """Identity of the measurement: network, data and, if time or energy is measured, the machine."""
         setup = self.setup
         machine = {"machine": processor()} if set(_TIMED) & set(self.targets) else {}
-        return {"kind": "live", "network_sha256": setup.network.sha256, "data_sha256": setup.data.sha256, **machine}
+        return {
+            "kind": "live",
+            "network_sha256": setup.network.sha256,
+            "data_sha256": setup.task.data.sha256,
+            **machine,
+        }
 
     def provenance(self, *, when: str) -> dict[str, Any]:
         """Return the conditions of the measurements as `explorer measure` writes them, as plain JSON values."""
-        conditions = network_provenance(self.setup, when=when)
+        files = {"onnx": self.remote_task.onnx, "data": self.remote_task.data}
+        conditions = {**network_provenance(self.setup, when=when), "files": files}
         return conditions if "latency_s" in self.targets else {k: v for k, v in conditions.items() if k != "latency"}
 
     def targets_of(self, family: str) -> tuple[str, ...]:
@@ -139,11 +147,23 @@ class NetworkEvaluator:
         Raises:
             OutOfRange, MeasurementFailed: a design cannot be built, cannot be run, or exceeds the time limit.
         """
-        rows = self.measure_rows(designs)
+        rows = [self._with_relative_latency(row) for row in self.measure_rows(designs)]
         names = [end for name in self.targets for end in (name, *(bounds(name) if name in _BOUNDED else ()))]
         names += self._holdout_columns
         measured = {name: np.array([row.get(name, math.nan) for row in rows], dtype=np.float64) for name in names}
         return {**designs, **measured, "domain_distance": np.zeros(n_rows(designs))}
+
+    def _with_relative_latency(self, row: Row) -> Row:
+        """Return a row whose latency is its ratio to the source times the source's latency beside the first row.
+
+        The source ran in turn with each design: designs of a slow phase compare with those of a fast one.
+        """
+        if "latency_ratio" not in row:
+            return row
+        # Rows are in the order of the trials, which a resumed study restores.
+        source = next(one["latency_source_s"] for one in self.rows.values() if "latency_source_s" in one)
+        ends = {f"latency_s{end}": row.get(f"latency_ratio{end}", math.nan) * source for end in ("", "_lo", "_hi")}
+        return {**row, **ends}
 
     @property
     def _holdout_columns(self) -> tuple[str, ...]:
@@ -187,6 +207,10 @@ class NetworkEvaluator:
         """
         if "failed" in raw:
             raise MeasurementFailed(raw["failed"], fix=raw["fix"])
+        if "latency_s" in self.targets and is_latency_refused(raw):
+            raise MeasurementFailed(
+                "the machine was too busy to time the design", fix="end other programs, or use fewer workers"
+            )
         key = (design["pruning_ratio"], design["quant_step"])
         self.cache.setdefault(raw["effective"], raw)
         return self.rows.setdefault(key, {"pruning_ratio": key[0], "quant_step": key[1], **raw})

@@ -3,7 +3,7 @@
 import numpy as np
 
 from explorer.models.samples.samples import Samples
-from explorer.network.measurement.accuracy import wilson_interval
+from explorer.network.task.accuracy import wilson_interval
 from explorer.problem.columns import by_configuration, column_of
 
 _TINY = 1e-3  # of a target's median: a smaller spread decides between no designs

@@ -1,12 +1,11 @@
-"""Compression of a network: weights become integer codes of Eq. (5) behind DequantizeLinear nodes with scale D."""
+"""Compression of a network: weights become integer codes of Eq. (5), stored with the step D."""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from explorer.network.compression.code_tensors import store_codes
 from explorer.network.compression.quantization import (
     Container,
     QuantizedTensor,
@@ -16,14 +15,10 @@ from explorer.network.compression.quantization import (
 )
 from explorer.network.compression.sizes import Sizes, pack_codes, sizes_by_codec
 from explorer.network.compression.stored_weights import uncompressed_bytes
-from explorer.network.graph.loading import subgraphs
-from explorer.network.graph.model import Network, Weight
+from explorer.network.graph.model import Network
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
-
-_NEW_TYPES_SINCE = 21  # first opset whose DequantizeLinear takes int4 and int16
-_STANDARD_SINCE = 10  # first opset with DequantizeLinear
+    from onnx import ModelProto
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,33 +101,15 @@ def _widen_for_int8(tensor: QuantizedTensor, recipe: Recipe) -> QuantizedTensor:
 def compressed_onnx(network: Network, compression: Compression) -> bytes:
     """Return the compressed network as an ONNX file; the same codes give the same bytes.
 
-    Each weight tensor becomes an integer initializer and a DequantizeLinear node with scale D and zero point 0. The
-    output of the node has the name of the tensor, so that nothing else in the graph changes. Before opset 21,
-    DequantizeLinear has no int4 and int16: the node is then onnxruntime's own (domain com.microsoft).
-
-    Source: ONNX operator specification, DequantizeLinear-21.
+    Its layout: `code_tensors.store_codes`.
     """
     import onnx
 
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
-    insert_dequantize_nodes(model, network, compression)
+    store_codes(model, network, compression.tensors, step=compression.recipe.quant_step)
     write_recipe_metadata(model, network, compression)
     return bytes(model.SerializeToString(deterministic=True))
-
-
-def insert_dequantize_nodes(model: "ModelProto", network: Network, compression: Compression) -> None:
-    """Replace, in place, each float weight stored in a model by its codes and a DequantizeLinear node."""
-    from onnx import helper
-
-    opset = next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), 1)
-    by_name = {weight.name: weight for weight in network.weights}
-    for graph in subgraphs(model.graph):
-        _replace(graph, by_name, compression=compression, opset=opset)
-    domains = {node.domain for graph in subgraphs(model.graph) for node in graph.node}
-    if "com.microsoft" in domains and not any(entry.domain == "com.microsoft" for entry in model.opset_import):
-        model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-    model.ir_version = max(model.ir_version, 10)  # first IR version with int4
 
 
 def compressed_sizes(network: Network, compression: Compression, *, onnx: bytes) -> Sizes:
@@ -143,48 +120,6 @@ def compressed_sizes(network: Network, compression: Compression, *, onnx: bytes)
     if compression.recipe.full_int8:  # biases and norms became integers too
         n_bytes = uncompressed_bytes(onnx_module.load_model_from_string(onnx))
     return sizes_by_codec(onnx, tensors=tensors, n_uncompressed_bytes=n_bytes)
-
-
-def _replace(graph: "GraphProto", weights: Mapping[str, Weight], *, compression: Compression, opset: int) -> None:
-    """Replace the weights stored in one graph."""
-    to_replace = [tensor for tensor in graph.initializer if tensor.name in weights]
-    initializers = [tensor for tensor in graph.initializer if tensor.name not in weights]
-    nodes: list[NodeProto] = []
-    for tensor in to_replace:
-        new_tensors, new_nodes = _dequantized(weights[tensor.name], compression=compression, opset=opset)
-        initializers += new_tensors
-        nodes += new_nodes
-    if not to_replace:
-        return
-    nodes += list(graph.node)
-    del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(initializers)
-    graph.node.extend(nodes)
-
-
-def _dequantized(
-    weight: Weight, *, compression: Compression, opset: int
-) -> tuple[list["TensorProto"], list["NodeProto"]]:
-    """Return the initializers and nodes that compute a weight as D times its codes."""
-    from onnx import TensorProto, helper
-
-    tensor = compression.tensors[weight.name]
-    kind = {"int4": TensorProto.INT4, "int8": TensorProto.INT8, "int16": TensorProto.INT16}[tensor.container]
-    names = [f"{weight.name}/{part}" for part in ("codes", "step", "zero")]
-    stored = [
-        helper.make_tensor(names[0], kind, weight.values.shape, pack_codes(tensor.codes, tensor.container), raw=True),
-        helper.make_tensor(names[1], TensorProto.FLOAT, [], [compression.recipe.quant_step]),
-        helper.make_tensor(names[2], kind, [], pack_codes(np.zeros(1, dtype=np.int64), tensor.container), raw=True),
-    ]
-    is_standard = opset >= (_STANDARD_SINCE if tensor.container == "int8" else _NEW_TYPES_SINCE)
-    is_single = weight.values.dtype == np.float32
-    output = weight.name if is_single else f"{weight.name}/float"
-    domain = "" if is_standard else "com.microsoft"
-    nodes = [helper.make_node("DequantizeLinear", names, [output], name=f"{weight.name}/dequantize", domain=domain)]
-    if not is_single:
-        dtype = helper.np_dtype_to_tensor_dtype(weight.values.dtype)
-        nodes.append(helper.make_node("Cast", [output], [weight.name], name=f"{weight.name}/cast", to=dtype))
-    return stored, nodes
 
 
 def write_recipe_metadata(model: "ModelProto", network: Network, compression: Compression) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import MeasurementFailed, OutOfRange
-from explorer.network.compression.compress import Compression, insert_dequantize_nodes, write_recipe_metadata
+from explorer.network.compression.code_tensors import store_codes
+from explorer.network.compression.compress import Compression, write_recipe_metadata
 from explorer.network.compression.quantization import largest_code
 from explorer.network.graph.loading import first_line, subgraphs
 from explorer.network.graph.model import Network
@@ -57,7 +58,7 @@ def full_int8_onnx(network: Network, compression: Compression, *, calibration: M
     changed = [name for name in compression.tensors if not _has_equal_codes(model, name, compression)]
     if changed:
         raise MeasurementFailed(f"onnxruntime changed the codes of {', '.join(changed)}", fix="leave out full int8")
-    insert_dequantize_nodes(model, network, compression)
+    store_codes(model, network, compression.tensors, step=compression.recipe.quant_step)
     write_recipe_metadata(model, network, compression)
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -145,7 +146,7 @@ def _has_equal_codes(model: "ModelProto", name: str, compression: Compression) -
 
     stored = {tensor.name: tensor for graph in subgraphs(model.graph) for tensor in graph.initializer}
     if f"{name}_quantized" not in stored:
-        return name in stored  # still float: it gets a DequantizeLinear node of ours
+        return name in stored  # still float: its codes are stored after this
     codes, scale, zero = (
         numpy_helper.to_array(stored[f"{name}_{part}"]) for part in ("quantized", "scale", "zero_point")
     )

@@ -132,6 +132,11 @@ def fold_constants(model: "ModelProto", *, path: Path) -> "ModelProto":
     return folded
 
 
+def opset_of(model: "ModelProto") -> int:
+    """Return the version of the standard operators that a model uses."""
+    return next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), 1)
+
+
 def find_weights(model: "ModelProto") -> Iterator[Weight]:
     """Yield once each stored tensor that a Conv, Gemm, MatMul, GRU, LSTM or RNN uses as a weight."""
     from onnx import numpy_helper

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 LONGER = "raise --time-limit, or time_limit in a study"
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+# Options of every measured session that can change its latency, with their reason; all others are the default.
+SESSION_OPTIONS: Mapping[str, tuple[int, str]] = {
+    "intra_op_num_threads": (1, "latency was measured on one thread; more threads may be faster on an idle machine"),
+}
 QUIET = 4  # severity "fatal": onnxruntime also writes to stderr every error that it raises
 _DTYPES = {
     "tensor(float)": np.float32,
@@ -87,17 +91,14 @@ class Session:
         return dict(zip(self.outputs, values, strict=True))
 
 
-def open_inference_session(
-    model: bytes, *, threads: int = 1, device: str = "cpu", optimize: bool = True, fold_weights: bool = True
-) -> Session:
-    """Load a model into an onnxruntime inference session.
+def open_inference_session(model: bytes, *, threads: int = 1, device: str = "cpu", optimize: bool = True) -> Session:
+    """Load a model into onnxruntime's default inference session: as its users run it, but for the threads.
 
     Args:
         model: bytes of an ONNX file.
         threads: number of intra-operator threads.
         device: 'cpu' or 'cuda'.
         optimize: apply onnxruntime's graph optimizations; False keeps every operator of the file.
-        fold_weights: dequantize weights once, at load. Must be off for int8 activations, which need the codes.
 
     Raises:
         MeasurementFailed: onnxruntime cannot load the model.
@@ -113,9 +114,6 @@ def open_inference_session(
     options = _options(threads=threads)
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    if fold_weights:
-        # Otherwise weights are dequantized in every run: 1.3 to 1.8 times the latency.
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
         # No fallback: onnxruntime would print to stdout and measure the CPU in place of the GPU.
         inner = onnxruntime.InferenceSession(model, options, providers=[PROVIDERS[device]], enable_fallback=0)

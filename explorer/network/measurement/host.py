@@ -1,4 +1,4 @@
-"""Machine that measures: its name, and whether other processes use it."""
+"""Name of the machine that measures."""
 
 import os
 import platform
@@ -25,13 +25,6 @@ def processor() -> str:
     except OSError:
         names = []
     return names[0] if names else _board() or platform.processor() or platform.machine()
-
-
-def is_machine_busy() -> bool:
-    """Return True if more processes want to run than there are processors (load average of the last minute)."""
-    if not hasattr(os, "getloadavg"):
-        return False
-    return os.getloadavg()[0] > (os.cpu_count() or 1)
 
 
 def _board() -> str:

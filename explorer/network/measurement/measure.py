@@ -1,7 +1,7 @@
 """Measure compressed versions of a network: a table of designs in, a table of samples out."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,11 @@ from explorer.network.compression.compress import (
 from explorer.network.compression.int8 import full_int8_onnx
 from explorer.network.compression.quantization import BITS
 from explorer.network.graph.session import Session, open_inference_session
-from explorer.network.measurement.accuracy import wilson_interval
-from explorer.network.measurement.host import is_machine_busy, machine_name
-from explorer.network.measurement.latency import median_latency, time_interleaved
-from explorer.network.measurement.setup import MeasurementSetup, correct_mask, first_batch, start_time_limit
+from explorer.network.measurement.host import machine_name
+from explorer.network.measurement.latency import measure_latency
+from explorer.network.measurement.setup import MeasurementSetup, start_time_limit
 from explorer.network.measurement.technology import modelled_energy
+from explorer.network.task.accuracy import wilson_interval
 from explorer.problem.columns import Columns
 
 Row = dict[str, Any]
@@ -33,7 +33,8 @@ Cache = MutableMapping[str, Row]
 TEXT = ("family", "size_codec", "container", "energy_basis", "energy_meter", "machine", "effective", "error")
 MEASURED = (
     "accuracy", "accuracy_lo", "accuracy_hi", "n_right", "n_samples", "n_lost", "n_gained",
-    "latency_s", "latency_s_lo", "latency_s_hi", "latency_source_s", "latency_ratio", "latency_batch",
+    "latency_s", "latency_s_lo", "latency_s_hi", "latency_cpu_s", "latency_source_s", "latency_ratio",
+    "latency_ratio_lo", "latency_ratio_hi", "latency_batch", "latency_rounds", "latency_rounds_disturbed",
     "size_bytes", "size_codec", "size_file_bytes", "size_dense_bytes", "size_deflate_bytes", "size_entropy_bytes",
     "r_effective", "n_clipped", "container", "n_macs", "n_accesses", "energy_mac_mem_j",
     "energy_j", "power_w", "energy_basis", "energy_meter", "energy_window_s", "energy_runs", "machine", "is_busy",
@@ -59,8 +60,9 @@ def measure_design(setup: MeasurementSetup, *, pruning_ratio: float, quant_step:
 
     Returns:
         The columns `MEASURED` in SI units; accuracy with its 95 % Wilson interval. `n_lost` and `n_gained` compare
-        each sample with the source network. `latency_source_s` is the median of the source in the same rounds, and
-        `latency_ratio` the ratio to it. `is_busy`: other processes used the processors (see `is_machine_busy`).
+        each sample with the source network. `latency_source_s` is the source's latency in the same rounds, and
+        `latency_ratio` the ratio to it. `is_busy`: other processes used the processor, or its clock changed. Then
+        latencies are CPU times, or are absent where the ratio is too uncertain (see `measure_latency`).
 
     Raises:
         OutOfRange: R or D is outside its range.
@@ -101,6 +103,24 @@ def measure_table(setup: MeasurementSetup, designs: Columns, *, cache: Cache | N
         yield row
 
 
+def is_latency_refused(row: Row) -> bool:
+    """Return whether the latency of a measured design was refused, since the machine was too busy to time it."""
+    return bool(row.get("is_busy")) and "latency_s" not in row
+
+
+def busy_note(rows: Iterable[Row]) -> str:
+    """Return how many designs were timed on a busy or throttled machine, as a sentence; empty if none was."""
+    listed = list(rows)
+    n_busy, n_refused = (sum(map(test, listed)) for test in (lambda row: bool(row.get("is_busy")), is_latency_refused))
+    if not n_busy:
+        return ""
+    refused = f"; {n_refused} of them have no latency, since it was too uncertain" if n_refused else ""
+    return (
+        f"{n_busy} of {len(listed)} designs were timed while other programs used the processor or its clock changed "
+        f"(is_busy = 1, latency from CPU time){refused}"
+    )
+
+
 def as_columns(rows: list[Row]) -> Columns:
     """Return measured rows as columns; the numbers of a failed design are NaN."""
     return {name: _column(name, rows) for name in (*KNOBS, *MEASURED)}
@@ -116,13 +136,12 @@ def _column(name: str, rows: list[Row]) -> NDArray[Any]:
 def _measure_compression(
     setup: MeasurementSetup, compression: Compression, *, remaining: Callable[[], float | None]
 ) -> Row:
-    is_busy = is_machine_busy()
     onnx = _export_onnx(setup, compression)
-    session = open_inference_session(onnx, device=setup.options.device, fold_weights=setup.calibration is None)
-    is_correct = correct_mask(session, setup.data, inputs=setup.inputs, batch=setup.batch, remaining=remaining)
+    session = open_inference_session(onnx, device=setup.options.device)
+    quality = setup.task.evaluate(session, remaining=remaining)
     by_codec = compressed_sizes(setup.network, compression, onnx=onnx)
     return {
-        **_accuracy(setup, is_correct),
+        **_accuracy(setup, np.asarray(quality["accuracy"].per_sample)),
         **(_latency(setup, session, remaining=remaining) if setup.options.latency else {}),
         "size_bytes": by_codec.of(setup.options.codec),
         "size_codec": setup.options.codec,
@@ -137,7 +156,6 @@ def _measure_compression(
         "energy_mac_mem_j": _modelled_energy(setup, compression),
         **_energy(setup, session, remaining=remaining),
         "machine": machine_name(setup.options.device),
-        "is_busy": is_busy,
         "effective": effective_key(compression),
         "error": "",
     }
@@ -176,25 +194,19 @@ def _modelled_energy(setup: MeasurementSetup, compression: Compression) -> float
     )
 
 
-def _latency(setup: MeasurementSetup, session: Session, *, remaining: Callable[[], object]) -> Row:
-    feeds = first_batch(setup.inputs, batch=setup.batch)
-    times = time_interleaved([session.bind(feeds), setup.session.bind(feeds)], clock=time.perf_counter, check=remaining)
-    latency, source = median_latency(times[:, 0]), median_latency(times[:, 1])
-    return {
-        "latency_s": latency.median,
-        "latency_s_lo": latency.low,
-        "latency_s_hi": latency.high,
-        "latency_source_s": source.median,
-        "latency_ratio": latency.median / source.median,
-        "latency_batch": setup.batch,
-    }
+def _latency(setup: MeasurementSetup, session: Session, *, remaining: Callable[[], float | None]) -> Row:
+    feeds = setup.task.one_run
+    timing = measure_latency(
+        session.bind(feeds), setup.session.bind(feeds), device=setup.options.device, check=remaining
+    )
+    return {**timing.columns(), "latency_batch": setup.task.batch}
 
 
 def _energy(setup: MeasurementSetup, session: Session, *, remaining: Callable[[], object]) -> Mapping[str, Any]:
     remaining()
     if setup.meter is None:
         return {"energy_basis": "none", "energy_meter": ""}
-    run = session.bind(first_batch(setup.inputs, batch=setup.batch))
+    run = session.bind(setup.task.one_run)
     window = measure_energy(setup.meter, run, clock=time.perf_counter)
     if window is None:
         return {"energy_basis": "none", "energy_meter": f"{setup.meter.name} stood still"}

@@ -3,16 +3,18 @@
 import hashlib
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
 from explorer import __version__
 from explorer.devices.meters import MIN_WINDOW_S
 from explorer.network.compression.sizes import CODECS
-from explorer.network.measurement.accuracy import CONFIDENCE
-from explorer.network.measurement.holdout import HOW
+from explorer.network.graph.session import Array
 from explorer.network.measurement.host import machine_name, processor
 from explorer.network.measurement.setup import MeasurementSetup
+from explorer.network.task.accuracy import CONFIDENCE
+from explorer.network.task.holdout import HOW
 
 
 def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
@@ -31,7 +33,8 @@ def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
             "n_weights": setup.network.n_weights, "n_right": int(setup.is_correct.sum()),
         },
         "data": {
-            "source": _short(setup.data.source), "sha256": setup.data.sha256, "n_samples": setup.data.n_samples,
+            "source": _short(setup.task.data.source), "sha256": setup.task.data.sha256,
+            "n_samples": setup.task.data.n_samples,
             **_holdout(setup),
         },
         "accuracy": f"share of right classes; {CONFIDENCE:.0%} Wilson interval",
@@ -39,11 +42,12 @@ def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
         "quantization": "Eq. (5), scale D, zero point 0"
         + (f", clipped to {options.clip_to}" if options.clip_to else ", containers widened"),
         "activations": "float32" if setup.calibration is None else "int8",
-        "calibration": _calibration_sha256(setup),
+        "calibration": None if setup.calibration is None else feeds_sha256(setup.calibration),
         "size": {"codec": options.codec, "meaning": CODECS[options.codec]},
         "latency": {
-            "what": "median of runs interleaved with the source network; zeros are computed like any other weight",
-            "batch": setup.batch, "threads": 1, "device": options.device,
+            "what": "20th percentile of runs interleaved with the source; zeros are computed like other weights",
+            "clock": "wall time of undisturbed rounds; CPU time where is_busy = 1",
+            "batch": setup.task.batch, "threads": 1, "device": options.device,
         },
         "energy": {
             "basis": "measured" if setup.meter else "none", "meter": setup.meter.name if setup.meter else None,
@@ -70,11 +74,10 @@ def _holdout(setup: MeasurementSetup) -> dict[str, Any]:
     return {"holdout": {"share": setup.options.holdout, "n_samples": int(setup.held_back.sum()), "split": HOW}}
 
 
-def _calibration_sha256(setup: MeasurementSetup) -> str | None:
-    if setup.calibration is None:
-        return None
+def feeds_sha256(feeds: Mapping[str, Array]) -> str:
+    """Return the SHA-256 of arrays by name."""
     digest = hashlib.sha256()
-    for name, values in sorted(setup.calibration.items()):
+    for name, values in sorted(feeds.items()):
         digest.update(f"{name} {values.dtype} {values.shape}".encode())
         digest.update(values.tobytes())
     return digest.hexdigest()

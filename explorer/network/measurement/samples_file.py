@@ -15,7 +15,7 @@ from explorer.errors import Fault, InvalidFile, WrongUsage, limit_faults
 from explorer.io.file_lock import acquire_lock, file_lock
 from explorer.io.files import MAX_DECLARATION_BYTES, MAX_TABLE_BYTES, append_line, read_bytes, write_text
 from explorer.io.json_text import read_json_object, write_json
-from explorer.network.measurement.measure import KNOBS, MEASURED, TEXT, Cache, Row
+from explorer.network.measurement.measure import KNOBS, MEASURED, TEXT, Cache, Row, is_latency_refused
 
 COLUMNS = (*KNOBS, *MEASURED)
 Key = tuple[Any, ...]
@@ -57,11 +57,11 @@ class SamplesFile:
     def cache(self) -> Cache:
         """The measured rows by effective key, for `measure_table`."""
         return {row["effective"]: {n: v for n, v in row.items() if n not in KNOBS} for row in self.rows.values()
-                if is_measured(row)}  # fmt: skip
+                if _is_finished(row)}  # fmt: skip
 
     def measured(self, keys: Sequence[Key]) -> dict[Key, Row]:
         """Return the rows of those designs that are measured already."""
-        return {key: self.rows[key] for key in keys if key in self.rows and is_measured(self.rows[key])}
+        return {key: self.rows[key] for key in keys if key in self.rows and _is_finished(self.rows[key])}
 
     def resume(self, notify: Callable[[str], None]) -> None:
         """Read the rows that are there, and cut off the part of a row that a killed process left.
@@ -72,17 +72,18 @@ class SamplesFile:
         """
         rows, cut = _read_rows(self.path)
         if rows:
-            _check_conditions(self.path, _read_conditions(self.path), self.conditions)
+            _check_conditions(self.path, read_conditions(self.path), self.conditions)
         for i, row in enumerate(rows):
             is_own = (row["effective"] or row["error"]) and key_of(row) not in self.rows
             self.rows[key_of(row) if is_own else (i,)] = row
-        n = sum(map(is_measured, self.rows.values()))
+        n = sum(map(_is_finished, self.rows.values()))
         if cut:
             notify(f"{self.path}: its last row was cut off when a measurement was killed; the design is measured again")
         if n:
             notify(f"{self.path}: has {n} measured designs, which are kept")
         if rows or cut:
-            write_text(self.path, table_text([row for row in self.rows.values() if not row["error"]]))
+            kept = [row for row in self.rows.values() if not row["error"] and not is_latency_refused(row)]
+            write_text(self.path, table_text(kept))
             self._is_begun = True
 
     def append(self, row: Row) -> None:
@@ -174,12 +175,17 @@ def read_samples_file(path: Path) -> tuple[list[Row], Conditions]:
         InvalidFile: a file is damaged.
     """
     rows, _ = _read_rows(path)
-    return [row for row in rows if is_measured(row)], _read_conditions(path)
+    return [row for row in rows if is_measured(row)], read_conditions(path)
 
 
 def is_measured(row: Row) -> bool:
     """Return whether a row holds a measurement of this command: no failed design, and no row that was added later."""
     return bool(row.get("effective")) and not row.get("error")
+
+
+def _is_finished(row: Row) -> bool:
+    """Return whether a design needs no further measurement: one without latency is timed again."""
+    return is_measured(row) and not is_latency_refused(row)
 
 
 def key_of(row: Row) -> Key:
@@ -216,7 +222,13 @@ def _short(value: Any) -> str:
     return "none" if value is None else f"{str(value)[:12]}..." if len(str(value)) == 64 else str(value)
 
 
-def _read_conditions(path: Path) -> Conditions:
+def read_conditions(path: Path) -> Conditions:
+    """Return the provenance next to a samples CSV.
+
+    Raises:
+        WrongUsage: there is none, or it cannot be read.
+        InvalidFile: it is not that of a measurement.
+    """
     beside = provenance_path(path)
     if not beside.is_file():
         raise WrongUsage(f"{path}: without {beside.name} it is unknown what its rows were measured with", fix=_FIX)

@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.devices.meters import Meter, energy_meter
-from explorer.errors import Fault, InvalidFile, MeasurementFailed, UnknownName, WrongUsage
+from explorer.errors import MeasurementFailed, UnknownName, WrongUsage
 from explorer.network.compression.quantization import Container
 from explorer.network.compression.sizes import CODECS, Codec
 from explorer.network.graph.model import Network
 from explorer.network.graph.op_counts import OpCounts, count_operations
 from explorer.network.graph.session import LONGER, Array, Session, open_inference_session
-from explorer.network.measurement.accuracy import predicted_classes
-from explorer.network.measurement.holdout import holdout_mask
-from explorer.network.measurement.labelled_data import LabelledData, make_feeds
 from explorer.network.measurement.technology import SHIPPED, Technology, load_technology
-
-MAX_CHUNK, MAX_CHUNK_BYTES = 256, 4_000_000  # activations are many times larger than their inputs
+from explorer.network.task.feeds import make_feeds
+from explorer.network.task.holdout import holdout_mask
+from explorer.network.task.labelled_data import LabelledData
+from explorer.network.task.score import Quality
+from explorer.network.task.task import Task, prepare_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,9 @@ class MeasurementSetup:
 
     Args:
         network: the source network.
-        data: labelled samples.
-        inputs: the samples in the types and shapes of the network's inputs.
-        batch: number of samples per run.
+        task: what the network is fed, which output is read, and how it is scored.
         session: inference session of the source network.
-        is_correct: samples that the source network classifies correctly, shape (n,).
+        source: quality of the source network by target.
         counts: operation counts of one run of the source network.
         options: options of the measurement.
         technology: the loaded technology table.
@@ -74,11 +72,9 @@ class MeasurementSetup:
     """
 
     network: Network
-    data: LabelledData
-    inputs: Mapping[str, Array]
-    batch: int
+    task: Task
     session: Session
-    is_correct: NDArray[np.bool_]
+    source: Mapping[str, Quality]
     counts: OpCounts
     options: MeasurementOptions
     technology: Technology
@@ -87,9 +83,14 @@ class MeasurementSetup:
     held_back: NDArray[np.bool_] | None = None
 
     @property
+    def is_correct(self) -> NDArray[np.bool_]:
+        """Mask of the samples that the source network classifies correctly, shape (n,)."""
+        return np.asarray(self.source["accuracy"].per_sample)
+
+    @property
     def is_searched(self) -> NDArray[np.bool_]:
         """Mask of the samples of the search's accuracy: all that are not held back, shape (n,)."""
-        return np.ones(self.data.n_samples, dtype=np.bool_) if self.held_back is None else ~self.held_back
+        return np.ones(self.task.data.n_samples, dtype=np.bool_) if self.held_back is None else ~self.held_back
 
 
 def prepare_measurement(
@@ -112,23 +113,17 @@ def prepare_measurement(
     if options.level not in technology.bit_j:
         raise UnknownName(technology.title, options.level, technology.bit_j)
     session = open_inference_session(network.model.SerializeToString(), device=options.device)
-    inputs = make_feeds(data, session.inputs)
-    batch = next((entry.shape[0] for entry in session.inputs if entry.shape and entry.shape[0]), 1) or 1
     remaining = start_time_limit(options.seconds)
-    is_correct = correct_mask(session, data, inputs=inputs, batch=batch, remaining=remaining)
-    one_batch = first_batch(inputs, batch=batch)
+    task = prepare_task(session, data, remaining=remaining)
+    source = task.evaluate(session, remaining=remaining)
     return MeasurementSetup(
-        network=network, data=data, inputs=inputs, batch=batch, session=session, is_correct=is_correct,
-        counts=count_operations(network.model, one_batch, seconds=remaining()), options=options, technology=technology,
+        network=network, task=task, session=session, source=source,
+        counts=count_operations(network.model, task.one_run, seconds=remaining()), options=options,
+        technology=technology,
         meter=energy_meter(options.device) if options.energy == "auto" else None,
         calibration=make_feeds(calibration, session.inputs) if calibration else None,
         held_back=holdout_mask(data, options.holdout) if options.holdout else None,
     )  # fmt: skip
-
-
-def first_batch(inputs: Mapping[str, Array], *, batch: int) -> dict[str, Array]:
-    """Return the feeds of the first run, `batch` samples."""
-    return {name: _padded(values[:batch], batch) for name, values in inputs.items()}
 
 
 def start_time_limit(seconds: float | None) -> Callable[[], float | None]:
@@ -147,79 +142,3 @@ def start_time_limit(seconds: float | None) -> Callable[[], float | None]:
         return rest
 
     return remaining
-
-
-def correct_mask(
-    session: Session,
-    data: LabelledData,
-    *,
-    inputs: Mapping[str, Array],
-    batch: int,
-    remaining: Callable[[], float | None],
-) -> NDArray[np.bool_]:
-    """Return the mask of samples whose predicted class is the label, shape (n,).
-
-    Raises:
-        InvalidFile: labels are not among the network's classes.
-        MeasurementFailed: the run failed or exceeded its time limit, or the outputs are not classes.
-    """
-
-    def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
-        return run_in_chunks(session, feeds, batch=batch, remaining=remaining)
-
-    n = data.n_samples
-    predict = data.predict
-    if predict is not None:
-        classes = np.asarray(_call_predict(lambda: predict(run, inputs), source=data.source))
-        if classes.shape != (n,):
-            fault = f"predict of {data.source} returned shape {classes.shape}"
-            raise MeasurementFailed(fault, fix=f"return one class for each of {n} samples")
-        return np.asarray(classes == data.labels)
-    outputs = run(inputs)
-    classes = predicted_classes(outputs, n=n)
-    n_classes = next((v.shape[1] for v in outputs.values() if v.ndim == 2 and v.dtype.kind == "f"), None)
-    if n_classes is not None and data.labels.max() >= n_classes:
-        row = int(data.labels.argmax())
-        fault = f"has class {data.labels[row]} in row {row}, but the network has {n_classes} classes, from 0"
-        raise InvalidFile(data.source, [Fault("array 'y'", fault, "use data with the classes of this network")])
-    return np.asarray(classes == data.labels)
-
-
-def run_in_chunks(
-    session: Session, feeds: Mapping[str, Array], *, batch: int, remaining: Callable[[], float | None]
-) -> dict[str, Array]:
-    """Run all samples in chunks that fit in memory; return the concatenated outputs with one row per sample."""
-    n = len(next(iter(feeds.values())))
-    n_bytes = sum(values.nbytes for values in feeds.values()) // n
-    size = batch if batch > 1 else max(1, min(MAX_CHUNK, MAX_CHUNK_BYTES // max(n_bytes, 1)))
-    parts: list[dict[str, Array]] = []
-    for start in range(0, n, size):
-        stop = min(start + size, n)
-        full = size if batch > 1 else stop - start
-        chunk = {name: _padded(values[start:stop], full) for name, values in feeds.items()}
-        outputs = session.run(chunk, seconds=remaining())
-        parts.append(
-            {
-                name: values[: stop - start]
-                for name, values in outputs.items()
-                if isinstance(values, np.ndarray) and values.shape[:1] == (full,)
-            }
-        )
-    shared = [name for name in parts[0] if all(name in part for part in parts)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in shared}
-
-
-def _call_predict(call: Callable[[], Array], *, source: str) -> Array:
-    try:
-        return call()
-    except MeasurementFailed:
-        raise
-    except Exception as error:
-        fault = f"predict of {source}: {type(error).__name__}: {error}"
-        raise MeasurementFailed(fault, fix="correct that module") from error
-
-
-def _padded(values: Array, n: int) -> Array:
-    """Return n samples, padded with the last one, for a network with a fixed batch size."""
-    n_missing = n - len(values)
-    return values if n_missing <= 0 else np.concatenate([values, np.repeat(values[-1:], n_missing, axis=0)])

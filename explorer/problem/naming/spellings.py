@@ -35,7 +35,7 @@ class Spelling:
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
+class KnownQuality:
     """Quantity that explorer does not define, but whose direction and range are known."""
 
     name: str
@@ -57,10 +57,10 @@ def dictionary() -> Mapping[str, Any]:
 
 
 @cache
-def qualities() -> Mapping[str, Quality]:
+def qualities() -> Mapping[str, KnownQuality]:
     """Return the known quantities next to the built-in targets by name, preferred objectives first."""
     return {
-        name: Quality(name, one["direction"], (one["range"][0], one["range"][1]), one.get("unit", ""))
+        name: KnownQuality(name, one["direction"], (one["range"][0], one["range"][1]), one.get("unit", ""))
         for name, one in dictionary()["quality"].items()
     }
 

@@ -19,9 +19,8 @@ from explorer.deploy.verification.run_network import load_artifact
 from explorer.errors import ExplorerError, InvalidFile, NoFeasibleDesign, UnknownName, WrongUsage
 from explorer.io.files import sha256
 from explorer.network.compression.compress import Recipe, compress_weights, compressed_onnx
-from explorer.network.compression.sizes import CODECS
 from explorer.network.graph.model import ZOO, load_network, shipped_networks
-from explorer.network.measurement.labelled_data import LabelledData
+from explorer.network.task.labelled_data import LabelledData, make_labelled_data
 
 Write = Callable[..., Path]
 ORIGINAL = (ZOO / "digits-mlp.onnx").read_bytes()
@@ -295,10 +294,11 @@ def test_options_override_those_of_the_study(write: Write, tmp_path: Path) -> No
     assert (manifest.network.size_codec, manifest.network.clip, manifest.network.per_tensor) == ("file", "int8", False)
 
 
-def test_network_other_than_the_measured_one_is_remarked(write: Write, tmp_path: Path) -> None:
+def test_network_other_than_the_measured_one_is_a_warning(write: Write, tmp_path: Path) -> None:
     manifest, _ = deploy(write(measured_live()), out=tmp_path / "b", model="digits-cnn")
 
-    assert any("the study measured another network than 'digits-cnn'" in text for text in manifest.not_checked)
+    (text,) = manifest.warnings
+    assert text.startswith("numbers of another network: the study measured one with SHA-256")
 
 
 @pytest.mark.parametrize("name", shipped_networks())
@@ -314,8 +314,8 @@ def test_full_int8_bundle_has_equal_codes_and_int8_operators(
     assert network is not None
     assert (network.activations, network.calibration_sha256) == ("int8", digits.sha256)
     assert network.container == "int8"
-    loaded = load_artifact(bundle.folder / "network.onnx", is_int8=True)
-    assert {codec: loaded.sizes.of(codec) for codec in CODECS} == network.sizes
+    loaded = load_artifact(bundle.folder / "network.onnx", step=manifest.design.quant_step)
+    assert loaded.sizes == network.sizes
     assert states(bundle.folder, model=name)["codes"] == "kept"
     operators = {node.op_type for node in onnx.load(bundle.folder / "network.onnx").graph.node}
     assert "QuantizeLinear" in operators
@@ -336,14 +336,26 @@ def _dynamic_length() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
 
 
-def test_dynamic_input_length_gives_no_modelled_energy(write: Write, tmp_path: Path) -> None:
+def test_a_dynamic_length_is_that_of_the_data(write: Write, tmp_path: Path) -> None:
+    """Without data the network is not run: Eq. (1) and the stored outputs are missing, and both are remarked."""
     (tmp_path / "net.onnx").write_bytes(_dynamic_length().SerializeToString())
+    data = make_labelled_data({"x": np.ones((4, 5, 3), np.float32), "y": np.zeros(4, int)}, source="long.npz")
 
-    manifest, _ = deploy(write(), out=tmp_path / "b", model=tmp_path / "net.onnx")
+    without, _ = deploy(write(), out=tmp_path / "a", model=tmp_path / "net.onnx")
+    with_data, bundle = deploy(
+        write(), out=tmp_path / "b", model=tmp_path / "net.onnx", network=NetworkOptions(data=data)
+    )
 
-    assert manifest.network is not None
-    assert manifest.network.energy_mac_mem is None
-    assert "Eq. (1) was not computed: an input of the network has a dynamic length" in manifest.not_checked
+    assert without.network is not None
+    assert with_data.network is not None
+    assert (without.network.energy_mac_mem, without.network.reference) == (None, None)
+    missing = [text for text in without.not_checked if "dynamic length" in text]
+    assert [text.partition(":")[0] for text in missing] == ["Eq. (1) was not computed", "no outputs are stored"]
+    assert with_data.network.energy_mac_mem is not None
+    assert with_data.network.energy_mac_mem.n_macs == 5 * 3 * 2
+    assert with_data.network.reference is not None
+    assert with_data.network.reference.inputs == "4 samples of long.npz"
+    assert states(bundle.folder, model=str(tmp_path / "net.onnx"))["outputs"] == "kept"
 
 
 @pytest.mark.parametrize(

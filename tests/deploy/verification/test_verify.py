@@ -20,7 +20,7 @@ from explorer.deploy.verification.check import Check, Interval, compare_interval
 from explorer.errors import ExplorerError, InvalidFile, WrongUsage
 from explorer.models.samples.samples import read_samples_csv
 from explorer.network.graph.model import load_network
-from explorer.network.measurement.labelled_data import LabelledData, make_labelled_data
+from explorer.network.task.labelled_data import LabelledData, make_labelled_data
 
 Write = Callable[..., Path]
 finite = st.floats(-1e6, 1e6)

@@ -8,9 +8,9 @@ from explorer.models.response.surrogate import Surrogate
 from explorer.models.response.tables import with_knobs
 from explorer.models.samples.samples import read_samples_csv
 from explorer.network.graph.model import ZOO, load_network
-from explorer.network.measurement.labelled_data import load_data
 from explorer.network.measurement.measure import measure_design
 from explorer.network.measurement.setup import MeasurementOptions, prepare_measurement
+from explorer.network.task.labelled_data import load_data
 from explorer.problem.columns import Columns
 
 NETWORKS = ("digits-cnn", "digits-gru", "digits-mlp", "digits-transformer")

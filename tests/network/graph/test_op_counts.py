@@ -12,8 +12,8 @@ from onnx import TensorProto, helper
 from explorer.errors import InvalidFile, UnknownName
 from explorer.network.graph.model import Network
 from explorer.network.graph.op_counts import OpCounts, count_operations
-from explorer.network.measurement.labelled_data import LabelledData
 from explorer.network.measurement.technology import SHIPPED, load_technology, modelled_energy
+from explorer.network.task.labelled_data import LabelledData
 from explorer.paper.equations import mac_memory_energy
 from tests.network.conftest import NAMES, Build
 

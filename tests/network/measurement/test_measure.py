@@ -17,10 +17,8 @@ from explorer.devices.meters import rapl_meter
 from explorer.errors import InvalidFile, MeasurementFailed, OutOfRange, UnknownName, WrongUsage
 from explorer.network.graph.model import ZOO, Network, load_network
 from explorer.network.measurement import measure
-from explorer.network.measurement.accuracy import wilson_interval
 from explorer.network.measurement.design_grid import grid_designs
 from explorer.network.measurement.host import processor
-from explorer.network.measurement.labelled_data import LabelledData, make_labelled_data
 from explorer.network.measurement.measure import MEASURED, as_columns, measure_design, measure_table
 from explorer.network.measurement.provenance import provenance
 from explorer.network.measurement.setup import (
@@ -29,6 +27,8 @@ from explorer.network.measurement.setup import (
     prepare_measurement,
     start_time_limit,
 )
+from explorer.network.task.accuracy import wilson_interval
+from explorer.network.task.labelled_data import LabelledData, make_labelled_data
 from tests.network.conftest import NAMES, Build, Save
 
 NO_ENERGY = MeasurementOptions(energy="none")

@@ -1,4 +1,4 @@
-"""Wilson intervals, classes from outputs, and medians of interleaved runs."""
+"""Wilson intervals, and classes from outputs."""
 
 from typing import Any
 
@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.errors import MeasurementFailed
-from explorer.network.measurement.accuracy import predicted_classes, wilson_interval
-from explorer.network.measurement.latency import median_latency, time_interleaved
+from explorer.network.task.accuracy import predicted_classes, wilson_interval
 
 
 @given(n=st.integers(1, 10_000), share=st.floats(0, 1), confidence=st.floats(0.5, 0.999))
@@ -63,40 +62,3 @@ def test_classes_are_the_argmax_of_scores_or_integer_outputs() -> None:
 def test_outputs_without_classes_are_reported(outputs: dict[str, Any], message: str) -> None:
     with pytest.raises(MeasurementFailed, match=message):
         predicted_classes(outputs, n=2)
-
-
-def test_runs_are_interleaved_after_a_warm_up() -> None:
-    calls: list[str] = []
-    now = iter(range(1_000_000))
-    times = time_interleaved([lambda: calls.append("a"), lambda: calls.append("b")], clock=lambda: float(next(now)))
-
-    assert calls == ["a", "b"] * (len(calls) // 2)
-    assert times.shape == (len(calls) // 2 - 3, 2)
-    assert len(times) == 7  # slow runs get the minimum of rounds
-
-
-def test_fast_runs_get_the_maximum_of_rounds() -> None:
-    now = iter(np.arange(0, 10, 1e-6))
-
-    assert time_interleaved([lambda: None], clock=lambda: float(next(now))).shape == (101, 1)
-
-
-def test_timing_stops_when_the_check_raises() -> None:
-    rounds = iter([None] * 5)
-
-    with pytest.raises(StopIteration):
-        time_interleaved([lambda: None], clock=lambda: 0.0, check=lambda: next(rounds))
-
-
-@given(seconds=st.lists(st.floats(1e-6, 10), min_size=7, max_size=101))
-def test_median_latency_is_within_its_interval(seconds: list[float]) -> None:
-    latency = median_latency(np.array(seconds))
-
-    assert min(seconds) <= latency.low <= latency.median <= latency.high <= max(seconds)
-
-
-def test_interval_of_the_median_has_nominal_coverage() -> None:
-    draws = np.random.default_rng(0).lognormal(size=(3000, 50))
-    latencies = [median_latency(row) for row in draws]
-
-    assert np.mean([latency.low <= 1 <= latency.high for latency in latencies]) > 0.93

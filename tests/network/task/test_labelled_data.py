@@ -15,7 +15,8 @@ from explorer.errors import InvalidFile, UnknownName, WrongUsage
 from explorer.io import npz as bounded
 from explorer.network.graph.model import ZOO
 from explorer.network.graph.session import Input
-from explorer.network.measurement.labelled_data import LabelledData, load_data, make_feeds, make_labelled_data, read_npz
+from explorer.network.task.feeds import make_feeds
+from explorer.network.task.labelled_data import LabelledData, load_data, make_labelled_data, read_npz
 from tests.network.conftest import refusal
 
 

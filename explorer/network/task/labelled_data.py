@@ -4,7 +4,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from explorer.errors import Fault, InvalidFile, UnknownName, WrongUsage
 from explorer.io.npz import read_arrays
 from explorer.network.graph.model import ZOO
-from explorer.network.graph.session import Input
 
 Array = NDArray[Any]
 Predict = Callable[[Callable[[Mapping[str, Array]], Mapping[str, Array]], Mapping[str, Array]], Array]
@@ -97,50 +96,6 @@ def make_labelled_data(arrays: Mapping[str, Array], *, source: str, predict: Pre
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode() + array.tobytes())
     return LabelledData(inputs, labels.astype(np.int64), source, digest.hexdigest(), predict)
-
-
-def make_feeds(data: LabelledData, inputs: Sequence[Input]) -> dict[str, Array]:
-    """Return all samples by input name, in the types and shapes of a network's inputs.
-
-    Raises:
-        InvalidFile: an input has no array, or an array of another shape or type.
-    """
-    names = [entry.name for entry in inputs]
-    arrays = {names[0]: data.inputs["x"]} if len(names) == 1 and set(data.inputs) == {"x"} else data.inputs
-    faults = [
-        Fault(f"array '{name}'", "is not an input of the network", f"its inputs are {', '.join(names)}")
-        for name in arrays
-        if name not in names
-    ]
-    converted: dict[str, Array] = {}
-    for entry in inputs:
-        if entry.name not in arrays:
-            faults.append(Fault(f"input '{entry.name}'", "has no array", "store one array for each input, by its name"))
-            continue
-        array = arrays[entry.name]
-        fault = _misfit(entry, array)
-        if fault is not None:
-            faults.append(fault)
-        else:
-            converted[entry.name] = array.astype(entry.dtype)
-    if faults:
-        raise InvalidFile(data.source, faults)
-    return converted
-
-
-def _misfit(entry: Input, array: Array) -> Fault | None:
-    location = f"array for input '{entry.name}'"
-    if not entry.shape:
-        return Fault(location, "has no batch: the input is a scalar", "export the network with a batch dimension")
-    expected, actual = entry.shape[1:], array.shape[1:]
-    is_match = len(expected) == len(actual) and all(e in {None, a} for e, a in zip(expected, actual, strict=True))
-    if not is_match:
-        shape = " x ".join("any" if length is None else str(length) for length in expected)
-        return Fault(location, f"has samples of shape {actual}", f"the network takes {shape or 'single numbers'}")
-    # Integers (pixels) convert to floats without loss, floats do not convert to integers.
-    if not np.can_cast(array.dtype, entry.dtype, "same_kind"):
-        return Fault(location, f"is {array.dtype}", f"the network takes {entry.dtype}")
-    return None
 
 
 def _faults(inputs: Mapping[str, Array], labels: Array) -> list[Fault]:

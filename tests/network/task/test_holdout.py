@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from explorer.errors import InvalidFile
 from explorer.network.graph.model import Network
-from explorer.network.measurement.accuracy import wilson_interval
-from explorer.network.measurement.holdout import held_back_samples, holdout_mask
-from explorer.network.measurement.labelled_data import LabelledData, load_data, make_labelled_data
 from explorer.network.measurement.measure import measure_design
 from explorer.network.measurement.provenance import provenance
 from explorer.network.measurement.setup import MeasurementOptions, prepare_measurement
+from explorer.network.task.accuracy import wilson_interval
+from explorer.network.task.holdout import held_back_samples, holdout_mask
+from explorer.network.task.labelled_data import LabelledData, load_data, make_labelled_data
 
 labels = st.lists(st.integers(0, 6), min_size=2, max_size=120)
 shares = st.floats(0.01, 0.99)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import Fault, InvalidFile
-from explorer.network.measurement.labelled_data import LabelledData, make_labelled_data
+from explorer.network.task.labelled_data import LabelledData, make_labelled_data
 
 HOW = "stratified by class, order by SplitMix64 seeded with the data's SHA-256"
 _U64 = np.uint64

@@ -1,0 +1,171 @@
+"""Network, data and options of a bundle as its study measured them, found again by their SHA-256."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from explorer.deploy.bundle.network_artifact import NetworkOptions
+from explorer.deploy.bundle.selected import SelectedDesign
+from explorer.errors import ExplorerError, WrongUsage
+from explorer.network.graph.model import Network, load_network, shipped_networks
+from explorer.network.measurement.samples_file import provenance_path, read_conditions
+from explorer.network.task.labelled_data import PYTHON, LabelledData, load_data
+from explorer.pareto.results.origin import locate_study_file
+from explorer.problem.study import read_study
+
+_DIGITS = 12  # of a SHA-256, in messages
+
+
+@dataclass(frozen=True, slots=True)
+class StudyNetwork:
+    """Network of a bundle, its options, what the predictions do not hold for, and what is missing."""
+
+    network: Network
+    options: NetworkOptions
+    warnings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def find_study_network(
+    selected: SelectedDesign, *, folder: Path, model: str | Path | None, options: NetworkOptions
+) -> StudyNetwork:
+    """Return the network of a chosen design with the options of its measurement.
+
+    A live study names its network and data. A samples CSV that `explorer measure` wrote has the options beside it.
+    Options that the user gives are kept.
+
+    Args:
+        selected: the chosen design.
+        folder: folder of its file.
+        model: path of an ONNX file or name of a shipped network; None: the one that a live study measured.
+        options: options that the user gives.
+
+    Raises:
+        WrongUsage: the network of the study is gone or another one, or calibration data is missing.
+        InvalidFile: the network, or the provenance of the samples, has faults.
+    """
+    if model is None or selected.file.provenance.question.live is not None:
+        return _of_live_study(selected, folder, model, options)
+    network = load_network(model)
+    conditions = _conditions(selected, folder)
+    if conditions is None:
+        return StudyNetwork(network, options)
+    measured, name = _mapping(conditions, "network"), selected.file.provenance.model.name
+    warnings = _other_network(network, str(measured.get("sha256", "")), f"the samples of {Path(name).name}")
+    is_int8 = conditions.get("activations") == "int8"
+    if is_int8 and options.calibration is None:
+        raise WrongUsage(
+            f"{name}: its samples were measured with int8 activations", fix="give their data: --full-int8 CALIBRATION"
+        )
+    clip = re.search(r"clipped to (int4|int8|int16)", str(conditions.get("quantization")))
+    return StudyNetwork(network, replace(
+        options, codec=options.codec or _mapping(conditions, "size").get("codec"),
+        per_tensor=options.per_tensor or conditions.get("pruning") == "per tensor",
+        clip_to=options.clip_to or (clip[1] if clip else None),  # type: ignore[arg-type]
+        measured_calibration=str(conditions.get("calibration") or "") if is_int8 else "",
+        output=options.output or _mapping(conditions, "data").get("output") or None,
+    ), warnings)  # fmt: skip
+
+
+def _of_live_study(
+    selected: SelectedDesign, folder: Path, model: str | Path | None, options: NetworkOptions
+) -> StudyNetwork:
+    live, origin = selected.file.provenance.question.live, selected.file.provenance
+    extra: Mapping[str, Any] = live.model_extra or {} if live else {}
+    digest = str((origin.model.model_extra or {}).get("network_sha256", ""))
+    network = _measured_network(selected, folder, digest) if model is None else load_network(model)
+    data, remark = (options.data, "") if options.data else _measured_data(selected, folder)
+    found = replace(
+        options, data=data, codec=options.codec or (live.codec if live else None),
+        per_tensor=options.per_tensor or bool(live and live.per_tensor),
+        clip_to=options.clip_to or (live.clip if live else None), output=options.output or extra.get("output") or None,
+        measured_calibration="",
+    )  # fmt: skip
+    return StudyNetwork(network, found, _other_network(network, digest, "the study"), (remark,) if remark else ())
+
+
+def _measured_network(selected: SelectedDesign, folder: Path, digest: str) -> Network:
+    """Return the network that a live study measured.
+
+    Raises:
+        WrongUsage: no file has its SHA-256.
+    """
+    name, study = selected.file.provenance.model.name, selected.file.study
+    if name in shipped_networks():
+        paths: list[str | Path] = [name]
+    else:
+        paths = [path for path in _candidates(selected, folder, name, "onnx") if path.is_file()]
+    if not paths:
+        raise WrongUsage(
+            f"{name}: the network of study '{study}' is not there any more",
+            fix="name it with --model FILE.onnx, or leave it out with --no-network",
+        )
+    networks = [load_network(path) for path in paths]
+    same = [network for network in networks if network.sha256 == digest]
+    if not same:
+        raise WrongUsage(
+            f"{paths[0]}: is not the network that study '{study}' measured: its SHA-256 is "
+            f"{networks[0].sha256[:_DIGITS]}..., not {digest[:_DIGITS]}...",
+            fix="run the study again, restore the file, or name it with --model FILE.onnx",
+        )
+    return same[0]
+
+
+def _measured_data(selected: SelectedDesign, folder: Path) -> tuple[LabelledData | None, str]:
+    """Return the data of a live study, or why it cannot be used. Python code is never run on the word of a file."""
+    text, digest = _files(selected).get("data"), (selected.file.provenance.model.model_extra or {}).get("data_sha256")
+    name = text if isinstance(text, str) else ""
+    if name.startswith(PYTHON):
+        return None, f"the study's data is Python code ({name}), which was not run: name it with --data"
+    if name and "/" not in name and not name.endswith(".npz"):
+        return load_data(name), ""  # shipped
+    fix = "name it with --data"
+    for path in _candidates(selected, folder, name, "data"):
+        try:
+            data = load_data(str(path.absolute()))
+        except ExplorerError:
+            continue
+        if data.sha256 == digest:
+            return data, ""
+        fix = f"{path} has another SHA-256; {fix}"
+    return None, f"the study's data was not found ({Path(name).name or 'not recorded'}): {fix}"
+
+
+def _candidates(selected: SelectedDesign, folder: Path, name: str, key: str) -> Iterator[Path]:
+    """Yield where a file of a study may be: as the run named it, beside the result folder, or as the study names it."""
+    if name:
+        yield from (Path(name), folder.parent.parent / name)
+    try:
+        origin = selected.file.provenance.model_dump(mode="json")
+        study = read_study(locate_study_file(origin, folder=folder, asked=selected.file.study))
+    except ExplorerError:
+        return
+    if study.live is not None:
+        yield Path(getattr(study.live, key) or "")
+
+
+def _conditions(selected: SelectedDesign, folder: Path) -> Mapping[str, Any] | None:
+    """Return the provenance of the samples that the model is fitted to; None if `explorer measure` did not write it."""
+    name = Path(selected.file.provenance.model.name)
+    for path in (name, folder.parent.parent / name):
+        if path.suffix and provenance_path(path).is_file():
+            return read_conditions(path)
+    return None
+
+
+def _other_network(network: Network, digest: str, who: str) -> tuple[str, ...]:
+    if not digest or network.sha256 == digest:
+        return ()
+    text = f"numbers of another network: {who} measured one with SHA-256 {digest[:_DIGITS]}..., not '{network.name}'"
+    return (f"{text} ({network.sha256[:_DIGITS]}...)",)
+
+
+def _files(selected: SelectedDesign) -> Mapping[str, Any]:
+    return _mapping(_mapping(selected.file.provenance.model_extra or {}, "measurement"), "files")
+
+
+def _mapping(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = table.get(key)
+    return value if isinstance(value, Mapping) else {}

@@ -165,7 +165,13 @@ def fold_norms(module: nn.Module) -> None:
                     inner[i], inner[i + 1] = fuse_conv_bn_eval(inner[i], inner[i + 1]), nn.Identity()
 
 
-NETWORKS = {"digits-cnn": Cnn, "digits-mobile": Mobile, "digits-mlp": Mlp, "digits-gru": Gru, "digits-transformer": Transformer}
+NETWORKS = {
+    "digits-cnn": Cnn,
+    "digits-mobile": Mobile,
+    "digits-mlp": Mlp,
+    "digits-gru": Gru,
+    "digits-transformer": Transformer,
+}
 
 
 def train(network: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:

@@ -14,6 +14,14 @@ from explorer.units import humanize
 
 README = "README.txt"
 _WIDTH = 80  # columns of a terminal
+_PROGRAM = """\
+import numpy, onnxruntime
+runs, net = numpy.load("{reference}"), onnxruntime.InferenceSession("{network}")
+for run in sorted({{name.split("/")[0] for name in runs}}):
+    fed = {{n.split("/", 2)[2]: runs[n] for n in runs if n.startswith(run + "/inputs/")}}
+    for output, found in zip(net.get_outputs(), net.run(None, fed)):
+        print(run, output.name, abs(found - runs[f"{{run}}/outputs/{{output.name}}"]).max())
+"""
 MAX_CONFIG_MAP_BYTES = 1 << 20  # the limit of Kubernetes: 1 MiB
 
 
@@ -43,6 +51,7 @@ def render_readme(manifest: ManifestFile, governor: GovernorFile | None = None) 
             else []
         ),
         *_governor(governor),
+        *_how_to_run(manifest),
         "",
         *(["Files:", *[f"  {name}: {text}" for name, text in manifest.files.items()], ""] if manifest.files else []),
         "What has NOT been checked:",
@@ -137,6 +146,29 @@ def _network(manifest: ManifestFile) -> Iterator[str]:
     if network.energy_mac_mem:
         energy = network.energy_mac_mem
         yield f"  Eq. (1), modelled    {energy.value:.4g} J ({energy.technology}, every access to {energy.level})"
+
+
+def _how_to_run(manifest: ManifestFile) -> Iterator[str]:
+    """Yield how the network was run, and a program that runs it on the stored feeds and compares the outputs."""
+    network = manifest.network
+    if network is None or network.session is None:
+        return
+    session, reference = network.session, network.reference
+    text = f"How it was run: {session.runtime}, {session.provider}, {session.note}."
+    yield from ("", *wrap(text, _WIDTH, subsequent_indent="  "))
+    if reference is None:
+        return
+    text = (
+        f"{reference.file} holds {reference.n_runs} runs ({reference.inputs}) and the outputs that the source network "
+        f"gives with the weights of Eqs. (4) and (5). Run them in Python, in this folder; the largest difference from "
+        f"them is at most {reference.tolerance:.2g} of an output's largest value{_because(reference.reason)}:"
+    )
+    yield from ("", *wrap(text, _WIDTH), "")
+    yield from (f"    {line}" for line in _PROGRAM.format(reference=reference.file, network=network.file).splitlines())
+
+
+def _because(reason: str) -> str:
+    return f" ({reason})" if reason else ""
 
 
 def _promise(quantities: Mapping[str, Predicted]) -> Iterator[str]:

@@ -11,7 +11,8 @@ from explorer.deploy.bundle.selected import SelectedDesign
 from explorer.errors import ExplorerError, WrongUsage
 from explorer.network.graph.model import Network, load_network, shipped_networks
 from explorer.network.measurement.samples_file import provenance_path, read_conditions
-from explorer.network.task.labelled_data import PYTHON, LabelledData, load_data
+from explorer.network.task.labelled_data import LabelledData, load_data
+from explorer.network.task.module import PYTHON
 from explorer.pareto.results.origin import locate_study_file
 from explorer.problem.study import read_study
 
@@ -119,18 +120,18 @@ def _measured_data(selected: SelectedDesign, folder: Path) -> tuple[LabelledData
     name = text if isinstance(text, str) else ""
     if name.startswith(PYTHON):
         return None, f"the study's data is Python code ({name}), which was not run: name it with --data"
-    if name and "/" not in name and not name.endswith(".npz"):
-        return load_data(name), ""  # shipped
-    fix = "name it with --data"
-    for path in _candidates(selected, folder, name, "data"):
+    is_shipped = bool(name) and "/" not in name and not name.endswith(".npz")
+    texts = [name] if is_shipped else [str(p.absolute()) for p in _candidates(selected, folder, name, "data")]
+    other = ""
+    for one in texts:
         try:
-            data = load_data(str(path.absolute()))
+            data = load_data(one)
         except ExplorerError:
             continue
         if data.sha256 == digest:
             return data, ""
-        fix = f"{path} has another SHA-256; {fix}"
-    return None, f"the study's data was not found ({Path(name).name or 'not recorded'}): {fix}"
+        other = f"{Path(one).name} is other data"
+    return None, f"the study's data was not used: {other or f'{Path(name).name} was not found'}. Name it with --data"
 
 
 def _candidates(selected: SelectedDesign, folder: Path, name: str, key: str) -> Iterator[Path]:

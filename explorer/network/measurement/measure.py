@@ -234,7 +234,7 @@ def _modelled_energy(setup: MeasurementSetup, compression: Compression) -> float
         setup.counts,
         setup.technology,
         level=setup.options.level,
-        weight_bits={name: BITS[tensor.container] for name, tensor in compression.tensors.items()},
+        weight_bits=setup.network.stored_bits | {name: BITS[t.container] for name, t in compression.tensors.items()},
         arithmetic="float32" if setup.calibration is None else "int8",
     )
 

@@ -12,7 +12,8 @@ import numpy as np
 from explorer.devices.meters import Meter, energy_meter
 from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed
-from explorer.models.measured.race_history import RaceHistory, RacingRule, make_racing, relative_row
+from explorer.models.evaluator import StoppingRule
+from explorer.models.measured.race_history import RaceHistory, make_racing, relative_row
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.host import machine_name, processor
 from explorer.network.measurement.measure import (
@@ -192,7 +193,7 @@ class NetworkEvaluator:
     def _has_races(self) -> bool:
         return self.races.rule is not None or any(row.get(STOPPED) for row in self.rows.values())
 
-    def start_racing(self, rule: RacingRule) -> None:
+    def start_racing(self, rule: StoppingRule) -> None:
         """Stop designs by a rule from now on, unless the study forbids it or its score is not of single samples."""
         if self.remote_task.is_racing and can_race(self.setup):
             self.races.rule = rule

@@ -4,33 +4,19 @@ import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.models.evaluator import StoppingRule
 from explorer.network.measurement.measure import Row
 from explorer.network.measurement.racing import Racing, unpack_bits
 from explorer.network.task.accuracy import wilson_interval
-from explorer.problem.columns import Columns, Float, bounds
+from explorer.problem.columns import Columns, bounds
 
 _MIN_SHARE = 0.5  # a design that is wrong on most samples says nothing about which of them are hard
 _MAX_MISSES = 255  # a byte for each sample, as they travel to workers
-
-
-class RacingRule(Protocol):
-    """Rule that stops designs (`pareto.acquisition.racing_rule`)."""
-
-    def front(self, columns: Columns) -> list[list[float]]:
-        """Return the objectives of the feasible, non-dominated designs, shape (k, m)."""
-
-    def best(self, columns: Columns) -> Float:
-        """Return the best value of each objective over versions of one design, shape (m,); NaN if none is feasible."""
-
-    def can_matter(
-        self, columns: Columns, *, front: Sequence[Sequence[float]], stopped: Sequence[Sequence[float]]
-    ) -> bool:
-        """Return whether a design, between its least and its greatest accuracy, can change the front."""
 
 
 @dataclass(slots=True)
@@ -46,7 +32,7 @@ class RaceHistory:
     """
 
     n: int
-    rule: RacingRule | None = None
+    rule: StoppingRule | None = None
     misses: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     best: dict[str, list[float]] = field(default_factory=dict)
     counted: set[str] = field(default_factory=set)
@@ -84,7 +70,7 @@ class RaceHistory:
 
 
 def make_racing(
-    rule: RacingRule, data: Mapping[str, Any], *, n: int, knobs: Mapping[str, Any], source_s: float | None
+    rule: StoppingRule, data: Mapping[str, Any], *, n: int, knobs: Mapping[str, Any], source_s: float | None
 ) -> Racing:
     """Return the race of one design.
 

@@ -11,7 +11,9 @@ from explorer.problem.constraints import Constraint
 from explorer.problem.objectives import Constants, Objective, add_objectives
 
 TOLERANCE = 0.002
-"""Share of the hypervolume that all stopped designs together may add at most, at the upper bounds of their accuracy."""
+"""Share of the hypervolume that all stopped designs together may add at most, at the upper bounds of their accuracy.
+
+On the shipped networks .001 runs 2 % more of the samples and .006 4 % fewer, and loses up to .3 %."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from explorer.network.compression.quantization import BITS, Container, largest_c
 from explorer.network.compression.sizes import CODECS, Codec
 from explorer.network.graph.model import Network
 from explorer.network.graph.op_counts import count_operations
-from explorer.network.graph.session import PROVIDERS, Array, open_inference_session
+from explorer.network.graph.session import PROVIDERS, SESSION_OPTIONS, Array, open_inference_session
 from explorer.network.measurement.provenance import feeds_sha256
 from explorer.network.measurement.technology import SHIPPED, Technology, load_technology, modelled_energy
 from explorer.network.reference.expected_codes import CodeRule
@@ -142,9 +142,11 @@ def _calibration_remark(calibration: Mapping[str, Array] | None, measured: str |
 
 def _session() -> SessionFile:
     """Return how networks are run here, which a user repeats to get the measured speed."""
+    options = {name: str(value) for name, (value, _) in SESSION_OPTIONS.items()}
+    why = "; ".join(f"{name} = {value}: {reason}" for name, (value, reason) in SESSION_OPTIONS.items())
     return SessionFile(
-        runtime=f"onnxruntime {version('onnxruntime')}", provider=PROVIDERS["cpu"], threads=1,
-        note="no option is needed: the default session was measured, with one thread (intra_op_num_threads = 1)",
+        runtime=f"onnxruntime {version('onnxruntime')}", provider=PROVIDERS["cpu"], options=options,
+        note=f"the default session was measured and no option is needed, but for {why}",
     )  # fmt: skip
 
 

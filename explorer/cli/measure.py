@@ -102,9 +102,10 @@ def _print(result: "Measurement") -> None:
 
     setup, rows = result.setup, result.rows
     network, counts = setup.network, setup.counts
+    source = ", ".join(quality.text(name) for name, quality in setup.task.source.items())
     print_prose(
-        f"{network.name}: {network.n_weights:,} weights, {network.n_bytes:,} bytes; {int(setup.is_correct.sum())} of "
-        f"{setup.task.data.n_samples} right; {counts.n_macs:,} MACs and {counts.n_accesses:,} memory accesses a run"
+        f"{network.name}: {network.n_weights:,} weights, {network.n_bytes:,} bytes; {source}; {counts.n_macs:,} MACs "
+        f"and {counts.n_accesses:,} memory accesses a run"
     )
     print_prose("")
     titles = ["R", "D", "R_eff", "accuracy", "95 % interval", "latency us", f"{rows[0].get('size_codec', '')} bytes",

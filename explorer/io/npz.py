@@ -1,4 +1,4 @@
-"""Reader of untrusted npz files: numeric arrays only, size-bounded, nothing unpickled."""
+"""Reader of untrusted npz files: arrays of plain types only, size-bounded, nothing unpickled."""
 
 import zipfile
 from pathlib import Path
@@ -13,16 +13,17 @@ MAX_DATA_BYTES = 4_000_000_000
 _MAX_HEADER_BYTES = 10_000
 
 
-def read_arrays(path: Path, *, max_bytes: int | None = None) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path, *, max_bytes: int | None = None, kinds: str = "biuf") -> dict[str, NDArray[Any]]:
     """Return an npz's arrays by name. Nothing in it is executed; sizes are checked before memory is allocated.
 
     Args:
         path: the file.
         max_bytes: bound on the unpacked size; default: that of labelled data, `MAX_DATA_BYTES`.
+        kinds: allowed kinds of numpy types; by default numbers.
 
     Raises:
         WrongUsage: the file does not exist or is not readable.
-        InvalidFile: the file is not an npz, damaged, too large, or contains other values than numbers.
+        InvalidFile: the file is not an npz, damaged, too large, or contains arrays of other types.
     """
     if not path.is_file():
         raise WrongUsage(
@@ -31,7 +32,7 @@ def read_arrays(path: Path, *, max_bytes: int | None = None) -> dict[str, NDArra
         )
     try:
         with zipfile.ZipFile(path) as archive:
-            faults = _archive_faults(archive, MAX_DATA_BYTES if max_bytes is None else max_bytes)
+            faults = _archive_faults(archive, MAX_DATA_BYTES if max_bytes is None else max_bytes, kinds=kinds)
         arrays = {} if faults else _arrays(path)
     except PermissionError as error:
         raise WrongUsage(f"{path}: {error.strerror}", fix="check its permissions") from None
@@ -49,7 +50,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         return {name: file[name] for name in file.files}
 
 
-def _archive_faults(archive: zipfile.ZipFile, max_bytes: int) -> list[Fault]:
+def _archive_faults(archive: zipfile.ZipFile, max_bytes: int, *, kinds: str) -> list[Fault]:
     """Compare the header of each member with its number of bytes, before any memory is allocated."""
     total = sum(info.file_size for info in archive.infolist())
     if total > max_bytes:
@@ -62,7 +63,7 @@ def _archive_faults(archive: zipfile.ZipFile, max_bytes: int) -> list[Fault]:
             shape, _, dtype = read(member, max_header_size=_MAX_HEADER_BYTES)
             n_bytes = int(np.prod([int(length) for length in shape], dtype=object)) * dtype.itemsize
             label = f"array '{info.filename.removesuffix('.npy')}'"
-            if dtype.kind not in "biuf":
+            if dtype.kind not in kinds:
                 faults.append(Fault(label, f"is of type {dtype}", "store plain numbers"))
             elif n_bytes != info.file_size - member.tell():
                 faults.append(Fault(label, "does not have the length of its header", "copy the file again"))

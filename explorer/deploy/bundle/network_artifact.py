@@ -7,7 +7,7 @@ from pathlib import Path
 
 from explorer.deploy.bundle.reference_outputs import REFERENCE, make_reference
 from explorer.deploy.bundle.schema import ModelledEnergy, SessionFile, ShippedDesign, ShippedNetwork, SourceNetwork
-from explorer.errors import UnknownName, WrongUsage
+from explorer.errors import InvalidFile, MeasurementFailed, UnknownName, WrongUsage
 from explorer.io.files import sha256
 from explorer.network.compression.compress import (
     Compression,
@@ -21,14 +21,14 @@ from explorer.network.compression.quantization import BITS, Container, largest_c
 from explorer.network.compression.sizes import CODECS, Codec
 from explorer.network.graph.model import Network
 from explorer.network.graph.op_counts import count_operations
-from explorer.network.graph.session import PROVIDERS, SESSION_OPTIONS, Array, open_inference_session
+from explorer.network.graph.session import PROVIDERS, SESSION_OPTIONS, Array, Session, open_inference_session
 from explorer.network.measurement.provenance import feeds_sha256
 from explorer.network.measurement.technology import SHIPPED, Technology, load_technology, modelled_energy
 from explorer.network.reference.expected_codes import CodeRule
 from explorer.network.reference.outputs import random_runs
 from explorer.network.task.feeds import make_feeds
 from explorer.network.task.labelled_data import LabelledData
-from explorer.network.task.task import prepare_task
+from explorer.network.task.task import Task, prepare_task
 
 NETWORK = "network.onnx"
 
@@ -98,7 +98,7 @@ def build_artifact(network: Network, design: ShippedDesign, *, options: NetworkO
         network, compression
     )  # fmt: skip
     data = options.data or options.calibration
-    task = prepare_task(source, data, output=options.output) if data else None
+    task = _prepared(source, data, output=options.output) if data else None
     rule = CodeRule(
         recipe.pruning_ratio, recipe.quant_step, recipe.per_tensor,
         largest_code(recipe.clip_to) if recipe.clip_to else None,
@@ -148,6 +148,14 @@ def _session() -> SessionFile:
         runtime=f"onnxruntime {version('onnxruntime')}", provider=PROVIDERS["cpu"], options=options,
         note=f"the default session was measured and no option is needed, but for {why}",
     )  # fmt: skip
+
+
+def _prepared(source: Session, data: LabelledData, *, output: str | None) -> Task:
+    """Return the task of the data; calibration data need not have labels of the network's classes."""
+    try:
+        return prepare_task(source, data, output=output)
+    except (InvalidFile, MeasurementFailed):
+        return prepare_task(source, data, output=output, is_scored=False)
 
 
 def make_recipe(design: ShippedDesign, options: NetworkOptions) -> Recipe:

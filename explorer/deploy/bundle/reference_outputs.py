@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from explorer.deploy.bundle.schema import ReferenceOutputs
 from explorer.errors import MeasurementFailed
 from explorer.network.graph.default_session import run_default_session
@@ -56,7 +54,7 @@ def make_reference(
     Raises:
         MeasurementFailed: the compressed file cannot be run on the study's data, or computes something else.
     """
-    feeds = _sample_runs(task) if task else random_runs(source.inputs)
+    feeds = task.sample_runs(N_RUNS) if task else random_runs(source.inputs)
     if not feeds:
         return Reference(None, b"", "no outputs are stored: an input has a dynamic length. Name data with --data")
     try:
@@ -89,17 +87,6 @@ def make_reference(
         reason=reason,
     )  # fmt: skip
     return Reference(block, npz)
-
-
-def _sample_runs(task: Task) -> list[dict[str, Array]]:
-    """Return feeds of up to 8 runs, evenly spaced over the samples; of the one real run where a module feeds."""
-    n = min((len(values) for values in task.feeds.values()), default=0)
-    if n < task.batch:
-        return [dict(task.one_run)]
-    starts = np.unique(np.linspace(0, n - task.batch, N_RUNS).astype(int))
-    return [
-        {**task.constants, **{name: values[i : i + task.batch] for name, values in task.feeds.items()}} for i in starts
-    ]
 
 
 def _run_both(

@@ -11,7 +11,8 @@ from explorer.deploy.bundle.selected import SelectedDesign
 from explorer.errors import ExplorerError, WrongUsage
 from explorer.network.graph.model import Network, load_network, shipped_networks
 from explorer.network.measurement.samples_file import provenance_path, read_conditions
-from explorer.network.task.labelled_data import PYTHON, LabelledData, load_data
+from explorer.network.task.labelled_data import LabelledData, load_data
+from explorer.network.task.module import PYTHON
 from explorer.pareto.results.origin import locate_study_file
 from explorer.problem.study import read_study
 

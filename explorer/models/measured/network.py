@@ -78,18 +78,21 @@ class NetworkEvaluator:
     def notes(self) -> tuple[str, ...]:
         """Notes on the measurement and its conditions."""
         setup, notes = self.setup, []
-        rows = setup.is_searched
+        task = setup.task
+        n = {ending: int(mask.sum()) for ending, mask in setup.parts.items()}
+        source = {ending: ", ".join(quality.text(name) for name, quality in qualities.items())
+                  for ending, qualities in setup.source.items()}  # fmt: skip
+        interval = "90 % bootstrap" if task.data.score else "95 % Wilson"
         notes.append(
-            f"every design is '{setup.network.name}' pruned, quantized and run on {int(rows.sum())} samples "
-            f"({int(setup.is_correct[rows].sum())} right uncompressed); accuracy has its 95 % Wilson interval, "
-            f"size_bytes is {setup.options.codec}"
+            f"every design is '{setup.network.name}' pruned, quantized and run on {n['']:,} samples (uncompressed: "
+            f"{source['']}); {', '.join(task.targets)} has its {interval} interval, size_bytes is {setup.options.codec}"
         )
         if setup.held_back is not None:
-            n_right = int(setup.is_correct[setup.held_back].sum())
             notes.append(
-                f"{int(setup.held_back.sum())} further samples are held back from the search ({n_right} right "
-                "uncompressed); accuracy_holdout is each design's accuracy on them"
+                f"{n['_holdout']:,} further samples are held back from the search (uncompressed: "
+                f"{source['_holdout']}); {', '.join(f'{name}_holdout' for name in task.targets)} is of them"
             )
+        notes += [*task.notes, *task.warnings]
         if "latency_s" in self.targets:
             notes.append(
                 f"latency_s is the ratio to the source network, timed in turn with each design, times the source's "

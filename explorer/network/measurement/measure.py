@@ -23,7 +23,7 @@ from explorer.network.measurement.host import machine_name
 from explorer.network.measurement.latency import measure_latency
 from explorer.network.measurement.setup import MeasurementSetup, start_time_limit
 from explorer.network.measurement.technology import modelled_energy
-from explorer.network.task.accuracy import wilson_interval
+from explorer.network.task.score import Quality
 from explorer.problem.columns import Columns
 
 Row = dict[str, Any]
@@ -138,10 +138,10 @@ def _measure_compression(
 ) -> Row:
     onnx = _export_onnx(setup, compression)
     session = open_inference_session(onnx, device=setup.options.device)
-    quality = setup.task.evaluate(session, remaining=remaining)
+    parts = setup.task.evaluate_parts(session, setup.parts, remaining=remaining)
     by_codec = compressed_sizes(setup.network, compression, onnx=onnx)
     return {
-        **_accuracy(setup, np.asarray(quality["accuracy"].per_sample)),
+        **quality_columns(parts, source=setup.source),
         **(_latency(setup, session, remaining=remaining) if setup.options.latency else {}),
         "size_bytes": by_codec.of(setup.options.codec),
         "size_codec": setup.options.codec,
@@ -161,26 +161,26 @@ def _measure_compression(
     }
 
 
-def _accuracy(setup: MeasurementSetup, is_correct: NDArray[np.bool_]) -> Row:
-    """Return the accuracy on the samples of the search and, apart from it, on those that are held back."""
-    searched, source = is_correct[setup.is_searched], setup.is_correct[setup.is_searched]
-    row = {
-        **_counted(searched),
-        "n_lost": int((source & ~searched).sum()),
-        "n_gained": int((~source & searched).sum()),
-    }
-    return row if setup.held_back is None else {**row, **_counted(is_correct[setup.held_back], suffix="_holdout")}
+def quality_columns(parts: Mapping[str, Mapping[str, Quality]], *, source: Mapping[str, Mapping[str, Quality]]) -> Row:
+    """Return the columns of measured qualities, those of held-back samples apart from those of the search.
 
-
-def _counted(is_correct: NDArray[np.bool_], *, suffix: str = "") -> Row:
-    low, high = wilson_interval(is_correct.sum(), is_correct.size)
-    return {
-        f"accuracy{suffix}": float(is_correct.mean()),
-        f"accuracy{suffix}_lo": float(low),
-        f"accuracy{suffix}_hi": float(high),
-        f"n_right{suffix}": int(is_correct.sum()),
-        f"n_samples{suffix}": int(is_correct.size),
-    }
+    Args:
+        parts: quality by target, for each part of the samples by the ending of its columns.
+        source: the same of the source network.
+    """
+    row: Row = {}
+    for ending, qualities in parts.items():
+        for target, quality in qualities.items():
+            name = f"{target}{ending}"
+            row |= {name: quality.value, f"{name}_lo": quality.lo, f"{name}_hi": quality.hi}
+            row[f"n_samples{ending}"] = quality.n
+            now, before = quality.per_sample, source[ending][target].per_sample
+            if quality.n_right is None or now is None:
+                continue
+            row[f"n_right{ending}"] = quality.n_right
+            if before is not None and not ending:
+                row |= {"n_lost": int((before & ~now).sum()), "n_gained": int((~before & now).sum())}
+    return row
 
 
 def _modelled_energy(setup: MeasurementSetup, compression: Compression) -> float:

@@ -15,6 +15,7 @@ from explorer.network.measurement.host import machine_name, processor
 from explorer.network.measurement.setup import MeasurementSetup
 from explorer.network.task.accuracy import CONFIDENCE
 from explorer.network.task.holdout import HOW
+from explorer.network.task.score import CONFIDENCE as SCORE_CONFIDENCE
 
 
 def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
@@ -30,14 +31,15 @@ def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
         "explorer_version": __version__,
         "network": {
             "name": setup.network.name, "sha256": setup.network.sha256, "n_bytes": setup.network.n_bytes,
-            "n_weights": setup.network.n_weights, "n_right": int(setup.is_correct.sum()),
+            "n_weights": setup.network.n_weights, **_right(setup),
+            **{name: quality.value for name, quality in setup.task.source.items()},
         },
         "data": {
             "source": _short(setup.task.data.source), "sha256": setup.task.data.sha256,
             "n_samples": setup.task.data.n_samples,
             **_holdout(setup),
         },
-        "accuracy": f"share of right classes; {CONFIDENCE:.0%} Wilson interval",
+        "task": _task(setup),
         "pruning": "per tensor" if options.per_tensor else "global, smallest magnitudes first",
         "quantization": "Eq. (5), scale D, zero point 0"
         + (f", clipped to {options.clip_to}" if options.clip_to else ", containers widened"),
@@ -65,6 +67,23 @@ def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
         "packages": {name: version(name) for name in ("numpy", "onnx", "onnxruntime")},
         "python": platform.python_version(),
         "measured": when,
+    }  # fmt: skip
+
+
+def _right(setup: MeasurementSetup) -> dict[str, int]:
+    counts = [quality.n_right for quality in setup.task.source.values()]
+    return {"n_right": counts[0]} if counts[0] is not None else {}
+
+
+def _task(setup: MeasurementSetup) -> dict[str, Any]:
+    """Return what is fed, read and scored."""
+    task = setup.task
+    how = f"share of right samples; {CONFIDENCE:.0%} Wilson interval"
+    scored = f"by score; {SCORE_CONFIDENCE:.0%} bootstrap interval" if task.data.score else how
+    module = task.data.module
+    return {
+        "output": task.output or None, "batch": task.batch, "targets": dict.fromkeys(task.targets, scored),
+        "module_sha256": module.sha256 if module else None, "notes": [*task.notes, *task.warnings],
     }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from explorer.network.task.holdout import holdout_mask
 from explorer.network.task.labelled_data import LabelledData
 from explorer.network.task.score import Quality
 from explorer.network.task.task import Task, prepare_task
+from explorer.problem.targets import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class MeasurementOptions:
         technology: technology table of Eq. (1).
         latency: time the runs, about one second per design.
         holdout: share of the samples that does not count for the accuracy of a search, in [0, 1).
+        output: name of the output to read; empty chooses it.
+        targets: declared targets that the data's `score` returns; empty: accuracy.
     """
 
     codec: Codec = "deflate"
@@ -52,6 +55,8 @@ class MeasurementOptions:
     technology: Path = SHIPPED
     latency: bool = True
     holdout: float = 0.0
+    output: str = ""
+    targets: tuple[Target, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class MeasurementSetup:
         network: the source network.
         task: what the network is fed, which output is read, and how it is scored.
         session: inference session of the source network.
-        source: quality of the source network by target.
+        source: quality of the source network by target, for each part of the samples (see `split_samples`).
         counts: operation counts of one run of the source network.
         options: options of the measurement.
         technology: the loaded technology table.
@@ -74,7 +79,7 @@ class MeasurementSetup:
     network: Network
     task: Task
     session: Session
-    source: Mapping[str, Quality]
+    source: Mapping[str, Mapping[str, Quality]]
     counts: OpCounts
     options: MeasurementOptions
     technology: Technology
@@ -83,14 +88,18 @@ class MeasurementSetup:
     held_back: NDArray[np.bool_] | None = None
 
     @property
-    def is_correct(self) -> NDArray[np.bool_]:
-        """Mask of the samples that the source network classifies correctly, shape (n,)."""
-        return np.asarray(self.source["accuracy"].per_sample)
+    def parts(self) -> dict[str, NDArray[np.bool_]]:
+        """Masks of the parts of the samples (see `split_samples`)."""
+        return split_samples(self.task.data, self.held_back)
 
-    @property
-    def is_searched(self) -> NDArray[np.bool_]:
-        """Mask of the samples of the search's accuracy: all that are not held back, shape (n,)."""
-        return np.ones(self.task.data.n_samples, dtype=np.bool_) if self.held_back is None else ~self.held_back
+
+def split_samples(data: LabelledData, held_back: NDArray[np.bool_] | None) -> dict[str, NDArray[np.bool_]]:
+    """Return masks of the samples that are measured apart, by the ending of their columns, each of shape (n,).
+
+    Those of the search have no ending; those that are held back from it, if any, `_holdout`.
+    """
+    searched = np.ones(data.n_samples, dtype=np.bool_) if held_back is None else ~held_back
+    return {"": searched} if held_back is None else {"": searched, "_holdout": held_back}
 
 
 def prepare_measurement(
@@ -114,15 +123,18 @@ def prepare_measurement(
         raise UnknownName(technology.title, options.level, technology.bit_j)
     session = open_inference_session(network.model.SerializeToString(), device=options.device)
     remaining = start_time_limit(options.seconds)
-    task = prepare_task(session, data, remaining=remaining)
-    source = task.evaluate(session, remaining=remaining)
+    task = prepare_task(
+        session, data, output=options.output, targets=[target.name for target in options.targets], remaining=remaining
+    )  # fmt: skip
+    held_back = holdout_mask(data, options.holdout) if options.holdout else None
     return MeasurementSetup(
-        network=network, task=task, session=session, source=source,
+        network=network, task=task, session=session,
+        source=task.source_parts(session, split_samples(data, held_back), remaining=remaining),
         counts=count_operations(network.model, task.one_run, seconds=remaining()), options=options,
         technology=technology,
         meter=energy_meter(options.device) if options.energy == "auto" else None,
         calibration=make_feeds(calibration, session.inputs) if calibration else None,
-        held_back=holdout_mask(data, options.holdout) if options.holdout else None,
+        held_back=held_back,
     )  # fmt: skip
 
 

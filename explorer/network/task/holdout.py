@@ -1,12 +1,14 @@
 """Held-back samples: a stratified, reproducible share of labelled data that a search does not see."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import Fault, InvalidFile
-from explorer.network.task.labelled_data import LabelledData, make_labelled_data
+from explorer.network.task.labelled_data import LabelledData, Samples, make_labelled_data, take_inputs, take_samples
 
-HOW = "stratified by class, order by SplitMix64 seeded with the data's SHA-256"
+HOW = "stratified by class (other labels: one class), order by SplitMix64 seeded with the data's SHA-256"
 _U64 = np.uint64
 
 
@@ -30,7 +32,7 @@ def holdout_mask(data: LabelledData, share: float) -> NDArray[np.bool_]:
         fault = Fault("array 'y'", "has one sample: none can be held back", "give more samples, or leave holdout out")
         raise InvalidFile(data.source, [fault])
     n_held = min(max(round(share * n), 1), n - 1)
-    _, of_class, counts = np.unique(data.labels, return_inverse=True, return_counts=True)
+    _, of_class, counts = np.unique(_strata(data.labels), return_inverse=True, return_counts=True)
     keys = _random_keys(int(data.sha256[:16], 16), n + len(counts))
     order = keys[:n]
     quota = np.floor(share * counts).astype(np.int64)
@@ -52,8 +54,17 @@ def held_back_samples(data: LabelledData, share: float) -> LabelledData:
         InvalidFile: the data has fewer than two samples.
     """
     mask = holdout_mask(data, share)
-    inputs = {name: values[mask] for name, values in data.inputs.items()}
-    return make_labelled_data({**inputs, "y": data.labels[mask]}, source=data.source, predict=data.predict)
+    inputs = take_inputs(data.inputs, mask, n=data.n_samples)
+    return make_labelled_data(
+        {**inputs, "y": take_samples(data.labels, mask)}, source=data.source, predict=data.predict, score=data.score,
+        module=data.module,
+    )  # fmt: skip
+
+
+def _strata(labels: Samples) -> NDArray[Any]:
+    """Return the class of each sample, shape (n,); labels that are no classes are one."""
+    is_class = isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "biuU"
+    return np.asarray(labels) if is_class else np.zeros(len(labels), dtype=np.int64)
 
 
 def _random_keys(seed: int, n: int) -> "NDArray[np.uint64]":

@@ -67,7 +67,7 @@ def test_shipped_networks_have_their_training_accuracy(
 ) -> None:
     setup = prepare_measurement(zoo[name], digits, options=NO_ENERGY)
 
-    assert abs(int(setup.is_correct.sum()) - N_CORRECT[name]) <= 2
+    assert abs(setup.task.source["accuracy"].n_right - N_CORRECT[name]) <= 2
 
 
 def test_mild_compression_keeps_accuracy_and_harsh_loses_it(mlp_setup: MeasurementSetup) -> None:
@@ -76,7 +76,7 @@ def test_mild_compression_keeps_accuracy_and_harsh_loses_it(mlp_setup: Measureme
 
     assert mild["n_lost"] + mild["n_gained"] <= 2
     assert harsh["accuracy"] < 0.4
-    assert harsh["n_lost"] - harsh["n_gained"] == int(mlp_setup.is_correct.sum()) - harsh["n_right"]
+    assert harsh["n_lost"] - harsh["n_gained"] == mlp_setup.task.source["accuracy"].n_right - harsh["n_right"]
 
 
 def test_row_has_all_columns_with_consistent_values(mlp_setup: MeasurementSetup) -> None:
@@ -146,7 +146,7 @@ def test_fixed_batch_is_padded_and_each_sample_counts_once(
     )
     setup = small(model=model)
 
-    assert setup.is_correct.tolist() == [True] * 40
+    assert setup.task.source["accuracy"].n_right == 40
     assert measure_design(setup, pruning_ratio=0, quant_step=0.001, cache={})["latency_batch"] == 16
 
 
@@ -165,7 +165,7 @@ def test_network_with_two_inputs_takes_two_arrays(build: Build, small: Callable[
     a, b = np.eye(3, dtype=np.float32), np.zeros((3, 3))
     setup = small(model=model, data=make_labelled_data({"a": a, "b": b, "y": np.arange(3)}, source="d"))
 
-    assert setup.is_correct.all()
+    assert setup.task.source["accuracy"].n_right == 3
 
 
 def test_label_beyond_the_classes_is_reported_with_its_row(small: Callable[..., MeasurementSetup]) -> None:
@@ -191,7 +191,7 @@ def test_custom_predict_defines_the_classes(small: Callable[..., MeasurementSetu
         predict=lambda run, inputs: (run(inputs)["y"][:, 1] > 0).astype(int),
     )  # fmt: skip
 
-    assert small(data=data).is_correct.tolist() == [True, True]
+    assert small(data=data).task.source["accuracy"].n_right == 2
 
 
 @pytest.mark.parametrize(

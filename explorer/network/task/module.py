@@ -1,0 +1,125 @@
+"""Task module: a user's Python file with data(), and predict or score, which the command names."""
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from explorer.errors import WrongUsage
+
+PYTHON = "python:"
+_FUNCTIONS = {"predict": "predict(run, inputs)", "score": "score(run, inputs, y)"}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskModule:
+    """Python module with data(), and predict or score. Its text travels to other processes, which execute it there.
+
+    Args:
+        name: path of a Python file, or name of an installed module.
+        text: source text of the file; empty for an installed module.
+    """
+
+    name: str
+    text: str = field(default="", repr=False)
+
+    @property
+    def source(self) -> str:
+        """Name as shown to the user."""
+        return f"{PYTHON}{self.name}"
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the source text; of the name where an installed module has none."""
+        return hashlib.sha256((self.text or self.name).encode()).hexdigest()
+
+    def data(self) -> tuple[Any, Any]:
+        """Return inputs and labels as the module loads them.
+
+        Raises:
+            WrongUsage: the module cannot be executed, or has no such function.
+        """
+        if self.function("data") is None:
+            raise WrongUsage(f"{self.source}: has no function data()", fix="write `def data(): return x, y`")
+        returned = self._guarded(_loaded(self).data)
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise WrongUsage(f"{self.source}: data() does not return two values", fix="return (x, y)")
+        return returned
+
+    def function(self, name: str) -> Callable[..., Any] | None:
+        """Return a function of the module, None if it has none.
+
+        Raises:
+            WrongUsage: the module cannot be executed, or the name is no function.
+        """
+        function = getattr(_loaded(self), name, None)
+        if function is not None and not callable(function):
+            call = _FUNCTIONS.get(name, f"{name}()")
+            raise WrongUsage(f"{self.source}: {name} is not a function", fix=f"write `def {call}: ...`")
+        return function
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except Exception as error:
+            text = f"{self.source}: {type(error).__name__}: {error}"
+            raise WrongUsage(text, fix="correct that module") from error
+
+
+def load_module(name: str) -> TaskModule:
+    """Execute a Python file (`./task.py`) or a module on Python's path, and return it.
+
+    Raises:
+        WrongUsage: it does not exist, or raises an exception.
+    """
+    path = Path(name)
+    if not name.endswith(".py"):
+        module = TaskModule(name)
+        _loaded(module)
+        return module
+    if not path.is_file():
+        raise WrongUsage(f"{path}: no such file", fix="give the path of a Python file with data()")
+    try:
+        module = TaskModule(name, path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongUsage(f"{path}: cannot be read: {error}", fix="give a Python file in UTF-8") from None
+    _loaded(module)
+    return module
+
+
+def _loaded(task: TaskModule) -> ModuleType:
+    """Return the executed module; a file is executed once a process for each of its texts."""
+    if not task.text and not task.name.endswith(".py"):
+        return _installed(task)
+    key = f"explorer_task_{hashlib.sha256(f'{task.name} {task.text}'.encode()).hexdigest()[:32]}"
+    if key in sys.modules:
+        return sys.modules[key]
+    module = ModuleType(key)
+    module.__file__ = task.name
+    folder = str(Path(task.name).parent.absolute())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # as for a script: imports from its folder work
+    sys.modules[key] = module
+    try:
+        task._guarded(lambda: exec(compile(task.text, task.name, "exec"), module.__dict__))  # noqa: S102, SLF001
+    except BaseException:
+        del sys.modules[key]
+        raise
+    return module
+
+
+def _installed(task: TaskModule) -> ModuleType:
+    try:
+        is_missing = importlib.util.find_spec(task.name) is None
+    except (ImportError, ValueError):
+        is_missing = True
+    if is_missing:
+        fix = f"name an installed module, or {PYTHON}./FILE.py"
+        raise WrongUsage(f"{task.source}: no such module", fix=fix)
+    module: ModuleType = task._guarded(lambda: importlib.import_module(task.name))  # noqa: SLF001
+    return module

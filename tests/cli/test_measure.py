@@ -299,5 +299,5 @@ def test_every_codec_is_selectable() -> None:
 
 
 def test_the_shipped_networks_are_listed(cli: Cli) -> None:
-    assert "digits-cnn, digits-gru, digits-mlp, digits-transformer" in cli("list").stdout
+    assert "digits-cnn, digits-gru, digits-mlp, digits-mobile, digits-transformer" in cli("list").stdout
     assert "digits-gru" in json.loads(cli("list", "--json").stdout)["networks"]

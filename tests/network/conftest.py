@@ -10,11 +10,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from explorer.errors import ExplorerError
-from explorer.network.graph.model import Network, load_network, shipped_networks
+from explorer.network.graph.model import Network, load_network
 from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
 from explorer.network.task.labelled_data import LabelledData, load_data
 
-NAMES = ("digits-cnn", "digits-gru", "digits-mlp", "digits-transformer")
+# Shipped classifiers of the digits.
+NAMES = ("digits-cnn", "digits-gru", "digits-mlp", "digits-mobile", "digits-transformer")
 Build = Callable[..., onnx.ModelProto]
 Save = Callable[[onnx.ModelProto], Path]
 
@@ -30,8 +31,8 @@ def refusal(call: Callable[[], Any]) -> ExplorerError | None:
 
 @pytest.fixture(scope="session")
 def zoo() -> Mapping[str, Network]:
-    """Return the shipped networks by name."""
-    return {name: load_network(name) for name in shipped_networks()}
+    """Return the shipped classifiers by name."""
+    return {name: load_network(name) for name in NAMES}
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Train the four shipped networks on scikit-learn's digits; write the networks and the test set as files.
+"""Train the five shipped classifiers of scikit-learn's digits; write the networks and the test set as files.
 
 Usage (torch and scikit-learn are not dependencies of the project):
 
@@ -8,9 +8,15 @@ Usage (torch and scikit-learn are not dependencies of the project):
 The digits are those of E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits" (UCI, 1998, CC BY 4.0),
 as scikit-learn ships them: 1,797 images of 8 x 8 pixels, 0 to 16. 40 % of them (719), stratified by digit with seed 0,
 are the test set. The networks take raw pixels; the scaling to [0, 1] is part of the network.
+
+`digits-mobile` is built as MobileNetV3 (A. Howard et al., "Searching for MobileNetV3", ICCV 2019). Its first
+convolution takes the raw pixels, each convolution has a batch norm, and residual branches begin at a small gain (zero
+initialization: P. Goyal et al., "Accurate, Large Minibatch SGD", 2017). The norms are folded into the convolutions
+before the export, as every deployment tool does, so the largest weights of the tensors span some 100 to 1.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +25,10 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 EPOCHS, BATCH, RATE, OPSET = 60, 64, 2e-3, 21
+FIRST_GAIN, RESIDUAL_GAIN = 0.2, 0.1  # initial scales of batch norms in digits-mobile; 1 elsewhere
 
 
 class Cnn(nn.Module):
@@ -95,7 +103,75 @@ class Transformer(nn.Module):
         return self.head(self.blocks(self.embed(x.reshape(-1, 8, 8) / 16) + self.place).mean(1))
 
 
-NETWORKS = {"digits-cnn": Cnn, "digits-mlp": Mlp, "digits-gru": Gru, "digits-transformer": Transformer}
+class Gate(nn.Module):
+    """Squeeze-and-excitation: weight each channel by two linear layers of the channels' means."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.squeeze, self.excite = nn.Conv2d(width, width // 4, 1), nn.Conv2d(width // 4, width, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * nn.functional.hardsigmoid(self.excite(torch.relu(self.squeeze(x.mean((2, 3), keepdim=True)))))
+
+
+class InvertedResidual(nn.Module):
+    """Expansion, depthwise convolution, gate and projection; with a residual where the shape stays."""
+
+    def __init__(self, n_in: int, n_out: int, *, expansion: int, stride: int = 1) -> None:
+        super().__init__()
+        width = n_in * expansion
+        self.branch = nn.Sequential(
+            *normed(nn.Conv2d(n_in, width, 1, bias=False)), nn.Hardswish(),
+            *normed(nn.Conv2d(width, width, 3, stride=stride, padding=1, groups=width, bias=False)), nn.Hardswish(),
+            Gate(width), *normed(nn.Conv2d(width, n_out, 1, bias=False)),
+        )  # fmt: skip
+        self.is_residual = stride == 1 and n_in == n_out
+        if self.is_residual:
+            nn.init.constant_(self.branch[-1].weight, RESIDUAL_GAIN)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.branch(x) if self.is_residual else self.branch(x)
+
+
+class Mobile(nn.Module):
+    """Four inverted residual blocks on raw pixels, then one linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *normed(nn.Conv2d(1, 16, 3, padding=1, bias=False)), nn.Hardswish(),
+            InvertedResidual(16, 16, expansion=3), InvertedResidual(16, 24, expansion=4, stride=2),
+            InvertedResidual(24, 24, expansion=4), InvertedResidual(24, 24, expansion=4),
+            *normed(nn.Conv2d(24, 96, 1, bias=False)), nn.Hardswish(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, 10),
+        )  # fmt: skip
+        nn.init.constant_(self.layers[1].weight, FIRST_GAIN)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x.reshape(-1, 1, 8, 8))
+
+
+def normed(convolution: nn.Conv2d) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+    """Return a convolution and its batch norm."""
+    return convolution, nn.BatchNorm2d(convolution.out_channels)
+
+
+def fold_norms(module: nn.Module) -> None:
+    """Fold each batch norm into the convolution before it, in place."""
+    for inner in module.modules():
+        if isinstance(inner, nn.Sequential):
+            for i in range(len(inner) - 1):
+                if isinstance(inner[i], nn.Conv2d) and isinstance(inner[i + 1], nn.BatchNorm2d):
+                    inner[i], inner[i + 1] = fuse_conv_bn_eval(inner[i], inner[i + 1]), nn.Identity()
+
+
+NETWORKS = {
+    "digits-cnn": Cnn,
+    "digits-mobile": Mobile,
+    "digits-mlp": Mlp,
+    "digits-gru": Gru,
+    "digits-transformer": Transformer,
+}
 
 
 def train(network: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
@@ -113,11 +189,11 @@ def train(network: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
     network.eval()
 
 
-def export(network: nn.Module, path: Path) -> None:
+def export(network: nn.Module, path: Path, example: torch.Tensor, *, outputs: Sequence[str]) -> None:
     """Export to ONNX with a dynamic batch size and without the source annotations of the exporter."""
     torch.onnx.export(
-        network, (torch.zeros(2, 8, 8),), str(path), opset_version=OPSET, input_names=["x"], output_names=["logits"],
-        dynamic_shapes={"x": {0: "n"}}, dynamo=True, external_data=False, verbose=False,
+        network, (example,), str(path), opset_version=OPSET, input_names=["x"], output_names=outputs,
+        dynamic_shapes=({0: "n"},), dynamo=True, external_data=False, verbose=False,
     )  # fmt: skip
     model = onnx.load(path)
     del model.graph.value_info[:], model.graph.metadata_props[:], model.metadata_props[:]
@@ -129,7 +205,7 @@ def export(network: nn.Module, path: Path) -> None:
 
 
 def main(folder: Path) -> None:
-    """Train all four networks, write them and the test set, and print the accuracies."""
+    """Train all five networks, write them and the test set, and print the accuracies."""
     x, y = load_digits(return_X_y=True)
     x_train, x_test, y_train, y_test = train_test_split(
         x.reshape(-1, 8, 8), y, test_size=0.4, random_state=0, stratify=y
@@ -141,7 +217,9 @@ def main(folder: Path) -> None:
         torch.manual_seed(0)
         network = make()
         train(network, images, torch.tensor(y_train))
-        export(network, folder / f"{name}.onnx")
+        if isinstance(network, Mobile):
+            fold_norms(network)
+        export(network, folder / f"{name}.onnx", torch.zeros(2, 8, 8), outputs=["logits"])
         with torch.no_grad():
             n_correct = int((network(test_images).argmax(1).numpy() == y_test).sum())
         n_bytes = (folder / f"{name}.onnx").stat().st_size

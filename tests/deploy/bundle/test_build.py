@@ -19,7 +19,7 @@ from explorer.deploy.verification.run_network import load_artifact
 from explorer.errors import ExplorerError, InvalidFile, NoFeasibleDesign, UnknownName, WrongUsage
 from explorer.io.files import sha256
 from explorer.network.compression.compress import Recipe, compress_weights, compressed_onnx
-from explorer.network.graph.model import ZOO, load_network, shipped_networks
+from explorer.network.graph.model import ZOO, load_network
 from explorer.network.task.labelled_data import LabelledData, make_labelled_data
 
 Write = Callable[..., Path]
@@ -301,7 +301,7 @@ def test_network_other_than_the_measured_one_is_a_warning(write: Write, tmp_path
     assert text.startswith("numbers of another network: the study measured one with SHA-256")
 
 
-@pytest.mark.parametrize("name", shipped_networks())
+@pytest.mark.parametrize("name", ["digits-cnn", "digits-gru", "digits-mlp", "digits-transformer"])
 def test_full_int8_bundle_has_equal_codes_and_int8_operators(
     write: Write, tmp_path: Path, name: str, digits: LabelledData
 ) -> None:

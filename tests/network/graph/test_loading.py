@@ -32,9 +32,9 @@ def bytes_of(model: onnx.ModelProto) -> bytes:
     return bytes(model.graph.initializer[0].raw_data)
 
 
-def test_four_networks_are_shipped_within_the_size_limit() -> None:
-    assert shipped_networks() == NAMES
-    assert sum(path.stat().st_size for path in ZOO.iterdir()) < 600_000
+def test_networks_are_shipped_within_the_size_limit() -> None:
+    assert set(shipped_networks()) == {*NAMES}
+    assert sum(path.stat().st_size for path in ZOO.iterdir()) < 1_000_000
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,7 +84,7 @@ def test_file_that_is_not_onnx_is_rejected(tmp_path: Path, data: bytes) -> None:
 def test_corrupted_onnx_file_is_rejected_or_loaded(tmp_path: Path, seed: int) -> None:
     """Truncated, changed, inserted and removed bytes; a changed weight is not detectable."""
     rng = random.Random(seed)
-    data = bytearray((ZOO / f"{NAMES[seed % 4]}.onnx").read_bytes())
+    data = bytearray((ZOO / f"{NAMES[seed % len(NAMES)]}.onnx").read_bytes())
     at = rng.randrange(len(data)) if seed % 2 else rng.randrange(1500)
     match seed % 5:
         case 0:

@@ -123,9 +123,20 @@ def test_macs_of_shipped_networks_match_their_layers(zoo: Mapping[str, Network],
     x = {"x": digits.inputs["x"][:1].astype(np.float32)}
     attention = 8 * 32 * 96 + 2 * 4 * 8 * 8 * 8 + 8 * 32 * 32  # q, k, v; scores and mixing in 4 heads; output
     block = attention + 2 * 8 * 32 * 64
+
+    def inverted_residual(n_in: int, n_out: int, *, width: int, n_before: int, n_after: int) -> int:
+        gate = 2 * width * width // 4
+        return n_before * n_in * width + n_after * (9 * width + width * n_out) + gate
+
     by_hand = {
         "digits-cnn": 64 * 16 * 9 + 64 * 32 * 16 * 9 + 512 * 64 + 64 * 10,
         "digits-mlp": 64 * 128 + 128 * 64 + 64 * 10,
+        "digits-mobile": 64 * 16 * 9
+        + inverted_residual(16, 16, width=48, n_before=64, n_after=64)
+        + inverted_residual(16, 24, width=64, n_before=64, n_after=16)
+        + 2 * inverted_residual(24, 24, width=96, n_before=16, n_after=16)
+        + 16 * 24 * 96
+        + 96 * 10,
         "digits-gru": 8 * 3 * 64 * (8 + 64) + 64 * 10,
         "digits-transformer": 8 * 8 * 32 + 2 * block + 32 * 10,
     }

@@ -46,6 +46,7 @@ class NetworkOptions:
         calibration: calibration data for int8 activations; None keeps them in float.
         data: labelled data whose first samples are run and stored; None: the study's, else random numbers.
         output: name of the scored output; None: the study's, else chosen by its shape.
+        targets: declared targets of the study, which a module's `score` measures.
         measured_calibration: SHA-256 of the calibration data that the samples were measured with; empty: they were
             measured with float activations; None: unknown.
     """
@@ -58,6 +59,7 @@ class NetworkOptions:
     calibration: LabelledData | None = None
     data: LabelledData | None = None
     output: str | None = None
+    targets: tuple[str, ...] = ()
     measured_calibration: str | None = None
 
     @property
@@ -98,7 +100,7 @@ def build_artifact(network: Network, design: ShippedDesign, *, options: NetworkO
         network, compression
     )  # fmt: skip
     data = options.data or options.calibration
-    task = _prepared(source, data, output=options.output) if data else None
+    task = _prepared(source, data, options) if data else None
     rule = CodeRule(
         recipe.pruning_ratio, recipe.quant_step, recipe.per_tensor,
         largest_code(recipe.clip_to) if recipe.clip_to else None,
@@ -150,12 +152,15 @@ def _session() -> SessionFile:
     )  # fmt: skip
 
 
-def _prepared(source: Session, data: LabelledData, *, output: str | None) -> Task:
+def _prepared(source: Session, data: LabelledData, options: NetworkOptions) -> Task:
     """Return the task of the data; calibration data need not have labels of the network's classes."""
+    targets = options.targets if data.score else ()
     try:
-        return prepare_task(source, data, output=output)
+        return prepare_task(source, data, output=options.output, targets=targets)
     except (InvalidFile, MeasurementFailed):
-        return prepare_task(source, data, output=output, is_scored=False)
+        if data.decides_feeds:
+            raise
+        return prepare_task(source, data, output=options.output, is_scored=False)
 
 
 def make_recipe(design: ShippedDesign, options: NetworkOptions) -> Recipe:

@@ -112,7 +112,8 @@ def build_artifact(network: Network, design: ShippedDesign, *, options: NetworkO
         file=NETWORK,
         sha256=sha256(onnx),
         source=SourceNetwork(name=network.name, sha256=network.sha256, n_bytes=network.n_bytes,
-                             n_weights=network.n_weights),
+                             n_weights=network.n_weights, n_other_weights=network.n_other_weights,
+                             n_other_zeros=network.n_other_zeros),
         r_effective=compression.r_effective,
         n_clipped=compression.n_clipped,
         container=compression.container,
@@ -188,7 +189,7 @@ def _energy(
     return ModelledEnergy(
         value=modelled_energy(
             counts, technology, level=level,
-            weight_bits={name: BITS[tensor.container] for name, tensor in compression.tensors.items()},
+            weight_bits=network.stored_bits | {name: BITS[t.container] for name, t in compression.tensors.items()},
             arithmetic="int8" if compression.recipe.full_int8 else "float32",
         ),
         basis="modelled", equation="Eq. (1)", technology=technology.title, level=level,

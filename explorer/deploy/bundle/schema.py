@@ -28,6 +28,8 @@ class SourceNetwork(Declaration):
     sha256: Sha256 = Field(description="SHA-256 of the file as read")
     n_bytes: int = Field(ge=0, description="size of the file")
     n_weights: int = Field(ge=0, description="number of weights that were pruned and quantized")
+    n_other_weights: int = Field(0, ge=0, description="number of weights that compression does not reach")
+    n_other_zeros: int = Field(0, ge=0, description="number of those that are zero")
 
 
 class ModelledEnergy(Declaration):
@@ -73,7 +75,7 @@ class ShippedNetwork(Declaration):
     file: str = Field(pattern=FILE_NAME, description="name of the file in the bundle")
     sha256: Sha256 = Field(description="SHA-256 of that file")
     source: SourceNetwork = Field(description="the source network")
-    r_effective: float = Field(ge=0, le=1, description="share of weights that are zero, pruned or rounded to zero")
+    r_effective: float = Field(ge=0, le=1, description="share of all weights that are zero, pruned or rounded to zero")
     n_clipped: int = Field(ge=0, description="number of clipped codes")
     container: Literal["int4", "int8", "int16"] = Field(description="widest container of the codes")
     per_tensor: bool = Field(False, description="the share R of each tensor was pruned, not of all tensors together")

@@ -59,7 +59,9 @@ def _faults(stored: Sequence[StoredCodes], codes: Sequence[StoredCodes], *, netw
     for one in codes:
         if np.abs(one.codes).max(initial=0) > 2 ** (one.bits - 1) - 1:
             yield f"'{one.name}' has a code outside the symmetric range of int{one.bits}"
-    r_effective = 1 - sum(int(np.count_nonzero(one.codes)) for one in codes) / max(n, 1)
+    n_other, n_zeros = network.source.n_other_weights, network.source.n_other_zeros
+    n_nonzero = sum(int(np.count_nonzero(one.codes)) for one in codes) + n_other - n_zeros
+    r_effective = 1 - n_nonzero / max(n + n_other, 1)
     if abs(r_effective - network.r_effective) > 1e-9:
         yield f"R_eff is {r_effective:.6g}"
 
@@ -72,6 +74,9 @@ def _differences(
     if source.sha256 != network.source.sha256:
         yield f"the source network of the bundle is not {source.path}"
         return
+    others = network.source.n_other_weights, network.source.n_other_zeros
+    if others != (source.n_other_weights, source.n_other_zeros):
+        yield f"{others[0]:,} other weights, {others[1]:,} of them zero, are not those of the source"
     weights, keys = source_weights(source.model, codes)
     expected = expected_codes(weights, rule)
     for one in codes:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from explorer.network.compression.quantization import QuantizedTensor
 from explorer.network.compression.sizes import pack_codes
-from explorer.network.graph.loading import subgraphs
 from explorer.network.graph.model import Network, opset_of
+from explorer.network.graph.traversal import subgraphs
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto

@@ -5,17 +5,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from explorer.errors import WrongUsage
 from explorer.network.compression.code_tensors import store_codes
 from explorer.network.compression.quantization import (
     Container,
     QuantizedTensor,
-    effective_ratio,
     prune,
     quantize_to_codes,
 )
 from explorer.network.compression.sizes import Sizes, pack_codes, sizes_by_codec
 from explorer.network.compression.stored_weights import uncompressed_bytes
 from explorer.network.graph.model import Network
+from explorer.paper.equations import pruning_ratio
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -47,7 +50,8 @@ class Compression:
     Args:
         recipe: the recipe that gave the codes.
         tensors: codes of each weight tensor, by its name.
-        r_effective: R_eff, the share of weights that are zero after pruning and rounding.
+        r_effective: R_eff, the share of weights that are zero after pruning and rounding. It is of the whole network:
+            of the weights that compression reaches and of all others (`Network.coverage`).
         n_clipped: number of clipped codes.
         key: SHA-256 of the compressed network; recipes with equal keys share their measurements.
     """
@@ -71,7 +75,13 @@ def compress_weights(network: Network, recipe: Recipe) -> Compression:
 
     Raises:
         OutOfRange: R or D is outside its range, or D is so small that int16 does not hold the codes.
+        WrongUsage: the network has no weights that can be compressed.
     """
+    if not network.weights:
+        reason = "its weights are integers already" if network.is_quantized else "no operator of it uses stored weights"
+        raise WrongUsage(
+            f"{network.name} has no weights to compress: {reason}", fix="measure it as it is, or use its float version"
+        )
     pruned = prune(
         [weight.values for weight in network.weights], ratio=recipe.pruning_ratio, per_tensor=recipe.per_tensor
     )
@@ -85,10 +95,18 @@ def compress_weights(network: Network, recipe: Recipe) -> Compression:
     return Compression(
         recipe,
         tensors,
-        effective_ratio([tensor.codes for tensor in tensors.values()]),
+        _effective_ratio(network, tensors),
         sum(tensor.n_clipped for tensor in tensors.values()),
         digest.hexdigest(),
     )
+
+
+def _effective_ratio(network: Network, tensors: Mapping[str, QuantizedTensor]) -> float:
+    """Return R_eff of the whole network: Eq. (4) over the codes and the weights that are stored as they are."""
+    n_nonzero = network.n_other_weights - network.n_other_zeros
+    n_nonzero += sum(int(np.count_nonzero(tensor.codes)) for tensor in tensors.values())
+    n_weights = network.n_weights + network.n_other_weights
+    return float(pruning_ratio(total_weights=n_weights, remaining_weights=n_nonzero))
 
 
 def _widen_for_int8(tensor: QuantizedTensor, recipe: Recipe) -> QuantizedTensor:

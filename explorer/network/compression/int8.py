@@ -13,14 +13,15 @@ from explorer.errors import MeasurementFailed, OutOfRange
 from explorer.network.compression.code_tensors import store_codes
 from explorer.network.compression.compress import Compression, write_recipe_metadata
 from explorer.network.compression.quantization import largest_code
-from explorer.network.graph.loading import first_line, subgraphs
+from explorer.network.graph.loading import first_line
 from explorer.network.graph.model import Network
 from explorer.network.graph.session import QUIET
+from explorer.network.graph.traversal import subgraphs
+from explorer.network.graph.weights import stored_sources
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-_QUANTIZED = ("Conv", "Gemm", "MatMul")
 _DEFAULT_SEVERITY = 2  # of onnxruntime: warnings
 
 
@@ -98,10 +99,12 @@ def _quantized(
         def get_next(self) -> dict[str, NDArray[Any]] | None:
             return next(self.samples, None)
 
-    step = np.float32(compression.recipe.quant_step)
-    override = {"scale": step, "zero_point": np.int8(0), "quant_type": QuantType.QInt8}
+    step = np.array(compression.recipe.quant_step, dtype=np.float32)
+    override = {"scale": step, "zero_point": np.array(0, dtype=np.int8), "quant_type": QuantType.QInt8}
     top_level = {tensor.name for tensor in model.graph.initializer}  # the quantizer skips branches and loop bodies
-    overridden = {w.name for w in network.weights if w.operator in _QUANTIZED and w.name in top_level}
+    weights = {weight.name for weight in network.weights if weight.name in top_level}
+    # A tied weight is transposed where it is used a second time: there too it has the scale D, so that codes are exact.
+    overridden = weights | {name for name, source in stored_sources(model).items() if source in weights}
     logging_level = logging.root.manager.disable
     logging.disable(logging.WARNING)  # the quantizer recommends preprocessing, which folding has done
     onnxruntime.set_default_logger_severity(QUIET)  # its sessions warn about nodes that it has just replaced

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.errors import OutOfRange
-from explorer.paper.equations import pruning_ratio, quantize
+from explorer.paper.equations import quantize
 
 Codes = NDArray[np.signedinteger[Any]]
 Weights = NDArray[np.floating[Any]]
@@ -117,10 +117,3 @@ def quantize_to_codes(weights: Weights, *, step: float, clip_to: Container | Non
     n_clipped = int((np.abs(codes) > limit).sum())
     clipped = np.clip(codes, -limit, limit)
     return QuantizedTensor(_narrow_dtype(clipped), narrowest_container(clipped, step=step), n_clipped)
-
-
-def effective_ratio(codes: Sequence[Codes]) -> float:
-    """Return R_eff, Eq. (4) after rounding: the share of codes that are zero, pruned or rounded to zero."""
-    n_weights = sum(tensor.size for tensor in codes)
-    n_nonzero = sum(int(np.count_nonzero(tensor)) for tensor in codes)
-    return float(pruning_ratio(total_weights=n_weights, remaining_weights=n_nonzero))

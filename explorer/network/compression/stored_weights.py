@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from explorer.network.compression.code_tensors import NIBBLES, nibble_table
 from explorer.network.compression.quantization import BITS, Container, QuantizedTensor
-from explorer.network.graph.loading import subgraphs
-from explorer.network.graph.model import weight_users
+from explorer.network.graph.traversal import subgraphs
+from explorer.network.graph.weights import WEIGHT_INPUTS, operator_of
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
@@ -40,7 +40,7 @@ def stored_weights(model: "ModelProto") -> Iterator[StoredWeight]:
             kind: Container = kinds.get(stored[f"{name}/codes"].data_type, "int4")
             step = float(numpy_helper.to_array(stored[f"{name}/step"]))
             yield StoredWeight(name, QuantizedTensor(codes, kind, 0), step, 0)
-        for node in _dequantized_weights(graph):
+        for node in _dequantized_weights(model, graph):
             if len(node.input) != 3 or not set(node.input) <= set(stored):
                 continue
             if stored[node.input[0]].data_type not in kinds:
@@ -70,11 +70,17 @@ def _unpacked(stored: dict[str, "TensorProto"], weight: str) -> NDArray[np.int64
     return np.asarray(nibble_table()[codes].ravel()[: shape.prod()].reshape(shape), dtype=np.int64)
 
 
-def _dequantized_weights(graph: "GraphProto") -> Iterator["NodeProto"]:
+def _dequantized_weights(model: "ModelProto", graph: "GraphProto") -> Iterator["NodeProto"]:
     """Yield the DequantizeLinear nodes whose output is a weight: full int8 dequantizes other constants too."""
-    users = weight_users(graph)
+    used = {
+        node.input[index]
+        for inner in subgraphs(model.graph)
+        for node in inner.node
+        for index in WEIGHT_INPUTS.get(operator_of(node), ())
+        if index < len(node.input)
+    }
     for node in graph.node:
-        if node.op_type == "DequantizeLinear" and node.output[0] in users:
+        if node.op_type == "DequantizeLinear" and node.output[0] in used:
             yield node
 
 
@@ -87,7 +93,7 @@ def uncompressed_bytes(model: "ModelProto") -> int:
         stored = {tensor.name: tensor for tensor in graph.initializer}
         pairs = [node for node in graph.node if node.op_type in {"DequantizeLinear", "QuantizeLinear"}]
         excluded = {name for node in pairs for name in node.input[1:]} | {NIBBLES}
-        excluded |= {node.input[0] for node in _dequantized_weights(graph)}
+        excluded |= {node.input[0] for node in _dequantized_weights(model, graph)}
         excluded |= {f"{weight}/{part}" for weight in _coded_weights(stored) for part in _PARTS}
         n_bytes += sum(int(numpy_helper.to_array(t).nbytes) for t in graph.initializer if t.name not in excluded)
     return n_bytes

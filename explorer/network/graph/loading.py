@@ -1,12 +1,14 @@
 """Load an untrusted ONNX file: size-bounded, complete, external data confined to its folder, checked."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.errors import Fault, InvalidFile, MissingPart, WrongUsage
+from explorer.network.graph.traversal import stored_tensors, subgraphs
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto
@@ -41,22 +43,22 @@ def require_onnx() -> None:
             raise MissingPart(part, needed_for="reading, compressing or measuring a network", extra="onnx") from None
 
 
-def _external_data(tensor: "TensorProto", folder: Path, *, budget: int) -> bytes | Fault:
+def _external_data(tensor: "TensorProto", path: Path, *, budget: int) -> bytes | Fault:
     """Return the external data of a tensor, or the fault of its reference.
 
     Args:
         tensor: as read, with a reference to external data.
-        folder: folder of the ONNX file.
+        path: path of the ONNX file.
         budget: the largest number of bytes to read.
     """
     location_text = f"tensor '{tensor.name[:80]}'"
     entries = {entry.key: entry.value for entry in tensor.external_data}
     file_name = entries.get("location", "")
-    if not _is_inside(file_name, folder):
+    if not _is_allowed(file_name, path):
         return Fault(
             location_text, f"its external data '{file_name[:80]}' is outside the folder of the file", EXPORT_AGAIN
         )
-    source = folder / file_name
+    source = path.parent / file_name
     if not source.is_file():  # reading a named pipe would block for ever
         return Fault(location_text, f"its external data '{file_name}' is missing", "put it into the ONNX file's folder")
     try:
@@ -73,11 +75,18 @@ def _external_data(tensor: "TensorProto", folder: Path, *, budget: int) -> bytes
     return _read_range(source, location_text, offset=offset, n_bytes=n_bytes)
 
 
-def _is_inside(location: str, folder: Path) -> bool:
-    """Return whether a path resolves to inside a folder; a link that leads out could disclose any file."""
+def _is_allowed(location: str, path: Path) -> bool:
+    """Return whether external data may be read: a link that leads anywhere else could disclose any file.
+
+    The name must lie in the folder of the ONNX file, and the real file in that folder or beside the real ONNX file:
+    in a cache of the Hugging Face hub both names are links into one folder of blobs.
+    """
     if not location or "\0" in location or Path(location).is_absolute():
         return False
-    return (folder / location).resolve().is_relative_to(folder.resolve())
+    if os.path.normpath(location).startswith(".."):
+        return False
+    real = (path.parent / location).resolve()
+    return real.is_relative_to(path.parent.resolve()) or real.parent == path.resolve().parent
 
 
 def _read_range(source: Path, location_text: str, *, offset: int, n_bytes: int) -> bytes | Fault:
@@ -108,15 +117,6 @@ def read_network_file(path: Path) -> NetworkFile:
     n_external = _embed_external_data(model, path, budget=MAX_NETWORK_BYTES - len(data), digest=digest)
     _check(path, model)
     return NetworkFile(path, model, digest.hexdigest(), len(data) + n_external)
-
-
-def subgraphs(graph: "GraphProto") -> Iterator["GraphProto"]:
-    """Yield a graph and every graph inside its nodes (branches and loop bodies)."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from subgraphs(inner)
 
 
 def first_line(error: Exception) -> str:
@@ -154,35 +154,15 @@ def _parse(path: Path, data: bytes) -> "ModelProto":
     return model
 
 
-def _tensors(model: "ModelProto") -> Iterator["TensorProto"]:
-    """Yield every tensor stored in a model: (sparse) initializers and attributes, in all graphs and functions."""
-    nodes = [node for function in model.functions for node in function.node]
-    graphs = list(subgraphs(model.graph))
-    for node in nodes:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                graphs += subgraphs(attribute.g)
-    for graph in graphs:
-        yield from graph.initializer
-        for sparse in graph.sparse_initializer:
-            yield from (sparse.values, sparse.indices)
-        nodes += graph.node
-    for node in nodes:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-
-
 def _embed_external_data(model: "ModelProto", path: Path, *, budget: int, digest: Any) -> int:
     """Replace references to external data by the data; return its number of bytes."""
     import onnx
 
     faults, n_bytes = [], 0
-    for tensor in _tensors(model):
+    for tensor in stored_tensors(model):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
-        data = _external_data(tensor, path.parent, budget=budget - n_bytes)
+        data = _external_data(tensor, path, budget=budget - n_bytes)
         if isinstance(data, Fault):
             faults.append(data)
             continue
@@ -203,7 +183,7 @@ def _check(path: Path, model: "ModelProto") -> None:
 
     if _has_garbled_names(model):
         raise InvalidFile(path, [Fault("", "is damaged: it has names that are not UTF-8", EXPORT_AGAIN)])
-    stored = [tensor.name for tensor in _tensors(model) if _n_elements(tensor.dims) > MAX_TENSOR_ELEMENTS]
+    stored = [tensor.name for tensor in stored_tensors(model) if _n_elements(tensor.dims) > MAX_TENSOR_ELEMENTS]
     if stored:
         raise InvalidFile(path, [_too_large(name) for name in stored[:20]])
     try:

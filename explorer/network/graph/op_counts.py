@@ -1,26 +1,26 @@
 """Multiply-accumulates (MACs) and memory accesses of an ONNX network, counted per operator."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.network.graph.mac_rules import Shapes, count_macs, steps_and_batch
+from explorer.network.graph.rewriting.constants import constant_names
 from explorer.network.graph.session import open_inference_session
+from explorer.network.graph.weights import stored_sources
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-Shapes = Mapping[str, tuple[int, ...]]
 # These change only the name or shape of a tensor: no data is moved.
 _FREE = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Shape", "Size", "Constant", "Dropout"})
 # These read only the selected elements, not the whole input.
 _SELECTING = frozenset({"Gather", "GatherElements", "GatherND", "Slice"})
-_RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
-# Standard operators whose MACs are not counted here.
-_UNKNOWN = frozenset({"Attention", "DeformConv", "DFT", "STFT"})
+_RECURRENT = frozenset({"DynamicQuantizeLSTM", "GRU", "LSTM", "RNN"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,13 @@ def count_operations(
 ) -> OpCounts:
     """Run a network once on `feeds` to get every tensor shape, and count MACs and memory accesses (Eq. (1)).
 
-    MACs: one multiplication with its addition in Conv, ConvTranspose, Gemm, MatMul, Einsum, their quantized variants,
-    and the gates of GRU, LSTM and RNN. Biases, activations and normalization have none.
+    MACs: one multiplication with its addition in Conv, ConvTranspose, Gemm, MatMul, Einsum, attention and the gates of
+    GRU, LSTM and RNN, and in their fused and quantized variants. Biases, activations and normalization have none.
 
     Accesses: one element read or written. Every operator reads each input once and writes each output once: no tensor
     is assumed to stay in registers between two operators. Recurrent operators read their input weights once, and
     their recurrent weights and states in every step. Reshapes are free. Gather and Slice read the selected elements.
+    What depends on stored tensors alone is computed once, at load, and not counted.
 
     Zero weights count like any other weight: dense hardware does not skip them.
 
@@ -75,14 +76,17 @@ def count_operations(
         MeasurementFailed: the network cannot be run on these feeds.
     """
     shapes = _all_shapes(model, feeds, seconds=seconds)
-    stored = {tensor.name for tensor in model.graph.initializer}
+    constant = constant_names(model.graph)
+    sources = {name: name for name in constant} | stored_sources(model)
     operators, uncounted = [], []
     for i, node in enumerate(model.graph.node):
+        if constant.issuperset(node.output):
+            continue
         has_body = any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
-        macs = None if has_body or node.domain not in {"", "ai.onnx"} else _macs(node, shapes)
+        macs = None if has_body else count_macs(node, shapes)
         if macs is None:
             uncounted.append(f"{node.op_type} '{node.name or i}'")
-        weights, activations = _accesses(node, shapes, stored=stored)
+        weights, activations = _accesses(node, shapes, sources=sources)
         operators.append(OperatorCount(node.name or str(i), node.op_type, macs or 0, weights, activations))
     return OpCounts(tuple(operators), tuple(uncounted))
 
@@ -106,64 +110,7 @@ def _all_shapes(model: "ModelProto", feeds: Mapping[str, NDArray[Any]], *, secon
     return shapes
 
 
-def _macs(node: "NodeProto", shapes: Shapes) -> int | None:
-    """Return the MACs of a standard operator, 0 if it has none, None if they cannot be counted."""
-    if node.op_type in _UNKNOWN:
-        return None
-    rule = _RULES.get(node.op_type)
-    return rule(node, shapes) if rule else 0
-
-
-def _convolution(weight: int) -> Callable[["NodeProto", Shapes], int]:
-    return lambda node, shapes: math.prod(shapes[node.output[0]]) * math.prod(shapes[node.input[weight]][1:])
-
-
-def _transposed_convolution(node: "NodeProto", shapes: Shapes) -> int:
-    return math.prod(shapes[node.input[0]]) * math.prod(shapes[node.input[1]][1:])
-
-
-def _gemm(node: "NodeProto", shapes: Shapes) -> int:
-    is_transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
-    return math.prod(shapes[node.output[0]]) * shapes[node.input[0]][0 if is_transposed else 1]
-
-
-def _matmul(node: "NodeProto", shapes: Shapes) -> int:
-    return math.prod(shapes[node.output[0]]) * shapes[node.input[0]][-1]
-
-
-def _recurrent(node: "NodeProto", shapes: Shapes) -> int:
-    steps, batch = _steps_and_batch(node, shapes)
-    return steps * batch * (math.prod(shapes[node.input[1]]) + math.prod(shapes[node.input[2]]))
-
-
-def _einsum(node: "NodeProto", shapes: Shapes) -> int | None:
-    equation = next(attribute.s.decode() for attribute in node.attribute if attribute.name == "equation")
-    terms = equation.replace(" ", "").split("->")[0].split(",")
-    if "..." in equation or len(terms) != 2:
-        return None
-    lengths: dict[str, int] = {}
-    for term, name in zip(terms, node.input, strict=True):
-        lengths |= dict(zip(term, shapes[name], strict=True))
-    return math.prod(lengths.values())
-
-
-_RULES: Mapping[str, Callable[["NodeProto", Shapes], int | None]] = {
-    "Conv": _convolution(1),
-    "ConvInteger": _convolution(1),
-    "QLinearConv": _convolution(3),
-    "ConvTranspose": _transposed_convolution,
-    "Gemm": _gemm,
-    "MatMul": _matmul,
-    "MatMulInteger": _matmul,
-    "QLinearMatMul": _matmul,
-    "Einsum": _einsum,
-    "GRU": _recurrent,
-    "LSTM": _recurrent,
-    "RNN": _recurrent,
-}
-
-
-def _accesses(node: "NodeProto", shapes: Shapes, *, stored: set[str]) -> tuple[dict[str, int], int]:
+def _accesses(node: "NodeProto", shapes: Shapes, *, sources: Mapping[str, str]) -> tuple[dict[str, int], int]:
     """Return the elements read of each stored tensor, and the activation elements read and written."""
     if node.op_type in _FREE:
         return {}, 0
@@ -172,24 +119,20 @@ def _accesses(node: "NodeProto", shapes: Shapes, *, stored: set[str]) -> tuple[d
     if node.op_type in _SELECTING:
         reads[node.input[0]] = written
     if node.op_type in _RECURRENT:
-        steps, batch = _steps_and_batch(node, shapes)
+        steps, batch = steps_and_batch(node, shapes)
         directions, _, width = shapes[node.input[2]]
         state = steps * batch * directions * width * (2 if node.op_type == "LSTM" else 1)
         reads = {name: n for name, n in reads.items() if name in {node.input[0], *node.input[1:4]}}
         reads[node.input[2]] *= steps
-        return _split(reads, stored=stored, n_activations=2 * state)
-    return _split(reads, stored=stored, n_activations=written)
+        return _split(reads, sources=sources, n_activations=2 * state)
+    return _split(reads, sources=sources, n_activations=written)
 
 
-def _split(reads: Mapping[str, int], *, stored: set[str], n_activations: int) -> tuple[dict[str, int], int]:
-    weights = {name: n for name, n in reads.items() if name in stored}
-    return weights, n_activations + sum(n for name, n in reads.items() if name not in stored)
-
-
-def _steps_and_batch(node: "NodeProto", shapes: Shapes) -> tuple[int, int]:
-    first_dim, second_dim = shapes[node.input[0]][:2]
-    is_batch_first = any(attribute.name == "layout" and attribute.i for attribute in node.attribute)
-    return (second_dim, first_dim) if is_batch_first else (first_dim, second_dim)
+def _split(reads: Mapping[str, int], *, sources: Mapping[str, str], n_activations: int) -> tuple[dict[str, int], int]:
+    weights: dict[str, int] = {}
+    for name in sources.keys() & reads.keys():
+        weights[sources[name]] = weights.get(sources[name], 0) + reads[name]
+    return weights, n_activations + sum(n for name, n in reads.items() if name not in sources)
 
 
 def _size(names: Sequence[str], shapes: Shapes) -> list[int]:

@@ -149,7 +149,9 @@ def oracle(folder: Path, data: Mapping[str, Any], codes: str) -> dict[str, float
     stored = {t.name: numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
     kept = [array for name, array in stored.items() if name.endswith(codes)]
     technical = (codes, "/step", "_scale", "_zero_point")
-    n_others = sum(array.nbytes for name, array in stored.items() if not name.endswith(technical))
+    others = [array for name, array in stored.items() if not name.endswith(technical)]
+    n_others = sum(array.nbytes for array in others)
+    weights = [*kept, *(array for array in others if sum(length > 1 for length in array.shape) > 1)]
     bits = 0.0
     for array in kept:
         shares = np.unique(array, return_counts=True)[1] / array.size
@@ -160,7 +162,7 @@ def oracle(folder: Path, data: Mapping[str, Any], codes: str) -> dict[str, float
         "deflate": len(zlib.compress(path.read_bytes(), 6)),
         "dense": n_others + sum(math.ceil(a.size * (8 if a.dtype == np.int8 else 16) / 8) for a in kept),
         "entropy": n_others + math.ceil(bits / 8),
-        "zeros": sum(int((a == 0).sum()) for a in kept) / sum(a.size for a in kept),
+        "zeros": sum(int((a == 0).sum()) for a in weights) / sum(a.size for a in weights),
     }
 
 

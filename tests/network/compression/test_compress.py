@@ -14,9 +14,10 @@ from explorer.network.compression.compress import Recipe, compress_weights, comp
 from explorer.network.compression.int8 import full_int8_onnx
 from explorer.network.compression.quantization import prune
 from explorer.network.compression.stored_weights import stored_weights
-from explorer.network.graph.loading import subgraphs
-from explorer.network.graph.model import Network, fold_constants, load_network
+from explorer.network.graph.model import Network, load_network
+from explorer.network.graph.rewriting.folding import fold_constants
 from explorer.network.graph.session import Array, open_inference_session
+from explorer.network.graph.traversal import subgraphs
 from explorer.network.task.labelled_data import LabelledData
 from explorer.paper.equations import quantize
 from tests.network.conftest import NAMES, Build, Save
@@ -253,7 +254,7 @@ def test_initializers_listed_as_inputs_are_folded(linear: onnx.ModelProto) -> No
     """Before IR 4 every initializer had to be an input, which would keep it from being a constant."""
     linear.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [3, 2]))
 
-    assert [value.name for value in fold_constants(linear, path=Path("net.onnx")).graph.input] == ["x"]
+    assert [value.name for value in fold_constants(linear, path=Path("net.onnx"))[0].graph.input] == ["x"]
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "digits-mobile"])  # 0.02 * 127 < its weights

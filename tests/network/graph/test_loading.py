@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from explorer.errors import InvalidFile, UnknownName, WrongUsage
+from explorer.network.compression.compress import Recipe, compress_weights
 from explorer.network.graph import loading as load
 from explorer.network.graph.loading import read_network_file
 from explorer.network.graph.model import ZOO, load_network, shipped_networks
@@ -115,11 +116,13 @@ def test_oversized_file_is_rejected_without_reading(
         read_network_file(save(linear))
 
 
-def test_network_without_weights_is_rejected(build: Build, save: Save) -> None:
+def test_network_without_weights_is_loaded_but_not_compressed(build: Build, save: Save) -> None:
     nodes = [helper.make_node("Relu", ["x"], ["h"]), helper.make_node("Add", ["h", "b"], ["y"])]
+    network = load_network(save(build(nodes, stored={"b": np.ones(3, dtype=np.float32)}, output=("n", 3))))
 
-    with pytest.raises(InvalidFile, match=r"no weights to compress; its operators are Add, Relu\n  fix: weights are"):
-        load_network(save(build(nodes, stored={"b": np.ones(3, dtype=np.float32)}, output=("n", 3))))
+    assert (network.n_weights, network.n_parameters, network.is_quantized) == (0, 3, False)
+    with pytest.raises(WrongUsage, match=r"has no weights to compress: no operator of it uses stored weights"):
+        compress_weights(network, Recipe(0.5, 0.1))
 
 
 def test_unsupported_operator_is_reported(linear: onnx.ModelProto, save: Save) -> None:

@@ -97,7 +97,7 @@ def test_recurrent_counts_match_the_closed_form(
 
 def test_reshape_is_free_and_gather_reads_selected_elements_only(build: Build) -> None:
     assert counted(build, node_of("Reshape", ["x", "s"]), ones(4, 6), s=np.array([6, 4])).n_accesses == 0
-    assert counted(build, node_of("Gather", ["w", "i"]), ones(1), w=ones(1000, 8), i=np.array([3])).n_accesses == 17
+    assert counted(build, node_of("Gather", ["x", "i"]), ones(1000, 8), i=np.array([3])).n_accesses == 17
 
 
 def test_activation_functions_have_accesses_but_no_macs(build: Build) -> None:

@@ -180,7 +180,7 @@ class NetworkEvaluator:
         names += self._holdout_columns
         columns = {name: np.array([row.get(name, math.nan) for row in compared], dtype=np.float64) for name in names}
         if self._has_races:
-            counts = {name: np.array([row.get(name, math.nan) for row in rows]) for name in _COUNTS}
+            counts = {name: np.array([row.get(name, math.nan) for row in rows], dtype=np.float64) for name in _COUNTS}
             columns |= {**counts, STOPPED: np.array([float(row.get(STOPPED, False)) for row in rows])}
         return columns
 

@@ -50,21 +50,23 @@ class Example:
     needed: str = "nothing: batch fixed at 1"
 
 
-WINDOWS = Example("", "silero_vad", "windows decided as by the source", "module: loop over windows, state, sr")
+WINDOWS = Example("", "voice_activity", "windows decided as by the source", "module: loop over windows, state, sr")
 PACKAGES = (
     Example("ch_ppocr_mobile_v2.0_cls_infer.onnx", "ocr_direction", "accuracy, 64 lines of handwritten digits",
             "module with data() for the true classes"),
-    Example("ch_PP-OCRv4_det_infer.onnx", "ocr_detection", "overlap with the source's text areas", "module: map to area"),
+    Example("ch_PP-OCRv4_det_infer.onnx", "ocr_detection", "overlap with the source's text areas",
+            "module: map to area"),
     Example("ch_PP-OCRv4_rec_infer.onnx", "ocr_recognition", "equal characters with the source's reading",
             "module: CTC decoding"),
-    Example("standard_v3_3/model.onnx", "magika", "accuracy, files by suffix", "module with data(): bytes to tokens"),
+    Example("standard_v3_3/model.onnx", "file_types", "accuracy, files by suffix",
+            "module with data(): bytes to tokens"),
     *(Example(name, *(getattr(WINDOWS, field) for field in ("task", "quality", "needed"))) for name in (
         "silero_vad.onnx", "silero_vad_16k_op15.onnx", "silero_vad_half.onnx", "silero_vad_op18_ifless.onnx",
         "silero_vad_openvino_16k.onnx")),
-    Example("silero_vad_16k_sequence.onnx", "silero_vad", "windows decided as by the source",
+    Example("silero_vad_16k_sequence.onnx", "voice_activity", "windows decided as by the source",
             "module: all windows in one run, states h and c"),
-    Example("320n.onnx", "nudenet", "IoU with the source's 20 best boxes", "module: boxes at anchors"),
-    Example("swift_f0/model.onnx", "swift_f0", "frames within 50 cents of the true pitch",
+    Example("320n.onnx", "detection_anchors", "IoU with the source's 20 best boxes", "module: boxes at anchors"),
+    Example("swift_f0/model.onnx", "pitch", "frames within 50 cents of the true pitch",
             "module: scalars fmin, fmax; batch 1"),
 )  # fmt: skip
 
@@ -92,8 +94,9 @@ def data_of(example: Example, path: Path) -> LabelledData:
 
 
 def step_of(network: Network) -> float:
-    """Return a step of equation (5) that gives a tensor of median scale 65 levels."""
-    return float(np.median([np.abs(weight.values).max() for weight in network.weights])) / 32
+    """Return a step of equation (5) that gives a tensor of median scale 65 levels; no code exceeds int16."""
+    largest = [np.abs(weight.values).max() for weight in network.weights]
+    return float(max(np.median(largest) / 32, np.max(largest) / 32_000))
 
 
 def table_row(example: Example, path: Path) -> list[str]:
@@ -113,7 +116,9 @@ def table_row(example: Example, path: Path) -> list[str]:
     except ExplorerError as error:
         return [name, "yes", share, *["-"] * 4, first_line(error)]
     print(f"{name}: {time.process_time() - start:.1f} CPU s", file=sys.stderr)
-    compressed = f"{row['accuracy']:.3f} at {network.n_bytes / row['size_bytes']:.1f}x"
+    # The zoo's files hold recipes of their weights, not the weights.
+    n_bytes = max(network.n_bytes, 4 * network.n_parameters)
+    compressed = f"{row['accuracy']:.3f} at {n_bytes / row['size_bytes']:.1f}x"
     batch = str(setup.task.batch) if setup.task.output else "the module's"
     return [name, "yes", share, batch, setup.task.output or "the module's", f"{quality.value:.3f} (n = {quality.n})",
             compressed, f"{example.quality}; {example.needed}"]  # fmt: skip
@@ -122,6 +127,12 @@ def table_row(example: Example, path: Path) -> list[str]:
 def first_line(error: ExplorerError) -> str:
     """Return the first line of an error."""
     return str(error).splitlines()[0]
+
+
+def example_of(path: Path) -> Example:
+    """Return the example of a network."""
+    known = [example for example in PACKAGES if path.as_posix().endswith(f"/{example.path}")]
+    return known[0] if known else Example(path.name)
 
 
 def unpacked(wheels: Path, folder: Path) -> Iterator[Path]:
@@ -144,8 +155,7 @@ def main(wheels: Path) -> None:
     print("| " + " | ".join(titles) + " |\n|" + "---|" * len(titles))
     with tempfile.TemporaryDirectory() as folder:
         for path in [*unpacked(wheels, Path(folder)), *zoo_paths()]:
-            known = [example for example in PACKAGES if path.as_posix().endswith(f"/{example.path}")]
-            print("| " + " | ".join(table_row(known[0] if known else Example(path.name), path)) + " |", flush=True)
+            print("| " + " | ".join(table_row(example_of(path), path)) + " |", flush=True)
 
 
 if __name__ == "__main__":

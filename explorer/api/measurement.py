@@ -17,6 +17,7 @@ from explorer.io.tables.frame import Table
 from explorer.io.tables.read import read_table
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs, read_grid
+from explorer.network.measurement.inspection import Inspection, inspect_network
 from explorer.network.measurement.measure import KNOBS, Row, as_columns, busy_note, is_latency_refused, measure_table
 from explorer.network.measurement.provenance import provenance
 from explorer.network.measurement.samples_file import (
@@ -33,7 +34,7 @@ from explorer.network.measurement.technology import SHIPPED
 from explorer.network.task.labelled_data import LabelledData, load_data
 from explorer.problem.columns import Columns, take
 
-__all__ = ["DEFAULT_GRID", "SHIPPED", "Measurement", "MeasurementOptions", "Row", "measure"]
+__all__ = ["DEFAULT_GRID", "SHIPPED", "Inspection", "Measurement", "MeasurementOptions", "Row", "inspect", "measure"]
 
 
 _BUSY = "the machine is busy, or its clock changes: designs are timed up to three times, and CPU time counts"
@@ -172,6 +173,32 @@ def measure(
     if path_out is not None and not is_file:
         write_text(path_out, table_text([*rows.values()]))
     return Measurement(setup, tuple(rows.values()), {**conditions, "measured": _now()})
+
+
+def inspect(
+    model: str | Path,
+    *,
+    data: str | LabelledData | None = None,
+    output: str | None = None,
+    targets: Sequence[str] = (),
+) -> Inspection:
+    """Inspect a network: what is fed, read, scored, counted and compressed, and what is in the way of measuring it.
+
+    Args:
+        model: an ONNX file, or a shipped network's name.
+        data: labelled data as for `measure`; None leaves open what is scored.
+        output: the output to score; None chooses it.
+        targets: targets that `score` of the data returns.
+
+    Raises:
+        MissingPart: onnx is not installed.
+        WrongUsage: there is no such network, data or output.
+        InvalidFile: the network or the data is damaged.
+        MeasurementFailed: onnxruntime cannot load the network.
+    """
+    network = load_network(model)
+    labelled = load_data(data) if isinstance(data, str) else data
+    return inspect_network(network, labelled, output=output, targets=targets)
 
 
 def _measure_all(

@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,23 @@ from explorer.io.files import is_stream, write_text
 from explorer.io.outputs import check_output
 from explorer.io.tables.frame import Table
 from explorer.io.tables.read import read_table
+from explorer.models.scaffold.stated import parse_target
 from explorer.network.graph.model import load_network
-from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs, read_grid
+from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs, read_grid, source_design
 from explorer.network.measurement.inspection import Inspection, inspect_network
-from explorer.network.measurement.measure import KNOBS, Row, as_columns, busy_note, is_latency_refused, measure_table
+from explorer.network.measurement.measure import (
+    Row,
+    as_columns,
+    busy_note,
+    is_latency_refused,
+    knobs_of_rows,
+    measure_table,
+)
 from explorer.network.measurement.provenance import provenance
 from explorer.network.measurement.samples_file import (
     Key,
     SamplesFile,
+    columns_of_file,
     is_measured,
     key_of,
     open_samples_file,
@@ -105,7 +114,9 @@ def measure(
     family: str | None = None,
     calibration: str | LabelledData | None = None,
     options: MeasurementOptions | None = None,
-    output: str | Path | None = None,
+    out: str | Path | None = None,
+    targets: Sequence[str] = (),
+    output: str | None = None,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] = lambda _: None,
@@ -120,32 +131,39 @@ def measure(
         family: name of the network family; default: the network's name.
         calibration: data that sets the ranges of int8 activations; None leaves activations in float.
         options: how size, energy and latency are taken.
-        output: a samples CSV. Each row is on disk before the next design is measured. Designs that it has already are
+        out: a samples CSV. Each row is on disk before the next design is measured. Designs that it has already are
             not measured again; rows of other designs stay.
-        force: begin the output again.
+        targets: what the data's `score` returns: `["mAP:max", "seconds:min:s"]`; none: accuracy.
+        output: name of the network's output that gives the classes; None chooses it.
+        force: begin the CSV again.
         progress: called after each design with the numbers of finished and of all designs.
         say: called with notes for the user.
 
     Returns:
-        The rows of the designs that were asked for, in their order, those included that the output had.
+        The rows of the designs that were asked for, in their order, those included that the CSV had.
 
     Raises:
         MissingPart: onnx is not installed.
-        WrongUsage: there is no such network or data; the output cannot be written, is an input, or has rows of another
+        WrongUsage: there is no such network or data; the CSV cannot be written, is an input, or has rows of another
             network, data set, option or machine.
         InvalidFile: a file is invalid; all faults at once.
         MeasurementFailed: no design could be measured.
-        Interrupted: Ctrl-C; the output holds the designs that were finished.
+        Interrupted: Ctrl-C; the CSV holds the designs that were finished.
     """
     if designs is not None and grid is not None:
         raise WrongUsage("--designs stands beside --grid", fix="give one of them")
+    declared = [replace(parse_target(text)[0], interval="bootstrap") for text in targets]
     options = options or MeasurementOptions(technology=SHIPPED)
-    path_out = Path(output) if output is not None else None
+    options = replace(options, output=output or options.output, targets=(*options.targets, *declared))
+    path_out = Path(out) if out is not None else None
     inputs = [one for one in (model, data, designs, calibration, options.technology) if isinstance(one, (str, Path))]
     _check_outputs(path_out, inputs=inputs, force=force)
     network = load_network(model)
     name = family or network.name
-    if designs is not None:
+    if not network.weights:
+        table = source_design(family=name)
+        say("it has no weights to compress: it is measured as it is, as a point of comparison")
+    elif designs is not None:
         table = read_grid(read_table(designs, name="designs"), family=name)
     else:
         table = grid_designs(grid or DEFAULT_GRID, family=name)
@@ -153,6 +171,10 @@ def measure(
     setup = prepare_measurement(
         network, load_data(data) if isinstance(data, str) else data, options=options, calibration=calibrating
     )
+    for text in setup.task.notes:
+        say(text)
+    for text in setup.task.warnings:
+        say(f"warning: {text}")
     rows: dict[Key, Row] = {}
     conditions = provenance(setup, when=_now())
     is_file = path_out is not None and not is_stream(path_out)
@@ -162,7 +184,7 @@ def measure(
             _measure_all(setup, table, rows, file=file, progress=progress, say=say)
     except KeyboardInterrupt:
         n = sum(map(is_measured, rows.values()))
-        saved = f"the {n} designs measured so far are in {output}" if is_file and n else "nothing was written"
+        saved = f"the {n} designs measured so far are in {out}" if is_file and n else "nothing was written"
         raise Interrupted(f"stopped; {saved}", fix="the same command measures the rest") from None
     failed = [row for row in rows.values() if row["error"]]
     if len(failed) == len(rows):
@@ -171,7 +193,7 @@ def measure(
             fix="correct that, or try one design",
         )
     if path_out is not None and not is_file:
-        write_text(path_out, table_text([*rows.values()]))
+        write_text(path_out, table_text([*rows.values()], columns_of_file(conditions)))
     return Measurement(setup, tuple(rows.values()), {**conditions, "measured": _now()})
 
 
@@ -188,7 +210,7 @@ def inspect(
         model: an ONNX file, or a shipped network's name.
         data: labelled data as for `measure`; None leaves open what is scored.
         output: the output to score; None chooses it.
-        targets: targets that `score` of the data returns.
+        targets: what the data's `score` returns, as for `measure`.
 
     Raises:
         MissingPart: onnx is not installed.
@@ -198,7 +220,8 @@ def inspect(
     """
     network = load_network(model)
     labelled = load_data(data) if isinstance(data, str) else data
-    return inspect_network(network, labelled, output=output, targets=targets)
+    names = [parse_target(text)[0].name for text in targets]
+    return inspect_network(network, labelled, output=output, targets=names)
 
 
 def _measure_all(
@@ -211,7 +234,7 @@ def _measure_all(
     say: Callable[[str], None],
 ) -> None:
     """Add the row of each design to `rows`, in their order: from the file, or measured and added to the file."""
-    keys = list(zip(*(designs[name].tolist() for name in KNOBS), strict=True))
+    keys = [key_of(row) for row in knobs_of_rows(designs)]
     measured = file.measured(keys) if file else {}
     missing = [i for i, key in enumerate(keys) if key not in measured]
     rows |= measured

@@ -24,6 +24,7 @@ from explorer.models.samples.reading.reading import BUILT_IN_KNOBS
 from explorer.models.samples.samples import Samples, read_designs
 from explorer.models.scaffold.starter import StarterFiles, plan_starter
 from explorer.models.scaffold.stated import NOTHING_STATED, StatedColumns, mapped_columns, state_columns
+from explorer.network.measurement.samples_file import declared_by_file
 from explorer.pareto.uncertainty.next_measurement import SuggestedMeasurement, suggest_for_model
 from explorer.problem.columns import Columns
 from explorer.problem.declarations.samples import sources_of
@@ -260,6 +261,8 @@ def plan_init(
     table = load_table(source)
     if is_storage(source):
         table = replace(table, source=str(save_table(table, Path(storage_file_name(source)))))
+    declared = declared_by_file(table.source)
+    stated = replace(stated, targets=tuple(dict.fromkeys((*stated.targets, *declared))))
     return plan_starter(table, name=name, stated=stated, is_table=is_table)
 
 

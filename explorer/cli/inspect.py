@@ -21,7 +21,8 @@ def inspect(
     ] = None,
     output: Annotated[str | None, typer.Option("--output", metavar="NAME", help="The output to score.")] = None,
     target: Annotated[
-        list[str] | None, typer.Option("--target", metavar="NAME", help="A target that `score` returns; repeatable.")
+        list[str] | None,
+        typer.Option("--target", metavar="NAME:min|max", help="What `score` of the data returns; repeatable."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
@@ -32,7 +33,7 @@ def inspect(
     from explorer import api
     from explorer.cli.console import print_json, print_text
 
-    result = api.inspect(model, data=data, output=output, targets=[one.partition(":")[0] for one in target or []])
+    result = api.inspect(model, data=data, output=output, targets=target or ())
     if as_json:
         print_json(result.to_json())
         return

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from explorer.api.measurement import Measurement, Row
 
 
@@ -45,8 +47,16 @@ def measure(
         typer.Option("--grid", help="'R=low:high:n,D=low:high:n(log)'; one number fixes a knob.", show_default="7 x 7"),
     ] = None,
     family: Annotated[str | None, typer.Option("--family", help="Name in the table.", show_default="MODEL's")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write a samples CSV here, or continue the one that is there.")
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option("--target", metavar="NAME:min|max[:UNIT]", help="What score returns: mAP:max; may be repeated."),
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write a samples CSV here, or continue the one that is there.")
+        str | None,
+        typer.Option("--output", metavar="NAME", help="The output that gives the classes.", show_default="best one"),
     ] = None,
     codec: Annotated[Codec, typer.Option("--codec", help="Which size is size_bytes.")] = Codec.deflate,
     per_tensor: Annotated[bool, typer.Option("--per-tensor", help="Prune each tensor by R alone.")] = False,
@@ -85,16 +95,19 @@ def measure(
     with counting_progress("measuring") as advance:
         result = api.measure(
             model, data=data, designs=designs, grid=grid, family=family, calibration=full_int8, options=options,
-            output=output, force=force, progress=advance, say=lambda text: note(f"note: {text}"),
+            out=out, targets=target or (), output=output, force=force, progress=advance,
+            say=lambda text: note(text if text.startswith("warning: ") else f"note: {text}"),
         )  # fmt: skip
     if as_json:
         print_json(result.to_json())
     else:
         _print(result)
     for row in result.failures[:5]:
-        note(f"note: R = {row['pruning_ratio']:g}, D = {row['quant_step']:g} failed: {row['error']}")
-    if output is not None and output.stem and not output.is_char_device() and not output.is_fifo():
-        note(f"wrote {output} and {output.stem}.provenance.json")
+        knobs = ", ".join(f"{name} = {row[key]:g}" for name, key in (("R", "pruning_ratio"), ("D", "quant_step"))
+                          if key in row)  # fmt: skip
+        note(f"note: {knobs or 'the source network'} failed: {row['error']}")
+    if out is not None and out.stem and not out.is_char_device() and not out.is_fifo():
+        note(f"wrote {out} and {out.stem}.provenance.json")
 
 
 def _print(result: "Measurement") -> None:
@@ -108,9 +121,11 @@ def _print(result: "Measurement") -> None:
         f"and {counts.n_accesses:,} memory accesses a run"
     )
     print_prose("")
-    titles = ["R", "D", "R_eff", "accuracy", "95 % interval", "latency us", f"{rows[0].get('size_codec', '')} bytes",
-              "codes", "clipped", "eq. (1) nJ", "energy mJ"]  # fmt: skip
-    print_table(titles, [_cells(row) for row in rows])
+    targets = setup.task.targets
+    level = "90 %" if setup.task.data.score else "95 %"
+    titles = ["R", "D", "R_eff", *(title for name in targets for title in (name, f"{level} interval")), "latency us",
+              f"{rows[0].get('size_codec', '')} bytes", "codes", "clipped", "eq. (1) nJ", "energy mJ"]  # fmt: skip
+    print_table(titles, [_cells(row, targets) for row in rows])
     note("weights that are zero save no time on dense hardware; latency is onnxruntime's, one thread")
     note(
         f"energy: {setup.meter.name}, idle in it" if setup.meter else "energy: no meter on this machine, none measured"
@@ -120,13 +135,17 @@ def _print(result: "Measurement") -> None:
         note(f"not counted: {', '.join(counts.uncounted[:5])}")
 
 
-def _cells(row: "Row") -> list[Any]:
-    knobs = [row["pruning_ratio"], row["quant_step"]]
+def _cells(row: "Row", targets: "Sequence[str]") -> list[Any]:
+    knobs = [row.get("pruning_ratio", "-"), row.get("quant_step", "-")]
     if row["error"]:
-        return [*knobs, *["-"] * 9]
+        return [*knobs, *["-"] * (7 + 2 * len(targets))]
+    quality = [
+        text for name in targets
+        for text in (f"{row[name]:.4f}", f"[{row[f'{name}_lo']:.3f}, {row[f'{name}_hi']:.3f}]")
+    ]  # fmt: skip
     energy = row.get("energy_j")
     return [
-        *knobs, row["r_effective"], f"{row['accuracy']:.4f}", f"[{row['accuracy_lo']:.3f}, {row['accuracy_hi']:.3f}]",
+        *knobs, row.get("r_effective", "-"), *quality,
         row["latency_s"] * 1e6 if "latency_s" in row else "-", row["size_bytes"], row["container"], row["n_clipped"],
         row["energy_mac_mem_j"] * 1e9,
         energy * 1e3 if energy is not None else "-",

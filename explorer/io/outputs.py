@@ -32,7 +32,7 @@ _MARKS: dict[str, re.Pattern[bytes]] = {
         "page": rf'<!doctype html>.*<meta name="generator" content="{GENERATOR}',
         "png": rf"\x89PNG\r\n\x1a\n.*tEXtSoftware\0{GENERATOR}",
         "svg": rf".*{SVG_MARK}",
-        "samples table": r"family,pruning_ratio,quant_step,accuracy,accuracy_lo,",
+        "samples table": r"family,pruning_ratio,quant_step,(recipe,)?accuracy,accuracy_lo,",
     }.items()
 }
 

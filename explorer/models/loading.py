@@ -19,6 +19,7 @@ from explorer.models.response.fit_surrogate import fit_surrogate
 from explorer.models.response.surrogate import Surrogate
 from explorer.models.response.tables import KnobColumns, with_knobs
 from explorer.models.samples.samples import paper_samples, read_samples_csv
+from explorer.network.measurement.samples_file import declared_by_file
 from explorer.problem.declarations.samples import ColumnSource
 from explorer.problem.declarations.study import SHIPPED_MODELS
 from explorer.problem.objectives import needs_of
@@ -102,7 +103,8 @@ def load_samples(
         else:
             table = read_table(_existing_table(name) if isinstance(name, str) else name)
             samples = read_samples_csv(
-                table, extra_knobs=own, ignore=ignore, columns=columns, targets=targets,
+                table, extra_knobs=own, ignore=ignore, columns=columns,
+                targets=tuple(dict.fromkeys((*targets, *declared_by_file(table.source)))),
                 is_one_of_several=len(names) > 1,
             )  # fmt: skip
             tables.append(with_knobs(samples))

@@ -49,6 +49,11 @@ def grid_designs(text: str, *, family: str) -> Columns:
     return _table(ratios.ravel(), steps.ravel(), family=family)
 
 
+def source_design(*, family: str) -> Columns:
+    """Return the one design of a network that has nothing to compress: the network as it is, R and D are NaN."""
+    return _table(np.array([np.nan]), np.array([np.nan]), family=family)
+
+
 def read_grid(path: Path | CsvTable, *, family: str) -> Columns:
     """Read the columns pruning_ratio and quant_step of a table; other columns are ignored.
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from explorer.network.compression.compress import (
 )
 from explorer.network.compression.int8 import full_int8_onnx
 from explorer.network.compression.quantization import BITS
+from explorer.network.compression.sizes import Sizes, sizes_by_codec
 from explorer.network.graph.session import Session, open_inference_session
 from explorer.network.measurement.host import machine_name
 from explorer.network.measurement.latency import measure_latency
@@ -30,9 +32,9 @@ Row = dict[str, Any]
 Cache = MutableMapping[str, Row]
 """Measured rows by effective key: designs with equal codes are one network."""
 
-TEXT = ("family", "size_codec", "container", "energy_basis", "energy_meter", "machine", "effective", "error")
+TEXT = ("family", "recipe", "size_codec", "container", "energy_basis", "energy_meter", "machine", "effective", "error")
 MEASURED = (
-    "accuracy", "accuracy_lo", "accuracy_hi", "n_right", "n_samples", "n_lost", "n_gained",
+    "recipe", "accuracy", "accuracy_lo", "accuracy_hi", "n_right", "n_samples", "n_lost", "n_gained",
     "latency_s", "latency_s_lo", "latency_s_hi", "latency_cpu_s", "latency_source_s", "latency_ratio",
     "latency_ratio_lo", "latency_ratio_hi", "latency_batch", "latency_rounds", "latency_rounds_disturbed",
     "size_bytes", "size_codec", "size_file_bytes", "size_dense_bytes", "size_deflate_bytes", "size_entropy_bytes",
@@ -41,6 +43,12 @@ MEASURED = (
     "effective", "error",
 )  # fmt: skip
 KNOBS = ("family", "pruning_ratio", "quant_step")
+
+
+def measured_columns(targets: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns of a measured design: those of `MEASURED`, and the declared targets with their intervals."""
+    declared = [name for name in targets if name not in MEASURED]
+    return (*MEASURED, *(end for name in declared for end in (name, f"{name}_lo", f"{name}_hi")))
 
 
 def effective_key(compression: Compression) -> str:
@@ -91,16 +99,25 @@ def measure_table(setup: MeasurementSetup, designs: Columns, *, cache: Cache | N
         cache: rows measured before; new rows are added.
 
     Yields:
-        One row per design as soon as it is measured: the knobs, then the columns of `MEASURED`.
+        One row per design as soon as it is measured: the knobs, then the columns of `MEASURED`. A design without R and
+        D (NaN) is the source network as it is.
     """
     rows: Cache = {} if cache is None else cache
-    for family, ratio, step in zip(*(designs[name].tolist() for name in KNOBS), strict=True):
-        knobs: Row = {"family": family, "pruning_ratio": ratio, "quant_step": step}
+    for knobs in knobs_of_rows(designs):
+        ratio, step = knobs.get("pruning_ratio"), knobs.get("quant_step")
         try:
-            row = {**knobs, **measure_design(setup, pruning_ratio=ratio, quant_step=step, cache=rows)}
+            row = measure_source(setup) if ratio is None or step is None else measure_design(
+                setup, pruning_ratio=ratio, quant_step=step, cache=rows
+            )  # fmt: skip
         except ExplorerError as error:
-            row = {**knobs, "error": error.problem}
-        yield row
+            row = {"error": error.problem}
+        yield {**knobs, **row}
+
+
+def knobs_of_rows(designs: Columns) -> list[Row]:
+    """Return the knobs of each design; those that are NaN are left out."""
+    values = zip(*(designs[name].tolist() for name in KNOBS), strict=True)
+    return [{name: one for name, one in zip(KNOBS, row, strict=True) if one == one} for row in values]  # noqa: PLR0124
 
 
 def is_latency_refused(row: Row) -> bool:
@@ -123,7 +140,8 @@ def busy_note(rows: Iterable[Row]) -> str:
 
 def as_columns(rows: list[Row]) -> Columns:
     """Return measured rows as columns; the numbers of a failed design are NaN."""
-    return {name: _column(name, rows) for name in (*KNOBS, *MEASURED)}
+    further = [name for row in rows for name in row if name not in {*KNOBS, *MEASURED}]
+    return {name: _column(name, rows) for name in dict.fromkeys((*KNOBS, *MEASURED, *further))}
 
 
 def _column(name: str, rows: list[Row]) -> NDArray[Any]:
@@ -138,8 +156,39 @@ def _measure_compression(
 ) -> Row:
     onnx = _export_onnx(setup, compression)
     session = open_inference_session(onnx, device=setup.options.device)
+    return {
+        "recipe": "paper" if setup.calibration is None else "paper-int8",
+        **_measured(setup, session, compressed_sizes(setup.network, compression, onnx=onnx), remaining=remaining),
+        "r_effective": compression.r_effective,
+        "container": compression.container,
+        "energy_mac_mem_j": _modelled_energy(setup, compression),
+        "effective": effective_key(compression),
+    }
+
+
+def measure_source(setup: MeasurementSetup) -> Row:
+    """Measure the source network as it is, for one that has nothing to compress; R and D are absent.
+
+    Raises:
+        MeasurementFailed: the network cannot be run, or exceeds its time limit.
+    """
+    network = setup.network
+    onnx = network.model.SerializeToString()
+    sizes = sizes_by_codec(onnx, tensors=[], n_uncompressed_bytes=network.n_uncompressed_bytes)
+    energy = modelled_energy(setup.counts, setup.technology, level=setup.options.level, weight_bits={})
+    return {
+        "recipe": "source",
+        **_measured(setup, setup.session, replace(sizes, file=network.n_bytes),
+                    remaining=start_time_limit(setup.options.seconds)),
+        "n_clipped": 0, "container": "", "energy_mac_mem_j": energy, "effective": network.sha256[:16],
+    }  # fmt: skip
+
+
+def _measured(
+    setup: MeasurementSetup, session: Session, by_codec: Sizes, *, remaining: Callable[[], float | None]
+) -> Row:
+    """Return what is measured of one version of the network."""
     parts = setup.task.evaluate_parts(session, setup.parts, remaining=remaining)
-    by_codec = compressed_sizes(setup.network, compression, onnx=onnx)
     return {
         **quality_columns(parts, source=setup.source),
         **(_latency(setup, session, remaining=remaining) if setup.options.latency else {}),
@@ -149,14 +198,10 @@ def _measure_compression(
         "size_dense_bytes": by_codec.dense,
         "size_deflate_bytes": by_codec.deflate,
         "size_entropy_bytes": by_codec.entropy,
-        "r_effective": compression.r_effective,
-        "container": compression.container,
         "n_macs": setup.counts.n_macs,
         "n_accesses": setup.counts.n_accesses,
-        "energy_mac_mem_j": _modelled_energy(setup, compression),
         **_energy(setup, session, remaining=remaining),
         "machine": machine_name(setup.options.device),
-        "effective": effective_key(compression),
         "error": "",
     }
 

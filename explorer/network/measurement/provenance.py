@@ -16,6 +16,7 @@ from explorer.network.measurement.setup import MeasurementSetup
 from explorer.network.task.accuracy import CONFIDENCE
 from explorer.network.task.holdout import HOW
 from explorer.network.task.score import CONFIDENCE as SCORE_CONFIDENCE
+from explorer.problem.targets import targets_json
 
 
 def provenance(setup: MeasurementSetup, *, when: str) -> dict[str, Any]:
@@ -82,7 +83,9 @@ def _task(setup: MeasurementSetup) -> dict[str, Any]:
     scored = f"by score; {SCORE_CONFIDENCE:.0%} bootstrap interval" if task.data.score else how
     module = task.data.module
     return {
-        "output": task.output or None, "batch": task.batch, "targets": dict.fromkeys(task.targets, scored),
+        "output": task.output or None, "batch": task.batch, "targets": list(task.targets), "quality": scored,
+        # The rows have bounds, which a table gives; only a live study draws resamples itself.
+        "declared": [{**one, "interval": "given"} for one in targets_json(task.targets)],
         "module_sha256": module.sha256 if module else None, "notes": [*task.notes, *task.warnings],
     }  # fmt: skip
 

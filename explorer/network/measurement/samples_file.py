@@ -11,13 +11,13 @@ from itertools import filterfalse
 from pathlib import Path
 from typing import Any
 
-from explorer.errors import Fault, InvalidFile, WrongUsage, limit_faults
+from explorer.errors import ExplorerError, Fault, InvalidFile, WrongUsage, limit_faults
 from explorer.io.file_lock import acquire_lock, file_lock
 from explorer.io.files import MAX_DECLARATION_BYTES, MAX_TABLE_BYTES, append_line, read_bytes, write_text
 from explorer.io.json_text import read_json_object, write_json
-from explorer.network.measurement.measure import KNOBS, MEASURED, TEXT, Cache, Row, is_latency_refused
+from explorer.network.measurement.measure import KNOBS, TEXT, Cache, Row, is_latency_refused, measured_columns
+from explorer.problem.targets import Target, declared_target, target_from_json
 
-COLUMNS = (*KNOBS, *MEASURED)
 Key = tuple[Any, ...]
 """Family, R and D of a row."""
 Conditions = Mapping[str, Any]
@@ -29,6 +29,8 @@ _FIX = "write to another file with -o, or begin it anew with --force"
 _SHARED = {
     "the network": ("network", "sha256"), "the data": ("data", "sha256"), "the calibration data": ("calibration",),
     "the pruning": ("pruning",), "the quantization": ("quantization",), "the activations": ("activations",),
+    "the scored output": ("task", "output"), "the targets": ("task", "targets"),
+    "the task module": ("task", "module_sha256"),
     "the size's codec": ("size", "codec"), "the device": ("latency", "device"),
     "the technology of Eq. (1)": ("energy_mac_mem", "technology"),
     "the memory level of Eq. (1)": ("energy_mac_mem", "level"),
@@ -54,6 +56,11 @@ class SamplesFile:
     _delayed: list[Row] = field(default_factory=list)
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the file."""
+        return columns_of_file(self.conditions)
+
+    @property
     def cache(self) -> Cache:
         """The measured rows by effective key, for `measure_table`."""
         return {row["effective"]: {n: v for n, v in row.items() if n not in KNOBS} for row in self.rows.values()
@@ -70,7 +77,7 @@ class SamplesFile:
             WrongUsage: the rows are of other conditions, or the file cannot be written.
             InvalidFile: a row is damaged.
         """
-        rows, cut = _read_rows(self.path)
+        rows, cut = _read_rows(self.path, self.columns)
         if rows:
             _check_conditions(self.path, read_conditions(self.path), self.conditions)
         for i, row in enumerate(rows):
@@ -83,7 +90,7 @@ class SamplesFile:
             notify(f"{self.path}: has {n} measured designs, which are kept")
         if rows or cut:
             kept = [row for row in self.rows.values() if not row["error"] and not is_latency_refused(row)]
-            write_text(self.path, table_text(kept))
+            write_text(self.path, table_text(kept, self.columns))
             self._is_begun = True
 
     def append(self, row: Row) -> None:
@@ -98,10 +105,10 @@ class SamplesFile:
             if not is_measured(row):
                 return
             self._write_provenance()
-            write_text(self.path, table_text(self._delayed))
+            write_text(self.path, table_text(self._delayed, self.columns))
             self._is_begun = True
             return
-        append_line(self.path, _line(row))
+        append_line(self.path, _line(row, self.columns))
 
     def finish(self) -> None:
         """Write the final table, in which the row of a design that was measured again has its first place.
@@ -110,7 +117,7 @@ class SamplesFile:
             WrongUsage: the file cannot be written; all rows are in it, in the order of their measurement.
         """
         if self._is_begun:
-            write_text(self.path, table_text([*self.rows.values()]))
+            write_text(self.path, table_text([*self.rows.values()], self.columns))
             self._write_provenance()
 
     def _write_provenance(self) -> None:
@@ -174,8 +181,25 @@ def read_samples_file(path: Path) -> tuple[list[Row], Conditions]:
         WrongUsage: there is no provenance next to it, or a file cannot be read.
         InvalidFile: a file is damaged.
     """
-    rows, _ = _read_rows(path)
-    return [row for row in rows if is_measured(row)], read_conditions(path)
+    conditions = read_conditions(path)
+    rows, _ = _read_rows(path, columns_of_file(conditions))
+    return [row for row in rows if is_measured(row)], conditions
+
+
+def columns_of_file(conditions: Conditions) -> tuple[str, ...]:
+    """Return the columns of a samples CSV from its provenance: those of every measurement, and declared targets."""
+    targets = _item(conditions.get("task"), "targets")
+    return (*KNOBS, *measured_columns(targets if isinstance(targets, list) else ()))
+
+
+def declared_by_file(source: str) -> tuple[Target, ...]:
+    """Return the targets that the provenance next to a samples CSV declares; those of the user's own count first."""
+    try:
+        conditions = read_conditions(Path(source))
+        declared = _item(conditions.get("task"), "declared") or ()
+        return tuple(declared_target(one["name"]) or target_from_json(one) for one in declared)
+    except (ExplorerError, OSError, KeyError, TypeError, ValueError):
+        return ()
 
 
 def is_measured(row: Row) -> bool:
@@ -190,12 +214,12 @@ def _is_finished(row: Row) -> bool:
 
 def key_of(row: Row) -> Key:
     """Return family, R and D of a row."""
-    return tuple(row[name] for name in KNOBS)
+    return tuple(row.get(name) for name in KNOBS)
 
 
-def table_text(rows: Sequence[Row]) -> str:
-    """Return rows as a samples CSV."""
-    return "".join(f"{line}\n" for line in (",".join(COLUMNS), *map(_line, rows)))
+def table_text(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """Return rows as a samples CSV with these columns."""
+    return "".join(f"{line}\n" for line in (",".join(columns), *(_line(row, columns) for row in rows)))
 
 
 def _check_conditions(path: Path, stored: Conditions, present: Conditions) -> None:
@@ -238,7 +262,7 @@ def read_conditions(path: Path) -> Conditions:
     return stored
 
 
-def _read_rows(path: Path) -> tuple[list[Row], bool]:
+def _read_rows(path: Path, columns: Sequence[str]) -> tuple[list[Row], bool]:
     """Return the rows of a file, and whether its last one was cut off and left out."""
     if not path.stat().st_size:
         return [], False
@@ -249,16 +273,16 @@ def _read_rows(path: Path) -> tuple[list[Row], bool]:
     text = content.decode(errors="replace")
     lines = list(csv.reader(io.StringIO(text)))
     header = lines[0]
-    if tuple(header) != COLUMNS:
-        other = sorted(set(header) ^ set(COLUMNS)) or ["their order"]
+    if tuple(header) != columns:
+        other = sorted(set(header) ^ set(columns)) or ["their order"]
         raise WrongUsage(f"{path}: its columns are not those of `explorer measure`: {', '.join(other[:5])}", fix=_FIX)
-    cut = not is_whole and not _is_complete(lines[-1])
+    cut = not is_whole and not _is_complete(lines[-1], columns)
     numbered = list(enumerate(lines[1:-1] if cut else lines[1:], start=2))
     faults = []
     rows = []
     for number, cells in filterfalse(lambda line: not any(line[1]), numbered):
         try:
-            rows.append(_parse(cells))
+            rows.append(_parse(cells, columns))
         except ValueError as error:
             faults.append(Fault(f"row {number}", str(error), "correct or remove it"))
     if faults:
@@ -266,34 +290,37 @@ def _read_rows(path: Path) -> tuple[list[Row], bool]:
     return rows, cut
 
 
-def _is_complete(cells: Sequence[str]) -> bool:
-    return len(cells) == len(COLUMNS) and len(cells[COLUMNS.index("effective")]) == _KEY_DIGITS
+def _is_complete(cells: Sequence[str], columns: Sequence[str]) -> bool:
+    """Return whether a line without its end is a whole row: its last cell, that of `error` or of a bound, is there."""
+    if len(cells) != len(columns) or len(cells[columns.index("effective")]) != _KEY_DIGITS:
+        return False
+    return columns[-1] == "error"
 
 
-def _parse(cells: Sequence[str]) -> Row:
+def _parse(cells: Sequence[str], columns: Sequence[str]) -> Row:
     """Return a row of the CSV with its types; empty cells are left out.
 
     Raises:
         ValueError: it has too few cells, or one is not a number.
     """
-    if len(cells) != len(COLUMNS):
-        raise ValueError(f"has {len(cells)} cells, the header has {len(COLUMNS)}")
-    row: Row = {name: cell for name, cell in zip(COLUMNS, cells, strict=True) if name in TEXT}
-    for name, cell in zip(COLUMNS, cells, strict=True):
+    if len(cells) != len(columns):
+        raise ValueError(f"has {len(cells)} cells, the header has {len(columns)}")
+    row: Row = {name: cell for name, cell in zip(columns, cells, strict=True) if name in TEXT}
+    for name, cell in zip(columns, cells, strict=True):
         if name not in TEXT and cell:
             value = float(cell)
             row[name] = int(cell) if cell.lstrip("-").isdigit() and name not in KNOBS else value
     if "is_busy" in row:
         row["is_busy"] = bool(row["is_busy"])
-    missing = [name for name in KNOBS[1:] if name not in row]
+    missing = [name for name in KNOBS[1:] if name not in row and row["recipe"] != "source"]
     if missing:
         raise ValueError(f"{missing[0]} is empty")
     return row
 
 
-def _line(row: Row) -> str:
+def _line(row: Row, columns: Sequence[str]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="").writerow([_cell(row.get(name)) for name in COLUMNS])
+    csv.writer(buffer, lineterminator="").writerow([_cell(row.get(name)) for name in columns])
     return buffer.getvalue().replace("\n", " ")  # of an error's text: a row is one line
 
 

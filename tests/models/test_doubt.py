@@ -21,7 +21,7 @@ from tests.energy_forms import FORMS, coverage, energy_posterior
 from tests.worlds import WORLDS, search_world
 
 KNOBS = ["family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz"]
-N_TABLES = 6
+N_TABLES = 4
 
 pytestmark = pytest.mark.slow
 

@@ -139,8 +139,8 @@ def _calibration_remark(calibration: Mapping[str, Array] | None, measured: str |
         return ""
     if measured is None:
         return "activations are int8: whether the samples were measured with int8 is unknown"
-    other = "calibrated on other data" if measured else "float"
-    return f"activations are int8: those of the measured samples were {other}"
+    kind = "calibrated on other data" if measured else "float"
+    return f"activations are int8: those of the measured samples were {kind}"
 
 
 def _session() -> SessionFile:
@@ -174,7 +174,7 @@ def make_recipe(design: ShippedDesign, options: NetworkOptions) -> Recipe:
         missing = [k for k in ("pruning_ratio", "quant_step") if getattr(design, k) is None]
         raise WrongUsage(
             f"design {design.design_id} has no {' and no '.join(missing)}, which compression of a network needs",
-            fix="deploy it without --model, or search these knobs too",
+            fix="leave the network out (no --model, or --no-network), or search these knobs too",
         )
     return Recipe(
         design.pruning_ratio, design.quant_step, per_tensor=options.per_tensor, clip_to=options.clip_to,

@@ -58,14 +58,14 @@ def make_reference(
     if not feeds:
         return Reference(None, b"", "no outputs are stored: an input has a dynamic length. Name data with --data")
     try:
-        expected, found, half = _run_both(network, onnx, rule, feeds)
+        expected, outputs, half = _run_both(network, onnx, rule, feeds)
     except MeasurementFailed as error:
         if task:
             raise
         text = f"no outputs are stored: it does not take random numbers ({error.problem}). Name data with --data"
         return Reference(None, b"", text)
     npz, n_runs = pack_runs(feeds, expected)
-    deviation = compare_outputs(expected, found)
+    deviation = compare_outputs(expected, outputs)
     if not npz or not any(expected):
         return Reference(None, b"", "no outputs are stored: one run has more than 8 MB, or no output is numeric")
     tolerance = HALF_TOLERANCE if half else TOLERANCE

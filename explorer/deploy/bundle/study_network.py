@@ -21,7 +21,7 @@ _DIGITS = 12  # of a SHA-256, in messages
 
 @dataclass(frozen=True, slots=True)
 class StudyNetwork:
-    """Network of a bundle, its options, what the predictions do not hold for, and what is missing."""
+    """Network of a bundle with its options; warnings on the predictions, and remarks on missing parts."""
 
     network: Network
     options: NetworkOptions
@@ -34,8 +34,8 @@ def find_study_network(
 ) -> StudyNetwork:
     """Return the network of a chosen design with the options of its measurement.
 
-    A live study names its network and data. A samples CSV that `explorer measure` wrote has the options beside it.
-    Options that the user gives are kept.
+    A live study names its network and data. A samples CSV of `explorer measure` has its options in a second file.
+    Options of the user come first.
 
     Args:
         selected: the chosen design.
@@ -77,13 +77,13 @@ def _of_live_study(
     digest = str((origin.model.model_extra or {}).get("network_sha256", ""))
     network = _measured_network(selected, folder, digest) if model is None else load_network(model)
     data, remark = (options.data, "") if options.data else _measured_data(selected, folder)
-    found = replace(
+    measured = replace(
         options, data=data, codec=options.codec or (live.codec if live else None),
         per_tensor=options.per_tensor or bool(live and live.per_tensor),
         clip_to=options.clip_to or (live.clip if live else None), measured_calibration="",
         output=options.output or _mapping(_measurement(selected), "task").get("output"),
     )  # fmt: skip
-    return StudyNetwork(network, found, _other_network(network, digest, "the study"), (remark,) if remark else ())
+    return StudyNetwork(network, measured, _other_network(network, digest, "the study"), (remark,) if remark else ())
 
 
 def _measured_network(selected: SelectedDesign, folder: Path, digest: str) -> Network:
@@ -124,7 +124,7 @@ def _measured_data(selected: SelectedDesign, folder: Path) -> tuple[LabelledData
         return None, f"the study's data is Python code ({name}), which was not run: name it with --data"
     is_shipped = bool(name) and "/" not in name and not name.endswith(".npz")
     texts = [name] if is_shipped else [str(p.absolute()) for p in _candidates(selected, folder, name, "data")]
-    other = ""
+    reason = ""
     for one in texts:
         try:
             data = load_data(one)
@@ -132,12 +132,12 @@ def _measured_data(selected: SelectedDesign, folder: Path) -> tuple[LabelledData
             continue
         if data.sha256 == digest:
             return data, ""
-        other = f"{Path(one).name} is other data"
-    return None, f"the study's data was not used: {other or f'{Path(name).name} was not found'}. Name it with --data"
+        reason = f"{Path(one).name} is other data"
+    return None, f"the study's data was not used: {reason or f'{Path(name).name} was not found'}. Name it with --data"
 
 
 def _candidates(selected: SelectedDesign, folder: Path, name: str, key: str) -> Iterator[Path]:
-    """Yield where a file of a study may be: as the run named it, beside the result folder, or as the study names it."""
+    """Yield possible paths of a study's file: as recorded, from the folder of the run, as the study names it."""
     if name:
         yield from (Path(name), folder.parent.parent / name)
     try:
@@ -158,10 +158,12 @@ def _conditions(selected: SelectedDesign, folder: Path) -> Mapping[str, Any] | N
     return None
 
 
-def _other_network(network: Network, digest: str, who: str) -> tuple[str, ...]:
+def _other_network(network: Network, digest: str, measurer: str) -> tuple[str, ...]:
     if not digest or network.sha256 == digest:
         return ()
-    text = f"numbers of another network: {who} measured one with SHA-256 {digest[:_DIGITS]}..., not '{network.name}'"
+    text = (
+        f"numbers of another network: {measurer} measured one with SHA-256 {digest[:_DIGITS]}..., not '{network.name}'"
+    )
     return (f"{text} ({network.sha256[:_DIGITS]}...)",)
 
 

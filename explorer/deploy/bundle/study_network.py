@@ -9,7 +9,9 @@ from typing import Any
 from explorer.deploy.bundle.network_artifact import NetworkOptions
 from explorer.deploy.bundle.selected import SelectedDesign
 from explorer.errors import ExplorerError, WrongUsage
+from explorer.io.files import is_file
 from explorer.network.graph.model import Network, load_network, shipped_networks
+from explorer.network.graph.session import PROVIDERS
 from explorer.network.measurement.samples_file import provenance_path, read_conditions
 from explorer.network.task.labelled_data import LabelledData, load_data
 from explorer.network.task.module import PYTHON
@@ -66,6 +68,7 @@ def find_study_network(
         per_tensor=options.per_tensor or conditions.get("pruning") == "per tensor",
         clip_to=options.clip_to or (clip[1] if clip else None),  # type: ignore[arg-type]
         measured_calibration=str(conditions.get("calibration") or "") if is_int8 else "",
+        device=_device(_mapping(conditions, "latency").get("device")),
         output=options.output or _mapping(conditions, "task").get("output"),
     ), warnings)  # fmt: skip
 
@@ -81,6 +84,7 @@ def _of_live_study(
         options, data=data, codec=options.codec or (live.codec if live else None),
         per_tensor=options.per_tensor or bool(live and live.per_tensor),
         clip_to=options.clip_to or (live.clip if live else None), measured_calibration="",
+        device=_device((live.model_extra or {}).get("device") if live else None),
         output=options.output or _mapping(_measurement(selected), "task").get("output"),
     )  # fmt: skip
     return StudyNetwork(network, measured, _other_network(network, digest, "the study"), (remark,) if remark else ())
@@ -96,7 +100,7 @@ def _measured_network(selected: SelectedDesign, folder: Path, digest: str) -> Ne
     if name in shipped_networks():
         paths: list[str | Path] = [name]
     else:
-        paths = [path for path in _candidates(selected, folder, name, "onnx") if path.is_file()]
+        paths = [path for path in _candidates(selected, folder, name, "onnx") if is_file(path)]
     if not paths:
         raise WrongUsage(
             f"{name}: the network of study '{study}' is not there any more",
@@ -123,7 +127,8 @@ def _measured_data(selected: SelectedDesign, folder: Path) -> tuple[LabelledData
     if name.startswith(PYTHON):
         return None, f"the study's data is Python code ({name}), which was not run: name it with --data"
     is_shipped = bool(name) and "/" not in name and not name.endswith(".npz")
-    texts = [name] if is_shipped else [str(p.absolute()) for p in _candidates(selected, folder, name, "data")]
+    paths = [p.absolute() for p in _candidates(selected, folder, name, "data") if is_file(p)]
+    texts = [name] if is_shipped else list(map(str, paths))
     reason = ""
     for one in texts:
         try:
@@ -153,7 +158,7 @@ def _conditions(selected: SelectedDesign, folder: Path) -> Mapping[str, Any] | N
     """Return the provenance of the samples that the model is fitted to; None if `explorer measure` did not write it."""
     name = Path(selected.file.provenance.model.name)
     for path in (name, folder.parent.parent / name):
-        if path.suffix and provenance_path(path).is_file():
+        if path.suffix and is_file(provenance_path(path)):
             return read_conditions(path)
     return None
 
@@ -165,6 +170,10 @@ def _other_network(network: Network, digest: str, measurer: str) -> tuple[str, .
         f"numbers of another network: {measurer} measured one with SHA-256 {digest[:_DIGITS]}..., not '{network.name}'"
     )
     return (f"{text} ({network.sha256[:_DIGITS]}...)",)
+
+
+def _device(name: object) -> str:
+    return name if isinstance(name, str) and name in PROVIDERS else "cpu"
 
 
 def _measurement(selected: SelectedDesign) -> Mapping[str, Any]:

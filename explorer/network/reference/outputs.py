@@ -114,7 +114,8 @@ def unpack_runs(arrays: Mapping[str, Array]) -> tuple[list[dict[str, Array]], li
     for name, values in arrays.items():
         run, kind, key = (*name.split("/", 2), "", "")[:3]
         {"inputs": feeds, "outputs": outputs}.get(kind, {}).setdefault(run, {})[key] = values
-    return [feeds[run] for run in sorted(feeds)], [outputs.get(run, {}) for run in sorted(feeds)]
+    runs = sorted({*feeds, *outputs})
+    return [feeds.get(run, {}) for run in runs], [outputs.get(run, {}) for run in runs]
 
 
 def compare_outputs(reference: Sequence[Run], outputs: Sequence[Run]) -> Deviation:

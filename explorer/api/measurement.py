@@ -20,6 +20,7 @@ from explorer.network.graph.model import load_network
 from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs, read_grid, source_design
 from explorer.network.measurement.inspection import Inspection, inspect_network
 from explorer.network.measurement.measure import (
+    MEASURED,
     Row,
     as_columns,
     busy_note,
@@ -42,6 +43,7 @@ from explorer.network.measurement.setup import MeasurementOptions, MeasurementSe
 from explorer.network.measurement.technology import SHIPPED
 from explorer.network.task.labelled_data import LabelledData, load_data
 from explorer.problem.columns import Columns, take
+from explorer.problem.targets import check_target_name
 
 __all__ = ["DEFAULT_GRID", "SHIPPED", "Inspection", "Measurement", "MeasurementOptions", "Row", "inspect", "measure"]
 
@@ -153,6 +155,8 @@ def measure(
     if designs is not None and grid is not None:
         raise WrongUsage("--designs stands beside --grid", fix="give one of them")
     declared = [replace(parse_target(text)[0], interval="bootstrap") for text in targets]
+    for target in declared:
+        check_target_name(target.name, taken=MEASURED)
     options = options or MeasurementOptions(technology=SHIPPED)
     options = replace(options, output=output or options.output, targets=(*options.targets, *declared))
     path_out = Path(out) if out is not None else None

@@ -121,6 +121,7 @@ JOINT_VIOLATION = "joint_violation"
 _BUILT_IN_BOUNDED = tuple(column.name for column in _ALL if column.kind in {"prediction", "objective"})
 # Columns of the samples that a live study holds back: reported, never an objective, a limit or a rule.
 HOLDOUT = ("accuracy_holdout", "n_right_holdout", "n_samples_holdout")
+_HELD_BACK = "_holdout"
 # Columns that results add to designs: not available as names of knobs.
 RESERVED = ("design_id", "origin", "certainty", "nearest_sample", "is_feasible", "is_front", "name", "label")
 # Names of the dimensions that a search adds: not available as names of knobs.
@@ -151,11 +152,14 @@ _ANY = (-float("inf"), float("inf"), False, False)
 
 
 class _Columns(Mapping[str, Column]):
-    """All columns: the built-in ones, with the declared targets after the built-in ones."""
+    """All columns: the built-in ones, with the declared targets after the built-in ones, also on held-back samples."""
 
     def __getitem__(self, name: str) -> Column:
         if name in _BUILT_IN:
             return _BUILT_IN[name]
+        if name.endswith(_HELD_BACK) and declared_target(name.removesuffix(_HELD_BACK)) is not None:
+            origin = self[name.removesuffix(_HELD_BACK)]
+            return Column(name, f"{origin.label} on held-back samples", "check", origin.symbol, origin.display_unit)
         target = declared_target(name)
         if target is None:
             raise KeyError(name)
@@ -169,12 +173,16 @@ class _Columns(Mapping[str, Column]):
             yield name
             if name == _LAST_TARGET:
                 yield from (target.name for target in declared_targets())
+            if name == HOLDOUT[0]:
+                yield from (f"{target.name}{_HELD_BACK}" for target in declared_targets())
 
     def __len__(self) -> int:
-        return len(_BUILT_IN) + len(declared_targets())
+        return len(_BUILT_IN) + 2 * len(declared_targets())
 
     def __contains__(self, name: object) -> bool:
-        return name in _BUILT_IN or (isinstance(name, str) and declared_target(name) is not None)
+        return name in _BUILT_IN or (
+            isinstance(name, str) and declared_target(name.removesuffix(_HELD_BACK)) is not None
+        )
 
 
 COLUMNS: Mapping[str, Column] = _Columns()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from explorer.api.machine import doctor as doctor
     from explorer.api.machine import import_opp as import_opp
     from explorer.api.machine import schema as schema
+    from explorer.api.measurement import inspect as inspect
     from explorer.api.measurement import measure as measure
     from explorer.api.models import fit as fit
     from explorer.api.models import init as init
@@ -42,7 +43,7 @@ _HOMES = {
     "audit": ("paper",),
     "deployment": ("deploy", "verify"),
     "machine": ("catalog", "doctor", "import_opp", "schema"),
-    "measurement": ("measure",),
+    "measurement": ("inspect", "measure"),
     "models": ("fit", "init", "predict", "read_samples"),
     "results": ("Results", "front", "load_results"),
     "selection": ("Choice", "choose"),

@@ -18,7 +18,9 @@ from explorer.io.tables.read import read_table
 from explorer.models.scaffold.stated import parse_target
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.design_grid import DEFAULT_GRID, grid_designs, read_grid, source_design
+from explorer.network.measurement.inspection import Inspection, inspect_network
 from explorer.network.measurement.measure import (
+    MEASURED,
     Row,
     as_columns,
     busy_note,
@@ -41,8 +43,9 @@ from explorer.network.measurement.setup import MeasurementOptions, MeasurementSe
 from explorer.network.measurement.technology import SHIPPED
 from explorer.network.task.labelled_data import LabelledData, load_data
 from explorer.problem.columns import Columns, take
+from explorer.problem.targets import check_target_name
 
-__all__ = ["DEFAULT_GRID", "SHIPPED", "Measurement", "MeasurementOptions", "Row", "measure"]
+__all__ = ["DEFAULT_GRID", "SHIPPED", "Inspection", "Measurement", "MeasurementOptions", "Row", "inspect", "measure"]
 
 
 _BUSY = "the machine is busy, or its clock changes: designs are timed up to three times, and CPU time counts"
@@ -152,6 +155,8 @@ def measure(
     if designs is not None and grid is not None:
         raise WrongUsage("--designs stands beside --grid", fix="give one of them")
     declared = [replace(parse_target(text)[0], interval="bootstrap") for text in targets]
+    for target in declared:
+        check_target_name(target.name, taken=MEASURED)
     options = options or MeasurementOptions(technology=SHIPPED)
     options = replace(options, output=output or options.output, targets=(*options.targets, *declared))
     path_out = Path(out) if out is not None else None
@@ -194,6 +199,33 @@ def measure(
     if path_out is not None and not is_file:
         write_text(path_out, table_text([*rows.values()], columns_of_file(conditions)))
     return Measurement(setup, tuple(rows.values()), {**conditions, "measured": _now()})
+
+
+def inspect(
+    model: str | Path,
+    *,
+    data: str | LabelledData | None = None,
+    output: str | None = None,
+    targets: Sequence[str] = (),
+) -> Inspection:
+    """Inspect a network: what is fed, read, scored, counted and compressed, and what is in the way of measuring it.
+
+    Args:
+        model: an ONNX file, or a shipped network's name.
+        data: labelled data as for `measure`; None leaves open what is scored.
+        output: the output to score; None chooses it.
+        targets: what the data's `score` returns, as for `measure`.
+
+    Raises:
+        MissingPart: onnx is not installed.
+        WrongUsage: there is no such network, data or output.
+        InvalidFile: the network or the data is damaged.
+        MeasurementFailed: onnxruntime cannot load the network.
+    """
+    network = load_network(model)
+    labelled = load_data(data) if isinstance(data, str) else data
+    names = [parse_target(text)[0].name for text in targets]
+    return inspect_network(network, labelled, output=output, targets=names)
 
 
 def _measure_all(

@@ -9,7 +9,7 @@ import typer
 from explorer.cli import choose as choosing
 from explorer.cli import compare as comparing
 from explorer.cli import dashboard as dashboards
-from explorer.cli import deploy, doctor, explain, fit, front, init, measure, paper, predict, verify
+from explorer.cli import deploy, doctor, explain, fit, front, init, inspect, measure, paper, predict, verify
 from explorer.cli import import_opp as opp
 from explorer.cli import listing as catalog
 from explorer.cli import run as running
@@ -53,6 +53,7 @@ app.command("compare")(comparing.compare)
 app.command("dashboard")(dashboards.dashboard)
 app.command("fit")(fit.fit)
 app.command("predict")(predict.predict)
+app.command("inspect")(inspect.inspect)
 app.command("measure")(measure.measure)
 app.command("paper")(paper.paper)
 app.command("init")(init.init)

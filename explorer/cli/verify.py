@@ -57,6 +57,8 @@ def verify(
         print_table(["what", "predicted", "measured", "inside?", ""], rows)
         for text in verdict.warnings:
             note(f"warning: {text}")
+        for text in verdict.notes:
+            note(f"note: {text}")
         if verdict.data and not verdict.data.warning:
             note(f"note: {verdict.data.text}")
     if verdict.samples:

@@ -120,8 +120,7 @@ _STATISTIC = re.compile(r"(\w+?)(_worst|_best)?(?:_(lo|hi|p\d+(?:\.\d+)?))?")
 JOINT_VIOLATION = "joint_violation"
 _BUILT_IN_BOUNDED = tuple(column.name for column in _ALL if column.kind in {"prediction", "objective"})
 # Columns of the samples that a live study holds back: reported, never an objective, a limit or a rule.
-HOLDOUT = ("accuracy_holdout", "n_right_holdout", "n_samples_holdout")
-_HELD_BACK = "_holdout"
+HOLDOUT, _HELD_BACK = ("accuracy_holdout", "n_right_holdout", "n_samples_holdout"), "_holdout"
 # Columns that results add to designs: not available as names of knobs.
 RESERVED = ("design_id", "origin", "certainty", "nearest_sample", "is_feasible", "is_front", "name", "label")
 # Names of the dimensions that a search adds: not available as names of knobs.
@@ -140,8 +139,7 @@ LIMITS: Mapping[str, tuple[float, float, bool, bool]] = {
     "frequency_hz": (0.0, 1e13, False, True),
     "accuracy": (0.0, 1.0, False, False),
 }
-# Measured values may be at the ends, which the equations and functional forms exclude: a network without quantization
-# has step 0, and the accuracy on a small test set may be 0 or 1.
+# Measured values may be at the ends: an unquantized network has step 0, the accuracy of a small set may be 0 or 1.
 MEASURED_LIMITS: Mapping[str, tuple[float, float, bool, bool]] = {
     **LIMITS,
     "quant_step": (0.0, 1.0, True, True),
@@ -157,9 +155,9 @@ class _Columns(Mapping[str, Column]):
     def __getitem__(self, name: str) -> Column:
         if name in _BUILT_IN:
             return _BUILT_IN[name]
-        if name.endswith(_HELD_BACK) and declared_target(name.removesuffix(_HELD_BACK)) is not None:
-            origin = self[name.removesuffix(_HELD_BACK)]
-            return Column(name, f"{origin.label} on held-back samples", "check", origin.symbol, origin.display_unit)
+        if name.endswith(_HELD_BACK):
+            one = self[name.removesuffix(_HELD_BACK)]
+            return Column(name, f"{one.label} on held-back samples", "check", one.symbol, one.display_unit)
         target = declared_target(name)
         if target is None:
             raise KeyError(name)
@@ -180,9 +178,8 @@ class _Columns(Mapping[str, Column]):
         return len(_BUILT_IN) + 2 * len(declared_targets())
 
     def __contains__(self, name: object) -> bool:
-        return name in _BUILT_IN or (
-            isinstance(name, str) and declared_target(name.removesuffix(_HELD_BACK)) is not None
-        )
+        is_declared = isinstance(name, str) and declared_target(name.removesuffix(_HELD_BACK)) is not None
+        return is_declared or name in _BUILT_IN
 
 
 COLUMNS: Mapping[str, Column] = _Columns()

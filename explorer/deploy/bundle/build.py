@@ -16,6 +16,7 @@ from explorer.deploy.bundle.write import Bundle, ensure_replaceable, with_checks
 from explorer.deploy.device.scripts import render_governor, render_overlay, render_scripts
 from explorer.deploy.device.target import TargetDevice
 from explorer.errors import WrongUsage
+from explorer.problem.targets import declared_target
 
 CONFIG_MAP, OVERLAY, PICK = "configmap.yaml", "cap.dts", "governor.sh"
 _MEANING = {
@@ -124,7 +125,10 @@ def build_bundle(chosen: Path, out: Path, *, options: BundleOptions) -> tuple[Ma
 def _build_network(selected: SelectedDesign, folder: Path, options: BundleOptions) -> tuple[Artifact, tuple[str, ...]]:
     """Return the compressed network, and what the predictions do not hold for."""
     found = find_study_network(selected, folder=folder, model=options.model, options=options.network)
-    artifact = build_artifact(found.network, to_shipped_design(selected), options=found.options)
+    targets = tuple(name for name in selected.columns if declared_target(name))
+    artifact = build_artifact(
+        found.network, to_shipped_design(selected), options=replace(found.options, targets=targets)
+    )  # fmt: skip
     return replace(artifact, remarks=(*artifact.remarks, *found.remarks)), found.warnings
 
 

@@ -21,7 +21,7 @@ from explorer.network.compression.quantization import BITS, Container, largest_c
 from explorer.network.compression.sizes import CODECS, Codec
 from explorer.network.graph.model import Network
 from explorer.network.graph.op_counts import count_operations
-from explorer.network.graph.session import PROVIDERS, Array, Session, open_inference_session
+from explorer.network.graph.session import PROVIDERS, SESSION_OPTIONS, Array, Session, open_inference_session
 from explorer.network.measurement.provenance import feeds_sha256
 from explorer.network.measurement.technology import SHIPPED, Technology, load_technology, modelled_energy
 from explorer.network.reference.expected_codes import CodeRule
@@ -46,6 +46,7 @@ class NetworkOptions:
         calibration: calibration data for int8 activations; None keeps them in float.
         data: labelled data whose first samples are run and stored; None: the study's, else random numbers.
         output: name of the scored output; None: the study's, else chosen by its shape.
+        targets: declared targets of the study, which a module's `score` measures.
         measured_calibration: SHA-256 of the calibration data that the samples were measured with; empty: they were
             measured with float activations; None: unknown.
     """
@@ -58,6 +59,7 @@ class NetworkOptions:
     calibration: LabelledData | None = None
     data: LabelledData | None = None
     output: str | None = None
+    targets: tuple[str, ...] = ()
     measured_calibration: str | None = None
 
     @property
@@ -98,7 +100,7 @@ def build_artifact(network: Network, design: ShippedDesign, *, options: NetworkO
         network, compression
     )  # fmt: skip
     data = options.data or options.calibration
-    task = _prepared(source, data, output=options.output) if data else None
+    task = _prepared(source, data, options) if data else None
     rule = CodeRule(
         recipe.pruning_ratio, recipe.quant_step, recipe.per_tensor,
         largest_code(recipe.clip_to) if recipe.clip_to else None,
@@ -143,18 +145,23 @@ def _calibration_remark(calibration: Mapping[str, Array] | None, measured: str |
 
 def _session() -> SessionFile:
     """Return how networks are run here, which a user repeats to get the measured speed."""
+    options = {name: str(value) for name, (value, _) in SESSION_OPTIONS.items()}
+    why = "; ".join(f"{name} = {value}: {reason}" for name, (value, reason) in SESSION_OPTIONS.items())
     return SessionFile(
-        runtime=f"onnxruntime {version('onnxruntime')}", provider=PROVIDERS["cpu"], threads=1,
-        note="no option is needed: the default session was measured, with one thread (intra_op_num_threads = 1)",
+        runtime=f"onnxruntime {version('onnxruntime')}", provider=PROVIDERS["cpu"], options=options,
+        note=f"the default session was measured and no option is needed, but for {why}",
     )  # fmt: skip
 
 
-def _prepared(source: Session, data: LabelledData, *, output: str | None) -> Task:
+def _prepared(source: Session, data: LabelledData, options: NetworkOptions) -> Task:
     """Return the task of the data; calibration data need not have labels of the network's classes."""
+    targets = options.targets if data.score else ()
     try:
-        return prepare_task(source, data, output=output)
+        return prepare_task(source, data, output=options.output, targets=targets)
     except (InvalidFile, MeasurementFailed):
-        return prepare_task(source, data, output=output, is_scored=False)
+        if data.decides_feeds:
+            raise
+        return prepare_task(source, data, output=options.output, is_scored=False)
 
 
 def make_recipe(design: ShippedDesign, options: NetworkOptions) -> Recipe:

@@ -63,8 +63,9 @@ class SessionFile(Declaration):
 
     runtime: str = Field(description="onnxruntime and its version")
     provider: str = Field(description="execution provider")
-    threads: int = Field(ge=1, description="number of threads of the measurement")
-    options: dict[str, str] = Field(default_factory=dict, description="session options that the measurement needs")
+    options: dict[str, str] = Field(
+        default_factory=dict, description="options of the measured session that are not onnxruntime's defaults"
+    )
     note: str = Field(description="the same as a sentence")
 
 

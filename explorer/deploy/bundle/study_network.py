@@ -66,7 +66,7 @@ def find_study_network(
         per_tensor=options.per_tensor or conditions.get("pruning") == "per tensor",
         clip_to=options.clip_to or (clip[1] if clip else None),  # type: ignore[arg-type]
         measured_calibration=str(conditions.get("calibration") or "") if is_int8 else "",
-        output=options.output or _mapping(conditions, "data").get("output") or None,
+        output=options.output or _mapping(conditions, "task").get("output"),
     ), warnings)  # fmt: skip
 
 
@@ -74,15 +74,14 @@ def _of_live_study(
     selected: SelectedDesign, folder: Path, model: str | Path | None, options: NetworkOptions
 ) -> StudyNetwork:
     live, origin = selected.file.provenance.question.live, selected.file.provenance
-    extra: Mapping[str, Any] = live.model_extra or {} if live else {}
     digest = str((origin.model.model_extra or {}).get("network_sha256", ""))
     network = _measured_network(selected, folder, digest) if model is None else load_network(model)
     data, remark = (options.data, "") if options.data else _measured_data(selected, folder)
     found = replace(
         options, data=data, codec=options.codec or (live.codec if live else None),
         per_tensor=options.per_tensor or bool(live and live.per_tensor),
-        clip_to=options.clip_to or (live.clip if live else None), output=options.output or extra.get("output") or None,
-        measured_calibration="",
+        clip_to=options.clip_to or (live.clip if live else None), measured_calibration="",
+        output=options.output or _mapping(_measurement(selected), "task").get("output"),
     )  # fmt: skip
     return StudyNetwork(network, found, _other_network(network, digest, "the study"), (remark,) if remark else ())
 
@@ -116,7 +115,10 @@ def _measured_network(selected: SelectedDesign, folder: Path, digest: str) -> Ne
 
 def _measured_data(selected: SelectedDesign, folder: Path) -> tuple[LabelledData | None, str]:
     """Return the data of a live study, or why it cannot be used. Python code is never run on the word of a file."""
-    text, digest = _files(selected).get("data"), (selected.file.provenance.model.model_extra or {}).get("data_sha256")
+    text, digest = (
+        _mapping(_measurement(selected), "files").get("data"),
+        (selected.file.provenance.model.model_extra or {}).get("data_sha256"),
+    )
     name = text if isinstance(text, str) else ""
     if name.startswith(PYTHON):
         return None, f"the study's data is Python code ({name}), which was not run: name it with --data"
@@ -163,8 +165,8 @@ def _other_network(network: Network, digest: str, who: str) -> tuple[str, ...]:
     return (f"{text} ({network.sha256[:_DIGITS]}...)",)
 
 
-def _files(selected: SelectedDesign) -> Mapping[str, Any]:
-    return _mapping(_mapping(selected.file.provenance.model_extra or {}, "measurement"), "files")
+def _measurement(selected: SelectedDesign) -> Mapping[str, Any]:
+    return _mapping(selected.file.provenance.model_extra or {}, "measurement")
 
 
 def _mapping(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:

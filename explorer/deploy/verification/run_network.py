@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from explorer.deploy.bundle.schema import ShippedNetwork
-from explorer.deploy.verification.check import Check, Interval
+from explorer.deploy.bundle.schema import ManifestFile, ShippedNetwork
+from explorer.deploy.verification.check import Check
 from explorer.devices.meters import Window, energy_meter, measure_energy
 from explorer.errors import Fault, InvalidFile, MeasurementFailed, WrongUsage
 from explorer.io.npz import read_arrays
@@ -21,7 +19,9 @@ from explorer.network.reference.outputs import compare_outputs, unpack_runs
 from explorer.network.reference.sizes import count_sizes
 from explorer.network.reference.stored_codes import StoredCodes, codes_at_step, read_stored_codes
 from explorer.network.task.labelled_data import LabelledData
+from explorer.network.task.score import Quality
 from explorer.network.task.task import prepare_task
+from explorer.problem.targets import declared_target
 
 MAX_REFERENCE_BYTES = 20_000_000
 
@@ -37,16 +37,27 @@ class LoadedNetwork:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Measurements on labelled data; accuracy with its 95 % Wilson interval, energy only if a meter was read."""
+    """Measurements on labelled data.
 
-    accuracy: Interval
-    n_correct: int
+    Args:
+        qualities: by target, each with its interval.
+        n_samples: number of samples.
+        latency: of one run.
+        batch: samples of one run.
+        window: energy of a window of runs, if a meter was read.
+        meter: name of that meter.
+        data: file or module of the samples.
+        notes: what was fed, read and scored, in sentences.
+    """
+
+    qualities: Mapping[str, Quality]
     n_samples: int
     latency: Latency
     batch: int
     window: Window | None
     meter: str
     data: str
+    notes: tuple[str, ...]
 
 
 def load_artifact(path: Path, *, step: float | None) -> LoadedNetwork:
@@ -92,13 +103,19 @@ def verify_outputs(folder: Path, network: ShippedNetwork) -> Check | None:
 
 
 def evaluate_network(
-    loaded: LoadedNetwork, data: LabelledData, *, with_energy: bool, seconds: float | None = None
+    loaded: LoadedNetwork,
+    data: LabelledData,
+    manifest: ManifestFile,
+    *,
+    with_energy: bool,
+    seconds: float | None = None,
 ) -> Evaluation:
-    """Measure a network on labelled data.
+    """Measure a network on labelled data, under the targets that its bundle promises.
 
     Args:
         loaded: the network.
         data: labelled samples.
+        manifest: of its bundle, with the scored output and the declared targets.
         with_energy: read an energy meter if the machine has one.
         seconds: time limit; None sets none.
 
@@ -107,13 +124,14 @@ def evaluate_network(
         MeasurementFailed: the network cannot be run, or its outputs are not classes, or are NaN.
     """
     session, remaining = loaded.session, start_time_limit(seconds)
-    task = prepare_task(session, data, remaining=remaining)
-    accuracy = task.source["accuracy"]
+    output = manifest.network.output if manifest.network else ""
+    declared = [name for name in manifest.promise.predicted if declared_target(name)] if data.score else []
+    task = prepare_task(session, data, output=output, targets=declared, remaining=remaining)
     run = session.bind(task.one_run)
     timing = measure_latency(run, check=remaining)
     meter = energy_meter("cpu") if with_energy else None
     window = measure_energy(meter, run, clock=time.perf_counter) if meter else None
     return Evaluation(
-        Interval(accuracy.value, accuracy.lo, accuracy.hi), int(np.asarray(accuracy.per_sample).sum()), accuracy.n,
-        timing.latency, task.batch, window, meter.name if meter else "", data.source,
+        task.source, data.n_samples, timing.latency, task.batch, window, meter.name if meter else "", data.source,
+        (*task.notes, *task.warnings),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from explorer.io.files import MAX_TABLE_BYTES, read_text, write_text
 from explorer.network.measurement.host import processor
 from explorer.network.measurement.measure import KNOBS, MEASURED
 from explorer.network.measurement.samples_file import samples_lock
+from explorer.problem.columns import bounds
 
 COLUMNS = (*KNOBS, *MEASURED)
-_REQUIRED = ("family", "accuracy")
+_REQUIRED = ("family",)
 _CLOCK_DEPENDENT = ("latency_s", "latency_s_lo", "latency_s_hi", "energy_j", "power_w")
 
 
@@ -55,12 +57,18 @@ def append_row(
         WrongUsage: the file cannot be read or written.
         InvalidFile: it is not a samples CSV.
     """
+    row, qualities = sample_row(manifest, evaluation, sizes=sizes), _qualities(evaluation)
     with samples_lock(path):
-        _append(path, sample_row(manifest, evaluation, sizes=sizes), is_on_device=is_on_device)
+        header = read_samples_header(path)
+        if not path.exists():
+            header += [name for name in qualities if name not in header]
+        if not set(evaluation.qualities) & set(header):
+            fault = f"has no column {' or '.join(evaluation.qualities)}"
+            raise InvalidFile(path, [Fault("row 1", fault, "name a table of this network's samples, or a new one")])
+        _append(path, header, row, is_on_device=is_on_device)
 
 
-def _append(path: Path, row: Mapping[str, Any], *, is_on_device: bool) -> None:
-    header = read_samples_header(path)
+def _append(path: Path, header: list[str], row: Mapping[str, Any], *, is_on_device: bool) -> None:
     has_clock = not {"frequency_hz", "voltage_v"}.isdisjoint(header)
     omitted = _CLOCK_DEPENDENT if has_clock and not is_on_device else ()
     buffer = io.StringIO()
@@ -78,11 +86,10 @@ def sample_row(manifest: ManifestFile, evaluation: Evaluation, *, sizes: Mapping
     """Return the measurements by the columns of `explorer measure`, with operating point and the study's own knobs."""
     design, network, point = manifest.design, manifest.network, manifest.operating_point
     energy = network.energy_mac_mem if network else None
-    accuracy, latency, window = evaluation.accuracy, evaluation.latency, evaluation.window
+    latency, window = evaluation.latency, evaluation.window
     row: dict[str, Any] = {
         "family": design.family, "pruning_ratio": design.pruning_ratio, "quant_step": design.quant_step, **design.knobs,
-        "accuracy": accuracy.value, "accuracy_lo": accuracy.lo, "accuracy_hi": accuracy.hi,
-        "n_right": evaluation.n_correct, "n_samples": evaluation.n_samples,
+        **_qualities(evaluation), "n_samples": evaluation.n_samples,
         "latency_s": latency.seconds, "latency_s_lo": latency.low, "latency_s_hi": latency.high,
         "latency_batch": evaluation.batch,
         **{f"size_{codec}_bytes": n_bytes for codec, n_bytes in sizes.items()},
@@ -100,6 +107,18 @@ def sample_row(manifest: ManifestFile, evaluation: Evaluation, *, sizes: Mapping
     if point:
         row["frequency_hz"] = point.applied.frequency_hz if point.applied else point.asked.frequency_hz
         row["voltage_v"] = point.information.voltage_v if point.information else None
+    return row
+
+
+def _qualities(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the measured qualities with their intervals, an unknown bound as None, and the count of right samples."""
+    row: dict[str, Any] = {}
+    for name, quality in evaluation.qualities.items():
+        values = (quality.value, quality.lo, quality.hi)
+        row |= {column: value if math.isfinite(value) else None
+                for column, value in zip((name, *bounds(name)), values, strict=True)}  # fmt: skip
+        if quality.n_right is not None:
+            row["n_right"] = quality.n_right
     return row
 
 

@@ -1,5 +1,6 @@
 """Verify a bundle: unchanged files, a network that runs, and predictions that agree with measurements."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from explorer.io.files import sha256
 from explorer.network.graph.loading import require_onnx
 from explorer.network.graph.model import load_network
 from explorer.network.task.labelled_data import LabelledData
+from explorer.network.task.score import Quality
 
 MAX_MANIFEST_BYTES = 10_000_000
 # These depend on the device and its clock: on another machine they are reported without a verdict.
@@ -39,13 +41,14 @@ _ELSEWHERE = "this machine is not identified as the device at its clock"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Result of a verification: checks, the table that a row was appended to, warnings, and the use of the data."""
+    """Result of a verification: checks, the table that a row was appended to, warnings, notes, and use of the data."""
 
     folder: Path
     checks: tuple[Check, ...]
     samples: Path | None = None
     warnings: tuple[str, ...] = ()
     data: DataUse | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_kept(self) -> bool:
@@ -66,6 +69,7 @@ class Verdict:
             "checks": [check.to_json() for check in self.checks],
             "samples": str(self.samples) if self.samples else None,
             "warnings": list(self.warnings),
+            "notes": list(self.notes),
             "data": self.data.to_json() if self.data else None,
         }
 
@@ -109,11 +113,11 @@ def verify_bundle(
         return Verdict(folder, checks, warnings=manifest.warnings)
     data, use, held_back = data_to_verify(manifest, data)
     loaded, checks = _load(folder, network, manifest, model=model)
-    evaluation, runs = _run(loaded, data, energy=energy) if loaded else (None, None)
+    evaluation, runs = _run(loaded, data, manifest, energy=energy) if loaded else (None, None)
     checks = (*((runs,) if runs else ()), *checks)
     measured = _measured(loaded, evaluation, network) if loaded else {}
     also = promised_holdout(held_back)
-    if also and evaluation is not None:
+    if also and "accuracy" in measured:
         found = measured["accuracy"]
         measured = {"accuracy": found, **dict.fromkeys(also, found), **measured}
     samples_written = None
@@ -126,7 +130,7 @@ def verify_bundle(
     promises = _promises(manifest, measured, on_device=frozenset(_OF_DEVICE) - of_device, also=also)
     checks = (files, *checks, *promises, *limits, *clock)
     warnings = (*manifest.warnings, *([use.warning] if use and use.warning else []))
-    return Verdict(folder, checks, samples_written, warnings, use)
+    return Verdict(folder, checks, samples_written, warnings, use, evaluation.notes if evaluation else ())
 
 
 def _load(
@@ -150,12 +154,14 @@ def _load(
     return loaded, (codes, *((outputs,) if outputs else ()))
 
 
-def _run(loaded: LoadedNetwork, data: LabelledData | None, *, energy: bool) -> tuple[Evaluation | None, Check]:
+def _run(
+    loaded: LoadedNetwork, data: LabelledData | None, manifest: ManifestFile, *, energy: bool
+) -> tuple[Evaluation | None, Check]:
     """Run the network if data is given."""
     if data is None:
         return None, Check("runs", "in onnxruntime", "it loads", "kept", "--data runs it on labelled data")
     try:
-        evaluation = evaluate_network(loaded, data, with_energy=energy)
+        evaluation = evaluate_network(loaded, data, manifest, with_energy=energy)
     except MeasurementFailed as error:
         return None, Check("runs", "in onnxruntime", error.problem.splitlines()[0], "broken")
     text = f"{evaluation.n_samples:,} samples of {Path(evaluation.data).name}"
@@ -168,8 +174,10 @@ def _measured(
     """Return measured intervals by column, each with its method."""
     measured = {}
     if evaluation is not None:
-        count = f"{evaluation.n_correct:,} of {evaluation.n_samples:,}"
-        measured["accuracy"] = evaluation.accuracy, f"{count}; 95 % Wilson interval"
+        for target, quality in evaluation.qualities.items():
+            has_interval = math.isfinite(quality.lo) and math.isfinite(quality.hi)
+            ends = (quality.lo, quality.hi) if has_interval else (None, None)
+            measured[target] = make_interval(quality.value, *ends), _how_measured(quality, has_interval=has_interval)
         latency = evaluation.latency
         measured["latency_s"] = Interval(latency.seconds, latency.low, latency.high), "20th percentile, one thread"
         if evaluation.window is not None:
@@ -178,6 +186,12 @@ def _measured(
             measured["power_w"] = make_interval(joules / seconds), f"{evaluation.meter}, idle in it"
     measured["size_bytes"] = make_interval(float(loaded.sizes[network.size_codec])), f"codec {network.size_codec}"
     return measured
+
+
+def _how_measured(quality: Quality, *, has_interval: bool) -> str:
+    if quality.n_right is not None:
+        return f"{quality.n_right:,} of {quality.n:,}; 95 % Wilson interval"
+    return f"score of {quality.n:,} samples; {'90 % bootstrap interval' if has_interval else 'no interval'}"
 
 
 def _promises(

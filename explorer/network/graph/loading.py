@@ -151,6 +151,8 @@ def _parse(path: Path, data: bytes) -> "ModelProto":
         raise InvalidFile(path, [Fault("", "is not an ONNX file", EXPORT_AGAIN)]) from None
     if not model.graph.node:
         raise InvalidFile(path, [Fault("", "is not an ONNX file, or has no operators", EXPORT_AGAIN)])
+    if not model.graph.output:
+        raise InvalidFile(path, [Fault("", "has no outputs", EXPORT_AGAIN)])
     return model
 
 
@@ -189,6 +191,9 @@ def _check(path: Path, model: "ModelProto") -> None:
     try:
         # Infer shapes first: the checker requires a shape for every output, and exporters may omit it.
         inferred = shape_inference.infer_shapes(model, data_prop=True)
+        for output in inferred.graph.output:  # onnx infers none behind operators of other domains
+            if output.type.HasField("tensor_type"):
+                output.type.tensor_type.shape.SetInParent()
         checker.check_model(inferred)
     except (checker.ValidationError, shape_inference.InferenceError) as error:
         raise InvalidFile(path, [Fault("", f"is damaged: {first_line(error)}", EXPORT_AGAIN)]) from None

@@ -119,7 +119,8 @@ def read_scores(returned: Any, *, n: int, source: str, declared: Sequence[str]) 
         if len(wanted) > 1:
             raise MeasurementFailed(f"{where} returned no names", fix=f"return a dict with {', '.join(wanted)}")
         returned = {wanted[0]: returned}
-    elif "accuracy" in returned and "accuracy" not in wanted:
+    returned = {_declared_name(str(name), wanted): value for name, value in returned.items()}
+    if "accuracy" in returned and "accuracy" not in wanted:
         wanted = (*wanted, "accuracy")
     missing = [name for name in wanted if name not in returned]
     unknown = [name for name in returned if name not in wanted]
@@ -128,6 +129,12 @@ def read_scores(returned: Any, *, n: int, source: str, declared: Sequence[str]) 
         names = " ".join(f"--target {name}:max" for name in unknown) or f"a key {missing[0]}"
         raise MeasurementFailed(text, fix=f"declare what it returns ({names}; [targets.NAME] in a study)")
     return {name: _values(returned[name], name, n=n, where=where) for name in wanted}
+
+
+def _declared_name(name: str, wanted: Sequence[str]) -> str:
+    """Return the declared target that a name is but for upper case and punctuation; else the name (`f1` is F1)."""
+    plain = {"".join(filter(str.isalnum, one.casefold())): one for one in wanted}
+    return name if name in wanted else plain.get("".join(filter(str.isalnum, name.casefold())), name)
 
 
 def _values(value: Any, name: str, *, n: int, where: str) -> Float:

@@ -272,3 +272,65 @@ def test_data_that_cannot_be_used_is_replaced_by_random_numbers(
     assert any(message in text for text in manifest.not_checked)
     assert states(verify(bundle.folder).checks)["outputs"] == "kept"
     assert not (tmp_path / "ran").exists()
+
+
+SCORE = """
+import numpy as np
+
+def data():
+    stored = np.load({path!r})
+    return stored["x"], stored["y"]
+
+def score(run, inputs, y):
+    logits = run(inputs)["logits"]
+    logits = logits - logits.max(1, keepdims=True)
+    loss = np.log(np.exp(logits).sum(1)) - logits[np.arange(len(y)), y]
+    return {{"nll": loss, "margin": float(np.median(np.sort(logits, 1)[:, -1] - np.sort(logits, 1)[:, -2]))}}
+"""
+
+
+def test_promised_targets_are_scored_as_plain_numpy_scores_them(write: Write, tmp_path: Path) -> None:
+    """A score for each sample, and one for the set; both with bootstrap intervals, and a row of samples."""
+    (tmp_path / "task.py").write_text(SCORE.format(path=str(DATA)), encoding="utf-8")
+    data = load_data(f"python:{tmp_path / 'task.py'}")
+
+    def change(p: dict[str, Any]) -> None:
+        of_live_study(p)
+        p["provenance"]["question"]["targets"] = [
+            {"name": name, "direction": "min", "unit": "", "range": [None, None], "interval": "bootstrap"}
+            for name in ("nll", "margin")
+        ]
+        for name in ("accuracy", "accuracy_lo", "accuracy_hi"):
+            del p["design"][name]
+        p["design"] |= {
+            "nll": 0.5,
+            "nll_lo": 0.01,
+            "nll_hi": 9.0,
+            "margin": 99.0,
+            "margin_lo": 98.0,
+            "margin_hi": 100.0,
+        }
+        p["provenance"]["question"]["objectives"] = ["nll", "size_bytes"]
+
+    _, bundle = deploy(write(change), out=tmp_path / "b", network=NetworkOptions(data=data))
+    verdict = verify(bundle.folder, data=data, samples=tmp_path / "samples.csv", energy=False)
+
+    arrays = dict(np.load(DATA))
+    logits = onnxruntime.InferenceSession(str(bundle.folder / "network.onnx")).run(None, {"x": arrays["x"]})[0]
+    shares = np.exp(logits.astype(float))
+    loss = -np.log(shares[np.arange(200), arrays["y"]] / shares.sum(1))
+    ordered = np.sort(logits, 1)
+    truth = {"nll": loss.mean(), "margin": np.median(ordered[:, -1] - ordered[:, -2])}
+    found = {check.name: check for check in verdict.checks}
+    for name, value in truth.items():
+        interval = found[name].found
+        assert isinstance(interval, Interval)
+        assert interval.value == pytest.approx(value, rel=1e-5)
+        assert interval.lo < interval.value < interval.hi
+    assert (found["nll"].state, found["margin"].state) == ("kept", "broken")
+    assert "bootstrap" in found["nll"].note
+    header, row = (tmp_path / "samples.csv").read_text(encoding="utf-8").splitlines()
+    cells = dict(zip(header.split(","), row.split(","), strict=True))
+    assert float(cells["nll"]) == pytest.approx(truth["nll"], rel=1e-5)
+    assert float(cells["margin_lo"]) < truth["margin"]
+    assert cells["accuracy"] == ""

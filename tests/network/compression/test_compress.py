@@ -316,6 +316,27 @@ def test_full_int8_keeps_codes_of_subgraph_weights(build: Build, save: Save) -> 
     assert all(np.array_equal(read[name].quantized.codes, t.codes) for name, t in compression.tensors.items())
 
 
+def test_full_int8_keeps_a_tied_table_exact_in_both_uses(build: Build, save: Save) -> None:
+    """Transposed for the second use, it is quantized again: with the step D, so that nothing changes."""
+    table = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
+    nodes = [
+        helper.make_node("Cast", ["x"], ["i"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["e", "i"], ["g"]),
+        helper.make_node("Transpose", ["e"], ["t"], perm=[1, 0]),
+        helper.make_node("MatMul", ["g", "t"], ["y"]),
+    ]
+    network = load_network(save(build(nodes, stored={"e": table}, inputs={"x": ["n"]}, output=["n", 20])))
+    compression = compress_weights(network, Recipe(0.0, 0.05, full_int8=True))
+
+    model = full_int8_onnx(network, compression, calibration={"x": np.arange(20, dtype=np.float32)})
+
+    (weight,) = stored_weights(onnx.ModelProto.FromString(model))
+    assert np.array_equal(weight.quantized.codes, compression.tensors["e"].codes)
+    rounded = weight.quantized.codes * 0.05
+    scale = np.abs(rounded @ rounded.T).max()
+    assert np.allclose(output_of(model, np.arange(20, dtype=np.float32)), rounded @ rounded.T, atol=0.03 * scale)
+
+
 def test_full_int8_rejects_codes_beyond_int8(zoo: Mapping[str, Network]) -> None:
     network = zoo["digits-mlp"]
     compression = compress_weights(network, Recipe(0.0, 0.001, full_int8=True))

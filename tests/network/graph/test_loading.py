@@ -34,7 +34,7 @@ def bytes_of(model: onnx.ModelProto) -> bytes:
 
 
 def test_networks_are_shipped_within_the_size_limit() -> None:
-    assert set(shipped_networks()) == {*NAMES}
+    assert set(shipped_networks()) > {*NAMES}
     assert sum(path.stat().st_size for path in ZOO.iterdir()) < 1_000_000
 
 

@@ -11,9 +11,13 @@ import numpy as np
 
 from explorer.devices.meters import Meter, energy_meter
 from explorer.devices.operating_points import AlphaPowerLaw
+<<<<<<< HEAD
 from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed
 from explorer.models.evaluator import StoppingRule
 from explorer.models.measured.race_history import RaceHistory, make_racing, relative_row
+=======
+from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed, WrongUsage
+>>>>>>> step12
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.host import machine_name, processor
 from explorer.network.measurement.measure import (
@@ -27,7 +31,8 @@ from explorer.network.measurement.measure import (
 )
 from explorer.network.measurement.provenance import provenance as network_provenance
 from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
-from explorer.network.task.labelled_data import load_data
+from explorer.network.task.labelled_data import LabelledData, load_data
+from explorer.network.task.module import TaskModule
 from explorer.problem.applicability import Domain, Range
 from explorer.problem.columns import HOLDOUT, LIMITS, STOPPED, TARGETS, Columns, bounds, n_rows
 from explorer.problem.objectives import needs_of
@@ -38,9 +43,7 @@ _SPANS = {
     "pruning_ratio": Range(LIMITS["pruning_ratio"][0], LIMITS["pruning_ratio"][1], is_log=False),
     "quant_step": Range(1e-12, LIMITS["quant_step"][1], is_log=True),
 }
-_ALWAYS = ("accuracy", "size_bytes")
 _METERED = ("energy_j", "power_w")
-_BOUNDED = ("accuracy", "latency_s")  # measured with an interval
 _TIMED = ("latency_s", *_METERED)
 _COUNTS = ("n_right", "n_samples")
 _RACING = "racing"
@@ -56,7 +59,7 @@ class NetworkEvaluator:
         name: name or path of the network.
         family: of the network in the study.
         setup: the network with its data, ready to be measured.
-        targets: the measured columns: accuracy, size_bytes, and further ones that the study needs.
+        targets: the measured columns: accuracy or declared targets, size_bytes, and further ones that the study needs.
         remote_task: measures the same network in another process.
         rows: measurements by R and D; grows.
         cache: measurements by effective configuration, so that designs with equal codes are measured once; grows.
@@ -138,12 +141,13 @@ class NetworkEvaluator:
             "kind": "live",
             "network_sha256": setup.network.sha256,
             "data_sha256": setup.task.data.sha256,
+            **({"task_sha256": module.sha256} if (module := setup.task.data.module) else {}),
             **machine,
         }
 
     def provenance(self, *, when: str) -> dict[str, Any]:
         """Return the conditions of the measurements as `explorer measure` writes them, as plain JSON values."""
-        files = {"onnx": self.remote_task.onnx, "data": self.remote_task.data}
+        files = {"onnx": self.remote_task.onnx, "data": self.setup.task.data.source}
         conditions = {**network_provenance(self.setup, when=when), "files": files}
         return conditions if "latency_s" in self.targets else {k: v for k, v in conditions.items() if k != "latency"}
 
@@ -170,7 +174,15 @@ class NetworkEvaluator:
         Raises:
             OutOfRange, MeasurementFailed: a design cannot be built, cannot be run, or exceeds the time limit.
         """
+<<<<<<< HEAD
         measured = self._columns_of(self.measure_rows(designs))
+=======
+        rows = [self._with_relative_latency(row) for row in self.measure_rows(designs)]
+        bounded = (*self.setup.task.targets, "latency_s")
+        names = [end for name in self.targets for end in (name, *(bounds(name) if name in bounded else ()))]
+        names += self._holdout_columns
+        measured = {name: np.array([row.get(name, math.nan) for row in rows], dtype=np.float64) for name in names}
+>>>>>>> step12
         return {**designs, **measured, "domain_distance": np.zeros(n_rows(designs))}
 
     def _columns_of(self, rows: Sequence[Row]) -> Columns:
@@ -211,7 +223,11 @@ class NetworkEvaluator:
     @property
     def _holdout_columns(self) -> tuple[str, ...]:
         """Columns of the held-back samples, and the counts of both parts; empty without a holdout."""
-        return () if self.setup.held_back is None else (*_COUNTS, *bounds(HOLDOUT[0]), *HOLDOUT)
+        if self.setup.held_back is None:
+            return ()
+        names = [f"{name}_holdout" for name in self.setup.task.targets]
+        counts = (*_COUNTS, *HOLDOUT[1:]) if HOLDOUT[0] in names else ()
+        return (*counts, *(end for name in names for end in (name, *bounds(name))))
 
     def measure_rows(self, designs: Columns) -> list[Row]:
         """Return the full measurements of designs as plain JSON values, with many more columns than the targets.
@@ -238,7 +254,8 @@ class NetworkEvaluator:
     @property
     def files(self) -> tuple[Path, ...]:
         """User files of network and data; shipped ones have no path."""
-        names = (self.remote_task.onnx, self.remote_task.data)
+        data = self.remote_task.data
+        names = (self.remote_task.onnx, data.name if isinstance(data, TaskModule) else data)
         return tuple(path for name in names if (path := Path(name)).is_file())
 
     def add_measurement(self, design: Mapping[str, Any], raw: Any) -> Row:
@@ -289,13 +306,13 @@ class NetworkTask:
 
     Args:
         onnx: name or path of the network.
-        data: name or path of the labelled data.
+        data: name or path of the labelled data, or the module that loads it, whose text travels.
         conditions: measurement options.
         is_racing: designs may be stopped before the last sample.
     """
 
     onnx: str
-    data: str
+    data: str | TaskModule
     conditions: MeasurementOptions
     is_racing: bool = True
 
@@ -320,8 +337,8 @@ def _measure(setup: MeasurementSetup, design: Mapping[str, Any], *, cache: Cache
 
 @functools.cache
 def _load_setup(task: NetworkTask) -> tuple[MeasurementSetup, Cache]:
-    network, data = load_network(_local_path(task.onnx)), load_data(_local_path(task.data))
-    return prepare_measurement(network, data, options=task.conditions), {}
+    source = task.data if isinstance(task.data, TaskModule) else _local_path(task.data)
+    return prepare_measurement(load_network(_local_path(task.onnx)), load_data(source), options=task.conditions), {}
 
 
 def _local_path(name: str) -> str:
@@ -330,11 +347,14 @@ def _local_path(name: str) -> str:
     return uploaded if not Path(name).exists() and Path(uploaded).is_file() else name
 
 
-def network_evaluator(study: Study, *, find_meter: FindMeter = energy_meter) -> NetworkEvaluator:
+def network_evaluator(
+    study: Study, *, data: str | LabelledData | None = None, find_meter: FindMeter = energy_meter
+) -> NetworkEvaluator:
     """Return the evaluator of a study that measures a network: load the network and run it once on its data.
 
     Args:
         study: a study with a live model.
+        data: labelled data, or its name; default: that of the study.
         find_meter: returns the energy meter of a device.
 
     Raises:
@@ -346,6 +366,10 @@ def network_evaluator(study: Study, *, find_meter: FindMeter = energy_meter) -> 
     live = study.live
     if live is None:
         raise TypeError(f"{study.path} measures no network")
+    data = live.data if data is None else data
+    if data is None:
+        fix = f"give it: explorer run {study.name} --data python:./task.py, or name an npz in its model"
+        raise WrongUsage(f"{study.path} names no data to measure the network on", fix=fix)
     network = load_network(live.onnx)
     needs = _needed_columns(study)
     meter = find_meter(live.device) if needs & set(_METERED) else None
@@ -356,13 +380,28 @@ def network_evaluator(study: Study, *, find_meter: FindMeter = energy_meter) -> 
     conditions = MeasurementOptions(
         codec=live.codec, per_tensor=live.per_tensor, clip_to=live.clip, seconds=live.time_limit, device=live.device,
         energy="auto" if meter else "none", latency="latency_s" in needs, holdout=live.holdout or 0.0,
+        output=live.output, targets=study.targets,
     )  # fmt: skip
-    setup = replace(prepare_measurement(network, load_data(live.data), options=conditions), meter=meter)
+    labelled = load_data(data) if isinstance(data, str) else data
+    setup = replace(prepare_measurement(network, labelled, options=conditions), meter=meter)
+    missing = [name for name in needs if name in TARGETS and name not in (*setup.task.targets, "size_bytes", *_TIMED)]
+    if missing:
+        fix = f"declare [targets.{missing[0]}], and let score of the data's module return it"
+        fault = Fault("objectives or constraints", f"{', '.join(missing)} is needed, but not measured", fix)
+        raise InvalidFile(study.path, [fault])
     (family,) = (family for space in study.spaces for family in space.families)
+<<<<<<< HEAD
     targets = tuple(t for t in TARGETS if t in _ALWAYS or (t in needs and t in _TIMED))
     return NetworkEvaluator(
         live.onnx, family, setup, targets, NetworkTask(live.onnx, live.data, conditions, live.racing)
     )
+=======
+    targets = tuple(
+        t for t in TARGETS if t == "size_bytes" or t in setup.task.targets or (t in needs and t in _TIMED)
+    )  # fmt: skip
+    travelling = labelled.module or (data if isinstance(data, str) else labelled.source)
+    return NetworkEvaluator(live.onnx, family, setup, targets, NetworkTask(live.onnx, travelling, conditions))
+>>>>>>> step12
 
 
 def _needed_columns(study: Study) -> set[str]:

@@ -121,13 +121,9 @@ _STATISTIC = re.compile(r"(\w+?)(_worst|_best)?(?:_(lo|hi|p\d+(?:\.\d+)?))?")
 JOINT_VIOLATION = "joint_violation"
 _BUILT_IN_BOUNDED = tuple(column.name for column in _ALL if column.kind in {"prediction", "objective"})
 # Columns of the samples that a live study holds back: reported, never an objective, a limit or a rule.
-<<<<<<< HEAD
-HOLDOUT = ("accuracy_holdout", "n_right_holdout", "n_samples_holdout")
+HOLDOUT, _HELD_BACK = ("accuracy_holdout", "n_right_holdout", "n_samples_holdout"), "_holdout"
 # 1 where racing stopped a design of a live study: its accuracy is an estimate, and it is never on the front.
 STOPPED = "is_stopped"
-=======
-HOLDOUT, _HELD_BACK = ("accuracy_holdout", "n_right_holdout", "n_samples_holdout"), "_holdout"
->>>>>>> step12
 # Columns that results add to designs: not available as names of knobs.
 RESERVED = ("design_id", "origin", "certainty", "nearest_sample", "is_feasible", "is_front", "name", "label")
 # Names of the dimensions that a search adds: not available as names of knobs.

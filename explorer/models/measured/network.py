@@ -11,13 +11,9 @@ import numpy as np
 
 from explorer.devices.meters import Meter, energy_meter
 from explorer.devices.operating_points import AlphaPowerLaw
-<<<<<<< HEAD
-from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed
+from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed, WrongUsage
 from explorer.models.evaluator import StoppingRule
 from explorer.models.measured.race_history import RaceHistory, make_racing, relative_row
-=======
-from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed, WrongUsage
->>>>>>> step12
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.host import machine_name, processor
 from explorer.network.measurement.measure import (
@@ -174,21 +170,14 @@ class NetworkEvaluator:
         Raises:
             OutOfRange, MeasurementFailed: a design cannot be built, cannot be run, or exceeds the time limit.
         """
-<<<<<<< HEAD
         measured = self._columns_of(self.measure_rows(designs))
-=======
-        rows = [self._with_relative_latency(row) for row in self.measure_rows(designs)]
-        bounded = (*self.setup.task.targets, "latency_s")
-        names = [end for name in self.targets for end in (name, *(bounds(name) if name in bounded else ()))]
-        names += self._holdout_columns
-        measured = {name: np.array([row.get(name, math.nan) for row in rows], dtype=np.float64) for name in names}
->>>>>>> step12
         return {**designs, **measured, "domain_distance": np.zeros(n_rows(designs))}
 
     def _columns_of(self, rows: Sequence[Row]) -> Columns:
         """Return the measured columns of rows, shape (n,) each; NaN where a row has no number."""
         compared = [relative_row(row, self._source_s) for row in rows]
-        names = [end for name in self.targets for end in (name, *(bounds(name) if name in _BOUNDED else ()))]
+        bounded = (*self.setup.task.targets, "latency_s")
+        names = [end for name in self.targets for end in (name, *(bounds(name) if name in bounded else ()))]
         names += self._holdout_columns
         columns = {name: np.array([row.get(name, math.nan) for row in compared], dtype=np.float64) for name in names}
         if self._has_races:
@@ -390,18 +379,12 @@ def network_evaluator(
         fault = Fault("objectives or constraints", f"{', '.join(missing)} is needed, but not measured", fix)
         raise InvalidFile(study.path, [fault])
     (family,) = (family for space in study.spaces for family in space.families)
-<<<<<<< HEAD
-    targets = tuple(t for t in TARGETS if t in _ALWAYS or (t in needs and t in _TIMED))
-    return NetworkEvaluator(
-        live.onnx, family, setup, targets, NetworkTask(live.onnx, live.data, conditions, live.racing)
-    )
-=======
     targets = tuple(
         t for t in TARGETS if t == "size_bytes" or t in setup.task.targets or (t in needs and t in _TIMED)
     )  # fmt: skip
     travelling = labelled.module or (data if isinstance(data, str) else labelled.source)
-    return NetworkEvaluator(live.onnx, family, setup, targets, NetworkTask(live.onnx, travelling, conditions))
->>>>>>> step12
+    task = NetworkTask(live.onnx, travelling, conditions, live.racing)
+    return NetworkEvaluator(live.onnx, family, setup, targets, task)
 
 
 def _needed_columns(study: Study) -> set[str]:

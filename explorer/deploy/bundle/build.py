@@ -123,13 +123,13 @@ def build_bundle(chosen: Path, out: Path, *, options: BundleOptions) -> tuple[Ma
 
 
 def _build_network(selected: SelectedDesign, folder: Path, options: BundleOptions) -> tuple[Artifact, tuple[str, ...]]:
-    """Return the compressed network, and what the predictions do not hold for."""
-    found = find_study_network(selected, folder=folder, model=options.model, options=options.network)
+    """Return the compressed network, and warnings on the predictions."""
+    study = find_study_network(selected, folder=folder, model=options.model, options=options.network)
     targets = tuple(name for name in selected.columns if declared_target(name))
     artifact = build_artifact(
-        found.network, to_shipped_design(selected), options=replace(found.options, targets=targets)
+        study.network, to_shipped_design(selected), options=replace(study.options, targets=targets)
     )  # fmt: skip
-    return replace(artifact, remarks=(*artifact.remarks, *found.remarks)), found.warnings
+    return replace(artifact, remarks=(*artifact.remarks, *study.remarks)), study.warnings
 
 
 def _manifest_texts(

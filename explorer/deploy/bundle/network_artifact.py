@@ -46,6 +46,7 @@ class NetworkOptions:
         calibration: calibration data for int8 activations; None keeps them in float.
         data: labelled data whose first samples are run and stored; None: the study's, else random numbers.
         output: name of the scored output; None: the study's, else chosen by its shape.
+        device: `cpu` or `cuda`, which the samples were measured on.
         targets: declared targets of the study, which a module's `score` measures.
         measured_calibration: SHA-256 of the calibration data that the samples were measured with; empty: they were
             measured with float activations; None: unknown.
@@ -59,6 +60,7 @@ class NetworkOptions:
     calibration: LabelledData | None = None
     data: LabelledData | None = None
     output: str | None = None
+    device: str = "cpu"
     targets: tuple[str, ...] = ()
     measured_calibration: str | None = None
 
@@ -127,7 +129,7 @@ def build_artifact(network: Network, design: ShippedDesign, *, options: NetworkO
                                                          level=options.level),
         output=task.output if task else options.output or "",
         reference=reference.block,
-        session=_session(),
+        session=_session(options.device),
     )  # fmt: skip
     files = {NETWORK: onnx, **({REFERENCE: reference.npz} if reference.npz else {})}
     remarks = (reference.remark, _calibration_remark(calibration, options.measured_calibration))
@@ -139,16 +141,16 @@ def _calibration_remark(calibration: Mapping[str, Array] | None, measured: str |
         return ""
     if measured is None:
         return "activations are int8: whether the samples were measured with int8 is unknown"
-    other = "calibrated on other data" if measured else "float"
-    return f"activations are int8: those of the measured samples were {other}"
+    kind = "calibrated on other data" if measured else "float"
+    return f"activations are int8: those of the measured samples were {kind}"
 
 
-def _session() -> SessionFile:
-    """Return how networks are run here, which a user repeats to get the measured speed."""
+def _session(device: str) -> SessionFile:
+    """Return the session in which networks are measured on a device."""
     options = {name: str(value) for name, (value, _) in SESSION_OPTIONS.items()}
     why = "; ".join(f"{name} = {value}: {reason}" for name, (value, reason) in SESSION_OPTIONS.items())
     return SessionFile(
-        runtime=f"onnxruntime {version('onnxruntime')}", provider=PROVIDERS["cpu"], options=options,
+        runtime=f"onnxruntime {version('onnxruntime')}", provider=PROVIDERS[device], options=options,
         note=f"the default session was measured and no option is needed, but for {why}",
     )  # fmt: skip
 
@@ -174,7 +176,7 @@ def make_recipe(design: ShippedDesign, options: NetworkOptions) -> Recipe:
         missing = [k for k in ("pruning_ratio", "quant_step") if getattr(design, k) is None]
         raise WrongUsage(
             f"design {design.design_id} has no {' and no '.join(missing)}, which compression of a network needs",
-            fix="deploy it without --model, or search these knobs too",
+            fix="leave the network out (no --model, or --no-network), or search these knobs too",
         )
     return Recipe(
         design.pruning_ratio, design.quant_step, per_tensor=options.per_tensor, clip_to=options.clip_to,

@@ -59,7 +59,7 @@ def render_readme(manifest: ManifestFile, governor: GovernorFile | None = None) 
         "",
         f"{MANIFEST} has all values with all digits, and their provenance (schema: explorer schema deploy).",
         f"Check that no file was changed, in this folder: sha256sum -c {CHECKSUM_FILE}",
-        "Check the predictions by measurement: explorer verify FOLDER --data VALIDATION.npz",
+        "Check files, codes and outputs: explorer verify FOLDER; predictions too: --data VALIDATION.npz",
     ]
     return "\n".join(lines) + "\n"
 

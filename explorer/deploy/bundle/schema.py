@@ -50,7 +50,7 @@ class ReferenceOutputs(Declaration):
 
     file: str = Field(pattern=FILE_NAME, description="name of the npz in the bundle: RUN/inputs/NAME, RUN/outputs/NAME")
     n_runs: int = Field(ge=1, description="number of runs")
-    inputs: str = Field(description="what the feeds are: samples of a data set, or random numbers")
+    inputs: str = Field(description="origin of the feeds: samples of a data set, or random numbers")
     tolerance: Annotated[float, Field(gt=0)] = Field(
         description="largest deviation, relative to an output's largest value (of integers: share that differs)"
     )
@@ -59,7 +59,7 @@ class ReferenceOutputs(Declaration):
 
 
 class SessionFile(Declaration):
-    """How the network was run: what a user must do to get the measured speed."""
+    """Session in which the network was measured, which a user repeats to get its speed."""
 
     runtime: str = Field(description="onnxruntime and its version")
     provider: str = Field(description="execution provider")

@@ -9,7 +9,9 @@ from typing import Any
 from explorer.deploy.bundle.network_artifact import NetworkOptions
 from explorer.deploy.bundle.selected import SelectedDesign
 from explorer.errors import ExplorerError, WrongUsage
+from explorer.io.files import is_file
 from explorer.network.graph.model import Network, load_network, shipped_networks
+from explorer.network.graph.session import PROVIDERS
 from explorer.network.measurement.samples_file import provenance_path, read_conditions
 from explorer.network.task.labelled_data import LabelledData, load_data
 from explorer.network.task.module import PYTHON
@@ -21,7 +23,7 @@ _DIGITS = 12  # of a SHA-256, in messages
 
 @dataclass(frozen=True, slots=True)
 class StudyNetwork:
-    """Network of a bundle, its options, what the predictions do not hold for, and what is missing."""
+    """Network of a bundle with its options; warnings on the predictions, and remarks on missing parts."""
 
     network: Network
     options: NetworkOptions
@@ -34,8 +36,8 @@ def find_study_network(
 ) -> StudyNetwork:
     """Return the network of a chosen design with the options of its measurement.
 
-    A live study names its network and data. A samples CSV that `explorer measure` wrote has the options beside it.
-    Options that the user gives are kept.
+    A live study names its network and data. A samples CSV of `explorer measure` has its options in a second file.
+    Options of the user come first.
 
     Args:
         selected: the chosen design.
@@ -66,6 +68,7 @@ def find_study_network(
         per_tensor=options.per_tensor or conditions.get("pruning") == "per tensor",
         clip_to=options.clip_to or (clip[1] if clip else None),  # type: ignore[arg-type]
         measured_calibration=str(conditions.get("calibration") or "") if is_int8 else "",
+        device=_device(_mapping(conditions, "latency").get("device")),
         output=options.output or _mapping(conditions, "task").get("output"),
     ), warnings)  # fmt: skip
 
@@ -77,13 +80,14 @@ def _of_live_study(
     digest = str((origin.model.model_extra or {}).get("network_sha256", ""))
     network = _measured_network(selected, folder, digest) if model is None else load_network(model)
     data, remark = (options.data, "") if options.data else _measured_data(selected, folder)
-    found = replace(
+    measured = replace(
         options, data=data, codec=options.codec or (live.codec if live else None),
         per_tensor=options.per_tensor or bool(live and live.per_tensor),
         clip_to=options.clip_to or (live.clip if live else None), measured_calibration="",
+        device=_device((live.model_extra or {}).get("device") if live else None),
         output=options.output or _mapping(_measurement(selected), "task").get("output"),
     )  # fmt: skip
-    return StudyNetwork(network, found, _other_network(network, digest, "the study"), (remark,) if remark else ())
+    return StudyNetwork(network, measured, _other_network(network, digest, "the study"), (remark,) if remark else ())
 
 
 def _measured_network(selected: SelectedDesign, folder: Path, digest: str) -> Network:
@@ -96,7 +100,7 @@ def _measured_network(selected: SelectedDesign, folder: Path, digest: str) -> Ne
     if name in shipped_networks():
         paths: list[str | Path] = [name]
     else:
-        paths = [path for path in _candidates(selected, folder, name, "onnx") if path.is_file()]
+        paths = [path for path in _candidates(selected, folder, name, "onnx") if is_file(path)]
     if not paths:
         raise WrongUsage(
             f"{name}: the network of study '{study}' is not there any more",
@@ -123,8 +127,9 @@ def _measured_data(selected: SelectedDesign, folder: Path) -> tuple[LabelledData
     if name.startswith(PYTHON):
         return None, f"the study's data is Python code ({name}), which was not run: name it with --data"
     is_shipped = bool(name) and "/" not in name and not name.endswith(".npz")
-    texts = [name] if is_shipped else [str(p.absolute()) for p in _candidates(selected, folder, name, "data")]
-    other = ""
+    paths = [p.absolute() for p in _candidates(selected, folder, name, "data") if is_file(p)]
+    texts = [name] if is_shipped else list(map(str, paths))
+    reason = ""
     for one in texts:
         try:
             data = load_data(one)
@@ -132,12 +137,12 @@ def _measured_data(selected: SelectedDesign, folder: Path) -> tuple[LabelledData
             continue
         if data.sha256 == digest:
             return data, ""
-        other = f"{Path(one).name} is other data"
-    return None, f"the study's data was not used: {other or f'{Path(name).name} was not found'}. Name it with --data"
+        reason = f"{Path(one).name} is other data"
+    return None, f"the study's data was not used: {reason or f'{Path(name).name} was not found'}. Name it with --data"
 
 
 def _candidates(selected: SelectedDesign, folder: Path, name: str, key: str) -> Iterator[Path]:
-    """Yield where a file of a study may be: as the run named it, beside the result folder, or as the study names it."""
+    """Yield possible paths of a study's file: as recorded, from the folder of the run, as the study names it."""
     if name:
         yield from (Path(name), folder.parent.parent / name)
     try:
@@ -153,16 +158,22 @@ def _conditions(selected: SelectedDesign, folder: Path) -> Mapping[str, Any] | N
     """Return the provenance of the samples that the model is fitted to; None if `explorer measure` did not write it."""
     name = Path(selected.file.provenance.model.name)
     for path in (name, folder.parent.parent / name):
-        if path.suffix and provenance_path(path).is_file():
+        if path.suffix and is_file(provenance_path(path)):
             return read_conditions(path)
     return None
 
 
-def _other_network(network: Network, digest: str, who: str) -> tuple[str, ...]:
+def _other_network(network: Network, digest: str, measurer: str) -> tuple[str, ...]:
     if not digest or network.sha256 == digest:
         return ()
-    text = f"numbers of another network: {who} measured one with SHA-256 {digest[:_DIGITS]}..., not '{network.name}'"
+    text = (
+        f"numbers of another network: {measurer} measured one with SHA-256 {digest[:_DIGITS]}..., not '{network.name}'"
+    )
     return (f"{text} ({network.sha256[:_DIGITS]}...)",)
+
+
+def _device(name: object) -> str:
+    return name if isinstance(name, str) and name in PROVIDERS else "cpu"
 
 
 def _measurement(selected: SelectedDesign) -> Mapping[str, Any]:

@@ -47,7 +47,7 @@ class Evaluation:
         window: energy of a window of runs, if a meter was read.
         meter: name of that meter.
         data: file or module of the samples.
-        notes: what was fed, read and scored, in sentences.
+        notes: feeds, output and score, in sentences.
     """
 
     qualities: Mapping[str, Quality]
@@ -98,8 +98,8 @@ def verify_outputs(folder: Path, network: ShippedNetwork) -> Check | None:
         return Check("outputs", promised, error.problem.splitlines()[0], "broken", "deploy it again")
     is_kept = deviation.value <= reference.tolerance and len(feeds) == reference.n_runs
     note = "; ".join(filter(None, (reference.inputs, f"output '{deviation.output}'", reference.reason)))
-    found = f"{len(feeds)} runs, within {deviation.value:.2g}"
-    return Check("outputs", promised, found, "kept" if is_kept else "broken", note)
+    text = f"{len(feeds)} runs, within {deviation.value:.2g}"
+    return Check("outputs", promised, text, "kept" if is_kept else "broken", note)
 
 
 def evaluate_network(

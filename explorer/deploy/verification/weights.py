@@ -51,8 +51,9 @@ def _faults(stored: Sequence[StoredCodes], codes: Sequence[StoredCodes], *, netw
         yield "the file stores no codes"
         return
     if n != network.source.n_weights:
-        others = [one for one in stored if one not in codes and one.uses]
-        for one in others if network.activations == "float32" else ():
+        for one in stored if network.activations == "float32" else ():
+            if one in codes or not one.uses:
+                continue
             yield f"'{one.name}' has scale {one.step:g} and zero point {one.zero}"
         yield f"{n:,} of {network.source.n_weights:,} weights have scale D and zero point 0"
         return
@@ -74,9 +75,9 @@ def _differences(
     if source.sha256 != network.source.sha256:
         yield f"the source network of the bundle is not {source.path}"
         return
-    others = network.source.n_other_weights, network.source.n_other_zeros
-    if others != (source.n_other_weights, source.n_other_zeros):
-        yield f"{others[0]:,} other weights, {others[1]:,} of them zero, are not those of the source"
+    uncompressed = network.source.n_other_weights, network.source.n_other_zeros
+    if uncompressed != (source.n_other_weights, source.n_other_zeros):
+        yield f"{uncompressed[0]:,} other weights, {uncompressed[1]:,} of them zero, are not those of the source"
     weights, keys = source_weights(source.model, codes)
     expected = expected_codes(weights, rule)
     for one in codes:

@@ -65,7 +65,7 @@ def source_weights(source: "ModelProto", stored: Sequence[StoredCodes]) -> tuple
 
     Args:
         source: the float network.
-        stored: what the compressed file stores.
+        stored: tensors of the compressed file.
 
     Returns:
         the tensors by key, and the key of each of `stored` by its name.
@@ -82,8 +82,8 @@ def _own(scope: Scope) -> Iterator[tuple[Key, "TensorProto"]]:
 
 def _key(by_path: Mapping[Path, Scope], one: StoredCodes) -> Key | None:
     """Return the key of the float tensor that all uses of stored codes share; None if they share none."""
-    found = {_used_tensor(by_path, use, one) for use in one.uses}
-    return found.pop() if len(found) == 1 else None
+    keys = {_used_tensor(by_path, use, one) for use in one.uses}
+    return keys.pop() if len(keys) == 1 else None
 
 
 def _used_tensor(by_path: Mapping[Path, Scope], use: Use, one: StoredCodes) -> Key | None:

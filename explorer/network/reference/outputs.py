@@ -93,9 +93,9 @@ def pack_runs(feeds: Sequence[Run], outputs: Sequence[Run]) -> tuple[bytes, int]
     """
     arrays: dict[str, Array] = {}
     n_bytes = 0
-    for i, (fed, given) in enumerate(zip(feeds, outputs, strict=True)):
+    for i, (fed, computed) in enumerate(zip(feeds, outputs, strict=True)):
         run = {f"{i}/inputs/{name}": values for name, values in fed.items()}
-        run |= {f"{i}/outputs/{name}": values for name, values in given.items()}
+        run |= {f"{i}/outputs/{name}": values for name, values in computed.items()}
         n_bytes += sum(values.nbytes for values in run.values())
         if n_bytes > (MAX_BYTES if i else MAX_RUN_BYTES):
             break
@@ -114,27 +114,32 @@ def unpack_runs(arrays: Mapping[str, Array]) -> tuple[list[dict[str, Array]], li
     for name, values in arrays.items():
         run, kind, key = (*name.split("/", 2), "", "")[:3]
         {"inputs": feeds, "outputs": outputs}.get(kind, {}).setdefault(run, {})[key] = values
-    return [feeds[run] for run in sorted(feeds)], [outputs.get(run, {}) for run in sorted(feeds)]
+    runs = sorted({*feeds, *outputs})
+    return [feeds.get(run, {}) for run in runs], [outputs.get(run, {}) for run in runs]
 
 
-def compare_outputs(reference: Sequence[Run], found: Sequence[Run]) -> Deviation:
+def compare_outputs(reference: Sequence[Run], outputs: Sequence[Run]) -> Deviation:
     """Return the largest deviation of the outputs of runs from reference outputs."""
     names = list(dict.fromkeys(name for run in reference for name in run))
-    deviations = [Deviation(_deviation(name, reference, found), name) for name in names]
+    deviations = [Deviation(_deviation(name, reference, outputs), name) for name in names]
     return max(deviations, key=lambda one: one.value, default=Deviation(math.inf, ""))
 
 
-def _deviation(name: str, reference: Sequence[Run], found: Sequence[Run]) -> float:
-    pairs = [(run[name], other.get(name)) for run, other in zip(reference, found, strict=True) if name in run]
+def _deviation(name: str, reference: Sequence[Run], outputs: Sequence[Run]) -> float:
+    pairs = [
+        (expected_run[name], run.get(name))
+        for expected_run, run in zip(reference, outputs, strict=True)
+        if name in expected_run
+    ]
     worst = scale = 0.0
     n_different = n_values = 0
-    for expected, given in pairs:
-        if given is None or given.shape != expected.shape or given.dtype.kind != expected.dtype.kind:
+    for expected, actual in pairs:
+        if actual is None or actual.shape != expected.shape or actual.dtype.kind != expected.dtype.kind:
             return math.inf
         if expected.dtype.kind != "f":
-            n_different, n_values = n_different + int((given != expected).sum()), n_values + expected.size
+            n_different, n_values = n_different + int((actual != expected).sum()), n_values + expected.size
             continue
-        a, b = expected.astype(np.float64), given.astype(np.float64)
+        a, b = expected.astype(np.float64), actual.astype(np.float64)
         is_number = np.isfinite(a)
         if not np.array_equal(a[~is_number], b[~is_number], equal_nan=True) or not np.isfinite(b[is_number]).all():
             return math.inf

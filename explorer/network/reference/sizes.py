@@ -29,19 +29,19 @@ def count_sizes(onnx: bytes, model: "ModelProto", stored: Sequence[StoredCodes])
         stored: its codes of Eq. (5).
     """
     excluded = {key for one in stored for key in one.parameters}
-    other = 0
+    n_uncompressed = 0
     for scope in scopes(model):
         excluded |= {
             (scope.owners[name], name)
             for node in scope.graph.node if node.op_type in _QUANTIZERS
             for name in node.input[1:] if name in scope.owners
         }  # fmt: skip
-        other += sum(n_bytes_of(t) for t in scope.graph.initializer if (scope.path, t.name) not in excluded)
+        n_uncompressed += sum(n_bytes_of(t) for t in scope.graph.initializer if (scope.path, t.name) not in excluded)
     return {
         "file": len(onnx),
-        "dense": other + sum(-(-one.codes.size * one.bits // 8) for one in stored),
+        "dense": n_uncompressed + sum(-(-one.codes.size * one.bits // 8) for one in stored),
         "deflate": len(zlib.compress(onnx, _LEVEL)),
-        "entropy": other + int(np.ceil(sum(_entropy_bits(one) for one in stored) / 8)),
+        "entropy": n_uncompressed + int(np.ceil(sum(_entropy_bits(one) for one in stored) / 8)),
     }
 
 

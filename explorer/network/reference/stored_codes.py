@@ -56,7 +56,7 @@ def read_stored_codes(model: "ModelProto") -> tuple[StoredCodes, ...]:
     32 bits (biases of int8 operators), are no codes of Eq. (5).
     """
     every = list(scopes(model))
-    return tuple(found for scope in every for node in scope.graph.node for found in _stored(every, scope, node))
+    return tuple(one for scope in every for node in scope.graph.node for one in _stored(every, scope, node))
 
 
 def codes_at_step(stored: Sequence[StoredCodes], step: float | None) -> tuple[StoredCodes, ...]:
@@ -93,7 +93,7 @@ def _scalar(scope: Scope, name: str) -> float | None:
 
 
 def _integers(scope: Scope, name: str, steps: int) -> tuple[Array, int, list[str]] | None:
-    """Return the integers behind a name, bits of one of them, and what they are computed from; None if there are none.
+    """Return the integers behind a name, the bits of one, and the names of their constants; None without integers.
 
     Packed codes are looked up in the table that the file itself has, so that a changed table changes the codes.
     """
@@ -106,11 +106,11 @@ def _integers(scope: Scope, name: str, steps: int) -> tuple[Array, int, list[str
     is_lookup = node.op_type == "Gather"
     if not is_lookup and node.op_type not in {"Cast", "Reshape", "Slice"}:
         return None
-    found = _integers(scope, node.input[int(is_lookup)], steps - 1)
+    source = _integers(scope, node.input[int(is_lookup)], steps - 1)
     constants = [to_array(scope.constants[one]) if one in scope.constants else None for one in node.input]
-    if found is None:
+    if source is None:
         return None
-    values, bits, names = found
+    values, bits, names = source
     if is_lookup:
         if constants[0] is None or constants[0].ndim != 2:
             return None
@@ -118,8 +118,8 @@ def _integers(scope: Scope, name: str, steps: int) -> tuple[Array, int, list[str
     elif node.op_type == "Reshape" and constants[1] is not None:
         values = values.reshape([int(length) for length in constants[1]])
     elif node.op_type == "Slice":
-        given = {attribute.name: attribute.ints for attribute in node.attribute}
-        first, end = given.get("starts", constants[1:2]), given.get("ends", constants[2:3])
+        attributes = {attribute.name: attribute.ints for attribute in node.attribute}
+        first, end = attributes.get("starts", constants[1:2]), attributes.get("ends", constants[2:3])
         values = values[int(np.ravel(first)[0]) : int(np.ravel(end)[0])]
     return values, bits, [*names, *node.input]
 

@@ -37,7 +37,7 @@ def to_array(tensor: "TensorProto") -> Array:
     dtype = np.dtype("<u2" if kind == BFLOAT16 else FLOATS.get(kind) or INTEGERS.get(kind) or _refuse(kind))
     if tensor.raw_data or not np.prod(shape, dtype=np.int64):
         values = np.frombuffer(tensor.raw_data, dtype)
-    elif kind in {10, BFLOAT16}:  # the 16 bits of each number stand in an int32
+    elif kind in {10, BFLOAT16}:  # an int32 holds the 16 bits of each number
         values = np.array(tensor.int32_data, "<u2").view(dtype)
     else:
         values = np.array(getattr(tensor, _FIELDS.get(kind, "int32_data")), dtype)
@@ -59,7 +59,7 @@ def n_bytes_of(tensor: "TensorProto") -> int:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A graph of a model, with what its nodes can name.
+    """A graph of a model, with the names that its nodes can use.
 
     Args:
         path: names of the graphs around it, as (output of the node, attribute) pairs; () for the main graph.

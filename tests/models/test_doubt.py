@@ -21,7 +21,8 @@ from tests.energy_forms import FORMS, coverage, energy_posterior
 from tests.worlds import WORLDS, search_world
 
 KNOBS = ["family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz"]
-N_TABLES = 6
+N_TABLES = 4
+_DEAR = {"memory_bound": 2}  # three objectives: its tables take five times the time of others
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +30,9 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("name", WORLDS)
 def test_labels_and_intervals_agree_with_the_truth_of_a_world(tmp_path: Path, name: str) -> None:
     """Of the labels at most one in twenty is wrong (of few, one); intervals of front designs cover the true values."""
-    verdicts = [search_world(WORLDS[name](seed), tmp_path / str(seed), seed=seed) for seed in range(N_TABLES)]
+    verdicts = [
+        search_world(WORLDS[name](seed), tmp_path / str(seed), seed=seed) for seed in range(_DEAR.get(name, N_TABLES))
+    ]
     verdict = sum(verdicts[1:], verdicts[0])
 
     assert verdict.n_sure - verdict.right_sure <= max(1, 0.05 * verdict.n_sure), verdict

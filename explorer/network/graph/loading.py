@@ -216,12 +216,14 @@ def _check(path: Path, model: "ModelProto") -> None:
 
 def _n_constant_elements(graph: "GraphProto") -> int:
     """Return the number of elements computed from stored tensors alone: constant folding holds all of them."""
-    shapes = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in graph.value_info}
-    constant, count = {"", *(tensor.name for tensor in graph.initializer)}, 0
-    for node in graph.node:
-        if constant.issuperset(node.input):
-            constant.update(node.output)
-            count += sum(_n_elements(shapes[name]) for name in node.output if name in shapes)
+    constant, count = {""}, 0
+    for inner in subgraphs(graph):  # an outer graph before its branches, which see its tensors
+        shapes = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in inner.value_info}
+        constant.update(tensor.name for tensor in inner.initializer)
+        for node in inner.node:
+            if constant.issuperset(node.input):
+                constant.update(node.output)
+                count += sum(_n_elements(shapes[name]) for name in node.output if name in shapes)
     return count
 
 

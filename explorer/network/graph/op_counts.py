@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from explorer.network.graph.mac_rules import Shapes, count_macs, steps_and_batch
 from explorer.network.graph.rewriting.constants import constant_names
+from explorer.network.graph.rewriting.taken_branches import take_branches
 from explorer.network.graph.session import open_inference_session
 from explorer.network.graph.weights import stored_sources
 
@@ -68,13 +69,15 @@ def count_operations(
     Accesses: one element read or written. Every operator reads each input once and writes each output once: no tensor
     is assumed to stay in registers between two operators. Recurrent operators read their input weights once, and
     their recurrent weights and states in every step. Reshapes are free. Gather and Slice read the selected elements.
-    What depends on stored tensors alone is computed once, at load, and not counted.
+    What depends on stored tensors alone is computed once, at load, and not counted. Of an If, the branch that the run
+    takes is counted.
 
     Zero weights count like any other weight: dense hardware does not skip them.
 
     Raises:
         MeasurementFailed: the network cannot be run on these feeds.
     """
+    model = take_branches(model, feeds, seconds=seconds)
     shapes = _all_shapes(model, feeds, seconds=seconds)
     constant = constant_names(model.graph)
     sources = {name: name for name in constant} | stored_sources(model)

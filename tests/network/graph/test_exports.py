@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from explorer.errors import ExplorerError, InvalidFile
 from explorer.network.compression.compress import Recipe, compress_weights, compressed_onnx
 from explorer.network.graph.model import Network, load_network
+from explorer.network.graph.op_counts import count_operations
 from explorer.network.graph.weights import WEIGHT_INPUTS
 from explorer.paper.equations import quantize
 from tests.network.conftest import Build, Save
@@ -204,6 +205,15 @@ def test_equal_names_in_two_branches_are_two_weights(build: Build, save: Save) -
     assert values.keys() == {"then_branch/w", "else_branch/w", "outer"}
     assert np.array_equal(values["then_branch/w"], then)
     assert np.array_equal(values["else_branch/w"], other)
+
+
+def test_the_branch_that_a_run_takes_is_counted(build: Build, save: Save) -> None:
+    """x of shape (3, 2) is positive: two products with 2 x 2 matrices in the first branch."""
+    model = load_network(save(branching(build, floats(2, 2, seed=1), floats(2, 2, seed=2)))).model
+    counts = count_operations(model, {"x": np.ones((3, 2), dtype=np.float32)})
+
+    assert (counts.n_macs, counts.uncounted) == (2 * 3 * 2 * 2, ())
+    assert {name for one in counts.operators for name in one.weight_reads} == {"then_branch/w", "outer", "zero"}
 
 
 def test_nested_branches_and_repeated_operators_have_names_of_their_own(build: Build, save: Save) -> None:

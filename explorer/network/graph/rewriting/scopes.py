@@ -16,7 +16,7 @@ def make_stored_names_unique(model: "ModelProto") -> None:
     Two branches of an If may store different tensors under one name. The new name is `then_branch/NAME`, with the name
     of the operator before it where that occurs too. It depends on the file alone.
     """
-    counts = Counter(name for graph in subgraphs(model.graph) for name in _defined(graph))
+    counts = Counter(name for graph in subgraphs(model.graph) for name in defined_names(graph))
     taken = set(counts)
     for graph in list(subgraphs(model.graph)):
         for node in graph.node:
@@ -26,7 +26,7 @@ def make_stored_names_unique(model: "ModelProto") -> None:
                         new = _unused(f"{attribute}/{tensor.name}", node.name or node.op_type, taken=taken)
                         taken.add(new)
                         old, tensor.name = tensor.name, new
-                        _rename_uses(inner, old, new)
+                        rename_uses(inner, old, new)
 
 
 def remove_unused(model: "ModelProto") -> tuple[str, ...]:
@@ -47,7 +47,7 @@ def remove_unused(model: "ModelProto") -> tuple[str, ...]:
     return tuple(removed)
 
 
-def _defined(graph: "GraphProto") -> set[str]:
+def defined_names(graph: "GraphProto") -> set[str]:
     """Return the names that a graph defines itself."""
     names = {value.name for value in (*graph.input, *graph.initializer)}
     return names | {name for node in graph.node for name in node.output if name}
@@ -58,7 +58,7 @@ def _unused(name: str, operator: str, *, taken: set[str]) -> str:
     return name if name not in taken else next(new for new in candidates if new not in taken)
 
 
-def _rename_uses(graph: "GraphProto", old: str, new: str) -> None:
+def rename_uses(graph: "GraphProto", old: str, new: str) -> None:
     """Rename a name in a graph and in the branches inside it that do not define it themselves."""
     for value in (*graph.output, *graph.value_info):
         if value.name == old:
@@ -68,5 +68,5 @@ def _rename_uses(graph: "GraphProto", old: str, new: str) -> None:
             if name == old:
                 node.input[i] = new
         for _, inner in branches(node):
-            if old not in _defined(inner):
-                _rename_uses(inner, old, new)
+            if old not in defined_names(inner):
+                rename_uses(inner, old, new)

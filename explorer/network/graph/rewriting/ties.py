@@ -1,6 +1,7 @@
 """Tied weights: a tensor that a network uses in two layouts is stored once, and transposed where it is used."""
 
 import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,8 @@ def tie_weights(model: "ModelProto", *, stored_before: set[str]) -> tuple[tuple[
 
     top_level = {tensor.name for tensor in model.graph.initializer}
     weights = [w for w in find_weights(model) if w.name in top_level and w.values.ndim >= 2 and _varies(w.values)]
+    n_of_shape = Counter(_shape(weight.values) for weight in weights)
+    weights = [weight for weight in weights if n_of_shape[_shape(weight.values)] > 1]
     kept: dict[str, str] = {}
     nodes: list[NodeProto] = []
     pairs = []
@@ -45,6 +48,10 @@ def tie_weights(model: "ModelProto", *, stored_before: set[str]) -> tuple[tuple[
         nodes.append(node)
     _replace(model.graph, [name for name, _ in pairs], nodes)
     return tuple(pairs)
+
+
+def _shape(values: NDArray[Any]) -> tuple[int, ...]:
+    return tuple(sorted(values.shape))
 
 
 def _varies(values: NDArray[Any]) -> bool:

@@ -15,6 +15,7 @@ from explorer.models.evaluation import Problem, make_problem
 from explorer.models.loading import load_evaluator
 from explorer.models.measured.function import Measure
 from explorer.models.scaffold.names import ensure_name
+from explorer.network.task.labelled_data import LabelledData
 from explorer.pareto.results.folder import ensure_writable, write_folder
 from explorer.pareto.results.results import Results, no_feasible_design
 from explorer.pareto.uncertainty.annotate import annotate_uncertainty
@@ -61,20 +62,23 @@ class Outcome:
         return f"Outcome({self.results!r}, {self.n_added} added in {self.search_seconds:.1f} s, in {self.out})"
 
 
-def load_study(name: str | Path, *, measure: Measure | str | None = None) -> Problem:
+def load_study(
+    name: str | Path, *, measure: Measure | str | None = None, data: str | LabelledData | None = None
+) -> Problem:
     """Load a study by name or path, with its model: ready to run, or to evaluate designs without a search.
 
     Args:
         name: its name or path.
         measure: for a study whose model is `{ measures = [...] }`: the function that measures a design, given its
             knobs by name (SI), or FILE.py:NAME.
+        data: for a study whose model is a network: labelled data, an npz or `python:MODULE`; default: that of the file.
 
     Raises:
         WrongUsage: there is no such study or model.
         InvalidFile: a file is invalid; all of its faults at once.
     """
     declared = read_study(str(name))
-    return make_problem(declared, load_evaluator(declared, measure=measure))
+    return make_problem(declared, load_evaluator(declared, measure=measure, data=data))
 
 
 def study(
@@ -84,6 +88,7 @@ def study(
     samples: Table | Samples | Sequence[Table] | None = None,
     space: str | Path | Sequence[str] | Mapping[str, Any] | None = None,
     measure: Measure | str | None = None,
+    data: str | LabelledData | None = None,
     knobs: Sequence[str] | None = None,
     **declared: Any,
 ) -> Problem:
@@ -95,6 +100,7 @@ def study(
         samples: the model is fitted to these: a CSV, a DataFrame, read samples, or a list of them.
         space: a search space by name or path, several, or the keys of a space file: `{"axes": {...}, ...}`.
         measure: the function that measures a design, with `model={"measures": [...]}`.
+        data: labelled data, an npz or `python:MODULE`, with `model={"onnx": "net.onnx"}`.
         knobs: further columns of the samples that are knobs; default: the axes of the space that samples have.
         declared: further keys of a study file: `model`, `families`, `constraints`, `scenario`, `cost`, `workload`,
             `search`, `reference_point`.
@@ -115,7 +121,7 @@ def study(
     keys = {**({} if names is None else {"space": names}), **declared, "objectives": list(objectives)}
     if samples is None:
         declaration = make_study(keys, name=name, spaces=inline)
-        return make_problem(declaration, load_evaluator(declaration, measure=measure))
+        return make_problem(declaration, load_evaluator(declaration, measure=measure, data=data))
     declaration = make_study({**keys, "model": "samples.csv"}, name=name, spaces=inline)
     own = [key for key in declaration.own_columns if key != "weight_bits"]
     fitted = fit_model(samples, knobs=own if knobs is None else knobs, ignore=[
@@ -132,6 +138,7 @@ def run(
     sampler: str | None = None,
     storage: str | None = None,
     measure: Measure | str | None = None,
+    data: str | LabelledData | None = None,
     workers: int | None = None,
     cluster: str | None = None,
     resources: Mapping[str, float] | None = None,
@@ -157,6 +164,7 @@ def run(
         storage: any Optuna URL, or a journal file's path; default: a journal file in the result folder.
         measure: for a study whose model is `{ measures = [...] }`: the function that measures a design, given its
             knobs by name (SI), or FILE.py:NAME.
+        data: for a study whose model is a network: labelled data, an npz or `python:MODULE`; default: that of the file.
         workers: number of isolated processes of this machine in which designs are measured; default: this process.
         cluster: address of a Dask scheduler (`tcp://HOST:8786`, `tls://...`) on whose workers designs are measured
             instead (extra `cluster`).
@@ -184,7 +192,7 @@ def run(
         Interrupted: Ctrl-C; the result folder holds all finished trials.
         StorageUnavailable: the storage stopped answering; it holds all finished trials.
     """
-    loaded = load_study(study, measure=measure) if isinstance(study, (str, Path)) else study
+    loaded = load_study(study, measure=measure, data=data) if isinstance(study, (str, Path)) else study
     wanted = loaded.study.with_search(trials=trials, seed=seed, sampler=sampler)
     seconds = parse_quantity(time_limit, "s") if isinstance(time_limit, str) else time_limit
     uploads = tuple(_existing(path) for path in upload)

@@ -101,6 +101,9 @@ def _batch(result: "Inspection") -> str:
     fixed = "free" if result.fixed_batch is None else f"fixed at {result.fixed_batch}"
     if result.task is None:
         return fixed
+    feeds = result.task.prepared
+    if feeds is not None and not feeds.is_stacked and result.fixed_batch is None:
+        return "1 a run, though it is free in the file (see the note)"
     return f"{fixed}; a timed run has {result.task.batch}"
 
 

@@ -29,6 +29,10 @@ StudyName = Annotated[str, typer.Argument(help="A study's name (see `explorer li
 Measured = Annotated[
     str | None, typer.Option("--measure", metavar="FILE.py:NAME", help="Your function that measures a design.")
 ]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", help="Labelled data of a study that measures a network.", show_default="the study's"),
+]
 
 
 def run(
@@ -38,6 +42,7 @@ def run(
     sampler: Sampler = None,
     storage: Storage = None,
     measure: Measured = None,
+    data: Data = None,
     workers: Annotated[
         int | None,
         typer.Option("--workers", metavar="N", help="Measure N designs at a time, each in a process of its own."),
@@ -99,6 +104,7 @@ def run(
                 sampler=sampler,
                 storage=storage,
                 measure=measure,
+                data=data,
                 workers=workers,
                 cluster=cluster,
                 resources=_resources(resource or []),

@@ -20,6 +20,7 @@ from explorer.models.response.surrogate import Surrogate
 from explorer.models.response.tables import KnobColumns, with_knobs
 from explorer.models.samples.samples import paper_samples, read_samples_csv
 from explorer.network.measurement.samples_file import declared_by_file
+from explorer.network.task.labelled_data import LabelledData
 from explorer.problem.declarations.samples import ColumnSource
 from explorer.problem.declarations.study import SHIPPED_MODELS
 from explorer.problem.objectives import needs_of
@@ -146,19 +147,24 @@ def fit_samples(
         raise InvalidFile(name, [Fault("", error.problem, error.fix)]) from None
 
 
-def load_evaluator(study: Study, *, measure: Measure | str | None = None) -> Evaluator:
+def load_evaluator(
+    study: Study, *, measure: Measure | str | None = None, data: str | LabelledData | None = None
+) -> Evaluator:
     """Return the evaluator of a study: a network or function that measures, a table's rows, or a model.
 
     Args:
         study: the study.
         measure: the function of a study that measures by one, or FILE.py:NAME; results can be read without it.
+        data: labelled data of a study that measures a network; default: that of its file.
 
     Raises:
-        WrongUsage: the model or function does not exist, or the study does not measure by a function.
+        WrongUsage: the model, function or data does not exist, or the study does not measure by it.
         InvalidFile: a file is not valid; lists all faults.
         MissingPart: the study measures a network and onnx is not installed.
         MeasurementFailed: the network cannot be run.
     """
+    if data is not None and study.live is None:
+        raise WrongUsage(f"{study.path} measures no network", fix="leave --data out, or write model = { onnx = 'NET' }")
     if study.function is not None:
         return function_evaluator(study, measure)
     if measure is not None:
@@ -166,7 +172,7 @@ def load_evaluator(study: Study, *, measure: Measure | str | None = None) -> Eva
             f"{study.path} measures by no function", fix="leave --measure out, or write model = { measures = [...] }"
         )
     if study.live is not None:
-        return network_evaluator(study)
+        return network_evaluator(study, data=data)
     if study.table is not None:
         samples = read_samples_csv(
             Path(study.model), extra_knobs=study.table.knobs, ignore=study.table.ignore, columns=study.columns,

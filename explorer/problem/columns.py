@@ -85,6 +85,7 @@ _ALL = (
     *(Column(f"p_limit_{k}", f"Probability of limit {k}", "check") for k in range(1, N_LIMITS + 1)),
     Column("n_right", "Samples classified correctly", "check"),
     Column("n_samples", "Samples of the accuracy", "check"),
+    Column("is_stopped", "Stopped before the last sample (1: accuracy is an estimate)", "check"),
     Column("accuracy_holdout", "Accuracy on held-back samples", "check"),
     Column("n_right_holdout", "Held-back samples classified correctly", "check"),
     Column("n_samples_holdout", "Held-back samples", "check"),
@@ -120,7 +121,9 @@ _STATISTIC = re.compile(r"(\w+?)(_worst|_best)?(?:_(lo|hi|p\d+(?:\.\d+)?))?")
 JOINT_VIOLATION = "joint_violation"
 _BUILT_IN_BOUNDED = tuple(column.name for column in _ALL if column.kind in {"prediction", "objective"})
 # Columns of the samples that a live study holds back: reported, never an objective, a limit or a rule.
-HOLDOUT = ("accuracy_holdout", "n_right_holdout", "n_samples_holdout")
+HOLDOUT, _HELD_BACK = ("accuracy_holdout", "n_right_holdout", "n_samples_holdout"), "_holdout"
+# 1 where racing stopped a design of a live study: its accuracy is an estimate, and it is never on the front.
+STOPPED = "is_stopped"
 # Columns that results add to designs: not available as names of knobs.
 RESERVED = ("design_id", "origin", "certainty", "nearest_sample", "is_feasible", "is_front", "name", "label")
 # Names of the dimensions that a search adds: not available as names of knobs.
@@ -139,8 +142,7 @@ LIMITS: Mapping[str, tuple[float, float, bool, bool]] = {
     "frequency_hz": (0.0, 1e13, False, True),
     "accuracy": (0.0, 1.0, False, False),
 }
-# Measured values may be at the ends, which the equations and functional forms exclude: a network without quantization
-# has step 0, and the accuracy on a small test set may be 0 or 1.
+# Measured values may be at the ends: an unquantized network has step 0, the accuracy of a small set may be 0 or 1.
 MEASURED_LIMITS: Mapping[str, tuple[float, float, bool, bool]] = {
     **LIMITS,
     "quant_step": (0.0, 1.0, True, True),
@@ -151,11 +153,14 @@ _ANY = (-float("inf"), float("inf"), False, False)
 
 
 class _Columns(Mapping[str, Column]):
-    """All columns: the built-in ones, with the declared targets after the built-in ones."""
+    """All columns: the built-in ones, with the declared targets after the built-in ones, also on held-back samples."""
 
     def __getitem__(self, name: str) -> Column:
         if name in _BUILT_IN:
             return _BUILT_IN[name]
+        if name.endswith(_HELD_BACK):
+            one = self[name.removesuffix(_HELD_BACK)]
+            return Column(name, f"{one.label} on held-back samples", "check", one.symbol, one.display_unit)
         target = declared_target(name)
         if target is None:
             raise KeyError(name)
@@ -169,12 +174,15 @@ class _Columns(Mapping[str, Column]):
             yield name
             if name == _LAST_TARGET:
                 yield from (target.name for target in declared_targets())
+            if name == HOLDOUT[0]:
+                yield from (f"{target.name}{_HELD_BACK}" for target in declared_targets())
 
     def __len__(self) -> int:
-        return len(_BUILT_IN) + len(declared_targets())
+        return len(_BUILT_IN) + 2 * len(declared_targets())
 
     def __contains__(self, name: object) -> bool:
-        return name in _BUILT_IN or (isinstance(name, str) and declared_target(name) is not None)
+        is_declared = isinstance(name, str) and declared_target(name.removesuffix(_HELD_BACK)) is not None
+        return is_declared or name in _BUILT_IN
 
 
 COLUMNS: Mapping[str, Column] = _Columns()

@@ -281,9 +281,9 @@ def _make_space(declared: SpaceFile, path: Path, text: str, families: tuple[str,
 # Constants that a study may state.
 _STATED = ("original_size_bytes", "mac_memory_energy_j", "training_energy_j")
 # Settings of a live model that do not change the problem.
-_NOT_COMPARED = {"onnx", "data", "time_limit"}
+_NOT_COMPARED = {"onnx", "data", "time_limit", "racing"}
 # Keys that are newer than the first stored studies: omitted at their defaults, so that those can be continued.
-_NEWER_KEYS = frozenset({"values", "device", "bin", "power", "ignore", "holdout", "targets", "columns"})
+_NEWER_KEYS = frozenset({"values", "device", "bin", "power", "ignore", "holdout", "targets", "columns", "output"})
 
 
 def _dump(space: SpaceFile) -> dict[str, Any]:
@@ -360,7 +360,8 @@ def _resolve_live(live: LiveModel, path: Path) -> LiveModel:
     def resolve(name: str, suffix: str) -> str:
         return str(_resolve_path(path, name)) if "/" in name or name.endswith(suffix) else name
 
-    return live.model_copy(update={"onnx": resolve(live.onnx, ".onnx"), "data": resolve(live.data, ".npz")})
+    data = None if live.data is None else resolve(live.data, ".npz")
+    return live.model_copy(update={"onnx": resolve(live.onnx, ".onnx"), "data": data})
 
 
 def _resolve_path(path: Path, name: str) -> Path:

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,26 @@ import numpy as np
 
 from explorer.devices.meters import Meter, energy_meter
 from explorer.devices.operating_points import AlphaPowerLaw
-from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed
+from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed, WrongUsage
+from explorer.models.evaluator import StoppingRule
+from explorer.models.measured.race_history import RaceHistory, make_racing, relative_row
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.host import machine_name, processor
-from explorer.network.measurement.measure import KNOBS, Cache, Row, busy_note, is_latency_refused, measure_design
+from explorer.network.measurement.measure import (
+    KNOBS,
+    Cache,
+    Row,
+    busy_note,
+    can_race,
+    is_latency_refused,
+    measure_design,
+)
 from explorer.network.measurement.provenance import provenance as network_provenance
 from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
-from explorer.network.task.labelled_data import load_data
+from explorer.network.task.labelled_data import LabelledData, load_data
+from explorer.network.task.module import TaskModule
 from explorer.problem.applicability import Domain, Range
-from explorer.problem.columns import HOLDOUT, LIMITS, TARGETS, Columns, bounds, n_rows
+from explorer.problem.columns import HOLDOUT, LIMITS, STOPPED, TARGETS, Columns, bounds, n_rows
 from explorer.problem.objectives import needs_of
 from explorer.problem.study import Study
 
@@ -28,11 +39,10 @@ _SPANS = {
     "pruning_ratio": Range(LIMITS["pruning_ratio"][0], LIMITS["pruning_ratio"][1], is_log=False),
     "quant_step": Range(1e-12, LIMITS["quant_step"][1], is_log=True),
 }
-_ALWAYS = ("accuracy", "size_bytes")
 _METERED = ("energy_j", "power_w")
-_BOUNDED = ("accuracy", "latency_s")  # measured with an interval
 _TIMED = ("latency_s", *_METERED)
 _COUNTS = ("n_right", "n_samples")
+_RACING = "racing"
 
 FindMeter = Callable[[str], Meter | None]
 
@@ -45,10 +55,11 @@ class NetworkEvaluator:
         name: name or path of the network.
         family: of the network in the study.
         setup: the network with its data, ready to be measured.
-        targets: the measured columns: accuracy, size_bytes, and further ones that the study needs.
+        targets: the measured columns: accuracy or declared targets, size_bytes, and further ones that the study needs.
         remote_task: measures the same network in another process.
         rows: measurements by R and D; grows.
         cache: measurements by effective configuration, so that designs with equal codes are measured once; grows.
+        races: rule and history of racing.
     """
 
     name: str
@@ -58,6 +69,7 @@ class NetworkEvaluator:
     remote_task: "NetworkTask"
     rows: dict[tuple[float, float], Row] = field(default_factory=dict)
     cache: Cache = field(default_factory=dict)
+    races: RaceHistory = field(default_factory=lambda: RaceHistory(0))
 
     @property
     def is_vectorized(self) -> bool:
@@ -100,6 +112,13 @@ class NetworkEvaluator:
                 "save no time"
             )
             notes += [note] if (note := busy_note(self.rows.values())) else []
+        if self._has_races:
+            rows = {row["effective"]: row for row in self.rows.values()}
+            n_stopped, n_run = (sum(int(row.get(name, 0)) for row in rows.values()) for name in (STOPPED, "n_samples"))
+            notes.append(
+                f"{n_stopped} of {len(rows)} different designs were stopped before the last sample, since they cannot "
+                f"matter for the front: {n_run:,} of {len(rows) * n['']:,} samples were run (racing = false: all)"
+            )
         if setup.meter is not None:
             notes.append(f"energy_j is measured by {setup.meter.name} and includes idle power")
         return tuple(notes)
@@ -118,12 +137,13 @@ class NetworkEvaluator:
             "kind": "live",
             "network_sha256": setup.network.sha256,
             "data_sha256": setup.task.data.sha256,
+            **({"task_sha256": module.sha256} if (module := setup.task.data.module) else {}),
             **machine,
         }
 
     def provenance(self, *, when: str) -> dict[str, Any]:
         """Return the conditions of the measurements as `explorer measure` writes them, as plain JSON values."""
-        files = {"onnx": self.remote_task.onnx, "data": self.remote_task.data}
+        files = {"onnx": self.remote_task.onnx, "data": self.setup.task.data.source}
         conditions = {**network_provenance(self.setup, when=when), "files": files}
         return conditions if "latency_s" in self.targets else {k: v for k, v in conditions.items() if k != "latency"}
 
@@ -150,28 +170,53 @@ class NetworkEvaluator:
         Raises:
             OutOfRange, MeasurementFailed: a design cannot be built, cannot be run, or exceeds the time limit.
         """
-        rows = [self._with_relative_latency(row) for row in self.measure_rows(designs)]
-        names = [end for name in self.targets for end in (name, *(bounds(name) if name in _BOUNDED else ()))]
-        names += self._holdout_columns
-        measured = {name: np.array([row.get(name, math.nan) for row in rows], dtype=np.float64) for name in names}
+        measured = self._columns_of(self.measure_rows(designs))
         return {**designs, **measured, "domain_distance": np.zeros(n_rows(designs))}
 
-    def _with_relative_latency(self, row: Row) -> Row:
-        """Return a row whose latency is its ratio to the source times the source's latency beside the first row.
+    def _columns_of(self, rows: Sequence[Row]) -> Columns:
+        """Return the measured columns of rows, shape (n,) each; NaN where a row has no number."""
+        compared = [relative_row(row, self._source_s) for row in rows]
+        bounded = (*self.setup.task.targets, "latency_s")
+        names = [end for name in self.targets for end in (name, *(bounds(name) if name in bounded else ()))]
+        names += self._holdout_columns
+        columns = {name: np.array([row.get(name, math.nan) for row in compared], dtype=np.float64) for name in names}
+        if self._has_races:
+            counts = {name: np.array([row.get(name, math.nan) for row in rows], dtype=np.float64) for name in _COUNTS}
+            columns |= {**counts, STOPPED: np.array([float(row.get(STOPPED, False)) for row in rows])}
+        return columns
 
-        The source ran in turn with each design: designs of a slow phase compare with those of a fast one.
-        """
-        if "latency_ratio" not in row:
-            return row
-        # Rows are in the order of the trials, which a resumed study restores.
-        source = next(one["latency_source_s"] for one in self.rows.values() if "latency_source_s" in one)
-        ends = {f"latency_s{end}": row.get(f"latency_ratio{end}", math.nan) * source for end in ("", "_lo", "_hi")}
-        return {**row, **ends}
+    @property
+    def _source_s(self) -> float | None:
+        """Latency of the source network beside the first row: in the order of the trials, as a resumed study has it."""
+        return next((row["latency_source_s"] for row in self.rows.values() if "latency_source_s" in row), None)
+
+    @property
+    def _has_races(self) -> bool:
+        return self.races.rule is not None or any(row.get(STOPPED) for row in self.rows.values())
+
+    def start_racing(self, rule: StoppingRule) -> None:
+        """Stop designs by a rule from now on, unless the study forbids it or its score is not of single samples."""
+        if self.remote_task.is_racing and can_race(self.setup):
+            self.races.rule = rule
+            self.races.n = int(self.setup.parts[""].sum())
+
+    def travel_data(self) -> dict[str, Any]:
+        """Return what a race needs of the earlier designs, as plain data; empty without racing."""
+        data = self.races.travel_data([*self.rows.values()], self._with_knobs)
+        return {_RACING: {"rule": self.races.rule, "source_s": self._source_s, **data}} if data else {}
+
+    def _with_knobs(self, rows: Sequence[Row]) -> Columns:
+        knobs = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in KNOBS[1:]}
+        return {**self._columns_of(rows), **knobs}
 
     @property
     def _holdout_columns(self) -> tuple[str, ...]:
         """Columns of the held-back samples, and the counts of both parts; empty without a holdout."""
-        return () if self.setup.held_back is None else (*_COUNTS, *bounds(HOLDOUT[0]), *HOLDOUT)
+        if self.setup.held_back is None:
+            return ()
+        names = [f"{name}_holdout" for name in self.setup.task.targets]
+        counts = (*_COUNTS, *HOLDOUT[1:]) if HOLDOUT[0] in names else ()
+        return (*counts, *(end for name in names for end in (name, *bounds(name))))
 
     def measure_rows(self, designs: Columns) -> list[Row]:
         """Return the full measurements of designs as plain JSON values, with many more columns than the targets.
@@ -189,8 +234,7 @@ class NetworkEvaluator:
         Raises:
             OutOfRange, MeasurementFailed: the design cannot be built, cannot be run, or exceeds the time limit.
         """
-        knobs = {name: design[name] for name in KNOBS[1:]}
-        return measure_design(self.setup, **knobs, cache=self.cache)
+        return _measure(self.setup, {**design, **self.travel_data()}, cache=self.cache)
 
     def task(self) -> "NetworkTask":
         """Return the task that measures the same network in another process."""
@@ -199,7 +243,8 @@ class NetworkEvaluator:
     @property
     def files(self) -> tuple[Path, ...]:
         """User files of network and data; shipped ones have no path."""
-        names = (self.remote_task.onnx, self.remote_task.data)
+        data = self.remote_task.data
+        names = (self.remote_task.onnx, data.name if isinstance(data, TaskModule) else data)
         return tuple(path for name in names if (path := Path(name)).is_file())
 
     def add_measurement(self, design: Mapping[str, Any], raw: Any) -> Row:
@@ -222,7 +267,8 @@ class NetworkEvaluator:
         """Store a measurement of an earlier run, from its storage; ignore anything that is not a complete row."""
         if not isinstance(row, dict) or not isinstance(row.get("effective"), str):
             return
-        numbers = [row.get(name) for name in (*KNOBS[1:], *self.targets, *self._holdout_columns)]
+        holdout = () if row.get(STOPPED) else self._holdout_columns
+        numbers = [row.get(name) for name in (*KNOBS[1:], *self.targets, *holdout)]
         if all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
             self.rows.setdefault((row["pruning_ratio"], row["quant_step"]), row)
             self.cache.setdefault(row["effective"], row)
@@ -249,27 +295,39 @@ class NetworkTask:
 
     Args:
         onnx: name or path of the network.
-        data: name or path of the labelled data.
+        data: name or path of the labelled data, or the module that loads it, whose text travels.
         conditions: measurement options.
+        is_racing: designs may be stopped before the last sample.
     """
 
     onnx: str
-    data: str
+    data: str | TaskModule
     conditions: MeasurementOptions
+    is_racing: bool = True
 
     def __call__(self, design: Mapping[str, Any]) -> Row:
         """Measure one design; on failure return the reason as `failed` and `fix`."""
         try:
             setup, cache = _load_setup(self)
-            return measure_design(setup, **{name: design[name] for name in KNOBS[1:]}, cache=cache)
+            return _measure(setup, design, cache=cache)
         except ExplorerError as error:
             return {"failed": error.problem, "fix": error.fix}
 
 
+def _measure(setup: MeasurementSetup, design: Mapping[str, Any], *, cache: Cache) -> Row:
+    """Measure a design, which is raced where it comes with data of the earlier ones."""
+    knobs, data = {name: design[name] for name in KNOBS[1:]}, design.get(_RACING)
+    racing = None
+    if data is not None:
+        n = int(setup.parts[""].sum())
+        racing = make_racing(data["rule"], data, n=n, knobs=knobs, source_s=data["source_s"])
+    return measure_design(setup, **knobs, cache=cache, racing=racing)
+
+
 @functools.cache
 def _load_setup(task: NetworkTask) -> tuple[MeasurementSetup, Cache]:
-    network, data = load_network(_local_path(task.onnx)), load_data(_local_path(task.data))
-    return prepare_measurement(network, data, options=task.conditions), {}
+    source = task.data if isinstance(task.data, TaskModule) else _local_path(task.data)
+    return prepare_measurement(load_network(_local_path(task.onnx)), load_data(source), options=task.conditions), {}
 
 
 def _local_path(name: str) -> str:
@@ -278,11 +336,14 @@ def _local_path(name: str) -> str:
     return uploaded if not Path(name).exists() and Path(uploaded).is_file() else name
 
 
-def network_evaluator(study: Study, *, find_meter: FindMeter = energy_meter) -> NetworkEvaluator:
+def network_evaluator(
+    study: Study, *, data: str | LabelledData | None = None, find_meter: FindMeter = energy_meter
+) -> NetworkEvaluator:
     """Return the evaluator of a study that measures a network: load the network and run it once on its data.
 
     Args:
         study: a study with a live model.
+        data: labelled data, or its name; default: that of the study.
         find_meter: returns the energy meter of a device.
 
     Raises:
@@ -294,6 +355,10 @@ def network_evaluator(study: Study, *, find_meter: FindMeter = energy_meter) -> 
     live = study.live
     if live is None:
         raise TypeError(f"{study.path} measures no network")
+    data = live.data if data is None else data
+    if data is None:
+        fix = f"give it: explorer run {study.name} --data python:./task.py, or name an npz in its model"
+        raise WrongUsage(f"{study.path} names no data to measure the network on", fix=fix)
     network = load_network(live.onnx)
     needs = _needed_columns(study)
     meter = find_meter(live.device) if needs & set(_METERED) else None
@@ -304,11 +369,22 @@ def network_evaluator(study: Study, *, find_meter: FindMeter = energy_meter) -> 
     conditions = MeasurementOptions(
         codec=live.codec, per_tensor=live.per_tensor, clip_to=live.clip, seconds=live.time_limit, device=live.device,
         energy="auto" if meter else "none", latency="latency_s" in needs, holdout=live.holdout or 0.0,
+        output=live.output, targets=study.targets,
     )  # fmt: skip
-    setup = replace(prepare_measurement(network, load_data(live.data), options=conditions), meter=meter)
+    labelled = load_data(data) if isinstance(data, str) else data
+    setup = replace(prepare_measurement(network, labelled, options=conditions), meter=meter)
+    missing = [name for name in needs if name in TARGETS and name not in (*setup.task.targets, "size_bytes", *_TIMED)]
+    if missing:
+        fix = f"declare [targets.{missing[0]}], and let score of the data's module return it"
+        fault = Fault("objectives or constraints", f"{', '.join(missing)} is needed, but not measured", fix)
+        raise InvalidFile(study.path, [fault])
     (family,) = (family for space in study.spaces for family in space.families)
-    targets = tuple(t for t in TARGETS if t in _ALWAYS or (t in needs and t in _TIMED))
-    return NetworkEvaluator(live.onnx, family, setup, targets, NetworkTask(live.onnx, live.data, conditions))
+    targets = tuple(
+        t for t in TARGETS if t == "size_bytes" or t in setup.task.targets or (t in needs and t in _TIMED)
+    )  # fmt: skip
+    travelling = labelled.module or (data if isinstance(data, str) else labelled.source)
+    task = NetworkTask(live.onnx, travelling, conditions, live.racing)
+    return NetworkEvaluator(live.onnx, family, setup, targets, task)
 
 
 def _needed_columns(study: Study) -> set[str]:

@@ -6,7 +6,7 @@ import functools
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import filterfalse
 from pathlib import Path
 from typing import Any
@@ -197,9 +197,14 @@ def declared_by_file(source: str) -> tuple[Target, ...]:
     try:
         conditions = read_conditions(Path(source))
         declared = _item(conditions.get("task"), "declared") or ()
-        return tuple(declared_target(one["name"]) or target_from_json(one) for one in declared)
+        return tuple(_as_given(declared_target(one["name"]) or target_from_json(one)) for one in declared)
     except (ExplorerError, OSError, KeyError, TypeError, ValueError):
         return ()
+
+
+def _as_given(target: Target) -> Target:
+    """Return a target with the bounds of a table, where the command that measured it drew resamples."""
+    return replace(target, interval="given") if target.interval == "bootstrap" else target
 
 
 def is_measured(row: Row) -> bool:

@@ -70,7 +70,7 @@ class Feeds:
 
 
 def make_feeds(data: LabelledData, inputs: Sequence[Input]) -> dict[str, Array]:
-    """Return all samples by input name, in the types and shapes of a network's inputs; constants are repeated.
+    """Return all samples by input name, in the types and shapes of a network's inputs, without constants.
 
     Raises:
         InvalidFile: an input has no array, or an array of another shape or type.

@@ -140,9 +140,14 @@ def take_samples(samples: Samples, rows: NDArray[Any]) -> Samples:
 def take_inputs(inputs: Mapping[str, Samples], rows: NDArray[Any], *, n: int) -> dict[str, Samples]:
     """Return the inputs of some samples; arrays that do not have one entry for each of n samples are constants."""
     return {
-        name: take_samples(values, rows) if np.ndim(values) != 0 and len(values) == n else values
+        name: take_samples(values, rows) if has_length(values) and len(values) == n else values
         for name, values in inputs.items()
     }  # fmt: skip
+
+
+def has_length(samples: Samples) -> bool:
+    """Return True unless the value is a single number."""
+    return not isinstance(samples, np.ndarray) or samples.ndim > 0
 
 
 def _samples(values: Any) -> Samples:
@@ -179,11 +184,11 @@ def _label_faults(labels: Samples, *, is_any: bool) -> list[Fault]:
 def _input_faults(inputs: Mapping[str, Samples], *, n: int, is_any: bool) -> list[Fault]:
     """Return the faults of inputs; whether an array of another length is a constant depends on the network."""
     faults = [] if inputs else [Fault("", "has no inputs", "store the samples as x")]
-    has_samples = any(np.ndim(values) != 0 and len(values) == n for values in inputs.values())
+    has_samples = any(has_length(values) and len(values) == n for values in inputs.values())
     for name, values in inputs.items():
         location = f"array '{name}'"
         if not has_samples:
-            count = "one number" if np.ndim(values) == 0 else f"{len(values):,} samples"
+            count = "one number" if not has_length(values) else f"{len(values):,} samples"
             faults.append(Fault(location, f"has {count}, y has {n:,}", "store one label for each sample"))
         elif is_any:
             continue

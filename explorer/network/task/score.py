@@ -120,6 +120,8 @@ def read_scores(returned: Any, *, n: int, source: str, declared: Sequence[str]) 
             raise MeasurementFailed(f"{where} returned no names", fix=f"return a dict with {', '.join(wanted)}")
         returned = {wanted[0]: returned}
     returned = {_declared_name(str(name), wanted): value for name, value in returned.items()}
+    if "accuracy" in returned and "accuracy" not in wanted:
+        wanted = (*wanted, "accuracy")
     missing = [name for name in wanted if name not in returned]
     unknown = [name for name in returned if name not in wanted]
     if missing:

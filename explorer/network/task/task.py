@@ -212,7 +212,8 @@ def _prepare_own(session: Session, data: LabelledData, *, targets: tuple[str, ..
         raise MeasurementFailed(text, fix="call run(inputs) in it: it returns the outputs by name")
     n_resamples, warnings = evaluation.plan_resamples(values)
     task = replace(
-        task, one_run=evaluation.runner.one_run, stacking=evaluation.runner.stacking, n_resamples=n_resamples
+        task, targets=tuple(values), one_run=evaluation.runner.one_run, stacking=evaluation.runner.stacking,
+        n_resamples=n_resamples,
     )  # fmt: skip
     evaluation.task = task
     shapes = ", ".join(f"'{name}' {array.dtype} {array.shape}" for name, array in task.one_run.items())
@@ -320,7 +321,9 @@ class _Evaluation:
         score, predict = data.score, data.predict
         if score is not None:
             returned = call_user(lambda: score(run, given, labels), name="score", source=data.source)
-            scores = read_scores(returned, n=n, source=data.source, declared=self.task.targets)
+            scores = read_scores(
+                returned, n=n, source=data.source, declared=[name for name in self.task.targets if name != "accuracy"]
+            )
             return {name: _as_counts(name, values) for name, values in scores.items()}
         if predict is None:
             raise TypeError("neither predict nor score")

@@ -1,12 +1,15 @@
 """Selection bias: how optimistic the accuracy of a design is on the data that chose it among many."""
 
 from collections.abc import Mapping
-from math import log, sqrt
+from math import isfinite, log, sqrt
 from typing import Any
 
 from explorer.errors import WrongUsage
 from explorer.pareto.results.results import Results
 from explorer.problem.columns import HOLDOUT, bounds
+from explorer.problem.targets import declared_target
+
+_Z_90 = 1.645  # half width of a 90 % interval in standard deviations
 
 
 def optimism_bound(accuracy: float, *, n_samples: int, n_designs: int) -> float:
@@ -51,14 +54,24 @@ def selection_basis(results: Results, design: Mapping[str, Any]) -> dict[str, An
         "data_sha256": str(data["sha256"]),
         "n_samples": n_searched,
         "n_designs": n_designs,
-        "optimism": optimism_bound(float(design["accuracy"]), n_samples=n_searched, n_designs=n_designs),
+        "optimism": _optimism(results, design, n_samples=n_searched, n_designs=n_designs),
     }
-    if held:
+    if held and HOLDOUT[0] in design:
         names = (*HOLDOUT, *bounds(HOLDOUT[0]))
         columns = {name.replace("_holdout", ""): float(design[name]) for name in names}
         counts = {name: int(columns[name]) for name in ("n_right", "n_samples")}
         selection["holdout"] = {"share": float(held["share"]), **columns, **counts}
     return {"selection": selection}
+
+
+def _optimism(results: Results, design: Mapping[str, Any], *, n_samples: int, n_designs: int) -> float:
+    """Return the bound for accuracy; for a declared target, with the scatter that its 90 % interval has."""
+    if "accuracy" in design:
+        return optimism_bound(float(design["accuracy"]), n_samples=n_samples, n_designs=n_designs)
+    named = [one.name for one in results.objectives if declared_target(one.name) and f"{one.name}_lo" in design]
+    widths = [float(design[f"{name}_hi"]) - float(design[f"{name}_lo"]) for name in named]
+    scatter = next((width / (2 * _Z_90) for width in widths if isfinite(width)), 0.0)
+    return scatter * sqrt(2 * log(n_designs))
 
 
 def refuse_held_back(*names: str | None) -> None:
@@ -68,8 +81,9 @@ def refuse_held_back(*names: str | None) -> None:
         WrongUsage: the best of many accuracies on these samples is as optimistic as on the others.
     """
     for name in names:
-        if name is not None and name.startswith(HOLDOUT):
+        if name is not None and "_holdout" in name:
+            target = name.partition("_holdout")[0]
             raise WrongUsage(
-                f"{name} is held back: a choice by it would make it as optimistic as accuracy",
-                fix=f"choose by {name.replace('_holdout', '')}, and read {HOLDOUT[0]} of what was chosen",
+                f"{name} is held back: a choice by it would make it as optimistic as {target}",
+                fix=f"choose by {name.replace('_holdout', '')}, and read {target}_holdout of what was chosen",
             )

@@ -166,7 +166,8 @@ class TableModel(Declaration):
 def _labelled(data: str) -> str:
     if data.startswith("python:"):
         raise validation_error(
-            "names Python code, which a study file never runs", fix="store the samples as an npz with arrays x and y"
+            "names Python code, which a study file never runs",
+            fix="leave data out, and give it to the command: explorer run STUDY --data python:./task.py",
         )
     return data
 
@@ -175,8 +176,13 @@ class LiveModel(Declaration):
     """A user's network, compressed and measured for every design: nothing is predicted."""
 
     onnx: str = Field(min_length=1, description="an ONNX file relative to the study, or the name of a shipped network")
-    data: Annotated[str, Field(min_length=1), AfterValidator(_labelled)] = Field(
-        description="labelled data: an npz with x and y, relative to the study, or 'digits'"
+    data: Annotated[str, Field(min_length=1), AfterValidator(_labelled)] | None = Field(
+        None,
+        description="labelled data: an npz with x and y, relative to the study, or 'digits'; without it, `run --data` "
+        "gives it",
+    )
+    output: Annotated[str, Field(max_length=1000)] = Field(
+        "", description="name of the output that gives the classes; by default the one that gives the labels best"
     )
     codec: Literal["file", "dense", "deflate", "entropy"] = Field(
         "deflate", description="which size is size_bytes: file, dense, deflate or entropy"
@@ -188,6 +194,9 @@ class LiveModel(Declaration):
     device: Literal["cpu", "cuda"] = Field("cpu", description="device that runs the network: cpu or cuda")
     time_limit: Annotated[float, quantity("s"), Field(gt=0)] | None = Field(
         None, description="for each design, in s or with a unit; a trial that takes longer fails"
+    )
+    racing: bool = Field(
+        True, description="stop a design before the last sample once it cannot matter for the front; false: never"
     )
     holdout: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,

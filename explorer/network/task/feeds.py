@@ -58,7 +58,7 @@ class Feeds:
         n_missing = max(self.batch - (stop - start), 0)
         feeds = dict(self.constants)
         for name, values in self.samples.items():
-            part = values[start] if name in self.unbatched else values[start:stop]
+            part = np.asarray(values[start]) if name in self.unbatched else values[start:stop]
             feeds[name] = np.concatenate([part, np.repeat(part[-1:], n_missing, axis=0)]) if n_missing else part
         return feeds
 
@@ -117,9 +117,9 @@ def match_inputs(arrays: Mapping[str, Any], inputs: Sequence[Input], *, n: int, 
         if isinstance(converted, Fault):
             faults.append(converted)
         elif kind == "constant":
-            constants[entry.name] = (
-                converted.reshape([length or 1 for length in entry.shape]) if converted.ndim == 0 else converted
-            )
+            is_number = converted.ndim != len(entry.shape)
+            shape = [length or 1 for length in entry.shape] if is_number else converted.shape
+            constants[entry.name] = converted.reshape(shape)
         else:
             samples[entry.name] = converted
             unbatched |= {entry.name} if kind == "unbatched" else set()
@@ -217,7 +217,7 @@ def fits_shape(expected: _Shape, actual: Sequence[int]) -> bool:
 
 def _kind(entry: Input, array: Array, *, n: int) -> str:
     """Return whether an array holds "samples" or "unbatched" samples, or is a "constant"; empty if it does not fit."""
-    if array.ndim == 0:
+    if array.size == 1 and array.ndim <= 1 and (array.ndim == 0 or not entry.shape):
         return "constant" if all(length in {1, None} for length in entry.shape) else ""
     if len(array) == n and entry.shape and fits_shape(entry.shape[1:], array.shape[1:]):
         return "samples"

@@ -208,7 +208,7 @@ def _at_chance(correct: NDArray[np.bool_], labels: Array) -> list[str]:
     names, counts = np.unique(labels, return_counts=True)
     commonest = int(counts.max())
     low = wilson_interval(correct.sum(), n)[0]
-    if low > commonest / n or (n < _MIN_FOR_CHANCE and correct.sum() > commonest):
+    if low > commonest / n or correct.all() or (n < _MIN_FOR_CHANCE and correct.sum() > commonest):
         return []
     text = (
         f"{int(correct.sum()):,} of {n:,} right is no better than always class {names[counts.argmax()]} ({commonest:,})"

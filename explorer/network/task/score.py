@@ -96,7 +96,7 @@ def call_user(call: Callable[[], Any], *, name: str, source: str) -> Any:
         return call()
     except MeasurementFailed:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         fault = f"{name} of {source}: {type(error).__name__}: {error}"
         raise MeasurementFailed(fault, fix="correct that module") from error
 

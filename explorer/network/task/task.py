@@ -282,7 +282,9 @@ class _Evaluation:
         self._resample(resample_rows(len(self.labels), 1, seed=_seed(self.task.data))[0])
         seconds = time.perf_counter() - start
         least, most = _N_SET_RESAMPLES
-        n = int(np.clip(_RESAMPLE_SECONDS / max(seconds, 1e-6), least, most))
+        rest = self.remaining()
+        budget = _RESAMPLE_SECONDS if rest is None else min(_RESAMPLE_SECONDS, rest / 4)
+        n = int(np.clip(budget / max(seconds, 1e-6), least, most))
         if not self.store.n_missed:
             return n, []
         text = "score feeds the network with arrays that depend on the other samples"

@@ -88,7 +88,7 @@ def verify(
     energy: bool = True,
     measured: Mapping[str, float | str | tuple[float, float, float]] | Sequence[str] = (),
 ) -> Verdict:
-    """Verify a bundle: checksums, codes, and predictions against measurements; `is_kept` of the verdict is the answer.
+    """Verify a bundle: checksums, codes, stored outputs, and predictions; `is_kept` of the verdict is the answer.
 
     Args:
         bundle: the folder that `deploy` wrote.

@@ -15,7 +15,7 @@ from explorer.pareto.decision import rules as decide
 from explorer.pareto.decision.rules import Choice, odds_lines, odds_text
 from explorer.pareto.decision.selection_bias import refuse_held_back, selection_basis
 from explorer.pareto.results.results import Results, no_feasible_design
-from explorer.problem.columns import COLUMNS, Column, bounds, is_uncertain, n_rows, own_knobs
+from explorer.problem.columns import COLUMNS, STOPPED, Column, bounds, is_uncertain, n_rows, own_knobs
 from explorer.problem.columns import column_of as meaning_of
 from explorer.problem.constraints import Constraint, check_probability, parse_constraint, parse_probability
 from explorer.problem.objectives import Constants
@@ -271,7 +271,8 @@ def describe_design(design: Mapping[str, Any], columns: Mapping[str, Column] | N
     lines = []
     own = [name for name in design if name in own_knobs(dict.fromkeys(design, np.empty(0)))]
     knobs = [name for name, column in COLUMNS.items() if column.kind == "knob"]
-    checks = [name for name in COLUMNS if name not in knobs and not name.startswith("p_limit")]  # told apart
+    # Limits are told apart, and a stopped design is never chosen.
+    checks = [name for name in COLUMNS if name not in {*knobs, STOPPED} and not name.startswith("p_limit")]
     for name in [*knobs, *own, *checks]:
         value, column = design.get(name), (columns or {}).get(name) or meaning_of(name)
         if isinstance(value, str):

@@ -65,6 +65,7 @@ def _print_front(results: "Results", columns: "Columns", *, is_all: bool) -> Non
         "nearest_sample",
         "n_right",
         "n_samples",
+        "is_stopped",
         "n_right_holdout",
         "n_samples_holdout",
         *(name for name in columns if name.startswith("p_limit_")),

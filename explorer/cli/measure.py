@@ -125,7 +125,10 @@ def _print(result: "Measurement") -> None:
     level = "90 %" if setup.task.data.score else "95 %"
     titles = ["R", "D", "R_eff", *(title for name in targets for title in (name, f"{level} interval")), "latency us",
               f"{rows[0].get('size_codec', '')} bytes", "codes", "clipped", "eq. (1) nJ", "energy mJ"]  # fmt: skip
-    print_table(titles, [_cells(row, targets) for row in rows])
+    spare = ["clipped", "eq. (1) nJ", "codes", "energy mJ", "R_eff", *[f"{level} interval"] * len(targets)]
+    left_out = print_table(titles, [_cells(row, targets) for row in rows], spare=spare)
+    if left_out:
+        note(f"left out, as the terminal is narrow: {', '.join(dict.fromkeys(left_out))} (--json and -o have them)")
     note("weights that are zero save no time on dense hardware; latency is onnxruntime's, one thread")
     note(
         f"energy: {setup.meter.name}, idle in it" if setup.meter else "energy: no meter on this machine, none measured"

@@ -34,12 +34,13 @@ def verify(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Verify a bundle: checksums, codes, and predictions against measurements.
+    """Verify a bundle: checksums, codes, stored outputs, and predictions against measurements.
 
-    Exit code 4 means a broken promise: a file was changed, the network does not run, its codes are not
-    those of Eq. (5), or every measurement is outside the predicted 90 % interval: for accuracy, where it does not
-    overlap the measured 95 % Wilson interval. So does a limit that was likely to hold and is not met. Latency, energy
-    and the clock are judged on the device alone. Missing measurements are listed, and break nothing.
+    Exit code 4 means a broken promise: a file was changed, the network does not run, its codes are not those of
+    Eq. (5), its outputs are not the stored ones, or every measurement is outside the predicted 90 % interval: for
+    accuracy, where it does not overlap the measured 95 % Wilson interval. So does a limit that was likely to hold and
+    is not met. Latency, energy and the clock are judged on the device alone. Missing measurements are listed, and
+    break nothing.
     """
     from explorer import api
     from explorer.cli.console import note, print_json, print_table

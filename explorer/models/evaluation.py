@@ -18,6 +18,7 @@ from explorer.models.samples.samples import Samples
 from explorer.models.worst_case import WorstCase, resolve_worst_case
 from explorer.problem.applicability import constant_knobs, domain_distance
 from explorer.problem.columns import (
+    STOPPED,
     TARGETS,
     Columns,
     Float,
@@ -140,6 +141,8 @@ class Problem:
         if self.statistics and (has_statistics or self.statistics.ends):
             columns |= self.statistics.columns(self.evaluator, columns)
         met = [misses <= 0 for misses in self.constraint_violations(columns).values()]
+        if STOPPED in columns:  # its accuracy is an estimate
+            met.append(columns[STOPPED] == 0)
         columns["is_feasible"] = np.all(met, axis=0) if met else np.ones(n_rows(columns), dtype=np.bool_)
         return columns
 

@@ -1,12 +1,27 @@
 """Protocols of evaluators: designs in, target columns out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.problem.applicability import Range
-from explorer.problem.columns import Columns
+from explorer.problem.columns import Columns, Float
+
+
+class StoppingRule(Protocol):
+    """Rule that stops designs before their last sample (`pareto.acquisition.racing_rule`)."""
+
+    def front(self, columns: Columns) -> list[list[float]]:
+        """Return the objectives of the feasible, non-dominated designs, shape (k, m)."""
+
+    def best(self, columns: Columns) -> Float:
+        """Return the best value of each objective over versions of one design, shape (m,); NaN if none is feasible."""
+
+    def can_matter(
+        self, columns: Columns, *, front: Sequence[Sequence[float]], stopped: Sequence[Sequence[float]]
+    ) -> bool:
+        """Return whether a design, between its least and its greatest accuracy, can change the front."""
 
 
 class Evaluator(Protocol):
@@ -61,6 +76,12 @@ class Measurer(Evaluator, Protocol):
 
     def measure(self, design: Mapping[str, Any]) -> Any:
         """Measure one design in this process; return the raw result for `add_measurement`."""
+
+    def start_racing(self, rule: StoppingRule) -> None:
+        """Let a rule stop designs before their last sample, where they are measured sample by sample."""
+
+    def travel_data(self) -> dict[str, Any]:
+        """Return plain data that a process which measures a design needs beside its knobs."""
 
     def task(self) -> Callable[[Mapping[str, Any]], Any]:
         """Return a picklable callable that does what `measure` does, in another process."""

@@ -85,6 +85,7 @@ _ALL = (
     *(Column(f"p_limit_{k}", f"Probability of limit {k}", "check") for k in range(1, N_LIMITS + 1)),
     Column("n_right", "Samples classified correctly", "check"),
     Column("n_samples", "Samples of the accuracy", "check"),
+    Column("is_stopped", "Stopped before the last sample (1: accuracy is an estimate)", "check"),
     Column("accuracy_holdout", "Accuracy on held-back samples", "check"),
     Column("n_right_holdout", "Held-back samples classified correctly", "check"),
     Column("n_samples_holdout", "Held-back samples", "check"),
@@ -121,6 +122,8 @@ JOINT_VIOLATION = "joint_violation"
 _BUILT_IN_BOUNDED = tuple(column.name for column in _ALL if column.kind in {"prediction", "objective"})
 # Columns of the samples that a live study holds back: reported, never an objective, a limit or a rule.
 HOLDOUT, _HELD_BACK = ("accuracy_holdout", "n_right_holdout", "n_samples_holdout"), "_holdout"
+# 1 where racing stopped a design of a live study: its accuracy is an estimate, and it is never on the front.
+STOPPED = "is_stopped"
 # Columns that results add to designs: not available as names of knobs.
 RESERVED = ("design_id", "origin", "certainty", "nearest_sample", "is_feasible", "is_front", "name", "label")
 # Names of the dimensions that a search adds: not available as names of knobs.

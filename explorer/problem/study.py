@@ -281,7 +281,7 @@ def _make_space(declared: SpaceFile, path: Path, text: str, families: tuple[str,
 # Constants that a study may state.
 _STATED = ("original_size_bytes", "mac_memory_energy_j", "training_energy_j")
 # Settings of a live model that do not change the problem.
-_NOT_COMPARED = {"onnx", "data", "time_limit"}
+_NOT_COMPARED = {"onnx", "data", "time_limit", "racing"}
 # Keys that are newer than the first stored studies: omitted at their defaults, so that those can be continued.
 _NEWER_KEYS = frozenset({"values", "device", "bin", "power", "ignore", "holdout", "targets", "columns", "output"})
 

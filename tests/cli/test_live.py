@@ -56,7 +56,8 @@ def test_a_live_study_measures_its_trials_and_resumes(cli: Cli, tmp_path: Path) 
     assert every[:12] == [{**row, "is_front": every[i]["is_front"]} for i, row in enumerate(first)]
     for row in every:
         assert float(row["accuracy_lo"]) <= float(row["accuracy"]) <= float(row["accuracy_hi"])
-        assert abs(float(row["accuracy"]) * 719 % 1 - 0.5) > 0.499  # counted, not predicted
+        if not float(row["is_stopped"]):
+            assert abs(float(row["accuracy"]) * 719 % 1 - 0.5) > 0.499  # counted, not predicted
 
     for command in (
         ("choose", "digits-cnn-live", "--minimize", "size_bytes", "--where", "accuracy>=0.9", "-o", "c.json"),

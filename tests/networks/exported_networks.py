@@ -116,9 +116,7 @@ def table_row(example: Example, path: Path) -> list[str]:
     except ExplorerError as error:
         return [name, "yes", share, *["-"] * 4, first_line(error)]
     print(f"{name}: {time.process_time() - start:.1f} CPU s", file=sys.stderr)
-    # The zoo's files hold recipes of their weights, not the weights.
-    n_bytes = max(network.n_bytes, 4 * network.n_parameters)
-    compressed = f"{row['accuracy']:.3f} at {n_bytes / row['size_bytes']:.1f}x"
+    compressed = f"{row['accuracy']:.3f} at {network.n_bytes / row['size_bytes']:.1f}x"
     batch = str(setup.task.batch) if setup.task.output else "the module's"
     return [name, "yes", share, batch, setup.task.output or "the module's", f"{quality.value:.3f} (n = {quality.n})",
             compressed, f"{example.quality}; {example.needed}"]  # fmt: skip

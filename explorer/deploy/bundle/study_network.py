@@ -64,12 +64,12 @@ def find_study_network(
         )
     clip = re.search(r"clipped to (int4|int8|int16)", str(conditions.get("quantization")))
     return StudyNetwork(network, replace(
-        options, codec=options.codec or _mapping(conditions, "size").get("codec"),
+        options, codec=options.codec or _text(_mapping(conditions, "size"), "codec"),  # type: ignore[arg-type]
         per_tensor=options.per_tensor or conditions.get("pruning") == "per tensor",
         clip_to=options.clip_to or (clip[1] if clip else None),  # type: ignore[arg-type]
         measured_calibration=str(conditions.get("calibration") or "") if is_int8 else "",
         device=_device(_mapping(conditions, "latency").get("device")),
-        output=options.output or _mapping(conditions, "task").get("output"),
+        output=options.output or _text(_mapping(conditions, "task"), "output"),
     ), warnings)  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def _of_live_study(
     selected: SelectedDesign, folder: Path, model: str | Path | None, options: NetworkOptions
 ) -> StudyNetwork:
     live, origin = selected.file.provenance.question.live, selected.file.provenance
-    digest = str((origin.model.model_extra or {}).get("network_sha256", ""))
+    digest = _text(origin.model.model_extra or {}, "network_sha256") or ""
     network = _measured_network(selected, folder, digest) if model is None else load_network(model)
     data, remark = (options.data, "") if options.data else _measured_data(selected, folder)
     measured = replace(
@@ -85,7 +85,7 @@ def _of_live_study(
         per_tensor=options.per_tensor or bool(live and live.per_tensor),
         clip_to=options.clip_to or (live.clip if live else None), measured_calibration="",
         device=_device((live.model_extra or {}).get("device") if live else None),
-        output=options.output or _mapping(_measurement(selected), "task").get("output"),
+        output=options.output or _text(_mapping(_measurement(selected), "task"), "output"),
     )  # fmt: skip
     return StudyNetwork(network, measured, _other_network(network, digest, "the study"), (remark,) if remark else ())
 
@@ -119,11 +119,8 @@ def _measured_network(selected: SelectedDesign, folder: Path, digest: str) -> Ne
 
 def _measured_data(selected: SelectedDesign, folder: Path) -> tuple[LabelledData | None, str]:
     """Return the data of a live study, or why it cannot be used. Python code is never run on the word of a file."""
-    text, digest = (
-        _mapping(_measurement(selected), "files").get("data"),
-        (selected.file.provenance.model.model_extra or {}).get("data_sha256"),
-    )
-    name = text if isinstance(text, str) else ""
+    name = _text(_mapping(_measurement(selected), "files"), "data") or ""
+    digest = _text(selected.file.provenance.model.model_extra or {}, "data_sha256")
     if name.startswith(PYTHON):
         return None, f"the study's data is Python code ({name}), which was not run: name it with --data"
     is_shipped = bool(name) and "/" not in name and not name.endswith(".npz")
@@ -178,6 +175,11 @@ def _device(name: object) -> str:
 
 def _measurement(selected: SelectedDesign) -> Mapping[str, Any]:
     return _mapping(selected.file.provenance.model_extra or {}, "measurement")
+
+
+def _text(table: Mapping[str, Any], key: str) -> str | None:
+    value = table.get(key)
+    return value if isinstance(value, str) and value else None
 
 
 def _mapping(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:

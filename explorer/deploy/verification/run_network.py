@@ -76,7 +76,7 @@ def load_artifact(path: Path, *, step: float | None) -> LoadedNetwork:
     try:
         stored = read_stored_codes(file.model)
         sizes = count_sizes(onnx, file.model, codes_at_step(stored, step))
-    except (ValueError, IndexError) as error:  # shapes of damaged constants do not fit their data
+    except (ValueError, IndexError, TypeError) as error:  # shapes of damaged constants do not fit their data
         raise InvalidFile(path, [Fault("", f"has codes that cannot be read: {error}", "deploy it again")]) from None
     return LoadedNetwork(stored, open_inference_session(onnx), sizes)
 

@@ -97,6 +97,7 @@ def sample_row(manifest: ManifestFile, evaluation: Evaluation, *, sizes: Mapping
     }  # fmt: skip
     if network:
         row |= {"size_bytes": sizes[network.size_codec], "size_codec": network.size_codec,
+                "recipe": "paper" if network.activations == "float32" else "paper-int8",
                 "r_effective": network.r_effective, "n_clipped": network.n_clipped,
                 "container": network.container}  # fmt: skip
     if energy:

@@ -13,6 +13,7 @@ import numpy as np
 from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import MeasurementFailed, WrongUsage, suggestion
 from explorer.io.files import read_text, sha256
+from explorer.models.evaluator import StoppingRule
 from explorer.models.measured.task import SourceFunction, describe_exception
 from explorer.models.samples.machine import join_machines
 from explorer.network.measurement.host import processor
@@ -144,6 +145,13 @@ class FunctionEvaluator:
             return function(dict(design))
         except (Exception, SystemExit) as error:  # no error of the user's code ends the search
             raise MeasurementFailed(f"{self.name}: {describe_exception(error)}", fix=_FIX) from error
+
+    def start_racing(self, rule: StoppingRule) -> None:
+        """Ignore the rule: the function measures a design as a whole."""
+
+    def travel_data(self) -> dict[str, Any]:
+        """Return an empty mapping: the function takes the knobs alone."""
+        return {}
 
     def task(self) -> Measure:
         """Return the function itself.

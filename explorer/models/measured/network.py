@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,25 @@ import numpy as np
 from explorer.devices.meters import Meter, energy_meter
 from explorer.devices.operating_points import AlphaPowerLaw
 from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed, WrongUsage
+from explorer.models.evaluator import StoppingRule
+from explorer.models.measured.race_history import RaceHistory, make_racing, relative_row
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.host import machine_name, processor
-from explorer.network.measurement.measure import KNOBS, Cache, Row, busy_note, is_latency_refused, measure_design
+from explorer.network.measurement.measure import (
+    KNOBS,
+    Cache,
+    Row,
+    busy_note,
+    can_race,
+    is_latency_refused,
+    measure_design,
+)
 from explorer.network.measurement.provenance import provenance as network_provenance
 from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
 from explorer.network.task.labelled_data import LabelledData, load_data
 from explorer.network.task.module import TaskModule
 from explorer.problem.applicability import Domain, Range
-from explorer.problem.columns import HOLDOUT, LIMITS, TARGETS, Columns, bounds, n_rows
+from explorer.problem.columns import HOLDOUT, LIMITS, STOPPED, TARGETS, Columns, bounds, n_rows
 from explorer.problem.objectives import needs_of
 from explorer.problem.study import Study
 
@@ -32,6 +42,7 @@ _SPANS = {
 _METERED = ("energy_j", "power_w")
 _TIMED = ("latency_s", *_METERED)
 _COUNTS = ("n_right", "n_samples")
+_RACING = "racing"
 
 FindMeter = Callable[[str], Meter | None]
 
@@ -48,6 +59,7 @@ class NetworkEvaluator:
         remote_task: measures the same network in another process.
         rows: measurements by R and D; grows.
         cache: measurements by effective configuration, so that designs with equal codes are measured once; grows.
+        races: rule and history of racing.
     """
 
     name: str
@@ -57,6 +69,7 @@ class NetworkEvaluator:
     remote_task: "NetworkTask"
     rows: dict[tuple[float, float], Row] = field(default_factory=dict)
     cache: Cache = field(default_factory=dict)
+    races: RaceHistory = field(default_factory=lambda: RaceHistory(0))
 
     @property
     def is_vectorized(self) -> bool:
@@ -99,6 +112,13 @@ class NetworkEvaluator:
                 "save no time"
             )
             notes += [note] if (note := busy_note(self.rows.values())) else []
+        if self._has_races:
+            rows = {row["effective"]: row for row in self.rows.values()}
+            n_stopped, n_run = (sum(int(row.get(name, 0)) for row in rows.values()) for name in (STOPPED, "n_samples"))
+            notes.append(
+                f"{n_stopped} of {len(rows)} different designs were stopped before the last sample, since they cannot "
+                f"matter for the front: {n_run:,} of {len(rows) * n['']:,} samples were run (racing = false: all)"
+            )
         if setup.meter is not None:
             notes.append(f"energy_j is measured by {setup.meter.name} and includes idle power")
         return tuple(notes)
@@ -150,24 +170,44 @@ class NetworkEvaluator:
         Raises:
             OutOfRange, MeasurementFailed: a design cannot be built, cannot be run, or exceeds the time limit.
         """
-        rows = [self._with_relative_latency(row) for row in self.measure_rows(designs)]
+        measured = self._columns_of(self.measure_rows(designs))
+        return {**designs, **measured, "domain_distance": np.zeros(n_rows(designs))}
+
+    def _columns_of(self, rows: Sequence[Row]) -> Columns:
+        """Return the measured columns of rows, shape (n,) each; NaN where a row has no number."""
+        compared = [relative_row(row, self._source_s) for row in rows]
         bounded = (*self.setup.task.targets, "latency_s")
         names = [end for name in self.targets for end in (name, *(bounds(name) if name in bounded else ()))]
         names += self._holdout_columns
-        measured = {name: np.array([row.get(name, math.nan) for row in rows], dtype=np.float64) for name in names}
-        return {**designs, **measured, "domain_distance": np.zeros(n_rows(designs))}
+        columns = {name: np.array([row.get(name, math.nan) for row in compared], dtype=np.float64) for name in names}
+        if self._has_races:
+            counts = {name: np.array([row.get(name, math.nan) for row in rows], dtype=np.float64) for name in _COUNTS}
+            columns |= {**counts, STOPPED: np.array([float(row.get(STOPPED, False)) for row in rows])}
+        return columns
 
-    def _with_relative_latency(self, row: Row) -> Row:
-        """Return a row whose latency is its ratio to the source times the source's latency beside the first row.
+    @property
+    def _source_s(self) -> float | None:
+        """Latency of the source network beside the first row: in the order of the trials, as a resumed study has it."""
+        return next((row["latency_source_s"] for row in self.rows.values() if "latency_source_s" in row), None)
 
-        The source ran in turn with each design: designs of a slow phase compare with those of a fast one.
-        """
-        if "latency_ratio" not in row:
-            return row
-        # Rows are in the order of the trials, which a resumed study restores.
-        source = next(one["latency_source_s"] for one in self.rows.values() if "latency_source_s" in one)
-        ends = {f"latency_s{end}": row.get(f"latency_ratio{end}", math.nan) * source for end in ("", "_lo", "_hi")}
-        return {**row, **ends}
+    @property
+    def _has_races(self) -> bool:
+        return self.races.rule is not None or any(row.get(STOPPED) for row in self.rows.values())
+
+    def start_racing(self, rule: StoppingRule) -> None:
+        """Stop designs by a rule from now on, unless the study forbids it or its score is not of single samples."""
+        if self.remote_task.is_racing and can_race(self.setup):
+            self.races.rule = rule
+            self.races.n = int(self.setup.parts[""].sum())
+
+    def travel_data(self) -> dict[str, Any]:
+        """Return what a race needs of the earlier designs, as plain data; empty without racing."""
+        data = self.races.travel_data([*self.rows.values()], self._with_knobs)
+        return {_RACING: {"rule": self.races.rule, "source_s": self._source_s, **data}} if data else {}
+
+    def _with_knobs(self, rows: Sequence[Row]) -> Columns:
+        knobs = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in KNOBS[1:]}
+        return {**self._columns_of(rows), **knobs}
 
     @property
     def _holdout_columns(self) -> tuple[str, ...]:
@@ -194,8 +234,7 @@ class NetworkEvaluator:
         Raises:
             OutOfRange, MeasurementFailed: the design cannot be built, cannot be run, or exceeds the time limit.
         """
-        knobs = {name: design[name] for name in KNOBS[1:]}
-        return measure_design(self.setup, **knobs, cache=self.cache)
+        return _measure(self.setup, {**design, **self.travel_data()}, cache=self.cache)
 
     def task(self) -> "NetworkTask":
         """Return the task that measures the same network in another process."""
@@ -228,7 +267,8 @@ class NetworkEvaluator:
         """Store a measurement of an earlier run, from its storage; ignore anything that is not a complete row."""
         if not isinstance(row, dict) or not isinstance(row.get("effective"), str):
             return
-        numbers = [row.get(name) for name in (*KNOBS[1:], *self.targets, *self._holdout_columns)]
+        holdout = () if row.get(STOPPED) else self._holdout_columns
+        numbers = [row.get(name) for name in (*KNOBS[1:], *self.targets, *holdout)]
         if all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
             self.rows.setdefault((row["pruning_ratio"], row["quant_step"]), row)
             self.cache.setdefault(row["effective"], row)
@@ -257,19 +297,31 @@ class NetworkTask:
         onnx: name or path of the network.
         data: name or path of the labelled data, or the module that loads it, whose text travels.
         conditions: measurement options.
+        is_racing: designs may be stopped before the last sample.
     """
 
     onnx: str
     data: str | TaskModule
     conditions: MeasurementOptions
+    is_racing: bool = True
 
     def __call__(self, design: Mapping[str, Any]) -> Row:
         """Measure one design; on failure return the reason as `failed` and `fix`."""
         try:
             setup, cache = _load_setup(self)
-            return measure_design(setup, **{name: design[name] for name in KNOBS[1:]}, cache=cache)
+            return _measure(setup, design, cache=cache)
         except ExplorerError as error:
             return {"failed": error.problem, "fix": error.fix}
+
+
+def _measure(setup: MeasurementSetup, design: Mapping[str, Any], *, cache: Cache) -> Row:
+    """Measure a design, which is raced where it comes with data of the earlier ones."""
+    knobs, data = {name: design[name] for name in KNOBS[1:]}, design.get(_RACING)
+    racing = None
+    if data is not None:
+        n = int(setup.parts[""].sum())
+        racing = make_racing(data["rule"], data, n=n, knobs=knobs, source_s=data["source_s"])
+    return measure_design(setup, **knobs, cache=cache, racing=racing)
 
 
 @functools.cache
@@ -331,7 +383,8 @@ def network_evaluator(
         t for t in TARGETS if t == "size_bytes" or t in setup.task.targets or (t in needs and t in _TIMED)
     )  # fmt: skip
     travelling = labelled.module or (data if isinstance(data, str) else labelled.source)
-    return NetworkEvaluator(live.onnx, family, setup, targets, NetworkTask(live.onnx, travelling, conditions))
+    task = NetworkTask(live.onnx, travelling, conditions, live.racing)
+    return NetworkEvaluator(live.onnx, family, setup, targets, task)
 
 
 def _needed_columns(study: Study) -> set[str]:

@@ -78,7 +78,7 @@ def _external_data(tensor: "TensorProto", path: Path, *, budget: int) -> bytes |
 def _is_allowed(location: str, path: Path) -> bool:
     """Return whether external data may be read: a link that leads anywhere else could disclose any file.
 
-    The name must lie in the folder of the ONNX file, and the real file in that folder or beside the real ONNX file:
+    The name must be in the folder of the ONNX file, and the real file in that folder or in that of the real ONNX file:
     in a cache of the Hugging Face hub both names are links into one folder of blobs.
     """
     if not location or "\0" in location or Path(location).is_absolute():

@@ -20,6 +20,7 @@ BUDGETS_S, PAUSE_S = (BUDGET_S, 2.0, 3.0), 0.3
 _DISTURBED_RATIO, _DISTURBED_S = 1.1, 5e-6
 _MAX_DRIFT = 0.1
 _MAX_HALF_WIDTH, _NARROW = 0.1, 0.04
+_MIN_BUSY_ROUNDS = 21  # the interval of a ratio from fewer rounds is too narrow by chance
 # A call of the thread's CPU clock costs .6 us: short runs are repeated within a round.
 _MIN_TIMED_S, _MAX_REPEATS = 2e-4, 64
 _N_BOOTSTRAP = 400
@@ -107,8 +108,8 @@ class Timing:
 
     @property
     def is_usable(self) -> bool:
-        """Whether the machine was steady, or the interval is within 10 % of the value all the same."""
-        return self.is_steady or self.half_width <= _MAX_HALF_WIDTH
+        """Whether the machine was steady, or the interval of 21 rounds or more is within 10 % of the value."""
+        return self.is_steady or (self.half_width <= _MAX_HALF_WIDTH and self.n_rounds >= _MIN_BUSY_ROUNDS)
 
     def columns(self) -> dict[str, float | int | bool]:
         """Return the timing as columns of a samples table, in seconds; latencies only where they are usable."""
@@ -189,7 +190,8 @@ def measure_latency(
     for budget_s in BUDGETS_S[1:]:
         remaining = check()
         is_short = remaining is not None and remaining < PAUSE_S + 2 * budget_s
-        if rounds.is_steady or is_short or _relative_half_width(total) < _NARROW:
+        is_narrow = len(total.wall) >= _MIN_BUSY_ROUNDS and _relative_half_width(total) < _NARROW
+        if rounds.is_steady or is_short or is_narrow:
             break
         time.sleep(PAUSE_S)
         rounds = time_interleaved(runs, cpu=cpu, budget_s=budget_s, check=check)

@@ -23,6 +23,7 @@ from explorer.network.compression.sizes import Sizes, sizes_by_codec
 from explorer.network.graph.session import Session, open_inference_session
 from explorer.network.measurement.host import machine_name
 from explorer.network.measurement.latency import measure_latency
+from explorer.network.measurement.racing import MAX_PACKED, Racing, pack_bits, race, visiting_order
 from explorer.network.measurement.setup import MeasurementSetup, start_time_limit
 from explorer.network.measurement.technology import modelled_energy
 from explorer.network.task.score import Quality
@@ -63,7 +64,9 @@ def _export_onnx(setup: MeasurementSetup, compression: Compression) -> bytes:
     return compressed_onnx(setup.network, compression)
 
 
-def measure_design(setup: MeasurementSetup, *, pruning_ratio: float, quant_step: float, cache: Cache) -> Row:
+def measure_design(
+    setup: MeasurementSetup, *, pruning_ratio: float, quant_step: float, cache: Cache, racing: Racing | None = None
+) -> Row:
     """Compress a network by R and D and measure it; designs with equal codes are measured once.
 
     Returns:
@@ -85,7 +88,7 @@ def measure_design(setup: MeasurementSetup, *, pruning_ratio: float, quant_step:
     compression = compress_weights(setup.network, recipe)
     effective = effective_key(compression)
     if effective not in cache:
-        cache[effective] = _measure_compression(setup, compression, remaining=remaining)
+        cache[effective] = _measure_compression(setup, compression, racing, remaining=remaining)
     # Not cached: equal codes may differ in clipping, since 1,000 clipped to 127 equals 127.
     return {**cache[effective], "n_clipped": compression.n_clipped}
 
@@ -152,13 +155,15 @@ def _column(name: str, rows: list[Row]) -> NDArray[Any]:
 
 
 def _measure_compression(
-    setup: MeasurementSetup, compression: Compression, *, remaining: Callable[[], float | None]
+    setup: MeasurementSetup, compression: Compression, racing: Racing | None, *, remaining: Callable[[], float | None]
 ) -> Row:
     onnx = _export_onnx(setup, compression)
     session = open_inference_session(onnx, device=setup.options.device)
     return {
         "recipe": "paper" if setup.calibration is None else "paper-int8",
-        **_measured(setup, session, compressed_sizes(setup.network, compression, onnx=onnx), remaining=remaining),
+        **_measured(
+            setup, session, compressed_sizes(setup.network, compression, onnx=onnx), racing, remaining=remaining
+        ),
         "r_effective": compression.r_effective,
         "container": compression.container,
         "energy_mac_mem_j": _modelled_energy(setup, compression),
@@ -178,19 +183,18 @@ def measure_source(setup: MeasurementSetup) -> Row:
     energy = modelled_energy(setup.counts, setup.technology, level=setup.options.level, weight_bits={})
     return {
         "recipe": "source",
-        **_measured(setup, setup.session, replace(sizes, file=network.n_bytes),
+        **_measured(setup, setup.session, replace(sizes, file=network.n_bytes), None,
                     remaining=start_time_limit(setup.options.seconds)),
         "n_clipped": 0, "container": "", "energy_mac_mem_j": energy, "effective": network.sha256[:16],
     }  # fmt: skip
 
 
 def _measured(
-    setup: MeasurementSetup, session: Session, by_codec: Sizes, *, remaining: Callable[[], float | None]
-) -> Row:
+    setup: MeasurementSetup, session: Session, by_codec: Sizes, racing: Racing | None, *,
+    remaining: Callable[[], float | None],
+) -> Row:  # fmt: skip
     """Return what is measured of one version of the network."""
-    parts = setup.task.evaluate_parts(session, setup.parts, remaining=remaining)
-    return {
-        **quality_columns(parts, source=setup.source),
+    row = {
         **(_latency(setup, session, remaining=remaining) if setup.options.latency else {}),
         "size_bytes": by_codec.of(setup.options.codec),
         "size_codec": setup.options.codec,
@@ -204,6 +208,40 @@ def _measured(
         "machine": machine_name(setup.options.device),
         "error": "",
     }
+    return {**_quality(setup, session, row, racing, remaining=remaining), **row}
+
+
+def can_race(setup: MeasurementSetup) -> bool:
+    """Return whether samples are counted as right or wrong one by one, so that a part of them bounds the accuracy."""
+    quality = setup.source[""].get("accuracy")
+    is_counted = quality is not None and quality.n_right is not None
+    return is_counted and setup.task.targets == ("accuracy",) and setup.task.data.n_samples <= MAX_PACKED
+
+
+def _quality(
+    setup: MeasurementSetup, session: Session, row: Row, racing: Racing | None, *, remaining: Callable[[], float | None]
+) -> Row:
+    """Return the columns of the quality; a design whose race is stopped has no others than those of its accuracy."""
+    task = setup.task
+    if racing is None or not can_race(setup):
+        return quality_columns(task.evaluate_parts(session, setup.parts, remaining=remaining), source=setup.source)
+    searched = np.flatnonzero(setup.parts[""])
+    misses = (~np.asarray(setup.source[""]["accuracy"].per_sample, dtype=np.bool_)).astype(np.int64)
+    if len(racing.misses) == len(searched):
+        misses += racing.misses
+    result = race(
+        lambda rows: np.asarray(task.evaluate(session, searched[rows], remaining=remaining)["accuracy"].per_sample),
+        lambda low, high: racing.can_matter(row, low, high),
+        order=visiting_order(task.data.sha256, len(searched)),
+        misses=misses,
+    )
+    if result.is_stopped:
+        return result.columns()
+    parts = {"": {"accuracy": task.summarize(result.is_right)}}
+    if setup.held_back is not None:
+        parts["_holdout"] = task.evaluate(session, setup.held_back, remaining=remaining)
+    bits = {"is_stopped": False, "right_bits": pack_bits(result.is_right)}
+    return {**quality_columns(parts, source=setup.source), **bits}
 
 
 def quality_columns(parts: Mapping[str, Mapping[str, Quality]], *, source: Mapping[str, Mapping[str, Quality]]) -> Row:

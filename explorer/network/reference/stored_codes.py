@@ -1,5 +1,6 @@
 """Codes and steps of a compressed file, found by walking back from a product to the integers that the file stores."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -88,8 +89,7 @@ def _stored(every: list[Scope], scope: Scope, node: "NodeProto") -> Iterator[Sto
 
 def _scalar(scope: Scope, name: str) -> float | None:
     tensor = scope.constants.get(name)
-    values = None if tensor is None else to_array(tensor)
-    return float(values.reshape(())) if values is not None and values.size == 1 else None
+    return None if tensor is None or math.prod(tensor.dims) != 1 else float(to_array(tensor).reshape(()))
 
 
 def _integers(scope: Scope, name: str, steps: int) -> tuple[Array, int, list[str]] | None:

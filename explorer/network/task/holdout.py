@@ -33,7 +33,7 @@ def holdout_mask(data: LabelledData, share: float) -> NDArray[np.bool_]:
         raise InvalidFile(data.source, [fault])
     n_held = min(max(round(share * n), 1), n - 1)
     _, of_class, counts = np.unique(_strata(data.labels), return_inverse=True, return_counts=True)
-    keys = _random_keys(int(data.sha256[:16], 16), n + len(counts))
+    keys = random_keys(int(data.sha256[:16], 16), n + len(counts))
     order = keys[:n]
     quota = np.floor(share * counts).astype(np.int64)
     remainder = share * counts - quota
@@ -67,7 +67,7 @@ def _strata(labels: Samples) -> NDArray[Any]:
     return np.asarray(labels) if is_class else np.zeros(len(labels), dtype=np.int64)
 
 
-def _random_keys(seed: int, n: int) -> "NDArray[np.uint64]":
+def random_keys(seed: int, n: int) -> "NDArray[np.uint64]":
     """Return n pseudo-random 64-bit integers, the same with every version of numpy.
 
     SplitMix64: G. L. Steele, D. Lea, C. H. Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.

@@ -195,6 +195,9 @@ class LiveModel(Declaration):
     time_limit: Annotated[float, quantity("s"), Field(gt=0)] | None = Field(
         None, description="for each design, in s or with a unit; a trial that takes longer fails"
     )
+    racing: bool = Field(
+        True, description="stop a design before the last sample once it cannot matter for the front; false: never"
+    )
     holdout: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
         description="share of the samples that the search does not see, such as 0.3: the accuracy of every design is "

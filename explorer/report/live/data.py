@@ -27,6 +27,7 @@ _REDUNDANT = frozenset(
         "frequency_max_hz",
         "n_right",
         "n_samples",
+        "is_stopped",
         "n_right_holdout",
         "n_samples_holdout",
     }

@@ -19,7 +19,7 @@ from explorer.models.loading import load_samples
 from explorer.network.measurement.measure import KNOBS
 from explorer.network.measurement.samples_file import read_samples_file
 from explorer.pareto.results.folder import FRONT_JSON, read_folder
-from explorer.problem.columns import TARGETS, Columns, bounds, column_of, knobs_of, n_rows
+from explorer.problem.columns import STOPPED, TARGETS, Columns, bounds, column_of, knobs_of, n_rows
 from explorer.problem.design_space import ROW, DesignSpace
 from explorer.problem.study import Study
 from explorer.search.encoding import Encoding, columns_of, rows_of
@@ -167,6 +167,8 @@ def _adopt(
     if measuring is None:
         raise TypeError("predicted designs take over nothing")
     values = _with_codec(problem, earlier.values)
+    if values.get(STOPPED):
+        raise _NotAdopted("stopped before their last sample")
     # First: of a measurement without latency no machine is known.
     if missing := [name for name in measuring.targets if not _is_number(values.get(name))]:
         raise _NotAdopted(f"without target {missing[0]}")
@@ -316,6 +318,7 @@ def _of_table(path: Path, study: Study) -> Iterator[EarlierMeasurement]:
 def _of_columns(columns: Columns, rows: Sequence[int], conditions: Mapping[str, Any]) -> Iterator[EarlierMeasurement]:
     knobs = [name for name in knobs_of(columns) if name != ROW]
     values = [end for name in TARGETS for end in (name, *bounds(name)) if end in columns]
+    values += [STOPPED] if STOPPED in columns else []
     listed = {name: columns[name].tolist() for name in (*knobs, *values)}
     for i in rows:
         measured = {name: listed[name][i] for name in values if _is_number(listed[name][i])}

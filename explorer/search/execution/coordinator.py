@@ -20,6 +20,7 @@ from optuna.trial import TrialState
 from explorer.errors import ExplorerError, MeasurementFailed, WrongUsage
 from explorer.models.evaluator import Measurer, as_measurer
 from explorer.models.measured.task import call_task, dump_task
+from explorer.pareto.acquisition.racing_rule import RacingRule
 from explorer.search.encoding import columns_of
 from explorer.search.execution.adoption import AdoptedMeasurement
 from explorer.search.execution.candidates import CandidateSource
@@ -92,6 +93,10 @@ class _Coordinator:
             raise TypeError("predicted designs need no executor")
         self._session, self._executor, self._retry_policy, self._notify = session, executor, retry, notify
         self._measuring: Measurer = measuring
+        study = session.problem.study
+        if not session.problem.worst_case:
+            rule = RacingRule(study.objectives, study.constraints, study.constants, session.reference)
+            measuring.start_racing(rule)
         self._n_initial = session.trials.n
         self._candidates = CandidateSource(session, is_parallel=executor.n_slots > 1 or executor.cancels_running)
         self._front = FrontTracker(session, progress)
@@ -157,7 +162,8 @@ class _Coordinator:
             future: Future[Any] = Future()
             future.set_result(None)
         elif self._payload:
-            future = self._executor.submit(call_task, self._payload, dict(job.knobs))
+            design = {**job.knobs, **self._measuring.travel_data()}
+            future = self._executor.submit(call_task, self._payload, design)
         else:
             future = self._executor.submit(self._measuring.measure, job.knobs)
         self._jobs.add(job)

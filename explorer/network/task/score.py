@@ -102,7 +102,7 @@ def call_user(call: Callable[[], Any], *, name: str, source: str) -> Any:
 
 
 def read_scores(returned: Any, *, n: int, source: str, declared: Sequence[str]) -> dict[str, Float]:
-    """Return what score returned by target: one number for the set, shape (), or one for each sample, shape (n,).
+    """Return the scores by target: one number for the set, shape (), or one for each sample, shape (n,).
 
     Args:
         returned: a number, n numbers, or a mapping of target names to either. Without a name it is the only declared

@@ -255,6 +255,8 @@ def _has_garbled_names(model: "ModelProto") -> bool:
     """Return whether a name is not UTF-8: protobuf then returns bytes, which later code cannot handle."""
     for graph in subgraphs(model.graph):
         names = [value.name for value in (*graph.input, *graph.output, *graph.initializer)]
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            names += [dim.dim_param for dim in value.type.tensor_type.shape.dim]
         for node in graph.node:
             names += [node.name, node.op_type, node.domain, *node.input, *node.output]
         if any(not isinstance(name, str) for name in names):

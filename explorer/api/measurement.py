@@ -208,7 +208,7 @@ def inspect(
     output: str | None = None,
     targets: Sequence[str] = (),
 ) -> Inspection:
-    """Inspect a network: what is fed, read, scored, counted and compressed, and what is in the way of measuring it.
+    """Inspect a network: its feeds, scored output, counts, share of compressed weights, and problems.
 
     Args:
         model: an ONNX file, or a shipped network's name.

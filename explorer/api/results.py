@@ -11,6 +11,7 @@ from explorer.pareto.results.front_json import front_head, front_parts
 from explorer.pareto.results.results import Results, front_order
 from explorer.problem.applicability import is_extrapolated
 from explorer.problem.columns import COLUMNS, Column, Columns, bounds, column_of, knobs_of, n_rows, own_knobs
+from explorer.problem.targets import declared_targets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,7 @@ __all__ = [
     "column_of",
     "csv_parts",
     "csv_text",
+    "declared_targets",
     "display_name",
     "files_read",
     "folders_of",

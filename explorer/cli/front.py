@@ -116,10 +116,16 @@ _SPARE = ("training_energy_j", "mac_memory_energy_j", "domain_distance", "carbon
 
 def _brackets(results: "Results", columns: "Columns") -> str:
     """Return the kind of the intervals, as a phrase."""
+    from explorer.api.results import declared_targets
+
     if "certainty" in columns:
         return "their 90 % intervals"
     kind = results.provenance.get("model", {}).get("kind", "")
-    by_kind = {"live": "the 95 % Wilson interval of what was counted", "table": "the range of repeated readings"}
+    is_scored = any(target.name in columns for target in declared_targets())
+    live = "the 90 % bootstrap interval of what was scored" if is_scored else (
+        "the 95 % Wilson interval of what was counted"
+    )  # fmt: skip
+    by_kind = {"live": live, "table": "the range of repeated readings"}
     return by_kind.get(kind, "the intervals that were measured with them")
 
 

@@ -26,7 +26,7 @@ def inspect(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Show inputs, outputs, batch, weights that compression reaches, MACs, and what is in the way of a measurement.
+    """Show inputs, outputs, batch, weights that compression reaches, MACs, and obstacles to a measurement.
 
     With data, the scored output and the batch are decided as `explorer measure` decides them.
     """
@@ -41,31 +41,31 @@ def inspect(
         print_text(line)
 
 
-def _lines(found: dict[str, Any], result: "Inspection") -> Iterator[str]:
+def _lines(facts: dict[str, Any], result: "Inspection") -> Iterator[str]:
     """Yield the lines of the screen, at most 79 columns."""
-    title = f"{result.network.path.name}: {found['n_bytes']:,} bytes, opset {found['opset']}"
-    yield f"{title}, SHA-256 {found['sha256'][:12]}"
+    title = f"{result.network.path.name}: {facts['n_bytes']:,} bytes, opset {facts['opset']}"
+    yield f"{title}, SHA-256 {facts['sha256'][:12]}"
     for kind in ("inputs", "outputs"):
-        ports = found[kind]
+        ports = facts[kind]
         for i, port in enumerate(ports[:_MAX_PORTS]):
-            is_scored = kind == "outputs" and port["name"] == found["scored_output"]
+            is_scored = kind == "outputs" and port["name"] == facts["scored_output"]
             text = f"{port['name']} {port['type']} {_shape(port['shape'])}{', scored' if is_scored else ''}"
             yield from _entry(kind if i == 0 else "", text)
         if len(ports) > _MAX_PORTS:
             yield from _entry("", f"and {len(ports) - _MAX_PORTS} more (--json)")
     yield from _entry("scored", _scored(result))
     yield from _entry("batch", _batch(result))
-    n, reached = found["n_weights"], found["n_weights_compressible"]
-    share = f" ({reached / n:.1%}): {_operators(found, is_compressed=True)}" if n and reached else ""
+    n, reached = facts["n_weights"], facts["n_weights_compressible"]
+    share = f" ({reached / n:.1%}): {_operators(facts, is_compressed=True)}" if n and reached else ""
     yield from _entry("weights", f"{reached:,} of {n:,} can be compressed{share}")
-    others = _operators(found, is_compressed=False)
-    if others:
-        yield from _entry("", f"as they are, biases and scales included: {others}")
-    macs = "-" if found["n_macs"] is None else f"{found['n_macs']:,} a run, {found['n_accesses']:,} memory accesses"
+    unreached = _operators(facts, is_compressed=False)
+    if unreached:
+        yield from _entry("", f"as they are, biases and scales included: {unreached}")
+    macs = "-" if facts["n_macs"] is None else f"{facts['n_macs']:,} a run, {facts['n_accesses']:,} memory accesses"
     yield from _entry("MACs", macs)
-    for note in found["notes"][:_MAX_NOTES]:
+    for note in facts["notes"][:_MAX_NOTES]:
         yield from _entry("note", note)
-    problems = found["problems"]
+    problems = facts["problems"]
     for problem in problems[:_MAX_PROBLEMS]:
         yield from _entry("problem", f"{problem['problem']}. Fix: {problem['fix']}")
     if len(problems) > _MAX_PROBLEMS:
@@ -107,9 +107,9 @@ def _batch(result: "Inspection") -> str:
     return f"{fixed}; a timed run has {result.task.batch}"
 
 
-def _operators(found: dict[str, Any], *, is_compressed: bool) -> str:
+def _operators(facts: dict[str, Any], *, is_compressed: bool) -> str:
     groups: dict[str, int] = {}
-    for group in found["coverage"]:
+    for group in facts["coverage"]:
         if group["is_compressed"] == is_compressed:
             groups[group["operator"]] = groups.get(group["operator"], 0) + group["n_parameters"]
     named = [f"{operator} {n:,}" for operator, n in list(groups.items())[:_MAX_OPERATORS]]

@@ -106,15 +106,9 @@ _ALL = (
 _BUILT_IN = {column.name: column for column in _ALL}
 # Units implied by the suffix of a name: (suffix, SI unit, display unit).
 _SUFFIX_UNITS = (
-    ("_bytes", "B", "MB"),
-    ("_ops", "OPS", "GOPS"),
-    ("_hz", "Hz", "GHz"),
-    ("_js", "J*s", "J*s"),
-    ("_s", "s", "ms"),
-    ("_j", "J", "J"),
-    ("_w", "W", "W"),
-    ("_v", "V", "V"),
-)
+    ("_bytes", "B", "MB"), ("_ops", "OPS", "GOPS"), ("_hz", "Hz", "GHz"), ("_js", "J*s", "J*s"), ("_s", "s", "ms"),
+    ("_j", "J", "J"), ("_w", "W", "W"), ("_v", "V", "V"),
+)  # fmt: skip
 # Extremes over the nominal design and all scenarios: the worst value in the direction of the column, and the best.
 WORST, BEST = "_worst", "_best"
 _STATISTIC = re.compile(r"(\w+?)(_worst|_best)?(?:_(lo|hi|p\d+(?:\.\d+)?))?")
@@ -122,8 +116,7 @@ JOINT_VIOLATION = "joint_violation"
 _BUILT_IN_BOUNDED = tuple(column.name for column in _ALL if column.kind in {"prediction", "objective"})
 # Columns of the samples that a live study holds back: reported, never an objective, a limit or a rule.
 HOLDOUT, _HELD_BACK = ("accuracy_holdout", "n_right_holdout", "n_samples_holdout"), "_holdout"
-# 1 where racing stopped a design of a live study: its accuracy is an estimate, and it is never on the front.
-STOPPED = "is_stopped"
+STOPPED = "is_stopped"  # 1 where racing stopped a design: its accuracy is an estimate, and it is never on the front
 # Columns that results add to designs: not available as names of knobs.
 RESERVED = ("design_id", "origin", "certainty", "nearest_sample", "is_feasible", "is_front", "name", "label")
 # Names of the dimensions that a search adds: not available as names of knobs.

@@ -1,6 +1,5 @@
 """Evaluator that prunes, quantizes and runs a network for every design; it predicts nothing."""
 
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,9 +10,10 @@ import numpy as np
 
 from explorer.devices.meters import Meter, energy_meter
 from explorer.devices.operating_points import AlphaPowerLaw
-from explorer.errors import ExplorerError, Fault, InvalidFile, MeasurementFailed, WrongUsage
+from explorer.errors import Fault, InvalidFile, MeasurementFailed, WrongUsage
 from explorer.models.evaluator import StoppingRule
-from explorer.models.measured.race_history import RaceHistory, make_racing, relative_row
+from explorer.models.measured.network_task import RACING, NetworkTask, measure_one
+from explorer.models.measured.race_history import RaceHistory, relative_row
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.host import machine_name, processor
 from explorer.network.measurement.measure import (
@@ -23,7 +23,6 @@ from explorer.network.measurement.measure import (
     busy_note,
     can_race,
     is_latency_refused,
-    measure_design,
 )
 from explorer.network.measurement.provenance import provenance as network_provenance
 from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
@@ -42,7 +41,6 @@ _SPANS = {
 _METERED = ("energy_j", "power_w")
 _TIMED = ("latency_s", *_METERED)
 _COUNTS = ("n_right", "n_samples")
-_RACING = "racing"
 
 FindMeter = Callable[[str], Meter | None]
 
@@ -66,7 +64,7 @@ class NetworkEvaluator:
     family: str
     setup: MeasurementSetup
     targets: tuple[str, ...]
-    remote_task: "NetworkTask"
+    remote_task: NetworkTask
     rows: dict[tuple[float, float], Row] = field(default_factory=dict)
     cache: Cache = field(default_factory=dict)
     races: RaceHistory = field(default_factory=lambda: RaceHistory(0))
@@ -203,7 +201,7 @@ class NetworkEvaluator:
     def travel_data(self) -> dict[str, Any]:
         """Return what a race needs of the earlier designs, as plain data; empty without racing."""
         data = self.races.travel_data([*self.rows.values()], self._with_knobs)
-        return {_RACING: {"rule": self.races.rule, "source_s": self._source_s, **data}} if data else {}
+        return {RACING: {"rule": self.races.rule, "source_s": self._source_s, **data}} if data else {}
 
     def _with_knobs(self, rows: Sequence[Row]) -> Columns:
         knobs = {name: np.array([row[name] for row in rows], dtype=np.float64) for name in KNOBS[1:]}
@@ -234,9 +232,9 @@ class NetworkEvaluator:
         Raises:
             OutOfRange, MeasurementFailed: the design cannot be built, cannot be run, or exceeds the time limit.
         """
-        return _measure(self.setup, {**design, **self.travel_data()}, cache=self.cache)
+        return measure_one(self.setup, {**design, **self.travel_data()}, cache=self.cache)
 
-    def task(self) -> "NetworkTask":
+    def task(self) -> NetworkTask:
         """Return the task that measures the same network in another process."""
         return self.remote_task
 
@@ -287,53 +285,6 @@ class NetworkEvaluator:
         key = (pruning_ratio, quant_step)
         design = {"pruning_ratio": pruning_ratio, "quant_step": quant_step}
         return self.rows[key] if key in self.rows else self.add_measurement(design, self.measure(design))
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkTask:
-    """Picklable task that measures designs of a network; each process loads the network once.
-
-    Args:
-        onnx: name or path of the network.
-        data: name or path of the labelled data, or the module that loads it, whose text travels.
-        conditions: measurement options.
-        is_racing: designs may be stopped before the last sample.
-    """
-
-    onnx: str
-    data: str | TaskModule
-    conditions: MeasurementOptions
-    is_racing: bool = True
-
-    def __call__(self, design: Mapping[str, Any]) -> Row:
-        """Measure one design; on failure return the reason as `failed` and `fix`."""
-        try:
-            setup, cache = _load_setup(self)
-            return _measure(setup, design, cache=cache)
-        except ExplorerError as error:
-            return {"failed": error.problem, "fix": error.fix}
-
-
-def _measure(setup: MeasurementSetup, design: Mapping[str, Any], *, cache: Cache) -> Row:
-    """Measure a design, which is raced where it comes with data of the earlier ones."""
-    knobs, data = {name: design[name] for name in KNOBS[1:]}, design.get(_RACING)
-    racing = None
-    if data is not None:
-        n = int(setup.parts[""].sum())
-        racing = make_racing(data["rule"], data, n=n, knobs=knobs, source_s=data["source_s"])
-    return measure_design(setup, **knobs, cache=cache, racing=racing)
-
-
-@functools.cache
-def _load_setup(task: NetworkTask) -> tuple[MeasurementSetup, Cache]:
-    source = task.data if isinstance(task.data, TaskModule) else _local_path(task.data)
-    return prepare_measurement(load_network(_local_path(task.onnx)), load_data(source), options=task.conditions), {}
-
-
-def _local_path(name: str) -> str:
-    """Return the path, or on another machine, where it does not exist, the uploaded file of the same name."""
-    uploaded = Path(name).name
-    return uploaded if not Path(name).exists() and Path(uploaded).is_file() else name
 
 
 def network_evaluator(

@@ -59,7 +59,7 @@ def _gemm(node: "NodeProto", shapes: Shapes) -> int:
 
 def _matmul(node: "NodeProto", shapes: Shapes) -> int:
     factor = shapes[node.input[0]]
-    if _integer(node, "transBatchA"):  # (rows, batch..., columns): the first dimension stands before the last
+    if _integer(node, "transBatchA"):  # (rows, batch..., columns): the first dimension is moved before the last
         factor = (*factor[1:-1], factor[0], factor[-1])
     is_transposed = _integer(node, "transA") and len(factor) > 1
     return math.prod(shapes[node.output[0]]) * factor[-2 if is_transposed else -1]

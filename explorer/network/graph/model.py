@@ -31,7 +31,7 @@ class Network:
         sha256: SHA-256 of the file as read and of its external data.
         n_bytes: size of the file and its external data, in bytes.
         coverage: stored parameters by operator: those that compression reaches, and the others with the reason.
-        notes: what was changed on loading, in sentences for the user.
+        notes: changes on loading, in sentences for the user.
     """
 
     name: str
@@ -56,14 +56,14 @@ class Network:
     @property
     def n_other_weights(self) -> int:
         """Number of weights that compression does not reach."""
-        return sum(group.n for group in self._others())
+        return sum(group.n for group in self._unreached())
 
     @property
     def n_other_zeros(self) -> int:
         """Number of weights that are zero among those that compression does not reach."""
-        return sum(group.n_zeros for group in self._others())
+        return sum(group.n_zeros for group in self._unreached())
 
-    def _others(self) -> list[Parameters]:
+    def _unreached(self) -> list[Parameters]:
         return [group for group in self.coverage if group.is_weights and group.reason]
 
     @property

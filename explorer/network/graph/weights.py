@@ -71,7 +71,7 @@ def operator_of(node: "NodeProto") -> tuple[str, str]:
 
 
 def stored_sources(model: "ModelProto") -> dict[str, str]:
-    """Return the stored tensor behind each name: itself, or what a Transpose, Reshape, Cast or the like is given.
+    """Return the stored tensor behind each name: itself, or the input of a Transpose, Reshape, Cast or the like.
 
     Constant folding leaves such operators where a tensor is stored once and used in two layouts.
     """

@@ -1,4 +1,4 @@
-"""Inspection of a network: what is fed, read, scored, counted and compressed, and what is in the way of that."""
+"""Inspection of a network: its feeds, scored output, counts, share of compressed weights, and problems."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from explorer.network.task.labelled_data import LabelledData
 from explorer.network.task.task import Task, prepare_task
 
 _TYPES = {"float": "float32", "double": "float64"}
-_MIN_SHARE = 0.99  # of the weights; below, what compression does not reach is told as a problem
+_MIN_SHARE = 0.99  # of the weights; below, the weights that compression does not reach are a problem
 _MAX_NAMED = 5
 
 
@@ -34,15 +34,15 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What is known of a network before any design is measured.
+    """Facts of a network before any design is measured.
 
     Args:
         network: the loaded network.
         inputs: its inputs.
         outputs: its outputs.
-        task: what is fed, read and scored; None without data, or where the data does not fit.
+        task: feeds, scored output and quality; None without data, or where the data does not fit.
         counts: operation counts of one run; None where no run is possible.
-        problems: what is in the way, each with its way round.
+        problems: obstacles to a measurement, each with its fix.
     """
 
     network: Network
@@ -92,9 +92,9 @@ class Inspection:
 def inspect_network(
     network: Network, data: LabelledData | None = None, *, output: str | None = None, targets: Sequence[str] = ()
 ) -> Inspection:
-    """Inspect a network; with data, decide what is fed, read and scored, as a measurement would.
+    """Inspect a network; with data, decide its feeds and scored output as a measurement would.
 
-    What is wrong with the data or the runs is a problem of the result, not an error.
+    Faults of the data or the runs are problems of the result, not errors.
 
     Args:
         network: the loaded network.
@@ -142,17 +142,17 @@ def _task_problems(task: Task | None, inputs: Sequence[Port], *, has_data: bool)
 
 
 def _weight_problems(network: Network, counts: OpCounts | None) -> list[Fault]:
-    """Return what compression does not reach, and what is not counted."""
+    """Return the problems of weights that compression does not reach, and of operators that are not counted."""
     problems = []
     n = network.n_weights + network.n_other_weights
-    others = {group.operator: group.n for group in network.coverage if group.is_weights and group.reason}
+    unreached = {group.operator: group.n for group in network.coverage if group.is_weights and group.reason}
     if network.is_quantized and not network.n_weights:
         what = "its weights are integers already, and are not compressed again"
         problems.append(Fault("", what, "measure it as it is, or export the float network"))
     elif not network.n_weights:
         problems.append(Fault("", "no operator of it uses stored weights", "measure it as it is: it has one design"))
     elif network.n_weights < _MIN_SHARE * n:
-        named = ", ".join(f"{operator} {count:,}" for operator, count in list(others.items())[:_MAX_NAMED])
+        named = ", ".join(f"{operator} {count:,}" for operator, count in list(unreached.items())[:_MAX_NAMED])
         what = f"compression reaches {network.n_weights / n:.1%} of the weights, not those of {named}"
         problems.append(Fault("", what, "their share stays in every size: expect less from R and D"))
     if counts and counts.uncounted:
@@ -177,7 +177,7 @@ def _shape(dims: Sequence[Any] | None) -> tuple[int | str | None, ...]:
 
 
 def _zeros(session: Session) -> Mapping[str, Array] | None:
-    """Return zeros as one sample; None if a length beside the batch is free, or an input takes no numbers."""
+    """Return zeros as one sample; None if a length other than the batch is free, or an input takes no numbers."""
     if any(None in entry.shape[1:] or entry.dtype == np.object_ for entry in session.inputs):
         return None
     return {entry.name: np.zeros([length or 1 for length in entry.shape], entry.dtype) for entry in session.inputs}

@@ -14,7 +14,7 @@ def convert_bfloat16(model: "ModelProto") -> int:
     """Replace, in place, bfloat16 by float32: stored tensors, casts, inputs and outputs; return the number of tensors.
 
     Raises:
-        ValueError: a tensor has more or fewer bytes than its shape says.
+        ValueError: a tensor has more or fewer bytes than its shape needs.
     """
     from onnx import AttributeProto, TensorProto, numpy_helper
 

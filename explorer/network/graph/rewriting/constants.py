@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _MIN_ELEMENTS = 1024  # below, a tensor is smaller than the operators that compute it
 _MIN_GROWTH = 2
-# Weights of one value everywhere, in any layout, stand for trained ones: the light networks of the onnx package.
+# Weights of one value everywhere, in any layout, replace trained ones: the light networks of the onnx package.
 _PLACEHOLDERS = frozenset({"Constant", "ConstantOfShape", *VIEWS})
 _RANDOM = frozenset({
     "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
@@ -40,7 +40,7 @@ def keep_computed(folded: "ModelProto", source: "ModelProto") -> tuple[str, ...]
     stored_before = {tensor.name: tensor for tensor in source.graph.initializer}
     producers = {name: node for node in source.graph.node for name in node.output if name}
     constant = constant_names(source.graph)
-    kept: list[str] = []
+    restored: list[str] = []
     needed: dict[str, None] = {}
     for tensor in folded.graph.initializer:
         name, n = tensor.name, _n_elements(tensor.dims)
@@ -50,11 +50,11 @@ def keep_computed(folded: "ModelProto", source: "ModelProto") -> tuple[str, ...]
         if {producers[one].op_type for one in names if one in producers} <= _PLACEHOLDERS:
             continue
         if n >= _MIN_GROWTH * sum(_stored_elements(one, producers, stored_before) for one in names):
-            kept.append(name)
+            restored.append(name)
             needed |= dict.fromkeys(names)
-    if kept:
+    if restored:
         _restore(folded.graph, source.graph, needed.keys())
-    return tuple(kept)
+    return tuple(restored)
 
 
 def _is_pure(node: "NodeProto") -> bool:
@@ -88,12 +88,12 @@ def _restore(folded: "GraphProto", source: "GraphProto", names: Iterable[str]) -
     nodes = [node for node in source.node if wanted.intersection(node.output)]
     computed = {name for node in nodes for name in node.output}
     existing = {name for node in folded.node for name in node.output}
-    kept = [tensor for tensor in folded.initializer if tensor.name not in computed]
-    present = {tensor.name for tensor in kept}
-    kept += [tensor for tensor in source.initializer if tensor.name in wanted - present]
+    restored = [tensor for tensor in folded.initializer if tensor.name not in computed]
+    present = {tensor.name for tensor in restored}
+    restored += [tensor for tensor in source.initializer if tensor.name in wanted - present]
     rest = list(folded.node)
     del folded.initializer[:], folded.node[:]
-    folded.initializer.extend(kept)
+    folded.initializer.extend(restored)
     folded.node.extend([*(node for node in nodes if not existing.intersection(node.output)), *rest])
 
 

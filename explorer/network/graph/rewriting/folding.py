@@ -20,7 +20,7 @@ _IR_WITHOUT_INPUTS = 4  # first IR version whose stored tensors need not be inpu
 
 
 def fold_constants(model: "ModelProto", *, path: Path) -> tuple["ModelProto", tuple[str, ...]]:
-    """Return the model after onnxruntime's basic graph optimizations, and notes of what was changed.
+    """Return the model after onnxruntime's basic graph optimizations, and notes of the changes.
 
     Without folding, weights are hidden behind Transpose, Reshape and Concat nodes: nine tenths of them in a GRU. On a
     CPU without float16 arithmetic, onnxruntime inserts casts; a second pass folds the casts of the weights. Stored
@@ -62,7 +62,7 @@ def fold_constants(model: "ModelProto", *, path: Path) -> tuple["ModelProto", tu
     remove_unused(folded)
     notes = [f"bfloat16 is computed in float32: {n_converted} stored tensors are converted"] if n_converted else []
     if unused:
-        shown = ", ".join(f"'{name}'" for name in unused[:3]) + (", ..." if len(unused) > 3 else "")
-        notes.append(f"stored tensors that no operator uses are left out: {shown}")
-    notes += [f"'{kept}' is used as '{name}' too, and stored once" for name, kept in tied]
+        listed = ", ".join(f"'{name}'" for name in unused[:3]) + (", ..." if len(unused) > 3 else "")
+        notes.append(f"stored tensors that no operator uses are left out: {listed}")
+    notes += [f"'{first}' is used as '{name}' too, and stored once" for name, first in tied]
     return folded, tuple(notes)

@@ -17,14 +17,14 @@ def make_stored_names_unique(model: "ModelProto") -> None:
     of the operator before it where that occurs too. It depends on the file alone.
     """
     counts = Counter(name for graph in subgraphs(model.graph) for name in defined_names(graph))
-    taken = set(counts)
+    used_names = set(counts)
     for graph in list(subgraphs(model.graph)):
         for node in graph.node:
             for attribute, inner in branches(node):
                 for tensor in inner.initializer:
                     if counts[tensor.name] > 1:
-                        new = _unused(f"{attribute}/{tensor.name}", node.name or node.op_type, taken=taken)
-                        taken.add(new)
+                        new = _unused(f"{attribute}/{tensor.name}", node.name or node.op_type, used_names=used_names)
+                        used_names.add(new)
                         old, tensor.name = tensor.name, new
                         rename_uses(inner, old, new)
 
@@ -40,9 +40,9 @@ def remove_unused(model: "ModelProto") -> tuple[str, ...]:
     for graph in subgraphs(model.graph):
         unused = {tensor.name for tensor in graph.initializer} - used
         if unused:
-            kept = [tensor for tensor in graph.initializer if tensor.name in used]
+            used_tensors = [tensor for tensor in graph.initializer if tensor.name in used]
             del graph.initializer[:]
-            graph.initializer.extend(kept)
+            graph.initializer.extend(used_tensors)
             removed += sorted(unused)
     return tuple(removed)
 
@@ -53,9 +53,9 @@ def defined_names(graph: "GraphProto") -> set[str]:
     return names | {name for node in graph.node for name in node.output if name}
 
 
-def _unused(name: str, operator: str, *, taken: set[str]) -> str:
+def _unused(name: str, operator: str, *, used_names: set[str]) -> str:
     candidates = (f"{operator}/{name}" if i == 0 else f"{operator}-{i}/{name}" for i in count())
-    return name if name not in taken else next(new for new in candidates if new not in taken)
+    return name if name not in used_names else next(new for new in candidates if new not in used_names)
 
 
 def rename_uses(graph: "GraphProto", old: str, new: str) -> None:

@@ -35,16 +35,16 @@ def take_branches(model: "ModelProto", feeds: Feeds, *, seconds: float | None = 
 
     while any(operator_of(node) == _IF for node in model.graph.node):
         conditions = _conditions(model, feeds, seconds=seconds)
-        taken = onnx.ModelProto()
-        taken.CopyFrom(model)
+        inlined = onnx.ModelProto()
+        inlined.CopyFrom(model)
         nodes = list(model.graph.node)
-        del taken.graph.node[:]
+        del inlined.graph.node[:]
         for node in nodes:
             if operator_of(node) == _IF:
-                _inline(taken.graph, node, is_true=conditions[node.input[0]])
+                _inline(inlined.graph, node, is_true=conditions[node.input[0]])
             else:
-                taken.graph.node.append(node)
-        model = taken
+                inlined.graph.node.append(node)
+        model = inlined
     return model
 
 
@@ -70,8 +70,8 @@ def _inline(graph: "GraphProto", node: "NodeProto", *, is_true: bool) -> None:
 
     body = GraphProto()
     body.CopyFrom(dict(branches(node))["then_branch" if is_true else "else_branch"])
-    taken = defined_names(graph)
-    for name in sorted({name for inner in body.node for name in inner.output if name in taken}):
+    outer_names = defined_names(graph)
+    for name in sorted({name for inner in body.node for name in inner.output if name in outer_names}):
         rename_uses(body, name, f"{node.output[0]}/{name}")
         for inner in body.node:
             inner.output[:] = [f"{node.output[0]}/{one}" if one == name else one for one in inner.output]

@@ -100,3 +100,55 @@ def test_samples_of_measure_carry_their_options(cli: Cli, place: Path) -> None:
 
     other = typed(cli, "deploy", choose("float.csv"), "--model", "digits-mlp", "-o", "other")
     assert "warning: numbers of another network: the samples of float.csv measured one with SHA-256" in other
+
+
+TASK = """
+import numpy as np
+
+def data():
+    stored = np.load("mlp.npz")
+    return stored["x"], stored["y"]
+
+def score(run, inputs, y):
+    logits = run(inputs)["logits"]
+    logits = logits - logits.max(1, keepdims=True)
+    return np.log(np.exp(logits).sum(1)) - logits[np.arange(len(y)), y]
+"""
+SCORED = """
+space = "measured"
+model = { onnx = "../plain.onnx", holdout = 0.3 }
+objectives = ["nll", "size_bytes"]
+[targets.nll]
+direction = "min"
+interval = "bootstrap"
+[search]
+trials = 5
+[reference_point]
+nll = 9
+size_bytes = 4000
+"""
+
+
+def test_a_users_score_is_promised_shipped_and_verified_on_held_back_samples(cli: Cli, place: Path) -> None:
+    """The study's data is Python code: it is run where it is named on the command line, and nowhere else."""
+    (place / "studies/scored.toml").write_text(SCORED, encoding="utf-8")
+    (place / "task.py").write_text(TASK, encoding="utf-8")
+    typed(cli, "run", "scored", "--data", "python:./task.py")
+    typed(cli, "choose", "scored", "--minimize", "nll")
+    remarked = typed(cli, "deploy", "results/scored/chosen.json", "-o", "plain")
+    typed(cli, "deploy", "results/scored/chosen.json", "-o", "bundle", "--data", "python:./task.py")
+    chosen = json.loads((place / "results/scored/chosen.json").read_text())
+    held = chosen["selection"]["holdout"]
+    verdict = json.loads(cli("verify", "bundle", "--data", "python:./task.py", "--json").stdout)
+    checks = {check["name"]: check for check in verdict["checks"]}
+
+    assert "is Python code (python:./task.py), which was not run" in remarked
+    assert (held["share"], held["n_samples"]) == (0.3, 60)
+    assert held["targets"]["nll"]["value"] == chosen["design"]["nll_holdout"]
+    assert "Quality on 60 held-back samples, which did not choose the design: nll" in " ".join(
+        (place / "bundle/README.txt").read_text().split()
+    )
+    assert verdict["data"]["relation"] == "holdout"
+    assert checks["nll_holdout"]["found"]["value"] == pytest.approx(held["targets"]["nll"]["value"], rel=1e-6)
+    assert {checks[name]["state"] for name in ("nll_holdout", "outputs", "codes", "size_bytes", "runs")} == {"kept"}
+    assert states(cli, "plain")["outputs"] == "kept"

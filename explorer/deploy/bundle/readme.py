@@ -9,6 +9,7 @@ from explorer.deploy.bundle.schema import GovernorFile, ManifestFile, Predicted
 from explorer.deploy.bundle.write import CHECKSUM_FILE
 from explorer.io.files import sha256
 from explorer.pareto.decision.rules import odds_lines
+from explorer.pareto.decision.schema import HoldoutFile
 from explorer.problem.columns import COLUMNS
 from explorer.units import humanize
 
@@ -67,6 +68,8 @@ def render_readme(manifest: ManifestFile, governor: GovernorFile | None = None) 
 def _basis(manifest: ManifestFile) -> str:
     if manifest.provenance.question.live is None:
         return "Predicted, with the interval that is expected to contain 90 % of new measurements:"
+    if "accuracy" not in manifest.predicted:
+        return "Measured by the study; scores with their 90 % bootstrap intervals:"
     return "Measured by the study; accuracy with its 95 % Wilson interval:"
 
 
@@ -76,18 +79,28 @@ def _selection(manifest: ManifestFile) -> Iterator[str]:
     if selection is None:
         return
     if selection.holdout is None:
+        name = "Accuracy" if "accuracy" in manifest.predicted else "Quality"
         text = (
-            f"Accuracy was measured for {selection.n_designs:,} designs on the same {selection.n_samples:,} samples of "
+            f"{name} was measured for {selection.n_designs:,} designs on the same {selection.n_samples:,} samples of "
             f"{selection.data}. That of the chosen one is optimistic, by up to {selection.optimism:.2g} on average."
         )
     else:
         held = selection.holdout
-        text = (
-            f"Accuracy on {held.n_samples:,} held-back samples, which did not choose the design: {held.accuracy:.4g} "
-            f"({held.accuracy_lo:.4g} to {held.accuracy_hi:.4g}; {held.n_right:,} right). The search used the other "
-            f"{selection.n_samples:,} of {selection.data}."
-        )
+        text = f"{_held_back(held)}. The search used the other {selection.n_samples:,} of {selection.data}."
     yield from (f"  {line}" for line in wrap(text, _WIDTH - 2))
+
+
+def _held_back(held: HoldoutFile) -> str:
+    """Return the measurements on held-back samples as text."""
+    where = f"on {held.n_samples:,} held-back samples, which did not choose the design"
+    if held.accuracy is not None:
+        interval = f"({held.accuracy_lo:.4g} to {held.accuracy_hi:.4g}; {held.n_right:,} right)"
+        return f"Accuracy {where}: {held.accuracy:.4g} {interval}"
+    values = [
+        f"{name} {one.value:.4g}" + ("" if one.lo is None or one.hi is None else f" ({one.lo:.4g} to {one.hi:.4g})")
+        for name, one in held.targets.items()
+    ]
+    return f"Quality {where}: {', '.join(values)}"
 
 
 def _governor(governor: GovernorFile | None) -> Iterator[str]:

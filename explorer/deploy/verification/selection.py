@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from explorer.deploy.bundle.schema import ManifestFile
-from explorer.deploy.verification.check import Interval
+from explorer.deploy.verification.check import Interval, make_interval
 from explorer.network.task.holdout import held_back_samples
 from explorer.network.task.labelled_data import LabelledData
 from explorer.pareto.decision.schema import HoldoutFile, SelectionFile
@@ -81,7 +81,12 @@ def data_to_verify(
 
 
 def promised_holdout(promised: HoldoutFile | None) -> dict[str, Interval]:
-    """Return the study's measurement on the held-back samples as a promise by column; empty without one."""
+    """Return the study's measurements on the held-back samples as promises by column; empty without one."""
     if promised is None:
         return {}
-    return {HOLDOUT[0]: Interval(promised.accuracy, promised.accuracy_lo, promised.accuracy_hi)}
+    accuracy = promised.accuracy
+    own = {} if accuracy is None else {
+        HOLDOUT[0]: make_interval(accuracy, promised.accuracy_lo, promised.accuracy_hi)
+    }  # fmt: skip
+    targets = promised.targets.items()
+    return {**own, **{f"{name}_holdout": make_interval(one.value, one.lo, one.hi) for name, one in targets}}

@@ -117,9 +117,10 @@ def verify_bundle(
     checks = (*((runs,) if runs else ()), *checks)
     measured = _measured(loaded, evaluation, network) if loaded else {}
     also = promised_holdout(held_back)
-    if also and "accuracy" in measured:
-        found = measured["accuracy"]
-        measured = {"accuracy": found, **dict.fromkeys(also, found), **measured}
+    held_back_values = {name: measured[t] for name in also if (t := name.removesuffix("_holdout")) in measured}
+    measured = (
+        {**{t: measured[t] for t in evaluation.qualities}, **held_back_values, **measured} if evaluation else measured
+    )
     samples_written = None
     if samples is not None and loaded and evaluation and all(check.state == "kept" for check in checks):
         append_row(samples, manifest, evaluation, sizes=loaded.sizes, is_on_device=is_on_device)

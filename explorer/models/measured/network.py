@@ -106,8 +106,8 @@ class NetworkEvaluator:
         if "latency_s" in self.targets:
             notes.append(
                 f"latency_s is the ratio to the source network, timed in turn with each design, times the source's "
-                f"latency on this machine ({setup.options.device}, one thread, batch {setup.task.batch}). Zero weights "
-                "save no time"
+                f"latency on this machine: onnxruntime's default session ({setup.options.device}, one thread, batch "
+                f"{setup.task.batch}), as a user of the file gets it. Zero weights save no time"
             )
             notes += [note] if (note := busy_note(self.rows.values())) else []
         if self._has_races:

@@ -13,6 +13,7 @@ from explorer.paper.equations import quantize
 Codes = NDArray[np.signedinteger[Any]]
 Weights = NDArray[np.floating[Any]]
 Container = Literal["int4", "int8", "int16"]
+_LARGEST_CODE = 2**62  # int64 holds it; a larger code is outside every container as well
 BITS: Mapping[Container, int] = {"int4": 4, "int8": 8, "int16": 16}
 
 
@@ -78,7 +79,8 @@ def integer_codes(weights: Weights, *, step: float) -> Codes:
     >>> integer_codes(np.array([0.07, -0.031, 0.0499]), step=0.02)
     array([ 4, -2,  2])
     """
-    return np.asarray(np.rint(quantize(weights, step=step) / step), dtype=np.int64)
+    codes = np.rint(quantize(weights, step=step) / step)
+    return np.asarray(np.clip(codes, -_LARGEST_CODE, _LARGEST_CODE), dtype=np.int64)
 
 
 def _narrow_dtype(codes: Codes) -> Codes:

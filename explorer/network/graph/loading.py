@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MAX_NETWORK_BYTES = 1_000_000_000  # a protobuf ends at 2 GB, and folding holds a second copy
 MAX_TENSOR_ELEMENTS = 500_000_000  # 2 GB of float32, which no protobuf holds
 MAX_CONSTANT_ELEMENTS = 1_000_000_000  # sum over all constants that folding computes
+_MAX_LENGTHS = 64  # elements of a tensor of lengths, more than a tensor has dimensions
 EXPORT_AGAIN = "export it again from the framework that trained it"
 _SMALLER = "take a network that fits in memory"
 
@@ -190,7 +191,7 @@ def _check(path: Path, model: "ModelProto") -> None:
         raise InvalidFile(path, [_too_large(name) for name in stored[:20]])
     try:
         # Infer shapes first: the checker requires a shape for every output, and exporters may omit it.
-        inferred = shape_inference.infer_shapes(model, data_prop=True)
+        inferred = shape_inference.infer_shapes(_with_lengths_in_branches(model), data_prop=True)
         for output in inferred.graph.output:  # onnx infers none behind operators of other domains
             if output.type.HasField("tensor_type"):
                 output.type.tensor_type.shape.SetInParent()
@@ -214,6 +215,29 @@ def _check(path: Path, model: "ModelProto") -> None:
         raise InvalidFile(path, [Fault("", what, _SMALLER)])
 
 
+def _with_lengths_in_branches(model: "ModelProto") -> "ModelProto":
+    """Return a model whose branches store the small integer tensors of the main graph that they use.
+
+    Inference reads lengths from stored tensors of the same graph only: a branch could expand a constant without bound.
+    """
+    import onnx
+
+    if len(list(subgraphs(model.graph))) == 1:
+        return model
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    main, *inner = subgraphs(copied.graph)
+    lengths = {
+        tensor.name: tensor
+        for tensor in main.initializer
+        if tensor.data_type == onnx.TensorProto.INT64 and _n_elements(tensor.dims) <= _MAX_LENGTHS
+    }
+    for graph in inner:
+        used = {name for node in graph.node for name in node.input} - {tensor.name for tensor in graph.initializer}
+        graph.initializer.extend(lengths[name] for name in sorted(used & lengths.keys()))
+    return copied
+
+
 def _n_constant_elements(graph: "GraphProto") -> int:
     """Return the number of elements computed from stored tensors alone: constant folding holds all of them."""
     constant, count = {""}, 0
@@ -231,6 +255,8 @@ def _has_garbled_names(model: "ModelProto") -> bool:
     """Return whether a name is not UTF-8: protobuf then returns bytes, which later code cannot handle."""
     for graph in subgraphs(model.graph):
         names = [value.name for value in (*graph.input, *graph.output, *graph.initializer)]
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            names += [dim.dim_param for dim in value.type.tensor_type.shape.dim]
         for node in graph.node:
             names += [node.name, node.op_type, node.domain, *node.input, *node.output]
         if any(not isinstance(name, str) for name in names):

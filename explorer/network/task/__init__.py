@@ -1,1 +1,1 @@
-"""Task of a network: what it is fed, which output is read, and how it is scored, decided once from source and data."""
+"""Task of a network: its feeds, the output that is read, and its score, decided once from source and data."""

@@ -27,7 +27,7 @@ class Feeds:
     Args:
         samples: arrays of n samples, by input name.
         constants: arrays that every run takes, by input name.
-        unbatched: inputs without a batch axis, which take one sample as it is.
+        unbatched: inputs without a batch axis, which take one sample each.
         batch: number of samples of a run where it is fixed, else 1.
         is_stacked: True if one run may take several samples.
         why: why samples are run one by one or padded, for the user; empty where the batch is free.
@@ -58,7 +58,7 @@ class Feeds:
         n_missing = max(self.batch - (stop - start), 0)
         feeds = dict(self.constants)
         for name, values in self.samples.items():
-            part = values[start] if name in self.unbatched else values[start:stop]
+            part = np.asarray(values[start]) if name in self.unbatched else values[start:stop]
             feeds[name] = np.concatenate([part, np.repeat(part[-1:], n_missing, axis=0)]) if n_missing else part
         return feeds
 
@@ -117,9 +117,9 @@ def match_inputs(arrays: Mapping[str, Any], inputs: Sequence[Input], *, n: int, 
         if isinstance(converted, Fault):
             faults.append(converted)
         elif kind == "constant":
-            constants[entry.name] = (
-                converted.reshape([length or 1 for length in entry.shape]) if converted.ndim == 0 else converted
-            )
+            is_number = converted.ndim != len(entry.shape)
+            shape = [length or 1 for length in entry.shape] if is_number else converted.shape
+            constants[entry.name] = converted.reshape(shape)
         else:
             samples[entry.name] = converted
             unbatched |= {entry.name} if kind == "unbatched" else set()
@@ -152,7 +152,7 @@ def settle_batch(session: Session, feeds: Feeds, *, remaining: Remaining) -> Fee
 
 
 def probe_stacking(session: Session, feeds: Feeds, *, remaining: Remaining) -> tuple[Stacking, str]:
-    """Run a few samples alone and together; return what a run of several samples does, and why for the user.
+    """Run a few samples alone and together; return the outcome of a batch, and the reason for the user.
 
     Exports have a free batch axis that the graph does not honour, such as a Reshape to one sample: a batch "fails".
     Others mix the samples of a batch, which "differs" then. Else samples can be "stacked".
@@ -217,7 +217,7 @@ def fits_shape(expected: _Shape, actual: Sequence[int]) -> bool:
 
 def _kind(entry: Input, array: Array, *, n: int) -> str:
     """Return whether an array holds "samples" or "unbatched" samples, or is a "constant"; empty if it does not fit."""
-    if array.ndim == 0:
+    if array.size == 1 and array.ndim <= 1 and (array.ndim == 0 or not entry.shape):
         return "constant" if all(length in {1, None} for length in entry.shape) else ""
     if len(array) == n and entry.shape and fits_shape(entry.shape[1:], array.shape[1:]):
         return "samples"
@@ -246,8 +246,8 @@ def _convert(entry: Input, array: Array) -> Array | Fault:
         return converted
     is_string = array.dtype.kind == "U" or entry.dtype.kind == "U"
     detail = "" if is_string or array.dtype.kind == "f" != entry.dtype.kind else " with values that it cannot hold"
-    taken = {"U": "strings", "O": "a type that no array has: only a run of your own can feed it"}
-    fix = f"the network takes {taken.get(entry.dtype.kind, entry.dtype)}{detail and ', which has a smaller range'}"
+    types = {"U": "strings", "O": "a type that no array has: only a run of your own can feed it"}
+    fix = f"the network takes {types.get(entry.dtype.kind, entry.dtype)}{detail and ', which has a smaller range'}"
     return Fault(f"array for input '{entry.name}'", f"is {array.dtype}{detail}", fix)
 
 

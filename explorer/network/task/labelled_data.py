@@ -173,9 +173,9 @@ def _label_faults(labels: Samples, *, is_any: bool) -> list[Fault]:
     if is_any:
         return []
     if not isinstance(labels, np.ndarray) or labels.ndim != 1 or labels.dtype.kind not in "biuU":
-        what = f"shape {labels.shape} and type {labels.dtype}" if isinstance(labels, np.ndarray) else "several types"
+        text = f"shape {labels.shape} and type {labels.dtype}" if isinstance(labels, np.ndarray) else "several types"
         fix = "store one integer class for each sample, counted from 0; other labels need score in a python: module"
-        return [Fault("array 'y'", f"has {what}", fix)]
+        return [Fault("array 'y'", f"has {text}", fix)]
     if labels.dtype.kind != "U" and labels.min() < 0:
         return [Fault("array 'y'", f"has the class {labels.min()}", "count classes from 0")]
     return []

@@ -66,7 +66,7 @@ class TaskModule:
     def _guarded(self, call: Callable[[], Any]) -> Any:
         try:
             return call()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             text = f"{self.source}: {type(error).__name__}: {error}"
             raise WrongUsage(text, fix="correct that module") from error
 

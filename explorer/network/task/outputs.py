@@ -25,7 +25,7 @@ class ClassReading:
         shape: shape of the output for one sample.
         kind: "scores": the largest of `n_classes` is the class; "classes" and "names": the values are the classes;
             "column": class 1 where the value exceeds the threshold.
-        n_classes: number of classes; 0 where the output does not tell it.
+        n_classes: number of classes; 0 if unknown from the output.
         threshold: of "column": 0.5 for probabilities, 0 for logits.
     """
 
@@ -76,7 +76,7 @@ class ReadOutput:
     Args:
         reading: the rule that reads it.
         is_correct: samples whose class is the label, shape (n,).
-        notes: what is read, and the other outputs.
+        notes: the read output, and the other ones.
         warnings: doubts in the choice or in the labels.
     """
 
@@ -103,16 +103,15 @@ def choose_output(
         InvalidFile: labels are not among the network's classes.
         MeasurementFailed: no output gives classes, or all are NaN or infinite.
     """
-    known = [*outputs, *ignored]
-    if name and name not in known:
-        raise UnknownName("output", name, known)
+    names = [*outputs, *ignored]
+    if name and name not in names:
+        raise UnknownName("output", name, names)
     rules = {one: read_rule(one, values, labels) for one, values in outputs.items() if not name or one == name}
     reasons = {**ignored, **{one: rule for one, rule in rules.items() if isinstance(rule, str)}}
     readings = {one: rule for one, rule in rules.items() if isinstance(rule, ClassReading)}
     fitting = {one: rule for one, rule in readings.items() if rule.kind == "names" or _has_labels(rule, labels)}
     if not readings:
-        shown = {one: why for one, why in reasons.items() if not name or one == name}
-        listed = "; ".join(f"'{one}' {why}" for one, why in shown.items())
+        listed = "; ".join(f"'{one}' {why}" for one, why in reasons.items() if not name or one == name)
         raise MeasurementFailed(f"no output gives classes for {len(labels):,} samples: {listed}", fix=_FIX)
     if not fitting:
         raise InvalidFile(source, [_beyond(next(iter(readings.values())), labels)])
@@ -121,10 +120,10 @@ def choose_output(
     if not correct:
         raise MeasurementFailed(f"all outputs that give classes are NaN or infinite: {', '.join(fitting)}", fix=_FIX)
     best = max(correct, key=lambda one: int(correct[one].sum()))
-    others = {one: mask for one, mask in correct.items() if one != best}
+    unread = {one: mask for one, mask in correct.items() if one != best}
     reasons |= {one: f"has {rule.n_classes} classes, fewer than the labels" for one, rule in readings.items()
                 if one not in fitting}  # fmt: skip
-    notes = (f"read: output {fitting[best].title}, {fitting[best].rule}", *_other_notes(fitting, others, reasons))
+    notes = (f"read: output {fitting[best].title}, {fitting[best].rule}", *_other_notes(fitting, unread, reasons))
     warnings = [*_close(fitting, correct, best, outputs), *_at_chance(correct[best], labels)]
     return ReadOutput(fitting[best], correct[best], notes, tuple(warnings))
 
@@ -169,15 +168,15 @@ def _beyond(reading: ClassReading, labels: Array) -> Fault:
 
 
 def _other_notes(
-    readings: Mapping[str, ClassReading], others: Mapping[str, NDArray[np.bool_]], reasons: Mapping[str, str]
+    readings: Mapping[str, ClassReading], unread: Mapping[str, NDArray[np.bool_]], reasons: Mapping[str, str]
 ) -> list[str]:
     notes = []
-    if others:
-        right = [f"{readings[one].title}: {int(mask.sum()):,} of {mask.size:,} right" for one, mask in others.items()]
+    if unread:
+        right = [f"{readings[one].title}: {int(mask.sum()):,} of {mask.size:,} right" for one, mask in unread.items()]
         notes.append(f"not read: {_listed(right)} (--output NAME reads another one)")
     if reasons:
-        unread = [f"'{one}' {why}" for one, why in reasons.items()]
-        notes.append(f"not read: {_listed(unread)}")
+        texts = [f"'{one}' {why}" for one, why in reasons.items()]
+        notes.append(f"not read: {_listed(texts)}")
     return notes
 
 
@@ -208,7 +207,7 @@ def _at_chance(correct: NDArray[np.bool_], labels: Array) -> list[str]:
     names, counts = np.unique(labels, return_counts=True)
     commonest = int(counts.max())
     low = wilson_interval(correct.sum(), n)[0]
-    if low > commonest / n or (n < _MIN_FOR_CHANCE and correct.sum() > commonest):
+    if low > commonest / n or correct.all() or (n < _MIN_FOR_CHANCE and correct.sum() > commonest):
         return []
     text = (
         f"{int(correct.sum()):,} of {n:,} right is no better than always class {names[counts.argmax()]} ({commonest:,})"

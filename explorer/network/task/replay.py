@@ -29,7 +29,7 @@ Key = tuple[Any, ...]
 
 @dataclass
 class OutputStore:
-    """Outputs of the runs of one evaluation, by what was fed.
+    """Outputs of the runs of one evaluation, by their feeds.
 
     A row of an input of the data is recognized by its place in memory, any other array by its content.
 
@@ -85,10 +85,10 @@ class OutputStore:
             n = len(self._rows)
             new = [i for i, key in enumerate(keys) if key not in self._rows]
             first = {keys[i]: i for i in reversed(new)}
-            kept = sorted(first.values())
-            self._rows |= {keys[i]: n + j for j, i in enumerate(kept)}
-            if kept:
-                self._parts.append({name: values[kept] for name, values in outputs.items()})
+            rows = sorted(first.values())
+            self._rows |= {keys[i]: n + j for j, i in enumerate(rows)}
+            if rows:
+                self._parts.append({name: values[rows] for name, values in outputs.items()})
                 self._table = None
 
     def add_call(self, key: Key, outputs: Mapping[str, Any]) -> None:
@@ -138,7 +138,7 @@ class Runner:
         store: outputs of earlier runs, and of these.
         remaining: returns the seconds that are left, None without a limit.
         n_samples: number of samples of the evaluation.
-        stacking: what one run of several samples does (see `probe_stacking`); None: not yet known.
+        stacking: outcome of a run of several samples (see `probe_stacking`); None: not probed yet.
         is_replay: answer from the store alone where it has the outputs, and store nothing.
     """
 
@@ -152,29 +152,29 @@ class Runner:
     one_run: dict[str, Array] = field(default_factory=dict)
 
     def __call__(self, feeds: Any) -> dict[str, Array]:
-        """Run the network on what the user feeds, as it is: one run, or sample by sample where its inputs ask for it.
+        """Run the network on the user's feeds: in one run, or sample by sample where its inputs prescribe it.
 
         Raises:
             MeasurementFailed: the feeds do not fit the network, or the run failed.
         """
-        given = self._named(feeds)
-        plan = self._plan(given)
+        arrays = self._named(feeds)
+        plan = self._plan(arrays)
         store = self.store
         if plan is None:
-            converted = self._converted(given)
-            key = store.call_key(given) if store else ()
-            found = store.find_call(key) if store and self.is_replay else None
-            if found is not None:
-                return dict(found)
+            converted = self._converted(arrays)
+            key = store.call_key(arrays) if store else ()
+            stored = store.find_call(key) if store and self.is_replay else None
+            if stored is not None:
+                return dict(stored)
             self._record(converted)
             outputs = self.session.run(converted, seconds=self.remaining())
             if store and not self.is_replay:
                 store.add_call(key, outputs)
         else:
-            keys = store.row_keys(given, plan.n_samples) if store else []
-            found = store.find_rows(keys) if store and self.is_replay else None
-            if found is not None:
-                return found
+            keys = store.row_keys(arrays, plan.n_samples) if store else []
+            stored = store.find_rows(keys) if store and self.is_replay else None
+            if stored is not None:
+                return stored
             self._record(plan.of(0, 1))
             outputs, _ = run_samples(self.session, plan, remaining=self.remaining)
             if store and not self.is_replay:
@@ -208,20 +208,20 @@ class Runner:
             fix = "pass arrays: samples of several shapes one by one"
             raise MeasurementFailed(f"run of {self.source} passes samples of several shapes", fix=fix) from None
 
-    def _plan(self, given: Mapping[str, Array]) -> Feeds | None:
+    def _plan(self, arrays: Mapping[str, Array]) -> Feeds | None:
         """Return the feeds of several samples; None where the arrays are those of one run."""
         inputs = self.session.inputs
-        misfits = [entry.name for entry in inputs if not fits_shape(entry.shape, given[entry.name].shape)]
+        misfits = [entry.name for entry in inputs if not fits_shape(entry.shape, arrays[entry.name].shape)]
         is_free = all(entry.shape and entry.shape[0] is None for entry in inputs)
-        lengths = {given[name].shape[:1] for name in misfits or given}
+        lengths = {arrays[name].shape[:1] for name in misfits or arrays}
         if len(lengths) != 1 or () in lengths or not (misfits or is_free):
             return None
         n = lengths.pop()[0]
         if n < (1 if misfits else 2):
             return None
         try:
-            plan = match_inputs(given, inputs, n=n, source=self.source)
-        except InvalidFile:  # onnxruntime says what it wants
+            plan = match_inputs(arrays, inputs, n=n, source=self.source)
+        except InvalidFile:  # onnxruntime reports the fault
             return None
         if misfits:
             return plan
@@ -229,15 +229,15 @@ class Runner:
             self.stacking = probe_stacking(self.session, plan, remaining=self.remaining)[0]
         if self.stacking == "stacked":
             return plan
-        # Rows that interact may be steps in time: then one run is what the user means, unless they are all samples.
+        # Rows that interact may be steps in time: then the user means one run, unless they are all samples.
         return replace(plan, is_stacked=False) if self.stacking == "fails" or n == self.n_samples else None
 
-    def _converted(self, given: Mapping[str, Array]) -> dict[str, Array]:
+    def _converted(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         converted = {}
         for entry in self.session.inputs:
-            values = convert_array(entry, given[entry.name])
+            values = convert_array(entry, arrays[entry.name])
             if values is None:
-                text = f"run of {self.source} passes {given[entry.name].dtype} for input '{entry.name}'"
+                text = f"run of {self.source} passes {arrays[entry.name].dtype} for input '{entry.name}'"
                 raise MeasurementFailed(text, fix=f"pass {entry.dtype} values that it can hold")
             converted[entry.name] = values
         return converted

@@ -96,13 +96,13 @@ def call_user(call: Callable[[], Any], *, name: str, source: str) -> Any:
         return call()
     except MeasurementFailed:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         fault = f"{name} of {source}: {type(error).__name__}: {error}"
         raise MeasurementFailed(fault, fix="correct that module") from error
 
 
 def read_scores(returned: Any, *, n: int, source: str, declared: Sequence[str]) -> dict[str, Float]:
-    """Return what score returned by target: one number for the set, shape (), or one for each sample, shape (n,).
+    """Return the scores by target: one number for the set, shape (), or one for each sample, shape (n,).
 
     Args:
         returned: a number, n numbers, or a mapping of target names to either. Without a name it is the only declared

@@ -37,18 +37,18 @@ class Task:
     Args:
         data: labelled samples.
         feeds: all samples by input name, in the types and shapes of the network's inputs; empty where `predict` or
-            `score` decides what is fed.
+            `score` decides the feeds.
         constants: arrays that every run takes, by input name.
         batch: number of samples of a run.
         output: name of the scored output; empty where `predict` or `score` decides.
         targets: the measured qualities.
         one_run: feeds of one real run, which are timed and counted.
-        notes: what was decided, in sentences for the user.
-        warnings: doubts in what was decided, in sentences for the user.
+        notes: the decisions, in sentences for the user.
+        warnings: doubts in the decisions, in sentences for the user.
         source: quality of the source network by target.
         prepared: the samples as they are run; None where `predict` or `score` runs them.
         reading: how the output gives classes; None where `predict` or `score` gives them.
-        stacking: what a run of several samples does, where `predict` or `score` runs them.
+        stacking: outcome of a run of several samples, where `predict` or `score` runs them.
         n_resamples: number of resamples of a score of the whole set; 0 without an interval.
     """
 
@@ -157,14 +157,14 @@ def prepare_task(
     is_scored: bool = True,
     remaining: Remaining = lambda: None,
 ) -> Task:
-    """Decide from the source network what is fed, which output is read and how it is scored, and evaluate it.
+    """Decide on feeds, read output and score from the source network, and evaluate it.
 
     Args:
         session: inference session of the source network.
         data: labelled samples.
         output: name of the output to read; None or empty chooses it.
         targets: declared targets that `score` returns; empty: accuracy.
-        is_scored: False only decides what is fed, for data whose labels do not matter: the task evaluates nothing.
+        is_scored: False only decides on the feeds, for data whose labels do not matter: the task evaluates nothing.
         remaining: returns the seconds that are left, None without a limit.
 
     Raises:
@@ -258,7 +258,7 @@ class _Evaluation:
         return "score" if self.task.data.score is not None else "predict"
 
     def values(self) -> dict[str, NDArray[Any]]:
-        """Return what the user's function returns by target: shape (n,), or () for the set."""
+        """Return the values of the user's function by target: shape (n,), or () for the set."""
         return self._call(self.runner, self.inputs, self.labels)
 
     def qualities(self, values: Mapping[str, NDArray[Any]] | None = None) -> dict[str, Quality]:
@@ -276,13 +276,15 @@ class _Evaluation:
         if self.store is None or all(each.ndim for each in values.values()):
             return 0, []
         if not self.store.is_complete:
-            text = "the outputs are too large to be kept: the score has no interval, unless it is one number a sample"
+            text = "the outputs are too large to be stored: the score has no interval, unless it is one number a sample"
             return 0, [text]
         start = time.perf_counter()
         self._resample(resample_rows(len(self.labels), 1, seed=_seed(self.task.data))[0])
         seconds = time.perf_counter() - start
         least, most = _N_SET_RESAMPLES
-        n = int(np.clip(_RESAMPLE_SECONDS / max(seconds, 1e-6), least, most))
+        rest = self.remaining()
+        budget = _RESAMPLE_SECONDS if rest is None else min(_RESAMPLE_SECONDS, rest / 4)
+        n = int(np.clip(budget / max(seconds, 1e-6), least, most))
         if not self.store.n_missed:
             return n, []
         text = "score feeds the network with arrays that depend on the other samples"
@@ -317,17 +319,17 @@ class _Evaluation:
             return None
 
     def _call(self, run: Runner, inputs: Mapping[str, Samples], labels: Samples) -> dict[str, NDArray[Any]]:
-        data, n, given = self.task.data, len(labels), _Inputs(inputs)
+        data, n, named = self.task.data, len(labels), _Inputs(inputs)
         score, predict = data.score, data.predict
         if score is not None:
-            returned = call_user(lambda: score(run, given, labels), name="score", source=data.source)
+            returned = call_user(lambda: score(run, named, labels), name="score", source=data.source)
             scores = read_scores(
                 returned, n=n, source=data.source, declared=[name for name in self.task.targets if name != "accuracy"]
             )
             return {name: _as_counts(name, values) for name, values in scores.items()}
         if predict is None:
             raise TypeError("neither predict nor score")
-        classes = np.asarray(call_user(lambda: predict(run, given), name="predict", source=data.source))
+        classes = np.asarray(call_user(lambda: predict(run, named), name="predict", source=data.source))
         if classes.shape != (n,):
             fault = f"predict of {data.source} returned shape {classes.shape}"
             raise MeasurementFailed(fault, fix=f"return one class for each of {n} samples")
@@ -363,7 +365,7 @@ def _seed(data: LabelledData) -> int:
 
 
 def _fed(feeds: Feeds) -> str:
-    """Return what the network is fed, for the user."""
+    """Return the feeds in words, for the user."""
     samples = ", ".join(f"'{name}' {values.dtype} (n{''.join(f', {k}' for k in values.shape[1:])})"
                         for name, values in feeds.samples.items())  # fmt: skip
     constants = ", ".join(f"'{name}' {values.dtype} {values.shape}" for name, values in feeds.constants.items())

@@ -176,15 +176,38 @@ class Origin(Declaration):
     question: QuestionOrigin = Field(description="the declaration of the study")
 
 
+class HeldBackTarget(Declaration):
+    """A declared target on held-back samples, with its 90 % bootstrap interval; null: it has none."""
+
+    value: float = Field(description="its value")
+    lo: float | None = Field(None, description="lower end of the interval")
+    hi: float | None = Field(None, description="upper end of the interval")
+
+
 class HoldoutFile(Declaration):
-    """The accuracy of a design on samples that its search did not see."""
+    """The quality of a design on samples that its search did not see: accuracy, or declared targets."""
 
     share: Annotated[float, Field(gt=0, lt=1)] = Field(description="share of the data that is held back")
     n_samples: int = Field(ge=1, description="number of these samples")
-    n_right: int = Field(ge=0, description="number of them that are classified correctly")
-    accuracy: Annotated[float, Field(ge=0, le=1)] = Field(description="accuracy on them")
-    accuracy_lo: Annotated[float, Field(ge=0, le=1)] = Field(description="lower end of its 95 % Wilson interval")
-    accuracy_hi: Annotated[float, Field(ge=0, le=1)] = Field(description="upper end of its 95 % Wilson interval")
+    n_right: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="number of them that are classified correctly"
+    )
+    accuracy: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="accuracy on them")
+    accuracy_lo: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="lower end of its 95 % Wilson interval"
+    )
+    accuracy_hi: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="upper end of its 95 % Wilson interval"
+    )
+    targets: Annotated[dict[Text, HeldBackTarget], Field(max_length=50)] = Field(
+        default_factory=dict, description="declared targets on them, by name"
+    )
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Serialize without absent fields, as they are written."""
+        fields: dict[str, Any] = serialized(self)
+        return {name: value for name, value in fields.items() if value not in (None, {})}
 
 
 class SelectionFile(Declaration):

@@ -7,7 +7,7 @@ from typing import Any
 from explorer.errors import WrongUsage
 from explorer.pareto.results.results import Results
 from explorer.problem.columns import HOLDOUT, bounds
-from explorer.problem.targets import declared_target
+from explorer.problem.targets import declared_target, declared_targets
 
 _Z_90 = 1.645  # half width of a 90 % interval in standard deviations
 
@@ -56,12 +56,35 @@ def selection_basis(results: Results, design: Mapping[str, Any]) -> dict[str, An
         "n_designs": n_designs,
         "optimism": _optimism(results, design, n_samples=n_searched, n_designs=n_designs),
     }
-    if held and HOLDOUT[0] in design:
-        names = (*HOLDOUT, *bounds(HOLDOUT[0]))
-        columns = {name.replace("_holdout", ""): float(design[name]) for name in names}
-        counts = {name: int(columns[name]) for name in ("n_right", "n_samples")}
-        selection["holdout"] = {"share": float(held["share"]), **columns, **counts}
+    if held:
+        measured = {**_held_back_accuracy(design), **_held_back_targets(design)}
+        if measured:
+            selection["holdout"] = {"share": float(held["share"]), "n_samples": int(held["n_samples"]), **measured}
     return {"selection": selection}
+
+
+def _held_back_accuracy(design: Mapping[str, Any]) -> dict[str, Any]:
+    if HOLDOUT[0] not in design:
+        return {}
+    values = {name.replace("_holdout", ""): float(design[name]) for name in (HOLDOUT[0], *bounds(HOLDOUT[0]))}
+    return {**values, "n_right": int(design[HOLDOUT[1]])}
+
+
+def _held_back_targets(design: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the declared targets of a design on the held-back samples; an unknown end of an interval is null."""
+    names = [one.name for one in declared_targets() if f"{one.name}_holdout" in design]
+    values = {
+        name: {
+            key: float(value) if value is not None and isfinite(value) else None
+            for key, value in zip(("value", "lo", "hi"), map(design.get, _with_bounds(name)), strict=True)
+        }
+        for name in names
+    }  # fmt: skip
+    return {"targets": values} if values else {}
+
+
+def _with_bounds(name: str) -> tuple[str, ...]:
+    return (f"{name}_holdout", *bounds(f"{name}_holdout"))
 
 
 def _optimism(results: Results, design: Mapping[str, Any], *, n_samples: int, n_designs: int) -> float:

@@ -174,3 +174,11 @@ def test_clipping_keeps_codes_within_the_container(weights: Weights, step: float
 
     assert np.array_equal(clipped.codes[fits], free[fits])
     assert clipped.n_clipped == np.count_nonzero(~fits)
+
+
+def test_codes_beyond_int64_do_not_wrap_around() -> None:
+    huge = np.array([3e38, -3e38, 1.0], dtype=np.float32)
+
+    with pytest.raises(OutOfRange, match="outside the range of int16 codes"):
+        quantize_to_codes(huge, step=1e-9)
+    assert quantize_to_codes(huge, step=1e-9, clip_to="int8").codes.tolist() == [127, -127, 127]

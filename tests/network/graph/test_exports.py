@@ -408,6 +408,14 @@ BAD: dict[str, Callable[[onnx.ModelProto], object]] = {
 }
 
 
+def test_names_of_lengths_that_are_not_utf_8_are_refused(build: Build, save: Save) -> None:
+    path = save(build([node("MatMul", ["x", "w"], ["y"])], stored={"w": floats(3, 2)}, inputs={"x": ["rows", 3]}))
+    path.write_bytes(path.read_bytes().replace(b"rows", b"ro\xd7\xff"))
+
+    with pytest.raises(InvalidFile, match="is damaged"):
+        load_network(path)
+
+
 @pytest.mark.parametrize("fault", BAD)
 def test_damaged_graphs_are_refused_with_a_fix(build: Build, save: Save, fault: str) -> None:
     model = build([node("MatMul", ["x", "w"], ["y"])], stored={"w": floats(3, 2)})

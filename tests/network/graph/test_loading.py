@@ -221,22 +221,24 @@ def test_sum_of_constants_above_the_limit_is_rejected(build: Build, save: Save) 
         load_network(save(build([*blocks, *sums, helper.make_node("MatMul", ["x", "w"], ["h"]), *rest], stored=stored)))
 
 
-def test_constants_of_branches_count_as_well(build: Build, save: Save) -> None:
+@pytest.mark.parametrize("is_outer", [False, True])
+def test_constants_of_branches_count_as_well(build: Build, save: Save, is_outer: bool) -> None:
+    """Of lengths that the branch stores, and of those that the graph around it stores."""
     value = helper.make_tensor_value_info
 
     def branch(name: str) -> onnx.GraphProto:
         blocks = [helper.make_node("ConstantOfShape", ["large"], [f"{name}{i}"]) for i in range(3)]
         sums = [helper.make_node("ReduceSum", [f"{name}{i}"], [f"{name}s{i}"], keepdims=0) for i in range(3)]
         total = helper.make_node("Sum", ["x", *(f"{name}s{i}" for i in range(3))], [name])
-        large = numpy_helper.from_array(np.array([20_000, 20_000]), "large")
-        return helper.make_graph([*blocks, *sums, total], name, [], [value(name, TensorProto.FLOAT, ["n", 3])], [large])
+        large = [] if is_outer else [numpy_helper.from_array(np.array([20_000, 20_000]), "large")]
+        return helper.make_graph([*blocks, *sums, total], name, [], [value(name, TensorProto.FLOAT, ["n", 3])], large)
 
     nodes = [
         helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
         helper.make_node("Greater", ["sum", "zero"], ["is_positive"]),
         helper.make_node("If", ["is_positive"], ["y"], then_branch=branch("a"), else_branch=branch("b")),
     ]
-    stored = {"zero": np.float32(0)}
+    stored = {"zero": np.float32(0), **({"large": np.array([20_000, 20_000])} if is_outer else {})}
 
     with pytest.raises(InvalidFile, match="constants expand to 2,400,000,0"):
         load_network(save(build(nodes, stored=stored, output=("n", 3))))

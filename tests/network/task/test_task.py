@@ -136,6 +136,14 @@ def test_order_of_samples_does_not_change_quality(seed: int) -> None:
     assert quality.n_right == N - 20
 
 
+@pytest.mark.parametrize("rate", [1, np.ones(1), np.ones(N), np.float64(1)])
+def test_a_scalar_input_takes_one_number_or_one_for_each_sample(rate: Any) -> None:
+    task = prepare_task(session_of("scalar_input"), labelled("scalar_input", rate=rate))
+
+    assert task.source["accuracy"].n_right == N
+    assert np.shape(task.one_run["rate"]) == ()
+
+
 def test_data_that_is_only_fed_needs_no_labels_of_the_network() -> None:
     task = prepare_task(session_of("plain"), labelled("plain", y=Y + 90), is_scored=False)
 

@@ -27,7 +27,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "conv.onnx").write_bytes(conv_network(72))
-        for name in (*shipped_networks(), folder / "conv.onnx"):
+        for name in (*shipped_networks(), str(folder / "conv.onnx")):
             network = load_network(name)
             path = folder / "compressed.onnx"
             path.write_bytes(compressed_onnx(network, compress_weights(network, Recipe(0.4, 0.05))))

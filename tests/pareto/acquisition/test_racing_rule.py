@@ -72,7 +72,9 @@ def test_the_front_has_feasible_designs_alone() -> None:
 def test_all_stopped_designs_together_add_at_most_the_tolerance(seed: int) -> None:
     """The upper bounds that stopped them, taken as their accuracy, extend the hypervolume by .2 % at most."""
     rng = np.random.default_rng(seed)
-    front, stopped, tested = [], [], rule()
+    front: list[list[float]] = []
+    stopped: list[list[float]] = []
+    tested = rule()
     for size, high in zip(rng.uniform(500, 9000, 60), rng.uniform(0.5, 1, 60), strict=True):
         design = versions(size, 0, high)
         if tested.can_matter(design, front=front, stopped=stopped):

@@ -63,6 +63,8 @@ class RacingRule:
     ) -> bool:
         """Return whether a design can meet the limits and add more than `TOLERANCE` to the hypervolume.
 
+        While the front has no hypervolume, a design matters unless it is dominated.
+
         Args:
             columns: knobs and targets of the design with the least and with the greatest accuracy, shape (2,) each.
             front: objectives of the designs that were measured on all samples.
@@ -71,9 +73,12 @@ class RacingRule:
         best = self.best(columns)
         if not np.isfinite(best).all():
             return not np.isnan(best).all()
+        if not hypervolume(np.array(front, dtype=np.float64), self.reference, self.objectives):
+            # Nothing reaches the reference point yet: a search has a front all the same.
+            return bool(is_nondominated(np.array([*front, best.tolist()]), self.objectives)[-1])
         volumes = [
-            hypervolume(np.array(points, dtype=np.float64), self.reference, self.objectives) if points else 0.0
-            for points in ([*front], [*front, *stopped, best.tolist()])
+            hypervolume(np.array(points, dtype=np.float64), self.reference, self.objectives)
+            for points in (front, [*front, *stopped, best.tolist()])
         ]
         return volumes[1] - volumes[0] > TOLERANCE * volumes[0]
 

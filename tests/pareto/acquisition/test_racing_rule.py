@@ -48,6 +48,13 @@ def test_a_limit_that_the_best_accuracy_breaks_stops_a_design() -> None:
     assert np.isnan(limited.best(versions(6000, 0.9, 0.99))).all()
 
 
+def test_without_a_design_within_the_reference_point_the_non_dominated_ones_matter() -> None:
+    """A search of a network that nothing compresses well has a front all the same."""
+    assert rule().can_matter(versions(3000, 0.1, 0.3), front=[], stopped=[])
+    assert rule().can_matter(versions(2000, 0.1, 0.3), front=[[3000.0, 0.4]], stopped=[])
+    assert not rule().can_matter(versions(3500, 0.1, 0.3), front=[[3000.0, 0.4]], stopped=[])
+
+
 def test_limits_with_a_probability_and_unknown_columns_stop_nothing() -> None:
     limited = rule("accuracy >= 0.93 @ 90 %", "latency_s <= 1 ms")
 

@@ -68,7 +68,7 @@ def test_every_option_that_writes_is_tested() -> None:
     options = {
         name
         for name, command in get_command(app).commands.items()  # type: ignore[attr-defined]
-        if {"-o", "--out", "--output"} & {text for parameter in command.params for text in parameter.opts}
+        if {"-o", "--out"} & {text for parameter in command.params for text in parameter.opts}
     }
 
     assert options == set(WRITING)

@@ -32,7 +32,7 @@ def greatest_count(n_right: int, n_seen: int, n: int, error: float) -> int:
     hypergeometric parameters", JASA 110 (2015), section 2.
 
     >>> greatest_count(3, 20, 100, 0.01), greatest_count(50, 100, 100, 0.01)
-    (42, 50)
+    (39, 50)
     """
     low, high = n_right, n - n_seen + n_right
     if _probability_at_most(n_right, n_seen, high, n) > error:

@@ -5,6 +5,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.cells import cell_len
@@ -106,7 +107,7 @@ def print_table(
 def _fitted(names: Sequence[str], body: Sequence[Sequence[str]], width: int) -> list[int]:
     """Return a width for each column that breaks no word; none where the table fits already, or cannot fit.
 
-    Spare width goes to cells before headers, and first to the smallest shortage: long texts are broken, names not.
+    Spare width goes where it saves the most lines for each character.
     """
     cells = [
         max((cell_len(line) for row in body for line in row[i].splitlines()), default=0) for i in range(len(names))
@@ -116,11 +117,29 @@ def _fitted(names: Sequence[str], body: Sequence[Sequence[str]], width: int) -> 
     widths = next((least for least in tries if _total(least) <= width), [])
     if _total(whole) <= width or not widths:
         return []
-    for wanted in (cells, whole):
-        lacking = [max(want - has, 0) for want, has in zip(wanted, widths, strict=True)]
-        for i in sorted(range(len(names)), key=lacking.__getitem__):
-            widths[i] += min(lacking[i], width - _total(widths))
-    return widths
+    rows = [names, *body]
+    while True:
+        spare, height = width - _total(widths), _height(rows, widths)
+        gains = []
+        for i in range(len(widths)):
+            for more in range(1, min(spare, whole[i] - widths[i]) + 1):
+                wider = [*widths[:i], widths[i] + more, *widths[i + 1 :]]
+                gains.append(((height - _height(rows, wider)) / more, wider))
+        gain, best = max(gains, default=(0.0, widths), key=lambda one: one[0])
+        if gain <= 0:
+            return widths
+        widths = best
+
+
+def _height(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> float:
+    """Return the lines of a table; those of single cells count a little, as two cells may have to become lower."""
+    lines = [[_n_lines(cell, width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    return sum(max(row) + 0.1 * sum(row) for row in lines)
+
+
+@lru_cache(maxsize=100_000)
+def _n_lines(text: str, width: int) -> int:
+    return sum(len(textwrap.wrap(line, max(width, 1))) or 1 for line in text.splitlines() or [""])
 
 
 def _widths(names: Sequence[str], body: Sequence[Sequence[str]], *, is_whole: bool = True) -> list[int]:
@@ -164,11 +183,13 @@ def _cell(value: object) -> str:
 
 
 def _is_number(text: str) -> bool:
+    """Return whether a cell is a number, perhaps with a unit of one word and an interval."""
+    words = text.split() or ["x"]
     try:
-        float((text.split() or ["x"])[0].rstrip("%").replace(",", ""))
+        float(words[0].rstrip("%").replace(",", ""))
     except ValueError:
         return text == "-"
-    return True
+    return len(words) <= 2 or words[1][0] in "[(" or words[2][0] in "[("
 
 
 def short_title(column: "Column") -> str:

@@ -1,11 +1,14 @@
 """`explorer init`: a space and a study to start from, for a user's own table."""
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from explorer.api.models import StarterFiles
+
+_FOR_THE_RECORD, _MANY = ("reference", "bookkeeping"), 5
 
 
 def init(
@@ -80,7 +83,16 @@ def _pairs(maps: "list[str] | tuple[str, ...]") -> dict[str, str]:
 def _print_columns(starter: "StarterFiles") -> None:
     from explorer.cli.console import note, print_table, stderr
 
-    rows = [[_printable(one.column) or "-", one.read_as, one.unit, _printable(one.why)] for one in starter.columns]
+    # A table of `explorer measure` has thirty columns for the record: they would hide those that matter.
+    counts = Counter((one.read_as, one.why) for one in starter.columns)
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for i, one in enumerate(starter.columns):
+        is_shared = counts[one.read_as, one.why] >= _MANY and one.read_as in _FOR_THE_RECORD
+        groups.setdefault((one.read_as, one.unit, one.why, "" if is_shared else str(i)), []).append(one.column)
+    rows = []
+    for (read_as, unit, why, _), names in groups.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        rows.append([(_printable(names[0]) or "-") + more, read_as, unit, _printable(why)])
     print_table(["column", "read as", "unit", "why"], rows, console=stderr())
     note("")
 

@@ -47,9 +47,7 @@ from explorer.problem.targets import Target, declared_target
 from explorer.units import factor
 
 _COUNTS = ("n_right", "n_samples")
-_REFERENCES = (
-    "latency_source_s", "latency_ratio", "latency_ratio_lo", "latency_ratio_hi", "latency_cpu_s", "latency_batch",
-)  # fmt: skip
+_REFERENCES = ("latency_source_s", "latency_ratio", "latency_ratio_lo", "latency_ratio_hi", "latency_batch")
 _SHARES = ("accuracy", "pruning_ratio")
 _MAX_LABELS_SHARE = 0.5  # a column of families with more names a row names the rows
 

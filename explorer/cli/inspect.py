@@ -37,11 +37,11 @@ def inspect(
     if as_json:
         print_json(result.to_json())
         return
-    for line in _lines(result.to_json(), result):
+    for line in _lines(result.to_json(), result, has_data=data is not None):
         print_text(line)
 
 
-def _lines(facts: dict[str, Any], result: "Inspection") -> Iterator[str]:
+def _lines(facts: dict[str, Any], result: "Inspection", *, has_data: bool) -> Iterator[str]:
     """Yield the lines of the screen, at most 79 columns."""
     title = f"{result.network.path.name}: {facts['n_bytes']:,} bytes, opset {facts['opset']}"
     yield f"{title}, SHA-256 {facts['sha256'][:12]}"
@@ -53,7 +53,7 @@ def _lines(facts: dict[str, Any], result: "Inspection") -> Iterator[str]:
             yield from _entry(kind if i == 0 else "", text)
         if len(ports) > _MAX_PORTS:
             yield from _entry("", f"and {len(ports) - _MAX_PORTS} more (--json)")
-    yield from _entry("scored", _scored(result))
+    yield from _entry("scored", _scored(result, has_data=has_data))
     yield from _entry("batch", _batch(result))
     n, reached = facts["n_weights"], facts["n_weights_compressible"]
     share = f" ({reached / n:.1%}): {_operators(facts, is_compressed=True)}" if n and reached else ""
@@ -67,7 +67,7 @@ def _lines(facts: dict[str, Any], result: "Inspection") -> Iterator[str]:
         yield from _entry("note", note)
     problems = facts["problems"]
     for problem in problems[:_MAX_PROBLEMS]:
-        yield from _entry("problem", f"{problem['problem']}. Fix: {problem['fix']}")
+        yield from _problem(problem["problem"], f"Fix: {problem['fix']}")
     if len(problems) > _MAX_PROBLEMS:
         yield from _entry("", f"and {len(problems) - _MAX_PROBLEMS} more (--json)")
     if not problems:
@@ -83,13 +83,21 @@ def _entry(title: str, text: str) -> list[str]:
     return lines or [title]
 
 
+def _problem(what: str, fix: str) -> list[str]:
+    """Return the lines of a problem; a long one is cut before its fix is."""
+    lines = _entry("problem", f"{what}. {fix}")
+    return lines if not lines[-1].endswith(" ...") else [*_entry("problem", what), *_entry("", fix)]
+
+
 def _shape(shape: Sequence[int | str | None]) -> str:
     lengths = ["?" if length is None else str(length) for length in shape]
     return f"({', '.join(lengths)}{',' if len(lengths) == 1 else ''})"
 
 
-def _scored(result: "Inspection") -> str:
+def _scored(result: "Inspection", *, has_data: bool) -> str:
     task = result.task
+    if task is None and has_data:
+        return "-"
     if task is None:
         names = ", ".join(port.name for port in result.outputs[:_MAX_PORTS])
         return names if len(result.outputs) == 1 else f"needs --data to decide; candidates: {names}"

@@ -125,7 +125,8 @@ def run(
     except ExplorerError as error:
         if error.exit_code in {4, 130}:
             folder = out or RESULTS_FOLDER / Path(study).stem
-            note(f"saved the finished trials in {folder}/")
+            if Path(folder).is_dir():  # else it failed before the first trial
+                note(f"saved the finished trials in {folder}/")
         raise
     _print_outcome(outcome, as_json=as_json)
 

@@ -63,6 +63,16 @@ def test_data_that_does_not_fit_is_a_problem_with_its_fix(net: Path) -> None:
     assert problem["fix"]
 
 
+def test_a_problem_of_the_data_is_told_alone_and_with_its_fix(cli: Cli, net: Path) -> None:
+    np.savez(net.with_name("bad.npz"), x=np.zeros((5, 7), np.float32), y=np.zeros(5, np.int64))
+
+    screen = cli("inspect", "n.onnx", "--data", "bad.npz").stdout
+
+    assert screen.count("problem ") == 1
+    assert "Fix: " in screen
+    assert "\nscored   -\n" in screen
+
+
 def test_a_network_at_chance_is_a_problem(net: Path) -> None:
     found = explorer.inspect(net, data=str(net.with_name("v.npz")), output="emb").to_json()
 

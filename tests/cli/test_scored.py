@@ -94,6 +94,34 @@ def test_what_score_returns_must_be_declared(cli: Cli, folder: Path) -> None:
     assert "--target hits:max" in done.stderr
 
 
+def test_json_holds_no_prints_and_an_error_names_the_line(cli: Cli, folder: Path) -> None:
+    (folder / "task.py").write_text(f"print('loaded'){TASK.replace('scores =', 'print(1); scores =')}")
+    done = cli(*MEASURE, *TARGETS, "--grid", "R=0,D=0.01", "--json")
+    (folder / "task.py").write_text(TASK.replace("scores.max(axis=1)", "scores.max(axis=9)"))
+    failed = cli(*MEASURE, *TARGETS, "--grid", "R=0,D=0.01")
+
+    assert len(json.loads(done.stdout)["designs"]) == 1
+    assert "loaded" in done.stderr
+    assert "score of python:./task.py: AxisError" in failed.stderr
+    assert "(line 14)" in failed.stderr
+
+
+def test_rows_of_a_changed_import_or_unit_are_not_mixed(cli: Cli, folder: Path) -> None:
+    (folder / "helper.py").write_text("FACTOR = 1\n")
+    text = TASK.replace("import numpy as np", "import numpy as np\nfrom helper import FACTOR")
+    (folder / "task.py").write_text(text.replace("scores.max(axis=1)", "FACTOR * scores.max(axis=1)"))
+    words = ("--grid", "R=0,D=0.01", "-o", "s.csv")
+    first = run_process(folder, [*MEASURE, *TARGETS, *words])
+    (folder / "helper.py").write_text("FACTOR = 100\n")
+    changed = run_process(folder, [*MEASURE, *TARGETS, *words])
+    other_unit = run_process(folder, [*MEASURE, *TARGETS[:3], "margin:max:ms", *words])
+
+    assert first.returncode == 0, first.stderr
+    assert changed.returncode == other_unit.returncode == 2
+    assert "margin of the uncompressed network (" in changed.stderr
+    assert "the unit of margin (none there, ms now)" in other_unit.stderr
+
+
 def test_a_named_output_is_read_and_printed(cli: Cli, tmp_path: Path) -> None:
     write_case("embeddings_first", tmp_path)
     words = ("measure", "embeddings_first.onnx", "--data", "embeddings_first.npz", "--grid", "R=0,D=0.01")
@@ -123,6 +151,12 @@ def test_a_network_that_is_quantized_already_is_one_row(cli: Cli, tmp_path: Path
     assert float(row["accuracy"]) > 0.9
     assert int(row["size_file_bytes"]) == (tmp_path / "int8.onnx").stat().st_size
     assert "has 1 measured designs, which are kept" in again.stderr
+    study = 'space = "measured"\nmodel = { onnx = "int8.onnx", data = "plain.npz" }\nobjectives = ["size_bytes"]\n'
+    study += "reference_point = { size_bytes = 3000 }\n"
+    (tmp_path / "live.toml").write_text(study)
+    live = cli("run", "live.toml")
+    assert live.returncode == 2
+    assert "no weights to compress: its weights are integers already" in live.stderr
 
 
 @pytest.mark.slow

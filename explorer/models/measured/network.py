@@ -14,6 +14,7 @@ from explorer.errors import Fault, InvalidFile, MeasurementFailed, WrongUsage
 from explorer.models.evaluator import StoppingRule
 from explorer.models.measured.network_task import RACING, NetworkTask, measure_one
 from explorer.models.measured.race_history import RaceHistory, relative_row
+from explorer.network.compression.compress import require_weights
 from explorer.network.graph.model import load_network
 from explorer.network.measurement.host import machine_name, processor
 from explorer.network.measurement.measure import (
@@ -311,6 +312,7 @@ def network_evaluator(
         fix = f"give it: explorer run {study.name} --data python:./task.py, or name an npz in its model"
         raise WrongUsage(f"{study.path} names no data to measure the network on", fix=fix)
     network = load_network(live.onnx)
+    require_weights(network)
     needs = _needed_columns(study)
     meter = find_meter(live.device) if needs & set(_METERED) else None
     faults = [*_family_faults(study), *_meter_faults(study, meter)]

@@ -70,6 +70,18 @@ class Compression:
         return next(name for name in widths if name in used)
 
 
+def require_weights(network: Network) -> None:
+    """Ensure that a network has weights that can be compressed.
+
+    Raises:
+        WrongUsage: it has none.
+    """
+    if not network.weights:
+        reason = "its weights are integers already" if network.is_quantized else "no operator of it uses stored weights"
+        fix = "measure it as it is (explorer measure), or use its float version"
+        raise WrongUsage(f"{network.name} has no weights to compress: {reason}", fix=fix)
+
+
 def compress_weights(network: Network, recipe: Recipe) -> Compression:
     """Prune, then quantize, every weight tensor of a network.
 
@@ -77,11 +89,7 @@ def compress_weights(network: Network, recipe: Recipe) -> Compression:
         OutOfRange: R or D is outside its range, or D is so small that int16 does not hold the codes.
         WrongUsage: the network has no weights that can be compressed.
     """
-    if not network.weights:
-        reason = "its weights are integers already" if network.is_quantized else "no operator of it uses stored weights"
-        raise WrongUsage(
-            f"{network.name} has no weights to compress: {reason}", fix="measure it as it is, or use its float version"
-        )
+    require_weights(network)
     pruned = prune(
         [weight.values for weight in network.weights], ratio=recipe.pruning_ratio, per_tensor=recipe.per_tensor
     )

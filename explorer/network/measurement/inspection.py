@@ -118,13 +118,15 @@ def inspect_network(
             problems.append(Fault("", error.problem, error.fix))
     feeds = task.one_run if task else _zeros(session)
     counts: OpCounts | None = None
-    if feeds is None:
+    if feeds is None and data is None:
         problems.append(Fault("", "MACs are counted in a run, and an input has a free length", "give --data"))
-    else:
+    elif feeds is not None:
         try:
             counts = count_operations(network.model, feeds)
         except ExplorerError as error:
-            problems.append(Fault("", error.problem, "give --data: zeros were fed" if task is None else error.fix))
+            problems += (
+                [] if problems else [Fault("", error.problem, error.fix if task else "give --data: zeros were fed")]
+            )
     inputs, outputs = _ports(session.inner.get_inputs()), _ports(session.inner.get_outputs())
     problems += [*_task_problems(task, inputs, has_data=data is not None), *_weight_problems(network, counts)]
     return Inspection(network, inputs, outputs, task, counts, tuple(problems))

@@ -4,6 +4,7 @@ import csv
 import datetime
 import functools
 import io
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -238,9 +239,31 @@ def _check_conditions(path: Path, stored: Conditions, present: Conditions) -> No
         then, now = (functools.reduce(_item, keys, one) for one in (stored, present))
         if then != now:
             changed.append(f"{name} ({_short(then)} there, {_short(now)} now)")
+    changed += _changed_qualities(stored, present)
     if changed:
         listed = "; ".join(changed)
         raise WrongUsage(f"{path}: its rows differ from this measurement in {listed}", fix=_FIX)
+
+
+def _changed_qualities(stored: Conditions, present: Conditions) -> Iterator[str]:
+    """Yield units of targets, and qualities of the source network, that differ.
+
+    The SHA-256 of a task module covers no module that it imports; the quality of the source network shows those.
+    """
+    tasks = [one.get("task") for one in (stored, present)]
+    then_units, now_units = (
+        {_item(one, "name"): _item(one, "unit") for one in _item(task, "declared") or ()} for task in tasks
+    )
+    for name in then_units.keys() & now_units.keys():
+        if then_units[name] != now_units[name]:
+            yield f"the unit of {name} ({then_units[name] or 'none'} there, {now_units[name] or 'none'} now)"
+    if not _item(tasks[1], "module_sha256"):
+        return
+    for target in _item(tasks[1], "targets") or ():
+        then, now = (_item(one.get("network"), target) for one in (stored, present))
+        are_numbers = isinstance(then, int | float) and isinstance(now, int | float)
+        if are_numbers and not math.isclose(then, now, rel_tol=1e-6, abs_tol=1e-9):
+            yield f"{target} of the uncompressed network ({then:.6g} there, {now:.6g} now)"
 
 
 def _item(value: Any, key: str) -> Any:

@@ -69,6 +69,18 @@ class Feeds:
         return replace(self, samples={name: values[rows] for name, values in self.samples.items()})
 
 
+def late_batch_hint(feeds: Feeds, inputs: Sequence[Input]) -> str:
+    """Return how to store an array whose samples are on another axis than the first (states); empty without one."""
+    n = feeds.n_samples
+    for entry in inputs:
+        shape = feeds.constants[entry.name].shape if entry.name in feeds.constants else ()
+        for axis in range(1, len(shape) if n > 1 else 0):
+            if shape[axis] == n and entry.shape[axis] is None:
+                code = f"np.expand_dims(np.moveaxis(a, {axis}, 0), {axis + 1})"
+                return f"'{entry.name}' is fed whole; if its axis {axis} is the samples, store {code} of it"
+    return ""
+
+
 def make_feeds(data: LabelledData, inputs: Sequence[Input]) -> dict[str, Array]:
     """Return all samples by input name, in the types and shapes of a network's inputs, without constants.
 
@@ -188,7 +200,7 @@ def row_without_batch(value: Any) -> Array | None:
     """Return the output of a run of one sample without its batch axis; None if it is no array."""
     if not isinstance(value, np.ndarray):
         return None
-    return value[0] if value.shape[:1] == (1,) else value
+    return value.reshape(value.shape[1:]) if value.shape[:1] == (1,) else value  # value[0] of (1,) strings is a str
 
 
 def convert_array(entry: Input, array: Array) -> Array | None:

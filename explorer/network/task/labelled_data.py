@@ -174,11 +174,28 @@ def _label_faults(labels: Samples, *, is_any: bool) -> list[Fault]:
         return []
     if not isinstance(labels, np.ndarray) or labels.ndim != 1 or labels.dtype.kind not in "biuU":
         text = f"shape {labels.shape} and type {labels.dtype}" if isinstance(labels, np.ndarray) else "several types"
-        fix = "store one integer class for each sample, counted from 0; other labels need score in a python: module"
+        fix = f"store one integer class for each sample, counted from 0{_how_to_store(labels)}"
         return [Fault("array 'y'", f"has {text}", fix)]
     if labels.dtype.kind != "U" and labels.min() < 0:
         return [Fault("array 'y'", f"has the class {labels.min()}", "count classes from 0")]
     return []
+
+
+def _how_to_store(labels: Samples) -> str:
+    """Return how labels in another form are stored as classes, else that a score takes them."""
+    if isinstance(labels, np.ndarray) and labels.dtype.kind in "biuf" and labels.size:
+        if (
+            labels.ndim == 2
+            and labels.shape[1] > 1
+            and bool(((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all())
+        ):
+            return ": y.argmax(axis=1) of these"
+        if labels.ndim == 1 or (labels.ndim == 2 and 1 in labels.shape):
+            with np.errstate(invalid="ignore"):
+                is_whole = bool((np.isfinite(labels) & (labels == np.floor(labels))).all())
+            if is_whole:
+                return ": y.ravel().astype(int) of these"
+    return "; other labels need score in a python: module"
 
 
 def _input_faults(inputs: Mapping[str, Samples], *, n: int, is_any: bool) -> list[Fault]:

@@ -4,7 +4,9 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -65,10 +67,19 @@ class TaskModule:
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
         try:
-            return call()
+            with redirect_stdout(sys.stderr):  # its prints are not data
+                return call()
         except (Exception, SystemExit) as error:
-            text = f"{self.source}: {type(error).__name__}: {error}"
-            raise WrongUsage(text, fix="correct that module") from error
+            raise WrongUsage(
+                f"{self.source}: {raised(error, source=self.source)}", fix="correct that module"
+            ) from error
+
+
+def raised(error: BaseException, *, source: str) -> str:
+    """Return an exception of the user's code in words, with the last line of the module that led to it."""
+    path = source.removeprefix(PYTHON)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    return f"{type(error).__name__}: {error}" + (f" (line {lines[-1]})" if lines else "")
 
 
 def load_module(name: str) -> TaskModule:

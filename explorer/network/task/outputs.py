@@ -12,6 +12,7 @@ from explorer.network.graph.session import Array
 from explorer.network.task.accuracy import wilson_interval
 
 _FIX = "read them in a python: module with predict or score, or export another output"
+_FIX_NAMES = "store y as integers: the number of each class among the scores, from 0"
 _MAX_LISTED = 5
 _MIN_FOR_CHANCE = 20  # fewer samples are no evidence against a network that is better than chance
 
@@ -112,7 +113,8 @@ def choose_output(
     fitting = {one: rule for one, rule in readings.items() if rule.kind == "names" or _has_labels(rule, labels)}
     if not readings:
         listed = "; ".join(f"'{one}' {why}" for one, why in reasons.items() if not name or one == name)
-        raise MeasurementFailed(f"no output gives classes for {len(labels):,} samples: {listed}", fix=_FIX)
+        text = f"no output gives classes for {len(labels):,} samples: {listed}"
+        raise MeasurementFailed(text, fix=_FIX_NAMES if labels.dtype.kind == "U" else _FIX)
     if not fitting:
         raise InvalidFile(source, [_beyond(next(iter(readings.values())), labels)])
     correct = {one: reading.classes(outputs[one]) == labels for one, reading in fitting.items()
@@ -149,7 +151,7 @@ def read_rule(name: str, values: Array, labels: Array) -> ClassReading | str:
         is_probability = bool(((values >= 0) & (values <= 1)).all())
         return ClassReading(name, shape, "column", 2, 0.5 if is_probability else 0.0)
     elif not lengths and kind == "f":
-        reason = "is one value for each sample, the labels have more than two classes"
+        reason = f"is one value for each sample, for the classes 0 and 1; the labels have {labels.max()}"
     return f"(n{''.join(f', {length}' for length in shape)}) {values.dtype} {reason}"
 
 
@@ -164,7 +166,9 @@ def _is_finite(values: Array) -> bool:
 def _beyond(reading: ClassReading, labels: Array) -> Fault:
     row = int(labels.argmax())
     text = f"has class {labels[row]} in row {row}, but the network has {reading.n_classes} classes, from 0"
-    return Fault("array 'y'", text, "use data with the classes of this network")
+    is_from_1 = labels.min() == 1 and labels.max() == reading.n_classes
+    fix = "count the classes from 0: store y - 1" if is_from_1 else "use data with the classes of this network"
+    return Fault("array 'y'", text, fix)
 
 
 def _other_notes(

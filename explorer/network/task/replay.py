@@ -167,7 +167,7 @@ class Runner:
             if stored is not None:
                 return dict(stored)
             self._record(converted)
-            outputs = self.session.run(converted, seconds=self.remaining())
+            outputs = Outputs(self.session.run(converted, seconds=self.remaining()))
             if store and not self.is_replay:
                 store.add_call(key, outputs)
         else:
@@ -176,7 +176,8 @@ class Runner:
             if stored is not None:
                 return stored
             self._record(plan.of(0, 1))
-            outputs, _ = run_samples(self.session, plan, remaining=self.remaining)
+            rows, ignored = run_samples(self.session, plan, remaining=self.remaining)
+            outputs = Outputs(rows, ignored)
             if store and not self.is_replay:
                 store.add_rows(keys, outputs)
         if store and self.is_replay:
@@ -241,6 +242,18 @@ class Runner:
                 raise MeasurementFailed(text, fix=f"pass {entry.dtype} values that it can hold")
             converted[entry.name] = values
         return converted
+
+
+class Outputs(dict[str, Any]):
+    """Outputs by name; one that is missing says why, and which ones there are."""
+
+    def __init__(self, outputs: Mapping[str, Any], ignored: Mapping[str, str] | None = None) -> None:
+        super().__init__(outputs)
+        self.ignored = ignored or {}
+
+    def __missing__(self, name: str) -> Any:
+        why = f": it {self.ignored[name]}" if name in self.ignored else ""
+        raise KeyError(f"run returned no '{name}'{why}; it returned {', '.join(self) or 'nothing'}")
 
 
 def _digest(array: Array) -> bytes:

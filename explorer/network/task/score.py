@@ -1,6 +1,9 @@
 """Quality of a network under a target: Wilson intervals of shares, bootstrap intervals of scores."""
 
+import io
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +12,7 @@ from numpy.typing import NDArray
 
 from explorer.errors import MeasurementFailed
 from explorer.network.task.accuracy import wilson_interval
+from explorer.network.task.module import raised
 from explorer.problem.targets import declared_target
 
 CONFIDENCE = 0.90  # of bootstrap intervals, as of all predictions
@@ -86,18 +90,19 @@ def resample_rows(n: int, m: int, *, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).integers(0, n, size=(m, n))
 
 
-def call_user(call: Callable[[], Any], *, name: str, source: str) -> Any:
-    """Call a function of the user's module.
+def call_user(call: Callable[[], Any], *, name: str, source: str, is_silent: bool = False) -> Any:
+    """Call a function of the user's module; its prints go to stderr, or nowhere where a call only repeats another.
 
     Raises:
         MeasurementFailed: it raised an exception.
     """
     try:
-        return call()
+        with redirect_stdout(io.StringIO() if is_silent else sys.stderr):
+            return call()
     except MeasurementFailed:
         raise
     except (Exception, SystemExit) as error:
-        fault = f"{name} of {source}: {type(error).__name__}: {error}"
+        fault = f"{name} of {source}: {raised(error, source=source)}"
         raise MeasurementFailed(fault, fix="correct that module") from error
 
 
@@ -139,6 +144,8 @@ def _declared_name(name: str, wanted: Sequence[str]) -> str:
 
 def _values(value: Any, name: str, *, n: int, where: str) -> Float:
     fix = f"return one number, or one for each of {n:,} samples"
+    if value is None:  # numpy reads it as NaN
+        raise MeasurementFailed(f"{where} returned None for {name}", fix=fix)
     try:
         values = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):

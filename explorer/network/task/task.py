@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from explorer.errors import MeasurementFailed, UnknownName
 from explorer.network.graph.session import Array, Session
-from explorer.network.task.feeds import Feeds, Remaining, Stacking, match_inputs, name_only_input, settle_batch
+from explorer.network.task.feeds import (
+    Feeds,
+    Remaining,
+    Stacking,
+    late_batch_hint,
+    match_inputs,
+    name_only_input,
+    settle_batch,
+)
 from explorer.network.task.labelled_data import LabelledData, Samples, take_inputs, take_samples
 from explorer.network.task.outputs import ClassReading, choose_output
 from explorer.network.task.replay import OutputStore, Runner
@@ -180,17 +188,28 @@ def prepare_task(
         fix = "give --data python:MODULE with score(run, inputs, y)"
         raise MeasurementFailed(f"{', '.join(targets)} cannot be measured: {data.source} has no score", fix=fix)
     feeds = match_inputs(data.inputs, session.inputs, n=data.n_samples, source=data.source)
+    try:
+        return _prepare_fed(session, data, feeds, output=output or "", is_scored=is_scored, remaining=remaining)
+    except MeasurementFailed as error:
+        hint = late_batch_hint(feeds, session.inputs)
+        raise MeasurementFailed(error.problem, fix=hint or error.fix) from error
+
+
+def _prepare_fed(
+    session: Session, data: LabelledData, feeds: Feeds, *, output: str, is_scored: bool, remaining: Remaining
+) -> Task:
+    """Return the task whose samples are fed as they match the network's inputs."""
     feeds = settle_batch(session, feeds, remaining=remaining)
     if not is_scored:
         return Task(
-            data, feeds.samples, feeds.constants, feeds.batch, output or "", (), feeds.of(0, 1), notes=(_fed(feeds),),
+            data, feeds.samples, feeds.constants, feeds.batch, output, (), feeds.of(0, 1), notes=(_fed(feeds),),
             prepared=feeds,
         )  # fmt: skip
     outputs, ignored = run_samples(session, feeds, remaining=remaining)
     if output in ignored and feeds.is_stacked and feeds.batch == 1:  # it may have a row where samples are run alone
         feeds = replace(feeds, is_stacked=False, why=f"output '{output}' has no row for each sample of a batch")
         outputs, ignored = run_samples(session, feeds, remaining=remaining)
-    read = choose_output(outputs, ignored, np.asarray(data.labels), name=output or "", source=data.source)
+    read = choose_output(outputs, ignored, np.asarray(data.labels), name=output, source=data.source)
     return Task(
         data, feeds.samples, feeds.constants, feeds.batch, read.reading.name, ("accuracy",), feeds.of(0, 1),
         notes=(_fed(feeds), *read.notes), warnings=read.warnings, source={"accuracy": share_quality(read.is_correct)},
@@ -322,7 +341,9 @@ class _Evaluation:
         data, n, named = self.task.data, len(labels), _Inputs(inputs)
         score, predict = data.score, data.predict
         if score is not None:
-            returned = call_user(lambda: score(run, named, labels), name="score", source=data.source)
+            returned = call_user(
+                lambda: score(run, named, labels), name="score", source=data.source, is_silent=run.is_replay
+            )
             scores = read_scores(
                 returned, n=n, source=data.source, declared=[name for name in self.task.targets if name != "accuracy"]
             )

@@ -40,7 +40,7 @@ def test_every_form_of_classes_is_read(values: Any, labels: Any) -> None:
     [
         (np.zeros((40, 3, 4)), r"\(n, 3, 4\) float64 has no class for each sample"),
         (np.zeros((40, 5), dtype=np.int64), r"\(n, 5\) int64 has no class"),
-        (np.zeros(40), "is one value for each sample, the labels have more than two classes"),
+        (np.zeros(40), "is one value for each sample, for the classes 0 and 1; the labels have 3"),
         (LABELS.astype(str), "has names, the labels are numbers"),
     ],
 )

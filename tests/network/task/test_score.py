@@ -1,5 +1,6 @@
 """Scores of the user's own module: values, intervals, and runs that are fed as the module says."""
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -119,6 +120,7 @@ def test_samples_of_several_sizes_and_labels_of_any_kind_reach_the_score() -> No
         (float("nan"), "returned NaN or infinity for share"),
         ([0.5, 0.5], r"returned shape \(2,\) for share\n  fix: return one number, or one for each of 200"),
         ("good", "returned str for share"),
+        (None, "returned None for share"),
         ({"map": 1}, "returned map, but not share\n  fix: declare what it returns .--target map:max"),
     ],
 )
@@ -139,6 +141,19 @@ def test_what_a_score_returns_is_checked(returned: Any, message: str) -> None:
 def test_what_a_score_feeds_is_checked(feeds: Any, message: str) -> None:
     with pytest.raises(MeasurementFailed, match=message):
         prepared(lambda run, _inputs, _y: run(feeds)["logits"].sum())
+
+
+def test_an_output_that_the_network_lacks_is_named() -> None:
+    with pytest.raises(MeasurementFailed, match="KeyError: \"run returned no 'scores'; it returned logits\""):
+        prepared(lambda run, inputs, _: run(inputs)["scores"].mean())
+
+
+def test_prints_of_a_score_are_no_data_and_appear_once(capsys: pytest.CaptureFixture[str]) -> None:
+    prepared(lambda run, inputs, y: (sys.stdout.write("seen"), share_of_set(run, inputs, y))[1])
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("seen") == 1  # not once for each resample
 
 
 def test_a_score_cannot_change_the_samples_and_must_run_the_network() -> None:

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 
 from explorer.errors import InvalidFile, MeasurementFailed, UnknownName
 from explorer.network.graph.session import Session, open_inference_session
@@ -110,6 +111,11 @@ def test_labels_decide_which_output_is_read() -> None:
         ("plain", {"x": X.astype(str)}, "is <U32\n  fix: the network takes float32"),
         ("plain", {"more": np.ones((N, 2))}, "array 'more': is not an input of the network"),
         ("plain", {"y": Y + 5}, r"has class 14 in row .*, but the network has 10 classes"),
+        (
+            "plain",
+            {"y": np.arange(N) % 10 + 1},
+            "but the network has 10 classes, from 0\n  fix: count the classes from 0: store y - 1",
+        ),
     ],
 )
 def test_data_that_does_not_fit_is_refused(name: str, changed: dict[str, Any], message: str) -> None:
@@ -119,10 +125,59 @@ def test_data_that_does_not_fit_is_refused(name: str, changed: dict[str, Any], m
         prepare_task(session_of(name), make_labelled_data(arrays, source="d.npz"))
 
 
+def test_an_output_of_names_is_read_with_or_without_a_map_of_probabilities() -> None:
+    """As exports of scikit-learn have it: one name a sample, which numpy returns as a plain string."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["scores"]),
+        helper.make_node("ArgMax", ["scores"], ["best"], axis=1, keepdims=0),
+        helper.make_node("ArrayFeatureExtractor", ["names", "best"], ["row"], domain="ai.onnx.ml"),
+        helper.make_node("Reshape", ["row", "flat"], ["label"]),
+    ]
+    weights = np.random.default_rng(3).normal(size=(12, 4)).astype(np.float32)
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 12])],
+        [helper.make_tensor_value_info("label", TensorProto.STRING, ["n"])],
+        [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(np.array([-1]), "flat"),
+         helper.make_tensor("names", TensorProto.STRING, [4], list("abcd"))],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    data = make_labelled_data({"x": X, "y": np.array(list("abcd"))[(X @ weights).argmax(axis=1)]}, source="d.npz")
+
+    task = prepare_task(open_inference_session(model.SerializeToString()), data)
+
+    assert task.source["accuracy"].value == 1.0
+
+
+def test_samples_on_a_later_axis_are_told_how_they_are_stored() -> None:
+    """A state of shape (1, n, 12) fits the whole input, so it is fed in every run."""
+    nodes = [
+        helper.make_node("Squeeze", ["state", "axis"], ["rows"]),
+        helper.make_node("Add", ["x", "rows"], ["sum"]),
+        helper.make_node("MatMul", ["sum", "w"], ["scores"]),
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes, "g", [value("x", TensorProto.FLOAT, ["n", 12]), value("state", TensorProto.FLOAT, [1, "n", 12])],
+        [value("scores", TensorProto.FLOAT, ["n", 10])],
+        [numpy_helper.from_array(np.ones((12, 10), np.float32), "w"), numpy_helper.from_array(np.array([0]), "axis")],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = open_inference_session(model.SerializeToString())
+    state = np.zeros((1, N, 12), np.float32)
+
+    with pytest.raises(MeasurementFailed, match=r"store np.expand_dims\(np.moveaxis\(a, 1, 0\), 2\) of it"):
+        prepare_task(session, make_labelled_data({"x": X, "state": state, "y": Y}, source="d.npz"))
+    stored = np.expand_dims(np.moveaxis(state, 1, 0), 2)
+    task = prepare_task(session, make_labelled_data({"x": X, "state": stored, "y": Y}, source="d.npz"))
+
+    assert task.one_run["state"].shape == (1, 1, 12)
+
+
 def test_labels_that_no_output_gives_are_refused_with_every_reason() -> None:
     with pytest.raises(MeasurementFailed, match=r"'logits' .* has numbers, the labels are names"):
         prepare_task(session_of("plain"), labelled("plain", y=NAMES[Y]))
-    with pytest.raises(MeasurementFailed, match=r"'c' .* one value for each sample, the labels have more than two"):
+    with pytest.raises(MeasurementFailed, match=r"'c' .* for the classes 0 and 1; the labels have 9"):
         prepare_task(session_of("one_column_of_logits"), labelled("plain"))
 
 

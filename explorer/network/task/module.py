@@ -48,7 +48,7 @@ class TaskModule:
         """
         if self.function("data") is None:
             raise WrongUsage(f"{self.source}: has no function data()", fix="write `def data(): return x, y`")
-        returned = self._guarded(_loaded(self).data)
+        returned = self.guarded(_loaded(self).data)
         if not isinstance(returned, tuple) or len(returned) != 2:
             raise WrongUsage(f"{self.source}: data() does not return two values", fix="return (x, y)")
         return returned
@@ -65,7 +65,12 @@ class TaskModule:
             raise WrongUsage(f"{self.source}: {name} is not a function", fix=f"write `def {call}: ...`")
         return function
 
-    def _guarded(self, call: Callable[[], Any]) -> Any:
+    def guarded(self, call: Callable[[], Any]) -> Any:
+        """Call code of the user, with its prints on stderr.
+
+        Raises:
+            WrongUsage: it failed.
+        """
         try:
             with redirect_stdout(sys.stderr):  # its prints are not data
                 return call()
@@ -117,7 +122,7 @@ def _loaded(task: TaskModule) -> ModuleType:
         sys.path.insert(0, folder)  # as for a script: imports from its folder work
     sys.modules[key] = module
     try:
-        task._guarded(lambda: exec(compile(task.text, task.name, "exec"), module.__dict__))  # noqa: S102, SLF001
+        task.guarded(lambda: exec(compile(task.text, task.name, "exec"), module.__dict__))  # noqa: S102
     except BaseException:
         del sys.modules[key]
         raise
@@ -132,5 +137,5 @@ def _installed(task: TaskModule) -> ModuleType:
     if is_missing:
         fix = f"name an installed module, or {PYTHON}./FILE.py"
         raise WrongUsage(f"{task.source}: no such module", fix=fix)
-    module: ModuleType = task._guarded(lambda: importlib.import_module(task.name))  # noqa: SLF001
+    module: ModuleType = task.guarded(lambda: importlib.import_module(task.name))
     return module

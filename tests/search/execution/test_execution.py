@@ -17,6 +17,7 @@ from optuna.trial import TrialState, create_trial
 
 import explorer
 from explorer.errors import WrongUsage
+from explorer.problem.columns import Columns, take
 from explorer.search.execution.executor import WorkerLost
 from explorer.search.execution.local import InlineExecutor, LocalExecutor
 from explorer.search.run import Execution
@@ -305,6 +306,10 @@ def test_number_of_workers_out_of_range_is_refused(workers: int) -> None:
         Execution(workers=workers)
 
 
+def _not_stopped(table: Columns) -> Columns:
+    return take(table, table["is_stopped"] == 0)
+
+
 @pytest.mark.processes
 def test_workers_measure_a_network_as_one_process_does(tmp_path: Path) -> None:
     tables = [
@@ -314,10 +319,10 @@ def test_workers_measure_a_network_as_one_process_does(tmp_path: Path) -> None:
     one, two = (
         dict(zip(zip(table["pruning_ratio"], table["quant_step"], strict=True),
                  zip(table["accuracy"], table["size_bytes"], strict=True), strict=True))
-        for table in tables
+        for table in map(_not_stopped, tables)
     )  # fmt: skip
     shared = one.keys() & two.keys()
 
     assert len(tables[1]["design_id"]) == 6
-    assert len(shared) >= 4  # the initial designs
+    assert len(shared) >= 2  # of the initial designs; when a design is stopped depends on those that finished before it
     assert all(one[design] == two[design] for design in shared)

@@ -169,6 +169,7 @@ def _console(stream: Any) -> Console:
     is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb" or not stream.isatty()
     return Console(
         file=stream,
+        emoji=False,  # `q:up:max` and paths with colons are texts, not pictures
         no_color=is_plain,
         force_terminal=False if is_plain else None,
         width=None if stream.isatty() else _PIPE_WIDTH,

@@ -68,12 +68,16 @@ def verify(
         note(f"nothing was added to {samples}: the network is not what was promised, or did not run")
     if not verdict.is_kept:
         names = ", ".join(check.name for check in verdict.broken)
-        raise VerificationFailed(f"{bundle}: broken: {names}", fix=_fix(verdict.broken))
+        raise VerificationFailed(
+            f"{bundle}: broken: {names}", fix=_fix(verdict.broken, is_live=verdict.data is not None)
+        )
 
 
-def _fix(broken: "tuple[Check, ...]") -> str:
+def _fix(broken: "tuple[Check, ...]", *, is_live: bool) -> str:
     notes = [check.note for check in broken if check.state == "broken" and isinstance(check.promised, str)]
     texts = "; ".join(dict.fromkeys(filter(None, notes)))
+    if is_live and not texts:  # the network itself was measured: no model is to blame
+        return "check labels and preprocessing of --data; if they are right, choose again, on more samples"
     return texts or "measure samples of this network (--samples), fit and choose again: the model does not know it"
 
 

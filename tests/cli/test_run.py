@@ -320,3 +320,9 @@ def test_a_run_ends_with_the_next_command(cli: Cli) -> None:
     assert default == "next: explorer choose edp-accuracy --knee"
     assert own == "next: explorer choose 'my results' --knee"
     assert cli(*shlex.split(own)[2:]).returncode == 0
+
+
+def test_colons_in_a_message_are_no_pictures(cli: Cli) -> None:
+    done = cli("run", "s:smile:[red].toml")
+
+    assert "error: s:smile:[red].toml: no such study file" in done.stderr

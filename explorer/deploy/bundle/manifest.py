@@ -166,9 +166,10 @@ def _not_checked(
 
 def _network_remarks(selected: SelectedDesign, network: ShippedNetwork) -> Iterator[str]:
     family, name = selected.file.design.family, network.source.name
-    if family != name:
+    measured = (selected.file.provenance.model.model_extra or {}).get("network_sha256")
+    if family != name and measured != network.source.sha256:
         yield f"the model's samples are of '{family}': whether they are of the network '{name}' is unknown"
-    yield "the accuracy of the compressed network was not measured again (explorer verify --data does)"
+    yield "the quality of the compressed network was not measured again (explorer verify --data does)"
     if network.energy_mac_mem is None:
         yield "Eq. (1) was not computed: an input of the network has a dynamic length, and no data was given"
 

@@ -147,7 +147,7 @@ def _load(
     try:
         loaded = load_artifact(path, step=manifest.design.quant_step)
     except (InvalidFile, MeasurementFailed) as error:
-        return None, (Check("runs", "in onnxruntime", error.problem.splitlines()[0], "broken"),)
+        return None, (Check("runs", "in onnxruntime", error.problem.splitlines()[0], "broken", error.fix),)
     codes = verify_weights(loaded.stored, manifest.design, network=network, source=source)
     if sha256(path.read_bytes()) != network.sha256:
         codes = Check("codes", codes.promised, "the file is not the one of the manifest", "broken")
@@ -164,7 +164,7 @@ def _run(
     try:
         evaluation = evaluate_network(loaded, data, manifest, with_energy=energy)
     except MeasurementFailed as error:
-        return None, Check("runs", "in onnxruntime", error.problem.splitlines()[0], "broken")
+        return None, Check("runs", "in onnxruntime", error.problem.splitlines()[0], "broken", error.fix)
     text = f"{evaluation.n_samples:,} samples of {Path(evaluation.data).name}"
     return evaluation, Check("runs", "in onnxruntime", text, "kept")
 

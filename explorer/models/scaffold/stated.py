@@ -97,7 +97,8 @@ def parse_target(text: str) -> tuple[Target, str]:
     spelling = match_header(header)
     name = spelling.column if spelling is not None and spelling.column in qualities() else header
     if name in TARGETS and declared_target(name) is None:
-        raise WrongUsage(f"--target {text}: explorer defines {name}", fix=f"write --map {name}=COLUMN if need be")
+        fix = f"leave it out: it is known; of a table, write --map {name}=COLUMN"
+        raise WrongUsage(f"--target {text}: explorer defines {name}", fix=fix)
     name = name if name.isidentifier() else own_name(header)
     check_target_name(name, taken=[one for one in COLUMNS if declared_target(one) is None])
     known = qualities().get(name)

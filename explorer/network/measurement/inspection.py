@@ -140,7 +140,9 @@ def _task_problems(task: Task | None, inputs: Sequence[Port], *, has_data: bool)
         problems.append(Fault("", what, "store it as an array of strings, or feed it in a python: module"))
     if task is None:
         return problems
-    return problems + [Fault("", text, "correct the data, or name an output: --output NAME") for text in task.warnings]
+    return problems + [
+        Fault("", text, "correct the network or its data, or name an output: --output NAME") for text in task.warnings
+    ]
 
 
 def _weight_problems(network: Network, counts: OpCounts | None) -> list[Fault]:

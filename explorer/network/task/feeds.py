@@ -190,6 +190,21 @@ def probe_stacking(session: Session, feeds: Feeds, *, remaining: Remaining) -> t
     return "stacked", ""
 
 
+def random_warnings(session: Session, feeds: Feeds, *, remaining: Remaining) -> tuple[str, ...]:
+    """Return a warning if two runs of one sample differ, as those of a Dropout in training mode do.
+
+    Raises:
+        MeasurementFailed: the network cannot be run on one sample.
+    """
+    first, second = (session.run(feeds.of(0, 1), seconds=remaining()) for _ in range(2))
+    is_random = any(
+        _agree([values], np.asarray(second[name])[np.newaxis]) is False
+        for name, values in first.items()
+        if isinstance(values, np.ndarray)
+    )
+    return ("two runs of one sample differ: export it for inference, without random operators",) if is_random else ()
+
+
 def _reason(error: MeasurementFailed) -> str:
     """Return onnxruntime's error without its codes and paths: the operator that failed."""
     text = error.problem.rpartition("[ONNXRuntimeError] : ")[2].partition(" Status Message")[0]

@@ -17,6 +17,7 @@ from explorer.network.task.feeds import (
     late_batch_hint,
     match_inputs,
     name_only_input,
+    random_warnings,
     settle_batch,
 )
 from explorer.network.task.labelled_data import LabelledData, Samples, take_inputs, take_samples
@@ -205,6 +206,7 @@ def _prepare_fed(
             data, feeds.samples, feeds.constants, feeds.batch, output, (), feeds.of(0, 1), notes=(_fed(feeds),),
             prepared=feeds,
         )  # fmt: skip
+    doubts = random_warnings(session, feeds, remaining=remaining)
     outputs, ignored = run_samples(session, feeds, remaining=remaining)
     if output in ignored and feeds.is_stacked and feeds.batch == 1:  # it may have a row where samples are run alone
         feeds = replace(feeds, is_stacked=False, why=f"output '{output}' has no row for each sample of a batch")
@@ -212,8 +214,8 @@ def _prepare_fed(
     read = choose_output(outputs, ignored, np.asarray(data.labels), name=output, source=data.source)
     return Task(
         data, feeds.samples, feeds.constants, feeds.batch, read.reading.name, ("accuracy",), feeds.of(0, 1),
-        notes=(_fed(feeds), *read.notes), warnings=read.warnings, source={"accuracy": share_quality(read.is_correct)},
-        prepared=feeds, reading=read.reading,
+        notes=(_fed(feeds), *read.notes), warnings=(*doubts, *read.warnings),
+        source={"accuracy": share_quality(read.is_correct)}, prepared=feeds, reading=read.reading,
     )  # fmt: skip
 
 

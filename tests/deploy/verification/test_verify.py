@@ -253,6 +253,7 @@ def test_nan_outputs_are_a_broken_promise(write: Write, tmp_path: Path) -> None:
 
     assert states(verdict.checks)["runs"] == "broken"
     assert "NaN or infinite for 4 of 4 samples" in str(verdict.broken[0].found)
+    assert verdict.broken[0].note.startswith("check the network and the scale of its inputs")
 
 
 def test_mismatched_labels_are_a_fault_of_the_data(promised: Path, digits: LabelledData) -> None:

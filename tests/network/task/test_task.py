@@ -174,6 +174,25 @@ def test_samples_on_a_later_axis_are_told_how_they_are_stored() -> None:
     assert task.one_run["state"].shape == (1, 1, 12)
 
 
+def test_a_network_with_a_random_operator_is_a_warning() -> None:
+    nodes = [
+        helper.make_node("Dropout", ["x", "half", "yes"], ["kept"]),
+        helper.make_node("MatMul", ["kept", "w"], ["scores"]),
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes, "g", [value("x", TensorProto.FLOAT, ["n", 12])], [value("scores", TensorProto.FLOAT, ["n", 10])],
+        [numpy_helper.from_array(np.ones((12, 10), np.float32), "w"), numpy_helper.from_array(np.array(True), "yes"),
+         numpy_helper.from_array(np.float32(0.5), "half")],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    task = prepare_task(open_inference_session(model.SerializeToString()), labelled("plain"))
+
+    assert "two runs of one sample differ" in task.warnings[0]
+    assert not any("differ" in text for text in prepare_task(session_of("plain"), labelled("plain")).warnings)
+
+
 def test_labels_that_no_output_gives_are_refused_with_every_reason() -> None:
     with pytest.raises(MeasurementFailed, match=r"'logits' .* has numbers, the labels are names"):
         prepare_task(session_of("plain"), labelled("plain", y=NAMES[Y]))

@@ -36,6 +36,7 @@ def test_a_fault_of_a_dataframe_names_its_row_and_column() -> None:
         explorer.fit(ROWS.assign(accuracy=[0.9, 1.5, *ROWS["accuracy"][2:]]))
 
 
+@pytest.mark.slow
 def test_a_fit_of_a_dataframe_predicts_as_that_of_its_csv(tmp_path: Path, fitted: FittedModel) -> None:
     ROWS.to_csv(tmp_path / "rows.csv", index=False)
     designs = ROWS[["family", "pruning_ratio", "quant_step", "voltage_v", "frequency_hz"]]
@@ -67,6 +68,7 @@ def test_a_study_from_keywords_equals_that_of_a_file(tmp_path: Path, monkeypatch
     np.testing.assert_array_equal(one.results.values, other.results.values)
 
 
+@pytest.mark.slow
 def test_a_study_of_a_dataframe_and_a_space_of_a_dict_is_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ def test_a_choice_is_printed_and_written(explorer_in: Cli, paper_run: Path, tmp_
         assert said in done.stdout
 
 
+@pytest.mark.slow
 def test_json_has_the_numbers_of_the_text(explorer_in: Cli, paper_run: Path, tmp_path: Path) -> None:
     done = explorer_in(paper_run, "choose", "paper", "--alpha", "0.9", "--json", "-o", tmp_path / "chosen.json")
 
@@ -94,6 +95,7 @@ def test_a_confidence_that_no_model_has_is_refused(explorer_in: Cli, paper_run: 
     assert "fix: write" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_study_whose_limits_nothing_meets_names_the_nearest_values(explorer_in: Cli, tmp_path: Path) -> None:
     (tmp_path / "never.toml").write_text(
         'space = "cnn"\nobjectives = ["edp_js", "accuracy"]\n'

@@ -106,6 +106,7 @@ def test_json_holds_no_prints_and_an_error_names_the_line(cli: Cli, folder: Path
     assert "(line 14)" in failed.stderr
 
 
+@pytest.mark.slow
 def test_rows_of_a_changed_import_or_unit_are_not_mixed(cli: Cli, folder: Path) -> None:
     (folder / "helper.py").write_text("FACTOR = 1\n")
     text = TASK.replace("import numpy as np", "import numpy as np\nfrom helper import FACTOR")

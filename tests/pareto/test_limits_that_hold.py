@@ -90,6 +90,7 @@ def test_the_least_power_within_likely_limits_is_that_of_a_dense_scan(
     assert choice.record["limits"][-1]["probability"] >= 0.8 - 1e-9
 
 
+@pytest.mark.slow
 def test_an_emulated_front_is_feasible_and_as_good_as_an_exact_one() -> None:
     """A disc in the unit square: the constraint is known exactly, and its nominal value is off by a smooth function."""
 

@@ -84,6 +84,7 @@ def test_seed_determines_the_designs(make_session: MakeSession, sampler: str) ->
     assert tables[0] != tables[2]
 
 
+@pytest.mark.slow
 def test_resumed_search_repeats_no_design_for_any_sampler(make_session: MakeSession) -> None:
     samplers = ["random", "random", "tpe", "tpe", "qmc", "qmc", "nsga2", "random", "tpe", "qmc"]
     for i, sampler in enumerate(samplers, start=1):

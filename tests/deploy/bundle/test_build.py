@@ -50,6 +50,7 @@ def test_network_is_compressed_at_the_chosen_r_and_d(write: Write, tmp_path: Pat
     assert any("whether they are of the network 'digits-mlp' is unknown" in text for text in manifest.not_checked)
 
 
+@pytest.mark.slow
 def test_modelled_energy_states_basis_and_level(write: Write, tmp_path: Path) -> None:
     dram, _ = deploy(write(), out=tmp_path / "d", model="digits-mlp")
     sram, _ = deploy(write(), out=tmp_path / "s", model="digits-mlp", network=NetworkOptions(level="sram-8KiB"))

@@ -166,6 +166,7 @@ def oracle(folder: Path, data: Mapping[str, Any], codes: str) -> dict[str, float
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits-mlp", "digits-cnn", "digits-transformer"])
 @pytest.mark.parametrize("is_int8", [False, True])
 def test_a_bundle_equals_an_evaluation_without_explorer(write: Write, tmp_path: Path, name: str, is_int8: bool) -> None:

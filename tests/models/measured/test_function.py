@@ -50,6 +50,7 @@ def board(design: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_function_is_called_once_a_design_in_si_units(study: str, tmp_path: Path) -> None:
     calls: list[dict[str, Any]] = []
 

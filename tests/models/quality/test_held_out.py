@@ -47,6 +47,7 @@ def test_edp_is_the_product_of_both_predictions(model: Surrogate) -> None:
     np.testing.assert_allclose(edp.sd**2, energy.sd**2 + latency.sd**2)
 
 
+@pytest.mark.slow
 def test_error_shared_with_a_derived_target_counts_fully_in_edp() -> None:
     """Latency is energy over power, so the error of energy enters energy times latency twice."""
     rng = np.random.default_rng(0)

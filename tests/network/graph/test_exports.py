@@ -273,6 +273,21 @@ def test_bfloat16_weights_are_read_as_float32(build: Build, save: Save) -> None:
     assert np.allclose(y, quantize(weight.values, step=0.05), atol=1e-6)
 
 
+@pytest.mark.parametrize("is_linear", [True, False])
+def test_sparse_weights_count_and_are_compressed_as_dense_ones(build: Build, save: Save, *, is_linear: bool) -> None:
+    w = np.where(np.arange(24).reshape(12, 2) % 3 == 0, floats(12, 2), np.float32(0))
+    model = build([node("MatMul", ["x", "w"], ["y"])], stored={"w": w}, inputs={"x": ["n", 12]})
+    at = np.flatnonzero(w) if is_linear else np.argwhere(w)
+    del model.graph.initializer[:]
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(
+        numpy_helper.from_array(w[w != 0], "w"), numpy_helper.from_array(at.astype(np.int64), "w_at"), w.shape,
+    ))  # fmt: skip
+    network, x = load_network(save(model)), floats(5, 12, seed=1)
+
+    assert network.n_weights == network.n_parameters == 24
+    np.testing.assert_allclose(run(compressed(network), {"x": x})[0], x @ quantize(w, step=0.05), atol=1e-6)
+
+
 def test_computed_constants_stay_computed(build: Build, save: Save) -> None:
     """A matrix of cosines is computed from two vectors: stored as codes, it would be larger than the file."""
     ramp = np.arange(64, dtype=np.float32)

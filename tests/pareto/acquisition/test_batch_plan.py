@@ -58,6 +58,7 @@ def test_gains_decrease_along_the_plan() -> None:
     assert volumes[20] > 0.96 * volumes[60]
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_plan() -> None:
     problem = load("edp-accuracy")
     reference = problem.study.reference_point
@@ -70,6 +71,7 @@ def test_same_seed_gives_the_same_plan() -> None:
     )
 
 
+@pytest.mark.slow
 def test_plan_continues_from_evaluated_designs() -> None:
     problem = load("edp-accuracy")
     reference = problem.study.reference_point

@@ -68,6 +68,7 @@ def test_the_front_has_feasible_designs_alone() -> None:
     assert rule("accuracy >= 0.7", "size_bytes <= 8 kB").front(columns) == [[2e3, 0.9]]
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32 - 1))
 def test_all_stopped_designs_together_add_at_most_the_tolerance(seed: int) -> None:
     """The upper bounds that stopped them, taken as their accuracy, extend the hypervolume by .2 % at most."""

@@ -75,6 +75,7 @@ def test_model_sampler_alternates_with_other_samplers(problem: Problem) -> None:
     assert share(study, problem) > 0.98
 
 
+@pytest.mark.slow
 def test_two_samplers_with_one_seed_share_a_plan(problem: Problem) -> None:
     """Two samplers model two processes, which share only the storage."""
     twins = [ModelSampler(problem, seed=3), ModelSampler(problem, seed=3)]

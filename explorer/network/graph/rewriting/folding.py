@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from explorer.errors import Fault, InvalidFile
-from explorer.network.graph.loading import first_line
+from explorer.network.graph.loading import EXPORT_AGAIN, first_line
 from explorer.network.graph.rewriting.bfloat16 import convert_bfloat16
 from explorer.network.graph.rewriting.constants import keep_computed
 from explorer.network.graph.rewriting.scopes import make_stored_names_unique, remove_unused
+from explorer.network.graph.rewriting.sparse import make_dense
 from explorer.network.graph.rewriting.ties import tie_weights
 from explorer.network.graph.session import offline_optimized
 from explorer.network.graph.traversal import subgraphs
@@ -40,6 +41,10 @@ def fold_constants(model: "ModelProto", *, path: Path) -> tuple["ModelProto", tu
     del source.graph.input[:]
     source.graph.input.extend(inputs)
     source.ir_version = max(source.ir_version, _IR_WITHOUT_INPUTS)
+    try:
+        sparse = make_dense(source)
+    except ValueError as error:
+        raise InvalidFile(path, [Fault("", f"is damaged: {first_line(error)}", EXPORT_AGAIN)]) from None
     n_converted = convert_bfloat16(source)
     unused = remove_unused(source)
     has_half = any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in source.graph.initializer)
@@ -61,6 +66,7 @@ def fold_constants(model: "ModelProto", *, path: Path) -> tuple["ModelProto", tu
     tied = tie_weights(folded, stored_before=stored)
     remove_unused(folded)
     notes = [f"bfloat16 is computed in float32: {n_converted} stored tensors are converted"] if n_converted else []
+    notes += [f"sparse tensors are stored densely: {len(sparse)}"] if sparse else []
     if unused:
         listed = ", ".join(f"'{name}'" for name in unused[:3]) + (", ..." if len(unused) > 3 else "")
         notes.append(f"stored tensors that no operator uses are left out: {listed}")

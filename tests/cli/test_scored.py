@@ -116,10 +116,15 @@ def test_rows_of_a_changed_import_or_unit_are_not_mixed(cli: Cli, folder: Path) 
     (folder / "helper.py").write_text("FACTOR = 100\n")
     changed = run_process(folder, [*MEASURE, *TARGETS, *words])
     other_unit = run_process(folder, [*MEASURE, *TARGETS[:3], "margin:max:ms", *words])
+    (folder / "helper.py").write_text("FACTOR = 1\n")
+    other_direction = run_process(folder, [*MEASURE, *TARGETS[:3], "margin:min", *words])
 
     assert first.returncode == 0, first.stderr
     assert changed.returncode == other_unit.returncode == 2
+    assert "the task module (" in changed.stderr
     assert "margin of the uncompressed network (" in changed.stderr
+    assert "the direction of margin (max there, min now)" in other_direction.stderr
+    assert "the task module" not in other_direction.stderr
     assert "the unit of margin (none there, ms now)" in other_unit.stderr
 
 

@@ -246,24 +246,25 @@ def _check_conditions(path: Path, stored: Conditions, present: Conditions) -> No
 
 
 def _changed_qualities(stored: Conditions, present: Conditions) -> Iterator[str]:
-    """Yield units of targets, and qualities of the source network, that differ.
+    """Yield units and directions of targets, and qualities of the source network, that differ.
 
-    The SHA-256 of a task module covers no module that it imports; the quality of the source network shows those.
+    The SHA-256 of a task module covers the files beside it that it imports. The quality of the source network also
+    shows a change of anything else.
     """
     tasks = [one.get("task") for one in (stored, present)]
-    then_units, now_units = (
-        {_item(one, "name"): _item(one, "unit") for one in _item(task, "declared") or ()} for task in tasks
-    )
-    for name in then_units.keys() & now_units.keys():
-        if then_units[name] != now_units[name]:
-            yield f"the unit of {name} ({then_units[name] or 'none'} there, {now_units[name] or 'none'} now)"
+    then, now = ({_item(one, "name"): one for one in _item(task, "declared") or ()} for task in tasks)
+    for name in then.keys() & now.keys():
+        for key in ("unit", "direction"):
+            values = [_item(one[name], key) for one in (then, now)]
+            if values[0] != values[1]:
+                yield f"the {key} of {name} ({values[0] or 'none'} there, {values[1] or 'none'} now)"
     if not _item(tasks[1], "module_sha256"):
         return
     for target in _item(tasks[1], "targets") or ():
-        then, now = (_item(one.get("network"), target) for one in (stored, present))
-        are_numbers = isinstance(then, int | float) and isinstance(now, int | float)
-        if are_numbers and not math.isclose(then, now, rel_tol=1e-6, abs_tol=1e-9):
-            yield f"{target} of the uncompressed network ({then:.6g} there, {now:.6g} now)"
+        before, after = (_item(one.get("network"), target) for one in (stored, present))
+        are_numbers = isinstance(before, int | float) and isinstance(after, int | float)
+        if are_numbers and not math.isclose(before, after, rel_tol=1e-6, abs_tol=1e-9):
+            yield f"{target} of the uncompressed network ({before:.6g} there, {after:.6g} now)"
 
 
 def _item(value: Any, key: str) -> Any:

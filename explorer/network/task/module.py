@@ -1,5 +1,6 @@
 """Task module: a user's Python file with data(), and predict or score, which the command names."""
 
+import ast
 import hashlib
 import importlib
 import importlib.util
@@ -15,6 +16,7 @@ from typing import Any
 from explorer.errors import WrongUsage
 
 PYTHON = "python:"
+_MAX_IMPORTS = 1_000
 _FUNCTIONS = {"predict": "predict(run, inputs)", "score": "score(run, inputs, y)"}
 
 
@@ -25,10 +27,12 @@ class TaskModule:
     Args:
         name: path of a Python file, or name of an installed module.
         text: source text of the file; empty for an installed module.
+        imports_sha256: SHA-256 of the files beside it that it imports; empty if there are none.
     """
 
     name: str
     text: str = field(default="", repr=False)
+    imports_sha256: str = ""
 
     @property
     def source(self) -> str:
@@ -37,8 +41,8 @@ class TaskModule:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the source text; of the name where an installed module has none."""
-        return hashlib.sha256((self.text or self.name).encode()).hexdigest()
+        """SHA-256 of the source text and of the files beside it that it imports; of the name of an installed module."""
+        return hashlib.sha256(((self.text or self.name) + self.imports_sha256).encode()).hexdigest()
 
     def data(self) -> tuple[Any, Any]:
         """Return inputs and labels as the module loads them.
@@ -101,11 +105,38 @@ def load_module(name: str) -> TaskModule:
     if not path.is_file():
         raise WrongUsage(f"{path}: no such file", fix="give the path of a Python file with data()")
     try:
-        module = TaskModule(name, path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        module = TaskModule(name, text, digest_imports(text, path.parent))
     except (OSError, UnicodeDecodeError) as error:
         raise WrongUsage(f"{path}: cannot be read: {error}", fix="give a Python file in UTF-8") from None
     _loaded(module)
     return module
+
+
+def digest_imports(text: str, folder: Path) -> str:
+    """Return the SHA-256 of the Python files of a folder that a source text imports, directly or through each other.
+
+    A score that calls a helper beside it changes with the helper: rows of both must not be mixed.
+    """
+    contents: dict[Path, str] = {}
+    texts = [text]
+    while texts and len(contents) < _MAX_IMPORTS:
+        try:
+            nodes = [*ast.walk(ast.parse(texts.pop()))]
+        except (SyntaxError, ValueError):  # reported when it is executed
+            continue
+        names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+        names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+        for name in names:
+            stem = folder / name.replace(".", "/")
+            for file in (stem.with_name(f"{stem.name}.py"), stem / "__init__.py"):
+                if name and file not in contents and file.is_file():
+                    contents[file] = file.read_text(encoding="utf-8")
+                    texts.append(contents[file])
+    if not contents:
+        return ""
+    ordered = sorted((str(file.relative_to(folder)), content) for file, content in contents.items())
+    return hashlib.sha256(repr(ordered).encode()).hexdigest()
 
 
 def _loaded(task: TaskModule) -> ModuleType:

@@ -17,6 +17,7 @@ from explorer.network.graph.model import ZOO
 from explorer.network.graph.session import Input
 from explorer.network.task.feeds import make_feeds
 from explorer.network.task.labelled_data import LabelledData, load_data, make_labelled_data, read_npz
+from explorer.network.task.module import digest_imports
 from tests.network.conftest import refusal
 
 
@@ -222,3 +223,22 @@ def test_python_file_imports_from_its_own_folder(tmp_path: Path, monkeypatch: py
     (tmp_path / "task.py").write_text("from beside_my_task import data")
 
     assert load_data(f"python:{tmp_path / 'task.py'}").n_samples == 4
+
+
+def test_the_sha_of_a_task_module_covers_the_files_that_it_imports(tmp_path: Path) -> None:
+    (tmp_path / "task.py").write_text("from helper import scale\nimport os\n\ndef data(): return [[1.0]], [0]\n")
+    (tmp_path / "helper.py").write_text("import tables.units\nscale = 1\n")
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/units.py").write_text("unit = 1\n")
+    (tmp_path / "alone.py").write_text("scale = 1\n")
+    text = (tmp_path / "task.py").read_text()
+
+    def digest() -> str:
+        return digest_imports(text, tmp_path)
+
+    first = digest()
+    (tmp_path / "alone.py").write_text("scale = 2\n")
+    assert digest() == first != ""
+    (tmp_path / "tables/units.py").write_text("unit = 2\n")
+    assert digest() != first
+    assert digest_imports("import numpy as np\n", tmp_path) == ""

@@ -223,3 +223,10 @@ def test_no_design_outside_the_samples_is_sure(tmp_path: Path) -> None:
 
     assert is_outside.any()
     assert not (frame["certainty"][is_outside] == "sure").any()
+
+
+def test_an_outlier_in_a_quiet_table_leaves_intervals_narrow() -> None:
+    """Folds without the outlier learned less noise than the whole table: their variance once became negative."""
+    fitted = explorer.fit(CASES / "one_outlier.csv")
+
+    assert fitted.summary["targets"]["latency_s"]["mean_half_width"] < 0.03

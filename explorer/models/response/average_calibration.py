@@ -68,8 +68,11 @@ def leave_out(fits: Sequence[FormFit], fold: NDArray[np.int64], *, relearn: bool
     noise = np.array([fit.noise for fit in fits])
     roughness = np.broadcast_to(fits[0].table.roughness, (len(fold),))
     ordinary = fits[0].table.noise_factor(fits[0].table.points)
+    # The excess noise of an outlier is that of all rows; a fold without it may have learned less. What remains is at
+    # least the variance times the ratio of ordinary noise to the outlier's.
+    least = variance * np.minimum(ordinary / roughness, 1.0)[:, None] ** 2
     variance = variance - noise**2 * (roughness**2 - ordinary**2)[:, None]
-    return HeldOut(mean, np.maximum(variance, 1e-300), density)
+    return HeldOut(mean, np.maximum(variance, np.maximum(least, 1e-300)), density)
 
 
 def calibrate_average(

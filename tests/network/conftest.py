@@ -1,5 +1,6 @@
 """Fixtures for networks: the shipped ones, loaded once, and small hand-made ONNX models."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from explorer.errors import ExplorerError
 from explorer.network.graph.model import Network, load_network
 from explorer.network.measurement.setup import MeasurementOptions, MeasurementSetup, prepare_measurement
+from explorer.network.reference.stored_codes import StoredCodes, read_stored_codes
 from explorer.network.task.labelled_data import LabelledData, load_data
 
 # Shipped classifiers of the digits.
@@ -91,3 +93,8 @@ def save(tmp_path: Path) -> Save:
         return path
 
     return write
+
+
+def codes_of(model: onnx.ModelProto) -> dict[str, StoredCodes]:
+    """Return the codes that a file stores, by the name of their weight, read as `verify` reads them."""
+    return {re.sub(r"(/codes|_quantized)$", "", one.name): one for one in read_stored_codes(model) if one.uses}

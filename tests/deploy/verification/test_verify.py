@@ -378,16 +378,16 @@ def test_value_without_an_interval_is_its_interval() -> None:
 
 def test_stored_weights_equal_the_compressed_weights(promised: Path) -> None:
     from explorer.network.compression.compress import Recipe, compress_weights
-    from explorer.network.compression.stored_weights import stored_weights
     from explorer.network.graph.loading import read_network_file
+    from tests.network.conftest import codes_of
 
-    stored = {weight.name: weight for weight in stored_weights(read_network_file(promised / "network.onnx").model)}
+    stored = codes_of(read_network_file(promised / "network.onnx").model)
     expected = compress_weights(load_network("digits-mlp"), Recipe(0.46, 0.03)).tensors
 
     assert stored.keys() == expected.keys()
     for name, tensor in expected.items():
-        assert np.array_equal(stored[name].quantized.codes, tensor.codes)
-        assert stored[name].quantized.container == tensor.container
+        assert np.array_equal(stored[name].codes, tensor.codes)
+        assert f"int{stored[name].bits}" == tensor.container
         assert (stored[name].step, stored[name].zero) == (np.float32(0.03), 0)
 
 

@@ -13,14 +13,13 @@ from explorer.errors import OutOfRange
 from explorer.network.compression.compress import Recipe, compress_weights, compressed_onnx, compressed_sizes
 from explorer.network.compression.int8 import full_int8_onnx
 from explorer.network.compression.quantization import prune
-from explorer.network.compression.stored_weights import stored_weights
 from explorer.network.graph.model import Network, load_network
 from explorer.network.graph.rewriting.folding import fold_constants
 from explorer.network.graph.session import Array, open_inference_session
 from explorer.network.graph.traversal import subgraphs
 from explorer.network.task.labelled_data import LabelledData
 from explorer.paper.equations import quantize
-from tests.network.conftest import NAMES, Build, Save
+from tests.network.conftest import NAMES, Build, Save, codes_of
 
 RECIPES = [Recipe(0.0, 0.001), Recipe(0.5, 0.02), Recipe(0.3, 0.05, per_tensor=True), Recipe(0.9, 0.3)]
 
@@ -48,7 +47,7 @@ def test_stored_codes_equal_eq_5_in_every_tensor(zoo: Mapping[str, Network], nam
     network = zoo[name]
     model = onnx.ModelProto.FromString(compressed_onnx(network, compress_weights(network, recipe)))
     tensors, expected = stored(model), expected_weights(network, recipe)
-    codes = {weight.name: weight.quantized.codes for weight in stored_weights(model)}
+    codes = {name: weight.codes for name, weight in codes_of(model).items()}
 
     assert len(expected) >= 3
     for weight, values in expected.items():
@@ -107,7 +106,7 @@ def test_recurrent_weights_round_trip_through_stored_codes(
     recipe = Recipe(0.3, 0.05)
 
     model = onnx.ModelProto.FromString(compressed_onnx(network, compress_weights(network, recipe)))
-    read = {weight.name: weight.quantized.codes for weight in stored_weights(model)}
+    read = {name: weight.codes for name, weight in codes_of(model).items()}
 
     assert {weight.name for weight in network.weights} == read.keys() == {"w", "r"}
     for name, values in expected_weights(network, recipe).items():
@@ -185,9 +184,9 @@ def test_every_container_runs_in_older_opsets(
         compression = compress_weights(network, Recipe(0.0, step))
         file = compressed_onnx(network, compression)
         onnx.checker.check_model(onnx.ModelProto.FromString(file), full_check=True)
-        (read,) = stored_weights(onnx.ModelProto.FromString(file))
-        assert compression.container == read.quantized.container == container
-        assert np.array_equal(read.quantized.codes, compression.tensors["w"].codes)
+        (read,) = codes_of(onnx.ModelProto.FromString(file)).values()
+        assert compression.container == f"int{read.bits}" == container
+        assert np.array_equal(read.codes, compression.tensors["w"].codes)
         assert operators_at_run_time(file, tmp_path) == [".MatMul"]
         assert np.allclose(output_of(file, x), quantize(weights, step=step), atol=1e-6)
 
@@ -311,9 +310,9 @@ def test_full_int8_keeps_codes_of_subgraph_weights(build: Build, save: Save) -> 
 
     model = full_int8_onnx(network, compression, calibration={"x": np.ones((4, 3), dtype=np.float32)})
 
-    read = {weight.name: weight for weight in stored_weights(onnx.ModelProto.FromString(model))}
+    read = codes_of(onnx.ModelProto.FromString(model))
     assert len(network.weights) == len(read) == 2
-    assert all(np.array_equal(read[name].quantized.codes, t.codes) for name, t in compression.tensors.items())
+    assert all(np.array_equal(read[name].codes, t.codes) for name, t in compression.tensors.items())
 
 
 def test_full_int8_keeps_a_tied_table_exact_in_both_uses(build: Build, save: Save) -> None:
@@ -330,9 +329,9 @@ def test_full_int8_keeps_a_tied_table_exact_in_both_uses(build: Build, save: Sav
 
     model = full_int8_onnx(network, compression, calibration={"x": np.arange(20, dtype=np.float32)})
 
-    (weight,) = stored_weights(onnx.ModelProto.FromString(model))
-    assert np.array_equal(weight.quantized.codes, compression.tensors["e"].codes)
-    rounded = weight.quantized.codes * 0.05
+    (weight,) = codes_of(onnx.ModelProto.FromString(model)).values()
+    assert np.array_equal(weight.codes, compression.tensors["e"].codes)
+    rounded = weight.codes * 0.05
     scale = np.abs(rounded @ rounded.T).max()
     assert np.allclose(output_of(model, np.arange(20, dtype=np.float32)), rounded @ rounded.T, atol=0.03 * scale)
 

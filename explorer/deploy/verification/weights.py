@@ -37,9 +37,12 @@ def verify_weights(
     promised = f"Eq. (5), D = {design.quant_step:g}, R_eff = {network.r_effective:.6g}"
     rule = rule_of(design, network)
     codes = codes_at_step(stored, design.quant_step)
-    faults = [*_faults(stored, codes, network=network), *_differences(codes, rule, network=network, source=source)]
+    own = [*_faults(stored, codes, network=network)]
+    faults = [*own, *_differences(codes, rule, network=network, source=source)]
     if faults:
-        return Check("codes", promised, "; ".join(faults[:_MAX_FAULTS]), "broken", "deploy it again")
+        is_other = not own and source is not None and source.sha256 != network.source.sha256
+        fix = "give --model the network that it was made from" if is_other else "deploy it again"
+        return Check("codes", promised, "; ".join(faults[:_MAX_FAULTS]), "broken", fix)
     n = sum(one.codes.size for one in codes)
     method = "each compared with the source's" if source else "scale D and zero point 0"
     return Check("codes", promised, f"{n:,} codes in {len(codes)} tensors, {method}", "kept")

@@ -16,7 +16,7 @@ from explorer.network.compression.quantization import (
     quantize_to_codes,
 )
 from explorer.network.compression.sizes import Sizes, pack_codes, sizes_by_codec
-from explorer.network.compression.stored_weights import uncompressed_bytes
+from explorer.network.compression.uncompressed_parameters import uncompressed_bytes
 from explorer.network.graph.model import Network
 from explorer.paper.equations import pruning_ratio
 
